@@ -1,0 +1,1 @@
+"""The local Fly: Fly's Machines API, proxy and machines, as local processes."""

@@ -1,0 +1,1 @@
+"""Roost: self-hosted Prefect servers on Fly.io, kept in git."""

@@ -1,0 +1,247 @@
+"""Everything that can go wrong, one class per cause.
+
+Each class carries the exit code (DESIGN section 10), a machine word for scripts, and, through its
+arguments, the three things a person needs: what happened, where, and what to do next.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What a verb ends with."""
+
+    DONE = 0
+    ERROR = 1
+    CHANGES = 2
+    BAD_INPUT = 3
+    ROLLED_BACK = 4
+    NOT_ROLLED_BACK = 5
+
+
+class RoostError(Exception):
+    """A failure that a person is told about in one sentence each: what, where, what to do."""
+
+    exit_code = ExitCode.ERROR
+    word = "error"
+
+    def __init__(self, what: str, *, where: str = "", advice: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.advice = advice
+
+    def __str__(self) -> str:
+        """One line: where, what, and what to do."""
+        where = f"{self.where}: " if self.where else ""
+        advice = f" {self.advice}" if self.advice else ""
+        return f"{where}{self.what}{advice}"
+
+
+@dataclass(frozen=True, order=True)
+class Fault:
+    """One thing wrong with one file: where it stands, what it is, and how to mend it."""
+
+    path: str
+    line: int
+    column: int
+    message: str
+
+    def __str__(self) -> str:
+        """The form editors and GitHub annotations understand."""
+        return f"{self.path}:{self.line}:{self.column}: {self.message}"
+
+
+class InvalidFilesError(RoostError):
+    """Environment files break a rule; carries every fault found, in file order."""
+
+    exit_code = ExitCode.BAD_INPUT
+    word = "invalid-files"
+
+    def __init__(self, faults: tuple[Fault, ...]) -> None:
+        self.faults = tuple(sorted(faults))
+        count = len(self.faults)
+        super().__init__(
+            f"{count} fault{'s' if count != 1 else ''} in the environment files.",
+            advice="Mend what is listed and run `roost validate` again. Nothing was called.",
+        )
+
+
+class UnknownEnvironmentError(RoostError):
+    """No file in the environments folder has that name."""
+
+    exit_code = ExitCode.BAD_INPUT
+    word = "unknown-environment"
+
+
+class UsageError(RoostError):
+    """The command line asks for something that makes no sense."""
+
+    exit_code = ExitCode.BAD_INPUT
+    word = "usage"
+
+
+class MissingSecretError(RoostError):
+    """A declared secret has no value where the environment file says it comes from."""
+
+    exit_code = ExitCode.BAD_INPUT
+    word = "secret-missing"
+
+
+class MissingTokenError(RoostError):
+    """No Fly token is set."""
+
+    exit_code = ExitCode.BAD_INPUT
+    word = "token-missing"
+
+
+class MissingLockError(RoostError):
+    """The environment asks for a Prefect version that has no lock file."""
+
+    exit_code = ExitCode.BAD_INPUT
+    word = "lock-missing"
+
+
+class FlyError(RoostError):
+    """Fly refused or failed; keeps the status, Fly's own words and the request id."""
+
+    word = "fly-error"
+
+    def __init__(  # noqa: PLR0913 - what an answer from Fly is made of
+        self,
+        what: str,
+        *,
+        where: str = "",
+        advice: str = "",
+        status: int | None = None,
+        request_id: str = "",
+        body: str = "",
+    ) -> None:
+        super().__init__(what, where=where, advice=advice)
+        self.status = status
+        self.request_id = request_id
+        self.body = body
+
+    def __str__(self) -> str:
+        """The sentence, with the id that Fly's support asks for."""
+        identity = f" (fly-request-id {self.request_id})" if self.request_id else ""
+        return f"{super().__str__()}{identity}"
+
+
+class FlyUnauthorizedError(FlyError):
+    """401: the token is wrong, expired or revoked."""
+
+    word = "fly-unauthorized"
+
+
+class FlyForbiddenError(FlyError):
+    """403: the token does not reach this app, or another organization holds the name."""
+
+    word = "fly-forbidden"
+
+
+class FlyNotFoundError(FlyError):
+    """404: not there, or not visible yet."""
+
+    word = "fly-not-found"
+
+
+class FlyLeasedError(FlyError):
+    """409: somebody else holds the machine's lease."""
+
+    word = "fly-leased"
+
+
+class FlyConflictError(FlyError):
+    """409 that is neither lease nor capacity: a name or a volume is taken."""
+
+    word = "fly-conflict"
+
+
+class FlyPreconditionError(FlyError):
+    """412 that is not capacity: wrong state, or changed since it was read."""
+
+    word = "fly-precondition"
+
+
+class FlyCapacityError(FlyError):
+    """No room on the host, in the region or in the quota, under whichever status Fly says so."""
+
+    word = "fly-capacity"
+
+
+class FlyRejectedError(FlyError):
+    """400 or 422: Fly does not accept what was sent."""
+
+    word = "fly-rejected"
+
+
+class FlyRateLimitedError(FlyError):
+    """429, still, after waiting and trying again."""
+
+    word = "fly-rate-limited"
+
+
+class FlyUnavailableError(FlyError):
+    """5xx, a time-out or a broken connection: whether the call took effect may be unknown."""
+
+    word = "fly-unavailable"
+
+
+class FlyWaitTimeoutError(FlyError):
+    """408: the machine did not reach the state within the time asked for."""
+
+    word = "fly-wait-timeout"
+
+
+class FlyAnswerError(FlyError):
+    """An answer that is not what Fly documents; never guessed around."""
+
+    word = "fly-answer"
+
+
+class ChangedMeanwhileError(RoostError):
+    """Live moved between plan and apply."""
+
+    word = "changed-meanwhile"
+
+
+class UnappliableError(RoostError):
+    """The plan needs something Fly cannot do in place, or that we refuse to do by ourselves."""
+
+    exit_code = ExitCode.BAD_INPUT
+    word = "cannot-apply"
+
+
+class MachineFailedError(RoostError):
+    """The machine exits or is killed instead of serving."""
+
+    word = "machine-failed"
+
+
+class GateFailedError(RoostError):
+    """The server did not prove itself good, and the last good release was put back."""
+
+    exit_code = ExitCode.ROLLED_BACK
+    word = "gate-failed"
+
+
+class NotRolledBackError(RoostError):
+    """The server did not prove itself good, and there was nothing good to put back."""
+
+    exit_code = ExitCode.NOT_ROLLED_BACK
+    word = "gate-failed-not-rolled-back"
+
+
+class SmokeFailedError(RoostError):
+    """A check of `roost smoke` failed."""
+
+    word = "smoke-failed"
+
+
+class LocalFlyError(RoostError):
+    """The local Fly could not be started, reached or stopped."""
+
+    word = "local-fly"

@@ -1,0 +1,1 @@
+"""A Prefect server, seen from outside (network)."""
