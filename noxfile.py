@@ -1,0 +1,103 @@
+"""Sessions: what a developer, CI and a newcomer run, with locked dependencies.
+
+`./run SESSION` runs one of them; `./run --list` shows them all.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2"
+nox.options.default_venv_backend = "uv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["lint", "types", "tests"]
+
+ROOT = Path(__file__).parent
+# requirements/NAME.txt is compiled from these parts of pyproject.toml.
+LOCKS = {
+    "uv": ["--group", "uv"],
+    "nox": ["--group", "nox"],
+    "roost": ["pyproject.toml", "--group", "localfly"],
+    "tests": ["pyproject.toml", "--group", "test"],
+    "lint": ["--group", "lint"],
+    "types": ["pyproject.toml", "--group", "types"],
+}
+COMPILE = [
+    *("pip", "compile", "--quiet", "--universal", "--python-version", "3.11"),
+    *("--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url"),
+]
+
+
+def install(session: nox.Session, name: str) -> None:
+    """Make the session's environment exactly what requirements/NAME.txt locks."""
+    lock = f"requirements/{name}.txt"
+    session.run_install(
+        *("uv", "pip", "sync", "--quiet", "--require-hashes", "--compile-bytecode", lock),
+        silent=False,
+    )
+
+
+def environment() -> dict[str, str | None]:
+    """Give the environment in which `roost` and `localfly` are importable and find their caches."""
+    return {
+        "PYTHONPATH": str(ROOT / "scripts"),
+        "LOCALFLY_HOME": os.environ.get("LOCALFLY_HOME", str(ROOT / ".run" / "localfly")),
+        "LOCALFLY_CACHE": os.environ.get("LOCALFLY_CACHE", str(ROOT / ".run" / "images")),
+    }
+
+
+@nox.session
+def up(session: nox.Session) -> None:
+    """Bring an environment up on the local Fly: ./run up [ENV] [--exit]."""
+    install(session, "roost")
+    # Time for the local Fly to end its machines cleanly after Ctrl-C.
+    session.run(
+        *("python", "-m", "roost", "up", *session.posargs),
+        env=environment(),
+        interrupt_timeout=60,
+        terminate_timeout=30,
+    )
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run all tests in parallel: ./run tests [PYTEST-ARGS]."""
+    install(session, "tests")
+    session.run("pytest", "-n", "2", *session.posargs, env=environment())
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, shell, Dockerfile and the committed schema."""
+    install(session, "lint")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("shellcheck", "run", ".ci/run")
+    session.run("hadolint", "deploy/Dockerfile")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types, strictly."""
+    install(session, "types")
+    session.run("mypy")
+
+
+@nox.session
+def schema(session: nox.Session) -> None:
+    """Write environments/environment.schema.json anew from the model."""
+    install(session, "roost")
+    session.run("python", "-m", "roost", "schema", "--write", env=environment())
+
+
+@nox.session
+def lock(session: nox.Session) -> None:
+    """Lock anew: ./run lock (all of requirements/) or ./run lock VERSION (a Prefect version)."""
+    if session.posargs:
+        session.run("python", "deploy/lock.py", *session.posargs)
+        return
+    for name, sources in LOCKS.items():
+        session.run("uv", *COMPILE, *sources, "-o", f"requirements/{name}.txt")
