@@ -1,0 +1,191 @@
+"""Environment files from disk to values, with every fault of every file in one run."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from roost.environment import messages
+from roost.environment.model import Environment, Secret
+from roost.environment.rules import findings
+from roost.environment.schema import disagreements
+from roost.environment.yaml_source import MAX_BYTES, Source, read_source
+from roost.errors import Fault, InvalidFilesError, UnknownEnvironmentError
+
+SUFFIXES = (".yaml", ".yml")
+DEFAULTS = "_defaults.yaml"
+_FILE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class EnvironmentFile:
+    """One environment: its name is the file's, without the suffix."""
+
+    name: str
+    path: Path
+    environment: Environment
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a set of paths holds: the good files, and every fault of the others."""
+
+    files: tuple[EnvironmentFile, ...]
+    faults: tuple[Fault, ...]
+
+
+def load_files(paths: Sequence[Path]) -> Loaded:
+    """Load files, and the environment files of folders; nothing is raised for what they hold."""
+    files: list[EnvironmentFile] = []
+    faults: list[Fault] = []
+    defaults: dict[Path, Source] = {}
+    sources: dict[str, Source] = {}
+    for path in _files_in(paths, faults):
+        if path.parent not in defaults:
+            defaults[path.parent] = _read_defaults(path.parent)
+            faults.extend(defaults[path.parent].faults)
+        loaded, source, found = load_file(path, defaults[path.parent])
+        faults.extend(found)
+        if loaded:
+            files.append(loaded)
+            sources[str(path)] = source
+    faults.extend(_shared_apps(files, sources))
+    return Loaded(tuple(files), tuple(sorted(set(faults))))
+
+
+def load_environment(name: str, folder: Path) -> EnvironmentFile:
+    """Load one environment by its name.
+
+    Raises:
+        UnknownEnvironmentError: no file has that name; says which do.
+        InvalidFilesError: the file, or the defaults beside it, has faults.
+    """
+    path = next((folder / f"{name}{suffix}" for suffix in SUFFIXES if (folder / f"{name}{suffix}").is_file()), None)
+    if path is None or name.startswith("_") or "/" in name:
+        raise _unknown(name, folder)
+    loaded = load_files([path])
+    if loaded.faults:
+        raise InvalidFilesError(loaded.faults)
+    return loaded.files[0]
+
+
+def load_file(path: Path, defaults: Source) -> tuple[EnvironmentFile | None, Source, list[Fault]]:
+    """Load one file with its defaults merged in: the environment if it is good, and its faults."""
+    own = _read(path)
+    if own.faults:
+        return None, own, list(own.faults)
+    source = merge_defaults(own, defaults)
+    name = path.stem
+    faults = [] if _FILE_NAME.fullmatch(name) else [_bad_name(path)]
+    environment, found = check(source)
+    faults.extend(found)
+    if environment is None or faults:
+        return None, source, faults
+    return EnvironmentFile(name, path, environment), source, []
+
+
+def check(source: Source) -> tuple[Environment | None, list[Fault]]:
+    """Hold data to the model, the rules and the schema, in that order."""
+    data = {key: value for key, value in source.data.items() if not key.startswith("x-")}
+    try:
+        environment = Environment.model_validate(data)
+    except ValidationError as error:
+        return None, [_fault(source, detail) for detail in error.errors(include_url=False)]
+    faults = [source.value(path).fault(message) for path, message in findings(environment)]
+    faults += [
+        source.value(path).fault(f"the schema disagrees with the model ({message}); please report this")
+        for path, message in disagreements(data)
+    ]
+    return environment, faults
+
+
+def merge_defaults(own: Source, defaults: Source) -> Source:
+    """Put the defaults under a file, one level deep: mappings key by key, anything else whole."""
+    data: dict[str, Any] = {key: value for key, value in defaults.data.items() if not key.startswith("x-")}
+    for key, value in own.data.items():
+        below = data.get(key)
+        merges = isinstance(value, dict) and isinstance(below, dict)
+        data[key] = {**below, **value} if merges else value  # type: ignore[dict-item] # both are dicts where it merges
+    return Source(
+        own.path, data, {**defaults.keys, **own.keys}, {**defaults.values, **own.values}
+    )
+
+
+def merged(file: EnvironmentFile) -> dict[str, Any]:
+    """Give an environment with every default written out, in the file's own form."""
+    data = file.environment.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return {**data, "secrets": [_written(secret) for secret in file.environment.secrets]}
+
+
+def _written(secret: Secret) -> str | dict[str, Any]:
+    """Give a secret the way a person writes it."""
+    if secret.source.env == secret.name:
+        return secret.name
+    return {"name": secret.name, "from": secret.source.model_dump(exclude_defaults=True)}
+
+
+def _fault(source: Source, detail: Any) -> Fault:
+    path = messages.field_path(detail)
+    unknown = detail["type"] == "extra_forbidden"
+    position = source.key(path) if unknown else source.value(path)
+    return position.fault(messages.message(detail, path))
+
+
+def _read(path: Path) -> Source:
+    """Read a file, never more of it than an environment may have."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        reason = (error.strerror or "cannot be read").lower()
+        return Source(str(path), {}, faults=(Fault(str(path), 1, 1, f"cannot be read: {reason}"),))
+    return read_source(str(path), content)
+
+
+def _read_defaults(folder: Path) -> Source:
+    path = folder / DEFAULTS
+    return _read(path) if path.exists() else Source(str(path), {})
+
+
+def _files_in(paths: Iterable[Path], faults: list[Fault]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            found = sorted(entry for entry in path.iterdir() if entry.suffix in SUFFIXES)
+            yield from (entry for entry in found if not entry.name.startswith("_"))
+        elif path.name == DEFAULTS:
+            faults.extend(_read(path).faults)
+        else:
+            yield path
+
+
+def _bad_name(path: Path) -> Fault:
+    message = f"{path.stem} is not an environment name; name the file with lower-case letters, digits and dashes"
+    return Fault(str(path), 1, 1, message)
+
+
+def _shared_apps(files: Sequence[EnvironmentFile], sources: dict[str, Source]) -> Iterator[Fault]:
+    """Two files that mean one app would undo each other for ever."""
+    first: dict[str, Path] = {}
+    for file in files:
+        app = file.environment.app
+        other = first.setdefault(app, file.path)
+        if other != file.path:
+            position = sources[str(file.path)].value(("app",))
+            there = sources[str(other)].value(("app",))
+            yield position.fault(f"the app {app} is also that of {other}:{there.line}; one app, one file")
+
+
+def _unknown(name: str, folder: Path) -> UnknownEnvironmentError:
+    known = sorted({path.stem for path in _files_in([folder], [])}) if folder.is_dir() else []
+    close = difflib.get_close_matches(name, known, n=1)
+    advice = f"Did you mean {close[0]}? " if close else ""
+    listed = ", ".join(known) or "none yet"
+    return UnknownEnvironmentError(
+        f"There is no environment {name!r} in {folder}.", advice=f"{advice}There are: {listed}."
+    )

@@ -1,0 +1,188 @@
+"""Pydantic's findings in words for the person who wrote the file."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+from roost.environment.model import Environment
+from roost.environment.yaml_source import Path
+
+_UNION_TAGS = ("sqlite", "postgres")
+
+# What a pattern means, by the last name of the field it guards.
+_FORMS = {
+    "app": "must be 2 to 63 lower-case letters, digits and dashes, not beginning or ending with a dash",
+    "organization": "must be the organization's slug: lower-case letters, digits and dashes",
+    "version": "must be a full version, such as 3.8.8",
+    "name": "must be a name such as SLACK_HOOK: letters, digits and underscores",
+    "env": "must be the name of an environment variable, such as SLACK_HOOK",
+    "url_secret": "must be the name of a secret, such as DATABASE_URL",
+}
+
+
+def field_path(error: ErrorDetails) -> Path:
+    """Give the path of the field in the file; pydantic adds the names of union members to it."""
+    path = tuple(error["loc"])
+    if len(path) > 1 and path[0] == "database" and path[1] in _UNION_TAGS:
+        return (path[0], *path[2:])
+    return path
+
+
+def message(error: ErrorDetails, path: Path) -> str:
+    """Say what is wrong with a field and how to mend it."""
+    name = str(path[-1]) if path else "the file"
+    found = _shown(error["input"])
+    context = error.get("ctx", {})
+    writer = _WRITERS.get(error["type"])
+    if writer:
+        return writer(name, found, context)
+    if error["type"] == "extra_forbidden":
+        return f"there is no key {name}{suggestion(name, known_keys(path[:-1]))}"
+    return f"{name}: {error['msg']}, found {found}"
+
+
+def suggestion(name: str, known: list[str]) -> str:
+    """Name the known key that comes closest, or all of them."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean {close[0]}?"
+    return f"; known here: {', '.join(known)}" if known else "; remove it"
+
+
+def known_keys(path: Path) -> list[str]:
+    """Give the keys that may stand at a place of the file."""
+    models: list[type[BaseModel]] = [Environment]
+    for part in path:
+        if isinstance(part, str):
+            models = [inner for model in models for inner in _models_at(model, part)]
+    return sorted({info.alias or key for model in models for key, info in model.model_fields.items()})
+
+
+def _models_at(model: type[BaseModel], name: str) -> list[type[BaseModel]]:
+    for key, info in model.model_fields.items():
+        if name in (key, info.alias):
+            return list(_models_in(info.annotation))
+    return []
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for inner in get_args(annotation) for model in _models_in(inner)]
+
+
+def _shown(value: object) -> str:
+    """Show a value as the file has it, short."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list | tuple):
+        return "a list"
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = str(getattr(value, "source", value))
+    return text if len(text) <= 60 else f"{text[:57]}..."  # noqa: PLR2004 - what fits a line
+
+
+def _whole_number(name: str, found: str, _: Mapping[str, Any]) -> str:
+    plain = found.replace("_", "")
+    instead = f"; write {int(plain)}" if plain.isascii() and plain.isdigit() else ""
+    return f"{name} must be a whole number, without quotes or unit, found {found}{instead}"
+
+
+def _truth(name: str, found: str, _: Mapping[str, Any]) -> str:
+    return f"{name} must be true or false, without quotes, found {found}"
+
+
+def _text(name: str, found: str, _: Mapping[str, Any]) -> str:
+    if found == "nothing":
+        return f"{name} is empty; give it a value or remove the key"
+    return f"{name} must be text, found {found}; put it in quotes if it is meant"
+
+
+def _mapping(name: str, found: str, _: Mapping[str, Any]) -> str:
+    return f"{name} must be a mapping of keys to values, indented below it, found {found}"
+
+
+def _listing(name: str, found: str, _: Mapping[str, Any]) -> str:
+    return f"{name} must be a list, one `- entry` a line, found {found}"
+
+
+def _missing(name: str, _: str, __: Mapping[str, Any]) -> str:
+    return f"{name} is missing; add it"
+
+
+def _choice(name: str, found: str, context: Mapping[str, Any]) -> str:
+    expected = str(context["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
+    return f"{name} must be one of {', '.join(expected)}, found {found}{_did_you_mean(found, expected)}"
+
+
+def _did_you_mean(found: str, expected: list[str]) -> str:
+    close = difflib.get_close_matches(found, expected, n=1, cutoff=0.6)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _pattern(name: str, found: str, _: Mapping[str, Any]) -> str:
+    return f"{name} {_FORMS.get(name, 'is not written as it must be')}, found {found}"
+
+
+def _at_least(name: str, found: str, context: Mapping[str, Any]) -> str:
+    return f"{name} must be {context['ge']} or more, found {found}"
+
+
+def _at_most(name: str, found: str, context: Mapping[str, Any]) -> str:
+    return f"{name} must be {context['le']} or less, found {found}"
+
+
+def _multiple(name: str, found: str, context: Mapping[str, Any]) -> str:
+    step = context["multiple_of"]
+    return f"{name} must be a multiple of {step}, such as {2 * step}, found {found}"
+
+
+def _too_long(name: str, found: str, context: Mapping[str, Any]) -> str:
+    return f"{name} must be no longer than {context['max_length']}, found {found}"
+
+
+def _too_short(name: str, _: str, __: Mapping[str, Any]) -> str:
+    return f"{name} is empty; give it a value or remove the key"
+
+
+def _value(name: str, found: str, context: Mapping[str, Any]) -> str:
+    return f"{name} {context['error']}, found {found}"
+
+
+def _backend(_: str, __: str, ___: Mapping[str, Any]) -> str:
+    return "backend is missing; write backend: sqlite or backend: postgres"
+
+
+def _other_backend(_: str, __: str, context: Mapping[str, Any]) -> str:
+    return f"backend must be sqlite or postgres, found {context['tag']}"
+
+
+_WRITERS: dict[str, Callable[[str, str, Mapping[str, Any]], str]] = {
+    "missing": _missing,
+    "int_type": _whole_number,
+    "bool_type": _truth,
+    "string_type": _text,
+    "model_type": _mapping,
+    "model_attributes_type": _mapping,
+    "dict_type": _mapping,
+    "tuple_type": _listing,
+    "literal_error": _choice,
+    "string_pattern_mismatch": _pattern,
+    "string_too_long": _too_long,
+    "string_too_short": _too_short,
+    "too_long": _too_long,
+    "greater_than_equal": _at_least,
+    "less_than_equal": _at_most,
+    "multiple_of": _multiple,
+    "value_error": _value,
+    "union_tag_not_found": _backend,
+    "union_tag_invalid": _other_backend,
+}

@@ -1,0 +1,231 @@
+"""The environment file as values: one file is one Fly app running one Prefect server.
+
+`environment.schema.json` is generated from this model. It checks types, names and ranges; rules
+that look at more than one field stand in `rules.py`, where their messages can be long.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import CoreSchema
+
+REGIONS = (
+    *("ams", "arn", "bom", "cdg", "dfw", "ewr", "fra", "gru", "iad"),
+    *("jnb", "lax", "lhr", "nrt", "ord", "sin", "sjc", "syd", "yyz"),
+)
+SIZES = (
+    *(f"shared-cpu-{cpus}x" for cpus in (1, 2, 4, 6, 8)),
+    *(f"performance-{cpus}x" for cpus in (1, 2, 4, 6, 8, 10, 12, 14, 16)),
+)
+AUTH_SECRET = "PREFECT_SERVER_API_AUTH_STRING"  # noqa: S105 - the name, not the value
+_DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s)?", re.ASCII)
+
+
+def parse_duration(value: object) -> timedelta:
+    """Read `90s`, `5m` or `1h30m`.
+
+    Raises:
+        ValueError: it is written another way.
+    """
+    if isinstance(value, timedelta):
+        return value
+    match = _DURATION.fullmatch(value) if isinstance(value, str) and value else None
+    if not match:
+        raise ValueError("is not a duration; write a number and its unit, such as 90s, 5m or 1h30m")
+    hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return timedelta(hours=hours, minutes=minutes, seconds=seconds)
+
+
+def format_duration(value: timedelta) -> str:
+    """Write a duration the way the file does: `5m`, `1h30m`, `0s`."""
+    total = int(value.total_seconds())
+    parts = ((total // 3600, "h"), (total % 3600 // 60, "m"), (total % 60, "s"))
+    return "".join(f"{amount}{unit}" for amount, unit in parts if amount) or "0s"
+
+
+def setting_text(value: object) -> object:
+    """Give a setting as the text that was written: settings become environment variables."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return getattr(value, "source", value)
+
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,254}$")]
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    PlainSerializer(format_duration),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "minLength": 2,
+            "pattern": "^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?$",
+            "examples": ["90s", "5m", "1h30m"],
+        }
+    ),
+]
+SettingText = Annotated[
+    str,
+    BeforeValidator(setting_text),
+    WithJsonSchema({"type": ["string", "number", "boolean"]}),
+]
+
+
+class Model(BaseModel):
+    """Frozen and strict: unknown keys and loose types are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+
+
+class Prefect(Model):
+    """Which Prefect runs, and with what settings."""
+
+    version: Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$", examples=["3.8.8"])]
+    """Prefect version, such as 3.8.8; needs deploy/locks/prefect-VERSION.txt."""
+    image: Annotated[str, Field(min_length=1, max_length=512)] | None = None
+    """Run this image as it is, instead of ours."""
+    settings: Annotated[
+        dict[str, SettingText],
+        Field(json_schema_extra={"propertyNames": {"pattern": "^PREFECT_[A-Z0-9_]+$"}}),
+    ] = {}
+    """Prefect settings as environment variables; secrets belong under `secrets`."""
+
+
+class Machine(Model):
+    """The size of the machine."""
+
+    size: Annotated[Literal[SIZES], Field(examples=["shared-cpu-1x"])] = "shared-cpu-1x"  # type: ignore[valid-type] # one tuple serves model and messages
+    """Fly's name of the CPU size."""
+    memory_mb: Annotated[int, Field(ge=256, le=131072, multiple_of=256)] = 512
+    """Memory in MB, in steps of 256; 512 is comfortable for Prefect."""
+
+
+class Concurrency(Model):
+    """How much load Fly's proxy gives one machine."""
+
+    type: Literal["requests", "connections"] = "requests"
+    soft_limit: Annotated[int, Field(ge=1, le=100000)] = 80
+    """Above this another machine is preferred."""
+    hard_limit: Annotated[int, Field(ge=1, le=100000)] = 100
+    """Above this requests wait."""
+
+
+class Scaling(Model):
+    """How many machines, and when they sleep."""
+
+    count: Annotated[int, Field(ge=0, le=20)] = 1
+    """Exact number of machines."""
+    min_machines_running: Annotated[int, Field(ge=0, le=20)] = 0
+    """0: may sleep. 1: always on."""
+    autostop: Literal["off", "stop", "suspend"] = "suspend"
+    """What sleep is: suspend wakes in well under a second, stop in seconds, off never sleeps."""
+    idle_after: Duration = timedelta(minutes=5)
+    """Sleep after this much quiet."""
+    concurrency: Concurrency = Concurrency()
+
+
+class SqliteDatabase(Model):
+    """SQLite on a Fly volume: one machine, nothing else to run."""
+
+    backend: Literal["sqlite"]
+    volume_gb: Annotated[int, Field(ge=1, le=500)] = 1
+    """Size of the volume in GB; it can grow, never shrink."""
+    snapshot_retention_days: Annotated[int, Field(ge=1, le=60)] = 5
+    """How long Fly keeps the daily snapshots."""
+
+
+class PostgresDatabase(Model):
+    """A PostgreSQL server that runs somewhere else."""
+
+    backend: Literal["postgres"]
+    url_secret: Name
+    """Name of the secret that holds the connection URL."""
+
+
+class Access(Model):
+    """Who reaches the server."""
+
+    public: bool = True
+    """true: on the internet. false: only in the organization's private network."""
+    auth: Literal["basic", "none"] = "basic"
+    """basic: needs the secret PREFECT_SERVER_API_AUTH_STRING, as user:password."""
+
+
+class Source(Model):
+    """Where a secret's value comes from: exactly one of the two."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
+
+    env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,254}$")] = ""
+    """An environment variable of the process that runs roost."""
+    sops: Annotated[str, Field(min_length=1, max_length=512)] = ""
+    """A SOPS file in the repository."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if bool(self.env) == bool(self.sops):
+            raise ValueError("must name one source, either {env: NAME} or {sops: FILE}")
+        return self
+
+
+class Secret(Model):
+    """A secret of the app; its value never stands in this file."""
+
+    name: Name
+    source: Annotated[Source, Field(alias="from")]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand(cls, value: object) -> object:
+        """`NAME` alone means: the environment variable of the same name."""
+        written = {"name": value} if isinstance(value, str) else value
+        if isinstance(written, dict) and "from" not in written:
+            return {**written, "from": {"env": written.get("name", "")}}
+        return written
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Allow the short form, a name alone, beside the mapping."""
+        written = handler.resolve_ref_schema(handler(core_schema))
+        written["required"] = ["name"]
+        name = {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]{0,254}$"}
+        return {"anyOf": [name, written]}
+
+
+class Environment(Model):
+    """One file: one Fly app running one Prefect server."""
+
+    app: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,61}[a-z0-9]$", examples=["acme-prefect"])]
+    """Fly app name, world-wide; the server is https://APP.fly.dev."""
+    organization: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")] = "personal"
+    """Slug of the Fly organization that pays."""
+    region: Annotated[Literal[REGIONS], Field(examples=["iad"])]  # type: ignore[valid-type] # one tuple serves model and messages
+    """Fly region the machine and its volume live in."""
+    protected: bool = False
+    """true: no command and no merge ever destroys it."""
+    prune: bool = False
+    """true: secrets that are set on the app but not listed here are removed."""
+    prefect: Prefect
+    machine: Machine = Machine()
+    scaling: Scaling = Scaling()
+    database: Annotated[SqliteDatabase | PostgresDatabase, Field(discriminator="backend")] = (
+        SqliteDatabase(backend="sqlite")
+    )
+    access: Access = Access()
+    secrets: Annotated[tuple[Secret, ...], Field(strict=False, max_length=200)] = ()
+    """Names, or {name: NAME, from: {env: OTHER}}; a value never stands here."""

@@ -1,0 +1,198 @@
+"""Rules that look at more than one field, or at more than one file.
+
+Each rule is one function that yields (field path, message); `RULES` lists them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+from roost.environment.model import (
+    AUTH_SECRET,
+    Environment,
+    PostgresDatabase,
+    SqliteDatabase,
+)
+from roost.environment.yaml_source import Path
+
+Finding = tuple[Path, str]
+Rule = Callable[[Environment], Iterator[Finding]]
+
+SUSPEND_LIMIT_MB = 2048
+SHARED_MB = (256, 2048)  # per virtual CPU: facts of Fly's machine sizing page
+PERFORMANCE_MB = (2048, 8192)
+_TRANSACTION_POOLER = re.compile(r":6543(/|$|\?)")
+_SETTING = re.compile(r"PREFECT_[A-Z0-9_]+", re.ASCII)
+# Settings that roost decides, with the field that decides them.
+OWNED_SETTINGS = {
+    "PREFECT_HOME": "database",
+    "PREFECT_SERVER_API_HOST": "nothing: the server listens where Fly's proxy looks",
+    "PREFECT_SERVER_API_PORT": "nothing: the server listens where Fly's proxy looks",
+    "PREFECT_SERVER_UI_API_URL": "nothing: the UI asks the server it came from",
+}
+_SECRET_SETTING = re.compile(r"AUTH_STRING|CONNECTION_URL|PASSWORD|API_KEY|ENCRYPTION_KEY|REDIS.*URL|DOCKET_URL")
+
+
+def sqlite_is_one_machine(environment: Environment) -> Iterator[Finding]:
+    """Two servers on one SQLite file lose most writes, and a volume serves one machine."""
+    if isinstance(environment.database, SqliteDatabase) and environment.scaling.count > 1:
+        yield (
+            ("scaling", "count"),
+            "SQLite serves one machine; set count to 1, or move to database.backend: postgres",
+        )
+
+
+def a_volume_needs_its_machine(environment: Environment) -> Iterator[Finding]:
+    """A volume without a machine costs money and serves nobody."""
+    if isinstance(environment.database, SqliteDatabase) and environment.scaling.count == 0:
+        yield (
+            ("scaling", "count"),
+            "count 0 would leave the SQLite volume without a machine; "
+            "keep count at 1: asleep it costs next to nothing",
+        )
+
+
+def suspend_fits_memory(environment: Environment) -> Iterator[Finding]:
+    """Fly suspends machines of up to 2 GB."""
+    if environment.scaling.autostop == "suspend" and environment.machine.memory_mb > SUSPEND_LIMIT_MB:
+        yield (
+            ("scaling", "autostop"),
+            f"Fly suspends machines of up to {SUSPEND_LIMIT_MB} MB; "
+            "set autostop to stop, or lower machine.memory_mb",
+        )
+
+
+def memory_fits_size(environment: Environment) -> Iterator[Finding]:
+    """Fly sells memory by the CPU."""
+    machine = environment.machine
+    cpus = int(machine.size.rsplit("-", 1)[1].removesuffix("x"))
+    low, high = SHARED_MB if machine.size.startswith("shared") else PERFORMANCE_MB
+    if not cpus * low <= machine.memory_mb <= cpus * high:
+        yield (
+            ("machine", "memory_mb"),
+            f"{machine.size} takes {cpus * low} to {cpus * high} MB; "
+            f"change memory_mb, or choose another size",
+        )
+
+
+def prefect_fits_memory(environment: Environment) -> Iterator[Finding]:
+    """The server alone needs about 200 MB; 256 leaves the kernel nothing (measured)."""
+    if environment.machine.memory_mb < 512 and environment.prefect.image is None:  # noqa: PLR2004 - the next size up
+        yield (
+            ("machine", "memory_mb"),
+            "a Prefect server needs about 200 MB for itself and is killed at 256; use 512",
+        )
+
+
+def always_on_fits_count(environment: Environment) -> Iterator[Finding]:
+    """More machines cannot run than there are."""
+    scaling = environment.scaling
+    if scaling.min_machines_running > scaling.count:
+        yield (
+            ("scaling", "min_machines_running"),
+            f"min_machines_running {scaling.min_machines_running} is more than count "
+            f"{scaling.count}; raise count or lower it",
+        )
+
+
+def soft_limit_below_hard(environment: Environment) -> Iterator[Finding]:
+    """The proxy prefers another machine before it makes anybody wait."""
+    concurrency = environment.scaling.concurrency
+    if concurrency.soft_limit > concurrency.hard_limit:
+        yield (
+            ("scaling", "concurrency", "soft_limit"),
+            f"soft_limit {concurrency.soft_limit} is above hard_limit {concurrency.hard_limit}; "
+            "lower it, or raise hard_limit",
+        )
+
+
+def idle_long_enough(environment: Environment) -> Iterator[Finding]:
+    """A server that sleeps between two clicks is a nuisance; one that boots never stays up."""
+    seconds = environment.scaling.idle_after.total_seconds()
+    if not 5 <= seconds <= 7 * 86400:  # noqa: PLR2004 - five seconds to a week
+        yield ("scaling", "idle_after"), "idle_after must be from 5s to 168h"
+
+
+def public_means_guarded(environment: Environment) -> Iterator[Finding]:
+    """Whoever reaches an open Prefect server can run code where its workers are."""
+    if environment.access.public and environment.access.auth == "none":
+        yield (
+            ("access", "auth"),
+            "a public server without a login lets anybody run flows; "
+            "set auth to basic, or public to false",
+        )
+
+
+def auth_has_its_secret(environment: Environment) -> Iterator[Finding]:
+    """Basic auth is switched on by its secret."""
+    declared = any(secret.name == AUTH_SECRET for secret in environment.secrets)
+    if environment.access.auth == "basic" and not declared:
+        yield ("secrets",), f"auth: basic needs the secret {AUTH_SECRET}; add it to secrets"
+    if environment.access.auth == "none" and declared:
+        yield (
+            ("access", "auth"),
+            f"the secret {AUTH_SECRET} would switch the login on; set auth to basic or remove it",
+        )
+
+
+def postgres_has_its_secret(environment: Environment) -> Iterator[Finding]:
+    """The connection URL holds a password."""
+    database = environment.database
+    if isinstance(database, PostgresDatabase) and not any(
+        secret.name == database.url_secret for secret in environment.secrets
+    ):
+        yield (
+            ("database", "url_secret"),
+            f"{database.url_secret} is not in secrets; add it there, its value is the connection URL",
+        )
+
+
+def secrets_once(environment: Environment) -> Iterator[Finding]:
+    """One name, one value."""
+    seen: set[str] = set()
+    for index, secret in enumerate(environment.secrets):
+        if secret.name in seen:
+            yield ("secrets", index), f"{secret.name} is listed twice; keep one"
+        seen.add(secret.name)
+
+
+def settings_are_settings(environment: Environment) -> Iterator[Finding]:
+    """Settings reach the server in clear; names that are ours or secret do not belong there."""
+    for name, value in environment.prefect.settings.items():
+        path = ("prefect", "settings", name)
+        if not _SETTING.fullmatch(name):
+            yield path, f"{name} is not a Prefect setting; they begin with PREFECT_, in capitals"
+        elif name in OWNED_SETTINGS:
+            yield path, f"{name} is decided by {OWNED_SETTINGS[name]}; remove it"
+        elif _TRANSACTION_POOLER.search(value):
+            yield (
+                path,
+                "port 6543 is a transaction pooler, which breaks Prefect's prepared statements; "
+                "use the session pooler on 5432",
+            )
+        elif _SECRET_SETTING.search(name):
+            yield path, f"{name} holds a secret; list its name under secrets instead"
+
+
+RULES: tuple[Rule, ...] = (
+    sqlite_is_one_machine,
+    a_volume_needs_its_machine,
+    suspend_fits_memory,
+    memory_fits_size,
+    prefect_fits_memory,
+    always_on_fits_count,
+    soft_limit_below_hard,
+    idle_long_enough,
+    public_means_guarded,
+    auth_has_its_secret,
+    postgres_has_its_secret,
+    secrets_once,
+    settings_are_settings,
+)
+
+
+def findings(environment: Environment) -> Iterator[Finding]:
+    """Give what every rule finds, in the order of the rules."""
+    for rule in RULES:
+        yield from rule(environment)

@@ -1,0 +1,293 @@
+"""YAML, strictly: plain data with the line and column of every key and value.
+
+The text is judged before anything is built from it (size, encoding, characters, depth, aliases,
+tags, documents), so that no file can make us hang, crash or run something. Scalars follow YAML 1.2:
+`no`, `on` and `1_000` are text; only true/false, decimal numbers and null are more than that.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import yaml
+
+from roost.errors import Fault
+
+MAX_BYTES = 256 * 1024
+MAX_DEPTH = 32
+MAX_NODES = 20_000
+Path = tuple[str | int, ...]
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_INT = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})", re.ASCII)
+_FLOAT = re.compile(r"[-+]?(0|[1-9][0-9]*)\.[0-9]+([eE][-+]?[0-9]{1,3})?", re.ASCII)
+_CONSTANTS = {"true": True, "false": False, "null": None, "~": None, "": None}
+# Characters that show a reader something else than the machine reads.
+_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+class SourceInt(int):
+    """A number that remembers how it was written."""
+
+    source: str
+
+    @classmethod
+    def read(cls, source: str) -> Self:
+        """Read `source`, which matches the pattern of a decimal integer."""
+        number = cls(source)
+        number.source = source
+        return number
+
+
+class SourceFloat(float):
+    """A number that remembers how it was written, such as `3.10`."""
+
+    source: str
+
+    @classmethod
+    def read(cls, source: str) -> Self:
+        """Read `source`, which matches the pattern of a decimal fraction."""
+        number = cls(source)
+        number.source = source
+        return number
+
+
+class RefusedError(Exception):
+    """The text cannot be taken as an environment file; carries where and why."""
+
+    def __init__(self, line: int, column: int, message: str) -> None:
+        super().__init__(message)
+        self.line, self.column, self.message = line, column, message
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where something stands: 1-based line and column of a file."""
+
+    path: str
+    line: int
+    column: int
+
+    def fault(self, message: str) -> Fault:
+        """Make a fault that points here."""
+        return Fault(self.path, self.line, self.column, message)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One YAML mapping as plain data, and where each part of it stands."""
+
+    path: str
+    data: dict[str, Any]
+    keys: dict[Path, Position] = field(default_factory=dict)
+    values: dict[Path, Position] = field(default_factory=dict)
+    faults: tuple[Fault, ...] = ()
+
+    def key(self, path: Path) -> Position:
+        """Give the position of a key, or of the nearest thing above it."""
+        return self._nearest(self.keys, path)
+
+    def value(self, path: Path) -> Position:
+        """Give the position of a value, or of the nearest thing above it."""
+        return self._nearest(self.values, path)
+
+    def _nearest(self, positions: dict[Path, Position], path: Path) -> Position:
+        while path and path not in positions:
+            path = path[:-1]
+        return positions.get(path) or Position(self.path, 1, 1)
+
+
+def read_source(path: str, content: bytes) -> Source:
+    """Read one file's bytes; what is wrong with them comes back as faults, never as an exception."""
+    try:
+        text = decode(content)
+        judge_events(text)
+        node = yaml.compose(text, Loader=_LOADER)
+        return _Builder(path).build(node)
+    except RefusedError as refused:
+        return _refused(path, refused.line, refused.column, refused.message)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        return _refused(path, line, column, _explain(error, text))
+    except yaml.YAMLError as error:
+        return _refused(path, 1, 1, f"is not YAML: {str(error).splitlines()[0]}")
+
+
+def _refused(path: str, line: int, column: int, message: str) -> Source:
+    return Source(path, {}, faults=(Fault(path, line, column, message),))
+
+
+def decode(content: bytes) -> str:
+    """Give the file's text.
+
+    Raises:
+        RefusedError: it is too large, not UTF-8, or holds characters that hide or break things.
+    """
+    if len(content) > MAX_BYTES:
+        message = f"is larger than {MAX_BYTES // 1024} KiB; an environment file is a page or two"
+        raise RefusedError(1, 1, message)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = content[: error.start]
+        line, column = before.count(b"\n") + 1, error.start - (before.rfind(b"\n") + 1) + 1
+        raise RefusedError(
+            line, column, f"byte 0x{content[error.start]:02x} is not UTF-8; save the file as UTF-8"
+        ) from None
+    _judge_characters(text)
+    return text
+
+
+def _judge_characters(text: str) -> None:
+    if text.isascii() and text.isprintable():
+        return
+    for number, line in enumerate(text.split("\n"), start=1):
+        line = line.removesuffix("\r")  # noqa: PLW2901 - Windows line ends are fine
+        for column, character in enumerate(line, start=1):
+            if reason := _objection(character, line[: column - 1]):
+                raise RefusedError(number, column, reason)
+
+
+def _objection(character: str, before: str) -> str:
+    """Say why a character may not stand in a file; empty when it may."""
+    if character == "\t":
+        return "a tab; YAML indents with spaces" if not before.strip() else ""
+    if character in _BIDI:
+        return f"U+{ord(character):04X} changes the reading direction and can hide text; remove it"
+    if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or character == "\ufeff":
+        return f"U+{ord(character):04X} is a control character; remove it"
+    return ""
+
+
+def judge_events(text: str) -> None:
+    """Refuse what must not be built: deep nesting, custom tags, several documents, alias bombs.
+
+    Raises:
+        RefusedError: with the place of the first offence.
+    """
+    depth = documents = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        line, column = event.start_mark.line + 1, event.start_mark.column + 1
+        if isinstance(event, yaml.DocumentStartEvent):
+            documents += 1
+            if documents > 1:
+                raise RefusedError(line, column, "a second document; one file is one environment")
+        elif isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MAX_DEPTH:
+                message = f"nested more than {MAX_DEPTH} deep; no environment needs that"
+                raise RefusedError(line, column, message)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        tag = getattr(event, "tag", None)
+        if tag:
+            raise RefusedError(line, column, f"the tag {tag} is not allowed; write plain values")
+
+
+class _Builder:
+    """Turns composed nodes into plain data, noting positions and faults on the way."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._keys: dict[Path, Position] = {}
+        self._values: dict[Path, Position] = {}
+        self._faults: list[Fault] = []
+        self._nodes = 0
+
+    def build(self, node: yaml.Node | None) -> Source:
+        if node is None:
+            raise RefusedError(1, 1, "is empty; an environment needs at least app, region and prefect")
+        if not isinstance(node, yaml.MappingNode):
+            raise RefusedError(*_place(node), "must be a mapping of keys to values, such as app: acme")
+        data = self._value(node, ())
+        return Source(self._path, data, self._keys, self._values, tuple(self._faults))
+
+    def _value(self, node: yaml.Node, path: Path) -> Any:
+        self._nodes += 1
+        if self._nodes > MAX_NODES or len(path) > MAX_DEPTH:  # an alias may hold itself
+            raise RefusedError(*_place(node), "expands to too much; use fewer aliases (*name)")
+        self._values.setdefault(path, self._position(node))
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self._value(item, (*path, index)) for index, item in enumerate(node.value)]
+        return read_scalar(node)
+
+    def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
+        data: dict[str, Any] = {}
+        for key_node, value_node in self._pairs(node):
+            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
+            if key is None:
+                self._fault(key_node, "a key must be a plain word, not a list or mapping")
+            elif key in data:
+                first = self._keys[(*path, key)]
+                self._fault(key_node, f"{key} stands here twice, first in line {first.line}; keep one")
+            else:
+                self._keys[(*path, key)] = self._position(key_node)
+                data[key] = self._value(value_node, (*path, key))
+        return data
+
+    def _pairs(self, node: yaml.MappingNode) -> Iterator[tuple[yaml.Node, yaml.Node]]:
+        """Give written pairs first, then those a merge key (`<<`) brings; a clash is a fault."""
+        merges = [pair for pair in node.value if _is_merge(pair[0])]
+        yield from (pair for pair in node.value if not _is_merge(pair[0]))
+        taken = {key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)}
+        for merge, source in merges:
+            mappings = source.value if isinstance(source, yaml.SequenceNode) else [source]
+            for mapping in mappings:
+                if not isinstance(mapping, yaml.MappingNode):
+                    self._fault(merge, "<< merges mappings only; give it an alias of one, as *name")
+                    continue
+                for key, value in mapping.value:
+                    if getattr(key, "value", None) in taken:
+                        message = f"<< brings {key.value}, which is written here too; keep one of them"
+                        self._fault(merge, message)
+                        continue
+                    taken.add(getattr(key, "value", None))
+                    yield key, value
+
+    def _position(self, node: yaml.Node) -> Position:
+        return Position(self._path, *_place(node))
+
+    def _fault(self, node: yaml.Node, message: str) -> None:
+        self._faults.append(self._position(node).fault(message))
+
+
+def _is_merge(key: yaml.Node) -> bool:
+    return isinstance(key, yaml.ScalarNode) and key.value == "<<" and not key.style
+
+
+def _place(node: yaml.Node) -> tuple[int, int]:
+    return node.start_mark.line + 1, node.start_mark.column + 1
+
+
+def read_scalar(node: yaml.ScalarNode) -> Any:
+    """Read a scalar by YAML 1.2's core rules; anything quoted, or unclear, is text."""
+    text: str = node.value
+    if node.style:
+        return text
+    if text.lower() in _CONSTANTS and text in (text.lower(), text.upper(), text.capitalize()):
+        return _CONSTANTS[text.lower()]
+    if _INT.fullmatch(text):
+        return SourceInt.read(text)
+    if _FLOAT.fullmatch(text):
+        return SourceFloat.read(text)
+    return text
+
+
+def _explain(error: yaml.MarkedYAMLError, text: str) -> str:
+    """Say what the parser objects to, in words that help."""
+    problem = error.problem or "is not YAML"
+    mark = error.problem_mark
+    lines = text.splitlines()
+    line = lines[mark.line] if mark and mark.line < len(lines) else ""
+    if "\\t" in problem or line[: mark.column + 1 if mark else 0].strip(" ").startswith("\t"):
+        return "a tab; YAML indents with spaces"
+    if "undefined alias" in problem:
+        return f"{problem}; name it first with & under a key that begins with x-"
+    return f"is not YAML here: {problem}; check the indentation, quotes and colons of this line"
