@@ -66,7 +66,14 @@ def load_environment(name: str, folder: Path) -> EnvironmentFile:
         UnknownEnvironmentError: no file has that name; says which do.
         InvalidFilesError: the file, or the defaults beside it, has faults.
     """
-    path = next((folder / f"{name}{suffix}" for suffix in SUFFIXES if (folder / f"{name}{suffix}").is_file()), None)
+    path = next(
+        (
+            folder / f"{name}{suffix}"
+            for suffix in SUFFIXES
+            if (folder / f"{name}{suffix}").is_file()
+        ),
+        None,
+    )
     if path is None or name.startswith("_") or "/" in name:
         raise _unknown(name, folder)
     loaded = load_files([path])
@@ -99,7 +106,9 @@ def check(source: Source) -> tuple[Environment | None, list[Fault]]:
         return None, [_fault(source, detail) for detail in error.errors(include_url=False)]
     faults = [source.value(path).fault(message) for path, message in findings(environment)]
     faults += [
-        source.value(path).fault(f"the schema disagrees with the model ({message}); please report this")
+        source.value(path).fault(
+            f"the schema disagrees with the model ({message}); please report this"
+        )
         for path, message in disagreements(data)
     ]
     return environment, faults
@@ -107,14 +116,14 @@ def check(source: Source) -> tuple[Environment | None, list[Fault]]:
 
 def merge_defaults(own: Source, defaults: Source) -> Source:
     """Put the defaults under a file, one level deep: mappings key by key, anything else whole."""
-    data: dict[str, Any] = {key: value for key, value in defaults.data.items() if not key.startswith("x-")}
+    data: dict[str, Any] = {
+        key: value for key, value in defaults.data.items() if not key.startswith("x-")
+    }
     for key, value in own.data.items():
         below = data.get(key)
         merges = isinstance(value, dict) and isinstance(below, dict)
         data[key] = {**below, **value} if merges else value  # type: ignore[dict-item] # both are dicts where it merges
-    return Source(
-        own.path, data, {**defaults.keys, **own.keys}, {**defaults.values, **own.values}
-    )
+    return Source(own.path, data, {**defaults.keys, **own.keys}, {**defaults.values, **own.values})
 
 
 def merged(file: EnvironmentFile) -> dict[str, Any]:
@@ -178,7 +187,9 @@ def _shared_apps(files: Sequence[EnvironmentFile], sources: dict[str, Source]) -
         if other != file.path:
             position = sources[str(file.path)].value(("app",))
             there = sources[str(other)].value(("app",))
-            yield position.fault(f"the app {app} is also that of {other}:{there.line}; one app, one file")
+            yield position.fault(
+                f"the app {app} is also that of {other}:{there.line}; one app, one file"
+            )
 
 
 def _unknown(name: str, folder: Path) -> UnknownEnvironmentError:

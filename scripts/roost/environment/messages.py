@@ -60,7 +60,9 @@ def known_keys(path: Path) -> list[str]:
     for part in path:
         if isinstance(part, str):
             models = [inner for model in models for inner in _models_at(model, part)]
-    return sorted({info.alias or key for model in models for key, info in model.model_fields.items()})
+    return sorted(
+        {info.alias or key for model in models for key, info in model.model_fields.items()}
+    )
 
 
 def _models_at(model: type[BaseModel], name: str) -> list[type[BaseModel]]:

@@ -87,7 +87,9 @@ SettingText = Annotated[
 class Model(BaseModel):
     """Frozen and strict: unknown keys and loose types are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True
+    )
 
 
 class Prefect(Model):
@@ -210,7 +212,9 @@ class Secret(Model):
 class Environment(Model):
     """One file: one Fly app running one Prefect server."""
 
-    app: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,61}[a-z0-9]$", examples=["acme-prefect"])]
+    app: Annotated[
+        str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,61}[a-z0-9]$", examples=["acme-prefect"])
+    ]
     """Fly app name, world-wide; the server is https://APP.fly.dev."""
     organization: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")] = "personal"
     """Slug of the Fly organization that pays."""

@@ -113,7 +113,7 @@ def read_source(path: str, content: bytes) -> Source:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        return _refused(path, line, column, _explain(error, text))
+        return _refused(path, line, column, _explain(error))
     except yaml.YAMLError as error:
         return _refused(path, 1, 1, f"is not YAML: {str(error).splitlines()[0]}")
 
@@ -201,9 +201,13 @@ class _Builder:
 
     def build(self, node: yaml.Node | None) -> Source:
         if node is None:
-            raise RefusedError(1, 1, "is empty; an environment needs at least app, region and prefect")
+            raise RefusedError(
+                1, 1, "is empty; an environment needs at least app, region and prefect"
+            )
         if not isinstance(node, yaml.MappingNode):
-            raise RefusedError(*_place(node), "must be a mapping of keys to values, such as app: acme")
+            raise RefusedError(
+                *_place(node), "must be a mapping of keys to values, such as app: acme"
+            )
         data = self._value(node, ())
         return Source(self._path, data, self._keys, self._values, tuple(self._faults))
 
@@ -216,7 +220,7 @@ class _Builder:
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self._value(item, (*path, index)) for index, item in enumerate(node.value)]
-        return read_scalar(node)
+        return read_scalar(node) if isinstance(node, yaml.ScalarNode) else None
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         data: dict[str, Any] = {}
@@ -226,7 +230,9 @@ class _Builder:
                 self._fault(key_node, "a key must be a plain word, not a list or mapping")
             elif key in data:
                 first = self._keys[(*path, key)]
-                self._fault(key_node, f"{key} stands here twice, first in line {first.line}; keep one")
+                self._fault(
+                    key_node, f"{key} stands here twice, first in line {first.line}; keep one"
+                )
             else:
                 self._keys[(*path, key)] = self._position(key_node)
                 data[key] = self._value(value_node, (*path, key))
@@ -245,7 +251,9 @@ class _Builder:
                     continue
                 for key, value in mapping.value:
                     if getattr(key, "value", None) in taken:
-                        message = f"<< brings {key.value}, which is written here too; keep one of them"
+                        message = (
+                            f"<< brings {key.value}, which is written here too; keep one of them"
+                        )
                         self._fault(merge, message)
                         continue
                     taken.add(getattr(key, "value", None))
@@ -263,7 +271,8 @@ def _is_merge(key: yaml.Node) -> bool:
 
 
 def _place(node: yaml.Node) -> tuple[int, int]:
-    return node.start_mark.line + 1, node.start_mark.column + 1
+    mark = node.start_mark
+    return (mark.line + 1, mark.column + 1) if mark else (1, 1)
 
 
 def read_scalar(node: yaml.ScalarNode) -> Any:
@@ -280,14 +289,9 @@ def read_scalar(node: yaml.ScalarNode) -> Any:
     return text
 
 
-def _explain(error: yaml.MarkedYAMLError, text: str) -> str:
+def _explain(error: yaml.MarkedYAMLError) -> str:
     """Say what the parser objects to, in words that help."""
     problem = error.problem or "is not YAML"
-    mark = error.problem_mark
-    lines = text.splitlines()
-    line = lines[mark.line] if mark and mark.line < len(lines) else ""
-    if "\\t" in problem or line[: mark.column + 1 if mark else 0].strip(" ").startswith("\t"):
-        return "a tab; YAML indents with spaces"
     if "undefined alias" in problem:
         return f"{problem}; name it first with & under a key that begins with x-"
     return f"is not YAML here: {problem}; check the indentation, quotes and colons of this line"

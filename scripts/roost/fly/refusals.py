@@ -1,0 +1,121 @@
+"""What Fly's refusals mean: status and body to one of our errors.
+
+Capacity comes under many status codes, so the body is read before the code (observed in
+production; see docs/decisions for the sources).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+
+import httpx
+
+from roost.errors import (
+    FlyAnswerError,
+    FlyCapacityError,
+    FlyConflictError,
+    FlyError,
+    FlyForbiddenError,
+    FlyLeasedError,
+    FlyNotFoundError,
+    FlyPreconditionError,
+    FlyRateLimitedError,
+    FlyRejectedError,
+    FlyUnauthorizedError,
+    FlyUnavailableError,
+    FlyWaitTimeoutError,
+)
+from roost.secret_text import SecretText
+
+REQUEST_ID = "fly-request-id"
+MAX_MESSAGE = 500
+_CAPACITY_STATUS = frozenset({"insufficient_capacity", "volume_placement_capacity"})
+_CAPACITY_WORDS = re.compile(
+    r"insufficient (resources|memory|capacity|cpu)|could not reserve resource|no capacity"
+    r"|over the allowed quota|deploys to this host are temporarily disabled",
+    re.IGNORECASE,
+)
+_LEASE_WORDS = re.compile(r"\blease", re.IGNORECASE)
+
+_BY_STATUS: dict[int, tuple[type[FlyError], str]] = {
+    400: (FlyRejectedError, "Correct the environment file; Fly says what it does not accept."),
+    401: (
+        FlyUnauthorizedError,
+        "The token is wrong, expired or revoked. Make a new one: `fly tokens create deploy`.",
+    ),
+    403: (
+        FlyForbiddenError,
+        "The token does not reach this app, or another organization holds its name. Check `app` and `organization`.",
+    ),
+    404: (FlyNotFoundError, "Look at `roost status ENV`; it may have been removed meanwhile."),
+    408: (FlyWaitTimeoutError, "Look at the machine's log and run the same command again."),
+    409: (
+        FlyConflictError,
+        "Something of that name is there already. Plan again: `roost plan ENV`.",
+    ),
+    412: (FlyPreconditionError, "It changed since it was read. Plan again: `roost plan ENV`."),
+    422: (FlyRejectedError, "Correct the environment file; Fly says what it does not accept."),
+    429: (FlyRateLimitedError, "Fly limits calls. Wait a minute and run the same command again."),
+}
+
+
+def refusal(response: httpx.Response, where: str, secrets: Iterable[SecretText]) -> FlyError:
+    """Give the error for an answer that is not a success; its text is cut and free of secrets."""
+    said, status_word = read_message(response, secrets)
+    kind, advice = _classify(response.status_code, said, status_word)
+    return kind(
+        f"Fly answered {response.status_code}: {said}",
+        where=where,
+        advice=advice,
+        status=response.status_code,
+        request_id=response.headers.get(REQUEST_ID, ""),
+        body=said,
+    )
+
+
+def _classify(status: int, said: str, status_word: str) -> tuple[type[FlyError], str]:
+    if status_word in _CAPACITY_STATUS or (status != 429 and _CAPACITY_WORDS.search(said)):  # noqa: PLR2004 - HTTP
+        return (
+            FlyCapacityError,
+            "Fly has no room for it there now. Try again later, or choose another region or size.",
+        )
+    if status == 409 and _LEASE_WORDS.search(said):  # noqa: PLR2004 - HTTP
+        return (
+            FlyLeasedError,
+            "Somebody else is changing it. Wait until they are done and run the same command again.",
+        )
+    if status >= 500:  # noqa: PLR2004 - HTTP
+        return (
+            FlyUnavailableError,
+            "Run the same command again; what was done stays done. See status.flyio.net.",
+        )
+    return _BY_STATUS.get(status, (FlyError, "Look at the message, and at Fly's documentation."))
+
+
+def read_message(response: httpx.Response, secrets: Iterable[SecretText]) -> tuple[str, str]:
+    """Give Fly's own words and its status word; bodies are not always JSON."""
+    text = response.text
+    status_word = ""
+    try:
+        body = json.loads(text)
+    except ValueError:
+        body = None
+    if isinstance(body, dict):
+        text = str(body.get("message") or body.get("error") or text)
+        status_word = str(body.get("status") or "")
+    for secret in secrets:
+        text = secret.redact(text)
+    return " ".join(text.split())[:MAX_MESSAGE] or response.reason_phrase, status_word
+
+
+def unreadable(response: httpx.Response, where: str, reason: str) -> FlyAnswerError:
+    """Give the error for a success whose body is not what Fly documents."""
+    return FlyAnswerError(
+        f"Fly answered {response.status_code} with something else than documented ({reason}).",
+        where=where,
+        advice="Run the same command again; if it stays, report it with the request id.",
+        status=response.status_code,
+        request_id=response.headers.get(REQUEST_ID, ""),
+    )

@@ -1,0 +1,63 @@
+"""What may be sent again, and when. The rule is a property of each call, not of its status.
+
+Creating things is not idempotent on Fly: a create whose answer was lost may have happened. So such
+a call is repeated only when it certainly did not reach Fly's hands (no connection, or 429).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import Enum
+
+import httpx
+
+RETRY_AFTER_LIMIT_S = 60.0
+TRANSIENT = frozenset({500, 502, 503, 504})
+
+
+class Repeat(Enum):
+    """When a call may be sent again."""
+
+    SAFE = "doing it twice is the same as doing it once"
+    UNSENT = "only when it surely was not taken"
+
+
+class AgainError(Exception):
+    """The call may be sent again, after `wait_s` if Fly named a time; `cause` is what went wrong."""
+
+    def __init__(self, cause: Exception, wait_s: float | None = None) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+        self.wait_s = wait_s
+
+
+def may_repeat_status(status: int, repeat: Repeat) -> bool:
+    """Say whether an answer with this status allows the call to be sent again."""
+    return status == httpx.codes.TOO_MANY_REQUESTS or (
+        repeat is Repeat.SAFE and status in TRANSIENT
+    )
+
+
+def may_repeat_failure(failure: httpx.TransportError, repeat: Repeat) -> bool:
+    """Say whether a call without an answer may be sent again."""
+    unsent = isinstance(failure, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+    return unsent or repeat is Repeat.SAFE
+
+
+def retry_after_s(response: httpx.Response, now: Callable[[], datetime]) -> float | None:
+    """Read Retry-After, seconds or date, capped; None when it is absent or unreadable."""
+    written = response.headers.get("retry-after", "")
+    try:
+        wait = float(written)
+    except ValueError:
+        try:
+            moment = parsedate_to_datetime(written)
+        except ValueError:
+            return None
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        wait = (moment - now()).total_seconds()
+    if wait != wait:  # noqa: PLR0124 - `nan` is a float too
+        return None
+    return min(max(wait, 0.0), RETRY_AFTER_LIMIT_S)

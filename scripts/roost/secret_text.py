@@ -1,0 +1,45 @@
+"""Secret values, in a type that hides itself wherever a value could leak by accident."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+HIDDEN = "[hidden]"
+
+
+class SecretText:
+    """A value that only `reveal` gives: not str, repr, format, pickle, copy or JSON."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Give the value; call this at the one place that sends it."""
+        return self._value
+
+    def redact(self, text: str) -> str:
+        """Take the value out of a text that may echo it."""
+        return text.replace(self._value, HIDDEN) if self._value else text
+
+    def __str__(self) -> str:
+        return HIDDEN
+
+    def __repr__(self) -> str:
+        return f"SecretText({HIDDEN})"
+
+    def __format__(self, _: str) -> str:
+        return HIDDEN
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SecretText) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash((SecretText, self._value))
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret is neither pickled nor copied")
