@@ -1,0 +1,126 @@
+"""What names a place in a machine's own world is told in the paths of this one."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from localfly.rewrite import Root
+
+ROOT = Root(
+    paths={
+        "/data": "/host/vol",
+        "/data/deep": "/host/deep",
+        "/tmp": "/s/tmp",
+        "/.fly/api": "/s/api",
+    },
+    address="127.70.1.2",
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("/data", "/host/vol"),
+        ("/data/", "/host/vol/"),
+        ("/data/prefect.db", "/host/vol/prefect.db"),
+        ("/data/deep/x", "/host/deep/x"),
+        ("/data/deeper", "/host/vol/deeper"),
+        ("/tmp/prefect", "/s/tmp/prefect"),
+        ("/.fly/api", "/s/api"),
+        ("sqlite+aiosqlite:////data/prefect.db", "sqlite+aiosqlite:////host/vol/prefect.db"),
+        ("sqlite:////data/a.db?mode=ro", "sqlite:////host/vol/a.db?mode=ro"),
+        ("file:///data/x", "file:///host/vol/x"),
+        ("unix:///.fly/api", "unix:///s/api"),
+        ("/data/a:/tmp/b:/data", "/host/vol/a:/s/tmp/b:/host/vol"),
+        ("--dir=/data --tmp=/tmp", "--dir=/host/vol --tmp=/s/tmp"),
+        ('{"path": "/data/x", "other": "/tmp"}', '{"path": "/host/vol/x", "other": "/s/tmp"}'),
+        ("/data,/data", "/host/vol,/host/vol"),
+    ],
+)
+def test_a_path_of_the_machine_is_found_wherever_it_stands(value, expected):
+    assert ROOT.rewrite(value) == expected
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "data",
+        "/database",
+        "/data.db",
+        "/data-old/x",
+        "/var/data",
+        "./data",
+        "../data",
+        "$HOME/data",
+        "${HOME}/data",
+        "~/data",
+        "https://data/x",
+        "https://example.com/data/x",
+        "http://localhost:4200/data",
+        "http://[::1]/data",
+        "sqlite:///data/relative.db",
+        "/DATA",
+        "//data/x",
+    ],
+)
+def test_what_only_looks_like_one_stays(value):
+    assert ROOT.rewrite(value) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("0.0.0.0", "127.70.1.2"),
+        ("::", "127.70.1.2"),
+        ("[::]", "127.70.1.2"),
+        ("0.0.0.0:4200", "127.70.1.2:4200"),
+        ("[::]:4200", "127.70.1.2:4200"),
+        ("--host=0.0.0.0", "--host=127.70.1.2"),
+        ("0.0.0.0/0", "0.0.0.0/0"),
+        ("10.0.0.0", "10.0.0.0"),
+        ("::1", "::1"),
+        ("a::b", "a::b"),
+    ],
+)
+def test_every_address_is_the_machines_own(value, expected):
+    assert ROOT.rewrite(value) == expected
+
+
+def test_what_was_put_in_is_not_rewritten_again():
+    root = Root(paths={"/data": "/tmp/volumes/data", "/tmp": "/tmp/scratch"}, address="127.1.1.1")
+
+    assert root.rewrite("/data/x:/tmp/y") == "/tmp/volumes/data/x:/tmp/scratch/y"
+
+
+def test_a_mount_may_be_written_with_a_slash_at_its_end_and_its_target_hold_anything():
+    assert Root({"/data/": r"/a b\1"}, "127.1.1.1").rewrite("/data/x") == r"/a b\1/x"
+
+
+def test_the_root_itself_is_never_a_prefix():
+    assert Root({"/": "/host"}, "127.1.1.1").rewrite("/etc/hosts") == "/etc/hosts"
+
+
+def test_names_of_variables_stay():
+    assert ROOT.rewrite_all({"/data": "/data", "X": "y"}) == {"/data": "/host/vol", "X": "y"}
+
+
+@given(st.text(alphabet="/datmpx.: =", max_size=30))
+def test_a_value_is_changed_only_where_a_path_of_the_machine_stands(value):
+    if "/data" not in value and "/tmp" not in value:
+        assert ROOT.rewrite(value) == value
+    else:
+        assert (
+            "/host" in ROOT.rewrite(value)
+            or "/s/tmp" in ROOT.rewrite(value)
+            or (ROOT.rewrite(value) == value)
+        )
+
+
+@given(
+    st.lists(st.sampled_from(["/data", "/data/x", "/tmp", "/etc", "word", "/database"]), min_size=1)
+)
+def test_each_word_of_a_list_is_rewritten_by_itself(words):
+    assert ROOT.rewrite(" ".join(words)) == " ".join(ROOT.rewrite(word) for word in words)
