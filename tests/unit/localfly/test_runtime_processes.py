@@ -87,7 +87,7 @@ async def a_runtime():
 
 async def until(condition, timeout_s=10):
     async with asyncio.timeout(timeout_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - waits for another process
             await asyncio.sleep(0.01)
 
 
@@ -216,7 +216,7 @@ def test_who_does_not_obey_is_killed_with_its_children(spec):
     assert not alive(child)
 
 
-def test_children_end_with_their_main_process_even_in_a_session_of_their_own(spec):
+def test_children_end_with_their_main_process(spec):
     code = (
         "import subprocess, sys, time\n"
         "sleep = [sys.executable, '-c', 'import time; time.sleep(600)']\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from localfly.rewrite import Root
@@ -107,16 +107,12 @@ def test_names_of_variables_stay():
     assert ROOT.rewrite_all({"/data": "/data", "X": "y"}) == {"/data": "/host/vol", "X": "y"}
 
 
-@given(st.text(alphabet="/datmpx.: =", max_size=30))
-def test_a_value_is_changed_only_where_a_path_of_the_machine_stands(value):
-    if "/data" not in value and "/tmp" not in value:
-        assert ROOT.rewrite(value) == value
-    else:
-        assert (
-            "/host" in ROOT.rewrite(value)
-            or "/s/tmp" in ROOT.rewrite(value)
-            or (ROOT.rewrite(value) == value)
-        )
+@given(st.text(alphabet="/datmpx. =", max_size=30))
+def test_a_value_without_a_path_of_the_machine_stays(value):
+    assume("/data" not in value)
+    assume("/tmp" not in value)
+
+    assert ROOT.rewrite(value) == value
 
 
 @given(
