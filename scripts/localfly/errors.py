@@ -46,3 +46,11 @@ class StartRefusedError(LocalFlyError):
     def __init__(self, what: str, *, lasting: bool = False) -> None:
         super().__init__(what)
         self.lasting = lasting
+
+
+class UnroutableError(LocalFlyError):
+    """No machine could be found for a request; `code` is Fly's word for why."""
+
+    def __init__(self, code: str, what: str) -> None:
+        super().__init__(what)
+        self.code = code
