@@ -1,0 +1,89 @@
+"""Compare the config we ask for with the one Fly gives back, on the fields we own.
+
+Fly echoes some values in another form than they were sent (facts: the API's samples, fly-go):
+`autostop` as false, true or "suspend", durations respelt or in nanoseconds, defaults filled in.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from roost.plan.steps import Change
+from roost.secret_text import HIDDEN
+
+Json = dict[str, Any]
+Path = tuple[str | int, ...]
+
+_GO_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|ms|h|m|s)")
+_UNIT_NS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
+_DURATIONS = frozenset({"interval", "timeout", "grace_period"})
+_AUTOSTOP = {False: "off", True: "stop"}
+# Maps whose every key is ours: a key that somebody added is a difference.
+_WHOLE_MAPS = frozenset({("env",)})
+
+
+def differences(desired: Json, live: Json) -> tuple[Change, ...]:
+    """Give every field of ours that differs, in the order of the desired config."""
+    return tuple(_compare((), desired, live))
+
+
+def _compare(path: Path, want: Any, have: Any) -> Iterator[Change]:
+    if isinstance(want, dict):
+        yield from _compare_maps(path, want, have if isinstance(have, dict) else {})
+    elif isinstance(want, list) and _is_records(want):
+        yield from _compare_lists(path, want, have if isinstance(have, list) else [])
+    elif normal(path, want) != normal(path, have):
+        yield Change(field_name(path), have, want)
+
+
+def _compare_maps(path: Path, want: Json, have: Json) -> Iterator[Change]:
+    for key, value in want.items():
+        yield from _compare((*path, key), value, have.get(key))
+    if path in _WHOLE_MAPS:
+        for key in sorted(set(have) - set(want)):
+            # Somebody else's value: for all we know a password, so a plan never shows it.
+            yield Change(field_name((*path, key)), HIDDEN, None)
+
+
+def _compare_lists(path: Path, want: list[Json], have: list[Any]) -> Iterator[Change]:
+    for index, value in enumerate(want):
+        yield from _compare((*path, index), value, have[index] if index < len(have) else None)
+    for index in range(len(want), len(have)):
+        yield Change(field_name((*path, index)), have[index], None)
+
+
+def _is_records(value: list[Any]) -> bool:
+    return any(isinstance(item, dict) for item in value)
+
+
+def normal(path: Path, value: Any) -> Any:
+    """Give a value in the one form both sides are compared in."""
+    name = path[-1] if path else ""
+    if path[:1] == ("env",):
+        return value  # an empty variable is not an absent one
+    if name == "autostop" and isinstance(value, bool):
+        return _AUTOSTOP[value]
+    if name in _DURATIONS:
+        return duration_ns(value)
+    if value in (None, [], {}, False, ""):
+        return None
+    return value
+
+
+def duration_ns(value: Any) -> Any:
+    """Read a Go duration or a number of nanoseconds; anything else is kept as it is."""
+    if isinstance(value, str):
+        parts = _GO_DURATION.findall(value)
+        if parts and "".join(amount + unit for amount, unit in parts) == value:
+            return round(sum(float(amount) * _UNIT_NS[unit] for amount, unit in parts))
+    return value
+
+
+def field_name(path: Path) -> str:
+    """Write a path the way reports show it: `services[0].autostop`."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return text.removeprefix(".")

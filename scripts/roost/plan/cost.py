@@ -1,0 +1,130 @@
+"""What an environment costs a month: asleep all the time, and awake all the time.
+
+An estimate in USD per 30 days from `deploy/prices.yaml`, which carries its source and date.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+from roost.fly.models import Machine
+from roost.plan.desired import Desired
+from roost.plan.live import Live
+from roost.plan.ownership import find_volume, is_ours, our_machines
+
+SECONDS_PER_MONTH = 30 * 24 * 3600
+INCLUDED_MB = {"shared": 256, "performance": 2048}
+Json = dict[str, Any]
+
+
+class Prices(BaseModel):
+    """The price list."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str
+    date: Any
+    shared_cpu: float
+    performance_cpu: float
+    extra_gb: float
+    volume_gb: float
+    rootfs_gb: float
+    image_gb: float
+    markup: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """USD per 30 days."""
+
+    low: float
+    """Asleep all month, as far as it may sleep."""
+    high: float
+    """Awake all month."""
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.low + other.low, self.high + other.high)
+
+
+@dataclass(frozen=True)
+class CostChange:
+    """Cost now and after the plan."""
+
+    now: Cost
+    then: Cost
+    source: str
+    date: str
+
+    def document(self) -> Json:
+        """Give the JSON form, rounded to cents."""
+        return {
+            "currency": "USD",
+            "per": "30 days",
+            "now": {"low": round(self.now.low, 2), "high": round(self.now.high, 2)},
+            "then": {"low": round(self.then.low, 2), "high": round(self.then.high, 2)},
+            "source": self.source,
+            "date": self.date,
+        }
+
+
+def read_prices(path: Path) -> Prices:
+    """Read the price list."""
+    return Prices.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+def cost_change(prices: Prices, desired: Desired, live: Live) -> CostChange:
+    """Give what the app costs as it is, and as it is asked to be."""
+    ours = our_machines(desired, live)
+    strangers = [m for m in live.machines if not is_ours(m, desired)]
+    volume = find_volume(desired.volume, live, ours) if desired.volume else None
+    other_gb = sum(v.size_gb for v in live.volumes if v is not volume)
+    others = _machines_cost(
+        prices, [(_guest(m.config), m.region) for m in strangers], _always_on(strangers)
+    ) + _volume_cost(prices, other_gb)
+    now = _machines_cost(
+        prices, [(_guest(m.config), m.region) for m in ours.values()], _always_on(ours.values())
+    ) + _volume_cost(prices, volume.size_gb if volume else 0)
+    then = _machines_cost(
+        prices, [(_guest(m.config), m.region) for m in desired.machines], desired.always_on
+    ) + _volume_cost(prices, desired.volume.size_gb if desired.volume else 0)
+    return CostChange(now + others, then + others, prices.source, str(prices.date))
+
+
+def machine_month(prices: Prices, guest: Json, region: str) -> float:
+    """Give the price of a machine that is awake all month."""
+    kind, cpus = guest.get("cpu_kind", "shared"), guest.get("cpus", 1)
+    rate = prices.shared_cpu if kind == "shared" else prices.performance_cpu
+    included_mb: int = INCLUDED_MB.get(kind, INCLUDED_MB["shared"]) * cpus
+    extra_gb: float = max(0, guest.get("memory_mb", 256) - included_mb) / 1024
+    per_second: float = rate * cpus + prices.extra_gb * extra_gb
+    return prices.markup.get(region, 1) * per_second * SECONDS_PER_MONTH
+
+
+def _machines_cost(prices: Prices, machines: list[tuple[Json, str]], always_on: int) -> Cost:
+    awake = [machine_month(prices, guest, region) for guest, region in machines]
+    asleep = prices.image_gb * prices.rootfs_gb
+    kept = min(always_on, len(awake))
+    return Cost(sum(awake[:kept]) + asleep * (len(awake) - kept), sum(awake))
+
+
+def _volume_cost(prices: Prices, size_gb: int) -> Cost:
+    """A volume is paid for whether its machine is awake or not."""
+    return Cost(size_gb * prices.volume_gb, size_gb * prices.volume_gb)
+
+
+def _guest(config: Json | None) -> Json:
+    return (config or {}).get("guest") or {}
+
+
+def _always_on(machines: Iterable[Machine]) -> int:
+    """Give how many live machines never sleep: all without autostop, else the proxy's minimum."""
+    services = [((m.config or {}).get("services") or [{}])[0] for m in machines]
+    if any(service.get("autostop") in (None, False, "off") for service in services):
+        return len(services)
+    return max((int(service.get("min_machines_running") or 0) for service in services), default=0)

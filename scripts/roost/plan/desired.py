@@ -1,0 +1,205 @@
+"""What an environment asks of Fly, computed without any network.
+
+Field names and forms are the Machines API's, not those of fly.toml.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from roost.environment.load import EnvironmentFile
+from roost.environment.model import Environment, PostgresDatabase, SqliteDatabase
+
+Json = dict[str, Any]
+
+VOLUME_NAME = "data"
+MOUNT_PATH = "/data"
+INTERNAL_PORT = 4200
+PROCESS_GROUP = "app"
+# Metadata that says which machines are ours, and what they run.
+ENVIRONMENT_KEY = "roost_environment"
+SLOT_KEY = "roost_slot"
+VERSION_KEY = "roost_prefect_version"
+SECRETS_KEY = "roost_secrets"
+
+
+@dataclass(frozen=True)
+class DesiredVolume:
+    """The one volume an environment may have."""
+
+    name: str
+    region: str
+    size_gb: int
+    snapshot_retention: int
+
+
+@dataclass(frozen=True)
+class DesiredMachine:
+    """One machine, by its stable name; mounts name their volume, not its id."""
+
+    name: str
+    region: str
+    config: Json
+
+
+@dataclass(frozen=True)
+class Desired:
+    """All that an environment asks for."""
+
+    environment: str
+    app: str
+    organization: str
+    ip_types: tuple[str, ...]
+    volume: DesiredVolume | None
+    secrets: tuple[str, ...]
+    prune: bool
+    machines: tuple[DesiredMachine, ...]
+    always_on: int
+    """How many machines must be running at all times."""
+
+
+def desired_state(file: EnvironmentFile, image: str) -> Desired:
+    """Compute what an environment asks for, with the image it is to run."""
+    environment = file.environment
+    return Desired(
+        environment=file.name,
+        app=environment.app,
+        organization=environment.organization,
+        ip_types=("v6", "shared_v4") if environment.access.public else ("private_v6",),
+        volume=_volume(environment),
+        secrets=tuple(sorted(secret.name for secret in environment.secrets)),
+        prune=environment.prune,
+        machines=tuple(
+            DesiredMachine(
+                name=f"{PROCESS_GROUP}-{slot}",
+                region=environment.region,
+                config=machine_config(file, image, f"{PROCESS_GROUP}-{slot}"),
+            )
+            for slot in range(1, environment.scaling.count + 1)
+        ),
+        always_on=_always_on(environment),
+    )
+
+
+def machine_config(file: EnvironmentFile, image: str, slot: str) -> Json:
+    """Give the whole config of one machine."""
+    environment = file.environment
+    config: Json = {
+        "image": image,
+        "guest": guest(environment),
+        "env": environment_variables(environment),
+        "services": [service(environment)],
+        "restart": {"policy": "on-failure", "max_retries": 5},
+        "stop_config": {"signal": "SIGTERM", "timeout": "20s"},
+        "metadata": {
+            # With these two, flyctl shows and handles the machine as its own.
+            "fly_platform_version": "v2",
+            "fly_process_group": PROCESS_GROUP,
+            ENVIRONMENT_KEY: file.name,
+            SLOT_KEY: slot,
+            VERSION_KEY: environment.prefect.version,
+            SECRETS_KEY: secrets_mark(environment),
+        },
+    }
+    if isinstance(environment.database, SqliteDatabase):
+        config["mounts"] = [{"name": VOLUME_NAME, "path": MOUNT_PATH}]
+    return config
+
+
+def secrets_mark(environment: Environment) -> str:
+    """Give a short mark of the declared names.
+
+    An apply that is killed between setting secrets and booting the machine with them leaves a
+    machine with another mark, so that the next plan knows.
+    """
+    names = "\n".join(sorted(secret.name for secret in environment.secrets))
+    return hashlib.sha256(names.encode()).hexdigest()[:12]
+
+
+def guest(environment: Environment) -> Json:
+    """Give the machine's size the way the API writes it."""
+    kind, _, count = environment.machine.size.partition("-")
+    return {
+        "cpu_kind": kind,
+        "cpus": int(count.removeprefix("cpu-").removesuffix("x")),
+        "memory_mb": environment.machine.memory_mb,
+    }
+
+
+def environment_variables(environment: Environment) -> dict[str, str]:
+    """Give what the server reads: Prefect's settings, and ours for sleeping and the database."""
+    scaling, database = environment.scaling, environment.database
+    sqlite = isinstance(database, SqliteDatabase)
+    variables = {
+        "FLY_PROCESS_GROUP": PROCESS_GROUP,
+        "PRIMARY_REGION": environment.region,  # the proxy keeps min_machines_running here
+        **environment.prefect.settings,
+        "DO_NOT_TRACK": "1",
+        "PREFECT_HOME": MOUNT_PATH if sqlite else "/tmp/prefect",  # noqa: S108 - the machine's own
+        "PREFECT_SERVER_API_HOST": "0.0.0.0",  # noqa: S104 - the proxy comes from outside
+        "PREFECT_SERVER_API_PORT": str(INTERNAL_PORT),
+        "PREFECT_SERVER_UI_API_URL": "/api",
+        "ROOST_IDLE_ACTION": "off" if _always_on(environment) else scaling.autostop,
+        "ROOST_IDLE_AFTER_S": str(int(scaling.idle_after.total_seconds())),
+    }
+    # A user may want these otherwise; nothing of ours depends on them.
+    defaults = {
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+    }
+    if isinstance(database, PostgresDatabase):
+        variables["ROOST_DATABASE_URL_VARIABLE"] = database.url_secret
+    return {**defaults, **variables}
+
+
+def service(environment: Environment) -> Json:
+    """Give the one HTTP service: what the proxy listens to, and when it starts and stops us."""
+    scaling = environment.scaling
+    return {
+        "protocol": "tcp",
+        "internal_port": INTERNAL_PORT,
+        "autostart": True,
+        "autostop": scaling.autostop,
+        "min_machines_running": scaling.min_machines_running,
+        "concurrency": {
+            "type": scaling.concurrency.type,
+            "soft_limit": scaling.concurrency.soft_limit,
+            "hard_limit": scaling.concurrency.hard_limit,
+        },
+        "ports": _ports(environment),
+        "checks": [
+            {
+                "type": "http",
+                "method": "GET",
+                "path": "/api/health",
+                "interval": "15s",
+                "timeout": "5s",
+                "grace_period": "60s",
+            }
+        ],
+    }
+
+
+def _ports(environment: Environment) -> list[Json]:
+    if not environment.access.public:
+        return [{"port": 80, "handlers": ["http"]}]  # Flycast speaks plain HTTP
+    return [
+        {"port": 80, "handlers": ["http"], "force_https": True},
+        {"port": 443, "handlers": ["tls", "http"]},
+    ]
+
+
+def _volume(environment: Environment) -> DesiredVolume | None:
+    database = environment.database
+    if not isinstance(database, SqliteDatabase):
+        return None
+    return DesiredVolume(
+        VOLUME_NAME, environment.region, database.volume_gb, database.snapshot_retention_days
+    )
+
+
+def _always_on(environment: Environment) -> int:
+    scaling = environment.scaling
+    return scaling.count if scaling.autostop == "off" else scaling.min_machines_running

@@ -1,0 +1,134 @@
+"""From live to desired: the ordered steps, and what we refuse to do.
+
+Pure. The order is safe at every point: app, addresses, volume, secrets, machines, and last what is
+no longer wanted. An unchanged environment gives no step, whatever its machines' state of sleep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from roost.plan.desired import Desired
+from roost.plan.live import Live
+from roost.plan.machines import machine_outcomes, surplus_outcomes
+from roost.plan.ownership import our_machines
+from roost.plan.steps import (
+    AssignIp,
+    Change,
+    CreateApp,
+    Json,
+    Outcome,
+    Plan,
+    Refusal,
+    ReleaseIp,
+    Risk,
+    SetSecrets,
+    UnsetSecrets,
+)
+from roost.plan.volumes import volume_outcomes
+
+PUBLIC_IPS = frozenset({"v4", "shared_v4", "v6"})
+
+
+def diff(desired: Desired, live: Live) -> Plan:
+    """Compare, and give the plan."""
+    ours = our_machines(desired, live)
+    secrets = tuple(_secrets(desired, live))
+    found: list[Outcome] = [
+        *_app(desired, live),
+        *_ips(desired, live),
+        *volume_outcomes(desired, live, ours),
+        *secrets,
+        *machine_outcomes(desired, ours, _seen_after_boot(secrets)),
+        *surplus_outcomes(desired, live, ours),
+        *_surplus_ips(desired, live),
+    ]
+    return Plan(
+        environment=desired.environment,
+        app=desired.app,
+        steps=tuple(item for item in found if not isinstance(item, Refusal | str)),
+        refusals=tuple(item for item in found if isinstance(item, Refusal)),
+        warnings=tuple(item for item in found if isinstance(item, str)),
+        base=base_state(live),
+    )
+
+
+def base_state(live: Live) -> Json:
+    """Give what of the live state the steps depend on; sleep and wake are not part of it."""
+    return {
+        "app": live.app is not None,
+        "ips": sorted(ip.kind for ip in live.ips),
+        "volumes": sorted([volume.id, volume.size_gb] for volume in live.volumes),
+        "secrets": sorted([secret.name, secret.digest] for secret in live.secrets),
+        "machines": sorted([machine.id, machine.instance_id] for machine in live.machines),
+    }
+
+
+def _app(desired: Desired, live: Live) -> Iterator[Outcome]:
+    key = f"app/{desired.app}"
+    if live.app is None:
+        yield CreateApp(
+            key=key,
+            summary=f"create the app {desired.app} in {desired.organization}",
+            app=desired.app,
+            organization=desired.organization,
+        )
+        return
+    owner = live.app.organization.slug
+    if owner and owner != desired.organization:
+        yield Refusal(
+            key,
+            f"the app belongs to the organization {owner}, not {desired.organization}",
+            "Correct `organization`, or move the app: `fly apps move`.",
+        )
+
+
+def _ips(desired: Desired, live: Live) -> Iterator[Outcome]:
+    have = {ip.kind for ip in live.ips}
+    for ip_type in desired.ip_types:
+        if ip_type not in have and not (ip_type == "shared_v4" and "v4" in have):
+            yield AssignIp(
+                key=f"ip/{ip_type}", summary=f"assign a {ip_type} address", ip_type=ip_type
+            )
+
+
+def _surplus_ips(desired: Desired, live: Live) -> Iterator[Outcome]:
+    """A private server keeps no public address; a private one beside public ones harms nobody."""
+    if PUBLIC_IPS & set(desired.ip_types):
+        return
+    for ip in sorted(live.ips, key=lambda ip: ip.ip):
+        if ip.kind in PUBLIC_IPS:
+            yield ReleaseIp(
+                key=f"ip/{ip.ip}",
+                summary=f"release the public address {ip.ip}",
+                risk=Risk.DOWNTIME,
+                ip=ip.ip,
+            )
+
+
+def _secrets(desired: Desired, live: Live) -> Iterator[SetSecrets | UnsetSecrets | str]:
+    have = {secret.name for secret in live.secrets}
+    missing = tuple(name for name in desired.secrets if name not in have)
+    extra = tuple(sorted(have - set(desired.secrets)))
+    if missing:
+        yield SetSecrets(
+            key="secrets/set", summary=f"set the secrets {', '.join(missing)}", names=missing
+        )
+    if extra and desired.prune:
+        yield UnsetSecrets(
+            key="secrets/unset",
+            summary=f"remove the secrets {', '.join(extra)}",
+            risk=Risk.RESTART,
+            names=extra,
+        )
+    elif extra:
+        yield f"The app has secrets that the file does not list: {', '.join(extra)}."
+
+
+def _seen_after_boot(
+    secrets: tuple[SetSecrets | UnsetSecrets | str, ...],
+) -> tuple[Change, ...]:
+    """A running machine keeps the secrets it booted with, so a change of them is one of its own."""
+    return tuple(
+        Change("secrets", None, item.summary) for item in secrets if not isinstance(item, str)
+    )

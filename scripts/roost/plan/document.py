@@ -1,0 +1,73 @@
+"""A plan as JSON: canonical, with a digest that says whether two plans are the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import fields
+from typing import Any
+
+from roost.plan.cost import CostChange
+from roost.plan.steps import BaseStep, Change, Plan
+
+Json = dict[str, Any]
+FORMAT = 1
+_NOT_JUDGED = frozenset({"summary", "risk", "skip_launch"})
+_COMMON = frozenset(field.name for field in fields(BaseStep))
+
+
+def plan_document(plan: Plan, cost: CostChange | None = None) -> Json:
+    """Give the whole plan as one JSON object."""
+    document: Json = {
+        "format": FORMAT,
+        "environment": plan.environment,
+        "app": plan.app,
+        "digest": plan_digest(plan),
+        "risk": plan.risk.word,
+        "steps": [step_document(step) for step in plan.steps],
+        "refusals": [vars(refusal) for refusal in plan.refusals],
+        "warnings": list(plan.warnings),
+        "base": plan.base,
+    }
+    if cost is not None:
+        document["cost"] = cost.document()
+    return document
+
+
+def step_document(step: BaseStep) -> Json:
+    """Give one step: what all steps say, then what its kind adds."""
+    own = {f.name: getattr(step, f.name) for f in fields(step) if f.name not in _COMMON}
+    return {
+        "kind": step.kind,
+        "key": step.key,
+        "summary": step.summary,
+        "risk": step.risk.word,
+        "changes": [_change(change) for change in step.changes],
+        **own,
+    }
+
+
+def plan_digest(plan: Plan) -> str:
+    """Give the sha256 over environment, base state and steps.
+
+    Neither wording is part of it nor what follows from sleep alone: a server that fell asleep since
+    the plan was approved is changed as approved, only without being woken.
+    """
+    steps = [step_document(step) for step in plan.steps]
+    judged = {
+        "format": FORMAT,
+        "environment": plan.environment,
+        "app": plan.app,
+        "base": plan.base,
+        "steps": [{k: v for k, v in step.items() if k not in _NOT_JUDGED} for step in steps],
+    }
+    return hashlib.sha256(canonical(judged).encode()).hexdigest()
+
+
+def canonical(value: Any) -> str:
+    """Give JSON that is the same text for the same value."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def _change(change: Change) -> Json:
+    return {"field": change.field, "old": change.old, "new": change.new}

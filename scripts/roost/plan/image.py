@@ -1,0 +1,66 @@
+"""The image's name: a hash of what it is made of, so that a plan knows it without a registry."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from roost.errors import MissingLockError
+
+REGISTRY = "registry.fly.io"
+SPEC = "image.json"
+Part = tuple[str, bytes]
+
+
+def image_reference(app: str, version: str, parts: Iterable[Part]) -> str:
+    """Give the full reference, in the app's own registry."""
+    return f"{REGISTRY}/{app}:{image_tag(version, parts)}"
+
+
+def image_tag(version: str, parts: Iterable[Part]) -> str:
+    """Give the tag: the version, and the first 12 hex digits of the sha256 over all parts."""
+    digest = hashlib.sha256()
+    for name, content in parts:
+        for piece in (name.encode(), content):
+            digest.update(len(piece).to_bytes(8, "big"))
+            digest.update(piece)
+    return f"prefect-{version}-{digest.hexdigest()[:12]}"
+
+
+def read_image_parts(deploy: Path, version: str) -> tuple[Part, ...]:
+    """Read every file the image of a Prefect version is made of, in a fixed order.
+
+    Raises:
+        MissingLockError: there is no lock for that version; says which there are.
+    """
+    spec = json.loads((deploy / SPEC).read_text(encoding="utf-8"))
+    lock = str(spec["lock"]).format(version=version)
+    if not (deploy / lock).is_file():
+        raise _missing_lock(deploy, spec["lock"], version)
+    names = [SPEC, "Dockerfile", lock, *_listed(deploy, spec["files"])]
+    return tuple((name, (deploy / name).read_bytes()) for name in names)
+
+
+def _listed(deploy: Path, entries: Iterable[str]) -> Iterator[str]:
+    for entry in entries:
+        path = deploy / entry
+        if path.is_dir():
+            inside = (file for file in path.rglob("*") if file.is_file())
+            kept = (f for f in inside if "__pycache__" not in f.parts and f.suffix != ".pyc")
+            yield from sorted(file.relative_to(deploy).as_posix() for file in kept)
+        else:
+            yield entry
+
+
+def _missing_lock(deploy: Path, pattern: str, version: str) -> MissingLockError:
+    before, after = pattern.split("{version}")
+    known = sorted(
+        path.relative_to(deploy).as_posix().removeprefix(before).removesuffix(after)
+        for path in deploy.glob(f"{before}*{after}")
+    )
+    return MissingLockError(
+        f"There is no lock for Prefect {version}, only for {', '.join(known) or 'none'}.",
+        advice=f"Make one: ./run lock {version}",
+    )

@@ -1,0 +1,53 @@
+"""What Fly has now: five reads at most, none of them a change."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+
+from roost.errors import RoostError
+from roost.fly.client import FlyClient
+from roost.fly.models import App, IpAssignment, Machine, SecretInfo, Volume
+
+
+@dataclass(frozen=True)
+class Live:
+    """The state of one app; everything is empty while the app is not there."""
+
+    app: App | None = None
+    ips: tuple[IpAssignment, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+    secrets: tuple[SecretInfo, ...] = ()
+    machines: tuple[Machine, ...] = ()
+
+
+async def read_live(fly: FlyClient, name: str) -> Live:
+    """Read an app: one call when it is not there, else four more at once.
+
+    Raises:
+        FlyError: the first of them that failed.
+    """
+    app = await fly.get_app(name)
+    if app is None:
+        return Live()
+    found: dict[str, Any] = {}
+    failures: list[RoostError] = []
+
+    async def read(key: str, call: Callable[[str], Awaitable[Any]]) -> None:
+        try:
+            found[key] = await call(name)
+        except RoostError as failure:  # a task group would wrap it, and nobody would know it
+            failures.append(failure)
+            tasks.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(read, "ips", fly.list_ips)
+        tasks.start_soon(read, "volumes", fly.list_volumes)
+        tasks.start_soon(read, "secrets", fly.list_secrets)
+        tasks.start_soon(read, "machines", fly.list_machines)
+    if failures:
+        raise failures[0]
+    return Live(app, **found)

@@ -1,0 +1,187 @@
+"""From the live machines to the desired ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from roost.fly.models import Machine
+from roost.plan.compare import differences
+from roost.plan.desired import VERSION_KEY, Desired, DesiredMachine
+from roost.plan.live import Live
+from roost.plan.ownership import is_ours, mounted_volume, slot_number, slot_of, with_volume
+from roost.plan.steps import (
+    Change,
+    CreateMachine,
+    DestroyMachine,
+    Outcome,
+    Refusal,
+    Risk,
+    StartMachine,
+    UpdateMachine,
+)
+from roost.prefect.versions import parse_version
+
+# Rests here only when an apply was cut short or the machine gave up: the proxy does not wake it.
+STRANDED = frozenset({"created", "failed", "launch_failed"})
+# A machine in any other state sleeps, and an update does not wake it (facts: flyctl's rule).
+LAUNCHED = STRANDED | {
+    "creating",
+    "starting",
+    "started",
+    "restarting",
+    "replacing",
+    "updating",
+}
+
+
+def machine_outcomes(
+    desired: Desired, ours: Mapping[str, Machine], secrets: tuple[Change, ...]
+) -> Iterator[Outcome]:
+    """Compare machine by machine; `secrets` are changes that a machine sees only after a boot."""
+    waking = _waking(desired, ours)
+    for wanted in desired.machines:
+        machine = ours.get(wanted.name)
+        if machine is None:
+            yield _create(wanted)
+        else:
+            must_run = wanted.name in waking
+            yield from _one_machine(wanted, machine, secrets, must_run=must_run)
+
+
+def surplus_outcomes(
+    desired: Desired, live: Live, ours: Mapping[str, Machine]
+) -> Iterator[Outcome]:
+    """Give what is there and not wanted, highest slot first; others' machines are only named."""
+    wanted = {machine.name for machine in desired.machines}
+    keep = {machine.id for slot, machine in ours.items() if slot in wanted}
+    surplus = [machine for machine in live.machines if machine.id not in keep]
+    for machine in sorted(surplus, key=lambda m: (slot_number(slot_of(m)), m.id), reverse=True):
+        if not is_ours(machine, desired):
+            yield f"The machine {machine.id} ({machine.name}) on this app is not ours; it is left alone."
+        elif mounted_volume(machine):
+            yield Refusal(
+                f"machine/{slot_of(machine)}",
+                f"the machine {machine.id} has data on a volume and is no longer asked for",
+                "Look at what it holds, then remove it by hand: `fly machine destroy`.",
+            )
+        else:
+            yield _destroy(machine, Risk.RESTART if desired.machines else Risk.DOWNTIME)
+
+
+def _waking(desired: Desired, ours: Mapping[str, Machine]) -> frozenset[str]:
+    """Give the slots that sleep and have to run, so that enough do; the lowest first."""
+    sleeping = [
+        wanted.name
+        for wanted in desired.machines
+        if wanted.name in ours and ours[wanted.name].state not in LAUNCHED
+    ]
+    running = len(desired.machines) - len(sleeping)
+    return frozenset(sleeping[: max(0, desired.always_on - running)])
+
+
+def _one_machine(
+    wanted: DesiredMachine, machine: Machine, secrets: tuple[Change, ...], *, must_run: bool
+) -> Iterator[Outcome]:
+    if machine.config is None:
+        yield Refusal(
+            f"machine/{wanted.name}",
+            f"the host of machine {machine.id} does not answer ({machine.host_status})",
+            "Wait for Fly to repair it (status.flyio.net), then plan again.",
+        )
+        return
+    versions = _version_change(machine, wanted)
+    if isinstance(versions, Refusal):
+        yield versions
+    elif machine.region != wanted.region:
+        yield from _move(wanted, machine)
+    elif changes := (*differences(wanted.config, machine.config), *secrets):
+        sleeps = machine.state not in LAUNCHED and not must_run
+        yield _update(wanted, machine, changes, versions, sleeps=sleeps)
+    elif machine.state in STRANDED:
+        yield _start(wanted.name, machine, f"it rests in the state {machine.state}")
+    elif must_run:
+        yield _start(wanted.name, machine, "it must always run")
+
+
+def _move(wanted: DesiredMachine, machine: Machine) -> Iterator[Outcome]:
+    """A machine does not move: without data it is replaced, with data that is refused."""
+    if mounted_volume(machine):
+        yield Refusal(
+            f"machine/{wanted.name}",
+            f"the machine and its data are in {machine.region}; they do not move to {wanted.region}",
+            f"Keep region {machine.region}, or make a new environment in {wanted.region}.",
+        )
+        return
+    # First removed, then made: a name serves one machine at a time.
+    yield _destroy(machine, Risk.DOWNTIME, (Change("region", machine.region, wanted.region),))
+    yield _create(wanted)
+
+
+def _version_change(machine: Machine, wanted: DesiredMachine) -> Risk | Refusal:
+    """Judge the step from the Prefect version that runs to the one that is asked for."""
+    have = parse_version(machine.metadata.get(VERSION_KEY, ""))
+    want = parse_version(wanted.config["metadata"][VERSION_KEY])
+    if have is None or want is None or have == want:
+        return Risk.RESTART
+    if want > have:
+        return Risk.MIGRATION
+    return Refusal(
+        f"machine/{wanted.name}",
+        f"Prefect {have} already migrated the database; {want} cannot read it",
+        f"Keep version {have}, or restore a snapshot from before the upgrade.",
+    )
+
+
+def _create(wanted: DesiredMachine) -> CreateMachine:
+    return CreateMachine(
+        key=f"machine/{wanted.name}",
+        summary=f"create the machine {wanted.name} in {wanted.region}",
+        name=wanted.name,
+        region=wanted.region,
+        config=wanted.config,
+    )
+
+
+def _update(
+    wanted: DesiredMachine,
+    machine: Machine,
+    changes: tuple[Change, ...],
+    risk: Risk,
+    *,
+    sleeps: bool,
+) -> UpdateMachine:
+    live = machine.config or {}
+    config = with_volume(wanted.config, mounted_volume(machine))
+    # Metadata of others (flyctl's release id and the like) stays as it is.
+    config = {**config, "metadata": {**(live.get("metadata") or {}), **config["metadata"]}}
+    return UpdateMachine(
+        key=f"machine/{wanted.name}",
+        summary=f"update the machine {wanted.name}" + (", which stays asleep" if sleeps else ""),
+        risk=Risk.NONE if sleeps and risk is Risk.RESTART else risk,
+        changes=changes,
+        machine=machine.id,
+        current_version=machine.instance_id,
+        config=config,
+        skip_launch=sleeps,
+    )
+
+
+def _start(name: str, machine: Machine, why: str) -> StartMachine:
+    return StartMachine(
+        key=f"machine/{name}",
+        summary=f"start the machine {name}: {why}",
+        changes=(Change("state", machine.state, "started"),),
+        machine=machine.id,
+    )
+
+
+def _destroy(machine: Machine, risk: Risk, changes: tuple[Change, ...] = ()) -> DestroyMachine:
+    slot = slot_of(machine)
+    return DestroyMachine(
+        # The id too: its slot may be filled by another machine in the same plan.
+        key=f"machine/{slot}/{machine.id}",
+        summary=f"remove the machine {slot} ({machine.id}) in {machine.region}",
+        risk=risk,
+        changes=changes,
+        machine=machine.id,
+    )

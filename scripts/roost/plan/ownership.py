@@ -1,0 +1,77 @@
+"""Which of the machines and volumes on an app belong to the environment."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from roost.fly.models import Machine, Volume
+from roost.plan.desired import ENVIRONMENT_KEY, PROCESS_GROUP, SLOT_KEY, Desired, DesiredVolume
+from roost.plan.live import Live
+from roost.plan.steps import Json
+
+_SLOT_NAME = re.compile(rf"{PROCESS_GROUP}-(\d+)", re.ASCII)
+
+
+def is_ours(machine: Machine, desired: Desired) -> bool:
+    """Say whether a machine was made for this environment.
+
+    A machine whose host does not answer may show no metadata at all; by its name it may be ours,
+    and taking it for a stranger's would make a second one beside it.
+    """
+    if machine.config is None and not machine.metadata:
+        return _SLOT_NAME.fullmatch(machine.name) is not None
+    return machine.metadata.get(ENVIRONMENT_KEY) == desired.environment
+
+
+def our_machines(desired: Desired, live: Live) -> dict[str, Machine]:
+    """Give our machines by slot; of two in one slot the one with the data, then the older id."""
+    found = [machine for machine in live.machines if is_ours(machine, desired)]
+    best_last = sorted(found, key=lambda m: (not mounted_volume(m), m.id), reverse=True)
+    return {slot_of(machine): machine for machine in best_last}
+
+
+def slot_of(machine: Machine) -> str:
+    """Give the stable name of one of our machines."""
+    return machine.metadata.get(SLOT_KEY) or machine.name
+
+
+def slot_number(slot: str) -> int:
+    """Give the number of a slot, to count it in: `app-10` comes after `app-9`."""
+    match = _SLOT_NAME.fullmatch(slot)
+    return int(match[1]) if match else 0
+
+
+def mounted_volume(machine: Machine) -> str:
+    """Give the id of the volume a machine mounts; empty when it mounts none."""
+    mounts = (machine.config or machine.incomplete_config or {}).get("mounts") or [{}]
+    return str(mounts[0].get("volume") or "")
+
+
+def with_volume(config: Json, volume: str) -> Json:
+    """Fill in the id of the volume a machine mounts."""
+    if not volume or "mounts" not in config:
+        return config
+    return {**config, "mounts": [{**config["mounts"][0], "volume": volume}]}
+
+
+def find_volume(wanted: DesiredVolume, live: Live, ours: Mapping[str, Machine]) -> Volume | None:
+    """Give the environment's volume, if there is one and no doubt which."""
+    candidates = candidate_volumes(wanted, live, ours)
+    return candidates[0] if len(candidates) == 1 else None
+
+
+def candidate_volumes(
+    wanted: DesiredVolume, live: Live, ours: Mapping[str, Machine]
+) -> tuple[Volume, ...]:
+    """Give the volume in use or, while we have no machine, those an apply cut short may have left."""
+    ids = {machine.id for machine in ours.values()}
+    mounted = {mounted_volume(machine) for machine in ours.values()}
+    named = sorted((v for v in live.volumes if v.name == wanted.name), key=lambda v: v.id)
+    used = tuple(v for v in named if v.id in mounted or v.attached_machine_id in ids)
+    if used or ours:
+        return used
+    # Attached to a machine that is on its way out is as good as free, and holds the data.
+    there = {machine.id for machine in live.machines}
+    free = tuple(v for v in named if v.attached_machine_id not in there)
+    return tuple(v for v in free if v.region in ("", wanted.region)) or free

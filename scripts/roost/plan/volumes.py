@@ -1,0 +1,138 @@
+"""From the live volume to the desired one; what would cost data is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from roost.fly.models import Machine, Volume
+from roost.plan.desired import Desired, DesiredVolume
+from roost.plan.live import Live
+from roost.plan.ownership import candidate_volumes, mounted_volume
+from roost.plan.steps import (
+    Change,
+    CreateVolume,
+    ExtendVolume,
+    Outcome,
+    Refusal,
+    Risk,
+    UpdateVolume,
+)
+
+
+def volume_outcomes(desired: Desired, live: Live, ours: Mapping[str, Machine]) -> Iterator[Outcome]:
+    """Compare the volume an environment asks for with those the app has."""
+    if desired.volume is None:
+        yield from _no_volume(live, ours)
+        return
+    candidates = candidate_volumes(desired.volume, live, ours)
+    if len(candidates) == 1:
+        yield from _changes(desired.volume, candidates[0])
+    elif candidates:
+        yield _ambiguous(desired, candidates)
+    elif ours:
+        yield _unusable(ours)
+    else:
+        yield create_volume(desired, desired.volume)
+    yield from _unused(v for v in live.volumes if v not in candidates)
+
+
+def create_volume(desired: Desired, wanted: DesiredVolume) -> CreateVolume:
+    """Give the step that makes the volume, on a host that has room for the machine too."""
+    machine = desired.machines[0]
+    return CreateVolume(
+        key=f"volume/{wanted.name}",
+        summary=f"create a {wanted.size_gb} GB volume in {wanted.region}",
+        fields={
+            "name": wanted.name,
+            "region": wanted.region,
+            "size_gb": wanted.size_gb,
+            "snapshot_retention": wanted.snapshot_retention,
+            "encrypted": True,
+            "compute": machine.config["guest"],
+            "compute_image": machine.config["image"],
+        },
+    )
+
+
+def _changes(wanted: DesiredVolume, volume: Volume) -> Iterator[Outcome]:
+    key = f"volume/{wanted.name}"
+    if volume.region and volume.region != wanted.region:
+        yield Refusal(
+            key,
+            f"the data is in {volume.region}; a volume does not move to {wanted.region}",
+            f"Keep region {volume.region}, or make a new environment and restore a snapshot into it.",
+        )
+    if wanted.size_gb < volume.size_gb:
+        yield Refusal(
+            key,
+            f"the volume has {volume.size_gb} GB; Fly cannot shrink it to {wanted.size_gb}",
+            f"Set volume_gb to {volume.size_gb}.",
+        )
+    if wanted.size_gb > volume.size_gb:
+        yield ExtendVolume(
+            key=key,
+            summary=f"extend the volume to {wanted.size_gb} GB",
+            risk=Risk.RESTART,
+            changes=(Change("size_gb", volume.size_gb, wanted.size_gb),),
+            volume=volume.id,
+            size_gb=wanted.size_gb,
+        )
+    have = volume.snapshot_retention
+    if have is not None and have != wanted.snapshot_retention:
+        yield UpdateVolume(
+            key=f"{key}/snapshots",
+            summary=f"keep snapshots for {wanted.snapshot_retention} days",
+            changes=(Change("snapshot_retention", have, wanted.snapshot_retention),),
+            volume=volume.id,
+            snapshot_retention=wanted.snapshot_retention,
+        )
+
+
+def _ambiguous(desired: Desired, candidates: tuple[Volume, ...]) -> Refusal:
+    ids = ", ".join(volume.id for volume in candidates)
+    return Refusal(
+        f"volume/{candidates[0].name}",
+        f"several volumes could hold the data: {ids}",
+        (
+            f"Find out which does (`fly volumes list -a {desired.app}`) and remove the others: "
+            "`fly volumes destroy ID`."
+        ),
+    )
+
+
+def _unusable(ours: Mapping[str, Machine]) -> Refusal:
+    """A machine keeps the mount it was created with (facts: fly.md section 1, Volumes)."""
+    if any(mounted_volume(machine) for machine in ours.values()):
+        return Refusal(
+            "volume/data",
+            "the machine's volume is not listed by Fly, or has another name",
+            "Look at `fly volumes list`; restore it from a snapshot before anything else.",
+        )
+    if any(machine.config is None for machine in ours.values()):
+        return Refusal(
+            "volume/data",
+            "which volume the machine mounts is unknown while its host does not answer",
+            "Wait for Fly to repair it (status.flyio.net), then plan again.",
+        )
+    return Refusal(
+        "volume/data",
+        "the machine runs without a volume, and one cannot be added to it",
+        "Move the data first, then remove the machine: `fly machine destroy`.",
+    )
+
+
+def _no_volume(live: Live, ours: Mapping[str, Machine]) -> Iterator[Outcome]:
+    if any(mounted_volume(machine) for machine in ours.values()):
+        yield Refusal(
+            "volume/data",
+            "the server keeps its data on a volume, and the file now asks for another database",
+            "Set database.backend back to sqlite, or make a new environment for the new database.",
+        )
+        return
+    yield from _unused(live.volumes)
+
+
+def _unused(volumes: Iterable[Volume]) -> Iterator[Outcome]:
+    names = sorted(f"{v.id} ({v.name})" for v in volumes if not v.attached_machine_id)
+    if names:
+        yield f"The app has volumes that nothing uses and that cost money: {', '.join(names)}."

@@ -1,0 +1,100 @@
+"""Environment files as data: a good one to change, and generated good ones."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+from hypothesis import strategies as st
+
+from roost.environment.load import EnvironmentFile
+from roost.environment.model import AUTH_SECRET, REGIONS, Environment
+
+Json = dict[str, Any]
+
+MINIMAL: Json = {
+    "app": "acme-prefect",
+    "region": "iad",
+    "prefect": {"version": "3.8.8"},
+    "secrets": [AUTH_SECRET],
+}
+POSTGRES: Json = {
+    "database": {"backend": "postgres", "url_secret": "DATABASE_URL"},
+    "secrets": [AUTH_SECRET, "DATABASE_URL"],
+}
+PRIVATE: Json = {"access": {"public": False}}
+
+
+def environment_data(*parts: Json, **fields: Any) -> Json:
+    """Give a good file's data with `parts` and `fields` merged into it, mapping by mapping."""
+    data = copy.deepcopy(MINIMAL)
+    for part in (*parts, fields):
+        for key, value in part.items():
+            below = data.get(key)
+            both = isinstance(value, dict) and isinstance(below, dict)
+            data[key] = {**below, **value} if both else copy.deepcopy(value)  # type: ignore[dict-item] # both are dicts where it merges
+    return data
+
+
+def environment_file(*parts: Json, name: str = "staging", **fields: Any) -> EnvironmentFile:
+    """Give a loaded environment, as `environment_data` describes it."""
+    data = environment_data(*parts, **fields)
+    return EnvironmentFile(name, Path(f"{name}.yaml"), Environment.model_validate(data))
+
+
+SETTING_NAMES = st.from_regex(r"PREFECT_LOGGING_[A-Z]{1,8}", fullmatch=True)
+SECRET_NAMES = st.from_regex(r"HOOK_[A-Z]{1,6}", fullmatch=True)
+SETTING_TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["C"]), max_size=12)
+
+
+@st.composite
+def scalings(draw: st.DrawFn, counts: st.SearchStrategy[int]) -> Json:
+    """A scaling section that keeps the rules across its fields."""
+    count = draw(counts)
+    soft = draw(st.integers(1, 200))
+    return {
+        "count": count,
+        "min_machines_running": draw(st.integers(0, count)),
+        "autostop": draw(st.sampled_from(["off", "stop", "suspend"])),
+        "idle_after": draw(st.sampled_from(["30s", "5m", "1h30m"])),
+        "concurrency": {
+            "type": draw(st.sampled_from(["requests", "connections"])),
+            "soft_limit": soft,
+            "hard_limit": soft + draw(st.integers(0, 50)),
+        },
+    }
+
+
+@st.composite
+def environments(draw: st.DrawFn) -> Json:
+    """The data of an environment file that loads."""
+    postgres = draw(st.booleans())
+    extra = draw(st.lists(SECRET_NAMES, unique=True, max_size=3))
+    data: Json = {
+        "app": "acme-prefect",
+        "organization": draw(st.sampled_from(["personal", "acme"])),
+        "region": draw(st.sampled_from(REGIONS)),
+        "prune": draw(st.booleans()),
+        "prefect": {
+            "version": draw(st.sampled_from(["3.8.7", "3.8.8", "3.10.0"])),
+            "settings": draw(st.dictionaries(SETTING_NAMES, SETTING_TEXTS, max_size=3)),
+        },
+        "machine": {
+            "size": draw(st.sampled_from(["shared-cpu-1x", "shared-cpu-2x"])),
+            "memory_mb": draw(st.sampled_from([512, 1024, 2048])),
+        },
+        "scaling": draw(scalings(st.integers(0, 12) if postgres else st.just(1))),
+        "access": {"public": draw(st.booleans())},
+        "secrets": [AUTH_SECRET, *extra],
+    }
+    if postgres:
+        data["database"] = POSTGRES["database"]
+        data["secrets"].append("DATABASE_URL")
+    else:
+        data["database"] = {
+            "backend": "sqlite",
+            "volume_gb": draw(st.integers(1, 5)),
+            "snapshot_retention_days": draw(st.integers(1, 60)),
+        }
+    return data

@@ -1,0 +1,441 @@
+"""Each kind of difference gives its step, its risk, or a refusal with the way out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from helpers.environments import POSTGRES, PRIVATE, environment_file
+from helpers.pretend_fly import (
+    PretendFly,
+    address,
+    applied,
+    with_machine,
+    with_volume_fields,
+)
+from roost.fly.models import App, Machine, Organization, SecretInfo, Volume
+from roost.plan.desired import desired_state
+from roost.plan.diff import diff
+from roost.plan.live import Live
+from roost.plan.steps import Change, Risk
+from roost.secret_text import HIDDEN
+
+IMAGE = "registry.fly.io/acme-prefect:prefect-3.8.8-0123456789ab"
+NEWER = "registry.fly.io/acme-prefect:prefect-3.9.0-ba9876543210"
+
+
+def desired_of(*parts, image=IMAGE, **fields):
+    return desired_state(environment_file(*parts, **fields), image)
+
+
+def plan_from(before, after):
+    """The plan from an environment that is applied to what its file asks for now."""
+    return diff(after, applied(before))
+
+
+def only_step(plan):
+    assert plan.refusals == ()
+    [step] = plan.steps
+    return step
+
+
+def only_refusal(plan):
+    [refusal] = plan.refusals
+    return refusal
+
+
+def scaled(**scaling):
+    return desired_of(POSTGRES, scaling=scaling)
+
+
+def test_the_first_apply_makes_everything_in_a_safe_order():
+    plan = diff(desired_of(), Live())
+
+    kinds = [step.kind for step in plan.steps]
+    assert kinds == [
+        "create-app",
+        "assign-ip",
+        "assign-ip",
+        "create-volume",
+        "set-secrets",
+        "create-machine",
+    ]
+    assert plan.risk is Risk.NONE
+
+
+def test_the_volume_is_placed_where_the_machine_has_room_too():
+    desired = desired_of()
+
+    volume = next(s for s in diff(desired, Live()).steps if s.kind == "create-volume")
+
+    assert volume.fields["compute"] == desired.machines[0].config["guest"]
+    assert volume.fields["compute_image"] == IMAGE
+
+
+def test_another_image_updates_the_machine_and_nothing_else():
+    step = only_step(plan_from(desired_of(), desired_of(image=NEWER)))
+
+    assert step.kind == "update-machine"
+    assert step.changes == (Change("image", IMAGE, NEWER),)
+    assert (step.risk, step.skip_launch) == (Risk.RESTART, False)
+
+
+def test_an_update_names_the_version_it_was_planned_on():
+    live = with_machine(applied(desired_of()), instance_id="01VERSION")
+
+    assert only_step(diff(desired_of(image=NEWER), live)).current_version == "01VERSION"
+
+
+@pytest.mark.parametrize("state", ["stopped", "suspended", "stopping", "suspending"])
+def test_a_sleeping_machine_is_updated_without_being_woken(state):
+    live = applied(desired_of(), state)
+
+    step = only_step(diff(desired_of(image=NEWER), live))
+
+    assert (step.skip_launch, step.risk) == (True, Risk.NONE)
+
+
+@pytest.mark.parametrize("state", ["started", "starting", "failed", "created"])
+def test_any_other_machine_is_launched_by_an_update(state):
+    live = applied(desired_of(), state)
+
+    assert only_step(diff(desired_of(image=NEWER), live)).skip_launch is False
+
+
+@pytest.mark.parametrize("state", ["failed", "created", "launch_failed"])
+def test_a_machine_that_no_request_would_wake_is_started(state):
+    """`created` is what a crash between create and launch leaves."""
+    assert only_step(diff(desired_of(), applied(desired_of(), state))).kind == "start-machine"
+
+
+def test_an_update_keeps_the_volume_and_others_metadata():
+    live = applied(desired_of())
+
+    step = only_step(diff(desired_of(image=NEWER), live))
+
+    assert step.config["mounts"][0]["volume"] == live.volumes[0].id
+    assert step.config["metadata"]["fly_release_id"] == "somebody-elses"
+
+
+def test_a_setting_is_shown_with_its_old_and_new_value():
+    before = desired_of(prefect={"settings": {"PREFECT_LOGGING_LEVEL": "INFO"}})
+    after = desired_of(prefect={"settings": {"PREFECT_LOGGING_LEVEL": "DEBUG"}})
+
+    step = only_step(plan_from(before, after))
+
+    assert step.changes == (Change("env.PREFECT_LOGGING_LEVEL", "INFO", "DEBUG"),)
+
+
+def test_an_empty_setting_is_not_an_absent_one():
+    after = desired_of(prefect={"settings": {"PREFECT_LOGGING_LEVEL": ""}})
+
+    assert only_step(plan_from(desired_of(), after)).kind == "update-machine"
+
+
+def test_a_variable_set_by_hand_is_removed_and_its_value_never_shown():
+    live = applied(desired_of())
+    config = live.machines[0].config
+    by_hand = {**config, "env": {**config["env"], "DATABASE_URL": "postgres://u:hunter2@h/db"}}
+
+    plan = diff(desired_of(), with_machine(live, config=by_hand))
+
+    assert only_step(plan).changes == (Change("env.DATABASE_URL", HIDDEN, None),)
+    assert "hunter2" not in repr(plan)
+
+
+def test_more_memory_is_a_restart():
+    step = only_step(plan_from(desired_of(), desired_of(machine={"memory_mb": 1024})))
+
+    assert step.changes == (Change("guest.memory_mb", 512, 1024),)
+    assert step.risk is Risk.RESTART
+
+
+def test_a_larger_volume_is_extended():
+    step = only_step(
+        plan_from(desired_of(), desired_of(database={"backend": "sqlite", "volume_gb": 3}))
+    )
+
+    assert (step.kind, step.size_gb) == ("extend-volume", 3)
+
+
+def test_a_smaller_volume_is_refused_with_the_size_to_write():
+    before = desired_of(database={"backend": "sqlite", "volume_gb": 3})
+
+    refusal = only_refusal(plan_from(before, desired_of()))
+
+    assert "cannot shrink" in refusal.what
+    assert refusal.advice == "Set volume_gb to 3."
+
+
+def test_the_time_snapshots_are_kept_is_changed_without_a_restart():
+    after = desired_of(database={"backend": "sqlite", "snapshot_retention_days": 30})
+
+    step = only_step(plan_from(desired_of(), after))
+
+    assert (step.kind, step.snapshot_retention, step.risk) == ("update-volume", 30, Risk.NONE)
+
+
+def test_data_does_not_move_to_another_region():
+    plan = plan_from(desired_of(), desired_of(region="ams"))
+
+    assert plan.refusals
+    assert all("iad" in refusal.what for refusal in plan.refusals)
+    assert any("Keep region iad" in refusal.advice for refusal in plan.refusals)
+
+
+def test_a_machine_without_data_is_replaced_in_another_region():
+    """First removed, then made: two machines cannot share the name."""
+    plan = plan_from(desired_of(POSTGRES), desired_of(POSTGRES, region="ams"))
+
+    assert [step.kind for step in plan.steps] == ["destroy-machine", "create-machine"]
+    assert plan.risk is Risk.DOWNTIME
+
+
+def test_more_machines_are_created_by_slot():
+    plan = plan_from(scaled(count=1), scaled(count=3))
+
+    assert [step.key for step in plan.steps] == ["machine/app-2", "machine/app-3"]
+
+
+def test_fewer_machines_are_removed_from_the_highest_slot():
+    plan = plan_from(scaled(count=11), scaled(count=8))
+
+    assert [step.key.split("/")[1] for step in plan.steps] == ["app-11", "app-10", "app-9"]
+    assert plan.risk is Risk.RESTART
+
+
+def test_no_machine_at_all_is_downtime():
+    plan = plan_from(scaled(count=2), scaled(count=0))
+
+    assert [step.risk for step in plan.steps] == [Risk.DOWNTIME, Risk.DOWNTIME]
+
+
+def test_a_machine_that_must_run_is_started():
+    always = {"count": 1, "min_machines_running": 1}
+
+    assert only_step(diff(scaled(**always), applied(scaled(**always), "stopped"))).kind == (
+        "start-machine"
+    )
+
+
+def test_only_as_many_machines_are_woken_as_must_run():
+    desired = scaled(count=3, min_machines_running=1)
+    live = applied(desired, "stopped")
+    *others, last = live.machines
+    live = replace(live, machines=(*others, last.model_copy(update={"state": "started"})))
+
+    assert diff(desired, live).steps == ()
+
+
+def test_a_machine_that_is_to_run_from_now_on_is_woken_by_its_update():
+    live = applied(scaled(count=1), "suspended")
+
+    assert only_step(diff(scaled(count=1, min_machines_running=1), live)).skip_launch is False
+
+
+def test_an_upgrade_of_prefect_is_a_migration_even_asleep():
+    after = desired_of(prefect={"version": "3.9.0"}, image=NEWER)
+
+    assert only_step(plan_from(desired_of(), after)).risk is Risk.MIGRATION
+    assert only_step(diff(after, applied(desired_of(), "suspended"))).risk is Risk.MIGRATION
+
+
+def test_versions_are_compared_as_numbers():
+    before = desired_of(prefect={"version": "3.9.0"})
+    after = desired_of(prefect={"version": "3.10.0"})
+
+    assert only_step(plan_from(before, after)).risk is Risk.MIGRATION
+
+
+def test_a_downgrade_is_refused_with_the_way_out():
+    refusal = only_refusal(plan_from(desired_of(prefect={"version": "3.9.0"}), desired_of()))
+
+    assert "3.9.0" in refusal.what
+    assert "snapshot" in refusal.advice
+
+
+def test_a_new_secret_is_set_and_the_machine_booted_with_it():
+    after = desired_of(secrets=["PREFECT_SERVER_API_AUTH_STRING", "HOOK"])
+
+    secret, machine = plan_from(desired_of(), after).steps
+
+    assert (secret.kind, secret.names) == ("set-secrets", ("HOOK",))
+    assert machine.kind == "update-machine"
+    assert "secrets" in {change.field for change in machine.changes}
+
+
+def test_a_crash_between_secret_and_machine_is_made_good():
+    """The secret is there, but the running machine booted before it."""
+    after = desired_of(secrets=["PREFECT_SERVER_API_AUTH_STRING", "HOOK"])
+    fly = PretendFly(applied(desired_of()))
+    fly.do(diff(after, fly.live).steps[0])
+
+    assert only_step(diff(after, fly.live)).kind == "update-machine"
+
+
+def test_a_secret_that_is_not_listed_is_reported_and_kept():
+    live = applied(desired_of())
+    live = replace(live, secrets=(*live.secrets, SecretInfo(name="BY_HAND", digest="d")))
+
+    plan = diff(desired_of(), live)
+
+    assert plan.steps == ()
+    assert "BY_HAND" in plan.warnings[0]
+
+
+def test_a_secret_that_is_not_listed_is_removed_where_prune_is_on():
+    live = applied(desired_of(prune=True))
+    live = replace(live, secrets=(*live.secrets, SecretInfo(name="BY_HAND", digest="d")))
+
+    unset, update = diff(desired_of(prune=True), live).steps
+
+    assert (unset.kind, unset.names) == ("unset-secrets", ("BY_HAND",))
+    assert update.kind == "update-machine"
+
+
+def test_a_server_made_private_gets_its_address_before_it_loses_the_public_ones():
+    plan = plan_from(desired_of(), desired_of(PRIVATE))
+
+    kinds = [step.kind for step in plan.steps]
+    assert kinds == ["assign-ip", "update-machine", "release-ip", "release-ip"]
+    assert plan.risk is Risk.DOWNTIME
+
+
+def test_a_dedicated_address_serves_as_the_shared_one():
+    live = replace(applied(desired_of()), ips=(address("v4"), address("v6")))
+
+    assert diff(desired_of(), live).steps == ()
+
+
+def test_sqlite_is_not_left_behind_for_postgres():
+    refusal = only_refusal(plan_from(desired_of(), desired_of(POSTGRES)))
+
+    assert "another database" in refusal.what
+    assert "sqlite" in refusal.advice
+
+
+def test_a_machine_without_a_volume_cannot_get_one():
+    refusal = only_refusal(plan_from(desired_of(POSTGRES), desired_of(secrets=POSTGRES["secrets"])))
+
+    assert "cannot be added" in refusal.what
+
+
+def test_a_free_volume_is_not_taken_while_our_machine_mounts_none():
+    live = applied(desired_of(POSTGRES))
+    live = replace(live, volumes=(Volume(id="vol_free", name="data", region="iad", size_gb=1),))
+
+    assert diff(desired_of(secrets=POSTGRES["secrets"]), live).refusals
+
+
+def test_a_volume_left_by_a_crash_is_adopted():
+    live = replace(applied(desired_of()), machines=())
+    live = with_volume_fields(live, attached_machine_id=None)
+
+    assert only_step(diff(desired_of(), live)).kind == "create-machine"
+
+
+def test_a_volume_whose_machine_is_on_its_way_out_is_not_doubled():
+    """The API does not list a machine that is being destroyed; the volume still names it."""
+    live = replace(applied(desired_of()), machines=())
+
+    assert only_step(diff(desired_of(), live)).kind == "create-machine"
+
+
+def test_between_two_free_volumes_there_is_no_guessing():
+    free = tuple(
+        Volume(id=f"vol_{n}", name="data", region="iad", size_gb=1, snapshot_retention=5)
+        for n in "ab"
+    )
+    live = replace(applied(desired_of()), machines=(), volumes=free)
+
+    refusal = only_refusal(diff(desired_of(), live))
+
+    assert "vol_a, vol_b" in refusal.what
+    assert "fly volumes destroy" in refusal.advice
+
+
+def test_a_free_volume_of_another_region_does_not_hide_the_one_here():
+    there = Volume(id="vol_a", name="data", region="ams", size_gb=1)
+    here = Volume(id="vol_b", name="data", region="iad", size_gb=1, snapshot_retention=5)
+    live = replace(applied(desired_of()), machines=(), volumes=(there, here))
+
+    plan = diff(desired_of(), live)
+
+    assert only_step(plan).kind == "create-machine"
+    assert "vol_a" in plan.warnings[0]
+
+
+def test_a_second_volume_beside_the_one_in_use_is_a_warning():
+    live = applied(desired_of())
+    spare = Volume(id="vol_spare", name="data", region="iad", size_gb=1)
+
+    plan = diff(desired_of(), replace(live, volumes=(spare, *live.volumes)))
+
+    assert (plan.steps, plan.refusals) == ((), ())
+    assert "vol_spare" in plan.warnings[0]
+
+
+def test_a_machine_that_mounts_a_volume_of_another_name_is_refused():
+    live = with_volume_fields(applied(desired_of()), name="pgdata")
+
+    assert "another name" in only_refusal(diff(desired_of(), live)).what
+
+
+def test_an_app_of_another_organization_is_refused():
+    live = replace(applied(desired_of()), app=App(name="x", organization=Organization(slug="evil")))
+
+    refusal = only_refusal(diff(desired_of(), live))
+
+    assert "evil" in refusal.what
+    assert "fly apps move" in refusal.advice
+
+
+@pytest.mark.parametrize("incomplete", [None, {}, {"metadata": {"roost_environment": "staging"}}])
+def test_a_machine_whose_host_does_not_answer_is_neither_changed_nor_doubled(incomplete):
+    live = with_machine(
+        applied(desired_of()), config=None, incomplete_config=incomplete, host_status="unreachable"
+    )
+
+    plan = diff(desired_of(image=NEWER), live)
+
+    assert [step.kind for step in plan.steps] == []
+    assert "does not answer (unreachable)" in only_refusal(plan).what
+
+
+def test_a_machine_of_nobody_s_making_is_named_and_left():
+    live = applied(desired_of())
+    foreign = Machine(id="148e", name="console", config={"image": "x"})
+
+    plan = diff(desired_of(), replace(live, machines=(*live.machines, foreign)))
+
+    assert plan.steps == ()
+    assert "148e (console)" in plan.warnings[0]
+
+
+def test_a_second_machine_in_one_slot_is_removed_and_the_one_with_data_kept():
+    live = applied(desired_of())
+    [ours] = live.machines
+    config = {k: v for k, v in ours.config.items() if k != "mounts"}
+    twin = ours.model_copy(update={"id": "a-twin", "config": config})
+
+    plan = diff(desired_of(), replace(live, machines=(twin, ours)))
+
+    assert only_step(plan).machine == "a-twin"
+
+
+def test_a_machine_with_data_is_never_removed_by_a_plan():
+    live = applied(desired_of())
+    [ours] = live.machines
+    metadata = {**ours.config["metadata"], "roost_slot": "app-2"}
+    second = ours.model_copy(
+        update={
+            "id": "second",
+            "config": {**ours.config, "metadata": metadata, "mounts": [{"volume": "vol_x"}]},
+        }
+    )
+
+    refusal = only_refusal(diff(desired_of(), replace(live, machines=(ours, second))))
+
+    assert refusal.key == "machine/app-2"
+    assert "by hand" in refusal.advice
