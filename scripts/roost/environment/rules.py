@@ -50,8 +50,10 @@ def a_volume_needs_its_machine(environment: Environment) -> Iterator[Finding]:
     if isinstance(environment.database, SqliteDatabase) and environment.scaling.count == 0:
         yield (
             ("scaling", "count"),
-            ("count 0 would leave the SQLite volume without a machine; "
-            "keep count at 1: asleep it costs next to nothing"),
+            (
+                "count 0 would leave the SQLite volume without a machine; "
+                "keep count at 1: asleep it costs next to nothing"
+            ),
         )
 
 
@@ -63,8 +65,10 @@ def suspend_fits_memory(environment: Environment) -> Iterator[Finding]:
     ):
         yield (
             ("scaling", "autostop"),
-            (f"Fly suspends machines of up to {SUSPEND_LIMIT_MB} MB; "
-            "set autostop to stop, or lower machine.memory_mb"),
+            (
+                f"Fly suspends machines of up to {SUSPEND_LIMIT_MB} MB; "
+                "set autostop to stop, or lower machine.memory_mb"
+            ),
         )
 
 
@@ -76,8 +80,10 @@ def memory_fits_size(environment: Environment) -> Iterator[Finding]:
     if not cpus * low <= machine.memory_mb <= cpus * high:
         yield (
             ("machine", "memory_mb"),
-            (f"{machine.size} takes {cpus * low} to {cpus * high} MB; "
-            f"change memory_mb, or choose another size"),
+            (
+                f"{machine.size} takes {cpus * low} to {cpus * high} MB; "
+                f"change memory_mb, or choose another size"
+            ),
         )
 
 
@@ -96,8 +102,10 @@ def always_on_fits_count(environment: Environment) -> Iterator[Finding]:
     if scaling.min_machines_running > scaling.count:
         yield (
             ("scaling", "min_machines_running"),
-            (f"min_machines_running {scaling.min_machines_running} is more than count "
-            f"{scaling.count}; raise count or lower it"),
+            (
+                f"min_machines_running {scaling.min_machines_running} is more than count "
+                f"{scaling.count}; raise count or lower it"
+            ),
         )
 
 
@@ -107,8 +115,10 @@ def soft_limit_below_hard(environment: Environment) -> Iterator[Finding]:
     if concurrency.soft_limit > concurrency.hard_limit:
         yield (
             ("scaling", "concurrency", "soft_limit"),
-            (f"soft_limit {concurrency.soft_limit} is above hard_limit {concurrency.hard_limit}; "
-            "lower it, or raise hard_limit"),
+            (
+                f"soft_limit {concurrency.soft_limit} is above hard_limit {concurrency.hard_limit}; "
+                "lower it, or raise hard_limit"
+            ),
         )
 
 
@@ -124,8 +134,10 @@ def public_means_guarded(environment: Environment) -> Iterator[Finding]:
     if environment.access.public and environment.access.auth == "none":
         yield (
             ("access", "auth"),
-            ("a public server without a login lets anybody run flows; "
-            "set auth to basic, or public to false"),
+            (
+                "a public server without a login lets anybody run flows; "
+                "set auth to basic, or public to false"
+            ),
         )
 
 
@@ -173,8 +185,10 @@ def settings_are_settings(environment: Environment) -> Iterator[Finding]:
         elif _TRANSACTION_POOLER.search(value):
             yield (
                 path,
-                ("port 6543 is a transaction pooler, which breaks Prefect's prepared statements; "
-                "use the session pooler on 5432"),
+                (
+                    "port 6543 is a transaction pooler, which breaks Prefect's prepared statements; "
+                    "use the session pooler on 5432"
+                ),
             )
         elif _SECRET_SETTING.search(name):
             yield path, f"{name} holds a secret; list its name under secrets instead"
