@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import h11
 
-from localfly.headers import is_upgrade, to_client, to_machine
+from localfly.headers import has_body, is_upgrade, to_client, to_machine
 from localfly.http1 import CHUNK_BYTES
 
 if TYPE_CHECKING:
@@ -88,6 +88,11 @@ class Body:
             elif isinstance(event, h11.EndOfMessage):
                 self._whole = True
 
+    async def skip(self) -> None:
+        """Read on to the end of a request that has no body."""
+        async for _ in self.chunks():
+            pass
+
     async def _next(self) -> object:
         try:
             async with asyncio.timeout(self.timeout_s):
@@ -147,65 +152,64 @@ class Exchange:
 
         A machine that stops listening may still have answered: that is for the other direction.
         """
+        head = h11.Request(
+            method=self.request.method,
+            target=_origin_form(self.request.target),
+            headers=to_machine(list(self.request.headers), self.origin),
+        )
         with contextlib.suppress(OSError, h11.LocalProtocolError):
-            await machine.send(
-                h11.Request(
-                    method=self.request.method,
-                    target=_origin_form(self.request.target),
-                    headers=to_machine(list(self.request.headers), self.origin),
-                )
-            )
-            async for chunk in self.body.chunks():
-                await machine.send(h11.Data(data=chunk))
-            await machine.send(h11.EndOfMessage())
+            if has_body(self.request.headers):
+                await machine.send(head)
+                async for chunk in self.body.chunks():
+                    await machine.send(h11.Data(data=chunk))
+                await machine.send(h11.EndOfMessage())
+            else:
+                await machine.send(head, h11.EndOfMessage())
+                await self.body.skip()
         with contextlib.suppress(ConnectionError):
             await self.client.until_closed()
 
     async def _answer(self, machine: Wire, service: Service) -> bool:
-        """Pass the answer on, event by event."""
+        """Pass the answer on as it comes."""
         while True:
-            event = await self._receive(machine)
-            switching = getattr(event, "status_code", None) == _SWITCHING
+            events = await self._receive(machine)
+            switching = getattr(events[-1], "status_code", None) == _SWITCHING
             try:
-                await self._pass(event, service, switching=switching)
+                passed = (self._translate(event, service) for event in events)
+                await self.client.send(*(event for event in passed if event is not None))
             except OSError as error:
                 raise ClientGoneError from error
             except h11.LocalProtocolError as error:
                 raise AnswerCutError(str(error)) from error
-            if switching or isinstance(event, h11.EndOfMessage):
+            if switching or isinstance(events[-1], h11.EndOfMessage):
                 return switching
 
-    async def _receive(self, machine: Wire) -> Any:
+    async def _receive(self, machine: Wire) -> list[Any]:
         try:
-            event = await machine.receive()
+            events = await machine.receive_ready()
         except (OSError, h11.RemoteProtocolError) as error:
             failure = AnswerCutError if self.answered else MachineFailedError
             raise failure(str(error) or type(error).__name__) from error
         self.answered = True
-        return event
+        return events
 
-    async def _pass(self, event: object, service: Service, *, switching: bool) -> None:
+    def _translate(self, event: object, service: Service) -> Any:
+        """Say to the client what the machine said; None where the client would not understand."""
         match event:
             case h11.InformationalResponse() if self.request.http_version == b"1.0":
-                return  # a client of 1.0 knows no interim answers
-            case h11.InformationalResponse(status_code=status, headers=headers):
-                passed = to_client(list(headers), self.origin, service, switching=switching)
-                await self.client.send(
-                    h11.InformationalResponse(
-                        status_code=status,
-                        headers=passed if switching else list(headers),
-                        reason=event.reason,
-                    )
+                return None  # a client of 1.0 knows no interim answers
+            case h11.InformationalResponse(status_code=code) if code != _SWITCHING:
+                return event
+            case h11.InformationalResponse() | h11.Response():
+                switching = event.status_code == _SWITCHING
+                headers = to_client(list(event.headers), self.origin, service, switching=switching)
+                return type(event)(
+                    status_code=event.status_code, headers=headers, reason=event.reason
                 )
-            case h11.Response(status_code=status, headers=headers):
-                passed = to_client(list(headers), self.origin, service, switching=False)
-                await self.client.send(
-                    h11.Response(status_code=status, headers=passed, reason=event.reason)
-                )
-            case h11.Data(data=data):
-                await self.client.send(h11.Data(data=data))
-            case _:  # the end; trailers are dropped, the client may not take any
-                await self.client.send(h11.EndOfMessage())
+            case h11.EndOfMessage():
+                return h11.EndOfMessage()  # without trailers, which the client may not take
+            case _:
+                return event
 
 
 class Tunnel:

@@ -160,7 +160,9 @@ class Front:
         only = force.decode("ascii", "replace") if force else None
         failures = 0
         while True:
-            slot = await unless_gone(client, self.router.acquire(give_up_at, only=only))
+            slot = self.router.acquire_now(only=only)
+            if slot is None:
+                slot = await unless_gone(client, self.router.acquire(give_up_at, only=only))
             try:
                 return await self._attempt(exchange, slot, give_up_at)
             except MachineFailedError as error:

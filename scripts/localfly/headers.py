@@ -66,6 +66,11 @@ def tokens(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> set[bytes]:
     return {word.strip().lower() for value in values for word in value.split(b",") if word.strip()}
 
 
+def has_body(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Tell whether a request announces a body (RFC 9112 6.3)."""
+    return any(key in (b"content-length", b"transfer-encoding") for key, _ in headers)
+
+
 def is_upgrade(headers: Headers) -> bool:
     """Tell whether a client asks for another protocol, as a WebSocket does."""
     return b"upgrade" in tokens(headers, b"connection") and find(headers, b"upgrade") is not None

@@ -40,11 +40,23 @@ class Wire:
             self.http.receive_data(await self.reader.read(CHUNK_BYTES))
         return event
 
+    async def receive_ready(self) -> list[Event]:
+        """Read up to the next event, and take along what came in one piece with it.
+
+        Raises:
+            As `receive`; what came before a fault in the same piece is lost with it.
+        """
+        events = [await self.receive()]
+        while self.http.their_state is h11.SEND_BODY:
+            event = self.http.next_event()
+            if event is h11.NEED_DATA:
+                break
+            events.append(event)
+        return events
+
     async def send(self, *events: Event) -> None:
-        """Write events and wait until the other side has room again."""
-        for event in events:
-            if data := self.http.send(event):
-                self.writer.write(data)
+        """Write events at once and wait until the other side has room again."""
+        self.writer.write(b"".join(filter(None, map(self.http.send, events))))
         await self.writer.drain()
 
     async def until_closed(self) -> None:

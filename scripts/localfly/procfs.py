@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,6 +11,7 @@ if TYPE_CHECKING:
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_READ_BYTES = 16 * 1024
 _GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
 
 
@@ -38,14 +38,13 @@ class Stat:
 
 def read_stat(pid: int) -> Stat | None:
     """Read one process, None when there is none. Its name may hold spaces and brackets."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except _GONE:
+    text = _read(f"/proc/{pid}/stat")
+    if not text:
         return None
-    fields = text.rpartition(")")[2].split()
+    fields = text.rpartition(b")")[2].split()
     return Stat(
         pid=pid,
-        state=fields[0],
+        state=fields[0].decode(),
         parent=int(fields[1]),
         session=int(fields[3]),
         started=int(fields[19]) / _TICKS_PER_SECOND,
@@ -73,17 +72,26 @@ def members(leader: int, stats: Iterable[Stat]) -> list[Stat]:
 
 def resident_bytes(pid: int) -> int:
     """Tell the memory a process has in use, shared pages counted whole; 0 when it is gone."""
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * _PAGE_BYTES
-    except _GONE:
-        return 0
+    text = _read(f"/proc/{pid}/statm")
+    return int(text.split()[1]) * _PAGE_BYTES if text else 0
 
 
 def proportional_bytes(pid: int) -> int:
     """Tell its fair share: shared pages divided by those who share them. Costs a millisecond."""
+    lines = _read(f"/proc/{pid}/smaps_rollup").splitlines()
+    kilobytes = [int(line.split()[1]) for line in lines if line.startswith(b"Pss:")]
+    return kilobytes[0] * 1024 if kilobytes else resident_bytes(pid)
+
+
+def _read(path: str) -> bytes:
+    """Read a small file of the kernel's, several times as fast as pathlib does; b"" when gone."""
     try:
-        text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
+        handle = os.open(path, os.O_RDONLY)
     except _GONE:
-        return resident_bytes(pid)
-    kilobytes = [line.split()[1] for line in text.splitlines() if line.startswith("Pss:")]
-    return int(kilobytes[0]) * 1024 if kilobytes else 0
+        return b""
+    try:
+        return os.read(handle, _READ_BYTES)
+    except _GONE:
+        return b""
+    finally:
+        os.close(handle)

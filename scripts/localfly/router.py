@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -56,6 +56,7 @@ class Router:
         self._changed = asyncio.Event()
         self._starting: dict[str, asyncio.Task[None]] = {}
         self._probing: dict[Target, asyncio.Task[None]] = {}
+        self._asking: Counter[Target] = Counter()
         self._draining: set[str] = set()
         self._guard: asyncio.Task[None] | None = None
 
@@ -78,6 +79,15 @@ class Router:
             for machine in self._host.machines(self.app)
         ]
         return candidates(machines, self.loads, only=only)
+
+    def acquire_now(self, *, only: str | None = None) -> Slot | None:
+        """Take a place where there is one without waiting; None means `acquire`."""
+        decision = decide(self.candidates(only))
+        return (
+            self._take(decision.to)
+            if isinstance(decision, Route) and not decision.also_wake
+            else None
+        )
 
     async def acquire(self, give_up_at: float, *, only: str | None = None) -> Slot:
         """Hold a request until a machine has room for it; give the place back with `release`.
@@ -132,9 +142,10 @@ class Router:
         """
         target = slot.target
         task = self._probing.get(target)
-        if task is None:
+        if task is None or task.cancelling():
             task = self._probing[target] = asyncio.create_task(self._probe(target))
-            task.add_done_callback(lambda _: self._probing.pop(target, None))
+            task.add_done_callback(lambda done: self._probed(target, done))
+        self._asking[target] += 1
         try:
             async with asyncio.timeout_at(give_up_at):
                 await asyncio.shield(task)
@@ -144,6 +155,11 @@ class Router:
                 f"machine {target.machine_id} refused the connection on port {target.port}; "
                 "it must listen there on 0.0.0.0",
             ) from error
+        finally:
+            self._asking[target] -= 1
+            if not self._asking[target]:
+                del self._asking[target]
+                task.cancel()  # nobody wants to know any more
 
     async def put_to_sleep(self, machine_id: str, action: Autostop) -> None:
         """Stop or suspend a machine for want of load; no request is sent there from now on."""
@@ -218,6 +234,10 @@ class Router:
             with contextlib.suppress(OSError):
                 (await self.pool.connect(target)).abort()
                 return
+
+    def _probed(self, target: Target, task: asyncio.Task[None]) -> None:
+        if self._probing.get(target) is task:
+            del self._probing[target]
 
     def _is_up(self, machine_id: str) -> bool:
         machines = self._host.machines(self.app)
