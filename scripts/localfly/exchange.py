@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import h11
 
-from localfly.headers import has_body, is_upgrade, to_client, to_machine
+from localfly.headers import find, has_body, is_upgrade, to_client, to_machine
 from localfly.http1 import CHUNK_BYTES
 
 if TYPE_CHECKING:
@@ -54,6 +54,10 @@ class MachineFailedError(Exception):
 
 class AnswerCutError(Exception):
     """The machine broke the connection within an answer: all that is left is to cut ours too."""
+
+
+class ReplayError(Exception):
+    """The machine asks Fly to send the request elsewhere, which is not done here."""
 
 
 @dataclass
@@ -133,6 +137,7 @@ class Exchange:
 
         Raises:
             MachineFailedError: No byte of an answer came; another attempt may be made.
+            ReplayError: The answer is a `fly-replay`.
             AnswerCutError: The answer broke off.
             ClientGoneError, SlowClientError, BadRequestError: The client is at fault.
         """
@@ -200,6 +205,8 @@ class Exchange:
                 return None  # a client of 1.0 knows no interim answers
             case h11.InformationalResponse(status_code=code) if code != _SWITCHING:
                 return event
+            case h11.Response() if find(event.headers, b"fly-replay") is not None:
+                raise ReplayError
             case h11.InformationalResponse() | h11.Response():
                 switching = event.status_code == _SWITCHING
                 headers = to_client(list(event.headers), self.origin, service, switching=switching)

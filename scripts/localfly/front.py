@@ -19,6 +19,7 @@ from localfly.exchange import (
     ClientGoneError,
     Exchange,
     MachineFailedError,
+    ReplayError,
     SlowClientError,
     Tunnel,
     is_safe,
@@ -39,6 +40,14 @@ _CANNOT = 501
 _BAD_GATEWAY = 502
 _UNAVAILABLE = 503
 _TIMEOUT = 408
+# What the proxy answers itself; everything else that goes wrong leaves nobody to answer.
+_ANSWERED_HERE = (
+    BadRequestError,
+    SlowClientError,
+    UnroutableError,
+    MachineFailedError,
+    ReplayError,
+)
 
 
 @dataclass(frozen=True)
@@ -118,7 +127,7 @@ class Front:
                 if request is None:
                     return
                 handed_over = await self._answer(client, request)
-            except (BadRequestError, SlowClientError, UnroutableError, MachineFailedError) as error:
+            except _ANSWERED_HERE as error:
                 await self._reject(client, error)
                 handed_over = False
             if handed_over:
@@ -256,6 +265,8 @@ def _explain(error: Exception) -> tuple[int, str, str]:
     match error:
         case BadRequestError(status=status):
             return status, "", f"the request is not understood ({error})"
+        case ReplayError():
+            return _CANNOT, "PA03", "the machine answered with fly-replay, which is not served here"
         case SlowClientError():
             return _TIMEOUT, "", "the request did not come in time"
         case UnroutableError(code=code):

@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 
 import httpx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
@@ -311,6 +313,16 @@ def test_a_machine_that_talks_nonsense_is_a_bad_gateway():
     assert got.status_code == 502
 
 
+def test_a_replay_is_refused_loudly():
+    reply = b"HTTP/1.1 307 x\r\nFly-Replay: region=ams\r\nContent-Length: 0\r\n\r\n"
+
+    got, _, host = asyncio.run(behind(lambda _: reply, get()))
+
+    assert got.status_code == 501
+    assert "fly-replay" in got.text
+    assert host.lines[0].startswith("[PA03]")
+
+
 @pytest.mark.parametrize(
     "start",
     [
@@ -389,6 +401,34 @@ def test_a_client_that_vanishes_is_forgotten_quietly(data):
 
     assert received == b""
     assert host.lines == []
+
+
+PIECES = (
+    b"GET / HTTP/1.1\r\n",
+    b"POST /x HTTP/1.0\r\n",
+    b"Host: x\r\n",
+    b"Content-Length: 3\r\n",
+    b"Transfer-Encoding: chunked\r\n",
+    b"Expect: 100-continue\r\n",
+    b"Connection: upgrade\r\nUpgrade: websocket\r\n",
+    b"\r\n",
+    b"3\r\nabc\r\n0\r\n\r\n",
+)
+REQUESTS = st.lists(st.binary(max_size=50) | st.sampled_from(PIECES), max_size=8).map(b"".join)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(REQUESTS, min_size=1, max_size=4))
+def test_whatever_a_client_sends_the_proxy_serves_the_next_one(sent):
+    async def ask(port):
+        for data in sent:
+            await raw(port, data, half_close=True)
+        return await get()(port)
+
+    got, _, host = asyncio.run(behind(lambda _: OK, ask))
+
+    assert got.status_code == 200
+    assert not any("internal error" in line for line in host.lines)
 
 
 @pytest.mark.parametrize(
