@@ -85,7 +85,7 @@ def load_environment(name: str, folder: Path) -> EnvironmentFile:
 def load_file(path: Path, defaults: Source) -> tuple[EnvironmentFile | None, Source, list[Fault]]:
     """Load one file with its defaults merged in: the environment if it is good, and its faults."""
     own = _read(path)
-    if own.faults:
+    if own.faults or defaults.faults:  # what broken defaults leave out is no fault of this file
         return None, own, list(own.faults)
     source = merge_defaults(own, defaults)
     name = path.stem
@@ -105,12 +105,13 @@ def check(source: Source) -> tuple[Environment | None, list[Fault]]:
     except ValidationError as error:
         return None, [_fault(source, detail) for detail in error.errors(include_url=False)]
     faults = [source.value(path).fault(message) for path, message in findings(environment)]
-    faults += [
-        source.value(path).fault(
-            f"the schema disagrees with the model ({message}); please report this"
-        )
-        for path, message in disagreements(data)
-    ]
+    if not faults:
+        faults = [
+            source.value(path).fault(
+                f"the schema disagrees with the model ({message}); please report this"
+            )
+            for path, message in disagreements(data)
+        ]
     return environment, faults
 
 

@@ -35,7 +35,7 @@ def field_path(error: ErrorDetails) -> Path:
 
 def message(error: ErrorDetails, path: Path) -> str:
     """Say what is wrong with a field and how to mend it."""
-    name = str(path[-1]) if path else "the file"
+    name = _named(path)
     found = _shown(error["input"])
     context = error.get("ctx", {})
     writer = _WRITERS.get(error["type"])
@@ -46,8 +46,16 @@ def message(error: ErrorDetails, path: Path) -> str:
     return f"{name}: {error['msg']}, found {found}"
 
 
+def _named(path: Path) -> str:
+    if not path:
+        return "the file"
+    last = path[-1]
+    return f"entry {last + 1}" if isinstance(last, int) else _shown(last)
+
+
 def suggestion(name: str, known: list[str]) -> str:
-    """Name the known key that comes closest, or all of them."""
+    """Name the known key that comes closest, or all of them; a key of another backend is none."""
+    known = [key for key in known if key != name]
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     if close:
         return f"; did you mean {close[0]}?"
@@ -94,7 +102,8 @@ def _shown(value: object) -> str:
 
 def _whole_number(name: str, found: str, _: Mapping[str, Any]) -> str:
     plain = found.replace("_", "")
-    instead = f"; write {int(plain)}" if plain.isascii() and plain.isdigit() else ""
+    usable = plain.isascii() and plain.isdigit() and len(plain) <= 9  # noqa: PLR2004 - none is larger
+    instead = f"; write {int(plain)}" if usable else ""
     return f"{name} must be a whole number, without quotes or unit, found {found}{instead}"
 
 
@@ -105,6 +114,8 @@ def _truth(name: str, found: str, _: Mapping[str, Any]) -> str:
 def _text(name: str, found: str, _: Mapping[str, Any]) -> str:
     if found == "nothing":
         return f"{name} is empty; give it a value or remove the key"
+    if name == "version":  # a version of two numbers reads as one; quotes would not mend it
+        return _pattern(name, found, {})
     return f"{name} must be text, found {found}; put it in quotes if it is meant"
 
 

@@ -63,7 +63,8 @@ def setting_text(value: object) -> object:
     return getattr(value, "source", value)
 
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,254}$")]
+NAME = r"^[A-Za-z_][A-Za-z0-9_]{0,254}$"
+Name = Annotated[str, Field(pattern=NAME)]
 Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration),
@@ -119,6 +120,7 @@ class Concurrency(Model):
     """How much load Fly's proxy gives one machine."""
 
     type: Literal["requests", "connections"] = "requests"
+    """What is counted as load."""
     soft_limit: Annotated[int, Field(ge=1, le=100000)] = 80
     """Above this another machine is preferred."""
     hard_limit: Annotated[int, Field(ge=1, le=100000)] = 100
@@ -171,7 +173,7 @@ class Source(Model):
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
 
-    env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,254}$")] = ""
+    env: Annotated[str, Field(pattern=NAME)] = ""
     """An environment variable of the process that runs roost."""
     sops: Annotated[str, Field(min_length=1, max_length=512)] = ""
     """A SOPS file in the repository."""
@@ -195,7 +197,10 @@ class Secret(Model):
         """`NAME` alone means: the environment variable of the same name."""
         written = {"name": value} if isinstance(value, str) else value
         if isinstance(written, dict) and "from" not in written:
-            return {**written, "from": {"env": written.get("name", "")}}
+            name = written.get("name")
+            # A name that is no name is one fault, not two.
+            good = isinstance(name, str) and re.fullmatch(NAME, name)
+            return {**written, "from": {"env": name if good else "NAME"}}
         return written
 
     @classmethod
@@ -205,7 +210,7 @@ class Secret(Model):
         """Allow the short form, a name alone, beside the mapping."""
         written = handler.resolve_ref_schema(handler(core_schema))
         written["required"] = ["name"]
-        name = {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]{0,254}$"}
+        name = {"type": "string", "pattern": NAME}
         return {"anyOf": [name, written]}
 
 
@@ -230,6 +235,7 @@ class Environment(Model):
     database: Annotated[SqliteDatabase | PostgresDatabase, Field(discriminator="backend")] = (
         SqliteDatabase(backend="sqlite")
     )
+    """Where the server keeps its data; it cannot be changed later without moving the data."""
     access: Access = Access()
     secrets: Annotated[tuple[Secret, ...], Field(strict=False, max_length=200)] = ()
     """Names, or {name: NAME, from: {env: OTHER}}; a value never stands here."""

@@ -182,6 +182,8 @@ def settings_are_settings(environment: Environment) -> Iterator[Finding]:
             yield path, f"{name} is not a Prefect setting; they begin with PREFECT_, in capitals"
         elif name in OWNED_SETTINGS:
             yield path, f"{name} is decided by {OWNED_SETTINGS[name]}; remove it"
+        elif "\0" in value:
+            yield path, f"{name} holds a NUL character, which no environment variable can"
         elif _TRANSACTION_POOLER.search(value):
             yield (
                 path,

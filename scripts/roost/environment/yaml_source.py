@@ -76,7 +76,12 @@ class Position:
 
     def fault(self, message: str) -> Fault:
         """Make a fault that points here."""
-        return Fault(self.path, self.line, self.column, message)
+        return Fault(self.path, self.line, self.column, printable(message))
+
+
+def printable(text: str) -> str:
+    """Write what a terminal would obey instead of show as its Python escape."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 @dataclass(frozen=True)
@@ -211,9 +216,7 @@ class _Builder:
         return Source(self._path, data, self._keys, self._values, tuple(self._faults))
 
     def _value(self, node: yaml.Node, path: Path) -> Any:
-        self._nodes += 1
-        if self._nodes > MAX_NODES or len(path) > MAX_DEPTH:  # an alias may hold itself
-            raise RefusedError(*_place(node), "expands to too much; use fewer aliases (*name)")
+        self._bound(node, len(path))
         self._values.setdefault(path, self._position(node))
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
@@ -248,7 +251,7 @@ class _Builder:
                 if not isinstance(mapping, yaml.MappingNode):
                     self._fault(merge, "<< merges mappings only; give it an alias of one, as *name")
                     continue
-                for key, value in mapping.value:
+                for key, value in self._merged(mapping):
                     if getattr(key, "value", None) in taken:
                         message = (
                             f"<< brings {key.value}, which is written here too; keep one of them"
@@ -257,6 +260,25 @@ class _Builder:
                         continue
                     taken.add(getattr(key, "value", None))
                     yield key, value
+
+    def _merged(
+        self, mapping: yaml.MappingNode, depth: int = 0
+    ) -> Iterator[tuple[yaml.Node, yaml.Node]]:
+        """Give the pairs a merge brings, with those its mapping merges in turn."""
+        self._bound(mapping, depth)
+        for key, value in mapping.value:
+            if not _is_merge(key):
+                yield key, value
+                continue
+            for source in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                if isinstance(source, yaml.MappingNode):
+                    yield from self._merged(source, depth + 1)
+
+    def _bound(self, node: yaml.Node, depth: int) -> None:
+        """Bound the work: aliases make much of little text, and one may hold itself."""
+        self._nodes += 1
+        if self._nodes > MAX_NODES or depth > MAX_DEPTH:
+            raise RefusedError(*_place(node), "expands to too much; use fewer aliases (*name)")
 
     def _position(self, node: yaml.Node) -> Position:
         return Position(self._path, *_place(node))

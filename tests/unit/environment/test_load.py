@@ -1,0 +1,215 @@
+"""Files and folders of them: names, defaults, one app a file, and every fault in one run."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from roost.environment.load import load_environment, load_files, merged
+from roost.errors import InvalidFilesError, UnknownEnvironmentError
+
+REPOSITORY = Path(__file__).parents[3]
+GOOD = """\
+app: {app}
+region: iad
+prefect: {{version: 3.8.8}}
+secrets: [PREFECT_SERVER_API_AUTH_STRING]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("staging", "production"):
+        (tmp_path / f"{name}.yaml").write_text(GOOD.format(app=f"acme-{name}"))
+    return tmp_path
+
+
+def test_the_committed_environments_are_good_and_differ():
+    loaded = load_files([REPOSITORY / "environments"])
+
+    assert loaded.faults == ()
+    by_name = {file.name: file.environment for file in loaded.files}
+    assert {"staging", "production"} <= set(by_name)
+    staging, production = by_name["staging"], by_name["production"]
+    assert staging.scaling.autostop == production.scaling.autostop == "suspend"
+    assert production.protected
+    assert not staging.protected
+
+
+def test_a_folder_gives_its_environments_by_name(folder):
+    (folder / "_notes.yaml").write_text("not an environment")
+    (folder / "environment.schema.json").write_text("{}")
+
+    assert [file.name for file in load_files([folder]).files] == ["production", "staging"]
+
+
+def test_what_is_not_written_has_a_default(folder):
+    environment = load_environment("staging", folder).environment
+
+    assert environment.organization == "personal"
+    assert environment.scaling.idle_after == timedelta(minutes=5)
+    assert (environment.database.backend, environment.database.volume_gb) == ("sqlite", 1)
+    assert environment.access.auth == "basic"
+
+
+def test_defaults_are_merged_one_level_deep(folder):
+    (folder / "_defaults.yaml").write_text(
+        "organization: acme\nscaling: {autostop: stop, concurrency: {soft_limit: 5}}\n"
+    )
+    with (folder / "staging.yaml").open("a") as file:
+        file.write("scaling: {concurrency: {hard_limit: 90}}\n")
+
+    environment = load_environment("staging", folder).environment
+
+    assert environment.organization == "acme"
+    assert environment.scaling.autostop == "stop"
+    concurrency = environment.scaling.concurrency
+    assert (concurrency.soft_limit, concurrency.hard_limit) == (80, 90)
+
+
+def test_a_fault_in_the_defaults_points_at_them_once(folder):
+    (folder / "_defaults.yaml").write_text("organization: acme\nregoin: iad\n")
+
+    [fault] = load_files([folder]).faults
+
+    assert (Path(fault.path).name, fault.line) == ("_defaults.yaml", 2)
+
+
+def test_defaults_that_cannot_be_read_are_the_only_fault(folder):
+    """What they would have given is not missed in every file."""
+    (folder / "_defaults.yaml").write_text("secrets: [A\n")
+    for name in ("staging", "production"):
+        (folder / f"{name}.yaml").write_text(f"app: acme-{name}\nregion: iad\n")
+
+    [fault] = load_files([folder]).faults
+
+    assert Path(fault.path).name == "_defaults.yaml"
+
+
+def test_two_files_with_one_app_are_a_fault_that_names_both(folder):
+    (folder / "staging.yaml").write_text(GOOD.format(app="acme-production"))
+
+    [fault] = load_files([folder]).faults
+
+    assert Path(fault.path).name == "staging.yaml"
+    assert "production.yaml:1; one app, one file" in fault.message
+
+
+def test_the_same_file_named_twice_is_no_conflict(folder):
+    path = folder / "staging.yaml"
+
+    assert load_files([path, path]).faults == ()
+
+
+def test_every_fault_of_every_file_is_found_in_one_run(tmp_path):
+    for number in range(1000):
+        text = GOOD.format(app=f"acme-{number}")
+        broken = text.replace("iad", "nowhere") if number % 2 else text
+        (tmp_path / f"environment-{number}.yaml").write_text(broken)
+
+    loaded = load_files([tmp_path])
+
+    assert (len(loaded.files), len(loaded.faults)) == (500, 500)
+
+
+@pytest.mark.parametrize("name", ["Staging.yaml", "two words.yaml", "-x.yaml", "a.b.yaml"])
+def test_a_file_name_that_is_no_environment_s_is_a_fault(tmp_path, name):
+    (tmp_path / name).write_text(GOOD.format(app="acme"))
+
+    [fault] = load_files([tmp_path / name]).faults
+
+    assert "is not an environment name" in fault.message
+
+
+def test_a_file_that_is_not_there_is_a_fault(tmp_path):
+    [fault] = load_files([tmp_path / "gone.yaml"]).faults
+
+    assert fault.message == "cannot be read: no such file or directory"
+
+
+def test_a_folder_named_like_a_file_is_a_fault(tmp_path):
+    (tmp_path / "x.yaml").mkdir()
+
+    [fault] = load_files([tmp_path]).faults
+
+    assert fault.message == "cannot be read: is a directory"
+
+
+def test_an_unknown_name_is_answered_with_the_close_one_and_all(folder):
+    with pytest.raises(UnknownEnvironmentError) as caught:
+        load_environment("stagin", folder)
+
+    assert "Did you mean staging?" in caught.value.advice
+    assert "production, staging" in caught.value.advice
+
+
+@pytest.mark.parametrize("name", ["_defaults", "../environments/staging", "", "."])
+def test_a_name_reaches_no_other_file(folder, name):
+    (folder / "_defaults.yaml").write_text("organization: acme\n")
+
+    with pytest.raises(UnknownEnvironmentError):
+        load_environment(name, folder)
+
+
+def test_a_bad_environment_is_refused_with_its_faults(folder):
+    (folder / "staging.yaml").write_text("app: x\n")
+
+    with pytest.raises(InvalidFilesError) as caught:
+        load_environment("staging", folder)
+
+    assert len(caught.value.faults) >= 2
+    assert "Nothing was called" in caught.value.advice
+
+
+def test_another_file_s_fault_does_not_stop_this_one(folder):
+    (folder / "production.yaml").write_text("broken")
+
+    assert load_environment("staging", folder).name == "staging"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"PREFECT_A": "1_000", "PREFECT_B": "no", "PREFECT_C": "1.50"},
+        {"PREFECT_A": "0x10", "PREFECT_B": "on", "PREFECT_C": "12:30"},
+    ],
+)
+def test_settings_stay_as_they_are_written(folder, settings):
+    lines = "".join(f"    {name}: {value}\n" for name, value in settings.items())
+    text = GOOD.format(app="acme").replace(
+        "prefect: {version: 3.8.8}", f"prefect:\n  version: 3.8.8\n  settings:\n{lines}"
+    )
+    (folder / "staging.yaml").write_text(text)
+
+    assert load_environment("staging", folder).environment.prefect.settings == settings
+
+
+def test_a_setting_of_true_is_the_text_prefect_reads(folder):
+    text = GOOD.format(app="acme").replace("3.8.8}", "3.8.8, settings: {PREFECT_A: True}}")
+    (folder / "staging.yaml").write_text(text)
+
+    assert load_environment("staging", folder).environment.prefect.settings == {"PREFECT_A": "true"}
+
+
+def test_a_secret_s_value_comes_from_where_the_file_says(folder):
+    text = GOOD.format(app="acme").replace(
+        "[PREFECT", "[{name: A, from: {env: B}}, {name: C, from: {sops: s.yaml}}, PREFECT"
+    )
+    (folder / "staging.yaml").write_text(text)
+
+    sources = {s.name: s.source for s in load_environment("staging", folder).environment.secrets}
+
+    assert (sources["A"].env, sources["C"].sops) == ("B", "s.yaml")
+    assert sources["PREFECT_SERVER_API_AUTH_STRING"].env == "PREFECT_SERVER_API_AUTH_STRING"
+
+
+def test_the_merged_form_loads_to_the_same_environment(folder):
+    import yaml  # noqa: PLC0415 - only to write
+
+    (folder / "_defaults.yaml").write_text("organization: acme\n")
+    file = load_environment("staging", folder)
+    (folder / "again.yaml").write_text(yaml.safe_dump(merged(file)))
+
+    assert load_environment("again", folder).environment == file.environment
