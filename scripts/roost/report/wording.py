@@ -1,0 +1,40 @@
+"""The words that a terminal and a pull request share."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from roost.plan.cost import CostChange
+
+MAX_VALUE = 60
+
+
+def shown(value: Any) -> str:
+    """Show a value of a plan on one line, short, with nothing in it that a terminal would obey."""
+    if value is None:
+        return "(none)"
+    text = value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
+    text = one_line(text)
+    return text if len(text) <= MAX_VALUE else f"{text[: MAX_VALUE - 3]}..."
+
+
+def one_line(text: str) -> str:
+    """Put a text on one line and write what cannot be seen as its escape."""
+    line = " ".join(text.split())
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+
+
+def counted(count: int, noun: str) -> str:
+    """Count things: `1 step`, `2 steps`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def cost_line(cost: CostChange) -> str:
+    """Say what it costs a month, asleep to awake, now and then."""
+    now, then = cost.now, cost.then
+    after = f"${then.low:.2f} (asleep) to ${then.high:.2f} (awake) a month"
+    if (round(now.low, 2), round(now.high, 2)) == (round(then.low, 2), round(then.high, 2)):
+        return f"Cost: {after}, unchanged. Prices of {cost.date}."
+    before = f"${now.low:.2f} to ${now.high:.2f}" if now.high else "nothing"
+    return f"Cost: {after}, now {before}. Prices of {cost.date}."

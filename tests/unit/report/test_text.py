@@ -1,0 +1,104 @@
+"""The plan on a terminal and in a pipe: the same facts, and nothing a terminal would obey."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from hypothesis import given
+from rich.console import Console
+
+from helpers.plans import UPGRADE, hostile_plans, planned
+from roost.plan.cost import Cost, CostChange
+from roost.prefect.probe import CheckResult
+from roost.report.text import check_line, make_console, plan_report, status_table
+from roost.report.wording import cost_line, counted, shown
+
+
+def rendered(renderable, width=80):
+    console = Console(file=io.StringIO(), width=width, highlight=False)
+    console.print(renderable)
+    return "".join(line.rstrip() + "\n" for line in console.file.getvalue().splitlines())
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        ("first-deploy", None, {}),
+        ("upgrade", {}, UPGRADE),
+        ("refusal", {}, {"region": "ams"}),
+        ("no-changes", {}, {}),
+    ],
+)
+def test_plans_in_80_columns(check_golden, name, before, after):
+    plan, cost = planned("staging", before, after)
+
+    check_golden(f"{name}.txt", rendered(plan_report(plan, cost)))
+
+
+def test_a_pipe_gets_plain_text_of_one_width(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "20")
+    pipe = io.StringIO()
+    plan, cost = planned("staging", None, {})
+
+    make_console(pipe).print(plan_report(plan, cost))
+
+    assert "\x1b" not in pipe.getvalue()
+    assert "create the app acme-prefect in personal" in pipe.getvalue()
+
+
+@given(hostile_plans())
+def test_no_text_reaches_the_terminal_as_a_command(plan):
+    output = rendered(plan_report(plan, None), width=200)
+
+    assert all(character.isprintable() or character == "\n" for character in output)
+
+
+def test_what_looks_like_rich_s_markup_is_shown_as_it_is():
+    assert "[red]x" in rendered(status_table(("machine",), [("[red]x",)]))
+
+
+def test_a_check_is_one_line_and_advice_follows_a_failure():
+    good = rendered(check_line(CheckResult("health", True, 0.41, 30, "200 from /api/health")))  # noqa: FBT003 - the record's own order
+    bad = rendered(check_line(CheckResult("scheduler", False, 20, 20, "no run", "See the log.")))  # noqa: FBT003 - see above
+
+    assert good == "  ok   health                 0.41 s  200 from /api/health\n"
+    assert bad.splitlines()[0].startswith("  FAIL scheduler")
+    assert bad.splitlines()[1].strip() == "See the log."
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, "(none)"),
+        ("", '""'),
+        (True, "true"),
+        (512, "512"),
+        ({"port": 443}, '{"port": 443}'),
+        ("a\nb\tc", "a b c"),
+        ("a\x1b[31mb\u202e", r"a\x1b[31mb\u202e"),
+        ("x" * 61, "x" * 57 + "..."),
+    ],
+)
+def test_values_are_shown_short_and_on_one_line(value, expected):
+    assert shown(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("now", "then", "expected"),
+    [
+        (Cost(0, 0), Cost(0.2, 3.34), "$0.20 (asleep) to $3.34 (awake) a month, now nothing"),
+        (Cost(0.2, 3.34), Cost(0.5, 6), "$0.50 (asleep) to $6.00 (awake) a month, now $0.20 to"),
+        (Cost(0.2, 3.344), Cost(0.2, 3.341), "unchanged. Prices of 2026-08-09."),
+    ],
+)
+def test_cost_is_said_with_what_it_was(now, then, expected):
+    assert expected in cost_line(CostChange(now, then, "source", "2026-08-09"))
+
+
+def test_things_are_counted_in_english():
+    assert (counted(0, "step"), counted(1, "step"), counted(2, "step")) == (
+        "0 steps",
+        "1 step",
+        "2 steps",
+    )
