@@ -1,0 +1,39 @@
+"""uvicorn inside our own event loop: several servers in one process, signals left to the daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import uvicorn
+
+
+class EmbeddedServer(uvicorn.Server):
+    """A uvicorn server that does not take over the process's signals."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone."""
+        yield
+
+
+class Serving:
+    """An application served on an open socket until closed."""
+
+    def __init__(self, app: Any, listening: socket.socket) -> None:
+        config = uvicorn.Config(
+            app, lifespan="off", log_level="warning", access_log=False, timeout_graceful_shutdown=2
+        )
+        self._server = EmbeddedServer(config)
+        self._socket = listening
+        self._task = asyncio.get_running_loop().create_task(self._server.serve(sockets=[listening]))
+
+    async def close(self) -> None:
+        """Answer what is being answered, briefly, and close the socket."""
+        self._server.should_exit = True
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+        self._socket.close()
