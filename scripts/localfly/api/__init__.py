@@ -1,0 +1,1 @@
+"""Fly's Machines API over HTTP, one module a resource."""

@@ -1,0 +1,203 @@
+"""The API as one application: routes, errors in Fly's form, tokens, request ids."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from localfly.api import apps, control, machines, platform, volumes
+from localfly.api.requests import Services
+from localfly.errors import LocalFlyError
+from localfly.problems import ApiError
+from localfly.sockets import MACHINE_SCOPE
+
+_LOG = logging.getLogger(__name__)
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+APP = "/apps/{app}"
+MACHINE = f"{APP}/machines/{{machine}}"
+VOLUME = f"{APP}/volumes/{{volume}}"
+
+ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
+    ("GET", "/apps", apps.list_apps),
+    ("POST", "/apps", apps.create_app),
+    ("GET", APP, apps.get_app),
+    ("DELETE", APP, apps.delete_app),
+    ("GET", f"{APP}/ip_assignments", apps.list_ips),
+    ("POST", f"{APP}/ip_assignments", apps.assign_ip),
+    ("DELETE", f"{APP}/ip_assignments/{{ip}}", apps.release_ip),
+    ("GET", f"{APP}/secrets", apps.list_secrets),
+    ("POST", f"{APP}/secrets", apps.set_secrets),
+    ("GET", f"{APP}/secrets/{{name}}", apps.get_secret),
+    ("POST", f"{APP}/secrets/{{name}}", apps.set_secret),
+    ("DELETE", f"{APP}/secrets/{{name}}", apps.delete_secret),
+    ("GET", f"{APP}/machines", machines.list_machines),
+    ("POST", f"{APP}/machines", machines.create_machine),
+    ("GET", MACHINE, machines.get_machine),
+    ("POST", MACHINE, machines.update_machine),
+    ("DELETE", MACHINE, machines.delete_machine),
+    ("POST", f"{MACHINE}/start", machines.start_machine),
+    ("POST", f"{MACHINE}/stop", machines.stop_machine),
+    ("POST", f"{MACHINE}/suspend", machines.suspend_machine),
+    ("POST", f"{MACHINE}/restart", machines.restart_machine),
+    ("POST", f"{MACHINE}/signal", machines.signal_machine),
+    ("POST", f"{MACHINE}/cordon", machines.cordon_machine),
+    ("POST", f"{MACHINE}/uncordon", machines.uncordon_machine),
+    ("GET", f"{MACHINE}/wait", machines.wait_machine),
+    ("GET", f"{MACHINE}/events", machines.list_events),
+    ("GET", f"{MACHINE}/versions", machines.list_versions),
+    ("GET", f"{MACHINE}/ps", machines.list_processes),
+    ("GET", f"{MACHINE}/lease", machines.get_lease),
+    ("POST", f"{MACHINE}/lease", machines.acquire_lease),
+    ("DELETE", f"{MACHINE}/lease", machines.release_lease),
+    ("GET", f"{MACHINE}/metadata", machines.get_metadata),
+    ("PUT", f"{MACHINE}/metadata", machines.replace_metadata),
+    ("PATCH", f"{MACHINE}/metadata", machines.merge_metadata),
+    ("GET", f"{MACHINE}/metadata/{{key}}", machines.get_metadata_key),
+    ("POST", f"{MACHINE}/metadata/{{key}}", machines.set_metadata_key),
+    ("DELETE", f"{MACHINE}/metadata/{{key}}", machines.delete_metadata_key),
+    ("GET", f"{APP}/volumes", volumes.list_volumes),
+    ("POST", f"{APP}/volumes", volumes.create_volume),
+    ("GET", VOLUME, volumes.get_volume),
+    ("PUT", VOLUME, volumes.update_volume),
+    ("DELETE", VOLUME, volumes.delete_volume),
+    ("PUT", f"{VOLUME}/extend", volumes.extend_volume),
+    ("GET", f"{VOLUME}/snapshots", volumes.list_snapshots),
+    ("POST", f"{VOLUME}/snapshots", volumes.create_snapshot),
+    ("GET", "/platform/regions", platform.list_regions),
+    ("POST", "/platform/placements", platform.place),
+    ("GET", "/tokens/current", platform.current_token),
+)
+# Published by Fly and not here: answered with a 501 that says so.
+ABSENT: tuple[tuple[str, str], ...] = (
+    ("GET", f"{APP}/certificates"),
+    ("POST", f"{APP}/certificates/acme"),
+    ("POST", f"{APP}/certificates/custom"),
+    ("GET", f"{APP}/certificates/{{hostname}}"),
+    ("DELETE", f"{APP}/certificates/{{hostname}}"),
+    ("DELETE", f"{APP}/certificates/{{hostname}}/acme"),
+    ("POST", f"{APP}/certificates/{{hostname}}/check"),
+    ("DELETE", f"{APP}/certificates/{{hostname}}/custom"),
+    ("POST", f"{APP}/deploy_token"),
+    ("POST", f"{MACHINE}/exec"),
+    ("GET", f"{MACHINE}/memory"),
+    ("PUT", f"{MACHINE}/memory"),
+    ("POST", f"{MACHINE}/memory/reclaim"),
+    ("GET", f"{APP}/secretkeys"),
+    ("GET", f"{APP}/secretkeys/{{name}}"),
+    ("POST", f"{APP}/secretkeys/{{name}}"),
+    ("DELETE", f"{APP}/secretkeys/{{name}}"),
+    ("POST", f"{APP}/secretkeys/{{name}}/decrypt"),
+    ("POST", f"{APP}/secretkeys/{{name}}/encrypt"),
+    ("POST", f"{APP}/secretkeys/{{name}}/generate"),
+    ("POST", f"{APP}/secretkeys/{{name}}/sign"),
+    ("POST", f"{APP}/secretkeys/{{name}}/verify"),
+    ("GET", "/orgs/{org}/machines"),
+    ("GET", "/orgs/{org}/volumes"),
+    ("POST", "/tokens/authenticate"),
+    ("POST", "/tokens/authorize"),
+    ("POST", "/tokens/kms"),
+    ("POST", "/tokens/oidc"),
+)
+
+
+def make_api(services: Services, token: str | None) -> Starlette:
+    """Put the application together; `token` is the only one taken, or None for any."""
+    routes = [Route(path, endpoint, methods=[verb]) for verb, path, endpoint in ENDPOINTS]
+    routes += [Route(path, absent, methods=[verb]) for verb, path in ABSENT]
+    api = Starlette(
+        routes=[Mount("/v1", routes=routes), *control.ROUTES],
+        exception_handlers={
+            ApiError: _refuse,
+            LocalFlyError: _fail,
+            404: _no_such_path,
+            405: _no_such_verb,
+        },
+    )
+    api.state.services = services
+    api.add_middleware(Guard, token=token)
+    return api
+
+
+async def absent(request: Request) -> Response:
+    """Say that the local Fly does not have a published endpoint."""
+    what = f"{request.method} {request.url.path.removeprefix('/v1')}"
+    raise ApiError(501, f"the local Fly does not have {what}; see its README")
+
+
+class Guard:
+    """Lets only those in who carry a token, or are a machine asking about itself."""
+
+    def __init__(self, app: ASGIApp, token: str | None) -> None:
+        self._app = app
+        self._token = token
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request, with an id on its answer, whatever becomes of it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = False
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal began
+            if message["type"] == "http.response.start":
+                began = True
+                request_id = f"{secrets.token_hex(13).upper()}-local".encode()
+                message["headers"] = [*message["headers"], (b"fly-request-id", request_id)]
+            await send(message)
+
+        refusal = self._objection(scope)
+        if refusal:
+            await JSONResponse(refusal.body(), refusal.status)(scope, receive, send_with_id)
+            return
+        try:
+            await self._app(scope, receive, send_with_id)
+        except Exception as error:
+            if began:
+                raise
+            _LOG.exception("%s %s", scope["method"], scope["path"])
+            body = {"error": f"internal: {type(error).__name__}; see the daemon's log"}
+            await JSONResponse(body, 500)(scope, receive, send_with_id)
+
+    def _objection(self, scope: Scope) -> ApiError | None:
+        own = scope.get(MACHINE_SCOPE)
+        path = str(scope["path"])
+        if own is not None:
+            prefix = f"/v1/apps/{own[0]}/machines/{own[1]}"
+            inside = path == prefix or path.startswith(f"{prefix}/")
+            return None if inside else ApiError(403, "a machine may only act on itself here")
+        headers = dict(scope["headers"])
+        if b"origin" in headers:
+            return ApiError(403, "web pages may not use this API")
+        if not path.startswith("/v1"):
+            return None
+        _, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
+        if not token or (self._token is not None and token != self._token):
+            return ApiError(401, "unauthorized")
+        return None
+
+
+async def _refuse(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)  # noqa: S101 - registered for this class
+    return JSONResponse(error.body(), error.status)
+
+
+async def _fail(_: Request, error: Exception) -> Response:
+    return JSONResponse({"error": str(error)}, 500)
+
+
+async def _no_such_path(request: Request, _: Exception) -> Response:
+    return JSONResponse({"error": f"no such path: {request.url.path}"}, 404)
+
+
+async def _no_such_verb(request: Request, _: Exception) -> Response:
+    what = f"{request.method} {request.url.path}"
+    return JSONResponse({"error": f"method not allowed: {what}"}, 405)

@@ -1,0 +1,239 @@
+"""Apps, their addresses and their secrets."""
+
+from __future__ import annotations
+
+import re
+import secrets as random_values
+from datetime import datetime
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from localfly.api.requests import (
+    answer,
+    nothing,
+    read_json,
+    refuse_unknown,
+    require,
+    services,
+)
+from localfly.problems import ApiError, not_found
+from localfly.records import App, timestamp
+from localfly.world import World
+
+Json = dict[str, Any]
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,61}[a-z0-9]", re.ASCII)
+_SECRET = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+IP_TYPES = ("v4", "shared_v4", "v6", "private_v6")
+
+
+def app_of(request: Request) -> App:
+    """Give the app the path names.
+
+    Raises:
+        ApiError: 404.
+    """
+    return services(request).world.app(request.path_params["app"])
+
+
+def show_app(world: World, app: App) -> Json:
+    """Give an app as the API shows it."""
+    machines = world.machines_of(app.name)
+    return {
+        "id": app.id,
+        "internal_numeric_id": app.number,
+        "name": app.name,
+        "network": app.network,
+        "status": "deployed" if machines else "pending",
+        "machine_count": len(machines),
+        "volume_count": len(list(world.volumes_of(app.name))),
+        "organization": {
+            "name": app.organization,
+            "slug": app.organization,
+            "internal_numeric_id": 1,
+        },
+    }
+
+
+async def create_app(request: Request) -> Response:
+    """POST /apps."""
+    body = await read_json(request)
+    refuse_unknown(body, "name", "org_slug", "network", "enable_subdomains", "app_role_id")
+    require(body, name=str, org_slug=str, network=str)
+    name = body.get("name") or ""
+    if not _NAME.fullmatch(name):
+        raise ApiError(
+            422, "Validation failed: Name may only contain lowercase letters, numbers and dashes"
+        )
+    if not body.get("org_slug"):
+        raise ApiError(400, "invalid_argument: org_slug is required")
+    app = services(request).world.create_app(
+        name, body["org_slug"], body.get("network") or "default"
+    )
+    return answer({"id": app.id, "created_at": 1000 * int(_epoch(app.created_at))}, 201)
+
+
+def _epoch(moment: str) -> float:
+    return datetime.fromisoformat(moment).timestamp()
+
+
+async def list_apps(request: Request) -> Response:
+    """GET /apps?org_slug=."""
+    wanted = request.query_params.get("org_slug")
+    if not wanted:
+        raise ApiError(400, "invalid_argument: org_slug is required")
+    world = services(request).world
+    found = [show_app(world, app) for app in world.apps.values() if app.organization == wanted]
+    return answer({"total_apps": len(found), "apps": found})
+
+
+async def get_app(request: Request) -> Response:
+    """GET /apps/{app}."""
+    return answer(show_app(services(request).world, app_of(request)))
+
+
+async def delete_app(request: Request) -> Response:
+    """DELETE /apps/{app}: with its machines and volumes."""
+    app, bench = app_of(request), services(request)
+    for machine in bench.world.machines_of(app.name):
+        await bench.machines.destroy_machine(machine, force=True)
+    await request.app.state.proxy_close(app.name)
+    bench.world.delete_app(app.name)
+    return nothing(202)
+
+
+# Addresses
+
+
+async def list_ips(request: Request) -> Response:
+    """GET /apps/{app}/ip_assignments."""
+    return answer({"ips": app_of(request).ips})
+
+
+async def assign_ip(request: Request) -> Response:
+    """POST /apps/{app}/ip_assignments."""
+    app = app_of(request)
+    body = await read_json(request)
+    refuse_unknown(body, "type", "region", "org_slug", "network", "service_name")
+    kind = body.get("type")
+    if kind not in IP_TYPES:
+        raise ApiError(400, f"invalid_argument: type must be one of {', '.join(IP_TYPES)}")
+    if kind == "shared_v4" and any(ip["shared"] for ip in app.ips):
+        raise ApiError(409, "app already has a shared v4 address")
+    ip = {
+        "ip": _address(kind),
+        "region": body.get("region") or "global",
+        "service_name": body.get("service_name") or "",
+        "shared": kind == "shared_v4",
+        "created_at": timestamp(),
+    }
+    app.ips.append(ip)
+    services(request).world.save(app)
+    return answer(ip)
+
+
+def _address(kind: str) -> str:
+    """Make an address of a documentation range; nothing is ever routed to it."""
+    tail = ":".join(random_values.token_hex(2) for _ in range(2))
+    match kind:
+        case "v6":
+            return f"2001:db8:1::{tail}"
+        case "private_v6":
+            return f"fdaa:0:1:0:1::{tail}"
+        case _:
+            return f"192.0.2.{random_values.randbelow(254) + 1}"
+
+
+async def release_ip(request: Request) -> Response:
+    """DELETE /apps/{app}/ip_assignments/{ip}."""
+    app, wanted = app_of(request), request.path_params["ip"]
+    if all(ip["ip"] != wanted for ip in app.ips):
+        raise not_found(f"IP address {wanted}")
+    app.ips = [ip for ip in app.ips if ip["ip"] != wanted]
+    services(request).world.save(app)
+    return nothing()
+
+
+# Secrets: values go in and never come out
+
+
+def show_secret(name: str, secret: Json) -> Json:
+    """Give a secret without its value."""
+    return {
+        "name": name,
+        "digest": secret["digest"],
+        "created_at": secret["created_at"],
+        "updated_at": secret["updated_at"],
+    }
+
+
+async def list_secrets(request: Request) -> Response:
+    """GET /apps/{app}/secrets."""
+    app = app_of(request)
+    _check_min_version(request, app)
+    return answer({"secrets": [show_secret(name, s) for name, s in sorted(app.secrets.items())]})
+
+
+async def get_secret(request: Request) -> Response:
+    """GET /apps/{app}/secrets/{name}."""
+    app, name = app_of(request), request.path_params["name"]
+    _check_min_version(request, app)
+    if name not in app.secrets:
+        raise not_found(f"secret {name}")
+    return answer(show_secret(name, app.secrets[name]))
+
+
+async def set_secrets(request: Request) -> Response:
+    """POST /apps/{app}/secrets: many in one atomic batch, null unsets."""
+    app = app_of(request)
+    body = await read_json(request)
+    refuse_unknown(body, "values")
+    values = body.get("values")
+    if not isinstance(values, dict):
+        raise ApiError(400, "invalid_argument: values must be an object")
+    for name, value in values.items():
+        _check_secret(name, value)
+    services(request).world.set_secrets(app, values)
+    shown = [show_secret(name, s) for name, s in sorted(app.secrets.items())]
+    return answer(_versioned(app, {"secrets": shown}))
+
+
+async def set_secret(request: Request) -> Response:
+    """POST /apps/{app}/secrets/{name}."""
+    app, name = app_of(request), request.path_params["name"]
+    body = await read_json(request)
+    refuse_unknown(body, "value")
+    if body.get("value") is None:
+        raise ApiError(400, "invalid_argument: value is required")
+    _check_secret(name, body["value"])
+    services(request).world.set_secrets(app, {name: body["value"]})
+    return answer(_versioned(app, show_secret(name, app.secrets[name])), 201)
+
+
+async def delete_secret(request: Request) -> Response:
+    """DELETE /apps/{app}/secrets/{name}."""
+    app, name = app_of(request), request.path_params["name"]
+    if name not in app.secrets:
+        raise not_found(f"secret {name}")
+    services(request).world.set_secrets(app, {name: None})
+    return answer(_versioned(app, {}))
+
+
+def _versioned(app: App, body: Json) -> Json:
+    return {**body, "version": app.secrets_version, "Version": app.secrets_version}
+
+
+def _check_secret(name: str, value: Any) -> None:
+    if not _SECRET.fullmatch(name):
+        raise ApiError(400, f"invalid_argument: {name!r} is not a secret's name")
+    if value is not None and not isinstance(value, str):
+        raise ApiError(400, f"invalid_argument: the value of {name} must be a string or null")
+
+
+def _check_min_version(request: Request, app: App) -> None:
+    wanted = request.query_params.get("min_version") or request.query_params.get("version") or "0"
+    if not wanted.isdigit():
+        raise ApiError(400, "invalid_argument: min_version must be a number")
+    if int(wanted) > app.secrets_version:
+        raise ApiError(412, f"failed_precondition: secrets are at version {app.secrets_version}")

@@ -1,0 +1,155 @@
+"""The local Fly's own endpoints, outside `/v1`: what Fly itself does by other means."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from localfly.api.requests import read_json, refuse_unknown, services
+from localfly.boot import log_path
+from localfly.errors import LocalFlyError
+from localfly.problems import ApiError, not_found
+
+Json = dict[str, Any]
+LINES = "application/x-ndjson"
+TAIL_BYTES = 64 * 1024
+POLL_S = 0.2
+
+
+async def status(request: Request) -> Response:
+    """GET /localfly/status: what runs, and where it answers."""
+    world, state = services(request).world, request.app.state
+    apps = {
+        app.name: {
+            "port": app.port,
+            "url": f"http://{app.name}.localhost:{app.port}" if app.port else "",
+            "machines": [
+                {"id": m.id, "name": m.name, "state": m.state, "region": m.region}
+                for m in world.machines_of(app.name)
+            ],
+        }
+        for app in world.apps.values()
+    }
+    about = {"version": state.version, "pid": os.getpid(), "api_url": state.api_url}
+    return JSONResponse({**about, "home": str(world.home), "apps": apps})
+
+
+async def stop(request: Request) -> Response:
+    """POST /localfly/stop: end machines and daemon in order."""
+    request.app.state.stop.set()
+    return JSONResponse({"ok": True})
+
+
+async def find_image(request: Request) -> Response:
+    """GET /localfly/images?ref=."""
+    ref = request.query_params.get("ref") or ""
+    image = services(request).images.lookup(ref)
+    if image is None:
+        raise not_found(f"image {ref}")
+    return JSONResponse({"ref": image.ref, "digest": image.digest})
+
+
+async def build_image(request: Request) -> Response:
+    """POST /localfly/images: build from a folder of parts; one JSON object a line."""
+    body = await read_json(request)
+    refuse_unknown(body, "context", "version", "ref")
+    if not all(isinstance(body.get(name), str) for name in ("context", "version", "ref")):
+        raise ApiError(400, "invalid_argument: context, version and ref are required")
+    return StreamingResponse(_build(request, body), media_type=LINES)
+
+
+async def _build(request: Request, body: Json) -> AsyncIterator[str]:
+    lines: asyncio.Queue[Json | None] = asyncio.Queue()
+
+    async def work() -> None:
+        try:
+            build = await services(request).images.build(
+                Path(body["context"]),
+                body["version"],
+                body["ref"],
+                lambda line: lines.put_nowait({"progress": line}),
+            )
+            lines.put_nowait(
+                {"ref": build.image.ref, "digest": build.image.digest, "cached": build.cached}
+            )
+        except LocalFlyError as error:
+            lines.put_nowait({"error": str(error)})
+        finally:
+            lines.put_nowait(None)
+
+    task = asyncio.create_task(work())
+    try:
+        while (line := await lines.get()) is not None:
+            yield json.dumps(line) + "\n"
+    finally:
+        task.cancel()
+
+
+async def events(request: Request) -> Response:
+    """GET /localfly/events: what machines do from now on, one JSON object a line."""
+    return StreamingResponse(_events(request), media_type=LINES)
+
+
+async def _events(request: Request) -> AsyncIterator[str]:
+    world, stopping = services(request).world, request.app.state.stop
+    queue = world.follow()
+    try:
+        while not stopping.is_set():
+            try:
+                async with asyncio.timeout(1):
+                    yield json.dumps(await queue.get()) + "\n"
+            except TimeoutError:
+                yield "\n"  # notices a reader that went away
+    finally:
+        world.unfollow(queue)
+
+
+async def logs(request: Request) -> Response:
+    """GET /localfly/logs?app=&follow=: what machines wrote, or the daemon's own log."""
+    bench, name = services(request), request.query_params.get("app")
+    folder = bench.world.home / "logs"
+    paths = [folder / "daemon.log"]
+    if name:
+        app = bench.world.app(name)
+        paths = [folder / f"{app.name}.log"]
+        paths += [log_path(bench.world.home, m.id) for m in bench.world.machines_of(name)]
+    follow = bool(request.query_params.get("follow"))
+    return StreamingResponse(_tail(request, paths, follow=follow), media_type="text/plain")
+
+
+async def _tail(request: Request, paths: list[Path], *, follow: bool) -> AsyncIterator[bytes]:
+    offsets = {path: max(0, _size(path) - TAIL_BYTES) for path in paths}
+    while True:
+        for path in paths:
+            if _size(path) > offsets[path]:
+                with path.open("rb") as file:
+                    file.seek(offsets[path])
+                    chunk = file.read(TAIL_BYTES)
+                offsets[path] += len(chunk)
+                yield chunk
+        if all(_size(path) <= offsets[path] for path in paths):
+            if not follow or request.app.state.stop.is_set():
+                return
+            await asyncio.sleep(POLL_S)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+ROUTES = [
+    Route("/localfly/status", status, methods=["GET"]),
+    Route("/localfly/stop", stop, methods=["POST"]),
+    Route("/localfly/images", find_image, methods=["GET"]),
+    Route("/localfly/images", build_image, methods=["POST"]),
+    Route("/localfly/events", events, methods=["GET"]),
+    Route("/localfly/logs", logs, methods=["GET"]),
+]

@@ -1,0 +1,67 @@
+"""Regions, placements and tokens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from localfly.api.requests import answer, read_json, refuse_unknown, require, services
+from localfly.machine_config import check_guest
+from localfly.problems import ApiError
+from localfly.regions import CODES, DEFAULT, REGIONS, Region
+
+Json = dict[str, Any]
+
+_PLACEMENT_FIELDS = ("org_slug", "region", "count", "compute", "volume_name", "volume_size_bytes")
+
+
+async def list_regions(_: Request) -> Response:
+    """GET /platform/regions."""
+    return answer({"nearest": DEFAULT, "regions": [show_region(region) for region in REGIONS]})
+
+
+def show_region(region: Region) -> Json:
+    """Give a region as the API shows it."""
+    return {
+        "code": region.code,
+        "name": region.name,
+        "latitude": region.latitude,
+        "longitude": region.longitude,
+        "gateway_available": True,
+        "requires_paid_plan": False,
+        "deprecated": False,
+        "geo_region": region.part,
+    }
+
+
+async def place(request: Request) -> Response:
+    """POST /platform/placements: there is always room here."""
+    body = await read_json(request)
+    refuse_unknown(body, *_PLACEMENT_FIELDS, "weights")
+    require(body, org_slug=str, region=str, count=int, compute=dict, volume_name=str, weights=dict)
+    require(body, volume_size_bytes=int)
+    if not body.get("org_slug"):
+        raise ApiError(400, "invalid_argument: org_slug is required")
+    if body.get("compute"):
+        check_guest({"cpu_kind": "shared", "cpus": 1, "memory_mb": 256, **body["compute"]})
+    wanted = [code for code in (body.get("region") or DEFAULT).split(",") if code in CODES]
+    count = body.get("count") or 1
+    return answer(
+        {"regions": [{"region": code, "count": count, "concurrency": 1} for code in wanted]}
+    )
+
+
+async def current_token(request: Request) -> Response:
+    """GET /tokens/current."""
+    token = {
+        "token_id": "local",
+        "organization": "personal",
+        "org_slug": "personal",
+        "apps": sorted(services(request).world.apps),
+        "user": "local@localfly",
+        "source_machine_id": "",
+        "restricted_to_machine": "",
+    }
+    return answer({"tokens": [token]})

@@ -1,0 +1,133 @@
+"""What every endpoint needs of a request: its JSON body, its nonce, and the world it acts on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from localfly.images import Images
+from localfly.machines import Machines
+from localfly.problems import ApiError
+from localfly.sockets import MACHINE_SCOPE
+from localfly.world import World
+
+Json = dict[str, Any]
+MAX_BODY = 4 * 1024 * 1024
+MAX_DEPTH = 64
+MAX_DIGITS = 18
+
+
+@dataclass(frozen=True)
+class Services:
+    """What endpoints work with."""
+
+    world: World
+    machines: Machines
+    images: Images
+
+
+def services(request: Request) -> Services:
+    """Give what endpoints work with."""
+    found: Services = request.app.state.services
+    return found
+
+
+async def read_json(request: Request) -> Json:
+    """Read a JSON object; an empty body is an empty object.
+
+    Raises:
+        ApiError: 400 for anything else, 413 for too much.
+    """
+    content = b""
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > MAX_BODY:
+            raise ApiError(413, "request body too large")
+    if not content.strip():
+        return {}
+    try:
+        body = json.loads(content)
+        # Half a surrogate pair is JSON, and no text: nothing could be answered with it.
+        json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
+        raise ApiError(400, "invalid_argument: the body is not JSON") from None
+    if _depth(body) > MAX_DEPTH:
+        raise ApiError(400, f"invalid_argument: the body is nested deeper than {MAX_DEPTH}")
+    if not isinstance(body, dict):
+        raise ApiError(400, "invalid_argument: the body is not a JSON object")
+    return body
+
+
+def _depth(value: Any) -> int:
+    """Count how deep a value is nested, without going deep ourselves."""
+    depth, level = 0, [value]
+    while level:
+        depth += 1
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    return depth
+
+
+def require(body: Json, **kinds: type) -> None:
+    """Check the types of the fields that are there.
+
+    Raises:
+        ApiError: 400 that names the field.
+    """
+    for name, kind in kinds.items():
+        value = body.get(name)
+        bool_for_int = kind is int and isinstance(value, bool)
+        if value is not None and (not isinstance(value, kind) or bool_for_int):
+            raise ApiError(400, f"invalid_argument: {name} must be {kind.__name__}")
+
+
+def refuse_unknown(body: Json, *known: str) -> None:
+    """Refuse fields that the API does not have.
+
+    Raises:
+        ApiError: 422 that names them.
+    """
+    unknown = sorted(set(body) - set(known))
+    if unknown:
+        raise ApiError(422, f"unknown fields: {', '.join(unknown)}")
+
+
+def nonce(request: Request) -> str:
+    """Give the nonce of the lease the caller holds, if any."""
+    return request.headers.get("fly-machine-lease-nonce", "")
+
+
+def source(request: Request) -> str:
+    """Say who asks: a machine about itself is the user too, as events of Fly show it."""
+    return "machine" if request.scope.get(MACHINE_SCOPE) else "user"
+
+
+def whole_number(text: str | None, default: int, name: str) -> int:
+    """Read a number of a query; `default` when there is none.
+
+    Raises:
+        ApiError: 400 that names it.
+    """
+    if not text:
+        return default
+    if not (text.isascii() and text.isdecimal()):
+        raise ApiError(400, f"invalid_argument: {name} must be a whole number")
+    return int(text[:MAX_DIGITS])
+
+
+def answer(body: Any, status: int = 200) -> Response:
+    """Answer JSON."""
+    return JSONResponse(body, status)
+
+
+def nothing(status: int = 204) -> Response:
+    """Answer without a body."""
+    return Response(status_code=status)

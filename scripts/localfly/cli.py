@@ -1,0 +1,228 @@
+"""The local Fly's command line."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import httpx
+import typer
+
+from localfly.daemon import Settings, discovery_file, hold, serve
+from localfly.errors import LocalFlyError
+from localfly.images import Images
+
+START_LIMIT_S = 30
+STOP_LIMIT_S = 60
+POLL_S = 0.05
+
+app = typer.Typer(
+    name="localfly",
+    help="A small Fly.io on this machine: the Machines API, the proxy, and machines as processes.",
+    epilog="Point any client at it: export FLY_FLAPS_BASE_URL=$(localfly start --detach)",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+Port = Annotated[
+    int, typer.Option(min=0, max=65535, help="Port of the API; a free one if left out.")
+]
+Token = Annotated[str, typer.Option(help="The only token it takes; any if left out.")]
+
+
+def main(argv: list[str]) -> int:
+    """Run one command line; a known failure is one sentence on standard error."""
+    try:
+        code = app(argv, prog_name="localfly", standalone_mode=False)
+    except LocalFlyError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - the command line's own voice
+        return 1
+    except click.exceptions.UsageError as error:
+        error.show()
+        return 2
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        return 130
+    return int(code or 0)
+
+
+def home_folder() -> Path:
+    """Give the folder that LOCALFLY_HOME names, or one in the user's home."""
+    return Path(os.environ.get("LOCALFLY_HOME") or Path.home() / ".local" / "state" / "localfly")
+
+
+def cache_folder() -> Path:
+    """Give the folder built images are kept in."""
+    return Path(os.environ.get("LOCALFLY_CACHE") or home_folder() / "cache")
+
+
+@app.command("serve", epilog="Example: localfly serve --port 4280")
+def serve_here(port: Port = 0, token: Token = "") -> None:
+    """Run in the foreground until Ctrl-C."""
+    asyncio.run(serve(Settings(home_folder(), cache_folder(), port, token or None)))
+
+
+@app.command(epilog="Example: localfly start --detach")
+def start(
+    port: Port = 0,
+    token: Token = "",
+    *,
+    detach: Annotated[bool, typer.Option("--detach", help="Return when it answers.")] = False,
+) -> None:
+    """Start it; prints the address of its API."""
+    if not detach:
+        serve_here(port, token)
+        return
+    running = find()
+    if running is None:
+        running = start_detached(port, token)
+    typer.echo(running["api_url"])
+
+
+def start_detached(port: int, token: str) -> dict[str, Any]:
+    """Start a daemon of its own session and wait until it answers."""
+    log = home_folder() / "logs" / "daemon.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    arguments = [*(["--port", str(port)] if port else []), *(["--token", token] if token else [])]
+    began = log.stat().st_size if log.exists() else 0
+    with log.open("ab") as output:
+        process = subprocess.Popen(  # noqa: S603 - our own program
+            [sys.executable, "-m", "localfly", "serve", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + START_LIMIT_S
+    while time.monotonic() < deadline:
+        running = find()
+        if running is not None:
+            return running
+        if process.poll() is not None:
+            said = log.read_bytes()[began:].decode(errors="replace").strip()
+            raise LocalFlyError(said or f"The daemon ended with code {process.returncode}.")
+        time.sleep(POLL_S)
+    process.kill()
+    raise LocalFlyError(f"It did not answer within {START_LIMIT_S} s.", advice=f"See {log}.")
+
+
+def find() -> dict[str, Any] | None:
+    """Ask the daemon of this home folder for its status; None when none runs."""
+    try:
+        record = json.loads(discovery_file(home_folder()).read_text(encoding="utf-8"))
+        answer = httpx.get(f"{record['api_url']}/localfly/status", timeout=5, trust_env=False)
+        status: dict[str, Any] = answer.json()
+    except (OSError, ValueError, KeyError, httpx.HTTPError):
+        return None
+    return status if status.get("home") == str(home_folder()) else None
+
+
+@app.command(epilog="Example: localfly stop")
+def stop() -> None:
+    """Stop it and its machines; state and volumes stay."""
+    running = find()
+    if running is None:
+        typer.echo("It does not run.", err=True)
+        return
+    httpx.post(f"{running['api_url']}/localfly/stop", timeout=5, trust_env=False)
+    deadline = time.monotonic() + STOP_LIMIT_S
+    while time.monotonic() < deadline:
+        try:
+            hold(home_folder()).close()
+        except LocalFlyError:
+            time.sleep(POLL_S)
+            continue
+        return
+    raise LocalFlyError(
+        f"It did not stop within {STOP_LIMIT_S} s.", advice=f"End process {running['pid']} by hand."
+    )
+
+
+@app.command(epilog="Example: localfly status --json")
+def status(*, as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> int:
+    """Show its address, apps and machines; ends with 1 when it does not run."""
+    running = find()
+    if running is None:
+        typer.echo("It does not run.", err=True)
+        return 1
+    if as_json:
+        typer.echo(json.dumps(running, indent=2))
+        return 0
+    typer.echo(f"{running['api_url']} (process {running['pid']})")
+    for name, entry in running["apps"].items():
+        states = ", ".join(f"{m['name']} {m['state']}" for m in entry["machines"]) or "no machines"
+        typer.echo(f"{name}: {entry['url'] or '-'}: {states}")
+    return 0
+
+
+@app.command(epilog="Example: localfly reset --yes")
+def reset(*, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+    """Stop it and delete all it stored, but not the built images."""
+    home = home_folder()
+    if not yes:
+        typer.confirm(f"Delete every app and volume in {home}?", abort=True)
+    stop()
+    end_strays(home)
+    cache = cache_folder().resolve()
+    for entry in home.iterdir() if home.is_dir() else ():
+        if entry.resolve() == cache:
+            continue
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def end_strays(home: Path) -> None:
+    """End machines of a daemon that was killed: one more daemon adopts and stops them."""
+    if (home / "state.db").exists():
+        start_detached(0, "")
+        stop()
+
+
+@app.command(epilog="Example: localfly logs acme --follow")
+def logs(
+    name: Annotated[
+        str, typer.Argument(metavar="[APP]", help="An app; the daemon if left out.")
+    ] = "",
+    *,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
+) -> None:
+    """Print what an app's machines wrote."""
+    running = find()
+    if running is None:
+        raise LocalFlyError("It does not run.", advice="Start it: localfly start --detach.")
+    params = {"app": name, **({"follow": "1"} if follow else {})}
+    url = f"{running['api_url']}/localfly/logs"
+    with httpx.stream("GET", url, params=params, timeout=None, trust_env=False) as answer:  # noqa: S113 - --follow has no end
+        if answer.status_code != httpx.codes.OK:
+            raise LocalFlyError(f"There is no app {name}.", advice="See: localfly status.")
+        for text in answer.iter_text():
+            typer.echo(text, nl=False)
+
+
+image_app = typer.Typer(help="Images: folders of parts, built once.", rich_markup_mode=None)
+app.add_typer(image_app, name="image")
+
+
+@image_app.command(
+    "build", epilog="Example: localfly image build ./deploy --version 1.2.3 --ref acme:1"
+)
+def image_build(
+    context: Annotated[Path, typer.Argument(help="The folder that has image.json.")],
+    version: Annotated[str, typer.Option(help="Put for {version} in the lock's name.")],
+    ref: Annotated[str, typer.Option(help="The reference machines will name.")],
+) -> None:
+    """Build an image from its folder of parts; needs no daemon."""
+    build = Images(cache_folder()).build(
+        context, version, ref, lambda line: typer.echo(line, err=True)
+    )
+    typer.echo(asyncio.run(build).image.digest)
