@@ -185,9 +185,10 @@ class FlyRateLimitedError(FlyError):
 
 
 class FlyUnavailableError(FlyError):
-    """5xx, a time-out or a broken connection: whether the call took effect may be unknown."""
+    """5xx, a time-out or a broken connection; `ambiguous` says that a change may have been made."""
 
     word = "fly-unavailable"
+    ambiguous = False
 
 
 class FlyWaitTimeoutError(FlyError):
@@ -200,6 +201,12 @@ class FlyAnswerError(FlyError):
     """An answer that is not what Fly documents; never guessed around."""
 
     word = "fly-answer"
+
+
+class LeaseLostError(RoostError):
+    """The right to change a machine ended while it was being changed."""
+
+    word = "lease-lost"
 
 
 class ChangedMeanwhileError(RoostError):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from typing import NoReturn
+from urllib.parse import quote
 
 HIDDEN = "[hidden]"
 
@@ -20,8 +22,10 @@ class SecretText:
         return self._value
 
     def redact(self, text: str) -> str:
-        """Take the value out of a text that may echo it."""
-        return text.replace(self._value, HIDDEN) if self._value else text
+        """Take the value out of a text that may echo it, plain or as JSON and URLs spell it."""
+        for spelling in _spellings(self._value):
+            text = text.replace(spelling, HIDDEN)
+        return text
 
     def __str__(self) -> str:
         return HIDDEN
@@ -43,3 +47,16 @@ class SecretText:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a secret is neither pickled nor copied")
+
+
+def _spellings(value: str) -> tuple[str, ...]:
+    """Give the ways an answer may echo a value, the longest first."""
+    if not value:
+        return ()
+    ways = {
+        value,
+        json.dumps(value)[1:-1],
+        json.dumps(value, ensure_ascii=False)[1:-1],
+        quote(value, safe="", errors="replace"),
+    }
+    return tuple(sorted(ways, key=len, reverse=True))

@@ -1,26 +1,25 @@
-"""Fly's Machines API: one method a call, typed answers, retries by rule.
+"""Fly's Machines API: one method a call, typed answers.
 
 Paths and bodies: https://docs.machines.dev. Machine configs are plain JSON, as the API has them.
+How calls are sent, repeated and refused is in transport.py.
 """
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from math import ceil
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 from urllib.parse import quote
 
 import anyio
 import httpx
-import stamina
-from pydantic import TypeAdapter, ValidationError
 
-from roost.errors import FlyNotFoundError, FlyUnavailableError, FlyWaitTimeoutError
+from roost.errors import FlyNotFoundError, FlyWaitTimeoutError
 from roost.fly.models import (
     DYING_VOLUMES,
+    GONE_MACHINES,
     Answer,
     App,
     IpAssignment,
@@ -32,34 +31,14 @@ from roost.fly.models import (
     Snapshot,
     Volume,
 )
-from roost.fly.refusals import refusal, unreadable
-from roost.fly.retries import (
-    AgainError,
-    Repeat,
-    may_repeat_failure,
-    may_repeat_status,
-    retry_after_s,
-)
+from roost.fly.retries import Repeat
+from roost.fly.transport import DEADLINE_S, Call, Details, Json, Reply, Transport
 from roost.secret_text import SecretText
 
-Json = dict[str, Any]
-T = TypeVar("T")
 A = TypeVar("A", bound=Answer)
 
-TIMEOUT_S = 30.0
-DEADLINE_S = 120.0
-ATTEMPTS = 6
-WAIT_SLICE_S = 60  # the longest the API blocks in one wait
-NONCE = "fly-machine-lease-nonce"
-_MACAROON = re.compile(r"^(?:(?:FlyV1|Bearer)\s+)?(?=fm\d)")
-
-
-def authorization(token: SecretText) -> str:
-    """Give the header's value: `FlyV1` for macaroons, `Bearer` for anything else, as flyctl does."""
-    value = token.reveal().strip()
-    if _MACAROON.match(value):
-        return f"FlyV1 {_MACAROON.sub('', value)}"
-    return f"Bearer {value.removeprefix('Bearer ')}"
+WAIT_SLICE_S = 60
+"""The longest the API blocks in one wait."""
 
 
 class FlyClient:
@@ -71,6 +50,9 @@ class FlyClient:
         transport: for tests; the network by default.
         deadline_s: no call is repeated past this many seconds.
         now: the clock that Retry-After dates are read against.
+
+    Raises:
+        UsageError: the address or the token is none.
     """
 
     def __init__(
@@ -82,20 +64,17 @@ class FlyClient:
         deadline_s: float = DEADLINE_S,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self.calls = 0
-        """Requests sent so far, repeats included."""
-        self._token = token
-        self._deadline_s = deadline_s
-        self._now = now
-        self._http = httpx.AsyncClient(
-            base_url=f"{base_url.rstrip('/')}/v1",
-            headers={"authorization": authorization(token), "user-agent": "roost"},
-            timeout=TIMEOUT_S,
-            transport=transport,
+        self._transport = Transport(
+            base_url, token, transport=transport, deadline_s=deadline_s, now=now
         )
 
+    @property
+    def calls(self) -> int:
+        """Requests sent so far, repeats included."""
+        return self._transport.calls
+
     async def __aenter__(self) -> Self:
-        await self._http.__aenter__()
+        await self._transport.http.__aenter__()
         return self
 
     async def __aexit__(
@@ -104,57 +83,53 @@ class FlyClient:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._http.__aexit__(kind, error, trace)
+        await self._transport.http.__aexit__(kind, error, trace)
 
     def __repr__(self) -> str:
-        return f"FlyClient({self._http.base_url})"
+        return f"FlyClient({self._transport.http.base_url!r})"
 
     # Apps
 
     async def get_app(self, app: str) -> App | None:
         """Give the app, or None when the name is free."""
-        return await self._find("GET", _path("apps", app), App)
+        return await self._find(_path("apps", app), App)
 
     async def create_app(self, app: str, organization: str) -> None:
         """Create an app; it has no address yet."""
-        body = {"name": app, "org_slug": organization}
-        await self._send("POST", "/apps", body, repeat=Repeat.UNSENT)
+        await self._send("POST", "/apps", {"name": app, "org_slug": organization})
+        self._transport.made(_path("apps", app))
 
     async def delete_app(self, app: str) -> None:
-        """Delete an app and all its machines."""
-        await self._send("DELETE", _path("apps", app), params={"force": "true"})
+        """Delete an app and all its machines; one that is gone is fine."""
+        await self._remove(_path("apps", app), {"force": "true"})
 
     # Addresses
 
     async def list_ips(self, app: str) -> tuple[IpAssignment, ...]:
         """Give the app's addresses."""
-        body = await self._send("GET", _path("apps", app, "ip_assignments"))
-        found = body.get("ips") or [] if isinstance(body, dict) else body
-        return self._parse(tuple[IpAssignment, ...], found, app)
+        reply = await self._send("GET", _path("apps", app, "ip_assignments"))
+        return reply.part("ips").read_all(IpAssignment)
 
     async def assign_ip(self, app: str, kind: str) -> IpAssignment:
         """Give the app an address: v6, shared_v4, v4 or private_v6."""
-        path = _path("apps", app, "ip_assignments")
-        body = await self._send("POST", path, {"type": kind}, repeat=Repeat.UNSENT)
-        return self._parse(IpAssignment, body, app)
+        reply = await self._send("POST", _path("apps", app, "ip_assignments"), {"type": kind})
+        return reply.read(IpAssignment)
 
     async def release_ip(self, app: str, ip: str) -> None:
-        """Take an address away."""
-        await self._send("DELETE", _path("apps", app, "ip_assignments", ip))
+        """Take an address away; one that is gone is fine."""
+        await self._remove(_path("apps", app, "ip_assignments", ip))
 
     # Volumes
 
     async def list_volumes(self, app: str) -> tuple[Volume, ...]:
         """Give the volumes, without those on their way out."""
-        body = await self._send("GET", _path("apps", app, "volumes"))
-        found = self._parse(tuple[Volume, ...], body, app)
+        reply = await self._send("GET", _path("apps", app, "volumes"))
+        found = reply.read_all(Volume)
         return tuple(volume for volume in found if volume.state not in DYING_VOLUMES)
 
     async def create_volume(self, app: str, fields: Mapping[str, Any]) -> Volume:
         """Create a volume; `fields` as the API names them."""
-        path = _path("apps", app, "volumes")
-        body = await self._send("POST", path, dict(fields), repeat=Repeat.UNSENT)
-        return self._parse(Volume, body, app)
+        return (await self._send("POST", _path("apps", app, "volumes"), dict(fields))).read(Volume)
 
     async def update_volume(self, app: str, volume: str, *, snapshot_retention: int) -> None:
         """Change how many days snapshots are kept."""
@@ -167,34 +142,36 @@ class FlyClient:
         await self._send("PUT", path, {"size_gb": size_gb})
 
     async def delete_volume(self, app: str, volume: str) -> None:
-        """Delete a volume; Fly keeps it recoverable for a day."""
-        await self._send("DELETE", _path("apps", app, "volumes", volume))
+        """Delete a volume, recoverable for a day; one that is gone is fine."""
+        await self._remove(_path("apps", app, "volumes", volume))
 
     async def list_snapshots(self, app: str, volume: str) -> tuple[Snapshot, ...]:
         """Give the snapshots of a volume."""
-        body = await self._send("GET", _path("apps", app, "volumes", volume, "snapshots"))
-        return self._parse(tuple[Snapshot, ...], body or [], app)
+        path = _path("apps", app, "volumes", volume, "snapshots")
+        return (await self._send("GET", path)).read_all(Snapshot)
 
     async def create_snapshot(self, app: str, volume: str) -> None:
         """Ask for a snapshot; it appears in the list when Fly begins it."""
-        path = _path("apps", app, "volumes", volume, "snapshots")
-        await self._send("POST", path, repeat=Repeat.UNSENT)
+        await self._send("POST", _path("apps", app, "volumes", volume, "snapshots"))
 
     # Secrets
 
     async def list_secrets(self, app: str) -> tuple[SecretInfo, ...]:
         """Give names and digests; values never leave Fly."""
-        body = await self._send("GET", _path("apps", app, "secrets"))
-        found = body.get("secrets") or [] if isinstance(body, dict) else body
-        return self._parse(tuple[SecretInfo, ...], found, app)
+        reply = await self._send("GET", _path("apps", app, "secrets"))
+        return reply.part("secrets").read_all(SecretInfo)
 
     async def set_secrets(self, app: str, values: Mapping[str, SecretText | None]) -> SecretsUpdate:
-        """Set and unset (None) secrets in one atomic batch."""
-        plain = {name: value and value.reveal() for name, value in values.items()}
-        hidden = tuple(value for value in values.values() if value)
-        path = _path("apps", app, "secrets")
-        body = await self._send("POST", path, {"values": plain}, hidden=hidden)
-        return self._parse(SecretsUpdate, body, app)
+        """Set and unset (None) secrets in one atomic batch; twice is the same as once."""
+        plain = {name: None if value is None else value.reveal() for name, value in values.items()}
+        reply = await self._send(
+            "POST",
+            _path("apps", app, "secrets"),
+            {"values": plain},
+            repeat=Repeat.SAFE,
+            hidden=tuple(value for value in values.values() if value is not None),
+        )
+        return reply.read(SecretsUpdate)
 
     # Machines
 
@@ -203,15 +180,13 @@ class FlyClient:
     ) -> tuple[Machine, ...]:
         """Give the machines that still exist, all or those with this metadata."""
         params = {f"metadata.{key}": value for key, value in (metadata or {}).items()}
-        body = await self._send("GET", _path("apps", app, "machines"), params=params)
-        found = self._parse(tuple[Machine, ...], body or [], app)
-        return tuple(
-            machine for machine in found if machine.state not in ("destroyed", "destroying")
-        )
+        reply = await self._send("GET", _path("apps", app, "machines"), params=params)
+        found = reply.read_all(Machine)
+        return tuple(machine for machine in found if machine.state not in GONE_MACHINES)
 
     async def get_machine(self, app: str, machine: str) -> Machine | None:
         """Give one machine, or None when there is none."""
-        return await self._find("GET", _path("apps", app, "machines", machine), Machine)
+        return await self._find(_path("apps", app, "machines", machine), Machine)
 
     async def create_machine(  # noqa: PLR0913 - the fields of the API's request
         self,
@@ -233,9 +208,10 @@ class FlyClient:
             "min_secrets_version": min_secrets_version,
             "lease_ttl": lease_ttl_s,
         }
-        path = _path("apps", app, "machines")
-        body = await self._send("POST", path, _present(wanted), repeat=Repeat.UNSENT)
-        return self._parse(Machine, body, f"{app}/{name}")
+        reply = await self._send("POST", _path("apps", app, "machines"), _present(wanted))
+        machine = reply.read(Machine)
+        self._transport.made(_path("apps", app, "machines", machine.id))
+        return machine
 
     async def update_machine(  # noqa: PLR0913 - the fields of the API's request
         self,
@@ -256,32 +232,27 @@ class FlyClient:
             "min_secrets_version": min_secrets_version,
         }
         path = _path("apps", app, "machines", machine)
-        body = await self._send("POST", path, _present(wanted), nonce=nonce, repeat=Repeat.UNSENT)
-        return self._parse(Machine, body, f"{app}/{machine}")
+        return (await self._send("POST", path, _present(wanted), nonce=nonce)).read(Machine)
 
     async def start_machine(self, app: str, machine: str, nonce: str = "") -> None:
         """Start a machine, or resume it when it is suspended."""
-        await self._send("POST", _path("apps", app, "machines", machine, "start"), nonce=nonce)
+        await self._act(app, machine, "start", nonce)
 
     async def stop_machine(self, app: str, machine: str, nonce: str = "") -> None:
         """Stop a machine; a suspended one loses its memory."""
-        await self._send("POST", _path("apps", app, "machines", machine, "stop"), {}, nonce=nonce)
+        await self._act(app, machine, "stop", nonce)
 
     async def suspend_machine(self, app: str, machine: str, nonce: str = "") -> None:
         """Suspend a machine; its memory is kept."""
-        await self._send("POST", _path("apps", app, "machines", machine, "suspend"), nonce=nonce)
+        await self._act(app, machine, "suspend", nonce)
 
     async def restart_machine(self, app: str, machine: str, nonce: str = "") -> None:
-        """Restart a machine."""
-        await self._send("POST", _path("apps", app, "machines", machine, "restart"), nonce=nonce)
+        """Restart a machine; never sent again on doubt, it would restart twice."""
+        await self._act(app, machine, "restart", nonce, Repeat.UNSENT)
 
     async def destroy_machine(self, app: str, machine: str, nonce: str = "") -> None:
-        """Stop and delete a machine; its volume stays."""
-        path = _path("apps", app, "machines", machine)
-        try:
-            await self._send("DELETE", path, params={"force": "true"}, nonce=nonce)
-        except FlyNotFoundError:
-            return  # gone already, which is what was asked
+        """Stop and delete a machine; its volume stays, and one that is gone is fine."""
+        await self._remove(_path("apps", app, "machines", machine), {"force": "true"}, nonce)
 
     async def wait_machine(
         self, app: str, machine: str, state: str, limit_s: float, *, version: str = ""
@@ -292,24 +263,18 @@ class FlyClient:
             FlyWaitTimeoutError: it was not, within the limit.
         """
         deadline = anyio.current_time() + limit_s
-        path = _path("apps", app, "machines", machine, "wait")
         while True:
             left = deadline - anyio.current_time()
-            params = {"state": state, "timeout": str(max(1, min(WAIT_SLICE_S, int(left))))}
             try:
-                await self._send(
-                    "GET", path, params=_present({**params, "version": version or None})
-                )
+                return await self._wait(app, machine, state, min(WAIT_SLICE_S, left), version)
             except FlyWaitTimeoutError:
                 if left <= WAIT_SLICE_S:
                     raise
-            else:
-                return
 
     async def list_events(self, app: str, machine: str) -> tuple[MachineEvent, ...]:
         """Give what happened to a machine, newest first."""
-        body = await self._send("GET", _path("apps", app, "machines", machine, "events"))
-        return self._parse(tuple[MachineEvent, ...], body or [], f"{app}/{machine}")
+        path = _path("apps", app, "machines", machine, "events")
+        return (await self._send("GET", path)).read_all(MachineEvent)
 
     async def patch_metadata(self, app: str, machine: str, values: Mapping[str, str]) -> None:
         """Add or change metadata; neither a restart nor a lease is needed."""
@@ -324,131 +289,91 @@ class FlyClient:
         Raises:
             FlyLeasedError: somebody else holds it.
         """
-        return await self._lease("POST", app, machine, ttl_s, description)
+        return await self._lease(app, machine, ttl_s, description)
 
     async def refresh_lease(
         self, app: str, machine: str, ttl_s: int, description: str, nonce: str
     ) -> Lease:
         """Keep the right for another `ttl_s`."""
-        return await self._lease("POST", app, machine, ttl_s, description, nonce)
+        return await self._lease(app, machine, ttl_s, description, nonce)
 
     async def get_lease(self, app: str, machine: str) -> Lease | None:
         """Give the lease that is held on a machine, if one is."""
         try:
-            body = await self._send("GET", _path("apps", app, "machines", machine, "lease"))
+            reply = await self._send("GET", _path("apps", app, "machines", machine, "lease"))
         except FlyNotFoundError:
             return None
-        return self._parse(Lease, _unwrap(body), f"{app}/{machine}")
+        return _read_lease(reply)
 
     async def release_lease(self, app: str, machine: str, nonce: str) -> None:
-        """Give the right back."""
-        await self._send("DELETE", _path("apps", app, "machines", machine, "lease"), nonce=nonce)
+        """Give the right back; a lease that ended, or went with its machine, is fine."""
+        await self._remove(_path("apps", app, "machines", machine, "lease"), nonce=nonce)
 
-    async def _lease(  # noqa: PLR0913, PLR0917 - what a lease is
-        self, verb: str, app: str, machine: str, ttl_s: int, description: str, nonce: str = ""
+    async def _lease(
+        self, app: str, machine: str, ttl_s: int, description: str, nonce: str = ""
     ) -> Lease:
-        path = _path("apps", app, "machines", machine, "lease")
-        body = await self._send(
-            verb,
-            path,
+        reply = await self._send(
+            "POST",
+            _path("apps", app, "machines", machine, "lease"),
             {"ttl": ttl_s, "description": description},
             nonce=nonce,
             repeat=Repeat.SAFE if nonce else Repeat.UNSENT,
         )
-        return self._parse(Lease, _unwrap(body), f"{app}/{machine}")
+        lease = _read_lease(reply)
+        if not lease.nonce:
+            raise reply.wrong("a lease without its nonce")
+        return lease
 
     # Sending
 
-    async def _find(self, verb: str, path: str, kind: type[A]) -> A | None:
+    async def _find(self, path: str, kind: type[A]) -> A | None:
         try:
-            return self._parse(kind, await self._send(verb, path), path)
+            return (await self._send("GET", path)).read(kind)
         except FlyNotFoundError:
             return None
 
-    async def _send(  # noqa: PLR0913 - one place for every call
-        self,
-        verb: str,
-        path: str,
-        body: Json | None = None,
-        *,
-        params: Mapping[str, str] | None = None,
-        nonce: str = "",
-        repeat: Repeat = Repeat.SAFE,
-        hidden: tuple[SecretText, ...] = (),
-    ) -> Any:
-        """Send a call, again where its rule allows, and give the decoded answer."""
-        request = self._http.build_request(
-            verb, path, json=body, params=params, headers={NONCE: nonce} if nonce else None
-        )
-        where = f"{verb} {path}"
+    async def _remove(
+        self, path: str, params: Mapping[str, str] | None = None, nonce: str = ""
+    ) -> None:
+        """Delete what may be gone already: that is what was asked, or what a lost answer did."""
+        self._transport.removed(path)
         try:
-            async for attempt in stamina.retry_context(
-                on=_wait_of, attempts=ATTEMPTS, timeout=self._deadline_s
-            ):
-                with attempt:
-                    return await self._send_once(request, where, repeat, (self._token, *hidden))
-        except AgainError as again:
-            raise again.cause from None
-        raise AssertionError("unreachable: the last attempt returns or raises")
+            await self._send("DELETE", path, params=params, nonce=nonce)
+        except FlyNotFoundError:
+            return
 
-    async def _send_once(
-        self, request: httpx.Request, where: str, repeat: Repeat, hidden: tuple[SecretText, ...]
-    ) -> Any:
-        self.calls += 1
-        try:
-            response = await self._http.send(request)
-        except httpx.TransportError as failure:
-            lost = _no_answer(failure, where)
-            raise (AgainError(lost) if may_repeat_failure(failure, repeat) else lost) from None
-        if response.is_success:
-            return _decode(response, where)
-        error = refusal(response, where, hidden)
-        if may_repeat_status(response.status_code, repeat):
-            raise AgainError(error, retry_after_s(response, self._now))
-        raise error
+    async def _act(
+        self, app: str, machine: str, what: str, nonce: str, repeat: Repeat = Repeat.SAFE
+    ) -> None:
+        path = _path("apps", app, "machines", machine, what)
+        await self._send("POST", path, {} if what == "stop" else None, nonce=nonce, repeat=repeat)
 
-    def _parse(self, kind: type[T], body: Any, where: str) -> T:
-        try:
-            return TypeAdapter(kind).validate_python(body)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            place = ".".join(str(part) for part in first["loc"]) or "the body"
-            response = httpx.Response(200)
-            raise unreadable(response, where, f"{place}: {first['msg']}") from None
+    async def _wait(self, app: str, machine: str, state: str, limit_s: float, version: str) -> None:
+        seconds = max(1, ceil(limit_s))
+        wanted = {"state": state, "timeout": str(seconds), "version": version or None}
+        path = _path("apps", app, "machines", machine, "wait")
+        await self._send("GET", path, params=_present(wanted), blocks_s=seconds)
+
+    async def _send(
+        self, verb: str, path: str, body: Json | None = None, **details: Unpack[Details]
+    ) -> Reply:
+        return await self._transport.send(Call(verb, path, body, **details))
 
 
-def _wait_of(error: Exception) -> bool | float:
-    """Tell stamina whether to go on, and how long to wait where Fly said so."""
-    if not isinstance(error, AgainError):
-        return False
-    return True if error.wait_s is None else error.wait_s
-
-
-def _no_answer(failure: httpx.TransportError, where: str) -> FlyUnavailableError:
-    return FlyUnavailableError(
-        f"Fly did not answer ({type(failure).__name__}).",
-        where=where,
-        advice="Whether the call was carried out is unknown. Run the same command again: it looks first.",
-    )
-
-
-def _decode(response: httpx.Response, where: str) -> Any:
-    if not response.content:
-        return None
-    try:
-        return json.loads(response.content)
-    except ValueError:
-        raise unreadable(response, where, "not JSON") from None
+def _read_lease(reply: Reply) -> Lease:
+    """Leases come in an envelope that the published document does not show."""
+    enveloped = isinstance(reply.body, dict) and "data" in reply.body
+    return (reply.part("data") if enveloped else reply).read(Lease)
 
 
 def _path(*parts: str) -> str:
-    return "/" + "/".join(quote(part, safe="") for part in parts)
+    return "/" + "/".join(_segment(part) for part in parts)
+
+
+def _segment(part: str) -> str:
+    """Encode one part; `.` and `..` would be taken for steps in the tree."""
+    return part.replace(".", "%2E") if part in {".", ".."} else quote(part, safe="")
 
 
 def _present(fields: Mapping[str, Any]) -> Json:
     return {key: value for key, value in fields.items() if value is not None}
-
-
-def _unwrap(body: Any) -> Any:
-    """Leases come in an envelope that the published document does not show."""
-    return body.get("data", body) if isinstance(body, dict) else body

@@ -5,14 +5,22 @@ Shapes: the Machines API as published (https://docs.machines.dev) and as flyctl 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+T = TypeVar("T")
 
 # Volumes on their way out are listed for a day; nothing should be planned on them.
 DYING_VOLUMES = frozenset(
     {"scheduling_destroy", "fork_cleanup", "waiting_for_detach", "pending_destroy", "destroying"}
 )
+
+# Machines on their way out, and those that are listed after they are gone.
+GONE_MACHINES = frozenset({"destroying", "destroyed"})
+
+# Go writes an empty list as null.
+Many = Annotated[tuple[T, ...], BeforeValidator(lambda found: () if found is None else found)]
 
 
 class Answer(BaseModel):
@@ -72,8 +80,8 @@ class Machine(Answer):
     config: dict[str, Any] | None = None
     incomplete_config: dict[str, Any] | None = None
     image_ref: dict[str, Any] | None = None
-    events: tuple[MachineEvent, ...] = ()
-    checks: tuple[Check, ...] = ()
+    events: Many[MachineEvent] = ()
+    checks: Many[Check] = ()
     host_status: str = "ok"
     nonce: str = ""
     cordoned: bool = False
@@ -119,8 +127,8 @@ class SecretInfo(Answer):
 class SecretsUpdate(Answer):
     """What a change of secrets left; `version` is the app's, for `min_secrets_version`."""
 
-    version: int = Field(default=0, validation_alias="version")
-    secrets: tuple[SecretInfo, ...] = ()
+    version: int = 0
+    secrets: Many[SecretInfo] = ()
 
 
 class IpAssignment(Answer):

@@ -95,19 +95,25 @@ def _classify(status: int, said: str, status_word: str) -> tuple[type[FlyError],
 
 
 def read_message(response: httpx.Response, secrets: Iterable[SecretText]) -> tuple[str, str]:
-    """Give Fly's own words and its status word; bodies are not always JSON."""
-    text = response.text
+    """Give Fly's own words and its status word; bodies are not always JSON, nor even text."""
+    text = response.content.decode("utf-8", errors="replace")
     status_word = ""
     try:
         body = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         body = None
     if isinstance(body, dict):
         text = str(body.get("message") or body.get("error") or text)
         status_word = str(body.get("status") or "")
     for secret in secrets:
         text = secret.redact(text)
-    return " ".join(text.split())[:MAX_MESSAGE] or response.reason_phrase, status_word
+    return _one_line(text) or response.reason_phrase, status_word
+
+
+def _one_line(text: str) -> str:
+    """Cut a text, and take out what would move a terminal's cursor or not print at all."""
+    words = " ".join(text.split())[:MAX_MESSAGE]
+    return "".join(char if char.isprintable() else "?" for char in words)
 
 
 def unreadable(response: httpx.Response, where: str, reason: str) -> FlyAnswerError:

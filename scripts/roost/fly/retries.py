@@ -6,6 +6,7 @@ a call is repeated only when it certainly did not reach Fly's hands (no connecti
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -16,12 +17,20 @@ import httpx
 RETRY_AFTER_LIMIT_S = 60.0
 TRANSIENT = frozenset({500, 502, 503, 504})
 
+# stamina tells every repeat to the log; without a handler Python would print it to people.
+logging.getLogger("stamina").addHandler(logging.NullHandler())
+
 
 class Repeat(Enum):
     """When a call may be sent again."""
 
     SAFE = "doing it twice is the same as doing it once"
     UNSENT = "only when it surely was not taken"
+
+    @classmethod
+    def by_verb(cls, verb: str) -> Repeat:
+        """Give the rule of HTTP itself: only POST does something new each time."""
+        return cls.UNSENT if verb == "POST" else cls.SAFE
 
 
 class AgainError(Exception):
@@ -40,10 +49,27 @@ def may_repeat_status(status: int, repeat: Repeat) -> bool:
     )
 
 
-def may_repeat_failure(failure: httpx.TransportError, repeat: Repeat) -> bool:
-    """Say whether a call without an answer may be sent again."""
-    unsent = isinstance(failure, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
-    return unsent or repeat is Repeat.SAFE
+def was_sent(failure: httpx.RequestError) -> bool:
+    """Say whether a call without an answer may have reached Fly at all."""
+    return not isinstance(
+        failure,
+        httpx.ConnectError
+        | httpx.ConnectTimeout
+        | httpx.PoolTimeout
+        | httpx.ProxyError
+        | httpx.LocalProtocolError
+        | httpx.UnsupportedProtocol,
+    )
+
+
+def may_repeat_failure(failure: httpx.RequestError, repeat: Repeat) -> bool:
+    """Say whether a call without an answer may be sent again.
+
+    What our own side refuses to send (LocalProtocolError, UnsupportedProtocol) stays refused.
+    """
+    if isinstance(failure, httpx.LocalProtocolError | httpx.UnsupportedProtocol):
+        return False
+    return repeat is Repeat.SAFE or not was_sent(failure)
 
 
 def retry_after_s(response: httpx.Response, now: Callable[[], datetime]) -> float | None:
@@ -52,12 +78,19 @@ def retry_after_s(response: httpx.Response, now: Callable[[], datetime]) -> floa
     try:
         wait = float(written)
     except ValueError:
-        try:
-            moment = parsedate_to_datetime(written)
-        except ValueError:
+        moment = _date(written)
+        if moment is None:
             return None
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         wait = (moment - now()).total_seconds()
     if wait != wait:  # noqa: PLR0124 - `nan` is a float too
         return None
     return min(max(wait, 0.0), RETRY_AFTER_LIMIT_S)
+
+
+def _date(written: str) -> datetime | None:
+    """Read the date of an HTTP header; no zone means UTC."""
+    try:
+        moment = parsedate_to_datetime(written)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

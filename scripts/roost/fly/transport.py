@@ -1,0 +1,299 @@
+"""Send one call to Fly: again where its rule allows, every failure as one of our errors."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, TypedDict, TypeVar
+
+import httpx
+import stamina
+from pydantic import TypeAdapter, ValidationError
+
+from roost.errors import FlyAnswerError, FlyUnavailableError, UsageError
+from roost.fly.refusals import refusal, unreadable
+from roost.fly.retries import (
+    AgainError,
+    Repeat,
+    may_repeat_failure,
+    may_repeat_status,
+    retry_after_s,
+    was_sent,
+)
+from roost.secret_text import SecretText
+
+Json = dict[str, Any]
+T = TypeVar("T")
+
+TIMEOUT_S = 30.0
+DEADLINE_S = 120.0
+ATTEMPTS = 6
+VISIBLE_S = 10.0
+"""For so long a 404 for what was just made means "not visible yet" (flyctl waits 5 s)."""
+NONCE = "fly-machine-lease-nonce"
+_SCHEMES = re.compile(r"^(?:(?:FlyV1|Bearer)\s+)+", re.IGNORECASE)
+_MACAROON = re.compile(r"(?:^|,)\s*fm\d")
+_LOOPBACK = re.compile(r"^(localhost|.+\.localhost|127\.[\d.]+|::1)$")
+_MIN_PIECE = 8  # a shorter piece of a token is no secret, and would be found in plain words
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request, and what the client must know to handle its failure."""
+
+    verb: str
+    path: str
+    body: Json | None = None
+    params: Mapping[str, str] | None = None
+    nonce: str = ""
+    repeat: Repeat | None = None
+    """By its verb when None."""
+    hidden: tuple[SecretText, ...] = ()
+    """Values that no error may echo."""
+    blocks_s: float = 0.0
+    """How long the API itself holds the answer back."""
+
+    @property
+    def rule(self) -> Repeat:
+        """When it may be sent again."""
+        return self.repeat or Repeat.by_verb(self.verb)
+
+    @property
+    def changes(self) -> bool:
+        """Say whether it changes anything on Fly."""
+        return self.verb != "GET"
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.path}"
+
+
+class Details(TypedDict, total=False):
+    """The fields of a Call that only some calls have."""
+
+    params: Mapping[str, str] | None
+    nonce: str
+    repeat: Repeat | None
+    hidden: tuple[SecretText, ...]
+    blocks_s: float
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A success: its decoded body, and what an error about it must name."""
+
+    body: Any
+    where: str
+    response: httpx.Response
+
+    def part(self, key: str) -> Reply:
+        """Give what an envelope holds; what is no envelope stays as it is."""
+        return replace(self, body=self.body.get(key)) if isinstance(self.body, dict) else self
+
+    def read(self, kind: type[T]) -> T:
+        """Give the body as a type.
+
+        Raises:
+            FlyAnswerError: it is not what Fly documents.
+        """
+        try:
+            return TypeAdapter(kind).validate_python(self.body)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            place = ".".join(str(part) for part in first["loc"]) or "the body"
+            raise self.wrong(f"{place}: {first['msg']}") from None
+
+    def read_all(self, kind: type[T]) -> tuple[T, ...]:
+        """Give the body as a list of a type; Go writes an empty list as null."""
+        if self.body is None:
+            return ()
+        return self.read(tuple[kind, ...])  # type: ignore[valid-type]  # a type known at run time
+
+    def wrong(self, reason: str) -> FlyAnswerError:
+        """Give the error that says what is wrong with this answer."""
+        return unreadable(self.response, self.where, reason)
+
+
+def authorization(token: SecretText) -> str:
+    """Give the header's value: `FlyV1` for macaroons, `Bearer` for anything else, as flyctl does.
+
+    Raises:
+        UsageError: no token looks like that, and no header can carry it.
+    """
+    value = _SCHEMES.sub("", token.reveal().strip())
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise UsageError(
+            "The Fly token holds a character that no token has.",
+            advice="Copy it again, whole and in one line, into FLY_API_TOKEN.",
+        )
+    return f"{'FlyV1' if _MACAROON.search(value) else 'Bearer'} {value}"
+
+
+def token_pieces(token: SecretText) -> tuple[SecretText, ...]:
+    """Give the token and the parts of it that an answer might echo alone."""
+    value = _SCHEMES.sub("", token.reveal().strip())
+    pieces = [piece for piece in value.split(",") if len(piece) >= _MIN_PIECE]
+    return (token, SecretText(value), *(SecretText(piece) for piece in pieces))
+
+
+def check_address(base_url: str) -> httpx.URL:
+    """Read the API's address.
+
+    Raises:
+        UsageError: it is not one.
+    """
+    try:
+        url = httpx.URL(base_url)
+    except httpx.InvalidURL:
+        url = httpx.URL()
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise UsageError(
+            "The address of Fly's API is not an http address.",
+            where="FLY_FLAPS_BASE_URL",
+            advice="Unset it, or give one like https://api.machines.dev",
+        )
+    return url
+
+
+class Transport:
+    """A connection to the API that counts what it sends.
+
+    Args:
+        base_url: without `/v1`, such as https://api.machines.dev.
+        token: sent with every call and shown nowhere.
+        transport: for tests; the network by default.
+        deadline_s: no call is repeated past this many seconds.
+        now: the clock that Retry-After dates are read against.
+        clock: seconds, for the deadline.
+
+    Raises:
+        UsageError: the address or the token is none.
+    """
+
+    def __init__(  # noqa: PLR0913 - what is outside of it is passed in
+        self,
+        base_url: str,
+        token: SecretText,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        deadline_s: float = DEADLINE_S,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        url = check_address(base_url)
+        self.calls = 0
+        self._hidden = token_pieces(token)
+        self._deadline_s = deadline_s
+        self._now = now
+        self._clock = clock
+        self._young: dict[str, float] = {}
+        self.http = httpx.AsyncClient(
+            base_url=f"{str(url).rstrip('/')}/v1",
+            headers={"authorization": authorization(token), "user-agent": "roost"},
+            timeout=TIMEOUT_S,
+            transport=transport,
+            trust_env=not _LOOPBACK.match(url.host),  # a proxy is not the way to this machine
+        )
+
+    def __repr__(self) -> str:
+        return f"Transport({self.http.base_url!r})"
+
+    async def send(self, call: Call) -> Reply:
+        """Send a call, again where its rule allows, and give the answer.
+
+        Raises:
+            FlyError: Fly refused, failed, or did not answer.
+        """
+        ends = self._clock() + self._deadline_s
+
+        def wait_of(error: Exception) -> bool | float:
+            if not isinstance(error, AgainError) or self._clock() + (error.wait_s or 0) >= ends:
+                return False
+            return True if error.wait_s is None else error.wait_s
+
+        try:
+            async for attempt in stamina.retry_context(on=wait_of, attempts=ATTEMPTS, timeout=None):
+                with attempt:
+                    return await self._send_once(call)
+        except AgainError as again:
+            raise again.cause from None
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def made(self, path: str) -> None:
+        """Remember that a thing was just made: it may not be visible everywhere yet."""
+        self._young[path] = self._clock() + VISIBLE_S
+
+    def removed(self, path: str) -> None:
+        """Forget a thing that was made: from now on it is rightly not found."""
+        self._young.pop(path, None)
+
+    async def _send_once(self, call: Call) -> Reply:
+        self.calls += 1
+        try:
+            response = await self.http.send(self._request(call))
+        except httpx.RequestError as failure:
+            lost = _no_answer(failure, call)
+            raise (AgainError(lost) if may_repeat_failure(failure, call.rule) else lost) from None
+        if response.is_success:
+            return _decode(response, str(call))
+        raise self._refused(call, response)
+
+    def _request(self, call: Call) -> httpx.Request:
+        return self.http.build_request(
+            call.verb,
+            call.path,
+            json=call.body,
+            params=call.params,
+            headers={NONCE: call.nonce} if call.nonce else None,
+            timeout=TIMEOUT_S + call.blocks_s,
+        )
+
+    def _refused(self, call: Call, response: httpx.Response) -> Exception:
+        error = refusal(response, str(call), (*call.hidden, *self._hidden))
+        if isinstance(error, FlyUnavailableError):
+            error.ambiguous = call.changes
+        if may_repeat_status(response.status_code, call.rule):
+            return AgainError(error, retry_after_s(response, self._now))
+        if response.status_code == httpx.codes.NOT_FOUND and self._is_young(call.path):
+            return AgainError(error)
+        return error
+
+    def _is_young(self, path: str) -> bool:
+        """Say whether a 404 may only mean "not visible yet"; of a lease it always means none."""
+        if path.endswith("/lease"):
+            return False
+        return any(
+            self._clock() < until and f"{path}/".startswith(f"{made}/")
+            for made, until in self._young.items()
+        )
+
+
+def _no_answer(failure: httpx.RequestError, call: Call) -> FlyUnavailableError:
+    kind = type(failure).__name__
+    if not was_sent(failure):
+        return FlyUnavailableError(
+            f"Fly could not be reached ({kind}).",
+            where=str(call),
+            advice="This call changed nothing. Check the network and run the same command again.",
+        )
+    error = FlyUnavailableError(
+        f"Fly did not answer ({kind}).",
+        where=str(call),
+        advice="Whether the call was carried out is unknown. Run the same command again: it looks first."
+        if call.changes
+        else "Run the same command again.",
+    )
+    error.ambiguous = call.changes
+    return error
+
+
+def _decode(response: httpx.Response, where: str) -> Reply:
+    if not response.content:
+        return Reply(None, where, response)
+    try:
+        return Reply(json.loads(response.content), where, response)
+    except (ValueError, RecursionError):
+        raise unreadable(response, where, "not JSON") from None
