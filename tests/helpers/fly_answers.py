@@ -1,0 +1,68 @@
+"""A Fly that answers from a script: one answer a request, the last one for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import anyio
+import httpx
+import stamina
+
+from roost.errors import RoostError
+from roost.fly.client import FlyClient
+from roost.secret_text import SecretText
+
+T = TypeVar("T")
+TOKEN = "fm2_the-token-of-the-test"
+Answer = httpx.Response | Exception | Callable[[httpx.Request], httpx.Response]
+
+
+@dataclass
+class ScriptedFly:
+    """Answers what it was given, in order, and keeps what it was asked."""
+
+    answers: list[Answer]
+    asked: list[httpx.Request] = field(default_factory=list)
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        """Answer one request."""
+        self.asked.append(request)
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        if callable(answer):
+            return answer(request)
+        return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
+
+
+def says(status: int, body: Any = None, **headers: str) -> httpx.Response:
+    """Give an answer; header names with _ for -."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    if isinstance(body, bytes):
+        return httpx.Response(status, content=body, headers=named)
+    if body is None:
+        return httpx.Response(status, headers=named)
+    return httpx.Response(status, json=body, headers=named)
+
+
+def ask(call: Callable[[FlyClient], Awaitable[T]], *answers: Answer, **options: Any):
+    """Make calls against a script; give the result or the error, and the Fly that was asked.
+
+    Repeats happen at once: their number is real, their waits are not.
+    """
+    fly = ScriptedFly(list(answers))
+    token = options.pop("token", SecretText(TOKEN))
+
+    async def run():
+        transport = httpx.MockTransport(fly)
+        async with FlyClient("http://fly.test", token, transport=transport, **options) as client:
+            assert TOKEN not in repr(client)
+            return await call(client)
+
+    with stamina.set_testing(True, attempts=20, cap=True):
+        try:
+            return anyio.run(run), fly
+        except RoostError as error:
+            return error, fly
