@@ -47,6 +47,9 @@ class Admission:
             config=echo(config, volume.size_gb if volume else None),
             user_config=config,
             image_digest=find_image(self.images, config["image"]).digest,
+            # How a blue-green deploy of flyctl begins; uncordon registers the services later.
+            cordoned=bool(request.get("skip_service_registration")),
+            skip_secrets=bool(request.get("skip_secrets")),
         )
 
     def change(self, app: App, machine: Machine, request: Json) -> None:
@@ -66,6 +69,7 @@ class Admission:
         machine.config = echo(config, volume.size_gb if volume else None)
         machine.user_config = config
         machine.image_digest = digest
+        machine.skip_secrets = bool(request.get("skip_secrets"))
         machine.new_version()
 
     def _check_name(self, app: App, name: str) -> None:

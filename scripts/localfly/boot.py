@@ -70,9 +70,10 @@ def root_folder(home: Path, machine: str) -> Path:
 
 def _environment(app: App, machine: Machine) -> dict[str, str]:
     """Give what a process sees: the config's, then secrets, then Fly's own."""
+    secrets = {} if machine.skip_secrets else app.secrets
     return {
         **(machine.config.get("env") or {}),
-        **{name: secret["value"] for name, secret in app.secrets.items()},
+        **{name: secret["value"] for name, secret in secrets.items()},
         "FLY_APP_NAME": machine.app,
         "FLY_MACHINE_ID": machine.id,
         "FLY_ALLOC_ID": machine.id,

@@ -109,6 +109,7 @@ class Machine(Record):
     lease: Json | None = None
     pid: int | None = None
     create_time: float = 0.0
+    skip_secrets: bool = False
     launch_pending: bool = False
     """Somebody asked for it to be started, and it was not yet."""
 

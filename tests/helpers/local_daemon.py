@@ -22,7 +22,7 @@ PROGRAM = """
 import http.client, http.server, json, os, pathlib, socket, sys
 
 ADDRESS = os.environ["ADDRESS"]
-DATA = pathlib.Path(os.environ.get("DATA", "."))
+DATA = pathlib.Path(os.environ.get("DATA") or os.environ["TMPDIR"])
 STATE = {"count": 0, "hoard": []}
 
 

@@ -25,6 +25,7 @@ from localfly.world import World
 Json = dict[str, Any]
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,61}[a-z0-9]", re.ASCII)
 _SECRET = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+MAX_IPS = 50
 IP_TYPES = ("v4", "shared_v4", "v6", "private_v6")
 
 
@@ -116,21 +117,30 @@ async def assign_ip(request: Request) -> Response:
     app = app_of(request)
     body = await read_json(request)
     refuse_unknown(body, "type", "region", "org_slug", "network", "service_name")
+    require(body, type=str, region=str, org_slug=str, network=str, service_name=str)
     kind = body.get("type")
     if kind not in IP_TYPES:
         raise ApiError(400, f"invalid_argument: type must be one of {', '.join(IP_TYPES)}")
+    if len(app.ips) >= MAX_IPS:
+        raise ApiError(422, f"an app has at most {MAX_IPS} addresses here")
     if kind == "shared_v4" and any(ip["shared"] for ip in app.ips):
         raise ApiError(409, "app already has a shared v4 address")
     ip = {
-        "ip": _address(kind),
+        "ip": _free_address(app, kind),
         "region": body.get("region") or "global",
         "service_name": body.get("service_name") or "",
         "shared": kind == "shared_v4",
+        "type": kind,
         "created_at": timestamp(),
     }
     app.ips.append(ip)
     services(request).world.save(app)
     return answer(ip)
+
+
+def _free_address(app: App, kind: str) -> str:
+    taken = {ip["ip"] for ip in app.ips}
+    return next(address for address in iter(lambda: _address(kind), "") if address not in taken)
 
 
 def _address(kind: str) -> str:

@@ -236,10 +236,11 @@ async def wait_machine(request: Request) -> Response:
     if unknown:
         raise ApiError(400, f"invalid_argument: unknown state {', '.join(unknown)}")
     version = query.get("version") or query.get("instance_id")
+    after = query.get("from_event_id")
     limit = whole_number(query.get("timeout"), WAIT_DEFAULT_S, "timeout")
     deadline = time.monotonic() + min(max(limit, 1), WAIT_LIMIT_S)
     states = {state for name in wanted for state in _STATES[name]}
-    while machine.state not in states or (version and machine.instance_id != version):
+    while not _reached(machine, states, version, after):
         left = deadline - time.monotonic()
         try:
             async with asyncio.timeout(left):
@@ -253,6 +254,13 @@ async def wait_machine(request: Request) -> Response:
     event = machine.events[0]["id"] if machine.events else ""
     body = {"ok": True, "state": machine.state, "version": machine.instance_id}
     return answer({**body, "event_id": event})
+
+
+def _reached(machine: Machine, states: set[str], version: str | None, after: str | None) -> bool:
+    """Say whether it is in such a state, in that version, by an event after that one."""
+    newest = machine.events[0]["id"] if machine.events else ""
+    in_version = not version or machine.instance_id == version
+    return machine.state in states and in_version and newest != after
 
 
 async def list_events(request: Request) -> Response:
@@ -314,9 +322,11 @@ async def _write_metadata(request: Request, *, merge: bool) -> Response:
     refuse_unknown(body, "metadata", "machine_version", "updated_at")
     _check_unchanged(machine, body)
     values = body.get("metadata")
-    if not isinstance(values, dict) or not all(isinstance(v, str) for v in values.values()):
+    if not isinstance(values, dict) or not all(isinstance(v, str | None) for v in values.values()):
         raise ApiError(400, "invalid_argument: metadata must be an object of strings")
-    machine.config["metadata"] = {**(_metadata(machine) if merge else {}), **values}
+    merged = {**(_metadata(machine) if merge else {}), **values}
+    # Fly: null values and empty strings remove keys.
+    machine.config["metadata"] = {key: value for key, value in merged.items() if value}
     bench.world.save(machine)
     return nothing()
 
