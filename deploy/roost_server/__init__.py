@@ -1,0 +1,1 @@
+"""What a small, sleeping Prefect server needs beside Prefect's own application."""

@@ -1,0 +1,256 @@
+"""Carry a plan out, step by step: the only code that changes anything on Fly.
+
+Every call can be the last one, and every answer can be lost. A plan made afterwards sees what was
+done and holds only the rest; and within one run, what a call without an answer may have made is
+looked for by its name before it is made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+
+from roost.errors import (
+    ChangedMeanwhileError,
+    FlyConflictError,
+    FlyPreconditionError,
+    FlyUnavailableError,
+    UnappliableError,
+)
+from roost.fly.client import FlyClient
+from roost.fly.leases import hold_lease
+from roost.fly.models import Machine, Volume
+from roost.plan.desired import ENVIRONMENT_KEY, SLOT_KEY
+from roost.plan.ownership import with_volume
+from roost.plan.steps import (
+    AssignIp,
+    CreateApp,
+    CreateMachine,
+    CreateVolume,
+    DestroyMachine,
+    ExtendVolume,
+    Plan,
+    ReleaseIp,
+    SetSecrets,
+    StartMachine,
+    Step,
+    UnsetSecrets,
+    UpdateMachine,
+    UpdateVolume,
+)
+from roost.secret_text import SecretText
+
+LEASE_TTL_S = 30
+START_LIMIT_S = 120
+DESCRIPTION = "roost apply"
+LOST = (FlyUnavailableError, FlyConflictError)
+"""After these, the thing may exist: a lost answer, or a name that is taken, perhaps by us."""
+
+OnStep = Callable[[Step], None]
+"""Told of each step before it begins."""
+
+
+@dataclass
+class _Progress:
+    """What earlier steps left for later ones."""
+
+    volume: str = ""
+    secrets_version: int | None = None
+    touched: list[str] = field(default_factory=list)
+
+
+def check_appliable(plan: Plan) -> None:
+    """Refuse a plan that says itself that it cannot be done.
+
+    Raises:
+        UnappliableError: names every refusal and its way out.
+    """
+    if plan.refusals:
+        reasons = "; ".join(f"{r.key}: {r.what}" for r in plan.refusals)
+        advice = " ".join(dict.fromkeys(refusal.advice for refusal in plan.refusals))
+        raise UnappliableError(f"{reasons}.", advice=f"{advice} Nothing was changed.")
+
+
+async def carry_out(  # noqa: PLR0913, PLR0917 - what an apply works with
+    plan: Plan,
+    fly: FlyClient,
+    volume: str,
+    secrets: Mapping[str, SecretText],
+    on_step: OnStep,
+    held: AsyncExitStack,
+) -> tuple[str, ...]:
+    """Do the steps in order and give the ids of the machines that were touched.
+
+    Args:
+        plan: made just now; nothing in it is refused.
+        fly: the API.
+        volume: id of the volume the plan found, empty when there is none yet.
+        secrets: values for every name the plan sets.
+        on_step: told of each step before it begins.
+        held: keeps the leases of touched machines until the caller is done with them.
+
+    Raises:
+        ChangedMeanwhileError: live moved since the plan was made.
+        FlyError: Fly refused or failed; earlier steps stay done.
+    """
+    check_appliable(plan)
+    progress = _Progress(volume=volume)
+    executor = _Executor(fly, plan, secrets, held, progress)
+    for step in plan.steps:
+        on_step(step)
+        await executor.do(step)
+    return tuple(dict.fromkeys(progress.touched))
+
+
+@dataclass
+class _Executor:
+    fly: FlyClient
+    plan: Plan
+    secrets: Mapping[str, SecretText]
+    held: AsyncExitStack
+    progress: _Progress
+
+    async def do(self, step: Step) -> None:  # noqa: C901 - one line a kind of step
+        app = self.plan.app
+        match step:
+            case CreateApp():
+                await self.create_app(step)
+            case AssignIp():
+                await self.assign_ip(step)
+            case ReleaseIp():
+                await self.fly.release_ip(app, step.ip)
+            case CreateVolume():
+                self.progress.volume = (await self.create_volume(step)).id
+            case ExtendVolume():
+                await self.fly.extend_volume(app, step.volume, step.size_gb)
+            case UpdateVolume():
+                await self.fly.update_volume(
+                    app, step.volume, snapshot_retention=step.snapshot_retention
+                )
+            case SetSecrets():
+                await self.set_secrets({name: self.secrets[name] for name in step.names})
+            case UnsetSecrets():
+                await self.set_secrets(dict.fromkeys(step.names))
+            case CreateMachine():
+                await self.create_machine(step)
+            case UpdateMachine():
+                await self.update_machine(step)
+            case StartMachine():
+                nonce = await self.lease(step.machine)
+                await self.fly.start_machine(app, step.machine, nonce)
+                self.progress.touched.append(step.machine)
+            case DestroyMachine():
+                await self.destroy_machine(step)
+
+    async def create_app(self, step: CreateApp) -> None:
+        """Create the app; an app of that name that is ours now is one whose answer was lost."""
+        try:
+            await self.fly.create_app(step.app, step.organization)
+        except LOST:
+            app = await self.fly.get_app(step.app)
+            if app is None or app.organization.slug not in ("", step.organization):
+                raise
+
+    async def assign_ip(self, step: AssignIp) -> None:
+        """Assign an address, unless a lost answer already did."""
+        try:
+            await self.fly.assign_ip(self.plan.app, step.ip_type)
+        except LOST:
+            kinds = {ip.kind for ip in await self.fly.list_ips(self.plan.app)}
+            if step.ip_type not in kinds:
+                raise
+
+    async def create_volume(self, step: CreateVolume) -> Volume:
+        """Create the volume, or take the one that a lost answer left."""
+        try:
+            return await self.fly.create_volume(self.plan.app, step.fields)
+        except LOST:
+            volumes = await self.fly.list_volumes(self.plan.app)
+            for volume in volumes:
+                if volume.name == step.fields["name"] and not volume.attached_machine_id:
+                    return volume
+            raise
+
+    async def set_secrets(self, values: Mapping[str, SecretText | None]) -> None:
+        """Set or remove in one batch, and remember the version for the machines that follow."""
+        update = await self.fly.set_secrets(self.plan.app, values)
+        self.progress.secrets_version = update.version or None
+
+    async def create_machine(self, step: CreateMachine) -> None:
+        """Create a machine with its lease held, or take the one that a lost answer left."""
+        config = with_volume(step.config, self.progress.volume)
+        try:
+            machine = await self.fly.create_machine(
+                self.plan.app,
+                step.name,
+                step.region,
+                config,
+                min_secrets_version=self.progress.secrets_version,
+                lease_ttl_s=LEASE_TTL_S,
+            )
+        except LOST:
+            found = await self.find_machine(step)
+            if found is None:
+                raise
+            machine = found
+        self.progress.touched.append(machine.id)
+        if machine.nonce:
+            await self.lease(machine.id, machine.nonce)
+
+    async def find_machine(self, step: CreateMachine) -> Machine | None:
+        """Give our machine of this slot, if it exists after all."""
+        metadata = {ENVIRONMENT_KEY: self.plan.environment, SLOT_KEY: step.name}
+        found = await self.fly.list_machines(self.plan.app, metadata)
+        return found[0] if found else None
+
+    async def update_machine(self, step: UpdateMachine) -> None:
+        """Replace the config, if the machine is still as planned."""
+        nonce = await self.lease(step.machine)
+        try:
+            await self.send_update(step, nonce)
+        except FlyUnavailableError:
+            if not await self.was_updated(step):
+                raise
+        except FlyPreconditionError as error:
+            raise ChangedMeanwhileError(
+                f"The machine {step.machine} changed after the plan was made.",
+                where=step.key,
+                advice=f"Plan again and look: roost plan {self.plan.environment}",
+            ) from error
+        self.progress.touched.append(step.machine)
+
+    async def send_update(self, step: UpdateMachine, nonce: str) -> None:
+        """Send the update itself."""
+        await self.fly.update_machine(
+            self.plan.app,
+            step.machine,
+            step.config,
+            current_version=step.current_version,
+            nonce=nonce,
+            skip_launch=step.skip_launch,
+            min_secrets_version=self.progress.secrets_version,
+        )
+
+    async def was_updated(self, step: UpdateMachine) -> bool:
+        """Say whether an update without an answer took effect: the version moved on."""
+        machine = await self.fly.get_machine(self.plan.app, step.machine)
+        return machine is not None and machine.instance_id != step.current_version
+
+    async def destroy_machine(self, step: DestroyMachine) -> None:
+        """Destroy under a lease of its own; the lease goes with the machine."""
+        lease = await self.fly.acquire_lease(self.plan.app, step.machine, LEASE_TTL_S, DESCRIPTION)
+        await self.fly.destroy_machine(self.plan.app, step.machine, lease.nonce)
+
+    async def lease(self, machine: str, nonce: str = "") -> str:
+        """Hold a machine's lease until the whole apply is done."""
+        return await self.held.enter_async_context(
+            hold_lease(
+                self.fly,
+                self.plan.app,
+                machine,
+                ttl_s=LEASE_TTL_S,
+                description=DESCRIPTION,
+                nonce=nonce,
+            )
+        )

@@ -1,0 +1,113 @@
+"""The gate: proof, after a change, that the server is good. It fails fast when a machine dies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import anyio
+
+from roost.errors import FlyError, FlyWaitTimeoutError, MachineFailedError
+from roost.fly.client import FlyClient
+from roost.fly.models import MachineEvent
+from roost.prefect.probe import Check, CheckResult, Server, prove
+
+STARTED_LIMIT_S = 30
+WATCH_S = 1.0
+
+OnCheck = Callable[[CheckResult], None]
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What is to be proved: machines that stay up, and a server that works.
+
+    The first check goes through the proxy, so it also proves that a sleeping server wakes.
+    """
+
+    fly: FlyClient
+    app: str
+    machines: tuple[str, ...]
+    server: Server
+    checks: tuple[Check, ...]
+    seen: frozenset[str]
+    """Ids of machine events from before the change."""
+    clock: Callable[[], float]
+
+    async def run(self, on_check: OnCheck) -> tuple[CheckResult, ...]:
+        """Run every check and tell each result as it comes.
+
+        Raises:
+            MachineFailedError: a machine exited or was killed meanwhile; says how.
+        """
+        results: list[CheckResult] = []
+        failures: list[MachineFailedError] = []
+
+        def record(result: CheckResult) -> None:
+            results.append(result)
+            on_check(result)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._watch, failures, tasks.cancel_scope)
+            await self._prove(record)
+            tasks.cancel_scope.cancel()
+        if failures:
+            raise failures[0]
+        return tuple(results)
+
+    async def _prove(self, record: OnCheck) -> None:
+        async for result in prove(self.server, self.checks, self.clock):
+            record(result)
+            if result.name == "health" and result.ok:
+                record(await self._started())
+
+    async def _started(self) -> CheckResult:
+        """Fly itself must say that a machine of the app is started."""
+        began, detail, ok = self.clock(), "", False
+        try:
+            for machine in self.machines[:1]:
+                await self.fly.wait_machine(self.app, machine, "started", STARTED_LIMIT_S)
+            ok = True
+        except FlyWaitTimeoutError as error:
+            detail = error.what
+        advice = "" if ok else "Fly and the server disagree. Look at `roost status`."
+        return CheckResult("started", ok, self.clock() - began, STARTED_LIMIT_S, detail, advice)
+
+    async def _watch(self, failures: list[MachineFailedError], scope: anyio.CancelScope) -> None:
+        while True:
+            for machine in self.machines:
+                failure = await self._look_at(machine)
+                if failure:
+                    failures.append(failure)
+                    scope.cancel()
+            await anyio.sleep(WATCH_S)
+
+    async def _look_at(self, machine: str) -> MachineFailedError | None:
+        try:
+            found = await self.fly.get_machine(self.app, machine)
+        except FlyError:
+            return None  # watching is a help; the checks themselves give the verdict
+        return failure_in(machine, found.events if found else (), self.seen)
+
+
+def failure_in(
+    machine: str, events: Iterable[MachineEvent], seen: frozenset[str]
+) -> MachineFailedError | None:
+    """Find a death that nobody asked for among the events that are new."""
+    for event in events:
+        ending = None if event.id in seen else event.exit_event
+        if ending is None:
+            continue
+        if ending.get("oom_killed"):
+            return MachineFailedError(
+                f"The machine {machine} was killed because its memory was full.",
+                advice="Raise machine.memory_mb and apply again.",
+            )
+        code, signal = ending.get("exit_code"), ending.get("signal")
+        if not ending.get("requested_stop") and (code or (signal and signal > 0)):
+            how = f"exited with code {code}" if code else f"was ended by signal {signal}"
+            return MachineFailedError(
+                f"The machine {machine} {how} instead of serving.",
+                advice="Its log says why. A wrong setting is the usual cause.",
+            )
+    return None

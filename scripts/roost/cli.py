@@ -1,0 +1,285 @@
+"""The command line: arguments, environment and exit codes; what a verb does stands in `verbs/`.
+
+Each verb imports its module when it runs, so that `roost --help` loads neither httpx, jsonschema
+nor anything of a server.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+import typer.exceptions
+
+from roost.errors import ExitCode, InvalidFilesError, RoostError
+
+if TYPE_CHECKING:
+    from roost.verbs.context import Context
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="roost",
+    help="Self-hosted Prefect servers on Fly.io, kept in git. One file in environments/ is one server.",
+    epilog="Start here: roost up staging (a real Prefect server on this machine, no Fly account)",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # loading rich would double the time of --help
+    pretty_exceptions_enable=False,
+)
+local_app = typer.Typer(
+    help="The local Fly: Fly's API, proxy and machines as processes of this machine.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(local_app, name="local")
+
+Environment = Annotated[
+    str, typer.Argument(metavar="ENV", help="A file in environments/, without .yaml.")
+]
+Local = Annotated[
+    bool, typer.Option("--local", help="Use the local Fly, not Fly.io; started if need be.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for scripts.")]
+Paths = Annotated[list[Path] | None, typer.Argument(metavar="PATH...", help="Files or folders.")]
+
+
+def main(argv: list[str]) -> int:
+    """Run one command line and give its exit code; every known failure is told in a sentence."""
+    # A polite kill ends as Ctrl-C does: clean-up runs, nothing is left behind.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        code = app(argv, prog_name="roost", standalone_mode=False)
+    except RoostError as error:
+        return tell(error)
+    except typer.exceptions.TyperException as error:
+        error.show()
+        return ExitCode.BAD_INPUT
+    except (KeyboardInterrupt, typer.Abort):
+        print(  # noqa: T201 - the last word of a program
+            "roost: stopped. What was done stays done; run the same command to go on.",
+            file=sys.stderr,
+        )
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output went away, such as `roost show ENV | head`.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.DONE
+    return int(code or ExitCode.DONE)
+
+
+def tell(error: RoostError) -> int:
+    """Print a failure on standard error, with its machine word, and give its exit code."""
+    if isinstance(error, InvalidFilesError):
+        for fault in error.faults:
+            print(fault, file=sys.stderr)  # noqa: T201 - see main
+    print(f"roost: error [{error.word}]: {error}", file=sys.stderr)  # noqa: T201 - see main
+    return int(error.exit_code)
+
+
+def make_context() -> Context:
+    """Read the process environment, once, and open the two consoles."""
+    from roost.report.text import make_console
+    from roost.verbs.context import PROJECT, Context
+
+    return Context(
+        environ=dict(os.environ),
+        project=PROJECT,
+        out=make_console(sys.stdout),
+        progress=make_console(sys.stderr),
+    )
+
+
+def run(verb: Callable[..., Coroutine[Any, Any, ExitCode]], *arguments: object) -> ExitCode:
+    """Run an asynchronous verb to its end; a failure inside a task group is told as itself."""
+    import anyio
+
+    async def call() -> ExitCode:
+        return await verb(make_context(), *arguments)
+
+    try:
+        return anyio.run(call)
+    except BaseExceptionGroup as group:
+        raise first_cause(group) from group
+
+
+def first_cause(error: BaseException) -> BaseException:
+    """Find the failure that a person should be told: ours before any other, the first of them."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    causes = [first_cause(inner) for inner in error.exceptions]
+    return next((cause for cause in causes if isinstance(cause, RoostError)), causes[0])
+
+
+@app.command(epilog="Example: roost validate environments/ other/demo.yaml")
+def validate(paths: Paths = None, *, as_json: AsJson = False) -> ExitCode:
+    """Check environment files; ends with 3 when anything is wrong."""
+    from roost.verbs import files
+
+    return files.validate(make_context(), paths or [], as_json=as_json)
+
+
+@app.command(epilog="Example: roost show staging")
+def show(environment: Environment, *, as_json: AsJson = False) -> ExitCode:
+    """Print an environment with all defaults merged in, and the image it asks for."""
+    from roost.verbs import files
+
+    return files.show(make_context(), environment, as_json=as_json)
+
+
+@app.command(epilog="Example: roost schema > environments/environment.schema.json")
+def schema(
+    *,
+    write: Annotated[bool, typer.Option("--write", help="Write the committed file anew.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="End with 2 when the committed file is stale.")
+    ] = False,
+) -> ExitCode:
+    """Print the JSON Schema that editors use for environment files."""
+    from roost.verbs import files
+
+    return files.schema(make_context(), write=write, check=check)
+
+
+@app.command(epilog="Example: roost plan staging --local --json")
+def plan(
+    environment: Environment,
+    *,
+    local: Local = False,
+    as_json: AsJson = False,
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="End with 2 when there are changes.")
+    ] = False,
+) -> ExitCode:
+    """Show what would change and what it costs; changes nothing."""
+    from roost.verbs import changes
+
+    return run(changes.plan, environment, local, as_json, exit_code)
+
+
+@app.command(epilog="Example: roost apply staging --local")
+def apply(
+    environment: Environment,
+    *,
+    local: Local = False,
+    as_json: AsJson = False,
+    digest: Annotated[
+        str, typer.Option(metavar="DIGEST", help="Apply only the plan with this digest.")
+    ] = "",
+) -> ExitCode:
+    """Carry the plan out, then prove the server good."""
+    from roost.verbs import changes
+
+    return run(changes.apply, environment, local, as_json, digest)
+
+
+@app.command(epilog="Example: roost smoke http://127.0.0.1:4200 --version 3.8.8")
+def smoke(
+    target: Annotated[
+        str, typer.Argument(metavar="URL|ENV", help="A Prefect server, or an environment.")
+    ],
+    *,
+    local: Local = False,
+    version: Annotated[str, typer.Option(help="The Prefect version it must report.")] = "",
+    stock: Annotated[
+        bool, typer.Option("--stock", help="Not our image: leave out what only ours does.")
+    ] = False,
+    as_json: AsJson = False,
+) -> ExitCode:
+    """Prove a Prefect server good from outside; credentials from PREFECT_SERVER_API_AUTH_STRING."""
+    from roost.verbs import server
+
+    return run(server.smoke, target, local, version, stock, as_json)
+
+
+@app.command(epilog="Example: roost status staging --local")
+def status(environment: Environment, *, local: Local = False, as_json: AsJson = False) -> ExitCode:
+    """Show what runs now: machines, states, addresses, volume."""
+    from roost.verbs import server
+
+    return run(server.status, environment, local, as_json)
+
+
+@app.command(epilog="Example: roost sleep staging")
+def sleep(environment: Environment, *, local: Local = False) -> ExitCode:
+    """Put the server to sleep now; the next request wakes it."""
+    from roost.verbs import server
+
+    return run(server.sleep, environment, local)
+
+
+@app.command(epilog="Example: roost wake staging")
+def wake(environment: Environment, *, local: Local = False) -> ExitCode:
+    """Wake the server now and wait until it answers."""
+    from roost.verbs import server
+
+    return run(server.wake, environment, local)
+
+
+@app.command(epilog="Example: roost up staging --exit")
+def up(
+    environment: Annotated[
+        str, typer.Argument(metavar="[ENV]", help="A file in environments/.")
+    ] = "staging",
+    *,
+    leave: Annotated[bool, typer.Option("--exit", help="Prove sleep and wake, then stop.")] = False,
+) -> ExitCode:
+    """Bring an environment up on the local Fly: validate, plan, apply, prove; until Ctrl-C."""
+    from roost.verbs import up as verb
+
+    return run(verb.up, environment, leave)
+
+
+@local_app.command("start", epilog="Example: roost local start --port 4280")
+def local_start(
+    port: Annotated[int | None, typer.Option(help="Port of its API; free one if left out.")] = None,
+) -> ExitCode:
+    """Start the local Fly in the background."""
+    from roost.verbs import local
+
+    return run(local.start, port)
+
+
+@local_app.command("stop", epilog="Example: roost local stop")
+def local_stop() -> ExitCode:
+    """Stop it and its machines; what they stored stays."""
+    from roost.verbs import local
+
+    return run(local.stop)
+
+
+@local_app.command("status", epilog="Example: roost local status --json")
+def local_status(*, as_json: AsJson = False) -> ExitCode:
+    """Show its address, apps and machines."""
+    from roost.verbs import local
+
+    return run(local.status, as_json)
+
+
+@local_app.command("logs", epilog="Example: roost local logs acme-prefect-staging --follow")
+def local_logs(
+    name: Annotated[
+        str, typer.Argument(metavar="[APP]", help="An app; its own log if left out.")
+    ] = "",
+    *,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
+) -> ExitCode:
+    """Print what an app's machines wrote, or the local Fly itself."""
+    from roost.verbs import local
+
+    return run(local.logs, name, follow)
+
+
+@local_app.command("reset", epilog="Example: roost local reset --yes")
+def local_reset(
+    *, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False
+) -> ExitCode:
+    """Stop it and delete all it stored, volumes too."""
+    from roost.verbs import local
+
+    return run(local.reset, yes)

@@ -1,0 +1,137 @@
+"""The local Fly seen from outside: started as a process, asked over HTTP, never imported."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+
+from roost.errors import LocalFlyError
+
+BUILD_LIMIT_S = 900
+START_LIMIT_S = 60
+
+
+@dataclass(frozen=True)
+class LocalFly:
+    """A local Fly that answers at `api_url`; its own endpoints stand beside Fly's `/v1`."""
+
+    api_url: str
+
+    async def status(self) -> dict[str, Any]:
+        """Everything it runs: apps with their addresses, machines with their states."""
+        async with self._http() as http:
+            answer = await http.get("/localfly/status")
+        answer.raise_for_status()
+        status: dict[str, Any] = answer.json()
+        return status
+
+    async def app_url(self, app: str) -> str:
+        """Where the app answers, such as `http://acme.localhost:40123`; empty when unknown."""
+        apps = (await self.status())["apps"]
+        return str(apps[app]["url"]) if app in apps else ""
+
+    async def has_image(self, ref: str) -> bool:
+        """Say whether a machine could be started from this image reference."""
+        async with self._http() as http:
+            answer = await http.get("/localfly/images", params={"ref": ref})
+        return answer.status_code == httpx.codes.OK
+
+    async def build_image(
+        self, context: Path, version: str, ref: str, on_progress: Callable[[str], None]
+    ) -> None:
+        """Build the image from its folder of parts, or find it built.
+
+        Raises:
+            LocalFlyError: the build failed; nothing half-built is left.
+        """
+        request = {"context": str(context), "version": version, "ref": ref}
+        async with (
+            self._http(timeout=BUILD_LIMIT_S) as http,
+            http.stream("POST", "/localfly/images", json=request) as answer,
+        ):
+            async for line in answer.aiter_lines():
+                report = json.loads(line) if line else {}
+                if "error" in report:
+                    raise LocalFlyError(
+                        f"The image {ref} could not be built: {report['error']}",
+                        advice="Mend what it names and run the same command again.",
+                    )
+                if "progress" in report:
+                    on_progress(str(report["progress"]))
+
+    @asynccontextmanager
+    async def events(self) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+        """Follow what machines do, from now on: one event at a time."""
+        async with (
+            self._http(timeout=None) as http,
+            http.stream("GET", "/localfly/events", params={"follow": "1"}) as answer,
+        ):
+            yield (json.loads(line) async for line in answer.aiter_lines() if line)
+
+    def _http(self, timeout: float | None = 30) -> httpx.AsyncClient:
+        # trust_env off: a proxy configured for the internet must not get requests for 127.0.0.1.
+        return httpx.AsyncClient(base_url=self.api_url, timeout=timeout, trust_env=False)
+
+
+async def find_local_fly(home: Path) -> LocalFly | None:
+    """Find the local Fly that keeps its state in `home`, if one runs."""
+    try:
+        record = json.loads((home / "daemon.json").read_text(encoding="utf-8"))
+        local = LocalFly(record["api_url"])
+        await local.status()
+    except (OSError, ValueError, KeyError, httpx.HTTPError):
+        return None
+    return local
+
+
+async def start_local_fly(home: Path, environ: Mapping[str, str], port: int | None) -> LocalFly:
+    """Start a local Fly in the background and wait until it answers.
+
+    Raises:
+        LocalFlyError: it did not start; carries what it said.
+    """
+    wanted = ["--port", str(port)] if port is not None else []
+    await run_localfly(home, environ, "start", "--detach", *wanted)
+    local = await find_local_fly(home)
+    if local is None:
+        raise LocalFlyError(
+            "The local Fly started but does not answer.",
+            advice="See its log: ./run roost local logs",
+        )
+    return local
+
+
+async def run_localfly(home: Path, environ: Mapping[str, str], *arguments: str) -> str:
+    """Run one command of the local Fly and give what it printed.
+
+    Raises:
+        LocalFlyError: it ended with an error; carries what it said.
+    """
+    try:
+        with anyio.fail_after(START_LIMIT_S):
+            # Its own session: Ctrl-C is for us, and we then stop it in order.
+            done = await anyio.run_process(
+                [sys.executable, "-m", "localfly", *arguments],
+                env={**environ, "LOCALFLY_HOME": str(home)},
+                stdin=subprocess.DEVNULL,
+                check=False,
+                start_new_session=True,
+            )
+    except TimeoutError:
+        raise LocalFlyError(
+            f"`localfly {arguments[0]}` took more than {START_LIMIT_S} s.",
+            advice="See its log: ./run roost local logs",
+        ) from None
+    if done.returncode != 0:
+        said = done.stderr.decode(errors="replace").strip() or "no reason given"
+        raise LocalFlyError(f"The local Fly: {said}")
+    return done.stdout.decode(errors="replace")

@@ -1,0 +1,83 @@
+"""What a check makes on somebody's server, and its removal whatever happens."""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import suppress
+from datetime import datetime, timedelta
+from http import HTTPStatus
+from types import TracebackType
+from typing import Self
+
+import anyio
+import httpx
+
+from roost.prefect.server import CheckFailedError, Json, Server
+
+NAME_PREFIX = "roost-smoke-"
+CLEANUP_LIMIT_S = 20
+LEFTOVER_AGE = timedelta(hours=1)
+_TROUBLE = (CheckFailedError, httpx.HTTPError)
+
+
+def own_name() -> str:
+    """Give a name that no other smoke has."""
+    return f"{NAME_PREFIX}{secrets.token_hex(6)}"
+
+
+class Belongings:
+    """Things of ours on the server; those that are left at the end are removed, newest first.
+
+    Removal goes on while the check is being cancelled, but never for long. What could not be
+    removed fails a check that went well, and never hides why another one failed.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._paths: list[str] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with anyio.move_on_after(CLEANUP_LIMIT_S, shield=True):
+            for path in reversed(self._paths.copy()):
+                with suppress(*_TROUBLE):
+                    await self.remove(path)
+        if self._paths and error is None:
+            raise CheckFailedError(
+                f"could not remove {', '.join(self._paths)}",
+                "Look at the server's log. A smoke removes what is older than an hour.",
+            )
+
+    async def make(self, path: str, body: Json) -> str:
+        """Make a thing and give its path, such as `/flows/ID`."""
+        made = await self._server.call("POST", f"{path}/", body)
+        own = f"{path}/{made['id']}"
+        self._paths.append(own)
+        return own
+
+    async def remove(self, path: str) -> None:
+        """Remove a thing; one that is gone is fine."""
+        await self._server.call("DELETE", path, also=HTTPStatus.NOT_FOUND)
+        self._paths.remove(path)
+
+
+def id_of(path: str) -> str:
+    """Give the id at the end of a thing's path."""
+    return path.rpartition("/")[2]
+
+
+async def remove_leftovers(server: Server) -> None:
+    """Remove flows, with all that hangs on them, of smokes that were killed over an hour ago."""
+    chosen = {"flows": {"name": {"like_": NAME_PREFIX}}, "limit": 50}
+    with suppress(*_TROUBLE):
+        for flow in await server.call("POST", "/flows/filter", chosen):
+            age = server.now() - datetime.fromisoformat(flow["created"])
+            if flow["name"].startswith(NAME_PREFIX) and age > LEFTOVER_AGE:
+                await server.call("DELETE", f"/flows/{flow['id']}", also=HTTPStatus.NOT_FOUND)

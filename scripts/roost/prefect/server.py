@@ -1,0 +1,126 @@
+"""The server under proof, and how to talk to it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+
+import anyio
+import httpx
+
+from roost.prefect.transport import basic
+from roost.secret_text import SecretText
+
+Json = dict[str, Any]
+
+BUSY_ATTEMPTS = 12
+MAX_QUOTE = 160
+LOOK_AT_LOG = "Look at the server's log."
+
+
+class CheckFailedError(Exception):
+    """A check's finding: what was seen, what to do about it, and its own name if it has one."""
+
+    def __init__(self, detail: str, advice: str = LOOK_AT_LOG, *, name: str = "") -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.advice = advice
+        self.name = name
+
+
+@dataclass
+class Waiting:
+    """What a check that waits has seen last, for the day it waits in vain."""
+
+    last: str = ""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A Prefect server.
+
+    Args:
+        http: a client whose base URL is the server's address, without `/api`.
+        auth: `user:password`, None where the server asks for none.
+        version: the version it should run, empty for any.
+        headers: sent with every call that logs in.
+        poll_s: between two looks at something that is awaited.
+        now: the clock that the age of leftovers is read against.
+    """
+
+    http: httpx.AsyncClient
+    auth: SecretText | None = None
+    version: str = ""
+    headers: dict[str, str] = field(default_factory=dict, repr=False)
+    poll_s: float = 0.25
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    waiting: Waiting = field(default_factory=Waiting, repr=False, compare=False)
+
+    def login(self) -> dict[str, str]:
+        """Give the headers of a user of the server."""
+        return {**(basic(self.auth) if self.auth else {}), **self.headers}
+
+    async def call(self, verb: str, path: str, body: Any = None, *, also: int | None = None) -> Any:
+        """Call the API and give its answer; `also` is a status that is as good as a success.
+
+        A busy SQLite answers 503 and means later (nearly always to the removal of a flow right
+        after its run), so that is asked again.
+
+        Raises:
+            CheckFailedError: neither a success nor `also`.
+        """
+        answer = await self._ask_patiently(verb, f"/api{path}", body)
+        if not answer.is_success and answer.status_code != also:
+            raise CheckFailedError(
+                f"{verb} /api{path} answered {answer.status_code}: {self.quote(answer.text)}",
+                _advice_for(answer.status_code),
+            )
+        return answer.json() if answer.content else None
+
+    async def status(self, path: str) -> int:
+        """Give the status of a page of the API, whatever it is."""
+        return (await self._ask_patiently("GET", f"/api{path}", None)).status_code
+
+    async def _ask_patiently(self, verb: str, path: str, body: Any) -> httpx.Response:
+        answer = await self._ask(verb, path, body)
+        for attempt in range(1, BUSY_ATTEMPTS):
+            if answer.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
+                break
+            await anyio.sleep(self.poll_s * attempt)
+            answer = await self._ask(verb, path, body)
+        return answer
+
+    async def _ask(self, verb: str, path: str, body: Any) -> httpx.Response:
+        return await self.http.request(verb, path, json=body, headers=self.login())
+
+    def quote(self, text: str) -> str:
+        """Give the first line's worth of an answer, printable and without our credentials."""
+        hidden = self.auth.redact(text) if self.auth else text
+        words = " ".join(hidden.split())[:MAX_QUOTE]
+        return "".join(char if char.isprintable() else "?" for char in words)
+
+
+def _advice_for(status: int) -> str:
+    if status == HTTPStatus.UNAUTHORIZED:
+        return (
+            "The server asks for a login. Set PREFECT_SERVER_API_AUTH_STRING to its user:password."
+        )
+    return LOOK_AT_LOG
+
+
+async def with_csrf(server: Server) -> Server:
+    """Fetch the token that changes need where CSRF protection is on; 422 says it is off."""
+    client = secrets.token_hex(8)
+    try:
+        answer = await server.http.get(
+            "/api/csrf-token", params={"client": client}, headers=server.login()
+        )
+        token = str(answer.json()["token"]) if answer.status_code == HTTPStatus.OK else ""
+    except (httpx.HTTPError, LookupError, TypeError, ValueError):
+        token = ""  # what needs it will say so
+    headers = {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": client}
+    return replace(server, headers={**server.headers, **headers}) if token else server

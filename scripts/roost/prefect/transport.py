@@ -1,0 +1,75 @@
+"""HTTP to a Prefect server, wherever its name leads."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+
+import httpx
+
+from roost.errors import UsageError
+from roost.secret_text import SecretText
+
+LOOPBACK = "127.0.0.1"
+
+
+class LoopbackNames(httpx.AsyncBaseTransport):
+    """Connect `*.localhost` to this machine: RFC 6761 says so, not every resolver does."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
+        self._inner = inner
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send the request; the Host header keeps the name."""
+        return await self._inner.handle_async_request(_to_loopback(request))
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._inner.aclose()
+
+
+def _to_loopback(request: httpx.Request) -> httpx.Request:
+    """Give the request that goes to this machine; the caller's own stays as it is."""
+    host = request.url.host
+    if not host.endswith(".localhost"):
+        return request
+    return httpx.Request(
+        request.method,
+        request.url.copy_with(host=LOOPBACK),
+        headers=request.headers,
+        stream=request.stream,
+        extensions={**request.extensions, "sni_hostname": host},
+    )
+
+
+def prefect_client(
+    base_url: str, timeout_s: float, transport: httpx.AsyncBaseTransport | None = None
+) -> httpx.AsyncClient:
+    """Open a client for one server; proxies of the environment are not for local names.
+
+    Raises:
+        UsageError: the address is none.
+    """
+    return httpx.AsyncClient(
+        base_url=_check_address(base_url),
+        timeout=timeout_s,
+        transport=LoopbackNames(transport or httpx.AsyncHTTPTransport()),
+        headers={"user-agent": "roost"},
+    )
+
+
+def _check_address(base_url: str) -> httpx.URL:
+    try:
+        url = httpx.URL(base_url)
+    except httpx.InvalidURL:
+        url = httpx.URL()
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise UsageError(
+            f"{base_url!r} is not the address of a server.",
+            advice="Give one like https://acme-prefect.fly.dev",
+        )
+    return url
+
+
+def basic(auth: SecretText) -> dict[str, str]:
+    """Give the header that logs in with `user:password`."""
+    return {"authorization": f"Basic {b64encode(auth.reveal().encode()).decode()}"}

@@ -1,0 +1,239 @@
+"""Verbs about a server that is there: smoke, status, sleep, wake."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import anyio
+import httpx
+
+from roost.environment.load import EnvironmentFile, load_environment
+from roost.environment.model import AUTH_SECRET
+from roost.errors import ExitCode, SmokeFailedError, UnappliableError, UsageError
+from roost.plan.desired import ENVIRONMENT_KEY
+from roost.plan.live import Live, read_live
+from roost.plan.ownership import mounted_volume
+from roost.prefect.probe import CheckResult, Server, prove, select_checks
+from roost.prefect.transport import prefect_client
+from roost.report.text import check_line, status_table
+from roost.secret_text import SecretText
+from roost.verbs.context import Context
+from roost.verbs.target import Target, connect
+from roost.verbs.throwaway import Throwaway
+
+PROBE_TIMEOUT_S = 90.0
+STATE_LIMIT_S = 60
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What `smoke` is to look at."""
+
+    url: str
+    version: str
+    auth: SecretText | None
+
+
+async def smoke(  # noqa: PLR0913, PLR0917 - one argument an option
+    context: Context,
+    name: str,
+    local: bool,  # noqa: FBT001 - set by name in cli
+    version: str,
+    stock: bool,  # noqa: FBT001 - set by name in cli
+    as_json: bool,  # noqa: FBT001 - set by name in cli
+) -> ExitCode:
+    """Run the checks of the gate against a URL or an environment.
+
+    Raises:
+        SmokeFailedError: at least one check failed.
+    """
+    async with subject_of(context, name, version, local=local) as subject:
+        results = [
+            result async for result in _results(context, subject, stock=stock, quiet=as_json)
+        ]
+    if as_json:
+        context.out.print_json(
+            json.dumps({"url": subject.url, "checks": [vars(r) for r in results]})
+        )
+    failed = [result.name for result in results if not result.ok]
+    if failed:
+        raise SmokeFailedError(
+            f"{subject.url}: {', '.join(failed)} failed.",
+            advice="Each failed check says what to do.",
+        )
+    return ExitCode.DONE
+
+
+async def _results(
+    context: Context, subject: Subject, *, stock: bool, quiet: bool
+) -> AsyncIterator[CheckResult]:
+    async with prefect_client(subject.url, PROBE_TIMEOUT_S) as http:
+        server = Server(http, subject.auth, subject.version)
+        checks = select_checks(login=subject.auth is not None, stock=stock)
+        async for result in prove(server, checks, time.monotonic):
+            if not quiet:
+                context.out.print(check_line(result))
+            yield result
+
+
+@asynccontextmanager
+async def subject_of(
+    context: Context, name: str, version: str, *, local: bool
+) -> AsyncIterator[Subject]:
+    """Read a URL as it is, or find the address and the login of an environment."""
+    auth = context.environ.get(AUTH_SECRET)
+    if name.startswith(("http://", "https://")):
+        yield Subject(name, version, SecretText(auth) if auth else None)
+        return
+    file = load_environment(name, context.environments)
+    environment = file.environment
+    async with connect(context, local=local) as target:
+        url = await target.app_url(environment.app)
+        if not url:
+            raise UsageError(
+                f"{environment.app} is not on the local Fly.",
+                advice=f"Apply it: roost apply {name} --local",
+            )
+        secret = SecretText(auth) if auth else _throwaway(context, target, environment.app)
+        wanted = secret if environment.access.auth == "basic" else None
+        yield Subject(url, version or environment.prefect.version, wanted)
+
+
+def _throwaway(context: Context, target: Target, app: str) -> SecretText | None:
+    if target.local is None:
+        return None
+    values, new = Throwaway(context.local_home).values(app, [AUTH_SECRET])
+    return None if new else values[AUTH_SECRET]
+
+
+async def status(
+    context: Context,
+    name: str,
+    local: bool,  # noqa: FBT001 - set by name in cli
+    as_json: bool,  # noqa: FBT001 - set by name in cli
+) -> ExitCode:
+    """Show the machines, addresses and volume of an environment."""
+    file = load_environment(name, context.environments)
+    async with connect(context, local=local) as target:
+        live = await read_live(target.fly, file.environment.app)
+        url = await target.app_url(file.environment.app) if live.app else ""
+    if as_json:
+        context.out.print_json(json.dumps(_status_document(file, live, url)))
+        return ExitCode.DONE
+    if live.app is None:
+        context.out.print(
+            f"{file.environment.app} does not exist yet. Create it: roost apply {name}"
+        )
+        return ExitCode.DONE
+    context.out.print(f"{name}: {url}", soft_wrap=True)
+    columns = ("machine", "id", "state", "region", "image", "volume")
+    context.out.print(status_table(columns, _machine_rows(live)))
+    return ExitCode.DONE
+
+
+def _machine_rows(live: Live) -> Iterable[tuple[str, ...]]:
+    for machine in live.machines:
+        image = str((machine.config or {}).get("image", "")).rpartition("/")[2]
+        yield (
+            machine.name,
+            machine.id,
+            machine.state,
+            machine.region,
+            image,
+            mounted_volume(machine) or "-",
+        )
+
+
+def _status_document(file: EnvironmentFile, live: Live, url: str) -> dict[str, object]:
+    return {
+        "environment": file.name,
+        "app": file.environment.app,
+        "exists": live.app is not None,
+        "url": url,
+        "ips": [{"ip": ip.ip, "type": ip.kind} for ip in live.ips],
+        "volumes": [{"id": v.id, "size_gb": v.size_gb, "state": v.state} for v in live.volumes],
+        "secrets": [secret.name for secret in live.secrets],
+        "machines": [
+            {"id": m.id, "name": m.name, "state": m.state, "region": m.region}
+            for m in live.machines
+        ],
+    }
+
+
+async def sleep(context: Context, name: str, local: bool) -> ExitCode:  # noqa: FBT001 - see status
+    """Put every machine of an environment to sleep the way its file says."""
+    file = load_environment(name, context.environments)
+    how = file.environment.scaling.autostop
+    if how == "off":
+        raise UnappliableError(
+            f"{name} never sleeps: its autostop is off.",
+            advice="Set scaling.autostop to suspend or stop and apply.",
+        )
+    async with connect(context, local=local) as target:
+        for machine in await our_machines(target, file):
+            began = time.monotonic()
+            act = target.fly.suspend_machine if how == "suspend" else target.fly.stop_machine
+            goal = "suspended" if how == "suspend" else "stopped"
+            await act(file.environment.app, machine)
+            await target.fly.wait_machine(file.environment.app, machine, goal, STATE_LIMIT_S)
+            context.out.print(
+                f"{machine} {goal} in {time.monotonic() - began:.2f} s. A request wakes it."
+            )
+    return ExitCode.DONE
+
+
+async def wake(context: Context, name: str, local: bool) -> ExitCode:  # noqa: FBT001 - see status
+    """Wake an environment the way its users do, with a request, and time the answer."""
+    file = load_environment(name, context.environments)
+    async with connect(context, local=local) as target:
+        await our_machines(target, file)
+        url = await target.app_url(file.environment.app)
+        seconds = await time_request(url)
+    context.out.print(f"{name} answers after {seconds:.2f} s: {url}", soft_wrap=True)
+    return ExitCode.DONE
+
+
+async def our_machines(target: Target, file: EnvironmentFile) -> tuple[str, ...]:
+    """Give the ids of an environment's machines.
+
+    Raises:
+        UsageError: there is none.
+    """
+    app = await target.fly.get_app(file.environment.app)
+    found = (
+        await target.fly.list_machines(file.environment.app, {ENVIRONMENT_KEY: file.name})
+        if app
+        else ()
+    )
+    if not found:
+        raise UsageError(
+            f"{file.name} has no machine yet.", advice=f"Create it: roost apply {file.name}"
+        )
+    return tuple(machine.id for machine in found)
+
+
+async def time_request(url: str) -> float:
+    """Give the seconds until `/api/health` answers well; a sleeping server is woken by it.
+
+    Raises:
+        SmokeFailedError: it did not, within the limit.
+    """
+    began = time.monotonic()
+    async with prefect_client(url, PROBE_TIMEOUT_S) as http:
+        while True:
+            try:
+                answer = await http.get("/api/health")
+                if answer.status_code == httpx.codes.OK:
+                    return time.monotonic() - began
+                seen = str(answer.status_code)
+            except httpx.TransportError as failure:
+                seen = type(failure).__name__
+            if time.monotonic() - began > PROBE_TIMEOUT_S:
+                raise SmokeFailedError(
+                    f"{url} does not answer ({seen}).", advice="Look at its log."
+                )
+            await anyio.sleep(1)

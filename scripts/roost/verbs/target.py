@@ -1,0 +1,79 @@
+"""Which Fly a verb talks to: Fly.io, or the local Fly. The calls are the same."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from roost.environment.load import EnvironmentFile
+from roost.errors import MissingTokenError
+from roost.fly.client import FlyClient
+from roost.local import LocalFly
+from roost.plan.image import image_reference, read_image_parts
+from roost.secret_text import SecretText
+from roost.verbs.context import Context
+from roost.verbs.local import ensure_local_fly
+
+FLY_API = "https://api.machines.dev"
+LOCAL_TOKEN = "local"  # noqa: S105 - the local Fly takes any token
+
+
+@dataclass(frozen=True)
+class Target:
+    """A Fly to talk to, and how its apps are reached."""
+
+    fly: FlyClient
+    local: LocalFly | None = None
+
+    async def app_url(self, app: str) -> str:
+        """Give the address at which the app's server answers."""
+        return await self.local.app_url(app) if self.local else f"https://{app}.fly.dev"
+
+
+@asynccontextmanager
+async def connect(context: Context, *, local: bool) -> AsyncIterator[Target]:
+    """Open the Machines API the command line asks for; start the local Fly where there is none.
+
+    Raises:
+        MissingTokenError: Fly.io was meant, and no token is set.
+        LocalFlyError: the local Fly could not be started.
+    """
+    if local:
+        running, started = await ensure_local_fly(context)
+        if started:
+            context.progress.print("Started the local Fly. Stop it with: ./run roost local stop")
+        async with FlyClient(running.api_url, SecretText(LOCAL_TOKEN)) as fly:
+            yield Target(fly, running)
+        return
+    base_url = context.environ.get("FLY_FLAPS_BASE_URL") or FLY_API
+    async with FlyClient(base_url, fly_token(context.environ)) as fly:
+        yield Target(fly)
+
+
+def fly_token(environ: Mapping[str, str]) -> SecretText:
+    """Give the token that flyctl would use.
+
+    Raises:
+        MissingTokenError: FLY_API_TOKEN is not set.
+    """
+    token = environ.get("FLY_API_TOKEN")
+    if not token:
+        raise MissingTokenError(
+            "FLY_API_TOKEN is not set.",
+            advice="Make one with `fly tokens create deploy -a APP -x 720h`, or add --local to use the local Fly.",
+        )
+    return SecretText(token)
+
+
+def image_for(context: Context, file: EnvironmentFile) -> str:
+    """Give the image reference an environment asks for: its own, or ours named by its parts.
+
+    Raises:
+        MissingLockError: there is no lock for the Prefect version.
+    """
+    prefect = file.environment.prefect
+    if prefect.image:
+        return prefect.image
+    parts = read_image_parts(context.deploy, prefect.version)
+    return image_reference(file.environment.app, prefect.version, parts)

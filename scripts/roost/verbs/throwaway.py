@@ -1,0 +1,61 @@
+"""Throwaway secret values for the local Fly, so that a newcomer needs to invent none.
+
+They are remembered beside the local Fly's own state, readable by the user alone, because the gate
+of the next run must log in with the same value. They go with `roost local reset`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+
+from roost.secret_text import SecretText
+
+AUTH_STRING = "PREFECT_SERVER_API_AUTH_STRING"
+
+
+class Throwaway:
+    """The values given so far, by app and name."""
+
+    def __init__(self, home: Path) -> None:
+        self._path = home / "throwaway-secrets.json"
+
+    def values(
+        self, app: str, names: Iterable[str]
+    ) -> tuple[dict[str, SecretText], frozenset[str]]:
+        """Give a value for each name, and say which of them are new and must be shown once."""
+        book = self._read()
+        given = book.setdefault(app, {})
+        new = frozenset(name for name in names if name not in given)
+        given.update({name: make_value(name) for name in sorted(new)})
+        if new:
+            self._write(book)
+        return {name: SecretText(given[name]) for name in names}, new
+
+    def forget(self) -> None:
+        """Drop all of them."""
+        self._path.unlink(missing_ok=True)
+
+    def _read(self) -> dict[str, dict[str, str]]:
+        try:
+            book: dict[str, dict[str, str]] = json.loads(self._path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        return book
+
+    def _write(self, book: dict[str, dict[str, str]]) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        aside = self._path.with_suffix(".new")
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(book, file)
+        aside.replace(self._path)
+
+
+def make_value(name: str) -> str:
+    """Make a random value; the basic-auth one in the `user:password` form Prefect asks for."""
+    value = secrets.token_urlsafe(12)
+    return f"admin:{value}" if name == AUTH_STRING else value

@@ -1,0 +1,92 @@
+"""`roost up`: an environment as a running server on the local Fly, from file to proof."""
+
+from __future__ import annotations
+
+import anyio
+
+from roost.environment.load import EnvironmentFile, load_environment
+from roost.errors import ExitCode, SmokeFailedError
+from roost.local import run_localfly
+from roost.report.text import plan_report
+from roost.verbs.changes import apply_planned, make_plan
+from roost.verbs.context import Context
+from roost.verbs.local import ensure_local_fly
+from roost.verbs.server import time_request
+from roost.verbs.target import Target, connect
+
+# Beyond idle_after: the server looks every half second, and freezing takes a moment.
+SLEEP_SLACK_S = 30
+POLL_S = 0.2
+
+
+async def up(context: Context, name: str, leave: bool) -> ExitCode:  # noqa: FBT001 - set by name in cli
+    """Validate, plan, apply and prove; then stay until Ctrl-C, or prove sleep and wake and leave."""
+    file = load_environment(name, context.environments)
+    context.out.print(f"{file.path.name} is valid.")
+    _, started = await ensure_local_fly(context)
+    try:
+        async with connect(context, local=True) as target:
+            await bring_up(context, target, file)
+            await (prove_sleep(context, target, file) if leave else follow(context, target, file))
+    finally:
+        if started:
+            with anyio.CancelScope(shield=True):
+                context.out.print("Stopping the local Fly. What it stored is kept.")
+                await run_localfly(context.local_home, context.environ, "stop")
+    return ExitCode.DONE
+
+
+async def bring_up(context: Context, target: Target, file: EnvironmentFile) -> None:
+    """Apply the environment and say where it answers."""
+    planned = await make_plan(context, file, target)
+    context.out.print(plan_report(planned.plan, planned.cost))
+    await apply_planned(context, target, planned)
+    url = await target.app_url(file.environment.app)
+    await time_request(url)
+    idle = int(file.environment.scaling.idle_after.total_seconds())
+    context.out.print(f"{file.name} is healthy at {url}", soft_wrap=True)
+    context.out.print("Log in with the value of PREFECT_SERVER_API_AUTH_STRING; it is kept in")
+    context.out.print(f"{context.local_home / 'throwaway-secrets.json'}", soft_wrap=True)
+    if file.environment.scaling.autostop != "off":
+        context.out.print(f"It sleeps after {idle} s of quiet; the next request wakes it.")
+
+
+async def follow(context: Context, target: Target, file: EnvironmentFile) -> None:
+    """Tell what its machines do, until Ctrl-C."""
+    assert target.local is not None  # noqa: S101 - `up` is about the local Fly
+    context.out.print("Ctrl-C stops it.")
+    async with target.local.events() as events:
+        async for event in events:
+            if event.get("app") == file.environment.app and "seconds" in event:
+                took = f"in {event['seconds']:.3f} s"
+                context.out.print(f"  {event['name']} {event['status']} {took}")
+
+
+async def prove_sleep(context: Context, target: Target, file: EnvironmentFile) -> None:
+    """Wait until the server sleeps by itself, then wake it with a request.
+
+    Raises:
+        SmokeFailedError: it stays awake.
+    """
+    scaling = file.environment.scaling
+    if scaling.autostop == "off" or scaling.min_machines_running:
+        context.out.print("It never sleeps, as its file says.")
+        return
+    asleep = "suspended" if scaling.autostop == "suspend" else "stopped"
+    limit = scaling.idle_after.total_seconds() + SLEEP_SLACK_S
+    with anyio.move_on_after(limit) as waiting:
+        while not await _all_in(target, file, asleep):  # noqa: ASYNC110 - Fly has no event to wait on
+            await anyio.sleep(POLL_S)
+    if waiting.cancelled_caught:
+        raise SmokeFailedError(
+            f"It was quiet for {limit:.0f} s and did not sleep.",
+            advice=f"See its log: ./run roost local logs {file.environment.app}",
+        )
+    context.out.print(f"It sleeps: {asleep}.")
+    seconds = await time_request(await target.app_url(file.environment.app))
+    context.out.print(f"A request woke it and was answered after {seconds:.3f} s.")
+
+
+async def _all_in(target: Target, file: EnvironmentFile, state: str) -> bool:
+    machines = await target.fly.list_machines(file.environment.app)
+    return all(machine.state == state for machine in machines)
