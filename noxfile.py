@@ -71,11 +71,12 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and shell."""
+    """Check style, shell and Dockerfile."""
     install(session, "lint")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("shellcheck", "run", ".ci/run")
+    session.run("hadolint", "deploy/Dockerfile")
 
 
 @nox.session
@@ -94,9 +95,6 @@ def schema(session: nox.Session) -> None:
 
 @nox.session
 def lock(session: nox.Session) -> None:
-    """Lock anew: ./run lock (all of requirements/) or ./run lock VERSION (a Prefect version)."""
-    if session.posargs:
-        session.run("python", "deploy/lock.py", *session.posargs)
-        return
+    """Lock anew all of requirements/ from pyproject.toml: ./run lock."""
     for name, sources in LOCKS.items():
         session.run("uv", *COMPILE, *sources, "-o", f"requirements/{name}.txt")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -12,12 +13,12 @@ import time
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import httpx
 import typer
+import typer.exceptions
 
-from localfly.daemon import Settings, discovery_file, hold, serve
 from localfly.errors import LocalFlyError
+from localfly.home import Settings, discovery_file, hold
 from localfly.images import Images
 
 START_LIMIT_S = 30
@@ -46,27 +47,30 @@ def main(argv: list[str]) -> int:
     except LocalFlyError as error:
         print(error, file=sys.stderr)  # noqa: T201 - the command line's own voice
         return 1
-    except click.exceptions.UsageError as error:
-        error.show()
+    except typer.exceptions.TyperException as error:
+        print(f"localfly: {error} See: localfly --help", file=sys.stderr)  # noqa: T201 - the command line's own voice
         return 2
-    except (KeyboardInterrupt, click.exceptions.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         return 130
     return int(code or 0)
 
 
 def home_folder() -> Path:
     """Give the folder that LOCALFLY_HOME names, or one in the user's home."""
-    return Path(os.environ.get("LOCALFLY_HOME") or Path.home() / ".local" / "state" / "localfly")
+    named = os.environ.get("LOCALFLY_HOME")
+    return Path(named or Path.home() / ".local" / "state" / "localfly").absolute()
 
 
 def cache_folder() -> Path:
     """Give the folder built images are kept in."""
-    return Path(os.environ.get("LOCALFLY_CACHE") or home_folder() / "cache")
+    return Path(os.environ.get("LOCALFLY_CACHE") or home_folder() / "cache").absolute()
 
 
 @app.command("serve", epilog="Example: localfly serve --port 4280")
 def serve_here(port: Port = 0, token: Token = "") -> None:
     """Run in the foreground until Ctrl-C."""
+    from localfly.daemon import serve  # noqa: PLC0415 - other commands answer without the server
+
     asyncio.run(serve(Settings(home_folder(), cache_folder(), port, token or None)))
 
 
@@ -184,8 +188,9 @@ def reset(*, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = F
 def end_strays(home: Path) -> None:
     """End machines of a daemon that was killed: one more daemon adopts and stops them."""
     if (home / "state.db").exists():
-        start_detached(0, "")
-        stop()
+        with contextlib.suppress(LocalFlyError):  # a damaged state is deleted all the same
+            start_detached(0, "")
+            stop()
 
 
 @app.command(epilog="Example: localfly logs acme --follow")

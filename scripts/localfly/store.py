@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from localfly.errors import LocalFlyError
+
 Json = dict[str, Any]
 
 _SCHEMA = """
@@ -22,17 +24,32 @@ create table if not exists documents (
 """
 
 
+class StateError(LocalFlyError):
+    """The file that holds the state is damaged, or is something else."""
+
+
 class Store:
-    """Documents on disk."""
+    """Documents on disk.
+
+    Raises:
+        StateError: the file cannot be read.
+    """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         self._database = sqlite3.connect(path, isolation_level=None)
-        self._database.execute("pragma journal_mode=wal")
-        # The file outlives us, not the power: a local stand-in need not wait for the disk.
-        self._database.execute("pragma synchronous=normal")
-        self._database.execute(_SCHEMA)
+        try:
+            self._database.execute("pragma journal_mode=wal")
+            # The file outlives us, not the power: a local stand-in need not wait for the disk.
+            self._database.execute("pragma synchronous=normal")
+            self._database.execute(_SCHEMA)
+        except sqlite3.DatabaseError as error:
+            self._database.close()
+            raise StateError(
+                f"The state in {path} cannot be read: {error}.",
+                advice="Begin anew: localfly reset --yes. Volumes are in the folder beside it.",
+            ) from error
 
     def put(self, kind: str, key: str, document: Json) -> None:
         """Keep a document, in place of an older one."""

@@ -58,7 +58,7 @@ def main(argv: list[str]) -> int:
     except RoostError as error:
         return tell(error)
     except typer.exceptions.TyperException as error:
-        error.show()
+        print(f"roost: {error} See: roost --help", file=sys.stderr)  # noqa: T201 - the command line's own voice
         return ExitCode.BAD_INPUT
     except (KeyboardInterrupt, typer.Abort):
         print(  # noqa: T201 - the last word of a program
