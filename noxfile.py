@@ -95,6 +95,20 @@ def schema(session: nox.Session) -> None:
 
 @nox.session
 def lock(session: nox.Session) -> None:
-    """Lock anew all of requirements/ from pyproject.toml: ./run lock."""
+    """Lock anew: ./run lock (all of requirements/) or ./run lock VERSION (a Prefect version)."""
+    for version in session.posargs:
+        lock_prefect(session, version)
+    if session.posargs:
+        return
     for name, sources in LOCKS.items():
         session.run("uv", *COMPILE, *sources, "-o", f"requirements/{name}.txt")
+
+
+def lock_prefect(session: nox.Session, version: str) -> None:
+    """Compile what the image of one Prefect version is made of."""
+    wanted = Path(session.create_tmp()) / "prefect.in"
+    wanted.write_text(f"prefect=={version}\n", encoding="utf-8")
+    constraints = ("--constraints", "deploy/locks/constraints.in")
+    session.run(
+        "uv", *COMPILE, str(wanted), *constraints, "-o", f"deploy/locks/prefect-{version}.txt"
+    )

@@ -27,7 +27,7 @@ def resting(daemon, app):
 def test_a_request_without_a_token_is_refused_and_both_schemes_are_taken(daemon):
     for headers, status in (
         ({"Authorization": ""}, 401),
-        ({"Authorization": "Bearer "}, 401),
+        ({"Authorization": "Bearer"}, 401),
         ({"Authorization": "Bearer x"}, 200),
         ({"Authorization": "FlyV1 fm2_abc,fm2_def"}, 200),
     ):
@@ -464,10 +464,10 @@ JSON_VALUES = st.recursive(
 
 
 def places(value, path=()):
-    """List every place in a document."""
-    yield path
-    items = value.items() if isinstance(value, dict) else enumerate(value)
-    for key, inner in items if isinstance(value, dict | list) else ():
+    """List every place inside a document."""
+    inside = {dict: getattr(value, "items", tuple), list: lambda: enumerate(value)}
+    for key, inner in inside.get(type(value), tuple)():
+        yield (*path, key)
         yield from places(inner, (*path, key))
 
 
@@ -495,7 +495,7 @@ REQUESTS = {
 def test_no_request_breaks_the_api(daemon, app, data):
     path = data.draw(st.sampled_from(sorted(REQUESTS)))
     body = copy.deepcopy(REQUESTS[path])
-    place = data.draw(st.sampled_from(sorted(places(body), key=str)[1:]))
+    place = data.draw(st.sampled_from(sorted(places(body), key=str)))
     target = body
     for key in place[:-1]:
         target = target[key]
@@ -518,7 +518,7 @@ def test_numbers_in_queries_are_checked(daemon, resting, query):
     daemon.call("GET", f"{resting}/events?{query}", expect=400)
 
 
-def test_the_image_a_machine_names_is_taken_apart(daemon, app, resting):
+def test_the_image_a_machine_names_is_taken_apart(daemon, resting):
     found = daemon.call("GET", resting)["image_ref"]
 
     assert found["registry"] == "registry.fly.io"
