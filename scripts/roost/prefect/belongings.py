@@ -12,12 +12,12 @@ from typing import Self
 import anyio
 import httpx
 
-from roost.prefect.server import CheckFailedError, Json, Server
+from roost.prefect.server import NOT_PREFECT, CheckFailedError, Json, Server
 
 NAME_PREFIX = "roost-smoke-"
 CLEANUP_LIMIT_S = 20
 LEFTOVER_AGE = timedelta(hours=1)
-_TROUBLE = (CheckFailedError, httpx.HTTPError)
+_TROUBLE = (CheckFailedError, httpx.HTTPError, *NOT_PREFECT)
 
 
 def own_name() -> str:

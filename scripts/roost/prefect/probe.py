@@ -17,13 +17,11 @@ from roost.prefect.outside import (
     check_version,
 )
 from roost.prefect.round_trip import check_flow_run, check_scheduler
-from roost.prefect.server import CheckFailedError, Server, with_csrf
+from roost.prefect.server import NOT_PREFECT, CheckFailedError, Server, with_csrf
 
 __all__ = ["CHECKS", "Check", "CheckResult", "Server", "prove", "run_check", "select_checks"]
 
 Action = Callable[[Server], Awaitable[str]]
-_SURPRISES = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
-"""What reading an answer of another shape than Prefect's raises."""
 
 
 @dataclass(frozen=True)
@@ -131,8 +129,8 @@ async def run_check(check: Check, server: Server, clock: Callable[[], float]) ->
         last = f": {server.waiting.last}" if server.waiting.last else ""
         return _failed(check, clock() - began, f"not within {check.limit_s:g} s{last}")
     except httpx.HTTPError as failure:
-        return _failed(check, clock() - began, f"{type(failure).__name__}: {failure}")
-    except _SURPRISES as surprise:
+        return _failed(check, clock() - began, f"{type(failure).__name__} {failure}".strip())
+    except NOT_PREFECT as surprise:
         detail = f"answered something else than Prefect does ({type(surprise).__name__})"
         advice = "Is this a Prefect server of a supported version?"
         return _failed(check, clock() - began, detail, advice)

@@ -20,6 +20,8 @@ Json = dict[str, Any]
 BUSY_ATTEMPTS = 12
 MAX_QUOTE = 160
 LOOK_AT_LOG = "Look at the server's log."
+NOT_PREFECT = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
+"""What reading an answer of another shape than Prefect's raises."""
 
 
 class CheckFailedError(Exception):
@@ -106,9 +108,7 @@ class Server:
 
 def _advice_for(status: int) -> str:
     if status == HTTPStatus.UNAUTHORIZED:
-        return (
-            "The server asks for a login. Set PREFECT_SERVER_API_AUTH_STRING to its user:password."
-        )
+        return "The server wants a login that it knows. Set PREFECT_SERVER_API_AUTH_STRING to its user:password."
     return LOOK_AT_LOG
 
 
@@ -120,7 +120,7 @@ async def with_csrf(server: Server) -> Server:
             "/api/csrf-token", params={"client": client}, headers=server.login()
         )
         token = str(answer.json()["token"]) if answer.status_code == HTTPStatus.OK else ""
-    except (httpx.HTTPError, LookupError, TypeError, ValueError):
+    except (httpx.HTTPError, *NOT_PREFECT):
         token = ""  # what needs it will say so
     headers = {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": client}
     return replace(server, headers={**server.headers, **headers}) if token else server

@@ -44,7 +44,7 @@ def _to_loopback(request: httpx.Request) -> httpx.Request:
 def prefect_client(
     base_url: str, timeout_s: float, transport: httpx.AsyncBaseTransport | None = None
 ) -> httpx.AsyncClient:
-    """Open a client for one server; proxies of the environment are not for local names.
+    """Open a client for one server; PREFECT_API_URL, which ends in `/api`, is fine too.
 
     Raises:
         UsageError: the address is none.
@@ -67,7 +67,7 @@ def _check_address(base_url: str) -> httpx.URL:
             f"{base_url!r} is not the address of a server.",
             advice="Give one like https://acme-prefect.fly.dev",
         )
-    return url
+    return url.copy_with(path=url.path.rstrip("/").removesuffix("/api") or "/")
 
 
 def basic(auth: SecretText) -> dict[str, str]:
