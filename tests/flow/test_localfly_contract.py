@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import localfly
 from helpers.fly_contract import Contract, Exchange, required_document
 from helpers.local_daemon import tiny_config
 from localfly.api.app import ABSENT, ENDPOINTS
@@ -23,6 +25,7 @@ from localfly.config_fields import (
     Named,
 )
 
+README = Path(localfly.__file__).parent / "README.md"
 NONCE = "fly-machine-lease-nonce"
 
 
@@ -235,6 +238,15 @@ def test_an_absent_endpoint_says_so_by_name(daemon, verb, path):
 
     assert f"{verb} {path}" in error
     assert "README" in error
+
+
+def test_the_readme_says_of_every_endpoint_whether_it_is_here():
+    rows = README.read_text(encoding="utf-8").splitlines()
+    absent = "\n".join(row for row in rows if row.startswith("|") and "| - |" in row)
+    here = "\n".join(row for row in rows if "| D |" in row or "| I |" in row)
+
+    assert [f"{v} {p}" for v, p, _ in ENDPOINTS if f"`{v} {p}`" not in here] == []
+    assert [f"{v} {p}" for v, p in ABSENT if f"`{v} {p}`" not in absent] == []
 
 
 def test_a_path_that_fly_does_not_have_is_not_found(daemon):

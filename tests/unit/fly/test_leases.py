@@ -17,7 +17,7 @@ from roost.fly.leases import hold_lease
 from roost.fly.transport import NONCE
 from roost.secret_text import SecretText
 
-TTL_S = 0.3
+TTL_S = 0.6
 LEASED = says(409, {"error": "lease currently held by somebody"})
 
 
