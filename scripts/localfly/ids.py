@@ -14,10 +14,20 @@ def machine_id() -> str:
     return secrets.token_hex(7)
 
 
-def ulid() -> str:
-    """26 characters, sortable by time: versions and events."""
-    number = (int(time.time() * 1000) << 80) | secrets.randbits(80)
-    return "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(125, -5, -5))
+class Ulids:
+    """Makes ULIDs that sort in the order they were made, within one millisecond too."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def __call__(self) -> str:
+        """26 characters, sortable by time: versions and events."""
+        now = (int(time.time() * 1000) << 80) | secrets.randbits(80)
+        self._last = now if now >> 80 > self._last >> 80 else self._last + 1
+        return "".join(_CROCKFORD[(self._last >> shift) & 31] for shift in range(125, -5, -5))
+
+
+ulid = Ulids()
 
 
 def volume_id() -> str:
