@@ -34,7 +34,7 @@ def environment_data(*parts: Json, **fields: Any) -> Json:
             below = data.get(key)
             both = isinstance(value, dict) and isinstance(below, dict)
             data[key] = {**below, **value} if both else copy.deepcopy(value)  # type: ignore[dict-item] # both are dicts where it merges
-    return data
+    return copy.deepcopy(data)
 
 
 def environment_file(*parts: Json, name: str = "staging", **fields: Any) -> EnvironmentFile:
@@ -89,7 +89,7 @@ def environments(draw: st.DrawFn) -> Json:
         "secrets": [AUTH_SECRET, *extra],
     }
     if postgres:
-        data["database"] = POSTGRES["database"]
+        data["database"] = dict(POSTGRES["database"])
         data["secrets"].append("DATABASE_URL")
     else:
         data["database"] = {
