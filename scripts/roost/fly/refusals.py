@@ -37,6 +37,9 @@ _CAPACITY_WORDS = re.compile(
     r"|over the allowed quota|deploys to this host are temporarily disabled",
     re.IGNORECASE,
 )
+_PINNED = re.compile(
+    r"volume_placement|existing volume|could not reserve resource|this host", re.IGNORECASE
+)
 _LEASE_WORDS = re.compile(r"\blease", re.IGNORECASE)
 
 _BY_STATUS: dict[int, tuple[type[FlyError], str]] = {
@@ -77,10 +80,7 @@ def refusal(response: httpx.Response, where: str, secrets: Iterable[SecretText])
 
 def _classify(status: int, said: str, status_word: str) -> tuple[type[FlyError], str]:
     if status_word in _CAPACITY_STATUS or (status != 429 and _CAPACITY_WORDS.search(said)):  # noqa: PLR2004 - HTTP
-        return (
-            FlyCapacityError,
-            "Fly has no room for it there now. Try again later, or choose another region or size.",
-        )
+        return FlyCapacityError, _capacity_advice(f"{status_word} {said}")
     if status == 409 and _LEASE_WORDS.search(said):  # noqa: PLR2004 - HTTP
         return (
             FlyLeasedError,
@@ -92,6 +92,15 @@ def _classify(status: int, said: str, status_word: str) -> tuple[type[FlyError],
             "Run the same command again; what was done stays done. See status.flyio.net.",
         )
     return _BY_STATUS.get(status, (FlyError, "Look at the message, and at Fly's documentation."))
+
+
+def _capacity_advice(said: str) -> str:
+    if _PINNED.search(said):
+        return (
+            "The host it is tied to is full. Try again later. If that does not help, make it anew"
+            " elsewhere: its volume from a snapshot, or the machine alone where there is no volume."
+        )
+    return "Fly has no room for it there now. Try again later, or choose another region or size."
 
 
 def read_message(response: httpx.Response, secrets: Iterable[SecretText]) -> tuple[str, str]:

@@ -38,7 +38,7 @@ NONCE = "fly-machine-lease-nonce"
 _SCHEMES = re.compile(r"^(?:(?:FlyV1|Bearer)\s+)+", re.IGNORECASE)
 _MACAROON = re.compile(r"(?:^|,)\s*fm\d")
 _LOOPBACK = re.compile(r"^(localhost|.+\.localhost|127\.[\d.]+|::1)$")
-_MIN_PIECE = 8  # a shorter piece of a token is no secret, and would be found in plain words
+_MIN_PIECE = 8  # a shorter one (the local Fly's `local`) is no secret, and stands in plain words
 
 
 @dataclass(frozen=True)
@@ -134,9 +134,10 @@ def authorization(token: SecretText) -> str:
 
 def token_pieces(token: SecretText) -> tuple[SecretText, ...]:
     """Give the token and the parts of it that an answer might echo alone."""
-    value = _SCHEMES.sub("", token.reveal().strip())
-    pieces = [piece for piece in value.split(",") if len(piece) >= _MIN_PIECE]
-    return (token, SecretText(value), *(SecretText(piece) for piece in pieces))
+    whole = token.reveal().strip()
+    bare = _SCHEMES.sub("", whole)
+    pieces = dict.fromkeys((whole, bare, *bare.split(",")))
+    return tuple(SecretText(piece) for piece in pieces if len(piece) >= _MIN_PIECE)
 
 
 def check_address(base_url: str) -> httpx.URL:

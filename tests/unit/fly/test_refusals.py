@@ -59,28 +59,33 @@ def test_every_class_of_error_has_a_word_of_its_own():
 
 
 @pytest.mark.parametrize(
-    ("status", "body"),
+    ("status", "body", "advice"),
     [
-        (412, {"error": "insufficient resources to create new machine with existing volume"}),
+        (
+            412,
+            {"error": "insufficient resources to create new machine with existing volume"},
+            "snapshot",
+        ),
         (
             409,
             {
                 "error": "aborted: could not reserve resource for machine: insufficient memory available to fulfill request"
             },
+            "snapshot",
         ),
-        (400, {"error": "no capacity"}),
-        (403, {"error": "you are over the allowed quota for this region"}),
-        (422, {"error": "x", "status": "insufficient_capacity"}),
-        (409, {"error": "x", "status": "volume_placement_capacity"}),
-        (500, {"message": "deploys to this host are temporarily disabled"}),
-        (503, b"Insufficient CPU"),
+        (409, {"error": "x", "status": "volume_placement_capacity"}, "snapshot"),
+        (500, {"message": "deploys to this host are temporarily disabled"}, "snapshot"),
+        (400, {"error": "no capacity"}, "another region"),
+        (403, {"error": "you are over the allowed quota for this region"}, "another region"),
+        (422, {"error": "x", "status": "insufficient_capacity"}, "another region"),
+        (503, b"Insufficient CPU", "another region"),
     ],
 )
-def test_capacity_is_known_by_the_body_whatever_the_status(status, body):
+def test_capacity_is_known_by_the_body_whatever_the_status(status, body, advice):
     error = refused(status, body, lambda f: f.create_machine("a", "n", "iad", {}))
 
     assert isinstance(error, errors.FlyCapacityError)
-    assert "another region" in error.advice
+    assert advice in error.advice
 
 
 @pytest.mark.parametrize(
@@ -163,6 +168,15 @@ def test_a_token_that_fly_echoes_is_taken_out(echo, token):
 
     assert TOKEN not in "".join(traceback.format_exception(error)) + repr(vars(error))
     assert HIDDEN in str(error)
+
+
+def test_a_token_of_a_plain_word_does_not_blot_out_what_fly_says():
+    said = "not known to the local Fly"
+    token = SecretText("local")
+
+    error, _ = ask(lambda f: f.list_machines("a"), says(400, {"error": said}), token=token)
+
+    assert error.body == said
 
 
 def test_a_secret_is_taken_out_before_the_message_is_cut():
