@@ -8,7 +8,7 @@ from typing import Any
 
 from localfly.images import Image, Images
 from localfly.problems import ApiError
-from localfly.records import App, Machine
+from localfly.records import App, Machine, timestamp
 from localfly.runtime import ProcessSpec, free_address
 from localfly.sockets import MachineSockets
 from localfly.world import World
@@ -61,6 +61,14 @@ async def make_spec(
 def log_path(home: Path, machine: str) -> Path:
     """Give the file a machine's output goes to."""
     return home / "logs" / f"{machine}.log"
+
+
+def write_log(home: Path, name: str, line: str) -> None:
+    """Add a line to a machine's log, or an app's."""
+    path = log_path(home, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(f"{timestamp()} {line}\n")
 
 
 def root_folder(home: Path, machine: str) -> Path:

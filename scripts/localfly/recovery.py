@@ -61,8 +61,8 @@ def _adopt(machines: Machines, machine: Machine, process: RunningProcess) -> Non
     if machine.state != "suspended":
         process.resume()
     state = "suspended" if process.suspended else "started"
-    machines.settle(machine, state)
-    machines.watch(machine, process)
+    machines.processes.settle(machine, state)
+    machines.processes.watch(machine, process)
 
 
 async def _finish_end(machines: Machines, machine: Machine, process: RunningProcess) -> None:
@@ -70,10 +70,10 @@ async def _finish_end(machines: Machines, machine: Machine, process: RunningProc
     ended = await process.wait()
     machine.pid = None
     if machine.state == "destroyed":
-        machines.settle(machine, "destroyed")
+        machines.processes.settle(machine, "destroyed")
         return
-    machines.note_exit(machine, ended, requested=True)
-    machines.settle(machine, "stopped")
+    machines.processes.note_exit(machine, ended, requested=True)
+    machines.processes.settle(machine, "stopped")
     machines.launch_pending(machine)
 
 
@@ -86,10 +86,10 @@ def _take_loss(machines: Machines, machine: Machine) -> None:
         machine.launch_pending = True
     if machine.pid is not None:
         machine.pid = None
-        machines.note_exit(
+        machines.processes.note_exit(
             machine, Exit(), requested=False, restarting=bool(machine.launch_pending)
         )
-    machines.settle(machine, "stopped")
+    machines.processes.settle(machine, "stopped")
     machines.launch_pending(machine)
 
 

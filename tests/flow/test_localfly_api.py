@@ -177,19 +177,27 @@ def test_while_a_machine_is_leased_only_the_holder_changes_it(daemon, app):
     daemon.wait(app, machine, "stopped")
 
 
-def test_a_lease_is_kept_with_its_nonce_given_back_and_runs_out(daemon, resting):
-    lease = daemon.call("POST", f"{resting}/lease", {"ttl": 1}, expect=201)["data"]
+def test_a_lease_is_kept_with_its_nonce_and_given_back_to_its_holder_only(daemon, resting):
+    lease = daemon.call("POST", f"{resting}/lease", {"ttl": 60}, expect=201)["data"]
     held = {NONCE: lease["nonce"]}
-    kept = daemon.call("POST", f"{resting}/lease", {"ttl": 2}, headers=held, expect=201)["data"]
+    kept = daemon.call("POST", f"{resting}/lease", {"ttl": 120}, headers=held, expect=201)["data"]
 
     assert kept["nonce"] == lease["nonce"]
-    assert kept["expires_at"] >= lease["expires_at"]
+    assert kept["expires_at"] > lease["expires_at"]
     daemon.call("DELETE", f"{resting}/lease", headers={NONCE: "wrong"}, expect=409)
-    deadline = time.monotonic() + 5
+    daemon.call("DELETE", f"{resting}/lease", headers=held)
+    daemon.call("POST", f"{resting}/lease", {}, expect=201)
+
+
+def test_a_lease_runs_out_and_its_nonce_with_it(daemon, resting):
+    lease = daemon.call("POST", f"{resting}/lease", {"ttl": 1}, expect=201)["data"]
+
+    deadline = time.monotonic() + 10
     while daemon.client.get(f"/v1{resting}/lease").status_code == 200:
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    daemon.call("POST", f"{resting}/lease", {"ttl": 2}, headers=held, expect=400)
+    held = {NONCE: lease["nonce"]}
+    daemon.call("POST", f"{resting}/lease", {"ttl": 60}, headers=held, expect=400)
     daemon.call("POST", f"{resting}/lease", {}, expect=201)
 
 

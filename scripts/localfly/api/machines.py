@@ -74,7 +74,7 @@ def show_machine(machines: Machines, machine: Machine, *, summary: bool = False)
         **shown,
         "config": machine.config,
         "events": machine.events[:EVENTS_DEFAULT],
-        "checks": machines.check_results(machine),
+        "checks": machines.processes.check_results(machine),
         "host_status": "ok",
         "cordoned": machine.cordoned,
     }
@@ -175,7 +175,7 @@ async def stop_machine(request: Request) -> Response:
     machine, body = machine_of(request), await read_json(request)
     refuse_unknown(body, "signal", "timeout")
     machines = services(request).machines
-    ending = machines.ending(machine, body.get("signal"), body.get("timeout"))
+    ending = machines.processes.ending(machine, body.get("signal"), body.get("timeout"))
     machines.begin_stop(machine, nonce(request), source(request), ending)
     return answer({"ok": True})
 
@@ -192,7 +192,9 @@ async def restart_machine(request: Request) -> Response:
     bench, machine = services(request), machine_of(request)
     bench.world.check_lease(machine, nonce(request))
     query = request.query_params
-    ending = bench.machines.ending(machine, query.get("signal"), _timeout(query.get("timeout")))
+    ending = bench.machines.processes.ending(
+        machine, query.get("signal"), _timeout(query.get("timeout"))
+    )
     await bench.machines.restart_machine(machine, source(request), ending)
     return answer({"ok": True})
 
@@ -276,7 +278,7 @@ async def list_versions(request: Request) -> Response:
 
 async def list_processes(request: Request) -> Response:
     """GET …/ps."""
-    process = services(request).machines.life(machine_of(request)).process
+    process = services(request).machines.processes.life(machine_of(request)).process
     found = await asyncio.to_thread(process.processes) if process else []
     return answer(
         [
