@@ -94,6 +94,20 @@ def schema(session: nox.Session) -> None:
 
 
 @nox.session
+def bench(session: nox.Session) -> None:
+    """Measure Roost beside stock Prefect: ./run bench [SUBJECT...] [--runs 5] [--write]."""
+    install(session, "roost")
+    # The package stands beside the tests; helpers of theirs start the local Fly.
+    paths = os.pathsep.join([str(ROOT / "scripts"), str(ROOT / "tests")])
+    session.run(
+        *("python", "-m", "bench", *session.posargs),
+        env=environment() | {"PYTHONPATH": paths},
+        interrupt_timeout=60,
+        terminate_timeout=30,
+    )
+
+
+@nox.session
 def lock(session: nox.Session) -> None:
     """Lock anew: ./run lock (all of requirements/) or ./run lock VERSION (a Prefect version)."""
     for version in session.posargs:

@@ -1,0 +1,1 @@
+"""What Roost costs and gains, measured beside stock Prefect: `./run bench [SUBJECT...]`."""

@@ -1,0 +1,102 @@
+"""The command line: measure subjects, print tables, and write docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import signal
+import sqlite3
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Protocol, cast
+
+import typer
+
+from bench.errors import BenchError
+from bench.lab import Lab, open_lab
+from bench.stats import Table
+from bench.text import Circumstances, merged, section, terminal
+
+PROJECT = Path(__file__).parents[2]
+PAGE = PROJECT / "docs" / "benchmarks.md"
+SUBJECTS = ("start", "writers", "memory", "noop", "plans", "help")
+OPENING = """# Benchmarks
+
+Written by `./run bench --write`. Ratios are worth more than seconds: both sides are measured in one
+run, in turns, on one machine. An aim is told as met or missed, and fails nothing.
+"""
+
+
+class Subject(Protocol):
+    """A module of bench.subjects."""
+
+    def measure(self, lab: Lab) -> Table:
+        """Measure it."""
+
+
+def main(
+    subjects: Annotated[
+        list[str] | None, typer.Argument(metavar="[SUBJECT...]", help=f"Of {', '.join(SUBJECTS)}.")
+    ] = None,
+    runs: Annotated[int, typer.Option(min=1, help="How often each thing is measured.")] = 5,
+    seconds: Annotated[float, typer.Option(min=1, help="How long writers write.")] = 6,
+    *,
+    write: Annotated[bool, typer.Option("--write", help="Write docs/benchmarks.md too.")] = False,
+) -> None:
+    """Measure Roost beside stock Prefect: all subjects, or those named."""
+    chosen = check_subjects(subjects or list(SUBJECTS))
+    cache = Path(os.environ.get("LOCALFLY_CACHE") or PROJECT / ".run" / "images").absolute()
+    sections = []
+    with open_lab(PROJECT, cache, runs, seconds, tell) as lab:
+        for name in chosen:
+            tell(f"{name}:")
+            subject = cast(Subject, importlib.import_module(f"bench.subjects.{name}"))
+            table = subject.measure(lab)
+            typer.echo(terminal(table))
+            sections.append((name, section(table, circumstances(name, runs, seconds))))
+    if write:
+        page = PAGE.read_text("utf-8") if PAGE.exists() else ""
+        PAGE.write_text(merged(page, sections, OPENING), "utf-8")
+        tell(f"Written: {PAGE.relative_to(PROJECT)}")
+
+
+def check_subjects(names: list[str]) -> list[str]:
+    """Give the subjects, each once.
+
+    Raises:
+        BadParameter: there is no such subject.
+    """
+    for name in names:
+        if name not in SUBJECTS:
+            raise typer.BadParameter(f"There is no {name}; there are {', '.join(SUBJECTS)}.")
+    return list(dict.fromkeys(names))
+
+
+def circumstances(name: str, runs: int, seconds: float) -> Circumstances:
+    """Say how a subject was measured, so that anybody can do it again."""
+    cores = len(os.sched_getaffinity(0))
+    return Circumstances(
+        command=f"./run bench {name} --runs {runs} --seconds {seconds:g}",
+        date=time.strftime("%Y-%m-%d", time.gmtime()),
+        machine=(
+            f"{cores} cores, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
+        ),
+        runs=runs,
+    )
+
+
+def tell(line: str) -> None:
+    """Say what happens, beside the results."""
+    typer.echo(line, err=True)
+
+
+if __name__ == "__main__":
+    # A polite kill ends as Ctrl-C does: every server is ended.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        typer.run(main)
+    except BenchError as error:
+        tell(f"bench: {error}")
+        sys.exit(1)

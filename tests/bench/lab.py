@@ -1,0 +1,157 @@
+"""What all subjects share: the image, the environment, and the two servers made of them.
+
+Ours and stock run in one locked environment: the same interpreter, the same packages, the same
+settings. What differs is what Roost adds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from tempfile import TemporaryDirectory, mkdtemp
+
+from bench.client import Client, basic
+from bench.process import Program, Running, running
+from localfly.images import Image, Images
+from roost.environment.load import EnvironmentFile, load_environment
+from roost.plan.desired import machine_config
+from roost.plan.image import image_reference, read_image_parts
+
+SOURCE = "staging"
+LOGIN = "admin:bench"
+AUTH = "PREFECT_SERVER_API_AUTH_STRING"
+# Loops that run once after a start have run by then.
+SETTLE_S = 3.0
+_SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
+
+
+class Side(Enum):
+    """Who is measured."""
+
+    STOCK = "stock"
+    OURS = "ours"
+
+
+@dataclass(frozen=True)
+class Lab:
+    """One session of measuring."""
+
+    project: Path
+    cache: Path
+    scratch: Path
+    image: Image
+    file: EnvironmentFile
+    runs: int
+    seconds: float
+    tell: Callable[[str], None]
+    _homes: dict[Side, Path] = field(default_factory=dict)
+
+    def folder(self, name: str) -> Path:
+        """Give a new, empty folder."""
+        return Path(mkdtemp(prefix=f"{name}-", dir=self.scratch))
+
+    def used_home(self, side: Side) -> Path:
+        """Give a copy of a PREFECT_HOME that its side has used before."""
+        if not self._homes:
+            self._homes.update(prepare_homes(self))
+        home = self.folder(f"{side.value}-home")
+        shutil.copytree(self._homes[side], home, dirs_exist_ok=True)
+        return home
+
+    def environ(self, home: Path) -> dict[str, str]:
+        """Give the variables both sides are started with."""
+        return {
+            "PATH": f"{self.image.bin}:{_SYSTEM_PATH}",
+            "HOME": str(self.folder("user")),
+            "TMPDIR": str(self.folder("tmp")),
+            "LANG": "C.UTF-8",
+            "DO_NOT_TRACK": "1",
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            **self.file.environment.prefect.settings,
+            "PREFECT_HOME": str(home),
+            AUTH: LOGIN,
+        }
+
+
+@contextmanager
+def open_lab(
+    project: Path, cache: Path, runs: int, seconds: float, tell: Callable[[str], None]
+) -> Iterator[Lab]:
+    """Build or find the image of the committed environment; leave nothing but the image behind."""
+    file = load_environment(SOURCE, project / "environments")
+    version, deploy = file.environment.prefect.version, project / "deploy"
+    ref = image_reference("roost-bench", version, read_image_parts(deploy, version))
+    build = asyncio.run(Images(cache).build(deploy, version, ref, tell))
+    # Servers that were killed may leave files behind that come and go.
+    with TemporaryDirectory(prefix="roost-bench-", ignore_cleanup_errors=True) as scratch:
+        yield Lab(project, cache, Path(scratch), build.image, file, runs, seconds, tell)
+
+
+def program(lab: Lab, side: Side, home: Path, extra: Mapping[str, str] | None = None) -> Program:
+    """Describe a server on a home: `prefect server start`, or what the machine runs."""
+    port = str(free_port())
+    address = {"PREFECT_SERVER_API_HOST": "127.0.0.1", "PREFECT_SERVER_API_PORT": port}
+    argv, own = stock(lab) if side is Side.STOCK else ours(lab)
+    env = {**own, **lab.environ(home), **address, **(extra or {})}
+    log = lab.folder(f"{side.value}-log") / "log"
+    return Program(argv, env, lab.image.folder, log, f"http://127.0.0.1:{port}")
+
+
+def stock(lab: Lab) -> tuple[Sequence[str], Mapping[str, str]]:
+    """Give stock's command, and the variables that are its own."""
+    # By default it copies its UI to where its packages are; they are ours too, and shared.
+    own = {"PREFECT_SERVER_UI_STATIC_DIRECTORY": str(lab.scratch / "stock-ui")}
+    return (str(lab.image.bin / "prefect"), "server", "start"), own
+
+
+def ours(lab: Lab) -> tuple[Sequence[str], Mapping[str, str]]:
+    """Give the command of our machines, and the variables Roost starts them with."""
+    config = machine_config(lab.file, lab.image.ref, "app-1")
+    # There is no Fly around it that could wake it.
+    alone = {"IMAGE_ROOT": str(lab.image.folder), "ROOST_IDLE_ACTION": "off"}
+    return lab.image.command, {**lab.image.env, **config["env"], **alone}
+
+
+@contextmanager
+def both(lab: Lab) -> Iterator[dict[Side, Running]]:
+    """Start both sides on used homes, at once, and wait until they are healthy and settled."""
+    with ExitStack() as stack:
+        servers = {
+            side: stack.enter_context(running(program(lab, side, lab.used_home(side))))
+            for side in Side
+        }
+        for server in servers.values():
+            server.wait_healthy()
+        time.sleep(SETTLE_S)
+        yield servers
+
+
+def prepare_homes(lab: Lab) -> dict[Side, Path]:
+    """Let each side make its database and be used a little, once a session."""
+    lab.tell("preparing a used volume for each side")
+    homes = {side: lab.folder(f"{side.value}-prepared") for side in Side}
+    with ExitStack() as stack:
+        servers = [
+            stack.enter_context(running(program(lab, side, home))) for side, home in homes.items()
+        ]
+        for server in servers:
+            server.wait_healthy()
+            with Client(server.program.url, basic(LOGIN)) as client:
+                client.post("/api/flows/", {"name": "bench"})
+        time.sleep(SETTLE_S)
+    return homes
+
+
+def free_port() -> int:
+    """Find a port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port

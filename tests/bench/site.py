@@ -1,0 +1,115 @@
+"""A local Fly of our own, and machines on it as Roost makes them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from bench.client import Client, wait_well
+from bench.errors import BenchError
+from bench.lab import AUTH, LOGIN, Lab
+from bench.process import HEALTH, START_LIMIT_S
+from helpers.local_daemon import LocalDaemon
+from roost.plan.desired import desired_state
+from roost.plan.ownership import with_volume
+
+STATE_LIMIT_S = 60
+TOKEN = {"Authorization": "Bearer bench"}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine, and the address its app answers at."""
+
+    app: str
+    id: str
+    url: str
+
+
+@dataclass(frozen=True)
+class Site:
+    """The local Fly while it runs."""
+
+    lab: Lab
+    api_url: str
+
+    def new_machine(self, app: str) -> Machine:
+        """Create an app with a machine that never ran, on an empty volume."""
+        desired = desired_state(self.lab.file, self.lab.image.ref)
+        (wanted,) = desired.machines
+        self.send("POST", "/apps", {"name": app, "org_slug": "personal"})
+        self.send("POST", f"/apps/{app}/secrets", {"values": {AUTH: LOGIN}})
+        disk = {"name": "data", "region": wanted.region, "size_gb": 1}
+        volume = self.send("POST", f"/apps/{app}/volumes", disk)["id"]
+        request = {
+            "name": wanted.name,
+            "region": wanted.region,
+            "config": with_volume(wanted.config, volume),
+            "skip_launch": True,
+        }
+        made = self.send("POST", f"/apps/{app}/machines", request)
+        return Machine(app, made["id"], f"http://127.0.0.1:{self.port(app)}")
+
+    def port(self, app: str) -> int:
+        """Give the port the proxy serves an app on."""
+        with Client(self.api_url) as client:
+            status = client.get("/localfly/status").json()
+        return int(status["apps"][app]["port"])
+
+    def start(self, machine: Machine) -> None:
+        """Start a machine; returns when its process runs."""
+        self.send("POST", f"{path(machine)}/start")
+
+    def rest(self, machine: Machine, action: str) -> None:
+        """Stop or suspend a machine, and wait until it is."""
+        goal = {"stop": "stopped", "suspend": "suspended"}[action]
+        self.send("POST", f"{path(machine)}/{action}")
+        self.send("GET", f"{path(machine)}/wait?state={goal}&timeout={STATE_LIMIT_S}")
+
+    def remove(self, machine: Machine) -> None:
+        """Delete the machine's app, with everything it has."""
+        self.send("DELETE", f"/apps/{machine.app}?force=true")
+
+    def send(self, method: str, where: str, body: Any = None) -> Any:
+        """Send a request of the Machines API and give its answer.
+
+        Raises:
+            BenchError: it was refused.
+        """
+        # A connection for each: the API closes one that rests while servers are measured.
+        with Client(self.api_url, TOKEN, limit_s=STATE_LIMIT_S + 10) as client:
+            answer = client.send(method, f"/v1{where}", body)
+        if not answer.well:
+            raise BenchError(f"{method} {where}: {answer.status} {answer.body.decode()}")
+        return answer.json() if answer.body else None
+
+
+@contextmanager
+def local_fly(lab: Lab) -> Iterator[Site]:
+    """Run a local Fly of our own; it and its machines are ended, whatever happens."""
+    daemon = LocalDaemon(lab.folder("fly"), lab.cache)
+    try:
+        yield Site(lab, str(daemon.start().client.base_url))
+    finally:
+        daemon.clean()
+
+
+def path(machine: Machine) -> str:
+    """Give a machine's path in the API."""
+    return f"/apps/{machine.app}/machines/{machine.id}"
+
+
+def request_to_200(machine: Machine) -> float:
+    """Ask a machine's health through the proxy, which wakes it; give the seconds to the first 200.
+
+    Raises:
+        BenchError: it did not come.
+    """
+    began = time.monotonic()
+    answered = wait_well(machine.url, HEALTH, START_LIMIT_S)
+    if answered is None:
+        raise BenchError(f"{machine.app} did not answer for {START_LIMIT_S} s")
+    return answered - began

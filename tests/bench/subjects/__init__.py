@@ -1,0 +1,1 @@
+"""The subjects: each measures one thing and gives a table."""
