@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import select
 import time
 from base64 import b64encode
 from collections.abc import Mapping
@@ -83,6 +84,7 @@ class Client:
         """Send one request; a failure to get an answer is an answer too, and is not repeated."""
         content = None if body is None else json.dumps(body).encode()
         began = time.monotonic()
+        self._drop_closed()
         try:
             self._connection.request(method, path, content, self._headers)
             response = self._connection.getresponse()
@@ -91,6 +93,12 @@ class Client:
             self._connection.close()  # the next request opens a new one
             return Answer(UNANSWERED, b"", began, time.monotonic())
         return Answer(response.status, read, began, time.monotonic())
+
+    def _drop_closed(self) -> None:
+        """Close a connection that the server has closed meanwhile, as every pool of connections does."""
+        kept = self._connection.sock
+        if kept is not None and select.select([kept], [], [], 0)[0]:
+            self._connection.close()
 
 
 def basic(login: str) -> Mapping[str, str]:

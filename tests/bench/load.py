@@ -1,0 +1,130 @@
+"""Flow runs as clients write them: by several writers at once, with an eye on the server's health."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from bench.client import Answer, Client, basic
+from bench.lab import LOGIN
+from bench.process import HEALTH
+from bench.stats import longest_gap, percentile
+
+LOGS_A_RUN = 5
+PROBE_EVERY_S = 0.05
+# What is not answered by then counts as not answered: the server may hang for a minute.
+ANSWER_LIMIT_S = 6.0
+
+
+@dataclass(frozen=True)
+class Load:
+    """What writers got: every answer, and the moments at which health was answered well."""
+
+    answers: tuple[Answer, ...]
+    health: tuple[float, ...]
+    began: float
+    ended: float
+
+    def well_share(self) -> float:
+        """Give the share of requests that were answered well, in percent."""
+        return 100 * sum(answer.well for answer in self.answers) / len(self.answers)
+
+    def failures(self) -> dict[int, int]:
+        """Count the answers that were not good, by status."""
+        return dict(Counter(answer.status for answer in self.answers if not answer.well))
+
+    def rate(self) -> float:
+        """Give the requests answered well in a second."""
+        return sum(answer.well for answer in self.answers) / (self.ended - self.began)
+
+    def p95_ms(self) -> float:
+        """Give the time 95 % of requests took at most, unanswered ones up to the limit."""
+        return 1000 * percentile((answer.took_s for answer in self.answers), 0.95)
+
+    def silence_s(self) -> float:
+        """Give the longest time without a good answer of the health page."""
+        return longest_gap(self.health, self.began, self.ended)
+
+
+def put_load(url: str, writers: int, seconds: float) -> Load:
+    """Let writers write flow runs for some seconds, each as fast as it is answered."""
+    flow = make_flow(url)
+    over = threading.Event()
+    with ThreadPoolExecutor(writers + 1) as pool:
+        began = time.monotonic()
+
+        def go_on() -> bool:
+            return not over.is_set() and time.monotonic() < began + seconds
+
+        try:
+            probing = pool.submit(probe_health, url, over)
+            writing = [pool.submit(write_runs, url, flow, go_on) for _ in range(writers)]
+            answers = [answer for writer in writing for answer in writer.result()]
+            ended = time.monotonic()
+        finally:
+            over.set()  # after Ctrl-C too: no thread goes on
+        return Load(tuple(answers), tuple(probing.result()), began, ended)
+
+
+def make_flow(url: str) -> str:
+    """Make the flow that all runs are of; give its id."""
+    with Client(url, basic(LOGIN)) as client:
+        return str(client.post("/api/flows/", {"name": "bench"}).json()["id"])
+
+
+def write_runs(url: str, flow: str, go_on: Callable[[], bool]) -> list[Answer]:
+    """Write one run after the other over one connection, while told to go on."""
+    answers: list[Answer] = []
+    with Client(url, basic(LOGIN), limit_s=ANSWER_LIMIT_S) as client:
+        while go_on():
+            answers.extend(write_run(client, flow))
+    return answers
+
+
+def write_run(client: Client, flow: str) -> Iterator[Answer]:
+    """Write a flow run as its process does; it is given up at the first request not answered well."""
+    created = client.post("/api/flow_runs/", {"flow_id": flow, "state": {"type": "PENDING"}})
+    yield created
+    if not created.well:
+        return
+    run = created.json()["id"]
+    for path, body in steps(run):
+        answer = client.post(path, body)
+        yield answer
+        if not answer.well:
+            return
+
+
+def steps(run: str) -> Iterator[tuple[str, Any]]:
+    """Give what is sent for a run that was created: path and body."""
+    move = f"/api/flow_runs/{run}/set_state"
+    yield move, {"state": {"type": "RUNNING"}}
+    yield "/api/logs/", [log_line(run, number) for number in range(LOGS_A_RUN)]
+    yield move, {"state": {"type": "COMPLETED"}}
+
+
+def log_line(run: str, number: int) -> dict[str, object]:
+    """Give one line of a run's log, as the API takes it."""
+    return {
+        "flow_run_id": run,
+        "name": "bench",
+        "level": 20,
+        "message": f"line {number}",
+        "timestamp": "2026-01-01T00:00:00Z",
+    }
+
+
+def probe_health(url: str, over: threading.Event) -> list[float]:
+    """Ask the health page at a steady pace until it is over; give the moments of good answers."""
+    answered: list[float] = []
+    with Client(url, limit_s=ANSWER_LIMIT_S) as client:
+        while not over.wait(PROBE_EVERY_S):
+            answer = client.get(HEALTH)
+            if answer.well:
+                answered.append(answer.ended)
+    return answered
