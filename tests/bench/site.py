@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bench.client import Client, wait_well
@@ -34,6 +35,7 @@ class Site:
     """The local Fly while it runs."""
 
     lab: Lab
+    home: Path
     api_url: str
 
     def new_machine(self, app: str) -> Machine:
@@ -90,9 +92,10 @@ class Site:
 @contextmanager
 def local_fly(lab: Lab) -> Iterator[Site]:
     """Run a local Fly of our own; it and its machines are ended, whatever happens."""
-    daemon = LocalDaemon(lab.folder("fly"), lab.cache)
+    home = lab.folder("fly")
+    daemon = LocalDaemon(home, lab.cache)
     try:
-        yield Site(lab, str(daemon.start().client.base_url))
+        yield Site(lab, home, str(daemon.start().client.base_url))
     finally:
         daemon.clean()
 

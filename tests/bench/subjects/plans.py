@@ -1,0 +1,149 @@
+"""How long Roost thinks about many environments."""
+
+from __future__ import annotations
+
+import io
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+
+from bench.errors import BenchError
+from bench.lab import Lab
+from bench.rounds import interleaved
+from bench.stats import Aim, Limit, Row, Table, Unit
+from helpers.pretend_fly import applied, with_machine
+from roost.environment.load import EnvironmentFile, load_files
+from roost.fly.client import FlyClient
+from roost.plan.desired import desired_state
+from roost.plan.document import plan_document
+from roost.plan.live import Live
+from roost.report.text import make_console
+from roost.secret_text import SecretText
+from roost.verbs.changes import make_plan
+from roost.verbs.context import Context
+from roost.verbs.target import Target, image_for
+
+SIZES = (1, 10, 100, 1000)
+# One in so many environments has something to change, as in a folder that people work on.
+CHANGED_EVERY = 10
+ABOUT = f"""
+Seconds to read and validate so many environment files and plan each of them, one after the other, in
+one process that is already started: image tags from their parts, live state read by the real client,
+difference, cost, and the plan's document with its digest. Fly is a stand-in in the same process that
+answers at once with what it has after an apply; one environment in {CHANGED_EVERY} has a change. So this is what
+Roost itself takes; on Fly.io the way to the API comes on top, two rounds of calls an environment.
+"""
+
+
+def measure(lab: Lab) -> Table:
+    """Plan each number of environments, in turns."""
+    folders = {size: write_environments(lab, size) for size in SIZES}
+    largest = context(lab, folders[max(SIZES)])
+    stand_in = StandIn()
+    for file in load_files([largest.environments]).files:
+        stand_in.add(file, image_for(largest, file))
+    found = interleaved(
+        lab,
+        {
+            name(size): partial(plan_all, context(lab, folders[size]), stand_in, size)
+            for size in SIZES
+        },
+    )
+    aim = Limit(Aim.AT_MOST, 20)
+    rows = [
+        Row(name(size), Unit.SECONDS, found[name(size)], limit=aim if size == max(SIZES) else None)
+        for size in SIZES
+    ]
+    return Table("plans", "validate and plan", ABOUT, tuple(rows))
+
+
+def name(size: int) -> str:
+    """Give a row's name."""
+    return f"{size:,} environment{'s' if size > 1 else ''}"
+
+
+def write_environments(lab: Lab, size: int) -> Path:
+    """Write so many files, each the committed one with an app of its own."""
+    folder = lab.folder("environments")
+    text = lab.file.path.read_text("utf-8")
+    app = lab.file.environment.app
+    for number in range(size):
+        own = text.replace(f"app: {app}", f"app: {app}-{number:04}")
+        (folder / f"bench-{number:04}.yaml").write_text(own, "utf-8")
+    defaults = lab.file.path.parent / "_defaults.yaml"
+    (folder / defaults.name).write_text(defaults.read_text("utf-8"), "utf-8")
+    return folder
+
+
+def context(lab: Lab, environments: Path) -> Context:
+    """Give what verbs are given; nothing is printed."""
+    console = make_console(io.StringIO())
+    return Context({"ROOST_ENVIRONMENTS": str(environments)}, lab.project, console, console)
+
+
+class StandIn:
+    """A Fly in this process: answers what is asked of the apps it has."""
+
+    def __init__(self) -> None:
+        self._answers: dict[str, Any] = {}
+        self._apps = 0
+
+    def add(self, file: EnvironmentFile, image: str) -> None:
+        """Have an environment's app the way an apply leaves it, or nearly so."""
+        live = applied(desired_state(file, image))
+        if self._apps % CHANGED_EVERY == 0:
+            (machine,) = live.machines
+            live = with_machine(live, config={**(machine.config or {}), "image": "older"})
+        self._apps += 1
+        self._answers |= answers(file.environment.app, live)
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        """Answer one request."""
+        found = self._answers.get(request.url.path)
+        return httpx.Response(200, json=found) if found is not None else httpx.Response(404)
+
+
+def answers(app: str, live: Live) -> dict[str, Any]:
+    """Give what Fly answers about an app, by path."""
+    assert live.app is not None
+    parts = {
+        "ip_assignments": {"ips": [ip.model_dump() for ip in live.ips]},
+        "volumes": [volume.model_dump() for volume in live.volumes],
+        "secrets": {"secrets": [secret.model_dump() for secret in live.secrets]},
+        "machines": [machine.model_dump() for machine in live.machines],
+    }
+    path = f"/v1/apps/{app}"
+    return {path: live.app.model_dump(), **{f"{path}/{name}": p for name, p in parts.items()}}
+
+
+def plan_all(made: Context, stand_in: StandIn, size: int) -> float:
+    """Validate and plan a folder of environments; give the seconds it took.
+
+    Raises:
+        BenchError: the plans are not what they must be, so that the time means nothing.
+    """
+    began = time.monotonic()
+    with_steps = anyio.run(count_plans_with_steps, made, stand_in)
+    took = time.monotonic() - began
+    if with_steps != -(-size // CHANGED_EVERY):
+        raise BenchError(f"{with_steps} of {size} plans have steps.")
+    return took
+
+
+async def count_plans_with_steps(made: Context, stand_in: StandIn) -> int:
+    """Plan every environment; give how many have something to do."""
+    loaded = load_files([made.environments])
+    if loaded.faults:
+        raise BenchError(str(loaded.faults[0]))
+    found = 0
+    transport = httpx.MockTransport(stand_in)
+    async with FlyClient("http://fly.test", SecretText("bench"), transport=transport) as fly:
+        for file in loaded.files:
+            planned = await make_plan(made, file, Target(fly))
+            plan_document(planned.plan, planned.cost)
+            found += bool(planned.plan.steps)
+    return found
