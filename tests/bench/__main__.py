@@ -21,6 +21,7 @@ from bench.text import Circumstances, merged, section, terminal
 
 PROJECT = Path(__file__).parents[2]
 PAGE = PROJECT / "docs" / "benchmarks.md"
+RUNS, SECONDS = 5, 6.0
 SUBJECTS = ("start", "writers", "memory", "noop", "plans", "help")
 OPENING = """# Benchmarks
 
@@ -40,8 +41,8 @@ def main(
     subjects: Annotated[
         list[str] | None, typer.Argument(metavar="[SUBJECT...]", help=f"Of {', '.join(SUBJECTS)}.")
     ] = None,
-    runs: Annotated[int, typer.Option(min=1, help="How often each thing is measured.")] = 5,
-    seconds: Annotated[float, typer.Option(min=1, help="How long writers write.")] = 6,
+    runs: Annotated[int, typer.Option(min=1, help="How often each thing is measured.")] = RUNS,
+    seconds: Annotated[float, typer.Option(min=1, help="How long writers write.")] = SECONDS,
     *,
     write: Annotated[bool, typer.Option("--write", help="Write docs/benchmarks.md too.")] = False,
 ) -> None:
@@ -55,7 +56,7 @@ def main(
             subject = cast(Subject, importlib.import_module(f"bench.subjects.{name}"))
             table = subject.measure(lab)
             typer.echo(terminal(table))
-            sections.append((name, section(table, circumstances(name, runs, seconds))))
+            sections.append((name, section(table, circumstances(lab, name))))
     if write:
         page = PAGE.read_text("utf-8") if PAGE.exists() else ""
         PAGE.write_text(merged(page, sections, OPENING), "utf-8")
@@ -74,16 +75,21 @@ def check_subjects(names: list[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def circumstances(name: str, runs: int, seconds: float) -> Circumstances:
+def circumstances(lab: Lab, name: str) -> Circumstances:
     """Say how a subject was measured, so that anybody can do it again."""
+    options = (
+        (f"--runs {lab.runs}", lab.runs != RUNS),
+        (f"--seconds {lab.seconds:g}", lab.seconds != SECONDS),
+    )
     cores = len(os.sched_getaffinity(0))
     return Circumstances(
-        command=f"./run bench {name} --runs {runs} --seconds {seconds:g}",
+        command=" ".join(["./run bench", name, *(option for option, given in options if given)]),
         date=time.strftime("%Y-%m-%d", time.gmtime()),
         machine=(
-            f"{cores} cores, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
+            f"{cores} cores, Prefect {lab.file.environment.prefect.version}, "
+            f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
         ),
-        runs=runs,
+        runs=lab.runs,
     )
 
 
@@ -94,7 +100,7 @@ def tell(line: str) -> None:
 
 if __name__ == "__main__":
     # A polite kill ends as Ctrl-C does: every server is ended.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         typer.run(main)
     except BenchError as error:
