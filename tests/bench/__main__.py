@@ -49,18 +49,21 @@ def main(
     """Measure Roost beside stock Prefect: all subjects, or those named."""
     chosen = check_subjects(subjects or list(SUBJECTS))
     cache = Path(os.environ.get("LOCALFLY_CACHE") or PROJECT / ".run" / "images").absolute()
-    sections = []
     with open_lab(PROJECT, cache, runs, seconds, tell) as lab:
         for name in chosen:
             tell(f"{name}:")
             subject = cast(Subject, importlib.import_module(f"bench.subjects.{name}"))
             table = subject.measure(lab)
             typer.echo(terminal(table))
-            sections.append((name, section(table, circumstances(lab, name))))
-    if write:
-        page = PAGE.read_text("utf-8") if PAGE.exists() else ""
-        PAGE.write_text(merged(page, sections, OPENING), "utf-8")
-        tell(f"Written: {PAGE.relative_to(PROJECT)}")
+            if write:
+                write_section(name, section(table, circumstances(lab, name)))
+
+
+def write_section(name: str, text: str) -> None:
+    """Put a subject's section into the page; what is measured stays, whatever comes after."""
+    page = PAGE.read_text("utf-8") if PAGE.exists() else ""
+    PAGE.write_text(merged(page, [(name, text)], OPENING), "utf-8")
+    tell(f"Written: {PAGE.relative_to(PROJECT)}")
 
 
 def check_subjects(names: list[str]) -> list[str]:
