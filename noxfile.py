@@ -94,6 +94,20 @@ def schema(session: nox.Session) -> None:
 
 
 @nox.session
+def image(session: nox.Session) -> None:
+    """Build the server's image and boot it, without a Docker daemon: ./run image [VERSION]."""
+    install(session, "roost")
+    # See bench; and time to end a build and remove its container after Ctrl-C.
+    paths = os.pathsep.join([str(ROOT / "scripts"), str(ROOT / "tests")])
+    session.run(
+        *("python", "-m", "image", *session.posargs),
+        env=environment() | {"PYTHONPATH": paths},
+        interrupt_timeout=60,
+        terminate_timeout=30,
+    )
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measure Roost beside stock Prefect: ./run bench [SUBJECT...] [--runs 5] [--write]."""
     install(session, "roost")

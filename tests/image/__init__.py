@@ -1,0 +1,1 @@
+"""The server's image, built and booted without a Docker daemon: `./run image [VERSION]`."""

@@ -1,0 +1,175 @@
+"""The command line: build the image, look into it, boot it, and say what was found."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
+
+from image import contents, host
+from image.base import Base, bring_base
+from image.buildah import Buildah, Recipe
+from image.dockerfile import default_base
+from image.errors import ImageError
+from image.machine import machine_of
+from image.report import report
+from image.shell import Shell, require
+from image.trial import Findings, Trial
+from roost.environment.load import EnvironmentFile, load_environment
+from roost.errors import RoostError
+from roost.plan.image import Part, image_tag, read_image_parts
+
+PROJECT = Path(__file__).parents[2]
+DEPLOY = PROJECT / "deploy"
+ENVIRONMENT = "staging"
+
+
+@dataclass(frozen=True)
+class Built:
+    """An image that was built."""
+
+    name: str
+    base: Base
+    parts: tuple[Part, ...]
+    seconds: float
+
+
+def main(
+    version: Annotated[
+        str, typer.Argument(metavar="[VERSION]", help="Of Prefect; as staging has it if left out.")
+    ] = "",
+    rounds: Annotated[int, typer.Option(min=1, help="How often it is booted, twice each.")] = 3,
+) -> None:
+    """Build deploy/Dockerfile and boot the image to a passed smoke, without a Docker daemon."""
+    require(["buildah", "setpriv", "unshare"])
+    if os.geteuid():
+        raise ImageError("Building without a daemon needs root. Run: sudo ./run image")
+    file = load_environment(ENVIRONMENT, PROJECT / "environments")
+    version = version or file.environment.prefect.version
+    with workshop(PROJECT / ".run" / "buildah") as buildah:
+        built = build(buildah, version)
+        findings = prove(buildah, built, file, version, rounds)
+        sizes = (buildah.size(built.name), buildah.size(built.base.image))
+        buildah.clean(keep=[built.name, built.base.image])
+    typer.echo(report(built.name, built.base, sizes, built.seconds, findings))
+    if findings.faults:
+        raise ImageError("The image is not good:\n- " + "\n- ".join(findings.faults))
+
+
+@contextlib.contextmanager
+def workshop(folder: Path) -> Iterator[Buildah]:
+    """Open the storage for this run alone, without what a killed run may have left.
+
+    Raises:
+        ImageError: another run uses it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "log"
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ImageError("Another `./run image` is at work in this checkout.") from None
+        log.unlink(missing_ok=True)
+        buildah = Buildah(folder, Shell(log))
+        tidy(buildah)
+        buildah.scratch.mkdir()
+        try:
+            yield buildah
+        finally:
+            tidy(buildah)
+
+
+def tidy(buildah: Buildah) -> None:
+    """Remove what this run, or one that was killed, has left."""
+    shutil.rmtree(buildah.scratch, ignore_errors=True)
+    buildah.remove_containers()
+
+
+def build(buildah: Buildah, version: str) -> Built:
+    """Run every step of the Dockerfile; the image's name is the one roost computes."""
+    parts = read_image_parts(DEPLOY, version)
+    base = bring_base(buildah, default_base((DEPLOY / "Dockerfile").read_text("utf-8")), tell)
+    name = f"localhost/roost:{image_tag(version, parts)}"
+    tell(f"build: {name}")
+    began = time.monotonic()
+    with TemporaryDirectory(dir=buildah.scratch) as folder:
+        arguments = {"BASE": base.image, "PREFECT_VERSION": version}
+        buildah.build(Recipe(DEPLOY, arguments, pip_secret(Path(folder)), host_mounts()), name)
+    return Built(name, base, parts, time.monotonic() - began)
+
+
+def pip_secret(folder: Path) -> dict[str, Path]:
+    """Write this machine's package index to a file for the build; nothing where it has none."""
+    texts = [p.read_text("utf-8") for p in host.pip_files(os.environ) if p.is_file()]
+    configuration = host.pip_configuration(texts, os.environ)
+    if not configuration:
+        return {}
+    path = folder / "pip.conf"
+    path.write_text(configuration, "utf-8")
+    return {"pip.conf": path}
+
+
+def host_mounts() -> list[Path]:
+    """Give the folders of this machine that a build may read."""
+    return [folder for folder in (host.CERTIFICATES,) if folder.is_dir()]
+
+
+def prove(
+    buildah: Buildah, built: Built, file: EnvironmentFile, version: str, rounds: int
+) -> Findings:
+    """Look into the image and boot it."""
+    login = f"admin:{secrets.token_urlsafe(12)}"
+    with (
+        buildah.container(built.name) as container,
+        TemporaryDirectory(dir=buildah.scratch) as scratch,
+    ):
+        with buildah.tree(container) as tree:
+            wrong = list(contents.faults(tree, shipped(built.parts)))
+            user = contents.user_id(tree)
+        trial = Trial(
+            buildah=buildah,
+            container=container,
+            command=buildah.start_command(built.name),
+            machine=machine_of(file, built.name, login),
+            version=version,
+            user_id=user,
+            scratch=Path(scratch),
+            tell=tell,
+        )
+        findings = trial.run(rounds)
+    for fault in wrong:
+        findings.blame(fault)
+    return findings
+
+
+def shipped(parts: tuple[Part, ...]) -> list[Part]:
+    """Leave out the parts that say how an image is made, and are not in it."""
+    return [part for part in parts if not part[0].endswith((".json", ".txt", "Dockerfile"))]
+
+
+def tell(line: str) -> None:
+    """Say what happens, beside the results."""
+    typer.echo(line, err=True)
+
+
+if __name__ == "__main__":
+    # A polite kill ends as Ctrl-C does: containers are removed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        typer.run(main)
+    except (ImageError, RoostError) as error:
+        tell(f"image: {error}")
+        sys.exit(1)

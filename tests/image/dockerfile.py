@@ -1,0 +1,45 @@
+"""Read a Dockerfile as far as its agreement with image.json needs: instructions, in order."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from image.errors import ImageError
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One instruction: its word in capitals, and the rest of it on one line."""
+
+    word: str
+    text: str
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """Give the arguments of an instruction in the form of a JSON array."""
+        return tuple(json.loads(self.text))
+
+
+def instructions(text: str) -> Iterator[Instruction]:
+    """Give the instructions, without comments, each joined from its lines."""
+    code = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    for line in re.sub(r"\\\n\s*", " ", code).splitlines():
+        word, _, rest = line.strip().partition(" ")
+        if word:
+            yield Instruction(word.upper(), " ".join(rest.split()))
+
+
+def default_base(text: str) -> str:
+    """Give the image a Dockerfile starts from when it is told no other.
+
+    Raises:
+        ImageError: it has no `ARG BASE=...`.
+    """
+    for instruction in instructions(text):
+        name, _, value = instruction.text.partition("=")
+        if instruction.word == "ARG" and name == "BASE":
+            return value
+    raise ImageError("deploy/Dockerfile has no ARG BASE=... to start from.")

@@ -1,0 +1,109 @@
+"""One image, two builders: the Dockerfile does what image.json says, which the local Fly follows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from image.dockerfile import instructions
+
+DEPLOY = Path(__file__).parents[3] / "deploy"
+# What only a container needs said: where things are, and that nobody writes bytecode there.
+CONTAINERS_OWN = {"IMAGE_ROOT", "PATH", "PYTHONDONTWRITEBYTECODE"}
+INIT = "/usr/bin/tini"
+
+
+@pytest.fixture(scope="module")
+def spec():
+    return json.loads((DEPLOY / "image.json").read_text("utf-8"))
+
+
+@pytest.fixture(scope="module")
+def steps():
+    return list(instructions((DEPLOY / "Dockerfile").read_text("utf-8")))
+
+
+def texts(steps, word):
+    return [step.text for step in steps if step.word == word]
+
+
+def variables(steps):
+    pairs = [pair.partition("=") for text in texts(steps, "ENV") for pair in text.split()]
+    return {name: value for name, _, value in pairs}
+
+
+def copied(steps):
+    """Source and target of every COPY."""
+    return dict(text.split() for text in texts(steps, "COPY"))
+
+
+def test_copies_the_lock_and_the_files_and_nothing_else(spec, steps):
+    lock = spec["lock"].format(version="${PREFECT_VERSION}")
+
+    assert set(copied(steps)) == {lock, *spec["files"]}
+
+
+def test_installs_from_the_lock_with_hashes(spec, steps):
+    lock = copied(steps)[spec["lock"].format(version="${PREFECT_VERSION}")]
+    (install,) = [text for text in texts(steps, "RUN") if " install --no-cache-dir" in text]
+
+    assert f"--require-hashes --requirement {lock}" in install
+
+
+@pytest.mark.parametrize("folder", ["the image's root", "the working directory"])
+def test_files_lie_where_the_server_looks_for_them(spec, steps, folder):
+    root = variables(steps)["IMAGE_ROOT"]
+    actual = {"the image's root": root, "the working directory": texts(steps, "WORKDIR")[-1]}
+    targets = {
+        source: target for source, target in copied(steps).items() if source in spec["files"]
+    }
+
+    assert actual[folder] == root
+    assert set(targets.values()) <= {"./", *(f"./{name}" for name in spec["files"])}
+
+
+def test_bakes_with_the_same_command_after_everything_is_copied(spec, steps):
+    last_copy = max(at for at, step in enumerate(steps) if step.word == "COPY")
+    bakes = [
+        at
+        for at, step in enumerate(steps)
+        if step.word == "RUN" and step.text.endswith(f"&& {' '.join(spec['bake'])}")
+    ]
+
+    assert bakes
+    assert bakes[0] > last_copy
+
+
+def test_starts_the_same_command_through_an_init(spec, steps):
+    (command,) = [step.argv for step in steps if step.word == "CMD"]
+    (entry,) = [step.argv for step in steps if step.word == "ENTRYPOINT"]
+
+    assert list(command) == spec["command"]
+    assert entry[0] == INIT
+    assert entry[-1] == "--"
+
+
+def test_sets_the_same_variables(spec, steps):
+    said = variables(steps)
+
+    assert {name: said[name] for name in said if name not in CONTAINERS_OWN} == spec["env"]
+    assert set(said) >= CONTAINERS_OWN
+
+
+def test_listens_on_the_port_that_is_declared(spec, steps):
+    assert variables(steps)["PREFECT_SERVER_API_PORT"] == str(spec["port"])
+
+
+def test_the_context_holds_what_is_copied_and_nothing_else(spec):
+    lines = (DEPLOY / ".dockerignore").read_text("utf-8").split("\n")
+    rules = [line for line in lines if line and not line.startswith("#")]
+
+    assert rules[0] == "*"
+    assert {rule[1:] for rule in rules if rule.startswith("!")} == {
+        spec["lock"].format(version="*"),
+        *spec["files"],
+    }
+    # The last rule that matches wins: what Python leaves behind stays out of folders let in.
+    assert set(rules[-2:]) == {"**/__pycache__", "**/*.pyc"}
