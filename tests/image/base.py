@@ -17,8 +17,11 @@ STAND_IN_PACKAGES = (
     *("ca-certificates", "netbase", "tzdata"),
     *("python3", "python3-pip", "python3-venv"),
 )
-# Left by debootstrap, and not in a published image.
-LEFTOVERS = ("var/cache/apt/archives/*.deb", "var/lib/apt/lists/*_*", "var/log/*.log")
+# Left by debootstrap, and not in a published image: no bytecode either, as in python:slim.
+LEFTOVERS = (
+    *("var/cache/apt/archives/*.deb", "var/lib/apt/lists/*_*", "var/log/*.log"),
+    "usr/lib/python3*/**/*.pyc",
+)
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ def make_stand_in(buildah: Buildah, release: str, image: str) -> None:
         buildah.shell.run(
             "debootstrap", "--variant=minbase", f"--include={packages}", release, str(tree)
         )
-        for leftover in (file for pattern in LEFTOVERS for file in tree.glob(pattern)):
+        for leftover in [file for pattern in LEFTOVERS for file in tree.glob(pattern)]:
             leftover.unlink()
         (tree / "etc" / "resolv.conf").write_text("")  # this machine's, until here
         buildah.import_tree(tree, image)

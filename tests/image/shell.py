@@ -21,7 +21,7 @@ CONTAINED = (
     *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
 )
 DEBIAN_PACKAGES = {
-    "buildah": "buildah",
+    "buildah": "buildah netavark",  # from 1.33 on, it makes no container without the second
     "debootstrap": "debootstrap",
     "setpriv": "util-linux",
     "unshare": "util-linux",

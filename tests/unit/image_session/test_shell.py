@@ -16,7 +16,7 @@ def test_missing_programs_are_named_with_their_packages_in_one_sentence():
 
     assert str(caught.value) == (
         "There is no buildah and no setpriv and no unshare here; on Debian and Ubuntu, install: "
-        "apt-get install --no-install-recommends buildah util-linux"
+        "apt-get install --no-install-recommends buildah netavark util-linux"
     )
 
 
