@@ -21,7 +21,7 @@ from bench.text import Circumstances, merged, section, terminal
 
 PROJECT = Path(__file__).parents[2]
 PAGE = PROJECT / "docs" / "benchmarks.md"
-RUNS, SECONDS = 5, 6.0
+RUNS, SECONDS = 5, 5.0
 SUBJECTS = ("start", "writers", "memory", "noop", "plans", "help")
 OPENING = """# Benchmarks
 
@@ -52,9 +52,11 @@ def main(
     with open_lab(PROJECT, cache, runs, seconds, tell) as lab:
         for name in chosen:
             tell(f"{name}:")
+            began = time.monotonic()
             subject = cast(Subject, importlib.import_module(f"bench.subjects.{name}"))
             table = subject.measure(lab)
             typer.echo(terminal(table))
+            tell(f"{name} took {time.monotonic() - began:.0f} s")
             if write:
                 write_section(name, section(table, circumstances(lab, name)))
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from itertools import count
+from pathlib import Path
 
 from bench.lab import SETTLE_S, Lab, Side, program
 from bench.process import running
@@ -26,6 +28,8 @@ files the computer has in memory.
   standard library, with packages installed by uv, which compiles none unless told; simulated with
   PYTHONPYCACHEPREFIX at an empty folder and PYTHONDONTWRITEBYTECODE=1, the memo store off the
   volume and the UI not yet copied.
+- *The same, packages compiled*: stock with the packages' bytecode, as Prefect's own image has it,
+  and none of the standard library.
 - *First start, empty volume*: a new server. Ours from the API's start of a new machine, stock from
   its start on an empty PREFECT_HOME, with warm bytecode.
 - *Suspended*: the machine's memory is kept. Stock has no such thing; its warm start stands there.
@@ -40,11 +44,13 @@ def measure(lab: Lab) -> Table:
         used = site.new_machine("bench-used")
         site.start(used)
         request_to_200(used)
+        packages = packages_bytecode(lab)
         names = (f"bench-new-{number}" for number in count(1))
         trials: dict[str, Callable[[], float]] = {
             "stock warm": lambda: stock_start(lab, {}, used=True),
             "ours stopped": lambda: wake(site, used, "stop"),
             "stock fresh": lambda: stock_start(lab, fresh_file_system(lab), used=True),
+            "stock compiled": lambda: stock_start(lab, fresh_file_system(lab, packages), used=True),
             "ours suspended": lambda: wake(site, used, "suspend"),
             "stock empty": lambda: stock_start(lab, {}, used=False),
             "ours empty": lambda: first_start(site, next(names)),
@@ -55,12 +61,13 @@ def measure(lab: Lab) -> Table:
 def table(found: dict[str, Sample]) -> Table:
     """Set ours beside stock."""
 
-    def row(what: str, ours: str, stock: str, limit: Limit) -> Row:
+    def row(what: str, ours: str, stock: str, limit: Limit | None = None) -> Row:
         return Row(what, Unit.SECONDS, found[f"ours {ours}"], found[f"stock {stock}"], limit)
 
     rows = (
         row("stopped, warm", "stopped", "warm", Limit(Aim.RATIO_AT_MOST, 0.85)),
         row("stopped, fresh root file system", "stopped", "fresh", Limit(Aim.RATIO_AT_MOST, 0.45)),
+        row("the same, packages compiled", "stopped", "compiled"),
         row("first start, empty volume", "empty", "empty", Limit(Aim.RATIO_AT_MOST, 0.25)),
         row("suspended", "suspended", "warm", Limit(Aim.AT_MOST, 0.3)),
     )
@@ -74,15 +81,26 @@ def stock_start(lab: Lab, extra: dict[str, str], *, used: bool) -> float:
         return server.wait_healthy()
 
 
-def fresh_file_system(lab: Lab) -> dict[str, str]:
+def fresh_file_system(lab: Lab, bytecode: Path | None = None) -> dict[str, str]:
     """Give the variables that hide from stock what only an image could have kept for it."""
     fresh = lab.folder("fresh")
     return {
-        "PYTHONPYCACHEPREFIX": str(fresh / "bytecode"),
+        "PYTHONPYCACHEPREFIX": str(bytecode or fresh / "bytecode"),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PREFECT_SERVER_MEMO_STORE_PATH": str(fresh / "memo_store.toml"),
         "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(fresh / "ui"),
     }
+
+
+def packages_bytecode(lab: Lab) -> Path:
+    """Lay out the packages' bytecode, and no other, the way PYTHONPYCACHEPREFIX wants it."""
+    prefix = lab.folder("bytecode")
+    venv = lab.image.bin.parent
+    for compiled in venv.rglob("__pycache__/*.pyc"):
+        beside = prefix / compiled.parent.parent.relative_to("/")
+        beside.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(compiled, beside / compiled.name)
+    return prefix
 
 
 def wake(site: Site, machine: Machine, action: str) -> float:

@@ -19,9 +19,10 @@ without a proxy.
 - *answered well*: the share of all requests that got a 2xx. No answer within {ANSWER_LIMIT_S:g} s
   counts as not answered; a client of Prefect would wait a minute, and repeat.
 - *rate*: requests answered well in a second.
-- *p95*: the time 95 % of requests took at most, cut at {ANSWER_LIMIT_S:g} s.
+- *p95*: the time 95 % of requests took at most, failed ones too, cut at {ANSWER_LIMIT_S:g} s.
 - *silence of health*: the longest time without a good answer from `/api/health`, asked over a
-  connection of its own 50 ms after its last answer. Fly's check fails after 5 s.
+  connection of its own 50 ms after its last answer. It cannot be longer than writers were at it:
+  where stock has some seconds, it was silent all along. Fly's check fails after 5 s.
 """
 
 Cell = tuple[int, Side]
