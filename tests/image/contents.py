@@ -12,6 +12,7 @@ STRANGERS = ("etc/pip.conf", "tmp/lock.txt", "opt/venv/bin/pip", "usr/bin/gcc")
 LIBRARIES = ("usr/local/lib", "usr/lib")
 ROOT = PurePosixPath("opt/roost")
 USER = "prefect"
+SHOWN = 3
 
 
 def faults(tree: Path, parts: Iterable[tuple[str, bytes]]) -> Iterator[str]:
@@ -27,17 +28,28 @@ def faults(tree: Path, parts: Iterable[tuple[str, bytes]]) -> Iterator[str]:
             yield f"/{ROOT / name} is missing."
         elif path.read_bytes() != content:
             yield f"/{ROOT / name} is not what is committed."
-        elif not path.stat().st_mode & 0o004:
-            yield f"/{ROOT / name} cannot be read by the server's user."
     yield from (f"/{name} must not be there." for name in STRANGERS if (tree / name).exists())
     yield from (f"/tmp/{path.name} was left behind." for path in (tree / "tmp").iterdir())
+    closed = [path for path in installed(tree) if not path.stat().st_mode & 0o004]
+    if closed:
+        yield f"The server's user cannot read {examples(tree, closed)}."
     bare = list(without_bytecode(tree))
     if bare:
-        some = ", ".join(f"/{path}" for path in bare[:3])
-        yield f"{len(bare)} modules have no bytecode, such as {some}."
+        yield f"There is no bytecode for {examples(tree, bare)}."
 
 
-def without_bytecode(tree: Path) -> Iterator[PurePosixPath]:
+def installed(tree: Path) -> Iterator[Path]:
+    """Find the files the image adds to its base."""
+    return (path for path in sorted((tree / "opt").rglob("*")) if path.is_file())
+
+
+def examples(tree: Path, paths: list[Path]) -> str:
+    """Name the first of some files, and how many there are."""
+    some = ", ".join(f"/{path.relative_to(tree)}" for path in paths[:SHOWN])
+    return some if len(paths) <= SHOWN else f"{some} and {len(paths) - SHOWN} more"
+
+
+def without_bytecode(tree: Path) -> Iterator[Path]:
     """Find the modules that Python would have to compile at every start."""
     # Python's own library, in a published base and in one of Debian's making.
     standard = (path for lib in LIBRARIES for path in (tree / lib).glob("python3.*"))
@@ -48,7 +60,7 @@ def without_bytecode(tree: Path) -> Iterator[PurePosixPath]:
         if set(inside.parts) & set(NOT_COMPILED):
             continue
         if not any(compiled.glob(f"{source.stem}.cpython-*.pyc")):
-            yield PurePosixPath(inside)
+            yield source
 
 
 def user_id(tree: Path) -> int | None:

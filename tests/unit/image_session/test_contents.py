@@ -37,11 +37,12 @@ def test_a_file_that_is_not_what_is_committed_is_named(tree):
 
 
 def test_a_file_only_root_can_read_is_named(tree):
-    (tree / "opt/roost/server.py").chmod(0o600)
+    (tree / "opt/roost/baked").mkdir()
+    (tree / "opt/roost/baked/index.html").touch(mode=0o600)
 
     (fault,) = faults(tree, PARTS)
 
-    assert "cannot be read by the server's user" in fault
+    assert fault == "The server's user cannot read /opt/roost/baked/index.html."
 
 
 @pytest.mark.parametrize("stranger", ["etc/pip.conf", "opt/venv/bin/pip", "usr/bin/gcc"])
@@ -66,7 +67,16 @@ def test_a_module_without_bytecode_is_named(tree, folder):
 
     (fault,) = faults(tree, PARTS)
 
-    assert fault == f"1 modules have no bytecode, such as /{folder}/slow.py."
+    assert fault == f"There is no bytecode for /{folder}/slow.py."
+
+
+def test_of_many_files_the_first_are_named_and_the_rest_counted(tree):
+    for name in "abcde":
+        (tree / f"opt/venv/{name}.py").touch()
+
+    (fault,) = faults(tree, PARTS)
+
+    assert fault.endswith("/opt/venv/a.py, /opt/venv/b.py, /opt/venv/c.py and 2 more.")
 
 
 def test_a_module_no_server_imports_needs_no_bytecode(tree):
