@@ -5,23 +5,43 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import time
 
 # Importing Prefect makes a great many objects that all stay: collecting among them is in vain.
 gc.disable()
 
-from roost_server.settings import apply_settings  # noqa: E402 - after the collector is off
+from roost_server.errors import BootError  # noqa: E402 - after the collector is off
+from roost_server.settings import database_settings, image_settings  # noqa: E402 - as above
 
 
 def main(argv: list[str]) -> int:
     """Serve or bake; settings must be in the environment before Prefect is imported."""
-    apply_settings(os.environ)
+    began = time.monotonic()
+    for name, value in image_settings(os.environ).items():
+        os.environ.setdefault(name, value)
     if argv == ["bake"]:
         from roost_server.bake import bake
 
         return bake(os.environ)
-    from roost_server.serve import serve
+    try:
+        prepare()
+        from roost_server.serve import serve
 
-    return serve(os.environ)
+        return serve(os.environ, began)
+    except BootError as error:
+        print(f"roost: the server cannot start: {error}.", file=sys.stderr)
+        return 1
+
+
+def prepare() -> None:
+    """Settle user, database and template; a user's own settings win over what we would spare."""
+    from roost_server.privileges import drop_privileges
+    from roost_server.template import seed
+
+    os.environ.update(drop_privileges(os.environ))
+    for name, value in seed(os.environ).items():
+        os.environ.setdefault(name, value)
+    os.environ.update(database_settings(os.environ))
 
 
 if __name__ == "__main__":

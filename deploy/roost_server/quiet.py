@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import sys
+import http.client
+import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from roost_server.middleware import App, Receive, Scope, Send
+from roost_server.asgi import App, Receive, Scope, Send
+from roost_server.settings import home_folder, uses_sqlite_file
+from roost_server.template import DATABASE, checkpoint
 
-ACTIONS = ("suspend", "stop")
+# What to ask for, and what else when Fly refuses: not every machine can be suspended.
+ACTIONS = {"suspend": ("suspend", "stop"), "stop": ("stop",)}
 LOOK_S = 0.5
+ASK_LIMIT_S = 10.0
 FIRST_BACKOFF_S, LAST_BACKOFF_S = 5.0, 300.0
 # The proxy's requests carry this header; Fly's own health checks come without it.
 PROXY_HEADER = b"fly-request-id"
@@ -21,6 +26,7 @@ PROXY_HEADER = b"fly-request-id"
 class Activity:
     """What keeps the server awake: requests and sockets that came through the proxy."""
 
+    clock: Callable[[], float] = time.monotonic
     open: int = 0
     last: float = 0.0
 
@@ -36,13 +42,17 @@ class Activity:
                 await app(scope, receive, send)
             finally:
                 self.open -= 1
-                self.last = time.monotonic()
+                self.note()
 
         return serve
 
+    def note(self) -> None:
+        """Begin the quiet anew."""
+        self.last = self.clock()
+
     def quiet_s(self) -> float:
         """Give the seconds since the last activity; 0 while there is some."""
-        return 0.0 if self.open else time.monotonic() - self.last
+        return 0.0 if self.open else self.clock() - self.last
 
 
 def is_host_check(scope: Scope) -> bool:
@@ -53,41 +63,60 @@ def is_host_check(scope: Scope) -> bool:
 
 async def watch(activity: Activity, environ: Mapping[str, str]) -> None:
     """Sleep whenever it has been quiet for long enough; runs as long as the server."""
-    action = environ.get("ROOST_IDLE_ACTION", "off")
+    actions = ACTIONS.get(environ.get("ROOST_IDLE_ACTION", "off"), ())
     limit = float(environ.get("ROOST_IDLE_AFTER_S", "300"))
-    activity.last = time.monotonic()
+    activity.note()
     backoff = FIRST_BACKOFF_S
-    while action in ACTIONS:
+    while actions:
         await asyncio.sleep(min(LOOK_S, limit))
         if activity.quiet_s() < limit:
             continue
-        done = await ask(action, environ)
-        if done:
+        if await fall_asleep(actions, environ):
             backoff = FIRST_BACKOFF_S
             # Where it worked, this line runs after the wake; where not, quiet begins anew.
             await asyncio.sleep(LOOK_S)
         else:
             await asyncio.sleep(backoff)
             backoff = min(2 * backoff, LAST_BACKOFF_S)
-        activity.last = time.monotonic()
+        activity.note()
 
 
-async def ask(action: str, environ: Mapping[str, str]) -> bool:
-    """Ask Fly to suspend or stop this very machine; say whether it agreed."""
-    socket = environ.get("FLY_API_SOCKET", "/.fly/api")
+async def fall_asleep(actions: tuple[str, ...], environ: Mapping[str, str]) -> bool:
+    """Bring the database to rest, then ask for each action until Fly agrees to one."""
+    if uses_sqlite_file(environ):
+        await asyncio.to_thread(checkpoint, home_folder(environ) / DATABASE)
+    for action in actions:
+        if await asyncio.to_thread(ask, action, environ):
+            return True
+    return False
+
+
+class _MachineApi(http.client.HTTPConnection):
+    """The Machines API as a machine reaches its own part of it: a socket, without a token."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=ASK_LIMIT_S)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def ask(action: str, environ: Mapping[str, str]) -> bool:
+    """Ask Fly to suspend or stop this very machine; say whether it agreed, and log it."""
     machine = f"/v1/apps/{environ.get('FLY_APP_NAME')}/machines/{environ.get('FLY_MACHINE_ID')}"
-    head = f"POST {machine}/{action} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    connection = _MachineApi(environ.get("FLY_API_SOCKET", "/.fly/api"))
     try:
-        async with asyncio.timeout(10):
-            reader, writer = await asyncio.open_unix_connection(socket)
-            writer.write(head.encode())
-            status = (await reader.readline()).decode("latin-1").split(" ")
-            writer.close()
-    except (OSError, TimeoutError) as error:
-        print(f"roost: cannot ask to {action}: {error}", file=sys.stderr)
+        connection.request("POST", f"{machine}/{action}")
+        status = connection.getresponse().status
+    except (OSError, http.client.HTTPException) as error:
+        print(f"roost: cannot ask Fly to {action} this machine: {error!r}", flush=True)
         return False
-    agreed = len(status) > 1 and status[1].startswith("2")
-    print(
-        f"roost: {action} after quiet: {'agreed' if agreed else 'refused ' + ' '.join(status).strip()}"
-    )
+    finally:
+        connection.close()
+    agreed = status < http.client.BAD_REQUEST
+    verdict = "agreed" if agreed else f"refused with status {status}"
+    print(f"roost: quiet; asked Fly to {action} this machine: {verdict}", flush=True)
     return agreed

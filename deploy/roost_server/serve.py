@@ -4,40 +4,113 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import signal
+import time
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from roost_server.middleware import close_costly_pages, write_in_turn
+from roost_server.errors import BootError
+from roost_server.pages import close_costly_pages
 from roost_server.quiet import Activity, watch
+from roost_server.settings import uses_sqlite
+from roost_server.turns import write_in_turn
+
+if TYPE_CHECKING:
+    import uvicorn
+    from pydantic import ValidationError
+
+    from roost_server.asgi import App
 
 # Longer than a proxy keeps a connection, so that it is never closed under a request.
 KEEP_ALIVE_S = 75
+# A machine gets 20 s to end (stop_config); streams and sockets get the first of them.
+DRAIN_S = 3
+LOOK_S = 0.05
 
 
-def serve(environ: Mapping[str, str]) -> int:
-    """Run until a signal ends it; give the exit code."""
-    return asyncio.run(_serve(environ))
+def serve(environ: Mapping[str, str], began: float) -> int:
+    """Run until a signal ends it; give the exit code. `began` is a time of the monotonic clock.
+
+    Raises:
+        BootError: a setting is not one Prefect accepts.
+    """
+    app = make_app(environ)
+    imported = time.monotonic()
+    return asyncio.run(_serve(app, environ, began, imported))
 
 
-async def _serve(environ: Mapping[str, str]) -> int:
-    import uvicorn
-    from prefect.server.api.server import create_app
+def make_app(environ: Mapping[str, str]) -> App:
+    """Import Prefect, which reads its settings, and make its application with our layers.
 
-    activity = Activity()
-    app = close_costly_pages(create_app())
-    if "ROOST_DATABASE_URL_VARIABLE" not in environ:
-        app = write_in_turn(app)
-    config = uvicorn.Config(
-        activity.layer(app),
-        host=environ.get("PREFECT_SERVER_API_HOST", "127.0.0.1"),
-        port=int(environ.get("PREFECT_SERVER_API_PORT", "4200")),
-        timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=3,
-        log_level="warning",
+    Raises:
+        BootError: names the settings that are wrong, never their values.
+    """
+    from pydantic import ValidationError
+
+    try:
+        from prefect.server.api.server import create_app
+
+        app = close_costly_pages(create_app())
+    except ValidationError as error:
+        # Not chained: pydantic shows the values, and one of them may be a secret.
+        raise BootError(explain(error)) from None
+    return write_in_turn(app) if uses_sqlite(environ) else app
+
+
+def explain(error: ValidationError) -> str:
+    """Name each wrong setting and what it must be, without what it is."""
+    faults = [
+        f"{'.'.join(str(part) for part in fault['loc']) or error.title}: {fault['msg']}"
+        for fault in error.errors(include_input=False, include_context=False, include_url=False)
+    ]
+    return (
+        f"a Prefect setting is wrong ({'; '.join(faults)}); mend prefect.settings and apply again"
     )
+
+
+def make_server(app: App, environ: Mapping[str, str]) -> uvicorn.Server:
+    """Make the HTTP server; what a proxy says of its clients is believed from anywhere."""
+    import uvicorn
+
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host=environ.get("PREFECT_SERVER_API_HOST", "127.0.0.1"),
+            port=int(environ.get("PREFECT_SERVER_API_PORT", "4200")),
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=DRAIN_S,
+            log_level="warning",
+        )
+    )
+
+
+async def _serve(app: App, environ: Mapping[str, str], began: float, imported: float) -> int:
+    activity = Activity()
+    server = make_server(activity.layer(app), environ)
     gc.freeze()
     gc.enable()
-    server = uvicorn.Server(config)
-    watching = asyncio.create_task(watch(activity, environ))
+    # uvicorn raises the signal that ended it once more: a stop that was asked for is no failure.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    signal.signal(signal.SIGINT, lambda *_: None)
+    watching = asyncio.create_task(_tell_and_watch(server, activity, environ, began, imported))
     await server.serve()
     watching.cancel()
     return 0 if server.started else 1
+
+
+async def _tell_and_watch(
+    server: uvicorn.Server,
+    activity: Activity,
+    environ: Mapping[str, str],
+    began: float,
+    imported: float,
+) -> None:
+    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+        await asyncio.sleep(LOOK_S)
+    now = time.monotonic()
+    print(
+        f"roost: ready after {now - began:.2f} s "
+        f"(imports {imported - began:.2f}, database and services {now - imported:.2f})",
+        flush=True,
+    )
+    await watch(activity, environ)

@@ -1,21 +1,92 @@
-"""Settings that follow from where the server runs, put into the environment before Prefect reads it."""
+"""Settings that follow from where the server runs, put into the environment before Prefect reads it.
+
+Pure: environments in, environments out. What a user set stays as it is.
+"""
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import parse_qsl, urlencode
 
-BAKED = "baked"
+from roost_server.errors import BootError
+
+URL_SETTING = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
+URL_ALIAS = "PREFECT_API_DATABASE_CONNECTION_URL"
+URL_VARIABLE = "ROOST_DATABASE_URL_VARIABLE"
+CACHE_SETTINGS = (
+    "PREFECT_SERVER_DATABASE_SQLALCHEMY_CONNECT_ARGS_STATEMENT_CACHE_SIZE",
+    "PREFECT_SERVER_DATABASE_SQLALCHEMY_CONNECT_ARGS_PREPARED_STATEMENT_CACHE_SIZE",
+)
+SCHEMES = ("postgres", "postgresql", "postgresql+asyncpg")
+POOLER_PORT = ":6543"
 
 
-def baked_folder(environ: MutableMapping[str, str]) -> Path:
+def baked_folder(environ: Mapping[str, str]) -> Path:
     """Give the folder of the image that was prepared when it was built."""
-    return Path(environ.get("IMAGE_ROOT", "/opt/roost")) / BAKED
+    return Path(environ.get("IMAGE_ROOT", "/opt/roost")) / "baked"
 
 
-def apply_settings(environ: MutableMapping[str, str]) -> None:
-    """Point Prefect at what the image has baked; what a user set stays as it is."""
-    ui = baked_folder(environ) / "ui"
-    environ.setdefault("PREFECT_SERVER_UI_STATIC_DIRECTORY", str(ui))
-    environ.setdefault("PREFECT_SERVER_ALLOW_EPHEMERAL_MODE", "false")
-    environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+def home_folder(environ: Mapping[str, str]) -> Path:
+    """Give the folder where Prefect keeps its database, as Prefect itself finds it."""
+    return Path(environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
+
+
+def image_settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """Give what the image implies: its baked pages, no guesses about a missing server, quiet."""
+    return {
+        "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(baked_folder(environ) / "ui"),
+        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+    }
+
+
+def uses_sqlite_file(environ: Mapping[str, str]) -> bool:
+    """Say whether the database is Prefect's own file in its home folder."""
+    names = (URL_SETTING, URL_ALIAS, URL_VARIABLE)
+    driver = environ.get("PREFECT_SERVER_DATABASE_DRIVER", "sqlite+aiosqlite")
+    return driver.startswith("sqlite") and not any(environ.get(name) for name in names)
+
+
+def uses_sqlite(environ: Mapping[str, str]) -> bool:
+    """Say whether the database is SQLite, wherever it lies."""
+    url = environ.get(URL_SETTING) or environ.get(URL_ALIAS) or ""
+    return uses_sqlite_file(environ) or url.startswith("sqlite")
+
+
+def database_settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """Give Prefect the database that a secret names, in the form its driver understands.
+
+    Raises:
+        BootError: the secret is missing, or is no Postgres address.
+    """
+    name = environ.get(URL_VARIABLE, "")
+    if not name:
+        return {}
+    url = environ.get(name, "")
+    if not url:
+        raise BootError(f"the secret {name} has no value on this app; set it, then apply again")
+    settings = {URL_SETTING: asyncpg_url(url, name)}
+    if POOLER_PORT in url.partition("?")[0]:
+        # A transaction pooler hands each transaction another connection: nothing may be prepared.
+        settings |= dict.fromkeys(CACHE_SETTINGS, "0")
+    return settings
+
+
+def asyncpg_url(url: str, name: str) -> str:
+    """Rewrite a Postgres address as its owner copies it into one for asyncpg; touches no password.
+
+    Raises:
+        BootError: it is no Postgres address; names the variable, never its value.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme not in SCHEMES:
+        raise BootError(f"{name} is no Postgres address; it must begin with postgresql://")
+    place, _, query = rest.partition("?")
+    pairs = [
+        ("ssl" if key == "sslmode" else key, value)
+        for key, value in parse_qsl(query, keep_blank_values=True)
+        if key != "pgbouncer"  # a hint for other drivers, which asyncpg refuses
+    ]
+    return f"postgresql+asyncpg://{place}" + (f"?{urlencode(pairs)}" if pairs else "")

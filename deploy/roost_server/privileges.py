@@ -1,0 +1,51 @@
+"""Become an ordinary user: a volume on Fly belongs to root, so only root can hand it over."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Mapping
+from pathlib import Path
+
+from roost_server.settings import home_folder
+
+USER, UID = "prefect", 10001  # made by the Dockerfile; any other user of that name is not ours
+SOCKET = "/.fly/api"
+
+
+def image_user() -> pwd.struct_passwd | None:
+    """Give the user that the image made for us, where we may become it."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        user = pwd.getpwnam(USER)
+    except KeyError:
+        return None
+    return user if user.pw_uid == UID else None
+
+
+def drop_privileges(environ: Mapping[str, str]) -> dict[str, str]:
+    """Hand the home folder over, open the machine's own API to us, and give up being root."""
+    user = image_user()
+    if user is None:
+        return {}
+    hand_over(home_folder(environ), user.pw_uid, user.pw_gid)
+    socket = Path(environ.get("FLY_API_SOCKET", SOCKET))
+    if socket.is_socket():
+        socket.chmod(0o666)  # only this machine's own processes can reach it
+    os.setgroups([])
+    os.setgid(user.pw_gid)
+    os.setuid(user.pw_uid)
+    # Root's home cannot be read any more, and drivers look there for certificates.
+    return {"HOME": user.pw_dir}
+
+
+def hand_over(folder: Path, uid: int, gid: int) -> None:
+    """Give a folder and what is in it to a user; a folder that is already theirs costs one look."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if folder.stat().st_uid == uid:
+        return
+    for found in folder.rglob("*"):
+        os.chown(found, uid, gid, follow_symlinks=False)
+    # Last: a hand-over that was cut short begins anew at the next start.
+    os.chown(folder, uid, gid)
