@@ -52,7 +52,9 @@ Paths = Annotated[list[Path] | None, typer.Argument(metavar="PATH...", help="Fil
 def main(argv: list[str]) -> int:
     """Run one command line and give its exit code; every known failure is told in a sentence."""
     # A polite kill ends as Ctrl-C does: clean-up runs, nothing is left behind.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    # SIGINT too: a shell starts what it runs in the background with SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = app(argv, prog_name="roost", standalone_mode=False)
     except RoostError as error:

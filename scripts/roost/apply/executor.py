@@ -7,7 +7,7 @@ looked for by its name before it is made again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
@@ -19,7 +19,7 @@ from roost.errors import (
     UnappliableError,
 )
 from roost.fly.client import FlyClient
-from roost.fly.leases import hold_lease
+from roost.fly.leases import Lease, Notice, hold_lease, take_lease
 from roost.fly.models import Machine, Volume
 from roost.plan.desired import ENVIRONMENT_KEY, SLOT_KEY
 from roost.plan.ownership import with_volume
@@ -42,13 +42,11 @@ from roost.plan.steps import (
 from roost.secret_text import SecretText
 
 LEASE_TTL_S = 30
-START_LIMIT_S = 120
+# Longer than a lease lives whose holder was killed.
+LEASE_PATIENCE_S = 60
 DESCRIPTION = "roost apply"
 LOST = (FlyUnavailableError, FlyConflictError)
 """After these, the thing may exist: a lost answer, or a name that is taken, perhaps by us."""
-
-OnStep = Callable[[Step], None]
-"""Told of each step before it begins."""
 
 
 @dataclass
@@ -58,6 +56,8 @@ class _Progress:
     volume: str = ""
     secrets_version: int | None = None
     touched: list[str] = field(default_factory=list)
+    to_reboot: str = ""
+    """A machine that sees its larger volume only after a boot."""
 
 
 def check_appliable(plan: Plan) -> None:
@@ -77,7 +77,7 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - what an apply works with
     fly: FlyClient,
     volume: str,
     secrets: Mapping[str, SecretText],
-    on_step: OnStep,
+    notice: Notice,
     held: AsyncExitStack,
 ) -> tuple[str, ...]:
     """Do the steps in order and give the ids of the machines that were touched.
@@ -87,7 +87,7 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - what an apply works with
         fly: the API.
         volume: id of the volume the plan found, empty when there is none yet.
         secrets: values for every name the plan sets.
-        on_step: told of each step before it begins.
+        notice: told of each step before it begins, and of waiting for somebody else.
         held: keeps the leases of touched machines until the caller is done with them.
 
     Raises:
@@ -96,10 +96,11 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - what an apply works with
     """
     check_appliable(plan)
     progress = _Progress(volume=volume)
-    executor = _Executor(fly, plan, secrets, held, progress)
+    executor = _Executor(fly, plan, secrets, held, progress, notice)
     for step in plan.steps:
-        on_step(step)
+        notice(step.summary)
         await executor.do(step)
+    await executor.reboot()
     return tuple(dict.fromkeys(progress.touched))
 
 
@@ -110,6 +111,7 @@ class _Executor:
     secrets: Mapping[str, SecretText]
     held: AsyncExitStack
     progress: _Progress
+    notice: Notice
 
     async def do(self, step: Step) -> None:  # noqa: C901 - one line a kind of step
         app = self.plan.app
@@ -123,7 +125,7 @@ class _Executor:
             case CreateVolume():
                 self.progress.volume = (await self.create_volume(step)).id
             case ExtendVolume():
-                await self.fly.extend_volume(app, step.volume, step.size_gb)
+                await self.extend_volume(step)
             case UpdateVolume():
                 await self.fly.update_volume(
                     app, step.volume, snapshot_retention=step.snapshot_retention
@@ -171,6 +173,26 @@ class _Executor:
                 if volume.name == step.fields["name"] and not volume.attached_machine_id:
                     return volume
             raise
+
+    async def extend_volume(self, step: ExtendVolume) -> None:
+        """Make the volume larger; Fly says whether its machine has to boot to see that."""
+        if await self.fly.extend_volume(self.plan.app, step.volume, step.size_gb):
+            self.progress.to_reboot = step.machine
+
+    async def reboot(self) -> None:
+        """Boot the machine of an extended volume, unless an update did or it has none."""
+        machine = self.progress.to_reboot
+        if not machine or machine in self.progress.touched:
+            return
+        nonce = await self.lease(machine)
+        found = await self.fly.get_machine(self.plan.app, machine)
+        if found is not None and found.state == "started":
+            self.notice(f"restart the machine {machine}, which then sees its larger volume")
+            await self.fly.restart_machine(self.plan.app, machine, nonce)
+            self.progress.touched.append(machine)
+        elif found is not None and found.state == "suspended":
+            # It would resume as it was; stopped, it boots at its next request.
+            await self.fly.stop_machine(self.plan.app, machine, nonce)
 
     async def set_secrets(self, values: Mapping[str, SecretText | None]) -> None:
         """Set or remove in one batch, and remember the version for the machines that follow."""
@@ -239,18 +261,12 @@ class _Executor:
 
     async def destroy_machine(self, step: DestroyMachine) -> None:
         """Destroy under a lease of its own; the lease goes with the machine."""
-        lease = await self.fly.acquire_lease(self.plan.app, step.machine, LEASE_TTL_S, DESCRIPTION)
-        await self.fly.destroy_machine(self.plan.app, step.machine, lease.nonce)
+        lease = Lease(self.fly, self.plan.app, step.machine, LEASE_TTL_S, DESCRIPTION)
+        nonce = await take_lease(lease, LEASE_PATIENCE_S, self.notice)
+        await self.fly.destroy_machine(self.plan.app, step.machine, nonce)
 
     async def lease(self, machine: str, nonce: str = "") -> str:
         """Hold a machine's lease until the whole apply is done."""
-        return await self.held.enter_async_context(
-            hold_lease(
-                self.fly,
-                self.plan.app,
-                machine,
-                ttl_s=LEASE_TTL_S,
-                description=DESCRIPTION,
-                nonce=nonce,
-            )
-        )
+        lease = Lease(self.fly, self.plan.app, machine, LEASE_TTL_S, DESCRIPTION, nonce)
+        held = hold_lease(lease, patience_s=LEASE_PATIENCE_S, notice=self.notice)
+        return await self.held.enter_async_context(held)

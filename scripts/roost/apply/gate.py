@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import anyio
 
-from roost.errors import FlyError, FlyWaitTimeoutError, MachineFailedError
+from roost.errors import FlyError, MachineFailedError
 from roost.fly.client import FlyClient
 from roost.fly.models import MachineEvent
 from roost.prefect.probe import Check, CheckResult, Server, prove
@@ -68,7 +68,7 @@ class Gate:
             for machine in self.machines[:1]:
                 await self.fly.wait_machine(self.app, machine, "started", STARTED_LIMIT_S)
             ok = True
-        except FlyWaitTimeoutError as error:
+        except FlyError as error:
             detail = error.what
         advice = "" if ok else "Fly and the server disagree. Look at `roost status`."
         return CheckResult("started", ok, self.clock() - began, STARTED_LIMIT_S, detail, advice)

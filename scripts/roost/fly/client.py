@@ -30,6 +30,7 @@ from roost.fly.models import (
     SecretsUpdate,
     Snapshot,
     Volume,
+    VolumeExtension,
 )
 from roost.fly.retries import Repeat
 from roost.fly.transport import DEADLINE_S, Call, Details, Json, Reply, Transport
@@ -136,10 +137,11 @@ class FlyClient:
         fields = {"snapshot_retention": snapshot_retention}
         await self._send("PUT", _path("apps", app, "volumes", volume), fields)
 
-    async def extend_volume(self, app: str, volume: str, size_gb: int) -> None:
-        """Make a volume larger; it never gets smaller again."""
+    async def extend_volume(self, app: str, volume: str, size_gb: int) -> bool:
+        """Make a volume larger, never smaller; say whether its machine must boot to see that."""
         path = _path("apps", app, "volumes", volume, "extend")
-        await self._send("PUT", path, {"size_gb": size_gb})
+        reply = await self._send("PUT", path, {"size_gb": size_gb})
+        return reply.read(VolumeExtension).needs_restart
 
     async def delete_volume(self, app: str, volume: str) -> None:
         """Delete a volume, recoverable for a day; one that is gone is fine."""

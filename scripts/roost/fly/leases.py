@@ -8,52 +8,30 @@ from dataclasses import dataclass, replace
 
 import anyio
 
-from roost.errors import FlyError, FlyRateLimitedError, FlyUnavailableError, LeaseLostError
+from roost.errors import (
+    FlyError,
+    FlyLeasedError,
+    FlyRateLimitedError,
+    FlyUnavailableError,
+    LeaseLostError,
+)
 from roost.fly.client import FlyClient
+
+POLL_S = 1.0
 
 Notice = Callable[[str], None]
 
 
-@asynccontextmanager
-async def hold_lease(  # noqa: PLR0913 - what a lease is, and whom to tell
-    fly: FlyClient,
-    app: str,
-    machine: str,
-    *,
-    ttl_s: int,
-    description: str,
-    nonce: str = "",
-    notice: Notice = lambda _: None,
-) -> AsyncIterator[str]:
-    """Take the lease (or keep the one of `nonce`), refresh it at a third of its time, release it.
-
-    The body is cancelled when the lease is lost: going on would mix two changes. A failure to
-    release is only noticed, so that it never hides what went wrong before; the lease then ends by
-    itself after `ttl_s`.
-
-    Raises:
-        FlyLeasedError: somebody else holds it.
-        LeaseLostError: it was lost before the body was done.
-    """
-    lease = _Lease(fly, app, machine, ttl_s, description, nonce)
-    if not nonce:
-        lease = replace(lease, nonce=(await lease.take()))
-    try:
-        async with _kept(lease):
-            yield lease.nonce
-    finally:
-        with anyio.move_on_after(ttl_s, shield=True):
-            await _release(lease, notice)
-
-
 @dataclass(frozen=True)
-class _Lease:
+class Lease:
+    """One machine's lease, as one who holds it or wants it knows it; `nonce` proves holding it."""
+
     fly: FlyClient
     app: str
     machine: str
     ttl_s: int
     description: str
-    nonce: str
+    nonce: str = ""
 
     async def take(self) -> str:
         """Take the lease and give its nonce."""
@@ -76,7 +54,65 @@ class _Lease:
 
 
 @asynccontextmanager
-async def _kept(lease: _Lease) -> AsyncIterator[None]:
+async def hold_lease(
+    lease: Lease, *, patience_s: float = 0.0, notice: Notice = lambda _: None
+) -> AsyncIterator[str]:
+    """Take the lease (or keep it if it has a nonce), refresh it at a third of its time, release it.
+
+    Somebody else's lease is waited for, up to `patience_s`: one whose holder was killed ends by
+    itself. The wait is noticed once.
+
+    The body is cancelled when the lease is lost: going on would mix two changes. A failure to
+    release is only noticed, so that it never hides what went wrong before; the lease then ends by
+    itself.
+
+    Raises:
+        FlyLeasedError: somebody else holds it.
+        LeaseLostError: it was lost before the body was done.
+    """
+    if not lease.nonce:
+        lease = replace(lease, nonce=(await take_lease(lease, patience_s, notice)))
+    try:
+        async with _kept(lease):
+            yield lease.nonce
+    finally:
+        with anyio.move_on_after(lease.ttl_s, shield=True):
+            await _release(lease, notice)
+
+
+async def take_lease(lease: Lease, patience_s: float, notice: Notice) -> str:
+    """Take a lease that nobody refreshes; while somebody else holds it, wait up to `patience_s`.
+
+    Raises:
+        FlyLeasedError: somebody else holds it still.
+    """
+    ends = anyio.current_time() + patience_s
+    noticed = False
+    while True:
+        try:
+            return await lease.take()
+        except FlyLeasedError:
+            left = ends - anyio.current_time()
+            if left <= 0:
+                raise
+        if not noticed:
+            notice(f"{await _holder(lease)}; waiting for up to {patience_s:.0f} s.")
+            noticed = True
+        await anyio.sleep(min(POLL_S, left))
+
+
+async def _holder(lease: Lease) -> str:
+    """Say who holds a machine's lease, as far as Fly tells."""
+    try:
+        held = await lease.fly.get_lease(lease.app, lease.machine)
+    except FlyError:
+        held = None
+    names = ", ".join(filter(None, (held.description, held.owner))) if held else ""
+    return f"{lease.app}/{lease.machine} is being changed by {names or 'somebody else'}"
+
+
+@asynccontextmanager
+async def _kept(lease: Lease) -> AsyncIterator[None]:
     """Refresh a lease beside the body; the body's own error comes out as it is, in no group."""
     ended: list[Exception] = []
 
@@ -98,7 +134,7 @@ async def _kept(lease: _Lease) -> AsyncIterator[None]:
         raise ended[0]
 
 
-async def _refresh_for_ever(lease: _Lease) -> None:
+async def _refresh_for_ever(lease: Lease) -> None:
     """Refresh at a third of the time; what Fly cannot answer is tried again until it has ended."""
     ends = anyio.current_time() + lease.ttl_s
     while True:
@@ -116,7 +152,7 @@ async def _refresh_for_ever(lease: _Lease) -> None:
             raise lease.lost(error.what) from error
 
 
-async def _release(lease: _Lease, notice: Notice) -> None:
+async def _release(lease: Lease, notice: Notice) -> None:
     try:
         await lease.fly.release_lease(lease.app, lease.machine, lease.nonce)
     except FlyError as error:

@@ -108,6 +108,12 @@ class Volume(Answer):
     encrypted: bool = True
 
 
+class VolumeExtension(Answer):
+    """What Fly says when a volume was made larger."""
+
+    needs_restart: bool = False
+
+
 class Snapshot(Answer):
     """A snapshot of a volume."""
 

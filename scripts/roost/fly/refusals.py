@@ -69,7 +69,7 @@ def refusal(response: httpx.Response, where: str, secrets: Iterable[SecretText])
     said, status_word = read_message(response, secrets)
     kind, advice = _classify(response.status_code, said, status_word)
     return kind(
-        f"Fly answered {response.status_code}: {said}",
+        f"Fly answered {response.status_code}: {_sentence(said)}",
         where=where,
         advice=advice,
         status=response.status_code,
@@ -117,6 +117,11 @@ def read_message(response: httpx.Response, secrets: Iterable[SecretText]) -> tup
     for secret in secrets:
         text = secret.redact(text)
     return _one_line(text) or response.reason_phrase, status_word
+
+
+def _sentence(said: str) -> str:
+    """Fly's own words end in a full stop or in nothing; advice follows them."""
+    return said if said.endswith((".", "!", "?")) else f"{said}."
 
 
 def _one_line(text: str) -> str:

@@ -151,9 +151,10 @@ def _update(
     sleeps: bool,
 ) -> UpdateMachine:
     live = machine.config or {}
-    config = with_volume(wanted.config, mounted_volume(machine))
-    # Metadata of others (flyctl's release id and the like) stays as it is.
-    config = {**config, "metadata": {**(live.get("metadata") or {}), **config["metadata"]}}
+    ours = with_volume(wanted.config, mounted_volume(machine))
+    # What others set stays: fields that no environment file has, and metadata such as flyctl's.
+    metadata = {**(live.get("metadata") or {}), **ours["metadata"]}
+    config = {**live, **ours, "metadata": metadata}
     return UpdateMachine(
         key=f"machine/{wanted.name}",
         summary=f"update the machine {wanted.name}" + (", which stays asleep" if sleeps else ""),

@@ -89,6 +89,8 @@ class ExtendVolume(BaseStep):
     kind = "extend-volume"
     volume: str
     size_gb: int
+    machine: str
+    """The machine that mounts it; empty when none does."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -76,6 +76,7 @@ def _changes(wanted: DesiredVolume, volume: Volume) -> Iterator[Outcome]:
             changes=(Change("size_gb", volume.size_gb, wanted.size_gb),),
             volume=volume.id,
             size_gb=wanted.size_gb,
+            machine=volume.attached_machine_id or "",
         )
     have = volume.snapshot_retention
     if have is not None and have != wanted.snapshot_retention:

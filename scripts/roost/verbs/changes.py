@@ -26,7 +26,7 @@ from roost.plan.diff import diff
 from roost.plan.document import plan_digest, plan_document
 from roost.plan.live import Live, read_live
 from roost.plan.ownership import find_volume, is_ours, our_machines
-from roost.plan.steps import Plan, SetSecrets, Step
+from roost.plan.steps import Plan, SetSecrets
 from roost.prefect.probe import CheckResult, Server, select_checks
 from roost.prefect.transport import prefect_client
 from roost.report.text import check_line, plan_report
@@ -125,7 +125,7 @@ async def apply_planned(
             target.fly,
             _volume_id(planned),
             values,
-            lambda step: _tell_step(context, step),
+            lambda text: context.progress.print(f"  {text}", markup=False),
             held,
         )
         return await gate(context, target, planned, touched, values.get(AUTH_SECRET))
@@ -227,7 +227,3 @@ def _volume_id(planned: Planned) -> str:
     ours = our_machines(planned.desired, planned.live)
     volume = find_volume(planned.desired.volume, planned.live, ours)
     return volume.id if volume else ""
-
-
-def _tell_step(context: Context, step: Step) -> None:
-    context.progress.print(f"  {step.summary}", markup=False)

@@ -12,16 +12,20 @@ import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
+from roost.environment.model import AUTH_SECRET
 from roost.secret_text import SecretText
 
-AUTH_STRING = "PREFECT_SERVER_API_AUTH_STRING"
+
+def throwaway_file(home: Path) -> Path:
+    """Give the file in which the values are remembered."""
+    return home / "throwaway-secrets.json"
 
 
 class Throwaway:
     """The values given so far, by app and name."""
 
     def __init__(self, home: Path) -> None:
-        self._path = home / "throwaway-secrets.json"
+        self._path = throwaway_file(home)
 
     def values(
         self, app: str, names: Iterable[str]
@@ -58,4 +62,4 @@ class Throwaway:
 def make_value(name: str) -> str:
     """Make a random value; the basic-auth one in the `user:password` form Prefect asks for."""
     value = secrets.token_urlsafe(12)
-    return f"admin:{value}" if name == AUTH_STRING else value
+    return f"admin:{value}" if name == AUTH_SECRET else value

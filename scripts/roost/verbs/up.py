@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import anyio
 
+from roost.apply.secret_values import find_values
 from roost.environment.load import EnvironmentFile, load_environment
+from roost.environment.model import AUTH_SECRET
 from roost.errors import ExitCode, SmokeFailedError
 from roost.local import run_localfly
 from roost.report.text import plan_report
@@ -13,6 +15,7 @@ from roost.verbs.context import Context
 from roost.verbs.local import ensure_local_fly
 from roost.verbs.server import time_request
 from roost.verbs.target import Target, connect
+from roost.verbs.throwaway import throwaway_file
 
 # Beyond idle_after: the server looks every half second, and freezing takes a moment.
 SLEEP_SLACK_S = 30
@@ -45,10 +48,19 @@ async def bring_up(context: Context, target: Target, file: EnvironmentFile) -> N
     await time_request(url)
     idle = int(file.environment.scaling.idle_after.total_seconds())
     context.out.print(f"{file.name} is healthy at {url}", soft_wrap=True)
-    context.out.print("Log in with the value of PREFECT_SERVER_API_AUTH_STRING; it is kept in")
-    context.out.print(f"{context.local_home / 'throwaway-secrets.json'}", soft_wrap=True)
+    context.out.print(login_advice(context, file), soft_wrap=True)
     if file.environment.scaling.autostop != "off":
         context.out.print(f"It sleeps after {idle} s of quiet; the next request wakes it.")
+
+
+def login_advice(context: Context, file: EnvironmentFile) -> str:
+    """Say where the value to log in with is to be found; the value itself was shown once."""
+    if file.environment.access.auth != "basic":
+        return "Anyone who reaches it is let in, as its file says."
+    values, _ = find_values(file.environment.secrets, context.environ)
+    if AUTH_SECRET in values:
+        return f"Log in with the value you gave for {AUTH_SECRET}."
+    return f"Log in with the value of {AUTH_SECRET}; it is kept in\n{throwaway_file(context.local_home)}"
 
 
 async def follow(context: Context, target: Target, file: EnvironmentFile) -> None:

@@ -12,8 +12,9 @@ import stamina
 
 from helpers.fly_answers import says
 from roost.errors import FlyConflictError, FlyLeasedError, LeaseLostError
+from roost.fly import leases
 from roost.fly.client import FlyClient
-from roost.fly.leases import hold_lease
+from roost.fly.leases import Lease, hold_lease
 from roost.fly.transport import NONCE
 from roost.secret_text import SecretText
 
@@ -28,31 +29,34 @@ class LeasingFly:
     refresh: httpx.Response | None = None
     release: httpx.Response | None = None
     acquire: httpx.Response | None = None
+    held_for: int = 0
+    """How many times somebody else holds it still."""
+    holder: httpx.Response | None = None
     seen: list[str] = field(default_factory=list)
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         """Answer one request."""
         kind = self.kind_of(request)
         self.seen.append(kind)
+        if kind == "acquire" and self.seen.count(kind) <= self.held_for:
+            return httpx.Response(409, content=LEASED.content)
         answer = getattr(self, kind) or says(200, {"status": "success", "data": {"nonce": "n1"}})
         return httpx.Response(answer.status_code, content=answer.content)
 
     @staticmethod
     def kind_of(request: httpx.Request) -> str:
         """Tell what of a lease a request is about."""
-        if request.method == "DELETE":
-            return "release"
+        if request.method in {"DELETE", "GET"}:
+            return {"DELETE": "release", "GET": "holder"}[request.method]
         return "refresh" if request.headers.get(NONCE) == "n1" else "acquire"
 
 
-def hold(fly, body, *, nonce="", notice=lambda _: None):
+def hold(fly, body, *, nonce="", **options):
     async def run():
         transport = httpx.MockTransport(fly)
         async with FlyClient("http://fly.test", SecretText("t"), transport=transport) as client:
-            lease = hold_lease(
-                client, "a", "m1", ttl_s=TTL_S, description="d", nonce=nonce, notice=notice
-            )
-            async with lease as held:
+            lease = Lease(client, "a", "m1", TTL_S, "d", nonce)
+            async with hold_lease(lease, **options) as held:
                 return await body(held)
 
     with stamina.set_testing(True, attempts=2, cap=True):
@@ -94,6 +98,31 @@ def test_a_lease_held_by_somebody_else_stops_before_the_body():
     with pytest.raises(FlyLeasedError):
         hold(fly, nothing)
     assert fly.seen == ["acquire"]
+
+
+HELD = {"status": "success", "data": {"description": "roost apply", "owner": "ci@acme.test"}}
+
+
+@pytest.mark.parametrize(
+    ("holder", "told"),
+    [(says(200, HELD), "roost apply, ci@acme.test"), (says(404), "somebody else")],
+)
+def test_a_lease_that_ends_soon_is_waited_for_and_its_holder_named_once(holder, told, monkeypatch):
+    monkeypatch.setattr(leases, "POLL_S", 0.01)
+    fly, notices = LeasingFly(held_for=3, holder=holder), []
+
+    assert hold(fly, nothing, patience_s=30, notice=notices.append) == "n1"
+    assert fly.seen.count("acquire") == 4
+    assert notices == [f"a/m1 is being changed by {told}; waiting for up to 30 s."]
+
+
+def test_a_lease_that_stays_held_is_refused_when_patience_ends(monkeypatch):
+    monkeypatch.setattr(leases, "POLL_S", 0.01)
+    fly = LeasingFly(held_for=10**6)
+
+    with pytest.raises(FlyLeasedError):
+        hold(fly, nothing, patience_s=0.1)
+    assert "release" not in fly.seen
 
 
 @pytest.mark.parametrize("error", [FlyConflictError("taken"), ValueError("ours")])
@@ -191,7 +220,7 @@ def test_a_cancelled_body_still_gives_the_lease_back():
                 FlyClient(
                     "http://fly.test", SecretText("t"), transport=httpx.MockTransport(fly)
                 ) as client,
-                hold_lease(client, "a", "m1", ttl_s=30, description="d"),
+                hold_lease(Lease(client, "a", "m1", 30, "d")),
             ):
                 await anyio.sleep(30)
 
@@ -210,9 +239,7 @@ def test_several_leases_in_one_stack_come_back_in_turn():
             AsyncExitStack() as held,
         ):
             for machine in ("m1", "m2"):
-                await held.enter_async_context(
-                    hold_lease(client, "a", machine, ttl_s=30, description="d")
-                )
+                await held.enter_async_context(hold_lease(Lease(client, "a", machine, 30, "d")))
             raise FlyConflictError("in the middle")
 
     with pytest.raises(FlyConflictError):

@@ -118,6 +118,17 @@ def test_an_update_keeps_the_volume_and_others_metadata():
     assert step.config["metadata"]["fly_release_id"] == "somebody-elses"
 
 
+def test_an_update_keeps_a_field_that_no_file_has():
+    live = applied(desired_of())
+    (machine,) = live.machines
+    by_hand = {"dns": {"nameservers": ["fdaa::3"]}}
+    machine = machine.model_copy(update={"config": {**machine.config, **by_hand}})
+
+    step = only_step(diff(desired_of(image=NEWER), replace(live, machines=(machine,))))
+
+    assert step.config["dns"] == by_hand["dns"]
+
+
 def test_a_setting_is_shown_with_its_old_and_new_value():
     before = desired_of(prefect={"settings": {"PREFECT_LOGGING_LEVEL": "INFO"}})
     after = desired_of(prefect={"settings": {"PREFECT_LOGGING_LEVEL": "DEBUG"}})
