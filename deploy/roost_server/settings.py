@@ -5,6 +5,7 @@ Pure: environments in, environments out. What a user set stays as it is.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode
@@ -19,7 +20,12 @@ CACHE_SETTINGS = (
     "PREFECT_SERVER_DATABASE_SQLALCHEMY_CONNECT_ARGS_PREPARED_STATEMENT_CACHE_SIZE",
 )
 SCHEMES = ("postgres", "postgresql", "postgresql+asyncpg")
-POOLER_PORT = ":6543"
+# As SQLAlchemy reads it: a password ends at the first "@", whatever else is in it.
+ADDRESS = re.compile(
+    r"(?P<scheme>[^:]*)://(?P<user>[^:/?@]*(?::[^@]*)?@)?(?P<place>[^?]*)\??(?P<query>.*)",
+    re.DOTALL,
+)
+POOLER_PORT = re.compile(r":6543(?:[,/]|$)")
 
 
 def baked_folder(environ: Mapping[str, str]) -> Path:
@@ -68,7 +74,7 @@ def database_settings(environ: Mapping[str, str]) -> dict[str, str]:
     if not url:
         raise BootError(f"the secret {name} has no value on this app; set it, then apply again")
     settings = {URL_SETTING: asyncpg_url(url, name)}
-    if POOLER_PORT in url.partition("?")[0]:
+    if POOLER_PORT.search(_take_apart(url, name)["place"]):
         # A transaction pooler hands each transaction another connection: nothing may be prepared.
         settings |= dict.fromkeys(CACHE_SETTINGS, "0")
     return settings
@@ -80,13 +86,18 @@ def asyncpg_url(url: str, name: str) -> str:
     Raises:
         BootError: it is no Postgres address; names the variable, never its value.
     """
-    scheme, separator, rest = url.partition("://")
-    if not separator or scheme not in SCHEMES:
-        raise BootError(f"{name} is no Postgres address; it must begin with postgresql://")
-    place, _, query = rest.partition("?")
+    address = _take_apart(url, name)
     pairs = [
         ("ssl" if key == "sslmode" else key, value)
-        for key, value in parse_qsl(query, keep_blank_values=True)
+        for key, value in parse_qsl(address["query"], keep_blank_values=True)
         if key != "pgbouncer"  # a hint for other drivers, which asyncpg refuses
     ]
-    return f"postgresql+asyncpg://{place}" + (f"?{urlencode(pairs)}" if pairs else "")
+    server = f"{address['user'] or ''}{address['place']}"
+    return f"postgresql+asyncpg://{server}" + (f"?{urlencode(pairs)}" if pairs else "")
+
+
+def _take_apart(url: str, name: str) -> re.Match[str]:
+    address = ADDRESS.fullmatch(url)
+    if address is None or address["scheme"] not in SCHEMES:
+        raise BootError(f"{name} is no Postgres address; it must begin with postgresql://")
+    return address
