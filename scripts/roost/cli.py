@@ -63,15 +63,16 @@ def main(argv: list[str]) -> int:
         print(f"roost: {error} See: roost --help", file=sys.stderr)  # noqa: T201 - the command line's own voice
         return ExitCode.BAD_INPUT
     except (KeyboardInterrupt, typer.Abort):
-        print(  # noqa: T201 - the last word of a program
-            "roost: stopped. What was done stays done; run the same command to go on.",
-            file=sys.stderr,
-        )
-        return INTERRUPTED
+        code = INTERRUPTED
     except BrokenPipeError:
         # The reader of our output went away, such as `roost show ENV | head`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.DONE
+    if code == INTERRUPTED:  # typer makes this code of most interrupts itself
+        print(  # noqa: T201 - the last word of a program
+            "roost: stopped. What was done stays done; run the same command to go on.",
+            file=sys.stderr,
+        )
     return int(code or ExitCode.DONE)
 
 
