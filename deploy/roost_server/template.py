@@ -6,10 +6,12 @@ and the telemetry session are made anew by each server (see `bake`).
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from roost_server.settings import baked_folder, home_folder, uses_sqlite_file
@@ -34,7 +36,8 @@ def seed(environ: Mapping[str, str]) -> dict[str, str]:
     if copy_once(template, database):
         # Prefect then notes by itself that its blocks are registered, beside the database.
         return {MIGRATE: "false", REGISTER: "false"}
-    return {MIGRATE: "false"} if revision(database) == revision(template) else {}
+    stands_at = revision(database)
+    return {MIGRATE: "false"} if stands_at and stands_at == revision(template) else {}
 
 
 def copy_once(template: Path, database: Path) -> bool:
@@ -43,34 +46,34 @@ def copy_once(template: Path, database: Path) -> bool:
     A file that already has the name wins, and so does a write-ahead log without its database:
     that is a loss to look into, not an empty volume.
     """
-    if any(database.with_name(database.name + end).exists() for end in ("", "-wal", "-journal")):
-        return False
     database.parent.mkdir(parents=True, exist_ok=True)
-    aside = database.with_name(f"{database.name}.new")
-    shutil.copyfile(template, aside)
-    _flush(aside)
-    try:
-        os.link(aside, database)  # unlike a rename, fails where a file stands
-    except FileExistsError:
-        return False
-    finally:
-        aside.unlink()
-    _flush(database.parent)
+    with _alone_in(database.parent):
+        taken = (database.with_name(database.name + end) for end in ("", "-wal", "-journal"))
+        if any(path.exists() for path in taken):
+            return False
+        aside = database.with_name(f"{database.name}.new")
+        # Left by a start that was cut short, it may be the other name of a database: never into it.
+        aside.unlink(missing_ok=True)
+        shutil.copyfile(template, aside)
+        _flush(aside)
+        try:
+            os.link(aside, database)  # unlike a rename, fails where a file stands
+        except FileExistsError:
+            return False
+        finally:
+            aside.unlink()
+        _flush(database.parent)
     return True
 
 
 def revision(database: Path) -> str:
     """Give the schema's revision as Alembic notes it; empty when there is none to read."""
+    address = f"{database.absolute().as_uri()}?mode=ro"
     try:
-        connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=1)
+        with closing(sqlite3.connect(address, uri=True, timeout=1)) as connection:
+            rows = connection.execute("SELECT version_num FROM alembic_version").fetchall()
     except sqlite3.Error:
         return ""
-    try:
-        rows = connection.execute("SELECT version_num FROM alembic_version").fetchall()
-    except sqlite3.Error:
-        return ""
-    finally:
-        connection.close()
     return ",".join(sorted(row[0] for row in rows))
 
 
@@ -82,13 +85,19 @@ def checkpoint(database: Path) -> None:
     """
     if not database.exists():
         return
-    connection = sqlite3.connect(database, timeout=1)
-    try:
+    with suppress(sqlite3.Error), closing(sqlite3.connect(database, timeout=1)) as connection:
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
-    except sqlite3.Error:
-        return
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keep other starts out; the system lets go when this process ends, however it ends."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
     finally:
-        connection.close()
+        os.close(descriptor)
 
 
 def _flush(path: Path) -> None:
