@@ -66,7 +66,7 @@ def up(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run all tests in parallel: ./run tests [PYTEST-ARGS]."""
     install(session, "tests")
-    session.run("pytest", "-n", "2", *session.posargs, env=environment())
+    session.run("pytest", "-n", "2", "--dist", "loadgroup", *session.posargs, env=environment())
 
 
 @nox.session

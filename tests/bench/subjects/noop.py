@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 
 from bench.commands import ROOST, roost_environ, timed
-from bench.counter import counting
 from bench.errors import BenchError
 from bench.lab import AUTH, LOGIN, SOURCE, Lab
 from bench.rounds import interleaved
 from bench.site import Site, local_fly
 from bench.stats import Aim, Limit, Row, Table, Unit
+from helpers.api_door import counting
 
 ABOUT = f"""
 `roost apply {SOURCE}` on the local Fly, after a first apply made everything. Ours only: what a person

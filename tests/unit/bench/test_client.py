@@ -10,8 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from bench.client import UNANSWERED, Client, basic, wait_well
-from bench.counter import counting
 from bench.errors import BenchError
+from helpers.api_door import counting
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -1,9 +1,9 @@
-"""A door before an API that counts who goes through: calls as the other side sees them."""
+"""A door before an API: counts who goes through, and tells of each answer before it is passed on."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,19 +14,31 @@ _NOT_PASSED_ON = frozenset({"connection", "transfer-encoding", "content-length",
 
 
 class Door(ThreadingHTTPServer):
-    """Passes requests on to an API and notes the method of each."""
+    """Passes requests on to an API and notes each, as `VERB PATH`.
+
+    `answered` is called with that note when the API has answered and the client does not know yet.
+    """
 
     daemon_threads = True
 
     def __init__(self, api_url: str) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.api = urlsplit(api_url).netloc
-        self.methods: list[str] = []
+        self.calls: list[str] = []
+        self.answered: Callable[[str], None] = lambda _: None
 
     @property
     def url(self) -> str:
         """Where to knock."""
         return f"http://127.0.0.1:{self.server_port}"
+
+    @property
+    def methods(self) -> list[str]:
+        """The verb of each request."""
+        return [call.partition(" ")[0] for call in self.calls]
+
+    def handle_error(self, *_: Any) -> None:
+        """Say nothing of a client or an API that went away meanwhile: that is what tests do here."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -38,7 +50,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def pass_on(self) -> None:
         """Pass one request on, and its answer back."""
-        self.server.methods.append(self.command)
+        call = f"{self.command} {self.path}"
+        self.server.calls.append(call)
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         headers = {k: v for k, v in self.headers.items() if k.lower() not in _NOT_PASSED_ON}
         api = HTTPConnection(self.server.api, timeout=60)
@@ -48,6 +61,7 @@ class _Handler(BaseHTTPRequestHandler):
             content = answer.read()
         finally:
             api.close()
+        self.server.answered(call)
         self.send_response(answer.status)
         for name, value in answer.getheaders():
             if name.lower() not in _NOT_PASSED_ON:

@@ -1,0 +1,84 @@
+"""A Prefect server on a local Fly of its own, brought up and looked at as its users do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+
+from helpers.local_daemon import LocalDaemon
+from helpers.roost_command import RoostCommand
+from roost.environment.model import AUTH_SECRET
+
+NAME = "demo"
+APP = "/apps/acme-prefect"
+LOGIN = "admin:s3cret"
+IDLE_S = 5
+"""The shortest quiet that an environment may ask for."""
+
+
+class PrefectSite:
+    """One environment on one local Fly."""
+
+    def __init__(self, folder: Path, cache: Path) -> None:
+        self.roost = RoostCommand(folder, cache, **{AUTH_SECRET: LOGIN})
+        self.daemon = LocalDaemon(self.roost.home, cache)
+
+    def start(self, **fields) -> PrefectSite:
+        """Write the environment file, and start the local Fly."""
+        self.roost.write(NAME, {"scaling": {"idle_after": f"{IDLE_S}s"}}, **fields)
+        self.daemon.start()
+        return self
+
+    def bring_up(self) -> PrefectSite:
+        """Plan and apply, and keep what both said."""
+        self.first_plan = self.roost.json("plan", NAME, "--local")
+        self.apps_after_plan = self.status()["apps"]
+        self.first_apply = self.roost.json("apply", NAME, "--local")
+        return self
+
+    def status(self):
+        """Give what the local Fly says of itself."""
+        return self.daemon.client.get("/localfly/status").json()
+
+    @property
+    def machine(self):
+        """The id of the one machine."""
+        [machine] = self.daemon.call("GET", f"{APP}/machines")
+        return machine["id"]
+
+    @property
+    def state(self):
+        """What the machine does now."""
+        return self.daemon.machine(APP, self.machine)["state"]
+
+    def rest(self, action: str, state: str) -> None:
+        """Have the machine stopped or suspended, and wait until it is."""
+        self.daemon.call("POST", f"{APP}/machines/{self.machine}/{action}")
+        self.daemon.wait(APP, self.machine, state)
+
+    def wake(self) -> None:
+        """Have the server answer, whatever it did before."""
+        assert self.ask("GET", "/health").json() is True
+
+    def starts(self) -> int:
+        """Count how often the machine was started."""
+        return sum(e.startswith("start/started") for e in self.daemon.events(APP, self.machine))
+
+    def url(self) -> str:
+        """Give the address of the server."""
+        port = self.status()["apps"][APP.removeprefix("/apps/")]["port"]
+        return f"http://127.0.0.1:{port}"
+
+    def http(self, login: str = LOGIN) -> httpx.Client:
+        """Open a client of the server's API, logged in."""
+        user, _, password = login.partition(":")
+        auth = (user, password) if login else None
+        return httpx.Client(base_url=f"{self.url()}/api", auth=auth, trust_env=False, timeout=60)
+
+    def ask(self, verb: str, path: str, body=None) -> httpx.Response:
+        """Send a request of Prefect's API, logged in; it is answered well."""
+        with self.http() as http:
+            answer = http.request(verb, path, json=body)
+        assert answer.is_success, (verb, path, answer.status_code, answer.text)
+        return answer

@@ -1,0 +1,81 @@
+"""Roost as its users have it: a command of its own process, with files and a local Fly of a test's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from helpers.environments import environment_data
+from helpers.local_daemon import SCRIPTS
+
+LIMIT_S = 300
+# What would reach the command from the computer it runs on, and is not the test's own.
+FOREIGN = ("FLY_", "LOCALFLY_", "PREFECT_", "ROOST_")
+
+
+class RoostCommand:
+    """The command line in a folder of its own.
+
+    Args:
+        folder: gets the environment files and, with `--local`, the state of the local Fly.
+        cache: where images are built, shared with others.
+        environ: variables that every command is given.
+    """
+
+    def __init__(self, folder: Path, cache: Path, **environ: str) -> None:
+        self.home = folder / "localfly"
+        self.environments = folder / "environments"
+        self.environments.mkdir(parents=True, exist_ok=True)
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(FOREIGN)}
+        self.env = {
+            **inherited,
+            "LOCALFLY_HOME": str(self.home),
+            "LOCALFLY_CACHE": str(cache),
+            "ROOST_ENVIRONMENTS": str(self.environments),
+            "PYTHONPATH": str(SCRIPTS),
+            **environ,
+        }
+
+    def write(self, name: str, *parts, **fields) -> Path:
+        """Write an environment file, as `environment_data` describes it."""
+        path = self.environments / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(environment_data(*parts, **fields), sort_keys=False))
+        return path
+
+    def begin(self, *arguments: str, **environ: str) -> subprocess.Popen[str]:
+        """Start a command, and do not wait for its end."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "roost", *arguments],
+            env={**self.env, **environ},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(
+        self, *arguments: str, expect: int = 0, **environ: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end, which has the exit code expected and is told as a sentence."""
+        done = finish(self.begin(*arguments, **environ))
+        assert done.returncode == expect, (arguments, done.returncode, done.stderr)
+        assert "Traceback" not in done.stderr
+        return done
+
+    def json(self, *arguments, **environ):
+        """Run a command with --json, and give what it printed."""
+        return json.loads(self.run(*arguments, "--json", **environ).stdout)
+
+
+def finish(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
+    """Wait for a command's end and give what it said; it never stays behind."""
+    try:
+        out, err = process.communicate(timeout=LIMIT_S)
+    finally:
+        process.kill()
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
