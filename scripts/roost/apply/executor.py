@@ -56,8 +56,6 @@ class _Progress:
     volume: str = ""
     secrets_version: int | None = None
     touched: list[str] = field(default_factory=list)
-    to_reboot: str = ""
-    """A machine that sees its larger volume only after a boot."""
 
 
 def check_appliable(plan: Plan) -> None:
@@ -100,7 +98,6 @@ async def carry_out(  # noqa: PLR0913, PLR0917 - what an apply works with
     for step in plan.steps:
         notice(step.summary)
         await executor.do(step)
-    await executor.reboot()
     return tuple(dict.fromkeys(progress.touched))
 
 
@@ -125,7 +122,7 @@ class _Executor:
             case CreateVolume():
                 self.progress.volume = (await self.create_volume(step)).id
             case ExtendVolume():
-                await self.extend_volume(step)
+                await self.fly.extend_volume(app, step.volume, step.size_gb)
             case UpdateVolume():
                 await self.fly.update_volume(
                     app, step.volume, snapshot_retention=step.snapshot_retention
@@ -173,26 +170,6 @@ class _Executor:
                 if volume.name == step.fields["name"] and not volume.attached_machine_id:
                     return volume
             raise
-
-    async def extend_volume(self, step: ExtendVolume) -> None:
-        """Make the volume larger; Fly says whether its machine has to boot to see that."""
-        if await self.fly.extend_volume(self.plan.app, step.volume, step.size_gb):
-            self.progress.to_reboot = step.machine
-
-    async def reboot(self) -> None:
-        """Boot the machine of an extended volume, unless an update did or it has none."""
-        machine = self.progress.to_reboot
-        if not machine or machine in self.progress.touched:
-            return
-        nonce = await self.lease(machine)
-        found = await self.fly.get_machine(self.plan.app, machine)
-        if found is not None and found.state == "started":
-            self.notice(f"restart the machine {machine}, which then sees its larger volume")
-            await self.fly.restart_machine(self.plan.app, machine, nonce)
-            self.progress.touched.append(machine)
-        elif found is not None and found.state == "suspended":
-            # It would resume as it was; stopped, it boots at its next request.
-            await self.fly.stop_machine(self.plan.app, machine, nonce)
 
     async def set_secrets(self, values: Mapping[str, SecretText | None]) -> None:
         """Set or remove in one batch, and remember the version for the machines that follow."""

@@ -23,6 +23,7 @@ ENVIRONMENT_KEY = "roost_environment"
 SLOT_KEY = "roost_slot"
 VERSION_KEY = "roost_prefect_version"
 SECRETS_KEY = "roost_secrets"
+VOLUME_KEY = "roost_volume_gb"
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,9 @@ def machine_config(file: EnvironmentFile, image: str, slot: str) -> Json:
     }
     if isinstance(environment.database, SqliteDatabase):
         config["mounts"] = [{"name": VOLUME_NAME, "path": MOUNT_PATH}]
+        # A larger volume may be seen only after a boot. With its size in here the boot is a step
+        # of the plan, and one that an apply cut short leaves to the next.
+        config["metadata"][VOLUME_KEY] = str(environment.database.volume_gb)
     return config
 
 

@@ -84,13 +84,11 @@ class CreateVolume(BaseStep):
 
 @dataclass(frozen=True, kw_only=True)
 class ExtendVolume(BaseStep):
-    """Make a volume larger."""
+    """Make a volume larger; its machine's own step then boots it, to see that."""
 
     kind = "extend-volume"
     volume: str
     size_gb: int
-    machine: str
-    """The machine that mounts it; empty when none does."""
 
 
 @dataclass(frozen=True, kw_only=True)

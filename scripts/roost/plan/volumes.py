@@ -14,7 +14,6 @@ from roost.plan.steps import (
     ExtendVolume,
     Outcome,
     Refusal,
-    Risk,
     UpdateVolume,
 )
 
@@ -72,11 +71,9 @@ def _changes(wanted: DesiredVolume, volume: Volume) -> Iterator[Outcome]:
         yield ExtendVolume(
             key=key,
             summary=f"extend the volume to {wanted.size_gb} GB",
-            risk=Risk.RESTART,
             changes=(Change("size_gb", volume.size_gb, wanted.size_gb),),
             volume=volume.id,
             size_gb=wanted.size_gb,
-            machine=volume.attached_machine_id or "",
         )
     have = volume.snapshot_retention
     if have is not None and have != wanted.snapshot_retention:

@@ -162,12 +162,23 @@ def test_more_memory_is_a_restart():
     assert step.risk is Risk.RESTART
 
 
-def test_a_larger_volume_is_extended():
-    step = only_step(
-        plan_from(desired_of(), desired_of(database={"backend": "sqlite", "volume_gb": 3}))
-    )
+def test_a_larger_volume_is_extended_and_its_machine_booted_to_see_that():
+    larger = desired_of(database={"backend": "sqlite", "volume_gb": 3})
 
-    assert (step.kind, step.size_gb) == ("extend-volume", 3)
+    plan = plan_from(desired_of(), larger)
+
+    extend, update = plan.steps
+    assert (extend.kind, extend.size_gb, extend.risk) == ("extend-volume", 3, Risk.NONE)
+    assert (update.kind, update.skip_launch, update.risk) == ("update-machine", False, Risk.RESTART)
+
+
+def test_the_machine_of_a_volume_that_is_larger_already_is_still_booted():
+    """An apply that was killed right after extending leaves that."""
+    live = with_volume_fields(applied(desired_of()), size_gb=3)
+
+    step = only_step(diff(desired_of(database={"backend": "sqlite", "volume_gb": 3}), live))
+
+    assert step.changes == (Change("metadata.roost_volume_gb", "1", "3"),)
 
 
 def test_a_smaller_volume_is_refused_with_the_size_to_write():
