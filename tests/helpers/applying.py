@@ -1,0 +1,125 @@
+"""Plan and apply against a fake Fly, with the real client between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+import httpx
+import stamina
+
+from helpers.environments import environment_file
+from helpers.fake_fly import FakeFly
+from helpers.fly_trouble import KilledError, TroubledFly
+from roost.apply.executor import carry_out
+from roost.errors import RoostError
+from roost.fly.client import FlyClient
+from roost.plan.desired import Desired, desired_state
+from roost.plan.diff import diff
+from roost.plan.live import read_live
+from roost.plan.ownership import find_volume, our_machines
+from roost.plan.steps import Plan
+from roost.secret_text import SecretText
+
+IMAGE = "registry.fly.io/acme-prefect:prefect-3.8.8-0123456789ab"
+VALUE = "admin:the-value-of-the-test"
+
+
+class EveryName(Mapping[str, SecretText]):
+    """A value for whatever secret is asked for."""
+
+    def __getitem__(self, _: str) -> SecretText:
+        return SecretText(VALUE)
+
+    def __iter__(self) -> Any:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+@dataclass
+class Run:
+    """How one plan and apply went."""
+
+    plan: Plan | None = None
+    touched: tuple[str, ...] = ()
+    notices: list[str] = field(default_factory=list)
+    error: RoostError | None = None
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of the plan's steps."""
+        assert self.plan is not None
+        return [step.kind for step in self.plan.steps]
+
+
+def desired_of(*parts: Any, image: str = IMAGE, **fields: Any) -> Desired:
+    """Give what an environment file of these parts asks for."""
+    return desired_state(environment_file(*parts, **fields), image)
+
+
+def applied_fly(desired: Desired, state: str = "started") -> FakeFly:
+    """Give a Fly on which an environment was applied, and whose machines are in a state since."""
+    fly = FakeFly()
+    assert plan_and_apply(fly, desired).error is None
+    fly.settle(state)
+    return fly
+
+
+def plan_and_apply(
+    fly: FakeFly,
+    desired: Desired,
+    trouble: TroubledFly | None = None,
+    between: Callable[[], None] = lambda: None,
+) -> Run:
+    """Plan, and carry the plan out; what Fly or we refuse is in the run's `error`.
+
+    Args:
+        fly: what is planned and applied on.
+        desired: what it is to become.
+        trouble: stands between the client and `fly`, and ends the run in its way.
+        between: called after the plan is made, and before it is carried out.
+    """
+    run = Run()
+    fly.asked.clear()
+    with stamina.set_testing(True, attempts=3, cap=True):
+        try:
+            anyio.run(_work, run, fly, desired, trouble, between)
+        except* KilledError:  # nobody is left to be told
+            pass
+        except* RoostError as group:
+            [run.error] = group.exceptions
+    return run
+
+
+async def _work(
+    run: Run,
+    fly: FakeFly,
+    desired: Desired,
+    trouble: TroubledFly | None,
+    between: Callable[[], None],
+) -> None:
+    transport = httpx.MockTransport(trouble.answer if trouble else fly)
+    with anyio.CancelScope() as scope:
+        if trouble:
+            trouble.scope = scope
+        async with FlyClient("http://fly.test", SecretText("t"), transport=transport) as client:
+            live = await read_live(client, desired.app)
+            run.plan = diff(desired, live)
+            between()
+            volume = desired.volume and find_volume(
+                desired.volume, live, our_machines(desired, live)
+            )
+            async with AsyncExitStack() as held:
+                run.touched = await carry_out(
+                    run.plan,
+                    client,
+                    volume.id if volume else "",
+                    EveryName(),
+                    run.notices.append,
+                    held,
+                )

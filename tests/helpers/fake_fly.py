@@ -1,0 +1,317 @@
+"""A small Fly with a memory: what the Machines API does to one app, and what its machines saw.
+
+It takes requests as httpx sends them, so that the real client stands in front of it. It is strict
+where a duplicate or a mixed change would hide: names, leases and compare-and-set count as on Fly.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from helpers.fly_answers import says
+from helpers.pretend_fly import address, echo
+
+Json = dict[str, Any]
+NONCE = "fly-machine-lease-nonce"
+AWAKE = ("started", "suspended")
+"""States in which a machine keeps what it saw when it booted."""
+
+
+class RefusedError(Exception):
+    """Fly says no."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.answer = says(status, {"error": why})
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A request, taken apart."""
+
+    verb: str
+    path: tuple[str, ...]
+    nonce: str
+    body: Json
+    params: httpx.QueryParams
+
+
+@dataclass
+class Held:
+    """A lease; it ends when others have asked for it `looks` times."""
+
+    nonce: str
+    looks: int = 10**6
+
+
+@dataclass(frozen=True)
+class Boot:
+    """What a machine saw when it booted, and sees until it boots again."""
+
+    secrets: Json
+    volume_gb: int
+
+
+@dataclass
+class FakeFly:
+    """One organization with at most one app."""
+
+    name: str = "acme-prefect"
+    organization: str = ""
+    ips: list[Json] = field(default_factory=list)
+    volumes: dict[str, Json] = field(default_factory=dict)
+    secrets: Json = field(default_factory=dict)
+    secrets_version: int = 0
+    machines: dict[str, Json] = field(default_factory=dict)
+    boots: dict[str, Boot] = field(default_factory=dict)
+    leases: dict[str, Held] = field(default_factory=dict)
+    asked: list[Ask] = field(default_factory=list)
+    _count: int = 0
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        """Answer one request."""
+        path = request.url.path.removeprefix("/v1/")
+        body = json.loads(request.content) if request.content else {}
+        nonce = request.headers.get(NONCE, "")
+        ask = Ask(request.method, tuple(path.split("/")), nonce, body, request.url.params)
+        self.asked.append(ask)
+        try:
+            return self._answer(ask)
+        except RefusedError as refused:
+            return refused.answer
+
+    @property
+    def changes(self) -> list[str]:
+        """Give every request that is not a mere look, in order: its verb, and what of the app."""
+        return [f"{ask.verb} {spelt(ask)}" for ask in self.asked if ask.verb != "GET"]
+
+    def sent(self, change: str) -> Json:
+        """Give the body of the one request that `changes` gives so."""
+        [ask] = [ask for ask in self.asked if f"{ask.verb} {spelt(ask)}" == change]
+        return ask.body
+
+    def leave_leases(self) -> None:
+        """Let every lease run out, as those do whose holder is gone."""
+        for held in self.leases.values():
+            held.looks = 3
+
+    def settle(self, state: str) -> None:
+        """Put every machine into a state."""
+        for machine in self.machines.values():
+            machine["state"] = state
+
+    def wake(self) -> None:
+        """Send every machine a request, as its proxy does."""
+        for key, machine in self.machines.items():
+            if machine["state"] == "suspended":
+                machine["state"] = "started"
+            elif machine["state"] == "stopped":
+                self._boot(key)
+
+    def picture(self) -> Json:
+        """Give all that counts, without ids and without the order things were made in."""
+        return {
+            "app": self.organization,
+            "ips": sorted(ip["type"] for ip in self.ips),
+            "secrets": self.secrets,
+            "volumes": sorted(
+                (volume["name"], volume["size_gb"], volume["snapshot_retention"])
+                for volume in self.volumes.values()
+            ),
+            "machines": {m["name"]: self._machine_picture(m) for m in self.machines.values()},
+        }
+
+    def _machine_picture(self, machine: Json) -> Json:
+        mounts = [mount["path"] for mount in machine["config"].get("mounts", [])]
+        return {
+            "state": machine["state"],
+            "region": machine["region"],
+            "config": {**machine["config"], "mounts": mounts},
+            "sees": self.boots[machine["id"]] if machine["state"] in AWAKE else None,
+        }
+
+    # Requests
+
+    def _answer(self, ask: Ask) -> httpx.Response:
+        there = self.organization and ask.path[1:2] == (self.name,)
+        match (ask.verb, *ask.path):
+            case ("POST", "apps"):
+                return self._create_app(ask.body)
+            case _ if not there:
+                raise RefusedError(404, "app not found")
+            case ("GET", "apps", app):
+                return says(200, {"name": app, "organization": {"slug": self.organization}})
+            case (_, "apps", _, "machines", key, *_) if key not in self.machines:
+                raise RefusedError(404, "machine not found")
+            case (_, "apps", _, "machines", key, "lease"):
+                return self._lease(ask, key)
+            case (_, "apps", _, "machines", key, *rest):
+                return self._machine(ask, self.machines[key], rest)
+            case (verb, "apps", _, kind, *_):
+                answer = getattr(self, f"_{verb.lower()}_{kind}")
+                return answer(ask)
+        return says(501)
+
+    def _create_app(self, body: Json) -> httpx.Response:
+        if self.organization or body["name"] != self.name:
+            raise RefusedError(422, "Name has already been taken")
+        self.organization = body["org_slug"]
+        return says(201, {})
+
+    # Addresses
+
+    def _get_ip_assignments(self, _: Ask) -> httpx.Response:
+        return says(200, {"ips": self.ips})
+
+    def _post_ip_assignments(self, ask: Ask) -> httpx.Response:
+        self.ips.append(address(ask.body["type"]).model_dump())
+        return says(200, self.ips[-1])
+
+    def _delete_ip_assignments(self, ask: Ask) -> httpx.Response:
+        kept = [known for known in self.ips if known["ip"] != ask.path[-1]]
+        status = 404 if kept == self.ips else 204
+        self.ips = kept
+        return says(status)
+
+    # Volumes
+
+    def _get_volumes(self, _: Ask) -> httpx.Response:
+        return says(200, list(self.volumes.values()))
+
+    def _post_volumes(self, ask: Ask) -> httpx.Response:
+        kept = ("name", "region", "size_gb", "snapshot_retention")
+        key = self._new("vol_")
+        self.volumes[key] = {name: ask.body[name] for name in kept}
+        self.volumes[key] |= {"id": key, "state": "created", "attached_machine_id": None}
+        return says(200, self.volumes[key])
+
+    def _put_volumes(self, ask: Ask) -> httpx.Response:
+        volume = self.volumes[ask.path[3]]
+        if ask.body.get("size_gb", volume["size_gb"]) < volume["size_gb"]:
+            raise RefusedError(400, "volumes do not shrink")
+        volume.update(ask.body)
+        extended = ask.path[-1] == "extend"
+        return says(200, {"volume": volume, "needs_restart": True} if extended else volume)
+
+    # Secrets
+
+    def _get_secrets(self, _: Ask) -> httpx.Response:
+        return says(200, {"secrets": [{"name": name, "digest": "d"} for name in self.secrets]})
+
+    def _post_secrets(self, ask: Ask) -> httpx.Response:
+        merged = {**self.secrets, **ask.body["values"]}
+        self.secrets = {name: value for name, value in merged.items() if value is not None}
+        self.secrets_version += 1
+        return says(200, {"version": self.secrets_version, "secrets": []})
+
+    # Machines
+
+    def _get_machines(self, ask: Ask) -> httpx.Response:
+        wanted = {key.removeprefix("metadata."): value for key, value in ask.params.items()}
+        found = [
+            machine
+            for machine in self.machines.values()
+            if wanted.items() <= machine["config"]["metadata"].items()
+        ]
+        return says(200, found)
+
+    def _post_machines(self, ask: Ask) -> httpx.Response:
+        body, key = ask.body, self._new("m")
+        if body["name"] in {machine["name"] for machine in self.machines.values()}:
+            raise RefusedError(409, "already_exists: unique machine name violation")
+        for mount in body["config"].get("mounts", []):
+            volume = self.volumes[mount["volume"]]
+            if volume["attached_machine_id"]:
+                raise RefusedError(409, "volume is attached")
+            volume["attached_machine_id"] = key
+        self.machines[key] = {
+            "id": key,
+            "name": body["name"],
+            "region": body["region"],
+            "instance_id": self._new("v"),
+            "config": echo(body["config"]),
+            "events": [],
+        }
+        self._boot(key)
+        if "lease_ttl" in body:
+            self.leases[key] = Held(self._new("n"))
+            return says(200, {**self.machines[key], "nonce": self.leases[key].nonce})
+        return says(200, self.machines[key])
+
+    def _machine(self, ask: Ask, machine: Json, rest: list[str]) -> httpx.Response:
+        key = machine["id"]
+        if ask.verb == "GET" and rest == ["wait"]:
+            return says(200 if machine["state"] == ask.params["state"] else 408, {})
+        if ask.verb == "GET":
+            return says(200, machine)
+        if key in self.leases and self.leases[key].nonce != ask.nonce:
+            raise RefusedError(409, "lease currently held by somebody")
+        match (ask.verb, *rest):
+            case ("POST",):
+                self._update(machine, ask.body)
+            case ("POST", "start") if machine["state"] in AWAKE:
+                machine["state"] = "started"
+            case ("POST", "start"):
+                self._boot(key)
+            case ("POST", "stop" | "suspend" as what):
+                machine["state"] = {"stop": "stopped", "suspend": "suspended"}[what]
+            case ("DELETE",):
+                self._destroy(key)
+            case _:
+                raise RefusedError(501, "not in this Fly")
+        return says(200, machine)
+
+    def _update(self, machine: Json, body: Json) -> None:
+        if body["current_version"] != machine["instance_id"]:
+            raise RefusedError(412, "failed_precondition: machine version changed")
+        machine["config"] = echo(body["config"])
+        machine["instance_id"] = self._new("v")
+        if body.get("skip_launch"):
+            machine["state"] = "stopped"
+        else:
+            self._boot(machine["id"])
+
+    def _boot(self, key: str) -> None:
+        sizes = [v["size_gb"] for v in self.volumes.values() if v["attached_machine_id"] == key]
+        self.boots[key] = Boot(dict(self.secrets), sum(sizes))
+        self.machines[key]["state"] = "started"
+
+    def _destroy(self, key: str) -> None:
+        del self.machines[key]
+        self.leases.pop(key, None)
+        for volume in self.volumes.values():
+            if volume["attached_machine_id"] == key:
+                volume["attached_machine_id"] = None
+
+    # Leases
+
+    def _lease(self, ask: Ask, key: str) -> httpx.Response:
+        held = self.leases.get(key)
+        match ask.verb, held:
+            case ("GET" | "DELETE", None):
+                raise RefusedError(404, "lease not found")
+            case ("GET", _):
+                return says(200, {"status": "success", "data": {"description": "roost apply"}})
+            case (_, Held(nonce=nonce)) if nonce != ask.nonce:
+                held.looks -= 1
+                if held.looks == 0:
+                    del self.leases[key]
+                raise RefusedError(409, "lease currently held by somebody")
+            case ("DELETE", _):
+                del self.leases[key]
+                return says(200, {"status": "success"})
+        held = self.leases.setdefault(key, Held(self._new("n")))
+        return says(201, {"status": "success", "data": {"nonce": held.nonce}})
+
+    def _new(self, prefix: str) -> str:
+        self._count += 1
+        return f"{prefix}{self._count:04}"
+
+
+def spelt(ask: Ask) -> str:
+    """Give the part of a path that tells calls of one app apart."""
+    return "/".join(ask.path[2:]) or "app"
