@@ -1,0 +1,98 @@
+"""ASGI by hand: what a client sends and gets, and an application that answers as it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from roost_server.asgi import App, Message, Receive, Scope, Send
+
+DISCONNECT: Message = {"type": "http.disconnect"}
+
+
+def http(method: str = "POST", path: str = "/api/flows/", **headers: str) -> Scope:
+    """Give the scope of a request; a header's name is a keyword with `_` for `-`."""
+    pairs = [(name.replace("_", "-").encode(), text.encode()) for name, text in headers.items()]
+    return {"type": "http", "method": method, "path": path, "headers": pairs}
+
+
+def chunks(*bodies: bytes) -> list[Message]:
+    """Give a request's body that comes in these parts."""
+    last = len(bodies) - 1
+    return [
+        {"type": "http.request", "body": body, "more_body": at < last}
+        for at, body in enumerate(bodies)
+    ]
+
+
+@dataclass
+class Client:
+    """Sends what it has, then stays connected and silent; keeps what it gets."""
+
+    sends: list[Message] = field(default_factory=lambda: chunks(b""))
+    got: list[Message] = field(default_factory=list)
+
+    async def call(self, app: App, scope: Scope | None = None) -> Client:
+        """Have an application answer a request."""
+        await app(scope or http(), self.receive, self.send)
+        return self
+
+    async def receive(self) -> Message:
+        """Give the application the next message."""
+        if not self.sends:
+            await asyncio.Event().wait()
+        return self.sends.pop(0)
+
+    async def send(self, message: Message) -> None:
+        """Take a message of the application."""
+        self.got.append(message)
+
+    @property
+    def statuses(self) -> list[int]:
+        """Every status that arrived; of a sound answer there is one."""
+        return [message["status"] for message in self.got if "status" in message]
+
+    @property
+    def body(self) -> bytes:
+        """All that arrived of bodies."""
+        return b"".join(message.get("body", b"") for message in self.got)
+
+
+async def body_of(receive: Receive) -> bytes:
+    """Read a request's body, as a framework does."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ConnectionError("the client is gone")
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return body
+
+
+async def answer(send: Send, status: int, body: bytes = b"") -> None:
+    """Answer in two parts, as a framework does."""
+    await send({"type": "http.response.start", "status": status, "headers": []})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+@dataclass
+class Scripted:
+    """Answers each call with the next status, numbered, and then raises if there is an exception.
+
+    Keeps the bodies it was sent.
+    """
+
+    script: list[int | Exception | tuple[int, Exception]]
+    bodies: list[bytes] = field(default_factory=list)
+
+    async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        step = self.script[len(self.bodies)]
+        self.bodies.append(await body_of(receive))
+        status, error = step if isinstance(step, tuple) else (step, None)
+        if isinstance(status, Exception):
+            raise status
+        await answer(send, status, b"answer %d" % len(self.bodies))
+        if error:
+            raise error

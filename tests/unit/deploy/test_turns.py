@@ -1,0 +1,185 @@
+"""Writes come one at a time, and whatever reads is not held up by them."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+
+from helpers.asgi_calls import Client, answer, body_of, chunks, http
+from roost_server.turns import READS, WRITES, is_write, write_in_turn
+
+
+class Database:
+    """An application that stays in each write until it is let go, and counts who is in it."""
+
+    def __init__(self):
+        self.inside = self.most = self.served = 0
+        self.entered, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def __call__(self, scope, receive, send):
+        """Answer one request."""
+        self.inside += 1
+        self.most = max(self.most, self.inside)
+        self.entered.set()
+        try:
+            await body_of(receive)
+            if scope["method"] in WRITES and not scope["path"].endswith("/filter"):
+                await self.go_on.wait()
+            await answer(send, 200)
+            self.served += 1
+        finally:
+            self.inside -= 1
+
+
+async def others_run():
+    """Let every other task go as far as it gets."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def with_one_writing(body):
+    """Run a scenario in which one write is in the database and stays there."""
+
+    async def scenario():
+        database = Database()
+        app = write_in_turn(database)
+        async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+            first = group.create_task(Client().call(app))
+            await database.entered.wait()
+            result = await body(app, database, group, first)
+            database.go_on.set()
+        return result, database
+
+    return asyncio.run(scenario())
+
+
+def test_writes_take_turns_and_all_are_served():
+    async def twenty_more(app, database, group, _):
+        for method in sorted(WRITES) * 5:
+            group.create_task(Client().call(app, http(method)))
+        await others_run()
+        return database.inside
+
+    inside, database = with_one_writing(twenty_more)
+
+    assert (inside, database.most) == (1, 1)
+    assert database.served == 1 + 5 * len(WRITES)
+
+
+@pytest.mark.parametrize(
+    "scope",
+    [http("GET"), http("HEAD"), http("OPTIONS"), http("POST", "/api/flow_runs/filter")],
+    ids=lambda scope: scope["method"],
+)
+def test_who_reads_does_not_wait_for_who_writes(scope):
+    async def read(app, *_):
+        return (await Client().call(app, scope)).statuses
+
+    statuses, database = with_one_writing(read)
+
+    assert statuses == [200]
+    assert database.most == 2
+
+
+def test_a_client_that_sends_slowly_holds_nobody_up():
+    async def scenario():
+        database = Database()
+        database.go_on.set()
+        app = write_in_turn(database)
+        slow = asyncio.create_task(Client(chunks(b"half", b"")[:1]).call(app))
+        await others_run()
+
+        served = await asyncio.wait_for(Client().call(app), 5)
+
+        slow.cancel()
+        with suppress(asyncio.CancelledError):
+            await slow
+        return served.statuses, database.served
+
+    assert asyncio.run(scenario()) == ([200], 1)
+
+
+def test_a_client_that_goes_away_in_its_turn_gives_it_back():
+    async def cancel(app, database, group, first):
+        first.cancel()
+        second = group.create_task(Client().call(app))
+        await others_run()
+        return first.cancelled(), second.done(), database.inside
+
+    result, database = with_one_writing(cancel)
+
+    assert result == (True, False, 1)
+    assert database.served == 1
+
+
+def test_a_client_that_goes_away_while_it_waits_takes_no_turn():
+    async def cancel(app, database, group, _):
+        second = group.create_task(Client().call(app))
+        await others_run()
+        second.cancel()
+        group.create_task(Client().call(app))
+        await others_run()
+        return second.cancelled(), database.inside
+
+    result, database = with_one_writing(cancel)
+
+    assert result == (True, 1)
+    assert database.served == 2
+
+
+def test_an_application_that_fails_gives_its_turn_back():
+    async def scenario():
+        async def fails(*_):
+            raise LookupError("broken")
+
+        app = write_in_turn(fails)
+        for _ in range(2):
+            with pytest.raises(LookupError):
+                await asyncio.wait_for(Client().call(app), 5)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("end", READS)
+def test_what_is_posted_to_read_is_no_write(end):
+    assert not is_write(http("POST", f"/api/flow_runs{end}"))
+    assert not is_write(http("POST", f"/api/flow_runs{end}/"))
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/api/flow_runs/"),
+        ("POST", "/api/flow_runs/5/set_state"),
+        ("POST", "/api/logs"),
+        ("POST", "/api/filter/5"),
+        ("PUT", "/api/automations/5"),
+        # Names that people gave, not words of the API.
+        ("DELETE", "/api/variables/name/count"),
+        ("PATCH", "/api/work_pools/read"),
+        ("PATCH", "/api/work_pools/main/queues/history"),
+    ],
+)
+def test_what_changes_something_is_a_write(method, path):
+    assert is_write(http(method, path))
+
+
+@pytest.mark.parametrize(
+    "scope",
+    [{"type": "websocket", "path": "/api/events/in"}, {"type": "lifespan"}, http("GET")],
+    ids=lambda scope: scope["type"],
+)
+def test_what_is_no_write_passes_through_untouched(scope):
+    passed = []
+    client = Client()
+
+    async def app(*arguments):
+        passed.append(arguments)
+
+    asyncio.run(client.call(write_in_turn(app), scope))
+
+    ((its_scope, receive, send),) = passed
+    assert its_scope is scope
+    assert (receive, send) == (client.receive, client.send)
