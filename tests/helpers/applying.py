@@ -89,11 +89,19 @@ def plan_and_apply(
     with stamina.set_testing(True, attempts=3, cap=True):
         try:
             anyio.run(_work, run, fly, desired, trouble, between)
-        except* KilledError:  # nobody is left to be told
+        except RoostError as error:
+            run.error = error
+        except BaseExceptionGroup as group:
+            _only_kills(group)
+        except KilledError:  # nobody is left to be told
             pass
-        except* RoostError as group:
-            [run.error] = group.exceptions
     return run
+
+
+def _only_kills(group: BaseExceptionGroup[BaseException]) -> None:
+    _, others = group.split(KilledError)
+    if others:
+        raise others
 
 
 async def _work(

@@ -152,9 +152,10 @@ class FakeFly:
             case (_, "apps", _, "machines", key, *rest):
                 return self._machine(ask, self.machines[key], rest)
             case (verb, "apps", _, kind, *_):
-                answer = getattr(self, f"_{verb.lower()}_{kind}")
-                return answer(ask)
-        return says(501)
+                answer: httpx.Response = getattr(self, f"_{verb.lower()}_{kind}")(ask)
+                return answer
+            case _:
+                raise RefusedError(501, "not in this Fly")
 
     def _create_app(self, body: Json) -> httpx.Response:
         if self.organization or body["name"] != self.name:
@@ -291,19 +292,18 @@ class FakeFly:
 
     def _lease(self, ask: Ask, key: str) -> httpx.Response:
         held = self.leases.get(key)
-        match ask.verb, held:
-            case ("GET" | "DELETE", None):
-                raise RefusedError(404, "lease not found")
-            case ("GET", _):
-                return says(200, {"status": "success", "data": {"description": "roost apply"}})
-            case (_, Held(nonce=nonce)) if nonce != ask.nonce:
-                held.looks -= 1
-                if held.looks == 0:
-                    del self.leases[key]
-                raise RefusedError(409, "lease currently held by somebody")
-            case ("DELETE", _):
+        if held is None and ask.verb != "POST":
+            raise RefusedError(404, "lease not found")
+        if ask.verb == "GET":
+            return says(200, {"status": "success", "data": {"description": "roost apply"}})
+        if held is not None and held.nonce != ask.nonce:
+            held.looks -= 1
+            if held.looks == 0:
                 del self.leases[key]
-                return says(200, {"status": "success"})
+            raise RefusedError(409, "lease currently held by somebody")
+        if ask.verb == "DELETE":
+            del self.leases[key]
+            return says(200, {"status": "success"})
         held = self.leases.setdefault(key, Held(self._new("n")))
         return says(201, {"status": "success", "data": {"nonce": held.nonce}})
 

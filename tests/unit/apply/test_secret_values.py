@@ -1,0 +1,91 @@
+"""Values of secrets are found or missed before anything is called, and shown nowhere."""
+
+from __future__ import annotations
+
+import traceback
+
+import pytest
+
+from helpers.applying import VALUE, desired_of, plan_and_apply
+from helpers.environments import environment_file
+from helpers.fake_fly import FakeFly
+from helpers.fly_answers import says
+from helpers.fly_trouble import TroubledFly
+from roost.apply.secret_values import find_values, require
+from roost.environment.model import AUTH_SECRET
+from roost.errors import ExitCode, MissingSecretError
+from roost.plan.document import canonical, plan_document
+
+SECRETS_CALL = 6  # of a first apply
+
+
+def declared(*secrets):
+    return environment_file(secrets=list(secrets)).environment.secrets
+
+
+def test_a_value_comes_from_the_variable_of_its_name_or_the_one_the_file_names():
+    secrets = declared(AUTH_SECRET, {"name": "HOOK", "from": {"env": "STAGING_HOOK"}})
+    environ = {AUTH_SECRET: "a:b", "STAGING_HOOK": "hook", "HOOK": "not this one"}
+
+    found, missing = find_values(secrets, environ)
+
+    assert {name: value.reveal() for name, value in found.items()} == {
+        AUTH_SECRET: "a:b",
+        "HOOK": "hook",
+    }
+    assert missing == {}
+
+
+@pytest.mark.parametrize("environ", [{}, {AUTH_SECRET: ""}], ids=["unset", "empty"])
+def test_a_value_that_is_not_there_is_missing_and_not_empty(environ):
+    found, missing = find_values(declared(AUTH_SECRET), environ)
+
+    assert found == {}
+    assert missing == {AUTH_SECRET: f"the environment variable {AUTH_SECRET}"}
+
+
+def test_a_value_in_a_sops_file_is_missing_while_those_are_not_read():
+    hook = {"name": "HOOK", "from": {"sops": "production.sops.yaml"}}
+
+    _, missing = find_values(declared(AUTH_SECRET, hook), {AUTH_SECRET: "a:b", "HOOK": "x"})
+
+    assert "production.sops.yaml" in missing["HOOK"]
+
+
+def test_every_missing_value_is_named_at_once_with_where_it_was_looked_for():
+    found, missing = find_values(declared(AUTH_SECRET, "HOOK", "IDLE"), {})
+
+    with pytest.raises(MissingSecretError) as failure:
+        require((AUTH_SECRET, "HOOK"), found, missing)
+
+    assert failure.value.exit_code is ExitCode.BAD_INPUT
+    assert f"{AUTH_SECRET} (the environment variable {AUTH_SECRET} is not set)" in str(
+        failure.value
+    )
+    assert "HOOK (the environment variable HOOK is not set)" in str(failure.value)
+    assert "IDLE" not in str(failure.value)
+
+
+def test_a_missing_value_that_nobody_needs_stops_nothing():
+    found, missing = find_values(declared(AUTH_SECRET, "HOOK"), {AUTH_SECRET: "a:b"})
+
+    require((AUTH_SECRET,), found, missing)
+
+    assert "HOOK" in missing
+
+
+async def echoes(_, request):
+    """Refuse a request and repeat all of it."""
+    return says(422, {"error": f"unexpected {request.content.decode()}"})
+
+
+def test_a_value_is_neither_in_the_plan_nor_told_even_when_fly_repeats_it():
+    fly = FakeFly()
+
+    run = plan_and_apply(fly, desired_of(), TroubledFly(fly, echoes, SECRETS_CALL))
+
+    told = "".join(traceback.format_exception(run.error))
+    assert "unexpected" in told
+    assert VALUE not in told + repr(run) + repr(vars(run.error)) + canonical(
+        plan_document(run.plan)
+    )
