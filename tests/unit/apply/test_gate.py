@@ -1,0 +1,206 @@
+"""The gate: every check of a good server, and a machine that dies is told at once, with how."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import anyio
+import httpx
+import pytest
+import stamina
+
+from helpers.fake_prefect import LOGIN, FakePrefect, say
+from helpers.fly_answers import says
+from roost.apply import gate
+from roost.apply.gate import Gate, failure_in
+from roost.errors import MachineFailedError
+from roost.fly.client import FlyClient
+from roost.fly.models import MachineEvent
+from roost.prefect.probe import Server, select_checks
+from roost.prefect.transport import prefect_client
+from roost.secret_text import SecretText
+
+CHECKS = select_checks(login=True, stock=False)
+NAMES = [check.name for check in CHECKS]
+NAMES_OF_GATE = ["health", "started", *NAMES[1:]]
+BOOTING = {("GET", "/api/health"): say(503)}
+
+
+def ended(key="e1", **how):
+    """Give the event of a machine's end."""
+    request = {"exit_event": {"exit_code": 0, "requested_stop": False, **how}}
+    return {"id": key, "type": "exit", "status": "stopped", "request": request}
+
+
+@dataclass
+class WatchedFly:
+    """A Fly whose machine has ended in some way, and its answers to a wait and to a look at it."""
+
+    events: list[dict] = field(default_factory=list)
+    machine: str = "m1"
+    from_look: int = 1
+    """The look from which on the events are there."""
+    wait: httpx.Response = field(default_factory=lambda: says(200, {}))
+    look: httpx.Response | Exception | None = None
+    looks: int = 0
+
+    def __call__(self, request):
+        """Answer one request."""
+        if request.url.path.endswith("/wait"):
+            return self.wait
+        self.looks += 1
+        if isinstance(self.look, Exception):
+            raise self.look
+        if self.look is not None:
+            return httpx.Response(self.look.status_code, content=self.look.content)
+        its_own = request.url.path.endswith(self.machine) and self.looks >= self.from_look
+        return says(200, {"id": "m", "events": self.events if its_own else []})
+
+
+def run_gate(fly, prefect, *, seen=(), machines=("m1",)):
+    """Run the gate; give its results, or the failure of a machine, and what was told meanwhile."""
+    told = []
+
+    async def run():
+        fly_transport = httpx.MockTransport(fly)
+        async with (
+            FlyClient("http://fly.test", SecretText("t"), transport=fly_transport) as client,
+            prefect_client("http://acme.test", 5, httpx.MockTransport(prefect)) as http,
+        ):
+            server = Server(http, SecretText(LOGIN), "3.8.8", poll_s=0.001)
+            proof = Gate(client, "acme", machines, server, CHECKS, frozenset(seen), time.monotonic)
+            with anyio.fail_after(10):  # far below the checks' own limits
+                return await proof.run(told.append)
+
+    with stamina.set_testing(True, attempts=2, cap=True):
+        try:
+            return anyio.run(run), told
+        except MachineFailedError as failure:
+            return failure, told
+
+
+@pytest.fixture(autouse=True)
+def look_often(monkeypatch):
+    monkeypatch.setattr(gate, "WATCH_S", 0.01)
+
+
+def test_a_good_server_passes_and_each_result_is_told_as_it_comes():
+    results, told = run_gate(WatchedFly(), FakePrefect())
+
+    assert [result.name for result in results] == NAMES_OF_GATE
+    assert all(result.ok for result in results)
+    assert tuple(told) == results
+
+
+DEATHS = {
+    "full memory": (ended(oom_killed=True, exit_code=137), "because its memory was full"),
+    "exit code": (ended(exit_code=3), "exited with code 3 instead of serving"),
+    "signal": (ended(signal=9), "was ended by signal 9 instead of serving"),
+    "signal -1 is none": (ended(exit_code=1, signal=-1), "exited with code 1"),
+}
+
+
+@pytest.mark.parametrize(("event", "how"), DEATHS.values(), ids=DEATHS)
+@pytest.mark.parametrize("from_look", [1, 5], ids=["at once", "later"])
+def test_a_machine_that_dies_ends_the_wait_for_its_server(event, how, from_look):
+    fly = WatchedFly([event], from_look=from_look)
+
+    failure, told = run_gate(fly, FakePrefect(broken=BOOTING))
+
+    assert isinstance(failure, MachineFailedError)
+    assert str(failure).startswith("The machine m1 ")
+    assert how in str(failure)
+    assert failure.advice
+    assert told == []
+
+
+def test_the_death_of_any_of_several_machines_counts():
+    fly = WatchedFly([ended(exit_code=1)], machine="m2")
+
+    failure, _ = run_gate(fly, FakePrefect(broken=BOOTING), machines=("m1", "m2"))
+
+    assert "The machine m2 exited" in str(failure)
+
+
+def test_a_machine_that_dies_while_its_server_is_used_is_told_with_what_passed_before():
+    fly = WatchedFly()
+
+    def die():
+        fly.events.append(ended(oom_killed=True))
+        return "hang"
+
+    failure, told = run_gate(fly, FakePrefect(broken={("GET", "/"): die}))
+
+    assert isinstance(failure, MachineFailedError)
+    assert [result.name for result in told][:2] == ["health", "started"]
+    assert "ui" not in [result.name for result in told]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        ended("old", exit_code=1),
+        ended(exit_code=1, requested_stop=True),
+        ended(signal=15, requested_stop=True),
+        ended(exit_code=0),
+        {"id": "e1", "type": "exit", "request": None},
+        {"id": "e1", "type": "start", "request": {"exit_event": {"exit_code": 1}}},
+    ],
+    ids=["before", "asked to stop", "asked by signal", "in peace", "no reason", "a start"],
+)
+def test_an_end_from_before_or_on_request_is_no_death(event):
+    events = [MachineEvent.model_validate(event)]
+
+    assert failure_in("m1", events, frozenset({"old"})) is None
+
+
+def test_the_newest_death_is_told_when_there_are_several():
+    events = [ended("e3", exit_code=3), ended("e2", requested_stop=True), ended("e1", signal=11)]
+
+    failure = failure_in("m1", map(MachineEvent.model_validate, events), frozenset())
+
+    assert "exited with code 3" in str(failure)
+
+
+@pytest.mark.parametrize(
+    ("answer", "detail"),
+    [
+        (says(408, {"error": "timeout reached"}), "timeout reached"),
+        (says(412, {"error": "machine getting replaced"}), "machine getting replaced"),
+        (says(404, {"error": "machine not found"}), "machine not found"),
+        (says(500, {"error": "oops"}), "oops"),
+    ],
+    ids=lambda value: str(getattr(value, "status_code", "")),
+)
+def test_fly_that_does_not_confirm_the_start_is_a_failed_check_among_the_others(answer, detail):
+    results, _ = run_gate(WatchedFly(wait=answer), FakePrefect())
+
+    [started] = [result for result in results if not result.ok]
+    assert [result.name for result in results] == NAMES_OF_GATE
+    assert (started.name, started.limit_s) == ("started", gate.STARTED_LIMIT_S)
+    assert detail in started.detail
+    assert "roost status" in started.advice
+
+
+@pytest.mark.parametrize(
+    "look",
+    [says(503), says(404), says(403), says(200, "nonsense"), httpx.ReadError("reset")],
+    ids=str,
+)
+def test_a_watch_that_fails_is_no_verdict(look):
+    fly = WatchedFly(look=look)
+
+    results, _ = run_gate(fly, FakePrefect())
+
+    assert fly.looks
+    assert all(result.ok for result in results)
+
+
+def test_a_server_without_health_is_asked_nothing_more():
+    closed = FakePrefect(broken={("GET", "/api/health"): say(401)})
+
+    results, _ = run_gate(WatchedFly(), closed)
+
+    [health] = results
+    assert (health.name, health.ok) == ("health without login", False)
