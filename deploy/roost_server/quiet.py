@@ -65,13 +65,17 @@ async def watch(activity: Activity, environ: Mapping[str, str]) -> None:
     """Sleep whenever it has been quiet for long enough; runs as long as the server."""
     actions = ACTIONS.get(environ.get("ROOST_IDLE_ACTION", "off"), ())
     limit = float(environ.get("ROOST_IDLE_AFTER_S", "300"))
+
+    def is_quiet() -> bool:
+        return activity.quiet_s() >= limit
+
     activity.note()
     backoff = FIRST_BACKOFF_S
     while actions:
         await asyncio.sleep(min(LOOK_S, limit))
-        if activity.quiet_s() < limit:
+        if not is_quiet():
             continue
-        if await fall_asleep(actions, environ):
+        if await fall_asleep(actions, environ, is_quiet):
             backoff = FIRST_BACKOFF_S
             # Where it worked, this line runs after the wake; where not, quiet begins anew.
             await asyncio.sleep(LOOK_S)
@@ -81,12 +85,18 @@ async def watch(activity: Activity, environ: Mapping[str, str]) -> None:
         activity.note()
 
 
-async def fall_asleep(actions: tuple[str, ...], environ: Mapping[str, str]) -> bool:
-    """Bring the database to rest, then ask for each action until Fly agrees to one."""
+async def fall_asleep(
+    actions: tuple[str, ...], environ: Mapping[str, str], is_quiet: Callable[[], bool]
+) -> bool:
+    """Bring the database to rest, then ask for each action until Fly agrees to one.
+
+    All this takes a while, and an answer may be lost in the very sleep it brings: nobody who came
+    meanwhile is put to sleep, or stopped, again.
+    """
     if uses_sqlite_file(environ):
         await asyncio.to_thread(checkpoint, home_folder(environ) / DATABASE)
     for action in actions:
-        if await asyncio.to_thread(ask, action, environ):
+        if is_quiet() and await asyncio.to_thread(ask, action, environ):
             return True
     return False
 

@@ -1,11 +1,15 @@
-"""What tests of the machine's server share: databases as Prefect leaves them."""
+"""What tests of the machine's server share: databases as Prefect leaves them, and Fly's socket."""
 
 from __future__ import annotations
 
+import socketserver
 import sqlite3
+import threading
 from contextlib import closing
 
 import pytest
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
 @pytest.fixture
@@ -35,3 +39,57 @@ def read_notes():
             return [text for (text,) in connection.execute("SELECT text FROM note")]
 
     return read
+
+
+class MachineApi(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    """The machine's own part of Fly's API, on a socket: gives its answers in turn, the last for ever."""
+
+    block_on_close = True
+
+    def __init__(self, path):
+        super().__init__(str(path), MachineApiCall)
+        self.path = str(path)
+        self.asked = []
+        self.answers = [OK]
+        self.when_asked = lambda: None
+        self.closing = threading.Event()
+
+    @property
+    def environ(self):
+        """What Fly tells a machine of itself, and where this is."""
+        return {"FLY_API_SOCKET": self.path, "FLY_APP_NAME": "acme", "FLY_MACHINE_ID": "m1"}
+
+
+class MachineApiCall(socketserver.StreamRequestHandler):
+    """One call of it."""
+
+    def handle(self):
+        """Note what is asked, then answer; an answer that is None never comes."""
+        api = self.server
+        verb, path, _ = self.rfile.readline().decode().split(" ", 2)
+        while self.rfile.readline().strip():
+            pass
+        api.asked.append((verb, path))
+        api.when_asked()
+        answer = api.answers.pop(0) if len(api.answers) > 1 else api.answers[0]
+        if answer is None:
+            api.closing.wait(30)
+        else:
+            self.wfile.write(answer)
+
+
+@pytest.fixture
+def machine_api(tmp_path):
+    with MachineApi(tmp_path / "api.sock") as api:
+        thread = threading.Thread(target=api.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield api
+        api.closing.set()
+        api.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def says():
+    """Makes an answer of Fly's with that status."""
+    return lambda status: b"HTTP/1.1 %d Status\r\nContent-Length: 0\r\n\r\n" % status
