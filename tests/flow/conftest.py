@@ -7,6 +7,7 @@ import itertools
 import pytest
 
 from helpers.local_daemon import REF, LocalDaemon, write_parts
+from helpers.small_server import SmallSite, build_small_server
 
 
 @pytest.fixture(scope="session")
@@ -47,3 +48,21 @@ _numbers = itertools.count(1)
 def app(daemon):
     """The path of a new app on the shared daemon."""
     return daemon.new_app(f"app-{next(_numbers)}")
+
+
+@pytest.fixture(scope="session")
+def small_server(tmp_path_factory, image_cache):
+    """The image of the small server, in the cache that daemons have."""
+    build_small_server(tmp_path_factory.mktemp("small") / "parts", image_cache)
+
+
+@pytest.fixture
+def site(tmp_path, daemon, small_server):  # noqa: ARG001 - the image must be there
+    """An environment of the test's own, on the shared daemon."""
+    return SmallSite(tmp_path / "roost", daemon, f"site-{next(_numbers)}")
+
+
+@pytest.fixture
+def own_site(tmp_path, own_daemon, small_server):  # noqa: ARG001 - the image must be there
+    """An environment on a daemon of the test's own, to be killed and started again."""
+    return SmallSite(tmp_path / "roost", own_daemon, "own-site")

@@ -1,0 +1,135 @@
+"""An apply that is ended at a bad moment: what was done stays done, and the next one goes on."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+
+from helpers.api_door import counting
+from helpers.roost_command import finish
+from helpers.small_server import NAME
+
+LEASE_S = 30
+MANY = 20
+STOPPED = "roost: stopped. What was done stays done; run the same command to go on.\n"
+APPLY = ("apply", NAME, "--local")
+
+
+@pytest.fixture
+def door(site):
+    """What stands between Roost and the API, and knows when a change was made."""
+    with counting(str(site.daemon.client.base_url)) as found:
+        site.lead_to(found.url)
+        yield found
+
+
+def apply_until(site, door, wanted, number):
+    """Apply, and send a signal when a wanted call has done its work, before its answer is there."""
+    process = site.roost.begin(*APPLY)
+    sent = []
+
+    def end(call):
+        what = call.replace(f"/v1{site.app}", "")
+        if wanted(what) and not sent:
+            sent.append(what)
+            process.send_signal(number)
+            if number == signal.SIGKILL:
+                process.wait()
+
+    door.answered = end
+    return finish(process), sent
+
+
+def is_change(call):
+    """Say whether a call of the API may change something."""
+    return not call.startswith("GET")
+
+
+def is_creation(call):
+    """Say whether a call creates the machine."""
+    return call == "POST /machines"
+
+
+def is_look_of_gate(call):
+    """Say whether a call is the gate's look at the machine that it watches."""
+    return call.startswith("GET /machines/")
+
+
+def lease_of(site, machine):
+    """Give a machine's lease; None when nobody holds it."""
+    path = f"/v1{site.app}/machines/{machine['id']}/lease"
+    return site.daemon.client.get(path).json().get("data")
+
+
+def assert_whole(site):
+    """Assert that all is there once, that nothing is left to do, and no lease beyond its time."""
+    [machine] = site.list("machines")
+    [volume] = site.list("volumes")
+    lease = lease_of(site, machine)
+    assert volume["attached_machine_id"] == machine["id"]
+    assert site.steps_left() == ()
+    assert lease is None or lease["expires_at"] <= time.time() + LEASE_S
+
+
+def test_an_apply_that_is_killed_after_each_change_in_turn_gets_all_of_it_done_once(site, door):
+    moments = []
+    for _ in range(MANY):
+        done, sent = apply_until(site, door, is_change, signal.SIGKILL)
+        if not sent:
+            break
+        moments += sent
+
+    assert done.returncode == 0
+    assert moments == [
+        *("POST /v1/apps", "POST /ip_assignments", "POST /ip_assignments"),
+        *("POST /volumes", "POST /secrets", "POST /machines"),
+    ]
+    assert_whole(site)
+
+
+def test_ctrl_c_ends_an_apply_with_advice_and_the_next_one_goes_on(site, door):
+    for wanted in (is_change, is_creation):
+        done, [_] = apply_until(site, door, wanted, signal.SIGINT)
+
+        assert done.returncode == 130
+        assert done.stderr.endswith(STOPPED)
+
+    site.roost.run(*APPLY)
+    assert_whole(site)
+
+
+def test_ctrl_c_while_the_gate_runs_gives_the_lease_back(site, door):
+    done, [_] = apply_until(site, door, is_look_of_gate, signal.SIGINT)
+
+    [machine] = site.list("machines")
+    assert done.stderr.endswith(STOPPED)
+    assert lease_of(site, machine) is None
+    assert_whole(site)
+
+
+def test_an_apply_killed_while_its_gate_runs_leaves_nothing_to_do_twice(site, door):
+    apply_until(site, door, is_look_of_gate, signal.SIGKILL)
+
+    site.roost.run(*APPLY)
+
+    assert_whole(site)
+
+
+def test_the_lease_of_a_killed_apply_is_waited_for_by_the_next_one(site, door):
+    apply_until(site, door, is_creation, signal.SIGKILL)
+    [machine] = site.list("machines")
+    lease = lease_of(site, machine)
+    site.write(PREFECT_LOGGING_LEVEL="DEBUG")
+
+    waiting = site.roost.begin(*APPLY)
+    said = next(line for line in iter(waiting.stderr.readline, "") if "being changed by" in line)
+    # Its time runs out for us, so that the test need not wait for it.
+    release = {"fly-machine-lease-nonce": lease["nonce"]}
+    site.daemon.call("DELETE", f"{site.app}/machines/{machine['id']}/lease", headers=release)
+
+    assert "local@localfly; waiting for up to 60 s." in said
+    assert lease["expires_at"] <= time.time() + LEASE_S
+    assert finish(waiting).returncode == 0
+    assert_whole(site)

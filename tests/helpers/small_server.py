@@ -1,0 +1,112 @@
+"""An image for the local Fly that starts at once and passes the gate of a stock server."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import anyio
+
+from helpers.fake_prefect import LOGIN
+from helpers.local_daemon import LocalDaemon
+from helpers.roost_command import RoostCommand
+from roost.environment.load import load_environment
+from roost.environment.model import AUTH_SECRET
+from roost.fly.client import FlyClient
+from roost.plan.desired import desired_state
+from roost.plan.diff import diff
+from roost.plan.live import read_live
+from roost.secret_text import SecretText
+
+TESTS = Path(__file__).parents[1]
+SMALL = "registry.fly.io/small-server:one"
+NAME = "demo"
+# What is imported is the tests' own; the image itself is a bare Python.
+PROGRAM = """
+import http.server, os, sys
+
+sys.path.extend(IMPORT_PATH)
+
+import anyio, httpx
+from helpers.fake_prefect import FakePrefect
+
+PREFECT = FakePrefect()
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def answer(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        url = f"http://prefect.test{self.path}"
+        request = httpx.Request(self.command, url, headers=dict(self.headers), content=body)
+        answer = anyio.run(PREFECT, request)
+        self.send_response(answer.status_code)
+        for name, value in answer.headers.items():
+            if name != "content-length":
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(answer.content)))
+        self.end_headers()
+        self.wfile.write(answer.content)
+
+    do_GET = do_POST = do_PATCH = do_DELETE = answer
+
+
+ADDRESS = (os.environ["PREFECT_SERVER_API_HOST"], int(os.environ["PREFECT_SERVER_API_PORT"]))
+http.server.ThreadingHTTPServer(ADDRESS, Handler).serve_forever()
+"""
+
+
+def build_small_server(folder: Path, cache: Path) -> None:
+    """Build the image into a cache."""
+    folder.mkdir()
+    # In the program, not in a variable: those are rewritten where they look like a machine's path.
+    imports = f"IMPORT_PATH = {[str(TESTS), *sys.path]!r}\n"
+    (folder / "program.py").write_text(imports + PROGRAM)
+    spec = {"files": ["program.py"], "command": ["python", "program.py"]}
+    (folder / "image.json").write_text(json.dumps(spec))
+    built = LocalDaemon(folder / "home", cache).command(
+        "image", "build", str(folder), "--version", "1", "--ref", SMALL
+    )
+    assert built.returncode == 0, built.stderr
+
+
+class SmallSite:
+    """An environment that runs the small server, as an app of a local Fly that runs already."""
+
+    def __init__(self, folder: Path, daemon: LocalDaemon, name: str) -> None:
+        self.name = name
+        self.app = f"/apps/{name}"
+        self.daemon = daemon
+        self.roost = RoostCommand(folder, Path("/nowhere"), **{AUTH_SECRET: LOGIN})
+        self.lead_to(str(daemon.client.base_url))
+        self.write()
+
+    def lead_to(self, api_url: str) -> None:
+        """Have `--local` find the local Fly there, such as behind a door."""
+        self.roost.home.mkdir(exist_ok=True)
+        (self.roost.home / "daemon.json").write_text(json.dumps({"api_url": api_url}))
+
+    def write(self, **settings: str) -> None:
+        """Write the environment file, with these settings of the server."""
+        prefect = {"version": "3.8.8", "image": SMALL, "settings": settings}
+        self.roost.write(NAME, app=self.name, prefect=prefect)
+
+    def steps_left(self):
+        """Give the steps that a plan would have now."""
+        file = load_environment(NAME, self.roost.environments)
+
+        async def look():
+            async with FlyClient(str(self.daemon.client.base_url), SecretText("any")) as fly:
+                return await read_live(fly, self.name)
+
+        return diff(desired_state(file, SMALL), anyio.run(look)).steps
+
+    def list(self, kind: str):
+        """Give the machines or the volumes of the app; none while it is not there."""
+        answer = self.daemon.client.get(f"/v1{self.app}/{kind}")
+        return answer.json() if answer.is_success else []
