@@ -34,11 +34,13 @@ def main(argv: list[str]) -> int:
 
 
 def prepare() -> None:
-    """Settle user, database and template; a user's own settings win over what we would spare."""
+    """Settle user, way back, database and template; a user's own settings win over what we would spare."""
     from roost_server.privileges import drop_privileges
     from roost_server.template import seed
+    from roost_server.upgrade import guard_upgrade
 
     os.environ.update(drop_privileges(os.environ))
+    guard_upgrade(os.environ, time.time())
     for name, value in seed(os.environ).items():
         os.environ.setdefault(name, value)
     os.environ.update(database_settings(os.environ))

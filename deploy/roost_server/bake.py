@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import sqlite3
 import tempfile
@@ -11,7 +12,8 @@ from contextlib import closing
 from pathlib import Path
 
 from roost_server.settings import baked_folder
-from roost_server.template import DATABASE
+from roost_server.template import DATABASE, revision
+from roost_server.upgrade import REVISIONS
 
 
 def bake(environ: MutableMapping[str, str]) -> int:
@@ -26,7 +28,25 @@ def bake(environ: MutableMapping[str, str]) -> int:
         asyncio.run(_make_database())
         seal(Path(home) / DATABASE)
         shutil.copyfile(Path(home) / DATABASE, baked / DATABASE)
+    known = list_revisions()
+    if revision(baked / DATABASE) not in known:
+        # Every upgrade from this image would be refused as one from a newer Prefect.
+        raise RuntimeError(
+            "the new database stands at a revision that list_revisions does not give"
+        )
+    (baked / REVISIONS).write_text(json.dumps(known), encoding="utf-8")
     return 0
+
+
+def list_revisions() -> list[str]:
+    """List every revision of SQLite's schema that this Prefect knows."""
+    from alembic.script import ScriptDirectory
+    from prefect.server.database import provide_database_interface
+    from prefect.server.database.alembic_commands import alembic_config
+
+    scripts = ScriptDirectory.from_config(alembic_config())
+    scripts.version_locations = [str(provide_database_interface().orm.versions_dir)]
+    return sorted(script.revision for script in scripts.walk_revisions())
 
 
 async def _make_database() -> None:

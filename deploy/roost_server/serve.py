@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from roost_server.errors import BootError
 from roost_server.pages import close_costly_pages
+from roost_server.probation import Probation
 from roost_server.quiet import Activity, watch
-from roost_server.settings import uses_sqlite
+from roost_server.settings import home_folder, uses_sqlite
 from roost_server.turns import write_in_turn
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def make_server(app: App, environ: Mapping[str, str]) -> uvicorn.Server:
             app,
             host=environ.get("PREFECT_SERVER_API_HOST", "127.0.0.1"),
             port=int(environ.get("PREFECT_SERVER_API_PORT", "4200")),
+            forwarded_allow_ips="*",
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=DRAIN_S,
             log_level="warning",
@@ -86,7 +88,8 @@ def make_server(app: App, environ: Mapping[str, str]) -> uvicorn.Server:
 
 async def _serve(app: App, environ: Mapping[str, str], began: float, imported: float) -> int:
     activity = Activity()
-    server = make_server(activity.layer(app), environ)
+    probation = Probation(home_folder(environ), environ)
+    server = make_server(activity.layer(probation.layer(app)), environ)
     gc.freeze()
     gc.enable()
     # uvicorn raises the signal that ended it once more: a stop that was asked for is no failure.

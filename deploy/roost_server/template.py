@@ -55,14 +55,14 @@ def copy_once(template: Path, database: Path) -> bool:
         # Left by a start that was cut short, it may be the other name of a database: never into it.
         aside.unlink(missing_ok=True)
         shutil.copyfile(template, aside)
-        _flush(aside)
+        flush(aside)
         try:
             os.link(aside, database)  # unlike a rename, fails where a file stands
         except FileExistsError:
             return False
         finally:
             aside.unlink()
-        _flush(database.parent)
+        flush(database.parent)
     return True
 
 
@@ -100,7 +100,8 @@ def _alone_in(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Have a file, or the names in a folder, on the disk before anything else happens."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -60,7 +60,7 @@ def main(argv: list[str]) -> int:
     except RoostError as error:
         return tell(error)
     except typer.exceptions.TyperException as error:
-        print(f"roost: {error} See: roost --help", file=sys.stderr)  # noqa: T201 - the command line's own voice
+        print(misuse(error), file=sys.stderr)  # noqa: T201 - the command line's own voice
         return ExitCode.BAD_INPUT
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
@@ -74,6 +74,16 @@ def main(argv: list[str]) -> int:
             file=sys.stderr,
         )
     return int(code or ExitCode.DONE)
+
+
+def misuse(error: typer.exceptions.TyperException) -> str:
+    """Say what is wrong with the command line; without any verb, what it could be."""
+    said = error.format_message()
+    if said.startswith("Usage:"):
+        return said
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "roost"
+    return f"roost: {said.rstrip('.')}. See: {command} --help"
 
 
 def tell(error: RoostError) -> int:

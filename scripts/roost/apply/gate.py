@@ -10,7 +10,7 @@ import anyio
 from roost.errors import FlyError, MachineFailedError
 from roost.fly.client import FlyClient
 from roost.fly.models import MachineEvent
-from roost.prefect.probe import Check, CheckResult, Server, prove
+from roost.prefect.probe import Check, CheckResult, Server, prove, run_check
 
 STARTED_LIMIT_S = 30
 WATCH_S = 1.0
@@ -33,6 +33,8 @@ class Gate:
     seen: frozenset[str]
     """Ids of machine events from before the change."""
     clock: Callable[[], float]
+    opening: Check | None = None
+    """What lets everybody in, where all else is well."""
 
     async def run(self, on_check: OnCheck) -> tuple[CheckResult, ...]:
         """Run every check and tell each result as it comes.
@@ -56,10 +58,16 @@ class Gate:
         return tuple(results)
 
     async def _prove(self, record: OnCheck) -> None:
+        good = True
         async for result in prove(self.server, self.checks, self.clock):
+            good &= result.ok
             record(result)
             if result.name == "health" and result.ok:
-                record(await self._started())
+                started = await self._started()
+                good &= started.ok
+                record(started)
+        if good and self.opening is not None:
+            record(await run_check(self.opening, self.server, self.clock))
 
     async def _started(self) -> CheckResult:
         """Fly itself must say that a machine of the app is started."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,15 +67,8 @@ def load_environment(name: str, folder: Path) -> EnvironmentFile:
         UnknownEnvironmentError: no file has that name; says which do.
         InvalidFilesError: the file, or the defaults beside it, has faults.
     """
-    path = next(
-        (
-            folder / f"{name}{suffix}"
-            for suffix in SUFFIXES
-            if (folder / f"{name}{suffix}").is_file()
-        ),
-        None,
-    )
-    if path is None or name.startswith("_") or "/" in name:
+    path = _by_name(folder).get(name)
+    if path is None:
         raise _unknown(name, folder)
     loaded = load_files([path])
     if loaded.faults:
@@ -153,25 +147,47 @@ def _read(path: Path) -> Source:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
-        reason = (error.strerror or "cannot be read").lower()
-        return Source(str(path), {}, faults=(Fault(str(path), 1, 1, f"cannot be read: {reason}"),))
+        return Source(str(path), {}, faults=(_unreadable(path, error),))
     return read_source(str(path), content)
+
+
+def _unreadable(path: Path, error: OSError) -> Fault:
+    reason = (error.strerror or "no reason given").lower()
+    return Fault(str(path), 1, 1, f"cannot be read: {reason}")
 
 
 def _read_defaults(folder: Path) -> Source:
     path = folder / DEFAULTS
-    return _read(path) if path.exists() else Source(str(path), {})
+    return _read(path) if _mode(path) else Source(str(path), {})
 
 
 def _files_in(paths: Iterable[Path], faults: list[Fault]) -> Iterator[Path]:
     for path in paths:
-        if path.is_dir():
-            found = sorted(entry for entry in path.iterdir() if entry.suffix in SUFFIXES)
+        if stat.S_ISDIR(_mode(path)):
+            try:
+                found = sorted(entry for entry in path.iterdir() if entry.suffix in SUFFIXES)
+            except OSError as error:
+                faults.append(_unreadable(path, error))
+                continue
             yield from (entry for entry in found if not entry.name.startswith("_"))
         elif path.name == DEFAULTS:
             faults.extend(_read(path).faults)
         else:
             yield path
+
+
+def _mode(path: Path) -> int:
+    """Give what kind of thing is there, 0 for nothing; pathlib's own answers may raise."""
+    try:
+        return path.stat().st_mode
+    except OSError:
+        return 0
+
+
+def _by_name(folder: Path) -> dict[str, Path]:
+    """Give a folder's environments; of NAME.yaml and NAME.yml the first."""
+    found = list(_files_in([folder], [])) if stat.S_ISDIR(_mode(folder)) else []
+    return {path.stem: path for path in reversed(found)}
 
 
 def _bad_name(path: Path) -> Fault:
@@ -194,7 +210,7 @@ def _shared_apps(files: Sequence[EnvironmentFile], sources: dict[str, Source]) -
 
 
 def _unknown(name: str, folder: Path) -> UnknownEnvironmentError:
-    known = sorted({path.stem for path in _files_in([folder], [])}) if folder.is_dir() else []
+    known = sorted(_by_name(folder))
     close = difflib.get_close_matches(name, known, n=1)
     advice = f"Did you mean {close[0]}? " if close else ""
     listed = ", ".join(known) or "none yet"

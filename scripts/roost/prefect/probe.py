@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import anyio
 import httpx
 
+from roost.prefect.opening import check_opened
 from roost.prefect.outside import (
     check_auth_closed,
     check_costly_pages,
@@ -19,7 +20,16 @@ from roost.prefect.outside import (
 from roost.prefect.round_trip import check_flow_run, check_scheduler
 from roost.prefect.server import NOT_PREFECT, CheckFailedError, Server, with_csrf
 
-__all__ = ["CHECKS", "Check", "CheckResult", "Server", "prove", "run_check", "select_checks"]
+__all__ = [
+    "CHECKS",
+    "OPENING",
+    "Check",
+    "CheckResult",
+    "Server",
+    "prove",
+    "run_check",
+    "select_checks",
+]
 
 Action = Callable[[Server], Awaitable[str]]
 
@@ -90,6 +100,14 @@ CHECKS: tuple[Check, ...] = (
         "Schedules make no runs: the scheduler is dead. Is SQLAlchemy newer than the lock says?",
     ),
 )
+
+OPENING = Check(
+    "opened to all",
+    15,
+    check_opened,
+    "The server was proved good, and opens by itself in 15 minutes. Look at its log.",
+)
+"""The gate's last word to a server of our image that passed every other check."""
 
 
 def select_checks(*, login: bool, stock: bool) -> tuple[Check, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Mapping
 
 import httpx
 
@@ -42,7 +43,10 @@ def _to_loopback(request: httpx.Request) -> httpx.Request:
 
 
 def prefect_client(
-    base_url: str, timeout_s: float, transport: httpx.AsyncBaseTransport | None = None
+    base_url: str,
+    timeout_s: float,
+    transport: httpx.AsyncBaseTransport | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> httpx.AsyncClient:
     """Open a client for one server; PREFECT_API_URL, which ends in `/api`, is fine too.
 
@@ -53,7 +57,7 @@ def prefect_client(
         base_url=_check_address(base_url),
         timeout=timeout_s,
         transport=LoopbackNames(transport or httpx.AsyncHTTPTransport()),
-        headers={"user-agent": "roost"},
+        headers={"user-agent": "roost", **(headers or {})},
     )
 
 

@@ -27,7 +27,8 @@ from roost.plan.document import plan_digest, plan_document
 from roost.plan.live import Live, read_live
 from roost.plan.ownership import find_volume, is_ours, our_machines
 from roost.plan.steps import Plan, SetSecrets
-from roost.prefect.probe import CheckResult, Server, select_checks
+from roost.prefect.opening import GATE_HEADERS
+from roost.prefect.probe import OPENING, CheckResult, Server, select_checks
 from roost.prefect.transport import prefect_client
 from roost.report.text import check_line, plan_report
 from roost.secret_text import SecretText
@@ -187,16 +188,18 @@ async def gate(
         return ()
     url = await target.app_url(environment.app)
     context.progress.print(f"Gate: {url}", soft_wrap=True)
-    async with prefect_client(url, PROBE_TIMEOUT_S) as http:
+    stock = bool(environment.prefect.image)
+    async with prefect_client(url, PROBE_TIMEOUT_S, headers=GATE_HEADERS) as http:
         basic = auth if environment.access.auth == "basic" else None
         proof = Gate(
             target.fly,
             environment.app,
             machines,
             Server(http, basic, environment.prefect.version),
-            select_checks(login=basic is not None, stock=bool(environment.prefect.image)),
+            select_checks(login=basic is not None, stock=stock),
             frozenset(event.id for m in planned.live.machines for event in m.events),
             time.monotonic,
+            None if stock else OPENING,
         )
         try:
             results = await proof.run(lambda result: context.progress.print(check_line(result)))

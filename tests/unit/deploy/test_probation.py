@@ -1,0 +1,111 @@
+"""After a migration only the gate gets in, until it opens the server or nobody came for long."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from helpers.asgi_calls import Client, answer, http
+from roost_server.probation import LIMIT_S, OPEN_PATH, Probation
+from roost_server.upgrade import COPY, NOTE, Note, read_note, write_note
+
+NOW = 1_000_000.0
+CLIENT = {"fly_request_id": "01J"}
+GATE = {**CLIENT, "x_roost_gate": "1"}
+
+
+async def serve(_, __, send):
+    """Answer whatever comes."""
+    await answer(send, 200, b"a page")
+
+
+@pytest.fixture
+def home(tmp_path):
+    """A volume with an upgrade that is not proved yet."""
+    (tmp_path / COPY).write_bytes(b"the database of before")
+    write_note(tmp_path, Note("2025", NOW))
+    return tmp_path
+
+
+@pytest.fixture
+def visit(home):
+    """Visits a server that started a moment after the upgrade began."""
+    clock = [NOW + 1]
+    probation = Probation(home, {}, clock=lambda: clock[0])
+
+    def call(*request, later=0.0, **headers):
+        clock[0] += later
+        return asyncio.run(Client().call(probation.layer(serve), http(*request, **headers)))
+
+    return call
+
+
+@pytest.mark.parametrize("path", ["/", "/api/health", "/api/flows/", OPEN_PATH])
+def test_a_client_is_told_to_come_again(visit, path):
+    client = visit("POST", path, **CLIENT)
+
+    assert client.statuses == [503]
+    assert (b"retry-after", b"5") in client.got[0]["headers"]
+
+
+def test_a_socket_is_closed_with_come_again(home):
+    client = Client()
+    scope = {"type": "websocket", "path": "/api/events/in", "headers": []}
+
+    asyncio.run(client.call(Probation(home, {}, clock=lambda: NOW).layer(serve), scope))
+
+    assert client.got[0]["type"] == "websocket.close"
+    assert client.got[0]["code"] == 1013
+
+
+def test_the_gate_gets_in(visit):
+    assert visit("POST", "/api/flows/", **GATE).statuses == [200]
+
+
+def test_the_host_s_own_check_gets_in_or_nobody_would_be_routed_here(visit):
+    assert visit("GET", "/api/health").statuses == [200]
+
+
+def test_the_gate_opens_the_server_to_all_and_there_is_no_way_back(visit, home):
+    assert visit("POST", OPEN_PATH, **GATE).statuses == [204]
+
+    assert visit("POST", "/api/flows/", **CLIENT).statuses == [200]
+    assert not list(home.iterdir())
+
+
+def test_opening_twice_is_opening_once(visit):
+    visit("POST", OPEN_PATH, **GATE)
+
+    assert visit("POST", OPEN_PATH, **GATE).statuses == [204]
+
+
+def test_a_restart_does_not_open_the_server(home):
+    again = Probation(home, {}, clock=lambda: NOW + 5)
+
+    assert not again.is_open()
+    assert read_note(home)
+
+
+def test_a_server_that_nobody_proves_opens_by_itself(visit, home):
+    assert visit("GET", "/", later=LIMIT_S - 2, **CLIENT).statuses == [503]
+    assert visit("GET", "/", later=2, **CLIENT).statuses == [200]
+    assert not (home / NOTE).exists()
+
+
+def test_a_server_without_an_upgrade_is_open(tmp_path):
+    assert Probation(tmp_path, {}).is_open()
+
+
+@pytest.mark.parametrize(
+    ("given", "status"),
+    [("", 401), ("Basic bm9ib2R5OndybmcK", 401), ("Basic YWRtaW46c2VjcmV0", 204)],
+)
+def test_where_there_is_a_login_only_its_owner_opens(home, given, status):
+    probation = Probation(home, {"PREFECT_SERVER_API_AUTH_STRING": "admin:secret"})
+    headers = GATE | ({"authorization": given} if given else {})
+
+    client = asyncio.run(Client().call(probation.layer(serve), http("POST", OPEN_PATH, **headers)))
+
+    assert client.statuses == [status]
+    assert bool(read_note(home)) is (status == 401)
