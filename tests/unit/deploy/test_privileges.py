@@ -100,7 +100,7 @@ def dropped(home, api):
     root_s = home.parent / "root-s"
     root_s.touch(0o600)
     done = subprocess.run(
-        [sys.executable, "-c", DROP, str(root_s)],
+        [sys.executable, "-B", "-c", DROP, str(root_s)],
         cwd=home,
         env={"PYTHONPATH": str(DEPLOY), "PREFECT_HOME": str(home), "FLY_API_SOCKET": str(api)},
         check=True,

@@ -69,7 +69,7 @@ def names(database):
 def start_killed_before(step, environ):
     """Seed in a process that is killed there, and leaves what a kill leaves; say whether it was."""
     done = subprocess.run(
-        [sys.executable, "-c", KILLED, str(step)],
+        [sys.executable, "-B", "-c", KILLED, str(step)],
         env={"PYTHONPATH": str(DEPLOY)} | environ,
         check=False,
     )

@@ -1,0 +1,144 @@
+"""Prefect's application in our layers, and what is said of a setting that it does not accept."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from types import ModuleType
+from typing import Annotated, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, Field, PostgresDsn, ValidationError, model_validator
+
+from helpers.asgi_calls import Client, Scripted, http
+from roost_server import turns
+from roost_server.errors import BootError
+from roost_server.serve import explain, make_app
+
+SECRET = "s3cret-value"  # "x" and it fit no type below
+
+
+class Database(BaseModel):
+    """A group of settings."""
+
+    connection_url: PostgresDsn | None = None
+    timeout: Annotated[int, Field(gt=0)] = 10
+
+
+class Settings(BaseModel):
+    """Settings as Prefect has them, in groups."""
+
+    database: Database = Database()
+    level: Literal["INFO", "DEBUG"] = "INFO"
+    port: int = 4200
+
+    @model_validator(mode="after")
+    def _check_together(self):
+        if self.port == 1:
+            raise ValueError("a port below 1024 needs level DEBUG")
+        return self
+
+
+def error_of(settings):
+    with pytest.raises(ValidationError) as caught:
+        Settings.model_validate(settings)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"port": SECRET}, "port: Input should be a valid integer"),
+        ({"level": SECRET}, "level: Input should be 'INFO' or 'DEBUG'"),
+        ({"database": {"timeout": -77077}}, "database.timeout: Input should be greater than 0"),
+        ({"database": {"connection_url": f"x://{SECRET}"}}, "database.connection_url: URL scheme"),
+        ({"database": SECRET}, "database: Input should be a valid dictionary"),
+        ({"port": 1, "level": "INFO"}, "Settings: Value error, a port below 1024 needs"),
+    ],
+)
+def test_a_wrong_setting_is_named_and_its_value_is_not(settings, named):
+    text = explain(error_of(settings))
+
+    assert named in text
+    assert SECRET not in text
+    assert "77077" not in text
+    assert text.endswith("mend prefect.settings and apply again")
+
+
+def test_every_wrong_setting_is_named():
+    text = explain(error_of({"port": SECRET, "level": SECRET, "database": {"timeout": SECRET}}))
+
+    assert all(name in text for name in ("port: ", "level: ", "database.timeout: "))
+
+
+@given(value=st.text().map("x{}".format))
+def test_the_words_are_the_same_whatever_the_value_is(value):
+    assert explain(error_of({"port": value, "level": value})) == explain(
+        error_of({"port": SECRET, "level": SECRET})
+    )
+
+
+@pytest.fixture
+def prefect(monkeypatch):
+    """Puts an application, or what is raised instead, in the place of Prefect's."""
+
+    def put(made):
+        def create_app():
+            if isinstance(made, Exception):
+                raise made
+            return made
+
+        parts = "prefect", "prefect.server", "prefect.server.api", "prefect.server.api.server"
+        for name in parts:
+            monkeypatch.setitem(sys.modules, name, ModuleType(name))
+        sys.modules[parts[-1]].create_app = create_app
+
+    return put
+
+
+def visit(app, scope):
+    return asyncio.run(Client().call(app, scope)).statuses
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        pytest.param({}, 201, id="Prefect's own file"),
+        pytest.param(
+            {"PREFECT_API_DATABASE_CONNECTION_URL": "sqlite+aiosqlite:////x.db"}, 201, id="SQLite"
+        ),
+        pytest.param({"PREFECT_SERVER_DATABASE_DRIVER": "postgresql+asyncpg"}, 503, id="Postgres"),
+    ],
+)
+def test_writes_take_turns_on_sqlite_only(prefect, monkeypatch, environ, expected):
+    monkeypatch.setattr(turns, "PAUSES_S", (0,))
+    prefect(Scripted([503, 201]))
+
+    assert visit(make_app(environ), http("POST")) == [expected]
+
+
+@pytest.mark.parametrize("environ", [{}, {"PREFECT_SERVER_DATABASE_DRIVER": "postgresql+asyncpg"}])
+def test_costly_pages_are_closed_on_every_database(prefect, environ):
+    prefect(Scripted([200]))
+
+    assert visit(make_app(environ), http("GET", "/openapi.json")) == [404]
+    assert visit(make_app(environ), http("GET", "/api/version")) == [200]
+
+
+def test_a_setting_that_prefect_refuses_is_told_without_the_trace_that_shows_it(prefect):
+    prefect(error_of({"port": SECRET}))
+
+    with pytest.raises(BootError, match=r"a Prefect setting is wrong \(port: ") as caught:
+        make_app({})
+
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+def test_any_other_trouble_of_prefect_keeps_its_trace(prefect):
+    prefect(LookupError("no such thing"))
+
+    with pytest.raises(LookupError):
+        make_app({})

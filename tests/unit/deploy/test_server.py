@@ -1,0 +1,277 @@
+"""The program of the machine, run as the machine runs it, around an application in Prefect's place."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from image.machine import free_port
+
+SERVER = Path(__file__).parents[3] / "deploy" / "server.py"
+PASSWORD = "p4ssw0rd-of-somebody"
+# Notes what it is imported with, and answers; its settings are checked as Prefect's are.
+PREFECT = """
+import asyncio, gc, json, os, pathlib, pydantic
+
+class Settings(pydantic.BaseModel):
+    connection_url: pydantic.PostgresDsn | None = None
+
+pathlib.Path(os.environ["NOTE"]).write_text(json.dumps(dict(os.environ)))
+collecting = gc.isenabled()
+Settings(connection_url=os.environ.get("CHECKED_URL"))
+
+def create_app():
+    return app
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        if "BROKEN" in os.environ:
+            await send({"type": "lifespan.startup.failed", "message": "no migration"})
+        return
+    body = json.dumps({
+        "scheme": scope["scheme"], "while_imported": collecting, "now": gc.isenabled()
+    }).encode()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    if scope["path"] == "/slow":
+        await send({"type": "http.response.body", "body": b"begun ", "more_body": True})
+        await asyncio.sleep(0.3)
+    await send({"type": "http.response.body", "body": body})
+"""
+
+
+@pytest.fixture
+def stand_in(tmp_path):
+    """A folder with a package in Prefect's place."""
+    package = tmp_path / "packages" / "prefect" / "server" / "api"
+    package.mkdir(parents=True)
+    (package / "server.py").write_text(PREFECT)
+    return tmp_path / "packages"
+
+
+@pytest.fixture
+def environ(tmp_path):
+    """What a machine has in its environment, on a volume and an image of its own."""
+    return {
+        "PREFECT_HOME": str(tmp_path / "home"),
+        "PREFECT_SERVER_API_PORT": str(free_port()),
+        "IMAGE_ROOT": str(tmp_path / "image"),
+        "NOTE": str(tmp_path / "note.json"),
+    }
+
+
+class Program:
+    """A server that runs."""
+
+    def __init__(self, process, port):
+        self.process = process
+        self.url = f"http://127.0.0.1:{port}"
+        self.told = []
+
+    def wait_until_ready(self):
+        """Read what it tells until it is ready; a server that ends instead is none."""
+        for line in self.process.stdout:
+            self.told.append(line.rstrip())
+            if "ready after" in line:
+                return self
+        pytest.fail(f"it ended: {self.process.stderr.read()}")
+
+    def ask(self, path="/", **options):
+        """Ask for a page."""
+        with httpx.Client(base_url=self.url, timeout=30, **options) as client:
+            return client.get(path)
+
+    def wait(self):
+        """Wait for its end; give the exit code and what it said of trouble."""
+        told, trouble = self.process.communicate(timeout=30)
+        self.told += told.splitlines()
+        return self.process.returncode, trouble
+
+
+@pytest.fixture
+def start(stand_in, environ):
+    """Starts the program; whatever a test does, it is gone after it."""
+    started = []
+
+    def run(*, path=stand_in, **extra):
+        process = subprocess.Popen(
+            [sys.executable, "-B", str(SERVER)],
+            env=environ | extra | {"PYTHONPATH": str(path)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return Program(process, environ["PREFECT_SERVER_API_PORT"])
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def note(environ):
+    """Reads the environment in which Prefect was imported."""
+    return lambda: json.loads(Path(environ["NOTE"]).read_text())
+
+
+@pytest.mark.parametrize(
+    ("secret", "fault"),
+    [
+        pytest.param({}, "the secret DB_URL has no value on this app", id="no value"),
+        pytest.param(
+            {"DB_URL": f"mysql://u:{PASSWORD}@h/db"}, "DB_URL is no Postgres address", id="wrong"
+        ),
+    ],
+)
+def test_without_its_database_it_ends_with_one_line(start, environ, tmp_path, secret, fault):
+    program = start(path=tmp_path, ROOST_DATABASE_URL_VARIABLE="DB_URL", **secret)
+
+    code, trouble = program.wait()
+
+    assert (code, program.told) == (1, [])
+    assert trouble.startswith(f"roost: the server cannot start: {fault}")
+    assert trouble.count("\n") == 1
+    assert PASSWORD not in trouble
+    assert not Path(environ["NOTE"]).exists()
+
+
+def test_a_setting_that_prefect_refuses_ends_it_with_one_line(start):
+    program = start(CHECKED_URL=f"mysql://u:{PASSWORD}@h/db")
+
+    code, trouble = program.wait()
+
+    assert (code, program.told) == (1, [])
+    assert trouble.startswith("roost: the server cannot start: a Prefect setting is wrong (")
+    assert "connection_url: " in trouble
+    assert trouble.count("\n") == 1
+    assert PASSWORD not in trouble
+
+
+def test_prefect_finds_what_the_machine_and_the_image_imply(start, environ, make_database, note):
+    baked = Path(environ["IMAGE_ROOT"]) / "baked"
+    make_database(baked / "prefect.db")
+
+    start().wait_until_ready()
+
+    assert (Path(environ["PREFECT_HOME"]) / "prefect.db").exists()
+    assert note().items() >= {
+        ("PREFECT_SERVER_UI_STATIC_DIRECTORY", str(baked / "ui")),
+        ("PREFECT_SERVER_ANALYTICS_ENABLED", "false"),
+        ("PREFECT_SERVER_DATABASE_MIGRATE_ON_START", "false"),
+        ("PREFECT_SERVER_REGISTER_BLOCKS_ON_START", "false"),
+    }
+
+
+def test_prefect_finds_the_database_that_the_secret_names(start, note):
+    url = f"postgres://u:{PASSWORD}@h:6543/db?sslmode=require"
+
+    start(ROOST_DATABASE_URL_VARIABLE="DB_URL", DB_URL=url).wait_until_ready()
+
+    settings = note()
+    assert settings["PREFECT_SERVER_DATABASE_CONNECTION_URL"] == (
+        f"postgresql+asyncpg://u:{PASSWORD}@h:6543/db?ssl=require"
+    )
+    caches = "PREFECT_SERVER_DATABASE_SQLALCHEMY_CONNECT_ARGS_STATEMENT_CACHE_SIZE"
+    assert settings[caches] == "0"
+    assert "PREFECT_SERVER_DATABASE_MIGRATE_ON_START" not in settings
+
+
+def test_what_a_user_set_stays_as_it_is(start, environ, make_database, note):
+    make_database(Path(environ["IMAGE_ROOT"]) / "baked" / "prefect.db")
+    own = {
+        "PREFECT_SERVER_UI_STATIC_DIRECTORY": "/elsewhere",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "true",
+        "PREFECT_SERVER_DATABASE_MIGRATE_ON_START": "true",
+        "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "true",
+    }
+
+    start(**own).wait_until_ready()
+
+    assert note().items() >= own.items()
+
+
+def test_nothing_is_collected_while_it_imports_and_everything_after(start):
+    program = start().wait_until_ready()
+
+    collecting = program.ask().json()
+
+    assert not collecting["while_imported"]
+    assert collecting["now"]
+
+
+def test_what_a_proxy_says_of_a_client_is_believed(start):
+    program = start().wait_until_ready()
+
+    # Fly's proxy does not come from the address that servers trust by themselves.
+    with httpx.HTTPTransport(local_address="127.0.0.5") as proxy:
+        answer = program.ask(transport=proxy, headers={"x-forwarded-proto": "https"})
+
+    assert answer.json()["scheme"] == "https"
+
+
+def test_it_serves_but_for_the_costly_pages(start):
+    program = start().wait_until_ready()
+
+    statuses = [program.ask(path).status_code for path in ("/", "/docs", "/openapi.json")]
+
+    assert statuses == [200, 404, 404]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda it: it.name)
+def test_a_signal_ends_it_without_a_word_of_trouble(start, number):
+    program = start().wait_until_ready()
+
+    program.process.send_signal(number)
+
+    assert program.wait() == (0, "")
+
+
+def test_what_is_under_way_is_finished_before_it_ends(start):
+    program = start().wait_until_ready()
+
+    with httpx.stream("GET", f"{program.url}/slow", timeout=30) as answer:
+        parts = answer.iter_bytes()
+        begun = next(parts)
+        program.process.send_signal(signal.SIGTERM)
+        rest = b"".join(parts)
+
+    assert (begun, program.wait()) == (b"begun ", (0, ""))
+    assert json.loads(rest)["now"]
+
+
+def test_when_it_is_quiet_it_has_itself_stopped(start, machine_api):
+    machine_api.when_asked = lambda: program.process.send_signal(signal.SIGTERM)
+
+    program = start(ROOST_IDLE_ACTION="stop", ROOST_IDLE_AFTER_S="0.1", **machine_api.environ)
+
+    assert program.wait() == (0, "")
+    assert machine_api.asked[0] == ("POST", "/v1/apps/acme/machines/m1/stop")
+    assert "roost: quiet; asked Fly to stop this machine: agreed" in program.told
+
+
+def test_a_port_that_is_taken_is_a_failure(start, environ):
+    with socket.create_server(("127.0.0.1", int(environ["PREFECT_SERVER_API_PORT"]))):
+        program = start()
+        code, trouble = program.wait()
+
+    assert code != 0
+    assert "address already in use" in trouble
+    assert program.told == []
+
+
+def test_a_prefect_that_cannot_start_is_a_failure(start):
+    program = start(BROKEN="1")
+
+    code, trouble = program.wait()
+
+    assert code != 0
+    assert "no migration" in trouble
+    assert program.told == []
