@@ -79,7 +79,6 @@ def make_server(app: App, environ: Mapping[str, str]) -> uvicorn.Server:
             host=environ.get("PREFECT_SERVER_API_HOST", "127.0.0.1"),
             port=int(environ.get("PREFECT_SERVER_API_PORT", "4200")),
             forwarded_allow_ips="*",
-            forwarded_allow_ips="*",
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=DRAIN_S,
             log_level="warning",
