@@ -15,6 +15,7 @@ from roost.errors import (
     ChangedMeanwhileError,
     FlyConflictError,
     FlyPreconditionError,
+    FlyRejectedError,
     FlyUnavailableError,
     UnappliableError,
 )
@@ -147,29 +148,57 @@ class _Executor:
         try:
             await self.fly.create_app(step.app, step.organization)
         except LOST:
-            app = await self.fly.get_app(step.app)
-            if app is None or app.organization.slug not in ("", step.organization):
+            if not await self.has_app(step):
                 raise
+        except FlyRejectedError as error:
+            if await self.has_app(step):
+                raise self.not_alone(step) from error
+            raise
+
+    async def has_app(self, step: CreateApp) -> bool:
+        """Say whether an app of that name is there, and ours."""
+        app = await self.fly.get_app(step.app)
+        return app is not None and app.organization.slug in ("", step.organization)
 
     async def assign_ip(self, step: AssignIp) -> None:
         """Assign an address, unless a lost answer already did."""
+        if await self.has_ip(step):
+            raise self.not_alone(step)
         try:
             await self.fly.assign_ip(self.plan.app, step.ip_type)
         except LOST:
-            kinds = {ip.kind for ip in await self.fly.list_ips(self.plan.app)}
-            if step.ip_type not in kinds:
+            if not await self.has_ip(step):
                 raise
+
+    async def has_ip(self, step: AssignIp) -> bool:
+        """Say whether the app has an address of that kind."""
+        return step.ip_type in {ip.kind for ip in await self.fly.list_ips(self.plan.app)}
 
     async def create_volume(self, step: CreateVolume) -> Volume:
         """Create the volume, or take the one that a lost answer left."""
+        if await self.new_volumes(step):
+            raise self.not_alone(step)
         try:
             return await self.fly.create_volume(self.plan.app, step.fields)
         except LOST:
-            volumes = await self.fly.list_volumes(self.plan.app)
-            for volume in volumes:
-                if volume.name == step.fields["name"] and not volume.attached_machine_id:
+            for volume in await self.new_volumes(step):
+                if not volume.attached_machine_id:
                     return volume
             raise
+
+    async def new_volumes(self, step: CreateVolume) -> list[Volume]:
+        """Give the volumes of that name that came after the plan was made."""
+        planned = {volume for volume, _ in self.plan.base["volumes"]}
+        found = await self.fly.list_volumes(self.plan.app)
+        return [v for v in found if v.name == step.fields["name"] and v.id not in planned]
+
+    def not_alone(self, step: Step) -> ChangedMeanwhileError:
+        """Give the error for what is to be made and is there: there is no lease to wait for yet."""
+        return ChangedMeanwhileError(
+            "It came to be after the plan was made: somebody else is applying too.",
+            where=step.key,
+            advice="Let them end, then run the same command again.",
+        )
 
     async def set_secrets(self, values: Mapping[str, SecretText | None]) -> None:
         """Set or remove in one batch, and remember the version for the machines that follow."""

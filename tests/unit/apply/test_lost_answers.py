@@ -20,7 +20,7 @@ ALL_CHANGES = desired_of(
     scaling={"min_machines_running": 1},
 )
 # The calls of a first apply that make something, by their number.
-CREATIONS = {2: "", 3: "/ip_assignments", 4: "/ip_assignments", 5: "/volumes", 7: "/machines"}
+CREATIONS = {2: "", 4: "/ip_assignments", 6: "/ip_assignments", 8: "/volumes", 10: "/machines"}
 
 
 async def makes_it_and_says_it_is_taken(troubled, request):
