@@ -38,5 +38,5 @@ def require(
     if absent:
         raise MissingSecretError(
             f"No value for {'; '.join(absent)}.",
-            advice="Set it and run the same command again. Nothing was called.",
+            advice="Set it and run the same command again. Nothing was changed.",
         )
