@@ -110,3 +110,12 @@ class SmallSite:
         """Give the machines or the volumes of the app; none while it is not there."""
         answer = self.daemon.client.get(f"/v1{self.app}/{kind}")
         return answer.json() if answer.is_success else []
+
+    def assert_whole(self) -> None:
+        """Assert that all is there once, and that nothing is left to do."""
+        [machine] = self.list("machines")
+        [volume] = self.list("volumes")
+        ips = self.daemon.call("GET", f"{self.app}/ip_assignments")["ips"]
+        assert volume["attached_machine_id"] == machine["id"]
+        assert sorted(ip["type"] for ip in ips) == ["shared_v4", "v6"]
+        assert self.steps_left() == ()
