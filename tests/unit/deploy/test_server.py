@@ -41,7 +41,7 @@ async def app(scope, receive, send):
     await send({"type": "http.response.start", "status": 200, "headers": []})
     if scope["path"] == "/slow":
         await send({"type": "http.response.body", "body": b"begun ", "more_body": True})
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(float(os.environ.get("SLOW_S", "0.3")))
     await send({"type": "http.response.body", "body": body})
 """
 
@@ -255,6 +255,19 @@ def test_when_it_is_quiet_it_has_itself_stopped(start, machine_api):
     assert program.wait() == (0, "")
     assert machine_api.asked[0] == ("POST", "/v1/apps/acme/machines/m1/stop")
     assert "roost: quiet; asked Fly to stop this machine: agreed" in program.told
+
+
+def test_while_somebody_is_there_it_does_not_ask_to_be_stopped(start, machine_api, says):
+    idle = {"ROOST_IDLE_ACTION": "stop", "ROOST_IDLE_AFTER_S": "0.6"}
+    program = start(SLOW_S="1.2", **idle, **machine_api.environ).wait_until_ready()
+    machine_api.answers = [says(503)]
+
+    with httpx.stream("GET", f"{program.url}/slow", timeout=30) as answer:
+        before = len(machine_api.asked)
+        answer.read()
+        after = len(machine_api.asked)
+
+    assert after == before
 
 
 def test_a_port_that_is_taken_is_a_failure(start, environ):
