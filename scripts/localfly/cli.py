@@ -47,6 +47,9 @@ def main(argv: list[str]) -> int:
     except LocalFlyError as error:
         print(error, file=sys.stderr)  # noqa: T201 - the command line's own voice
         return 1
+    except OSError as error:  # such as a home that cannot be written
+        print(f"{error.filename or 'localfly'}: {error.strerror or error}.", file=sys.stderr)  # noqa: T201 - see above
+        return 1
     except typer.exceptions.TyperException as error:
         print(f"localfly: {error} See: localfly --help", file=sys.stderr)  # noqa: T201 - the command line's own voice
         return 2

@@ -64,16 +64,22 @@ def main(argv: list[str]) -> int:
         return ExitCode.BAD_INPUT
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output went away, such as `roost show ENV | head`.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.DONE
+    except OSError as error:
+        # A full disk, a folder of somebody else: the system's own words say it best. A reader that
+        # went away (`roost show ENV | head`) is none of these: typer and rich end us quietly, with 1.
+        drop_output()
+        return tell(RoostError(f"{error.strerror or error}.", where=str(error.filename or "")))
     if code == INTERRUPTED:  # typer makes this code of most interrupts itself
         print(  # noqa: T201 - the last word of a program
             "roost: stopped. What was done stays done; run the same command to go on.",
             file=sys.stderr,
         )
     return int(code or ExitCode.DONE)
+
+
+def drop_output() -> None:
+    """Let what is still to be written to standard output go nowhere, at exit too."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def misuse(error: typer.exceptions.TyperException) -> str:
@@ -83,7 +89,8 @@ def misuse(error: typer.exceptions.TyperException) -> str:
         return said
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "roost"
-    return f"roost: {said.rstrip('.')}. See: {command} --help"
+    ending = "" if said.endswith((".", "?", "!")) else "."
+    return f"roost: {said}{ending} See: {command} --help"
 
 
 def tell(error: RoostError) -> int:
