@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 import anyio
 import httpx
@@ -37,7 +38,7 @@ def ended(key="e1", **how):
 class WatchedFly:
     """A Fly whose machine has ended in some way, and its answers to a wait and to a look at it."""
 
-    events: list[dict] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
     machine: str = "m1"
     from_look: int = 1
     """The look from which on the events are there."""

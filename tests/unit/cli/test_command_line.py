@@ -1,0 +1,78 @@
+"""Every verb has help with an example that works, and a bad command line is told in a sentence."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+import typer.main
+
+from roost.cli import app
+
+
+def verbs(command, *path):
+    """Every command below a group, as the words that call it."""
+    for name, inner in command.commands.items():
+        if hasattr(inner, "commands"):
+            yield from verbs(inner, *path, name)
+        else:
+            yield (*path, name)
+
+
+VERBS = list(verbs(typer.main.get_command(app)))
+
+
+def example_in(help_text):
+    [example] = [line for line in help_text.splitlines() if "Example:" in line]
+    words, _, _ = example.partition(" > ")
+    return shlex.split(words.replace("Example: roost", "", 1))
+
+
+def test_the_verbs_are_those_that_people_were_promised():
+    assert {" ".join(verb) for verb in VERBS} >= {
+        *("validate", "show", "schema", "plan", "apply", "smoke", "status", "sleep", "wake", "up"),
+        *("local start", "local stop", "local status", "local logs", "local reset"),
+    }
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=" ".join)
+def test_a_verb_has_help_with_an_example_of_a_command_line_that_is_understood(roost, verb):
+    said = roost(*verb, "--help")
+    example = example_in(said.out)
+
+    assert (said.code, said.err) == (0, "")
+    assert example[: len(verb)] == list(verb)
+    assert roost(*example, "--help").code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("plna", "No such command 'plna'. Did you mean 'plan'? See: roost --help"),
+        ("local nope", "No such command 'nope'. See: roost local --help"),
+        ("--nope", "No such option: --nope. See: roost --help"),
+        ("plan x --nope", "No such option: --nope. See: roost plan --help"),
+        ("plan", "Missing argument 'ENV'. See: roost plan --help"),
+        ("show x y", "Got unexpected extra argument(s) (y). See: roost show --help"),
+        ("apply x --digest", "Option '--digest' requires an argument. See: roost --help"),
+    ],
+)
+def test_a_command_line_that_is_wrong_is_told_in_one_sentence(roost, words, sentence):
+    said = roost(*words.split())
+
+    assert (said.code, said.out, said.err) == (3, "", f"roost: {sentence}\n")
+
+
+def test_a_value_of_the_wrong_kind_is_told_with_its_option(roost):
+    said = roost("local", "start", "--port", "x")
+
+    assert (said.code, said.out) == (3, "")
+    assert said.err.startswith("roost: Invalid value for '--port': ")
+
+
+@pytest.mark.parametrize(("words", "command"), [("", "roost"), ("local", "roost local")])
+def test_no_verb_is_wrong_and_shows_what_there_is(roost, words, command):
+    said = roost(*words.split())
+
+    assert (said.code, said.out) == (3, "")
+    assert said.err.startswith(f"Usage: {command} [OPTIONS] COMMAND")
