@@ -43,6 +43,15 @@ class Loaded:
 
 def load_files(paths: Sequence[Path]) -> Loaded:
     """Load files, and the environment files of folders; nothing is raised for what they hold."""
+    files, sources, faults = _load(paths)
+    faults.extend(_shared_apps(files, sources))
+    return Loaded(tuple(files), tuple(sorted(set(faults))))
+
+
+def _load(
+    paths: Sequence[Path],
+) -> tuple[list[EnvironmentFile], dict[str, Source], list[Fault]]:
+    """Load each file alone: the good ones, what they were read from, and the faults of the rest."""
     files: list[EnvironmentFile] = []
     faults: list[Fault] = []
     defaults: dict[Path, Source] = {}
@@ -56,8 +65,7 @@ def load_files(paths: Sequence[Path]) -> Loaded:
         if loaded:
             files.append(loaded)
             sources[str(path)] = source
-    faults.extend(_shared_apps(files, sources))
-    return Loaded(tuple(files), tuple(sorted(set(faults))))
+    return files, sources, faults
 
 
 def load_environment(name: str, folder: Path) -> EnvironmentFile:
@@ -65,14 +73,16 @@ def load_environment(name: str, folder: Path) -> EnvironmentFile:
 
     Raises:
         UnknownEnvironmentError: no file has that name; says which do.
-        InvalidFilesError: the file, or the defaults beside it, has faults.
+        InvalidFilesError: the file, or the defaults beside it, has faults, or another file of the
+            folder means the same app.
     """
     path = _by_name(folder).get(name)
     if path is None:
         raise _unknown(name, folder)
     loaded = load_files([path])
-    if loaded.faults:
-        raise InvalidFilesError(loaded.faults)
+    faults = loaded.faults or tuple(_rivals(loaded.files[0], folder))
+    if faults:
+        raise InvalidFilesError(faults)
     return loaded.files[0]
 
 
@@ -144,8 +154,7 @@ def _fault(source: Source, detail: Any) -> Fault:
 def _read(path: Path) -> Source:
     """Read a file, never more of it than an environment may have."""
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+        content = _content(path)
     except OSError as error:
         return Source(str(path), {}, faults=(_unreadable(path, error),))
     return read_source(str(path), content)
@@ -154,6 +163,11 @@ def _read(path: Path) -> Source:
 def _unreadable(path: Path, error: OSError) -> Fault:
     reason = (error.strerror or "no reason given").lower()
     return Fault(str(path), 1, 1, f"cannot be read: {reason}")
+
+
+def _content(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MAX_BYTES + 1)
 
 
 def _read_defaults(folder: Path) -> Source:
@@ -207,6 +221,24 @@ def _shared_apps(files: Sequence[EnvironmentFile], sources: dict[str, Source]) -
             yield position.fault(
                 f"the app {app} is also that of {other}:{there.line}; one app, one file"
             )
+
+
+def _rivals(file: EnvironmentFile, folder: Path) -> Iterator[Fault]:
+    """Find the other files of a folder that mean the same app.
+
+    Only those that name it at all are loaded: a folder of 1,000 files takes no seconds.
+    """
+    app = file.environment.app
+    naming = [path for path in _files_in([folder], []) if path != file.path and _names(path, app)]
+    files, sources, _ = _load([file.path, *naming])
+    return _shared_apps([found for found in files if found.environment.app == app], sources)
+
+
+def _names(path: Path, app: str) -> bool:
+    try:
+        return app.encode() in _content(path)
+    except OSError:
+        return False
 
 
 def _unknown(name: str, folder: Path) -> UnknownEnvironmentError:

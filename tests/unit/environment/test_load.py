@@ -210,6 +210,6 @@ def test_the_merged_form_loads_to_the_same_environment(folder):
 
     (folder / "_defaults.yaml").write_text("organization: acme\n")
     file = load_environment("staging", folder)
-    (folder / "again.yaml").write_text(yaml.safe_dump(merged(file)))
+    file.path.write_text(yaml.safe_dump(merged(file)))
 
-    assert load_environment("again", folder).environment == file.environment
+    assert load_environment("staging", folder).environment == file.environment
