@@ -13,30 +13,8 @@ from helpers.environments import environment_data
 ENVIRONMENT_VERBS = ["show", "plan", "apply", "smoke", "status", "sleep", "wake", "up"]
 FLY_VERBS = [verb for verb in ENVIRONMENT_VERBS if verb not in {"show", "up"}]
 GOOD = yaml.safe_dump(environment_data(), sort_keys=False)
-BOMB = "".join(f"x-{n}: &n{n} [{', '.join([f'*n{n - 1}'] * 9 or ['x'])}]\n" for n in range(1, 9))
-
-BAD_FILES = {
-    "unknown key": GOOD + "regoin: ams\n",
-    "duplicate key": GOOD + "region: ams\n",
-    "wrong unit": GOOD + "machine: {memory_mb: 1GB}\n",
-    "tab": GOOD + "scaling:\n\tcount: 1\n",
-    "empty": "",
-    "merge that hides": "x-a: &a {region: ams}\n<<: *a\n" + GOOD,
-    "too large": GOOD + "#" * 10_000_000,
-    "alias bomb": "x-0: &n0 [x]\n" + BOMB + GOOD,
-    "refused by Fly": GOOD.replace("acme-prefect", "Acme_Prefect"),
-    "two machines": GOOD + "scaling: {count: 2}\n",
-    "not UTF-8": GOOD.encode() + b"organization: caf\xe9\n",
-    "NUL": GOOD + "organization: a\0b\n",
-    "control character": GOOD + "organization: a\x1b[2Jb\n",
-    "reading direction": GOOD + "organization: a\u202eb\n",
-    "two documents": GOOD + "---\n" + GOOD,
-    "object tag": GOOD + "x-a: !!python/object/apply:os.system [id]\n",
-    "deep": GOOD + "x-a: " + "[" * 2000,
-    "number": GOOD.replace("acme-prefect", "5"),
-    "region no": GOOD.replace("region: iad", "region: no"),
-    "version 3.10": GOOD.replace("version: 3.8.8", "version: 3.10"),
-}
+OTHER = GOOD.replace("acme-prefect", "acme-other")
+BAD = OTHER + "regoin: ams\n"
 OTHER_NAMES = [
     "nope",
     "",
@@ -79,27 +57,14 @@ def assert_told(said, word):
 
 
 @pytest.mark.usefixtures("good")
-@pytest.mark.parametrize("content", BAD_FILES.values(), ids=BAD_FILES)
-@pytest.mark.parametrize("verb", ["validate", "plan", "apply"])
-def test_a_bad_file_is_told_with_its_place(roost, tmp_path, verb, content):
-    path = tmp_path / "bad.yaml"
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-
-    said = roost(verb, path if verb == "validate" else "bad")
-
-    assert_told(said, "invalid-files")
-    place, _, fault = said.err.partition(": ")
-    path_there, line, column = place.rsplit(":", 2)
-    assert (path_there, line.isdecimal(), column.isdecimal()) == (str(path), True, True)
-    assert fault
-
-
-@pytest.mark.usefixtures("good")
 @pytest.mark.parametrize("verb", ENVIRONMENT_VERBS)
 def test_every_verb_refuses_a_bad_file(roost, tmp_path, verb):
-    (tmp_path / "bad.yaml").write_text(BAD_FILES["unknown key"])
+    (tmp_path / "bad.yaml").write_text(BAD)
 
-    assert_told(roost(verb, "bad"), "invalid-files")
+    said = roost(verb, "bad")
+
+    assert_told(said, "invalid-files")
+    assert said.err.startswith(f"{tmp_path / 'bad.yaml'}:")
 
 
 @pytest.mark.usefixtures("good")
@@ -129,7 +94,7 @@ def test_a_missing_token_is_told_with_how_to_make_one(roost, monkeypatch, verb):
 @pytest.mark.usefixtures("good")
 @pytest.mark.parametrize("verb", ["plan", "apply"])
 def test_a_prefect_version_without_a_lock_is_told_with_those_that_have_one(roost, tmp_path, verb):
-    (tmp_path / "new.yaml").write_text(GOOD.replace("3.8.8", "3.99.0"))
+    (tmp_path / "new.yaml").write_text(OTHER.replace("3.8.8", "3.99.0"))
 
     said = roost(verb, "new")
 
@@ -140,7 +105,7 @@ def test_a_prefect_version_without_a_lock_is_told_with_those_that_have_one(roost
 
 @pytest.mark.usefixtures("good")
 def test_a_server_that_never_sleeps_is_not_put_to_sleep(roost, tmp_path):
-    (tmp_path / "awake.yaml").write_text(GOOD + "scaling: {autostop: 'off'}\n")
+    (tmp_path / "awake.yaml").write_text(OTHER + "scaling: {autostop: 'off'}\n")
 
     assert_told(roost("sleep", "awake"), "cannot-apply")
 
@@ -169,7 +134,7 @@ def test_nothing_to_validate_is_no_success(roost, tmp_path):
 
 @pytest.mark.usefixtures("good")
 def test_faults_as_json_are_one_object_and_still_end_with_3(roost, tmp_path):
-    (tmp_path / "bad.yaml").write_text(BAD_FILES["unknown key"])
+    (tmp_path / "bad.yaml").write_text(BAD)
 
     said = roost("validate", "--json")
 

@@ -1,0 +1,57 @@
+"""The command line in this process, in a folder of its own and without anything of the user's."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from helpers.local_daemon import SCRIPTS
+from helpers.roost_command import FOREIGN
+from roost.cli import main
+
+
+@dataclass
+class Said:
+    """How a command ended, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+
+class RoostHere:
+    """Runs command lines; the environment files are those in `folder`."""
+
+    def __init__(
+        self, folder: Path, capsys: pytest.CaptureFixture[str], patch: pytest.MonkeyPatch
+    ) -> None:
+        self._capsys = capsys
+        for name in [name for name in os.environ if name.startswith(FOREIGN)]:
+            patch.delenv(name)
+        patch.setenv("ROOST_ENVIRONMENTS", str(folder))
+        patch.setenv("LOCALFLY_HOME", str(folder / "localfly"))
+        patch.setenv("PYTHONPATH", str(SCRIPTS))
+
+    def __call__(self, *arguments: object) -> Said:
+        """Run one command line."""
+        with _signals_put_back():
+            code = main([str(argument) for argument in arguments])
+        out, err = self._capsys.readouterr()
+        return Said(code, out, err)
+
+
+@contextmanager
+def _signals_put_back() -> Iterator[None]:
+    """`main` answers signals in its own way, and is not the last to run in this process."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
