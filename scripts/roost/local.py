@@ -83,14 +83,18 @@ class LocalFly:
 
 
 async def find_local_fly(home: Path) -> LocalFly | None:
-    """Find the local Fly that keeps its state in `home`, if one runs."""
+    """Find the local Fly that keeps its state in `home`, if one runs.
+
+    One that was killed leaves its record, and its port may be another program's by now: perhaps
+    another local Fly's.
+    """
     try:
         record = json.loads((home / "daemon.json").read_text(encoding="utf-8"))
         local = LocalFly(record["api_url"])
-        await local.status()
-    except (OSError, ValueError, KeyError, httpx.HTTPError):
+        runs = (await local.status())["pid"] == record["pid"]
+    except (OSError, ValueError, KeyError, TypeError, httpx.HTTPError, httpx.InvalidURL):
         return None
-    return local
+    return local if runs else None
 
 
 async def start_local_fly(home: Path, environ: Mapping[str, str], port: int | None) -> LocalFly:
