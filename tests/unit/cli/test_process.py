@@ -81,7 +81,7 @@ def interrupted(process, listener, number):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("verb", ["plan", "apply", "status", "sleep", "wake"])
+@pytest.mark.parametrize("verb", ["plan", "apply"])
 def test_a_signal_while_fly_is_asked_ends_it_with_one_sentence(roost, silent_api, verb, number):
     process = roost.begin(verb, "staging", FLY_FLAPS_BASE_URL=url_of(silent_api))
 

@@ -1,0 +1,61 @@
+"""Verbs as their users call them, with a fake Fly and a fake Prefect behind."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import httpx
+import pytest
+import stamina
+import yaml
+
+from helpers.environments import environment_data
+from helpers.fake_fly import FakeFly
+from helpers.fake_prefect import LOGIN, FakePrefect
+from helpers.roost_here import RoostHere
+from roost.apply import gate
+from roost.environment.model import AUTH_SECRET
+from roost.fly.client import FlyClient
+
+
+@pytest.fixture
+def fly(monkeypatch):
+    """The Fly that verbs talk to."""
+    found = FakeFly()
+    client = partial(FlyClient, transport=httpx.MockTransport(found))
+    monkeypatch.setattr("roost.verbs.target.FlyClient", client)
+    with stamina.set_testing(True, attempts=2, cap=True):
+        yield found
+
+
+@pytest.fixture
+def prefect(monkeypatch):
+    """The server that answers at every address."""
+    found = FakePrefect()
+    monkeypatch.setattr(
+        "roost.prefect.transport.LoopbackNames", lambda _: httpx.MockTransport(found)
+    )
+    monkeypatch.setattr(gate, "WATCH_S", 0.01)
+    return found
+
+
+@pytest.fixture
+def roost(tmp_path, capsys, monkeypatch, fly, prefect):  # noqa: ARG001 - both stand behind it
+    """The command line, with a token, the value of the one secret, and the environment `staging`."""
+    command = RoostHere(tmp_path, capsys, monkeypatch)
+    monkeypatch.setenv("FLY_API_TOKEN", "fm2_token")
+    monkeypatch.setenv(AUTH_SECRET, LOGIN)
+    write(tmp_path)
+    return command
+
+
+def write(folder, *parts, **fields):
+    """Write the environment `staging`."""
+    data = environment_data(*parts, **fields)
+    (folder / "staging.yaml").write_text(yaml.safe_dump(data, sort_keys=False))
+
+
+@pytest.fixture
+def rewrite(tmp_path):
+    """Write the environment `staging` anew."""
+    return partial(write, tmp_path)

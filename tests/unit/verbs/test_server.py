@@ -1,0 +1,169 @@
+"""smoke, status, sleep and wake: what they do to a server that is there, or is not."""
+
+from __future__ import annotations
+
+import json
+
+import httpx
+import pytest
+
+from helpers.fake_prefect import LOGIN, first, say
+from roost.environment.model import AUTH_SECRET
+
+URL = "https://acme-prefect.fly.dev"
+
+
+@pytest.fixture
+def applied(roost, fly):
+    """The environment, applied; gives its one machine."""
+    assert roost("apply", "staging").code == 0
+    fly.asked.clear()
+    [machine] = fly.machines.values()
+    return machine
+
+
+# Smoke
+
+
+@pytest.mark.parametrize(
+    "target", ["http://127.0.0.1:4200", "http://127.0.0.1:4200/api", "staging"]
+)
+def test_smoke_tells_every_check_of_a_good_server(roost, target):
+    said = roost("smoke", target)
+
+    assert (said.code, said.err) == (0, "")
+    assert "ok   health" in said.out
+    assert "ok   scheduler" in said.out
+    assert "FAIL" not in said.out
+
+
+def test_smoke_as_json_is_one_object(roost):
+    said = roost("smoke", "staging", "--json")
+
+    document = json.loads(said.out)
+    assert document["url"] == URL
+    assert {"health", "version", "scheduler"} <= {check["name"] for check in document["checks"]}
+
+
+def test_smoke_of_a_bad_server_names_what_failed_and_still_gives_json(roost, prefect):
+    prefect.version = "3.7.0"
+
+    said = roost("smoke", "staging", "--json")
+
+    failed = [check["name"] for check in json.loads(said.out)["checks"] if not check["ok"]]
+    assert failed == ["version"]
+    assert said.code == 1
+    assert said.err == (
+        f"roost: error [smoke-failed]: {URL}: version failed. Each failed check says what to do.\n"
+    )
+
+
+def test_smoke_of_an_address_asks_for_a_version_only_where_one_is_named(roost, prefect):
+    prefect.version = "3.7.0"
+
+    assert roost("smoke", URL).code == 0
+    assert roost("smoke", URL, "--version", "3.8.8").code == 1
+
+
+def test_smoke_of_an_address_logs_in_only_with_a_value(roost, prefect, monkeypatch):
+    monkeypatch.delenv(AUTH_SECRET)
+    prefect.auth = False
+
+    said = roost("smoke", URL)
+
+    assert said.code == 0
+    assert "auth closed" not in said.out
+
+
+def test_smoke_of_a_stock_server_leaves_out_what_only_ours_does(roost, prefect):
+    prefect.docs = True
+
+    assert roost("smoke", URL).code == 1
+    assert roost("smoke", URL, "--stock").code == 0
+
+
+# Status
+
+
+@pytest.mark.usefixtures("applied")
+def test_status_shows_machine_volume_and_address(roost, fly):
+    said = roost("status", "staging")
+
+    assert (said.code, said.err) == (0, "")
+    assert f"staging: {URL}" in said.out
+    for word in ("app-1", "started", "iad", "prefect-3.8.8-", next(iter(fly.volumes))):
+        assert word in said.out
+    assert fly.changes == []
+
+
+def test_status_as_json_is_one_object(roost, applied):
+    document = json.loads(roost("status", "staging", "--json").out)
+
+    assert document["exists"]
+    assert document["url"] == URL
+    assert document["secrets"] == [AUTH_SECRET]
+    [machine] = document["machines"]
+    assert (machine["id"], machine["state"]) == (applied["id"], "started")
+    assert LOGIN not in str(document)
+
+
+def test_status_of_what_is_not_there_says_how_to_make_it(roost):
+    said = roost("status", "staging")
+    document = json.loads(roost("status", "staging", "--json").out)
+
+    assert said.code == 0
+    assert "does not exist yet. Create it: roost apply staging" in said.out
+    assert (document["exists"], document["url"], document["machines"]) == (False, "", [])
+
+
+# Sleep and wake
+
+
+@pytest.mark.parametrize(("autostop", "state"), [("suspend", "suspended"), ("stop", "stopped")])
+def test_sleep_does_what_the_file_says_and_waits_for_it(roost, fly, rewrite, autostop, state):
+    rewrite(scaling={"autostop": autostop})
+    roost("apply", "staging")
+    [machine] = fly.machines.values()
+
+    said = roost("sleep", "staging")
+
+    assert said.code == 0
+    assert machine["state"] == state
+    assert said.out.startswith(f"{machine['id']} {state} in ")
+
+
+@pytest.mark.parametrize("verb", ["sleep", "wake"])
+def test_sleep_and_wake_need_a_machine(roost, verb):
+    said = roost(verb, "staging")
+
+    assert (said.code, said.out) == (3, "")
+    assert "staging has no machine yet. Create it: roost apply staging" in said.err
+
+
+def test_sleep_and_wake_leave_machines_of_others_alone(roost, fly, applied):
+    applied["config"]["metadata"] = {}
+
+    assert roost("sleep", "staging").code == 3
+    assert fly.changes == []
+
+
+@pytest.mark.usefixtures("applied")
+def test_wake_is_a_request_and_waits_until_it_is_answered(roost, prefect):
+    prefect.broken = {("GET", "/api/health"): first(httpx.ConnectError("refused"))}
+
+    said = roost("wake", "staging")
+
+    assert said.code == 0
+    assert said.out.startswith("staging answers after ")
+    assert said.out.endswith(f" s: {URL}\n")
+
+
+@pytest.mark.usefixtures("applied")
+def test_wake_gives_up_on_a_server_that_never_answers(roost, prefect, monkeypatch):
+    monkeypatch.setattr("roost.verbs.server.PROBE_TIMEOUT_S", 0)
+    prefect.broken = {("GET", "/api/health"): say(503)}
+
+    said = roost("wake", "staging")
+
+    assert said.code == 1
+    assert f"error [smoke-failed]: {URL} does not answer (503)." in said.err

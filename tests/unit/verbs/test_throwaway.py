@@ -1,0 +1,109 @@
+"""Throwaway values for the local Fly: made once, kept for the user alone, and forgotten when asked."""
+
+from __future__ import annotations
+
+import stat
+
+import pytest
+
+from helpers.environments import environment_file
+from roost.environment.model import AUTH_SECRET
+from roost.verbs.context import Context
+from roost.verbs.throwaway import Throwaway, make_value, throwaway_file
+from roost.verbs.up import login_advice
+
+
+@pytest.fixture
+def home(tmp_path):
+    return tmp_path / "localfly"
+
+
+def revealed(values):
+    return {name: value.reveal() for name, value in values.items()}
+
+
+def test_a_value_is_new_once_and_the_same_from_then_on(home):
+    first, new = Throwaway(home).values("acme", [AUTH_SECRET])
+    second, again = Throwaway(home).values("acme", [AUTH_SECRET])
+
+    assert (new, again) == ({AUTH_SECRET}, frozenset())
+    assert revealed(first) == revealed(second)
+
+
+def test_only_what_has_no_value_yet_is_made(home):
+    book = Throwaway(home)
+    before, _ = book.values("acme", ["HOOK"])
+
+    after, new = book.values("acme", ["HOOK", "KEY"])
+
+    assert new == {"KEY"}
+    assert after["HOOK"] == before["HOOK"]
+
+
+def test_apps_do_not_share_values(home):
+    one, _ = Throwaway(home).values("one", ["HOOK"])
+    other, new = Throwaway(home).values("other", ["HOOK"])
+
+    assert new == {"HOOK"}
+    assert one != other
+
+
+def test_the_file_is_for_the_user_alone_from_its_first_moment(home):
+    Throwaway(home).values("acme", ["HOOK"])
+
+    assert stat.S_IMODE(throwaway_file(home).stat().st_mode) == 0o600
+    assert [path.name for path in home.iterdir()] == [throwaway_file(home).name]
+
+
+def test_nothing_is_written_where_nothing_is_new(home):
+    Throwaway(home).values("acme", [])
+
+    assert not home.exists()
+
+
+def test_forgotten_values_are_made_anew(home):
+    book = Throwaway(home)
+    before, _ = book.values("acme", ["HOOK"])
+
+    book.forget()
+    book.forget()
+    after, new = book.values("acme", ["HOOK"])
+
+    assert new == {"HOOK"}
+    assert after != before
+
+
+def test_a_value_hides_itself(home):
+    values, _ = Throwaway(home).values("acme", ["HOOK"])
+
+    assert values["HOOK"].reveal() not in repr(values)
+
+
+def test_the_login_has_the_form_that_prefect_asks_for():
+    user, _, password = make_value(AUTH_SECRET).partition(":")
+
+    assert user == "admin"
+    assert len(password) >= 16
+    assert ":" not in make_value("HOOK")
+
+
+# How to log in
+
+
+@pytest.mark.parametrize(
+    ("fields", "environ", "advice"),
+    [
+        ({}, {AUTH_SECRET: "a:b"}, f"Log in with the value you gave for {AUTH_SECRET}."),
+        ({}, {}, "it is kept in\n{file}"),
+        ({"access": {"public": False, "auth": "none"}, "secrets": []}, {}, "Anyone who reaches it"),
+    ],
+    ids=["given", "throwaway", "no login"],
+)
+def test_the_advice_says_where_the_value_is_and_never_the_value(home, fields, environ, advice):
+    environ = {**environ, "LOCALFLY_HOME": str(home)}
+    context = Context(environ, home, out=None, progress=None)
+
+    said = login_advice(context, environment_file(**fields))
+
+    assert advice.format(file=throwaway_file(home)) in said
+    assert "a:b" not in said
