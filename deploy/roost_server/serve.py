@@ -14,6 +14,7 @@ from roost_server.pages import close_costly_pages
 from roost_server.probation import Probation
 from roost_server.quiet import Activity, watch
 from roost_server.settings import home_folder, uses_sqlite
+from roost_server.stderr import stderr_held_back
 from roost_server.turns import write_in_turn
 
 if TYPE_CHECKING:
@@ -49,9 +50,11 @@ def make_app(environ: Mapping[str, str]) -> App:
     from pydantic import ValidationError
 
     try:
-        from prefect.server.api.server import create_app
+        # Prefect itself tells such a failure too, with the values.
+        with stderr_held_back(ValidationError):
+            from prefect.server.api.server import create_app
 
-        app = close_costly_pages(create_app())
+            app = close_costly_pages(create_app())
     except ValidationError as error:
         # Not chained: pydantic shows the values, and one of them may be a secret.
         raise BootError(explain(error)) from None
