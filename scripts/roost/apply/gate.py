@@ -112,8 +112,10 @@ def failure_in(
                 advice="Raise machine.memory_mb and apply again.",
             )
         code, signal = ending.get("exit_code"), ending.get("signal")
-        if not ending.get("requested_stop") and (code or (signal and signal > 0)):
-            how = f"exited with code {code}" if code else f"was ended by signal {signal}"
+        killed = signal is not None and signal > 0
+        if not ending.get("requested_stop") and (code or killed):
+            # Fly gives such an end a code as well, as a shell does: 137 for signal 9.
+            how = f"was ended by signal {signal}" if killed else f"exited with code {code}"
             return MachineFailedError(
                 f"The machine {machine} {how} instead of serving.",
                 advice="Its log says why. A wrong setting is the usual cause.",
