@@ -91,10 +91,11 @@ async def find_local_fly(home: Path) -> LocalFly | None:
     try:
         record = json.loads((home / "daemon.json").read_text(encoding="utf-8"))
         local = LocalFly(record["api_url"])
-        runs = (await local.status())["pid"] == record["pid"]
+        pid = (await local.status())["pid"]
+        same = record.get("pid", pid) == pid
     except (OSError, ValueError, KeyError, TypeError, httpx.HTTPError, httpx.InvalidURL):
         return None
-    return local if runs else None
+    return local if same else None
 
 
 async def start_local_fly(home: Path, environ: Mapping[str, str], port: int | None) -> LocalFly:
