@@ -242,6 +242,12 @@ class NotRolledBackError(RoostError):
     word = "gate-failed-not-rolled-back"
 
 
+class SnapshotError(RoostError):
+    """A snapshot that was to be there before a change was not."""
+
+    word = "snapshot"
+
+
 class SmokeFailedError(RoostError):
     """A check of `roost smoke` failed."""
 

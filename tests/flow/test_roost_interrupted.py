@@ -79,10 +79,12 @@ def test_an_apply_that_is_killed_after_each_change_in_turn_gets_all_of_it_done_o
             break
         moments += sent
 
-    assert done.returncode == 0
+    assert done.returncode == 0, done.stderr
+    [machine] = site.list("machines")
     assert moments == [
         *("POST /v1/apps", "POST /ip_assignments", "POST /ip_assignments"),
         *("POST /volumes", "POST /secrets", "POST /machines"),
+        f"PATCH /machines/{machine['id']}/metadata",  # the verdict of the gate
     ]
     assert_whole(site)
 

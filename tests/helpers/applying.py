@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +13,7 @@ import stamina
 from helpers.environments import environment_file
 from helpers.fake_fly import FakeFly
 from helpers.fly_trouble import KilledError, TroubledFly
-from roost.apply.executor import carry_out
+from roost.apply.executor import Work, carry_out, lease_holder
 from roost.errors import RoostError
 from roost.fly.client import FlyClient
 from roost.plan.desired import Desired, desired_state
@@ -122,12 +121,7 @@ async def _work(
             volume = desired.volume and find_volume(
                 desired.volume, live, our_machines(desired, live)
             )
-            async with AsyncExitStack() as held:
-                run.touched = await carry_out(
-                    run.plan,
-                    client,
-                    volume.id if volume else "",
-                    EveryName(),
-                    run.notices.append,
-                    held,
-                )
+            notice = run.notices.append
+            async with lease_holder(client, desired.app, notice) as leases:
+                work = Work(client, leases, EveryName(), notice)
+                run.touched = await carry_out(run.plan, work, volume.id if volume else "")

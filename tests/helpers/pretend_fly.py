@@ -22,6 +22,7 @@ from roost.plan.steps import (
     CreateVolume,
     DestroyMachine,
     ExtendVolume,
+    ProveRelease,
     ReleaseIp,
     SetSecrets,
     StartMachine,
@@ -106,6 +107,8 @@ class PretendFly:
                 self._boot(self._machine(step.machine).model_copy(update={"state": "started"}))
             case DestroyMachine():
                 self._remove_machine(step.machine)
+            case ProveRelease():
+                pass  # only looks
 
     def _create_machine(self, step: CreateMachine) -> None:
         assert step.name not in {machine.name for machine in self.live.machines}, "name taken"

@@ -112,10 +112,10 @@ class SmallSite:
         return answer.json() if answer.is_success else []
 
     def assert_whole(self) -> None:
-        """Assert that all is there once, and that nothing is left to do."""
+        """Assert that all is there once, and that nothing is left to make, only to prove."""
         [machine] = self.list("machines")
         [volume] = self.list("volumes")
         ips = self.daemon.call("GET", f"{self.app}/ip_assignments")["ips"]
         assert volume["attached_machine_id"] == machine["id"]
         assert sorted(ip["type"] for ip in ips) == ["shared_v4", "v6"]
-        assert self.steps_left() == ()
+        assert {step.kind for step in self.steps_left()} <= {"prove-release"}

@@ -8,7 +8,6 @@ looked for by its name before it is made again.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 from roost.errors import (
@@ -20,10 +19,11 @@ from roost.errors import (
     UnappliableError,
 )
 from roost.fly.client import FlyClient
-from roost.fly.leases import Lease, Notice, hold_lease, take_lease
+from roost.fly.leases import HeldLeases, Notice
 from roost.fly.models import Machine, Volume
 from roost.plan.desired import ENVIRONMENT_KEY, SLOT_KEY
 from roost.plan.ownership import with_volume
+from roost.plan.releases import Release, with_release
 from roost.plan.steps import (
     AssignIp,
     CreateApp,
@@ -31,7 +31,9 @@ from roost.plan.steps import (
     CreateVolume,
     DestroyMachine,
     ExtendVolume,
+    Json,
     Plan,
+    ProveRelease,
     ReleaseIp,
     SetSecrets,
     StartMachine,
@@ -56,6 +58,7 @@ class _Progress:
 
     volume: str = ""
     secrets_version: int | None = None
+    release: Release | None = None
     touched: list[str] = field(default_factory=list)
 
 
@@ -71,47 +74,64 @@ def check_appliable(plan: Plan) -> None:
         raise UnappliableError(f"{reasons}.", advice=f"{advice} Nothing was changed.")
 
 
-async def carry_out(  # noqa: PLR0913, PLR0917 - what an apply works with
-    plan: Plan,
-    fly: FlyClient,
-    volume: str,
-    secrets: Mapping[str, SecretText],
-    notice: Notice,
-    held: AsyncExitStack,
+@dataclass(frozen=True)
+class Work:
+    """What an apply works with, and whom it tells.
+
+    Args:
+        fly: the API.
+        leases: keeps the leases of touched machines until the whole apply is done.
+        secrets: values for every name the plan sets.
+        notice: told of each step before it begins, and of waiting for somebody else.
+    """
+
+    fly: FlyClient
+    leases: HeldLeases
+    secrets: Mapping[str, SecretText]
+    notice: Notice
+
+
+def lease_holder(fly: FlyClient, app: str, notice: Notice) -> HeldLeases:
+    """Give what holds the leases of one apply."""
+    return HeldLeases(fly, app, LEASE_TTL_S, DESCRIPTION, LEASE_PATIENCE_S, notice)
+
+
+async def carry_out(
+    plan: Plan, work: Work, volume: str = "", release: Release | None = None
 ) -> tuple[str, ...]:
     """Do the steps in order and give the ids of the machines that were touched.
 
     Args:
         plan: made just now; nothing in it is refused.
-        fly: the API.
+        work: what to do it with.
         volume: id of the volume the plan found, empty when there is none yet.
-        secrets: values for every name the plan sets.
-        notice: told of each step before it begins, and of waiting for somebody else.
-        held: keeps the leases of touched machines until the caller is done with them.
+        release: the record that goes with every machine's change.
 
     Raises:
         ChangedMeanwhileError: live moved since the plan was made.
         FlyError: Fly refused or failed; earlier steps stay done.
     """
     check_appliable(plan)
-    progress = _Progress(volume=volume)
-    executor = _Executor(fly, plan, secrets, held, progress, notice)
+    progress = _Progress(volume=volume, release=release)
+    executor = _Executor(plan, work, progress)
     for step in plan.steps:
-        notice(step.summary)
+        work.notice(step.summary)
         await executor.do(step)
     return tuple(dict.fromkeys(progress.touched))
 
 
 @dataclass
 class _Executor:
-    fly: FlyClient
     plan: Plan
-    secrets: Mapping[str, SecretText]
-    held: AsyncExitStack
+    work: Work
     progress: _Progress
-    notice: Notice
 
-    async def do(self, step: Step) -> None:  # noqa: C901 - one line a kind of step
+    @property
+    def fly(self) -> FlyClient:
+        """The API."""
+        return self.work.fly
+
+    async def do(self, step: Step) -> None:  # noqa: C901, PLR0912 - one line a kind of step
         app = self.plan.app
         match step:
             case CreateApp():
@@ -129,7 +149,7 @@ class _Executor:
                     app, step.volume, snapshot_retention=step.snapshot_retention
                 )
             case SetSecrets():
-                await self.set_secrets({name: self.secrets[name] for name in step.names})
+                await self.set_secrets({name: self.work.secrets[name] for name in step.names})
             case UnsetSecrets():
                 await self.set_secrets(dict.fromkeys(step.names))
             case CreateMachine():
@@ -137,11 +157,14 @@ class _Executor:
             case UpdateMachine():
                 await self.update_machine(step)
             case StartMachine():
-                nonce = await self.lease(step.machine)
+                nonce = await self.work.leases.hold(step.machine)
                 await self.fly.start_machine(app, step.machine, nonce)
                 self.progress.touched.append(step.machine)
+            case ProveRelease():
+                self.progress.touched.append(step.machine)
             case DestroyMachine():
-                await self.destroy_machine(step)
+                nonce = await self.work.leases.take(step.machine)
+                await self.fly.destroy_machine(app, step.machine, nonce)
 
     async def create_app(self, step: CreateApp) -> None:
         """Create the app; an app of that name that is ours now is one whose answer was lost."""
@@ -204,10 +227,13 @@ class _Executor:
         """Set or remove in one batch, and remember the version for the machines that follow."""
         update = await self.fly.set_secrets(self.plan.app, values)
         self.progress.secrets_version = update.version or None
+        if self.progress.release:
+            infos = await self.fly.list_secrets(self.plan.app)
+            self.progress.release = self.progress.release.with_secrets(infos)
 
     async def create_machine(self, step: CreateMachine) -> None:
         """Create a machine with its lease held, or take the one that a lost answer left."""
-        config = with_volume(step.config, self.progress.volume)
+        config = self.recorded(with_volume(step.config, self.progress.volume))
         try:
             machine = await self.fly.create_machine(
                 self.plan.app,
@@ -224,7 +250,7 @@ class _Executor:
             machine = found
         self.progress.touched.append(machine.id)
         if machine.nonce:
-            await self.lease(machine.id, machine.nonce)
+            await self.work.leases.hold(machine.id, machine.nonce)
 
     async def find_machine(self, step: CreateMachine) -> Machine | None:
         """Give our machine of this slot, if it exists after all."""
@@ -234,7 +260,7 @@ class _Executor:
 
     async def update_machine(self, step: UpdateMachine) -> None:
         """Replace the config, if the machine is still as planned."""
-        nonce = await self.lease(step.machine)
+        nonce = await self.work.leases.hold(step.machine)
         try:
             await self.send_update(step, nonce)
         except FlyUnavailableError:
@@ -253,7 +279,7 @@ class _Executor:
         await self.fly.update_machine(
             self.plan.app,
             step.machine,
-            step.config,
+            self.recorded(step.config),
             current_version=step.current_version,
             nonce=nonce,
             skip_launch=step.skip_launch,
@@ -265,14 +291,6 @@ class _Executor:
         machine = await self.fly.get_machine(self.plan.app, step.machine)
         return machine is not None and machine.instance_id != step.current_version
 
-    async def destroy_machine(self, step: DestroyMachine) -> None:
-        """Destroy under a lease of its own; the lease goes with the machine."""
-        lease = Lease(self.fly, self.plan.app, step.machine, LEASE_TTL_S, DESCRIPTION)
-        nonce = await take_lease(lease, LEASE_PATIENCE_S, self.notice)
-        await self.fly.destroy_machine(self.plan.app, step.machine, nonce)
-
-    async def lease(self, machine: str, nonce: str = "") -> str:
-        """Hold a machine's lease until the whole apply is done."""
-        lease = Lease(self.fly, self.plan.app, machine, LEASE_TTL_S, DESCRIPTION, nonce)
-        held = hold_lease(lease, patience_s=LEASE_PATIENCE_S, notice=self.notice)
-        return await self.held.enter_async_context(held)
+    def recorded(self, config: Json) -> Json:
+        """Give a config with the record of this release in it: never the one without the other."""
+        return with_release(config, self.progress.release) if self.progress.release else config

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import Self
 
 import anyio
 
@@ -78,6 +80,63 @@ async def hold_lease(
     finally:
         with anyio.move_on_after(lease.ttl_s, shield=True):
             await _release(lease, notice)
+
+
+@dataclass
+class HeldLeases:
+    """The leases that one change holds until it is done, each taken once.
+
+    Args:
+        fly: the API.
+        app: whose machines.
+        ttl_s: how long a lease lives when nobody refreshes it.
+        description: who holds them, for others to read.
+        patience_s: how long somebody else's lease is waited for.
+        notice: told of waiting, and of leases that could not be released.
+    """
+
+    fly: FlyClient
+    app: str
+    ttl_s: int
+    description: str
+    patience_s: float
+    notice: Notice
+    _nonces: dict[str, str] = field(default_factory=dict)
+    _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool | None:
+        self._nonces.clear()
+        return await self._stack.__aexit__(kind, error, trace)
+
+    async def hold(self, machine: str, nonce: str = "") -> str:
+        """Give the nonce of a machine's lease, which is held from now on if it was not yet.
+
+        Raises:
+            FlyLeasedError: somebody else holds it still.
+        """
+        if machine not in self._nonces:
+            held = hold_lease(
+                self._lease(machine, nonce), patience_s=self.patience_s, notice=self.notice
+            )
+            self._nonces[machine] = await self._stack.enter_async_context(held)
+        return self._nonces[machine]
+
+    async def take(self, machine: str) -> str:
+        """Take the lease of a machine that is to be removed, and the lease with it."""
+        if machine in self._nonces:
+            return self._nonces[machine]
+        return await take_lease(self._lease(machine), self.patience_s, self.notice)
+
+    def _lease(self, machine: str, nonce: str = "") -> Lease:
+        return Lease(self.fly, self.app, machine, self.ttl_s, self.description, nonce)
 
 
 async def take_lease(lease: Lease, patience_s: float, notice: Notice) -> str:

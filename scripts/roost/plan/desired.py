@@ -59,6 +59,8 @@ class Desired:
     machines: tuple[DesiredMachine, ...]
     always_on: int
     """How many machines must be running at all times."""
+    back: bool = False
+    """Whether it puts an earlier release back, which may bring an older Prefect."""
 
 
 def desired_state(file: EnvironmentFile, image: str) -> Desired:

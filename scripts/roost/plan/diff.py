@@ -12,6 +12,7 @@ from roost.plan.desired import Desired
 from roost.plan.live import Live
 from roost.plan.machines import machine_outcomes, surplus_outcomes
 from roost.plan.ownership import our_machines
+from roost.plan.recovery import recover, unproved
 from roost.plan.steps import (
     AssignIp,
     Change,
@@ -33,8 +34,11 @@ PUBLIC_IPS = frozenset({"v4", "shared_v4", "v6"})
 def diff(desired: Desired, live: Live) -> Plan:
     """Compare, and give the plan."""
     ours = our_machines(desired, live)
+    recovery = recover(desired, live, ours)
+    desired = recovery.desired
     secrets = tuple(_secrets(desired, live))
     found: list[Outcome] = [
+        *recovery.outcomes,
         *_app(desired, live),
         *_ips(desired, live),
         *volume_outcomes(desired, live, ours),
@@ -43,10 +47,11 @@ def diff(desired: Desired, live: Live) -> Plan:
         *surplus_outcomes(desired, live, ours),
         *_surplus_ips(desired, live),
     ]
+    steps = [item for item in found if not isinstance(item, Refusal | str)]
     return Plan(
         environment=desired.environment,
         app=desired.app,
-        steps=tuple(item for item in found if not isinstance(item, Refusal | str)),
+        steps=(*steps, *unproved(recovery, steps, ours)),
         refusals=tuple(item for item in found if isinstance(item, Refusal)),
         warnings=tuple(item for item in found if isinstance(item, str)),
         base=base_state(live),

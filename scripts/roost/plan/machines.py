@@ -45,7 +45,8 @@ def machine_outcomes(
             yield _create(wanted)
         else:
             must_run = wanted.name in waking
-            yield from _one_machine(wanted, machine, secrets, must_run=must_run)
+            versions = _version_change(machine, wanted, back=desired.back)
+            yield from _one_machine(wanted, machine, secrets, versions, must_run=must_run)
 
 
 def surplus_outcomes(
@@ -80,7 +81,12 @@ def _waking(desired: Desired, ours: Mapping[str, Machine]) -> frozenset[str]:
 
 
 def _one_machine(
-    wanted: DesiredMachine, machine: Machine, secrets: tuple[Change, ...], *, must_run: bool
+    wanted: DesiredMachine,
+    machine: Machine,
+    secrets: tuple[Change, ...],
+    versions: Risk | Refusal,
+    *,
+    must_run: bool,
 ) -> Iterator[Outcome]:
     if machine.config is None:
         yield Refusal(
@@ -89,7 +95,6 @@ def _one_machine(
             "Wait for Fly to repair it (status.flyio.net), then plan again.",
         )
         return
-    versions = _version_change(machine, wanted)
     if isinstance(versions, Refusal):
         yield versions
     elif machine.region != wanted.region:
@@ -117,13 +122,16 @@ def _move(wanted: DesiredMachine, machine: Machine) -> Iterator[Outcome]:
     yield _create(wanted)
 
 
-def _version_change(machine: Machine, wanted: DesiredMachine) -> Risk | Refusal:
-    """Judge the step from the Prefect version that runs to the one that is asked for."""
+def _version_change(machine: Machine, wanted: DesiredMachine, *, back: bool) -> Risk | Refusal:
+    """Judge the step from the Prefect version that runs to the one that is asked for.
+
+    Back from an upgrade that was never proved is open: the server kept the database of before.
+    """
     have = parse_version(machine.metadata.get(VERSION_KEY, ""))
     want = parse_version(wanted.config["metadata"][VERSION_KEY])
     if have is None or want is None or have == want:
         return Risk.RESTART
-    if want > have:
+    if want > have or back:
         return Risk.MIGRATION
     return Refusal(
         f"machine/{wanted.name}",

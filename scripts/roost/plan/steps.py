@@ -147,6 +147,14 @@ class StartMachine(BaseStep):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProveRelease(BaseStep):
+    """Prove a release that was sent and, because an apply was cut short, never judged."""
+
+    kind = "prove-release"
+    machine: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class DestroyMachine(BaseStep):
     """Remove a machine of ours that is no longer asked for; its volume stays."""
 
@@ -166,6 +174,7 @@ Step = (
     | CreateMachine
     | UpdateMachine
     | StartMachine
+    | ProveRelease
     | DestroyMachine
 )
 

@@ -5,38 +5,29 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 
-from roost.apply.executor import carry_out, check_appliable
-from roost.apply.gate import Gate
+from roost.apply.executor import Work, check_appliable, lease_holder
+from roost.apply.proof import Proof
+from roost.apply.release import Releaser
 from roost.apply.secret_values import find_values, require
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.environment.model import AUTH_SECRET
-from roost.errors import (
-    ChangedMeanwhileError,
-    ExitCode,
-    MachineFailedError,
-    NotRolledBackError,
-    RoostError,
-)
+from roost.errors import ChangedMeanwhileError, ExitCode
 from roost.plan.cost import CostChange, cost_change, read_prices
 from roost.plan.desired import Desired, desired_state
 from roost.plan.diff import diff
 from roost.plan.document import plan_digest, plan_document
 from roost.plan.live import Live, read_live
-from roost.plan.ownership import find_volume, is_ours, our_machines
 from roost.plan.steps import Plan, SetSecrets
-from roost.prefect.opening import GATE_HEADERS
-from roost.prefect.probe import OPENING, CheckResult, Server, select_checks
-from roost.prefect.transport import prefect_client
+from roost.prefect.probe import CheckResult
 from roost.report.text import check_line, plan_report
 from roost.secret_text import SecretText
 from roost.verbs.context import Context
 from roost.verbs.target import Target, connect, image_for
 from roost.verbs.throwaway import Throwaway
-
-PROBE_TIMEOUT_S = 90.0
 
 
 @dataclass(frozen=True)
@@ -111,7 +102,8 @@ async def apply_planned(
     """Carry a plan out and gate it; a plan without steps changes and proves nothing.
 
     Raises:
-        NotRolledBackError: the gate failed.
+        GateFailedError: the gate failed, and the last good release is back.
+        NotRolledBackError: the gate failed, and nothing could be put back.
         MissingSecretError: a value is missing; nothing was called.
     """
     check_appliable(planned.plan)
@@ -120,16 +112,36 @@ async def apply_planned(
     values = secret_values(context, target, planned)
     if target.local is not None and not planned.file.environment.prefect.image:
         await build_image(context, target, planned)
-    async with AsyncExitStack() as held:
-        touched = await carry_out(
-            planned.plan,
-            target.fly,
-            _volume_id(planned),
-            values,
-            lambda text: context.progress.print(f"  {text}", markup=False),
-            held,
+    environment = planned.file.environment
+
+    def notice(text: str) -> None:
+        context.progress.print(f"  {text}", markup=False)
+
+    async with lease_holder(target.fly, environment.app, notice) as leases:
+        work = Work(target.fly, leases, values, notice)
+        releaser = Releaser(
+            work,
+            proof_of(context, target, planned, values.get(AUTH_SECRET)),
+            planned.desired,
+            context.environ.get("GITHUB_SHA", ""),
+            lambda: datetime.now(UTC).isoformat(timespec="seconds"),
         )
-        return await gate(context, target, planned, touched, values.get(AUTH_SECRET))
+        return await releaser.apply(planned.plan, planned.live)
+
+
+def proof_of(context: Context, target: Target, planned: Planned, auth: SecretText | None) -> Proof:
+    """Give how the environment's server is proved, each check told as it comes."""
+    environment = planned.file.environment
+    return Proof(
+        target.fly,
+        environment.app,
+        partial(target.app_url, environment.app),
+        auth if environment.access.auth == "basic" else None,
+        bool(environment.prefect.image),
+        time.monotonic,
+        lambda result: context.progress.print(check_line(result)),
+        lambda url: context.progress.print(f"Gate: {url}", soft_wrap=True),
+    )
 
 
 def secret_values(context: Context, target: Target, planned: Planned) -> Mapping[str, SecretText]:
@@ -167,66 +179,3 @@ async def build_image(context: Context, target: Target, planned: Planned) -> Non
         planned.image,
         lambda line: context.progress.print(f"  {line}", markup=False),
     )
-
-
-async def gate(
-    context: Context,
-    target: Target,
-    planned: Planned,
-    touched: tuple[str, ...],
-    auth: SecretText | None,
-) -> tuple[CheckResult, ...]:
-    """Prove the server good.
-
-    Raises:
-        NotRolledBackError: a check failed, or a machine died.
-    """
-    environment = planned.file.environment
-    ours = tuple(m.id for m in planned.live.machines if is_ours(m, planned.desired))
-    machines = touched or ours
-    if not planned.desired.machines:
-        return ()
-    url = await target.app_url(environment.app)
-    context.progress.print(f"Gate: {url}", soft_wrap=True)
-    stock = bool(environment.prefect.image)
-    async with prefect_client(url, PROBE_TIMEOUT_S, headers=GATE_HEADERS) as http:
-        basic = auth if environment.access.auth == "basic" else None
-        proof = Gate(
-            target.fly,
-            environment.app,
-            machines,
-            Server(http, basic, environment.prefect.version),
-            select_checks(login=basic is not None, stock=stock),
-            frozenset(event.id for m in planned.live.machines for event in m.events),
-            time.monotonic,
-            None if stock else OPENING,
-        )
-        try:
-            results = await proof.run(lambda result: context.progress.print(check_line(result)))
-        except MachineFailedError as error:
-            raise _gate_failed(planned, str(error)) from error
-    failed = [result for result in results if not result.ok]
-    if failed:
-        reasons = "; ".join(f"{result.name}: {result.detail}" for result in failed)
-        raise _gate_failed(planned, f"Checks failed: {reasons}.")
-    return results
-
-
-def _gate_failed(planned: Planned, why: str) -> RoostError:
-    environment = planned.file.environment
-    return NotRolledBackError(
-        f"{why} The server {environment.app} is left as it is, with its data untouched.",
-        where=planned.file.name,
-        advice=(
-            f"See its log (`fly logs -a {environment.app}`, here: "
-            f"./run roost local logs {environment.app}), mend the file and apply again."
-        ),
-    )
-
-
-def _volume_id(planned: Planned) -> str:
-    if planned.desired.volume is None:
-        return ""
-    ours = our_machines(planned.desired, planned.live)
-    volume = find_volume(planned.desired.volume, planned.live, ours)
-    return volume.id if volume else ""

@@ -1,0 +1,81 @@
+"""What is known of a server after the gate: a verdict, never an exception."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from roost.apply.gate import Gate, OnCheck
+from roost.errors import MachineFailedError
+from roost.fly.client import FlyClient
+from roost.fly.models import Machine
+from roost.prefect.opening import GATE_HEADERS
+from roost.prefect.probe import OPENING, CheckResult, Server, select_checks
+from roost.prefect.transport import prefect_client
+from roost.secret_text import SecretText
+
+TIMEOUT_S = 90.0
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """How the gate went; `died` where a machine ended instead of serving."""
+
+    results: tuple[CheckResult, ...]
+    why: str = ""
+    died: bool = False
+
+    @property
+    def good(self) -> bool:
+        """Whether everything is proved."""
+        return not self.why
+
+
+@dataclass(frozen=True)
+class Proof:
+    """How the server of one app is proved.
+
+    Args:
+        fly: tells of machines that die.
+        app: whose machines.
+        find_url: gives where the server answers, once there is an app.
+        auth: who logs in, None where nobody has to.
+        stock: the image is not ours, and promises less.
+        clock: seconds, for the checks' times.
+        on_check: told of each check as it comes.
+        on_url: told of the address before the first of them.
+    """
+
+    fly: FlyClient
+    app: str
+    find_url: Callable[[], Awaitable[str]]
+    auth: SecretText | None
+    stock: bool
+    clock: Callable[[], float]
+    on_check: OnCheck
+    on_url: Callable[[str], None]
+
+    async def judge(
+        self, machines: tuple[str, ...], version: str, before: tuple[Machine, ...]
+    ) -> Judgement:
+        """Run the gate; `before` is what the machines were, whose events are old news."""
+        url = await self.find_url()
+        self.on_url(url)
+        async with prefect_client(url, TIMEOUT_S, headers=GATE_HEADERS) as http:
+            gate = Gate(
+                self.fly,
+                self.app,
+                machines,
+                Server(http, self.auth, version),
+                select_checks(login=self.auth is not None, stock=self.stock),
+                frozenset(event.id for machine in before for event in machine.events),
+                self.clock,
+                None if self.stock else OPENING,
+            )
+            try:
+                results = await gate.run(self.on_check)
+            except MachineFailedError as error:
+                return Judgement((), str(error), died=True)
+        failed = [result for result in results if not result.ok]
+        reasons = "; ".join(f"{r.name}: {r.detail or r.advice}" for r in failed)
+        return Judgement(results, f"Checks failed: {reasons}." if failed else "")

@@ -1,0 +1,190 @@
+"""From a plan to a proved release, or back to the last good one.
+
+The record of a release goes with the change itself; its verdict is written after the gate. An
+apply that dies in between leaves a record without a verdict, and the next one goes on from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Never
+
+from roost.apply.executor import Work, carry_out
+from roost.apply.proof import Judgement, Proof
+from roost.apply.snapshots import take_snapshot
+from roost.errors import GateFailedError, NotRolledBackError, RoostError
+from roost.fly.models import Machine
+from roost.plan.desired import VERSION_KEY, Desired
+from roost.plan.diff import diff
+from roost.plan.live import Live, read_live
+from roost.plan.ownership import find_volume, our_machines
+from roost.plan.recovery import recover
+from roost.plan.releases import (
+    Release,
+    Verdict,
+    current,
+    desired_of,
+    draft,
+    last_good,
+    releases_on,
+)
+from roost.plan.steps import CreateMachine, Plan, ProveRelease, Risk, UpdateMachine
+from roost.prefect.probe import CheckResult
+
+
+@dataclass(frozen=True)
+class Releaser:
+    """Carries one environment's plans out and answers for the result.
+
+    Args:
+        work: what to change things with.
+        proof: how the server is proved.
+        desired: what the environment file asks for.
+        git: the commit it comes from, empty when unknown.
+        now: the time, as records write it.
+    """
+
+    work: Work
+    proof: Proof
+    desired: Desired
+    git: str
+    now: Callable[[], str]
+
+    async def apply(self, plan: Plan, live: Live) -> tuple[CheckResult, ...]:
+        """Carry a plan out and prove what it made.
+
+        Raises:
+            GateFailedError: it was no good, and the last good release is back.
+            NotRolledBackError: it was no good, and nothing could be put back.
+            RoostError: it was not carried out to its end; what was done stays done.
+        """
+        recovery = recover(self.desired, live, our_machines(self.desired, live))
+        judged = await self._change(plan, live, recovery.desired, recovery.back_to)
+        if judged is None:
+            return ()
+        if not judged.good:
+            await self._go_back(judged, already=recovery.failed is not None)
+        if recovery.failed:  # an apply that died had to put something back, and now it is
+            raise self._went_back(recovery.failed, recovery.failed.why)
+        return judged.results
+
+    async def _change(
+        self, plan: Plan, live: Live, desired: Desired, back_to: int = 0
+    ) -> Judgement | None:
+        """Do the steps, prove the outcome and write the verdict; None where nothing runs."""
+        release = await self._draft(plan, live, desired, back_to)
+        touched = await carry_out(plan, self.work, _volume_id(desired, live), release)
+        if not desired.machines:
+            return None
+        machines = touched or tuple(machine.id for machine in our_machines(desired, live).values())
+        version = desired.machines[0].config["metadata"][VERSION_KEY]
+        judged = await self.proof.judge(machines, version, live.machines)
+        if not judged.good and not judged.died:
+            judged = await self._restart_and_judge(machines, version)
+        if any(isinstance(s, CreateMachine | UpdateMachine | ProveRelease) for s in plan.steps):
+            await self._write_verdict(judged)
+        return judged
+
+    async def _draft(
+        self, plan: Plan, live: Live, desired: Desired, back_to: int
+    ) -> Release | None:
+        """Give the record of what is about to happen, with its snapshot if data is at stake."""
+        known = releases_on(our_machines(desired, live).values())
+        release = draft(desired, live, known)
+        if release is None:
+            return None
+        volume = _volume_id(desired, live)
+        snapshot = ""
+        if volume and plan.risk >= Risk.MIGRATION and not back_to:
+            self.work.notice("take a snapshot of the volume")
+            snapshot = await take_snapshot(self.work.fly, plan.app, volume)
+        return replace(release, git=self.git, at=self.now(), snapshot=snapshot, back_to=back_to)
+
+    async def _restart_and_judge(self, machines: tuple[str, ...], version: str) -> Judgement:
+        """Give it the one more chance that mends a bad start, before anybody goes back."""
+        self.work.notice("restart once")
+        before = await self.work.fly.list_machines(self.desired.app)
+        for machine in machines:
+            nonce = await self.work.leases.hold(machine)
+            await self.work.fly.restart_machine(self.desired.app, machine, nonce)
+        return await self.proof.judge(machines, version, before)
+
+    async def _ours(self) -> tuple[Live, tuple[Machine, ...]]:
+        live = await read_live(self.work.fly, self.desired.app)
+        return live, tuple(our_machines(self.desired, live).values())
+
+    async def _write_verdict(self, judged: Judgement) -> None:
+        """Write what the gate found into the record, on each machine that has it."""
+        _, machines = await self._ours()
+        release = current(releases_on(machines))
+        if release is None:
+            return
+        verdict = Verdict.GOOD if judged.good else Verdict.FAILED
+        text = release.judged(verdict, judged.why).encoded()
+        for machine in machines:
+            if release.key in machine.metadata:
+                await self.work.fly.patch_metadata(
+                    self.desired.app, machine.id, {release.key: text}
+                )
+
+    async def _go_back(self, judged: Judgement, *, already: bool) -> Never:
+        """Put the last good release back, unless what just failed is that one."""
+        live, machines = await self._ours()
+        releases = releases_on(machines)
+        failed, good = current(releases), last_good(releases)
+        if already or failed is None or good is None or failed is good:
+            raise self._stays(judged.why, live, "there is no other good release.")
+        self.work.notice(f"put release {good.number} back: {judged.why}")
+        back = desired_of(good, self.desired)
+        try:
+            again = await self._change(diff(self.desired, live), live, back, good.number)
+        except RoostError as error:
+            raise self._stays(judged.why, live, f"putting it back failed: {error}") from error
+        if again is None or not again.good:
+            why = again.why if again else "it has no machine."
+            raise self._stays(judged.why, live, f"release {good.number} is no good now: {why}")
+        raise self._went_back(failed, judged.why)
+
+    def _went_back(self, failed: Release, why: str) -> GateFailedError:
+        return GateFailedError(
+            f"Release {failed.number} failed: {why} The last good release is back, and proved.",
+            where=self.desired.environment,
+            advice=(
+                "Mend the file. To try the same again: "
+                f"`roost releases {self.desired.environment} --clear {failed.number}`."
+            ),
+        )
+
+    def _stays(self, why: str, live: Live, reason: str) -> NotRolledBackError:
+        return NotRolledBackError(
+            f"{why} Nothing was put back: {reason}\n{standing(self.desired, live)}\n",
+            where=self.desired.environment,
+            advice=(
+                f"See its log (`fly logs -a {self.desired.app}`, here: "
+                f"./run roost local logs {self.desired.app}), mend the file and apply again."
+            ),
+        )
+
+
+def standing(desired: Desired, live: Live) -> str:
+    """Say exactly what stands where, for whoever has to take over by hand."""
+    machines = our_machines(desired, live)
+    lines = [f"  app {desired.app}"]
+    for slot, machine in sorted(machines.items()):
+        image = (machine.config or {}).get("image", "unknown")
+        lines.append(f"  machine {slot} {machine.id} {machine.state} image {image}")
+    lines += [f"  volume {v.id} {v.size_gb} GB in {v.region}, untouched" for v in live.volumes]
+    for release in releases_on(machines.values()):
+        snapshot = f", snapshot {release.snapshot}" if release.snapshot else ""
+        lines.append(
+            f"  release {release.number} {release.verdict.value} {release.image}{snapshot}"
+        )
+    return "\n".join(lines)
+
+
+def _volume_id(desired: Desired, live: Live) -> str:
+    if desired.volume is None:
+        return ""
+    volume = find_volume(desired.volume, live, our_machines(desired, live))
+    return volume.id if volume else ""
