@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 
 import pytest
 
 from helpers.prefect_site import PrefectSite
+from localfly.images import Images
+from roost.plan.image import image_reference, read_image_parts
 
+DEPLOY = Path(__file__).parents[2] / "deploy"
+VERSION = "3.8.8"
 FOLDER = Path(__file__).parent
 
 
@@ -26,6 +31,13 @@ def pytest_collection_modifyitems(items):
 def image_cache(tmp_path_factory):
     """Where the image of Prefect is built once, or was."""
     return Path(os.environ.get("LOCALFLY_CACHE") or tmp_path_factory.mktemp("images"))
+
+
+@pytest.fixture(scope="session")
+def image(image_cache):
+    """The image of Prefect itself."""
+    ref = image_reference("acme-prefect", VERSION, read_image_parts(DEPLOY, VERSION))
+    return asyncio.run(Images(image_cache).build(DEPLOY, VERSION, ref)).image
 
 
 @pytest.fixture(scope="session")

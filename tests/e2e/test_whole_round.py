@@ -8,9 +8,10 @@ from helpers.api_door import counting
 from helpers.prefect_site import NAME
 
 STEPS = ["create-app", "assign-ip", "assign-ip", "create-volume", "set-secrets", "create-machine"]
+# What smoke proves; the gate of an apply proves more.
 CHECKS = {
-    *("health", "started", "ready", "auth closed", "version", "costly pages closed", "ui"),
-    *("flow run", "scheduler", "opened to all"),
+    *("health", "ready", "auth closed", "version", "costly pages closed", "ui"),
+    *("flow run", "scheduler"),
 }
 
 
@@ -27,8 +28,8 @@ def test_apply_does_what_was_planned_and_every_check_of_its_gate_passes(site):
     gate = site.first_apply["gate"]
 
     assert site.first_apply["digest"] == site.first_plan["digest"]
-    assert {check["name"] for check in gate if check["ok"]} == CHECKS
-    assert len(gate) == len(CHECKS)
+    assert {check["name"] for check in gate} >= CHECKS | {"started"}
+    assert all(check["ok"] for check in gate)
 
 
 def test_the_plan_after_it_is_empty(site):
@@ -58,8 +59,8 @@ def test_status_tells_what_runs_and_where(site):
 def test_smoke_proves_the_server_once_more(site):
     checks = site.roost.json("smoke", NAME, "--local")["checks"]
 
-    # Whether Fly calls the machine started, and opening what was proved, are the gate's own.
-    assert {check["name"] for check in checks if check["ok"]} == CHECKS - {"started", "opened to all"}
+    assert {check["name"] for check in checks} >= CHECKS
+    assert all(check["ok"] for check in checks)
 
 
 def test_the_file_is_valid(site):

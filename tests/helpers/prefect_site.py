@@ -61,9 +61,15 @@ class PrefectSite:
         """Have the server answer, whatever it did before."""
         assert self.ask("GET", "/health").json() is True
 
-    def starts(self) -> int:
-        """Count how often the machine was started."""
-        return sum(e.startswith("start/started") for e in self.daemon.events(APP, self.machine))
+    def newest_event(self):
+        """Give the id of the last thing that happened to the machine."""
+        return self.daemon.machine(APP, self.machine)["events"][0]["id"]
+
+    def events_after(self, mark):
+        """Give what happened to the machine since then, oldest first, as `type/status/source`."""
+        found = self.daemon.call("GET", f"{APP}/machines/{self.machine}/events")
+        newer = [event for event in reversed(found) if event["id"] > mark]
+        return [f"{event['type']}/{event['status']}/{event['source']}" for event in newer]
 
     def url(self) -> str:
         """Give the address of the server."""

@@ -1,0 +1,50 @@
+"""A server that does not come up, or dies while it is proved, ends an apply at once with the cause."""
+
+from __future__ import annotations
+
+import pytest
+
+from helpers.prefect_site import NAME, PrefectSite
+from helpers.roost_command import finish
+
+APPLY = ("apply", NAME, "--local")
+LEFT = "The server acme-prefect is left as it is, with its data untouched."
+
+
+@pytest.fixture
+def own_site(tmp_path, image_cache):
+    """A local Fly of the test's own."""
+    found = PrefectSite(tmp_path, image_cache)
+    try:
+        yield found
+    finally:
+        found.daemon.clean()
+
+
+def test_a_setting_that_prefect_refuses_is_named_without_its_value(own_site):
+    setting = {"PREFECT_SERVER_API_KEEPALIVE_TIMEOUT": "not-a-number"}
+    own_site.start(prefect={"settings": setting})
+
+    done = own_site.roost.run(*APPLY, expect=5)
+    log = own_site.roost.run("local", "logs", "acme-prefect").stdout
+
+    assert "exited with code 1 instead of serving. Its log says why." in done.stderr
+    assert LEFT in done.stderr
+    assert "roost: the server cannot start: a Prefect setting is wrong (" in log
+    assert "keepalive_timeout" in log
+    assert "not-a-number" not in done.stderr + log
+
+
+def test_a_server_that_is_killed_while_it_is_proved_ends_the_apply_with_how_it_died(own_site):
+    own_site.start()
+    apply = own_site.roost.begin(*APPLY)
+    assert any("ok   health" in line for line in iter(apply.stderr.readline, ""))
+
+    for process in own_site.daemon.machine_processes():
+        process.kill()
+    done = finish(apply)
+
+    assert done.returncode == 5
+    assert "error [gate-failed-not-rolled-back]: demo: The machine " in done.stderr
+    assert "was ended by signal 9 instead of serving." in done.stderr
+    assert LEFT in done.stderr

@@ -1,0 +1,79 @@
+"""A real server that sleeps by itself when it is quiet, and is woken by whoever comes."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import pytest
+from websockets.sync.client import connect
+
+from helpers.prefect_site import APP, IDLE_S, LOGIN
+
+# Longer than the server waits in quiet, and takes to fall asleep.
+BEYOND_IDLE_S = IDLE_S + 2
+CROWD = 20
+
+
+def test_a_suspended_server_answers_the_request_that_wakes_it(site):
+    site.wake()
+    site.rest("suspend", "suspended")
+    mark = site.newest_event()
+
+    site.wake()
+
+    assert site.events_after(mark) == ["start/started/proxy"]
+
+
+def test_a_crowd_that_finds_a_server_stopped_wakes_it_once_and_finds_what_was_written(site):
+    site.ask("POST", "/variables/", {"name": "before_stop", "value": "kept"})
+    site.rest("stop", "stopped")
+    mark = site.newest_event()
+
+    with site.http() as http, ThreadPoolExecutor(CROWD) as crowd:
+        answers = list(crowd.map(lambda _: http.get("/variables/name/before_stop"), range(CROWD)))
+
+    assert [answer.status_code for answer in answers] == [200] * CROWD
+    assert {answer.json()["value"] for answer in answers} == {"kept"}
+    assert site.events_after(mark) == ["start/starting/proxy", "start/started/proxy"]
+
+
+@contextmanager
+def open_websocket(site):
+    """Listen to events, as a page of the UI and a worker do."""
+    url = f"ws{site.url().removeprefix('http')}/api/events/out"
+    with connect(url, subprotocols=["prefect"], proxy=None) as listening:
+        listening.send(json.dumps({"type": "auth", "token": LOGIN}))
+        assert json.loads(listening.recv(10))["type"] == "auth_success"
+        yield
+
+
+@contextmanager
+def open_request(site):
+    """Begin to send a request."""
+    address = urlsplit(site.url())
+    with socket.create_connection((address.hostname, address.port)) as sending:
+        sending.sendall(b"POST /api/flows/ HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        yield
+
+
+@pytest.mark.parametrize("opened", [open_websocket, open_request])
+def test_a_server_in_use_stays_awake_beyond_its_quiet(site, opened):
+    site.wake()
+
+    with opened(site):
+        time.sleep(BEYOND_IDLE_S)
+        assert site.state == "started"
+
+
+def test_a_server_that_is_left_alone_sleeps_by_itself(site):
+    site.wake()
+    mark = site.newest_event()
+
+    site.daemon.wait(APP, site.machine, "suspended")
+
+    assert site.events_after(mark) == ["suspend/suspended/machine"]
