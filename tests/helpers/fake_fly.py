@@ -13,47 +13,13 @@ from typing import Any
 import httpx
 
 from helpers.fly_answers import says
+from helpers.fly_calls import Ask, Boot, Held, RefusedError, spelt
 from helpers.pretend_fly import address, echo
 
 Json = dict[str, Any]
 NONCE = "fly-machine-lease-nonce"
 AWAKE = ("started", "suspended")
 """States in which a machine keeps what it saw when it booted."""
-
-
-class RefusedError(Exception):
-    """Fly says no."""
-
-    def __init__(self, status: int, why: str) -> None:
-        super().__init__(why)
-        self.answer = says(status, {"error": why})
-
-
-@dataclass(frozen=True)
-class Ask:
-    """A request, taken apart."""
-
-    verb: str
-    path: tuple[str, ...]
-    nonce: str
-    body: Json
-    params: httpx.QueryParams
-
-
-@dataclass
-class Held:
-    """A lease; it ends when others have asked for it `looks` times."""
-
-    nonce: str
-    looks: int = 10**6
-
-
-@dataclass(frozen=True)
-class Boot:
-    """What a machine saw when it booted, and sees until it boots again."""
-
-    secrets: Json
-    volume_gb: int
 
 
 @dataclass
@@ -64,6 +30,7 @@ class FakeFly:
     organization: str = ""
     ips: list[Json] = field(default_factory=list)
     volumes: dict[str, Json] = field(default_factory=dict)
+    snapshots: dict[str, list[Json]] = field(default_factory=dict)
     secrets: Json = field(default_factory=dict)
     secrets_version: int = 0
     machines: dict[str, Json] = field(default_factory=dict)
@@ -136,7 +103,7 @@ class FakeFly:
 
     # Requests
 
-    def _answer(self, ask: Ask) -> httpx.Response:
+    def _answer(self, ask: Ask) -> httpx.Response:  # noqa: PLR0911 - one line a kind of call
         there = self.organization and ask.path[1:2] == (self.name,)
         match (ask.verb, *ask.path):
             case ("POST", "apps"):
@@ -147,6 +114,11 @@ class FakeFly:
                 return says(200, {"name": app, "organization": {"slug": self.organization}})
             case (_, "apps", _, "machines", key, *_) if key not in self.machines:
                 raise RefusedError(404, "machine not found")
+            case (verb, "apps", _, "volumes", key, "snapshots"):
+                return self._snapshots(verb, key)
+            case ("PATCH", "apps", _, "machines", key, "metadata"):
+                self.machines[key]["config"]["metadata"] |= ask.body["metadata"]
+                return says(204)
             case (_, "apps", _, "machines", key, "lease"):
                 return self._lease(ask, key)
             case (_, "apps", _, "machines", key, *rest):
@@ -197,6 +169,13 @@ class FakeFly:
         volume.update(ask.body)
         extended = ask.path[-1] == "extend"
         return says(200, {"volume": volume, "needs_restart": True} if extended else volume)
+
+    def _snapshots(self, verb: str, key: str) -> httpx.Response:
+        taken = self.snapshots.setdefault(key, [])
+        if verb == "POST":
+            taken.append({"id": self._new("vs_"), "status": "created"})
+            return says(200)
+        return says(200, taken)
 
     # Secrets
 
@@ -256,7 +235,7 @@ class FakeFly:
                 self._update(machine, ask.body)
             case ("POST", "start") if machine["state"] in AWAKE:
                 machine["state"] = "started"
-            case ("POST", "start"):
+            case ("POST", "start" | "restart"):
                 self._boot(key)
             case ("POST", "stop" | "suspend" as what):
                 machine["state"] = {"stop": "stopped", "suspend": "suspended"}[what]
@@ -310,8 +289,3 @@ class FakeFly:
     def _new(self, prefix: str) -> str:
         self._count += 1
         return f"{prefix}{self._count:04}"
-
-
-def spelt(ask: Ask) -> str:
-    """Give the part of a path that tells calls of one app apart."""
-    return "/".join(ask.path[2:]) or "app"

@@ -6,7 +6,8 @@ import pytest
 
 from helpers.applying import VALUE, applied_fly, desired_of, plan_and_apply
 from helpers.environments import POSTGRES, PRIVATE
-from helpers.fake_fly import FakeFly, Held
+from helpers.fake_fly import FakeFly
+from helpers.fly_calls import Held
 from helpers.fly_trouble import TroubledFly, refuses
 from roost.environment.model import AUTH_SECRET
 from roost.errors import (
