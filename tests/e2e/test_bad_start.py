@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from helpers.prefect_site import NAME, PrefectSite
 from helpers.roost_command import finish
 
 APPLY = ("apply", NAME, "--local")
-LEFT = "The server acme-prefect is left as it is, with its data untouched."
+LEFT = "Nothing was put back: there is no other good release."
 
 
 @pytest.fixture
@@ -21,6 +23,13 @@ def own_site(tmp_path, image_cache):
         found.daemon.clean()
 
 
+def assert_says_what_stands_where(told):
+    assert LEFT in told
+    assert re.search(r"^  machine app-1 \w+ \w+ image ", told, re.MULTILINE)
+    assert re.search(r"^  volume vol_\w+ 1 GB in iad, untouched$", told, re.MULTILINE)
+    assert re.search(r"^  release 1 failed ", told, re.MULTILINE)
+
+
 def test_a_setting_that_prefect_refuses_is_named_without_its_value(own_site):
     setting = {"PREFECT_SERVER_API_KEEPALIVE_TIMEOUT": "not-a-number"}
     own_site.start(prefect={"settings": setting})
@@ -29,7 +38,7 @@ def test_a_setting_that_prefect_refuses_is_named_without_its_value(own_site):
     log = own_site.roost.run("local", "logs", "acme-prefect").stdout
 
     assert "exited with code 1 instead of serving. Its log says why." in done.stderr
-    assert LEFT in done.stderr
+    assert_says_what_stands_where(done.stderr)
     assert "roost: the server cannot start: a Prefect setting is wrong (" in log
     assert "keepalive_timeout" in log
     assert "not-a-number" not in done.stderr + log
@@ -47,4 +56,4 @@ def test_a_server_that_is_killed_while_it_is_proved_ends_the_apply_with_how_it_d
     assert done.returncode == 5
     assert "error [gate-failed-not-rolled-back]: demo: The machine " in done.stderr
     assert "was ended by signal 9 instead of serving." in done.stderr
-    assert LEFT in done.stderr
+    assert_says_what_stands_where(done.stderr)
