@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -13,10 +14,25 @@ from urllib.parse import urlsplit
 _NOT_PASSED_ON = frozenset({"connection", "transfer-encoding", "content-length", "host"})
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a client is answered; `length` where it is told another one than there is."""
+
+    status: int
+    content: bytes = b""
+    headers: tuple[tuple[str, str], ...] = ()
+    length: int | None = None
+
+
+HANG_UP = Answer(0)
+
+
 class Door(ThreadingHTTPServer):
     """Passes requests on to an API and notes each, as `VERB PATH`.
 
-    `answered` is called with that note when the API has answered and the client does not know yet.
+    `asked` is called with that note before the API is: what it gives is the client's answer instead
+    of the API's, and `HANG_UP` breaks the connection. `answered` is called when the API has answered
+    and the client does not know yet; it may give another answer, too.
     """
 
     daemon_threads = True
@@ -25,7 +41,8 @@ class Door(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.api = urlsplit(api_url).netloc
         self.calls: list[str] = []
-        self.answered: Callable[[str], None] = lambda _: None
+        self.asked: Callable[[str], Answer | None] = lambda _: None
+        self.answered: Callable[[str], Answer | None] = lambda _: None
 
     @property
     def url(self) -> str:
@@ -53,22 +70,32 @@ class _Handler(BaseHTTPRequestHandler):
         call = f"{self.command} {self.path}"
         self.server.calls.append(call)
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        instead = self.server.asked(call)
+        answer = instead or self.ask(body)
+        if not instead:
+            answer = self.server.answered(call) or answer
+        if answer is HANG_UP:
+            self.close_connection = True
+            return
+        self.send_response(answer.status)
+        for name, value in answer.headers:
+            if name.lower() not in _NOT_PASSED_ON:
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(answer.length or len(answer.content)))
+        self.end_headers()
+        self.wfile.write(answer.content)
+        self.close_connection |= answer.length is not None
+
+    def ask(self, body: bytes) -> Answer:
+        """Ask the API itself."""
         headers = {k: v for k, v in self.headers.items() if k.lower() not in _NOT_PASSED_ON}
         api = HTTPConnection(self.server.api, timeout=60)
         try:
             api.request(self.command, self.path, body or None, headers)
             answer = api.getresponse()
-            content = answer.read()
+            return Answer(answer.status, answer.read(), tuple(answer.getheaders()))
         finally:
             api.close()
-        self.server.answered(call)
-        self.send_response(answer.status)
-        for name, value in answer.getheaders():
-            if name.lower() not in _NOT_PASSED_ON:
-                self.send_header(name, value)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = pass_on  # noqa: N815 - http.server's names
 
