@@ -16,9 +16,10 @@ LOCALFLY = SCRIPTS / "localfly"
 MAY_IMPORT = {
     "errors": set(),
     "secret_text": set(),
+    "bounded": set(),
     "environment": {"errors"},
-    "fly": {"errors", "secret_text"},
-    "prefect": {"errors", "secret_text"},
+    "fly": {"errors", "secret_text", "bounded"},
+    "prefect": {"errors", "secret_text", "bounded"},
     "plan": {"errors", "secret_text", "environment", "fly", "prefect"},
     "report": {"errors", "environment", "fly", "prefect", "plan"},
     "apply": {"errors", "secret_text", "environment", "fly", "prefect", "plan"},

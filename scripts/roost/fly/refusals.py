@@ -31,6 +31,9 @@ from roost.secret_text import SecretText
 
 REQUEST_ID = "fly-request-id"
 MAX_MESSAGE = 500
+MAX_REQUEST_ID = 100
+MAX_READ = 2**16
+"""Characters of an answer that are looked at to find what of it to say."""
 _CAPACITY_STATUS = frozenset({"insufficient_capacity", "volume_placement_capacity"})
 _CAPACITY_WORDS = re.compile(
     r"insufficient (resources|memory|capacity|cpu)|could not reserve resource|no capacity"
@@ -73,7 +76,7 @@ def refusal(response: httpx.Response, where: str, secrets: Iterable[SecretText])
         where=where,
         advice=advice,
         status=response.status_code,
-        request_id=response.headers.get(REQUEST_ID, ""),
+        request_id=_request_id(response),
         body=said,
     )
 
@@ -112,11 +115,19 @@ def read_message(response: httpx.Response, secrets: Iterable[SecretText]) -> tup
     except (ValueError, RecursionError):
         body = None
     if isinstance(body, dict):
-        text = str(body.get("message") or body.get("error") or text)
-        status_word = str(body.get("status") or "")
+        said = body.get("message") or body.get("error")
+        text = said if isinstance(said, str) else text
+        status = body.get("status")
+        status_word = status if isinstance(status, str) else ""
+    text = text[:MAX_READ]
     for secret in secrets:
         text = secret.redact(text)
-    return _one_line(text) or response.reason_phrase, status_word
+    return one_line(text) or one_line(response.reason_phrase), status_word
+
+
+def _request_id(response: httpx.Response) -> str:
+    """Give the id that support asks for; headers, too, may hold what a terminal obeys."""
+    return one_line(response.headers.get(REQUEST_ID, ""))[:MAX_REQUEST_ID]
 
 
 def _sentence(said: str) -> str:
@@ -124,7 +135,7 @@ def _sentence(said: str) -> str:
     return said if said.endswith((".", "!", "?")) else f"{said}."
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """Cut a text, and take out what would move a terminal's cursor or not print at all."""
     words = " ".join(text.split())[:MAX_MESSAGE]
     return "".join(char if char.isprintable() else "?" for char in words)
@@ -137,5 +148,5 @@ def unreadable(response: httpx.Response, where: str, reason: str) -> FlyAnswerEr
         where=where,
         advice="Run the same command again; if it stays, report it with the request id.",
         status=response.status_code,
-        request_id=response.headers.get(REQUEST_ID, ""),
+        request_id=_request_id(response),
     )

@@ -8,14 +8,17 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any, TypedDict, TypeVar
 
+import anyio
 import httpx
 import stamina
 from pydantic import TypeAdapter, ValidationError
 
+from roost.bounded import HEADERS, OversizedError, bounded
 from roost.errors import FlyAnswerError, FlyUnavailableError, UsageError
-from roost.fly.refusals import refusal, unreadable
+from roost.fly.refusals import one_line, refusal, unreadable
 from roost.fly.retries import (
     AgainError,
     Repeat,
@@ -30,6 +33,8 @@ Json = dict[str, Any]
 T = TypeVar("T")
 
 TIMEOUT_S = 30.0
+ANSWER_S = 60.0
+"""How long one answer may take from its first byte to its last: a drip never ends by itself."""
 DEADLINE_S = 120.0
 ATTEMPTS = 6
 VISIBLE_S = 10.0
@@ -104,10 +109,12 @@ class Reply:
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             place = ".".join(str(part) for part in first["loc"]) or "the body"
-            raise self.wrong(f"{place}: {first['msg']}") from None
+            raise self.wrong(one_line(f"{place}: {first['msg']}")) from None
 
     def read_all(self, kind: type[T]) -> tuple[T, ...]:
         """Give the body as a list of a type; Go writes an empty list as null."""
+        if not self.response.content:
+            raise self.wrong("an empty answer where a list belongs")  # it would read as "none there"
         if self.body is None:
             return ()
         return self.read(tuple[kind, ...])  # type: ignore[valid-type]  # a type known at run time
@@ -193,7 +200,7 @@ class Transport:
         self._young: dict[str, float] = {}
         self.http = httpx.AsyncClient(
             base_url=f"{str(url).rstrip('/')}/v1",
-            headers={"authorization": authorization(token), "user-agent": "roost"},
+            headers={"authorization": authorization(token), "user-agent": "roost", **HEADERS},
             timeout=TIMEOUT_S,
             transport=transport,
             trust_env=not _LOOPBACK.match(url.host),  # a proxy is not the way to this machine
@@ -234,13 +241,28 @@ class Transport:
     async def _send_once(self, call: Call) -> Reply:
         self.calls += 1
         try:
-            response = await self.http.send(self._request(call))
+            response = await self._exchange(call)
+        except OversizedError as failure:
+            raise _not_read(failure, call) from None
         except httpx.RequestError as failure:
             lost = _no_answer(failure, call)
             raise (AgainError(lost) if may_repeat_failure(failure, call.rule) else lost) from None
         if response.is_success:
             return _decode(response, str(call))
         raise self._refused(call, response)
+
+    async def _exchange(self, call: Call) -> httpx.Response:
+        """Send a call once and read the whole answer, within its limits of time and size."""
+        try:
+            with anyio.fail_after(min(ANSWER_S, self._deadline_s) + call.blocks_s):
+                response = await self.http.send(self._request(call), stream=True)
+                try:
+                    await bounded(response).aread()
+                finally:
+                    await response.aclose()
+        except TimeoutError:
+            raise httpx.ReadTimeout("the answer did not end") from None
+        return response
 
     def _request(self, call: Call) -> httpx.Request:
         return self.http.build_request(
@@ -291,10 +313,31 @@ def _no_answer(failure: httpx.RequestError, call: Call) -> FlyUnavailableError:
     return error
 
 
+def _not_read(failure: OversizedError, call: Call) -> FlyAnswerError:
+    return FlyAnswerError(
+        f"Fly answered with something else than documented ({failure}).",
+        where=str(call),
+        advice="Whether the call was carried out is unknown. Run the same command again: it looks first."
+        if call.changes
+        else "Run the same command again; if it stays, report it.",
+    )
+
+
 def _decode(response: httpx.Response, where: str) -> Reply:
     if not response.content:
         return Reply(None, where, response)
     try:
-        return Reply(json.loads(response.content), where, response)
+        body = json.loads(response.content, parse_constant=_no_number, parse_float=_finite)
+        return Reply(body, where, response)
     except (ValueError, RecursionError):
         raise unreadable(response, where, "not JSON") from None
+
+
+def _no_number(word: str) -> float:
+    raise ValueError(word)  # NaN and Infinity are Python's, not JSON's
+
+
+def _finite(written: str) -> float:
+    """Read a number; one that is too large for us would be written back as no JSON at all."""
+    number = float(written)
+    return number if isfinite(number) else _no_number(written)
