@@ -1,6 +1,7 @@
-"""Closed until proved: after a migration only the gate is let in, so that going back loses nothing.
+"""Closed until proved: where one may have to go back, only the gate is let in, so that it loses nothing.
 
-Clients are told to come again, which Prefect's own do for about a minute.
+That is after a migration, and on a volume that another machine wrote last: a restored one. Clients
+are told to come again, which Prefect's own do for about a minute.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from pathlib import Path
 
 from roost_server.asgi import App, Receive, Scope, Send
 from roost_server.quiet import is_host_check
+from roost_server.settings import uses_sqlite_file
+from roost_server.template import flush
 from roost_server.upgrade import read_note, settle
 
 GATE_HEADER = b"x-roost-gate"
@@ -20,6 +23,7 @@ OPEN_PATH = "/roost/open"
 # Should nobody come to prove it, a server that answers is worth more than the way back.
 LIMIT_S = 900
 AUTH_SETTING = "PREFECT_SERVER_API_AUTH_STRING"
+OWNER = "machine-id"
 
 
 class Probation:
@@ -29,22 +33,28 @@ class Probation:
         self, home: Path, environ: Mapping[str, str], clock: Callable[[], float] = time.time
     ) -> None:
         self._home = home
+        self._environ = environ
         self._clock = clock
-        self._note = read_note(home)
-        login = environ.get(AUTH_SETTING, "")
-        self._wanted = b"Basic " + base64.b64encode(login.encode()) if login else b""
+        self._closed_since: float | None = None
+        if is_moved(home, environ):
+            self._closed_since = clock()
+        elif note := read_note(home):
+            self._closed_since = note.began
+        else:
+            take_over(home, environ)
 
     def is_open(self) -> bool:
         """Say whether everybody is let in; opens by itself when the limit has passed."""
-        if self._note and self._clock() - self._note.began > LIMIT_S:
-            print("roost: nobody proved the upgrade; opening to everybody", flush=True)
+        if self._closed_since is not None and self._clock() - self._closed_since > LIMIT_S:
+            print("roost: nobody proved this server; opening to everybody", flush=True)
             self.open()
-        return self._note is None
+        return self._closed_since is None
 
     def open(self) -> None:
-        """Let everybody in, and let the upgrade stand."""
-        self._note = None
+        """Let everybody in; an upgrade stands, and the volume is this machine's."""
+        self._closed_since = None
         settle(self._home)
+        take_over(self._home, self._environ)
 
     def layer(self, app: App) -> App:
         """Let only the gate and the host's checks through while the server is closed."""
@@ -62,8 +72,7 @@ class Probation:
         return serve
 
     async def _answer_gate(self, scope: Scope, send: Send) -> None:
-        given = dict(scope["headers"]).get(b"authorization", b"")
-        if self._wanted and not hmac.compare_digest(given, self._wanted):
+        if not is_logged_in(scope, self._environ):
             await answer(send, 401)
             return
         self.open()
@@ -73,6 +82,35 @@ class Probation:
 def from_gate(scope: Scope) -> bool:
     """Say whether a request is the gate's; it opens no door but this one."""
     return any(name == GATE_HEADER for name, _ in scope.get("headers", ()))
+
+
+def is_logged_in(scope: Scope, environ: Mapping[str, str]) -> bool:
+    """Say whether a request carries the server's login; where there is none, every one does."""
+    login = environ.get(AUTH_SETTING, "")
+    given = dict(scope["headers"]).get(b"authorization", b"")
+    wanted = b"Basic " + base64.b64encode(login.encode())
+    return not login or hmac.compare_digest(given, wanted)
+
+
+def is_moved(home: Path, environ: Mapping[str, str]) -> bool:
+    """Say whether another machine wrote this volume last: it was restored, or copied."""
+    try:
+        owner = (home / OWNER).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return False
+    return bool(owner) and owner != environ.get("FLY_MACHINE_ID", owner)
+
+
+def take_over(home: Path, environ: Mapping[str, str]) -> None:
+    """Note on the volume that it is this machine's."""
+    machine = environ.get("FLY_MACHINE_ID", "")
+    if not machine or not home.is_dir() or not uses_sqlite_file(environ):
+        return
+    aside = home / f"{OWNER}.new"
+    aside.write_text(machine, encoding="utf-8")
+    flush(aside)
+    aside.replace(home / OWNER)
+    flush(home)
 
 
 async def refuse(scope: Scope, send: Send) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from roost_server.errors import BootError
+from roost_server.hold import Hold
 from roost_server.pages import close_costly_pages
 from roost_server.probation import Probation
 from roost_server.quiet import Activity, watch
@@ -58,7 +59,10 @@ def make_app(environ: Mapping[str, str]) -> App:
     except ValidationError as error:
         # Not chained: pydantic shows the values, and one of them may be a secret.
         raise BootError(explain(error)) from None
-    return write_in_turn(app) if uses_sqlite(environ) else app
+    if not uses_sqlite(environ):
+        return app
+    turn = asyncio.Semaphore(1)
+    return Hold(environ, turn).layer(write_in_turn(app, turn=turn))
 
 
 def explain(error: ValidationError) -> str:

@@ -23,9 +23,17 @@ LARGEST_KEPT = 2**20  # bytes of a body; a larger one is passed on as it comes, 
 Pause = Callable[[float], Awaitable[None]]
 
 
-def write_in_turn(app: App, pause: Pause = asyncio.sleep) -> App:
-    """Let one changing request at a time reach the database, and repeat it while that is busy."""
-    turn = asyncio.Semaphore(1)
+def write_in_turn(
+    app: App, pause: Pause = asyncio.sleep, turn: asyncio.Semaphore | None = None
+) -> App:
+    """Let one changing request at a time reach the database, and repeat it while that is busy.
+
+    Args:
+        app: what changes the database.
+        pause: between two tries.
+        turn: what each request takes, where others take it too.
+    """
+    turn = turn or asyncio.Semaphore(1)
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         if not is_write(scope):

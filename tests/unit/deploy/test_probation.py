@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from helpers.asgi_calls import Client, answer, http
-from roost_server.probation import LIMIT_S, OPEN_PATH, Probation
+from roost_server.probation import LIMIT_S, OPEN_PATH, OWNER, Probation
 from roost_server.upgrade import COPY, NOTE, Note, read_note, write_note
 
 NOW = 1_000_000.0
@@ -109,3 +109,41 @@ def test_where_there_is_a_login_only_its_owner_opens(home, given, status):
 
     assert client.statuses == [status]
     assert bool(read_note(home)) is (status == 401)
+
+
+def machine(name):
+    """Give what Fly tells a machine of itself."""
+    return {"FLY_MACHINE_ID": name}
+
+
+def test_a_volume_that_another_machine_wrote_last_is_closed_until_it_is_proved(tmp_path):
+    assert Probation(tmp_path, machine("old")).is_open()
+    restored = Probation(tmp_path, machine("new"))
+
+    assert not restored.is_open()
+    assert not Probation(tmp_path, machine("new")).is_open()  # after a restart, too
+    restored.open()
+    assert Probation(tmp_path, machine("new")).is_open()
+    assert (tmp_path / OWNER).read_text() == "new"
+
+
+def test_the_machine_that_is_put_back_finds_its_own_volume_open(tmp_path):
+    Probation(tmp_path, machine("old"))
+
+    assert Probation(tmp_path, machine("old")).is_open()
+
+
+def test_a_restored_volume_that_nobody_proves_opens_by_itself(tmp_path):
+    clock = [NOW]
+    Probation(tmp_path, machine("old"))
+    restored = Probation(tmp_path, machine("new"), clock=lambda: clock[0])
+
+    clock[0] += LIMIT_S + 1
+
+    assert restored.is_open()
+
+
+def test_an_upgrade_on_a_restored_volume_is_closed_from_now_on_not_since_the_note(home):
+    (home / OWNER).write_text("old")
+
+    assert not Probation(home, machine("new"), clock=lambda: NOW + 2 * LIMIT_S).is_open()

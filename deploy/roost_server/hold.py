@@ -1,0 +1,122 @@
+"""Hold the database still while its volume is copied: then a backup has every row that was acknowledged.
+
+A snapshot copies the blocks of a disk. SQLite, the way Prefect sets it, answers before the disk has
+the row (`synchronous = NORMAL`), so first its log is emptied into it, on the disk; then nobody writes
+until the request ends. The request itself is the hold: whoever asked for it lets go by hanging up,
+and one who was killed hangs up too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+
+from roost_server.asgi import App, Receive, Scope, Send
+from roost_server.probation import answer, from_gate, is_logged_in
+from roost_server.settings import home_folder, uses_sqlite_file
+from roost_server.template import DATABASE, flush
+
+HOLD_PATH = "/roost/hold"
+# Clients wait that long for their write at the worst; Prefect's own give up after a minute.
+LIMIT_S = 20.0
+WRITER_S = 2.0
+TRIES = 3
+
+
+class Hold:
+    """The layer that holds the database still for whom it may.
+
+    Args:
+        environ: says where the database is, and who may log in.
+        turn: what each changing request takes (see `turns`).
+        limit_s: no hold is longer.
+    """
+
+    def __init__(
+        self, environ: Mapping[str, str], turn: asyncio.Semaphore, limit_s: float = LIMIT_S
+    ) -> None:
+        self._environ = environ
+        self._turn = turn
+        self._limit_s = limit_s
+        self._database = home_folder(environ) / DATABASE
+
+    def layer(self, app: App) -> App:
+        """Answer the one request that holds; pass everything else on."""
+        if not uses_sqlite_file(self._environ):
+            return app
+
+        async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+            asked = scope["type"] == "http" and scope["path"] == HOLD_PATH and from_gate(scope)
+            if not asked:
+                await app(scope, receive, send)
+            elif not is_logged_in(scope, self._environ):
+                await answer(send, 401)
+            else:
+                await self._hold(receive, send)
+
+        return serve
+
+    async def _hold(self, receive: Receive, send: Send) -> None:
+        async with self._turn:
+            try:
+                connection = await asyncio.to_thread(hold_still, self._database)
+            except sqlite3.Error as error:
+                print(f"roost: cannot hold the database still: {error}", flush=True)
+                await answer(send, 503)
+                return
+            # Closing lets go, and takes no time: it must not wait for a thread when all is cancelled.
+            with closing(connection):
+                await send({"type": "http.response.start", "status": 200, "headers": []})
+                await send({"type": "http.response.body", "body": b"held\n", "more_body": True})
+                await self._until_let_go(receive)
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _until_let_go(self, receive: Receive) -> None:
+        try:
+            async with asyncio.timeout(self._limit_s):
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+        except TimeoutError:
+            print(
+                f"roost: the database was held still for {self._limit_s:g} s; going on", flush=True
+            )
+
+
+def hold_still(database: Path) -> sqlite3.Connection:
+    """Empty the log into the database and keep every writer out until the connection is closed.
+
+    Raises:
+        sqlite3.Error: a writer does not end, or there is no database.
+    """
+    connection = sqlite3.connect(
+        f"{database.absolute().as_uri()}?mode=rw",
+        uri=True,
+        timeout=WRITER_S,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    try:
+        _empty_log(connection, database.with_name(f"{database.name}-wal"))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _empty_log(connection: sqlite3.Connection, log: Path) -> None:
+    """Begin the writer's turn with an empty log, or with one that is whole on the disk.
+
+    Prefect's services take no turn of ours: one may write between the two.
+    """
+    for left in reversed(range(TRIES)):
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        connection.execute("BEGIN IMMEDIATE")
+        if not log.exists() or not log.stat().st_size:
+            return
+        if left:
+            connection.execute("ROLLBACK")
+    # Of the log only: to close another handle of the database would end SQLite's own locks on it.
+    flush(log)

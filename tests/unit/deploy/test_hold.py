@@ -1,0 +1,190 @@
+"""A hold lets no writer in and leaves the log empty, until whoever asked for it goes away."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sqlite3
+from contextlib import asynccontextmanager, closing
+
+import pytest
+
+from helpers.asgi_calls import DISCONNECT, Client, answer, chunks, http
+from roost_server.hold import HOLD_PATH, Hold, hold_still
+
+GATE = {"x_roost_gate": "1"}
+LOGIN = {"PREFECT_SERVER_API_AUTH_STRING": "admin:secret"}
+LOGGED_IN = {"authorization": "Basic YWRtaW46c2VjcmV0"}
+
+
+async def serve(_, __, send):
+    """Answer whatever comes."""
+    await answer(send, 201)
+
+
+@pytest.fixture
+def database(tmp_path, make_database):
+    """A database with a log that holds a row, as Prefect leaves it while it runs."""
+    path = make_database(tmp_path / "prefect.db")
+    writer = sqlite3.connect(path)
+    writer.execute("PRAGMA journal_mode = WAL")
+    writer.execute("PRAGMA synchronous = NORMAL")
+    write(writer, "acknowledged")
+    yield path
+    writer.close()
+
+
+def write(connection, note):
+    with connection:
+        connection.execute("INSERT INTO note VALUES (?)", (note,))
+
+
+def try_to_write(path):
+    """Say whether a writer who does not wait gets in, such as one of Prefect's services."""
+    with closing(sqlite3.connect(path, timeout=0)) as connection:
+        try:
+            write(connection, "too early")
+        except sqlite3.OperationalError:
+            return False
+    return True
+
+
+class Holder(Client):
+    """Asks for a hold, and keeps it until it lets go."""
+
+    def __init__(self):
+        super().__init__()
+        self.held, self.left = asyncio.Event(), asyncio.Event()
+
+    async def receive(self):
+        """Send the request, then stay until it is enough."""
+        if self.sends:
+            return self.sends.pop(0)
+        await self.left.wait()
+        return DISCONNECT
+
+    async def send(self, message):
+        """Take a message, and note that the hold has begun."""
+        await super().send(message)
+        if message.get("body") == b"held\n":
+            self.held.set()
+
+
+@asynccontextmanager
+async def holding(app, **headers):
+    holder = Holder()
+    task = asyncio.create_task(holder.call(app, http("POST", HOLD_PATH, **GATE, **headers)))
+    async with asyncio.timeout(10):
+        await asyncio.wait(
+            [task, asyncio.create_task(holder.held.wait())], return_when=asyncio.FIRST_COMPLETED
+        )
+        yield holder
+        holder.left.set()
+        await task
+
+
+def hold_of(path, turn=None, environ=None, **limits):
+    environ = {"PREFECT_HOME": str(path.parent), **(environ or {})}
+    return Hold(environ, turn or asyncio.Semaphore(1), **limits).layer(serve)
+
+
+def test_while_it_is_held_nobody_writes_and_the_database_alone_is_whole(
+    database, tmp_path, read_notes
+):
+    async def scenario():
+        async with holding(hold_of(database)):
+            shutil.copy(database, tmp_path / "copy.db")
+            assert not try_to_write(database)
+
+    asyncio.run(scenario())
+
+    assert read_notes(tmp_path / "copy.db") == ["of the image", "acknowledged"]
+    assert try_to_write(database)
+
+
+def test_requests_that_write_wait_for_their_turn_and_are_served_after_it(database):
+    turn = asyncio.Semaphore(1)
+
+    async def scenario():
+        async with holding(hold_of(database, turn)):
+            assert turn.locked()
+        assert not turn.locked()
+
+    asyncio.run(scenario())
+
+
+def test_a_hold_that_nobody_ends_ends_by_itself(database):
+    async def scenario():
+        client = Client()
+        async with asyncio.timeout(10):
+            await client.call(hold_of(database, limit_s=0.05), http("POST", HOLD_PATH, **GATE))
+        return client
+
+    client = asyncio.run(scenario())
+
+    assert client.body == b"held\n"
+    assert client.got[-1].get("more_body", False) is False
+    assert try_to_write(database)
+
+
+def test_a_writer_that_does_not_end_is_told_instead_of_waited_for(database, monkeypatch):
+    monkeypatch.setattr("roost_server.hold.WRITER_S", 0.01)
+    with closing(sqlite3.connect(database, isolation_level=None)) as stubborn:
+        stubborn.execute("BEGIN IMMEDIATE")
+        client = asyncio.run(Client().call(hold_of(database), http("POST", HOLD_PATH, **GATE)))
+
+    assert client.statuses == [503]
+
+
+def test_without_a_database_nothing_is_held_and_none_is_made(tmp_path):
+    app = hold_of(tmp_path / "prefect.db")
+
+    client = asyncio.run(Client().call(app, http("POST", HOLD_PATH, **GATE)))
+
+    assert client.statuses == [503]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"), [({}, 401), ({"authorization": "Basic bm9ib2R5"}, 401), (LOGGED_IN, 200)]
+)
+def test_where_there_is_a_login_only_its_owner_holds(database, headers, status):
+    async def scenario():
+        async with holding(hold_of(database, environ=LOGIN), **headers) as holder:
+            return holder.statuses
+
+    assert asyncio.run(scenario()) == [status]
+
+
+def test_without_the_gate_s_header_it_is_a_page_like_any_other(database):
+    client = Client(sends=chunks(b""))
+
+    asyncio.run(client.call(hold_of(database), http("POST", HOLD_PATH)))
+
+    assert client.statuses == [201]
+
+
+def test_on_postgres_there_is_nothing_to_hold(database):
+    app = hold_of(database, environ={"ROOST_DATABASE_URL_VARIABLE": "DATABASE_URL"})
+
+    client = asyncio.run(Client().call(app, http("POST", HOLD_PATH, **GATE)))
+
+    assert client.statuses == [201]
+
+
+def test_under_a_reader_that_stays_the_log_is_kept_and_whole(
+    database, tmp_path, read_notes, monkeypatch
+):
+    monkeypatch.setattr("roost_server.hold.WRITER_S", 0.01)
+    with closing(sqlite3.connect(database)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM note").fetchall()  # the log cannot be emptied under a reader
+        with closing(sqlite3.connect(database)) as writer:
+            write(writer, "after the reader came")
+        connection = hold_still(database)
+
+        shutil.copy(database, tmp_path / "copy.db")
+        shutil.copy(f"{database}-wal", tmp_path / "copy.db-wal")
+        connection.close()
+
+    assert read_notes(tmp_path / "copy.db")[-1] == "after the reader came"
