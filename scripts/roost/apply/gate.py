@@ -15,6 +15,9 @@ from roost.prefect.probe import Check, CheckResult, Server, prove, run_check
 STARTED_LIMIT_S = 30
 WATCH_S = 1.0
 
+NEW_CONFIG = frozenset({"launch", "update"})
+"""Events with which a machine gets its config: what ended before them ran another one."""
+
 OnCheck = Callable[[CheckResult], None]
 
 
@@ -101,8 +104,10 @@ class Gate:
 def failure_in(
     machine: str, events: Iterable[MachineEvent], seen: frozenset[str]
 ) -> MachineFailedError | None:
-    """Find a death that nobody asked for among the events that are new."""
+    """Find a death that nobody asked for among the events, newest first, that are new."""
     for event in events:
+        if event.type in NEW_CONFIG:
+            return None
         ending = None if event.id in seen else event.exit_event
         if ending is None:
             continue

@@ -34,6 +34,12 @@ def ended(key="e1", **how):
     return {"id": key, "type": "exit", "status": "stopped", "request": request}
 
 
+
+def named(kind):
+    """Give another event of a machine."""
+    return {"id": kind, "type": kind, "status": "started"}
+
+
 @dataclass
 class WatchedFly:
     """A Fly whose machine has ended in some way, and its answers to a wait and to a look at it."""
@@ -170,6 +176,14 @@ def test_the_newest_death_is_told_when_there_are_several():
     failure = failure_in("m1", map(MachineEvent.model_validate, events), frozenset())
 
     assert "exited with code 3" in str(failure)
+
+
+@pytest.mark.parametrize("kind", ["launch", "update"])
+def test_a_death_from_before_the_machine_got_its_config_is_that_of_another_one(kind):
+    """A bad server that is started again and again may die between the look and the update."""
+    events = [named("start"), named(kind), ended("e1", exit_code=1)]
+
+    assert failure_in("m1", map(MachineEvent.model_validate, events), frozenset()) is None
 
 
 @pytest.mark.parametrize(
