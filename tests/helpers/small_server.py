@@ -21,17 +21,39 @@ from roost.secret_text import SecretText
 
 TESTS = Path(__file__).parents[1]
 SMALL = "registry.fly.io/small-server:one"
+OTHER = "registry.fly.io/small-server:two"
+"""The same under another name."""
 NAME = "demo"
-# What is imported is the tests' own; the image itself is a bare Python.
+# Settings that make it another server: what it says it is, and one of these ways to be no good.
+VERSION = "PREFECT_SMALL_VERSION"
+TROUBLE = "PREFECT_SMALL_TROUBLE"
+EXITS, ILL = "exits", "ill"
+# What is imported is the tests' own; the image itself is a bare Python. It keeps the id of each
+# flow run that it was given on its volume, before it says so.
 PROGRAM = """
-import http.server, os, sys
+import http.server, json, os, pathlib, sys
 
 sys.path.extend(IMPORT_PATH)
 
 import anyio, httpx
 from helpers.fake_prefect import FakePrefect
 
-PREFECT = FakePrefect()
+TROUBLE = os.environ.get("PREFECT_SMALL_TROUBLE", "")
+if TROUBLE.startswith("exits"):
+    sys.exit(1)
+PREFECT = FakePrefect(
+    version=os.environ.get("PREFECT_SMALL_VERSION", "3.8.8"),
+    api_url="http://nowhere" if TROUBLE.startswith("ill") else "/api",
+)
+HOME = pathlib.Path(os.environ["PREFECT_HOME"])
+HOME.mkdir(parents=True, exist_ok=True)
+JOURNAL = HOME / "flow-runs"
+
+
+def keep(content):
+    with JOURNAL.open("a") as journal:
+        print(json.loads(content)["id"], file=journal, flush=True)
+        os.fsync(journal.fileno())
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -42,16 +64,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def answer(self):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.path == "/kept":
+            return self.tell(200, {}, JOURNAL.read_bytes() if JOURNAL.exists() else b"")
         url = f"http://prefect.test{self.path}"
         request = httpx.Request(self.command, url, headers=dict(self.headers), content=body)
         answer = anyio.run(PREFECT, request)
-        self.send_response(answer.status_code)
-        for name, value in answer.headers.items():
+        if (self.command, self.path, answer.status_code) == ("POST", "/api/flow_runs/", 201):
+            keep(answer.content)
+        self.tell(answer.status_code, answer.headers, answer.content)
+
+    def tell(self, status, headers, content):
+        self.send_response(status)
+        for name, value in headers.items():
             if name != "content-length":
                 self.send_header(name, value)
-        self.send_header("Content-Length", str(len(answer.content)))
+        self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(answer.content)
+        self.wfile.write(content)
 
     do_GET = do_POST = do_PATCH = do_DELETE = answer
 
@@ -62,17 +91,18 @@ http.server.ThreadingHTTPServer(ADDRESS, Handler).serve_forever()
 
 
 def build_small_server(folder: Path, cache: Path) -> None:
-    """Build the image into a cache."""
+    """Build the image into a cache, under both names."""
     folder.mkdir()
     # In the program, not in a variable: those are rewritten where they look like a machine's path.
     imports = f"IMPORT_PATH = {[str(TESTS), *sys.path]!r}\n"
     (folder / "program.py").write_text(imports + PROGRAM)
     spec = {"files": ["program.py"], "command": ["python", "program.py"]}
     (folder / "image.json").write_text(json.dumps(spec))
-    built = LocalDaemon(folder / "home", cache).command(
-        "image", "build", str(folder), "--version", "1", "--ref", SMALL
-    )
-    assert built.returncode == 0, built.stderr
+    for ref in (SMALL, OTHER):
+        built = LocalDaemon(folder / "home", cache).command(
+            "image", "build", str(folder), "--version", "1", "--ref", ref
+        )
+        assert built.returncode == 0, built.stderr
 
 
 class SmallSite:

@@ -1,0 +1,176 @@
+"""Let an apply die before and after every call in turn, and lose every answer in turn."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from enum import Enum
+
+from chaos.commands import Ended
+from chaos.ground import Ground
+from chaos.scenarios import BAD_INPUT, DONE, Scenario
+from chaos.standing import faults, long_leases
+from chaos.visitors import Visitors, visiting
+from helpers.api_door import HANG_UP, Answer
+
+MOST_CALLS = 500
+
+
+class Moment(Enum):
+    """When it happens, seen from one call of the API."""
+
+    BEFORE = "killed before"
+    AFTER = "killed after"
+    LOST = "answer lost"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One bad moment, and what was wrong once the next apply had gone on from there."""
+
+    call: str
+    moment: Moment
+    faults: tuple[str, ...]
+    unaided: bool = False
+    """Whether the very apply that met it got to the end."""
+
+    @property
+    def converged(self) -> bool:
+        """Whether all was as it should be."""
+        return not self.faults
+
+    def __str__(self) -> str:
+        return f"{self.moment.value} {self.call}: {'; '.join(self.faults) or 'converged'}"
+
+
+@dataclass
+class Outcome:
+    """All that happened in one scenario."""
+
+    scenario: Scenario
+    points: list[Point] = field(default_factory=list)
+    acknowledged: int = 0
+    lost: int = 0
+
+    def of(self, *moments: Moment) -> list[Point]:
+        """Give the points of these moments."""
+        return [point for point in self.points if point.moment in moments]
+
+    @property
+    def failed(self) -> list[Point]:
+        """Give the points from which it did not converge."""
+        return [point for point in self.points if not point.converged]
+
+
+@dataclass
+class Play:
+    """One scenario on its ground, moment after moment.
+
+    Args:
+        ground: where.
+        scenario: what.
+        every: of so many calls only one is struck, from `first` on; 1 strikes them all.
+        first: the first call to strike.
+    """
+
+    ground: Ground
+    scenario: Scenario
+    every: int = 1
+    first: int = 1
+    _changes: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def run(self, moments: tuple[Moment, ...] = tuple(Moment)) -> Outcome:
+        """Play all of it."""
+        outcome = Outcome(self.scenario)
+        if not self.scenario.fresh:
+            self.prepare()
+        with self.visitors() as visitors:
+            for moment in moments:
+                outcome.points += self.points(moment)
+        if visitors:
+            outcome.acknowledged = len(visitors.acknowledged)
+            outcome.lost = len(visitors.lost())
+        return outcome
+
+    def visitors(self) -> visiting[Visitors] | nullcontext[None]:
+        """Have somebody write all the time, where there is one volume to look for it afterwards."""
+        has_data = "database" not in self.scenario.before or self.scenario.name == "larger volume"
+        return visiting(self.ground) if has_data and not self.scenario.fresh else nullcontext()
+
+    def prepare(self) -> None:
+        """Bring up what is there before the change."""
+        self.ground.write(self.scenario.before)
+        ended = self.ground.run("apply")
+        if ended.code != DONE:
+            raise AssertionError(f"{self.scenario.name} cannot begin: {ended.said}")
+
+    def points(self, moment: Moment) -> Iterator[Point]:
+        """Strike call after call, until the change is through before it is struck."""
+        for number in range(self.first, MOST_CALLS, self.every):
+            change = next(self._changes)
+            self.ground.write(self.scenario.after(change))
+            ended, struck = self.strike(moment, number)
+            late = long_leases(self.ground)
+            self.ground.end_leases()
+            if not struck:
+                wrong = (*late, *self.wrong_end(ended, {self.scenario.code}), *self.check())
+                yield from (Point("nothing", moment, wrong),) if wrong else ()
+                return
+            yield self.go_on(Point(struck, moment, late), ended)
+
+    def strike(self, moment: Moment, number: int) -> tuple[Ended, str]:
+        """Apply, and let it happen at the call of that number; give the call it happened at."""
+        numbers, mine, struck = itertools.count(1), threading.local(), []
+
+        def here(when: Moment, call: str) -> Answer | None:
+            if "/localfly/" in call:
+                return None  # not a call of Fly's API
+            if when is Moment.BEFORE:
+                mine.number = next(numbers)
+            at_once = Moment.BEFORE if moment is Moment.BEFORE else Moment.AFTER
+            if mine.number != number or when is not at_once:
+                return None
+            struck.append(self.ground.short(call))
+            if moment is not Moment.LOST:
+                self.ground.commands.kill()
+            return HANG_UP
+
+        self.ground.door.asked = lambda call: here(Moment.BEFORE, call)
+        self.ground.door.answered = lambda call: here(Moment.AFTER, call)
+        self.ground.commands.begin("apply", "demo", "--local")
+        ended = self.ground.commands.finish()
+        self.ground.open_door()
+        return ended, struck[0] if struck else ""
+
+    def go_on(self, point: Point, ended: Ended) -> Point:
+        """Apply again, and look at what is there then."""
+        ends = {self.scenario.code} if self.scenario.kept else {self.scenario.code, BAD_INPUT}
+        wrong = point.faults
+        if point.moment is Moment.LOST:
+            wrong += self.wrong_end(ended, {DONE, 1, *ends})
+        again = self.ground.run("apply")
+        wrong += self.wrong_end(again, ends)
+        unaided = ended.code == self.scenario.code
+        return Point(point.call, point.moment, (*wrong, *self.check()), unaided)
+
+    def wrong_end(self, ended: Ended, codes: set[int]) -> tuple[str, ...]:
+        """Say how a command ended otherwise than it should."""
+        said = ended.said.splitlines() or [""]
+        return (
+            *((f"ended with {ended.code}: {said[-1]}",) if ended.code not in codes else ()),
+            *(("a traceback",) if "Traceback" in ended.said else ()),
+        )
+
+    def check(self) -> tuple[str, ...]:
+        """Look at all that is there; then make ready for the next point."""
+        if not self.scenario.kept:
+            self.ground.write(self.scenario.before)
+        found = faults(self.ground)
+        if self.scenario.fresh:
+            self.ground.remove()
+        elif self.scenario.back:
+            self.prepare()
+        return found
