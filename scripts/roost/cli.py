@@ -241,6 +241,22 @@ def wake(environment: Environment, *, local: Local = False) -> ExitCode:
     return run(server.wake, environment, local)
 
 
+@app.command(epilog="Example: roost backup staging")
+def backup(environment: Environment, *, local: Local = False, as_json: AsJson = False) -> ExitCode:
+    """Take a snapshot of the server's data, with its database held still meanwhile."""
+    from roost.verbs import backups
+
+    return run(backups.backup, environment, local, as_json)
+
+
+@app.command(epilog="Example: roost backups staging --json")
+def backups(environment: Environment, *, local: Local = False, as_json: AsJson = False) -> ExitCode:
+    """List the snapshots: when, how large, kept until when, and why they were made."""
+    from roost.verbs import backups as verb
+
+    return run(verb.backups, environment, local, as_json)
+
+
 @app.command(epilog="Example: roost up staging --exit")
 def up(
     environment: Annotated[

@@ -12,7 +12,7 @@ from typing import Never
 
 from roost.apply.executor import Work, carry_out
 from roost.apply.proof import Judgement, Proof
-from roost.apply.snapshots import take_snapshot
+from roost.apply.snapshots import Snapshots
 from roost.errors import GateFailedError, NotRolledBackError, RoostError
 from roost.fly.models import Machine
 from roost.plan.desired import VERSION_KEY, Desired
@@ -97,8 +97,8 @@ class Releaser:
         volume = _volume_id(desired, live)
         snapshot = ""
         if volume and plan.risk >= Risk.MIGRATION and not back_to:
-            self.work.notice("take a snapshot of the volume")
-            snapshot = await take_snapshot(self.work.fly, plan.app, volume)
+            snapshots = Snapshots(self.proof, self.work.notice)
+            snapshot = (await snapshots.take(volume, live.machines)).snapshot
         return replace(release, git=self.git, at=self.now(), snapshot=snapshot, back_to=back_to)
 
     async def _restart_and_judge(self, machines: tuple[str, ...], version: str) -> Judgement:

@@ -1,36 +1,130 @@
-"""A snapshot before data is at stake, and waited for."""
+"""Snapshots of a volume, each waited for, and in a state that SQLite can be started from.
+
+A snapshot copies blocks. While a server of ours runs it holds its database still for that; one that
+is stopped has flushed everything. What can be neither is copied as a power cut would leave it, which
+SQLite recovers from, but without what was acknowledged last: that is told.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 import anyio
 
-from roost.errors import SnapshotError
-from roost.fly.client import FlyClient
+from roost.apply.proof import TIMEOUT_S, Proof
+from roost.errors import FlyNotFoundError, SnapshotError
+from roost.fly.leases import Notice
+from roost.fly.models import Machine, Snapshot
+from roost.plan.backups import Backup, Note, Rest, list_backups, with_note
+from roost.plan.desired import VOLUME_NAME
+from roost.plan.ownership import mounted_volume
+from roost.plan.releases import releases_on
+from roost.prefect.holding import NotHeldError, held
+from roost.prefect.transport import prefect_client
 
 LIMIT_S = 600
 POLL_S = 1.0
 DONE = "created"
+# A suspended machine has not flushed what it remembers; the request that holds it wakes it.
+AT_REST = frozenset({"stopped", "created"})
 
 
-async def take_snapshot(fly: FlyClient, app: str, volume: str, *, poll_s: float = POLL_S) -> str:
-    """Take a snapshot of a volume and give its id once it is whole.
+@dataclass(frozen=True)
+class Taken:
+    """A snapshot that is whole, and how still its volume was."""
 
-    Fly's answer names none (https://docs.machines.dev), so it is the one that was not there.
+    snapshot: str
+    rest: Rest
 
-    Raises:
-        SnapshotError: it was not whole within the limit.
-        FlyError: Fly refused.
+
+@dataclass(frozen=True)
+class Snapshots:
+    """Takes the snapshots of one app.
+
+    Args:
+        proof: how its server is reached.
+        notice: told of what is done, and of a server that does not hold still.
+        poll_s: between two looks at a snapshot in the making.
     """
-    before = {snapshot.id for snapshot in await fly.list_snapshots(app, volume)}
-    await fly.create_snapshot(app, volume)
-    with anyio.move_on_after(LIMIT_S):
-        while True:
-            for snapshot in await fly.list_snapshots(app, volume):
-                if snapshot.id not in before and snapshot.status == DONE:
-                    return snapshot.id
-            await anyio.sleep(poll_s)
-    raise SnapshotError(
-        f"The snapshot of the volume {volume} was not whole within {LIMIT_S} s.",
-        where=app,
-        advice="Nothing was changed. Look at `fly volumes snapshots list` and run it again.",
-    )
+
+    proof: Proof
+    notice: Notice
+    poll_s: float = POLL_S
+
+    async def take(self, volume: str, machines: Iterable[Machine]) -> Taken:
+        """Take a snapshot of a volume and give its id once it is whole.
+
+        Raises:
+            SnapshotError: it was not whole within the limit.
+            FlyError: Fly refused.
+        """
+        self.notice(f"take a snapshot of the volume {volume}")
+        user = next((m for m in machines if mounted_volume(m) == volume), None)
+        if user is None or user.state in AT_REST:
+            return Taken(await self._take(volume), Rest.STOPPED)
+        if self.proof.stock:
+            self.notice("the image is not ours: nothing holds its database still")
+            return Taken(await self._take(volume), Rest.RUNNING)
+        try:
+            return await self._take_held(volume)
+        except NotHeldError as reason:
+            self.notice(f"the server does not hold still ({reason}): copied as after a power cut")
+        return Taken(await self._take(volume), Rest.RUNNING)
+
+    async def back_up(self, volume: str, machines: Iterable[Machine], why: str) -> Taken:
+        """Take a snapshot that a person asked for, and note it on the volume's machine.
+
+        Raises:
+            SnapshotError: it was not whole within the limit.
+            FlyError: Fly refused.
+        """
+        machines = tuple(machines)
+        taken = await self.take(volume, machines)
+        for machine in machines:
+            if mounted_volume(machine) == volume:
+                note = with_note(machine, taken.snapshot, Note(why, taken.rest))
+                await self.proof.fly.patch_metadata(self.proof.app, machine.id, note)
+        return taken
+
+    async def list(self, machines: Iterable[Machine]) -> tuple[Backup, ...]:
+        """Give every backup of an environment, the newest first; those of deleted volumes too."""
+        machines = tuple(machines)
+        found = {}
+        for volume in await self.proof.fly.list_volumes(self.proof.app, dying=True):
+            if volume.name == VOLUME_NAME:
+                found[volume.id] = await self._snapshots_of(volume.id)
+        return list_backups(found, machines, releases_on(machines))
+
+    async def _snapshots_of(self, volume: str) -> tuple[Snapshot, ...]:
+        try:
+            return await self.proof.fly.list_snapshots(self.proof.app, volume)
+        except FlyNotFoundError:  # gone since it was listed
+            return ()
+
+    async def _take_held(self, volume: str) -> Taken:
+        url = await self.proof.find_url()
+        async with (
+            prefect_client(url, TIMEOUT_S) as http,
+            held(http, self.proof.auth) as hold,
+        ):
+            snapshot = await self._take(volume)
+            lasted = await hold.lasts()
+        return Taken(snapshot, Rest.HELD if lasted else Rest.FLUSHED)
+
+    async def _take(self, volume: str) -> str:
+        """Fly's answer names no id (https://docs.machines.dev), so it is the one that was not there."""
+        fly, app = self.proof.fly, self.proof.app
+        before = {snapshot.id for snapshot in await fly.list_snapshots(app, volume)}
+        await fly.create_snapshot(app, volume)
+        with anyio.move_on_after(LIMIT_S):
+            while True:
+                for snapshot in await fly.list_snapshots(app, volume):
+                    if snapshot.id not in before and snapshot.status == DONE:
+                        return snapshot.id
+                await anyio.sleep(self.poll_s)
+        raise SnapshotError(
+            f"The snapshot of the volume {volume} was not whole within {LIMIT_S} s.",
+            where=app,
+            advice="Nothing was changed. Look at `fly volumes snapshots list` and run it again.",
+        )

@@ -122,11 +122,11 @@ class FlyClient:
 
     # Volumes
 
-    async def list_volumes(self, app: str) -> tuple[Volume, ...]:
-        """Give the volumes, without those on their way out."""
+    async def list_volumes(self, app: str, *, dying: bool = False) -> tuple[Volume, ...]:
+        """Give the volumes, those on their way out only if asked for: their snapshots stay a while."""
         reply = await self._send("GET", _path("apps", app, "volumes"))
         found = reply.read_all(Volume)
-        return tuple(volume for volume in found if volume.state not in DYING_VOLUMES)
+        return tuple(volume for volume in found if dying or volume.state not in DYING_VOLUMES)
 
     async def create_volume(self, app: str, fields: Mapping[str, Any]) -> Volume:
         """Create a volume; `fields` as the API names them."""
@@ -252,6 +252,14 @@ class FlyClient:
         """Restart a machine; never sent again on doubt, it would restart twice."""
         await self._act(app, machine, "restart", nonce, Repeat.UNSENT)
 
+    async def cordon_machine(self, app: str, machine: str, nonce: str = "") -> None:
+        """Let the proxy send a machine nothing, nor wake it."""
+        await self._act(app, machine, "cordon", nonce)
+
+    async def uncordon_machine(self, app: str, machine: str, nonce: str = "") -> None:
+        """Let the proxy use a machine again."""
+        await self._act(app, machine, "uncordon", nonce)
+
     async def destroy_machine(self, app: str, machine: str, nonce: str = "") -> None:
         """Stop and delete a machine; its volume stays, and one that is gone is fine."""
         await self._remove(_path("apps", app, "machines", machine), {"force": "true"}, nonce)
@@ -282,6 +290,10 @@ class FlyClient:
         """Add or change metadata; neither a restart nor a lease is needed."""
         path = _path("apps", app, "machines", machine, "metadata")
         await self._send("PATCH", path, {"metadata": dict(values)})
+
+    async def delete_metadata(self, app: str, machine: str, key: str) -> None:
+        """Remove one entry of the metadata; one that is gone is fine."""
+        await self._remove(_path("apps", app, "machines", machine, "metadata", key))
 
     # Leases
 

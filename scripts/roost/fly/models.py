@@ -106,6 +106,7 @@ class Volume(Answer):
     attached_machine_id: str | None = None
     snapshot_retention: int | None = None
     encrypted: bool = True
+    created_at: str = ""
 
 
 class VolumeExtension(Answer):
@@ -121,6 +122,8 @@ class Snapshot(Answer):
     status: str = ""
     created_at: str = ""
     size: int = 0
+    volume_size: int = 0
+    retention_days: int | None = None
 
 
 class SecretInfo(Answer):

@@ -53,8 +53,11 @@ REPEATABLE = {
     "start_machine": (lambda f: f.start_machine("a", "m1"), {"ok": True}),
     "stop_machine": (lambda f: f.stop_machine("a", "m1"), {"ok": True}),
     "suspend_machine": (lambda f: f.suspend_machine("a", "m1"), {"ok": True}),
+    "cordon_machine": (lambda f: f.cordon_machine("a", "m1"), {"ok": True}),
+    "uncordon_machine": (lambda f: f.uncordon_machine("a", "m1"), {"ok": True}),
     "destroy_machine": (lambda f: f.destroy_machine("a", "m1"), {"ok": True}),
     "patch_metadata": (lambda f: f.patch_metadata("a", "m1", {"k": "v"}), None),
+    "delete_metadata": (lambda f: f.delete_metadata("a", "m1", "k"), None),
     "refresh_lease": (lambda f: f.refresh_lease("a", "m1", 30, "test", "n1"), LEASE),
     "release_lease": (lambda f: f.release_lease("a", "m1", "n1"), None),
 }

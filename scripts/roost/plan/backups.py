@@ -1,0 +1,156 @@
+"""What backups there are: Fly's snapshots, with what we remember of each. Pure.
+
+A snapshot itself has no name. Release records say which were made before a change; of those made by
+`roost backup` a note stands in the machine's metadata.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+
+from roost.fly.models import Machine, Snapshot
+from roost.plan.document import canonical
+from roost.plan.releases import Release
+
+NOTES_KEY = "roost_backups"
+NOTES_KEPT = 40
+DONE = "created"
+_FLY_DEFAULT_DAYS = 5
+
+
+class Rest(Enum):
+    """How still a volume was when it was copied."""
+
+    HELD = "held"
+    """The server held its database still, its log emptied: every row acknowledged before is in it."""
+    FLUSHED = "flushed"
+    """As above when it began, but the copy took longer than the server holds still."""
+    STOPPED = "stopped"
+    """Nothing ran on it."""
+    RUNNING = "running"
+    """As after a power cut: whole, but the last acknowledged rows may be missing."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """What is remembered of a snapshot that a person asked for."""
+
+    why: str
+    rest: Rest | None = None
+
+
+@dataclass(frozen=True)
+class Backup:
+    """One snapshot, as people ask about it; times as RFC 3339 writes them."""
+
+    snapshot: str
+    volume: str
+    at: str
+    size: int
+    volume_gb: int
+    state: str
+    kept_until: str
+    why: str
+    rest: str
+
+    @property
+    def usable(self) -> bool:
+        """Whether one can restore it."""
+        return self.state == DONE
+
+
+def list_backups(
+    found: Mapping[str, Iterable[Snapshot]],
+    machines: Iterable[Machine],
+    releases: Iterable[Release],
+) -> tuple[Backup, ...]:
+    """Give every backup, the newest first, and after them what a record names and is no more.
+
+    Args:
+        found: the snapshots of each volume.
+        machines: the environment's, whose metadata has our notes.
+        releases: what the machines remember of them.
+    """
+    named = release_notes(releases)
+    notes = {**named, **read_notes(machines)}
+    there = [_backup(s, volume, notes.get(s.id)) for volume, all_ in found.items() for s in all_]
+    known = {backup.snapshot for backup in there}
+    there.sort(key=lambda backup: backup.at, reverse=True)
+    return (*there, *_gone(named, known))
+
+
+def newest(backups: Iterable[Backup]) -> Backup | None:
+    """Give the newest backup that can be restored."""
+    return next((backup for backup in backups if backup.usable), None)
+
+
+def release_notes(releases: Iterable[Release]) -> dict[str, Note]:
+    """Give what release records say of snapshots."""
+    return {
+        release.snapshot: Note(f"before release {release.number}")
+        for release in releases
+        if release.snapshot
+    }
+
+
+def read_notes(machines: Iterable[Machine]) -> dict[str, Note]:
+    """Give the notes that machines carry; what is none, whoever wrote it, is left out."""
+    notes: dict[str, Note] = {}
+    for machine in machines:
+        notes.update(_decoded(machine.metadata.get(NOTES_KEY, "")))
+    return notes
+
+
+def with_note(machine: Machine, snapshot: str, note: Note) -> dict[str, str]:
+    """Give the metadata that adds a note, without the oldest of too many."""
+    notes = {**read_notes([machine]), snapshot: note}
+    kept = dict(list(notes.items())[-NOTES_KEPT:])
+    return {NOTES_KEY: canonical([_encoded(key, kept[key]) for key in kept])}
+
+
+def kept_until(snapshot: Snapshot) -> str:
+    """Say when Fly deletes a snapshot; empty where it does not tell when it was made."""
+    try:
+        made = datetime.fromisoformat(snapshot.created_at)
+        ends = made + timedelta(days=snapshot.retention_days or _FLY_DEFAULT_DAYS)
+    except (ValueError, OverflowError):
+        return ""
+    return ends.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _backup(snapshot: Snapshot, volume: str, note: Note | None) -> Backup:
+    return Backup(
+        snapshot=snapshot.id,
+        volume=volume,
+        at=snapshot.created_at,
+        size=snapshot.size,
+        volume_gb=-(-snapshot.volume_size // 1024**3),
+        state=snapshot.status,
+        kept_until=kept_until(snapshot),
+        why=note.why if note else "daily, by Fly",
+        rest=note.rest.value if note and note.rest else "",
+    )
+
+
+def _gone(notes: Mapping[str, Note], known: set[str]) -> Iterator[Backup]:
+    for snapshot, note in notes.items():
+        if snapshot not in known:
+            yield Backup(snapshot, "", "", 0, 0, "gone", "", note.why, "")
+
+
+def _encoded(snapshot: str, note: Note) -> list[str]:
+    return [snapshot, note.why, note.rest.value if note.rest else ""]
+
+
+def _decoded(text: str) -> dict[str, Note]:
+    try:
+        return {
+            str(snapshot): Note(str(why), Rest(rest) if rest else None)
+            for snapshot, why, rest in json.loads(text or "[]")
+        }
+    except (ValueError, TypeError, RecursionError):
+        return {}

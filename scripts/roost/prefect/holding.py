@@ -1,0 +1,89 @@
+"""Have a server of our image hold its database still for a while (deploy/roost_server/hold.py)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import anyio
+import httpx
+
+from roost.prefect.opening import GATE_HEADERS
+from roost.prefect.transport import basic
+from roost.secret_text import SecretText
+
+HOLD_PATH = "/roost/hold"
+HELD = "held"
+# A sleeping server is woken by this; one that does not come up is not waited for as the gate would.
+BEGIN_LIMIT_S = 45
+ATTEMPTS = 3
+LOOK_S = 0.05
+
+
+class NotHeldError(Exception):
+    """The server does not hold still; says why."""
+
+
+@dataclass(frozen=True)
+class Hold:
+    """A hold that began."""
+
+    lines: AsyncIterator[str]
+
+    async def lasts(self) -> bool:
+        """Say whether it holds still: the server ends the answer when it goes on."""
+        with anyio.move_on_after(LOOK_S) as look:
+            try:
+                await anext(self.lines)
+            except (StopAsyncIteration, httpx.HTTPError):
+                return False
+        return look.cancelled_caught
+
+
+@asynccontextmanager
+async def held(http: httpx.AsyncClient, auth: SecretText | None) -> AsyncIterator[Hold]:
+    """Hold the database still until the body is done; the server limits how long.
+
+    Raises:
+        NotHeldError: it does not begin.
+    """
+    answer, lines = await _begin(http, auth)
+    try:
+        yield Hold(lines)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await answer.aclose()  # whoever hangs up lets go
+
+
+async def _begin(
+    http: httpx.AsyncClient, auth: SecretText | None
+) -> tuple[httpx.Response, AsyncIterator[str]]:
+    login = basic(auth) if auth else {}
+    request = http.build_request("POST", HOLD_PATH, headers={**GATE_HEADERS, **login})
+    status = 0
+    try:
+        with anyio.fail_after(BEGIN_LIMIT_S):
+            for attempt in range(ATTEMPTS):
+                answer = await http.send(request, stream=True)
+                status = answer.status_code
+                if status == HTTPStatus.OK:
+                    return answer, await _first_line(answer)
+                await answer.aclose()
+                if status != HTTPStatus.SERVICE_UNAVAILABLE:
+                    break
+                await anyio.sleep(attempt)
+    except TimeoutError:
+        raise NotHeldError(f"it did not answer within {BEGIN_LIMIT_S} s") from None
+    except httpx.HTTPError as failure:
+        raise NotHeldError(f"it cannot be reached: {type(failure).__name__}") from failure
+    raise NotHeldError(f"it answered {status}")
+
+
+async def _first_line(answer: httpx.Response) -> AsyncIterator[str]:
+    lines = answer.aiter_lines()
+    if await anext(lines, "") != HELD:
+        await answer.aclose()
+        raise NotHeldError("it answered something else than our image does")
+    return lines
