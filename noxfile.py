@@ -20,6 +20,7 @@ ROOT = Path(__file__).parent
 LOCKS = {
     "uv": ["--group", "uv"],
     "nox": ["--group", "nox"],
+    "sops": ["--group", "sops"],
     "roost": ["pyproject.toml", "--group", "localfly"],
     "tests": ["pyproject.toml", "--group", "test"],
     "lint": ["--group", "lint"],

@@ -16,6 +16,13 @@ from roost.environment import messages
 from roost.environment.model import Environment, Secret
 from roost.environment.rules import findings
 from roost.environment.schema import disagreements
+from roost.environment.sops_file import (
+    SopsFile,
+    SopsFileError,
+    read_sops_file,
+    repository_of,
+    sops_path,
+)
 from roost.environment.yaml_source import MAX_BYTES, Source, read_source
 from roost.errors import Fault, InvalidFilesError, UnknownEnvironmentError
 
@@ -31,6 +38,11 @@ class EnvironmentFile:
     name: str
     path: Path
     environment: Environment
+
+    @property
+    def repository(self) -> Path:
+        """The folder that SOPS files are named from."""
+        return repository_of(self.path)
 
 
 @dataclass(frozen=True)
@@ -96,6 +108,8 @@ def load_file(path: Path, defaults: Source) -> tuple[EnvironmentFile | None, Sou
     faults = [] if _FILE_NAME.fullmatch(name) else [_bad_name(path)]
     environment, found = check(source)
     faults.extend(found)
+    if environment:
+        faults.extend(_sops_faults(environment, source, repository_of(path)))
     if environment is None or faults:
         return None, source, faults
     return EnvironmentFile(name, path, environment), source, []
@@ -117,6 +131,28 @@ def check(source: Source) -> tuple[Environment | None, list[Fault]]:
             for path, message in disagreements(data)
         ]
     return environment, faults
+
+
+def _sops_faults(environment: Environment, source: Source, repository: Path) -> Iterator[Fault]:
+    """Hold each SOPS file that is named to what can be seen of it without a key."""
+    known: dict[str, SopsFile | str] = {}
+    for index, secret in enumerate(environment.secrets):
+        name = secret.source.sops
+        if not name:
+            continue
+        if name not in known:
+            known[name] = _look_at(repository, name)
+        file = known[name]
+        message = file if isinstance(file, str) else file.fault(secret.name)
+        if message:
+            yield source.value(("secrets", index, "from", "sops")).fault(f"{name} {message}")
+
+
+def _look_at(repository: Path, name: str) -> SopsFile | str:
+    try:
+        return read_sops_file(sops_path(repository, name))
+    except SopsFileError as error:
+        return str(error)
 
 
 def merge_defaults(own: Source, defaults: Source) -> Source:

@@ -194,14 +194,17 @@ def test_a_setting_of_true_is_the_text_prefect_reads(folder):
 
 
 def test_a_secret_s_value_comes_from_where_the_file_says(folder):
+    for name in (".git", "kept"):
+        (folder / name).mkdir()
+    (folder / "kept" / "s.yaml").write_text("C: ENC[AES256_GCM,,type:str]\nsops: {mac: x}\n")
     text = GOOD.format(app="acme").replace(
-        "[PREFECT", "[{name: A, from: {env: B}}, {name: C, from: {sops: s.yaml}}, PREFECT"
+        "[PREFECT", "[{name: A, from: {env: B}}, {name: C, from: {sops: kept/s.yaml}}, PREFECT"
     )
     (folder / "staging.yaml").write_text(text)
 
     sources = {s.name: s.source for s in load_environment("staging", folder).environment.secrets}
 
-    assert (sources["A"].env, sources["C"].sops) == ("B", "s.yaml")
+    assert (sources["A"].env, sources["C"].sops) == ("B", "kept/s.yaml")
     assert sources["PREFECT_SERVER_API_AUTH_STRING"].env == "PREFECT_SERVER_API_AUTH_STRING"
 
 

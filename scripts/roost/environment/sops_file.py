@@ -1,0 +1,182 @@
+"""SOPS files as they lie in the repository: names, kinds and recipients, read without any key.
+
+SOPS leaves names in the clear and writes each value as `ENC[AES256_GCM,data:...,type:str]`
+(https://getsops.io/docs). So what is wrong with a file can be told where nobody may decrypt it.
+Nothing that is found in a file is shown, but names, recipients and line numbers.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from roost.environment.yaml_source import MAX_BYTES, read_source
+
+Json = dict[str, Any]
+
+_FORMS = {".yaml": "yaml", ".yml": "yaml", ".json": "json", ".env": "dotenv"}
+_ENCRYPTED = re.compile(r"ENC\[AES256_GCM,.*,type:(\w+)\]", re.ASCII | re.DOTALL)
+_RECIPIENT = re.compile(r"age1[0-9a-z]{10,2000}", re.ASCII)
+_DOTENV_RECIPIENT = re.compile(r"sops_age__list_\d+__map_recipient", re.ASCII)
+_META = "sops"
+
+
+class SopsFileError(Exception):
+    """A file that cannot serve as a source; the sentence says how to mend it."""
+
+
+@dataclass(frozen=True)
+class SopsFile:
+    """What a file shows without a key."""
+
+    names: frozenset[str]
+    faults: dict[str, str]
+    """For each name that cannot be used: why."""
+    recipients: tuple[str, ...]
+    """Public keys; whoever has the private one of any of them can decrypt."""
+
+    def fault(self, name: str) -> str:
+        """Say what is wrong with one name of the file; empty where it can be used."""
+        if name in self.names:
+            return self.faults.get(name, "")
+        close = difflib.get_close_matches(name, self.names, n=1)
+        meant = (
+            f"; did you mean {close[0]}?"
+            if close
+            else f"; add it with `sops edit`{_listed(self.names)}"
+        )
+        return f"has no key {name}{meant}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    found = sorted(names)[:10]
+    return f", it has {', '.join(found)}" if found else ""
+
+
+def repository_of(path: Path) -> Path:
+    """Give the repository that an environment file is in, or what holds its folder."""
+    folder = path.absolute().parent
+    for above in (folder, *folder.parents):
+        if (above / ".git").exists():
+            return above
+    return folder.parent
+
+
+def sops_path(repository: Path, name: str) -> Path:
+    """Give where a file that an environment names lies.
+
+    Raises:
+        SopsFileError: outside of the repository, or of a kind that is not read.
+    """
+    parts = PurePosixPath(name)
+    path = repository / parts
+    inside = not parts.is_absolute() and ".." not in parts.parts
+    if not inside or not path.resolve().is_relative_to(repository.resolve()):
+        raise SopsFileError("is outside of the repository; name a file in it, from its top folder")
+    if parts.suffix not in _FORMS:
+        raise SopsFileError(f"must end in one of {', '.join(_FORMS)}, so that SOPS knows its form")
+    return path
+
+
+def read_sops_file(path: Path) -> SopsFile:
+    """Read what a file shows without a key.
+
+    Raises:
+        SopsFileError: it is not there, not whole or not encrypted.
+    """
+    data = _PARSERS[_FORMS[path.suffix]](_text(path), str(path))
+    meta = data.pop(_META, None)
+    if not isinstance(meta, dict) or "mac" not in meta:
+        raise SopsFileError(
+            "is not encrypted: anyone who reads the repository reads its values. "
+            "Encrypt it (`sops encrypt --in-place FILE`), and change every value that was committed"
+        )
+    faults = {name: why for name, value in data.items() if (why := _value_fault(name, value))}
+    return SopsFile(frozenset(data), faults, tuple(_recipients(meta)))
+
+
+def _value_fault(name: str, value: object) -> str:
+    if value == "":
+        return f"has an empty {name}; give it a value with `sops edit`"
+    if isinstance(value, dict | list):
+        return f"has {name} as a group of values; a secret is one text, at the top of the file"
+    kind = _ENCRYPTED.fullmatch(value) if isinstance(value, str) else None
+    if kind is None:
+        return f"has {name} in the clear; encrypt it, and change the value that was committed"
+    if kind[1] != "str":
+        return f"has {name} as a number or the like; put it in quotes with `sops edit`"
+    return ""
+
+
+def _recipients(meta: Json) -> Iterable[str]:
+    groups = [meta, *_dicts(meta.get("key_groups"))]
+    for entry in [entry for group in groups for entry in _dicts(group.get("age"))]:
+        recipient = entry.get("recipient")
+        if isinstance(recipient, str) and _RECIPIENT.fullmatch(recipient):
+            yield recipient
+
+
+def _dicts(found: object) -> list[Json]:
+    return [e for e in found if isinstance(e, dict)] if isinstance(found, list) else []
+
+
+def _text(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise SopsFileError(
+            "is not there; make it with `sops edit FILE`, or correct the name"
+        ) from None
+    except OSError as error:
+        raise SopsFileError(
+            f"cannot be read: {(error.strerror or 'no reason given').lower()}"
+        ) from None
+    if len(content) > MAX_BYTES:
+        raise SopsFileError(f"is larger than {MAX_BYTES // 1024} KB; keep only the secrets in it")
+    return content
+
+
+def _yaml(content: bytes, path: str) -> Json:
+    source = read_source(path, content)
+    if source.faults:  # their texts may show what stands there
+        raise SopsFileError(
+            f"is not plain YAML (line {source.faults[0].line}); mend it with `sops edit`"
+        )
+    return dict(source.data)
+
+
+def _json(content: bytes, _: str) -> Json:
+    try:
+        data = json.loads(content)
+    except (ValueError, RecursionError):
+        data = None
+    if not isinstance(data, dict):
+        raise SopsFileError("is not a JSON object; mend it with `sops edit`") from None
+    return data
+
+
+def _dotenv(content: bytes, _: str) -> Json:
+    data: Json = {}
+    meta: Json = {"age": []}
+    for line in content.decode(errors="replace").splitlines():
+        name, equals, value = line.partition("=")
+        if not line.strip() or line.startswith("#"):
+            continue
+        if not equals:
+            raise SopsFileError("has a line that is not NAME=VALUE; mend it with `sops edit`")
+        if _DOTENV_RECIPIENT.fullmatch(name):
+            meta["age"].append({"recipient": value})
+        elif name.startswith("sops_"):
+            meta[name.removeprefix("sops_")] = value
+        else:
+            data[name] = value
+    return {**data, _META: meta}
+
+
+_PARSERS = {"yaml": _yaml, "json": _json, "dotenv": _dotenv}
