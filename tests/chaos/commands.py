@@ -102,5 +102,3 @@ class Commands:
 
     def _answer(self) -> int:
         return int(cast(IO[str], self._zygote.stdout).readline())
-
-

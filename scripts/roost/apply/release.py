@@ -18,7 +18,7 @@ from roost.fly.models import Machine
 from roost.plan.desired import VERSION_KEY, Desired
 from roost.plan.diff import diff
 from roost.plan.live import Live, read_live
-from roost.plan.ownership import find_volume, our_machines
+from roost.plan.ownership import find_volume, our_machines, slot_number
 from roost.plan.recovery import recover
 from roost.plan.releases import (
     Release,
@@ -29,8 +29,12 @@ from roost.plan.releases import (
     last_good,
     releases_on,
 )
-from roost.plan.steps import CreateMachine, Plan, ProveRelease, Risk, UpdateMachine
+from roost.plan.steps import CreateMachine, DestroyMachine, Plan, ProveRelease, Risk, UpdateMachine
 from roost.prefect.probe import CheckResult
+
+CHANGED = (CreateMachine, UpdateMachine)
+RELEASED = (*CHANGED, DestroyMachine, ProveRelease)
+"""What makes a release, or leaves one to be judged."""
 
 
 @dataclass(frozen=True)
@@ -74,15 +78,18 @@ class Releaser:
     ) -> Judgement | None:
         """Do the steps, prove the outcome and write the verdict; None where nothing runs."""
         release = await self._draft(plan, live, desired, back_to)
+        kept = _kept(desired, live)
+        if release and kept and _only_removes(plan):
+            await self._record(release, kept[:1])
         touched = await carry_out(plan, self.work, _volume_id(desired, live), release)
         if not desired.machines:
             return None
-        machines = touched or tuple(machine.id for machine in our_machines(desired, live).values())
+        machines = touched or tuple(machine.id for machine in kept)
         version = desired.machines[0].config["metadata"][VERSION_KEY]
         judged = await self.proof.judge(machines, version, live.machines)
         if not judged.good and not judged.died:
             judged = await self._restart_and_judge(machines, version)
-        if any(isinstance(s, CreateMachine | UpdateMachine | ProveRelease) for s in plan.steps):
+        if any(isinstance(step, RELEASED) for step in plan.steps):
             await self._write_verdict(judged)
         return judged
 
@@ -121,12 +128,15 @@ class Releaser:
         if release is None:
             return
         verdict = Verdict.GOOD if judged.good else Verdict.FAILED
-        text = release.judged(verdict, judged.why).encoded()
+        holders = tuple(machine for machine in machines if release.key in machine.metadata)
+        await self._record(release.judged(verdict, judged.why), holders)
+
+    async def _record(self, release: Release, machines: tuple[Machine, ...]) -> None:
+        """Write a record without touching what runs."""
         for machine in machines:
-            if release.key in machine.metadata:
-                await self.work.fly.patch_metadata(
-                    self.desired.app, machine.id, {release.key: text}
-                )
+            await self.work.fly.patch_metadata(
+                self.desired.app, machine.id, {release.key: release.encoded()}
+            )
 
     async def _go_back(self, judged: Judgement, *, already: bool) -> Never:
         """Put the last good release back, unless what just failed is that one."""
@@ -181,6 +191,19 @@ def standing(desired: Desired, live: Live) -> str:
             f"  release {release.number} {release.verdict.value} {release.image}{snapshot}"
         )
     return "\n".join(lines)
+
+
+def _kept(desired: Desired, live: Live) -> tuple[Machine, ...]:
+    """Give the machines that are there and are to stay, first slot first."""
+    wanted = {machine.name for machine in desired.machines}
+    ours = our_machines(desired, live)
+    return tuple(ours[slot] for slot in sorted(ours, key=slot_number) if slot in wanted)
+
+
+def _only_removes(plan: Plan) -> bool:
+    """Say whether machines go and none changes: then no change carries the record."""
+    kinds = {type(step) for step in plan.steps}
+    return DestroyMachine in kinds and kinds.isdisjoint(CHANGED)
 
 
 def _volume_id(desired: Desired, live: Live) -> str:
