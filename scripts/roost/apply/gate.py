@@ -7,7 +7,14 @@ from dataclasses import dataclass
 
 import anyio
 
-from roost.errors import FlyError, MachineFailedError
+from roost.errors import (
+    FlyError,
+    FlyNotFoundError,
+    FlyPreconditionError,
+    FlyWaitTimeoutError,
+    MachineFailedError,
+    RoostError,
+)
 from roost.fly.client import FlyClient
 from roost.fly.models import MachineEvent
 from roost.prefect.probe import Check, CheckResult, Server, prove, run_check
@@ -17,6 +24,9 @@ WATCH_S = 1.0
 
 NEW_CONFIG = frozenset({"launch", "update"})
 """Events with which a machine gets its config: what ended before them ran another one."""
+
+NOT_STARTED = (FlyWaitTimeoutError, FlyPreconditionError, FlyNotFoundError)
+"""Answers to a wait that are about the machine."""
 
 OnCheck = Callable[[CheckResult], None]
 
@@ -44,9 +54,10 @@ class Gate:
 
         Raises:
             MachineFailedError: a machine exited or was killed meanwhile; says how.
+            FlyError: Fly does not tell, which says nothing of the server.
         """
         results: list[CheckResult] = []
-        failures: list[MachineFailedError] = []
+        failures: list[RoostError] = []
 
         def record(result: CheckResult) -> None:
             results.append(result)
@@ -54,7 +65,10 @@ class Gate:
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._watch, failures, tasks.cancel_scope)
-            await self._prove(record)
+            try:
+                await self._prove(record)
+            except FlyError as error:
+                failures.append(error)
             tasks.cancel_scope.cancel()
         if failures:
             raise failures[0]
@@ -79,12 +93,12 @@ class Gate:
             for machine in self.machines[:1]:
                 await self.fly.wait_machine(self.app, machine, "started", STARTED_LIMIT_S)
             ok = True
-        except FlyError as error:
+        except NOT_STARTED as error:
             detail = error.what
         advice = "" if ok else "Fly and the server disagree. Look at `roost status`."
         return CheckResult("started", ok, self.clock() - began, STARTED_LIMIT_S, detail, advice)
 
-    async def _watch(self, failures: list[MachineFailedError], scope: anyio.CancelScope) -> None:
+    async def _watch(self, failures: list[RoostError], scope: anyio.CancelScope) -> None:
         while True:
             for machine in self.machines:
                 failure = await self._look_at(machine)
@@ -116,8 +130,8 @@ def failure_in(
                 f"The machine {machine} was killed because its memory was full.",
                 advice="Raise machine.memory_mb and apply again.",
             )
-        code, signal = ending.get("exit_code"), ending.get("signal")
-        killed = signal is not None and signal > 0
+        code, signal = _number(ending.get("exit_code")), _number(ending.get("signal"))
+        killed = signal > 0
         if not ending.get("requested_stop") and (code or killed):
             # Fly gives such an end a code as well, as a shell does: 137 for signal 9.
             how = f"was ended by signal {signal}" if killed else f"exited with code {code}"
@@ -126,3 +140,8 @@ def failure_in(
                 advice="Its log says why. A wrong setting is the usual cause.",
             )
     return None
+
+
+def _number(value: object) -> int:
+    """Read a number of an event; anything else, such as null, is 0."""
+    return value if isinstance(value, int) else 0

@@ -15,7 +15,7 @@ from helpers.fake_prefect import LOGIN, FakePrefect, say
 from helpers.fly_answers import says
 from roost.apply import gate
 from roost.apply.gate import Gate, failure_in
-from roost.errors import MachineFailedError
+from roost.errors import FlyError, MachineFailedError
 from roost.fly.client import FlyClient
 from roost.fly.models import MachineEvent
 from roost.prefect.probe import Server, select_checks
@@ -192,7 +192,6 @@ def test_a_death_from_before_the_machine_got_its_config_is_that_of_another_one(k
         (says(408, {"error": "timeout reached"}), "timeout reached"),
         (says(412, {"error": "machine getting replaced"}), "machine getting replaced"),
         (says(404, {"error": "machine not found"}), "machine not found"),
-        (says(500, {"error": "oops"}), "oops"),
     ],
     ids=lambda value: str(getattr(value, "status_code", "")),
 )
@@ -204,6 +203,12 @@ def test_fly_that_does_not_confirm_the_start_is_a_failed_check_among_the_others(
     assert (started.name, started.limit_s) == ("started", gate.STARTED_LIMIT_S)
     assert detail in started.detail
     assert "roost status" in started.advice
+
+
+@pytest.mark.parametrize("status", [401, 429, 500, 503])
+def test_fly_that_does_not_tell_whether_it_is_started_gives_no_verdict(status):
+    with pytest.raises(FlyError, match=str(status)):
+        run_gate(WatchedFly(wait=says(status, {"error": "oops"})), FakePrefect())
 
 
 @pytest.mark.parametrize(
