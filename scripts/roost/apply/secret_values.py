@@ -3,40 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from roost.apply.sops import SopsFiles, Unread
 from roost.environment.model import Secret
 from roost.errors import MissingSecretError
 from roost.secret_text import SecretText
 
 
+@dataclass(frozen=True)
+class Values:
+    """The values that are here, and for each that is not, why."""
+
+    found: Mapping[str, SecretText] = field(default_factory=dict)
+    missing: Mapping[str, Unread] = field(default_factory=dict)
+
+    def with_made(self, made: Mapping[str, SecretText]) -> Values:
+        """Give them with values that were made up for missing ones."""
+        missing = {name: why for name, why in self.missing.items() if name not in made}
+        return Values({**self.found, **made}, missing)
+
+
 def find_values(
-    declared: tuple[Secret, ...], environ: Mapping[str, str]
-) -> tuple[dict[str, SecretText], dict[str, str]]:
-    """Give the values that are there, and for each missing one where it was looked for."""
+    declared: tuple[Secret, ...], environ: Mapping[str, str], files: SopsFiles
+) -> Values:
+    """Look for the value of each declared secret where the environment file says it comes from."""
     found: dict[str, SecretText] = {}
-    missing: dict[str, str] = {}
+    missing: dict[str, Unread] = {}
     for secret in declared:
-        variable = secret.source.env
-        if not variable:
-            missing[secret.name] = f"{secret.source.sops}, and SOPS files are not read yet,"
-        elif value := environ.get(variable):
-            found[secret.name] = SecretText(value)
+        value = _look_for(secret, environ, files)
+        if isinstance(value, Unread):
+            missing[secret.name] = value
         else:
-            missing[secret.name] = f"the environment variable {variable}"
-    return found, missing
+            found[secret.name] = value
+    return Values(found, missing)
 
 
-def require(
-    needed: tuple[str, ...], found: Mapping[str, SecretText], missing: Mapping[str, str]
-) -> None:
+def _look_for(secret: Secret, environ: Mapping[str, str], files: SopsFiles) -> SecretText | Unread:
+    source = secret.source
+    if source.sops:
+        return files.value(source.sops, secret.name)
+    if value := environ.get(source.env):
+        return SecretText(value)
+    return Unread(f"the environment variable {source.env} is not set", "Set it.")
+
+
+def told_source(secret: Secret) -> str:
+    """Say where a value comes from."""
+    return secret.source.sops or f"${secret.source.env}"
+
+
+def require(needed: tuple[str, ...], values: Values) -> None:
     """Refuse to begin while a needed value is missing.
 
     Raises:
-        MissingSecretError: names each missing value and where it was looked for.
+        MissingSecretError: names each missing value, where it was looked for and what to do.
     """
-    absent = [f"{name} ({missing[name]} is not set)" for name in needed if name not in found]
+    absent = {name: values.missing[name] for name in needed if name not in values.found}
     if absent:
+        reasons = "; ".join(f"{name} ({unread.why})" for name, unread in absent.items())
+        advice = " ".join(dict.fromkeys(unread.advice for unread in absent.values()))
         raise MissingSecretError(
-            f"No value for {'; '.join(absent)}.",
-            advice="Set it and run the same command again. Nothing was changed.",
+            f"No value for {reasons}.",
+            advice=f"{advice} Then run the same command again. Nothing was changed.",
         )

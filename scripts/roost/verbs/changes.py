@@ -12,7 +12,7 @@ from functools import partial
 from roost.apply.executor import Work, check_appliable, lease_holder
 from roost.apply.proof import Proof
 from roost.apply.release import Releaser
-from roost.apply.secret_values import find_values, require
+from roost.apply.secret_values import Values, require
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.environment.model import AUTH_SECRET
 from roost.errors import ChangedMeanwhileError, ExitCode
@@ -27,7 +27,7 @@ from roost.report.text import check_line, plan_report
 from roost.secret_text import SecretText
 from roost.verbs.context import Context
 from roost.verbs.target import Target, connect, image_for
-from roost.verbs.throwaway import Throwaway
+from roost.verbs.values import complete_values, known_values
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Planned:
     live: Live
     plan: Plan
     cost: CostChange
+    values: Values
 
 
 async def make_plan(context: Context, file: EnvironmentFile, target: Target) -> Planned:
@@ -47,10 +48,9 @@ async def make_plan(context: Context, file: EnvironmentFile, target: Target) -> 
     image = image_for(context, file)
     desired = desired_state(file, image)
     live = await read_live(target.fly, desired.app)
-    prices = read_prices(context.deploy / "prices.yaml")
-    return Planned(
-        file, image, desired, live, diff(desired, live), cost_change(prices, desired, live)
-    )
+    values = known_values(context, file, local=target.local is not None)
+    cost = cost_change(read_prices(context.deploy / "prices.yaml"), desired, live)
+    return Planned(file, image, desired, live, diff(desired, live), cost, values)
 
 
 async def plan(
@@ -150,21 +150,14 @@ def secret_values(context: Context, target: Target, planned: Planned) -> Mapping
     Raises:
         MissingSecretError: a needed value is nowhere.
     """
-    file = planned.file
-    found, missing = find_values(file.environment.secrets, context.environ)
+    file, values = planned.file, planned.values
     if target.local is not None:
-        book = Throwaway(context.local_home)
-        made, new = book.values(file.environment.app, missing)
-        for name in sorted(new):
-            context.progress.print(
-                f"{name} has no value here. For the local Fly it is: {made[name].reveal()}"
-            )
-        return {**found, **made}
+        return complete_values(context, file, values).found
     needed = {name for s in planned.plan.steps if isinstance(s, SetSecrets) for name in s.names}
     if file.environment.access.auth == "basic":
         needed.add(AUTH_SECRET)  # the gate logs in
-    require(tuple(sorted(needed)), found, missing)
-    return found
+    require(tuple(sorted(needed)), values)
+    return values.found
 
 
 async def build_image(context: Context, target: Target, planned: Planned) -> None:

@@ -23,7 +23,7 @@ from roost.report.text import check_line, status_table
 from roost.secret_text import SecretText
 from roost.verbs.context import Context
 from roost.verbs.target import Target, connect
-from roost.verbs.throwaway import Throwaway
+from roost.verbs.values import known_values
 
 PROBE_TIMEOUT_S = 90.0
 STATE_LIMIT_S = 60
@@ -98,16 +98,10 @@ async def subject_of(
                 f"{environment.app} is not on the local Fly.",
                 advice=f"Apply it: roost apply {name} --local",
             )
-        secret = SecretText(auth) if auth else _throwaway(context, target, environment.app)
+        values = known_values(context, file, local=target.local is not None)
+        secret = values.found.get(AUTH_SECRET) or (SecretText(auth) if auth else None)
         wanted = secret if environment.access.auth == "basic" else None
         yield Subject(url, version or environment.prefect.version, wanted)
-
-
-def _throwaway(context: Context, target: Target, app: str) -> SecretText | None:
-    if target.local is None:
-        return None
-    values, new = Throwaway(context.local_home).values(app, [AUTH_SECRET])
-    return None if new else values[AUTH_SECRET]
 
 
 async def status(

@@ -39,6 +39,11 @@ class Throwaway:
             self._write(book)
         return {name: SecretText(given[name]) for name in names}, new
 
+    def known(self, app: str, names: Iterable[str]) -> dict[str, SecretText]:
+        """Give those values that were made before; makes and writes none."""
+        given = self._read().get(app, {})
+        return {name: SecretText(given[name]) for name in names if name in given}
+
     def forget(self) -> None:
         """Drop all of them."""
         self._path.unlink(missing_ok=True)

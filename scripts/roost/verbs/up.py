@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import anyio
 
-from roost.apply.secret_values import find_values
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.environment.model import AUTH_SECRET
 from roost.errors import ExitCode, SmokeFailedError
@@ -16,6 +15,7 @@ from roost.verbs.local import ensure_local_fly
 from roost.verbs.server import time_request
 from roost.verbs.target import Target, connect
 from roost.verbs.throwaway import throwaway_file
+from roost.verbs.values import given_values
 
 # Beyond idle_after: the server looks every half second, and freezing takes a moment.
 SLEEP_SLACK_S = 30
@@ -57,8 +57,7 @@ def login_advice(context: Context, file: EnvironmentFile) -> str:
     """Say where the value to log in with is to be found; the value itself was shown once."""
     if file.environment.access.auth != "basic":
         return "Anyone who reaches it is let in, as its file says."
-    values, _ = find_values(file.environment.secrets, context.environ)
-    if AUTH_SECRET in values:
+    if AUTH_SECRET in given_values(context, file).found:
         return f"Log in with the value you gave for {AUTH_SECRET}."
     return f"Log in with the value of {AUTH_SECRET}; it is kept in\n{throwaway_file(context.local_home)}"
 

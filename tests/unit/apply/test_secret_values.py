@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from pathlib import Path
 
 import pytest
 
@@ -11,52 +12,74 @@ from helpers.environments import environment_file
 from helpers.fake_fly import FakeFly
 from helpers.fly_answers import says
 from helpers.fly_trouble import TroubledFly
-from roost.apply.secret_values import find_values, require
+from roost.apply.secret_values import find_values, require, told_source
+from roost.apply.sops import SopsFiles
 from roost.environment.model import AUTH_SECRET
 from roost.errors import ExitCode, MissingSecretError
 from roost.plan.document import canonical, plan_document
 
 SECRETS_CALL = 6  # of a first apply
+NOWHERE = Path("/nowhere")
 
 
 def declared(*secrets):
     return environment_file(secrets=list(secrets)).environment.secrets
 
 
+def find(secrets, environ):
+    return find_values(secrets, environ, SopsFiles(NOWHERE, NOWHERE, environ))
+
+
 def test_a_value_comes_from_the_variable_of_its_name_or_the_one_the_file_names():
     secrets = declared(AUTH_SECRET, {"name": "HOOK", "from": {"env": "STAGING_HOOK"}})
     environ = {AUTH_SECRET: "a:b", "STAGING_HOOK": "hook", "HOOK": "not this one"}
 
-    found, missing = find_values(secrets, environ)
+    values = find(secrets, environ)
 
-    assert {name: value.reveal() for name, value in found.items()} == {
+    assert {name: value.reveal() for name, value in values.found.items()} == {
         AUTH_SECRET: "a:b",
         "HOOK": "hook",
     }
-    assert missing == {}
+    assert values.missing == {}
 
 
 @pytest.mark.parametrize("environ", [{}, {AUTH_SECRET: ""}], ids=["unset", "empty"])
 def test_a_value_that_is_not_there_is_missing_and_not_empty(environ):
-    found, missing = find_values(declared(AUTH_SECRET), environ)
+    values = find(declared(AUTH_SECRET), environ)
 
-    assert found == {}
-    assert missing == {AUTH_SECRET: f"the environment variable {AUTH_SECRET}"}
+    assert values.found == {}
+    assert values.missing[AUTH_SECRET].why == f"the environment variable {AUTH_SECRET} is not set"
 
 
-def test_a_value_in_a_sops_file_is_missing_while_those_are_not_read():
+def test_a_sops_file_that_cannot_be_read_leaves_its_value_missing_and_stops_nothing():
     hook = {"name": "HOOK", "from": {"sops": "production.sops.yaml"}}
 
-    _, missing = find_values(declared(AUTH_SECRET, hook), {AUTH_SECRET: "a:b", "HOOK": "x"})
+    values = find(declared(AUTH_SECRET, hook), {AUTH_SECRET: "a:b", "HOOK": "x"})
 
-    assert "production.sops.yaml" in missing["HOOK"]
+    assert set(values.found) == {AUTH_SECRET}
+    assert values.missing["HOOK"].why.startswith("production.sops.yaml is not there")
+
+
+def test_a_made_up_value_is_missing_no_more():
+    made = find(declared("HOOK"), {"HOOK": "x"}).found
+
+    values = find(declared(AUTH_SECRET, "HOOK"), {}).with_made(made)
+
+    assert set(values.found) == {"HOOK"}
+    assert set(values.missing) == {AUTH_SECRET}
+
+
+def test_a_source_is_told_as_the_file_or_the_variable_it_is():
+    hook = {"name": "HOOK", "from": {"sops": "production.sops.yaml"}}
+
+    assert [told_source(s) for s in declared("KEY", hook)] == ["$KEY", "production.sops.yaml"]
 
 
 def test_every_missing_value_is_named_at_once_with_where_it_was_looked_for():
-    found, missing = find_values(declared(AUTH_SECRET, "HOOK", "IDLE"), {})
+    values = find(declared(AUTH_SECRET, "HOOK", "IDLE"), {})
 
     with pytest.raises(MissingSecretError) as failure:
-        require((AUTH_SECRET, "HOOK"), found, missing)
+        require((AUTH_SECRET, "HOOK"), values)
 
     assert failure.value.exit_code is ExitCode.BAD_INPUT
     assert f"{AUTH_SECRET} (the environment variable {AUTH_SECRET} is not set)" in str(
@@ -67,11 +90,11 @@ def test_every_missing_value_is_named_at_once_with_where_it_was_looked_for():
 
 
 def test_a_missing_value_that_nobody_needs_stops_nothing():
-    found, missing = find_values(declared(AUTH_SECRET, "HOOK"), {AUTH_SECRET: "a:b"})
+    values = find(declared(AUTH_SECRET, "HOOK"), {AUTH_SECRET: "a:b"})
 
-    require((AUTH_SECRET,), found, missing)
+    require((AUTH_SECRET,), values)
 
-    assert "HOOK" in missing
+    assert "HOOK" in values.missing
 
 
 async def echoes(_, request):

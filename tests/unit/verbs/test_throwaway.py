@@ -61,6 +61,15 @@ def test_nothing_is_written_where_nothing_is_new(home):
     assert not home.exists()
 
 
+def test_only_looking_makes_no_value_and_writes_nothing(home):
+    assert Throwaway(home).known("acme", ["HOOK"]) == {}
+    assert not home.exists()
+
+    made, _ = Throwaway(home).values("acme", ["HOOK"])
+
+    assert Throwaway(home).known("acme", ["HOOK", "KEY"]) == made
+
+
 def test_forgotten_values_are_made_anew(home):
     book = Throwaway(home)
     before, _ = book.values("acme", ["HOOK"])

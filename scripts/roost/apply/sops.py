@@ -1,0 +1,138 @@
+"""Values out of SOPS files, through the real `sops` program.
+
+No value is in its arguments or its environment; its output is read once, and what it says of a
+failure is never shown: it may quote the file.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from roost.environment.sops_file import SopsFileError, read_sops_file, sops_path
+from roost.secret_text import SecretText
+
+LIMIT_S = 60
+NO_KEY = 128
+"""What sops ends with when no key that it found decrypts the file."""
+# All that sops needs to find a key, and nothing else of ours: the rest of a CI job's environment
+# holds values and tokens.
+_PASSED_ON = ("HOME", "PATH", "TMPDIR", "XDG_CONFIG_HOME")
+_PASSED_ON_PREFIX = "SOPS_AGE_"
+
+
+@dataclass(frozen=True)
+class Unread:
+    """Why a value is not here, as a clause, and what to do about it."""
+
+    why: str
+    advice: str
+
+
+Read = Mapping[str, SecretText] | Unread
+
+
+@dataclass
+class SopsFiles:
+    """The SOPS files of one repository, each decrypted at most once.
+
+    Args:
+        repository: what their names are relative to.
+        project: where `./run sops` puts the program.
+        environ: where sops is told its key.
+    """
+
+    repository: Path
+    project: Path
+    environ: Mapping[str, str]
+    _read: dict[str, Read] = field(default_factory=dict, repr=False)
+
+    def value(self, file: str, name: str) -> SecretText | Unread:
+        """Give the value of one name in a file, or why it is not to be had."""
+        if file not in self._read:
+            self._read[file] = self._decrypt(file)
+        found = self._read[file]
+        if isinstance(found, Unread):
+            return found
+        return found.get(name) or Unread(
+            f"{file} has no text {name}", "Add it with `sops edit`, not empty and in quotes."
+        )
+
+    def _decrypt(self, file: str) -> Read:
+        try:
+            path = sops_path(self.repository, file)
+            recipients = read_sops_file(path).recipients
+        except SopsFileError as error:
+            return Unread(f"{file} {error}", "Mend it.")
+        program = find_sops(self.project, self.environ)
+        if not program:
+            return Unread(
+                f"{file} needs the program sops, which is not there",
+                "Bring it with `./run sops --help`, or install it.",
+            )
+        try:
+            # Blocking on purpose: nothing else runs yet, and no lease is held.
+            done = subprocess.run(  # noqa: S603 - arguments are ours and a file of the repository
+                [program, "decrypt", "--output-type", "json", str(path)],
+                env=dict(_environment(self.environ)),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=LIMIT_S,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return Unread(
+                f"{file} could not be decrypted: {program} does not run, or not to its end",
+                f"Run `sops decrypt {file}` by hand.",
+            )
+        if done.returncode == NO_KEY:
+            return _no_key(file, recipients)
+        values = _values(done.stdout) if done.returncode == 0 else None
+        return _refused(file) if values is None else values
+
+
+def find_sops(project: Path, environ: Mapping[str, str]) -> str:
+    """Give the program on PATH, beside our Python or brought by `./run sops`; empty for none."""
+    beside = [Path(sys.executable).parent, project / ".run" / "sops" / "bin"]
+    for path in (environ.get("PATH") or "", *map(str, beside)):
+        if found := shutil.which("sops", path=path) if path else None:
+            return found
+    return ""
+
+
+def _environment(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for name, value in environ.items():
+        if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIX):
+            yield name, value
+
+
+def _no_key(file: str, recipients: tuple[str, ...]) -> Unread:
+    needed = " or ".join(recipients) or "whoever encrypted it"
+    return Unread(
+        f"{file} cannot be decrypted here: there is no key of {needed}",
+        "Give its age key in SOPS_AGE_KEY or SOPS_AGE_KEY_FILE.",
+    )
+
+
+def _refused(file: str) -> Unread:
+    return Unread(
+        f"{file} is refused by sops: it was changed by hand or is broken",
+        f"Run `sops decrypt {file}` to see why, and mend it with `sops edit`.",
+    )
+
+
+def _values(output: bytes) -> Mapping[str, SecretText] | None:
+    """Take the texts at the top, nothing else can be a variable's value; None for what is no JSON."""
+    try:
+        found: dict[str, Any] = json.loads(output)
+    except ValueError:
+        return None
+    return {
+        name: SecretText(value) for name, value in found.items() if value and isinstance(value, str)
+    }

@@ -1,0 +1,156 @@
+"""Values come out of SOPS files through the real program, hidden at once; every failure is a sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from helpers.sops_files import SOPS, age_key, encrypt
+from roost.apply.sops import SopsFiles, Unread, find_sops
+from roost.secret_text import SecretText
+
+VALUE = "admin:value-of-the-sops-file\nand a second line"
+CONTENT = json.dumps({"AUTH": VALUE, "PORT": 5})
+YAML, JSON, DOTENV = "prod.sops.yaml", "prod.sops.json", "prod.sops.env"
+
+
+@pytest.fixture(scope="module")
+def key():
+    return age_key()
+
+
+@pytest.fixture
+def files(tmp_path, key):
+    """Give the files of a repository, to whoever has a key."""
+
+    def open_with(**environ):
+        path = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+        return SopsFiles(tmp_path, tmp_path, {**path, "OTHER_VALUE": "of ours", **environ})
+
+    encrypt(tmp_path / YAML, CONTENT, key)
+    encrypt(tmp_path / JSON, CONTENT, key)
+    encrypt(tmp_path / DOTENV, "AUTH=plain text\n", key)
+    return open_with
+
+
+@pytest.mark.parametrize("file", [YAML, JSON])
+def test_a_value_is_read_as_it_was_written_and_hides_itself(files, key, file):
+    value = files(SOPS_AGE_KEY=key.private).value(file, "AUTH")
+
+    assert isinstance(value, SecretText)
+    assert value.reveal() == VALUE
+
+
+def test_a_dotenv_file_is_read_too(files, key):
+    assert files(SOPS_AGE_KEY=key.private).value(DOTENV, "AUTH") == SecretText("plain text")
+
+
+def test_a_key_may_stand_in_a_file(files, key, tmp_path):
+    kept = tmp_path / "age.txt"
+    kept.write_text(f"# a test's own key\n{key.private}\n")
+
+    assert files(SOPS_AGE_KEY_FILE=str(kept)).value(YAML, "AUTH") == SecretText(VALUE)
+
+
+def test_a_file_is_decrypted_once(files, key, tmp_path):
+    opened = files(SOPS_AGE_KEY=key.private)
+    first = opened.value(YAML, "AUTH")
+    (tmp_path / YAML).unlink()
+
+    assert opened.value(YAML, "AUTH") is first
+
+
+@pytest.mark.parametrize("other", [None, age_key()], ids=["no key", "another key"])
+def test_without_its_key_the_recipient_that_is_needed_is_named(files, key, other):
+    environ = {"SOPS_AGE_KEY": other.private} if other else {}
+
+    unread = files(**environ).value(YAML, "AUTH")
+
+    assert unread == Unread(
+        f"{YAML} cannot be decrypted here: there is no key of {key.recipient}",
+        "Give its age key in SOPS_AGE_KEY or SOPS_AGE_KEY_FILE.",
+    )
+
+
+@pytest.mark.parametrize("name", ["PORT", "AUHT"])
+def test_a_name_without_a_text_is_told_so(files, key, name):
+    unread = files(SOPS_AGE_KEY=key.private).value(YAML, name)
+
+    assert unread.why == f"{YAML} has no text {name}"
+
+
+def test_a_file_that_was_changed_by_hand_is_refused_without_its_content(files, key, tmp_path):
+    path = tmp_path / YAML
+    path.write_text(path.read_text().replace("PORT: ENC", "PORT_2: ENC"))
+
+    unread = files(SOPS_AGE_KEY=key.private).value(YAML, "AUTH")
+
+    assert unread.why == f"{YAML} is refused by sops: it was changed by hand or is broken"
+    assert VALUE.splitlines()[0] not in repr(unread)
+
+
+def test_a_file_in_the_clear_is_not_even_given_to_sops(files, tmp_path):
+    (tmp_path / "plain.yaml").write_text(CONTENT)
+
+    assert files(PATH="").value("plain.yaml", "AUTH").why.startswith("plain.yaml is not encrypted")
+
+
+def test_a_missing_program_is_told_with_how_to_bring_it(files, monkeypatch):
+    monkeypatch.setattr("roost.apply.sops.find_sops", lambda *_: "")
+
+    assert files().value(YAML, "AUTH") == Unread(
+        f"{YAML} needs the program sops, which is not there",
+        "Bring it with `./run sops --help`, or install it.",
+    )
+
+
+@pytest.mark.parametrize("script", ["exit 0", "echo '[1'", "exit 1"])
+def test_a_program_that_is_not_sops_ends_in_a_sentence(files, tmp_path, script):
+    impostor = tmp_path / "bin" / "sops"
+    impostor.parent.mkdir()
+    impostor.write_text(f"#!/bin/sh\n{script}\n")
+    impostor.chmod(0o755)
+
+    assert f"{YAML} is refused by sops" in files(PATH=str(impostor.parent)).value(YAML, "A").why
+
+
+def test_a_program_that_does_not_run_ends_in_a_sentence(files, tmp_path):
+    impostor = tmp_path / "bin" / "sops"
+    impostor.parent.mkdir()
+    impostor.write_bytes(b"\x7fELF")
+    impostor.chmod(0o755)
+
+    unread = files(PATH=str(impostor.parent)).value(YAML, "AUTH")
+
+    assert unread.why.endswith("does not run, or not to its end")
+
+
+def test_sops_sees_its_key_and_nothing_else_of_ours(files, tmp_path):
+    """A CI job's environment holds the values of other secrets, and tokens."""
+    spy = tmp_path / "bin" / "sops"
+    spy.parent.mkdir()
+    seen = tmp_path / "seen"
+    spy.write_text(f'#!/bin/sh\n{{ env; echo "$@"; }} > {seen}\necho "{{}}"\n')
+    spy.chmod(0o755)
+    path = f"{spy.parent}:{os.environ['PATH']}"
+
+    files(PATH=path, SOPS_AGE_KEY="k", FLY_API_TOKEN="t").value(YAML, "AUTH")
+
+    names = {line.partition("=")[0] for line in seen.read_text().splitlines()}
+    assert {"HOME", "PATH", "SOPS_AGE_KEY"} <= names
+    assert not names & {"OTHER_VALUE", "FLY_API_TOKEN", "AUTH"}
+
+
+def test_the_program_is_found_on_the_path_first_then_where_run_puts_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
+    assert find_sops(tmp_path, {"PATH": ""}) == ""
+
+    brought = tmp_path / ".run" / "sops" / "bin" / "sops"
+    brought.parent.mkdir(parents=True)
+    shutil.copy(SOPS, brought)
+    assert find_sops(tmp_path, {"PATH": "/nowhere"}) == str(brought)
+    assert find_sops(tmp_path, {"PATH": str(Path(SOPS).parent)}) == str(SOPS)
