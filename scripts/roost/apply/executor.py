@@ -23,7 +23,7 @@ from roost.fly.leases import HeldLeases, Notice
 from roost.fly.models import Machine, Volume
 from roost.plan.desired import ENVIRONMENT_KEY, SLOT_KEY
 from roost.plan.ownership import with_volume
-from roost.plan.releases import Release, with_release
+from roost.plan.releases import Release, records_in, with_records
 from roost.plan.steps import (
     AssignIp,
     CreateApp,
@@ -59,6 +59,7 @@ class _Progress:
     volume: str = ""
     secrets_version: int | None = None
     release: Release | None = None
+    known: tuple[Release, ...] = ()
     touched: list[str] = field(default_factory=list)
 
 
@@ -97,7 +98,11 @@ def lease_holder(fly: FlyClient, app: str, notice: Notice) -> HeldLeases:
 
 
 async def carry_out(
-    plan: Plan, work: Work, volume: str = "", release: Release | None = None
+    plan: Plan,
+    work: Work,
+    volume: str = "",
+    release: Release | None = None,
+    known: tuple[Release, ...] = (),
 ) -> tuple[str, ...]:
     """Do the steps in order and give the ids of the machines that were touched.
 
@@ -106,13 +111,14 @@ async def carry_out(
         work: what to do it with.
         volume: id of the volume the plan found, empty when there is none yet.
         release: the record that goes with every machine's change.
+        known: the records of before, for machines that do not have them.
 
     Raises:
         ChangedMeanwhileError: live moved since the plan was made.
         FlyError: Fly refused or failed; earlier steps stay done.
     """
     check_appliable(plan)
-    progress = _Progress(volume=volume, release=release)
+    progress = _Progress(volume=volume, release=release, known=known)
     executor = _Executor(plan, work, progress)
     for step in plan.steps:
         work.notice(step.summary)
@@ -161,7 +167,7 @@ class _Executor:
                 await self.fly.start_machine(app, step.machine, nonce)
                 self.progress.touched.append(step.machine)
             case ProveRelease():
-                self.progress.touched.append(step.machine)
+                await self.prove_release(step)
             case DestroyMachine():
                 nonce = await self.work.leases.take(step.machine)
                 await self.fly.destroy_machine(app, step.machine, nonce)
@@ -233,7 +239,7 @@ class _Executor:
 
     async def create_machine(self, step: CreateMachine) -> None:
         """Create a machine with its lease held, or take the one that a lost answer left."""
-        config = self.recorded(with_volume(step.config, self.progress.volume))
+        config = self.recorded(with_volume(step.config, self.progress.volume), {})
         try:
             machine = await self.fly.create_machine(
                 self.plan.app,
@@ -261,25 +267,40 @@ class _Executor:
     async def update_machine(self, step: UpdateMachine) -> None:
         """Replace the config, if the machine is still as planned."""
         nonce = await self.work.leases.hold(step.machine)
+        # An update replaces all metadata, and a verdict may have come since the plan was made.
+        machine = await self.fly.get_machine(self.plan.app, step.machine)
+        config = self.recorded(step.config, machine.metadata if machine else {})
         try:
-            await self.send_update(step, nonce)
+            await self.send_update(step, config, nonce)
         except FlyUnavailableError:
             if not await self.was_updated(step):
                 raise
         except FlyPreconditionError as error:
-            raise ChangedMeanwhileError(
-                f"The machine {step.machine} changed after the plan was made.",
-                where=step.key,
-                advice=f"Plan again and look: roost plan {self.plan.environment}",
-            ) from error
+            raise self.changed(step) from error
         self.progress.touched.append(step.machine)
 
-    async def send_update(self, step: UpdateMachine, nonce: str) -> None:
+    async def prove_release(self, step: ProveRelease) -> None:
+        """Keep others from changing what is to be proved, and see that nobody has."""
+        await self.work.leases.hold(step.machine)
+        machine = await self.fly.get_machine(self.plan.app, step.machine)
+        if machine is None or machine.instance_id != step.current_version:
+            raise self.changed(step)
+        self.progress.touched.append(step.machine)
+
+    def changed(self, step: UpdateMachine | ProveRelease) -> ChangedMeanwhileError:
+        """Give the error for a machine that is not as planned any more."""
+        return ChangedMeanwhileError(
+            f"The machine {step.machine} changed after the plan was made.",
+            where=step.key,
+            advice=f"Plan again and look: roost plan {self.plan.environment}",
+        )
+
+    async def send_update(self, step: UpdateMachine, config: Json, nonce: str) -> None:
         """Send the update itself."""
         await self.fly.update_machine(
             self.plan.app,
             step.machine,
-            self.recorded(step.config),
+            config,
             current_version=step.current_version,
             nonce=nonce,
             skip_launch=step.skip_launch,
@@ -291,6 +312,12 @@ class _Executor:
         machine = await self.fly.get_machine(self.plan.app, step.machine)
         return machine is not None and machine.instance_id != step.current_version
 
-    def recorded(self, config: Json) -> Json:
-        """Give a config with the record of this release in it: never the one without the other."""
-        return with_release(config, self.progress.release) if self.progress.release else config
+    def recorded(self, config: Json, metadata: Mapping[str, str]) -> Json:
+        """Give a config with all records in it, this release's too: never the one without the other.
+
+        Args:
+            config: without any record.
+            metadata: what the machine has now, whose records are newer than those we know.
+        """
+        new = [self.progress.release] if self.progress.release else []
+        return with_records(config, [*self.progress.known, *records_in(metadata), *new])

@@ -12,7 +12,7 @@ from roost.plan.desired import Desired
 from roost.plan.live import Live
 from roost.plan.machines import machine_outcomes, surplus_outcomes
 from roost.plan.ownership import our_machines
-from roost.plan.recovery import recover, unproved
+from roost.plan.recovery import Recovery, recover, unproved
 from roost.plan.steps import (
     AssignIp,
     Change,
@@ -33,9 +33,13 @@ PUBLIC_IPS = frozenset({"v4", "shared_v4", "v6"})
 
 def diff(desired: Desired, live: Live) -> Plan:
     """Compare, and give the plan."""
-    ours = our_machines(desired, live)
-    recovery = recover(desired, live, ours)
+    return plan_from(recover(desired, live, our_machines(desired, live)), live)
+
+
+def plan_from(recovery: Recovery, live: Live) -> Plan:
+    """Give the plan to what a recovery asks for: the file's wish, or a release of before."""
     desired = recovery.desired
+    ours = our_machines(desired, live)
     secrets = tuple(_secrets(desired, live))
     found: list[Outcome] = [
         *recovery.outcomes,

@@ -9,6 +9,7 @@ from roost.plan.compare import differences
 from roost.plan.desired import VERSION_KEY, Desired, DesiredMachine
 from roost.plan.live import Live
 from roost.plan.ownership import is_ours, mounted_volume, slot_number, slot_of, with_volume
+from roost.plan.releases import without_records
 from roost.plan.steps import (
     Change,
     CreateMachine,
@@ -161,7 +162,8 @@ def _update(
     live = machine.config or {}
     ours = with_volume(wanted.config, mounted_volume(machine))
     # What others set stays: fields that no environment file has, and metadata such as flyctl's.
-    metadata = {**(live.get("metadata") or {}), **ours["metadata"]}
+    # Records of releases are not planned: those that are there when it is carried out stay.
+    metadata = {**without_records(live.get("metadata") or {}), **ours["metadata"]}
     config = {**live, **ours, "metadata": metadata}
     return UpdateMachine(
         key=f"machine/{wanted.name}",

@@ -59,45 +59,74 @@ def recover(desired: Desired, live: Live, ours: Mapping[str, Machine]) -> Recove
     """Judge the file's wish by what became of the releases before."""
     releases = releases_on(ours.values())
     now, good = current(releases), last_good(releases)
-    failed = _failed(desired, live, releases)
-    if now is None or failed is None:
+    wanted = draft(desired, live, releases)
+    if now is None or wanted is None:
         return Recovery(desired, releases)
+    failed = _failed(desired, live, releases, wanted)
+    if failed is None:
+        return Recovery(desired, releases, outcomes=tuple(_undoes(releases, wanted)))
+    told = f"Release {failed.number}, which the file asks for, failed: {failed.why}"
     if now.verdict is Verdict.PENDING and now.back_to:
-        return _go_back(desired, releases, failed, now)
-    if now.verdict is Verdict.FAILED:
-        return _go_back(desired, releases, failed, good) if good else Recovery(desired, releases)
-    return Recovery(desired, releases, outcomes=(_refusal(desired, failed),))
+        return put_back(now, desired, releases, failed, told)
+    if now.verdict is not Verdict.FAILED:
+        return Recovery(desired, releases, outcomes=(_refusal(desired, failed),))
+    # What was good once and failed when it was put back is proved again, as the file asks for it.
+    if good is None or good.identity == failed.identity:
+        return Recovery(desired, releases)
+    return put_back(good, desired, releases, failed, told)
+
+
+def put_back(
+    to: Release, desired: Desired, releases: tuple[Release, ...], failed: Release, told: str
+) -> Recovery:
+    """Give the way back from a release that failed to one that was good."""
+    outcomes = (f"{told} Release {to.origin} is put back.",)
+    return Recovery(desired_of(to, desired, back=True), releases, failed, to.origin, outcomes)
 
 
 def unproved(recovery: Recovery, steps: list[Step], ours: Mapping[str, Machine]) -> Iterator[Step]:
     """Give the step that proves what is live, where nothing else of the plan does."""
     now = recovery.current
-    if now is None or not ours or now.verdict in {Verdict.GOOD, Verdict.CLEARED}:
+    if now is None or not ours or now.verdict is Verdict.GOOD:
         return
     if any(isinstance(step, CreateMachine | UpdateMachine) for step in steps):
         return
-    slot = min(ours)
+    machine = ours[min(ours)]
     yield ProveRelease(
         key=f"release/{now.number}",
-        summary=f"prove release {now.number}, which no apply has seen through",
-        machine=ours[slot].id,
+        summary=f"prove release {now.number}, which is not proved",
+        machine=machine.id,
+        current_version=machine.instance_id,
     )
 
 
-def _failed(desired: Desired, live: Live, releases: tuple[Release, ...]) -> Release | None:
+def _failed(
+    desired: Desired, live: Live, releases: tuple[Release, ...], wanted: Release
+) -> Release | None:
     """Find the failed release that the file asks for again."""
-    wanted = draft(desired, live, releases)
-    if wanted is None or set(desired.secrets) - {secret.name for secret in live.secrets}:
+    if set(desired.secrets) - {secret.name for secret in live.secrets}:
         return None  # with the secrets that are still to be set it is another one
     return failed_like(releases, wanted.identity)
 
 
-def _go_back(
-    desired: Desired, releases: tuple[Release, ...], failed: Release, to: Release
-) -> Recovery:
-    number = to.back_to or to.number
-    told = f"Release {failed.number}, which the file asks for, failed: {failed.why} Release {number} is put back."
-    return Recovery(desired_of(to, desired), releases, failed, number, (told,))
+def _undoes(releases: tuple[Release, ...], wanted: Release) -> Iterator[str]:
+    """Say that going forward undoes what somebody put back by hand."""
+    now = releases[-1]
+    if wanted.setup == now.setup or not _by_hand(releases):
+        return
+    left = [r.number for r in releases if r.setup == wanted.setup and r.number < now.number]
+    asked = f"release {left[-1]} again" if left else "something else"
+    yield (
+        f"Release {now.back_to} was put back by hand, as release {now.number}; the file asks for "
+        f"{asked}, and an apply goes there. To stay, merge a revert of the file first."
+    )
+
+
+def _by_hand(releases: tuple[Release, ...]) -> bool:
+    """Say whether the newest release was put back by a person: we go back only from what failed."""
+    now = releases[-1]
+    left = [r for r in releases if r.back_to != now.back_to]  # it may have taken several applies
+    return now.back_to > 0 and bool(left) and left[-1].verdict in {Verdict.GOOD, Verdict.PENDING}
 
 
 def _refusal(desired: Desired, failed: Release) -> Refusal:

@@ -12,24 +12,29 @@ import hashlib
 import json
 import re
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from roost.fly.models import Machine, SecretInfo
-from roost.plan.desired import PROCESS_GROUP, SLOT_KEY, Desired, DesiredMachine
+from roost.plan.desired import PROCESS_GROUP, SLOT_KEY, VERSION_KEY, Desired, DesiredMachine
 from roost.plan.document import canonical
 from roost.plan.live import Live
 
 Json = dict[str, Any]
 
 KEPT = 8
-"""So many records stay on a machine; the last good one always does."""
+"""So many records stay on a machine, and the last good one always does."""
 _KEY = re.compile(r"roost_release_([1-9]\d{0,8})", re.ASCII)
 _DIGEST_DIGITS = 16
 _LONGEST_WHY = 400
 _LARGEST_CONFIG = 2**20  # bytes of a config unpacked; a record that claims more is none
+_UNSEEN = frozenset({"metadata", "mounts"})
+"""What of a config the server does not see: metadata is ours, and a mount's volume has its name
+only once it is there."""
 
 
 class Verdict(Enum):
@@ -40,6 +45,10 @@ class Verdict(Enum):
     FAILED = "failed"
     CLEARED = "cleared"
     """Failed, and allowed to be tried again."""
+
+
+_LIFE = (Verdict.PENDING, Verdict.GOOD, Verdict.FAILED, Verdict.CLEARED)
+"""The order in which a release comes by its verdicts."""
 
 
 @dataclass(frozen=True)
@@ -78,17 +87,32 @@ class Release:
 
     @property
     def identity(self) -> str:
-        """What two releases share that would fare alike: all of them but metadata and mounts.
+        """What two releases share that would fare alike: what the server sees, its secrets too."""
+        return _digest({"config": self._seen, "secrets": self.secrets})
 
-        Mounts name a volume only once it is there, and metadata is not seen by the server.
-        """
-        judged = {k: v for k, v in self.config.items() if k not in {"metadata", "mounts"}}
-        return _digest({"config": judged, "secrets": self.secrets})
+    @property
+    def setup(self) -> str:
+        """What two releases share between which going back changes nothing: no secret goes back."""
+        return _digest({"config": self._seen, "region": self.region, "machines": self.machines})
+
+    @property
+    def _seen(self) -> Json:
+        return {key: value for key, value in self.config.items() if key not in _UNSEEN}
+
+    @property
+    def origin(self) -> int:
+        """The number of the release that brought this setup: its own, or that of the one put back."""
+        return self.back_to or self.number
 
     @property
     def image(self) -> str:
         """The image it runs."""
         return str(self.config.get("image", ""))
+
+    @property
+    def prefect(self) -> str:
+        """The Prefect version it runs."""
+        return str(self.config["metadata"][VERSION_KEY])
 
     def judged(self, verdict: Verdict, why: str = "") -> Release:
         """Give it with a verdict."""
@@ -105,16 +129,21 @@ class Release:
         return canonical({**fields, "config": base64.b64encode(packed).decode()})
 
 
+_RELEASE = TypeAdapter(Release)
+
+
 def decode(text: str) -> Release | None:
     """Read a record; None for what is none, whoever wrote it."""
     try:
         fields = json.loads(text)
         unpack = zlib.decompressobj()
-        config = unpack.decompress(base64.b64decode(fields.pop("config")), _LARGEST_CONFIG)
-        verdict = Verdict(fields.pop("verdict"))
-        return Release(**fields, config=json.loads(config), verdict=verdict)
-    except (ValueError, TypeError, LookupError, AttributeError, zlib.error):
+        config = unpack.decompress(base64.b64decode(fields["config"]), _LARGEST_CONFIG)
+        told = {"config": json.loads(config), "verdict": Verdict(fields["verdict"])}
+        release: Release = _RELEASE.validate_python({**fields, **told})
+        release.config["metadata"][VERSION_KEY]  # without it nobody could put it back
+    except (ValueError, TypeError, LookupError, RecursionError, zlib.error):
         return None
+    return release
 
 
 def draft(desired: Desired, live: Live, known: tuple[Release, ...]) -> Release | None:
@@ -140,17 +169,27 @@ def _digest(value: Any) -> str:
 
 
 def releases_on(machines: Iterable[Machine]) -> tuple[Release, ...]:
-    """Give every release that the machines of one environment remember, the oldest first."""
-    found: dict[int, Release] = {}
-    for machine in machines:
-        for key, text in machine.metadata.items():
-            match = _KEY.fullmatch(key)
-            release = decode(text) if match else None
-            if match and release and release.number == int(match[1]):
-                # Of a record that was being judged when somebody died, the judged one counts.
-                known = found.get(release.number)
-                if known is None or known.verdict is Verdict.PENDING:
-                    found[release.number] = release
+    """Give every release that the machines of one environment remember, the oldest first.
+
+    Somebody who died while he wrote a verdict leaves records that differ from machine to machine;
+    the verdict that comes last in a release's life counts.
+    """
+    found = [release for machine in machines for release in records_in(machine.metadata)]
+    return by_number(sorted(found, key=lambda release: _LIFE.index(release.verdict)))
+
+
+def records_in(metadata: Mapping[str, str]) -> Iterator[Release]:
+    """Give the records among a machine's metadata; what stands under another's key is none."""
+    for key, text in metadata.items():
+        match = _KEY.fullmatch(key)
+        release = decode(text) if match else None
+        if match and release and release.number == int(match[1]):
+            yield release
+
+
+def by_number(releases: Iterable[Release]) -> tuple[Release, ...]:
+    """Give each release once, the oldest first; of several records of one, the last."""
+    found = {release.number: release for release in releases}
     return tuple(found[number] for number in sorted(found))
 
 
@@ -170,22 +209,22 @@ def failed_like(releases: Iterable[Release], wanted: str) -> Release | None:
     return same[-1] if same and same[-1].verdict is Verdict.FAILED else None
 
 
-def with_release(config: Json, release: Release) -> Json:
-    """Give a machine's config with a record added, and with the oldest ones left out."""
-    metadata = dict(config.get("metadata") or {})
-    metadata[release.key] = release.encoded()
-    for key in _surplus(metadata):
-        del metadata[key]
-    return {**config, "metadata": metadata}
+def with_records(config: Json, releases: Iterable[Release]) -> Json:
+    """Give a machine's config with those of these records that are kept, and no others."""
+    records = {release.key: release.encoded() for release in kept(by_number(releases))}
+    return {**config, "metadata": {**without_records(config["metadata"]), **records}}
 
 
-def _surplus(metadata: Mapping[str, str]) -> list[str]:
-    """Name what is beyond the records to keep; the last good one is how one gets back."""
-    records = {key: decode(text) for key, text in metadata.items() if _KEY.fullmatch(key)}
-    known = sorted((r for r in records.values() if r), key=lambda r: r.number)
-    good = last_good(known)
-    kept = {r.key for r in known[-KEPT:]} | ({good.key} if good else set())
-    return [key for key in records if key not in kept]
+def without_records(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Give a machine's metadata without what releases left there."""
+    return {key: value for key, value in metadata.items() if not _KEY.fullmatch(key)}
+
+
+def kept(releases: tuple[Release, ...]) -> tuple[Release, ...]:
+    """Give those to keep: the newest, and the last good one, which is how one gets back."""
+    newest = releases[-KEPT:]
+    good = last_good(releases)
+    return newest if good is None or good in newest else (good, *newest)
 
 
 def _bare_config(machine: DesiredMachine) -> Json:
@@ -195,13 +234,20 @@ def _bare_config(machine: DesiredMachine) -> Json:
     return {**machine.config, "metadata": kept}
 
 
-def desired_of(release: Release, desired: Desired) -> Desired:
-    """Give what it takes to put a release back: its machines, on what the environment has now."""
+def desired_of(release: Release, desired: Desired, *, back: bool = True) -> Desired:
+    """Give what it takes to put a release back: its machines, on what the environment has now.
+
+    Args:
+        release: what to put back.
+        desired: what the file asks for; addresses, volume and secrets stay as it says.
+        back: whether the server still has the database of before, if it has a volume to keep it
+            on: an upgrade that was never proved is gone back from.
+    """
     slots = (f"{PROCESS_GROUP}-{slot}" for slot in range(1, release.machines + 1))
     return replace(
         desired,
         machines=tuple(_machine(release, slot) for slot in slots),
-        back=desired.volume is not None,  # only there the database of before was kept
+        back=back and desired.volume is not None,
     )
 
 

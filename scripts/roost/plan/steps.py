@@ -152,6 +152,7 @@ class ProveRelease(BaseStep):
 
     kind = "prove-release"
     machine: str
+    current_version: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -83,7 +83,7 @@ def test_an_update_that_did_nothing_and_says_nothing_gives_its_lease_back():
     before = fly.picture()
     update = desired_of(prefect={"settings": {"PREFECT_LOGGING_LEVEL": "DEBUG"}})
 
-    run = plan_and_apply(fly, update, TroubledFly(fly, never_answers, 7))
+    run = plan_and_apply(fly, update, TroubledFly(fly, never_answers, 8))
 
     assert isinstance(run.error, FlyUnavailableError)
     assert run.error.where == f"POST /apps/acme-prefect/machines/{next(iter(fly.machines))}"

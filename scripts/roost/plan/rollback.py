@@ -1,0 +1,144 @@
+"""Which release a person gets back to, and what it takes; or why not, with the way out. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from roost.errors import UnappliableError, UsageError
+from roost.plan.desired import Desired
+from roost.plan.live import Live
+from roost.plan.ownership import our_machines
+from roost.plan.recovery import Recovery
+from roost.plan.releases import (
+    Release,
+    Verdict,
+    current,
+    desired_of,
+    failed_like,
+    last_good,
+    releases_on,
+    secrets_digest,
+)
+from roost.prefect.versions import parse_version
+
+Releases = tuple[Release, ...]
+
+_UNPROVED = {
+    Verdict.PENDING: "was never proved",
+    Verdict.FAILED: "failed",
+    Verdict.CLEARED: "failed, and is cleared only to be tried again",
+}
+
+
+def roll_back(desired: Desired, live: Live, to: int | None) -> Recovery:
+    """Give what it takes to go back by hand.
+
+    Args:
+        desired: what the file asks for; all but the machines stays as it says.
+        live: what Fly has now.
+        to: the number of the release to put back; the last good one before this one if None.
+
+    Raises:
+        UsageError: there is no such release.
+        UnappliableError: it is not one to go back to; says which are.
+    """
+    releases = releases_on(our_machines(desired, live).values())
+    now = current(releases)
+    if now is None:
+        raise UsageError(
+            f"{desired.environment} has no release yet.",
+            advice=f"Make the first one: roost apply {desired.environment}",
+        )
+    release = _chosen(desired.environment, releases, to)
+    # What a proved release acknowledged would be lost with the database of before it.
+    moved = any(later.verdict is Verdict.GOOD and is_older(release, later) for later in releases)
+    return Recovery(
+        desired_of(release, desired, back=not moved),
+        releases,
+        back_to=release.origin,
+        outcomes=tuple(_notes(live, releases, release)),
+    )
+
+
+def before(releases: Releases) -> Release | None:
+    """Give the last good release before the one that is live.
+
+    A release that puts another one back stands where that one stood. So going back again goes
+    further back, and not to what was just left.
+    """
+    now = releases[-1]
+    if now.verdict is not Verdict.GOOD:
+        return last_good(releases)
+    earlier = (r for r in releases if r.number < now.origin and r.setup != now.setup)
+    return last_good(r for r in earlier if not failed_like(releases, r.identity))
+
+
+def _chosen(environment: str, releases: Releases, to: int | None) -> Release:
+    release = before(releases) if to is None else _named(environment, releases, to)
+    if release is None:
+        raise UnappliableError(
+            f"There is no good release before release {releases[-1].number}.",
+            where=environment,
+            advice=f"See what there is: `roost releases {environment}`.",
+        )
+    if release.verdict is not Verdict.GOOD:
+        raise _refused(environment, releases, f"Release {release.number} {_wrong(release)}.")
+    now = releases[-1]
+    if now.verdict is Verdict.GOOD and release.setup == now.setup:
+        raise _refused(environment, releases, f"Release {release.number} is live already.")
+    failed = failed_like(releases, release.identity)
+    if failed and failed is not now:
+        raise UnappliableError(
+            f"Release {release.number} failed when it was put back as release {failed.number}: "
+            f"{failed.why}",
+            where=environment,
+            advice=f"Allow it again: `roost releases {environment} --clear {failed.number}`.",
+        )
+    return release
+
+
+def _named(environment: str, releases: Releases, number: int) -> Release:
+    found = next((release for release in releases if release.number == number), None)
+    if found is None:
+        numbers = ", ".join(str(release.number) for release in releases)
+        raise UsageError(
+            f"There is no release {number}, or it is no longer remembered; there are {numbers}.",
+            where=environment,
+            advice=f"See them: `roost releases {environment}`.",
+        )
+    return found
+
+
+def _wrong(release: Release) -> str:
+    why = f": {release.why.rstrip('.')}" if release.why else ""
+    return f"{_UNPROVED[release.verdict]}{why}"
+
+
+def _refused(environment: str, releases: Releases, what: str) -> UnappliableError:
+    now = releases[-1]
+    good = [r for r in releases if r.verdict is Verdict.GOOD and r.setup != now.setup]
+    numbers = ", ".join(str(release.number) for release in good)
+    way = f"Good ones: {numbers}." if good else "There is no other good one."
+    return UnappliableError(
+        what, where=environment, advice=f"{way} See them: `roost releases {environment}`."
+    )
+
+
+def _notes(live: Live, releases: Releases, release: Release) -> Iterator[str]:
+    """Say what does not go back with a release."""
+    if release.secrets != secrets_digest(live.secrets):
+        yield (
+            f"Secrets were changed since release {release.number}; their values stay as they are."
+        )
+    for later in releases:
+        if later.number > release.number and later.snapshot and is_older(release, later):
+            yield (
+                f"Release {later.number} moved the database to Prefect {later.prefect}; "
+                f"the snapshot {later.snapshot} is from before."
+            )
+
+
+def is_older(release: Release, later: Release) -> bool:
+    """Say whether a release runs an older Prefect than another one."""
+    have, than = parse_version(release.prefect), parse_version(later.prefect)
+    return have is not None and than is not None and have < than

@@ -1,0 +1,208 @@
+"""Going back by hand: to which release, what goes back and what does not, and what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from helpers.environments import POSTGRES
+from helpers.histories import CLEARED, FAILED, GOOD, PENDING, History, desired_of, level
+from roost.errors import ExitCode, UnappliableError, UsageError
+from roost.plan.diff import plan_from
+from roost.plan.live import Live
+from roost.plan.rollback import roll_back
+from roost.plan.steps import Risk
+
+ONE, TWO, THREE = level("DEBUG"), level("INFO"), level("ERROR")
+OLDER, NEWER = level("INFO", "3.7.8"), level("INFO", "3.8.8")
+
+
+def three_good():
+    return History().went(ONE).went(TWO).went(THREE)
+
+
+def back(history, to=None, desired=None):
+    """What it takes, and the plan."""
+    recovery = roll_back(desired or history.desired, history.live, to)
+    return recovery, plan_from(recovery, history.live)
+
+
+def refused(history, to=None, error=UnappliableError):
+    with pytest.raises(error) as found:
+        roll_back(history.desired, history.live, to)
+    assert found.value.exit_code is ExitCode.BAD_INPUT
+    return str(found.value)
+
+
+def test_the_last_good_release_before_this_one_is_put_back():
+    recovery, plan = back(three_good())
+
+    [step] = plan.steps
+    assert recovery.back_to == 2
+    assert step.config["env"]["PREFECT_LOGGING_LEVEL"] == "INFO"
+    assert plan.refusals == ()
+
+
+def test_a_release_is_put_back_by_its_number():
+    assert back(three_good(), to=1)[0].back_to == 1
+
+
+def test_going_back_again_goes_further_back_and_not_to_what_was_left():
+    assert back(three_good().went(TWO, back_to=2))[0].back_to == 1
+
+
+def test_what_was_left_can_be_put_back_by_its_number():
+    assert back(three_good().went(TWO, back_to=2), to=3)[0].back_to == 3
+
+
+def test_a_release_that_put_another_one_back_counts_as_that_one():
+    history = three_good().went(TWO, back_to=2).went(THREE, back_to=3)
+
+    assert back(history, to=4)[0].back_to == 2
+
+
+def test_failed_and_pending_releases_are_passed_over():
+    history = History().went(ONE).went(TWO, PENDING).went(THREE)
+
+    assert back(history)[0].back_to == 1
+
+
+def test_a_release_that_was_no_good_when_it_was_put_back_is_passed_over():
+    history = three_good().went(TWO, FAILED, back_to=2).went(THREE, back_to=3)
+
+    assert back(history)[0].back_to == 1
+
+
+def test_a_release_that_differs_in_nothing_that_goes_back_is_passed_over():
+    """A value of a secret was changed between 2 and 3: no going back changes that."""
+    history = History().went(ONE).went(TWO)
+    history.live = replace(
+        history.live,
+        secrets=tuple(s.model_copy(update={"digest": "other"}) for s in history.live.secrets),
+    )
+    history.went(TWO)
+
+    assert back(history)[0].back_to == 1
+
+
+@pytest.mark.parametrize("verdict", [FAILED, PENDING, CLEARED])
+def test_from_what_is_not_good_the_newest_good_release_is_put_back(verdict):
+    assert back(History().went(ONE).went(TWO).went(THREE, verdict))[0].back_to == 2
+
+
+def test_a_way_back_that_failed_may_be_tried_again():
+    history = History().went(ONE).went(TWO, FAILED).went(ONE, FAILED, back_to=1)
+
+    recovery, plan = back(history)
+
+    assert recovery.back_to == 1
+    assert [step.kind for step in plan.steps] == ["prove-release"]
+
+
+def test_an_environment_that_was_never_applied_has_nothing_to_go_back_to():
+    with pytest.raises(UsageError, match=r"has no release yet\. Make the first one: roost apply"):
+        roll_back(ONE, Live(), None)
+
+
+def test_the_first_release_has_nothing_before_it():
+    assert "There is no good release before release 1. See what" in refused(History().went(ONE))
+
+
+def test_a_number_that_is_not_remembered_is_refused_with_those_that_are():
+    told = refused(three_good(), 7, UsageError)
+
+    assert "There is no release 7, or it is no longer remembered; there are 1, 2, 3." in told
+    assert "`roost releases staging`" in told
+
+
+@pytest.mark.parametrize(
+    ("verdict", "why"),
+    [
+        (FAILED, "Release 2 failed: Checks failed: pages: 404. Good ones: 1."),
+        (PENDING, "Release 2 was never proved. Good ones: 1."),
+        (CLEARED, "Release 2 failed, and is cleared only to be tried again. Good ones: 1."),
+    ],
+)
+def test_a_release_that_was_not_proved_good_is_refused_with_those_that_were(verdict, why):
+    assert why in refused(History().went(ONE).went(TWO, verdict).went(THREE), 2)
+
+
+def test_a_release_that_is_live_already_is_refused():
+    told = refused(three_good(), 3)
+
+    assert "Release 3 is live already. Good ones: 1, 2." in told
+    assert "Release 2 is live already." in refused(three_good().went(TWO, back_to=2), 2)
+
+
+def test_a_release_that_failed_when_it_was_put_back_is_refused_until_it_is_cleared():
+    history = three_good().went(TWO, FAILED, back_to=2).went(THREE, back_to=3)
+    cleared = three_good().went(TWO, CLEARED, back_to=2).went(THREE, back_to=3)
+
+    told = refused(history, 2)
+
+    assert "Release 2 failed when it was put back as release 4: Checks failed" in told
+    assert "`roost releases staging --clear 4`" in told
+    assert back(cleared, 2)[0].back_to == 2
+
+
+def test_a_downgrade_of_what_was_proved_is_refused_and_names_the_snapshot_from_before():
+    """The server would put its copy back, and what it acknowledged since would be lost."""
+    history = History().went(OLDER).went(NEWER, snapshot="vs_1")
+
+    recovery, plan = back(history)
+
+    [refusal] = plan.refusals
+    assert refusal.what == "Prefect 3.8.8 already migrated the database; 3.7.8 cannot read it"
+    assert "restore a snapshot" in refusal.advice
+    assert recovery.desired.back is False
+    assert any("the snapshot vs_1 is from before" in warning for warning in plan.warnings)
+
+
+@pytest.mark.parametrize("verdict", [FAILED, PENDING, CLEARED])
+def test_a_downgrade_of_an_upgrade_that_was_never_proved_goes_back(verdict):
+    history = History().went(OLDER).went(NEWER, verdict)
+
+    recovery, plan = back(history)
+
+    assert recovery.desired.back is True
+    assert (plan.refusals, plan.risk) == ((), Risk.MIGRATION)
+
+
+def test_a_downgrade_past_a_proved_upgrade_is_refused_though_what_is_live_is_not_proved():
+    history = History().went(OLDER).went(NEWER).went(level("DEBUG", "3.8.8"), PENDING)
+
+    _, plan = back(history, to=1)
+
+    assert [r.what for r in plan.refusals] == [
+        "Prefect 3.8.8 already migrated the database; 3.7.8 cannot read it"
+    ]
+
+
+def test_the_number_of_machines_goes_back_too():
+    def scaled(count):
+        return desired_of(POSTGRES, scaling={"count": count})
+
+    recovery, plan = back(History().went(scaled(1)).went(scaled(3)))
+
+    assert len(recovery.desired.machines) == 1
+    assert [step.kind for step in plan.steps] == ["destroy-machine", "destroy-machine"]
+
+
+def test_secrets_and_all_else_stay_as_the_file_says_and_the_plan_says_so():
+    history = three_good()
+    history.live = replace(
+        history.live,
+        secrets=tuple(s.model_copy(update={"digest": "other"}) for s in history.live.secrets),
+    )
+
+    _, plan = back(history)
+
+    assert plan.warnings == (
+        "Secrets were changed since release 2; their values stay as they are.",
+    )
+    assert [step.kind for step in plan.steps] == ["update-machine"]
+
+
+def test_a_release_of_an_older_record_is_good_to_go_back_to():
+    assert back(History().went(ONE, GOOD).went(TWO))[1].warnings == ()
