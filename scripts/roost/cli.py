@@ -6,6 +6,7 @@ nor anything of a server.
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import typer.exceptions
 
-from roost.errors import ExitCode, InvalidFilesError, RoostError
+from roost.errors import ExitCode, InternalError, InvalidFilesError, RoostError
 
 if TYPE_CHECKING:
     from roost.verbs.context import Context
@@ -55,6 +56,8 @@ def main(argv: list[str]) -> int:
     # SIGINT too: a shell starts what it runs in the background with SIGINT ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as standard error does by itself
     try:
         code = app(argv, prog_name="roost", standalone_mode=False)
     except RoostError as error:
@@ -69,6 +72,10 @@ def main(argv: list[str]) -> int:
         # went away (`roost show ENV | head`) is none of these: typer and rich end us quietly, with 1.
         drop_output()
         return tell(RoostError(f"{error.strerror or error}.", where=str(error.filename or "")))
+    except Exception as error:
+        if os.environ.get("ROOST_TRACEBACK"):
+            raise
+        return tell(internal(error))
     if code == INTERRUPTED:  # typer makes this code of most interrupts itself
         print(  # noqa: T201 - the last word of a program
             "roost: stopped. What was done stays done; run the same command to go on.",
@@ -97,9 +104,26 @@ def tell(error: RoostError) -> int:
     """Print a failure on standard error, with its machine word, and give its exit code."""
     if isinstance(error, InvalidFilesError):
         for fault in error.faults:
-            print(fault, file=sys.stderr)  # noqa: T201 - see main
-    print(f"roost: error [{error.word}]: {error}", file=sys.stderr)  # noqa: T201 - see main
+            print(shown_safely(str(fault)), file=sys.stderr)  # noqa: T201 - see main
+    lines = f"roost: error [{error.word}]: {error}".split("\n")  # what stands where has several
+    print("\n".join(map(shown_safely, lines)), file=sys.stderr)  # noqa: T201 - see main
     return int(error.exit_code)
+
+
+def shown_safely(line: str) -> str:
+    """Write what a terminal would obey as its escape: file names and answers may hold anything."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+
+
+def internal(error: Exception) -> InternalError:
+    """Say where in our own code a failure that nobody foresaw came from."""
+    ours, place, frame = Path(__file__).parent, "?", error.__traceback__
+    while frame:
+        file = Path(frame.tb_frame.f_code.co_filename)
+        if file.is_relative_to(ours):
+            place = f"{file.relative_to(ours)}:{frame.tb_lineno}"
+        frame = frame.tb_next
+    return InternalError(type(error).__name__, place)
 
 
 def make_context() -> Context:

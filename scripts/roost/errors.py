@@ -54,6 +54,18 @@ class Fault:
         return f"{self.path}:{self.line}:{self.column}: {self.message}"
 
 
+class InternalError(RoostError):
+    """A fault of Roost's own; never shows the exception's text, which may hold anything."""
+
+    word = "internal"
+
+    def __init__(self, kind: str, place: str) -> None:
+        super().__init__(
+            f"Roost has a fault of its own: {kind} at {place}.",
+            advice="Please report it, with all that ROOST_TRACEBACK=1 in front of the same command shows.",
+        )
+
+
 class InvalidFilesError(RoostError):
     """Environment files break a rule; carries every fault found, in file order."""
 

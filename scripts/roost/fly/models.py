@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
 T = TypeVar("T")
 
@@ -21,6 +21,19 @@ GONE_MACHINES = frozenset({"destroying", "destroyed"})
 
 # Go writes an empty list as null.
 Many = Annotated[tuple[T, ...], BeforeValidator(lambda found: () if found is None else found)]
+
+
+def _readable(config: dict[str, Any]) -> dict[str, Any]:
+    """Hold what is read of a machine's config to its form; the rest is only compared."""
+    metadata, mounts = config.get("metadata") or {}, config.get("mounts") or []
+    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
+        raise ValueError("metadata is not a map of texts")
+    if not isinstance(mounts, list) or not all(isinstance(mount, dict) for mount in mounts):
+        raise ValueError("mounts is not a list of mappings")
+    return config
+
+
+MachineConfig = Annotated[dict[str, Any], AfterValidator(_readable)]
 
 
 class Answer(BaseModel):
@@ -58,7 +71,8 @@ class MachineEvent(Answer):
     @property
     def exit_event(self) -> dict[str, Any] | None:
         """Exit code, signal, oom_killed and requested_stop, for events of type `exit`."""
-        return (self.request or {}).get("exit_event") if self.type == "exit" else None
+        ending = (self.request or {}).get("exit_event") if self.type == "exit" else None
+        return ending if isinstance(ending, dict) else None
 
 
 class Check(Answer):
@@ -77,8 +91,8 @@ class Machine(Answer):
     state: str = ""
     region: str = ""
     instance_id: str = ""
-    config: dict[str, Any] | None = None
-    incomplete_config: dict[str, Any] | None = None
+    config: MachineConfig | None = None
+    incomplete_config: MachineConfig | None = None
     image_ref: dict[str, Any] | None = None
     events: Many[MachineEvent] = ()
     checks: Many[Check] = ()

@@ -114,7 +114,7 @@ class Reply:
     def read_all(self, kind: type[T]) -> tuple[T, ...]:
         """Give the body as a list of a type; Go writes an empty list as null."""
         if not self.response.content:
-            raise self.wrong("an empty answer where a list belongs")  # it would read as "none there"
+            raise self.wrong("empty, where a list belongs")  # as a list it would say: none there
         if self.body is None:
             return ()
         return self.read(tuple[kind, ...])  # type: ignore[valid-type]  # a type known at run time

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TextIO
+from typing import Any, TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -25,10 +25,16 @@ _STYLE = {
 }
 
 
+class _Console(Console):
+    def print_json(self, json: str | None = None, **options: Any) -> None:  # type: ignore[override]  # adds a default, takes what rich takes
+        """Print JSON in ASCII: names that Fly gives may hold what a terminal obeys, or no encoding can write."""
+        super().print_json(json, **{"ensure_ascii": True, **options})
+
+
 def make_console(file: TextIO) -> Console:
     """Open a console; a pipe gets plain text of a width that does not depend on the terminal."""
     width = None if file.isatty() else PLAIN_WIDTH
-    return Console(file=file, width=width, highlight=False, soft_wrap=not file.isatty())
+    return _Console(file=file, width=width, highlight=False, soft_wrap=not file.isatty())
 
 
 def plan_report(plan: Plan, cost: CostChange | None) -> RenderableType:
