@@ -117,7 +117,9 @@ class FakeFly:
             case (verb, "apps", _, "volumes", key, "snapshots"):
                 return self._snapshots(verb, key)
             case ("PATCH", "apps", _, "machines", key, "metadata"):
-                self.machines[key]["config"]["metadata"] |= ask.body["metadata"]
+                config = self.machines[key]["config"]
+                merged = {**config["metadata"], **ask.body["metadata"]}
+                config["metadata"] = {name: text for name, text in merged.items() if text}
                 return says(204)
             case (_, "apps", _, "machines", key, "lease"):
                 return self._lease(ask, key)

@@ -29,6 +29,7 @@ from roost.plan.steps import (
     Step,
     UnsetSecrets,
     UpdateMachine,
+    UpdateMetadata,
     UpdateVolume,
 )
 
@@ -103,6 +104,8 @@ class PretendFly:
                 self._create_machine(step)
             case UpdateMachine():
                 self._update_machine(step)
+            case UpdateMetadata():
+                self._update_metadata(step)
             case StartMachine():
                 self._boot(self._machine(step.machine).model_copy(update={"state": "started"}))
             case DestroyMachine():
@@ -140,6 +143,13 @@ class PretendFly:
             self._put_machine(updated.model_copy(update={"state": stopped}))
         else:
             self._boot(updated.model_copy(update={"state": "started"}))
+
+    def _update_metadata(self, step: UpdateMetadata) -> None:
+        machine = self._machine(step.machine)
+        config = machine.config or {}
+        merged = {**config["metadata"], **step.values}
+        config = {**config, "metadata": {name: text for name, text in merged.items() if text}}
+        self._put_machine(machine.model_copy(update={"config": config}))
 
     def _boot(self, machine: Machine) -> None:
         self.booted_with[machine.id] = frozenset(self._secret_names())

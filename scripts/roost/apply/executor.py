@@ -21,7 +21,8 @@ from roost.errors import (
 from roost.fly.client import FlyClient
 from roost.fly.leases import HeldLeases, Notice
 from roost.fly.models import Machine, Volume
-from roost.plan.desired import ENVIRONMENT_KEY, SLOT_KEY
+from roost.plan.desired import ENVIRONMENT_KEY, OVERRIDE_KEY, SLOT_KEY
+from roost.plan.override import noted
 from roost.plan.ownership import with_volume
 from roost.plan.releases import Release, records_in, with_records
 from roost.plan.steps import (
@@ -40,6 +41,7 @@ from roost.plan.steps import (
     Step,
     UnsetSecrets,
     UpdateMachine,
+    UpdateMetadata,
     UpdateVolume,
 )
 from roost.secret_text import SecretText
@@ -162,6 +164,8 @@ class _Executor:
                 await self.create_machine(step)
             case UpdateMachine():
                 await self.update_machine(step)
+            case UpdateMetadata():
+                await self.update_metadata(step)
             case StartMachine():
                 nonce = await self.work.leases.hold(step.machine)
                 await self.fly.start_machine(app, step.machine, nonce)
@@ -269,6 +273,8 @@ class _Executor:
         nonce = await self.work.leases.hold(step.machine)
         # An update replaces all metadata, and a verdict may have come since the plan was made.
         machine = await self.fly.get_machine(self.plan.app, step.machine)
+        if machine and self.overridden_since(machine):
+            raise self.changed(step)
         config = self.recorded(step.config, machine.metadata if machine else {})
         try:
             await self.send_update(step, config, nonce)
@@ -281,13 +287,31 @@ class _Executor:
 
     async def prove_release(self, step: ProveRelease) -> None:
         """Keep others from changing what is to be proved, and see that nobody has."""
+        await self.as_planned(step)
+        self.progress.touched.append(step.machine)
+
+    async def update_metadata(self, step: UpdateMetadata) -> None:
+        """Write into the metadata, if the machine is still as planned; nothing boots."""
+        machine = await self.as_planned(step)
+        values = noted(machine.metadata, step.values)
+        await self.fly.patch_metadata(self.plan.app, step.machine, values)
+
+    async def as_planned(self, step: UpdateMetadata | ProveRelease) -> Machine:
+        """Give a machine that nobody changed since the plan, and nobody else can from now on."""
         await self.work.leases.hold(step.machine)
         machine = await self.fly.get_machine(self.plan.app, step.machine)
         if machine is None or machine.instance_id != step.current_version:
             raise self.changed(step)
-        self.progress.touched.append(step.machine)
+        if self.overridden_since(machine):
+            raise self.changed(step)
+        return machine
 
-    def changed(self, step: UpdateMachine | ProveRelease) -> ChangedMeanwhileError:
+    def overridden_since(self, machine: Machine) -> bool:
+        """Say whether somebody wrote another override, which needs no new version of the machine."""
+        planned = self.plan.base.get("overrides", {}).get(machine.id, "")
+        return bool(machine.metadata.get(OVERRIDE_KEY, "") != planned)
+
+    def changed(self, step: UpdateMachine | UpdateMetadata | ProveRelease) -> ChangedMeanwhileError:
         """Give the error for a machine that is not as planned any more."""
         return ChangedMeanwhileError(
             f"The machine {step.machine} changed after the plan was made.",

@@ -24,6 +24,7 @@ SLOT_KEY = "roost_slot"
 VERSION_KEY = "roost_prefect_version"
 SECRETS_KEY = "roost_secrets"
 VOLUME_KEY = "roost_volume_gb"
+OVERRIDE_KEY = "roost_override"
 
 
 @dataclass(frozen=True)

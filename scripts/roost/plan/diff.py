@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from roost.plan.desired import Desired
+from roost.plan.desired import OVERRIDE_KEY, Desired
 from roost.plan.live import Live
 from roost.plan.machines import machine_outcomes, surplus_outcomes
 from roost.plan.ownership import our_machines
@@ -64,7 +64,11 @@ def plan_from(recovery: Recovery, live: Live) -> Plan:
 
 def base_state(live: Live) -> Json:
     """Give what of the live state the steps depend on; sleep and wake are not part of it."""
+    overrides = {
+        m.id: m.metadata[OVERRIDE_KEY] for m in live.machines if OVERRIDE_KEY in m.metadata
+    }
     return {
+        **({"overrides": overrides} if overrides else {}),
         "app": live.app is not None,
         "ips": sorted(ip.kind for ip in live.ips),
         "volumes": sorted([volume.id, volume.size_gb] for volume in live.volumes),

@@ -6,19 +6,22 @@ from collections.abc import Iterator, Mapping
 
 from roost.fly.models import Machine
 from roost.plan.compare import differences
-from roost.plan.desired import VERSION_KEY, Desired, DesiredMachine
+from roost.plan.desired import OVERRIDE_KEY, VERSION_KEY, Desired, DesiredMachine
 from roost.plan.live import Live
+from roost.plan.override import decode
 from roost.plan.ownership import is_ours, mounted_volume, slot_number, slot_of, with_volume
 from roost.plan.releases import without_records
 from roost.plan.steps import (
     Change,
     CreateMachine,
     DestroyMachine,
+    Json,
     Outcome,
     Refusal,
     Risk,
     StartMachine,
     UpdateMachine,
+    UpdateMetadata,
 )
 from roost.prefect.versions import parse_version
 
@@ -96,17 +99,51 @@ def _one_machine(
             "Wait for Fly to repair it (status.flyio.net), then plan again.",
         )
         return
+    override = _override_change(wanted, machine)
     if isinstance(versions, Refusal):
         yield versions
     elif machine.region != wanted.region:
         yield from _move(wanted, machine)
-    elif changes := (*differences(wanted.config, machine.config), *secrets):
+    elif changes := (*differences(_unmarked(wanted.config), machine.config), *secrets):
         sleeps = machine.state not in LAUNCHED and not must_run
-        yield _update(wanted, machine, changes, versions, sleeps=sleeps)
-    elif machine.state in STRANDED:
-        yield _start(wanted.name, machine, f"it rests in the state {machine.state}")
-    elif must_run:
-        yield _start(wanted.name, machine, "it must always run")
+        yield _update(wanted, machine, (*override, *changes), versions, sleeps=sleeps)
+    else:
+        if override:
+            yield _note(wanted, machine, override)
+        if machine.state in STRANDED:
+            yield _start(wanted.name, machine, f"it rests in the state {machine.state}")
+        elif must_run:
+            yield _start(wanted.name, machine, "it must always run")
+
+
+def _override_change(wanted: DesiredMachine, machine: Machine) -> tuple[Change, ...]:
+    """Compare the overrides; what cannot be read counts as none."""
+    want, have = decode(_override(wanted.config)), decode(_override(machine.config or {}))
+    if want == have:
+        return ()
+    return (Change("override", have and have.brief(), want and want.brief()),)
+
+
+def _override(config: Json) -> str:
+    return str((config.get("metadata") or {}).get(OVERRIDE_KEY, ""))
+
+
+def _unmarked(config: Json) -> Json:
+    """Leave the override out: it is compared by what it says, not by its text."""
+    kept = {key: value for key, value in config["metadata"].items() if key != OVERRIDE_KEY}
+    return {**config, "metadata": kept}
+
+
+def _note(wanted: DesiredMachine, machine: Machine, changes: tuple[Change, ...]) -> UpdateMetadata:
+    """An override that changes nothing else, such as its end, needs no boot."""
+    return UpdateMetadata(
+        key=f"machine/{wanted.name}/override",
+        summary=f"note the override on the machine {wanted.name}, which runs on",
+        changes=changes,
+        machine=machine.id,
+        current_version=machine.instance_id,
+        values={OVERRIDE_KEY: _override(wanted.config)},
+    )
 
 
 def _move(wanted: DesiredMachine, machine: Machine) -> Iterator[Outcome]:
@@ -163,7 +200,9 @@ def _update(
     ours = with_volume(wanted.config, mounted_volume(machine))
     # What others set stays: fields that no environment file has, and metadata such as flyctl's.
     # Records of releases are not planned: those that are there when it is carried out stay.
-    metadata = {**without_records(live.get("metadata") or {}), **ours["metadata"]}
+    kept = without_records(live.get("metadata") or {})
+    kept.pop(OVERRIDE_KEY, None)  # none is asked for, or another one
+    metadata = {**kept, **ours["metadata"]}
     config = {**live, **ours, "metadata": metadata}
     return UpdateMachine(
         key=f"machine/{wanted.name}",

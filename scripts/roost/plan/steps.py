@@ -139,6 +139,16 @@ class UpdateMachine(BaseStep):
 
 
 @dataclass(frozen=True, kw_only=True)
+class UpdateMetadata(BaseStep):
+    """Change what a machine's metadata says, without a boot; an empty value removes its key."""
+
+    kind = "update-metadata"
+    machine: str
+    current_version: str
+    values: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class StartMachine(BaseStep):
     """Start a machine that should be running."""
 
@@ -174,6 +184,7 @@ Step = (
     | UnsetSecrets
     | CreateMachine
     | UpdateMachine
+    | UpdateMetadata
     | StartMachine
     | ProveRelease
     | DestroyMachine

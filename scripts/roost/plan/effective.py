@@ -1,0 +1,136 @@
+"""What an environment asks for now: its file, and an override while one lasts. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from roost.environment.load import EnvironmentFile
+from roost.environment.scale import scale_faults, with_fields
+from roost.fly.models import Machine
+from roost.plan.desired import ENVIRONMENT_KEY, OVERRIDE_KEY
+from roost.plan.live import Live
+from roost.plan.override import Override, decode, spoken
+from roost.plan.ownership import slot_number, slot_of
+from roost.plan.releases import releases_on
+from roost.plan.steps import Plan, Refusal
+
+
+@dataclass(frozen=True)
+class Effective:
+    """The environment that counts now.
+
+    Args:
+        file: the file, with the override's values where one is in force.
+        override: the one in force.
+        ended: the one that live still has and whose time is over, or that is taken away now.
+        notes: what people are told of it.
+        refusals: why nothing can be applied with it.
+    """
+
+    file: EnvironmentFile
+    override: Override | None = None
+    ended: Override | None = None
+    notes: tuple[str, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+
+    def told(self, plan: Plan) -> Plan:
+        """Give a plan that says all of this first."""
+        return replace(
+            plan,
+            warnings=(*self.notes, *plan.warnings),
+            refusals=(*self.refusals, *plan.refusals),
+        )
+
+
+Choose = Callable[[EnvironmentFile, Live, datetime], Effective]
+"""Decides what counts, from the file, what is live, and the time."""
+
+
+def effective(file: EnvironmentFile, live: Live, now: datetime) -> Effective:
+    """Give the environment with the override that its machines carry, if it still lasts."""
+    text = carried(file, live)
+    override = decode(text) if text else None
+    if override is None:
+        return Effective(file, notes=(_unreadable(file),) if text else ())
+    if override.until <= now:
+        return Effective(file, ended=override, notes=(_over(override),))
+    return _in_force(file, override)
+
+
+def overridden(file: EnvironmentFile, live: Live, override: Override) -> Effective:
+    """Give the environment with an override that is to be set; it takes the place of any other."""
+    before = current_override(file, live)
+    chosen = _in_force(file, override)
+    if before is None or before.fields == override.fields:
+        return chosen
+    told = (
+        f"It takes the place of the override by {before.who} ({before.reason}): {before.brief()}."
+    )
+    return replace(chosen, ended=before, notes=(*chosen.notes, told))
+
+
+def cleared(file: EnvironmentFile, live: Live) -> Effective:
+    """Give the environment without any override."""
+    before = current_override(file, live)
+    if before is None:
+        return Effective(file)
+    told = f"The override by {before.who} ({before.reason}) ends: {before.brief()}."
+    return Effective(file, ended=before, notes=(told,))
+
+
+def current_override(file: EnvironmentFile, live: Live) -> Override | None:
+    """Give the override that the machines carry, whether its time is over or not."""
+    return decode(carried(file, live))
+
+
+def carried(file: EnvironmentFile, live: Live) -> str:
+    """Give what the machines carry as an override, empty for nothing.
+
+    An apply cut short leaves machines of two minds. It goes from the lowest slot to the highest,
+    and each change brings its release: so the newest release's lowest slot has the last word.
+    """
+    ours = [m for m in live.machines if m.metadata.get(ENVIRONMENT_KEY) == file.name]
+    if not ours:
+        return ""
+    last = max(ours, key=lambda m: (_release_number(m), -slot_number(slot_of(m))))
+    return last.metadata.get(OVERRIDE_KEY, "")
+
+
+def _release_number(machine: Machine) -> int:
+    releases = releases_on([machine])
+    return releases[-1].number if releases else 0
+
+
+def _in_force(file: EnvironmentFile, override: Override) -> Effective:
+    faults = scale_faults(file.environment, override.fields)
+    told = override.told(file.environment)
+    if faults:
+        refusals = tuple(_contradiction(file, override, message) for _, message in faults)
+        return Effective(file, override, notes=(told,), refusals=refusals)
+    environment = with_fields(file.environment, override.fields)
+    return Effective(replace(file, environment=environment), override, notes=(told,))
+
+
+def _contradiction(file: EnvironmentFile, override: Override, message: str) -> Refusal:
+    return Refusal(
+        "override",
+        f"the file and the override ({override.brief()}) do not go together: {message}",
+        f"Change the file, or end the override: `roost scale {file.name} --clear`.",
+    )
+
+
+def _over(override: Override) -> str:
+    values = ", ".join(f"{name} {value}" for name, value in override.fields.items())
+    return (
+        f"The override by {override.who} ({override.reason}) ended at {spoken(override.until)}: "
+        f"{values} goes back to what the file says."
+    )
+
+
+def _unreadable(file: EnvironmentFile) -> str:
+    return (
+        f"A machine of {file.name} carries an override that cannot be read ({OVERRIDE_KEY}); "
+        "it is ignored, and goes with the next change."
+    )
