@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import re
 import stat
 from collections.abc import Iterable, Iterator, Sequence
@@ -202,6 +203,9 @@ def _unreadable(path: Path, error: OSError) -> Fault:
 
 
 def _content(path: Path) -> bytes:
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # a folder says itself that it is one
+        raise OSError(errno.EINVAL, "Not a file; a pipe or a device may have no end")
     with path.open("rb") as file:
         return file.read(MAX_BYTES + 1)
 

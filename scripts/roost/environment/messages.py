@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
@@ -13,6 +14,14 @@ from roost.environment.model import Environment
 from roost.environment.yaml_source import Path
 
 _UNION_TAGS = ("sqlite", "postgres")
+
+_NESTED = ("a mapping", "a list")
+NOT_SHOWN = "something that may be a secret and is not shown"
+# A login in an address, and how the tokens of Fly, Prefect, GitHub, AWS, Slack and age begin.
+_SECRET_LOOK = re.compile(
+    r"://[^/?#\s]*@|\bf(?:m\d[a-z]?|o1)_|\bpn[ub]_|\bgh[a-z]_|\bgithub_pat_|\bAKIA|\bxox[a-z]-"
+    r"|\bAGE-SECRET|-----BEGIN|\bBearer |\bBasic |\beyJ"
+)
 
 # What a pattern means, by the last name of the field it guards.
 _FORMS = {
@@ -36,7 +45,7 @@ def field_path(error: ErrorDetails) -> Path:
 def message(error: ErrorDetails, path: Path) -> str:
     """Say what is wrong with a field and how to mend it."""
     name = _named(path)
-    found = _shown(error["input"])
+    found = _found(error["input"], path)
     context = error.get("ctx", {})
     writer = _WRITERS.get(error["type"])
     if writer:
@@ -44,6 +53,12 @@ def message(error: ErrorDetails, path: Path) -> str:
     if error["type"] == "extra_forbidden":
         return f"there is no key {name}{suggestion(name, known_keys(path[:-1]))}"
     return f"{name}: {error['msg']}, found {found}"
+
+
+def _found(value: object, path: Path) -> str:
+    """Show what was found; a text where a secret's name belongs may be the secret itself."""
+    secret_s_place = bool(path) and (path[0] == "secrets" or path[-1] == "url_secret")
+    return NOT_SHOWN if secret_s_place and isinstance(value, str) else _shown(value)
 
 
 def _named(path: Path) -> str:
@@ -90,14 +105,16 @@ def _shown(value: object) -> str:
     """Show a value as the file has it, short."""
     if value is None:
         return "nothing"
-    if isinstance(value, dict):
-        return "a mapping"
-    if isinstance(value, list | tuple):
-        return "a list"
+    if isinstance(value, dict | list | tuple):
+        return _NESTED[0] if isinstance(value, dict) else _NESTED[1]
     if isinstance(value, bool):
         return str(value).lower()
     text = str(getattr(value, "source", value))
-    return text if len(text) <= 60 else f"{text[:57]}..."  # noqa: PLR2004 - what fits a line
+    if _SECRET_LOOK.search(text):
+        return NOT_SHOWN
+    short = text if len(text) <= 60 else f"{text[:57]}..."  # noqa: PLR2004 - what fits a line
+    # Letters of other scripts may look just like the right ones.
+    return short if short.isascii() else f"{short} ({ascii(short)[1:-1]})"
 
 
 def _whole_number(name: str, found: str, _: Mapping[str, Any]) -> str:
@@ -116,7 +133,8 @@ def _text(name: str, found: str, _: Mapping[str, Any]) -> str:
         return f"{name} is empty; give it a value or remove the key"
     if name == "version":  # a version of two numbers reads as one; quotes would not mend it
         return _pattern(name, found, {})
-    return f"{name} must be text, found {found}; put it in quotes if it is meant"
+    quotes = "" if found in _NESTED else "; put it in quotes if it is meant"
+    return f"{name} must be text, found {found}{quotes}"
 
 
 def _mapping(name: str, found: str, _: Mapping[str, Any]) -> str:

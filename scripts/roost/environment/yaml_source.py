@@ -19,6 +19,7 @@ from roost.errors import Fault
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 32
 MAX_NODES = 20_000
+MAX_MESSAGE = 600
 Path = tuple[str | int, ...]
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -30,6 +31,8 @@ _BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u206
 _CONTROL = "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff"
 # One pass, so that no file makes this slow: a tab that indents, what hides text, what controls.
 _OBJECTIONABLE = re.compile(rf"^ *\t|[{_BIDI}{_CONTROL}]|\r(?!\n)", re.MULTILINE)
+# What git leaves where two changes meet.
+_CONFLICT = re.compile(r"^(?:<{7}|>{7}) ", re.MULTILINE)
 
 
 class SourceInt(int):
@@ -80,8 +83,9 @@ class Position:
 
 
 def printable(text: str) -> str:
-    """Write what a terminal would obey instead of show as its Python escape."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    """Write what a terminal would obey instead of show as its Python escape; cut what is long."""
+    short = text if len(text) <= MAX_MESSAGE else f"{text[: MAX_MESSAGE - 3]}..."
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in short)
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,7 @@ def read_source(path: str, content: bytes) -> Source:
 
 
 def _refused(path: str, line: int, column: int, message: str) -> Source:
-    return Source(path, {}, faults=(Fault(path, line, column, message),))
+    return Source(path, {}, faults=(Position(path, line, column).fault(message),))
 
 
 def decode(content: bytes) -> str:
@@ -151,6 +155,10 @@ def decode(content: bytes) -> str:
 
 
 def _judge_characters(text: str) -> None:
+    conflict = _CONFLICT.search(text)
+    if conflict:
+        line = text.count("\n", 0, conflict.start()) + 1
+        raise RefusedError(line, 1, "a conflict of a merge was left here; settle it")
     found = _OBJECTIONABLE.search(text)
     if found is None:
         return
@@ -315,4 +323,6 @@ def _explain(error: yaml.MarkedYAMLError) -> str:
     problem = error.problem or "is not YAML"
     if "undefined alias" in problem:
         return f"{problem}; name it first with & under a key that begins with x-"
+    if "second occurrence" in problem:
+        return "an anchor (&name) of a name that was given before; choose another one"
     return f"is not YAML here: {problem}; check the indentation, quotes and colons of this line"
