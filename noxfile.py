@@ -136,7 +136,8 @@ def lock(session: nox.Session) -> None:
 def lock_prefect(session: nox.Session, version: str) -> None:
     """Compile what the image of one Prefect version is made of."""
     wanted = Path(session.create_tmp()) / "prefect.in"
-    wanted.write_text(f"prefect=={version}\n", encoding="utf-8")
+    # Litestream is a program without Python in it; its version stands in the constraints.
+    wanted.write_text(f"prefect=={version}\nlitestream-bin\n", encoding="utf-8")
     constraints = ("--constraints", "deploy/locks/constraints.in")
     session.run(
         "uv", *COMPILE, str(wanted), *constraints, "-o", f"deploy/locks/prefect-{version}.txt"

@@ -11,7 +11,7 @@ import time
 gc.disable()
 
 from roost_server.errors import BootError  # noqa: E402 - after the collector is off
-from roost_server.settings import database_settings, image_settings  # noqa: E402 - as above
+from roost_server.settings import database_settings, has_replica, image_settings  # noqa: E402 - as above
 
 
 def main(argv: list[str]) -> int:
@@ -34,12 +34,19 @@ def main(argv: list[str]) -> int:
 
 
 def prepare() -> None:
-    """Settle user, way back, database and template; a user's own settings win over what we would spare."""
+    """Settle user, lost volume, way back, database and template.
+
+    A user's own settings win over what we would spare.
+    """
     from roost_server.privileges import drop_privileges
     from roost_server.template import seed
     from roost_server.upgrade import guard_upgrade
 
     os.environ.update(drop_privileges(os.environ))
+    if has_replica(os.environ):
+        from roost_server.replica import restore_lost
+
+        restore_lost(os.environ)
     guard_upgrade(os.environ, time.time())
     for name, value in seed(os.environ).items():
         os.environ.setdefault(name, value)

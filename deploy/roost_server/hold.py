@@ -16,7 +16,7 @@ from pathlib import Path
 
 from roost_server.asgi import App, Receive, Scope, Send
 from roost_server.probation import answer, from_gate, is_logged_in
-from roost_server.settings import home_folder, uses_sqlite_file
+from roost_server.settings import has_replica, home_folder, uses_sqlite_file
 from roost_server.template import DATABASE, flush
 
 HOLD_PATH = "/roost/hold"
@@ -42,6 +42,8 @@ class Hold:
         self._turn = turn
         self._limit_s = limit_s
         self._database = home_folder(environ) / DATABASE
+        # Litestream reads all the time: under a reader the log is never empty, only waited for.
+        self._tries = 1 if has_replica(environ) else TRIES
 
     def layer(self, app: App) -> App:
         """Answer the one request that holds; pass everything else on."""
@@ -62,7 +64,7 @@ class Hold:
     async def _hold(self, receive: Receive, send: Send) -> None:
         async with self._turn:
             try:
-                connection = await asyncio.to_thread(hold_still, self._database)
+                connection = await asyncio.to_thread(hold_still, self._database, self._tries)
             except sqlite3.Error as error:
                 print(f"roost: cannot hold the database still: {error}", flush=True)
                 await answer(send, 503)
@@ -85,8 +87,12 @@ class Hold:
             )
 
 
-def hold_still(database: Path) -> sqlite3.Connection:
+def hold_still(database: Path, tries: int = TRIES) -> sqlite3.Connection:
     """Empty the log into the database and keep every writer out until the connection is closed.
+
+    Args:
+        database: the file.
+        tries: how often to try to empty it; one alone does not wait for readers.
 
     Raises:
         sqlite3.Error: a writer does not end, or there is no database.
@@ -99,20 +105,21 @@ def hold_still(database: Path) -> sqlite3.Connection:
         check_same_thread=False,
     )
     try:
-        _empty_log(connection, database.with_name(f"{database.name}-wal"))
+        _empty_log(connection, database.with_name(f"{database.name}-wal"), tries)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _empty_log(connection: sqlite3.Connection, log: Path) -> None:
+def _empty_log(connection: sqlite3.Connection, log: Path, tries: int) -> None:
     """Begin the writer's turn with an empty log, or with one that is whole on the disk.
 
     Prefect's services take no turn of ours: one may write between the two.
     """
-    for left in reversed(range(TRIES)):
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    how = "PASSIVE" if tries == 1 else "TRUNCATE"
+    for left in reversed(range(tries)):
+        connection.execute(f"PRAGMA wal_checkpoint({how})").fetchall()
         connection.execute("BEGIN IMMEDIATE")
         if not log.exists() or not log.stat().st_size:
             return

@@ -27,14 +27,26 @@ OWNER = "machine-id"
 
 
 class Probation:
-    """Whether this server is closed, and the layer that keeps it so."""
+    """Whether this server is closed, and the layer that keeps it so.
+
+    Args:
+        home: the volume.
+        environ: says whose it is, and who may log in.
+        clock: gives seconds of 1970.
+        when_open: is called once, when everybody is let in.
+    """
 
     def __init__(
-        self, home: Path, environ: Mapping[str, str], clock: Callable[[], float] = time.time
+        self,
+        home: Path,
+        environ: Mapping[str, str],
+        clock: Callable[[], float] = time.time,
+        when_open: Callable[[], None] | None = None,
     ) -> None:
         self._home = home
         self._environ = environ
         self._clock = clock
+        self._when_open = when_open
         self._closed_since: float | None = None
         if is_moved(home, environ):
             self._closed_since = clock()
@@ -42,6 +54,7 @@ class Probation:
             self._closed_since = note.began
         else:
             take_over(home, environ)
+            self._tell_open()
 
     def is_open(self) -> bool:
         """Say whether everybody is let in; opens by itself when the limit has passed."""
@@ -55,6 +68,12 @@ class Probation:
         self._closed_since = None
         settle(self._home)
         take_over(self._home, self._environ)
+        self._tell_open()
+
+    def _tell_open(self) -> None:
+        when_open, self._when_open = self._when_open, None
+        if when_open:
+            when_open()
 
     def layer(self, app: App) -> App:
         """Let only the gate and the host's checks through while the server is closed."""

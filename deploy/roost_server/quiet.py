@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import http.client
-import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from roost_server.asgi import App, Receive, Scope, Send
 from roost_server.settings import home_folder, uses_sqlite_file
 from roost_server.template import DATABASE, checkpoint
+from roost_server.unix_http import UnixConnection
 
 # What to ask for, and what else when Fly refuses: not every machine can be suspended.
 ACTIONS = {"suspend": ("suspend", "stop"), "stop": ("stop",)}
@@ -61,8 +61,16 @@ def is_host_check(scope: Scope) -> bool:
     return scope.get("path") in ("/api/health", "/api/ready") and PROXY_HEADER not in names
 
 
-async def watch(activity: Activity, environ: Mapping[str, str]) -> None:
-    """Sleep whenever it has been quiet for long enough; runs as long as the server."""
+async def watch(
+    activity: Activity, environ: Mapping[str, str], flush: Callable[[], None] | None = None
+) -> None:
+    """Sleep whenever it has been quiet for long enough; runs as long as the server.
+
+    Args:
+        activity: what keeps it awake.
+        environ: says what sleep is, and after how long.
+        flush: completes the copy of the database first, where there is one.
+    """
     actions = ACTIONS.get(environ.get("ROOST_IDLE_ACTION", "off"), ())
     limit = float(environ.get("ROOST_IDLE_AFTER_S", "300"))
 
@@ -75,6 +83,8 @@ async def watch(activity: Activity, environ: Mapping[str, str]) -> None:
         await asyncio.sleep(min(LOOK_S, limit))
         if not is_quiet():
             continue
+        if flush:
+            await asyncio.to_thread(flush)
         if await fall_asleep(actions, environ, is_quiet):
             backoff = FIRST_BACKOFF_S
             # Where it worked, this line runs after the wake; where not, quiet begins anew.
@@ -101,23 +111,10 @@ async def fall_asleep(
     return False
 
 
-class _MachineApi(http.client.HTTPConnection):
-    """The Machines API as a machine reaches its own part of it: a socket, without a token."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=ASK_LIMIT_S)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
-
-
 def ask(action: str, environ: Mapping[str, str]) -> bool:
     """Ask Fly to suspend or stop this very machine; say whether it agreed, and log it."""
     machine = f"/v1/apps/{environ.get('FLY_APP_NAME')}/machines/{environ.get('FLY_MACHINE_ID')}"
-    connection = _MachineApi(environ.get("FLY_API_SOCKET", "/.fly/api"))
+    connection = UnixConnection(environ.get("FLY_API_SOCKET", "/.fly/api"), ASK_LIMIT_S)
     try:
         connection.request("POST", f"{machine}/{action}")
         status = connection.getresponse().status

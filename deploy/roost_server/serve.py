@@ -6,7 +6,8 @@ import asyncio
 import gc
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from roost_server.errors import BootError
@@ -14,7 +15,7 @@ from roost_server.hold import Hold
 from roost_server.pages import close_costly_pages
 from roost_server.probation import Probation
 from roost_server.quiet import Activity, watch
-from roost_server.settings import home_folder, uses_sqlite
+from roost_server.settings import has_replica, home_folder, uses_sqlite
 from roost_server.stderr import stderr_held_back
 from roost_server.turns import write_in_turn
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
     from roost_server.asgi import App
+    from roost_server.litestream import Replicator
 
 # Longer than a proxy keeps a connection, so that it is never closed under a request.
 KEEP_ALIVE_S = 75
@@ -37,9 +39,19 @@ def serve(environ: Mapping[str, str], began: float) -> int:
     Raises:
         BootError: a setting is not one Prefect accepts.
     """
-    app = make_app(environ)
-    imported = time.monotonic()
-    return asyncio.run(_serve(app, environ, began, imported))
+    replicator = make_replicator(environ)
+    # Before Prefect opens its database, so that no change of it is missed; but what is not proved
+    # yet does not take the place of what is.
+    start = replicator.start if replicator else None
+    probation = Probation(home_folder(environ), environ, when_open=start)
+    try:
+        app = probation.layer(make_app(environ))
+        imported = time.monotonic()
+        flush = replicator.flush if replicator else None
+        return asyncio.run(_serve(app, environ, Boot(began, imported), flush))
+    finally:
+        if replicator:
+            replicator.stop()
 
 
 def make_app(environ: Mapping[str, str]) -> App:
@@ -93,34 +105,53 @@ def make_server(app: App, environ: Mapping[str, str]) -> uvicorn.Server:
     )
 
 
-async def _serve(app: App, environ: Mapping[str, str], began: float, imported: float) -> int:
+@dataclass(frozen=True)
+class Boot:
+    """When the start began, and when everything was imported; times of the monotonic clock."""
+
+    began: float
+    imported: float
+
+
+def make_replicator(environ: Mapping[str, str]) -> Replicator | None:
+    """Make what copies the database as it changes, where that is asked for."""
+    if not has_replica(environ):
+        return None
+    from roost_server.litestream import Replicator
+    from roost_server.replica import read_replica
+
+    return Replicator(read_replica(environ))
+
+
+async def _serve(
+    app: App, environ: Mapping[str, str], boot: Boot, flush: Callable[[], None] | None
+) -> int:
     activity = Activity()
-    probation = Probation(home_folder(environ), environ)
-    server = make_server(activity.layer(probation.layer(app)), environ)
+    server = make_server(activity.layer(app), environ)
     gc.freeze()
     gc.enable()
     # uvicorn raises the signal that ended it once more: a stop that was asked for is no failure.
     signal.signal(signal.SIGTERM, lambda *_: None)
     signal.signal(signal.SIGINT, lambda *_: None)
-    watching = asyncio.create_task(_tell_and_watch(server, activity, environ, began, imported))
+    watching = asyncio.create_task(_tell_and_watch(server, boot, watch(activity, environ, flush)))
     await server.serve()
     watching.cancel()
     return 0 if server.started else 1
 
 
 async def _tell_and_watch(
-    server: uvicorn.Server,
-    activity: Activity,
-    environ: Mapping[str, str],
-    began: float,
-    imported: float,
+    server: uvicorn.Server, boot: Boot, watching: Coroutine[None, None, None]
 ) -> None:
-    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
-        await asyncio.sleep(LOOK_S)
-    now = time.monotonic()
-    print(
-        f"roost: ready after {now - began:.2f} s "
-        f"(imports {imported - began:.2f}, database and services {now - imported:.2f})",
-        flush=True,
-    )
-    await watch(activity, environ)
+    try:
+        while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+            await asyncio.sleep(LOOK_S)
+        now = time.monotonic()
+        print(
+            f"roost: ready after {now - boot.began:.2f} s "
+            f"(imports {boot.imported - boot.began:.2f}, "
+            f"database and services {now - boot.imported:.2f})",
+            flush=True,
+        )
+        await watching
+    finally:
+        watching.close()

@@ -15,6 +15,7 @@ from roost_server.errors import BootError
 URL_SETTING = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
 URL_ALIAS = "PREFECT_API_DATABASE_CONNECTION_URL"
 URL_VARIABLE = "ROOST_DATABASE_URL_VARIABLE"
+REPLICA_URL = "ROOST_REPLICA_URL"
 CACHE_SETTINGS = (
     "PREFECT_SERVER_DATABASE_SQLALCHEMY_CONNECT_ARGS_STATEMENT_CACHE_SIZE",
     "PREFECT_SERVER_DATABASE_SQLALCHEMY_CONNECT_ARGS_PREPARED_STATEMENT_CACHE_SIZE",
@@ -59,6 +60,11 @@ def uses_sqlite(environ: Mapping[str, str]) -> bool:
     """Say whether the database is SQLite, wherever it lies."""
     url = environ.get(URL_SETTING) or environ.get(URL_ALIAS) or ""
     return uses_sqlite_file(environ) or url.startswith("sqlite")
+
+
+def has_replica(environ: Mapping[str, str]) -> bool:
+    """Say whether the database is to be copied to a bucket as it changes."""
+    return bool(environ.get(REPLICA_URL)) and uses_sqlite_file(environ)
 
 
 def database_settings(environ: Mapping[str, str]) -> dict[str, str]:

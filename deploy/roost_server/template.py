@@ -10,7 +10,7 @@ import fcntl
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
@@ -41,20 +41,40 @@ def seed(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def copy_once(template: Path, database: Path) -> bool:
-    """Copy whole or not at all, and never over anything; say whether it was copied.
+    """Copy whole or not at all, and never over anything; say whether it was copied."""
 
-    A file that already has the name wins, and so does a write-ahead log without its database:
-    that is a loss to look into, not an empty volume.
+    def copy(aside: Path) -> None:
+        shutil.copyfile(template, aside)
+
+    return put_once(database, copy)
+
+
+def is_taken(database: Path) -> bool:
+    """Say whether a volume has a database, or had one.
+
+    A write-ahead log without its database is a loss to look into, not an empty volume.
+    """
+    ends = ("", "-wal", "-journal")
+    return any(database.with_name(f"{database.name}{end}").exists() for end in ends)
+
+
+def put_once(database: Path, make: Callable[[Path], None]) -> bool:
+    """Put a database where there is none, whole or not at all; say whether it was put.
+
+    Args:
+        database: where; what already has the name wins.
+        make: writes the database to the path it is given, or leaves nothing there.
     """
     database.parent.mkdir(parents=True, exist_ok=True)
     with _alone_in(database.parent):
-        taken = (database.with_name(database.name + end) for end in ("", "-wal", "-journal"))
-        if any(path.exists() for path in taken):
+        if is_taken(database):
             return False
         aside = database.with_name(f"{database.name}.new")
         # Left by a start that was cut short, it may be the other name of a database: never into it.
         aside.unlink(missing_ok=True)
-        shutil.copyfile(template, aside)
+        make(aside)
+        if not aside.exists():
+            return False
         flush(aside)
         try:
             os.link(aside, database)  # unlike a rename, fails where a file stands

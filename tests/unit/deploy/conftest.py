@@ -9,6 +9,8 @@ from contextlib import closing
 
 import pytest
 
+from helpers.bucket import KEYS, PROGRAMS, Bucket
+
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
@@ -93,3 +95,30 @@ def machine_api(tmp_path):
 def says():
     """Makes an answer of Fly's with that status."""
     return lambda status: b"HTTP/1.1 %d Status\r\nContent-Length: 0\r\n\r\n" % status
+
+
+@pytest.fixture(scope="session")
+def bucket(tmp_path_factory):
+    """A bucket, which tests share: each has a place of its own in it."""
+    found = Bucket(tmp_path_factory.mktemp("bucket"))
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A path in the bucket that is this test's own."""
+    return tmp_path.name
+
+
+@pytest.fixture
+def replicated(tmp_path, bucket, place):
+    """The environment of a machine whose volume is copied to the bucket."""
+    return {
+        "PREFECT_HOME": str(tmp_path / "data"),
+        "PATH": f"{PROGRAMS}:/usr/bin:/bin",
+        "ROOST_REPLICA_URL": bucket.url(place),
+        "ROOST_REPLICA_ENDPOINT": bucket.endpoint,
+        "ROOST_REPLICA_REGION": "us-east-1",
+        **KEYS,
+    }

@@ -147,3 +147,22 @@ def test_an_upgrade_on_a_restored_volume_is_closed_from_now_on_not_since_the_not
     (home / OWNER).write_text("old")
 
     assert not Probation(home, machine("new"), clock=lambda: NOW + 2 * LIMIT_S).is_open()
+
+
+def test_what_waits_for_the_proof_is_called_once_when_it_came(home):
+    called = []
+    probation = Probation(home, {}, clock=lambda: NOW, when_open=lambda: called.append("open"))
+    before = list(called)
+
+    for _ in range(2):
+        asyncio.run(Client().call(probation.layer(serve), http("POST", OPEN_PATH, **GATE)))
+
+    assert (before, called) == ([], ["open"])
+
+
+def test_what_waits_for_the_proof_is_called_at_once_where_none_is_needed(tmp_path):
+    called = []
+
+    Probation(tmp_path, {}, when_open=lambda: called.append("open"))
+
+    assert called == ["open"]

@@ -143,3 +143,28 @@ def test_a_quiet_server_is_asleep_soon(machine_api, home, safe_when_asked):
 
     assert machine_api.asked[0] == ASKED["suspend"]
     assert safe_when_asked[0] == ["old", "new"]
+
+
+def test_the_copy_of_the_database_is_complete_before_fly_is_asked(machine_api, home):
+    seen = []
+
+    async def until_asked():
+        asked = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        machine_api.when_asked = lambda: (
+            seen.append("asked"),
+            loop.call_soon_threadsafe(asked.set),
+        )
+        environ = machine_api.environ | {
+            "PREFECT_HOME": str(home),
+            "ROOST_IDLE_ACTION": "stop",
+            "ROOST_IDLE_AFTER_S": "0.05",
+        }
+        flush = lambda: seen.append("flushed")  # noqa: E731 - a word
+        watching = asyncio.create_task(watch(Activity(), environ, flush))
+        await asyncio.wait_for(asked.wait(), 10)
+        watching.cancel()
+
+    asyncio.run(until_asked())
+
+    assert seen[:2] == ["flushed", "asked"]

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from image.machine import free_port
@@ -18,7 +19,7 @@ SERVER = Path(__file__).parents[3] / "deploy" / "server.py"
 PASSWORD = "p4ssw0rd-of-somebody"
 # Notes what it is imported with, and answers; its settings are checked as Prefect's are.
 PREFECT = """
-import asyncio, gc, json, os, pathlib, pydantic
+import asyncio, gc, json, os, pathlib, pydantic, sqlite3, sys
 
 class Settings(pydantic.BaseModel):
     connection_url: pydantic.PostgresDsn | None = None
@@ -34,9 +35,17 @@ async def app(scope, receive, send):
     if scope["type"] == "lifespan":
         if "BROKEN" in os.environ:
             await send({"type": "lifespan.startup.failed", "message": "no migration"})
+        if "LAST_WORDS" in os.environ:
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            with sqlite3.connect(os.environ["PREFECT_HOME"] + "/prefect.db") as connection:
+                connection.execute("INSERT INTO note VALUES (?)", (os.environ["LAST_WORDS"],))
+            await send({"type": "lifespan.shutdown.complete"})
         return
     body = json.dumps({
-        "scheme": scope["scheme"], "while_imported": collecting, "now": gc.isenabled()
+        "scheme": scope["scheme"], "while_imported": collecting, "now": gc.isenabled(),
+        "copying": [name for name in sys.modules if name.endswith((".litestream", ".replica"))],
     }).encode()
     await send({"type": "http.response.start", "status": 200, "headers": []})
     if scope["path"] == "/slow":
@@ -288,3 +297,39 @@ def test_a_prefect_that_cannot_start_is_a_failure(start):
     assert code != 0
     assert "no migration" in trouble
     assert program.told == []
+
+
+def test_what_it_writes_last_is_copied_too(
+    start, replicated, environ, bucket, place, make_database, read_notes, tmp_path
+):
+    """Litestream ends after the server, though an init sends both the signal."""
+    make_database(Path(environ["PREFECT_HOME"]) / "prefect.db", note="the first")
+    own = replicated | {"PREFECT_HOME": environ["PREFECT_HOME"], "ROOST_REPLICA_EVERY_S": "3600"}
+    program = start(LAST_WORDS="goodbye", **own).wait_until_ready()
+
+    program.process.send_signal(signal.SIGTERM)
+
+    assert program.wait() == (0, "")
+    assert read_notes(bucket.fetch(place, tmp_path / "back.db")) == ["the first", "goodbye"]
+
+
+def test_without_a_replica_nothing_of_it_is_imported_or_started(start):
+    program = start().wait_until_ready()
+
+    assert program.ask().json()["copying"] == []
+    assert psutil.Process(program.process.pid).children() == []
+
+
+def test_an_empty_volume_whose_replica_cannot_be_read_ends_it_with_one_line(start, replicated):
+    program = start(**replicated | {"ROOST_REPLICA_URL": "s3://nobodys-bucket/x"})
+
+    code, trouble = program.wait()
+
+    assert code == 1
+    assert trouble.startswith(
+        "roost: the server cannot start: the volume is empty, and the replica"
+    )
+    assert trouble.count("\n") == 1
+    assert program.told == [
+        "roost: the volume is empty; looking for its database at s3://nobodys-bucket/x"
+    ]
