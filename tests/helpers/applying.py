@@ -91,13 +91,14 @@ def plan_and_apply(
         except RoostError as error:
             run.error = error
         except BaseExceptionGroup as group:
-            _only_kills(group)
+            only_kills(group)
         except KilledError:  # nobody is left to be told
             pass
     return run
 
 
-def _only_kills(group: BaseExceptionGroup[BaseException]) -> None:
+def only_kills(group: BaseExceptionGroup[BaseException]) -> None:
+    """Pass over the end of a process; raise whatever else is in the group."""
     _, others = group.split(KilledError)
     if others:
         raise others

@@ -16,15 +16,15 @@ from roost.apply.snapshots import Snapshots
 from roost.errors import GateFailedError, NotRolledBackError, RoostError
 from roost.fly.models import Machine
 from roost.plan.desired import VERSION_KEY, Desired
-from roost.plan.diff import diff
+from roost.plan.diff import plan_from
+from roost.plan.image import is_our_image
 from roost.plan.live import Live, read_live
 from roost.plan.ownership import find_volume, our_machines, slot_number
-from roost.plan.recovery import recover
+from roost.plan.recovery import Recovery, put_back, recover
 from roost.plan.releases import (
     Release,
     Verdict,
     current,
-    desired_of,
     draft,
     last_good,
     releases_on,
@@ -55,16 +55,24 @@ class Releaser:
     git: str
     now: Callable[[], str]
 
-    async def apply(self, plan: Plan, live: Live) -> tuple[CheckResult, ...]:
+    async def apply(
+        self, plan: Plan, live: Live, recovery: Recovery | None = None
+    ) -> tuple[CheckResult, ...]:
         """Carry a plan out and prove what it made.
+
+        Args:
+            plan: made just now.
+            live: what it was made from.
+            recovery: what it is to reach, where that is not what the file asks for.
 
         Raises:
             GateFailedError: it was no good, and the last good release is back.
             NotRolledBackError: it was no good, and nothing could be put back.
             RoostError: it was not carried out to its end; what was done stays done.
         """
-        recovery = recover(self.desired, live, our_machines(self.desired, live))
-        judged = await self._change(plan, live, recovery.desired, recovery.back_to)
+        if recovery is None:
+            recovery = recover(self.desired, live, our_machines(self.desired, live))
+        judged = await self._change(plan, live, recovery)
         if judged is None:
             return ()
         if not judged.good:
@@ -73,63 +81,69 @@ class Releaser:
             raise self._went_back(recovery.failed, recovery.failed.why)
         return judged.results
 
-    async def _change(
-        self, plan: Plan, live: Live, desired: Desired, back_to: int = 0
-    ) -> Judgement | None:
+    async def _change(self, plan: Plan, live: Live, recovery: Recovery) -> Judgement | None:
         """Do the steps, prove the outcome and write the verdict; None where nothing runs."""
-        release = await self._draft(plan, live, desired, back_to)
+        desired = recovery.desired
+        release = await self._draft(plan, live, recovery)
         kept = _kept(desired, live)
         if release and kept and _only_removes(plan):
             await self._record(release, kept[:1])
-        touched = await carry_out(plan, self.work, _volume_id(desired, live), release)
+        volume = _volume_id(desired, live)
+        touched = await carry_out(plan, self.work, volume, release, recovery.releases)
         if not desired.machines:
             return None
         machines = touched or tuple(machine.id for machine in kept)
-        version = desired.machines[0].config["metadata"][VERSION_KEY]
-        judged = await self.proof.judge(machines, version, live.machines)
+        judged = await self._judge(machines, desired, live.machines)
         if not judged.good and not judged.died:
-            judged = await self._restart_and_judge(machines, version)
-        if any(isinstance(step, RELEASED) for step in plan.steps):
-            await self._write_verdict(judged)
+            judged = await self._restart_and_judge(machines, desired)
+        proved = release if release and _makes_release(plan) else recovery.current
+        if proved and any(isinstance(step, RELEASED) for step in plan.steps):
+            await self._write_verdict(proved.number, judged)
         return judged
 
-    async def _draft(
-        self, plan: Plan, live: Live, desired: Desired, back_to: int
-    ) -> Release | None:
+    async def _draft(self, plan: Plan, live: Live, recovery: Recovery) -> Release | None:
         """Give the record of what is about to happen, with its snapshot if data is at stake."""
-        known = releases_on(our_machines(desired, live).values())
-        release = draft(desired, live, known)
+        release = draft(recovery.desired, live, recovery.releases)
         if release is None:
             return None
-        volume = _volume_id(desired, live)
+        volume = _volume_id(recovery.desired, live)
         snapshot = ""
-        if volume and plan.risk >= Risk.MIGRATION and not back_to:
+        # What failed is gone back from at once: its snapshot was taken before it was tried.
+        if volume and plan.risk >= Risk.MIGRATION and not recovery.failed:
             snapshots = Snapshots(self.proof, self.work.notice)
             snapshot = (await snapshots.take(volume, live.machines)).snapshot
+        back_to = recovery.back_to
         return replace(release, git=self.git, at=self.now(), snapshot=snapshot, back_to=back_to)
 
-    async def _restart_and_judge(self, machines: tuple[str, ...], version: str) -> Judgement:
+    async def _judge(
+        self, machines: tuple[str, ...], desired: Desired, before: tuple[Machine, ...]
+    ) -> Judgement:
+        """Run the gate for what is live now, whose image need not be the one the file asks for."""
+        config = desired.machines[0].config
+        proof = replace(self.proof, stock=not is_our_image(config["image"]))
+        return await proof.judge(machines, config["metadata"][VERSION_KEY], before)
+
+    async def _restart_and_judge(self, machines: tuple[str, ...], desired: Desired) -> Judgement:
         """Give it the one more chance that mends a bad start, before anybody goes back."""
         self.work.notice("restart once")
         before = await self.work.fly.list_machines(self.desired.app)
         for machine in machines:
             nonce = await self.work.leases.hold(machine)
             await self.work.fly.restart_machine(self.desired.app, machine, nonce)
-        return await self.proof.judge(machines, version, before)
+        return await self._judge(machines, desired, before)
 
     async def _ours(self) -> tuple[Live, tuple[Machine, ...]]:
         live = await read_live(self.work.fly, self.desired.app)
         return live, tuple(our_machines(self.desired, live).values())
 
-    async def _write_verdict(self, judged: Judgement) -> None:
-        """Write what the gate found into the record, on each machine that has it."""
+    async def _write_verdict(self, number: int, judged: Judgement) -> None:
+        """Write what the gate found into that release's record, on each machine that has it."""
         _, machines = await self._ours()
-        release = current(releases_on(machines))
-        if release is None:
-            return
         verdict = Verdict.GOOD if judged.good else Verdict.FAILED
-        holders = tuple(machine for machine in machines if release.key in machine.metadata)
-        await self._record(release.judged(verdict, judged.why), holders)
+        for release in releases_on(machines):
+            if release.number == number:
+                holders = tuple(m for m in machines if release.key in m.metadata)
+                await self._record(release.judged(verdict, judged.why), holders)
 
     async def _record(self, release: Release, machines: tuple[Machine, ...]) -> None:
         """Write a record without touching what runs."""
@@ -143,12 +157,12 @@ class Releaser:
         live, machines = await self._ours()
         releases = releases_on(machines)
         failed, good = current(releases), last_good(releases)
-        if already or failed is None or good is None or failed is good:
+        if already or failed is None or good is None or failed.setup == good.setup:
             raise self._stays(judged.why, live, "there is no other good release.")
         self.work.notice(f"put release {good.number} back: {judged.why}")
-        back = desired_of(good, self.desired)
+        recovery = put_back(good, self.desired, releases, failed)
         try:
-            again = await self._change(diff(self.desired, live), live, back, good.number)
+            again = await self._change(plan_from(recovery, live), live, recovery)
         except RoostError as error:
             raise self._stays(judged.why, live, f"putting it back failed: {error}") from error
         if again is None or not again.good:
@@ -157,11 +171,12 @@ class Releaser:
         raise self._went_back(failed, judged.why)
 
     def _went_back(self, failed: Release, why: str) -> GateFailedError:
+        mend = "" if failed.back_to else "Mend the file. "
         return GateFailedError(
             f"Release {failed.number} failed: {why} The last good release is back, and proved.",
             where=self.desired.environment,
             advice=(
-                "Mend the file. To try the same again: "
+                f"{mend}To try the same again: "
                 f"`roost releases {self.desired.environment} --clear {failed.number}`."
             ),
         )
@@ -198,6 +213,11 @@ def _kept(desired: Desired, live: Live) -> tuple[Machine, ...]:
     wanted = {machine.name for machine in desired.machines}
     ours = our_machines(desired, live)
     return tuple(ours[slot] for slot in sorted(ours, key=slot_number) if slot in wanted)
+
+
+def _makes_release(plan: Plan) -> bool:
+    """Say whether a plan leaves a record of its own, and not only a verdict in one of before."""
+    return any(isinstance(step, CHANGED) for step in plan.steps) or _only_removes(plan)
 
 
 def _only_removes(plan: Plan) -> bool:

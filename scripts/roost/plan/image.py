@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from roost.errors import MissingLockError
 REGISTRY = "registry.fly.io"
 SPEC = "image.json"
 Part = tuple[str, bytes]
+
+_OURS = re.compile(rf"{re.escape(REGISTRY)}/[^/:]+:prefect-\d+\.\d+\.\d+-[0-9a-f]{{12}}")
 
 
 def image_reference(app: str, version: str, parts: Iterable[Part]) -> str:
@@ -27,6 +30,11 @@ def image_tag(version: str, parts: Iterable[Part]) -> str:
             digest.update(len(piece).to_bytes(8, "big"))
             digest.update(piece)
     return f"prefect-{version}-{digest.hexdigest()[:12]}"
+
+
+def is_our_image(reference: str) -> bool:
+    """Say whether a reference is one that `image_reference` gives, for whichever app."""
+    return _OURS.fullmatch(reference) is not None
 
 
 def read_image_parts(deploy: Path, version: str) -> tuple[Part, ...]:

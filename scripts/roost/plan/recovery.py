@@ -65,22 +65,22 @@ def recover(desired: Desired, live: Live, ours: Mapping[str, Machine]) -> Recove
     failed = _failed(desired, live, releases, wanted)
     if failed is None:
         return Recovery(desired, releases, outcomes=tuple(_undoes(releases, wanted)))
-    told = f"Release {failed.number}, which the file asks for, failed: {failed.why}"
+    told = f"Release {failed.number}, which the file asks for, failed: {failed.why} "
     if now.verdict is Verdict.PENDING and now.back_to:
         return put_back(now, desired, releases, failed, told)
     if now.verdict is not Verdict.FAILED:
         return Recovery(desired, releases, outcomes=(_refusal(desired, failed),))
     # What was good once and failed when it was put back is proved again, as the file asks for it.
-    if good is None or good.identity == failed.identity:
+    if good is None or good.setup == failed.setup:
         return Recovery(desired, releases)
     return put_back(good, desired, releases, failed, told)
 
 
 def put_back(
-    to: Release, desired: Desired, releases: tuple[Release, ...], failed: Release, told: str
+    to: Release, desired: Desired, releases: tuple[Release, ...], failed: Release, told: str = ""
 ) -> Recovery:
     """Give the way back from a release that failed to one that was good."""
-    outcomes = (f"{told} Release {to.origin} is put back.",)
+    outcomes = (f"{told}Release {to.origin} is put back.",)
     return Recovery(desired_of(to, desired, back=True), releases, failed, to.origin, outcomes)
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roost.errors import MissingLockError
-from roost.plan.image import image_reference, image_tag, read_image_parts
+from roost.plan.image import image_reference, image_tag, is_our_image, read_image_parts
 
 PARTS = (("image.json", b"{}"), ("server.py", b"print()"))
 
@@ -99,3 +99,21 @@ def test_a_version_without_a_lock_names_those_that_have_one_and_the_command(depl
 
     assert "3.8.7, 3.8.8" in caught.value.what
     assert "./run lock 3.9.0" in caught.value.advice
+
+
+def test_our_images_are_known_by_their_reference():
+    assert is_our_image(image_reference("acme-prefect", "3.8.8", PARTS))
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "",
+        "docker.io/prefecthq/prefect:3.8.8-python3.12",
+        "registry.fly.io/acme-prefect:latest",
+        "registry.fly.io/acme-prefect:prefect-3.8.8-0123456789ab@sha256:0",
+        "registry.fly.io/a/b:prefect-3.8.8-0123456789ab",
+    ],
+)
+def test_any_other_image_is_not_ours(reference):
+    assert not is_our_image(reference)

@@ -1,0 +1,350 @@
+"""From a plan to a proved release, or back to the last good one, with records that stay true."""
+
+from __future__ import annotations
+
+import copy
+from itertools import count
+
+import pytest
+
+from helpers.environments import POSTGRES
+from helpers.fly_trouble import (
+    TroubledFly,
+    is_followed_by_a_kill,
+    is_forestalled_by_a_kill,
+    refuses,
+)
+from helpers.histories import desired_of
+from helpers.releasing import GIT, NO_PAGES, NOW, broken, deadly, make_world, setting
+from roost.errors import (
+    ChangedMeanwhileError,
+    FlyForbiddenError,
+    GateFailedError,
+    NotRolledBackError,
+    UnappliableError,
+)
+from roost.fly import leases
+from roost.plan.releases import Verdict, records_in, with_records
+
+GOOD, CHATTY = setting(), setting("PREFECT_LOGGING_LEVEL", "DEBUG")
+STOCK = desired_of(image="docker.io/prefecthq/prefect:3.8.8-python3.12")
+MIN_CALLS = 10
+
+
+@pytest.fixture(autouse=True)
+def waiting_takes_no_time(monkeypatch):
+    monkeypatch.setattr(leases, "POLL_S", 0)
+
+
+@pytest.fixture
+def world(monkeypatch):
+    return make_world(monkeypatch)
+
+
+def applied(world, *desired):
+    """The world after these applies, each of which was good."""
+    for each in desired:
+        assert world.apply(each).error is None
+    return world
+
+
+def test_what_the_gate_proves_is_written_into_the_record_that_went_with_the_change(world):
+    applied(world, GOOD)
+
+    assert world.records == [(1, "good", 0)]
+    assert (world.release(1).git, world.release(1).at) == (GIT, NOW)
+    assert world.release(1).config["image"] == GOOD.machines[0].config["image"]
+    assert world.opened() == 1
+
+
+def test_a_first_release_that_fails_stays_and_says_exactly_what_stands_where(world):
+    run = world.apply(broken())
+
+    [machine], [volume] = world.fly.machines, world.fly.volumes
+    assert isinstance(run.error, NotRolledBackError)
+    assert "Checks failed: ui: " in str(run.error)
+    assert "Nothing was put back: there is no other good release." in str(run.error)
+    assert f"  machine app-1 {machine} started image registry.fly.io/acme" in str(run.error)
+    assert f"  volume {volume} 1 GB in iad, untouched" in str(run.error)
+    assert "  release 1 failed registry.fly.io/acme" in str(run.error)
+    assert world.records == [(1, "failed", 0)]
+    assert world.release(1).why.startswith("Checks failed: ui: ")
+
+
+def test_a_release_that_fails_is_restarted_once_and_then_the_last_good_one_is_back(world):
+    applied(world, GOOD)
+
+    run = world.apply(broken())
+
+    assert isinstance(run.error, GateFailedError)
+    assert "Release 2 failed: Checks failed: ui: " in str(run.error)
+    assert "The last good release is back, and proved." in str(run.error)
+    assert "`roost releases staging --clear 2`" in str(run.error)
+    assert world.records == [(1, "good", 0), (2, "failed", 0), (3, "good", 1)]
+    assert NO_PAGES not in world.env
+    assert world.restarts() == 1
+    assert world.opened() == 1
+
+
+def test_after_going_back_the_next_plan_refuses_the_same_and_changes_nothing(world):
+    applied(world, GOOD)
+    world.apply(broken())
+
+    run = world.apply(broken())
+
+    assert isinstance(run.error, UnappliableError)
+    assert "`roost releases staging --clear 2`" in str(run.error)
+    assert world.fly.changes == []
+    assert world.apply(GOOD).kinds == []
+
+
+def test_a_bad_start_that_a_restart_mends_is_good(world):
+    applied(world, GOOD)
+    world.on_health = lambda: world.restarts() and world.env.pop(NO_PAGES, None)
+
+    assert world.apply(broken()).error is None
+    assert world.records == [(1, "good", 0), (2, "good", 0)]
+
+
+def test_a_machine_that_ends_is_gone_back_from_without_a_restart(world):
+    applied(world, GOOD)
+
+    run = world.apply(deadly())
+
+    assert "exited with code 1 instead of serving" in str(run.error)
+    assert world.records == [(1, "good", 0), (2, "failed", 0), (3, "good", 1)]
+    assert world.restarts() == 0
+
+
+def test_before_a_migration_a_snapshot_is_taken_and_none_before_going_back(world):
+    applied(world, setting(version="3.7.8"))
+    world.fly.settle("stopped")
+
+    world.apply(broken())
+
+    [taken] = [taken for found in world.fly.snapshots.values() for taken in found]
+    assert world.records == [(1, "good", 0), (2, "failed", 0), (3, "good", 1)]
+    assert [world.release(n).snapshot for n in (1, 2, 3)] == ["", taken["id"], ""]
+    order = [change.rpartition("/")[2] for change in world.fly.changes]
+    assert order.index("snapshots") < order.index(next(iter(world.fly.machines)))
+    assert world.release(3).prefect == "3.7.8"
+
+
+def test_a_good_release_that_is_no_good_any_more_ends_with_both_failures(world):
+    applied(world, GOOD)
+    world.on_health = lambda: world.env.update({NO_PAGES: "false"})
+
+    run = world.apply(CHATTY)
+
+    assert isinstance(run.error, NotRolledBackError)
+    assert "Nothing was put back: release 1 is no good now: Checks failed: ui" in str(run.error)
+    assert world.records == [(1, "good", 0), (2, "failed", 0), (3, "failed", 1)]
+
+
+def refused_at_any_call(world, desired):
+    """Apply, and let Fly refuse the n-th call, for each n from the last; give how each run went."""
+    start = copy.deepcopy(world.fly)
+    world.apply(desired)
+    for nth in range(len(world.fly.asked), 0, -1):
+        world.fly = copy.deepcopy(start)
+        yield world.apply(desired, TroubledFly(world.fly, refuses, nth)).error
+
+
+def test_going_back_that_fly_refuses_says_so_and_the_next_apply_goes_back(world):
+    applied(world, GOOD)
+
+    for error in refused_at_any_call(world, broken()):
+        if isinstance(error, NotRolledBackError) and "POST" in str(error):
+            break
+    else:
+        pytest.fail("going back was never refused")
+
+    assert "Nothing was put back: putting it back failed: POST /apps/acme-prefect" in str(error)
+    assert world.records == [(1, "good", 0), (2, "failed", 0)]
+    assert isinstance(world.apply(broken()).error, GateFailedError)
+    assert world.records == [(1, "good", 0), (2, "failed", 0), (3, "good", 1)]
+
+
+def test_a_release_that_differs_in_nothing_that_goes_back_is_no_way_back(world):
+    """Only the value of a secret is another, which nobody but its owner knows."""
+    applied(world, GOOD)
+    world.prefect.auth = True
+    world.on_health = lambda: world.env.update({NO_PAGES: "false"})
+    metadata = next(iter(world.fly.machines.values()))["config"]["metadata"]
+    metadata["roost_secrets"] = "another mark"
+
+    run = world.apply(GOOD)
+
+    assert "Nothing was put back: there is no other good release." in str(run.error)
+    assert world.records == [(1, "good", 0), (2, "failed", 0)]
+
+
+def test_a_verdict_that_came_after_the_plan_was_made_is_kept(world):
+    applied(world, GOOD, CHATTY)
+
+    def clear():
+        config = next(iter(world.fly.machines.values()))["config"]
+        found = [r.judged(Verdict.CLEARED) for r in records_in(config["metadata"])]
+        config["metadata"] = with_records(config, found)["metadata"]
+
+    world.apply(setting("PREFECT_LOGGING_LEVEL", "ERROR"), between=clear)
+
+    assert world.records == [(1, "cleared", 0), (2, "cleared", 0), (3, "good", 0)]
+
+
+def test_a_verdict_is_written_into_the_release_that_was_proved_and_no_later_one(world):
+    """A lease may be lost; what somebody else sent since is theirs to prove."""
+    applied(world, GOOD)
+
+    def overtake():
+        config = next(iter(world.fly.machines.values()))["config"]
+        known = list(records_in(config["metadata"]))
+        theirs = known[-1].judged(Verdict.PENDING)
+        theirs = type(theirs)(**{**vars(theirs), "number": 3})
+        config["metadata"] = with_records(config, [*known, theirs])["metadata"]
+        world.on_health = lambda: None
+
+    world.on_health = overtake
+    world.apply(CHATTY)
+
+    assert world.records == [(1, "good", 0), (2, "good", 0), (3, "pending", 0)]
+
+
+def test_a_machine_made_anew_knows_every_release_of_before(world):
+    def scaled(machines, **fields):
+        return setting(**POSTGRES, scaling={"count": machines}, **fields)
+
+    applied(world, scaled(1), scaled(2), scaled(2, region="ams"))
+
+    assert world.records == [(1, "good", 0), (2, "good", 0), (3, "good", 0)]
+
+
+def test_a_plan_that_only_starts_a_machine_leaves_no_release(world):
+    always_on = setting(scaling={"min_machines_running": 1})
+    applied(world, always_on)
+    world.fly.settle("stopped")
+
+    applied(world, always_on)
+
+    assert world.records == [(1, "good", 0)]
+
+
+def test_an_environment_without_machines_has_nothing_to_prove(world):
+    none = setting(**POSTGRES, scaling={"count": 0})
+    applied(world, setting(**POSTGRES), none)
+
+    assert world.fly.machines == {}
+    assert world.prefect.asked == []
+
+
+def test_a_verdict_that_could_not_be_written_is_found_by_the_next_apply(world):
+    applied(world, GOOD)
+
+    for error in refused_at_any_call(world, CHATTY):
+        if isinstance(error, FlyForbiddenError) and error.where.startswith("PATCH"):
+            break
+    else:
+        pytest.fail("no verdict was refused")
+
+    assert world.records == [(1, "good", 0), (2, "pending", 0)]
+    assert applied(world, CHATTY).records == [(1, "good", 0), (2, "good", 0)]
+
+
+def test_what_was_never_proved_is_proved_only_if_it_is_still_what_was_planned(world):
+    applied(world, GOOD)
+    key, machine = next(iter(world.fly.machines.items()))
+    config = machine["config"]
+    config["metadata"] = with_records(
+        config, [r.judged(Verdict.PENDING) for r in records_in(config["metadata"])]
+    )["metadata"]
+
+    run = world.apply(GOOD, between=lambda: machine.update(instance_id="v-of-somebody-else"))
+
+    assert isinstance(run.error, ChangedMeanwhileError)
+    assert run.error.where == "release/1"
+    assert key in str(run.error)
+    assert world.records == [(1, "pending", 0)]
+
+
+def test_each_image_is_proved_by_what_it_promises(world):
+    """Only ours is opened; a stock image that fails is gone back from to ours, which is opened."""
+    applied(world, STOCK)
+    assert world.opened() == 0
+
+    applied(world, GOOD)
+    assert world.opened() == 1
+
+    stock = desired_of(
+        image="docker.io/prefecthq/prefect:3", prefect={"settings": {NO_PAGES: "false"}}
+    )
+    assert isinstance(world.apply(stock).error, GateFailedError)
+    assert world.opened() == 1
+
+
+def test_going_back_by_hand_is_a_release_of_its_own(world):
+    applied(world, GOOD, CHATTY)
+
+    run = world.roll_back(CHATTY)
+
+    assert run.error is None
+    assert world.records == [(1, "good", 0), (2, "good", 0), (3, "good", 1)]
+    assert world.env == GOOD.machines[0].config["env"]
+
+
+def test_a_release_that_is_no_good_any_more_when_put_back_by_hand_is_gone_back_from(world):
+    applied(world, broken_later := setting("PREFECT_LOGGING_LEVEL", "INFO"), CHATTY)
+    world.on_health = lambda: (
+        world.env.get("PREFECT_LOGGING_LEVEL") == "INFO" and world.env.update({NO_PAGES: "false"})
+    )
+
+    run = world.roll_back(CHATTY, to=1)
+
+    assert isinstance(run.error, GateFailedError)
+    assert "Release 3 failed: Checks failed: ui" in str(run.error)
+    assert "Mend the file" not in str(run.error)
+    assert world.records == [(1, "good", 0), (2, "good", 0), (3, "failed", 1), (4, "good", 2)]
+    assert world.env["PREFECT_LOGGING_LEVEL"] == "DEBUG"
+    assert broken_later != CHATTY
+
+
+def test_an_upgrade_that_nobody_proved_is_gone_back_from_by_hand_with_a_snapshot_first(world):
+    applied(world, setting(version="3.7.8"))
+    start, nth = copy.deepcopy(world.fly), count(1)
+    while world.records[-1] != (2, "pending", 0):
+        world.fly = copy.deepcopy(start)
+        world.apply(GOOD, TroubledFly(world.fly, is_followed_by_a_kill, next(nth)))
+    world.fly.leave_leases()
+
+    run = world.roll_back(GOOD)
+
+    assert run.error is None
+    assert world.records == [(1, "good", 0), (2, "pending", 0), (3, "good", 1)]
+    assert world.release(3).prefect == "3.7.8"
+    taken = [taken["id"] for found in world.fly.snapshots.values() for taken in found]
+    assert [world.release(n).snapshot for n in (2, 3)] == taken
+
+
+@pytest.mark.parametrize(
+    "kill",
+    [is_followed_by_a_kill, is_forestalled_by_a_kill],
+    ids=lambda kill: kill.__name__,
+)
+def test_an_apply_killed_anywhere_on_its_way_back_is_brought_back_by_the_next_ones(world, kill):
+    applied(world, GOOD)
+    start = copy.deepcopy(world.fly)
+
+    for nth in count(1):
+        world.fly = copy.deepcopy(start)
+        troubled = TroubledFly(world.fly, kill, nth)
+        world.apply(broken(), troubled)
+        if not troubled.happened:
+            break
+        world.fly.leave_leases()
+        world.apply(broken())
+        world.fly.leave_leases()
+
+        assert NO_PAGES not in world.env, f"killed at call {nth}"
+        assert world.apply(GOOD).kinds == [], f"killed at call {nth}"
+        assert world.records[0] == (1, "good", 0)
+        assert world.records[-1][1:] in {("good", 1), ("good", 0)}, f"killed at call {nth}"
+    assert nth > MIN_CALLS
