@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from roost.environment.load import EnvironmentFile
-from roost.environment.model import AUTH_SECRET, REGIONS, Environment
+from roost.environment.model import AUTH_SECRET, BUCKET_SECRETS, REGIONS, Environment
 
 Json = dict[str, Any]
 
@@ -46,6 +46,13 @@ def environment_file(*parts: Json, name: str = "staging", **fields: Any) -> Envi
 SETTING_NAMES = st.from_regex(r"PREFECT_LOGGING_[A-Z]{1,8}", fullmatch=True)
 SECRET_NAMES = st.from_regex(r"HOOK_[A-Z]{1,6}", fullmatch=True)
 SETTING_TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["C"]), max_size=12)
+REPLICAS = st.sampled_from(
+    [
+        "s3://acme-backups/prefect",
+        {"url": "s3://acme-backups/prefect/one", "sync_interval": "1m"},
+        {"url": "s3://b-1/x", "endpoint": "https://fly.storage.tigris.dev", "region": "auto"},
+    ]
+)
 
 
 @st.composite
@@ -97,4 +104,7 @@ def environments(draw: st.DrawFn) -> Json:
             "volume_gb": draw(st.integers(1, 5)),
             "snapshot_retention_days": draw(st.integers(1, 60)),
         }
+        if draw(st.booleans()):
+            data["database"]["replicate"] = draw(REPLICAS)
+            data["secrets"].extend(BUCKET_SECRETS)
     return data

@@ -6,7 +6,7 @@ import difflib
 import errno
 import re
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from roost.environment import messages
 from roost.environment.model import Environment, Secret
-from roost.environment.rules import findings
+from roost.environment.rules import findings, replica_of
 from roost.environment.schema import disagreements
 from roost.environment.sops_file import (
     SopsFile,
@@ -25,6 +25,7 @@ from roost.environment.sops_file import (
     sops_path,
 )
 from roost.environment.yaml_source import MAX_BYTES, Source, read_source
+from roost.environment.yaml_source import Path as YamlPath
 from roost.errors import Fault, InvalidFilesError, UnknownEnvironmentError
 
 SUFFIXES = (".yaml", ".yml")
@@ -57,7 +58,7 @@ class Loaded:
 def load_files(paths: Sequence[Path]) -> Loaded:
     """Load files, and the environment files of folders; nothing is raised for what they hold."""
     files, sources, faults = _load(paths)
-    faults.extend(_shared_apps(files, sources))
+    faults.extend(fault for claim in _CLAIMS for fault in _shared(claim, files, sources))
     return Loaded(tuple(files), tuple(sorted(set(faults))))
 
 
@@ -87,7 +88,7 @@ def load_environment(name: str, folder: Path) -> EnvironmentFile:
     Raises:
         UnknownEnvironmentError: no file has that name; says which do.
         InvalidFilesError: the file, or the defaults beside it, has faults, or another file of the
-            folder means the same app.
+            folder means the same app, or is copied to the same place.
     """
     path = _by_name(folder).get(name)
     if path is None:
@@ -249,29 +250,75 @@ def _bad_name(path: Path) -> Fault:
     return Fault(str(path), 1, 1, message)
 
 
-def _shared_apps(files: Sequence[EnvironmentFile], sources: dict[str, Source]) -> Iterator[Fault]:
-    """Two files that mean one app would undo each other for ever."""
+@dataclass(frozen=True)
+class _Claim:
+    """What belongs to one environment alone."""
+
+    path: YamlPath
+    what: Callable[[Environment], str]
+    """Gives it in a form that compares; empty where there is none."""
+    message: str
+
+    def mark(self, environment: Environment) -> str:
+        """Give the text that any file which claims the same must hold."""
+        return self.what(environment).rpartition(" ")[2]
+
+
+def _replica_place(environment: Environment) -> str:
+    replica = replica_of(environment)
+    return f"{(replica.endpoint or 'https://amazon').lower()} {replica.url}" if replica else ""
+
+
+_CLAIMS = (
+    _Claim(
+        ("app",),
+        lambda environment: environment.app,
+        "the app {value} is also that of {there}; one app, one file",
+    ),
+    _Claim(
+        ("database", "replicate"),
+        _replica_place,
+        "{value} is also where {there} is copied to, and two writers spoil a copy; "
+        "give each a path of its own",
+    ),
+)
+
+
+def _shared(
+    claim: _Claim, files: Sequence[EnvironmentFile], sources: dict[str, Source]
+) -> Iterator[Fault]:
+    """Two files that mean one app, or one copy, would undo each other for ever."""
     first: dict[str, Path] = {}
     for file in files:
-        app = file.environment.app
-        other = first.setdefault(app, file.path)
+        what = claim.what(file.environment)
+        other = first.setdefault(what, file.path) if what else file.path
         if other != file.path:
-            position = sources[str(file.path)].value(("app",))
-            there = sources[str(other)].value(("app",))
-            yield position.fault(
-                f"the app {app} is also that of {other}:{there.line}; one app, one file"
-            )
+            position = sources[str(file.path)].value(claim.path)
+            theirs = sources[str(other)].value(claim.path)
+            # What comes from the defaults stands in no line of the file itself.
+            there = f"{other}:{theirs.line}" if theirs.path == str(other) else str(other)
+            value = claim.mark(file.environment)
+            yield position.fault(claim.message.format(value=value, there=there))
 
 
 def _rivals(file: EnvironmentFile, folder: Path) -> Iterator[Fault]:
-    """Find the other files of a folder that mean the same app.
+    """Find the other files of a folder that claim what this one does.
 
-    Only those that name it at all are loaded: a folder of 1,000 files takes no seconds.
+    Only those that name it at all, or have it from their defaults, are loaded: a folder of 1,000
+    files takes no seconds.
     """
-    app = file.environment.app
-    naming = [path for path in _files_in([folder], []) if path != file.path and _names(path, app)]
+    marks = [mark for claim in _CLAIMS if (mark := claim.mark(file.environment))]
+    by_default = any(_names(folder / DEFAULTS, mark) for mark in marks)
+    naming = [
+        path
+        for path in _files_in([folder], [])
+        if path != file.path and (by_default or any(_names(path, mark) for mark in marks))
+    ]
     files, sources, _ = _load([file.path, *naming])
-    return _shared_apps([found for found in files if found.environment.app == app], sources)
+    for claim in _CLAIMS:
+        what = claim.what(file.environment)
+        same = [found for found in files if claim.what(found.environment) == what]
+        yield from _shared(claim, same, sources)
 
 
 def _names(path: Path, app: str) -> bool:

@@ -30,6 +30,9 @@ _FORMS = {
     "version": "must be a full version, such as 3.8.8",
     "name": "must be a name such as SLACK_HOOK: letters, digits and underscores",
     "env": "must be the name of an environment variable, such as SLACK_HOOK",
+    "url": "must be s3://BUCKET/PATH, with a path that is this environment's alone",
+    "endpoint": "must be https://HOST or https://HOST:PORT",
+    "region": "must be the bucket's region: lower-case letters, digits and dashes",
     "url_secret": "must be the name of a secret, such as DATABASE_URL",
 }
 
@@ -51,7 +54,10 @@ def message(error: ErrorDetails, path: Path) -> str:
     if writer:
         return writer(name, found, context)
     if error["type"] == "extra_forbidden":
-        return f"there is no key {name}{suggestion(name, known_keys(path[:-1]))}"
+        known = known_keys(path[:-1])
+        if name in known:  # of the two databases, the other one
+            return f"{name} is for the other backend; remove it, or change backend"
+        return f"there is no key {name}{suggestion(name, known)}"
     return f"{name}: {error['msg']}, found {found}"
 
 

@@ -31,6 +31,8 @@ SIZES = (
     *(f"performance-{cpus}x" for cpus in (1, 2, 4, 6, 8, 10, 12, 14, 16)),
 )
 AUTH_SECRET = "PREFECT_SERVER_API_AUTH_STRING"  # noqa: S105 - the name, not the value
+# The keys of a bucket; Litestream knows them by these names.
+BUCKET_SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 _DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s)?", re.ASCII)
 
 
@@ -64,6 +66,10 @@ def setting_text(value: object) -> object:
 
 
 NAME = r"^[A-Za-z_][A-Za-z0-9_]{0,254}$"
+# Plain names only: no query, no credentials, nothing that means one place in two ways.
+REPLICA_URL = (
+    r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_=-][A-Za-z0-9._=-]{0,127}){1,16}$"
+)
 Name = Annotated[str, Field(pattern=NAME)]
 Duration = Annotated[
     timedelta,
@@ -141,6 +147,51 @@ class Scaling(Model):
     concurrency: Concurrency = Concurrency()
 
 
+class Replicate(Model):
+    """A copy of the database in a bucket that follows every change, by Litestream."""
+
+    url: Annotated[
+        str,
+        Field(
+            pattern=REPLICA_URL,
+            max_length=512,
+            examples=["s3://acme-backups/prefect/production"],
+        ),
+    ]
+    """s3://BUCKET/PATH; the path is this environment's alone."""
+    endpoint: (
+        Annotated[
+            str,
+            Field(
+                pattern=r"^https?://[A-Za-z0-9][A-Za-z0-9.-]{0,252}(:[0-9]{1,5})?$",
+                examples=["https://fly.storage.tigris.dev"],
+            ),
+        ]
+        | None
+    ) = None
+    """Where S3 is, if not at Amazon: Tigris, R2, MinIO and others."""
+    region: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,32}$", examples=["auto"])] | None = None
+    """Region of the bucket; left out, Litestream asks Amazon."""
+    sync_interval: Duration = timedelta(seconds=1)
+    """At most so much is lost with the volume; each interval with a change is a paid request."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand(cls, value: object) -> object:
+        """`s3://BUCKET/PATH` alone is the url."""
+        if not isinstance(value, str | dict | Replicate):
+            raise ValueError("must be s3://BUCKET/PATH, or a mapping with url")  # noqa: TRY004 - pydantic tells no other as a fault of the file
+        return {"url": value} if isinstance(value, str) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Allow the short form, a url alone, beside the mapping."""
+        written = handler.resolve_ref_schema(handler(core_schema))
+        return {"anyOf": [dict(written["properties"]["url"]), written]}
+
+
 class SqliteDatabase(Model):
     """SQLite on a Fly volume: one machine, nothing else to run."""
 
@@ -149,6 +200,8 @@ class SqliteDatabase(Model):
     """Size of the volume in GB; it can grow, never shrink."""
     snapshot_retention_days: Annotated[int, Field(ge=1, le=60)] = 5
     """How long Fly keeps the daily snapshots."""
+    replicate: Replicate | None = None
+    """Copy it to a bucket as it changes: s3://BUCKET/PATH, or a mapping with url and endpoint."""
 
 
 class PostgresDatabase(Model):

@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator
 
 from roost.environment.model import (
     AUTH_SECRET,
+    BUCKET_SECRETS,
     Environment,
     PostgresDatabase,
+    Replicate,
     SqliteDatabase,
 )
 from roost.environment.yaml_source import Path
@@ -22,6 +24,10 @@ Rule = Callable[[Environment], Iterator[Finding]]
 SUSPEND_LIMIT_MB = 2048
 SHARED_MB = (256, 2048)  # per virtual CPU: facts of Fly's machine sizing page
 PERFORMANCE_MB = (2048, 8192)
+# Networks that are one's own: this computer, and Fly's between the machines of an organization.
+_OWN_NETWORK = re.compile(
+    r"http://(127\.0\.0\.1|localhost|.+\.(internal|flycast))(:\d+)?", re.ASCII
+)
 _TRANSACTION_POOLER = re.compile(r":6543(/|$|\?)")
 _SETTING = re.compile(r"PREFECT_[A-Z0-9_]+", re.ASCII)
 # Settings that roost decides, with the field that decides them.
@@ -165,6 +171,59 @@ def postgres_has_its_secret(environment: Environment) -> Iterator[Finding]:
         )
 
 
+def replica_of(environment: Environment) -> Replicate | None:
+    """Give where the database is copied to, if anywhere."""
+    database = environment.database
+    return database.replicate if isinstance(database, SqliteDatabase) else None
+
+
+def replica_has_its_keys(environment: Environment) -> Iterator[Finding]:
+    """Litestream reads them by these names, and a bucket that takes anybody's data is none."""
+    declared = {secret.name for secret in environment.secrets}
+    missing = [name for name in BUCKET_SECRETS if name not in declared]
+    if replica_of(environment) and missing:
+        yield (
+            ("database", "replicate"),
+            (
+                f"replicate needs {_named(missing)}; "
+                f"add {'it' if len(missing) == 1 else 'them'} to secrets, "
+                "with the key of the bucket as value"
+            ),
+        )
+
+
+def replica_needs_our_image(environment: Environment) -> Iterator[Finding]:
+    """Who copies the database stands in our image."""
+    if replica_of(environment) and environment.prefect.image is not None:
+        yield (
+            ("database", "replicate"),
+            "Litestream is in roost's own image only; remove prefect.image, or replicate",
+        )
+
+
+def replica_is_private_on_its_way(environment: Environment) -> Iterator[Finding]:
+    """The copy holds all that the server knows, and the key to its blocks."""
+    replica = replica_of(environment)
+    endpoint = (replica and replica.endpoint) or ""
+    if endpoint.startswith("http://") and not _OWN_NETWORK.fullmatch(endpoint):
+        yield (
+            ("database", "replicate", "endpoint"),
+            "the database would travel in clear; write https://",
+        )
+
+
+def replica_is_paid_by_request(environment: Environment) -> Iterator[Finding]:
+    """Below a second Litestream asks without end; above an hour a snapshot does as well."""
+    replica = replica_of(environment)
+    if replica and not 1 <= replica.sync_interval.total_seconds() <= 3600:  # noqa: PLR2004 - a second to an hour
+        yield ("database", "replicate", "sync_interval"), "sync_interval must be from 1s to 1h"
+
+
+def _named(names: list[str]) -> str:
+    noun = "the secret" if len(names) == 1 else "the secrets"
+    return f"{noun} {' and '.join(names)}"
+
+
 def secrets_once(environment: Environment) -> Iterator[Finding]:
     """One name, one value."""
     seen: set[str] = set()
@@ -208,6 +267,10 @@ RULES: tuple[Rule, ...] = (
     public_means_guarded,
     auth_has_its_secret,
     postgres_has_its_secret,
+    replica_has_its_keys,
+    replica_needs_our_image,
+    replica_is_private_on_its_way,
+    replica_is_paid_by_request,
     secrets_once,
     settings_are_settings,
 )

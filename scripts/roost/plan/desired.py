@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from roost.environment.load import EnvironmentFile
-from roost.environment.model import Environment, PostgresDatabase, SqliteDatabase
+from roost.environment.model import Environment, PostgresDatabase, Replicate, SqliteDatabase
 
 Json = dict[str, Any]
 
@@ -158,7 +158,20 @@ def environment_variables(environment: Environment) -> dict[str, str]:
     }
     if isinstance(database, PostgresDatabase):
         variables["ROOST_DATABASE_URL_VARIABLE"] = database.url_secret
+    elif database.replicate:
+        variables |= replica_variables(database.replicate)
     return {**defaults, **variables}
+
+
+def replica_variables(replica: Replicate) -> dict[str, str]:
+    """Give where the database is copied to; the bucket's keys reach the machine as secrets."""
+    variables = {
+        "ROOST_REPLICA_URL": replica.url,
+        "ROOST_REPLICA_ENDPOINT": replica.endpoint,
+        "ROOST_REPLICA_REGION": replica.region,
+        "ROOST_REPLICA_EVERY_S": str(int(replica.sync_interval.total_seconds())),
+    }
+    return {name: value for name, value in variables.items() if value}
 
 
 def service(environment: Environment) -> Json:

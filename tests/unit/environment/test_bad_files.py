@@ -15,6 +15,17 @@ region: iad
 prefect: {version: 3.8.8}
 secrets: [PREFECT_SERVER_API_AUTH_STRING]
 """
+REPLICATED = """\
+app: acme
+region: iad
+prefect: {version: 3.8.8}
+secrets: [PREFECT_SERVER_API_AUTH_STRING, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY]
+database:
+  backend: sqlite
+  replicate:
+    url: s3://bucket/path
+    endpoint: https://fly.storage.tigris.dev
+"""
 BOMB = "x-a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"x-{this}: &{this} [{','.join([f'*{last}'] * 9)}]\n"
     for last, this in zip("abcdefg", "bcdefgh", strict=True)
@@ -35,6 +46,59 @@ def faults_of(tmp_path):
 
 def test_the_file_the_others_are_made_from_is_good(faults_of):
     assert faults_of(GOOD) == []
+    assert faults_of(REPLICATED) == []
+
+
+@pytest.mark.parametrize(
+    "replicate",
+    [
+        "s3://bucket/a/b-c_d=e.f",
+        "{url: s3://my.bucket/x, region: eu-central-1, sync_interval: 1h}",
+        "{url: s3://bucket/x, endpoint: 'http://127.0.0.1:9000'}",
+        "{url: s3://bucket/x, endpoint: 'http://minio.internal:9000'}",
+    ],
+)
+def test_a_place_to_copy_to_is_good(faults_of, replicate):
+    assert (
+        faults_of(REPLICATED[: REPLICATED.index("  replicate:")] + f"  replicate: {replicate}\n")
+        == []
+    )
+
+
+@pytest.mark.parametrize(
+    ("replicate", "fault"),
+    [
+        ("s3://bucket", "7:14: url must be s3://BUCKET/PATH, with a path that is this"),
+        ("s3://bucket/x/", "url must be s3://BUCKET/PATH"),
+        ("s3://bucket/../x", "url must be s3://BUCKET/PATH"),
+        ("s3://bucket/x?endpoint=e", "url must be s3://BUCKET/PATH"),
+        ("s3://key:secret@bucket/x", "url must be s3://BUCKET/PATH"),
+        ("https://bucket.s3.amazonaws.com/x", "url must be s3://BUCKET/PATH"),
+        ("5", "replicate must be s3://BUCKET/PATH, or a mapping with url, found 5"),
+        ("{endpoint: 'https://e'}", "url is missing; add it"),
+        ("{url: s3://bucket/x, endpiont: 'https://e'}", "did you mean endpoint?"),
+        ("{url: s3://bucket/x, endpoint: 'https://u:p@e'}", "endpoint must be https://HOST"),
+        ("{url: s3://bucket/x, endpoint: e.com}", "endpoint must be https://HOST"),
+        ("{url: s3://bucket/x, region: Frankfurt}", "region must be the bucket's region"),
+        ("{url: s3://bucket/x, sync_interval: 5}", "is not a duration"),
+    ],
+)
+def test_a_place_to_copy_to_that_is_none(faults_of, replicate, fault):
+    text = REPLICATED[: REPLICATED.index("  replicate:")] + f"  replicate: {replicate}\n"
+
+    [found] = faults_of(text)
+
+    assert fault in found
+
+
+def test_a_copy_is_for_sqlite_only(faults_of):
+    text = REPLICATED.replace(
+        "backend: sqlite", "backend: postgres\n  url_secret: AWS_ACCESS_KEY_ID"
+    )
+
+    [found] = faults_of(text)
+
+    assert "replicate is for the other backend; remove it, or change backend" in found
 
 
 @pytest.mark.parametrize(
@@ -82,7 +146,7 @@ def test_the_shape_of_the_file(faults_of, text, fault):
         ),
         (
             GOOD + "database: {backend: sqlite, url_secret: X}\n",
-            "there is no key url_secret; known here: backend,",
+            "5:29: url_secret is for the other backend; remove it, or change backend",
         ),
         (GOOD.replace("acme", "5"), "1:6: app must be text, found 5; put it in quotes"),
         (GOOD.replace("acme", "Acme_Prefect"), "1:6: app must be 2 to 63 lower-case letters"),
@@ -134,6 +198,25 @@ def test_the_values_of_fields(faults_of, text, fault):
         (GOOD + "access: {public: false, auth: none}\n", "would switch the login on"),
         (GOOD + "database: {backend: postgres, url_secret: URL}\n", "URL is not in secrets"),
         (GOOD.replace("[PREFECT", "[A, A, PREFECT"), "A is listed twice; keep one"),
+        (
+            GOOD + "database: {backend: sqlite, replicate: s3://bucket/path}\n",
+            "5:40: replicate needs the secrets AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; add",
+        ),
+        (
+            GOOD.replace("[PREFECT", "[AWS_ACCESS_KEY_ID, PREFECT")
+            + "database: {backend: sqlite, replicate: s3://bucket/path}\n",
+            "replicate needs the secret AWS_SECRET_ACCESS_KEY; add it to secrets",
+        ),
+        (
+            REPLICATED.replace("3.8.8}", "3.8.8, image: docker.io/acme/prefect}"),
+            "Litestream is in roost's own image only; remove prefect.image, or replicate",
+        ),
+        (
+            REPLICATED.replace("https", "http"),
+            "9:15: the database would travel in clear; write https://",
+        ),
+        (REPLICATED + "    sync_interval: 0s\n", "sync_interval must be from 1s to 1h"),
+        (REPLICATED + "    sync_interval: 2h\n", "sync_interval must be from 1s to 1h"),
     ],
 )
 def test_rules_across_fields(faults_of, text, fault):

@@ -97,6 +97,69 @@ def test_two_files_with_one_app_are_a_fault_that_names_both(folder):
     assert "production.yaml:1; one app, one file" in fault.message
 
 
+COPIED = "secrets: [PREFECT_SERVER_API_AUTH_STRING, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY]\n"
+
+
+def copy_to(folder, name, replicate):
+    """Write an environment of that name that is copied to a place; "" leaves that to the defaults."""
+    text = GOOD.format(app=f"acme-{name}").replace(GOOD.splitlines(keepends=True)[-1], COPIED)
+    database = f"database: {{backend: sqlite, replicate: {replicate}}}\n" if replicate else ""
+    (folder / f"{name}.yaml").write_text(text + database)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("s3://b-1/x", "s3://b-1/x"),
+        ("s3://b-1/x", "{url: s3://b-1/x, region: eu-central-1}"),
+        (
+            "{url: s3://b-1/x, endpoint: 'https://e.com'}",
+            "{url: s3://b-1/x, endpoint: 'https://E.com'}",
+        ),
+    ],
+)
+def test_two_files_that_are_copied_to_one_place_are_a_fault_that_names_both(folder, one, other):
+    copy_to(folder, "production", one)
+    copy_to(folder, "staging", other)
+
+    [fault] = load_files([folder]).faults
+
+    assert (Path(fault.path).name, fault.line) == ("staging.yaml", 5)
+    assert "s3://b-1/x is also where " in fault.message
+    assert "production.yaml:5 is copied to, and two writers spoil a copy" in fault.message
+    with pytest.raises(InvalidFilesError):
+        load_environment("production", folder)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("s3://b-1/x", "s3://b-1/y"),
+        ("s3://b-1/x", "s3://b-1/x/y"),
+        ("s3://b-1/x", "{url: s3://b-1/x, endpoint: 'https://e.com'}"),
+    ],
+)
+def test_two_places_are_no_conflict(folder, one, other):
+    copy_to(folder, "production", one)
+    copy_to(folder, "staging", other)
+
+    assert load_files([folder]).faults == ()
+    assert load_environment("staging", folder).name == "staging"
+
+
+def test_a_place_that_all_have_from_the_defaults_is_one_place(folder):
+    (folder / "_defaults.yaml").write_text("database: {backend: sqlite, replicate: s3://b-1/x}\n")
+    copy_to(folder, "production", "")
+    copy_to(folder, "staging", "")
+
+    with pytest.raises(InvalidFilesError) as caught:
+        load_environment("staging", folder)
+
+    [fault] = caught.value.faults
+    assert (Path(fault.path).name, fault.line) == ("_defaults.yaml", 1)
+    assert "staging.yaml is copied to" in fault.message
+
+
 def test_the_same_file_named_twice_is_no_conflict(folder):
     path = folder / "staging.yaml"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from helpers.environments import POSTGRES, PRIVATE, environment_file
+from roost.environment.model import AUTH_SECRET
 from roost.plan.desired import desired_state
 
 IMAGE = "registry.fly.io/acme-prefect:prefect-3.8.8-0123456789ab"
@@ -110,3 +111,23 @@ def test_secrets_are_named_in_order_whatever_the_file_s():
     file = environment_file(secrets=["ZED", "PREFECT_SERVER_API_AUTH_STRING", "ALPHA"])
 
     assert desired_state(file, IMAGE).secrets == ("ALPHA", "PREFECT_SERVER_API_AUTH_STRING", "ZED")
+
+
+def test_where_the_database_is_copied_to_reaches_the_machine_and_no_key_of_it():
+    replicate = {"url": "s3://b-1/x", "endpoint": "https://e.com", "sync_interval": "10s"}
+    keys = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
+
+    env = config_of(
+        database={"backend": "sqlite", "replicate": replicate}, secrets=[AUTH_SECRET, *keys]
+    )["env"]
+
+    assert {name: value for name, value in env.items() if "REPLICA" in name} == {
+        "ROOST_REPLICA_URL": "s3://b-1/x",
+        "ROOST_REPLICA_ENDPOINT": "https://e.com",
+        "ROOST_REPLICA_EVERY_S": "10",
+    }
+    assert not env.keys() & set(keys)
+
+
+def test_where_nothing_is_copied_the_machine_is_told_nothing_of_it():
+    assert not [name for name in config_of()["env"] if "REPLICA" in name]
