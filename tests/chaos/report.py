@@ -1,0 +1,102 @@
+"""What came of it, as tables for a terminal and for docs/reliability.md. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from chaos.crashes import Moment, Outcome
+from chaos.pairs import BOTH, ONE, Met
+from chaos.silence import Silence
+from chaos.storms import Weathered, count_ends
+
+KILLED = (Moment.BEFORE, Moment.AFTER)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Give a table in Markdown, whose columns line up on a terminal too."""
+    cells = [list(map(str, row)) for row in (head, *rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        f"| {' | '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))} |"
+        for row in cells
+    ]
+    rule = f"| {' | '.join('-' * width for width in widths)} |"
+    return "\n".join([lines[0], rule, *lines[1:]])
+
+
+def crash_table(outcomes: Sequence[Outcome]) -> str:
+    """Give what became of every crash point and every lost answer."""
+    head = (
+        *("scenario", "crash points", "converged", "answers lost", "converged"),
+        *("unaided", "rows acknowledged", "rows lost"),
+    )
+    return table(head, (_crash_row(outcome) for outcome in outcomes))
+
+
+def _crash_row(outcome: Outcome) -> Sequence[object]:
+    killed, lost = outcome.of(*KILLED), outcome.of(Moment.LOST)
+    return (
+        outcome.scenario.name,
+        len(killed),
+        sum(point.converged for point in killed),
+        len(lost),
+        sum(point.converged for point in lost),
+        sum(point.unaided for point in lost),
+        outcome.acknowledged or "-",
+        outcome.lost if outcome.acknowledged else "-",
+    )
+
+
+def crash_line(outcomes: Sequence[Outcome]) -> str:
+    """Give it in one sentence."""
+    points = [point for outcome in outcomes for point in outcome.points]
+    rows, lost = sum(o.acknowledged for o in outcomes), sum(o.lost for o in outcomes)
+    return (
+        f"{len(points)} crash points, {sum(point.converged for point in points)} converged; "
+        f"{rows} acknowledged rows, {lost} lost"
+    )
+
+
+def storm_table(weathered: Sequence[Weathered]) -> str:
+    """Give how runs in bad weather ended."""
+    names = dict.fromkeys(w.scenario.name for w in weathered)
+    head = ("scenario", "storms", "troubles", "done", "rolled back", "stopped", "sound afterwards")
+    return table(
+        head, (_storm_row(n, [w for w in weathered if w.scenario.name == n]) for n in names)
+    )
+
+
+def _storm_row(name: str, weathered: list[Weathered]) -> Sequence[object]:
+    ends = count_ends(weathered)
+    return (
+        name,
+        len(weathered),
+        sum(w.troubles for w in weathered),
+        *(ends[end] for end in ("done", "rolled back", "stopped")),
+        sum(not w.faults for w in weathered),
+    )
+
+
+def pair_table(met: Sequence[Met]) -> str:
+    """Give how rounds of two at once ended."""
+    names = dict.fromkeys(m.name for m in met)
+    head = ("who", "rounds", "both, in turn", "one, the other stopped", "sound afterwards")
+    return table(head, (_pair_row(n, [m for m in met if m.name == n]) for n in names))
+
+
+def _pair_row(name: str, met: list[Met]) -> Sequence[object]:
+    ends = [m.end for m in met]
+    return (name, len(met), ends.count(BOTH), ends.count(ONE), sum(not m.faults for m in met))
+
+
+def silence_table(silences: Sequence[Silence]) -> str:
+    """Give how long a server did not answer."""
+    head = ("change", "roost apply", "by hand", "ratio")
+    return table(head, map(_silence_row, silences))
+
+
+def _silence_row(silence: Silence) -> Sequence[object]:
+    ours, hand = silence.medians
+    if hand is None:
+        return silence.change.name, f"{ours:.2f} s", "-", "-"
+    return silence.change.name, f"{ours:.2f} s", f"{hand:.2f} s", f"{ours / hand:.2f}"

@@ -1,0 +1,174 @@
+"""For how long a real Prefect server does not answer while it is changed, by Roost and by hand."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import httpx
+
+from helpers.prefect_site import APP, LOGIN, NAME, PrefectSite
+from helpers.small_server import TROUBLE
+from roost.environment.load import load_environment
+from roost.plan.desired import desired_state
+from roost.plan.image import image_reference, read_image_parts
+from roost.plan.ownership import with_volume
+from roost.prefect.opening import GATE_HEADERS, OPEN_PATH
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+BEFORE, AFTER = "3.7.8", "3.8.8"
+PAUSE_S = 0.02
+PATIENCE_S = 30.0
+ROLLED_BACK = 4
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change of a server that is up.
+
+    Args:
+        name: what people call it.
+        before: the file that is live.
+        after: the file that is applied.
+        code: what that ends with.
+    """
+
+    name: str
+    before: Json
+    after: Json
+    code: int = 0
+
+
+@dataclass(frozen=True)
+class Silence:
+    """The longest time without a good answer, run by run, in seconds."""
+
+    change: Change
+    ours: tuple[float, ...]
+    by_hand: tuple[float, ...]
+
+    @property
+    def medians(self) -> tuple[float, float | None]:
+        """The middle one of ours, and of those by hand."""
+        return median(self.ours), median(self.by_hand) if self.by_hand else None
+
+
+NEW: Json = {"prefect": {"version": AFTER}, "machine": {"memory_mb": 512}}
+CHANGES = (
+    Change("settings", NEW, {**NEW, "prefect": {"version": AFTER, "settings": {TROUBLE: "no"}}}),
+    Change("memory", NEW, {**NEW, "machine": {"memory_mb": 1024}}),
+    Change(f"Prefect {BEFORE} to {AFTER}", {**NEW, "prefect": {"version": BEFORE}}, NEW),
+    Change(
+        "a bad setting, rolled back",
+        NEW,
+        {
+            **NEW,
+            "prefect": {
+                "version": AFTER,
+                "settings": {"PREFECT_SERVER_API_KEEPALIVE_TIMEOUT": "not-a-number"},
+            },
+        },
+        ROLLED_BACK,
+    ),
+)
+
+
+def measure(change: Change, folder: Path, cache: Path, runs: int) -> Silence:
+    """Change a server by Roost, and one by hand, in turns."""
+    ours, by_hand = [], []
+    for run in range(runs):
+        ours.append(watched(change, folder / f"ours-{run}", cache, apply))
+        if not change.code:
+            by_hand.append(watched(change, folder / f"hand-{run}", cache, change_by_hand))
+    return Silence(change, tuple(ours), tuple(by_hand))
+
+
+def watched(change: Change, folder: Path, cache: Path, act: Any) -> float:
+    """Bring a server up, change it, and give the longest silence in seconds."""
+    site = PrefectSite(folder, cache)
+    try:
+        site.start(**change.before)
+        site.roost.run("apply", NAME, "--local")
+        site.roost.write(NAME, {"scaling": {"autostop": "off"}}, **change.after)
+        with watching(site) as silences:
+            act(site, change)
+        return max(silences)
+    finally:
+        site.daemon.clean()
+
+
+@contextmanager
+def watching(site: PrefectSite) -> Iterator[list[float]]:
+    """Ask for the server's health all the time; give the times between good answers.
+
+    The server answers when this ends: whoever changed it has waited for that.
+    """
+    silences = [0.0]
+    over, url = threading.Event(), site.url()
+
+    def watch() -> None:
+        last = time.monotonic()
+        with httpx.Client(trust_env=False, timeout=PATIENCE_S) as http:
+            while not over.wait(PAUSE_S):
+                try:
+                    good = http.get(f"{url}/api/health").is_success
+                except httpx.HTTPError:
+                    good = False
+                if good:
+                    now = time.monotonic()
+                    silences.append(now - last)
+                    last = now
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield silences
+    finally:
+        over.set()
+        thread.join()
+
+
+def apply(site: PrefectSite, change: Change) -> None:
+    """Change it as users of Roost do."""
+    site.roost.run("apply", NAME, "--local", expect=change.code)
+
+
+def change_by_hand(site: PrefectSite, _: Change) -> None:
+    """Change it as one does by hand: stop it, change it, start it, wait until it answers, open it."""
+    file = load_environment(NAME, site.roost.environments)
+    version = file.environment.prefect.version
+    image = image_reference(file.environment.app, version, read_image_parts(DEPLOY, version))
+    machine = site.daemon.machine(APP, site.machine)
+    volume = machine["config"]["mounts"][0]["volume"]
+    config = with_volume(desired_state(file, image).machines[0].config, volume)
+    site.rest("stop", "stopped")
+    path = f"{APP}/machines/{machine['id']}"
+    site.daemon.call("POST", path, {"config": config, "skip_launch": True})
+    site.daemon.call("POST", f"{path}/start")
+    wait_healthy(site.url())
+    user, _, password = LOGIN.partition(":")
+    opened = httpx.post(f"{site.url()}{OPEN_PATH}", auth=(user, password), trust_env=False)
+    assert opened.is_success, opened.text
+
+
+def wait_healthy(url: str) -> None:
+    """Wait until a server answers.
+
+    Raises:
+        TimeoutError: it does not.
+    """
+    ends = time.monotonic() + 2 * PATIENCE_S
+    while time.monotonic() < ends:
+        with suppress(httpx.HTTPError):
+            answer = httpx.get(f"{url}/api/health", headers=GATE_HEADERS, trust_env=False)
+            if answer.is_success:
+                return
+        time.sleep(PAUSE_S)
+    raise TimeoutError(f"{url} does not answer")

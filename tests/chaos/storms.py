@@ -1,0 +1,83 @@
+"""Play scenarios in bad weather: each run ends done, rolled back, or stopped with what to do."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+from chaos.commands import Ended
+from chaos.crashes import Play
+from chaos.ground import Ground
+from chaos.scenarios import BAD_INPUT, DONE, ROLLED_BACK, Scenario
+from chaos.weather import Storm
+
+ENDS = {DONE: "done", ROLLED_BACK: "rolled back"}
+STOPPED = "stopped"
+_STOPPED_WELL = re.compile(r"^roost: error \[[a-z-]+\]: .+[.:)] \S.*$", re.MULTILINE)
+"""Its word, what happened, and what to do."""
+
+
+@dataclass(frozen=True)
+class Weathered:
+    """How a scenario fared in one storm, and what was wrong after it."""
+
+    scenario: Scenario
+    seed: int
+    end: str
+    troubles: int
+    faults: tuple[str, ...]
+
+    def __str__(self) -> str:
+        what = "; ".join(self.faults)
+        return f"{self.scenario.name}, storm {self.seed}: {self.end}, {what}"
+
+
+@dataclass
+class StormyPlay:
+    """One scenario, storm after storm."""
+
+    ground: Ground
+    scenario: Scenario
+
+    def run(self, seeds: range) -> list[Weathered]:
+        """Play all storms."""
+        play = Play(self.ground, self.scenario)
+        if not self.scenario.fresh:
+            play.prepare()
+        return [self.weather(play, change, seed) for change, seed in enumerate(seeds, 1)]
+
+    def weather(self, play: Play, change: int, seed: int) -> Weathered:
+        """Apply in a storm; then in calm, and look."""
+        storm = Storm(seed, self.ground.short)
+        self.ground.write(self.scenario.after(change))
+        self.ground.door.asked, self.ground.door.answered = storm.before, storm.after
+        self.ground.commands.begin("apply", "demo", "--local")
+        ended = self.ground.commands.finish()
+        self.ground.open_door()
+        self.ground.end_leases()
+        wrong = bad_end(ended)
+        if self.scenario.kept and ended.code == ROLLED_BACK:
+            wrong += ("a good release was rolled back",)
+        again = self.ground.run("apply")
+        allowed = {self.scenario.code} if self.scenario.kept else {self.scenario.code, BAD_INPUT}
+        wrong += play.wrong_end(again, allowed)
+        end = ENDS.get(ended.code, STOPPED)
+        return Weathered(self.scenario, seed, end, len(storm.happened), (*wrong, *play.check()))
+
+
+def bad_end(ended: Ended) -> tuple[str, ...]:
+    """Say what a person would miss in how a command ended."""
+    if ended.code == DONE:
+        return ()
+    said = (*(("a traceback",) if "Traceback" in ended.said else ()),)
+    if ended.code < 0:
+        return (*said, f"ended by itself with {ended.code}")
+    if not _STOPPED_WELL.search(ended.said.strip()):
+        return (*said, f"no sentence: {ended.said.strip().splitlines()[-1:]}")
+    return said
+
+
+def count_ends(all_of: list[Weathered]) -> Counter[str]:
+    """Count how runs ended."""
+    return Counter(weathered.end for weathered in all_of)
