@@ -222,6 +222,22 @@ def apply(
     return run(changes.apply, environment, local, as_json, digest)
 
 
+@app.command(epilog="Example: roost secrets production --exit-code")
+def secrets(
+    environment: Environment,
+    *,
+    local: Local = False,
+    as_json: AsJson = False,
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="End with 2 when an apply would change one.")
+    ] = False,
+) -> ExitCode:
+    """Show how each secret stands, without any value; changes nothing."""
+    from roost.verbs import secrets as verb
+
+    return run(verb.secrets, environment, local, as_json, exit_code)
+
+
 @app.command(epilog="Example: roost smoke http://127.0.0.1:4200 --version 3.8.8")
 def smoke(
     target: Annotated[

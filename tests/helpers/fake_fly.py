@@ -6,6 +6,7 @@ where a duplicate or a mixed change would hide: names, leases and compare-and-se
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,14 @@ Json = dict[str, Any]
 NONCE = "fly-machine-lease-nonce"
 AWAKE = ("started", "suspended")
 """States in which a machine keeps what it saw when it booted."""
+
+
+def secret_info(name: str, value: str) -> Json:
+    """Give what Fly tells of a secret: a digest that nobody else can compute."""
+    return {
+        "name": name,
+        "digest": hashlib.sha256(f"of this Fly {value}".encode()).hexdigest()[:16],
+    }
 
 
 @dataclass
@@ -182,13 +191,14 @@ class FakeFly:
     # Secrets
 
     def _get_secrets(self, _: Ask) -> httpx.Response:
-        return says(200, {"secrets": [{"name": name, "digest": "d"} for name in self.secrets]})
+        return says(200, {"secrets": [secret_info(*secret) for secret in self.secrets.items()]})
 
     def _post_secrets(self, ask: Ask) -> httpx.Response:
         merged = {**self.secrets, **ask.body["values"]}
         self.secrets = {name: value for name, value in merged.items() if value is not None}
         self.secrets_version += 1
-        return says(200, {"version": self.secrets_version, "secrets": []})
+        told = [secret_info(*secret) for secret in self.secrets.items()]
+        return says(200, {"version": self.secrets_version, "secrets": told})
 
     # Machines
 

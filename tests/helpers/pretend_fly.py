@@ -15,6 +15,7 @@ from roost.plan.desired import Desired
 from roost.plan.diff import diff
 from roost.plan.live import Live
 from roost.plan.ownership import with_volume
+from roost.plan.secret_marks import Mark, with_marks
 from roost.plan.steps import (
     AssignIp,
     CreateApp,
@@ -97,9 +98,10 @@ class PretendFly:
             case UpdateVolume():
                 self._change_volume(step.volume, snapshot_retention=step.snapshot_retention)
             case SetSecrets():
-                self._set_secrets(self._secret_names() | set(step.names))
+                self._set_secrets(step.names)
             case UnsetSecrets():
-                self._set_secrets(self._secret_names() - set(step.names))
+                kept = tuple(s for s in self.live.secrets if s.name not in step.names)
+                self.live = replace(self.live, secrets=kept)
             case CreateMachine():
                 self._create_machine(step)
             case UpdateMachine():
@@ -122,7 +124,7 @@ class PretendFly:
             region=step.region,
             state="started",
             instance_id=self._id("v"),
-            config=echo(with_volume(step.config, volume)),
+            config=echo(self._marked(with_volume(step.config, volume))),
         )
         if "mounts" in step.config:
             assert volume, "a machine needs its volume first"
@@ -136,7 +138,7 @@ class PretendFly:
         asked = [m.get("volume") for m in step.config.get("mounts", [])]
         assert asked == mounts, "a machine keeps its volume"
         updated = machine.model_copy(
-            update={"config": echo(step.config), "instance_id": self._id("v")}
+            update={"config": echo(self._marked(step.config)), "instance_id": self._id("v")}
         )
         if step.skip_launch:
             stopped = machine.state if machine.state == "created" else "stopped"
@@ -181,9 +183,15 @@ class PretendFly:
     def _secret_names(self) -> set[str]:
         return {secret.name for secret in self.live.secrets}
 
-    def _set_secrets(self, names: set[str]) -> None:
-        found = tuple(SecretInfo(name=name, digest="d") for name in sorted(names))
-        self.live = replace(self.live, secrets=found)
+    def _set_secrets(self, names: Iterable[str]) -> None:
+        found = {secret.name: secret for secret in self.live.secrets}
+        found |= {name: SecretInfo(name=name, digest=f"of {name}") for name in names}
+        self.live = replace(self.live, secrets=tuple(found[name] for name in sorted(found)))
+
+    def _marked(self, config: Json) -> Json:
+        """Give a config with marks of what there is to boot with; no value is known here."""
+        marks = {secret.name: Mark(secret.digest, "unknown") for secret in self.live.secrets}
+        return with_marks(config, marks)
 
     def _id(self, prefix: str) -> str:
         self._count += 1

@@ -7,7 +7,8 @@ looked for by its name before it is made again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import secrets
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from roost.errors import (
@@ -20,11 +21,13 @@ from roost.errors import (
 )
 from roost.fly.client import FlyClient
 from roost.fly.leases import HeldLeases, Notice
-from roost.fly.models import Machine, Volume
-from roost.plan.desired import ENVIRONMENT_KEY, OVERRIDE_KEY, SLOT_KEY
+from roost.fly.models import Machine, SecretInfo, Volume
+from roost.plan.desired import ENVIRONMENT_KEY, OVERRIDE_KEY, SECRETS_KEY, SLOT_KEY
 from roost.plan.override import noted
 from roost.plan.ownership import with_volume
 from roost.plan.releases import Release, records_in, with_records
+from roost.plan.secret_marks import SALT_BYTES, Mark, Marks, fingerprint, with_marks
+from roost.plan.secrets import sees_other_secrets
 from roost.plan.steps import (
     AssignIp,
     CreateApp,
@@ -50,8 +53,15 @@ LEASE_TTL_S = 30
 # Longer than a lease lives whose holder was killed.
 LEASE_PATIENCE_S = 60
 DESCRIPTION = "roost apply"
+STOP_LIMIT_S = 60
+SUSPENDED = frozenset({"suspending", "suspended"})
 LOST = (FlyUnavailableError, FlyConflictError)
 """After these, the thing may exist: a lost answer, or a name that is taken, perhaps by us."""
+
+
+def make_mark(secret: SecretInfo, value: SecretText) -> Mark:
+    """Make what is remembered of a value that Fly was given."""
+    return Mark(secret.digest, fingerprint(value, secrets.token_bytes(SALT_BYTES)))
 
 
 @dataclass
@@ -59,7 +69,9 @@ class _Progress:
     """What earlier steps left for later ones."""
 
     volume: str = ""
+    secrets_sent: bool = False
     secrets_version: int | None = None
+    marks: Marks = field(default_factory=dict)
     release: Release | None = None
     known: tuple[Release, ...] = ()
     touched: list[str] = field(default_factory=list)
@@ -86,12 +98,14 @@ class Work:
         leases: keeps the leases of touched machines until the whole apply is done.
         secrets: values for every name the plan sets.
         notice: told of each step before it begins, and of waiting for somebody else.
+        mark: makes what is remembered of a value that was set.
     """
 
     fly: FlyClient
     leases: HeldLeases
     secrets: Mapping[str, SecretText]
     notice: Notice
+    mark: Callable[[SecretInfo, SecretText], Mark] = make_mark
 
 
 def lease_holder(fly: FlyClient, app: str, notice: Notice) -> HeldLeases:
@@ -120,7 +134,7 @@ async def carry_out(
         FlyError: Fly refused or failed; earlier steps stay done.
     """
     check_appliable(plan)
-    progress = _Progress(volume=volume, release=release, known=known)
+    progress = _Progress(volume=volume, release=release, known=known, marks=plan.marks)
     executor = _Executor(plan, work, progress)
     for step in plan.steps:
         work.notice(step.summary)
@@ -156,10 +170,8 @@ class _Executor:
                 await self.fly.update_volume(
                     app, step.volume, snapshot_retention=step.snapshot_retention
                 )
-            case SetSecrets():
-                await self.set_secrets({name: self.work.secrets[name] for name in step.names})
-            case UnsetSecrets():
-                await self.set_secrets(dict.fromkeys(step.names))
+            case SetSecrets() | UnsetSecrets():
+                await self.change_secrets()
             case CreateMachine():
                 await self.create_machine(step)
             case UpdateMachine():
@@ -233,13 +245,40 @@ class _Executor:
             advice="Let them end, then run the same command again.",
         )
 
-    async def set_secrets(self, values: Mapping[str, SecretText | None]) -> None:
-        """Set or remove in one batch, and remember the version for the machines that follow."""
-        update = await self.fly.set_secrets(self.plan.app, values)
+    async def change_secrets(self) -> None:
+        """Set and remove in one batch, and remember for the machines that follow what Fly has now."""
+        if self.progress.secrets_sent:  # both steps are one call
+            return
+        self.progress.secrets_sent = True
+        wanted = [name for s in self.plan.steps if isinstance(s, SetSecrets) for name in s.names]
+        gone = [name for s in self.plan.steps if isinstance(s, UnsetSecrets) for name in s.names]
+        if gone:
+            await self.forget_what_booted()
+        values = {name: self.work.secrets[name] for name in wanted}
+        update = await self.fly.set_secrets(self.plan.app, {**values, **dict.fromkeys(gone)})
         self.progress.secrets_version = update.version or None
+        answered = {secret.name: secret for secret in update.secrets if secret.name in values}
+        found = answered
+        if self.progress.release or len(answered) < len(values):
+            listed = await self.fly.list_secrets(self.plan.app)
+            # The list may lag behind; what the answer to the batch says is of the batch.
+            found = {secret.name: secret for secret in listed} | answered
         if self.progress.release:
-            infos = await self.fly.list_secrets(self.plan.app)
-            self.progress.release = self.progress.release.with_secrets(infos)
+            self.progress.release = self.progress.release.with_secrets(found.values())
+        made = {name: self.work.mark(found[name], values[name]) for name in values if name in found}
+        kept = {name: mark for name, mark in self.progress.marks.items() if name not in values}
+        self.progress.marks = {**kept, **made}
+
+    async def forget_what_booted(self) -> None:
+        """Have the machines say that they are behind, before a secret that has no mark is gone.
+
+        A secret that is set shows by its digest that a machine has not booted with it yet. One that
+        is removed shows nothing, should this apply die before it updates the machine.
+        """
+        for step in self.plan.steps:
+            if isinstance(step, UpdateMachine):
+                pending = {SECRETS_KEY: "being removed"}
+                await self.fly.patch_metadata(self.plan.app, step.machine, pending)
 
     async def create_machine(self, step: CreateMachine) -> None:
         """Create a machine with its lease held, or take the one that a lost answer left."""
@@ -275,6 +314,8 @@ class _Executor:
         machine = await self.fly.get_machine(self.plan.app, step.machine)
         if machine and self.overridden_since(machine):
             raise self.changed(step)
+        if machine and step.skip_launch and sees_other_secrets(step.changes):
+            await self.drop_memory(machine, nonce)
         config = self.recorded(step.config, machine.metadata if machine else {})
         try:
             await self.send_update(step, config, nonce)
@@ -319,6 +360,15 @@ class _Executor:
             advice=f"Plan again and look: roost plan {self.plan.environment}",
         )
 
+    async def drop_memory(self, machine: Machine, nonce: str) -> None:
+        """Stop a suspended machine: it would wake with the secrets it has in memory."""
+        if machine.state not in SUSPENDED:
+            return
+        await self.fly.stop_machine(self.plan.app, machine.id, nonce)
+        await self.fly.wait_machine(
+            self.plan.app, machine.id, "stopped", STOP_LIMIT_S, version=machine.instance_id
+        )
+
     async def send_update(self, step: UpdateMachine, config: Json, nonce: str) -> None:
         """Send the update itself."""
         await self.fly.update_machine(
@@ -343,5 +393,6 @@ class _Executor:
             config: without any record.
             metadata: what the machine has now, whose records are newer than those we know.
         """
+        config = with_marks(config, self.progress.marks)
         new = [self.progress.release] if self.progress.release else []
         return with_records(config, [*self.progress.known, *records_in(metadata), *new])

@@ -29,6 +29,7 @@ from roost.plan.releases import (
     last_good,
     releases_on,
 )
+from roost.plan.secrets import rotates_asleep
 from roost.plan.steps import CreateMachine, DestroyMachine, Plan, ProveRelease, Risk, UpdateMachine
 from roost.prefect.probe import CheckResult
 
@@ -84,13 +85,14 @@ class Releaser:
     async def _change(self, plan: Plan, live: Live, recovery: Recovery) -> Judgement | None:
         """Do the steps, prove the outcome and write the verdict; None where nothing runs."""
         desired = recovery.desired
-        release = await self._draft(plan, live, recovery)
+        amended = _amended(plan, live, recovery)
+        release = amended or await self._draft(plan, live, recovery)
         kept = _kept(desired, live)
         if release and kept and _only_removes(plan):
             await self._record(release, kept[:1])
         volume = _volume_id(desired, live)
         touched = await carry_out(plan, self.work, volume, release, recovery.releases)
-        if not desired.machines:
+        if amended or not desired.machines:
             return None
         machines = touched or tuple(machine.id for machine in kept)
         judged = await self._judge(machines, desired, live.machines)
@@ -158,7 +160,7 @@ class Releaser:
         releases = releases_on(machines)
         failed, good = current(releases), last_good(releases)
         if already or failed is None or good is None or failed.setup == good.setup:
-            raise self._stays(judged.why, live, "there is no other good release.")
+            raise self._stays(judged.why, live, _nowhere_to_go(failed, good))
         self.work.notice(f"put release {good.number} back: {judged.why}")
         recovery = put_back(good, self.desired, releases, failed)
         try:
@@ -224,6 +226,27 @@ def _only_removes(plan: Plan) -> bool:
     """Say whether machines go and none changes: then no change carries the record."""
     kinds = {type(step) for step in plan.steps}
     return DestroyMachine in kinds and kinds.isdisjoint(CHANGED)
+
+
+def _amended(plan: Plan, live: Live, recovery: Recovery) -> Release | None:
+    """Give the good release that a rotation in sleep leaves live; None for any other plan.
+
+    Nothing starts, so nothing could be proved: what was proved goes on, with other secrets.
+    """
+    now = recovery.current
+    if now is None or now.verdict is not Verdict.GOOD or not rotates_asleep(plan.steps):
+        return None
+    return now.with_secrets(live.secrets)
+
+
+def _nowhere_to_go(failed: Release | None, good: Release | None) -> str:
+    """Say why there is nothing to put back."""
+    if failed and good and failed.setup == good.setup and failed.secrets != good.secrets:
+        return (
+            "only secrets changed, and Fly never gives an old value back. "
+            "Give the value of before where the file says it comes from, and apply again."
+        )
+    return "there is no other good release."
 
 
 def _volume_id(desired: Desired, live: Live) -> str:

@@ -6,7 +6,7 @@ Field names and forms are the Machines API's, not those of fly.toml.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from roost.environment.load import EnvironmentFile
@@ -47,6 +47,18 @@ class DesiredMachine:
 
 
 @dataclass(frozen=True)
+class ValueCheck:
+    """Which fingerprints the values that are here do not match, and which they do.
+
+    By fingerprint and not by name: once another value is set, what was found of the one before
+    says nothing any more.
+    """
+
+    changed: frozenset[str] = frozenset()
+    same: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class Desired:
     """All that an environment asks for."""
 
@@ -62,6 +74,8 @@ class Desired:
     """How many machines must be running at all times."""
     back: bool = False
     """Whether it puts an earlier release back, which may bring an older Prefect."""
+    values: ValueCheck = field(default=ValueCheck(), repr=False)
+    """How the values that are here compare with those that Fly was given."""
 
 
 def desired_state(file: EnvironmentFile, image: str) -> Desired:

@@ -6,13 +6,22 @@ no longer wanted. An unchanged environment gives no step, whatever its machines'
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from roost.fly.models import Machine
 from roost.plan.desired import OVERRIDE_KEY, Desired
 from roost.plan.live import Live
 from roost.plan.machines import machine_outcomes, surplus_outcomes
 from roost.plan.ownership import our_machines
 from roost.plan.recovery import Recovery, recover, unproved
+from roost.plan.secrets import (
+    FIELD,
+    SecretState,
+    State,
+    behind,
+    fitting_marks,
+    secret_states,
+)
 from roost.plan.steps import (
     AssignIp,
     Change,
@@ -40,14 +49,15 @@ def plan_from(recovery: Recovery, live: Live) -> Plan:
     """Give the plan to what a recovery asks for: the file's wish, or a release of before."""
     desired = recovery.desired
     ours = our_machines(desired, live)
-    secrets = tuple(_secrets(desired, live))
+    states = secret_states(desired, live, ours)
+    secrets = tuple(_secrets(desired, states, back=recovery.back_to > 0))
     found: list[Outcome] = [
         *recovery.outcomes,
         *_app(desired, live),
         *_ips(desired, live),
         *volume_outcomes(desired, live, ours),
         *secrets,
-        *machine_outcomes(desired, ours, _seen_after_boot(secrets)),
+        *machine_outcomes(desired, ours, _seen_after_boot(desired, live, ours, secrets)),
         *surplus_outcomes(desired, live, ours),
         *_surplus_ips(desired, live),
     ]
@@ -59,6 +69,8 @@ def plan_from(recovery: Recovery, live: Live) -> Plan:
         refusals=tuple(item for item in found if isinstance(item, Refusal)),
         warnings=tuple(item for item in found if isinstance(item, str)),
         base=base_state(live),
+        unchecked=tuple(s.name for s in states if s.state is State.UNCHECKED),
+        marks=fitting_marks(desired, live, ours),
     )
 
 
@@ -119,13 +131,20 @@ def _surplus_ips(desired: Desired, live: Live) -> Iterator[Outcome]:
             )
 
 
-def _secrets(desired: Desired, live: Live) -> Iterator[SetSecrets | UnsetSecrets | str]:
-    have = {secret.name for secret in live.secrets}
-    missing = tuple(name for name in desired.secrets if name not in have)
-    extra = tuple(sorted(have - set(desired.secrets)))
-    if missing:
+def _secrets(
+    desired: Desired, states: tuple[SecretState, ...], *, back: bool
+) -> Iterator[SetSecrets | UnsetSecrets | str]:
+    # Without a machine there is nothing that could remember that an unknown one was set.
+    wanted = [s for s in states if s.state.is_set]
+    wanted = [s for s in wanted if desired.machines or s.state is not State.UNKNOWN]
+    if back:  # whoever goes back may have no value at hand, and what is there stays as it is
+        wanted = [s for s in wanted if s.state is State.MISSING]
+    extra = tuple(s.name for s in states if s.state is State.EXTRA)
+    if wanted:
         yield SetSecrets(
-            key="secrets/set", summary=f"set the secrets {', '.join(missing)}", names=missing
+            key="secrets/set",
+            summary=f"set the secrets {', '.join(s.told for s in wanted)}",
+            names=tuple(s.name for s in wanted),
         )
     if extra and desired.prune:
         yield UnsetSecrets(
@@ -139,9 +158,17 @@ def _secrets(desired: Desired, live: Live) -> Iterator[SetSecrets | UnsetSecrets
 
 
 def _seen_after_boot(
+    desired: Desired,
+    live: Live,
+    ours: Mapping[str, Machine],
     secrets: tuple[SetSecrets | UnsetSecrets | str, ...],
-) -> tuple[Change, ...]:
+) -> dict[str, tuple[Change, ...]]:
     """A running machine keeps the secrets it booted with, so a change of them is one of its own."""
-    return tuple(
-        Change("secrets", None, item.summary) for item in secrets if not isinstance(item, str)
+    changes = tuple(
+        Change(FIELD, None, item.summary) for item in secrets if not isinstance(item, str)
     )
+    older = (Change(FIELD, "of an earlier apply", "as Fly has them"),)
+    return {
+        slot: changes or (older if behind(desired, live, machine) else ())
+        for slot, machine in ours.items()
+    }

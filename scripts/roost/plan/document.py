@@ -27,6 +27,7 @@ def plan_document(plan: Plan, cost: CostChange | None = None) -> Json:
         "steps": [step_document(step) for step in plan.steps],
         "refusals": [vars(refusal) for refusal in plan.refusals],
         "warnings": list(plan.warnings),
+        "unchecked_secrets": list(plan.unchecked),
         "base": plan.base,
     }
     if cost is not None:

@@ -11,6 +11,7 @@ from roost.plan.live import Live
 from roost.plan.override import decode
 from roost.plan.ownership import is_ours, mounted_volume, slot_number, slot_of, with_volume
 from roost.plan.releases import without_records
+from roost.plan.secret_marks import with_marks
 from roost.plan.steps import (
     Change,
     CreateMachine,
@@ -39,9 +40,9 @@ LAUNCHED = STRANDED | {
 
 
 def machine_outcomes(
-    desired: Desired, ours: Mapping[str, Machine], secrets: tuple[Change, ...]
+    desired: Desired, ours: Mapping[str, Machine], secrets: Mapping[str, tuple[Change, ...]]
 ) -> Iterator[Outcome]:
-    """Compare machine by machine; `secrets` are changes that a machine sees only after a boot."""
+    """Compare machine by machine; `secrets` are changes that one sees only after a boot, by slot."""
     waking = _waking(desired, ours)
     for wanted in desired.machines:
         machine = ours.get(wanted.name)
@@ -50,7 +51,8 @@ def machine_outcomes(
         else:
             must_run = wanted.name in waking
             versions = _version_change(machine, wanted, back=desired.back)
-            yield from _one_machine(wanted, machine, secrets, versions, must_run=must_run)
+            booted = secrets.get(wanted.name, ())
+            yield from _one_machine(wanted, machine, booted, versions, must_run=must_run)
 
 
 def surplus_outcomes(
@@ -204,6 +206,7 @@ def _update(
     kept.pop(OVERRIDE_KEY, None)  # none is asked for, or another one
     metadata = {**kept, **ours["metadata"]}
     config = {**live, **ours, "metadata": metadata}
+    config = with_marks(config, {})  # nothing of a value stands in a plan
     return UpdateMachine(
         key=f"machine/{wanted.name}",
         summary=f"update the machine {wanted.name}" + (", which stays asleep" if sleeps else ""),

@@ -21,6 +21,7 @@ from roost.plan.releases import (
     last_good,
     releases_on,
 )
+from roost.plan.secrets import changes_secrets
 from roost.plan.steps import (
     CreateMachine,
     Outcome,
@@ -104,7 +105,7 @@ def _failed(
     desired: Desired, live: Live, releases: tuple[Release, ...], wanted: Release
 ) -> Release | None:
     """Find the failed release that the file asks for again."""
-    if set(desired.secrets) - {secret.name for secret in live.secrets}:
+    if changes_secrets(desired, live):
         return None  # with the secrets that are still to be set it is another one
     return failed_like(releases, wanted.identity)
 

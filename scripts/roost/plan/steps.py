@@ -5,9 +5,11 @@ A step never holds a secret's value, only its name.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, ClassVar
+
+from roost.plan.secret_marks import Marks
 
 Json = dict[str, Any]
 
@@ -215,6 +217,10 @@ class Plan:
     warnings: tuple[str, ...]
     base: Json
     """The live state the plan was made from, as far as the steps depend on it."""
+    unchecked: tuple[str, ...] = ()
+    """Secrets whose values are not here, so that nobody can say whether they changed."""
+    marks: Marks = field(default_factory=dict, repr=False)
+    """The marks that stay true, for the machines that are sent a config. Never shown or written."""
 
     @property
     def risk(self) -> Risk:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from roost.plan.cost import CostChange
 from roost.plan.document import plan_digest
 from roost.plan.steps import Plan, Risk, Step
-from roost.report.wording import cost_line, counted, one_line, shown
+from roost.report.wording import cost_line, counted, one_line, shown, unchecked_line
 
 MARKER = "<!-- roost-plan -->"
 """First line of the comment, by which the next run finds it again."""
@@ -48,6 +48,11 @@ def plan_comment(planned: Iterable[PlannedEnvironment]) -> str:
     quiet = [entry.plan.environment for entry in entries if not _has_news(entry.plan)]
     head = f"{MARKER}\n## Roost plan\n\n{_headline(changing, len(entries))}\n"
     tail = f"\nUnchanged: {_cut_list(quiet)}.\n" if quiet else ""
+    unchecked = [e.plan.environment for e in entries if e.plan.unchecked and not _has_news(e.plan)]
+    if unchecked:
+        tail += (
+            f"\nSecrets not checked, because their values are not here: {_cut_list(unchecked)}.\n"
+        )
     return head + _fit(changing, LIMIT - len(head) - len(tail)) + tail
 
 
@@ -65,6 +70,9 @@ def plan_section(entry: PlannedEnvironment, *, short: bool = False) -> str:
     else:
         lines += [f"- **Warning:** {text(warning)}" for warning in plan.warnings]
         lines += _folded(plan.steps) if plan.steps else []
+    if plan.unchecked:
+        names = [f"`{name}`" for name in plan.unchecked]
+        lines.append(f"\n{text(unchecked_line(names))}")
     if entry.cost:
         lines.append(f"\n{text(cost_line(entry.cost))}")
     lines.append(f"\nDigest: {code(plan_digest(plan))}")

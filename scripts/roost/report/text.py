@@ -12,7 +12,7 @@ from rich.text import Text
 from roost.plan.cost import CostChange
 from roost.plan.steps import Change, Plan, Risk, Step
 from roost.prefect.probe import CheckResult
-from roost.report.wording import cost_line, one_line, shown
+from roost.report.wording import cost_line, one_line, shown, unchecked_line
 
 PLAIN_WIDTH = 120
 MAX_CHANGES = 12
@@ -46,6 +46,8 @@ def plan_report(plan: Plan, cost: CostChange | None) -> RenderableType:
         parts.append(Text("No changes: live is as the file asks.", style="green"))
     if cost is not None:
         parts.append(Text(cost_line(cost)))
+    if plan.unchecked:
+        parts.append(Text(one_line(unchecked_line(plan.unchecked)), style="dim"))
     parts += [_labelled("warning", "yellow", warning) for warning in plan.warnings]
     parts += [
         _labelled("refused", "red", f"{refusal.key}: {refusal.what}. {refusal.advice}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from roost.plan.cost import CostChange
@@ -28,6 +29,12 @@ def one_line(text: str) -> str:
 def counted(count: int, noun: str) -> str:
     """Count things: `1 step`, `2 steps`."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def unchecked_line(names: Sequence[str]) -> str:
+    """Say which values could not be compared, and where they can be."""
+    listed = ", ".join(names)
+    return f"Not checked, because the values are not here: {listed}. An apply that has them sets what changed."
 
 
 def cost_line(cost: CostChange) -> str:

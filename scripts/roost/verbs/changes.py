@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -21,6 +21,8 @@ from roost.plan.desired import Desired, desired_state
 from roost.plan.diff import diff
 from roost.plan.document import plan_digest, plan_document
 from roost.plan.live import Live, read_live
+from roost.plan.ownership import our_machines
+from roost.plan.secrets import check_values
 from roost.plan.steps import Plan, SetSecrets
 from roost.prefect.probe import CheckResult
 from roost.report.text import check_line, plan_report
@@ -49,6 +51,8 @@ async def make_plan(context: Context, file: EnvironmentFile, target: Target) -> 
     desired = desired_state(file, image)
     live = await read_live(target.fly, desired.app)
     values = known_values(context, file, local=target.local is not None)
+    check = check_values(desired, live, our_machines(desired, live), values.found)
+    desired = replace(desired, values=check)
     cost = cost_change(read_prices(context.deploy / "prices.yaml"), desired, live)
     return Planned(file, image, desired, live, diff(desired, live), cost, values)
 

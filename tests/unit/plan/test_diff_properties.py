@@ -46,6 +46,9 @@ def live_states(draw):
         for v in volumes
     ]
     secrets = [s for s in live.secrets if draw(st.booleans())]
+    secrets = [
+        SecretInfo(name=s.name, digest="of a hand") if draw(st.booleans()) else s for s in secrets
+    ]
     secrets += [SecretInfo(name="BY_HAND", digest="d")] * draw(st.integers(0, 1))
     ips = [ip for ip in live.ips if draw(st.booleans())]
     ips += [address("v4")] * draw(st.integers(0, 1))

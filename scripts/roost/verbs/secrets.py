@@ -1,0 +1,113 @@
+"""`roost secrets`: how each secret stands, told without any value."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from roost.apply.secret_values import Values, told_source
+from roost.environment.load import EnvironmentFile, load_environment
+from roost.errors import ExitCode
+from roost.plan.desired import Desired, desired_state
+from roost.plan.live import Live, read_live
+from roost.plan.ownership import our_machines
+from roost.plan.secrets import SecretState, State, behind, check_values, secret_states
+from roost.report.text import status_table
+from roost.verbs.context import Context
+from roost.verbs.target import Target, connect
+from roost.verbs.values import known_values
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was found, and what of it an apply would change."""
+
+    file: EnvironmentFile
+    states: tuple[SecretState, ...]
+    values: Values
+    behind: tuple[str, ...]
+    """Machines that were last booted with other secrets than Fly has now."""
+
+    @property
+    def to_do(self) -> bool:
+        """Whether an apply has something to do about secrets."""
+        prunes = self.file.environment.prune
+        return bool(self.behind) or any(
+            s.state.is_set or (prunes and s.state is State.EXTRA) for s in self.states
+        )
+
+
+async def secrets(
+    context: Context,
+    name: str,
+    local: bool,  # noqa: FBT001 - set by name in cli
+    as_json: bool,  # noqa: FBT001 - set by name in cli
+    exit_code: bool,  # noqa: FBT001 - set by name in cli
+) -> ExitCode:
+    """Show how each secret stands; with `exit_code`, end with 2 when an apply would change one."""
+    file = load_environment(name, context.environments)
+    async with connect(context, local=local) as target:
+        found = await look(context, file, target)
+    if as_json:
+        context.out.print_json(json.dumps(_document(found)))
+    else:
+        rows = [(s.name, s.state.value, _source(found, s.name)) for s in found.states]
+        if rows:
+            context.out.print(status_table(("secret", "state", "source"), rows))
+        for line in _remarks(found):
+            context.out.print(line, markup=False, soft_wrap=True)
+    return ExitCode.CHANGES if exit_code and found.to_do else ExitCode.DONE
+
+
+async def look(context: Context, file: EnvironmentFile, target: Target) -> Look:
+    """Read Fly and the sources, and compare; nothing is changed and no value is made up."""
+    desired = desired_state(file, "")  # what runs is of no interest here
+    live = await read_live(target.fly, desired.app)
+    values = known_values(context, file, local=target.local is not None)
+    ours = our_machines(desired, live)
+    checked = replace(desired, values=check_values(desired, live, ours, values.found))
+    return Look(file, secret_states(checked, live, ours), values, _behind(desired, live))
+
+
+def _behind(desired: Desired, live: Live) -> tuple[str, ...]:
+    ours = our_machines(desired, live)
+    return tuple(m.id for _, m in sorted(ours.items()) if behind(desired, live, m))
+
+
+def _source(found: Look, name: str) -> str:
+    declared = {secret.name: secret for secret in found.file.environment.secrets}
+    return told_source(declared[name]) if name in declared else "-"
+
+
+def _remarks(found: Look) -> Iterator[str]:
+    """Say what the table cannot: why a value was not checked, and what to do next."""
+    if not found.states:
+        yield "It has no secrets."
+    for state in found.states:
+        unread = found.values.missing.get(state.name)
+        if unread and (state.state.is_set or state.state is State.UNCHECKED):
+            yield f"{state.name} has no value here: {unread.why}. {unread.advice}"
+    if found.behind:
+        yield f"Booted with older secrets: {', '.join(found.behind)}."
+    if found.to_do:
+        yield f"To carry it out: roost apply {found.file.name}"
+
+
+def _document(found: Look) -> dict[str, object]:
+    return {
+        "environment": found.file.name,
+        "app": found.file.environment.app,
+        "to_do": found.to_do,
+        "behind": list(found.behind),
+        "secrets": [
+            {
+                "name": s.name,
+                "state": s.state.value,
+                "source": _source(found, s.name),
+                "value_here": s.name in found.values.found,
+                "why_not": unread.why if (unread := found.values.missing.get(s.name)) else "",
+            }
+            for s in found.states
+        ],
+    }
