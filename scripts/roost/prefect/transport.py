@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import httpx
 
+from roost.bounded import HEADERS, bounded
 from roost.errors import UsageError
 from roost.secret_text import SecretText
 
@@ -14,14 +15,17 @@ LOOPBACK = "127.0.0.1"
 
 
 class LoopbackNames(httpx.AsyncBaseTransport):
-    """Connect `*.localhost` to this machine: RFC 6761 says so, not every resolver does."""
+    """Connect `*.localhost` to this machine: RFC 6761 says so, not every resolver does.
+
+    What it answers is bounded: a smoke may be pointed at anything.
+    """
 
     def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
         self._inner = inner
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request; the Host header keeps the name."""
-        return await self._inner.handle_async_request(_to_loopback(request))
+        return bounded(await self._inner.handle_async_request(_to_loopback(request)))
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -57,7 +61,7 @@ def prefect_client(
         base_url=_check_address(base_url),
         timeout=timeout_s,
         transport=LoopbackNames(transport or httpx.AsyncHTTPTransport()),
-        headers={"user-agent": "roost", **(headers or {})},
+        headers={"user-agent": "roost", **HEADERS, **(headers or {})},
     )
 
 
