@@ -27,14 +27,15 @@ from roost.plan.releases import (
     current,
     draft,
     last_good,
+    record_patch,
     releases_on,
 )
 from roost.plan.secrets import rotates_asleep
 from roost.plan.steps import CreateMachine, DestroyMachine, Plan, ProveRelease, Risk, UpdateMachine
 from roost.prefect.probe import CheckResult
 
-CHANGED = (CreateMachine, UpdateMachine)
-RELEASED = (*CHANGED, DestroyMachine, ProveRelease)
+CHANGED = (CreateMachine, UpdateMachine, DestroyMachine)
+RELEASED = (*CHANGED, ProveRelease)
 """What makes a release, or leaves one to be judged."""
 
 
@@ -88,7 +89,7 @@ class Releaser:
         amended = _amended(plan, live, recovery)
         release = amended or await self._draft(plan, live, recovery)
         kept = _kept(desired, live)
-        if release and kept and _only_removes(plan):
+        if release and kept and _leaves_alone(kept[0], plan):
             await self._record(release, kept[:1])
         volume = _volume_id(desired, live)
         touched = await carry_out(plan, self.work, volume, release, recovery.releases)
@@ -150,9 +151,8 @@ class Releaser:
     async def _record(self, release: Release, machines: tuple[Machine, ...]) -> None:
         """Write a record without touching what runs."""
         for machine in machines:
-            await self.work.fly.patch_metadata(
-                self.desired.app, machine.id, {release.key: release.encoded()}
-            )
+            values = record_patch(machine.metadata, release)
+            await self.work.fly.patch_metadata(self.desired.app, machine.id, values)
 
     async def _go_back(self, judged: Judgement, *, already: bool) -> Never:
         """Put the last good release back, unless what just failed is that one."""
@@ -217,15 +217,18 @@ def _kept(desired: Desired, live: Live) -> tuple[Machine, ...]:
     return tuple(ours[slot] for slot in sorted(ours, key=slot_number) if slot in wanted)
 
 
+def _leaves_alone(machine: Machine, plan: Plan) -> bool:
+    """Say whether a plan makes a release and no change of that machine carries its record.
+
+    The machines that come with it may go again, and what they remember with them.
+    """
+    changed = {step.machine for step in plan.steps if isinstance(step, UpdateMachine)}
+    return _makes_release(plan) and machine.id not in changed
+
+
 def _makes_release(plan: Plan) -> bool:
     """Say whether a plan leaves a record of its own, and not only a verdict in one of before."""
-    return any(isinstance(step, CHANGED) for step in plan.steps) or _only_removes(plan)
-
-
-def _only_removes(plan: Plan) -> bool:
-    """Say whether machines go and none changes: then no change carries the record."""
-    kinds = {type(step) for step in plan.steps}
-    return DestroyMachine in kinds and kinds.isdisjoint(CHANGED)
+    return any(isinstance(step, CHANGED) for step in plan.steps)
 
 
 def _amended(plan: Plan, live: Live, recovery: Recovery) -> Release | None:

@@ -215,6 +215,13 @@ def with_records(config: Json, releases: Iterable[Release]) -> Json:
     return {**config, "metadata": {**without_records(config["metadata"]), **records}}
 
 
+def record_patch(metadata: Mapping[str, str], release: Release) -> dict[str, str]:
+    """Give what to change of a machine's metadata for a record; what is beyond those kept goes."""
+    stay = {known.key for known in kept(by_number([*records_in(metadata), release]))}
+    gone = [key for key in metadata if _KEY.fullmatch(key) and key not in stay]
+    return {release.key: release.encoded(), **dict.fromkeys(gone, "")}
+
+
 def without_records(metadata: Mapping[str, str]) -> dict[str, str]:
     """Give a machine's metadata without what releases left there."""
     return {key: value for key, value in metadata.items() if not _KEY.fullmatch(key)}

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from roost.errors import UnappliableError, UsageError
-from roost.plan.desired import Desired
+from roost.plan.clearing import find_release
+from roost.plan.desired import OVERRIDE_KEY, Desired
 from roost.plan.live import Live
 from roost.plan.ownership import our_machines
 from roost.plan.recovery import Recovery
 from roost.plan.releases import (
+    Json,
     Release,
     Verdict,
     current,
     desired_of,
+    draft,
     failed_like,
     last_good,
     releases_on,
@@ -56,7 +59,7 @@ def roll_back(desired: Desired, live: Live, to: int | None) -> Recovery:
         desired_of(release, desired, back=not moved),
         releases,
         back_to=release.origin,
-        outcomes=tuple(_notes(live, releases, release)),
+        outcomes=tuple(_notes(desired, live, releases, release)),
     )
 
 
@@ -74,7 +77,7 @@ def before(releases: Releases) -> Release | None:
 
 
 def _chosen(environment: str, releases: Releases, to: int | None) -> Release:
-    release = before(releases) if to is None else _named(environment, releases, to)
+    release = before(releases) if to is None else find_release(environment, releases, to)
     if release is None:
         raise UnappliableError(
             f"There is no good release before release {releases[-1].number}.",
@@ -97,18 +100,6 @@ def _chosen(environment: str, releases: Releases, to: int | None) -> Release:
     return release
 
 
-def _named(environment: str, releases: Releases, number: int) -> Release:
-    found = next((release for release in releases if release.number == number), None)
-    if found is None:
-        numbers = ", ".join(str(release.number) for release in releases)
-        raise UsageError(
-            f"There is no release {number}, or it is no longer remembered; there are {numbers}.",
-            where=environment,
-            advice=f"See them: `roost releases {environment}`.",
-        )
-    return found
-
-
 def _wrong(release: Release) -> str:
     why = f": {release.why.rstrip('.')}" if release.why else ""
     return f"{_UNPROVED[release.verdict]}{why}"
@@ -124,18 +115,31 @@ def _refused(environment: str, releases: Releases, what: str) -> UnappliableErro
     )
 
 
-def _notes(live: Live, releases: Releases, release: Release) -> Iterator[str]:
-    """Say what does not go back with a release."""
+def _notes(desired: Desired, live: Live, releases: Releases, release: Release) -> Iterator[str]:
+    """Say what does not go back with a release, and what the file makes of it."""
+    number = release.number
     if release.secrets != secrets_digest(live.secrets):
-        yield (
-            f"Secrets were changed since release {release.number}; their values stay as they are."
-        )
+        yield f"Secrets were changed since release {number}; their values stay as they are."
+    if _override(desired.machines[0].config if desired.machines else {}) != _override(
+        release.config
+    ):
+        yield f"The override of scaling in force ends; that of release {number} counts, if it had one."
     for later in releases:
-        if later.number > release.number and later.snapshot and is_older(release, later):
+        if later.number > number and later.snapshot and is_older(release, later):
             yield (
                 f"Release {later.number} moved the database to Prefect {later.prefect}; "
                 f"the snapshot {later.snapshot} is from before."
             )
+    wanted = draft(desired, live, releases)
+    if wanted is None or wanted.setup != release.setup:
+        yield (
+            f"The file asks for something else than release {number}: merge a revert of it, or "
+            "the next apply goes forward again."
+        )
+
+
+def _override(config: Json) -> str:
+    return str(config.get("metadata", {}).get(OVERRIDE_KEY, ""))
 
 
 def is_older(release: Release, later: Release) -> bool:

@@ -21,6 +21,7 @@ from roost.plan.desired import Desired, desired_state
 from roost.plan.diff import diff
 from roost.plan.document import plan_digest, plan_document
 from roost.plan.live import Live, read_live
+from roost.plan.recovery import Recovery
 from roost.plan.ownership import our_machines
 from roost.plan.secrets import check_values
 from roost.plan.steps import Plan, SetSecrets
@@ -43,6 +44,8 @@ class Planned:
     plan: Plan
     cost: CostChange
     values: Values
+    recovery: Recovery | None = None
+    """What it is to reach, where that is not what the file asks for."""
 
 
 async def make_plan(context: Context, file: EnvironmentFile, target: Target) -> Planned:
@@ -130,7 +133,7 @@ async def apply_planned(
             context.environ.get("GITHUB_SHA", ""),
             lambda: datetime.now(UTC).isoformat(timespec="seconds"),
         )
-        return await releaser.apply(planned.plan, planned.live)
+        return await releaser.apply(planned.plan, planned.live, planned.recovery)
 
 
 def proof_of(context: Context, target: Target, planned: Planned, auth: SecretText | None) -> Proof:

@@ -219,6 +219,16 @@ def test_a_machine_made_anew_knows_every_release_of_before(world):
     assert world.records == [(1, "good", 0), (2, "good", 0), (3, "good", 0)]
 
 
+def test_machines_that_come_and_go_leave_what_they_remembered(world):
+    def scaled(machines):
+        return setting(**POSTGRES, scaling={"count": machines})
+
+    applied(world, *map(scaled, [1, 3, 2, 3, 1]))
+
+    assert world.records == [(n, "good", 0) for n in range(1, 6)]
+    assert [world.release(n).machines for n in range(1, 6)] == [1, 3, 2, 3, 1]
+
+
 def test_a_plan_that_only_starts_a_machine_leaves_no_release(world):
     always_on = setting(scaling={"min_machines_running": 1})
     applied(world, always_on)

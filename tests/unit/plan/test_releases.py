@@ -27,6 +27,7 @@ from roost.plan.releases import (
     failed_like,
     kept,
     last_good,
+    record_patch,
     releases_on,
     with_records,
     without_records,
@@ -155,6 +156,18 @@ def test_records_are_found_on_their_machine_and_others_metadata_stays(found):
 
     assert releases_on([machine(metadata)]) == kept(found)
     assert without_records(metadata) == {"fly_release_id": "somebody-elses"}
+
+
+@given(histories(), VERDICTS)
+def test_a_record_written_by_itself_leaves_no_more_than_are_kept(found, verdict):
+    before = recorded(*found, fly_release_id="somebody-elses")
+    new = replace(RELEASE, number=len(found) + 1, verdict=verdict)
+
+    patched = {**before, **record_patch(before, new)}
+
+    assert {k: v for k, v in patched.items() if v} == recorded(
+        *found, new, fly_release_id="somebody-elses"
+    )
 
 
 @pytest.mark.parametrize("key", ["roost_release_2", "roost_release_0", "roost_release_01"])

@@ -7,13 +7,17 @@ from dataclasses import replace
 import pytest
 
 from helpers.environments import POSTGRES
-from helpers.histories import CLEARED, FAILED, GOOD, PENDING, History, desired_of, level
+from helpers.histories import CLEARED, FAILED, PENDING, History, desired_of, level
 from roost.errors import ExitCode, UnappliableError, UsageError
 from roost.plan.diff import plan_from
 from roost.plan.live import Live
 from roost.plan.rollback import roll_back
 from roost.plan.steps import Risk
 
+ASKS_FOR_ELSE = (
+    "The file asks for something else than release {}: merge a revert of it, or the next apply "
+    "goes forward again."
+)
 ONE, TWO, THREE = level("DEBUG"), level("INFO"), level("ERROR")
 OLDER, NEWER = level("INFO", "3.7.8"), level("INFO", "3.8.8")
 
@@ -200,9 +204,26 @@ def test_secrets_and_all_else_stay_as_the_file_says_and_the_plan_says_so():
 
     assert plan.warnings == (
         "Secrets were changed since release 2; their values stay as they are.",
+        ASKS_FOR_ELSE.format(2),
     )
     assert [step.kind for step in plan.steps] == ["update-machine"]
 
 
-def test_a_release_of_an_older_record_is_good_to_go_back_to():
-    assert back(History().went(ONE, GOOD).went(TWO))[1].warnings == ()
+def test_a_file_that_was_reverted_already_is_not_asked_for_again():
+    history = History().went(ONE).went(TWO)
+
+    assert back(history)[1].warnings == (ASKS_FOR_ELSE.format(1),)
+    assert back(history, desired=ONE)[1].warnings == ()
+
+
+def test_an_override_of_scaling_that_is_not_the_release_s_is_told():
+    history = History().went(ONE).went(TWO)
+    machine = TWO.machines[0]
+    metadata = {**machine.config["metadata"], "roost_override": "{}"}
+    now = replace(
+        TWO, machines=(replace(machine, config={**machine.config, "metadata": metadata}),)
+    )
+
+    assert back(history, desired=now)[1].warnings[0] == (
+        "The override of scaling in force ends; that of release 1 counts, if it had one."
+    )

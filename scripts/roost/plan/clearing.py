@@ -1,0 +1,61 @@
+"""Which failed release may be allowed again, or why not, with the way out. Pure."""
+
+from __future__ import annotations
+
+from roost.errors import UnappliableError, UsageError
+from roost.plan.releases import Release, Verdict, failed_like
+
+
+def find_release(environment: str, releases: tuple[Release, ...], number: int) -> Release:
+    """Give a release by its number.
+
+    Raises:
+        UsageError: it is not remembered; says which are.
+    """
+    for release in releases:
+        if release.number == number:
+            return release
+    numbers = ", ".join(str(release.number) for release in releases)
+    raise UsageError(
+        f"There is no release {number}, or it is no longer remembered; there are {numbers}."
+        if releases
+        else f"There is no release {number}: the environment has none yet.",
+        where=environment,
+        advice=f"See them: `roost releases {environment}`."
+        if releases
+        else f"Make the first one: roost apply {environment}",
+    )
+
+
+def check_clearable(environment: str, releases: tuple[Release, ...], number: int) -> Release:
+    """Give a failed release that is refused by name.
+
+    Raises:
+        UsageError: there is no such release.
+        UnappliableError: it is not one that is refused.
+    """
+    release = find_release(environment, releases, number)
+    if release.verdict is not Verdict.FAILED:
+        what, advice = _not_failed(environment, release)
+        raise UnappliableError(what, where=environment, advice=advice)
+    later = failed_like(releases, release.identity)
+    if later is not None and later.number != number:
+        raise UnappliableError(
+            f"Release {number} failed again as release {later.number}, which is what is refused.",
+            where=environment,
+            advice=f"Clear that one: `roost releases {environment} --clear {later.number}`.",
+        )
+    return release
+
+
+def _not_failed(environment: str, release: Release) -> tuple[str, str]:
+    number = release.number
+    match release.verdict:
+        case Verdict.GOOD:
+            what = f"Release {number} is good, so there is nothing to clear."
+            return what, f"To go back to it: `roost rollback {environment} --to {number}`."
+        case Verdict.CLEARED:
+            return f"Release {number} is cleared already.", f"Try it: roost apply {environment}"
+        case _:
+            what = f"Release {number} was never judged."
+            return what, f"Prove it, if it is live, or go on from it: roost apply {environment}"
