@@ -297,38 +297,42 @@ def backups(environment: Environment, *, local: Local = False, as_json: AsJson =
     return run(verb.backups, environment, local, as_json)
 
 
-@app.command(epilog="Example: roost releases staging --clear 4")
-def releases(
+@app.command(epilog="Example: roost scale staging --memory-mb 1024 --until 4h --reason demo")
+def scale(  # noqa: PLR0913 - one argument an option
     environment: Environment,
     *,
+    count: Annotated[
+        int | None, typer.Option(metavar="N", help="Exact number of machines.")
+    ] = None,
+    min_machines_running: Annotated[
+        int | None, typer.Option(metavar="N", help="0: may sleep. 1: always on.")
+    ] = None,
+    memory_mb: Annotated[int | None, typer.Option(metavar="MB", help="Memory.")] = None,
+    size: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Fly's name of the CPU size.")
+    ] = None,
+    until: Annotated[
+        str, typer.Option(metavar="TIME", help="When it ends: 4h, 90m, or an RFC 3339 time.")
+    ] = "",
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for others to read.")] = "",
+    clear: Annotated[bool, typer.Option("--clear", help="End the override now.")] = False,
+    permanent: Annotated[
+        bool, typer.Option("--permanent", help="Edit the file instead; call nothing.")
+    ] = False,
     local: Local = False,
     as_json: AsJson = False,
-    clear: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, help="Allow the failed release N to be tried again."),
-    ] = None,
 ) -> ExitCode:
-    """List what was released, newest first: verdict, commit, version, image, snapshot."""
-    from roost.verbs import releases as verb
+    """Scale for a time, whatever the file says, or for good, in the file."""
+    from roost.verbs import scale as verb
 
-    return run(verb.releases, environment, local, as_json, clear)
-
-
-@app.command(epilog="Example: roost rollback staging --to 3")
-def rollback(
-    environment: Environment,
-    *,
-    local: Local = False,
-    to: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, help="Which release; the last good one if left out."),
-    ] = None,
-    as_json: AsJson = False,
-) -> ExitCode:
-    """Put an earlier good release back, prove it, and leave the file as it is."""
-    from roost.verbs import releases as verb
-
-    return run(verb.rollback, environment, local, to, as_json)
+    fields = {
+        "size": size,
+        "memory_mb": memory_mb,
+        "count": count,
+        "min_machines_running": min_machines_running,
+    }
+    wish = verb.Wish(fields, until, reason, clear, permanent)
+    return run(verb.scale, environment, wish, local, as_json)
 
 
 @app.command(epilog="Example: roost up staging --exit")

@@ -108,9 +108,9 @@ class Work:
     mark: Callable[[SecretInfo, SecretText], Mark] = make_mark
 
 
-def lease_holder(fly: FlyClient, app: str, notice: Notice) -> HeldLeases:
-    """Give what holds the leases of one apply."""
-    return HeldLeases(fly, app, LEASE_TTL_S, DESCRIPTION, LEASE_PATIENCE_S, notice)
+def lease_holder(fly: FlyClient, app: str, notice: Notice, doing: str = DESCRIPTION) -> HeldLeases:
+    """Give what holds the leases of one apply; `doing` is what others read who want them."""
+    return HeldLeases(fly, app, LEASE_TTL_S, doing, LEASE_PATIENCE_S, notice)
 
 
 async def carry_out(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
-from roost.apply.executor import Work, check_appliable, lease_holder
+from roost.apply.executor import DESCRIPTION, Work, check_appliable, lease_holder
 from roost.apply.proof import Proof
 from roost.apply.release import Releaser
 from roost.apply.secret_values import Values, require
@@ -19,9 +19,10 @@ from roost.errors import ChangedMeanwhileError, ExitCode
 from roost.plan.cost import CostChange, cost_change, read_prices
 from roost.plan.desired import Desired, desired_state
 from roost.plan.diff import diff
-from roost.plan.document import plan_digest, plan_document
+from roost.plan.document import Json, plan_digest, plan_document
+from roost.plan.effective import Choose, Effective, effective
 from roost.plan.live import Live, read_live
-from roost.plan.recovery import Recovery
+from roost.plan.override import marked
 from roost.plan.ownership import our_machines
 from roost.plan.secrets import check_values
 from roost.plan.steps import Plan, SetSecrets
@@ -44,20 +45,29 @@ class Planned:
     plan: Plan
     cost: CostChange
     values: Values
-    recovery: Recovery | None = None
-    """What it is to reach, where that is not what the file asks for."""
+    effective: Effective
+
+    def document(self) -> Json:
+        """Give all of it that people see as one JSON object."""
+        override = self.effective.override
+        document = plan_document(self.plan, self.cost)
+        return {**document, "override": override and override.document()}
 
 
-async def make_plan(context: Context, file: EnvironmentFile, target: Target) -> Planned:
-    """Read live and compare it with what the file asks for."""
+async def make_plan(
+    context: Context, file: EnvironmentFile, target: Target, choose: Choose = effective
+) -> Planned:
+    """Read live and compare it with what the file, and an override, ask for now."""
     image = image_for(context, file)
-    desired = desired_state(file, image)
-    live = await read_live(target.fly, desired.app)
+    live = await read_live(target.fly, file.environment.app)
+    chosen = choose(file, live, datetime.now(UTC))
+    desired = marked(desired_state(chosen.file, image), chosen.override)
     values = known_values(context, file, local=target.local is not None)
     check = check_values(desired, live, our_machines(desired, live), values.found)
     desired = replace(desired, values=check)
     cost = cost_change(read_prices(context.deploy / "prices.yaml"), desired, live)
-    return Planned(file, image, desired, live, diff(desired, live), cost, values)
+    plan = chosen.told(diff(desired, live))
+    return Planned(chosen.file, image, desired, live, plan, cost, values, chosen)
 
 
 async def plan(
@@ -72,7 +82,7 @@ async def plan(
     async with connect(context, local=local) as target:
         planned = await make_plan(context, file, target)
     if as_json:
-        context.out.print_json(json.dumps(plan_document(planned.plan, planned.cost)))
+        context.out.print_json(json.dumps(planned.document()))
     else:
         context.out.print(plan_report(planned.plan, planned.cost))
     pending = planned.plan.steps or planned.plan.refusals
@@ -98,15 +108,21 @@ async def apply(
         context.progress.print(plan_report(planned.plan, planned.cost))
         results = await apply_planned(context, target, planned)
     if as_json:
-        document = plan_document(planned.plan, planned.cost)
+        document = planned.document()
         context.out.print_json(json.dumps({**document, "gate": [vars(r) for r in results]}))
     return ExitCode.DONE
 
 
 async def apply_planned(
-    context: Context, target: Target, planned: Planned
+    context: Context, target: Target, planned: Planned, doing: str = DESCRIPTION
 ) -> tuple[CheckResult, ...]:
     """Carry a plan out and gate it; a plan without steps changes and proves nothing.
+
+    Args:
+        context: where things are, and where to print.
+        target: the Fly to change.
+        planned: the plan, with all it was made from.
+        doing: what others are told who find a machine's lease taken.
 
     Raises:
         GateFailedError: the gate failed, and the last good release is back.
@@ -124,7 +140,7 @@ async def apply_planned(
     def notice(text: str) -> None:
         context.progress.print(f"  {text}", markup=False)
 
-    async with lease_holder(target.fly, environment.app, notice) as leases:
+    async with lease_holder(target.fly, environment.app, notice, doing) as leases:
         work = Work(target.fly, leases, values, notice)
         releaser = Releaser(
             work,
@@ -133,7 +149,7 @@ async def apply_planned(
             context.environ.get("GITHUB_SHA", ""),
             lambda: datetime.now(UTC).isoformat(timespec="seconds"),
         )
-        return await releaser.apply(planned.plan, planned.live, planned.recovery)
+        return await releaser.apply(planned.plan, planned.live)
 
 
 def proof_of(context: Context, target: Target, planned: Planned, auth: SecretText | None) -> Proof:

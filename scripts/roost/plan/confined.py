@@ -1,0 +1,50 @@
+"""Whether a plan does nothing but scale. Pure.
+
+Who scales has looked at the scaling, and at nothing else. What else is pending is for an apply.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from roost.plan.steps import (
+    CreateMachine,
+    DestroyMachine,
+    Plan,
+    ProveRelease,
+    StartMachine,
+    Step,
+    UpdateMachine,
+    UpdateMetadata,
+)
+
+_COUNT = "count"
+# What a plan's steps change for each field, by the names that steps give it.
+CHANGES = {
+    "size": {"guest.cpu_kind", "guest.cpus"},
+    "memory_mb": {"guest.memory_mb"},
+    _COUNT: set[str](),
+    "min_machines_running": {"services[0].min_machines_running", "env.ROOST_IDLE_ACTION"},
+}
+OVERRIDE = "override"
+"""The field of a step's changes that stands for the override itself."""
+
+
+def beside(plan: Plan, fields: Iterable[str]) -> tuple[str, ...]:
+    """Name what a plan does beside scaling in these fields, as `machine/app-1 (image)`."""
+    scaled = set(fields)
+    allowed = {OVERRIDE}.union(*(CHANGES[field] for field in scaled))
+    return tuple(found for step in plan.steps for found in _beside(step, scaled, allowed))
+
+
+def _beside(step: Step, scaled: set[str], allowed: set[str]) -> Iterator[str]:
+    if isinstance(step, StartMachine | ProveRelease | UpdateMetadata):
+        return
+    if isinstance(step, CreateMachine | DestroyMachine) and _COUNT in scaled:
+        return
+    if not isinstance(step, UpdateMachine):
+        yield step.key
+        return
+    others = [change.field for change in step.changes if change.field not in allowed]
+    if others:
+        yield f"{step.key} ({', '.join(others)})"
