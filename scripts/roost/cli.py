@@ -335,6 +335,40 @@ def scale(  # noqa: PLR0913 - one argument an option
     return run(verb.scale, environment, wish, local, as_json)
 
 
+@app.command(epilog="Example: roost releases staging --clear 4")
+def releases(
+    environment: Environment,
+    *,
+    local: Local = False,
+    as_json: AsJson = False,
+    clear: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Allow the failed release N to be tried again."),
+    ] = None,
+) -> ExitCode:
+    """List what was released, newest first: verdict, commit, version, image, snapshot."""
+    from roost.verbs import releases as verb
+
+    return run(verb.releases, environment, local, as_json, clear)
+
+
+@app.command(epilog="Example: roost rollback staging --to 3")
+def rollback(
+    environment: Environment,
+    *,
+    local: Local = False,
+    to: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Which release; the last good one if left out."),
+    ] = None,
+    as_json: AsJson = False,
+) -> ExitCode:
+    """Put an earlier good release back, prove it, and leave the file as it is."""
+    from roost.verbs import releases as verb
+
+    return run(verb.rollback, environment, local, to, as_json)
+
+
 @app.command(epilog="Example: roost up staging --exit")
 def up(
     environment: Annotated[

@@ -24,6 +24,7 @@ from roost.plan.effective import Choose, Effective, effective
 from roost.plan.live import Live, read_live
 from roost.plan.override import marked
 from roost.plan.ownership import our_machines
+from roost.plan.recovery import Recovery
 from roost.plan.secrets import check_values
 from roost.plan.steps import Plan, SetSecrets
 from roost.prefect.probe import CheckResult
@@ -46,6 +47,8 @@ class Planned:
     cost: CostChange
     values: Values
     effective: Effective
+    recovery: Recovery | None = None
+    """What it is to reach, where that is not what the file asks for."""
 
     def document(self) -> Json:
         """Give all of it that people see as one JSON object."""
@@ -149,7 +152,7 @@ async def apply_planned(
             context.environ.get("GITHUB_SHA", ""),
             lambda: datetime.now(UTC).isoformat(timespec="seconds"),
         )
-        return await releaser.apply(planned.plan, planned.live)
+        return await releaser.apply(planned.plan, planned.live, planned.recovery)
 
 
 def proof_of(context: Context, target: Target, planned: Planned, auth: SecretText | None) -> Proof:
