@@ -302,6 +302,7 @@ class Machines:
             try:
                 if running:
                     running.suspend()
+                    await running.frozen()
                 yield
             finally:
                 if running:

@@ -103,8 +103,20 @@ class RunningProcess:
         self._signal_group(signals.SIGSTOP, done=lambda stat: stat.frozen)
 
     def resume(self) -> None:
-        """Let a frozen group run on. The main process comes last, so that no child misses it."""
-        self._signal_group(signals.SIGCONT, done=lambda stat: not stat.frozen)
+        """Let a frozen group run on. The main process comes last, so that no child misses it.
+
+        Who looks as if it ran gets the signal too: it may be about to freeze.
+        """
+        self._signal_group(signals.SIGCONT, done=lambda _: False)
+
+    async def frozen(self, limit_s: float = 1.0) -> bool:
+        """Wait until the whole group is frozen, as it is a moment after it was asked to be."""
+        deadline = self._loop.time() + limit_s
+        while not (done := all(stat.frozen for stat in self.members())):
+            if self._loop.time() > deadline:
+                break
+            await asyncio.sleep(0.001)
+        return done
 
     def kill(self) -> None:
         """End the whole group at once; nobody in it is asked."""

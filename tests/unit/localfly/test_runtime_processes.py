@@ -277,6 +277,36 @@ def test_a_frozen_machine_does_nothing_until_it_is_resumed(spec):
     assert not suspended
 
 
+def test_who_is_resumed_before_it_froze_does_not_freeze_afterwards(spec):
+    async def scenario():
+        asked = spec()
+        async with a_runtime() as runtime:
+            process = await runtime.start(asked)
+            await until_said(asked, "up")
+            for _ in range(50):
+                process.suspend()
+                process.resume()
+            await asyncio.sleep(0.05)
+            assert not process.suspended
+
+    asyncio.run(scenario())
+
+
+def test_it_is_frozen_when_it_was_waited_for(spec):
+    async def scenario():
+        asked = spec()
+        async with a_runtime() as runtime:
+            process = await runtime.start(asked)
+            await until_said(asked, "up")
+            for _ in range(20):
+                process.suspend()
+                assert await process.frozen()
+                assert process.suspended
+                process.resume()
+
+    asyncio.run(scenario())
+
+
 def test_the_whole_group_is_frozen_and_resumed(spec):
     async def scenario():
         asked = spec(STUBBORN)
