@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import anyio
 import httpx
@@ -15,11 +16,13 @@ from roost.environment.load import EnvironmentFile, load_environment
 from roost.environment.model import AUTH_SECRET
 from roost.errors import ExitCode, SmokeFailedError, UnappliableError, UsageError
 from roost.plan.desired import ENVIRONMENT_KEY
+from roost.plan.effective import effective
 from roost.plan.live import Live, read_live
 from roost.plan.ownership import mounted_volume
 from roost.prefect.probe import CheckResult, Server, prove, select_checks
 from roost.prefect.transport import prefect_client
 from roost.report.text import check_line, status_table
+from roost.report.wording import one_line
 from roost.secret_text import SecretText
 from roost.verbs.context import Context
 from roost.verbs.target import Target, connect
@@ -110,13 +113,16 @@ async def status(
     local: bool,  # noqa: FBT001 - set by name in cli
     as_json: bool,  # noqa: FBT001 - set by name in cli
 ) -> ExitCode:
-    """Show the machines, addresses and volume of an environment."""
+    """Show the machines, addresses and volume of an environment, and an override if there is one."""
     file = load_environment(name, context.environments)
     async with connect(context, local=local) as target:
         live = await read_live(target.fly, file.environment.app)
         url = await target.app_url(file.environment.app) if live.app else ""
+    chosen = effective(file, live, datetime.now(UTC))
     if as_json:
-        context.out.print_json(json.dumps(_status_document(file, live, url)))
+        override = chosen.override and chosen.override.document()
+        document = {**_status_document(file, live, url), "override": override}
+        context.out.print_json(json.dumps(document))
         return ExitCode.DONE
     if live.app is None:
         context.out.print(
@@ -126,6 +132,8 @@ async def status(
     context.out.print(f"{name}: {url}", soft_wrap=True)
     columns = ("machine", "id", "state", "region", "image", "volume")
     context.out.print(status_table(columns, _machine_rows(live)))
+    for note in (*chosen.notes, *(refusal.what for refusal in chosen.refusals)):
+        context.out.print(one_line(note), markup=False, soft_wrap=True)
     return ExitCode.DONE
 
 
