@@ -67,9 +67,11 @@ def before(releases: Releases) -> Release | None:
     """Give the last good release before the one that is live.
 
     A release that puts another one back stands where that one stood. So going back again goes
-    further back, and not to what was just left.
+    further back, and not to what was just left; and going back that was cut short goes on.
     """
     now = releases[-1]
+    if now.verdict is Verdict.PENDING and now.back_to:
+        return last_good(r for r in releases if r.number <= now.back_to)
     if now.verdict is not Verdict.GOOD:
         return last_good(releases)
     earlier = (r for r in releases if r.number < now.origin and r.setup != now.setup)

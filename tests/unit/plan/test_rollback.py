@@ -95,6 +95,13 @@ def test_from_what_is_not_good_the_newest_good_release_is_put_back(verdict):
     assert back(History().went(ONE).went(TWO).went(THREE, verdict))[0].back_to == 2
 
 
+def test_going_back_that_was_cut_short_goes_on_and_not_to_what_it_left():
+    recovery, plan = back(three_good().went(ONE, PENDING, back_to=1))
+
+    assert recovery.back_to == 1
+    assert [step.kind for step in plan.steps] == ["prove-release"]
+
+
 def test_a_way_back_that_failed_may_be_tried_again():
     history = History().went(ONE).went(TWO, FAILED).went(ONE, FAILED, back_to=1)
 
