@@ -369,6 +369,27 @@ def rollback(
     return run(verb.rollback, environment, local, to, as_json)
 
 
+@app.command(epilog="Example: roost restore staging --snapshot vs_1a2b3c")
+def restore(
+    environment: Environment,
+    *,
+    snapshot: Annotated[
+        str, typer.Option(metavar="ID", help="What to restore; the newest if left out.")
+    ] = "",
+    confirm: Annotated[
+        str, typer.Option(metavar="VOLUME", help="Remove the volume an earlier restore left.")
+    ] = "",
+    local: Local = False,
+    as_json: AsJson = False,
+) -> ExitCode:
+    """Put a snapshot's data back: a new machine on a new volume, proved before the old one goes."""
+    from roost.verbs import backups
+
+    if confirm:
+        return run(backups.confirm, environment, confirm, local)
+    return run(backups.restore, environment, snapshot, local, as_json)
+
+
 @app.command(epilog="Example: roost up staging --exit")
 def up(
     environment: Annotated[

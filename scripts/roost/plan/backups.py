@@ -18,6 +18,8 @@ from roost.plan.releases import Release
 
 NOTES_KEY = "roost_backups"
 NOTES_KEPT = 40
+RESTORE_OF = "restore of "
+"""How the record of a restore begins to say why it is there."""
 DONE = "created"
 _FLY_DEFAULT_DAYS = 5
 
@@ -41,6 +43,7 @@ class Note:
 
     why: str
     rest: Rest | None = None
+    before_restore: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Backup:
     kept_until: str
     why: str
     rest: str
+    before_restore: bool = False
 
     @property
     def usable(self) -> bool:
@@ -84,14 +88,16 @@ def list_backups(
 
 
 def newest(backups: Iterable[Backup]) -> Backup | None:
-    """Give the newest backup that can be restored."""
-    return next((backup for backup in backups if backup.usable), None)
+    """Give the newest backup to restore: to restore twice does not undo what the first time did."""
+    return next((b for b in backups if b.usable and not b.before_restore), None)
 
 
 def release_notes(releases: Iterable[Release]) -> dict[str, Note]:
     """Give what release records say of snapshots."""
     return {
-        release.snapshot: Note(f"before release {release.number}")
+        release.snapshot: Note(
+            f"before release {release.number}", before_restore=release.why.startswith(RESTORE_OF)
+        )
         for release in releases
         if release.snapshot
     }
@@ -133,6 +139,7 @@ def _backup(snapshot: Snapshot, volume: str, note: Note | None) -> Backup:
         kept_until=kept_until(snapshot),
         why=note.why if note else "daily, by Fly",
         rest=note.rest.value if note and note.rest else "",
+        before_restore=bool(note and note.before_restore),
     )
 
 

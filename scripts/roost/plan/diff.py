@@ -14,6 +14,7 @@ from roost.plan.live import Live
 from roost.plan.machines import machine_outcomes, surplus_outcomes
 from roost.plan.ownership import our_machines
 from roost.plan.recovery import Recovery, recover, unproved
+from roost.plan.restoring import refusal, restoring
 from roost.plan.secrets import (
     FIELD,
     SecretState,
@@ -50,6 +51,11 @@ def plan_from(recovery: Recovery, live: Live) -> Plan:
     desired = recovery.desired
     ours = our_machines(desired, live)
     states = secret_states(desired, live, ours)
+    if state := restoring(desired, live):
+        # Which machine is the server's is decided by whoever ends it.
+        return Plan(
+            desired.environment, desired.app, (), (refusal(desired, state),), (), base_state(live)
+        )
     secrets = tuple(_secrets(desired, states, back=recovery.back_to > 0))
     found: list[Outcome] = [
         *recovery.outcomes,

@@ -10,7 +10,8 @@ from roost.plan.desired import ENVIRONMENT_KEY, PROCESS_GROUP, SLOT_KEY, Desired
 from roost.plan.live import Live
 from roost.plan.steps import Json
 
-_SLOT_NAME = re.compile(rf"{PROCESS_GROUP}-(\d+)", re.ASCII)
+# A machine that a restore made carries its release's number too: names are taken once.
+_SLOT_NAME = re.compile(rf"({PROCESS_GROUP}-(\d{{1,9}}))(?:-r\d{{1,9}})?", re.ASCII)
 
 
 def is_ours(machine: Machine, desired: Desired) -> bool:
@@ -33,13 +34,14 @@ def our_machines(desired: Desired, live: Live) -> dict[str, Machine]:
 
 def slot_of(machine: Machine) -> str:
     """Give the stable name of one of our machines."""
-    return machine.metadata.get(SLOT_KEY) or machine.name
+    match = _SLOT_NAME.fullmatch(machine.name)
+    return machine.metadata.get(SLOT_KEY) or (match[1] if match else machine.name)
 
 
 def slot_number(slot: str) -> int:
     """Give the number of a slot, to count it in: `app-10` comes after `app-9`."""
     match = _SLOT_NAME.fullmatch(slot)
-    return int(match[1]) if match else 0
+    return int(match[2]) if match else 0
 
 
 def mounted_volume(machine: Machine) -> str:

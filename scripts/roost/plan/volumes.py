@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from roost.fly.models import Machine, Volume
 from roost.plan.desired import Desired, DesiredVolume
+from roost.plan.kept import kept_volumes
 from roost.plan.live import Live
 from roost.plan.ownership import candidate_volumes, mounted_volume
 from roost.plan.steps import (
@@ -32,7 +33,15 @@ def volume_outcomes(desired: Desired, live: Live, ours: Mapping[str, Machine]) -
         yield _unusable(ours)
     else:
         yield create_volume(desired, desired.volume)
-    yield from _unused(v for v in live.volumes if v not in candidates)
+    kept = kept_volumes(ours.values())
+    left = [v for v in live.volumes if v not in candidates]
+    for volume in (v for v in left if v.id in kept):
+        yield (
+            f"The volume {volume.id} ({volume.size_gb} GB) is from before a restore, and kept: it costs "
+            "money. When all is as it should be, remove it: "
+            f"`roost restore {desired.environment} --confirm {volume.id}`."
+        )
+    yield from _unused(v for v in left if v.id not in kept)
 
 
 def create_volume(desired: Desired, wanted: DesiredVolume) -> CreateVolume:

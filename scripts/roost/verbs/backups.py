@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
+from roost.apply.restore import Restorer
 from roost.apply.snapshots import Snapshots
-from roost.environment.load import EnvironmentFile, load_environment
-from roost.environment.model import AUTH_SECRET
+from roost.environment.load import load_environment
+from roost.environment.model import SqliteDatabase
 from roost.errors import ExitCode, UsageError
-from roost.fly.models import Volume
-from roost.plan.backups import Backup, Rest
-from roost.plan.ownership import find_volume, our_machines
+from roost.fly.models import Machine, Volume
+from roost.plan.backups import Backup, Rest, newest
+from roost.plan.ownership import find_volume, mounted_volume, our_machines
+from roost.plan.restoring import restoring
 from roost.report.text import status_table
-from roost.verbs.changes import Planned, make_plan, proof_of, secret_values
+from roost.verbs.changes import Planned, apply_planned, make_plan, restorer_of
 from roost.verbs.context import Context
 from roost.verbs.target import Target, connect
 
@@ -29,10 +32,20 @@ MB = 10**6
 
 @dataclass(frozen=True)
 class Scene:
-    """An environment with data on a volume, and what is needed to copy that."""
+    """An environment with data on a volume, and what copies that and brings it back."""
 
     planned: Planned
-    snapshots: Snapshots
+    restorer: Restorer
+
+    @property
+    def snapshots(self) -> Snapshots:
+        """What takes snapshots and lists them."""
+        return self.restorer.snapshots
+
+    @property
+    def ours(self) -> dict[str, Machine]:
+        """The environment's machines, by slot."""
+        return our_machines(self.planned.desired, self.planned.live)
 
     @property
     def volume(self) -> Volume:
@@ -42,8 +55,7 @@ class Scene:
             UsageError: there is none, or it is not clear which.
         """
         planned, wanted = self.planned, self.planned.desired.volume
-        ours = our_machines(planned.desired, planned.live)
-        volume = find_volume(wanted, planned.live, ours) if wanted else None
+        volume = find_volume(wanted, planned.live, self.ours) if wanted else None
         if volume is None:
             raise UsageError(
                 "There is no volume in use.",
@@ -54,36 +66,32 @@ class Scene:
 
     async def backups(self) -> tuple[Backup, ...]:
         """Give every backup there is, the newest first."""
-        ours = our_machines(self.planned.desired, self.planned.live)
-        return await self.snapshots.list(ours.values())
+        return await self.snapshots.list(self.ours.values())
 
 
-async def look(context: Context, target: Target, file: EnvironmentFile) -> Scene:
+@asynccontextmanager
+async def scene_of(
+    context: Context, name: str, *, local: bool
+) -> AsyncIterator[tuple[Scene, Target]]:
     """Read what there is.
 
     Raises:
         UsageError: the environment keeps no data on a volume, or is not there yet.
         MissingSecretError: the server's login is nowhere.
     """
-    planned = await make_plan(context, file, target)
-    if planned.desired.volume is None:
-        raise UsageError(
-            "Its database is Postgres: whoever runs that has the backups.", where=file.name
-        )
-    if planned.live.app is None:
-        raise UsageError(
-            f"{planned.desired.app} does not exist yet.",
-            where=file.name,
-            advice=f"Create it: roost apply {file.name}",
-        )
-    # Nothing is set here: only the login is needed.
-    needs = replace(planned, plan=replace(planned.plan, steps=()))
-    auth = secret_values(context, target, needs).get(AUTH_SECRET)
-
-    def notice(text: str) -> None:
-        context.progress.print(f"  {text}", markup=False)
-
-    return Scene(planned, Snapshots(proof_of(context, target, planned, auth), notice))
+    file = load_environment(name, context.environments)
+    if not isinstance(file.environment.database, SqliteDatabase):
+        raise UsageError("Its database is Postgres: whoever runs that has the backups.", where=name)
+    async with connect(context, local=local) as target:
+        planned = await make_plan(context, file, target)
+        if planned.live.app is None:
+            raise UsageError(
+                f"{planned.desired.app} does not exist yet.",
+                where=name,
+                advice=f"Create it: roost apply {name}",
+            )
+        async with restorer_of(context, target, planned) as restorer:
+            yield Scene(planned, restorer), target
 
 
 async def backup(
@@ -93,9 +101,7 @@ async def backup(
     as_json: bool,  # noqa: FBT001 - set by name in cli
 ) -> ExitCode:
     """Take a snapshot of the volume, with its database held still."""
-    file = load_environment(name, context.environments)
-    async with connect(context, local=local) as target:
-        scene = await look(context, target, file)
+    async with scene_of(context, name, local=local) as (scene, _):
         machines = scene.planned.live.machines
         taken = await scene.snapshots.back_up(scene.volume.id, machines, "roost backup")
         [made] = [b for b in await scene.backups() if b.snapshot == taken.snapshot]
@@ -116,9 +122,8 @@ async def backups(
     as_json: bool,  # noqa: FBT001 - set by name in cli
 ) -> ExitCode:
     """List the snapshots: when, how large, until when they are kept, and why they were made."""
-    file = load_environment(name, context.environments)
-    async with connect(context, local=local) as target:
-        found = await (await look(context, target, file)).backups()
+    async with scene_of(context, name, local=local) as (scene, _):
+        found = await scene.backups()
     if as_json:
         context.out.print_json(json.dumps([vars(backup) for backup in found]))
     elif not found:
@@ -141,3 +146,84 @@ def _rows(found: Iterable[Backup]) -> Iterable[tuple[str, ...]]:
             backup.kept_until or "-",
             why,
         )
+
+
+async def restore(
+    context: Context,
+    name: str,
+    snapshot: str,
+    local: bool,  # noqa: FBT001 - set by name in cli
+    as_json: bool,  # noqa: FBT001 - set by name in cli
+) -> ExitCode:
+    """Put the data of a snapshot back: a new machine on a new volume, proved before the old one goes."""
+    async with scene_of(context, name, local=local) as (scene, target):
+        planned = scene.planned
+        if not scene.ours:
+            return await _restore_from_nothing(context, scene, target, snapshot)
+        under_way = restoring(planned.desired, planned.live)
+        wanted = snapshot or (under_way.journal.snapshot if under_way else "")
+        chosen = choose(await scene.backups(), wanted, name)
+        told = f" of {chosen.at} ({chosen.why})" if chosen.at else ""
+        context.progress.print(f"Restoring {chosen.snapshot}{told}", markup=False)
+        old = mounted_volume(under_way.old) if under_way else scene.volume.id
+        results = await scene.restorer.restore(chosen)
+    if as_json:
+        document = {"snapshot": chosen.snapshot, "kept_volume": old}
+        context.out.print_json(json.dumps({**document, "gate": [vars(r) for r in results]}))
+    else:
+        context.out.print(
+            f"{chosen.snapshot} is restored, and proved. The volume of before, {old}, is kept.\n"
+            f"When all is as it should be, remove it: roost restore {name} --confirm {old}"
+        )
+    return ExitCode.DONE
+
+
+def choose(found: Iterable[Backup], snapshot: str, name: str) -> Backup:
+    """Give the backup that is asked for, or the newest; Fly may know one that it does not list.
+
+    Raises:
+        UsageError: it is gone, or there is none.
+    """
+    listed = tuple(found)
+    chosen = (
+        next((b for b in listed if b.snapshot == snapshot), None) if snapshot else newest(listed)
+    )
+    if chosen is None and snapshot:
+        return Backup(snapshot, "", "", 0, 0, "not listed", "", "", "")
+    if chosen is None or not chosen.usable:
+        what = f"The snapshot {snapshot} is {chosen.state}." if chosen else "There is no backup."
+        raise UsageError(what, where=name, advice=f"See what there is: roost backups {name}")
+    return chosen
+
+
+async def _restore_from_nothing(
+    context: Context, scene: Scene, target: Target, snapshot: str
+) -> ExitCode:
+    """Restore where no machine is, such as after `roost destroy`: the volume, then an apply."""
+    planned, name = scene.planned, scene.planned.file.name
+    wanted = planned.desired.volume
+    if wanted is None or any(volume.name == wanted.name for volume in planned.live.volumes):
+        raise UsageError(
+            "There is no machine, but a volume.",
+            where=name,
+            advice=f"Make a machine for it first: roost apply {name}",
+        )
+    chosen = choose(await scene.backups(), snapshot, name)
+    await scene.restorer.make_first_volume(chosen)
+    again = await make_plan(context, planned.file, target)
+    await apply_planned(context, target, again)
+    context.out.print(f"{chosen.snapshot} is restored, and proved.")
+    return ExitCode.DONE
+
+
+async def confirm(context: Context, name: str, volume: str, local: bool) -> ExitCode:  # noqa: FBT001 - set by name in cli
+    """Remove the volume that a restore left behind."""
+    async with scene_of(context, name, local=local) as (scene, _):
+        machines = list(scene.ours.values())
+        if not machines or restoring(scene.planned.desired, scene.planned.live):
+            raise UsageError(
+                "No restore is done here.", where=name, advice=f"Look at `roost plan {name}`."
+            )
+        await scene.restorer.confirm(volume, machines[0])
+    context.out.print(f"{volume} is removed. Its snapshots stay for as long as Fly keeps them.")
+    return ExitCode.DONE

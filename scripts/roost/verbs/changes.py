@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -12,7 +13,9 @@ from functools import partial
 from roost.apply.executor import DESCRIPTION, Work, check_appliable, lease_holder
 from roost.apply.proof import Proof
 from roost.apply.release import Releaser
+from roost.apply.restore import Restorer
 from roost.apply.secret_values import Values, require
+from roost.apply.snapshots import Snapshots
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.environment.model import AUTH_SECRET
 from roost.errors import ChangedMeanwhileError, ExitCode
@@ -25,10 +28,12 @@ from roost.plan.live import Live, read_live
 from roost.plan.override import marked
 from roost.plan.ownership import our_machines
 from roost.plan.recovery import Recovery
+from roost.plan.restoring import restoring
 from roost.plan.secrets import check_values
 from roost.plan.steps import Plan, SetSecrets
 from roost.prefect.probe import CheckResult
 from roost.report.text import check_line, plan_report
+from roost.report.wording import one_line
 from roost.secret_text import SecretText
 from roost.verbs.context import Context
 from roost.verbs.target import Target, connect, image_for
@@ -103,6 +108,9 @@ async def apply(
     file = load_environment(name, context.environments)
     async with connect(context, local=local) as target:
         planned = await make_plan(context, file, target)
+        if restoring(planned.desired, planned.live):
+            await settle(context, target, planned)
+            planned = await make_plan(context, file, target)
         if digest and digest != plan_digest(planned.plan):
             raise ChangedMeanwhileError(
                 "The plan is not the one with that digest any more.",
@@ -114,6 +122,42 @@ async def apply(
         document = planned.document()
         context.out.print_json(json.dumps({**document, "gate": [vars(r) for r in results]}))
     return ExitCode.DONE
+
+
+async def settle(context: Context, target: Target, planned: Planned) -> None:
+    """End a restore that was cut short, before anything else is changed.
+
+    Raises:
+        GateFailedError: the restored server was no good, and the old one is back.
+        NotRolledBackError: so it was, and the old one is no good either.
+    """
+    context.progress.print("A restore was cut short; it is ended first.")
+    async with restorer_of(context, target, planned) as restorer:
+        await restorer.settle()
+
+
+@asynccontextmanager
+async def restorer_of(
+    context: Context, target: Target, planned: Planned
+) -> AsyncIterator[Restorer]:
+    """Give what restores the environment's data; it gives its leases back at the end."""
+    # Nothing is set here: of the values only the login is needed.
+    needs = replace(planned, plan=replace(planned.plan, steps=()))
+    auth = secret_values(context, target, needs).get(AUTH_SECRET)
+
+    def notice(text: str) -> None:
+        context.progress.print(f"  {text}", markup=False)
+
+    snapshots = Snapshots(proof_of(context, target, planned, auth), notice)
+    async with lease_holder(target.fly, planned.desired.app, notice, "roost restore") as leases:
+        work = Work(target.fly, leases, {}, notice)
+        git = context.environ.get("GITHUB_SHA", "")
+        yield Restorer(work, snapshots, planned.desired, git, moment)
+
+
+def moment() -> str:
+    """Give the time as records write it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 async def apply_planned(
@@ -141,7 +185,7 @@ async def apply_planned(
     environment = planned.file.environment
 
     def notice(text: str) -> None:
-        context.progress.print(f"  {text}", markup=False)
+        context.progress.print(f"  {one_line(text)}", markup=False)
 
     async with lease_holder(target.fly, environment.app, notice, doing) as leases:
         work = Work(target.fly, leases, values, notice)
@@ -150,7 +194,7 @@ async def apply_planned(
             proof_of(context, target, planned, values.get(AUTH_SECRET)),
             planned.desired,
             context.environ.get("GITHUB_SHA", ""),
-            lambda: datetime.now(UTC).isoformat(timespec="seconds"),
+            moment,
         )
         return await releaser.apply(planned.plan, planned.live, planned.recovery)
 

@@ -98,6 +98,14 @@ def test_only_a_whole_one_can_be_restored():
     assert newest(found[:1]) is None
 
 
+def test_to_restore_twice_does_not_bring_back_what_the_first_time_replaced():
+    release = replace(RELEASE, number=4, snapshot="vs_2", why="restore of vs_1")
+    found = list_backups({"vol_1": [snapshot("vs_2", 9), snapshot("vs_1", 3)]}, [], [release])
+
+    assert [b.snapshot for b in found] == ["vs_2", "vs_1"]
+    assert newest(found) == found[1]
+
+
 def test_notes_are_kept_without_the_oldest_of_too_many():
     carrier = machine()
     for number in range(NOTES_KEPT + 2):
