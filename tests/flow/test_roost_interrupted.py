@@ -63,6 +63,19 @@ def lease_of(site, machine):
     return site.daemon.client.get(path).json().get("data")
 
 
+def end_leases(site):
+    """Let the leases of who was killed run out for us, so that nobody need wait."""
+    for machine in site.list("machines"):
+        if lease := lease_of(site, machine):
+            end_lease(site, machine, lease)
+
+
+def end_lease(site, machine, lease):
+    """End a lease as its holder would."""
+    nonce = {"fly-machine-lease-nonce": lease["nonce"]}
+    site.daemon.call("DELETE", f"{site.app}/machines/{machine['id']}/lease", headers=nonce)
+
+
 def assert_whole(site):
     """Assert that nothing is missing, nothing doubled, and no lease held beyond its time."""
     site.assert_whole()
@@ -73,8 +86,15 @@ def assert_whole(site):
 
 def test_an_apply_that_is_killed_after_each_change_in_turn_gets_all_of_it_done_once(site, door):
     moments = []
+
+    def is_progress(call):
+        # Without a machine nothing remembers which value was set, so it is set again.
+        again = call == "POST /secrets" and call in moments
+        return is_change(call) and "lease" not in call and not again
+
     for _ in range(MANY):
-        done, sent = apply_until(site, door, is_change, signal.SIGKILL)
+        end_leases(site)
+        done, sent = apply_until(site, door, is_progress, signal.SIGKILL)
         if not sent:
             break
         moments += sent
@@ -125,9 +145,7 @@ def test_the_lease_of_a_killed_apply_is_waited_for_by_the_next_one(site, door):
 
     waiting = site.roost.begin(*APPLY)
     said = next(line for line in iter(waiting.stderr.readline, "") if "being changed by" in line)
-    # Its time runs out for us, so that the test need not wait for it.
-    release = {"fly-machine-lease-nonce": lease["nonce"]}
-    site.daemon.call("DELETE", f"{site.app}/machines/{machine['id']}/lease", headers=release)
+    end_lease(site, machine, lease)
 
     assert "local@localfly; waiting for up to 60 s." in said
     assert lease["expires_at"] <= time.time() + LEASE_S

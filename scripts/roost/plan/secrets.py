@@ -45,8 +45,8 @@ _SET = {State.MISSING, State.CHANGED, State.BY_HAND, State.UNKNOWN}
 _WHY = {
     State.MISSING: "missing",
     State.CHANGED: "its value changed",
-    State.BY_HAND: "set by hand since",
-    State.UNKNOWN: "never set by roost",
+    State.BY_HAND: "not as it was last applied",
+    State.UNKNOWN: "its value is unknown",
 }
 
 
