@@ -26,9 +26,13 @@ class PrefectSite:
 
     def start(self, **fields) -> PrefectSite:
         """Write the environment file, and start the local Fly."""
-        self.roost.write(NAME, {"scaling": {"idle_after": f"{IDLE_S}s"}}, **fields)
+        self.write(**fields)
         self.daemon.start()
         return self
+
+    def write(self, **fields) -> None:
+        """Write the environment file."""
+        self.roost.write(NAME, {"scaling": {"idle_after": f"{IDLE_S}s"}}, **fields)
 
     def bring_up(self) -> PrefectSite:
         """Plan and apply, and keep what both said."""

@@ -1,0 +1,94 @@
+"""A change that fails its gate is taken back, while somebody writes from outside: nothing is lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from helpers.outside_writer import writing
+from helpers.prefect_site import APP, NAME, PrefectSite
+
+APPLY = ("apply", NAME, "--local")
+OLDER, NEWER = "3.7.8", "3.8.8"
+NO_PAGES = {"settings": {"PREFECT_SERVER_UI_ENABLED": "false"}}
+FAILED = "Release {} failed: Checks failed: ui: / answered 404 and no page."
+BACK = "The last good release is back, and proved."
+
+
+@pytest.fixture
+def old_site(tmp_path, image_cache):
+    """A server of the older Prefect."""
+    found = PrefectSite(tmp_path, image_cache)
+    try:
+        yield found.start(prefect={"version": OLDER}).bring_up()
+    finally:
+        found.daemon.clean()
+
+
+def releases(site):
+    """Number, verdict, version and what it put back, the newest first."""
+    found = site.roost.json("releases", NAME, "--local")["releases"]
+    return [(r["number"], r["verdict"], r["prefect"], r["back_to"]) for r in found]
+
+
+def home(site):
+    """The folder of the server's data."""
+    [volume] = site.daemon.call("GET", f"{APP}/volumes")
+    return site.daemon.home / "volumes" / volume["id"]
+
+
+def version(site):
+    """The version that the server says it is."""
+    return site.ask("GET", "/admin/version").json()
+
+
+def test_an_upgrade_that_fails_comes_back_with_every_acknowledged_row(old_site):
+    site = old_site
+    with writing(site) as writer:
+        site.write(prefect={"version": NEWER, **NO_PAGES})
+        done = site.roost.run(*APPLY, expect=4)
+        before = len(writer.acknowledged)
+
+        assert FAILED.format(2) in done.stderr
+        assert BACK in done.stderr
+        assert version(site) == OLDER
+        assert releases(site) == [
+            (3, "good", OLDER, 1),
+            (2, "failed", NEWER, None),
+            (1, "good", OLDER, None),
+        ]
+        assert site.roost.json("releases", NAME, "--local")["releases"][1]["snapshot"]
+
+        refused = site.roost.run(*APPLY, expect=3)
+        assert f"`roost releases {NAME} --clear 2`" in refused.stderr
+
+        site.roost.run("releases", NAME, "--local", "--clear", "2")
+        site.write(prefect={"version": NEWER})
+        site.roost.run(*APPLY)
+        assert version(site) == NEWER
+
+    assert len(writer.acknowledged) > before > 0
+    assert writer.lost() == set()
+    assert releases(site)[0] == (4, "good", NEWER, None)
+
+
+def test_a_bad_setting_comes_back_without_its_database_being_touched(site):
+    site.wake()
+    database = home(site) / "prefect.db"
+    number, inode = releases(site)[0][0], database.stat().st_ino
+    with writing(site) as writer:
+        site.write(prefect=NO_PAGES)
+        try:
+            done = site.roost.run(*APPLY, expect=4)
+        finally:
+            site.write()  # others share the site
+
+    assert FAILED.format(number + 1) in done.stderr
+    assert [(r[0], r[1]) for r in releases(site)[:2]] == [
+        *((number + 2, "good"), (number + 1, "failed")),
+    ]
+    assert "snapshot" not in done.stderr
+    assert database.stat().st_ino == inode
+    assert not [path.name for path in home(site).iterdir() if "upgrade" in path.name]
+    assert len(writer.acknowledged) > 0
+    assert writer.lost() == set()
+    assert site.roost.json("plan", NAME, "--local")["steps"] == []
