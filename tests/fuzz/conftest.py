@@ -38,6 +38,7 @@ def roost(tmp_path, capsys, monkeypatch, spoiler):  # noqa: ARG001 - it stands b
     """The command line, with a token, the value of the one secret, and the environment `staging`."""
     command = RoostHere(tmp_path, capsys, monkeypatch)
     monkeypatch.setenv("FLY_API_TOKEN", "fm2_token")
+    monkeypatch.setenv("ROOST_TRACEBACK", "1")  # what nobody foresaw shows itself to the test
     monkeypatch.setenv(AUTH_SECRET, LOGIN)
     (tmp_path / "staging.yaml").write_text(yaml.safe_dump(environment_data(), sort_keys=False))
     return command

@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
 
 T = TypeVar("T")
 
@@ -22,24 +29,57 @@ GONE_MACHINES = frozenset({"destroying", "destroyed"})
 # Go writes an empty list as null.
 Many = Annotated[tuple[T, ...], BeforeValidator(lambda found: () if found is None else found)]
 
-
-def _readable(config: dict[str, Any]) -> dict[str, Any]:
-    """Hold what is read of a machine's config to its form; the rest is only compared."""
-    metadata, mounts = config.get("metadata") or {}, config.get("mounts") or []
-    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
-        raise ValueError("metadata is not a map of texts")
-    if not isinstance(mounts, list) or not all(isinstance(mount, dict) for mount in mounts):
-        raise ValueError("mounts is not a list of mappings")
-    return config
-
-
-MachineConfig = Annotated[dict[str, Any], AfterValidator(_readable)]
+# Numbers are counted and priced: as many digits as a float holds without loss.
+Number = Annotated[int, Field(ge=-(2**53), le=2**53)]
 
 
 class Answer(BaseModel):
     """Frozen, and open to fields that are not known yet."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
+
+
+class _Read(BaseModel):
+    """A part of a machine's config that is read, strictly; what stands beside it is only compared."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class _Guest(_Read):
+    cpu_kind: str | None = None
+    cpus: Number | None = None
+    memory_mb: Number | None = None
+
+
+class _Service(_Read):
+    autostop: bool | str | None = None
+    min_machines_running: Number | None = None
+
+
+class _Config(_Read):
+    image: str | None = None
+    guest: _Guest | None = None
+    services: list[_Service] | None = None
+    mounts: list[dict[str, Any]] | None = None
+    metadata: dict[str, str] | None = None
+
+
+def _readable(config: dict[str, Any]) -> dict[str, Any]:
+    """Give a config as it is, once what is read of it is known to be what it should.
+
+    Raises:
+        ValueError: it is not; names the place.
+    """
+    try:
+        _Config.model_validate(config)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"{place}: {first['msg']}") from None
+    return config
+
+
+MachineConfig = Annotated[dict[str, Any], AfterValidator(_readable)]
 
 
 class Organization(Answer):
@@ -65,7 +105,7 @@ class MachineEvent(Answer):
     type: str = ""
     status: str = ""
     source: str = ""
-    timestamp: int = 0
+    timestamp: Number = 0
     request: dict[str, Any] | None = None
 
     @property
@@ -115,10 +155,10 @@ class Volume(Answer):
     id: str
     name: str = ""
     state: str = ""
-    size_gb: int = 0
+    size_gb: Number = 0
     region: str = ""
     attached_machine_id: str | None = None
-    snapshot_retention: int | None = None
+    snapshot_retention: Number | None = None
     encrypted: bool = True
     created_at: str = ""
 
@@ -135,8 +175,8 @@ class Snapshot(Answer):
     id: str
     status: str = ""
     created_at: str = ""
-    size: int = 0
-    volume_size: int = 0
+    size: Number = 0
+    volume_size: Number = 0
     retention_days: int | None = None
 
 
@@ -150,7 +190,7 @@ class SecretInfo(Answer):
 class SecretsUpdate(Answer):
     """What a change of secrets left; `version` is the app's, for `min_secrets_version`."""
 
-    version: int = 0
+    version: Number = 0
     secrets: Many[SecretInfo] = ()
 
 
@@ -176,7 +216,7 @@ class Lease(Answer):
     """The right to change a machine; `expires_at` in seconds since the epoch."""
 
     nonce: str = ""
-    expires_at: int = 0
+    expires_at: Number = 0
     owner: str = ""
     description: str = ""
     version: str = ""

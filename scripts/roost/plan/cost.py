@@ -98,10 +98,10 @@ def cost_change(prices: Prices, desired: Desired, live: Live) -> CostChange:
 
 def machine_month(prices: Prices, guest: Json, region: str) -> float:
     """Give the price of a machine that is awake all month."""
-    kind, cpus = guest.get("cpu_kind", "shared"), guest.get("cpus", 1)
+    kind, cpus = guest.get("cpu_kind") or "shared", guest.get("cpus") or 1
     rate = prices.shared_cpu if kind == "shared" else prices.performance_cpu
     included_mb: int = INCLUDED_MB.get(kind, INCLUDED_MB["shared"]) * cpus
-    extra_gb: float = max(0, guest.get("memory_mb", 256) - included_mb) / 1024
+    extra_gb: float = max(0, (guest.get("memory_mb") or 256) - included_mb) / 1024
     per_second: float = rate * cpus + prices.extra_gb * extra_gb
     return prices.markup.get(region, 1) * per_second * SECONDS_PER_MONTH
 
