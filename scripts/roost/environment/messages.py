@@ -10,7 +10,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from roost.environment.model import Environment
+from roost.environment.model import IGNORABLE_FIELDS, Environment
 from roost.environment.yaml_source import Path
 
 _UNION_TAGS = ("sqlite", "postgres")
@@ -34,6 +34,7 @@ _FORMS = {
     "endpoint": "must be https://HOST or https://HOST:PORT",
     "region": "must be the bucket's region: lower-case letters, digits and dashes",
     "url_secret": "must be the name of a secret, such as DATABASE_URL",
+    "field": "must be a field as plans show it, such as guest.memory_mb or env.PREFECT_LOGGING_LEVEL",
 }
 
 
@@ -166,7 +167,8 @@ def _did_you_mean(found: str, expected: list[str]) -> str:
 
 
 def _pattern(name: str, found: str, _: Mapping[str, Any]) -> str:
-    return f"{name} {_FORMS.get(name, 'is not written as it must be')}, found {found}"
+    close = _did_you_mean(found, list(IGNORABLE_FIELDS)) if name == "field" else ""
+    return f"{name} {_FORMS.get(name, 'is not written as it must be')}, found {found}{close}"
 
 
 def _at_least(name: str, found: str, context: Mapping[str, Any]) -> str:

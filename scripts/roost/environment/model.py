@@ -30,6 +30,17 @@ SIZES = (
     *(f"shared-cpu-{cpus}x" for cpus in (1, 2, 4, 6, 8)),
     *(f"performance-{cpus}x" for cpus in (1, 2, 4, 6, 8, 10, 12, 14, 16)),
 )
+# What somebody else may be left to set, as plans name it.
+IGNORABLE_FIELDS = (
+    *(f"guest.{name}" for name in ("cpu_kind", "cpus", "memory_mb")),
+    *(f"services[0].{name}" for name in ("autostart", "autostop", "min_machines_running")),
+    *(f"services[0].concurrency.{name}" for name in ("type", "soft_limit", "hard_limit")),
+    *(f"restart.{name}" for name in ("policy", "max_retries")),
+    *(f"stop_config.{name}" for name in ("signal", "timeout")),
+    *(f"volume.{name}" for name in ("size_gb", "snapshot_retention")),
+)
+_IGNORABLE_NAMES = "|".join(re.escape(name) for name in IGNORABLE_FIELDS)
+IGNORABLE = rf"^({_IGNORABLE_NAMES}|env\.PREFECT_[A-Z0-9_]+)$"
 AUTH_SECRET = "PREFECT_SERVER_API_AUTH_STRING"  # noqa: S105 - the name, not the value
 # The keys of a bucket; Litestream knows them by these names.
 BUCKET_SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
@@ -267,6 +278,22 @@ class Secret(Model):
         return {"anyOf": [name, written]}
 
 
+class Ignored(Model):
+    """A field in which live may differ: somebody else sets it."""
+
+    field: Annotated[str, Field(pattern=IGNORABLE, examples=["guest.memory_mb"])]
+    """The field as plans show it, such as guest.memory_mb, or env.NAME for a setting."""
+    reason: Annotated[str, Field(min_length=1, max_length=200)]
+    """Who sets it, and why."""
+
+
+class Drift(Model):
+    """Where live may differ from this file."""
+
+    ignore: Annotated[tuple[Ignored, ...], Field(strict=False, max_length=50)] = ()
+    """Fields that stay as they are found: shown as ignored, never healed, never overwritten."""
+
+
 class Environment(Model):
     """One file: one Fly app running one Prefect server."""
 
@@ -290,5 +317,6 @@ class Environment(Model):
     )
     """Where the server keeps its data; it cannot be changed later without moving the data."""
     access: Access = Access()
+    drift: Drift = Drift()
     secrets: Annotated[tuple[Secret, ...], Field(strict=False, max_length=200)] = ()
     """Names, or {name: NAME, from: {env: OTHER}}; a value never stands here."""

@@ -255,6 +255,23 @@ def settings_are_settings(environment: Environment) -> Iterator[Finding]:
             yield path, f"{name} holds a secret; list its name under secrets instead"
 
 
+def ignored_is_known(environment: Environment) -> Iterator[Finding]:
+    """A rule that can match nothing is a slip, and hides that the difference is not ignored."""
+    seen: set[str] = set()
+    for index, rule in enumerate(environment.drift.ignore):
+        path = ("drift", "ignore", index, "field")
+        setting = rule.field.removeprefix("env.")
+        if rule.field in seen:
+            yield path, f"{rule.field} is listed twice; keep one"
+        elif setting != rule.field and setting not in environment.prefect.settings:
+            yield path, f"{setting} is not under prefect.settings; add it there, or remove the rule"
+        elif rule.field.startswith("volume.") and isinstance(
+            environment.database, PostgresDatabase
+        ):
+            yield path, f"{rule.field}: a server with postgres has no volume; remove the rule"
+        seen.add(rule.field)
+
+
 RULES: tuple[Rule, ...] = (
     sqlite_is_one_machine,
     a_volume_needs_its_machine,
@@ -273,6 +290,7 @@ RULES: tuple[Rule, ...] = (
     replica_is_paid_by_request,
     secrets_once,
     settings_are_settings,
+    ignored_is_known,
 )
 
 

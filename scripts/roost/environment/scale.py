@@ -47,13 +47,32 @@ def _of(section: str, fields: Fields) -> Fields:
     return {name: value for name, value in fields.items() if SECTIONS[name] == section}
 
 
+# What Fly calls what a field sets: while that is ignored, the field has no effect.
+FLY_FIELDS = {
+    "size": ("guest.cpu_kind", "guest.cpus"),
+    "memory_mb": ("guest.memory_mb",),
+    "count": (),
+    "min_machines_running": ("services[0].min_machines_running",),
+}
+
+
 def scale_faults(environment: Environment, fields: Fields) -> tuple[ScaleFault, ...]:
     """Hold a good environment with other values to all that its file is held to."""
+    if ignored := tuple(_ignored_faults(environment, fields)):
+        return ignored
     try:
         found = _findings(environment, fields)
     except ValidationError as error:
         return tuple(_value_faults(error))
     return tuple((_culprits(environment, fields, message), message) for message in found)
+
+
+def _ignored_faults(environment: Environment, fields: Fields) -> Iterator[ScaleFault]:
+    for name in fields:
+        for rule in environment.drift.ignore:
+            if rule.field in FLY_FIELDS[name]:
+                told = f"drift.ignore leaves {rule.field} to somebody else ({rule.reason})"
+                yield (name,), f"{told}; remove that rule first"
 
 
 def _findings(environment: Environment, fields: Fields) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from roost.plan.desired import Desired, desired_state
 from roost.plan.diff import diff
 from roost.plan.document import Json, plan_digest, plan_document
 from roost.plan.effective import Choose, Effective, effective
+from roost.plan.ignored import Left, adopt
 from roost.plan.live import Live, read_live
 from roost.plan.override import marked
 from roost.plan.ownership import our_machines
@@ -52,6 +53,8 @@ class Planned:
     cost: CostChange
     values: Values
     effective: Effective
+    left: tuple[Left, ...] = ()
+    """Differences that the file leaves to somebody else."""
     recovery: Recovery | None = None
     """What it is to reach, where that is not what the file asks for."""
 
@@ -59,7 +62,8 @@ class Planned:
         """Give all of it that people see as one JSON object."""
         override = self.effective.override
         document = plan_document(self.plan, self.cost)
-        return {**document, "override": override and override.document()}
+        ignored = [left.document() for left in self.left]
+        return {**document, "override": override and override.document(), "ignored": ignored}
 
 
 async def make_plan(
@@ -69,13 +73,15 @@ async def make_plan(
     image = image_for(context, file)
     live = await read_live(target.fly, file.environment.app)
     chosen = choose(file, live, datetime.now(UTC))
-    desired = marked(desired_state(chosen.file, image), chosen.override)
+    rules = chosen.file.environment.drift.ignore
+    adopted = adopt(marked(desired_state(chosen.file, image), chosen.override), live, rules)
+    desired = adopted.desired
     values = known_values(context, file, local=target.local is not None)
     check = check_values(desired, live, our_machines(desired, live), values.found)
     desired = replace(desired, values=check)
     cost = cost_change(read_prices(context.deploy / "prices.yaml"), desired, live)
-    plan = chosen.told(diff(desired, live))
-    return Planned(chosen.file, image, desired, live, plan, cost, values, chosen)
+    plan = chosen.told(adopted.told(diff(desired, live)))
+    return Planned(chosen.file, image, desired, live, plan, cost, values, chosen, adopted.left)
 
 
 async def plan(

@@ -136,6 +136,22 @@ def test_the_shape_of_the_file(faults_of, text, fault):
         (GOOD + "scaling: {idle_after: 5 minutes}\n", "such as 90s, 5m or 1h30m"),
         (GOOD + "scaling: {count: -1}\n", "count must be 0 or more, found -1"),
         (GOOD + "scaling: {count: 21}\n", "count must be 20 or less, found 21"),
+        (
+            GOOD + "drift: {ignore: [{field: guest.memory, reason: x}]}\n",
+            (
+                "5:26: field must be a field as plans show it, such as guest.memory_mb or "
+                "env.PREFECT_LOGGING_LEVEL, found guest.memory; did you mean guest.memory_mb?"
+            ),
+        ),
+        (GOOD + "drift: {ignore: [{field: guest.cpus}]}\n", "reason is missing; add it"),
+        (
+            GOOD + "drift: {ignore: [{field: env.PREFECT_X, reason: x}]}\n",
+            "5:26: PREFECT_X is not under prefect.settings; add it there, or remove the rule",
+        ),
+        (
+            GOOD + "drift:\n  ignore:\n" + "  - {field: guest.cpus, reason: x}\n" * 2,
+            "8:13: guest.cpus is listed twice; keep one",
+        ),
         (GOOD + "protected: yes\n", "protected must be true or false, without quotes, found yes"),
         (GOOD + "machine:\n", "machine must be a mapping of keys to values"),
         (GOOD + "database: {backend: mysql}\n", "backend must be sqlite or postgres, found mysql"),

@@ -44,6 +44,7 @@ def model_accepts(source):
 PLACES = (
     *((key,) for key in ("app", "organization", "region", "protected", "prune", "secrets")),
     *((key,) for key in ("prefect", "machine", "scaling", "database", "access", "x-free", "extra")),
+    ("drift",),
     *(("prefect", key) for key in ("version", "image", "settings", "extra")),
     *(("prefect", "settings", key) for key in ("PREFECT_A", "prefect_a", "A B")),
     *(("machine", key) for key in ("size", "memory_mb", "x-free")),
@@ -52,6 +53,7 @@ PLACES = (
     *(("database", key) for key in ("backend", "volume_gb", "url_secret")),
     *(("database", key) for key in ("snapshot_retention_days", "extra")),
     *(("access", key) for key in ("public", "auth")),
+    *(("drift", key) for key in ("ignore", "extra")),
 )
 WORDS = st.sampled_from(
     (
@@ -85,8 +87,22 @@ SECRETS = st.lists(
     ),
     max_size=3,
 )
+RULES = st.lists(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "field": st.sampled_from(["guest.memory_mb", "env.PREFECT_A", "env.a", "image"])
+            | WORDS,
+            "reason": WORDS,
+            "extra": WORDS,
+        },
+    ),
+    max_size=2,
+)
 VALUES = (
     st.none()
+    | RULES
+    | st.builds(lambda rules: {"ignore": rules}, RULES)
     | st.booleans()
     | NUMBERS
     | st.sampled_from([0.5, 1.0, 3.8])

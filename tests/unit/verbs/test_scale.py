@@ -228,6 +228,20 @@ def test_no_override_can_be_kept_where_there_is_no_machine(roost, fly, rewrite):
     assert fly.asked == []
 
 
+def test_a_field_that_is_left_to_somebody_else_is_not_scaled(roost, fly, rewrite):
+    rules = [{"field": "guest.memory_mb", "reason": "the autoscaler sets it"}]
+    rewrite(drift={"ignore": rules})
+
+    said = roost("scale", "staging", "--memory-mb", "1024", "--until", "4h", "--reason", "x")
+
+    assert said.code == 3
+    assert (
+        "--memory-mb 1024: drift.ignore leaves guest.memory_mb to somebody else "
+        "(the autoscaler sets it); remove that rule first."
+    ) in said.err
+    assert fly.asked == []
+
+
 # --permanent
 
 

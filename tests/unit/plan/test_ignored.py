@@ -1,0 +1,141 @@
+"""What the file leaves to somebody else is neither a difference nor overwritten, and is said."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from helpers.environments import environment_file
+from helpers.pretend_fly import PretendFly, applied, with_machine, with_volume_fields
+from roost.environment.model import IGNORABLE_FIELDS
+from roost.plan.desired import desired_state
+from roost.plan.diff import diff
+from roost.plan.ignored import adopt
+
+IMAGE = "registry.fly.io/acme-prefect:prefect-3.8.8-0123456789ab"
+SETTINGS = {"prefect": {"settings": {"PREFECT_LOGGING_LEVEL": "INFO"}}}
+
+
+def ignoring(*fields, **more):
+    rules = [{"field": field, "reason": "autoscaler sets it"} for field in fields]
+    return environment_file(SETTINGS, drift={"ignore": rules}, **more)
+
+
+def adopted(file, live):
+    return adopt(desired_state(file, IMAGE), live, file.environment.drift.ignore)
+
+
+def live_with(file, *path, value):
+    """Give what Fly has after an apply and another value, set by hand."""
+    live = applied(desired_state(file, IMAGE))
+    config = copy.deepcopy(live.machines[0].config)
+    place = config
+    for part in path[:-1]:
+        place = place[part]
+    if value is None:
+        del place[path[-1]]
+    else:
+        place[path[-1]] = value
+    return with_machine(live, config=config)
+
+
+CASES = {
+    "guest.memory_mb": (("guest", "memory_mb"), 1024),
+    "guest.cpus": (("guest", "cpus"), 2),
+    "services[0].min_machines_running": (("services", 0, "min_machines_running"), 1),
+    "services[0].autostop": (("services", 0, "autostop"), "stop"),
+    "services[0].concurrency.soft_limit": (("services", 0, "concurrency", "soft_limit"), 5),
+    "restart.max_retries": (("restart", "max_retries"), 1),
+    "stop_config.timeout": (("stop_config", "timeout"), "1m0s"),
+    "env.PREFECT_LOGGING_LEVEL": (("env", "PREFECT_LOGGING_LEVEL"), "DEBUG"),
+}
+
+
+@pytest.mark.parametrize("field", CASES)
+def test_an_ignored_field_is_no_difference_and_is_said_with_its_reason(field):
+    path, value = CASES[field]
+    file = ignoring(field)
+    live = live_with(file, *path, value=value)
+
+    found = adopted(file, live)
+    plan = found.told(diff(found.desired, live))
+
+    assert plan.steps == ()
+    assert [left.change.field for left in found.left] == [field]
+    assert plan.warnings[0].startswith(f"Ignored: machine/app-1 {field} is {value} instead of ")
+    assert plan.warnings[0].endswith(" (autoscaler sets it).")
+    assert diff(desired_state(file, IMAGE), live).steps
+
+
+@pytest.mark.parametrize("field", CASES)
+def test_a_change_of_something_else_leaves_an_ignored_field_as_it_is(field):
+    path, value = CASES[field]
+    live = live_with(ignoring(field), *path, value=value)
+    file = ignoring(field, scaling={"idle_after": "1h"})
+
+    fly = PretendFly(live)
+    [step] = diff(adopted(file, live).desired, live).steps
+    fly.do(step)
+
+    place = step.config
+    for part in path:
+        place = place[part]
+    assert [change.field for change in step.changes] == ["env.ROOST_IDLE_AFTER_S"]
+    assert place == value
+    assert diff(adopted(file, fly.live).desired, fly.live).steps == ()
+
+
+def test_a_setting_that_was_taken_away_by_hand_stays_away_where_it_is_ignored():
+    file = ignoring("env.PREFECT_LOGGING_LEVEL")
+    live = live_with(file, "env", "PREFECT_LOGGING_LEVEL", value=None)
+
+    found = adopted(file, live)
+
+    assert diff(found.desired, live).steps == ()
+    assert found.left[0].told == (
+        "Ignored: machine/app-1 env.PREFECT_LOGGING_LEVEL is absent instead of INFO (autoscaler sets it)."
+    )
+
+
+def test_what_is_as_the_file_says_is_not_said_to_be_ignored():
+    file = ignoring(*IGNORABLE_FIELDS)
+
+    assert adopted(file, applied(desired_state(file, IMAGE))).left == ()
+
+
+def test_a_volume_that_grew_by_itself_is_left():
+    file = ignoring("volume.size_gb", "volume.snapshot_retention")
+    live = with_volume_fields(applied(desired_state(file, IMAGE)), size_gb=7, snapshot_retention=9)
+
+    found = adopted(file, live)
+    plan = diff(found.desired, live)
+
+    assert (plan.steps, plan.refusals) == ((), ())
+    assert [(left.key, left.change.old) for left in found.left] == [
+        ("volume/data", 7),
+        ("volume/data", 9),
+    ]
+
+
+def test_every_field_that_can_be_ignored_is_one_that_is_asked_for():
+    """So that no rule is taken that could never match."""
+    desired = desired_state(environment_file(), IMAGE)
+    config, volume = desired.machines[0].config, desired.volume
+    known = {f"volume.{name}" for name in vars(volume)}
+    known |= {f"{section}.{name}" for section in config for name in names(config[section])}
+    known |= {f"services[0].{name}" for name in config["services"][0]}
+    known |= {f"services[0].concurrency.{name}" for name in config["services"][0]["concurrency"]}
+
+    assert set(IGNORABLE_FIELDS) <= known
+
+
+def names(section):
+    return section if isinstance(section, dict) else ()
+
+
+def test_a_machine_whose_host_does_not_answer_is_left_to_the_plan():
+    file = ignoring("guest.memory_mb")
+    live = with_machine(applied(desired_state(file, IMAGE)), config=None)
+
+    assert adopted(file, live).left == ()
