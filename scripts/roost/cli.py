@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -58,6 +59,7 @@ def main(argv: list[str]) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as standard error does by itself
+    leave_no_core()
     try:
         code = app(argv, prog_name="roost", standalone_mode=False)
     except RoostError as error:
@@ -82,6 +84,17 @@ def main(argv: list[str]) -> int:
             file=sys.stderr,
         )
     return int(code or ExitCode.DONE)
+
+
+def leave_no_core() -> None:
+    """Have no core written, of us or of what we start: it would hold values of secrets.
+
+    The limit of one byte is what a handler that cores are piped to obeys as well (`man 5 core`).
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(
+        resource.RLIMIT_CORE, (1 if most == resource.RLIM_INFINITY else min(1, most), most)
+    )
 
 
 def drop_output() -> None:
