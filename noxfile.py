@@ -123,6 +123,20 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def chaos(session: nox.Session) -> None:
+    """Kill, lose, storm and meet: ./run chaos [PART...] [--every N] [--write]."""
+    install(session, "tests")
+    # See bench.
+    paths = os.pathsep.join([str(ROOT / "scripts"), str(ROOT / "tests")])
+    session.run(
+        *("python", "-m", "chaos", *session.posargs),
+        env=environment() | {"PYTHONPATH": paths},
+        interrupt_timeout=60,
+        terminate_timeout=30,
+    )
+
+
+@nox.session
 def lock(session: nox.Session) -> None:
     """Lock anew: ./run lock (all of requirements/) or ./run lock VERSION (a Prefect version)."""
     for version in session.posargs:
