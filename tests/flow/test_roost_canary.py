@@ -130,8 +130,9 @@ class Aviary:
     def run(self, *argv: str, expect: int = 0) -> str:
         """Run a verb on the environment, as text and as JSON where it has that."""
         done = self.site.roost.run(*argv, expect=expect, **self.environ)
-        self.said.append((argv, done.stdout + done.stderr))
-        return done.stderr
+        said: str = done.stderr
+        self.said.append((argv, done.stdout + said))
+        return said
 
     def look(self) -> None:
         """Run every verb that looks, in both forms."""
