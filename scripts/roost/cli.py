@@ -403,6 +403,22 @@ def restore(
     return run(backups.restore, environment, snapshot, local, as_json)
 
 
+@app.command(epilog="Example: roost destroy demo --confirm acme-prefect-demo")
+def destroy(
+    environment: Environment,
+    *,
+    confirm: Annotated[
+        str, typer.Option(metavar="APP", help="The app's name, where nobody can type it.")
+    ] = "",
+    local: Local = False,
+    as_json: AsJson = False,
+) -> ExitCode:
+    """Remove the server after a last snapshot of its data, which is kept."""
+    from roost.verbs import destroy as verb
+
+    return run(verb.destroy, environment, confirm, local, as_json)
+
+
 @app.command(epilog="Example: roost up staging --exit")
 def up(
     environment: Annotated[

@@ -234,6 +234,13 @@ class UnappliableError(RoostError):
     word = "cannot-apply"
 
 
+class ProtectedError(RoostError):
+    """Its file says that no one may remove it."""
+
+    exit_code = ExitCode.BAD_INPUT
+    word = "protected"
+
+
 class MachineFailedError(RoostError):
     """The machine exits or is killed instead of serving."""
 

@@ -1,0 +1,119 @@
+"""Remove a server, its data last, and not before a last snapshot of it is whole.
+
+A snapshot is reached through its app, and Fly documents none that outlives the app. So where there
+is data the empty app stays: it costs nothing, and a restore finds its snapshot there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import anyio
+
+from roost.apply.executor import Work
+from roost.apply.snapshots import AT_REST, Snapshots
+from roost.errors import FlyConflictError, RoostError
+from roost.fly.models import Machine
+from roost.plan.desired import Desired
+from roost.plan.destroying import LAST_KEPT_DAYS, check_all_ours, data_volumes
+from roost.plan.live import Live, read_live
+
+STOP_LIMIT_S = 60
+POLL_S = 1.0
+DETACH_TRIES = 30
+
+
+@dataclass(frozen=True)
+class Last:
+    """The last snapshot of a volume."""
+
+    volume: str
+    snapshot: str
+
+
+@dataclass(frozen=True)
+class Destroyer:
+    """Removes one environment's server.
+
+    Args:
+        work: what to change things with.
+        snapshots: takes the last ones.
+        desired: what the environment file asks for.
+    """
+
+    work: Work
+    snapshots: Snapshots
+    desired: Desired
+
+    async def destroy(self, live: Live) -> tuple[Last, ...]:
+        """Remove everything, and give the last snapshots. Running it again finishes what was cut short.
+
+        Raises:
+            UnappliableError: something on the app is not ours; nothing was changed.
+            RoostError: it was not carried out to its end; what is not copied is not removed.
+        """
+        check_all_ours(self.desired, live)
+        fly, app = self.work.fly, self.desired.app
+        last = await self._copy(live)
+        for machine in live.machines:
+            self.work.notice(f"remove the machine {machine.id}")
+            await fly.destroy_machine(app, machine.id, await self.work.leases.take(machine.id))
+        for volume in live.volumes:
+            self.work.notice(f"remove the volume {volume.id}")
+            await self._delete_volume(volume.id)
+        for ip in live.ips:
+            self.work.notice(f"release the address {ip.ip}")
+            await fly.release_ip(app, ip.ip)
+        if live.secrets:
+            self.work.notice("remove the secrets")
+            await fly.set_secrets(app, {secret.name: None for secret in live.secrets})
+        if self.desired.volume is None and live.app is not None:
+            self.work.notice(f"remove the app {app}")
+            await fly.delete_app(app)
+        return last
+
+    async def _copy(self, live: Live) -> tuple[Last, ...]:
+        """Have nobody write any more, then copy; a server whose copy failed serves on."""
+        volumes = data_volumes(live)
+        if not volumes:
+            return ()
+        try:
+            for machine in live.machines:
+                await self._rest(machine)
+            now = await read_live(self.work.fly, self.desired.app)
+            return tuple([await self._last(volume.id, now) for volume in volumes])
+        except RoostError:
+            for machine in live.machines:
+                nonce = await self.work.leases.hold(machine.id)
+                await self.work.fly.uncordon_machine(self.desired.app, machine.id, nonce)
+            raise
+
+    async def _rest(self, machine: Machine) -> None:
+        fly, app = self.work.fly, self.desired.app
+        nonce = await self.work.leases.hold(machine.id)
+        await fly.cordon_machine(app, machine.id, nonce)
+        if machine.state in AT_REST | {"failed", "launch_failed"}:
+            return
+        self.work.notice(f"stop the machine {machine.id}")
+        if machine.state == "suspended":  # what it remembers is not all on its volume yet
+            await fly.start_machine(app, machine.id, nonce)
+        await fly.stop_machine(app, machine.id, nonce)
+        await fly.wait_machine(app, machine.id, "stopped", STOP_LIMIT_S)
+
+    async def _last(self, volume: str, live: Live) -> Last:
+        """A snapshot is kept for as long as its volume says when it is made."""
+        fly, app = self.work.fly, self.desired.app
+        await fly.update_volume(app, volume, snapshot_retention=LAST_KEPT_DAYS)
+        return Last(volume, (await self.snapshots.take(volume, live.machines)).snapshot)
+
+    async def _delete_volume(self, volume: str) -> None:
+        """Fly needs a moment to see that the machine is gone."""
+        for left in reversed(range(DETACH_TRIES)):
+            try:
+                await self.work.fly.delete_volume(self.desired.app, volume)
+            except FlyConflictError:
+                if not left:
+                    raise
+                await anyio.sleep(POLL_S)
+            else:
+                return

@@ -1,0 +1,26 @@
+"""How much a Prefect server holds, told by itself."""
+
+from __future__ import annotations
+
+import httpx
+
+from roost.prefect.server import NOT_PREFECT, CheckFailedError, Server
+
+COUNTED = ("flows", "flow_runs", "deployments", "variables", "block_documents")
+
+
+async def count_rows(server: Server) -> dict[str, int]:
+    """Give how many of each there are; what the server does not tell is left out."""
+    found: dict[str, int] = {}
+    for kind in COUNTED:
+        try:
+            answer = await server.call("POST", f"/{kind}/count", {})
+            found[kind] = int(answer)
+        except (CheckFailedError, httpx.HTTPError, *NOT_PREFECT):
+            continue
+    return found
+
+
+def told(rows: dict[str, int]) -> str:
+    """Say it in words, such as `3 flows, 12 flow runs`."""
+    return ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in rows.items())
