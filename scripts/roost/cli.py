@@ -419,6 +419,27 @@ def destroy(
     return run(verb.destroy, environment, confirm, local, as_json)
 
 
+@app.command(epilog="Example: roost drift staging --heal")
+def drift(  # noqa: PLR0913 - one argument an option
+    environment: Annotated[
+        str, typer.Argument(metavar="[ENV]", help="A file in environments/, without .yaml.")
+    ] = "",
+    *,
+    every: Annotated[
+        bool, typer.Option("--all", help="Every environment, and apps that no file asks for.")
+    ] = False,
+    heal: Annotated[
+        bool, typer.Option("--heal", help="Put back what a hand changed or an override left.")
+    ] = False,
+    local: Local = False,
+    as_json: AsJson = False,
+) -> ExitCode:
+    """Show where live differs from the files, and why; ends with 2 where it does."""
+    from roost.verbs import drift as verb
+
+    return run(verb.drift, environment, every, heal, local, as_json)
+
+
 @app.command(epilog="Example: roost up staging --exit")
 def up(
     environment: Annotated[

@@ -37,6 +37,7 @@ class FakeFly:
 
     name: str = "acme-prefect"
     organization: str = ""
+    lists_apps: bool = True
     ips: list[Json] = field(default_factory=list)
     volumes: dict[str, Json] = field(default_factory=dict)
     snapshots: dict[str, list[Json]] = field(default_factory=dict)
@@ -112,9 +113,14 @@ class FakeFly:
 
     # Requests
 
-    def _answer(self, ask: Ask) -> httpx.Response:  # noqa: PLR0911 - one line a kind of call
+    def _answer(self, ask: Ask) -> httpx.Response:  # noqa: C901, PLR0911 - one line a kind of call
         there = self.organization and ask.path[1:2] == (self.name,)
         match (ask.verb, *ask.path):
+            case ("GET", "apps") if not self.lists_apps:
+                raise RefusedError(403, "unauthorized")
+            case ("GET", "apps"):
+                mine = self.organization == ask.params["org_slug"]
+                return says(200, {"apps": [{"name": self.name}] if mine else []})
             case ("POST", "apps"):
                 return self._create_app(ask.body)
             case _ if not there:

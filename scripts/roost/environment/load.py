@@ -100,6 +100,11 @@ def load_environment(name: str, folder: Path) -> EnvironmentFile:
     return loaded.files[0]
 
 
+def environment_names(folder: Path) -> frozenset[str]:
+    """Name the environments that have a file, whatever is in it."""
+    return frozenset(_by_name(folder))
+
+
 def load_file(path: Path, defaults: Source) -> tuple[EnvironmentFile | None, Source, list[Fault]]:
     """Load one file with its defaults merged in: the environment if it is good, and its faults."""
     own = _read(path)

@@ -95,6 +95,11 @@ class FlyClient:
         """Give the app, or None when the name is free."""
         return await self._find(_path("apps", app), App)
 
+    async def list_apps(self, organization: str) -> tuple[App, ...]:
+        """Give the apps of an organization that the token can see."""
+        reply = await self._send("GET", "/apps", params={"org_slug": organization})
+        return reply.part("apps").read_all(App)
+
     async def create_app(self, app: str, organization: str) -> None:
         """Create an app; it has no address yet."""
         await self._send("POST", "/apps", {"name": app, "org_slug": organization})
@@ -287,7 +292,7 @@ class FlyClient:
         return (await self._send("GET", path)).read_all(MachineEvent)
 
     async def patch_metadata(self, app: str, machine: str, values: Mapping[str, str]) -> None:
-        """Add or change metadata; neither a restart nor a lease is needed."""
+        """Add or change metadata; an empty value removes. Neither a restart nor a lease is needed."""
         path = _path("apps", app, "machines", machine, "metadata")
         await self._send("PATCH", path, {"metadata": dict(values)})
 

@@ -1,0 +1,253 @@
+"""Why live differs from what is desired: the file moved on, somebody's hand, or an override's end.
+
+A plan says what differs. The record of the newest release says what was sent: where live is as it
+was sent, the file moved on; where it is not, somebody changed it. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from roost.fly.models import Machine
+from roost.plan.compare import differences
+from roost.plan.confined import CHANGES, OVERRIDE
+from roost.plan.desired import OVERRIDE_KEY, SECRETS_KEY, Desired
+from roost.plan.live import Live
+from roost.plan.override import Override, decode
+from roost.plan.ownership import our_machines, slot_number, slot_of
+from roost.plan.releases import Release, Verdict, current, releases_on
+from roost.plan.secrets import FIELD, State, secret_states
+from roost.plan.steps import (
+    Change,
+    CreateApp,
+    CreateMachine,
+    DestroyMachine,
+    ExtendVolume,
+    Json,
+    Plan,
+    ProveRelease,
+    SetSecrets,
+    StartMachine,
+    Step,
+    UnsetSecrets,
+    UpdateMachine,
+    UpdateMetadata,
+)
+
+
+class Cause(Enum):
+    """Why something differs; the word is what people read."""
+
+    NOT_APPLIED = "not applied yet"
+    """Live is as the last apply left it: the file moved on."""
+    BY_HAND = "changed by hand"
+    """Live is not as the last apply left it."""
+    ENDED = "override ended"
+    CUT_SHORT = "an apply was cut short"
+    NOT_RUNNING = "not running"
+    REFUSED = "needs a person"
+    """Why the plan refuses to go on; what it says tells more."""
+    UNKNOWN = "cause unknown"
+    """No record says how it was."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing in which live is not as desired.
+
+    Args:
+        key: of the step that would end it.
+        what: the step in words, or why there is none.
+        cause: why it differs.
+        field: which field, where it is about one.
+        live: its value now; None for absent.
+        wanted: its value as desired.
+        sent: its value as the last apply sent it, where a hand changed it.
+    """
+
+    key: str
+    what: str
+    cause: Cause
+    field: str = ""
+    live: Any = None
+    wanted: Any = None
+    sent: Any = None
+
+    def document(self) -> Json:
+        """Give it as JSON."""
+        return {**vars(self), "cause": self.cause.value}
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """What is known of how it came to be so."""
+
+    desired: Desired
+    live: Live
+    ours: Mapping[str, Machine]
+    release: Release | None
+    ended: Override | None
+    secrets: bool
+    """Whether the plan sets or removes secrets."""
+
+    @property
+    def going_back(self) -> bool:
+        """Whether a release failed, and whoever had to put another one back did not finish."""
+        now = self.release
+        return now is not None and (
+            now.verdict is Verdict.FAILED or (now.verdict is Verdict.PENDING and now.back_to > 0)
+        )
+
+    def ended_fields(self) -> set[str]:
+        """Name what the override that ended had changed."""
+        fields = self.ended.fields if self.ended else ()
+        return {OVERRIDE}.union(*(CHANGES[name] for name in fields)) if fields else set()
+
+
+def find_drift(
+    plan: Plan, desired: Desired, live: Live, ended: Override | None
+) -> tuple[Difference, ...]:
+    """Give every difference that a plan would end, and why each is there.
+
+    Args:
+        plan: made from the two.
+        desired: what is asked for now, an override and what is ignored in it.
+        live: what Fly has.
+        ended: the override that live still has and whose time is over.
+    """
+    ours = our_machines(desired, live)
+    release = current(releases_on(ours.values()))
+    secrets = any(isinstance(step, SetSecrets | UnsetSecrets) for step in plan.steps)
+    judge = _Judge(desired, live, ours, release, ended or _lost(release, ours), secrets)
+    found = [difference for step in plan.steps for difference in _of_step(step, judge)]
+    found += [Difference(r.key, r.what, Cause.REFUSED) for r in plan.refusals]
+    return tuple(found)
+
+
+def _lost(release: Release | None, ours: Mapping[str, Machine]) -> Override | None:
+    """Give the override that was sent and that somebody took from the metadata since."""
+    if release is None or any(OVERRIDE_KEY in machine.metadata for machine in ours.values()):
+        return None
+    return decode(release.config["metadata"].get(OVERRIDE_KEY, ""))
+
+
+def _of_step(step: Step, judge: _Judge) -> Iterator[Difference]:
+    if isinstance(step, UpdateMachine):
+        yield from _of_update(step, judge)
+    elif isinstance(step, SetSecrets | UnsetSecrets):
+        yield from _of_secrets(step, judge)
+    else:
+        changes = step.changes or (Change("", None, None),)
+        for change in changes:
+            cause = _cause(step, judge)
+            yield Difference(step.key, step.summary, cause, change.field, change.old, change.new)
+
+
+def _cause(step: Step, judge: _Judge) -> Cause:  # noqa: PLR0911 - one line a kind of step
+    if judge.live.app is None or isinstance(step, CreateApp):
+        return Cause.NOT_APPLIED
+    if isinstance(step, UpdateMetadata):
+        return Cause.ENDED if judge.ended else Cause.CUT_SHORT
+    if isinstance(step, ProveRelease):
+        return Cause.CUT_SHORT
+    if isinstance(step, StartMachine):
+        return Cause.NOT_RUNNING
+    if judge.release is None:
+        return Cause.UNKNOWN
+    if isinstance(step, CreateMachine):
+        return _cause_of_missing(step, judge, judge.release)
+    if isinstance(step, DestroyMachine):
+        return _cause_of_surplus(step, judge, judge.release)
+    return Cause.NOT_APPLIED if isinstance(step, ExtendVolume) else Cause.UNKNOWN
+
+
+def _cause_of_missing(step: CreateMachine, judge: _Judge, release: Release) -> Cause:
+    if release.region != step.region:
+        return Cause.NOT_APPLIED
+    if slot_number(step.name) <= release.machines:
+        return Cause.CUT_SHORT if release.verdict is Verdict.PENDING else Cause.BY_HAND
+    return Cause.ENDED if _ended_count(judge) else Cause.NOT_APPLIED
+
+
+def _cause_of_surplus(step: DestroyMachine, judge: _Judge, release: Release) -> Cause:
+    machine = next(m for m in judge.live.machines if m.id == step.machine)
+    second = judge.ours.get(slot_of(machine)) is not machine
+    if second or slot_number(slot_of(machine)) > release.machines:
+        return Cause.CUT_SHORT if release.verdict is Verdict.PENDING else Cause.BY_HAND
+    return Cause.ENDED if _ended_count(judge) else Cause.NOT_APPLIED
+
+
+def _ended_count(judge: _Judge) -> bool:
+    return judge.ended is not None and "count" in judge.ended.fields
+
+
+def _of_update(step: UpdateMachine, judge: _Judge) -> Iterator[Difference]:
+    machine = next(m for m in judge.live.machines if m.id == step.machine)
+    by_hand = _by_hand(machine, judge.release)
+    for change in step.changes:
+        if change.field == FIELD and judge.secrets:
+            continue  # told of each secret already
+        hand = by_hand.get(change.field)
+        cause = _cause_of_change(change, judge, hand)
+        sent = hand.old if hand and cause is Cause.BY_HAND else None
+        yield Difference(step.key, step.summary, cause, change.field, change.old, change.new, sent)
+
+
+def _by_hand(machine: Machine, release: Release | None) -> dict[str, Change]:
+    """Give what differs from what was sent: from the value sent to the one that is there."""
+    if release is None:
+        return {}
+    metadata = release.config.get("metadata") or {}
+    kept = {key: value for key, value in metadata.items() if key != OVERRIDE_KEY}
+    found = differences({**release.config, "metadata": kept}, machine.config or {})
+    return {change.field: Change(change.field, change.new, change.old) for change in found}
+
+
+def _cause_of_change(change: Change, judge: _Judge, hand: Change | None) -> Cause:
+    if judge.release is None:
+        return Cause.UNKNOWN
+    if judge.going_back:
+        return Cause.CUT_SHORT
+    if hand is not None:
+        return Cause.BY_HAND
+    if change.field in judge.ended_fields():
+        return Cause.ENDED
+    if change.field in {OVERRIDE, FIELD}:
+        return Cause.CUT_SHORT
+    return Cause.NOT_APPLIED
+
+
+# Why a secret is to be set; secrets.py says how each stands.
+_SECRET_CAUSES = {
+    State.BY_HAND: Cause.BY_HAND,
+    State.CHANGED: Cause.NOT_APPLIED,
+    State.UNKNOWN: Cause.UNKNOWN,
+}
+
+
+def _of_secrets(step: SetSecrets | UnsetSecrets, judge: _Judge) -> Iterator[Difference]:
+    """Tell of each secret; never of a value."""
+    states = {s.name: s.state for s in secret_states(judge.desired, judge.live, judge.ours)}
+    for name in step.names:
+        state = states.get(name, State.UNKNOWN)
+        cause = _SECRET_CAUSES.get(state) or _cause_of_names(judge)
+        yield Difference(f"secret/{name}", f"{name}: {state.value}", cause)
+
+
+def _cause_of_names(judge: _Judge) -> Cause:
+    """A secret that is missing or extra: are the file's names those of the last apply?"""
+    if judge.live.app is None:
+        return Cause.NOT_APPLIED
+    if judge.release is None or not judge.desired.machines:
+        return Cause.UNKNOWN
+    sent = judge.release.config["metadata"].get(SECRETS_KEY)
+    asked = judge.desired.machines[0].config["metadata"].get(SECRETS_KEY)
+    return Cause.BY_HAND if sent == asked else Cause.NOT_APPLIED
+
+
+def may_heal(differences: tuple[Difference, ...]) -> bool:
+    """Say whether healing is putting back, and nothing that nobody has applied yet."""
+    return not {d.cause for d in differences} & {Cause.NOT_APPLIED, Cause.REFUSED}

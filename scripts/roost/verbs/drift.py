@@ -1,0 +1,281 @@
+"""`roost drift`: where live differs from what is desired, why, and, if asked, put back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from roost.environment.load import EnvironmentFile, load_environment, load_files
+from roost.errors import ExitCode, Fault, InvalidFilesError, RoostError, UsageError
+from roost.plan.drift import Cause, Difference, find_drift, may_heal
+from roost.plan.steps import Json
+from roost.report.text import status_table
+from roost.report.wording import counted, one_line, shown
+from roost.verbs.changes import Planned, apply_planned, make_plan
+from roost.verbs.context import Context
+from roost.verbs.orphans import Orphans, find_orphans
+from roost.verbs.target import Target, connect
+
+# Of several environments the worst counts; drift is not as bad as not knowing.
+_WORST_LAST = (
+    ExitCode.DONE,
+    ExitCode.CHANGES,
+    ExitCode.BAD_INPUT,
+    ExitCode.ERROR,
+    ExitCode.ROLLED_BACK,
+    ExitCode.NOT_ROLLED_BACK,
+)
+_CONFIRMED = {
+    Cause.NOT_APPLIED: "The file moved on. Apply it: roost apply {name}",
+    Cause.BY_HAND: (
+        "To put back what a hand changed: roost drift {name} --heal. To keep it, write it into "
+        "the file, or under drift.ignore with a reason."
+    ),
+    Cause.ENDED: "An override ended. To go back to the file: roost drift {name} --heal",
+    Cause.CUT_SHORT: "To finish what was cut short: roost apply {name}",
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found of one environment, and what was done about it."""
+
+    name: str
+    planned: Planned | None = None
+    differences: tuple[Difference, ...] = ()
+    healed: bool = False
+    error: RoostError | None = None
+
+    @property
+    def code(self) -> ExitCode:
+        """What the verb would end with, were it the only one."""
+        if self.error:
+            return ExitCode(self.error.exit_code)
+        return ExitCode.CHANGES if self.differences and not self.healed else ExitCode.DONE
+
+    @property
+    def state(self) -> str:
+        """The state in a word."""
+        if self.error:
+            return "error"
+        if self.healed:
+            return "healed"
+        return "drift" if self.differences else "clean"
+
+    def document(self) -> Json:
+        """Give it as JSON."""
+        override = self.planned and self.planned.effective.override
+        return {
+            "environment": self.name,
+            "app": self.planned.desired.app if self.planned else None,
+            "state": self.state,
+            "override": override.document() if override else None,
+            "differences": [difference.document() for difference in self.differences],
+            "ignored": [left.document() for left in self.planned.left] if self.planned else [],
+            "notes": list(self.planned.plan.warnings) if self.planned else [],
+            "error": _error(self.error) if self.error else None,
+        }
+
+
+def _error(error: RoostError) -> Json:
+    faults = error.faults if isinstance(error, InvalidFilesError) else ()
+    return {"word": error.word, "message": str(error), "faults": [vars(fault) for fault in faults]}
+
+
+@dataclass
+class Totals:
+    """What was found of all of them."""
+
+    found: list[Found] = field(default_factory=list)
+    orphans: Orphans = field(default_factory=Orphans)
+
+    @property
+    def code(self) -> ExitCode:
+        """The worst of all; an app that no file asks for is drift."""
+        codes = [found.code for found in self.found]
+        codes += [ExitCode.CHANGES] if self.orphans.apps else []
+        return max(codes, key=_WORST_LAST.index, default=ExitCode.DONE)
+
+    def document(self) -> Json:
+        """Give it as JSON."""
+        return {
+            "environments": [found.document() for found in self.found],
+            "orphans": [vars(orphan) for orphan in self.orphans.apps],
+            "notes": list(self.orphans.notes),
+        }
+
+
+async def drift(  # noqa: PLR0913, PLR0917 - one argument an option
+    context: Context,
+    name: str,
+    every: bool,  # noqa: FBT001 - set by name in cli
+    heal: bool,  # noqa: FBT001 - set by name in cli
+    local: bool,  # noqa: FBT001 - set by name in cli
+    as_json: bool,  # noqa: FBT001 - set by name in cli
+) -> ExitCode:
+    """Compare one environment, or all of them; with `heal`, put back what differs.
+
+    Raises:
+        UsageError: neither one nor all is asked for, or both.
+        RoostError: of the one environment; of several each is told, and hides none.
+    """
+    if bool(name) == every:
+        raise UsageError("Name one environment, or give --all.", advice="See: roost drift --help")
+    if every:
+        return await _drift_of_all(context, heal=heal, local=local, as_json=as_json)
+    file = load_environment(name, context.environments)
+    async with connect(context, local=local) as target:
+        found = await look(context, file, target)
+        if not as_json:
+            context.out.print(report(found))
+        if heal:
+            found = await healed(context, target, found)
+    if as_json:
+        context.out.print_json(json.dumps(found.document()))
+    elif heal:
+        context.out.print(ending(found), markup=False, soft_wrap=True)
+    return found.code
+
+
+async def _drift_of_all(context: Context, *, heal: bool, local: bool, as_json: bool) -> ExitCode:
+    loaded = load_files([context.environments])
+    totals = Totals(found=_broken(loaded.faults))
+    names = {found.name for found in totals.found}
+    if not as_json:
+        for found in totals.found:
+            context.out.print(report(found))
+    async with connect(context, local=local) as target:
+        for file in (file for file in loaded.files if file.name not in names):
+            found = await look_safely(context, file, target, heal=heal)
+            totals.found.append(found)
+            if not as_json:
+                context.out.print(report(found))
+        totals.orphans = await find_orphans(context.environments, loaded.files, target.fly)
+    if as_json:
+        context.out.print_json(json.dumps(totals.document()))
+    else:
+        context.out.print(summary(totals))
+    return totals.code
+
+
+def _broken(faults: tuple[Fault, ...]) -> list[Found]:
+    """Give the environments whose files have faults; the others are looked at all the same."""
+    by_name: dict[str, list[Fault]] = {}
+    for fault in faults:
+        by_name.setdefault(Path(fault.path).stem, []).append(fault)
+    return [
+        Found(name, error=InvalidFilesError(tuple(found)))
+        for name, found in sorted(by_name.items())
+    ]
+
+
+async def look(context: Context, file: EnvironmentFile, target: Target) -> Found:
+    """Compare one environment; nothing is changed."""
+    planned = await make_plan(context, file, target)
+    differences = find_drift(planned.plan, planned.desired, planned.live, planned.effective.ended)
+    return Found(file.name, planned, differences)
+
+
+async def look_safely(
+    context: Context, file: EnvironmentFile, target: Target, *, heal: bool
+) -> Found:
+    """Compare one of several, and heal it if asked; what goes wrong becomes a part of the result."""
+    found = Found(file.name)
+    try:
+        found = await look(context, file, target)
+        return await healed(context, target, found) if heal else found
+    except RoostError as error:
+        return Found(found.name, found.planned, found.differences, error=error)
+
+
+async def healed(context: Context, target: Target, found: Found) -> Found:
+    """Put back what differs, through the same apply and gate as everything else.
+
+    What nobody has applied yet is no damage: it stays for an apply, which is approved.
+
+    Raises:
+        GateFailedError: it was no good, and the last good release is back.
+        NotRolledBackError: it was no good, and nothing could be put back.
+    """
+    if found.planned is None or not found.differences or not may_heal(found.differences):
+        return found
+    await apply_planned(context, target, found.planned, "roost drift --heal")
+    return Found(found.name, found.planned, found.differences, healed=True)
+
+
+def report(found: Found) -> RenderableType:
+    """Show one environment: its state, then each difference, then what may be done."""
+    if found.error:
+        return Group(*(Text(line, style="red") for line in told(found.name, found.error)))
+    count = counted(len(found.differences), "difference")
+    head = f"{found.state}, {count}." if found.differences else f"{found.state}."
+    style = "yellow" if found.state == "drift" else "green"
+    parts: list[RenderableType] = [Text.assemble((f"{found.name}: ", "bold"), (head, style))]
+    if found.differences:
+        columns = ("what", "live", "wanted", "why")
+        parts.append(status_table(columns, map(_row, found.differences)))
+    if found.planned:
+        parts += [Text(one_line(note)) for note in found.planned.plan.warnings]
+    if not found.healed:
+        parts += [Text(line) for line in advice(found)]
+    return Group(*parts)
+
+
+def told(name: str, error: RoostError) -> Iterable[str]:
+    """Say what went wrong with one of several, with every fault of its file."""
+    if isinstance(error, InvalidFilesError):
+        yield from (one_line(str(fault)) for fault in error.faults)
+    yield f"{name}: error [{error.word}]: {one_line(str(error))}"
+
+
+def _row(difference: Difference) -> tuple[str, ...]:
+    why = difference.cause.value
+    if not difference.field:
+        return (f"{difference.key}: {difference.what}", "", "", why)
+    if difference.cause is Cause.BY_HAND and difference.sent != difference.wanted:
+        why += f"; {shown(difference.sent)} was sent"
+    live, wanted = shown(difference.live), shown(difference.wanted)
+    return (f"{difference.key} {difference.field}", live, wanted, why)
+
+
+def advice(found: Found) -> Iterable[str]:
+    """Say what to do about each cause there is."""
+    causes = {difference.cause for difference in found.differences}
+    for cause, text in _CONFIRMED.items():
+        if cause in causes:
+            yield text.format(name=found.name)
+
+
+def ending(found: Found) -> str:
+    """Say what came of healing."""
+    if found.healed:
+        return f"{found.name} is healed, and proved."
+    if not found.differences:
+        return "There is nothing to heal."
+    return (
+        f"{found.name} is not healed: what the file asks for was never applied, or needs a person. "
+        f"See it: roost plan {found.name}"
+    )
+
+
+def summary(totals: Totals) -> RenderableType:
+    """Show the apps that no file asks for, and count all."""
+    lines = [
+        Text(
+            f"{orphan.app}: orphaned. It was made for {orphan.environment}, and {orphan.why}. "
+            "Nothing removes it by itself."
+        )
+        for orphan in totals.orphans.apps
+    ]
+    lines += [Text(one_line(note)) for note in totals.orphans.notes]
+    states = [found.state for found in totals.found]
+    words = ("clean", "healed", "drift", "error")
+    counts = [f"{states.count(word)} {word}" for word in words if word in states]
+    counts += [f"{len(totals.orphans.apps)} orphaned"] if totals.orphans.apps else []
+    lines.append(Text(f"{counted(len(states), 'environment')}: {', '.join(counts) or 'none'}."))
+    return Group(*lines)

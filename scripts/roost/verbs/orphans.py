@@ -1,0 +1,76 @@
+"""Apps that were made for an environment which no file describes any more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import anyio
+
+from roost.environment.load import EnvironmentFile, environment_names
+from roost.errors import FlyError
+from roost.fly.client import FlyClient
+from roost.plan.desired import ENVIRONMENT_KEY
+
+AT_ONCE = 4
+
+
+@dataclass(frozen=True)
+class Orphan:
+    """An app, the environment that its machines say they are of, and why nothing asks for it."""
+
+    app: str
+    organization: str
+    environment: str
+    why: str
+
+
+@dataclass
+class Orphans:
+    """What was found, and what could not be looked at."""
+
+    apps: list[Orphan] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+async def find_orphans(folder: Path, files: Sequence[EnvironmentFile], fly: FlyClient) -> Orphans:
+    """Look through the organizations that the files name for machines of ours without a file.
+
+    An environment whose file is there, but cannot be read, has no orphan: its app is unknown.
+    A token for single apps cannot list an organization; that is noted, and is no failure.
+    """
+    found = Orphans()
+    apps = {file.environment.app for file in files}
+    loaded = {file.name for file in files}
+    unread = environment_names(folder) - loaded
+    limit = anyio.CapacityLimiter(AT_ONCE)
+
+    async def look(organization: str, app: str) -> None:
+        async with limit:
+            try:
+                machines = await fly.list_machines(app)
+            except FlyError as error:
+                found.notes.append(f"Whether {app} is orphaned is not known: {error.what}")
+                return
+        names = {name for m in machines if (name := m.metadata.get(ENVIRONMENT_KEY))}
+        for name in sorted(names - unread):
+            why = "its file means another app now" if name in loaded else "its file is gone"
+            found.apps.append(Orphan(app, organization, name, why))
+
+    for organization in sorted({file.environment.organization for file in files}):
+        try:
+            listed = await fly.list_apps(organization)
+        except FlyError as error:
+            found.notes.append(
+                f"Orphans were not looked for in {organization}: {error.what} "
+                "Listing its apps takes a token of the organization, such as `fly tokens create readonly`."
+            )
+            continue
+        async with anyio.create_task_group() as tasks:
+            for app in listed:
+                if app.name not in apps:
+                    tasks.start_soon(look, organization, app.name)
+    found.apps.sort(key=lambda orphan: orphan.app)
+    found.notes.sort()
+    return found

@@ -1,0 +1,274 @@
+"""drift: where live differs from the file, why, and what healing does and leaves."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import yaml
+
+from helpers.environments import environment_data
+from roost.plan.desired import OVERRIDE_KEY
+
+DEBUG = {"prefect": {"settings": {"PREFECT_LOGGING_LEVEL": "DEBUG"}}}
+DEMO = ("--min-machines-running", "1", "--until", "4h", "--reason", "demo")
+
+
+@pytest.fixture
+def applied(roost, fly, monkeypatch):
+    """The command line, with `staging` applied."""
+    monkeypatch.setenv("GITHUB_ACTOR", "ada")
+    assert roost("apply", "staging").code == 0
+    fly.asked.clear()
+    return roost
+
+
+def config_of(fly):
+    [machine] = fly.machines.values()
+    return machine["config"]
+
+
+def differences(said):
+    """Give the differences as (field, live, wanted, cause)."""
+    found = json.loads(said.out)["differences"]
+    return [(d["field"], d["live"], d["wanted"], d["cause"]) for d in found]
+
+
+def test_what_was_just_applied_is_clean_and_only_looked_at(applied, fly):
+    said = applied("drift", "staging")
+
+    assert (said.code, said.out, said.err) == (0, "staging: clean.\n", "")
+    assert fly.changes == []
+
+
+def test_a_field_that_a_hand_changed_is_named_with_its_values(applied, fly):
+    config_of(fly)["guest"]["memory_mb"] = 2048
+
+    said = applied("drift", "staging", "--json")
+    spoken = applied("drift", "staging")
+
+    assert (said.code, spoken.code) == (2, 2)
+    assert differences(said) == [("guest.memory_mb", 2048, 512, "changed by hand")]
+    assert json.loads(said.out)["differences"][0]["sent"] == 512
+    assert "staging: drift, 1 difference." in spoken.out
+    assert "To put back what a hand changed: roost drift staging --heal." in spoken.out
+    assert fly.changes == []
+
+
+def test_a_file_that_moved_on_is_told_apart_from_a_hand(applied, fly, rewrite):
+    rewrite(DEBUG)
+    config_of(fly)["guest"]["memory_mb"] = 2048
+
+    said = applied("drift", "staging", "--json")
+
+    assert said.code == 2
+    assert differences(said) == [
+        ("guest.memory_mb", 2048, 512, "changed by hand"),
+        ("env.PREFECT_LOGGING_LEVEL", None, "DEBUG", "not applied yet"),
+    ]
+
+
+def test_a_field_that_both_the_file_and_a_hand_changed_says_what_was_sent(applied, fly, rewrite):
+    rewrite(machine={"memory_mb": 1024})
+    config_of(fly)["guest"]["memory_mb"] = 2048
+
+    said = applied("drift", "staging")
+
+    assert "changed by hand; 512 was sent" in said.out
+
+
+def test_healing_puts_back_what_a_hand_changed_and_proves_it(applied, fly, prefect):
+    config_of(fly)["guest"]["memory_mb"] = 2048
+    prefect.asked.clear()
+
+    said = applied("drift", "staging", "--heal")
+
+    assert said.code == 0
+    assert said.out.endswith("staging is healed, and proved.\n")
+    assert config_of(fly)["guest"]["memory_mb"] == 512
+    assert prefect.asked
+    assert applied("drift", "staging").code == 0
+
+
+def test_healing_what_is_clean_changes_nothing(applied, fly):
+    said = applied("drift", "staging", "--heal")
+
+    assert said.code == 0
+    assert said.out.endswith("There is nothing to heal.\n")
+    assert fly.changes == []
+
+
+def test_healing_applies_nothing_that_was_never_applied(applied, fly, rewrite):
+    rewrite(DEBUG)
+
+    said = applied("drift", "staging", "--heal")
+
+    assert said.code == 2
+    assert "The file moved on. Apply it: roost apply staging" in said.out
+    assert "staging is not healed: what the file asks for was never applied" in said.out
+    assert fly.changes == []
+
+
+def test_healing_that_fails_its_gate_ends_as_an_apply_does(applied, fly, prefect):
+    config_of(fly)["guest"]["memory_mb"] = 2048
+    prefect.version = "3.7.0"
+
+    said = applied("drift", "staging", "--heal")
+
+    assert said.code in {4, 5}
+    assert "gate-failed" in said.err
+
+
+def test_an_override_explains_its_difference(applied):
+    applied("scale", "staging", *DEMO)
+
+    said = applied("drift", "staging")
+
+    assert said.code == 0
+    assert said.out.startswith("staging: clean.\nOverride until ")
+    assert "by ada (demo): min_machines_running 1 instead of 0." in said.out
+
+
+def test_an_override_whose_time_is_over_is_drift_and_is_healed(applied, fly):
+    applied("scale", "staging", *DEMO)
+    metadata = config_of(fly)["metadata"]
+    since = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=5)
+    times = {"since": f"{since:%Y-%m-%dT%H:%M:%SZ}"}
+    times["until"] = f"{since + timedelta(hours=4):%Y-%m-%dT%H:%M:%SZ}"
+    metadata[OVERRIDE_KEY] = json.dumps({**json.loads(metadata[OVERRIDE_KEY]), **times})
+
+    said = applied("drift", "staging", "--json")
+    assert said.code == 2
+    assert {cause for *_, cause in differences(said)} == {"override ended"}
+    assert applied("drift", "staging", "--heal").code == 0
+
+    assert OVERRIDE_KEY not in config_of(fly)["metadata"]
+    assert applied("drift", "staging").out == "staging: clean.\n"
+
+
+def test_what_the_file_leaves_to_somebody_else_is_shown_and_not_counted(applied, fly, rewrite):
+    rules = [{"field": "guest.memory_mb", "reason": "the autoscaler sets it"}]
+    rewrite(drift={"ignore": rules})
+    config_of(fly)["guest"]["memory_mb"] = 2048
+
+    said = applied("drift", "staging", "--heal")
+    document = json.loads(applied("drift", "staging", "--json").out)
+
+    assert said.code == 0
+    assert "staging: clean.\n" in said.out
+    assert (
+        "Ignored: machine/app-1 guest.memory_mb is 2048 instead of 512 (the autoscaler sets it)."
+    ) in said.out
+    assert document["ignored"][0]["reason"] == "the autoscaler sets it"
+    assert config_of(fly)["guest"]["memory_mb"] == 2048
+
+
+def test_a_machine_that_was_removed_by_hand_is_told_and_made_again(applied, fly):
+    [key] = fly.machines
+    volume = fly.machines.pop(key)["config"]["mounts"][0]["volume"]
+    fly.volumes[volume]["attached_machine_id"] = None
+
+    said = applied("drift", "staging", "--json")
+
+    assert said.code == 2
+    last = json.loads(said.out)["differences"][-1]
+    assert (last["key"], last["cause"]) == ("machine/app-1", "cause unknown")
+    assert applied("drift", "staging", "--heal").code == 0
+    assert len(fly.machines) == 1
+
+
+def test_an_environment_that_was_never_applied_is_not_made_by_healing(roost, fly):
+    said = roost("drift", "staging", "--heal", "--json")
+
+    assert said.code == 2
+    assert {cause for *_, cause in differences(said)} == {"not applied yet"}
+    assert fly.changes == []
+
+
+# --all
+
+
+@pytest.fixture
+def others(applied, tmp_path):
+    """Beside `staging`: a file with a fault, and one whose app is not there."""
+    (tmp_path / "broken.yaml").write_text("app: x\n")
+    data = environment_data(app="acme-other")
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump(data))
+    return applied
+
+
+def test_all_are_told_and_the_worst_counts(others, fly):
+    config_of(fly)["guest"]["memory_mb"] = 2048
+
+    said = others("drift", "--all", "--json")
+
+    found = {e["environment"]: e for e in json.loads(said.out)["environments"]}
+    assert said.code == 3
+    assert {name: e["state"] for name, e in found.items()} == {
+        "broken": "error",
+        "other": "drift",
+        "staging": "drift",
+    }
+    assert found["broken"]["error"]["faults"]
+    spoken = others("drift", "--all").out
+    assert "broken: error [invalid-files]: " in spoken
+    assert "/broken.yaml:1:1: " in spoken
+    assert spoken.endswith("3 environments: 2 drift, 1 error.\n")
+
+
+def test_one_that_cannot_be_looked_at_hides_no_other(applied, fly, tmp_path):
+    data = environment_data(app="acme-other", prefect={"version": "3.0.0"})
+    (tmp_path / "unlocked.yaml").write_text(yaml.safe_dump(data))
+    config_of(fly)["guest"]["memory_mb"] = 2048
+
+    said = applied("drift", "--all", "--heal")
+
+    assert said.code == 3
+    assert "unlocked: error [lock-missing]: " in said.out
+    assert "staging: healed, 1 difference." in said.out
+    assert config_of(fly)["guest"]["memory_mb"] == 512
+
+
+@pytest.mark.parametrize(
+    ("app", "why"),
+    [(None, "its file is gone"), ("acme-new", "its file means another app now")],
+)
+def test_an_app_that_no_file_asks_for_is_orphaned_and_left(applied, fly, tmp_path, app, why):
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump(environment_data(app="acme-other")))
+    (tmp_path / "staging.yaml").unlink()
+    if app:
+        (tmp_path / "staging.yaml").write_text(yaml.safe_dump(environment_data(app=app)))
+
+    said = applied("drift", "--all", "--heal")
+
+    assert said.code == 2
+    assert f"acme-prefect: orphaned. It was made for staging, and {why}. Nothing" in said.out
+    assert fly.changes == []
+
+
+def test_an_environment_whose_file_cannot_be_read_has_no_orphan(applied, tmp_path):
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump(environment_data(app="acme-other")))
+    (tmp_path / "staging.yaml").write_text("app: x\n")
+
+    document = json.loads(applied("drift", "--all", "--json").out)
+
+    assert document["orphans"] == []
+
+
+def test_a_token_that_cannot_list_an_organization_is_noted_and_no_failure(applied, fly):
+    fly.lists_apps = False
+
+    said = applied("drift", "--all")
+
+    assert said.code == 0
+    assert "Orphans were not looked for in personal: " in said.out
+    assert "takes a token of the organization" in said.out
+
+
+@pytest.mark.parametrize("arguments", [(), ("staging", "--all")])
+def test_one_or_all_must_be_asked_for(roost, arguments):
+    said = roost("drift", *arguments)
+
+    assert (said.code, said.out) == (3, "")
+    assert "Name one environment, or give --all." in said.err
