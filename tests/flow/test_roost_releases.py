@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import threading
 
@@ -9,7 +10,7 @@ import pytest
 
 from helpers.api_door import counting
 from helpers.roost_command import finish
-from helpers.small_server import ILL, NAME, TROUBLE
+from helpers.small_server import ILL, NAME, SMALL, TROUBLE, VERSION
 
 APPLY = ("apply", NAME, "--local")
 ROLLBACK = ("rollback", NAME, "--local")
@@ -159,3 +160,25 @@ def test_going_back_that_is_killed_is_finished_by_going_back_again(site, door):
 
     assert releases(site)[0] == (3, "good", 1)
     assert level(site) == "DEBUG"
+
+
+def test_the_way_out_of_a_refused_downgrade_leads_out_of_it(site):
+    def write(version):
+        settings = {VERSION: version}
+        prefect = {"version": version, "image": SMALL, "settings": settings}
+        site.roost.write(NAME, app=site.name, prefect=prefect)
+
+    for version in ("3.7.8", "3.8.8"):
+        write(version)
+        site.roost.run(*APPLY)
+    back = site.roost.run(*ROLLBACK, expect=3)
+    write("3.7.8")
+    refused = site.roost.run(*APPLY, expect=3)
+    [named] = set(re.findall(r"`roost (restore [^`]+)`", back.stderr + refused.stderr))
+
+    site.roost.run(*named.split(), "--local")
+
+    [machine] = site.list("machines")
+    assert machine["config"]["env"][VERSION] == "3.7.8"
+    assert site.steps_left() == ()
+    assert releases(site)[0] == (3, "good", None)

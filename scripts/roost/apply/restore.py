@@ -38,6 +38,7 @@ from roost.plan.restoring import (
     Journal,
     Restoring,
     check_version,
+    goes_back,
     moved_config,
     restore_release,
     restoring,
@@ -89,7 +90,7 @@ class Restorer:
         state, live = await self._look()
         if state is None:
             old = self._only_machine(live)
-            if told := check_version(backup, old, self.desired.environment):
+            if told := check_version(backup, old, self.desired):
                 self.work.notice(told)
             state = await self._begin(backup, old, live)
         elif state.journal.snapshot != backup.snapshot:
@@ -219,13 +220,13 @@ class Restorer:
         await self._wait_until_ready(volume.id)
         await self._rest(state.old)
         state = replace(state, volume=volume)
-        new = state.new or await self._make_machine(state, volume)
+        new = state.new or await self._make_machine(state, volume, backup)
         state = replace(state, new=new)
         judged = await self._judge(new)
         if judged.good:
-            record = self._record(state).judged(
-                Verdict.GOOD, f"restore of {state.journal.snapshot}"
-            )
+            sent = (r for r in releases_on([new]) if r.number == state.journal.number)
+            record = next(sent, None) or self._record(state, backup)
+            record = record.judged(Verdict.GOOD, record.why)
             await self.work.fly.patch_metadata(self.app, new.id, {record.key: record.encoded()})
         return state, judged
 
@@ -274,11 +275,13 @@ class Restorer:
         await self.work.fly.stop_machine(self.app, old.id, nonce)
         await self.work.fly.wait_machine(self.app, old.id, "stopped", STOP_LIMIT_S)
 
-    async def _make_machine(self, state: Restoring, volume: Volume) -> Machine:
+    async def _make_machine(
+        self, state: Restoring, volume: Volume, backup: Backup | None
+    ) -> Machine:
         """Create the machine, or take the one that a lost answer left."""
         name = f"{slot_of(state.old)}-r{state.journal.number}"
         self.work.notice(f"create the machine {name}")
-        config = moved_config(state, volume.id, self._record(state))
+        config = moved_config(state, volume.id, self._record(state, backup))
         try:
             machine = await self.work.fly.create_machine(
                 self.app, name, state.old.region, config, lease_ttl_s=LEASE_TTL_S
@@ -293,9 +296,13 @@ class Restorer:
             await self.work.leases.hold(machine.id, machine.nonce)
         return machine
 
-    def _record(self, state: Restoring) -> Release:
-        base = current(releases_on([state.old])) or draft(self.desired, Live(), ())
-        assert base is not None  # noqa: S101 - an environment with a volume has a machine
+    def _record(self, state: Restoring, backup: Backup | None) -> Release:
+        known = releases_on([state.old])
+        asked = draft(self.desired, Live(), known)
+        assert asked is not None  # noqa: S101 - an environment with a volume has a machine
+        base = current(known) or asked
+        if backup and goes_back(backup, state.old, self.desired):
+            base = replace(asked, secrets=base.secrets)
         return restore_release(base, state.journal, self.git)
 
     async def _judge(self, machine: Machine) -> Judgement:

@@ -10,7 +10,7 @@ from roost.plan.desired import OVERRIDE_KEY, VERSION_KEY, Desired, DesiredMachin
 from roost.plan.live import Live
 from roost.plan.override import decode
 from roost.plan.ownership import is_ours, mounted_volume, slot_number, slot_of, with_volume
-from roost.plan.releases import without_records
+from roost.plan.releases import releases_on, snapshot_before, without_records
 from roost.plan.secret_marks import with_marks
 from roost.plan.steps import (
     Change,
@@ -24,7 +24,7 @@ from roost.plan.steps import (
     UpdateMachine,
     UpdateMetadata,
 )
-from roost.prefect.versions import parse_version
+from roost.prefect.versions import Version, parse_version
 
 # Rests here only when an apply was cut short or the machine gave up: the proxy does not wake it.
 STRANDED = frozenset({"created", "failed", "launch_failed"})
@@ -50,7 +50,7 @@ def machine_outcomes(
             yield _create(wanted)
         else:
             must_run = wanted.name in waking
-            versions = _version_change(machine, wanted, back=desired.back)
+            versions = _version_change(desired, machine, wanted)
             booted = secrets.get(wanted.name, ())
             yield from _one_machine(wanted, machine, booted, versions, must_run=must_run)
 
@@ -162,21 +162,35 @@ def _move(wanted: DesiredMachine, machine: Machine) -> Iterator[Outcome]:
     yield _create(wanted)
 
 
-def _version_change(machine: Machine, wanted: DesiredMachine, *, back: bool) -> Risk | Refusal:
+def _version_change(desired: Desired, machine: Machine, wanted: DesiredMachine) -> Risk | Refusal:
     """Judge the step from the Prefect version that runs to the one that is asked for.
 
-    Back from an upgrade that was never proved is open: the server kept the database of before.
+    Patch releases of Prefect migrate too, so any older version is refused. Back from an upgrade
+    that was never proved is open: the server kept the database of before.
     """
     have = parse_version(machine.metadata.get(VERSION_KEY, ""))
     want = parse_version(wanted.config["metadata"][VERSION_KEY])
     if have is None or want is None or have == want:
         return Risk.RESTART
-    if want > have or back:
+    if want > have or desired.back:
         return Risk.MIGRATION
     return Refusal(
         f"machine/{wanted.name}",
         f"Prefect {have} already migrated the database; {want} cannot read it",
-        f"Keep version {have}, or restore a snapshot from before the upgrade.",
+        f"Keep version {have}. {_way_back(desired.environment, machine, want)}",
+    )
+
+
+def _way_back(environment: str, machine: Machine, want: Version) -> str:
+    """Say how to get to an older Prefect after all: with data that it can read."""
+    if not mounted_volume(machine):
+        return "For the older one, make a new environment with a database from before the upgrade."
+    snapshot = snapshot_before(releases_on([machine]), want) or "ID"
+    listed = "" if snapshot != "ID" else f" (`roost backups {environment}` lists them)"
+    return (
+        f"To go back with the data from before the upgrade, and lose what was written since: with "
+        f"prefect.version {want} in the file, `roost restore {environment} --snapshot {snapshot}`"
+        f"{listed}."
     )
 
 

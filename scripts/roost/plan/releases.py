@@ -23,6 +23,7 @@ from roost.fly.models import Machine, SecretInfo
 from roost.plan.desired import PROCESS_GROUP, SLOT_KEY, VERSION_KEY, Desired, DesiredMachine
 from roost.plan.document import canonical
 from roost.plan.live import Live
+from roost.prefect.versions import Version, parse_version
 
 Json = dict[str, Any]
 
@@ -201,6 +202,19 @@ def current(releases: tuple[Release, ...]) -> Release | None:
 def last_good(releases: Iterable[Release]) -> Release | None:
     """Give the newest release that was proved good."""
     return next((r for r in reversed(tuple(releases)) if r.verdict is Verdict.GOOD), None)
+
+
+def snapshot_before(releases: tuple[Release, ...], version: Version) -> str:
+    """Give the snapshot made before the data was migrated for good beyond a version; else nothing."""
+    reads = [r for r in releases if r.verdict is Verdict.GOOD and _runs(r) <= version]
+    since = reads[-1].number if reads else 0
+    made = (r.snapshot for r in releases if r.number > since and _runs(r) > version)
+    return next(filter(None, made), "")
+
+
+def _runs(release: Release) -> Version:
+    """Give the version a release runs; one that is none counts as the oldest."""
+    return parse_version(release.prefect) or Version(0, 0, 0)
 
 
 def failed_like(releases: Iterable[Release], wanted: str) -> Release | None:

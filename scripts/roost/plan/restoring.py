@@ -20,7 +20,7 @@ from roost.plan.document import canonical
 from roost.plan.kept import kept_entry, kept_volumes
 from roost.plan.live import Live
 from roost.plan.ownership import is_ours, mounted_volume, slot_of
-from roost.plan.releases import Release, Verdict, releases_on
+from roost.plan.releases import Release, Verdict, last_good, releases_on
 from roost.plan.steps import Json, Refusal
 from roost.prefect.versions import parse_version
 
@@ -106,9 +106,13 @@ def refusal(desired: Desired, state: Restoring) -> Refusal:
 
 
 def moved_config(state: Restoring, volume: str, release: Release) -> Json:
-    """Give the new machine's config: the old one's, on the new volume."""
-    config = state.old.config or {}
+    """Give the new machine's config: the old one's, or an older Prefect's, on the new volume."""
+    # Only what goes back to an older Prefect brings more than data (see `goes_back`).
+    back = release.prefect != state.old.metadata.get(VERSION_KEY)
+    asked = release.config if back else {"metadata": {}}
+    config = {**(state.old.config or {}), **asked}
     metadata = {k: v for k, v in state.old.metadata.items() if k != JOURNAL_KEY}
+    metadata |= asked["metadata"]
     kept = kept_entry([*kept_volumes([state.old]), mounted_volume(state.old)])
     return {
         **config,
@@ -131,31 +135,61 @@ def restore_release(base: Release, journal: Journal, git: str) -> Release:
     )
 
 
-def check_version(backup: Backup, old: Machine, environment: str) -> str:
+def goes_back(backup: Backup, old: Machine, desired: Desired) -> bool:
+    """Say whether a restore also goes back to the older Prefect that the file asks for.
+
+    In place that is refused, because the newer one has migrated the database. Data from before the
+    migration is what the older one can read.
+    """
+    had = parse_version(version_of(backup, releases_on([old])))
+    runs = parse_version(old.metadata.get(VERSION_KEY, ""))
+    wants = parse_version(desired.machines[0].config["metadata"][VERSION_KEY])
+    return had is not None and wants is not None and runs is not None and had <= wants < runs
+
+
+def check_version(backup: Backup, old: Machine, desired: Desired) -> str:
     """Say what becomes of the schema; empty where nothing does, or nothing is known.
 
     Raises:
         UnappliableError: the server's Prefect is too old to read it; says the way out.
     """
-    had = version_at(backup.at, releases_on([old]))
+    had = version_of(backup, releases_on([old]))
     have, runs = parse_version(had), parse_version(old.metadata.get(VERSION_KEY, ""))
     if have is None or runs is None or have == runs:
         return ""
+    if goes_back(backup, old, desired):
+        wants = desired.machines[0].config["metadata"][VERSION_KEY]
+        return (
+            f"the snapshot is of Prefect {have}: the server goes back to {wants}, as the file asks"
+        )
     if have > runs:
         raise UnappliableError(
             f"The snapshot {backup.snapshot} is of Prefect {have}, and the server runs {runs}, "
             "which cannot read it.",
-            where=environment,
+            where=desired.environment,
             advice=f"Set prefect.version to {have} and apply, then restore it.",
         )
     return f"the snapshot is of Prefect {have}: the server migrates it to {runs}"
 
 
+def version_of(backup: Backup, releases: tuple[Release, ...]) -> str:
+    """Give the Prefect version whose data a snapshot has, as far as records tell."""
+    for later in releases:
+        if later.snapshot == backup.snapshot:  # made for it, right before it
+            return good_version(r for r in releases if r.number < later.number)
+    return version_at(backup.at, releases)
+
+
 def version_at(moment: str, releases: Iterable[Release]) -> str:
     """Give the Prefect version that was live at a moment, as far as records tell."""
     at = _time(moment)
-    known = [r for r in releases if r.verdict is Verdict.GOOD and at and _is_before(r, at)]
-    return str(known[-1].config.get("metadata", {}).get(VERSION_KEY, "")) if known else ""
+    return good_version(r for r in releases if at and _is_before(r, at))
+
+
+def good_version(releases: Iterable[Release]) -> str:
+    """Give the version of the last of them that was proved good."""
+    good = last_good(releases)
+    return good.prefect if good else ""
 
 
 def _is_before(release: Release, at: datetime) -> bool:

@@ -54,7 +54,10 @@ def roll_back(desired: Desired, live: Live, to: int | None) -> Recovery:
         )
     release = _chosen(desired.environment, releases, to)
     # What a proved release acknowledged would be lost with the database of before it.
-    moved = any(later.verdict is Verdict.GOOD and is_older(release, later) for later in releases)
+    moved = any(
+        later.verdict is Verdict.GOOD and later.number > release.number and is_older(release, later)
+        for later in releases
+    )
     return Recovery(
         desired_of(release, desired, back=not moved),
         releases,
@@ -126,12 +129,6 @@ def _notes(desired: Desired, live: Live, releases: Releases, release: Release) -
         release.config
     ):
         yield f"The override of scaling in force ends; that of release {number} counts, if it had one."
-    for later in releases:
-        if later.number > number and later.snapshot and is_older(release, later):
-            yield (
-                f"Release {later.number} moved the database to Prefect {later.prefect}; "
-                f"the snapshot {later.snapshot} is from before."
-            )
     wanted = draft(desired, live, releases)
     if wanted is None or wanted.setup != release.setup:
         yield (

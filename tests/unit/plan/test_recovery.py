@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from helpers.environments import environment_file
+from helpers.environments import POSTGRES, environment_file
 from helpers.histories import (
     CLEARED,
     FAILED,
@@ -167,7 +167,19 @@ def test_a_file_with_an_older_prefect_than_is_live_is_refused_with_the_way_out(v
     [refusal] = diff(level("INFO", version), History().went(level("INFO")).live).refusals
 
     assert refusal.what == f"Prefect 3.8.8 already migrated the database; {version} cannot read it"
-    assert refusal.advice.startswith("Keep version 3.8.8, or restore a snapshot from before")
+    assert refusal.advice.startswith("Keep version 3.8.8. To go back with the data from before")
+    assert refusal.advice.endswith("--snapshot ID` (`roost backups staging` lists them).")
+
+
+def test_an_older_prefect_on_a_database_of_somebody_else_has_no_snapshot_of_ours():
+    live = History().went(level("INFO", **POSTGRES)).live
+
+    [refusal] = diff(level("INFO", "3.7.8", **POSTGRES), live).refusals
+
+    assert refusal.advice == (
+        "Keep version 3.8.8. For the older one, make a new environment with a database from before "
+        "the upgrade."
+    )
 
 
 def by_hand():

@@ -29,12 +29,14 @@ from roost.plan.releases import (
     last_good,
     record_patch,
     releases_on,
+    snapshot_before,
     with_records,
     without_records,
 )
 from roost.plan.releases import (
     desired_of as desired_of_release,
 )
+from roost.prefect.versions import Version
 
 IMAGE = "registry.fly.io/acme-prefect:prefect-3.8.8-0123456789ab"
 RELEASE = Release(1, "iad", {"image": IMAGE, "metadata": {VERSION_KEY: "3.8.8"}}, 1)
@@ -256,6 +258,42 @@ def test_a_failure_counts_until_it_is_cleared_or_the_same_was_sent_again(verdict
 
     assert (failed.number if failed else 0) == refused
     assert failed_like(found, "another") is None
+
+
+def after(*found):
+    """Releases of these versions, verdicts and snapshots."""
+    return tuple(
+        replace(
+            RELEASE,
+            number=number,
+            verdict=verdict,
+            snapshot=snapshot,
+            config={"metadata": {VERSION_KEY: version}},
+        )
+        for number, (version, verdict, snapshot) in enumerate(found, 1)
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "snapshot"),
+    [
+        ([("3.7.8", GOOD, "")], ""),
+        ([("3.7.8", GOOD, ""), ("3.8.8", GOOD, "vs_1")], "vs_1"),
+        ([("3.7.8", GOOD, ""), ("3.8.8", GOOD, "vs_1"), ("3.9.0", GOOD, "vs_2")], "vs_1"),
+        (
+            [
+                ("3.7.8", GOOD, ""),
+                ("3.8.8", FAILED, "vs_1"),
+                ("3.7.8", GOOD, ""),
+                ("3.8.8", GOOD, "vs_2"),
+            ],
+            "vs_2",
+        ),
+        ([("3.7.8", GOOD, ""), ("3.8.8", GOOD, ""), ("3.8.8", GOOD, "vs_2")], "vs_2"),
+    ],
+)
+def test_the_snapshot_from_before_an_upgrade_is_the_one_that_was_made_for_it(found, snapshot):
+    assert snapshot_before(after(*found), Version(3, 7, 8)) == snapshot
 
 
 def test_putting_a_release_back_gives_its_machines_and_all_else_of_the_file():

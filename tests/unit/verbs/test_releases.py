@@ -213,7 +213,9 @@ def test_a_rollback_past_a_migration_is_refused_by_its_plan_with_the_way_out(roo
 
     assert (said.code, said.out) == (3, "")
     assert "Prefect 3.8.8 already migrated the database; 3.7.8 cannot read it" in said.err
-    assert "restore a snapshot from before the upgrade" in said.err
+    assert (
+        "with prefect.version 3.7.8 in the file, `roost restore staging --snapshot vs_" in said.err
+    )
     assert fly.changes == []
 
 
