@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
 import socket
 
@@ -22,6 +23,7 @@ from localfly.world import World
 
 VERSION = "1"
 HOST = "127.0.0.1"
+OPEN_FILES = 65_536
 
 
 async def serve(settings: Settings) -> None:
@@ -40,7 +42,15 @@ async def serve(settings: Settings) -> None:
         lock.close()
 
 
+def _take_open_files() -> None:
+    """Take more open files than many systems give at first: 1,024 is fewer than clients may be."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+
+
 async def _serve(settings: Settings) -> None:
+    _take_open_files()
     listening = _listen(settings)
     world = World(settings.home)
     runtime = Runtime()

@@ -6,6 +6,7 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable
 
+import h11
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -152,7 +153,11 @@ class Guard:
                 began = True
                 request_id = f"{secrets.token_hex(13).upper()}-local".encode()
                 message["headers"] = [*message["headers"], (b"fly-request-id", request_id)]
-            await send(message)
+            try:
+                await send(message)
+            except h11.LocalProtocolError:
+                # The client broke its own request, and uvicorn has told it so: nobody listens.
+                await _until_gone(receive)
 
         refusal = self._objection(scope)
         if refusal:
@@ -183,6 +188,11 @@ class Guard:
         if not token or (self._token is not None and token != self._token):
             return ApiError(401, "unauthorized")
         return None
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _refuse(_: Request, error: Exception) -> Response:
