@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from datetime import UTC, datetime, timedelta
 from itertools import count
 
 import pytest
@@ -13,6 +14,7 @@ from helpers.fake_fly import FakeFly
 from helpers.fly_trouble import TROUBLES, TroubledFly
 from roost.environment.model import AUTH_SECRET
 from roost.fly import leases
+from roost.plan.override import Override, marked
 
 LARGER = {"database": {"backend": "sqlite", "volume_gb": 3, "snapshot_retention_days": 9}}
 OTHER_SETTINGS = {"prefect": {"settings": {"PREFECT_LOGGING_LEVEL": "DEBUG"}}}
@@ -24,6 +26,13 @@ MIN_CALLS = 5  # that is what looking costs
 
 def scaled(machines, **fields):
     return desired_of(POSTGRES, scaling={"count": machines}, **fields)
+
+
+def overridden(*parts, hours=4):
+    since = datetime(2026, 11, 24, tzinfo=UTC)
+    fields = {"min_machines_running": 1}
+    override = Override(fields, since + timedelta(hours=hours), "demo", "ada", since)
+    return marked(desired_of(*parts), override)
 
 
 # What was applied before (None: nothing), what is asked for now, and the machines' state between.
@@ -42,6 +51,10 @@ CHANGES = {
     "fewer machines": (scaled(3), scaled(1), "started"),
     "another region": (scaled(2), scaled(2, region="ams"), "started"),
     "private": (desired_of(), desired_of(PRIVATE), "started"),
+    "override": (desired_of(), overridden(ALWAYS_ON), "suspended"),
+    "longer override": (overridden(ALWAYS_ON), overridden(ALWAYS_ON, hours=8), "started"),
+    "override's end": (overridden(ALWAYS_ON), desired_of(), "started"),
+    "override's end without a boot": (overridden(), desired_of(), "started"),
 }
 
 
