@@ -95,10 +95,5 @@ class Commands:
         said = self._log.read_text("utf-8", "replace") if self._log.exists() else ""
         return Ended(HUNG if hung.is_set() else code, said)
 
-    def run(self, *argv: str, **environ: str) -> Ended:
-        """Run a command to its end."""
-        self.begin(*argv, **environ)
-        return self.finish()
-
     def _answer(self) -> int:
         return int(cast(IO[str], self._zygote.stdout).readline())

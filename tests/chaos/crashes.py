@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -95,23 +95,21 @@ class Play:
             outcome.lost = len(visitors.lost())
         return outcome
 
-    def visitors(self) -> visiting[Visitors] | nullcontext[None]:
-        """Have somebody write all the time, where there is one volume to look for it afterwards."""
-        has_data = "database" not in self.scenario.before or self.scenario.name == "larger volume"
-        return visiting(self.ground) if has_data and not self.scenario.fresh else nullcontext()
+    def visitors(self) -> AbstractContextManager[Visitors | None]:
+        """Have somebody write all the time, where it is to be found afterwards."""
+        return visiting(self.ground) if self.scenario.visited else nullcontext()
 
     def prepare(self) -> None:
         """Bring up what is there before the change."""
         self.ground.write(self.scenario.before)
-        ended = self.ground.run("apply")
-        if ended.code != DONE:
-            raise AssertionError(f"{self.scenario.name} cannot begin: {ended.said}")
+        self.ground.expect(DONE, "apply")
 
     def points(self, moment: Moment) -> Iterator[Point]:
         """Strike call after call, until the change is through before it is struck."""
         for number in range(self.first, MOST_CALLS, self.every):
             change = next(self._changes)
             self.ground.write(self.scenario.after(change))
+            self.scenario.setup(self.ground, change)
             ended, struck = self.strike(moment, number)
             late = long_leases(self.ground)
             self.ground.end_leases()
@@ -140,7 +138,7 @@ class Play:
 
         self.ground.door.asked = lambda call: here(Moment.BEFORE, call)
         self.ground.door.answered = lambda call: here(Moment.AFTER, call)
-        self.ground.commands.begin("apply", "demo", "--local")
+        self.ground.begin(*self.scenario.command)
         ended = self.ground.commands.finish()
         self.ground.open_door()
         return ended, struck[0] if struck else ""
@@ -151,7 +149,7 @@ class Play:
         wrong = point.faults
         if point.moment is Moment.LOST:
             wrong += self.wrong_end(ended, {DONE, 1, *ends})
-        again = self.ground.run("apply")
+        again = self.ground.run(*self.scenario.again)
         wrong += self.wrong_end(again, ends)
         unaided = ended.code == self.scenario.code
         return Point(point.call, point.moment, (*wrong, *self.check()), unaided)
@@ -168,7 +166,7 @@ class Play:
         """Look at all that is there; then make ready for the next point."""
         if not self.scenario.kept:
             self.ground.write(self.scenario.before)
-        found = faults(self.ground)
+        found = (*faults(self.ground), *self.scenario.check(self.ground))
         if self.scenario.fresh:
             self.ground.remove()
         elif self.scenario.back:

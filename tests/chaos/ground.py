@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx
 
 from chaos.commands import Commands, Ended
 from helpers.api_door import Door, counting
@@ -20,14 +23,13 @@ from roost.environment.model import AUTH_SECRET
 from roost.fly.client import FlyClient
 from roost.fly.models import Machine
 from roost.plan.desired import Desired, desired_state
-from roost.plan.diff import diff
 from roost.plan.live import Live, read_live
 from roost.plan.ownership import our_machines
 from roost.plan.releases import Release, releases_on
-from roost.plan.steps import Step
 from roost.secret_text import SecretText
 
 Fields = Mapping[str, Any]
+PATIENCE_S, PAUSE_S = 30.0, 0.1
 DATABASE_URL = "postgresql://prefect:s3cret@db.internal:5432/prefect"
 HOOK = "HOOK_URL"
 
@@ -51,16 +53,36 @@ class Ground:
         self.door = door
         self.commands = commands
         self.app = app
+        self.environ: dict[str, str] = {}
+        """What commands are given beside what all are."""
+        self.rows: dict[str, str] = {}
+        """Rows to look for afterwards, by what they are called."""
 
     def write(self, fields: Fields) -> None:
         """Write the environment file."""
         prefect = {"version": "3.8.8", "image": SMALL, **fields.get("prefect", {})}
         self.roost.write(NAME, {**fields, "app": self.app, "prefect": prefect})
 
-    def run(self, *argv: str, **environ: str) -> Ended:
+    def begin(self, *argv: str) -> None:
+        """Start a verb on the environment."""
+        verb, *options = argv
+        self.commands.begin(verb, NAME, "--local", *options, **self.environ)
+
+    def run(self, *argv: str) -> Ended:
         """Run a verb on the environment to its end, with nobody in the way."""
         self.open_door()
-        return self.commands.run(*command(*argv), **environ)
+        self.begin(*argv)
+        return self.commands.finish()
+
+    def expect(self, code: int, *argv: str) -> None:
+        """Run a verb that must end so for anything to begin.
+
+        Raises:
+            AssertionError: it does not.
+        """
+        ended = self.run(*argv)
+        if ended.code != code:
+            raise AssertionError(f"{' '.join(argv)} ended with {ended.code}: {ended.said}")
 
     def open_door(self) -> None:
         """Let everything pass from now on."""
@@ -97,9 +119,11 @@ class Ground:
         """Give what the machines remember."""
         return releases_on(self.machines(live))
 
-    def steps_left(self, live: Live) -> tuple[Step, ...]:
+    def steps_left(self) -> tuple[str, ...]:
         """Give what a plan would do now."""
-        return diff(self.desired(), live).steps
+        said = self.run("plan", "--json").said
+        plan = json.loads(said[said.index("{") :])
+        return tuple(step["summary"] for step in plan["steps"])
 
     def leases(self, live: Live) -> Iterator[tuple[Machine, Mapping[str, Any]]]:
         """Give the leases that somebody holds."""
@@ -119,17 +143,35 @@ class Ground:
         """Delete the app, if it is there."""
         self.daemon.client.delete(f"/v1/apps/{self.app}", params={"force": "true"})
 
+    def ask(self, path: str) -> str:
+        """Ask the server itself, as soon as it answers.
+
+        Raises:
+            TimeoutError: it does not.
+        """
+        ends = time.monotonic() + PATIENCE_S
+        while time.monotonic() < ends:
+            with suppress(httpx.HTTPError):
+                answer = httpx.get(f"{self.url}{path}", trust_env=False)
+                if answer.is_success:
+                    return answer.text
+            time.sleep(PAUSE_S)
+        raise TimeoutError(f"{self.app} does not answer {path}")
+
+    def write_row(self, patience_s: float = PATIENCE_S) -> str:
+        """Write a flow run; give its id if the server said that it has it, else nothing."""
+        user, _, password = LOGIN.partition(":")
+        with httpx.Client(
+            base_url=self.url, auth=(user, password), trust_env=False, timeout=patience_s
+        ) as http:
+            answer = http.post("/api/flow_runs/", json={"name": "chaos"})
+        return str(answer.json()["id"]) if answer.status_code == httpx.codes.CREATED else ""
+
     @property
     def url(self) -> str:
         """Where its visitors go; empty while there is no app."""
         apps = self.daemon.client.get("/localfly/status").json()["apps"]
         return f"http://127.0.0.1:{apps[self.app]['port']}" if self.app in apps else ""
-
-
-def command(*argv: str) -> tuple[str, ...]:
-    """Give the whole command line of a verb."""
-    verb, *options = argv
-    return (verb, NAME, "--local", *options)
 
 
 @contextmanager

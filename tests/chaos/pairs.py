@@ -68,9 +68,9 @@ def meet(pair: Pair, grounds: tuple[Ground, Ground], seed: int) -> Met:
     for ground, fields in zip(grounds, pair.files(seed), strict=True):
         ground.write(fields)
     late = random.Random(seed).uniform(0, LATEST_S)
-    one.commands.begin("apply", "demo", "--local")
+    one.begin("apply")
     time.sleep(late)
-    other.commands.begin("apply", "demo", "--local")
+    other.begin("apply")
     ended = (one.commands.finish(), other.commands.finish())
     wrong = tuple(fault for end in ended for fault in bad_end(end))
     won = sum(end.code == DONE for end in ended)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from chaos.ground import HOOK, Fields
+from chaos.ground import HOOK, Fields, Ground
 from helpers.environments import POSTGRES
 from helpers.small_server import EXITS, ILL, OTHER, SMALL, TROUBLE, VERSION
 from roost.environment.model import AUTH_SECRET
@@ -26,6 +27,11 @@ class Scenario:
         code: what the change ends with when nothing is in its way.
         fresh: each change begins without an app.
         back: whether every change is followed by going back to `before`.
+        command: the verb that makes the change, with its options.
+        again: the verb that goes on where it was ended.
+        setup: what is done before the nth change.
+        check: names what is wrong afterwards, beside what is looked for everywhere.
+        visited: whether somebody writes rows meanwhile, which must all be there afterwards.
     """
 
     name: str
@@ -34,6 +40,11 @@ class Scenario:
     code: int = DONE
     fresh: bool = False
     back: bool = False
+    command: tuple[str, ...] = ("apply",)
+    again: tuple[str, ...] = ("apply",)
+    setup: Callable[[Ground, int], None] = lambda _, __: None
+    check: Callable[[Ground], Iterable[str]] = lambda _: ()
+    visited: bool = False
 
     @property
     def kept(self) -> bool:
@@ -83,18 +94,99 @@ def volume(n: int) -> Fields:
     return {**SLEEPLESS, "database": {"backend": "sqlite", "volume_gb": 1 + n}}
 
 
+def rotated(_: int) -> Fields:
+    """Give a file with a secret whose value is another one each time."""
+    return {**SLEEPLESS, "secrets": [AUTH_SECRET, HOOK]}
+
+
+def rotate(ground: Ground, n: int) -> None:
+    """Have another value for it."""
+    ground.environ = {HOOK: f"https://hook.test/{n}"}
+
+
+def unseen(ground: Ground) -> Iterator[str]:
+    """Say whether the server runs with another value than the newest."""
+    wanted = hashlib.sha256(ground.environ[HOOK].encode()).hexdigest()
+    if ground.ask("/seen") != wanted:
+        yield "the server has an older value"
+
+
+def release_two(ground: Ground, n: int) -> None:
+    """Make one more good release, to go back from."""
+    ground.write(settings(PREFECT_LOGGING_LEVEL=f"R{n}"))
+    ground.expect(DONE, "apply")
+
+
+def back_up(ground: Ground, _: int) -> None:
+    """Write a row, copy it, and write another one."""
+    for when in ("before", "after"):
+        ground.rows[when] = ground.write_row()
+        if when == "before":
+            ground.expect(DONE, "backup")
+
+
+def missing_rows(ground: Ground) -> Iterator[str]:
+    """Name what the copy had and is not there."""
+    if ground.rows["before"] not in ground.ask("/kept").split():
+        yield "a row of the backup is lost"
+
+
 SCENARIOS = (
     Scenario("first deploy", SLEEPLESS, lambda _: SLEEPLESS, fresh=True),
-    Scenario("settings", SLEEPLESS, lambda n: settings(PREFECT_LOGGING_LEVEL=f"L{n}")),
-    Scenario("image", SLEEPLESS, image),
-    Scenario("Prefect upgrade", SLEEPLESS, upgrade),
-    Scenario("memory", SLEEPLESS, memory),
-    Scenario("larger volume", SLEEPLESS, volume),
-    Scenario("secrets", SLEEPLESS, hook),
+    Scenario(
+        "settings", SLEEPLESS, lambda n: settings(PREFECT_LOGGING_LEVEL=f"L{n}"), visited=True
+    ),
+    Scenario("image", SLEEPLESS, image, visited=True),
+    Scenario("Prefect upgrade", SLEEPLESS, upgrade, visited=True),
+    Scenario("memory", SLEEPLESS, memory, visited=True),
+    Scenario("larger volume", SLEEPLESS, volume, visited=True),
+    Scenario("secrets, more and fewer", SLEEPLESS, hook, visited=True),
+    Scenario(
+        "secret with a new value", rotated(0), rotated, setup=rotate, check=unseen, visited=True
+    ),
     Scenario("scale up", several(1), lambda _: several(3), back=True),
     Scenario("scale down and prune", several(3), lambda _: several(1), back=True),
-    Scenario("rollback, the server exits", SLEEPLESS, bad(EXITS), code=ROLLED_BACK, back=True),
-    Scenario("rollback, the server is ill", SLEEPLESS, bad(ILL), code=ROLLED_BACK, back=True),
+    Scenario(
+        "scale for a time",
+        SLEEPLESS,
+        lambda _: SLEEPLESS,
+        command=(*("scale", "--memory-mb", "768"), *("--until", "1h", "--reason", "chaos")),
+        again=(*("scale", "--memory-mb", "768"), *("--until", "1h", "--reason", "chaos")),
+        setup=lambda ground, _: ground.expect(DONE, "scale", "--clear"),
+        visited=True,
+    ),
+    Scenario(
+        "bad change, the server exits",
+        SLEEPLESS,
+        bad(EXITS),
+        code=ROLLED_BACK,
+        back=True,
+        visited=True,
+    ),
+    Scenario(
+        "bad change, the server is ill",
+        SLEEPLESS,
+        bad(ILL),
+        code=ROLLED_BACK,
+        back=True,
+        visited=True,
+    ),
+    Scenario(
+        "rollback by hand",
+        SLEEPLESS,
+        lambda n: settings(PREFECT_LOGGING_LEVEL=f"R{n}"),
+        command=("rollback",),
+        setup=release_two,
+        visited=True,
+    ),
+    Scenario(
+        "restore",
+        SLEEPLESS,
+        lambda _: SLEEPLESS,
+        command=("restore",),
+        setup=back_up,
+        check=missing_rows,
+    ),
 )
 
 

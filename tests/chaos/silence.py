@@ -146,8 +146,9 @@ def apply(site: PrefectSite, change: Change) -> None:
     site.roost.run("apply", NAME, "--local", expect=change.code)
 
 
-def change_by_hand(site: PrefectSite, _: Change) -> None:
+def change_by_hand(site: PrefectSite, change: Change) -> None:
     """Change it as one does by hand: stop it, change it, start it, wait until it answers, open it."""
+    del change  # it stands in the file
     file = load_environment(NAME, site.roost.environments)
     version = file.environment.prefect.version
     image = image_reference(file.environment.app, version, read_image_parts(DEPLOY, version))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from chaos.ground import Ground
 from roost.apply.executor import LEASE_TTL_S
+from roost.plan.kept import kept_volumes
 from roost.plan.live import Live
 from roost.plan.ownership import mounted_volume, slot_of
 from roost.plan.releases import Verdict, current
@@ -16,7 +17,7 @@ def faults(ground: Ground) -> tuple[str, ...]:
     """Name whatever is missing, doubled, held or untrue, compared with the file as it is."""
     live = ground.live()
     return (
-        *(f"still to do: {step.summary}" for step in ground.steps_left(live)),
+        *(f"still to do: {step}" for step in ground.steps_left()),
         *doubled(ground, live),
         *(f"{m.name}: a lease is held" for m, _ in ground.leases(live)),
         *untrue_record(ground, live),
@@ -30,8 +31,10 @@ def doubled(ground: Ground, live: Live) -> Iterator[str]:
     if slots != sorted(machine.name for machine in desired.machines):
         yield f"machines {slots}"
     volumes = [volume.id for volume in live.volumes]
-    if sorted(volumes) != sorted(filter(None, map(mounted_volume, live.machines))):
-        yield f"volumes {volumes} are not those in use"
+    kept = kept_volumes(live.machines)
+    used = [*filter(None, map(mounted_volume, live.machines)), *kept]
+    if sorted(volumes) != sorted(used):
+        yield f"volumes {volumes} are not those in use, or kept by a restore: {used}"
     kinds = sorted(ip.kind for ip in live.ips)
     if kinds != sorted(desired.ip_types):
         yield f"addresses {kinds}"

@@ -51,15 +51,16 @@ class StormyPlay:
         """Apply in a storm; then in calm, and look."""
         storm = Storm(seed, self.ground.short)
         self.ground.write(self.scenario.after(change))
+        self.scenario.setup(self.ground, change)
         self.ground.door.asked, self.ground.door.answered = storm.before, storm.after
-        self.ground.commands.begin("apply", "demo", "--local")
+        self.ground.begin(*self.scenario.command)
         ended = self.ground.commands.finish()
         self.ground.open_door()
         self.ground.end_leases()
         wrong = bad_end(ended)
         if self.scenario.kept and ended.code == ROLLED_BACK:
             wrong += ("a good release was rolled back",)
-        again = self.ground.run("apply")
+        again = self.ground.run(*self.scenario.again)
         allowed = {self.scenario.code} if self.scenario.kept else {self.scenario.code, BAD_INPUT}
         wrong += play.wrong_end(again, allowed)
         end = ENDS.get(ended.code, STOPPED)

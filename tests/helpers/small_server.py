@@ -31,17 +31,18 @@ EXITS, ILL = "exits", "ill"
 # What is imported is the tests' own; the image itself is a bare Python. It keeps the id of each
 # flow run that it was given on its volume, before it says so.
 PROGRAM = """
-import http.server, json, os, pathlib, sys
+import hashlib, http.server, json, os, pathlib, sys
 
 sys.path.extend(IMPORT_PATH)
 
 import anyio, httpx
-from helpers.fake_prefect import FakePrefect
+from helpers.fake_prefect import LOGIN, FakePrefect
 
 TROUBLE = os.environ.get("PREFECT_SMALL_TROUBLE", "")
 if TROUBLE.startswith("exits"):
     sys.exit(1)
 PREFECT = FakePrefect(
+    login=os.environ.get("PREFECT_SERVER_API_AUTH_STRING", LOGIN),
     version=os.environ.get("PREFECT_SMALL_VERSION", "3.8.8"),
     api_url="http://nowhere" if TROUBLE.startswith("ill") else "/api",
 )
@@ -66,6 +67,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if self.path == "/kept":
             return self.tell(200, {}, JOURNAL.read_bytes() if JOURNAL.exists() else b"")
+        if self.path == "/seen":
+            value = os.environ.get("HOOK_URL", "").encode()
+            return self.tell(200, {}, hashlib.sha256(value).hexdigest().encode())
         url = f"http://prefect.test{self.path}"
         request = httpx.Request(self.command, url, headers=dict(self.headers), content=body)
         answer = anyio.run(PREFECT, request)
