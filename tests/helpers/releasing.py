@@ -62,6 +62,8 @@ class World:
     fly: FakeFly = field(default_factory=FakeFly)
     prefect: FakePrefect = field(default_factory=FakePrefect)
     on_health: Callable[[], None] = lambda: None
+    answers: dict[tuple[str, str], httpx.Response] = field(default_factory=dict)
+    """What the server says to a verb and a path instead."""
 
     async def serve(self, request: httpx.Request) -> httpx.Response:
         """Answer a request as the server of the machine's config does; it wakes the machine."""
@@ -74,7 +76,7 @@ class World:
             self.on_health()
         self.prefect.version = machine["config"]["metadata"][VERSION_KEY]
         pages = env.get(NO_PAGES) != "false"
-        self.prefect.broken = {} if pages else {("GET", "/"): say(404)}
+        self.prefect.broken = dict(self.answers) if pages else {("GET", "/"): say(404)}
         return await self.prefect(request)
 
     def _die(self, machine: Any) -> None:
@@ -134,10 +136,12 @@ class World:
                 between()
                 async with lease_holder(client, desired.app, run.notices.append) as leases:
                     work = Work(client, leases, EveryName(), run.notices.append)
-                    releaser = Releaser(work, self._proof(client), desired, GIT, lambda: NOW)
+                    releaser = Releaser(work, self.proof(client), desired, GIT, lambda: NOW)
                     await releaser.apply(run.plan, live, recovery)
 
-    def _proof(self, client: FlyClient) -> Proof:
+    def proof(self, client: FlyClient) -> Proof:
+        """Give the gate of its server."""
+
         async def url() -> str:
             return "http://acme.test"
 

@@ -18,6 +18,7 @@ from roost.fly.leases import Notice
 from roost.fly.models import Machine, Snapshot
 from roost.plan.backups import Backup, Note, Rest, list_backups, with_note
 from roost.plan.desired import VOLUME_NAME
+from roost.plan.image import is_our_image
 from roost.plan.ownership import mounted_volume
 from roost.plan.releases import releases_on
 from roost.prefect.holding import NotHeldError, held
@@ -63,7 +64,7 @@ class Snapshots:
         user = next((m for m in machines if mounted_volume(m) == volume), None)
         if user is None or user.state in AT_REST:
             return Taken(await self._take(volume), Rest.STOPPED)
-        if self.proof.stock:
+        if not is_our_image(str((user.config or {}).get("image", ""))):
             self.notice("the image is not ours: nothing holds its database still")
             return Taken(await self._take(volume), Rest.RUNNING)
         try:

@@ -1,0 +1,123 @@
+"""A snapshot is the one that was not there before, waited for, of a database that holds still."""
+
+from __future__ import annotations
+
+import anyio
+import httpx
+import pytest
+
+from helpers.fake_fly import FakeFly
+from helpers.fly_answers import says
+from helpers.histories import desired_of
+from helpers.releasing import make_world
+from roost.apply import snapshots
+from roost.apply.snapshots import Snapshots
+from roost.errors import FlyRejectedError, SnapshotError
+from roost.fly.client import FlyClient
+from roost.plan.backups import Rest
+from roost.plan.live import read_live
+from roost.secret_text import SecretText
+
+STOCK = "docker.io/prefecthq/prefect:3.8.8-python3.12"
+HOLD = ("POST", "/roost/hold")
+
+
+class SlowFly(FakeFly):
+    """A Fly whose snapshots come to be one look later, and are whole another look later."""
+
+    looks: int
+    whole: bool
+
+    def _snapshots(self, verb, key):
+        taken = self.snapshots.setdefault(key, [])
+        if verb == "POST":
+            self.looks = 0
+            return says(200)
+        self.looks += 1
+        if self.looks == 2:
+            taken.append({"id": "vs_ours", "status": "running"})
+        if self.looks == 3 and self.whole:
+            taken[-1]["status"] = "created"
+        return says(200, taken)
+
+
+@pytest.fixture
+def world(monkeypatch):
+    found = make_world(monkeypatch)
+    found.fly = SlowFly()
+    found.fly.looks, found.fly.whole = 9, True
+    assert found.apply(desired_of()).error is None
+    return found
+
+
+def take(world, state="stopped"):
+    """Take a snapshot; give it, and what people were told."""
+    world.fly.settle(state)
+    told = []
+
+    async def run():
+        transport = httpx.MockTransport(world.fly)
+        async with FlyClient("http://fly.test", SecretText("t"), transport=transport) as client:
+            live = await read_live(client, "acme-prefect")
+            found = Snapshots(world.proof(client), told.append, poll_s=0.001)
+            return await found.take(live.volumes[0].id, live.machines)
+
+    return anyio.run(run), told
+
+
+def test_it_is_waited_for_until_it_is_whole(world):
+    taken, told = take(world)
+
+    [volume] = world.fly.volumes
+    assert (taken.snapshot, taken.rest) == ("vs_ours", Rest.STOPPED)
+    assert told == [f"take a snapshot of the volume {volume}"]
+    assert world.fly.looks == 3
+
+
+def test_those_that_were_there_are_not_taken_for_it_though_they_are_whole_first(world):
+    [volume] = world.fly.volumes
+    world.fly.snapshots[volume] = [{"id": "vs_before", "status": "created"}]
+
+    assert take(world)[0].snapshot == "vs_ours"
+
+
+def test_one_that_is_never_whole_ends_the_wait_and_nothing_was_changed(world, monkeypatch):
+    monkeypatch.setattr(snapshots, "LIMIT_S", 0.1)
+    world.fly.whole = False
+
+    with pytest.raises(SnapshotError, match=r"was not whole within 0\.1 s\. Nothing was changed"):
+        take(world)
+
+
+def test_a_server_that_cannot_hold_still_is_copied_as_it_is_and_that_is_told(world):
+    taken, told = take(world, "started")
+
+    assert taken.rest is Rest.RUNNING
+    assert told[1].startswith("the server does not hold still (it answered 4")
+    assert HOLD in world.prefect.asked
+
+
+def test_a_server_that_holds_still_says_how_long(world):
+    world.answers = {HOLD: httpx.Response(200, text="held\n")}
+
+    assert take(world, "started")[0].rest is Rest.FLUSHED  # it went on before it was whole
+
+
+def test_what_runs_decides_whether_it_is_asked_and_not_what_the_file_says(world):
+    world.apply(desired_of(image=STOCK))
+    world.prefect.asked.clear()
+
+    taken, told = take(world, "started")
+
+    assert (taken.rest, told[1:]) == (
+        Rest.RUNNING,
+        ["the image is not ours: nothing holds its database still"],
+    )
+    assert HOLD not in world.prefect.asked
+
+
+def test_a_refusal_of_fly_is_told_as_such(world, monkeypatch):
+    monkeypatch.setattr(world.fly, "_snapshots", lambda *_: says(422, {"error": "no"}))
+
+    with pytest.raises(FlyRejectedError):
+        take(world)
