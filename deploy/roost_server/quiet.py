@@ -89,9 +89,13 @@ async def watch(
             backoff = FIRST_BACKOFF_S
             # Where it worked, this line runs after the wake; where not, quiet begins anew.
             await asyncio.sleep(LOOK_S)
-        else:
+        elif is_quiet():
             await asyncio.sleep(backoff)
             backoff = min(2 * backoff, LAST_BACKOFF_S)
+        else:
+            # Somebody came meanwhile: that is no refusal of Fly's to wait longer and longer for.
+            backoff = FIRST_BACKOFF_S
+            continue
         activity.note()
 
 

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import signal
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,10 @@ KEEP_ALIVE_S = 75
 # A machine gets 20 s to end (stop_config); streams and sockets get the first of them.
 DRAIN_S = 3
 LOOK_S = 0.05
+HIDDEN = "[hidden]"
+OWN_WORDS = ("Value error", "Assertion failed")
+"""How pydantic begins what a validator says that is not its own."""
+SHORTEST_VALUE = 3  # a shorter one is no secret, and stands in plain words
 
 
 def serve(environ: Mapping[str, str], began: float) -> int:
@@ -78,14 +82,41 @@ def make_app(environ: Mapping[str, str]) -> App:
 
 
 def explain(error: ValidationError) -> str:
-    """Name each wrong setting and what it must be, without what it is."""
+    """Name each wrong setting and what it must be, without what it is.
+
+    Pydantic's own words never hold the value; those of Prefect's validators may.
+    """
     faults = [
-        f"{'.'.join(str(part) for part in fault['loc']) or error.title}: {fault['msg']}"
-        for fault in error.errors(include_input=False, include_context=False, include_url=False)
+        f"{'.'.join(str(part) for part in fault['loc']) or error.title}: "
+        f"{without_values(fault['msg'], fault['input'])}"
+        for fault in error.errors(include_context=False, include_url=False)
     ]
     return (
         f"a Prefect setting is wrong ({'; '.join(faults)}); mend prefect.settings and apply again"
     )
+
+
+def without_values(message: str, given: object) -> str:
+    """Take every value that was given, at any depth, out of what is said of it."""
+    if not message.startswith(OWN_WORDS):
+        return message
+    for value in sorted(set(_texts(given)), key=len, reverse=True):
+        if len(value) >= SHORTEST_VALUE:
+            message = message.replace(repr(value), HIDDEN).replace(value, HIDDEN)
+    return message
+
+
+def _texts(given: object) -> Iterator[str]:
+    if isinstance(given, Mapping):
+        for value in given.values():
+            yield from _texts(value)
+    elif isinstance(given, list | tuple | set | frozenset):
+        for value in given:
+            yield from _texts(value)
+    elif hasattr(given, "get_secret_value"):
+        yield str(given.get_secret_value())
+    elif given is not None:
+        yield str(given)
 
 
 def make_server(app: App, environ: Mapping[str, str]) -> uvicorn.Server:
@@ -134,8 +165,14 @@ async def _serve(
     signal.signal(signal.SIGTERM, lambda *_: None)
     signal.signal(signal.SIGINT, lambda *_: None)
     watching = asyncio.create_task(_tell_and_watch(server, boot, watch(activity, environ, flush)))
-    await server.serve()
-    watching.cancel()
+    try:
+        await server.serve()
+    except SystemExit:  # uvicorn's way to say that it cannot listen
+        raise BootError("it cannot listen on its port; the line above says why") from None
+    finally:
+        watching.cancel()
+    if not server.started and server.lifespan.should_exit:
+        raise BootError("Prefect failed while it started; the lines above say why")
     return 0 if server.started else 1
 
 

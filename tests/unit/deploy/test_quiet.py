@@ -234,6 +234,22 @@ def test_after_refusals_it_asks_ever_more_seldom(scene):
     assert len(scene.asked) == len(pauses)
 
 
+def test_whoever_comes_while_it_falls_asleep_is_no_refusal_of_fly_s(scene):
+    """No pause that grows: once the visitor is gone it is quiet, and then it asks."""
+    scene.refuses = {"suspend", "stop"}
+
+    def visit():
+        scene.come()
+        scene.go()
+
+    scene.when_asked = visit
+
+    scene.play(10 * LIMIT_S)
+
+    assert set(scene.slept) == {LOOK_S}
+    assert len(scene.asked) >= 8
+
+
 def test_after_it_slept_it_asks_as_soon_as_ever(scene):
     scene.refuses = {"stop"}
 

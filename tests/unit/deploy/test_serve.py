@@ -10,7 +10,15 @@ from typing import Annotated, Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, Field, PostgresDsn, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    PostgresDsn,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from helpers.asgi_calls import Client, Scripted, http
 from roost_server import turns
@@ -71,6 +79,44 @@ def test_every_wrong_setting_is_named():
     text = explain(error_of({"port": SECRET, "level": SECRET, "database": {"timeout": SECRET}}))
 
     assert all(name in text for name in ("port: ", "level: ", "database.timeout: "))
+
+
+class Talkative(BaseModel):
+    """Settings whose own checks say what they were given, as some of Prefect's do."""
+
+    name: str = ""
+    many: dict[str, SecretStr] = {}
+
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, value):
+        raise ValueError(f"{value} is no name, nor is {value!r}; up to 63 letters")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_all(cls, values):
+        if "many" in values:
+            raise ValueError(f"cannot have {values}")
+        return values
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"name": SECRET}, "Value error, [hidden] is no name, nor is [hidden]; up to 63 letters"),
+        ({"many": {"a": SECRET, "b": [SECRET, 77077]}}, "Value error, cannot have {'many': "),
+        ({"many": SecretStr(SECRET)}, "Value error, cannot have {'many': "),
+    ],
+)
+def test_what_a_check_says_of_a_value_is_told_without_it(settings, said):
+    with pytest.raises(ValidationError) as caught:
+        Talkative.model_validate(settings)
+
+    text = explain(caught.value)
+
+    assert said in text
+    assert SECRET not in text
+    assert "77077" not in text
 
 
 @given(value=st.text().map("x{}".format))

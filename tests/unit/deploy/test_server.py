@@ -284,8 +284,10 @@ def test_a_port_that_is_taken_is_a_failure(start, environ):
         program = start()
         code, trouble = program.wait()
 
-    assert code != 0
+    assert code == 1
     assert "address already in use" in trouble
+    assert trouble.splitlines()[-1].startswith("roost: the server cannot start: it cannot listen")
+    assert "Traceback" not in trouble
     assert program.told == []
 
 
@@ -294,8 +296,9 @@ def test_a_prefect_that_cannot_start_is_a_failure(start):
 
     code, trouble = program.wait()
 
-    assert code != 0
+    assert code == 1
     assert "no migration" in trouble
+    assert trouble.splitlines()[-1].startswith("roost: the server cannot start: Prefect failed")
     assert program.told == []
 
 
