@@ -12,11 +12,12 @@ from urllib.parse import urlsplit
 import pytest
 from websockets.sync.client import connect
 
-from helpers.prefect_site import APP, IDLE_S, LOGIN
+from helpers.prefect_site import APP, IDLE_S, LOGIN, NAME
 
 # Longer than the server waits in quiet, and takes to fall asleep.
 BEYOND_IDLE_S = IDLE_S + 2
 CROWD = 20
+SCALE = ("scale", NAME, "--local")
 
 
 def test_a_suspended_server_answers_the_request_that_wakes_it(site):
@@ -68,6 +69,16 @@ def test_a_server_in_use_stays_awake_beyond_its_quiet(site, opened):
     with opened(site):
         time.sleep(BEYOND_IDLE_S)
         assert site.state == "started"
+
+
+def test_a_server_that_an_override_keeps_on_stays_awake_until_that_is_cleared(site):
+    site.roost.run(*SCALE, "--min-machines-running", "1", "--until", "1h", "--reason", "demo")
+    time.sleep(BEYOND_IDLE_S)
+    assert site.state == "started"
+
+    site.roost.run(*SCALE, "--clear")
+
+    site.daemon.wait(APP, site.machine, "suspended")
 
 
 def test_a_server_that_is_left_alone_sleeps_by_itself(site):
