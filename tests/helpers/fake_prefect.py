@@ -14,7 +14,6 @@ import httpx
 
 Json = dict[str, Any]
 LOGIN = "admin:s3cret"
-HEADER = "Basic " + base64.b64encode(LOGIN.encode()).decode()
 CREATED = "2026-11-23T12:00:00+00:00"
 
 
@@ -34,6 +33,7 @@ class FakePrefect:
     """
 
     auth: bool = True
+    login: str = LOGIN
     csrf: bool = False
     scheduler: bool = True
     docs: bool = False
@@ -77,7 +77,8 @@ class FakePrefect:
         return pages.get(path)
 
     def _guard(self, request: httpx.Request) -> httpx.Response | None:
-        if self.auth and request.headers.get("authorization") != HEADER:
+        header = "Basic " + base64.b64encode(self.login.encode()).decode()
+        if self.auth and request.headers.get("authorization") != header:
             return say(401, {"exception_message": "Unauthorized"})
         if self.csrf and request.method != "GET":
             pair = [request.headers.get(f"prefect-csrf-{part}") for part in ("token", "client")]
