@@ -257,17 +257,22 @@ class _Executor:
         values = {name: self.work.secrets[name] for name in wanted}
         update = await self.fly.set_secrets(self.plan.app, {**values, **dict.fromkeys(gone)})
         self.progress.secrets_version = update.version or None
-        answered = {secret.name: secret for secret in update.secrets if secret.name in values}
-        found = answered
-        if self.progress.release or len(answered) < len(values):
-            listed = await self.fly.list_secrets(self.plan.app)
-            # The list may lag behind; what the answer to the batch says is of the batch.
-            found = {secret.name: secret for secret in listed} | answered
+        found = {secret.name: secret for secret in update.secrets}
+        if self.progress.release or not found.keys() >= values.keys():
+            found |= await self.listed_secrets(update.version)
         if self.progress.release:
             self.progress.release = self.progress.release.with_secrets(found.values())
         made = {name: self.work.mark(found[name], values[name]) for name in values if name in found}
         kept = {name: mark for name, mark in self.progress.marks.items() if name not in values}
         self.progress.marks = {**kept, **made}
+
+    async def listed_secrets(self, version: int) -> dict[str, SecretInfo]:
+        """Give what a plan will see from now on; nothing where that still lags behind."""
+        try:
+            found = await self.fly.list_secrets(self.plan.app, version)
+        except FlyPreconditionError:
+            return {}
+        return {secret.name: secret for secret in found}
 
     async def forget_what_booted(self) -> None:
         """Have the machines say that they are behind, before a secret that has no mark is gone.

@@ -70,6 +70,8 @@ class SopsFiles:
             recipients = read_sops_file(path).recipients
         except SopsFileError as error:
             return Unread(f"{file} {error}", "Mend it.")
+        if not may_have_key(self.environ):  # whose file it is may be a stranger's, so no try
+            return _no_key(file, recipients)
         program = find_sops(self.project, self.environ)
         if not program:
             return Unread(
@@ -95,6 +97,22 @@ class SopsFiles:
             return _no_key(file, recipients)
         values = _values(done.stdout) if done.returncode == 0 else None
         return _refused(file) if values is None else values
+
+
+def may_have_key(environ: Mapping[str, str]) -> bool:
+    """Say whether there is a place with a key that sops would look at.
+
+    Without one, sops would go on to whatever else a file names, such as a server in the network.
+    """
+    if any(name.startswith(_PASSED_ON_PREFIX) and environ[name] for name in environ):
+        return True
+    home = Path(environ.get("HOME") or "/nonexistent")
+    settings = [home / ".config", home / "Library" / "Application Support"]
+    if environ.get("XDG_CONFIG_HOME"):
+        settings.append(Path(environ["XDG_CONFIG_HOME"]))
+    files = [folder / "sops" / "age" / "keys.txt" for folder in settings]
+    files += [home / ".ssh" / name for name in ("id_ed25519", "id_rsa")]
+    return any(file.exists() for file in files)
 
 
 def find_sops(project: Path, environ: Mapping[str, str]) -> str:

@@ -163,9 +163,14 @@ class FlyClient:
 
     # Secrets
 
-    async def list_secrets(self, app: str) -> tuple[SecretInfo, ...]:
-        """Give names and digests; values never leave Fly."""
-        reply = await self._send("GET", _path("apps", app, "secrets"))
+    async def list_secrets(self, app: str, min_version: int = 0) -> tuple[SecretInfo, ...]:
+        """Give names and digests, as of that version or a later one; values never leave Fly.
+
+        Raises:
+            FlyPreconditionError: what answers has not seen that version yet.
+        """
+        params = {"min_version": str(min_version)} if min_version else None
+        reply = await self._send("GET", _path("apps", app, "secrets"), params=params)
         return reply.part("secrets").read_all(SecretInfo)
 
     async def set_secrets(self, app: str, values: Mapping[str, SecretText | None]) -> SecretsUpdate:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from helpers.sops_files import SOPS, age_key, encrypt
-from roost.apply.sops import SopsFiles, Unread, find_sops
+from roost.apply.sops import SopsFiles, Unread, find_sops, may_have_key
 from roost.secret_text import SecretText
 
 VALUE = "admin:value-of-the-sops-file\nand a second line"
@@ -102,7 +102,7 @@ def test_a_file_in_the_clear_is_not_even_given_to_sops(files, tmp_path):
 def test_a_missing_program_is_told_with_how_to_bring_it(files, monkeypatch):
     monkeypatch.setattr("roost.apply.sops.find_sops", lambda *_: "")
 
-    assert files().value(YAML, "AUTH") == Unread(
+    assert files(SOPS_AGE_KEY="any").value(YAML, "AUTH") == Unread(
         f"{YAML} needs the program sops, which is not there",
         "Bring it with `./run sops --help`, or install it.",
     )
@@ -115,7 +115,8 @@ def test_a_program_that_is_not_sops_ends_in_a_sentence(files, tmp_path, script):
     impostor.write_text(f"#!/bin/sh\n{script}\n")
     impostor.chmod(0o755)
 
-    assert f"{YAML} is refused by sops" in files(PATH=str(impostor.parent)).value(YAML, "A").why
+    opened = files(PATH=str(impostor.parent), SOPS_AGE_KEY="any")
+    assert f"{YAML} is refused by sops" in opened.value(YAML, "A").why
 
 
 def test_a_program_that_does_not_run_ends_in_a_sentence(files, tmp_path):
@@ -124,7 +125,7 @@ def test_a_program_that_does_not_run_ends_in_a_sentence(files, tmp_path):
     impostor.write_bytes(b"\x7fELF")
     impostor.chmod(0o755)
 
-    unread = files(PATH=str(impostor.parent)).value(YAML, "AUTH")
+    unread = files(PATH=str(impostor.parent), SOPS_AGE_KEY="any").value(YAML, "AUTH")
 
     assert unread.why.endswith("does not run, or not to its end")
 
@@ -143,6 +144,26 @@ def test_sops_sees_its_key_and_nothing_else_of_ours(files, tmp_path):
     names = {line.partition("=")[0] for line in seen.read_text().splitlines()}
     assert {"HOME", "PATH", "SOPS_AGE_KEY"} <= names
     assert not names & {"OTHER_VALUE", "FLY_API_TOKEN", "AUTH"}
+
+
+def test_without_any_key_sops_is_not_even_run(files, monkeypatch):
+    """A pull request's file could have it ask a server of the author's."""
+    monkeypatch.setattr("roost.apply.sops.find_sops", lambda *_: pytest.fail("looked for"))
+
+    assert "there is no key of age1" in files().value(YAML, "AUTH").why
+
+
+@pytest.mark.parametrize(
+    "place", [".config/sops/age/keys.txt", "xdg/sops/age/keys.txt", ".ssh/id_ed25519"]
+)
+def test_a_key_in_a_place_that_sops_knows_is_left_to_sops(tmp_path, place):
+    environ = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / "xdg")}
+    assert not may_have_key(environ)
+
+    (tmp_path / place).parent.mkdir(parents=True)
+    (tmp_path / place).write_text("a key")
+
+    assert may_have_key(environ)
 
 
 def test_the_program_is_found_on_the_path_first_then_where_run_puts_it(tmp_path, monkeypatch):
