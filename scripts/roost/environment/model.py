@@ -240,7 +240,7 @@ class Source(Model):
     env: Annotated[str, Field(pattern=NAME)] = ""
     """An environment variable of the process that runs roost."""
     sops: Annotated[str, Field(min_length=1, max_length=512)] = ""
-    """A SOPS file in the repository."""
+    """A SOPS file with age, named from the top of the repository; the secret's name is its key there."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
