@@ -1,37 +1,48 @@
 """Keep Litestream running beside the server, and know whether the copy is complete.
 
 It is a process of its own: should it fail, the server does not, and the log says so.
+
+The copy is a chain of changes read from SQLite's write-ahead log, and must have no gap: a restored
+database would be damaged. Litestream keeps the log from beginning anew while it runs, by a read that
+never ends. What was written while it did not run it may miss, and not know. So every start empties the
+log first: then it cannot find where it left off, and sends the whole database.
 """
 
 from __future__ import annotations
 
 import http.client
 import json
-import re
+import sqlite3
 import subprocess
 import threading
 import time
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
-from roost_server.replica import (
-    CONFIG,
-    LAST_SYNC_S,
-    PROGRAM,
-    SOCKET,
-    Replica,
-    forget_state,
-    working_folder,
-)
+from roost_server.replica import CONFIG, LAST_SYNC_S, PROGRAM, SOCKET, Replica, working_folder
 from roost_server.unix_http import UnixConnection
 
 FIRST_BACKOFF_S, LAST_BACKOFF_S = 1.0, 60.0
 STEADY_S = 60.0  # who ran that long is started again at once
 FIRST_LOOK_S, LOOK_S = 0.05, 30.0
-SYNC_LIMIT_S = 10.0
+ASK_LIMIT_S = 10.0
+FLUSH_LIMIT_S = 10.0
+EMPTY_LIMIT_S = 5.0
 TELL_AGAIN_S = 900.0
 END_LIMIT_S = LAST_SYNC_S + 2
-# Its notes on the volume do not fit what it wants to send: only the whole database helps.
-LOST_NOTES = re.compile(r"\b(open|decode) ltx file\b")
+
+
+class NotCopiedError(Exception):
+    """Why the copy is not complete."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Numbers of changes: the last one found in the database, and the last one in the bucket."""
+
+    found: int
+    sent: int
 
 
 class Replicator:
@@ -42,7 +53,7 @@ class Replicator:
         self._process: subprocess.Popen[str] | None = None
         self._folder: Path | None = None
         self._ending = threading.Event()
-        self._begin_anew = False
+        self._last_error = ""
         self._trouble = Trouble(replica.url)
         self._threads = [
             threading.Thread(target=work, name=f"litestream-{work.__name__}", daemon=True)
@@ -54,26 +65,24 @@ class Replicator:
         for thread in self._threads:
             thread.start()
 
-    def sync(self, limit_s: float = SYNC_LIMIT_S) -> str:
-        """Have everything that is committed sent now; give what is in the way, "" for nothing."""
-        folder = self._folder
-        if folder is None:
-            return "Litestream does not run"
-        wanted = {"path": str(self._replica.database), "wait": True, "timeout": round(limit_s)}
-        connection = UnixConnection(folder / SOCKET, limit_s + 1)
-        try:
-            connection.request("POST", "/sync", json.dumps(wanted))
-            answer = connection.getresponse()
-            text = answer.read().decode(errors="replace")
-        except (OSError, http.client.HTTPException) as error:
-            return f"Litestream does not answer: {error!r}"
-        finally:
-            connection.close()
-        return "" if answer.status == http.client.OK else self._replica.hide_keys(reason_in(text))
+    def send(self, limit_s: float = FLUSH_LIMIT_S) -> None:
+        """Have everything sent that is committed now, and wait for it.
+
+        Raises:
+            NotCopiedError: it was not sent in time.
+        """
+        deadline = time.monotonic() + limit_s
+        wanted = (progress := self._find()).found
+        while progress.sent < wanted:
+            if time.monotonic() > deadline:
+                raise NotCopiedError(self._last_error or f"nothing was sent for {limit_s:g} s")
+            time.sleep(FIRST_LOOK_S)
+            progress = self._find()
+        self._last_error = ""
 
     def flush(self) -> None:
         """Have everything sent before the machine sleeps, or say what is in the way."""
-        self._trouble.note(self.sync())
+        self._look()
 
     def stop(self) -> None:
         """End it, after it has sent what is left; the server is over by now."""
@@ -90,24 +99,67 @@ class Replicator:
             if thread.ident is not None:
                 thread.join(END_LIMIT_S)
 
+    def _find(self) -> Progress:
+        """Have it look for changes in the database now; it sends them by itself.
+
+        It can wait for that, too (`wait`, `timeout`). But then Litestream 0.5.17 drops its endless
+        read when the answer is given, and with it what keeps the log whole.
+        """
+        folder = self._folder
+        if folder is None:
+            raise NotCopiedError("Litestream does not run")
+        connection = UnixConnection(folder / SOCKET, ASK_LIMIT_S)
+        try:
+            wanted = json.dumps({"path": str(self._replica.database)})
+            connection.request("POST", "/sync", wanted)
+            answer = connection.getresponse()
+            told = json.loads(answer.read())
+            if answer.status != http.client.OK:
+                raise NotCopiedError(self._replica.hide_keys(str(told["error"])))
+            return Progress(told["txid"], told["replicated_txid"])
+        except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError) as error:
+            raise NotCopiedError(f"Litestream does not answer: {error!r}") from None
+        finally:
+            connection.close()
+
+    def _look(self) -> bool:
+        """See whether the copy is complete, and tell it where that changes."""
+        try:
+            self.send()
+        except NotCopiedError as error:
+            self._trouble.note(str(error))
+            return False
+        self._trouble.note("")
+        return True
+
+    def _keep_looking(self) -> None:
+        """Have it take hold of the database at once, then see every while that it copies."""
+        pause = FIRST_LOOK_S
+        while pause < LOOK_S and not self._ending.wait(pause):
+            try:
+                self._find()
+                break
+            except NotCopiedError:
+                pause *= 2
+        while not self._ending.wait(LOOK_S):
+            self._look()
+
     def _keep_running(self) -> None:
         """Start it again whenever it ends, later each time."""
         backoff = FIRST_BACKOFF_S
         while not self._ending.is_set():
             began = time.monotonic()
-            kept = None if self._begin_anew else self._replica.state
-            forget_state(self._replica.database.parent, keep=kept)
-            self._begin_anew = False
             try:
-                end = f"exit code {self._run()}"
-            except OSError as error:
-                end = str(error)
+                empty_log(self._replica.database)
+                end = f"Litestream ended with exit code {self._run()}"
+            except (OSError, sqlite3.Error) as error:
+                end = f"Litestream cannot be started ({error})"
             if self._ending.is_set():
                 return
             if time.monotonic() - began > STEADY_S:
                 backoff = FIRST_BACKOFF_S
             print(
-                f"roost: Litestream ended ({end}); it is started again in {backoff:g} s, "
+                f"roost: {end}; it is started again in {backoff:g} s, "
                 "and nothing is copied until then",
                 flush=True,
             )
@@ -134,29 +186,14 @@ class Replicator:
                 process.terminate()
             with process:
                 for line in process.stdout or ():
-                    print(f"litestream: {self._replica.hide_keys(line.rstrip())}", flush=True)
+                    self._pass_on(self._replica.hide_keys(line.rstrip()))
             self._folder = None
             return process.returncode
 
-    def _keep_looking(self) -> None:
-        """Have it take hold of the database at once, then see every while that it copies."""
-        pause = FIRST_LOOK_S
-        while not self._ending.wait(pause):
-            reason = self.sync()
-            if self._ending.is_set():
-                return
-            if pause == LOOK_S or not reason:
-                self._trouble.note(reason)
-            if pause == LOOK_S and LOST_NOTES.search(reason):
-                self._send_all_anew()
-            pause = LOOK_S if not reason else min(2 * pause, LOOK_S)
-
-    def _send_all_anew(self) -> None:
-        """End it, and have it begin with the whole database: it goes on from what the bucket has."""
-        self._begin_anew = True
-        process = self._process
-        if process is not None:
-            process.terminate()
+    def _pass_on(self, line: str) -> None:
+        print(f"litestream: {line}", flush=True)
+        if " level=ERROR " in line:
+            self._last_error = line.partition(" error=")[2] or line
 
 
 class Trouble:
@@ -181,9 +218,13 @@ class Trouble:
             print(f"roost: the replica {self._url} has everything again", flush=True)
 
 
-def reason_in(text: str) -> str:
-    """Give the error of an answer of Litestream's."""
-    try:
-        return str(json.loads(text)["error"])
-    except (ValueError, KeyError, TypeError):
-        return text.strip() or "no reason given"
+def empty_log(database: Path) -> None:
+    """Move the whole write-ahead log into the database, so that nothing of it is left to be read.
+
+    Raises:
+        sqlite3.Error: somebody reads or writes all the time.
+    """
+    with closing(sqlite3.connect(database, timeout=EMPTY_LIMIT_S)) as connection:
+        [(busy, _, _)] = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    if busy:
+        raise sqlite3.OperationalError("the database is in use all the time")

@@ -5,10 +5,8 @@ Imported only where a replica is asked for (see `settings.has_replica`).
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -21,14 +19,12 @@ from roost_server.settings import REPLICA_URL, home_folder
 from roost_server.template import DATABASE, is_taken, put_once
 
 KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-# Litestream's own notes on the volume, beside the database; one folder for each place it copies to.
-STATE = ".litestream-"
-CONFIG, SOCKET = "litestream.json", "litestream.sock"
+CONFIG, SOCKET, STATE = "litestream.json", "litestream.sock", "state"
 # It ends when we do, however we end, and first sends what it has.
 PROGRAM = ("setpriv", "--pdeathsig", "TERM", "litestream")
 # A stop gives 20 s to us both (stop_config), and the server needs some of them.
 LAST_SYNC_S = 8
-UPLOADS = 4  # looks for something to send, in the time between two looks at the database
+SEND_MS = 250  # at most so long a change that was found waits to be sent
 
 
 @dataclass(frozen=True)
@@ -43,23 +39,18 @@ class Replica:
     path: str = ""
     keys: Mapping[str, str] = field(default_factory=dict, repr=False)
 
-    @property
-    def state(self) -> Path:
-        """The folder of Litestream's notes for this place: notes of another one would mislead it."""
-        place = hashlib.sha256(f"{self.endpoint} {self.url}".encode()).hexdigest()[:12]
-        return self.database.with_name(f"{STATE}{place}")
-
-    def config(self) -> str:
-        """Give Litestream's configuration; JSON is YAML. The keys are not in it."""
+    def config(self, folder: Path) -> str:
+        """Give Litestream's configuration to run in a folder; JSON is YAML. No key is in it."""
         replica = {
             "url": self.url,
             "endpoint": self.endpoint,
             "region": self.region,
-            "sync-interval": f"{round(1000 * self.every_s / UPLOADS)}ms",
+            "sync-interval": f"{SEND_MS}ms",
         }
         database = {
             "path": str(self.database),
-            "meta-path": str(self.state),
+            # Its notes, with what is not sent yet. They go with the process: see `litestream`.
+            "meta-path": str(folder / STATE),
             # Each look that finds a change makes one file, and each file is one paid request.
             "monitor-interval": f"{self.every_s:g}s",
             "replica": {name: value for name, value in replica.items() if value},
@@ -112,15 +103,8 @@ def working_folder(replica: Replica) -> Iterator[Path]:
     """Make a folder with the configuration, for Litestream to run in; nobody else looks into it."""
     with tempfile.TemporaryDirectory(prefix="litestream-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        (folder / CONFIG).write_text(replica.config(), encoding="utf-8")
+        (folder / CONFIG).write_text(replica.config(folder), encoding="utf-8")
         yield folder
-
-
-def forget_state(home: Path, keep: Path | None = None) -> None:
-    """Drop Litestream's notes of what it has copied: it then begins with the whole database."""
-    for folder in home.glob(f"{STATE}*"):
-        if folder != keep:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def restore_lost(environ: Mapping[str, str]) -> None:
@@ -133,7 +117,6 @@ def restore_lost(environ: Mapping[str, str]) -> None:
     replica = read_replica(environ)
     if is_taken(replica.database):
         return
-    forget_state(replica.database.parent)
     print(f"roost: the volume is empty; looking for its database at {replica.url}", flush=True)
     if put_once(replica.database, lambda aside: fetch(replica, aside)):
         size = replica.database.stat().st_size

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from roost_server.errors import BootError
-from roost_server.settings import baked_folder, has_replica, home_folder, uses_sqlite_file
+from roost_server.settings import baked_folder, home_folder, uses_sqlite_file
 from roost_server.template import DATABASE, flush, revision
 
 NOTE = "upgrade.json"
@@ -47,7 +47,7 @@ def guard_upgrade(environ: Mapping[str, str], now: float) -> None:
     home, brought = home_folder(environ), revision(template)
     note = read_note(home)
     if note and (note.came_from == brought or not (home / DATABASE).exists()):
-        put_back(home, environ)
+        put_back(home)
         note = None
     stands_at = revision(home / DATABASE)
     if not stands_at or stands_at == brought:
@@ -119,7 +119,7 @@ def check_room(home: Path) -> None:
         )
 
 
-def put_back(home: Path, environ: Mapping[str, str]) -> None:
+def put_back(home: Path) -> None:
     """Put the copy in the place of the migrated database, which is kept under another name."""
     for end in ENDS:
         (home / f"{FAILED}{end}").unlink(missing_ok=True)
@@ -129,11 +129,6 @@ def put_back(home: Path, environ: Mapping[str, str]) -> None:
     (home / COPY).replace(home / DATABASE)
     flush(home)
     (home / NOTE).unlink(missing_ok=True)
-    if has_replica(environ):
-        # Litestream's notes are of the database that was there: it is to send this one whole.
-        from roost_server.replica import forget_state
-
-        forget_state(home)
     print("roost: the upgrade was taken back; the database is the one of before it", flush=True)
 
 
