@@ -383,7 +383,7 @@ def rollback(
 
 
 @app.command(epilog="Example: roost restore staging --snapshot vs_1a2b3c")
-def restore(
+def restore(  # noqa: PLR0913 - one argument an option
     environment: Environment,
     *,
     snapshot: Annotated[
@@ -392,6 +392,9 @@ def restore(
     confirm: Annotated[
         str, typer.Option(metavar="VOLUME", help="Remove the volume an earlier restore left.")
     ] = "",
+    drill: Annotated[
+        bool, typer.Option("--drill", help="Only prove that it could be, beside the server.")
+    ] = False,
     local: Local = False,
     as_json: AsJson = False,
 ) -> ExitCode:
@@ -400,6 +403,8 @@ def restore(
 
     if confirm:
         return run(backups.confirm, environment, confirm, local)
+    if drill:
+        return run(backups.drill, environment, snapshot, local, as_json)
     return run(backups.restore, environment, snapshot, local, as_json)
 
 

@@ -267,6 +267,12 @@ class SnapshotError(RoostError):
     word = "snapshot"
 
 
+class DrillFailedError(RoostError):
+    """A backup does not come back to life; the server itself was not touched."""
+
+    word = "drill-failed"
+
+
 class SmokeFailedError(RoostError):
     """A check of `roost smoke` failed."""
 

@@ -148,8 +148,10 @@ def _source(world: World, app: str, body: Json) -> _Source | None:
     wanted = body.get("snapshot_id")
     if not wanted:
         return None
-    for volume in world.volumes_of(app):
-        for snapshot in volume.snapshots:
+    owner = world.app(app).organization
+    for volume in world.volumes.values():
+        same = volume.app in world.apps and world.app(volume.app).organization == owner
+        for snapshot in volume.snapshots if same else ():
             if snapshot["id"] == wanted and snapshot["status"] == "created":
                 return _Source(world.snapshot_folder(wanted), snapshot["volume_size"] // 1024**3)
     raise not_found(f"snapshot {wanted}")

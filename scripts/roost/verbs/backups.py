@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
+from roost.apply.drill import Driller, rows_of
+from roost.apply.executor import lease_holder
 from roost.apply.restore import Restorer
 from roost.apply.snapshots import Snapshots
 from roost.environment.load import load_environment
-from roost.environment.model import SqliteDatabase
-from roost.errors import ExitCode, UsageError
+from roost.environment.model import AUTH_SECRET, SqliteDatabase
+from roost.errors import DrillFailedError, ExitCode, UsageError
 from roost.fly.models import Machine, Volume
 from roost.plan.backups import Backup, Rest, newest
+from roost.plan.drilling import check_can_drill, drill_app
 from roost.plan.ownership import find_volume, mounted_volume, our_machines
 from roost.plan.restoring import restoring
+from roost.prefect.rows import told
 from roost.report.text import status_table
+from roost.secret_text import SecretText
 from roost.verbs.changes import Planned, apply_planned, make_plan, restorer_of
 from roost.verbs.context import Context
 from roost.verbs.target import Target, connect
+from roost.verbs.throwaway import make_value
 
 HOW_STILL = {
     Rest.HELD.value: "every row acknowledged before is in it",
@@ -163,8 +171,8 @@ async def restore(
         under_way = restoring(planned.desired, planned.live)
         wanted = snapshot or (under_way.journal.snapshot if under_way else "")
         chosen = choose(await scene.backups(), wanted, name)
-        told = f" of {chosen.at} ({chosen.why})" if chosen.at else ""
-        context.progress.print(f"Restoring {chosen.snapshot}{told}", markup=False)
+        made = f" of {chosen.at} ({chosen.why})" if chosen.at else ""
+        context.progress.print(f"Restoring {chosen.snapshot}{made}", markup=False)
         old = mounted_volume(under_way.old) if under_way else scene.volume.id
         results = await scene.restorer.restore(chosen)
     if as_json:
@@ -194,6 +202,59 @@ def choose(found: Iterable[Backup], snapshot: str, name: str) -> Backup:
         what = f"The snapshot {snapshot} is {chosen.state}." if chosen else "There is no backup."
         raise UsageError(what, where=name, advice=f"See what there is: roost backups {name}")
     return chosen
+
+
+async def drill(
+    context: Context,
+    name: str,
+    snapshot: str,
+    local: bool,  # noqa: FBT001 - set by name in cli
+    as_json: bool,  # noqa: FBT001 - set by name in cli
+) -> ExitCode:
+    """Practise a restore beside the server, which goes on; nothing of it stays.
+
+    Raises:
+        DrillFailedError: the backup does not come back to life.
+    """
+    began = time.monotonic()
+    async with scene_of(context, name, local=local) as (scene, target):
+        desired = scene.planned.desired
+        check_can_drill(desired)
+        chosen = choose(await scene.backups(), snapshot, name)
+        context.progress.print(f"Trying {chosen.snapshot} of {chosen.at}", markup=False)
+        machine = next(iter(scene.ours.values()), None)
+        awake = machine is not None and machine.state == "started"
+        live_rows = await rows_of(scene.snapshots.proof) if awake else {}
+        app = drill_app(desired.app)
+        proof = replace(
+            scene.snapshots.proof,
+            app=app,
+            find_url=partial(target.app_url, app),
+            auth=SecretText(make_value(AUTH_SECRET)),
+        )
+        notice = scene.restorer.work.notice
+        async with lease_holder(target.fly, app, notice, "roost restore --drill") as leases:
+            work = replace(scene.restorer.work, leases=leases)
+            drilled = await Driller(work, proof, desired).drill(chosen, machine)
+    seconds = round(time.monotonic() - began, 1)
+    if not drilled.judged.good:
+        raise DrillFailedError(
+            f"The backup {chosen.snapshot} does not come back to life: {drilled.judged.why}",
+            where=name,
+            advice=f"Make another and try that: roost backup {name}. The server was not touched.",
+        )
+    if as_json:
+        document = {"snapshot": chosen.snapshot, "at": chosen.at, "seconds": seconds}
+        rows = {"rows": drilled.rows, "live_rows": live_rows}
+        gate = [vars(result) for result in drilled.judged.results]
+        context.out.print_json(json.dumps({**document, **rows, "gate": gate}))
+    else:
+        beside = f"; the server has {told(live_rows)}" if live_rows else "; the server sleeps"
+        context.out.print(
+            f"{chosen.snapshot} of {chosen.at} comes back to life within {seconds} s, with "
+            f"{told(drilled.rows) or 'no rows told'}{beside}."
+        )
+    return ExitCode.DONE
 
 
 async def _restore_from_nothing(
