@@ -12,6 +12,7 @@ from roost.plan.steps import (
     DestroyMachine,
     Plan,
     ProveRelease,
+    SetSecrets,
     StartMachine,
     Step,
     UpdateMachine,
@@ -34,7 +35,10 @@ def beside(plan: Plan, fields: Iterable[str]) -> tuple[str, ...]:
     """Name what a plan does beside scaling in these fields, as `machine/app-1 (image)`."""
     scaled = set(fields)
     allowed = {OVERRIDE}.union(*(CHANGES[field] for field in scaled))
-    return tuple(found for step in plan.steps for found in _beside(step, scaled, allowed))
+    # What secrets an app has is remembered by its machines: the first one gets all anew.
+    first = _COUNT in scaled and not plan.base["machines"]
+    steps = [step for step in plan.steps if not (first and isinstance(step, SetSecrets))]
+    return tuple(found for step in steps for found in _beside(step, scaled, allowed))
 
 
 def _beside(step: Step, scaled: set[str], allowed: set[str]) -> Iterator[str]:

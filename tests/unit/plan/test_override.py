@@ -7,11 +7,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from helpers.environments import POSTGRES, environment_file
+from helpers.environments import POSTGRES, environment_file, environments
 from helpers.pretend_fly import PretendFly, applied, with_machine
+from roost.environment.scale import scale_faults
+from roost.plan.confined import beside
 from roost.plan.desired import OVERRIDE_KEY, desired_state
 from roost.plan.diff import diff
 from roost.plan.effective import cleared, current_override, effective, overridden
@@ -248,6 +250,27 @@ def test_an_override_is_read_as_it_was_written(fields, reason, duration):
     wanted = override(fields, reason=reason, until=max(until, NOW + timedelta(seconds=1)))
 
     assert decode(wanted.encoded()) == wanted
+
+
+@given(environments(), FIELDS, st.sampled_from(["started", "suspended"]))
+def test_whatever_is_overridden_one_apply_sets_it_and_one_ends_it(data, fields, state):
+    file = environment_file(data)
+    assume(not scale_faults(file.environment, fields) and fields.get("count") != 0)
+    wanted = override(fields)
+    fly = PretendFly(applied(desired_state(file, IMAGE), state))
+
+    plan = diff(desired_by(overridden(file, fly.live, wanted)), fly.live)
+    fly.carry_out(plan.steps)
+
+    assert plan.refusals == ()
+    assert beside(plan, fields) == ()
+    assert current_override(file, fly.live) == (wanted if fly.live.machines else None)
+    assert plan_at(file, fly.live, NOW).steps == ()
+    end = plan_at(file, fly.live, LATER)
+    fly.carry_out(end.steps)
+    assert beside(end, fields) == ()
+    assert plan_at(file, fly.live, LATER).steps == ()
+    assert plan_at(file, fly.live, LATER).warnings == ()
 
 
 def test_the_record_of_what_runs_learns_of_an_override_that_boots_nothing():

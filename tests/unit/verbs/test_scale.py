@@ -153,6 +153,9 @@ def test_an_override_that_fails_its_gate_is_rolled_back_and_gone(applied, fly, p
     assert override_of(fly) is None
     assert machine(fly)["config"]["guest"]["memory_mb"] == 512
     assert json.loads(applied("plan", "staging", "--json").out)["steps"] == []
+    again = applied("scale", "staging", "--memory-mb", "1024", "--until", "1h", "--reason", "again")
+    assert again.code == 3
+    assert "this very configuration failed as release 2" in again.err
 
 
 def test_what_else_is_pending_is_not_applied_by_scaling(applied, fly, rewrite):
