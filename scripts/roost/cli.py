@@ -425,7 +425,7 @@ def destroy(
 
 
 @app.command(epilog="Example: roost drift staging --heal")
-def drift(  # noqa: PLR0913 - one argument an option
+def drift(
     environment: Annotated[
         str, typer.Argument(metavar="[ENV]", help="A file in environments/, without .yaml.")
     ] = "",
