@@ -31,6 +31,7 @@ KEEP_ALIVE_S = 75
 # A machine gets 20 s to end (stop_config); streams and sockets get the first of them.
 DRAIN_S = 3
 LOOK_S = 0.05
+NO_PORT = "it cannot listen on its port"
 HIDDEN = "[hidden]"
 OWN_WORDS = ("Value error", "Assertion failed")
 """How pydantic begins what a validator says that is not its own."""
@@ -167,12 +168,11 @@ async def _serve(
     watching = asyncio.create_task(_tell_and_watch(server, boot, watch(activity, environ, flush)))
     try:
         await server.serve()
-    except SystemExit:  # uvicorn's way to say that it cannot listen
-        raise BootError("it cannot listen on its port; the line above says why") from None
+    except SystemExit:  # uvicorn's way out of a start that failed, once it has said why
+        failed = "Prefect failed while it started" if server.lifespan.should_exit else NO_PORT
+        raise BootError(f"{failed}; what was written above says why") from None
     finally:
         watching.cancel()
-    if not server.started and server.lifespan.should_exit:
-        raise BootError("Prefect failed while it started; the lines above say why")
     return 0 if server.started else 1
 
 

@@ -8,7 +8,7 @@ nearer and sooner.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
 from roost_server.asgi import App, Message, Receive, Scope, Send
@@ -64,13 +64,18 @@ class Body:
     whole: bool
 
     def replay(self) -> Receive:
-        """Give it once more from its start."""
-        messages = iter(self.read)
+        """Give it once more from its start; what cannot be given again is not kept either."""
+        messages = iter(self.read) if self.whole else _taken(self.read)
 
         async def receive() -> Message:
             return next(messages, None) or await self.receive()
 
         return receive
+
+
+def _taken(messages: list[Message]) -> Iterator[Message]:
+    while messages:
+        yield messages.pop(0)
 
 
 async def read_body(receive: Receive) -> Body:

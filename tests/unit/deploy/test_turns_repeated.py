@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 
 import pytest
 
@@ -185,3 +186,27 @@ def test_a_client_that_leaves_after_its_body_is_noticed():
     write(app, [b"one", b"two"], then=[DISCONNECT])
 
     assert heard == [DISCONNECT]
+
+
+class Watched(dict):
+    """A message that can be watched."""
+
+
+def test_what_is_too_large_to_be_repeated_is_not_kept_either():
+    gone = []
+
+    async def app(_, receive, send):
+        while True:
+            message = await receive()
+            if not message["more_body"]:
+                break
+            watched = weakref.ref(message)
+            del message
+            gone.append(watched() is None)
+        await answer(send, 201)
+
+    client = Client([Watched(part) for part in chunks(*LARGE)])
+    asyncio.run(asyncio.wait_for(client.call(write_in_turn(app)), 10))
+
+    assert client.statuses == [201]
+    assert gone == [True] * (len(LARGE) - 1)
