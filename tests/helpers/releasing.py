@@ -62,6 +62,7 @@ class World:
     fly: FakeFly = field(default_factory=FakeFly)
     prefect: FakePrefect = field(default_factory=FakePrefect)
     on_health: Callable[[], None] = lambda: None
+    now: str = NOW
     answers: dict[tuple[str, str], httpx.Response] = field(default_factory=dict)
     """What the server says to a verb and a path instead."""
 
@@ -136,7 +137,7 @@ class World:
                 between()
                 async with lease_holder(client, desired.app, run.notices.append) as leases:
                     work = Work(client, leases, EveryName(), run.notices.append)
-                    releaser = Releaser(work, self.proof(client), desired, GIT, lambda: NOW)
+                    releaser = Releaser(work, self.proof(client), desired, GIT, lambda: self.now)
                     await releaser.apply(run.plan, live, recovery)
 
     def proof(self, client: FlyClient) -> Proof:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Never
 
 from roost.apply.executor import Work, carry_out
 from roost.apply.proof import Judgement, Proof
 from roost.apply.snapshots import Snapshots
-from roost.errors import GateFailedError, NotRolledBackError, RoostError
+from roost.errors import GateFailedError, NotRolledBackError, RoostError, UnappliableError
 from roost.fly.models import Machine
 from roost.plan.desired import VERSION_KEY, Desired
 from roost.plan.diff import plan_from
@@ -24,6 +25,7 @@ from roost.plan.recovery import Recovery, put_back, recover
 from roost.plan.releases import (
     Release,
     Verdict,
+    beyond,
     current,
     draft,
     last_good,
@@ -33,10 +35,15 @@ from roost.plan.releases import (
 from roost.plan.secrets import rotates_asleep
 from roost.plan.steps import CreateMachine, DestroyMachine, Plan, ProveRelease, Risk, UpdateMachine
 from roost.prefect.probe import CheckResult
+from roost.prefect.versions import Version, parse_version
 
 CHANGED = (CreateMachine, UpdateMachine, DestroyMachine)
 RELEASED = (*CHANGED, ProveRelease)
 """What makes a release, or leaves one to be judged."""
+
+
+OPENS_AFTER_S = 900
+"""So long a server of our image waits to be proved after a migration (deploy/roost_server/probation.py)."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +92,7 @@ class Releaser:
 
     async def _change(self, plan: Plan, live: Live, recovery: Recovery) -> Judgement | None:
         """Do the steps, prove the outcome and write the verdict; None where nothing runs."""
+        self._check_way_back(plan, recovery)
         desired = recovery.desired
         amended = _amended(plan, live, recovery)
         release = amended or await self._draft(plan, live, recovery)
@@ -103,6 +111,24 @@ class Releaser:
         if proved and any(isinstance(step, RELEASED) for step in plan.steps):
             await self._write_verdict(proved.number, judged)
         return judged
+
+    def _check_way_back(self, plan: Plan, recovery: Recovery) -> None:
+        """Refuse to go back behind an upgrade whose server has opened by itself meanwhile."""
+        if plan.risk < Risk.MIGRATION or not recovery.desired.back:
+            return
+        version = recovery.desired.machines[0].config["metadata"][VERSION_KEY]
+        upgrades = beyond(recovery.releases, parse_version(version) or Version(0, 0, 0))
+        if upgrades and seconds_between(upgrades[0].at, self.now()) > OPENS_AFTER_S:
+            environment = self.desired.environment
+            raise UnappliableError(
+                f"Release {upgrades[0].number} was not proved within 15 minutes, so its server "
+                f"opened by itself; Prefect {version} cannot read its database any more.",
+                where=environment,
+                advice=(
+                    "Mend the file and apply: it goes forward from there. Or go back with the data "
+                    f"from before, see `roost backups {environment}`."
+                ),
+            )
 
     async def _draft(self, plan: Plan, live: Live, recovery: Recovery) -> Release | None:
         """Give the record of what is about to happen, with its snapshot if data is at stake."""
@@ -192,6 +218,14 @@ class Releaser:
                 f"./run roost local logs {self.desired.app}), mend the file and apply again."
             ),
         )
+
+
+def seconds_between(earlier: str, later: str) -> float:
+    """Give the seconds between two times as records write them; 0 where one is none."""
+    try:
+        return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()
+    except (ValueError, TypeError):
+        return 0.0
 
 
 def standing(desired: Desired, live: Live) -> str:

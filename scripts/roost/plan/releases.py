@@ -204,12 +204,16 @@ def last_good(releases: Iterable[Release]) -> Release | None:
     return next((r for r in reversed(tuple(releases)) if r.verdict is Verdict.GOOD), None)
 
 
-def snapshot_before(releases: tuple[Release, ...], version: Version) -> str:
-    """Give the snapshot made before the data was migrated for good beyond a version; else nothing."""
+def beyond(releases: tuple[Release, ...], version: Version) -> tuple[Release, ...]:
+    """Give the releases of a newer Prefect than a version, since that could read the data last."""
     reads = [r for r in releases if r.verdict is Verdict.GOOD and _runs(r) <= version]
     since = reads[-1].number if reads else 0
-    made = (r.snapshot for r in releases if r.number > since and _runs(r) > version)
-    return next(filter(None, made), "")
+    return tuple(r for r in releases if r.number > since and _runs(r) > version)
+
+
+def snapshot_before(releases: tuple[Release, ...], version: Version) -> str:
+    """Give the snapshot made before the data was migrated beyond a version; else nothing."""
+    return next((r.snapshot for r in beyond(releases, version) if r.snapshot), "")
 
 
 def _runs(release: Release) -> Version:

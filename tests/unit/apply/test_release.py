@@ -317,13 +317,20 @@ def test_a_release_that_is_no_good_any_more_when_put_back_by_hand_is_gone_back_f
     assert broken_later != CHATTY
 
 
-def test_an_upgrade_that_nobody_proved_is_gone_back_from_by_hand_with_a_snapshot_first(world):
+@pytest.fixture
+def unproved(world):
+    """An upgrade whose apply was killed before its gate."""
     applied(world, setting(version="3.7.8"))
     start, nth = copy.deepcopy(world.fly), count(1)
     while world.records[-1] != (2, "pending", 0):
         world.fly = copy.deepcopy(start)
         world.apply(GOOD, TroubledFly(world.fly, is_followed_by_a_kill, next(nth)))
     world.fly.leave_leases()
+    return world
+
+
+def test_an_upgrade_that_nobody_proved_is_gone_back_from_by_hand_with_a_snapshot_first(unproved):
+    world = unproved
 
     run = world.roll_back(GOOD)
 
@@ -332,6 +339,32 @@ def test_an_upgrade_that_nobody_proved_is_gone_back_from_by_hand_with_a_snapshot
     assert world.release(3).prefect == "3.7.8"
     taken = [taken["id"] for found in world.fly.snapshots.values() for taken in found]
     assert [world.release(n).snapshot for n in (2, 3)] == taken
+
+
+OPENED = "Release 2 was not proved within 15 minutes, so its server opened by itself;"
+
+
+def test_from_an_upgrade_that_opened_by_itself_nobody_goes_back_by_hand(unproved):
+    """It has taken work since, and the older Prefect could not even start on its database."""
+    unproved.now = "2026-11-24T12:15:01+00:00"
+
+    run = unproved.roll_back(GOOD)
+
+    assert isinstance(run.error, UnappliableError)
+    assert f"{OPENED} Prefect 3.7.8 cannot read its database any more." in str(run.error)
+    assert unproved.fly.changes == []
+
+
+def test_an_upgrade_that_opened_by_itself_stays_when_it_fails_its_gate_at_last(unproved):
+    unproved.now = "2026-11-24T12:15:01+00:00"
+    unproved.on_health = lambda: unproved.env.update({NO_PAGES: "false"})
+
+    run = unproved.apply(GOOD)
+
+    assert isinstance(run.error, NotRolledBackError)
+    assert f"Nothing was put back: putting it back failed: staging: {OPENED}" in str(run.error)
+    assert unproved.records == [(1, "good", 0), (2, "failed", 0)]
+    assert unproved.release(2).prefect == "3.8.8"
 
 
 @pytest.mark.parametrize(

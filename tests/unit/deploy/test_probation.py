@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from helpers.asgi_calls import Client, answer, http
+from roost.apply.release import OPENS_AFTER_S
 from roost_server.probation import LIMIT_S, OPEN_PATH, OWNER, Probation
 from roost_server.upgrade import COPY, NOTE, Note, read_note, write_note
 
@@ -166,3 +167,7 @@ def test_what_waits_for_the_proof_is_called_at_once_where_none_is_needed(tmp_pat
     Probation(tmp_path, {}, when_open=lambda: called.append("open"))
 
     assert called == ["open"]
+
+
+def test_roost_knows_how_long_a_server_waits_to_be_proved():
+    assert OPENS_AFTER_S == LIMIT_S
