@@ -19,6 +19,7 @@ class Unit(Enum):
     PERCENT = ("%", 1)
     PER_SECOND = ("/s", 1)
     CALLS = ("calls", 0)
+    WRITES = ("writes", 0)
 
     @property
     def label(self) -> str:
