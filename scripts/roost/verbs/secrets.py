@@ -89,7 +89,7 @@ def _remarks(found: Look) -> Iterator[str]:
         if unread and (state.state.is_set or state.state is State.UNCHECKED):
             yield f"{state.name} has no value here: {unread.why}. {unread.advice}"
     if found.behind:
-        yield f"Booted with older secrets: {', '.join(found.behind)}."
+        yield f"May have booted with older secrets: {', '.join(found.behind)}."
     if found.to_do:
         yield f"To carry it out: roost apply {found.file.name}"
 

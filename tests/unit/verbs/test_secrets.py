@@ -1,0 +1,107 @@
+"""`roost secrets`: a row a secret, what is to be done, and never a value."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from helpers.fake_prefect import LOGIN
+from roost.environment.model import AUTH_SECRET
+from roost.plan.secret_marks import MARKS_KEY
+
+
+@pytest.fixture
+def applied(roost):
+    """The command line, after a first apply."""
+    assert roost("apply", "staging").code == 0
+    return roost
+
+
+def document(roost):
+    said = roost("secrets", "staging", "--json")
+    assert (said.code, said.err) == (0, "")
+    return json.loads(said.out)
+
+
+def the_machine(fly):
+    [machine] = fly.machines.values()
+    return machine
+
+
+def test_before_the_first_apply_all_are_missing(roost, fly):
+    assert document(roost) == {
+        "environment": "staging",
+        "app": "acme-prefect",
+        "to_do": True,
+        "behind": [],
+        "secrets": [
+            {
+                "name": AUTH_SECRET,
+                "state": "missing",
+                "source": f"${AUTH_SECRET}",
+                "value_here": True,
+                "why_not": "",
+            }
+        ],
+    }
+    assert fly.changes == []
+
+
+def test_after_an_apply_there_is_nothing_to_do(applied):
+    found = document(applied)
+
+    assert [secret["state"] for secret in found["secrets"]] == ["unchanged"]
+    assert found["to_do"] is False
+    assert applied("secrets", "staging", "--exit-code").code == 0
+
+
+def test_a_value_that_is_not_here_is_no_failure_and_told_with_what_to_do(applied, monkeypatch):
+    monkeypatch.delenv(AUTH_SECRET)
+
+    said = applied("secrets", "staging", "--exit-code")
+
+    assert said.code == 0
+    assert "not checked" in said.out
+    assert f"the environment variable {AUTH_SECRET} is not set. Set it." in said.out
+
+
+@pytest.mark.parametrize(("prune", "code"), [(False, 0), (True, 2)], ids=["kept", "to be removed"])
+def test_an_extra_one_is_something_to_do_where_the_file_prunes(applied, fly, rewrite, prune, code):
+    fly.secrets["LEFT_OVER"] = "x"
+    rewrite(prune=prune)
+
+    said = applied("secrets", "staging", "--exit-code")
+
+    assert said.code == code
+    assert "extra" in said.out
+
+
+def test_a_machine_that_booted_with_older_secrets_is_named(applied, fly):
+    machine = the_machine(fly)
+    del machine["config"]["metadata"][MARKS_KEY]
+
+    said = applied("secrets", "staging", "--exit-code")
+
+    assert said.code == 2
+    assert "unknown" in said.out
+    assert f"May have booted with older secrets: {machine['id']}." in said.out
+
+
+def test_no_form_shows_a_value(applied, fly, monkeypatch):
+    monkeypatch.setenv(AUTH_SECRET, "admin:another")
+    mark = the_machine(fly)["config"]["metadata"][MARKS_KEY]
+    salt, made = mark.rstrip('"}').split("$")[-2:]
+
+    said = [applied("secrets", "staging"), applied("secrets", "staging", "--json")]
+
+    text = "".join(s.out + s.err for s in said)
+    assert "changed" in text
+    for hidden in (LOGIN.partition(":")[2], "another", salt, made):
+        assert hidden not in text
+
+
+def test_an_environment_without_secrets_says_so(roost, rewrite):
+    rewrite(access={"public": False, "auth": "none"}, secrets=[])
+
+    assert roost("secrets", "staging").out == "It has no secrets.\n"
