@@ -246,6 +246,9 @@ def _row(difference: Difference) -> tuple[str, ...]:
 def advice(found: Found) -> Iterable[str]:
     """Say what to do about each cause there is."""
     causes = {difference.cause for difference in found.differences}
+    if Cause.NOT_APPLIED in causes and len(causes) > 1:
+        yield f"The file moved on. An apply brings that, and puts back the rest: roost apply {found.name}"
+        return
     for cause, text in _CONFIRMED.items():
         if cause in causes:
             yield text.format(name=found.name)

@@ -16,12 +16,13 @@ from roost.errors import ExitCode, UnappliableError, UsageError
 from roost.plan.confined import beside
 from roost.plan.effective import Choose, cleared, overridden
 from roost.plan.override import LONGEST, LONGEST_REASON, Override
+from roost.prefect.probe import CheckResult
 from roost.report.text import plan_report
 from roost.report.wording import one_line
 from roost.verbs.changes import Planned, apply_planned, make_plan
 from roost.verbs.context import Context
 from roost.verbs.permanent import scale_for_good
-from roost.verbs.target import connect
+from roost.verbs.target import Target, connect
 
 
 @dataclass(frozen=True)
@@ -56,20 +57,42 @@ async def scale(
     choose = chosen_by(wish, context.environ)
     async with connect(context, local=local) as target:
         planned = await make_plan(context, file, target, choose)
-        if wish.clear and planned.effective.ended is None:
-            raise UsageError(
-                f"There is no override on {name}.", advice=f"See it: roost plan {name}"
-            )
-        check_confined(planned, wish.given)
-        context.progress.print(plan_report(planned.plan, planned.cost))
-        doing = f"roost scale by {who(context.environ)}"
-        results = await apply_planned(context, target, planned, doing)
+        results = await carry_out(context, target, planned, wish)
     if as_json:
         document = planned.document()
         context.out.print_json(json.dumps({**document, "gate": [vars(r) for r in results]}))
     else:
         context.out.print(outcome(planned, wish), markup=False, soft_wrap=True)
     return ExitCode.DONE
+
+
+async def carry_out(
+    context: Context, target: Target, planned: Planned, wish: Wish
+) -> tuple[CheckResult, ...]:
+    """Apply what was planned, if it is scaling and nothing else.
+
+    Raises:
+        UnappliableError: it is more than that; where there is nothing to clear, that is no matter.
+    """
+    others = beside(planned.plan, scaled(planned, wish))
+    if others and wish.clear and planned.effective.ended is None:
+        return ()
+    if others and not planned.plan.refusals:
+        name = planned.file.name
+        raise UnappliableError(
+            f"There is more to change than the scaling: {'; '.join(others)}.",
+            where=name,
+            advice=f"See it (`roost plan {name}`), apply it (`roost apply {name}`), then scale. Nothing was changed.",
+        )
+    context.progress.print(plan_report(planned.plan, planned.cost))
+    doing = f"roost scale by {who(context.environ)}"
+    return await apply_planned(context, target, planned, doing)
+
+
+def scaled(planned: Planned, wish: Wish) -> set[str]:
+    """Give the fields that may change: those asked for, and those of the override before."""
+    before = planned.effective.ended
+    return {*wish.given, *(before.fields if before else ())}
 
 
 def option(field: str) -> str:
@@ -189,26 +212,9 @@ def who(environ: Mapping[str, str]) -> str:
         return f"user {os.getuid()}"
 
 
-def check_confined(planned: Planned, fields: Fields) -> None:
-    """Refuse to carry out, beside the scaling, what nobody has looked at.
-
-    Raises:
-        UnappliableError: names what else is pending.
-    """
-    before = planned.effective.ended
-    others = beside(planned.plan, {*fields, *(before.fields if before else ())})
-    if others and not planned.plan.refusals:
-        name = planned.file.name
-        raise UnappliableError(
-            f"There is more to change than the scaling: {'; '.join(others)}.",
-            where=name,
-            advice=f"See it (`roost plan {name}`), apply it (`roost apply {name}`), then scale. Nothing was changed.",
-        )
-
-
 def outcome(planned: Planned, wish: Wish) -> str:
     """Say how it stands now."""
-    told = planned.effective.notes[0]
-    return (
-        told if wish.clear else f"{told} To end it sooner: roost scale {planned.file.name} --clear"
-    )
+    chosen, name = planned.effective, planned.file.name
+    if wish.clear:
+        return chosen.notes[0] if chosen.ended else f"There is no override on {name}."
+    return f"{chosen.notes[0]} To end it sooner: roost scale {name} --clear"

@@ -78,6 +78,16 @@ def test_a_field_that_both_the_file_and_a_hand_changed_says_what_was_sent(applie
     assert "changed by hand; 512 was sent" in said.out
 
 
+def test_where_the_file_moved_on_too_the_advice_is_one_apply_and_no_healing(applied, fly, rewrite):
+    rewrite(DEBUG)
+    config_of(fly)["guest"]["memory_mb"] = 2048
+
+    said = applied("drift", "staging")
+
+    assert "An apply brings that, and puts back the rest: roost apply staging" in said.out
+    assert "--heal" not in said.out
+
+
 def test_healing_puts_back_what_a_hand_changed_and_proves_it(applied, fly, prefect):
     config_of(fly)["guest"]["memory_mb"] = 2048
     prefect.asked.clear()

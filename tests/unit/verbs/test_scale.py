@@ -10,6 +10,7 @@ import yaml
 
 from helpers.environments import POSTGRES
 from roost.plan.desired import OVERRIDE_KEY
+from roost.plan.releases import Verdict, records_in
 
 DEBUG = {"prefect": {"settings": {"PREFECT_LOGGING_LEVEL": "DEBUG"}}}
 AWAKE = ("scale", "staging", "--min-machines-running", "1")
@@ -119,9 +120,22 @@ def test_clear_without_an_override_says_so_and_changes_nothing(applied, fly, rew
 
     said = applied("scale", "staging", "--clear")
 
-    assert said.code == 3
-    assert "error [usage]: There is no override on staging." in said.err
+    assert (said.code, said.out) == (0, "There is no override on staging.\n")
     assert fly.changes == []
+
+
+def test_clear_again_proves_what_the_first_one_that_was_cut_short_did_not(applied, fly, prefect):
+    metadata = machine(fly)["config"]["metadata"]
+    [release] = records_in(metadata)
+    metadata[release.key] = release.judged(Verdict.PENDING).encoded()
+    prefect.asked.clear()
+
+    said = applied("scale", "staging", "--clear")
+
+    [release] = records_in(machine(fly)["config"]["metadata"])
+    assert said.out == "There is no override on staging.\n"
+    assert prefect.asked
+    assert release.verdict is Verdict.GOOD
 
 
 def test_a_longer_override_boots_nothing(applied, fly):
