@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from roost.errors import LocalFlyError
 
 BUILD_LIMIT_S = 900
 START_LIMIT_S = 60
+NOT_ONE = (httpx.HTTPError, ValueError, LookupError, TypeError, AttributeError)
+"""What calling a local Fly raises that is none, or went away."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,12 @@ class LocalFly:
 
     async def status(self) -> dict[str, Any]:
         """Everything it runs: apps with their addresses, machines with their states."""
-        async with self._http() as http:
-            answer = await http.get("/localfly/status")
-        answer.raise_for_status()
-        status: dict[str, Any] = answer.json()
-        return status
+        with _told():
+            async with self._http() as http:
+                answer = await http.get("/localfly/status")
+            answer.raise_for_status()
+            status: dict[str, Any] = answer.json()
+            return {**status, "pid": int(status["pid"]), "apps": dict(status["apps"])}
 
     async def app_url(self, app: str) -> str:
         """Where the app answers, such as `http://acme.localhost:40123`; empty when unknown."""
@@ -41,8 +44,9 @@ class LocalFly:
 
     async def has_image(self, ref: str) -> bool:
         """Say whether a machine could be started from this image reference."""
-        async with self._http() as http:
-            answer = await http.get("/localfly/images", params={"ref": ref})
+        with _told():
+            async with self._http() as http:
+                answer = await http.get("/localfly/images", params={"ref": ref})
         return answer.status_code == httpx.codes.OK
 
     async def build_image(
@@ -54,32 +58,55 @@ class LocalFly:
             LocalFlyError: the build failed; nothing half-built is left.
         """
         request = {"context": str(context), "version": version, "ref": ref}
-        async with (
-            self._http(timeout=BUILD_LIMIT_S) as http,
-            http.stream("POST", "/localfly/images", json=request) as answer,
-        ):
-            async for line in answer.aiter_lines():
-                report = json.loads(line) if line else {}
-                if "error" in report:
-                    raise LocalFlyError(
-                        f"The image {ref} could not be built: {report['error']}",
-                        advice="Mend what it names and run the same command again.",
-                    )
-                if "progress" in report:
-                    on_progress(str(report["progress"]))
+        with _told():
+            async with (
+                self._http(timeout=BUILD_LIMIT_S) as http,
+                http.stream("POST", "/localfly/images", json=request) as answer,
+            ):
+                await _follow(answer, ref, on_progress)
 
     @asynccontextmanager
     async def events(self) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
         """Follow what machines do, from now on: one event at a time."""
-        async with (
-            self._http(timeout=None) as http,
-            http.stream("GET", "/localfly/events", params={"follow": "1"}) as answer,
-        ):
-            yield (json.loads(line) async for line in answer.aiter_lines() if line)
+        with _told((httpx.HTTPError,)):
+            async with (
+                self._http(timeout=None) as http,
+                http.stream("GET", "/localfly/events", params={"follow": "1"}) as answer,
+            ):
+                yield (json.loads(line) async for line in answer.aiter_lines() if line)
 
     def _http(self, timeout: float | None = 30) -> httpx.AsyncClient:
         # trust_env off: a proxy configured for the internet must not get requests for 127.0.0.1.
         return httpx.AsyncClient(base_url=self.api_url, timeout=timeout, trust_env=False)
+
+
+@contextmanager
+def _told(kinds: tuple[type[Exception], ...] = NOT_ONE) -> Iterator[None]:
+    """Tell in a sentence that it went away meanwhile, or that something else answers there."""
+    try:
+        yield
+    except kinds as error:
+        raise LocalFlyError(
+            f"The local Fly does not answer as it should ({type(error).__name__}).",
+            advice="See its log: ./run roost local logs. Then run the same command again.",
+        ) from error
+
+
+async def _follow(answer: httpx.Response, ref: str, on_progress: Callable[[str], None]) -> None:
+    """Pass on what a build says, to its end.
+
+    Raises:
+        LocalFlyError: the build failed.
+    """
+    async for line in answer.aiter_lines():
+        report = json.loads(line) if line else {}
+        if "error" in report:
+            raise LocalFlyError(
+                f"The image {ref} could not be built: {report['error']}",
+                advice="Mend what it names and run the same command again.",
+            )
+        if "progress" in report:
+            on_progress(str(report["progress"]))
 
 
 async def find_local_fly(home: Path) -> LocalFly | None:
@@ -93,7 +120,7 @@ async def find_local_fly(home: Path) -> LocalFly | None:
         local = LocalFly(record["api_url"])
         pid = (await local.status())["pid"]
         same = record.get("pid", pid) == pid
-    except (OSError, ValueError, KeyError, TypeError, httpx.HTTPError, httpx.InvalidURL):
+    except (OSError, ValueError, KeyError, TypeError, httpx.InvalidURL, LocalFlyError):
         return None
     return local if same else None
 

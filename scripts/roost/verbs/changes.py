@@ -36,6 +36,7 @@ from roost.prefect.probe import CheckResult
 from roost.report.text import check_line, plan_report
 from roost.report.wording import one_line
 from roost.secret_text import SecretText
+from roost.verbs.building import build_progress
 from roost.verbs.context import Context
 from roost.verbs.target import Target, connect, image_for
 from roost.verbs.values import complete_values, known_values
@@ -242,9 +243,5 @@ async def build_image(context: Context, target: Target, planned: Planned) -> Non
         return
     version = planned.file.environment.prefect.version
     context.progress.print(f"Building the image of Prefect {version} (once a version)")
-    await target.local.build_image(
-        context.deploy,
-        version,
-        planned.image,
-        lambda line: context.progress.print(f"  {line}", markup=False),
-    )
+    with build_progress(context.progress) as tell:
+        await target.local.build_image(context.deploy, version, planned.image, tell)

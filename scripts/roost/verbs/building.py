@@ -1,0 +1,42 @@
+"""What building an image says: one changing line on a terminal, its stages elsewhere, all if it fails."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from roost.report.wording import one_line
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+# Its stages, in the local Fly's words and in uv's; the rest is one line a package.
+_STAGE = re.compile(r"installing |baking|Prepared |Installed ")
+MAX_LINE = 100
+
+
+@contextmanager
+def build_progress(console: Console) -> Iterator[Callable[[str], None]]:
+    """Give what to tell each line of a build to."""
+    said: list[str] = []
+    with ExitStack() as stack:
+        status = stack.enter_context(console.status("starting")) if console.is_terminal else None
+
+        def tell(line: str) -> None:
+            said.append(one_line(line))
+            if status:
+                status.update(Text(said[-1][:MAX_LINE]))
+            elif _STAGE.match(said[-1]):
+                console.print(f"  {said[-1]}", markup=False)
+
+        try:
+            yield tell
+        except Exception:
+            stack.close()
+            for line in said:
+                console.print(f"  {line}", markup=False)
+            raise
