@@ -43,7 +43,8 @@ def plan_report(plan: Plan, cost: CostChange | None) -> RenderableType:
     if plan.steps:
         parts.append(_steps_table(plan.steps))
     elif not plan.refusals:
-        parts.append(Text("No changes: live is as the file asks.", style="green"))
+        asking = "the file and the override ask" if "overrides" in plan.base else "the file asks"
+        parts.append(Text(f"No changes: live is as {asking}.", style="green"))
     if cost is not None:
         parts.append(Text(cost_line(cost)))
     if plan.unchecked:
