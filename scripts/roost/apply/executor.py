@@ -75,6 +75,8 @@ class _Progress:
     release: Release | None = None
     known: tuple[Release, ...] = ()
     touched: list[str] = field(default_factory=list)
+    overrides: dict[str, str] = field(default_factory=dict)
+    """Those that this run wrote, by machine."""
 
 
 def check_appliable(plan: Plan) -> None:
@@ -341,6 +343,8 @@ class _Executor:
         machine = await self.as_planned(step)
         values = noted(machine.metadata, step.values)
         await self.fly.patch_metadata(self.plan.app, step.machine, values)
+        if OVERRIDE_KEY in values:
+            self.progress.overrides[step.machine] = values[OVERRIDE_KEY]
 
     async def as_planned(self, step: UpdateMetadata | ProveRelease) -> Machine:
         """Give a machine that nobody changed since the plan, and nobody else can from now on."""
@@ -355,7 +359,8 @@ class _Executor:
     def overridden_since(self, machine: Machine) -> bool:
         """Say whether somebody wrote another override, which needs no new version of the machine."""
         planned = self.plan.base.get("overrides", {}).get(machine.id, "")
-        return bool(machine.metadata.get(OVERRIDE_KEY, "") != planned)
+        expected = self.progress.overrides.get(machine.id, planned)
+        return bool(machine.metadata.get(OVERRIDE_KEY, "") != expected)
 
     def changed(self, step: UpdateMachine | UpdateMetadata | ProveRelease) -> ChangedMeanwhileError:
         """Give the error for a machine that is not as planned any more."""
