@@ -114,7 +114,10 @@ class Play:
             late = long_leases(self.ground)
             self.ground.end_leases()
             if not struck:
-                wrong = (*late, *self.wrong_end(ended, {self.scenario.code}), *self.check())
+                wrong = (*late, *self.wrong_end(ended, {self.scenario.code}))
+                if self.scenario.again != self.scenario.command:
+                    wrong += self.wrong_end(self.ground.run(*self.scenario.again), {DONE})
+                wrong += self.check()
                 yield from (Point("nothing", moment, wrong),) if wrong else ()
                 return
             yield self.go_on(Point(struck, moment, late), ended)
