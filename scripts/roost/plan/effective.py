@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from roost.environment.load import EnvironmentFile
 from roost.environment.scale import scale_faults, with_fields
@@ -15,6 +15,9 @@ from roost.plan.override import Override, decode, spoken
 from roost.plan.ownership import slot_number, slot_of
 from roost.plan.releases import releases_on
 from roost.plan.steps import Plan, Refusal
+
+AHEAD = timedelta(hours=1)
+"""So far may another computer's clock be ahead; what begins later would last too long."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,9 @@ def effective(file: EnvironmentFile, live: Live, now: datetime) -> Effective:
     override = decode(text) if text else None
     if override is None:
         return Effective(file, notes=(_unreadable(file),) if text else ())
+    if override.since > now + AHEAD:
+        told = f"The override by {override.who} ({override.reason}) begins in the future; it is removed."
+        return Effective(file, ended=override, notes=(told,))
     if override.until <= now:
         return Effective(file, ended=override, notes=(_over(override),))
     return _in_force(file, override)

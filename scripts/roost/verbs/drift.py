@@ -144,6 +144,11 @@ async def drift(  # noqa: PLR0913, PLR0917 - one argument an option
 
 async def _drift_of_all(context: Context, *, heal: bool, local: bool, as_json: bool) -> ExitCode:
     loaded = load_files([context.environments])
+    if not loaded.files and not loaded.faults:
+        raise UsageError(
+            f"There is no environment file in {context.environments}.",
+            advice="Without one, which organizations to look through is not known either.",
+        )
     totals = Totals(found=_broken(loaded.faults))
     names = {found.name for found in totals.found}
     if not as_json:

@@ -218,6 +218,17 @@ def test_what_is_no_override_is_ignored_and_said(text):
     assert all("carries an override that cannot be read" in warning for warning in plan.warnings)
 
 
+def test_an_override_that_begins_in_the_future_would_last_too_long_and_is_removed():
+    file = environment_file()
+    since = NOW + timedelta(days=400)
+    live = live_with(file, override(since=since, until=since + timedelta(hours=1)))
+
+    plan = plan_at(file, live, NOW)
+
+    assert "begins in the future; it is removed." in plan.warnings[0]
+    assert OVERRIDE_KEY not in plan.steps[0].config["metadata"]
+
+
 KEYS = st.sampled_from(["fields", "until", "reason", "who", "since", "count", "x"])
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9),

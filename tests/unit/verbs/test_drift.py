@@ -276,6 +276,16 @@ def test_a_token_that_cannot_list_an_organization_is_noted_and_no_failure(applie
     assert "takes a token of the organization" in said.out
 
 
+def test_without_a_single_file_there_is_nothing_to_look_at(applied, fly, tmp_path):
+    (tmp_path / "staging.yaml").unlink()
+
+    said = applied("drift", "--all")
+
+    assert said.code == 3
+    assert "There is no environment file in " in said.err
+    assert fly.asked == []
+
+
 @pytest.mark.parametrize("arguments", [(), ("staging", "--all")])
 def test_one_or_all_must_be_asked_for(roost, arguments):
     said = roost("drift", *arguments)
