@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import signal
 import sqlite3
 import subprocess
 import threading
@@ -23,6 +25,18 @@ from pathlib import Path
 from roost_server.replica import CONFIG, LAST_SYNC_S, PROGRAM, SOCKET, Replica, working_folder
 from roost_server.unix_http import UnixConnection
 
+# Runs a command until its own input ends, which it does when we close it, or end in any way. Then the
+# command is asked to end, once: Litestream takes a second signal for leave to send nothing more, and
+# the kernel's own (PR_SET_PDEATHSIG) comes once for each thread of ours.
+KEEPER = """
+exec 3<&0
+"$@" 3<&- </dev/null & command=$!
+{ cat <&3 >/dev/null; kill -TERM "$command" 2>/dev/null; } & watch=$!
+exec 3<&-
+wait "$command"; code=$?
+kill "$watch" 2>/dev/null
+exit "$code"
+"""
 FIRST_BACKOFF_S, LAST_BACKOFF_S = 1.0, 60.0
 STEADY_S = 60.0  # who ran that long is started again at once
 FIRST_LOOK_S, LOOK_S = 0.05, 30.0
@@ -50,10 +64,9 @@ class Replicator:
 
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._folder: Path | None = None
         self._ending = threading.Event()
-        self._last_error = ""
         self._trouble = Trouble(replica.url)
         self._threads = [
             threading.Thread(target=work, name=f"litestream-{work.__name__}", daemon=True)
@@ -75,10 +88,11 @@ class Replicator:
         wanted = (progress := self._find()).found
         while progress.sent < wanted:
             if time.monotonic() > deadline:
-                raise NotCopiedError(self._last_error or f"nothing was sent for {limit_s:g} s")
+                raise NotCopiedError(
+                    f"nothing was sent for {limit_s:g} s, see what Litestream says above"
+                )
             time.sleep(FIRST_LOOK_S)
             progress = self._find()
-        self._last_error = ""
 
     def flush(self) -> None:
         """Have everything sent before the machine sleeps, or say what is in the way."""
@@ -88,12 +102,12 @@ class Replicator:
         """End it, after it has sent what is left; the server is over by now."""
         self._ending.set()
         process = self._process
-        if process is not None and process.poll() is None:
-            process.terminate()
+        if process is not None:
+            ask_to_end(process)
             try:
                 process.wait(END_LIMIT_S)
             except subprocess.TimeoutExpired:
-                process.kill()
+                os.killpg(process.pid, signal.SIGKILL)
                 print("roost: Litestream did not end in time; the replica may lack the last writes")
         for thread in self._threads:
             if thread.ident is not None:
@@ -141,7 +155,8 @@ class Replicator:
                 break
             except NotCopiedError:
                 pause *= 2
-        while not self._ending.wait(LOOK_S):
+        # A look sends what is there: it must not come more often than sending was asked for.
+        while not self._ending.wait(max(LOOK_S, self._replica.every_s)):
             self._look()
 
     def _keep_running(self) -> None:
@@ -167,33 +182,31 @@ class Replicator:
             backoff = min(2 * backoff, LAST_BACKOFF_S)
 
     def _run(self) -> int:
-        """Run it once, and pass on what it says; give its exit code."""
+        """Run it once; give its exit code."""
         with working_folder(self._replica) as folder:
             # A session of its own: the signal that ends the server must not reach it meanwhile.
-            process = subprocess.Popen(  # noqa: S603 - the program of the image
-                [*PROGRAM, "replicate", "-no-expand-env", "-config", CONFIG],
+            # And a log that is not ours to pass on: a reader that dies would end it in mid-sentence.
+            command = (PROGRAM, "replicate", "-no-expand-env", "-config", CONFIG)
+            process = subprocess.Popen(  # noqa: S603 - the programs of the image
+                ["/bin/sh", "-c", KEEPER, "keeper", *command],
                 cwd=folder,
                 env=self._replica.environ(folder),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
+                stdin=subprocess.PIPE,
                 start_new_session=True,
             )
             self._folder, self._process = folder, process
             if self._ending.is_set():  # asked to stop between the two
-                process.terminate()
-            with process:
-                for line in process.stdout or ():
-                    self._pass_on(self._replica.hide_keys(line.rstrip()))
+                ask_to_end(process)
+            code = process.wait()
+            ask_to_end(process)  # whoever outlived the keeper
             self._folder = None
-            return process.returncode
+            return code
 
-    def _pass_on(self, line: str) -> None:
-        print(f"litestream: {line}", flush=True)
-        if " level=ERROR " in line:
-            self._last_error = line.partition(" error=")[2] or line
+
+def ask_to_end(process: subprocess.Popen[bytes]) -> None:
+    """Have the keeper end what it runs."""
+    if process.stdin:
+        process.stdin.close()
 
 
 class Trouble:
@@ -218,13 +231,18 @@ class Trouble:
             print(f"roost: the replica {self._url} has everything again", flush=True)
 
 
-def empty_log(database: Path) -> None:
+def empty_log(database: Path, limit_s: float = EMPTY_LIMIT_S) -> None:
     """Move the whole write-ahead log into the database, so that nothing of it is left to be read.
 
+    Args:
+        database: the file.
+        limit_s: how long others may still read and write.
+
     Raises:
-        sqlite3.Error: somebody reads or writes all the time.
+        sqlite3.Error: somebody reads or writes all the time, or there is no database.
     """
-    with closing(sqlite3.connect(database, timeout=EMPTY_LIMIT_S)) as connection:
+    address = f"{database.as_uri()}?mode=rw"
+    with closing(sqlite3.connect(address, uri=True, timeout=limit_s)) as connection:
         [(busy, _, _)] = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     if busy:
         raise sqlite3.OperationalError("the database is in use all the time")

@@ -20,8 +20,7 @@ from roost_server.template import DATABASE, is_taken, put_once
 
 KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 CONFIG, SOCKET, STATE = "litestream.json", "litestream.sock", "state"
-# It ends when we do, however we end, and first sends what it has.
-PROGRAM = ("setpriv", "--pdeathsig", "TERM", "litestream")
+PROGRAM = "litestream"
 # A stop gives 20 s to us both (stop_config), and the server needs some of them.
 LAST_SYNC_S = 8
 SEND_MS = 250  # at most so long a change that was found waits to be sent
@@ -135,7 +134,7 @@ def fetch(replica: Replica, target: Path) -> None:
     to = ("-integrity-check", "quick", "-o", str(target), str(replica.database))
     with working_folder(replica) as folder:
         done = subprocess.run(  # noqa: S603 - the program of the image, on values that were checked
-            [*PROGRAM, "restore", *options, *to],
+            [PROGRAM, "restore", *options, *to],
             cwd=folder,
             env=replica.environ(folder),
             stdin=subprocess.DEVNULL,

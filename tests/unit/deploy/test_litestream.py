@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from roost_server import litestream
-from roost_server.litestream import NotCopiedError, Replicator, Trouble
+from roost_server.litestream import NotCopiedError, Replicator, Trouble, empty_log
 from roost_server.replica import read_replica, restore_lost
 from roost_server.upgrade import COPY, guard_upgrade
 
@@ -75,6 +75,13 @@ def until(reached):
     while not reached():
         assert time.monotonic() < deadline, "it never came"
         time.sleep(0.02)
+
+
+def litestream_of(replicator):
+    """Find the process itself."""
+    children = psutil.Process(replicator._process.pid).children()
+    [found] = [child for child in children if child.name() == "litestream"]
+    return found
 
 
 def is_complete(replicator):
@@ -141,25 +148,25 @@ def test_one_that_ends_is_started_again_and_goes_on(begin, database, copied, cap
     replicator = begin()
     first = replicator._process
 
-    first.kill()
+    litestream_of(replicator).kill()
     until(lambda: replicator._process is not first and is_complete(replicator))
     write(database, "after its end")
     replicator.flush()
 
     assert copied() == ["the first", "after its end"]
     told = capfd.readouterr().out
-    assert "roost: Litestream ended with exit code -9; it is started again in 1 s" in told
+    assert "roost: Litestream ended with exit code 137; it is started again in 1 s" in told
 
 
 def test_without_the_program_the_server_goes_on_and_it_is_told(replicated, database, capfd):
     told = []
-    replicator = Replicator(read_replica(replicated | {"PATH": "/nonexistent"}))
+    replicator = Replicator(read_replica(replicated | {"PATH": "/usr/bin:/bin"}))
     replicator.start()
 
-    until(lambda: told.append(capfd.readouterr().out) or "cannot be started" in "".join(told))
+    until(lambda: told.append(capfd.readouterr().out) or "is started again" in "".join(told))
     replicator.stop()
 
-    assert "No such file or directory" in "".join(told)
+    assert "ended with exit code 127" in "".join(told)
     with pytest.raises(NotCopiedError, match="Litestream does not run"):
         replicator.send()
     assert database.exists()
@@ -181,7 +188,10 @@ def test_a_bucket_that_does_not_answer_is_trouble_and_passes(
 
     assert copied() == ["the first", "meanwhile"]
     told = capfd.readouterr().out
-    assert " is behind: nothing was sent for 0.5 s; the server goes on" in told
+    assert (
+        " is behind: nothing was sent for 0.5 s, see what Litestream says above; the server goes on"
+        in told
+    )
     assert " has everything again" in told
 
 
@@ -238,7 +248,7 @@ def test_what_was_written_while_it_did_not_run_leaves_no_gap(
         churn(database, 100)
         replicator.flush()
         replicator._ending.set()  # or it would be started again
-        replicator._process.kill()
+        litestream_of(replicator).kill()
         replicator._process.wait()
         other.execute("SELECT * FROM note").fetchall()
         churn(database, 30)
@@ -329,11 +339,43 @@ def test_another_place_gets_the_whole_database(begin, bucket, place, database, c
     assert copied() == ["the first"]
 
 
+def test_the_log_is_emptied_whole_or_it_is_told(database, read_notes):
+    with closing(sqlite3.connect(database, isolation_level=None)) as writer:
+        writer.execute("PRAGMA journal_mode = WAL")
+        writer.execute("INSERT INTO note VALUES ('in the log')")
+        empty_log(database)
+        assert database.with_name("prefect.db-wal").stat().st_size == 0
+        writer.execute("BEGIN IMMEDIATE")
+        with pytest.raises(sqlite3.OperationalError):
+            empty_log(database, limit_s=0.01)
+        writer.execute("ROLLBACK")
+
+    assert read_notes(database) == ["the first", "in the log"]
+
+
+def test_no_database_is_made_where_there_is_none(tmp_path):
+    with pytest.raises(sqlite3.OperationalError):
+        empty_log(tmp_path / "prefect.db")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_is_looked_at_no_more_often_than_it_is_to_send(begin, database, monkeypatch):
+    monkeypatch.setattr(litestream, "LOOK_S", 0.05)
+    replicator = begin(ROOST_REPLICA_EVERY_S="3600")
+    looked = []
+    monkeypatch.setattr(replicator, "_look", lambda: looked.append("look"))
+    time.sleep(0.5)
+
+    assert looked == []
+    assert database.exists()
+
+
 def test_a_signal_to_the_server_s_group_does_not_reach_it(begin, database):
     """An init passes the signal of a stop on to all, and the server writes until its own end."""
     replicator = begin()
 
-    assert os.getpgid(replicator._process.pid) != os.getpgid(os.getpid())
+    assert os.getpgid(litestream_of(replicator).pid) != os.getpgid(os.getpid())
     assert database.exists()
 
 

@@ -20,7 +20,7 @@ def copy_once(replicated):
     replica = read_replica(replicated)
     with working_folder(replica) as folder:
         subprocess.run(
-            [*PROGRAM, "replicate", "-config", "litestream.json", "-no-expand-env", "-once"],
+            [PROGRAM, "replicate", "-config", "litestream.json", "-no-expand-env", "-once"],
             cwd=folder,
             env=replica.environ(folder),
             check=True,
