@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from roost_server.errors import BootError
 from roost_server.hold import Hold
+from roost_server.migrating import migrate_in_turn, postgres_turn
 from roost_server.pages import close_costly_pages
 from roost_server.probation import Probation
 from roost_server.quiet import Activity, watch
@@ -77,7 +78,7 @@ def make_app(environ: Mapping[str, str]) -> App:
         # Not chained: pydantic shows the values, and one of them may be a secret.
         raise BootError(explain(error)) from None
     if not uses_sqlite(environ):
-        return app
+        return migrate_in_turn(app, postgres_turn(environ))
     turn = asyncio.Semaphore(1)
     return Hold(environ, turn).layer(write_in_turn(app, turn=turn))
 

@@ -1,0 +1,103 @@
+"""A PostgreSQL server of a test's own, from Debian's packages: in a folder of its own, on a free port."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from image.machine import free_port
+
+ACCOUNT = "postgres"
+LIMIT_S = 60
+
+
+def find_programs() -> Path | None:
+    """Give the folder of the newest server that is installed, if one is."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda p: int(p.parts[-3]))
+    return found[-1].parent if found else None
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """A server that runs; only its URL gets in."""
+
+    url: str
+    password: str
+
+
+@contextmanager
+def postgres_server(programs: Path) -> Iterator[Postgres]:
+    """Run a server as long as the body does; it refuses to run as root, so root runs it as another."""
+    user = ACCOUNT if os.geteuid() == 0 else None
+    # Not in pytest's folder, which only its owner may enter.
+    folder = Path(tempfile.mkdtemp(prefix="postgres-"))
+    password, port = secrets.token_urlsafe(16), free_port()
+    (folder / "password").write_text(password)
+    if user:
+        account = pwd.getpwnam(user)
+        for path in (folder, folder / "password"):
+            os.chown(path, account.pw_uid, account.pw_gid)
+    as_user = {"user": user, "group": user, "extra_groups": []} if user else {}
+    server = None
+    try:
+        subprocess.run(
+            [
+                programs / "initdb",
+                "-D",
+                folder / "data",
+                "-U",
+                ACCOUNT,
+                "--no-sync",
+                "--auth=scram-sha-256",
+                f"--pwfile={folder / 'password'}",
+            ],
+            cwd=folder,
+            check=True,
+            capture_output=True,
+            **as_user,
+        )
+        server = subprocess.Popen(
+            [
+                programs / "postgres",
+                "-D",
+                folder / "data",
+                "-p",
+                str(port),
+                "-k",
+                folder,
+                "-c",
+                "listen_addresses=127.0.0.1",
+                "-c",
+                "fsync=off",
+            ],
+            cwd=folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            **as_user,
+        )
+        _wait(programs, port, server)
+        yield Postgres(f"postgresql://{ACCOUNT}:{password}@127.0.0.1:{port}/postgres", password)
+    finally:
+        if server:
+            server.send_signal(signal.SIGQUIT)  # at once: nobody wants the data
+            server.wait(LIMIT_S)
+        shutil.rmtree(folder)
+
+
+def _wait(programs: Path, port: int, server: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + LIMIT_S
+    asked = [programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
+    while subprocess.run(asked, check=False).returncode:
+        assert server.poll() is None, "PostgreSQL ended"
+        assert time.monotonic() < deadline, "PostgreSQL does not answer"
+        time.sleep(0.05)

@@ -1,0 +1,87 @@
+"""One machine at a time migrates a Postgres database: from before Prefect starts until it has."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+
+from helpers.asgi_calls import Client, Scripted, http
+from roost_server.migrating import migrate_in_turn, postgres_turn
+
+LIFE = {"type": "lifespan"}
+
+
+class Turns:
+    """Takes note of when the turn is taken and let go."""
+
+    def __init__(self):
+        self.happened = []
+
+    @asynccontextmanager
+    async def __call__(self):
+        """Take the turn."""
+        self.happened.append("taken")
+        try:
+            yield
+        finally:
+            self.happened.append("let go")
+
+    def live(self, *sends, error=None):
+        """Let an application live that says this; give what happened, in order."""
+
+        async def app(_, __, send):
+            self.happened.append("migrating")
+            for kind in sends:
+                await send({"type": kind})
+            if error:
+                raise error
+
+        async def send(message):
+            self.happened.append(message["type"])
+
+        asyncio.run(migrate_in_turn(app, self)(LIFE, None, send))
+
+
+@pytest.mark.parametrize("said", ["lifespan.startup.complete", "lifespan.startup.failed"])
+def test_the_turn_lasts_from_before_the_start_until_it_has_ended(said):
+    turns = Turns()
+
+    turns.live(said, "lifespan.shutdown.complete")
+
+    assert turns.happened == ["taken", "migrating", "let go", said, "lifespan.shutdown.complete"]
+
+
+def test_an_application_that_breaks_lets_the_turn_go():
+    turns = Turns()
+
+    with pytest.raises(LookupError):
+        turns.live(error=LookupError())
+
+    assert turns.happened == ["taken", "migrating", "let go"]
+
+
+def test_requests_take_no_turn():
+    turns = Turns()
+
+    client = asyncio.run(Client().call(migrate_in_turn(Scripted([200]), turns), http()))
+
+    assert (client.statuses, turns.happened) == ([200], [])
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {},
+        {"PREFECT_SERVER_DATABASE_CONNECTION_URL": "postgresql+asyncpg://u:p@h:6543/db"},
+    ],
+    ids=["no address", "a transaction pooler"],
+)
+def test_where_no_session_lasts_no_lock_is_tried(environ, capsys):
+    async def take():
+        async with postgres_turn(environ)():
+            return True
+
+    assert asyncio.run(take())
+    assert capsys.readouterr() == ("", "")
