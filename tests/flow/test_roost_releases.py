@@ -131,6 +131,7 @@ def test_an_apply_waits_for_one_that_goes_back_and_then_sees_that_it_was_overtak
     said = next(line for line in iter(waiting.stderr.readline, "") if "being changed by" in line)
     go_on.set()
 
+    assert "being changed by roost rollback" in said
     assert "waiting for up to 60 s" in said
     assert finish(back).returncode == 0
     assert finish(waiting).returncode == 0

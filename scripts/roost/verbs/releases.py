@@ -138,7 +138,7 @@ async def rollback(
     async with connect(context, local=local) as target:
         planned, recovery = await _plan_rollback(context, file, target, to)
         context.progress.print(plan_report(planned.plan, planned.cost))
-        results = await apply_planned(context, target, planned)
+        results = await apply_planned(context, target, planned, "roost rollback")
     if as_json:
         document = plan_document(planned.plan, planned.cost)
         gate = [vars(result) for result in results]
