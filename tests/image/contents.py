@@ -9,6 +9,8 @@ from pathlib import Path, PurePosixPath
 NOT_COMPILED = ("pip", "ensurepip", "idlelib", "test", "lib2to3")
 # Of the machine that built it, or of the building.
 STRANGERS = ("etc/pip.conf", "tmp/lock.txt", "opt/venv/bin/pip", "usr/bin/gcc")
+# What the server starts beside itself.
+PROGRAMS = ("opt/venv/bin/litestream",)
 LIBRARIES = ("usr/local/lib", "usr/lib")
 ROOT = PurePosixPath("opt/roost")
 USER = "prefect"
@@ -33,6 +35,9 @@ def faults(tree: Path, parts: Iterable[tuple[str, bytes]]) -> Iterator[str]:
     closed = [path for path in installed(tree) if not path.stat().st_mode & 0o004]
     if closed:
         yield f"The server's user cannot read {examples(tree, closed)}."
+    for name in PROGRAMS:
+        if not (tree / name).is_file() or not (tree / name).stat().st_mode & 0o001:
+            yield f"/{name} cannot be run by the server's user."
     bare = list(without_bytecode(tree))
     if bare:
         yield f"There is no bytecode for {examples(tree, bare)}."

@@ -16,6 +16,7 @@ def tree(tmp_path):
     (tmp_path / "opt/roost/server.py").write_bytes(b"print()\n")
     (tmp_path / "opt/roost/server.py").chmod(0o644)
     (tmp_path / "opt/roost/__pycache__/server.cpython-313.pyc").touch()
+    (tmp_path / "opt/venv/bin/litestream").touch(mode=0o755)
     (tmp_path / "etc/passwd").write_text(PASSWD)
     return tmp_path
 
@@ -43,6 +44,14 @@ def test_a_file_only_root_can_read_is_named(tree):
     (fault,) = faults(tree, PARTS)
 
     assert fault == "The server's user cannot read /opt/roost/baked/index.html."
+
+
+def test_a_program_that_cannot_be_run_is_named(tree):
+    (tree / "opt/venv/bin/litestream").chmod(0o644)
+
+    (fault,) = faults(tree, PARTS)
+
+    assert fault == "/opt/venv/bin/litestream cannot be run by the server's user."
 
 
 @pytest.mark.parametrize("stranger", ["etc/pip.conf", "opt/venv/bin/pip", "usr/bin/gcc"])
