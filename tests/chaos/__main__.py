@@ -100,6 +100,12 @@ def main(
             "pairs": lambda: play_pairs(stage, range(seed, seed + rounds)),
             "silence": lambda: play_silence(stage, rounds),
         }
+        options = {
+            "crashes": f"--every {every}" if every > 1 else "",
+            "storms": f"--storms {storms} --seed {seed}",
+            "pairs": f"--rounds {rounds} --seed {seed}",
+            "silence": f"--rounds {rounds}",
+        }
         for part in chosen:
             began = time.monotonic()
             text, faults = players[part]()
@@ -109,7 +115,7 @@ def main(
                 tell(f"FAULT {fault}")
             bad += len(faults)
             if write and not faults:
-                write_section(part, text)
+                write_section(part, options[part], text)
     if bad:
         tell(f"{bad} faults")
         raise typer.Exit(1)
@@ -197,13 +203,14 @@ def open_stage(jobs: int) -> Iterator[Stage]:
         yield Stage(folder, folder / "cache", prefect, jobs)
 
 
-def write_section(part: str, text: str) -> None:
+def write_section(part: str, options: str, text: str) -> None:
     """Put a part's tables into the page; what people wrote there stays."""
     page = PAGE.read_text("utf-8")
     opening, begin, rest = page.partition(f"<!-- {part} -->\n")
     _, end, closing = rest.partition(f"<!-- end of {part} -->")
     date = time.strftime("%Y-%m-%d", time.gmtime())
-    said = f"`./run chaos {part}`, {date}, {len(os.sched_getaffinity(0))} cores:\n\n{text}\n\n"
+    command = f"./run chaos {part} {options}".strip()
+    said = f"`{command}`, {date}, {len(os.sched_getaffinity(0))} cores:\n\n{text}\n\n"
     PAGE.write_text(opening + begin + said + end + closing, "utf-8")
     tell(f"Written: {PAGE.relative_to(PROJECT)}")
 
