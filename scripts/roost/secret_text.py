@@ -21,6 +21,11 @@ class SecretText:
         """Give the value; call this at the one place that sends it."""
         return self._value
 
+    @property
+    def is_text(self) -> bool:
+        """Whether it can be sent and be a variable's value: Unicode, and without a NUL."""
+        return "\0" not in self._value and not any("\ud800" <= c <= "\udfff" for c in self._value)
+
     def redact(self, text: str) -> str:
         """Take the value out of a text that may echo it, plain or as JSON and URLs spell it."""
         for spelling in _spellings(self._value):

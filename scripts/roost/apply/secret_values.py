@@ -43,8 +43,9 @@ def _look_for(secret: Secret, environ: Mapping[str, str], files: SopsFiles) -> S
     source = secret.source
     if source.sops:
         return files.value(source.sops, secret.name)
-    if value := environ.get(source.env):
-        return SecretText(value)
+    value = SecretText(environ.get(source.env, ""))
+    if value:
+        return value if value.is_text else Unread(f"${source.env} is not UTF-8 text", "Correct it.")
     return Unread(f"the environment variable {source.env} is not set", "Set it.")
 
 

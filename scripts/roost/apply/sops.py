@@ -151,6 +151,5 @@ def _values(output: bytes) -> Mapping[str, SecretText] | None:
         found: dict[str, Any] = json.loads(output)
     except ValueError:
         return None
-    return {
-        name: SecretText(value) for name, value in found.items() if value and isinstance(value, str)
-    }
+    values = {n: SecretText(value) for n, value in found.items() if isinstance(value, str)}
+    return {name: value for name, value in values.items() if value and value.is_text}

@@ -175,11 +175,10 @@ class FlyClient:
 
     async def set_secrets(self, app: str, values: Mapping[str, SecretText | None]) -> SecretsUpdate:
         """Set and unset (None) secrets in one atomic batch; twice is the same as once."""
-        plain = {name: None if value is None else value.reveal() for name, value in values.items()}
         reply = await self._send(
             "POST",
             _path("apps", app, "secrets"),
-            {"values": plain},
+            {"values": dict(values)},
             repeat=Repeat.SAFE,
             hidden=tuple(value for value in values.values() if value is not None),
         )

@@ -51,6 +51,12 @@ def test_a_value_that_is_not_there_is_missing_and_not_empty(environ):
     assert values.missing[AUTH_SECRET].why == f"the environment variable {AUTH_SECRET} is not set"
 
 
+def test_what_is_no_text_is_told_before_anything_is_sent():
+    values = find(declared(AUTH_SECRET), {AUTH_SECRET: "a:\udce9"})  # a byte that is not UTF-8
+
+    assert values.missing[AUTH_SECRET].why == f"${AUTH_SECRET} is not UTF-8 text"
+
+
 def test_a_sops_file_that_cannot_be_read_leaves_its_value_missing_and_stops_nothing():
     hook = {"name": "HOOK", "from": {"sops": "production.sops.yaml"}}
 

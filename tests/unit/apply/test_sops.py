@@ -14,7 +14,7 @@ from roost.apply.sops import SopsFiles, Unread, find_sops, may_have_key
 from roost.secret_text import SecretText
 
 VALUE = "admin:value-of-the-sops-file\nand a second line"
-CONTENT = json.dumps({"AUTH": VALUE, "PORT": 5})
+CONTENT = json.dumps({"AUTH": VALUE, "PORT": 5, "NUL": "a\0b"})
 YAML, JSON, DOTENV = "prod.sops.yaml", "prod.sops.json", "prod.sops.env"
 
 
@@ -76,7 +76,7 @@ def test_without_its_key_the_recipient_that_is_needed_is_named(files, key, other
     )
 
 
-@pytest.mark.parametrize("name", ["PORT", "AUHT"])
+@pytest.mark.parametrize("name", ["PORT", "AUHT", "NUL"])
 def test_a_name_without_a_text_is_told_so(files, key, name):
     unread = files(SOPS_AGE_KEY=key.private).value(YAML, name)
 

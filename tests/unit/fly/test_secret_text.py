@@ -9,11 +9,16 @@ import logging
 import pickle
 import traceback
 
+import anyio
+import httpx
 import pydantic
 import pytest
+import stamina
 from hypothesis import given
 from hypothesis import strategies as st
 
+from roost.errors import FlyError
+from roost.fly.client import FlyClient
 from roost.secret_text import HIDDEN, SecretText
 
 VALUE = 'a "secret"\nwith ünusual/characters'
@@ -101,3 +106,24 @@ def test_an_echo_is_redacted_however_it_is_spelt(value, before, after):
         redacted = secret.redact(before + echo + after)
         assert echo not in redacted
         assert HIDDEN in redacted
+
+
+def test_a_call_that_sets_secrets_shows_none_wherever_it_fails():
+    """Not even to who prints the variables of every frame."""
+
+    def fails(_):
+        raise httpx.ReadError("gone")
+
+    async def set_secrets():
+        transport = httpx.MockTransport(fails)
+        async with FlyClient("http://fly.test", SecretText("t"), transport=transport) as fly:
+            await fly.set_secrets("acme", {"HOOK": SECRET})
+
+    with stamina.set_testing(True, attempts=1), pytest.raises(FlyError) as failure:
+        anyio.run(set_secrets)
+
+    told = traceback.TracebackException.from_exception(failure.value, capture_locals=True)
+    frames = [f for f in told.stack if "/roost/" in f.filename]
+    assert {f.name for f in frames} >= {"set_secrets", "send"}
+    assert "characters" not in "".join(str(f.locals) for f in frames)
+    assert HIDDEN in "".join(str(f.locals) for f in frames)
