@@ -71,6 +71,17 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Try twenty times as much junk as the tests do, other junk each time: ./run fuzz [PYTEST-ARGS]."""
+    install(session, "tests")
+    session.run(
+        *("pytest", "tests/fuzz", "-n", "2", "--dist", "loadgroup", "--timeout", "3600"),
+        *session.posargs,
+        env=environment() | {"HYPOTHESIS_PROFILE": "thorough"},
+    )
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style, shell and Dockerfile."""
     install(session, "lint")

@@ -1,4 +1,4 @@
-"""What all tests share: golden files.
+"""What all tests share: golden files, and how hypothesis looks for examples.
 
 `pytest --update-golden` writes every golden file anew; look at the difference before you commit it.
 """
@@ -9,6 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+from helpers.fuzzing import FACTOR, THOROUGH
+
+# The same examples on every computer and in every run, and no folder of them in the checkout.
+settings.register_profile("same", derandomize=True, database=None)
+settings.register_profile("thorough", max_examples=100 * FACTOR, database=None, deadline=None)
+settings.load_profile("thorough" if THOROUGH else "same")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
