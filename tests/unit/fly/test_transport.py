@@ -33,6 +33,7 @@ SECRETS = {"secrets": [], "version": 3}
 
 READS = {
     "get_app": (lambda f: f.get_app("a"), {"name": "a"}),
+    "list_apps": (lambda f: f.list_apps("personal"), {"apps": [{"name": "a"}]}),
     "list_ips": (lambda f: f.list_ips("a"), {"ips": [IP]}),
     "list_volumes": (lambda f: f.list_volumes("a"), [VOLUME]),
     "list_snapshots": (lambda f: f.list_snapshots("a", "vol_1"), [{"id": "vs_1"}]),
