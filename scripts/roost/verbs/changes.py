@@ -18,6 +18,7 @@ from roost.apply.secret_values import Values, require
 from roost.apply.snapshots import Snapshots
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.environment.model import AUTH_SECRET
+from roost.environment.rehearsal import rehearsed
 from roost.errors import ChangedMeanwhileError, ExitCode
 from roost.plan.cost import CostChange, cost_change, read_prices
 from roost.plan.desired import Desired, desired_state
@@ -71,6 +72,8 @@ async def make_plan(
     context: Context, file: EnvironmentFile, target: Target, choose: Choose = effective
 ) -> Planned:
     """Read live and compare it with what the file, and an override, ask for now."""
+    if target.local is not None:
+        file = rehearsed(file)
     image = image_for(context, file)
     live = await read_live(target.fly, file.environment.app)
     chosen = choose(file, live, datetime.now(UTC))
