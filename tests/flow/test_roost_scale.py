@@ -111,7 +111,7 @@ def test_of_two_who_scale_at_once_one_wins_and_the_other_is_told_who(applied):
         go_on.set()
         won, lost = finish(first), finish(second)
 
-    assert "is being changed by roost scale by ada" in waiting
+    assert "is being changed by roost scale by ada (demo)" in waiting
     assert won.returncode == 0, won.stderr
     assert (lost.returncode, "error [changed-meanwhile]: " in lost.stderr) == (1, True)
     assert config_of(applied)["guest"]["memory_mb"] == 512

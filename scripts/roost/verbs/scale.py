@@ -24,6 +24,9 @@ from roost.verbs.context import Context
 from roost.verbs.permanent import scale_for_good
 from roost.verbs.target import Target, connect
 
+LONGEST_DOING = 200
+"""What others are told who want the same machine, cut to what fits a line or two."""
+
 
 @dataclass(frozen=True)
 class Wish:
@@ -85,7 +88,8 @@ async def carry_out(
             advice=f"See it (`roost plan {name}`), apply it (`roost apply {name}`), then scale. Nothing was changed.",
         )
     context.progress.print(plan_report(planned.plan, planned.cost))
-    doing = f"roost scale by {who(context.environ)}"
+    why = f" ({one_line(wish.reason)})" if wish.reason else ""
+    doing = f"roost scale by {one_line(who(context.environ))}{why}"[:LONGEST_DOING]
     return await apply_planned(context, target, planned, doing)
 
 
