@@ -155,6 +155,8 @@ class Replicator:
                 break
             except NotCopiedError:
                 pause *= 2
+        else:
+            self._look()  # it never took hold: that is told now, and not after an interval
         # A look sends what is there: it must not come more often than sending was asked for.
         while not self._ending.wait(max(LOOK_S, self._replica.every_s)):
             self._look()

@@ -207,6 +207,20 @@ def test_a_bucket_that_is_gone_is_told_in_the_bucket_s_words(replicated, databas
     capfd.readouterr()
 
 
+def test_a_copy_that_never_begins_is_told_soon(replicated, database, capfd, monkeypatch):
+    monkeypatch.setattr(litestream, "LOOK_S", 0.4)
+    told = []
+    missing = {"ROOST_REPLICA_URL": "s3://nobodys/x", "ROOST_REPLICA_EVERY_S": "3600"}
+    replicator = Replicator(read_replica(replicated | missing))
+    replicator.start()
+
+    until(lambda: told.append(capfd.readouterr().out) or "is behind" in "".join(told))
+    replicator.stop()
+
+    assert "the replica s3://nobodys/x is behind: " in "".join(told)
+    assert database.exists()
+
+
 def trouble_of(replicator):
     """Give what is in the way, if anything."""
     try:
