@@ -260,6 +260,27 @@ def test_a_field_that_is_left_to_somebody_else_is_not_scaled(roost, fly, rewrite
     assert fly.asked == []
 
 
+def test_going_back_by_hand_goes_back_from_an_override_too(applied, fly):
+    applied(*DEMO)
+
+    assert applied("rollback", "staging").code == 0
+
+    assert override_of(fly) is None
+    assert json.loads(applied("plan", "staging", "--json").out)["steps"] == []
+
+
+def test_going_back_from_a_longer_override_to_it_brings_its_later_end(applied, fly, rewrite):
+    applied(*DEMO)
+    applied(*AWAKE, "--until", "8h", "--reason", "longer demo")
+    rewrite(DEBUG)
+    assert applied("apply", "staging").code == 0
+
+    assert applied("rollback", "staging").code == 0
+
+    assert override_of(fly)["reason"] == "longer demo"
+    assert "PREFECT_LOGGING_LEVEL" not in machine(fly)["config"]["env"]
+
+
 # --permanent
 
 
