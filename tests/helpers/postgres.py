@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from image.machine import free_port
 
@@ -47,14 +48,14 @@ def postgres_server(programs: Path) -> Iterator[Postgres]:
         account = pwd.getpwnam(user)
         for path in (folder, folder / "password"):
             os.chown(path, account.pw_uid, account.pw_gid)
-    as_user = {"user": user, "group": user, "extra_groups": []} if user else {}
-    server = None
+    as_user: dict[str, Any] = {"user": user, "group": user, "extra_groups": []} if user else {}
+    server: subprocess.Popen[bytes] | None = None
     try:
         subprocess.run(
             [
-                programs / "initdb",
+                str(programs / "initdb"),
                 "-D",
-                folder / "data",
+                str(folder / "data"),
                 "-U",
                 ACCOUNT,
                 "--no-sync",
@@ -68,13 +69,13 @@ def postgres_server(programs: Path) -> Iterator[Postgres]:
         )
         server = subprocess.Popen(
             [
-                programs / "postgres",
+                str(programs / "postgres"),
                 "-D",
-                folder / "data",
+                str(folder / "data"),
                 "-p",
                 str(port),
                 "-k",
-                folder,
+                str(folder),
                 "-c",
                 "listen_addresses=127.0.0.1",
                 "-c",
@@ -88,7 +89,7 @@ def postgres_server(programs: Path) -> Iterator[Postgres]:
         _wait(programs, port, server)
         yield Postgres(f"postgresql://{ACCOUNT}:{password}@127.0.0.1:{port}/postgres", password)
     finally:
-        if server:
+        if server is not None:
             server.send_signal(signal.SIGQUIT)  # at once: nobody wants the data
             server.wait(LIMIT_S)
         shutil.rmtree(folder)
@@ -96,7 +97,7 @@ def postgres_server(programs: Path) -> Iterator[Postgres]:
 
 def _wait(programs: Path, port: int, server: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + LIMIT_S
-    asked = [programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
+    asked = [str(programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
     while subprocess.run(asked, check=False).returncode:
         assert server.poll() is None, "PostgreSQL ended"
         assert time.monotonic() < deadline, "PostgreSQL does not answer"

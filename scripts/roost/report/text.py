@@ -26,7 +26,7 @@ _STYLE = {
 
 
 class _Console(Console):
-    def print_json(self, json: str | None = None, **options: Any) -> None:  # type: ignore[override]  # adds a default, takes what rich takes
+    def print_json(self, json: str | None = None, **options: Any) -> None:
         """Print JSON in ASCII: names that Fly gives may hold what a terminal obeys, or no encoding can write."""
         super().print_json(json, **{"ensure_ascii": True, **options})
 

@@ -188,7 +188,7 @@ def test_a_client_that_leaves_after_its_body_is_noticed():
     assert heard == [DISCONNECT]
 
 
-class Watched(dict):
+class Watched(dict[str, object]):
     """A message that can be watched."""
 
 
