@@ -69,7 +69,7 @@ class Process:
     def _look_at(self, process: Path) -> None:
         try:
             arguments = (process / "cmdline").read_bytes()
-            if (process.name, arguments) in self._known:
+            if not arguments or (process.name, arguments) in self._known:  # none yet, or known
                 return
             self._known.add((process.name, arguments))
             environ = (process / "environ").read_bytes()
@@ -98,6 +98,7 @@ class Aviary:
         self.key = age_key()
         self.said: list[tuple[tuple[str, ...], str]] = []
         self.canaries: list[Canary] = []
+        self.tokens: list[Canary] = []
         self.environ: dict[str, str] = {}
         for name in ("home", "tmp"):
             (folder / "user" / name).mkdir(parents=True)
@@ -105,13 +106,15 @@ class Aviary:
         self.write()
 
     def plant(self) -> None:
-        """Have other values from now on, in both sources."""
-        hook, token = Canary(), Canary()
-        self.canaries += [hook, token]
+        """Have other values from now on, in every source."""
+        hook, token, login = Canary(), Canary(), Canary()
+        self.canaries += [hook, token, login]
+        self.tokens.append(token)
         file = self.site.roost.environments.parent / "demo.sops.json"
         encrypt(file, json.dumps({TOKEN: token.value}), self.key)
         self.environ = {
             HOOK: hook.value,
+            AUTH_SECRET: f"admin:{login.core}",  # the gate logs in with it
             "SOPS_AGE_KEY": self.key.private,
             "HOME": str(self.folder / "user" / "home"),
             "TMPDIR": str(self.folder / "user" / "tmp"),
@@ -219,7 +222,7 @@ def crash(aviary):
     assert "Fatal Python error: Aborted" in done.stderr
 
 
-@pytest.mark.timeout(300)  # some forty commands, one after the other
+@pytest.mark.timeout(600)  # some forty commands, one after the other
 def test_planted_values_are_found_nowhere_but_where_they_belong(aviary, monkeypatch):
     # A core would be written where the command runs.
     monkeypatch.chdir(aviary.folder)
@@ -241,15 +244,15 @@ def test_planted_values_are_found_nowhere_but_where_they_belong(aviary, monkeypa
         aviary.write(**{TROUBLE: ILL})
         aviary.run("apply", NAME, "--local", "--json", expect=4)
         aviary.write()
-        aviary.look()
+        aviary.look_with("status", "secrets", "releases")
 
     assert aviary.leaks(seen) == []
     machine, source = ["program.py"], ["roost", "localfly"]
     holders = {arguments.decode() for arguments in seen.holders}
     assert any("program.py" in arguments for arguments in holders), "the machine is to have them"
-    # The one that came by the environment is there wherever a command was started from it.
+    # Those that came by the environment are there wherever a command was started from it.
     assert {a for a in holders if not any(n in a for n in machine + source)} == set()
-    from_sops = {c.core.encode() for c in aviary.canaries[1::2]}
+    from_sops = {canary.core.encode() for canary in aviary.tokens}
     with_it = {a for a, e in seen.holders.items() if any(c in x for x in e for c in from_sops)}
     assert {a for a in with_it if b"program.py" not in a} == set()
     assert not list(aviary.folder.rglob("core*"))

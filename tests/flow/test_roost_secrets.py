@@ -10,7 +10,7 @@ import pytest
 
 from helpers.api_door import counting
 from helpers.roost_command import finish
-from helpers.small_server import NAME, SMALL
+from helpers.small_server import ILL, NAME, SMALL, TROUBLE
 from helpers.sops_files import age_key, encrypt
 from roost.environment.model import AUTH_SECRET
 from roost.fly.models import SecretInfo
@@ -125,13 +125,15 @@ def test_a_sleeping_machine_is_not_started_and_wakes_with_the_new_value(hooked, 
     assert seen(hooked)[HOOK] == NEW[HOOK]
 
 
-def test_a_rotation_of_the_login_that_nobody_gets_in_with_says_that_no_value_comes_back(hooked):
-    said = hooked.roost.run(*APPLY, expect=5, **OLD, **{AUTH_SECRET: "admin:another"})
+def test_a_rotation_that_fails_the_gate_says_that_no_value_comes_back(site):
+    write(site, AUTH_SECRET, TROUBLE)
+    site.roost.run(*APPLY, **{TROUBLE: "none"})
+
+    said = site.roost.run(*APPLY, expect=5, **{TROUBLE: ILL})
 
     assert "Fly never gives an old value back. Give the value of before" in said.stderr
-    assert "admin:another" not in said.stderr
-    hooked.roost.run(*APPLY, **OLD)
-    assert [verdict for _, verdict, _ in releases(hooked)][-1] == "good"
+    site.roost.run(*APPLY, **{TROUBLE: "none"})
+    assert [verdict for _, verdict, _ in releases(site)][-1] == "good"
 
 
 def test_a_value_set_by_hand_is_told_without_values_and_replaced_with_them(hooked):
