@@ -86,7 +86,9 @@ def assert_put_back(site):
     [machine] = site.list("machines")
     assert (machine["id"], machine.get("cordoned", False)) == (site.old["id"], False)
     assert machine["state"] == "started"
-    assert in_use(site)[0] == in_use(site)[1]
+    there, used = in_use(site)
+    left = machine["config"]["metadata"].get("roost_kept_volumes", "")
+    assert there - used == set(left.split(",")) - {""}
     assert kept(site)[: len(site.later)] == site.later
     assert "roost_restore" not in machine["config"]["metadata"]
     assert not site.steps_left()
@@ -139,17 +141,23 @@ def test_only_a_volume_that_a_restore_left_can_be_removed(backed_up):
     assert volume in in_use(backed_up)[1]
 
 
-def test_a_server_that_is_no_good_on_the_restored_data_is_put_back(backed_up):
-    site = backed_up
+def spoil(site):
+    """Have the backup be one that the server cannot write to."""
     snapshot = site.daemon.home / "snapshots" / site.backup["snapshot"] / "flow-runs"
     snapshot.unlink()
-    snapshot.mkdir()  # what the server cannot write to
+    snapshot.mkdir()
+
+
+def test_a_server_that_is_no_good_on_the_restored_data_is_put_back(backed_up):
+    site = backed_up
+    spoil(site)
 
     done = site.roost.run(*RESTORE, "--snapshot", site.backup["snapshot"], expect=4)
 
     assert "The restore failed: " in done.stderr
     assert "The old machine is back on its own data, and proved." in done.stderr
     assert_put_back(site)
+    assert len(in_use(site)[0]) == 1
 
 
 def restore_until(site, door, wanted):
@@ -230,3 +238,25 @@ def test_an_apply_goes_on_with_a_restore_whose_new_machine_is_there(backed_up, d
     backed_up.roost.run(*APPLY)
 
     assert_restored(backed_up, volume_of(backed_up.old))
+
+
+def test_going_back_that_is_killed_after_each_change_in_turn_puts_the_old_machine_back(
+    backed_up, door
+):
+    site, moments, there = backed_up, [], []
+    spoil(site)
+    last = f"DELETE /machines/{site.old['id']}/metadata/roost_restore"
+
+    def is_new_on_the_way_back(call):
+        there.extend([call] if call == "POST /machines" else [])
+        return bool(there) and is_change(call) and call not in (*moments, "POST /machines")
+
+    while last not in moments:
+        assert len(moments) < MANY
+        done, sent = restore_until(site, door, is_new_on_the_way_back)
+        assert sent, done.stderr
+        moments += sent
+        free_leases(site)
+
+    assert_put_back(site)
+    assert any("uncordon" in moment for moment in moments)

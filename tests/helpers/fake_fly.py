@@ -41,6 +41,8 @@ class FakeFly:
     ips: list[Json] = field(default_factory=list)
     volumes: dict[str, Json] = field(default_factory=dict)
     snapshots: dict[str, list[Json]] = field(default_factory=dict)
+    data: dict[str, str] = field(default_factory=dict)
+    """What a volume or a snapshot holds: named after the volume on which it was written."""
     secrets: Json = field(default_factory=dict)
     secrets_version: int = 0
     machines: dict[str, Json] = field(default_factory=dict)
@@ -113,7 +115,9 @@ class FakeFly:
 
     # Requests
 
-    def _answer(self, ask: Ask) -> httpx.Response:  # noqa: C901, PLR0911 - one line a kind of call
+    def _answer(  # noqa: C901, PLR0911, PLR0912 - one line a kind of call
+        self, ask: Ask
+    ) -> httpx.Response:
         there = self.organization and ask.path[1:2] == (self.name,)
         match (ask.verb, *ask.path):
             case ("GET", "apps") if not self.lists_apps:
@@ -136,6 +140,9 @@ class FakeFly:
                 merged = {**config["metadata"], **ask.body["metadata"]}
                 config["metadata"] = {name: text for name, text in merged.items() if text}
                 return says(204)
+            case ("DELETE", "apps", _, "machines", key, "metadata", name):
+                gone = self.machines[key]["config"]["metadata"].pop(name, None)
+                return says(204 if gone else 404)
             case (_, "apps", _, "machines", key, "lease"):
                 return self._lease(ask, key)
             case (_, "apps", _, "machines", key, *rest):
@@ -177,7 +184,16 @@ class FakeFly:
         key = self._new("vol_")
         self.volumes[key] = {name: ask.body[name] for name in kept}
         self.volumes[key] |= {"id": key, "state": "created", "attached_machine_id": None}
+        self.data[key] = self.data.get(ask.body.get("snapshot_id", ""), key)
         return says(200, self.volumes[key])
+
+    def _delete_volumes(self, ask: Ask) -> httpx.Response:
+        volume = self.volumes.get(ask.path[3])
+        if volume is None:
+            raise RefusedError(404, "volume not found")
+        if volume["attached_machine_id"]:
+            raise RefusedError(409, "volume is attached")
+        return says(200, self.volumes.pop(ask.path[3]))
 
     def _put_volumes(self, ask: Ask) -> httpx.Response:
         volume = self.volumes[ask.path[3]]
@@ -191,6 +207,7 @@ class FakeFly:
         taken = self.snapshots.setdefault(key, [])
         if verb == "POST":
             taken.append({"id": self._new("vs_"), "status": "created"})
+            self.data[taken[-1]["id"]] = self.data[key]
             return says(200)
         return says(200, taken)
 
@@ -257,6 +274,8 @@ class FakeFly:
                 self._boot(key)
             case ("POST", "stop" | "suspend" as what):
                 machine["state"] = {"stop": "stopped", "suspend": "suspended"}[what]
+            case ("POST", "cordon" | "uncordon" as what):
+                machine["cordoned"] = what == "cordon"
             case ("DELETE",):
                 self._destroy(key)
             case _:

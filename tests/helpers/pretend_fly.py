@@ -49,14 +49,15 @@ def echo(config: Json) -> Json:
     """Give a config the way Fly gives it back: respelt, and with defaults filled in."""
     given = copy.deepcopy(config)
     for service in given.get("services", []):
-        service["autostop"] = _AUTOSTOP[service["autostop"]]
+        # One that was given back may be sent again.
+        service["autostop"] = _AUTOSTOP.get(service["autostop"], service["autostop"])
         service["force_instance_key"] = None
         for check in service.get("checks", []):
             check["grace_period"] = "1m0s"
             check["interval"] = 15_000_000_000
             check["headers"] = []
-        if not service["min_machines_running"]:
-            del service["min_machines_running"]
+        if not service.get("min_machines_running"):
+            service.pop("min_machines_running", None)
     for mount in given.get("mounts", []):
         mount.update({"encrypted": True, "size_gb": 1})
     given["metadata"]["fly_release_id"] = "somebody-elses"

@@ -1,0 +1,256 @@
+"""Whatever goes wrong at whichever call of a restore, one machine serves, and no data is lost."""
+
+from __future__ import annotations
+
+import copy
+from itertools import count
+
+import anyio
+import httpx
+import pytest
+import stamina
+
+from helpers.applying import EveryName, Run, only_kills
+from helpers.fake_prefect import say
+from helpers.fly_trouble import (
+    TROUBLES,
+    KilledError,
+    TroubledFly,
+    is_followed_by_a_kill,
+    is_forestalled_by_a_kill,
+    loses_the_answer,
+)
+from helpers.histories import desired_of
+from helpers.releasing import GIT, NOW, make_world
+from roost.apply import executor, restore
+from roost.apply.executor import Work, lease_holder
+from roost.apply.restore import Restorer
+from roost.apply.snapshots import Snapshots
+from roost.errors import GateFailedError, RoostError, UnappliableError, UsageError
+from roost.fly import leases
+from roost.fly.client import FlyClient
+from roost.plan.backups import Backup
+from roost.plan.diff import diff
+from roost.plan.kept import kept_volumes
+from roost.plan.live import read_live
+from roost.plan.restoring import JOURNAL_KEY
+from roost.secret_text import SecretText
+
+DESIRED = desired_of()
+MIN_CALLS = 15
+KILLS = (is_followed_by_a_kill, is_forestalled_by_a_kill)
+
+
+def each(troubles):
+    """Run a test for each of these troubles."""
+    return pytest.mark.parametrize("trouble", troubles, ids=lambda trouble: trouble.__name__)
+
+
+@pytest.fixture(autouse=True)
+def waiting_takes_no_time(monkeypatch):
+    monkeypatch.setattr(leases, "POLL_S", 0)
+    monkeypatch.setattr(restore, "POLL_S", 0)
+    # A lease whose nonce went with a lost answer ends by itself, for us between two runs.
+    monkeypatch.setattr(executor, "LEASE_PATIENCE_S", 1)
+
+
+@pytest.fixture
+def world(monkeypatch):
+    """A server on a volume whose backup holds other data than the volume does by now."""
+    found = make_world(monkeypatch)
+    assert found.apply(DESIRED).error is None
+    fly = found.fly
+    [found.volume] = fly.volumes
+    fly.snapshots[found.volume] = [{"id": "vs_backup", "status": "created"}]
+    fly.data |= {"vs_backup": "the backup", found.volume: "the present"}
+    found.spoilt = set()
+    found.serve = serving(found)
+    return found
+
+
+def serving(world):
+    """Answer as the proxy does: one machine, that is not cordoned, serves what its volume holds."""
+
+    async def serve(request):
+        open_ = [m for m in world.fly.machines.values() if not m.get("cordoned")]
+        assert len([m for m in open_ if m["state"] == "started"]) <= 1, "two serve"
+        if not open_:
+            return say(503)
+        machine = next((m for m in open_ if m["state"] == "started"), open_[0])
+        machine["state"] = "started"
+        spoilt = held(world, machine) in world.spoilt
+        world.prefect.broken = {("GET", "/"): say(404)} if spoilt else {}
+        return await world.prefect(request)
+
+    return serve
+
+
+def held(world, machine):
+    """Give what the volume of a machine holds."""
+    return world.fly.data[machine["config"]["mounts"][0]["volume"]]
+
+
+def backup(snapshot="vs_backup"):
+    """Give a backup as it is listed."""
+    return Backup(snapshot, "vol", NOW, 1, 1, "created", "", "roost backup", "held")
+
+
+def run_restore(world, do, trouble=None):
+    """Have a restorer do something; what ends it is in the run's `error`."""
+    run = Run()
+    world.fly.asked.clear()
+
+    async def work():
+        transport = httpx.MockTransport(trouble.answer if trouble else world.fly)
+        with anyio.CancelScope() as scope:
+            if trouble:
+                trouble.scope = scope
+            async with (
+                FlyClient("http://fly.test", SecretText("t"), transport=transport) as client,
+                lease_holder(client, DESIRED.app, run.notices.append) as held_leases,
+            ):
+                working = Work(client, held_leases, EveryName(), run.notices.append)
+                snapshots = Snapshots(world.proof(client), run.notices.append, poll_s=0)
+                await do(Restorer(working, snapshots, DESIRED, GIT, lambda: NOW))
+
+    with stamina.set_testing(True, attempts=3, cap=True):
+        try:
+            anyio.run(work)
+        except RoostError as error:
+            run.error = error
+        except KilledError:  # nobody is left to be told
+            pass
+        except BaseExceptionGroup as group:
+            only_kills(group)
+    return run
+
+
+def restoring(restorer):
+    """Restore the backup."""
+    return restorer.restore(backup())
+
+
+def settling(restorer):
+    """End what was cut short, as an apply does first."""
+    return restorer.settle()
+
+
+def assert_sound(world, *served):
+    """Assert that one machine serves one of these data, and that each volume is used or kept."""
+    [machine] = world.fly.machines.values()
+    assert held(world, machine) in served
+    assert not machine.get("cordoned")
+    assert JOURNAL_KEY not in machine["config"]["metadata"]
+    assert world.volume in world.fly.volumes
+    assert world.fly.data[world.volume] == "the present"
+    live = look(world)
+    known = {machine["config"]["mounts"][0]["volume"], *kept_volumes(live.machines)}
+    assert set(world.fly.volumes) <= known
+    plan = diff(DESIRED, live)
+    assert (plan.steps, plan.refusals) == ((), ())
+
+
+def look(world):
+    """Give what Fly has now."""
+
+    async def read():
+        transport = httpx.MockTransport(world.fly)
+        async with FlyClient("http://fly.test", SecretText("t"), transport=transport) as client:
+            return await read_live(client, DESIRED.app)
+
+    return anyio.run(read)
+
+
+def troubled_runs(world, trouble):
+    """Restore once for each call that can go wrong, each time from the same start."""
+    start = copy.deepcopy(world.fly)
+    for nth in count(1):
+        world.fly = copy.deepcopy(start)
+        troubled = TroubledFly(world.fly, trouble, nth)
+        run = run_restore(world, restoring, troubled)
+        if not troubled.happened:
+            break
+        world.fly.leave_leases()
+        yield nth, run
+    assert nth > MIN_CALLS, "the trouble met few calls, or none"
+
+
+def test_the_server_moves_to_the_data_of_the_backup_and_the_record_says_so(world):
+    assert run_restore(world, restoring).error is None
+
+    assert_sound(world, "the backup")
+    assert [(n, verdict) for n, verdict, _ in world.records] == [(1, "good"), (2, "good")]
+    release = world.release(2)
+    assert release.why == "restore of vs_backup"
+    assert world.fly.data[release.snapshot] == "the present"
+    assert (release.git, release.at) == (GIT, NOW)
+
+
+@each(TROUBLES)
+def test_the_next_restore_gets_there_whatever_went_wrong_at_any_call(world, trouble):
+    for nth, _ in troubled_runs(world, trouble):
+        last = run_restore(world, restoring)
+
+        assert last.error is None, f"trouble at call {nth}"
+        assert_sound(world, "the backup")
+
+
+@each(KILLS)
+def test_the_next_apply_ends_it_one_way_or_the_other_whatever_went_wrong(world, trouble):
+    for nth, _ in troubled_runs(world, trouble):
+        last = run_restore(world, settling)
+
+        assert last.error is None or isinstance(last.error, GateFailedError), f"call {nth}"
+        assert_sound(world, "the backup", "the present")
+
+
+@each((*KILLS, loses_the_answer))
+def test_a_backup_that_is_no_good_leaves_what_was_there_whatever_went_wrong(world, trouble):
+    world.spoilt.add("the backup")
+    for _ in troubled_runs(world, trouble):
+        run_restore(world, settling)
+
+        assert_sound(world, "the present")
+
+
+def test_a_backup_that_is_no_good_leaves_nothing_behind(world):
+    world.spoilt.add("the backup")
+
+    run = run_restore(world, restoring)
+
+    assert isinstance(run.error, GateFailedError)
+    assert_sound(world, "the present")
+    assert set(world.fly.volumes) == {world.volume}
+    assert [(n, verdict) for n, verdict, _ in world.records] == [(1, "good")]
+
+
+def test_another_backup_waits_until_a_restore_that_was_cut_short_is_ended(world):
+    for _, _ in troubled_runs(world, is_followed_by_a_kill):
+        if JOURNAL_KEY not in next(iter(world.fly.machines.values()))["config"]["metadata"]:
+            continue
+        run = run_restore(world, lambda restorer: restorer.restore(backup("vs_other")))
+
+        assert isinstance(run.error, UnappliableError)
+        assert "A restore of vs_backup was cut short." in str(run.error)
+
+
+def test_a_kept_volume_goes_when_it_is_confirmed_and_no_other(world):
+    run_restore(world, restoring)
+    [machine] = look(world).machines
+    [mounted] = [mount["volume"] for mount in machine.config["mounts"]]
+
+    refused = run_restore(world, lambda restorer: restorer.confirm(mounted, machine))
+    done = run_restore(world, lambda restorer: restorer.confirm(world.volume, machine))
+
+    assert isinstance(refused.error, UsageError)
+    assert f"Kept are: {world.volume}." in str(refused.error)
+    assert done.error is None
+    assert set(world.fly.volumes) == {mounted}
+    assert not diff(DESIRED, look(world)).warnings
+
+
+def test_a_sleeping_server_is_restored_too(world):
+    world.fly.settle("suspended")
+
+    assert run_restore(world, restoring).error is None
+    assert_sound(world, "the backup")
