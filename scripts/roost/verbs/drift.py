@@ -15,7 +15,7 @@ from roost.errors import ExitCode, Fault, InvalidFilesError, RoostError, UsageEr
 from roost.plan.drift import Cause, Difference, find_drift, may_heal
 from roost.plan.steps import Json
 from roost.report.text import status_table
-from roost.report.wording import counted, one_line, shown
+from roost.report.wording import counted, one_line, shown, unchecked_line
 from roost.verbs.changes import Planned, apply_planned, make_plan
 from roost.verbs.context import Context
 from roost.verbs.orphans import Orphans, find_orphans
@@ -77,6 +77,7 @@ class Found:
             "override": override.document() if override else None,
             "differences": [difference.document() for difference in self.differences],
             "ignored": [left.document() for left in self.planned.left] if self.planned else [],
+            "unchecked_secrets": list(self.planned.plan.unchecked) if self.planned else [],
             "notes": list(self.planned.plan.warnings) if self.planned else [],
             "error": _error(self.error) if self.error else None,
         }
@@ -224,6 +225,8 @@ def report(found: Found) -> RenderableType:
     if found.differences:
         columns = ("what", "live", "wanted", "why")
         parts.append(status_table(columns, map(_row, found.differences)))
+    if found.planned and found.planned.plan.unchecked:
+        parts.append(Text(one_line(unchecked_line(found.planned.plan.unchecked))))
     if found.planned:
         parts += [Text(one_line(note)) for note in found.planned.plan.warnings]
     if not found.healed:

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from helpers.environments import environment_data
+from roost.environment.model import AUTH_SECRET
 from roost.plan.desired import OVERRIDE_KEY
 
 DEBUG = {"prefect": {"settings": {"PREFECT_LOGGING_LEVEL": "DEBUG"}}}
@@ -292,3 +293,15 @@ def test_one_or_all_must_be_asked_for(roost, arguments):
 
     assert (said.code, said.out) == (3, "")
     assert "Name one environment, or give --all." in said.err
+
+
+def test_secrets_whose_values_are_not_here_are_told_as_not_checked(roost, monkeypatch):
+    roost("apply", "staging")
+    monkeypatch.delenv(AUTH_SECRET)
+
+    said = roost("drift", "staging")
+    document = json.loads(roost("drift", "staging", "--json").out)
+
+    assert said.code == 0
+    assert f"Not checked, because the values are not here: {AUTH_SECRET}." in said.out
+    assert document["unchecked_secrets"] == [AUTH_SECRET]
