@@ -81,7 +81,7 @@ class Probation:
         async def serve(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] not in ("http", "websocket"):
                 await app(scope, receive, send)
-            elif from_gate(scope) and scope["path"] == OPEN_PATH:
+            elif scope["type"] == "http" and from_gate(scope) and scope["path"] == OPEN_PATH:
                 await self._answer_gate(scope, send)
             elif self.is_open() or from_gate(scope) or is_host_check(scope):
                 await app(scope, receive, send)

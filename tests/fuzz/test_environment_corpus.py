@@ -7,6 +7,7 @@ came out as the person would who wrote the file.
 from __future__ import annotations
 
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from helpers.local_daemon import SCRIPTS
 
 CORPUS = Path(__file__).parent / "corpus" / "environments"
 FILES = sorted(CORPUS.glob("*.yaml"))
+KNOWN = re.compile(r"known here: [^\n]*")
 MEMORY = 700 * 2**20
 LIMIT_S = 60
 
@@ -28,7 +30,8 @@ def told(roost):
 
     def tell(path):
         said = roost("validate", path)
-        return said, (said.out + said.err).replace(f"{CORPUS}{os.sep}", "")
+        text = (said.out + said.err).replace(f"{CORPUS}{os.sep}", "")
+        return said, KNOWN.sub("known here: ...", text)  # that list grows with every field
 
     return tell
 

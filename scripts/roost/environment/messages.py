@@ -201,7 +201,7 @@ def _backend(_: str, __: str, ___: Mapping[str, Any]) -> str:
 
 
 def _other_backend(_: str, __: str, context: Mapping[str, Any]) -> str:
-    return f"backend must be sqlite or postgres, found {context['tag']}"
+    return f"backend must be sqlite or postgres, found {_shown(context['tag'])}"
 
 
 _WRITERS: dict[str, Callable[[str, str, Mapping[str, Any]], str]] = {
