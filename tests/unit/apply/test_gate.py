@@ -34,7 +34,6 @@ def ended(key="e1", **how):
     return {"id": key, "type": "exit", "status": "stopped", "request": request}
 
 
-
 def named(kind):
     """Give another event of a machine."""
     return {"id": kind, "type": kind, "status": "started"}
