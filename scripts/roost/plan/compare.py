@@ -16,7 +16,7 @@ from roost.secret_text import HIDDEN
 Json = dict[str, Any]
 Path = tuple[str | int, ...]
 
-_GO_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|ms|h|m|s)")
+_GO_DURATION = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)(ns|us|ms|h|m|s)")
 _UNIT_NS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 _DURATIONS = frozenset({"interval", "timeout", "grace_period"})
 _AUTOSTOP = {False: "off", True: "stop"}

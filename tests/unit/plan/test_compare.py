@@ -60,3 +60,9 @@ def test_what_is_not_a_duration_stays_text(text):
 )
 def test_durations_are_read_as_nanoseconds(text, expected):
     assert duration_ns(text) == expected
+
+
+def test_a_duration_that_no_clock_can_measure_is_kept_as_it_is():
+    long = "9" * 400 + "h"
+
+    assert duration_ns(long) == long
