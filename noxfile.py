@@ -65,9 +65,18 @@ def up(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run all tests in parallel: ./run tests [PYTEST-ARGS]."""
+    """Run all tests but the slow ones in parallel, or those named: ./run tests [PYTEST-ARGS]."""
     install(session, "tests")
-    session.run("pytest", "-n", "2", "--dist", "loadgroup", *session.posargs, env=environment())
+    chosen = session.posargs or ["-m", "not slow"]
+    session.run("pytest", "-n", "2", "--dist", "loadgroup", *chosen, env=environment())
+
+
+@nox.session
+def slow(session: nox.Session) -> None:
+    """Run the slow tests: ./run slow [PYTEST-ARGS]."""
+    install(session, "tests")
+    chosen = ["-m", "slow", *session.posargs]
+    session.run("pytest", "-n", "2", "--dist", "loadgroup", *chosen, env=environment())
 
 
 @nox.session

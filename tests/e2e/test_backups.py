@@ -11,6 +11,8 @@ import pytest
 
 from helpers.prefect_site import APP, NAME, PrefectSite
 
+pytestmark = pytest.mark.slow
+
 WRITERS = 4
 
 

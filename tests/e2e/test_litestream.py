@@ -14,6 +14,8 @@ from helpers.bucket import KEYS, Bucket
 from helpers.prefect_site import APP, NAME, PrefectSite
 from roost.environment.model import AUTH_SECRET
 
+pytestmark = pytest.mark.slow
+
 PLACE = "prefect/demo"
 PATIENCE_S = 60
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from helpers.prefect_site import LOGIN, NAME
 from roost.environment.model import AUTH_SECRET
+
+pytestmark = pytest.mark.slow
 
 OTHER = "admin:another"
 APPLY = ("apply", NAME, "--local")

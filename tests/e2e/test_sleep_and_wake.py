@@ -71,6 +71,7 @@ def test_a_server_in_use_stays_awake_beyond_its_quiet(site, opened):
         assert site.state == "started"
 
 
+@pytest.mark.slow
 def test_a_server_that_an_override_keeps_on_stays_awake_until_that_is_cleared(site):
     site.roost.run(*SCALE, "--min-machines-running", "1", "--until", "1h", "--reason", "demo")
     time.sleep(BEYOND_IDLE_S)

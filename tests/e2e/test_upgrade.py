@@ -7,6 +7,8 @@ import pytest
 from helpers.outside_writer import writing
 from helpers.prefect_site import APP, NAME, PrefectSite
 
+pytestmark = pytest.mark.slow
+
 APPLY = ("apply", NAME, "--local")
 OLDER, NEWER = "3.7.8", "3.8.8"
 NO_PAGES = {"settings": {"PREFECT_SERVER_UI_ENABLED": "false"}}

@@ -24,6 +24,8 @@ from helpers.small_server import ILL, NAME, SMALL, TROUBLE
 from helpers.sops_files import age_key, encrypt
 from roost.environment.model import AUTH_SECRET
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("canary")]
+
 HOOK, TOKEN = "HOOK_URL", "API_TOKEN"  # from the process environment, and from a SOPS file
 LOOK_EVERY_S = 0.01
 # Fly keeps values, and so does who stands in for it; they are its own files.

@@ -16,6 +16,8 @@ from helpers.local_daemon import tiny_config
 from helpers.roost_command import finish
 from helpers.small_server import NAME
 
+pytestmark = pytest.mark.slow
+
 APPLY = ("apply", NAME, "--local")
 DESTROY = ("destroy", NAME, "--local")
 MANY = 20

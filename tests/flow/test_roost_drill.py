@@ -12,6 +12,8 @@ from helpers.local_daemon import tiny_config
 from helpers.roost_command import finish
 from helpers.small_server import NAME
 
+pytestmark = pytest.mark.slow
+
 DRILL = ("restore", NAME, "--drill", "--local")
 
 

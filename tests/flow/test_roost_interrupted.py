@@ -116,6 +116,7 @@ def test_ctrl_c_ends_an_apply_with_advice_and_the_next_one_goes_on(site, door):
         assert done.returncode == 130
         assert done.stderr.endswith(STOPPED)
 
+    end_leases(site)
     site.roost.run(*APPLY)
     assert_whole(site)
 
@@ -132,6 +133,7 @@ def test_ctrl_c_while_the_gate_runs_gives_the_lease_back(site, door):
 def test_an_apply_killed_while_its_gate_runs_leaves_nothing_to_do_twice(site, door):
     apply_until(site, door, is_look_of_gate, signal.SIGKILL)
 
+    end_leases(site)
     site.roost.run(*APPLY)
 
     assert_whole(site)

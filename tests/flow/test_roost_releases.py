@@ -12,6 +12,8 @@ from helpers.api_door import counting
 from helpers.roost_command import finish
 from helpers.small_server import ILL, NAME, SMALL, TROUBLE, VERSION
 
+pytestmark = pytest.mark.slow
+
 APPLY = ("apply", NAME, "--local")
 ROLLBACK = ("rollback", NAME, "--local")
 RELEASES = ("releases", NAME, "--local")

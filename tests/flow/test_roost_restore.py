@@ -13,6 +13,8 @@ from helpers.fake_prefect import LOGIN
 from helpers.roost_command import finish
 from helpers.small_server import NAME
 
+pytestmark = pytest.mark.slow
+
 RESTORE = ("restore", NAME, "--local")
 APPLY = ("apply", NAME, "--local")
 USER, _, PASSWORD = LOGIN.partition(":")

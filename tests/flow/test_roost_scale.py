@@ -13,6 +13,8 @@ from helpers.roost_command import finish
 from helpers.small_server import NAME
 from roost.plan.desired import OVERRIDE_KEY
 
+pytestmark = pytest.mark.slow
+
 APPLY = ("apply", NAME, "--local")
 AWAKE = ("scale", NAME, "--local", "--min-machines-running", "1")
 DEMO = (*AWAKE, "--until", "4h", "--reason", "demo")

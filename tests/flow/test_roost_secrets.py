@@ -16,6 +16,8 @@ from roost.environment.model import AUTH_SECRET
 from roost.fly.models import SecretInfo
 from roost.plan.releases import decode, secrets_digest
 
+pytestmark = pytest.mark.slow
+
 APPLY = ("apply", NAME, "--local")
 PLAN = ("plan", NAME, "--local")
 SECRETS = ("secrets", NAME, "--local")

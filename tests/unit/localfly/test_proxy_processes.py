@@ -88,7 +88,7 @@ def test_a_process_is_started_cold_put_to_sleep_and_woken_by_requests(tmp_path):
                     while proxy.load("app"):  # noqa: ASYNC110 - the proxy tidies up by itself
                         await asyncio.sleep(0.01)
                 await proxy.autostop.sweep()
-                frozen = host.process.suspended
+                frozen = await host.process.frozen()
                 warm = await ask_all(client, 20)
         finally:
             await proxy.aclose()
