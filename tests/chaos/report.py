@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from chaos.crashes import Moment, Outcome
+from chaos.crashes import Moment, Outcome, Point
 from chaos.pairs import BOTH, ONE, Met
 from chaos.silence import Silence
 from chaos.storms import Weathered, count_ends
@@ -49,12 +49,18 @@ def _crash_row(outcome: Outcome) -> Sequence[object]:
 
 def crash_line(outcomes: Sequence[Outcome]) -> str:
     """Give it in one sentence."""
-    points = [point for outcome in outcomes for point in outcome.points]
     rows, lost = sum(o.acknowledged for o in outcomes), sum(o.lost for o in outcomes)
-    return (
-        f"{len(points)} crash points, {sum(point.converged for point in points)} converged; "
-        f"{rows} acknowledged rows, {lost} lost"
+    parts = (
+        tell_points("crash points", [p for o in outcomes for p in o.of(*KILLED)]),
+        tell_points("lost answers", [p for o in outcomes for p in o.of(Moment.LOST)]),
+        f"{rows} acknowledged rows, {lost} lost",
     )
+    return "; ".join(parts)
+
+
+def tell_points(what: str, points: Sequence[Point]) -> str:
+    """Give how many there were, and from how many it converged."""
+    return f"{len(points)} {what}, {sum(point.converged for point in points)} converged"
 
 
 def storm_table(weathered: Sequence[Weathered]) -> str:

@@ -31,6 +31,7 @@ class Scenario:
         again: the verb that goes on where it was ended.
         setup: what is done before the nth change.
         check: names what is wrong afterwards, beside what is looked for everywhere.
+        undoes: whether it goes back where Fly refuses, as a restore does.
         visited: whether somebody writes rows meanwhile, which must all be there afterwards.
     """
 
@@ -44,6 +45,7 @@ class Scenario:
     again: tuple[str, ...] = ("apply",)
     setup: Callable[[Ground, int], None] = lambda _, __: None
     check: Callable[[Ground], Iterable[str]] = lambda _: ()
+    undoes: bool = False
     visited: bool = False
 
     @property
@@ -192,6 +194,7 @@ SCENARIOS = (
         command=("restore",),
         setup=back_up,
         check=missing_rows,
+        undoes=True,
     ),
 )
 

@@ -58,7 +58,7 @@ class StormyPlay:
         self.ground.open_door()
         self.ground.end_leases()
         wrong = bad_end(ended)
-        if self.scenario.kept and ended.code == ROLLED_BACK:
+        if self.scenario.kept and not self.scenario.undoes and ended.code == ROLLED_BACK:
             wrong += ("a good release was rolled back",)
         again = self.ground.run(*self.scenario.again)
         allowed = {self.scenario.code} if self.scenario.kept else {self.scenario.code, BAD_INPUT}
