@@ -160,14 +160,14 @@ def auth_has_its_secret(environment: Environment) -> Iterator[Finding]:
 
 
 def postgres_has_its_secret(environment: Environment) -> Iterator[Finding]:
-    """The connection URL holds a password."""
+    """The connection URL holds a password; what stands in the name's place may be one, and is not shown."""
     database = environment.database
     if isinstance(database, PostgresDatabase) and not any(
         secret.name == database.url_secret for secret in environment.secrets
     ):
         yield (
             ("database", "url_secret"),
-            f"{database.url_secret} is not in secrets; add it there, its value is the connection URL",
+            "names a secret that is not in secrets; add it there, its value is the connection URL",
         )
 
 

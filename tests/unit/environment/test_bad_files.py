@@ -212,7 +212,10 @@ def test_the_values_of_fields(faults_of, text, fault):
         ),
         (GOOD.replace("[PREFECT_SERVER_API_AUTH_STRING]", "[A]"), "auth: basic needs the secret"),
         (GOOD + "access: {public: false, auth: none}\n", "would switch the login on"),
-        (GOOD + "database: {backend: postgres, url_secret: URL}\n", "URL is not in secrets"),
+        (
+            GOOD + "database: {backend: postgres, url_secret: URL}\n",
+            "names a secret that is not in secrets",
+        ),
         (GOOD.replace("[PREFECT", "[A, A, PREFECT"), "A is listed twice; keep one"),
         (
             GOOD + "database: {backend: sqlite, replicate: s3://bucket/path}\n",
@@ -362,3 +365,13 @@ def test_a_good_file_torn_and_stirred_gives_an_environment_or_faults(tmp_path_fa
     loaded = load_files([path])
 
     assert len(loaded.files) == (0 if loaded.faults else 1)
+
+
+def test_a_token_in_the_place_of_a_secret_s_name_is_not_shown(faults_of):
+    """One of letters, digits and `_` alone looks like a name, and is found missing as one."""
+    text = GOOD + "database: {backend: postgres, url_secret: pnu_0123456789abcdef}\n"
+
+    told = "\n".join(faults_of(text))
+
+    assert "names a secret that is not in secrets" in told
+    assert "pnu_" not in told
