@@ -279,6 +279,30 @@ class SmokeFailedError(RoostError):
     word = "smoke-failed"
 
 
+class BadDocumentError(RoostError):
+    """A file that another job should have left is not there, or is not what it should be."""
+
+    word = "bad-document"
+
+
+class UnapprovedError(RoostError):
+    """A plan has steps that nobody approved."""
+
+    word = "plan-changed"
+
+
+class NotPlannedError(RoostError):
+    """Nobody was shown a plan of this change, so nobody can have approved one."""
+
+    word = "not-planned"
+
+
+class SupersededError(RoostError):
+    """A newer commit changes the same environment; it is deployed from there."""
+
+    word = "superseded"
+
+
 class LocalFlyError(RoostError):
     """The local Fly could not be started, reached or stopped."""
 
