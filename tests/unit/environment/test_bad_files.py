@@ -156,7 +156,10 @@ def test_the_shape_of_the_file(faults_of, text, fault):
             GOOD + "drift: repair\n",
             "5:8: drift must be heal, or a mapping with heal and ignore, found repair",
         ),
-        (GOOD + "drift: true\n", "drift must be heal, or a mapping with heal and ignore, found true"),
+        (
+            GOOD + "drift: true\n",
+            "drift must be heal, or a mapping with heal and ignore, found true",
+        ),
         (GOOD + "drift:\n", "drift must be heal, or a mapping with heal and ignore, found nothing"),
         (GOOD + "drift: {heel: true}\n", "5:9: there is no key heel; did you mean heal?"),
         (GOOD + "drift: {heal: yes}\n", "5:15: heal must be true or false, without quotes"),

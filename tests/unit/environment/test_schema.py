@@ -57,7 +57,22 @@ PLACES = (
 )
 WORDS = st.sampled_from(
     (
-        *("", "a", "acme", "ams", "stop", "heal", "5m", "1h30m", "h", "5", "0s", "3.8.8", "3.8", "sqlite"),
+        *(
+            "",
+            "a",
+            "acme",
+            "ams",
+            "stop",
+            "heal",
+            "5m",
+            "1h30m",
+            "h",
+            "5",
+            "0s",
+            "3.8.8",
+            "3.8",
+            "sqlite",
+        ),
         *(
             "postgres",
             "basic",
