@@ -206,7 +206,7 @@ def test_setting_without_a_value_names_it_and_changes_nothing(applied, fly, monk
     assert fly.changes == []
 
 
-def test_setting_leaves_nothing_to_tell_by_an_exit_code(applied, fly):
+def test_setting_leaves_nothing_to_tell_by_an_exit_code(applied):
     said = applied("secrets", "staging", "--set", "--exit-code")
 
     assert (said.code, said.out) == (3, "")
