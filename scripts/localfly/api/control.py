@@ -48,7 +48,9 @@ async def memory(request: Request) -> Response:
     """GET /localfly/memory?app=: what each running machine uses, used at most, and has, in MB."""
     bench = services(request)
     app = bench.world.app(request.query_params.get("app") or "")
-    lives = ((m, bench.machines.processes.life(m).process) for m in bench.world.machines_of(app.name))
+    lives = (
+        (m, bench.machines.processes.life(m).process) for m in bench.world.machines_of(app.name)
+    )
     return JSONResponse(
         {
             "machines": [
