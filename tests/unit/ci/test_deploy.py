@@ -1,0 +1,359 @@
+"""From a pull request to a deploy: what is shown, what counts as approved, and what is told in the end."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+
+import httpx
+import pytest
+import stamina
+
+from helpers.fake_fly import FakeFly
+from helpers.fake_github import FakeGitHub
+from helpers.fake_prefect import LOGIN, FakePrefect, say
+from roost.apply import gate
+from roost.environment.model import AUTH_SECRET
+from roost.fly.client import FlyClient
+from roost.report.comment import read_marker
+
+NAME, APP = "prefect", "acme-prefect"
+LARGER = {"machine": {"memory_mb": 1024}}
+
+
+@pytest.fixture
+def fly(monkeypatch):
+    """The Fly that verbs talk to."""
+    found = FakeFly()
+    monkeypatch.setattr(
+        "roost.verbs.target.FlyClient", partial(FlyClient, transport=httpx.MockTransport(found))
+    )
+    monkeypatch.setenv("FLY_API_TOKEN", "fm2_token")
+    monkeypatch.setenv(AUTH_SECRET, LOGIN)
+    with stamina.set_testing(True, attempts=2, cap=True):
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def prefect(monkeypatch):
+    """The server that answers at every address."""
+    found = FakePrefect()
+    monkeypatch.setattr(
+        "roost.prefect.transport.LoopbackNames", lambda _: httpx.MockTransport(found)
+    )
+    monkeypatch.setattr(gate, "WATCH_S", 0.01)
+    return found
+
+
+class Story:
+    """One repository on GitHub, and the jobs of its workflows, one after the other."""
+
+    def __init__(self, github, repository, job, folder, monkeypatch):
+        self.github, self.repository, self.job, self.folder = github, repository, job, folder
+        self.env = monkeypatch.setenv
+        self.number = 0
+        self.pull = None
+
+    def write(self, *parts, **fields):
+        """Write the one environment."""
+        return self.repository.write(NAME, {"app": APP}, *parts, **fields)
+
+    def push(self, branch="main"):
+        """Commit what is there to a branch, push it, and have the next jobs run on it."""
+        sha = self.repository.commit()
+        self.repository.git("push", "--quiet", "--force", "origin", f"HEAD:refs/heads/{branch}")
+        self.env("GITHUB_SHA", sha)
+        return sha
+
+    def plan(self):
+        """Run the jobs of a pull request: those that plan, and the one that comments."""
+        self.number += 1
+        plans = self.folder / f"plans-{self.number}"
+        head = self.push("change")
+        self.pull = self.pull or self.github.add_pull("change")
+        url = f"https://github.com/acme/infra/pull/{self.pull.number}"
+        event = {"number": self.pull.number, "head": {"sha": head}, "html_url": url}
+        (self.folder / "event").write_text(json.dumps({"pull_request": event}))
+        said = self.job("github", "plan", "--results", plans, NAME)
+        done = self.job("github", "comment", "--plans", plans, "--rehearsals", self.folder / "none")
+        assert done.code == 0, done.err
+        return said
+
+    def merge(self):
+        """Press the button, and have the next jobs run on what it made."""
+        sha = self.github.merge_pull(self.pull.number, method="squash")
+        self.env("GITHUB_SHA", sha)
+        return sha
+
+    def deploy(self, *options):
+        """Run the job that deploys, then the one that reports."""
+        results = self.folder / "results"
+        said = self.job("github", "deploy", "--results", results, *options, NAME)
+        assert self.job("github", "report", "--results", results).code == 0
+        return said, json.loads((results / f"{NAME}.json").read_text())
+
+    @property
+    def comment(self):
+        """The one comment of the pull request."""
+        [found] = self.github.comments(self.pull.number)
+        return found.body
+
+
+@pytest.fixture
+def story(tmp_path, repository, job, fly, monkeypatch):  # noqa: ARG001 - stands behind the jobs
+    """A repository whose main branch has one environment, not deployed yet."""
+    with FakeGitHub() as github:
+        monkeypatch.setenv("GITHUB_API_URL", github.url)
+        monkeypatch.setenv("GITHUB_TOKEN", github.token)
+        monkeypatch.setenv("GITHUB_EVENT_PATH", str(tmp_path / "event"))
+        repository.git("remote", "add", "origin", str(github.state.git.path))
+        found = Story(github, repository, job, tmp_path, monkeypatch)
+        found.write()
+        found.push()
+        yield found
+
+
+@pytest.fixture
+def deployed(story):
+    """The same, deployed by a push."""
+    said, _ = story.deploy()
+    assert said.code == 0
+    return story
+
+
+def test_a_plan_becomes_one_comment_and_the_next_push_edits_it(deployed):
+    deployed.write(LARGER)
+    assert deployed.plan().code == 0
+    assert "`512` \u2192 `1024`" in deployed.comment
+
+    deployed.write({"machine": {"memory_mb": 2048}})
+    deployed.plan()
+
+    assert "`512` \u2192 `2048`" in deployed.comment
+    assert "`1024`" not in deployed.comment
+
+
+def test_what_was_merged_is_deployed_and_the_comment_says_so(deployed, fly, outputs, summary):
+    deployed.write(LARGER)
+    deployed.plan()
+    deployed.merge()
+
+    said, outcome = deployed.deploy()
+
+    [machine] = fly.machines.values()
+    assert (said.code, outcome["outcome"]) == (0, "deployed")
+    assert machine["config"]["guest"]["memory_mb"] == 1024
+    assert (outputs()["outcome"], outputs()["url"]) == ("deployed", f"https://{APP}.fly.dev")
+    assert "## Deployed" in deployed.comment
+    assert "## Roost plan" in deployed.comment
+    assert "deployed and proved" in summary()
+
+
+def test_nothing_is_deployed_twice(deployed, fly):
+    deployed.write(LARGER)
+    deployed.plan()
+    deployed.merge()
+    deployed.deploy()
+    before = list(fly.changes)
+
+    said, outcome = deployed.deploy()
+
+    assert (said.code, outcome["outcome"]) == (0, "unchanged")
+    assert fly.changes == before
+
+
+def test_what_nobody_was_shown_is_not_done(deployed, fly):
+    """Somebody changed the machine by hand between the plan and the merge."""
+    deployed.write(LARGER)
+    deployed.plan()
+    [machine] = fly.machines.values()
+    machine["config"]["env"]["PREFECT_LOGGING_LEVEL"] = "DEBUG"
+    deployed.merge()
+    before = list(fly.changes)
+
+    said, outcome = deployed.deploy()
+
+    assert (said.code, outcome["outcome"], outcome["word"]) == (1, "refused", "plan-changed")
+    assert "machine/app-1: update the machine app-1" in outcome["message"]
+    assert outcome["digest"] in outcome["message"]
+    assert fly.changes == before
+    assert "**not applied**" in deployed.comment
+    assert any(line.startswith("::error title=plan-changed::") for line in said.out.splitlines())
+
+
+def test_a_person_who_read_the_new_plan_approves_it_by_its_digest(deployed, fly):
+    deployed.write(LARGER)
+    deployed.plan()
+    [machine] = fly.machines.values()
+    machine["config"]["env"]["PREFECT_LOGGING_LEVEL"] = "DEBUG"
+    deployed.merge()
+    _, refused = deployed.deploy()
+
+    wrong, _ = deployed.deploy("--digest", "0" * 64)
+    said, outcome = deployed.deploy("--digest", refused["digest"])
+
+    assert wrong.code == 1
+    assert (said.code, outcome["outcome"]) == (0, "deployed")
+    assert "## Deployed" in deployed.comment
+
+
+def test_a_commit_that_came_after_the_plan_is_not_approved(deployed, fly):
+    deployed.write(LARGER)
+    deployed.plan()
+    deployed.write({"machine": {"memory_mb": 2048}})
+    deployed.push("change")
+    deployed.merge()
+    before = list(fly.changes)
+
+    said, outcome = deployed.deploy()
+
+    assert (said.code, outcome["word"]) == (1, "not-planned")
+    assert "shows the plan of an older commit" in said.err
+    assert fly.changes == before
+
+
+def test_a_comment_that_somebody_else_wrote_approves_nothing(deployed):
+    deployed.write(LARGER)
+    deployed.plan()
+    [ours] = deployed.github.comments(deployed.pull.number)
+    deployed.github.add_comment(deployed.pull.number, ours.body, author="mallory")
+    deployed.github.state.all_comments.pop(ours.id)
+    deployed.merge()
+
+    said, outcome = deployed.deploy()
+
+    assert (said.code, outcome["word"]) == (1, "not-planned")
+    assert "shows no plan" in said.err
+
+
+def test_a_push_without_a_pull_request_deploys_what_is_not_protected(deployed):
+    deployed.write(LARGER)
+    deployed.push()
+
+    said, outcome = deployed.deploy()
+
+    assert (said.code, outcome["outcome"]) == (0, "deployed")
+    assert "whoever pushed it approved it" in said.err
+
+
+@pytest.mark.parametrize(
+    ("fields", "options"), [({"protected": True}, ()), ({}, ("--strict",))], ids=["now", "before"]
+)
+def test_a_push_without_a_pull_request_is_refused_for_what_is_protected(
+    deployed, fly, fields, options
+):
+    deployed.write(LARGER, **fields)
+    deployed.push()
+    before = list(fly.changes)
+
+    said, outcome = deployed.deploy(*options)
+
+    assert (said.code, outcome["word"]) == (1, "not-planned")
+    assert "came without a pull request" in said.err
+    assert fly.changes == before
+
+
+def test_a_run_that_was_overtaken_does_nothing_and_is_no_failure(deployed, fly):
+    deployed.write(LARGER)
+    old = deployed.push()
+    deployed.write({"machine": {"memory_mb": 2048}})
+    deployed.push()
+    deployed.env("GITHUB_SHA", old)
+    before = list(fly.changes)
+
+    said, outcome = deployed.deploy()
+
+    assert (said.code, outcome["outcome"]) == (0, "superseded")
+    assert f"changes environments/{NAME}.yaml" in said.out
+    assert fly.changes == before
+
+
+def test_a_newer_commit_about_something_else_overtakes_nobody(deployed):
+    deployed.write(LARGER)
+    old = deployed.push()
+    (deployed.repository.folder / "README.md").write_text("more")
+    deployed.push()
+    deployed.env("GITHUB_SHA", old)
+
+    said, outcome = deployed.deploy()
+
+    assert (said.code, outcome["outcome"]) == (0, "deployed")
+
+
+def test_a_gate_that_fails_is_rolled_back_and_the_comment_says_so(deployed, fly, prefect):
+    deployed.write(LARGER)
+    deployed.plan()
+    deployed.merge()
+
+    def ill():
+        [machine] = fly.machines.values()
+        return say(200, "0.0.1") if machine["config"]["guest"]["memory_mb"] == 1024 else None
+
+    prefect.broken["GET", "/api/admin/version"] = ill
+    said, outcome = deployed.deploy()
+
+    assert (said.code, outcome["outcome"]) == (4, "rolled-back")
+    assert "**rolled back**" in deployed.comment
+
+
+def test_an_environment_that_cannot_be_planned_is_told_and_approves_nothing(deployed, monkeypatch):
+    deployed.write(LARGER)
+    monkeypatch.delenv("FLY_API_TOKEN")
+
+    assert deployed.plan().code == 3
+
+    assert "**could not be planned**" in deployed.comment
+    assert "FLY&#95;API&#95;TOKEN is not set" in deployed.comment
+    assert read_marker(deployed.comment).approved == {}
+
+
+def test_a_lost_answer_makes_no_second_comment(deployed):
+    deployed.write(LARGER)
+    deployed.github.lose(1, only=r"POST /.*/comments")
+
+    deployed.plan()
+
+    assert len(deployed.github.comments(deployed.pull.number)) == 1
+
+
+def test_a_pull_request_without_any_change_is_not_commented(deployed, tmp_path):
+    deployed.write(LARGER)
+    deployed.plan()
+    other = deployed.github.add_pull("main")
+    event = {"number": other.number, "head": {"sha": "a" * 40}, "html_url": "https://x"}
+    (tmp_path / "event").write_text(json.dumps({"pull_request": event}))
+
+    nothing = tmp_path / "nothing"
+    said = deployed.job("github", "comment", "--plans", nothing, "--rehearsals", nothing)
+
+    assert "there is nothing to comment" in said.out
+    assert deployed.github.comments(other.number) == []
+
+
+def test_a_removed_file_is_told_in_the_comment(deployed, monkeypatch):
+    monkeypatch.setenv("REMOVED", '["demo"]')
+    deployed.write(LARGER)
+
+    deployed.plan()
+
+    assert "The file of `demo` is removed. Its server stays" in deployed.comment
+
+
+@pytest.mark.parametrize("where", ["environments", "deploy"])
+def test_files_that_lead_out_of_the_repository_are_not_read_beside_a_token(deployed, where):
+    (deployed.repository.folder / where / "x.yaml").symlink_to("/proc/self/environ")
+
+    said = deployed.job("github", "plan", "--results", deployed.folder / "plans", NAME)
+
+    assert said.code == 3
+    assert "This link leads out of the repository" in said.err
+
+
+@pytest.mark.parametrize("verb", [("deploy", NAME), ("report", "--results", "x")])
+def test_outside_of_a_workflow_these_verbs_say_what_they_are_for(job, monkeypatch, verb):
+    monkeypatch.delenv("GITHUB_ACTIONS")
+
+    said = job("github", *verb)
+
+    assert said.code == 3
+    assert "This is for a workflow of GitHub." in said.err
