@@ -1,0 +1,209 @@
+"""A bare git repository, through git's own plumbing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+BOT_MAIL = "41898282+github-actions[bot]@users.noreply.github.com"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file or folder of a commit."""
+
+    mode: str
+    kind: str
+    sha: str
+    size: int
+    path: str
+
+
+class Git:
+    """Reads and writes one bare repository."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, path: Path, branch: str) -> Git:
+        """Make a repository with one commit."""
+        subprocess.run(["git", "init", "-q", "--bare", "-b", branch, path], check=True)
+        git = cls(path)
+        tree = git.run("mktree", stdin=b"").strip()
+        git.move(f"refs/heads/{branch}", git.commit(tree, [], "Begin", "alice"))
+        return git
+
+    def run(self, *args: str, stdin: bytes | None = None, author: str = "", index: str = "") -> str:
+        """Run git and give what it prints."""
+        return self._bytes(*args, stdin=stdin, author=author, index=index).decode(
+            "utf-8", "surrogateescape"
+        )
+
+    def _bytes(
+        self, *args: str, stdin: bytes | None = None, author: str = "", index: str = ""
+    ) -> bytes:
+        mail = BOT_MAIL if author.endswith("[bot]") else f"{author}@users.noreply.github.com"
+        who = {
+            "GIT_AUTHOR_NAME": author or "GitHub",
+            "GIT_AUTHOR_EMAIL": mail if author else "noreply@github.com",
+            "GIT_COMMITTER_NAME": "GitHub",
+            "GIT_COMMITTER_EMAIL": "noreply@github.com",
+        }
+        env = {
+            "PATH": os.environ["PATH"],
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_LITERAL_PATHSPECS": "1",
+            "LC_ALL": "C",
+            **who,
+            **({"GIT_INDEX_FILE": index} if index else {}),
+        }
+        command = ["git", f"--git-dir={self.path}", *args]
+        done = subprocess.run(command, input=stdin, env=env, check=True, capture_output=True)
+        return bytes(done.stdout)
+
+    def _try(self, *args: str) -> str | None:
+        try:
+            return self.run(*args).strip()
+        except (subprocess.CalledProcessError, ValueError):  # ValueError: a NUL in an argument
+            return None
+
+    # Refs
+
+    def ref(self, name: str) -> str | None:
+        """Give what a full ref points at."""
+        return self._try("rev-parse", "-q", "--verify", "--end-of-options", name)
+
+    def head(self, branch: str) -> str | None:
+        """Give a branch's commit."""
+        return self.ref(f"refs/heads/{branch}")
+
+    def resolve(self, name: str) -> str | None:
+        """Give the commit of a branch, a tag, a full ref or a whole hash."""
+        for known in (f"refs/heads/{name}", f"refs/tags/{name}"):
+            if found := self._try(
+                "rev-parse", "-q", "--verify", "--end-of-options", f"{known}^{{commit}}"
+            ):
+                return found
+        if name.startswith("refs/") or len(name) == 40:
+            return self._try(
+                "rev-parse", "-q", "--verify", "--end-of-options", f"{name}^{{commit}}"
+            )
+        return None
+
+    def is_valid(self, ref: str) -> bool:
+        """Say whether git allows a ref of this name."""
+        return self._try("check-ref-format", ref) is not None
+
+    def move(self, ref: str, sha: str, old: str | None = None) -> None:
+        """Point a ref at a commit."""
+        self.run("update-ref", ref, sha, *([old] if old is not None else []))
+
+    def delete(self, ref: str) -> None:
+        """Delete a ref."""
+        self.run("update-ref", "-d", ref)
+
+    # Commits
+
+    def commit(self, tree: str, parents: list[str], message: str, author: str) -> str:
+        """Make a commit that no branch points at yet."""
+        above = [word for parent in parents for word in ("-p", parent)]
+        made = self.run("commit-tree", tree, *above, stdin=message.encode(), author=author)
+        return made.strip()
+
+    def write(self, parent: str, files: dict[str, bytes | None], message: str, author: str) -> str:
+        """Make a commit on another that writes files, or removes those that are None."""
+        with tempfile.TemporaryDirectory() as folder:
+            index = str(Path(folder) / "index")
+            self.run("read-tree", parent, index=index)
+            lines = [
+                f"{'100644' if sha else '0'} {sha or '0' * 40}\t{path}\0"
+                for path, sha in zip(files, self._blobs(Path(folder), files), strict=True)
+            ]
+            self.run("update-index", "-z", "--index-info", stdin="".join(lines).encode(), index=index)
+            tree = self.run("write-tree", index=index).strip()
+        return self.commit(tree, [parent], message, author)
+
+    def _blobs(self, folder: Path, files: dict[str, bytes | None]) -> list[str]:
+        """Keep contents; give their hashes, and nothing for those that are None."""
+        written = {}
+        for number, (path, content) in enumerate(files.items()):
+            if content is not None:
+                written[path] = folder / str(number)
+                written[path].write_bytes(content)
+        names = "".join(f"{name}\n" for name in written.values()).encode()
+        made = self.run("hash-object", "-w", "--no-filters", "--stdin-paths", stdin=names).split()
+        hashes = dict(zip(written, made, strict=True))
+        return [hashes.get(path, "") for path in files]
+
+    def message(self, sha: str) -> str:
+        """Give a commit's message."""
+        return self.run("show", "-s", "--format=%B", sha).strip()
+
+    def is_ancestor(self, old: str, new: str) -> bool:
+        """Say whether a commit is part of another's history."""
+        return self._try("merge-base", "--is-ancestor", old, new) is not None
+
+    def merge_base(self, one: str, other: str) -> str | None:
+        """Give where two histories parted."""
+        return self._try("merge-base", one, other)
+
+    def between(self, base: str, head: str) -> list[str]:
+        """Give the commits of head that base does not have, the oldest first."""
+        return (self._try("rev-list", "--reverse", head, f"^{base}") or "").split()
+
+    def brought_by(self, head: str, base: str) -> str:
+        """Give the commit of the base's own line that brought `head` into it."""
+        if head in self.run("rev-list", "--first-parent", base).split():
+            return head
+        later = self.run("rev-list", "--first-parent", "--reverse", base, f"^{head}").split()
+        return next(sha for sha in later if self.is_ancestor(head, sha))
+
+    def merged_tree(self, one: str, other: str) -> str | None:
+        """Give the tree of a merge, or None when it conflicts."""
+        return self._try("merge-tree", "--write-tree", one, other)
+
+    # Files
+
+    def tree(self, commit: str) -> list[Entry]:
+        """Give all files and folders of a commit."""
+        return self._listed("ls-tree", "-rtlz", commit)
+
+    def entries(self, commit: str, path: str) -> list[Entry]:
+        """Give the file at a path, or what is in the folder there."""
+        named = self._listed("ls-tree", "-lz", commit, "--", path.rstrip("/")) if path else []
+        if path and not (named and named[0].kind == "tree"):
+            return named
+        return self._listed(
+            "ls-tree", "-lz", commit, *(["--", f"{path.rstrip('/')}/"] if path else [])
+        )
+
+    def _listed(self, *command: str) -> list[Entry]:
+        found = []
+        for line in (self._try(*command) or "").split("\0"):
+            if line:
+                head, _, path = line.partition("\t")
+                mode, kind, sha, size = head.split()
+                found.append(Entry(mode, kind, sha, int(size) if size.isdigit() else 0, path))
+        return found
+
+    def blob(self, sha: str) -> bytes:
+        """Give a file's content by its hash."""
+        return self._bytes("cat-file", "blob", sha)
+
+    def changed(self, before: str, after: str) -> list[tuple[str, str, str]]:
+        """Give what differs: status, path and, of a moved file, the path before."""
+        words = self.run("diff-tree", "-r", "-z", "-M", "--name-status", before, after).split("\0")
+        names = {"A": "added", "M": "modified", "D": "removed", "R": "renamed", "T": "changed"}
+        found, at = [], 0
+        while words[at]:
+            status = names[words[at][0]]
+            moved = status == "renamed"
+            path, before_path = words[at + 2 if moved else at + 1], words[at + 1] if moved else ""
+            found.append((status, path, before_path))
+            at += 3 if moved else 2
+        return found

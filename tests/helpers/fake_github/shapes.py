@@ -1,0 +1,159 @@
+"""The repository's things as GitHub's JSON: what it documents of each, as far as anybody reads it."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+
+from helpers.fake_github.answers import Ask
+from helpers.fake_github.state import Comment, Issue, Json, Pull
+
+WEB = "https://github.com"
+
+
+def stamp(moment: datetime | None) -> str | None:
+    """Write a time."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None
+
+
+def user(login: str) -> Json:
+    """Write who did something."""
+    kind = "Bot" if login.endswith("[bot]") else "User"
+    return {"login": login, "type": kind, "html_url": f"{WEB}/{re.sub(r'.bot.$', '', login)}"}
+
+
+def repository(ask: Ask) -> Json:
+    """Write the repository."""
+    state = ask.state
+    return {
+        "id": state.id,
+        "name": state.repository.partition("/")[2],
+        "full_name": state.repository,
+        "private": state.private,
+        "visibility": "private" if state.private else "public",
+        "owner": {**user(state.owner), "type": state.owner_type},
+        "html_url": f"{WEB}/{state.repository}",
+        "url": ask.root,
+        "default_branch": state.default_branch,
+        "archived": state.archived,
+        "disabled": False,
+        "has_issues": state.has_issues,
+    }
+
+
+def comment(ask: Ask, found: Comment) -> Json:
+    """Write a comment."""
+    kind = "pull" if found.number in ask.state.pulls else "issues"
+    page = f"{WEB}/{ask.state.repository}/{kind}/{found.number}"
+    return {
+        "id": found.id,
+        "url": f"{ask.root}/issues/comments/{found.id}",
+        "html_url": f"{page}#issuecomment-{found.id}",
+        "issue_url": f"{ask.root}/issues/{found.number}",
+        "user": user(found.author),
+        "author_association": "NONE" if found.author.endswith("[bot]") else "MEMBER",
+        "body": found.body,
+        "created_at": stamp(found.created_at),
+        "updated_at": stamp(found.updated_at),
+    }
+
+
+def label(ask: Ask, name: str) -> Json:
+    """Write a label."""
+    return {"url": f"{ask.root}/labels/{name}", "default": False, **ask.state.labels[name.lower()]}
+
+
+def issue(ask: Ask, found: Issue) -> Json:
+    """Write an issue; a pull request is one that says so."""
+    is_pull = found.number in ask.state.pulls
+    page = f"{WEB}/{ask.state.repository}/{'pull' if is_pull else 'issues'}/{found.number}"
+    told = {
+        "id": found.number + 10**6,
+        "number": found.number,
+        "title": found.title,
+        "body": found.body or None,
+        "user": user(found.author),
+        "labels": [label(ask, name) for name in found.labels],
+        "state": found.state,
+        "state_reason": found.state_reason,
+        "locked": False,
+        "comments": sum(one.number == found.number for one in ask.state.all_comments.values()),
+        "created_at": stamp(found.created_at),
+        "updated_at": stamp(found.updated_at),
+        "closed_at": stamp(found.closed_at),
+        "url": f"{ask.root}/issues/{found.number}",
+        "html_url": page,
+    }
+    if is_pull:
+        told["pull_request"] = {"url": f"{ask.root}/pulls/{found.number}", "html_url": page}
+    return told
+
+
+def pull_in_list(ask: Ask, found: Pull) -> Json:
+    """Write a pull request as lists have it: without `merged`."""
+    told = issue(ask, found.issue)
+    for key in ("pull_request", "comments", "state_reason"):
+        told.pop(key, None)
+    return {
+        **told,
+        "url": f"{ask.root}/pulls/{found.number}",
+        "draft": False,
+        "merged_at": stamp(found.merged_at),
+        "merge_commit_sha": found.merge_commit_sha,
+        "head": _side(ask, found.head_ref, found.head_sha, found.head_repository),
+        "base": _side(ask, found.base_ref, found.base_sha, ask.state.repository),
+    }
+
+
+def pull(ask: Ask, found: Pull) -> Json:
+    """Write a pull request as its own page has it."""
+    return {
+        **pull_in_list(ask, found),
+        "merged": found.merged,
+        "merged_by": user(found.merged_by) if found.merged_by else None,
+        "mergeable": None if found.state == "closed" else True,
+        "comments": issue(ask, found.issue)["comments"],
+    }
+
+
+def _side(ask: Ask, ref: str, sha: str, full_name: str | None) -> Json:
+    owner = (full_name or "unknown/repository").partition("/")[0]
+    whole = repository(ask)
+    told = whole if full_name == ask.state.repository else {"full_name": full_name, "fork": True}
+    return {
+        "label": f"{owner}:{ref}",
+        "ref": ref,
+        "sha": sha,
+        "user": user(owner),
+        "repo": told if full_name else None,
+    }
+
+
+def reference(ask: Ask, ref: str, sha: str) -> Json:
+    """Write a branch or tag as git has it."""
+    return {
+        "ref": ref,
+        "url": f"{ask.root}/git/{ref}",
+        "object": {"sha": sha, "type": "commit", "url": f"{ask.root}/git/commits/{sha}"},
+    }
+
+
+def commit(ask: Ask, sha: str) -> Json:
+    """Write a commit."""
+    return {
+        "sha": sha,
+        "url": f"{ask.root}/commits/{sha}",
+        "commit": {"message": ask.state.git.message(sha)},
+    }
+
+
+def environment(ask: Ask, name: str) -> Json:
+    """Write an environment; the names of its secrets are asked for elsewhere."""
+    known = ask.state.environments[name]
+    return {
+        "name": name,
+        "url": f"{ask.root}/environments/{name}",
+        "can_admins_bypass": True,
+        "protection_rules": known["protection_rules"],
+        "deployment_branch_policy": known["deployment_branch_policy"],
+    }

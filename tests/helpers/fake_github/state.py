@@ -1,0 +1,207 @@
+"""What GitHub remembers of one repository, beside what git does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from helpers.fake_github.git import Git
+
+Json = dict[str, Any]
+ACTIONS_BOT = "github-actions[bot]"
+WORKFLOW_ALL = dict.fromkeys(
+    ("actions", "checks", "contents", "deployments", "issues", "pull_requests", "statuses"), "write"
+)
+"""`permissions: write-all`. Settings, secrets and workflow files are nothing a workflow's token may touch."""
+
+
+def now() -> datetime:
+    """Give the time as GitHub writes it, in whole seconds."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+@dataclass(frozen=True)
+class Account:
+    """Who a token belongs to; without permissions it may do everything, as an administrator."""
+
+    login: str
+    permissions: Mapping[str, str] | None = None
+
+    def may(self, name: str, level: str) -> bool:
+        """Say whether it has a permission; to write is to read."""
+        if self.permissions is None or (name, level) == ("metadata", "read"):
+            return True
+        given = {key.replace("-", "_"): value for key, value in self.permissions.items()}.get(name)
+        return given == "write" or (given == "read" and level == "read")
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request that came in, and what it was answered; status 0 is an answer that was lost."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    login: str
+    status: int
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+@dataclass
+class Comment:
+    """A comment on an issue or a pull request."""
+
+    id: int
+    number: int
+    body: str
+    author: str
+    created_at: datetime = field(default_factory=now)
+    updated_at: datetime = field(default_factory=now)
+    editors: list[str] = field(default_factory=list)
+    bodies: list[str] = field(default_factory=list)
+    """All that it ever said, the last one last."""
+
+
+@dataclass
+class Issue:
+    """An issue; every pull request is one too."""
+
+    number: int
+    title: str
+    body: str
+    author: str
+    labels: list[str] = field(default_factory=list)
+    state: str = "open"
+    state_reason: str | None = None
+    created_at: datetime = field(default_factory=now)
+    updated_at: datetime = field(default_factory=now)
+    closed_at: datetime | None = None
+
+
+@dataclass
+class Pull:
+    """What a pull request has beside its issue."""
+
+    issue: Issue
+    head_ref: str
+    head_sha: str
+    head_repository: str | None
+    base_ref: str
+    base_sha: str
+    merge_commit_sha: str | None = None
+    merged_at: datetime | None = None
+    merged_by: str | None = None
+    commits: set[str] = field(default_factory=set)
+    """Commits that belong to it though git does not say so: squashed, or named by a test."""
+
+    @property
+    def number(self) -> int:
+        """Its number."""
+        return self.issue.number
+
+    @property
+    def state(self) -> str:
+        """Open or closed."""
+        return self.issue.state
+
+    @property
+    def merged(self) -> bool:
+        """Whether it was merged."""
+        return self.merged_at is not None
+
+
+@dataclass
+class State:
+    """One repository."""
+
+    repository: str
+    git: Git
+    id: int = 1300192
+    private: bool = True
+    owner_type: str = "Organization"
+    default_branch: str = "main"
+    archived: bool = False
+    has_issues: bool = True
+    issues: dict[int, Issue] = field(default_factory=dict)
+    pulls: dict[int, Pull] = field(default_factory=dict)
+    all_comments: dict[int, Comment] = field(default_factory=dict)
+    labels: dict[str, Json] = field(default_factory=dict)
+    """By the name in small letters: GitHub takes `Drift` and `drift` for one."""
+    runs: list[Json] = field(default_factory=list)
+    environments: dict[str, Json] = field(default_factory=dict)
+    deployments: dict[int, Json] = field(default_factory=dict)
+    rules: dict[str, list[Json]] = field(default_factory=dict)
+    """By branch; each `{"type": ..., "parameters": ...}`."""
+    protection: dict[str, Json] = field(default_factory=dict)
+    actions_permissions: Json = field(
+        default_factory=lambda: {
+            "enabled": True,
+            "allowed_actions": "all",
+            "sha_pinning_required": False,
+        }
+    )
+    workflow_permissions: Json = field(
+        default_factory=lambda: {
+            "default_workflow_permissions": "read",
+            "can_approve_pull_request_reviews": True,
+        }
+    )
+    """`can_approve_pull_request_reviews` is off in a new repository; here it is on."""
+    tree_limit: int = 100_000
+    _last: int = 0
+    _last_id: int = 1000
+
+    def next_number(self) -> int:
+        """Give the next number of an issue or pull request."""
+        self._last += 1
+        return self._last
+
+    def next_id(self) -> int:
+        """Give the next id of anything else."""
+        self._last_id += 1
+        return self._last_id
+
+    def skip_to(self, number: int) -> None:
+        """Let the next issue or pull request have this number."""
+        assert number > self._last, f"number {number} is taken"
+        self._last = number - 1
+
+    @property
+    def owner(self) -> str:
+        """Who the repository belongs to."""
+        return self.repository.partition("/")[0]
+
+    def sync(self) -> None:
+        """See what was pushed: heads move with their branch, and what arrived is merged."""
+        for pull in self.pulls.values():
+            if pull.state != "open":
+                continue
+            if pull.head_repository == self.repository:
+                pull.head_sha = self.git.head(pull.head_ref) or pull.head_sha
+            if self.git.resolve(pull.head_sha) is None:
+                continue
+            self.git.move(f"refs/pull/{pull.number}/head", pull.head_sha)
+            base = self.git.head(pull.base_ref)
+            if base and self.git.is_ancestor(pull.head_sha, base):
+                self.merged(pull, self.git.brought_by(pull.head_sha, base), "")
+
+    def merged(self, pull: Pull, sha: str, login: str) -> None:
+        """Take a pull request for merged by a commit."""
+        pull.merge_commit_sha, pull.merged_at, pull.merged_by = sha, now(), login or None
+        self.close(pull.issue)
+
+    def close(self, issue: Issue, reason: str | None = None) -> None:
+        """Close an issue or pull request."""
+        issue.state, issue.state_reason = "closed", reason
+        issue.closed_at = issue.updated_at = now()
+
+    def commits_of(self, pull: Pull) -> set[str]:
+        """Give all commits that belong to a pull request."""
+        known = {pull.head_sha, pull.merge_commit_sha or pull.head_sha} | pull.commits
+        if self.git.resolve(pull.head_sha) and self.git.resolve(pull.base_sha):
+            known |= set(self.git.between(pull.base_sha, pull.head_sha))
+        return known
