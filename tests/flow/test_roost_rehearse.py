@@ -37,9 +37,9 @@ class Rehearsing:
         (self.base / "deploy").symlink_to(DEPLOY)
         self.roost = RoostCommand(folder / "head", cache, TMPDIR=str(self.scratch))
 
-    def write(self, *parts, name=NAME, base=False, **settings):
-        """Write a file of the head, or of the base."""
-        prefect = {"version": "3.8.8", "image": SMALL, "settings": settings}
+    def write(self, *parts, name=NAME, base=False, image=SMALL, **settings):
+        """Write a file of the head, or of the base; without an image it is ours."""
+        prefect = {"version": "3.8.8", "settings": settings, **({"image": image} if image else {})}
         data = environment_data({"app": f"acme-{name}", "prefect": prefect}, *parts)
         folder = self.base / "environments" if base else self.roost.environments
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(data, sort_keys=False))
@@ -320,6 +320,40 @@ def test_ended_half_way_nothing_stays_behind(rehearsing, number, moment):
     until(lambda: rehearsing.left() == [])
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_ended_while_an_image_is_built_nothing_stays_behind(rehearsing, number):
+    parts = rehearsing.base / "deploy"
+    parts.unlink()
+    (parts / "locks").mkdir(parents=True)
+    for name in ("Dockerfile", "locks/prefect-3.8.8.txt"):
+        (parts / name).touch()
+    (parts / "prices.yaml").symlink_to(DEPLOY / "prices.yaml")
+    endless = ["python", "-c", "import time; time.sleep(600)"]
+    spec = {"lock": "locks/prefect-{version}.txt", "files": [], "command": endless, "bake": endless}
+    (parts / "image.json").write_text(json.dumps(spec))
+    rehearsing.write(base=True, image="")
+
+    process = rehearsing.roost.begin("rehearse", NAME, "--base", str(rehearsing.base))
+    until(lambda: any("time.sleep(600)" in " ".join(arguments(p)) for p in rehearsing.processes()))
+    os.kill(process.pid, number)
+    finish(process)
+
+    until(lambda: rehearsing.left() == [])
+
+
+def test_a_local_fly_that_is_killed_leaves_no_machine_behind(rehearsing):
+    process = rehearsing.roost.begin("rehearse", NAME, "--results", str(rehearsing.results))
+    next(line for line in iter(process.stderr.readline, "") if "Gate:" in line)
+    [daemon] = [p for p in rehearsing.processes() if arguments(p)[-2:] == ["localfly", "serve"]]
+    daemon.kill()
+    done = finish(process)
+
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert rehearsing.result().outcome == "failed"
+    assert rehearsing.left() == []
+
+
 def test_the_users_own_local_fly_is_left_alone(rehearsing, image_cache):
     own = LocalDaemon(rehearsing.roost.home, image_cache)
     try:
@@ -330,6 +364,14 @@ def test_the_users_own_local_fly_is_left_alone(rehearsing, image_cache):
         assert not (own.home / "throwaway-secrets.json").exists()
     finally:
         own.clean()
+
+
+def arguments(process):
+    """Give a process's arguments; none once it is gone."""
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
 
 
 def until(check, limit_s=60):

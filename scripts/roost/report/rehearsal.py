@@ -22,6 +22,10 @@ MAX_CHECKS = 50
 MAX_STEPS = 200
 MAX_LINE = 600
 MAX_MESSAGE = 2000
+# A comment has room for all environments' rehearsals.
+SHOWN_CHECKS = 5
+SHOWN_NAME = 60
+SHOWN_DETAIL = 200
 _DAY_S = 86_400
 _WORD = r"^[a-z0-9-]{0,60}$"
 
@@ -124,9 +128,10 @@ def read_rehearsal(path: Path) -> Rehearsal:
         ) from None
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        place = ".".join(str(part)[:40] for part in first["loc"])[:120]
-        known = first["type"] != "extra_forbidden"
-        raise _bad(path, f"{place}: {first['msg']}" if known else "has an unknown field") from None
+        if first["type"] == "extra_forbidden":  # its name is anybody's
+            raise _bad(path, "has a field that is not known") from None
+        place = ".".join(map(str, first["loc"])) or "whole"
+        raise _bad(path, f"does not fit, {place}: {first['msg']}") from None
     except (ValueError, RecursionError):
         raise _bad(path, "is not JSON") from None
 
@@ -181,24 +186,30 @@ def facts(rehearsal: Rehearsal) -> Iterator[tuple[str, str]]:
         ("woke from stopped in", wake.stopped_seconds),
     )
     yield from ((label, f"{seconds:.2f} s") for label, seconds in figures if seconds is not None)
-    if memory.idle is not None and memory.peak is not None and memory.limit is not None:
-        yield "memory idle, at most", f"{memory.idle} MB, {memory.peak} of {memory.limit} MB"
+    of = f" of {memory.limit}" if memory.limit is not None else ""
+    for label, used in (("memory, idle", memory.idle), ("memory, at most", memory.peak)):
+        if used is not None:
+            yield label, f"{used}{of} MB"
     if rehearsal.outcome == "passed" and rehearsal.gate:
         yield "gate", f"{counted(len(rehearsal.gate), 'check')} passed"
 
 
 def rehearsal_lines(rehearsal: Rehearsal) -> str:
     """Write one environment's rehearsal for the comment: verdict, failed checks, figures."""
-    lines = [f"**Rehearsal** {text(verdict(rehearsal))}"]
+    lines = [f"**Rehearsal** {text(clipped(verdict(rehearsal)))}"]
     failed = [check for check in rehearsal.gate if not check.ok]
     if failed:
         lines.append("")
-        lines += [
-            f"- {code(check.name)} failed: {text(check.detail or 'no answer in time')}"
-            for check in failed
-        ]
+        lines += [_failed_line(check) for check in failed[:SHOWN_CHECKS]]
+    if len(failed) > SHOWN_CHECKS:
+        lines.append(f"- and {counted(len(failed) - SHOWN_CHECKS, 'check')} more")
     figures = list(facts(rehearsal))
     if figures:
         lines += ["", "| rehearsed | |", "|---|---|"]
         lines += [f"| {text(label)} | {text(figure)} |" for label, figure in figures]
     return "\n".join(lines) + "\n"
+
+
+def _failed_line(check: CheckFound) -> str:
+    detail = clipped(check.detail, SHOWN_DETAIL) or "no answer in time"
+    return f"- {code(clipped(check.name, SHOWN_NAME))} failed: {text(detail)}"

@@ -1,0 +1,75 @@
+"""An upgrade of the real server, rehearsed: from the base in a worktree of git to the proof."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from helpers.environments import environment_data
+from helpers.roost_command import RoostCommand
+from roost.report.rehearsal import read_rehearsal
+
+pytestmark = pytest.mark.slow
+
+OLDER, NEWER = "3.7.8", "3.8.8"
+NAME = "demo"
+DEPLOY = Path(__file__).parents[2] / "deploy"
+
+
+def git(folder, *arguments):
+    """Run git in a folder, as nobody in particular."""
+    who = ("-c", "user.name=nobody", "-c", "user.email=nobody@example.com")
+    command = ["git", "-C", str(folder), *who, *arguments]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A project in git whose one environment runs the older Prefect."""
+    folder = tmp_path / "project"
+    shutil.copytree(DEPLOY, folder / "deploy", ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "environments").mkdir()
+    write(folder, OLDER)
+    git(tmp_path, "init", "--quiet", str(folder))
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", "the base")
+    return folder
+
+
+def write(project, version, **settings):
+    data = environment_data(prefect={"version": version, "settings": settings})
+    path = project / "environments" / f"{NAME}.yaml"
+    path.write_text(yaml.safe_dump(data, sort_keys=False))
+
+
+def test_an_upgrade_is_rehearsed_on_the_base_of_a_worktree(tmp_path, project, image_cache):
+    base, results = tmp_path / "base", tmp_path / "results"
+    git(project, "worktree", "add", "--quiet", "--detach", str(base), "HEAD")
+    write(project, NEWER)
+    roost = RoostCommand(tmp_path / "roost", image_cache)
+    head = {"ROOST_ENVIRONMENTS": str(project / "environments")}
+
+    done = roost.run("rehearse", NAME, "--base", str(base), "--results", str(results), **head)
+
+    found = read_rehearsal(results / f"{NAME}.json")
+    assert (found.outcome, found.base, found.prefect) == ("passed", "created", NEWER)
+    assert f"what is there now, Prefect {OLDER}" in done.stderr
+    assert [step.key for step in found.steps] == ["machine/app-1"]
+    assert all(check.ok for check in found.gate)
+    assert "opened to all" in {check.name for check in found.gate}
+    assert 0 < found.silence_seconds <= found.apply_seconds
+    assert found.wake.suspended_seconds < found.wake.stopped_seconds
+    assert 100 < found.memory_mb.idle <= found.memory_mb.peak < found.memory_mb.limit == 512
+    assert not roost.home.exists()
+
+    write(project, NEWER, PREFECT_SERVER_UI_ENABLED="false")
+    roost.run("rehearse", NAME, "--base", str(base), "--results", str(results), expect=4, **head)
+
+    found = read_rehearsal(results / f"{NAME}.json")
+    assert (found.outcome, found.word) == ("failed", "gate-failed")
+    assert [check.name for check in found.gate if not check.ok] == ["ui"]
+    assert "The last good release is back, and proved." in found.message

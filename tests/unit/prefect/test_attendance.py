@@ -1,0 +1,78 @@
+"""Whoever asks for a server's health all the time knows for how long it said nothing."""
+
+from __future__ import annotations
+
+import itertools
+import time
+
+import anyio
+import httpx
+import pytest
+
+from helpers.fake_prefect import FakePrefect, say
+from roost.errors import UsageError
+from roost.prefect.attendance import Attendance, attending
+
+
+def silence(*answers):
+    """The longest silence after answers, as (time, well), from time 0 on."""
+    times = itertools.chain([0.0], (when for when, _ in answers))
+    found = Attendance(lambda: next(times))
+    for _, well in answers:
+        found.answered(well=well)
+    return found.silence_s
+
+
+def test_the_longest_time_between_good_answers_counts():
+    assert silence((1, True), (5, True), (6, True)) == 4
+
+
+def test_a_bad_answer_is_none():
+    assert silence((1, True), (2, False), (3, False), (7, True), (8, True)) == 6
+
+
+def test_what_never_answers_again_is_silent_to_the_end():
+    assert silence((1, True), (4, False), (9, False)) == 8
+
+
+@pytest.fixture
+def prefect(monkeypatch):
+    """The server that answers at every address."""
+    found = FakePrefect()
+    transport = httpx.MockTransport(found)
+    monkeypatch.setattr("roost.prefect.transport.LoopbackNames", lambda _: transport)
+    return found
+
+
+def test_a_server_is_asked_from_the_beginning_to_after_the_end(prefect):
+    async def scenario():
+        async with attending("http://prefect.test", time.monotonic) as found:
+            await anyio.sleep(0.1)
+            prefect.broken["GET", "/api/health"] = say(503)
+            await anyio.sleep(0.3)
+            prefect.broken.clear()
+        return found.silence_s
+
+    assert 0.3 <= anyio.run(scenario) < 5
+    assert len(prefect.asked) > 3
+
+
+def test_a_server_that_cannot_be_reached_is_silent(prefect):
+    prefect.broken["GET", "/api/health"] = httpx.ConnectError("refused")
+
+    async def scenario():
+        async with attending("http://prefect.test", time.monotonic) as found:
+            await anyio.sleep(0.2)
+        return found.silence_s
+
+    assert anyio.run(scenario) >= 0.2
+
+
+@pytest.mark.usefixtures("prefect")
+def test_what_goes_wrong_meanwhile_is_raised_as_itself():
+    async def scenario():
+        async with attending("http://prefect.test", time.monotonic):
+            raise UsageError("no")
+
+    with pytest.raises(UsageError):
+        anyio.run(scenario)
