@@ -40,6 +40,12 @@ local_app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(local_app, name="local")
+github_app = typer.Typer(
+    help="What GitHub's workflows run; each needs GITHUB_TOKEN as a job gives it.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(github_app, name="github")
 
 Environment = Annotated[
     str, typer.Argument(metavar="ENV", help="A file in environments/, without .yaml.")
@@ -48,6 +54,10 @@ Local = Annotated[
     bool, typer.Option("--local", help="Use the local Fly, not Fly.io; started if need be.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for scripts.")]
+Results = Annotated[
+    Path | None,
+    typer.Option("--results", metavar="DIR", help="Write what was found there, a file each."),
+]
 Paths = Annotated[list[Path] | None, typer.Argument(metavar="PATH...", help="Files or folders.")]
 
 
@@ -445,6 +455,7 @@ def drift(  # noqa: PLR0913 - one argument an option
         bool,
         typer.Option("--end-overrides", help="Put back what an override left, and nothing else."),
     ] = False,
+    results: Results = None,
     local: Local = False,
     as_json: AsJson = False,
 ) -> ExitCode:
@@ -452,7 +463,7 @@ def drift(  # noqa: PLR0913 - one argument an option
     from roost.verbs import drift as verb
 
     mends = verb.mending(heal=heal, end_overrides=end_overrides)
-    return run(verb.drift, environment, every, mends, local, as_json)
+    return run(verb.drift, environment, every, mends, local, as_json, results)
 
 
 @app.command(epilog="Example: roost up staging --exit")
@@ -517,3 +528,32 @@ def local_reset(
     from roost.verbs import local
 
     return run(local.reset, yes)
+
+
+@github_app.command("drift", epilog="Example: roost github drift --results found")
+def github_drift(*, results: Results = None) -> ExitCode:
+    """Look at all environments: 0 if all is clean, 2 on drift, 1 on errors; changes nothing."""
+    from roost.verbs.ci import drift as verb
+
+    return run(verb.drift, results)
+
+
+@github_app.command(
+    "drift-issues", epilog="Example: roost github drift-issues --results found --healed healed"
+)
+def github_drift_issues(
+    *,
+    results: Annotated[
+        Path, typer.Option("--results", metavar="DIR", help="What `roost github drift` wrote.")
+    ],
+    healed: Annotated[
+        Path | None,
+        typer.Option(
+            "--healed", metavar="DIR", help="What `roost drift ENV --heal --results DIR` wrote."
+        ),
+    ] = None,
+) -> ExitCode:
+    """Open, update, reopen and close the issue of each environment."""
+    from roost.verbs.ci import drift_issues as verb
+
+    return run(verb.drift_issues, results, healed)

@@ -73,19 +73,24 @@ def test_what_is_nested_too_deep_has_no_end(depth):
     assert ends(macaroon(tuple(nested(depth)))) is None
 
 
-PACKED = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.binary(max_size=8) | st.text(),
-    lambda inner: st.lists(inner, max_size=6) | st.dictionaries(st.integers(), inner, max_size=2),
-    max_leaves=30,
-).filter(lambda value: _packs(value))
-
-
-def _packs(value):
+def packs(value):
+    """Say whether MessagePack can write it."""
     try:
         msgpack.packb(value)
     except (OverflowError, ValueError):
         return False
     return True
+
+
+PACKED = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.binary(max_size=8)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=6) | st.dictionaries(st.integers(), inner, max_size=2),
+    max_leaves=30,
+).filter(packs)
 
 
 @given(PACKED | st.lists(PACKED, min_size=4, max_size=5))
