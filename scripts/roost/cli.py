@@ -11,17 +11,15 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 import typer.exceptions
 
+from roost.cli_github import github_app
 from roost.errors import ExitCode, InternalError, InvalidFilesError, RoostError
-
-if TYPE_CHECKING:
-    from roost.verbs.context import Context
+from roost.running import make_context, run
 
 INTERRUPTED = 130
 
@@ -40,11 +38,6 @@ local_app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(local_app, name="local")
-github_app = typer.Typer(
-    help="What GitHub's workflows run; each needs GITHUB_TOKEN as a job gives it.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
 app.add_typer(github_app, name="github")
 
 Environment = Annotated[
@@ -54,10 +47,6 @@ Local = Annotated[
     bool, typer.Option("--local", help="Use the local Fly, not Fly.io; started if need be.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for scripts.")]
-Results = Annotated[
-    Path | None,
-    typer.Option("--results", metavar="DIR", help="Write what was found there, a file each."),
-]
 Paths = Annotated[list[Path] | None, typer.Argument(metavar="PATH...", help="Files or folders.")]
 
 
@@ -124,12 +113,19 @@ def misuse(error: typer.exceptions.TyperException) -> str:
 
 
 def tell(error: RoostError) -> int:
-    """Print a failure on standard error, with its machine word, and give its exit code."""
+    """Print a failure on standard error, with its machine word, and give its exit code.
+
+    In a workflow GitHub is told as well, in its own way.
+    """
     if isinstance(error, InvalidFilesError):
         for fault in error.faults:
             print(shown_safely(str(fault)), file=sys.stderr)  # noqa: T201 - see main
     lines = f"roost: error [{error.word}]: {error}".split("\n")  # what stands where has several
     print("\n".join(map(shown_safely, lines)), file=sys.stderr)  # noqa: T201 - see main
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        from roost.verbs.ci.faults import tell_runner
+
+        tell_runner(os.environ, error)
     return int(error.exit_code)
 
 
@@ -147,40 +143,6 @@ def internal(error: Exception) -> InternalError:
             place = f"{file.relative_to(ours)}:{frame.tb_lineno}"
         frame = frame.tb_next
     return InternalError(type(error).__name__, place)
-
-
-def make_context() -> Context:
-    """Read the process environment, once, and open the two consoles."""
-    from roost.report.text import make_console
-    from roost.verbs.context import PROJECT, Context
-
-    return Context(
-        environ=dict(os.environ),
-        project=PROJECT,
-        out=make_console(sys.stdout),
-        progress=make_console(sys.stderr),
-    )
-
-
-def run(verb: Callable[..., Coroutine[Any, Any, ExitCode]], *arguments: object) -> ExitCode:
-    """Run an asynchronous verb to its end; a failure inside a task group is told as itself."""
-    import anyio
-
-    async def call() -> ExitCode:
-        return await verb(make_context(), *arguments)
-
-    try:
-        return anyio.run(call)
-    except BaseExceptionGroup as group:
-        raise first_cause(group) from group
-
-
-def first_cause(error: BaseException) -> BaseException:
-    """Find the failure that a person should be told: ours before any other, the first of them."""
-    if not isinstance(error, BaseExceptionGroup):
-        return error
-    causes = [first_cause(inner) for inner in error.exceptions]
-    return next((cause for cause in causes if isinstance(cause, RoostError)), causes[0])
 
 
 @app.command(epilog="Example: roost validate environments/ other/demo.yaml")
@@ -455,7 +417,9 @@ def drift(  # noqa: PLR0913 - one argument an option
         bool,
         typer.Option("--end-overrides", help="Put back what an override left, and nothing else."),
     ] = False,
-    results: Results = None,
+    results: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where what was found is a file, ENV.json.")
+    ] = None,
     local: Local = False,
     as_json: AsJson = False,
 ) -> ExitCode:
@@ -478,6 +442,27 @@ def up(
     from roost.verbs import up as verb
 
     return run(verb.up, environment, leave)
+
+
+@app.command(epilog="Example: roost rehearse staging --base ../base --results results")
+def rehearse(
+    environments: Annotated[
+        list[str], typer.Argument(metavar="ENV...", help="Files in environments/, without .yaml.")
+    ],
+    *,
+    base: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="A checkout of what is there now; else nothing is."),
+    ] = None,
+    results: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write DIR/ENV.json for each.")
+    ] = None,
+    as_json: AsJson = False,
+) -> ExitCode:
+    """Try a change on a local Fly of its own, from the base to the proof; needs no token, no value."""
+    from roost.verbs import rehearse as verb
+
+    return run(verb.rehearse, tuple(environments), base, results, as_json)
 
 
 @local_app.command("start", epilog="Example: roost local start --port 4280")
@@ -528,32 +513,3 @@ def local_reset(
     from roost.verbs import local
 
     return run(local.reset, yes)
-
-
-@github_app.command("drift", epilog="Example: roost github drift --results found")
-def github_drift(*, results: Results = None) -> ExitCode:
-    """Look at all environments: 0 if all is clean, 2 on drift, 1 on errors; changes nothing."""
-    from roost.verbs.ci import drift as verb
-
-    return run(verb.drift, results)
-
-
-@github_app.command(
-    "drift-issues", epilog="Example: roost github drift-issues --results found --healed healed"
-)
-def github_drift_issues(
-    *,
-    results: Annotated[
-        Path, typer.Option("--results", metavar="DIR", help="What `roost github drift` wrote.")
-    ],
-    healed: Annotated[
-        Path | None,
-        typer.Option(
-            "--healed", metavar="DIR", help="What `roost drift ENV --heal --results DIR` wrote."
-        ),
-    ] = None,
-) -> ExitCode:
-    """Open, update, reopen and close the issue of each environment."""
-    from roost.verbs.ci import drift_issues as verb
-
-    return run(verb.drift_issues, results, healed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -20,6 +21,16 @@ BUILD_LIMIT_S = 900
 START_LIMIT_S = 60
 NOT_ONE = (httpx.HTTPError, ValueError, LookupError, TypeError, AttributeError)
 """What calling a local Fly raises that is none, or went away."""
+_THIS_COMPUTER = re.compile(r"localhost|127(\.[0-9]{1,3}){3}|::1", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a machine uses now, used at most since it started, and has, in MB."""
+
+    used: int
+    peak: int
+    limit: int
 
 
 @dataclass(frozen=True)
@@ -41,6 +52,24 @@ class LocalFly:
         """Where the app answers, such as `http://acme.localhost:40123`; empty when unknown."""
         apps = (await self.status())["apps"]
         return str(apps[app]["url"]) if app in apps else ""
+
+    async def memory_mb(self, app: str) -> Memory | None:
+        """What the app's first running machine uses of its memory; None while none runs."""
+        with _told():
+            async with self._http() as http:
+                answer = await http.get("/localfly/memory", params={"app": app})
+            answer.raise_for_status()
+            for machine in answer.json()["machines"]:
+                return Memory(*(int(machine[f"{name}_mb"]) for name in ("used", "peak", "limit")))
+        return None
+
+    async def log(self, app: str) -> str:
+        """The end of what the app's machines wrote."""
+        with _told():
+            async with self._http() as http:
+                answer = await http.get("/localfly/logs", params={"app": app})
+            answer.raise_for_status()
+        return answer.text
 
     async def has_image(self, ref: str) -> bool:
         """Say whether a machine could be started from this image reference."""
@@ -123,6 +152,15 @@ async def find_local_fly(home: Path) -> LocalFly | None:
     except (OSError, ValueError, KeyError, TypeError, httpx.InvalidURL, LocalFlyError):
         return None
     return local if same else None
+
+
+def local_fly_at(url: str) -> LocalFly | None:
+    """Give the local Fly at a base URL on this computer; None where Fly.io is meant. Asks nobody."""
+    try:
+        host = httpx.URL(url).host
+    except httpx.InvalidURL:
+        return None
+    return LocalFly(url.rstrip("/")) if _THIS_COMPUTER.fullmatch(host) else None
 
 
 async def start_local_fly(home: Path, environ: Mapping[str, str], port: int | None) -> LocalFly:

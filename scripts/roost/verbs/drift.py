@@ -18,6 +18,7 @@ from roost.plan.steps import Json
 from roost.report.text import status_table
 from roost.report.wording import counted, one_line, shown, unchecked_line
 from roost.verbs.changes import Planned, apply_planned, make_plan
+from roost.verbs.ci.documents import write_document
 from roost.verbs.context import Context
 from roost.verbs.orphans import Orphans, find_orphans
 from roost.verbs.target import Target, connect
@@ -202,10 +203,8 @@ async def _drift_of_all(
 
 def write_result(folder: Path | None, name: str, document: Json) -> None:
     """Write what was found into a folder, for whoever goes on from there; nothing without one."""
-    if folder is None:
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    if folder is not None:
+        write_document(folder, name, document)
 
 
 async def look_at_all(

@@ -129,7 +129,7 @@ async def look(context: Context, file: EnvironmentFile, target: Target) -> Look:
     """Read Fly and the sources, and compare; nothing is changed and no value is made up."""
     desired = desired_state(file, "")  # what runs is of no interest here
     live = await read_live(target.fly, desired.app)
-    values = known_values(context, file, local=target.local is not None)
+    values = known_values(context, file, throwaway=target.throwaway)
     ours = our_machines(desired, live)
     checked = replace(desired, values=check_values(desired, live, ours, values.found))
     return Look(file, secret_states(checked, live, ours), values, _behind(desired, live))

@@ -1,1 +1,1 @@
-"""The verbs that GitHub's workflows run: one file each."""
+"""Verbs that GitHub's workflows run; one file each."""
