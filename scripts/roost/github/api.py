@@ -45,6 +45,7 @@ from roost.github.models import (
     Named,
     Pull,
     Repository,
+    Workflow,
     WorkflowPermissions,
     WorkflowRun,
 )
@@ -328,6 +329,14 @@ class GitHub:
         return tuple(sorted({name for name, _ in before ^ after}))
 
     # Workflows
+
+    async def workflow(self, workflow_file: str) -> Workflow | None:
+        """Give a workflow, or None where there is none of that name."""
+        try:
+            reply = await self._send("GET", "actions", "workflows", workflow_file)
+        except GitHubNotFoundError:
+            return None
+        return reply.read(Workflow)
 
     async def workflow_runs(
         self, workflow_file: str, event: str = "schedule", per_page: int = 1

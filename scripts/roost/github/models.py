@@ -117,6 +117,13 @@ class WorkflowRun(Answer):
     url: Text = Field(default="", validation_alias="html_url")
 
 
+class Workflow(Answer):
+    """A workflow: `state` is `active`, or why it does not run."""
+
+    state: Text = ""
+    created_at: datetime | None = None
+
+
 class Repository(Answer):
     """The repository itself."""
 
