@@ -189,6 +189,22 @@ def show(environment: Environment, *, as_json: AsJson = False) -> ExitCode:
     return files.show(make_context(), environment, as_json=as_json)
 
 
+@app.command(epilog="Example: roost image staging --push")
+def image(
+    environment: Environment,
+    *,
+    push: Annotated[
+        bool,
+        typer.Option("--push", help="Have it in the app's registry; built where it is not."),
+    ] = False,
+    as_json: AsJson = False,
+) -> ExitCode:
+    """Print the image that an environment runs."""
+    from roost.verbs import image as verb
+
+    return run(verb.image, environment, push, as_json)
+
+
 @app.command(epilog="Example: roost schema > environments/environment.schema.json")
 def schema(
     *,
