@@ -16,8 +16,8 @@ from roost.verbs.building import build_progress
 from roost.verbs.context import Context
 from roost.verbs.target import Target, connect, fly_token, image_for
 
-THERE, BUILT, FOREIGN = "there", "built", "foreign"
-"""What became of an image: it was there, it was built, or it is not ours to build."""
+THERE, BUILT, FOREIGN, NO_APP = "there", "built", "foreign", "no-app"
+"""What became of an image: it was there, it was built, it is not ours to build, or its app is missing."""
 
 
 async def image(
@@ -28,8 +28,10 @@ async def image(
 ) -> ExitCode:
     """Print an environment's image; with `push`, have it in the app's registry.
 
+    An app that is not there yet has none: the apply that creates it brings the image, too.
+
     Raises:
-        UnappliableError: there is no app yet, or no docker to build with.
+        UnappliableError: there is no docker to build with.
         ImageError: it could not be built or pushed.
     """
     file = load_environment(name, context.environments)
@@ -51,11 +53,12 @@ async def _push(context: Context, file: EnvironmentFile, reference: str) -> str:
     async with connect(context, local=False) as target:
         app = file.environment.app
         if target.local is None and await target.fly.get_app(app) is None:
-            raise UnappliableError(
-                f"The app {app} does not exist yet, so it has no registry to push to.",
-                where=file.name,
-                advice=f"`roost apply {file.name}` creates it, and brings the image in the same go.",
+            context.progress.print(
+                f"The app {app} does not exist yet, so it has no registry to push to. "
+                "The apply that creates it brings the image in the same go.",
+                soft_wrap=True,
             )
+            return NO_APP
         state = await ensure_image(context, target, file, reference)
     if state == THERE:
         context.progress.print("It is there already: nothing is built.")

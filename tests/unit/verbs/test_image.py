@@ -179,11 +179,10 @@ def test_a_push_that_the_registry_forgets_is_told(roost, registry):
 
 
 def test_an_app_that_is_not_there_has_no_registry(roost, registry, docker):
-    said = roost("image", "staging", "--push")
+    said = roost("image", "staging", "--push", "--json")
 
-    assert (said.code, said.out) == (3, "")
-    assert "error [cannot-apply]: staging: The app acme-prefect does not exist yet" in said.err
-    assert "`roost apply staging` creates it" in said.err
+    assert (said.code, json.loads(said.out)["state"]) == (0, "no-app")
+    assert "The app acme-prefect does not exist yet, so it has no registry" in said.err
     assert (registry.asked, docker.calls) == ([], [])
 
 
