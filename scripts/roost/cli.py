@@ -204,6 +204,21 @@ def init(  # noqa: PLR0913 - one argument an option
     return verb.init(make_context(), given, yes=yes, run=run_commands)
 
 
+@app.command(epilog="Example: roost doctor staging")
+def doctor(
+    environments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ENV...]", help="Files in environments/; all if left out."),
+    ] = None,
+    *,
+    as_json: AsJson = False,
+) -> ExitCode:
+    """Say what of the set-up is missing, here, on GitHub and on Fly; ends with 2 if anything is."""
+    from roost.verbs import doctor as verb
+
+    return run(verb.doctor, environments or [], as_json)
+
+
 @app.command(epilog="Example: roost image staging --push")
 def image(
     environment: Environment,

@@ -45,6 +45,7 @@ from roost.github.models import (
     Named,
     Pull,
     Repository,
+    Workflow,
     WorkflowPermissions,
     WorkflowRun,
 )
@@ -340,6 +341,10 @@ class GitHub:
         return reply.part("workflow_runs").read_all(WorkflowRun)
 
     # What `roost doctor` looks at; None where the token may not see it.
+
+    async def workflow(self, workflow_file: str) -> Workflow | None:
+        """Give a workflow; None, too, where the default branch has none of that file."""
+        return await self._readable(Workflow, "actions", "workflows", workflow_file)
 
     async def repository_info(self) -> Repository:
         """Give the repository itself."""

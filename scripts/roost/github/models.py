@@ -117,6 +117,12 @@ class WorkflowRun(Answer):
     url: Text = Field(default="", validation_alias="html_url")
 
 
+class Workflow(Answer):
+    """A workflow of the default branch; a `state` other than `active` says who disabled it."""
+
+    state: Text = ""
+
+
 class Repository(Answer):
     """The repository itself."""
 

@@ -74,7 +74,11 @@ def test_what_is_nested_too_deep_has_no_end(depth):
 
 
 PACKED = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.binary(max_size=8) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.binary(max_size=8)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=6) | st.dictionaries(st.integers(), inner, max_size=2),
     max_leaves=30,
 ).filter(lambda value: _packs(value))
