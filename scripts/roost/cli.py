@@ -491,6 +491,9 @@ def drift(  # noqa: PLR0913 - one argument an option
         bool,
         typer.Option("--end-overrides", help="Put back what an override left, and nothing else."),
     ] = False,
+    results: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where what was found is a file, ENV.json.")
+    ] = None,
     local: Local = False,
     as_json: AsJson = False,
 ) -> ExitCode:
@@ -498,7 +501,7 @@ def drift(  # noqa: PLR0913 - one argument an option
     from roost.verbs import drift as verb
 
     mends = verb.mending(heal=heal, end_overrides=end_overrides)
-    return run(verb.drift, environment, every, mends, local, as_json)
+    return run(verb.drift, environment, every, mends, local, as_json, results)
 
 
 @app.command(epilog="Example: roost up staging --exit")

@@ -120,3 +120,31 @@ def revert(environment: Environment) -> ExitCode:
     from roost.verbs.ci import revert as verb
 
     return run(verb.revert, environment)
+
+
+@github_app.command(epilog="Example: roost github drift --results found")
+def drift(
+    *,
+    results: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where what was found is a file, ENV.json.")
+    ] = None,
+) -> ExitCode:
+    """Look at all environments: 0 if all is clean, 2 on drift, 1 on errors; changes nothing."""
+    from roost.verbs.ci import drift as verb
+
+    return run(verb.drift, results)
+
+
+@github_app.command(epilog="Example: roost github drift-issues --results found --healed healed")
+def drift_issues(
+    *,
+    results: Annotated[Path, typer.Option(metavar="DIR", help="What `roost github drift` wrote.")],
+    healed: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="What `roost drift ENV --heal --results DIR` wrote."),
+    ] = None,
+) -> ExitCode:
+    """Open, update, reopen and close the issue of each environment."""
+    from roost.verbs.ci import drift_issues as verb
+
+    return run(verb.drift_issues, results, healed)

@@ -330,6 +330,14 @@ class GitHub:
 
     # Workflows
 
+    async def workflow(self, workflow_file: str) -> Workflow | None:
+        """Give a workflow, or None where there is none of that name."""
+        try:
+            reply = await self._send("GET", "actions", "workflows", workflow_file)
+        except GitHubNotFoundError:
+            return None
+        return reply.read(Workflow)
+
     async def workflow_runs(
         self, workflow_file: str, event: str = "schedule", per_page: int = 1
     ) -> tuple[WorkflowRun, ...]:
@@ -341,10 +349,6 @@ class GitHub:
         return reply.part("workflow_runs").read_all(WorkflowRun)
 
     # What `roost doctor` looks at; None where the token may not see it.
-
-    async def workflow(self, workflow_file: str) -> Workflow | None:
-        """Give a workflow; None, too, where the default branch has none of that file."""
-        return await self._readable(Workflow, "actions", "workflows", workflow_file)
 
     async def repository_info(self) -> Repository:
         """Give the repository itself."""

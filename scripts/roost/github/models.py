@@ -118,9 +118,10 @@ class WorkflowRun(Answer):
 
 
 class Workflow(Answer):
-    """A workflow of the default branch; a `state` other than `active` says who disabled it."""
+    """A workflow: `state` is `active`, or why it does not run."""
 
     state: Text = ""
+    created_at: datetime | None = None
 
 
 class Repository(Answer):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from roost.plan.steps import Json
 from roost.report.text import status_table
 from roost.report.wording import counted, one_line, shown, unchecked_line
 from roost.verbs.changes import Planned, apply_planned, make_plan
+from roost.verbs.ci.documents import write_document
 from roost.verbs.context import Context
 from roost.verbs.orphans import Orphans, find_orphans
 from roost.verbs.target import Target, connect
@@ -151,8 +152,11 @@ async def drift(  # noqa: PLR0913, PLR0917 - one argument an option
     mends: Mending,
     local: bool,  # noqa: FBT001 - set by name in cli
     as_json: bool,  # noqa: FBT001 - set by name in cli
+    results: Path | None = None,
 ) -> ExitCode:
     """Compare one environment, or all of them, and put back what is asked for.
+
+    With `results`, what was found is written there too, also where it ends with an error.
 
     Raises:
         UsageError: neither one nor all is asked for, or both.
@@ -161,13 +165,19 @@ async def drift(  # noqa: PLR0913, PLR0917 - one argument an option
     if bool(name) == every:
         raise UsageError("Name one environment, or give --all.", advice="See: roost drift --help")
     if every:
-        return await _drift_of_all(context, mends, local=local, as_json=as_json)
+        return await _drift_of_all(context, mends, results, local=local, as_json=as_json)
     file = load_environment(name, context.environments)
-    async with connect(context, local=local) as target:
-        found = await look(context, file, target)
-        if not as_json:
-            context.out.print(report(found))
-        found = await mended(context, target, found, mends)
+    found = Found(name)
+    try:
+        async with connect(context, local=local) as target:
+            found = await look(context, file, target)
+            if not as_json:
+                context.out.print(report(found))
+            found = await mended(context, target, found, mends)
+    except RoostError as error:
+        write_result(results, name, replace(found, error=error).document())
+        raise
+    write_result(results, name, found.document())
     if as_json:
         context.out.print_json(json.dumps(found.document()))
     elif mends is not Mending.NOTHING:
@@ -176,19 +186,25 @@ async def drift(  # noqa: PLR0913, PLR0917 - one argument an option
 
 
 async def _drift_of_all(
-    context: Context, mends: Mending, *, local: bool, as_json: bool
+    context: Context, mends: Mending, results: Path | None, *, local: bool, as_json: bool
 ) -> ExitCode:
-    totals = await look_at_all(
-        context,
-        lambda found: None if as_json else context.out.print(report(found)),
-        mends,
-        local=local,
-    )
+    def tell(found: Found) -> None:
+        write_result(results, found.name, found.document())
+        if not as_json:
+            context.out.print(report(found))
+
+    totals = await look_at_all(context, tell, mends, local=local)
     if as_json:
         context.out.print_json(json.dumps(totals.document()))
     else:
         context.out.print(summary(totals))
     return totals.code
+
+
+def write_result(folder: Path | None, name: str, document: Json) -> None:
+    """Write what was found into a folder, for whoever goes on from there; nothing without one."""
+    if folder is not None:
+        write_document(folder, name, document)
 
 
 async def look_at_all(

@@ -73,6 +73,15 @@ def test_what_is_nested_too_deep_has_no_end(depth):
     assert ends(macaroon(tuple(nested(depth)))) is None
 
 
+def packs(value):
+    """Say whether MessagePack can write it."""
+    try:
+        msgpack.packb(value)
+    except (OverflowError, ValueError):
+        return False
+    return True
+
+
 PACKED = st.recursive(
     st.none()
     | st.booleans()
@@ -81,15 +90,7 @@ PACKED = st.recursive(
     | st.text(),
     lambda inner: st.lists(inner, max_size=6) | st.dictionaries(st.integers(), inner, max_size=2),
     max_leaves=30,
-).filter(lambda value: _packs(value))
-
-
-def _packs(value):
-    try:
-        msgpack.packb(value)
-    except (OverflowError, ValueError):
-        return False
-    return True
+).filter(packs)
 
 
 @given(PACKED | st.lists(PACKED, min_size=4, max_size=5))

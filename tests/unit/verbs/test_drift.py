@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
 
 import pytest
 import yaml
 
 from helpers.environments import environment_data
+from helpers.overrides import end_override
 from roost.environment.model import AUTH_SECRET
 from roost.plan.desired import OVERRIDE_KEY
 
@@ -150,19 +150,10 @@ def test_an_override_explains_its_difference(applied):
     assert "by ada (demo): min_machines_running 1 instead of 0." in said.out
 
 
-def end_override(fly):
-    """Have the override end an hour ago."""
-    metadata = config_of(fly)["metadata"]
-    since = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=5)
-    times = {"since": f"{since:%Y-%m-%dT%H:%M:%SZ}"}
-    times["until"] = f"{since + timedelta(hours=4):%Y-%m-%dT%H:%M:%SZ}"
-    metadata[OVERRIDE_KEY] = json.dumps({**json.loads(metadata[OVERRIDE_KEY]), **times})
-
-
 @pytest.mark.parametrize("option", ["--heal", "--end-overrides"])
 def test_an_override_whose_time_is_over_is_drift_and_is_healed(applied, fly, option):
     applied("scale", "staging", *DEMO)
-    end_override(fly)
+    end_override(config_of(fly)["metadata"])
 
     said = applied("drift", "staging", "--json")
     assert said.code == 2
@@ -185,7 +176,7 @@ def test_ending_overrides_puts_nothing_else_back(applied, fly):
 
 def test_beside_a_hand_s_change_an_ended_override_waits_for_a_person(applied, fly):
     applied("scale", "staging", *DEMO)
-    end_override(fly)
+    end_override(config_of(fly)["metadata"])
     config_of(fly)["guest"]["memory_mb"] = 2048
     fly.asked.clear()
 
@@ -210,7 +201,7 @@ def test_an_override_that_lasts_is_not_ended(applied, fly):
 
 def test_overrides_of_all_are_ended_where_nothing_else_differs(others, fly):
     others("scale", "staging", *DEMO)
-    end_override(fly)
+    end_override(config_of(fly)["metadata"])
 
     said = others("drift", "--all", "--end-overrides")
 
@@ -264,6 +255,36 @@ def test_an_environment_that_was_never_applied_is_not_made_by_healing(roost, fly
     assert said.code == 2
     assert {cause for *_, cause in differences(said)} == {"not applied yet"}
     assert fly.changes == []
+
+
+@pytest.mark.parametrize("option", ["", "--heal"])
+def test_what_was_found_is_written_for_who_goes_on_from_there(applied, fly, tmp_path, option):
+    config_of(fly)["guest"]["memory_mb"] = 2048
+
+    said = applied("drift", "staging", *filter(None, [option]), "--results", tmp_path / "found")
+
+    document = json.loads((tmp_path / "found" / "staging.json").read_text())
+    assert said.code == (0 if option else 2)
+    assert document["state"] == ("healed" if option else "drift")
+    assert document["differences"][0]["live"] == 2048
+
+
+def test_what_went_wrong_is_written_too(applied, fly, prefect, tmp_path):
+    config_of(fly)["guest"]["memory_mb"] = 2048
+    prefect.version = "3.7.0"
+
+    said = applied("drift", "staging", "--heal", "--results", tmp_path / "found")
+
+    document = json.loads((tmp_path / "found" / "staging.json").read_text())
+    assert said.code in {4, 5}
+    assert (document["state"], len(document["differences"])) == ("error", 1)
+    assert document["error"]["word"].startswith("gate-failed")
+
+
+def test_what_was_found_of_all_is_written(others, tmp_path):
+    others("drift", "--all", "--results", tmp_path / "found")
+
+    assert {path.stem for path in (tmp_path / "found").iterdir()} == {"broken", "other", "staging"}
 
 
 # --all

@@ -1,0 +1,123 @@
+"""`roost github drift`: look at all environments, and tell the jobs that come after what to do."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+from roost.environment.load import environment_names
+from roost.errors import ExitCode
+from roost.fly.token import SOON, token_ends
+from roost.github.actions import Annotation, Runner, runner_of
+from roost.plan.drift import may_heal, only_ended
+from roost.plan.steps import Json
+from roost.report.drift import (
+    SUMMARY,
+    DriftResult,
+    RunResult,
+    TokenFound,
+    drift_summary,
+    token_line,
+)
+from roost.report.wording import one_line
+from roost.verbs.context import Context
+from roost.verbs.drift import Found, Totals, look_at_all, report, summary, write_result
+from roost.verbs.target import fly_token
+
+
+async def drift(context: Context, results: Path | None) -> ExitCode:
+    """Compare all with a token that only reads; end with 0 if all is clean, 2 if not, 1 on errors.
+
+    Raises:
+        UsageError: there is no environment file.
+        MissingTokenError: no Fly token is set.
+    """
+    token = look_at_token(context, datetime.now(UTC))
+    totals = await look_at_all(context, lambda found: context.out.print(report(found)))
+    context.out.print(summary(totals))
+    if token.soon:
+        context.out.print(token_line(token), markup=False, soft_wrap=True)
+    run = run_document(context, totals, token)
+    documents = [found_document(found) for found in totals.found]
+    for document in documents:
+        write_result(results, document["environment"], document)
+    write_result(results, SUMMARY, run)
+    runner = runner_of(context.environ)
+    if runner is not None:
+        tell(runner, totals, documents, run)
+    return outcome(totals)
+
+
+def outcome(totals: Totals) -> ExitCode:
+    """Give what a workflow tells apart: clean, drift, and not knowing."""
+    done = totals.code in {ExitCode.DONE, ExitCode.CHANGES}
+    return totals.code if done else ExitCode.ERROR
+
+
+def look_at_token(context: Context, now: datetime) -> TokenFound:
+    """Say when the token that this run has ends; nothing is called.
+
+    Raises:
+        MissingTokenError: no Fly token is set.
+    """
+    ends = token_ends(fly_token(context.environ))
+    return TokenFound(ends=ends, soon=ends is not None and ends - now < SOON)
+
+
+def found_document(found: Found) -> Json:
+    """Give what was found of one environment, and which job puts it back."""
+    heals = heals_itself(found)
+    ends = not found.error and only_ended(found.differences)
+    return {"format": 1, **found.document(), "heal": heals, "end": ends and not heals}
+
+
+def heals_itself(found: Found) -> bool:
+    """Say whether its file asks for healing, and what differs may be healed."""
+    asks = found.planned is not None and found.planned.file.environment.drift.heal
+    return asks and not found.error and bool(found.differences) and may_heal(found.differences)
+
+
+def run_document(context: Context, totals: Totals, token: TokenFound) -> Json:
+    """Give what is about no single environment."""
+    document = totals.document()
+    return {
+        "format": 1,
+        "environments": sorted(environment_names(context.environments)),
+        "orphans": document["orphans"],
+        "notes": document["notes"],
+        "token": token.model_dump(mode="json"),
+    }
+
+
+def tell(runner: Runner, totals: Totals, documents: list[Json], run: Json) -> None:
+    """Give outputs, summary and annotations."""
+    heal = [document["environment"] for document in documents if document["heal"]]
+    end = [document["environment"] for document in documents if document["end"]]
+    states = {ExitCode.DONE: "clean", ExitCode.CHANGES: "drift"}
+    runner.output("heal", json.dumps(heal))
+    runner.output("end", json.dumps(end))
+    runner.output("any", json.dumps(bool(heal or end)))
+    runner.output("state", states.get(outcome(totals), "error"))
+    read = RunResult.model_validate_json(json.dumps(run))
+    results = [DriftResult.model_validate_json(json.dumps(document)) for document in documents]
+    runner.summary(drift_summary(results, read))
+    runner.annotate(messages(totals, read.token))
+
+
+def messages(totals: Totals, token: TokenFound) -> list[Annotation]:
+    """Say at the top of the run what is wrong: one line an environment."""
+    said = [Annotation("warning", token_line(token), "Fly token")] if token.soon else []
+    for found in totals.found:
+        if found.error:
+            message = f"{found.name}: {one_line(str(found.error))}"
+            said.append(Annotation("error", message, f"Drift: {found.error.word}"))
+        elif found.differences:
+            count = len(found.differences)
+            message = f"{found.name} is not as its file asks ({count})."
+            said.append(Annotation("warning", message, "Drift"))
+    said += [
+        Annotation("warning", f"{orphan.app} is orphaned: {orphan.why}.", "Drift")
+        for orphan in totals.orphans.apps
+    ]
+    return said

@@ -1,0 +1,175 @@
+"""github drift: what the jobs after it are told, and what it ends with."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import yaml
+
+from helpers.environments import environment_data
+from helpers.fly_tokens import fly_token
+from helpers.overrides import end_override
+
+DEMO = ("--min-machines-running", "1", "--until", "4h", "--reason", "demo")
+
+
+@pytest.fixture
+def runner(tmp_path, monkeypatch):
+    """A step of a workflow: gives its outputs, and its summary."""
+    paths = {name: tmp_path / f"{name}.txt" for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")}
+    for name, path in paths.items():
+        path.touch()
+        monkeypatch.setenv(name, str(path))
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+
+    def read():
+        lines = paths["GITHUB_OUTPUT"].read_text().splitlines()
+        names = [line.partition("<<")[0] for line in lines[::3]]
+        return dict(zip(names, lines[1::3], strict=True)), paths["GITHUB_STEP_SUMMARY"].read_text()
+
+    return read
+
+
+@pytest.fixture
+def applied(roost, fly):
+    """The command line, with `staging` applied."""
+    assert roost("apply", "staging").code == 0
+    fly.asked.clear()
+    return roost
+
+
+def the_config(fly):
+    [machine] = fly.machines.values()
+    return machine["config"]
+
+
+def outputs(runner):
+    given, _ = runner()
+    return {name: json.loads(given[name]) for name in ("heal", "end", "any")} | {
+        "state": given["state"]
+    }
+
+
+def test_all_clean_is_0_with_nothing_to_do(applied, fly, runner, tmp_path):
+    said = applied("github", "drift", "--results", tmp_path / "found")
+
+    assert said.code == 0
+    assert outputs(runner) == {"heal": [], "end": [], "any": False, "state": "clean"}
+    assert fly.changes == []
+    assert json.loads((tmp_path / "found" / "staging.json").read_text())["state"] == "clean"
+    assert json.loads((tmp_path / "found" / "_summary.json").read_text()) == {
+        "format": 1,
+        "environments": ["staging"],
+        "orphans": [],
+        "notes": [],
+        "token": {"ends": None, "soon": False},
+    }
+
+
+def test_a_hand_s_change_is_2_and_waits_for_a_person(applied, fly, runner, tmp_path):
+    the_config(fly)["guest"]["memory_mb"] = 2048
+
+    said = applied("github", "drift", "--results", tmp_path / "found")
+
+    document = json.loads((tmp_path / "found" / "staging.json").read_text())
+    assert said.code == 2
+    assert outputs(runner) == {"heal": [], "end": [], "any": False, "state": "drift"}
+    assert (document["state"], document["heal"], document["end"]) == ("drift", False, False)
+    assert "::warning title=Drift::staging is not as its file asks (1)." in said.out
+    assert "| `staging` | **drift** | 1 | waits for a person |" in runner()[1]
+    assert fly.changes == []
+
+
+def test_where_the_file_asks_for_it_a_hand_s_change_is_to_be_healed(
+    applied, fly, runner, rewrite, tmp_path
+):
+    rewrite(drift="heal")
+    the_config(fly)["guest"]["memory_mb"] = 2048
+
+    said = applied("github", "drift", "--results", tmp_path / "found")
+
+    assert said.code == 2
+    assert outputs(runner) == {"heal": ["staging"], "end": [], "any": True, "state": "drift"}
+    assert json.loads((tmp_path / "found" / "staging.json").read_text())["heal"] is True
+    assert fly.changes == []
+
+
+def test_what_was_never_applied_is_not_to_be_healed(applied, runner, rewrite):
+    rewrite(drift="heal", machine={"memory_mb": 1024})
+
+    assert applied("github", "drift").code == 2
+    assert outputs(runner) == {"heal": [], "end": [], "any": False, "state": "drift"}
+
+
+@pytest.mark.parametrize(("drift", "where"), [({}, "end"), ("heal", "heal")])
+def test_an_override_that_ended_is_to_be_ended_once(applied, fly, runner, rewrite, drift, where):
+    rewrite(drift=drift)
+    applied("scale", "staging", *DEMO)
+    end_override(the_config(fly)["metadata"])
+
+    assert applied("github", "drift").code == 2
+
+    lists = {"heal": [], "end": [], where: ["staging"]}
+    assert outputs(runner) == {**lists, "any": True, "state": "drift"}
+
+
+def test_one_that_cannot_be_looked_at_is_1_and_hides_no_other(applied, fly, runner, tmp_path):
+    (tmp_path / "broken.yaml").write_text("app: x\n")
+    the_config(fly)["guest"]["memory_mb"] = 2048
+
+    said = applied("github", "drift", "--results", tmp_path / "found")
+
+    assert said.code == 1
+    assert outputs(runner)["state"] == "error"
+    assert "::error title=Drift%3A invalid-files::broken: " in said.out
+    assert {path.name for path in (tmp_path / "found").iterdir()} == {
+        *("broken.json", "staging.json", "_summary.json")
+    }
+
+
+@pytest.mark.usefixtures("runner")
+def test_an_orphan_is_drift(applied, tmp_path):
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump(environment_data(app="acme-other")))
+    (tmp_path / "staging.yaml").unlink()
+
+    said = applied("github", "drift", "--results", tmp_path / "found")
+
+    [orphan] = json.loads((tmp_path / "found" / "_summary.json").read_text())["orphans"]
+    assert said.code == 2
+    assert (orphan["app"], orphan["environment"]) == ("acme-prefect", "staging")
+    assert "::warning title=Drift::acme-prefect is orphaned: its file is gone." in said.out
+
+
+@pytest.mark.parametrize(("days", "told"), [(5, True), (100, False)])
+def test_a_token_near_its_end_is_a_warning(applied, runner, monkeypatch, tmp_path, days, told):
+    ends = (datetime.now(UTC) + timedelta(days=days)).replace(microsecond=0)
+    token = fly_token(ends)
+    monkeypatch.setenv("FLY_API_TOKEN", token)
+
+    said = applied("github", "drift", "--results", tmp_path / "found")
+
+    sentence = f"The Fly token of the schedule ends on {ends:%Y-%m-%d at %H:%M} UTC."
+    document = json.loads((tmp_path / "found" / "_summary.json").read_text())["token"]
+    assert said.code == 0
+    assert (f"::warning title=Fly token::{sentence}" in said.out) is told
+    assert (sentence in runner()[1]) is told
+    assert document == {"ends": ends.isoformat().replace("+00:00", "Z"), "soon": told}
+    for part in token.removeprefix("FlyV1 ").split(","):
+        assert part not in said.out + said.err + runner()[1]
+
+
+def test_outside_of_a_workflow_it_says_what_drift_of_all_says(applied, fly):
+    the_config(fly)["guest"]["memory_mb"] = 2048
+
+    here, there = applied("github", "drift"), applied("drift", "--all")
+
+    assert (here.code, here.out, here.err) == (there.code, there.out, there.err)
+
+
+def test_without_a_file_there_is_nothing_to_look_at(roost, fly, tmp_path):
+    (tmp_path / "staging.yaml").unlink()
+
+    assert roost("github", "drift").code == 3
+    assert fly.asked == []
