@@ -338,7 +338,7 @@ def test_what_is_missing_on_github_is_told_with_what_mends_it(roost, github, ans
         ("/environments/staging/deployment-branch-policies", "which branches reach its token"),
         ("/rules/branches/main", "the rules of main are not to be seen"),
         ("/actions/permissions/workflow", "what workflows may do by default is not to be seen"),
-        ("/actions/workflows/drift.yml", "drift.yml is not to be seen"),
+        ("/actions/workflows/drift.yml", "whether drift.yml is on is not to be seen"),
         ("/environments", "GitHub could not be looked at"),
         ("", "GitHub could not be looked at"),
     ],
