@@ -161,6 +161,80 @@ def show(environment: Environment, *, as_json: AsJson = False) -> ExitCode:
     return files.show(make_context(), environment, as_json=as_json)
 
 
+@app.command(epilog="Example: roost init --environment demo --app my-prefect --region iad --yes")
+def init(  # noqa: PLR0913 - one argument an option
+    *,
+    environment: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The new file's name, without .yaml.")
+    ] = None,
+    fly_app: Annotated[
+        str | None, typer.Option("--app", metavar="APP", help="Name of its Fly app.")
+    ] = None,
+    organization: Annotated[
+        str | None, typer.Option(metavar="ORG", help="Fly organization that pays.")
+    ] = None,
+    region: Annotated[str | None, typer.Option(metavar="REGION", help="Fly region.")] = None,
+    protected: Annotated[
+        bool | None,
+        typer.Option("--protected/--no-protected", help="Nothing ever destroys it."),
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Fly's name of the CPU size.")
+    ] = None,
+    memory: Annotated[str | None, typer.Option(metavar="MB", help="Memory.")] = None,
+    backend: Annotated[
+        str | None, typer.Option(metavar="DATABASE", help="sqlite or postgres.")
+    ] = None,
+    owner: Annotated[
+        str | None, typer.Option(metavar="@NAME", help="Who reviews changes, on GitHub; or nobody.")
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Ask nothing; take what is usual for the rest.")
+    ] = False,
+    run_commands: Annotated[
+        bool, typer.Option("--run", help="Run the commands of fly and gh, asking for each.")
+    ] = False,
+) -> ExitCode:
+    """Set up a new environment: its file, and the commands for tokens and GitHub."""
+    from roost.verbs import init as verb
+
+    given = verb.Given(
+        environment, fly_app, organization, region, protected, size, memory, backend, owner
+    )
+    return verb.init(make_context(), given, yes=yes, run=run_commands)
+
+
+@app.command(epilog="Example: roost doctor staging")
+def doctor(
+    environments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ENV...]", help="Files in environments/; all if left out."),
+    ] = None,
+    *,
+    as_json: AsJson = False,
+) -> ExitCode:
+    """Say what of the set-up is missing, here, on GitHub and on Fly; ends with 2 if anything is."""
+    from roost.verbs import doctor as verb
+
+    return run(verb.doctor, environments or [], as_json)
+
+
+@app.command(epilog="Example: roost image staging --push")
+def image(
+    environment: Environment,
+    *,
+    push: Annotated[
+        bool,
+        typer.Option("--push", help="Have it in the app's registry; built where it is not."),
+    ] = False,
+    as_json: AsJson = False,
+) -> ExitCode:
+    """Print the image that an environment runs."""
+    from roost.verbs import image as verb
+
+    return run(verb.image, environment, push, as_json)
+
+
 @app.command(epilog="Example: roost schema > environments/environment.schema.json")
 def schema(
     *,

@@ -359,6 +359,12 @@ class NotRolledBackError(GateError):
     word = "gate-failed-not-rolled-back"
 
 
+class ImageError(RoostError):
+    """The server's image could not be built, or not be brought to the registry."""
+
+    word = "image"
+
+
 class SnapshotError(RoostError):
     """A snapshot that was to be there before a change was not."""
 

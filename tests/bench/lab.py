@@ -84,8 +84,8 @@ class Lab:
 def open_lab(
     project: Path, cache: Path, runs: int, seconds: float, tell: Callable[[str], None]
 ) -> Iterator[Lab]:
-    """Build or find the image of the committed environment; leave nothing but the image behind."""
-    file = load_environment(SOURCE, project / "environments")
+    """Build or find the image of the example; leave nothing but the image behind."""
+    file = load_environment(SOURCE, project / "tests" / "examples")
     version, deploy = file.environment.prefect.version, project / "deploy"
     ref = image_reference("roost-bench", version, read_image_parts(deploy, version))
     build = asyncio.run(Images(cache).build(deploy, version, ref, tell))

@@ -12,6 +12,7 @@ import yaml
 from helpers.environments import environment_data
 from helpers.fake_fly import FakeFly
 from helpers.fake_prefect import LOGIN, FakePrefect
+from helpers.fake_registry import full_registry
 from helpers.roost_here import RoostHere
 from helpers.spoiling import Spoiler
 from roost.apply import gate
@@ -25,6 +26,7 @@ def spoiler(monkeypatch):
     found = Spoiler(FakeFly())
     client = partial(FlyClient, transport=httpx.MockTransport(found))
     monkeypatch.setattr("roost.verbs.target.FlyClient", client)
+    monkeypatch.setattr("roost.verbs.image.Registry", full_registry)
     monkeypatch.setattr(
         "roost.prefect.transport.LoopbackNames", lambda _: httpx.MockTransport(FakePrefect())
     )

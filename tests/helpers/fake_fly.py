@@ -49,6 +49,8 @@ class FakeFly:
     boots: dict[str, Boot] = field(default_factory=dict)
     leases: dict[str, Held] = field(default_factory=dict)
     asked: list[Ask] = field(default_factory=list)
+    tokens: list[Json] = field(default_factory=list)
+    """What it tells of the token that asks."""
     _count: int = 0
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
@@ -127,6 +129,8 @@ class FakeFly:
                 return says(200, {"apps": [{"name": self.name}] if mine else []})
             case ("POST", "apps"):
                 return self._create_app(ask.body)
+            case ("GET", "tokens", "current"):
+                return says(200, {"tokens": self.tokens})
             case _ if not there:
                 raise RefusedError(404, "app not found")
             case ("GET", "apps", app):

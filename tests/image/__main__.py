@@ -56,7 +56,7 @@ def main(
     require(["buildah", "setpriv", "unshare"])
     if os.geteuid():
         raise ImageError("Building without a daemon needs root. Run: sudo ./run image")
-    file = load_environment(ENVIRONMENT, PROJECT / "environments")
+    file = load_environment(ENVIRONMENT, PROJECT / "tests" / "examples")
     version = version or file.environment.prefect.version
     with workshop(PROJECT / ".run" / "buildah") as buildah:
         built = build(buildah, version)

@@ -8,7 +8,7 @@ looked for by its name before it is made again.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from roost.errors import (
@@ -101,6 +101,8 @@ class Work:
         secrets: values for every name the plan sets.
         notice: told of each step before it begins, and of waiting for somebody else.
         mark: makes what is remembered of a value that was set.
+        app_created: awaited after the app is created; what needs an app, and a machine needs, such
+            as an image in the app's registry.
     """
 
     fly: FlyClient
@@ -108,6 +110,7 @@ class Work:
     secrets: Mapping[str, SecretText]
     notice: Notice
     mark: Callable[[SecretInfo, SecretText], Mark] = make_mark
+    app_created: Callable[[], Awaitable[None]] | None = None
 
 
 def lease_holder(fly: FlyClient, app: str, notice: Notice, doing: str = DESCRIPTION) -> HeldLeases:
@@ -160,6 +163,8 @@ class _Executor:
         match step:
             case CreateApp():
                 await self.create_app(step)
+                if self.work.app_created:
+                    await self.work.app_created()
             case AssignIp():
                 await self.assign_ip(step)
             case ReleaseIp():

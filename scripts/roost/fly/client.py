@@ -29,6 +29,7 @@ from roost.fly.models import (
     SecretInfo,
     SecretsUpdate,
     Snapshot,
+    TokenInfo,
     Volume,
     VolumeExtension,
 )
@@ -160,6 +161,12 @@ class FlyClient:
     async def create_snapshot(self, app: str, volume: str) -> None:
         """Ask for a snapshot; it appears in the list when Fly begins it."""
         await self._send("POST", _path("apps", app, "volumes", volume, "snapshots"))
+
+    # The token itself
+
+    async def current_tokens(self) -> tuple[TokenInfo, ...]:
+        """Give what each part of the token reaches."""
+        return (await self._send("GET", "/tokens/current")).part("tokens").read_all(TokenInfo)
 
     # Secrets
 

@@ -180,6 +180,13 @@ class Snapshot(Answer):
     retention_days: int | None = None
 
 
+class TokenInfo(Answer):
+    """What a token reaches: these apps of an organization, or all of them where none is named."""
+
+    org_slug: str | None = None
+    apps: Many[str] = ()
+
+
 class SecretInfo(Answer):
     """A secret's name and digest; Fly never gives the value."""
 

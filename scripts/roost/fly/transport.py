@@ -130,13 +130,23 @@ def authorization(token: SecretText) -> str:
     Raises:
         UsageError: no token looks like that, and no header can carry it.
     """
+    value = bare_token(token).reveal()
+    return f"{'FlyV1' if _MACAROON.search(value) else 'Bearer'} {value}"
+
+
+def bare_token(token: SecretText) -> SecretText:
+    """Give the token without the scheme that may stand in front of it, as a password is.
+
+    Raises:
+        UsageError: no token looks like that, and no header can carry it.
+    """
     value = _SCHEMES.sub("", token.reveal().strip())
     if not value.isascii() or not value.isprintable() or " " in value:
         raise UsageError(
             "The Fly token holds a character that no token has.",
             advice="Copy it again, whole and in one line, into FLY_API_TOKEN.",
         )
-    return f"{'FlyV1' if _MACAROON.search(value) else 'Bearer'} {value}"
+    return SecretText(value)
 
 
 def token_pieces(token: SecretText) -> tuple[SecretText, ...]:

@@ -14,8 +14,8 @@ from roost.report.wording import one_line
 if TYPE_CHECKING:
     from rich.console import Console
 
-# Its stages, in the local Fly's words and in uv's; the rest is one line a package.
-_STAGE = re.compile(r"installing |baking|Prepared |Installed ")
+# Its stages, in the words of the local Fly, of uv and of docker; the rest is one line a package.
+_STAGE = re.compile(r"installing |baking|Prepared |Installed |#\d+ \[")
 MAX_LINE = 100
 
 

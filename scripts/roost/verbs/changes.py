@@ -37,8 +37,8 @@ from roost.prefect.probe import CheckResult
 from roost.report.text import check_line, plan_report
 from roost.report.wording import one_line
 from roost.secret_text import SecretText
-from roost.verbs.building import build_progress
 from roost.verbs.context import Context
+from roost.verbs.image import image_before
 from roost.verbs.target import Target, connect, image_for
 from roost.verbs.values import complete_values, known_values
 
@@ -185,20 +185,20 @@ async def apply_planned(
         GateFailedError: the gate failed, and the last good release is back.
         NotRolledBackError: the gate failed, and nothing could be put back.
         MissingSecretError: a value is missing; nothing was called.
+        UnappliableError: the image has to be built, and cannot be; nothing was changed.
     """
     check_appliable(planned.plan)
     if not planned.plan.steps:
         return ()
     values = secret_values(context, target, planned)
-    if target.local is not None and not planned.file.environment.prefect.image:
-        await build_image(context, target, planned)
-    environment = planned.file.environment
+    file, environment = planned.file, planned.file.environment
+    app_created = await image_before(context, target, file, planned.image, planned.plan)
 
     def notice(text: str) -> None:
         context.progress.print(f"  {one_line(text)}", markup=False)
 
     async with lease_holder(target.fly, environment.app, notice, doing) as leases:
-        work = Work(target.fly, leases, values, notice)
+        work = Work(target.fly, leases, values, notice, app_created=app_created)
         releaser = Releaser(
             work,
             proof_of(context, target, planned, values.get(AUTH_SECRET)),
@@ -238,13 +238,3 @@ def secret_values(context: Context, target: Target, planned: Planned) -> Mapping
         needed.add(AUTH_SECRET)  # the gate logs in
     require(tuple(sorted(needed)), values)
     return values.found
-
-
-async def build_image(context: Context, target: Target, planned: Planned) -> None:
-    """Have the image ready on the local Fly, as CI has it ready in the app's registry."""
-    if target.local is None or await target.local.has_image(planned.image):
-        return
-    version = planned.file.environment.prefect.version
-    context.progress.print(f"Building the image of Prefect {version} (once a version)")
-    with build_progress(context.progress) as tell:
-        await target.local.build_image(context.deploy, version, planned.image, tell)

@@ -36,8 +36,9 @@ from roost.report.rehearsal import (
 from roost.report.text import plan_report
 from roost.report.wording import one_line
 from roost.secret_text import SecretText
-from roost.verbs.changes import Planned, apply_planned, build_image, make_plan
+from roost.verbs.changes import Planned, apply_planned, make_plan
 from roost.verbs.context import Context
+from roost.verbs.image import ensure_image
 from roost.verbs.server import lay_down, our_machines, time_request
 from roost.verbs.target import LOCAL_TOKEN, Target
 from roost.verbs.throwaway import Throwaway
@@ -289,7 +290,7 @@ class Stage:
         planned = await make_plan(context, side.file, self.target)
         context.progress.print(plan_report(planned.plan, planned.cost))
         if not side.file.environment.prefect.image:
-            await build_image(context, self.target, planned)
+            await ensure_image(context, self.target, planned.file, planned.image)
         return planned, context
 
     @property

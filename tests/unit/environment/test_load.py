@@ -26,16 +26,9 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_the_committed_environments_are_good_and_differ():
-    loaded = load_files([REPOSITORY / "environments"])
-
-    assert loaded.faults == ()
-    by_name = {file.name: file.environment for file in loaded.files}
-    assert {"staging", "production"} <= set(by_name)
-    staging, production = by_name["staging"], by_name["production"]
-    assert staging.scaling.autostop == production.scaling.autostop == "suspend"
-    assert production.protected
-    assert not staging.protected
+def test_the_committed_environments_are_good():
+    """Whoever uses this as a template has others than we; no test counts on those that are here."""
+    assert load_files([REPOSITORY / "environments"]).faults == ()
 
 
 def test_a_folder_gives_its_environments_by_name(folder):

@@ -37,6 +37,7 @@ READS = {
     "list_ips": (lambda f: f.list_ips("a"), {"ips": [IP]}),
     "list_volumes": (lambda f: f.list_volumes("a"), [VOLUME]),
     "list_snapshots": (lambda f: f.list_snapshots("a", "vol_1"), [{"id": "vs_1"}]),
+    "current_tokens": (lambda f: f.current_tokens(), {"tokens": [{"apps": ["a"]}]}),
     "list_secrets": (lambda f: f.list_secrets("a"), SECRETS),
     "list_machines": (lambda f: f.list_machines("a"), [MACHINE]),
     "get_machine": (lambda f: f.get_machine("a", "m1"), MACHINE),

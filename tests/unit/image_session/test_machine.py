@@ -15,7 +15,7 @@ PROJECT = Path(__file__).parents[3]
 
 @pytest.fixture
 def staging():
-    return load_environment("staging", PROJECT / "environments")
+    return load_environment("staging", PROJECT / "tests" / "examples")
 
 
 def test_the_machine_has_the_variables_roost_gives_it(staging):

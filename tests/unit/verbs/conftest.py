@@ -12,6 +12,7 @@ import yaml
 from helpers.environments import environment_data
 from helpers.fake_fly import FakeFly
 from helpers.fake_prefect import LOGIN, FakePrefect
+from helpers.fake_registry import full_registry
 from helpers.roost_here import RoostHere
 from roost.apply import gate
 from roost.environment.model import AUTH_SECRET
@@ -24,6 +25,7 @@ def fly(monkeypatch):
     found = FakeFly()
     client = partial(FlyClient, transport=httpx.MockTransport(found))
     monkeypatch.setattr("roost.verbs.target.FlyClient", client)
+    monkeypatch.setattr("roost.verbs.image.Registry", full_registry)
     with stamina.set_testing(True, attempts=2, cap=True):
         yield found
 

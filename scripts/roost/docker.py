@@ -1,0 +1,232 @@
+"""The `docker` program: builds our image and brings it to a registry.
+
+It gets none of our environment but what it needs to find its daemon: the rest holds tokens and
+values of secrets. The Fly token reaches it on standard input alone, and what it keeps of a login
+stands in a folder of its own that does not outlive the push.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import DEVNULL, PIPE, STDOUT
+
+import anyio
+from anyio.abc import Process
+
+from roost.errors import ImageError
+from roost.fly.registry import USER
+from roost.fly.transport import bare_token, token_pieces
+from roost.secret_text import SecretText
+
+LOOK_LIMIT_S = 60
+BUILD_LIMIT_S = 1800
+PUSH_LIMIT_S = 900
+PUSHES = 3
+PAUSE_S = 5.0
+"""Between pushes: the registry of an app that was just made may not know it yet."""
+MAX_LINE = 2000
+_PASSED_ON = {
+    *("HOME", "PATH", "TMPDIR", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "SSH_AUTH_SOCK"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
+    *("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY"),
+    *("DOCKER_API_VERSION", "BUILDX_BUILDER", "BUILDX_CONFIG"),
+}
+_BASE = re.compile(r"^ARG BASE=(\S+)$", re.MULTILINE)
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
+
+
+def find_docker(environ: Mapping[str, str]) -> str:
+    """Give the program; empty where there is none."""
+    path = environ.get("PATH") or ""
+    return (shutil.which("docker", path=path) if path else None) or ""
+
+
+@dataclass(frozen=True)
+class Docker:
+    """One `docker`, and whom to tell what it says.
+
+    Args:
+        program: where it is.
+        environ: ours; only what it needs of it is passed on.
+        tell: told each line of what it says, free of the token.
+    """
+
+    program: str
+    environ: Mapping[str, str]
+    tell: Callable[[str], None]
+
+    async def build(self, folder: Path, version: str, reference: str) -> None:
+        """Build the image of a Prefect version for the machines of Fly.
+
+        Raises:
+            ImageError: the build failed.
+        """
+        arguments = [
+            *("buildx", "build", "--load", "--progress", "plain", "--platform", "linux/amd64"),
+            # One plain manifest: attestations make an index of it, which no machine needs.
+            *("--provenance=false", "--sbom=false"),
+            *("--build-arg", f"PREFECT_VERSION={version}"),
+            *await self._base(folder),
+            *("--tag", reference, str(folder)),
+        ]
+        await self._run(arguments, BUILD_LIMIT_S, "build the image")
+
+    async def push(self, reference: str, host: str, token: SecretText) -> None:
+        """Push an image that was built, as the holder of a Fly token.
+
+        Raises:
+            ImageError: the login or the push failed.
+        """
+        hidden = token_pieces(token)
+        with _login_folder(host) as folder:
+            environ = {"DOCKER_CONFIG": folder, **await self._daemon()}
+            login = ("login", "--username", USER, "--password-stdin", host)
+            password = bare_token(token).reveal().encode()
+            await self._run(login, LOOK_LIMIT_S, "log in", environ, password, hidden)
+            for left in reversed(range(PUSHES)):
+                try:
+                    await self._run(
+                        ("push", reference), PUSH_LIMIT_S, "push the image", environ, hidden=hidden
+                    )
+                except ImageError:
+                    if not left:
+                        raise
+                    await anyio.sleep(PAUSE_S)
+                else:
+                    return
+
+    async def _base(self, folder: Path) -> tuple[str, ...]:
+        """Give the base image with the digest that its tag has now, so that the log names it."""
+        found = _BASE.search((folder / "Dockerfile").read_text(encoding="utf-8"))
+        if found is None or "@" in found[1]:
+            return ()
+        digest = await self._ask(
+            *("buildx", "imagetools", "inspect", found[1], "--format", "{{.Manifest.Digest}}")
+        )
+        if not _DIGEST.fullmatch(digest):
+            self.tell(f"no digest of {found[1]} is to be had; its tag is built from")
+            return ()
+        return ("--build-arg", f"BASE={found[1]}@{digest}")
+
+    async def _daemon(self) -> dict[str, str]:
+        """Give where the daemon listens: the settings that say so are not in the folder of a login."""
+        host = await self._ask("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
+        return {"DOCKER_HOST": host} if host else {}
+
+    async def _ask(self, *arguments: str) -> str:
+        """Give what it prints, in one line; nothing where it fails."""
+        with anyio.move_on_after(LOOK_LIMIT_S):
+            try:
+                done = await anyio.run_process(
+                    [self.program, *arguments],
+                    env=self._environment({}),
+                    stdin=DEVNULL,
+                    check=False,
+                )
+            except OSError:
+                return ""
+            text = done.stdout.decode(errors="replace").strip() if done.returncode == 0 else ""
+            return text if text.isprintable() else ""
+        return ""
+
+    async def _run(  # noqa: PLR0913, PLR0917 - what a call of the program is made of
+        self,
+        arguments: Iterable[str],
+        limit_s: float,
+        doing: str,
+        environ: Mapping[str, str] | None = None,
+        password: bytes = b"",
+        hidden: tuple[SecretText, ...] = (),
+    ) -> None:
+        """Run it to its end, and tell each line.
+
+        Raises:
+            ImageError: it failed, or did not end in time.
+        """
+        command = [self.program, *arguments]
+        try:
+            with anyio.fail_after(limit_s):
+                process = await anyio.open_process(
+                    command,
+                    env=self._environment(environ or {}),
+                    stdin=PIPE,
+                    stdout=PIPE,
+                    stderr=STDOUT,
+                )
+                async with process:
+                    await _give(process, password)
+                    async for line in _lines(process):
+                        self.tell(_redacted(line, hidden))
+                    code = await process.wait()
+        except TimeoutError:
+            raise _failed(doing, f"it took more than {limit_s:.0f} s") from None
+        except OSError as error:
+            raise _failed(doing, f"{self.program} does not run: {error.strerror}") from None
+        if code != 0:
+            raise _failed(doing, f"it ended with {code}")
+
+    def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
+        passed = {name: value for name, value in self.environ.items() if name in _PASSED_ON}
+        if "DOCKER_HOST" in more:  # which a context would be at odds with
+            passed.pop("DOCKER_CONTEXT", None)
+        return {**passed, **more}
+
+
+@contextmanager
+def _login_folder(host: str) -> Iterator[str]:
+    """Give a folder for what docker keeps of a login; it is removed with it."""
+    with tempfile.TemporaryDirectory(prefix="roost-docker-") as folder:
+        # An entry, however empty, keeps docker from choosing the computer's own key store.
+        config = json.dumps({"auths": {host: {}}})
+        Path(folder, "config.json").write_text(config, encoding="utf-8")
+        yield folder
+
+
+async def _give(process: Process, text: bytes) -> None:
+    """Write its standard input, and end it; it may have gone without reading."""
+    if process.stdin is None:
+        return
+    with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
+        if text:
+            await process.stdin.send(text)
+        await process.stdin.aclose()
+
+
+async def _lines(process: Process) -> AsyncIterator[str]:
+    if process.stdout is None:
+        return
+    kept = b""
+    async for chunk in process.stdout:
+        *whole, kept = (kept + chunk).replace(b"\r", b"\n").split(b"\n")
+        for line in _texts(whole):
+            yield line
+        kept = kept[-MAX_LINE:]
+    for line in _texts([kept]):
+        yield line
+
+
+def _texts(lines: Iterable[bytes]) -> Iterator[str]:
+    for line in lines:
+        text = line[:MAX_LINE].decode(errors="replace").rstrip()
+        if text:
+            yield text
+
+
+def _redacted(line: str, hidden: tuple[SecretText, ...]) -> str:
+    for secret in hidden:
+        line = secret.redact(line)
+    return line
+
+
+def _failed(doing: str, why: str) -> ImageError:
+    return ImageError(
+        f"docker could not {doing}: {why}.",
+        advice="What it said stands above. Mend that and run the same command again.",
+    )

@@ -1,0 +1,137 @@
+"""A first environment file, written from a few answers and held to the same rules as any other."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+
+from roost.environment.load import check, merge_defaults
+from roost.environment.model import AUTH_SECRET, Secret
+from roost.environment.rules import PERFORMANCE_MB, SHARED_MB, SUSPEND_LIMIT_MB
+from roost.environment.yaml_source import Source, read_source
+from roost.errors import Fault
+
+BACKENDS = ("sqlite", "postgres")
+URL_SECRET = "DATABASE_URL"  # noqa: S105 - the name, not the value
+COMFORTABLE_MB = 512
+# What YAML of whichever version takes for text without quotes.
+_PLAIN = re.compile(r"[a-z]+-[a-z0-9-]*[a-z0-9]|[a-z]{3,}[0-9]*|[0-9]+\.[0-9]+\.[0-9]+", re.ASCII)
+_WORDS = frozenset({"yes", "off", "true", "false", "null"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Starter:
+    """What a new environment has to be told."""
+
+    name: str
+    app: str = "acme-prefect"
+    organization: str = "personal"
+    region: str = "iad"
+    protected: bool = False
+    version: str = "3.8.8"
+    size: str = "shared-cpu-1x"
+    memory_mb: int | str = COMFORTABLE_MB
+    """As a text it is whatever somebody answered."""
+    backend: str = "sqlite"
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The secrets that it cannot do without."""
+        return (AUTH_SECRET, URL_SECRET) if self.backend == "postgres" else (AUTH_SECRET,)
+
+
+def least_memory_mb(size: str) -> int:
+    """Give the least memory that a size is sold with and that Prefect is comfortable in."""
+    cpus = re.search(r"-(\d{1,3})x$", size)
+    low = SHARED_MB[0] if size.startswith("shared") else PERFORMANCE_MB[0]
+    return max(COMFORTABLE_MB, (int(cpus[1]) if cpus else 1) * low)
+
+
+def written(starter: Starter, defaults: Source) -> str:
+    """Give the text of the file.
+
+    Args:
+        starter: the answers.
+        defaults: of its folder; their secrets are written out where a file adds to them, as a
+            list takes the place of theirs.
+    """
+    sleeps = isinstance(starter.memory_mb, int) and starter.memory_mb > SUSPEND_LIMIT_MB
+    lines = [
+        "# yaml-language-server: $schema=environment.schema.json",
+        "# One Prefect server. What may stand here, and what it means: environment.schema.json, which an",
+        f"# editor reads by the line above, or `./run roost show {starter.name}`: all of it, with its defaults.",
+        f"app: {_text(starter.app)} # https://APP.fly.dev",
+        f"organization: {_text(starter.organization)} # who pays",
+        f"region: {_text(starter.region)}",
+    ]
+    if starter.protected:
+        lines.append("protected: true # no command and no merge ever destroys it")
+    lines += [
+        "",
+        "prefect:",
+        f"  version: {_text(starter.version)}",
+        "",
+        "machine:",
+        f"  size: {_text(starter.size)}",
+        f"  memory_mb: {_number(starter.memory_mb)}",
+        "",
+        "scaling:",
+        "  min_machines_running: 0 # may sleep; 1 is always on",
+        f"  autostop: {'stop' if sleeps else 'suspend'} # how it sleeps; the next request wakes it",
+        "  idle_after: 5m",
+        "",
+        "database:",
+        *_database(starter),
+    ]
+    if names := _secrets_to_write(starter, defaults):
+        lines += ["", "secrets: # names; a value never stands here", *names]
+    return "\n".join(lines) + "\n"
+
+
+def faults_in(text: str, path: str, defaults: Source) -> tuple[Fault, ...]:
+    """Give every fault that the file would have in its folder."""
+    source = read_source(path, text.encode("utf-8", errors="replace"))
+    if source.faults:
+        return source.faults
+    _, faults = check(merge_defaults(source, defaults))
+    return tuple(faults)
+
+
+def _database(starter: Starter) -> list[str]:
+    if starter.backend == "postgres":
+        return ["  backend: postgres", f"  url_secret: {URL_SECRET} # its value is the address"]
+    return [
+        f"  backend: {_text(starter.backend)}",
+        "  volume_gb: 1 # it can grow, never shrink",
+        "  snapshot_retention_days: 5",
+    ]
+
+
+def _secrets_to_write(starter: Starter, defaults: Source) -> list[str]:
+    given = defaults.data.get("secrets")
+    listed = given if isinstance(given, list) else []
+    known = {entry.get("name") if isinstance(entry, dict) else entry for entry in listed}
+    missing = [name for name in starter.secrets if name not in known]
+    if not missing:
+        return []
+    return [f"  - {_entry(entry)}" for entry in (*listed, *missing)]
+
+
+def _entry(entry: object) -> str:
+    return json.dumps(entry) if isinstance(entry, dict) else str(entry)
+
+
+def _text(value: str) -> str:
+    """Write a text so that it is one again when it is read."""
+    plain = _PLAIN.fullmatch(value) and value not in _WORDS
+    return value if plain else json.dumps(value)
+
+
+def _number(value: int | str) -> str:
+    return value if isinstance(value, str) and value.isdigit() else json.dumps(value)
+
+
+def secret_names(secrets: tuple[Secret, ...]) -> tuple[str, ...]:
+    """Name the variables that secrets come from, where they come from the environment."""
+    return tuple(dict.fromkeys(secret.source.env for secret in secrets if secret.source.env))

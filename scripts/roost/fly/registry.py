@@ -1,0 +1,251 @@
+"""Fly's image registry, asked one thing: whether it has an image.
+
+It speaks the registry protocol of the OCI (https://github.com/opencontainers/distribution-spec):
+`HEAD /v2/APP/manifests/TAG`, as user `x` with the Fly token for a password. A registry may want a
+token of its own instead, which it then names the place of.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Self
+
+import anyio
+import httpx
+import stamina
+
+from roost.bounded import HEADERS, OversizedError, bounded
+from roost.errors import (
+    FlyAnswerError,
+    FlyError,
+    FlyForbiddenError,
+    FlyRateLimitedError,
+    FlyUnauthorizedError,
+    FlyUnavailableError,
+    UsageError,
+)
+from roost.fly.retries import (
+    AgainError,
+    Repeat,
+    may_repeat_failure,
+    may_repeat_status,
+    retry_after_s,
+)
+from roost.fly.transport import bare_token
+from roost.secret_text import SecretText
+
+USER = "x"
+MANIFESTS = (
+    "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, "
+    "application/vnd.docker.distribution.manifest.v2+json, "
+    "application/vnd.docker.distribution.manifest.list.v2+json"
+)
+ATTEMPTS = 4
+TIMEOUT_S = 15.0
+ANSWER_S = 30.0
+"""The longest that one answer may take as a whole."""
+DEADLINE_S = 90.0
+_LOOPBACK = re.compile(r"^(localhost|127\.[\d.]+|::1)$")
+_HOST = re.compile(r"^[A-Za-z0-9][A-Za-z0-9.-]*(:\d{1,5})?$", re.ASCII)
+_PARAMETER = re.compile(r'(\w+)="([^"]*)"', re.ASCII)
+
+
+class Registry:
+    """A connection to a registry; use as an asynchronous context manager.
+
+    Args:
+        host: such as registry.fly.io; one on this computer is asked without TLS.
+        token: Fly's, sent to that host alone and shown nowhere.
+        transport: for tests; the network by default.
+        deadline_s: nothing is repeated past this many seconds.
+
+    Raises:
+        UsageError: the host or the token is none.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        token: SecretText,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        deadline_s: float = DEADLINE_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if not _HOST.fullmatch(host):
+            raise UsageError(
+                "The address of the registry is no host.",
+                where="FLY_REGISTRY_HOST",
+                advice="Unset it, or give one like registry.fly.io",
+            )
+        near = bool(_LOOPBACK.match(host.partition(":")[0]))
+        login = f"{USER}:{bare_token(token).reveal()}".encode()
+        self.host = host
+        self._basic = SecretText(f"Basic {base64.b64encode(login).decode()}")
+        self._deadline_s = deadline_s
+        self._clock = clock
+        self.http = httpx.AsyncClient(
+            base_url=f"{'http' if near else 'https'}://{host}",
+            headers={"user-agent": "roost", **HEADERS},
+            timeout=TIMEOUT_S,
+            transport=transport,
+            trust_env=not near,  # a proxy is not the way to this machine
+        )
+
+    def __repr__(self) -> str:
+        return f"Registry({self.host!r})"
+
+    async def __aenter__(self) -> Self:
+        await self.http.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.http.__aexit__(kind, error, trace)
+
+    async def has(self, app: str, tag: str) -> bool:
+        """Say whether the app's repository has that tag; of an app that is not there, it has none.
+
+        Raises:
+            FlyError: the registry refused, failed, or did not answer.
+        """
+        path = f"/v2/{app}/manifests/{tag}"
+        answer = await self._send("HEAD", path, self._basic)
+        if answer.status_code == httpx.codes.UNAUTHORIZED and (realm := self._realm(answer)):
+            bearer = await self._own_token(realm)
+            answer = await self._send("HEAD", path, bearer)
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            return False
+        if not answer.is_success:
+            raise self._refused(answer, f"HEAD {path}")
+        return True
+
+    def _realm(self, answer: httpx.Response) -> httpx.URL | None:
+        """Give where the registry says that its own tokens are to be had.
+
+        Raises:
+            FlyAnswerError: it is a place that must not see our token.
+        """
+        scheme, _, rest = answer.headers.get("www-authenticate", "").partition(" ")
+        if scheme.lower() != "bearer":
+            return None
+        found = dict(_PARAMETER.findall(rest))
+        try:
+            url = httpx.URL(found.get("realm", ""))
+        except httpx.InvalidURL:
+            url = httpx.URL()
+        here = self.http.base_url
+        if url.scheme != here.scheme or not _akin(url.host, here.host):
+            raise FlyAnswerError(
+                "The registry wants the token to go to another place, and it was not sent there.",
+                where=self.host,
+                advice="Check FLY_REGISTRY_HOST; if it is Fly's own, report this.",
+            )
+        asked = {name: found[name] for name in ("service", "scope") if name in found}
+        return url.copy_merge_params(asked)
+
+    async def _own_token(self, realm: httpx.URL) -> SecretText:
+        answer = await self._send("GET", realm, self._basic)
+        where = f"GET {realm.path}"
+        if not answer.is_success:
+            raise self._refused(answer, where)
+        try:
+            body: Any = answer.json()
+            token = body.get("token") or body["access_token"]
+        except (ValueError, LookupError, AttributeError, RecursionError):
+            token = None
+        if not isinstance(token, str) or not token.isascii() or not token.isprintable():
+            raise self._wrong(where, "no token")
+        return SecretText(f"Bearer {token}")
+
+    async def _send(self, verb: str, url: str | httpx.URL, login: SecretText) -> httpx.Response:
+        """Ask, again where that may help: nothing here changes anything."""
+        ends = self._clock() + self._deadline_s
+
+        def wait_of(error: Exception) -> bool | float:
+            if not isinstance(error, AgainError) or self._clock() + (error.wait_s or 0) >= ends:
+                return False
+            return True if error.wait_s is None else error.wait_s
+
+        try:
+            async for attempt in stamina.retry_context(on=wait_of, attempts=ATTEMPTS, timeout=None):
+                with attempt:
+                    return await self._send_once(verb, url, login)
+        except AgainError as again:
+            raise again.cause from None
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def _send_once(
+        self, verb: str, url: str | httpx.URL, login: SecretText
+    ) -> httpx.Response:
+        where = f"{verb} {httpx.URL(url).path}"
+        headers = {"authorization": login.reveal(), "accept": MANIFESTS}
+        request = self.http.build_request(verb, url, headers=headers)
+        try:
+            with anyio.fail_after(min(ANSWER_S, self._deadline_s)):
+                answer = await self.http.send(request, stream=True)
+                try:
+                    await bounded(answer).aread()
+                finally:
+                    await answer.aclose()
+        except OversizedError as failure:
+            raise self._wrong(where, str(failure)) from None
+        except TimeoutError:
+            raise AgainError(self._unavailable("did not answer in time", where)) from None
+        except httpx.RequestError as failure:
+            kind = type(failure).__name__
+            lost = self._unavailable(f"could not be reached ({kind})", where)
+            again = may_repeat_failure(failure, Repeat.SAFE)
+            raise (AgainError(lost) if again else lost) from None
+        if may_repeat_status(answer.status_code, Repeat.SAFE):
+            wait_s = retry_after_s(answer, lambda: datetime.now(UTC))
+            raise AgainError(self._refused(answer, where), wait_s)
+        return answer
+
+    def _refused(self, answer: httpx.Response, where: str) -> FlyError:
+        status = answer.status_code
+        kind, advice = FlyError, "Look whether the token and the app's name are right."
+        if status == httpx.codes.UNAUTHORIZED:
+            kind = FlyUnauthorizedError
+            advice = "The token is wrong, expired or revoked. Make a new one: `fly tokens create deploy`."
+        elif status == httpx.codes.FORBIDDEN:
+            kind = FlyForbiddenError
+            advice = "The token does not reach this app. Make one of its own: `fly tokens create deploy -a APP`."
+        elif status == httpx.codes.TOO_MANY_REQUESTS:
+            kind = FlyRateLimitedError
+            advice = "Fly limits calls. Wait a minute and run the same command again."
+        elif status >= httpx.codes.INTERNAL_SERVER_ERROR:
+            kind = FlyUnavailableError
+            advice = "Nothing was changed. Run the same command again; see status.flyio.net."
+        where = f"{self.host} {where}"
+        return kind(f"The registry answered {status}.", where=where, advice=advice, status=status)
+
+    def _unavailable(self, what: str, where: str) -> FlyUnavailableError:
+        return FlyUnavailableError(
+            f"The registry {what}.",
+            where=f"{self.host} {where}",
+            advice="Nothing was changed. Check the network and run the same command again.",
+        )
+
+    def _wrong(self, where: str, reason: str) -> FlyAnswerError:
+        return FlyAnswerError(
+            f"The registry answered with something else than documented ({reason}).",
+            where=f"{self.host} {where}",
+            advice="Run the same command again; if it stays, report it.",
+        )
+
+
+def _akin(host: str, registry: str) -> bool:
+    """Say whether a host is the registry itself, or another one of who runs it."""
+    owner = ".".join(registry.split(".")[-2:])
+    same = host.lower() == registry.lower()
+    return same or (owner == "fly.io" and host.lower().endswith(".fly.io"))

@@ -1,0 +1,1 @@
+"""What `roost doctor` looks at, by where it looks."""

@@ -1,0 +1,101 @@
+"""What can be seen in the checkout itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from roost.environment.load import EnvironmentFile
+from roost.environment.starter import secret_names
+from roost.errors import Fault, MissingLockError
+from roost.plan.image import read_image_parts
+from roost.report.setup import CODEOWNERS, unowned
+from roost.report.wording import counted
+from roost.verbs.checkup.check import Check, missing, ok
+from roost.verbs.checkup.workflows import FOLDER, Workflows
+from roost.verbs.context import Context
+from roost.verbs.init import EXAMPLES
+
+SOPS_KEY = "SOPS_AGE_KEY"
+
+
+def file_checks(
+    context: Context, files: Iterable[EnvironmentFile], faults: Iterable[Fault]
+) -> Iterator[Check]:
+    """Look at environment files and locks."""
+    by_path: dict[str, int] = {}
+    for fault in faults:
+        by_path[fault.path] = by_path.get(fault.path, 0) + 1
+    for path, count in by_path.items():
+        name = Path(path).stem
+        mend = f"./run roost validate {path}"
+        yield missing(f"its file has {counted(count, 'fault')}", mend, name)
+    for file in files:
+        yield from _file(context, file)
+
+
+def _file(context: Context, file: EnvironmentFile) -> Iterator[Check]:
+    name, environment = file.name, file.environment
+    if environment.app in EXAMPLES:
+        mend = f"git rm {file.path}, or choose another `app` in it"
+        yield missing(f"{environment.app} is the app of the template's example", mend, name)
+        return
+    if not environment.prefect.image:
+        try:
+            read_image_parts(context.deploy, environment.prefect.version)
+        except MissingLockError as error:
+            yield missing(error.what, f"./run lock {environment.prefect.version}", name)
+            return
+    yield ok("its file is valid, and its Prefect has a lock", name)
+
+
+def workflow_checks(
+    workflows: Workflows, files: Iterable[EnvironmentFile], repository: Path
+) -> Iterator[Check]:
+    """Look at workflow files, and at who has to review a change of them."""
+    if workflows.absent:
+        listed = ", ".join(workflows.absent)
+        mend = f"bring {FOLDER}/ from the template again, in a pull request"
+        yield missing(f"there is no {listed} in {FOLDER}", mend)
+    for name in workflows.unreadable:
+        yield missing(f"{FOLDER}/{name} is no workflow", "mend it, in a pull request")
+    chosen = list(files)
+    lacking = list(_not_handed(workflows, chosen))
+    yield from lacking
+    if workflows.holders and not lacking:
+        yield ok("the workflows hand every secret on that comes from GitHub")
+    yield _owners(chosen, repository)
+
+
+def wanted_variables(file: EnvironmentFile) -> tuple[str, ...]:
+    """Name the variables that an environment's values come from, a key of SOPS among them."""
+    names = secret_names(file.environment.secrets)
+    sops = any(secret.source.sops for secret in file.environment.secrets)
+    return (*names, *([SOPS_KEY] if sops else []))
+
+
+def _not_handed(workflows: Workflows, files: list[EnvironmentFile]) -> Iterator[Check]:
+    wanted: dict[str, list[str]] = {}
+    for file in files:
+        for variable in wanted_variables(file):
+            wanted.setdefault(variable, []).append(file.name)
+    for variable, names in wanted.items():
+        if places := workflows.lacking(variable):
+            line = f"{variable}: ${{{{ secrets.{variable} }}}}"
+            yield missing(
+                f"{variable} ({', '.join(names)}) is not handed on by {', '.join(places)}",
+                f"add to the `env` of the steps there that have FLY_API_TOKEN: {line}",
+            )
+
+
+def _owners(files: Iterable[EnvironmentFile], repository: Path) -> Check:
+    path = repository / CODEOWNERS
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    protected = [file.name for file in files if file.environment.protected]
+    paths = unowned(text, protected)
+    if not paths:
+        return ok(f"{CODEOWNERS} says who reviews what can change servers")
+    return missing(
+        f"nobody owns {', '.join(paths)}",
+        f"name a person or a team for each in {CODEOWNERS}, such as: {paths[0]} @acme/platform",
+    )

@@ -1,0 +1,93 @@
+"""Workflow files as they lie in the checkout: which steps hold a deploy token, and what they are handed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from roost.report.setup import PLAN, TOKEN
+
+FOLDER = ".github/workflows"
+WANTED = ("checks", "plan", "deploy", "drift", "scale", "rollback", "secrets", "server", "destroy")
+# The verbs that may have to set a secret, or to log in to prove what they did.
+_NEEDS_VALUES = re.compile(
+    r"\broost\s+(github\s+deploy|apply|secrets|drift|scale|rollback|restore)\b"
+)
+_SECRET = re.compile(r"\$\{\{\s*secrets\.(\w+)\s*\}\}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A step that holds a deploy token and may need every value."""
+
+    workflow: str
+    job: str
+    handed: Mapping[str, str]
+    """By variable: the secret of GitHub's that it gets."""
+
+
+@dataclass(frozen=True)
+class Workflows:
+    """What the workflow files say."""
+
+    holders: tuple[Holder, ...]
+    absent: tuple[str, ...]
+    """Files that are not there."""
+    unreadable: tuple[str, ...]
+    """Files that are no workflows."""
+
+    def lacking(self, variable: str) -> tuple[str, ...]:
+        """Give where a variable is not handed on: workflows, with their jobs."""
+        jobs: dict[str, dict[str, None]] = {}
+        for holder in self.holders:
+            if variable not in holder.handed:
+                jobs.setdefault(holder.workflow, {})[holder.job] = None
+        return tuple(f"{workflow} ({', '.join(names)})" for workflow, names in jobs.items())
+
+    def secret_of(self, variable: str) -> str:
+        """Give the secret of GitHub's that a variable comes from."""
+        found = [h.handed[variable] for h in self.holders if variable in h.handed]
+        return found[0] if found else variable
+
+
+def read_workflows(repository: Path) -> Workflows:
+    """Read all workflow files of a checkout."""
+    folder = repository / FOLDER
+    files = sorted([*folder.glob("*.yml"), *folder.glob("*.yaml")])
+    holders: list[Holder] = []
+    unreadable: list[str] = []
+    for file in files:
+        try:
+            holders += _holders(file.name, yaml.safe_load(file.read_bytes()))
+        except (yaml.YAMLError, OSError, AttributeError, TypeError, ValueError, RecursionError):
+            unreadable.append(file.name)
+    have = {file.stem for file in files}
+    absent = tuple(f"{name}.yml" for name in WANTED if name not in have)
+    return Workflows(tuple(holders), absent, tuple(unreadable))
+
+
+def _holders(name: str, workflow: Any) -> Iterator[Holder]:
+    for key, job in workflow["jobs"].items() if "jobs" in workflow else ():
+        if _environment(job) == PLAN:
+            continue
+        around = {**(workflow.get("env") or {}), **(job.get("env") or {})}
+        for step in job.get("steps") or ():
+            env = {**around, **(step.get("env") or {})}
+            if TOKEN in env and _NEEDS_VALUES.search(str(step.get("run") or "")):
+                yield Holder(name, str(key), dict(_handed(env)))
+
+
+def _environment(job: Mapping[str, Any]) -> str:
+    found = job.get("environment")
+    return str(found.get("name") if isinstance(found, dict) else found)
+
+
+def _handed(env: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for variable, value in env.items():
+        if found := _SECRET.search(str(value)):
+            yield str(variable), found[1]
