@@ -7,13 +7,16 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from chaos.ground import HOOK, Fields, Ground
+from chaos.ground import APP, HOOK, Fields, Ground
+from chaos.standing import faults, not_gone
 from helpers.environments import POSTGRES
 from helpers.small_server import EXITS, ILL, OTHER, SMALL, TROUBLE, VERSION
 from roost.environment.model import AUTH_SECRET
 
 DONE, BAD_INPUT, ROLLED_BACK = 0, 3, 4
 SLEEPLESS: dict[str, Any] = {"scaling": {"autostop": "off"}}
+DESTROY = ("destroy", "--confirm", APP)
+DRILL = ("restore", "--drill")
 
 
 @dataclass(frozen=True)
@@ -26,11 +29,12 @@ class Scenario:
         after: the file of the nth change, counted from 1, each unlike the one before.
         code: what the change ends with when nothing is in its way.
         fresh: each change begins without an app.
-        back: whether every change is followed by going back to `before`.
+        back: the verb that goes back to `before` after every change, empty where nobody needs to.
         command: the verb that makes the change, with its options.
         again: the verb that goes on where it was ended.
         setup: what is done before the nth change.
         check: names what is wrong afterwards, beside what is looked for everywhere.
+        stands: what is looked for everywhere: that all is there as the file asks.
         undoes: whether it goes back where Fly refuses, as a restore does.
         visited: whether somebody writes rows meanwhile, which must all be there afterwards.
     """
@@ -40,11 +44,12 @@ class Scenario:
     after: Callable[[int], Fields]
     code: int = DONE
     fresh: bool = False
-    back: bool = False
+    back: tuple[str, ...] = ()
     command: tuple[str, ...] = ("apply",)
     again: tuple[str, ...] = ("apply",)
     setup: Callable[[Ground, int], None] = lambda _, __: None
     check: Callable[[Ground], Iterable[str]] = lambda _: ()
+    stands: Callable[[Ground], Iterable[str]] = faults
     undoes: bool = False
     visited: bool = False
 
@@ -128,9 +133,34 @@ def clear_override(ground: Ground, n: int) -> None:
 def back_up(ground: Ground, _: int) -> None:
     """Write a row, copy it, and write another one."""
     for when in ("before", "after"):
-        ground.rows[when] = ground.write_row()
+        ground.rows[when] = ground.write_row_surely()
         if when == "before":
             ground.expect(DONE, "backup")
+
+
+def note_volume(ground: Ground, _: int) -> None:
+    """Remember which volume has the data."""
+    [ground.noted["volume"]] = (volume.id for volume in ground.live().volumes)
+
+
+def note_server(ground: Ground, _: int) -> None:
+    """Remember what runs, and have a backup of it."""
+    [volume] = ground.live().volumes
+    if not ground.snapshots(volume.id):
+        ground.expect(DONE, "backup")
+    ground.noted["server"] = standing_server(ground)
+
+
+def standing_server(ground: Ground) -> list[tuple[object, ...]]:
+    """Give the machines with all that happened to them."""
+    machines = ground.live().machines
+    return [(m.id, m.instance_id, m.state, m.cordoned, [e.id for e in m.events]) for m in machines]
+
+
+def touched(ground: Ground) -> Iterator[str]:
+    """Say whether anything happened to the server."""
+    if standing_server(ground) != ground.noted["server"]:
+        yield f"the server was touched: {ground.noted['server']} and now {standing_server(ground)}"
 
 
 def missing_rows(ground: Ground) -> Iterator[str]:
@@ -152,8 +182,8 @@ SCENARIOS = (
     Scenario(
         "secret with a new value", rotated(0), rotated, setup=rotate, check=unseen, visited=True
     ),
-    Scenario("scale up", several(1), lambda _: several(3), back=True),
-    Scenario("scale down and prune", several(3), lambda _: several(1), back=True),
+    Scenario("scale up", several(1), lambda _: several(3), back=("apply",)),
+    Scenario("scale down and prune", several(3), lambda _: several(1), back=("apply",)),
     Scenario(
         "scale for a time",
         SLEEPLESS,
@@ -168,7 +198,7 @@ SCENARIOS = (
         SLEEPLESS,
         bad(EXITS),
         code=ROLLED_BACK,
-        back=True,
+        back=("apply",),
         visited=True,
     ),
     Scenario(
@@ -176,7 +206,7 @@ SCENARIOS = (
         SLEEPLESS,
         bad(ILL),
         code=ROLLED_BACK,
-        back=True,
+        back=("apply",),
         visited=True,
     ),
     Scenario(
@@ -195,6 +225,27 @@ SCENARIOS = (
         setup=back_up,
         check=missing_rows,
         undoes=True,
+    ),
+    Scenario(
+        "destroy",
+        SLEEPLESS,
+        lambda _: SLEEPLESS,
+        back=("restore",),
+        command=DESTROY,
+        again=DESTROY,
+        setup=note_volume,
+        stands=not_gone,
+        visited=True,
+    ),
+    Scenario(
+        "restore drill",
+        SLEEPLESS,
+        lambda _: SLEEPLESS,
+        command=DRILL,
+        again=DRILL,
+        setup=note_server,
+        check=touched,
+        visited=True,
     ),
 )
 
