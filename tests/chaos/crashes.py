@@ -44,7 +44,9 @@ class Point:
         return not self.faults
 
     def __str__(self) -> str:
-        return f"{self.moment.value} {self.call or 'nothing'}: {'; '.join(self.faults) or 'converged'}"
+        return (
+            f"{self.moment.value} {self.call or 'nothing'}: {'; '.join(self.faults) or 'converged'}"
+        )
 
 
 @dataclass

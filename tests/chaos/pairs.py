@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from chaos.commands import Ended
 from chaos.ground import Fields, Ground
+from chaos.mishaps import tell_mishap
 from chaos.scenarios import DONE, SLEEPLESS, settings
 from chaos.standing import faults
-from chaos.mishaps import tell_mishap
 from chaos.storms import BROKEN, bad_end
 from chaos.visitors import visiting
 

@@ -150,14 +150,27 @@ async def take_lease(lease: Lease, patience_s: float, notice: Notice) -> str:
     while True:
         try:
             return await lease.take()
-        except FlyLeasedError:
+        except FlyLeasedError as refusal:
             left = ends - anyio.current_time()
             if left <= 0:
-                raise
+                raise await _held_still(lease, refusal, patience_s) from None
         if not noticed:
             notice(f"{await _holder(lease)}; waiting for up to {patience_s:.0f} s.")
             noticed = True
         await anyio.sleep(min(POLL_S, left))
+
+
+async def _held_still(lease: Lease, refusal: FlyLeasedError, patience_s: float) -> FlyLeasedError:
+    """Give the error that says for whom one did not wait any longer."""
+    waited = f" After {patience_s:.0f} s of waiting it still is." if patience_s else ""
+    return FlyLeasedError(
+        f"{await _holder(lease)}.{waited}",
+        where=refusal.where,
+        advice="Wait until they are done and run the same command again.",
+        status=refusal.status,
+        request_id=refusal.request_id,
+        body=refusal.body,
+    )
 
 
 async def _holder(lease: Lease) -> str:

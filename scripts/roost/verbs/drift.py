@@ -18,6 +18,7 @@ from roost.report.text import status_table
 from roost.report.wording import counted, one_line, shown, unchecked_line
 from roost.verbs.changes import Planned, apply_planned, make_plan
 from roost.verbs.context import Context
+from roost.verbs.holding import holding
 from roost.verbs.orphans import Orphans, find_orphans
 from roost.verbs.target import Target, connect
 
@@ -210,7 +211,8 @@ async def healed(context: Context, target: Target, found: Found) -> Found:
     """
     if found.planned is None or not found.differences or not may_heal(found.differences):
         return found
-    await apply_planned(context, target, found.planned, "roost drift --heal")
+    doing = holding("roost drift --heal", context.environ)
+    await apply_planned(context, target, found.planned, doing)
     return Found(found.name, found.planned, found.differences, healed=True)
 
 
