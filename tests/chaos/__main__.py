@@ -21,6 +21,7 @@ from chaos import pairs, report, silence
 from chaos.crashes import Outcome, Play
 from chaos.ground import Ground, open_ground
 from chaos.mishaps import tell_mishap
+from chaos.outages import Cut, CutPlay
 from chaos.scenarios import DONE, SCENARIOS, SLEEPLESS, Scenario, find
 from chaos.storms import StormyPlay, Weathered
 from helpers.local_daemon import LocalDaemon
@@ -28,7 +29,7 @@ from helpers.small_server import build_small_server
 
 PROJECT = Path(__file__).parents[2]
 PAGE = PROJECT / "docs" / "reliability.md"
-PARTS = ("crashes", "storms", "pairs", "silence")
+PARTS = ("crashes", "storms", "outages", "pairs", "silence")
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -103,7 +104,7 @@ def main(
         list[str] | None, typer.Option(help="Only scenarios whose name begins so.")
     ] = None,
     every: Annotated[int, typer.Option(min=1, help="Strike one of so many calls.")] = 1,
-    storms: Annotated[int, typer.Option(min=1, help="How many a scenario.")] = 8,
+    storms: Annotated[int, typer.Option(min=1, help="How many a scenario; of outages, too.")] = 8,
     rounds: Annotated[int, typer.Option(min=1, help="How many a pair; of silence, too.")] = 5,
     seed: Annotated[int, typer.Option(min=1, help="The first storm and round.")] = 1,
     jobs: Annotated[int, typer.Option(min=1, help="So much at once.")] = 2,
@@ -123,12 +124,14 @@ def main(
         players = {
             "crashes": lambda: play_crashes(stage, scenarios, every),
             "storms": lambda: play_storms(stage, scenarios, range(seed, seed + storms)),
+            "outages": lambda: play_outages(stage, scenarios, storms, seed),
             "pairs": lambda: play_pairs(stage, range(seed, seed + rounds)),
             "silence": lambda: play_silence(stage, rounds),
         }
         options = {
             "crashes": f"--every {every}" if every > 1 else "",
             "storms": f"--storms {storms} --seed {seed}",
+            "outages": f"--storms {storms} --seed {seed}",
             "pairs": f"--rounds {rounds} --seed {seed}",
             "silence": f"--rounds {rounds}",
         }
@@ -181,6 +184,19 @@ def play_storms(stage: Stage, scenarios: Sequence[Scenario], seeds: range) -> Pl
     played, faults = stage.each(play, by_name(scenarios))
     weathered = [each for some in played for each in some]
     return report.storm_table(weathered), [*faults, *(str(w) for w in weathered if w.faults)]
+
+
+def play_outages(stage: Stage, scenarios: Sequence[Scenario], count: int, seed: int) -> Played:
+    """Lose Fly for good in the middle; little is done meanwhile but waiting, so more are played at once."""
+
+    def play(scenario: Scenario) -> list[Cut]:
+        with stage.ground() as ground:
+            return CutPlay(ground, scenario, seed).run(count)
+
+    things = {name: scenario for name, scenario in by_name(scenarios).items() if scenario.cut}
+    played, faults = replace(stage, jobs=2 * stage.jobs).each(play, things)
+    cuts = [cut for some in played for cut in some]
+    return report.outage_table(cuts), [*faults, *(str(cut) for cut in cuts if cut.faults)]
 
 
 def play_pairs(stage: Stage, seeds: range) -> Played:

@@ -50,6 +50,8 @@ class Commands:
         self._log = log
         self._process = 0
         self._began: tuple[str, ...] = ()
+        self.clocks: dict[str, float] = {}
+        """What the commands' own patience is cut to; empty leaves it as it is."""
         self.latest = "no command was run yet"
         """How the latest command ended, in a line, for whoever tells of something that went wrong."""
         self._zygote = subprocess.Popen(
@@ -80,7 +82,8 @@ class Commands:
         """Start a command."""
         self._began = argv
         self._log.unlink(missing_ok=True)  # never what an earlier one said
-        line = {"argv": argv, "environ": {**self._environ, **environ}, "log": str(self._log)}
+        given = {"environ": {**self._environ, **environ}, "clocks": self.clocks}
+        line = {"argv": argv, "log": str(self._log), **given}
         print(json.dumps(line), file=self._zygote.stdin)
         self._process = self._answer()
 

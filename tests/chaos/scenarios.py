@@ -37,6 +37,7 @@ class Scenario:
         stands: what is looked for everywhere: that all is there as the file asks.
         undoes: whether it goes back where Fly refuses, as a restore does.
         visited: whether somebody writes rows meanwhile, which must all be there afterwards.
+        cut: whether Fly is lost to it for good, too: some that together make every kind of call.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Scenario:
     stands: Callable[[Ground], Iterable[str]] = faults
     undoes: bool = False
     visited: bool = False
+    cut: bool = False
 
     @property
     def kept(self) -> bool:
@@ -170,12 +172,12 @@ def missing_rows(ground: Ground) -> Iterator[str]:
 
 
 SCENARIOS = (
-    Scenario("first deploy", SLEEPLESS, lambda _: SLEEPLESS, fresh=True),
+    Scenario("first deploy", SLEEPLESS, lambda _: SLEEPLESS, fresh=True, cut=True),
     Scenario(
         "settings", SLEEPLESS, lambda n: settings(PREFECT_LOGGING_LEVEL=f"L{n}"), visited=True
     ),
     Scenario("image", SLEEPLESS, image, visited=True),
-    Scenario("Prefect upgrade", SLEEPLESS, upgrade, visited=True),
+    Scenario("Prefect upgrade", SLEEPLESS, upgrade, visited=True, cut=True),
     Scenario("memory", SLEEPLESS, memory, visited=True),
     Scenario("larger volume", SLEEPLESS, volume, visited=True),
     Scenario("secrets, more and fewer", SLEEPLESS, hook, visited=True),
@@ -225,6 +227,7 @@ SCENARIOS = (
         setup=back_up,
         check=missing_rows,
         undoes=True,
+        cut=True,
     ),
     Scenario(
         "destroy",
@@ -236,6 +239,7 @@ SCENARIOS = (
         setup=note_volume,
         stands=not_gone,
         visited=True,
+        cut=True,
     ),
     Scenario(
         "restore drill",

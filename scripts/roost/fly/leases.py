@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self
@@ -72,7 +72,9 @@ async def hold_lease(
         FlyLeasedError: somebody else holds it.
         LeaseLostError: it was lost before the body was done.
     """
-    if not lease.nonce:
+    if lease.nonce:
+        await _introduce(lease)
+    else:
         lease = replace(lease, nonce=(await take_lease(lease, patience_s, notice)))
     try:
         async with _kept(lease):
@@ -137,6 +139,15 @@ class HeldLeases:
 
     def _lease(self, machine: str, nonce: str = "") -> Lease:
         return Lease(self.fly, self.app, machine, self.ttl_s, self.description, nonce)
+
+
+async def _introduce(lease: Lease) -> None:
+    """Say who holds a lease that came with its machine: whoever creates one cannot say it there.
+
+    It is only for others to read: what goes wrong with it is left to the next refresh.
+    """
+    with anyio.move_on_after(lease.ttl_s / 3), suppress(FlyError):
+        await lease.refresh()
 
 
 async def take_lease(lease: Lease, patience_s: float, notice: Notice) -> str:

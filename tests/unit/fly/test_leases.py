@@ -79,7 +79,12 @@ def test_a_lease_that_came_with_the_machine_is_not_taken_again():
 
     hold(fly, nothing, nonce="n1")
 
-    assert fly.seen == ["release"]
+    assert fly.seen == ["refresh", "release"]  # so that others can read who holds it
+
+
+@pytest.mark.parametrize("answer", [says(503), says(403), says(200, b"{")])
+def test_who_cannot_say_who_holds_it_goes_on_all_the_same(answer):
+    assert hold(LeasingFly(refresh=answer), nothing, nonce="n1") == "n1"
 
 
 def test_a_lease_is_refreshed_while_the_body_works():
