@@ -12,6 +12,7 @@ from chaos.standing import faults, not_gone
 from helpers.environments import POSTGRES
 from helpers.small_server import EXITS, ILL, OTHER, SMALL, TROUBLE, VERSION
 from roost.environment.model import AUTH_SECRET
+from roost.plan.ownership import mounted_volume
 
 DONE, BAD_INPUT, ROLLED_BACK = 0, 3, 4
 SLEEPLESS: dict[str, Any] = {"scaling": {"autostop": "off"}}
@@ -142,13 +143,30 @@ def back_up(ground: Ground, _: int) -> None:
 
 def note_volume(ground: Ground, _: int) -> None:
     """Remember which volume has the data."""
-    [ground.noted["volume"]] = (volume.id for volume in ground.live().volumes)
+    [ground.noted["volume"]] = map(mounted_volume, ground.live().machines)
 
 
-def note_server(ground: Ground, _: int) -> None:
+def note_row(ground: Ground, n: int) -> None:
+    """Write a row, and remember which volume has it."""
+    note_volume(ground, n)
+    ground.rows["before"] = ground.write_row_surely()
+
+
+def missing_row(ground: Ground) -> Iterator[str]:
+    """Say whether the row is lost; where its volume was gone, a restore brings it."""
+    if ground.noted["volume"] not in {volume.id for volume in ground.live().volumes}:
+        ended = ground.run("restore")
+        if ended.code != DONE:
+            yield f"the last snapshot is not restored: {ended.last}"
+            return
+    if ground.rows["before"] not in ground.ask("/kept").split():
+        yield "a row is lost"
+
+
+def note_server(ground: Ground, n: int) -> None:
     """Remember what runs, and have a backup of it."""
-    [volume] = ground.live().volumes
-    if not ground.snapshots(volume.id):
+    note_volume(ground, n)
+    if not ground.snapshots(ground.noted["volume"]):
         ground.expect(DONE, "backup")
     ground.noted["server"] = standing_server(ground)
 
@@ -240,6 +258,14 @@ SCENARIOS = (
         stands=not_gone,
         visited=True,
         cut=True,
+    ),
+    Scenario(
+        "destroy, given up",
+        SLEEPLESS,
+        lambda _: SLEEPLESS,
+        command=DESTROY,
+        setup=note_row,
+        check=missing_row,
     ),
     Scenario(
         "restore drill",
