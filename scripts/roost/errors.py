@@ -315,6 +315,12 @@ class ChangedMeanwhileError(RoostError):
     word = "changed-meanwhile"
 
 
+class OvertimeError(RoostError):
+    """It took longer than any change may, and was stopped."""
+
+    word = "overtime"
+
+
 class UnappliableError(RoostError):
     """The plan needs something Fly cannot do in place, or that we refuse to do by ourselves."""
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, TypeVar
@@ -19,14 +20,16 @@ import typer
 from chaos import pairs, report, silence
 from chaos.crashes import Outcome, Play
 from chaos.ground import Ground, open_ground
-from chaos.scenarios import SCENARIOS, SLEEPLESS, Scenario, find
+from chaos.mishaps import tell_mishap
+from chaos.outages import Cut, CutPlay
+from chaos.scenarios import DONE, SCENARIOS, SLEEPLESS, Scenario, find
 from chaos.storms import StormyPlay, Weathered
 from helpers.local_daemon import LocalDaemon
 from helpers.small_server import build_small_server
 
 PROJECT = Path(__file__).parents[2]
 PAGE = PROJECT / "docs" / "reliability.md"
-PARTS = ("crashes", "storms", "pairs", "silence")
+PARTS = ("crashes", "storms", "outages", "pairs", "silence")
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -40,31 +43,55 @@ class Stage:
         cache: has the small server's image.
         prefect: the cache that has, or gets, images of Prefect.
         jobs: so much is played at once.
+        numbers: of its folders.
     """
 
     folder: Path
     cache: Path
     prefect: Path
     jobs: int
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
-    def each(self, play: Callable[[T], R], things: Sequence[T]) -> list[R]:
-        """Play all of them, some at once, and give what came of each in order."""
+    def each(self, play: Callable[[T], R], things: Mapping[str, T]) -> tuple[list[R], list[str]]:
+        """Play all of them, some at once; give what came of each in order, and what went wrong.
+
+        An exception is a fault of the one it came out of, and the others are played all the same.
+        """
+        faults = []
+
+        def guarded(name: str) -> Iterable[R]:
+            try:
+                return (play(things[name]),)
+            except Exception as error:  # noqa: BLE001 - told as a fault, and the others are played
+                faults.append(f"{name}: {tell_mishap(error)}")
+                return ()
+
         with ThreadPoolExecutor(self.jobs) as pool:
-            return list(pool.map(play, things))
+            return [found for some in pool.map(guarded, things) for found in some], faults
+
+    def new_folder(self, what: str) -> Path:
+        """Give a folder that nobody has used; its name is short, as those of sockets below it must be."""
+        return self.folder / f"{what}-{next(self.numbers)}"
 
     @contextmanager
-    def daemon(self, name: str) -> Iterator[LocalDaemon]:
+    def daemon(self) -> Iterator[LocalDaemon]:
         """Have a local Fly."""
-        daemon = LocalDaemon(self.folder / f"fly-{name}".replace(" ", "-"), self.cache)
+        daemon = LocalDaemon(self.new_folder("fly"), self.cache)
         try:
             yield daemon.start()
         finally:
             daemon.clean()
 
     @contextmanager
-    def ground(self, name: str) -> Iterator[Ground]:
+    def place(self, daemon: LocalDaemon) -> Iterator[Ground]:
+        """Have a place on a local Fly."""
+        with open_ground(self.new_folder("ground"), daemon, "chaos") as found:
+            yield found
+
+    @contextmanager
+    def ground(self) -> Iterator[Ground]:
         """Have a place on a local Fly of its own."""
-        with self.daemon(name) as daemon, open_ground(self.folder / name, daemon, "chaos") as found:
+        with self.daemon() as daemon, self.place(daemon) as found:
             yield found
 
 
@@ -77,7 +104,7 @@ def main(
         list[str] | None, typer.Option(help="Only scenarios whose name begins so.")
     ] = None,
     every: Annotated[int, typer.Option(min=1, help="Strike one of so many calls.")] = 1,
-    storms: Annotated[int, typer.Option(min=1, help="How many a scenario.")] = 8,
+    storms: Annotated[int, typer.Option(min=1, help="How many a scenario; of outages, too.")] = 8,
     rounds: Annotated[int, typer.Option(min=1, help="How many a pair; of silence, too.")] = 5,
     seed: Annotated[int, typer.Option(min=1, help="The first storm and round.")] = 1,
     jobs: Annotated[int, typer.Option(min=1, help="So much at once.")] = 2,
@@ -97,12 +124,14 @@ def main(
         players = {
             "crashes": lambda: play_crashes(stage, scenarios, every),
             "storms": lambda: play_storms(stage, scenarios, range(seed, seed + storms)),
+            "outages": lambda: play_outages(stage, scenarios, storms, seed),
             "pairs": lambda: play_pairs(stage, range(seed, seed + rounds)),
             "silence": lambda: play_silence(stage, rounds),
         }
         options = {
             "crashes": f"--every {every}" if every > 1 else "",
             "storms": f"--storms {storms} --seed {seed}",
+            "outages": f"--storms {storms} --seed {seed}",
             "pairs": f"--rounds {rounds} --seed {seed}",
             "silence": f"--rounds {rounds}",
         }
@@ -124,18 +153,22 @@ def main(
 Played = tuple[str, list[str]]
 
 
+def by_name(scenarios: Iterable[Scenario]) -> dict[str, Scenario]:
+    """Give scenarios by what people call them."""
+    return {scenario.name: scenario for scenario in scenarios}
+
+
 def play_crashes(stage: Stage, scenarios: Sequence[Scenario], every: int) -> Played:
     """Kill an apply at every call."""
 
     def play(scenario: Scenario) -> Outcome:
-        with stage.ground(scenario.name) as ground:
+        with stage.ground() as ground:
             outcome = Play(ground, scenario, every).run()
         tell(f"  {report.crash_line([outcome])}: {scenario.name}")
         return outcome
 
-    outcomes = stage.each(play, scenarios)
-    faults = [f"{o.scenario.name}, {point}" for o in outcomes for point in o.failed]
-    faults += [f"{o.scenario.name}: {o.lost} rows lost" for o in outcomes if o.lost]
+    outcomes, faults = stage.each(play, by_name(scenarios))
+    faults += [fault for outcome in outcomes for fault in outcome.faults]
     return f"{report.crash_table(outcomes)}\n\n{report.crash_line(outcomes)}", faults
 
 
@@ -143,13 +176,27 @@ def play_storms(stage: Stage, scenarios: Sequence[Scenario], seeds: range) -> Pl
     """Apply in bad weather."""
 
     def play(scenario: Scenario) -> list[Weathered]:
-        with stage.ground(scenario.name) as ground:
+        with stage.ground() as ground:
             weathered = StormyPlay(ground, scenario).run(seeds)
         tell(f"  {len(weathered)} storms: {scenario.name}")
         return weathered
 
-    weathered = [each for some in stage.each(play, scenarios) for each in some]
-    return report.storm_table(weathered), [str(w) for w in weathered if w.faults]
+    played, faults = stage.each(play, by_name(scenarios))
+    weathered = [each for some in played for each in some]
+    return report.storm_table(weathered), [*faults, *(str(w) for w in weathered if w.faults)]
+
+
+def play_outages(stage: Stage, scenarios: Sequence[Scenario], count: int, seed: int) -> Played:
+    """Lose Fly for good in the middle; little is done meanwhile but waiting, so more are played at once."""
+
+    def play(scenario: Scenario) -> list[Cut]:
+        with stage.ground() as ground:
+            return CutPlay(ground, scenario, seed).run(count)
+
+    things = {name: scenario for name, scenario in by_name(scenarios).items() if scenario.cut}
+    played, faults = replace(stage, jobs=2 * stage.jobs).each(play, things)
+    cuts = [cut for some in played for cut in some]
+    return report.outage_table(cuts), [*faults, *(str(cut) for cut in cuts if cut.faults)]
 
 
 def play_pairs(stage: Stage, seeds: range) -> Played:
@@ -158,39 +205,47 @@ def play_pairs(stage: Stage, seeds: range) -> Played:
     def play(pair: pairs.Pair | None) -> list[pairs.Met]:
         if pair is None:
             return play_sleep(stage, seeds)
-        with (
-            stage.daemon(pair.name) as daemon,
-            open_ground(stage.folder / f"{pair.name} 1", daemon, "chaos") as one,
-            open_ground(stage.folder / f"{pair.name} 2", daemon, "chaos") as other,
-        ):
-            if not pair.fresh:
-                bring_up(one)
-            return [pairs.meet(pair, (one, other), seed) for seed in seeds]
+        with stage.daemon() as daemon, stage.place(daemon) as one, stage.place(daemon) as other:
+            return pairs.play(
+                pair.name,
+                seeds,
+                lambda seed: pairs.meet(pair, (one, other), seed),
+                one.remove if pair.fresh else lambda: bring_up(one),
+            )
 
-    met = [each for some in stage.each(play, (*pairs.PAIRS, None)) for each in some]
-    return report.pair_table(met), [str(m) for m in met if m.faults]
+    things = {**{pair.name: pair for pair in pairs.PAIRS}, pairs.SLEEP: None}
+    played, faults = stage.each(play, things)
+    met = [each for some in played for each in some]
+    return report.pair_table(met), [*faults, *(str(m) for m in met if m.faults)]
 
 
 def play_sleep(stage: Stage, seeds: range) -> list[pairs.Met]:
     """Have a server that goes to sleep while it is changed."""
-    with stage.ground("sleep") as ground:
-        bring_up(ground)
-        return [pairs.meet_sleep(ground, seed) for seed in seeds]
+    with stage.ground() as ground:
+        return pairs.play(
+            pairs.SLEEP,
+            seeds,
+            lambda seed: pairs.meet_sleep(ground, seed),
+            lambda: bring_up(ground),
+        )
 
 
 def bring_up(ground: Ground) -> None:
-    """Have a server before anything happens to it."""
+    """Have a new server before anything happens to it."""
+    ground.remove()
     ground.write(SLEEPLESS)
-    ground.run("apply")
+    ground.expect(DONE, "apply")
 
 
 def play_silence(stage: Stage, rounds: int) -> Played:
     """Watch a real server from outside; one at a time, so that nothing disturbs the times."""
-    silences = [
-        silence.measure(change, stage.folder / f"silence-{number}", stage.prefect, rounds)
-        for number, change in enumerate(silence.CHANGES)
-    ]
-    return report.silence_table(silences), []
+
+    def play(change: silence.Change) -> silence.Silence:
+        return silence.measure(change, stage.new_folder("silence"), stage.prefect, rounds)
+
+    changes = {change.name: change for change in silence.CHANGES}
+    silences, faults = replace(stage, jobs=1).each(play, changes)
+    return report.silence_table(silences), faults
 
 
 @contextmanager

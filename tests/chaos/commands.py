@@ -27,6 +27,11 @@ class Ended:
     said: str
 
     @property
+    def last(self) -> str:
+        """The last thing it said."""
+        return (self.said.strip().splitlines() or [""])[-1]
+
+    @property
     def killed(self) -> bool:
         """Whether it was killed."""
         return self.code == -signal.SIGKILL
@@ -44,6 +49,11 @@ class Commands:
         self._environ = dict(environ)
         self._log = log
         self._process = 0
+        self._began: tuple[str, ...] = ()
+        self.clocks: dict[str, float] = {}
+        """What the commands' own patience is cut to; empty leaves it as it is."""
+        self.latest = "no command was run yet"
+        """How the latest command ended, in a line, for whoever tells of something that went wrong."""
         self._zygote = subprocess.Popen(
             [sys.executable, "-m", "chaos.zygote"],
             stdin=subprocess.PIPE,
@@ -62,14 +72,18 @@ class Commands:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.kill()
+        with suppress(ChildProcessError):
+            self.clear()
         cast(IO[str], self._zygote.stdin).close()
         self._zygote.wait()
         cast(IO[str], self._zygote.stdout).close()
 
     def begin(self, *argv: str, **environ: str) -> None:
         """Start a command."""
-        line = {"argv": argv, "environ": {**self._environ, **environ}, "log": str(self._log)}
+        self._began = argv
+        self._log.unlink(missing_ok=True)  # never what an earlier one said
+        given = {"environ": {**self._environ, **environ}, "clocks": self.clocks}
+        line = {"argv": argv, "log": str(self._log), **given}
         print(json.dumps(line), file=self._zygote.stdin)
         self._process = self._answer()
 
@@ -89,11 +103,29 @@ class Commands:
 
         timer = threading.Timer(LIMIT_S, give_up)
         timer.start()
-        code = self._answer()
-        timer.cancel()
-        self._process = 0
+        try:
+            code = self._answer()
+        finally:
+            timer.cancel()
+            self._process = 0
         said = self._log.read_text("utf-8", "replace") if self._log.exists() else ""
-        return Ended(HUNG if hung.is_set() else code, said)
+        ended = Ended(HUNG if hung.is_set() else code, said)
+        self.latest = f"`{' '.join(self._began)}` ended with {ended.code}: {ended.last}"
+        return ended
+
+    def clear(self) -> None:
+        """End what runs still, if something does."""
+        if self._process:
+            self.kill()
+            self.finish()
 
     def _answer(self) -> int:
-        return int(cast(IO[str], self._zygote.stdout).readline())
+        """Read what the zygote tells.
+
+        Raises:
+            ChildProcessError: it has ended, and nothing can be run any more.
+        """
+        told = cast(IO[str], self._zygote.stdout).readline()
+        if not told:
+            raise ChildProcessError(f"the zygote has ended with {self._zygote.poll()}")
+        return int(told)

@@ -11,8 +11,9 @@ from enum import Enum
 
 from chaos.commands import Ended
 from chaos.ground import Ground
+from chaos.mishaps import MOST
 from chaos.scenarios import BAD_INPUT, DONE, Scenario
-from chaos.standing import faults, long_leases
+from chaos.standing import long_leases
 from chaos.visitors import Visitors, visiting
 from helpers.api_door import HANG_UP, Answer
 
@@ -43,7 +44,9 @@ class Point:
         return not self.faults
 
     def __str__(self) -> str:
-        return f"{self.moment.value} {self.call}: {'; '.join(self.faults) or 'converged'}"
+        return (
+            f"{self.moment.value} {self.call or 'nothing'}: {'; '.join(self.faults) or 'converged'}"
+        )
 
 
 @dataclass
@@ -54,6 +57,8 @@ class Outcome:
     points: list[Point] = field(default_factory=list)
     acknowledged: int = 0
     lost: int = 0
+    mishaps: list[str] = field(default_factory=list)
+    """What nobody expected, beside the points."""
 
     def of(self, *moments: Moment) -> list[Point]:
         """Give the points of these moments."""
@@ -63,6 +68,13 @@ class Outcome:
     def failed(self) -> list[Point]:
         """Give the points from which it did not converge."""
         return [point for point in self.points if not point.converged]
+
+    @property
+    def faults(self) -> list[str]:
+        """Give all that was wrong, a line each."""
+        lost = (f"{self.lost} rows lost",) if self.lost else ()
+        told = (*map(str, self.failed), *lost, *self.mishaps)
+        return [f"{self.scenario.name}, {one}" for one in told]
 
 
 @dataclass
@@ -81,19 +93,28 @@ class Play:
     every: int = 1
     first: int = 1
     _changes: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    _visitors: Visitors | None = None
 
     def run(self, moments: tuple[Moment, ...] = tuple(Moment)) -> Outcome:
-        """Play all of it."""
+        """Play all of it; what nobody expects is told, and ends no more than this scenario."""
         outcome = Outcome(self.scenario)
+        try:
+            self._run(moments, outcome)
+        except Exception as error:  # noqa: BLE001 - told as a fault, and the others are played
+            outcome.mishaps.append(f"not played to its end: {self.ground.tell_mishap(error)}")
+        return outcome
+
+    def _run(self, moments: tuple[Moment, ...], outcome: Outcome) -> None:
         if not self.scenario.fresh:
             self.prepare()
         with self.visitors() as visitors:
+            self._visitors = visitors
             for moment in moments:
                 outcome.points += self.points(moment)
         if visitors:
             outcome.acknowledged = len(visitors.acknowledged)
+            outcome.mishaps += visitors.mishaps
             outcome.lost = len(visitors.lost())
-        return outcome
 
     def visitors(self) -> AbstractContextManager[Visitors | None]:
         """Have somebody write all the time, where it is to be found afterwards."""
@@ -104,23 +125,49 @@ class Play:
         self.ground.write(self.scenario.before)
         self.ground.expect(DONE, "apply")
 
+    def start_over(self) -> None:
+        """Have nothing of before: after a mishap nobody knows what is there."""
+        if self._visitors:
+            self._visitors.forget()
+        self.ground.remove()
+        if not self.scenario.fresh:
+            self.prepare()
+
     def points(self, moment: Moment) -> Iterator[Point]:
         """Strike call after call, until the change is through before it is struck."""
+        mishaps = 0
         for number in range(self.first, MOST_CALLS, self.every):
-            change = next(self._changes)
-            self.ground.write(self.scenario.after(change))
-            self.scenario.setup(self.ground, change)
-            ended, struck = self.strike(moment, number)
-            late = long_leases(self.ground)
-            self.ground.end_leases()
-            if not struck:
-                wrong = (*late, *self.wrong_end(ended, {self.scenario.code}))
-                if self.scenario.again != self.scenario.command:
-                    wrong += self.wrong_end(self.ground.run(*self.scenario.again), {DONE})
-                wrong += self.check()
-                yield from (Point("nothing", moment, wrong),) if wrong else ()
+            try:
+                point = self.point(moment, number)
+            except Exception as error:  # noqa: BLE001 - told as a fault, and the others are played
+                told = self.ground.tell_mishap(error)
+                yield Point(f"call {number}", moment, (told,))
+                mishaps += 1
+                if mishaps == MOST:
+                    return
+                self.start_over()
+                continue
+            if point is None:
                 return
-            yield self.go_on(Point(struck, moment, late), ended)
+            yield point
+            if not point.call:
+                return
+
+    def point(self, moment: Moment, number: int) -> Point | None:
+        """Strike one call, and look; None where there is none of that number, and all is well."""
+        change = next(self._changes)
+        self.ground.write(self.scenario.after(change))
+        self.scenario.setup(self.ground, change)
+        ended, struck = self.strike(moment, number)
+        late = long_leases(self.ground)
+        self.ground.end_leases()
+        if struck:
+            return self.go_on(Point(struck, moment, late), ended)
+        wrong = (*late, *self.wrong_end(ended, {self.scenario.code}))
+        if self.scenario.again != self.scenario.command:
+            wrong += self.wrong_end(self.ground.run(*self.scenario.again), {DONE})
+        wrong += self.check()
+        return Point("", moment, wrong) if wrong else None
 
     def strike(self, moment: Moment, number: int) -> tuple[Ended, str]:
         """Apply, and let it happen at the call of that number; give the call it happened at."""
@@ -159,9 +206,8 @@ class Play:
 
     def wrong_end(self, ended: Ended, codes: set[int]) -> tuple[str, ...]:
         """Say how a command ended otherwise than it should."""
-        said = ended.said.splitlines() or [""]
         return (
-            *((f"ended with {ended.code}: {said[-1]}",) if ended.code not in codes else ()),
+            *((f"ended with {ended.code}: {ended.last}",) if ended.code not in codes else ()),
             *(("a traceback",) if "Traceback" in ended.said else ()),
         )
 
@@ -169,9 +215,11 @@ class Play:
         """Look at all that is there; then make ready for the next point."""
         if not self.scenario.kept:
             self.ground.write(self.scenario.before)
-        found = (*faults(self.ground), *self.scenario.check(self.ground))
+        stands = self.scenario.stands(self.ground)
+        found = (*stands, *self.scenario.check(self.ground), *self.ground.mishaps())
         if self.scenario.fresh:
             self.ground.remove()
         elif self.scenario.back:
-            self.prepare()
+            self.ground.write(self.scenario.before)
+            self.ground.expect(DONE, *self.scenario.back)
         return found

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import anyio
 import httpx
 
 from chaos.commands import Commands, Ended
+from chaos.mishaps import tell_mishap
 from helpers.api_door import Door, counting
 from helpers.fake_prefect import LOGIN
 from helpers.local_daemon import LocalDaemon
@@ -23,6 +25,7 @@ from roost.environment.model import AUTH_SECRET
 from roost.fly.client import FlyClient
 from roost.fly.models import Machine
 from roost.plan.desired import Desired, desired_state
+from roost.plan.drilling import drill_app
 from roost.plan.live import Live, read_live
 from roost.plan.ownership import our_machines
 from roost.plan.releases import Release, releases_on
@@ -32,6 +35,17 @@ Fields = Mapping[str, Any]
 PATIENCE_S, PAUSE_S = 30.0, 0.1
 DATABASE_URL = "postgresql://prefect:s3cret@db.internal:5432/prefect"
 HOOK = "HOOK_URL"
+APP = "{app}"
+
+
+@dataclass(frozen=True)
+class Held:
+    """A lease that somebody holds."""
+
+    machine: str
+    path: str
+    nonce: str
+    expires_at: float
 
 
 class Ground:
@@ -57,6 +71,8 @@ class Ground:
         """What commands are given beside what all are."""
         self.rows: dict[str, str] = {}
         """Rows to look for afterwards, by what they are called."""
+        self.noted: dict[str, Any] = {}
+        """What was there before the change, by what it is."""
 
     def write(self, fields: Fields) -> None:
         """Write the environment file."""
@@ -64,8 +80,8 @@ class Ground:
         self.roost.write(NAME, {**fields, "app": self.app, "prefect": prefect})
 
     def begin(self, *argv: str) -> None:
-        """Start a verb on the environment."""
-        verb, *options = argv
+        """Start a verb on the environment; `{app}` in an option stands for the app's name."""
+        verb, *options = (word.replace(APP, self.app) for word in argv)
         self.commands.begin(verb, NAME, "--local", *options, **self.environ)
 
     def run(self, *argv: str) -> Ended:
@@ -83,6 +99,19 @@ class Ground:
         ended = self.run(*argv)
         if ended.code != code:
             raise AssertionError(f"{' '.join(argv)} ended with {ended.code}: {ended.said}")
+
+    def tell_mishap(self, error: Exception) -> str:
+        """Give what nobody expected as a fault, with what was run last; and end that."""
+        told = tell_mishap(error, self.commands.latest)
+        self.open_door()
+        with suppress(ChildProcessError):
+            self.commands.clear()
+        return told
+
+    def mishaps(self) -> Iterator[str]:
+        """Tell of what went wrong at the door, once."""
+        while self.door.mishaps:
+            yield f"at the door: {tell_mishap(self.door.mishaps.pop(0))}"
 
     def open_door(self) -> None:
         """Let everything pass from now on."""
@@ -120,28 +149,44 @@ class Ground:
         return releases_on(self.machines(live))
 
     def steps_left(self) -> tuple[str, ...]:
-        """Give what a plan would do now."""
-        said = self.run("plan", "--json").said
-        plan = json.loads(said[said.index("{") :])
-        return tuple(step["summary"] for step in plan["steps"])
+        """Give what a plan would do now, or refuses to do."""
+        ended = self.run("plan", "--json")
+        try:
+            # Progress stands beside it, before or after.
+            plan, _ = json.JSONDecoder().raw_decode(ended.said[ended.said.index("{") :])
+        except ValueError:
+            return (f"nobody knows, the plan ended with {ended.code}: {ended.last}",)
+        refused = (f"refused: {refusal['what']}" for refusal in plan["refusals"])
+        return (*(step["summary"] for step in plan["steps"]), *refused)
 
-    def leases(self, live: Live) -> Iterator[tuple[Machine, Mapping[str, Any]]]:
-        """Give the leases that somebody holds."""
-        for machine in live.machines:
-            path = f"/v1/apps/{self.app}/machines/{machine.id}/lease"
-            held = self.daemon.client.get(path).json().get("data")
-            if held:
-                yield machine, held
+    def leases(self) -> Iterator[Held]:
+        """Give the leases that somebody holds, those in the app of a drill too."""
+        for app in (self.app, self.drill_app):
+            answer = self.daemon.client.get(f"/v1/apps/{app}/machines")
+            for machine in answer.json() if answer.is_success else ():
+                path = f"/v1/apps/{app}/machines/{machine['id']}/lease"
+                held = self.daemon.client.get(path).json().get("data")
+                if held:
+                    yield Held(machine["name"], path, held["nonce"], held["expires_at"])
 
     def end_leases(self) -> None:
-        """Let the time of every lease run out: what is waited for outside of tests."""
-        for machine, held in self.leases(self.live()):
-            nonce = {"fly-machine-lease-nonce": held["nonce"]}
-            self.call("DELETE", f"/machines/{machine.id}/lease", headers=nonce)
+        """Let the time of every lease run out: what is waited for outside of tests.
+
+        One whose time has run out meanwhile, or whose machine went, is fine.
+        """
+        for held in self.leases():
+            nonce = {"fly-machine-lease-nonce": held.nonce}
+            self.daemon.client.delete(held.path, headers=nonce)
 
     def remove(self) -> None:
-        """Delete the app, if it is there."""
-        self.daemon.client.delete(f"/v1/apps/{self.app}", params={"force": "true"})
+        """Delete the app, if it is there, and that of a drill."""
+        for app in (self.drill_app, self.app):
+            self.daemon.client.delete(f"/v1/apps/{app}", params={"force": "true"})
+
+    @property
+    def drill_app(self) -> str:
+        """The app in which drills of this one run."""
+        return drill_app(self.app)
 
     def ask(self, path: str) -> str:
         """Ask the server itself, as soon as it answers.
@@ -166,6 +211,25 @@ class Ground:
         ) as http:
             answer = http.post("/api/flow_runs/", json={"name": "chaos"})
         return str(answer.json()["id"]) if answer.status_code == httpx.codes.CREATED else ""
+
+    def write_row_surely(self) -> str:
+        """Write a flow run, again until the server says that it has one; give its id.
+
+        Raises:
+            TimeoutError: it never does.
+        """
+        ends = time.monotonic() + PATIENCE_S
+        while time.monotonic() < ends:
+            with suppress(httpx.HTTPError):
+                if row := self.write_row():
+                    return row
+            time.sleep(PAUSE_S)
+        raise TimeoutError(f"{self.app} takes no row")
+
+    def snapshots(self, volume: str) -> list[Any]:
+        """Give the whole snapshots of a volume."""
+        found = self.call("GET", f"/volumes/{volume}/snapshots")
+        return [snapshot for snapshot in found if snapshot["status"] == "created"]
 
     @property
     def url(self) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from chaos.crashes import Moment, Outcome, Point
+from chaos.outages import Cut
 from chaos.pairs import BOTH, ONE, Met
 from chaos.silence import Silence
-from chaos.storms import Weathered, count_ends
+from chaos.storms import STOPPED, Weathered, count_ends
 
 KILLED = (Moment.BEFORE, Moment.AFTER)
 
@@ -80,6 +81,25 @@ def _storm_row(name: str, weathered: list[Weathered]) -> Sequence[object]:
         sum(w.troubles for w in weathered),
         *(ends[end] for end in ("done", "rolled back", "stopped")),
         sum(not w.faults for w in weathered),
+    )
+
+
+def outage_table(cuts: Sequence[Cut]) -> str:
+    """Give how runs ended that Fly was lost to."""
+    head = ("Fly", "runs", "done", "stopped", "longest", "sound afterwards")
+    kinds = dict.fromkeys(cut.kind for cut in cuts)
+    return table(head, (_outage_row(k, [c for c in cuts if c.kind == k]) for k in kinds))
+
+
+def _outage_row(kind: str, cuts: list[Cut]) -> Sequence[object]:
+    ends = [cut.end for cut in cuts]
+    return (
+        kind,
+        len(cuts),
+        ends.count("done"),
+        ends.count(STOPPED),
+        f"{max(cut.seconds for cut in cuts):.0f} s",
+        sum(not cut.faults for cut in cuts),
     )
 
 

@@ -7,13 +7,17 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from chaos.ground import HOOK, Fields, Ground
+from chaos.ground import APP, HOOK, Fields, Ground
+from chaos.standing import faults, not_gone
 from helpers.environments import POSTGRES
 from helpers.small_server import EXITS, ILL, OTHER, SMALL, TROUBLE, VERSION
 from roost.environment.model import AUTH_SECRET
+from roost.plan.ownership import mounted_volume
 
 DONE, BAD_INPUT, ROLLED_BACK = 0, 3, 4
 SLEEPLESS: dict[str, Any] = {"scaling": {"autostop": "off"}}
+DESTROY = ("destroy", "--confirm", APP)
+DRILL = ("restore", "--drill")
 
 
 @dataclass(frozen=True)
@@ -26,13 +30,15 @@ class Scenario:
         after: the file of the nth change, counted from 1, each unlike the one before.
         code: what the change ends with when nothing is in its way.
         fresh: each change begins without an app.
-        back: whether every change is followed by going back to `before`.
+        back: the verb that goes back to `before` after every change, empty where nobody needs to.
         command: the verb that makes the change, with its options.
         again: the verb that goes on where it was ended.
         setup: what is done before the nth change.
         check: names what is wrong afterwards, beside what is looked for everywhere.
+        stands: what is looked for everywhere: that all is there as the file asks.
         undoes: whether it goes back where Fly refuses, as a restore does.
         visited: whether somebody writes rows meanwhile, which must all be there afterwards.
+        cut: whether Fly is lost to it for good, too: some that together make every kind of call.
     """
 
     name: str
@@ -40,13 +46,15 @@ class Scenario:
     after: Callable[[int], Fields]
     code: int = DONE
     fresh: bool = False
-    back: bool = False
+    back: tuple[str, ...] = ()
     command: tuple[str, ...] = ("apply",)
     again: tuple[str, ...] = ("apply",)
     setup: Callable[[Ground, int], None] = lambda _, __: None
     check: Callable[[Ground], Iterable[str]] = lambda _: ()
+    stands: Callable[[Ground], Iterable[str]] = faults
     undoes: bool = False
     visited: bool = False
+    cut: bool = False
 
     @property
     def kept(self) -> bool:
@@ -128,9 +136,51 @@ def clear_override(ground: Ground, n: int) -> None:
 def back_up(ground: Ground, _: int) -> None:
     """Write a row, copy it, and write another one."""
     for when in ("before", "after"):
-        ground.rows[when] = ground.write_row()
+        ground.rows[when] = ground.write_row_surely()
         if when == "before":
             ground.expect(DONE, "backup")
+
+
+def note_volume(ground: Ground, _: int) -> None:
+    """Remember which volume has the data."""
+    [ground.noted["volume"]] = map(mounted_volume, ground.live().machines)
+
+
+def note_row(ground: Ground, n: int) -> None:
+    """Write a row, and remember which volume has it."""
+    note_volume(ground, n)
+    ground.rows["before"] = ground.write_row_surely()
+
+
+def missing_row(ground: Ground) -> Iterator[str]:
+    """Say whether the row is lost; where its volume was gone, a restore brings it."""
+    if ground.noted["volume"] not in {volume.id for volume in ground.live().volumes}:
+        ended = ground.run("restore")
+        if ended.code != DONE:
+            yield f"the last snapshot is not restored: {ended.last}"
+            return
+    if ground.rows["before"] not in ground.ask("/kept").split():
+        yield "a row is lost"
+
+
+def note_server(ground: Ground, n: int) -> None:
+    """Remember what runs, and have a backup of it."""
+    note_volume(ground, n)
+    if not ground.snapshots(ground.noted["volume"]):
+        ground.expect(DONE, "backup")
+    ground.noted["server"] = standing_server(ground)
+
+
+def standing_server(ground: Ground) -> list[tuple[object, ...]]:
+    """Give the machines with all that happened to them."""
+    machines = ground.live().machines
+    return [(m.id, m.instance_id, m.state, m.cordoned, [e.id for e in m.events]) for m in machines]
+
+
+def touched(ground: Ground) -> Iterator[str]:
+    """Say whether anything happened to the server."""
+    if standing_server(ground) != ground.noted["server"]:
+        yield f"the server was touched: {ground.noted['server']} and now {standing_server(ground)}"
 
 
 def missing_rows(ground: Ground) -> Iterator[str]:
@@ -140,20 +190,20 @@ def missing_rows(ground: Ground) -> Iterator[str]:
 
 
 SCENARIOS = (
-    Scenario("first deploy", SLEEPLESS, lambda _: SLEEPLESS, fresh=True),
+    Scenario("first deploy", SLEEPLESS, lambda _: SLEEPLESS, fresh=True, cut=True),
     Scenario(
         "settings", SLEEPLESS, lambda n: settings(PREFECT_LOGGING_LEVEL=f"L{n}"), visited=True
     ),
     Scenario("image", SLEEPLESS, image, visited=True),
-    Scenario("Prefect upgrade", SLEEPLESS, upgrade, visited=True),
+    Scenario("Prefect upgrade", SLEEPLESS, upgrade, visited=True, cut=True),
     Scenario("memory", SLEEPLESS, memory, visited=True),
     Scenario("larger volume", SLEEPLESS, volume, visited=True),
     Scenario("secrets, more and fewer", SLEEPLESS, hook, visited=True),
     Scenario(
         "secret with a new value", rotated(0), rotated, setup=rotate, check=unseen, visited=True
     ),
-    Scenario("scale up", several(1), lambda _: several(3), back=True),
-    Scenario("scale down and prune", several(3), lambda _: several(1), back=True),
+    Scenario("scale up", several(1), lambda _: several(3), back=("apply",)),
+    Scenario("scale down and prune", several(3), lambda _: several(1), back=("apply",)),
     Scenario(
         "scale for a time",
         SLEEPLESS,
@@ -168,7 +218,7 @@ SCENARIOS = (
         SLEEPLESS,
         bad(EXITS),
         code=ROLLED_BACK,
-        back=True,
+        back=("apply",),
         visited=True,
     ),
     Scenario(
@@ -176,7 +226,7 @@ SCENARIOS = (
         SLEEPLESS,
         bad(ILL),
         code=ROLLED_BACK,
-        back=True,
+        back=("apply",),
         visited=True,
     ),
     Scenario(
@@ -195,6 +245,37 @@ SCENARIOS = (
         setup=back_up,
         check=missing_rows,
         undoes=True,
+        cut=True,
+    ),
+    Scenario(
+        "destroy",
+        SLEEPLESS,
+        lambda _: SLEEPLESS,
+        back=("restore",),
+        command=DESTROY,
+        again=DESTROY,
+        setup=note_volume,
+        stands=not_gone,
+        visited=True,
+        cut=True,
+    ),
+    Scenario(
+        "destroy, given up",
+        SLEEPLESS,
+        lambda _: SLEEPLESS,
+        command=DESTROY,
+        setup=note_row,
+        check=missing_row,
+    ),
+    Scenario(
+        "restore drill",
+        SLEEPLESS,
+        lambda _: SLEEPLESS,
+        command=DRILL,
+        again=DRILL,
+        setup=note_server,
+        check=touched,
+        visited=True,
     ),
 )
 

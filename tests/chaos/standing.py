@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from chaos.ground import Ground
 from roost.apply.executor import LEASE_TTL_S
+from roost.plan.destroying import LAST_KEPT_DAYS
 from roost.plan.kept import kept_volumes
 from roost.plan.live import Live
 from roost.plan.ownership import mounted_volume, slot_of
@@ -19,7 +20,8 @@ def faults(ground: Ground) -> tuple[str, ...]:
     return (
         *(f"still to do: {step}" for step in ground.steps_left()),
         *doubled(ground, live),
-        *(f"{m.name}: a lease is held" for m, _ in ground.leases(live)),
+        *(f"{held.machine}: a lease is held" for held in ground.leases()),
+        *left_of_drill(ground),
         *untrue_record(ground, live),
     )
 
@@ -60,7 +62,28 @@ def long_leases(ground: Ground) -> tuple[str, ...]:
     """Name the leases that outlive whom they were given to by more than their time."""
     latest = time.time() + LEASE_TTL_S + 1
     return tuple(
-        f"{machine.name}: a lease is held for too long"
-        for machine, held in ground.leases(ground.live())
-        if held["expires_at"] > latest
+        f"{held.machine}: a lease is held for too long"
+        for held in ground.leases()
+        if held.expires_at > latest
     )
+
+
+def left_of_drill(ground: Ground) -> Iterator[str]:
+    """Say whether anything of a drill is left."""
+    if ground.daemon.client.get(f"/v1/apps/{ground.drill_app}").is_success:
+        yield f"the app {ground.drill_app} is left"
+
+
+def not_gone(ground: Ground) -> Iterator[str]:
+    """Name whatever a destroy left, beside the empty app and its last snapshot; and what it should."""
+    live = ground.live()
+    if live.app is None:
+        yield "the app is gone, and the last snapshot with it"
+        return
+    yield from (f"the machine {machine.name} is left" for machine in live.machines)
+    yield from (f"the volume {volume.id} is left" for volume in live.volumes)
+    yield from (f"the address {ip.ip} is left" for ip in live.ips)
+    yield from (f"the secret {secret.name} is left" for secret in live.secrets)
+    volume = ground.noted["volume"]
+    if not any(s["retention_days"] == LAST_KEPT_DAYS for s in ground.snapshots(volume)):
+        yield f"there is no last snapshot of the volume {volume}"

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
-from chaos.commands import Ended
+from chaos.commands import HUNG, LIMIT_S, Ended
 from chaos.crashes import Play
 from chaos.ground import Ground
 from chaos.scenarios import BAD_INPUT, DONE, ROLLED_BACK, Scenario
@@ -14,6 +14,7 @@ from chaos.weather import Storm
 
 ENDS = {DONE: "done", ROLLED_BACK: "rolled back"}
 STOPPED = "stopped"
+BROKEN = "not played to its end"
 _STOPPED_WELL = re.compile(r"^roost: error \[[a-z-]+\]: .+[.:)] \S.*$", re.MULTILINE)
 """Its word, what happened, and what to do."""
 
@@ -42,14 +43,21 @@ class StormyPlay:
 
     def run(self, seeds: range) -> list[Weathered]:
         """Play all storms."""
-        play = Play(self.ground, self.scenario)
-        if not self.scenario.fresh:
-            play.prepare()
-        return [self.weather(play, change, seed) for change, seed in enumerate(seeds, 1)]
+        play, weathered = Play(self.ground, self.scenario), list[Weathered]()
+        for change, seed in enumerate(seeds, 1):
+            storm = Storm(seed, self.ground.short)
+            try:
+                if change == 1 or weathered[-1].end == BROKEN:
+                    play.start_over()
+                weathered.append(self.weather(play, change, storm))
+            except Exception as error:  # noqa: BLE001 - told as a fault, and the others are played
+                wrong = (self.ground.tell_mishap(error),)
+                troubles = len(storm.happened)
+                weathered.append(Weathered(self.scenario, seed, BROKEN, troubles, wrong))
+        return weathered
 
-    def weather(self, play: Play, change: int, seed: int) -> Weathered:
+    def weather(self, play: Play, change: int, storm: Storm) -> Weathered:
         """Apply in a storm; then in calm, and look."""
-        storm = Storm(seed, self.ground.short)
         self.ground.write(self.scenario.after(change))
         self.scenario.setup(self.ground, change)
         self.ground.door.asked, self.ground.door.answered = storm.before, storm.after
@@ -64,7 +72,8 @@ class StormyPlay:
         allowed = {self.scenario.code} if self.scenario.kept else {self.scenario.code, BAD_INPUT}
         wrong += play.wrong_end(again, allowed)
         end = ENDS.get(ended.code, STOPPED)
-        return Weathered(self.scenario, seed, end, len(storm.happened), (*wrong, *play.check()))
+        troubles = len(storm.happened)
+        return Weathered(self.scenario, storm.seed, end, troubles, (*wrong, *play.check()))
 
 
 def bad_end(ended: Ended) -> tuple[str, ...]:
@@ -72,10 +81,12 @@ def bad_end(ended: Ended) -> tuple[str, ...]:
     if ended.code == DONE:
         return ()
     said = (*(("a traceback",) if "Traceback" in ended.said else ()),)
+    if ended.code == HUNG:
+        return (*said, f"did not end within {LIMIT_S:.0f} s: {ended.last}")
     if ended.code < 0:
-        return (*said, f"ended by itself with {ended.code}")
+        return (*said, f"ended by itself with {ended.code}: {ended.last}")
     if not _STOPPED_WELL.search(ended.said.strip()):
-        return (*said, f"no sentence: {ended.said.strip().splitlines()[-1:]}")
+        return (*said, f"no sentence: {ended.last}")
     return said
 
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 import httpx
 
 from chaos.ground import Ground
+from chaos.mishaps import tell_mishap
 
 PAUSE_S = 0.1
 PATIENCE_S = 2.0
@@ -21,17 +22,26 @@ class Visitors:
         self._ground = ground
         self._gone = threading.Event()
         self.acknowledged: list[str] = []
+        self.mishaps: list[str] = []
 
     def visit(self) -> None:
         """Write until told to go."""
         while not self._gone.wait(PAUSE_S):
-            with suppress(httpx.HTTPError):
-                row = self._ground.write_row(PATIENCE_S) if self._ground.url else ""
-                self.acknowledged += [row] if row else []
+            try:
+                with suppress(httpx.HTTPError):
+                    row = self._ground.write_row(PATIENCE_S) if self._ground.url else ""
+                    self.acknowledged += [row] if row else []
+            except Exception as error:  # noqa: BLE001 - told as a fault; nobody else would see it
+                self.mishaps.append(f"a visitor: {tell_mishap(error)}")
+                return
 
     def go(self) -> None:
         """Stop writing."""
         self._gone.set()
+
+    def forget(self) -> None:
+        """Forget what was acknowledged: the server that did was taken away on purpose."""
+        self.acknowledged.clear()
 
     def lost(self) -> tuple[str, ...]:
         """Give the rows that were acknowledged and are not there."""

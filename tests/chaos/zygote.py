@@ -29,10 +29,24 @@ def main() -> None:
         request = json.loads(line)
         process = os.fork()
         if process == 0:
+            shorten(request["clocks"])
             be_roost(request["argv"], request["environ"], request["log"])
         print(process, file=told)
         _, status = os.waitpid(process, 0)
         print(os.waitstatus_to_exitcode(status), file=told)
+
+
+def shorten(clocks: dict[str, float]) -> None:
+    """Let a client lose its patience sooner, where a play would last for minutes otherwise.
+
+    The real limits are in the unit tests, where no time passes.
+    """
+    if not clocks:
+        return
+    client = importlib.import_module("roost.fly.client")
+    client.FlyClient.__init__.__kwdefaults__["deadline_s"] = clocks["deadline_s"]
+    transport = importlib.import_module("roost.fly.transport")
+    vars(transport)["TIMEOUT_S"] = clocks["timeout_s"]
 
 
 def be_roost(argv: list[str], environ: dict[str, str], log: str) -> None:

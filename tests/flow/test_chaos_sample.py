@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import zlib
+from dataclasses import replace
 
 import pytest
 
 from chaos.crashes import Moment, Play
 from chaos.ground import open_ground
+from chaos.outages import CutPlay
 from chaos.pairs import PAIRS, meet
 from chaos.scenarios import SLEEPLESS, find
 from chaos.storms import StormyPlay
@@ -31,6 +33,7 @@ def ground(tmp_path, daemon, small_server, request):  # noqa: ARG001 - the image
         ("settings", 7),
         ("scale down", 6),
         ("bad change, the server is ill", 12),
+        pytest.param("destroy, given up", 8, marks=pytest.mark.slow),
     ],
 )
 def test_from_whatever_call_an_apply_was_ended_the_next_one_goes_on(ground, name, first):
@@ -51,6 +54,36 @@ def test_whatever_answer_is_lost_the_change_is_made_once(ground):
     assert outcome.points
     assert [str(point) for point in outcome.failed] == []
     assert outcome.acknowledged > outcome.lost == 0
+
+
+@pytest.mark.slow
+def test_of_a_fly_that_is_lost_for_good_a_command_lets_go_and_says_what_to_do(ground):
+    [scenario] = find(["settings"])
+
+    cuts = CutPlay(ground, scenario, 1).run(1)
+
+    assert [str(cut) for cut in cuts if cut.faults] == []
+
+
+def test_a_mishap_is_a_fault_of_its_point_and_the_others_are_played(ground):
+    [scenario] = find(["settings"])
+    asked = iter([True])
+    faults = scenario.stands
+
+    def stands(ground):
+        if next(asked, False):
+            raise KeyError("nobody expected this")
+        return faults(ground)
+
+    play = Play(ground, replace(scenario, stands=stands, visited=False), 9, 3)
+    outcome = play.run((Moment.BEFORE,))
+
+    first, *others = outcome.faults
+    assert "settings, killed before call 3: KeyError at test_chaos_sample.py" in first
+    assert "nobody expected this" in first
+    assert "ended with 0: " in first  # the command that was run last
+    assert others == []
+    assert len(outcome.points) > 1
 
 
 @pytest.mark.parametrize("name", ["memory"])

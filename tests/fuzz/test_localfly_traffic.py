@@ -248,6 +248,10 @@ VANISHING = {
     "before the head": b"",
     "in the head": b"GET / HTTP/1.1\r\nHo",
     "in the body": b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 1000\r\n\r\nabc",
+    "in the body of a call": b"POST /v1/apps HTTP/1.1\r\n"
+    + HOST
+    + AUTH
+    + b"Content-Length: 1000\r\n\r\nabc",
     "in a chunk": b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\nff\r\nabc",
     "after the request": b"GET / HTTP/1.1\r\n" + HOST + b"\r\n",
     "with more behind": b"GET / HTTP/1.1\r\n" + HOST + b"\r\nGET /next",

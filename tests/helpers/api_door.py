@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
@@ -41,6 +42,8 @@ class Door(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.api = urlsplit(api_url).netloc
         self.calls: list[str] = []
+        self.mishaps: list[Exception] = []
+        """What `asked` and `answered` raised: nobody else would see it."""
         self.asked: Callable[[str], Answer | None] = lambda _: None
         self.answered: Callable[[str], Answer | None] = lambda _: None
 
@@ -56,6 +59,9 @@ class Door(ThreadingHTTPServer):
 
     def handle_error(self, *_: Any) -> None:
         """Say nothing of a client or an API that went away meanwhile: that is what tests do here."""
+        error = sys.exc_info()[1]
+        if isinstance(error, Exception) and not isinstance(error, OSError | HTTPException):
+            self.mishaps.append(error)
 
 
 class _Handler(BaseHTTPRequestHandler):

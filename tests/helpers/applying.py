@@ -135,6 +135,6 @@ async def _work(
             between()
             volume = desired.volume and find_volume(desired.volume, live, ours)
             notice = run.notices.append
-            async with lease_holder(client, desired.app, notice) as leases:
+            async with lease_holder(client, desired.app, notice, "roost apply") as leases:
                 work = Work(client, leases, values, notice, quick_mark)
                 run.touched = await carry_out(run.plan, work, volume.id if volume else "")

@@ -28,6 +28,7 @@ from roost.plan.steps import (
     SetSecrets,
     StartMachine,
     Step,
+    UncordonMachine,
     UnsetSecrets,
     UpdateMachine,
     UpdateMetadata,
@@ -111,6 +112,8 @@ class PretendFly:
                 self._update_metadata(step)
             case StartMachine():
                 self._boot(self._machine(step.machine).model_copy(update={"state": "started"}))
+            case UncordonMachine():
+                self._boot(self._machine(step.machine).model_copy(update={"cordoned": False}))
             case DestroyMachine():
                 self._remove_machine(step.machine)
             case ProveRelease():

@@ -135,7 +135,9 @@ class World:
                 recovery = roll_back(desired, live, to) if by_hand else None
                 run.plan = plan_from(recovery, live) if recovery else diff(desired, live)
                 between()
-                async with lease_holder(client, desired.app, run.notices.append) as leases:
+                async with lease_holder(
+                    client, desired.app, run.notices.append, "roost apply"
+                ) as leases:
                     work = Work(client, leases, EveryName(), run.notices.append)
                     releaser = Releaser(work, self.proof(client), desired, GIT, lambda: self.now)
                     await releaser.apply(run.plan, live, recovery)

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import h11
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -165,6 +165,8 @@ class Guard:
             return
         try:
             await self._app(scope, receive, send_with_id)
+        except ClientDisconnect:
+            return  # the client went away in the middle of its request: nobody listens
         except Exception as error:
             if began:
                 raise

@@ -42,6 +42,7 @@ from roost.plan.steps import (
     SetSecrets,
     StartMachine,
     Step,
+    UncordonMachine,
     UnsetSecrets,
     UpdateMachine,
     UpdateMetadata,
@@ -52,7 +53,6 @@ from roost.secret_text import SecretText
 LEASE_TTL_S = 30
 # Longer than a lease lives whose holder was killed.
 LEASE_PATIENCE_S = 60
-DESCRIPTION = "roost apply"
 STOP_LIMIT_S = 60
 SUSPENDED = frozenset({"suspending", "suspended"})
 LOST = (FlyUnavailableError, FlyConflictError)
@@ -113,7 +113,7 @@ class Work:
     app_created: Callable[[], Awaitable[None]] | None = None
 
 
-def lease_holder(fly: FlyClient, app: str, notice: Notice, doing: str = DESCRIPTION) -> HeldLeases:
+def lease_holder(fly: FlyClient, app: str, notice: Notice, doing: str) -> HeldLeases:
     """Give what holds the leases of one apply; `doing` is what others read who want them."""
     return HeldLeases(fly, app, LEASE_TTL_S, doing, LEASE_PATIENCE_S, notice)
 
@@ -188,6 +188,10 @@ class _Executor:
             case StartMachine():
                 nonce = await self.work.leases.hold(step.machine)
                 await self.fly.start_machine(app, step.machine, nonce)
+                self.progress.touched.append(step.machine)
+            case UncordonMachine():
+                nonce = await self.work.leases.hold(step.machine)
+                await self.fly.uncordon_machine(app, step.machine, nonce)
                 self.progress.touched.append(step.machine)
             case ProveRelease():
                 await self.prove_release(step)

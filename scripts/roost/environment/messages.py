@@ -72,7 +72,9 @@ def _named(path: Path) -> str:
     if not path:
         return "the file"
     last = path[-1]
-    return f"entry {last + 1}" if isinstance(last, int) else _shown(last)
+    if isinstance(last, int):
+        return f"entry {last + 1}"
+    return _shown(last) if last.strip() else "a key without a name"
 
 
 def suggestion(name: str, known: list[str]) -> str:

@@ -50,7 +50,7 @@ class FlyClient:
         base_url: without `/v1`, such as https://api.machines.dev.
         token: sent with every call and shown nowhere.
         transport: for tests; the network by default.
-        deadline_s: no call is repeated past this many seconds.
+        deadline_s: no call goes on past this many seconds, its repeats included.
         now: the clock that Retry-After dates are read against.
 
     Raises:

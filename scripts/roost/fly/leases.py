@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self
@@ -72,7 +72,9 @@ async def hold_lease(
         FlyLeasedError: somebody else holds it.
         LeaseLostError: it was lost before the body was done.
     """
-    if not lease.nonce:
+    if lease.nonce:
+        await _introduce(lease)
+    else:
         lease = replace(lease, nonce=(await take_lease(lease, patience_s, notice)))
     try:
         async with _kept(lease):
@@ -139,6 +141,15 @@ class HeldLeases:
         return Lease(self.fly, self.app, machine, self.ttl_s, self.description, nonce)
 
 
+async def _introduce(lease: Lease) -> None:
+    """Say who holds a lease that came with its machine: whoever creates one cannot say it there.
+
+    It is only for others to read: what goes wrong with it is left to the next refresh.
+    """
+    with anyio.move_on_after(lease.ttl_s / 3), suppress(FlyError):
+        await lease.refresh()
+
+
 async def take_lease(lease: Lease, patience_s: float, notice: Notice) -> str:
     """Take a lease that nobody refreshes; while somebody else holds it, wait up to `patience_s`.
 
@@ -150,14 +161,27 @@ async def take_lease(lease: Lease, patience_s: float, notice: Notice) -> str:
     while True:
         try:
             return await lease.take()
-        except FlyLeasedError:
+        except FlyLeasedError as refusal:
             left = ends - anyio.current_time()
             if left <= 0:
-                raise
+                raise await _held_still(lease, refusal, patience_s) from None
         if not noticed:
             notice(f"{await _holder(lease)}; waiting for up to {patience_s:.0f} s.")
             noticed = True
         await anyio.sleep(min(POLL_S, left))
+
+
+async def _held_still(lease: Lease, refusal: FlyLeasedError, patience_s: float) -> FlyLeasedError:
+    """Give the error that says for whom one did not wait any longer."""
+    waited = f" After {patience_s:.0f} s of waiting it still is." if patience_s else ""
+    return FlyLeasedError(
+        f"{await _holder(lease)}.{waited}",
+        where=refusal.where,
+        advice="Wait until they are done and run the same command again.",
+        status=refusal.status,
+        request_id=refusal.request_id,
+        body=refusal.body,
+    )
 
 
 async def _holder(lease: Lease) -> str:

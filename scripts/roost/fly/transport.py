@@ -36,6 +36,9 @@ TIMEOUT_S = 30.0
 ANSWER_S = 60.0
 """How long one answer may take from its first byte to its last: a drip never ends by itself."""
 DEADLINE_S = 120.0
+"""How long one call may take with all its repeats, beside what the API itself holds it back."""
+LEAST_S = 1.0
+"""What a repeat that begins at the deadline has left."""
 ATTEMPTS = 6
 VISIBLE_S = 10.0
 """For so long a 404 for what was just made means "not visible yet" (flyctl waits 5 s)."""
@@ -183,7 +186,7 @@ class Transport:
         base_url: without `/v1`, such as https://api.machines.dev.
         token: sent with every call and shown nowhere.
         transport: for tests; the network by default.
-        deadline_s: no call is repeated past this many seconds.
+        deadline_s: no call goes on past this many seconds, its repeats included.
         now: the clock that Retry-After dates are read against.
         clock: seconds, for the deadline.
 
@@ -235,7 +238,7 @@ class Transport:
         try:
             async for attempt in stamina.retry_context(on=wait_of, attempts=ATTEMPTS, timeout=None):
                 with attempt:
-                    return await self._send_once(call)
+                    return await self._send_once(call, ends)
         except AgainError as again:
             raise again.cause from None
         raise AssertionError("unreachable: the last attempt returns or raises")
@@ -248,10 +251,10 @@ class Transport:
         """Forget a thing that was made: from now on it is rightly not found."""
         self._young.pop(path, None)
 
-    async def _send_once(self, call: Call) -> Reply:
+    async def _send_once(self, call: Call, ends: float) -> Reply:
         self.calls += 1
         try:
-            response = await self._exchange(call)
+            response = await self._exchange(call, max(LEAST_S, ends - self._clock()))
         except OversizedError as failure:
             raise _not_read(failure, call) from None
         except httpx.RequestError as failure:
@@ -261,10 +264,10 @@ class Transport:
             return _decode(response, str(call))
         raise self._refused(call, response)
 
-    async def _exchange(self, call: Call) -> httpx.Response:
+    async def _exchange(self, call: Call, left_s: float) -> httpx.Response:
         """Send a call once and read the whole answer, within its limits of time and size."""
         try:
-            with anyio.fail_after(min(ANSWER_S, self._deadline_s) + call.blocks_s):
+            with anyio.fail_after(min(ANSWER_S, left_s) + call.blocks_s):
                 response = await self.http.send(self._request(call), stream=True)
                 try:
                     await bounded(response).aread()

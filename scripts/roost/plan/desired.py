@@ -25,6 +25,7 @@ VERSION_KEY = "roost_prefect_version"
 SECRETS_KEY = "roost_secrets"
 VOLUME_KEY = "roost_volume_gb"
 OVERRIDE_KEY = "roost_override"
+REPLICA_URL = "ROOST_REPLICA_URL"
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,7 @@ def environment_variables(environment: Environment) -> dict[str, str]:
 def replica_variables(replica: Replicate) -> dict[str, str]:
     """Give where the database is copied to; the bucket's keys reach the machine as secrets."""
     variables = {
-        "ROOST_REPLICA_URL": replica.url,
+        REPLICA_URL: replica.url,
         "ROOST_REPLICA_ENDPOINT": replica.endpoint,
         "ROOST_REPLICA_REGION": replica.region,
         "ROOST_REPLICA_EVERY_S": str(int(replica.sync_interval.total_seconds())),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from roost.fly.models import Machine
+from roost.plan.cordoned import cordoned_notes
 from roost.plan.desired import OVERRIDE_KEY, Desired
 from roost.plan.live import Live
 from roost.plan.machines import machine_outcomes, surplus_outcomes
@@ -64,6 +65,7 @@ def plan_from(recovery: Recovery, live: Live) -> Plan:
         *volume_outcomes(desired, live, ours),
         *secrets,
         *machine_outcomes(desired, ours, _seen_after_boot(desired, live, ours, secrets)),
+        *cordoned_notes(desired.environment, ours.values()),
         *surplus_outcomes(desired, live, ours),
         *_surplus_ips(desired, live),
     ]

@@ -32,6 +32,7 @@ from roost.plan.steps import (
     SetSecrets,
     StartMachine,
     Step,
+    UncordonMachine,
     UnsetSecrets,
     UpdateMachine,
     UpdateMetadata,
@@ -48,6 +49,8 @@ class Cause(Enum):
     ENDED = "override ended"
     CUT_SHORT = "an apply was cut short"
     NOT_RUNNING = "not running"
+    CORDONED = "kept from its visitors"
+    """By a destroy that was cut short, or by a hand: whether it comes back is for a person to say."""
     REFUSED = "needs a person"
     """Why the plan refuses to go on; what it says tells more."""
     UNKNOWN = "cause unknown"
@@ -155,6 +158,8 @@ def _cause(step: Step, judge: _Judge) -> Cause:  # noqa: PLR0911 - one line a ki
         return Cause.CUT_SHORT
     if isinstance(step, StartMachine):
         return Cause.NOT_RUNNING
+    if isinstance(step, UncordonMachine):
+        return Cause.CORDONED
     if judge.release is None:
         return Cause.UNKNOWN
     if isinstance(step, CreateMachine):
@@ -250,7 +255,8 @@ def _cause_of_names(judge: _Judge) -> Cause:
 
 def may_heal(differences: tuple[Difference, ...]) -> bool:
     """Say whether healing is putting back, and nothing that nobody has applied yet."""
-    return not {d.cause for d in differences} & {Cause.NOT_APPLIED, Cause.REFUSED}
+    left_to_people = {Cause.NOT_APPLIED, Cause.CORDONED, Cause.REFUSED}
+    return not {d.cause for d in differences} & left_to_people
 
 
 def only_ended(differences: tuple[Difference, ...]) -> bool:

@@ -21,6 +21,7 @@ from roost.plan.steps import (
     Refusal,
     Risk,
     StartMachine,
+    UncordonMachine,
     UpdateMachine,
     UpdateMetadata,
 )
@@ -116,6 +117,8 @@ def _one_machine(
             yield _start(wanted.name, machine, f"it rests in the state {machine.state}")
         elif must_run:
             yield _start(wanted.name, machine, "it must always run")
+    if machine.cordoned:
+        yield _uncordon(wanted.name, machine)
 
 
 def _override_change(wanted: DesiredMachine, machine: Machine) -> tuple[Change, ...]:
@@ -238,6 +241,15 @@ def _start(name: str, machine: Machine, why: str) -> StartMachine:
         key=f"machine/{name}",
         summary=f"start the machine {name}: {why}",
         changes=(Change("state", machine.state, "started"),),
+        machine=machine.id,
+    )
+
+
+def _uncordon(name: str, machine: Machine) -> UncordonMachine:
+    return UncordonMachine(
+        key=f"machine/{name}/cordon",
+        summary=f"let visitors reach the machine {name} again",
+        changes=(Change("cordoned", old=True, new=False),),
         machine=machine.id,
     )
 

@@ -112,8 +112,8 @@ def _failed(
 
 def _undoes(releases: tuple[Release, ...], wanted: Release) -> Iterator[str]:
     """Say that going forward undoes what somebody put back by hand."""
-    now = releases[-1]
-    if wanted.setup == now.setup or not _by_hand(releases):
+    now = put_back_by_hand(releases)
+    if now is None or wanted.setup == now.setup:
         return
     left = [r.number for r in releases if r.setup == wanted.setup and r.number < now.number]
     asked = f"release {left[-1]} again" if left else "something else"
@@ -123,11 +123,14 @@ def _undoes(releases: tuple[Release, ...], wanted: Release) -> Iterator[str]:
     )
 
 
-def _by_hand(releases: tuple[Release, ...]) -> bool:
-    """Say whether the newest release was put back by a person: we go back only from what failed."""
+def put_back_by_hand(releases: tuple[Release, ...]) -> Release | None:
+    """Give the newest release if a person put it back: we go back only from what failed."""
+    if not releases or not releases[-1].back_to:
+        return None
     now = releases[-1]
     left = [r for r in releases if r.back_to != now.back_to]  # it may have taken several applies
-    return now.back_to > 0 and bool(left) and left[-1].verdict in {Verdict.GOOD, Verdict.PENDING}
+    by_hand = bool(left) and left[-1].verdict in {Verdict.GOOD, Verdict.PENDING}
+    return now if by_hand else None
 
 
 def _refusal(desired: Desired, failed: Release) -> Refusal:

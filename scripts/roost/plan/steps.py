@@ -159,6 +159,14 @@ class StartMachine(BaseStep):
 
 
 @dataclass(frozen=True, kw_only=True)
+class UncordonMachine(BaseStep):
+    """Let the proxy send requests to a machine again."""
+
+    kind = "uncordon-machine"
+    machine: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ProveRelease(BaseStep):
     """Prove a release that was sent and, because an apply was cut short, never judged."""
 
@@ -188,6 +196,7 @@ Step = (
     | UpdateMachine
     | UpdateMetadata
     | StartMachine
+    | UncordonMachine
     | ProveRelease
     | DestroyMachine
 )

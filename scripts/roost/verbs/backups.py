@@ -26,6 +26,7 @@ from roost.report.text import status_table
 from roost.secret_text import SecretText
 from roost.verbs.changes import Planned, apply_planned, make_plan, restorer_of
 from roost.verbs.context import Context
+from roost.verbs.holding import holding
 from roost.verbs.target import Target, connect
 from roost.verbs.throwaway import make_value
 
@@ -233,7 +234,8 @@ async def drill(
             auth=SecretText(make_value(AUTH_SECRET)),
         )
         notice = scene.restorer.work.notice
-        async with lease_holder(target.fly, app, notice, "roost restore --drill") as leases:
+        doing = holding("roost restore --drill", context.environ)
+        async with lease_holder(target.fly, app, notice, doing) as leases:
             work = replace(scene.restorer.work, leases=leases)
             drilled = await Driller(work, proof, desired).drill(chosen, machine)
     seconds = round(time.monotonic() - began, 1)

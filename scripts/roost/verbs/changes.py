@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
-from roost.apply.executor import DESCRIPTION, Work, check_appliable, lease_holder
+from roost.apply.executor import Work, check_appliable, lease_holder
+from roost.apply.overtime import in_time
 from roost.apply.proof import Proof
 from roost.apply.release import Releaser
 from roost.apply.restore import Restorer
@@ -38,6 +39,7 @@ from roost.report.text import check_line, plan_report
 from roost.report.wording import one_line
 from roost.secret_text import SecretText
 from roost.verbs.context import Context
+from roost.verbs.holding import holding
 from roost.verbs.image import image_before
 from roost.verbs.target import Target, connect, image_for
 from roost.verbs.values import complete_values, known_values
@@ -159,7 +161,11 @@ async def restorer_of(
         context.progress.print(f"  {text}", markup=False)
 
     snapshots = Snapshots(proof_of(context, target, planned, auth), notice)
-    async with lease_holder(target.fly, planned.desired.app, notice, "roost restore") as leases:
+    doing = holding("roost restore", context.environ)
+    async with (
+        in_time(planned.file.name),
+        lease_holder(target.fly, planned.desired.app, notice, doing) as leases,
+    ):
         work = Work(target.fly, leases, {}, notice)
         git = context.environ.get("GITHUB_SHA", "")
         yield Restorer(work, snapshots, planned.desired, git, moment)
@@ -171,7 +177,7 @@ def moment() -> str:
 
 
 async def apply_planned(
-    context: Context, target: Target, planned: Planned, doing: str = DESCRIPTION
+    context: Context, target: Target, planned: Planned, doing: str = ""
 ) -> tuple[CheckResult, ...]:
     """Carry a plan out and gate it; a plan without steps changes and proves nothing.
 
@@ -179,7 +185,7 @@ async def apply_planned(
         context: where things are, and where to print.
         target: the Fly to change.
         planned: the plan, with all it was made from.
-        doing: what others are told who find a machine's lease taken.
+        doing: what others are told who find a machine's lease taken; that it is an apply by default.
 
     Raises:
         GateFailedError: the gate failed, and the last good release is back.
@@ -197,7 +203,11 @@ async def apply_planned(
     def notice(text: str) -> None:
         context.progress.print(f"  {one_line(text)}", markup=False)
 
-    async with lease_holder(target.fly, environment.app, notice, doing) as leases:
+    doing = doing or holding("roost apply", context.environ)
+    async with (
+        in_time(planned.file.name),
+        lease_holder(target.fly, environment.app, notice, doing) as leases,
+    ):
         work = Work(target.fly, leases, values, notice, app_created=app_created)
         releaser = Releaser(
             work,

@@ -9,6 +9,7 @@ import anyio
 
 from roost.apply.destroy import Destroyer, Last
 from roost.apply.executor import Work, lease_holder
+from roost.apply.overtime import in_time
 from roost.apply.snapshots import Snapshots
 from roost.environment.load import load_environment
 from roost.environment.model import AUTH_SECRET
@@ -19,6 +20,7 @@ from roost.prefect.rows import count_rows, told
 from roost.prefect.transport import prefect_client
 from roost.verbs.changes import Planned, make_plan, proof_of
 from roost.verbs.context import Context
+from roost.verbs.holding import holding
 from roost.verbs.target import Target, connect
 
 ROWS_LIMIT_S = 10.0
@@ -60,7 +62,8 @@ async def destroy(
         def notice(text: str) -> None:
             context.progress.print(f"  {text}", markup=False)
 
-        async with lease_holder(target.fly, app, notice, "roost destroy") as leases:
+        doing = holding("roost destroy", context.environ)
+        async with in_time(name), lease_holder(target.fly, app, notice, doing) as leases:
             work = Work(target.fly, leases, {}, notice)
             snapshots = Snapshots(proof_of(context, target, planned, None), notice)
             last = await Destroyer(work, snapshots, planned.desired).destroy(live)

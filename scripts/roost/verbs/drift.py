@@ -20,6 +20,7 @@ from roost.report.wording import counted, one_line, shown, unchecked_line
 from roost.verbs.changes import Planned, apply_planned, make_plan
 from roost.verbs.ci.documents import write_document
 from roost.verbs.context import Context
+from roost.verbs.holding import holding
 from roost.verbs.orphans import Orphans, find_orphans
 from roost.verbs.target import Target, connect
 
@@ -279,7 +280,8 @@ async def mended(context: Context, target: Target, found: Found, mends: Mending)
     """
     if found.planned is None or not mends.takes(found.differences):
         return found
-    await apply_planned(context, target, found.planned, f"roost drift {mends.value}")
+    doing = holding(f"roost drift {mends.value}", context.environ)
+    await apply_planned(context, target, found.planned, doing)
     return Found(found.name, found.planned, found.differences, healed=True)
 
 

@@ -8,10 +8,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from roost.apply.clearing import clear_release, environment_machines
-from roost.apply.executor import LEASE_PATIENCE_S, LEASE_TTL_S
+from roost.apply.executor import lease_holder
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.errors import ExitCode, UnappliableError
-from roost.fly.leases import HeldLeases
 from roost.plan.cost import cost_change, read_prices
 from roost.plan.diff import plan_from
 from roost.plan.document import Json, plan_document
@@ -22,6 +21,7 @@ from roost.plan.rollback import roll_back
 from roost.report.text import plan_report, status_table
 from roost.verbs.changes import Planned, apply_planned, make_plan
 from roost.verbs.context import Context
+from roost.verbs.holding import holding
 from roost.verbs.target import Target, connect
 
 COLUMNS = ("release", "verdict", "when", "git", "Prefect", "image", "snapshot", "why")
@@ -61,9 +61,8 @@ async def _clear(context: Context, target: Target, file: EnvironmentFile, number
         context.progress.print(f"  {text}", markup=False)
 
     app = file.environment.app
-    async with HeldLeases(
-        target.fly, app, LEASE_TTL_S, CLEARING, LEASE_PATIENCE_S, notice
-    ) as leases:
+    doing = holding(CLEARING, context.environ)
+    async with lease_holder(target.fly, app, notice, doing) as leases:
         await clear_release(target.fly, leases, file.name, number)
 
 
@@ -138,7 +137,9 @@ async def rollback(
     async with connect(context, local=local) as target:
         planned, recovery = await _plan_rollback(context, file, target, to)
         context.progress.print(plan_report(planned.plan, planned.cost))
-        results = await apply_planned(context, target, planned, "roost rollback")
+        results = await apply_planned(
+            context, target, planned, holding("roost rollback", context.environ)
+        )
     if as_json:
         document = plan_document(planned.plan, planned.cost)
         gate = [vars(result) for result in results]

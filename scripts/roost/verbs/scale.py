@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import pwd
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,16 +14,17 @@ from roost.errors import ExitCode, UnappliableError, UsageError
 from roost.plan.confined import beside
 from roost.plan.effective import Choose, cleared, overridden
 from roost.plan.override import LONGEST, LONGEST_REASON, Override
+from roost.plan.ownership import our_machines
+from roost.plan.recovery import put_back_by_hand
+from roost.plan.releases import releases_on
 from roost.prefect.probe import CheckResult
 from roost.report.text import plan_report
 from roost.report.wording import one_line
 from roost.verbs.changes import Planned, apply_planned, make_plan
 from roost.verbs.context import Context
+from roost.verbs.holding import holding, who
 from roost.verbs.permanent import scale_for_good
 from roost.verbs.target import Target, connect
-
-LONGEST_DOING = 200
-"""What others are told who want the same machine, cut to what fits a line or two."""
 
 
 @dataclass(frozen=True)
@@ -81,16 +80,27 @@ async def carry_out(
     if others and wish.clear and planned.effective.ended is None:
         return ()
     if others and not planned.plan.refusals:
-        name = planned.file.name
-        raise UnappliableError(
-            f"There is more to change than the scaling: {'; '.join(others)}.",
-            where=name,
-            advice=f"See it (`roost plan {name}`), apply it (`roost apply {name}`), then scale. Nothing was changed.",
-        )
+        raise _more_than_scaling(planned, others)
     context.progress.print(plan_report(planned.plan, planned.cost))
-    why = f" ({one_line(wish.reason)})" if wish.reason else ""
-    doing = f"roost scale by {one_line(who(context.environ))}{why}"[:LONGEST_DOING]
+    doing = holding("roost scale", context.environ, wish.reason)
     return await apply_planned(context, target, planned, doing)
+
+
+def _more_than_scaling(planned: Planned, others: tuple[str, ...]) -> UnappliableError:
+    """Give the refusal; after a rollback by hand an apply would undo what somebody just did."""
+    name = planned.file.name
+    what = f"There is more to change than the scaling: {'; '.join(others)}."
+    advice = f"See it (`roost plan {name}`), apply it (`roost apply {name}`), then scale."
+    machines = our_machines(planned.desired, planned.live).values()
+    if back := put_back_by_hand(releases_on(machines)):
+        what += (
+            f" Release {back.back_to} was put back by hand, as release {back.number}, and the file "
+            "asks for something else: scaling by the file would go there again."
+        )
+        advice = (
+            f"Merge a revert of the file first, then scale; or go forward (`roost apply {name}`)."
+        )
+    return UnappliableError(what, where=name, advice=f"{advice} Nothing was changed.")
 
 
 def scaled(planned: Planned, wish: Wish) -> set[str]:
@@ -203,17 +213,6 @@ def _moment(text: str, now: datetime) -> datetime:
         f"--until {text} is neither a duration nor a time with its zone.",
         advice=f"Write 4h or 90m, or {example}.",
     )
-
-
-def who(environ: Mapping[str, str]) -> str:
-    """Give who asks: GitHub's actor, or the user of this computer."""
-    named = environ.get("GITHUB_ACTOR") or environ.get("LOGNAME") or environ.get("USER")
-    if named and named.strip():
-        return named
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return f"user {os.getuid()}"
 
 
 def outcome(planned: Planned, wish: Wish) -> str:

@@ -14,9 +14,12 @@ import anyio
 import httpx
 
 from roost.environment.load import EnvironmentFile, load_environment
-from roost.environment.model import AUTH_SECRET
+from roost.environment.model import AUTH_SECRET, SqliteDatabase
+from roost.environment.rehearsal import rehearsed
 from roost.errors import ExitCode, SmokeFailedError, UnappliableError, UsageError
-from roost.plan.desired import ENVIRONMENT_KEY
+from roost.fly.models import Machine
+from roost.plan.cordoned import cordoned_notes
+from roost.plan.desired import ENVIRONMENT_KEY, REPLICA_URL
 from roost.plan.effective import effective
 from roost.plan.live import Live, read_live
 from roost.plan.ownership import mounted_volume
@@ -117,6 +120,8 @@ async def status(
     """Show the machines, addresses and volume of an environment, and an override if there is one."""
     file = load_environment(name, context.environments)
     async with connect(context, local=local) as target:
+        if target.local is not None:
+            file = rehearsed(file)
         live = await read_live(target.fly, file.environment.app)
         url = await target.app_url(file.environment.app) if live.app else ""
     chosen = effective(file, live, datetime.now(UTC))
@@ -133,7 +138,9 @@ async def status(
     context.out.print(f"{name}: {url}", soft_wrap=True)
     columns = ("machine", "id", "state", "region", "image", "volume")
     context.out.print(status_table(columns, _machine_rows(live)))
-    for note in (*chosen.notes, *(refusal.what for refusal in chosen.refusals)):
+    refused = (refusal.what for refusal in chosen.refusals)
+    cordoned = cordoned_notes(name, our_machines_in(file, live))
+    for note in (*replica_notes(file, live), *chosen.notes, *refused, *cordoned):
         context.out.print(one_line(note), markup=False, soft_wrap=True)
     return ExitCode.DONE
 
@@ -144,7 +151,7 @@ def _machine_rows(live: Live) -> Iterable[tuple[str, ...]]:
         yield (
             machine.name,
             machine.id,
-            machine.state,
+            f"{machine.state}, cordoned" if machine.cordoned else machine.state,
             machine.region,
             image,
             mounted_volume(machine) or "-",
@@ -159,12 +166,52 @@ def _status_document(file: EnvironmentFile, live: Live, url: str) -> dict[str, o
         "url": url,
         "ips": [{"ip": ip.ip, "type": ip.kind} for ip in live.ips],
         "volumes": [{"id": v.id, "size_gb": v.size_gb, "state": v.state} for v in live.volumes],
+        "replica": {"live": live_replica(file, live), "wanted": wanted_replica(file)},
         "secrets": [secret.name for secret in live.secrets],
         "machines": [
-            {"id": m.id, "name": m.name, "state": m.state, "region": m.region}
+            {
+                "id": m.id,
+                "name": m.name,
+                "state": m.state,
+                "region": m.region,
+                "cordoned": m.cordoned,
+            }
             for m in live.machines
         ],
     }
+
+
+def our_machines_in(file: EnvironmentFile, live: Live) -> tuple[Machine, ...]:
+    """Give the machines that carry the environment's name."""
+    return tuple(m for m in live.machines if m.metadata.get(ENVIRONMENT_KEY) == file.name)
+
+
+def live_replica(file: EnvironmentFile, live: Live) -> str | None:
+    """Give where the database is copied to now; None where it is not copied."""
+    for machine in our_machines_in(file, live):
+        env = (machine.config or {}).get("env") or {}
+        if url := env.get(REPLICA_URL):
+            return str(url)
+    return None
+
+
+def wanted_replica(file: EnvironmentFile) -> str | None:
+    """Give where the file asks for the database to be copied to."""
+    database = file.environment.database
+    replica = database.replicate if isinstance(database, SqliteDatabase) else None
+    return replica.url if replica else None
+
+
+def replica_notes(file: EnvironmentFile, live: Live) -> Iterable[str]:
+    """Say where the database is copied to, and where that is not what the file asks for."""
+    now, wanted = live_replica(file, live), wanted_replica(file)
+    if now:
+        yield f"The database is copied to {now} as it changes."
+    if wanted and wanted != now:
+        yield (
+            f"The file asks for copies of the database in {wanted}, and nothing is copied there "
+            f"yet: roost apply {file.name}."
+        )
 
 
 async def sleep(context: Context, name: str, local: bool) -> ExitCode:  # noqa: FBT001 - see status

@@ -124,7 +124,9 @@ class Git:
                 f"{'100644' if sha else '0'} {sha or '0' * 40}\t{path}\0"
                 for path, sha in zip(files, self._blobs(Path(folder), files), strict=True)
             ]
-            self.run("update-index", "-z", "--index-info", stdin="".join(lines).encode(), index=index)
+            self.run(
+                "update-index", "-z", "--index-info", stdin="".join(lines).encode(), index=index
+            )
             tree = self.run("write-tree", index=index).strip()
         return self.commit(tree, [parent], message, author)
 

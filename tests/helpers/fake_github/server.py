@@ -58,7 +58,12 @@ def _handler(door: Door, open_now: set[socket.socket]) -> type[http.server.BaseH
 
         def respond(self) -> None:
             content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            answer = door.answer(self.command, self.path, {name.lower(): value for name, value in self.headers.items()}, content)
+            answer = door.answer(
+                self.command,
+                self.path,
+                {name.lower(): value for name, value in self.headers.items()},
+                content,
+            )
             if answer is None:
                 self.close_connection = True
                 return

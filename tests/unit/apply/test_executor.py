@@ -53,6 +53,7 @@ def test_the_first_apply_makes_everything_and_hands_the_machine_over():
         "POST volumes",
         "POST secrets",
         "POST machines",
+        f"POST machines/{machine['id']}/lease",  # says who holds the lease that came with it
         f"DELETE machines/{machine['id']}/lease",
     ]
     assert run.touched == (machine["id"],)

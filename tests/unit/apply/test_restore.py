@@ -107,7 +107,9 @@ def run_restore(world, do, trouble=None):
                 trouble.scope = scope
             async with (
                 FlyClient("http://fly.test", SecretText("t"), transport=transport) as client,
-                lease_holder(client, DESIRED.app, run.notices.append) as held_leases,
+                lease_holder(
+                    client, DESIRED.app, run.notices.append, "roost restore"
+                ) as held_leases,
             ):
                 working = Work(client, held_leases, EveryName(), run.notices.append)
                 snapshots = Snapshots(world.proof(client), run.notices.append, poll_s=0)

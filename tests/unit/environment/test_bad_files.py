@@ -261,6 +261,7 @@ def test_rules_across_fields(faults_of, text, fault):
         ("PREFECT_API_DATABASE_CONNECTION_URL: x", "holds a secret; list its name under secrets"),
         ("PREFECT_X: 'postgres://h:6543/db'", "port 6543 is a transaction pooler"),
         ("PREFECT_X: null", "PREFECT_X is empty; give it a value or remove the key"),
+        ('"": null', "a key without a name is empty; give it a value or remove the key"),
         ("PREFECT_X: [1]", "PREFECT_X must be text, found a list"),
         (r'PREFECT_X: "a\0b"', "holds a NUL character"),
     ],

@@ -79,7 +79,12 @@ def test_a_lease_that_came_with_the_machine_is_not_taken_again():
 
     hold(fly, nothing, nonce="n1")
 
-    assert fly.seen == ["release"]
+    assert fly.seen == ["refresh", "release"]  # so that others can read who holds it
+
+
+@pytest.mark.parametrize("answer", [says(503), says(403), says(200, b"{")])
+def test_who_cannot_say_who_holds_it_goes_on_all_the_same(answer):
+    assert hold(LeasingFly(refresh=answer), nothing, nonce="n1") == "n1"
 
 
 def test_a_lease_is_refreshed_while_the_body_works():
@@ -97,7 +102,7 @@ def test_a_lease_held_by_somebody_else_stops_before_the_body():
 
     with pytest.raises(FlyLeasedError):
         hold(fly, nothing)
-    assert fly.seen == ["acquire"]
+    assert fly.seen == ["acquire", "holder"]
 
 
 HELD = {"status": "success", "data": {"description": "roost apply", "owner": "ci@acme.test"}}
@@ -120,9 +125,22 @@ def test_a_lease_that_stays_held_is_refused_when_patience_ends(monkeypatch):
     monkeypatch.setattr(leases, "POLL_S", 0.01)
     fly = LeasingFly(held_for=10**6)
 
-    with pytest.raises(FlyLeasedError):
+    with pytest.raises(FlyLeasedError) as failure:
         hold(fly, nothing, patience_s=0.1)
     assert "release" not in fly.seen
+    assert failure.value.what == (
+        "a/m1 is being changed by somebody else. After 0 s of waiting it still is."
+    )
+
+
+def test_who_stops_says_who_holds_the_lease_and_what_to_do():
+    fly = LeasingFly(acquire=LEASED, holder=says(200, HELD))
+
+    with pytest.raises(FlyLeasedError) as failure:
+        hold(fly, nothing)
+    assert failure.value.what == "a/m1 is being changed by roost apply, ci@acme.test."
+    assert "Wait until they are done" in failure.value.advice
+    assert failure.value.status == 409
 
 
 @pytest.mark.parametrize("error", [FlyConflictError("taken"), ValueError("ours")])

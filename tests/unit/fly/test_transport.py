@@ -21,6 +21,7 @@ from roost.errors import (
     FlyUnavailableError,
     UsageError,
 )
+from roost.fly import transport as transport_module
 from roost.fly.client import FlyClient
 from roost.fly.retries import RETRY_AFTER_LIMIT_S, retry_after_s
 from roost.fly.transport import ATTEMPTS, Call, Transport, authorization
@@ -304,7 +305,33 @@ def test_nothing_is_sent_again_after_the_deadline():
     error, fly = send_with_clock(FakeClock(50.0), says(503))
 
     assert isinstance(error, FlyUnavailableError)
-    assert len(fly.asked) == 3
+    assert len(fly.asked) == 2
+
+
+def test_a_repeat_that_is_not_answered_ends_with_the_deadline(monkeypatch):
+    monkeypatch.setattr(transport_module, "LEAST_S", 0.1)
+    asked = []
+
+    async def answer(request):
+        asked.append(request.url.path)
+        if len(asked) > 1:
+            await anyio.sleep(60)
+        return httpx.Response(503)
+
+    async def run():
+        transport = httpx.MockTransport(answer)
+        fly = FlyClient("http://fly.test", SecretText("t"), transport=transport, deadline_s=0.5)
+        async with fly:
+            began = anyio.current_time()
+            with stamina.set_testing(True, attempts=6, cap=True), pytest.raises(FlyError) as failed:
+                await fly.get_app("a")
+            return failed.value, anyio.current_time() - began
+
+    error, seconds = anyio.run(run)
+
+    assert isinstance(error, FlyUnavailableError)
+    assert error.advice == "Run the same command again."
+    assert seconds < 5
 
 
 def test_a_wait_that_would_pass_the_deadline_is_not_begun():

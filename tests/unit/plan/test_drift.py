@@ -197,5 +197,5 @@ def test_only_what_was_applied_once_is_healed(cause):
     [found] = find_drift(diff(desired, live), desired, live, None)
 
     assert may_heal((replace(found, cause=cause),)) is (
-        cause not in {Cause.NOT_APPLIED, Cause.REFUSED}
+        cause not in {Cause.NOT_APPLIED, Cause.CORDONED, Cause.REFUSED}
     )

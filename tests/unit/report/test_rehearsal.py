@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from helpers.plans import HOSTILE
-from roost.errors import BadResultError, ExitCode
+from roost.errors import BadDocumentError, ExitCode
 from roost.report.rehearsal import (
     MAX_BYTES,
     MAX_LINE,
@@ -177,7 +177,7 @@ BAD = {
 
 @pytest.mark.parametrize("content", BAD.values(), ids=BAD)
 def test_what_does_not_fit_is_one_clear_error_that_shows_nothing_of_it(write, content):
-    with pytest.raises(BadResultError) as raised:
+    with pytest.raises(BadDocumentError) as raised:
         read_rehearsal(write(content))
 
     said = str(raised.value)
@@ -192,7 +192,7 @@ def test_a_file_that_is_not_there_or_has_no_end_is_the_same_error(tmp_path):
     os.mkfifo(tmp_path / "pipe.json")
 
     for name in ("pipe.json", "nothing.json"):
-        with pytest.raises(BadResultError, match="cannot be read: no such file"):
+        with pytest.raises(BadDocumentError, match="cannot be read: no such file"):
             read_rehearsal(tmp_path / name)
 
 
@@ -212,6 +212,6 @@ def test_junk_in_a_field_is_refused_or_shown(tmp_path_factory, field, junk):
 
     try:
         found = read_rehearsal(path)
-    except BadResultError:
+    except BadDocumentError:
         return
     rehearsal_lines(found).encode()

@@ -1,4 +1,4 @@
-"""What a rehearsal is made of: what it may know, what the base is, and how results are written."""
+"""What a rehearsal is made of: what it may know, what was given, and what the change is made to."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ import yaml
 from helpers.environments import environment_data
 from roost.environment.model import AUTH_SECRET
 from roost.errors import InvalidFilesError, UnknownEnvironmentError, UsageError
-from roost.report.rehearsal import Rehearsal, read_rehearsal
 from roost.report.text import make_console
 from roost.verbs.context import PROJECT, Context
-from roost.verbs.rehearse import base_context, find_base, kept, load_all, write_result
+from roost.verbs.rehearse import base_context, find_base, kept, load_all
 from roost.verbs.rehearsing import Side
 
 PLAIN = {
@@ -183,17 +182,3 @@ def test_a_base_that_is_no_good_is_none_and_that_is_noted(context, base, fields)
 
     assert found.kind == "none"
     assert found.note.startswith("The base is no good (")
-
-
-# Results
-
-
-def test_a_result_is_written_whole_into_a_new_folder(tmp_path):
-    rehearsal = Rehearsal(environment="staging", outcome="passed", base="none", prefect="3.8.8")
-    folder = tmp_path / "new" / "results"
-
-    write_result(folder, rehearsal)
-    write_result(folder, rehearsal)
-
-    assert read_rehearsal(folder / "staging.json") == rehearsal
-    assert [path.name for path in folder.iterdir()] == ["staging.json"]

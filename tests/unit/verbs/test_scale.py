@@ -185,6 +185,25 @@ def test_what_else_is_pending_is_not_applied_by_scaling(applied, fly, rewrite):
     assert fly.changes == []
 
 
+def test_after_a_rollback_by_hand_scaling_asks_for_the_revert_and_goes_nowhere(
+    applied, fly, rewrite
+):
+    rewrite(DEBUG)
+    assert applied("apply", "staging").code == 0
+    assert applied("rollback", "staging").code == 0
+    fly.asked.clear()
+
+    said = applied(*DEMO)
+
+    assert said.code == 3
+    assert "Release 1 was put back by hand, as release 3" in said.err
+    assert "Merge a revert of the file first, then scale" in said.err
+    assert "or go forward (`roost apply staging`). Nothing was changed." in said.err
+    assert fly.changes == []
+    rewrite()  # the revert is merged
+    assert applied(*DEMO).code == 0
+
+
 def test_an_environment_that_was_never_applied_is_not_made_by_scaling(roost, fly):
     said = roost(*DEMO)
 

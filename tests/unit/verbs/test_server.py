@@ -116,6 +116,60 @@ def test_status_of_what_is_not_there_says_how_to_make_it(roost):
     assert (document["exists"], document["url"], document["machines"]) == (False, "", [])
 
 
+REPLICATED = {
+    "database": {"backend": "sqlite", "replicate": "s3://acme-backups/prefect"},
+    "secrets": [AUTH_SECRET, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"],
+}
+
+
+def test_status_says_where_the_database_is_copied_to(roost, rewrite, monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "other")
+    rewrite(REPLICATED)
+    assert roost("apply", "staging").code == 0
+
+    said = roost("status", "staging")
+    document = json.loads(roost("status", "staging", "--json").out)
+
+    assert "The database is copied to s3://acme-backups/prefect as it changes." in said.out
+    assert "asks for copies" not in said.out
+    assert document["replica"] == {
+        "live": "s3://acme-backups/prefect",
+        "wanted": "s3://acme-backups/prefect",
+    }
+
+
+@pytest.mark.usefixtures("applied")
+def test_status_says_that_copies_were_asked_for_and_are_not_made_yet(roost, rewrite):
+    rewrite(REPLICATED)
+
+    said = roost("status", "staging")
+
+    assert "The file asks for copies of the database in s3://acme-backups/prefect" in said.out
+    assert "nothing is copied there yet: roost apply staging." in said.out
+
+
+def test_what_a_destroy_cut_short_left_is_told_and_brought_back_by_an_apply(roost, fly, applied):
+    applied |= {"cordoned": True, "state": "stopped"}
+
+    status = roost("status", "staging")
+    planned = roost("plan", "staging")
+    scaled = roost(*["scale", "staging", "--memory-mb", "1024", "--until", "1h", "--reason", "try"])
+    done = roost("apply", "staging")
+
+    assert "stopped, cordoned" in status.out
+    for said in (status.out, planned.out):
+        told = " ".join(said.split())
+        assert f"The machine app-1 ({applied['id']}) is cordoned" in told
+        assert "To bring the server back: roost apply staging." in told
+    assert "machine/app-1/cordon" in scaled.err
+    assert done.code == 0, done.err
+    assert "let visitors reach the machine app-1 again" in done.err
+    [machine] = fly.machines.values()
+    assert not machine["cordoned"]
+    assert json.loads(roost("plan", "staging", "--json").out)["steps"] == []
+
+
 # Sleep and wake
 
 

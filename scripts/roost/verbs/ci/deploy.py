@@ -35,10 +35,10 @@ from roost.verbs.ci.documents import write_document
 from roost.verbs.ci.propose import need_runner
 from roost.verbs.ci.thread import find_comment, merged_pull
 from roost.verbs.context import Context
+from roost.verbs.holding import holding
 from roost.verbs.target import Target, connect
 
 ENVIRONMENTS, DEPLOY = "environments/", "deploy/"
-DOING = "roost github deploy"
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,9 @@ class Attempt:
                 # Reading took its time; a newer commit may have come meanwhile.
                 await check_newest(github, self.runner, file)
             self.context.progress.print(plan_report(planned.plan, planned.cost))
-            await apply_planned(self.context, target, planned, DOING)
+            await apply_planned(
+                self.context, target, planned, holding("roost github deploy", self.context.environ)
+            )
             self.url = await target.app_url(file.environment.app)
         self.end(Result.DEPLOYED if planned.plan.steps else Result.UNCHANGED)
 

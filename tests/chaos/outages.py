@@ -1,0 +1,116 @@
+"""Trouble that does not end: from some call on nothing of Fly's API works any more.
+
+A command may then not go on for ever: each ends within its limits, and says what to do. Its patience
+with a call is cut to seconds here; the real one is in the unit tests, where no time passes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from chaos.crashes import Play
+from chaos.ground import Ground
+from chaos.scenarios import BAD_INPUT, Scenario
+from chaos.storms import BROKEN, ENDS, STOPPED, bad_end
+from chaos.weather import refused
+from helpers.api_door import HANG_UP, Answer
+
+CLOCKS = {"deadline_s": 6.0, "timeout_s": 2.0}
+SILENT_S = 2 * CLOCKS["timeout_s"]
+LONGEST_S = 60.0
+"""From the first call that fails to the end: the call, the lease that is lost, the giving back, and what
+is tried in between, under load."""
+LATEST = 24
+"""The outage begins at one of so many calls; with fewer calls than that it does not happen."""
+
+
+def silence() -> Answer:
+    """Answer nothing for longer than anybody waits."""
+    time.sleep(SILENT_S)
+    return HANG_UP
+
+
+KINDS: dict[str, Callable[[], Answer]] = {
+    "no connection lives": lambda: HANG_UP,
+    "nobody answers": silence,
+    "503": lambda: refused(503, "unavailable"),
+    "429, wait a minute": lambda: refused(429, "rate limit exceeded", **{"Retry-After": "60"}),
+    "401": lambda: refused(401, "unauthorized: token expired"),
+    "an answer without its end": lambda: Answer(200, b"{", length=1000),
+}
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How a command fared that Fly was lost to."""
+
+    scenario: Scenario
+    kind: str
+    end: str
+    seconds: float
+    faults: tuple[str, ...]
+
+    def __str__(self) -> str:
+        what = "; ".join(self.faults)
+        return f"{self.scenario.name}, {self.kind}: {self.end} after {self.seconds:.0f} s, {what}"
+
+
+@dataclass
+class CutPlay:
+    """One scenario, outages of one kind after the other, each from another call on."""
+
+    ground: Ground
+    scenario: Scenario
+    seed: int
+
+    def run(self, count: int) -> list[Cut]:
+        """Play so many kinds, other ones for each seed and scenario; there are not more than all."""
+        play, cuts, kinds = Play(self.ground, self.scenario), list[Cut](), list(KINDS)
+        first = random.Random(f"{self.seed} {self.scenario.name}").randrange(len(kinds))
+        for change, kind in enumerate((kinds[first:] + kinds[:first])[:count], 1):
+            try:
+                if change == 1 or cuts[-1].end == BROKEN:
+                    play.start_over()
+                cuts.append(self.cut(play, change, kind))
+            except Exception as error:  # noqa: BLE001 - told as a fault, and the others are played
+                wrong = (self.ground.tell_mishap(error),)
+                cuts.append(Cut(self.scenario, kind, BROKEN, 0.0, wrong))
+        return cuts
+
+    def cut(self, play: Play, change: int, kind: str) -> Cut:
+        """Lose Fly in the middle; then have it back, and look."""
+        first = random.Random(f"{self.seed} {self.scenario.name} {kind}").randrange(1, LATEST)
+        numbers, began, lock = itertools.count(1), list[float](), threading.Lock()
+
+        def asked(call: str) -> Answer | None:
+            if "/localfly/" in call:
+                return None  # not a call of Fly's API
+            with lock:
+                if next(numbers) < first:
+                    return None
+                began.append(time.monotonic())
+            return KINDS[kind]()
+
+        self.ground.write(self.scenario.after(change))
+        self.scenario.setup(self.ground, change)
+        self.ground.door.asked = asked
+        self.ground.commands.clocks = CLOCKS
+        self.ground.begin(*self.scenario.command)
+        ended = self.ground.commands.finish()
+        seconds = time.monotonic() - began[0] if began else 0.0
+        self.ground.commands.clocks = {}
+        self.ground.open_door()
+        self.ground.end_leases()
+        wrong = bad_end(ended)
+        if seconds > LONGEST_S:
+            wrong += (f"went on for {seconds:.0f} s",)
+        again = self.ground.run(*self.scenario.again)
+        allowed = {self.scenario.code} if self.scenario.kept else {self.scenario.code, BAD_INPUT}
+        wrong += play.wrong_end(again, allowed)
+        end = ENDS.get(ended.code, STOPPED)
+        return Cut(self.scenario, kind, end, seconds, (*wrong, *play.check()))
