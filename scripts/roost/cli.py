@@ -235,7 +235,7 @@ def apply(
     return run(changes.apply, environment, local, as_json, digest)
 
 
-@app.command(epilog="Example: roost secrets production --exit-code")
+@app.command(epilog="Example: roost secrets production --set")
 def secrets(
     environment: Environment,
     *,
@@ -244,10 +244,15 @@ def secrets(
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="End with 2 when an apply would change one.")
     ] = False,
+    set_them: Annotated[
+        bool, typer.Option("--set", help="Set and roll out what changed, and nothing else.")
+    ] = False,
 ) -> ExitCode:
-    """Show how each secret stands, without any value; changes nothing."""
+    """Show how each secret stands, without any value; with --set, carry out what is to do."""
     from roost.verbs import secrets as verb
 
+    if set_them:
+        return run(verb.set_secrets, environment, local, as_json, exit_code)
     return run(verb.secrets, environment, local, as_json, exit_code)
 
 
@@ -425,7 +430,7 @@ def destroy(
 
 
 @app.command(epilog="Example: roost drift staging --heal")
-def drift(
+def drift(  # noqa: PLR0913 - one argument an option
     environment: Annotated[
         str, typer.Argument(metavar="[ENV]", help="A file in environments/, without .yaml.")
     ] = "",
@@ -436,13 +441,18 @@ def drift(
     heal: Annotated[
         bool, typer.Option("--heal", help="Put back what a hand changed or an override left.")
     ] = False,
+    end_overrides: Annotated[
+        bool,
+        typer.Option("--end-overrides", help="Put back what an override left, and nothing else."),
+    ] = False,
     local: Local = False,
     as_json: AsJson = False,
 ) -> ExitCode:
     """Show where live differs from the files, and why; ends with 2 where it does."""
     from roost.verbs import drift as verb
 
-    return run(verb.drift, environment, every, heal, local, as_json)
+    mends = verb.mending(heal=heal, end_overrides=end_overrides)
+    return run(verb.drift, environment, every, mends, local, as_json)
 
 
 @app.command(epilog="Example: roost up staging --exit")

@@ -103,7 +103,7 @@ class MissingSecretError(RoostError):
 
 
 class MissingTokenError(RoostError):
-    """No Fly token is set."""
+    """A token that is needed is not set."""
 
     exit_code = ExitCode.BAD_INPUT
     word = "token-missing"
@@ -215,6 +215,93 @@ class FlyAnswerError(FlyError):
     word = "fly-answer"
 
 
+class GitHubError(RoostError):
+    """GitHub refused or failed; keeps the status, GitHub's own words and the request id."""
+
+    word = "github-error"
+
+    def __init__(  # noqa: PLR0913 - what an answer from GitHub is made of
+        self,
+        what: str,
+        *,
+        where: str = "",
+        advice: str = "",
+        status: int | None = None,
+        request_id: str = "",
+        body: str = "",
+    ) -> None:
+        super().__init__(what, where=where, advice=advice)
+        self.status = status
+        self.request_id = request_id
+        self.body = body
+
+    def __str__(self) -> str:
+        """The sentence, with the id that GitHub's support asks for."""
+        identity = f" (x-github-request-id {self.request_id})" if self.request_id else ""
+        return f"{super().__str__()}{identity}"
+
+
+class GitHubUnauthorizedError(GitHubError):
+    """401: the token is wrong, expired or revoked."""
+
+    word = "github-unauthorized"
+
+
+class GitHubForbiddenError(GitHubError):
+    """403: the token may not do that."""
+
+    word = "github-forbidden"
+
+
+class GitHubNotFoundError(GitHubError):
+    """404: not there, or nothing that this token may see."""
+
+    word = "github-not-found"
+
+
+class GitHubConflictError(GitHubError):
+    """409, or 422 for a name that is taken: it is there already, or changed since it was read."""
+
+    word = "github-conflict"
+
+
+class GitHubRejectedError(GitHubError):
+    """400 or 422: GitHub does not accept what was sent."""
+
+    word = "github-rejected"
+
+
+class GitHubRateLimitedError(GitHubError):
+    """Too many calls, and waiting for more would take too long; says until when."""
+
+    word = "github-rate-limited"
+
+
+class GitHubUnavailableError(GitHubError):
+    """5xx, a time-out or a broken connection; `ambiguous` says that a change may have been made."""
+
+    word = "github-unavailable"
+    ambiguous = False
+
+
+class GitHubAnswerError(GitHubError):
+    """An answer that is not what GitHub documents; never guessed around."""
+
+    word = "github-answer"
+
+
+class BadEventError(RoostError):
+    """The runner's file that tells why a workflow runs cannot be read."""
+
+    word = "bad-event"
+
+
+class RunnerFileError(RoostError):
+    """A file through which a step tells the runner something cannot be written."""
+
+    word = "runner-file"
+
+
 class LeaseLostError(RoostError):
     """The right to change a machine ended while it was being changed."""
 
@@ -277,6 +364,30 @@ class SmokeFailedError(RoostError):
     """A check of `roost smoke` failed."""
 
     word = "smoke-failed"
+
+
+class BadDocumentError(RoostError):
+    """A file that another job should have left is not there, or is not what it should be."""
+
+    word = "bad-document"
+
+
+class UnapprovedError(RoostError):
+    """A plan has steps that nobody approved."""
+
+    word = "plan-changed"
+
+
+class NotPlannedError(RoostError):
+    """Nobody was shown a plan of this change, so nobody can have approved one."""
+
+    word = "not-planned"
+
+
+class SupersededError(RoostError):
+    """A newer commit changes the same environment; it is deployed from there."""
+
+    word = "superseded"
 
 
 class LocalFlyError(RoostError):

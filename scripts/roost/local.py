@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -20,6 +21,7 @@ BUILD_LIMIT_S = 900
 START_LIMIT_S = 60
 NOT_ONE = (httpx.HTTPError, ValueError, LookupError, TypeError, AttributeError)
 """What calling a local Fly raises that is none, or went away."""
+_THIS_COMPUTER = re.compile(r"localhost|127(\.[0-9]{1,3}){3}|::1", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,15 @@ async def find_local_fly(home: Path) -> LocalFly | None:
     except (OSError, ValueError, KeyError, TypeError, httpx.InvalidURL, LocalFlyError):
         return None
     return local if same else None
+
+
+def local_fly_at(url: str) -> LocalFly | None:
+    """Give the local Fly at a base URL on this computer; None where Fly.io is meant. Asks nobody."""
+    try:
+        host = httpx.URL(url).host
+    except httpx.InvalidURL:
+        return None
+    return LocalFly(url.rstrip("/")) if _THIS_COMPUTER.fullmatch(host) else None
 
 
 async def start_local_fly(home: Path, environ: Mapping[str, str], port: int | None) -> LocalFly:

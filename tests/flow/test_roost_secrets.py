@@ -211,6 +211,34 @@ def end_leases(site):
         site.daemon.call("DELETE", path, headers=nonce)
 
 
+def test_setting_rolls_out_a_value_and_nothing_else(hooked):
+    write(hooked, AUTH_SECRET, HOOK, machine={"memory_mb": 1024})
+    refused = hooked.roost.run(*SECRETS, "--set", expect=3, **NEW)
+    assert (
+        "There is more to change than secrets: machine/app-1 (guest.memory_mb)." in refused.stderr
+    )
+    assert seen(hooked)[HOOK] == OLD[HOOK]
+
+    write(hooked, AUTH_SECRET, HOOK)
+    said = hooked.roost.run(*SECRETS, "--set", **NEW)
+
+    assert said.stdout == f"{NAME}: set {HOOK}. Proved.\n"
+    assert seen(hooked)[HOOK] == NEW[HOOK]
+    assert releases(hooked) == [(1, "good", False), (2, "good", True)]
+
+
+def test_setting_does_not_start_a_machine_that_sleeps(hooked):
+    act(hooked, "suspend", "suspended")
+    before = machine(hooked)["events"][0]["id"]
+
+    said = hooked.roost.run(*SECRETS, "--set", **NEW)
+
+    assert "It sleeps, and wakes with that" in said.stdout
+    assert "start" not in [e["type"] for e in machine(hooked)["events"] if e["id"] > before]
+    act(hooked, "start", "started")
+    assert seen(hooked)[HOOK] == NEW[HOOK]
+
+
 # Nothing to do, and nothing to see
 
 
@@ -250,7 +278,7 @@ def test_the_table_says_name_state_and_source_and_what_to_do(hooked):
         [AUTH_SECRET, "unchanged", f"${AUTH_SECRET}"],
         ["LEFT_OVER", "extra", "-"],
     ]
-    assert said.stdout.splitlines()[-1] == f"To carry it out: roost apply {NAME}"
+    assert said.stdout.splitlines()[-1].startswith(f"To carry it out: roost apply {NAME}; and ")
     assert NEW[HOOK] not in said.stdout + said.stderr
 
 

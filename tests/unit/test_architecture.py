@@ -20,8 +20,9 @@ MAY_IMPORT = {
     "environment": {"errors"},
     "fly": {"errors", "secret_text", "bounded"},
     "prefect": {"errors", "secret_text", "bounded"},
+    "github": {"errors", "secret_text", "bounded"},
     "plan": {"errors", "secret_text", "environment", "fly", "prefect"},
-    "report": {"errors", "environment", "fly", "prefect", "plan"},
+    "report": {"errors", "environment", "fly", "prefect", "github", "plan"},
     "apply": {"errors", "secret_text", "environment", "fly", "prefect", "plan"},
 }
 # Pure code reads no clock, no environment and no network; these are the modules with effects.

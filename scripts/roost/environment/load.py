@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from roost.environment import messages
-from roost.environment.model import Environment, Secret
+from roost.environment.model import Environment, Secret, expand_drift
 from roost.environment.rules import findings, replica_of
 from roost.environment.schema import disagreements
 from roost.environment.sops_file import (
@@ -168,9 +168,11 @@ def merge_defaults(own: Source, defaults: Source) -> Source:
         key: value for key, value in defaults.data.items() if not key.startswith("x-")
     }
     for key, value in own.data.items():
-        below = data.get(key)
-        merges = isinstance(value, dict) and isinstance(below, dict)
-        data[key] = {**below, **value} if merges else value  # type: ignore[dict-item] # both are dicts where it merges
+        below, here = data.get(key), value
+        if key == "drift":  # what it ignores by default stays ignored under `drift: heal`
+            below, here = expand_drift(below), expand_drift(value)
+        merges = isinstance(here, dict) and isinstance(below, dict)
+        data[key] = {**below, **here} if merges else value  # type: ignore[dict-item] # both are dicts where it merges
     return Source(own.path, data, {**defaults.keys, **own.keys}, {**defaults.values, **own.values})
 
 

@@ -42,6 +42,8 @@ IGNORABLE_FIELDS = (
 _IGNORABLE_NAMES = "|".join(re.escape(name) for name in IGNORABLE_FIELDS)
 IGNORABLE = rf"^({_IGNORABLE_NAMES}|env\.PREFECT_[A-Z0-9_]+)$"
 AUTH_SECRET = "PREFECT_SERVER_API_AUTH_STRING"  # noqa: S105 - the name, not the value
+HEAL = "heal"
+"""`drift: heal`, in one word."""
 # The keys of a bucket; Litestream knows them by these names.
 BUCKET_SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 _DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s)?", re.ASCII)
@@ -74,6 +76,11 @@ def setting_text(value: object) -> object:
     if isinstance(value, bool):
         return "true" if value else "false"
     return getattr(value, "source", value)
+
+
+def expand_drift(value: object) -> object:
+    """Give `drift: heal` as the mapping it stands for, and anything else as it is."""
+    return {"heal": True} if value == HEAL else value
 
 
 NAME = r"^[A-Za-z_][A-Za-z0-9_]{0,254}$"
@@ -288,10 +295,30 @@ class Ignored(Model):
 
 
 class Drift(Model):
-    """Where live may differ from this file."""
+    """Where live may differ from this file, and whether the schedule puts back what a hand changed."""
 
+    heal: bool = False
+    """true: what a hand changed is put back on a schedule. false: it is only told."""
     ignore: Annotated[tuple[Ignored, ...], Field(strict=False, max_length=50)] = ()
     """Fields that stay as they are found: shown as ignored, never healed, never overwritten."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand(cls, value: object) -> object:
+        """`heal` alone is heal: true."""
+        written = expand_drift(value)
+        if not isinstance(written, dict | Drift):
+            raise ValueError("must be heal, or a mapping with heal and ignore")  # noqa: TRY004 - see Replicate
+        return written
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Allow the short form, heal alone, beside the mapping."""
+        written = handler.resolve_ref_schema(handler(core_schema))
+        short = {"const": HEAL, "type": "string", "description": "The same as {heal: true}."}
+        return {"anyOf": [short, written]}
 
 
 class Environment(Model):
@@ -318,5 +345,6 @@ class Environment(Model):
     """Where the server keeps its data; it cannot be changed later without moving the data."""
     access: Access = Access()
     drift: Drift = Drift()
+    """`heal` alone, or a mapping with heal and ignore."""
     secrets: Annotated[tuple[Secret, ...], Field(strict=False, max_length=200)] = ()
     """Names, or {name: NAME, from: {env: OTHER}}; a value never stands here."""

@@ -1,12 +1,15 @@
-"""Whether a plan does nothing but scale. Pure.
+"""Whether a plan does nothing but scale, or nothing but give secrets. Pure.
 
-Who scales has looked at the scaling, and at nothing else. What else is pending is for an apply.
+Who scales has looked at the scaling, and at nothing else; whose new value of a secret is rolled
+out, at that value. What else is pending is for an apply.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from roost.plan.desired import SECRETS_KEY
+from roost.plan.secrets import FIELD
 from roost.plan.steps import (
     CreateMachine,
     DestroyMachine,
@@ -15,6 +18,7 @@ from roost.plan.steps import (
     SetSecrets,
     StartMachine,
     Step,
+    UnsetSecrets,
     UpdateMachine,
     UpdateMetadata,
 )
@@ -29,6 +33,8 @@ CHANGES = {
 }
 OVERRIDE = "override"
 """The field of a step's changes that stands for the override itself."""
+# What a machine boots with, and that it remembers which names its file had.
+_OF_SECRETS = {FIELD, f"metadata.{SECRETS_KEY}"}
 
 
 def beside(plan: Plan, fields: Iterable[str]) -> tuple[str, ...]:
@@ -49,6 +55,24 @@ def _beside(step: Step, scaled: set[str], allowed: set[str]) -> Iterator[str]:
     if not isinstance(step, UpdateMachine):
         yield step.key
         return
+    yield from _other_fields(step, allowed)
+
+
+def beside_secrets(plan: Plan) -> tuple[str, ...]:
+    """Name what a plan does beside giving secrets to the app and to its machines."""
+    return tuple(found for step in plan.steps for found in _beside_secrets(step))
+
+
+def _beside_secrets(step: Step) -> Iterator[str]:
+    if isinstance(step, SetSecrets | UnsetSecrets | ProveRelease):
+        return
+    if isinstance(step, UpdateMachine):
+        yield from _other_fields(step, _OF_SECRETS)
+    else:
+        yield step.key
+
+
+def _other_fields(step: UpdateMachine, allowed: set[str]) -> Iterator[str]:
     others = [change.field for change in step.changes if change.field not in allowed]
     if others:
         yield f"{step.key} ({', '.join(others)})"

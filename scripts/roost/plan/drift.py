@@ -251,3 +251,8 @@ def _cause_of_names(judge: _Judge) -> Cause:
 def may_heal(differences: tuple[Difference, ...]) -> bool:
     """Say whether healing is putting back, and nothing that nobody has applied yet."""
     return not {d.cause for d in differences} & {Cause.NOT_APPLIED, Cause.REFUSED}
+
+
+def only_ended(differences: tuple[Difference, ...]) -> bool:
+    """Say whether all that differs is what an override left whose time is over."""
+    return {d.cause for d in differences} == {Cause.ENDED}

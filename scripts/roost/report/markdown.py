@@ -17,7 +17,7 @@ from roost.plan.steps import Plan, Risk, Step
 from roost.report.wording import cost_line, counted, one_line, shown, unchecked_line
 
 MARKER = "<!-- roost-plan -->"
-"""First line of the comment, by which the next run finds it again."""
+"""First line of the comment where nothing has to be remembered in it."""
 LIMIT = 60_000
 """GitHub takes 65,536 characters; some are left for what a workflow adds."""
 MAX_CHANGES = 30
@@ -32,34 +32,52 @@ _LINK = re.compile(r"(?i)(https?|ftp|mailto|xmpp):|(www)\.")
 
 @dataclass(frozen=True)
 class PlannedEnvironment:
-    """One environment's part of the comment."""
+    """One environment's part of the comment.
+
+    Args:
+        plan: the plan; where there is none, one without steps.
+        cost: what it costs.
+        digest: of a plan that another job made; else it is taken from the plan.
+        failure: why there is no plan, where that is so.
+        rehearsal: how the rehearsal went, as Markdown of our own.
+    """
 
     plan: Plan
     cost: CostChange | None = None
+    digest: str = ""
+    failure: str = ""
+    rehearsal: str = ""
 
 
-def plan_comment(planned: Iterable[PlannedEnvironment]) -> str:
+def plan_comment(planned: Iterable[PlannedEnvironment], first: str = MARKER, room: int = 0) -> str:
     """Write the comment: environments that change by name, then those that do not.
 
     It stays below GitHub's limit: the last tables give way first, then whole environments.
+
+    Args:
+        planned: what to tell of each environment.
+        first: the first line, by which the next run finds the comment again.
+        room: so many characters are left free for what is added to it.
     """
     entries = sorted(planned, key=lambda entry: entry.plan.environment)
-    changing = [entry for entry in entries if _has_news(entry.plan)]
-    quiet = [entry.plan.environment for entry in entries if not _has_news(entry.plan)]
-    head = f"{MARKER}\n## Roost plan\n\n{_headline(changing, len(entries))}\n"
+    changing = [entry for entry in entries if _has_news(entry)]
+    quiet = [entry.plan.environment for entry in entries if not _has_news(entry)]
+    head = f"{first}\n## Roost plan\n\n{_headline(changing, len(entries))}\n"
     tail = f"\nUnchanged: {_cut_list(quiet)}.\n" if quiet else ""
-    unchecked = [e.plan.environment for e in entries if e.plan.unchecked and not _has_news(e.plan)]
+    unchecked = [e.plan.environment for e in entries if e.plan.unchecked and not _has_news(e)]
     if unchecked:
         tail += (
             f"\nSecrets not checked, because their values are not here: {_cut_list(unchecked)}.\n"
         )
-    return head + _fit(changing, LIMIT - len(head) - len(tail)) + tail
+    return head + _fit(changing, LIMIT - len(head) - len(tail) - room) + tail
 
 
 def plan_section(entry: PlannedEnvironment, *, short: bool = False) -> str:
     """Write one environment: its steps with old and new values, cost, warnings and digest."""
     plan = entry.plan
-    lines = [f"\n### {code(plan.environment)}: {_verdict(plan)}\n"]
+    lines = [f"\n### {code(plan.environment)}: {_verdict(entry)}\n"]
+    if entry.failure:
+        lines.append(f"- **No plan:** {text(entry.failure)}")
     lines += [
         f"- **Refused** {code(r.key)}: {text(f'{r.what}. {r.advice}')}" for r in plan.refusals
     ]
@@ -70,12 +88,14 @@ def plan_section(entry: PlannedEnvironment, *, short: bool = False) -> str:
     else:
         lines += [f"- **Warning:** {text(warning)}" for warning in plan.warnings]
         lines += _folded(plan.steps) if plan.steps else []
+        lines += [f"\n{entry.rehearsal}"] if entry.rehearsal else []
     if plan.unchecked:
         names = [f"`{name}`" for name in plan.unchecked]
         lines.append(f"\n{text(unchecked_line(names))}")
     if entry.cost:
         lines.append(f"\n{text(cost_line(entry.cost))}")
-    lines.append(f"\nDigest: {code(plan_digest(plan))}")
+    if not entry.failure:
+        lines.append(f"\nDigest: {code(entry.digest or plan_digest(plan))}")
     return _BLANKS.sub("\n\n", "\n".join(lines) + "\n")
 
 
@@ -103,11 +123,16 @@ def _plain(value: str) -> str:
     return _LINK.sub(lambda m: f"{m[1]}&#58;" if m[1] else f"{m[2]}&#46;", marked)
 
 
-def _has_news(plan: Plan) -> bool:
-    return bool(plan.steps or plan.refusals or plan.warnings)
+def _has_news(entry: PlannedEnvironment) -> bool:
+    plan = entry.plan
+    told = entry.failure or entry.rehearsal
+    return bool(plan.steps or plan.refusals or plan.warnings or told)
 
 
-def _verdict(plan: Plan) -> str:
+def _verdict(entry: PlannedEnvironment) -> str:
+    plan = entry.plan
+    if entry.failure:
+        return "**could not be planned**"
     if plan.refusals:
         return "cannot be applied"
     steps = counted(len(plan.steps), "step")
@@ -120,6 +145,8 @@ def _headline(changing: Sequence[PlannedEnvironment], total: int) -> str:
     risk = max(entry.plan.risk for entry in changing)
     refused = sum(bool(entry.plan.refusals) for entry in changing)
     stop = f" **{counted(refused, 'environment')} cannot be applied.**" if refused else ""
+    failed = sum(bool(entry.failure) for entry in changing)
+    stop += f" **{counted(failed, 'environment')} could not be planned.**" if failed else ""
     return f"{len(changing)} of {counted(total, 'environment')} change or need attention. Highest risk: {_risk(risk)}.{stop}"
 
 

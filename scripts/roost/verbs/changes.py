@@ -80,10 +80,10 @@ async def make_plan(
     rules = chosen.file.environment.drift.ignore
     adopted = adopt(marked(desired_state(chosen.file, image), chosen.override), live, rules)
     desired = adopted.desired
-    values = known_values(context, file, local=target.local is not None)
+    values = known_values(context, file, throwaway=target.throwaway)
     check = check_values(desired, live, our_machines(desired, live), values.found)
     desired = replace(desired, values=check)
-    cost = cost_change(read_prices(context.deploy / "prices.yaml"), desired, live)
+    cost = cost_change(read_prices(context.prices), desired, live)
     plan = chosen.told(adopted.told(diff(desired, live)))
     return Planned(chosen.file, image, desired, live, plan, cost, values, chosen, adopted.left)
 
@@ -231,7 +231,7 @@ def secret_values(context: Context, target: Target, planned: Planned) -> Mapping
         MissingSecretError: a needed value is nowhere.
     """
     file, values = planned.file, planned.values
-    if target.local is not None:
+    if target.throwaway:
         return complete_values(context, file, values).found
     needed = {name for s in planned.plan.steps if isinstance(s, SetSecrets) for name in s.names}
     if file.environment.access.auth == "basic":

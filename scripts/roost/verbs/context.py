@@ -31,8 +31,13 @@ class Context:
 
     @property
     def deploy(self) -> Path:
-        """What runs on the machine, and what limits it."""
-        return self.project / "deploy"
+        """What runs on the machine, and what limits it; ROOST_DEPLOY names another."""
+        return Path(self.environ.get("ROOST_DEPLOY") or self.project / "deploy")
+
+    @property
+    def prices(self) -> Path:
+        """The price list; always our own, whoever's files are planned."""
+        return self.project / "deploy" / "prices.yaml"
 
     @property
     def local_home(self) -> Path:

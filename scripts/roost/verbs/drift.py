@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 
 from rich.console import Group, RenderableType
@@ -12,7 +13,7 @@ from rich.text import Text
 
 from roost.environment.load import EnvironmentFile, load_environment, load_files
 from roost.errors import ExitCode, Fault, InvalidFilesError, RoostError, UsageError
-from roost.plan.drift import Cause, Difference, find_drift, may_heal
+from roost.plan.drift import Cause, Difference, find_drift, may_heal, only_ended
 from roost.plan.steps import Json
 from roost.report.text import status_table
 from roost.report.wording import counted, one_line, shown, unchecked_line
@@ -39,6 +40,38 @@ _CONFIRMED = {
     Cause.ENDED: "An override ended. To go back to the file: roost drift {name} --heal",
     Cause.CUT_SHORT: "To finish what was cut short: roost apply {name}",
 }
+
+
+class Mending(Enum):
+    """What is put back; the word is the option that asks for it."""
+
+    NOTHING = ""
+    ENDED = "--end-overrides"
+    """What an override left, where nothing else differs."""
+    ALL = "--heal"
+
+    def takes(self, differences: tuple[Difference, ...]) -> bool:
+        """Say whether it puts these back: all of them, or none."""
+        match self:
+            case Mending.NOTHING:
+                return False
+            case Mending.ENDED:
+                return only_ended(differences)
+            case Mending.ALL:
+                return bool(differences) and may_heal(differences)
+
+
+def mending(*, heal: bool, end_overrides: bool) -> Mending:
+    """Give what the command line asks to put back.
+
+    Raises:
+        UsageError: it asks for both.
+    """
+    if heal and end_overrides:
+        raise UsageError("--heal ends overrides too; leave out --end-overrides.")
+    if heal:
+        return Mending.ALL
+    return Mending.ENDED if end_overrides else Mending.NOTHING
 
 
 @dataclass(frozen=True)
@@ -115,11 +148,11 @@ async def drift(  # noqa: PLR0913, PLR0917 - one argument an option
     context: Context,
     name: str,
     every: bool,  # noqa: FBT001 - set by name in cli
-    heal: bool,  # noqa: FBT001 - set by name in cli
+    mends: Mending,
     local: bool,  # noqa: FBT001 - set by name in cli
     as_json: bool,  # noqa: FBT001 - set by name in cli
 ) -> ExitCode:
-    """Compare one environment, or all of them; with `heal`, put back what differs.
+    """Compare one environment, or all of them, and put back what is asked for.
 
     Raises:
         UsageError: neither one nor all is asked for, or both.
@@ -128,22 +161,48 @@ async def drift(  # noqa: PLR0913, PLR0917 - one argument an option
     if bool(name) == every:
         raise UsageError("Name one environment, or give --all.", advice="See: roost drift --help")
     if every:
-        return await _drift_of_all(context, heal=heal, local=local, as_json=as_json)
+        return await _drift_of_all(context, mends, local=local, as_json=as_json)
     file = load_environment(name, context.environments)
     async with connect(context, local=local) as target:
         found = await look(context, file, target)
         if not as_json:
             context.out.print(report(found))
-        if heal:
-            found = await healed(context, target, found)
+        found = await mended(context, target, found, mends)
     if as_json:
         context.out.print_json(json.dumps(found.document()))
-    elif heal:
-        context.out.print(ending(found), markup=False, soft_wrap=True)
+    elif mends is not Mending.NOTHING:
+        context.out.print(ending(found, mends), markup=False, soft_wrap=True)
     return found.code
 
 
-async def _drift_of_all(context: Context, *, heal: bool, local: bool, as_json: bool) -> ExitCode:
+async def _drift_of_all(
+    context: Context, mends: Mending, *, local: bool, as_json: bool
+) -> ExitCode:
+    totals = await look_at_all(
+        context,
+        lambda found: None if as_json else context.out.print(report(found)),
+        mends,
+        local=local,
+    )
+    if as_json:
+        context.out.print_json(json.dumps(totals.document()))
+    else:
+        context.out.print(summary(totals))
+    return totals.code
+
+
+async def look_at_all(
+    context: Context,
+    tell: Callable[[Found], object],
+    mends: Mending = Mending.NOTHING,
+    *,
+    local: bool = False,
+) -> Totals:
+    """Compare all environments, each told as it is known, and look for apps without a file.
+
+    Raises:
+        UsageError: there is no file at all.
+    """
     loaded = load_files([context.environments])
     if not loaded.files and not loaded.faults:
         raise UsageError(
@@ -152,21 +211,15 @@ async def _drift_of_all(context: Context, *, heal: bool, local: bool, as_json: b
         )
     totals = Totals(found=_broken(loaded.faults))
     names = {found.name for found in totals.found}
-    if not as_json:
-        for found in totals.found:
-            context.out.print(report(found))
+    for found in totals.found:
+        tell(found)
     async with connect(context, local=local) as target:
         for file in (file for file in loaded.files if file.name not in names):
-            found = await look_safely(context, file, target, heal=heal)
+            found = await look_safely(context, file, target, mends)
             totals.found.append(found)
-            if not as_json:
-                context.out.print(report(found))
+            tell(found)
         totals.orphans = await find_orphans(context.environments, loaded.files, target.fly)
-    if as_json:
-        context.out.print_json(json.dumps(totals.document()))
-    else:
-        context.out.print(summary(totals))
-    return totals.code
+    return totals
 
 
 def _broken(faults: tuple[Fault, ...]) -> list[Found]:
@@ -188,19 +241,19 @@ async def look(context: Context, file: EnvironmentFile, target: Target) -> Found
 
 
 async def look_safely(
-    context: Context, file: EnvironmentFile, target: Target, *, heal: bool
+    context: Context, file: EnvironmentFile, target: Target, mends: Mending
 ) -> Found:
-    """Compare one of several, and heal it if asked; what goes wrong becomes a part of the result."""
+    """Compare one of several, and mend it if asked; what goes wrong becomes a part of the result."""
     found = Found(file.name)
     try:
         found = await look(context, file, target)
-        return await healed(context, target, found) if heal else found
+        return await mended(context, target, found, mends)
     except RoostError as error:
         return Found(found.name, found.planned, found.differences, error=error)
 
 
-async def healed(context: Context, target: Target, found: Found) -> Found:
-    """Put back what differs, through the same apply and gate as everything else.
+async def mended(context: Context, target: Target, found: Found, mends: Mending) -> Found:
+    """Put back what is asked for, through the same apply and gate as everything else.
 
     What nobody has applied yet is no damage: it stays for an apply, which is approved.
 
@@ -208,9 +261,9 @@ async def healed(context: Context, target: Target, found: Found) -> Found:
         GateFailedError: it was no good, and the last good release is back.
         NotRolledBackError: it was no good, and nothing could be put back.
     """
-    if found.planned is None or not found.differences or not may_heal(found.differences):
+    if found.planned is None or not mends.takes(found.differences):
         return found
-    await apply_planned(context, target, found.planned, "roost drift --heal")
+    await apply_planned(context, target, found.planned, f"roost drift {mends.value}")
     return Found(found.name, found.planned, found.differences, healed=True)
 
 
@@ -262,12 +315,14 @@ def advice(found: Found) -> Iterable[str]:
             yield text.format(name=found.name)
 
 
-def ending(found: Found) -> str:
-    """Say what came of healing."""
+def ending(found: Found, mends: Mending) -> str:
+    """Say what came of putting back."""
     if found.healed:
         return f"{found.name} is healed, and proved."
     if not found.differences:
         return "There is nothing to heal."
+    if mends is Mending.ENDED:
+        return f"{found.name} is left as it is: not all that differs is what an override left."
     return (
         f"{found.name} is not healed: what the file asks for was never applied, or needs a person. "
         f"See it: roost plan {found.name}"

@@ -168,7 +168,7 @@ async def _plan_rollback(
         )
     image = str(recovery.desired.machines[0].config["image"])
     await _check_image(target, file, image)
-    cost = cost_change(read_prices(context.deploy / "prices.yaml"), recovery.desired, planned.live)
+    cost = cost_change(read_prices(context.prices), recovery.desired, planned.live)
     return replace(planned, image=image, plan=plan, cost=cost, recovery=recovery), recovery
 
 

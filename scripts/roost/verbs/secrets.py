@@ -1,4 +1,4 @@
-"""`roost secrets`: how each secret stands, told without any value."""
+"""`roost secrets`: how each secret stands, told without any value; and set, with nothing else."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from dataclasses import dataclass, replace
 
 from roost.apply.secret_values import Values, told_source
 from roost.environment.load import EnvironmentFile, load_environment
-from roost.errors import ExitCode
+from roost.errors import ExitCode, UnappliableError, UsageError
+from roost.plan.confined import beside_secrets
 from roost.plan.desired import Desired, desired_state
 from roost.plan.live import Live, read_live
 from roost.plan.ownership import our_machines
 from roost.plan.secrets import SecretState, State, behind, check_values, secret_states
-from roost.report.text import status_table
+from roost.plan.steps import SetSecrets, UnsetSecrets, UpdateMachine
+from roost.report.text import plan_report, status_table
+from roost.verbs.changes import Planned, apply_planned, make_plan
 from roost.verbs.context import Context
 from roost.verbs.target import Target, connect
 from roost.verbs.values import known_values
@@ -60,11 +63,73 @@ async def secrets(
     return ExitCode.CHANGES if exit_code and found.to_do else ExitCode.DONE
 
 
+async def set_secrets(
+    context: Context,
+    name: str,
+    local: bool,  # noqa: FBT001 - set by name in cli
+    as_json: bool,  # noqa: FBT001 - set by name in cli
+    exit_code: bool,  # noqa: FBT001 - set by name in cli
+) -> ExitCode:
+    """Set what an apply would, roll it out and prove it; a server that sleeps is not woken.
+
+    Raises:
+        UsageError: --exit-code too: nothing is left that it could tell.
+        UnappliableError: more than secrets is to change; nothing was.
+    """
+    if exit_code:
+        raise UsageError("--set leaves nothing for --exit-code to tell; leave one of them out.")
+    file = load_environment(name, context.environments)
+    async with connect(context, local=local) as target:
+        planned = await make_plan(context, file, target)
+        check_confined(planned)
+        context.progress.print(plan_report(planned.plan, planned.cost))
+        results = await apply_planned(context, target, planned, "roost secrets --set")
+    if as_json:
+        document = planned.document()
+        context.out.print_json(json.dumps({**document, "gate": [vars(r) for r in results]}))
+    else:
+        context.out.print(outcome(planned, proved=bool(results)), markup=False, soft_wrap=True)
+    return ExitCode.DONE
+
+
+def check_confined(planned: Planned) -> None:
+    """Hold a plan to secrets; what it refuses is told where it is carried out.
+
+    Raises:
+        UnappliableError: it does more.
+    """
+    others = beside_secrets(planned.plan)
+    if others and not planned.plan.refusals:
+        name = planned.file.name
+        raise UnappliableError(
+            f"There is more to change than secrets: {'; '.join(others)}.",
+            where=name,
+            advice=f"See it (`roost plan {name}`) and apply it (`roost apply {name}`), which sets the secrets too. Nothing was changed.",
+        )
+
+
+def outcome(planned: Planned, *, proved: bool) -> str:
+    """Say what was set, and whether a server was seen to run with it."""
+    name, steps = planned.file.name, planned.plan.steps
+    if not steps:
+        return f"{name}: there is nothing to set."
+    given = [s.names for s in steps if isinstance(s, SetSecrets)]
+    removed = [s.names for s in steps if isinstance(s, UnsetSecrets)]
+    told = [f"set {', '.join(names)}" for names in given]
+    told += [f"removed {', '.join(names)}" for names in removed]
+    told += [] if told else ["rolled out"]
+    if proved:
+        return f"{name}: {'; '.join(told)}. Proved."
+    asleep = any(isinstance(step, UpdateMachine) and step.skip_launch for step in steps)
+    waking = f" It sleeps, and wakes with that; prove it then: roost smoke {name}" if asleep else ""
+    return f"{name}: {'; '.join(told)}.{waking}"
+
+
 async def look(context: Context, file: EnvironmentFile, target: Target) -> Look:
     """Read Fly and the sources, and compare; nothing is changed and no value is made up."""
     desired = desired_state(file, "")  # what runs is of no interest here
     live = await read_live(target.fly, desired.app)
-    values = known_values(context, file, local=target.local is not None)
+    values = known_values(context, file, throwaway=target.throwaway)
     ours = our_machines(desired, live)
     checked = replace(desired, values=check_values(desired, live, ours, values.found))
     return Look(file, secret_states(checked, live, ours), values, _behind(desired, live))
@@ -91,7 +156,8 @@ def _remarks(found: Look) -> Iterator[str]:
     if found.behind:
         yield f"May have booted with older secrets: {', '.join(found.behind)}."
     if found.to_do:
-        yield f"To carry it out: roost apply {found.file.name}"
+        name = found.file.name
+        yield f"To carry it out: roost apply {name}; and nothing else: roost secrets {name} --set"
 
 
 def _document(found: Look) -> dict[str, object]:

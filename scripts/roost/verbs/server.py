@@ -101,7 +101,7 @@ async def subject_of(
                 f"{environment.app} is not on the local Fly.",
                 advice=f"Apply it: roost apply {name} --local",
             )
-        values = known_values(context, file, local=target.local is not None)
+        values = known_values(context, file, throwaway=target.throwaway)
         secret = values.found.get(AUTH_SECRET) or (SecretText(auth) if auth else None)
         wanted = secret if environment.access.auth == "basic" else None
         yield Subject(url, version or environment.prefect.version, wanted)

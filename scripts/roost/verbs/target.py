@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from roost.environment.load import EnvironmentFile
 from roost.errors import MissingTokenError
 from roost.fly.client import FlyClient
-from roost.local import LocalFly
+from roost.local import LocalFly, local_fly_at
 from roost.plan.image import image_reference, read_image_parts
 from roost.secret_text import SecretText
 from roost.verbs.context import Context
@@ -25,6 +25,8 @@ class Target:
 
     fly: FlyClient
     local: LocalFly | None = None
+    throwaway: bool = False
+    """Whether secrets without a value get one made up: only where the local Fly was asked for."""
 
     async def app_url(self, app: str) -> str:
         """Give the address at which the app's server answers."""
@@ -35,6 +37,9 @@ class Target:
 async def connect(context: Context, *, local: bool) -> AsyncIterator[Target]:
     """Open the Machines API the command line asks for; start the local Fly where there is none.
 
+    A FLY_FLAPS_BASE_URL on this computer is a local Fly's: its apps are then reached as `--local`
+    reaches them, and everything else is as on Fly.io.
+
     Raises:
         MissingTokenError: Fly.io was meant, and no token is set.
         LocalFlyError: the local Fly could not be started.
@@ -44,11 +49,11 @@ async def connect(context: Context, *, local: bool) -> AsyncIterator[Target]:
         if started:
             context.progress.print("Started the local Fly. Stop it with: ./run roost local stop")
         async with FlyClient(running.api_url, SecretText(LOCAL_TOKEN)) as fly:
-            yield Target(fly, running)
+            yield Target(fly, running, throwaway=True)
         return
     base_url = context.environ.get("FLY_FLAPS_BASE_URL") or FLY_API
     async with FlyClient(base_url, fly_token(context.environ)) as fly:
-        yield Target(fly)
+        yield Target(fly, local_fly_at(base_url))
 
 
 def fly_token(environ: Mapping[str, str]) -> SecretText:

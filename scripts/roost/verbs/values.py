@@ -15,10 +15,10 @@ def given_values(context: Context, file: EnvironmentFile) -> Values:
     return find_values(file.environment.secrets, context.environ, files)
 
 
-def known_values(context: Context, file: EnvironmentFile, *, local: bool) -> Values:
+def known_values(context: Context, file: EnvironmentFile, *, throwaway: bool) -> Values:
     """Give them with those that were made up for the local Fly before; none is made here."""
     given = given_values(context, file)
-    if not local:
+    if not throwaway:
         return given
     return given.with_made(Throwaway(context.local_home).known(file.environment.app, given.missing))
 

@@ -152,6 +152,17 @@ def test_the_shape_of_the_file(faults_of, text, fault):
             GOOD + "drift:\n  ignore:\n" + "  - {field: guest.cpus, reason: x}\n" * 2,
             "8:13: guest.cpus is listed twice; keep one",
         ),
+        (
+            GOOD + "drift: repair\n",
+            "5:8: drift must be heal, or a mapping with heal and ignore, found repair",
+        ),
+        (
+            GOOD + "drift: true\n",
+            "drift must be heal, or a mapping with heal and ignore, found true",
+        ),
+        (GOOD + "drift:\n", "drift must be heal, or a mapping with heal and ignore, found nothing"),
+        (GOOD + "drift: {heel: true}\n", "5:9: there is no key heel; did you mean heal?"),
+        (GOOD + "drift: {heal: yes}\n", "5:15: heal must be true or false, without quotes"),
         (GOOD + "protected: yes\n", "protected must be true or false, without quotes, found yes"),
         (GOOD + "machine:\n", "machine must be a mapping of keys to values"),
         (GOOD + "database: {backend: mysql}\n", "backend must be sqlite or postgres, found mysql"),

@@ -69,6 +69,30 @@ def test_defaults_are_merged_one_level_deep(folder):
     assert (concurrency.soft_limit, concurrency.hard_limit) == (80, 90)
 
 
+RULE = "{field: guest.cpus, reason: set by hand}"
+
+
+@pytest.mark.parametrize(
+    ("defaults", "own", "heals", "ignored"),
+    [
+        (f"{{ignore: [{RULE}]}}", "heal", True, 1),
+        ("heal", f"{{ignore: [{RULE}]}}", True, 1),
+        ("heal", "{heal: false}", False, 0),
+        ("heal", "", True, 0),
+    ],
+)
+def test_the_short_form_of_drift_is_merged_as_what_it_stands_for(
+    folder, defaults, own, heals, ignored
+):
+    (folder / "_defaults.yaml").write_text(f"drift: {defaults}\n")
+    with (folder / "staging.yaml").open("a") as file:
+        file.write(f"drift: {own}\n" if own else "")
+
+    drift = load_environment("staging", folder).environment.drift
+
+    assert (drift.heal, len(drift.ignore)) == (heals, ignored)
+
+
 def test_a_fault_in_the_defaults_points_at_them_once(folder):
     (folder / "_defaults.yaml").write_text("organization: acme\nregoin: iad\n")
 

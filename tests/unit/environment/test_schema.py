@@ -53,11 +53,26 @@ PLACES = (
     *(("database", key) for key in ("backend", "volume_gb", "url_secret")),
     *(("database", key) for key in ("snapshot_retention_days", "extra")),
     *(("access", key) for key in ("public", "auth")),
-    *(("drift", key) for key in ("ignore", "extra")),
+    *(("drift", key) for key in ("heal", "ignore", "extra")),
 )
 WORDS = st.sampled_from(
     (
-        *("", "a", "acme", "ams", "stop", "5m", "1h30m", "h", "5", "0s", "3.8.8", "3.8", "sqlite"),
+        *(
+            "",
+            "a",
+            "acme",
+            "ams",
+            "stop",
+            "heal",
+            "5m",
+            "1h30m",
+            "h",
+            "5",
+            "0s",
+            "3.8.8",
+            "3.8",
+            "sqlite",
+        ),
         *(
             "postgres",
             "basic",
@@ -99,10 +114,13 @@ RULES = st.lists(
     ),
     max_size=2,
 )
+IGNORING = {"ignore": [{"field": "guest.memory_mb", "reason": "the autoscaler sets it"}]}
+DRIFTS = st.sampled_from(["heal", {"heal": True}, IGNORING, {"heal": True, **IGNORING}])
 VALUES = (
     st.none()
     | RULES
     | st.builds(lambda rules: {"ignore": rules}, RULES)
+    | st.builds(lambda heal, rules: {"heal": heal, "ignore": rules}, st.booleans() | WORDS, RULES)
     | st.booleans()
     | NUMBERS
     | st.sampled_from([0.5, 1.0, 3.8])
@@ -115,7 +133,7 @@ VALUES = (
 @st.composite
 def spoilt_environments(draw):
     """A good file with a few values replaced, added or taken away."""
-    data = draw(environments())
+    data = {**draw(environments()), "drift": draw(DRIFTS)}
     for path in draw(st.lists(st.sampled_from(PLACES), max_size=3)):
         *above, last = path
         place = data
@@ -130,8 +148,9 @@ def spoilt_environments(draw):
     return data
 
 
-@given(environments())
-def test_a_good_file_is_good_to_both(data):
+@given(environments(), DRIFTS)
+def test_a_good_file_is_good_to_both(data, drift):
+    data = {**data, "drift": drift}
     source = read_source("x.yaml", yaml.safe_dump(data, allow_unicode=False).encode())
 
     assert source.faults == ()
@@ -161,6 +180,17 @@ def test_each_form_of_a_secret_is_good_to_both(secrets):
 
     assert SCHEMA.is_valid(data)
     assert Environment.model_validate(data).secrets[0].name == "A"
+
+
+@pytest.mark.parametrize(
+    ("drift", "heals"),
+    [("heal", True), ({"heal": True}, True), ({"heal": False}, False), ({}, False)],
+)
+def test_each_form_of_drift_is_good_to_both(drift, heals):
+    data = environment_data(drift=drift)
+
+    assert SCHEMA.is_valid(data)
+    assert Environment.model_validate(data).drift.heal is heals
 
 
 def test_the_committed_schema_is_the_generated_one():

@@ -25,6 +25,15 @@ def applied(roost, fly, monkeypatch):
     return roost
 
 
+@pytest.fixture
+def others(applied, tmp_path):
+    """Beside `staging`: a file with a fault, and one whose app is not there."""
+    (tmp_path / "broken.yaml").write_text("app: x\n")
+    data = environment_data(app="acme-other")
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump(data))
+    return applied
+
+
 def config_of(fly):
     [machine] = fly.machines.values()
     return machine["config"]
@@ -141,21 +150,81 @@ def test_an_override_explains_its_difference(applied):
     assert "by ada (demo): min_machines_running 1 instead of 0." in said.out
 
 
-def test_an_override_whose_time_is_over_is_drift_and_is_healed(applied, fly):
-    applied("scale", "staging", *DEMO)
+def end_override(fly):
+    """Have the override end an hour ago."""
     metadata = config_of(fly)["metadata"]
     since = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=5)
     times = {"since": f"{since:%Y-%m-%dT%H:%M:%SZ}"}
     times["until"] = f"{since + timedelta(hours=4):%Y-%m-%dT%H:%M:%SZ}"
     metadata[OVERRIDE_KEY] = json.dumps({**json.loads(metadata[OVERRIDE_KEY]), **times})
 
+
+@pytest.mark.parametrize("option", ["--heal", "--end-overrides"])
+def test_an_override_whose_time_is_over_is_drift_and_is_healed(applied, fly, option):
+    applied("scale", "staging", *DEMO)
+    end_override(fly)
+
     said = applied("drift", "staging", "--json")
     assert said.code == 2
     assert {cause for *_, cause in differences(said)} == {"override ended"}
-    assert applied("drift", "staging", "--heal").code == 0
+    assert applied("drift", "staging", option).code == 0
 
     assert OVERRIDE_KEY not in config_of(fly)["metadata"]
     assert applied("drift", "staging").out == "staging: clean.\n"
+
+
+def test_ending_overrides_puts_nothing_else_back(applied, fly):
+    config_of(fly)["guest"]["memory_mb"] = 2048
+
+    said = applied("drift", "staging", "--end-overrides")
+
+    assert said.code == 2
+    assert "staging is left as it is: not all that differs is what an override left." in said.out
+    assert fly.changes == []
+
+
+def test_beside_a_hand_s_change_an_ended_override_waits_for_a_person(applied, fly):
+    applied("scale", "staging", *DEMO)
+    end_override(fly)
+    config_of(fly)["guest"]["memory_mb"] = 2048
+    fly.asked.clear()
+
+    said = applied("drift", "staging", "--end-overrides")
+
+    assert said.code == 2
+    assert "override ended" in said.out
+    assert "changed by hand" in said.out
+    assert fly.changes == []
+
+
+def test_an_override_that_lasts_is_not_ended(applied, fly):
+    applied("scale", "staging", *DEMO)
+    fly.asked.clear()
+
+    said = applied("drift", "staging", "--end-overrides")
+
+    assert said.code == 0
+    assert said.out.endswith("There is nothing to heal.\n")
+    assert fly.changes == []
+
+
+def test_overrides_of_all_are_ended_where_nothing_else_differs(others, fly):
+    others("scale", "staging", *DEMO)
+    end_override(fly)
+
+    said = others("drift", "--all", "--end-overrides")
+
+    assert said.code == 3
+    assert said.out.endswith("3 environments: 1 healed, 1 drift, 1 error.\n")
+    assert OVERRIDE_KEY not in config_of(fly)["metadata"]
+
+
+def test_of_healing_and_ending_overrides_one_is_asked_for(applied, fly):
+    said = applied("drift", "staging", "--heal", "--end-overrides")
+
+    assert (said.code, said.out) == (3, "")
+    assert "--heal ends overrides too; leave out --end-overrides." in said.err
+    assert fly.asked == []
 
 
 def test_what_the_file_leaves_to_somebody_else_is_shown_and_not_counted(applied, fly, rewrite):
@@ -198,15 +267,6 @@ def test_an_environment_that_was_never_applied_is_not_made_by_healing(roost, fly
 
 
 # --all
-
-
-@pytest.fixture
-def others(applied, tmp_path):
-    """Beside `staging`: a file with a fault, and one whose app is not there."""
-    (tmp_path / "broken.yaml").write_text("app: x\n")
-    data = environment_data(app="acme-other")
-    (tmp_path / "other.yaml").write_text(yaml.safe_dump(data))
-    return applied
 
 
 def test_all_are_told_and_the_worst_counts(others, fly):

@@ -101,6 +101,118 @@ def test_no_form_shows_a_value(applied, fly, monkeypatch):
         assert hidden not in text
 
 
+ANOTHER = "admin:another"
+
+
+def rotate(monkeypatch, prefect):
+    """Have another value, that the server knows."""
+    monkeypatch.setenv(AUTH_SECRET, ANOTHER)
+    prefect.login = ANOTHER
+
+
+def set_now(fly):
+    """Give the values that Fly was given."""
+    return dict(fly.secrets)
+
+
+def test_setting_sets_what_changed_rolls_it_out_and_proves_it(applied, fly, prefect, monkeypatch):
+    before, digest = the_machine(fly)["instance_id"], set_now(fly)
+    rotate(monkeypatch, prefect)
+    prefect.asked.clear()
+
+    said = applied("secrets", "staging", "--set")
+
+    assert (said.code, said.out) == (0, f"staging: set {AUTH_SECRET}. Proved.\n")
+    assert set_now(fly) != digest
+    assert the_machine(fly)["instance_id"] != before
+    assert prefect.asked
+    assert document(applied)["to_do"] is False
+
+
+def test_setting_what_is_set_changes_nothing(applied, fly):
+    fly.asked.clear()
+
+    said = applied("secrets", "staging", "--set")
+
+    assert (said.code, said.out) == (0, "staging: there is nothing to set.\n")
+    assert fly.changes == []
+
+
+def test_setting_does_not_wake_who_sleeps(applied, fly, prefect, monkeypatch):
+    the_machine(fly)["state"] = "suspended"
+    rotate(monkeypatch, prefect)
+    prefect.asked.clear()
+
+    said = applied("secrets", "staging", "--set")
+
+    assert said.code == 0
+    assert "It sleeps, and wakes with that; prove it then: roost smoke staging" in said.out
+    assert the_machine(fly)["state"] == "stopped"
+    assert prefect.asked == []
+
+
+def test_setting_does_nothing_where_more_is_pending(applied, fly, monkeypatch, rewrite):
+    rewrite(machine={"memory_mb": 1024})
+    monkeypatch.setenv(AUTH_SECRET, ANOTHER)
+    fly.asked.clear()
+
+    said = applied("secrets", "staging", "--set")
+
+    assert (said.code, said.out) == (3, "")
+    assert "[cannot-apply]: staging: There is more to change than secrets: " in said.err
+    assert "machine/app-1 (guest.memory_mb)" in said.err
+    assert "Nothing was changed." in said.err
+    assert fly.changes == []
+
+
+def test_setting_before_the_first_apply_says_what_is_missing(roost, fly):
+    said = roost("secrets", "staging", "--set")
+
+    assert said.code == 3
+    assert "There is more to change than secrets: app/acme-prefect; " in said.err
+    assert fly.changes == []
+
+
+def test_setting_a_newly_declared_one_is_setting_secrets(applied, fly, monkeypatch, rewrite):
+    rewrite(secrets=[AUTH_SECRET, "HOOK"])
+    monkeypatch.setenv("HOOK", "https://hooks.example/1")
+
+    said = applied("secrets", "staging", "--set")
+
+    assert (said.code, said.out) == (0, "staging: set HOOK. Proved.\n")
+    assert "HOOK" in fly.secrets
+
+
+def test_setting_removes_what_the_file_prunes(applied, fly, rewrite):
+    fly.secrets["LEFT_OVER"] = "x"
+    rewrite(prune=True)
+
+    said = applied("secrets", "staging", "--set", "--json")
+
+    assert said.code == 0
+    assert json.loads(said.out)["gate"]
+    assert "LEFT_OVER" not in fly.secrets
+
+
+def test_setting_without_a_value_names_it_and_changes_nothing(applied, fly, monkeypatch):
+    fly.secrets[AUTH_SECRET] = "set by hand"
+    monkeypatch.delenv(AUTH_SECRET)
+    fly.asked.clear()
+
+    said = applied("secrets", "staging", "--set")
+
+    assert said.code == 3
+    assert "[secret-missing]" in said.err
+    assert fly.changes == []
+
+
+def test_setting_leaves_nothing_to_tell_by_an_exit_code(applied):
+    said = applied("secrets", "staging", "--set", "--exit-code")
+
+    assert (said.code, said.out) == (3, "")
+    assert "leave one of them out" in said.err
+
+
 def test_an_environment_without_secrets_says_so(roost, rewrite):
     rewrite(access={"public": False, "auth": "none"}, secrets=[])
 

@@ -1,0 +1,237 @@
+"""GitHub's answers, typed and flat: what Roost reads of them, and nothing else.
+
+Shapes: https://docs.github.com/rest. What GitHub leaves out or sends as null is empty here.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AliasChoices, AliasPath, BaseModel, BeforeValidator, ConfigDict, Field
+
+T = TypeVar("T")
+
+ACTIONS_BOT = "github-actions[bot]"
+"""Who writes with a workflow's own token. No person can have this name: it holds brackets."""
+FILES_LIMIT = 300
+"""A comparison lists no more files than these, however it is paged."""
+
+Text = Annotated[str, BeforeValidator(lambda found: "" if found is None else found)]
+Many = Annotated[tuple[T, ...], BeforeValidator(lambda found: () if found is None else found)]
+# Numbers that go into addresses: positive, and as many digits as GitHub could ever give.
+Number = Annotated[int, Field(ge=1, le=2**63)]
+
+
+def _at(*path: str) -> Any:
+    """Read a text from a place inside of the answer; by its own name where code makes one."""
+    return Field(default="", validation_alias=AliasPath(path[0], *path[1:]))
+
+
+class Answer(BaseModel):
+    """Frozen; what is not read here is left out."""
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
+
+
+class Pull(Answer):
+    """A pull request; `head_repository` is empty when the fork is gone."""
+
+    number: Number
+    title: Text = ""
+    state: Text = ""
+    merged: Annotated[bool, BeforeValidator(bool)] = Field(
+        default=False, validation_alias=AliasChoices("merged", "merged_at")
+    )
+    """Lists tell only when it was merged, or null."""
+    merge_commit_sha: Text = ""
+    head_sha: Text = _at("head", "sha")
+    head_ref: Text = _at("head", "ref")
+    head_repository: Text = _at("head", "repo", "full_name")
+    base_ref: Text = _at("base", "ref")
+    base_sha: Text = _at("base", "sha")
+    author: Text = _at("user", "login")
+    url: Text = Field(default="", validation_alias="html_url")
+
+
+class Comment(Answer):
+    """A comment on an issue or a pull request; `author` stays the same when others edit it."""
+
+    id: Number
+    body: Text = ""
+    author: Text = _at("user", "login")
+    url: Text = Field(default="", validation_alias="html_url")
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+
+class Label(Answer):
+    """A label, of which only the name matters."""
+
+    name: Text = ""
+
+
+class Issue(Answer):
+    """An issue; GitHub lists pull requests as issues too, which is how they are told apart."""
+
+    number: Number
+    title: Text = ""
+    body: Text = ""
+    state: Text = ""
+    state_reason: Text = ""
+    author: Text = _at("user", "login")
+    labels: Annotated[
+        tuple[str, ...],
+        BeforeValidator(lambda found: tuple(_label_name(label) for label in found or ())),
+    ] = ()
+    url: Text = Field(default="", validation_alias="html_url")
+    updated_at: datetime | None = None
+    is_pull: Annotated[bool, BeforeValidator(bool)] = Field(
+        default=False, validation_alias="pull_request"
+    )
+
+
+def _label_name(label: Any) -> str:
+    """Give a label's name: GitHub documents it as a text or as an object."""
+    return label if isinstance(label, str) else Label.model_validate(label).name
+
+
+class FileContent(Answer):
+    """A file of a commit: its bytes, and git's hash of them."""
+
+    path: str
+    content: bytes
+    sha: str
+
+
+class WorkflowRun(Answer):
+    """A run of a workflow."""
+
+    id: Number
+    event: Text = ""
+    status: Text = ""
+    conclusion: Text = ""
+    head_sha: Text = ""
+    head_branch: Text = ""
+    created_at: datetime
+    url: Text = Field(default="", validation_alias="html_url")
+
+
+class Repository(Answer):
+    """The repository itself."""
+
+    full_name: str
+    default_branch: str
+    private: bool = True
+    visibility: Text = ""
+    archived: bool = False
+    has_issues: bool = True
+    owner: Text = _at("owner", "login")
+    owner_type: Text = _at("owner", "type")
+    url: Text = Field(default="", validation_alias="html_url")
+
+
+class Reviewer(Answer):
+    """A person or a team whose approval a deployment waits for."""
+
+    type: Text = ""
+    name: Text = Field(
+        default="",
+        validation_alias=AliasChoices(
+            AliasPath("reviewer", "login"), AliasPath("reviewer", "slug")
+        ),
+    )
+
+
+class ProtectionRule(Answer):
+    """What a deployment to an environment waits for."""
+
+    type: Text = ""
+    wait_timer: int = 0
+    prevent_self_review: bool = False
+    reviewers: Many[Reviewer] = ()
+
+
+class BranchLimit(Answer):
+    """Which branches may deploy to an environment: protected ones, or those with a name on a list."""
+
+    protected_branches: bool = False
+    custom_branch_policies: bool = False
+
+
+class GitHubEnvironment(Answer):
+    """What GitHub calls an environment: where secrets and approvals live; `branches` None is any."""
+
+    name: str
+    protection_rules: Many[ProtectionRule] = ()
+    branches: BranchLimit | None = Field(default=None, validation_alias="deployment_branch_policy")
+    can_admins_bypass: bool = True
+
+    @property
+    def reviewers(self) -> tuple[Reviewer, ...]:
+        """Give whose approval is needed."""
+        return tuple(reviewer for rule in self.protection_rules for reviewer in rule.reviewers)
+
+
+class BranchPolicy(Answer):
+    """A name, or a pattern, of branches (or tags) that may deploy to an environment."""
+
+    name: Text = ""
+    type: Text = "branch"
+
+
+class BranchRule(Answer):
+    """A rule that holds for a branch, from whichever ruleset."""
+
+    type: Text = ""
+    parameters: Annotated[dict[str, Any], BeforeValidator(lambda found: found or {})] = Field(
+        default_factory=dict
+    )
+    ruleset_id: int = 0
+    ruleset_source: Text = ""
+
+
+class _Reviews(Answer):
+    """How reviews are asked for by the protection of a branch."""
+
+    required_approving_review_count: int = 0
+    require_code_owner_reviews: bool = False
+    dismiss_stale_reviews: bool = False
+
+
+class BranchProtection(Answer):
+    """The older way to protect a branch, beside rulesets; `is_on` says whether it is used."""
+
+    is_on: bool = True
+    reviews: _Reviews | None = Field(default=None, validation_alias="required_pull_request_reviews")
+    status_checks: Annotated[tuple[str, ...], BeforeValidator(lambda found: found or ())] = Field(
+        default=(), validation_alias=AliasPath("required_status_checks", "contexts")
+    )
+    strict: bool = Field(
+        default=False, validation_alias=AliasPath("required_status_checks", "strict")
+    )
+    force_pushes: bool = Field(
+        default=False, validation_alias=AliasPath("allow_force_pushes", "enabled")
+    )
+    for_admins: bool = Field(default=False, validation_alias=AliasPath("enforce_admins", "enabled"))
+
+
+class ActionsPermissions(Answer):
+    """Whether Actions may run, and which actions; `sha_pinning_required` None is not told."""
+
+    enabled: bool = False
+    allowed_actions: Text = ""
+    sha_pinning_required: bool | None = None
+
+
+class WorkflowPermissions(Answer):
+    """What a workflow's token may do by default."""
+
+    default_workflow_permissions: Text = ""
+    can_approve_pull_request_reviews: bool = False
+
+
+class Named(Answer):
+    """A thing of which only the name is read: a secret of an environment."""
+
+    name: str

@@ -1,0 +1,241 @@
+"""What GitHub's refusals mean: status and body to one of our errors.
+
+A body may echo what was sent, so only its messages are told, on one line and without the token.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx
+
+from roost.errors import (
+    GitHubAnswerError,
+    GitHubConflictError,
+    GitHubError,
+    GitHubForbiddenError,
+    GitHubNotFoundError,
+    GitHubRateLimitedError,
+    GitHubRejectedError,
+    GitHubUnauthorizedError,
+    GitHubUnavailableError,
+)
+from roost.secret_text import SecretText
+
+REQUEST_ID = "x-github-request-id"
+ACCEPTED = "x-accepted-github-permissions"
+UNTOLD_WAIT_S = 60.0
+"""GitHub asks for at least a minute where a limit comes without a time."""
+MAX_MESSAGE = 500
+MAX_HEADER = 100
+MAX_READ = 2**16
+"""Characters of an answer that are looked at to find what of it to say."""
+_MAX_FAULTS = 5
+_LIMIT_WORDS = re.compile(r"rate limit|abuse detection", re.IGNORECASE)
+_TAKEN_WORDS = re.compile(r"already[ _]exists|\"sha\" wasn't supplied", re.IGNORECASE)
+_SETTING_WORDS = re.compile(r"not permitted to create or approve pull requests", re.IGNORECASE)
+
+# 500 stands for all from there on.
+_BY_STATUS: dict[int, tuple[type[GitHubError], str]] = {
+    400: (GitHubRejectedError, "Look at what GitHub does not accept."),
+    **dict.fromkeys(
+        (301, 302, 307, 308),
+        (
+            GitHubError,
+            "The repository was renamed or moved; set GITHUB_REPOSITORY to its new name.",
+        ),
+    ),
+    401: (
+        GitHubUnauthorizedError,
+        "GITHUB_TOKEN is wrong or expired; in a workflow give the step `GITHUB_TOKEN: ${{ github.token }}`.",
+    ),
+    409: (GitHubConflictError, "It changed since it was read. Run the same command again."),
+    410: (GitHubNotFoundError, "It was removed, or is switched off in the repository's settings."),
+    422: (GitHubRejectedError, "Look at what GitHub does not accept."),
+    500: (GitHubUnavailableError, "Run the same command again. See www.githubstatus.com."),
+}
+
+
+def refusal(
+    response: httpx.Response,
+    where: str,
+    secrets: Iterable[SecretText],
+    now: Callable[[], datetime],
+) -> GitHubError:
+    """Give the error for an answer that is not a success; its text is cut and free of secrets."""
+    said = _read_message(response, secrets)
+    kind, advice = _classify(response, said, now)
+    return kind(
+        f"GitHub answered {response.status_code}: {_sentence(said)}",
+        where=where,
+        advice=advice,
+        status=response.status_code,
+        request_id=_header(response, REQUEST_ID),
+        body=said,
+    )
+
+
+def unreadable(response: httpx.Response, where: str, reason: str) -> GitHubAnswerError:
+    """Give the error for a success whose body is not what GitHub documents."""
+    return GitHubAnswerError(
+        f"GitHub answered {response.status_code} with something else than documented ({reason}).",
+        where=where,
+        advice="Run the same command again; if it stays, report it with the request id.",
+        status=response.status_code,
+        request_id=_header(response, REQUEST_ID),
+    )
+
+
+def is_limit(response: httpx.Response) -> bool:
+    """Say whether it refuses because of too many calls: then it did nothing."""
+    if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+        return True
+    if response.status_code != httpx.codes.FORBIDDEN:
+        return False
+    return (
+        "retry-after" in response.headers
+        or response.headers.get("x-ratelimit-remaining") == "0"
+        or bool(_LIMIT_WORDS.search(_read_message(response, ())))
+    )
+
+
+def limit_wait_s(response: httpx.Response, now: Callable[[], datetime]) -> float:
+    """Give how long GitHub wants to be left alone: by Retry-After, by the limit's end, or a minute."""
+    written = response.headers.get("retry-after", "")
+    wait = _seconds(written)
+    if wait is None:
+        moment = _date(written)
+        wait = (moment - now()).total_seconds() if moment else None
+    if wait is None and response.headers.get("x-ratelimit-remaining") == "0":
+        reset = _seconds(response.headers.get("x-ratelimit-reset", ""))
+        wait = reset - now().timestamp() + 1 if reset is not None else None
+    return UNTOLD_WAIT_S if wait is None else max(wait, 0.0)
+
+
+def one_line(text: str) -> str:
+    """Cut a text, and take out what would move a terminal's cursor or not print at all."""
+    words = " ".join(text.split())[:MAX_MESSAGE]
+    return "".join(char if char.isprintable() else "?" for char in words)
+
+
+def _classify(
+    response: httpx.Response, said: str, now: Callable[[], datetime]
+) -> tuple[type[GitHubError], str]:
+    status = response.status_code
+    if is_limit(response):
+        return GitHubRateLimitedError, _limit_advice(limit_wait_s(response, now), now())
+    if status == httpx.codes.FORBIDDEN:
+        return GitHubForbiddenError, _forbidden_advice(response, said)
+    if status == httpx.codes.NOT_FOUND:
+        return GitHubNotFoundError, _missing_advice(response)
+    if status == httpx.codes.UNPROCESSABLE_ENTITY and _TAKEN_WORDS.search(said):
+        return (
+            GitHubConflictError,
+            "It is there already. Run the same command again: it looks first.",
+        )
+    if response.is_redirect:
+        return (
+            GitHubError,
+            "The repository was renamed or moved; set GITHUB_REPOSITORY to its new name.",
+        )
+    return _BY_STATUS.get(
+        min(status, httpx.codes.INTERNAL_SERVER_ERROR),
+        (GitHubError, "Look at the message, and at GitHub's documentation."),
+    )
+
+
+def _limit_advice(wait_s: float, now: datetime) -> str:
+    try:
+        until = datetime.fromtimestamp(now.timestamp() + wait_s, UTC)
+    except (ValueError, OverflowError, OSError):
+        return "Run the same command again later."
+    return f"Run the same command again after {until:%Y-%m-%d %H:%M:%S} UTC."
+
+
+def _forbidden_advice(response: httpx.Response, said: str) -> str:
+    if _SETTING_WORDS.search(said):
+        return (
+            "In the repository's settings, under Actions, General, allow GitHub Actions to create pull"
+            " requests."
+        )
+    wanted = _wanted(response)
+    if not wanted:
+        return "The token may not do that. Check the `permissions:` of the job, or the token's own."
+    return f"The job needs `permissions:` with {wanted}, or the token the same permission."
+
+
+def _missing_advice(response: httpx.Response) -> str:
+    wanted = _wanted(response)
+    hint = f" (it needs {wanted})" if wanted else ""
+    return (
+        "It is not there, or the token may not see it: check the name, and the `permissions:` of the"
+        f" job{hint}."
+    )
+
+
+def _wanted(response: httpx.Response) -> str:
+    """Give the permissions as a workflow spells them: `issues: write` or `pull-requests: write`."""
+    sets = [
+        " and ".join(
+            f"`{one_line(name.strip()).replace('_', '-')}: {one_line(level.strip())}`"
+            for name, _, level in (part.partition("=") for part in choice.split(","))
+            if name.strip() and level.strip()
+        )
+        for choice in _header(response, ACCEPTED).split(";")
+    ]
+    return " or ".join(filter(None, sets))
+
+
+def _read_message(response: httpx.Response, secrets: Iterable[SecretText]) -> str:
+    """Give GitHub's own words; bodies are not always JSON, nor even text."""
+    text = response.content.decode("utf-8", errors="replace")[:MAX_READ]
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError):
+        body = None
+    if isinstance(body, dict) and isinstance(body.get("message"), str):
+        text = ": ".join([body["message"], *filter(None, ["; ".join(_faults(body.get("errors")))])])
+    elif text.lstrip().startswith("<"):
+        text = ""  # a page of a proxy, which says nothing on one line
+    for secret in secrets:
+        text = secret.redact(text)
+    return one_line(text) or one_line(response.reason_phrase)
+
+
+def _faults(errors: Any) -> Iterator[str]:
+    """Give what a 422 finds wrong: fields, codes and messages, never the values."""
+    for error in (errors if isinstance(errors, list) else [errors])[:_MAX_FAULTS]:
+        if isinstance(error, str):
+            yield error
+        elif isinstance(error, dict):
+            words = [error.get(key) for key in ("resource", "field", "code", "message")]
+            yield " ".join(word for word in words if isinstance(word, str))
+
+
+def _header(response: httpx.Response, name: str) -> str:
+    """Give a header to show; headers, too, may hold what a terminal obeys."""
+    return one_line(response.headers.get(name, ""))[:MAX_HEADER]
+
+
+def _sentence(said: str) -> str:
+    """GitHub's own words end in a full stop or in nothing; advice follows them."""
+    return said if said.endswith((".", "!", "?")) else f"{said}."
+
+
+def _seconds(written: str) -> float | None:
+    """Read a number of seconds; `nan` and `inf` are none."""
+    return float(written) if written.isascii() and written.isdigit() else None
+
+
+def _date(written: str) -> datetime | None:
+    """Read the date of an HTTP header; no zone means UTC."""
+    try:
+        moment = parsedate_to_datetime(written)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

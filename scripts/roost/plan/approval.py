@@ -1,0 +1,120 @@
+"""What people approved of a plan, and what of a later plan they did not. Pure.
+
+A pull request shows a plan, and its merge plans again. Each step is sealed: a hash over all that it
+would do, salted with the pull request's address, so that no seal can be carried over to another
+one. A later plan may have fewer steps than were approved; any other step stops it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from roost.plan.document import Json, canonical, step_document
+from roost.plan.secrets import FIELD
+from roost.plan.steps import (
+    Plan,
+    ProveRelease,
+    SetSecrets,
+    StartMachine,
+    Step,
+    UpdateMachine,
+)
+
+SEAL_DIGITS = 24
+# Wording, what follows from sleep alone, and the version that an apply compares by itself.
+_NOT_SEALED = frozenset({"summary", "risk", "skip_launch", "current_version"})
+
+
+@dataclass(frozen=True)
+class Approved:
+    """What was approved of one environment.
+
+    Args:
+        digest: of the plan that was shown.
+        seals: of its steps.
+        secrets: names whose values may be set: those that the plan would set, and those whose
+            values it did not have. No plan on a pull request knows values.
+    """
+
+    digest: str
+    seals: frozenset[str]
+    secrets: frozenset[str]
+
+    def document(self) -> Json:
+        """Give it as JSON."""
+        return {
+            "digest": self.digest,
+            "seals": sorted(self.seals),
+            "secrets": sorted(self.secrets),
+        }
+
+
+def approve(document: Json, salt: str) -> Approved:
+    """Give what is approved by whoever merges a pull request that shows this plan document."""
+    named = {
+        name
+        for step in document["steps"]
+        if step["kind"] == SetSecrets.kind
+        for name in step["names"]
+    }
+    where = (document["environment"], document["app"])
+    return Approved(
+        str(document["digest"]),
+        frozenset(_seal(step, salt, where) for step in document["steps"]),
+        frozenset({*named, *document["unchecked_secrets"]}),
+    )
+
+
+def read_approved(document: Mapping[str, object]) -> Approved:
+    """Read what `Approved.document` gave.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    digest = document.get("digest")
+    seals, secrets = document.get("seals"), document.get("secrets")
+    if not (isinstance(digest, str) and isinstance(seals, list) and isinstance(secrets, list)):
+        raise ValueError("no approval")  # noqa: TRY004 - one kind of error for all that does not fit
+    return Approved(digest, frozenset(map(str, seals)), frozenset(map(str, secrets)))
+
+
+def unapproved(plan: Plan, approved: Approved, salt: str) -> tuple[str, ...]:
+    """Name each step of a plan that was not approved, in words, in the plan's order."""
+    return tuple(_told(plan, approved, salt))
+
+
+def _told(plan: Plan, approved: Approved, salt: str) -> Iterator[str]:
+    where = (plan.environment, plan.app)
+    rotates = any(isinstance(step, SetSecrets) for step in plan.steps)
+    for step in plan.steps:
+        if isinstance(step, SetSecrets):
+            yield from _unknown_secrets(step.names, approved)
+        elif _seal(step_document(step), salt, where) not in approved.seals and not (
+            _brings_nothing(step) or (rotates and _only_boots_with_secrets(step))
+        ):
+            yield f"{step.key}: {step.summary}"
+
+
+def _unknown_secrets(names: Iterable[str], approved: Approved) -> Iterator[str]:
+    for name in names:
+        if name not in approved.secrets:
+            yield f"secret/{name}: set the secret {name}"
+
+
+def _brings_nothing(step: Step) -> bool:
+    """Whether a step only starts or proves what is there as approved before."""
+    return isinstance(step, StartMachine | ProveRelease)
+
+
+def _only_boots_with_secrets(step: Step) -> bool:
+    """Whether a step is nothing but the boot that a secret's new value needs."""
+    return isinstance(step, UpdateMachine) and {c.field for c in step.changes} == {FIELD}
+
+
+def _seal(step: Json, salt: str, where: tuple[str, str]) -> str:
+    judged = {key: value for key, value in step.items() if key not in _NOT_SEALED}
+    judged["changes"] = [c for c in step["changes"] if c["field"] != FIELD]
+    text = canonical([salt, *where, judged])
+    return hashlib.sha256(text.encode()).hexdigest()[:SEAL_DIGITS]

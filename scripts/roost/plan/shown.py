@@ -1,0 +1,119 @@
+"""A plan document read back: what a report shows of a plan that another job made. Pure.
+
+The document comes as a file that somebody else may have written. It is held to its form and to
+sizes, and nothing in it is ever carried out.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from roost.errors import BadDocumentError
+from roost.plan.cost import Cost, CostChange
+from roost.plan.steps import BaseStep, Change, Json, Plan, Refusal, Risk
+
+Text = Annotated[str, Field(max_length=20_000)]
+Name = Annotated[str, Field(max_length=300)]
+Environment = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+_MOST = 5_000
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class _Change(_Part):
+    field: Text
+    old: Any
+    new: Any
+
+
+class _Step(_Part):
+    kind: Name
+    key: Name
+    summary: Text
+    risk: Literal["none", "restart", "downtime", "migration", "data"]
+    changes: Annotated[tuple[_Change, ...], Field(max_length=_MOST)]
+
+
+class _Refusal(_Part):
+    key: Name
+    what: Text
+    advice: Text
+
+
+class _Cost(_Part):
+    low: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    high: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _CostChange(_Part):
+    now: _Cost
+    then: _Cost
+    source: Text
+    date: Name
+
+
+class _Document(_Part):
+    format: Literal[1]
+    environment: Environment
+    app: Name
+    digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    steps: Annotated[tuple[_Step, ...], Field(max_length=_MOST)]
+    refusals: Annotated[tuple[_Refusal, ...], Field(max_length=_MOST)]
+    warnings: Annotated[tuple[Text, ...], Field(max_length=_MOST)]
+    unchecked_secrets: Annotated[tuple[Name, ...], Field(max_length=_MOST)]
+    cost: _CostChange | None = None
+
+
+class ShownStep(BaseStep):
+    """A step as people see it; it cannot be carried out."""
+
+    kind = "shown"
+
+
+def read_plan(document: Json, where: str) -> tuple[Plan, CostChange | None, str]:
+    """Read a plan document: the plan as it is shown, its cost, and its digest.
+
+    Args:
+        document: what `plan_document` gave, perhaps.
+        where: its file, for people.
+
+    Raises:
+        BadDocumentError: it has another form.
+    """
+    try:
+        read = _Document.model_validate(document)
+    except ValidationError as error:
+        place = ".".join(map(str, error.errors()[0]["loc"]))
+        raise BadDocumentError(
+            f"It is no plan: {place or 'all of it'} is not as it should be.", where=where
+        ) from error
+    steps = tuple(_step(step) for step in read.steps)
+    refusals = tuple(Refusal(r.key, r.what, r.advice) for r in read.refusals)
+    plan = Plan(
+        read.environment,
+        read.app,
+        steps,  # type: ignore[arg-type] # shown, and never carried out
+        refusals,
+        read.warnings,
+        {},
+        read.unchecked_secrets,
+    )
+    return plan, _cost(read.cost), read.digest
+
+
+def _step(step: _Step) -> ShownStep:
+    changes = tuple(Change(c.field, c.old, c.new) for c in step.changes)
+    return ShownStep(
+        key=step.key, summary=step.summary, risk=Risk[step.risk.upper()], changes=changes
+    )
+
+
+def _cost(cost: _CostChange | None) -> CostChange | None:
+    if cost is None:
+        return None
+    now, then = Cost(cost.now.low, cost.now.high), Cost(cost.then.low, cost.then.high)
+    return CostChange(now, then, cost.source, cost.date)

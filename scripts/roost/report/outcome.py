@@ -1,0 +1,88 @@
+"""What came of a deploy, as one job writes it and another one reads it. Pure."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from roost.errors import BadDocumentError, ExitCode, RoostError
+
+Text = Annotated[str, Field(max_length=20_000)]
+Short = Annotated[str, Field(max_length=500)]
+
+
+class Result(StrEnum):
+    """What came of it, in a word."""
+
+    DEPLOYED = "deployed"
+    UNCHANGED = "unchanged"
+    SUPERSEDED = "superseded"
+    REFUSED = "refused"
+    """Nothing was changed: it was not approved, or cannot be applied."""
+    FAILED = "failed"
+    ROLLED_BACK = "rolled-back"
+    NOT_ROLLED_BACK = "not-rolled-back"
+
+    @property
+    def good(self) -> bool:
+        """Whether nobody has to do anything."""
+        return self in {Result.DEPLOYED, Result.UNCHANGED, Result.SUPERSEDED}
+
+
+class Outcome(BaseModel):
+    """What came of one environment's deploy."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    format: int = Field(default=1, ge=1, le=1)
+    environment: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+    app: Short = ""
+    outcome: Result
+    word: Short = ""
+    """The machine word of what went wrong."""
+    message: Text = ""
+    """What went wrong, and what to do; empty where nothing did."""
+    url: Short = ""
+    digest: Short = ""
+    """Of the plan that was carried out, or that would have been."""
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
+    run_url: Short = ""
+
+    def document(self) -> dict[str, Any]:
+        """Give it as JSON."""
+        return self.model_dump(mode="json")
+
+
+def read_outcome(document: object, where: str) -> Outcome:
+    """Read what another job wrote.
+
+    Raises:
+        BadDocumentError: it is something else.
+    """
+    try:
+        return Outcome.model_validate(document)
+    except ValidationError as error:
+        place = ".".join(map(str, error.errors()[0]["loc"]))
+        raise BadDocumentError(
+            f"It is no outcome of a deploy: {place or 'all of it'} is not as it should be.",
+            where=where,
+        ) from error
+
+
+_BY_CODE = {
+    ExitCode.ROLLED_BACK: Result.ROLLED_BACK,
+    ExitCode.NOT_ROLLED_BACK: Result.NOT_ROLLED_BACK,
+    ExitCode.BAD_INPUT: Result.REFUSED,
+}
+_REFUSED = frozenset({"plan-changed", "not-planned", "changed-meanwhile"})
+
+
+def result_of(error: RoostError) -> Result:
+    """Say in a word what a failure of an apply left."""
+    if error.word == "superseded":
+        return Result.SUPERSEDED
+    if error.word in _REFUSED:
+        return Result.REFUSED
+    return _BY_CODE.get(ExitCode(error.exit_code), Result.FAILED)
