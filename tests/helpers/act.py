@@ -159,7 +159,12 @@ def run_act(
 
 
 def scoped(text: str) -> str:
-    """Give each job of a workflow the secrets of its own GitHub environment, and none without one."""
+    """Give each job of a workflow the secrets of its own GitHub environment, and none without one.
+
+    What GitHub has had for a short while only, and act does not know, is left out.
+    """
+    text = re.sub(r"^    concurrency: \{.*\}\n", "", text, flags=re.MULTILINE)
+    text = text.replace(", deployment: false}", "}")
     head, jobs, rest = text.partition("\njobs:\n")
     blocks = re.split(r"^(?=  [\w-]+:$)", rest, flags=re.MULTILINE)
     return head + jobs + "".join(map(_scoped_job, blocks))

@@ -1,0 +1,283 @@
+"""A repository of servers as its people have it: an origin, pull requests, buttons, a schedule, and a Fly.
+
+It does what GitHub does and act does not: makes events and merge commits, starts the workflows whose filters
+match, gives secrets to those who may have them, and lets nobody change the same environment at once, as a world
+runs one workflow after the other.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from helpers.act import ONLY_READS, Run, run_act
+from helpers.environments import environment_data
+from helpers.fake_prefect import LOGIN
+from helpers.small_server import SMALL
+from helpers.workflow_files import ROOT, workflows
+from roost.environment.model import AUTH_SECRET
+
+REPOSITORY = "acme/infra"
+STRANGER = "stranger/infra"
+PERSON = "alice"
+TREE = ("run", "scripts", "deploy", "requirements", ".github", "pyproject.toml")
+# What would tell where a secret went. None of them looks like another, or like anything else.
+DEPLOY_TOKEN = "FlyV1 fm2_canary-deploy-8Qm2x7Lr"
+PLAN_TOKEN = "FlyV1 fm2_canary-plan-4Zt9k1Wd"
+GITHUB_TOKEN = "ghs_canary0workflow0token0000000000000000"
+HOOK = "https://hooks.example/canary-hook-5Hn3"
+CANARIES = (DEPLOY_TOKEN, PLAN_TOKEN, GITHUB_TOKEN, HOOK, LOGIN)
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened in the repository, of which GitHub tells workflows."""
+
+    name: str
+    sha: str
+    payload: Mapping[str, Any]
+    branch: str = "main"
+    kind: str = ""
+    files: tuple[str, ...] = ()
+    secrets: bool = True
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A branch that somebody pushed, here or in a fork."""
+
+    name: str
+    fork: bool = False
+
+    @property
+    def repository(self) -> str:
+        """Where it is."""
+        return STRANGER if self.fork else REPOSITORY
+
+
+def copy_tree(folder: Path) -> None:
+    """Copy what workflows need of this project, as it is in the working tree."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *TREE],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    (folder / "environments").mkdir()
+    for name in ("_defaults.yaml", "environment.schema.json"):
+        shutil.copy2(ROOT / "environments" / name, folder / "environments" / name)
+
+
+@dataclass
+class World:
+    """One repository on a GitHub of its own, with a Fly of its own."""
+
+    folder: Path
+    fly_url: str
+    cache: Path
+    state: Path
+    github_url: str = "http://127.0.0.1:9"
+    runs: list[Run] = field(default_factory=list)
+    secrets: dict[str, str] = field(
+        default_factory=lambda: {
+            "FLY_API_TOKEN": DEPLOY_TOKEN,
+            AUTH_SECRET: LOGIN,
+            f"{ONLY_READS}FLY_API_TOKEN": PLAN_TOKEN,
+        }
+    )
+
+    def __post_init__(self) -> None:
+        self._numbers = itertools.count(1)
+        self.origin = self.folder / "remotes" / REPOSITORY
+        self.desk = self.folder / "desk"
+        (self.folder / "home").mkdir(parents=True)
+        self.origin.parent.mkdir(parents=True)
+        # Closed: nothing of whoever runs the tests reaches a job.
+        self.environ = {
+            "PATH": os.pathsep.join([str(_python().parent), "/usr/local/bin", "/usr/bin", "/bin"]),
+            "HOME": str(self.folder / "home"),
+            "LANG": "C.UTF-8",
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_CONFIG_NOSYSTEM": "1",
+            **{f"GIT_{who}_NAME": PERSON for who in ("AUTHOR", "COMMITTER")},
+            **{f"GIT_{who}_EMAIL": f"{PERSON}@example.test" for who in ("AUTHOR", "COMMITTER")},
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": f"url.file://{self.folder}/remotes/.insteadOf",
+            "GIT_CONFIG_VALUE_0": "https://github.com/",
+        }
+
+    # The repository
+
+    def found(self, **environments: Mapping[str, Any]) -> World:
+        """Begin the repository with these environments on main."""
+        self.git("init", "-q", "--bare", "-b", "main", str(self.origin), cwd=self.folder)
+        self.git("config", "uploadpack.allowAnySHA1InWant", "true", cwd=self.origin)
+        self.desk.mkdir()
+        copy_tree(self.desk)
+        for name, fields in environments.items():
+            self.write(name, **fields)
+        self.git("init", "-q", "-b", "main")
+        self.git("remote", "add", "origin", f"https://github.com/{REPOSITORY}")
+        self._commit("Begin")
+        self.git("push", "-q", "origin", "main")
+        return self
+
+    def git(self, *arguments: str, cwd: Path | None = None) -> str:
+        """Run git, at the desk if nowhere else."""
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=cwd or self.desk,
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, (arguments, done.stderr)
+        return done.stdout.strip()
+
+    def write(self, name: str, **fields: Any) -> None:
+        """Write an environment file at the desk: a small server, with these fields."""
+        prefect = {"version": "3.8.8", "image": SMALL, **fields.pop("prefect", {})}
+        data = environment_data(prefect=prefect, **{"app": f"acme-{name}", **fields})
+        path = self.desk / "environments" / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(data, sort_keys=False))
+
+    @property
+    def main(self) -> str:
+        """The commit that main stands at."""
+        return self.git("rev-parse", "main", cwd=self.origin)
+
+    def branch(self, name: str, *, fork: bool = False) -> Branch:
+        """Begin a branch at the desk, from main as it is now."""
+        self.git("fetch", "-q", "origin")
+        self.git("checkout", "-q", "-B", name, "origin/main")
+        return Branch(name, fork)
+
+    def push(self, message: str, branch: str = "main") -> str:
+        """Commit everything at the desk, push it, and give the commit."""
+        self._commit(message)
+        self.git("push", "-q", "--force", "origin", f"HEAD:refs/heads/{branch}")
+        return self.git("rev-parse", "HEAD")
+
+    def _commit(self, message: str) -> None:
+        self.git("add", "--all")
+        self.git("commit", "-q", "--allow-empty", "-m", message)
+
+    # What happens
+
+    def happens(self, event: Event, *only: str) -> dict[str, Run]:
+        """Run the workflows that GitHub would start, one after the other."""
+        started = [
+            workflow.file.removesuffix(".yml")
+            for workflow in workflows(self._clone_of(event.sha))
+            if workflow.starts(
+                event.name, branch=event.branch, kind=event.kind, files=event.files
+            )
+        ]
+        # What `checks` runs are these tests themselves.
+        wanted = [name for name in started if (not only or name in only) and name != "checks"]
+        assert set(only) <= set(wanted), (only, started)
+        return {name: self._run(name, event) for name in wanted}
+
+    def pushed(self, before: str, *only: str) -> dict[str, Run]:
+        """Tell of a push to main that brought it from a commit to where it is."""
+        return self.happens(self.push_event(before, self.main), *only)
+
+    def push_event(self, before: str, after: str) -> Event:
+        """The event of a push to main."""
+        payload = {
+            "ref": "refs/heads/main",
+            "before": before,
+            "after": after,
+            "head_commit": {"id": after, "message": self._message(after)},
+        }
+        return Event("push", after, payload, files=self._between(before, after))
+
+    def press(self, workflow: str, **inputs: Any) -> Run:
+        """Press a button: `workflow_dispatch` on main."""
+        given = {k: str(v).lower() if isinstance(v, bool) else str(v) for k, v in inputs.items()}
+        payload = {"ref": "refs/heads/main", "inputs": given, "workflow": f"{workflow}.yml"}
+        return self.happens(Event("workflow_dispatch", self.main, payload), workflow)[workflow]
+
+    def schedule(self) -> Run:
+        """Let the time of the schedule come."""
+        payload = {"schedule": "23 5,17 * * *"}
+        return self.happens(Event("schedule", self.main, payload), "drift")["drift"]
+
+    def _run(self, name: str, event: Event) -> Run:
+        number = next(self._numbers)
+        folder = self.folder / f"run-{number}"
+        folder.mkdir()
+        payload = {"ref": "refs/heads/main", **self._about(), **event.payload}
+        secrets = {"GITHUB_TOKEN": GITHUB_TOKEN, **(self.secrets if event.secrets else {})}
+        run = run_act(
+            folder,
+            self._clone_of(event.sha),
+            f"{name}.yml",
+            event.name,
+            payload,
+            secrets=secrets,
+            variables=self._variables(1000 + number),
+            environ=self.environ,
+        )
+        self.runs.append(run)
+        return run
+
+    def _variables(self, run_id: int) -> dict[str, str]:
+        return {
+            "GITHUB_API_URL": self.github_url,
+            "GITHUB_RUN_ID": str(run_id),
+            "FLY_FLAPS_BASE_URL": self.fly_url,
+            "LOCALFLY_CACHE": str(self.cache),
+            "LOCALFLY_HOME": str(self.folder / "home" / "localfly"),
+            "RUN_STATE": str(self.state),
+            "TERM": "dumb",
+            "NO_COLOR": "1",
+            "GIT_PAGER": "cat",
+        }
+
+    def _about(self) -> dict[str, Any]:
+        owner, name = REPOSITORY.split("/")
+        repository = {
+            "full_name": REPOSITORY,
+            "name": name,
+            "owner": {"login": owner},
+            "default_branch": "main",
+            "private": False,
+        }
+        return {"repository": repository, "sender": {"login": PERSON}}
+
+    def _clone_of(self, sha: str) -> Path:
+        """Have a clean clone that stands at a commit."""
+        clone = self.folder / "clones" / sha
+        if not clone.exists():
+            self.git("clone", "-q", str(self.origin), str(clone), cwd=self.folder)
+            self.git("remote", "set-url", "origin", f"https://github.com/{REPOSITORY}", cwd=clone)
+            self.git("fetch", "-q", "origin", sha, cwd=clone)
+            self.git("checkout", "-q", "--detach", sha, cwd=clone)
+        return clone
+
+    def _between(self, before: str, after: str) -> tuple[str, ...]:
+        return tuple(self.git("diff", "--name-only", before, after, cwd=self.origin).splitlines())
+
+    def _message(self, sha: str) -> str:
+        return self.git("log", "-1", "--format=%B", sha, cwd=self.origin)
+
+
+def _python() -> Path:
+    """The Python beneath the tests' environment: what is installed for tests is not for jobs."""
+    return Path(sys.executable).resolve()
