@@ -11,17 +11,15 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 import typer.exceptions
 
+from roost.cli_github import github_app
 from roost.errors import ExitCode, InternalError, InvalidFilesError, RoostError
-
-if TYPE_CHECKING:
-    from roost.verbs.context import Context
+from roost.running import make_context, run
 
 INTERRUPTED = 130
 
@@ -40,6 +38,7 @@ local_app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(local_app, name="local")
+app.add_typer(github_app, name="github")
 
 Environment = Annotated[
     str, typer.Argument(metavar="ENV", help="A file in environments/, without .yaml.")
@@ -114,12 +113,19 @@ def misuse(error: typer.exceptions.TyperException) -> str:
 
 
 def tell(error: RoostError) -> int:
-    """Print a failure on standard error, with its machine word, and give its exit code."""
+    """Print a failure on standard error, with its machine word, and give its exit code.
+
+    In a workflow GitHub is told as well, in its own way.
+    """
     if isinstance(error, InvalidFilesError):
         for fault in error.faults:
             print(shown_safely(str(fault)), file=sys.stderr)  # noqa: T201 - see main
     lines = f"roost: error [{error.word}]: {error}".split("\n")  # what stands where has several
     print("\n".join(map(shown_safely, lines)), file=sys.stderr)  # noqa: T201 - see main
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        from roost.verbs.ci.faults import tell_runner
+
+        tell_runner(os.environ, error)
     return int(error.exit_code)
 
 
@@ -137,40 +143,6 @@ def internal(error: Exception) -> InternalError:
             place = f"{file.relative_to(ours)}:{frame.tb_lineno}"
         frame = frame.tb_next
     return InternalError(type(error).__name__, place)
-
-
-def make_context() -> Context:
-    """Read the process environment, once, and open the two consoles."""
-    from roost.report.text import make_console
-    from roost.verbs.context import PROJECT, Context
-
-    return Context(
-        environ=dict(os.environ),
-        project=PROJECT,
-        out=make_console(sys.stdout),
-        progress=make_console(sys.stderr),
-    )
-
-
-def run(verb: Callable[..., Coroutine[Any, Any, ExitCode]], *arguments: object) -> ExitCode:
-    """Run an asynchronous verb to its end; a failure inside a task group is told as itself."""
-    import anyio
-
-    async def call() -> ExitCode:
-        return await verb(make_context(), *arguments)
-
-    try:
-        return anyio.run(call)
-    except BaseExceptionGroup as group:
-        raise first_cause(group) from group
-
-
-def first_cause(error: BaseException) -> BaseException:
-    """Find the failure that a person should be told: ours before any other, the first of them."""
-    if not isinstance(error, BaseExceptionGroup):
-        return error
-    causes = [first_cause(inner) for inner in error.exceptions]
-    return next((cause for cause in causes if isinstance(cause, RoostError)), causes[0])
 
 
 @app.command(epilog="Example: roost validate environments/ other/demo.yaml")

@@ -1,0 +1,47 @@
+"""How a command line becomes a verb: what it is given, and how one that waits is run to its end."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from roost.errors import ExitCode, RoostError
+
+if TYPE_CHECKING:
+    from roost.verbs.context import Context
+
+
+def make_context() -> Context:
+    """Read the process environment, once, and open the two consoles."""
+    from roost.report.text import make_console
+    from roost.verbs.context import PROJECT, Context
+
+    return Context(
+        environ=dict(os.environ),
+        project=PROJECT,
+        out=make_console(sys.stdout),
+        progress=make_console(sys.stderr),
+    )
+
+
+def run(verb: Callable[..., Coroutine[Any, Any, ExitCode]], *arguments: object) -> ExitCode:
+    """Run an asynchronous verb to its end; a failure inside a task group is told as itself."""
+    import anyio
+
+    async def call() -> ExitCode:
+        return await verb(make_context(), *arguments)
+
+    try:
+        return anyio.run(call)
+    except BaseExceptionGroup as group:
+        raise first_cause(group) from group
+
+
+def first_cause(error: BaseException) -> BaseException:
+    """Find the failure that a person should be told: ours before any other, the first of them."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    causes = [first_cause(inner) for inner in error.exceptions]
+    return next((cause for cause in causes if isinstance(cause, RoostError)), causes[0])

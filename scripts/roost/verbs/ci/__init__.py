@@ -1,0 +1,1 @@
+"""Verbs that GitHub's workflows run; one file each."""

@@ -1,0 +1,59 @@
+"""The files of another commit, beside those that are checked out."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from roost.errors import UsageError
+from roost.verbs.context import Context
+
+NOTHING = "0" * 40
+"""What GitHub gives as the commit before the first one."""
+
+
+@contextmanager
+def open_base(context: Context, base: str) -> Iterator[Context | None]:
+    """Give a context whose files are those of a folder or a commit; None where there is none.
+
+    Raises:
+        UsageError: it is neither a folder nor a commit of this repository.
+    """
+    if not base or base == NOTHING:
+        yield None
+    elif Path(base).is_dir():
+        yield at(context, Path(base).absolute())
+    else:
+        with TemporaryDirectory(prefix="roost-base-") as folder:
+            _extract(context.project, base, Path(folder))
+            yield at(context, Path(folder))
+
+
+def at(context: Context, project: Path) -> Context:
+    """Give a context whose files are those of another folder."""
+    elsewhere = ("ROOST_ENVIRONMENTS", "ROOST_DEPLOY")
+    environ = {name: value for name, value in context.environ.items() if name not in elsewhere}
+    return replace(context, project=project, environ=environ)
+
+
+def _extract(repository: Path, commit: str, folder: Path) -> None:
+    """Write a commit's files into a folder; nothing of it lands elsewhere."""
+    done = subprocess.run(  # noqa: S603 - git, with a commit that it is told is none of its options
+        ["git", "-C", str(repository), "archive", "--format=tar", "--end-of-options", commit],  # noqa: S607 - the git of whoever runs this
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        raise UsageError(
+            f"{commit} is neither a folder nor a commit here ({said[-1] if said else 'git failed'}).",
+            advice="Check out the whole history (`fetch-depth: 0`), or name a folder.",
+        )
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+        archive.extractall(folder, filter="data")

@@ -1,0 +1,127 @@
+"""`roost github changed`: which environments a change concerns, for the jobs that follow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from roost.environment.load import (
+    EnvironmentFile,
+    Loaded,
+    environment_names,
+    load_environment,
+    load_files,
+)
+from roost.environment.sops_file import sops_path
+from roost.errors import ExitCode, InvalidFilesError, MissingLockError
+from roost.github.actions import runner_of
+from roost.verbs.ci.base import open_base
+from roost.verbs.context import Context
+from roost.verbs.target import image_for
+
+
+@dataclass(frozen=True)
+class Changed:
+    """What a change concerns.
+
+    Args:
+        open: environments that need nobody's leave; those that come first.
+        protected: environments that are protected, before the change or after it.
+        removed: environments whose file is gone. Nothing is done about their servers.
+    """
+
+    open: tuple[str, ...]
+    protected: tuple[str, ...]
+    removed: tuple[str, ...] = ()
+
+    @property
+    def environments(self) -> tuple[str, ...]:
+        """All that is there and changed."""
+        return tuple(sorted((*self.open, *self.protected)))
+
+    def document(self) -> dict[str, list[str]]:
+        """Give it as JSON."""
+        return {
+            "environments": list(self.environments),
+            "open": list(self.open),
+            "protected": list(self.protected),
+            "removed": list(self.removed),
+        }
+
+
+def changed(context: Context, base: str, name: str, *, as_json: bool) -> ExitCode:
+    """Compare with another commit: by what files mean, not by their text; or take the one named.
+
+    Raises:
+        InvalidFilesError: a file has faults.
+        UsageError: the other commit is not here.
+        UnknownEnvironmentError: there is no environment of that name.
+    """
+    found = only(context, name) if name else find_changed(context, base)
+    document = found.document()
+    if runner := runner_of(context.environ):
+        for key, value in document.items():
+            runner.output(key, json.dumps(value))
+        runner.output("any", json.dumps(bool(found.environments)))
+    if as_json:
+        context.out.print_json(json.dumps(document))
+        return ExitCode.DONE
+    for changing in found.environments:
+        protected = " (protected)" if changing in found.protected else ""
+        context.out.print(f"{changing}{protected}", markup=False)
+    for gone in found.removed:
+        context.out.print(f"{gone}: its file is gone; its server stays until it is destroyed.")
+    if not found.environments and not found.removed:
+        context.out.print("No environment changes.")
+    return ExitCode.DONE
+
+
+def only(context: Context, name: str) -> Changed:
+    """Give one environment as if it changed."""
+    protected = load_environment(name, context.environments).environment.protected
+    return Changed((), (name,)) if protected else Changed((name,), ())
+
+
+def find_changed(context: Context, base: str) -> Changed:
+    """Find what differs; every environment, where there is nothing to compare with."""
+    loaded = load_files([context.environments])
+    if loaded.faults:
+        raise InvalidFilesError(loaded.faults)
+    with open_base(context, base) as before:
+        old = load_files([before.environments]) if before else Loaded((), ())
+        known = {file.name: file for file in old.files}
+        differing = [
+            file
+            for file in loaded.files
+            if before is None
+            or file.name not in known
+            or _meaning(context, file) != _meaning(before, known[file.name])
+        ]
+        gone = environment_names(before.environments) if before else frozenset()
+    names = {file.name for file in loaded.files}
+    guarded = [f.name for f in differing if _protected(f, known.get(f.name))]
+    return Changed(
+        tuple(sorted(file.name for file in differing if file.name not in guarded)),
+        tuple(sorted(guarded)),
+        tuple(sorted(gone - names)),
+    )
+
+
+def _protected(*files: EnvironmentFile | None) -> bool:
+    """Whether it is protected, or was: taking the word away is a change to be approved as well."""
+    return any(file.environment.protected for file in files if file)
+
+
+def _meaning(context: Context, file: EnvironmentFile) -> tuple[object, ...]:
+    """Give all that decides what an apply of the environment would do."""
+    try:
+        image = image_for(context, file)
+    except MissingLockError:
+        image = ""
+    return (file.environment, image, tuple(_sops_contents(file)))
+
+
+def _sops_contents(file: EnvironmentFile) -> Iterable[bytes]:
+    for name in sorted({secret.source.sops for secret in file.environment.secrets} - {""}):
+        yield sops_path(file.repository, name).read_bytes()

@@ -1,0 +1,122 @@
+"""`roost github comment`: what the plans and rehearsals of a pull request found, in one comment."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from roost.errors import BadEventError, ExitCode, RoostError
+from roost.github.actions import Runner
+from roost.github.api import github_of
+from roost.plan.approval import approve
+from roost.plan.shown import read_plan
+from roost.plan.steps import Plan
+from roost.report.comment import Marker, planned_comment
+from roost.report.markdown import PlannedEnvironment
+from roost.report.rehearsal import read_rehearsal, rehearsal_lines
+from roost.verbs.ci.documents import document_paths, read_documents
+from roost.verbs.ci.propose import need_runner
+from roost.verbs.ci.thread import find_comment, write_comment
+from roost.verbs.context import Context
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The pull request that this run is about."""
+
+    number: int
+    head: str
+    url: str
+
+
+async def comment(context: Context, plans: Path, rehearsals: Path) -> ExitCode:
+    """Write the comment of this pull request; none where nothing changes and none is there.
+
+    Raises:
+        UsageError: this is no run of a workflow, or it is about no pull request.
+        BadDocumentError: what another job left is not what it should be.
+        GitHubError: GitHub refuses or fails.
+    """
+    runner = need_runner(context)
+    subject = subject_of(runner)
+    entries, marker = gather(subject, read_documents(plans), document_paths(rehearsals))
+    body = planned_comment(marker, entries, tuple(notes(context.environ)))
+    runner.summary(body)
+    async with github_of(context.environ) as github:
+        if not entries and await find_comment(github, subject.number) is None:
+            context.out.print("No environment changes: there is nothing to comment.")
+            return ExitCode.DONE
+        written = await write_comment(github, subject.number, lambda _: body)
+    context.out.print(f"The plan is at {written.url}", soft_wrap=True)
+    return ExitCode.DONE
+
+
+def subject_of(runner: Runner) -> Subject:
+    """Give the pull request of the event.
+
+    Raises:
+        BadEventError: the event is another one.
+    """
+    pull = runner.event().get("pull_request")
+    try:
+        return Subject(int(pull["number"]), str(pull["head"]["sha"]), str(pull["html_url"]))  # type: ignore[index] # anything else is told
+    except (TypeError, KeyError, ValueError) as error:
+        raise BadEventError(
+            "The event is not about a pull request.",
+            advice="Run this in a workflow that `pull_request` starts.",
+        ) from error
+
+
+def gather(
+    subject: Subject, plans: Mapping[str, Any], rehearsals: Mapping[str, Path]
+) -> tuple[list[PlannedEnvironment], Marker]:
+    """Put together what is told of each environment, and what its merge approves."""
+    entries, approved = [], {}
+    for name in sorted({*plans, *rehearsals}):
+        rehearsal = _rehearsed(rehearsals.get(name))
+        document = plans.get(name)
+        if document is None or "error" in document:
+            failure = _failure(document)
+            entries.append(PlannedEnvironment(_nothing(name), failure=failure, rehearsal=rehearsal))
+            continue
+        plan, cost, digest = read_plan(document, f"{name}.json")
+        entries.append(PlannedEnvironment(plan, cost, digest, rehearsal=rehearsal))
+        if not plan.refusals:
+            approved[name] = approve(document, subject.url)
+    return entries, Marker(subject.head, approved)
+
+
+def _rehearsed(path: Path | None) -> str:
+    if path is None:
+        return ""
+    try:
+        return rehearsal_lines(read_rehearsal(path))
+    except RoostError:
+        # The pull request's own code wrote it; that it is junk is its own affair, and told.
+        return "Rehearsal: **its result cannot be read.**"
+
+
+def _failure(document: Mapping[str, Any] | None) -> str:
+    error = (document or {}).get("error")
+    message = error.get("message") if isinstance(error, dict) else None
+    return str(message or "The job that plans did not get so far; see its log.")[:2000]
+
+
+def _nothing(name: str) -> Plan:
+    return Plan(name, "", (), (), (), {})
+
+
+def notes(environ: Mapping[str, str]) -> Iterator[str]:
+    """Say what is beside the plans: environments whose file this change removes."""
+    try:
+        removed = json.loads(environ.get("REMOVED") or "[]")
+    except ValueError:
+        return
+    for name in removed if isinstance(removed, list) else []:
+        yield (
+            f"The file of `{name}` is removed. Its server stays, and costs what it costs, until somebody "
+            "runs the destroy workflow, which needs the file: destroy first, then remove it."
+        )

@@ -1,0 +1,249 @@
+"""`roost github deploy`: apply what was approved, and nothing else, on a push to the main branch.
+
+An approval is a merged pull request whose comment shows the plan, or the digest of a plan that
+somebody read and typed. The verdict on the server is the gate's, as with every apply.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from roost.environment.load import EnvironmentFile, load_environment
+from roost.errors import (
+    ExitCode,
+    NotPlannedError,
+    RoostError,
+    SupersededError,
+    UnapprovedError,
+)
+from roost.github.actions import Runner
+from roost.github.api import GitHub, github_of
+from roost.github.models import Pull
+from roost.plan.approval import unapproved
+from roost.plan.document import plan_digest
+from roost.plan.restoring import restoring
+from roost.plan.steps import Plan
+from roost.report.comment import outcome_section, read_marker
+from roost.report.markdown import PlannedEnvironment, plan_section
+from roost.report.outcome import Outcome, Result, result_of
+from roost.report.text import plan_report
+from roost.verbs.changes import Planned, apply_planned, make_plan, settle
+from roost.verbs.ci.documents import write_document
+from roost.verbs.ci.propose import need_runner
+from roost.verbs.ci.thread import find_comment, merged_pull
+from roost.verbs.context import Context
+from roost.verbs.target import Target, connect
+
+ENVIRONMENTS, DEPLOY = "environments/", "deploy/"
+DOING = "roost github deploy"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be deployed, and how it was approved.
+
+    Args:
+        name: the environment.
+        digest: of a plan that somebody read and approved by hand; empty for a merge's approval.
+        strict: whether a push without a pull request is refused; so it is for protected ones.
+    """
+
+    name: str
+    digest: str = ""
+    strict: bool = False
+
+
+async def deploy(context: Context, request: Request, results: Path | None) -> ExitCode:
+    """Deploy one environment, and say what came of it to the run and to the job that reports.
+
+    Raises:
+        UsageError: this is no run of a workflow.
+        RoostError: it was not deployed; the outcome is written all the same.
+    """
+    runner = need_runner(context)
+    attempt = Attempt(context, request, runner)
+    try:
+        await attempt.run()
+    except SupersededError as error:
+        context.out.print(f"{request.name} is superseded: {error}", markup=False, soft_wrap=True)
+        attempt.end(Result.SUPERSEDED, error)
+    except RoostError as error:
+        attempt.end(result_of(error), error)
+        raise
+    finally:
+        if attempt.outcome and results:
+            write_document(results, request.name, attempt.outcome.document())
+    return ExitCode.DONE
+
+
+@dataclass
+class Attempt:
+    """One deploy, and what is known of it so far."""
+
+    context: Context
+    request: Request
+    runner: Runner
+    planned: Planned | None = None
+    url: str = ""
+    outcome: Outcome | None = None
+
+    def __post_init__(self) -> None:
+        self._began = time.monotonic()
+
+    async def run(self) -> None:
+        """Check that it is the newest and approved, apply, prove, and tell."""
+        file = load_environment(self.request.name, self.context.environments)
+        async with (
+            github_of(self.context.environ) as github,
+            connect(self.context, local=False) as target,
+        ):
+            await check_newest(github, self.runner, file)
+            planned = await self.plan(file, target)
+            if planned.plan.steps:
+                await self.check_approved(github, planned)
+                # Reading took its time; a newer commit may have come meanwhile.
+                await check_newest(github, self.runner, file)
+            self.context.progress.print(plan_report(planned.plan, planned.cost))
+            await apply_planned(self.context, target, planned, DOING)
+            self.url = await target.app_url(file.environment.app)
+        self.end(Result.DEPLOYED if planned.plan.steps else Result.UNCHANGED)
+
+    async def plan(self, file: EnvironmentFile, target: Target) -> Planned:
+        """Plan anew; a restore that was cut short is ended first, as every apply does."""
+        self.planned = await make_plan(self.context, file, target)
+        if restoring(self.planned.desired, self.planned.live):
+            await settle(self.context, target, self.planned)
+            self.planned = await make_plan(self.context, file, target)
+        return self.planned
+
+    async def check_approved(self, github: GitHub, planned: Planned) -> None:
+        """Hold every step to what was approved.
+
+        Raises:
+            UnapprovedError: a step is new, or another one.
+            NotPlannedError: nobody was shown a plan.
+        """
+        if self.request.digest:
+            check_digest(planned.plan, self.request.digest)
+            return
+        pull = await merged_pull(github, self.runner.sha)
+        strict = self.request.strict or planned.file.environment.protected
+        if pull is not None:
+            await check_merged(github, pull, planned.plan)
+        elif strict:
+            raise NotPlannedError(
+                f"{planned.file.name} is protected, and this commit came without a pull request.",
+                where=planned.file.name,
+                advice=by_hand(planned.plan),
+            )
+        else:
+            told = "It came without a pull request: whoever pushed it approved it."
+            self.context.progress.print(told)
+
+    def end(self, result: Result, error: RoostError | None = None) -> None:
+        """Settle the outcome, and tell it to the run."""
+        planned = self.planned
+        self.outcome = Outcome(
+            environment=self.request.name,
+            app=planned.desired.app if planned else "",
+            outcome=result,
+            word=error.word if error else "",
+            message=str(error) if error else "",
+            url=self.url,
+            digest=plan_digest(planned.plan) if planned else "",
+            seconds=round(time.monotonic() - self._began, 1),
+            run_url=self.runner.run_url,
+        )
+        self.runner.output("outcome", result.value)
+        self.runner.output("url", self.url)
+        self.runner.summary("\n".join(self._summary(self.outcome)))
+
+    def _summary(self, outcome: Outcome) -> Iterator[str]:
+        yield outcome_section([outcome])
+        if self.planned and self.planned.plan.steps:
+            yield plan_section(PlannedEnvironment(self.planned.plan, self.planned.cost))
+
+
+def check_digest(plan: Plan, digest: str) -> None:
+    """Hold a plan to the digest that somebody approved.
+
+    Raises:
+        UnapprovedError: it is another plan.
+    """
+    if digest != plan_digest(plan):
+        raise UnapprovedError(
+            "The plan is not the one with that digest any more.",
+            where=plan.environment,
+            advice=by_hand(plan),
+        )
+
+
+async def check_merged(github: GitHub, pull: Pull, plan: Plan) -> None:
+    """Hold a plan to what the pull request showed when it was merged.
+
+    Raises:
+        NotPlannedError: it showed no plan of its last commit for this environment.
+        UnapprovedError: it did not show all of these steps.
+    """
+    comment = await find_comment(github, pull.number)
+    marker = read_marker(comment.body) if comment else None
+    if marker is None or marker.head != pull.head_sha:
+        shown = "no plan" if marker is None else "the plan of an older commit"
+        raise NotPlannedError(
+            f"Pull request {pull.number} shows {shown}, so nobody can have approved this.",
+            where=plan.environment,
+            advice=by_hand(plan),
+        )
+    approved = marker.approved.get(plan.environment)
+    if approved is None:
+        raise NotPlannedError(
+            f"The plan of pull request {pull.number} is not about this environment, or could not be applied.",
+            where=plan.environment,
+            advice=by_hand(plan),
+        )
+    others = unapproved(plan, approved, pull.url)
+    if others:
+        raise UnapprovedError(
+            f"What was approved in pull request {pull.number} is not what would be done now: {'; '.join(others)}.",
+            where=plan.environment,
+            advice=by_hand(plan),
+        )
+
+
+def by_hand(plan: Plan) -> str:
+    """Say how to go on: look, and approve what is seen."""
+    return (
+        "Nothing was changed. Read the plan in this run's summary; if it is right, run the deploy "
+        f"workflow for {plan.environment} with the digest {plan_digest(plan)}."
+    )
+
+
+async def check_newest(github: GitHub, runner: Runner, file: EnvironmentFile) -> None:
+    """See that no newer commit of the branch is about this environment too.
+
+    Raises:
+        SupersededError: one is, and is deployed by a run of its own.
+    """
+    branch = runner.ref.removeprefix("refs/heads/")
+    head = await github.branch_head(branch)
+    if head == runner.sha:
+        return
+    concerned = [p for p in await github.changed_files(runner.sha, head) if concerns(p, file)]
+    if concerned:
+        raise SupersededError(
+            f"{branch} has moved on to {head[:10]}, which changes {concerned[0]}.",
+            where=file.name,
+            advice="The run of that commit deploys it. Nothing was changed here.",
+        )
+
+
+def concerns(path: str, file: EnvironmentFile) -> bool:
+    """Say whether a file of the repository decides what an environment is."""
+    environment = file.environment
+    ours = {f"{ENVIRONMENTS}{file.path.name}", f"{ENVIRONMENTS}_defaults.yaml"}
+    secrets = {secret.source.sops for secret in environment.secrets} - {""}
+    image = not environment.prefect.image and path.startswith(DEPLOY)
+    return path in ours | secrets or image

@@ -1,0 +1,106 @@
+"""`roost github plan`: the plans of a pull request, as documents for the job that comments."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from roost.environment.load import load_environment
+from roost.errors import ExitCode, RoostError, UsageError
+from roost.github.actions import Annotation, Runner, runner_of
+from roost.plan.document import FORMAT
+from roost.plan.steps import Plan
+from roost.report.markdown import PlannedEnvironment, plan_section
+from roost.report.text import plan_report
+from roost.verbs.changes import Planned, make_plan
+from roost.verbs.ci.documents import write_document
+from roost.verbs.context import Context
+from roost.verbs.target import connect
+
+
+async def plan(context: Context, names: list[str], results: Path) -> ExitCode:
+    """Plan each environment, and write what came of it; one that cannot be planned hides none.
+
+    Raises:
+        UsageError: no environment is named, or the files reach out of their checkout.
+    """
+    if not names:
+        raise UsageError("There is no environment to plan.", advice="Name at least one.")
+    check_contained([context.environments, context.deploy])
+    codes = [await plan_one(context, name, results) for name in names]
+    return max(codes)
+
+
+async def plan_one(context: Context, name: str, results: Path) -> ExitCode:
+    """Plan one environment, write the document, and tell it."""
+    runner = runner_of(context.environ)
+    try:
+        file = load_environment(name, context.environments)
+        async with connect(context, local=False) as target:
+            planned = await make_plan(context, file, target)
+    except RoostError as error:
+        write_document(results, name, failure(name, error))
+        context.progress.print(f"{name}: error [{error.word}]: {error}", markup=False)
+        if runner:
+            annotation = Annotation("error", str(error), f"{name} could not be planned")
+            runner.annotate([annotation])
+        return ExitCode(error.exit_code)
+    write_document(results, name, planned.document())
+    context.out.print(plan_report(planned.plan, planned.cost))
+    if runner:
+        summarize(runner, planned)
+    return ExitCode.BAD_INPUT if planned.plan.refusals else ExitCode.DONE
+
+
+def failure(name: str, error: RoostError) -> dict[str, Any]:
+    """Give the document of an environment that could not be planned."""
+    return {
+        "format": FORMAT,
+        "environment": name,
+        "error": {"word": error.word, "message": str(error)},
+    }
+
+
+def summarize(runner: Runner, planned: Planned) -> None:
+    """Put the whole plan on the page of the run, and what is refused beside it."""
+    runner.summary(plan_section(PlannedEnvironment(planned.plan, planned.cost)))
+    runner.annotate(_refusals(planned.plan, planned.file.path))
+
+
+def _refusals(plan: Plan, path: Path) -> Iterator[Annotation]:
+    for refusal in plan.refusals:
+        yield Annotation(
+            "error",
+            f"{refusal.key}: {refusal.what}. {refusal.advice}",
+            "Cannot be applied",
+            # GitHub knows files by their place in the repository.
+            f"environments/{path.name}",
+            1,
+        )
+
+
+def check_contained(folders: Sequence[Path]) -> None:
+    """Refuse files that lead elsewhere: a pull request's files are read beside a token.
+
+    Raises:
+        UsageError: a link in a folder leads out of the checkout that the folder is in.
+    """
+    for link in _links(folders):
+        top = next(f.resolve().parent for f in folders if link.is_relative_to(f))
+        if not link.resolve().is_relative_to(top):
+            raise UsageError(
+                "This link leads out of the repository.",
+                where=str(link),
+                advice="Put the file itself in its place. Nothing was read.",
+            )
+
+
+def _links(folders: Iterable[Path]) -> Iterator[Path]:
+    for folder in folders:
+        if folder.is_symlink():
+            yield folder
+        for place, folder_names, file_names in os.walk(folder, followlinks=False):
+            paths = (Path(place) / name for name in (*folder_names, *file_names))
+            yield from (path for path in paths if path.is_symlink())

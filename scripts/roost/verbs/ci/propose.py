@@ -1,0 +1,81 @@
+"""Pull requests that a button opens: one file in another form, for people to look at and merge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from roost.errors import ChangedMeanwhileError, UsageError
+from roost.github.actions import Runner, runner_of
+from roost.github.api import GitHub, blob_sha
+from roost.github.models import Pull
+from roost.report.markdown import code, text
+from roost.verbs.context import Context
+
+NO_WORKFLOWS = (
+    "GitHub starts no workflow for a pull request that a workflow opened: close it and open it again "
+    "to have its plan."
+)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A change of one file.
+
+    Args:
+        path: of the file, from the top of the repository.
+        before: what the file is where the change was made.
+        after: what it is to be.
+        title: of the commit and of the pull request.
+        lines: what the pull request says, as Markdown of our own.
+    """
+
+    path: str
+    before: bytes
+    after: bytes
+    title: str
+    lines: tuple[str, ...]
+
+
+async def propose(github: GitHub, runner: Runner, proposal: Proposal) -> Pull:
+    """Open the pull request; the same run again finds what it did and goes on.
+
+    Raises:
+        ChangedMeanwhileError: the branch has another file by now.
+        GitHubError: GitHub refuses or fails.
+    """
+    base = runner.ref.removeprefix("refs/heads/")
+    branch = f"roost/{runner.workflow.lower().replace(' ', '-')}-{runner.run_id}"
+    head = await github.branch_head(base)
+    found = await github.file_at(proposal.path, head)
+    if found is None or found.content != proposal.before:
+        raise ChangedMeanwhileError(
+            f"{base} has another version of it by now.",
+            where=proposal.path,
+            advice="Run the workflow again.",
+        )
+    await github.create_branch(branch, head)
+    await github.put_file(
+        proposal.path, proposal.after, proposal.title, branch, blob_sha(proposal.before)
+    )
+    by = f"Asked for by {code(runner.actor)} in [this run]({runner.run_url})."
+    body = "\n\n".join((*proposal.lines, by, text(NO_WORKFLOWS)))
+    return await github.create_pull(proposal.title, body, branch, base)
+
+
+def need_runner(context: Context) -> Runner:
+    """Give the runner of this step.
+
+    Raises:
+        UsageError: this is no run of a workflow.
+    """
+    runner = runner_of(context.environ)
+    if runner is None:
+        raise UsageError(
+            "This is for a workflow of GitHub.", advice="See what it is for: roost github --help"
+        )
+    return runner
+
+
+def path_in_repository(name: str) -> str:
+    """Give where a file of the environments folder is in the repository."""
+    return f"environments/{name}"

@@ -1,0 +1,155 @@
+"""Which environments a change concerns: by what the files mean, against a commit of real git."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+
+@pytest.fixture
+def base(repository):
+    """A commit with two environments, one of them protected."""
+    repository.write("staging")
+    repository.write("production", protected=True)
+    return repository.commit()
+
+
+def changed(job, base):
+    said = job("github", "changed", "--base", base, "--json")
+    assert (said.code, said.err) == (0, "")
+    return json.loads(said.out)
+
+
+def test_nothing_but_comments_and_order_is_no_change(job, repository, base):
+    path = repository.write("staging")
+    path.write_text(f"# a comment\n{path.read_text()}\nx-note: 1\n")
+    (repository.folder / "README.md").write_text("more")
+
+    assert changed(job, base) == {
+        "environments": [],
+        "open": [],
+        "protected": [],
+        "removed": [],
+    }
+
+
+def test_an_edited_file_is_a_change_and_the_protected_one_stands_apart(job, repository, base):
+    repository.write("staging", machine={"memory_mb": 1024})
+    repository.write("production", protected=True, machine={"memory_mb": 1024})
+
+    found = changed(job, base)
+
+    assert found["environments"] == ["production", "staging"]
+    assert (found["open"], found["protected"]) == (["staging"], ["production"])
+
+
+def test_taking_the_protection_away_is_a_change_of_what_is_protected(job, repository, base):
+    repository.write("production")
+
+    assert changed(job, base)["protected"] == ["production"]
+
+
+def test_defaults_concern_every_environment_they_reach(job, repository, base):
+    (repository.environments / "_defaults.yaml").write_text("prune: true\n")
+
+    assert changed(job, base)["environments"] == ["production", "staging"]
+
+
+def test_what_the_image_is_made_of_concerns_who_runs_it(job, repository, base):
+    repository.write("foreign", prefect={"image": "prefecthq/prefect:3.8.8"})
+    base = repository.commit()
+    server = repository.folder / "deploy" / "server.py"
+    server.write_text(server.read_text() + "\n# another byte\n")
+
+    assert changed(job, base)["environments"] == ["production", "staging"]
+
+
+def test_a_new_file_is_a_change_and_a_removed_one_is_told(job, repository, base):
+    repository.write("demo")
+    (repository.environments / "staging.yaml").unlink()
+
+    found = changed(job, base)
+    told = job("github", "changed", "--base", base).out
+
+    assert (found["open"], found["removed"]) == (["demo"], ["staging"])
+    assert "staging: its file is gone; its server stays until it is destroyed." in told
+
+
+def test_without_anything_to_compare_with_every_environment_changes(job, repository, base):  # noqa: ARG001 - there is a commit
+    for nothing in ("", "0" * 40):
+        assert changed(job, nothing)["environments"] == ["production", "staging"]
+
+
+def test_a_base_that_is_broken_hides_no_change(job, repository, base):  # noqa: ARG001 - a commit before
+    path = repository.write("staging")
+    good = path.read_text()
+    path.write_text(good + "regoin: ams\n")
+    broken = repository.commit()
+    path.write_text(good)
+
+    assert changed(job, broken)["environments"] == ["staging"]
+
+
+def test_a_folder_serves_as_the_base_too(job, repository, base, tmp_path):
+    repository.git("worktree", "add", "--quiet", "--detach", str(tmp_path / "base"), base)
+    repository.write("staging", machine={"memory_mb": 1024})
+
+    assert changed(job, tmp_path / "base")["environments"] == ["staging"]
+
+
+def test_outputs_are_what_matrices_read(job, repository, base, outputs):
+    repository.write("staging", machine={"memory_mb": 1024})
+
+    assert job("github", "changed", "--base", base).out == "staging\n"
+
+    assert outputs() == {
+        "environments": '["staging"]',
+        "open": '["staging"]',
+        "protected": "[]",
+        "removed": "[]",
+        "any": "true",
+    }
+
+
+def test_one_that_is_named_is_taken_changed_or_not(job, repository, base, outputs):  # noqa: ARG001 - files to name
+    assert job("github", "changed", "--environment", "production").code == 0
+
+    assert (outputs()["open"], outputs()["protected"]) == ("[]", '["production"]')
+
+
+@pytest.mark.parametrize("base", ["nonsense", "--output=x", "-", "HEAD~99"])
+def test_a_commit_that_is_not_there_is_told(job, repository, base):
+    repository.write("staging")
+    repository.commit()
+
+    said = job("github", "changed", f"--base={base}")
+
+    assert said.code == 3
+    assert "is neither a folder nor a commit here" in said.err
+    assert "fetch-depth: 0" in said.err
+
+
+def test_faults_stand_on_their_lines_ten_at_most_and_all_in_the_summary(job, repository, summary):
+    path = repository.write("staging")
+    path.write_text(path.read_text() + "".join(f"typo{n}: 1\n" for n in range(12)))
+
+    said = job("validate")
+
+    lines = [line for line in said.out.splitlines() if line.startswith("::error ")]
+    first = path.read_text().splitlines().index("typo0: 1") + 1
+    assert said.code == 3
+    assert len(lines) == 10
+    assert f"file=environments/staging.yaml,line={first}," in lines[0]
+    assert "## 12 faults in the environment files" in summary()
+    assert "10 of them stand on their lines, 2 only here." in summary()
+    assert summary().count("typo") >= 12
+
+
+def test_any_other_failure_is_one_annotation_with_its_word(job):
+    said = job("show", "nothing")
+
+    assert said.code == 3
+    assert next(line for line in said.out.splitlines() if line.startswith("::")).startswith(
+        "::error title=unknown-environment::"
+    )
