@@ -1,8 +1,8 @@
 """Runs of workflows on this computer, by act, and what they said.
 
 act takes the place of GitHub's runners, not of GitHub: filters, queues, GitHub environments and permissions
-are nothing to it. Of these, `scoped` gives secrets only to jobs of a GitHub environment; the rest is
-`workflow_world.py`'s, or held by `tests/unit/test_workflows.py`.
+are nothing to it. `scoped` puts the last two into the workflow itself; filters are `workflow_world.py`'s, and what
+nobody does here `tests/unit/test_workflows.py` holds.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from helpers.github_site import TOKEN, token_for
 from helpers.workflow_files import ROOT
 
 ACT = Path(sys.executable).parent / "act"
@@ -159,7 +162,7 @@ def run_act(
 
 
 def scoped(text: str) -> str:
-    """Give each job of a workflow the secrets of its own GitHub environment, and none without one.
+    """Give each job the secrets of its own GitHub environment, none without one, and a token of its own.
 
     What GitHub has had for a short while only, and act does not know, is left out.
     """
@@ -171,9 +174,17 @@ def scoped(text: str) -> str:
 
 
 def _scoped_job(block: str) -> str:
-    found = re.search(r"^    environment: (?:\{name: )?(.*?)[,}\n]", block, re.MULTILINE)
-    prefix = "NOWHERE_" if not found else ONLY_READS if found[1] == "plan" else ""
-    return block.replace("secrets.", f"secrets.{prefix}")
+    if not block.strip():
+        return block
+    [job] = yaml.load(block, yaml.BaseLoader).values()
+    named = job.get("environment", "")
+    environment = named["name"] if isinstance(named, dict) else named
+    prefix = ONLY_READS if environment == "plan" else "" if environment else "NOWHERE_"
+    # GitHub gives each job a token of its own, which holds what its permissions say.
+    token = token_for(job["permissions"]).removeprefix(TOKEN)
+    return block.replace("secrets.", f"secrets.{prefix}").replace(
+        "${{ github.token }}", f"${{{{ github.token }}}}{token}"
+    )
 
 
 def _stubs(clone: Path) -> set[str]:

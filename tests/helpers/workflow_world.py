@@ -13,8 +13,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ import yaml
 from helpers.act import ONLY_READS, Run, run_act
 from helpers.environments import environment_data
 from helpers.fake_prefect import LOGIN
+from helpers.github_site import OF_A_FORK, TOKEN, GitHubSite
 from helpers.small_server import SMALL
 from helpers.workflow_files import ROOT, workflows
 from roost.environment.model import AUTH_SECRET
@@ -34,9 +35,8 @@ TREE = ("run", "scripts", "deploy", "requirements", ".github", "pyproject.toml")
 # What would tell where a secret went. None of them looks like another, or like anything else.
 DEPLOY_TOKEN = "FlyV1 fm2_canary-deploy-8Qm2x7Lr"
 PLAN_TOKEN = "FlyV1 fm2_canary-plan-4Zt9k1Wd"
-GITHUB_TOKEN = "ghs_canary0workflow0token0000000000000000"
 HOOK = "https://hooks.example/canary-hook-5Hn3"
-CANARIES = (DEPLOY_TOKEN, PLAN_TOKEN, GITHUB_TOKEN, HOOK, LOGIN)
+CANARIES = (DEPLOY_TOKEN, PLAN_TOKEN, TOKEN, HOOK, LOGIN)
 
 
 @dataclass(frozen=True)
@@ -49,20 +49,7 @@ class Event:
     branch: str = "main"
     kind: str = ""
     files: tuple[str, ...] = ()
-    secrets: bool = True
-
-
-@dataclass(frozen=True)
-class Branch:
-    """A branch that somebody pushed, here or in a fork."""
-
-    name: str
-    fork: bool = False
-
-    @property
-    def repository(self) -> str:
-        """Where it is."""
-        return STRANGER if self.fork else REPOSITORY
+    of_a_fork: bool = False
 
 
 def copy_tree(folder: Path) -> None:
@@ -90,7 +77,6 @@ class World:
     fly_url: str
     cache: Path
     state: Path
-    github_url: str = "http://127.0.0.1:9"
     runs: list[Run] = field(default_factory=list)
     secrets: dict[str, str] = field(
         default_factory=lambda: {
@@ -119,6 +105,7 @@ class World:
             "GIT_CONFIG_KEY_0": f"url.file://{self.folder}/remotes/.insteadOf",
             "GIT_CONFIG_VALUE_0": "https://github.com/",
         }
+        self.github = GitHubSite(self.origin, REPOSITORY, self.environ)
 
     # The repository
 
@@ -161,11 +148,10 @@ class World:
         """The commit that main stands at."""
         return self.git("rev-parse", "main", cwd=self.origin)
 
-    def branch(self, name: str, *, fork: bool = False) -> Branch:
+    def branch(self, name: str) -> None:
         """Begin a branch at the desk, from main as it is now."""
         self.git("fetch", "-q", "origin")
         self.git("checkout", "-q", "-B", name, "origin/main")
-        return Branch(name, fork)
 
     def push(self, message: str, branch: str = "main") -> str:
         """Commit everything at the desk, push it, and give the commit."""
@@ -184,9 +170,7 @@ class World:
         started = [
             workflow.file.removesuffix(".yml")
             for workflow in workflows(self._clone_of(event.sha))
-            if workflow.starts(
-                event.name, branch=event.branch, kind=event.kind, files=event.files
-            )
+            if workflow.starts(event.name, branch=event.branch, kind=event.kind, files=event.files)
         ]
         # What `checks` runs are these tests themselves.
         wanted = [name for name in started if (not only or name in only) and name != "checks"]
@@ -207,6 +191,59 @@ class World:
         }
         return Event("push", after, payload, files=self._between(before, after))
 
+    def open_pull(self, title: str, *, fork: bool = False) -> tuple[int, dict[str, Run]]:
+        """Open a pull request from what is at the desk; give its number and the runs."""
+        branch = self.git("branch", "--show-current")
+        self.push(title, branch)
+        pull = self.github.open_pull(
+            title, branch, STRANGER if fork else REPOSITORY, "mallory" if fork else PERSON
+        )
+        return pull["number"], self.happens(self.pull_event(pull["number"], "opened"))
+
+    def push_again(self, number: int) -> dict[str, Run]:
+        """Push what is at the desk to the branch of a pull request."""
+        pull = self.github.pulls[number]
+        self.push("Another try", pull["head"]["ref"])
+        return self.happens(self.pull_event(number, "synchronize"))
+
+    def pull_event(self, number: int, kind: str) -> Event:
+        """The event of a pull request, at the commit that merging it would make."""
+        pull = self.github.refresh(number)
+        sha = self._merge_commit(number, pull)
+        self.git("push", "-q", "--force", str(self.origin), f"{sha}:refs/pull/{number}/merge")
+        return Event(
+            "pull_request",
+            sha,
+            {"action": kind, "number": number, "pull_request": pull},
+            kind=kind,
+            files=self._between(pull["base"]["sha"], sha),
+            of_a_fork=pull["head"]["repo"]["fork"],
+        )
+
+    def merge(self, number: int) -> Event:
+        """Merge a pull request, and give the push that this is; nothing runs yet."""
+        pull = self.github.refresh(number)
+        before, sha = self.main, self._merge_commit(number, pull)
+        self.git("push", "-q", str(self.origin), f"{sha}:refs/heads/main")
+        self.github.merged(number, sha)
+        return self.push_event(before, sha)
+
+    def _merge_commit(self, number: int, pull: Mapping[str, Any]) -> str:
+        here = self.git("rev-parse", "HEAD")
+        branch = self.git("branch", "--show-current")
+        self.git("fetch", "-q", "origin")
+        self.git("checkout", "-q", "--detach", "origin/main")
+        message = f"Merge pull request #{number} from {pull['head']['ref']}"
+        self.git("merge", "-q", "--no-ff", "-m", message, pull["head"]["sha"])
+        sha = self.git("rev-parse", "HEAD")
+        self.git("checkout", "-q", branch or here)
+        return sha
+
+    def comment(self, number: int) -> str:
+        """The one comment of a pull request, as it is now."""
+        [found] = self.github.comments[number]
+        return str(found["body"])
+
     def press(self, workflow: str, **inputs: Any) -> Run:
         """Press a button: `workflow_dispatch` on main."""
         given = {k: str(v).lower() if isinstance(v, bool) else str(v) for k, v in inputs.items()}
@@ -215,21 +252,22 @@ class World:
 
     def schedule(self) -> Run:
         """Let the time of the schedule come."""
-        payload = {"schedule": "23 5,17 * * *"}
+        payload = {"ref": "refs/heads/main", "schedule": "23 5,17 * * *"}
         return self.happens(Event("schedule", self.main, payload), "drift")["drift"]
 
     def _run(self, name: str, event: Event) -> Run:
         number = next(self._numbers)
         folder = self.folder / f"run-{number}"
         folder.mkdir()
-        payload = {"ref": "refs/heads/main", **self._about(), **event.payload}
-        secrets = {"GITHUB_TOKEN": GITHUB_TOKEN, **(self.secrets if event.secrets else {})}
+        secrets = {"GITHUB_TOKEN": TOKEN, **self.secrets}
+        if event.of_a_fork:
+            secrets = {"GITHUB_TOKEN": f"{TOKEN}{OF_A_FORK}"}
         run = run_act(
             folder,
             self._clone_of(event.sha),
             f"{name}.yml",
             event.name,
-            payload,
+            {**self._about(), **event.payload},
             secrets=secrets,
             variables=self._variables(1000 + number),
             environ=self.environ,
@@ -239,7 +277,7 @@ class World:
 
     def _variables(self, run_id: int) -> dict[str, str]:
         return {
-            "GITHUB_API_URL": self.github_url,
+            "GITHUB_API_URL": self.github.url,
             "GITHUB_RUN_ID": str(run_id),
             "FLY_FLAPS_BASE_URL": self.fly_url,
             "LOCALFLY_CACHE": str(self.cache),

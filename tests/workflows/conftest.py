@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import itertools
 import os
 import subprocess
 from pathlib import Path
@@ -14,8 +13,6 @@ from helpers.local_daemon import LocalDaemon
 from helpers.small_server import build_small_server
 from helpers.workflow_files import ROOT
 from helpers.workflow_world import World
-
-_numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
@@ -50,4 +47,8 @@ def small_fly(tmp_path_factory, small_cache):
 @pytest.fixture
 def world(tmp_path, small_fly, small_cache, run_state):
     """A repository that begins with nothing; `found` begins it."""
-    return World(tmp_path, str(small_fly.client.base_url), small_cache, run_state)
+    made = World(tmp_path, str(small_fly.client.base_url), small_cache, run_state)
+    try:
+        yield made
+    finally:
+        made.github.close()
