@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _INTERVAL_S = 0.25
 _TICKS_PER_SCAN = 4
 _MB = 1024 * 1024
+_STEP = _MB  # a growth worth a closer look
 
 
 class MemoryWatch:
@@ -51,7 +52,7 @@ class MemoryWatch:
             if tick % _TICKS_PER_SCAN == 0:
                 self._scan()
             for process, pids in self._groups.items():
-                _end_if_over(process, pids)
+                _look(process, pids)
 
     def _scan(self) -> None:
         """Learn which processes belong to each machine; what is frozen takes no more than it has."""
@@ -61,11 +62,18 @@ class MemoryWatch:
             self._groups[process] = [stat.pid for stat in group if not stat.frozen]
 
 
-def _end_if_over(process: RunningProcess, pids: list[int]) -> None:
-    """End a machine that uses more than it has. The exact figure is dear: asked near the limit."""
+def _look(process: RunningProcess, pids: list[int]) -> None:
+    """Note the most a machine used, and end one that uses more than it has.
+
+    The exact figure is dear: asked for near the limit, and where more is in use than ever before.
+    """
     limit = (process.memory_mb or 0) * _MB
-    if not limit or sum(map(procfs.resident_bytes, pids)) <= limit:
+    resident = sum(map(procfs.resident_bytes, pids))
+    over = bool(limit) and resident > limit
+    if not over and resident < process.resident_high + _STEP:
         return
+    process.resident_high = max(resident, process.resident_high)
     used = sum(map(procfs.proportional_bytes, pids))
-    if used > limit:
+    process.peak_bytes = max(used, process.peak_bytes)
+    if limit and used > limit:
         process.kill_for_memory(used)

@@ -67,6 +67,10 @@ class RunningProcess:
         self.create_time = create_time
         self.memory_mb = memory_mb
         self._log = log
+        self.peak_bytes = 0
+        """The most that it was seen to use."""
+        self.resident_high = 0
+        """The most with shared pages counted whole: only beyond that it is worth a closer look."""
         self._oom_killed = False
         self._pidfd = os.pidfd_open(pid)
         self._loop = asyncio.get_running_loop()

@@ -441,6 +441,27 @@ def up(
     return run(verb.up, environment, leave)
 
 
+@app.command(epilog="Example: roost rehearse staging --base ../base --results results")
+def rehearse(
+    environments: Annotated[
+        list[str], typer.Argument(metavar="ENV...", help="Files in environments/, without .yaml.")
+    ],
+    *,
+    base: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="A checkout of what is there now; else nothing is."),
+    ] = None,
+    results: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write DIR/ENV.json for each.")
+    ] = None,
+    as_json: AsJson = False,
+) -> ExitCode:
+    """Try a change on a local Fly of its own, from the base to the proof; needs no token, no value."""
+    from roost.verbs import rehearse as verb
+
+    return run(verb.rehearse, tuple(environments), base, results, as_json)
+
+
 @local_app.command("start", epilog="Example: roost local start --port 4280")
 def local_start(
     port: Annotated[int | None, typer.Option(help="Port of its API; free one if left out.")] = None,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 
 class ExitCode(IntEnum):
@@ -334,14 +335,24 @@ class MachineFailedError(RoostError):
     word = "machine-failed"
 
 
-class GateFailedError(RoostError):
+class GateError(RoostError):
+    """The server did not prove itself good; `checks` are the results of the checks, if any ended."""
+
+    def __init__(
+        self, what: str, *, where: str = "", advice: str = "", checks: tuple[Any, ...] = ()
+    ) -> None:
+        super().__init__(what, where=where, advice=advice)
+        self.checks = checks
+
+
+class GateFailedError(GateError):
     """The server did not prove itself good, and the last good release was put back."""
 
     exit_code = ExitCode.ROLLED_BACK
     word = "gate-failed"
 
 
-class NotRolledBackError(RoostError):
+class NotRolledBackError(GateError):
     """The server did not prove itself good, and there was nothing good to put back."""
 
     exit_code = ExitCode.NOT_ROLLED_BACK
@@ -388,6 +399,12 @@ class SupersededError(RoostError):
     """A newer commit changes the same environment; it is deployed from there."""
 
     word = "superseded"
+
+
+class RehearsalError(RoostError):
+    """A rehearsed change passed its gate, and is no good all the same."""
+
+    word = "rehearsal-failed"
 
 
 class LocalFlyError(RoostError):

@@ -25,6 +25,15 @@ _THIS_COMPUTER = re.compile(r"localhost|127(\.[0-9]{1,3}){3}|::1", re.ASCII)
 
 
 @dataclass(frozen=True)
+class Memory:
+    """What a machine uses now, used at most since it started, and has, in MB."""
+
+    used: int
+    peak: int
+    limit: int
+
+
+@dataclass(frozen=True)
 class LocalFly:
     """A local Fly that answers at `api_url`; its own endpoints stand beside Fly's `/v1`."""
 
@@ -43,6 +52,24 @@ class LocalFly:
         """Where the app answers, such as `http://acme.localhost:40123`; empty when unknown."""
         apps = (await self.status())["apps"]
         return str(apps[app]["url"]) if app in apps else ""
+
+    async def memory_mb(self, app: str) -> Memory | None:
+        """What the app's first running machine uses of its memory; None while none runs."""
+        with _told():
+            async with self._http() as http:
+                answer = await http.get("/localfly/memory", params={"app": app})
+            answer.raise_for_status()
+            for machine in answer.json()["machines"]:
+                return Memory(*(int(machine[f"{name}_mb"]) for name in ("used", "peak", "limit")))
+        return None
+
+    async def log(self, app: str) -> str:
+        """The end of what the app's machines wrote."""
+        with _told():
+            async with self._http() as http:
+                answer = await http.get("/localfly/logs", params={"app": app})
+            answer.raise_for_status()
+        return answer.text
 
     async def has_image(self, ref: str) -> bool:
         """Say whether a machine could be started from this image reference."""

@@ -334,3 +334,29 @@ def test_processes_of_a_machine_are_listed(daemon, app):
 
     assert "program.py" in process["command"]
     assert process["listen_sockets"][0]["address"].endswith(":8080")
+
+
+def test_the_memory_of_a_machine_is_told_now_at_most_and_as_it_may_be(daemon, app):
+    machine = daemon.new_machine(app)
+    params = {"app": app.removeprefix("/apps/")}
+
+    def memory():
+        [found] = daemon.client.get("/localfly/memory", params=params).json()["machines"]
+        return found
+
+    before = memory()
+    daemon.ask(app, "/hoard?60")
+    full = memory()
+    daemon.call("POST", f"{app}/machines/{machine['id']}/suspend")
+    daemon.wait(app, machine["id"], "suspended")
+    frozen = memory()
+    daemon.call("POST", f"{app}/machines/{machine['id']}/stop")
+    daemon.wait(app, machine["id"], "stopped")
+
+    assert before["id"] == machine["id"]
+    assert before["limit_mb"] == 256
+    assert 0 < before["used_mb"] <= before["peak_mb"] < 60
+    assert 60 <= full["used_mb"] <= full["peak_mb"] < 256
+    assert 60 <= frozen["used_mb"] <= frozen["peak_mb"]
+    assert daemon.client.get("/localfly/memory", params=params).json() == {"machines": []}
+    assert daemon.client.get("/localfly/memory", params={"app": "nope"}).status_code == 404

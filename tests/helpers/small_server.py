@@ -27,9 +27,9 @@ NAME = "demo"
 # Settings that make it another server: what it says it is, and one of these ways to be no good.
 VERSION = "PREFECT_SMALL_VERSION"
 TROUBLE = "PREFECT_SMALL_TROUBLE"
-EXITS, ILL = "exits", "ill"
+EXITS, ILL, FORGETS = "exits", "ill", "forgets"
 # What is imported is the tests' own; the image itself is a bare Python. It keeps the id of each
-# flow run that it was given on its volume, before it says so.
+# flow run that it was given on its volume, before it says so, and has those when it starts again.
 PROGRAM = """
 import hashlib, http.server, json, os, pathlib, sys
 
@@ -49,6 +49,10 @@ PREFECT = FakePrefect(
 HOME = pathlib.Path(os.environ["PREFECT_HOME"])
 HOME.mkdir(parents=True, exist_ok=True)
 JOURNAL = HOME / "flow-runs"
+if TROUBLE.startswith("forgets"):
+    JOURNAL.unlink(missing_ok=True)
+for key in JOURNAL.read_text().split() if JOURNAL.exists() else ():
+    PREFECT.put("flow_runs", name="kept", id=key)
 
 
 def keep(content):

@@ -17,10 +17,12 @@ from localfly.api.requests import read_json, refuse_unknown, services
 from localfly.boot import log_path
 from localfly.errors import LocalFlyError
 from localfly.problems import ApiError, not_found
+from localfly.process import RunningProcess
 
 Json = dict[str, Any]
 LINES = "application/x-ndjson"
 TAIL_BYTES = 64 * 1024
+MB = 1024 * 1024
 POLL_S = 0.2
 
 
@@ -40,6 +42,30 @@ async def status(request: Request) -> Response:
     }
     about = {"version": state.version, "pid": os.getpid(), "api_url": state.api_url}
     return JSONResponse({**about, "home": str(world.home), "apps": apps})
+
+
+async def memory(request: Request) -> Response:
+    """GET /localfly/memory?app=: what each running machine uses, used at most, and has, in MB."""
+    bench = services(request)
+    app = bench.world.app(request.query_params.get("app") or "")
+    lives = (
+        (m, bench.machines.processes.life(m).process) for m in bench.world.machines_of(app.name)
+    )
+    return JSONResponse(
+        {
+            "machines": [
+                {"id": machine.id, **_memory(process.memory_bytes(), process)}
+                for machine, process in lives
+                if process is not None
+            ]
+        }
+    )
+
+
+def _memory(used: int, process: RunningProcess) -> Json:
+    """Give the figures of one machine; what is in use now may be more than was seen before."""
+    most = max(used, process.peak_bytes)
+    return {"used_mb": used // MB, "peak_mb": most // MB, "limit_mb": process.memory_mb}
 
 
 async def stop(request: Request) -> Response:
@@ -147,6 +173,7 @@ def _size(path: Path) -> int:
 
 ROUTES = [
     Route("/localfly/status", status, methods=["GET"]),
+    Route("/localfly/memory", memory, methods=["GET"]),
     Route("/localfly/stop", stop, methods=["POST"]),
     Route("/localfly/images", find_image, methods=["GET"]),
     Route("/localfly/images", build_image, methods=["POST"]),

@@ -186,19 +186,21 @@ class Releaser:
         releases = releases_on(machines)
         failed, good = current(releases), last_good(releases)
         if already or failed is None or good is None or failed.setup == good.setup:
-            raise self._stays(judged.why, live, _nowhere_to_go(failed, good))
+            raise self._stays(judged, live, _nowhere_to_go(failed, good))
         self.work.notice(f"put release {good.number} back: {judged.why}")
         recovery = put_back(good, self.desired, releases, failed)
         try:
             again = await self._change(plan_from(recovery, live), live, recovery)
         except RoostError as error:
-            raise self._stays(judged.why, live, f"putting it back failed: {error}") from error
+            raise self._stays(judged, live, f"putting it back failed: {error}") from error
         if again is None or not again.good:
             why = again.why if again else "it has no machine."
-            raise self._stays(judged.why, live, f"release {good.number} is no good now: {why}")
-        raise self._went_back(failed, judged.why)
+            raise self._stays(judged, live, f"release {good.number} is no good now: {why}")
+        raise self._went_back(failed, judged.why, judged.results)
 
-    def _went_back(self, failed: Release, why: str) -> GateFailedError:
+    def _went_back(
+        self, failed: Release, why: str, checks: tuple[CheckResult, ...] = ()
+    ) -> GateFailedError:
         mend = "" if failed.back_to else "Mend the file. "
         return GateFailedError(
             f"Release {failed.number} failed: {why} The last good release is back, and proved.",
@@ -207,16 +209,18 @@ class Releaser:
                 f"{mend}To try the same again: "
                 f"`roost releases {self.desired.environment} --clear {failed.number}`."
             ),
+            checks=checks,
         )
 
-    def _stays(self, why: str, live: Live, reason: str) -> NotRolledBackError:
+    def _stays(self, judged: Judgement, live: Live, reason: str) -> NotRolledBackError:
         return NotRolledBackError(
-            f"{why} Nothing was put back: {reason}\n{standing(self.desired, live)}\n",
+            f"{judged.why} Nothing was put back: {reason}\n{standing(self.desired, live)}\n",
             where=self.desired.environment,
             advice=(
                 f"See its log (`fly logs -a {self.desired.app}`, here: "
                 f"./run roost local logs {self.desired.app}), mend the file and apply again."
             ),
+            checks=judged.results,
         )
 
 

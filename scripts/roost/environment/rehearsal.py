@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from roost.environment.load import EnvironmentFile
+from roost.environment.model import PostgresDatabase, Source, SqliteDatabase
 from roost.environment.rules import replica_of
 
+NO_VALUE = "ROOST_NO_VALUE"
+"""A variable that nobody sets."""
 _THIS_COMPUTER = re.compile(r"http://(127\.0\.0\.1|localhost)(:[0-9]+)?", re.ASCII)
 
 
@@ -22,3 +25,45 @@ def rehearsed(file: EnvironmentFile) -> EnvironmentFile:
         return file
     database = file.environment.database.model_copy(update={"replicate": None})
     return replace(file, environment=file.environment.model_copy(update={"database": database}))
+
+
+def confined(file: EnvironmentFile) -> EnvironmentFile:
+    """Give a file as anybody's may be tried: without any copy, and with no value of a secret.
+
+    Each secret is looked for where there is none, so that a throwaway value stands in for it,
+    whatever is set on this computer.
+    """
+    environment = file.environment
+    secrets = tuple(
+        secret.model_copy(update={"source": Source(env=NO_VALUE)}) for secret in environment.secrets
+    )
+    update: dict[str, object] = {"secrets": secrets}
+    if isinstance(environment.database, SqliteDatabase):
+        update["database"] = environment.database.model_copy(update={"replicate": None})
+    return replace(file, environment=environment.model_copy(update=update))
+
+
+@dataclass(frozen=True)
+class Unplayable:
+    """Why an environment cannot be tried here: a word for scripts, a sentence for people."""
+
+    word: str
+    why: str
+
+
+def unplayable(file: EnvironmentFile, memory_mb: int) -> Unplayable | None:
+    """Say why an environment cannot run on a computer with so much memory; None where it can."""
+    environment = file.environment
+    if isinstance(environment.database, PostgresDatabase):
+        return Unplayable(
+            "database-elsewhere",
+            "Its database runs somewhere else and is not touched from here, so nothing was started; "
+            "the file was checked.",
+        )
+    if environment.machine.memory_mb > memory_mb:
+        return Unplayable(
+            "larger-than-here",
+            f"Its machine has {environment.machine.memory_mb} MB and this computer {memory_mb} MB, "
+            "so nothing was started; the file was checked.",
+        )
+    return None

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal
 
 import anyio
 import httpx
@@ -178,14 +179,20 @@ async def sleep(context: Context, name: str, local: bool) -> ExitCode:  # noqa: 
     async with connect(context, local=local) as target:
         for machine in await our_machines(target, file):
             began = time.monotonic()
-            act = target.fly.suspend_machine if how == "suspend" else target.fly.stop_machine
-            goal = "suspended" if how == "suspend" else "stopped"
-            await act(file.environment.app, machine)
-            await target.fly.wait_machine(file.environment.app, machine, goal, STATE_LIMIT_S)
+            goal = await lay_down(target, file.environment.app, machine, how)
             context.out.print(
                 f"{machine} {goal} in {time.monotonic() - began:.2f} s. A request wakes it."
             )
     return ExitCode.DONE
+
+
+async def lay_down(target: Target, app: str, machine: str, how: Literal["suspend", "stop"]) -> str:
+    """Put a machine to sleep, and give the state it is in then."""
+    act = target.fly.suspend_machine if how == "suspend" else target.fly.stop_machine
+    goal = "suspended" if how == "suspend" else "stopped"
+    await act(app, machine)
+    await target.fly.wait_machine(app, machine, goal, STATE_LIMIT_S)
+    return goal
 
 
 async def wake(context: Context, name: str, local: bool) -> ExitCode:  # noqa: FBT001 - see status

@@ -31,7 +31,7 @@ def example_in(help_text):
 def test_the_verbs_are_those_that_people_were_promised():
     assert {" ".join(verb) for verb in VERBS} >= {
         *("validate", "show", "schema", "plan", "apply", "smoke", "status", "sleep", "wake", "up"),
-        *("scale", "drift"),
+        *("scale", "drift", "rehearse"),
         *("releases", "rollback"),
         *("local start", "local stop", "local status", "local logs", "local reset"),
     }

@@ -1,0 +1,63 @@
+"""Somebody who asks a server for its health all the time, and knows for how long it said nothing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import anyio
+import httpx
+
+from roost.prefect.transport import prefect_client
+
+PAUSE_S = 0.02
+PATIENCE_S = 30.0
+
+
+class Attendance:
+    """The longest time between two good answers so far."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._last = clock()
+        self.silence_s = 0.0
+
+    def answered(self, *, well: bool) -> None:
+        """Take note of an answer; a bad one, or none, only makes the silence longer."""
+        now = self._clock()
+        self.silence_s = max(self.silence_s, now - self._last)
+        if well:
+            self._last = now
+
+
+@asynccontextmanager
+async def attending(url: str, clock: Callable[[], float]) -> AsyncIterator[Attendance]:
+    """Ask from now on, and once more at the end."""
+    async with prefect_client(url, PATIENCE_S) as http:
+        await is_healthy(http)  # wakes one that sleeps, which is no silence
+        found, failure = Attendance(clock), None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_ask, http, found)
+            try:
+                yield found
+            except Exception as error:  # noqa: BLE001 - raised below: a task group would wrap it, and nobody would know it
+                failure = error
+            finally:
+                tasks.cancel_scope.cancel()
+        found.answered(well=await is_healthy(http))
+    if failure:
+        raise failure
+
+
+async def _ask(http: httpx.AsyncClient, found: Attendance) -> None:
+    while True:
+        await anyio.sleep(PAUSE_S)
+        found.answered(well=await is_healthy(http))
+
+
+async def is_healthy(http: httpx.AsyncClient) -> bool:
+    """Say whether the server answers well."""
+    try:
+        return (await http.get("/api/health")).is_success
+    except httpx.HTTPError:
+        return False

@@ -1,0 +1,27 @@
+"""A few rows on a server that is tried out, to see whether they stay."""
+
+from __future__ import annotations
+
+import httpx
+
+from roost.prefect.server import NOT_PREFECT, CheckFailedError, Server, with_csrf
+
+ROWS = 5
+TROUBLE = (CheckFailedError, httpx.HTTPError, *NOT_PREFECT)
+"""What either of these raises when the server does not do as a Prefect server does."""
+
+
+async def write_rows(server: Server, count: int = ROWS) -> tuple[str, ...]:
+    """Write flow runs, and give the ids of those that the server said it has."""
+    server = await with_csrf(server)
+    flow = await server.call("POST", "/flows/", {"name": "rehearsal"})
+    wanted = {"flow_id": flow["id"], "name": "rehearsal", "state": {"type": "PENDING"}}
+    rows = [await server.call("POST", "/flow_runs/", wanted) for _ in range(count)]
+    return tuple(str(row["id"]) for row in rows)
+
+
+async def count_rows(server: Server, rows: tuple[str, ...]) -> int:
+    """Count those of the rows that are there."""
+    server = await with_csrf(server)
+    chosen = {"flow_runs": {"id": {"any_": list(rows)}}, "limit": len(rows)}
+    return len(await server.call("POST", "/flow_runs/filter", chosen))

@@ -1,0 +1,204 @@
+"""What a rehearsal found: written by one job, read by another that trusts nothing in it.
+
+A pull request may change all that a rehearsal runs, and so what its file says. Sizes are bounded,
+numbers are finite, and text is shown as code or plain text only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from roost.errors import BadDocumentError
+from roost.report.markdown import code, text
+from roost.report.wording import counted
+
+MAX_BYTES = 256 * 1024
+MAX_CHECKS = 50
+MAX_STEPS = 200
+MAX_LINE = 600
+MAX_MESSAGE = 2000
+_DAY_S = 86_400
+_WORD = r"^[a-z0-9-]{0,60}$"
+
+
+def _is_text(value: str) -> str:
+    """Refuse half a surrogate pair, which JSON can hold and nothing can write."""
+    if any("\ud800" <= c <= "\udfff" for c in value):
+        raise ValueError("is no text")
+    return value
+
+
+Text = Annotated[str, AfterValidator(_is_text)]
+Line = Annotated[Text, Field(max_length=MAX_LINE)]
+Seconds = Annotated[float, Field(ge=0, le=_DAY_S, allow_inf_nan=False)]
+Megabytes = Annotated[int, Field(ge=0, le=2**24)]
+
+
+class _Part(BaseModel):
+    """Frozen and strict; what is unknown is refused, for we wrote it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class CheckFound(_Part):
+    """How one check of the gate went."""
+
+    name: Line
+    ok: bool
+    seconds: Seconds
+    detail: Line = ""
+
+
+class StepDone(_Part):
+    """One step of the head's plan."""
+
+    key: Line
+    summary: Line
+
+
+class Wake(_Part):
+    """Seconds from a request to its answer, by how the machine slept; None where it does not so."""
+
+    suspended_seconds: Seconds | None = None
+    stopped_seconds: Seconds | None = None
+
+
+class Memory(_Part):
+    """What the machine used of its memory, in MB; None where it was not measured."""
+
+    idle: Megabytes | None = None
+    peak: Megabytes | None = None
+    limit: Megabytes | None = None
+
+
+class Rehearsal(_Part):
+    """One environment's rehearsal."""
+
+    format: Literal[1] = 1
+    environment: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+    outcome: Literal["passed", "failed", "skipped"]
+    word: Annotated[str, Field(pattern=_WORD)] = ""
+    """Why it failed or was skipped, for scripts."""
+    message: Annotated[Text, Field(max_length=MAX_MESSAGE)] = ""
+    """The same for people; of one that passed, what was unusual."""
+    base: Literal["created", "none", "same"]
+    """What the change was applied to: what the base asks for, or nothing, or there was no change."""
+    base_seconds: Seconds | None = None
+    apply_seconds: Seconds | None = None
+    silence_seconds: Seconds | None = None
+    """The longest time without a good answer, of a server that was changed."""
+    gate: Annotated[tuple[CheckFound, ...], Field(strict=False, max_length=MAX_CHECKS)] = ()
+    wake: Wake = Wake()
+    memory_mb: Memory = Memory()
+    steps: Annotated[tuple[StepDone, ...], Field(strict=False, max_length=MAX_STEPS)] = ()
+    prefect: Annotated[str, Field(pattern=r"^[0-9A-Za-z.+-]{1,40}$")]
+
+    def document(self) -> dict[str, Any]:
+        """Give it as one JSON object."""
+        return self.model_dump(mode="json")
+
+
+def clipped(value: str, limit: int = MAX_LINE) -> str:
+    """Give a text that fits, whatever it was."""
+    sound = value.encode("utf-8", "replace").decode("utf-8")
+    return sound if len(sound) <= limit else f"{sound[: limit - 3]}..."
+
+
+def read_rehearsal(path: Path) -> Rehearsal:
+    """Read what `roost rehearse --results` wrote; nothing in it is believed before it fits.
+
+    Raises:
+        BadDocumentError: it cannot be read, or does not fit; never shows what is in it.
+    """
+    try:
+        content = _content(path)
+        return Rehearsal.model_validate(json.loads(content))
+    except OSError as error:
+        raise _bad(
+            path, f"cannot be read: {(error.strerror or 'no reason given').lower()}"
+        ) from None
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        place = ".".join(str(part)[:40] for part in first["loc"])[:120]
+        known = first["type"] != "extra_forbidden"
+        raise _bad(path, f"{place}: {first['msg']}" if known else "has an unknown field") from None
+    except (ValueError, RecursionError):
+        raise _bad(path, "is not JSON") from None
+
+
+def _content(path: Path) -> bytes:
+    if not path.is_file():  # a pipe or a device may have no end
+        raise FileNotFoundError(2, "No such file")
+    with path.open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise _bad(path, f"is longer than {MAX_BYTES // 1024} KB")
+    return content
+
+
+def _bad(path: Path, why: str) -> BadDocumentError:
+    return BadDocumentError(
+        f"The result of a rehearsal {why}.",
+        where=path.name,
+        advice="Run the rehearsal again: its job wrote this file.",
+    )
+
+
+def verdict(rehearsal: Rehearsal) -> str:
+    """Say in a sentence how it went."""
+    message = f": {rehearsal.message}" if rehearsal.message else "."
+    match rehearsal.outcome:
+        case "skipped":
+            return f"skipped{message}"
+        case "failed":
+            return f"failed{message}"
+        case _:
+            how = {
+                "created": "The change was applied to what the base asks for",
+                "none": "It was put up for the first time",
+                "same": "Nothing changes; it was put up and proved",
+            }[rehearsal.base]
+            more = f" {rehearsal.message}" if rehearsal.message else ""
+            return f"passed. {how}, with Prefect {rehearsal.prefect}.{more}"
+
+
+def facts(rehearsal: Rehearsal) -> Iterator[tuple[str, str]]:
+    """Give what was measured, as a label and a figure each."""
+    wake, memory = rehearsal.wake, rehearsal.memory_mb
+    figures = (
+        ("base put up in", rehearsal.base_seconds),
+        (
+            "applied and proved in" if rehearsal.outcome == "passed" else "tried for",
+            rehearsal.apply_seconds,
+        ),
+        ("did not answer for", rehearsal.silence_seconds),
+        ("woke from suspended in", wake.suspended_seconds),
+        ("woke from stopped in", wake.stopped_seconds),
+    )
+    yield from ((label, f"{seconds:.2f} s") for label, seconds in figures if seconds is not None)
+    if memory.idle is not None and memory.peak is not None and memory.limit is not None:
+        yield "memory idle, at most", f"{memory.idle} MB, {memory.peak} of {memory.limit} MB"
+    if rehearsal.outcome == "passed" and rehearsal.gate:
+        yield "gate", f"{counted(len(rehearsal.gate), 'check')} passed"
+
+
+def rehearsal_lines(rehearsal: Rehearsal) -> str:
+    """Write one environment's rehearsal for the comment: verdict, failed checks, figures."""
+    lines = [f"**Rehearsal** {text(verdict(rehearsal))}"]
+    failed = [check for check in rehearsal.gate if not check.ok]
+    if failed:
+        lines.append("")
+        lines += [
+            f"- {code(check.name)} failed: {text(check.detail or 'no answer in time')}"
+            for check in failed
+        ]
+    figures = list(facts(rehearsal))
+    if figures:
+        lines += ["", "| rehearsed | |", "|---|---|"]
+        lines += [f"| {text(label)} | {text(figure)} |" for label, figure in figures]
+    return "\n".join(lines) + "\n"
