@@ -37,7 +37,7 @@ def token_for(permissions: Mapping[str, str]) -> str:
     return "".join([TOKEN, *(f".{name}={level}" for name, level in sorted(permissions.items()))])
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """Another answer than the one hoped for."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -93,7 +93,7 @@ class GitHubSite(ThreadingHTTPServer):
             check=False,
         )
         if done.returncode != 0:
-            raise Refused(404, done.stderr.decode())
+            raise RefusedError(404, done.stderr.decode())
         return done.stdout.decode().strip()
 
     # What people do in the browser
@@ -195,7 +195,7 @@ class GitHubSite(ThreadingHTTPServer):
                 comment.setdefault("history", []).append(comment["body"])
                 comment.update(body=_fitting(body["body"]), updated_at=_now())
                 return comment
-        raise Refused(404, "Not Found")
+        raise RefusedError(404, "Not Found")
 
     def list_issues(self, query: Json, _: Json) -> list[Json]:
         """Issues with a label."""
@@ -232,7 +232,7 @@ class GitHubSite(ThreadingHTTPServer):
     def label(self, name: str, *_: Any) -> Json:
         """A label that is there."""
         if name not in self.labels:
-            raise Refused(404, "Not Found")
+            raise RefusedError(404, "Not Found")
         return self.labels[name]
 
     def create_label(self, _: Json, body: Json) -> Json:
@@ -265,8 +265,8 @@ class GitHubSite(ThreadingHTTPServer):
         """A file of a commit."""
         try:
             self.git("rev-parse", "--verify", f"{query['ref']}^{{commit}}")
-        except Refused as error:
-            raise Refused(404, f"No commit found for the ref {query['ref']}") from error
+        except RefusedError as error:
+            raise RefusedError(404, f"No commit found for the ref {query['ref']}") from error
         sha = self.git("rev-parse", f"{query['ref']}:{path}")
         content = subprocess.run(
             ["git", "cat-file", "blob", sha], cwd=self.origin, capture_output=True, check=True
@@ -284,7 +284,7 @@ class GitHubSite(ThreadingHTTPServer):
         """Write a file in a commit of its own."""
         branch = f"refs/heads/{body['branch']}"
         if self.git("rev-parse", f"{branch}:{path}") != body.get("sha"):
-            raise Refused(409, f"{path} does not match")
+            raise RefusedError(409, f"{path} does not match")
         blob = self.git(*("hash-object", "-w", "--stdin"), stdin=base64.b64decode(body["content"]))
         index = {"GIT_INDEX_FILE": str(self.origin / "put.index")}
         self.git("read-tree", branch, **index)
@@ -354,7 +354,7 @@ class _Handler(BaseHTTPRequestHandler):
             call = self.route(unquote(address.path))
             with self.server.lock:
                 found = call(query, json.loads(content) if content else {})
-        except Refused as error:
+        except RefusedError as error:
             self.tell(error.status, {"message": error.message})
             return
         status = {"POST": 201, "DELETE": 204}.get(self.command, 200)
@@ -363,7 +363,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self.tell(status, found)
 
-    do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = answer
+    do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = answer  # noqa: N815 - the names that are called
 
     def route(self, path: str) -> Callable[[Json, Json], Any]:
         """Find what answers, if the token may have it."""
@@ -373,19 +373,19 @@ class _Handler(BaseHTTPRequestHandler):
             if verb == self.command and match and path != below:
                 self.check(needed)
                 return partial(method, self.server, *match.groups())
-        raise Refused(404, f"Not Found: {self.command} {path}")
+        raise RefusedError(404, f"Not Found: {self.command} {path}")
 
     def check(self, needed: Mapping[str, str]) -> None:
         """Hold the token to its permissions."""
         scheme, _, token = self.headers.get("Authorization", "").partition(" ")
         if scheme.lower() not in {"bearer", "token"} or not token.startswith(TOKEN):
-            raise Refused(401, "Bad credentials")
+            raise RefusedError(401, "Bad credentials")
         held = dict(part.split("=") for part in token.split(".")[1:])
         if OF_A_FORK in token:
             held = dict.fromkeys(held, "read")
         enough = (held.get(name) in {level, "write"} for name, level in needed.items())
         if needed and not any(enough):
-            raise Refused(403, "Resource not accessible by integration")
+            raise RefusedError(403, "Resource not accessible by integration")
 
     def tell_page(self, found: list[Any], query: Json, path: str) -> None:
         """Answer with one page of a list, and say where the next is."""
@@ -415,5 +415,5 @@ def _now() -> str:
 
 def _fitting(body: str) -> str:
     if len(body) > LONGEST:
-        raise Refused(422, "body is too long (maximum is 65536 characters)")
+        raise RefusedError(422, "body is too long (maximum is 65536 characters)")
     return body

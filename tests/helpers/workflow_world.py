@@ -7,8 +7,8 @@ runs one workflow after the other.
 
 from __future__ import annotations
 
+import base64
 import itertools
-import json
 import os
 import shutil
 import subprocess
@@ -18,12 +18,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import yaml
 
 from helpers.act import ONLY_READS, Run, run_act
 from helpers.environments import environment_data
 from helpers.fake_prefect import LOGIN
 from helpers.github_site import OF_A_FORK, TOKEN, GitHubSite
+from helpers.local_daemon import LocalDaemon
 from helpers.small_server import SMALL
 from helpers.workflow_files import ROOT, workflows
 from roost.environment.model import AUTH_SECRET
@@ -71,12 +73,21 @@ def copy_tree(folder: Path) -> None:
 
 @dataclass
 class World:
-    """One repository on a GitHub of its own, with a Fly of its own."""
+    """One repository on a GitHub of its own, and its apps on a Fly.
+
+    Args:
+        folder: for all that it keeps.
+        fly: the local Fly; others may use it, too.
+        cache: where that has its images from, for rehearsals.
+        state: what `./run` has set up.
+        team: begins the names of its apps, which are nobody else's.
+    """
 
     folder: Path
-    fly_url: str
+    fly: LocalDaemon
     cache: Path
     state: Path
+    team: str = "acme"
     runs: list[Run] = field(default_factory=list)
     secrets: dict[str, str] = field(
         default_factory=lambda: {
@@ -85,6 +96,8 @@ class World:
             f"{ONLY_READS}FLY_API_TOKEN": PLAN_TOKEN,
         }
     )
+
+    canaries: list[str] = field(default_factory=lambda: list(CANARIES))
 
     def __post_init__(self) -> None:
         self._numbers = itertools.count(1)
@@ -139,7 +152,7 @@ class World:
     def write(self, name: str, **fields: Any) -> None:
         """Write an environment file at the desk: a small server, with these fields."""
         prefect = {"version": "3.8.8", "image": SMALL, **fields.pop("prefect", {})}
-        data = environment_data(prefect=prefect, **{"app": f"acme-{name}", **fields})
+        data = environment_data(prefect=prefect, **{"app": self.app(name), **fields})
         path = self.desk / "environments" / f"{name}.yaml"
         path.write_text(yaml.safe_dump(data, sort_keys=False))
 
@@ -162,6 +175,59 @@ class World:
     def _commit(self, message: str) -> None:
         self.git("add", "--all")
         self.git("commit", "-q", "--allow-empty", "-m", message)
+
+    # Its servers
+
+    def app(self, name: str) -> str:
+        """The name of an environment's app."""
+        return f"{self.team}-{name}"
+
+    def machine(self, name: str) -> dict[str, Any]:
+        """The one machine of an environment, as Fly shows it."""
+        [machine] = self.machines(name)
+        return machine
+
+    def machines(self, name: str) -> list[dict[str, Any]]:
+        """The machines of an environment; none while it has no app."""
+        answer = self.fly.client.get(f"/v1/apps/{self.app(name)}/machines")
+        found: list[dict[str, Any]] = answer.json() if answer.is_success else []
+        return found
+
+    def setting(self, name: str, setting: str) -> str | None:
+        """What a setting of the server is, on the machine that runs."""
+        found: str | None = self.machine(name)["config"]["env"].get(setting)
+        return found
+
+    def serves(self, name: str) -> bool:
+        """Whether the server answers those who log in."""
+        port = self.fly.client.get("/localfly/status").json()["apps"][self.app(name)]["port"]
+        answer = httpx.get(
+            f"http://127.0.0.1:{port}/api/admin/version",
+            auth=(*LOGIN.split(":"),),
+            trust_env=False,
+            timeout=30,
+        )
+        return answer.is_success
+
+    def by_hand(self, name: str, **changes: Any) -> None:
+        """Change a machine behind git's back; `metadata` and `env` are added to what is there."""
+        machine = self.machine(name)
+        config = machine["config"]
+        for part, change in changes.items():
+            config[part] = {**config.get(part, {}), **change}
+        app = f"/apps/{self.app(name)}"
+        self.fly.call("POST", f"{app}/machines/{machine['id']}", {"config": config})
+        self.fly.wait(app, machine["id"], "started")
+
+    # What nobody may find
+
+    def assert_no_secret_anywhere(self) -> None:
+        """Assert that no value of a secret stands in anything that anybody could read later."""
+        told = [self.github.bodies(), *(run.everything() for run in self.runs)]
+        told.append(self.git("log", "--all", "--format=%B", "--patch", cwd=self.origin))
+        for canary in self.canaries:
+            for spelling in (canary, base64.b64encode(canary.encode()).decode(), canary[::-1]):
+                assert not [text for text in told if spelling in text], spelling
 
     # What happens
 
@@ -279,7 +345,7 @@ class World:
         return {
             "GITHUB_API_URL": self.github.url,
             "GITHUB_RUN_ID": str(run_id),
-            "FLY_FLAPS_BASE_URL": self.fly_url,
+            "FLY_FLAPS_BASE_URL": str(self.fly.client.base_url),
             "LOCALFLY_CACHE": str(self.cache),
             "LOCALFLY_HOME": str(self.folder / "home" / "localfly"),
             "RUN_STATE": str(self.state),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import subprocess
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from helpers.small_server import build_small_server
 from helpers.workflow_files import ROOT
 from helpers.workflow_world import World
 
+_numbers = count(1)
+
 
 @pytest.fixture(scope="session")
 def run_state():
@@ -22,7 +25,8 @@ def run_state():
     state.mkdir(exist_ok=True)
     with (state / "tests.lock").open("w") as lock:  # not twice at once
         fcntl.flock(lock, fcntl.LOCK_EX)
-        subprocess.run([ROOT / "run", "roost", "--help"], check=True, capture_output=True)
+        for words in (("roost", "--help"), ("sops", "--version")):
+            subprocess.run([ROOT / "run", *words], check=True, capture_output=True)
     return state
 
 
@@ -47,8 +51,9 @@ def small_fly(tmp_path_factory, small_cache):
 @pytest.fixture
 def world(tmp_path, small_fly, small_cache, run_state):
     """A repository that begins with nothing; `found` begins it."""
-    made = World(tmp_path, str(small_fly.client.base_url), small_cache, run_state)
+    made = World(tmp_path, small_fly, small_cache, run_state, f"acme{next(_numbers)}")
     try:
         yield made
+        made.assert_no_secret_anywhere()
     finally:
         made.github.close()

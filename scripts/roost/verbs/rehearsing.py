@@ -137,7 +137,7 @@ async def _play(head: Side, base: Base, course: Course) -> Outcome:
             image = side.file.environment.prefect.image if side else ""
             if image and not await guarded.local.has_image(image):
                 return skipped(head, base, _foreign(image))
-        stage = Stage(guarded, Target(fly, guarded.local), head, course)
+        stage = Stage(guarded, Target(fly, guarded.local, throwaway=True), head, course)
         rows: tuple[str, ...] = ()
         if base.side:
             rows = await stage.put_base_up(base.side)
