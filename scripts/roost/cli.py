@@ -19,7 +19,7 @@ import typer.exceptions
 
 from roost.cli_github import github_app
 from roost.errors import ExitCode, InternalError, InvalidFilesError, RoostError
-from roost.running import make_context, run
+from roost.running import in_workflow, make_context, run
 
 INTERRUPTED = 130
 
@@ -122,7 +122,7 @@ def tell(error: RoostError) -> int:
             print(shown_safely(str(fault)), file=sys.stderr)  # noqa: T201 - see main
     lines = f"roost: error [{error.word}]: {error}".split("\n")  # what stands where has several
     print("\n".join(map(shown_safely, lines)), file=sys.stderr)  # noqa: T201 - see main
-    if os.environ.get("GITHUB_ACTIONS") == "true":
+    if in_workflow(os.environ):
         from roost.verbs.ci.faults import tell_runner
 
         tell_runner(os.environ, error)

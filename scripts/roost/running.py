@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 from roost.errors import ExitCode, RoostError
@@ -30,13 +30,28 @@ def run(verb: Callable[..., Coroutine[Any, Any, ExitCode]], *arguments: object) 
     """Run an asynchronous verb to its end; a failure inside a task group is told as itself."""
     import anyio
 
+    context = make_context()
+    # What the workflows' own verbs put on a run's page they write themselves.
+    told = in_workflow(context.environ) and not verb.__module__.startswith("roost.verbs.ci.")
+    context.out.record = told
+
     async def call() -> ExitCode:
-        return await verb(make_context(), *arguments)
+        return await verb(context, *arguments)
 
     try:
         return anyio.run(call)
     except BaseExceptionGroup as group:
         raise first_cause(group) from group
+    finally:
+        if told:
+            from roost.verbs.ci.page import put_on_page
+
+            put_on_page(context)
+
+
+def in_workflow(environ: Mapping[str, str]) -> bool:
+    """Say whether this is a step of a workflow of GitHub."""
+    return environ.get("GITHUB_ACTIONS") == "true"
 
 
 def first_cause(error: BaseException) -> BaseException:

@@ -14,12 +14,13 @@ MOST_LISTED = 500
 
 
 def tell_runner(environ: Mapping[str, str], error: RoostError) -> None:
-    """Annotate a failure; of faults in files each on its line, and all of them in the summary."""
+    """Annotate a failure and put it on the run's page; of faults in files each on its line."""
     runner = runner_of(environ)
     if runner is None:
         return
     if not isinstance(error, InvalidFilesError):
         runner.annotate([Annotation("error", str(error), error.word)])
+        runner.summary(f"**Not done** ({code(error.word)}): {text(str(error))}")
         return
     top = environ.get("GITHUB_WORKSPACE", "")
     placed = [(place_of(fault.path, top), fault) for fault in error.faults]

@@ -1,0 +1,40 @@
+"""What a verb says in a job, on the page of the run as well."""
+
+from __future__ import annotations
+
+from roost.verbs.ci.faults import place_of
+
+
+def test_what_a_verb_prints_stands_on_the_page_too(job, repository, summary):
+    repository.write("staging")
+
+    said = job("scale", "staging", "--memory-mb", "1024", "--permanent", "--reason", "demo")
+
+    assert said.code == 0
+    assert "machine.memory_mb: 512 -> 1024" in said.out
+    assert summary().startswith("~~~~~~text\n")
+    assert "machine.memory_mb: 512 -> 1024" in summary()
+
+
+def test_nothing_is_put_anywhere_outside_of_a_job(job, repository, tmp_path, monkeypatch):
+    repository.write("staging")
+    monkeypatch.delenv("GITHUB_ACTIONS")
+
+    said = job("scale", "staging", "--memory-mb", "1024", "--permanent", "--reason", "demo")
+
+    assert said.code == 0
+    assert not (tmp_path / "summary").exists()
+
+
+def test_why_a_verb_failed_stands_there_too(job, summary):
+    assert job("scale", "nothing", "--clear").code == 3
+
+    assert "**Not done** (`unknown-environment`)" in summary()
+
+
+def test_a_file_is_told_by_its_place_in_the_repository():
+    assert place_of("/w/environments/a.yaml", "/w") == "environments/a.yaml"
+    assert place_of("/w/head/environments/a.yaml", "/w") == "environments/a.yaml"
+    assert place_of("/w/environments/head/environments/a.yaml", "/w") == "environments/a.yaml"
+    assert place_of("/w/other/a.yaml", "/w") == "other/a.yaml"
+    assert place_of("/elsewhere/a.yaml", "/w") == "/elsewhere/a.yaml"
