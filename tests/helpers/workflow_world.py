@@ -8,12 +8,14 @@ runs one workflow after the other.
 from __future__ import annotations
 
 import base64
+import hashlib
 import itertools
+import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,8 +29,10 @@ from helpers.fake_prefect import LOGIN
 from helpers.github_site import OF_A_FORK, TOKEN, GitHubSite
 from helpers.local_daemon import LocalDaemon
 from helpers.small_server import SMALL
+from helpers.sops_files import age_key, encrypt
 from helpers.workflow_files import ROOT, workflows
 from roost.environment.model import AUTH_SECRET
+from roost.plan.desired import OVERRIDE_KEY
 
 REPOSITORY = "acme/infra"
 STRANGER = "stranger/infra"
@@ -126,7 +130,7 @@ class World:
         """Begin the repository with these environments on main."""
         self.git("init", "-q", "--bare", "-b", "main", str(self.origin), cwd=self.folder)
         self.git("config", "uploadpack.allowAnySHA1InWant", "true", cwd=self.origin)
-        self.desk.mkdir()
+        self.desk.mkdir(exist_ok=True)
         copy_tree(self.desk)
         for name, fields in environments.items():
             self.write(name, **fields)
@@ -160,6 +164,25 @@ class World:
     def main(self) -> str:
         """The commit that main stands at."""
         return self.git("rev-parse", "main", cwd=self.origin)
+
+    def show(self, path: str, branch: str = "main") -> str:
+        """A file of a branch, as the origin has it."""
+        return self.git("show", f"{branch}:{path}", cwd=self.origin)
+
+    def keep_in_git(self, file: str, **values: str) -> Callable[[str], None]:
+        """Keep a secret encrypted in git, at the desk; give what changes its value there."""
+        key = age_key()
+        [name] = values
+        self.secrets["SOPS_AGE_KEY"] = key.private
+        self.canaries += [key.private]
+
+        def put(value: str) -> None:
+            self.canaries.append(value)
+            encrypt(self.desk / file, f"{name}: {value}\n", key)
+
+        self.desk.mkdir(exist_ok=True)
+        put(values[name])
+        return put
 
     def branch(self, name: str) -> None:
         """Begin a branch at the desk, from main as it is now."""
@@ -218,6 +241,19 @@ class World:
         app = f"/apps/{self.app(name)}"
         self.fly.call("POST", f"{app}/machines/{machine['id']}", {"config": config})
         self.fly.wait(app, machine["id"], "started")
+
+    def sees_hook(self, name: str, value: str) -> bool:
+        """Whether the server was given this value of HOOK_URL; it tells only what it hashes to."""
+        port = self.fly.client.get("/localfly/status").json()["apps"][self.app(name)]["port"]
+        answer = httpx.get(f"http://127.0.0.1:{port}/seen", trust_env=False, timeout=30)
+        return answer.text == hashlib.sha256(value.encode()).hexdigest()
+
+    def let_override_expire(self, name: str) -> None:
+        """Move the end of an override into the past, as time would."""
+        metadata = self.machine(name)["config"]["metadata"]
+        override = json.loads(metadata[OVERRIDE_KEY])
+        past = {"since": "2026-01-01T00:00:00Z", "until": "2026-01-01T04:00:00Z"}
+        self.by_hand(name, metadata={OVERRIDE_KEY: json.dumps({**override, **past})})
 
     # What nobody may find
 
