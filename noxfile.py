@@ -26,6 +26,13 @@ LOCKS = {
     "lint": ["--group", "lint"],
     "types": ["pyproject.toml", "--group", "types"],
 }
+# The published schemas of what GitHub reads.
+GITHUB = ROOT / ".github"
+GITHUB_SCHEMAS = {
+    "github-workflows": "workflows/*.yml",
+    "github-actions": "actions/*/action.yml",
+    "dependabot": "dependabot.yml",
+}
 COMPILE = [
     *("pip", "compile", "--quiet", "--universal", "--python-version", "3.11"),
     *("--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url"),
@@ -67,7 +74,7 @@ def up(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run all tests but the slow ones in parallel, or those named: ./run tests [PYTEST-ARGS]."""
     install(session, "tests")
-    chosen = session.posargs or ["-m", "not slow"]
+    chosen = session.posargs or ["-m", "not slow and not workflows"]
     session.run("pytest", "-n", "2", "--dist", "loadgroup", *chosen, env=environment())
 
 
@@ -76,6 +83,14 @@ def slow(session: nox.Session) -> None:
     """Run the slow tests: ./run slow [PYTEST-ARGS]."""
     install(session, "tests")
     chosen = ["-m", "slow", *session.posargs]
+    session.run("pytest", "-n", "2", "--dist", "loadgroup", *chosen, env=environment())
+
+
+@nox.session
+def workflows(session: nox.Session) -> None:
+    """Run the workflows of .github for real, on this computer: ./run workflows [PYTEST-ARGS]."""
+    install(session, "tests")
+    chosen = ["-m", "workflows", *(session.posargs or ["tests/workflows"])]
     session.run("pytest", "-n", "2", "--dist", "loadgroup", *chosen, env=environment())
 
 
@@ -92,12 +107,19 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style, shell and Dockerfile."""
+    """Check style, shell, Dockerfile and workflows."""
     install(session, "lint")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
-    session.run("shellcheck", "run", ".ci/run")
+    session.run("shellcheck", "run", ".ci/run", ".ci/packages")
     session.run("hadolint", "deploy/Dockerfile")
+    session.run("actionlint")  # with shellcheck, which it finds beside itself
+    session.run(
+        "zizmor", "--offline", "--persona", "pedantic", "--no-progress", "--quiet", ".github"
+    )
+    for schema, files in GITHUB_SCHEMAS.items():
+        found = map(str, sorted(GITHUB.glob(files)))
+        session.run("check-jsonschema", "--builtin-schema", f"vendor.{schema}", *found)
 
 
 @nox.session

@@ -179,6 +179,17 @@ def test_folders_that_are_named_are_kept(ready):
     assert (ready.seen["LOCALFLY_HOME"], ready.seen["LOCALFLY_CACHE"]) == ("/elsewhere", "/cache")
 
 
+def test_checkouts_can_share_what_is_set_up(ready, tmp_path):
+    shared = tmp_path / "shared"
+
+    done = ready("roost", RUN_STATE=str(shared))
+
+    assert done.returncode == 0
+    assert ready.seen["LOCALFLY_HOME"] == f"{shared}/localfly"
+    assert (shared / "roost" / "installed.txt").exists()
+    assert not (ready.root / ".run").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

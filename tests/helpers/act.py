@@ -1,0 +1,194 @@
+"""Runs of workflows on this computer, by act, and what they said.
+
+act takes the place of GitHub's runners, not of GitHub: filters, queues, GitHub environments and permissions
+are nothing to it. `scoped` puts the last two into the workflow itself; filters are `workflow_world.py`'s, and what
+nobody does here `tests/unit/test_workflows.py` holds.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from helpers.github_site import TOKEN, token_for
+from helpers.workflow_files import ROOT
+
+ACT = Path(sys.executable).parent / "act"
+ACTIONS = ROOT / "tests" / "workflows" / "actions"
+LABEL = "ubuntu-24.04"
+LIMIT_S = 110
+ONLY_READS = "READ_ONLY_"
+"""Begins the names by which act knows the secrets of the GitHub environment `plan`."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of one workflow, to its end."""
+
+    folder: Path
+    code: int
+    records: list[dict[str, Any]]
+    errors: str
+
+    @cached_property
+    def jobs(self) -> dict[str, str]:
+        """How each job ended, by the id of the file and, for a matrix, its environment; not those skipped."""
+        found = {}
+        for record in self.records:
+            if "jobResult" in record:
+                of = (record.get("matrix") or {}).get("environment")
+                found[f"{record['jobID']}{f' {of}' if of else ''}"] = record["jobResult"]
+        return found
+
+    @property
+    def good(self) -> bool:
+        """Whether GitHub would show it green."""
+        return self.code == 0
+
+    @property
+    def summary(self) -> str:
+        """What stands on its page."""
+        return "".join(str(r["content"]) for r in self.records if r.get("command") == "summary")
+
+    @property
+    def log(self) -> str:
+        """What its steps printed."""
+        return "".join(str(r["msg"]) for r in self.records if r.get("raw_output"))
+
+    def annotations(self, kind: str = "error") -> list[dict[str, str]]:
+        """What it shows beside lines: `file`, `line`, `title` and the `message`."""
+        return [
+            {**(record.get("kvPairs") or {}), "message": record["arg"]}
+            for record in self.records
+            if record.get("command") == kind
+        ]
+
+    def outputs(self, job: str) -> dict[str, str]:
+        """What the steps of a job gave as outputs."""
+        return {
+            record["name"]: record["arg"]
+            for record in self.records
+            if record.get("command") == "set-output" and record.get("jobID") == job
+        }
+
+    def artifact(self, name: str) -> dict[str, Any]:
+        """The one JSON file of an artifact."""
+        [file] = (self.folder / "artifacts" / name).glob("*.json")
+        found: dict[str, Any] = json.loads(file.read_text())
+        return found
+
+    @property
+    def artifacts(self) -> set[str]:
+        """The names of the artifacts."""
+        return {path.name for path in (self.folder / "artifacts").glob("*")}
+
+    def everything(self) -> str:
+        """All that anybody could read of it later: log, outputs, summary, annotations, artifacts."""
+        # What is to be masked is told to the runner in clear, and nobody else.
+        said = [json.dumps(r) for r in self.records if r.get("command") != "add-mask"]
+        files = [p for p in (self.folder / "artifacts").rglob("*") if p.is_file()]
+        return "\n".join([*said, self.errors, *(p.read_bytes().decode("latin-1") for p in files)])
+
+    def __str__(self) -> str:
+        """Show what a failed test has to be told."""
+        return f"{self.jobs}\n{self.log}\n{self.errors}"
+
+
+def run_act(
+    folder: Path,
+    clone: Path,
+    workflow: str,
+    event: str,
+    payload: Mapping[str, Any],
+    *,
+    secrets: Mapping[str, str],
+    variables: Mapping[str, str],
+    environ: Mapping[str, str],
+) -> Run:
+    """Run one workflow of a clone, at the commit that is checked out in it.
+
+    Args:
+        folder: gets what the run leaves behind.
+        clone: the repository; its `origin` says what repository it is.
+        workflow: the file's name.
+        event: what started it, such as `push`.
+        payload: what GitHub tells of the event.
+        secrets: by their names, those of the GitHub environment `plan` with `ONLY_READS` before them.
+        variables: what every step finds in its environment.
+        environ: the environment of act itself, which every step has too.
+    """
+    text = scoped((clone / ".github/workflows" / workflow).read_text(encoding="utf-8"))
+    (folder / workflow).write_text(text, encoding="utf-8")
+    (folder / "event.json").write_text(json.dumps(payload))
+    (folder / "secrets").write_text("".join(f'{k}="{v}"\n' for k, v in secrets.items()))
+    given = {**variables, "ARTIFACTS": str(folder / "artifacts")}
+    options = [
+        *("--workflows", str(folder / workflow), "--eventpath", str(folder / "event.json")),
+        *("--secret-file", str(folder / "secrets"), "--action-cache-path", str(folder / "cache")),
+        *("--env-file", "/dev/null", "--var-file", "/dev/null", "--input-file", "/dev/null"),
+        # What act would hide of secrets, a test has to see.
+        *("--json", "--rm", "--insecure-secrets", "--no-skip-checkout", "--pull=false"),
+        *("--action-offline-mode", "--no-cache-server", "--defaultbranch", "main"),
+        *("--platform", f"{LABEL}=-self-hosted", "--actor", "alice", "--concurrent-jobs", "2"),
+        *(part for name, value in given.items() for part in ("--env", f"{name}={value}")),
+        *(part for stub in _stubs(clone) for part in ("--local-repository", stub)),
+    ]
+    done = subprocess.run(
+        [ACT, event, *options],
+        cwd=clone,
+        env=dict(environ),
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    lines = done.stdout.splitlines()
+    run = Run(
+        folder, done.returncode, [json.loads(x) for x in lines if x.startswith("{")], done.stderr
+    )
+    # act takes a runner that it does not know for a reason to skip the job and be content.
+    assert not [r for r in run.records if "unsupported platform" in str(r.get("msg"))], run
+    return run
+
+
+def scoped(text: str) -> str:
+    """Give each job the secrets of its own GitHub environment, none without one, and a token of its own.
+
+    What GitHub has had for a short while only, and act does not know, is left out.
+    """
+    text = re.sub(r"^    concurrency: \{.*\}\n", "", text, flags=re.MULTILINE)
+    text = text.replace(", deployment: false}", "}")
+    head, jobs, rest = text.partition("\njobs:\n")
+    blocks = re.split(r"^(?=  [\w-]+:$)", rest, flags=re.MULTILINE)
+    return head + jobs + "".join(map(_scoped_job, blocks))
+
+
+def _scoped_job(block: str) -> str:
+    if not block.strip():
+        return block
+    [job] = yaml.load(block, yaml.BaseLoader).values()
+    named = job.get("environment", "")
+    environment = named["name"] if isinstance(named, dict) else named
+    prefix = ONLY_READS if environment == "plan" else "" if environment else "NOWHERE_"
+    # GitHub gives each job a token of its own, which holds what its permissions say.
+    token = token_for(job["permissions"]).removeprefix(TOKEN)
+    return block.replace("secrets.", f"secrets.{prefix}").replace(
+        "${{ github.token }}", f"${{{{ github.token }}}}{token}"
+    )
+
+
+def _stubs(clone: Path) -> set[str]:
+    """Put ours in the place of every action that the workflows of a clone use."""
+    texts = [path.read_text(encoding="utf-8") for path in clone.glob(".github/**/*.yml")]
+    used = {found for text in texts for found in re.findall(r"uses: (actions/[\w-]+@\S+)", text)}
+    return {f"{action}={ACTIONS / action.partition('@')[0].split('/')[1]}" for action in used}

@@ -1,0 +1,423 @@
+"""A repository of servers as its people have it: an origin, pull requests, buttons, a schedule, and a Fly.
+
+It does what GitHub does and act does not: makes events and merge commits, starts the workflows whose filters
+match, gives secrets to those who may have them, and lets nobody change the same environment at once, as a world
+runs one workflow after the other.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from helpers.act import ONLY_READS, Run, run_act
+from helpers.environments import environment_data
+from helpers.fake_prefect import LOGIN
+from helpers.github_site import OF_A_FORK, TOKEN, GitHubSite
+from helpers.local_daemon import LocalDaemon
+from helpers.small_server import SMALL
+from helpers.sops_files import age_key, encrypt
+from helpers.workflow_files import ROOT, workflows
+from roost.environment.model import AUTH_SECRET
+from roost.plan.desired import OVERRIDE_KEY
+
+REPOSITORY = "acme/infra"
+STRANGER = "stranger/infra"
+PERSON = "alice"
+TREE = ("run", "scripts", "deploy", "requirements", ".github", "pyproject.toml")
+# What would tell where a secret went. None of them looks like another, or like anything else.
+DEPLOY_TOKEN = "FlyV1 fm2_canary-deploy-8Qm2x7Lr"
+PLAN_TOKEN = "FlyV1 fm2_canary-plan-4Zt9k1Wd"
+HOOK = "https://hooks.example/canary-hook-5Hn3"
+CANARIES = (DEPLOY_TOKEN, PLAN_TOKEN, TOKEN, HOOK, LOGIN)
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened in the repository, of which GitHub tells workflows."""
+
+    name: str
+    sha: str
+    payload: Mapping[str, Any]
+    branch: str = "main"
+    kind: str = ""
+    files: tuple[str, ...] = ()
+    of_a_fork: bool = False
+
+
+def copy_tree(folder: Path) -> None:
+    """Copy what workflows need of this project, as it is in the working tree."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *TREE],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    (folder / "environments").mkdir()
+    for name in ("_defaults.yaml", "environment.schema.json"):
+        shutil.copy2(ROOT / "environments" / name, folder / "environments" / name)
+
+
+@dataclass
+class World:
+    """One repository on a GitHub of its own, and its apps on a Fly.
+
+    Args:
+        folder: for all that it keeps.
+        fly: the local Fly; others may use it, too.
+        cache: where that has its images from, for rehearsals.
+        state: what `./run` has set up.
+        team: begins the names of its apps, which are nobody else's.
+    """
+
+    folder: Path
+    fly: LocalDaemon
+    cache: Path
+    state: Path
+    team: str = "acme"
+    runs: list[Run] = field(default_factory=list)
+    secrets: dict[str, str] = field(
+        default_factory=lambda: {
+            "FLY_API_TOKEN": DEPLOY_TOKEN,
+            AUTH_SECRET: LOGIN,
+            f"{ONLY_READS}FLY_API_TOKEN": PLAN_TOKEN,
+        }
+    )
+
+    canaries: list[str] = field(default_factory=lambda: list(CANARIES))
+
+    def __post_init__(self) -> None:
+        self._numbers = itertools.count(1)
+        self.origin = self.folder / "remotes" / REPOSITORY
+        self.desk = self.folder / "desk"
+        (self.folder / "home").mkdir(parents=True)
+        self.origin.parent.mkdir(parents=True)
+        # Closed: nothing of whoever runs the tests reaches a job.
+        self.environ = {
+            "PATH": os.pathsep.join([str(_python().parent), "/usr/local/bin", "/usr/bin", "/bin"]),
+            "HOME": str(self.folder / "home"),
+            "LANG": "C.UTF-8",
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_CONFIG_NOSYSTEM": "1",
+            **{f"GIT_{who}_NAME": PERSON for who in ("AUTHOR", "COMMITTER")},
+            **{f"GIT_{who}_EMAIL": f"{PERSON}@example.test" for who in ("AUTHOR", "COMMITTER")},
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": f"url.file://{self.folder}/remotes/.insteadOf",
+            "GIT_CONFIG_VALUE_0": "https://github.com/",
+        }
+        self.github = GitHubSite(self.origin, REPOSITORY, self.environ)
+
+    # The repository
+
+    def found(self, **environments: Mapping[str, Any]) -> World:
+        """Begin the repository with these environments on main."""
+        self.git("init", "-q", "--bare", "-b", "main", str(self.origin), cwd=self.folder)
+        self.git("config", "uploadpack.allowAnySHA1InWant", "true", cwd=self.origin)
+        self.desk.mkdir(exist_ok=True)
+        copy_tree(self.desk)
+        for name, fields in environments.items():
+            self.write(name, **fields)
+        self.git("init", "-q", "-b", "main")
+        self.git("remote", "add", "origin", f"https://github.com/{REPOSITORY}")
+        self._commit("Begin")
+        self.git("push", "-q", "origin", "main")
+        return self
+
+    def git(self, *arguments: str, cwd: Path | None = None) -> str:
+        """Run git, at the desk if nowhere else."""
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=cwd or self.desk,
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, (arguments, done.stderr)
+        return done.stdout.strip()
+
+    def write(self, name: str, **fields: Any) -> None:
+        """Write an environment file at the desk: a small server, with these fields."""
+        prefect = {"version": "3.8.8", "image": SMALL, **fields.pop("prefect", {})}
+        data = environment_data(prefect=prefect, **{"app": self.app(name), **fields})
+        path = self.desk / "environments" / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(data, sort_keys=False))
+
+    @property
+    def main(self) -> str:
+        """The commit that main stands at."""
+        return self.git("rev-parse", "main", cwd=self.origin)
+
+    def show(self, path: str, branch: str = "main") -> str:
+        """A file of a branch, as the origin has it."""
+        return self.git("show", f"{branch}:{path}", cwd=self.origin)
+
+    def keep_in_git(self, file: str, **values: str) -> Callable[[str], None]:
+        """Keep a secret encrypted in git, at the desk; give what changes its value there."""
+        key = age_key()
+        [name] = values
+        self.secrets["SOPS_AGE_KEY"] = key.private
+        self.canaries += [key.private]
+
+        def put(value: str) -> None:
+            self.canaries.append(value)
+            encrypt(self.desk / file, f"{name}: {value}\n", key)
+
+        self.desk.mkdir(exist_ok=True)
+        put(values[name])
+        return put
+
+    def branch(self, name: str) -> None:
+        """Begin a branch at the desk, from main as it is now."""
+        self.git("fetch", "-q", "origin")
+        self.git("checkout", "-q", "-B", name, "origin/main")
+
+    def push(self, message: str, branch: str = "main") -> str:
+        """Commit everything at the desk, push it, and give the commit."""
+        self._commit(message)
+        self.git("push", "-q", "--force", "origin", f"HEAD:refs/heads/{branch}")
+        return self.git("rev-parse", "HEAD")
+
+    def _commit(self, message: str) -> None:
+        self.git("add", "--all")
+        self.git("commit", "-q", "--allow-empty", "-m", message)
+
+    # Its servers
+
+    def app(self, name: str) -> str:
+        """The name of an environment's app."""
+        return f"{self.team}-{name}"
+
+    def machine(self, name: str) -> dict[str, Any]:
+        """The one machine of an environment, as Fly shows it."""
+        [machine] = self.machines(name)
+        return machine
+
+    def machines(self, name: str) -> list[dict[str, Any]]:
+        """The machines of an environment; none while it has no app."""
+        answer = self.fly.client.get(f"/v1/apps/{self.app(name)}/machines")
+        found: list[dict[str, Any]] = answer.json() if answer.is_success else []
+        return found
+
+    def setting(self, name: str, setting: str) -> str | None:
+        """What a setting of the server is, on the machine that runs."""
+        found: str | None = self.machine(name)["config"]["env"].get(setting)
+        return found
+
+    def serves(self, name: str) -> bool:
+        """Whether the server answers those who log in."""
+        port = self.fly.client.get("/localfly/status").json()["apps"][self.app(name)]["port"]
+        answer = httpx.get(
+            f"http://127.0.0.1:{port}/api/admin/version",
+            auth=(*LOGIN.split(":"),),
+            trust_env=False,
+            timeout=30,
+        )
+        return answer.is_success
+
+    def by_hand(self, name: str, **changes: Any) -> None:
+        """Change a machine behind git's back; `metadata` and `env` are added to what is there."""
+        machine = self.machine(name)
+        config = machine["config"]
+        for part, change in changes.items():
+            config[part] = {**config.get(part, {}), **change}
+        app = f"/apps/{self.app(name)}"
+        self.fly.call("POST", f"{app}/machines/{machine['id']}", {"config": config})
+        self.fly.wait(app, machine["id"], "started")
+
+    def sees_hook(self, name: str, value: str) -> bool:
+        """Whether the server was given this value of HOOK_URL; it tells only what it hashes to."""
+        port = self.fly.client.get("/localfly/status").json()["apps"][self.app(name)]["port"]
+        answer = httpx.get(f"http://127.0.0.1:{port}/seen", trust_env=False, timeout=30)
+        return answer.text == hashlib.sha256(value.encode()).hexdigest()
+
+    def let_override_expire(self, name: str) -> None:
+        """Move the end of an override into the past, as time would."""
+        metadata = self.machine(name)["config"]["metadata"]
+        override = json.loads(metadata[OVERRIDE_KEY])
+        past = {"since": "2026-01-01T00:00:00Z", "until": "2026-01-01T04:00:00Z"}
+        self.by_hand(name, metadata={OVERRIDE_KEY: json.dumps({**override, **past})})
+
+    # What nobody may find
+
+    def assert_no_secret_anywhere(self) -> None:
+        """Assert that no value of a secret stands in anything that anybody could read later."""
+        told = [self.github.bodies(), *(run.everything() for run in self.runs)]
+        told.append(self.git("log", "--all", "--format=%B", "--patch", cwd=self.origin))
+        for canary in self.canaries:
+            for spelling in (canary, base64.b64encode(canary.encode()).decode(), canary[::-1]):
+                assert not [text for text in told if spelling in text], spelling
+
+    # What happens
+
+    def happens(self, event: Event, *only: str) -> dict[str, Run]:
+        """Run the workflows that GitHub would start, one after the other."""
+        started = [
+            workflow.file.removesuffix(".yml")
+            for workflow in workflows(self._clone_of(event.sha))
+            if workflow.starts(event.name, branch=event.branch, kind=event.kind, files=event.files)
+        ]
+        # What `checks` runs are these tests themselves.
+        wanted = [name for name in started if (not only or name in only) and name != "checks"]
+        assert set(only) <= set(wanted), (only, started)
+        return {name: self._run(name, event) for name in wanted}
+
+    def pushed(self, before: str, *only: str) -> dict[str, Run]:
+        """Tell of a push to main that brought it from a commit to where it is."""
+        return self.happens(self.push_event(before, self.main), *only)
+
+    def push_event(self, before: str, after: str) -> Event:
+        """The event of a push to main."""
+        payload = {
+            "ref": "refs/heads/main",
+            "before": before,
+            "after": after,
+            "head_commit": {"id": after, "message": self._message(after)},
+        }
+        return Event("push", after, payload, files=self._between(before, after))
+
+    def open_pull(self, title: str, *, fork: bool = False) -> tuple[int, dict[str, Run]]:
+        """Open a pull request from what is at the desk; give its number and the runs."""
+        branch = self.git("branch", "--show-current")
+        self.push(title, branch)
+        pull = self.github.open_pull(
+            title, branch, STRANGER if fork else REPOSITORY, "mallory" if fork else PERSON
+        )
+        return pull["number"], self.happens(self.pull_event(pull["number"], "opened"))
+
+    def push_again(self, number: int) -> dict[str, Run]:
+        """Push what is at the desk to the branch of a pull request."""
+        pull = self.github.pulls[number]
+        self.push("Another try", pull["head"]["ref"])
+        return self.happens(self.pull_event(number, "synchronize"))
+
+    def pull_event(self, number: int, kind: str) -> Event:
+        """The event of a pull request, at the commit that merging it would make."""
+        pull = self.github.refresh(number)
+        sha = self._merge_commit(number, pull)
+        self.git("push", "-q", "--force", str(self.origin), f"{sha}:refs/pull/{number}/merge")
+        return Event(
+            "pull_request",
+            sha,
+            {"action": kind, "number": number, "pull_request": pull},
+            kind=kind,
+            files=self._between(pull["base"]["sha"], sha),
+            of_a_fork=pull["head"]["repo"]["fork"],
+        )
+
+    def merge(self, number: int) -> Event:
+        """Merge a pull request, and give the push that this is; nothing runs yet."""
+        pull = self.github.refresh(number)
+        before, sha = self.main, self._merge_commit(number, pull)
+        self.git("push", "-q", str(self.origin), f"{sha}:refs/heads/main")
+        self.github.merged(number, sha)
+        return self.push_event(before, sha)
+
+    def _merge_commit(self, number: int, pull: Mapping[str, Any]) -> str:
+        here = self.git("rev-parse", "HEAD")
+        branch = self.git("branch", "--show-current")
+        self.git("fetch", "-q", "origin")
+        self.git("checkout", "-q", "--detach", "origin/main")
+        message = f"Merge pull request #{number} from {pull['head']['ref']}"
+        self.git("merge", "-q", "--no-ff", "-m", message, pull["head"]["sha"])
+        sha = self.git("rev-parse", "HEAD")
+        self.git("checkout", "-q", branch or here)
+        return sha
+
+    def comment(self, number: int) -> str:
+        """The one comment of a pull request, as it is now."""
+        [found] = self.github.comments[number]
+        return str(found["body"])
+
+    def press(self, workflow: str, **inputs: Any) -> Run:
+        """Press a button: `workflow_dispatch` on main."""
+        given = {k: str(v).lower() if isinstance(v, bool) else str(v) for k, v in inputs.items()}
+        payload = {"ref": "refs/heads/main", "inputs": given, "workflow": f"{workflow}.yml"}
+        return self.happens(Event("workflow_dispatch", self.main, payload), workflow)[workflow]
+
+    def schedule(self) -> Run:
+        """Let the time of the schedule come."""
+        payload = {"ref": "refs/heads/main", "schedule": "23 5,17 * * *"}
+        return self.happens(Event("schedule", self.main, payload), "drift")["drift"]
+
+    def _run(self, name: str, event: Event) -> Run:
+        number = next(self._numbers)
+        folder = self.folder / f"run-{number}"
+        folder.mkdir()
+        secrets = {"GITHUB_TOKEN": TOKEN, **self.secrets}
+        if event.of_a_fork:
+            secrets = {"GITHUB_TOKEN": f"{TOKEN}{OF_A_FORK}"}
+        run = run_act(
+            folder,
+            self._clone_of(event.sha),
+            f"{name}.yml",
+            event.name,
+            {**self._about(), **event.payload},
+            secrets=secrets,
+            variables=self._variables(1000 + number),
+            environ=self.environ,
+        )
+        self.runs.append(run)
+        return run
+
+    def _variables(self, run_id: int) -> dict[str, str]:
+        return {
+            "GITHUB_API_URL": self.github.url,
+            "GITHUB_RUN_ID": str(run_id),
+            "FLY_FLAPS_BASE_URL": str(self.fly.client.base_url),
+            "LOCALFLY_CACHE": str(self.cache),
+            "LOCALFLY_HOME": str(self.folder / "home" / "localfly"),
+            "RUN_STATE": str(self.state),
+            "TERM": "dumb",
+            "NO_COLOR": "1",
+            "GIT_PAGER": "cat",
+        }
+
+    def _about(self) -> dict[str, Any]:
+        owner, name = REPOSITORY.split("/")
+        repository = {
+            "full_name": REPOSITORY,
+            "name": name,
+            "owner": {"login": owner},
+            "default_branch": "main",
+            "private": False,
+        }
+        return {"repository": repository, "sender": {"login": PERSON}}
+
+    def _clone_of(self, sha: str) -> Path:
+        """Have a clean clone that stands at a commit."""
+        clone = self.folder / "clones" / sha
+        if not clone.exists():
+            self.git("clone", "-q", str(self.origin), str(clone), cwd=self.folder)
+            self.git("remote", "set-url", "origin", f"https://github.com/{REPOSITORY}", cwd=clone)
+            self.git("fetch", "-q", "origin", sha, cwd=clone)
+            self.git("checkout", "-q", "--detach", sha, cwd=clone)
+        return clone
+
+    def _between(self, before: str, after: str) -> tuple[str, ...]:
+        return tuple(self.git("diff", "--name-only", before, after, cwd=self.origin).splitlines())
+
+    def _message(self, sha: str) -> str:
+        return self.git("log", "-1", "--format=%B", sha, cwd=self.origin)
+
+
+def _python() -> Path:
+    """The Python beneath the tests' environment: what is installed for tests is not for jobs."""
+    return Path(sys.executable).resolve()

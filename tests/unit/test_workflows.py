@@ -1,0 +1,456 @@
+"""What must hold of .github and cannot be run here: triggers, permissions, secrets, queues, pins.
+
+What the workflows do is run for real in `tests/workflows`; act, which runs them there, ignores all of this.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+import typer.main
+import yaml
+
+from helpers.workflow_files import ROOT, Step, calls, matches, workflows
+from roost.cli import app
+from roost.environment.load import environment_names, load_environment
+
+WORKFLOWS = {workflow.file: workflow for workflow in workflows()}
+JOBS = [job for workflow in WORKFLOWS.values() for job in workflow.jobs]
+ACTION = yaml.safe_load((ROOT / ".github/actions/setup/action.yml").read_text())
+STEPS = [step for job in JOBS for step in job.steps]
+STEPS += [Step(step, "setup", "action") for step in ACTION["runs"]["steps"]]
+TOKEN = "FLY_API_TOKEN"
+# The one GitHub environment that is no server: its token reads Fly, and changes nothing.
+READ_ONLY = "plan"
+DEPLOYING = [job for job in JOBS if TOKEN in job.secrets and job.environment != READ_ONLY]
+# Jobs whose code or files are those of a pull request.
+OF_PULL_REQUESTS = [job for job in JOBS if job.workflow in {"checks.yml", "plan.yml"}]
+SAME_REPOSITORY = "github.event.pull_request.head.repo.full_name == github.repository"
+# Inputs as a person gives them, by the variable that carries each; the rest stays empty.
+NEEDED = {
+    "ENVIRONMENT": "staging",
+    "REASON": "a demo",
+    "UNTIL": "4h",
+    "CONFIRM": "acme-prefect-staging",
+    "ACTION": "smoke",
+}
+OPTIONAL = {
+    "BEFORE": "0" * 40,
+    "DIGEST": "sha256:" + "0" * 64,
+    "MIN_MACHINES_RUNNING": "0",
+    "MEMORY_MB": "1024",
+    "COUNT": "1",
+    "TO": "3",
+}
+
+
+def of(found):
+    """Name a job or a step in a test's id."""
+    return f"{found.workflow}:{getattr(found, 'name', '') or found.job}"
+
+
+# What starts them
+
+
+@pytest.mark.parametrize(
+    ("event", "happening", "started"),
+    [
+        ("pull_request", {"kind": "opened"}, {"checks", "plan"}),
+        ("pull_request", {"kind": "synchronize", "files": ["README.md"]}, {"checks", "plan"}),
+        ("pull_request", {"kind": "labeled"}, set()),
+        ("pull_request", {"kind": "opened", "branch": "release"}, set()),
+        ("merge_group", {"kind": "checks_requested"}, {"checks", "plan"}),
+        ("push", {"files": ["environments/staging.yaml"]}, {"checks", "deploy"}),
+        ("push", {"files": ["README.md"]}, {"checks", "deploy"}),
+        ("push", {"files": ["production.sops.yaml"]}, {"checks", "deploy", "secrets"}),
+        ("push", {"files": ["secrets/staging.sops.yaml"]}, {"checks", "deploy", "secrets"}),
+        ("push", {"branch": "feature", "files": ["environments/staging.yaml"]}, set()),
+        ("schedule", {}, {"drift"}),
+        (
+            "workflow_dispatch",
+            {},
+            {"deploy", "destroy", "drift", "rollback", "scale", "secrets", "server"},
+        ),
+    ],
+)
+def test_what_starts_which_workflow(event, happening, started):
+    assert {w.file for w in WORKFLOWS.values() if w.starts(event, **happening)} == {
+        f"{name}.yml" for name in started
+    }
+
+
+@pytest.mark.parametrize(
+    ("patterns", "value", "expected"),
+    [
+        (["main"], "main", True),
+        (["release/*"], "release/1", True),
+        (["release/*"], "release/1/2", False),
+        (["**"], "a/b", True),
+        (["**.sops.yaml"], "a/b.sops.yaml", True),
+        (["**/x.yaml"], "x.yaml", True),
+        (["environments/**", "!environments/README.md"], "environments/README.md", False),
+        (["!main", "main"], "main", True),
+        (["v[0-9]+"], "v12", True),
+        (["a.b"], "axb", False),
+    ],
+)
+def test_filters_match_as_github_documents_them(patterns, value, expected):
+    assert matches(patterns, value) is expected
+
+
+def test_no_workflow_is_started_by_what_hands_a_stranger_our_secrets():
+    started_by = {event for workflow in WORKFLOWS.values() for event in workflow.events}
+
+    assert started_by <= {
+        *("pull_request", "merge_group", "push", "schedule", "workflow_dispatch"),
+    }
+
+
+def test_the_schedule_keeps_away_from_the_full_hour():
+    for entry in WORKFLOWS["drift.yml"].events["schedule"]:
+        assert int(entry["cron"].split()[0]) % 5
+
+
+@pytest.mark.parametrize("name", ["checks", "plan"])
+def test_the_required_job_runs_always_and_fails_with_any_other(name):
+    """A path filter, or a job that is skipped, would leave a pull request waiting for ever."""
+    workflow = WORKFLOWS[f"{name}.yml"]
+    *others, last = workflow.jobs
+
+    assert last.data["name"] == f"{workflow.data['name']} passed"
+    assert last.condition == "always()"
+    assert last.data["needs"] == [job.name for job in others]
+    assert [(step.run, step.data["if"]) for step in last.steps] == [
+        (
+            "exit 1",
+            "contains(needs.*.result, 'failure') || contains(needs.*.result, 'cancelled')",
+        )
+    ]
+    assert not any("paths" in (filters or {}) for filters in workflow.events.values())
+
+
+# What a person is asked
+
+
+BUTTONS = [workflow for workflow in WORKFLOWS.values() if workflow.inputs]
+
+
+@pytest.mark.parametrize("workflow", BUTTONS, ids=lambda workflow: workflow.file)
+def test_every_input_has_a_type_and_says_what_it_is(workflow):
+    for name, described in workflow.inputs.items():
+        assert described["type"] in {"environment", "choice", "boolean", "string"}, name
+        assert described["description"], name
+        assert "required" in described or "default" in described, name
+
+
+@pytest.mark.parametrize("workflow", BUTTONS, ids=lambda workflow: workflow.file)
+def test_the_list_of_runs_tells_who_pressed_and_for_which_environment(workflow):
+    for part in ("inputs.environment", "github.actor"):
+        assert part in workflow.data["run-name"]
+    assert ("reason" in workflow.inputs) == ("inputs.reason" in workflow.data["run-name"])
+
+
+@pytest.mark.parametrize("workflow", BUTTONS, ids=lambda workflow: workflow.file)
+def test_every_input_is_used_and_only_those_there_are(workflow):
+    mentioned = set(re.findall(r"inputs\.(\w+)", workflow.text))
+
+    assert mentioned == set(workflow.inputs)
+
+
+def test_the_choices_of_a_button_are_checked_again():
+    server = WORKFLOWS["server.yml"]
+    options = json.dumps(server.inputs["action"]["options"])
+
+    assert server.job("server").condition == f"contains(fromJSON('{options}'), inputs.action)"
+
+
+# What they run
+
+
+@pytest.mark.parametrize("step", [s for s in STEPS if s.run], ids=of)
+def test_a_script_is_one_command_and_holds_no_expression(step):
+    """What stands in `${{ }}` is pasted into the script before a shell reads it."""
+    assert "${{" not in step.run
+    assert len(step.run.splitlines()) == 1
+    assert re.match(
+        r"(test -z .* \|\| |sudo )?(trusted/|\./)run \w|\.ci/packages$|exit 1$", step.run
+    )
+
+
+def test_every_script_is_run_by_bash():
+    assert all(w.data["defaults"] == {"run": {"shell": "bash"}} for w in WORKFLOWS.values())
+    assert all(step["shell"] == "bash" for step in ACTION["runs"]["steps"])
+
+
+CALLING = [step for step in STEPS if " roost " in step.run and step.workflow != "setup"]
+
+
+@pytest.mark.parametrize("values", [NEEDED, NEEDED | OPTIONAL], ids=["needed", "all"])
+@pytest.mark.parametrize("step", CALLING, ids=of)
+def test_every_line_is_one_that_the_command_line_takes(step, values, tmp_path):
+    [[program, tool, *arguments]] = calls(step, tmp_path, values)
+
+    assert (program in {"run", "trusted/run"}, tool) == (True, "roost")
+    assert parsed(arguments)
+
+
+@pytest.mark.parametrize("action", WORKFLOWS["server.yml"].inputs["action"]["options"])
+def test_every_choice_of_the_server_s_button_is_a_verb(action, tmp_path):
+    [step] = [step for step in CALLING if step.workflow == "server.yml"]
+    [[_, _, *arguments]] = calls(step, tmp_path, NEEDED | {"ACTION": action})
+
+    assert parsed(arguments) == (action, "staging")
+
+
+@pytest.mark.parametrize("evil", ['"; echo pwned; "', "$(touch pwned)", "--help", "-x", "a b"])
+@pytest.mark.parametrize("step", CALLING, ids=of)
+def test_no_input_is_ever_more_than_one_argument(step, evil, tmp_path):
+    """However it is written, an input stays one argument, and the name of an environment no option."""
+    [[_, _, *plain]] = calls(step, tmp_path, NEEDED | OPTIONAL)
+    [[_, _, *arguments]] = calls(step, tmp_path, dict.fromkeys([*NEEDED, *OPTIONAL], evil))
+
+    assert len(arguments) == len(plain)
+    assert not (tmp_path / "pwned").exists()
+    if "ENVIRONMENT" in step.env and "--environment" not in arguments:
+        assert arguments[-2:] == ["--", evil]
+
+
+def parsed(arguments):
+    """Give the verb and its environment, as the real command line takes the arguments."""
+    taken = []
+    command = typer.main.get_command(app)
+    for name, verb in verbs_of(command):
+        verb.callback = lambda *_, name=name, **given: taken.append((name, given))
+    command.main(arguments, prog_name="roost", standalone_mode=False)
+    [(name, given)] = taken
+    return name, given.get("environment") or given.get("target") or given.get("environments")
+
+
+def verbs_of(group, prefix=""):
+    """Find every verb below a group."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from verbs_of(command, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}", command
+
+
+# Whose code they run
+
+
+@pytest.mark.parametrize("step", [s for s in STEPS if s.uses], ids=of)
+def test_every_action_is_ours_or_pinned_with_its_version_beside_it(step):
+    if step.uses.startswith("./"):
+        assert step.uses.removeprefix("./").removeprefix("trusted/") == ".github/actions/setup"
+        return
+    text = WORKFLOWS[step.workflow].text
+
+    assert re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}", step.uses)
+    assert re.search(re.escape(step.uses) + r" # v\d+\.\d+\.\d+\n", text)
+
+
+def test_an_action_has_the_same_version_everywhere():
+    pins = {step.uses for step in STEPS if "@" in step.uses}
+
+    assert len({pin.split("@")[0] for pin in pins}) == len(pins)
+
+
+@pytest.mark.parametrize("job", JOBS, ids=of)
+def test_no_checkout_leaves_its_token_behind(job):
+    for step in job.steps:
+        if step.uses.startswith("actions/checkout@"):
+            assert step.data["with"]["persist-credentials"] == "false"
+
+
+@pytest.mark.parametrize(
+    "job", [job for job in OF_PULL_REQUESTS if job.secrets or "github.token" in str(job.data)]
+)
+def test_what_holds_a_token_in_a_pull_request_runs_the_base_branch_s_code(job):
+    """The head is at most read: a pull request cannot edit what holds the token."""
+    heads = [
+        step.data["with"].get("path", ".")
+        for step in job.steps
+        if step.uses.startswith("actions/checkout@") and "ref" not in step.data["with"]
+    ]
+    bases = [
+        (step.data["with"].get("path", "."), step.data["with"]["ref"])
+        for step in job.steps
+        if step.uses.startswith("actions/checkout@") and "ref" in step.data["with"]
+    ]
+    [(trusted, ref)] = bases
+    place = "" if trusted == "." else f"{trusted}/"
+
+    assert ref == "${{ github.event.pull_request.base.sha }}"
+    assert set(heads) <= {"head"}
+    assert SAME_REPOSITORY in job.condition
+    assert {step.uses for step in job.steps if step.uses.startswith("./")} == {
+        f"./{place}.github/actions/setup"
+    }
+    for step in job.steps:
+        assert step.run.startswith((f"{trusted}/run roost", "")[not step.run])
+
+
+def test_the_job_that_plans_gives_the_head_s_files_to_the_base_s_code():
+    [step] = [step for step in WORKFLOWS["plan.yml"].job("plan").steps if TOKEN in step.env]
+
+    assert step.env["ROOST_ENVIRONMENTS"] == "${{ github.workspace }}/head/environments"
+    assert step.env["ROOST_DEPLOY"] == "${{ github.workspace }}/head/deploy"
+
+
+# What they may
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS.values(), ids=lambda workflow: workflow.file)
+def test_nothing_is_permitted_that_no_job_asks_for_with_a_reason(workflow):
+    granted = re.findall(r"^ +[a-z-]+: (?:read|write)(.*)$", workflow.text, re.MULTILINE)
+
+    assert workflow.data["permissions"] == {}
+    assert all(re.fullmatch(r" # to \w.+", reason) for reason in granted)
+    assert len(granted) == sum(len(job.permissions) for job in workflow.jobs)
+
+
+@pytest.mark.parametrize("job", JOBS, ids=of)
+def test_every_job_has_a_limit_and_one_kind_of_runner(job):
+    assert 0 < int(job.data["timeout-minutes"]) <= 60
+    assert job.data["runs-on"] == "ubuntu-24.04"
+    assert "permissions" in job.data
+
+
+MAY_WRITE = {
+    "plan.yml:comment": {"pull-requests"},
+    "deploy.yml:report": {"pull-requests"},
+    "scale.yml:permanent": {"contents", "pull-requests"},
+    "rollback.yml:revert": {"contents", "pull-requests"},
+    "drift.yml:issues": {"issues"},
+}
+
+
+@pytest.mark.parametrize("job", JOBS, ids=of)
+def test_who_may_write_to_github_holds_no_token_that_changes_a_server(job):
+    may = {name for name, level in job.permissions.items() if level == "write"}
+
+    assert may == MAY_WRITE.get(of(job), set())
+    assert not (may and job in DEPLOYING)
+
+
+def test_a_pull_request_s_job_that_may_write_holds_no_token_of_fly():
+    assert not WORKFLOWS["plan.yml"].job("comment").secrets
+    assert not WORKFLOWS["deploy.yml"].job("report").secrets
+
+
+@pytest.mark.parametrize("job", JOBS, ids=of)
+def test_secrets_are_given_by_a_github_environment_one_by_one_to_the_step_that_needs_them(job):
+    in_steps = {name for s in job.steps for name in re.findall(r"secrets\.(\w+)", str(s.env))}
+
+    assert bool(job.secrets) <= bool(job.environment)
+    assert job.secrets == in_steps
+    assert "secrets:" not in str(job.data.get("secrets", ""))
+    assert not re.search(r"toJSON\(secrets|secrets\[", str(job.data), re.IGNORECASE)
+
+
+@pytest.mark.parametrize("job", OF_PULL_REQUESTS, ids=of)
+def test_a_pull_request_reaches_no_token_but_the_one_that_reads(job):
+    assert job.environment in {"", READ_ONLY}
+    assert (TOKEN in job.secrets) == (job.environment == READ_ONLY)
+
+
+# Who changes an environment
+
+
+def test_the_jobs_that_change_environments_are_these():
+    assert {of(job) for job in DEPLOYING} == {
+        *("deploy.yml:deploy", "deploy.yml:deploy-protected", "scale.yml:override"),
+        *("rollback.yml:rollback", "destroy.yml:destroy", "server.yml:server"),
+        *("secrets.yml:secrets", "drift.yml:heal", "drift.yml:end"),
+    }
+
+
+@pytest.mark.parametrize("job", DEPLOYING, ids=of)
+def test_who_changes_an_environment_waits_in_its_one_line_and_is_never_dropped(job):
+    assert job.environment in {"${{ inputs.environment }}", "${{ matrix.environment }}"}
+    assert job.data["concurrency"] == {
+        "group": f"env-{job.environment}",
+        "cancel-in-progress": "false",
+        "queue": "max",
+    }
+
+
+def test_deployments_of_the_whole_workflow_never_cancel_each_other():
+    for job in DEPLOYING:
+        found = WORKFLOWS[job.workflow].data.get("concurrency", {})
+        assert found.get("cancel-in-progress", "false") == "false"
+
+
+@pytest.mark.parametrize("job", DEPLOYING, ids=of)
+def test_a_job_that_changes_an_environment_has_every_secret_that_a_file_may_need(job):
+    """Add a secret to a file, and this names each job that has to hand it on."""
+    folder = ROOT / "environments"
+    declared = {
+        secret.source.env
+        for name in environment_names(folder)
+        for secret in load_environment(name, folder).environment.secrets
+        if secret.source.env
+    }
+    for step in job.steps:
+        if " roost " in step.run and " image " not in step.run:
+            expected = {*declared, TOKEN, "SOPS_AGE_KEY"}
+            assert expected <= set(step.env)
+            assert all(step.env[name] == f"${{{{ secrets.{name} }}}}" for name in expected)
+
+
+def test_protected_environments_are_deployed_as_the_others_are_and_after_them():
+    deploy = WORKFLOWS["deploy.yml"].job("deploy")
+    protected = WORKFLOWS["deploy.yml"].job("deploy-protected")
+    own = {"name", "needs", "if", "strategy"}
+
+    assert {k: v for k, v in deploy.data.items() if k not in own} == {
+        k: v for k, v in protected.data.items() if k not in own
+    }
+    assert deploy.name in protected.data["needs"]
+    assert "needs.deploy.result == 'success'" in protected.condition
+    assert deploy.data["environment"]["url"] == "${{ steps.deploy.outputs.url }}"
+
+
+@pytest.mark.parametrize("job", [j for j in JOBS if "strategy" in j.data], ids=of)
+def test_one_environment_that_fails_stops_no_other_and_an_empty_list_is_never_a_matrix(job):
+    assert job.data["strategy"]["fail-fast"] == "false"
+    # Where the job that lists them failed there is no list; act wants one even then.
+    assert job.data["strategy"]["matrix"]["environment"].endswith(" || '[]') }}")
+    assert re.search(r"(!= '\[\]'|any == 'true')", job.condition)
+
+
+def test_what_is_downloaded_was_uploaded_by_the_same_workflow():
+    for workflow in WORKFLOWS.values():
+        steps = [step for job in workflow.jobs for step in job.steps]
+        uploaded = [s.data["with"] for s in steps if "upload-artifact" in s.uses]
+        downloaded = [s.data["with"] for s in steps if "download-artifact" in s.uses]
+        stems = {given["name"].replace("${{ matrix.environment }}", "*") for given in uploaded}
+
+        assert {given["pattern"] for given in downloaded} == stems
+        assert all(given["merge-multiple"] == "true" for given in downloaded)
+        assert {given["path"] for given in downloaded} == {given["path"] for given in uploaded}
+
+
+# What keeps it so
+
+
+def test_dependabot_keeps_the_pins_fresh_and_lets_others_try_first():
+    found = yaml.safe_load((ROOT / ".github/dependabot.yml").read_text())
+    [actions] = [u for u in found["updates"] if u["package-ecosystem"] == "github-actions"]
+
+    assert actions["cooldown"]["default-days"] >= 7
+
+
+def test_what_can_reach_a_server_has_an_owner():
+    lines = (ROOT / ".github/CODEOWNERS").read_text().splitlines()
+    owned = {line.split()[0] for line in lines if line and not line.startswith("#")}
+    folder = ROOT / "environments"
+    protected = {
+        f"/environments/{name}.yaml"
+        for name in environment_names(folder)
+        if load_environment(name, folder).environment.protected
+    }
+
+    assert {"/.github/", "/scripts/", "/deploy/", "/requirements/", "/run"} | protected <= owned

@@ -1,0 +1,51 @@
+"""The schedule: who changes a server behind git's back is told on, and undone where the file asks for it."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.workflows
+
+
+def found(world):
+    """The issues about drift, as number and state."""
+    return [(issue["number"], issue["state"]) for issue in world.github.issues.values()]
+
+
+def test_a_change_behind_git_s_back_opens_an_issue_and_healing_closes_it(world):
+    world.found(staging={})
+    assert world.press("deploy", environment="staging").good
+    assert world.schedule().good
+    assert found(world) == []
+
+    world.by_hand("staging", env={"PREFECT_LOGGING_LEVEL": "DEBUG"})
+    first = world.schedule()
+    [(number, state)] = found(world)
+    assert (state, first.jobs["issues"]) == ("open", "success")
+    assert "heal staging" not in first.jobs
+    assert "PREFECT_LOGGING_LEVEL" in world.github.issues[number]["body"]
+    assert world.setting("staging", "PREFECT_LOGGING_LEVEL") == "DEBUG"
+
+    world.schedule()
+    assert found(world) == [(number, "open")]  # the same one, not another
+
+    world.write("staging", drift={"heal": True})
+    world.push("Heal it")
+    healing = world.schedule()
+    assert healing.jobs["heal staging"] == "success"
+    assert world.setting("staging", "PREFECT_LOGGING_LEVEL") is None
+    world.schedule()
+    assert found(world) == [(number, "closed")]
+
+
+def test_what_comes_again_opens_the_same_issue_again(world):
+    world.found(staging={})
+    assert world.press("deploy", environment="staging").good
+    for level in ("DEBUG", "ERROR"):
+        world.by_hand("staging", env={"PREFECT_LOGGING_LEVEL": level})
+        world.schedule()
+        [(number, state)] = found(world)
+        assert state == "open"
+        assert world.press("deploy", environment="staging").good
+        world.schedule()
+        assert found(world) == [(number, "closed")]

@@ -1,0 +1,126 @@
+"""What main is told to be, and in which order: pushes, protection, and runs that overtake each other."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.workflows
+
+LEVEL = "PREFECT_LOGGING_LEVEL"
+
+
+def asking(level):
+    """The settings of a server that logs so much."""
+    return {"settings": {LEVEL: level}}
+
+
+def push(world, message):
+    """Push what is at the desk straight to main, and give the event."""
+    before = world.main
+    return world.push_event(before, world.push(message))
+
+
+def test_a_push_without_a_pull_request_never_reaches_what_is_protected(world):
+    """Staging follows it, production refuses; a person who read the plan lets it through by its digest."""
+    world.found()
+    world.write("staging")
+    world.write("production", protected=True)
+
+    run = world.happens(push(world, "No pull request"))["deploy"]
+
+    assert not run.good
+    assert run.jobs == {
+        "changed": "success",
+        "deploy staging": "success",
+        "deploy-protected production": "failure",
+        "report": "success",
+    }
+    refused = run.artifact("deploy-production")
+    assert (refused["outcome"], refused["word"]) == ("refused", "not-planned")
+    assert world.serves("staging")
+    assert world.machines("production") == []
+
+    wrong = world.press("deploy", environment="production", digest="0" * 64)
+    assert not wrong.good
+    assert world.machines("production") == []
+
+    right = world.press(
+        "deploy", environment="production", digest=refused["digest"], reason="first deploy"
+    )
+    assert right.good, right
+    assert world.serves("production")
+
+
+def test_a_protected_server_waits_for_the_others_to_be_proved(world):
+    world.found()
+    world.branch("all")
+    world.write("staging", prefect={"settings": {"PREFECT_SMALL_VERSION": "0.0.1"}})
+    world.write("production", protected=True)
+    number, _ = world.open_pull("All of them")
+
+    run = world.happens(world.merge(number))["deploy"]
+
+    assert run.jobs["deploy staging"] == "failure"
+    assert "deploy-protected production" not in run.jobs
+    assert world.machines("production") == []
+
+
+def test_a_run_that_a_newer_commit_overtakes_does_nothing(world):
+    """Both wait in one line. The older finds main elsewhere, says so, and leaves it to the newer."""
+    world.found()
+    world.write("staging", prefect=asking("DEBUG"))
+    older = push(world, "Older")
+    world.write("staging", prefect=asking("ERROR"))
+    newer = push(world, "Newer")
+
+    overtaken = world.happens(older, "deploy")["deploy"]
+
+    assert overtaken.good, overtaken
+    assert overtaken.artifact("deploy-staging")["outcome"] == "superseded"
+    assert "superseded" in overtaken.summary
+    assert world.machines("staging") == []
+
+    assert world.happens(newer, "deploy")["deploy"].good
+    assert world.setting("staging", LEVEL) == "ERROR"
+
+
+def test_of_two_merges_at_once_none_is_dropped(world):
+    """Each is about another server: that main moved on is no reason to leave one out."""
+    world.found()
+    world.write("staging")
+    first = push(world, "One")
+    world.write("demo")
+    second = push(world, "Another")
+
+    for event in (first, second):
+        assert world.happens(event, "deploy")["deploy"].good
+
+    assert world.serves("staging")
+    assert world.serves("demo")
+
+
+def test_a_merge_that_changes_no_server_deploys_none(world):
+    world.found(staging={})
+    (world.desk / "NOTES.md").write_text("Only words.\n")
+
+    run = world.happens(push(world, "Words"))["deploy"]
+
+    assert run.good
+    assert set(run.jobs) == {"changed"}
+    assert world.machines("staging") == []
+
+
+def test_a_secret_that_is_changed_in_git_reaches_the_server(world):
+    """Deployed with the merge; the secrets workflow, which the file starts as well, finds nothing left to do."""
+    hook = world.keep_in_git("staging.sops.yaml", HOOK_URL="https://hooks.example/one")
+    world.found()
+    world.write("staging", secrets=[{"name": "HOOK_URL", "from": {"sops": "staging.sops.yaml"}}])
+    assert world.happens(push(world, "Begin"), "deploy")["deploy"].good
+    hook("https://hooks.example/canary-two-7Tb2")
+
+    runs = world.happens(push(world, "Another hook"))
+
+    assert set(runs) == {"deploy", "secrets"}
+    assert runs["deploy"].good, runs["deploy"]
+    assert runs["secrets"].good, runs["secrets"]
+    assert world.sees_hook("staging", "https://hooks.example/canary-two-7Tb2")
