@@ -90,7 +90,7 @@ def slow(session: nox.Session) -> None:
 def workflows(session: nox.Session) -> None:
     """Run the workflows of .github for real, on this computer: ./run workflows [PYTEST-ARGS]."""
     install(session, "tests")
-    chosen = ["-m", "workflows", *(session.posargs or ["tests/workflows"])]
+    chosen = ["-m", "workflows", "--timeout", "600", *(session.posargs or ["tests/workflows"])]
     session.run("pytest", "-n", "2", "--dist", "loadgroup", *chosen, env=environment())
 
 

@@ -25,7 +25,7 @@ from helpers.workflow_files import ROOT
 ACT = Path(sys.executable).parent / "act"
 ACTIONS = ROOT / "tests" / "workflows" / "actions"
 LABEL = "ubuntu-24.04"
-LIMIT_S = 110
+LIMIT_S = 500
 ONLY_READS = "READ_ONLY_"
 """Begins the names by which act knows the secrets of the GitHub environment `plan`."""
 
@@ -42,12 +42,7 @@ class Run:
     @cached_property
     def jobs(self) -> dict[str, str]:
         """How each job ended, by the id of the file and, for a matrix, its environment; not those skipped."""
-        found = {}
-        for record in self.records:
-            if "jobResult" in record:
-                of = (record.get("matrix") or {}).get("environment")
-                found[f"{record['jobID']}{f' {of}' if of else ''}"] = record["jobResult"]
-        return found
+        return {_named(r): str(r["jobResult"]) for r in self.records if "jobResult" in r}
 
     @property
     def good(self) -> bool:
@@ -63,6 +58,11 @@ class Run:
     def log(self) -> str:
         """What its steps printed."""
         return "".join(str(r["msg"]) for r in self.records if r.get("raw_output"))
+
+    def log_of(self, job: str) -> str:
+        """What the steps of one job printed."""
+        printed = (r for r in self.records if r.get("raw_output") and _named(r) == job)
+        return "".join(str(record["msg"]) for record in printed)
 
     def annotations(self, kind: str = "error") -> list[dict[str, str]]:
         """What it shows beside lines: `file`, `line`, `title` and the `message`."""
@@ -101,6 +101,11 @@ class Run:
     def __str__(self) -> str:
         """Show what a failed test has to be told."""
         return f"{self.jobs}\n{self.log}\n{self.errors}"
+
+
+def _named(record: Mapping[str, Any]) -> str:
+    environment = (record.get("matrix") or {}).get("environment")
+    return " ".join(filter(None, (str(record.get("jobID")), environment)))
 
 
 def run_act(

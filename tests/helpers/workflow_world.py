@@ -105,13 +105,18 @@ class World:
 
     def __post_init__(self) -> None:
         self._numbers = itertools.count(1)
+        self.programs = self.folder / "bin"
+        """Programs of the test's own, before any other."""
+        self.programs.mkdir(parents=True)
         self.origin = self.folder / "remotes" / REPOSITORY
         self.desk = self.folder / "desk"
         (self.folder / "home").mkdir(parents=True)
         self.origin.parent.mkdir(parents=True)
         # Closed: nothing of whoever runs the tests reaches a job.
         self.environ = {
-            "PATH": os.pathsep.join([str(_python().parent), "/usr/local/bin", "/usr/bin", "/bin"]),
+            "PATH": os.pathsep.join(
+                [str(self.programs), str(_python().parent), "/usr/local/bin", "/usr/bin", "/bin"]
+            ),
             "HOME": str(self.folder / "home"),
             "LANG": "C.UTF-8",
             "GIT_TERMINAL_PROMPT": "0",
@@ -153,9 +158,10 @@ class World:
         assert done.returncode == 0, (arguments, done.stderr)
         return done.stdout.strip()
 
-    def write(self, name: str, **fields: Any) -> None:
-        """Write an environment file at the desk: a small server, with these fields."""
-        prefect = {"version": "3.8.8", "image": SMALL, **fields.pop("prefect", {})}
+    def write(self, name: str, *, small: bool = True, **fields: Any) -> None:
+        """Write an environment file at the desk: a small server, or a real one, with these fields."""
+        image = {"image": SMALL} if small else {}
+        prefect = {"version": "3.8.8", **image, **fields.pop("prefect", {})}
         data = environment_data(prefect=prefect, **{"app": self.app(name), **fields})
         path = self.desk / "environments" / f"{name}.yaml"
         path.write_text(yaml.safe_dump(data, sort_keys=False))
@@ -274,8 +280,8 @@ class World:
             for workflow in workflows(self._clone_of(event.sha))
             if workflow.starts(event.name, branch=event.branch, kind=event.kind, files=event.files)
         ]
-        # What `checks` runs are these tests themselves.
-        wanted = [name for name in started if (not only or name in only) and name != "checks"]
+        # What `checks` runs are these tests themselves, among others: only where it is asked for.
+        wanted = [name for name in started if name in (only or {*started} - {"checks"})]
         assert set(only) <= set(wanted), (only, started)
         return {name: self._run(name, event) for name in wanted}
 

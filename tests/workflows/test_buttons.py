@@ -18,7 +18,12 @@ def live(world):
 
 
 def test_the_server_s_button_puts_it_to_sleep_wakes_proves_and_copies(live):
-    for action, told in (("sleep", "asleep"), ("wake", ""), ("smoke", ""), ("backup", "snapshot")):
+    for action, told in (
+        ("sleep", "a request wakes it"),
+        ("wake", ""),
+        ("smoke", ""),
+        ("backup", "snapshot"),
+    ):
         run = live.press("server", environment="staging", action=action)
 
         assert run.good, run

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from roost.environment.model import AUTH_SECRET
+
 pytestmark = pytest.mark.workflows
 
 LEVEL = "PREFECT_LOGGING_LEVEL"
@@ -114,7 +116,10 @@ def test_a_secret_that_is_changed_in_git_reaches_the_server(world):
     """Deployed with the merge; the secrets workflow, which the file starts as well, finds nothing left to do."""
     hook = world.keep_in_git("staging.sops.yaml", HOOK_URL="https://hooks.example/one")
     world.found()
-    world.write("staging", secrets=[{"name": "HOOK_URL", "from": {"sops": "staging.sops.yaml"}}])
+    world.write(
+        "staging",
+        secrets=[AUTH_SECRET, {"name": "HOOK_URL", "from": {"sops": "staging.sops.yaml"}}],
+    )
     assert world.happens(push(world, "Begin"), "deploy")["deploy"].good
     hook("https://hooks.example/canary-two-7Tb2")
 

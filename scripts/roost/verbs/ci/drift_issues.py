@@ -49,6 +49,9 @@ M = TypeVar("M", bound=BaseModel)
 async def drift_issues(context: Context, results: Path, healed: Path | None) -> ExitCode:
     """Bring the issues to what was found, and to what came of putting it back.
 
+    Drift is told by its issue, and ends well. It ends with 1 where an environment could not be
+    looked at or put back: that is a run to look at.
+
     Raises:
         UsageError: there are no results.
         MissingTokenError: GITHUB_TOKEN is not set.
@@ -73,7 +76,7 @@ async def drift_issues(context: Context, results: Path, healed: Path | None) -> 
         raise failed
     if not todo:
         context.out.print("There is no issue to open, to change or to close.")
-    return ExitCode.DONE
+    return ExitCode.ERROR if any(result.error for result in found) else ExitCode.DONE
 
 
 async def bring(github: GitHub, change: Change) -> str:

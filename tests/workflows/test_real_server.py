@@ -1,0 +1,54 @@
+"""One story with the real Prefect server, from the pull request to the proof."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from helpers.local_daemon import LocalDaemon
+from helpers.workflow_files import ROOT
+from helpers.workflow_world import World
+
+pytestmark = pytest.mark.workflows
+
+
+@pytest.fixture
+def real(tmp_path, run_state):
+    """A world whose Fly has the images of this computer, as `./run up` has."""
+    cache = Path(os.environ.get("LOCALFLY_CACHE") or ROOT / ".run" / "images")
+    fly = LocalDaemon(tmp_path / "fly", cache)
+    world = World(tmp_path / "world", fly, cache, run_state)
+    try:
+        fly.start()
+        yield world
+        world.assert_no_secret_anywhere()
+    finally:
+        world.github.close()
+        fly.clean()
+
+
+def test_a_real_server_from_its_pull_request_to_its_proof(real):
+    """Rehearsed with wake times and memory, deployed as approved, proved, asleep, woken by the button."""
+    real.found()
+    real.branch("server")
+    real.write("staging", small=False, machine={"size": "shared-cpu-1x", "memory_mb": 512})
+
+    number, runs = real.open_pull("A real server")
+
+    assert runs["plan"].good, runs["plan"]
+    rehearsal = runs["plan"].artifact("rehearsal-staging")
+    assert rehearsal["outcome"] == "passed"
+    assert rehearsal["wake"]
+    assert 0 < rehearsal["memory_mb"]["peak"] <= rehearsal["memory_mb"]["limit"]
+    assert "Rehearsal" in real.comment(number)
+
+    deployed = real.happens(real.merge(number))["deploy"]
+
+    assert deployed.good, deployed
+    assert deployed.artifact("deploy-staging")["outcome"] == "deployed"
+    assert "deployed and proved" in real.comment(number)
+    assert real.serves("staging")
+    for action in ("sleep", "smoke"):
+        assert real.press("server", environment="staging", action=action).good

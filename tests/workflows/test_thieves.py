@@ -1,0 +1,125 @@
+"""Pull requests and buttons that want the token: whatever they edit, they get nothing.
+
+What is looked for is looked for by the world itself, at the end of each test, in clear and respelled: in logs,
+summaries, annotations, outputs, artifacts, comments and git. act hides nothing here (`--insecure-secrets`).
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from helpers.workflow_world import DEPLOY_TOKEN, PLAN_TOKEN
+from roost.environment.model import AUTH_SECRET
+
+pytestmark = pytest.mark.workflows
+
+# Prints all that it finds, in a spelling that no masking knows, and goes on as if nothing had been.
+THIEF = """
+import base64, os, pathlib, sys
+print("STOLEN", base64.b64encode(repr(dict(os.environ)).encode()).decode(), file=sys.stderr)
+for process in pathlib.Path("/proc").glob("[0-9]*/environ"):
+    try:
+        if "FLY_API_TOKEN" in process.read_text():
+            print("FOUND", process.read_text()[::-1], file=sys.stderr)
+    except OSError:
+        pass
+"""
+EVIL = '";env;"$(env>&2)`env`'
+
+
+def test_a_pull_request_that_edits_the_planner_plans_with_the_old_one(world):
+    """Its own code runs where there is no token, and only there."""
+    world.found(staging={})
+    world.branch("thief")
+    world.write("staging", prefect={"settings": {"PREFECT_LOGGING_LEVEL": "DEBUG"}})
+    for name in ("__init__", "verbs/ci/plan", "verbs/ci/comment", "verbs/rehearse"):
+        path = world.desk / "scripts" / "roost" / f"{name}.py"
+        text = path.read_text()
+        future = "from __future__ import annotations\n"
+        head, found, rest = text.partition(future)
+        path.write_text(f"{head}{found}{THIEF}{rest}" if found else text + THIEF)
+    (world.desk / "run").write_text(
+        (world.desk / "run").read_text().replace("set -eu\n", "set -eu\nenv >&2\n", 1)
+    )
+
+    number, runs = world.open_pull("Only a small clean-up")
+    run = runs["plan"]
+
+    assert "STOLEN" in run.log
+    assert {job for job in run.jobs if "STOLEN" in run.log_of(job)} == {
+        *("validate", "rehearse staging")
+    }
+    assert run.jobs["plan staging"] == "success"
+    assert "PREFECT&#95;LOGGING&#95;LEVEL" in world.comment(number) or "staging" in world.comment(
+        number
+    )
+
+
+def test_an_environment_file_cannot_ask_for_the_token(world):
+    """Not as a setting, not as a secret's value, not as a link, and not by being wrong in its shape."""
+    world.found(staging={})
+    world.branch("thief")
+    world.write(
+        "staging",
+        prefect={
+            "settings": {"PREFECT_UI_TITLE": "${FLY_API_TOKEN} $(env) ${{ secrets.FLY_API_TOKEN }}"}
+        },
+        secrets=[AUTH_SECRET, {"name": "HOOK_URL", "from": {"env": "FLY_API_TOKEN"}}],
+    )
+    number, runs = world.open_pull("A title")
+    assert runs["plan"].jobs["plan staging"] == "success"
+    assert world.comment(number)
+
+    (world.desk / "environments" / "staging.yaml").unlink()
+    (world.desk / "environments" / "staging.yaml").symlink_to("/proc/self/environ")
+    runs = world.push_again(number)
+    assert not runs["plan"].good
+
+
+@pytest.mark.parametrize("name", ["x;env;$(env>&2)", "x`env`", "x\"';env"])
+def test_a_branch_is_never_more_than_a_name(world, name):
+    world.found(staging={})
+    world.branch(name)
+    (world.desk / "NOTES.md").write_text("Only words.\n")
+
+    _, runs = world.open_pull(f"{name} ::add-mask::x ::set-output name=any::true")
+
+    assert runs["plan"].good
+    assert "GITHUB_WORKSPACE=" not in runs["plan"].log
+
+
+@pytest.mark.parametrize(
+    ("workflow", "inputs"),
+    [
+        ("scale", {"reason": EVIL, "memory_mb": "1024", "until": "4h"}),
+        ("scale", {"reason": "x", "memory_mb": EVIL, "until": EVIL, "count": EVIL}),
+        ("deploy", {"digest": EVIL, "reason": EVIL}),
+        ("rollback", {"reason": EVIL, "to": EVIL}),
+        ("destroy", {"reason": EVIL, "confirm": EVIL}),
+        ("secrets", {"environment": EVIL}),
+        ("deploy", {"environment": "../../staging"}),
+    ],
+)
+def test_an_input_is_never_more_than_a_value(world, workflow, inputs):
+    world.found(staging={})
+
+    run = world.press(workflow, **{"environment": "staging", **inputs})
+
+    assert not run.good
+    assert "GITHUB_WORKSPACE=" not in run.log
+
+
+def test_what_is_searched_for_would_be_found(world):
+    """The token is really there, in the job that may have it, and a print of it would be seen."""
+    world.found(staging={})
+    path = world.desk / "scripts" / "roost" / "__init__.py"
+    path.write_text(path.read_text() + THIEF)
+    world.push("Main itself is bad")
+
+    run = world.press("deploy", environment="staging")
+
+    assert DEPLOY_TOKEN[::-1] in run.everything()
+    with pytest.raises(AssertionError):
+        world.assert_no_secret_anywhere()
+    world.runs.clear()
+    assert PLAN_TOKEN not in run.everything()
