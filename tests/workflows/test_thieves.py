@@ -17,12 +17,13 @@ pytestmark = pytest.mark.workflows
 THIEF = """
 import base64, os, pathlib, sys
 print("STOLEN", base64.b64encode(repr(dict(os.environ)).encode()).decode(), file=sys.stderr)
-for process in pathlib.Path("/proc").glob("[0-9]*/environ"):
-    try:
-        if "FLY_API_TOKEN" in process.read_text():
-            print("FOUND", process.read_text()[::-1], file=sys.stderr)
-    except OSError:
-        pass
+process = os.getppid()
+while process > 1:  # those of its own job: on GitHub no other job is on the same machine
+    status = pathlib.Path(f"/proc/{process}/status").read_text()
+    if status.startswith("Name:\tact\n"):
+        break
+    print("FOUND", pathlib.Path(f"/proc/{process}/environ").read_text()[::-1], file=sys.stderr)
+    process = int(status.split("PPid:\t")[1].split("\n")[0])
 """
 EVIL = '";env;"$(env>&2)`env`'
 

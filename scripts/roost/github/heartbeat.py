@@ -13,7 +13,7 @@ from roost.github.models import Workflow, WorkflowRun
 
 WORKFLOW = "drift.yml"
 OVERDUE = timedelta(hours=26)
-"""It runs once a day, and GitHub starts it late when many do."""
+"""It runs twice a day, and GitHub starts it late when many do."""
 LOOKED_AT = 30
 _ACTIVE = "active"
 _ENABLE = f"Switch it on again: `gh workflow enable {WORKFLOW}`"

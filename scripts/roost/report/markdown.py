@@ -147,7 +147,8 @@ def _headline(changing: Sequence[PlannedEnvironment], total: int) -> str:
     stop = f" **{counted(refused, 'environment')} cannot be applied.**" if refused else ""
     failed = sum(bool(entry.failure) for entry in changing)
     stop += f" **{counted(failed, 'environment')} could not be planned.**" if failed else ""
-    return f"{len(changing)} of {counted(total, 'environment')} change or need attention. Highest risk: {_risk(risk)}.{stop}"
+    news = "changes or needs" if len(changing) == 1 else "change or need"
+    return f"{len(changing)} of {counted(total, 'environment')} {news} attention. Highest risk: {_risk(risk)}.{stop}"
 
 
 def _risk(risk: Risk) -> str:

@@ -46,6 +46,8 @@ async def destroy(
             where=str(file.path),
             advice="Set protected to false in its file, have that merged, then destroy it.",
         )
+    if confirm and confirm != file.environment.app:
+        raise _not_confirmed(file.environment.app)
     async with connect(context, local=local) as target:
         planned = await make_plan(context, file, target)
         app, live = planned.desired.app, planned.live
@@ -81,10 +83,13 @@ def _check_confirmed(context: Context, app: str, confirm: str) -> None:
         context.progress.print(f"Type {app} to go on: ", end="")
         given = sys.stdin.readline().strip()
     if given != app:
-        raise UsageError(
-            "Nothing was removed.",
-            advice=f"Confirm it by the app's name: --confirm {app}",
-        )
+        raise _not_confirmed(app)
+
+
+def _not_confirmed(app: str) -> UsageError:
+    return UsageError(
+        "Nothing was removed.", advice=f"Confirm it by the app's name: --confirm {app}"
+    )
 
 
 async def _rows(target: Target, planned: Planned) -> list[str]:

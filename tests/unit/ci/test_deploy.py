@@ -12,6 +12,7 @@ import stamina
 from helpers.fake_fly import FakeFly
 from helpers.fake_github import FakeGitHub
 from helpers.fake_prefect import LOGIN, FakePrefect, say
+from helpers.fake_registry import full_registry
 from roost.apply import gate
 from roost.environment.model import AUTH_SECRET
 from roost.fly.client import FlyClient
@@ -28,6 +29,7 @@ def fly(monkeypatch):
     monkeypatch.setattr(
         "roost.verbs.target.FlyClient", partial(FlyClient, transport=httpx.MockTransport(found))
     )
+    monkeypatch.setattr("roost.verbs.image.Registry", full_registry)
     monkeypatch.setenv("FLY_API_TOKEN", "fm2_token")
     monkeypatch.setenv(AUTH_SECRET, LOGIN)
     with stamina.set_testing(True, attempts=2, cap=True):

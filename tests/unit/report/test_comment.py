@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -30,6 +31,7 @@ from roost.report.comment import (
 )
 from roost.report.markdown import PlannedEnvironment
 from roost.report.outcome import Outcome, Result, read_outcome, result_of
+from roost.report.rehearsal import Memory, Rehearsal, Wake, rehearsal_lines
 
 SALT = "https://github.com/acme/infra/pull/7"
 RUN = "https://github.com/acme/infra/actions/runs/1"
@@ -74,6 +76,43 @@ def test_a_comment_at_its_end_as_people_see_it(check_golden):
     body, _ = comment_of(STAGING, PRODUCTION)
 
     check_golden("pull-request-deployed.md", with_outcomes(body, [DEPLOYED, ROLLED_BACK]))
+
+
+MORE_MEMORY = {"machine": {"memory_mb": 1024}}
+REHEARSAL = Rehearsal(
+    environment="production",
+    outcome="passed",
+    base="created",
+    apply_seconds=8.4,
+    silence_seconds=2.1,
+    wake=Wake(suspended_seconds=0.04, stopped_seconds=2.43),
+    memory_mb=Memory(idle=187, peak=201, limit=1024),
+    prefect="3.8.8",
+)
+README = Path(__file__).parents[3] / "README.md"
+
+
+def test_the_readme_shows_a_comment_as_it_looks(check_golden):
+    body, _ = comment_of(entry("production", {}, MORE_MEMORY, rehearsal=rehearsal_lines(REHEARSAL)))
+    deployed = outcome(
+        "production", Result.DEPLOYED, seconds=31.4, url="https://acme-prefect.fly.dev"
+    )
+    shown = with_outcomes(body, [deployed])
+
+    check_golden("readme.md", shown)
+    assert quoted(shown) in README.read_text("utf-8")
+
+
+def test_the_readme_shows_a_drift_issue_as_it_looks():
+    issue = (Path(__file__).parent / "golden" / "drift-by-hand.md").read_text("utf-8")
+
+    assert quoted(issue) in README.read_text("utf-8")
+
+
+def quoted(markdown):
+    """A text as a quote in Markdown, without what nobody sees."""
+    lines = [line for line in markdown.splitlines() if not line.startswith("<!--")]
+    return "".join(f"> {line}".rstrip() + "\n" for line in lines)
 
 
 def test_an_environment_that_could_not_be_planned_is_told_with_why(check_golden):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from roost.errors import BadEventError, ExitCode, RoostError
+from roost.errors import BadEventError, ExitCode, GitHubError, RoostError
 from roost.github.actions import Runner
-from roost.github.api import github_of
+from roost.github.api import GitHub, github_of
+from roost.github.heartbeat import look_for_schedule
 from roost.plan.approval import approve
 from roost.plan.shown import read_plan
 from roost.plan.steps import Plan
@@ -43,15 +45,26 @@ async def comment(context: Context, plans: Path, rehearsals: Path) -> ExitCode:
     runner = need_runner(context)
     subject = subject_of(runner)
     entries, marker = gather(subject, read_documents(plans), document_paths(rehearsals))
-    body = planned_comment(marker, entries, tuple(notes(context.environ)))
-    runner.summary(body)
     async with github_of(context.environ) as github:
+        silent = await silence(context, github)
+        body = planned_comment(marker, entries, (*notes(context.environ), *silent))
+        runner.summary(body)
         if not entries and await find_comment(github, subject.number) is None:
             context.out.print("No environment changes: there is nothing to comment.")
             return ExitCode.DONE
         written = await write_comment(github, subject.number, lambda _: body)
     context.out.print(f"The plan is at {written.url}", soft_wrap=True)
     return ExitCode.DONE
+
+
+async def silence(context: Context, github: GitHub) -> tuple[str, ...]:
+    """Say that nobody looks for drift, where that is so: a schedule that is off tells nobody."""
+    try:
+        told = await look_for_schedule(github, datetime.now(UTC))
+    except GitHubError as error:
+        context.progress.print(f"Whether drift is looked for is not known: {error}", markup=False)
+        return ()
+    return (told,) if told else ()
 
 
 def subject_of(runner: Runner) -> Subject:

@@ -29,6 +29,9 @@ from roost.verbs.target import fly_token
 async def drift(context: Context, results: Path | None) -> ExitCode:
     """Compare all with a token that only reads; end with 0 if all is clean, 2 if not, 1 on errors.
 
+    In a workflow drift ends with 0: the jobs that follow are told by the outputs, people by the
+    issue, and a run that is red is one in which somebody could not look.
+
     Raises:
         UsageError: there is no environment file.
         MissingTokenError: no Fly token is set.
@@ -44,9 +47,10 @@ async def drift(context: Context, results: Path | None) -> ExitCode:
         write_result(results, document["environment"], document)
     write_result(results, SUMMARY, run)
     runner = runner_of(context.environ)
-    if runner is not None:
-        tell(runner, totals, documents, run)
-    return outcome(totals)
+    if runner is None:
+        return outcome(totals)
+    tell(runner, totals, documents, run)
+    return ExitCode.ERROR if outcome(totals) is ExitCode.ERROR else ExitCode.DONE
 
 
 def outcome(totals: Totals) -> ExitCode:
