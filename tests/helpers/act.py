@@ -11,7 +11,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,6 @@ from typing import Any
 
 import yaml
 
-from helpers.github_site import TOKEN, token_for
 from helpers.workflow_files import ROOT
 
 ACT = Path(sys.executable).parent / "act"
@@ -115,6 +114,7 @@ def run_act(
     event: str,
     payload: Mapping[str, Any],
     *,
+    token_for: Callable[[Mapping[str, str]], str],
     secrets: Mapping[str, str],
     variables: Mapping[str, str],
     environ: Mapping[str, str],
@@ -127,11 +127,13 @@ def run_act(
         workflow: the file's name.
         event: what started it, such as `push`.
         payload: what GitHub tells of the event.
+        token_for: makes the token of a job that has these permissions.
         secrets: by their names, those of the GitHub environment `plan` with `ONLY_READS` before them.
         variables: what every step finds in its environment.
         environ: the environment of act itself, which every step has too.
     """
-    text = scoped((clone / ".github/workflows" / workflow).read_text(encoding="utf-8"))
+    written = (clone / ".github/workflows" / workflow).read_text(encoding="utf-8")
+    text = scoped(written, token_for)
     (folder / workflow).write_text(text, encoding="utf-8")
     (folder / "event.json").write_text(json.dumps(payload))
     (folder / "secrets").write_text("".join(f'{k}="{v}"\n' for k, v in secrets.items()))
@@ -166,7 +168,7 @@ def run_act(
     return run
 
 
-def scoped(text: str) -> str:
+def scoped(text: str, token_for: Callable[[Mapping[str, str]], str]) -> str:
     """Give each job the secrets of its own GitHub environment, none without one, and a token of its own.
 
     What GitHub has had for a short while only, and act does not know, is left out.
@@ -175,10 +177,10 @@ def scoped(text: str) -> str:
     text = text.replace(", deployment: false}", "}")
     head, jobs, rest = text.partition("\njobs:\n")
     blocks = re.split(r"^(?=  [\w-]+:$)", rest, flags=re.MULTILINE)
-    return head + jobs + "".join(map(_scoped_job, blocks))
+    return head + jobs + "".join(_scoped_job(block, token_for) for block in blocks)
 
 
-def _scoped_job(block: str) -> str:
+def _scoped_job(block: str, token_for: Callable[[Mapping[str, str]], str]) -> str:
     if not block.strip():
         return block
     [job] = yaml.load(block, yaml.BaseLoader).values()
@@ -186,10 +188,8 @@ def _scoped_job(block: str) -> str:
     environment = named["name"] if isinstance(named, dict) else named
     prefix = ONLY_READS if environment == "plan" else "" if environment else "NOWHERE_"
     # GitHub gives each job a token of its own, which holds what its permissions say.
-    token = token_for(job["permissions"]).removeprefix(TOKEN)
-    return block.replace("secrets.", f"secrets.{prefix}").replace(
-        "${{ github.token }}", f"${{{{ github.token }}}}{token}"
-    )
+    token = token_for(job["permissions"] or {})
+    return block.replace("secrets.", f"secrets.{prefix}").replace("${{ github.token }}", token)
 
 
 def _stubs(clone: Path) -> set[str]:

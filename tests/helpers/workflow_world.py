@@ -25,8 +25,8 @@ import yaml
 
 from helpers.act import ONLY_READS, Run, run_act
 from helpers.environments import environment_data
+from helpers.fake_github import FakeGitHub, Pull
 from helpers.fake_prefect import LOGIN
-from helpers.github_site import OF_A_FORK, TOKEN, GitHubSite
 from helpers.local_daemon import LocalDaemon
 from helpers.small_server import SMALL
 from helpers.sops_files import age_key, encrypt
@@ -42,7 +42,7 @@ TREE = ("run", "scripts", "deploy", "requirements", ".github", "pyproject.toml")
 DEPLOY_TOKEN = "FlyV1 fm2_canary-deploy-8Qm2x7Lr"
 PLAN_TOKEN = "FlyV1 fm2_canary-plan-4Zt9k1Wd"
 HOOK = "https://hooks.example/canary-hook-5Hn3"
-CANARIES = (DEPLOY_TOKEN, PLAN_TOKEN, TOKEN, HOOK, LOGIN)
+CANARIES = (DEPLOY_TOKEN, PLAN_TOKEN, HOOK, LOGIN)
 
 
 @dataclass(frozen=True)
@@ -127,14 +127,18 @@ class World:
             "GIT_CONFIG_KEY_0": f"url.file://{self.folder}/remotes/.insteadOf",
             "GIT_CONFIG_VALUE_0": "https://github.com/",
         }
-        self.github = GitHubSite(self.origin, REPOSITORY, self.environ)
+        self.git("init", "-q", "--bare", "-b", "main", str(self.origin), cwd=self.folder)
+        self.git("config", "uploadpack.allowAnySHA1InWant", "true", cwd=self.origin)
+        self.github = FakeGitHub(self.origin, repository=REPOSITORY).__enter__()
+
+    def close(self) -> None:
+        """Leave nothing running."""
+        self.github.__exit__(None, None, None)
 
     # The repository
 
     def found(self, **environments: Mapping[str, Any]) -> World:
         """Begin the repository with these environments on main."""
-        self.git("init", "-q", "--bare", "-b", "main", str(self.origin), cwd=self.folder)
-        self.git("config", "uploadpack.allowAnySHA1InWant", "true", cwd=self.origin)
         self.desk.mkdir(exist_ok=True)
         copy_tree(self.desk)
         for name, fields in environments.items():
@@ -162,7 +166,9 @@ class World:
         """Write an environment file at the desk: a small server, or a real one, with these fields."""
         image = {"image": SMALL} if small else {}
         prefect = {"version": "3.8.8", **image, **fields.pop("prefect", {})}
-        data = environment_data(prefect=prefect, **{"app": self.app(name), **fields})
+        # An organization of its own, too: what others left on the same Fly is nobody's orphan here.
+        own = {"app": self.app(name), "organization": self.team}
+        data = environment_data(prefect=prefect, **{**own, **fields})
         path = self.desk / "environments" / f"{name}.yaml"
         path.write_text(yaml.safe_dump(data, sort_keys=False))
 
@@ -230,9 +236,10 @@ class World:
     def serves(self, name: str) -> bool:
         """Whether the server answers those who log in."""
         port = self.fly.client.get("/localfly/status").json()["apps"][self.app(name)]["port"]
+        user, _, password = LOGIN.partition(":")
         answer = httpx.get(
             f"http://127.0.0.1:{port}/api/admin/version",
-            auth=(*LOGIN.split(":"),),
+            auth=(user, password),
             trust_env=False,
             timeout=30,
         )
@@ -265,11 +272,17 @@ class World:
 
     def assert_no_secret_anywhere(self) -> None:
         """Assert that no value of a secret stands in anything that anybody could read later."""
-        told = [self.github.bodies(), *(run.everything() for run in self.runs)]
+        told = [*self.written(), *(run.everything() for run in self.runs)]
         told.append(self.git("log", "--all", "--format=%B", "--patch", cwd=self.origin))
         for canary in self.canaries:
             for spelling in (canary, base64.b64encode(canary.encode()).decode(), canary[::-1]):
                 assert not [text for text in told if spelling in text], spelling
+
+    def written(self) -> list[str]:
+        """All that anybody wrote on GitHub: titles, texts and comments, with what they were before."""
+        state = self.github.state
+        told = [part for issue in state.issues.values() for part in (issue.title, issue.body)]
+        return told + [body for c in state.all_comments.values() for body in (c.body, *c.bodies)]
 
     # What happens
 
@@ -303,54 +316,61 @@ class World:
         """Open a pull request from what is at the desk; give its number and the runs."""
         branch = self.git("branch", "--show-current")
         self.push(title, branch)
-        pull = self.github.open_pull(
-            title, branch, STRANGER if fork else REPOSITORY, "mallory" if fork else PERSON
+        number = self.add_pull(title, branch, fork=fork)
+        return number, self.happens(self.pull_event(number, "opened"))
+
+    def add_pull(self, title: str, branch: str, *, fork: bool = False) -> int:
+        """Open a pull request from a branch that is pushed; nothing runs yet."""
+        pull = self.github.add_pull(
+            branch,
+            title=title,
+            author="mallory" if fork else PERSON,
+            head_sha=self.github.head(branch),
+            head_repository=STRANGER if fork else REPOSITORY,
         )
-        return pull["number"], self.happens(self.pull_event(pull["number"], "opened"))
+        return pull.number
 
     def push_again(self, number: int) -> dict[str, Run]:
         """Push what is at the desk to the branch of a pull request."""
-        pull = self.github.pulls[number]
-        self.push("Another try", pull["head"]["ref"])
+        self.push("Another try", self.github.pull(number).head_ref)
         return self.happens(self.pull_event(number, "synchronize"))
 
     def pull_event(self, number: int, kind: str) -> Event:
         """The event of a pull request, at the commit that merging it would make."""
-        pull = self.github.refresh(number)
-        sha = self._merge_commit(number, pull)
+        pull = self.github.pull(number)
+        base, sha = self.main, self._merge_commit(pull)
         self.git("push", "-q", "--force", str(self.origin), f"{sha}:refs/pull/{number}/merge")
         return Event(
             "pull_request",
             sha,
-            {"action": kind, "number": number, "pull_request": pull},
+            {"action": kind, "number": number, "pull_request": _told(pull, base)},
             kind=kind,
-            files=self._between(pull["base"]["sha"], sha),
-            of_a_fork=pull["head"]["repo"]["fork"],
+            files=self._between(base, sha),
+            of_a_fork=pull.head_repository != REPOSITORY,
         )
 
     def merge(self, number: int) -> Event:
         """Merge a pull request, and give the push that this is; nothing runs yet."""
-        pull = self.github.refresh(number)
-        before, sha = self.main, self._merge_commit(number, pull)
+        before, sha = self.main, self._merge_commit(self.github.pull(number))
         self.git("push", "-q", str(self.origin), f"{sha}:refs/heads/main")
-        self.github.merged(number, sha)
+        self.github.mark_merged(number, sha)
         return self.push_event(before, sha)
 
-    def _merge_commit(self, number: int, pull: Mapping[str, Any]) -> str:
+    def _merge_commit(self, pull: Pull) -> str:
         here = self.git("rev-parse", "HEAD")
         branch = self.git("branch", "--show-current")
         self.git("fetch", "-q", "origin")
         self.git("checkout", "-q", "--detach", "origin/main")
-        message = f"Merge pull request #{number} from {pull['head']['ref']}"
-        self.git("merge", "-q", "--no-ff", "-m", message, pull["head"]["sha"])
+        message = f"Merge pull request #{pull.number} from {pull.head_ref}"
+        self.git("merge", "-q", "--no-ff", "-m", message, pull.head_sha)
         sha = self.git("rev-parse", "HEAD")
         self.git("checkout", "-q", branch or here)
         return sha
 
     def comment(self, number: int) -> str:
         """The one comment of a pull request, as it is now."""
-        [found] = self.github.comments[number]
-        return str(found["body"])
+        [found] = self.github.comments(number)
+        return found.body
 
     def press(self, workflow: str, **inputs: Any) -> Run:
         """Press a button: `workflow_dispatch` on main."""
@@ -367,16 +387,21 @@ class World:
         number = next(self._numbers)
         folder = self.folder / f"run-{number}"
         folder.mkdir()
-        secrets = {"GITHUB_TOKEN": TOKEN, **self.secrets}
-        if event.of_a_fork:
-            secrets = {"GITHUB_TOKEN": f"{TOKEN}{OF_A_FORK}"}
+
+        def token_for(permissions: Mapping[str, str]) -> str:
+            # With that of a fork's pull request nothing is written, whatever a job asks for.
+            held = dict.fromkeys(permissions, "read") if event.of_a_fork else permissions
+            self.canaries.append(self.github.token_for(held))
+            return self.canaries[-1]
+
         run = run_act(
             folder,
             self._clone_of(event.sha),
             f"{name}.yml",
             event.name,
             {**self._about(), **event.payload},
-            secrets=secrets,
+            token_for=token_for,
+            secrets={} if event.of_a_fork else self.secrets,
             variables=self._variables(1000 + number),
             environ=self.environ,
         )
@@ -422,6 +447,24 @@ class World:
 
     def _message(self, sha: str) -> str:
         return self.git("log", "-1", "--format=%B", sha, cwd=self.origin)
+
+
+def _told(pull: Pull, base: str) -> dict[str, Any]:
+    """Give what an event says of a pull request."""
+    of_a_fork = pull.head_repository != REPOSITORY
+    return {
+        "number": pull.number,
+        "title": pull.issue.title,
+        "html_url": f"https://github.com/{REPOSITORY}/pull/{pull.number}",
+        "user": {"login": pull.issue.author},
+        "draft": False,
+        "head": {
+            "ref": pull.head_ref,
+            "sha": pull.head_sha,
+            "repo": {"full_name": pull.head_repository, "fork": of_a_fork},
+        },
+        "base": {"ref": "main", "sha": base, "repo": {"full_name": REPOSITORY}},
+    }
 
 
 def _python() -> Path:

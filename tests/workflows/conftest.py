@@ -56,4 +56,4 @@ def world(tmp_path, small_fly, small_cache, run_state):
         yield made
         made.assert_no_secret_anywhere()
     finally:
-        made.github.close()
+        made.close()

@@ -73,12 +73,12 @@ def test_scaling_for_good_is_a_pull_request_that_leaves_every_other_byte(live):
 
     assert run.good, run
     assert set(run.jobs) == {"permanent"}
-    [pull] = live.github.pulls.values()
-    after = live.show("environments/staging.yaml", pull["head"]["ref"])
+    [pull] = live.github.pulls()
+    after = live.show("environments/staging.yaml", pull.head_ref)
     assert (
         after.replace("1024", "512") == before.replace("1024", "512") or "memory_mb: 1024" in after
     )
-    assert "big UI" in pull["body"]
+    assert "big UI" in pull.issue.body
     assert live.machine("staging")["config"]["guest"]["memory_mb"] == 512
 
 
@@ -96,9 +96,9 @@ def test_a_rollback_opens_the_pull_request_that_makes_the_file_say_so_too(live):
     assert set(run.jobs) == {"rollback", "revert"}
     assert live.setting("staging", LEVEL) is None
     assert live.serves("staging")
-    opened = [pull for pull in live.github.pulls.values() if pull["number"] != number]
+    opened = [pull for pull in live.github.pulls() if pull.number != number]
     assert len(opened) == 1
-    assert live.show("environments/staging.yaml", opened[0]["head"]["ref"]) == before
+    assert live.show("environments/staging.yaml", opened[0].head_ref) == before
 
 
 def test_destroying_wants_the_app_s_name_typed(live):

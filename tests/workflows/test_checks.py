@@ -31,8 +31,8 @@ def checked(world):
 def opened(world):
     """Open a pull request and run its checks."""
     world.push("A change", "change")
-    pull = world.github.open_pull("A change", "change", world.github.name, "alice")
-    return world.happens(world.pull_event(pull["number"], "opened"), "checks")["checks"]
+    number = world.add_pull("A change", "change")
+    return world.happens(world.pull_event(number, "opened"), "checks")["checks"]
 
 
 def test_every_session_runs(checked):

@@ -9,7 +9,7 @@ pytestmark = pytest.mark.workflows
 
 def found(world):
     """The issues about drift, as number and state."""
-    return [(issue["number"], issue["state"]) for issue in world.github.issues.values()]
+    return [(issue.number, issue.state) for issue in world.github.issues()]
 
 
 def test_a_change_behind_git_s_back_opens_an_issue_and_healing_closes_it(world):
@@ -23,7 +23,7 @@ def test_a_change_behind_git_s_back_opens_an_issue_and_healing_closes_it(world):
     [(number, state)] = found(world)
     assert (state, first.jobs["issues"]) == ("open", "success")
     assert "heal staging" not in first.jobs
-    assert "PREFECT_LOGGING_LEVEL" in world.github.issues[number]["body"]
+    assert "PREFECT_LOGGING_LEVEL" in world.github.issues()[0].body
     assert world.setting("staging", "PREFECT_LOGGING_LEVEL") == "DEBUG"
 
     world.schedule()

@@ -37,7 +37,7 @@ def test_a_pull_request_from_its_first_commit_to_its_server(world):
             *("validate", "changed", "rehearse staging", "plan staging", "comment", "passed"),
         }
     assert all(part in first for part in ("create the app", "Rehearsal", "Digest"))
-    assert f'"head":"{world.github.pulls[number]["head"]["sha"]}"' in second
+    assert f'"head":"{world.github.pull(number).head_sha}"' in second
     assert first != second
     assert world.machines("staging") == []  # a plan only reads
 
@@ -62,7 +62,7 @@ def test_a_change_that_concerns_no_server_has_a_green_plan_and_no_comment(world)
 
     assert runs["plan"].good
     assert set(runs["plan"].jobs) == {"validate", "changed", "comment", "passed"}
-    assert world.github.comments[number] == []
+    assert world.github.comments(number) == []
 
 
 def test_a_broken_file_is_red_on_its_line(world):
@@ -82,7 +82,7 @@ def test_a_broken_file_is_red_on_its_line(world):
     found = [a for a in run.annotations() if "regoin" in a["message"]]
     assert {(a["file"], a["line"]) for a in found} == {("environments/staging.yaml", str(line))}
     assert "regoin" in run.summary
-    assert world.github.comments[number] == []
+    assert world.github.comments(number) == []
 
 
 def test_a_merge_that_fails_its_gate_leaves_the_old_server_serving(world):
@@ -126,8 +126,8 @@ def test_a_fork_has_everything_but_a_token_and_a_comment(world):
     assert run.artifacts == {"rehearsal-staging"}
     assert run.artifact("rehearsal-staging")["outcome"] == "passed"
     assert "staging" in run.summary
-    assert world.github.comments[number] == []
-    assert not [path for verb, path in world.github.calls if verb != "GET"]
+    assert world.github.comments(number) == []
+    assert not world.github.changes()
 
 
 def test_a_file_that_is_removed_is_told_and_nothing_is_done(world):

@@ -25,7 +25,7 @@ def real(tmp_path, run_state):
         yield world
         world.assert_no_secret_anywhere()
     finally:
-        world.github.close()
+        world.close()
         fly.clean()
 
 

@@ -14,7 +14,7 @@ from roost.environment.model import AUTH_SECRET
 pytestmark = pytest.mark.workflows
 
 # Prints all that it finds, in a spelling that no masking knows, and goes on as if nothing had been.
-THIEF = """
+THIEF = r"""
 import base64, os, pathlib, sys
 print("STOLEN", base64.b64encode(repr(dict(os.environ)).encode()).decode(), file=sys.stderr)
 process = os.getppid()
