@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -44,7 +45,11 @@ def says(status: int, body: Any = None, **headers: str) -> httpx.Response:
         return httpx.Response(status, content=body, headers=named)
     if body is None:
         return httpx.Response(status, headers=named)
-    return httpx.Response(status, json=body, headers=named)
+    # In ASCII: a text may hold half a character, which JSON can write and UTF-8 cannot.
+    content = json.dumps(body).encode()
+    return httpx.Response(
+        status, content=content, headers={"content-type": "application/json", **named}
+    )
 
 
 def ask(call: Callable[[FlyClient], Awaitable[T]], *answers: Answer, **options: Any):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import anyio
 
 from roost.apply.proof import TIMEOUT_S, Proof
-from roost.errors import FlyNotFoundError, SnapshotError
+from roost.errors import FlyNotFoundError, FlyUnavailableError, SnapshotError
 from roost.fly.leases import Notice
 from roost.fly.models import Machine, Snapshot
 from roost.plan.backups import Backup, Note, Rest, list_backups, with_note
@@ -26,6 +26,8 @@ from roost.prefect.transport import prefect_client
 
 LIMIT_S = 600
 POLL_S = 1.0
+SHOWS_WITHIN_S = 10.0
+"""So soon one is listed, though not whole, that was asked for by a call without an answer."""
 DONE = "created"
 # A suspended machine has not flushed what it remembers; the request that holds it wakes it.
 AT_REST = frozenset({"stopped", "created"})
@@ -114,18 +116,36 @@ class Snapshots:
         return Taken(snapshot, Rest.HELD if lasted else Rest.FLUSHED)
 
     async def _take(self, volume: str) -> str:
-        """Fly's answer names no id (https://docs.machines.dev), so it is the one that was not there."""
+        """Fly's answer names no id (https://docs.machines.dev), so it is the one that was not there.
+
+        It shows as well where that answer was lost and the call was carried out.
+        """
         fly, app = self.proof.fly, self.proof.app
         before = {snapshot.id for snapshot in await fly.list_snapshots(app, volume)}
-        await fly.create_snapshot(app, volume)
+        lost = await self._ask_for_one(volume)
+        patience = anyio.current_time() + SHOWS_WITHIN_S
         with anyio.move_on_after(LIMIT_S):
             while True:
-                for snapshot in await fly.list_snapshots(app, volume):
-                    if snapshot.id not in before and snapshot.status == DONE:
+                found = await fly.list_snapshots(app, volume)
+                new = [snapshot for snapshot in found if snapshot.id not in before]
+                for snapshot in new:
+                    if snapshot.status == DONE:
                         return snapshot.id
+                if lost and not new and anyio.current_time() > patience:
+                    raise lost
                 await anyio.sleep(self.poll_s)
         raise SnapshotError(
             f"The snapshot of the volume {volume} was not whole within {LIMIT_S} s.",
             where=app,
             advice="Nothing was changed. Look at `fly volumes snapshots list` and run it again.",
         )
+
+    async def _ask_for_one(self, volume: str) -> FlyUnavailableError | None:
+        """Ask for a snapshot; give the failure after which it may be in the making all the same."""
+        try:
+            await self.proof.fly.create_snapshot(self.proof.app, volume)
+        except FlyUnavailableError as failure:
+            if not failure.ambiguous:
+                raise
+            return failure
+        return None

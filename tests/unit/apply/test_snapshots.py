@@ -12,7 +12,7 @@ from helpers.histories import desired_of
 from helpers.releasing import make_world
 from roost.apply import snapshots
 from roost.apply.snapshots import Snapshots
-from roost.errors import FlyRejectedError, SnapshotError
+from roost.errors import FlyRejectedError, FlyUnavailableError, SnapshotError
 from roost.fly.client import FlyClient
 from roost.plan.backups import Rest
 from roost.plan.live import read_live
@@ -72,6 +72,30 @@ def test_it_is_waited_for_until_it_is_whole(world):
     assert (taken.snapshot, taken.rest) == ("vs_ours", Rest.STOPPED)
     assert told == [f"take a snapshot of the volume {volume}"]
     assert world.fly.looks == 3
+
+
+@pytest.mark.parametrize("carried_out", [True, False])
+def test_an_answer_that_is_lost_is_looked_for_and_nothing_is_asked_for_twice(
+    world, monkeypatch, carried_out
+):
+    monkeypatch.setattr(snapshots, "SHOWS_WITHIN_S", 0.1)
+    known, asked = world.fly._snapshots, []
+
+    def lose(verb, key):
+        if verb != "POST":
+            return known(verb, key) if carried_out or not asked else says(200, [])
+        asked.append(key)
+        known(verb, key)
+        return says(503)
+
+    monkeypatch.setattr(world.fly, "_snapshots", lose)
+
+    if carried_out:
+        assert take(world)[0].snapshot == "vs_ours"
+    else:
+        with pytest.raises(FlyUnavailableError):
+            take(world)
+    assert len(asked) == 1
 
 
 def test_those_that_were_there_are_not_taken_for_it_though_they_are_whole_first(world):
