@@ -117,11 +117,12 @@ def tell(error: RoostError) -> int:
 
     In a workflow GitHub is told as well, in its own way.
     """
+    show = shown_quietly if in_workflow(os.environ) else shown_safely
     if isinstance(error, InvalidFilesError):
         for fault in error.faults:
-            print(shown_safely(str(fault)), file=sys.stderr)  # noqa: T201 - see main
+            print(show(str(fault)), file=sys.stderr)  # noqa: T201 - see main
     lines = f"roost: error [{error.word}]: {error}".split("\n")  # what stands where has several
-    print("\n".join(map(shown_safely, lines)), file=sys.stderr)  # noqa: T201 - see main
+    print("\n".join(map(show, lines)), file=sys.stderr)  # noqa: T201 - see main
     if in_workflow(os.environ):
         from roost.verbs.ci.faults import tell_runner
 
@@ -132,6 +133,13 @@ def tell(error: RoostError) -> int:
 def shown_safely(line: str) -> str:
     """Write what a terminal would obey as its escape: file names and answers may hold anything."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+
+
+def shown_quietly(line: str) -> str:
+    """Write what a workflow's runner would obey so that it does not, too."""
+    from roost.github.actions import quiet
+
+    return quiet(shown_safely(line))
 
 
 def internal(error: Exception) -> InternalError:

@@ -344,6 +344,8 @@ class MachineFailedError(RoostError):
 class GateError(RoostError):
     """The server did not prove itself good; `checks` are the results of the checks, if any ended."""
 
+    word = "gate"
+
     def __init__(
         self, what: str, *, where: str = "", advice: str = "", checks: tuple[Any, ...] = ()
     ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from roost.errors import ExitCode, RoostError
 
@@ -18,11 +18,16 @@ def make_context() -> Context:
     from roost.report.text import make_console
     from roost.verbs.context import PROJECT, Context
 
+    out, progress = sys.stdout, sys.stderr
+    if in_workflow(os.environ):
+        from roost.github.actions import QuietFile
+
+        out, progress = cast(TextIO, QuietFile(out)), cast(TextIO, QuietFile(progress))
     return Context(
         environ=dict(os.environ),
         project=PROJECT,
-        out=make_console(sys.stdout),
-        progress=make_console(sys.stderr),
+        out=make_console(out),
+        progress=make_console(progress),
     )
 
 

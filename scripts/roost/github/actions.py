@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 from roost.errors import BadEventError, RunnerFileError
 from roost.secret_text import SecretText
@@ -195,6 +195,24 @@ def quiet(text: str) -> str:
     """
     seen = "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in _lines(text))
     return _OLD_COMMAND.sub("# ", _COMMAND.sub(r"\1 ", seen))
+
+
+@dataclass(frozen=True)
+class QuietFile:
+    """A file to print to, in which no text of others is a command to the runner.
+
+    Args:
+        file: where it is written.
+    """
+
+    file: TextIO
+
+    def write(self, text: str) -> int:
+        """Write a text, made harmless."""
+        return self.file.write(quiet(text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
 
 
 def cut_markdown(text: str, limit: int) -> str:

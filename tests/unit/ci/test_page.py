@@ -38,3 +38,26 @@ def test_a_file_is_told_by_its_place_in_the_repository():
     assert place_of("/w/environments/head/environments/a.yaml", "/w") == "environments/a.yaml"
     assert place_of("/w/other/a.yaml", "/w") == "other/a.yaml"
     assert place_of("/elsewhere/a.yaml", "/w") == "/elsewhere/a.yaml"
+
+
+def test_no_text_of_a_file_is_a_command_to_the_runner(job, repository):
+    path = repository.write("staging")
+    path.write_text(path.read_text() + '"::set-output name=any::true": 1\n"##[add-mask]x": 2\n')
+
+    said = job("validate")
+
+    ours = [line for line in said.out.splitlines() if not line.startswith("::error ")]
+    told = "\n".join((*ours, said.err))
+    assert said.code == 3
+    assert "set-output" in told
+    assert not [line for line in told.splitlines() if line.lstrip().startswith("::")]
+    assert "##[" not in told
+
+
+def test_what_a_plan_shows_is_no_command_either(job, repository):
+    repository.write("staging", prefect={"settings": {"PREFECT_UI_TITLE": "##[error]x"}})
+
+    said = job("show", "staging")
+
+    assert "[error]x" in said.out
+    assert "##[" not in said.out
