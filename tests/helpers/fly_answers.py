@@ -46,7 +46,7 @@ def says(status: int, body: Any = None, **headers: str) -> httpx.Response:
     if body is None:
         return httpx.Response(status, headers=named)
     # In ASCII: a text may hold half a character, which JSON can write and UTF-8 cannot.
-    content = json.dumps(body).encode()
+    content = json.dumps(body, separators=(",", ":")).encode()
     return httpx.Response(
         status, content=content, headers={"content-type": "application/json", **named}
     )
