@@ -111,6 +111,7 @@ def test_a_change_is_applied_to_the_base_and_timed(rehearsing):
     assert "did not answer for" in done.stdout
 
 
+@pytest.mark.slow
 def test_without_a_base_it_is_a_first_deploy(rehearsing):
     rehearsing(base=False)
 
@@ -121,6 +122,7 @@ def test_without_a_base_it_is_a_first_deploy(rehearsing):
     assert found.wake.stopped_seconds > 0
 
 
+@pytest.mark.slow
 def test_a_new_environment_is_a_first_deploy(rehearsing):
     (rehearsing.base / "environments" / f"{NAME}.yaml").unlink()
 
@@ -129,6 +131,7 @@ def test_a_new_environment_is_a_first_deploy(rehearsing):
     assert rehearsing.result().base == "none"
 
 
+@pytest.mark.slow
 def test_where_nothing_changes_only_the_head_is_put_up(rehearsing):
     done = rehearsing()
 
@@ -137,6 +140,7 @@ def test_where_nothing_changes_only_the_head_is_put_up(rehearsing):
     assert "what is there now" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("base", [{}, {"scaling": {"autostop": "stop"}}], ids=["suspend", "stop"])
 def test_it_is_woken_from_each_way_it_may_sleep(rehearsing, base):
     rehearsing.write({"scaling": {"autostop": "stop"}})
@@ -148,6 +152,7 @@ def test_it_is_woken_from_each_way_it_may_sleep(rehearsing, base):
     assert rehearsing.result().wake.stopped_seconds > 0
 
 
+@pytest.mark.slow
 def test_one_that_never_sleeps_is_not_put_to_sleep(rehearsing):
     rehearsing.write({"scaling": {"autostop": "off"}})
 
@@ -158,6 +163,7 @@ def test_one_that_never_sleeps_is_not_put_to_sleep(rehearsing):
     assert found.memory_mb.idle > 0
 
 
+@pytest.mark.slow
 def test_a_change_that_fails_its_gate_ends_with_4_and_says_which_check(rehearsing):
     rehearsing.write(**{TROUBLE: ILL})
 
@@ -172,6 +178,7 @@ def test_a_change_that_fails_its_gate_ends_with_4_and_says_which_check(rehearsin
     assert f"{NAME}: failed: " in done.stdout
 
 
+@pytest.mark.slow
 def test_a_machine_that_dies_is_told_with_its_log(rehearsing):
     rehearsing.write(**{TROUBLE: EXITS})
 
@@ -181,6 +188,7 @@ def test_a_machine_that_dies_is_told_with_its_log(rehearsing):
     assert "Its log from the change on" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_first_deploy_that_fails_ends_with_5(rehearsing):
     rehearsing.write(**{TROUBLE: ILL})
 
@@ -192,6 +200,7 @@ def test_a_first_deploy_that_fails_ends_with_5(rehearsing):
     assert [check.name for check in found.gate if not check.ok] == ["ui"]
 
 
+@pytest.mark.slow
 def test_a_change_that_loses_data_fails(rehearsing):
     rehearsing.write(**{TROUBLE: FORGETS})
 
@@ -203,6 +212,7 @@ def test_a_change_that_loses_data_fails(rehearsing):
     assert found.gate
 
 
+@pytest.mark.slow
 def test_what_mends_a_broken_base_is_tried_as_a_first_deploy(rehearsing):
     rehearsing.write(base=True, **{TROUBLE: ILL})
 
@@ -213,6 +223,7 @@ def test_what_mends_a_broken_base_is_tried_as_a_first_deploy(rehearsing):
     assert found.message.startswith("The base could not be put up (")
 
 
+@pytest.mark.slow
 def test_a_base_whose_file_has_faults_is_none_and_says_so(rehearsing):
     (rehearsing.base / "environments" / f"{NAME}.yaml").write_text("nonsense: true\n")
 
@@ -222,6 +233,7 @@ def test_a_base_whose_file_has_faults_is_none_and_says_so(rehearsing):
     assert rehearsing.result().message.startswith("The base is no good (")
 
 
+@pytest.mark.slow
 def test_all_are_played_and_the_worst_code_counts(rehearsing):
     rehearsing.write(name="bad", **{TROUBLE: ILL})
     rehearsing.write(POSTGRES, name="elsewhere")
@@ -254,6 +266,7 @@ def test_what_cannot_be_played_here_is_skipped_with_a_reason(rehearsing):
     }
 
 
+@pytest.mark.slow
 def test_no_value_of_this_computer_is_used_and_no_value_is_shown(rehearsing):
     rehearsing.write({"secrets": [AUTH_SECRET, HOOK]})
     given = {HOOK: CANARY, AUTH_SECRET: f"admin:{CANARY}", "FLY_API_TOKEN": CANARY}
@@ -296,6 +309,7 @@ def test_a_base_that_is_no_checkout_is_told(rehearsing):
     assert "is not a checkout" in done.stderr
 
 
+@pytest.mark.slow
 def test_as_json_the_documents_stand_alone_on_standard_output(rehearsing):
     done = rehearsing.roost.run("rehearse", NAME, "--json")
 
@@ -303,6 +317,7 @@ def test_as_json_the_documents_stand_alone_on_standard_output(rehearsing):
     assert (document["environment"], document["outcome"]) == (NAME, "passed")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("moment", ["daemon", "gate", "change"])
 def test_ended_half_way_nothing_stays_behind(rehearsing, number, moment):
@@ -320,6 +335,7 @@ def test_ended_half_way_nothing_stays_behind(rehearsing, number, moment):
     until(lambda: rehearsing.left() == [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_ended_while_an_image_is_built_nothing_stays_behind(rehearsing, number):
     parts = rehearsing.base / "deploy"
@@ -341,6 +357,7 @@ def test_ended_while_an_image_is_built_nothing_stays_behind(rehearsing, number):
     until(lambda: rehearsing.left() == [])
 
 
+@pytest.mark.slow
 def test_a_local_fly_that_is_killed_leaves_no_machine_behind(rehearsing):
     process = rehearsing.roost.begin("rehearse", NAME, "--results", str(rehearsing.results))
     next(line for line in iter(process.stderr.readline, "") if "Gate:" in line)
@@ -354,6 +371,7 @@ def test_a_local_fly_that_is_killed_leaves_no_machine_behind(rehearsing):
     assert rehearsing.left() == []
 
 
+@pytest.mark.slow
 def test_the_users_own_local_fly_is_left_alone(rehearsing, image_cache):
     own = LocalDaemon(rehearsing.roost.home, image_cache)
     try:
