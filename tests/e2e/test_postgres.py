@@ -34,6 +34,7 @@ def site(tmp_path, image_cache, image):  # noqa: ARG001 - the image must be ther
             found.daemon.clean()
 
 
+@pytest.mark.slow
 def test_what_one_machine_writes_the_other_reads_and_a_second_apply_changes_nothing(site):
     site, database = site
 

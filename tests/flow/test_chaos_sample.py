@@ -31,8 +31,8 @@ def ground(tmp_path, daemon, small_server, request):  # noqa: ARG001 - the image
     [
         ("first deploy", 5),
         ("settings", 7),
-        ("scale down", 6),
-        ("bad change, the server is ill", 12),
+        pytest.param("scale down", 6, marks=pytest.mark.slow),
+        pytest.param("bad change, the server is ill", 12, marks=pytest.mark.slow),
         pytest.param("destroy, given up", 8, marks=pytest.mark.slow),
     ],
 )
@@ -65,6 +65,7 @@ def test_of_a_fly_that_is_lost_for_good_a_command_lets_go_and_says_what_to_do(gr
     assert [str(cut) for cut in cuts if cut.faults] == []
 
 
+@pytest.mark.slow
 def test_a_mishap_is_a_fault_of_its_point_and_the_others_are_played(ground):
     [scenario] = find(["settings"])
     asked = iter([True])
@@ -86,6 +87,7 @@ def test_a_mishap_is_a_fault_of_its_point_and_the_others_are_played(ground):
     assert len(outcome.points) > 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["memory"])
 def test_bad_weather_ends_in_a_change_or_in_a_sentence(ground, name):
     [scenario] = find([name])
@@ -96,6 +98,7 @@ def test_bad_weather_ends_in_a_change_or_in_a_sentence(ground, name):
     assert [str(each) for each in weathered if each.faults] == []
 
 
+@pytest.mark.slow
 def test_of_two_changes_at_once_one_wins_and_they_are_never_mixed(ground, tmp_path, daemon):
     [pair] = [pair for pair in PAIRS if pair.name == "two changes"]
     ground.write(SLEEPLESS)

@@ -84,6 +84,7 @@ def assert_whole(site):
     assert lease is None or lease["expires_at"] <= time.time() + LEASE_S
 
 
+@pytest.mark.slow
 def test_an_apply_that_is_killed_after_each_change_in_turn_gets_all_of_it_done_once(site, door):
     moments = []
 

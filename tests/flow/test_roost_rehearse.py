@@ -92,6 +92,7 @@ def rehearsing(tmp_path, image_cache, small_server):  # noqa: ARG001 - the image
         yield found
 
 
+@pytest.mark.slow
 def test_a_change_is_applied_to_the_base_and_timed(rehearsing):
     rehearsing.write(PREFECT_LOGGING_LEVEL="DEBUG")
 

@@ -63,6 +63,7 @@ def test_an_apply_goes_on_when_the_local_fly_is_killed_and_started_again(own_sit
     own_site.assert_whole()
 
 
+@pytest.mark.slow
 def test_an_apply_whose_local_fly_is_killed_says_so_and_the_next_one_finishes(own_site):
     with door_of(own_site) as door:
         door.answered = dying(own_site, ["POST /volumes"], own_site.daemon.kill)
