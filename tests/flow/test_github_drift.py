@@ -75,6 +75,12 @@ class Schedule:
 
 
 @pytest.fixture
+def site(own_site):
+    """On a Fly of its own: what other tests left on a shared one would be orphans here."""
+    return own_site
+
+
+@pytest.fixture
 def schedule(site, tmp_path):
     """An environment that is applied, and the schedule that looks at it."""
     site.roost.run(*APPLY)
