@@ -28,7 +28,8 @@ def restart_local_fly(site):
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
-@pytest.mark.parametrize("rest", [suspend, pytest.param(restart_local_fly, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("rest", [suspend, restart_local_fly])
 def test_data_written_before_is_there_after(site, rest):
     name = f"before_{rest.__name__}"
     site.ask("POST", "/variables/", {"name": name, "value": "kept"})

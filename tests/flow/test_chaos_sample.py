@@ -30,7 +30,7 @@ def ground(tmp_path, daemon, small_server, request):  # noqa: ARG001 - the image
     ("name", "first"),
     [
         ("first deploy", 5),
-        ("settings", 7),
+        pytest.param("settings", 7, marks=pytest.mark.slow),
         pytest.param("scale down", 6, marks=pytest.mark.slow),
         pytest.param("bad change, the server is ill", 12, marks=pytest.mark.slow),
         pytest.param("destroy, given up", 8, marks=pytest.mark.slow),
