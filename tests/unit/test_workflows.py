@@ -423,6 +423,15 @@ def test_one_environment_that_fails_stops_no_other_and_an_empty_list_is_never_a_
     assert re.search(r"(!= '\[\]'|any == 'true')", job.condition)
 
 
+@pytest.mark.parametrize("name", ["heal", "end"])
+def test_an_environment_that_could_not_be_looked_at_keeps_no_other_from_being_healed(name):
+    """Without a status function GitHub skips a job whose `needs` failed."""
+    job = WORKFLOWS["drift.yml"].job(name)
+
+    assert job.condition.startswith("!cancelled() && ")
+    assert f"needs.look.outputs.{name} && needs.look.outputs.{name} != '[]'" in job.condition
+
+
 def test_what_is_downloaded_was_uploaded_by_the_same_workflow():
     for workflow in WORKFLOWS.values():
         steps = [step for job in workflow.jobs for step in job.steps]

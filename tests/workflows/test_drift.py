@@ -49,3 +49,17 @@ def test_what_comes_again_opens_the_same_issue_again(world):
         assert world.press("deploy", environment="staging").good
         world.schedule()
         assert found(world) == [(number, "closed")]
+
+
+def test_a_file_that_is_broken_keeps_no_other_server_from_being_healed(world):
+    world.found(staging={"drift": {"heal": True}}, demo={})
+    assert world.press("deploy", environment="staging").good
+    path = world.desk / "environments" / "demo.yaml"
+    path.write_text(path.read_text().replace("region: iad", "regoin: iad"))
+    world.push("A typo")
+    world.by_hand("staging", env={"PREFECT_LOGGING_LEVEL": "DEBUG"})
+
+    run = world.schedule()
+
+    assert (run.jobs["look"], run.jobs["heal staging"]) == ("failure", "success")
+    assert world.setting("staging", "PREFECT_LOGGING_LEVEL") is None
