@@ -279,9 +279,11 @@ class World:
                 assert not [text for text in told if spelling in text], spelling
 
     def written(self) -> list[str]:
-        """All that anybody wrote on GitHub: titles, texts and comments, with what they were before."""
+        """All that anybody wrote on GitHub: titles, texts, labels and comments, these as they ever were."""
         state = self.github.state
         told = [part for issue in state.issues.values() for part in (issue.title, issue.body)]
+        told += [text for issue in state.issues.values() for text in issue.labels]
+        told += [str(text) for label in state.labels.values() for text in label.values()]
         return told + [body for c in state.all_comments.values() for body in (c.body, *c.bodies)]
 
     # What happens
