@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -16,12 +15,12 @@ import anyio
 import httpx
 
 from roost.errors import LocalFlyError
+from roost.repeats import is_this_computer
 
 BUILD_LIMIT_S = 900
 START_LIMIT_S = 60
 NOT_ONE = (httpx.HTTPError, ValueError, LookupError, TypeError, AttributeError)
 """What calling a local Fly raises that is none, or went away."""
-_THIS_COMPUTER = re.compile(r"localhost|127(\.[0-9]{1,3}){3}|::1", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -160,7 +159,7 @@ def local_fly_at(url: str) -> LocalFly | None:
         host = httpx.URL(url).host
     except httpx.InvalidURL:
         return None
-    return LocalFly(url.rstrip("/")) if _THIS_COMPUTER.fullmatch(host) else None
+    return LocalFly(url.rstrip("/")) if is_this_computer(host) else None
 
 
 async def start_local_fly(home: Path, environ: Mapping[str, str], port: int | None) -> LocalFly:

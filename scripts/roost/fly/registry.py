@@ -17,7 +17,6 @@ from typing import Any, Self
 
 import anyio
 import httpx
-import stamina
 
 from roost.bounded import HEADERS, OversizedError, bounded
 from roost.errors import (
@@ -30,13 +29,13 @@ from roost.errors import (
     UsageError,
 )
 from roost.fly.retries import (
-    AgainError,
     Repeat,
     may_repeat_failure,
     may_repeat_status,
     retry_after_s,
 )
 from roost.fly.transport import bare_token
+from roost.repeats import AgainError, is_this_computer, repeated
 from roost.secret_text import SecretText
 
 USER = "x"
@@ -50,7 +49,6 @@ TIMEOUT_S = 15.0
 ANSWER_S = 30.0
 """The longest that one answer may take as a whole."""
 DEADLINE_S = 90.0
-_LOOPBACK = re.compile(r"^(localhost|127\.[\d.]+|::1)$")
 _HOST = re.compile(r"^[A-Za-z0-9][A-Za-z0-9.-]*(:\d{1,5})?$", re.ASCII)
 _PARAMETER = re.compile(r'(\w+)="([^"]*)"', re.ASCII)
 
@@ -83,7 +81,7 @@ class Registry:
                 where="FLY_REGISTRY_HOST",
                 advice="Unset it, or give one like registry.fly.io",
             )
-        near = bool(_LOOPBACK.match(host.partition(":")[0]))
+        near = is_this_computer(host.partition(":")[0])
         login = f"{USER}:{bare_token(token).reveal()}".encode()
         self.host = host
         self._basic = SecretText(f"Basic {base64.b64encode(login).decode()}")
@@ -170,19 +168,9 @@ class Registry:
     async def _send(self, verb: str, url: str | httpx.URL, login: SecretText) -> httpx.Response:
         """Ask, again where that may help: nothing here changes anything."""
         ends = self._clock() + self._deadline_s
-
-        def wait_of(error: Exception) -> bool | float:
-            if not isinstance(error, AgainError) or self._clock() + (error.wait_s or 0) >= ends:
-                return False
-            return True if error.wait_s is None else error.wait_s
-
-        try:
-            async for attempt in stamina.retry_context(on=wait_of, attempts=ATTEMPTS, timeout=None):
-                with attempt:
-                    return await self._send_once(verb, url, login)
-        except AgainError as again:
-            raise again.cause from None
-        raise AssertionError("unreachable: the last attempt returns or raises")
+        return await repeated(
+            lambda: self._send_once(verb, url, login), ATTEMPTS, ends, self._clock
+        )
 
     async def _send_once(
         self, verb: str, url: str | httpx.URL, login: SecretText

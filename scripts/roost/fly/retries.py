@@ -6,7 +6,6 @@ a call is repeated only when it certainly did not reach Fly's hands (no connecti
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -16,9 +15,6 @@ import httpx
 
 RETRY_AFTER_LIMIT_S = 60.0
 TRANSIENT = frozenset({500, 502, 503, 504})
-
-# stamina tells every repeat to the log; without a handler Python would print it to people.
-logging.getLogger("stamina").addHandler(logging.NullHandler())
 
 
 class Repeat(Enum):
@@ -31,15 +27,6 @@ class Repeat(Enum):
     def by_verb(cls, verb: str) -> Repeat:
         """Give the rule of HTTP itself: only POST does something new each time."""
         return cls.UNSENT if verb == "POST" else cls.SAFE
-
-
-class AgainError(Exception):
-    """The call may be sent again, after `wait_s` if Fly named a time; `cause` is what went wrong."""
-
-    def __init__(self, cause: Exception, wait_s: float | None = None) -> None:
-        super().__init__(str(cause))
-        self.cause = cause
-        self.wait_s = wait_s
 
 
 def may_repeat_status(status: int, repeat: Repeat) -> bool:

@@ -13,20 +13,19 @@ from typing import Any, TypedDict, TypeVar
 
 import anyio
 import httpx
-import stamina
 from pydantic import TypeAdapter, ValidationError
 
 from roost.bounded import HEADERS, OversizedError, bounded
 from roost.errors import FlyAnswerError, FlyUnavailableError, UsageError
 from roost.fly.refusals import one_line, refusal, unreadable
 from roost.fly.retries import (
-    AgainError,
     Repeat,
     may_repeat_failure,
     may_repeat_status,
     retry_after_s,
     was_sent,
 )
+from roost.repeats import AgainError, is_this_computer, repeated
 from roost.secret_text import SecretText
 
 Json = dict[str, Any]
@@ -45,7 +44,6 @@ VISIBLE_S = 10.0
 NONCE = "fly-machine-lease-nonce"
 _SCHEMES = re.compile(r"^(?:(?:FlyV1|Bearer)\s+)+", re.IGNORECASE)
 _MACAROON = re.compile(r"(?:^|,)\s*fm\d")
-_LOOPBACK = re.compile(r"^(localhost|.+\.localhost|127\.[\d.]+|::1)$")
 _MIN_PIECE = 8  # a shorter one (the local Fly's `local`) is no secret, and stands in plain words
 
 
@@ -216,7 +214,7 @@ class Transport:
             headers={"authorization": authorization(token), "user-agent": "roost", **HEADERS},
             timeout=TIMEOUT_S,
             transport=transport,
-            trust_env=not _LOOPBACK.match(url.host),  # a proxy is not the way to this machine
+            trust_env=not is_this_computer(url.host),  # a proxy is not the way to this machine
         )
 
     def __repr__(self) -> str:
@@ -229,19 +227,7 @@ class Transport:
             FlyError: Fly refused, failed, or did not answer.
         """
         ends = self._clock() + self._deadline_s
-
-        def wait_of(error: Exception) -> bool | float:
-            if not isinstance(error, AgainError) or self._clock() + (error.wait_s or 0) >= ends:
-                return False
-            return True if error.wait_s is None else error.wait_s
-
-        try:
-            async for attempt in stamina.retry_context(on=wait_of, attempts=ATTEMPTS, timeout=None):
-                with attempt:
-                    return await self._send_once(call, ends)
-        except AgainError as again:
-            raise again.cause from None
-        raise AssertionError("unreachable: the last attempt returns or raises")
+        return await repeated(lambda: self._send_once(call, ends), ATTEMPTS, ends, self._clock)
 
     def made(self, path: str) -> None:
         """Remember that a thing was just made: it may not be visible everywhere yet."""

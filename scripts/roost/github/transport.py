@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -14,12 +12,12 @@ from typing import Any, TypeVar
 
 import anyio
 import httpx
-import stamina
 from pydantic import TypeAdapter, ValidationError
 
 from roost.bounded import HEADERS, OversizedError, bounded
 from roost.errors import GitHubAnswerError, GitHubUnavailableError, UsageError
 from roost.github.refusals import is_limit, limit_wait_s, one_line, refusal, unreadable
+from roost.repeats import AgainError, is_this_computer, repeated
 from roost.secret_text import SecretText
 
 Json = dict[str, Any]
@@ -37,7 +35,6 @@ MAX_PAGES = 100
 """More comments or issues than these are a list without an end."""
 VERSION = "2022-11-28"
 _TRANSIENT = frozenset({500, 502, 503, 504})
-_LOOPBACK = re.compile(r"^(localhost|.+\.localhost|127\.[\d.]+|::1)$")
 _NEVER_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
@@ -46,18 +43,6 @@ _NEVER_SENT = (
     httpx.LocalProtocolError,
     httpx.UnsupportedProtocol,
 )
-
-# stamina tells every repeat to the log; without a handler Python would print it to people.
-logging.getLogger("stamina").addHandler(logging.NullHandler())
-
-
-class AgainError(Exception):
-    """The call may be sent again, after `wait_s` if GitHub named a time; `cause` went wrong."""
-
-    def __init__(self, cause: Exception, wait_s: float | None = None) -> None:
-        super().__init__(str(cause))
-        self.cause = cause
-        self.wait_s = wait_s
 
 
 @dataclass(frozen=True)
@@ -205,7 +190,7 @@ class Transport:
             timeout=TIMEOUT_S,
             transport=transport,
             follow_redirects=False,
-            trust_env=not _LOOPBACK.match(url.host),  # a proxy is not the way to this machine
+            trust_env=not is_this_computer(url.host),  # a proxy is not the way to this machine
         )
 
     def __repr__(self) -> str:
@@ -218,19 +203,7 @@ class Transport:
             GitHubError: GitHub refused, failed, or did not answer.
         """
         ends = self._clock() + self._deadline_s
-
-        def wait_of(error: Exception) -> bool | float:
-            if not isinstance(error, AgainError) or self._clock() + (error.wait_s or 0) >= ends:
-                return False
-            return True if error.wait_s is None else error.wait_s
-
-        try:
-            async for attempt in stamina.retry_context(on=wait_of, attempts=ATTEMPTS, timeout=None):
-                with attempt:
-                    return await self._send_once(call)
-        except AgainError as again:
-            raise again.cause from None
-        raise AssertionError("unreachable: the last attempt returns or raises")
+        return await repeated(lambda: self._send_once(call), ATTEMPTS, ends, self._clock)
 
     async def pages(self, path: str, params: Mapping[str, str] | None = None) -> list[Reply]:
         """Give all pages of a list, following the links that GitHub gives.

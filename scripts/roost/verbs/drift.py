@@ -18,8 +18,8 @@ from roost.plan.steps import Json
 from roost.report.text import status_table
 from roost.report.wording import counted, one_line, shown, unchecked_line
 from roost.verbs.changes import Planned, apply_planned, make_plan
-from roost.verbs.ci.documents import write_document
 from roost.verbs.context import Context
+from roost.verbs.documents import write_document
 from roost.verbs.holding import holding
 from roost.verbs.orphans import Orphans, find_orphans
 from roost.verbs.target import Target, connect

@@ -18,8 +18,8 @@ from roost.plan.desired import desired_state
 from roost.report.rehearsal import facts, verdict
 from roost.report.text import status_table
 from roost.report.wording import one_line
-from roost.verbs.ci.documents import write_document
 from roost.verbs.context import Context
+from roost.verbs.documents import write_document
 from roost.verbs.rehearsing import Base, Outcome, Side, play, skipped
 from roost.verbs.target import image_for
 

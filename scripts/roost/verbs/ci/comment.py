@@ -19,10 +19,10 @@ from roost.plan.steps import Plan
 from roost.report.comment import Marker, planned_comment
 from roost.report.markdown import PlannedEnvironment
 from roost.report.rehearsal import read_rehearsal, rehearsal_lines
-from roost.verbs.ci.documents import document_paths, read_documents
 from roost.verbs.ci.propose import need_runner
 from roost.verbs.ci.thread import find_comment, write_comment
 from roost.verbs.context import Context
+from roost.verbs.documents import document_paths, read_documents
 
 
 @dataclass(frozen=True)

@@ -31,10 +31,10 @@ from roost.report.markdown import PlannedEnvironment, plan_section
 from roost.report.outcome import Outcome, Result, result_of
 from roost.report.text import plan_report
 from roost.verbs.changes import Planned, apply_planned, make_plan, settle
-from roost.verbs.ci.documents import write_document
 from roost.verbs.ci.propose import need_runner
 from roost.verbs.ci.thread import find_comment, merged_pull
 from roost.verbs.context import Context
+from roost.verbs.documents import write_document
 from roost.verbs.holding import holding
 from roost.verbs.target import Target, connect
 

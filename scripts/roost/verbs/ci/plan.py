@@ -15,8 +15,8 @@ from roost.plan.steps import Plan
 from roost.report.markdown import PlannedEnvironment, plan_section
 from roost.report.text import plan_report
 from roost.verbs.changes import Planned, make_plan
-from roost.verbs.ci.documents import write_document
 from roost.verbs.context import Context
+from roost.verbs.documents import write_document
 from roost.verbs.target import connect
 
 

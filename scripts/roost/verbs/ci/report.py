@@ -8,10 +8,10 @@ from roost.errors import ExitCode
 from roost.github.api import github_of
 from roost.report.comment import with_outcomes
 from roost.report.outcome import read_outcome
-from roost.verbs.ci.documents import read_documents
 from roost.verbs.ci.propose import need_runner
 from roost.verbs.ci.thread import find_comment, merged_pull
 from roost.verbs.context import Context
+from roost.verbs.documents import read_documents
 
 
 async def report(context: Context, results: Path) -> ExitCode:
