@@ -12,7 +12,6 @@ from chaos.standing import faults, not_gone
 from helpers.environments import POSTGRES
 from helpers.small_server import EXITS, ILL, OTHER, SMALL, TROUBLE, VERSION
 from roost.environment.model import AUTH_SECRET
-from roost.plan.ownership import mounted_volume
 
 DONE, BAD_INPUT, ROLLED_BACK = 0, 3, 4
 SLEEPLESS: dict[str, Any] = {"scaling": {"autostop": "off"}}
@@ -143,7 +142,7 @@ def back_up(ground: Ground, _: int) -> None:
 
 def note_volume(ground: Ground, _: int) -> None:
     """Remember which volume has the data."""
-    [ground.noted["volume"]] = map(mounted_volume, ground.live().machines)
+    [ground.noted["volume"]] = (m.mounted_volume for m in ground.live().machines)
 
 
 def note_row(ground: Ground, n: int) -> None:

@@ -10,7 +10,7 @@ from roost.apply.executor import LEASE_TTL_S
 from roost.plan.destroying import LAST_KEPT_DAYS
 from roost.plan.kept import kept_volumes
 from roost.plan.live import Live
-from roost.plan.ownership import mounted_volume, slot_of
+from roost.plan.ownership import slot_of
 from roost.plan.releases import Verdict, current
 
 
@@ -34,7 +34,7 @@ def doubled(ground: Ground, live: Live) -> Iterator[str]:
         yield f"machines {slots}"
     volumes = [volume.id for volume in live.volumes]
     kept = kept_volumes(live.machines)
-    used = [*filter(None, map(mounted_volume, live.machines)), *kept]
+    used = [*filter(None, (m.mounted_volume for m in live.machines)), *kept]
     if sorted(volumes) != sorted(used):
         yield f"volumes {volumes} are not those in use, or kept by a restore: {used}"
     kinds = sorted(ip.kind for ip in live.ips)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 import httpx
@@ -28,6 +28,15 @@ from roost.secret_text import SecretText
 
 IMAGE = "registry.fly.io/acme-prefect:prefect-3.8.8-0123456789ab"
 VALUE = "admin:the-value-of-the-test"
+
+
+class Between(Protocol):
+    """Stands between the client and Fly."""
+
+    scope: anyio.CancelScope | None
+
+    async def answer(self, request: httpx.Request) -> httpx.Response:
+        """Answer one request."""
 
 
 class EveryName(Mapping[str, SecretText]):
@@ -98,7 +107,7 @@ def plan_and_apply(
     with stamina.set_testing(True, attempts=3, cap=True):
         try:
             here = EveryName() if values is None else values
-            anyio.run(_work, run, fly, desired, here, trouble, between)
+            anyio.run(plan_and_carry_out, run, fly, desired, here, trouble, between)
         except RoostError as error:
             run.error = error
         except BaseExceptionGroup as group:
@@ -115,14 +124,15 @@ def only_kills(group: BaseExceptionGroup[BaseException]) -> None:
         raise others
 
 
-async def _work(
+async def plan_and_carry_out(
     run: Run,
     fly: FakeFly,
     desired: Desired,
     values: Mapping[str, SecretText],
-    trouble: TroubledFly | None,
-    between: Callable[[], None],
+    trouble: Between | None,
+    between: Callable[[], None] = lambda: None,
 ) -> None:
+    """Plan and carry out with somebody between the client and Fly; what goes wrong is raised."""
     transport = httpx.MockTransport(trouble.answer if trouble else fly)
     with anyio.CancelScope() as scope:
         if trouble:

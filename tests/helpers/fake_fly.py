@@ -52,6 +52,7 @@ class FakeFly:
     tokens: list[Json] = field(default_factory=list)
     """What it tells of the token that asks."""
     _count: int = 0
+    _made: int = 0
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         """Answer one request."""
@@ -169,7 +170,12 @@ class FakeFly:
         return says(200, {"ips": self.ips})
 
     def _post_ip_assignments(self, ask: Ask) -> httpx.Response:
-        self.ips.append(address(ask.body["type"]).model_dump())
+        kind = ask.body["type"]
+        taken = [ip["ip"] for ip in self.ips if ip["type"] == kind]
+        if taken and kind == "shared_v4":
+            raise RefusedError(409, "app already has a shared v4 address")
+        ip = address(kind).model_dump() | {"created_at": self._now()}
+        self.ips.append(ip | {"ip": f"{ip['ip']}{len(taken) or ''}"})
         return says(200, self.ips[-1])
 
     def _delete_ip_assignments(self, ask: Ask) -> httpx.Response:
@@ -188,6 +194,7 @@ class FakeFly:
         key = self._new("vol_")
         self.volumes[key] = {name: ask.body[name] for name in kept}
         self.volumes[key] |= {"id": key, "state": "created", "attached_machine_id": None}
+        self.volumes[key] |= {"created_at": self._now()}
         self.data[key] = self.data.get(ask.body.get("snapshot_id", ""), key)
         return says(200, self.volumes[key])
 
@@ -330,3 +337,8 @@ class FakeFly:
     def _new(self, prefix: str) -> str:
         self._count += 1
         return f"{prefix}{self._count:04}"
+
+    def _now(self) -> str:
+        """Give a time as Fly writes it; each is a millisecond after the one before."""
+        self._made += 1
+        return f"2026-01-01T00:00:{self._made / 1000:06.3f}Z"

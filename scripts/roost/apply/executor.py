@@ -11,18 +11,17 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
+from roost.apply.creations import Creations
 from roost.errors import (
     ChangedMeanwhileError,
-    FlyConflictError,
     FlyPreconditionError,
-    FlyRejectedError,
     FlyUnavailableError,
     UnappliableError,
 )
 from roost.fly.client import FlyClient
 from roost.fly.leases import HeldLeases, Notice
-from roost.fly.models import Machine, SecretInfo, Volume
-from roost.plan.desired import ENVIRONMENT_KEY, OVERRIDE_KEY, SECRETS_KEY, SLOT_KEY
+from roost.fly.models import Machine, SecretInfo
+from roost.plan.desired import OVERRIDE_KEY, SECRETS_KEY
 from roost.plan.override import noted
 from roost.plan.ownership import with_volume
 from roost.plan.releases import Release, records_in, with_records
@@ -55,8 +54,6 @@ LEASE_TTL_S = 30
 LEASE_PATIENCE_S = 60
 STOP_LIMIT_S = 60
 SUSPENDED = frozenset({"suspending", "suspended"})
-LOST = (FlyUnavailableError, FlyConflictError)
-"""After these, the thing may exist: a lost answer, or a name that is taken, perhaps by us."""
 
 
 def make_mark(secret: SecretInfo, value: SecretText) -> Mark:
@@ -140,7 +137,7 @@ async def carry_out(
     """
     check_appliable(plan)
     progress = _Progress(volume=volume, release=release, known=known, marks=plan.marks)
-    executor = _Executor(plan, work, progress)
+    executor = _Executor(plan, work, progress, Creations(work.fly, plan, LEASE_TTL_S))
     for step in plan.steps:
         work.notice(step.summary)
         await executor.do(step)
@@ -152,6 +149,7 @@ class _Executor:
     plan: Plan
     work: Work
     progress: _Progress
+    creations: Creations
 
     @property
     def fly(self) -> FlyClient:
@@ -162,15 +160,15 @@ class _Executor:
         app = self.plan.app
         match step:
             case CreateApp():
-                await self.create_app(step)
+                await self.creations.create_app(step)
                 if self.work.app_created:
                     await self.work.app_created()
             case AssignIp():
-                await self.assign_ip(step)
+                await self.creations.assign_ip(step)
             case ReleaseIp():
                 await self.fly.release_ip(app, step.ip)
             case CreateVolume():
-                self.progress.volume = (await self.create_volume(step)).id
+                self.progress.volume = await self.creations.create_volume(step)
             case ExtendVolume():
                 await self.fly.extend_volume(app, step.volume, step.size_gb)
             case UpdateVolume():
@@ -198,63 +196,6 @@ class _Executor:
             case DestroyMachine():
                 nonce = await self.work.leases.take(step.machine)
                 await self.fly.destroy_machine(app, step.machine, nonce)
-
-    async def create_app(self, step: CreateApp) -> None:
-        """Create the app; an app of that name that is ours now is one whose answer was lost."""
-        try:
-            await self.fly.create_app(step.app, step.organization)
-        except LOST:
-            if not await self.has_app(step):
-                raise
-        except FlyRejectedError as error:
-            if await self.has_app(step):
-                raise self.not_alone(step) from error
-            raise
-
-    async def has_app(self, step: CreateApp) -> bool:
-        """Say whether an app of that name is there, and ours."""
-        app = await self.fly.get_app(step.app)
-        return app is not None and app.organization.slug in ("", step.organization)
-
-    async def assign_ip(self, step: AssignIp) -> None:
-        """Assign an address, unless a lost answer already did."""
-        if await self.has_ip(step):
-            raise self.not_alone(step)
-        try:
-            await self.fly.assign_ip(self.plan.app, step.ip_type)
-        except LOST:
-            if not await self.has_ip(step):
-                raise
-
-    async def has_ip(self, step: AssignIp) -> bool:
-        """Say whether the app has an address of that kind."""
-        return step.ip_type in {ip.kind for ip in await self.fly.list_ips(self.plan.app)}
-
-    async def create_volume(self, step: CreateVolume) -> Volume:
-        """Create the volume, or take the one that a lost answer left."""
-        if await self.new_volumes(step):
-            raise self.not_alone(step)
-        try:
-            return await self.fly.create_volume(self.plan.app, step.fields)
-        except LOST:
-            for volume in await self.new_volumes(step):
-                if not volume.attached_machine_id:
-                    return volume
-            raise
-
-    async def new_volumes(self, step: CreateVolume) -> list[Volume]:
-        """Give the volumes of that name that came after the plan was made."""
-        planned = {volume for volume, _ in self.plan.base["volumes"]}
-        found = await self.fly.list_volumes(self.plan.app)
-        return [v for v in found if v.name == step.fields["name"] and v.id not in planned]
-
-    def not_alone(self, step: Step) -> ChangedMeanwhileError:
-        """Give the error for what is to be made and is there: there is no lease to wait for yet."""
-        return ChangedMeanwhileError(
-            "It came to be after the plan was made: somebody else is applying too.",
-            where=step.key,
-            advice="Let them end, then run the same command again.",
-        )
 
     async def change_secrets(self) -> None:
         """Set and remove in one batch, and remember for the machines that follow what Fly has now."""
@@ -297,31 +238,13 @@ class _Executor:
                 await self.fly.patch_metadata(self.plan.app, step.machine, pending)
 
     async def create_machine(self, step: CreateMachine) -> None:
-        """Create a machine with its lease held, or take the one that a lost answer left."""
+        """Create a machine with its lease held."""
         config = self.recorded(with_volume(step.config, self.progress.volume), {})
-        try:
-            machine = await self.fly.create_machine(
-                self.plan.app,
-                step.name,
-                step.region,
-                config,
-                min_secrets_version=self.progress.secrets_version,
-                lease_ttl_s=LEASE_TTL_S,
-            )
-        except LOST:
-            found = await self.find_machine(step)
-            if found is None:
-                raise
-            machine = found
+        version = self.progress.secrets_version
+        machine = await self.creations.create_machine(step, config, version)
         self.progress.touched.append(machine.id)
         if machine.nonce:
             await self.work.leases.hold(machine.id, machine.nonce)
-
-    async def find_machine(self, step: CreateMachine) -> Machine | None:
-        """Give our machine of this slot, if it exists after all."""
-        metadata = {ENVIRONMENT_KEY: self.plan.environment, SLOT_KEY: step.name}
-        found = await self.fly.list_machines(self.plan.app, metadata)
-        return found[0] if found else None
 
     async def update_machine(self, step: UpdateMachine) -> None:
         """Replace the config, if the machine is still as planned."""

@@ -12,7 +12,8 @@ from typing import Never
 
 import anyio
 
-from roost.apply.executor import LEASE_TTL_S, LOST, Work
+from roost.apply.creations import LOST
+from roost.apply.executor import LEASE_TTL_S, Work
 from roost.apply.proof import Judgement
 from roost.apply.release import standing
 from roost.apply.snapshots import Snapshots
@@ -31,7 +32,7 @@ from roost.plan.backups import Backup
 from roost.plan.desired import VERSION_KEY, Desired
 from roost.plan.kept import kept_entry, kept_volumes
 from roost.plan.live import Live, read_live
-from roost.plan.ownership import is_ours, mounted_volume, slot_of
+from roost.plan.ownership import is_ours, slot_of
 from roost.plan.releases import Release, Verdict, current, draft, releases_on
 from roost.plan.restoring import (
     JOURNAL_KEY,
@@ -129,7 +130,7 @@ class Restorer:
             UsageError: it is none of those.
         """
         kept = kept_volumes([machine])
-        if volume not in kept or volume == mounted_volume(machine):
+        if volume not in kept or volume == machine.mounted_volume:
             names = f"Kept are: {', '.join(kept)}." if kept else "No restore left one."
             raise UsageError(f"{volume} is no volume that a restore left behind.", advice=names)
         self.work.notice(f"remove the volume {volume}")
@@ -163,7 +164,7 @@ class Restorer:
 
     def _only_machine(self, live: Live) -> Machine:
         ours = [machine for machine in live.machines if is_ours(machine, self.desired)]
-        if len(ours) != 1 or ours[0].config is None or not mounted_volume(ours[0]):
+        if len(ours) != 1 or ours[0].config is None or not ours[0].mounted_volume:
             raise UnappliableError(
                 f"{self.app} does not have exactly one machine that answers, with one volume.",
                 where=self.desired.environment,
@@ -190,7 +191,7 @@ class Restorer:
         if state.journal.safety:
             return state
         machines = await self.work.fly.list_machines(self.app)
-        taken = await self.snapshots.take(mounted_volume(state.old), machines)
+        taken = await self.snapshots.take(state.old.mounted_volume, machines)
         journal = replace(state.journal, safety=taken.snapshot)
         await self.work.fly.patch_metadata(self.app, state.old.id, journal.entry())
         return replace(state, journal=journal)

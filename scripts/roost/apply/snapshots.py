@@ -19,7 +19,6 @@ from roost.fly.models import Machine, Snapshot
 from roost.plan.backups import Backup, Note, Rest, list_backups, with_note
 from roost.plan.desired import VOLUME_NAME
 from roost.plan.image import is_our_image
-from roost.plan.ownership import mounted_volume
 from roost.plan.releases import releases_on
 from roost.prefect.holding import NotHeldError, held
 from roost.prefect.transport import prefect_client
@@ -63,7 +62,7 @@ class Snapshots:
             FlyError: Fly refused.
         """
         self.notice(f"take a snapshot of the volume {volume}")
-        user = next((m for m in machines if mounted_volume(m) == volume), None)
+        user = next((m for m in machines if m.mounted_volume == volume), None)
         if user is None or user.state in AT_REST:
             return Taken(await self._take(volume), Rest.STOPPED)
         if not is_our_image(str((user.config or {}).get("image", ""))):
@@ -85,7 +84,7 @@ class Snapshots:
         machines = tuple(machines)
         taken = await self.take(volume, machines)
         for machine in machines:
-            if mounted_volume(machine) == volume:
+            if machine.mounted_volume == volume:
                 note = with_note(machine, taken.snapshot, Note(why, taken.rest))
                 await self.proof.fly.patch_metadata(self.proof.app, machine.id, note)
         return taken

@@ -148,6 +148,12 @@ class Machine(Answer):
         """The metadata in the machine's config."""
         return (self.config or self.incomplete_config or {}).get("metadata") or {}
 
+    @property
+    def mounted_volume(self) -> str:
+        """The id of the volume it mounts; empty when it mounts none."""
+        mounts = (self.config or self.incomplete_config or {}).get("mounts") or [{}]
+        return str(mounts[0].get("volume") or "")
+
 
 class Volume(Answer):
     """A volume."""
@@ -208,6 +214,7 @@ class IpAssignment(Answer):
     type: str = ""
     shared: bool = False
     region: str = ""
+    created_at: str = ""
 
     @property
     def kind(self) -> str:

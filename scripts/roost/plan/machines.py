@@ -9,7 +9,7 @@ from roost.plan.compare import differences
 from roost.plan.desired import OVERRIDE_KEY, VERSION_KEY, Desired, DesiredMachine
 from roost.plan.live import Live
 from roost.plan.override import decode
-from roost.plan.ownership import is_ours, mounted_volume, slot_number, slot_of, with_volume
+from roost.plan.ownership import is_ours, slot_number, slot_of, with_volume
 from roost.plan.releases import releases_on, snapshot_before, without_records
 from roost.plan.secret_marks import with_marks
 from roost.plan.steps import (
@@ -66,7 +66,7 @@ def surplus_outcomes(
     for machine in sorted(surplus, key=lambda m: (slot_number(slot_of(m)), m.id), reverse=True):
         if not is_ours(machine, desired):
             yield f"The machine {machine.id} ({machine.name}) on this app is not ours; it is left alone."
-        elif mounted_volume(machine):
+        elif machine.mounted_volume:
             yield Refusal(
                 f"machine/{slot_of(machine)}",
                 f"the machine {machine.id} has data on a volume and is no longer asked for",
@@ -153,7 +153,7 @@ def _note(wanted: DesiredMachine, machine: Machine, changes: tuple[Change, ...])
 
 def _move(wanted: DesiredMachine, machine: Machine) -> Iterator[Outcome]:
     """A machine does not move: without data it is replaced, with data that is refused."""
-    if mounted_volume(machine):
+    if machine.mounted_volume:
         yield Refusal(
             f"machine/{wanted.name}",
             f"the machine and its data are in {machine.region}; they do not move to {wanted.region}",
@@ -186,7 +186,7 @@ def _version_change(desired: Desired, machine: Machine, wanted: DesiredMachine) 
 
 def _way_back(environment: str, machine: Machine, want: Version) -> str:
     """Say how to get to an older Prefect after all: with data that it can read."""
-    if not mounted_volume(machine):
+    if not machine.mounted_volume:
         return "For the older one, make a new environment with a database from before the upgrade."
     snapshot = snapshot_before(releases_on([machine]), want) or "ID"
     listed = "" if snapshot != "ID" else f" (`roost backups {environment}` lists them)"
@@ -216,7 +216,7 @@ def _update(
     sleeps: bool,
 ) -> UpdateMachine:
     live = machine.config or {}
-    ours = with_volume(wanted.config, mounted_volume(machine))
+    ours = with_volume(wanted.config, machine.mounted_volume)
     # What others set stays: fields that no environment file has, and metadata such as flyctl's.
     # Records of releases are not planned: those that are there when it is carried out stay.
     kept = without_records(live.get("metadata") or {})

@@ -28,7 +28,7 @@ def is_ours(machine: Machine, desired: Desired) -> bool:
 def our_machines(desired: Desired, live: Live) -> dict[str, Machine]:
     """Give our machines by slot; of two in one slot the one with the data, then the older id."""
     found = [machine for machine in live.machines if is_ours(machine, desired)]
-    best_last = sorted(found, key=lambda m: (not mounted_volume(m), m.id), reverse=True)
+    best_last = sorted(found, key=lambda m: (not m.mounted_volume, m.id), reverse=True)
     return {slot_of(machine): machine for machine in best_last}
 
 
@@ -42,12 +42,6 @@ def slot_number(slot: str) -> int:
     """Give the number of a slot, to count it in: `app-10` comes after `app-9`."""
     match = _SLOT_NAME.fullmatch(slot)
     return int(match[2]) if match else 0
-
-
-def mounted_volume(machine: Machine) -> str:
-    """Give the id of the volume a machine mounts; empty when it mounts none."""
-    mounts = (machine.config or machine.incomplete_config or {}).get("mounts") or [{}]
-    return str(mounts[0].get("volume") or "")
 
 
 def with_volume(config: Json, volume: str) -> Json:
@@ -68,7 +62,7 @@ def candidate_volumes(
 ) -> tuple[Volume, ...]:
     """Give the volume in use or, while we have no machine, those an apply cut short may have left."""
     ids = {machine.id for machine in ours.values()}
-    mounted = {mounted_volume(machine) for machine in ours.values()}
+    mounted = {machine.mounted_volume for machine in ours.values()}
     named = sorted((v for v in live.volumes if v.name == wanted.name), key=lambda v: v.id)
     used = tuple(v for v in named if v.id in mounted or v.attached_machine_id in ids)
     if used or ours:

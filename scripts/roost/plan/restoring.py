@@ -19,7 +19,7 @@ from roost.plan.desired import MOUNT_PATH, VERSION_KEY, VOLUME_NAME, Desired
 from roost.plan.document import canonical
 from roost.plan.kept import kept_entry, kept_volumes
 from roost.plan.live import Live
-from roost.plan.ownership import is_ours, mounted_volume, slot_of
+from roost.plan.ownership import is_ours, slot_of
 from roost.plan.releases import Release, Verdict, last_good, releases_on
 from roost.plan.steps import Json, Refusal
 from roost.prefect.versions import parse_version
@@ -85,7 +85,7 @@ def restoring(desired: Desired, live: Live) -> Restoring | None:
     for old in ours:
         if journal := read_journal(old):
             volume = _made(journal, live)
-            new = next((m for m in ours if volume and mounted_volume(m) == volume.id), None)
+            new = next((m for m in ours if volume and m.mounted_volume == volume.id), None)
             return Restoring(old, journal, volume, new, releases_on([new] if new else []))
     return None
 
@@ -113,7 +113,7 @@ def moved_config(state: Restoring, volume: str, release: Release) -> Json:
     config = {**(state.old.config or {}), **asked}
     metadata = {k: v for k, v in state.old.metadata.items() if k != JOURNAL_KEY}
     metadata |= asked["metadata"]
-    kept = kept_entry([*kept_volumes([state.old]), mounted_volume(state.old)])
+    kept = kept_entry([*kept_volumes([state.old]), state.old.mounted_volume])
     return {
         **config,
         "mounts": [{"name": VOLUME_NAME, "path": MOUNT_PATH, "volume": volume}],

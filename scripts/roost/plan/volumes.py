@@ -8,7 +8,7 @@ from roost.fly.models import Machine, Volume
 from roost.plan.desired import Desired, DesiredVolume
 from roost.plan.kept import kept_volumes
 from roost.plan.live import Live
-from roost.plan.ownership import candidate_volumes, mounted_volume
+from roost.plan.ownership import candidate_volumes
 from roost.plan.steps import (
     Change,
     CreateVolume,
@@ -109,7 +109,7 @@ def _ambiguous(desired: Desired, candidates: tuple[Volume, ...]) -> Refusal:
 
 def _unusable(ours: Mapping[str, Machine]) -> Refusal:
     """A machine keeps the mount it was created with (facts: fly.md section 1, Volumes)."""
-    if any(mounted_volume(machine) for machine in ours.values()):
+    if any(machine.mounted_volume for machine in ours.values()):
         return Refusal(
             "volume/data",
             "the machine's volume is not listed by Fly, or has another name",
@@ -129,7 +129,7 @@ def _unusable(ours: Mapping[str, Machine]) -> Refusal:
 
 
 def _no_volume(live: Live, ours: Mapping[str, Machine]) -> Iterator[Outcome]:
-    if any(mounted_volume(machine) for machine in ours.values()):
+    if any(machine.mounted_volume for machine in ours.values()):
         yield Refusal(
             "volume/data",
             "the server keeps its data on a volume, and the file now asks for another database",

@@ -19,7 +19,7 @@ from roost.errors import DrillFailedError, ExitCode, UsageError
 from roost.fly.models import Machine, Volume
 from roost.plan.backups import Backup, Rest, newest
 from roost.plan.drilling import check_can_drill, drill_app
-from roost.plan.ownership import find_volume, mounted_volume, our_machines
+from roost.plan.ownership import find_volume, our_machines
 from roost.plan.restoring import restoring
 from roost.prefect.rows import told
 from roost.report.text import status_table
@@ -174,7 +174,7 @@ async def restore(
         chosen = choose(await scene.backups(), wanted, name)
         made = f" of {chosen.at} ({chosen.why})" if chosen.at else ""
         context.progress.print(f"Restoring {chosen.snapshot}{made}", markup=False)
-        old = mounted_volume(under_way.old) if under_way else scene.volume.id
+        old = under_way.old.mounted_volume if under_way else scene.volume.id
         results = await scene.restorer.restore(chosen)
     if as_json:
         document = {"snapshot": chosen.snapshot, "kept_volume": old}

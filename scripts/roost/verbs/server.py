@@ -22,7 +22,6 @@ from roost.plan.cordoned import cordoned_notes
 from roost.plan.desired import ENVIRONMENT_KEY, REPLICA_URL
 from roost.plan.effective import effective
 from roost.plan.live import Live, read_live
-from roost.plan.ownership import mounted_volume
 from roost.prefect.probe import CheckResult, Server, prove, select_checks
 from roost.prefect.transport import prefect_client
 from roost.report.text import check_line, status_table
@@ -154,7 +153,7 @@ def _machine_rows(live: Live) -> Iterable[tuple[str, ...]]:
             f"{machine.state}, cordoned" if machine.cordoned else machine.state,
             machine.region,
             image,
-            mounted_volume(machine) or "-",
+            machine.mounted_volume or "-",
         )
 
 

@@ -11,7 +11,7 @@ from helpers.fake_fly import FakeFly
 from helpers.fly_answers import says
 from helpers.fly_trouble import TroubledFly, loses_the_answer, never_answers
 from roost.environment.model import AUTH_SECRET
-from roost.errors import FlyConflictError, FlyRejectedError, FlyUnavailableError
+from roost.errors import FlyConflictError, FlyRejectedError, FlyUnavailableError, UnappliableError
 
 ALL_CHANGES = desired_of(
     prefect={"settings": {"PREFECT_LOGGING_LEVEL": "DEBUG"}},
@@ -20,7 +20,7 @@ ALL_CHANGES = desired_of(
     scaling={"min_machines_running": 1},
 )
 # The calls of a first apply that make something, by their number.
-CREATIONS = {2: "", 4: "/ip_assignments", 6: "/ip_assignments", 8: "/volumes", 10: "/machines"}
+CREATIONS = {2: "", 4: "/ip_assignments", 7: "/ip_assignments", 10: "/volumes", 13: "/machines"}
 
 
 async def makes_it_and_says_it_is_taken(troubled, request):
@@ -53,6 +53,25 @@ def test_a_lost_answer_is_made_good_but_for_that_to_a_lease(start):
         else:
             # Its nonce is lost with the answer: nobody can use it, and it ends by itself.
             assert run.error.where.endswith("/lease"), f"answer {nth} lost"
+
+
+async def makes_two_and_says_nothing(troubled, request):
+    """What a create meets whose answer is lost while somebody else makes the same."""
+    troubled.fly(request)
+    return await loses_the_answer(troubled, request)
+
+
+def test_of_two_volumes_that_came_to_be_none_is_taken_and_none_removed_without_an_answer():
+    fly = FakeFly()
+
+    run = plan_and_apply(fly, desired_of(), TroubledFly(fly, makes_two_and_says_nothing, 10))
+
+    assert isinstance(run.error, FlyUnavailableError)
+    assert len(fly.volumes) == 2
+    assert fly.machines == {}
+    again = plan_and_apply(fly, desired_of())
+    assert isinstance(again.error, UnappliableError)
+    assert "several volumes could hold the data" in str(again.error)
 
 
 @pytest.mark.parametrize("nth", CREATIONS)

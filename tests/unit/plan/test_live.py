@@ -29,7 +29,7 @@ def client(answers, seen):
         body = answers.get(request.url.path)
         if isinstance(body, int):
             return httpx.Response(body, json={"error": "refused"})
-        return httpx.Response(404 if body is None else 200, json=body or {"error": "not found"})
+        return httpx.Response(404 if body is None else 200, json={} if body is None else body)
 
     return FlyClient("http://fly.test", SecretText("t"), transport=httpx.MockTransport(answer))
 
@@ -70,3 +70,27 @@ def test_a_refused_read_is_one_plain_error():
     """Not a group of them, although the reads run at once."""
     with pytest.raises(FlyForbiddenError):
         read({**ANSWERS, "/v1/apps/acme/secrets": 403}, [])
+
+
+def test_a_volume_that_came_with_its_machine_while_we_read_is_read_again():
+    config = {"image": "x", "mounts": [{"volume": "vol_1", "path": "/data"}]}
+    answers = {**ANSWERS, "/v1/apps/acme/machines": [{"id": "m1", "config": config}]}
+    volumes = [[], ANSWERS["/v1/apps/acme/volumes"]]
+    late = LateVolumes(answers, volumes)
+
+    live = read(late, [])
+
+    assert [volume.id for volume in live.volumes] == ["vol_1"]
+    assert volumes == []
+
+
+class LateVolumes:
+    """Answers whose volumes are others each time."""
+
+    def __init__(self, answers, volumes):
+        self.answers = answers
+        self.volumes = volumes
+
+    def get(self, path):
+        """Give the answer."""
+        return self.volumes.pop(0) if path.endswith("/volumes") else self.answers.get(path)
