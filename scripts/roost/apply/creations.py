@@ -7,7 +7,7 @@ what it made itself and stops. A name is taken once, so of two machines one is r
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -25,9 +25,6 @@ from roost.plan.steps import AssignIp, CreateApp, CreateMachine, CreateVolume, J
 
 LOST = (FlyUnavailableError, FlyConflictError)
 """After these, the thing may exist: a lost answer, or a name that is taken, perhaps by us."""
-
-Dated = tuple[str, str]
-"""When something was made, as Fly writes it, and its name."""
 
 
 @dataclass
@@ -82,7 +79,7 @@ class Creations:
                 raise
             return
         found = await self._ips(step)
-        if not _is_first((made.created_at, made.ip), ((ip.created_at, ip.ip) for ip in found)):
+        if not _is_first(made.ip, {ip.ip: ip.created_at for ip in found}):
             await self.fly.release_ip(app, made.ip)
             raise not_alone(step)
 
@@ -107,7 +104,7 @@ class Creations:
             raise
         self._volumes.append(made.id)
         found = await self._new_volumes(step)
-        if not _is_first((made.created_at, made.id), ((v.created_at, v.id) for v in found)):
+        if not _is_first(made.id, {volume.id: volume.created_at for volume in found}):
             await self._take_back()
             raise not_alone(step)
         return made.id
@@ -170,16 +167,21 @@ def not_alone(step: Step) -> ChangedMeanwhileError:
     )
 
 
-def _is_first(made: Dated, found: Iterable[Dated]) -> bool:
+def _is_first(made: str, found: Mapping[str, str]) -> bool:
     """Say whether what was made came before all others of its kind; of one instant, by name.
 
     Who came second sees the first, since both look after they made theirs: at most one goes on.
+
+    Args:
+        made: its name.
+        found: when each of its kind was made, as Fly lists them.
     """
-    return all(_order(made) <= _order(other) for other in found)
+    if len(found) <= 1:  # alone, whatever Fly calls it
+        return True
+    return made in found and made == min(found, key=lambda name: _order(found[name], name))
 
 
-def _order(dated: Dated) -> tuple[datetime, str]:
-    created_at, key = dated
+def _order(created_at: str, key: str) -> tuple[datetime, str]:
     try:
         at = datetime.fromisoformat(created_at)
     except ValueError:  # unknown: whatever says when it came goes first
