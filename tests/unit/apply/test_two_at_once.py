@@ -109,13 +109,15 @@ def goal_of(desired):
     return fly.picture(), calls.index(("POST", "machines"))
 
 
-@pytest.mark.parametrize("make_fly", [FakeFly, BlurredFly])
 @pytest.mark.parametrize(
-    "wanted",
-    [(SQLITE, SQLITE), (SQLITE, SQLITE_DEBUG), (ON_POSTGRES, ON_POSTGRES_DEBUG)],
-    ids=["one file", "two files", "two files, on Postgres"],
+    ("make_fly", "wanted"),
+    [
+        pytest.param(FakeFly, (SQLITE, SQLITE), id="one file"),
+        pytest.param(BlurredFly, (SQLITE, SQLITE_DEBUG), id="two files, all in one instant"),
+        pytest.param(FakeFly, (ON_POSTGRES, ON_POSTGRES_DEBUG), id="two files, on Postgres"),
+    ],
 )
-def test_of_two_first_applies_one_is_done_or_none_and_nothing_is_doubled(wanted, make_fly):
+def test_of_two_first_applies_one_is_done_or_none_and_nothing_is_doubled(make_fly, wanted):
     goals = [goal_of(desired)[0] for desired in wanted]
     _, calls = goal_of(wanted[ONE])
     ends = set()
