@@ -36,9 +36,12 @@ class RoostError(Exception):
 
     def __str__(self) -> str:
         """One line: where, what, and what to do."""
-        where = f"{self.where}: " if self.where else ""
-        advice = f" {self.advice}" if self.advice else ""
-        return f"{where}{self.what}{advice}"
+        return f"{self.cause} {self.advice}".strip()
+
+    @property
+    def cause(self) -> str:
+        """Where and what, for a message that has its own word on what to do."""
+        return f"{self.where}: {self.what}" if self.where else self.what
 
 
 @dataclass(frozen=True, order=True)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from chaos.crashes import Play
 from chaos.ground import Ground
-from chaos.scenarios import BAD_INPUT, Scenario
+from chaos.scenarios import Scenario
 from chaos.storms import BROKEN, ENDS, STOPPED, bad_end
 from chaos.weather import refused
 from helpers.api_door import HANG_UP, Answer
@@ -110,7 +110,6 @@ class CutPlay:
         if seconds > LONGEST_S:
             wrong += (f"went on for {seconds:.0f} s",)
         again = self.ground.run(*self.scenario.again)
-        allowed = {self.scenario.code} if self.scenario.kept else {self.scenario.code, BAD_INPUT}
-        wrong += play.wrong_end(again, allowed)
+        wrong += play.wrong_end(again, self.scenario.next_ends)
         end = ENDS.get(ended.code, STOPPED)
         return Cut(self.scenario, kind, end, seconds, (*wrong, *play.check()))

@@ -60,6 +60,14 @@ class Scenario:
         """Whether the change is there afterwards; a bad one is not."""
         return self.code == DONE
 
+    @property
+    def next_ends(self) -> set[int]:
+        """What the next command may end with, once trouble is over: it goes on, or tells the end.
+
+        What was no good is refused by then, and what was being put back is back now.
+        """
+        return {self.code, *(() if self.kept else (BAD_INPUT,)), *((ROLLED_BACK,) * self.undoes)}
+
 
 def settings(**values: str) -> Fields:
     """Give a file with these settings of the server."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from chaos.commands import HUNG, LIMIT_S, Ended
 from chaos.crashes import Play
 from chaos.ground import Ground
-from chaos.scenarios import BAD_INPUT, DONE, ROLLED_BACK, Scenario
+from chaos.scenarios import DONE, ROLLED_BACK, Scenario
 from chaos.weather import Storm
 
 ENDS = {DONE: "done", ROLLED_BACK: "rolled back"}
@@ -69,8 +69,7 @@ class StormyPlay:
         if self.scenario.kept and not self.scenario.undoes and ended.code == ROLLED_BACK:
             wrong += ("a good release was rolled back",)
         again = self.ground.run(*self.scenario.again)
-        allowed = {self.scenario.code} if self.scenario.kept else {self.scenario.code, BAD_INPUT}
-        wrong += play.wrong_end(again, allowed)
+        wrong += play.wrong_end(again, self.scenario.next_ends)
         end = ENDS.get(ended.code, STOPPED)
         troubles = len(storm.happened)
         return Weathered(self.scenario, storm.seed, end, troubles, (*wrong, *play.check()))

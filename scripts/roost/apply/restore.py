@@ -205,7 +205,7 @@ class Restorer:
             try:
                 state, judged = await self._move(state, backup)
             except RoostError as error:
-                await self._go_back((await self._look())[0] or state, str(error), fresh=fresh)
+                await self._go_back((await self._look())[0] or state, error.cause, fresh=fresh)
             if not judged.good:
                 await self._go_back(state, judged.why, fresh=fresh)
             results = judged.results
@@ -375,7 +375,10 @@ class Restorer:
         return GateFailedError(
             f"The restore failed: {why} The old machine is back on its own data, and proved.",
             where=self.desired.environment,
-            advice=f"Try another snapshot: `roost backups {self.desired.environment}`.",
+            advice=(
+                f"To try again: `roost restore {self.desired.environment}`, or with another snapshot "
+                f"of `roost backups {self.desired.environment}`."
+            ),
         )
 
     async def _stays(self, why: str, reason: str) -> NotRolledBackError:
