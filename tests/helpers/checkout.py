@@ -32,7 +32,7 @@ PYTHON = f"""#!/bin/sh
 echo "python $*" >>"$CALLS"
 case "$*" in
 *ensurepip*) exit "${{NO_VENV:-0}}" ;;
-"-m venv "*) mkdir -p "$3/bin" && cp "$STUFF/new-python" "$3/bin/python" ;;
+"-P -m venv "*) mkdir -p "$4/bin" && cp "$STUFF/new-python" "$4/bin/python" ;;
 *) exec {sys.executable} "$@" ;;
 esac
 """
@@ -51,6 +51,7 @@ class Checkout:
     """A folder with `run` and little else, and a PATH on which nothing stands but what is put."""
 
     def __init__(self, folder: Path) -> None:
+        self.cwd = Path("/")
         self.root = folder / "a checkout"
         self.bin = folder / "bin"
         self.stuff = folder / "stuff"
@@ -80,11 +81,11 @@ class Checkout:
         write_program(self.bin / name, text)
 
     def __call__(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        """Call `run`, from another folder."""
+        """Call `run`, from another folder than its own."""
         (self.stuff / "calls").write_text("")
         return subprocess.run(
             [self.root / "run", *arguments],
-            cwd="/",
+            cwd=self.cwd,
             env={**self.env, **environ},
             capture_output=True,
             text=True,

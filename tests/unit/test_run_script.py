@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 
 import pytest
 
@@ -156,7 +157,21 @@ def test_pip_s_index_is_uv_s_too_where_uv_is_told_none(ready, given, expected):
 def test_the_tool_gets_its_arguments_as_they_are_and_standard_output_alone(ready):
     done = ready("roost", "plan", "a b", "", "--json", "$HOME", "*")
 
-    assert done.stdout.splitlines() == ["-m", "roost", "plan", "a b", "", "--json", "$HOME", "*"]
+    assert done.stdout.splitlines() == [
+        *("-P", "-m", "roost"),
+        *("plan", "a b", "", "--json", "$HOME", "*"),
+    ]
+
+
+def test_no_file_of_the_folder_it_is_called_in_runs_in_the_tool_s_place(ready, tmp_path):
+    ready.stuff.joinpath("tool").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    for folder, said in ((ready.root / "scripts", "ours"), (tmp_path, "theirs")):
+        (folder / "roost").mkdir(parents=True)
+        (folder / "roost" / "__main__.py").write_text(f"import json\nprint({said!r})\n")
+    (tmp_path / "json.py").write_text("print('theirs')\n")
+    ready.cwd = tmp_path
+
+    assert ready("roost").stdout == "ours\n"
 
 
 def test_the_tool_s_exit_code_is_that_of_run(ready):
@@ -235,4 +250,4 @@ def test_it_works_where_cd_would_go_elsewhere(ready, tmp_path):
         check=False,
     )
 
-    assert done.stdout.splitlines() == ["-m", "roost", "x"]
+    assert done.stdout.splitlines() == ["-P", "-m", "roost", "x"]
