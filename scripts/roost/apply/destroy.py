@@ -92,10 +92,12 @@ class Destroyer:
         fly, app = self.work.fly, self.desired.app
         nonce = await self.work.leases.hold(machine.id)
         await fly.cordon_machine(app, machine.id, nonce)
-        if machine.state in AT_REST | {"failed", "launch_failed"}:
+        # Somebody may have woken it while its name was typed; from now on nobody can.
+        now = await fly.get_machine(app, machine.id)
+        if now is None or now.state in AT_REST | {"failed", "launch_failed"}:
             return
         self.work.notice(f"stop the machine {machine.id}")
-        if machine.state == "suspended":  # what it remembers is not all on its volume yet
+        if now.state == "suspended":  # what it remembers is not all on its volume yet
             await fly.start_machine(app, machine.id, nonce)
         await fly.stop_machine(app, machine.id, nonce)
         await fly.wait_machine(app, machine.id, "stopped", STOP_LIMIT_S)

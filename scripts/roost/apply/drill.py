@@ -90,8 +90,8 @@ class Driller:
     async def _app(self) -> AsyncIterator[None]:
         name = self.proof.app
         self.work.notice(f"create the app {name}")
+        await self.work.fly.create_app(name, self.desired.organization)
         try:
-            await self.work.fly.create_app(name, self.desired.organization)
             yield
         finally:
             with anyio.move_on_after(REMOVE_LIMIT_S, shield=True):

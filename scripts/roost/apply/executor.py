@@ -21,10 +21,13 @@ from roost.errors import (
 from roost.fly.client import FlyClient
 from roost.fly.leases import HeldLeases, Notice
 from roost.fly.models import Machine, SecretInfo
+from roost.plan.backups import NOTES_KEY
 from roost.plan.desired import OVERRIDE_KEY, SECRETS_KEY
+from roost.plan.kept import KEPT_KEY
 from roost.plan.override import noted
 from roost.plan.ownership import with_volume
 from roost.plan.releases import Release, records_in, with_records
+from roost.plan.restoring import read_journal
 from roost.plan.secret_marks import SALT_BYTES, Mark, Marks, fingerprint, with_marks
 from roost.plan.secrets import sees_other_secrets
 from roost.plan.steps import (
@@ -49,11 +52,22 @@ from roost.plan.steps import (
 )
 from roost.secret_text import SecretText
 
+MachineStep = UpdateMachine | UpdateMetadata | ProveRelease | StartMachine | UncordonMachine
+"""What is done to a machine that the plan found."""
 LEASE_TTL_S = 30
 # Longer than a lease lives whose holder was killed.
 LEASE_PATIENCE_S = 60
 STOP_LIMIT_S = 60
+NOTED = (NOTES_KEY, KEPT_KEY)
+"""Metadata that backups and restores write without another version of the machine."""
 SUSPENDED = frozenset({"suspending", "suspended"})
+
+
+def noted_since(config: Json, metadata: Mapping[str, str]) -> Json:
+    """Give a config with what others note on a machine as it stands there now, not when planned."""
+    planned = {k: v for k, v in config["metadata"].items() if k not in NOTED}
+    now = {key: metadata[key] for key in NOTED if key in metadata}
+    return {**config, "metadata": {**planned, **now}}
 
 
 def make_mark(secret: SecretInfo, value: SecretText) -> Mark:
@@ -184,11 +198,11 @@ class _Executor:
             case UpdateMetadata():
                 await self.update_metadata(step)
             case StartMachine():
-                nonce = await self.work.leases.hold(step.machine)
+                nonce = await self.hold(step)
                 await self.fly.start_machine(app, step.machine, nonce)
                 self.progress.touched.append(step.machine)
             case UncordonMachine():
-                nonce = await self.work.leases.hold(step.machine)
+                nonce = await self.hold(step)
                 await self.fly.uncordon_machine(app, step.machine, nonce)
                 self.progress.touched.append(step.machine)
             case ProveRelease():
@@ -202,6 +216,10 @@ class _Executor:
         if self.progress.secrets_sent:  # both steps are one call
             return
         self.progress.secrets_sent = True
+        # A machine that boots, by whatever cause, boots with these: nobody overtaken may set them.
+        for step in self.plan.steps:
+            if isinstance(step, UpdateMachine):
+                await self.as_planned(step)
         wanted = [name for s in self.plan.steps if isinstance(s, SetSecrets) for name in s.names]
         gone = [name for s in self.plan.steps if isinstance(s, UnsetSecrets) for name in s.names]
         if gone:
@@ -249,13 +267,11 @@ class _Executor:
     async def update_machine(self, step: UpdateMachine) -> None:
         """Replace the config, if the machine is still as planned."""
         nonce = await self.work.leases.hold(step.machine)
-        # An update replaces all metadata, and a verdict may have come since the plan was made.
-        machine = await self.fly.get_machine(self.plan.app, step.machine)
-        if machine and self.overridden_since(machine):
-            raise self.changed(step)
-        if machine and step.skip_launch and sees_other_secrets(step.changes):
+        machine = await self.as_planned(step)
+        if step.skip_launch and sees_other_secrets(step.changes):
             await self.drop_memory(machine, nonce)
-        config = self.recorded(step.config, machine.metadata if machine else {})
+        # An update replaces all metadata, and a verdict or a backup may have come since the plan.
+        config = self.recorded(noted_since(step.config, machine.metadata), machine.metadata)
         try:
             await self.send_update(step, config, nonce)
         except FlyUnavailableError:
@@ -278,13 +294,24 @@ class _Executor:
         if OVERRIDE_KEY in values:
             self.progress.overrides[step.machine] = values[OVERRIDE_KEY]
 
-    async def as_planned(self, step: UpdateMetadata | ProveRelease) -> Machine:
-        """Give a machine that nobody changed since the plan, and nobody else can from now on."""
+    async def hold(self, step: StartMachine | UncordonMachine) -> str:
+        """Give the nonce of a machine's lease, unless a restore began and left it to be settled."""
+        nonce = await self.work.leases.hold(step.machine)
+        machine = await self.fly.get_machine(self.plan.app, step.machine)
+        if machine and read_journal(machine):
+            raise self.changed(step)
+        return nonce
+
+    async def as_planned(self, step: UpdateMachine | UpdateMetadata | ProveRelease) -> Machine:
+        """Give a machine that nobody changed since the plan, and nobody else can from now on.
+
+        Neither an override nor a restore that began makes another version of it.
+        """
         await self.work.leases.hold(step.machine)
         machine = await self.fly.get_machine(self.plan.app, step.machine)
         if machine is None or machine.instance_id != step.current_version:
             raise self.changed(step)
-        if self.overridden_since(machine):
+        if self.overridden_since(machine) or read_journal(machine):
             raise self.changed(step)
         return machine
 
@@ -294,7 +321,7 @@ class _Executor:
         expected = self.progress.overrides.get(machine.id, planned)
         return bool(machine.metadata.get(OVERRIDE_KEY, "") != expected)
 
-    def changed(self, step: UpdateMachine | UpdateMetadata | ProveRelease) -> ChangedMeanwhileError:
+    def changed(self, step: MachineStep) -> ChangedMeanwhileError:
         """Give the error for a machine that is not as planned any more."""
         return ChangedMeanwhileError(
             f"The machine {step.machine} changed after the plan was made.",

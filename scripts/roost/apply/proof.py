@@ -30,6 +30,11 @@ class Judgement:
         """Whether everything is proved."""
         return not self.why
 
+    @property
+    def opened(self) -> bool:
+        """Whether the server was asked to let everybody in: somebody may have written since."""
+        return any(result.name == OPENING.name for result in self.results)
+
 
 @dataclass(frozen=True)
 class Proof:

@@ -12,7 +12,7 @@ from typing import Never
 
 import anyio
 
-from roost.apply.creations import LOST
+from roost.apply.creations import LOST, Creations
 from roost.apply.executor import LEASE_TTL_S, Work
 from roost.apply.proof import Judgement
 from roost.apply.release import standing
@@ -44,7 +44,7 @@ from roost.plan.restoring import (
     restore_release,
     restoring,
 )
-from roost.plan.steps import Json
+from roost.plan.steps import Json, Plan
 from roost.plan.volumes import create_volume
 from roost.prefect.probe import CheckResult
 
@@ -138,12 +138,23 @@ class Restorer:
         left = kept_entry(name for name in kept if name != volume)
         await self.work.fly.patch_metadata(self.app, machine.id, left)
 
-    async def make_first_volume(self, backup: Backup) -> None:
-        """Create the volume where nothing is; an apply then finds it and makes a machine for it."""
+    async def make_first_volume(self, backup: Backup, plan: Plan) -> str:
+        """Create the volume where nothing is, and give its id; an apply makes a machine for it.
+
+        Args:
+            backup: what it is filled from.
+            plan: made just now, without a volume in it.
+
+        Raises:
+            ChangedMeanwhileError: somebody else made one.
+        """
+        assert self.desired.volume is not None  # noqa: S101 - checked by whoever restores
         self.work.notice(f"create a volume from the snapshot {backup.snapshot}")
         fields = self._volume_fields(backup.snapshot, backup)
-        volume = await self.work.fly.create_volume(self.app, fields)
-        await self._wait_until_ready(volume.id)
+        step = replace(create_volume(self.desired, self.desired.volume), fields=fields)
+        volume = await Creations(self.work.fly, plan, LEASE_TTL_S).create_volume(step)
+        await self._wait_until_ready(volume)
+        return volume
 
     # How far it came
 
@@ -205,9 +216,12 @@ class Restorer:
             try:
                 state, judged = await self._move(state, backup)
             except RoostError as error:
-                await self._go_back((await self._look())[0] or state, error.cause, fresh=fresh)
+                state = (await self._look())[0] or state
+                await self._go_back(state, error.cause, fresh=fresh and state.new is None)
             if not judged.good:
-                await self._go_back(state, judged.why, fresh=fresh)
+                await self._go_back(state, judged.why, fresh=fresh and not judged.opened)
+            # Whoever was let in may have written: what goes wrong from here on undoes nothing.
+            await self._write_good(state, backup)
             results = judged.results
         self.work.notice(f"remove the old machine {state.old.id}; its volume is kept")
         nonce = await self.work.leases.hold(state.old.id)
@@ -215,21 +229,22 @@ class Restorer:
         return results
 
     async def _move(self, state: Restoring, backup: Backup | None) -> tuple[Restoring, Judgement]:
-        """Bring the new machine up on the new volume, while the old one rests, and prove it."""
+        """Bring the new machine up on the new volume, while the old one rests, and run the gate."""
         state = await self._make_safe(state)
         volume = state.volume or await self._make_volume(state, backup)
         await self._wait_until_ready(volume.id)
         await self._rest(state.old)
         state = replace(state, volume=volume)
         new = state.new or await self._make_machine(state, volume, backup)
-        state = replace(state, new=new)
-        judged = await self._judge(new)
-        if judged.good:
-            sent = (r for r in releases_on([new]) if r.number == state.journal.number)
-            record = next(sent, None) or self._record(state, backup)
-            record = record.judged(Verdict.GOOD, record.why)
-            await self.work.fly.patch_metadata(self.app, new.id, {record.key: record.encoded()})
-        return state, judged
+        return replace(state, new=new), await self._judge(new)
+
+    async def _write_good(self, state: Restoring, backup: Backup | None) -> None:
+        """Write that the new machine is proved: from here on there is no way but forward."""
+        assert state.new is not None  # noqa: S101 - it was proved
+        sent = (r for r in releases_on([state.new]) if r.number == state.journal.number)
+        record = next(sent, None) or self._record(state, backup)
+        good = record.judged(Verdict.GOOD, record.why)
+        await self.work.fly.patch_metadata(self.app, state.new.id, {good.key: good.encoded()})
 
     async def _make_volume(self, state: Restoring, backup: Backup | None) -> Volume:
         """Create the volume from the snapshot, or take the one that a lost answer left."""

@@ -63,8 +63,11 @@ class Snapshots:
         """
         self.notice(f"take a snapshot of the volume {volume}")
         user = next((m for m in machines if m.mounted_volume == volume), None)
-        if user is None or user.state in AT_REST:
-            return Taken(await self._take(volume), Rest.STOPPED)
+        if user is None or await self._rests(user):
+            taken = Taken(await self._take(volume), Rest.STOPPED)
+            if user is None or await self._rests(user):
+                return taken
+            self.notice("the server woke meanwhile: take another")
         if not is_our_image(str((user.config or {}).get("image", ""))):
             self.notice("the image is not ours: nothing holds its database still")
             return Taken(await self._take(volume), Rest.RUNNING)
@@ -73,6 +76,11 @@ class Snapshots:
         except NotHeldError as reason:
             self.notice(f"the server does not hold still ({reason}): copied as after a power cut")
         return Taken(await self._take(volume), Rest.RUNNING)
+
+    async def _rests(self, machine: Machine) -> bool:
+        """Say whether a machine is down now; it was looked at a while ago."""
+        now = await self.proof.fly.get_machine(self.proof.app, machine.id)
+        return now is None or now.state in AT_REST
 
     async def back_up(self, volume: str, machines: Iterable[Machine], why: str) -> Taken:
         """Take a snapshot that a person asked for, and note it on the volume's machine.

@@ -34,6 +34,8 @@ class Lease:
     ttl_s: int
     description: str
     nonce: str = ""
+    over: Callable[[], bool] = lambda: False
+    """Says whether its machine is being removed, and the lease with it."""
 
     async def take(self) -> str:
         """Take the lease and give its nonce."""
@@ -104,6 +106,7 @@ class HeldLeases:
     patience_s: float
     notice: Notice
     _nonces: dict[str, str] = field(default_factory=dict)
+    _removed: set[str] = field(default_factory=set)
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     async def __aenter__(self) -> Self:
@@ -132,13 +135,20 @@ class HeldLeases:
         return self._nonces[machine]
 
     async def take(self, machine: str) -> str:
-        """Take the lease of a machine that is to be removed, and the lease with it."""
+        """Take the lease of a machine that is to be removed at once, and the lease with it.
+
+        One that was held is not refreshed any more: that it is gone then is no loss.
+        """
+        self._removed.add(machine)
         if machine in self._nonces:
             return self._nonces[machine]
         return await take_lease(self._lease(machine), self.patience_s, self.notice)
 
     def _lease(self, machine: str, nonce: str = "") -> Lease:
-        return Lease(self.fly, self.app, machine, self.ttl_s, self.description, nonce)
+        return Lease(
+            *(self.fly, self.app, machine, self.ttl_s, self.description, nonce),
+            over=lambda: machine in self._removed,
+        )
 
 
 async def _introduce(lease: Lease) -> None:
@@ -218,10 +228,15 @@ async def _kept(lease: Lease) -> AsyncIterator[None]:
 
 
 async def _refresh_for_ever(lease: Lease) -> None:
-    """Refresh at a third of the time; what Fly cannot answer is tried again until it has ended."""
+    """Refresh at a third of the time; what Fly cannot answer is tried again until it has ended.
+
+    Returns once its machine is being removed.
+    """
     ends = anyio.current_time() + lease.ttl_s
     while True:
         await anyio.sleep(lease.ttl_s / 3)
+        if lease.over():
+            return
         began = anyio.current_time()
         try:
             with anyio.fail_after(ends - began):
@@ -232,6 +247,8 @@ async def _refresh_for_ever(lease: Lease) -> None:
         except (FlyUnavailableError, FlyRateLimitedError):
             continue
         except FlyError as error:
+            if lease.over():
+                return
             raise lease.lost(error.what) from error
 
 

@@ -24,6 +24,7 @@ from roost.plan.steps import (
     Change,
     CreateApp,
     CreateMachine,
+    CreateVolume,
     DestroyMachine,
     ExtendVolume,
     Json,
@@ -53,6 +54,8 @@ class Cause(Enum):
     """By a destroy that was cut short, or by a hand: whether it comes back is for a person to say."""
     REFUSED = "needs a person"
     """Why the plan refuses to go on; what it says tells more."""
+    NO_DATA = "its volume is not there"
+    """A new one is empty: whether that is wanted, or a backup is, is for a person to say."""
     UNKNOWN = "cause unknown"
     """No record says how it was."""
 
@@ -152,6 +155,8 @@ def _of_step(step: Step, judge: _Judge) -> Iterator[Difference]:
 def _cause(step: Step, judge: _Judge) -> Cause:  # noqa: PLR0911 - one line a kind of step
     if judge.live.app is None or isinstance(step, CreateApp):
         return Cause.NOT_APPLIED
+    if isinstance(step, CreateVolume):
+        return Cause.NO_DATA
     if isinstance(step, UpdateMetadata):
         return Cause.ENDED if judge.ended else Cause.CUT_SHORT
     if isinstance(step, ProveRelease):
@@ -255,7 +260,7 @@ def _cause_of_names(judge: _Judge) -> Cause:
 
 def may_heal(differences: tuple[Difference, ...]) -> bool:
     """Say whether healing is putting back, and nothing that nobody has applied yet."""
-    left_to_people = {Cause.NOT_APPLIED, Cause.CORDONED, Cause.REFUSED}
+    left_to_people = {Cause.NOT_APPLIED, Cause.NO_DATA, Cause.CORDONED, Cause.REFUSED}
     return not {d.cause for d in differences} & left_to_people
 
 

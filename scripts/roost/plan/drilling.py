@@ -45,11 +45,13 @@ def check_leftovers(desired: Desired, app: App, live: Live) -> None:
     """Refuse to take an app for a drill's that is somebody's.
 
     Raises:
-        UnappliableError: its machines or volumes are no drill's.
+        UnappliableError: what is in it is no drill's.
     """
     owner = app.organization.slug
     strange = [m.id for m in live.machines if m.metadata.get(DRILL_KEY) != desired.app]
     strange += [volume.id for volume in live.volumes if volume.name != VOLUME]
+    strange += [secret.name for secret in live.secrets if secret.name != AUTH_SECRET]
+    strange += [ip.ip for ip in live.ips if ip.kind not in IP_TYPES]
     if strange or owner not in ("", desired.organization):
         raise UnappliableError(
             f"The app {app.name} is there, and no drill made it: {', '.join(strange) or owner}.",

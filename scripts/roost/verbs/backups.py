@@ -15,10 +15,11 @@ from roost.apply.restore import Restorer
 from roost.apply.snapshots import Snapshots
 from roost.environment.load import load_environment
 from roost.environment.model import AUTH_SECRET, SqliteDatabase
-from roost.errors import DrillFailedError, ExitCode, UsageError
+from roost.errors import ChangedMeanwhileError, DrillFailedError, ExitCode, UsageError
 from roost.fly.models import Machine, Volume
 from roost.plan.backups import Backup, Rest, newest
 from roost.plan.drilling import check_can_drill, drill_app
+from roost.plan.live import read_live
 from roost.plan.ownership import find_volume, our_machines
 from roost.plan.restoring import restoring
 from roost.prefect.rows import told
@@ -272,11 +273,28 @@ async def _restore_from_nothing(
             advice=f"Make a machine for it first: roost apply {name}",
         )
     chosen = choose(await scene.backups(), snapshot, name)
-    await scene.restorer.make_first_volume(chosen)
+    volume = await scene.restorer.make_first_volume(chosen, planned.plan)
     again = await make_plan(context, planned.file, target)
     await apply_planned(context, target, again)
+    await _check_mounted(target, planned, volume)
     context.out.print(f"{chosen.snapshot} is restored, and proved.")
     return ExitCode.DONE
+
+
+async def _check_mounted(target: Target, planned: Planned, volume: str) -> None:
+    """See that the server is on the volume that was filled, and on no other.
+
+    Raises:
+        ChangedMeanwhileError: it is not.
+    """
+    live = await read_live(target.fly, planned.desired.app)
+    ours = our_machines(planned.desired, live).values()
+    if volume not in {machine.mounted_volume for machine in ours}:
+        raise ChangedMeanwhileError(
+            f"Somebody else applied meanwhile: the server is not on the restored volume {volume}.",
+            where=planned.file.name,
+            advice=f"Look which data you want: roost plan {planned.file.name}, roost status {planned.file.name}.",
+        )
 
 
 async def confirm(context: Context, name: str, volume: str, local: bool) -> ExitCode:  # noqa: FBT001 - set by name in cli

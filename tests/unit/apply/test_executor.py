@@ -17,6 +17,9 @@ from roost.errors import (
     UnappliableError,
 )
 from roost.fly import leases
+from roost.plan.backups import NOTES_KEY
+from roost.plan.kept import KEPT_KEY
+from roost.plan.restoring import JOURNAL_KEY, Journal
 
 DEBUG = {"prefect": {"settings": {"PREFECT_LOGGING_LEVEL": "DEBUG"}}}
 HOOK = {"secrets": [AUTH_SECRET, "SLACK_HOOK"]}
@@ -253,3 +256,52 @@ def test_what_fly_refuses_ends_the_run_and_what_was_done_stays():
     assert isinstance(run.error, FlyForbiddenError)
     assert fly.organization == "personal"
     assert fly.machines == {}
+
+
+JOURNAL = {JOURNAL_KEY: Journal("vs_1", 2, "2026-01-01T00:00:00Z").entry()[JOURNAL_KEY]}
+
+
+@pytest.mark.parametrize(
+    ("state", "change"),
+    [("started", DEBUG), ("stopped", {"scaling": {"min_machines_running": 1}})],
+    ids=["update", "start"],
+)
+def test_a_machine_that_a_restore_left_meanwhile_is_left_to_be_settled(state, change):
+    """It is the same version: neither a lease nor a note makes another one."""
+    fly = applied_fly(desired_of(), state)
+    key = only(fly.machines)["id"]
+
+    def begin_a_restore():
+        only(fly.machines)["config"]["metadata"] |= JOURNAL
+
+    run = plan_and_apply(fly, desired_of(change), between=begin_a_restore)
+
+    assert isinstance(run.error, ChangedMeanwhileError)
+    assert only(fly.machines)["config"]["metadata"].items() >= JOURNAL.items()
+    assert fly.changes == [f"POST machines/{key}/lease", f"DELETE machines/{key}/lease"]
+
+
+def test_what_backups_note_meanwhile_stays():
+    fly = applied_fly(desired_of())
+    notes = {NOTES_KEY: "a backup", KEPT_KEY: "vol_9"}
+
+    def back_up():
+        only(fly.machines)["config"]["metadata"] |= notes
+
+    assert plan_and_apply(fly, desired_of(DEBUG), between=back_up).error is None
+
+    assert only(fly.machines)["config"]["metadata"].items() >= notes.items()
+    assert only(fly.machines)["config"]["env"]["PREFECT_LOGGING_LEVEL"] == "DEBUG"
+
+
+def test_an_apply_that_was_overtaken_sets_and_removes_no_secret():
+    fly = applied_fly(desired_of(HOOK))
+    newer = dict(fly.secrets)
+
+    run = plan_and_apply(
+        fly, desired_of({"prune": True}), between=lambda: by_hand(fly, env={"BY": "the newer one"})
+    )
+
+    assert "unset-secrets" in run.kinds
+    assert isinstance(run.error, ChangedMeanwhileError)
+    assert fly.secrets == newer

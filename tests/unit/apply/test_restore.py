@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from itertools import count
 
 import anyio
@@ -19,6 +20,7 @@ from helpers.fly_trouble import (
     is_followed_by_a_kill,
     is_forestalled_by_a_kill,
     loses_the_answer,
+    refuses,
 )
 from helpers.histories import desired_of
 from helpers.releasing import GIT, NOW, make_world
@@ -26,7 +28,13 @@ from roost.apply import executor, restore
 from roost.apply.executor import Work, lease_holder
 from roost.apply.restore import Restorer
 from roost.apply.snapshots import Snapshots
-from roost.errors import GateFailedError, RoostError, UnappliableError, UsageError
+from roost.errors import (
+    ChangedMeanwhileError,
+    GateFailedError,
+    RoostError,
+    UnappliableError,
+    UsageError,
+)
 from roost.fly import leases
 from roost.fly.client import FlyClient
 from roost.plan.backups import Backup
@@ -39,6 +47,12 @@ from roost.secret_text import SecretText
 DESIRED = desired_of()
 MIN_CALLS = 15
 KILLS = (is_followed_by_a_kill, is_forestalled_by_a_kill)
+
+
+async def answers_anything(troubled, request):
+    """Do it, and answer something else."""
+    troubled.fly(request)
+    return httpx.Response(200, content="<html>Welcome</html>")
 
 
 def each(troubles):
@@ -63,7 +77,7 @@ def world(monkeypatch):
     [found.volume] = fly.volumes
     fly.snapshots[found.volume] = [{"id": "vs_backup", "status": "created"}]
     fly.data |= {"vs_backup": "the backup", found.volume: "the present"}
-    found.spoilt = set()
+    found.spoilt, found.let_in = set(), []
     found.serve = serving(found)
     return found
 
@@ -78,6 +92,8 @@ def serving(world):
             return say(503)
         machine = next((m for m in open_ if m["state"] == "started"), open_[0])
         machine["state"] = "started"
+        if request.url.path == "/roost/open":
+            world.let_in.append(held(world, machine))
         spoilt = held(world, machine) in world.spoilt
         world.prefect.broken = {("GET", "/"): say(404)} if spoilt else {}
         return await world.prefect(request)
@@ -215,6 +231,20 @@ def test_a_backup_that_is_no_good_leaves_what_was_there_whatever_went_wrong(worl
         assert_sound(world, "the present")
 
 
+@each((refuses, answers_anything))
+def test_who_was_let_in_loses_nothing_whatever_goes_wrong_then(world, trouble):
+    met = 0
+    for nth, run in troubled_runs(world, trouble):
+        if "the backup" in world.let_in and run.error is not None:
+            met += 1
+            kept = [held for volume, held in world.fly.data.items() if volume in world.fly.volumes]
+            assert "the backup" in kept, f"trouble at call {nth}"
+            assert run_restore(world, restoring).error is None, f"trouble at call {nth}"
+            assert_sound(world, "the backup")
+        world.let_in.clear()
+    assert met
+
+
 def test_a_backup_that_is_no_good_leaves_nothing_behind(world):
     world.spoilt.add("the backup")
 
@@ -224,6 +254,18 @@ def test_a_backup_that_is_no_good_leaves_nothing_behind(world):
     assert_sound(world, "the present")
     assert set(world.fly.volumes) == {world.volume}
     assert [(n, verdict) for n, verdict, _ in world.records] == [(1, "good")]
+
+
+def test_no_second_volume_is_made_where_somebody_made_one_since(world):
+    nothing = replace(look(world), machines=(), volumes=())
+    before = dict(world.fly.volumes)
+
+    run = run_restore(
+        world, lambda restorer: restorer.make_first_volume(backup(), diff(DESIRED, nothing))
+    )
+
+    assert isinstance(run.error, ChangedMeanwhileError)
+    assert world.fly.volumes == before
 
 
 def test_another_backup_waits_until_a_restore_that_was_cut_short_is_ended(world):

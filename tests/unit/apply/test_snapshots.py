@@ -50,8 +50,8 @@ def world(monkeypatch):
     return found
 
 
-def take(world, state="stopped"):
-    """Take a snapshot; give it, and what people were told."""
+def take(world, state="stopped", now=""):
+    """Take a snapshot of a server that was in a state, and is in another now; give what was told, too."""
     world.fly.settle(state)
     told = []
 
@@ -59,6 +59,7 @@ def take(world, state="stopped"):
         transport = httpx.MockTransport(world.fly)
         async with FlyClient("http://fly.test", SecretText("t"), transport=transport) as client:
             live = await read_live(client, "acme-prefect")
+            world.fly.settle(now or state)
             found = Snapshots(world.proof(client), told.append, poll_s=0.001)
             return await found.take(live.volumes[0].id, live.machines)
 
@@ -145,3 +146,23 @@ def test_a_refusal_of_fly_is_told_as_such(world, monkeypatch):
 
     with pytest.raises(FlyRejectedError):
         take(world)
+
+
+def test_a_server_that_wakes_while_it_is_copied_is_copied_again(world, monkeypatch):
+    def wake(verb, key):
+        world.fly.settle("started")
+        return FakeFly._snapshots(world.fly, verb, key)
+
+    monkeypatch.setattr(world.fly, "_snapshots", wake)
+
+    taken, told = take(world)
+
+    assert taken.rest is Rest.RUNNING
+    assert "the server woke meanwhile: take another" in told
+
+
+def test_what_the_server_was_before_does_not_count(world):
+    taken, told = take(world, "stopped", now="started")
+
+    assert taken.rest is Rest.RUNNING
+    assert told[1].startswith("the server does not hold still")

@@ -14,7 +14,7 @@ from helpers.fly_answers import says
 from roost.errors import FlyConflictError, FlyLeasedError, LeaseLostError
 from roost.fly import leases
 from roost.fly.client import FlyClient
-from roost.fly.leases import Lease, hold_lease
+from roost.fly.leases import HeldLeases, Lease, hold_lease
 from roost.fly.transport import NONCE
 from roost.secret_text import SecretText
 
@@ -208,6 +208,25 @@ def test_a_refresh_that_works_again_keeps_the_lease():
         return held
 
     assert hold(fly, recover) == "n1"
+
+
+@pytest.mark.parametrize("gone", [says(404), says(400, {"error": "lease not found"})])
+def test_a_lease_that_goes_with_its_machine_is_not_lost(gone):
+    fly = LeasingFly()
+
+    async def remove_and_go_on():
+        transport = httpx.MockTransport(fly)
+        async with (
+            FlyClient("http://fly.test", SecretText("t"), transport=transport) as client,
+            HeldLeases(client, "a", TTL_S, "d", 0, print) as held,
+        ):
+            assert await held.hold("m1") == await held.take("m1") == "n1"
+            fly.refresh = gone
+            await anyio.sleep(TTL_S)
+            return "went on"
+
+    assert anyio.run(remove_and_go_on) == "went on"
+    assert "refresh" not in fly.seen
 
 
 def test_a_failure_to_release_is_noticed_and_hides_nothing():

@@ -197,5 +197,16 @@ def test_only_what_was_applied_once_is_healed(cause):
     [found] = find_drift(diff(desired, live), desired, live, None)
 
     assert may_heal((replace(found, cause=cause),)) is (
-        cause not in {Cause.NOT_APPLIED, Cause.CORDONED, Cause.REFUSED}
+        cause not in {Cause.NOT_APPLIED, Cause.NO_DATA, Cause.CORDONED, Cause.REFUSED}
     )
+
+
+def test_no_empty_server_takes_the_place_of_one_whose_data_is_gone():
+    """Such as after a destroy, which leaves the app, or where machine and volume were lost."""
+    desired = desired_state(environment_file(), IMAGE)
+    live = replace(applied(desired), machines=(), volumes=())
+
+    found = find_drift(diff(desired, live), desired, live, None)
+
+    assert Cause.NO_DATA in {difference.cause for difference in found}
+    assert not may_heal(found)

@@ -8,7 +8,7 @@ from helpers.environments import PRIVATE
 from helpers.histories import desired_of
 from helpers.pretend_fly import applied
 from roost.errors import UnappliableError
-from roost.fly.models import App, Machine, Organization, Volume
+from roost.fly.models import App, IpAssignment, Machine, Organization, SecretInfo, Volume
 from roost.plan.backups import Backup
 from roost.plan.drilling import (
     DRILL_KEY,
@@ -97,6 +97,8 @@ def test_what_an_earlier_drill_left_may_be_removed(live):
         (Live(volumes=(Volume(id="vol_9", name="data"),)), "personal"),
         (Live(machines=(Machine(id="m9", config={"metadata": {}}),)), "personal"),
         (Live(machines=(Machine(id="m9", config={"metadata": {DRILL_KEY: "x"}}),)), "personal"),
+        (Live(secrets=(SecretInfo(name="THEIRS"),)), "personal"),
+        (Live(ips=(IpAssignment(ip="192.0.2.7", type="v4"),)), "personal"),
         (Live(), "somebody"),
     ],
 )

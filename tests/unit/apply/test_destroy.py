@@ -1,0 +1,71 @@
+"""A destroy copies what nobody writes to any more, whatever happened since it was asked for."""
+
+from __future__ import annotations
+
+import anyio
+import httpx
+import pytest
+
+from helpers.applying import EveryName
+from helpers.histories import desired_of
+from helpers.releasing import make_world
+from roost.apply.destroy import Destroyer
+from roost.apply.executor import Work, lease_holder
+from roost.apply.snapshots import Snapshots
+from roost.fly.client import FlyClient
+from roost.plan.live import read_live
+from roost.secret_text import SecretText
+
+DESIRED = desired_of()
+
+
+@pytest.fixture
+def world(monkeypatch):
+    found = make_world(monkeypatch)
+    assert found.apply(DESIRED).error is None
+    return found
+
+
+def destroy(world, before, since):
+    """Destroy a server that was in a state when it was looked at, and is in another since."""
+    world.fly.settle(before)
+    told = []
+
+    async def run():
+        transport = httpx.MockTransport(world.fly)
+        async with (
+            FlyClient("http://fly.test", SecretText("t"), transport=transport) as client,
+            lease_holder(client, DESIRED.app, told.append, "roost destroy") as leases,
+        ):
+            live = await read_live(client, DESIRED.app)
+            world.fly.settle(since)
+            work = Work(client, leases, EveryName(), told.append)
+            snapshots = Snapshots(world.proof(client), told.append, poll_s=0)
+            return await Destroyer(work, snapshots, DESIRED).destroy(live)
+
+    world.fly.asked.clear()
+    return anyio.run(run), told
+
+
+def test_a_server_that_woke_since_is_stopped_before_it_is_copied(world):
+    [machine], [volume] = world.fly.machines, world.fly.volumes
+
+    [last], told = destroy(world, "stopped", "started")
+
+    changes = world.fly.changes
+    stopped, copied = (
+        changes.index(f"POST machines/{machine}/stop"),
+        changes.index(f"POST volumes/{volume}/snapshots"),
+    )
+    assert stopped < copied
+    assert last.volume == volume
+    assert not [line for line in told if "does not hold still" in line]
+    assert (world.fly.machines, world.fly.volumes) == ({}, {})
+
+
+def test_a_server_that_sleeps_is_copied_as_it_lies(world):
+    [machine] = world.fly.machines
+
+    destroy(world, "started", "stopped")
+
+    assert f"POST machines/{machine}/stop" not in world.fly.changes
