@@ -86,6 +86,25 @@ def test_a_run_that_a_newer_commit_overtakes_does_nothing(world):
     assert world.setting("staging", LEVEL) == "ERROR"
 
 
+def test_a_newer_commit_that_deploys_nothing_of_it_leaves_a_merge_its_server(world):
+    """What the older run left to it, the newer one would not do: nobody would, and all would be green."""
+    world.found()
+    world.write("staging", prefect=asking("DEBUG"))
+    older = push(world, "Older")
+    file = world.desk / "environments" / "staging.yaml"
+    file.write_text(f"# Until the demo.\n{file.read_text()}")
+    prices = world.desk / "deploy" / "prices.yaml"
+    prices.write_text(f"{prices.read_text()}# looked at again\n")
+    newer = push(world, "Only words, in files that count")
+
+    run = world.happens(older, "deploy")["deploy"]
+
+    assert run.good, run
+    assert run.artifact("deploy-staging")["outcome"] == "deployed"
+    assert world.setting("staging", LEVEL) == "DEBUG"
+    assert set(world.happens(newer, "deploy")["deploy"].jobs) == {"changed"}
+
+
 def test_of_two_merges_at_once_none_is_dropped(world):
     """Each is about another server: that main moved on is no reason to leave one out."""
     world.found()

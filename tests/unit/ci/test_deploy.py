@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from functools import partial
 
 import httpx
@@ -17,6 +18,7 @@ from roost.apply import gate
 from roost.environment.model import AUTH_SECRET
 from roost.fly.client import FlyClient
 from roost.report.comment import read_marker
+from roost.verbs.ci.head import MOST_FILES
 
 NAME, APP = "prefect", "acme-prefect"
 LARGER = {"machine": {"memory_mb": 1024}}
@@ -66,6 +68,19 @@ class Story:
         self.repository.git("push", "--quiet", "--force", "origin", f"HEAD:refs/heads/{branch}")
         self.env("GITHUB_SHA", sha)
         return sha
+
+    def run_of(self, sha):
+        """Have the next jobs run on an earlier commit, in a checkout of it."""
+        self.repository.git("checkout", "--quiet", "--detach", sha)
+        self.env("GITHUB_SHA", sha)
+
+    def overtake(self, change):
+        """Push one commit, then another one with a change; the next jobs are the first one's."""
+        self.write(LARGER)
+        old = self.push()
+        change()
+        self.push()
+        self.run_of(old)
 
     def plan(self):
         """Run the jobs of a pull request: those that plan, and the one that comments."""
@@ -256,30 +271,166 @@ def test_a_push_without_a_pull_request_is_refused_for_what_is_protected(
 
 
 def test_a_run_that_was_overtaken_does_nothing_and_is_no_failure(deployed, fly):
-    deployed.write(LARGER)
-    old = deployed.push()
-    deployed.write({"machine": {"memory_mb": 2048}})
-    deployed.push()
-    deployed.env("GITHUB_SHA", old)
+    deployed.overtake(lambda: deployed.write({"machine": {"memory_mb": 2048}}))
     before = list(fly.changes)
 
     said, outcome = deployed.deploy()
 
     assert (said.code, outcome["outcome"]) == (0, "superseded")
     assert f"changes environments/{NAME}.yaml" in said.out
+    assert "The run of that commit deploys it." in said.out
     assert fly.changes == before
 
 
-def test_a_newer_commit_about_something_else_overtakes_nobody(deployed):
-    deployed.write(LARGER)
-    old = deployed.push()
-    (deployed.repository.folder / "README.md").write_text("more")
-    deployed.push()
-    deployed.env("GITHUB_SHA", old)
+def comment_in_the_file(folder):
+    path = folder / "environments" / f"{NAME}.yaml"
+    path.write_text(f"# Larger, for the demo.\n{path.read_text()}")
+
+
+def default_of_others(folder):
+    """Of what this environment's file says itself."""
+    (folder / "environments" / "_defaults.yaml").write_text("region: ams\n")
+
+
+def new_lock(folder):
+    shutil.copy(
+        folder / "deploy/locks/prefect-3.8.8.txt", folder / "deploy/locks/prefect-3.9.0.txt"
+    )
+
+
+def new_prices(folder):
+    path = folder / "deploy/prices.yaml"
+    path.write_text(f"{path.read_text()}# looked at again\n")
+
+
+def other_environment(folder):
+    path = folder / "environments" / f"{NAME}.yaml"
+    other = path.read_text().replace(APP, f"{APP}-2")
+    path.with_name("other.yaml").write_text(other)
+
+
+def words(folder):
+    (folder / "README.md").write_text("more")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [comment_in_the_file, default_of_others, new_lock, new_prices, other_environment, words],
+)
+def test_a_newer_commit_whose_run_would_not_deploy_it_overtakes_nobody(deployed, change):
+    """Both sides judge by what the files mean; else what waits for its reviewer is left to nobody."""
+    folder = deployed.repository.folder
+    deployed.overtake(lambda: change(folder))
+    old = deployed.repository.git("rev-parse", "HEAD")
 
     said, outcome = deployed.deploy()
 
     assert (said.code, outcome["outcome"]) == (0, "deployed")
+    deployed.repository.git("checkout", "--quiet", "main")
+    would = deployed.job("github", "changed", "--base", old, "--json")
+    assert NAME not in json.loads(would.out)["environments"]
+
+
+def default_that_reaches_it(folder):
+    (folder / "environments" / "_defaults.yaml").write_text("prune: true\n")
+
+
+def part_of_its_image(folder):
+    path = folder / "deploy/server.py"
+    path.write_text(f"{path.read_text()}# another byte\n")
+
+
+def protection(folder):
+    path = folder / "environments" / f"{NAME}.yaml"
+    path.write_text(f"{path.read_text()}protected: true\n")
+
+
+@pytest.mark.parametrize("change", [default_that_reaches_it, part_of_its_image, protection])
+def test_a_newer_commit_whose_run_deploys_it_overtakes(deployed, fly, change):
+    folder = deployed.repository.folder
+    deployed.overtake(lambda: change(folder))
+    old = deployed.repository.git("rev-parse", "HEAD")
+    before = list(fly.changes)
+
+    said, outcome = deployed.deploy()
+
+    assert (said.code, outcome["outcome"]) == (0, "superseded")
+    assert fly.changes == before
+    deployed.repository.git("checkout", "--quiet", "main")
+    would = deployed.job("github", "changed", "--base", old, "--json")
+    assert NAME in json.loads(would.out)["environments"]
+
+
+def test_of_a_file_that_is_gone_nothing_is_deployed_and_nobody_is_said_to(deployed, fly):
+    path = deployed.repository.environments / f"{NAME}.yaml"
+    deployed.overtake(path.unlink)
+    before = list(fly.changes)
+
+    said, outcome = deployed.deploy()
+
+    assert (said.code, outcome["outcome"]) == (0, "superseded")
+    assert "has no file of it any more" in said.out
+    assert "The run of that commit" not in said.out
+    assert fly.changes == before
+
+
+def faults(folder):
+    path = folder / "environments" / f"{NAME}.yaml"
+    path.write_text(f"{path.read_text()}regoin: ams\n")
+
+
+def link(folder):
+    path = folder / "deploy/prices.yaml"
+    path.unlink()
+    path.symlink_to("server.py")
+
+
+def broken_parts(folder):
+    (folder / "deploy/image.json").write_text("{")
+
+
+def many_files(folder):
+    for number in range(MOST_FILES + 1):
+        (folder / f"deploy/note-{number}").write_text(str(number))
+
+
+def large_file(folder):
+    (folder / "deploy/large").write_text("x" * (2**20 + 1))
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (faults, "it has 1 fault"),
+        (link, "deploy/prices.yaml is no plain file"),
+        (broken_parts, "its deploy/ is not whole"),
+        (many_files, "51 of its files differ"),
+        (large_file, "no file of at most 1 MB"),
+    ],
+)
+def test_where_it_cannot_be_told_the_run_keeps_still_and_says_what_to_do(
+    deployed, fly, change, why
+):
+    folder = deployed.repository.folder
+    deployed.overtake(lambda: change(folder))
+    before = list(fly.changes)
+
+    said, outcome = deployed.deploy()
+
+    assert (said.code, outcome["outcome"]) == (0, "superseded")
+    assert why in said.out
+    assert f"if it does not, run the deploy workflow for {NAME}" in said.out
+    assert fly.changes == before
+
+
+def test_a_tree_that_github_does_not_list_whole_is_not_guessed_around(deployed):
+    deployed.overtake(lambda: new_prices(deployed.repository.folder))
+    deployed.github.state.tree_limit = 2
+
+    said, outcome = deployed.deploy()
+
+    assert (said.code, outcome["outcome"]) == (0, "superseded")
+    assert "more files than it lists" in said.out
 
 
 def test_a_gate_that_fails_is_rolled_back_and_the_comment_says_so(deployed, fly, prefect):
