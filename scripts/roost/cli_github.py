@@ -86,6 +86,14 @@ def deploy(
     return run(verb.deploy, verb.Request(environment, digest.strip(), strict), results)
 
 
+@github_app.command(epilog="Example: roost github secrets staging")
+def secrets(environment: Environment) -> ExitCode:
+    """Set secrets, and change nothing else; superseded by a newer commit, do nothing."""
+    from roost.verbs.ci import secrets as verb
+
+    return run(verb.secrets, environment)
+
+
 @github_app.command(epilog="Example: roost github report --results results")
 def report(*, results: Results) -> ExitCode:
     """Bring the comment of the merged pull request to its final state."""

@@ -141,10 +141,20 @@ def test_a_secret_that_is_changed_in_git_reaches_the_server(world):
     )
     assert world.happens(push(world, "Begin"), "deploy")["deploy"].good
     hook("https://hooks.example/canary-two-7Tb2")
+    another = push(world, "Another hook")
 
-    runs = world.happens(push(world, "Another hook"))
+    runs = world.happens(another)
 
     assert set(runs) == {"deploy", "secrets"}
     assert runs["deploy"].good, runs["deploy"]
     assert runs["secrets"].good, runs["secrets"]
     assert world.sees_hook("staging", "https://hooks.example/canary-two-7Tb2")
+
+    # It leaks, and is changed. Then somebody runs the older run again.
+    hook("https://hooks.example/canary-three-4Kd8")
+    assert world.happens(push(world, "A third hook"), "secrets")["secrets"].good
+    again = world.happens(another, "secrets")["secrets"]
+
+    assert again.good, again
+    assert "start the workflow Secrets anew" in again.summary
+    assert world.sees_hook("staging", "https://hooks.example/canary-three-4Kd8")

@@ -1,4 +1,7 @@
-"""From a pull request to a deploy: what is shown, what counts as approved, and what is told in the end."""
+"""From a pull request to a deploy: what is shown, what counts as approved, and what is told in the end.
+
+The secrets workflow is here too, because it asks what a deploy asks: whether a newer commit's run comes.
+"""
 
 from __future__ import annotations
 
@@ -433,6 +436,55 @@ def test_a_tree_that_github_does_not_list_whole_is_not_guessed_around(deployed):
     assert "more files than it lists" in said.out
 
 
+ROTATED = "admin:another"
+
+
+def test_the_secrets_workflow_sets_what_is_changed_and_says_so_on_its_page(
+    deployed, prefect, fly, summary, monkeypatch
+):
+    monkeypatch.setenv(AUTH_SECRET, ROTATED)
+    prefect.login = ROTATED
+    before = dict(fly.secrets)
+
+    said = deployed.job("github", "secrets", NAME)
+
+    assert said.code == 0
+    assert fly.secrets != before
+    assert f"{NAME}: set {AUTH_SECRET}. Proved." in summary()
+
+
+def test_an_older_run_of_secrets_sets_no_older_values(deployed, fly, summary, monkeypatch):
+    """Approved late, or run again by hand: it has what its own commit had, which may have leaked."""
+    monkeypatch.setenv(AUTH_SECRET, ROTATED)
+    deployed.overtake(lambda: default_that_reaches_it(deployed.repository.folder))
+    before = list(fly.changes)
+
+    said = deployed.job("github", "secrets", NAME)
+
+    assert said.code == 0
+    assert f"The secrets of {NAME} are superseded" in said.out
+    assert "start the workflow Secrets anew" in said.out
+    assert "start the workflow Secrets anew" in summary()
+    assert fly.changes == before
+
+
+def test_a_newer_commit_that_deploys_nothing_of_it_keeps_no_secret_from_it(
+    deployed, prefect, fly, monkeypatch
+):
+    monkeypatch.setenv(AUTH_SECRET, ROTATED)
+    prefect.login = ROTATED
+    old = deployed.repository.git("rev-parse", "HEAD")
+    comment_in_the_file(deployed.repository.folder)
+    deployed.push()
+    deployed.run_of(old)
+    before = dict(fly.secrets)
+
+    said = deployed.job("github", "secrets", NAME)
+
+    assert (said.code, said.out.strip()) == (0, f"{NAME}: set {AUTH_SECRET}. Proved.")
+    assert fly.secrets != before
+
+
 def test_a_gate_that_fails_is_rolled_back_and_the_comment_says_so(deployed, fly, prefect):
     deployed.write(LARGER)
     deployed.plan()
@@ -502,7 +554,9 @@ def test_files_that_lead_out_of_the_repository_are_not_read_beside_a_token(deplo
     assert "This link leads out of the repository" in said.err
 
 
-@pytest.mark.parametrize("verb", [("deploy", NAME), ("report", "--results", "x")])
+@pytest.mark.parametrize(
+    "verb", [("deploy", NAME), ("secrets", NAME), ("report", "--results", "x")]
+)
 def test_outside_of_a_workflow_these_verbs_say_what_they_are_for(job, monkeypatch, verb):
     monkeypatch.delenv("GITHUB_ACTIONS")
 
