@@ -65,6 +65,10 @@ def test_a_protected_server_waits_for_the_others_to_be_proved(world):
     assert run.jobs["deploy staging"] == "failure"
     assert "deploy-protected production" not in run.jobs
     assert world.machines("production") == []
+    assert "## 2 environments of 2 not deployed" in world.comment(number)
+    skipped = "| `production` | **not deployed**: its job did not get so far |"
+    assert skipped in world.comment(number)
+    assert skipped in run.summary
 
 
 def test_a_run_that_a_newer_commit_overtakes_does_nothing(world):

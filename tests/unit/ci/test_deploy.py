@@ -426,6 +426,23 @@ def test_where_it_cannot_be_told_the_run_keeps_still_and_says_what_to_do(
     assert fly.changes == before
 
 
+def test_a_branch_that_was_forced_back_and_changed_otherwise_overtakes(deployed, fly):
+    """GitHub then names only what changed since the two parted; what the run's commit changed is gone, too."""
+    base = deployed.repository.git("rev-parse", "HEAD")
+    deployed.write(LARGER)
+    old = deployed.push()
+    deployed.repository.git("reset", "--quiet", "--hard", base)
+    new_prices(deployed.repository.folder)
+    deployed.push()
+    deployed.run_of(old)
+    before = list(fly.changes)
+
+    said, outcome = deployed.deploy()
+
+    assert (said.code, outcome["outcome"]) == (0, "superseded")
+    assert fly.changes == before
+
+
 def test_a_tree_that_github_does_not_list_whole_is_not_guessed_around(deployed):
     deployed.overtake(lambda: new_prices(deployed.repository.folder))
     deployed.github.state.tree_limit = 2
@@ -499,6 +516,58 @@ def test_a_gate_that_fails_is_rolled_back_and_the_comment_says_so(deployed, fly,
 
     assert (said.code, outcome["outcome"]) == (4, "rolled-back")
     assert "**rolled back**" in deployed.comment
+
+
+def reported(story, *names, results="results"):
+    """Run the job that reports, after jobs that were to deploy these."""
+    folder = story.folder / results
+    said = story.job("github", "report", "--results", folder, "--environments", json.dumps(names))
+    assert said.code == 0, said.err
+    return said
+
+
+def test_an_environment_whose_job_left_no_result_stands_in_the_comment(deployed, summary):
+    """It died in its set-up, ran out of time, was rejected, or was skipped after another one failed."""
+    deployed.write(LARGER)
+    deployed.plan()
+    deployed.merge()
+    deployed.deploy()
+    assert "## Deployed" in deployed.comment
+
+    said = reported(deployed, NAME, "production")
+
+    row = next(line for line in deployed.comment.splitlines() if line.startswith("| `production`"))
+    assert "**not deployed**: its job did not get so far" in row
+    assert "actions/runs/77" in row
+    assert "## 1 environment of 2 not deployed" in deployed.comment
+    assert "its job did not get so far: production." in said.out
+    assert "did not get so far" in summary()
+
+
+def test_where_no_job_left_anything_the_report_says_that_and_not_nothing(deployed):
+    deployed.write(LARGER)
+    deployed.plan()
+    deployed.merge()
+
+    said = reported(deployed, NAME, results="none")
+
+    assert "## 1 environment of 1 not deployed" in deployed.comment
+    assert "nothing to report" not in said.out
+
+
+def test_without_a_pull_request_it_stands_on_the_page_of_the_run(deployed, summary):
+    said = reported(deployed, NAME, results="none")
+
+    assert "No pull request with a plan brought this commit." in said.out
+    assert f"| `{NAME}` | **not deployed**: its job did not get so far |" in summary()
+
+
+@pytest.mark.parametrize("junk", ["staging", '{"a": 1}', '["../x"]', "[1]", "null"])
+def test_a_list_that_is_none_is_told_and_not_taken_for_an_empty_one(deployed, junk):
+    said = deployed.job("github", "report", "--results", "x", "--environments", junk)
+
+    assert said.code == 3
+    assert "told by no JSON list of environments" in said.err
 
 
 def test_an_environment_that_cannot_be_planned_is_told_and_approves_nothing(deployed, monkeypatch):
