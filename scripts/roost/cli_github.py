@@ -86,12 +86,28 @@ def deploy(
     return run(verb.deploy, verb.Request(environment, digest.strip(), strict), results)
 
 
-@github_app.command(epilog="Example: roost github report --results results")
-def report(*, results: Results) -> ExitCode:
-    """Bring the comment of the merged pull request to its final state."""
+@github_app.command(epilog="Example: roost github secrets staging")
+def secrets(environment: Environment) -> ExitCode:
+    """Set secrets, and change nothing else; superseded by a newer commit, do nothing."""
+    from roost.verbs.ci import secrets as verb
+
+    return run(verb.secrets, environment)
+
+
+@github_app.command(
+    epilog="""Example: roost github report --results results --environments '["staging"]'"""
+)
+def report(
+    *,
+    results: Results,
+    environments: Annotated[
+        str, typer.Option(metavar="JSON", help="All that were to be deployed: a list of names.")
+    ] = "",
+) -> ExitCode:
+    """Bring the comment of the merged pull request to its final state; what has no result is told."""
     from roost.verbs.ci import report as verb
 
-    return run(verb.report, results)
+    return run(verb.report, results, environments)
 
 
 @github_app.command(epilog="Example: roost github scale staging --memory-mb 1024 --reason 'big UI'")

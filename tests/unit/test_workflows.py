@@ -43,6 +43,7 @@ OPTIONAL = {
     "MEMORY_MB": "1024",
     "COUNT": "1",
     "TO": "3",
+    "ENVIRONMENTS": '["staging"]',
 }
 
 
@@ -413,6 +414,17 @@ def test_protected_environments_are_deployed_as_the_others_are_and_after_them():
     assert deploy.name in protected.data["needs"]
     assert "needs.deploy.result == 'success'" in protected.condition
     assert deploy.data["environment"]["url"] == "${{ steps.deploy.outputs.url }}"
+
+
+def test_the_report_knows_all_that_were_to_be_deployed_and_comes_however_they_ended():
+    """A job that is rejected, skipped or cut short leaves nothing from which it could know."""
+    report = WORKFLOWS["deploy.yml"].job("report")
+    [step] = [step for step in report.steps if "github report" in step.run]
+
+    assert report.data["needs"] == ["changed", "deploy", "deploy-protected"]
+    assert report.condition == "always() && needs.changed.outputs.any == 'true'"
+    assert step.env["ENVIRONMENTS"] == "${{ needs.changed.outputs.environments }}"
+    assert '--environments "$ENVIRONMENTS"' in step.run
 
 
 @pytest.mark.parametrize("job", [j for j in JOBS if "strategy" in j.data], ids=of)

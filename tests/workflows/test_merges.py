@@ -65,6 +65,10 @@ def test_a_protected_server_waits_for_the_others_to_be_proved(world):
     assert run.jobs["deploy staging"] == "failure"
     assert "deploy-protected production" not in run.jobs
     assert world.machines("production") == []
+    assert "## 2 environments of 2 not deployed" in world.comment(number)
+    skipped = "| `production` | **not deployed**: its job did not get so far |"
+    assert skipped in world.comment(number)
+    assert skipped in run.summary
 
 
 def test_a_run_that_a_newer_commit_overtakes_does_nothing(world):
@@ -84,6 +88,25 @@ def test_a_run_that_a_newer_commit_overtakes_does_nothing(world):
 
     assert world.happens(newer, "deploy")["deploy"].good
     assert world.setting("staging", LEVEL) == "ERROR"
+
+
+def test_a_newer_commit_that_deploys_nothing_of_it_leaves_a_merge_its_server(world):
+    """What the older run left to it, the newer one would not do: nobody would, and all would be green."""
+    world.found()
+    world.write("staging", prefect=asking("DEBUG"))
+    older = push(world, "Older")
+    file = world.desk / "environments" / "staging.yaml"
+    file.write_text(f"# Until the demo.\n{file.read_text()}")
+    prices = world.desk / "deploy" / "prices.yaml"
+    prices.write_text(f"{prices.read_text()}# looked at again\n")
+    newer = push(world, "Only words, in files that count")
+
+    run = world.happens(older, "deploy")["deploy"]
+
+    assert run.good, run
+    assert run.artifact("deploy-staging")["outcome"] == "deployed"
+    assert world.setting("staging", LEVEL) == "DEBUG"
+    assert set(world.happens(newer, "deploy")["deploy"].jobs) == {"changed"}
 
 
 def test_of_two_merges_at_once_none_is_dropped(world):
@@ -122,10 +145,20 @@ def test_a_secret_that_is_changed_in_git_reaches_the_server(world):
     )
     assert world.happens(push(world, "Begin"), "deploy")["deploy"].good
     hook("https://hooks.example/canary-two-7Tb2")
+    another = push(world, "Another hook")
 
-    runs = world.happens(push(world, "Another hook"))
+    runs = world.happens(another)
 
     assert set(runs) == {"deploy", "secrets"}
     assert runs["deploy"].good, runs["deploy"]
     assert runs["secrets"].good, runs["secrets"]
     assert world.sees_hook("staging", "https://hooks.example/canary-two-7Tb2")
+
+    # It leaks, and is changed. Then somebody runs the older run again.
+    hook("https://hooks.example/canary-three-4Kd8")
+    assert world.happens(push(world, "A third hook"), "secrets")["secrets"].good
+    again = world.happens(another, "secrets")["secrets"]
+
+    assert again.good, again
+    assert "start the workflow Secrets anew" in again.summary
+    assert world.sees_hook("staging", "https://hooks.example/canary-three-4Kd8")

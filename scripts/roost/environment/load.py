@@ -30,7 +30,7 @@ from roost.errors import Fault, InvalidFilesError, UnknownEnvironmentError
 
 SUFFIXES = (".yaml", ".yml")
 DEFAULTS = "_defaults.yaml"
-_FILE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
+FILE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def load_file(path: Path, defaults: Source) -> tuple[EnvironmentFile | None, Sou
         return None, own, list(own.faults)
     source = merge_defaults(own, defaults)
     name = path.stem
-    faults = [] if _FILE_NAME.fullmatch(name) else [_bad_name(path)]
+    faults = [] if FILE_NAME.fullmatch(name) else [_bad_name(path)]
     environment, found = check(source)
     faults.extend(found)
     if environment:

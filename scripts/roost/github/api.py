@@ -39,6 +39,7 @@ from roost.github.models import (
     BranchRule,
     Comment,
     FileContent,
+    GitFile,
     GitHubEnvironment,
     Issue,
     Label,
@@ -325,8 +326,20 @@ class GitHub:
             names = {name for file in files for name in (file.filename, file.previous_filename)}
             return tuple(sorted(names - {""}))
         fork = reply.part("merge_base_commit").part("sha").read(str)
-        before, after = await self._tree(fork), await self._tree(head)
-        return tuple(sorted({name for name, _ in before ^ after}))
+        before, after = await self.tree(fork), await self.tree(head)
+        return tuple(sorted({name for name, _ in before.items() ^ after.items()}))
+
+    async def tree(self, commit: str) -> dict[str, GitFile]:
+        """Give every file of a commit by its path.
+
+        Raises:
+            GitHubAnswerError: there are more than GitHub lists.
+        """
+        reply = await self._send("GET", "git", "trees", commit, params={"recursive": "1"})
+        if reply.part("truncated").read(bool):
+            raise reply.wrong("more files than it lists")
+        entries = reply.part("tree").read_all(_TreeEntry)
+        return {e.path: GitFile(e.mode, e.sha) for e in entries if e.type != "tree"}
 
     # Workflows
 
@@ -431,14 +444,6 @@ class GitHub:
             return await self.branch_head(branch)
         except GitHubNotFoundError:
             return ""
-
-    async def _tree(self, commit: str) -> set[tuple[str, tuple[str, str]]]:
-        """Give every file of a commit, with its mode and hash."""
-        reply = await self._send("GET", "git", "trees", commit, params={"recursive": "1"})
-        if reply.part("truncated").read(bool):
-            raise reply.wrong("more files than it lists")
-        entries = reply.part("tree").read_all(_TreeEntry)
-        return {(entry.path, (entry.mode, entry.sha)) for entry in entries if entry.type != "tree"}
 
 
 class _ChangedFile(BaseModel):

@@ -5,6 +5,7 @@ Shapes: https://docs.github.com/rest. What GitHub leaves out or sends as null is
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
@@ -101,6 +102,14 @@ class FileContent(Answer):
 
     path: str
     content: bytes
+    sha: str
+
+
+@dataclass(frozen=True)
+class GitFile:
+    """A file as a commit lists it: git's mode, and git's hash of its bytes."""
+
+    mode: str
     sha: str
 
 

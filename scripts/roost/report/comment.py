@@ -35,6 +35,7 @@ _TOLD = {
     Result.FAILED: "**failed**",
     Result.ROLLED_BACK: "**rolled back**",
     Result.NOT_ROLLED_BACK: "**failed, and not rolled back**",
+    Result.MISSING: "**not deployed**: its job did not get so far",
 }
 
 
@@ -116,10 +117,16 @@ def planned_comment(
 def with_outcomes(body: str, outcomes: Iterable[Outcome]) -> str:
     """Give a comment its final state: what came of each environment, above the plan.
 
-    Of an environment that is told of again the newer word counts.
+    Of an environment that is told of again the newer word counts. That a job told nothing is no
+    word: what an earlier one left, such as a server that stands badly, stays told.
     """
     marker = read_marker(body) or Marker("")
-    told = {**marker.outcomes, **{outcome.environment: _short(outcome) for outcome in outcomes}}
+    newer = {
+        outcome.environment: _short(outcome)
+        for outcome in outcomes
+        if outcome.outcome is not Result.MISSING or outcome.environment not in marker.outcomes
+    }
+    told = {**marker.outcomes, **newer}
     _, _, rest = _SECTION.sub("", body).partition("\n")
     head = f"{replace(marker, outcomes=told).line()}\n{outcome_section(told.values())}"
     return head + (rest if len(head) + len(rest) <= ENTIRE_LIMIT else _CUT)

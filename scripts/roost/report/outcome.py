@@ -24,6 +24,8 @@ class Result(StrEnum):
     FAILED = "failed"
     ROLLED_BACK = "rolled-back"
     NOT_ROLLED_BACK = "not-rolled-back"
+    MISSING = "missing"
+    """No job told anything: it was rejected, skipped, cut short, or failed before it could."""
 
     @property
     def good(self) -> bool:
@@ -53,6 +55,19 @@ class Outcome(BaseModel):
     def document(self) -> dict[str, Any]:
         """Give it as JSON."""
         return self.model_dump(mode="json")
+
+
+def missing(environment: str, run_url: str) -> Outcome:
+    """Give what stands for the outcome of a job that left none."""
+    return Outcome(
+        environment=environment,
+        outcome=Result.MISSING,
+        message=(
+            "It was rejected, skipped or cut short, or failed before it could tell. "
+            "See why in the run, then run its failed jobs again."
+        ),
+        run_url=run_url,
+    )
 
 
 def read_outcome(document: object, where: str) -> Outcome:

@@ -1,8 +1,12 @@
-"""From a pull request to a deploy: what is shown, what counts as approved, and what is told in the end."""
+"""From a pull request to a deploy: what is shown, what counts as approved, and what is told in the end.
+
+The secrets workflow is here too, because it asks what a deploy asks: whether a newer commit's run comes.
+"""
 
 from __future__ import annotations
 
 import json
+import shutil
 from functools import partial
 
 import httpx
@@ -17,6 +21,7 @@ from roost.apply import gate
 from roost.environment.model import AUTH_SECRET
 from roost.fly.client import FlyClient
 from roost.report.comment import read_marker
+from roost.verbs.ci.head import MOST_FILES
 
 NAME, APP = "prefect", "acme-prefect"
 LARGER = {"machine": {"memory_mb": 1024}}
@@ -66,6 +71,19 @@ class Story:
         self.repository.git("push", "--quiet", "--force", "origin", f"HEAD:refs/heads/{branch}")
         self.env("GITHUB_SHA", sha)
         return sha
+
+    def run_of(self, sha):
+        """Have the next jobs run on an earlier commit, in a checkout of it."""
+        self.repository.git("checkout", "--quiet", "--detach", sha)
+        self.env("GITHUB_SHA", sha)
+
+    def overtake(self, change):
+        """Push one commit, then another one with a change; the next jobs are the first one's."""
+        self.write(LARGER)
+        old = self.push()
+        change()
+        self.push()
+        self.run_of(old)
 
     def plan(self):
         """Run the jobs of a pull request: those that plan, and the one that comments."""
@@ -256,30 +274,232 @@ def test_a_push_without_a_pull_request_is_refused_for_what_is_protected(
 
 
 def test_a_run_that_was_overtaken_does_nothing_and_is_no_failure(deployed, fly):
-    deployed.write(LARGER)
-    old = deployed.push()
-    deployed.write({"machine": {"memory_mb": 2048}})
-    deployed.push()
-    deployed.env("GITHUB_SHA", old)
+    deployed.overtake(lambda: deployed.write({"machine": {"memory_mb": 2048}}))
     before = list(fly.changes)
 
     said, outcome = deployed.deploy()
 
     assert (said.code, outcome["outcome"]) == (0, "superseded")
     assert f"changes environments/{NAME}.yaml" in said.out
+    assert "The run of that commit deploys it." in said.out
     assert fly.changes == before
 
 
-def test_a_newer_commit_about_something_else_overtakes_nobody(deployed):
-    deployed.write(LARGER)
-    old = deployed.push()
-    (deployed.repository.folder / "README.md").write_text("more")
-    deployed.push()
-    deployed.env("GITHUB_SHA", old)
+def comment_in_the_file(folder):
+    path = folder / "environments" / f"{NAME}.yaml"
+    path.write_text(f"# Larger, for the demo.\n{path.read_text()}")
+
+
+def default_of_others(folder):
+    """Of what this environment's file says itself."""
+    (folder / "environments" / "_defaults.yaml").write_text("region: ams\n")
+
+
+def new_lock(folder):
+    shutil.copy(
+        folder / "deploy/locks/prefect-3.8.8.txt", folder / "deploy/locks/prefect-3.9.0.txt"
+    )
+
+
+def new_prices(folder):
+    path = folder / "deploy/prices.yaml"
+    path.write_text(f"{path.read_text()}# looked at again\n")
+
+
+def other_environment(folder):
+    path = folder / "environments" / f"{NAME}.yaml"
+    other = path.read_text().replace(APP, f"{APP}-2")
+    path.with_name("other.yaml").write_text(other)
+
+
+def words(folder):
+    (folder / "README.md").write_text("more")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [comment_in_the_file, default_of_others, new_lock, new_prices, other_environment, words],
+)
+def test_a_newer_commit_whose_run_would_not_deploy_it_overtakes_nobody(deployed, change):
+    """Both sides judge by what the files mean; else what waits for its reviewer is left to nobody."""
+    folder = deployed.repository.folder
+    deployed.overtake(lambda: change(folder))
+    old = deployed.repository.git("rev-parse", "HEAD")
 
     said, outcome = deployed.deploy()
 
     assert (said.code, outcome["outcome"]) == (0, "deployed")
+    deployed.repository.git("checkout", "--quiet", "main")
+    would = deployed.job("github", "changed", "--base", old, "--json")
+    assert NAME not in json.loads(would.out)["environments"]
+
+
+def default_that_reaches_it(folder):
+    (folder / "environments" / "_defaults.yaml").write_text("prune: true\n")
+
+
+def part_of_its_image(folder):
+    path = folder / "deploy/server.py"
+    path.write_text(f"{path.read_text()}# another byte\n")
+
+
+def protection(folder):
+    path = folder / "environments" / f"{NAME}.yaml"
+    path.write_text(f"{path.read_text()}protected: true\n")
+
+
+@pytest.mark.parametrize("change", [default_that_reaches_it, part_of_its_image, protection])
+def test_a_newer_commit_whose_run_deploys_it_overtakes(deployed, fly, change):
+    folder = deployed.repository.folder
+    deployed.overtake(lambda: change(folder))
+    old = deployed.repository.git("rev-parse", "HEAD")
+    before = list(fly.changes)
+
+    said, outcome = deployed.deploy()
+
+    assert (said.code, outcome["outcome"]) == (0, "superseded")
+    assert fly.changes == before
+    deployed.repository.git("checkout", "--quiet", "main")
+    would = deployed.job("github", "changed", "--base", old, "--json")
+    assert NAME in json.loads(would.out)["environments"]
+
+
+def test_of_a_file_that_is_gone_nothing_is_deployed_and_nobody_is_said_to(deployed, fly):
+    path = deployed.repository.environments / f"{NAME}.yaml"
+    deployed.overtake(path.unlink)
+    before = list(fly.changes)
+
+    said, outcome = deployed.deploy()
+
+    assert (said.code, outcome["outcome"]) == (0, "superseded")
+    assert "has no file of it any more" in said.out
+    assert "The run of that commit" not in said.out
+    assert fly.changes == before
+
+
+def faults(folder):
+    path = folder / "environments" / f"{NAME}.yaml"
+    path.write_text(f"{path.read_text()}regoin: ams\n")
+
+
+def link(folder):
+    path = folder / "deploy/prices.yaml"
+    path.unlink()
+    path.symlink_to("server.py")
+
+
+def broken_parts(folder):
+    (folder / "deploy/image.json").write_text("{")
+
+
+def many_files(folder):
+    for number in range(MOST_FILES + 1):
+        (folder / f"deploy/note-{number}").write_text(str(number))
+
+
+def large_file(folder):
+    (folder / "deploy/large").write_text("x" * (2**20 + 1))
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (faults, "it has 1 fault"),
+        (link, "deploy/prices.yaml is no plain file"),
+        (broken_parts, "its deploy/ is not whole"),
+        (many_files, "51 of its files differ"),
+        (large_file, "no file of at most 1 MB"),
+    ],
+)
+def test_where_it_cannot_be_told_the_run_keeps_still_and_says_what_to_do(
+    deployed, fly, change, why
+):
+    folder = deployed.repository.folder
+    deployed.overtake(lambda: change(folder))
+    before = list(fly.changes)
+
+    said, outcome = deployed.deploy()
+
+    assert (said.code, outcome["outcome"]) == (0, "superseded")
+    assert why in said.out
+    assert f"if it does not, run the deploy workflow for {NAME}" in said.out
+    assert fly.changes == before
+
+
+def test_a_branch_that_was_forced_back_and_changed_otherwise_overtakes(deployed, fly):
+    """GitHub then names only what changed since the two parted; what the run's commit changed is gone, too."""
+    base = deployed.repository.git("rev-parse", "HEAD")
+    deployed.write(LARGER)
+    old = deployed.push()
+    deployed.repository.git("reset", "--quiet", "--hard", base)
+    new_prices(deployed.repository.folder)
+    deployed.push()
+    deployed.run_of(old)
+    before = list(fly.changes)
+
+    said, outcome = deployed.deploy()
+
+    assert (said.code, outcome["outcome"]) == (0, "superseded")
+    assert fly.changes == before
+
+
+def test_a_tree_that_github_does_not_list_whole_is_not_guessed_around(deployed):
+    deployed.overtake(lambda: new_prices(deployed.repository.folder))
+    deployed.github.state.tree_limit = 2
+
+    said, outcome = deployed.deploy()
+
+    assert (said.code, outcome["outcome"]) == (0, "superseded")
+    assert "more files than it lists" in said.out
+
+
+ROTATED = "admin:another"
+
+
+def test_the_secrets_workflow_sets_what_is_changed_and_says_so_on_its_page(
+    deployed, prefect, fly, summary, monkeypatch
+):
+    monkeypatch.setenv(AUTH_SECRET, ROTATED)
+    prefect.login = ROTATED
+    before = dict(fly.secrets)
+
+    said = deployed.job("github", "secrets", NAME)
+
+    assert said.code == 0
+    assert fly.secrets != before
+    assert f"{NAME}: set {AUTH_SECRET}. Proved." in summary()
+
+
+def test_an_older_run_of_secrets_sets_no_older_values(deployed, fly, summary, monkeypatch):
+    """Approved late, or run again by hand: it has what its own commit had, which may have leaked."""
+    monkeypatch.setenv(AUTH_SECRET, ROTATED)
+    deployed.overtake(lambda: default_that_reaches_it(deployed.repository.folder))
+    before = list(fly.changes)
+
+    said = deployed.job("github", "secrets", NAME)
+
+    assert said.code == 0
+    assert f"The secrets of {NAME} are superseded" in said.out
+    assert "start the workflow Secrets anew" in said.out
+    assert "start the workflow Secrets anew" in summary()
+    assert fly.changes == before
+
+
+def test_a_newer_commit_that_deploys_nothing_of_it_keeps_no_secret_from_it(
+    deployed, prefect, fly, monkeypatch
+):
+    monkeypatch.setenv(AUTH_SECRET, ROTATED)
+    prefect.login = ROTATED
+    old = deployed.repository.git("rev-parse", "HEAD")
+    comment_in_the_file(deployed.repository.folder)
+    deployed.push()
+    deployed.run_of(old)
+    before = dict(fly.secrets)
+
+    said = deployed.job("github", "secrets", NAME)
+
+    assert (said.code, said.out.strip()) == (0, f"{NAME}: set {AUTH_SECRET}. Proved.")
+    assert fly.secrets != before
 
 
 def test_a_gate_that_fails_is_rolled_back_and_the_comment_says_so(deployed, fly, prefect):
@@ -296,6 +516,58 @@ def test_a_gate_that_fails_is_rolled_back_and_the_comment_says_so(deployed, fly,
 
     assert (said.code, outcome["outcome"]) == (4, "rolled-back")
     assert "**rolled back**" in deployed.comment
+
+
+def reported(story, *names, results="results"):
+    """Run the job that reports, after jobs that were to deploy these."""
+    folder = story.folder / results
+    said = story.job("github", "report", "--results", folder, "--environments", json.dumps(names))
+    assert said.code == 0, said.err
+    return said
+
+
+def test_an_environment_whose_job_left_no_result_stands_in_the_comment(deployed, summary):
+    """It died in its set-up, ran out of time, was rejected, or was skipped after another one failed."""
+    deployed.write(LARGER)
+    deployed.plan()
+    deployed.merge()
+    deployed.deploy()
+    assert "## Deployed" in deployed.comment
+
+    said = reported(deployed, NAME, "production")
+
+    row = next(line for line in deployed.comment.splitlines() if line.startswith("| `production`"))
+    assert "**not deployed**: its job did not get so far" in row
+    assert "actions/runs/77" in row
+    assert "## 1 environment of 2 not deployed" in deployed.comment
+    assert "its job did not get so far: production." in said.out
+    assert "did not get so far" in summary()
+
+
+def test_where_no_job_left_anything_the_report_says_that_and_not_nothing(deployed):
+    deployed.write(LARGER)
+    deployed.plan()
+    deployed.merge()
+
+    said = reported(deployed, NAME, results="none")
+
+    assert "## 1 environment of 1 not deployed" in deployed.comment
+    assert "nothing to report" not in said.out
+
+
+def test_without_a_pull_request_it_stands_on_the_page_of_the_run(deployed, summary):
+    said = reported(deployed, NAME, results="none")
+
+    assert "No pull request with a plan brought this commit." in said.out
+    assert f"| `{NAME}` | **not deployed**: its job did not get so far |" in summary()
+
+
+@pytest.mark.parametrize("junk", ["staging", '{"a": 1}', '["../x"]', "[1]", "null"])
+def test_a_list_that_is_none_is_told_and_not_taken_for_an_empty_one(deployed, junk):
+    said = deployed.job("github", "report", "--results", "x", "--environments", junk)
+
+    assert said.code == 3
+    assert "told by no JSON list of environments" in said.err
 
 
 def test_an_environment_that_cannot_be_planned_is_told_and_approves_nothing(deployed, monkeypatch):
@@ -351,7 +623,9 @@ def test_files_that_lead_out_of_the_repository_are_not_read_beside_a_token(deplo
     assert "This link leads out of the repository" in said.err
 
 
-@pytest.mark.parametrize("verb", [("deploy", NAME), ("report", "--results", "x")])
+@pytest.mark.parametrize(
+    "verb", [("deploy", NAME), ("secrets", NAME), ("report", "--results", "x")]
+)
 def test_outside_of_a_workflow_these_verbs_say_what_they_are_for(job, monkeypatch, verb):
     monkeypatch.delenv("GITHUB_ACTIONS")
 

@@ -305,6 +305,18 @@ def test_all_changed_files_are_known_however_many(github, ask, count):
     assert changed == tuple(sorted({*files, "old", "new", "gone"}))
 
 
+def test_a_tree_names_every_file_by_its_hash_so_that_only_others_have_to_be_asked_for(github, ask):
+    github.commit("main", {"deploy/a": "one", "b": "two"})
+
+    files = ask(lambda g: g.tree(github.head("main")))
+
+    assert {path: file.sha for path, file in files.items()} == {
+        "deploy/a": blob_sha(b"one"),
+        "b": blob_sha(b"two"),
+    }
+    assert {file.mode for file in files.values()} == {"100644"}
+
+
 # What doctor reads
 
 

@@ -30,7 +30,7 @@ from roost.report.comment import (
     with_outcomes,
 )
 from roost.report.markdown import PlannedEnvironment
-from roost.report.outcome import Outcome, Result, read_outcome, result_of
+from roost.report.outcome import Outcome, Result, missing, read_outcome, result_of
 from roost.report.rehearsal import Memory, Rehearsal, Wake, rehearsal_lines
 
 SALT = "https://github.com/acme/infra/pull/7"
@@ -76,6 +76,29 @@ def test_a_comment_at_its_end_as_people_see_it(check_golden):
     body, _ = comment_of(STAGING, PRODUCTION)
 
     check_golden("pull-request-deployed.md", with_outcomes(body, [DEPLOYED, ROLLED_BACK]))
+
+
+def test_a_job_that_told_nothing_is_told_itself(check_golden):
+    body, _ = comment_of(STAGING, PRODUCTION)
+    ended = with_outcomes(body, [DEPLOYED, missing("production", RUN)])
+
+    check_golden("pull-request-cut-short.md", ended)
+
+
+def test_that_a_job_told_nothing_hides_nothing_that_an_earlier_one_told():
+    body, _ = comment_of(STAGING, PRODUCTION)
+    ended = with_outcomes(body, [DEPLOYED, ROLLED_BACK])
+
+    assert with_outcomes(ended, [missing("production", RUN), missing("staging", RUN)]) == ended
+
+
+def test_what_was_missing_is_deployed_in_the_end():
+    body, _ = comment_of(STAGING)
+
+    ended = with_outcomes(with_outcomes(body, [missing("staging", RUN)]), [DEPLOYED])
+
+    assert "\n## Deployed\n" in ended
+    assert "did not get so far" not in ended
 
 
 MORE_MEMORY = {"machine": {"memory_mb": 1024}}

@@ -195,6 +195,17 @@ def test_a_secret_that_a_workflow_does_not_hand_on_is_named_with_the_place(roost
     assert not any("COMMON" in line and "handed" in line for line in lines(said, "missing"))
 
 
+@pytest.mark.usefixtures("github", "fly")
+def test_the_workflow_that_sets_secrets_is_looked_at_as_well(roost, rewrite, repository):
+    text = DEPLOY.replace("github deploy", "github secrets").replace("  deploy:", "  secrets:")
+    (repository / ".github/workflows/secrets.yml").write_text(text)
+    rewrite(app="my-prefect", secrets=["PREFECT_SERVER_API_AUTH_STRING", "SLACK_HOOK"])
+
+    [told] = [line for line in lines(roost("doctor"), "missing") if "SLACK_HOOK" in line][:1]
+
+    assert "is not handed on by deploy.yml (deploy), secrets.yml (secrets)" in told
+
+
 @pytest.mark.usefixtures("repository")
 def test_a_key_of_sops_has_to_be_handed_on_where_a_file_uses_it(roost, rewrite, repository):
     (repository / "kept").mkdir()

@@ -96,7 +96,7 @@ def find_changed(context: Context, base: str) -> Changed:
             for file in loaded.files
             if before is None
             or file.name not in known
-            or _meaning(context, file) != _meaning(before, known[file.name])
+            or meaning(context, file) != meaning(before, known[file.name])
         ]
         gone = environment_names(before.environments) if before else frozenset()
     names = {file.name for file in loaded.files}
@@ -113,8 +113,12 @@ def _protected(*files: EnvironmentFile | None) -> bool:
     return any(file.environment.protected for file in files if file)
 
 
-def _meaning(context: Context, file: EnvironmentFile) -> tuple[object, ...]:
-    """Give all that decides what an apply of the environment would do."""
+def meaning(context: Context, file: EnvironmentFile) -> tuple[object, ...]:
+    """Give all that decides what an apply of the environment would do.
+
+    Whatever asks whether a commit changes an environment asks this: a run that is started for a
+    change and a run that leaves it to a newer one must never be of two minds.
+    """
     try:
         image = image_for(context, file)
     except MissingLockError:

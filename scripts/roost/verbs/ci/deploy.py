@@ -31,14 +31,13 @@ from roost.report.markdown import PlannedEnvironment, plan_section
 from roost.report.outcome import Outcome, Result, result_of
 from roost.report.text import plan_report
 from roost.verbs.changes import Planned, apply_planned, make_plan, settle
+from roost.verbs.ci.newest import check_newest
 from roost.verbs.ci.propose import need_runner
 from roost.verbs.ci.thread import find_comment, merged_pull
 from roost.verbs.context import Context
 from roost.verbs.documents import write_document
 from roost.verbs.holding import holding
 from roost.verbs.target import Target, connect
-
-ENVIRONMENTS, DEPLOY = "environments/", "deploy/"
 
 
 @dataclass(frozen=True)
@@ -100,12 +99,12 @@ class Attempt:
             github_of(self.context.environ) as github,
             connect(self.context, local=False) as target,
         ):
-            await check_newest(github, self.runner, file)
+            await check_newest(self.context, github, self.runner, file)
             planned = await self.plan(file, target)
             if planned.plan.steps:
                 await self.check_approved(github, planned)
                 # Reading took its time; a newer commit may have come meanwhile.
-                await check_newest(github, self.runner, file)
+                await check_newest(self.context, github, self.runner, file)
             self.context.progress.print(plan_report(planned.plan, planned.cost))
             await apply_planned(
                 self.context, target, planned, holding("roost github deploy", self.context.environ)
@@ -221,31 +220,3 @@ def by_hand(plan: Plan) -> str:
         "Nothing was changed. Read the plan in this run's summary; if it is right, run the deploy "
         f"workflow for {plan.environment} with the digest {plan_digest(plan)}."
     )
-
-
-async def check_newest(github: GitHub, runner: Runner, file: EnvironmentFile) -> None:
-    """See that no newer commit of the branch is about this environment too.
-
-    Raises:
-        SupersededError: one is, and is deployed by a run of its own.
-    """
-    branch = runner.ref.removeprefix("refs/heads/")
-    head = await github.branch_head(branch)
-    if head == runner.sha:
-        return
-    concerned = [p for p in await github.changed_files(runner.sha, head) if concerns(p, file)]
-    if concerned:
-        raise SupersededError(
-            f"{branch} has moved on to {head[:10]}, which changes {concerned[0]}.",
-            where=file.name,
-            advice="The run of that commit deploys it. Nothing was changed here.",
-        )
-
-
-def concerns(path: str, file: EnvironmentFile) -> bool:
-    """Say whether a file of the repository decides what an environment is."""
-    environment = file.environment
-    ours = {f"{ENVIRONMENTS}{file.path.name}", f"{ENVIRONMENTS}_defaults.yaml"}
-    secrets = {secret.source.sops for secret in environment.secrets} - {""}
-    image = not environment.prefect.image and path.startswith(DEPLOY)
-    return path in ours | secrets or image

@@ -14,7 +14,7 @@ from roost.github.api import GitHub, github_of
 from roost.github.models import FileContent
 from roost.plan.releases import Release, current, releases_on
 from roost.report.markdown import code
-from roost.verbs.ci.deploy import concerns
+from roost.verbs.ci.newest import concerns
 from roost.verbs.ci.propose import Proposal, need_runner, path_in_repository, propose
 from roost.verbs.context import Context
 from roost.verbs.target import connect
