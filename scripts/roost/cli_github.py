@@ -146,8 +146,12 @@ def drift_issues(
         Path | None,
         typer.Option(metavar="DIR", help="What `roost drift ENV --heal --results DIR` wrote."),
     ] = None,
+    before_healing: Annotated[
+        bool,
+        typer.Option("--before-healing", help="Leave what this run puts back at once for later."),
+    ] = False,
 ) -> ExitCode:
     """Open, update, reopen and close the issue of each environment."""
     from roost.verbs.ci import drift_issues as verb
 
-    return run(verb.drift_issues, results, healed)
+    return run(verb.drift_issues, results, healed, before_healing)
