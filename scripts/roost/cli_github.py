@@ -43,14 +43,17 @@ def changed(
 
 @github_app.command(epilog="Example: roost github plan --results plans staging")
 def plan(
-    environments: Annotated[list[str], typer.Argument(metavar="ENV...", help="What to plan.")],
+    environments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ENV...]", help="What to plan; else what ENVIRONMENTS lists."),
+    ] = None,
     *,
     results: Results,
 ) -> ExitCode:
     """Plan with a token that only reads, and write the plans for the job that comments."""
     from roost.verbs.ci import plan as verb
 
-    return run(verb.plan, environments, results)
+    return run(verb.plan, environments or [], results)
 
 
 @github_app.command(epilog="Example: roost github comment --plans plans --rehearsals rehearsals")
@@ -159,8 +162,12 @@ def drift_issues(
         Path | None,
         typer.Option(metavar="DIR", help="What `roost drift ENV --heal --results DIR` wrote."),
     ] = None,
+    before_healing: Annotated[
+        bool,
+        typer.Option("--before-healing", help="Leave what this run puts back at once for later."),
+    ] = False,
 ) -> ExitCode:
     """Open, update, reopen and close the issue of each environment."""
     from roost.verbs.ci import drift_issues as verb
 
-    return run(verb.drift_issues, results, healed)
+    return run(verb.drift_issues, results, healed, before_healing)

@@ -325,6 +325,7 @@ MAY_WRITE = {
     "scale.yml:permanent": {"contents", "pull-requests"},
     "rollback.yml:revert": {"contents", "pull-requests"},
     "drift.yml:issues": {"issues"},
+    "drift.yml:healed": {"issues"},
 }
 
 
@@ -382,6 +383,27 @@ def test_deployments_of_the_whole_workflow_never_cancel_each_other():
     for job in DEPLOYING:
         found = WORKFLOWS[job.workflow].data.get("concurrency", {})
         assert found.get("cancel-in-progress", "false") == "false"
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS.values(), ids=lambda workflow: workflow.file)
+def test_no_queue_of_a_whole_workflow_is_held_by_a_job_that_may_wait_for_a_reviewer(workflow):
+    """One approval that nobody gives would stop the workflow for all, unless the next run cancels it."""
+    queue = workflow.data.get("concurrency")
+
+    if queue is not None and queue["cancel-in-progress"] != "true":
+        assert not [job.name for job in workflow.jobs if job.environment]
+
+
+def test_drift_is_told_before_anybody_waits_and_by_one_run_at_a_time():
+    drift = WORKFLOWS["drift.yml"]
+    now, after = drift.job("issues"), drift.job("healed")
+
+    assert now.data["needs"] == "look"
+    assert after.data["needs"] == ["look", "issues", "heal", "end"]
+    assert now.data["concurrency"] == after.data["concurrency"]
+    for job, group in ((drift.job("look"), "drift-look"), (now, "drift-issues")):
+        expected = {"group": group, "cancel-in-progress": "false", "queue": "max"}
+        assert job.data["concurrency"] == expected
 
 
 @pytest.mark.parametrize("job", DEPLOYING, ids=of)

@@ -22,7 +22,7 @@ def test_a_change_behind_git_s_back_opens_an_issue_and_healing_closes_it(world):
     first = world.schedule()
     [(number, state)] = found(world)
     assert (state, first.jobs["issues"]) == ("open", "success")
-    assert "heal staging" not in first.jobs
+    assert set(first.jobs) == {"look", "issues"}
     assert "PREFECT_LOGGING_LEVEL" in world.github.issues()[0].body
     assert world.setting("staging", "PREFECT_LOGGING_LEVEL") == "DEBUG"
 
@@ -32,10 +32,25 @@ def test_a_change_behind_git_s_back_opens_an_issue_and_healing_closes_it(world):
     world.write("staging", drift={"heal": True})
     world.push("Heal it")
     healing = world.schedule()
-    assert healing.jobs["heal staging"] == "success"
+    assert set(healing.jobs.items()) == {
+        (job, "success") for job in ("look", "issues", "heal staging", "healed")
+    }
     assert world.setting("staging", "PREFECT_LOGGING_LEVEL") is None
+    assert found(world) == [(number, "closed")]
     world.schedule()
     assert found(world) == [(number, "closed")]
+
+
+def test_what_is_healed_at_once_opens_no_issue_beside_that_of_another_one(world):
+    world.found(staging={"drift": {"heal": True}}, demo={})
+    for name in ("staging", "demo"):
+        assert world.press("deploy", environment=name).good
+        world.by_hand(name, env={"PREFECT_LOGGING_LEVEL": "DEBUG"})
+
+    run = world.schedule()
+
+    assert run.jobs["heal staging"] == "success"
+    assert [issue.title for issue in world.github.issues()] == ["Drift: demo"]
 
 
 def test_what_comes_again_opens_the_same_issue_again(world):

@@ -34,7 +34,7 @@ def test_a_pull_request_from_its_first_commit_to_its_server(world):
         assert set(runs) == {"plan"}
         assert runs["plan"].good, runs["plan"]
         assert set(runs["plan"].jobs) == {
-            *("validate", "changed", "rehearse staging", "plan staging", "comment", "passed"),
+            *("validate", "changed", "rehearse staging", "plan", "comment", "passed"),
         }
     assert all(part in first for part in ("create the app", "Rehearsal", "Digest"))
     assert f'"head":"{world.github.pull(number).head_sha}"' in second

@@ -10,6 +10,7 @@ import pytest
 
 from helpers.workflow_world import DEPLOY_TOKEN, PLAN_TOKEN
 from roost.environment.model import AUTH_SECRET
+from roost.report.comment import read_marker
 
 pytestmark = pytest.mark.workflows
 
@@ -24,6 +25,27 @@ while process > 1:  # those of its own job: on GitHub no other job is on the sam
         break
     print("FOUND", pathlib.Path(f"/proc/{process}/environ").read_text()[::-1], file=sys.stderr)
     process = int(status.split("PPid:\t")[1].split("\n")[0])
+"""
+# Waits for the plan, and writes another one over it, and one of an environment that does not change; also under
+# names that no job has.
+FORGER = r"""
+import json, os, pathlib, time
+artifacts = pathlib.Path(os.environ["ARTIFACTS"])
+real = artifacts / "plans" / "staging.json"
+for _ in range(600):
+    if real.exists():
+        break
+    time.sleep(0.1)
+time.sleep(0.5)  # for all of it to be there
+plan = json.loads(real.read_text())
+for step in plan["steps"]:
+    step["summary"] = "nothing at all"
+for folder in ("plans", "plan-zz", "plan-production"):
+    (artifacts / folder).mkdir(exist_ok=True)
+    for name in ("staging", "production"):
+        forged = json.dumps({**plan, "environment": name})
+        (artifacts / folder / f"{name}.json").write_text(forged)
+print("FORGED")
 """
 EVIL = '";env;"$(env>&2)`env`'
 
@@ -50,8 +72,32 @@ def test_a_pull_request_that_edits_the_planner_plans_with_the_old_one(world):
     assert {job for job in run.jobs if "STOLEN" in run.log_of(job)} == {
         *("validate", "rehearse staging")
     }
-    assert run.jobs["plan staging"] == "success"
+    assert run.jobs["plan"] == "success"
     assert "create the machine app-1" in world.comment(number)
+
+
+def test_a_rehearsal_that_puts_another_plan_in_the_place_of_the_real_one_approves_nothing(world):
+    """Any job can leave any artifact: what stands in the comment is what the job that plans wrote."""
+    world.found(staging={})
+    world.branch("thief")
+    world.write("staging", prefect={"settings": {"PREFECT_LOGGING_LEVEL": "DEBUG"}})
+    path = world.desk / "scripts" / "roost" / "verbs" / "rehearse.py"
+    future = "from __future__ import annotations\n"
+    path.write_text(path.read_text().replace(future, f"{future}{FORGER}", 1))
+
+    number, runs = world.open_pull("Only a small clean-up")
+    run = runs["plan"]
+
+    assert "FORGED" in run.log_of("rehearse staging")
+    assert (run.jobs["plan"], run.jobs["comment"]) == ("success", "failure")
+    assert not run.good
+    comment = world.comment(number)
+    assert "What the job that plans wrote is not there any more, or is another one." in comment
+    assert "nothing at all" not in comment
+    assert "production" not in comment
+    assert read_marker(comment).approved == {}
+    [told] = [found for found in run.annotations() if "Left out" in found["message"]]
+    assert "production.json, staging.json" in told["message"]
 
 
 def test_an_environment_file_cannot_ask_for_the_token(world):
@@ -66,7 +112,7 @@ def test_an_environment_file_cannot_ask_for_the_token(world):
         secrets=[AUTH_SECRET, {"name": "HOOK_URL", "from": {"env": "FLY_API_TOKEN"}}],
     )
     number, runs = world.open_pull("A title")
-    assert runs["plan"].jobs["plan staging"] == "success"
+    assert runs["plan"].jobs["plan"] == "success"
     assert world.comment(number)
 
     (world.desk / "environments" / "staging.yaml").unlink()

@@ -81,6 +81,8 @@ class DriftResult(Read):
     """Whether the file asks for healing, and all that differs may be healed."""
     end: bool = False
     """Whether it is nothing but what an override left."""
+    protected: bool = False
+    """Whether its file says so: then a reviewer may have to let the job that puts it back."""
 
 
 class OrphanFound(Read):

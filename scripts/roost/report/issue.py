@@ -64,6 +64,8 @@ class Marker(Read):
     """`environment/NAME`, or `token`."""
     told: str = ""
     """A mark of what was told last: while it stays, there is nothing new to say."""
+    run: int = 0
+    """The run that wrote it. An older one, which waited for a reviewer, knows less and leaves it."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,12 @@ class Seen:
 
     when: datetime
     run_url: str = ""
+
+    @property
+    def run(self) -> int:
+        """The number of the run, which GitHub counts up; 0 outside of one."""
+        number = self.run_url.rpartition("/")[2]
+        return int(number) if number.isascii() and number.isdigit() else 0
 
     @property
     def line(self) -> str:
@@ -91,6 +99,7 @@ class Topic:
         body: all of it, with the marker.
         told: see Marker.
         news: one line, for when that changes.
+        run: see Marker.
     """
 
     about: str
@@ -99,6 +108,7 @@ class Topic:
     body: str
     told: str
     news: str
+    run: int = 0
 
 
 @dataclass(frozen=True)
@@ -144,8 +154,10 @@ def _change(topic: Topic, issues: Sequence[Issue]) -> Change | None:
     first, *others = issues
     duplicates = tuple(issue.number for issue in others if issue.state == _OPEN)
     was_open = first.state == _OPEN
+    marker = read_marker(first.body)
+    if marker is not None and marker.run > topic.run > 0:
+        return None
     if topic.is_open:
-        marker = read_marker(first.body)
         new = not was_open or marker is None or marker.told != topic.told
         state = "" if was_open else _OPEN
         return Change(topic, first.number, state, topic.news if new else "", duplicates)
@@ -165,9 +177,10 @@ def read_marker(body: str) -> Marker | None:
         return None
 
 
-def _marked(about: str, told: str, lines: Iterable[str]) -> str:
+def _marked(about: str, told: str, seen: Seen, lines: Iterable[str]) -> str:
     """Put the marker before a text; nothing in it can end the comment that it stands in."""
-    said = json.dumps({"about": about, "told": told}, separators=(",", ":"))
+    written_by = {"run": seen.run} if seen.run else {}
+    said = json.dumps({"about": about, "told": told, **written_by}, separators=(",", ":"))
     hidden = said.replace("<", "\\u003c").replace(">", "\\u003e")
     written = "\n".join([f"<!-- roost-drift {hidden} -->", *lines])
     return _BLANKS.sub("\n\n", f"{written}\n")
@@ -225,16 +238,17 @@ def environment_topic(
         room = LIMIT - sum(map(len, [*lines, *tail])) - 2000
         lines.append(found_part(result, room))
     about, told = f"{_ENVIRONMENT}{name}", _mark(result, orphans)
-    body = _marked(about, told, [*lines, *tail])
-    return Topic(about, f"Drift: {name}", is_open, body, told, f"{headline} {_at(seen)}")
+    body = _marked(about, told, seen, [*lines, *tail])
+    return Topic(about, f"Drift: {name}", is_open, body, told, f"{headline} {_at(seen)}", seen.run)
 
 
 def gone_topic(name: str, seen: Seen) -> Topic:
     """Say that neither the file nor the app of an environment is there any more."""
     headline = f"{code(name)} is gone: it has no file, and no app."
     about = f"{_ENVIRONMENT}{name}"
-    body = _marked(about, "gone", [headline, *_last(seen, is_open=False)])
-    return Topic(about, f"Drift: {name}", False, body, "gone", f"{headline} {_at(seen)}")  # noqa: FBT003 - it is closed
+    body = _marked(about, "gone", seen, [headline, *_last(seen, is_open=False)])
+    news = f"{headline} {_at(seen)}"
+    return Topic(about, f"Drift: {name}", False, body, "gone", news, seen.run)  # noqa: FBT003 - it is closed
 
 
 def token_topic(token: TokenFound, seen: Seen) -> Topic:
@@ -251,8 +265,9 @@ def token_topic(token: TokenFound, seen: Seen) -> Topic:
             "- The deploy tokens of the other GitHub environments may end about then, too.",
         ]
     told = token.ends.isoformat() if token.ends else ""
-    body = _marked(TOKEN, told, [*lines, *_last(seen, is_open=token.soon)])
-    return Topic(TOKEN, "Fly token ends soon", token.soon, body, told, f"{headline} {_at(seen)}")
+    body = _marked(TOKEN, told, seen, [*lines, *_last(seen, is_open=token.soon)])
+    news = f"{headline} {_at(seen)}"
+    return Topic(TOKEN, "Fly token ends soon", token.soon, body, told, news, seen.run)
 
 
 def _headline(name: str, result: DriftResult | None, orphans: Sequence[OrphanFound]) -> str:
@@ -305,6 +320,11 @@ def _removal(name: str, orphan: OrphanFound) -> str:
 def _advice(name: str, result: DriftResult) -> Iterator[str]:
     if result.heal or result.end:
         what = "what was changed" if result.heal else "what the override left"
+        if result.protected:
+            yield (
+                f"If the run below waits for a reviewer, approve it: it puts back {what}, and says so here."
+            )
+            return
         yield f"Nothing: the schedule puts back {what}, and says so here."
         return
     causes = {difference.cause for difference in result.differences}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -32,8 +33,12 @@ def read_documents(folder: Path) -> dict[str, Any]:
 
 def document_paths(folder: Path) -> dict[str, Path]:
     """Give where the documents of a folder and below it are, by environment."""
-    paths = sorted(folder.rglob("[!._]*.json")) if folder.is_dir() else []
-    return {path.stem: path for path in paths}
+    return {path.stem: path for path in document_files(folder)}
+
+
+def document_files(folder: Path) -> list[Path]:
+    """Give every file of a folder and below it that may be a document."""
+    return sorted(folder.rglob("[!._]*.json")) if folder.is_dir() else []
 
 
 def read_document(path: Path) -> dict[str, Any]:
@@ -42,17 +47,34 @@ def read_document(path: Path) -> dict[str, Any]:
     Raises:
         BadDocumentError: it is no JSON object, or is too large.
     """
+    content = _content(path)
     try:
-        if not path.resolve().is_file():
-            raise _bad(path, "it is no file")
-        with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
         document = json.loads(content) if len(content) <= MOST_BYTES else None
-    except (OSError, ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise _bad(path, "it cannot be read") from error
     if not isinstance(document, dict):
         raise _bad(path, "it is no JSON object, or is too large")
     return document
+
+
+def document_hash(path: Path) -> str:
+    """Give a hash of a document, by which a reader knows it for the one that was written.
+
+    Raises:
+        BadDocumentError: it cannot be read.
+    """
+    return hashlib.sha256(_content(path)).hexdigest()
+
+
+def _content(path: Path) -> bytes:
+    """Give what is in a file, and of one that is too large enough to see that."""
+    try:
+        if not path.resolve().is_file():
+            raise _bad(path, "it is no file")
+        with path.open("rb") as file:
+            return file.read(MOST_BYTES + 1)
+    except (OSError, RuntimeError) as error:
+        raise _bad(path, "it cannot be read") from error
 
 
 def _bad(path: Path, why: str) -> BadDocumentError:

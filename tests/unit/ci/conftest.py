@@ -11,6 +11,7 @@ import yaml
 from helpers.environments import environment_data
 from helpers.local_daemon import SCRIPTS
 from helpers.roost_here import RoostHere
+from helpers.step_outputs import outputs_in
 from roost.verbs import context
 
 GIT = {
@@ -91,15 +92,7 @@ def job(tmp_path, repository, capsys, monkeypatch):
 @pytest.fixture
 def outputs(tmp_path):
     """Give the outputs of the step so far."""
-
-    def read():
-        found, lines = {}, iter((tmp_path / "output").read_text().splitlines())
-        for line in lines:
-            name, _, end = line.partition("<<")
-            found[name] = "\n".join(iter(lambda: next(lines), end))
-        return found
-
-    return read
+    return lambda: outputs_in(tmp_path / "output")
 
 
 @pytest.fixture

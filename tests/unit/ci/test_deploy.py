@@ -17,6 +17,7 @@ from helpers.fake_fly import FakeFly
 from helpers.fake_github import FakeGitHub
 from helpers.fake_prefect import LOGIN, FakePrefect, say
 from helpers.fake_registry import full_registry
+from helpers.step_outputs import outputs_in
 from roost.apply import gate
 from roost.environment.model import AUTH_SECRET
 from roost.fly.client import FlyClient
@@ -94,7 +95,9 @@ class Story:
         url = f"https://github.com/acme/infra/pull/{self.pull.number}"
         event = {"number": self.pull.number, "head": {"sha": head}, "html_url": url}
         (self.folder / "event").write_text(json.dumps({"pull_request": event}))
-        said = self.job("github", "plan", "--results", plans, NAME)
+        self.env("ENVIRONMENTS", json.dumps([NAME]))
+        said = self.job("github", "plan", "--results", plans)
+        self.env("PLANNED", outputs_in(self.folder / "output")["planned"])
         done = self.job("github", "comment", "--plans", plans, "--rehearsals", self.folder / "none")
         assert done.code == 0, done.err
         return said
@@ -597,6 +600,7 @@ def test_a_pull_request_without_any_change_is_not_commented(deployed, tmp_path):
     event = {"number": other.number, "head": {"sha": "a" * 40}, "html_url": "https://x"}
     (tmp_path / "event").write_text(json.dumps({"pull_request": event}))
 
+    deployed.env("ENVIRONMENTS", "[]")
     nothing = tmp_path / "nothing"
     said = deployed.job("github", "comment", "--plans", nothing, "--rehearsals", nothing)
 
@@ -611,6 +615,24 @@ def test_a_removed_file_is_told_in_the_comment(deployed, monkeypatch):
     deployed.plan()
 
     assert "The file of `demo` is removed. Its server stays" in deployed.comment
+
+
+def test_another_plan_than_the_one_that_was_made_is_not_shown_and_approves_nothing(deployed):
+    deployed.write(LARGER)
+    deployed.plan()
+    plans = deployed.folder / f"plans-{deployed.number}"
+    forged = json.loads((plans / f"{NAME}.json").read_text())
+    forged["steps"][0]["summary"] = "nothing at all"
+    (plans / f"{NAME}.json").write_text(json.dumps(forged))
+
+    said = deployed.job("github", "comment", "--plans", plans, "--rehearsals", plans / "none")
+
+    assert said.code == 1
+    assert "::error title=Not the plan that was made::Left out, " in said.out
+    assert f"{NAME}.json. Look at what this pull request runs" in said.out
+    assert "**No plan:** What the job that plans wrote is not there any more" in deployed.comment
+    assert "nothing at all" not in deployed.comment
+    assert read_marker(deployed.comment).approved == {}
 
 
 @pytest.mark.parametrize("where", ["environments", "deploy"])

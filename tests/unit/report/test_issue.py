@@ -56,6 +56,7 @@ LOOKS = {
     "drift-by-hand": topic(BY_HAND, SECRET, unchecked_secrets=("OTHER_HOOK",)),
     "drift-moved-on": topic(NOT_APPLIED, BY_HAND),
     "drift-heals": topic(BY_HAND, heal=True),
+    "drift-waits": topic(BY_HAND, heal=True, protected=True),
     "drift-ends": topic(
         ENDED, end=True, notes=("The override by ada (demo) ended at 2026-11-25 03:00 UTC.",)
     ),

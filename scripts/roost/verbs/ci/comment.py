@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from roost.errors import BadEventError, ExitCode, GitHubError, RoostError
-from roost.github.actions import Runner
+from roost.github.actions import Annotation, Runner
 from roost.github.api import GitHub, github_of
 from roost.github.heartbeat import look_for_schedule
 from roost.plan.approval import approve
@@ -19,10 +19,14 @@ from roost.plan.steps import Plan
 from roost.report.comment import Marker, planned_comment
 from roost.report.markdown import PlannedEnvironment
 from roost.report.rehearsal import read_rehearsal, rehearsal_lines
+from roost.verbs.ci.handed import Handed, named, receive
 from roost.verbs.ci.propose import need_runner
 from roost.verbs.ci.thread import find_comment, write_comment
 from roost.verbs.context import Context
-from roost.verbs.documents import document_paths, read_documents
+from roost.verbs.documents import document_paths
+
+SUSPECT = "Look at what this pull request runs, then run the workflow again."
+FORGED = f"What the job that plans wrote is not there any more, or is another one. {SUSPECT}"
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,9 @@ class Subject:
 async def comment(context: Context, plans: Path, rehearsals: Path) -> ExitCode:
     """Write the comment of this pull request; none where nothing changes and none is there.
 
+    It is about the environments that ENVIRONMENTS names, and ends with 1 where somebody left
+    another plan than the job that plans.
+
     Raises:
         UsageError: this is no run of a workflow, or it is about no pull request.
         BadDocumentError: what another job left is not what it should be.
@@ -44,17 +51,30 @@ async def comment(context: Context, plans: Path, rehearsals: Path) -> ExitCode:
     """
     runner = need_runner(context)
     subject = subject_of(runner)
-    entries, marker = gather(subject, read_documents(plans), document_paths(rehearsals))
+    names = named(context.environ)
+    handed = receive(context.environ, plans, names)
+    entries, marker = gather(subject, names, handed, document_paths(rehearsals))
+    code = tell_forged(runner, handed)
     async with github_of(context.environ) as github:
         silent = await silence(context, github)
         body = planned_comment(marker, entries, (*notes(context.environ), *silent))
         runner.summary(body)
         if not entries and await find_comment(github, subject.number) is None:
             context.out.print("No environment changes: there is nothing to comment.")
-            return ExitCode.DONE
+            return code
         written = await write_comment(github, subject.number, lambda _: body)
     context.out.print(f"The plan is at {written.url}", soft_wrap=True)
-    return ExitCode.DONE
+    return code
+
+
+def tell_forged(runner: Runner, handed: Handed) -> ExitCode:
+    """Say at the top of the run what is not from the job that plans, and was left out."""
+    files = [*handed.strangers, *(f"{name}.json" for name in sorted(handed.lost))]
+    if not files:
+        return ExitCode.DONE
+    message = f"Left out, as the job that plans did not write it so: {', '.join(files)}. {SUSPECT}"
+    runner.annotate([Annotation("error", message, "Not the plan that was made")])
+    return ExitCode.ERROR
 
 
 async def silence(context: Context, github: GitHub) -> tuple[str, ...]:
@@ -84,15 +104,15 @@ def subject_of(runner: Runner) -> Subject:
 
 
 def gather(
-    subject: Subject, plans: Mapping[str, Any], rehearsals: Mapping[str, Path]
+    subject: Subject, names: Iterable[str], handed: Handed, rehearsals: Mapping[str, Path]
 ) -> tuple[list[PlannedEnvironment], Marker]:
     """Put together what is told of each environment, and what its merge approves."""
     entries, approved = [], {}
-    for name in sorted({*plans, *rehearsals}):
+    for name in sorted(names):
         rehearsal = _rehearsed(rehearsals.get(name))
-        document = plans.get(name)
+        document = handed.documents.get(name)
         if document is None or "error" in document:
-            failure = _failure(document)
+            failure = FORGED if name in handed.lost else _failure(document)
             entries.append(PlannedEnvironment(_nothing(name), failure=failure, rehearsal=rehearsal))
             continue
         plan, cost, digest = read_plan(document, f"{name}.json")

@@ -73,7 +73,9 @@ def found_document(found: Found) -> Json:
     """Give what was found of one environment, and which job puts it back."""
     heals = heals_itself(found)
     ends = not found.error and only_ended(found.differences)
-    return {"format": 1, **found.document(), "heal": heals, "end": ends and not heals}
+    protected = found.planned is not None and found.planned.file.environment.protected
+    put_back = {"heal": heals, "end": ends and not heals, "protected": protected}
+    return {"format": 1, **found.document(), **put_back}
 
 
 def heals_itself(found: Found) -> bool:

@@ -46,8 +46,15 @@ _NO_RESULT = ErrorFound(
 M = TypeVar("M", bound=BaseModel)
 
 
-async def drift_issues(context: Context, results: Path, healed: Path | None) -> ExitCode:
+async def drift_issues(
+    context: Context,
+    results: Path,
+    healed: Path | None,
+    before_healing: bool,  # noqa: FBT001 - set by name in cli
+) -> ExitCode:
     """Bring the issues to what was found, and to what came of putting it back.
+
+    Before the jobs that put back it tells what they leave: what is healed at once opens no issue.
 
     Drift is told by its issue, and ends well. It ends with 1 where an environment could not be
     looked at or put back: that is a run to look at.
@@ -59,6 +66,8 @@ async def drift_issues(context: Context, results: Path, healed: Path | None) -> 
     """
     run = read_run(results)
     found = read_results(results, healed)
+    if before_healing:
+        found = to_tell_now(found, run)
     runner = runner_of(context.environ)
     seen = Seen(datetime.now(UTC), runner.run_url if runner else "")
     async with github_of(context.environ) as github:
@@ -159,6 +168,18 @@ def read_results(folder: Path, healed: Path | None) -> tuple[DriftResult, ...]:
             elif before.heal or before.end:
                 found[name] = before.model_copy(update={"state": "error", "error": _NO_RESULT})
     return tuple(found[name] for name in sorted(found))
+
+
+def to_tell_now(found: tuple[DriftResult, ...], run: RunResult) -> tuple[DriftResult, ...]:
+    """Leave out what this run puts back at once; it is told once that is done.
+
+    Where a protected environment is among those, the run may wait for its reviewer, for days: then
+    everything is told now.
+    """
+    if any(result.protected for result in found if result.heal or result.end):
+        return found
+    orphaned = {orphan.environment for orphan in run.orphans}  # that is told of the same issue
+    return tuple(r for r in found if not (r.heal or r.end) or r.environment in orphaned)
 
 
 def _after(before: DriftResult, back: DriftResult) -> DriftResult:

@@ -15,6 +15,7 @@ from roost.plan.steps import Plan
 from roost.report.markdown import PlannedEnvironment, plan_section
 from roost.report.text import plan_report
 from roost.verbs.changes import Planned, make_plan
+from roost.verbs.ci.handed import hand_over, named
 from roost.verbs.context import Context
 from roost.verbs.documents import write_document
 from roost.verbs.target import connect
@@ -23,13 +24,22 @@ from roost.verbs.target import connect
 async def plan(context: Context, names: list[str], results: Path) -> ExitCode:
     """Plan each environment, and write what came of it; one that cannot be planned hides none.
 
+    In a workflow the environments may stand in ENVIRONMENTS instead, and the hashes of what was
+    written are an output, by which the job that comments knows it.
+
     Raises:
         UsageError: no environment is named, or the files reach out of their checkout.
     """
-    if not names:
+    wanted = tuple(names) or named(context.environ)
+    if not wanted:
         raise UsageError("There is no environment to plan.", advice="Name at least one.")
     check_contained([context.environments, context.deploy])
-    codes = [await plan_one(context, name, results) for name in names]
+    runner = runner_of(context.environ)
+    codes = []
+    for count, name in enumerate(wanted, start=1):
+        codes.append(await plan_one(context, name, results))
+        if runner:  # each time anew: what is planned counts, though the job may end early
+            hand_over(runner, results, wanted[:count])
     return max(codes)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from roost.errors import ChangedMeanwhileError, UsageError
+from roost.errors import ChangedMeanwhileError, GitHubConflictError, UsageError
 from roost.github.actions import Runner, runner_of
 from roost.github.api import GitHub, blob_sha
 from roost.github.models import Pull
@@ -40,7 +40,7 @@ async def propose(github: GitHub, runner: Runner, proposal: Proposal) -> Pull:
     """Open the pull request; the same run again finds what it did and goes on.
 
     Raises:
-        ChangedMeanwhileError: the branch has another file by now.
+        ChangedMeanwhileError: main, or the branch of this run, has another file by now.
         GitHubError: GitHub refuses or fails.
     """
     base = runner.ref.removeprefix("refs/heads/")
@@ -53,13 +53,35 @@ async def propose(github: GitHub, runner: Runner, proposal: Proposal) -> Pull:
             where=proposal.path,
             advice="Run the workflow again.",
         )
-    await github.create_branch(branch, head)
+    await ensure_branch(github, branch, head, proposal)
     await github.put_file(
         proposal.path, proposal.after, proposal.title, branch, blob_sha(proposal.before)
     )
     by = f"Asked for by {code(runner.actor)} in [this run]({runner.run_url})."
     body = "\n\n".join((*proposal.lines, by, text(NO_WORKFLOWS)))
     return await github.create_pull(proposal.title, body, branch, base)
+
+
+async def ensure_branch(github: GitHub, branch: str, head: str, proposal: Proposal) -> None:
+    """Have the branch of this run, where it stands now or where an earlier attempt left it.
+
+    An attempt that was refused the pull request has left the branch, with the commit or without it,
+    and the base may have moved on since. The branch's name is this run's alone, so what counts is
+    the one file.
+
+    Raises:
+        ChangedMeanwhileError: the file of that branch is neither as it was nor as it is to be.
+    """
+    try:
+        await github.create_branch(branch, head)
+    except GitHubConflictError:
+        found = await github.file_at(proposal.path, branch)
+        if found is None or found.content not in {proposal.before, proposal.after}:
+            raise ChangedMeanwhileError(
+                f"The branch {branch} has another version of it by now.",
+                where=proposal.path,
+                advice="Delete that branch, then run the failed job again.",
+            ) from None
 
 
 def need_runner(context: Context) -> Runner:

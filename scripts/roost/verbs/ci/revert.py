@@ -9,25 +9,48 @@ from collections.abc import Sequence
 
 from roost.apply.clearing import environment_machines
 from roost.environment.load import EnvironmentFile, load_environment
-from roost.errors import ExitCode, UnappliableError, UsageError
+from roost.errors import ExitCode, MissingLockError, RoostError, UnappliableError, UsageError
+from roost.github.actions import Runner
 from roost.github.api import GitHub, github_of
 from roost.github.models import FileContent
-from roost.plan.releases import Release, current, releases_on
-from roost.report.markdown import code
+from roost.plan.desired import desired_state
+from roost.plan.live import Live
+from roost.plan.releases import Release, current, draft, releases_on
+from roost.report.markdown import code, text
 from roost.verbs.ci.newest import concerns
 from roost.verbs.ci.propose import Proposal, need_runner, path_in_repository, propose
 from roost.verbs.context import Context
-from roost.verbs.target import connect
+from roost.verbs.target import connect, image_for
+
+MOST = 20
+"""Paths that are told; a change of `deploy/` may have many."""
 
 
 async def revert(context: Context, name: str) -> ExitCode:
     """Open a pull request that puts the file back to the commit of the release that is live.
 
     Raises:
-        UnappliableError: nobody knows which commit that release came from.
+        UnappliableError: nobody knows which commit that release came from, or what brought what was
+            rolled back stands in files that are not this environment's alone.
         UsageError: there is no release.
     """
     runner = need_runner(context)
+    try:
+        said = await put_back(context, runner, name)
+    except RoostError as error:
+        runner.summary(text(str(error)))  # who pressed the button looks there
+        raise
+    runner.summary(said)
+    context.out.print(said, markup=False, soft_wrap=True)
+    return ExitCode.DONE
+
+
+async def put_back(context: Context, runner: Runner, name: str) -> str:
+    """Open the pull request where there is something to put back, and say what was done.
+
+    Raises:
+        RoostError: see revert.
+    """
     file = load_environment(name, context.environments)
     async with connect(context, local=False) as target:
         machines = await environment_machines(target.fly, file.environment.app, name)
@@ -35,21 +58,44 @@ async def revert(context: Context, name: str) -> ExitCode:
     async with github_of(context.environ) as github:
         then = await file_then(github, file, origin)
         before = file.path.read_bytes()
-        if then.content == before:
-            context.out.print(f"{file.path.name} is as it was at release {origin.number}.")
-            return ExitCode.DONE
         since = await github.changed_files(origin.git, runner.sha)
+        others = others_of(file, since)
+        if then.content == before:
+            return settled(context, file, origin, others)
         proposal = Proposal(
             path_in_repository(file.path.name),
             before,
             then.content,
             f"Put {name} back to release {origin.number}",
-            tuple(told(file, live, origin, since)),
+            told(file, live, origin, others),
         )
         pull = await propose(github, runner, proposal)
-    runner.summary(f"Opened {pull.url}")
-    context.out.print(f"Opened {pull.url}", soft_wrap=True)
-    return ExitCode.DONE
+    return f"Opened {pull.url}"
+
+
+def settled(context: Context, file: EnvironmentFile, origin: Release, others: Sequence[str]) -> str:
+    """Say that the file needs no revert.
+
+    Raises:
+        UnappliableError: other files do, as what was rolled back comes from them.
+    """
+    as_it_was = f"{file.path.name} is as it was at release {origin.number}."
+    if not others or asks_for(context, file, origin):
+        return f"{as_it_was} There is nothing to revert."
+    raise UnappliableError(
+        f"{as_it_was} What was rolled back comes from what changed beside it: {', '.join(others[:MOST])}.",
+        where=file.name,
+        advice="Revert these by hand: until then the next deploy brings back what was rolled back.",
+    )
+
+
+def asks_for(context: Context, file: EnvironmentFile, release: Release) -> bool:
+    """Say whether the files as they are now ask for what a release runs."""
+    try:
+        wanted = draft(desired_state(file, image_for(context, file)), Live(), ())
+    except MissingLockError:  # the next deploy tells it
+        return False
+    return wanted is not None and wanted.setup == release.setup
 
 
 def origin_of(file: EnvironmentFile, releases: tuple[Release, ...]) -> tuple[Release, Release]:
@@ -92,8 +138,14 @@ async def file_then(github: GitHub, file: EnvironmentFile, origin: Release) -> F
     return found
 
 
+def others_of(file: EnvironmentFile, since: Sequence[str]) -> tuple[str, ...]:
+    """Give what changed beside the environment's own file, and decides what it is."""
+    own = path_in_repository(file.path.name)
+    return tuple(other for other in since if other != own and concerns(other, file))
+
+
 def told(
-    file: EnvironmentFile, live: Release, origin: Release, since: Sequence[str]
+    file: EnvironmentFile, live: Release, origin: Release, others: Sequence[str]
 ) -> tuple[str, ...]:
     """Say what the pull request does, and what it leaves."""
     path = path_in_repository(file.path.name)
@@ -102,9 +154,8 @@ def told(
         f"Until this is merged, the next deploy of {code(file.name)} brings back what was rolled back.",
         f"{code(path)} becomes what it was at {code(origin.git[:10])}.",
     ]
-    others = [other for other in since if other != path and concerns(other, file)]
     if others:
-        listed = ", ".join(code(other) for other in others[:20])
+        listed = ", ".join(code(other) for other in others[:MOST])
         lines.append(
             f"Changed since as well, and left as it is now: {listed}. "
             "The plan of this pull request shows what that still changes."

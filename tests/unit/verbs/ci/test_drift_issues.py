@@ -41,13 +41,12 @@ def told(roost, github, tmp_path, monkeypatch):
         monkeypatch.setenv(name, value)
     folder = tmp_path / "found"
 
-    def run(*documents, names=("staging",), healed=None, expect=0, **summary):
+    def run(*documents, names=("staging",), healed=None, options=(), expect=0, **summary):
         for path in folder.glob("*.json"):
             path.unlink()
         write(folder, "_summary", {"environments": list(names), **summary})
         for document in documents:
             write(folder, document["environment"], document)
-        options = []
         if healed is not None:
             options = ["--healed", tmp_path / "healed"]
             for document in healed:
@@ -162,6 +161,68 @@ def test_healing_that_left_no_result_is_an_error(told, github):
     told(found(BY_HAND, end=True), healed=[], expect=1)
 
     assert "putting it back ended with `not-put-back`" in github.issues(LABEL)[0].body
+
+
+# Before it is put back, and long after
+
+
+NOW = ("--before-healing",)
+
+
+def test_what_is_put_back_at_once_is_not_told_before(told, github):
+    others = found(BY_HAND, name="demo")
+    told(found(BY_HAND, heal=True), others, names=("demo", "staging"), options=NOW)
+
+    assert [title for _, title, *_ in states(github)] == ["Drift: demo"]
+
+
+@pytest.mark.parametrize("job", ["heal", "end"])
+def test_where_a_protected_one_may_wait_for_its_reviewer_everything_is_told_at_once(
+    told, github, job
+):
+    waits = found(BY_HAND, name="production", protected=True, **{job: True})
+    told(found(BY_HAND, heal=True), waits, names=("production", "staging"), options=NOW)
+
+    waiting, healing = (issue.body for issue in github.issues(LABEL))
+    assert "- If the run below waits for a reviewer, approve it: it puts back what" in waiting
+    assert "- Nothing: the schedule puts back what was changed" in healing
+
+
+def test_a_protected_one_that_nothing_puts_back_keeps_nothing_from_being_healed_quietly(
+    told, github
+):
+    production = found(BY_HAND, name="production", protected=True)
+    told(found(BY_HAND, heal=True), production, names=("production", "staging"), options=NOW)
+
+    assert [title for _, title, *_ in states(github)] == ["Drift: production"]
+
+
+def test_an_orphan_beside_one_that_is_put_back_is_told_with_it(told, github):
+    """Told alone it would look as if the file were gone."""
+    orphan = {"app": "acme-old", "organization": "acme", "environment": "staging", "why": "renamed"}
+    told(found(BY_HAND, heal=True), orphans=[orphan], options=NOW)
+
+    [issue] = github.issues(LABEL)
+    assert "its file is gone" not in issue.body
+
+
+def test_a_run_that_waited_for_its_reviewer_leaves_what_a_newer_one_wrote(
+    told, github, monkeypatch
+):
+    told(found(BY_HAND, heal=True))
+    monkeypatch.setenv("GITHUB_RUN_ID", "1002")
+    told(found(BY_HAND, SECRET))
+    newer = github.issues(LABEL)[0].body
+    monkeypatch.setenv("GITHUB_RUN_ID", "1001")
+    told(found(BY_HAND, heal=True), healed=[found(BY_HAND, state="healed")])
+
+    assert states(github) == [(1, "Drift: staging", "open", None)]
+    assert github.issues(LABEL)[0].body == newer
+
+    monkeypatch.setenv("GITHUB_RUN_ID", "1003")
+    told(found())
+
+    assert states(github) == [(1, "Drift: staging", "closed", "completed")]
 
 
 # Errors, orphans, token
