@@ -97,20 +97,12 @@ def secrets(environment: Environment) -> ExitCode:
     return run(verb.secrets, environment)
 
 
-@github_app.command(
-    epilog="""Example: roost github report --results results --environments '["staging"]'"""
-)
-def report(
-    *,
-    results: Results,
-    environments: Annotated[
-        str, typer.Option(metavar="JSON", help="All that were to be deployed: a list of names.")
-    ] = "",
-) -> ExitCode:
+@github_app.command(epilog="Example: roost github report --results results")
+def report(*, results: Results) -> ExitCode:
     """Bring the comment of the merged pull request to its final state; what has no result is told."""
     from roost.verbs.ci import report as verb
 
-    return run(verb.report, results, environments)
+    return run(verb.report, results)
 
 
 @github_app.command(epilog="Example: roost github scale staging --memory-mb 1024 --reason 'big UI'")

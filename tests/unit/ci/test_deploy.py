@@ -524,7 +524,8 @@ def test_a_gate_that_fails_is_rolled_back_and_the_comment_says_so(deployed, fly,
 def reported(story, *names, results="results"):
     """Run the job that reports, after jobs that were to deploy these."""
     folder = story.folder / results
-    said = story.job("github", "report", "--results", folder, "--environments", json.dumps(names))
+    story.env("ENVIRONMENTS", json.dumps(names))
+    said = story.job("github", "report", "--results", folder)
     assert said.code == 0, said.err
     return said
 
@@ -567,10 +568,12 @@ def test_without_a_pull_request_it_stands_on_the_page_of_the_run(deployed, summa
 
 @pytest.mark.parametrize("junk", ["staging", '{"a": 1}', '["../x"]', "[1]", "null"])
 def test_a_list_that_is_none_is_told_and_not_taken_for_an_empty_one(deployed, junk):
-    said = deployed.job("github", "report", "--results", "x", "--environments", junk)
+    deployed.env("ENVIRONMENTS", junk)
+
+    said = deployed.job("github", "report", "--results", "x")
 
     assert said.code == 3
-    assert "told by no JSON list of environments" in said.err
+    assert "ENVIRONMENTS is not" in said.err
 
 
 def test_an_environment_that_cannot_be_planned_is_told_and_approves_nothing(deployed, monkeypatch):

@@ -8,12 +8,12 @@ as files, their hashes as an output, and a file without its hash is none.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from roost.environment.load import FILE_NAME
 from roost.errors import UsageError
 from roost.github.actions import Runner
 from roost.verbs.documents import document_files, document_hash, read_document
@@ -21,7 +21,6 @@ from roost.verbs.documents import document_files, document_hash, read_document
 ENVIRONMENTS, PLANNED = "ENVIRONMENTS", "PLANNED"
 """The variables in which a job is told the environments that change, and the hashes of their plans."""
 OUTPUT = "planned"
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -88,12 +87,12 @@ def _read(environ: Mapping[str, str], name: str, otherwise: object) -> Any:
 
 
 def _is_name(found: object) -> bool:
-    return isinstance(found, str) and bool(_NAME.fullmatch(found))
+    return isinstance(found, str) and bool(FILE_NAME.fullmatch(found))
 
 
 def _bad(name: str, wanted: str) -> UsageError:
     return UsageError(
         f"{name} is not {wanted}.",
         where=name,
-        advice="Hand on the output of the job before, as .github/workflows/plan.yml does.",
+        advice="Hand on the output of the job before, as plan.yml and deploy.yml do.",
     )

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from roost.environment.load import FILE_NAME
-from roost.errors import ExitCode, UsageError
+from roost.errors import ExitCode
 from roost.github.api import github_of
 from roost.report.comment import outcome_section, with_outcomes
 from roost.report.outcome import Outcome, missing, read_outcome
+from roost.verbs.ci.handed import named
 from roost.verbs.ci.propose import need_runner
 from roost.verbs.ci.thread import find_comment, merged_pull
 from roost.verbs.context import Context
 from roost.verbs.documents import read_documents
 
 
-async def report(context: Context, results: Path, environments: str) -> ExitCode:
+async def report(context: Context, results: Path) -> ExitCode:
     """Bring the comment to its final state; a push without a pull request has none.
 
-    Args:
-        context: where things are.
-        results: what the jobs that deploy left.
-        environments: a JSON list of all that were to be deployed. A job that was rejected, skipped
-            or cut short leaves nothing, and would else be told nowhere.
+    ENVIRONMENTS lists all that were to be deployed: a job that was rejected, skipped or cut short
+    leaves nothing, and would else be told nowhere.
 
     Raises:
         UsageError: this is no run of a workflow, or the list is none.
@@ -34,7 +30,7 @@ async def report(context: Context, results: Path, environments: str) -> ExitCode
     runner = need_runner(context)
     documents = read_documents(results)
     told = [read_outcome(document, name) for name, document in documents.items()]
-    silent = _silent(_names(environments), told, runner.run_url)
+    silent = _silent(named(context.environ), told, runner.run_url)
     if silent:
         # The other jobs put theirs there themselves.
         runner.summary(outcome_section(silent))
@@ -53,26 +49,6 @@ async def report(context: Context, results: Path, environments: str) -> ExitCode
         await github.update_comment(comment.id, with_outcomes(comment.body, outcomes))
     context.out.print(f"Told at {comment.url}", soft_wrap=True)
     return ExitCode.DONE
-
-
-def _names(environments: str) -> tuple[str, ...]:
-    """Read the list of what was to be deployed; empty where none was given.
-
-    Raises:
-        UsageError: it is no list of names. Taken for an empty one, it would hide what is missing.
-    """
-    try:
-        found = json.loads(environments or "[]")
-    except ValueError:
-        found = None
-    names = found if isinstance(found, list) else [None]
-    if not all(isinstance(name, str) and FILE_NAME.fullmatch(name) for name in names):
-        raise UsageError(
-            "What was to be deployed is told by no JSON list of environments.",
-            where="--environments",
-            advice="Hand on the output `environments` of `roost github changed`.",
-        )
-    return tuple(names)
 
 
 def _silent(names: Iterable[str], told: Iterable[Outcome], run_url: str) -> list[Outcome]:
