@@ -60,7 +60,7 @@ def test_a_change_that_concerns_no_server_has_a_green_plan_and_no_comment(world)
 
     number, runs = world.open_pull("Words")
 
-    assert runs["plan"].good
+    assert runs["plan"].good, runs["plan"]
     assert set(runs["plan"].jobs) == {"validate", "changed", "comment", "passed"}
     assert world.github.comments(number) == []
 
