@@ -44,6 +44,7 @@ def test_a_setting_that_prefect_refuses_is_named_without_its_value(own_site):
     assert "not-a-number" not in done.stderr + log
 
 
+@pytest.mark.slow
 def test_a_server_that_is_killed_while_it_is_proved_ends_the_apply_with_how_it_died(own_site):
     own_site.start()
     apply = own_site.roost.begin(*APPLY)

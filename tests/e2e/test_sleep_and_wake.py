@@ -62,9 +62,8 @@ def open_request(site):
         yield
 
 
-@pytest.mark.parametrize(
-    "opened", [open_websocket, pytest.param(open_request, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("opened", [open_websocket, open_request])
 def test_a_server_in_use_stays_awake_beyond_its_quiet(site, opened):
     site.wake()
 

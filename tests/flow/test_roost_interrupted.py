@@ -110,6 +110,7 @@ def test_an_apply_that_is_killed_after_each_change_in_turn_gets_all_of_it_done_o
     assert_whole(site)
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_an_apply_with_advice_and_the_next_one_goes_on(site, door):
     for wanted in (is_change, is_creation):
         done, [_] = apply_until(site, door, wanted, signal.SIGINT)
@@ -140,6 +141,7 @@ def test_an_apply_killed_while_its_gate_runs_leaves_nothing_to_do_twice(site, do
     assert_whole(site)
 
 
+@pytest.mark.slow
 def test_the_lease_of_a_killed_apply_is_waited_for_by_the_next_one(site, door):
     apply_until(site, door, is_creation, signal.SIGKILL)
     [machine] = site.list("machines")

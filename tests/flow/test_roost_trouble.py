@@ -28,7 +28,13 @@ def short(site, call):
     return call.replace(f"/v1{site.app}", "")
 
 
-@pytest.mark.parametrize("moment", ["GET ", "POST /v1/apps"], ids=["planned", "app made"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        pytest.param("GET ", id="planned"),
+        pytest.param("POST /v1/apps", id="app made", marks=pytest.mark.slow),
+    ],
+)
 def test_of_two_applies_at_once_the_overtaken_one_refuses_and_nothing_is_doubled(site, moment):
     """One is held at a moment while the other does everything."""
     held, go_on = threading.Event(), threading.Event()

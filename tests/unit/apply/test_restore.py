@@ -24,7 +24,7 @@ from helpers.fly_trouble import (
 )
 from helpers.histories import desired_of
 from helpers.releasing import GIT, NOW, make_world
-from roost.apply import executor, restore
+from roost.apply import executor, restore, snapshots
 from roost.apply.executor import Work, lease_holder
 from roost.apply.restore import Restorer
 from roost.apply.snapshots import Snapshots
@@ -64,6 +64,7 @@ def each(troubles):
 def waiting_takes_no_time(monkeypatch):
     monkeypatch.setattr(leases, "POLL_S", 0)
     monkeypatch.setattr(restore, "POLL_S", 0)
+    monkeypatch.setattr(snapshots, "SHOWS_WITHIN_S", 0.1)
     # A lease whose nonce went with a lost answer ends by itself, for us between two runs.
     monkeypatch.setattr(executor, "LEASE_PATIENCE_S", 1)
 
