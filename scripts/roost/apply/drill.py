@@ -7,7 +7,7 @@ gate could not reach it. An app of its own has an address of its own, and goes w
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import anyio
@@ -15,7 +15,7 @@ import anyio
 from roost.apply.executor import LEASE_TTL_S, Work
 from roost.apply.proof import TIMEOUT_S, Judgement, Proof
 from roost.environment.model import AUTH_SECRET
-from roost.errors import SnapshotError
+from roost.errors import FlyConflictError, FlyRejectedError, SnapshotError
 from roost.fly.models import Machine
 from roost.plan.backups import Backup
 from roost.plan.desired import Desired
@@ -35,6 +35,8 @@ from roost.prefect.transport import prefect_client
 READY_LIMIT_S = 600
 POLL_S = 1.0
 REMOVE_LIMIT_S = 60
+REFUSED = (FlyRejectedError, FlyConflictError)
+"""After these an app of that name is somebody else's; after a lost answer it may be the drill's."""
 
 
 @dataclass(frozen=True)
@@ -90,13 +92,19 @@ class Driller:
     async def _app(self) -> AsyncIterator[None]:
         name = self.proof.app
         self.work.notice(f"create the app {name}")
-        await self.work.fly.create_app(name, self.desired.organization)
-        try:
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._remove_app)
+            try:
+                await self.work.fly.create_app(name, self.desired.organization)
+            except REFUSED:
+                stack.pop_all()
+                raise
             yield
-        finally:
-            with anyio.move_on_after(REMOVE_LIMIT_S, shield=True):
-                self.work.notice(f"remove the app {name}")
-                await self.work.fly.delete_app(name)
+
+    async def _remove_app(self) -> None:
+        with anyio.move_on_after(REMOVE_LIMIT_S, shield=True):
+            self.work.notice(f"remove the app {self.proof.app}")
+            await self.work.fly.delete_app(self.proof.app)
 
     async def _try(self, backup: Backup, machine: Machine | None) -> Drilled:
         fly, name = self.work.fly, self.proof.app

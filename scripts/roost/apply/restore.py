@@ -44,7 +44,7 @@ from roost.plan.restoring import (
     restore_release,
     restoring,
 )
-from roost.plan.steps import Json, Plan
+from roost.plan.steps import CreateVolume, Plan
 from roost.plan.volumes import create_volume
 from roost.prefect.probe import CheckResult
 
@@ -148,10 +148,8 @@ class Restorer:
         Raises:
             ChangedMeanwhileError: somebody else made one.
         """
-        assert self.desired.volume is not None  # noqa: S101 - checked by whoever restores
         self.work.notice(f"create a volume from the snapshot {backup.snapshot}")
-        fields = self._volume_fields(backup.snapshot, backup)
-        step = replace(create_volume(self.desired, self.desired.volume), fields=fields)
+        step = self._volume_step(backup.snapshot, backup)
         volume = await Creations(self.work.fly, plan, LEASE_TTL_S).create_volume(step)
         await self._wait_until_ready(volume)
         return volume
@@ -249,9 +247,9 @@ class Restorer:
     async def _make_volume(self, state: Restoring, backup: Backup | None) -> Volume:
         """Create the volume from the snapshot, or take the one that a lost answer left."""
         self.work.notice(f"create a volume from the snapshot {state.journal.snapshot}")
-        fields = self._volume_fields(state.journal.snapshot, backup)
+        step = self._volume_step(state.journal.snapshot, backup)
         try:
-            return await self.work.fly.create_volume(self.app, fields)
+            return await self.work.fly.create_volume(self.app, step.fields)
         except LOST:
             live = await read_live(self.work.fly, self.app)
             again = restoring(self.desired, live)
@@ -259,12 +257,12 @@ class Restorer:
                 raise
             return again.volume
 
-    def _volume_fields(self, snapshot: str, backup: Backup | None) -> Json:
+    def _volume_step(self, snapshot: str, backup: Backup | None) -> CreateVolume:
         """Give what the file asks for, not smaller than what was copied."""
         assert self.desired.volume is not None  # noqa: S101 - checked by whoever restores
-        fields = create_volume(self.desired, self.desired.volume).fields
-        size = max(fields["size_gb"], backup.volume_gb if backup else 0)
-        return {**fields, "snapshot_id": snapshot, "size_gb": size}
+        step = create_volume(self.desired, self.desired.volume)
+        size = max(step.fields["size_gb"], backup.volume_gb if backup else 0)
+        return replace(step, fields={**step.fields, "snapshot_id": snapshot, "size_gb": size})
 
     async def _wait_until_ready(self, volume: str) -> None:
         with anyio.move_on_after(READY_LIMIT_S):

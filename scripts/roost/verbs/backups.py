@@ -276,12 +276,12 @@ async def _restore_from_nothing(
     volume = await scene.restorer.make_first_volume(chosen, planned.plan)
     again = await make_plan(context, planned.file, target)
     await apply_planned(context, target, again)
-    await _check_mounted(target, planned, volume)
+    await check_mounted(target, planned, volume)
     context.out.print(f"{chosen.snapshot} is restored, and proved.")
     return ExitCode.DONE
 
 
-async def _check_mounted(target: Target, planned: Planned, volume: str) -> None:
+async def check_mounted(target: Target, planned: Planned, volume: str) -> None:
     """See that the server is on the volume that was filled, and on no other.
 
     Raises:

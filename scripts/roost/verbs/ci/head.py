@@ -35,13 +35,13 @@ async def open_head(
         GitHubError: GitHub refuses or fails.
     """
     files = {path: file for path, file in (await github.tree(commit)).items() if wanted(path)}
+    odd = [path for path, file in files.items() if file.mode not in _REGULAR or _leads_out(path)]
+    if odd:
+        raise UntoldError(f"{odd[0]} is no plain file")
     found = {path: _here(context.project / path, file) for path, file in files.items()}
     others = [path for path, content in found.items() if content is None]
     if len(others) > MOST_FILES:
         raise UntoldError(f"{len(others)} of its files differ")
-    odd = [path for path, file in files.items() if file.mode not in _REGULAR or _leads_out(path)]
-    if odd:
-        raise UntoldError(f"{odd[0]} is no plain file")
     for path in others:
         there = await github.file_at(path, commit)
         if there is None or there.sha != files[path].sha:
@@ -63,7 +63,7 @@ def _here(path: Path, file: GitFile) -> bytes | None:
 
 
 def _leads_out(path: str) -> bool:
-    """Git has no such paths; what GitHub answers is written to a disk all the same."""
+    """Git has no such paths; what GitHub answers is read from a disk, and written to one, all the same."""
     parts = PurePosixPath(path)
     return parts.is_absolute() or ".." in parts.parts
 
