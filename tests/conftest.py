@@ -13,6 +13,8 @@ from hypothesis import settings
 
 from helpers.fuzzing import FACTOR, THOROUGH
 
+LONGEST_ID = 60
+
 # The same examples on every computer and in every run, and no folder of them in the checkout.
 settings.register_profile("same", derandomize=True, database=None)
 settings.register_profile("thorough", max_examples=100 * FACTOR, database=None, deadline=None)
@@ -22,6 +24,13 @@ settings.load_profile("thorough" if THOROUGH else "same")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let golden files be written anew."""
     parser.addoption("--update-golden", action="store_true", help="write golden files anew")
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name a long example by its beginning: some are megabytes, and each report carries the name."""
+    if isinstance(val, str | bytes) and len(val) > LONGEST_ID:
+        return ascii(val[:LONGEST_ID])
+    return None
 
 
 @pytest.fixture

@@ -43,6 +43,9 @@ def image(image_cache):
 @pytest.fixture(scope="session")
 def site(tmp_path_factory, image_cache):
     """A local Fly with one environment that was brought up on it by plan and apply."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        # Fails where another worker has one: then the group above is not kept together.
+        (tmp_path_factory.getbasetemp().parent / "the-one-site-of-e2e").touch(exist_ok=False)
     found = PrefectSite(tmp_path_factory.mktemp("site"), image_cache)
     try:
         yield found.start().bring_up()
