@@ -91,7 +91,8 @@ def workflows(session: nox.Session) -> None:
     """Run the workflows of .github for real, on this computer: ./run workflows [PYTEST-ARGS]."""
     install(session, "tests")
     chosen = ["-m", "workflows", "--timeout", "600", *(session.posargs or ["tests/workflows"])]
-    session.run("pytest", "-n", "2", "--dist", "loadgroup", *chosen, env=environment())
+    # One more than the cores of a small runner: much of a story is waiting for gates and sleep.
+    session.run("pytest", "-n", "3", "--dist", "loadgroup", *chosen, env=environment())
 
 
 @nox.session

@@ -6,11 +6,13 @@ nor anything of a server.
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import resource
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -60,7 +62,7 @@ def main(argv: list[str]) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")  # as standard error does by itself
     leave_no_core()
     try:
-        code = app(argv, prog_name="roost", standalone_mode=False)
+        code = command()(argv, prog_name="roost", standalone_mode=False)
     except RoostError as error:
         return tell(error)
     except typer.exceptions.TyperException as error:
@@ -83,6 +85,12 @@ def main(argv: list[str]) -> int:
             file=sys.stderr,
         )
     return int(code or ExitCode.DONE)
+
+
+@functools.cache
+def command() -> Callable[..., int | None]:
+    """Give the whole command line, built once for all calls in one process."""
+    return typer.main.get_command(app)
 
 
 def leave_no_core() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import ssl
 from base64 import b64encode
 from collections.abc import Mapping
 
@@ -60,9 +62,15 @@ def prefect_client(
     return httpx.AsyncClient(
         base_url=_check_address(base_url),
         timeout=timeout_s,
-        transport=LoopbackNames(transport or httpx.AsyncHTTPTransport()),
+        transport=LoopbackNames(transport or httpx.AsyncHTTPTransport(verify=_certificates())),
         headers={"user-agent": "roost", **HEADERS, **(headers or {})},
     )
+
+
+@functools.cache
+def _certificates() -> ssl.SSLContext:
+    """Whom to trust: read once, as that takes longer than a call."""
+    return httpx.create_ssl_context()
 
 
 def _check_address(base_url: str) -> httpx.URL:

@@ -23,6 +23,8 @@ def shown(value: Any) -> str:
 def one_line(text: str) -> str:
     """Put a text on one line and write what cannot be seen as its escape."""
     line = " ".join(text.split())
+    if line.isprintable():
+        return line
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
 
 

@@ -1,0 +1,17 @@
+"""What all unit tests share."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+
+from roost.plan.secret_marks import Effort, fingerprint
+
+
+@pytest.fixture(autouse=True)
+def cheap_fingerprints(monkeypatch):
+    """A fingerprint is slow on purpose (80 ms each), which its own tests look at."""
+    monkeypatch.setattr(
+        "roost.apply.executor.fingerprint", partial(fingerprint, effort=Effort(ln=1))
+    )
