@@ -1,6 +1,6 @@
 """Everything that can go wrong, one class per cause.
 
-Each class carries the exit code (DESIGN section 10), a machine word for scripts, and, through its
+Each class carries the exit code (the README lists them), a machine word for scripts, and, through its
 arguments, the three things a person needs: what happened, where, and what to do next.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import Any, ClassVar
 
 
 class ExitCode(IntEnum):
@@ -120,12 +120,14 @@ class MissingLockError(RoostError):
     word = "lock-missing"
 
 
-class FlyError(RoostError):
-    """Fly refused or failed; keeps the status, Fly's own words and the request id."""
+class ServiceError(RoostError):
+    """A service refused or failed; keeps the status, its own words and the request id."""
 
-    word = "fly-error"
+    word = "service-error"
+    id_header: ClassVar[str]
+    """The header of an answer with the id that its support asks for."""
 
-    def __init__(  # noqa: PLR0913 - what an answer from Fly is made of
+    def __init__(  # noqa: PLR0913 - what an answer from a service is made of
         self,
         what: str,
         *,
@@ -141,9 +143,16 @@ class FlyError(RoostError):
         self.body = body
 
     def __str__(self) -> str:
-        """The sentence, with the id that Fly's support asks for."""
-        identity = f" (fly-request-id {self.request_id})" if self.request_id else ""
+        """The sentence, with the id that the service's support asks for."""
+        identity = f" ({self.id_header} {self.request_id})" if self.request_id else ""
         return f"{super().__str__()}{identity}"
+
+
+class FlyError(ServiceError):
+    """Fly refused or failed."""
+
+    word = "fly-error"
+    id_header = "fly-request-id"
 
 
 class FlyUnauthorizedError(FlyError):
@@ -219,30 +228,11 @@ class FlyAnswerError(FlyError):
     word = "fly-answer"
 
 
-class GitHubError(RoostError):
-    """GitHub refused or failed; keeps the status, GitHub's own words and the request id."""
+class GitHubError(ServiceError):
+    """GitHub refused or failed."""
 
     word = "github-error"
-
-    def __init__(  # noqa: PLR0913 - what an answer from GitHub is made of
-        self,
-        what: str,
-        *,
-        where: str = "",
-        advice: str = "",
-        status: int | None = None,
-        request_id: str = "",
-        body: str = "",
-    ) -> None:
-        super().__init__(what, where=where, advice=advice)
-        self.status = status
-        self.request_id = request_id
-        self.body = body
-
-    def __str__(self) -> str:
-        """The sentence, with the id that GitHub's support asks for."""
-        identity = f" (x-github-request-id {self.request_id})" if self.request_id else ""
-        return f"{super().__str__()}{identity}"
+    id_header = "x-github-request-id"
 
 
 class GitHubUnauthorizedError(GitHubError):

@@ -6,7 +6,6 @@ What may be sent again is decided where a call is known; here only how.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -16,8 +15,6 @@ import stamina
 logging.getLogger("stamina").addHandler(logging.NullHandler())
 
 T = TypeVar("T")
-
-_THIS_COMPUTER = re.compile(r"localhost|.+\.localhost|127\.[0-9.]+|::1", re.ASCII)
 
 
 class AgainError(Exception):
@@ -56,8 +53,3 @@ async def repeated(
     except AgainError as again:
         raise again.cause from None
     raise AssertionError("unreachable: the last attempt returns or raises")
-
-
-def is_this_computer(host: str) -> bool:
-    """Say whether a host is this computer, to which no proxy is the way."""
-    return _THIS_COMPUTER.fullmatch(host) is not None

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from math import ceil
-from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import Any, TypeVar, Unpack
 from urllib.parse import quote
 
 import anyio
 import httpx
 
+from roost.connection import Connection
 from roost.errors import FlyNotFoundError, FlyWaitTimeoutError
 from roost.fly.models import (
     DYING_VOLUMES,
@@ -43,7 +43,7 @@ WAIT_SLICE_S = 60
 """The longest the API blocks in one wait."""
 
 
-class FlyClient:
+class FlyClient(Connection):
     """A connection to the Machines API; use as an asynchronous context manager.
 
     Args:
@@ -69,26 +69,15 @@ class FlyClient:
         self._transport = Transport(
             base_url, token, transport=transport, deadline_s=deadline_s, now=now
         )
+        super().__init__(self._transport.http)
 
     @property
     def calls(self) -> int:
         """Requests sent so far, repeats included."""
         return self._transport.calls
 
-    async def __aenter__(self) -> Self:
-        await self._transport.http.__aenter__()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._transport.http.__aexit__(kind, error, trace)
-
     def __repr__(self) -> str:
-        return f"FlyClient({self._transport.http.base_url!r})"
+        return f"FlyClient({self.http.base_url!r})"
 
     # Apps
 

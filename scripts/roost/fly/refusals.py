@@ -29,7 +29,6 @@ from roost.errors import (
 )
 from roost.secret_text import SecretText
 
-REQUEST_ID = "fly-request-id"
 MAX_MESSAGE = 500
 MAX_REQUEST_ID = 100
 MAX_READ = 2**16
@@ -127,7 +126,7 @@ def read_message(response: httpx.Response, secrets: Iterable[SecretText]) -> tup
 
 def _request_id(response: httpx.Response) -> str:
     """Give the id that support asks for; headers, too, may hold what a terminal obeys."""
-    return one_line(response.headers.get(REQUEST_ID, ""))[:MAX_REQUEST_ID]
+    return one_line(response.headers.get(FlyError.id_header, ""))[:MAX_REQUEST_ID]
 
 
 def _sentence(said: str) -> str:

@@ -12,13 +12,13 @@ import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import anyio
 import httpx
 
 from roost.bounded import HEADERS, OversizedError, bounded
+from roost.connection import Connection, is_this_computer
 from roost.errors import (
     FlyAnswerError,
     FlyError,
@@ -35,7 +35,7 @@ from roost.fly.retries import (
     retry_after_s,
 )
 from roost.fly.transport import bare_token
-from roost.repeats import AgainError, is_this_computer, repeated
+from roost.repeats import AgainError, repeated
 from roost.secret_text import SecretText
 
 USER = "x"
@@ -53,7 +53,7 @@ _HOST = re.compile(r"^[A-Za-z0-9][A-Za-z0-9.-]*(:\d{1,5})?$", re.ASCII)
 _PARAMETER = re.compile(r'(\w+)="([^"]*)"', re.ASCII)
 
 
-class Registry:
+class Registry(Connection):
     """A connection to a registry; use as an asynchronous context manager.
 
     Args:
@@ -87,28 +87,18 @@ class Registry:
         self._basic = SecretText(f"Basic {base64.b64encode(login).decode()}")
         self._deadline_s = deadline_s
         self._clock = clock
-        self.http = httpx.AsyncClient(
-            base_url=f"{'http' if near else 'https'}://{host}",
-            headers={"user-agent": "roost", **HEADERS},
-            timeout=TIMEOUT_S,
-            transport=transport,
-            trust_env=not near,  # a proxy is not the way to this machine
+        super().__init__(
+            httpx.AsyncClient(
+                base_url=f"{'http' if near else 'https'}://{host}",
+                headers={"user-agent": "roost", **HEADERS},
+                timeout=TIMEOUT_S,
+                transport=transport,
+                trust_env=not near,  # a proxy is not the way to this machine
+            )
         )
 
     def __repr__(self) -> str:
         return f"Registry({self.host!r})"
-
-    async def __aenter__(self) -> Self:
-        await self.http.__aenter__()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.http.__aexit__(kind, error, trace)
 
     async def has(self, app: str, tag: str) -> bool:
         """Say whether the app's repository has that tag; of an app that is not there, it has none.

@@ -16,6 +16,7 @@ import httpx
 from pydantic import TypeAdapter, ValidationError
 
 from roost.bounded import HEADERS, OversizedError, bounded
+from roost.connection import is_this_computer, read_address
 from roost.errors import FlyAnswerError, FlyUnavailableError, UsageError
 from roost.fly.refusals import one_line, refusal, unreadable
 from roost.fly.retries import (
@@ -25,7 +26,7 @@ from roost.fly.retries import (
     retry_after_s,
     was_sent,
 )
-from roost.repeats import AgainError, is_this_computer, repeated
+from roost.repeats import AgainError, repeated
 from roost.secret_text import SecretText
 
 Json = dict[str, Any]
@@ -164,17 +165,12 @@ def check_address(base_url: str) -> httpx.URL:
     Raises:
         UsageError: it is not one.
     """
-    try:
-        url = httpx.URL(base_url)
-    except httpx.InvalidURL:
-        url = httpx.URL()
-    if url.scheme not in {"http", "https"} or not url.host:
-        raise UsageError(
-            "The address of Fly's API is not an http address.",
-            where="FLY_FLAPS_BASE_URL",
-            advice="Unset it, or give one like https://api.machines.dev",
-        )
-    return url
+    wrong = UsageError(
+        "The address of Fly's API is not an http address.",
+        where="FLY_FLAPS_BASE_URL",
+        advice="Unset it, or give one like https://api.machines.dev",
+    )
+    return read_address(base_url, wrong)
 
 
 class Transport:

@@ -15,13 +15,13 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import quote
 
 import httpx
 from pydantic import BaseModel
 
+from roost.connection import Connection
 from roost.errors import (
     GitHubConflictError,
     GitHubForbiddenError,
@@ -88,7 +88,7 @@ def github_of(
     )
 
 
-class GitHub:
+class GitHub(Connection):
     """A connection to one repository; use as an asynchronous context manager.
 
     Args:
@@ -125,26 +125,15 @@ class GitHub:
         self._transport = Transport(
             base_url, token, transport=transport, deadline_s=deadline_s, now=now
         )
+        super().__init__(self._transport.http)
 
     @property
     def calls(self) -> int:
         """Requests sent so far, repeats included."""
         return self._transport.calls
 
-    async def __aenter__(self) -> Self:
-        await self._transport.http.__aenter__()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._transport.http.__aexit__(kind, error, trace)
-
     def __repr__(self) -> str:
-        return f"GitHub({self._transport.http.base_url!r}, {self.repository!r})"
+        return f"GitHub({self.http.base_url!r}, {self.repository!r})"
 
     # Pull requests
 

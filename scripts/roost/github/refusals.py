@@ -27,7 +27,6 @@ from roost.errors import (
 )
 from roost.secret_text import SecretText
 
-REQUEST_ID = "x-github-request-id"
 ACCEPTED = "x-accepted-github-permissions"
 UNTOLD_WAIT_S = 60.0
 """GitHub asks for at least a minute where a limit comes without a time."""
@@ -75,7 +74,7 @@ def refusal(
         where=where,
         advice=advice,
         status=response.status_code,
-        request_id=_header(response, REQUEST_ID),
+        request_id=_header(response, GitHubError.id_header),
         body=said,
     )
 
@@ -87,7 +86,7 @@ def unreadable(response: httpx.Response, where: str, reason: str) -> GitHubAnswe
         where=where,
         advice="Run the same command again; if it stays, report it with the request id.",
         status=response.status_code,
-        request_id=_header(response, REQUEST_ID),
+        request_id=_header(response, GitHubError.id_header),
     )
 
 

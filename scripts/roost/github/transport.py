@@ -15,9 +15,10 @@ import httpx
 from pydantic import TypeAdapter, ValidationError
 
 from roost.bounded import HEADERS, OversizedError, bounded
+from roost.connection import is_this_computer, read_address
 from roost.errors import GitHubAnswerError, GitHubUnavailableError, UsageError
 from roost.github.refusals import is_limit, limit_wait_s, one_line, refusal, unreadable
-from roost.repeats import AgainError, is_this_computer, repeated
+from roost.repeats import AgainError, repeated
 from roost.secret_text import SecretText
 
 Json = dict[str, Any]
@@ -134,17 +135,12 @@ def check_address(base_url: str) -> httpx.URL:
     Raises:
         UsageError: it is not one.
     """
-    try:
-        url = httpx.URL(base_url)
-    except httpx.InvalidURL:
-        url = httpx.URL()
-    if url.scheme not in {"http", "https"} or not url.host:
-        raise UsageError(
-            "The address of GitHub's API is not an http address.",
-            where="GITHUB_API_URL",
-            advice="Unset it, or give one like https://api.github.com",
-        )
-    return url
+    wrong = UsageError(
+        "The address of GitHub's API is not an http address.",
+        where="GITHUB_API_URL",
+        advice="Unset it, or give one like https://api.github.com",
+    )
+    return read_address(base_url, wrong)
 
 
 class Transport:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import httpx
 
 from roost.bounded import HEADERS, bounded
+from roost.connection import read_address
 from roost.errors import UsageError
 from roost.secret_text import SecretText
 
@@ -74,15 +75,11 @@ def _certificates() -> ssl.SSLContext:
 
 
 def _check_address(base_url: str) -> httpx.URL:
-    try:
-        url = httpx.URL(base_url)
-    except httpx.InvalidURL:
-        url = httpx.URL()
-    if url.scheme not in {"http", "https"} or not url.host:
-        raise UsageError(
-            f"{base_url!r} is not the address of a server.",
-            advice="Give one like https://acme-prefect.fly.dev",
-        )
+    wrong = UsageError(
+        f"{base_url!r} is not the address of a server.",
+        advice="Give one like https://acme-prefect.fly.dev",
+    )
+    url = read_address(base_url, wrong)
     return url.copy_with(path=url.path.rstrip("/").removesuffix("/api") or "/")
 
 
