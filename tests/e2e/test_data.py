@@ -20,8 +20,7 @@ def restart_local_fly(site):
     site.daemon.stop()
     site.daemon.start()
 
-    [volume] = site.daemon.call("GET", f"{APP}/volumes")
-    database = site.daemon.home / "volumes" / volume["id"] / "prefect.db"
+    database = site.volume / "prefect.db"
     ending = site.daemon.machine(APP, site.machine)["events"][0]["request"]["exit_event"]
     assert (ending["exit_code"], ending["requested_stop"]) == (0, True)
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
+import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from urllib.parse import urlsplit
 
 import pytest
@@ -41,6 +43,20 @@ def test_a_crowd_that_finds_a_server_stopped_wakes_it_once_and_finds_what_was_wr
     assert [answer.status_code for answer in answers] == [200] * CROWD
     assert {answer.json()["value"] for answer in answers} == {"kept"}
     assert site.events_after(mark) == ["start/starting/proxy", "start/started/proxy"]
+
+
+def test_what_was_written_just_before_roost_sleep_is_in_the_database_alone(site, tmp_path):
+    """A change drops the memory of a suspended machine, and what of SQLite's log is only there."""
+    site.wake()
+    site.ask("POST", "/variables/", {"name": "before_sleep", "value": "kept"})
+
+    said = site.roost.run("sleep", NAME, "--local")
+
+    assert (site.state, said.stderr) == ("suspended", "")
+    copy = shutil.copy(site.volume / "prefect.db", tmp_path)
+    with closing(sqlite3.connect(copy)) as database:
+        found = database.execute("SELECT count(*) FROM variable WHERE name = 'before_sleep'")
+        assert found.fetchall() == [(1,)]
 
 
 @contextmanager

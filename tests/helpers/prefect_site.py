@@ -56,6 +56,12 @@ class PrefectSite:
         """What the machine does now."""
         return self.daemon.machine(APP, self.machine)["state"]
 
+    @property
+    def volume(self) -> Path:
+        """The folder of the one volume."""
+        [volume] = self.daemon.call("GET", f"{APP}/volumes")
+        return self.daemon.home / "volumes" / str(volume["id"])
+
     def rest(self, action: str, state: str) -> None:
         """Have the machine stopped or suspended, and wait until it is."""
         self.daemon.call("POST", f"{APP}/machines/{self.machine}/{action}")

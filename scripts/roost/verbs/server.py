@@ -21,7 +21,9 @@ from roost.fly.models import Machine
 from roost.plan.cordoned import cordoned_notes
 from roost.plan.desired import ENVIRONMENT_KEY, REPLICA_URL
 from roost.plan.effective import effective
+from roost.plan.image import is_our_image
 from roost.plan.live import Live, read_live
+from roost.prefect.holding import NotHeldError, held
 from roost.prefect.probe import CheckResult, Server, prove, select_checks
 from roost.prefect.transport import prefect_client
 from roost.report.text import check_line, status_table
@@ -225,11 +227,43 @@ async def sleep(context: Context, name: str, local: bool) -> ExitCode:  # noqa: 
     async with connect(context, local=local) as target:
         for machine in await our_machines(target, file):
             began = time.monotonic()
-            goal = await lay_down(target, file.environment.app, machine, how)
+            if how == "suspend" and keeps_in_memory(file, machine):
+                await empty_memory(context, target, file)
+            goal = await lay_down(target, file.environment.app, machine.id, how)
             context.out.print(
-                f"{machine} {goal} in {time.monotonic() - began:.2f} s. A request wakes it."
+                f"{machine.id} {goal} in {time.monotonic() - began:.2f} s. A request wakes it."
             )
     return ExitCode.DONE
+
+
+def keeps_in_memory(file: EnvironmentFile, machine: Machine) -> bool:
+    """Say whether a machine runs a server that answers before what it was given is on its disk."""
+    return (
+        machine.state == "started"
+        and isinstance(file.environment.database, SqliteDatabase)
+        and is_our_image(str((machine.config or {}).get("image", "")))
+    )
+
+
+async def empty_memory(context: Context, target: Target, file: EnvironmentFile) -> None:
+    """Have what was written last put onto the disk, as the server does before it sleeps by itself.
+
+    A change drops the memory of a suspended machine. The hold ends before the machine is suspended:
+    one that resumes with it would keep writers waiting.
+    """
+    url = await target.app_url(file.environment.app)
+    login = known_values(context, file, throwaway=target.throwaway).found.get(AUTH_SECRET)
+    auth = login if file.environment.access.auth == "basic" else None
+    try:
+        async with prefect_client(url, PROBE_TIMEOUT_S) as http, held(http, auth):
+            pass
+    except NotHeldError as reason:
+        context.progress.print(
+            f"Its database was not emptied onto the disk ({reason}): what was written in the last half "
+            "minute is safe once it woke. Wake it before you change it.",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 async def lay_down(target: Target, app: str, machine: str, how: Literal["suspend", "stop"]) -> str:
@@ -252,8 +286,8 @@ async def wake(context: Context, name: str, local: bool) -> ExitCode:  # noqa: F
     return ExitCode.DONE
 
 
-async def our_machines(target: Target, file: EnvironmentFile) -> tuple[str, ...]:
-    """Give the ids of an environment's machines.
+async def our_machines(target: Target, file: EnvironmentFile) -> tuple[Machine, ...]:
+    """Give an environment's machines.
 
     Raises:
         UsageError: there is none.
@@ -268,7 +302,7 @@ async def our_machines(target: Target, file: EnvironmentFile) -> tuple[str, ...]
         raise UsageError(
             f"{file.name} has no machine yet.", advice=f"Create it: roost apply {file.name}"
         )
-    return tuple(machine.id for machine in found)
+    return found
 
 
 async def time_request(url: str) -> float:

@@ -186,6 +186,63 @@ def test_sleep_does_what_the_file_says_and_waits_for_it(roost, fly, rewrite, aut
     assert said.out.startswith(f"{machine['id']} {state} in ")
 
 
+HOLD = ("POST", "/roost/hold")
+
+
+def test_before_it_is_suspended_a_server_puts_what_it_was_given_onto_its_disk(
+    roost, prefect, applied
+):
+    states = []
+
+    def hold():
+        states.append(applied["state"])
+        return httpx.Response(200, content=b"held\n")
+
+    prefect.broken = {HOLD: hold}
+
+    said = roost("sleep", "staging")
+
+    assert (said.code, said.err) == (0, "")
+    assert states == ["started"]
+    assert applied["state"] == "suspended"
+
+
+def test_where_it_cannot_the_server_is_suspended_and_what_that_means_is_told(
+    roost, prefect, applied
+):
+    prefect.broken = {HOLD: say(401)}
+
+    said = roost("sleep", "staging")
+
+    assert said.code == 0
+    assert applied["state"] == "suspended"
+    assert "(it answered 401)" in said.err
+    assert "Wake it before you change it." in said.err
+
+
+@pytest.mark.parametrize(
+    ("fields", "state"),
+    [
+        ({"scaling": {"autostop": "stop"}}, "started"),
+        ({"prefect": {"version": "3.8.8", "image": "docker.io/acme/prefect:1"}}, "started"),
+        ({}, "suspended"),
+        ({}, "stopped"),
+    ],
+    ids=["it is stopped, in order", "not our image", "it sleeps already", "it is down already"],
+)
+def test_who_has_nothing_in_memory_that_could_go_is_not_asked(
+    roost, fly, prefect, rewrite, fields, state
+):
+    rewrite(**fields)
+    roost("apply", "staging")
+    [machine] = fly.machines.values()
+    machine["state"] = state
+    prefect.asked.clear()
+
+    assert roost("sleep", "staging").code == 0
+    assert HOLD not in prefect.asked
+
+
 @pytest.mark.parametrize("verb", ["sleep", "wake"])
 def test_sleep_and_wake_need_a_machine(roost, verb):
     said = roost(verb, "staging")
