@@ -194,6 +194,7 @@ class Replicator:
                 cwd=folder,
                 env=self._replica.environ(folder),
                 stdin=subprocess.PIPE,
+                stderr=subprocess.STDOUT,  # ours may be held back just now
                 start_new_session=True,
             )
             self._folder, self._process = folder, process

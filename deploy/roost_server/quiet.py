@@ -6,7 +6,9 @@ import asyncio
 import http.client
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
+from enum import Enum
 
 from roost_server.asgi import App, Receive, Scope, Send
 from roost_server.settings import home_folder, uses_sqlite_file
@@ -20,6 +22,14 @@ ASK_LIMIT_S = 10.0
 FIRST_BACKOFF_S, LAST_BACKOFF_S = 5.0, 300.0
 # The proxy's requests carry this header; Fly's own health checks come without it.
 PROXY_HEADER = b"fly-request-id"
+
+
+class Answered(Enum):
+    """What Fly said to what it was asked for; of an answer that was lost nobody knows."""
+
+    AGREED = "agreed"
+    REFUSED = "refused"
+    LOST = "lost"
 
 
 @dataclass
@@ -102,32 +112,39 @@ async def watch(
 async def fall_asleep(
     actions: tuple[str, ...], environ: Mapping[str, str], is_quiet: Callable[[], bool]
 ) -> bool:
-    """Bring the database to rest, then ask for each action until Fly agrees to one.
+    """Bring the database to rest, then ask for each action until Fly refuses none; say whether one is left.
 
-    All this takes a while, and an answer may be lost in the very sleep it brings: nobody who came
-    meanwhile is put to sleep, or stopped, again.
+    All this takes a while: nobody who came meanwhile is put to sleep. And an answer may be lost in the very sleep
+    it brings: who wakes from that is not stopped, though nobody is counted yet of those who woke it.
     """
     if uses_sqlite_file(environ):
         await asyncio.to_thread(checkpoint, home_folder(environ) / DATABASE)
     for action in actions:
-        if is_quiet() and await asyncio.to_thread(ask, action, environ):
+        if not is_quiet():
+            return False
+        if await asyncio.to_thread(ask, action, environ) is not Answered.REFUSED:
             return True
     return False
 
 
-def ask(action: str, environ: Mapping[str, str]) -> bool:
+def ask(action: str, environ: Mapping[str, str]) -> Answered:
     """Ask Fly to suspend or stop this very machine; say whether it agreed, and log it."""
     machine = f"/v1/apps/{environ.get('FLY_APP_NAME')}/machines/{environ.get('FLY_MACHINE_ID')}"
-    connection = UnixConnection(environ.get("FLY_API_SOCKET", "/.fly/api"), ASK_LIMIT_S)
-    try:
-        connection.request("POST", f"{machine}/{action}")
-        status = connection.getresponse().status
-    except (OSError, http.client.HTTPException) as error:
-        print(f"roost: cannot ask Fly to {action} this machine: {error!r}", flush=True)
-        return False
-    finally:
-        connection.close()
+    api = UnixConnection(environ.get("FLY_API_SOCKET", "/.fly/api"), ASK_LIMIT_S)
+    with closing(api):
+        try:
+            api.connect()
+        except OSError as error:
+            print(f"roost: cannot ask Fly to {action} this machine: {error!r}", flush=True)
+            return Answered.REFUSED
+        try:
+            api.request("POST", f"{machine}/{action}")
+            status = api.getresponse().status
+        except (OSError, http.client.HTTPException) as error:
+            lost = f"asked Fly to {action} this machine, and its answer was lost: {error!r}"
+            print(f"roost: quiet; {lost}", flush=True)
+            return Answered.LOST
     agreed = status < http.client.BAD_REQUEST
     verdict = "agreed" if agreed else f"refused with status {status}"
     print(f"roost: quiet; asked Fly to {action} this machine: {verdict}", flush=True)
-    return agreed
+    return Answered.AGREED if agreed else Answered.REFUSED

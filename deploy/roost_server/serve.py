@@ -8,13 +8,14 @@ import signal
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from roost_server.errors import BootError
 from roost_server.hold import Hold
 from roost_server.migrating import migrate_in_turn, postgres_turn
 from roost_server.pages import close_costly_pages
-from roost_server.probation import Probation
+from roost_server.probation import Probation, is_logged_in
 from roost_server.quiet import Activity, watch
 from roost_server.settings import has_replica, home_folder, uses_sqlite
 from roost_server.stderr import stderr_held_back
@@ -80,7 +81,8 @@ def make_app(environ: Mapping[str, str]) -> App:
     if not uses_sqlite(environ):
         return migrate_in_turn(app, postgres_turn(environ))
     turn = asyncio.Semaphore(1)
-    return Hold(environ, turn).layer(write_in_turn(app, turn=turn))
+    may_write = partial(is_logged_in, environ=environ)
+    return Hold(environ, turn).layer(write_in_turn(app, turn=turn, may_write=may_write))
 
 
 def explain(error: ValidationError) -> str:

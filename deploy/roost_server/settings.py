@@ -26,6 +26,24 @@ ADDRESS = re.compile(
     r"(?P<scheme>[^:]*)://(?P<user>[^:/?@]*(?::[^@]*)?@)?(?P<place>[^?]*)\??(?P<query>.*)",
     re.DOTALL,
 )
+# One host or several, each perhaps with a port, and the name of a database.
+_HOST = r"(?:\[[^\]@/]*\]|[^\[\]:/,@]*)(?::\d*)?"
+PLACE = re.compile(rf"{_HOST}(?:,{_HOST})*(?:/[^@]*)?", re.DOTALL)
+# What an address says to other drivers and asyncpg does not understand, but does not need either.
+HINTS = frozenset(
+    {
+        *("pgbouncer", "connection_limit", "pool_timeout", "connect_timeout"),
+        *("channel_binding", "gssencmode", "fallback_application_name"),
+    }
+)
+# Those that asyncpg takes as words (https://magicstack.github.io/asyncpg), and SQLAlchemy's own.
+WORDS = frozenset(
+    {
+        *("ssl", "host", "port", "user", "password", "database", "passfile"),
+        *("target_session_attrs", "krbsrvname", "gsslib", "prepared_statement_cache_size"),
+    }
+)
+APPLICATION_NAME = "PREFECT_SERVER_DATABASE_SQLALCHEMY_CONNECT_ARGS_APPLICATION_NAME"
 POOLER_PORT = re.compile(r":6543(?:[,/]|$)")
 
 
@@ -80,7 +98,10 @@ def database_settings(environ: Mapping[str, str]) -> dict[str, str]:
     if not url:
         raise BootError(f"the secret {name} has no value on this app; set it, then apply again")
     settings = {URL_SETTING: asyncpg_url(url, name)}
-    if POOLER_PORT.search(_take_apart(url, name)["place"]):
+    address = _take_apart(url, name)
+    if application := dict(parse_qsl(address["query"])).get("application_name"):
+        settings[APPLICATION_NAME] = application
+    if POOLER_PORT.search(address["place"]):
         # A transaction pooler hands each transaction another connection: nothing may be prepared.
         settings |= dict.fromkeys(CACHE_SETTINGS, "0")
     return settings
@@ -90,14 +111,19 @@ def asyncpg_url(url: str, name: str) -> str:
     """Rewrite a Postgres address as its owner copies it into one for asyncpg; touches no password.
 
     Raises:
-        BootError: it is no Postgres address; names the variable, never its value.
+        BootError: it is no Postgres address, or asks for what asyncpg cannot; names the variable, never its value.
     """
     address = _take_apart(url, name)
     pairs = [
         ("ssl" if key == "sslmode" else key, value)
         for key, value in parse_qsl(address["query"], keep_blank_values=True)
-        if key != "pgbouncer"  # a hint for other drivers, which asyncpg refuses
+        if key not in HINTS and key != "application_name"  # that is a setting of its own
     ]
+    if any(key not in WORDS for key, _ in pairs):
+        known = ", ".join(sorted({"sslmode", "application_name", *HINTS, *WORDS} - {"ssl"}))
+        raise BootError(
+            f"{name} has an option after its ? that asyncpg does not know; it may have {known}"
+        )
     server = f"{address['user'] or ''}{address['place']}"
     return f"postgresql+asyncpg://{server}" + (f"?{urlencode(pairs)}" if pairs else "")
 
@@ -106,4 +132,9 @@ def _take_apart(url: str, name: str) -> re.Match[str]:
     address = ADDRESS.fullmatch(url)
     if address is None or address["scheme"] not in SCHEMES:
         raise BootError(f"{name} is no Postgres address; it must begin with postgresql://")
+    if not PLACE.fullmatch(address["place"]):
+        # Else the driver would take a part of the password for the host and the port, and show it.
+        raise BootError(
+            f"{name} has no host and port after its first @; write an @ in user or password as %40"
+        )
     return address

@@ -107,6 +107,10 @@ def checkpoint(database: Path) -> None:
         return
     with suppress(sqlite3.Error), closing(sqlite3.connect(database, timeout=1)) as connection:
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+    # Under a reader that stays, as Litestream does, SQLite moves nothing, and syncs nothing. Of the log only: to close
+    # another handle of the database would end SQLite's own locks on it.
+    with suppress(FileNotFoundError):
+        flush(database.with_name(f"{database.name}-wal"))
 
 
 @contextmanager

@@ -8,23 +8,35 @@ nearer and sooner.
 from __future__ import annotations
 
 import asyncio
+import re
+import tempfile
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
+from typing import IO
 
 from roost_server.asgi import App, Message, Receive, Scope, Send
 
 # These read, though they are sent with POST.
-READS = ("/filter", "/count", "/history", "/paginate", "/count-by", "/lateness", "/read")
+READS = (
+    *("/filter", "/paginate", "/read", "/history", "/lateness", "/validate", "/next-runs"),
+    *("/count", "/counts", "/count-deployments", "/count-task-runs", "/concurrency_status"),
+)
+COUNTS = re.compile(r"/count-by/[\w-]+")
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 BUSY = 503
 PAUSES_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
-LARGEST_KEPT = 2**20  # bytes of a body; a larger one is passed on as it comes, and not repeated
+KEPT_IN_MEMORY = 2**16  # bytes of one body; the rest waits in a file, as there may be a hundred
+PART = 2**16
 
 Pause = Callable[[float], Awaitable[None]]
 
 
 def write_in_turn(
-    app: App, pause: Pause = asyncio.sleep, turn: asyncio.Semaphore | None = None
+    app: App,
+    pause: Pause = asyncio.sleep,
+    turn: asyncio.Semaphore | None = None,
+    may_write: Callable[[Scope], bool] = lambda _: True,
 ) -> App:
     """Let one changing request at a time reach the database, and repeat it while that is busy.
 
@@ -32,16 +44,18 @@ def write_in_turn(
         app: what changes the database.
         pause: between two tries.
         turn: what each request takes, where others take it too.
+        may_write: says who is let in at all; of others, whom the application sends away, nothing is kept.
     """
     turn = turn or asyncio.Semaphore(1)
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        if not is_write(scope):
+        if not is_write(scope) or not may_write(scope):
             await app(scope, receive, send)
             return
-        body = await read_body(receive)
-        async with turn:
-            await _repeat(app, scope, body, send, pause)
+        with closing(tempfile.SpooledTemporaryFile(KEPT_IN_MEMORY)) as file:
+            body = await read_body(receive, file)
+            async with turn:
+                await _repeat(app, scope, body, send, pause)
 
     return serve
 
@@ -51,44 +65,53 @@ def is_write(scope: Scope) -> bool:
     if scope["type"] != "http" or scope["method"] not in WRITES:
         return False
     # Of other methods the last word may be a name: a variable may be called "count".
-    reads = scope["method"] == "POST" and str(scope["path"]).rstrip("/").endswith(READS)
-    return not reads
+    path = str(scope["path"]).rstrip("/")
+    reads = path.endswith(READS) or COUNTS.search(path)
+    return scope["method"] != "POST" or not reads
 
 
 @dataclass
 class Body:
-    """What a client sent: as far as it was read, and where the rest comes from."""
+    """What a client sent, as often as it is asked for; and its leaving, if it left before the end."""
 
     receive: Receive
-    read: list[Message]
-    whole: bool
+    file: IO[bytes]
+    size: int
+    left: Message | None = None
 
     def replay(self) -> Receive:
-        """Give it once more from its start; what cannot be given again is not kept either."""
-        messages = iter(self.read) if self.whole else _taken(self.read)
+        """Give it once more from its start, and then what comes after it."""
+        messages = self._messages()
 
         async def receive() -> Message:
             return next(messages, None) or await self.receive()
 
         return receive
 
+    def _messages(self) -> Iterator[Message]:
+        self.file.seek(0)
+        rest = self.size
+        while True:
+            part = self.file.read(PART)
+            rest -= len(part)
+            more = rest > 0 or self.left is not None
+            yield {"type": "http.request", "body": part, "more_body": more}
+            if rest <= 0:
+                break
+        if self.left:
+            yield self.left
 
-def _taken(messages: list[Message]) -> Iterator[Message]:
-    while messages:
-        yield messages.pop(0)
 
-
-async def read_body(receive: Receive) -> Body:
+async def read_body(receive: Receive, file: IO[bytes]) -> Body:
     """Read a request's body before it takes its turn, so that a slow client holds nobody up."""
-    read: list[Message] = []
     size = 0
-    while size <= LARGEST_KEPT:
+    while True:
         message = await receive()
-        read.append(message)
-        size += len(message.get("body", b""))
-        if message["type"] != "http.request" or not message.get("more_body"):
-            return Body(receive, read, whole=True)
-    return Body(receive, read, whole=False)
+        if message["type"] != "http.request":
+            return Body(receive, file, size, left=message)
+        size += file.write(message.get("body", b""))
+        if not message.get("more_body"):
+            return Body(receive, file, size)
 
 
 @dataclass
@@ -113,7 +136,7 @@ class Answer:
 
 
 async def _repeat(app: App, scope: Scope, body: Body, send: Send, pause: Pause) -> None:
-    for seconds in (*PAUSES_S, None) if body.whole else (None,):
+    for seconds in (*PAUSES_S, None):
         answer = Answer(send, hold_busy=seconds is not None)
         try:
             await app(dict(scope), body.replay(), answer)

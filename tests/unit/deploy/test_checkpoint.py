@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -56,6 +58,28 @@ def test_a_writer_in_the_middle_is_not_disturbed(database, server, survivors):
     server.execute("COMMIT")
     checkpoint(database)
     assert survivors() == ["old", "new", "newer"]
+
+
+def test_under_a_reader_that_stays_the_log_is_put_onto_the_disk(
+    database, server, survivors, monkeypatch
+):
+    """As Litestream stays: SQLite moves nothing then, and syncs nothing."""
+    synced = []
+    monkeypatch.setattr(
+        os, "fsync", lambda file: synced.append(str(Path(f"/proc/self/fd/{file}").readlink()))
+    )
+    server.execute("INSERT INTO note VALUES ('new')")
+    checkpoint(database)
+    with closing(sqlite3.connect(database, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM note").fetchall()
+        server.execute("INSERT INTO note VALUES ('newer')")
+        synced.clear()
+
+        checkpoint(database)
+
+    assert synced == [f"{database}-wal"]
+    assert survivors() == ["old", "new"]
 
 
 def test_a_database_that_is_not_there_is_not_made(tmp_path):

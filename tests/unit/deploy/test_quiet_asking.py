@@ -10,7 +10,7 @@ from contextlib import closing
 import pytest
 
 from roost_server import quiet
-from roost_server.quiet import Activity, ask, fall_asleep, watch
+from roost_server.quiet import Activity, Answered, ask, fall_asleep, watch
 
 ASKED = {action: ("POST", f"/v1/apps/acme/machines/m1/{action}") for action in ("suspend", "stop")}
 
@@ -20,7 +20,7 @@ ASKED = {action: ("POST", f"/v1/apps/acme/machines/m1/{action}") for action in (
 def test_fly_agrees_to_what_it_was_asked_for(machine_api, says, capsys, action, status):
     machine_api.answers = [says(status)]
 
-    assert ask(action, machine_api.environ)
+    assert ask(action, machine_api.environ) is Answered.AGREED
 
     assert machine_api.asked == [ASKED[action]]
     assert capsys.readouterr().out == (
@@ -32,7 +32,7 @@ def test_fly_agrees_to_what_it_was_asked_for(machine_api, says, capsys, action, 
 def test_a_refusal_is_told_with_its_status(machine_api, says, capsys, status):
     machine_api.answers = [says(status)]
 
-    assert not ask("suspend", machine_api.environ)
+    assert ask("suspend", machine_api.environ) is Answered.REFUSED
 
     assert capsys.readouterr().out == (
         f"roost: quiet; asked Fly to suspend this machine: refused with status {status}\n"
@@ -47,19 +47,23 @@ def test_a_refusal_is_told_with_its_status(machine_api, says, capsys, status):
         pytest.param(None, "TimeoutError", id="says nothing"),
     ],
 )
-def test_an_answer_that_is_none_is_no_agreement(machine_api, capsys, monkeypatch, answer, told):
+def test_an_answer_that_is_none_leaves_open_what_happened(
+    machine_api, capsys, monkeypatch, answer, told
+):
     machine_api.answers = [answer]
     monkeypatch.setattr(quiet, "ASK_LIMIT_S", 0.1)
 
-    assert not ask("suspend", machine_api.environ)
+    assert ask("suspend", machine_api.environ) is Answered.LOST
 
     out = capsys.readouterr().out
-    assert out.startswith("roost: cannot ask Fly to suspend this machine: ")
+    assert out.startswith(
+        "roost: quiet; asked Fly to suspend this machine, and its answer was lost: "
+    )
     assert told in out
 
 
 def test_a_machine_without_the_socket_cannot_ask(tmp_path, capsys):
-    assert not ask("stop", {"FLY_API_SOCKET": str(tmp_path / "none.sock")})
+    assert Answered.REFUSED is ask("stop", {"FLY_API_SOCKET": str(tmp_path / "none.sock")})
 
     assert "cannot ask Fly to stop this machine: FileNotFoundError" in capsys.readouterr().out
 
@@ -114,6 +118,15 @@ def test_what_fly_refuses_is_followed_by_what_else_there_is(machine_api, says, h
     assert asyncio.run(fall_asleep(("suspend", "stop"), environ, lambda: True))
 
     assert machine_api.asked == [ASKED["suspend"], ASKED["stop"]]
+
+
+def test_whose_answer_was_lost_is_not_asked_for_anything_else(machine_api, home):
+    machine_api.answers = [b""]
+    environ = machine_api.environ | {"PREFECT_HOME": str(home)}
+
+    assert asyncio.run(fall_asleep(("suspend", "stop"), environ, lambda: True))
+
+    assert machine_api.asked == [ASKED["suspend"]]
 
 
 def test_who_came_while_the_database_came_to_rest_is_not_put_to_sleep(machine_api, home):

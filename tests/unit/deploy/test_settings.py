@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from roost_server.errors import BootError
 from roost_server.settings import (
+    APPLICATION_NAME,
     CACHE_SETTINGS,
     SCHEMES,
     URL_ALIAS,
@@ -54,10 +55,14 @@ def test_every_scheme_of_postgres_becomes_the_one_of_asyncpg(scheme):
         pytest.param("pgbouncer=true", "", id="pgbouncer is a hint for others"),
         pytest.param("pgbouncer=true&sslmode=require", "?ssl=require", id="both"),
         pytest.param(
-            "application_name=a&ssl=require", "?application_name=a&ssl=require", id="kept"
+            "host=a%2Fb&ssl=require", "?host=a%2Fb&ssl=require", id="escapes stay escapes"
         ),
-        pytest.param("options=-c%20x%3D1", "?options=-c+x%3D1", id="escapes stay escapes"),
-        pytest.param("application_name=", "?application_name=", id="an empty value is a value"),
+        pytest.param("passfile=", "?passfile=", id="an empty value is a value"),
+        pytest.param("application_name=a&ssl=require", "?ssl=require", id="a setting of its own"),
+        pytest.param(
+            "sslmode=require&channel_binding=require", "?ssl=require", id="as Neon has it"
+        ),
+        pytest.param("pgbouncer=true&connection_limit=1", "", id="as Prisma has it"),
         pytest.param("", "", id="nothing after the question mark"),
     ],
 )
@@ -65,6 +70,49 @@ def test_the_query_is_put_in_asyncpg_s_words(query, expected):
     assert (
         asyncpg_url(f"postgres://{PLACE}?{query}", "X") == f"postgresql+asyncpg://{PLACE}{expected}"
     )
+
+
+def test_the_name_of_the_application_is_a_setting():
+    settings = settled(f"postgres://{PLACE}?application_name=roost%20here&sslmode=require")
+
+    assert settings == {
+        URL_SETTING: f"postgresql+asyncpg://{PLACE}?ssl=require",
+        APPLICATION_NAME: "roost here",
+    }
+
+
+@pytest.mark.parametrize(
+    "query", ["options=-c%20x%3D1", "sslrootcert=a.pem", "hunter2", "x=hunter2"]
+)
+def test_what_asyncpg_does_not_know_is_refused_without_a_trace_of_it(query):
+    message = refusal({URL_VARIABLE: "DB_URL", "DB_URL": f"postgres://{PLACE}?{query}"})
+
+    assert message.startswith("DB_URL has an option after its ? that asyncpg does not know")
+    assert "channel_binding" in message
+    assert "hunter2" not in message
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        *("u:a@hunter2@db.example/prefect", "u:a@b:hunter2@db.example:5432/prefect"),
+        *("u:a@db.example:hunter2/prefect", "u:p@db.example/a@hunter2", "u@b:hunter2@db.example"),
+        "u:p@a.example:5432,b.example:hunter2/prefect",
+    ],
+)
+def test_an_at_sign_that_was_not_escaped_shows_no_part_of_a_password(place):
+    """The driver would read the rest as host and port, and say so with both."""
+    message = refusal({URL_VARIABLE: "DB_URL", "DB_URL": f"postgres://{place}"})
+
+    assert message.startswith("DB_URL has no host and port after its first @")
+    assert "hunter2" not in message
+
+
+@pytest.mark.parametrize(
+    "place", ["", "/prefect", "u:p@/prefect", "u:p@[::1]/db", "u:p@a,b:1/db", "u:p@h:/db", "h"]
+)
+def test_every_way_to_write_a_place_is_one(place):
+    assert settled(f"postgres://{place}")[URL_SETTING] == f"postgresql+asyncpg://{place}"
 
 
 @pytest.mark.parametrize(
@@ -124,7 +172,7 @@ def test_nothing_is_prepared_through_a_transaction_pooler(place):
         "u:p@db.example/prefect",
         "u:6543@db.example/prefect",
         "u:a:6543/b@db.example/prefect",
-        "u:p@db.example/prefect?fallback=other:6543",
+        "u:p@db.example/prefect?application_name=other:6543",
     ],
 )
 def test_statements_are_prepared_where_6543_is_not_the_port(place):

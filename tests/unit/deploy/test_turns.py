@@ -83,12 +83,13 @@ def test_who_reads_does_not_wait_for_who_writes(scope):
     assert database.most == 2
 
 
-def test_a_client_that_sends_slowly_holds_nobody_up():
+@pytest.mark.parametrize("size", [4, 2**21], ids=["a few bytes", "two megabytes"])
+def test_a_client_that_sends_slowly_holds_nobody_up(size):
     async def scenario():
         database = Database()
         database.go_on.set()
         app = write_in_turn(database)
-        slow = asyncio.create_task(Client(chunks(b"half", b"")[:1]).call(app))
+        slow = asyncio.create_task(Client(chunks(b"x" * size, b"")[:1]).call(app))
         await others_run()
 
         served = await asyncio.wait_for(Client().call(app), 5)
@@ -142,10 +143,30 @@ def test_an_application_that_fails_gives_its_turn_back():
     asyncio.run(scenario())
 
 
+def test_of_who_is_sent_away_nothing_is_kept_and_no_turn_is_taken():
+    """An application that asks for a login answers without reading what comes with a wrong one."""
+
+    async def scenario():
+        heard = []
+
+        async def app(_, receive, send):
+            heard.append(receive)
+            await answer(send, 401)
+
+        turn = asyncio.Semaphore(0)  # none is to be had
+        client = Client([])  # who sends nothing, ever
+        layer = write_in_turn(app, turn=turn, may_write=lambda _: False)
+        await asyncio.wait_for(client.call(layer), 5)
+        return client.statuses, heard == [client.receive]
+
+    assert asyncio.run(scenario()) == ([401], True)
+
+
 @pytest.mark.parametrize("end", READS)
 def test_what_is_posted_to_read_is_no_write(end):
     assert not is_write(http("POST", f"/api/flow_runs{end}"))
     assert not is_write(http("POST", f"/api/flow_runs{end}/"))
+    assert not is_write(http("POST", "/api/events/count-by/event"))
 
 
 @pytest.mark.parametrize(
