@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import socket
@@ -70,11 +71,15 @@ def open_websocket(site):
 
 
 @contextmanager
-def open_request(site):
+def open_request(site, login=LOGIN):
     """Begin to send a request."""
     address = urlsplit(site.url())
+    head = (
+        "POST /api/flows/ HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n"
+        f"Authorization: Basic {base64.b64encode(login.encode()).decode()}\r\n\r\n"
+    )
     with socket.create_connection((address.hostname, address.port)) as sending:
-        sending.sendall(b"POST /api/flows/ HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        sending.sendall(f"{head}{{".encode())
         yield
 
 
@@ -86,6 +91,14 @@ def test_a_server_in_use_stays_awake_beyond_its_quiet(site, opened):
     with opened(site):
         time.sleep(BEYOND_IDLE_S)
         assert site.state == "started"
+
+
+@pytest.mark.slow
+def test_a_stranger_who_begins_a_request_and_sends_no_more_keeps_no_server_awake(site):
+    site.wake()
+
+    with open_request(site, "admin:wrong"):
+        site.daemon.wait(APP, site.machine, "suspended")
 
 
 @pytest.mark.slow
