@@ -33,6 +33,8 @@ GITHUB_SCHEMAS = {
     "github-actions": "actions/*/action.yml",
     "dependabot": "dependabot.yml",
 }
+# One more than the cores of a small runner: much of a test is waiting for processes.
+PARALLEL = ("-n", "3", "--dist", "loadgroup")
 COMPILE = [
     *("pip", "compile", "--quiet", "--universal", "--python-version", "3.11"),
     *("--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url"),
@@ -75,7 +77,7 @@ def tests(session: nox.Session) -> None:
     """Run all tests but the slow ones in parallel, or those named: ./run tests [PYTEST-ARGS]."""
     install(session, "tests")
     chosen = session.posargs or ["-m", "not slow and not workflows"]
-    session.run("pytest", "-n", "2", "--dist", "loadgroup", *chosen, env=environment())
+    session.run("pytest", *PARALLEL, *chosen, env=environment())
 
 
 @nox.session
@@ -91,8 +93,7 @@ def workflows(session: nox.Session) -> None:
     """Run the workflows of .github for real, on this computer: ./run workflows [PYTEST-ARGS]."""
     install(session, "tests")
     chosen = ["-m", "workflows", "--timeout", "600", *(session.posargs or ["tests/workflows"])]
-    # One more than the cores of a small runner: much of a story is waiting for gates and sleep.
-    session.run("pytest", "-n", "3", "--dist", "loadgroup", *chosen, env=environment())
+    session.run("pytest", *PARALLEL, *chosen, env=environment())
 
 
 @nox.session
