@@ -268,7 +268,9 @@ class FakeFly:
             return says(200, {**self.machines[key], "nonce": self.leases[key].nonce})
         return says(200, self.machines[key])
 
-    def _machine(self, ask: Ask, machine: Json, rest: list[str]) -> httpx.Response:
+    def _machine(  # noqa: C901 - one line a call of the API
+        self, ask: Ask, machine: Json, rest: list[str]
+    ) -> httpx.Response:
         key = machine["id"]
         if ask.verb == "GET" and rest == ["wait"]:
             return says(200 if machine["state"] == ask.params["state"] else 408, {})
@@ -283,6 +285,8 @@ class FakeFly:
                 machine["state"] = "started"
             case ("POST", "start" | "restart"):
                 self._boot(key)
+            case ("POST", "suspend") if machine["state"] not in AWAKE:
+                raise RefusedError(412, f"unable to suspend machine from {machine['state']}")
             case ("POST", "stop" | "suspend" as what):
                 machine["state"] = {"stop": "stopped", "suspend": "suspended"}[what]
             case ("POST", "cordon" | "uncordon" as what):

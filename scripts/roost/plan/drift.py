@@ -37,6 +37,7 @@ from roost.plan.steps import (
     UnsetSecrets,
     UpdateMachine,
     UpdateMetadata,
+    UpdateVolume,
 )
 
 
@@ -171,7 +172,7 @@ def _cause(step: Step, judge: _Judge) -> Cause:  # noqa: PLR0911 - one line a ki
         return _cause_of_missing(step, judge, judge.release)
     if isinstance(step, DestroyMachine):
         return _cause_of_surplus(step, judge, judge.release)
-    return Cause.NOT_APPLIED if isinstance(step, ExtendVolume) else Cause.UNKNOWN
+    return Cause.NOT_APPLIED if isinstance(step, ExtendVolume | UpdateVolume) else Cause.UNKNOWN
 
 
 def _cause_of_missing(step: CreateMachine, judge: _Judge, release: Release) -> Cause:
@@ -261,7 +262,9 @@ def _cause_of_names(judge: _Judge) -> Cause:
 def may_heal(differences: tuple[Difference, ...]) -> bool:
     """Say whether healing is putting back, and nothing that nobody has applied yet."""
     left_to_people = {Cause.NOT_APPLIED, Cause.NO_DATA, Cause.CORDONED, Cause.REFUSED}
-    return not {d.cause for d in differences} & left_to_people
+    # What a hand changed where the file moved on, too: healing would apply the file.
+    moved_on = any(d.sent is not None and d.sent != d.wanted for d in differences)
+    return not moved_on and not {d.cause for d in differences} & left_to_people
 
 
 def only_ended(differences: tuple[Difference, ...]) -> bool:

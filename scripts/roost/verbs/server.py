@@ -35,6 +35,7 @@ from roost.verbs.values import known_values
 
 PROBE_TIMEOUT_S = 90.0
 STATE_LIMIT_S = 60
+ASLEEP = frozenset({"stopped", "suspended"})
 
 
 @dataclass(frozen=True)
@@ -226,6 +227,9 @@ async def sleep(context: Context, name: str, local: bool) -> ExitCode:  # noqa: 
         )
     async with connect(context, local=local) as target:
         for machine in await our_machines(target, file):
+            if machine.state in ASLEEP:
+                context.out.print(f"{machine.id} sleeps already: {machine.state}.")
+                continue
             began = time.monotonic()
             if how == "suspend" and keeps_in_memory(file, machine):
                 await empty_memory(context, target, file)

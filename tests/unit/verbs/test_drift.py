@@ -88,6 +88,16 @@ def test_a_field_that_both_the_file_and_a_hand_changed_says_what_was_sent(applie
     assert "changed by hand; 512 was sent" in said.out
 
 
+def test_a_field_that_both_changed_is_not_healed_to_what_nobody_applied(applied, fly, rewrite):
+    rewrite(machine={"memory_mb": 1024})
+    config_of(fly)["guest"]["memory_mb"] = 2048
+
+    said = applied("drift", "staging", "--heal")
+
+    assert said.code == 2
+    assert config_of(fly)["guest"]["memory_mb"] == 2048
+
+
 def test_where_the_file_moved_on_too_the_advice_is_one_apply_and_no_healing(applied, fly, rewrite):
     rewrite(DEBUG)
     config_of(fly)["guest"]["memory_mb"] = 2048

@@ -243,6 +243,17 @@ def test_who_has_nothing_in_memory_that_could_go_is_not_asked(
     assert HOLD not in prefect.asked
 
 
+@pytest.mark.parametrize("state", ["stopped", "suspended"])
+def test_who_sleeps_already_is_left_asleep(roost, fly, applied, state):
+    applied["state"] = state
+
+    said = roost("sleep", "staging")
+
+    assert (said.code, said.err) == (0, "")
+    assert said.out == f"{applied['id']} sleeps already: {state}.\n"
+    assert (applied["state"], fly.changes) == (state, [])
+
+
 @pytest.mark.parametrize("verb", ["sleep", "wake"])
 def test_sleep_and_wake_need_a_machine(roost, verb):
     said = roost(verb, "staging")
