@@ -112,10 +112,10 @@ async def watch(
 async def fall_asleep(
     actions: tuple[str, ...], environ: Mapping[str, str], is_quiet: Callable[[], bool]
 ) -> bool:
-    """Bring the database to rest, then ask for each action until Fly refuses none; say whether one is left.
+    """Bring the database to rest, then ask for each action until Fly does not refuse one; say whether that was.
 
-    All this takes a while: nobody who came meanwhile is put to sleep. And an answer may be lost in the very sleep
-    it brings: who wakes from that is not stopped, though nobody is counted yet of those who woke it.
+    All this takes a while: nobody who came meanwhile is put to sleep. And an answer may be lost in the very
+    sleep it brings, so after a lost one nothing more is asked for: whoever woke the server is not counted yet.
     """
     if uses_sqlite_file(environ):
         await asyncio.to_thread(checkpoint, home_folder(environ) / DATABASE)
@@ -128,7 +128,7 @@ async def fall_asleep(
 
 
 def ask(action: str, environ: Mapping[str, str]) -> Answered:
-    """Ask Fly to suspend or stop this very machine; say whether it agreed, and log it."""
+    """Ask Fly to suspend or stop this very machine; give what it said, and log it."""
     machine = f"/v1/apps/{environ.get('FLY_APP_NAME')}/machines/{environ.get('FLY_MACHINE_ID')}"
     api = UnixConnection(environ.get("FLY_API_SOCKET", "/.fly/api"), ASK_LIMIT_S)
     with closing(api):

@@ -22,7 +22,7 @@ READS = (
     *("/filter", "/paginate", "/read", "/history", "/lateness", "/validate", "/next-runs"),
     *("/count", "/counts", "/count-deployments", "/count-task-runs", "/concurrency_status"),
 )
-COUNTS = re.compile(r"/count-by/[\w-]+")
+COUNTS = re.compile(r"/events/count-by/[\w-]+$")
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 BUSY = 503
 PAUSES_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)

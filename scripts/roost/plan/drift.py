@@ -6,10 +6,10 @@ was sent, the file moved on; where it is not, somebody changed it. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 
 from roost.fly.models import Machine
 from roost.plan.compare import differences
@@ -259,12 +259,39 @@ def _cause_of_names(judge: _Judge) -> Cause:
     return Cause.BY_HAND if sent == asked else Cause.NOT_APPLIED
 
 
-def may_heal(differences: tuple[Difference, ...]) -> bool:
+class Judged(Protocol):
+    """A difference, as it was found or as a report of it was read."""
+
+    @property
+    def cause(self) -> Cause:
+        """Why it differs."""
+
+    @property
+    def wanted(self) -> Any:
+        """Its value as desired."""
+
+    @property
+    def sent(self) -> Any:
+        """Its value as the last apply sent it, where a hand changed it."""
+
+
+def changed_twice(difference: Judged) -> bool:
+    """Say whether a hand changed it, and the file, or an override's end, too: to put it back is to apply that."""
+    return difference.cause is Cause.BY_HAND and difference.sent != difference.wanted
+
+
+def may_heal(differences: Sequence[Difference]) -> bool:
     """Say whether healing is putting back, and nothing that nobody has applied yet."""
     left_to_people = {Cause.NOT_APPLIED, Cause.NO_DATA, Cause.CORDONED, Cause.REFUSED}
-    # What a hand changed where the file moved on, too: healing would apply the file.
-    moved_on = any(d.sent is not None and d.sent != d.wanted for d in differences)
-    return not moved_on and not {d.cause for d in differences} & left_to_people
+    causes = {difference.cause for difference in differences}
+    return not causes & left_to_people and not any(map(changed_twice, differences))
+
+
+def only_apply_ends(differences: Sequence[Judged]) -> bool:
+    """Say whether there is more than one thing to do, and an apply does all of it."""
+    causes = {difference.cause for difference in differences}
+    moved_on = Cause.NOT_APPLIED in causes and len(causes) > 1
+    return moved_on or any(map(changed_twice, differences))
 
 
 def only_ended(differences: tuple[Difference, ...]) -> bool:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from roost.plan.drift import Cause
+from roost.plan.drift import Cause, changed_twice
 from roost.report.markdown import LIMIT, code, text
 from roost.report.wording import counted, one_line, shown
 
@@ -197,7 +197,7 @@ def _difference_row(difference: DifferenceFound) -> str:
     if not difference.field:
         what = f"{code(_cut(difference.key))} {text(_cut(difference.what))}"
         return f"| {what} | | | {why} |"
-    if difference.cause is Cause.BY_HAND and difference.sent != difference.wanted:
+    if changed_twice(difference):
         why += f"; {code(shown(difference.sent))} was sent"
     what = f"{code(_cut(difference.key))} {code(_cut(difference.field))}"
     return f"| {what} | {code(shown(difference.live))} | {code(shown(difference.wanted))} | {why} |"

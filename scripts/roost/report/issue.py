@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from roost.github.models import ACTIONS_BOT, Issue
-from roost.plan.drift import Cause
+from roost.plan.drift import Cause, only_apply_ends
 from roost.report.drift import (
     DriftResult,
     OrphanFound,
@@ -327,11 +327,11 @@ def _advice(name: str, result: DriftResult) -> Iterator[str]:
             return
         yield f"Nothing: the schedule puts back {what}, and says so here."
         return
-    causes = {difference.cause for difference in result.differences}
-    if Cause.NOT_APPLIED in causes and len(causes) > 1:
+    if only_apply_ends(result.differences):
         command = f"`./run roost apply {plain(name)}`"
         yield f"The file moved on. An apply brings that, and puts back the rest: {command}"
         return
+    causes = {difference.cause for difference in result.differences}
     yield from (line.format(name=plain(name)) for cause, line in _TO_DO.items() if cause in causes)
 
 

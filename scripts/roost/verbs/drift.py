@@ -13,7 +13,15 @@ from rich.text import Text
 
 from roost.environment.load import EnvironmentFile, load_environment, load_files
 from roost.errors import ExitCode, Fault, InvalidFilesError, RoostError, UsageError
-from roost.plan.drift import Cause, Difference, find_drift, may_heal, only_ended
+from roost.plan.drift import (
+    Cause,
+    Difference,
+    changed_twice,
+    find_drift,
+    may_heal,
+    only_apply_ends,
+    only_ended,
+)
 from roost.plan.steps import Json
 from roost.report.text import status_table
 from roost.report.wording import counted, one_line, shown, unchecked_line
@@ -316,7 +324,7 @@ def _row(difference: Difference) -> tuple[str, ...]:
     why = difference.cause.value
     if not difference.field:
         return (f"{difference.key}: {difference.what}", "", "", why)
-    if difference.cause is Cause.BY_HAND and difference.sent != difference.wanted:
+    if changed_twice(difference):
         why += f"; {shown(difference.sent)} was sent"
     live, wanted = shown(difference.live), shown(difference.wanted)
     return (f"{difference.key} {difference.field}", live, wanted, why)
@@ -324,10 +332,10 @@ def _row(difference: Difference) -> tuple[str, ...]:
 
 def advice(found: Found) -> Iterable[str]:
     """Say what to do about each cause there is."""
-    causes = {difference.cause for difference in found.differences}
-    if Cause.NOT_APPLIED in causes and len(causes) > 1:
+    if only_apply_ends(found.differences):
         yield f"The file moved on. An apply brings that, and puts back the rest: roost apply {found.name}"
         return
+    causes = {difference.cause for difference in found.differences}
     for cause, text in _CONFIRMED.items():
         if cause in causes:
             yield text.format(name=found.name)

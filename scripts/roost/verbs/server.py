@@ -264,7 +264,7 @@ async def empty_memory(context: Context, target: Target, file: EnvironmentFile) 
     except NotHeldError as reason:
         context.progress.print(
             f"Its database was not emptied onto the disk ({reason}): what was written in the last half "
-            "minute is safe once it woke. Wake it before you change it.",
+            f"minute is safe once it woke. Before you change it, wake it: roost wake {file.name}",
             markup=False,
             soft_wrap=True,
         )

@@ -166,12 +166,16 @@ def test_of_who_is_sent_away_nothing_is_kept_and_no_turn_is_taken():
 def test_what_is_posted_to_read_is_no_write(end):
     assert not is_write(http("POST", f"/api/flow_runs{end}"))
     assert not is_write(http("POST", f"/api/flow_runs{end}/"))
+
+
+def test_to_count_events_is_to_read():
     assert not is_write(http("POST", "/api/events/count-by/event"))
 
 
 @pytest.mark.parametrize(
     ("method", "path"),
     [
+        ("POST", "/api/work_pools/count-by/queues"),  # a pool of that name
         ("POST", "/api/flow_runs/"),
         ("POST", "/api/flow_runs/5/set_state"),
         ("POST", "/api/logs"),

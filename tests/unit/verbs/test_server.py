@@ -217,7 +217,7 @@ def test_where_it_cannot_the_server_is_suspended_and_what_that_means_is_told(
     assert said.code == 0
     assert applied["state"] == "suspended"
     assert "(it answered 401)" in said.err
-    assert "Wake it before you change it." in said.err
+    assert "Before you change it, wake it: roost wake staging" in said.err
 
 
 @pytest.mark.parametrize(
