@@ -18,7 +18,7 @@ import typer
 import typer.exceptions
 
 from localfly.errors import LocalFlyError
-from localfly.home import Settings, discovery_file, hold
+from localfly.home import Delays, Settings, discovery_file, hold
 from localfly.images import Images
 
 START_LIMIT_S = 30
@@ -38,6 +38,12 @@ Port = Annotated[
     int, typer.Option(min=0, max=65535, help="Port of the API; a free one if left out.")
 ]
 Token = Annotated[str, typer.Option(help="The only token it takes; any if left out.")]
+SuspendTakes = Annotated[
+    float, typer.Option(min=0, help="Seconds that a machine takes to be suspended.")
+]
+SecretsTake = Annotated[
+    float, typer.Option(min=0, help="Seconds until the hosts know new secrets.")
+]
 
 
 def main(argv: list[str]) -> int:
@@ -70,11 +76,17 @@ def cache_folder() -> Path:
 
 
 @app.command("serve", epilog="Example: localfly serve --port 4280")
-def serve_here(port: Port = 0, token: Token = "") -> None:
+def serve_here(
+    port: Port = 0,
+    token: Token = "",
+    suspend_takes: SuspendTakes = 0,
+    secrets_take: SecretsTake = 0,
+) -> None:
     """Run in the foreground until Ctrl-C."""
     from localfly.daemon import serve  # noqa: PLC0415 - other commands answer without the server
 
-    asyncio.run(serve(Settings(home_folder(), cache_folder(), port, token or None)))
+    delays = Delays(suspend_takes, secrets_take)
+    asyncio.run(serve(Settings(home_folder(), cache_folder(), port, token or None, delays)))
 
 
 @app.command(epilog="Example: localfly start --detach")

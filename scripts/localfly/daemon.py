@@ -56,7 +56,7 @@ async def _serve(settings: Settings) -> None:
     runtime = Runtime()
     sockets = MachineSockets(settings.home)
     images = Images(settings.cache)
-    machines = Machines(world, images, runtime, sockets)
+    machines = Machines(world, images, runtime, sockets, settings.delays)
     proxy = Proxy(machines)
     api = make_api(Services(world, machines, images), settings.token)
     sockets.app = api

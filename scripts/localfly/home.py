@@ -18,6 +18,16 @@ class AlreadyRunningError(LocalFlyError):
 
 
 @dataclass(frozen=True)
+class Delays:
+    """What Fly takes its time for, in seconds; here all is at once unless asked for."""
+
+    suspend_s: float = 0.0
+    """How long a machine is `suspending` before it is suspended."""
+    secrets_s: float = 0.0
+    """How long new secrets are unknown to the hosts, which refuse machines that ask for them."""
+
+
+@dataclass(frozen=True)
 class Settings:
     """What the command line may choose."""
 
@@ -26,6 +36,7 @@ class Settings:
     port: int = 0
     """0 for a free one; the last one is tried first."""
     token: str | None = None
+    delays: Delays = Delays()
 
 
 def discovery_file(home: Path) -> Path:

@@ -16,6 +16,7 @@ from typing import Any
 from localfly.admission import Admission
 from localfly.boot import root_folder, write_log
 from localfly.errors import LocalFlyError, StartRefusedError
+from localfly.home import Delays
 from localfly.host import MachineView
 from localfly.images import Images
 from localfly.machine_config import may_suspend, signal_number
@@ -30,7 +31,8 @@ from localfly.world import World
 Json = dict[str, Any]
 
 STARTABLE = frozenset({"created", "stopped", "suspended", "failed"})
-STOPPABLE = frozenset({"started", "suspended", "starting"})
+SUSPENDED = frozenset({"suspended", "suspending"})
+STOPPABLE = frozenset({"started", "starting"}) | SUSPENDED
 # The answer to a machine that suspends itself must be out before it is frozen.
 ANSWER_FIRST_S = 0.05
 
@@ -39,11 +41,17 @@ class Machines:
     """All machines of the local Fly; also the `Host` that the proxy asks."""
 
     def __init__(
-        self, world: World, images: Images, runtime: Runtime, sockets: MachineSockets
+        self,
+        world: World,
+        images: Images,
+        runtime: Runtime,
+        sockets: MachineSockets,
+        delays: Delays,
     ) -> None:
         self._world = world
+        self._delays = delays
         self._sockets = sockets
-        self._admission = Admission(world, images)
+        self._admission = Admission(world, images, delays)
         self.processes = Processes(world, images, runtime, sockets, self._finished)
 
     # The proxy's view (host.Host). Shielded: a visitor who goes away leaves nothing half done.
@@ -123,10 +131,10 @@ class Machines:
         self._admission.change(app, machine, request)
         machine.updated_at = timestamp()
         machine.launch_pending = not request.get("skip_launch")
-        if machine.state not in ("stopped", "created", "failed"):
+        if machine.state not in ("stopped", "created", "failed") or machine.launch_pending:
             machine.state = "replacing"
         self.processes.note(machine, "update", machine.state, "user")
-        if machine.state == "replacing" or machine.launch_pending:
+        if machine.state == "replacing":
             self.processes.background(self._replace(machine))
 
     def launch_pending(self, machine: Machine) -> None:
@@ -146,7 +154,7 @@ class Machines:
             await self.processes.end(machine)
             if machine.launch_pending:
                 await self.processes.launch_or_fail(machine, "user")
-            elif machine.state == "replacing":
+            else:
                 self.processes.settle(machine, "stopped")
 
     # Starting and stopping
@@ -159,14 +167,12 @@ class Machines:
             LocalFlyError: its process cannot be started.
         """
         life, began = self.processes.life(machine), time.monotonic()
+        _check_startable(machine, at_rest=False)  # what is going down is not waited for
         async with life.lock:
             before = machine.state
             if before == "started":
                 return before
-            if before == "replacing":
-                raise precondition("machine getting replaced, refusing to start")
-            if before not in STARTABLE:
-                raise precondition(f"unable to start machine from current state: '{before}'")
+            _check_startable(machine, at_rest=True)
             if before == "suspended" and life.process and life.process.running:
                 self._resume(machine, source, began)
                 return before
@@ -192,6 +198,9 @@ class Machines:
         async with life.lock:
             if machine.state != "started" or life.process is None:
                 return
+            if self._delays.suspend_s:
+                self.processes.settle(machine, "suspending")
+                await asyncio.sleep(self._delays.suspend_s)
             if life.checks:
                 life.checks.pause()
             life.process.suspend()
@@ -207,7 +216,7 @@ class Machines:
             ApiError: it is leased, or does not run.
         """
         self._world.check_lease(machine, nonce)
-        if machine.state == "suspended":
+        if machine.state in SUSPENDED:
             return
         if machine.state != "started":
             raise precondition(f"unable to suspend machine from current state: '{machine.state}'")
@@ -341,3 +350,22 @@ class Machines:
         if source == "machine":
             await asyncio.sleep(ANSWER_FIRST_S)
         await work
+
+
+def _check_startable(machine: Machine, *, at_rest: bool) -> None:
+    """Refuse a start from a state that Fly starts nothing from.
+
+    Args:
+        machine: what is to be started.
+        at_rest: nothing is being done to it now; a start waits for one that is on its way up, or
+            is being suspended.
+
+    Raises:
+        ApiError: 412.
+    """
+    state = machine.state
+    if state == "replacing":
+        raise precondition("machine getting replaced, refusing to start")
+    waits = ("started", "starting", "suspending") if not at_rest else ()
+    if state not in STARTABLE and state not in waits:
+        raise precondition(f"unable to start machine from current state: '{state}'")

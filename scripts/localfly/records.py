@@ -50,6 +50,8 @@ class App(Record):
     secrets: dict[str, Json] = field(default_factory=dict)
     """By name: value, digest, created_at, updated_at."""
     secrets_version: int = 0
+    secrets_changed_at: float = 0.0
+    """When that version came, in seconds since the epoch."""
 
 
 @dataclass

@@ -124,6 +124,7 @@ class World:
                 }
         if before != {name: secret["value"] for name, secret in app.secrets.items()}:
             app.secrets_version += 1
+            app.secrets_changed_at = time.time()
         self.save(app)
 
     def digest(self, value: str) -> str:

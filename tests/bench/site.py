@@ -69,7 +69,9 @@ class Site:
         """Stop or suspend a machine, and wait until it is."""
         goal = {"stop": "stopped", "suspend": "suspended"}[action]
         self.send("POST", f"{path(machine)}/{action}")
-        self.send("GET", f"{path(machine)}/wait?state={goal}&timeout={STATE_LIMIT_S}")
+        version = self.send("GET", path(machine))["instance_id"]
+        wanted = f"state={goal}&version={version}&timeout={STATE_LIMIT_S}"
+        self.send("GET", f"{path(machine)}/wait?{wanted}")
 
     def remove(self, machine: Machine) -> None:
         """Delete the machine's app, with everything it has."""

@@ -133,7 +133,7 @@ def test_a_wait_returns_when_one_of_its_states_is_reached(daemon, app):
     machine = daemon.call("POST", f"{app}/machines", {"config": tiny_config()})
     path = f"{app}/machines/{machine['id']}/wait"
 
-    reached = daemon.call("GET", path, params=[("state", "stopped,failed"), ("state", "started")])
+    reached = daemon.call("GET", path, params=[("state", "suspended,failed"), ("state", "started")])
 
     assert reached["ok"]
     assert reached["state"] == "started"

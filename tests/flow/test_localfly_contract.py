@@ -149,7 +149,11 @@ def make_machine(ask, app, volume):
     ask("POST", f"{app}/machines", {**body, "name": "web"}, expect=409)
     ask("GET", f"{path}/wait", params={"state": "started", "timeout": "20"})
     ask("GET", f"{path}/wait", params={"state": "dreaming"}, expect=400)
-    ask("GET", f"{path}/wait", params={"state": "stopped", "timeout": "1"}, expect=408)
+    version = made["instance_id"]
+    down = {"state": "stopped", "timeout": "1"}
+    ask("GET", f"{path}/wait", params=down, expect=400)
+    ask("GET", f"{path}/wait", params={**down, "version": version}, expect=408)
+    ask("GET", f"{path}/wait", params={"state": "started", "timeout": "61"}, expect=400)
     ask("GET", path)
     ask("GET", f"{app}/machines", params={"include_deleted": "true", "region": "iad"})
     ask("GET", f"{app}/machines", params={"summary": "true", "metadata.fly_platform_version": "v2"})
@@ -200,7 +204,8 @@ def run_machine(ask, path):
     ask("POST", f"{path}/cordon")
     ask("POST", f"{path}/uncordon")
     ask("POST", f"{path}/stop", {"signal": "SIGTERM", "timeout": "5s"})
-    ask("GET", f"{path}/wait", params={"state": "stopped"})
+    version = ask("GET", path)["instance_id"]
+    ask("GET", f"{path}/wait", params={"state": "stopped", "version": version})
     ask("GET", f"{path}/events", params={"limit": "50"})
 
 

@@ -221,8 +221,9 @@ class LocalDaemon:
         return machine
 
     def wait(self, app: str, machine: str, state: str, **params):
-        """Wait for a state of a machine."""
-        query = {"state": state, "timeout": 20, **params}
+        """Wait for a state of a machine, in the version it has now unless another is named."""
+        version = self.machine(app, machine)["instance_id"]
+        query = {"state": state, "timeout": 20, "version": version, **params}
         return self.call("GET", f"{app}/machines/{machine}/wait", params=query)
 
     def machine(self, app: str, machine: str):

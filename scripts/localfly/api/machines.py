@@ -239,8 +239,12 @@ async def wait_machine(request: Request) -> Response:
         raise ApiError(400, f"invalid_argument: unknown state {', '.join(unknown)}")
     version = query.get("version") or query.get("instance_id")
     after = query.get("from_event_id")
+    if "stopped" in wanted and not version:
+        raise ApiError(400, "instance_id required when waiting for stopped machine")
     limit = whole_number(query.get("timeout"), WAIT_DEFAULT_S, "timeout")
-    deadline = time.monotonic() + min(max(limit, 1), WAIT_LIMIT_S)
+    if not 1 <= limit <= WAIT_LIMIT_S:
+        raise ApiError(400, f"invalid_argument: timeout must be from 1 to {WAIT_LIMIT_S} seconds")
+    deadline = time.monotonic() + limit
     states = {state for name in wanted for state in _STATES[name]}
     while not _reached(machine, states, version, after):
         left = deadline - time.monotonic()
