@@ -308,6 +308,12 @@ class ChangedMeanwhileError(RoostError):
     word = "changed-meanwhile"
 
 
+class SecretsLagError(RoostError):
+    """Secrets were set, and what is to boot with them does not see them yet."""
+
+    word = "secrets-lag"
+
+
 class OvertimeError(RoostError):
     """It took longer than any change may, and was stopped."""
 

@@ -62,7 +62,8 @@ class Run:
     """How one plan and apply went."""
 
     plan: Plan | None = None
-    touched: tuple[str, ...] = ()
+    touched: dict[str, str] = field(default_factory=dict)
+    """Machines that were touched, each with its version then."""
     notices: list[str] = field(default_factory=list)
     error: RoostError | None = None
 

@@ -21,6 +21,7 @@ Json = dict[str, Any]
 NONCE = "fly-machine-lease-nonce"
 AWAKE = ("started", "suspended")
 """States in which a machine keeps what it saw when it booted."""
+RESTING = ("stopped", "suspended", "created")
 
 
 def secret_info(name: str, value: str) -> Json:
@@ -45,6 +46,8 @@ class FakeFly:
     """What a volume or a snapshot holds: named after the volume on which it was written."""
     secrets: Json = field(default_factory=dict)
     secrets_version: int = 0
+    secrets_lag: int = 0
+    """So many machines that ask for new secrets are refused yet."""
     machines: dict[str, Json] = field(default_factory=dict)
     boots: dict[str, Boot] = field(default_factory=dict)
     leases: dict[str, Held] = field(default_factory=dict)
@@ -247,6 +250,7 @@ class FakeFly:
 
     def _post_machines(self, ask: Ask) -> httpx.Response:
         body, key = ask.body, self._new("m")
+        self._check_secrets_seen(body)
         if body["name"] in {machine["name"] for machine in self.machines.values()}:
             raise RefusedError(409, "already_exists: unique machine name violation")
         for mount in body["config"].get("mounts", []):
@@ -273,7 +277,7 @@ class FakeFly:
     ) -> httpx.Response:
         key = machine["id"]
         if ask.verb == "GET" and rest == ["wait"]:
-            return says(200 if machine["state"] == ask.params["state"] else 408, {})
+            return self._wait(machine, ask)
         if ask.verb == "GET":
             return says(200, machine)
         if key in self.leases and self.leases[key].nonce != ask.nonce:
@@ -297,15 +301,30 @@ class FakeFly:
                 raise RefusedError(501, "not in this Fly")
         return says(200, machine)
 
+    def _wait(self, machine: Json, ask: Ask) -> httpx.Response:
+        version = ask.params.get("version")
+        if ask.params["state"] == "stopped" and not version:
+            raise RefusedError(400, "instance_id required when waiting for stopped machine")
+        there = machine["state"] == ask.params["state"]
+        return says(200 if there and version in (None, machine["instance_id"]) else 408, {})
+
     def _update(self, machine: Json, body: Json) -> None:
         if body["current_version"] != machine["instance_id"]:
             raise RefusedError(412, "failed_precondition: machine version changed")
+        self._check_secrets_seen(body)
         machine["config"] = echo(body["config"])
         machine["instance_id"] = self._new("v")
-        if body.get("skip_launch"):
+        # As flyctl has seen it: what rested is not started, whatever the documents say.
+        if body.get("skip_launch") or machine["state"] in RESTING:
             machine["state"] = "stopped"
         else:
             self._boot(machine["id"])
+
+    def _check_secrets_seen(self, body: Json) -> None:
+        """Refuse what asks for secrets that the hosts do not know yet."""
+        if self.secrets_lag and body.get("min_secrets_version"):
+            self.secrets_lag -= 1
+            raise RefusedError(412, "failed_precondition: secrets are at another version")
 
     def _boot(self, key: str) -> None:
         sizes = [v["size_gb"] for v in self.volumes.values() if v["attached_machine_id"] == key]

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from roost.apply.secrets_lag import sent_once_seen
 from roost.errors import (
     ChangedMeanwhileError,
     FlyConflictError,
@@ -134,7 +135,8 @@ class Creations:
         Raises:
             ChangedMeanwhileError: somebody else made it, and the volume made here is gone again.
         """
-        try:
+
+        async def send() -> Machine:
             return await self.fly.create_machine(
                 self.plan.app,
                 step.name,
@@ -143,6 +145,12 @@ class Creations:
                 min_secrets_version=secrets_version,
                 lease_ttl_s=self.lease_ttl_s,
             )
+
+        async def not_made() -> bool:
+            return await self._find_machine(step) is None
+
+        try:
+            return await sent_once_seen(send, secrets_version, not_made)
         except LOST as error:
             found = await self._find_machine(step)
             if found is None or found.config is None:  # of a host that does not answer

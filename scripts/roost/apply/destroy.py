@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import anyio
 
+from roost.apply import power
 from roost.apply.executor import Work
 from roost.apply.snapshots import AT_REST, Snapshots
 from roost.errors import FlyConflictError, RoostError
@@ -18,7 +19,6 @@ from roost.plan.desired import Desired
 from roost.plan.destroying import LAST_KEPT_DAYS, check_all_ours, data_volumes
 from roost.plan.live import Live, read_live
 
-STOP_LIMIT_S = 60
 POLL_S = 1.0
 DETACH_TRIES = 30
 
@@ -97,10 +97,7 @@ class Destroyer:
         if now is None or now.state in AT_REST | {"failed", "launch_failed"}:
             return
         self.work.notice(f"stop the machine {machine.id}")
-        if now.state == "suspended":  # what it remembers is not all on its volume yet
-            await fly.start_machine(app, machine.id, nonce)
-        await fly.stop_machine(app, machine.id, nonce)
-        await fly.wait_machine(app, machine.id, "stopped", STOP_LIMIT_S)
+        await power.stop_flushed(fly, app, now, nonce)
 
     async def _last(self, volume: str, live: Live) -> Last:
         """A snapshot is kept for as long as its volume says when it is made."""

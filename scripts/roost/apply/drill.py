@@ -125,7 +125,9 @@ class Driller:
         )
         if made.nonce:
             await self.work.leases.hold(made.id, made.nonce)
-        judged = await self.proof.judge((made.id,), version_of(self.desired, machine), ())
+        judged = await self.proof.judge(
+            {made.id: made.instance_id}, version_of(self.desired, machine), ()
+        )
         return Drilled(judged, await rows_of(self.proof) if judged.good else {})
 
     async def _wait_until_ready(self, volume: str) -> None:

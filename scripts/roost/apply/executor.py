@@ -11,7 +11,9 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
+from roost.apply import power
 from roost.apply.creations import Creations
+from roost.apply.secrets_lag import sent_once_seen
 from roost.errors import (
     ChangedMeanwhileError,
     FlyPreconditionError,
@@ -57,10 +59,9 @@ MachineStep = UpdateMachine | UpdateMetadata | ProveRelease | StartMachine | Unc
 LEASE_TTL_S = 30
 # Longer than a lease lives whose holder was killed.
 LEASE_PATIENCE_S = 60
-STOP_LIMIT_S = 60
 NOTED = (NOTES_KEY, KEPT_KEY)
 """Metadata that backups and restores write without another version of the machine."""
-SUSPENDED = frozenset({"suspending", "suspended"})
+RUNNING = frozenset({"starting", "started", "restarting"})
 
 
 def noted_since(config: Json, metadata: Mapping[str, str]) -> Json:
@@ -68,6 +69,11 @@ def noted_since(config: Json, metadata: Mapping[str, str]) -> Json:
     planned = {k: v for k, v in config["metadata"].items() if k not in NOTED}
     now = {key: metadata[key] for key in NOTED if key in metadata}
     return {**config, "metadata": {**planned, **now}}
+
+
+def is_current(machine: Machine, step: UpdateMachine | UpdateMetadata | ProveRelease) -> bool:
+    """Say whether a machine still has the version it had when it was planned."""
+    return machine.instance_id == step.current_version
 
 
 def make_mark(secret: SecretInfo, value: SecretText) -> Mark:
@@ -85,7 +91,8 @@ class _Progress:
     marks: Marks = field(default_factory=dict)
     release: Release | None = None
     known: tuple[Release, ...] = ()
-    touched: list[str] = field(default_factory=list)
+    touched: dict[str, str] = field(default_factory=dict)
+    """The version that each machine has from now on."""
     overrides: dict[str, str] = field(default_factory=dict)
     """Those that this run wrote, by machine."""
 
@@ -135,8 +142,8 @@ async def carry_out(
     volume: str = "",
     release: Release | None = None,
     known: tuple[Release, ...] = (),
-) -> tuple[str, ...]:
-    """Do the steps in order and give the ids of the machines that were touched.
+) -> dict[str, str]:
+    """Do the steps in order and give the machines that were touched, each with its version then.
 
     Args:
         plan: made just now; nothing in it is refused.
@@ -155,7 +162,7 @@ async def carry_out(
     for step in plan.steps:
         work.notice(step.summary)
         await executor.do(step)
-    return tuple(dict.fromkeys(progress.touched))
+    return progress.touched
 
 
 @dataclass
@@ -199,12 +206,10 @@ class _Executor:
                 await self.update_metadata(step)
             case StartMachine():
                 nonce = await self.hold(step)
-                await self.fly.start_machine(app, step.machine, nonce)
-                self.progress.touched.append(step.machine)
+                await power.start(self.fly, app, step.machine, nonce)
             case UncordonMachine():
                 nonce = await self.hold(step)
                 await self.fly.uncordon_machine(app, step.machine, nonce)
-                self.progress.touched.append(step.machine)
             case ProveRelease():
                 await self.prove_release(step)
             case DestroyMachine():
@@ -260,7 +265,7 @@ class _Executor:
         config = self.recorded(with_volume(step.config, self.progress.volume), {})
         version = self.progress.secrets_version
         machine = await self.creations.create_machine(step, config, version)
-        self.progress.touched.append(machine.id)
+        self.progress.touched[machine.id] = machine.instance_id
         if machine.nonce:
             await self.work.leases.hold(machine.id, machine.nonce)
 
@@ -273,18 +278,24 @@ class _Executor:
         # An update replaces all metadata, and a verdict or a backup may have come since the plan.
         config = self.recorded(noted_since(step.config, machine.metadata), machine.metadata)
         try:
-            await self.send_update(step, config, nonce)
+            updated = await self.send_update(step, config, nonce)
         except FlyUnavailableError:
-            if not await self.was_updated(step):
+            now = await self.fly.get_machine(self.plan.app, step.machine)
+            if now is None or is_current(now, step):
                 raise
+            updated = now
         except FlyPreconditionError as error:
             raise self.changed(step) from error
-        self.progress.touched.append(step.machine)
+        self.progress.touched[step.machine] = updated.instance_id
+        # Fly says that an update starts a machine that rested, and has been seen to leave it there
+        # (https://github.com/superfly/flyctl/pull/4754).
+        if not step.skip_launch and machine.state not in RUNNING:
+            await power.start(self.fly, self.plan.app, step.machine, nonce)
 
     async def prove_release(self, step: ProveRelease) -> None:
         """Keep others from changing what is to be proved, and see that nobody has."""
-        await self.as_planned(step)
-        self.progress.touched.append(step.machine)
+        machine = await self.as_planned(step)
+        self.progress.touched[step.machine] = machine.instance_id
 
     async def update_metadata(self, step: UpdateMetadata) -> None:
         """Write into the metadata, if the machine is still as planned; nothing boots."""
@@ -298,8 +309,9 @@ class _Executor:
         """Give the nonce of a machine's lease, unless a restore began and left it to be settled."""
         nonce = await self.work.leases.hold(step.machine)
         machine = await self.fly.get_machine(self.plan.app, step.machine)
-        if machine and read_journal(machine):
+        if machine is None or read_journal(machine):
             raise self.changed(step)
+        self.progress.touched[step.machine] = machine.instance_id
         return nonce
 
     async def as_planned(self, step: UpdateMachine | UpdateMetadata | ProveRelease) -> Machine:
@@ -309,7 +321,7 @@ class _Executor:
         """
         await self.work.leases.hold(step.machine)
         machine = await self.fly.get_machine(self.plan.app, step.machine)
-        if machine is None or machine.instance_id != step.current_version:
+        if machine is None or not is_current(machine, step):
             raise self.changed(step)
         if self.overridden_since(machine) or read_journal(machine):
             raise self.changed(step)
@@ -331,29 +343,30 @@ class _Executor:
 
     async def drop_memory(self, machine: Machine, nonce: str) -> None:
         """Stop a suspended machine: it would wake with the secrets it has in memory."""
-        if machine.state not in SUSPENDED:
+        if machine.state not in power.SUSPENDED:
             return
-        await self.fly.stop_machine(self.plan.app, machine.id, nonce)
-        await self.fly.wait_machine(
-            self.plan.app, machine.id, "stopped", STOP_LIMIT_S, version=machine.instance_id
-        )
+        await power.stop(self.fly, self.plan.app, machine, nonce)
 
-    async def send_update(self, step: UpdateMachine, config: Json, nonce: str) -> None:
+    async def send_update(self, step: UpdateMachine, config: Json, nonce: str) -> Machine:
         """Send the update itself."""
-        await self.fly.update_machine(
-            self.plan.app,
-            step.machine,
-            config,
-            current_version=step.current_version,
-            nonce=nonce,
-            skip_launch=step.skip_launch,
-            min_secrets_version=self.progress.secrets_version,
-        )
+        version = self.progress.secrets_version
 
-    async def was_updated(self, step: UpdateMachine) -> bool:
-        """Say whether an update without an answer took effect: the version moved on."""
-        machine = await self.fly.get_machine(self.plan.app, step.machine)
-        return machine is not None and machine.instance_id != step.current_version
+        async def send() -> Machine:
+            return await self.fly.update_machine(
+                self.plan.app,
+                step.machine,
+                config,
+                current_version=step.current_version,
+                nonce=nonce,
+                skip_launch=step.skip_launch,
+                min_secrets_version=version,
+            )
+
+        async def unchanged() -> bool:
+            now = await self.fly.get_machine(self.plan.app, step.machine)
+            return now is not None and is_current(now, step)
+
+        return await sent_once_seen(send, version, unchanged)
 
     def recorded(self, config: Json, metadata: Mapping[str, str]) -> Json:
         """Give a config with all records in it, this release's too: never the one without the other.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import anyio
@@ -25,6 +25,9 @@ WATCH_S = 1.0
 NEW_CONFIG = frozenset({"launch", "update"})
 """Events with which a machine gets its config: what ended before them ran another one."""
 
+GIVEN_UP = frozenset({"failed", "launch_failed"})
+"""States of a machine that Fly tries to start no more."""
+
 NOT_STARTED = (FlyWaitTimeoutError, FlyPreconditionError, FlyNotFoundError)
 """Answers to a wait that are about the machine."""
 
@@ -40,7 +43,8 @@ class Gate:
 
     fly: FlyClient
     app: str
-    machines: tuple[str, ...]
+    machines: Mapping[str, str]
+    """Each with the version of it that is to be proved; empty where it is unknown."""
     server: Server
     checks: tuple[Check, ...]
     seen: frozenset[str]
@@ -87,11 +91,13 @@ class Gate:
             record(await run_check(self.opening, self.server, self.clock))
 
     async def _started(self) -> CheckResult:
-        """Fly itself must say that a machine of the app is started."""
+        """Fly itself must say that a machine of the app is started, with what it was given."""
         began, detail, ok = self.clock(), "", False
         try:
-            for machine in self.machines[:1]:
-                await self.fly.wait_machine(self.app, machine, "started", STARTED_LIMIT_S)
+            for machine, version in list(self.machines.items())[:1]:
+                await self.fly.wait_machine(
+                    self.app, machine, "started", STARTED_LIMIT_S, version=version
+                )
             ok = True
         except NOT_STARTED as error:
             detail = error.what
@@ -99,20 +105,32 @@ class Gate:
         return CheckResult("started", ok, self.clock() - began, STARTED_LIMIT_S, detail, advice)
 
     async def _watch(self, failures: list[RoostError], scope: anyio.CancelScope) -> None:
+        given_up: set[str] = set()
         while True:
             for machine in self.machines:
-                failure = await self._look_at(machine)
+                failure = await self._look_at(machine, given_up)
                 if failure:
                     failures.append(failure)
                     scope.cancel()
             await anyio.sleep(WATCH_S)
 
-    async def _look_at(self, machine: str) -> MachineFailedError | None:
+    async def _look_at(self, key: str, given_up: set[str]) -> MachineFailedError | None:
         try:
-            found = await self.fly.get_machine(self.app, machine)
+            machine = await self.fly.get_machine(self.app, key)
         except FlyError:
             return None  # watching is a help; the checks themselves give the verdict
-        return failure_in(machine, found.events if found else (), self.seen)
+        if machine is None:
+            return None
+        if machine.state not in GIVEN_UP or machine.instance_id != self.machines[key]:
+            given_up.discard(key)
+        elif key in given_up:  # twice in a row: one answer may be older than the change
+            return MachineFailedError(
+                f"The machine {key} was not started by Fly: it is {machine.state}.",
+                advice="Its events and its log say why.",
+            )
+        else:
+            given_up.add(key)
+        return failure_in(key, machine.events, self.seen)
 
 
 def failure_in(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from roost.apply.gate import Gate, OnCheck
@@ -61,9 +61,15 @@ class Proof:
     on_url: Callable[[str], None]
 
     async def judge(
-        self, machines: tuple[str, ...], version: str, before: tuple[Machine, ...]
+        self, machines: Mapping[str, str], version: str, before: tuple[Machine, ...]
     ) -> Judgement:
-        """Run the gate; `before` is what the machines were, whose events are old news."""
+        """Run the gate.
+
+        Args:
+            machines: those to be proved, each with its version.
+            version: the Prefect they are to run.
+            before: what the machines were, whose events are old news.
+        """
         url = await self.find_url()
         self.on_url(url)
         async with prefect_client(url, TIMEOUT_S, headers=GATE_HEADERS) as http:

@@ -6,7 +6,7 @@ apply that dies in between leaves a record without a verdict, and the next one g
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Never
@@ -103,7 +103,7 @@ class Releaser:
         touched = await carry_out(plan, self.work, volume, release, recovery.releases)
         if amended or not desired.machines:
             return None
-        machines = touched or tuple(machine.id for machine in kept)
+        machines = touched or {machine.id: machine.instance_id for machine in kept}
         judged = await self._judge(machines, desired, live.machines)
         if not judged.good and not judged.died:
             judged = await self._restart_and_judge(machines, desired)
@@ -145,14 +145,14 @@ class Releaser:
         return replace(release, git=self.git, at=self.now(), snapshot=snapshot, back_to=back_to)
 
     async def _judge(
-        self, machines: tuple[str, ...], desired: Desired, before: tuple[Machine, ...]
+        self, machines: Mapping[str, str], desired: Desired, before: tuple[Machine, ...]
     ) -> Judgement:
         """Run the gate for what is live now, whose image need not be the one the file asks for."""
         config = desired.machines[0].config
         proof = replace(self.proof, stock=not is_our_image(config["image"]))
         return await proof.judge(machines, config["metadata"][VERSION_KEY], before)
 
-    async def _restart_and_judge(self, machines: tuple[str, ...], desired: Desired) -> Judgement:
+    async def _restart_and_judge(self, machines: Mapping[str, str], desired: Desired) -> Judgement:
         """Give it the one more chance that mends a bad start, before anybody goes back."""
         self.work.notice("restart once")
         before = await self.work.fly.list_machines(self.desired.app)
@@ -188,7 +188,7 @@ class Releaser:
         if already or failed is None or good is None or failed.setup == good.setup:
             raise self._stays(judged, live, _nowhere_to_go(failed, good))
         self.work.notice(f"put release {good.number} back: {judged.why}")
-        recovery = put_back(good, self.desired, releases, failed)
+        recovery = put_back(good, self.desired, live, failed)
         try:
             again = await self._change(plan_from(recovery, live), live, recovery)
         except RoostError as error:
@@ -282,6 +282,8 @@ def _amended(plan: Plan, live: Live, recovery: Recovery) -> Release | None:
 
 def _nowhere_to_go(failed: Release | None, good: Release | None) -> str:
     """Say why there is nothing to put back."""
+    if failed and failed.verdict is Verdict.GOOD:
+        return f"what stands is release {failed.number}, which was good before."
     if failed and good and failed.setup == good.setup and failed.secrets != good.secrets:
         return (
             "only secrets changed, and Fly never gives an old value back. "

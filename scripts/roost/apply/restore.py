@@ -12,6 +12,7 @@ from typing import Never
 
 import anyio
 
+from roost.apply import power
 from roost.apply.creations import LOST, Creations
 from roost.apply.executor import LEASE_TTL_S, Work
 from roost.apply.proof import Judgement
@@ -49,7 +50,6 @@ from roost.plan.volumes import create_volume
 from roost.prefect.probe import CheckResult
 
 READY_LIMIT_S = 600
-STOP_LIMIT_S = 60
 POLL_S = 1.0
 READY = "created"
 DOWN = frozenset({"stopped", "created", "failed", "launch_failed"})
@@ -284,10 +284,7 @@ class Restorer:
         if old.state in DOWN:
             return
         self.work.notice(f"stop the old machine {old.id}")
-        if old.state == "suspended":  # what it remembers is not all on its volume yet
-            await self.work.fly.start_machine(self.app, old.id, nonce)
-        await self.work.fly.stop_machine(self.app, old.id, nonce)
-        await self.work.fly.wait_machine(self.app, old.id, "stopped", STOP_LIMIT_S)
+        await power.stop_flushed(self.work.fly, self.app, old, nonce)
 
     async def _make_machine(
         self, state: Restoring, volume: Volume, backup: Backup | None
@@ -322,14 +319,15 @@ class Restorer:
     async def _judge(self, machine: Machine) -> Judgement:
         """Run the gate; give a bad start the one more chance that an apply gives it, too."""
         version = machine.metadata.get(VERSION_KEY, "")
-        judged = await self.snapshots.proof.judge((machine.id,), version, (machine,))
+        proof, machines = self.snapshots.proof, {machine.id: machine.instance_id}
+        judged = await proof.judge(machines, version, (machine,))
         if judged.good or judged.died:
             return judged
         self.work.notice("restart once")
         nonce = await self.work.leases.hold(machine.id)
         before = await self.work.fly.list_machines(self.app)
         await self.work.fly.restart_machine(self.app, machine.id, nonce)
-        return await self.snapshots.proof.judge((machine.id,), version, before)
+        return await proof.judge(machines, version, before)
 
     # Back
 
@@ -364,7 +362,7 @@ class Restorer:
         await fly.uncordon_machine(self.app, old.id, nonce)
         now = await fly.get_machine(self.app, old.id)
         if now is None or now.state not in UP:
-            await fly.start_machine(self.app, old.id, nonce)
+            await power.start(fly, self.app, old.id, nonce)
         await self._discard(state, fresh=fresh)
         judged = await self._judge(old)
         if judged.good:

@@ -41,6 +41,8 @@ A = TypeVar("A", bound=Answer)
 
 WAIT_SLICE_S = 60
 """The longest the API blocks in one wait."""
+LATE_S = 10.0
+"""How much later than asked the last answer to a wait may come, with all that is sent again for it."""
 
 
 class FlyClient(Connection):
@@ -270,21 +272,30 @@ class FlyClient(Connection):
         await self._remove(_path("apps", app, "machines", machine), {"force": "true"}, nonce)
 
     async def wait_machine(
-        self, app: str, machine: str, state: str, limit_s: float, *, version: str = ""
+        self, app: str, machine: str, state: str, limit_s: float, *, version: str
     ) -> None:
-        """Wait until a machine is in a state.
+        """Wait until a machine is in a state, in that version of it.
+
+        Fly answers 400 to a wait for `stopped` that names no version
+        (https://github.com/superfly/flyctl/issues/1751).
 
         Raises:
             FlyWaitTimeoutError: it was not, within the limit.
         """
         deadline = anyio.current_time() + limit_s
-        while True:
-            left = deadline - anyio.current_time()
-            try:
-                return await self._wait(app, machine, state, min(WAIT_SLICE_S, left), version)
-            except FlyWaitTimeoutError:
-                if left <= WAIT_SLICE_S:
-                    raise
+        with anyio.move_on_after(limit_s + LATE_S):
+            while True:
+                left = deadline - anyio.current_time()
+                try:
+                    return await self._wait(app, machine, state, min(WAIT_SLICE_S, left), version)
+                except FlyWaitTimeoutError:
+                    if left <= WAIT_SLICE_S:
+                        raise
+        raise FlyWaitTimeoutError(
+            f"Fly did not say within {limit_s:.0f} s that the machine is {state}.",
+            where=f"{app}/{machine}",
+            advice="Look at status.flyio.net and run the same command again.",
+        )
 
     async def list_events(self, app: str, machine: str) -> tuple[MachineEvent, ...]:
         """Give what happened to a machine, newest first."""

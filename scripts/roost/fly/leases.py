@@ -43,10 +43,16 @@ class Lease:
         return taken.nonce
 
     async def refresh(self) -> None:
-        """Keep the lease for another `ttl_s`."""
-        await self.fly.refresh_lease(
+        """Keep the lease for another `ttl_s`.
+
+        Raises:
+            LeaseLostError: it had ended, and what was taken is another one.
+        """
+        kept = await self.fly.refresh_lease(
             self.app, self.machine, self.ttl_s, self.description, self.nonce
         )
+        if kept.nonce != self.nonce:
+            raise self.lost("it ended unnoticed, and somebody else may have held it since.")
 
     def lost(self, why: str) -> LeaseLostError:
         """Give the error that ends the body."""

@@ -276,7 +276,7 @@ class Stage:
     async def _sleep_and_wake(self, how: Literal["suspend", "stop"]) -> None:
         state = "suspended" if how == "suspend" else "stopped"
         for machine in await our_machines(self.target, self.head.file):
-            await lay_down(self.target, self.app, machine.id, how)
+            await lay_down(self.target, self.app, machine, how)
         seconds = await time_request(await self._url())
         self.course.wake[f"{state}_seconds"] = seconds
         self._say(f"It was {state}; a request woke it and was answered after {seconds:.2f} s.")

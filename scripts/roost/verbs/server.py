@@ -233,7 +233,7 @@ async def sleep(context: Context, name: str, local: bool) -> ExitCode:  # noqa: 
             began = time.monotonic()
             if how == "suspend" and keeps_in_memory(file, machine):
                 await empty_memory(context, target, file)
-            goal = await lay_down(target, file.environment.app, machine.id, how)
+            goal = await lay_down(target, file.environment.app, machine, how)
             context.out.print(
                 f"{machine.id} {goal} in {time.monotonic() - began:.2f} s. A request wakes it."
             )
@@ -270,12 +270,14 @@ async def empty_memory(context: Context, target: Target, file: EnvironmentFile) 
         )
 
 
-async def lay_down(target: Target, app: str, machine: str, how: Literal["suspend", "stop"]) -> str:
+async def lay_down(
+    target: Target, app: str, machine: Machine, how: Literal["suspend", "stop"]
+) -> str:
     """Put a machine to sleep, and give the state it is in then."""
     act = target.fly.suspend_machine if how == "suspend" else target.fly.stop_machine
     goal = "suspended" if how == "suspend" else "stopped"
-    await act(app, machine)
-    await target.fly.wait_machine(app, machine, goal, STATE_LIMIT_S)
+    await act(app, machine.id)
+    await target.fly.wait_machine(app, machine.id, goal, STATE_LIMIT_S, version=machine.instance_id)
     return goal
 
 

@@ -9,11 +9,13 @@ from helpers.environments import POSTGRES, PRIVATE
 from helpers.fake_fly import FakeFly
 from helpers.fly_calls import Held
 from helpers.fly_trouble import TroubledFly, refuses
+from roost.apply import secrets_lag
 from roost.environment.model import AUTH_SECRET
 from roost.errors import (
     ChangedMeanwhileError,
     FlyForbiddenError,
     FlyLeasedError,
+    SecretsLagError,
     UnappliableError,
 )
 from roost.fly import leases
@@ -22,6 +24,7 @@ from roost.plan.kept import KEPT_KEY
 from roost.plan.restoring import JOURNAL_KEY, Journal
 
 DEBUG = {"prefect": {"settings": {"PREFECT_LOGGING_LEVEL": "DEBUG"}}}
+AWAKE = {"scaling": {"min_machines_running": 1}}
 HOOK = {"secrets": [AUTH_SECRET, "SLACK_HOOK"]}
 LARGER = {"database": {"backend": "sqlite", "volume_gb": 3}}
 
@@ -29,6 +32,7 @@ LARGER = {"database": {"backend": "sqlite", "volume_gb": 3}}
 @pytest.fixture(autouse=True)
 def waiting_takes_no_time(monkeypatch):
     monkeypatch.setattr(leases, "POLL_S", 0)
+    monkeypatch.setattr(secrets_lag, "FIRST_PAUSE_S", 0)
 
 
 def only(things):
@@ -41,6 +45,21 @@ def by_hand(fly, **config):
     machine = only(fly.machines)
     machine["config"] |= config
     machine["instance_id"] = "changed-by-hand"
+
+
+class Overtaken:
+    """Somebody without a lease is faster with each update."""
+
+    def __init__(self, fly):
+        self.fly = fly
+        self.scope = None
+
+    async def answer(self, request):
+        """Answer one request."""
+        path = request.url.path.partition("/machines/")[2]
+        if request.method == "POST" and path in self.fly.machines:
+            by_hand(self.fly)
+        return self.fly(request)
 
 
 def test_the_first_apply_makes_everything_and_hands_the_machine_over():
@@ -59,7 +78,7 @@ def test_the_first_apply_makes_everything_and_hands_the_machine_over():
         f"POST machines/{machine['id']}/lease",  # says who holds the lease that came with it
         f"DELETE machines/{machine['id']}/lease",
     ]
-    assert run.touched == (machine["id"],)
+    assert run.touched == {machine["id"]: machine["instance_id"]}
     assert run.notices == [step.summary for step in run.plan.steps]
     assert only(fly.volumes)["attached_machine_id"] == machine["id"]
 
@@ -69,7 +88,7 @@ def test_a_second_apply_only_reads_and_little():
 
     run = plan_and_apply(fly, desired_of())
 
-    assert (run.kinds, run.touched, run.notices) == ([], (), [])
+    assert (run.kinds, run.touched, run.notices) == ([], {}, [])
     assert {ask.verb for ask in fly.asked} == {"GET"}
     assert len(fly.asked) <= 5
 
@@ -82,7 +101,7 @@ def test_an_update_is_made_under_a_lease_that_is_given_back():
 
     machine = f"machines/{key}"
     assert fly.changes == [f"POST {machine}/lease", f"POST {machine}", f"DELETE {machine}/lease"]
-    assert run.touched == (key,)
+    assert run.touched == {key: only(fly.machines)["instance_id"]}
     assert fly.leases == {}
 
 
@@ -94,6 +113,51 @@ def test_an_update_keeps_the_machine_asleep():
     machine = only(fly.machines)
     assert machine["state"] == "stopped"
     assert machine["config"]["env"]["PREFECT_LOGGING_LEVEL"] == "DEBUG"
+
+
+def test_a_machine_that_must_run_is_started_where_an_update_leaves_it_stopped():
+    fly = applied_fly(desired_of(AWAKE), "stopped")
+    key = only(fly.machines)["id"]
+
+    run = plan_and_apply(fly, desired_of(AWAKE, DEBUG))
+
+    assert run.error is None
+    assert f"POST machines/{key}/start" in fly.changes
+    assert only(fly.machines)["state"] == "started"
+
+
+@pytest.mark.parametrize("parts", [(), (HOOK,)], ids=["a new machine", "an update"])
+def test_hosts_that_do_not_know_new_secrets_yet_are_waited_for(parts):
+    fly = applied_fly(desired_of()) if parts else FakeFly()
+    fly.secrets_lag = 3
+
+    run = plan_and_apply(fly, desired_of(*parts))
+
+    assert run.error is None
+    assert fly.secrets_lag == 0
+    assert len(fly.machines) == 1
+
+
+def test_hosts_that_never_learn_new_secrets_are_no_change_by_somebody_else(monkeypatch):
+    monkeypatch.setattr(secrets_lag, "LIMIT_S", 0)
+    fly = applied_fly(desired_of())
+    fly.secrets_lag = 1_000_000
+
+    run = plan_and_apply(fly, desired_of(HOOK))
+
+    assert isinstance(run.error, SecretsLagError)
+    assert "Run the same command again" in str(run.error)
+    fly.secrets_lag = 0
+    assert plan_and_apply(fly, desired_of(HOOK)).error is None
+    assert set(fly.boots[only(fly.machines)["id"]].secrets) == {AUTH_SECRET, "SLACK_HOOK"}
+
+
+def test_an_update_that_somebody_was_faster_with_is_not_taken_for_a_lag():
+    fly = applied_fly(desired_of())
+
+    run = plan_and_apply(fly, desired_of(HOOK), Overtaken(fly))
+
+    assert isinstance(run.error, ChangedMeanwhileError)
 
 
 def test_a_machine_that_changed_since_the_plan_is_left_as_it_is():
@@ -197,7 +261,7 @@ def test_snapshots_are_kept_longer_without_touching_the_machine():
 
     assert fly.changes == [f"PUT volumes/{only(fly.volumes)['id']}"]
     assert only(fly.volumes)["snapshot_retention"] == 9
-    assert run.touched == ()
+    assert run.touched == {}
 
 
 def test_a_machine_that_must_run_is_started_under_a_lease():
@@ -212,7 +276,7 @@ def test_a_machine_that_must_run_is_started_under_a_lease():
         f"POST {machine}/start",
         f"DELETE {machine}/lease",
     ]
-    assert run.touched == (only(fly.machines)["id"],)
+    assert list(run.touched) == [only(fly.machines)["id"]]
 
 
 def test_machines_that_are_not_asked_for_go_and_their_leases_with_them():
@@ -221,7 +285,7 @@ def test_machines_that_are_not_asked_for_go_and_their_leases_with_them():
     run = plan_and_apply(fly, desired_of(POSTGRES))
 
     assert [machine["name"] for machine in fly.machines.values()] == ["app-1"]
-    assert run.touched == ()
+    assert run.touched == {}
     assert fly.leases == {}
 
 

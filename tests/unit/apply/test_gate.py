@@ -24,6 +24,7 @@ from roost.secret_text import SecretText
 
 CHECKS = select_checks(login=True, stock=False)
 NAMES = [check.name for check in CHECKS]
+VERSION = "01PROVED"
 NAMES_OF_GATE = ["health", "started", *NAMES[1:]]
 BOOTING = {("GET", "/api/health"): say(503)}
 
@@ -50,10 +51,14 @@ class WatchedFly:
     wait: httpx.Response = field(default_factory=lambda: says(200, {}))
     look: httpx.Response | Exception | None = None
     looks: int = 0
+    state: str = "started"
+    version: str = VERSION
+    waited: list[dict[str, str]] = field(default_factory=list)
 
     def __call__(self, request):
         """Answer one request."""
         if request.url.path.endswith("/wait"):
+            self.waited.append(dict(request.url.params))
             return self.wait
         self.looks += 1
         if isinstance(self.look, Exception):
@@ -61,7 +66,8 @@ class WatchedFly:
         if self.look is not None:
             return httpx.Response(self.look.status_code, content=self.look.content)
         its_own = request.url.path.endswith(self.machine) and self.looks >= self.from_look
-        return says(200, {"id": "m", "events": self.events if its_own else []})
+        seen = {"id": "m", "state": self.state, "instance_id": self.version}
+        return says(200, {**seen, "events": self.events if its_own else []})
 
 
 def run_gate(fly, prefect, *, seen=(), machines=("m1",)):
@@ -75,7 +81,8 @@ def run_gate(fly, prefect, *, seen=(), machines=("m1",)):
             prefect_client("http://acme.test", 5, httpx.MockTransport(prefect)) as http,
         ):
             server = Server(http, SecretText(LOGIN), "3.8.8", poll_s=0.001)
-            proof = Gate(client, "acme", machines, server, CHECKS, frozenset(seen), time.monotonic)
+            versions = dict.fromkeys(machines, VERSION)
+            proof = Gate(client, "acme", versions, server, CHECKS, frozenset(seen), time.monotonic)
             with anyio.fail_after(10):  # far below the checks' own limits
                 return await proof.run(told.append)
 
@@ -202,6 +209,34 @@ def test_fly_that_does_not_confirm_the_start_is_a_failed_check_among_the_others(
     assert (started.name, started.limit_s) == ("started", gate.STARTED_LIMIT_S)
     assert detail in started.detail
     assert "roost status" in started.advice
+
+
+def test_what_is_started_must_be_the_version_that_was_applied():
+    fly = WatchedFly()
+
+    run_gate(fly, FakePrefect())
+
+    assert fly.waited == [{"state": "started", "timeout": "30", "version": VERSION}]
+
+
+@pytest.mark.parametrize("state", ["failed", "launch_failed"])
+def test_a_machine_that_fly_gives_up_on_ends_the_wait_for_its_server(state):
+    fly = WatchedFly(state=state, version=VERSION)
+
+    failure, told = run_gate(fly, FakePrefect(broken=BOOTING))
+
+    assert f"The machine m1 was not started by Fly: it is {state}." in str(failure)
+    assert failure.advice
+    assert told == []
+
+
+def test_an_answer_from_before_the_change_is_no_verdict():
+    fly = WatchedFly(state="failed", version="01BEFORE")
+
+    results, _ = run_gate(fly, FakePrefect())
+
+    assert fly.looks
+    assert all(result.ok for result in results)
 
 
 @pytest.mark.parametrize("status", [401, 429, 500, 503])

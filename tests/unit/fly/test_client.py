@@ -202,7 +202,9 @@ def test_the_version_of_secrets_is_kept_for_the_machines_that_follow():
 def test_a_long_wait_is_asked_in_slices():
     timeout = says(408, {"error": "deadline_exceeded"})
     result, fly = ask(
-        lambda f: f.wait_machine("a", "m1", "started", 150), timeout, says(200, {"ok": True})
+        lambda f: f.wait_machine("a", "m1", "started", 150, version="01J"),
+        timeout,
+        says(200, {"ok": True}),
     )
 
     assert result is None
@@ -211,7 +213,10 @@ def test_a_long_wait_is_asked_in_slices():
 
 def test_a_wait_ends_with_its_limit():
     said = "deadline_exceeded: machine failed to reach desired state, started, currently created"
-    error, fly = ask(lambda f: f.wait_machine("a", "m1", "started", 30), says(408, {"error": said}))
+    error, fly = ask(
+        lambda f: f.wait_machine("a", "m1", "started", 30, version="01J"),
+        says(408, {"error": said}),
+    )
 
     assert isinstance(error, FlyWaitTimeoutError)
     assert "currently created" in str(error)
@@ -220,13 +225,15 @@ def test_a_wait_ends_with_its_limit():
 
 @pytest.mark.parametrize("limit_s", [0, 0.2, -3])
 def test_the_shortest_wait_is_a_second(limit_s):
-    _, fly = ask(lambda f: f.wait_machine("a", "m1", "started", limit_s), says(200, {}))
+    _, fly = ask(
+        lambda f: f.wait_machine("a", "m1", "started", limit_s, version="01J"), says(200, {})
+    )
 
     assert fly.asked[0].url.params["timeout"] == "1"
 
 
 def test_the_connection_waits_longer_than_the_api_blocks():
-    _, fly = ask(lambda f: f.wait_machine("a", "m1", "started", 60), says(200, {}))
+    _, fly = ask(lambda f: f.wait_machine("a", "m1", "started", 60, version="01J"), says(200, {}))
 
     assert fly.asked[0].extensions["timeout"]["read"] > 60
 

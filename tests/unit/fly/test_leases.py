@@ -170,6 +170,14 @@ def test_the_body_is_cancelled_when_the_lease_is_lost(refusal):
     assert "Plan again" in str(failure.value)
 
 
+def test_a_lease_that_ended_unnoticed_is_not_gone_on_with():
+    """Fly gives whoever comes with the nonce of an ended lease another one."""
+    another = says(201, {"status": "success", "data": {"nonce": "n2"}})
+
+    with pytest.raises(LeaseLostError, match="ended unnoticed"):
+        hold(LeasingFly(refresh=another), lambda _: anyio.sleep(30))
+
+
 def test_a_lost_lease_is_told_rather_than_what_the_body_says_about_being_stopped():
     async def complain(_):
         try:

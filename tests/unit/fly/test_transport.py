@@ -42,7 +42,10 @@ READS = {
     "list_secrets": (lambda f: f.list_secrets("a"), SECRETS),
     "list_machines": (lambda f: f.list_machines("a"), [MACHINE]),
     "get_machine": (lambda f: f.get_machine("a", "m1"), MACHINE),
-    "wait_machine": (lambda f: f.wait_machine("a", "m1", "started", 5), {"ok": True}),
+    "wait_machine": (
+        lambda f: f.wait_machine("a", "m1", "started", 5, version="01J"),
+        {"ok": True},
+    ),
     "list_events": (lambda f: f.list_events("a", "m1"), []),
     "get_lease": (lambda f: f.get_lease("a", "m1"), LEASE),
 }
@@ -373,7 +376,7 @@ def test_what_was_just_made_may_be_invisible_for_a_moment():
         await fly.create_app("a", "personal")
         await fly.assign_ip("a", "v6")
         machine = await fly.create_machine("a", "n", "iad", {})
-        await fly.wait_machine("a", machine.id, "started", 5)
+        await fly.wait_machine("a", machine.id, "started", 5, version="01J")
         return await fly.get_machine("a", machine.id)
 
     absent = says(404, {"error": "not found"})

@@ -1,0 +1,54 @@
+"""Start and stop a machine whose lease is held, whatever it is doing at that moment."""
+
+from __future__ import annotations
+
+import anyio
+
+from roost.errors import FlyPreconditionError
+from roost.fly.client import FlyClient
+from roost.fly.models import Machine
+
+LIMIT_S = 60
+POLL_S = 0.5
+SUSPENDED = frozenset({"suspending", "suspended"})
+ON_THE_WAY = frozenset({"creating", "starting", "stopping", "restarting", "updating", "replacing"})
+"""States that end by themselves, from which Fly refuses a start with 412."""
+
+
+async def start(fly: FlyClient, app: str, machine: str, nonce: str) -> None:
+    """Start a machine, or resume it; one that is being stopped or replaced as soon as that is done.
+
+    Raises:
+        FlyPreconditionError: it cannot be started from the state it is in.
+    """
+    ends = anyio.current_time() + LIMIT_S
+    while True:
+        try:
+            return await fly.start_machine(app, machine, nonce)
+        except FlyPreconditionError:
+            now = await fly.get_machine(app, machine)
+            if now is None or now.state not in ON_THE_WAY or anyio.current_time() > ends:
+                raise
+        await anyio.sleep(POLL_S)
+
+
+async def stop(fly: FlyClient, app: str, machine: Machine, nonce: str) -> None:
+    """Stop a machine and wait until it is; what a suspended one has in memory is lost.
+
+    Raises:
+        FlyWaitTimeoutError: it did not stop.
+    """
+    await fly.stop_machine(app, machine.id, nonce)
+    await fly.wait_machine(app, machine.id, "stopped", LIMIT_S, version=machine.instance_id)
+
+
+async def stop_flushed(fly: FlyClient, app: str, machine: Machine, nonce: str) -> None:
+    """Stop a machine with all it was given on its volume: a suspended one is resumed for that.
+
+    Raises:
+        FlyPreconditionError: it cannot be started from the state it is in.
+        FlyWaitTimeoutError: it did not stop.
+    """
+    if machine.state in SUSPENDED:
+        await start(fly, app, machine.id, nonce)
+    await stop(fly, app, machine, nonce)
