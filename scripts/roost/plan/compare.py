@@ -10,11 +10,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from roost.plan.fields import Json, Path, field_name
 from roost.plan.steps import Change
 from roost.secret_text import HIDDEN
-
-Json = dict[str, Any]
-Path = tuple[str | int, ...]
 
 _GO_DURATION = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)(ns|us|ms|h|m|s)")
 _UNIT_NS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
@@ -79,11 +77,3 @@ def duration_ns(value: Any) -> Any:
         if parts and "".join(amount + unit for amount, unit in parts) == value:
             return round(sum(float(amount) * _UNIT_NS[unit] for amount, unit in parts))
     return value
-
-
-def field_name(path: Path) -> str:
-    """Write a path the way reports show it: `services[0].autostop`."""
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return text.removeprefix(".")

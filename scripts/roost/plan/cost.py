@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict
 
 from roost.fly.models import Machine
-from roost.plan.desired import Desired
+from roost.plan.desired import Desired, always_on
 from roost.plan.live import Live
 from roost.plan.ownership import find_volume, is_ours, our_machines
 
@@ -123,8 +123,5 @@ def _guest(config: Json | None) -> Json:
 
 
 def _always_on(machines: Iterable[Machine]) -> int:
-    """Give how many live machines never sleep: all without autostop, else the proxy's minimum."""
-    services = [((m.config or {}).get("services") or [{}])[0] for m in machines]
-    if any(service.get("autostop") in (None, False, "off") for service in services):
-        return len(services)
-    return max((int(service.get("min_machines_running") or 0) for service in services), default=0)
+    """Give how many live machines never sleep."""
+    return always_on([machine.config for machine in machines])

@@ -6,11 +6,18 @@ Field names and forms are the Machines API's, not those of fly.toml.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from roost.environment.load import EnvironmentFile
-from roost.environment.model import Environment, PostgresDatabase, Replicate, SqliteDatabase
+from roost.environment.model import (
+    Environment,
+    Ignored,
+    PostgresDatabase,
+    Replicate,
+    SqliteDatabase,
+)
 
 Json = dict[str, Any]
 
@@ -26,6 +33,9 @@ SECRETS_KEY = "roost_secrets"
 VOLUME_KEY = "roost_volume_gb"
 OVERRIDE_KEY = "roost_override"
 REPLICA_URL = "ROOST_REPLICA_URL"
+IDLE_ACTION = "ROOST_IDLE_ACTION"
+# What `autostop` is called, by how Fly echoes it; one that is absent is off.
+AUTOSTOPS = {None: "off", False: "off", True: "stop", "stop": "stop", "suspend": "suspend"}
 
 
 @dataclass(frozen=True)
@@ -71,12 +81,38 @@ class Desired:
     secrets: tuple[str, ...]
     prune: bool
     machines: tuple[DesiredMachine, ...]
-    always_on: int
-    """How many machines must be running at all times."""
+    ignored: tuple[Ignored, ...] = ()
+    """What is left to somebody else: `machines` and `volume` have there what live has."""
     back: bool = False
     """Whether it puts an earlier release back, which may bring an older Prefect."""
     values: ValueCheck = field(default=ValueCheck(), repr=False)
     """How the values that are here compare with those that Fly was given."""
+
+    @property
+    def always_on(self) -> int:
+        """How many machines must be running at all times."""
+        return always_on([machine.config for machine in self.machines])
+
+
+def always_on(configs: Sequence[Json | None]) -> int:
+    """Say how many of some machines never sleep: all without autostop, else the proxy's minimum."""
+    services = [service_of(config or {}) for config in configs]
+    if any(AUTOSTOPS.get(service.get("autostop"), "off") == "off" for service in services):
+        return len(services)
+    least = max((int(service.get("min_machines_running") or 0) for service in services), default=0)
+    return min(least, len(services))
+
+
+def service_of(config: Json) -> Json:
+    """Give the one service of a machine; an empty one where it has none."""
+    return next(iter(config.get("services") or ()), {})
+
+
+def idle_action(service: Json) -> str:
+    """Give what a server does by itself when it is idle: nothing where any machine has to stay up."""
+    if service.get("min_machines_running"):
+        return "off"
+    return AUTOSTOPS.get(service.get("autostop"), "off")
 
 
 def desired_state(file: EnvironmentFile, image: str) -> Desired:
@@ -98,7 +134,7 @@ def desired_state(file: EnvironmentFile, image: str) -> Desired:
             )
             for slot in range(1, environment.scaling.count + 1)
         ),
-        always_on=_always_on(environment),
+        ignored=environment.drift.ignore,
     )
 
 
@@ -163,7 +199,7 @@ def environment_variables(environment: Environment) -> dict[str, str]:
         "PREFECT_SERVER_API_HOST": "0.0.0.0",  # noqa: S104 - the proxy comes from outside
         "PREFECT_SERVER_API_PORT": str(INTERNAL_PORT),
         "PREFECT_SERVER_UI_API_URL": "/api",
-        "ROOST_IDLE_ACTION": "off" if _always_on(environment) else scaling.autostop,
+        IDLE_ACTION: idle_action(service(environment)),
         "ROOST_IDLE_AFTER_S": str(int(scaling.idle_after.total_seconds())),
     }
     # A user may want these otherwise; nothing of ours depends on them.
@@ -233,8 +269,3 @@ def _volume(environment: Environment) -> DesiredVolume | None:
     return DesiredVolume(
         VOLUME_NAME, environment.region, database.volume_gb, database.snapshot_retention_days
     )
-
-
-def _always_on(environment: Environment) -> int:
-    scaling = environment.scaling
-    return scaling.count if scaling.autostop == "off" else scaling.min_machines_running

@@ -17,12 +17,12 @@ from roost.plan.confined import CHANGES, OVERRIDE
 from roost.plan.desired import OVERRIDE_KEY, SECRETS_KEY, Desired
 from roost.plan.live import Live
 from roost.plan.override import Override, decode
-from roost.plan.ownership import our_machines, slot_number, slot_of
+from roost.plan.ownership import find_volume, our_machines, slot_number, slot_of
+from roost.plan.recovery import recover
 from roost.plan.releases import Release, Verdict, current, releases_on
 from roost.plan.secrets import FIELD, State, secret_states
 from roost.plan.steps import (
     Change,
-    CreateApp,
     CreateMachine,
     CreateVolume,
     DestroyMachine,
@@ -57,8 +57,16 @@ class Cause(Enum):
     """Why the plan refuses to go on; what it says tells more."""
     NO_DATA = "its volume is not there"
     """A new one is empty: whether that is wanted, or a backup is, is for a person to say."""
+    UNRECORDED = "no record of an apply"
+    """No record says how it was: whether the file moved on is for a person to say."""
     UNKNOWN = "cause unknown"
-    """No record says how it was."""
+    """No record says how it was, and what is asked for takes nothing away."""
+
+
+LEFT_TO_PEOPLE = frozenset(
+    {Cause.NOT_APPLIED, Cause.NO_DATA, Cause.CORDONED, Cause.REFUSED, Cause.UNRECORDED}
+)
+"""Causes of differences that no schedule may end: nobody has approved what would come of it."""
 
 
 @dataclass(frozen=True)
@@ -99,14 +107,15 @@ class _Judge:
     ended: Override | None
     secrets: bool
     """Whether the plan sets or removes secrets."""
+    going_back: bool
+    """Whether the plan puts a release back, since whoever had to did not finish."""
 
     @property
-    def going_back(self) -> bool:
-        """Whether a release failed, and whoever had to put another one back did not finish."""
-        now = self.release
-        return now is not None and (
-            now.verdict is Verdict.FAILED or (now.verdict is Verdict.PENDING and now.back_to > 0)
-        )
+    def never_applied(self) -> bool:
+        """Whether nothing here shows that anything was ever applied."""
+        wanted = self.desired.volume
+        kept = wanted and find_volume(wanted, self.live, self.ours)
+        return self.live.app is None or not (self.ours or kept)
 
     def ended_fields(self) -> set[str]:
         """Name what the override that ended had changed."""
@@ -128,7 +137,8 @@ def find_drift(
     ours = our_machines(desired, live)
     release = current(releases_on(ours.values()))
     secrets = any(isinstance(step, SetSecrets | UnsetSecrets) for step in plan.steps)
-    judge = _Judge(desired, live, ours, release, ended or _lost(release, ours), secrets)
+    going_back = recover(desired, live, ours).failed is not None
+    judge = _Judge(desired, live, ours, release, ended or _lost(release, ours), secrets, going_back)
     found = [difference for step in plan.steps for difference in _of_step(step, judge)]
     found += [Difference(r.key, r.what, Cause.REFUSED) for r in plan.refusals]
     return tuple(found)
@@ -154,10 +164,10 @@ def _of_step(step: Step, judge: _Judge) -> Iterator[Difference]:
 
 
 def _cause(step: Step, judge: _Judge) -> Cause:  # noqa: PLR0911 - one line a kind of step
-    if judge.live.app is None or isinstance(step, CreateApp):
-        return Cause.NOT_APPLIED
-    if isinstance(step, CreateVolume):
+    if isinstance(step, CreateVolume) and judge.live.app is not None:
         return Cause.NO_DATA
+    if judge.never_applied:
+        return Cause.NOT_APPLIED
     if isinstance(step, UpdateMetadata):
         return Cause.ENDED if judge.ended else Cause.CUT_SHORT
     if isinstance(step, ProveRelease):
@@ -167,7 +177,7 @@ def _cause(step: Step, judge: _Judge) -> Cause:  # noqa: PLR0911 - one line a ki
     if isinstance(step, UncordonMachine):
         return Cause.CORDONED
     if judge.release is None:
-        return Cause.UNKNOWN
+        return Cause.UNRECORDED if isinstance(step, DestroyMachine) else Cause.UNKNOWN
     if isinstance(step, CreateMachine):
         return _cause_of_missing(step, judge, judge.release)
     if isinstance(step, DestroyMachine):
@@ -219,7 +229,7 @@ def _by_hand(machine: Machine, release: Release | None) -> dict[str, Change]:
 
 def _cause_of_change(change: Change, judge: _Judge, hand: Change | None) -> Cause:
     if judge.release is None:
-        return Cause.UNKNOWN
+        return Cause.UNRECORDED
     if judge.going_back:
         return Cause.CUT_SHORT
     if hand is not None:
@@ -250,7 +260,7 @@ def _of_secrets(step: SetSecrets | UnsetSecrets, judge: _Judge) -> Iterator[Diff
 
 def _cause_of_names(judge: _Judge) -> Cause:
     """A secret that is missing or extra: are the file's names those of the last apply?"""
-    if judge.live.app is None:
+    if judge.never_applied:
         return Cause.NOT_APPLIED
     if judge.release is None or not judge.desired.machines:
         return Cause.UNKNOWN
@@ -282,9 +292,8 @@ def changed_twice(difference: Judged) -> bool:
 
 def may_heal(differences: Sequence[Difference]) -> bool:
     """Say whether healing is putting back, and nothing that nobody has applied yet."""
-    left_to_people = {Cause.NOT_APPLIED, Cause.NO_DATA, Cause.CORDONED, Cause.REFUSED}
     causes = {difference.cause for difference in differences}
-    return not causes & left_to_people and not any(map(changed_twice, differences))
+    return not causes & LEFT_TO_PEOPLE and not any(map(changed_twice, differences))
 
 
 def only_apply_ends(differences: Sequence[Judged]) -> bool:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
 
 from roost.environment.model import Ignored
 from roost.fly.models import Machine
-from roost.plan.compare import normal
-from roost.plan.desired import Desired, DesiredMachine
+from roost.plan.compare import differences, normal
+from roost.plan.desired import IDLE_ACTION, Desired, DesiredMachine, idle_action, service_of
+from roost.plan.fields import ABSENT, field_path, look, put
 from roost.plan.live import Live
 from roost.plan.ownership import find_volume, our_machines
 from roost.plan.steps import Change, Json, Plan
+from roost.secret_text import HIDDEN
 
-_PART = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 _VOLUME = "volume"
-_ABSENT = object()
+SLEEP = frozenset({"services[0].autostop", "services[0].min_machines_running"})
+"""Fields that say whether a machine may sleep, and how."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,15 @@ class Left:
     def told(self) -> str:
         """Say it in a sentence."""
         change = self.change
-        have = "absent" if change.old is None else change.old
-        return (
-            f"Ignored: {self.key} {change.field} is {have} instead of {change.new} ({self.reason})."
-        )
+        have, want = ("absent" if value is None else value for value in (change.old, change.new))
+        return f"Ignored: {self.key} {change.field} is {have} instead of {want} ({self.reason})."
+
+
+def ignored_fields(desired: Desired) -> tuple[str, ...]:
+    """Name what of a machine's config somebody else decides, with what follows from it."""
+    fields = [rule.field for rule in desired.ignored if not rule.field.startswith(f"{_VOLUME}.")]
+    follows = [f"env.{IDLE_ACTION}"] if SLEEP.intersection(fields) else []
+    return (*fields, *follows)
 
 
 @dataclass(frozen=True)
@@ -57,9 +62,9 @@ class Adopted:
         return replace(plan, warnings=(*(left.told for left in self.left), *plan.warnings))
 
 
-def adopt(desired: Desired, live: Live, rules: tuple[Ignored, ...]) -> Adopted:
+def adopt(desired: Desired, live: Live) -> Adopted:
     """Ask for what live has, wherever a rule says that somebody else decides."""
-    ours = our_machines(desired, live)
+    ours, rules = our_machines(desired, live), desired.ignored
     left: list[Left] = []
     machines = []
     for wanted in desired.machines:
@@ -77,15 +82,29 @@ def _adopt_machine(
 ) -> tuple[DesiredMachine, list[Left]]:
     config, left = deepcopy(wanted.config), []
     for rule in rules:
-        path = tuple(_parts(rule.field))
-        want, have = _look(config, path), _look(machine.config, path)
-        if want is _ABSENT or _same(path, want, have):
+        path = field_path(rule.field)
+        want, have = look(config, path), look(machine.config, path)
+        # Of `env` somebody else may add and take away entries; elsewhere both have all fields.
+        if (ABSENT in (want, have) and path[0] != "env") or _same(path, want, have):
             continue
-        if have is not _ABSENT or path[0] == "env":
-            _put(config, path, have)
-            change = Change(rule.field, None if have is _ABSENT else have, want)
-            left.append(Left(f"machine/{wanted.name}", change, rule.reason))
+        put(config, path, have)
+        change = Change(rule.field, *_shown(have, want))
+        left.append(Left(f"machine/{wanted.name}", change, rule.reason))
+    if any(one.change.field in SLEEP for one in left):
+        config = _following(config, machine.config or {})
     return replace(wanted, config=config), left
+
+
+def _following(config: Json, live: Json) -> Json:
+    """Have the server sleep by itself as the proxy is told to, from the next boot for something else on.
+
+    That alone is no reason to boot it, each time that somebody else changes his mind.
+    """
+    now = look(live, ("env", IDLE_ACTION))
+    as_now = {**config, "env": {**config["env"], IDLE_ACTION: now}}
+    if now is not ABSENT and not differences(as_now, live):
+        return as_now
+    return {**config, "env": {**config["env"], IDLE_ACTION: idle_action(service_of(config))}}
 
 
 def _adopt_volume(
@@ -105,31 +124,14 @@ def _adopt_volume(
     return Adopted(replace(desired, volume=wanted), left)
 
 
+def _shown(have: Any, want: Any) -> tuple[Any, Any]:
+    """Give both as plans show them: an entry that only somebody else set may be a password."""
+    if want is ABSENT:
+        return HIDDEN, None
+    return None if have is ABSENT else have, want
+
+
 def _same(path: tuple[str | int, ...], want: Any, have: Any) -> bool:
-    if want is _ABSENT or have is _ABSENT:
-        return want is have or normal(path, None if have is _ABSENT else have) == normal(path, want)
+    if want is ABSENT or have is ABSENT:
+        return want is have or normal(path, None if have is ABSENT else have) == normal(path, want)
     return bool(normal(path, want) == normal(path, have))
-
-
-def _parts(field: str) -> Iterator[str | int]:
-    for name, index in _PART.findall(field):
-        yield name or int(index)
-
-
-def _look(config: Any, path: tuple[str | int, ...]) -> Any:
-    """Give what stands at a place of a config; whatever the config is made of."""
-    for part in path:
-        try:
-            config = config[part]
-        except (LookupError, TypeError):
-            return _ABSENT
-    return config
-
-
-def _put(config: Json, path: tuple[str | int, ...], value: Any) -> None:
-    *above, last = path
-    place = _look(config, tuple(above))
-    if value is _ABSENT:
-        place.pop(last, None)
-    else:
-        place[last] = value

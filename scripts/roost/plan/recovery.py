@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 from roost.fly.models import Machine
 from roost.plan.desired import Desired
+from roost.plan.ignored import adopt
 from roost.plan.live import Live
+from roost.plan.ownership import our_machines
 from roost.plan.releases import (
     Release,
     Verdict,
@@ -68,21 +70,23 @@ def recover(desired: Desired, live: Live, ours: Mapping[str, Machine]) -> Recove
         return Recovery(desired, releases, outcomes=tuple(_undoes(releases, wanted)))
     told = f"Release {failed.number}, which the file asks for, failed: {failed.why} "
     if now.verdict is Verdict.PENDING and now.back_to:
-        return put_back(now, desired, releases, failed, told)
+        return put_back(now, desired, live, failed, told)
     if now.verdict is not Verdict.FAILED:
         return Recovery(desired, releases, outcomes=(_refusal(desired, failed),))
     # What was good once and failed when it was put back is proved again, as the file asks for it.
     if good is None or good.setup == failed.setup:
         return Recovery(desired, releases)
-    return put_back(good, desired, releases, failed, told)
+    return put_back(good, desired, live, failed, told)
 
 
 def put_back(
-    to: Release, desired: Desired, releases: tuple[Release, ...], failed: Release, told: str = ""
+    to: Release, desired: Desired, live: Live, failed: Release, told: str = ""
 ) -> Recovery:
     """Give the way back from a release that failed to one that was good."""
-    outcomes = (f"{told}Release {to.origin} is put back.",)
-    return Recovery(desired_of(to, desired, back=True), releases, failed, to.origin, outcomes)
+    asked = adopt(desired_of(to, desired), live)
+    releases = releases_on(our_machines(desired, live).values())
+    outcomes = (f"{told}Release {to.origin} is put back.", *(left.told for left in asked.left))
+    return Recovery(asked.desired, releases, failed, to.origin, outcomes)
 
 
 def unproved(recovery: Recovery, steps: list[Step], ours: Mapping[str, Machine]) -> Iterator[Step]:

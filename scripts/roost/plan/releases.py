@@ -20,8 +20,17 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from roost.fly.models import Machine, SecretInfo
-from roost.plan.desired import PROCESS_GROUP, SLOT_KEY, VERSION_KEY, Desired, DesiredMachine
+from roost.plan.desired import (
+    PROCESS_GROUP,
+    SLOT_KEY,
+    VERSION_KEY,
+    Desired,
+    DesiredMachine,
+    service_of,
+)
 from roost.plan.document import canonical
+from roost.plan.fields import without_fields
+from roost.plan.ignored import ignored_fields
 from roost.plan.live import Live
 from roost.prefect.versions import Version, parse_version
 
@@ -67,6 +76,7 @@ class Release:
         snapshot: of the volume, made before the change; empty where none was needed.
         back_to: the number of the release that this one puts back, 0 for none.
         why: what a failed one failed of.
+        ignored: fields of the config that somebody else sets, as plans write them.
     """
 
     number: int
@@ -80,6 +90,7 @@ class Release:
     snapshot: str = ""
     back_to: int = 0
     why: str = ""
+    ignored: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -98,7 +109,8 @@ class Release:
 
     @property
     def _seen(self) -> Json:
-        return {key: value for key, value in self.config.items() if key not in _UNSEEN}
+        seen = {key: value for key, value in self.config.items() if key not in _UNSEEN}
+        return without_fields(seen, self.ignored)
 
     @property
     def origin(self) -> int:
@@ -157,6 +169,7 @@ def draft(desired: Desired, live: Live, known: tuple[Release, ...]) -> Release |
         config=_bare_config(desired.machines[0]),
         machines=len(desired.machines),
         secrets=secrets_digest(live.secrets),
+        ignored=ignored_fields(desired),
     )
 
 
@@ -264,18 +277,23 @@ def desired_of(release: Release, desired: Desired, *, back: bool = True) -> Desi
 
     Args:
         release: what to put back.
-        desired: what the file asks for; addresses, volume and secrets stay as it says.
+        desired: what the file asks for; addresses, volume and secrets stay as it says, and so does
+            who reaches the server: going back opens nothing to the internet.
         back: whether the server still has the database of before, if it has a volume to keep it
             on: an upgrade that was never proved is gone back from.
     """
     slots = (f"{PROCESS_GROUP}-{slot}" for slot in range(1, release.machines + 1))
+    ports = service_of(desired.machines[0].config).get("ports") if desired.machines else None
     return replace(
         desired,
-        machines=tuple(_machine(release, slot) for slot in slots),
+        machines=tuple(_machine(release, slot, ports) for slot in slots),
         back=back and desired.volume is not None,
     )
 
 
-def _machine(release: Release, slot: str) -> DesiredMachine:
-    metadata = {**release.config.get("metadata", {}), SLOT_KEY: slot}
-    return DesiredMachine(slot, release.region, {**release.config, "metadata": metadata})
+def _machine(release: Release, slot: str, ports: list[Json] | None) -> DesiredMachine:
+    config = {**release.config, "metadata": {**release.config["metadata"], SLOT_KEY: slot}}
+    if ports and service_of(config):
+        first, *others = config["services"]
+        config["services"] = [{**first, "ports": ports}, *others]
+    return DesiredMachine(slot, release.region, config)

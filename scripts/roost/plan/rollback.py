@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from roost.errors import UnappliableError, UsageError
 from roost.plan.clearing import find_release
 from roost.plan.desired import OVERRIDE_KEY, Desired
+from roost.plan.ignored import adopt
 from roost.plan.live import Live
 from roost.plan.ownership import our_machines
 from roost.plan.recovery import Recovery
@@ -58,12 +59,9 @@ def roll_back(desired: Desired, live: Live, to: int | None) -> Recovery:
         later.verdict is Verdict.GOOD and later.number > release.number and is_older(release, later)
         for later in releases
     )
-    return Recovery(
-        desired_of(release, desired, back=not moved),
-        releases,
-        back_to=release.origin,
-        outcomes=tuple(_notes(desired, live, releases, release)),
-    )
+    asked = adopt(desired_of(release, desired, back=not moved), live)
+    told = (*(left.told for left in asked.left), *_notes(desired, live, releases, release))
+    return Recovery(asked.desired, releases, back_to=release.origin, outcomes=told)
 
 
 def before(releases: Releases) -> Release | None:

@@ -53,6 +53,7 @@ _TO_DO = {
     Cause.CUT_SHORT: "To finish what was cut short: `./run roost apply {name}`",
     Cause.NOT_RUNNING: "To start what does not run: `./run roost drift {name} --heal`",
     Cause.REFUSED: "See what a person has to decide: `./run roost plan {name}`",
+    Cause.UNRECORDED: "Nobody knows how it was before. Compare, then apply: `./run roost plan {name}`",
     Cause.UNKNOWN: "Nobody knows how it was before. See it: `./run roost plan {name}`",
 }
 

@@ -79,8 +79,7 @@ async def make_plan(
     image = image_for(context, file)
     live = await read_live(target.fly, file.environment.app)
     chosen = choose(file, live, datetime.now(UTC))
-    rules = chosen.file.environment.drift.ignore
-    adopted = adopt(marked(desired_state(chosen.file, image), chosen.override), live, rules)
+    adopted = adopt(marked(desired_state(chosen.file, image), chosen.override), live)
     desired = adopted.desired
     values = known_values(context, file, throwaway=target.throwaway)
     check = check_values(desired, live, our_machines(desired, live), values.found)

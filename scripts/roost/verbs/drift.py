@@ -49,6 +49,7 @@ _CONFIRMED = {
     ),
     Cause.ENDED: "An override ended. To go back to the file: roost drift {name} --heal",
     Cause.CUT_SHORT: "To finish what was cut short: roost apply {name}",
+    Cause.UNRECORDED: "Nobody knows how it was before. Compare, then apply: roost plan {name}",
 }
 
 

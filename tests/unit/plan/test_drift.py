@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from helpers.environments import POSTGRES, environment_file
+from helpers.histories import History
 from helpers.pretend_fly import applied
 from roost.environment.model import AUTH_SECRET
 from roost.fly.models import SecretInfo
@@ -18,7 +19,7 @@ from roost.plan.drift import Cause, find_drift, may_heal
 from roost.plan.effective import effective, overridden
 from roost.plan.live import Live
 from roost.plan.override import Override, marked
-from roost.plan.releases import Verdict, draft
+from roost.plan.releases import Verdict, draft, releases_on
 
 IMAGE = "registry.fly.io/acme-prefect:prefect-3.8.8-0123456789ab"
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -57,6 +58,11 @@ def with_override(file, fields):
     return released(marked(desired_state(chosen.file, IMAGE), override))
 
 
+def healable(file, live):
+    desired = desired_state(file, IMAGE)
+    return may_heal(find_drift(diff(desired, live), desired, live, None))
+
+
 def without(live, *names):
     return replace(live, machines=tuple(m for m in live.machines if m.name not in names))
 
@@ -68,7 +74,39 @@ def test_what_was_applied_has_no_drift():
 def test_without_a_record_nobody_knows_why():
     live = changed(applied(desired_state(SEVERAL, IMAGE)), lambda c: c["guest"].update(cpus=2))
 
-    assert {cause for *_, cause in causes(SEVERAL, live)} == {Cause.UNKNOWN}
+    assert {cause for *_, cause in causes(SEVERAL, live)} == {Cause.UNRECORDED}
+
+
+def test_a_machine_too_many_without_a_record_is_removed_by_nobody_but_a_person():
+    live = applied(desired_state(SEVERAL, IMAGE))
+
+    assert causes(environment_file(POSTGRES), live) == [
+        (f"machine/app-2/{live.machines[1].id}", "", Cause.UNRECORDED)
+    ]
+
+
+def test_an_app_on_which_nothing_was_ever_applied_is_no_drift_to_heal():
+    """Such as one that was made for its deploy token, with its secrets set already."""
+    live = replace(applied(desired_state(SEVERAL, IMAGE)), machines=(), ips=(), volumes=())
+
+    assert {cause for *_, cause in causes(SEVERAL, live)} == {Cause.NOT_APPLIED, Cause.UNKNOWN}
+    assert not healable(SEVERAL, live)
+
+
+@pytest.mark.parametrize("verdict", [Verdict.FAILED, Verdict.PENDING])
+def test_a_file_that_moved_on_after_a_failure_is_not_applied_by_healing(verdict):
+    """What is asked for now is neither what failed nor what was to be put back."""
+    tried, now = (environment_file(scaling={"idle_after": after}) for after in ("1h", "2h"))
+    live = released(desired_state(tried, IMAGE), verdict, number=2)
+    good = History().went(desired_state(environment_file(), IMAGE)).releases[0]
+    back_to = 1 if verdict is Verdict.PENDING else 0
+    [machine] = live.machines
+    [failed] = [replace(r, back_to=back_to) for r in releases_on([machine])]
+    records = {good.key: good.encoded(), failed.key: failed.encoded()}
+    live = changed(live, lambda config: config["metadata"].update(records))
+
+    assert {c for _, field, c in causes(now, live) if field} == {Cause.NOT_APPLIED}
+    assert not healable(now, live)
 
 
 def test_a_variable_that_somebody_added_is_by_hand_and_its_value_is_not_shown():
@@ -197,7 +235,14 @@ def test_only_what_was_applied_once_is_healed(cause):
     [found] = find_drift(diff(desired, live), desired, live, None)
 
     assert may_heal((replace(found, cause=cause),)) is (
-        cause not in {Cause.NOT_APPLIED, Cause.NO_DATA, Cause.CORDONED, Cause.REFUSED}
+        cause
+        not in {
+            Cause.NOT_APPLIED,
+            Cause.NO_DATA,
+            Cause.CORDONED,
+            Cause.REFUSED,
+            Cause.UNRECORDED,
+        }
     )
 
 

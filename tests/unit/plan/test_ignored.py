@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
 
 from helpers.environments import environment_file
+from helpers.histories import FAILED, History
 from helpers.pretend_fly import PretendFly, applied, with_machine, with_volume_fields
 from roost.environment.model import IGNORABLE_FIELDS
+from roost.plan.cost import cost_change, read_prices
 from roost.plan.desired import desired_state
-from roost.plan.diff import diff
-from roost.plan.ignored import adopt
+from roost.plan.diff import diff, plan_from
+from roost.plan.ignored import SLEEP, adopt
+from roost.plan.rollback import roll_back
 
+PRICES = Path(__file__).parents[3] / "deploy" / "prices.yaml"
 IMAGE = "registry.fly.io/acme-prefect:prefect-3.8.8-0123456789ab"
 SETTINGS = {"prefect": {"settings": {"PREFECT_LOGGING_LEVEL": "INFO"}}}
 
@@ -23,7 +28,7 @@ def ignoring(*fields, **more):
 
 
 def adopted(file, live):
-    return adopt(desired_state(file, IMAGE), live, file.environment.drift.ignore)
+    return adopt(desired_state(file, IMAGE), live)
 
 
 def live_with(file, *path, value):
@@ -81,7 +86,8 @@ def test_a_change_of_something_else_leaves_an_ignored_field_as_it_is(field):
     place = step.config
     for part in path:
         place = place[part]
-    assert [change.field for change in step.changes] == ["env.ROOST_IDLE_AFTER_S"]
+    follows = ["env.ROOST_IDLE_ACTION"] if field in SLEEP else []
+    assert [change.field for change in step.changes] == [*follows, "env.ROOST_IDLE_AFTER_S"]
     assert place == value
     assert diff(adopted(file, fly.live).desired, fly.live).steps == ()
 
@@ -96,6 +102,99 @@ def test_a_setting_that_was_taken_away_by_hand_stays_away_where_it_is_ignored():
     assert found.left[0].told == (
         "Ignored: machine/app-1 env.PREFECT_LOGGING_LEVEL is absent instead of INFO (autoscaler sets it)."
     )
+
+
+def test_a_setting_that_only_somebody_else_has_stays_and_is_not_shown():
+    """For all we know it is a password."""
+    file = ignoring("env.PREFECT_API_KEY")
+    live = live_with(file, "env", "PREFECT_API_KEY", value="hunter2")
+
+    found = adopted(file, live)
+    plan = found.told(diff(found.desired, live))
+
+    assert plan.steps == ()
+    assert plan.warnings == (
+        "Ignored: machine/app-1 env.PREFECT_API_KEY is [hidden] instead of absent (autoscaler sets it).",
+    )
+    assert diff(desired_state(environment_file(SETTINGS), IMAGE), live).steps
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "always_on"),
+    [("min_machines_running", 1, 1), ("autostop", False, 1), ("autostop", "stop", 0)],
+)
+def test_how_many_stay_up_is_what_somebody_else_decided(field, value, always_on):
+    """A machine that sleeps is not started for the file's sake, and the cost is that of live."""
+    file = ignoring(f"services[0].{field}")
+    live = live_with(file, "services", 0, field, value=value)
+    stopped = with_machine(live, state="stopped")
+    prices = read_prices(PRICES)
+
+    found = adopted(file, stopped).desired
+    cost = cost_change(prices, found, stopped)
+
+    assert found.always_on == always_on
+    assert cost.now == cost.then
+    assert [step.kind for step in diff(found, stopped).steps] == ["start-machine"] * always_on
+
+
+def test_a_server_of_always_on_is_not_kept_up_where_that_is_left_to_somebody_else():
+    file = ignoring("services[0].min_machines_running", scaling={"min_machines_running": 1})
+    live = live_with(file, "services", 0, "min_machines_running", value=0)
+
+    found = adopted(file, with_machine(live, state="stopped")).desired
+
+    assert diff(found, with_machine(live, state="stopped")).steps == ()
+
+
+def set_by_hand(history, file, **guest):
+    """Give the live state of a history whose machine has another size by now, and what is asked."""
+    [machine] = history.live.machines
+    config = {**machine.config, "guest": {**machine.config["guest"], **guest}}
+    live = with_machine(history.live, config=config)
+    return live, adopted(file, live).desired
+
+
+def test_a_rollback_leaves_alone_what_somebody_else_sets():
+    first = ignoring("guest.memory_mb")
+    file = ignoring("guest.memory_mb", scaling={"idle_after": "1h"})
+    history = History().went(desired_state(first, IMAGE)).went(desired_state(file, IMAGE))
+    live, desired = set_by_hand(history, file, memory_mb=1024)
+
+    recovery = roll_back(desired, live, None)
+    [step] = plan_from(recovery, live).steps
+
+    assert [change.field for change in step.changes] == ["env.ROOST_IDLE_AFTER_S"]
+    assert step.config["guest"]["memory_mb"] == 1024
+    assert (
+        "Ignored: machine/app-1 guest.memory_mb is 1024 instead of 512 (autoscaler sets it)."
+        in (recovery.outcomes)
+    )
+
+
+def test_a_failure_is_gone_back_from_without_what_somebody_else_sets():
+    first = ignoring("guest.memory_mb")
+    file = ignoring("guest.memory_mb", scaling={"idle_after": "1h"})
+    history = History().went(desired_state(first, IMAGE)).went(desired_state(file, IMAGE), FAILED)
+    live, desired = set_by_hand(history, file, memory_mb=1024)
+
+    [step] = [step for step in diff(desired, live).steps if step.kind == "update-machine"]
+
+    assert step.config["guest"]["memory_mb"] == 1024
+    assert step.config["env"]["ROOST_IDLE_AFTER_S"] == "300"
+
+
+@pytest.mark.parametrize("guest", [{}, {"memory_mb": 1024}], ids=["as sent", "by hand"])
+def test_what_failed_is_known_again_whatever_somebody_else_set_meanwhile(guest):
+    file = ignoring("guest.memory_mb")
+    good = ignoring("guest.memory_mb", scaling={"idle_after": "1h"})
+    history = History().went(desired_state(file, IMAGE), FAILED).went(desired_state(good, IMAGE))
+    live, desired = set_by_hand(history, file, **guest)
+
+    [refusal] = diff(desired, live).refusals
+
+    assert refusal.key == "release/1"
+    assert "this very configuration failed" in refusal.what
 
 
 def test_what_is_as_the_file_says_is_not_said_to_be_ignored():

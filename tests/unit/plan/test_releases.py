@@ -298,13 +298,29 @@ def test_the_snapshot_from_before_an_upgrade_is_the_one_that_was_made_for_it(fou
 
 def test_putting_a_release_back_gives_its_machines_and_all_else_of_the_file():
     before = desired_of(POSTGRES, scaling={"count": 2}, machine={"memory_mb": 1024})
-    now = desired_of(POSTGRES, organization="acme", access={"public": False})
+    now = desired_of(POSTGRES, organization="acme", prune=True)
     release = History().went(before).releases[0]
 
     back = desired_of_release(release, now, back=True)
 
     assert back.machines == before.machines
     assert replace(back, machines=now.machines) == now
+
+
+@pytest.mark.parametrize("public", [True, False])
+def test_who_reaches_a_server_is_the_files_word_whatever_is_put_back(public):
+    """A server that was made private is not opened to the internet by a failure."""
+    before = desired_of(access={"public": not public}, scaling={"idle_after": "1h"})
+    now = desired_of(access={"public": public})
+    release = History().went(before).releases[0]
+
+    back = desired_of_release(release, now)
+
+    [was], [asked], [found] = before.machines, now.machines, back.machines
+    assert found.config["services"][0]["ports"] == asked.config["services"][0]["ports"]
+    assert found.config["env"] == was.config["env"]
+    assert back.ip_types == now.ip_types
+    assert release.config == before.machines[0].config | {"metadata": release.config["metadata"]}
 
 
 @pytest.mark.parametrize(("parts", "goes"), [((), True), ((POSTGRES,), False)])
