@@ -28,6 +28,7 @@ SUSPEND_LIMIT_MB = 2048
 MAX_STOP_TIMEOUT_S = 300
 MAX_PORT = 65535
 _PER_CPU_MB = {"shared": (256, 2048), "performance": (2048, 8192)}
+_STEP_MB = {"shared": 256, "performance": 1024}  # flyctl's own check
 # The sizes of fly-go's presets.
 _CPUS = {"shared": (1, 2, 4, 6, 8), "performance": (1, 2, 4, 6, 8, 10, 12, 14, 16)}
 _POLICIES = ("no", "always", "on-failure")
@@ -89,9 +90,10 @@ def check_guest(guest: Json) -> None:
     if guest.get("gpu_kind") or guest.get("gpus"):
         raise ApiError(501, "the local Fly has no GPUs; see its README")
     low, high = (each * int(cpus) for each in _PER_CPU_MB[kind])
-    if not isinstance(memory, int) or memory % 256 or not low <= memory <= high:
+    step = _STEP_MB[kind]
+    if not isinstance(memory, int) or memory % step or not low <= memory <= high:
         raise _invalid(
-            f"memory_mb {memory} must be a multiple of 256 from {low} to {high} "
+            f"memory_mb {memory} must be a multiple of {step} from {low} to {high} "
             f"for {cpus} {kind} cpus"
         )
 

@@ -6,10 +6,12 @@ import re
 from types import TracebackType
 from typing import Self
 
+import anyio
 import httpx
 
 from roost.errors import UsageError
 
+RESOLVE_LIMIT_S = 5.0
 _THIS_COMPUTER = re.compile(r"localhost|.+\.localhost|127\.[0-9.]+|::1", re.ASCII)
 
 
@@ -45,6 +47,16 @@ def read_address(text: str, wrong: UsageError) -> httpx.URL:
     if url.scheme not in {"http", "https"} or not url.host:
         raise wrong
     return url
+
+
+async def resolves(name: str) -> bool:
+    """Say whether a name has an address here, within a few seconds."""
+    with anyio.move_on_after(RESOLVE_LIMIT_S):
+        try:
+            return bool(await anyio.getaddrinfo(name, None))
+        except OSError:
+            return False
+    return False
 
 
 def is_this_computer(host: str) -> bool:

@@ -308,6 +308,12 @@ class ChangedMeanwhileError(RoostError):
     word = "changed-meanwhile"
 
 
+class PrivateNetworkError(RoostError):
+    """The server is in a private network that this computer is not in."""
+
+    word = "private-network"
+
+
 class SecretsLagError(RoostError):
     """Secrets were set, and what is to boot with them does not see them yet."""
 

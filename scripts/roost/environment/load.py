@@ -163,7 +163,10 @@ def _look_at(repository: Path, name: str) -> SopsFile | str:
 
 
 def merge_defaults(own: Source, defaults: Source) -> Source:
-    """Put the defaults under a file, one level deep: mappings key by key, anything else whole."""
+    """Put the defaults under a file, one level deep: mappings key by key, anything else whole.
+
+    A file that names another database backend than the defaults has nothing of theirs.
+    """
     data: dict[str, Any] = {
         key: value for key, value in defaults.data.items() if not key.startswith("x-")
     }
@@ -171,9 +174,16 @@ def merge_defaults(own: Source, defaults: Source) -> Source:
         below, here = data.get(key), value
         if key == "drift":  # what it ignores by default stays ignored under `drift: heal`
             below, here = expand_drift(below), expand_drift(value)
-        merges = isinstance(here, dict) and isinstance(below, dict)
-        data[key] = {**below, **here} if merges else value  # type: ignore[dict-item] # both are dicts where it merges
+        if isinstance(here, dict) and isinstance(below, dict) and not _is_another(key, here, below):
+            data[key] = {**below, **here}
+        else:
+            data[key] = value
     return Source(own.path, data, {**defaults.keys, **own.keys}, {**defaults.values, **own.values})
+
+
+def _is_another(key: str, here: dict[Any, Any], below: dict[Any, Any]) -> bool:
+    """Say whether a file's section is of another kind than that of the defaults."""
+    return key == "database" and here.get("backend", below.get("backend")) != below.get("backend")
 
 
 def merged(file: EnvironmentFile) -> dict[str, Any]:

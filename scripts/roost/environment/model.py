@@ -234,7 +234,7 @@ class Access(Model):
     """Who reaches the server."""
 
     public: bool = True
-    """true: on the internet. false: only in the organization's private network."""
+    """true: on the internet. false: only in the organization's private network (docs/github.md)."""
     auth: Literal["basic", "none"] = "basic"
     """basic: needs the secret PREFECT_SERVER_API_AUTH_STRING, as user:password."""
 
@@ -327,7 +327,7 @@ class Environment(Model):
     app: Annotated[
         str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,61}[a-z0-9]$", examples=["acme-prefect"])
     ]
-    """Fly app name, world-wide; the server is https://APP.fly.dev."""
+    """Fly app name, world-wide; the server is https://APP.fly.dev, a private one http://APP.flycast."""
     organization: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")] = "personal"
     """Slug of the Fly organization that pays."""
     region: Annotated[Literal[REGIONS], Field(examples=["iad"])]  # type: ignore[valid-type] # one tuple serves model and messages

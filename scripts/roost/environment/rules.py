@@ -24,6 +24,9 @@ Rule = Callable[[Environment], Iterator[Finding]]
 SUSPEND_LIMIT_MB = 2048
 SHARED_MB = (256, 2048)  # per virtual CPU: facts of Fly's machine sizing page
 PERFORMANCE_MB = (2048, 8192)
+PERFORMANCE_STEP_MB = (
+    1024  # flyctl refuses what lies between; of shared ones all steps of 256 are sold
+)
 # Networks that are one's own: this computer, and Fly's between the machines of an organization.
 _OWN_NETWORK = re.compile(
     r"http://(127\.0\.0\.1|localhost|.+\.(internal|flycast))(:\d+)?", re.ASCII
@@ -89,6 +92,15 @@ def memory_fits_size(environment: Environment) -> Iterator[Finding]:
             (
                 f"{machine.size} takes {cpus * low} to {cpus * high} MB; "
                 f"change memory_mb, or choose another size"
+            ),
+        )
+    elif machine.size.startswith("performance") and machine.memory_mb % PERFORMANCE_STEP_MB:
+        lower = machine.memory_mb - machine.memory_mb % PERFORMANCE_STEP_MB
+        yield (
+            ("machine", "memory_mb"),
+            (
+                f"{machine.size} takes memory in steps of {PERFORMANCE_STEP_MB} MB; "
+                f"use {lower} or {lower + PERFORMANCE_STEP_MB}"
             ),
         )
 

@@ -168,6 +168,7 @@ async def restore(
     """Put the data of a snapshot back: a new machine on a new volume, proved before the old one goes."""
     async with scene_of(context, name, local=local) as (scene, target):
         planned = scene.planned
+        await target.check_reach(planned.file)
         if not scene.ours:
             return await _restore_from_nothing(context, scene, target, snapshot)
         under_way = restoring(planned.desired, planned.live)
@@ -231,7 +232,7 @@ async def drill(
         proof = replace(
             scene.snapshots.proof,
             app=app,
-            find_url=partial(target.app_url, app),
+            find_url=partial(target.app_url, app, public=True),
             auth=SecretText(make_value(AUTH_SECRET)),
         )
         notice = scene.restorer.work.notice

@@ -142,6 +142,7 @@ async def settle(context: Context, target: Target, planned: Planned) -> None:
         GateFailedError: the restored server was no good, and the old one is back.
         NotRolledBackError: so it was, and the old one is no good either.
     """
+    await target.check_reach(planned.file)
     context.progress.print("A restore was cut short; it is ended first.")
     async with restorer_of(context, target, planned) as restorer:
         await restorer.settle()
@@ -191,10 +192,12 @@ async def apply_planned(
         NotRolledBackError: the gate failed, and nothing could be put back.
         MissingSecretError: a value is missing; nothing was called.
         UnappliableError: the image has to be built, and cannot be; nothing was changed.
+        PrivateNetworkError: the server could not be proved from here; nothing was changed.
     """
     check_appliable(planned.plan)
     if not planned.plan.steps:
         return ()
+    await target.check_reach(planned.file)
     values = secret_values(context, target, planned)
     file, environment = planned.file, planned.file.environment
     app_created = await image_before(context, target, file, planned.image, planned.plan)
@@ -224,7 +227,7 @@ def proof_of(context: Context, target: Target, planned: Planned, auth: SecretTex
     return Proof(
         target.fly,
         environment.app,
-        partial(target.app_url, environment.app),
+        partial(target.app_url, environment.app, public=environment.access.public),
         auth if environment.access.auth == "basic" else None,
         bool(environment.prefect.image),
         time.monotonic,

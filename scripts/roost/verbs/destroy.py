@@ -96,7 +96,8 @@ async def _rows(target: Target, planned: Planned) -> list[str]:
     """Ask the server what it holds, if it is awake: nobody is woken to be told that it goes."""
     machines = planned.live.machines
     awake = [m for m in machines if m.state == "started" and not m.cordoned]
-    url = await target.app_url(planned.desired.app) if awake else ""
+    public = planned.file.environment.access.public
+    url = await target.app_url(planned.desired.app, public=public) if awake else ""
     if not url:
         return []
     auth = planned.values.found.get(AUTH_SECRET)

@@ -346,7 +346,8 @@ class Stage:
         return memory
 
     async def _url(self) -> str:
-        return await self.target.app_url(self.app)
+        public = self.head.file.environment.access.public
+        return await self.target.app_url(self.app, public=public)
 
     async def _log(self) -> str:
         return await self.guarded.local.log(self.app) if await self._url() else ""

@@ -101,7 +101,8 @@ async def subject_of(
     file = load_environment(name, context.environments)
     environment = file.environment
     async with connect(context, local=local) as target:
-        url = await target.app_url(environment.app)
+        await target.check_reach(file)
+        url = await target.app_url(environment.app, public=environment.access.public)
         if not url:
             raise UsageError(
                 f"{environment.app} is not on the local Fly.",
@@ -125,7 +126,8 @@ async def status(
         if target.local is not None:
             file = rehearsed(file)
         live = await read_live(target.fly, file.environment.app)
-        url = await target.app_url(file.environment.app) if live.app else ""
+        public = file.environment.access.public
+        url = await target.app_url(file.environment.app, public=public) if live.app else ""
     chosen = effective(file, live, datetime.now(UTC))
     if as_json:
         override = chosen.override and chosen.override.document()
@@ -255,7 +257,7 @@ async def empty_memory(context: Context, target: Target, file: EnvironmentFile) 
     A change drops the memory of a suspended machine. The hold ends before the machine is suspended:
     one that resumes with it would keep writers waiting.
     """
-    url = await target.app_url(file.environment.app)
+    url = await target.app_url(file.environment.app, public=file.environment.access.public)
     login = known_values(context, file, throwaway=target.throwaway).found.get(AUTH_SECRET)
     auth = login if file.environment.access.auth == "basic" else None
     try:
@@ -286,7 +288,8 @@ async def wake(context: Context, name: str, local: bool) -> ExitCode:  # noqa: F
     file = load_environment(name, context.environments)
     async with connect(context, local=local) as target:
         await our_machines(target, file)
-        url = await target.app_url(file.environment.app)
+        await target.check_reach(file)
+        url = await target.app_url(file.environment.app, public=file.environment.access.public)
         seconds = await time_request(url)
     context.out.print(f"{name} answers after {seconds:.2f} s: {url}", soft_wrap=True)
     return ExitCode.DONE

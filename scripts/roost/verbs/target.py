@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from roost.connection import resolves
 from roost.environment.load import EnvironmentFile
-from roost.errors import MissingTokenError
+from roost.errors import MissingTokenError, PrivateNetworkError
 from roost.fly.client import FlyClient
 from roost.local import LocalFly, local_fly_at
 from roost.plan.image import image_reference, read_image_parts
@@ -16,6 +17,8 @@ from roost.verbs.context import Context
 from roost.verbs.local import ensure_local_fly
 
 FLY_API = "https://api.machines.dev"
+PRIVATE_API = "_api.internal"
+"""A name that only Fly's private network knows (https://fly.io/docs/networking/private-networking/)."""
 LOCAL_TOKEN = "local"  # noqa: S105 - the local Fly takes any token
 
 
@@ -28,9 +31,29 @@ class Target:
     throwaway: bool = False
     """Whether secrets without a value get one made up: only where the local Fly was asked for."""
 
-    async def app_url(self, app: str) -> str:
-        """Give the address at which the app's server answers."""
-        return await self.local.app_url(app) if self.local else f"https://{app}.fly.dev"
+    async def app_url(self, app: str, *, public: bool) -> str:
+        """Give the address at which the app's server answers; a private one has none on the internet."""
+        if self.local:
+            return await self.local.app_url(app)
+        return f"https://{app}.fly.dev" if public else f"http://{app}.flycast"
+
+    async def check_reach(self, file: EnvironmentFile) -> None:
+        """Make sure that a server can be talked to from here, before anything of it is changed.
+
+        Raises:
+            PrivateNetworkError: it is private, and this computer is not in Fly's private network.
+        """
+        if file.environment.access.public or self.local or await resolves(PRIVATE_API):
+            return
+        raise PrivateNetworkError(
+            "The server is private, and this computer is not in the organization's private network "
+            f"({PRIVATE_API} has no address).",
+            where=file.name,
+            advice=(
+                "Nothing was changed. Join it with WireGuard (`fly wireguard create`), and see "
+                "docs/github.md, A private server, for a runner of GitHub that is in it."
+            ),
+        )
 
 
 @asynccontextmanager

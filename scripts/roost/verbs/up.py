@@ -44,7 +44,7 @@ async def bring_up(context: Context, target: Target, file: EnvironmentFile) -> N
     planned = await make_plan(context, file, target)
     context.out.print(plan_report(planned.plan, planned.cost))
     await apply_planned(context, target, planned)
-    url = await target.app_url(file.environment.app)
+    url = await target.app_url(file.environment.app, public=file.environment.access.public)
     await time_request(url)
     idle = int(file.environment.scaling.idle_after.total_seconds())
     context.out.print(f"{file.name} is healthy at {url}", soft_wrap=True)
@@ -94,7 +94,9 @@ async def prove_sleep(context: Context, target: Target, file: EnvironmentFile) -
             advice=f"See its log: ./run roost local logs {file.environment.app}",
         )
     context.out.print(f"It sleeps: {asleep}.")
-    seconds = await time_request(await target.app_url(file.environment.app))
+    seconds = await time_request(
+        await target.app_url(file.environment.app, public=file.environment.access.public)
+    )
     context.out.print(f"A request woke it and was answered after {seconds:.3f} s.")
 
 

@@ -210,6 +210,10 @@ def test_the_values_of_fields(faults_of, text, fault):
             "Fly suspends machines of up to 2048 MB; set autostop to stop",
         ),
         (GOOD + "machine: {memory_mb: 4096}\nscaling: {autostop: stop}\n", "takes 256 to 2048 MB"),
+        (
+            GOOD + "machine: {size: performance-1x, memory_mb: 2304}\nscaling: {autostop: stop}\n",
+            "performance-1x takes memory in steps of 1024 MB; use 2048 or 3072",
+        ),
         (GOOD + "machine: {memory_mb: 256}\n", "is killed at 256; use 512"),
         (GOOD + "scaling: {min_machines_running: 2}\n", "is more than count 1"),
         (

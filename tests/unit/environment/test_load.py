@@ -62,6 +62,36 @@ def test_defaults_are_merged_one_level_deep(folder):
     assert (concurrency.soft_limit, concurrency.hard_limit) == (80, 90)
 
 
+POSTGRES_LINES = "database: {backend: postgres, url_secret: DATABASE_URL}\n"
+SQLITE_LINES = "database: {backend: sqlite, volume_gb: 7}\n"
+SECRETS = "secrets: [PREFECT_SERVER_API_AUTH_STRING, DATABASE_URL]\n"
+
+
+@pytest.mark.parametrize(
+    ("defaults", "own", "backend"),
+    [(SQLITE_LINES, POSTGRES_LINES, "postgres"), (POSTGRES_LINES, SQLITE_LINES, "sqlite")],
+    ids=["postgres", "sqlite"],
+)
+def test_a_file_with_another_backend_has_nothing_of_the_defaults_database(
+    folder, defaults, own, backend
+):
+    (folder / "_defaults.yaml").write_text(defaults + SECRETS)
+    text = "app: acme-prefect\norganization: acme\nregion: iad\nprefect: {version: 3.8.8}\n"
+    (folder / "staging.yaml").write_text(text + own)
+
+    assert load_environment("staging", folder).environment.database.backend == backend
+
+
+def test_a_file_with_the_same_backend_adds_to_the_defaults_database(folder):
+    (folder / "_defaults.yaml").write_text(SQLITE_LINES)
+    with (folder / "staging.yaml").open("a") as file:
+        file.write("database: {backend: sqlite, snapshot_retention_days: 9}\n")
+
+    database = load_environment("staging", folder).environment.database
+
+    assert (database.volume_gb, database.snapshot_retention_days) == (7, 9)
+
+
 RULE = "{field: guest.cpus, reason: set by hand}"
 
 

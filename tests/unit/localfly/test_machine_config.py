@@ -101,6 +101,16 @@ def test_a_size_is_filled_in(given, guest):
 
 
 @pytest.mark.parametrize(
+    ("kind", "memory_mb", "step"), [("performance", 2304, 1024), ("shared", 300, 256)]
+)
+def test_memory_is_sold_in_steps(kind, memory_mb, step):
+    guest = {"cpu_kind": kind, "cpus": 1, "memory_mb": memory_mb}
+
+    with pytest.raises(ApiError, match=f"must be a multiple of {step} from"):
+        check_config(config(guest=guest))
+
+
+@pytest.mark.parametrize(
     ("asked", "given_back"),
     [
         ("off", False),

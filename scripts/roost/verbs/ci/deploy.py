@@ -109,7 +109,8 @@ class Attempt:
             await apply_planned(
                 self.context, target, planned, holding("roost github deploy", self.context.environ)
             )
-            self.url = await target.app_url(file.environment.app)
+            public = file.environment.access.public
+            self.url = await target.app_url(file.environment.app, public=public)
         self.end(Result.DEPLOYED if planned.plan.steps else Result.UNCHANGED)
 
     async def plan(self, file: EnvironmentFile, target: Target) -> Planned:
