@@ -281,10 +281,12 @@ class Restorer:
         nonce = await self.work.leases.hold(old.id)
         if not old.cordoned:
             await self.work.fly.cordon_machine(self.app, old.id, nonce)
-        if old.state in DOWN:
+        # It may have slept or woken since it was looked at; from now on it cannot be woken.
+        now = await self.work.fly.get_machine(self.app, old.id)
+        if now is None or now.state in DOWN:
             return
         self.work.notice(f"stop the old machine {old.id}")
-        await power.stop_flushed(self.work.fly, self.app, old, nonce)
+        await power.stop_flushed(self.work.fly, self.app, now, nonce)
 
     async def _make_machine(
         self, state: Restoring, volume: Volume, backup: Backup | None
