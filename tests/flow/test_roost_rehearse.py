@@ -273,12 +273,14 @@ def test_no_value_of_this_computer_is_used_and_no_value_is_shown(rehearsing):
     given = {HOOK: CANARY, AUTH_SECRET: f"admin:{CANARY}", "FLY_API_TOKEN": CANARY}
 
     process = rehearsing.roost.begin("rehearse", NAME, "--base", str(rehearsing.base), **given)
+    itself = psutil.Process(process.pid).cmdline()
     holders, made = set(), set()
     while process.poll() is None:
         for found in rehearsing.processes():
-            if found.pid == process.pid:
-                continue
             try:
+                # A child is its parent, variables and all, until it becomes another program.
+                if found.cmdline() == itself:
+                    continue
                 environ = found.environ()
             except (psutil.Error, OSError):
                 continue
