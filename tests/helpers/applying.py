@@ -62,7 +62,7 @@ class Run:
     """How one plan and apply went."""
 
     plan: Plan | None = None
-    touched: dict[str, str] = field(default_factory=dict)
+    touched: Mapping[str, str] = field(default_factory=dict)
     """Machines that were touched, each with its version then."""
     notices: list[str] = field(default_factory=list)
     error: RoostError | None = None
@@ -148,4 +148,5 @@ async def plan_and_carry_out(
             notice = run.notices.append
             async with lease_holder(client, desired.app, notice, "roost apply") as leases:
                 work = Work(client, leases, values, notice, quick_mark)
-                run.touched = await carry_out(run.plan, work, volume.id if volume else "")
+                done = await carry_out(run.plan, work, volume.id if volume else "")
+                run.touched = done.machines

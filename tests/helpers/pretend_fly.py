@@ -14,6 +14,7 @@ from roost.fly.models import App, IpAssignment, Machine, Organization, SecretInf
 from roost.plan.desired import Desired
 from roost.plan.diff import diff
 from roost.plan.live import Live
+from roost.plan.machines import merged_config
 from roost.plan.ownership import with_volume
 from roost.plan.secret_marks import Mark, with_marks
 from roost.plan.steps import (
@@ -141,9 +142,8 @@ class PretendFly:
         mounts = [m.get("volume") for m in (machine.config or {}).get("mounts", [])]
         asked = [m.get("volume") for m in step.config.get("mounts", [])]
         assert asked == mounts, "a machine keeps its volume"
-        updated = machine.model_copy(
-            update={"config": echo(self._marked(step.config)), "instance_id": self._id("v")}
-        )
+        config = echo(self._marked(merged_config(step.config, machine.config or {})))
+        updated = machine.model_copy(update={"config": config, "instance_id": self._id("v")})
         if step.skip_launch:
             stopped = machine.state if machine.state == "created" else "stopped"
             self._put_machine(updated.model_copy(update={"state": stopped}))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from roost.apply import power
 from roost.apply.creations import Creations
@@ -23,12 +23,11 @@ from roost.errors import (
 from roost.fly.client import FlyClient
 from roost.fly.leases import HeldLeases, Notice
 from roost.fly.models import Machine, SecretInfo
-from roost.plan.backups import NOTES_KEY
 from roost.plan.desired import OVERRIDE_KEY, SECRETS_KEY
-from roost.plan.kept import KEPT_KEY
+from roost.plan.machines import LAUNCHED, merged_config
 from roost.plan.override import noted
 from roost.plan.ownership import with_volume
-from roost.plan.releases import Release, records_in, with_records
+from roost.plan.releases import Release, record_patch, records_in, with_records
 from roost.plan.restoring import read_journal
 from roost.plan.secret_marks import SALT_BYTES, Mark, Marks, fingerprint, with_marks
 from roost.plan.secrets import sees_other_secrets
@@ -59,16 +58,7 @@ MachineStep = UpdateMachine | UpdateMetadata | ProveRelease | StartMachine | Unc
 LEASE_TTL_S = 30
 # Longer than a lease lives whose holder was killed.
 LEASE_PATIENCE_S = 60
-NOTED = (NOTES_KEY, KEPT_KEY)
-"""Metadata that backups and restores write without another version of the machine."""
 RUNNING = frozenset({"starting", "started", "restarting"})
-
-
-def noted_since(config: Json, metadata: Mapping[str, str]) -> Json:
-    """Give a config with what others note on a machine as it stands there now, not when planned."""
-    planned = {k: v for k, v in config["metadata"].items() if k not in NOTED}
-    now = {key: metadata[key] for key in NOTED if key in metadata}
-    return {**config, "metadata": {**planned, **now}}
 
 
 def is_current(machine: Machine, step: UpdateMachine | UpdateMetadata | ProveRelease) -> bool:
@@ -95,6 +85,35 @@ class _Progress:
     """The version that each machine has from now on."""
     overrides: dict[str, str] = field(default_factory=dict)
     """Those that this run wrote, by machine."""
+    woken: bool = False
+
+
+@dataclass(frozen=True)
+class Records:
+    """What machines are to remember of releases.
+
+    Args:
+        release: the record that goes with every machine's change.
+        known: the records of before, for machines that do not have them.
+        keeper: a machine that no step changes and that is to remember the release; as it was planned.
+    """
+
+    release: Release | None = None
+    known: tuple[Release, ...] = ()
+    keeper: Machine | None = None
+
+
+@dataclass(frozen=True)
+class CarriedOut:
+    """What came of a plan.
+
+    Args:
+        machines: those that were touched, each with its version from then on.
+        woken: whether one that was planned asleep was awake, and so booted.
+    """
+
+    machines: Mapping[str, str]
+    woken: bool = False
 
 
 def check_appliable(plan: Plan) -> None:
@@ -140,29 +159,32 @@ async def carry_out(
     plan: Plan,
     work: Work,
     volume: str = "",
-    release: Release | None = None,
-    known: tuple[Release, ...] = (),
-) -> dict[str, str]:
-    """Do the steps in order and give the machines that were touched, each with its version then.
+    records: Records | None = None,
+) -> CarriedOut:
+    """Do the steps in order and give what came of them.
 
     Args:
         plan: made just now; nothing in it is refused.
         work: what to do it with.
         volume: id of the volume the plan found, empty when there is none yet.
-        release: the record that goes with every machine's change.
-        known: the records of before, for machines that do not have them.
+        records: what machines are to remember; nothing if left out.
 
     Raises:
         ChangedMeanwhileError: live moved since the plan was made.
         FlyError: Fly refused or failed; earlier steps stay done.
     """
     check_appliable(plan)
-    progress = _Progress(volume=volume, release=release, known=known, marks=plan.marks)
+    records = records or Records()
+    progress = _Progress(
+        volume=volume, release=records.release, known=records.known, marks=plan.marks
+    )
     executor = _Executor(plan, work, progress, Creations(work.fly, plan, LEASE_TTL_S))
+    if records.keeper and records.release:
+        await executor.leave_record(records.keeper, records.release)
     for step in plan.steps:
         work.notice(step.summary)
         await executor.do(step)
-    return progress.touched
+    return CarriedOut(progress.touched, progress.woken)
 
 
 @dataclass
@@ -215,6 +237,21 @@ class _Executor:
             case DestroyMachine():
                 nonce = await self.work.leases.take(step.machine)
                 await self.fly.destroy_machine(app, step.machine, nonce)
+
+    async def leave_record(self, keeper: Machine, release: Release) -> None:
+        """Have a machine that stays as it is remember the release, if it is still as planned.
+
+        Its lease is held from now on: the machines beside it are changed by nobody else meanwhile.
+        """
+        step = ProveRelease(
+            key=f"release/{release.number}",
+            summary="",
+            machine=keeper.id,
+            current_version=keeper.instance_id,
+        )
+        now = await self.as_planned(step)
+        values = record_patch(now.metadata, release)
+        await self.fly.patch_metadata(self.plan.app, keeper.id, values)
 
     async def change_secrets(self) -> None:
         """Set and remove in one batch, and remember for the machines that follow what Fly has now."""
@@ -273,10 +310,14 @@ class _Executor:
         """Replace the config, if the machine is still as planned."""
         nonce = await self.work.leases.hold(step.machine)
         machine = await self.as_planned(step)
+        if step.skip_launch and machine.state in LAUNCHED:
+            self.work.notice(f"the machine {step.machine} woke meanwhile: it stays awake")
+            step = replace(step, skip_launch=False)
+            self.progress.woken = True
         if step.skip_launch and sees_other_secrets(step.changes):
             await self.drop_memory(machine, nonce)
         # An update replaces all metadata, and a verdict or a backup may have come since the plan.
-        config = self.recorded(noted_since(step.config, machine.metadata), machine.metadata)
+        config = self.recorded(merged_config(step.config, machine.config or {}), machine.metadata)
         try:
             updated = await self.send_update(step, config, nonce)
         except FlyUnavailableError:

@@ -13,10 +13,9 @@ from roost.errors import (
     FlyPreconditionError,
     FlyWaitTimeoutError,
     MachineFailedError,
-    RoostError,
 )
 from roost.fly.client import FlyClient
-from roost.fly.models import MachineEvent
+from roost.fly.models import Machine, MachineEvent
 from roost.prefect.probe import Check, CheckResult, Server, prove, run_check
 
 STARTED_LIMIT_S = 30
@@ -32,6 +31,21 @@ NOT_STARTED = (FlyWaitTimeoutError, FlyPreconditionError, FlyNotFoundError)
 """Answers to a wait that are about the machine."""
 
 OnCheck = Callable[[CheckResult], None]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the gate found.
+
+    Args:
+        results: of the checks that ended.
+        died: how a machine ended instead of serving, if one did.
+        opened: whether the server was asked to let everybody in.
+    """
+
+    results: tuple[CheckResult, ...]
+    died: MachineFailedError | None = None
+    opened: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,32 +67,33 @@ class Gate:
     opening: Check | None = None
     """What lets everybody in, where all else is well."""
 
-    async def run(self, on_check: OnCheck) -> tuple[CheckResult, ...]:
-        """Run every check and tell each result as it comes.
+    async def run(self, on_check: OnCheck) -> Found:
+        """Run every check and tell each result as it comes; end where a machine exits or is killed.
 
         Raises:
-            MachineFailedError: a machine exited or was killed meanwhile; says how.
             FlyError: Fly does not tell, which says nothing of the server.
         """
         results: list[CheckResult] = []
-        failures: list[RoostError] = []
+        opened: list[Check] = []
+        deaths: list[MachineFailedError] = []
+        failures: list[FlyError] = []
 
         def record(result: CheckResult) -> None:
             results.append(result)
             on_check(result)
 
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._watch, failures, tasks.cancel_scope)
+            tasks.start_soon(self._watch, deaths, tasks.cancel_scope)
             try:
-                await self._prove(record)
+                await self._prove(record, opened)
             except FlyError as error:
                 failures.append(error)
             tasks.cancel_scope.cancel()
-        if failures:
+        if failures and not deaths:
             raise failures[0]
-        return tuple(results)
+        return Found(tuple(results), deaths[0] if deaths else None, bool(opened))
 
-    async def _prove(self, record: OnCheck) -> None:
+    async def _prove(self, record: OnCheck, opened: list[Check]) -> None:
         good = True
         async for result in prove(self.server, self.checks, self.clock):
             good &= result.ok
@@ -88,29 +103,42 @@ class Gate:
                 good &= started.ok
                 record(started)
         if good and self.opening is not None:
+            opened.append(self.opening)  # before it is asked: its answer may never come
             record(await run_check(self.opening, self.server, self.clock))
 
     async def _started(self) -> CheckResult:
         """Fly itself must say that a machine of the app is started, with what it was given."""
         began, detail, ok = self.clock(), "", False
         try:
-            for machine, version in list(self.machines.items())[:1]:
-                await self.fly.wait_machine(
-                    self.app, machine, "started", STARTED_LIMIT_S, version=version
-                )
+            machine = await self._awake()
+            await self.fly.wait_machine(
+                self.app, machine, "started", STARTED_LIMIT_S, version=self.machines[machine]
+            )
             ok = True
         except NOT_STARTED as error:
             detail = error.what
         advice = "" if ok else "Fly and the server disagree. Look at `roost status`."
         return CheckResult("started", ok, self.clock() - began, STARTED_LIMIT_S, detail, advice)
 
-    async def _watch(self, failures: list[RoostError], scope: anyio.CancelScope) -> None:
+    async def _awake(self) -> str:
+        """Give the machine that answered, as far as Fly tells: of several, some may sleep on."""
+        first, *others = self.machines
+        for key in (first, *others) if others else ():
+            machine = await self.fly.get_machine(self.app, key)
+            if machine and machine.state == "started" and self._is_proved(key, machine):
+                return key
+        return first
+
+    def _is_proved(self, key: str, machine: Machine) -> bool:
+        return machine.instance_id == self.machines[key]
+
+    async def _watch(self, deaths: list[MachineFailedError], scope: anyio.CancelScope) -> None:
         given_up: set[str] = set()
         while True:
             for machine in self.machines:
-                failure = await self._look_at(machine, given_up)
-                if failure:
-                    failures.append(failure)
+                death = await self._look_at(machine, given_up)
+                if death:
+                    deaths.append(death)
                     scope.cancel()
             await anyio.sleep(WATCH_S)
 
@@ -121,7 +149,7 @@ class Gate:
             return None  # watching is a help; the checks themselves give the verdict
         if machine is None:
             return None
-        if machine.state not in GIVEN_UP or machine.instance_id != self.machines[key]:
+        if machine.state not in GIVEN_UP or not self._is_proved(key, machine):
             given_up.discard(key)
         elif key in given_up:  # twice in a row: one answer may be older than the change
             return MachineFailedError(

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from roost.apply.gate import Gate, OnCheck
-from roost.errors import MachineFailedError
 from roost.fly.client import FlyClient
 from roost.fly.models import Machine
 from roost.prefect.opening import GATE_HEADERS
@@ -24,16 +23,17 @@ class Judgement:
     results: tuple[CheckResult, ...]
     why: str = ""
     died: bool = False
+    opened: bool = False
+    """Whether the server was asked to let everybody in: somebody may have written since."""
 
     @property
     def good(self) -> bool:
         """Whether everything is proved."""
         return not self.why
 
-    @property
-    def opened(self) -> bool:
-        """Whether the server was asked to let everybody in: somebody may have written since."""
-        return any(result.name == OPENING.name for result in self.results)
+    def after(self, first: Judgement) -> Judgement:
+        """Give it as the second one of the same server: what was opened once stays so."""
+        return replace(self, opened=self.opened or first.opened)
 
 
 @dataclass(frozen=True)
@@ -83,10 +83,10 @@ class Proof:
                 self.clock,
                 None if self.stock else OPENING,
             )
-            try:
-                results = await gate.run(self.on_check)
-            except MachineFailedError as error:
-                return Judgement((), str(error), died=True)
-        failed = [result for result in results if not result.ok]
+            found = await gate.run(self.on_check)
+        if found.died:
+            return Judgement(found.results, str(found.died), died=True, opened=found.opened)
+        failed = [result for result in found.results if not result.ok]
         reasons = "; ".join(f"{r.name}: {r.detail or r.advice}" for r in failed)
-        return Judgement(results, f"Checks failed: {reasons}." if failed else "")
+        why = f"Checks failed: {reasons}." if failed else ""
+        return Judgement(found.results, why, opened=found.opened)

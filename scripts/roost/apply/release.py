@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Never
 
-from roost.apply.executor import Work, carry_out
+from roost.apply.executor import Records, Work, carry_out
 from roost.apply.proof import Judgement, Proof
 from roost.apply.snapshots import Snapshots
 from roost.errors import GateFailedError, NotRolledBackError, RoostError, UnappliableError
@@ -20,6 +20,7 @@ from roost.plan.desired import VERSION_KEY, Desired
 from roost.plan.diff import plan_from
 from roost.plan.image import is_our_image
 from roost.plan.live import Live, read_live
+from roost.plan.machines import LAUNCHED
 from roost.plan.ownership import find_volume, our_machines, slot_number
 from roost.plan.recovery import Recovery, put_back, recover
 from roost.plan.releases import (
@@ -28,6 +29,7 @@ from roost.plan.releases import (
     beyond,
     current,
     draft,
+    is_older,
     last_good,
     record_patch,
     releases_on,
@@ -97,17 +99,17 @@ class Releaser:
         amended = _amended(plan, live, recovery)
         release = amended or await self._draft(plan, live, recovery)
         kept = _kept(desired, live)
-        if release and kept and _leaves_alone(kept[0], plan):
-            await self._record(release, kept[:1])
-        volume = _volume_id(desired, live)
-        touched = await carry_out(plan, self.work, volume, release, recovery.releases)
-        if amended or not desired.machines:
+        new = release if release and _is_new(release, plan, recovery) else None
+        keeper = kept[0] if new and kept and _leaves_alone(kept[0], plan) else None
+        records = Records(release, recovery.releases, keeper)
+        done = await carry_out(plan, self.work, _volume_id(desired, live), records)
+        if not desired.machines or (amended and not done.woken):
             return None
-        machines = touched or {machine.id: machine.instance_id for machine in kept}
+        machines = done.machines or {machine.id: machine.instance_id for machine in kept}
         judged = await self._judge(machines, desired, live.machines)
-        if not judged.good and not judged.died:
-            judged = await self._restart_and_judge(machines, desired)
-        proved = release if release and _makes_release(plan) else recovery.current
+        if not judged.good and (judged.opened or not judged.died):
+            judged = await self._restart_and_judge(machines, desired, judged)
+        proved = new or recovery.current
         if proved and any(isinstance(step, RELEASED) for step in plan.steps):
             await self._write_verdict(proved.number, judged)
         return judged
@@ -152,14 +154,18 @@ class Releaser:
         proof = replace(self.proof, stock=not is_our_image(config["image"]))
         return await proof.judge(machines, config["metadata"][VERSION_KEY], before)
 
-    async def _restart_and_judge(self, machines: Mapping[str, str], desired: Desired) -> Judgement:
+    async def _restart_and_judge(
+        self, machines: Mapping[str, str], desired: Desired, first: Judgement
+    ) -> Judgement:
         """Give it the one more chance that mends a bad start, before anybody goes back."""
         self.work.notice("restart once")
         before = await self.work.fly.list_machines(self.desired.app)
-        for machine in machines:
+        awake = {machine.id for machine in before if machine.state in LAUNCHED}
+        # Of several, one that sleeps has nothing to mend.
+        for machine in [key for key in machines if key in awake] or machines:
             nonce = await self.work.leases.hold(machine)
             await self.work.fly.restart_machine(self.desired.app, machine, nonce)
-        return await self._judge(machines, desired, before)
+        return (await self._judge(machines, desired, before)).after(first)
 
     async def _ours(self) -> tuple[Live, tuple[Machine, ...]]:
         live = await read_live(self.work.fly, self.desired.app)
@@ -187,6 +193,8 @@ class Releaser:
         failed, good = current(releases), last_good(releases)
         if already or failed is None or good is None or failed.setup == good.setup:
             raise self._stays(judged, live, _nowhere_to_go(failed, good))
+        if judged.opened and is_older(good, failed):
+            raise self._stays(judged, live, _opened(good))
         self.work.notice(f"put release {good.number} back: {judged.why}")
         recovery = put_back(good, self.desired, live, failed)
         try:
@@ -256,17 +264,24 @@ def _kept(desired: Desired, live: Live) -> tuple[Machine, ...]:
 
 
 def _leaves_alone(machine: Machine, plan: Plan) -> bool:
-    """Say whether a plan makes a release and no change of that machine carries its record.
+    """Say whether no change of a machine carries the record of what a plan makes.
 
     The machines that come with it may go again, and what they remember with them.
     """
     changed = {step.machine for step in plan.steps if isinstance(step, UpdateMachine)}
-    return _makes_release(plan) and machine.id not in changed
+    return machine.id not in changed
 
 
-def _makes_release(plan: Plan) -> bool:
-    """Say whether a plan leaves a record of its own, and not only a verdict in one of before."""
-    return any(isinstance(step, CHANGED) for step in plan.steps)
+def _is_new(release: Release, plan: Plan, recovery: Recovery) -> bool:
+    """Say whether a plan leaves a record of its own, and not only a verdict in one of before.
+
+    It does, too, where it only proves what is live and that is not what the record says: whoever wrote
+    that died, or gave up, before any of it was done.
+    """
+    if any(isinstance(step, CHANGED) for step in plan.steps):
+        return True
+    now, proves = recovery.current, any(isinstance(s, ProveRelease) for s in plan.steps)
+    return proves and now is not None and now.setup != release.setup
 
 
 def _amended(plan: Plan, live: Live, recovery: Recovery) -> Release | None:
@@ -278,6 +293,14 @@ def _amended(plan: Plan, live: Live, recovery: Recovery) -> Release | None:
     if now is None or now.verdict is not Verdict.GOOD or not rotates_asleep(plan.steps):
         return None
     return now.with_secrets(live.secrets)
+
+
+def _opened(good: Release) -> str:
+    """Say why an upgrade is not gone back from."""
+    return (
+        f"the server had let everybody in, and release {good.number} runs Prefect {good.prefect}, "
+        "which cannot read what was written since."
+    )
 
 
 def _nowhere_to_go(failed: Release | None, good: Release | None) -> str:

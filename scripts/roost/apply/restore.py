@@ -231,8 +231,7 @@ class Restorer:
         state = await self._make_safe(state)
         volume = state.volume or await self._make_volume(state, backup)
         await self._wait_until_ready(volume.id)
-        await self._rest(state.old)
-        state = replace(state, volume=volume)
+        state = replace(state, volume=volume, old=await self._rest(state.old))
         new = state.new or await self._make_machine(state, volume, backup)
         return replace(state, new=new), await self._judge(new)
 
@@ -276,17 +275,17 @@ class Restorer:
             where=self.app,
         )
 
-    async def _rest(self, old: Machine) -> None:
-        """Have the old machine serve nobody, and nobody wake it."""
+    async def _rest(self, old: Machine) -> Machine:
+        """Have the old machine serve nobody, and nobody wake it; give it as it was last seen."""
         nonce = await self.work.leases.hold(old.id)
         if not old.cordoned:
             await self.work.fly.cordon_machine(self.app, old.id, nonce)
         # It may have slept or woken since it was looked at; from now on it cannot be woken.
-        now = await self.work.fly.get_machine(self.app, old.id)
-        if now is None or now.state in DOWN:
-            return
-        self.work.notice(f"stop the old machine {old.id}")
-        await power.stop_flushed(self.work.fly, self.app, now, nonce)
+        now = await self.work.fly.get_machine(self.app, old.id) or old
+        if now.state not in DOWN:
+            self.work.notice(f"stop the old machine {old.id}")
+            await power.stop_flushed(self.work.fly, self.app, now, nonce)
+        return now
 
     async def _make_machine(
         self, state: Restoring, volume: Volume, backup: Backup | None
@@ -323,13 +322,13 @@ class Restorer:
         version = machine.metadata.get(VERSION_KEY, "")
         proof, machines = self.snapshots.proof, {machine.id: machine.instance_id}
         judged = await proof.judge(machines, version, (machine,))
-        if judged.good or judged.died:
+        if judged.good or (judged.died and not judged.opened):
             return judged
         self.work.notice("restart once")
         nonce = await self.work.leases.hold(machine.id)
         before = await self.work.fly.list_machines(self.app)
         await self.work.fly.restart_machine(self.app, machine.id, nonce)
-        return await proof.judge(machines, version, before)
+        return (await proof.judge(machines, version, before)).after(judged)
 
     # Back
 

@@ -215,15 +215,6 @@ def _update(
     *,
     sleeps: bool,
 ) -> UpdateMachine:
-    live = machine.config or {}
-    ours = with_volume(wanted.config, machine.mounted_volume)
-    # What others set stays: fields that no environment file has, and metadata such as flyctl's.
-    # Records of releases are not planned: those that are there when it is carried out stay.
-    kept = without_records(live.get("metadata") or {})
-    kept.pop(OVERRIDE_KEY, None)  # none is asked for, or another one
-    metadata = {**kept, **ours["metadata"]}
-    config = {**live, **ours, "metadata": metadata}
-    config = with_marks(config, {})  # nothing of a value stands in a plan
     return UpdateMachine(
         key=f"machine/{wanted.name}",
         summary=f"update the machine {wanted.name}" + (", which stays asleep" if sleeps else ""),
@@ -231,9 +222,21 @@ def _update(
         changes=changes,
         machine=machine.id,
         current_version=machine.instance_id,
-        config=config,
+        config=with_volume(wanted.config, machine.mounted_volume),
         skip_launch=sleeps,
     )
+
+
+def merged_config(ours: Json, live: Json) -> Json:
+    """Give the config to send: what a step asks for, and what others set beside it.
+
+    That stays: fields that no environment file has, and metadata such as flyctl's and our own notes.
+    It stands in no plan, as it may hold anything; nor do records and marks, which whoever sends adds.
+    """
+    beside = without_records(live.get("metadata") or {})
+    beside.pop(OVERRIDE_KEY, None)  # none is asked for, or another one
+    config = {**live, **ours, "metadata": {**beside, **ours["metadata"]}}
+    return with_marks(config, {})
 
 
 def _start(name: str, machine: Machine, why: str) -> StartMachine:

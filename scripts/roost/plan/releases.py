@@ -234,6 +234,12 @@ def _runs(release: Release) -> Version:
     return parse_version(release.prefect) or Version(0, 0, 0)
 
 
+def is_older(release: Release, later: Release) -> bool:
+    """Say whether a release runs an older Prefect than another one."""
+    have, than = parse_version(release.prefect), parse_version(later.prefect)
+    return have is not None and than is not None and have < than
+
+
 def failed_like(releases: Iterable[Release], wanted: str) -> Release | None:
     """Give the release of that identity that failed and was not cleared since."""
     same = [release for release in releases if release.identity == wanted]

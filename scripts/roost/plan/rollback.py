@@ -19,11 +19,11 @@ from roost.plan.releases import (
     desired_of,
     draft,
     failed_like,
+    is_older,
     last_good,
     releases_on,
     secrets_digest,
 )
-from roost.prefect.versions import parse_version
 
 Releases = tuple[Release, ...]
 
@@ -137,9 +137,3 @@ def _notes(desired: Desired, live: Live, releases: Releases, release: Release) -
 
 def _override(config: Json) -> str:
     return str(config.get("metadata", {}).get(OVERRIDE_KEY, ""))
-
-
-def is_older(release: Release, later: Release) -> bool:
-    """Say whether a release runs an older Prefect than another one."""
-    have, than = parse_version(release.prefect), parse_version(later.prefect)
-    return have is not None and than is not None and have < than

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from itertools import count
 
+import anyio
 import pytest
 
 from helpers.environments import POSTGRES
@@ -16,6 +17,7 @@ from helpers.fly_trouble import (
 )
 from helpers.histories import desired_of
 from helpers.releasing import GIT, NO_PAGES, NOW, broken, deadly, make_world, setting
+from roost.environment.model import AUTH_SECRET
 from roost.errors import (
     ChangedMeanwhileError,
     FlyForbiddenError,
@@ -24,6 +26,7 @@ from roost.errors import (
     UnappliableError,
 )
 from roost.fly import leases
+from roost.plan.desired import VERSION_KEY
 from roost.plan.releases import Verdict, records_in, with_records
 
 GOOD, CHATTY = setting(), setting("PREFECT_LOGGING_LEVEL", "DEBUG")
@@ -114,6 +117,69 @@ def test_a_machine_that_ends_is_gone_back_from_without_a_restart(world):
     assert "exited with code 1 instead of serving" in str(run.error)
     assert world.records == [(1, "good", 0), (2, "failed", 0), (3, "good", 1)]
     assert world.restarts() == 0
+
+
+class Opened:
+    """A server that dies right after it was asked to let everybody in, for as often as told."""
+
+    def __init__(self, world, deaths, version="3.8.8"):
+        self.world, self.deaths, self.version = world, deaths, version
+        self.dies = False
+        self.serve, world.serve = world.serve, self
+
+    async def __call__(self, request):
+        """Answer one request."""
+        answer = await self.serve(request)
+        [machine] = self.world.fly.machines.values()
+        if machine["config"]["metadata"][VERSION_KEY] != self.version:
+            return answer
+        if request.url.path == "/roost/open" and self.deaths:
+            self.dies, self.deaths = True, self.deaths - 1
+            ending = {"exit_event": {"oom_killed": True, "exit_code": 137}}
+            machine["events"] = [{"id": f"e{self.deaths}", "type": "exit", "request": ending}]
+        elif self.dies and request.url.path == "/api/health":
+            self.dies = False
+            await anyio.sleep(0.3)  # its answer comes too late
+        return answer
+
+
+def test_an_upgrade_that_let_everybody_in_is_not_gone_back_from(world):
+    """The older Prefect could not read what was written since."""
+    applied(world, setting(version="3.7.8"))
+    Opened(world, deaths=9)
+
+    run = world.apply(setting(version="3.8.8"))
+
+    assert isinstance(run.error, NotRolledBackError)
+    assert "the server had let everybody in, and release 1 runs Prefect 3.7.8" in str(run.error)
+    assert world.restarts() == 1
+    assert world.records == [(1, "good", 0), (2, "failed", 0)]
+
+
+def test_a_server_that_dies_once_it_let_everybody_in_gets_its_one_restart(world):
+    applied(world, setting(version="3.7.8"))
+    Opened(world, deaths=1)
+
+    assert world.apply(setting(version="3.8.8")).error is None
+    assert world.restarts() == 1
+    assert world.records == [(1, "good", 0), (2, "good", 0)]
+
+
+@pytest.mark.parametrize("secrets", [True, False], ids=["rotation", "setting"])
+def test_a_server_that_woke_after_the_plan_stays_awake_and_is_proved(world, secrets):
+    applied(world, GOOD)
+    world.fly.settle("stopped")
+    if secrets:
+        world.fly.secrets[AUTH_SECRET] = "by:hand"
+
+    run = world.apply(GOOD if secrets else CHATTY, between=world.fly.wake)
+
+    [machine] = world.fly.machines.values()
+    assert run.error is None
+    assert machine["state"] == "started"
+    assert "woke meanwhile: it stays awake" in " ".join(run.notices)
+    assert ("GET", "/api/health") in world.prefect.asked
+    assert world.release(world.records[-1][0]).verdict is Verdict.GOOD
 
 
 def test_before_a_migration_a_snapshot_is_taken_and_none_before_going_back(world):

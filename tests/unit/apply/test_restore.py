@@ -194,6 +194,69 @@ def troubled_runs(world, trouble):
     assert nth > MIN_CALLS, "the trouble met few calls, or none"
 
 
+def test_a_volume_on_which_somebody_was_let_in_is_kept_whatever_comes_then(world):
+    """It is killed for its memory before the gate hears that it is open, and again after a restart."""
+    serve = world.serve
+
+    async def dying(request):
+        answer = await serve(request)
+        machine = next(m for m in world.fly.machines.values() if not m.get("cordoned"))
+        if request.url.path == "/roost/open" and held(world, machine) == "the backup":
+            machine["events"] = [killed(len(world.let_in))]
+        elif machine["events"] and "x-roost-gate" not in request.headers:
+            await anyio.sleep(0.3)
+        return answer
+
+    world.serve = dying
+
+    run = run_restore(world, restoring)
+
+    assert isinstance(run.error, GateFailedError)
+    assert "the backup" in [world.fly.data[volume] for volume in world.fly.volumes]
+    assert_sound(world, "the present")
+
+
+def killed(number):
+    """Give the event of a machine that was killed for its memory."""
+    exit_event = {"oom_killed": True, "exit_code": 137}
+    return {"id": f"e{number}", "type": "exit", "request": {"exit_event": exit_event}}
+
+
+def test_an_old_server_that_woke_meanwhile_is_put_to_rest_before_the_new_one_serves(world):
+    world.fly.settle("stopped")
+    waking = WakingFly(world.fly)
+
+    run = run_restore(world, restoring, waking)
+
+    assert run.error is None
+    assert waking.woke
+    old = waking.old
+    stopped, made = (
+        next(i for i, change in enumerate(world.fly.changes) if change == wanted)
+        for wanted in (f"POST machines/{old}/stop", "POST machines")
+    )
+    assert stopped < made
+    assert_sound(world, "the backup")
+
+
+class WakingFly:
+    """A visitor wakes the old server while the volume is filled."""
+
+    scope = None
+
+    def __init__(self, fly):
+        self.fly, self.woke = fly, False
+        [self.old] = fly.machines
+
+    async def answer(self, request):
+        """Answer one request."""
+        answer = self.fly(request)
+        if request.method == "POST" and request.url.path.endswith("/volumes"):
+            self.fly.wake()
+            self.woke = True
+        return answer
+
+
 def test_the_server_moves_to_the_data_of_the_backup_and_the_record_says_so(world):
     assert run_restore(world, restoring).error is None
 

@@ -9,12 +9,13 @@ import pytest
 
 from helpers.environments import environment_file
 from helpers.plans import IMAGE
-from helpers.pretend_fly import applied
+from helpers.pretend_fly import applied, with_machine
 from roost.environment.model import AUTH_SECRET
 from roost.plan.approval import approve, read_approved, unapproved
+from roost.plan.backups import Note, Rest, with_note
 from roost.plan.desired import desired_state
 from roost.plan.diff import diff
-from roost.plan.document import plan_document
+from roost.plan.document import plan_digest, plan_document
 from roost.plan.live import Live
 from roost.plan.steps import Change, SetSecrets, StartMachine, UpdateMachine
 
@@ -93,6 +94,19 @@ def test_a_server_that_fell_asleep_or_was_started_since_is_changed_as_approved()
 
 def set_secret(name):
     return SetSecrets(key="secrets/set", summary=f"set the secrets {name}", names=(name,))
+
+
+def test_a_backup_or_anybodys_note_between_the_plan_and_the_merge_changes_nothing_of_it():
+    live = applied(desired_of())
+    [machine] = live.machines
+    notes = with_note(machine, "vs_1", Note("roost backup", Rest.HELD)) | {"somebodys": "note"}
+    metadata = {**machine.config["metadata"], **notes}
+    noted = with_machine(live, config={**machine.config, "metadata": metadata})
+    shown, later = (diff(desired_of(**UPGRADE), found) for found in (live, noted))
+
+    assert later.steps
+    assert unapproved(later, approved_of(shown), SALT) == ()
+    assert plan_digest(later) == plan_digest(shown)
 
 
 def test_a_secret_whose_value_no_pull_request_knows_may_get_another_one():

@@ -17,7 +17,9 @@ from helpers.pretend_fly import (
 from roost.fly.models import App, Machine, Organization, SecretInfo, Volume
 from roost.plan.desired import desired_state
 from roost.plan.diff import diff
+from roost.plan.document import plan_document
 from roost.plan.live import Live
+from roost.plan.machines import merged_config
 from roost.plan.steps import Change, Risk
 from roost.secret_text import HIDDEN
 
@@ -121,7 +123,9 @@ def test_an_update_keeps_the_volume_and_others_metadata():
     step = only_step(diff(desired_of(image=NEWER), live))
 
     assert step.config["mounts"][0]["volume"] == live.volumes[0].id
-    assert step.config["metadata"]["fly_release_id"] == "somebody-elses"
+    sent = merged_config(step.config, live.machines[0].config)
+    assert sent["metadata"]["fly_release_id"] == "somebody-elses"
+    assert sent["metadata"].items() >= step.config["metadata"].items()
 
 
 def test_an_update_keeps_a_field_that_no_file_has():
@@ -132,7 +136,25 @@ def test_an_update_keeps_a_field_that_no_file_has():
 
     step = only_step(diff(desired_of(image=NEWER), replace(live, machines=(machine,))))
 
-    assert step.config["dns"] == by_hand["dns"]
+    assert merged_config(step.config, machine.config)["dns"] == by_hand["dns"]
+
+
+def test_what_others_set_on_a_machine_stands_in_no_plan():
+    """It may hold anything, a password as well; and a plan is shown on a pull request."""
+    live = applied(desired_of())
+    (machine,) = live.machines
+    by_hand = {
+        "files": [{"guest_path": "/etc/key", "raw_value": "czNjcjN0"}],
+        "init": {"cmd": ["server", "--password=hunter2"]},
+        "metadata": {**machine.config["metadata"], "note": "hunter2"},
+    }
+    machine = machine.model_copy(update={"config": {**machine.config, **by_hand}})
+
+    text = str(plan_document(diff(desired_of(image=NEWER), replace(live, machines=(machine,)))))
+
+    assert NEWER in text
+    assert "czNjcjN0" not in text
+    assert "hunter2" not in text
 
 
 def test_a_setting_is_shown_with_its_old_and_new_value():
