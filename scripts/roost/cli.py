@@ -12,9 +12,11 @@ import os
 import resource
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from types import FrameType
+from typing import Annotated, NoReturn
 
 import typer
 import typer.exceptions
@@ -52,12 +54,18 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for
 Paths = Annotated[list[Path] | None, typer.Argument(metavar="PATH...", help="Files or folders.")]
 
 
+def _end_politely(number: int, frame: FrameType | None) -> NoReturn:
+    """End as Ctrl-C does, wherever we are: perhaps between a coroutine and its await."""
+    warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+    signal.default_int_handler(number, frame)
+
+
 def main(argv: list[str]) -> int:
     """Run one command line and give its exit code; every known failure is told in a sentence."""
     # A polite kill ends as Ctrl-C does: clean-up runs, nothing is left behind.
     # SIGINT too: a shell starts what it runs in the background with SIGINT ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _end_politely)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as standard error does by itself
     leave_no_core()

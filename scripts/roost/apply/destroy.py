@@ -29,6 +29,8 @@ class Last:
 
     volume: str
     snapshot: str
+    in_use: bool = True
+    """Whether the server was on it; one that a restore left behind holds older data."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,10 @@ class Destroyer:
             for machine in live.machines:
                 await self._rest(machine)
             now = await read_live(self.work.fly, self.desired.app)
-            return tuple([await self._last(volume.id, now) for volume in volumes])
+            used = {machine.mounted_volume for machine in live.machines}
+            # What the server was on comes last: it is the newest, and a restore takes that.
+            in_order = sorted(volumes, key=lambda volume: volume.id in used)
+            return tuple([await self._last(v.id, now, in_use=v.id in used) for v in in_order])
         except RoostError:
             for machine in live.machines:
                 nonce = await self.work.leases.hold(machine.id)
@@ -99,11 +104,11 @@ class Destroyer:
         self.work.notice(f"stop the machine {machine.id}")
         await power.stop_flushed(fly, app, now, nonce)
 
-    async def _last(self, volume: str, live: Live) -> Last:
+    async def _last(self, volume: str, live: Live, *, in_use: bool) -> Last:
         """A snapshot is kept for as long as its volume says when it is made."""
         fly, app = self.work.fly, self.desired.app
         await fly.update_volume(app, volume, snapshot_retention=LAST_KEPT_DAYS)
-        return Last(volume, (await self.snapshots.take(volume, live.machines)).snapshot)
+        return Last(volume, (await self.snapshots.take(volume, live.machines)).snapshot, in_use)
 
     async def _delete_volume(self, volume: str) -> None:
         """Fly needs a moment to see that the machine is gone."""

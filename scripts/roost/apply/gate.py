@@ -93,6 +93,10 @@ class Gate:
             raise failures[0]
         return Found(tuple(results), deaths[0] if deaths else None, bool(opened))
 
+    @property
+    def _log(self) -> str:
+        return f"`fly logs -a {self.app}`, here: ./run roost local logs {self.app}"
+
     async def _prove(self, record: OnCheck, opened: list[Check]) -> None:
         good = True
         async for result in prove(self.server, self.checks, self.clock):
@@ -154,17 +158,24 @@ class Gate:
         elif key in given_up:  # twice in a row: one answer may be older than the change
             return MachineFailedError(
                 f"The machine {key} was not started by Fly: it is {machine.state}.",
-                advice="Its events and its log say why.",
+                advice=f"Its events and its log say why ({self._log}).",
             )
         else:
             given_up.add(key)
-        return failure_in(key, machine.events, self.seen)
+        return failure_in(key, machine.events, self.seen, self._log)
 
 
 def failure_in(
-    machine: str, events: Iterable[MachineEvent], seen: frozenset[str]
+    machine: str, events: Iterable[MachineEvent], seen: frozenset[str], log: str
 ) -> MachineFailedError | None:
-    """Find a death that nobody asked for among the events, newest first, that are new."""
+    """Find a death that nobody asked for among the events, newest first, that are new.
+
+    Args:
+        machine: whose events they are.
+        events: the newest first.
+        seen: those of before the change, by id.
+        log: how one reads its log.
+    """
     for event in events:
         if event.type in NEW_CONFIG:
             return None
@@ -183,7 +194,7 @@ def failure_in(
             how = f"was ended by signal {signal}" if killed else f"exited with code {code}"
             return MachineFailedError(
                 f"The machine {machine} {how} instead of serving.",
-                advice="Its log says why. A wrong setting is the usual cause.",
+                advice=f"Its log says why ({log}). A wrong setting is the usual cause.",
             )
     return None
 

@@ -29,7 +29,7 @@ from roost.errors import (
     UsageError,
 )
 from roost.fly.models import Machine, Volume
-from roost.plan.backups import Backup
+from roost.plan.backups import Backup, Note, with_note
 from roost.plan.desired import VERSION_KEY, Desired
 from roost.plan.kept import kept_entry, kept_volumes
 from roost.plan.live import Live, read_live
@@ -120,7 +120,7 @@ class Restorer:
         if not judged.good:
             raise await self._stays(why, judged.why)
         if state.journal.why:
-            raise self._went_back(why)
+            raise self._went_back(state.journal, why)
         self.work.notice(f"the restore of {state.journal.snapshot} is undone")
 
     async def confirm(self, volume: str, machine: Machine) -> None:
@@ -340,7 +340,7 @@ class Restorer:
             raise await self._stays(why, str(error)) from error
         if not judged.good:
             raise await self._stays(why, judged.why)
-        raise self._went_back(why)
+        raise self._went_back(state.journal, why)
 
     async def _put_back(self, state: Restoring, why: str, *, fresh: bool) -> Judgement:
         """Remove what was made and start the old machine.
@@ -367,8 +367,15 @@ class Restorer:
         await self._discard(state, fresh=fresh)
         judged = await self._judge(old)
         if judged.good:
-            await fly.delete_metadata(self.app, old.id, JOURNAL_KEY)
+            await self._close(old, state.journal)
         return judged
+
+    async def _close(self, old: Machine, journal: Journal) -> None:
+        """Forget the restore, but not that its safety copy is of what it was to take the place of."""
+        now = await self.work.fly.get_machine(self.app, old.id) or old
+        note = Note(f"before a restore of {journal.snapshot} that failed", before_restore=True)
+        noted = with_note(now, journal.safety, note) if journal.safety else {}
+        await self.work.fly.patch_metadata(self.app, old.id, {**noted, JOURNAL_KEY: ""})
 
     async def _discard(self, state: Restoring, *, fresh: bool) -> None:
         if state.volume is None:
@@ -383,13 +390,14 @@ class Restorer:
         kept = kept_entry([*kept_volumes([state.old]), state.volume.id])
         await self.work.fly.patch_metadata(self.app, state.old.id, kept)
 
-    def _went_back(self, why: str) -> GateFailedError:
+    def _went_back(self, journal: Journal, why: str) -> GateFailedError:
         return GateFailedError(
             f"The restore failed: {why} The old machine is back on its own data, and proved.",
             where=self.desired.environment,
             advice=(
-                f"To try again: `roost restore {self.desired.environment}`, or with another snapshot "
-                f"of `roost backups {self.desired.environment}`."
+                f"To try again: `roost restore {self.desired.environment} --snapshot "
+                f"{journal.snapshot}`, or with another one of `roost backups "
+                f"{self.desired.environment}`."
             ),
         )
 

@@ -14,12 +14,14 @@ from enum import Enum
 
 from roost.fly.models import Machine, Snapshot
 from roost.plan.document import canonical
+from roost.plan.kept import kept_volumes
 from roost.plan.releases import Release
 
 NOTES_KEY = "roost_backups"
 NOTES_KEPT = 40
 RESTORE_OF = "restore of "
 """How the record of a restore begins to say why it is there."""
+BEFORE_RESTORE = "before a restore"
 DONE = "created"
 _FLY_DEFAULT_DAYS = 5
 
@@ -39,11 +41,12 @@ class Rest(Enum):
 
 @dataclass(frozen=True)
 class Note:
-    """What is remembered of a snapshot that a person asked for."""
+    """What is remembered of a snapshot."""
 
     why: str
     rest: Rest | None = None
     before_restore: bool = False
+    """Whether it holds what a restore was to take the place of."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +82,14 @@ def list_backups(
         machines: the environment's, whose metadata has our notes.
         releases: what the machines remember of them.
     """
+    machines = tuple(machines)
     named = release_notes(releases)
     notes = {**named, **read_notes(machines)}
-    there = [_backup(s, volume, notes.get(s.id)) for volume, all_ in found.items() for s in all_]
+    there = [
+        _backup(snapshot, volume, notes.get(snapshot.id) or _unnoted(volume, machines))
+        for volume, snapshots in found.items()
+        for snapshot in snapshots
+    ]
     known = {backup.snapshot for backup in there}
     there.sort(key=lambda backup: backup.at, reverse=True)
     return (*there, *_gone(named, known))
@@ -128,7 +136,7 @@ def kept_until(snapshot: Snapshot) -> str:
     return ends.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def _backup(snapshot: Snapshot, volume: str, note: Note | None) -> Backup:
+def _backup(snapshot: Snapshot, volume: str, note: Note) -> Backup:
     return Backup(
         snapshot=snapshot.id,
         volume=volume,
@@ -137,10 +145,20 @@ def _backup(snapshot: Snapshot, volume: str, note: Note | None) -> Backup:
         volume_gb=-(-snapshot.volume_size // 1024**3),
         state=snapshot.status,
         kept_until=kept_until(snapshot),
-        why=note.why if note else "daily, by Fly",
-        rest=note.rest.value if note and note.rest else "",
-        before_restore=bool(note and note.before_restore),
+        why=note.why,
+        rest=note.rest.value if note.rest else "",
+        before_restore=note.before_restore,
     )
+
+
+def _unnoted(volume: str, machines: tuple[Machine, ...]) -> Note:
+    """Say of a snapshot without a note why it is there; the notes go with the machine."""
+    if not machines:
+        return Note("not known: what was noted went with the machine")
+    used = {machine.mounted_volume for machine in machines}
+    if volume in kept_volumes(machines) and volume not in used:
+        return Note("daily, by Fly, of the volume from before a restore", before_restore=True)
+    return Note("daily, by Fly")
 
 
 def _gone(notes: Mapping[str, Note], known: set[str]) -> Iterator[Backup]:
@@ -150,14 +168,15 @@ def _gone(notes: Mapping[str, Note], known: set[str]) -> Iterator[Backup]:
 
 
 def _encoded(snapshot: str, note: Note) -> list[str]:
-    return [snapshot, note.why, note.rest.value if note.rest else ""]
+    told = [snapshot, note.why, note.rest.value if note.rest else ""]
+    return [*told, BEFORE_RESTORE] if note.before_restore else told
 
 
 def _decoded(text: str) -> dict[str, Note]:
     try:
         return {
-            str(snapshot): Note(str(why), Rest(rest) if rest else None)
-            for snapshot, why, rest in json.loads(text or "[]")
+            str(snapshot): Note(str(why), Rest(rest) if rest else None, BEFORE_RESTORE in more)
+            for snapshot, why, rest, *more in json.loads(text or "[]")
         }
     except (ValueError, TypeError, RecursionError):
         return {}

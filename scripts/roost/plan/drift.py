@@ -57,6 +57,10 @@ class Cause(Enum):
     """Why the plan refuses to go on; what it says tells more."""
     NO_DATA = "its volume is not there"
     """A new one is empty: whether that is wanted, or a backup is, is for a person to say."""
+    NO_MACHINE = "its machine is not there"
+    """A new one takes up the volume that is left: whether its data is the right one, a person says."""
+    FAILED = "failed its gate"
+    """And there was nothing to go back to."""
     UNRECORDED = "no record of an apply"
     """No record says how it was: whether the file moved on is for a person to say."""
     UNKNOWN = "cause unknown"
@@ -64,9 +68,19 @@ class Cause(Enum):
 
 
 LEFT_TO_PEOPLE = frozenset(
-    {Cause.NOT_APPLIED, Cause.NO_DATA, Cause.CORDONED, Cause.REFUSED, Cause.UNRECORDED}
+    {
+        Cause.NOT_APPLIED,
+        Cause.NO_DATA,
+        Cause.NO_MACHINE,
+        Cause.CORDONED,
+        Cause.REFUSED,
+        Cause.FAILED,
+        Cause.UNRECORDED,
+    }
 )
 """Causes of differences that no schedule may end: nobody has approved what would come of it."""
+BEYOND_APPLY = frozenset({Cause.NO_DATA, Cause.NO_MACHINE, Cause.REFUSED})
+"""Causes after which an apply is refused, or may not be what one wants."""
 
 
 @dataclass(frozen=True)
@@ -171,18 +185,26 @@ def _cause(step: Step, judge: _Judge) -> Cause:  # noqa: PLR0911 - one line a ki
     if isinstance(step, UpdateMetadata):
         return Cause.ENDED if judge.ended else Cause.CUT_SHORT
     if isinstance(step, ProveRelease):
-        return Cause.CUT_SHORT
+        failed = judge.release is not None and judge.release.verdict is Verdict.FAILED
+        return Cause.FAILED if failed else Cause.CUT_SHORT
     if isinstance(step, StartMachine):
         return Cause.NOT_RUNNING
     if isinstance(step, UncordonMachine):
         return Cause.CORDONED
     if judge.release is None:
-        return Cause.UNRECORDED if isinstance(step, DestroyMachine) else Cause.UNKNOWN
+        return _cause_without_record(step, judge)
     if isinstance(step, CreateMachine):
         return _cause_of_missing(step, judge, judge.release)
     if isinstance(step, DestroyMachine):
         return _cause_of_surplus(step, judge, judge.release)
     return Cause.NOT_APPLIED if isinstance(step, ExtendVolume | UpdateVolume) else Cause.UNKNOWN
+
+
+def _cause_without_record(step: Step, judge: _Judge) -> Cause:
+    if isinstance(step, DestroyMachine):
+        return Cause.UNRECORDED
+    alone = isinstance(step, CreateMachine) and judge.desired.volume is not None
+    return Cause.NO_MACHINE if alone else Cause.UNKNOWN
 
 
 def _cause_of_missing(step: CreateMachine, judge: _Judge, release: Release) -> Cause:
@@ -254,16 +276,21 @@ def _of_secrets(step: SetSecrets | UnsetSecrets, judge: _Judge) -> Iterator[Diff
     states = {s.name: s.state for s in secret_states(judge.desired, judge.live, judge.ours)}
     for name in step.names:
         state = states.get(name, State.UNKNOWN)
-        cause = _SECRET_CAUSES.get(state) or _cause_of_names(judge)
+        cause = _SECRET_CAUSES.get(state) or _cause_of_names(step, judge)
         yield Difference(f"secret/{name}", f"{name}: {state.value}", cause)
 
 
-def _cause_of_names(judge: _Judge) -> Cause:
-    """A secret that is missing or extra: are the file's names those of the last apply?"""
+def _cause_of_names(step: SetSecrets | UnsetSecrets, judge: _Judge) -> Cause:
+    """A secret that is missing or extra: are the file's names those of the last apply?
+
+    One is removed for ever, so only where the last apply would have removed it, too.
+    """
     if judge.never_applied:
         return Cause.NOT_APPLIED
     if judge.release is None or not judge.desired.machines:
         return Cause.UNKNOWN
+    if isinstance(step, UnsetSecrets) and not judge.release.prune:
+        return Cause.NOT_APPLIED
     sent = judge.release.config["metadata"].get(SECRETS_KEY)
     asked = judge.desired.machines[0].config["metadata"].get(SECRETS_KEY)
     return Cause.BY_HAND if sent == asked else Cause.NOT_APPLIED
@@ -299,6 +326,8 @@ def may_heal(differences: Sequence[Difference]) -> bool:
 def only_apply_ends(differences: Sequence[Judged]) -> bool:
     """Say whether there is more than one thing to do, and an apply does all of it."""
     causes = {difference.cause for difference in differences}
+    if causes & BEYOND_APPLY:
+        return False
     moved_on = Cause.NOT_APPLIED in causes and len(causes) > 1
     return moved_on or any(map(changed_twice, differences))
 

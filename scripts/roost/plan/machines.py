@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from roost.fly.models import Machine
 from roost.plan.compare import differences
-from roost.plan.desired import OVERRIDE_KEY, VERSION_KEY, Desired, DesiredMachine
+from roost.plan.desired import (
+    ENVIRONMENT_KEY,
+    OVERRIDE_KEY,
+    VERSION_KEY,
+    Desired,
+    DesiredMachine,
+)
 from roost.plan.live import Live
 from roost.plan.override import decode
 from roost.plan.ownership import is_ours, slot_number, slot_of, with_volume
 from roost.plan.releases import releases_on, snapshot_before, without_records
 from roost.plan.secret_marks import with_marks
+from roost.plan.secrets import FIELD
 from roost.plan.steps import (
     Change,
     CreateMachine,
@@ -40,11 +48,20 @@ LAUNCHED = STRANDED | {
 }
 
 
+@dataclass(frozen=True)
+class _Sleep:
+    """What decides whether a machine that sleeps is woken: it has to run, or nobody else serves."""
+
+    must_run: bool
+    served: bool
+
+
 def machine_outcomes(
     desired: Desired, ours: Mapping[str, Machine], secrets: Mapping[str, tuple[Change, ...]]
 ) -> Iterator[Outcome]:
     """Compare machine by machine; `secrets` are changes that one sees only after a boot, by slot."""
     waking = _waking(desired, ours)
+    served = any(machine.state in LAUNCHED for machine in ours.values())
     for wanted in desired.machines:
         machine = ours.get(wanted.name)
         if machine is None:
@@ -53,7 +70,8 @@ def machine_outcomes(
             must_run = wanted.name in waking
             versions = _version_change(desired, machine, wanted)
             booted = secrets.get(wanted.name, ())
-            yield from _one_machine(wanted, machine, booted, versions, must_run=must_run)
+            sleep = _Sleep(must_run=must_run, served=served)
+            yield from _one_machine(wanted, machine, booted, versions, sleep)
 
 
 def surplus_outcomes(
@@ -65,7 +83,7 @@ def surplus_outcomes(
     surplus = [machine for machine in live.machines if machine.id not in keep]
     for machine in sorted(surplus, key=lambda m: (slot_number(slot_of(m)), m.id), reverse=True):
         if not is_ours(machine, desired):
-            yield f"The machine {machine.id} ({machine.name}) on this app is not ours; it is left alone."
+            yield _stranger(machine)
         elif machine.mounted_volume:
             yield Refusal(
                 f"machine/{slot_of(machine)}",
@@ -74,6 +92,20 @@ def surplus_outcomes(
             )
         else:
             yield _destroy(machine, Risk.RESTART if desired.machines else Risk.DOWNTIME)
+
+
+def _stranger(machine: Machine) -> Outcome:
+    """Leave alone what is somebody else's; two environments on one app would be two servers."""
+    other = machine.metadata.get(ENVIRONMENT_KEY)
+    if not other:
+        return (
+            f"The machine {machine.id} ({machine.name}) on this app is not ours; it is left alone."
+        )
+    return Refusal(
+        f"machine/{slot_of(machine)}",
+        f"the machine {machine.id} on this app is that of the environment {other}",
+        f"One app is one environment's: name the file {other}.yaml again, or choose another app.",
+    )
 
 
 def _waking(desired: Desired, ours: Mapping[str, Machine]) -> frozenset[str]:
@@ -92,8 +124,7 @@ def _one_machine(
     machine: Machine,
     secrets: tuple[Change, ...],
     versions: Risk | Refusal,
-    *,
-    must_run: bool,
+    sleep: _Sleep,
 ) -> Iterator[Outcome]:
     if machine.config is None:
         yield Refusal(
@@ -108,14 +139,13 @@ def _one_machine(
     elif machine.region != wanted.region:
         yield from _move(wanted, machine)
     elif changes := (*differences(_unmarked(wanted.config), machine.config), *secrets):
-        sleeps = machine.state not in LAUNCHED and not must_run
-        yield _update(wanted, machine, (*override, *changes), versions, sleeps=sleeps)
+        yield _update(wanted, machine, (*override, *changes), versions, sleep)
     else:
         if override:
             yield _note(wanted, machine, override)
         if machine.state in STRANDED:
             yield _start(wanted.name, machine, f"it rests in the state {machine.state}")
-        elif must_run:
+        elif sleep.must_run:
             yield _start(wanted.name, machine, "it must always run")
     if machine.cordoned:
         yield _uncordon(wanted.name, machine)
@@ -212,13 +242,16 @@ def _update(
     machine: Machine,
     changes: tuple[Change, ...],
     risk: Risk,
-    *,
-    sleeps: bool,
+    sleep: _Sleep,
 ) -> UpdateMachine:
+    sleeps = machine.state not in LAUNCHED and not sleep.must_run
+    # What only has other secrets is not proved until it is needed.
+    rests = sleeps and (sleep.served or all(change.field == FIELD for change in changes))
+    told = ", which stays asleep" if rests else ", and wake it to be proved" if sleeps else ""
     return UpdateMachine(
         key=f"machine/{wanted.name}",
-        summary=f"update the machine {wanted.name}" + (", which stays asleep" if sleeps else ""),
-        risk=Risk.NONE if sleeps and risk is Risk.RESTART else risk,
+        summary=f"update the machine {wanted.name}{told}",
+        risk=Risk.NONE if rests and risk is Risk.RESTART else risk,
         changes=changes,
         machine=machine.id,
         current_version=machine.instance_id,

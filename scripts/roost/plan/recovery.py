@@ -99,10 +99,16 @@ def unproved(recovery: Recovery, steps: list[Step], ours: Mapping[str, Machine])
     machine = ours[min(ours)]
     yield ProveRelease(
         key=f"release/{now.number}",
-        summary=f"prove release {now.number}, which is not proved",
+        summary=_to_prove(now),
         machine=machine.id,
         current_version=machine.instance_id,
     )
+
+
+def _to_prove(now: Release) -> str:
+    if now.verdict is Verdict.FAILED:
+        return f"prove release {now.number} again, which failed: {now.why.rstrip('.')}"
+    return f"prove release {now.number}, which is not proved"
 
 
 def _failed(

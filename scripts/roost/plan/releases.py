@@ -77,6 +77,7 @@ class Release:
         back_to: the number of the release that this one puts back, 0 for none.
         why: what a failed one failed of.
         ignored: fields of the config that somebody else sets, as plans write them.
+        prune: whether secrets that the file does not name were removed.
     """
 
     number: int
@@ -91,6 +92,7 @@ class Release:
     back_to: int = 0
     why: str = ""
     ignored: tuple[str, ...] = ()
+    prune: bool = False
 
     @property
     def key(self) -> str:
@@ -170,6 +172,7 @@ def draft(desired: Desired, live: Live, known: tuple[Release, ...]) -> Release |
         machines=len(desired.machines),
         secrets=secrets_digest(live.secrets),
         ignored=ignored_fields(desired),
+        prune=desired.prune,
     )
 
 

@@ -27,6 +27,8 @@ def volume_outcomes(desired: Desired, live: Live, ours: Mapping[str, Machine]) -
     candidates = candidate_volumes(desired.volume, live, ours)
     if len(candidates) == 1:
         yield from _changes(desired.volume, candidates[0])
+        if not ours:
+            yield _taken_up(candidates[0])
     elif candidates:
         yield _ambiguous(desired, candidates)
     elif ours:
@@ -42,6 +44,15 @@ def volume_outcomes(desired: Desired, live: Live, ours: Mapping[str, Machine]) -
             f"`roost restore {desired.environment} --confirm {volume.id}`."
         )
     yield from _unused(v for v in left if v.id not in kept)
+
+
+def _taken_up(volume: Volume) -> str:
+    made = f", made {volume.created_at}," if volume.created_at else ""
+    return (
+        f"The new machine takes up the volume {volume.id}{made} which is there already, with whatever "
+        "data it holds. If that is not what you want, remove it first: "
+        f"`fly volumes destroy {volume.id}`."
+    )
 
 
 def create_volume(desired: Desired, wanted: DesiredVolume) -> CreateVolume:

@@ -53,6 +53,17 @@ _TO_DO = {
     Cause.CUT_SHORT: "To finish what was cut short: `./run roost apply {name}`",
     Cause.NOT_RUNNING: "To start what does not run: `./run roost drift {name} --heal`",
     Cause.REFUSED: "See what a person has to decide: `./run roost plan {name}`",
+    Cause.NO_DATA: (
+        "Its data is not there, and an apply makes an empty server. To bring back a backup: "
+        "`./run roost restore {name}`"
+    ),
+    Cause.NO_MACHINE: (
+        "Its machine is gone, and an apply makes one on the volume that is left. See which that is: "
+        "`./run roost plan {name}`"
+    ),
+    Cause.FAILED: (
+        "Its release failed, and there is none to go back to. Mend the file, and apply: `./run roost apply {name}`"
+    ),
     Cause.UNRECORDED: "Nobody knows how it was before. Compare, then apply: `./run roost plan {name}`",
     Cause.UNKNOWN: "Nobody knows how it was before. See it: `./run roost plan {name}`",
 }

@@ -115,10 +115,12 @@ def _told(context: Context, planned: Planned, last: tuple[Last, ...], *, as_json
         context.out.print_json(json.dumps(document))
         return ExitCode.DONE
     for found in last:
+        whose = "" if found.in_use else ", the volume from before a restore,"
+        what = "To bring the server back" if found.in_use else "To bring that older data back"
         context.out.print(
-            f"The last snapshot of {found.volume} is {found.snapshot}. Fly keeps it for "
+            f"The last snapshot of {found.volume}{whose} is {found.snapshot}. Fly keeps it for "
             f"{LAST_KEPT_DAYS} days, in the empty app {app}, which costs nothing.\n"
-            f"To bring the server back: roost restore {name} --snapshot {found.snapshot}",
+            f"{what}: roost restore {name} --snapshot {found.snapshot}",
             soft_wrap=True,
         )
     if planned.desired.volume is not None and planned.live.app is not None:

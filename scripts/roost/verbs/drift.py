@@ -49,6 +49,17 @@ _CONFIRMED = {
     ),
     Cause.ENDED: "An override ended. To go back to the file: roost drift {name} --heal",
     Cause.CUT_SHORT: "To finish what was cut short: roost apply {name}",
+    Cause.NO_DATA: (
+        "Its data is not there, and an apply makes an empty server. To bring back a backup: "
+        "roost restore {name}"
+    ),
+    Cause.NO_MACHINE: (
+        "Its machine is gone, and an apply makes one on the volume that is left. See which that is: "
+        "roost plan {name}"
+    ),
+    Cause.FAILED: (
+        "Its release failed, and there is none to go back to. Mend the file, and apply: roost apply {name}"
+    ),
     Cause.UNRECORDED: "Nobody knows how it was before. Compare, then apply: roost plan {name}",
 }
 

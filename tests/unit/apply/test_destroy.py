@@ -69,3 +69,15 @@ def test_a_server_that_sleeps_is_copied_as_it_lies(world):
     destroy(world, "started", "stopped")
 
     assert f"POST machines/{machine}/stop" not in world.fly.changes
+
+
+def test_what_the_server_was_on_is_copied_last_as_a_restore_takes_the_newest(world):
+    [used] = world.fly.volumes
+    left = {"id": "vol_0", "name": "data", "state": "created", "attached_machine_id": None}
+    left |= {"region": "iad", "size_gb": 1, "snapshot_retention": 5}
+    world.fly.volumes = {used: world.fly.volumes[used], "vol_0": left}
+    world.fly.data["vol_0"] = "from before a restore"
+
+    last, _ = destroy(world, "started", "started")
+
+    assert [(found.volume, found.in_use) for found in last] == [("vol_0", False), (used, True)]

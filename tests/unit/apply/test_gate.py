@@ -171,13 +171,13 @@ def test_a_machine_that_dies_while_its_server_is_used_is_told_with_what_passed_b
 def test_an_end_from_before_or_on_request_is_no_death(event):
     events = [MachineEvent.model_validate(event)]
 
-    assert failure_in("m1", events, frozenset({"old"})) is None
+    assert failure_in("m1", events, frozenset({"old"}), "a log") is None
 
 
 def test_the_newest_death_is_told_when_there_are_several():
     events = [ended("e3", exit_code=3), ended("e2", requested_stop=True), ended("e1", signal=11)]
 
-    failure = failure_in("m1", map(MachineEvent.model_validate, events), frozenset())
+    failure = failure_in("m1", map(MachineEvent.model_validate, events), frozenset(), "a log")
 
     assert "exited with code 3" in str(failure)
 
@@ -187,7 +187,7 @@ def test_a_death_from_before_the_machine_got_its_config_is_that_of_another_one(k
     """A bad server that is started again and again may die between the look and the update."""
     events = [named("start"), named(kind), ended("e1", exit_code=1)]
 
-    assert failure_in("m1", map(MachineEvent.model_validate, events), frozenset()) is None
+    assert failure_in("m1", map(MachineEvent.model_validate, events), frozenset(), "") is None
 
 
 @pytest.mark.parametrize(

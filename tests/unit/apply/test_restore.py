@@ -13,6 +13,7 @@ import stamina
 
 from helpers.applying import EveryName, Run, only_kills
 from helpers.fake_prefect import say
+from helpers.fly_answers import says
 from helpers.fly_trouble import (
     TROUBLES,
     KilledError,
@@ -37,7 +38,7 @@ from roost.errors import (
 )
 from roost.fly import leases
 from roost.fly.client import FlyClient
-from roost.plan.backups import Backup
+from roost.plan.backups import Backup, newest
 from roost.plan.diff import diff
 from roost.plan.kept import kept_volumes
 from roost.plan.live import read_live
@@ -192,6 +193,35 @@ def troubled_runs(world, trouble):
         world.fly.leave_leases()
         yield nth, run
     assert nth > MIN_CALLS, "the trouble met few calls, or none"
+
+
+def test_a_restore_that_failed_is_tried_again_with_what_it_tried_and_not_with_its_safety_copy(
+    world,
+):
+    world.spoilt = {"the backup"}
+    days = count(1)
+    listed = world.fly._snapshots
+
+    def dated(verb, key):
+        answer = listed(verb, key)
+        for snapshot in world.fly.snapshots[key]:
+            snapshot.setdefault("created_at", f"2026-11-{next(days):02}T08:00:00Z")
+        return says(200, world.fly.snapshots[key]) if verb == "GET" else answer
+
+    world.fly._snapshots = dated
+
+    run = run_restore(world, restoring)
+    found = []
+
+    async def see(restorer):
+        live = await read_live(restorer.work.fly, DESIRED.app)
+        found.extend(await restorer.snapshots.list(live.machines))
+
+    run_restore(world, see)
+    assert isinstance(run.error, GateFailedError)
+    assert "`roost restore staging --snapshot vs_backup`" in str(run.error)
+    assert next(b.why for b in found) == "before a restore of vs_backup that failed"
+    assert newest(found).snapshot == "vs_backup"
 
 
 def test_a_volume_on_which_somebody_was_let_in_is_kept_whatever_comes_then(world):

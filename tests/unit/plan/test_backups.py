@@ -20,6 +20,7 @@ from roost.plan.backups import (
     read_notes,
     with_note,
 )
+from roost.plan.kept import KEPT_KEY
 from roost.plan.releases import draft
 
 DESIRED = desired_of()
@@ -75,11 +76,41 @@ def test_one_that_a_release_names_says_before_which_release_it_was_made():
 def test_one_that_a_release_names_and_fly_deleted_is_told():
     release = replace(RELEASE, number=4, snapshot="vs_1")
 
-    there, gone = list_backups({"vol_1": [snapshot("vs_2", 3)]}, [], [release])
+    there, gone = list_backups({"vol_1": [snapshot("vs_2", 3)]}, [machine()], [release])
 
     assert (there.snapshot, there.why) == ("vs_2", "daily, by Fly")
     assert (gone.snapshot, gone.state, gone.why) == ("vs_1", "gone", "before release 4")
     assert not gone.usable
+
+
+def test_of_one_whose_machine_is_gone_nobody_knows_why_it_was_made():
+    """The notes went with the machine: it may be anything, a last one before a destroy as well."""
+    [backup] = list_backups({"vol_1": [snapshot("vs_1", 3)]}, [], ())
+
+    assert backup.why == "not known: what was noted went with the machine"
+    assert newest([backup]) == backup
+
+
+def test_what_fly_copies_of_a_volume_from_before_a_restore_is_passed_over():
+    mounts = [{"volume": "vol_new", "path": "/data"}]
+    metadata = {KEPT_KEY: "vol_old,vol_new"}
+    carrier = Machine(id="m1", config={"mounts": mounts, "metadata": metadata})
+    found = {"vol_old": [snapshot("vs_old", 9)], "vol_new": [snapshot("vs_new", 8)]}
+
+    old, new = list_backups(found, [carrier], ())
+
+    assert old.why == "daily, by Fly, of the volume from before a restore"
+    assert newest([old, new]) == new
+
+
+def test_a_safety_copy_of_a_restore_that_failed_is_passed_over():
+    note = Note("before a restore of vs_1 that failed", before_restore=True)
+    carrier = machine(**with_note(machine(), "vs_2", note))
+
+    found = list_backups({"vol_1": [snapshot("vs_2", 9), snapshot("vs_1", 3)]}, [carrier], ())
+
+    assert [b.why for b in found] == ["before a restore of vs_1 that failed", "daily, by Fly"]
+    assert newest(found) == found[1]
 
 
 def test_one_that_a_person_asked_for_says_so_and_how_still_it_was():

@@ -101,7 +101,22 @@ def test_a_sleeping_machine_is_updated_without_being_woken(state):
 
     step = only_step(diff(desired_of(image=NEWER), live))
 
-    assert (step.skip_launch, step.risk) == (True, Risk.NONE)
+    assert (step.skip_launch, step.risk) == (True, Risk.RESTART)
+    assert step.summary == "update the machine app-1, and wake it to be proved"
+
+
+def test_a_sleeping_machine_rests_on_where_another_one_serves():
+    live = applied(desired_of(POSTGRES, scaling={"count": 2}))
+    first, second = live.machines
+    live = replace(live, machines=(first.model_copy(update={"state": "stopped"}), second))
+
+    steps = diff(desired_of(POSTGRES, scaling={"count": 2}, image=NEWER), live).steps
+
+    assert [(step.skip_launch, step.risk) for step in steps] == [
+        (True, Risk.NONE),
+        (False, Risk.RESTART),
+    ]
+    assert steps[0].summary == "update the machine app-1, which stays asleep"
 
 
 @pytest.mark.parametrize("state", ["started", "starting", "failed", "created"])
@@ -413,7 +428,20 @@ def test_a_free_volume_of_another_region_does_not_hide_the_one_here():
     plan = diff(desired_of(), live)
 
     assert kinds(plan) == NEW_MACHINE
-    assert "vol_a" in plan.warnings[0]
+    assert "The new machine takes up the volume vol_b which is there already" in plan.warnings[0]
+    assert "vol_a" in plan.warnings[1]
+
+
+def test_a_file_with_another_name_makes_no_second_server_on_the_app():
+    live = applied(desired_of())
+    renamed = replace(desired_of(), environment="another")
+
+    [refusal] = diff(renamed, live).refusals
+
+    assert refusal.what == (
+        f"the machine {live.machines[0].id} on this app is that of the environment staging"
+    )
+    assert "name the file staging.yaml again" in refusal.advice
 
 
 def test_a_second_volume_beside_the_one_in_use_is_a_warning():

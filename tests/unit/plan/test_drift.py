@@ -185,6 +185,35 @@ def test_a_release_that_nobody_proved_was_cut_short():
     assert causes(SEVERAL, live) == [("release/1", "", Cause.CUT_SHORT)]
 
 
+def test_a_first_release_that_failed_is_not_proved_again_and_again_by_healing():
+    live = released(desired_state(SEVERAL, IMAGE), Verdict.FAILED, why="Checks failed: ui: 404.")
+
+    assert causes(SEVERAL, live) == [("release/1", "", Cause.FAILED)]
+    assert not healable(SEVERAL, live)
+    [step] = diff(desired_state(SEVERAL, IMAGE), live).steps
+    assert step.summary == "prove release 1 again, which failed: Checks failed: ui: 404"
+
+
+def test_a_machine_on_a_volume_that_is_left_is_made_by_nobody_but_a_person():
+    """Of two volumes the one from before a restore may be the one that is left."""
+    file = environment_file()
+    live = replace(released(desired_state(file, IMAGE)), machines=())
+
+    assert Cause.NO_MACHINE in {cause for *_, cause in causes(file, live)}
+    assert not healable(file, live)
+
+
+def test_a_secret_is_removed_by_healing_only_where_the_last_apply_would_have_removed_it():
+    """Fly gives it never back, and whether it may go is in the file that nobody applied."""
+    pruned, kept = environment_file(prune=True), environment_file()
+    extra = SecretInfo(name="EXTRA", digest="d")
+
+    for applied_file, cause in ((pruned, Cause.BY_HAND), (kept, Cause.NOT_APPLIED)):
+        live = released(desired_state(applied_file, IMAGE))
+        live = replace(live, secrets=(*live.secrets, extra))
+        assert {k: c for k, _, c in causes(pruned, live)}["secret/EXTRA"] is cause
+
+
 def test_a_server_that_must_run_and_does_not_is_no_change_by_hand():
     file = environment_file(scaling={"min_machines_running": 1})
     live = released(desired_state(file, IMAGE))
@@ -239,6 +268,8 @@ def test_only_what_was_applied_once_is_healed(cause):
         not in {
             Cause.NOT_APPLIED,
             Cause.NO_DATA,
+            Cause.NO_MACHINE,
+            Cause.FAILED,
             Cause.CORDONED,
             Cause.REFUSED,
             Cause.UNRECORDED,

@@ -247,7 +247,7 @@ def test_what_the_file_leaves_to_somebody_else_is_shown_and_not_counted(applied,
     assert config_of(fly)["guest"]["memory_mb"] == 2048
 
 
-def test_a_machine_that_was_removed_by_hand_is_told_and_made_again(applied, fly):
+def test_a_machine_that_was_removed_by_hand_is_told_and_left_to_a_person(applied, fly):
     [key] = fly.machines
     volume = fly.machines.pop(key)["config"]["mounts"][0]["volume"]
     fly.volumes[volume]["attached_machine_id"] = None
@@ -256,9 +256,12 @@ def test_a_machine_that_was_removed_by_hand_is_told_and_made_again(applied, fly)
 
     assert said.code == 2
     last = json.loads(said.out)["differences"][-1]
-    assert (last["key"], last["cause"]) == ("machine/app-1", "cause unknown")
-    assert applied("drift", "staging", "--heal").code == 0
-    assert len(fly.machines) == 1
+    assert (last["key"], last["cause"]) == ("machine/app-1", "its machine is not there")
+    healed = applied("drift", "staging", "--heal")
+    assert healed.code == 2
+    assert fly.machines == {}
+    assert applied("apply", "staging").code == 0
+    assert [m["config"]["mounts"][0]["volume"] for m in fly.machines.values()] == [volume]
 
 
 def test_an_environment_that_was_never_applied_is_not_made_by_healing(roost, fly):
