@@ -193,12 +193,15 @@ class FakeFly:
         return says(200, list(self.volumes.values()))
 
     def _post_volumes(self, ask: Ask) -> httpx.Response:
+        source = ask.body.get("snapshot_id", "")
+        if source and source not in self.data:
+            raise RefusedError(404, f"snapshot {source} not found")
         kept = ("name", "region", "size_gb", "snapshot_retention")
         key = self._new("vol_")
         self.volumes[key] = {name: ask.body[name] for name in kept}
         self.volumes[key] |= {"id": key, "state": "created", "attached_machine_id": None}
         self.volumes[key] |= {"created_at": self._now()}
-        self.data[key] = self.data.get(ask.body.get("snapshot_id", ""), key)
+        self.data[key] = self.data.get(source, key)
         return says(200, self.volumes[key])
 
     def _delete_volumes(self, ask: Ask) -> httpx.Response:

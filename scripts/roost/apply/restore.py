@@ -21,6 +21,8 @@ from roost.apply.snapshots import Snapshots
 from roost.errors import (
     ChangedMeanwhileError,
     FlyConflictError,
+    FlyNotFoundError,
+    FlyRejectedError,
     GateFailedError,
     NotRolledBackError,
     RoostError,
@@ -54,6 +56,10 @@ POLL_S = 1.0
 READY = "created"
 DOWN = frozenset({"stopped", "created", "failed", "launch_failed"})
 UP = frozenset({"started", "starting"})
+
+
+REFUSED = (FlyNotFoundError, FlyRejectedError)
+"""Answers to the request for a volume that say that there never will be one."""
 
 
 @dataclass(frozen=True)
@@ -215,6 +221,8 @@ class Restorer:
                 state, judged = await self._move(state, backup)
             except RoostError as error:
                 state = (await self._look())[0] or state
+                if isinstance(error, REFUSED) and _untouched(state):
+                    raise await self._forget(state, error) from error
                 await self._go_back(state, error.cause, fresh=fresh and state.new is None)
             if not judged.good:
                 await self._go_back(state, judged.why, fresh=fresh and not judged.opened)
@@ -228,8 +236,9 @@ class Restorer:
 
     async def _move(self, state: Restoring, backup: Backup | None) -> tuple[Restoring, Judgement]:
         """Bring the new machine up on the new volume, while the old one rests, and run the gate."""
-        state = await self._make_safe(state)
+        # First what a mistyped snapshot fails of: nothing else is done by then.
         volume = state.volume or await self._make_volume(state, backup)
+        state = await self._make_safe(state)
         await self._wait_until_ready(volume.id)
         state = replace(state, volume=volume, old=await self._rest(state.old))
         new = state.new or await self._make_machine(state, volume, backup)
@@ -332,6 +341,16 @@ class Restorer:
 
     # Back
 
+    async def _forget(self, state: Restoring, error: RoostError) -> UnappliableError:
+        """Take back the journal of a restore for which Fly refused to make even the volume."""
+        await self.work.fly.delete_metadata(self.app, state.old.id, JOURNAL_KEY)
+        environment = self.desired.environment
+        return UnappliableError(
+            f"No volume can be made from the snapshot {state.journal.snapshot}: {error.cause}",
+            where=environment,
+            advice=f"Nothing was changed. See what there is: `roost backups {environment}`.",
+        )
+
     async def _go_back(self, state: Restoring, why: str, *, fresh: bool) -> Never:
         """Put the old machine back and say so."""
         try:
@@ -409,3 +428,8 @@ class Restorer:
             where=self.desired.environment,
             advice=f"No data was removed. To try again: roost apply {self.desired.environment}",
         )
+
+
+def _untouched(state: Restoring) -> bool:
+    """Say whether nothing but the journal came of a restore."""
+    return state.volume is None and state.new is None and not state.journal.safety

@@ -21,13 +21,14 @@ from roost.plan.backups import Backup, Rest, newest
 from roost.plan.drilling import check_can_drill, drill_app
 from roost.plan.live import read_live
 from roost.plan.ownership import find_volume, our_machines
-from roost.plan.restoring import restoring
+from roost.plan.restoring import goes_back, restoring
 from roost.prefect.rows import told
 from roost.report.text import status_table
 from roost.secret_text import SecretText
 from roost.verbs.changes import Planned, apply_planned, make_plan, restorer_of
 from roost.verbs.context import Context
 from roost.verbs.holding import holding
+from roost.verbs.image import ensure_image
 from roost.verbs.target import Target, connect
 from roost.verbs.throwaway import make_value
 
@@ -176,7 +177,10 @@ async def restore(
         chosen = choose(await scene.backups(), wanted, name)
         made = f" of {chosen.at} ({chosen.why})" if chosen.at else ""
         context.progress.print(f"Restoring {chosen.snapshot}{made}", markup=False)
-        old = under_way.old.mounted_volume if under_way else scene.volume.id
+        machine = under_way.old if under_way else next(iter(scene.ours.values()))
+        if goes_back(chosen, machine, planned.desired):  # its image may be one that never ran here
+            await ensure_image(context, target, planned.file, planned.image)
+        old = machine.mounted_volume or scene.volume.id
         results = await scene.restorer.restore(chosen)
     if as_json:
         document = {"snapshot": chosen.snapshot, "kept_volume": old}

@@ -195,6 +195,21 @@ def troubled_runs(world, trouble):
     assert nth > MIN_CALLS, "the trouble met few calls, or none"
 
 
+def test_a_snapshot_that_is_none_is_refused_and_nothing_comes_of_it(world):
+    def mistyped(restorer):
+        return restorer.restore(backup("vs_nope"))
+
+    run = run_restore(world, mistyped)
+
+    [machine], [volume] = world.fly.machines.values(), world.fly.volumes
+    assert isinstance(run.error, UnappliableError)
+    assert "No volume can be made from the snapshot vs_nope" in str(run.error)
+    assert "`roost backups staging`" in str(run.error)
+    assert JOURNAL_KEY not in machine["config"]["metadata"]
+    assert world.fly.snapshots[volume] == [{"id": "vs_backup", "status": "created"}]
+    assert not [change for change in world.fly.changes if "/stop" in change or "cordon" in change]
+
+
 def test_a_restore_that_failed_is_tried_again_with_what_it_tried_and_not_with_its_safety_copy(
     world,
 ):
