@@ -6,12 +6,12 @@ apply that dies in between leaves a record without a verdict, and the next one g
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Never
 
-from roost.apply.executor import Records, Work, carry_out
+from roost.apply.executor import CarriedOut, Records, Work, carry_out
 from roost.apply.proof import Judgement, Proof
 from roost.apply.snapshots import Snapshots
 from roost.errors import GateFailedError, NotRolledBackError, RoostError, UnappliableError
@@ -105,10 +105,12 @@ class Releaser:
         done = await carry_out(plan, self.work, _volume_id(desired, live), records)
         if not desired.machines or (amended and not done.woken):
             return None
-        machines = done.machines or {machine.id: machine.instance_id for machine in kept}
+        machines = _to_prove(plan, done, kept)
         judged = await self._judge(machines, desired, live.machines)
         if not judged.good and (judged.opened or not judged.died):
-            judged = await self._restart_and_judge(machines, desired, judged)
+            before = await self.work.fly.list_machines(self.desired.app)
+            await self._restart(done.machines or machines, before)
+            judged = (await self._judge(machines, desired, before)).after(judged)
         proved = new or recovery.current
         if proved and any(isinstance(step, RELEASED) for step in plan.steps):
             await self._write_verdict(proved.number, judged)
@@ -154,18 +156,14 @@ class Releaser:
         proof = replace(self.proof, stock=not is_our_image(config["image"]))
         return await proof.judge(machines, config["metadata"][VERSION_KEY], before)
 
-    async def _restart_and_judge(
-        self, machines: Mapping[str, str], desired: Desired, first: Judgement
-    ) -> Judgement:
-        """Give it the one more chance that mends a bad start, before anybody goes back."""
+    async def _restart(self, machines: Iterable[str], now: Iterable[Machine]) -> None:
+        """Give them the one more chance that mends a bad start, before anybody goes back."""
         self.work.notice("restart once")
-        before = await self.work.fly.list_machines(self.desired.app)
-        awake = {machine.id for machine in before if machine.state in LAUNCHED}
+        awake = {machine.id for machine in now if machine.state in LAUNCHED}
         # Of several, one that sleeps has nothing to mend.
         for machine in [key for key in machines if key in awake] or machines:
             nonce = await self.work.leases.hold(machine)
             await self.work.fly.restart_machine(self.desired.app, machine, nonce)
-        return (await self._judge(machines, desired, before)).after(first)
 
     async def _ours(self) -> tuple[Live, tuple[Machine, ...]]:
         live = await read_live(self.work.fly, self.desired.app)
@@ -261,6 +259,16 @@ def _kept(desired: Desired, live: Live) -> tuple[Machine, ...]:
     wanted = {machine.name for machine in desired.machines}
     ours = our_machines(desired, live)
     return tuple(ours[slot] for slot in sorted(ours, key=slot_number) if slot in wanted)
+
+
+def _to_prove(plan: Plan, done: CarriedOut, kept: Iterable[Machine]) -> dict[str, str]:
+    """Give the machines that may serve, each with its version: what was touched first.
+
+    One that sleeps on needs no proof where another one serves, so all of them count.
+    """
+    gone = {step.machine for step in plan.steps if isinstance(step, DestroyMachine)}
+    stay = {machine.id: machine.instance_id for machine in kept if machine.id not in gone}
+    return {**done.machines, **{key: stay[key] for key in stay if key not in done.machines}}
 
 
 def _leaves_alone(machine: Machine, plan: Plan) -> bool:

@@ -71,6 +71,20 @@ def test_a_machine_that_sleeps_on_is_no_failure_and_is_not_woken(world, asleep):
     assert world.records == [(1, "good", 0), (2, "good", 0)]
 
 
+def test_a_sleeping_machine_that_alone_is_changed_needs_not_wake_where_another_one_serves(world):
+    assert world.apply(several(2)).error is None
+    [first, second] = world.fly.machines.values()
+    first["config"]["env"][LEVEL] = "BY HAND"
+    first["state"], second["state"] = "stopped", "started"
+    served_by_the_last(world)
+
+    run = world.apply(several(2))
+
+    assert run.error is None
+    assert run.kinds == ["update-machine"]
+    assert states(world) == {"app-1": "stopped", "app-2": "started"}
+
+
 def test_only_what_runs_is_restarted_once(world):
     assert world.apply(several(2)).error is None
     [first, second] = world.fly.machines.values()
