@@ -16,14 +16,15 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 import typer.exceptions
 
 from roost.cli_github import github_app
 from roost.errors import ExitCode, InternalError, InvalidFilesError, RoostError
-from roost.running import in_workflow, make_context, run
+from roost.report.hints import TYPED, as_typed
+from roost.running import in_workflow, make_context, note_command, run, typed_here
 
 INTERRUPTED = 130
 
@@ -69,8 +70,9 @@ def main(argv: list[str]) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as standard error does by itself
     leave_no_core()
+    note_command(argv)
     try:
-        code = command()(argv, prog_name="roost", standalone_mode=False)
+        code = command()(argv, prog_name=TYPED, standalone_mode=False)
     except RoostError as error:
         return tell(error)
     except typer.exceptions.TyperException as error:
@@ -98,7 +100,16 @@ def main(argv: list[str]) -> int:
 @functools.cache
 def command() -> Callable[..., int | None]:
     """Give the whole command line, built once for all calls in one process."""
-    return typer.main.get_command(app)
+    whole = typer.main.get_command(app)
+    _write_examples(whole)
+    return whole
+
+
+def _write_examples(command: Any) -> None:
+    """Write the example below the help of a command, and of all in it, as it is typed."""
+    command.epilog = (command.epilog or "").replace("roost", TYPED, 1)
+    for inner in getattr(command, "commands", {}).values():
+        _write_examples(inner)
 
 
 def leave_no_core() -> None:
@@ -123,7 +134,7 @@ def misuse(error: typer.exceptions.TyperException) -> str:
     if said.startswith("Usage:"):
         return said
     context = getattr(error, "ctx", None)
-    command = context.command_path if context else "roost"
+    command = context.command_path if context else TYPED
     ending = "" if said.endswith((".", "?", "!")) else "."
     return f"roost: {said}{ending} See: {command} --help"
 
@@ -137,7 +148,9 @@ def tell(error: RoostError) -> int:
     if isinstance(error, InvalidFilesError):
         for fault in error.faults:
             print(show(str(fault)), file=sys.stderr)  # noqa: T201 - see main
-    lines = f"roost: error [{error.word}]: {error}".split("\n")  # what stands where has several
+    local = typed_here(os.environ)
+    said = str(error) if local is None else as_typed(str(error), local=local)
+    lines = f"roost: error [{error.word}]: {said}".split("\n")  # what stands where has several
     print("\n".join(map(show, lines)), file=sys.stderr)  # noqa: T201 - see main
     if in_workflow(os.environ):
         from roost.verbs.ci.faults import tell_runner

@@ -4,13 +4,29 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from roost.errors import ExitCode, RoostError
 
 if TYPE_CHECKING:
     from roost.verbs.context import Context
+
+
+_DIGITS = 5
+_LOCAL: ContextVar[bool] = ContextVar("local", default=False)
+"""Whether the command line under way is about the local Fly."""
+
+
+def note_command(argv: Sequence[str]) -> None:
+    """Remember of a command line what advice has to repeat."""
+    _LOCAL.set("--local" in argv or list(argv[:1]) == ["up"])
+
+
+def typed_here(environ: Mapping[str, str]) -> bool | None:
+    """Say whether commands to be typed next are for the local Fly; None in a workflow: nobody types."""
+    return None if in_workflow(environ) else _LOCAL.get()
 
 
 def make_context() -> Context:
@@ -23,12 +39,19 @@ def make_context() -> Context:
         from roost.github.actions import QuietFile
 
         out, progress = cast(TextIO, QuietFile(out)), cast(TextIO, QuietFile(progress))
+    width, local = piped_width(os.environ), typed_here(os.environ)
     return Context(
         environ=dict(os.environ),
         project=PROJECT,
-        out=make_console(out),
-        progress=make_console(progress),
+        out=make_console(out, width=width, local=local),
+        progress=make_console(progress, width=width, local=local),
     )
+
+
+def piped_width(environ: Mapping[str, str]) -> int:
+    """Give the width that COLUMNS asks for; 0 where it asks for none."""
+    columns = environ.get("COLUMNS", "")
+    return int(columns) if columns.isascii() and columns.isdigit() and len(columns) < _DIGITS else 0
 
 
 def run(verb: Callable[..., Coroutine[Any, Any, ExitCode]], *arguments: object) -> ExitCode:

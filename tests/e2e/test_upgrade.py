@@ -61,7 +61,7 @@ def test_an_upgrade_that_fails_comes_back_with_every_acknowledged_row(old_site):
         assert site.roost.json("releases", NAME, "--local")["releases"][1]["snapshot"]
 
         refused = site.roost.run(*APPLY, expect=3)
-        assert f"`roost releases {NAME} --clear 2`" in refused.stderr
+        assert f"`./run roost releases {NAME} --local --clear 2`" in refused.stderr
 
         site.roost.run("releases", NAME, "--local", "--clear", "2")
         site.write(prefect={"version": NEWER})

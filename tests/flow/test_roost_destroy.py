@@ -66,7 +66,7 @@ def test_a_destroyed_server_is_brought_back_from_its_last_snapshot(server):
     assert_gone(server)
     snapshot = last_snapshot(server)
     assert snapshot["retention_days"] == 60
-    assert f"roost restore demo --snapshot {snapshot['id']}" in done.stdout
+    assert f"./run roost restore demo --local --snapshot {snapshot['id']}" in done.stdout
     server.roost.run("restore", NAME, "--local", "--snapshot", snapshot["id"])
     assert kept(server)[: len(server.saved)] == server.saved
     assert not server.steps_left()

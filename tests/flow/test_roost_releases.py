@@ -82,7 +82,7 @@ def test_what_failed_is_refused_by_name_until_it_is_cleared(site):
     site.roost.run(*APPLY, expect=4)
 
     refused = site.roost.run(*APPLY, expect=3)
-    assert f"`roost releases {NAME} --clear 2`" in refused.stderr
+    assert f"`./run roost releases {NAME} --local --clear 2`" in refused.stderr
 
     site.roost.run(*RELEASES, "--clear", "2")
     assert releases(site) == [(3, "good", 1), (2, "cleared", None), (1, "good", None)]
@@ -177,9 +177,9 @@ def test_the_way_out_of_a_refused_downgrade_leads_out_of_it(site):
     back = site.roost.run(*ROLLBACK, expect=3)
     write("3.7.8")
     refused = site.roost.run(*APPLY, expect=3)
-    [named] = set(re.findall(r"`roost (restore [^`]+)`", back.stderr + refused.stderr))
+    [named] = set(re.findall(r"`\./run roost (restore [^`]+)`", back.stderr + refused.stderr))
 
-    site.roost.run(*named.split(), "--local")
+    site.roost.run(*named.split())
 
     [machine] = site.list("machines")
     assert machine["config"]["env"][VERSION] == "3.7.8"

@@ -110,7 +110,7 @@ def test_the_data_is_that_of_the_backup_and_the_volume_of_before_is_kept_until_c
     plan = site.roost.run("plan", NAME, "--local").stdout
     site.roost.run(*RESTORE, "--confirm", old)
 
-    assert f"remove it: roost restore demo --confirm {old}" in done.stdout
+    assert f"remove it: ./run roost restore demo --local --confirm {old}" in done.stdout
     assert f"The volume {old} (1 GB) is from before a restore, and kept" in plan
     assert old not in in_use(site)[0]
     assert "kept" not in site.roost.run("plan", NAME, "--local").stdout

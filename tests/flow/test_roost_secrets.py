@@ -278,7 +278,9 @@ def test_the_table_says_name_state_and_source_and_what_to_do(hooked):
         [AUTH_SECRET, "unchanged", f"${AUTH_SECRET}"],
         ["LEFT_OVER", "extra", "-"],
     ]
-    assert said.stdout.splitlines()[-1].startswith(f"To carry it out: roost apply {NAME}; and ")
+    assert said.stdout.splitlines()[-1].startswith(
+        f"To carry it out: ./run roost apply {NAME} --local; and "
+    )
     assert NEW[HOOK] not in said.stdout + said.stderr
 
 

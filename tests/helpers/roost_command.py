@@ -15,7 +15,7 @@ from helpers.local_daemon import SCRIPTS
 
 LIMIT_S = 300
 # What would reach the command from the computer it runs on, and is not the test's own.
-FOREIGN = ("FLY_", "LOCALFLY_", "PREFECT_", "ROOST_")
+FOREIGN = ("FLY_", "LOCALFLY_", "PREFECT_", "ROOST_", "COLUMNS")
 
 
 class RoostCommand:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, TextIO
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
 from roost.plan.cost import CostChange
 from roost.plan.steps import Change, Plan, Risk, Step
 from roost.prefect.probe import CheckResult
+from roost.report.hints import as_typed, insertions
 from roost.report.wording import cost_line, one_line, shown, unchecked_line
 
 PLAIN_WIDTH = 120
@@ -25,16 +27,75 @@ _STYLE = {
 }
 
 
+@dataclass(frozen=True)
+class Verbatim:
+    """Data that is printed as it is: the commands it may name are no advice of ours."""
+
+    text: str
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Give it to rich."""
+        yield Text(self.text, end="")
+
+
 class _Console(Console):
+    """Prints texts with the commands they name as they are typed.
+
+    Args:
+        local: whether what they are about is on the local Fly; None where nobody types.
+        options: see rich.
+    """
+
+    def __init__(self, *, local: bool | None, **options: Any) -> None:
+        super().__init__(**options)
+        self._local = local
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print; what is wider than the terminal goes on in its next line, and is not cut off."""
+        typed = objects if self._local is None else map(self._typed, objects)
+        super().print(*typed, **{"crop": False, **options})
+
     def print_json(self, json: str | None = None, **options: Any) -> None:
         """Print JSON in ASCII: names that Fly gives may hold what a terminal obeys, or no encoding can write."""
         super().print_json(json, **{"ensure_ascii": True, **options})
 
+    def _typed(self, what: Any) -> Any:
+        """Write the commands of a text, or of all texts of a group; a table holds data."""
+        local = bool(self._local)
+        if isinstance(what, str):
+            return as_typed(what, local=local)
+        if isinstance(what, Text):
+            return _typed_text(what, local=local)
+        return Group(*map(self._typed, what.renderables)) if isinstance(what, Group) else what
 
-def make_console(file: TextIO) -> Console:
-    """Open a console; a pipe gets plain text of a width that does not depend on the terminal."""
-    width = None if file.isatty() else PLAIN_WIDTH
-    return _Console(file=file, width=width, highlight=False, soft_wrap=not file.isatty())
+
+def _typed_text(text: Text, *, local: bool) -> Text:
+    """Do to a styled text what `as_typed` does to a plain one."""
+    whole = text.copy()
+    for place, words in reversed(tuple(insertions(text.plain, local=local))):
+        before, after = whole.divide([place])
+        whole = before.append(words).append_text(after)
+    return whole
+
+
+def make_console(file: TextIO, *, width: int = 0, local: bool | None = None) -> Console:
+    """Open a console; a pipe gets plain text of a width that does not depend on the terminal.
+
+    Args:
+        file: where it prints.
+        width: of what a pipe gets; a usual one if 0.
+        local: whether what is told is on the local Fly, for the commands that are to be typed next;
+            None leaves those as they are.
+    """
+    columns = None if file.isatty() else width or PLAIN_WIDTH
+    return _Console(
+        local=local,
+        file=file,
+        width=columns,
+        highlight=False,
+        emoji=False,
+        soft_wrap=not file.isatty(),
+    )
 
 
 def plan_report(plan: Plan, cost: CostChange | None) -> RenderableType:

@@ -10,6 +10,7 @@ import yaml
 from roost.environment.load import load_environment, load_files, merged
 from roost.environment.schema import render_schema
 from roost.errors import ExitCode, InvalidFilesError, RoostError, UsageError
+from roost.report.text import Verbatim
 from roost.verbs.context import Context
 from roost.verbs.target import image_for
 
@@ -54,9 +55,8 @@ def show(context: Context, name: str, *, as_json: bool) -> ExitCode:
         context.out.print_json(json.dumps({**data, "x-image": image}))
         return ExitCode.DONE
     text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
-    context.out.print(
-        f"# {file.path}\n# image: {image}\n{text}", end="", markup=False, soft_wrap=True
-    )
+    whole = f"# {file.path}\n# image: {image}\n{text}"
+    context.out.print(Verbatim(whole), end="", soft_wrap=True)
     return ExitCode.DONE
 
 
@@ -72,5 +72,5 @@ def schema(context: Context, *, write: bool, check: bool) -> ExitCode:
     if write:
         committed.write_text(wanted, encoding="utf-8")
         return ExitCode.DONE
-    context.out.print(wanted, end="", markup=False, soft_wrap=True)
+    context.out.print(Verbatim(wanted), end="", soft_wrap=True)
     return ExitCode.DONE

@@ -25,7 +25,7 @@ VERBS = list(verbs(typer.main.get_command(app)))
 def example_in(help_text):
     [example] = [line for line in help_text.splitlines() if "Example:" in line]
     words, _, _ = example.partition(" > ")
-    return shlex.split(words.replace("Example: roost", "", 1))
+    return shlex.split(words.replace("Example: ./run roost", "", 1))
 
 
 def test_the_verbs_are_those_that_people_were_promised():
@@ -47,16 +47,24 @@ def test_a_verb_has_help_with_an_example_of_a_command_line_that_is_understood(ro
     assert roost(*example, "--help").code == 0
 
 
+def test_help_names_the_command_as_it_is_typed(roost):
+    said = roost("local", "start", "--help")
+
+    assert "Usage: ./run roost local start [OPTIONS]" in said.out
+    assert "Example: ./run roost local start --port 4280" in said.out
+    assert "Start here: ./run roost up staging" in roost("--help").out
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ("plna", "No such command 'plna'. Did you mean 'plan'? See: roost --help"),
-        ("local nope", "No such command 'nope'. See: roost local --help"),
-        ("--nope", "No such option: --nope. See: roost --help"),
-        ("plan x --nope", "No such option: --nope. See: roost plan --help"),
-        ("plan", "Missing argument 'ENV'. See: roost plan --help"),
-        ("show x y", "Got unexpected extra argument(s) (y). See: roost show --help"),
-        ("apply x --digest", "Option '--digest' requires an argument. See: roost --help"),
+        ("plna", "No such command 'plna'. Did you mean 'plan'? See: ./run roost --help"),
+        ("local nope", "No such command 'nope'. See: ./run roost local --help"),
+        ("--nope", "No such option: --nope. See: ./run roost --help"),
+        ("plan x --nope", "No such option: --nope. See: ./run roost plan --help"),
+        ("plan", "Missing argument 'ENV'. See: ./run roost plan --help"),
+        ("show x y", "Got unexpected extra argument(s) (y). See: ./run roost show --help"),
+        ("apply x --digest", "Option '--digest' requires an argument. See: ./run roost --help"),
     ],
 )
 def test_a_command_line_that_is_wrong_is_told_in_one_sentence(roost, words, sentence):
@@ -77,4 +85,4 @@ def test_no_verb_is_wrong_and_shows_what_there_is(roost, words, command):
     said = roost(*words.split())
 
     assert (said.code, said.out) == (3, "")
-    assert said.err.startswith(f"Usage: {command} [OPTIONS] COMMAND")
+    assert said.err.startswith(f"Usage: ./run {command} [OPTIONS] COMMAND")

@@ -6,12 +6,13 @@ import io
 
 import pytest
 from hypothesis import given
-from rich.console import Console
+from rich.console import Console, Group
+from rich.text import Text
 
 from helpers.plans import UPGRADE, hostile_plans, planned
 from roost.plan.cost import Cost, CostChange
 from roost.prefect.probe import CheckResult
-from roost.report.text import check_line, make_console, plan_report, status_table
+from roost.report.text import Verbatim, check_line, make_console, plan_report, status_table
 from roost.report.wording import cost_line, counted, shown
 
 
@@ -45,6 +46,45 @@ def test_a_pipe_gets_plain_text_of_one_width(monkeypatch):
 
     assert "\x1b" not in pipe.getvalue()
     assert "create the app acme-prefect in personal" in pipe.getvalue()
+
+
+def piped(*objects, width=0, local=None, **options):
+    """What a pipe gets."""
+    pipe = io.StringIO()
+    make_console(pipe, width=width, local=local).print(*objects, **options)
+    return pipe.getvalue()
+
+
+ADVICE = "Create it: roost apply staging"
+TYPED = "Create it: ./run roost apply staging --local"
+
+
+@pytest.mark.parametrize(
+    "told",
+    [ADVICE, Text(ADVICE), Group(Text(ADVICE)), Text.assemble(("Create it: ", "red"), ADVICE[11:])],
+    ids=["words", "text", "group", "styled"],
+)
+def test_advice_is_printed_as_it_is_typed(told):
+    assert piped(told, local=True) == f"{TYPED}\n"
+    assert piped(told, local=False) == f"{TYPED.removesuffix(' --local')}\n"
+    assert piped(told) == f"{ADVICE}\n"
+
+
+def test_advice_keeps_its_style():
+    styled = Text.assemble(("warning: ", "yellow"), ADVICE)
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+
+    make_console(terminal, local=True).print(styled)
+
+    assert terminal.getvalue() == f"\x1b[33mwarning: \x1b[0m{TYPED}\n"
+
+
+def test_data_is_printed_as_it_is():
+    told = status_table(("why",), [(ADVICE,)])
+
+    assert piped(told, local=True).splitlines()[1].rstrip() == ADVICE
+    assert piped(Verbatim(f"{ADVICE} :x:\n"), end="", local=True) == f"{ADVICE} :x:\n"
 
 
 @given(hostile_plans())

@@ -62,7 +62,7 @@ def test_a_field_that_a_hand_changed_is_named_with_its_values(applied, fly):
     assert differences(said) == [("guest.memory_mb", 2048, 512, "changed by hand")]
     assert json.loads(said.out)["differences"][0]["sent"] == 512
     assert "staging: drift, 1 difference." in spoken.out
-    assert "To put back what a hand changed: roost drift staging --heal." in spoken.out
+    assert "To put back what a hand changed: ./run roost drift staging --heal." in spoken.out
     assert fly.changes == []
 
 
@@ -96,7 +96,7 @@ def test_a_field_that_both_changed_is_not_healed_to_what_nobody_applied(applied,
 
     assert said.code == 2
     assert config_of(fly)["guest"]["memory_mb"] == 2048
-    assert "An apply brings that, and puts back the rest: roost apply staging" in said.out
+    assert "An apply brings that, and puts back the rest: ./run roost apply staging" in said.out
     assert "To put back" not in said.out
 
 
@@ -106,7 +106,7 @@ def test_where_the_file_moved_on_too_the_advice_is_one_apply_and_no_healing(appl
 
     said = applied("drift", "staging")
 
-    assert "An apply brings that, and puts back the rest: roost apply staging" in said.out
+    assert "An apply brings that, and puts back the rest: ./run roost apply staging" in said.out
     assert "--heal" not in said.out
 
 
@@ -137,7 +137,7 @@ def test_healing_applies_nothing_that_was_never_applied(applied, fly, rewrite):
     said = applied("drift", "staging", "--heal")
 
     assert said.code == 2
-    assert "The file moved on. Apply it: roost apply staging" in said.out
+    assert "The file moved on. Apply it: ./run roost apply staging" in said.out
     assert "staging is not healed: what the file asks for was never applied" in said.out
     assert fly.changes == []
 

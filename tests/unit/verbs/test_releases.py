@@ -54,7 +54,7 @@ def test_before_the_first_apply_there_is_none_and_it_says_how_to_make_one(roost,
     said = roost("releases", "staging")
 
     assert (said.code, said.err) == (0, "")
-    assert said.out == "staging has no release yet. Make the first one: roost apply staging\n"
+    assert said.out == "staging has no release yet. Make the first one: ./run roost apply staging\n"
     assert fly.changes == []
     assert json.loads(roost("releases", "staging", "--json").out)["releases"] == []
 
@@ -98,7 +98,9 @@ def test_clearing_a_failed_release_lets_it_be_tried_again(roost, applied, fly):
 
     [key] = fly.machines
     assert (said.code, said.err) == (0, "")
-    assert said.out == ("Release 2 is cleared: a plan may try it again. Next: roost plan staging\n")
+    assert said.out == (
+        "Release 2 is cleared: a plan may try it again. Next: ./run roost plan staging\n"
+    )
     assert fly.changes == [
         f"POST machines/{key}/lease",
         f"PATCH machines/{key}/metadata",
@@ -181,7 +183,7 @@ def test_a_rollback_whose_gate_fails_ends_with_what_was_live(roost, applied, ser
     assert verdicts(roost)[:2] == [(4, "good", 2), (3, "failed", 1)]
     again = roost("rollback", "staging", "--to", 1)
     assert again.code == 3
-    assert "`roost releases staging --clear 3`" in again.err
+    assert "`./run roost releases staging --clear 3`" in again.err
 
 
 @pytest.mark.parametrize(
@@ -214,7 +216,8 @@ def test_a_rollback_past_a_migration_is_refused_by_its_plan_with_the_way_out(roo
     assert (said.code, said.out) == (3, "")
     assert "Prefect 3.8.8 already migrated the database; 3.7.8 cannot read it" in said.err
     assert (
-        "with prefect.version 3.7.8 in the file, `roost restore staging --snapshot vs_" in said.err
+        "with prefect.version 3.7.8 in the file, `./run roost restore staging --snapshot vs_"
+        in said.err
     )
     assert fly.changes == []
 

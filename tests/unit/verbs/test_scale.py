@@ -55,7 +55,7 @@ def test_an_override_is_applied_proved_and_kept_with_who_why_and_until(applied, 
     assert said.code == 0
     assert said.out.startswith("Override until ")
     assert "by ada (demo): min_machines_running 1 instead of 0." in said.out
-    assert said.out.rstrip().endswith("To end it sooner: roost scale staging --clear")
+    assert said.out.rstrip().endswith("To end it sooner: ./run roost scale staging --clear")
     assert (override["fields"], override["who"]) == ({"min_machines_running": 1}, "ada")
     assert (override["reason"], lasts) == ("demo", timedelta(hours=4))
     assert machine(fly)["config"]["services"][0]["min_machines_running"] == 1
@@ -181,7 +181,7 @@ def test_what_else_is_pending_is_not_applied_by_scaling(applied, fly, rewrite):
     assert said.code == 3
     assert "error [cannot-apply]: staging: There is more to change than the scaling: " in said.err
     assert "machine/app-1 (env.PREFECT_LOGGING_LEVEL). " in said.err
-    assert "apply it (`roost apply staging`), then scale. Nothing was changed." in said.err
+    assert "apply it (`./run roost apply staging`), then scale. Nothing was changed." in said.err
     assert fly.changes == []
 
 
@@ -198,7 +198,7 @@ def test_after_a_rollback_by_hand_scaling_asks_for_the_revert_and_goes_nowhere(
     assert said.code == 3
     assert "Release 1 was put back by hand, as release 3" in said.err
     assert "Merge a revert of the file first, then scale" in said.err
-    assert "or go forward (`roost apply staging`). Nothing was changed." in said.err
+    assert "or go forward (`./run roost apply staging`). Nothing was changed." in said.err
     assert fly.changes == []
     rewrite()  # the revert is merged
     assert applied(*DEMO).code == 0
@@ -316,7 +316,7 @@ def test_for_good_the_file_is_edited_and_nothing_is_called(roost, fly, tmp_path)
     assert path.stat().st_mode & 0o777 == 0o640
     assert "machine.memory_mb: 512 -> 1024" in said.out
     assert "such as: big flows: memory_mb 1024" in said.out
-    assert "then: roost apply staging" in said.out
+    assert "then: ./run roost apply staging" in said.out
     assert sorted(p.name for p in tmp_path.iterdir()) == ["staging.yaml"]
     assert fly.asked == []
 

@@ -146,7 +146,7 @@ def test_setting_does_not_wake_who_sleeps(applied, fly, prefect, monkeypatch):
     said = applied("secrets", "staging", "--set")
 
     assert said.code == 0
-    assert "It sleeps, and wakes with that; prove it then: roost smoke staging" in said.out
+    assert "It sleeps, and wakes with that; prove it then: ./run roost smoke staging" in said.out
     assert the_machine(fly)["state"] == "stopped"
     assert prefect.asked == []
 

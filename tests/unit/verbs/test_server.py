@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from unittest.mock import AsyncMock
 
 import httpx
 import pytest
 
 from helpers.fake_prefect import LOGIN, first, say
 from roost.environment.model import AUTH_SECRET
+from roost.local import LocalFly
 
 URL = "https://acme-prefect.fly.dev"
 
@@ -112,8 +114,24 @@ def test_status_of_what_is_not_there_says_how_to_make_it(roost):
     document = json.loads(roost("status", "staging", "--json").out)
 
     assert said.code == 0
-    assert "does not exist yet. Create it: roost apply staging" in said.out
+    assert "does not exist yet. Create it: ./run roost apply staging" in said.out
     assert (document["exists"], document["url"], document["machines"]) == (False, "", [])
+
+
+def test_what_to_type_next_is_for_the_local_fly_where_that_was_asked_for(roost, monkeypatch):
+    """Also in what a failure says; never in JSON, nor in a workflow, whose page anybody reads."""
+    here = AsyncMock(return_value=LocalFly("http://127.0.0.1:1"))
+    monkeypatch.setattr("roost.verbs.local.find_local_fly", here)
+
+    told = roost("status", "staging", "--local").out
+    failed = roost("wake", "staging", "--local").err
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    job = roost("wake", "staging", "--local")
+
+    assert told.endswith("Create it: ./run roost apply staging --local\n")
+    assert failed.endswith("Create it: ./run roost apply staging --local\n")
+    assert "Create it: roost apply staging\n" in job.err
+    assert "Create it: roost apply staging\n" in job.out
 
 
 REPLICATED = {
@@ -146,7 +164,7 @@ def test_status_says_that_copies_were_asked_for_and_are_not_made_yet(roost, rewr
     said = roost("status", "staging")
 
     assert "The file asks for copies of the database in s3://acme-backups/prefect" in said.out
-    assert "nothing is copied there yet: roost apply staging." in said.out
+    assert "nothing is copied there yet: ./run roost apply staging." in said.out
 
 
 def test_what_a_destroy_cut_short_left_is_told_and_brought_back_by_an_apply(roost, fly, applied):
@@ -161,7 +179,7 @@ def test_what_a_destroy_cut_short_left_is_told_and_brought_back_by_an_apply(roos
     for said in (status.out, planned.out):
         told = " ".join(said.split())
         assert f"The machine app-1 ({applied['id']}) is cordoned" in told
-        assert "To bring the server back: roost apply staging." in told
+        assert "To bring the server back: ./run roost apply staging." in told
     assert "machine/app-1/cordon" in scaled.err
     assert done.code == 0, done.err
     assert "let visitors reach the machine app-1 again" in done.err
@@ -217,7 +235,7 @@ def test_where_it_cannot_the_server_is_suspended_and_what_that_means_is_told(
     assert said.code == 0
     assert applied["state"] == "suspended"
     assert "(it answered 401)" in said.err
-    assert "Before you change it, wake it: roost wake staging" in said.err
+    assert "Before you change it, wake it: ./run roost wake staging" in said.err
 
 
 @pytest.mark.parametrize(
@@ -259,7 +277,7 @@ def test_sleep_and_wake_need_a_machine(roost, verb):
     said = roost(verb, "staging")
 
     assert (said.code, said.out) == (3, "")
-    assert "staging has no machine yet. Create it: roost apply staging" in said.err
+    assert "staging has no machine yet. Create it: ./run roost apply staging" in said.err
 
 
 def test_sleep_and_wake_leave_machines_of_others_alone(roost, fly, applied):
