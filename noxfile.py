@@ -60,19 +60,6 @@ def environment() -> dict[str, str | None]:
 
 
 @nox.session
-def up(session: nox.Session) -> None:
-    """Bring an environment up on the local Fly: ./run up [ENV] [--exit]."""
-    install(session, "roost")
-    # Time for the local Fly to end its machines cleanly after Ctrl-C.
-    session.run(
-        *("python", "-m", "roost", "up", *session.posargs),
-        env=environment(),
-        interrupt_timeout=60,
-        terminate_timeout=30,
-    )
-
-
-@nox.session
 def tests(session: nox.Session) -> None:
     """Run all tests but the slow ones in parallel, or those named: ./run tests [PYTEST-ARGS]."""
     install(session, "tests")

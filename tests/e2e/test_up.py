@@ -69,6 +69,7 @@ def test_up_migrates_proves_sees_it_sleep_and_wake_and_leaves_nothing_running(
         "machine/app-1  create the machine app-1 in iad",
         "demo is healthy at http://acme-prefect.localhost:",
         f"It sleeps after {IDLE_S} s of quiet; the next request wakes it.",
+        "Waiting until it sleeps by itself, for ",
         "It sleeps: suspended.",
         "A request woke it and was answered after 0.",
         "Stopping the local Fly. What it stored is kept.",

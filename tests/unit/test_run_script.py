@@ -74,10 +74,10 @@ def test_another_python_can_be_named(bare, tmp_path):
 def test_help_needs_nothing_and_installs_nothing(bare, arguments):
     done = bare(*arguments)
 
-    assert (done.returncode, done.stdout) == (0, "")
-    assert "./run up [ENV] [--exit]" in done.stderr
-    assert "./run roost VERB" in done.stderr
-    assert "set -eu" not in done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "./run up [ENV] [--exit]" in done.stdout
+    assert "./run roost VERB" in done.stdout
+    assert "set -eu" not in done.stdout
     assert not (bare.root / ".run").exists()
 
 
@@ -209,7 +209,6 @@ def test_checkouts_can_share_what_is_set_up(ready, tmp_path):
     ("arguments", "told"),
     [
         (("tests", "-q", "a b"), ["--session", "tests", "--", "-q", "a b"]),
-        (("up",), ["--session", "up", "--"]),
         (("--list",), ["--list"]),
     ],
 )
@@ -217,6 +216,13 @@ def test_any_other_word_is_a_session_of_the_noxfile(ready, arguments, told):
     done = ready(*arguments)
 
     assert done.stdout.splitlines() == ["-f", f"{ready.root}/noxfile.py", *told]
+
+
+def test_up_is_the_verb_itself_so_that_its_exit_code_is_too(ready):
+    done = ready("up", "demo", "--exit")
+
+    assert done.stdout.splitlines() == ["-P", "-m", "roost", "up", "demo", "--exit"]
+    assert (ready.root / ".run" / "roost" / "installed.txt").exists()
 
 
 # Where it runs

@@ -30,7 +30,10 @@ async def up(context: Context, name: str, leave: bool) -> ExitCode:  # noqa: FBT
     try:
         async with connect(context, local=True) as target:
             await bring_up(context, target, file)
-            await (prove_sleep(context, target, file) if leave else follow(context, target, file))
+            if leave:
+                await prove_sleep(context, target, file)
+            else:
+                await follow(context, target, file, stops=started)
     finally:
         if started:
             with anyio.CancelScope(shield=True):
@@ -62,15 +65,25 @@ def login_advice(context: Context, file: EnvironmentFile) -> str:
     return f"Log in with the value of {AUTH_SECRET}; it is kept in\n{throwaway_file(context.local_home)}"
 
 
-async def follow(context: Context, target: Target, file: EnvironmentFile) -> None:
-    """Tell what its machines do, until Ctrl-C."""
+async def follow(context: Context, target: Target, file: EnvironmentFile, *, stops: bool) -> None:
+    """Tell what its machines do, until Ctrl-C; which stops the local Fly only if this started it."""
     assert target.local is not None  # noqa: S101 - `up` is about the local Fly
-    context.out.print("Ctrl-C stops it.")
+    context.out.print(ctrl_c(stops=stops), soft_wrap=True)
     async with target.local.events() as events:
         async for event in events:
             if event.get("app") == file.environment.app and "seconds" in event:
                 took = f"in {event['seconds']:.3f} s"
                 context.out.print(f"  {event['name']} {event['status']} {took}")
+
+
+def ctrl_c(*, stops: bool) -> str:
+    """Say what Ctrl-C stops, and what goes on."""
+    if stops:
+        return "Ctrl-C stops it."
+    return (
+        "Ctrl-C ends only what is told here: the local Fly ran before, and goes on with all its "
+        "servers. To stop it: roost local stop"
+    )
 
 
 async def prove_sleep(context: Context, target: Target, file: EnvironmentFile) -> None:
@@ -85,6 +98,7 @@ async def prove_sleep(context: Context, target: Target, file: EnvironmentFile) -
         return
     asleep = "suspended" if scaling.autostop == "suspend" else "stopped"
     limit = scaling.idle_after.total_seconds() + SLEEP_SLACK_S
+    context.out.print(f"Waiting until it sleeps by itself, for {limit:.0f} s at most.")
     with anyio.move_on_after(limit) as waiting:
         while not await _all_in(target, file, asleep):  # noqa: ASYNC110 - Fly has no event to wait on
             await anyio.sleep(POLL_S)

@@ -1,0 +1,11 @@
+"""What `up` tells while it waits."""
+
+from __future__ import annotations
+
+from roost.verbs.up import ctrl_c
+
+
+def test_ctrl_c_is_said_to_stop_only_what_this_command_started():
+    assert ctrl_c(stops=True) == "Ctrl-C stops it."
+    assert "the local Fly ran before, and goes on" in ctrl_c(stops=False)
+    assert ctrl_c(stops=False).endswith("To stop it: roost local stop")
