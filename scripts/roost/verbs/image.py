@@ -50,6 +50,7 @@ async def _push(context: Context, file: EnvironmentFile, reference: str) -> str:
     if file.environment.prefect.image:
         context.progress.print(f"{file.name} runs an image of its own: there is nothing to build.")
         return FOREIGN
+    fly_token(context.environ, has_local=False)
     async with connect(context, local=False) as target:
         app = file.environment.app
         if target.local is None and await target.fly.get_app(app) is None:

@@ -79,17 +79,22 @@ async def connect(context: Context, *, local: bool) -> AsyncIterator[Target]:
         yield Target(fly, local_fly_at(base_url))
 
 
-def fly_token(environ: Mapping[str, str]) -> SecretText:
+def fly_token(environ: Mapping[str, str], *, has_local: bool = True) -> SecretText:
     """Give the token that flyctl would use.
+
+    Args:
+        environ: where it stands.
+        has_local: whether the verb could do without it, with `--local`.
 
     Raises:
         MissingTokenError: FLY_API_TOKEN is not set.
     """
     token = environ.get("FLY_API_TOKEN")
     if not token:
+        instead = ", or add --local to use the local Fly" if has_local else ""
         raise MissingTokenError(
             "FLY_API_TOKEN is not set.",
-            advice="Make one with `fly tokens create deploy -a APP -x 720h`, or add --local to use the local Fly.",
+            advice=f"Make one with `fly tokens create deploy -a APP -x 720h`{instead}.",
         )
     return SecretText(token)
 

@@ -365,3 +365,14 @@ def test_a_push_that_fails_on_a_first_apply_is_finished_by_the_next_one(roost, f
 
 def test_the_fixture_leaves_no_docker_of_this_computer(docker):
     assert os.environ["PATH"] == str(docker.folder)
+
+
+def test_without_a_token_no_option_is_advised_that_it_does_not_have(roost, monkeypatch):
+    monkeypatch.delenv("FLY_API_TOKEN")
+
+    said = roost("image", "staging", "--push")
+
+    assert said.code == 3
+    assert "error [token-missing]: FLY_API_TOKEN is not set. Make one with `fly tokens" in said.err
+    assert "--local" not in said.err
+    assert "or add --local" in roost("plan", "staging").err
