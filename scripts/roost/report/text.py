@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -18,6 +21,9 @@ from roost.report.wording import cost_line, one_line, shown, unchecked_line
 
 PLAIN_WIDTH = 120
 MAX_CHANGES = 12
+GAP = "  "
+ROOM_FOR_WORDS = 24
+"""With less room beside a row, its words stand below it."""
 _STYLE = {
     Risk.NONE: "green",
     Risk.RESTART: "yellow",
@@ -119,7 +125,7 @@ def plan_report(plan: Plan, cost: CostChange | None) -> RenderableType:
 
 
 def _steps_table(steps: Sequence[Step]) -> Table:
-    table = Table(title=None, show_edge=False, pad_edge=False, box=None, header_style="bold")
+    table = _Table(title=None, show_edge=False, pad_edge=False, box=None, header_style="bold")
     table.add_column("step", overflow="fold")
     table.add_column("what changes", overflow="fold")
     table.add_column("risk")
@@ -153,9 +159,89 @@ def check_line(result: CheckResult) -> Text:
     return line
 
 
+class _Table(Table):
+    """A table without blanks at the ends of its lines."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Give it to rich."""
+        parts = cast(Iterable[Segment], super().__rich_console__(console, options))
+        for line in Segment.split_lines(parts):
+            yield from _stripped(line)
+            yield Segment.line()
+
+
+def _stripped(line: Sequence[Segment]) -> Sequence[Segment]:
+    kept = list(line)
+    while kept and not kept[-1].text.strip():
+        kept.pop()
+    if kept:
+        kept[-1] = Segment(kept[-1].text.rstrip(), kept[-1].style, kept[-1].control)
+    return kept
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Rows of what people copy, such as ids: no cell is ever broken, however narrow the terminal.
+
+    Args:
+        columns: the headings.
+        rows: the cells, one for each heading.
+        words: the heading of one more cell, at the end of each row, whose words may be broken: it
+            stands beside the others where there is room, else below them.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    words: str = ""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Give it to rich."""
+        widths = [max(map(cell_len, cells)) for cells in zip(*self._cells(), strict=True)]
+        room = options.max_width - sum(widths) - len(GAP) * len(widths)
+        beside = bool(self.words) and room >= ROOM_FOR_WORDS
+        head, *rows = self._cells()
+        yield _unbroken(_row(widths, head, self.words if beside else ""), "bold")
+        for cells, words in zip(rows, self._words(), strict=True):
+            if beside:
+                first, *more = _broken(words, room) or [""]
+                yield _unbroken(_row(widths, cells, first))
+                yield from (_unbroken(_row(widths, [""] * len(widths), line)) for line in more)
+            else:
+                yield _unbroken(_row(widths, cells))
+                below = [] if words == "-" else _broken(words, options.max_width - len(GAP))
+                yield from (_unbroken(f"{GAP}{line}") for line in below)
+
+    def _cells(self) -> list[list[str]]:
+        rows = [row[: len(self.columns)] for row in self.rows]
+        return [list(self.columns), *([one_line(cell) for cell in row] for row in rows)]
+
+    def _words(self) -> list[str]:
+        return [one_line(row[-1]) if self.words else "" for row in self.rows]
+
+
+def listing(columns: Iterable[str], rows: Iterable[Sequence[str]], words: str = "") -> Listing:
+    """Show rows of what people copy under their headings, each with words where `words` heads them."""
+    return Listing(tuple(columns), tuple(map(tuple, rows)), words)
+
+
+def _row(widths: Sequence[int], cells: Sequence[str], words: str = "") -> str:
+    padded = (
+        cell + " " * (width - cell_len(cell)) for cell, width in zip(cells, widths, strict=True)
+    )
+    return GAP.join((*padded, words)).rstrip()
+
+
+def _broken(words: str, width: int) -> list[str]:
+    return textwrap.wrap(words, width, break_long_words=False, break_on_hyphens=False)
+
+
+def _unbroken(line: str, style: str = "") -> Text:
+    return Text(line, style, no_wrap=True, overflow="ignore")
+
+
 def status_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """Show rows of words under their headings."""
-    table = Table(box=None, show_edge=False, pad_edge=False, header_style="bold")
+    """Show rows of words under their headings; what is copied from stands in a `listing`."""
+    table = _Table(box=None, show_edge=False, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:

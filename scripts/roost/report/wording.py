@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from roost.plan.cost import CostChange
+from roost.plan.image import is_our_image
 
 MAX_VALUE = 60
 
@@ -26,6 +28,20 @@ def one_line(text: str) -> str:
     if line.isprintable():
         return line
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+
+
+def short_time(moment: str) -> str:
+    """Show a time as RFC 3339 writes it to the minute, in UTC; what is none as it is."""
+    try:
+        return f"{datetime.fromisoformat(moment).astimezone(UTC):%Y-%m-%d %H:%M}"
+    except (ValueError, OverflowError):
+        return one_line(moment) or "-"
+
+
+def short_image(reference: str) -> str:
+    """Show what tells images apart: of ours the hash, for the version has a column of its own."""
+    short = reference.rpartition("/")[2]
+    return short.rpartition("-")[2] if is_our_image(reference) else one_line(short)
 
 
 def counted(count: int, noun: str) -> str:

@@ -9,7 +9,7 @@ import httpx
 
 from roost.errors import ExitCode, LocalFlyError, UsageError
 from roost.local import LocalFly, find_local_fly, run_localfly, start_local_fly
-from roost.report.text import status_table
+from roost.report.text import listing
 from roost.verbs.context import Context
 from roost.verbs.throwaway import Throwaway
 
@@ -59,7 +59,7 @@ async def status(context: Context, as_json: bool) -> ExitCode:  # noqa: FBT001 -
         for app, entry in found["apps"].items()
         for machine in entry["machines"]
     ]
-    context.out.print(status_table(("app", "machine", "state", "address"), rows))
+    context.out.print(listing(("app", "machine", "state", "address"), rows))
     return ExitCode.DONE
 
 

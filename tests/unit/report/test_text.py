@@ -12,8 +12,8 @@ from rich.text import Text
 from helpers.plans import UPGRADE, hostile_plans, planned
 from roost.plan.cost import Cost, CostChange
 from roost.prefect.probe import CheckResult
-from roost.report.text import Verbatim, check_line, make_console, plan_report, status_table
-from roost.report.wording import cost_line, counted, shown
+from roost.report.text import Verbatim, check_line, listing, make_console, plan_report, status_table
+from roost.report.wording import cost_line, counted, short_time, shown
 
 
 def rendered(renderable, width=80):
@@ -142,3 +142,59 @@ def test_things_are_counted_in_english():
         "1 step",
         "2 steps",
     )
+
+
+IDS = ("vs_123456789012345678", "vol_12345678901234567")
+ROWS = [(*IDS, "2026-11-25 22:56", "before release 3, which changed very much of it (held)")]
+
+
+def test_an_id_is_never_broken_and_words_stand_below_where_there_is_no_room():
+    shown = rendered(listing(("snapshot", "volume", "made"), ROWS, words="why"), width=70)
+
+    assert shown.splitlines() == [
+        "snapshot               volume                 made",
+        "vs_123456789012345678  vol_12345678901234567  2026-11-25 22:56",
+        "  before release 3, which changed very much of it (held)",
+    ]
+
+
+def test_words_stand_beside_where_there_is_room_and_are_broken_between_them():
+    shown = rendered(listing(("snapshot", "volume", "made"), ROWS, words="why"), width=100)
+
+    head, first, second = shown.splitlines()
+    assert head.endswith("made              why")
+    assert first.endswith("2026-11-25 22:56  before release 3, which changed very")
+    assert second.strip() == "much of it (held)"
+
+
+def test_a_line_of_a_table_has_no_blanks_at_its_end_and_what_is_too_wide_is_not_cut_off():
+    rows = [(*IDS, *IDS, "-")]
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+
+    make_console(terminal).print(listing("abcde", rows))
+    folded = piped(status_table(("what", "why"), [("a" * 70, "b"), ("c", "d")]))
+
+    assert all(line == line.rstrip() for line in terminal.getvalue().splitlines())
+    assert IDS[0] + "  " + IDS[1] + "  " + IDS[0] + "  " + IDS[1] in terminal.getvalue()
+    assert all(line == line.rstrip() for line in folded.splitlines())
+
+
+def test_a_pipe_is_as_wide_as_is_asked_for():
+    table = status_table(("why",), [("word " * 30,)])
+
+    assert max(map(len, piped(table).splitlines())) > 60
+    assert max(map(len, piped(table, width=60).splitlines())) <= 60
+
+
+@pytest.mark.parametrize(
+    ("moment", "told"),
+    [
+        ("2026-11-25T22:56:24+00:00", "2026-11-25 22:56"),
+        ("2026-11-25T23:56:24+01:00", "2026-11-25 22:56"),
+        ("", "-"),
+        ("soon\x1b", r"soon\x1b"),
+    ],
+)
+def test_times_are_told_to_the_minute_in_utc(moment, told):
+    assert short_time(moment) == told
