@@ -91,7 +91,7 @@ def _chosen(environment: str, releases: Releases, to: int | None) -> Release:
         raise _refused(environment, releases, f"Release {release.number} {_wrong(release)}.")
     now = releases[-1]
     if now.verdict is Verdict.GOOD and release.setup == now.setup:
-        raise _refused(environment, releases, f"Release {release.number} is live already.")
+        raise _refused(environment, releases, _same(now, release))
     failed = failed_like(releases, release.identity)
     if failed and failed is not now:
         raise UnappliableError(
@@ -101,6 +101,12 @@ def _chosen(environment: str, releases: Releases, to: int | None) -> Release:
             advice=f"Allow it again: `roost releases {environment} --clear {failed.number}`.",
         )
     return release
+
+
+def _same(now: Release, release: Release) -> str:
+    if now.number == release.number:
+        return f"Release {now.number} is live already."
+    return f"Release {now.number}, which is live, is the same configuration as {release.number}."
 
 
 def _wrong(release: Release) -> str:

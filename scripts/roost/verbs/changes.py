@@ -20,7 +20,7 @@ from roost.apply.snapshots import Snapshots
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.environment.model import AUTH_SECRET
 from roost.environment.rehearsal import rehearsed
-from roost.errors import ChangedMeanwhileError, ExitCode
+from roost.errors import ChangedMeanwhileError, ExitCode, GateError
 from roost.plan.cost import CostChange, cost_change, read_prices
 from roost.plan.desired import Desired, desired_state
 from roost.plan.diff import diff
@@ -38,6 +38,7 @@ from roost.prefect.probe import CheckResult
 from roost.report.text import check_line, plan_report
 from roost.report.wording import one_line
 from roost.secret_text import SecretText
+from roost.verbs.commit import commit_of
 from roost.verbs.context import Context
 from roost.verbs.holding import holding
 from roost.verbs.image import image_before
@@ -128,11 +129,39 @@ async def apply(
                 advice=f"Look at what is new: roost plan {name}",
             )
         context.progress.print(plan_report(planned.plan, planned.cost))
-        results = await apply_planned(context, target, planned)
-    if as_json:
-        document = planned.document()
-        context.out.print_json(json.dumps({**document, "gate": [vars(r) for r in results]}))
+        document = planned.document() if as_json else None
+        await apply_told(context, target, planned, document)
     return ExitCode.DONE
+
+
+async def apply_told(
+    context: Context, target: Target, planned: Planned, document: Json | None, doing: str = ""
+) -> tuple[CheckResult, ...]:
+    """Apply as `apply_planned` does, and print a document with what the gate found, failed or not.
+
+    Args:
+        context: see `apply_planned`.
+        target: see `apply_planned`.
+        planned: see `apply_planned`.
+        document: what else to print; nothing is printed if None.
+        doing: see `apply_planned`.
+
+    Raises:
+        GateError: see `apply_planned`; it is told with the document, too.
+    """
+
+    def tell(results: tuple[CheckResult, ...], error: str | None) -> None:
+        if document is not None:
+            gate = [vars(result) for result in results]
+            context.out.print_json(json.dumps({**document, "gate": gate, "error": error}))
+
+    try:
+        results = await apply_planned(context, target, planned, doing)
+    except GateError as failure:
+        tell(failure.checks, failure.word)
+        raise
+    tell(results, None)
+    return results
 
 
 async def settle(context: Context, target: Target, planned: Planned) -> None:
@@ -167,7 +196,7 @@ async def restorer_of(
         lease_holder(target.fly, planned.desired.app, notice, doing) as leases,
     ):
         work = Work(target.fly, leases, {}, notice)
-        git = context.environ.get("GITHUB_SHA", "")
+        git = commit_of(context.environ, planned.file.path.parent)
         yield Restorer(work, snapshots, planned.desired, git, moment)
 
 
@@ -215,7 +244,7 @@ async def apply_planned(
             work,
             proof_of(context, target, planned, values.get(AUTH_SECRET)),
             planned.desired,
-            context.environ.get("GITHUB_SHA", ""),
+            commit_of(context.environ, file.path.parent),
             moment,
         )
         return await releaser.apply(planned.plan, planned.live, planned.recovery)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from roost.apply.clearing import clear_release, environment_machines
 from roost.apply.executor import lease_holder
@@ -14,19 +13,21 @@ from roost.errors import ExitCode, UnappliableError
 from roost.plan.cost import cost_change, read_prices
 from roost.plan.diff import plan_from
 from roost.plan.document import Json, plan_document
-from roost.plan.image import is_our_image
+from roost.plan.history import changed_fields
 from roost.plan.recovery import Recovery
 from roost.plan.releases import Release, current, releases_on
 from roost.plan.rollback import roll_back
-from roost.report.text import plan_report, status_table
-from roost.verbs.changes import Planned, apply_planned, make_plan
+from roost.report.text import listing, plan_report
+from roost.report.wording import short_image, short_time
+from roost.verbs.changes import Planned, apply_told, make_plan
 from roost.verbs.context import Context
 from roost.verbs.holding import holding
 from roost.verbs.target import Target, connect
 
-COLUMNS = ("release", "verdict", "when", "git", "Prefect", "image", "snapshot", "why")
+COLUMNS = ("release", "verdict", "when", "git", "Prefect", "image", "snapshot")
 CLEARING = "roost releases --clear"
-GIT_DIGITS = 10
+GIT_DIGITS = 7
+MOST_FIELDS = 4
 
 
 async def releases(
@@ -52,7 +53,7 @@ async def releases(
     elif not found:
         context.out.print(f"{name} has no release yet. Make the first one: roost apply {name}")
     else:
-        context.out.print(status_table(COLUMNS, _rows(found)))
+        context.out.print(listing(COLUMNS, _rows(found), words="what"))
     return ExitCode.DONE
 
 
@@ -68,36 +69,35 @@ async def _clear(context: Context, target: Target, file: EnvironmentFile, number
 
 def _rows(found: tuple[Release, ...]) -> Iterator[tuple[str, ...]]:
     live = current(found)
-    for release in reversed(found):
+    for release, before in _with_before(found):
         yield (
             str(release.number),
             f"{release.verdict.value}{', live' if release is live else ''}",
-            _when(release.at),
+            short_time(release.at),
             release.git[:GIT_DIGITS] or "-",
             release.prefect,
-            _image(release.image),
+            short_image(release.image),
             release.snapshot or "-",
-            _why(release),
+            _what(release, before),
         )
 
 
-def _when(at: str) -> str:
-    try:
-        moment = datetime.fromisoformat(at)
-    except ValueError:
-        return at or "-"
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}"
+def _with_before(found: tuple[Release, ...]) -> Iterator[tuple[Release, Release | None]]:
+    """Give each release, the newest first, with the one before it if that is remembered."""
+    return zip(reversed(found), [*reversed(found[:-1]), None], strict=False)
 
 
-def _image(reference: str) -> str:
-    """Give what tells images apart: of ours the hash, for the version has a column of its own."""
-    short = reference.rpartition("/")[2]
-    return short.rpartition("-")[2] if is_our_image(reference) else short
+def _what(release: Release, before: Release | None) -> str:
+    """Say what a release changed, and what became of it."""
+    fields = changed_fields(before, release) if before else ()
+    more = f" and {len(fields) - MOST_FIELDS} more" if len(fields) > MOST_FIELDS else ""
+    changed = f"changes {', '.join(fields[:MOST_FIELDS])}{more}" if fields else ""
+    return ". ".join(filter(None, (changed, _why(release)))) or "-"
 
 
 def _why(release: Release) -> str:
     back = f"puts release {release.back_to} back" if release.back_to else ""
-    return ". ".join(filter(None, (back, release.why.rstrip(".")))) or "-"
+    return ". ".join(filter(None, (back, release.why.rstrip("."))))
 
 
 def _document(file: EnvironmentFile, found: tuple[Release, ...]) -> Json:
@@ -119,8 +119,9 @@ def _document(file: EnvironmentFile, found: tuple[Release, ...]) -> Json:
                 "snapshot": release.snapshot,
                 "back_to": release.back_to or None,
                 "why": release.why,
+                "changed": list(changed_fields(before, release)) if before else [],
             }
-            for release in reversed(found)
+            for release, before in _with_before(found)
         ],
     }
 
@@ -137,14 +138,14 @@ async def rollback(
     async with connect(context, local=local) as target:
         planned, recovery = await _plan_rollback(context, file, target, to)
         context.progress.print(plan_report(planned.plan, planned.cost))
-        results = await apply_planned(
-            context, target, planned, holding("roost rollback", context.environ)
-        )
-    if as_json:
-        document = plan_document(planned.plan, planned.cost)
-        gate = [vars(result) for result in results]
-        context.out.print_json(json.dumps({**document, "back_to": recovery.back_to, "gate": gate}))
-    else:
+        document = {
+            **plan_document(planned.plan, planned.cost),
+            "back_to": recovery.back_to,
+            "release": recovery.releases[-1].number + 1,
+        }
+        doing = holding("roost rollback", context.environ)
+        await apply_told(context, target, planned, document if as_json else None, doing)
+    if not as_json:
         context.out.print(f"Release {recovery.back_to} is back, and proved.")
     return ExitCode.DONE
 

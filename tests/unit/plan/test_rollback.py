@@ -143,7 +143,8 @@ def test_a_release_that_is_live_already_is_refused():
     told = refused(three_good(), 3)
 
     assert "Release 3 is live already. Good ones: 1, 2." in told
-    assert "Release 2 is live already." in refused(three_good().went(TWO, back_to=2), 2)
+    again = refused(three_good().went(TWO, back_to=2), 2)
+    assert "Release 4, which is live, is the same configuration as 2." in again
 
 
 def test_a_release_that_failed_when_it_was_put_back_is_refused_until_it_is_cleared():

@@ -70,6 +70,7 @@ def test_releases_are_listed_newest_first_with_where_they_came_from(roost, appli
     assert newest["git"] == "0123456789abcdef0123456789abcdef01234567"
     assert re.fullmatch(r"registry\.fly\.io/acme-prefect:prefect-3\.8\.8-\w{12}", newest["image"])
     assert (newest["region"], newest["machines"], newest["snapshot"]) == ("iad", 1, "")
+    assert (newest["changed"], oldest["changed"]) == (["env.PREFECT_LOGGING_LEVEL"], [])
 
 
 def test_the_table_has_a_line_for_each_and_tells_why(roost, applied):
@@ -80,12 +81,14 @@ def test_the_table_has_a_line_for_each_and_tells_why(roost, applied):
     first = [line for line in lines if line[0].isdigit()]
 
     assert lines[0].split() == [
-        *("release", "verdict", "when", "git", "Prefect", "image", "snapshot", "why"),
+        *("release", "verdict", "when", "git", "Prefect", "image", "snapshot", "what"),
     ]
     assert [line.split()[:2] for line in first] == [["3", "good,"], ["2", "failed"], ["1", "good"]]
-    assert "puts release 1 back" in first[0]
-    assert "Checks failed: ui" in first[1]
-    assert re.search(r" 20\d\d-\d\d-\d\d \d\d:\d\d +0123456789 +3\.8\.8 +\w{12} +- +- *$", first[2])
+    told = " ".join(" ".join(lines).split())
+    assert "changes env.PREFECT_LOGGING_LEVEL. puts release 1 back" in told
+    assert "Checks failed: ui" in told
+    assert re.search(r" 20\d\d-\d\d-\d\d \d\d:\d\d +0123456 +3\.8\.8 +\w{12} +- +-$", first[2])
+    assert not any(level in told for level in ("DEBUG", BAD))
 
 
 def test_clearing_a_failed_release_lets_it_be_tried_again(roost, applied, fly):
@@ -153,9 +156,28 @@ def test_a_rollback_as_json_is_one_object_with_plan_gate_and_number(roost, appli
     said = roost("rollback", "staging", "--to", 1, "--json")
 
     document = json.loads(said.out)
-    assert (said.code, document["back_to"]) == (0, 1)
+    assert (said.code, document["back_to"], document["release"]) == (0, 1, 3)
+    assert document["error"] is None
     assert [step["kind"] for step in document["steps"]] == ["update-machine"]
     assert all(check["ok"] for check in document["gate"])
+
+
+@pytest.mark.parametrize("verb", ["apply", "rollback"])
+def test_where_the_gate_fails_the_document_is_printed_all_the_same(roost, applied, server, verb):
+    applied("DEBUG")
+    applied("INFO")
+    if verb == "apply":
+        roost("rollback", "staging")
+        server[0] = "INFO"
+    else:
+        server[0] = "DEBUG"
+
+    said = roost(verb, "staging", "--json")
+
+    document = json.loads(said.out)
+    assert (said.code, document["error"]) == (4, "gate-failed")
+    assert [check["name"] for check in document["gate"] if not check["ok"]] == ["ui"]
+    assert "error [gate-failed]" in said.err
 
 
 def test_after_a_rollback_a_plan_says_that_an_apply_undoes_it_and_an_apply_does(roost, applied):
