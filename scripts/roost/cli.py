@@ -367,19 +367,19 @@ def status(environment: Environment, *, local: Local = False, as_json: AsJson = 
 
 
 @app.command(epilog="Example: roost sleep staging")
-def sleep(environment: Environment, *, local: Local = False) -> ExitCode:
+def sleep(environment: Environment, *, local: Local = False, as_json: AsJson = False) -> ExitCode:
     """Put the server to sleep now; the next request wakes it."""
     from roost.verbs import server
 
-    return run(server.sleep, environment, local)
+    return run(server.sleep, environment, local, as_json)
 
 
 @app.command(epilog="Example: roost wake staging")
-def wake(environment: Environment, *, local: Local = False) -> ExitCode:
+def wake(environment: Environment, *, local: Local = False, as_json: AsJson = False) -> ExitCode:
     """Wake the server now and wait until it answers."""
     from roost.verbs import server
 
-    return run(server.wake, environment, local)
+    return run(server.wake, environment, local, as_json)
 
 
 @app.command(epilog="Example: roost backup staging")
@@ -447,7 +447,7 @@ def releases(
         typer.Option(metavar="N", min=1, help="Allow the failed release N to be tried again."),
     ] = None,
 ) -> ExitCode:
-    """List what was released, newest first: verdict, commit, version, image, snapshot."""
+    """List what was released, newest first: verdict, commit, version, image, snapshot, changes."""
     from roost.verbs import releases as verb
 
     return run(verb.releases, environment, local, as_json, clear)

@@ -85,7 +85,7 @@ def test_a_backup_under_load_has_every_row_acknowledged_before_it_in_the_databas
     assert backed_up.made["rest"] == "held"
     assert not (copy / "prefect.db-wal").stat().st_size
     assert backed_up.before <= rows(copy) < backed_up.all
-    assert backed_up.roost.json("backups", NAME, "--local") == [backed_up.made]
+    assert backed_up.roost.json("backups", NAME, "--local")["backups"] == [backed_up.made]
 
 
 def test_a_drill_proves_the_backup_beside_a_server_that_goes_on_answering(backed_up):

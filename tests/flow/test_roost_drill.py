@@ -45,6 +45,7 @@ def assert_only_the_server(site):
 def test_a_backup_that_comes_back_to_life_says_so_and_nothing_stays(server):
     done = server.roost.json(*DRILL)
 
+    assert (done["environment"], done["app"]) == (NAME, server.name)
     assert done["snapshot"] == server.backup["snapshot"]
     assert {check["name"] for check in done["gate"]} >= {"health", "auth closed", "flow run"}
     assert all(check["ok"] for check in done["gate"])

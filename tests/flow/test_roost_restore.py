@@ -120,7 +120,7 @@ def test_a_restore_is_a_release_with_a_snapshot_of_what_was_there(backed_up):
     site = backed_up
     site.roost.run(*RESTORE, "--snapshot", site.backup["snapshot"])
 
-    found = {b["snapshot"]: b for b in site.roost.json("backups", NAME, "--local")}
+    found = {b["snapshot"]: b for b in site.roost.json("backups", NAME, "--local")["backups"]}
     [safety] = [b for b in found.values() if b["why"] == "before release 2"]
     assert safety["volume"] == volume_of(site.old)
     assert found[site.backup["snapshot"]]["why"] == "roost backup"

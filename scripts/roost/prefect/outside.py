@@ -119,11 +119,19 @@ async def check_auth_closed(server: Server) -> str:
     if status != HTTPStatus.OK:
         raise CheckFailedError(
             f"with our credentials the API answered {status}, not 200",
-            "The value of PREFECT_SERVER_API_AUTH_STRING here is not the server's. Correct it."
-            if status == HTTPStatus.UNAUTHORIZED
-            else LOOK_AT_LOG,
+            _about_login(server) if status == HTTPStatus.UNAUTHORIZED else LOOK_AT_LOG,
         )
     return "401 without, 200 with"
+
+
+def _about_login(server: Server) -> str:
+    """Say what to do where the server does not know our login."""
+    if server.made_up:
+        return (
+            "The login made up here is not the server's, which was given another one. Set "
+            "PREFECT_SERVER_API_AUTH_STRING to that."
+        )
+    return "The value of PREFECT_SERVER_API_AUTH_STRING here is not the server's. Correct it."
 
 
 async def check_costly_pages(server: Server) -> str:

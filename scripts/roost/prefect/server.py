@@ -52,6 +52,7 @@ class Server:
         headers: sent with every call that logs in.
         poll_s: between two looks at something that is awaited.
         now: the clock that the age of leftovers is read against.
+        made_up: whether nobody set the login here: it was made up for a server on this computer.
     """
 
     http: httpx.AsyncClient
@@ -61,6 +62,7 @@ class Server:
     poll_s: float = 0.25
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     waiting: Waiting = field(default_factory=Waiting, repr=False, compare=False)
+    made_up: bool = False
 
     def login(self) -> dict[str, str]:
         """Give the headers of a user of the server."""

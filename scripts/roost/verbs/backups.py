@@ -23,7 +23,8 @@ from roost.plan.live import read_live
 from roost.plan.ownership import find_volume, our_machines
 from roost.plan.restoring import goes_back, restoring
 from roost.prefect.rows import told
-from roost.report.text import status_table
+from roost.report.text import listing
+from roost.report.wording import short_time
 from roost.secret_text import SecretText
 from roost.verbs.changes import Planned, apply_planned, make_plan, restorer_of
 from roost.verbs.context import Context
@@ -47,6 +48,11 @@ class Scene:
 
     planned: Planned
     restorer: Restorer
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """Which environment it is, for a document."""
+        return {"environment": self.planned.file.name, "app": self.planned.desired.app}
 
     @property
     def snapshots(self) -> Snapshots:
@@ -136,12 +142,13 @@ async def backups(
     async with scene_of(context, name, local=local) as (scene, _):
         found = await scene.backups()
     if as_json:
-        context.out.print_json(json.dumps([vars(backup) for backup in found]))
+        listed = {"backups": [vars(backup) for backup in found]}
+        context.out.print_json(json.dumps({**scene.identity, **listed}))
     elif not found:
         context.out.print(f"{name} has no backup yet. Make one: roost backup {name}")
     else:
-        columns = ("snapshot", "made", "size", "state", "kept until", "why")
-        context.out.print(status_table(columns, _rows(found)))
+        columns = ("snapshot", "made", "size", "state", "kept until")
+        context.out.print(listing(columns, _rows(found), words="why"))
     return ExitCode.DONE
 
 
@@ -151,10 +158,10 @@ def _rows(found: Iterable[Backup]) -> Iterable[tuple[str, ...]]:
         size = f"{backup.size / MB:.1f} MB" if backup.at else "-"
         yield (
             backup.snapshot,
-            backup.at or "-",
+            short_time(backup.at),
             size,
             backup.state,
-            backup.kept_until or "-",
+            short_time(backup.kept_until),
             why,
         )
 
@@ -171,7 +178,7 @@ async def restore(
         planned = scene.planned
         await target.check_reach(planned.file)
         if not scene.ours:
-            return await _restore_from_nothing(context, scene, target, snapshot)
+            return await _restore_from_nothing(context, scene, target, snapshot, as_json=as_json)
         under_way = restoring(planned.desired, planned.live)
         wanted = snapshot or (under_way.journal.snapshot if under_way else "")
         chosen = choose(await scene.backups(), wanted, name)
@@ -183,7 +190,7 @@ async def restore(
         old = machine.mounted_volume or scene.volume.id
         results = await scene.restorer.restore(chosen)
     if as_json:
-        document = {"snapshot": chosen.snapshot, "kept_volume": old}
+        document = {**scene.identity, "snapshot": chosen.snapshot, "kept_volume": old}
         context.out.print_json(json.dumps({**document, "gate": [vars(r) for r in results]}))
     else:
         context.out.print(
@@ -255,7 +262,7 @@ async def drill(
         document = {"snapshot": chosen.snapshot, "at": chosen.at, "seconds": seconds}
         rows = {"rows": drilled.rows, "live_rows": live_rows}
         gate = [vars(result) for result in drilled.judged.results]
-        context.out.print_json(json.dumps({**document, **rows, "gate": gate}))
+        context.out.print_json(json.dumps({**scene.identity, **document, **rows, "gate": gate}))
     else:
         beside = f"; the server has {told(live_rows)}" if live_rows else "; the server sleeps"
         context.out.print(
@@ -266,7 +273,7 @@ async def drill(
 
 
 async def _restore_from_nothing(
-    context: Context, scene: Scene, target: Target, snapshot: str
+    context: Context, scene: Scene, target: Target, snapshot: str, *, as_json: bool
 ) -> ExitCode:
     """Restore where no machine is, such as after `roost destroy`: the volume, then an apply."""
     planned, name = scene.planned, scene.planned.file.name
@@ -280,9 +287,13 @@ async def _restore_from_nothing(
     chosen = choose(await scene.backups(), snapshot, name)
     volume = await scene.restorer.make_first_volume(chosen, planned.plan)
     again = await make_plan(context, planned.file, target)
-    await apply_planned(context, target, again)
+    results = await apply_planned(context, target, again)
     await check_mounted(target, planned, volume)
-    context.out.print(f"{chosen.snapshot} is restored, and proved.")
+    if as_json:
+        document = {**scene.identity, "snapshot": chosen.snapshot, "kept_volume": None}
+        context.out.print_json(json.dumps({**document, "gate": [vars(r) for r in results]}))
+    else:
+        context.out.print(f"{chosen.snapshot} is restored, and proved.")
     return ExitCode.DONE
 
 

@@ -111,7 +111,11 @@ async def _rows(target: Target, planned: Planned) -> list[str]:
 def _told(context: Context, planned: Planned, last: tuple[Last, ...], *, as_json: bool) -> ExitCode:
     app, name = planned.desired.app, planned.file.name
     if as_json:
-        document = {"app": app, "last_snapshots": [vars(found) for found in last]}
+        document = {
+            "environment": name,
+            "app": app,
+            "last_snapshots": [vars(found) for found in last],
+        }
         context.out.print_json(json.dumps(document))
         return ExitCode.DONE
     for found in last:

@@ -52,7 +52,7 @@ def show(context: Context, name: str, *, as_json: bool) -> ExitCode:
     except RoostError as error:
         image = f"(none: {error.what})"
     if as_json:
-        context.out.print_json(json.dumps({**data, "x-image": image}))
+        context.out.print_json(json.dumps({**data, "x-environment": name, "x-image": image}))
         return ExitCode.DONE
     text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
     whole = f"# {file.path}\n# image: {image}\n{text}"

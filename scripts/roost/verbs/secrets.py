@@ -15,11 +15,11 @@ from roost.plan.live import Live, read_live
 from roost.plan.ownership import our_machines
 from roost.plan.secrets import SecretState, State, behind, check_values, secret_states
 from roost.plan.steps import SetSecrets, UnsetSecrets, UpdateMachine
-from roost.report.text import plan_report, status_table
-from roost.verbs.changes import Planned, apply_planned, make_plan
+from roost.report.text import listing, plan_report
+from roost.verbs.changes import Planned, apply_told, make_plan
 from roost.verbs.context import Context
 from roost.verbs.target import Target, connect
-from roost.verbs.values import known_values
+from roost.verbs.values import given_values, with_throwaway
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class Look:
     file: EnvironmentFile
     states: tuple[SecretState, ...]
     values: Values
+    made_up: frozenset[str]
+    """The names of those whose value was made up, for the local Fly."""
     behind: tuple[str, ...]
     """Machines that were last booted with other secrets than Fly has now."""
 
@@ -57,7 +59,7 @@ async def secrets(
     else:
         rows = [(s.name, s.state.value, _source(found, s.name)) for s in found.states]
         if rows:
-            context.out.print(status_table(("secret", "state", "source"), rows))
+            context.out.print(listing(("secret", "state", "source"), rows))
         for line in _remarks(found):
             context.out.print(line, markup=False, soft_wrap=True)
     return ExitCode.CHANGES if exit_code and found.to_do else ExitCode.DONE
@@ -83,11 +85,9 @@ async def set_secrets(
         planned = await make_plan(context, file, target)
         check_confined(planned)
         context.progress.print(plan_report(planned.plan, planned.cost))
-        results = await apply_planned(context, target, planned, "roost secrets --set")
-    if as_json:
-        document = planned.document()
-        context.out.print_json(json.dumps({**document, "gate": [vars(r) for r in results]}))
-    else:
+        document = planned.document() if as_json else None
+        results = await apply_told(context, target, planned, document, "roost secrets --set")
+    if not as_json:
         context.out.print(outcome(planned, proved=bool(results)), markup=False, soft_wrap=True)
     return ExitCode.DONE
 
@@ -129,10 +129,12 @@ async def look(context: Context, file: EnvironmentFile, target: Target) -> Look:
     """Read Fly and the sources, and compare; nothing is changed and no value is made up."""
     desired = desired_state(file, "")  # what runs is of no interest here
     live = await read_live(target.fly, desired.app)
-    values = known_values(context, file, throwaway=target.throwaway)
+    given = given_values(context, file)
+    values = with_throwaway(context, file, given) if target.throwaway else given
+    made_up = frozenset(values.found) - frozenset(given.found)
     ours = our_machines(desired, live)
     checked = replace(desired, values=check_values(desired, live, ours, values.found))
-    return Look(file, secret_states(checked, live, ours), values, _behind(desired, live))
+    return Look(file, secret_states(checked, live, ours), values, made_up, _behind(desired, live))
 
 
 def _behind(desired: Desired, live: Live) -> tuple[str, ...]:
@@ -141,6 +143,8 @@ def _behind(desired: Desired, live: Live) -> tuple[str, ...]:
 
 
 def _source(found: Look, name: str) -> str:
+    if name in found.made_up:
+        return "made up here"
     declared = {secret.name: secret for secret in found.file.environment.secrets}
     return told_source(declared[name]) if name in declared else "-"
 

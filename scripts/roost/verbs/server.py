@@ -19,19 +19,21 @@ from roost.environment.rehearsal import rehearsed
 from roost.errors import ExitCode, SmokeFailedError, UnappliableError, UsageError
 from roost.fly.models import Machine
 from roost.plan.cordoned import cordoned_notes
-from roost.plan.desired import ENVIRONMENT_KEY, REPLICA_URL
+from roost.plan.desired import ENVIRONMENT_KEY, REPLICA_URL, VERSION_KEY, desired_state
 from roost.plan.effective import effective
 from roost.plan.image import is_our_image
 from roost.plan.live import Live, read_live
+from roost.plan.ownership import our_machines as our_machines_by_slot
+from roost.plan.volumes import volume_outcomes
 from roost.prefect.holding import NotHeldError, held
 from roost.prefect.probe import CheckResult, Server, prove, select_checks
 from roost.prefect.transport import prefect_client
-from roost.report.text import check_line, status_table
-from roost.report.wording import one_line
+from roost.report.text import check_line, listing
+from roost.report.wording import one_line, short_image
 from roost.secret_text import SecretText
 from roost.verbs.context import Context
 from roost.verbs.target import Target, connect
-from roost.verbs.values import known_values
+from roost.verbs.values import given_values, known_values, with_throwaway
 
 PROBE_TIMEOUT_S = 90.0
 STATE_LIMIT_S = 60
@@ -45,6 +47,8 @@ class Subject:
     url: str
     version: str
     auth: SecretText | None
+    made_up: bool = False
+    """Whether nobody set the login here: it was made up for the local Fly."""
 
 
 async def smoke(  # noqa: PLR0913, PLR0917 - one argument an option
@@ -66,7 +70,13 @@ async def smoke(  # noqa: PLR0913, PLR0917 - one argument an option
         ]
     if as_json:
         context.out.print_json(
-            json.dumps({"url": subject.url, "checks": [vars(r) for r in results]})
+            json.dumps(
+                {
+                    "url": subject.url,
+                    "ok": all(result.ok for result in results),
+                    "checks": [vars(result) for result in results],
+                }
+            )
         )
     failed = [result.name for result in results if not result.ok]
     if failed:
@@ -81,7 +91,7 @@ async def _results(
     context: Context, subject: Subject, *, stock: bool, quiet: bool
 ) -> AsyncIterator[CheckResult]:
     async with prefect_client(subject.url, PROBE_TIMEOUT_S) as http:
-        server = Server(http, subject.auth, subject.version)
+        server = Server(http, subject.auth, subject.version, made_up=subject.made_up)
         checks = select_checks(login=subject.auth is not None, stock=stock)
         async for result in prove(server, checks, time.monotonic):
             if not quiet:
@@ -108,10 +118,12 @@ async def subject_of(
                 f"{environment.app} is not on the local Fly.",
                 advice=f"Apply it: roost apply {name} --local",
             )
-        values = known_values(context, file, throwaway=target.throwaway)
+        given = given_values(context, file)
+        values = with_throwaway(context, file, given) if target.throwaway else given
         secret = values.found.get(AUTH_SECRET) or (SecretText(auth) if auth else None)
         wanted = secret if environment.access.auth == "basic" else None
-        yield Subject(url, version or environment.prefect.version, wanted)
+        made_up = AUTH_SECRET in values.found and AUTH_SECRET not in given.found
+        yield Subject(url, version or environment.prefect.version, wanted, made_up)
 
 
 async def status(
@@ -140,26 +152,60 @@ async def status(
         )
         return ExitCode.DONE
     context.out.print(f"{name}: {url}", soft_wrap=True)
-    columns = ("machine", "id", "state", "region", "image", "volume")
-    context.out.print(status_table(columns, _machine_rows(live)))
+    if live.machines:
+        columns = ("machine", "id", "state", "region", "Prefect", "image")
+        context.out.print(listing(columns, _machine_rows(live)))
     refused = (refusal.what for refusal in chosen.refusals)
     cordoned = cordoned_notes(name, our_machines_in(file, live))
-    for note in (*replica_notes(file, live), *chosen.notes, *refused, *cordoned):
+    belongings = (*_no_machine(file, live), *_belongings(file, live))
+    for note in (*belongings, *replica_notes(file, live), *chosen.notes, *refused, *cordoned):
         context.out.print(one_line(note), markup=False, soft_wrap=True)
     return ExitCode.DONE
 
 
 def _machine_rows(live: Live) -> Iterable[tuple[str, ...]]:
     for machine in live.machines:
-        image = str((machine.config or {}).get("image", "")).rpartition("/")[2]
         yield (
             machine.name,
             machine.id,
             f"{machine.state}, cordoned" if machine.cordoned else machine.state,
             machine.region,
-            image,
-            machine.mounted_volume or "-",
+            machine.metadata.get(VERSION_KEY, "-"),
+            short_image(_image_of(machine)) or "-",
         )
+
+
+def _image_of(machine: Machine) -> str:
+    return str((machine.config or {}).get("image", ""))
+
+
+def _no_machine(file: EnvironmentFile, live: Live) -> Iterable[str]:
+    """Say that nothing runs, and how something does again."""
+    if live.machines:
+        return
+    name = file.name
+    if live.volumes or not isinstance(file.environment.database, SqliteDatabase):
+        yield f"It has no machine. Make one: roost apply {name}"
+    else:
+        yield (
+            f"It has no machine and no volume. To bring back its data: `roost restore {name} --snapshot "
+            f"ID` (`roost backups {name}` lists them). To begin with an empty database: "
+            f"`roost apply {name}`."
+        )
+
+
+def _belongings(file: EnvironmentFile, live: Live) -> Iterable[str]:
+    """Name the addresses and the volumes, and what of them costs money without being used."""
+    if live.ips:
+        yield f"Addresses: {', '.join(f'{ip.ip} ({ip.kind})' for ip in live.ips)}."
+    mounted = {m.mounted_volume: m.name for m in live.machines}
+    for volume in live.volumes:
+        user = mounted.get(volume.id)
+        used = f"used by {user}" if user else "used by no machine"
+        yield f"Volume {volume.id}: {volume.size_gb} GB in {volume.region}, {used}."
+    desired = desired_state(file, "")  # what runs is of no interest here
+    told = volume_outcomes(desired, live, our_machines_by_slot(desired, live))
+    yield from (outcome for outcome in told if isinstance(outcome, str))
 
 
 def _status_document(file: EnvironmentFile, live: Live, url: str) -> dict[str, object]:
@@ -179,6 +225,8 @@ def _status_document(file: EnvironmentFile, live: Live, url: str) -> dict[str, o
                 "state": m.state,
                 "region": m.region,
                 "cordoned": m.cordoned,
+                "image": _image_of(m),
+                "volume": m.mounted_volume or None,
             }
             for m in live.machines
         ],
@@ -218,7 +266,12 @@ def replica_notes(file: EnvironmentFile, live: Live) -> Iterable[str]:
         )
 
 
-async def sleep(context: Context, name: str, local: bool) -> ExitCode:  # noqa: FBT001 - see status
+async def sleep(
+    context: Context,
+    name: str,
+    local: bool,  # noqa: FBT001 - see status
+    as_json: bool,  # noqa: FBT001 - see status
+) -> ExitCode:
     """Put every machine of an environment to sleep the way its file says."""
     file = load_environment(name, context.environments)
     how = file.environment.scaling.autostop
@@ -227,18 +280,30 @@ async def sleep(context: Context, name: str, local: bool) -> ExitCode:  # noqa: 
             f"{name} never sleeps: its autostop is off.",
             advice="Set scaling.autostop to suspend or stop and apply.",
         )
+    laid: list[dict[str, object]] = []
     async with connect(context, local=local) as target:
         for machine in await our_machines(target, file):
-            if machine.state in ASLEEP:
-                context.out.print(f"{machine.id} sleeps already: {machine.state}.")
-                continue
+            already = machine.state in ASLEEP
             began = time.monotonic()
-            if how == "suspend" and keeps_in_memory(file, machine):
+            if not already and how == "suspend" and keeps_in_memory(file, machine):
                 await empty_memory(context, target, file)
-            goal = await lay_down(target, file.environment.app, machine, how)
-            context.out.print(
-                f"{machine.id} {goal} in {time.monotonic() - began:.2f} s. A request wakes it."
+            goal = (
+                machine.state
+                if already
+                else await lay_down(target, file.environment.app, machine, how)
             )
+            seconds = 0.0 if already else round(time.monotonic() - began, 2)
+            laid.append({"id": machine.id, "state": goal, "seconds": seconds})
+            if not as_json:
+                told = (
+                    f"sleeps already: {goal}."
+                    if already
+                    else f"{goal} in {seconds:.2f} s. A request wakes it."
+                )
+                context.out.print(f"{machine.id} {told}")
+    if as_json:
+        document = {"environment": name, "app": file.environment.app, "machines": laid}
+        context.out.print_json(json.dumps(document))
     return ExitCode.DONE
 
 
@@ -283,7 +348,12 @@ async def lay_down(
     return goal
 
 
-async def wake(context: Context, name: str, local: bool) -> ExitCode:  # noqa: FBT001 - see status
+async def wake(
+    context: Context,
+    name: str,
+    local: bool,  # noqa: FBT001 - see status
+    as_json: bool,  # noqa: FBT001 - see status
+) -> ExitCode:
     """Wake an environment the way its users do, with a request, and time the answer."""
     file = load_environment(name, context.environments)
     async with connect(context, local=local) as target:
@@ -291,7 +361,11 @@ async def wake(context: Context, name: str, local: bool) -> ExitCode:  # noqa: F
         await target.check_reach(file)
         url = await target.app_url(file.environment.app, public=file.environment.access.public)
         seconds = await time_request(url)
-    context.out.print(f"{name} answers after {seconds:.2f} s: {url}", soft_wrap=True)
+    if as_json:
+        document = {"environment": name, "app": file.environment.app, "url": url}
+        context.out.print_json(json.dumps({**document, "seconds": round(seconds, 2)}))
+    else:
+        context.out.print(f"{name} answers after {seconds:.2f} s: {url}", soft_wrap=True)
     return ExitCode.DONE
 
 

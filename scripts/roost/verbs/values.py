@@ -18,8 +18,11 @@ def given_values(context: Context, file: EnvironmentFile) -> Values:
 def known_values(context: Context, file: EnvironmentFile, *, throwaway: bool) -> Values:
     """Give them with those that were made up for the local Fly before; none is made here."""
     given = given_values(context, file)
-    if not throwaway:
-        return given
+    return with_throwaway(context, file, given) if throwaway else given
+
+
+def with_throwaway(context: Context, file: EnvironmentFile, given: Values) -> Values:
+    """Give values with those that were made up before for the missing ones; none is made here."""
     return given.with_made(Throwaway(context.local_home).known(file.environment.app, given.missing))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -48,3 +49,28 @@ def test_a_server_that_somebody_made_on_another_volume_is_told():
     with pytest.raises(ChangedMeanwhileError, match="not on the restored volume vol_9") as told:
         check(applied_fly(DESIRED), "vol_9")
     assert "roost plan staging" in str(told.value)
+
+
+WHICH = {"environment": "staging", "app": "acme-prefect"}
+
+
+def document_of(said):
+    """Give what was printed, which is one object."""
+    document = json.loads(said.out)
+    assert isinstance(document, dict)
+    return document
+
+
+def test_backups_restore_and_destroy_as_json_are_objects_that_say_which_environment(roost, fly):
+    assert roost("apply", "staging").code == 0
+    fly.settle("stopped")
+    made = document_of(roost("backup", "staging", "--json"))
+
+    listed = document_of(roost("backups", "staging", "--json"))
+    restored = document_of(roost("restore", "staging", "--json"))
+    removed = document_of(roost("destroy", "staging", "--confirm", "acme-prefect", "--json"))
+
+    assert listed.items() >= WHICH.items()
+    assert made["snapshot"] in [backup["snapshot"] for backup in listed["backups"]]
+    assert restored.items() >= {**WHICH, "snapshot": made["snapshot"]}.items()
+    assert removed.items() >= WHICH.items()

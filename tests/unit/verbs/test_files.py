@@ -54,6 +54,7 @@ def test_show_as_json_is_the_same_with_the_image(roost):
     )
 
     image = document.pop("x-image")
+    assert document.pop("x-environment") == "staging"
     assert document == yaml.safe_load(text)
     assert f"# image: {image}\n" in text
 

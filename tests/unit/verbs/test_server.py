@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from unittest.mock import AsyncMock
 
 import httpx
@@ -11,6 +12,7 @@ import pytest
 from helpers.fake_prefect import LOGIN, first, say
 from roost.environment.model import AUTH_SECRET
 from roost.local import LocalFly
+from roost.verbs.throwaway import Throwaway
 
 URL = "https://acme-prefect.fly.dev"
 
@@ -43,7 +45,7 @@ def test_smoke_as_json_is_one_object(roost):
     said = roost("smoke", "staging", "--json")
 
     document = json.loads(said.out)
-    assert document["url"] == URL
+    assert (document["url"], document["ok"]) == (URL, True)
     assert {"health", "version", "scheduler"} <= {check["name"] for check in document["checks"]}
 
 
@@ -52,6 +54,7 @@ def test_smoke_of_a_bad_server_names_what_failed_and_still_gives_json(roost, pre
 
     said = roost("smoke", "staging", "--json")
 
+    assert json.loads(said.out)["ok"] is False
     failed = [check["name"] for check in json.loads(said.out)["checks"] if not check["ok"]]
     assert failed == ["version"]
     assert said.code == 1
@@ -77,6 +80,41 @@ def test_smoke_of_an_address_logs_in_only_with_a_value(roost, prefect, monkeypat
     assert "auth closed" not in said.out
 
 
+@pytest.fixture
+def made_up(roost, fly, monkeypatch, tmp_path):  # noqa: ARG001 - they stand behind it
+    """The local Fly with the environment, whose login was made up."""
+    monkeypatch.delenv(AUTH_SECRET)
+    here = LocalFly("http://127.0.0.1:1")
+    monkeypatch.setattr("roost.verbs.local.find_local_fly", AsyncMock(return_value=here))
+    monkeypatch.setattr(LocalFly, "app_url", AsyncMock(return_value="http://127.0.0.1:2"))
+    Throwaway(tmp_path / "localfly").values("acme-prefect", [AUTH_SECRET])
+
+
+@pytest.mark.usefixtures("made_up")
+def test_smoke_does_not_speak_of_a_value_that_nobody_set(roost, monkeypatch):
+    said = roost("smoke", "staging", "--local")
+    monkeypatch.setenv(AUTH_SECRET, "admin:wrong")
+    given = roost("smoke", "staging", "--local")
+
+    assert "The login made up here is not the server's" in said.out
+    assert f"The value of {AUTH_SECRET} here" not in said.out
+    assert f"The value of {AUTH_SECRET} here is not the server's. Correct it." in given.out
+
+
+@pytest.mark.usefixtures("made_up")
+def test_secrets_say_of_a_made_up_value_that_it_is(roost, monkeypatch, tmp_path):
+    value = Throwaway(tmp_path / "localfly").known("acme-prefect", [AUTH_SECRET])[AUTH_SECRET]
+
+    said = roost("secrets", "staging", "--local")
+    monkeypatch.setenv(AUTH_SECRET, "admin:given")
+    given = roost("secrets", "staging", "--local")
+
+    assert "made up here" in said.out
+    assert value.reveal() not in said.out + said.err
+    assert f"${AUTH_SECRET}" in given.out
+    assert "made up here" not in given.out
+
+
 def test_smoke_of_a_stock_server_leaves_out_what_only_ours_does(roost, prefect):
     prefect.docs = True
 
@@ -93,7 +131,7 @@ def test_status_shows_machine_volume_and_address(roost, fly):
 
     assert (said.code, said.err) == (0, "")
     assert f"staging: {URL}" in said.out
-    for word in ("app-1", "started", "iad", "prefect-3.8.8-", next(iter(fly.volumes))):
+    for word in ("app-1", "started", "iad", "3.8.8", next(iter(fly.volumes))):
         assert word in said.out
     assert fly.changes == []
 
@@ -106,6 +144,8 @@ def test_status_as_json_is_one_object(roost, applied):
     assert document["secrets"] == [AUTH_SECRET]
     [machine] = document["machines"]
     assert (machine["id"], machine["state"]) == (applied["id"], "started")
+    assert machine["image"] == applied["config"]["image"]
+    assert machine["volume"] == applied["config"]["mounts"][0]["volume"]
     assert LOGIN not in str(document)
 
 
@@ -132,6 +172,33 @@ def test_what_to_type_next_is_for_the_local_fly_where_that_was_asked_for(roost, 
     assert failed.endswith("Create it: ./run roost apply staging --local\n")
     assert "Create it: roost apply staging\n" in job.err
     assert "Create it: roost apply staging\n" in job.out
+
+
+@pytest.mark.usefixtures("applied")
+def test_status_names_the_addresses_and_what_costs_money_unused(roost, fly):
+    fly.volumes["vol_old"] = {**next(iter(fly.volumes.values())), "id": "vol_old"}
+    fly.volumes["vol_old"] |= {"name": "data", "attached_machine_id": None}
+
+    said = roost("status", "staging").out
+
+    assert re.search(r"Addresses: \S+ \(v6\), \S+ \(shared_v4\)\.", said)
+    assert re.search(r"Volume vol_\S+: 1 GB in iad, used by app-1\.", said)
+    assert "Volume vol_old: 1 GB in iad, used by no machine." in said
+    assert "volumes that nothing uses and that cost money: vol_old (data)" in said
+
+
+def test_status_where_no_machine_is_says_so_and_what_brings_it_back(roost, fly, applied):
+    del fly.machines[applied["id"]]
+    volumes = dict(fly.volumes)
+
+    with_volume = roost("status", "staging").out
+    fly.volumes.clear()
+    without = " ".join(roost("status", "staging").out.split())
+
+    assert volumes
+    assert "It has no machine. Make one: ./run roost apply staging" in with_volume
+    assert "To bring back its data: `./run roost restore staging --snapshot ID`" in without
+    assert "machine id" not in without
 
 
 REPLICATED = {
@@ -270,6 +337,19 @@ def test_who_sleeps_already_is_left_asleep(roost, fly, applied, state):
     assert (said.code, said.err) == (0, "")
     assert said.out == f"{applied['id']} sleeps already: {state}.\n"
     assert (applied["state"], fly.changes) == (state, [])
+
+
+def test_sleep_and_wake_as_json_are_one_object(roost, applied):
+    laid = json.loads(roost("sleep", "staging", "--json").out)
+    again = json.loads(roost("sleep", "staging", "--json").out)
+    woken = json.loads(roost("wake", "staging", "--json").out)
+
+    [machine] = laid["machines"]
+    assert (laid["environment"], laid["app"]) == ("staging", "acme-prefect")
+    assert (machine["id"], machine["state"]) == (applied["id"], "suspended")
+    assert again["machines"] == [{"id": applied["id"], "state": "suspended", "seconds": 0.0}]
+    assert (woken["environment"], woken["app"], woken["url"]) == ("staging", "acme-prefect", URL)
+    assert woken["seconds"] >= 0
 
 
 @pytest.mark.parametrize("verb", ["sleep", "wake"])
