@@ -37,7 +37,7 @@ from roost.environment.starter import (
 from roost.environment.yaml_source import Source, read_source
 from roost.errors import ExitCode, InvalidFilesError, RoostError, UsageError
 from roost.prefect.versions import parse_version
-from roost.report.setup import CODEOWNERS, OWNER, Command, commands, known_owner, with_owners
+from roost.report.setup import CODEOWNERS, OWNER, Command, commands, known_owner, owned, with_owners
 from roost.report.wording import one_line
 from roost.secret_text import SecretText
 from roost.verbs.context import Context
@@ -339,8 +339,7 @@ def _own(context: Context, repository: Path, owner: str, file: EnvironmentFile) 
         context.progress.print(f"Nobody owns {CODEOWNERS} yet: edit it, or run this with --owner.")
         return
     before = _read(path)
-    protected = [file.name] if file.environment.protected else []
-    after = with_owners(before, owner, protected)
+    after = with_owners(before, owner, owned([file]))
     if after != before:
         path.parent.mkdir(parents=True, exist_ok=True)
         _put(path, after, new=False)

@@ -200,7 +200,8 @@ def test_what_needs_an_owner_gets_one_and_the_rest_stays(roost, repository):
     assert owners.read_text().splitlines() == [
         *("# ours", "/docs/ @acme/writers", "/.github/ @acme/ops", "/scripts/ @acme/ops"),
         *("/deploy/ @acme/ops", "/requirements/ @acme/ops", "/run @acme/ops"),
-        *("/environments/_defaults.yaml @acme/ops", "/environments/demo.yaml @acme/ops"),
+        *("*.sops.* @acme/ops", "/.sops.yaml @acme/ops", "/environments/_defaults.yaml @acme/ops"),
+        *("/environments/demo.yaml @acme/ops", "/environments/demo.yml @acme/ops"),
     ]
 
 
