@@ -45,6 +45,7 @@ OPTIONAL = {
     "COUNT": "1",
     "TO": "3",
     "ENVIRONMENTS": '["staging"]',
+    "STRICT": "yes",
 }
 
 
@@ -439,6 +440,15 @@ def test_protected_environments_are_deployed_as_the_others_are_and_after_them():
     assert deploy.name in protected.data["needs"]
     assert "needs.deploy.result == 'success'" in protected.condition
     assert deploy.data["environment"]["url"] == "${{ steps.deploy.outputs.url }}"
+
+
+def test_secrets_of_protected_environments_are_set_strictly():
+    secrets = WORKFLOWS["secrets.yml"].job("secrets")
+    [step] = [step for step in secrets.steps if "github secrets" in step.run]
+
+    assert "needs.changed.outputs.protected" in step.env["STRICT"]
+    assert "${STRICT:+--strict}" in step.run
+    assert secrets.permissions["pull-requests"] == "read"
 
 
 def test_the_report_knows_all_that_were_to_be_deployed_and_comes_however_they_ended():
