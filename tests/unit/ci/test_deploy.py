@@ -681,19 +681,44 @@ def test_a_lost_answer_makes_no_second_comment(deployed):
     assert len(deployed.github.comments(deployed.pull.number)) == 1
 
 
-def test_a_pull_request_without_any_change_is_not_commented(deployed, tmp_path):
-    deployed.write(LARGER)
-    deployed.plan()
+@pytest.fixture
+def quiet(deployed, tmp_path):
+    """A pull request in which no environment changes; runs the job that comments."""
     other = deployed.github.add_pull("main")
     event = {"number": other.number, "head": {"sha": "a" * 40}, "html_url": "https://x"}
     (tmp_path / "event").write_text(json.dumps({"pull_request": event}))
-
     deployed.env("ENVIRONMENTS", "[]")
     nothing = tmp_path / "nothing"
-    said = deployed.job("github", "comment", "--plans", nothing, "--rehearsals", nothing)
+
+    def comment():
+        said = deployed.job("github", "comment", "--plans", nothing, "--rehearsals", nothing)
+        assert said.code == 0, said.err
+        return said, [found.body for found in deployed.github.comments(other.number)]
+
+    return comment
+
+
+def test_a_pull_request_without_any_change_is_not_commented(quiet, summary):
+    said, comments = quiet()
 
     assert "there is nothing to comment" in said.out
-    assert deployed.github.comments(other.number) == []
+    assert comments == []
+    assert "No environment changes in this pull request." in summary()
+
+
+def test_a_pull_request_that_only_removes_a_file_is_told_that_its_server_stays(quiet, monkeypatch):
+    """Where people look; and that live is as the files ask nobody has seen."""
+    monkeypatch.setenv("REMOVED", '["demo"]')
+
+    _, [comment] = quiet()
+
+    assert "The file of `demo` is removed. Its server stays" in comment
+    assert "No environment changes in this pull request." in comment
+    assert "live is as" not in comment
+
+    monkeypatch.setenv("REMOVED", "[]")
+    _, [comment] = quiet()
+    assert "demo" not in comment
 
 
 def test_a_removed_file_is_told_in_the_comment(deployed, monkeypatch):
