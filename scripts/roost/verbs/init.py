@@ -28,6 +28,7 @@ from roost.environment.model import REGIONS, SIZES
 from roost.environment.sops_file import repository_of
 from roost.environment.starter import (
     BACKENDS,
+    EXAMPLES,
     Starter,
     faults_in,
     least_memory_mb,
@@ -43,8 +44,6 @@ from roost.secret_text import SecretText
 from roost.verbs.context import Context
 from roost.verbs.origin import repository_slug
 
-EXAMPLES = frozenset({"acme-prefect", "acme-prefect-staging"})
-"""The apps of the files that the template comes with."""
 RESERVED = frozenset({"plan"})
 """GitHub has an environment of that name for another purpose."""
 SUGGESTED = ("staging", "production")

@@ -24,7 +24,7 @@ from roost.fly.client import FlyClient
 from roost.report.comment import read_marker
 from roost.verbs.ci.head import MOST_FILES
 
-NAME, APP = "prefect", "acme-prefect"
+NAME, APP = "prefect", "acme-server"
 LARGER = {"machine": {"memory_mb": 1024}}
 
 
@@ -32,6 +32,7 @@ LARGER = {"machine": {"memory_mb": 1024}}
 def fly(monkeypatch):
     """The Fly that verbs talk to."""
     found = FakeFly()
+    found.name = APP
     monkeypatch.setattr(
         "roost.verbs.target.FlyClient", partial(FlyClient, transport=httpx.MockTransport(found))
     )

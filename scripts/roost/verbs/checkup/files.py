@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from roost.environment.load import EnvironmentFile
-from roost.environment.starter import secret_names
+from roost.environment.starter import EXAMPLES, secret_names
 from roost.errors import Fault, MissingLockError
 from roost.plan.image import read_image_parts
 from roost.report.setup import CODEOWNERS, owned, unowned
@@ -14,7 +14,6 @@ from roost.report.wording import counted
 from roost.verbs.checkup.check import Check, missing, ok
 from roost.verbs.checkup.workflows import FOLDER, Workflows
 from roost.verbs.context import Context
-from roost.verbs.init import EXAMPLES
 
 SOPS_KEY = "SOPS_AGE_KEY"
 
