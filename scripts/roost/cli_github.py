@@ -90,11 +90,17 @@ def deploy(
 
 
 @github_app.command(epilog="Example: roost github secrets staging")
-def secrets(environment: Environment) -> ExitCode:
+def secrets(
+    environment: Environment,
+    *,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse a commit without a pull request.")
+    ] = False,
+) -> ExitCode:
     """Set secrets, and change nothing else; superseded by a newer commit, do nothing."""
     from roost.verbs.ci import secrets as verb
 
-    return run(verb.secrets, environment)
+    return run(verb.secrets, environment, strict)
 
 
 @github_app.command(epilog="Example: roost github report --results results")

@@ -345,7 +345,7 @@ class World:
         return Event(
             "pull_request",
             sha,
-            {"action": kind, "number": number, "pull_request": _told(pull, base)},
+            {"action": kind, "number": number, "pull_request": _told(pull)},
             kind=kind,
             files=self._between(base, sha),
             of_a_fork=pull.head_repository != REPOSITORY,
@@ -451,8 +451,8 @@ class World:
         return self.git("log", "-1", "--format=%B", sha, cwd=self.origin)
 
 
-def _told(pull: Pull, base: str) -> dict[str, Any]:
-    """Give what an event says of a pull request."""
+def _told(pull: Pull) -> dict[str, Any]:
+    """Give what an event says of a pull request; its base is where main was when it was opened."""
     of_a_fork = pull.head_repository != REPOSITORY
     return {
         "number": pull.number,
@@ -465,7 +465,7 @@ def _told(pull: Pull, base: str) -> dict[str, Any]:
             "sha": pull.head_sha,
             "repo": {"full_name": pull.head_repository, "fork": of_a_fork},
         },
-        "base": {"ref": "main", "sha": base, "repo": {"full_name": REPOSITORY}},
+        "base": {"ref": "main", "sha": pull.base_sha, "repo": {"full_name": REPOSITORY}},
     }
 
 

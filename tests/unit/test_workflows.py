@@ -14,7 +14,8 @@ import yaml
 
 from helpers.workflow_files import ROOT, Step, calls, matches, workflows
 from roost.cli import app
-from roost.environment.load import environment_names, load_environment
+from roost.environment.load import environment_names, load_environment, load_files
+from roost.report.setup import owned
 
 WORKFLOWS = {workflow.file: workflow for workflow in workflows()}
 JOBS = [job for workflow in WORKFLOWS.values() for job in workflow.jobs]
@@ -44,6 +45,7 @@ OPTIONAL = {
     "COUNT": "1",
     "TO": "3",
     "ENVIRONMENTS": '["staging"]',
+    "STRICT": "yes",
 }
 
 
@@ -176,7 +178,8 @@ def test_a_script_is_one_command_and_holds_no_expression(step):
     assert "${{" not in step.run
     assert len(step.run.splitlines()) == 1
     assert re.match(
-        r"(test -z .* \|\| |sudo )?(trusted/|\./)run \w|\.ci/packages$|exit 1$", step.run
+        r"(test -z .* \|\| |sudo )?(trusted/|\./)run \w|(test \"\$\()?git -C head |\.ci/packages$|exit 1$",
+        step.run,
     )
 
 
@@ -283,7 +286,7 @@ def test_what_holds_a_token_in_a_pull_request_runs_the_base_branch_s_code(job):
     [(trusted, ref)] = bases
     place = "" if trusted == "." else f"{trusted}/"
 
-    assert ref == "${{ github.event.pull_request.base.sha }}"
+    assert ref == "${{ needs.changed.outputs.base }}"
     assert set(heads) <= {"head"}
     assert SAME_REPOSITORY in job.condition
     assert {step.uses for step in job.steps if step.uses.startswith("./")} == {
@@ -291,6 +294,42 @@ def test_what_holds_a_token_in_a_pull_request_runs_the_base_branch_s_code(job):
     }
     for step in job.steps:
         assert step.run.startswith((f"{trusted}/run roost", "")[not step.run])
+
+
+def test_the_base_is_what_github_made_the_merge_from_and_no_code_of_the_head_says_so():
+    """The event's own `base.sha` stays behind when main moves on: others' changes would seem this one's."""
+    changed = WORKFLOWS["plan.yml"].job("changed")
+    head, merge, base, trusted, *_ = changed.steps
+    sha = "${{ github.event.merge_group.base_sha || steps.base.outputs.sha }}"
+
+    assert head.data["with"] == {
+        "path": "head",
+        "persist-credentials": "false",
+        "fetch-depth": "2",
+    }
+    # Of a commit that is no merge of GitHub's, the first parent may be anybody's.
+    assert merge.run == """test "$(git -C head rev-parse 'HEAD^2')" = "$PULLED\""""
+    assert merge.env == {"PULLED": "${{ github.event.pull_request.head.sha }}"}
+    assert merge.data["if"] == "github.event_name == 'pull_request'"
+    assert (base.data["id"], base.run) == (
+        "base",
+        "git -C head log -1 --format=sha=%H 'HEAD^1' >> \"$GITHUB_OUTPUT\"",
+    )
+    assert trusted.data["with"]["ref"] == changed.data["outputs"]["base"] == sha
+    assert {s.run for s in changed.steps} == {
+        *("", merge.run, base.run, "trusted/run roost github changed --base trusted"),
+    }
+    assert "pull_request.base.sha" not in WORKFLOWS["plan.yml"].text
+
+
+def test_a_rehearsal_begins_where_the_merge_does():
+    [base] = [
+        step.data["with"]
+        for step in WORKFLOWS["plan.yml"].job("rehearse").steps
+        if step.data.get("with", {}).get("path") == "base"
+    ]
+
+    assert base["ref"] == "${{ needs.changed.outputs.base }}"
 
 
 def test_the_job_that_plans_gives_the_head_s_files_to_the_base_s_code():
@@ -440,6 +479,15 @@ def test_protected_environments_are_deployed_as_the_others_are_and_after_them():
     assert deploy.data["environment"]["url"] == "${{ steps.deploy.outputs.url }}"
 
 
+def test_secrets_of_protected_environments_are_set_strictly():
+    secrets = WORKFLOWS["secrets.yml"].job("secrets")
+    [step] = [step for step in secrets.steps if "github secrets" in step.run]
+
+    assert "needs.changed.outputs.protected" in step.env["STRICT"]
+    assert "${STRICT:+--strict}" in step.run
+    assert secrets.permissions["pull-requests"] == "read"
+
+
 def test_the_report_knows_all_that_were_to_be_deployed_and_comes_however_they_ended():
     """A job that is rejected, skipped or cut short leaves nothing from which it could know."""
     report = WORKFLOWS["deploy.yml"].job("report")
@@ -491,12 +539,6 @@ def test_dependabot_keeps_the_pins_fresh_and_lets_others_try_first():
 
 def test_what_can_reach_a_server_has_an_owner():
     lines = (ROOT / ".github/CODEOWNERS").read_text().splitlines()
-    owned = {line.split()[0] for line in lines if line and not line.startswith("#")}
-    folder = ROOT / "environments"
-    protected = {
-        f"/environments/{name}.yaml"
-        for name in environment_names(folder)
-        if load_environment(name, folder).environment.protected
-    }
+    have = {line.split()[0] for line in lines if line and not line.startswith("#")}
 
-    assert {"/.github/", "/scripts/", "/deploy/", "/requirements/", "/run"} | protected <= owned
+    assert set(owned(load_files([ROOT / "environments"]).files)) <= have

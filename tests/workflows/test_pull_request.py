@@ -53,6 +53,25 @@ def test_a_pull_request_from_its_first_commit_to_its_server(world):
     assert world.serves("staging")
 
 
+def test_what_main_got_meanwhile_is_not_taken_for_the_pull_request_s(world):
+    """Opened before, pushed to after: what it would be merged into is what it is compared with."""
+    world.found(staging={}, demo={})
+    world.branch("words")
+    (world.desk / "NOTES.md").write_text("Only words.\n")
+    number, _ = world.open_pull("Words")
+    world.git("checkout", "-q", "main")
+    world.write("demo", prefect=asking("DEBUG"))
+    world.push("Another server")
+    world.git("checkout", "-q", "words")
+    (world.desk / "NOTES.md").write_text("More words.\n")
+
+    run = world.push_again(number)["plan"]
+
+    assert run.good, run
+    assert set(run.jobs) == {"validate", "changed", "comment", "passed"}
+    assert run.outputs("changed")["environments"] == "[]"
+
+
 def test_a_change_that_concerns_no_server_has_a_green_plan_and_no_comment(world):
     world.found(staging={})
     world.branch("words")
@@ -134,9 +153,9 @@ def test_a_file_that_is_removed_is_told_and_nothing_is_done(world):
     world.found(staging={}, demo={})
     world.branch("less")
     (world.desk / "environments" / "demo.yaml").unlink()
-    world.write("staging", prefect=asking("DEBUG"))
 
     number, runs = world.open_pull("One server less")
 
     assert runs["plan"].good, runs["plan"]
+    assert set(runs["plan"].jobs) == {"validate", "changed", "comment", "passed"}
     assert re.search(r"file of .?`?demo.*removed", world.comment(number))

@@ -12,6 +12,8 @@ from roost.environment.rules import PERFORMANCE_MB, SHARED_MB, SUSPEND_LIMIT_MB
 from roost.environment.yaml_source import Source, read_source
 from roost.errors import Fault
 
+EXAMPLES = frozenset({"acme-prefect", "acme-prefect-staging"})
+"""The apps of the files that the template comes with: nobody's servers."""
 BACKENDS = ("sqlite", "postgres")
 URL_SECRET = "DATABASE_URL"  # noqa: S105 - the name, not the value
 COMFORTABLE_MB = 512

@@ -58,15 +58,23 @@ def _beside(step: Step, scaled: set[str], allowed: set[str]) -> Iterator[str]:
     yield from _other_fields(step, allowed)
 
 
-def beside_secrets(plan: Plan) -> tuple[str, ...]:
-    """Name what a plan does beside giving secrets to the app and to its machines."""
-    return tuple(found for step in plan.steps for found in _beside_secrets(step))
+def beside_secrets(plan: Plan, *, removing: bool = True) -> tuple[str, ...]:
+    """Name what a plan does beside giving secrets to the app and to its machines.
+
+    Args:
+        plan: the plan.
+        removing: whether taking secrets away is a part of that.
+    """
+    return tuple(found for step in plan.steps for found in _beside_secrets(step, removing=removing))
 
 
-def _beside_secrets(step: Step) -> Iterator[str]:
-    if isinstance(step, SetSecrets | UnsetSecrets | ProveRelease):
+def _beside_secrets(step: Step, *, removing: bool) -> Iterator[str]:
+    if isinstance(step, SetSecrets | ProveRelease):
         return
-    if isinstance(step, UpdateMachine):
+    if isinstance(step, UnsetSecrets):
+        if not removing:
+            yield f"{step.key} ({', '.join(step.names)})"
+    elif isinstance(step, UpdateMachine):
         yield from _other_fields(step, _OF_SECRETS)
     else:
         yield step.key

@@ -81,6 +81,8 @@ class DriftResult(Read):
     """Whether the file asks for healing, and all that differs may be healed."""
     end: bool = False
     """Whether it is nothing but what an override left."""
+    by_button: bool = False
+    """Whether the button would put it back, and the schedule does not, because it is protected."""
     protected: bool = False
     """Whether its file says so: then a reviewer may have to let the job that puts it back."""
 
@@ -147,6 +149,8 @@ def _row(result: DriftResult) -> str:
 def _next(result: DriftResult) -> str:
     if result.state != "drift":
         return ""
+    if result.by_button:
+        return "waits for the button, as it is protected"
     if result.heal:
         return "put back by this run"
     return "the override is ended by this run" if result.end else "waits for a person"

@@ -339,6 +339,12 @@ def _advice(name: str, result: DriftResult) -> Iterator[str]:
             return
         yield f"Nothing: the schedule puts back {what}, and says so here."
         return
+    if result.by_button:
+        yield (
+            "It is protected, so the schedule leaves it to a person. To put it back: under Actions, "
+            f"Drift, Run workflow; or by hand `./run roost drift {plain(name)} --heal`"
+        )
+        return
     if only_apply_ends(result.differences):
         command = f"`./run roost apply {plain(name)}`"
         yield f"The file moved on. An apply brings that, and puts back the rest: {command}"

@@ -140,6 +140,8 @@ def _verdict(entry: PlannedEnvironment) -> str:
 
 
 def _headline(changing: Sequence[PlannedEnvironment], total: int) -> str:
+    if not total:  # nobody looked at any
+        return "No environment changes in this pull request."
     if not changing:
         return "No changes: live is as the files ask."
     risk = max(entry.plan.risk for entry in changing)

@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
+from roost.environment.load import SUFFIXES, EnvironmentFile
 from roost.environment.starter import Starter
 
 TOKEN = "FLY_API_TOKEN"  # noqa: S105 - the name, not the value
@@ -22,9 +24,18 @@ HERE = "repos/{owner}/{repo}"
 """The repository that `gh` is run in; it fills that in itself."""
 RULESET = ".github/rulesets/main.json"
 CODEOWNERS = ".github/CODEOWNERS"
-GUARDED = ("/.github/", "/scripts/", "/deploy/", "/requirements/", "/run")
-"""What can change servers, or reach the tokens."""
+SOPS_FILES = "*.sops.*"
+GUARDED = (
+    *("/.github/", "/scripts/", "/deploy/", "/requirements/", "/run"),
+    *(SOPS_FILES, "/.sops.yaml"),
+)
+"""What can change servers, reach the tokens, or give a server its secrets.
+
+Anybody can encrypt to the public key of a file of SOPS: what reaches a server is whatever is merged.
+"""
 DEFAULTS = "/environments/_defaults.yaml"
+# What an entry of CODEOWNERS cannot hold as it is; a star stands for it.
+_UNPLAIN = re.compile(r"[^A-Za-z0-9._/-]")
 PLACEHOLDER = re.compile(r"@your-[A-Za-z0-9-]+(?:/[\w.-]+)?", re.ASCII)
 OWNER = re.compile(r"@[A-Za-z0-9][A-Za-z0-9-]{0,38}(/[A-Za-z0-9._-]{1,100})?", re.ASCII)
 ONLY_MAIN = {"protected_branches": False, "custom_branch_policies": True}
@@ -148,36 +159,62 @@ def _once(starter: Starter) -> tuple[Command, ...]:
     )
 
 
-def with_owners(text: str, owner: str, protected: Iterable[str]) -> str:
+def owned(files: Iterable[EnvironmentFile]) -> tuple[str, ...]:
+    """Give the entries of CODEOWNERS that there have to be, as these environments are."""
+    protected = [file for file in files if file.environment.protected]
+    theirs = (entry for file in protected for entry in _entries(file))
+    return tuple(dict.fromkeys((*GUARDED, DEFAULTS, *theirs)))
+
+
+def _entries(file: EnvironmentFile) -> Iterator[str]:
+    """Give the entries of what makes an environment what it is; it is the same with either suffix."""
+    yield from (f"/environments/{file.name}{suffix}" for suffix in SUFFIXES)
+    for secret in file.environment.secrets:
+        path = PurePosixPath(secret.source.sops)
+        if secret.source.sops and not path.match(SOPS_FILES):
+            yield f"/{_UNPLAIN.sub('*', path.as_posix())}"
+
+
+def with_owners(text: str, owner: str, wanted: Iterable[str]) -> str:
     """Give CODEOWNERS with an owner for all that needs one; what stands there stays.
 
     Args:
         text: as it is; empty where there is none.
         owner: takes the place of the template's, and gets what has no entry.
-        protected: environments whose files need one.
+        wanted: the entries that there have to be.
     """
     text = PLACEHOLDER.sub(owner, text)
     have = {line.split()[0] for line in text.splitlines() if line.split()}
-    wanted = [*GUARDED, DEFAULTS, *(f"/environments/{name}.yaml" for name in protected)]
     missing = [path for path in wanted if path not in have]
     if not missing:
         return text
-    if not text:
-        text = (
-            "# Whose review a change here needs, once a rule of main asks for one of code owners.\n"
-        )
-    end = "" if text.endswith("\n") else "\n"
-    return text + end + "".join(f"{path} {owner}\n" for path in missing)
+    text = text or (
+        "# Whose review a change here needs, once a rule of main asks for one of code owners.\n"
+    )
+    for path in missing:
+        text = _with_entry(text if text.endswith("\n") else f"{text}\n", path, owner)
+    return text
 
 
-def unowned(text: str, protected: Iterable[str]) -> tuple[str, ...]:
+def _with_entry(text: str, path: str, owner: str) -> str:
+    """Add an entry; of several that fit a file the last one counts, so a wide one takes none away."""
+    lines = text.splitlines(keepends=True)
+    narrower = (i for i, line in enumerate(lines) if path == SOPS_FILES and _is_of_sops(line))
+    place = next(narrower, len(lines))
+    return "".join((*lines[:place], f"{path} {owner}\n", *lines[place:]))
+
+
+def _is_of_sops(line: str) -> bool:
+    return not line.startswith("#") and ".sops." in line
+
+
+def unowned(text: str, wanted: Iterable[str]) -> tuple[str, ...]:
     """Name what CODEOWNERS has no entry for, or only the template's."""
     real = {
         line.split()[0]
         for line in text.splitlines()
         if len(line.split()) > 1 and not line.startswith("#") and not PLACEHOLDER.search(line)
     }
-    wanted = [*GUARDED, DEFAULTS, *(f"/environments/{name}.yaml" for name in protected)]
     return tuple(path for path in wanted if path not in real)
 
 

@@ -28,6 +28,7 @@ from roost.environment.model import REGIONS, SIZES
 from roost.environment.sops_file import repository_of
 from roost.environment.starter import (
     BACKENDS,
+    EXAMPLES,
     Starter,
     faults_in,
     least_memory_mb,
@@ -37,14 +38,12 @@ from roost.environment.starter import (
 from roost.environment.yaml_source import Source, read_source
 from roost.errors import ExitCode, InvalidFilesError, RoostError, UsageError
 from roost.prefect.versions import parse_version
-from roost.report.setup import CODEOWNERS, OWNER, Command, commands, known_owner, with_owners
+from roost.report.setup import CODEOWNERS, OWNER, Command, commands, known_owner, owned, with_owners
 from roost.report.wording import one_line
 from roost.secret_text import SecretText
 from roost.verbs.context import Context
 from roost.verbs.origin import repository_slug
 
-EXAMPLES = frozenset({"acme-prefect", "acme-prefect-staging"})
-"""The apps of the files that the template comes with."""
 RESERVED = frozenset({"plan"})
 """GitHub has an environment of that name for another purpose."""
 SUGGESTED = ("staging", "production")
@@ -158,10 +157,10 @@ class _Asking:
     def owner(self) -> str:
         """Get who reviews changes, which may be nobody."""
         usual = known_owner(_read(repository_of(self.folder / "x") / CODEOWNERS))
-        slug = repository_slug(self.context.environ, self.folder)
-        usual = usual or (f"@{slug.partition('/')[0]}" if slug else "")
+        usual = usual or repository_owner(self.context, self.folder)
         text = (
-            "Who reviews changes of servers: a person or a team of GitHub, such as @acme/platform"
+            "Who reviews changes of servers: a person or a team of GitHub, such as @acme/platform; "
+            "an organization is none of them"
         )
         return self._ask(Question("owner", text, usual or "nobody"), _owner_fault)
 
@@ -332,15 +331,34 @@ def _put(path: Path, text: str, *, new: bool) -> None:
             Path(aside).unlink()
 
 
+def repository_owner(context: Context, folder: Path) -> str:
+    """Give whose repository this is, as CODEOWNERS would name them; empty where that is not known."""
+    owner = f"@{repository_slug(context.environ, folder).partition('/')[0]}"
+    return owner if OWNER.fullmatch(owner) else ""
+
+
 def _own(context: Context, repository: Path, owner: str, file: EnvironmentFile) -> None:
     """Give what needs one a code owner."""
     path = repository / CODEOWNERS
     if owner in {"", "nobody"}:
-        context.progress.print(f"Nobody owns {CODEOWNERS} yet: edit it, or run this with --owner.")
+        context.progress.print(
+            f"Nobody reviews changes of servers yet: write a person or a team of GitHub into "
+            f"{CODEOWNERS}, such as @anna or @acme/platform. What needs a line there says: "
+            f"./run roost doctor {file.name}",
+            markup=False,
+            soft_wrap=True,
+        )
         return
+    if owner == repository_owner(context, file.path.parent):
+        context.progress.print(
+            f"{owner} is whose repository this is. GitHub takes only people and teams as code owners: "
+            f"if it is an organization, write one of its teams, such as {owner}/platform, into "
+            f"{CODEOWNERS}.",
+            markup=False,
+            soft_wrap=True,
+        )
     before = _read(path)
-    protected = [file.name] if file.environment.protected else []
-    after = with_owners(before, owner, protected)
+    after = with_owners(before, owner, owned([file]))
     if after != before:
         path.parent.mkdir(parents=True, exist_ok=True)
         _put(path, after, new=False)

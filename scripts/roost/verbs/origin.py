@@ -8,12 +8,18 @@ from collections.abc import Mapping
 from pathlib import Path
 
 LIMIT_S = 10
-# https://github.com/acme/infra.git, git@github.com:acme/infra, ssh://git@github.com/acme/infra
-_SLUG = re.compile(r"[/:]([A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+?)(?:\.git)?/?$", re.ASCII)
+# https://github.com/acme/infra.git, git@github.com:acme/infra, ssh://git@github.com/acme/infra; what has no
+# host is a folder, whose names are nobody's. Of one letter it is a disk.
+_HOST = r"(?:[^@/\s]+@)?[A-Za-z0-9][A-Za-z0-9.-]+"
+_REMOTE = re.compile(
+    rf"(?:(?:https?|ssh|git)://{_HOST}(?::[0-9]+)?/|{_HOST}:/?)"
+    r"([A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+?)(?:\.git)?/?",
+    re.ASCII,
+)
 
 
 def repository_slug(environ: Mapping[str, str], folder: Path) -> str:
-    """Give OWNER/NAME from GITHUB_REPOSITORY, or from where `origin` leads; empty for none."""
+    """Give OWNER/NAME from GITHUB_REPOSITORY, or from the host that `origin` leads to; empty for none."""
     if given := environ.get("GITHUB_REPOSITORY"):
         return given
     try:
@@ -27,5 +33,5 @@ def repository_slug(environ: Mapping[str, str], folder: Path) -> str:
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    found = _SLUG.search(done.stdout.decode(errors="replace").strip())
+    found = _REMOTE.fullmatch(done.stdout.decode(errors="replace").strip())
     return found[1] if found and done.returncode == 0 else ""

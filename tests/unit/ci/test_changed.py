@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -110,6 +112,36 @@ def test_outputs_are_what_matrices_read(job, repository, base, outputs):
         "removed": "[]",
         "any": "true",
     }
+
+
+def test_the_first_push_of_the_template_deploys_none_of_its_examples(
+    job, repository, outputs, summary
+):
+    """A repository made from it is pushed whole, and GitHub tells of no commit before."""
+    for path in (Path(__file__).parents[3] / "environments").glob("*.yaml"):
+        shutil.copy(path, repository.environments)
+    repository.commit()
+
+    said = job("github", "changed", "--base", "0" * 40)
+
+    remove = "git rm environments/production.yaml environments/staging.yaml"
+    assert said.code == 0
+    assert outputs()["any"] == "false"
+    assert {outputs()[name] for name in ("environments", "open", "protected")} == {"[]"}
+    assert f"left out. Remove them: `{remove}`; or choose another `app` in them." in said.out
+    assert f"`{remove}`" in summary()
+
+
+def test_an_example_leaves_no_server_and_becomes_one_with_another_app(job, repository):
+    repository.write("staging", app="acme-prefect-staging")
+    repository.write("production", app="acme-prefect")
+    base = repository.commit()
+    (repository.environments / "staging.yaml").unlink()
+    repository.write("production", app="ours")
+
+    found = changed(job, base)
+
+    assert (found["environments"], found["removed"]) == (["production"], [])
 
 
 def test_one_that_is_named_is_taken_changed_or_not(job, repository, base, outputs):  # noqa: ARG001 - files to name

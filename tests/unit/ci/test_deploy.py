@@ -24,7 +24,7 @@ from roost.fly.client import FlyClient
 from roost.report.comment import read_marker
 from roost.verbs.ci.head import MOST_FILES
 
-NAME, APP = "prefect", "acme-prefect"
+NAME, APP = "prefect", "acme-server"
 LARGER = {"machine": {"memory_mb": 1024}}
 
 
@@ -32,6 +32,7 @@ LARGER = {"machine": {"memory_mb": 1024}}
 def fly(monkeypatch):
     """The Fly that verbs talk to."""
     found = FakeFly()
+    found.name = APP
     monkeypatch.setattr(
         "roost.verbs.target.FlyClient", partial(FlyClient, transport=httpx.MockTransport(found))
     )
@@ -505,6 +506,91 @@ def test_a_newer_commit_that_deploys_nothing_of_it_keeps_no_secret_from_it(
     assert fly.secrets != before
 
 
+@pytest.fixture
+def rotated(deployed, prefect, monkeypatch):  # noqa: ARG001 - whose first deploy has the old one
+    """Another login, as a secret of GitHub's or a file of SOPS brings it."""
+    monkeypatch.setenv(AUTH_SECRET, ROTATED)
+    prefect.login = ROTATED
+
+
+@pytest.mark.usefixtures("rotated")
+@pytest.mark.parametrize(
+    ("fields", "options"), [({"protected": True}, ()), ({}, ("--strict",))], ids=["now", "before"]
+)
+def test_secrets_of_what_is_protected_are_set_only_from_a_pull_request(
+    deployed, fly, fields, options
+):
+    deployed.write(**fields)
+    deployed.push()
+    before = list(fly.changes)
+
+    refused = deployed.job("github", "secrets", *options, NAME)
+
+    assert refused.code == 1
+    assert f"{NAME} is protected, and this commit came without a pull request." in refused.err
+    assert f"Run the deploy workflow for {NAME}" in refused.err
+    assert fly.changes == before
+
+    words(deployed.repository.folder)
+    deployed.plan()
+    deployed.merge()
+    said = deployed.job("github", "secrets", *options, NAME)
+
+    assert (said.code, said.out.strip()) == (0, f"{NAME}: set {AUTH_SECRET}. Proved.")
+
+
+def test_nothing_to_set_needs_nobody_s_leave(deployed):
+    deployed.write(protected=True)
+    deployed.push()
+
+    said = deployed.job("github", "secrets", NAME)
+
+    assert (said.code, said.out.strip()) == (0, f"{NAME}: there is nothing to set.")
+
+
+@pytest.mark.usefixtures("rotated")
+@pytest.mark.parametrize(
+    ("change", "more"),
+    [
+        (LARGER, "machine/app-1 (guest.memory_mb)"),
+        ({"prune": True}, "secrets/unset (LEFT_OVER)"),
+    ],
+    ids=["another size", "a secret that goes"],
+)
+def test_what_is_more_than_secrets_is_left_to_the_deploy_of_the_same_push(
+    deployed, fly, summary, change, more
+):
+    """A merge starts both, in no order; to take a secret away is never for this one."""
+    fly.secrets["LEFT_OVER"] = "x"
+    deployed.write(change)
+    deployed.push()
+    deployed.env("GITHUB_EVENT_NAME", "push")
+    before = list(fly.changes)
+
+    said = deployed.job("github", "secrets", NAME)
+
+    assert (said.code, said.err) == (0, "")
+    assert f"{NAME}: There is more to change than secrets: {more}" in said.out
+    assert "The Deploy run of this commit does that, and sets the secrets with it." in said.out
+    assert "Nothing was changed here." in summary()
+    assert fly.changes == before
+
+
+@pytest.mark.usefixtures("rotated")
+def test_by_the_button_there_is_no_deploy_that_would_do_the_rest(deployed, fly):
+    deployed.write(LARGER)
+    deployed.push()
+    deployed.env("GITHUB_EVENT_NAME", "workflow_dispatch")
+    before = list(fly.changes)
+
+    said = deployed.job("github", "secrets", NAME)
+
+    assert said.code == 3
+    assert "There is more to change than secrets: machine/app-1 (guest.memory_mb)" in said.err
+    assert f"Run the deploy workflow for {NAME}, which sets the secrets too." in said.err
+    assert fly.changes == before
+
+
 def test_a_gate_that_fails_is_rolled_back_and_the_comment_says_so(deployed, fly, prefect):
     deployed.write(LARGER)
     deployed.plan()
@@ -596,19 +682,44 @@ def test_a_lost_answer_makes_no_second_comment(deployed):
     assert len(deployed.github.comments(deployed.pull.number)) == 1
 
 
-def test_a_pull_request_without_any_change_is_not_commented(deployed, tmp_path):
-    deployed.write(LARGER)
-    deployed.plan()
+@pytest.fixture
+def quiet(deployed, tmp_path):
+    """A pull request in which no environment changes; runs the job that comments."""
     other = deployed.github.add_pull("main")
     event = {"number": other.number, "head": {"sha": "a" * 40}, "html_url": "https://x"}
     (tmp_path / "event").write_text(json.dumps({"pull_request": event}))
-
     deployed.env("ENVIRONMENTS", "[]")
     nothing = tmp_path / "nothing"
-    said = deployed.job("github", "comment", "--plans", nothing, "--rehearsals", nothing)
+
+    def comment():
+        said = deployed.job("github", "comment", "--plans", nothing, "--rehearsals", nothing)
+        assert said.code == 0, said.err
+        return said, [found.body for found in deployed.github.comments(other.number)]
+
+    return comment
+
+
+def test_a_pull_request_without_any_change_is_not_commented(quiet, summary):
+    said, comments = quiet()
 
     assert "there is nothing to comment" in said.out
-    assert deployed.github.comments(other.number) == []
+    assert comments == []
+    assert "No environment changes in this pull request." in summary()
+
+
+def test_a_pull_request_that_only_removes_a_file_is_told_that_its_server_stays(quiet, monkeypatch):
+    """Where people look; and that live is as the files ask nobody has seen."""
+    monkeypatch.setenv("REMOVED", '["demo"]')
+
+    _, [comment] = quiet()
+
+    assert "The file of `demo` is removed. Its server stays" in comment
+    assert "No environment changes in this pull request." in comment
+    assert "live is as" not in comment
+
+    monkeypatch.setenv("REMOVED", "[]")
+    _, [comment] = quiet()
+    assert "demo" not in comment
 
 
 def test_a_removed_file_is_told_in_the_comment(deployed, monkeypatch):

@@ -57,6 +57,14 @@ def test_what_was_refused_its_pull_request_opens_it_when_it_is_run_again(github,
     assert b"memory_mb: 1024" in github.file(FILE, BRANCH)
 
 
+def test_the_pull_request_says_how_to_have_its_plan(github, scale):
+    """GitHub has its runs wait for an approval, or starts none, as it was before and is elsewhere."""
+    assert scale().code == 0
+
+    [pull] = github.pulls()
+    assert "Approve its workflow runs, or close and reopen it." in pull.issue.body
+
+
 def test_a_branch_without_its_commit_gets_it_though_main_moved_on(github, scale):
     github.fail(403, only="PUT .*/contents/", message="Resource not accessible by integration")
     assert scale().code == 1

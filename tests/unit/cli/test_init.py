@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -17,6 +20,7 @@ from roost.environment.load import load_environment
 from roost.environment.model import AUTH_SECRET
 
 FLAGS = ("--environment", "demo", "--app", "my-prefect", "--region", "ams", "--yes")
+GIT = Path(shutil.which("git") or "git")
 ONLY_MAIN = {"protected_branches": False, "custom_branch_policies": True}
 
 
@@ -200,7 +204,8 @@ def test_what_needs_an_owner_gets_one_and_the_rest_stays(roost, repository):
     assert owners.read_text().splitlines() == [
         *("# ours", "/docs/ @acme/writers", "/.github/ @acme/ops", "/scripts/ @acme/ops"),
         *("/deploy/ @acme/ops", "/requirements/ @acme/ops", "/run @acme/ops"),
-        *("/environments/_defaults.yaml @acme/ops", "/environments/demo.yaml @acme/ops"),
+        *("*.sops.* @acme/ops", "/.sops.yaml @acme/ops", "/environments/_defaults.yaml @acme/ops"),
+        *("/environments/demo.yaml @acme/ops", "/environments/demo.yml @acme/ops"),
     ]
 
 
@@ -220,8 +225,66 @@ def test_where_nobody_is_known_nothing_is_made_up(roost, repository):
     said = roost("init", *FLAGS)
 
     assert said.code == 0
-    assert "Nobody owns .github/CODEOWNERS yet" in said.err
+    assert "write a person or a team of GitHub into .github/CODEOWNERS" in said.err
+    assert "./run roost doctor demo" in said.err
     assert not (repository / ".github").exists()
+
+
+@pytest.fixture
+def origin(repository, roost, monkeypatch):  # noqa: ARG001 - which empties PATH first
+    """Let `origin` lead somewhere; git is on this computer."""
+    monkeypatch.setenv("PATH", str(GIT.parent))
+
+    def lead(url):
+        for words in (["init", "--quiet"], ["remote", "add", "origin", url]):
+            subprocess.run([GIT, *words], cwd=repository, check=True)
+
+    return lead
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("/tmp/x/origin.git", "../acme/infra", "file:///tmp/x/infra", "./a:b/c", "C:/acme/infra"),
+        "https://gitlab.example/group/sub/infra",
+    ],
+)
+def test_an_origin_that_is_no_owner_s_repository_gives_no_owner(roost, repository, origin, url):
+    """A folder's name is nobody's, and GitHub would ignore the line or take it for somebody's."""
+    origin(url)
+
+    said = roost("init", *FLAGS)
+
+    assert said.code == 0, said.err
+    assert "Nobody reviews changes of servers yet" in said.err
+    assert not (repository / ".github").exists()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("https://github.com/acme/infra.git", "https://x:token@github.com/acme/infra/"),
+        *("git@github.com:acme/infra.git", "github.com-work:acme/infra"),
+        *("ssh://git@github.example:22/acme/infra", "git://github.com/acme/infra"),
+    ],
+)
+def test_an_origin_with_a_host_gives_the_owner_and_says_what_github_takes(
+    roost, repository, origin, url
+):
+    origin(url)
+
+    said = roost("init", *FLAGS)
+
+    assert said.code == 0, said.err
+    assert "/scripts/ @acme\n" in (repository / ".github" / "CODEOWNERS").read_text()
+    assert "GitHub takes only people and teams as code owners" in said.err
+    assert "if it is an organization, write one of its teams, such as @acme/platform" in said.err
+
+
+def test_who_is_named_is_no_organization_for_all_that_is_known(roost):
+    said = roost("init", *FLAGS, "--owner", "@acme/ops")
+
+    assert "if it is an organization" not in said.err
 
 
 def test_the_template_s_examples_are_named(roost, folder):

@@ -57,6 +57,7 @@ LOOKS = {
     "drift-moved-on": topic(NOT_APPLIED, BY_HAND),
     "drift-heals": topic(BY_HAND, heal=True),
     "drift-waits": topic(BY_HAND, heal=True, protected=True),
+    "drift-by-button": topic(BY_HAND, by_button=True, protected=True),
     "drift-ends": topic(
         ENDED, end=True, notes=("The override by ada (demo) ended at 2026-11-25 03:00 UTC.",)
     ),

@@ -39,7 +39,11 @@ jobs:
       - env: {FLY_API_TOKEN: "${{ secrets.FLY_API_TOKEN }}"}
         run: ./run roost drift --all
 """
-OWNERS = "/.github/ @a\n/scripts/ @a\n/deploy/ @a\n/requirements/ @a\n/run @a\n/environments/_defaults.yaml @a\n"
+OWNED = (
+    *("/.github/", "/scripts/", "/deploy/", "/requirements/", "/run", "*.sops.*", "/.sops.yaml"),
+    "/environments/_defaults.yaml",
+)
+OWNERS = "".join(f"{path} @a\n" for path in OWNED)
 
 
 @pytest.fixture
@@ -248,8 +252,17 @@ def test_what_nobody_owns_is_told(roost, rewrite):
 
     said = roost("doctor")
 
-    assert lines(said, "missing") == ["nobody owns /environments/staging.yaml"]
+    assert lines(said, "missing") == [
+        "nobody owns /environments/staging.yaml, /environments/staging.yml"
+    ]
     assert "in .github/CODEOWNERS, such as: /environments/staging.yaml @acme/platform" in said.out
+
+
+def test_secrets_that_anybody_could_change_are_told(roost, repository):
+    owners = repository / ".github" / "CODEOWNERS"
+    owners.write_text(OWNERS.replace("*.sops.* @a\n/.sops.yaml @a\n", ""))
+
+    assert lines(roost("doctor"), "missing") == ["nobody owns *.sops.*, /.sops.yaml"]
 
 
 # On GitHub

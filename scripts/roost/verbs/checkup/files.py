@@ -6,15 +6,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from roost.environment.load import EnvironmentFile
-from roost.environment.starter import secret_names
+from roost.environment.starter import EXAMPLES, secret_names
 from roost.errors import Fault, MissingLockError
 from roost.plan.image import read_image_parts
-from roost.report.setup import CODEOWNERS, unowned
+from roost.report.setup import CODEOWNERS, owned, unowned
 from roost.report.wording import counted
 from roost.verbs.checkup.check import Check, missing, ok
 from roost.verbs.checkup.workflows import FOLDER, Workflows
 from roost.verbs.context import Context
-from roost.verbs.init import EXAMPLES
 
 SOPS_KEY = "SOPS_AGE_KEY"
 
@@ -91,8 +90,7 @@ def _not_handed(workflows: Workflows, files: list[EnvironmentFile]) -> Iterator[
 def _owners(files: Iterable[EnvironmentFile], repository: Path) -> Check:
     path = repository / CODEOWNERS
     text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-    protected = [file.name for file in files if file.environment.protected]
-    paths = unowned(text, protected)
+    paths = unowned(text, owned(files))
     if not paths:
         return ok(f"{CODEOWNERS} says who reviews what can change servers")
     return missing(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -14,8 +15,10 @@ from roost.environment.load import (
     load_files,
 )
 from roost.environment.sops_file import sops_path
+from roost.environment.starter import EXAMPLES
 from roost.errors import ExitCode, InvalidFilesError, MissingLockError
 from roost.github.actions import runner_of
+from roost.report.markdown import text
 from roost.verbs.ci.base import open_base
 from roost.verbs.context import Context
 from roost.verbs.target import image_for
@@ -29,11 +32,14 @@ class Changed:
         open: environments that need nobody's leave; those that come first.
         protected: environments that are protected, before the change or after it.
         removed: environments whose file is gone. Nothing is done about their servers.
+        examples: files of the template that are still there. Nobody has such servers, so they are
+            neither changed nor removed.
     """
 
     open: tuple[str, ...]
     protected: tuple[str, ...]
     removed: tuple[str, ...] = ()
+    examples: tuple[str, ...] = ()
 
     @property
     def environments(self) -> tuple[str, ...]:
@@ -64,6 +70,8 @@ def changed(context: Context, base: str, name: str, *, as_json: bool) -> ExitCod
         for key, value in document.items():
             runner.output(key, json.dumps(value))
         runner.output("any", json.dumps(bool(found.environments)))
+        if found.examples:
+            runner.summary(text(left_out(found.examples)))
     if as_json:
         context.out.print_json(json.dumps(document))
         return ExitCode.DONE
@@ -72,9 +80,20 @@ def changed(context: Context, base: str, name: str, *, as_json: bool) -> ExitCod
         context.out.print(f"{changing}{protected}", markup=False)
     for gone in found.removed:
         context.out.print(f"{gone}: its file is gone; its server stays until it is destroyed.")
+    if found.examples:
+        context.out.print(left_out(found.examples), markup=False, soft_wrap=True)
     if not found.environments and not found.removed:
         context.out.print("No environment changes.")
     return ExitCode.DONE
+
+
+def left_out(examples: Iterable[str]) -> str:
+    """Say which files are left out: a repository made from the template is pushed whole, with them."""
+    listed = shlex.join(examples)
+    return (
+        f"The template's examples are nobody's servers, and are left out. Remove them: "
+        f"`git rm {listed}`; or choose another `app` in them."
+    )
 
 
 def only(context: Context, name: str) -> Changed:
@@ -94,18 +113,28 @@ def find_changed(context: Context, base: str) -> Changed:
         differing = [
             file
             for file in loaded.files
-            if before is None
-            or file.name not in known
-            or meaning(context, file) != meaning(before, known[file.name])
+            if not is_example(file)
+            and (
+                before is None
+                or file.name not in known
+                or meaning(context, file) != meaning(before, known[file.name])
+            )
         ]
         gone = environment_names(before.environments) if before else frozenset()
-    names = {file.name for file in loaded.files}
+    # What was an example has no server that could stay.
+    names = {f.name for f in loaded.files} | {f.name for f in old.files if is_example(f)}
     guarded = [f.name for f in differing if _protected(f, known.get(f.name))]
     return Changed(
         tuple(sorted(file.name for file in differing if file.name not in guarded)),
         tuple(sorted(guarded)),
         tuple(sorted(gone - names)),
+        tuple(sorted(f"environments/{f.path.name}" for f in loaded.files if is_example(f))),
     )
+
+
+def is_example(file: EnvironmentFile) -> bool:
+    """Say whether it is one of the template's own files, as it came."""
+    return file.environment.app in EXAMPLES
 
 
 def _protected(*files: EnvironmentFile | None) -> bool:

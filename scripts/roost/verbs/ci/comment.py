@@ -39,7 +39,7 @@ class Subject:
 
 
 async def comment(context: Context, plans: Path, rehearsals: Path) -> ExitCode:
-    """Write the comment of this pull request; none where nothing changes and none is there.
+    """Write the comment of this pull request; none where nothing is to be told and none is there.
 
     It is about the environments that ENVIRONMENTS names, and ends with 1 where somebody left
     another plan than the job that plans.
@@ -57,9 +57,11 @@ async def comment(context: Context, plans: Path, rehearsals: Path) -> ExitCode:
     code = tell_forged(runner, handed)
     async with github_of(context.environ) as github:
         silent = await silence(context, github)
-        body = planned_comment(marker, entries, (*notes(context.environ), *silent))
+        told = tuple(notes(context.environ))
+        body = planned_comment(marker, entries, (*told, *silent))
         runner.summary(body)
-        if not entries and await find_comment(github, subject.number) is None:
+        news = bool(entries or told)
+        if not news and await find_comment(github, subject.number) is None:
             context.out.print("No environment changes: there is nothing to comment.")
             return code
         written = await write_comment(github, subject.number, lambda _: body)

@@ -42,11 +42,12 @@ async def drift(context: Context, results: Path | None) -> ExitCode:
     if token.soon:
         context.out.print(token_line(token), markup=False, soft_wrap=True)
     run = run_document(context, totals, token)
-    documents = [found_document(found) for found in totals.found]
+    runner = runner_of(context.environ)
+    scheduled = runner is not None and runner.event_name == "schedule"
+    documents = [found_document(found, scheduled=scheduled) for found in totals.found]
     for document in documents:
         write_result(results, document["environment"], document)
     write_result(results, SUMMARY, run)
-    runner = runner_of(context.environ)
     if runner is None:
         return outcome(totals)
     tell(runner, totals, documents, run)
@@ -69,13 +70,18 @@ def look_at_token(context: Context, now: datetime) -> TokenFound:
     return TokenFound(ends=ends, soon=ends is not None and ends - now < SOON)
 
 
-def found_document(found: Found) -> Json:
-    """Give what was found of one environment, and which job puts it back."""
+def found_document(found: Found, *, scheduled: bool) -> Json:
+    """Give what was found of one environment, and which job puts it back.
+
+    On the schedule none is started for what is protected: it may wait for a reviewer for days, and
+    holds the one line in which a rollback of that server would stand behind it.
+    """
     heals = heals_itself(found)
-    ends = not found.error and only_ended(found.differences)
+    ends = not found.error and only_ended(found.differences) and not heals
     protected = found.planned is not None and found.planned.file.environment.protected
-    put_back = {"heal": heals, "end": ends and not heals, "protected": protected}
-    return {"format": 1, **found.document(), **put_back}
+    left = scheduled and protected and (heals or ends)
+    put_back = {"heal": heals and not left, "end": ends and not left, "by_button": left}
+    return {"format": 1, **found.document(), **put_back, "protected": protected}
 
 
 def heals_itself(found: Found) -> bool:

@@ -11,9 +11,9 @@ from roost.github.models import Pull
 from roost.report.markdown import code, text
 from roost.verbs.context import Context
 
-NO_WORKFLOWS = (
-    "GitHub starts no workflow for a pull request that a workflow opened: close it and open it again "
-    "to have its plan."
+UNASKED = (
+    "A workflow opened this pull request, so its checks and its plan do not run unasked. Approve its "
+    "workflow runs, or close and reopen it."
 )
 
 
@@ -58,7 +58,7 @@ async def propose(github: GitHub, runner: Runner, proposal: Proposal) -> Pull:
         proposal.path, proposal.after, proposal.title, branch, blob_sha(proposal.before)
     )
     by = f"Asked for by {code(runner.actor)} in [this run]({runner.run_url})."
-    body = "\n\n".join((*proposal.lines, by, text(NO_WORKFLOWS)))
+    body = "\n\n".join((*proposal.lines, by, text(UNASKED)))
     return await github.create_pull(proposal.title, body, branch, base)
 
 

@@ -115,6 +115,41 @@ def test_an_override_that_ended_is_to_be_ended_once(applied, fly, runner, rewrit
     assert outputs(runner) == {**lists, "any": True, "state": "drift"}
 
 
+@pytest.mark.parametrize("drift", [{}, "heal"], ids=["an override that ended", "healing"])
+def test_what_is_protected_is_put_back_by_the_button_and_never_by_the_schedule(
+    applied, fly, runner, rewrite, monkeypatch, tmp_path, drift
+):
+    """A job that waits for its reviewer holds the line of its server, where a rollback stands behind it."""
+    rewrite(drift=drift, protected=True)
+    applied("scale", "staging", *DEMO)
+    end_override(the_config(fly)["metadata"])
+    found = tmp_path / "found" / "staging.json"
+
+    monkeypatch.setenv("GITHUB_EVENT_NAME", "schedule")
+    assert applied("github", "drift", "--results", found.parent).code == 0
+    assert outputs(runner) == {"heal": [], "end": [], "any": False, "state": "drift"}
+    assert json.loads(found.read_text())["by_button"] is True
+    assert "| waits for the button, as it is protected |" in runner()[1]
+
+    monkeypatch.setenv("GITHUB_EVENT_NAME", "workflow_dispatch")
+    assert applied("github", "drift", "--results", found.parent).code == 0
+    assert outputs(runner)["any"] is True
+    assert json.loads(found.read_text())["by_button"] is False
+
+
+def test_of_what_is_protected_only_what_the_button_puts_back_is_left_to_it(
+    applied, fly, runner, rewrite, monkeypatch, tmp_path
+):
+    rewrite(protected=True)
+    the_config(fly)["guest"]["memory_mb"] = 2048
+    monkeypatch.setenv("GITHUB_EVENT_NAME", "schedule")
+
+    applied("github", "drift", "--results", tmp_path / "found")
+
+    assert json.loads((tmp_path / "found" / "staging.json").read_text())["by_button"] is False
+    assert "| waits for a person |" in runner()[1]
+
+
 def test_one_that_cannot_be_looked_at_is_1_and_hides_no_other(applied, fly, runner, tmp_path):
     (tmp_path / "broken.yaml").write_text("app: x\n")
     the_config(fly)["guest"]["memory_mb"] = 2048

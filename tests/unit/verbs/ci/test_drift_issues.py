@@ -197,6 +197,15 @@ def test_a_protected_one_that_nothing_puts_back_keeps_nothing_from_being_healed_
     assert [title for _, title, *_ in states(github)] == ["Drift: production"]
 
 
+def test_what_the_schedule_leaves_to_the_button_is_told_with_how_to_heal_it(told, github):
+    production = found(BY_HAND, name="production", protected=True, by_button=True)
+    told(production, names=("production",), options=NOW)
+
+    [issue] = github.issues(LABEL)
+    assert "the schedule leaves it to a person" in issue.body
+    assert "./run roost drift production --heal" in issue.body
+
+
 def test_an_orphan_beside_one_that_is_put_back_is_told_with_it(told, github):
     """Told alone it would look as if the file were gone."""
     orphan = {"app": "acme-old", "organization": "acme", "environment": "staging", "why": "renamed"}
