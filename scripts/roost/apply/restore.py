@@ -391,10 +391,12 @@ class Restorer:
 
     async def _close(self, old: Machine, journal: Journal) -> None:
         """Forget the restore, but not that its safety copy is of what it was to take the place of."""
-        now = await self.work.fly.get_machine(self.app, old.id) or old
-        note = Note(f"before a restore of {journal.snapshot} that failed", before_restore=True)
-        noted = with_note(now, journal.safety, note) if journal.safety else {}
-        await self.work.fly.patch_metadata(self.app, old.id, {**noted, JOURNAL_KEY: ""})
+        if journal.safety:
+            now = await self.work.fly.get_machine(self.app, old.id) or old
+            note = Note(f"before a restore of {journal.snapshot} that failed", before_restore=True)
+            noted = with_note(now, journal.safety, note)
+            await self.work.fly.patch_metadata(self.app, old.id, noted)
+        await self.work.fly.delete_metadata(self.app, old.id, JOURNAL_KEY)
 
     async def _discard(self, state: Restoring, *, fresh: bool) -> None:
         if state.volume is None:
