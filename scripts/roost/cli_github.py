@@ -79,6 +79,12 @@ def deploy(
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse a push without a pull request.")
     ] = False,
+    after: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Outcomes of those in OPEN, which prove the change first."
+        ),
+    ] = None,
     results: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where the outcome is a file, ENV.json.")
     ] = None,
@@ -86,7 +92,8 @@ def deploy(
     """Apply what was approved, and nothing else; superseded by a newer commit, do nothing."""
     from roost.verbs.ci import deploy as verb
 
-    return run(verb.deploy, verb.Request(environment, digest.strip(), strict), results)
+    request = verb.Request(environment, digest.strip(), strict, after)
+    return run(verb.deploy, request, results)
 
 
 @github_app.command(epilog="Example: roost github secrets staging")

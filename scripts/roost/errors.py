@@ -414,6 +414,12 @@ class NotPlannedError(RoostError):
     word = "not-planned"
 
 
+class NotProvedError(RoostError):
+    """What has to be proved elsewhere first was not."""
+
+    word = "not-proved"
+
+
 class SupersededError(RoostError):
     """A newer commit changes the same environment; it is deployed from there."""
 

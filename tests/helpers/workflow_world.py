@@ -380,6 +380,11 @@ class World:
         payload = {"ref": "refs/heads/main", "inputs": given, "workflow": f"{workflow}.yml"}
         return self.happens(Event("workflow_dispatch", self.main, payload), workflow)[workflow]
 
+    def deploy_all(self) -> Run:
+        """Deploy every environment of main, as the first push of a repository does."""
+        payload = {"ref": "refs/heads/main", "before": "0" * 40, "after": self.main}
+        return self.happens(Event("push", self.main, payload), "deploy")["deploy"]
+
     def schedule(self) -> Run:
         """Let the time of the schedule come."""
         payload = {"ref": "refs/heads/main", "schedule": "23 5,17 * * *"}

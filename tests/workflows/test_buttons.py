@@ -13,7 +13,7 @@ LEVEL = "PREFECT_LOGGING_LEVEL"
 def live(world):
     """A world whose staging is deployed."""
     world.found(staging={})
-    assert world.press("deploy", environment="staging").good
+    assert world.deploy_all().good
     return world
 
 

@@ -14,7 +14,7 @@ def found(world):
 
 def test_a_change_behind_git_s_back_opens_an_issue_and_healing_closes_it(world):
     world.found(staging={})
-    assert world.press("deploy", environment="staging").good
+    assert world.deploy_all().good
     assert world.schedule().good
     assert found(world) == []
 
@@ -43,8 +43,8 @@ def test_a_change_behind_git_s_back_opens_an_issue_and_healing_closes_it(world):
 
 def test_what_is_healed_at_once_opens_no_issue_beside_that_of_another_one(world):
     world.found(staging={"drift": {"heal": True}}, demo={})
+    assert world.deploy_all().good
     for name in ("staging", "demo"):
-        assert world.press("deploy", environment=name).good
         world.by_hand(name, env={"PREFECT_LOGGING_LEVEL": "DEBUG"})
 
     run = world.schedule()
@@ -55,20 +55,20 @@ def test_what_is_healed_at_once_opens_no_issue_beside_that_of_another_one(world)
 
 def test_what_comes_again_opens_the_same_issue_again(world):
     world.found(staging={})
-    assert world.press("deploy", environment="staging").good
+    assert world.deploy_all().good
     for level in ("DEBUG", "ERROR"):
         world.by_hand("staging", env={"PREFECT_LOGGING_LEVEL": level})
         world.schedule()
         [(number, state)] = found(world)
         assert state == "open"
-        assert world.press("deploy", environment="staging").good
+        assert world.deploy_all().good
         world.schedule()
         assert found(world) == [(number, "closed")]
 
 
 def test_a_file_that_is_broken_keeps_no_other_server_from_being_healed(world):
     world.found(staging={"drift": {"heal": True}}, demo={})
-    assert world.press("deploy", environment="staging").good
+    assert world.deploy_all().good
     path = world.desk / "environments" / "demo.yaml"
     path.write_text(path.read_text().replace("region: iad", "regoin: iad"))
     world.push("A typo")

@@ -71,6 +71,27 @@ def test_a_protected_server_waits_for_the_others_to_be_proved(world):
     assert skipped in run.summary
 
 
+def test_a_protected_server_is_not_the_first_to_get_what_an_overtaken_run_did_not_prove(world):
+    """One merge changes both; the next one, seconds later, only staging. Its run would prove that one alone."""
+    world.found()
+    world.branch("all")
+    world.write("staging", prefect=asking("DEBUG"))
+    world.write("production", prefect=asking("DEBUG"), protected=True)
+    number, _ = world.open_pull("Both of them")
+    both = world.merge(number)
+    world.branch("more")
+    world.write("staging", prefect=asking("ERROR"))
+    world.push("Staging alone", "main")
+
+    run = world.happens(both, "deploy")["deploy"]
+
+    assert run.artifact("deploy-staging")["outcome"] == "superseded"
+    assert run.jobs["deploy-protected production"] == "failure"
+    assert run.artifact("deploy-production")["word"] == "not-proved"
+    assert world.machines("production") == []
+    assert "Wait until staging is proved" in world.comment(number)
+
+
 def test_a_run_that_a_newer_commit_overtakes_does_nothing(world):
     """Both wait in one line. The older finds main elsewhere, says so, and leaves it to the newer."""
     world.found()

@@ -1,10 +1,10 @@
-"""GitHub's REST API: one method for each thing asked of one repository, typed answers.
+"""GitHub's API: one method for each thing asked of one repository, typed answers.
 
-Paths and bodies: https://docs.github.com/rest. How calls are sent, repeated, paged and refused is
-in transport.py and refusals.py. A create whose answer was lost may have happened: where GitHub
-itself allows only one of a kind (a label, a branch, an open pull request of a branch) the method
-looks and gives what is there; elsewhere (a comment, an issue) the error says `ambiguous`, and the
-caller looks for its own marker.
+Paths and bodies: https://docs.github.com/rest; what only GraphQL tells is asked there. How calls
+are sent, repeated, paged and refused is in transport.py and refusals.py. A create whose answer was
+lost may have happened: where GitHub itself allows only one of a kind (a label, a branch, an open
+pull request of a branch) the method looks and gives what is there; elsewhere (a comment, an issue)
+the error says `ambiguous`, and the caller looks for its own marker.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
 from urllib.parse import quote
@@ -38,6 +38,7 @@ from roost.github.models import (
     BranchProtection,
     BranchRule,
     Comment,
+    Commit,
     FileContent,
     GitFile,
     GitHubEnvironment,
@@ -49,8 +50,9 @@ from roost.github.models import (
     Workflow,
     WorkflowPermissions,
     WorkflowRun,
+    Written,
 )
-from roost.github.transport import DEADLINE_S, Call, Json, Reply, Transport, each
+from roost.github.transport import DEADLINE_S, PER_PAGE, Call, Json, Reply, Transport, each
 from roost.secret_text import SecretText
 
 M = TypeVar("M", bound=BaseModel)
@@ -58,6 +60,15 @@ State = Literal["open", "closed", "all"]
 Reason = Literal["completed", "not_planned", "reopened"]
 
 API_URL = "https://api.github.com"
+MOST_COMMIT_PAGES = 5
+_ONE = {"per_page": "1"}
+_WRITTEN = """query($id: ID!) {
+  node(id: $id) {
+    ... on IssueComment {
+      body lastEditedAt author { __typename login } editor { __typename login }
+    }
+  }
+}"""
 _REPOSITORY = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+")
 _NO_COMMIT = "No commit found"
 _NO_REFERENCE = "Reference does not exist"
@@ -122,6 +133,8 @@ class GitHub(Connection):
             )
         self.repository = repository
         self._root = f"/repos/{owner}/{name}"
+        # https://api.github.com/graphql, and https://HOST/api/graphql beside https://HOST/api/v3.
+        self._graphql = f"{base_url.rstrip('/').removesuffix('/v3')}/graphql"
         self._transport = Transport(
             base_url, token, transport=transport, deadline_s=deadline_s, now=now
         )
@@ -185,6 +198,15 @@ class GitHub(Connection):
         """Replace a comment's text."""
         reply = await self._send("PATCH", "issues", "comments", str(comment), body={"body": body})
         return reply.read(Comment)
+
+    async def written(self, comment: Comment) -> Written:
+        """Give a comment's text as it is now, and who wrote or edited that; REST tells only the author.
+
+        Raises:
+            GitHubAnswerError: GitHub does not say so.
+        """
+        reply = await self._query(_WRITTEN, {"id": comment.node_id})
+        return reply.part("node").read(Written)
 
     # Issues
 
@@ -308,8 +330,7 @@ class GitHub(Connection):
         Raises:
             GitHubAnswerError: even the trees are too long to be told whole.
         """
-        basehead = f"{quote(base, safe='')}...{quote(head, safe='')}"
-        reply = await self._get(f"{self._root}/compare/{basehead}", {"per_page": "1"})
+        reply = await self._get(self._comparison(base, head), _ONE)
         files = reply.part("files").read_all(_ChangedFile)
         if len(files) < FILES_LIMIT:
             names = {name for file in files for name in (file.filename, file.previous_filename)}
@@ -317,6 +338,27 @@ class GitHub(Connection):
         fork = reply.part("merge_base_commit").part("sha").read(str)
         before, after = await self.tree(fork), await self.tree(head)
         return tuple(sorted({name for name, _ in before.items() ^ after.items()}))
+
+    async def line(self, base: str, head: str) -> tuple[str, ...]:
+        """Give the commits by which a branch went from `base` to `head`, the newest first.
+
+        What a merge brought along is none of them. Of a way that is longer than a comparison tells
+        on MOST_COMMIT_PAGES pages nothing is given.
+        """
+        found: dict[str, Commit] = {}
+        for page in range(1, MOST_COMMIT_PAGES + 1):
+            params = {"per_page": str(PER_PAGE), "page": str(page)}
+            reply = await self._get(self._comparison(base, head), params)
+            commits = reply.part("commits").read_all(Commit)
+            found |= {commit.sha: commit for commit in commits}
+            if len(commits) < PER_PAGE:
+                break
+        return tuple(_first_parents(found, head))
+
+    async def last_change(self, path: str, ref: str) -> Commit | None:
+        """Give the last commit, as of a branch or commit, that changed a file or folder."""
+        reply = await self._send("GET", "commits", params={"path": path, "sha": ref, **_ONE})
+        return next(iter(reply.read_all(Commit)), None)
 
     async def tree(self, commit: str) -> dict[str, GitFile]:
         """Give every file of a commit by its path.
@@ -407,6 +449,14 @@ class GitHub(Connection):
         path = "".join([self._root, *(f"/{_segment(part)}" for part in parts)])
         return await self._transport.send(Call(verb, path, body, params))
 
+    async def _query(self, query: str, variables: Json) -> Reply:
+        body = {"query": query, "variables": variables}
+        call = Call("POST", self._graphql, body, is_query=True)
+        return (await self._transport.send(call)).part("data")
+
+    def _comparison(self, base: str, head: str) -> str:
+        return f"{self._root}/compare/{quote(base, safe='')}...{quote(head, safe='')}"
+
     async def _get(self, path: str, params: Mapping[str, str]) -> Reply:
         return await self._transport.send(Call("GET", path, params=params))
 
@@ -458,6 +508,13 @@ class _Content(BaseModel):
     encoding: str = ""
     content: str = ""
     sha: str
+
+
+def _first_parents(commits: Mapping[str, Commit], head: str) -> Iterator[str]:
+    sha = head
+    while commit := commits.get(sha):
+        yield sha
+        sha = commit.parents[0] if commit.parents else ""
 
 
 def blob_sha(content: bytes) -> str:

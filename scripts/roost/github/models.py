@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AliasChoices, AliasPath, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AliasChoices,
+    AliasPath,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+)
 
 T = TypeVar("T")
 
@@ -59,11 +67,62 @@ class Comment(Answer):
     """A comment on an issue or a pull request; `author` stays the same when others edit it."""
 
     id: Number
+    node_id: Text = ""
+    """By which GraphQL knows it."""
     body: Text = ""
     author: Text = _at("user", "login")
     url: Text = Field(default="", validation_alias="html_url")
     created_at: datetime | None = None
     updated_at: datetime | None = None
+
+
+class Actor(Answer):
+    """Who did something, as GraphQL tells: the name of a bot has no brackets there, so its kind counts."""
+
+    kind: str = Field(validation_alias="__typename")
+    login: str
+
+    @property
+    def is_actions_bot(self) -> bool:
+        """Say whether it is who writes with a workflow's own token."""
+        name = ACTIONS_BOT.removesuffix("[bot]")
+        return self.kind == "Bot" and self.login.removesuffix("[bot]") == name
+
+
+class Written(Answer):
+    """A comment as it was at one moment, and who made it so; nothing of it may be left out."""
+
+    body: str
+    author: Actor | None
+    editor: Actor | None
+    edited_at: datetime | None = Field(validation_alias="lastEditedAt")
+
+    @property
+    def stranger(self) -> str:
+        """Name who wrote or edited it last, where that was not a workflow; empty where it was.
+
+        An account that is gone is told as null.
+        """
+        was_edited = self.editor is not None or self.edited_at is not None
+        last = self.editor if was_edited else self.author
+        if last is not None and last.is_actions_bot:
+            return ""
+        return last.login if last is not None else "an account that is gone"
+
+
+class Commit(Answer):
+    """A commit: the first of its parents is where its branch stood before."""
+
+    sha: str
+    parents: tuple[str, ...] = ()
+    committed_at: datetime | None = Field(
+        default=None, validation_alias=AliasPath("commit", "committer", "date")
+    )
+
+    @field_validator("parents", mode="before")
+    @classmethod
+    def _read_parents(cls, found: Any) -> Any:
+        return [parent["sha"] if isinstance(parent, dict) else parent for parent in found or ()]
 
 
 class Label(Answer):

@@ -59,6 +59,20 @@ _BY_STATUS: dict[int, tuple[type[GitHubError], str]] = {
     500: (GitHubUnavailableError, "Run the same command again. See www.githubstatus.com."),
 }
 
+# GraphQL answers 200 and gives a type with each error; one without a type is about the query itself.
+_BY_TYPE: dict[str, tuple[type[GitHubError], str]] = {
+    "RATE_LIMITED": (GitHubRateLimitedError, ""),
+    **dict.fromkeys(
+        ("FORBIDDEN", "INSUFFICIENT_SCOPES"),
+        (
+            GitHubForbiddenError,
+            "The token may not see that. Check the `permissions:` of the job, or the token's own.",
+        ),
+    ),
+    "NOT_FOUND": (GitHubNotFoundError, "It is not there, or the token may not see it."),
+}
+_PASSING_WORDS = re.compile(r"something went wrong|timed? ?out", re.IGNORECASE)
+
 
 def refusal(
     response: httpx.Response,
@@ -71,6 +85,34 @@ def refusal(
     kind, advice = _classify(response, said, now)
     return kind(
         f"GitHub answered {response.status_code}: {_sentence(said)}",
+        where=where,
+        advice=advice,
+        status=response.status_code,
+        request_id=_header(response, GitHubError.id_header),
+        body=said,
+    )
+
+
+def query_refusal(
+    response: httpx.Response,
+    body: Any,
+    where: str,
+    secrets: Iterable[SecretText],
+    now: Callable[[], datetime],
+) -> GitHubError | None:
+    """Give the error for a query of GraphQL that was refused, which is a success with errors in it."""
+    errors = body.get("errors") if isinstance(body, dict) else None
+    if not errors:
+        return None
+    said = "; ".join(_faults(errors))
+    for secret in secrets:
+        said = secret.redact(said)
+    said = one_line(said) or "errors without a message"
+    kind, advice = _classify_query(errors, said)
+    if kind is GitHubRateLimitedError:
+        advice = _limit_advice(limit_wait_s(response, now), now())
+    return kind(
+        f"GitHub refused a query: {_sentence(said)}",
         where=where,
         advice=advice,
         status=response.status_code,
@@ -146,6 +188,14 @@ def _classify(
         min(status, httpx.codes.INTERNAL_SERVER_ERROR),
         (GitHubError, "Look at the message, and at GitHub's documentation."),
     )
+
+
+def _classify_query(errors: Any, said: str) -> tuple[type[GitHubError], str]:
+    first = errors[0] if isinstance(errors, list) else None
+    kind = first.get("type") if isinstance(first, dict) else None
+    if isinstance(kind, str) and kind in _BY_TYPE:
+        return _BY_TYPE[kind]
+    return _BY_STATUS[500 if _PASSING_WORDS.search(said) else 422]
 
 
 def _limit_advice(wait_s: float, now: datetime) -> str:

@@ -16,8 +16,20 @@ from pydantic import TypeAdapter, ValidationError
 
 from roost.bounded import HEADERS, OversizedError, bounded
 from roost.connection import is_this_computer, read_address
-from roost.errors import GitHubAnswerError, GitHubUnavailableError, UsageError
-from roost.github.refusals import is_limit, limit_wait_s, one_line, refusal, unreadable
+from roost.errors import (
+    GitHubAnswerError,
+    GitHubRateLimitedError,
+    GitHubUnavailableError,
+    UsageError,
+)
+from roost.github.refusals import (
+    is_limit,
+    limit_wait_s,
+    one_line,
+    query_refusal,
+    refusal,
+    unreadable,
+)
 from roost.repeats import AgainError, repeated
 from roost.secret_text import SecretText
 
@@ -54,16 +66,18 @@ class Call:
     path: str
     body: Json | None = None
     params: Mapping[str, str] | None = None
+    is_query: bool = False
+    """Whether it is a query of GraphQL, which goes by POST and changes nothing."""
 
     @property
     def changes(self) -> bool:
         """Say whether it changes anything on GitHub."""
-        return self.verb != "GET"
+        return self.verb != "GET" and not self.is_query
 
     @property
     def is_safe(self) -> bool:
         """Say whether twice is the same as once: only POST makes something new each time."""
-        return self.verb != "POST"
+        return self.verb != "POST" or self.is_query
 
     def __str__(self) -> str:
         return one_line(f"{self.verb} {self.path.partition('?')[0]}")
@@ -242,9 +256,12 @@ class Transport:
         except httpx.RequestError as failure:
             lost = _no_answer(failure, call)
             raise (AgainError(lost) if _may_repeat(failure, call) else lost) from None
-        if response.is_success:
-            return _decode(response, str(call))
-        raise self._refused(call, response)
+        if not response.is_success:
+            raise self._refused(call, response)
+        reply = _decode(response, str(call))
+        if call.is_query:
+            self._check_query(reply)
+        return reply
 
     async def _exchange(self, call: Call) -> httpx.Response:
         """Send a call once and read the whole answer, within its limits of time and size."""
@@ -269,6 +286,17 @@ class Transport:
             params=call.params,
             headers={} if call.body is None else {"content-type": "application/json"},
         )
+
+    def _check_query(self, reply: Reply) -> None:
+        """See that a query was answered: GraphQL refuses with a success, and the reasons in it."""
+        error = query_refusal(reply.response, reply.body, reply.where, self._hidden, self._now)
+        if isinstance(error, GitHubRateLimitedError):
+            wait_s = limit_wait_s(reply.response, self._now)
+            raise AgainError(error, wait_s) if wait_s <= MAX_WAIT_S else error
+        if isinstance(error, GitHubUnavailableError):
+            raise AgainError(error)
+        if error is not None:
+            raise error
 
     def _refused(self, call: Call, response: httpx.Response) -> Exception:
         error = refusal(response, str(call), self._hidden, self._now)

@@ -85,6 +85,12 @@ def unapproved(plan: Plan, approved: Approved, salt: str) -> tuple[str, ...]:
     return tuple(_told(plan, approved, salt))
 
 
+def approved_by_none(plan: Plan, approvals: Iterable[tuple[Approved, str]]) -> tuple[str, ...]:
+    """Name each step that is in none of several approvals, each of which has its own salt."""
+    first, *others = (unapproved(plan, approved, salt) for approved, salt in approvals)
+    return tuple(told for told in first if all(told in other for other in others))
+
+
 def _told(plan: Plan, approved: Approved, salt: str) -> Iterator[str]:
     where = (plan.environment, plan.app)
     rotates = any(isinstance(step, SetSecrets) for step in plan.steps)

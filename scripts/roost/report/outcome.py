@@ -91,7 +91,7 @@ _BY_CODE = {
     ExitCode.NOT_ROLLED_BACK: Result.NOT_ROLLED_BACK,
     ExitCode.BAD_INPUT: Result.REFUSED,
 }
-_REFUSED = frozenset({"plan-changed", "not-planned", "changed-meanwhile"})
+_REFUSED = frozenset({"plan-changed", "not-planned", "not-proved", "changed-meanwhile"})
 
 
 def result_of(error: RoostError) -> Result:

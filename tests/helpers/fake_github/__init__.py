@@ -14,6 +14,7 @@ What it models
   request, and commits that arrive on the base branch merge it
 - pull requests, `refs/pull/N/head`, merges (a merge commit, or squashed), the pull requests of a
   commit; issues and pull requests in one row of numbers; comments, with who wrote and who edited
+- GraphQL for the one thing that REST does not tell: who edited a comment last
 - labels, runs of workflows, environments with rules and names of secrets, rulesets, the older
   branch protection, deployments and their statuses
 - pages (30 by default, at most 100) with a Link header under `/repositories/ID`; 401, 403, 404,
@@ -21,14 +22,15 @@ What it models
 - who a token is and what it may: an account with permissions, spelt as in a workflow's
   `permissions:`; missing ones are 403 with X-Accepted-GitHub-Permissions. A private repository
   (the default) asks for reading too
-- trouble, on demand: an answer with a status, a limit, an answer that is lost after its effect
+- trouble, on demand: an answer with a status, a limit, an answer that is lost after its effect, a
+  commit whose pull requests are not known yet
 
 What it does not
 - webhooks and workflows: nothing starts by itself; whoever plays GitHub does that
 - reviews, checks, rebase merges, test merges (`refs/pull/N/merge`, `merge_commit_sha` of an open
   pull request is null), branches of forks (a fork's pull request holds the commit it was given)
 - enforcing rulesets, but for a file written past a rule that wants pull requests
-- eventual consistency, conditional requests, GraphQL, other versions of the API
+- eventual consistency, conditional requests, other versions of the API, other queries of GraphQL
 A route that is not there answers 501 and says so: it is never a quiet 404.
 """
 

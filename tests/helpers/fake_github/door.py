@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from helpers.fake_github import files, issues, pulls, settings
 from helpers.fake_github.answers import Answer, Ask, RefusedError, not_found
+from helpers.fake_github.graphql import answer_query
 from helpers.fake_github.routes import Route, matching
 from helpers.fake_github.state import Account, Call, Json, State
 from helpers.fake_github.trouble import Trouble
@@ -45,10 +46,14 @@ class Door:
                     raise fault.refusal
                 lost = fault is not None
                 self.state.sync()
-                route, args = self._route(verb, split.path, account)
-                ask = Ask(self.state, account, args, query, _body(content), self.url)
-                told = route.handler(ask)
-                self.state.sync()
+                if (verb, split.path) == ("POST", "/graphql"):
+                    reads, _ = next(matching("GET", "issues/1/comments"))
+                    told = answer_query(self.state, account, _body(content), reads)
+                else:
+                    route, args = self._route(verb, split.path, account)
+                    ask = Ask(self.state, account, args, query, _body(content), self.url)
+                    told = route.handler(ask)
+                    self.state.sync()
             except RefusedError as refused:
                 told = refused.answer
             login = account.login if account else ""

@@ -7,7 +7,7 @@ import binascii
 import re
 
 from helpers.fake_github import shapes
-from helpers.fake_github.answers import Answer, Ask, RefusedError, link_header, not_found
+from helpers.fake_github.answers import Answer, Ask, RefusedError, link_header, not_found, paged
 from helpers.fake_github.git import Entry
 from helpers.fake_github.pulls import changed_file
 from helpers.fake_github.routes import route
@@ -183,6 +183,17 @@ def compare(ask: Ask) -> Answer:
     last = max(1, -(-len(ahead) // size))
     path = f"compare/{state.git.resolve(names[0])}...{head}"
     return Answer(200, body, link_header(ask, path, page, last))
+
+
+@route("GET", "commits", "contents=read")
+def list_commits(ask: Ask) -> Answer:
+    """List commits, the newest first; those of a path, where one is given."""
+    git = ask.state.git
+    head = git.resolve(ask.query.get("sha") or ask.state.default_branch)
+    if head is None:
+        raise not_found()
+    shown = git.log(head, ask.query.get("path", ""))
+    return paged(ask, "commits", shown, lambda sha: shapes.commit(ask, sha))
 
 
 @route("GET", "git/trees/{sha*}", "contents=read")

@@ -146,6 +146,18 @@ class Git:
         """Give a commit's message."""
         return self.run("show", "-s", "--format=%B", sha).strip()
 
+    def parents(self, sha: str) -> list[str]:
+        """Give a commit's parents, the first first."""
+        return self.run("show", "-s", "--format=%P", sha).split()
+
+    def committed_at(self, sha: str) -> str:
+        """Give when a commit was made."""
+        return self.run("show", "-s", "--format=%cI", sha).strip()
+
+    def log(self, head: str, path: str) -> list[str]:
+        """Give the commits that changed a file or folder, the newest first; all, where it is empty."""
+        return self.run("log", "--format=%H", head, *(["--", path] if path else [])).split()
+
     def is_ancestor(self, old: str, new: str) -> bool:
         """Say whether a commit is part of another's history."""
         return self._try("merge-base", "--is-ancestor", old, new) is not None

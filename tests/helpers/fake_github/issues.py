@@ -48,6 +48,13 @@ def add_comment(state: State, number: int, author: str, body: str) -> Comment:
     return made
 
 
+def edit_comment(comment: Comment, login: str, body: str) -> None:
+    """Replace a comment's text; its author stays."""
+    comment.body, comment.updated_at = body, now()
+    comment.editors.append(login)
+    comment.bodies.append(body)
+
+
 def _issue(ask: Ask) -> Issue:
     found = ask.state.issues.get(ask.number("number"))
     if found is None:
@@ -98,10 +105,7 @@ def get_comment(ask: Ask) -> Answer:
 def update_comment(ask: Ask) -> Answer:
     """Replace a comment's text; its author stays."""
     found = _comment(ask)
-    found.body = _comment_body(ask)
-    found.updated_at = now()
-    found.editors.append(ask.account.login)
-    found.bodies.append(found.body)
+    edit_comment(found, ask.account.login, _comment_body(ask))
     return Answer(200, shapes.comment(ask, found))
 
 

@@ -66,6 +66,9 @@ def pulls_of_commit(ask: Ask) -> Answer:
     holders = [pull for pull in state.pulls.values() if sha in state.commits_of(pull)]
     if not holders and state.git.resolve(sha) is None:
         raise RefusedError(422, f"No commit found for SHA: {sha}")
+    if state.index_lag > 0:
+        state.index_lag -= 1
+        holders = []
     default = state.git.head(state.default_branch)
     arrived = default and state.git.resolve(sha) and state.git.is_ancestor(sha, default)
     shown = [pull for pull in holders if pull.merged or (pull.state == "open" and not arrived)]

@@ -41,12 +41,18 @@ def repository(ask: Ask) -> Json:
     }
 
 
+def node_id(found: Comment) -> str:
+    """Give the id by which GraphQL knows a comment."""
+    return f"IC_{found.id:08x}"
+
+
 def comment(ask: Ask, found: Comment) -> Json:
     """Write a comment."""
     kind = "pull" if found.number in ask.state.pulls else "issues"
     page = f"{WEB}/{ask.state.repository}/{kind}/{found.number}"
     return {
         "id": found.id,
+        "node_id": node_id(found),
         "url": f"{ask.root}/issues/comments/{found.id}",
         "html_url": f"{page}#issuecomment-{found.id}",
         "issue_url": f"{ask.root}/issues/{found.number}",
@@ -143,7 +149,11 @@ def commit(ask: Ask, sha: str) -> Json:
     return {
         "sha": sha,
         "url": f"{ask.root}/commits/{sha}",
-        "commit": {"message": ask.state.git.message(sha)},
+        "commit": {
+            "message": ask.state.git.message(sha),
+            "committer": {"date": ask.state.git.committed_at(sha)},
+        },
+        "parents": [{"sha": parent} for parent in ask.state.git.parents(sha)],
     }
 
 

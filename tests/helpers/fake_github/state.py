@@ -152,6 +152,8 @@ class State:
     )
     """`can_approve_pull_request_reviews` is off in a new repository; here it is on."""
     tree_limit: int = 100_000
+    index_lag: int = 0
+    """How many times more a commit's pull requests are not known yet."""
     _last: int = 0
     _last_id: int = 1000
 

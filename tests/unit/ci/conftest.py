@@ -78,6 +78,7 @@ def job(tmp_path, repository, capsys, monkeypatch):
         "GITHUB_REPOSITORY": "acme/infra",
         "GITHUB_SERVER_URL": "https://github.com",
         "GITHUB_RUN_ID": "77",
+        "GITHUB_EVENT_NAME": "push",
         "GITHUB_ACTOR": "ada",
         "GITHUB_REF": "refs/heads/main",
         "GITHUB_WORKFLOW": "Deploy",

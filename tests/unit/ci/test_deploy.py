@@ -14,15 +14,20 @@ import pytest
 import stamina
 
 from helpers.fake_fly import FakeFly
-from helpers.fake_github import FakeGitHub
+from helpers.fake_github import ACTIONS_BOT, FakeGitHub
 from helpers.fake_prefect import LOGIN, FakePrefect, say
 from helpers.fake_registry import full_registry
 from helpers.step_outputs import outputs_in
 from roost.apply import gate
 from roost.environment.model import AUTH_SECRET
 from roost.fly.client import FlyClient
-from roost.report.comment import read_marker
+from roost.plan.approval import Approved
+from roost.report.comment import Marker, read_marker
+from roost.report.outcome import Outcome, Result
+from roost.verbs.ci import merges
 from roost.verbs.ci.head import MOST_FILES
+from roost.verbs.ci.merges import WEB_FLOW
+from roost.verbs.documents import write_document
 
 NAME, APP = "prefect", "acme-server"
 LARGER = {"machine": {"memory_mb": 1024}}
@@ -62,6 +67,7 @@ class Story:
         self.env = monkeypatch.setenv
         self.number = 0
         self.pull = None
+        self.branch = "change"
 
     def write(self, *parts, **fields):
         """Write the one environment."""
@@ -69,10 +75,17 @@ class Story:
 
     def push(self, branch="main"):
         """Commit what is there to a branch, push it, and have the next jobs run on it."""
-        sha = self.repository.commit()
+        sha, before = self.repository.commit(), self.github.head(branch)
         self.repository.git("push", "--quiet", "--force", "origin", f"HEAD:refs/heads/{branch}")
-        self.env("GITHUB_SHA", sha)
+        self.pushed(before, sha)
         return sha
+
+    def pushed(self, before, sha, committer="ada"):
+        """Have the next jobs be of the run that a push started."""
+        event = {"before": before, "head_commit": {"id": sha, "committer": {"username": committer}}}
+        (self.folder / "event").write_text(json.dumps(event))
+        self.env("GITHUB_EVENT_NAME", "push")
+        self.env("GITHUB_SHA", sha)
 
     def run_of(self, sha):
         """Have the next jobs run on an earlier commit, in a checkout of it."""
@@ -91,8 +104,8 @@ class Story:
         """Run the jobs of a pull request: those that plan, and the one that comments."""
         self.number += 1
         plans = self.folder / f"plans-{self.number}"
-        head = self.push("change")
-        self.pull = self.pull or self.github.add_pull("change")
+        head = self.push(self.branch)
+        self.pull = self.pull or self.github.add_pull(self.branch)
         url = f"https://github.com/acme/infra/pull/{self.pull.number}"
         event = {"number": self.pull.number, "head": {"sha": head}, "html_url": url}
         (self.folder / "event").write_text(json.dumps({"pull_request": event}))
@@ -105,9 +118,38 @@ class Story:
 
     def merge(self):
         """Press the button, and have the next jobs run on what it made."""
+        before = self.github.head()
         sha = self.github.merge_pull(self.pull.number, method="squash")
-        self.env("GITHUB_SHA", sha)
+        self.pushed(before, sha, WEB_FLOW)
         return sha
+
+    def begin(self, branch):
+        """Begin another pull request, from main as it is now."""
+        self.checkout()
+        self.branch, self.pull = branch, None
+
+    def about_another(self, branch="another"):
+        """Open a pull request whose comment is about another environment, and give it."""
+        self.begin(branch)
+        (self.repository.folder / f"{branch}.md").write_text("more")
+        head = self.push(branch)
+        pull = self.github.add_pull(branch)
+        marker = Marker(head, {"demo": Approved("d" * 64, frozenset(), frozenset())})
+        self.github.add_comment(pull.number, f"{marker.line()}\n## Roost plan\n", ACTIONS_BOT)
+        return pull
+
+    def merge_at_once(self, *pulls, method="squash"):
+        """Merge as a queue does: several pull requests, and one push."""
+        before = self.github.head()
+        for pull in pulls:
+            sha = self.github.merge_pull(pull.number, method=method)
+        self.checkout()
+        self.pushed(before, sha, WEB_FLOW)
+
+    def checkout(self):
+        """Have main's files here."""
+        self.repository.git("fetch", "--quiet", "origin", "main")
+        self.repository.git("reset", "--quiet", "--hard", "FETCH_HEAD")
 
     def deploy(self, *options):
         """Run the job that deploys, then the one that reports."""
@@ -116,11 +158,26 @@ class Story:
         assert self.job("github", "report", "--results", results).code == 0
         return said, json.loads((results / f"{NAME}.json").read_text())
 
+    def by_hand(self, *options):
+        """Press the button of the deploy workflow, with main as it is now."""
+        self.env("GITHUB_EVENT_NAME", "workflow_dispatch")
+        self.env("GITHUB_SHA", self.github.head())
+        (self.folder / "event").write_text(json.dumps({"inputs": {}}))
+        return self.deploy(*options)
+
     @property
     def comment(self):
         """The one comment of the pull request."""
-        [found] = self.github.comments(self.pull.number)
+        return self.comment_of(self.pull)
+
+    def comment_of(self, pull):
+        """The one comment of a pull request."""
+        [found] = self.github.comments(pull.number)
         return found.body
+
+    def asked(self, path):
+        """How often GitHub was asked for what has this in its path."""
+        return sum(path in call.path for call in self.github.calls)
 
 
 @pytest.fixture
@@ -213,8 +270,8 @@ def test_a_person_who_read_the_new_plan_approves_it_by_its_digest(deployed, fly)
     deployed.merge()
     _, refused = deployed.deploy()
 
-    wrong, _ = deployed.deploy("--digest", "0" * 64)
-    said, outcome = deployed.deploy("--digest", refused["digest"])
+    wrong, _ = deployed.by_hand("--digest", "0" * 64)
+    said, outcome = deployed.by_hand("--digest", refused["digest"])
 
     assert wrong.code == 1
     assert (said.code, outcome["outcome"]) == (0, "deployed")
@@ -248,6 +305,310 @@ def test_a_comment_that_somebody_else_wrote_approves_nothing(deployed):
 
     assert (said.code, outcome["word"]) == (1, "not-planned")
     assert "shows no plan" in said.err
+
+
+@pytest.fixture
+def edited(deployed):
+    """A merge whose comment somebody edited before it was deployed, so that it approves more."""
+    deployed.write(LARGER)
+    deployed.plan()
+    [comment] = deployed.github.comments(deployed.pull.number)
+    deployed.github.edit_comment(comment, comment.body.replace("512", "256"), "mallory")
+    deployed.merge()
+    return deployed
+
+
+def test_a_comment_that_somebody_edited_approves_nothing_and_says_who_it_was(edited, fly):
+    """Whoever may write to the repository may edit it, and its author stays the bot."""
+    before = list(fly.changes)
+
+    said, outcome = edited.deploy()
+
+    assert (said.code, outcome["word"]) == (1, "not-planned")
+    assert f"comment of pull request {edited.pull.number} was edited by mallory" in said.err
+    assert outcome["digest"] in said.err
+    assert fly.changes == before
+
+
+def test_a_comment_that_somebody_edited_is_not_made_the_bot_s_again_by_the_report(edited):
+    mallorys = edited.comment
+    edited.deploy()
+
+    said, outcome = edited.deploy()
+
+    assert (said.code, outcome["word"]) == (1, "not-planned")
+    assert edited.comment == mallorys
+    told = reported(edited, NAME)
+    assert "Not told at" in told.out
+    assert "as mallory edited it" in told.out
+
+
+def test_what_was_edited_and_planned_again_is_the_bot_s_and_approves(deployed):
+    deployed.write(LARGER)
+    deployed.plan()
+    [comment] = deployed.github.comments(deployed.pull.number)
+    deployed.github.edit_comment(comment, "<!-- roost-plan -->", "mallory")
+    deployed.plan()
+    deployed.merge()
+
+    said, outcome = deployed.deploy()
+
+    assert (said.code, outcome["outcome"]) == (0, "deployed")
+
+
+def test_where_github_does_not_say_who_edited_the_comment_it_approves_nothing(deployed, fly):
+    deployed.write(LARGER)
+    deployed.plan()
+    deployed.merge()
+    deployed.github.fail(403, only="/graphql", message="Resource not accessible by integration")
+    before = list(fly.changes)
+
+    said, outcome = deployed.deploy()
+
+    assert (said.code, outcome["word"]) == (1, "not-planned")
+    assert "Who wrote the comment of pull request" in said.err
+    assert "Resource not accessible by integration" in said.err
+    assert outcome["digest"] in said.err
+    assert fly.changes == before
+
+
+# Several pull requests that a queue merges at once
+
+
+@pytest.mark.parametrize("method", ["squash", "merge"])
+def test_of_pull_requests_that_a_queue_merged_at_once_each_approves_its_own(deployed, fly, method):
+    deployed.write(LARGER)
+    deployed.plan()
+    one, other = deployed.pull, deployed.about_another()
+    untouched = deployed.comment_of(other)
+    deployed.merge_at_once(one, other, method=method)
+
+    said, outcome = deployed.deploy()
+
+    assert (said.code, outcome["outcome"]) == (0, "deployed"), said.err
+    assert [m["config"]["guest"]["memory_mb"] for m in fly.machines.values()] == [1024]
+    assert "## Deployed" in deployed.comment_of(one)
+    assert deployed.comment_of(other) == untouched
+
+
+def both_about_it(story, change):
+    """Merge two pull requests at once that change the one environment, each from the same main."""
+    story.write(LARGER)
+    story.plan()
+    one = story.pull
+    story.begin("second")
+    change(story)
+    story.plan()
+    other = story.pull
+    story.merge_at_once(one, other)
+    return one, other
+
+
+def longer_kept(story):
+    """At the other end of the file, so that git merges both."""
+    path = story.repository.environments / f"{NAME}.yaml"
+    path.write_text(
+        f"database: {{backend: sqlite, snapshot_retention_days: 9}}\n{path.read_text()}"
+    )
+
+
+def louder(story):
+    story.write({"prefect": {"settings": {"PREFECT_LOGGING_LEVEL": "DEBUG"}}})
+
+
+def test_steps_that_two_pull_requests_of_a_queue_showed_are_done_together(deployed, fly):
+    one, other = both_about_it(deployed, longer_kept)
+
+    said, outcome = deployed.deploy()
+
+    assert (said.code, outcome["outcome"]) == (0, "deployed"), said.err
+    assert [v["snapshot_retention"] for v in fly.volumes.values()] == [9]
+    assert [m["config"]["guest"]["memory_mb"] for m in fly.machines.values()] == [1024]
+    for pull in (one, other):
+        assert "## Deployed" in deployed.comment_of(pull)
+
+
+def test_a_step_that_none_of_a_queue_s_pull_requests_showed_is_refused_and_told_in_each(deployed):
+    """Each changed the machine, and nobody saw both changes as one."""
+    one, other = both_about_it(deployed, louder)
+
+    said, outcome = deployed.deploy()
+
+    assert (said.code, outcome["word"]) == (1, "plan-changed")
+    assert f"pull requests {one.number} and {other.number} is not what would be done" in said.err
+    for pull in (one, other):
+        assert "**not applied**" in deployed.comment_of(pull)
+
+
+def test_of_a_queue_s_pull_requests_one_whose_plan_is_of_an_older_commit_approves_nothing(
+    deployed, fly
+):
+    deployed.write(LARGER)
+    deployed.plan()
+    one = deployed.pull
+    deployed.write({"machine": {"memory_mb": 2048}})
+    deployed.push("change")
+    deployed.merge_at_once(one, deployed.about_another())
+    before = list(fly.changes)
+
+    said, outcome = deployed.deploy()
+
+    assert (said.code, outcome["word"]) == (1, "not-planned")
+    assert f"Pull request {one.number} shows the plan of an older commit" in said.err
+    assert fly.changes == before
+
+
+def test_one_pull_request_alone_is_approved_without_a_look_at_other_commits(deployed):
+    deployed.write(LARGER)
+    deployed.plan()
+    deployed.merge()
+    before = len(deployed.github.calls)
+
+    deployed.job("github", "deploy", NAME)
+
+    asked = [str(call).rpartition("/infra/")[2] for call in deployed.github.calls[before:]]
+    head = deployed.github.head()
+    number = deployed.pull.number
+    assert [path for path in asked if "git/ref" not in path] == [
+        f"commits/{head}/pulls",
+        f"issues/{number}/comments",
+        "POST /graphql",
+    ]
+
+
+def test_a_pull_request_that_was_merged_into_another_branch_approves_nothing_here(deployed):
+    deployed.write(LARGER)
+    deployed.plan()
+    deployed.merge()
+    deployed.github.state.pulls[deployed.pull.number].base_ref = "release"
+
+    said, _ = deployed.deploy("--strict")
+
+    assert said.code == 1
+    assert "came without a pull request" in said.err
+
+
+# What GitHub does not know yet
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    """No wait between asking again."""
+    monkeypatch.setattr(merges, "LAG_S", (0.0, 0.0, 0.0))
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_merge_whose_pull_request_github_does_not_know_yet_is_asked_for_again(deployed):
+    deployed.write(LARGER)
+    deployed.plan()
+    deployed.merge()
+    deployed.github.state.index_lag = 3
+
+    said, outcome = deployed.deploy("--strict")
+
+    assert (said.code, outcome["outcome"]) == (0, "deployed"), said.err
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_commit_that_a_person_made_is_asked_for_once(deployed):
+    deployed.write(LARGER)
+    deployed.push()
+    before = deployed.asked("/pulls")
+
+    said = deployed.job("github", "deploy", NAME)
+
+    assert said.code == 0
+    assert deployed.asked("/pulls") == before + 1
+
+
+# By hand
+
+
+def test_a_deploy_by_hand_without_a_pull_request_needs_the_digest_of_the_plan(deployed, fly):
+    """Else what a merge was refused would be let through by the next push without one."""
+    deployed.write(LARGER)
+    deployed.push()
+    before = list(fly.changes)
+
+    refused, outcome = deployed.by_hand()
+
+    assert (refused.code, outcome["word"]) == (1, "not-planned")
+    assert "this deploy needs the digest of the plan" in refused.err
+    assert outcome["digest"] in refused.err
+    assert fly.changes == before
+    said, outcome = deployed.by_hand("--digest", outcome["digest"])
+    assert (said.code, outcome["outcome"]) == (0, "deployed")
+
+
+def test_a_deploy_by_hand_is_told_where_the_environment_was_changed_last(deployed, fly):
+    deployed.write(LARGER)
+    deployed.plan()
+    one = deployed.pull
+    [machine] = fly.machines.values()
+    machine["config"]["env"]["PREFECT_LOGGING_LEVEL"] = "DEBUG"
+    deployed.merge()
+    _, refused = deployed.deploy()
+    assert "**not applied**" in deployed.comment_of(one)
+    other = deployed.about_another()
+    untouched = deployed.comment_of(other)
+    deployed.merge_at_once(other)
+
+    said, _ = deployed.by_hand("--digest", refused["digest"])
+
+    assert said.code == 0, said.err
+    assert "## Deployed" in deployed.comment_of(one)
+    assert deployed.comment_of(other) == untouched
+
+
+def test_a_deploy_by_hand_that_no_comment_is_about_stands_on_the_page_of_its_run(deployed, summary):
+    other = deployed.about_another()
+    untouched = deployed.comment_of(other)
+    deployed.merge_at_once(other)
+
+    said, outcome = deployed.by_hand()
+
+    assert (said.code, outcome["outcome"]) == (0, "unchanged")
+    assert deployed.comment_of(other) == untouched
+    assert "nothing to do" in summary()
+
+
+# After the others
+
+
+@pytest.mark.parametrize(
+    ("left", "code", "result"),
+    [
+        (Result.DEPLOYED, 0, "deployed"),
+        (Result.UNCHANGED, 0, "deployed"),
+        (Result.SUPERSEDED, 1, "refused"),
+        (None, 1, "refused"),
+    ],
+)
+def test_what_is_protected_waits_for_a_proof_that_an_overtaken_run_did_not_give(
+    deployed, fly, left, code, result
+):
+    deployed.write(LARGER, protected=True)
+    deployed.plan()
+    deployed.merge()
+    folder = deployed.folder / "proved"
+    deployed.env("OPEN", '["staging"]')
+    if left is not None:
+        outcome = Outcome(environment="staging", outcome=left)
+        write_document(folder, "staging", outcome.document())
+    before = list(fly.changes)
+
+    said, outcome = deployed.deploy("--strict", "--after", folder)
+
+    assert (said.code, outcome["outcome"]) == (code, result), said.err
+    if code:
+        assert outcome["word"] == "not-proved"
+        assert "The change was not proved here" in said.err
+        assert "Wait until staging is proved" in said.err
+        assert fly.changes == before
+        assert "**not applied**" in deployed.comment
+
+
+# Pushes
 
 
 def test_a_push_without_a_pull_request_deploys_what_is_not_protected(deployed):

@@ -64,7 +64,7 @@ def test_who_does_not_say_properly_who_asks_is_refused(http, headers, status, me
 
 def test_what_it_does_not_model_it_says(http):
     unknown = http.get(f"{ROOT}/pulls/1/reviews")
-    elsewhere = http.post("/graphql", json={})
+    elsewhere = http.post("/markdown", json={})
 
     assert (unknown.status_code, elsewhere.status_code) == (501, 501)
     assert "does not know GET of a repository's /pulls/1/reviews" in unknown.json()["message"]

@@ -14,28 +14,24 @@ from pathlib import Path
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.errors import (
     ExitCode,
-    NotPlannedError,
     RoostError,
     SupersededError,
-    UnapprovedError,
 )
 from roost.github.actions import Runner
 from roost.github.api import GitHub, github_of
-from roost.github.models import Pull
-from roost.plan.approval import unapproved
 from roost.plan.document import plan_digest
 from roost.plan.restoring import restoring
-from roost.plan.steps import Plan
-from roost.report.comment import outcome_section, read_marker
+from roost.report.comment import outcome_section
 from roost.report.markdown import PlannedEnvironment, plan_section
-from roost.report.outcome import Outcome, Result, result_of
+from roost.report.outcome import Outcome, Result, read_outcome, result_of
 from roost.report.text import plan_report
 from roost.verbs.changes import Planned, apply_planned, make_plan, settle
+from roost.verbs.ci.approved import check_digest, check_merged, check_proved
+from roost.verbs.ci.handed import OPEN, named
 from roost.verbs.ci.newest import check_newest
 from roost.verbs.ci.propose import need_runner
-from roost.verbs.ci.thread import find_comment, merged_pull
 from roost.verbs.context import Context
-from roost.verbs.documents import write_document
+from roost.verbs.documents import read_documents, write_document
 from roost.verbs.holding import holding
 from roost.verbs.target import Target, connect
 
@@ -48,11 +44,13 @@ class Request:
         name: the environment.
         digest: of a plan that somebody read and approved by hand; empty for a merge's approval.
         strict: whether a push without a pull request is refused; so it is for protected ones.
+        after: where the outcomes of those are that prove the change first; None for none.
     """
 
     name: str
     digest: str = ""
     strict: bool = False
+    after: Path | None = None
 
 
 async def deploy(context: Context, request: Request, results: Path | None) -> ExitCode:
@@ -127,22 +125,16 @@ class Attempt:
         Raises:
             UnapprovedError: a step is new, or another one.
             NotPlannedError: nobody was shown a plan.
+            NotProvedError: what comes before it in this run did not prove the change.
         """
         if self.request.digest:
             check_digest(planned.plan, self.request.digest)
             return
-        pull = await merged_pull(github, self.runner.sha)
+        if self.request.after:
+            check_proved(planned.plan, outcomes_before(self.context, self.request.after))
         strict = self.request.strict or planned.file.environment.protected
-        if pull is not None:
-            await check_merged(github, pull, planned.plan)
-        elif strict:
-            raise NotPlannedError(
-                f"{planned.file.name} is protected, and this commit came without a pull request.",
-                where=planned.file.name,
-                advice=by_hand(planned.plan),
-            )
-        else:
-            told = "It came without a pull request: whoever pushed it approved it."
+        told = await check_merged(github, self.runner, planned.plan, strict=strict)
+        if told:
             self.context.progress.print(told)
 
     def end(self, result: Result, error: RoostError | None = None) -> None:
@@ -169,55 +161,15 @@ class Attempt:
             yield plan_section(PlannedEnvironment(self.planned.plan, self.planned.cost))
 
 
-def check_digest(plan: Plan, digest: str) -> None:
-    """Hold a plan to the digest that somebody approved.
+def outcomes_before(context: Context, folder: Path) -> dict[str, Outcome | None]:
+    """Give what came of the environments that OPEN lists; None of one that told nothing.
 
     Raises:
-        UnapprovedError: it is another plan.
+        UsageError: it is no list of names.
+        BadDocumentError: what another job left is not what it should be.
     """
-    if digest != plan_digest(plan):
-        raise UnapprovedError(
-            "The plan is not the one with that digest any more.",
-            where=plan.environment,
-            advice=by_hand(plan),
-        )
-
-
-async def check_merged(github: GitHub, pull: Pull, plan: Plan) -> None:
-    """Hold a plan to what the pull request showed when it was merged.
-
-    Raises:
-        NotPlannedError: it showed no plan of its last commit for this environment.
-        UnapprovedError: it did not show all of these steps.
-    """
-    comment = await find_comment(github, pull.number)
-    marker = read_marker(comment.body) if comment else None
-    if marker is None or marker.head != pull.head_sha:
-        shown = "no plan" if marker is None else "the plan of an older commit"
-        raise NotPlannedError(
-            f"Pull request {pull.number} shows {shown}, so nobody can have approved this.",
-            where=plan.environment,
-            advice=by_hand(plan),
-        )
-    approved = marker.approved.get(plan.environment)
-    if approved is None:
-        raise NotPlannedError(
-            f"The plan of pull request {pull.number} is not about this environment, or could not be applied.",
-            where=plan.environment,
-            advice=by_hand(plan),
-        )
-    others = unapproved(plan, approved, pull.url)
-    if others:
-        raise UnapprovedError(
-            f"What was approved in pull request {pull.number} is not what would be done now: {'; '.join(others)}.",
-            where=plan.environment,
-            advice=by_hand(plan),
-        )
-
-
-def by_hand(plan: Plan) -> str:
-    """Say how to go on: look, and approve what is seen."""
-    return (
-        "Nothing was changed. Read the plan in this run's summary; if it is right, run the deploy "
-        f"workflow for {plan.environment} with the digest {plan_digest(plan)}."
-    )
+    found = read_documents(folder)
+    return {
+        name: read_outcome(found[name], name) if name in found else None
+        for name in named(context.environ, OPEN)
+    }

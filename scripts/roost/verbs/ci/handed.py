@@ -20,6 +20,8 @@ from roost.verbs.documents import document_files, document_hash, read_document
 
 ENVIRONMENTS, PLANNED = "ENVIRONMENTS", "PLANNED"
 """The variables in which a job is told the environments that change, and the hashes of their plans."""
+OPEN = "OPEN"
+"""The variable in which a job is told the environments that change and are not protected."""
 OUTPUT = "planned"
 
 
@@ -44,15 +46,15 @@ def hand_over(runner: Runner, results: Path, names: Iterable[str]) -> None:
     runner.output(OUTPUT, json.dumps(hashes))
 
 
-def named(environ: Mapping[str, str]) -> tuple[str, ...]:
+def named(environ: Mapping[str, str], variable: str = ENVIRONMENTS) -> tuple[str, ...]:
     """Give the environments that change, as the job that compared said; none where it said nothing.
 
     Raises:
         UsageError: it is no list of names.
     """
-    found = _read(environ, ENVIRONMENTS, [])
+    found = _read(environ, variable, [])
     if not isinstance(found, list) or not all(map(_is_name, found)):
-        raise _bad(ENVIRONMENTS, "a list of environments")
+        raise _bad(variable, "a list of environments")
     return tuple(found)
 
 

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from roost.environment.load import DEFAULTS, SUFFIXES
 from roost.errors import ExitCode
-from roost.github.api import github_of
+from roost.github.actions import Runner
+from roost.github.api import GitHub, github_of
 from roost.report.comment import outcome_section, with_outcomes
 from roost.report.outcome import Outcome, missing, read_outcome
 from roost.verbs.ci.handed import named
-from roost.verbs.ci.propose import need_runner
-from roost.verbs.ci.thread import find_comment, merged_pull
+from roost.verbs.ci.merges import PUSH, merged_pull, newest_pull, pulls_of_push
+from roost.verbs.ci.propose import need_runner, path_in_repository
+from roost.verbs.ci.thread import Thread, read_thread
 from roost.verbs.context import Context
 from roost.verbs.documents import read_documents
 
 
 async def report(context: Context, results: Path) -> ExitCode:
-    """Bring the comment to its final state; a push without a pull request has none.
+    """Bring the comments to their final state; a push without a pull request has none.
+
+    What came of a deploy by hand is told where the environment was changed last.
 
     ENVIRONMENTS lists all that were to be deployed: a job that was rejected, skipped or cut short
     leaves nothing, and would else be told nowhere.
@@ -41,14 +47,90 @@ async def report(context: Context, results: Path) -> ExitCode:
         context.out.print("Nothing was deployed: there is nothing to report.")
         return ExitCode.DONE
     async with github_of(context.environ) as github:
-        pull = await merged_pull(github, runner.sha)
-        comment = await find_comment(github, pull.number) if pull else None
-        if pull is None or comment is None:
-            context.out.print("No pull request with a plan brought this commit.")
-            return ExitCode.DONE
-        await github.update_comment(comment.id, with_outcomes(comment.body, outcomes))
-    context.out.print(f"Told at {comment.url}", soft_wrap=True)
+        places = await _places(context, github, runner, outcomes)
+        for place in places:
+            await _tell(context, github, place)
+    if not places:
+        context.out.print("No pull request with a plan brought this commit.")
     return ExitCode.DONE
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where outcomes are told.
+
+    Args:
+        thread: the pull request.
+        outcomes: those that its comment is about.
+    """
+
+    thread: Thread
+    outcomes: tuple[Outcome, ...]
+
+
+async def _places(
+    context: Context, github: GitHub, runner: Runner, outcomes: Sequence[Outcome]
+) -> list[_Place]:
+    """Find the comments that are about these outcomes."""
+    if runner.event_name != PUSH:
+        found = [
+            _Place(thread, (outcome,))
+            for outcome in outcomes
+            if (thread := await _last_about(context, github, runner, outcome.environment))
+        ]
+    else:
+        found = await _places_of_push(github, runner, outcomes)
+    return [place for place in found if place.outcomes and place.thread.comment]
+
+
+async def _places_of_push(
+    github: GitHub, runner: Runner, outcomes: Sequence[Outcome]
+) -> list[_Place]:
+    """Find the comments of a push's pull requests.
+
+    Of a single one all is told in its comment, even what could not be planned there. Of several that
+    a queue merged at once each has what its comment is about.
+    """
+    newest = await newest_pull(github, runner)
+    if newest is None:
+        return []
+    threads = [await read_thread(github, p) async for p in pulls_of_push(github, runner, newest)]
+    if len(threads) == 1:
+        return [_Place(threads[0], tuple(outcomes))]
+    return [_Place(t, tuple(o for o in outcomes if t.knows(o.environment))) for t in threads]
+
+
+async def _last_about(context: Context, github: GitHub, runner: Runner, name: str) -> Thread | None:
+    """Find the pull request that changed an environment last, for a deploy by hand."""
+    for sha in (runner.sha, *await _changes(context, github, runner, name)):
+        pull = await merged_pull(github, runner, sha)
+        thread = await read_thread(github, pull) if pull else None
+        if thread is not None and thread.knows(name):
+            return thread
+    return None
+
+
+async def _changes(context: Context, github: GitHub, runner: Runner, name: str) -> list[str]:
+    """Give the last commit of each file that may decide what an environment is, the newest first."""
+    files = [f"{name}{suffix}" for suffix in SUFFIXES]
+    paths = [path_in_repository(f) for f in files if (context.environments / f).exists()]
+    paths += [path_in_repository(DEFAULTS), "deploy"]
+    found = [await github.last_change(path, runner.sha) for path in paths]
+    dated = {c.sha: c.committed_at for c in found if c is not None and c.committed_at is not None}
+    return sorted(dated, key=lambda sha: dated[sha], reverse=True)
+
+
+async def _tell(context: Context, github: GitHub, place: _Place) -> None:
+    """Bring a comment to its final state; what somebody else wrote stays theirs."""
+    thread, comment = place.thread, place.thread.comment
+    if comment is None:
+        return
+    if thread.stranger:
+        told = f"Not told at {comment.url}, as {thread.stranger} edited it."
+    else:
+        await github.update_comment(comment.id, with_outcomes(comment.body, place.outcomes))
+        told = f"Told at {comment.url}"
+    context.out.print(told, markup=False, soft_wrap=True)
 
 
 def _silent(names: Iterable[str], told: Iterable[Outcome], run_url: str) -> list[Outcome]:

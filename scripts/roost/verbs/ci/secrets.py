@@ -9,10 +9,10 @@ from roost.github.api import GitHub, github_of
 from roost.plan.confined import beside_secrets
 from roost.report.text import plan_report
 from roost.verbs.changes import apply_planned, make_plan
+from roost.verbs.ci.merges import newest_pull
 from roost.verbs.ci.newest import check_newest
 from roost.verbs.ci.page import put_on_page
 from roost.verbs.ci.propose import need_runner
-from roost.verbs.ci.thread import merged_pull
 from roost.verbs.context import Context
 from roost.verbs.holding import holding
 from roost.verbs.secrets import outcome
@@ -93,7 +93,7 @@ async def _check_reviewed(github: GitHub, runner: Runner, file: EnvironmentFile)
     Raises:
         NotPlannedError: the commit came without one.
     """
-    if await merged_pull(github, runner.sha) is None:
+    if await newest_pull(github, runner) is None:
         raise NotPlannedError(
             f"{file.name} is protected, and this commit came without a pull request.",
             where=file.name,

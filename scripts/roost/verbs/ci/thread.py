@@ -1,13 +1,82 @@
-"""The one comment of a pull request: found, written, and brought to its end."""
+"""The one comment of a pull request: found, written, and read as far as it can be trusted."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from roost.errors import GitHubUnavailableError
 from roost.github.api import GitHub
 from roost.github.models import ACTIONS_BOT, Comment, Pull
-from roost.report.comment import is_ours
+from roost.plan.approval import Approved
+from roost.report.comment import Marker, is_ours, read_marker
+
+
+@dataclass(frozen=True)
+class Thread:
+    """A merged pull request, and its comment as far as there is one.
+
+    Args:
+        pull: the pull request.
+        comment: ours, with the text that it had when it was asked who wrote that.
+        stranger: who else than a workflow wrote that text; empty where nobody did.
+    """
+
+    pull: Pull
+    comment: Comment | None = None
+    stranger: str = ""
+
+    @property
+    def marker(self) -> Marker | None:
+        """Give what the comment remembers; nothing where somebody else may have written it."""
+        if self.comment is None or self.stranger:
+            return None
+        return read_marker(self.comment.body)
+
+    def knows(self, environment: str) -> bool:
+        """Say whether the comment is about an environment."""
+        marker = self.marker
+        return marker is not None and environment in {*marker.approved, *marker.outcomes}
+
+    def approved(self, environment: str) -> Approved | None:
+        """Give what the merge approved of an environment: only what was planned of its last commit."""
+        marker = self.marker
+        if marker is None or marker.head != self.pull.head_sha:
+            return None
+        return marker.approved.get(environment)
+
+    @property
+    def objection(self) -> str:
+        """Say in a sentence why it approves nothing of an environment that it does not approve."""
+        if self.stranger:
+            return (
+                f"The comment of pull request {self.pull.number} was edited by {self.stranger} after "
+                "the workflow wrote it, so it approves nothing."
+            )
+        shows = f"Pull request {self.pull.number} shows"
+        marker = self.marker
+        if marker is None:
+            return f"{shows} no plan, so nobody can have approved this."
+        if marker.head != self.pull.head_sha:
+            return f"{shows} the plan of an older commit, so nobody can have approved this."
+        return (
+            f"The plan of pull request {self.pull.number} is not about this environment, or could "
+            "not be applied."
+        )
+
+
+async def read_thread(github: GitHub, pull: Pull) -> Thread:
+    """Read a pull request's comment, and who edited it: its author stays the bot whoever does.
+
+    Raises:
+        GitHubError: GitHub does not say who.
+    """
+    comment = await find_comment(github, pull.number)
+    if comment is None:
+        return Thread(pull)
+    # The text and its author in one answer: nobody can edit between them.
+    written = await github.written(comment)
+    return Thread(pull, comment.model_copy(update={"body": written.body}), written.stranger)
 
 
 async def find_comment(github: GitHub, number: int) -> Comment | None:
@@ -36,11 +105,3 @@ async def write_comment(github: GitHub, number: int, write: Callable[[str], str]
     if found.body == body:
         return found
     return await github.update_comment(found.id, body)
-
-
-async def merged_pull(github: GitHub, sha: str) -> Pull | None:
-    """Give the merged pull request that brought a commit to its branch; None for a plain push."""
-    merged = [pull for pull in await github.pulls_of_commit(sha) if pull.merged]
-    # Of a commit that several name, its own merge is the one that was approved last.
-    exact = [pull for pull in merged if pull.merge_commit_sha == sha]
-    return next(iter((*exact, *merged)), None)

@@ -1,0 +1,68 @@
+"""GraphQL, as far as it tells what REST does not: of a comment, who edited it and when."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from helpers.fake_github import shapes
+from helpers.fake_github.answers import Answer, RefusedError
+from helpers.fake_github.routes import Route
+from helpers.fake_github.state import Account, Comment, Json, State
+
+_COMMENT = re.compile(
+    r"query\s*\(\$(\w+):\s*ID!\)\s*\{\s*node\(id:\s*\$\1\)\s*\{\s*"
+    r"\.\.\.\s*on\s+IssueComment\s*\{(?P<fields>.*)\}\s*\}\s*\}\s*",
+    re.DOTALL,
+)
+_FIELD = re.compile(r"(\w+)(?:\s*\{([^{}]*)\})?")
+
+
+def answer_query(state: State, account: Account, body: Json, reads: Route) -> Answer:
+    """Answer the one query that is known: fields of a comment by its id.
+
+    `reads` is the route of REST that needs the same permission. What is refused, is so with 200.
+    """
+    query = body.get("query")
+    if not isinstance(query, str):
+        raise RefusedError(400, "A query attribute must be specified and must be a string.")
+    found = _COMMENT.fullmatch(query)
+    if found is None:
+        raise RefusedError(501, "The stand-in does not know this query.")
+    node = str((body.get("variables") or {}).get(found[1]))
+    comment = next((c for c in state.all_comments.values() if shapes.node_id(c) == node), None)
+    if comment is None:
+        return _refused("NOT_FOUND", f"Could not resolve to a node with the global id of '{node}'")
+    if not reads.allows(account, public=not state.private):
+        return _refused("FORBIDDEN", "Resource not accessible by integration")
+    told = _told(comment)
+    fields = _FIELD.findall(found["fields"])
+    return Answer(200, {"data": {"node": {name: _picked(told[name], of) for name, of in fields}}})
+
+
+def _refused(kind: str, message: str) -> Answer:
+    error = {"type": kind, "path": ["node"], "message": message}
+    return Answer(200, {"data": {"node": None}, "errors": [error]})
+
+
+def _told(comment: Comment) -> Json:
+    edited = bool(comment.editors)
+    return {
+        "id": shapes.node_id(comment),
+        "body": comment.body,
+        "lastEditedAt": shapes.stamp(comment.updated_at) if edited else None,
+        "author": _actor(comment.author),
+        "editor": _actor(comment.editors[-1]) if edited else None,
+    }
+
+
+def _actor(login: str) -> Json | None:
+    """Write an account: a bot without the brackets that REST gives it, one that is gone as null."""
+    if not login:
+        return None
+    kind = "Bot" if login.endswith("[bot]") else "User"
+    return {"__typename": kind, "login": login.removesuffix("[bot]")}
+
+
+def _picked(value: Any, fields: str) -> Any:
+    return {name: value[name] for name in fields.split()} if isinstance(value, dict) else value
