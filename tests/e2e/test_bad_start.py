@@ -37,7 +37,7 @@ def test_a_setting_that_prefect_refuses_is_named_without_its_value(own_site):
     done = own_site.roost.run(*APPLY, expect=5)
     log = own_site.roost.run("local", "logs", "acme-prefect").stdout
 
-    assert "exited with code 1 instead of serving. Its log says why." in done.stderr
+    assert "exited with code 1 instead of serving. Its log says why (" in done.stderr
     assert_says_what_stands_where(done.stderr)
     assert "roost: the server cannot start: a Prefect setting is wrong (" in log
     assert "keepalive_timeout" in log
