@@ -73,14 +73,16 @@ def look_at_token(context: Context, now: datetime) -> TokenFound:
 def found_document(found: Found, *, scheduled: bool) -> Json:
     """Give what was found of one environment, and which job puts it back.
 
-    On the schedule none is started for what is protected: it may wait for a reviewer for days, and
-    holds the one line in which a rollback of that server would stand behind it.
+    On the schedule nothing of what is protected is healed: that may wait for a reviewer for days, and
+    holds the one line in which a rollback of that server would stand behind it. An override ends all
+    the same: its end was agreed to with it.
     """
-    heals = heals_itself(found)
-    ends = not found.error and only_ended(found.differences) and not heals
+    ended = not found.error and only_ended(found.differences)
     protected = found.planned is not None and found.planned.file.environment.protected
-    left = scheduled and protected and (heals or ends)
-    put_back = {"heal": heals and not left, "end": ends and not left, "by_button": left}
+    wanted = heals_itself(found)
+    heals = wanted and not (scheduled and protected)
+    left = wanted and not heals and not ended
+    put_back = {"heal": heals, "end": ended and not heals, "by_button": left}
     return {"format": 1, **found.document(), **put_back, "protected": protected}
 
 

@@ -115,14 +115,29 @@ def test_an_override_that_ended_is_to_be_ended_once(applied, fly, runner, rewrit
     assert outputs(runner) == {**lists, "any": True, "state": "drift"}
 
 
-@pytest.mark.parametrize("drift", [{}, "heal"], ids=["an override that ended", "healing"])
-def test_what_is_protected_is_put_back_by_the_button_and_never_by_the_schedule(
+@pytest.mark.parametrize("drift", [{}, "heal"], ids=["told only", "healing"])
+def test_an_override_of_what_is_protected_ends_on_the_schedule_too(
     applied, fly, runner, rewrite, monkeypatch, tmp_path, drift
 ):
-    """A job that waits for its reviewer holds the line of its server, where a rollback stands behind it."""
+    """Its end was agreed to with it."""
     rewrite(drift=drift, protected=True)
     applied("scale", "staging", *DEMO)
     end_override(the_config(fly)["metadata"])
+    monkeypatch.setenv("GITHUB_EVENT_NAME", "schedule")
+
+    assert applied("github", "drift", "--results", tmp_path / "found").code == 0
+
+    assert outputs(runner) == {"heal": [], "end": ["staging"], "any": True, "state": "drift"}
+    assert json.loads((tmp_path / "found" / "staging.json").read_text())["by_button"] is False
+
+
+def test_what_is_protected_is_healed_by_the_button_and_never_by_the_schedule(
+    applied, fly, runner, rewrite, monkeypatch, tmp_path
+):
+    """A job that waits for its reviewer holds the line of its server, where a rollback stands behind it."""
+    rewrite(drift="heal", protected=True)
+    applied("apply", "staging")
+    the_config(fly)["guest"]["memory_mb"] = 2048
     found = tmp_path / "found" / "staging.json"
 
     monkeypatch.setenv("GITHUB_EVENT_NAME", "schedule")
