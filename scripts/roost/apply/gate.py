@@ -121,7 +121,8 @@ class Gate:
             ok = True
         except NOT_STARTED as error:
             detail = error.what
-        advice = "" if ok else "Fly and the server disagree. Look at `roost status`."
+        look = f"`fly machine list -a {self.app}`"
+        advice = "" if ok else f"Fly and the server disagree. Look at its machines: {look}"
         return CheckResult("started", ok, self.clock() - began, STARTED_LIMIT_S, detail, advice)
 
     async def _awake(self) -> str:

@@ -206,7 +206,7 @@ def test_fly_that_does_not_confirm_the_start_is_a_failed_check_among_the_others(
     assert [result.name for result in results] == NAMES_OF_GATE
     assert (started.name, started.limit_s) == ("started", gate.STARTED_LIMIT_S)
     assert detail in started.detail
-    assert "roost status" in started.advice
+    assert "`fly machine list -a acme`" in started.advice
 
 
 def test_what_is_started_must_be_the_version_that_was_applied():
