@@ -79,7 +79,8 @@ def test_it_is_waited_for_until_it_is_whole(world):
 def test_an_answer_that_is_lost_is_looked_for_and_nothing_is_asked_for_twice(
     world, monkeypatch, carried_out
 ):
-    monkeypatch.setattr(snapshots, "SHOWS_WITHIN_S", 0.1)
+    if not carried_out:  # else it shows, however slow this computer is just now
+        monkeypatch.setattr(snapshots, "SHOWS_WITHIN_S", 0.1)
     known, asked = world.fly._snapshots, []
 
     def lose(verb, key):
