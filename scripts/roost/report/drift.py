@@ -7,7 +7,7 @@ here. Pure.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -29,6 +29,30 @@ def _known_cause(value: object) -> object:
 
 
 _CAUSES = frozenset(cause.value for cause in Cause)
+_TO_DO = {
+    Cause.NOT_APPLIED: "The file moved on. Apply it: `roost apply {name}`",
+    Cause.BY_HAND: (
+        "To put back what a hand changed: `roost drift {name} --heal`. To keep it, write it "
+        "into the file, or under `drift.ignore` with a reason."
+    ),
+    Cause.ENDED: "An override ended. To go back to the file: `roost drift {name} --heal`",
+    Cause.CUT_SHORT: "To finish what was cut short: `roost apply {name}`",
+    Cause.NOT_RUNNING: "To start what does not run: `roost drift {name} --heal`",
+    Cause.REFUSED: "See what a person has to decide: `roost plan {name}`",
+    Cause.NO_DATA: (
+        "Its data is not there, and an apply makes an empty server. To bring back a backup: "
+        "`roost restore {name}`"
+    ),
+    Cause.NO_MACHINE: (
+        "Its machine is gone, and an apply makes one on the volume that is left. See which that is: "
+        "`roost plan {name}`"
+    ),
+    Cause.FAILED: (
+        "Its release failed, and there is none to go back to. Mend the file, and apply: `roost apply {name}`"
+    ),
+    Cause.UNRECORDED: "Nobody knows how it was before. Compare, then apply: `roost plan {name}`",
+    Cause.UNKNOWN: "Nobody knows how it was before. See it: `roost plan {name}`",
+}
 Listed = Annotated[tuple[str, ...], Field(strict=False)]
 
 
@@ -138,6 +162,11 @@ def _headline(results: Sequence[DriftResult], run: RunResult) -> str:
     told = [word for word in words if not word.startswith("0 ")]
     told += [f"{len(run.orphans)} orphaned"] if run.orphans else []
     return f"{counted(len(results), 'environment')}: {', '.join(told) or 'none'}."
+
+
+def to_do(name: str, causes: Collection[Cause]) -> Iterator[str]:
+    """Say what ends each kind of difference, a line each, with the command as texts name it."""
+    return (line.format(name=name) for cause, line in _TO_DO.items() if cause in causes)
 
 
 def _row(result: DriftResult) -> str:

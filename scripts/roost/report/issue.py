@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from roost.github.models import ACTIONS_BOT, Issue
-from roost.plan.drift import Cause, only_apply_ends
+from roost.plan.drift import only_apply_ends
 from roost.report.drift import (
     DriftResult,
     OrphanFound,
@@ -29,8 +29,10 @@ from roost.report.drift import (
     found_part,
     orphan_line,
     plain,
+    to_do,
     token_line,
 )
+from roost.report.hints import as_typed
 from roost.report.markdown import LIMIT, code, text
 from roost.report.wording import counted
 
@@ -43,30 +45,6 @@ _MARKER = re.compile(r"\A<!-- roost-drift (\{[^\n]{0,1000}\}) -->")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
 _BLANKS = re.compile(r"\n{3,}")
 _OPEN, _CLOSED = "open", "closed"
-_TO_DO = {
-    Cause.NOT_APPLIED: "The file moved on. Apply it: `./run roost apply {name}`",
-    Cause.BY_HAND: (
-        "To put back what a hand changed: `./run roost drift {name} --heal`. To keep it, write it "
-        "into the file, or under `drift.ignore` with a reason."
-    ),
-    Cause.ENDED: "An override ended. To go back to the file: `./run roost drift {name} --heal`",
-    Cause.CUT_SHORT: "To finish what was cut short: `./run roost apply {name}`",
-    Cause.NOT_RUNNING: "To start what does not run: `./run roost drift {name} --heal`",
-    Cause.REFUSED: "See what a person has to decide: `./run roost plan {name}`",
-    Cause.NO_DATA: (
-        "Its data is not there, and an apply makes an empty server. To bring back a backup: "
-        "`./run roost restore {name}`"
-    ),
-    Cause.NO_MACHINE: (
-        "Its machine is gone, and an apply makes one on the volume that is left. See which that is: "
-        "`./run roost plan {name}`"
-    ),
-    Cause.FAILED: (
-        "Its release failed, and there is none to go back to. Mend the file, and apply: `./run roost apply {name}`"
-    ),
-    Cause.UNRECORDED: "Nobody knows how it was before. Compare, then apply: `./run roost plan {name}`",
-    Cause.UNKNOWN: "Nobody knows how it was before. See it: `./run roost plan {name}`",
-}
 
 
 class Marker(Read):
@@ -350,7 +328,7 @@ def _advice(name: str, result: DriftResult) -> Iterator[str]:
         yield f"The file moved on. An apply brings that, and puts back the rest: {command}"
         return
     causes = {difference.cause for difference in result.differences}
-    yield from (line.format(name=plain(name)) for cause, line in _TO_DO.items() if cause in causes)
+    yield from (as_typed(line, local=False) for line in to_do(plain(name), causes))
 
 
 def _last(seen: Seen, *, is_open: bool) -> Iterator[str]:

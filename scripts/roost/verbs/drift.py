@@ -14,7 +14,6 @@ from rich.text import Text
 from roost.environment.load import EnvironmentFile, load_environment, load_files
 from roost.errors import ExitCode, Fault, InvalidFilesError, RoostError, UsageError
 from roost.plan.drift import (
-    Cause,
     Difference,
     changed_twice,
     find_drift,
@@ -23,6 +22,7 @@ from roost.plan.drift import (
     only_ended,
 )
 from roost.plan.steps import Json
+from roost.report.drift import to_do
 from roost.report.text import status_table
 from roost.report.wording import counted, one_line, shown, unchecked_line
 from roost.verbs.changes import Planned, apply_planned, make_plan
@@ -41,27 +41,6 @@ _WORST_LAST = (
     ExitCode.ROLLED_BACK,
     ExitCode.NOT_ROLLED_BACK,
 )
-_CONFIRMED = {
-    Cause.NOT_APPLIED: "The file moved on. Apply it: roost apply {name}",
-    Cause.BY_HAND: (
-        "To put back what a hand changed: roost drift {name} --heal. To keep it, write it into "
-        "the file, or under drift.ignore with a reason."
-    ),
-    Cause.ENDED: "An override ended. To go back to the file: roost drift {name} --heal",
-    Cause.CUT_SHORT: "To finish what was cut short: roost apply {name}",
-    Cause.NO_DATA: (
-        "Its data is not there, and an apply makes an empty server. To bring back a backup: "
-        "roost restore {name}"
-    ),
-    Cause.NO_MACHINE: (
-        "Its machine is gone, and an apply makes one on the volume that is left. See which that is: "
-        "roost plan {name}"
-    ),
-    Cause.FAILED: (
-        "Its release failed, and there is none to go back to. Mend the file, and apply: roost apply {name}"
-    ),
-    Cause.UNRECORDED: "Nobody knows how it was before. Compare, then apply: roost plan {name}",
-}
 
 
 class Mending(Enum):
@@ -348,9 +327,7 @@ def advice(found: Found) -> Iterable[str]:
         yield f"The file moved on. An apply brings that, and puts back the rest: roost apply {found.name}"
         return
     causes = {difference.cause for difference in found.differences}
-    for cause, text in _CONFIRMED.items():
-        if cause in causes:
-            yield text.format(name=found.name)
+    yield from (line.replace("`", "") for line in to_do(found.name, causes))
 
 
 def ending(found: Found, mends: Mending) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-LIMIT_S = 10
+from roost.verbs.git import ask_git
+
 # https://github.com/acme/infra.git, git@github.com:acme/infra, ssh://git@github.com/acme/infra; what has no
 # host is a folder, whose names are nobody's. Of one letter it is a disk.
 _HOST = r"(?:[^@/\s]+@)?[A-Za-z0-9][A-Za-z0-9.-]+"
@@ -22,16 +22,5 @@ def repository_slug(environ: Mapping[str, str], folder: Path) -> str:
     """Give OWNER/NAME from GITHUB_REPOSITORY, or from the host that `origin` leads to; empty for none."""
     if given := environ.get("GITHUB_REPOSITORY"):
         return given
-    try:
-        done = subprocess.run(  # noqa: S603 - arguments are ours and a folder
-            ["git", "-C", str(folder), "remote", "get-url", "origin"],  # noqa: S607 - git, of PATH
-            env={name: environ[name] for name in ("HOME", "PATH") if name in environ},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=LIMIT_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    found = _REMOTE.fullmatch(done.stdout.decode(errors="replace").strip())
-    return found[1] if found and done.returncode == 0 else ""
+    found = _REMOTE.fullmatch(ask_git(environ, folder, "remote", "get-url", "origin") or "")
+    return found[1] if found else ""

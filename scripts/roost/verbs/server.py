@@ -283,23 +283,17 @@ async def sleep(
     laid: list[dict[str, object]] = []
     async with connect(context, local=local) as target:
         for machine in await our_machines(target, file):
-            already = machine.state in ASLEEP
-            began = time.monotonic()
-            if not already and how == "suspend" and keeps_in_memory(file, machine):
-                await empty_memory(context, target, file)
-            goal = (
-                machine.state
-                if already
-                else await lay_down(target, file.environment.app, machine, how)
-            )
-            seconds = 0.0 if already else round(time.monotonic() - began, 2)
-            laid.append({"id": machine.id, "state": goal, "seconds": seconds})
+            state, seconds = machine.state, 0.0
+            told = f"sleeps already: {state}."
+            if state not in ASLEEP:
+                began = time.monotonic()
+                if how == "suspend" and keeps_in_memory(file, machine):
+                    await empty_memory(context, target, file)
+                state = await lay_down(target, file.environment.app, machine, how)
+                seconds = round(time.monotonic() - began, 2)
+                told = f"{state} in {seconds:.2f} s. A request wakes it."
+            laid.append({"id": machine.id, "state": state, "seconds": seconds})
             if not as_json:
-                told = (
-                    f"sleeps already: {goal}."
-                    if already
-                    else f"{goal} in {seconds:.2f} s. A request wakes it."
-                )
                 context.out.print(f"{machine.id} {told}")
     if as_json:
         document = {"environment": name, "app": file.environment.app, "machines": laid}
