@@ -68,6 +68,24 @@ def comment(
     return run(verb.comment, plans, rehearsals)
 
 
+@github_app.command(epilog="Example: roost github permit --for sleep production")
+def permit(
+    environment: Environment,
+    *,
+    doing: Annotated[
+        str,
+        typer.Option("--for", metavar="VERB", help="What is to be done; wake and smoke may all."),
+    ] = "",
+    results: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where a refusal is an outcome, ENV.json.")
+    ] = None,
+) -> ExitCode:
+    """Check that whoever started this run may change the environment; changes nothing."""
+    from roost.verbs.ci import permit as verb
+
+    return run(verb.permit, environment, doing, results)
+
+
 @github_app.command(epilog="Example: roost github deploy --results results staging")
 def deploy(
     environment: Environment,

@@ -426,6 +426,12 @@ class SupersededError(RoostError):
     word = "superseded"
 
 
+class NotPermittedError(RoostError):
+    """Whoever started the run may not change a protected environment without somebody else."""
+
+    word = "not-permitted"
+
+
 class RehearsalError(RoostError):
     """A rehearsed change passed its gate, and is no good all the same."""
 

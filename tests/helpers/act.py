@@ -118,6 +118,7 @@ def run_act(
     secrets: Mapping[str, str],
     variables: Mapping[str, str],
     environ: Mapping[str, str],
+    actor: str,
 ) -> Run:
     """Run one workflow of a clone, at the commit that is checked out in it.
 
@@ -131,6 +132,7 @@ def run_act(
         secrets: by their names, those of the GitHub environment `plan` with `ONLY_READS` before them.
         variables: what every step finds in its environment.
         environ: the environment of act itself, which every step has too.
+        actor: who started the run.
     """
     written = (clone / ".github/workflows" / workflow).read_text(encoding="utf-8")
     text = scoped(written, token_for)
@@ -145,7 +147,7 @@ def run_act(
         # What act would hide of secrets, a test has to see.
         *("--json", "--rm", "--insecure-secrets", "--no-skip-checkout", "--pull=false"),
         *("--action-offline-mode", "--no-cache-server", "--defaultbranch", "main"),
-        *("--platform", f"{LABEL}=-self-hosted", "--actor", "alice", "--concurrent-jobs", "2"),
+        *("--platform", f"{LABEL}=-self-hosted", "--actor", actor, "--concurrent-jobs", "2"),
         *(part for name, value in given.items() for part in ("--env", f"{name}={value}")),
         *(part for stub in _stubs(clone) for part in ("--local-repository", stub)),
     ]

@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,9 @@ from roost.plan.desired import OVERRIDE_KEY
 REPOSITORY = "acme/infra"
 STRANGER = "stranger/infra"
 PERSON = "alice"
+"""Who does what nobody else is named for; an administrator."""
+WRITERS = ("bob", "carol")
+"""They may push branches and run workflows."""
 TREE = ("run", "scripts", "deploy", "requirements", ".github", "pyproject.toml")
 # What would tell where a secret went. None of them looks like another, or like anything else.
 DEPLOY_TOKEN = "FlyV1 fm2_canary-deploy-8Qm2x7Lr"
@@ -56,6 +59,15 @@ class Event:
     kind: str = ""
     files: tuple[str, ...] = ()
     of_a_fork: bool = False
+    actor: str = PERSON
+    again_by: str = ""
+    """Who ran it again, where somebody did."""
+    approved: tuple[str, str] = ("", "")
+    """The GitHub environment that a reviewer let it deploy to, and that reviewer."""
+
+    def run_again(self, by: str) -> Event:
+        """Give the same event, whose run somebody starts again."""
+        return replace(self, again_by=by)
 
 
 def copy_tree(folder: Path) -> None:
@@ -130,6 +142,7 @@ class World:
         self.git("init", "-q", "--bare", "-b", "main", str(self.origin), cwd=self.folder)
         self.git("config", "uploadpack.allowAnySHA1InWant", "true", cwd=self.origin)
         self.github = FakeGitHub(self.origin, repository=REPOSITORY).__enter__()
+        self.github.state.roles |= dict.fromkeys(WRITERS, "write")
 
     def close(self) -> None:
         """Leave nothing running."""
@@ -374,11 +387,26 @@ class World:
         [found] = self.github.comments(number)
         return found.body
 
-    def press(self, workflow: str, **inputs: Any) -> Run:
-        """Press a button: `workflow_dispatch` on main."""
+    def press(
+        self,
+        workflow: str,
+        *,
+        by: str = PERSON,
+        again_by: str = "",
+        approved_by: str = "",
+        **inputs: Any,
+    ) -> Run:
+        """Press a button: `workflow_dispatch` on main, perhaps again by somebody, or with a review."""
         given = {k: str(v).lower() if isinstance(v, bool) else str(v) for k, v in inputs.items()}
         payload = {"ref": "refs/heads/main", "inputs": given, "workflow": f"{workflow}.yml"}
-        return self.happens(Event("workflow_dispatch", self.main, payload), workflow)[workflow]
+        approved = (given["environment"], approved_by) if approved_by else ("", "")
+        event = Event(
+            *("workflow_dispatch", self.main, payload),
+            actor=by,
+            again_by=again_by,
+            approved=approved,
+        )
+        return self.happens(event, workflow)[workflow]
 
     def deploy_all(self) -> Run:
         """Deploy every environment of main, as the first push of a repository does."""
@@ -401,6 +429,10 @@ class World:
             self.canaries.append(self.github.token_for(held))
             return self.canaries[-1]
 
+        environment, reviewer = event.approved
+        self.github.state.reviews[1000 + number] = []
+        if reviewer:
+            self.github.add_review(1000 + number, environment, reviewer)
         run = run_act(
             folder,
             self._clone_of(event.sha),
@@ -409,16 +441,19 @@ class World:
             {**self._about(), **event.payload},
             token_for=token_for,
             secrets={} if event.of_a_fork else self.secrets,
-            variables=self._variables(1000 + number),
+            variables=self._variables(1000 + number, event),
             environ=self.environ,
+            actor=event.actor,
         )
         self.runs.append(run)
         return run
 
-    def _variables(self, run_id: int) -> dict[str, str]:
+    def _variables(self, run_id: int, event: Event) -> dict[str, str]:
         return {
             "GITHUB_API_URL": self.github.url,
             "GITHUB_RUN_ID": str(run_id),
+            "GITHUB_RUN_ATTEMPT": "2" if event.again_by else "1",
+            "GITHUB_TRIGGERING_ACTOR": event.again_by or event.actor,
             "FLY_FLAPS_BASE_URL": str(self.fly.client.base_url),
             "LOCALFLY_CACHE": str(self.cache),
             "LOCALFLY_HOME": str(self.folder / "home" / "localfly"),

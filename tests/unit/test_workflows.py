@@ -16,6 +16,7 @@ from helpers.workflow_files import ROOT, Step, calls, matches, workflows
 from roost.cli import app
 from roost.environment.load import environment_names, load_environment, load_files
 from roost.report.setup import owned
+from roost.verbs.ci.permit import HARMLESS
 
 WORKFLOWS = {workflow.file: workflow for workflow in workflows()}
 JOBS = [job for workflow in WORKFLOWS.values() for job in workflow.jobs]
@@ -25,6 +26,8 @@ STEPS += [Step(step, "setup", "action") for step in ACTION["runs"]["steps"]]
 TOKEN = "FLY_API_TOKEN"
 # The one GitHub environment that is no server: its token reads Fly, and changes nothing.
 READ_ONLY = "plan"
+# Those that are no server's.
+READING = {READ_ONLY, "pull-requests"}
 DEPLOYING = [job for job in JOBS if TOKEN in job.secrets and job.environment != READ_ONLY]
 # Jobs whose code or files are those of a pull request.
 OF_PULL_REQUESTS = [job for job in JOBS if job.workflow in {"checks.yml", "plan.yml"}]
@@ -202,7 +205,7 @@ def test_every_line_is_one_that_the_command_line_takes(step, values, tmp_path):
 
 @pytest.mark.parametrize("action", WORKFLOWS["server.yml"].inputs["action"]["options"])
 def test_every_choice_of_the_server_s_button_is_a_verb(action, tmp_path):
-    [step] = [step for step in CALLING if step.workflow == "server.yml"]
+    [step] = [s for s in CALLING if s.workflow == "server.yml" and TOKEN in s.env]
     [[_, _, *arguments]] = calls(step, tmp_path, NEEDED | {"ACTION": action})
 
     assert parsed(arguments) == (action, "staging")
@@ -458,10 +461,49 @@ def test_a_job_that_changes_an_environment_has_every_secret_that_a_file_may_need
         if secret.source.env
     }
     for step in job.steps:
-        if " roost " in step.run and " image " not in step.run:
+        if " roost " in step.run and not re.search(r" (image|permit) ", step.run):
             expected = {*declared, TOKEN, "SOPS_AGE_KEY"}
             assert expected <= set(step.env)
             assert all(step.env[name] == f"${{{{ secrets.{name} }}}}" for name in expected)
+
+
+@pytest.mark.parametrize("job", DEPLOYING, ids=of)
+def test_who_started_the_run_is_asked_about_before_any_step_that_holds_a_token(job):
+    """Everybody with write access may start a run, and GitHub offers reviewers on some plans only."""
+    commands = [step for step in job.steps if step.run]
+    permit, *others = commands
+    named = {"inputs.environment": "inputs", "matrix.environment": "matrix"}
+    [whose] = [given for name, given in named.items() if name in job.environment]
+
+    assert re.match(r"\./run roost github permit ", permit.run)
+    assert permit.env["ENVIRONMENT"] == f"${{{{ {whose}.environment }}}}" == job.environment
+    assert permit.env["GITHUB_TOKEN"] == "${{ github.token }}"
+    assert not {"if", "continue-on-error"} & set(permit.data)
+    assert "secrets." not in str(permit.data)
+    assert job.permissions["actions"] == "read"
+    # What comes after it stops where it fails, unless a condition of its own says otherwise.
+    holding = [step for step in others if "secrets." in str(step.data)]
+    assert TOKEN in {name for step in holding for name in step.env}
+    assert all("if" not in step.data for step in holding)
+
+
+def test_every_job_that_a_person_can_start_and_that_reaches_a_server_is_one_of_those():
+    """A button that is added later is asked about as well."""
+    started = [j for j in JOBS if "workflow_dispatch" in WORKFLOWS[j.workflow].events]
+    reaching = [j for j in started if j.environment and j.environment not in READING]
+
+    assert {of(job) for job in reaching} == {of(job) for job in DEPLOYING}
+
+
+@pytest.mark.parametrize(
+    ("action", "free"), [("wake", True), ("smoke", True), ("sleep", False), ("backup", False)]
+)
+def test_the_server_s_button_says_what_it_is_about_to_do(action, free, tmp_path):
+    [step] = [s for s in CALLING if s.workflow == "server.yml" and "permit" in s.run]
+    [[_, _, *arguments]] = calls(step, tmp_path, NEEDED | {"ACTION": action})
+
+    assert arguments == ["github", "permit", "--for", action, "--", "staging"]
+    assert (action in HARMLESS) == free
 
 
 def test_protected_environments_are_deployed_as_the_others_are_and_after_them():
@@ -472,9 +514,11 @@ def test_protected_environments_are_deployed_as_the_others_are_and_after_them():
     assert {k: v for k, v in deploy.data.items() if k not in own} == {
         k: v for k, v in protected.data.items() if k not in own
     }
-    checkout, setup, proved, *steps = protected.data["steps"]
+    checkout, setup, permit, proved, *steps = protected.data["steps"]
     assert steps[0]["env"].pop("OPEN") == "${{ needs.changed.outputs.open }}"
-    as_the_others = json.dumps([checkout, setup, *steps]).replace("--strict --after proved ", "")
+    as_the_others = json.dumps([checkout, setup, permit, *steps]).replace(
+        "--strict --after proved ", ""
+    )
     assert json.loads(as_the_others) == deploy.data["steps"]
     assert proved["with"]["path"] == "proved"
     assert [step.run for step in protected.steps if "--strict" in step.run]

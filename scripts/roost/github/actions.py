@@ -68,6 +68,9 @@ class Runner:
     run_id: str = ""
     run_attempt: str = ""
     actor: str = ""
+    """Who started the run."""
+    triggering_actor: str = ""
+    """Who started this attempt of it: whoever ran it again, else the same."""
     workflow: str = ""
     event_name: str = ""
     server_url: str = ""
@@ -176,6 +179,7 @@ def runner_of(environ: Mapping[str, str], say: Callable[[str], None] = _print) -
         run_id=environ.get("GITHUB_RUN_ID", ""),
         run_attempt=environ.get("GITHUB_RUN_ATTEMPT", ""),
         actor=environ.get("GITHUB_ACTOR", ""),
+        triggering_actor=environ.get("GITHUB_TRIGGERING_ACTOR", ""),
         workflow=environ.get("GITHUB_WORKFLOW", ""),
         event_name=environ.get("GITHUB_EVENT_NAME", ""),
         server_url=environ.get("GITHUB_SERVER_URL", ""),

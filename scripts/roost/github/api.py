@@ -37,8 +37,10 @@ from roost.github.models import (
     BranchPolicy,
     BranchProtection,
     BranchRule,
+    Collaborator,
     Comment,
     Commit,
+    DeploymentReview,
     FileContent,
     GitFile,
     GitHubEnvironment,
@@ -391,6 +393,23 @@ class GitHub(Connection):
             "GET", "actions", "workflows", workflow_file, "runs", params=params
         )
         return reply.part("workflow_runs").read_all(WorkflowRun)
+
+    async def deployment_reviews(self, run_id: str) -> tuple[DeploymentReview, ...]:
+        """Give what reviewers said about a run's deployments, of all its attempts; `actions: read`."""
+        reply = await self._send("GET", "actions", "runs", run_id, "approvals")
+        return reply.read_all(DeploymentReview)
+
+    async def collaborator(self, login: str) -> Collaborator | None:
+        """Give what an account may do in the repository, or None where GitHub knows no such account."""
+        try:
+            reply = await self._send("GET", "collaborators", login, "permission")
+        except GitHubNotFoundError:
+            return None
+        return reply.read(Collaborator)
+
+    async def environment(self, name: str) -> GitHubEnvironment:
+        """Give one of the repository's environments, with what protects it; `actions: read`."""
+        return (await self._send("GET", "environments", name)).read(GitHubEnvironment)
 
     # What `roost doctor` looks at; None where the token may not see it.
 

@@ -43,6 +43,12 @@ class Answer(BaseModel):
     model_config = ConfigDict(frozen=True, populate_by_name=True)
 
 
+class Named(Answer):
+    """A thing of which only the name is read: an environment, or a secret of one."""
+
+    name: str
+
+
 class Pull(Answer):
     """A pull request; `head_repository` is empty when the fork is gone."""
 
@@ -192,6 +198,42 @@ class Workflow(Answer):
     created_at: datetime | None = None
 
 
+class Collaborator(Answer):
+    """What an account may do in the repository, from all teams and organizations together."""
+
+    permission: Text = ""
+    """`admin`, `write`, `read` or `none`: `maintain` is told as `write`."""
+    role: Text = Field(default="", validation_alias="role_name")
+    """The role's own name, which an organization may have chosen itself."""
+    is_admin: bool = Field(
+        default=False, validation_alias=AliasPath("user", "permissions", "admin")
+    )
+    is_maintainer: bool = Field(
+        default=False, validation_alias=AliasPath("user", "permissions", "maintain")
+    )
+    """The base of a role with a name of its own."""
+
+    @property
+    def maintains(self) -> bool:
+        """Say whether the role is `maintain` or `admin`, or one that an organization based on those."""
+        named = self.role in {"admin", "maintain"} or self.permission == "admin"
+        return named or self.is_admin or self.is_maintainer
+
+
+class DeploymentReview(Answer):
+    """What a reviewer said about the deployments of a run."""
+
+    state: Text = ""
+    """`approved`, `rejected` or `pending`."""
+    reviewer: Text = _at("user", "login")
+    environments: Many[Named] = ()
+
+    def approves(self, environment: str) -> bool:
+        """Say whether it lets an environment be deployed to; GitHub ignores the case of its name."""
+        names = {found.name.casefold() for found in self.environments}
+        return self.state == "approved" and environment.casefold() in names
+
+
 class Repository(Answer):
     """The repository itself."""
 
@@ -304,9 +346,3 @@ class WorkflowPermissions(Answer):
 
     default_workflow_permissions: Text = ""
     can_approve_pull_request_reviews: bool = False
-
-
-class Named(Answer):
-    """A thing of which only the name is read: a secret of an environment."""
-
-    name: str

@@ -15,6 +15,7 @@ What it models
 - pull requests, `refs/pull/N/head`, merges (a merge commit, or squashed), the pull requests of a
   commit; issues and pull requests in one row of numbers; comments, with who wrote and who edited
 - GraphQL for the one thing that REST does not tell: who edited a comment last
+- the roles of people, and what reviewers said about the deployments of a run
 - labels, runs of workflows, environments with rules and names of secrets, rulesets, the older
   branch protection, deployments and their statuses
 - pages (30 by default, at most 100) with a Link header under `/repositories/ID`; 401, 403, 404,
@@ -27,7 +28,7 @@ What it models
 
 What it does not
 - webhooks and workflows: nothing starts by itself; whoever plays GitHub does that
-- reviews, checks, rebase merges, test merges (`refs/pull/N/merge`, `merge_commit_sha` of an open
+- reviews of pull requests, checks, rebase merges, test merges (`refs/pull/N/merge`, `merge_commit_sha` of an open
   pull request is null), branches of forks (a fork's pull request holds the commit it was given)
 - enforcing rulesets, but for a file written past a rule that wants pull requests
 - eventual consistency, conditional requests, other versions of the API, other queries of GraphQL

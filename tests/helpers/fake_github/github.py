@@ -186,6 +186,16 @@ class FakeGitHub:
             "secrets": list(secrets),
         }
 
+    def add_review(self, run: int, environment: str, login: str, state: str = "approved") -> None:
+        """Have a reviewer let a run deploy to an environment, or not."""
+        made = {
+            "environments": [{"id": 1, "name": environment}],
+            "state": state,
+            "user": shapes.user(login) if login else None,
+            "comment": "",
+        }
+        self.state.reviews.setdefault(run, []).append(made)
+
     def add_run(
         self,
         file: str,

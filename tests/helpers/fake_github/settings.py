@@ -97,6 +97,28 @@ def get_workflow_permissions(ask: Ask) -> Answer:
     return Answer(200, ask.state.workflow_permissions)
 
 
+@route("GET", "actions/runs/{id}/approvals", "actions=read")
+def list_reviews(ask: Ask) -> Answer:
+    """List what reviewers said about a run, on one page."""
+    if ask.number("id") not in ask.state.reviews:
+        raise not_found()
+    return Answer(200, ask.state.reviews[ask.number("id")])
+
+
+# People
+
+
+@route("GET", "collaborators/{login}/permission", "metadata=read")
+def get_permission(ask: Ask) -> Answer:
+    """Give what an account may do; a bot may nothing, and a name that nobody has is not found."""
+    login = ask.args["login"].casefold()
+    bot = "none" if login.endswith("[bot]") else ""
+    known = {name.casefold(): (name, role) for name, role in ask.state.roles.items()}
+    if login not in known and not bot:
+        raise not_found()
+    return Answer(200, shapes.collaborator(ask, *known.get(login, (login, bot))))
+
+
 # Environments
 
 

@@ -135,6 +135,36 @@ def _side(ask: Ask, ref: str, sha: str, full_name: str | None) -> Json:
     }
 
 
+# The base roles as the legacy attribute has them, each with all that it may do.
+_LEGACY = {
+    "admin": "admin",
+    "maintain": "write",
+    "write": "write",
+    "triage": "read",
+    "read": "read",
+    "none": "none",
+}
+_MAY = {
+    "admin": "admin",
+    "maintain": "maintain",
+    "write": "push",
+    "triage": "triage",
+    "read": "pull",
+}
+
+
+def collaborator(ask: Ask, login: str, given: str) -> Json:
+    """Write what an account may do: everybody may read a public repository."""
+    named, _, base = given.partition(":")
+    role = base or named
+    if role == "none" and not ask.state.private:
+        named = role = "read"
+    order = list(_LEGACY)
+    may = {word: order.index(role) <= order.index(name) for name, word in _MAY.items()}
+    told = {**user(login), "permissions": may, "role_name": named}
+    return {"permission": _LEGACY[role], "user": told, "role_name": named}
+
+
 def reference(ask: Ask, ref: str, sha: str) -> Json:
     """Write a branch or tag as git has it."""
     return {

@@ -132,6 +132,10 @@ class State:
     labels: dict[str, Json] = field(default_factory=dict)
     """By the name in small letters: GitHub takes `Drift` and `drift` for one."""
     runs: list[Json] = field(default_factory=list)
+    reviews: dict[int, list[Json]] = field(default_factory=dict)
+    """By run: what its reviewers said. A run that is not here is not known."""
+    roles: dict[str, str] = field(default_factory=lambda: {"alice": "admin"})
+    """By account: `admin`, ..., `none`, or an organization's own role as `NAME:BASE`."""
     environments: dict[str, Json] = field(default_factory=dict)
     deployments: dict[int, Json] = field(default_factory=dict)
     rules: dict[str, list[Json]] = field(default_factory=dict)

@@ -317,6 +317,77 @@ def test_a_tree_names_every_file_by_its_hash_so_that_only_others_have_to_be_aske
     assert {file.mode for file in files.values()} == {"100644"}
 
 
+# Who did what in a run
+
+
+@pytest.mark.parametrize(
+    ("given", "permission", "role", "maintains"),
+    [
+        ("admin", "admin", "admin", True),
+        ("maintain", "write", "maintain", True),
+        ("release-manager:maintain", "write", "release-manager", True),
+        ("owner-of-all:admin", "admin", "owner-of-all", True),
+        ("write", "write", "write", False),
+        ("triage", "read", "triage", False),
+        ("read", "read", "read", False),
+        ("none", "none", "none", False),
+        ("maintainer:write", "write", "maintainer", False),
+    ],
+)
+def test_what_a_person_may_do_is_told_by_role_and_by_what_that_is_based_on(
+    github, ask, given, permission, role, maintains
+):
+    github.state.roles["bob"] = given
+
+    found = ask(lambda g: g.collaborator("Bob"))
+
+    assert (found.permission, found.role, found.maintains) == (permission, role, maintains)
+
+
+@pytest.mark.parametrize(
+    ("answer", "maintains"),
+    [
+        ({"permission": "admin", "role_name": "admin", "user": None}, True),
+        ({"permission": "write", "role_name": "maintain", "user": {"login": "bob"}}, True),
+        ({"permission": "write", "role_name": "own", "user": {"permissions": None}}, False),
+        ({"permission": "write", "role_name": "own"}, False),
+        ({}, False),
+    ],
+)
+def test_what_github_leaves_out_of_a_person_is_nothing_they_may_do(answer, maintains):
+    assert models.Collaborator.model_validate(answer).maintains is maintains
+
+
+def test_a_bot_may_nothing_by_a_role_and_nobody_is_none(github, ask):
+    assert not ask(lambda g: g.collaborator(ACTIONS_BOT)).maintains
+    assert ask(lambda g: g.collaborator("nobody-by-that-name")) is None
+
+
+def test_what_reviewers_said_about_a_run_is_read_with_whom_it_was(github, ask):
+    github.add_review(7, "Production", "carol")
+    github.add_review(7, "staging", "dave", "rejected")
+    github.add_review(7, "plan", "")
+
+    carol, dave, gone = ask(lambda g: g.deployment_reviews("7"))
+
+    assert (carol.reviewer, carol.approves("production"), carol.approves("staging")) == (
+        *("carol", True, False),
+    )
+    assert (dave.reviewer, dave.approves("staging")) == ("dave", False)
+    assert gone.reviewer == ""
+    assert isinstance(ask(lambda g: g.deployment_reviews("8")), GitHubNotFoundError)
+
+
+def test_one_environment_is_read_by_a_workflow_with_its_reviewers(github, ask):
+    github.add_environment("production", reviewers=("bob",))
+    token = github.token_for({"actions": "read"})
+
+    found = ask(lambda g: g.environment("production"), token)
+
+    assert [reviewer.name for reviewer in found.reviewers] == ["bob"]
+    assert isinstance(ask(lambda g: g.environment("other"), token), GitHubNotFoundError)
+
+
 # What doctor reads
 
 

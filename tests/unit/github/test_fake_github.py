@@ -110,6 +110,41 @@ def test_calls_are_kept(github, http):
     assert (write.status, github.changes()) == (422, [f"POST {ROOT}/issues"])
 
 
+def test_what_a_person_may_do_is_told_as_github_tells_it(github, http):
+    """https://docs.github.com/rest/collaborators/collaborators#get-repository-permissions-for-a-user"""
+    github.state.roles["bob"] = "release-manager:maintain"
+    github.state.roles["eve"] = "none"
+
+    told = http.get(f"{ROOT}/collaborators/BOB/permission").json()
+
+    assert (told["permission"], told["role_name"], told["user"]["login"]) == (
+        *("write", "release-manager", "bob"),
+    )
+    assert told["user"]["permissions"] == {
+        **dict.fromkeys(("maintain", "push", "triage", "pull"), True),
+        "admin": False,
+    }
+    assert http.get(f"{ROOT}/collaborators/eve/permission").json()["permission"] == "none"
+    assert http.get(f"{ROOT}/collaborators/zed/permission").status_code == 404
+    github.state.private = False
+    assert http.get(f"{ROOT}/collaborators/eve/permission").json()["permission"] == "read"
+
+
+def test_the_reviews_of_a_run_are_one_list_for_who_may_read_actions(github, http):
+    """https://docs.github.com/rest/actions/workflow-runs#get-the-review-history-for-a-workflow-run"""
+    github.add_review(7, "production", "carol")
+    with client(github, github.token_for({"contents": "read"})) as other:
+        refused = other.get(f"{ROOT}/actions/runs/7/approvals")
+
+    [review] = http.get(f"{ROOT}/actions/runs/7/approvals").json()
+
+    assert (review["state"], review["user"]["login"]) == ("approved", "carol")
+    assert [found["name"] for found in review["environments"]] == ["production"]
+    assert refused.status_code == 403
+    assert refused.headers["x-accepted-github-permissions"] == "actions=read"
+    assert http.get(f"{ROOT}/actions/runs/8/approvals").status_code == 404
+
+
 # Pages
 
 

@@ -1,0 +1,100 @@
+"""Buttons on a protected server: a writer alone changes nothing, on whichever plan of GitHub's.
+
+`alice` is an administrator; `bob` and `carol` have write access. Each case of the check itself is in
+`tests/unit/ci/test_permit.py`; that no button goes without it, in `tests/unit/test_workflows.py`.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from helpers.workflow_world import PERSON, WRITERS
+from roost.report.comment import read_marker
+
+pytestmark = pytest.mark.workflows
+
+BOB, CAROL = WRITERS
+LARGER = {"environment": "production", "reason": "a demo", "memory_mb": 1024, "until": "4h"}
+
+
+@pytest.fixture
+def live(world):
+    """A world with a protected server and another one."""
+    world.found(production={}, staging={})
+    assert world.deploy_all().good
+    world.write("production", protected=True)
+    world.push("Protect it")
+    return world
+
+
+def refused(run, job):
+    """Assert that the job ended where it asked, and that no step after that began."""
+    assert run.jobs[job] == "failure", run
+    ended = {r["step"]: r["stepResult"] for r in run.records if "stepResult" in r}
+    calls = {s: r for s, r in ended.items() if "run roost" in s and r != "success"}
+    assert [step.split()[2:4] for step in calls] == [["github", "permit"]], ended
+    assert not [step for step in ended if "github permit" not in step and "TOKEN" in step]
+    [told] = [found["message"] for found in run.annotations() if found["title"] == "not-permitted"]
+    return told
+
+
+def state(world, name="production"):
+    """The one machine of a server, but for what its checks say from time to time."""
+    return {key: value for key, value in world.machine(name).items() if key != "checks"}
+
+
+def memory(world, name="production"):
+    """The memory of the one machine of a server."""
+    return world.machine(name)["config"]["guest"]["memory_mb"]
+
+
+def test_a_writer_scales_a_protected_server_with_somebody_s_help_and_another_one_alone(live):
+    before = state(live)
+
+    alone = live.press("scale", by=BOB, **LARGER)
+
+    assert "bob, who started the run, has the role write." in refused(alone, "override")
+    assert state(live) == before
+    again = live.press("scale", by=PERSON, again_by=BOB, **LARGER)
+    assert "bob, who ran it again, has the role write." in refused(again, "override")
+    assert state(live) == before
+
+    assert live.press("scale", by=BOB, **LARGER | {"environment": "staging"}).good
+    assert memory(live, "staging") == 1024
+    assert live.press("scale", by=BOB, approved_by=CAROL, **LARGER).good
+    assert memory(live) == 1024
+
+
+def test_an_administrator_presses_alone_and_a_writer_only_what_changes_nothing(live):
+    assert live.press("scale", **LARGER).good
+    assert memory(live) == 1024
+    assert live.press("server", by=BOB, environment="production", action="smoke").good
+
+    slept = live.press("server", by=BOB, environment="production", action="sleep")
+
+    refused(slept, "server")
+    assert live.serves("production")
+
+
+def test_a_writer_deploys_no_plan_of_their_own_by_its_digest(live):
+    """Not by hand, and not by running again what a push started: the merge shows what it is."""
+    live.branch("larger")
+    live.write("production", protected=True, machine={"memory_mb": 1024})
+    number, _ = live.open_pull("Larger")
+    before = live.main
+    sha = live.merge(number).sha
+    live.by_hand("production", env={"PREFECT_LOGGING_LEVEL": "DEBUG"})
+    stopped = live.pushed(before, "deploy")["deploy"]
+    assert stopped.jobs["deploy-protected production"] == "failure"
+    digest = stopped.artifact("deploy-production")["digest"]
+    machine = state(live)
+
+    run = live.press("deploy", by=BOB, environment="production", digest=digest)
+
+    refused(run, "deploy-protected production")
+    assert state(live) == machine
+    assert "bob, who started the run, has the role write." in live.comment(number)
+    assert read_marker(live.comment(number)) is not None
+    again = live.push_event(before, sha)
+    refused(live.happens(again.run_again(BOB), "deploy")["deploy"], "deploy-protected production")
+    assert state(live) == machine
