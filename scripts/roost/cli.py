@@ -213,7 +213,10 @@ def init(  # noqa: PLR0913 - one argument an option
     region: Annotated[str | None, typer.Option(metavar="REGION", help="Fly region.")] = None,
     protected: Annotated[
         bool | None,
-        typer.Option("--protected/--no-protected", help="Nothing ever destroys it."),
+        typer.Option(
+            "--protected/--no-protected",
+            help="Nothing destroys it; its buttons need a maintainer or a reviewer.",
+        ),
     ] = None,
     size: Annotated[
         str | None, typer.Option(metavar="SIZE", help="Fly's name of the CPU size.")

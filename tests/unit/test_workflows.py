@@ -506,6 +506,14 @@ def test_the_server_s_button_says_what_it_is_about_to_do(action, free, tmp_path)
     assert (action in HARMLESS) == free
 
 
+def test_the_documented_table_says_what_a_writer_may_do_alone_on_a_protected_environment():
+    lines = (ROOT / "docs/github.md").read_text().splitlines()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if "|" in line]
+    alone = [row[0] for row in rows if row[1:] == ["writer", "writer", "writer"]]
+
+    assert {verb for found in alone for verb in found.split(", ")} == HARMLESS
+
+
 def test_protected_environments_are_deployed_as_the_others_are_and_after_them():
     deploy = WORKFLOWS["deploy.yml"].job("deploy")
     protected = WORKFLOWS["deploy.yml"].job("deploy-protected")

@@ -333,7 +333,7 @@ class Environment(Model):
     region: Annotated[Literal[REGIONS], Field(examples=["iad"])]  # type: ignore[valid-type] # one tuple serves model and messages
     """Fly region the machine and its volume live in."""
     protected: bool = False
-    """true: no command and no merge ever destroys it."""
+    """true: no command or merge destroys it; on GitHub its buttons need the role maintain, or another's approval."""
     prune: bool = False
     """true: secrets that are set on the app but not listed here are removed."""
     prefect: Prefect

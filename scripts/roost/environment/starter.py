@@ -68,7 +68,9 @@ def written(starter: Starter, defaults: Source) -> str:
         f"region: {_text(starter.region)}",
     ]
     if starter.protected:
-        lines.append("protected: true # no command and no merge ever destroys it")
+        lines.append(
+            "protected: true # never destroyed; on GitHub its buttons need a maintainer, or a reviewer"
+        )
     lines += [
         "",
         "prefect:",

@@ -319,7 +319,8 @@ def _advice(name: str, result: DriftResult) -> Iterator[str]:
         return
     if result.by_button:
         yield (
-            "It is protected, so the schedule leaves it to a person. To put it back: under Actions, "
+            "It is protected, so the schedule leaves it to a person with the role maintain or admin, or "
+            "to one whose run a reviewer approves. To put it back: under Actions, "
             f"Drift, Run workflow; or by hand `./run roost drift {plain(name)} --heal`"
         )
         return

@@ -193,7 +193,7 @@ class _Asking:
             Question("region", f"Fly region ({' '.join(REGIONS)})"),
             Question(
                 "protected",
-                "Protected, so that nothing ever destroys it and a person approves each change",
+                "Protected, so that nothing destroys it, and buttons on GitHub need a maintainer or a reviewer",
                 "yes" if starter.name.startswith("prod") else "no",
             ),
             Question("size", f"Size ({SIZES[0]}, {SIZES[1]}, ...)", starter.size),

@@ -358,7 +358,7 @@ def test_what_github_leaves_out_of_a_person_is_nothing_they_may_do(answer, maint
     assert models.Collaborator.model_validate(answer).maintains is maintains
 
 
-def test_a_bot_may_nothing_by_a_role_and_nobody_is_none(github, ask):
+def test_a_bot_may_nothing_by_a_role_and_nobody_is_none(ask):
     assert not ask(lambda g: g.collaborator(ACTIONS_BOT)).maintains
     assert ask(lambda g: g.collaborator("nobody-by-that-name")) is None
 

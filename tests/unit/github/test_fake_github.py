@@ -111,7 +111,7 @@ def test_calls_are_kept(github, http):
 
 
 def test_what_a_person_may_do_is_told_as_github_tells_it(github, http):
-    """https://docs.github.com/rest/collaborators/collaborators#get-repository-permissions-for-a-user"""
+    """See https://docs.github.com/rest/collaborators/collaborators, permissions for a user."""
     github.state.roles["bob"] = "release-manager:maintain"
     github.state.roles["eve"] = "none"
 
@@ -131,7 +131,7 @@ def test_what_a_person_may_do_is_told_as_github_tells_it(github, http):
 
 
 def test_the_reviews_of_a_run_are_one_list_for_who_may_read_actions(github, http):
-    """https://docs.github.com/rest/actions/workflow-runs#get-the-review-history-for-a-workflow-run"""
+    """See https://docs.github.com/rest/actions/workflow-runs, review history of a run."""
     github.add_review(7, "production", "carol")
     with client(github, github.token_for({"contents": "read"})) as other:
         refused = other.get(f"{ROOT}/actions/runs/7/approvals")
