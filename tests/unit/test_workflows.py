@@ -155,7 +155,15 @@ def test_every_input_has_a_type_and_says_what_it_is(workflow):
 def test_the_list_of_runs_tells_who_pressed_and_for_which_environment(workflow):
     for part in ("inputs.environment", "github.actor"):
         assert part in workflow.data["run-name"]
-    assert ("reason" in workflow.inputs) == ("inputs.reason" in workflow.data["run-name"])
+
+
+@pytest.mark.parametrize("workflow", BUTTONS, ids=lambda workflow: workflow.file)
+def test_who_reviews_a_run_sees_what_was_asked_for_in_its_name(workflow):
+    """GitHub shows a reviewer the name of a run that waits, and none of its inputs."""
+    shown = set(re.findall(r"inputs\.(\w+)", workflow.data["run-name"]))
+
+    # The app's name only has to be the right one.
+    assert shown == set(workflow.inputs) - {"confirm"}
 
 
 @pytest.mark.parametrize("workflow", BUTTONS, ids=lambda workflow: workflow.file)
