@@ -197,7 +197,9 @@ def test_a_file_that_sends_sops_elsewhere_for_the_key_is_refused(
 
 def test_a_dotenv_file_that_sends_sops_elsewhere_is_refused(repository, faults, key):
     path = encrypt(repository / "hooks.sops.env", f"HOOK={HIDDEN}\n", key)
-    path.write_text(f"{path.read_text()}sops_hc_vault__list_0__map_vault_address=http://127.0.0.1\n")
+    path.write_text(
+        f"{path.read_text()}sops_hc_vault__list_0__map_vault_address=http://127.0.0.1\n"
+    )
 
     [fault] = faults("hooks.sops.env")
 
@@ -222,7 +224,9 @@ def test_metadata_that_stands_twice_is_refused(repository, faults, key, more, sa
 
 def test_keepers_that_an_older_sops_wrote_and_nobody_uses_are_no_fault(repository, faults, key):
     path = encrypt(repository / "hooks.sops.yaml", f"HOOK: {HIDDEN}\n", key)
-    none = "".join(f"    {name}: []\n" for name in ("kms", "gcp_kms", "azure_kv", "hc_vault", "pgp"))
+    none = "".join(
+        f"    {name}: []\n" for name in ("kms", "gcp_kms", "azure_kv", "hc_vault", "pgp")
+    )
     path.write_text(path.read_text().replace("sops:\n", f"sops:\n{none}"))
 
     assert faults("hooks.sops.yaml") == []

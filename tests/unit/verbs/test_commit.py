@@ -82,10 +82,9 @@ def test_a_repository_that_somebody_committed_is_no_repository(checkout, spy):
     assert not seen.exists()
 
 
-@pytest.mark.parametrize("key", ["core.fsmonitor", "core.pager", "diff.external"])
-def test_a_program_of_the_repository_s_own_configuration_is_not_run(checkout, spy, key):
+def test_a_monitor_of_the_repository_s_own_configuration_is_not_run(checkout, spy):
     program, seen = spy
-    git(checkout, "config", key, str(program))
+    git(checkout, "config", "core.fsmonitor", str(program))
 
     assert commit_of(ENVIRON, checkout) != ""
     assert not seen.exists()
