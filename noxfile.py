@@ -16,6 +16,9 @@ nox.options.reuse_venv = "yes"
 nox.options.sessions = ["lint", "types", "tests"]
 
 ROOT = Path(__file__).parent
+# What `./run` sets up; the environments of sessions stand in it, too.
+STATE = Path(os.environ.get("RUN_STATE") or ROOT / ".run")
+nox.options.envdir = str(STATE / "sessions")
 # requirements/NAME.txt is compiled from these parts of pyproject.toml.
 LOCKS = {
     "uv": ["--group", "uv"],
@@ -35,8 +38,10 @@ GITHUB_SCHEMAS = {
 }
 # One more than the cores of a small runner: much of a test is waiting for processes.
 PARALLEL = ("-n", "3", "--dist", "loadgroup")
+# No uv.toml and no [tool.uv] has a say, and no package runs code of its own to be built.
+UV = ("uv", "--no-config")
 COMPILE = [
-    *("pip", "compile", "--quiet", "--universal", "--python-version", "3.11"),
+    *("pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--no-build"),
     *("--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url"),
 ]
 
@@ -45,7 +50,8 @@ def install(session: nox.Session, name: str) -> None:
     """Make the session's environment exactly what requirements/NAME.txt locks."""
     lock = f"requirements/{name}.txt"
     session.run_install(
-        *("uv", "pip", "sync", "--quiet", "--require-hashes", "--compile-bytecode", lock),
+        *(*UV, "pip", "sync", "--quiet", "--no-build"),
+        *("--require-hashes", "--compile-bytecode", lock),
         silent=False,
     )
 
@@ -54,8 +60,8 @@ def environment() -> dict[str, str | None]:
     """Give the environment in which `roost` and `localfly` are importable and find their caches."""
     return {
         "PYTHONPATH": str(ROOT / "scripts"),
-        "LOCALFLY_HOME": os.environ.get("LOCALFLY_HOME", str(ROOT / ".run" / "localfly")),
-        "LOCALFLY_CACHE": os.environ.get("LOCALFLY_CACHE", str(ROOT / ".run" / "images")),
+        "LOCALFLY_HOME": os.environ.get("LOCALFLY_HOME", str(STATE / "localfly")),
+        "LOCALFLY_CACHE": os.environ.get("LOCALFLY_CACHE", str(STATE / "images")),
     }
 
 
@@ -175,7 +181,7 @@ def lock(session: nox.Session) -> None:
     if session.posargs:
         return
     for name, sources in LOCKS.items():
-        session.run("uv", *COMPILE, *sources, "-o", f"requirements/{name}.txt")
+        session.run(*UV, *COMPILE, *sources, "-o", f"requirements/{name}.txt")
 
 
 def lock_prefect(session: nox.Session, version: str) -> None:
@@ -185,5 +191,5 @@ def lock_prefect(session: nox.Session, version: str) -> None:
     wanted.write_text(f"prefect=={version}\nlitestream-bin\n", encoding="utf-8")
     constraints = ("--constraints", "deploy/locks/constraints.in")
     session.run(
-        "uv", *COMPILE, str(wanted), *constraints, "-o", f"deploy/locks/prefect-{version}.txt"
+        *UV, *COMPILE, str(wanted), *constraints, "-o", f"deploy/locks/prefect-{version}.txt"
     )

@@ -45,16 +45,22 @@ def venv_key(lock: bytes | None) -> str:
 
 
 async def make_venv(folder: Path, lock: Path | None, progress: Callable[[str], None]) -> None:
-    """Install exactly what the lock says, each file checked against its hash."""
+    """Install exactly what the lock says, each file checked against its hash.
+
+    Wheels only, and no uv.toml of any folder above has a say: to build a package is to run its code, and the
+    hashes of a lock do not cover what a build brings in.
+    """
     uv = find_uv()
     env = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
 
     async def run(*arguments: str) -> None:
-        await run_command([uv, *arguments], cwd=folder.parent, env=env, progress=progress)
+        await run_command(
+            [uv, "--no-config", *arguments], cwd=folder.parent, env=env, progress=progress
+        )
 
     await run("venv", "--quiet", "--no-project", "--python", sys.executable, str(folder))
     if lock is not None:
         await run(
-            *("pip", "sync", "--require-hashes", "--compile-bytecode"),
+            *("pip", "sync", "--no-build", "--require-hashes", "--compile-bytecode"),
             *("--python", str(folder / "bin" / "python"), str(lock)),
         )

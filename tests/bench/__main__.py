@@ -48,7 +48,8 @@ def main(
 ) -> None:
     """Measure Roost beside stock Prefect: all subjects, or those named."""
     chosen = check_subjects(subjects or list(SUBJECTS))
-    cache = Path(os.environ.get("LOCALFLY_CACHE") or PROJECT / ".run" / "images").absolute()
+    state = Path(os.environ.get("RUN_STATE") or PROJECT / ".run")
+    cache = Path(os.environ.get("LOCALFLY_CACHE") or state / "images").absolute()
     with open_lab(PROJECT, cache, runs, seconds, tell) as lab:
         for name in chosen:
             tell(f"{name}:")

@@ -251,7 +251,8 @@ def play_silence(stage: Stage, rounds: int) -> Played:
 @contextmanager
 def open_stage(jobs: int) -> Iterator[Stage]:
     """Build what is needed; leave nothing but images of Prefect behind."""
-    prefect = Path(os.environ.get("LOCALFLY_CACHE") or PROJECT / ".run" / "images").absolute()
+    state = Path(os.environ.get("RUN_STATE") or PROJECT / ".run")
+    prefect = Path(os.environ.get("LOCALFLY_CACHE") or state / "images").absolute()
     with TemporaryDirectory(prefix="roost-chaos-", ignore_cleanup_errors=True) as scratch:
         folder = Path(scratch)
         build_small_server(folder / "small", folder / "cache")

@@ -9,7 +9,24 @@ from pathlib import Path
 
 RUN = Path(__file__).parents[2] / "run"
 # What any Unix has; a PATH of these alone has neither Python nor uv.
-TOOLS = ("cat", "chmod", "cmp", "cp", "dirname", "env", "mkdir", "mv", "rm", "sed", "sh")
+TOOLS = (
+    *(
+        "cat",
+        "chmod",
+        "cksum",
+        "cmp",
+        "cp",
+        "dirname",
+        "env",
+        "git",
+        "mkdir",
+        "mv",
+        "rm",
+        "sed",
+        "sh",
+    ),
+    "tr",
+)
 NAMES = ("uv", "roost", "nox")
 
 # Notes how it was called; `uv venv FOLDER` leaves tools in FOLDER that tell how they are called.
@@ -32,7 +49,7 @@ PYTHON = f"""#!/bin/sh
 echo "python $*" >>"$CALLS"
 case "$*" in
 *ensurepip*) exit "${{NO_VENV:-0}}" ;;
-"-P -m venv "*) mkdir -p "$4/bin" && cp "$STUFF/new-python" "$4/bin/python" ;;
+"-I -m venv "*) mkdir -p "$4/bin" && cp "$STUFF/new-python" "$4/bin/python" ;;
 *) exec {sys.executable} "$@" ;;
 esac
 """
@@ -62,6 +79,8 @@ class Checkout:
             self.lock(name, "one")
         for name in TOOLS:
             (self.bin / name).symlink_to(shutil.which(name) or name)
+        self.git("init", "-q")
+        self.git("add", "--all")
         for name, text in (("uv", UV), ("tool", TOOL), ("new-python", NEW_PYTHON)):
             write_program(self.stuff / name, text)
         self.env = {
@@ -71,6 +90,18 @@ class Checkout:
             "CALLS": str(self.stuff / "calls"),
             "SEEN": str(self.stuff / "seen"),
         }
+
+    def git(self, *arguments: str) -> None:
+        """Run git on it."""
+        subprocess.run(["git", "-C", self.root, *arguments], check=True, capture_output=True)
+
+    def commit(self, path: str, text: str = "#!/bin/sh\necho theirs\n") -> Path:
+        """Put a program into it, as a pull request would: where git has it, ignored or not."""
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_program(file, text)
+        self.git("add", "--force", path)
+        return file
 
     def lock(self, name: str, text: str) -> None:
         """Write a file of locked requirements."""
@@ -104,7 +135,8 @@ class Checkout:
         return dict(line.partition("=")[::2] for line in lines)
 
 
-def write_program(path: Path, text: str) -> None:
+def write_program(path: Path, text: str) -> Path:
     """Write a program that can be run."""
     path.write_text(text)
     path.chmod(0o755)
+    return path

@@ -58,7 +58,8 @@ def main(
         raise ImageError("Building without a daemon needs root. Run: sudo ./run image")
     file = load_environment(ENVIRONMENT, PROJECT / "tests" / "examples")
     version = version or file.environment.prefect.version
-    with workshop(PROJECT / ".run" / "buildah") as buildah:
+    state = Path(os.environ.get("RUN_STATE") or PROJECT / ".run")
+    with workshop(state / "buildah") as buildah:
         built = build(buildah, version)
         findings = prove(buildah, built, file, version, rounds)
         sizes = (buildah.size(built.name), buildah.size(built.base.image))

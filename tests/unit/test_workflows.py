@@ -14,8 +14,7 @@ import yaml
 
 from helpers.workflow_files import ROOT, Step, calls, matches, workflows
 from roost.cli import app
-from roost.environment.load import environment_names, load_environment, load_files
-from roost.report.setup import owned
+from roost.environment.load import environment_names, load_environment
 from roost.verbs.ci.permit import HARMLESS
 
 WORKFLOWS = {workflow.file: workflow for workflow in workflows()}
@@ -601,10 +600,3 @@ def test_dependabot_keeps_the_pins_fresh_and_lets_others_try_first():
     [actions] = [u for u in found["updates"] if u["package-ecosystem"] == "github-actions"]
 
     assert actions["cooldown"]["default-days"] >= 7
-
-
-def test_what_can_reach_a_server_has_an_owner():
-    lines = (ROOT / ".github/CODEOWNERS").read_text().splitlines()
-    have = {line.split()[0] for line in lines if line and not line.startswith("#")}
-
-    assert set(owned(load_files([ROOT / "environments"]).files)) <= have

@@ -26,7 +26,8 @@ def run_state():
     with (state / "tests.lock").open("w") as lock:  # not twice at once
         fcntl.flock(lock, fcntl.LOCK_EX)
         for words in (("roost", "--help"), ("sops", "--version")):
-            subprocess.run([ROOT / "run", *words], check=True, capture_output=True)
+            environ = {**os.environ, "RUN_STATE": str(state)}
+            subprocess.run([ROOT / "run", *words], env=environ, check=True, capture_output=True)
     return state
 
 

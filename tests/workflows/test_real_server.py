@@ -17,7 +17,8 @@ pytestmark = pytest.mark.workflows
 @pytest.fixture
 def real(tmp_path, run_state):
     """A world whose Fly has the images of this computer, as `./run up` has."""
-    cache = Path(os.environ.get("LOCALFLY_CACHE") or ROOT / ".run" / "images")
+    state = Path(os.environ.get("RUN_STATE") or ROOT / ".run")
+    cache = Path(os.environ.get("LOCALFLY_CACHE") or state / "images")
     fly = LocalDaemon(tmp_path / "fly", cache)
     world = World(tmp_path / "world", fly, cache, run_state)
     try:

@@ -44,12 +44,10 @@ class SopsFiles:
 
     Args:
         repository: what their names are relative to.
-        project: where `./run sops` puts the program.
         environ: where sops is told its key.
     """
 
     repository: Path
-    project: Path
     environ: Mapping[str, str]
     _read: dict[str, Read] = field(default_factory=dict, repr=False)
 
@@ -72,7 +70,7 @@ class SopsFiles:
             return Unread(f"{file} {error}", "Mend it.")
         if not may_have_key(self.environ):  # whose file it is may be a stranger's, so no try
             return _no_key(file, recipients)
-        program = find_sops(self.project, self.environ)
+        program = find_sops(self.environ)
         if not program:
             return Unread(
                 f"{file} needs the program sops, which is not there",
@@ -115,10 +113,12 @@ def may_have_key(environ: Mapping[str, str]) -> bool:
     return any(file.exists() for file in files)
 
 
-def find_sops(project: Path, environ: Mapping[str, str]) -> str:
-    """Give the program on PATH, beside our Python or brought by `./run sops`; empty for none."""
-    beside = [Path(sys.executable).parent, project / ".run" / "sops" / "bin"]
-    for path in (environ.get("PATH") or "", *map(str, beside)):
+def find_sops(environ: Mapping[str, str]) -> str:
+    """Return the program on PATH or beside our Python; empty for none.
+
+    `./run` puts what `./run sops` brought on PATH. Nothing is looked for in the checkout itself.
+    """
+    for path in (environ.get("PATH") or "", str(Path(sys.executable).parent)):
         if found := shutil.which("sops", path=path) if path else None:
             return found
     return ""

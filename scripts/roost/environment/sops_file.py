@@ -22,8 +22,26 @@ Json = dict[str, Any]
 _FORMS = {".yaml": "yaml", ".yml": "yaml", ".json": "json", ".env": "dotenv"}
 _ENCRYPTED = re.compile(r"ENC\[AES256_GCM,.*,type:(\w+)\]", re.ASCII | re.DOTALL)
 _RECIPIENT = re.compile(r"age1[0-9a-z]{10,2000}", re.ASCII)
-_DOTENV_RECIPIENT = re.compile(r"sops_age__list_\d+__map_recipient", re.ASCII)
+_DOTENV_AGE = re.compile(r"sops_age__list_\d+__map_(recipient|enc)", re.ASCII)
+_DOTENV_KEEPER = re.compile(r"sops_(\w+?)__(?:list|map)_.*", re.ASCII)
 _META = "sops"
+# What SOPS writes of a file, but for whom it is encrypted.
+_ABOUT = frozenset(
+    {
+        *("lastmodified", "mac", "mac_only_encrypted", "shamir_threshold", "version"),
+        *(f"{which}encrypted_{how}" for which in ("", "un") for how in ("suffix", "regex")),
+        *(f"{which}encrypted_comment_regex" for which in ("", "un")),
+    }
+)
+# By the names of their metadata: keepers of keys that sops would ask over the network, or by a program.
+_KEEPERS = {
+    "kms": "AWS KMS",
+    "gcp_kms": "Google Cloud KMS",
+    "hckms": "Huawei Cloud KMS",
+    "azure_kv": "Azure Key Vault",
+    "hc_vault": "HashiCorp Vault",
+    "pgp": "PGP",
+}
 
 
 class SopsFileError(Exception):
@@ -87,7 +105,7 @@ def read_sops_file(path: Path) -> SopsFile:
     """Read what a file shows without a key.
 
     Raises:
-        SopsFileError: it is not there, not whole or not encrypted.
+        SopsFileError: it is not there, not whole, not encrypted, or not for age keys alone.
     """
     data = _PARSERS[_FORMS[path.suffix]](_text(path), str(path))
     meta = data.pop(_META, None)
@@ -96,6 +114,10 @@ def read_sops_file(path: Path) -> SopsFile:
             "is not encrypted: anyone who reads the repository reads its values. "
             "Encrypt it (`sops encrypt --in-place FILE`), and change every value that was committed"
         )
+    # In JSON it is all the same to SOPS, which is written in Go.
+    if any(name.casefold() == _META for name in data):
+        raise SopsFileError(f"has metadata of SOPS twice; only `{_META}` can be its name")
+    _refuse_keepers(meta)
     faults = {name: why for name, value in data.items() if (why := _value_fault(name, value))}
     return SopsFile(frozenset(data), faults, tuple(_recipients(meta)))
 
@@ -111,6 +133,31 @@ def _value_fault(name: str, value: object) -> str:
     if kind[1] != "str":
         return f"has {name} as a number or the like; put it in quotes with `sops edit`"
     return ""
+
+
+def _refuse_keepers(meta: Json) -> None:
+    """Refuse every way to the key but age.
+
+    To decrypt, sops would go wherever the file says with whatever login it finds, such as ~/.vault-token:
+    whoever changes the file chooses who gets it.
+
+    Raises:
+        SopsFileError: the file names one.
+    """
+    for group in (meta, *_dicts(meta.get("key_groups"))):
+        for name, value in group.items():
+            if value and name not in _ABOUT and name not in {"age", "key_groups"}:
+                raise SopsFileError(_keeper_refused(name))
+
+
+def _keeper_refused(name: str) -> str:
+    keeper = _KEEPERS.get(name.casefold())
+    if keeper is None:
+        return "has metadata that Roost does not know; encrypt it again for age keys, with SOPS"
+    return (
+        f"is encrypted for {keeper}, and Roost uses age keys alone: whoever changes the file could have "
+        "your login sent elsewhere. Leave only `age` in .sops.yaml, and run `sops updatekeys FILE`"
+    )
 
 
 def _recipients(meta: Json) -> Iterable[str]:
@@ -153,12 +200,24 @@ def _yaml(content: bytes, path: str) -> Json:
 
 def _json(content: bytes, _: str) -> Json:
     try:
-        data = json.loads(content)
+        data = json.loads(content, object_pairs_hook=_distinct)
     except (ValueError, RecursionError):
         data = None
     if not isinstance(data, dict):
         raise SopsFileError("is not a JSON object; mend it with `sops edit`") from None
     return data
+
+
+def _distinct(pairs: list[tuple[str, object]]) -> Json:
+    """Refuse a name that stands twice, of which SOPS and we might take different ones.
+
+    Raises:
+        ValueError: it stands twice.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError
+    return found
 
 
 def _dotenv(content: bytes, _: str) -> Json:
@@ -170,10 +229,11 @@ def _dotenv(content: bytes, _: str) -> Json:
             continue
         if not equals:
             raise SopsFileError("has a line that is not NAME=VALUE; mend it with `sops edit`")
-        if _DOTENV_RECIPIENT.fullmatch(name):
-            meta["age"].append({"recipient": value})
+        if known := _DOTENV_AGE.fullmatch(name):
+            meta["age"].append({known[1]: value})
         elif name.startswith("sops_"):
-            meta[name.removeprefix("sops_")] = value
+            keeper = _DOTENV_KEEPER.fullmatch(name)
+            meta[keeper[1] if keeper else name.removeprefix("sops_")] = value
         else:
             data[name] = value
     return {**data, _META: meta}

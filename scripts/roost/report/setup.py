@@ -15,6 +15,7 @@ from pathlib import PurePosixPath
 
 from roost.environment.load import SUFFIXES, EnvironmentFile
 from roost.environment.starter import Starter
+from roost.report.codeowners import CodeOwners, Rule
 
 TOKEN = "FLY_API_TOKEN"  # noqa: S105 - the name, not the value
 PLAN = "plan"
@@ -24,18 +25,7 @@ HERE = "repos/{owner}/{repo}"
 """The repository that `gh` is run in; it fills that in itself."""
 RULESET = ".github/rulesets/main.json"
 CODEOWNERS = ".github/CODEOWNERS"
-SOPS_FILES = "*.sops.*"
-GUARDED = (
-    *("/.github/", "/scripts/", "/deploy/", "/requirements/", "/run"),
-    *(SOPS_FILES, "/.sops.yaml"),
-)
-"""What can change servers, reach the tokens, or give a server its secrets.
-
-Anybody can encrypt to the public key of a file of SOPS: what reaches a server is whatever is merged.
-"""
-DEFAULTS = "/environments/_defaults.yaml"
-# What an entry of CODEOWNERS cannot hold as it is; a star stands for it.
-_UNPLAIN = re.compile(r"[^A-Za-z0-9._/-]")
+_ENVIRONMENT = re.compile(r"/environments/([a-z0-9][a-z0-9-]*)[.]ya?ml", re.ASCII)
 PLACEHOLDER = re.compile(r"@your-[A-Za-z0-9-]+(?:/[\w.-]+)?", re.ASCII)
 OWNER = re.compile(r"@[A-Za-z0-9][A-Za-z0-9-]{0,38}(/[A-Za-z0-9._-]{1,100})?", re.ASCII)
 ONLY_MAIN = {"protected_branches": False, "custom_branch_policies": True}
@@ -159,69 +149,169 @@ def _once(starter: Starter) -> tuple[Command, ...]:
     )
 
 
-def owned(files: Iterable[EnvironmentFile]) -> tuple[str, ...]:
-    """Give the entries of CODEOWNERS that there have to be, as these environments are."""
-    protected = [file for file in files if file.environment.protected]
-    theirs = (entry for file in protected for entry in _entries(file))
-    return tuple(dict.fromkeys((*GUARDED, DEFAULTS, *theirs)))
+GUARDED = (
+    *(".github/CODEOWNERS", ".github/workflows/new.yml", ".github/actions/setup/action.yml"),
+    *(
+        "run",
+        "noxfile.py",
+        "pyproject.toml",
+        "uv.toml",
+        ".gitattributes",
+        ".gitmodules",
+        "conftest.py",
+    ),
+    *(
+        "scripts/new.py",
+        "scripts/roost/__main__.py",
+        "deploy/Dockerfile",
+        "deploy/roost_server/new.py",
+    ),
+    *("requirements/roost.txt", ".run/roost/bin/python", ".nox/tests/bin/python", ".ci/run"),
+    *("environments/_defaults.yaml", "environments/a-new-one.yaml", "environments/config"),
+    *(".sops.yaml", "new.sops.yaml", "secrets/new.sops.json"),
+)
+"""Files that could change servers, reach the tokens, or give a server its secrets, there or not."""
+_EVERYTHING = ("*", "**")
+_HEAD = """\
+# Whose review a change here needs, once the branch rule of main asks for one of code owners.
+"""
+_PUT = "# Put the name of your team or yourself in the place of "
+_ALL = """\
+# Everything has an owner, so also what somebody adds. Of the lines about a file the last one counts.
+"""
+_WITHIN = "/environments/*/"
+"""A folder in the place of a file that nobody owns is no environment."""
+_FREE = """\
+# The one exception: environments that are not protected. A line without an owner means that a change of this file needs
+# no owner's review. A new environment has no line yet, so an owner sees it once. `./run roost init` writes these lines,
+# and the one after them, for a folder of such a name.
+"""
+# What this file was made of before everything had an owner.
+_FORMERLY = frozenset(
+    {
+        *(
+            "/.github/",
+            "/scripts/",
+            "/deploy/",
+            "/requirements/",
+            "/run",
+            "*.sops.*",
+            "/.sops.yaml",
+        ),
+        "/environments/_defaults.yaml",
+        "# Whose review a change here needs, once a rule of main asks for one of code owners.",
+        "# What can change servers or reach their tokens.",
+        "# What secrets a server is given: anybody can encrypt to a public key.",
+        "# Two lines for each environment that says `protected: true`: its file may have either suffix.",
+    }
+)
+
+
+def must_be_owned(files: Iterable[EnvironmentFile]) -> tuple[str, ...]:
+    """Return the paths whose change an owner has to review, as these environments are."""
+    theirs = (path for file in files for path in _entries(file))
+    return tuple(dict.fromkeys((*GUARDED, *theirs)))
 
 
 def _entries(file: EnvironmentFile) -> Iterator[str]:
-    """Give the entries of what makes an environment what it is; it is the same with either suffix."""
-    yield from (f"/environments/{file.name}{suffix}" for suffix in SUFFIXES)
+    """Return what makes an environment what it is: of a protected one its file, with either suffix."""
+    if file.environment.protected:
+        yield from (f"environments/{file.name}{suffix}" for suffix in SUFFIXES)
     for secret in file.environment.secrets:
-        path = PurePosixPath(secret.source.sops)
-        if secret.source.sops and not path.match(SOPS_FILES):
-            yield f"/{_UNPLAIN.sub('*', path.as_posix())}"
+        if secret.source.sops:
+            yield PurePosixPath(secret.source.sops).as_posix()
 
 
-def with_owners(text: str, owner: str, wanted: Iterable[str]) -> str:
-    """Give CODEOWNERS with an owner for all that needs one; what stands there stays.
+def with_owners(text: str, owner: str, files: Iterable[EnvironmentFile]) -> str:
+    """Return CODEOWNERS in which everything has an owner but the files of unprotected environments.
+
+    What somebody wrote themselves stays, and goes before what is added. A file of which every line is
+    ours, of this version or of an earlier one, is written anew.
 
     Args:
         text: as it is; empty where there is none.
-        owner: takes the place of the template's, and gets what has no entry.
-        wanted: the entries that there have to be.
+        owner: takes the place of the template's, and owns everything where nobody does.
+        files: all environments that there are.
     """
     text = PLACEHOLDER.sub(owner, text)
-    have = {line.split()[0] for line in text.splitlines() if line.split()}
-    missing = [path for path in wanted if path not in have]
-    if not missing:
-        return text
-    text = text or (
-        "# Whose review a change here needs, once a rule of main asks for one of code owners.\n"
-    )
-    for path in missing:
-        text = _with_entry(text if text.endswith("\n") else f"{text}\n", path, owner)
-    return text
+    free = sorted(file.name for file in files if not file.environment.protected)
+    owners = {word for line in text.splitlines() for word in _owners_in(line)}
+    if len(owners) <= 1 and all(_is_ours(line, free) for line in text.splitlines()):
+        return _written(next(iter(owners), owner), free)
+    return _amended(text, owner, free)
 
 
-def _with_entry(text: str, path: str, owner: str) -> str:
-    """Add an entry; of several that fit a file the last one counts, so a wide one takes none away."""
-    lines = text.splitlines(keepends=True)
-    narrower = (i for i, line in enumerate(lines) if path == SOPS_FILES and _is_of_sops(line))
-    place = next(narrower, len(lines))
-    return "".join((*lines[:place], f"{path} {owner}\n", *lines[place:]))
+def _written(owner: str, free: Iterable[str]) -> str:
+    lines = "".join(f"{entry}\n" for entry in _exceptions(free))
+    put = f"{_PUT}{owner}; GitHub ignores a name it does not know.\n"
+    head = _HEAD + (put if PLACEHOLDER.fullmatch(owner) else "")
+    return f"{head}\n{_ALL}* {owner}\n\n{_FREE}{lines}{_WITHIN} {owner}\n"
 
 
-def _is_of_sops(line: str) -> bool:
-    return not line.startswith("#") and ".sops." in line
+def _exceptions(free: Iterable[str]) -> Iterator[str]:
+    return (f"/environments/{name}{suffix}" for name in free for suffix in SUFFIXES)
 
 
-def unowned(text: str, wanted: Iterable[str]) -> tuple[str, ...]:
-    """Name what CODEOWNERS has no entry for, or only the template's."""
-    real = {
-        line.split()[0]
-        for line in text.splitlines()
-        if len(line.split()) > 1 and not line.startswith("#") and not PLACEHOLDER.search(line)
-    }
-    return tuple(path for path in wanted if path not in real)
+def _owners_in(line: str) -> list[str]:
+    return [] if line.lstrip().startswith("#") else line.split()[1:]
+
+
+def _is_ours(line: str, free: Iterable[str]) -> bool:
+    """Say whether a line is one that was written here; what frees or binds an environment may be stale."""
+    if not line.strip() or line.startswith(_PUT):
+        return True
+    if line.startswith("#"):
+        return line in {*_FORMERLY, *f"{_HEAD}{_ALL}{_FREE}".splitlines()}
+    pattern, *owners = line.split()
+    if found := _ENVIRONMENT.fullmatch(pattern):  # to own what could be free is somebody's choice
+        return not owners or found[1] not in free
+    return pattern in {*_FORMERLY, "*", _WITHIN} and bool(owners)
+
+
+def _amended(text: str, owner: str, free: list[str]) -> str:
+    """Change as little as need be in a file that somebody wrote into."""
+    lines = [line for line in text.splitlines() if not _is_stale(line, free)]
+    at = [i for i, line in enumerate(lines) if line.split()[:1] and line.split()[0] in _EVERYTHING]
+    if not at or not _owners_in(lines[at[-1]]):
+        place = at[-1] + 1 if at else 0
+        lines[place:place] = [*_ALL.splitlines(), f"* {owner}", ""]
+        at = [place + len(_ALL.splitlines())]
+    named = (_ENVIRONMENT.fullmatch(line.split()[0]) for line in lines if line.split())
+    have = {found[1] for found in named if found}
+    missing = list(_exceptions(name for name in free if name not in have))
+    if missing:
+        head = [] if set(_FREE.splitlines()) <= set(lines) else ["", *_FREE.splitlines()]
+        whose = _owners_in(lines[at[-1]])[0]
+        after = [] if _WITHIN in text.split() else [f"{_WITHIN} {whose}"]
+        lines[at[-1] + 1 : at[-1] + 1] = [*head, *missing, *after]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _is_stale(line: str, free: Iterable[str]) -> bool:
+    """Say whether a line frees an environment that is protected, or is not there."""
+    found = _ENVIRONMENT.fullmatch(line.strip())
+    return found is not None and found[1] not in free
+
+
+def unowned(found: CodeOwners, paths: Iterable[str]) -> dict[str, Rule | None]:
+    """Return which of these paths nobody owns, and the line that says so; the template's owner is nobody."""
+    lacking = {}
+    for path in paths:
+        rule = found.rule_of(path)
+        if not rule or all(PLACEHOLDER.fullmatch(owner) for owner in rule.owners):
+            lacking[path] = rule
+    return lacking
+
+
+def freed(found: CodeOwners) -> dict[str, Rule]:
+    """Return the environments of which a line says that nobody owns their file."""
+    named = ((_ENVIRONMENT.fullmatch(rule.pattern), rule) for rule in found.rules)
+    return {match[1]: rule for match, rule in named if match and not rule.owners}
 
 
 def known_owner(text: str) -> str:
-    """Give an owner that CODEOWNERS names, other than the template's; empty for none."""
-    for line in text.splitlines():
-        for word in [] if line.startswith("#") else line.split()[1:]:
-            if OWNER.fullmatch(word) and not PLACEHOLDER.fullmatch(word):
-                return word
+    """Return an owner that CODEOWNERS names, other than the template's; empty for none."""
+    for word in (word for line in text.splitlines() for word in _owners_in(line)):
+        if OWNER.fullmatch(word) and not PLACEHOLDER.fullmatch(word):
+            return word
     return ""

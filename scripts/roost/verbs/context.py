@@ -41,5 +41,6 @@ class Context:
 
     @property
     def local_home(self) -> Path:
-        """Where the local Fly keeps its state; LOCALFLY_HOME names another."""
-        return Path(self.environ.get("LOCALFLY_HOME") or self.project / ".run" / "localfly")
+        """Where the local Fly keeps its state: LOCALFLY_HOME, or in the state of `./run`."""
+        state = self.environ.get("RUN_STATE") or self.project / ".run"
+        return Path(self.environ.get("LOCALFLY_HOME") or Path(state) / "localfly")

@@ -38,9 +38,10 @@ from roost.environment.starter import (
 from roost.environment.yaml_source import Source, read_source
 from roost.errors import ExitCode, InvalidFilesError, RoostError, UsageError
 from roost.prefect.versions import parse_version
-from roost.report.setup import CODEOWNERS, OWNER, Command, commands, known_owner, owned, with_owners
+from roost.report.setup import OWNER, Command, commands, known_owner, with_owners
 from roost.report.wording import one_line
 from roost.secret_text import SecretText
+from roost.verbs.checkup.files import codeowners_place
 from roost.verbs.context import Context
 from roost.verbs.origin import repository_slug
 
@@ -156,7 +157,8 @@ class _Asking:
 
     def owner(self) -> str:
         """Get who reviews changes, which may be nobody."""
-        usual = known_owner(_read(repository_of(self.folder / "x") / CODEOWNERS))
+        repository = repository_of(self.folder / "x")
+        usual = known_owner(_read(repository / codeowners_place(repository)))
         usual = usual or repository_owner(self.context, self.folder)
         text = (
             "Who reviews changes of servers: a person or a team of GitHub, such as @acme/platform; "
@@ -338,12 +340,13 @@ def repository_owner(context: Context, folder: Path) -> str:
 
 
 def _own(context: Context, repository: Path, owner: str, file: EnvironmentFile) -> None:
-    """Give what needs one a code owner."""
-    path = repository / CODEOWNERS
+    """Give everything a code owner, but unprotected environments."""
+    place = codeowners_place(repository)
+    path = repository / place
     if owner in {"", "nobody"}:
         context.progress.print(
             f"Nobody reviews changes of servers yet: write a person or a team of GitHub into "
-            f"{CODEOWNERS}, such as @anna or @acme/platform. What needs a line there says: "
+            f"{place}, such as @anna or @acme/platform. What needs a line there says: "
             f"./run roost doctor {file.name}",
             markup=False,
             soft_wrap=True,
@@ -353,12 +356,14 @@ def _own(context: Context, repository: Path, owner: str, file: EnvironmentFile) 
         context.progress.print(
             f"{owner} is whose repository this is. GitHub takes only people and teams as code owners: "
             f"if it is an organization, write one of its teams, such as {owner}/platform, into "
-            f"{CODEOWNERS}.",
+            f"{place}.",
             markup=False,
             soft_wrap=True,
         )
     before = _read(path)
-    after = with_owners(before, owner, owned([file]))
+    files = load_files([file.path.parent]).files
+    theirs = [found for found in files if found.environment.app not in EXAMPLES]
+    after = with_owners(before, owner, theirs)
     if after != before:
         path.parent.mkdir(parents=True, exist_ok=True)
         _put(path, after, new=False)

@@ -11,7 +11,7 @@ from roost.verbs.throwaway import Throwaway
 
 def given_values(context: Context, file: EnvironmentFile) -> Values:
     """Give what the sources hold; what is not to be had is told, not raised."""
-    files = SopsFiles(file.repository, context.project, context.environ)
+    files = SopsFiles(file.repository, context.environ)
     return find_values(file.environment.secrets, context.environ, files)
 
 

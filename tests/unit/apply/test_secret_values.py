@@ -27,7 +27,7 @@ def declared(*secrets):
 
 
 def find(secrets, environ):
-    return find_values(secrets, environ, SopsFiles(NOWHERE, NOWHERE, environ))
+    return find_values(secrets, environ, SopsFiles(NOWHERE, environ))
 
 
 def test_a_value_comes_from_the_variable_of_its_name_or_the_one_the_file_names():

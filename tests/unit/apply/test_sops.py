@@ -29,7 +29,7 @@ def files(tmp_path, key):
 
     def open_with(**environ):
         path = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
-        return SopsFiles(tmp_path, tmp_path, {**path, "OTHER_VALUE": "of ours", **environ})
+        return SopsFiles(tmp_path, {**path, "OTHER_VALUE": "of ours", **environ})
 
     encrypt(tmp_path / YAML, CONTENT, key)
     encrypt(tmp_path / JSON, CONTENT, key)
@@ -166,12 +166,10 @@ def test_a_key_in_a_place_that_sops_knows_is_left_to_sops(tmp_path, place):
     assert may_have_key(environ)
 
 
-def test_the_program_is_found_on_the_path_first_then_where_run_puts_it(tmp_path, monkeypatch):
+def test_the_program_is_found_on_the_path_first_then_beside_python(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
-    assert find_sops(tmp_path, {"PATH": ""}) == ""
+    assert find_sops({"PATH": ""}) == ""
 
-    brought = tmp_path / ".run" / "sops" / "bin" / "sops"
-    brought.parent.mkdir(parents=True)
-    shutil.copy(SOPS, brought)
-    assert find_sops(tmp_path, {"PATH": "/nowhere"}) == str(brought)
-    assert find_sops(tmp_path, {"PATH": str(Path(SOPS).parent)}) == str(SOPS)
+    shutil.copy(SOPS, tmp_path / "sops")
+    assert find_sops({"PATH": "/nowhere"}) == str(tmp_path / "sops")
+    assert find_sops({"PATH": str(Path(SOPS).parent)}) == str(SOPS)

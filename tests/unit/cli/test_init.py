@@ -201,11 +201,8 @@ def test_what_needs_an_owner_gets_one_and_the_rest_stays(roost, repository):
 
     roost("init", *FLAGS, "--protected", "--owner", "@acme/ops")
 
-    assert owners.read_text().splitlines() == [
-        *("# ours", "/docs/ @acme/writers", "/.github/ @acme/ops", "/scripts/ @acme/ops"),
-        *("/deploy/ @acme/ops", "/requirements/ @acme/ops", "/run @acme/ops"),
-        *("*.sops.* @acme/ops", "/.sops.yaml @acme/ops", "/environments/_defaults.yaml @acme/ops"),
-        *("/environments/demo.yaml @acme/ops", "/environments/demo.yml @acme/ops"),
+    assert owners.read_text().splitlines()[1:] == [
+        *("* @acme/ops", "", "# ours", "/docs/ @acme/writers", "/.github/ @acme/ops")
     ]
 
 
@@ -213,12 +210,27 @@ def test_without_a_name_the_owner_is_who_is_known(roost, repository, monkeypatch
     monkeypatch.setenv("GITHUB_REPOSITORY", "anna/infra")
     roost("init", *FLAGS)
     owners = (repository / ".github" / "CODEOWNERS").read_text()
-    assert "/scripts/ @anna\n" in owners
-    assert "/environments/demo.yaml" not in owners  # it is not protected
+    assert "* @anna\n" in owners
+    assert "/environments/demo.yaml\n/environments/demo.yml\n" in owners  # it is not protected
 
     monkeypatch.setenv("GITHUB_REPOSITORY", "else/infra")
-    roost("init", *FLAGS, "--environment", "two", "--app", "other-app")
+    roost("init", *FLAGS, "--environment", "two", "--app", "other-app", "--protected")
     assert (repository / ".github" / "CODEOWNERS").read_text() == owners
+    roost("init", *FLAGS, "--environment", "three", "--app", "third-app")
+    free = "/environments/demo.yml\n"
+    assert (repository / ".github" / "CODEOWNERS").read_text() == owners.replace(
+        free, f"{free}/environments/three.yaml\n/environments/three.yml\n"
+    )
+
+
+def test_the_file_of_owners_that_github_reads_is_the_one_that_is_changed(roost, repository):
+    """Another one in a place that counts before it would take all of it away."""
+    (repository / "CODEOWNERS").write_text("/docs/ @acme/writers\n")
+
+    roost("init", *FLAGS, "--owner", "@acme/ops")
+
+    assert not (repository / ".github").exists()
+    assert "* @acme/ops\n" in (repository / "CODEOWNERS").read_text()
 
 
 def test_where_nobody_is_known_nothing_is_made_up(roost, repository):
@@ -276,7 +288,7 @@ def test_an_origin_with_a_host_gives_the_owner_and_says_what_github_takes(
     said = roost("init", *FLAGS)
 
     assert said.code == 0, said.err
-    assert "/scripts/ @acme\n" in (repository / ".github" / "CODEOWNERS").read_text()
+    assert "* @acme\n" in (repository / ".github" / "CODEOWNERS").read_text()
     assert "GitHub takes only people and teams as code owners" in said.err
     assert "if it is an organization, write one of its teams, such as @acme/platform" in said.err
 

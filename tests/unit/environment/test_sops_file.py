@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from helpers.sops_files import age_key, encrypt
@@ -160,3 +162,71 @@ def test_without_git_the_folder_above_the_environments_counts(tmp_path, key):
     (folder / "staging.yaml").write_text(ENVIRONMENT.format(name="HOOK", file="hooks.sops.yaml"))
 
     assert load_files([folder]).faults == ()
+
+
+VAULT = [{"vault_address": "http://127.0.0.1:9", "engine_path": "transit", "key_name": "k"}]
+KEEPER = "is encrypted for HashiCorp Vault, and Roost uses age keys alone"
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"hc_vault": VAULT}, KEEPER),
+        ({"HC_Vault": VAULT}, KEEPER),  # which is the same to SOPS, in JSON
+        ({"key_groups": [{"age": []}, {"hc_vault": VAULT}]}, KEEPER),
+        ({"kms": [{"arn": "arn:aws:kms:x"}]}, "is encrypted for AWS KMS"),
+        ({"gcp_kms": [{"resource_id": "x"}]}, "is encrypted for Google Cloud KMS"),
+        ({"azure_kv": [{"vault_url": "https://x"}]}, "is encrypted for Azure Key Vault"),
+        ({"hckms": [{"key_id": "x"}]}, "is encrypted for Huawei Cloud KMS"),
+        ({"pgp": [{"fp": "x"}]}, "is encrypted for PGP"),
+        ({"quantum": [{"at": "x"}]}, "has metadata that Roost does not know"),
+    ],
+)
+def test_a_file_that_sends_sops_elsewhere_for_the_key_is_refused(
+    repository, faults, key, more, said
+):
+    """Where SOPS asks, and with whose login, would be the choice of whoever changes the file."""
+    path = encrypt(repository / "hooks.sops.json", f'{{"HOOK": "{HIDDEN}"}}', key)
+    data = json.loads(path.read_text())
+    path.write_text(json.dumps({**data, "sops": {**data["sops"], **more}}))
+
+    [fault] = faults("hooks.sops.json")
+
+    assert said in fault
+
+
+def test_a_dotenv_file_that_sends_sops_elsewhere_is_refused(repository, faults, key):
+    path = encrypt(repository / "hooks.sops.env", f"HOOK={HIDDEN}\n", key)
+    path.write_text(
+        f"{path.read_text()}sops_hc_vault__list_0__map_vault_address=http://127.0.0.1\n"
+    )
+
+    [fault] = faults("hooks.sops.env")
+
+    assert KEEPER in fault
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ('"SOPS": {"hc_vault": [1]}', "has metadata of SOPS twice"),
+        ('"sops": {"hc_vault": [1]}', "is not a JSON object"),
+    ],
+)
+def test_metadata_that_stands_twice_is_refused(repository, faults, key, more, said):
+    path = encrypt(repository / "hooks.sops.json", f'{{"HOOK": "{HIDDEN}"}}', key)
+    path.write_text(f"{{{more},{path.read_text().strip().removeprefix('{')}")
+
+    [fault] = faults("hooks.sops.json")
+
+    assert said in fault
+
+
+def test_keepers_that_an_older_sops_wrote_and_nobody_uses_are_no_fault(repository, faults, key):
+    path = encrypt(repository / "hooks.sops.yaml", f"HOOK: {HIDDEN}\n", key)
+    none = "".join(
+        f"    {name}: []\n" for name in ("kms", "gcp_kms", "azure_kv", "hc_vault", "pgp")
+    )
+    path.write_text(path.read_text().replace("sops:\n", f"sops:\n{none}"))
+
+    assert faults("hooks.sops.yaml") == []

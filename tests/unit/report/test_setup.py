@@ -11,12 +11,13 @@ import yaml
 from helpers.environments import environment_file
 from roost.environment.model import AUTH_SECRET
 from roost.environment.starter import Starter
+from roost.report.codeowners import read_codeowners
 from roost.report.setup import (
     RULESET,
     Command,
     commands,
     known_owner,
-    owned,
+    must_be_owned,
     unowned,
     with_owners,
 )
@@ -59,49 +60,105 @@ def test_every_token_ends_and_goes_straight_into_a_secret():
     assert all(command.into[:4] == ("gh", "secret", "set", "FLY_API_TOKEN") for command in tokens)
 
 
+OPEN = environment_file(name="staging")
+OLD = """\
+# Whose review a change here needs, once a rule of main asks for one of code owners.
+/.github/ @acme/ops
+/scripts/ @acme/ops
+/deploy/ @acme/ops
+/requirements/ @acme/ops
+/run @acme/ops
+*.sops.* @acme/ops
+/.sops.yaml @acme/ops
+/environments/_defaults.yaml @acme/ops
+/environments/production.yaml @acme/ops
+/environments/production.yml @acme/ops
+"""
+
+
+def owners(text, path):
+    return read_codeowners(text).owners_of(path)
+
+
 def test_an_owner_of_the_template_is_none():
-    text = "/.github/ @your-organization/platform\n# /x @acme/no\n/scripts/ @acme/ops @anna\n/run\n"
+    text = "* @your-organization/platform\n# /x @acme/no\n/scripts/ @acme/ops @anna\n/run\n"
 
     assert known_owner(text) == "@acme/ops"
-    assert known_owner("/.github/ @your-organization/platform\n") == ""
-    wanted = owned([PROTECTED])
-    missing = unowned(text, wanted)
-    assert {"/.github/", "/run", "/environments/production.yaml"} <= set(missing)
-    assert "/scripts/" not in missing
-    assert unowned(with_owners(text, "@acme/ops", wanted), wanted) == ("/run",)
+    assert known_owner("* @your-organization/platform\n") == ""
+    lacking = unowned(read_codeowners(text), ["scripts/a", "run", "uv.toml"])
+    assert {path: rule and rule.line for path, rule in lacking.items()} == {"run": 4, "uv.toml": 1}
+
+
+def test_everything_is_owned_but_what_is_not_protected():
+    text = with_owners("", "@anna", [PROTECTED, OPEN])
+
+    assert unowned(read_codeowners(text), must_be_owned([PROTECTED, OPEN])) == {}
+    assert (
+        owners(text, "environments/staging.yaml") == owners(text, "environments/staging.yml") == ()
+    )
+    assert owners(text, "environments/new.yaml") == ("@anna",)
+    assert owners(text, "environments/sub/staging.yaml") == ("@anna",)
+    assert "A line without an owner means that a change of this file needs" in text
 
 
 def test_owners_that_are_all_there_are_left_as_they_are():
-    text = with_owners("", "@anna", owned([PROTECTED]))
+    text = with_owners("", "@anna", [PROTECTED, OPEN])
 
-    assert with_owners(text, "@bert", owned([PROTECTED])) == text
-
-
-def test_the_file_of_a_protected_environment_is_owned_with_either_suffix():
-    """Both are read, so with one line of the two another file takes the owned one's place."""
-    files = {"/environments/production.yaml", "/environments/production.yml"}
-
-    assert files <= set(owned([PROTECTED]))
-    assert not files & set(owned([environment_file(name="production")]))
+    assert with_owners(text, "@bert", [PROTECTED, OPEN]) == text
 
 
-def test_whatever_gives_a_protected_server_its_secrets_is_owned():
+def test_a_file_of_an_earlier_version_is_written_anew_with_its_owner():
+    assert with_owners(OLD, "@bert", [PROTECTED, OPEN]) == with_owners(
+        "", "@acme/ops", [PROTECTED, OPEN]
+    )
+
+
+def test_an_environment_that_becomes_protected_loses_its_line():
+    before = with_owners("", "@anna", [OPEN])
+    protected = [environment_file(name="staging", protected=True)]
+
+    lacking = unowned(read_codeowners(before), must_be_owned(protected))
+    after = with_owners(before, "@anna", protected)
+
+    assert set(lacking) == {"environments/staging.yaml", "environments/staging.yml"}
+    assert unowned(read_codeowners(after), must_be_owned(protected)) == {}
+    assert "/environments/staging" not in after
+
+
+@pytest.mark.parametrize("old", [OLD, ""])
+def test_what_somebody_wrote_stays_and_counts_before_what_is_added(old):
+    own = "\n# ours\n/docs/ @acme/writers\n*.md\n/environments/staging.yaml @carla\n"
+    other = environment_file(name="other")
+
+    text = with_owners(f"{old}{own}", "@acme/ops", [PROTECTED, OPEN, other])
+
+    assert own in text
+    assert owners(text, "docs/x") == ("@acme/writers",)
+    assert owners(text, "README.md") == ()
+    assert owners(text, "environments/staging.yaml") == ("@carla",)
+    assert owners(text, "environments/staging.yml") == ("@acme/ops",)
+    assert owners(text, "environments/other.yaml") == ()
+    assert owners(text, "uv.toml") == ("@acme/ops",)
+    assert with_owners(text, "@bert", [PROTECTED, OPEN, other]) == text
+
+
+def test_a_line_that_frees_what_is_not_there_goes():
+    """A file of that name would else need nobody's review."""
+    text = with_owners("* @anna\n/environments/gone.yaml\n/docs/ @bert\n", "@anna", [PROTECTED])
+
+    assert "gone" not in text
+    assert owners(text, "environments/gone.yaml") == ("@anna",)
+
+
+def test_a_line_that_gives_everything_to_nobody_does_not_stand():
+    assert owners(with_owners("/a @bert\n*\n", "@anna", []), "uv.toml") == ("@anna",)
+
+
+def test_whatever_gives_a_server_its_secrets_has_to_be_owned():
     """Who has the public key can encrypt to it, and everybody has it."""
-    wanted = owned([PROTECTED])
+    wanted = must_be_owned([PROTECTED])
 
-    assert {"/.sops.yaml", "*.sops.*"} <= set(owned([]))
-    assert {"/secrets/hooks.env", "/other*hooks*.json"} <= set(wanted)
-    assert not [entry for entry in wanted if "prod.sops.yaml" in entry]  # the wide entry has it
-
-
-def test_the_wide_entry_of_secrets_takes_none_from_who_owns_a_single_file():
-    """Of several entries that fit a file the last one counts."""
-    text = "/scripts/ @a\n# of *.sops.* files\n/prod.sops.yaml @acme/safe\n/docs/ @b\n"
-
-    lines = with_owners(text, "@acme/ops", owned([])).splitlines()
-
-    assert lines.index("*.sops.* @acme/ops") == lines.index("/prod.sops.yaml @acme/safe") - 1
-    assert [line for line in lines if line in text.splitlines()] == text.splitlines()
+    assert {"secrets/prod.sops.yaml", "secrets/hooks.env", "other hooks#.json"} <= set(wanted)
 
 
 def test_the_rules_of_main_are_those_that_are_written_of_and_name_jobs_that_there_are():

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from roost.verbs.commit import commit_of
+from roost.verbs.git import ask_git
 
 ENVIRON = {"PATH": os.environ["PATH"]}
 
@@ -48,3 +49,55 @@ def test_what_is_not_committed_has_no_commit(checkout, name):
 def test_where_there_is_no_checkout_or_no_git_there_is_none(tmp_path):
     assert commit_of(ENVIRON, tmp_path) == ""
     assert commit_of({"PATH": str(tmp_path)}, tmp_path) == ""
+
+
+SPY = "#!/bin/sh\ntouch {seen}\n"
+
+
+@pytest.fixture
+def spy(tmp_path_factory):
+    """A program that notes that it ran, and the note."""
+    folder = tmp_path_factory.mktemp("spy")
+    program, seen = folder / "program", folder / "seen"
+    program.write_text(SPY.format(seen=seen))
+    program.chmod(0o755)
+    return program, seen
+
+
+def test_a_repository_that_somebody_committed_is_no_repository(checkout, spy):
+    """Git takes any folder with these files for one, and runs what its config names."""
+    program, seen = spy
+    folder = checkout / "environments"
+    git(checkout, "init", "-q", "--bare", str(folder))
+    (folder / "config").write_text(
+        f"[core]\nrepositoryformatversion = 0\nbare = false\nworktree = {folder}\n"
+        f"fsmonitor = {program}\n"
+    )
+    git(folder, "status", "--porcelain")
+    assert seen.exists()  # which is what git does
+    seen.unlink()
+    (checkout / ".gitignore").write_text("environments\n.gitignore\n")
+
+    assert commit_of(ENVIRON, folder) == git(checkout, "rev-parse", "HEAD")
+    assert not seen.exists()
+
+
+def test_a_monitor_of_the_repository_s_own_configuration_is_not_run(checkout, spy):
+    program, seen = spy
+    git(checkout, "config", "core.fsmonitor", str(program))
+
+    assert commit_of(ENVIRON, checkout) != ""
+    assert not seen.exists()
+
+
+def test_git_gets_none_of_our_tokens(checkout, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bin")
+    (folder / "git").write_text(f"#!/bin/sh\n/usr/bin/env > {folder}/seen\n")
+    (folder / "git").chmod(0o755)
+
+    ask_git({"PATH": str(folder), "FLY_API_TOKEN": "t", "GIT_DIR": "x"}, checkout, "status")
+
+    seen = (folder / "seen").read_text()
+    assert f"PATH={folder}" in seen
+    assert "FLY_API_TOKEN" not in seen
+    assert "GIT_DIR" not in seen

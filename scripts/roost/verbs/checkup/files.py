@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from roost.environment.load import EnvironmentFile
+from roost.environment.load import EnvironmentFile, environment_names
 from roost.environment.starter import EXAMPLES, secret_names
 from roost.errors import Fault, MissingLockError
 from roost.plan.image import read_image_parts
-from roost.report.setup import CODEOWNERS, owned, unowned
+from roost.report.codeowners import PLACES, read_codeowners
+from roost.report.setup import CODEOWNERS, freed, known_owner, must_be_owned, unowned
 from roost.report.wording import counted
 from roost.verbs.checkup.check import Check, missing, ok
 from roost.verbs.checkup.workflows import FOLDER, Workflows
 from roost.verbs.context import Context
 
 SOPS_KEY = "SOPS_AGE_KEY"
+FOLDERS = (".github", ".ci", "scripts", "deploy", "requirements")
+"""What the jobs of workflows are made of, with the files at the top."""
+PROSE = (".md", "LICENSE")
+MOST_NAMED = 5
 
 
 def file_checks(
@@ -88,12 +93,45 @@ def _not_handed(workflows: Workflows, files: list[EnvironmentFile]) -> Iterator[
 
 
 def _owners(files: Iterable[EnvironmentFile], repository: Path) -> Check:
-    path = repository / CODEOWNERS
+    """Look at who reviews what can change servers, as GitHub would take it from CODEOWNERS."""
+    place = codeowners_place(repository)
+    path = repository / place
     text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-    paths = unowned(text, owned(files))
-    if not paths:
-        return ok(f"{CODEOWNERS} says who reviews what can change servers")
+    found, chosen = read_codeowners(text), list(files)
+    lacking = unowned(found, (*must_be_owned(chosen), *_files_of_the_tool(repository)))
+    there = {file.name for file in chosen} | environment_names(repository / "environments")
+    stale = [rule for name, rule in freed(found).items() if name not in there]
+    taken = sorted({rule.line: rule for rule in (*lacking.values(), *stale) if rule}.items())
+    if not lacking and not stale:
+        return ok(f"{place} says who reviews what can change servers")
+    if not taken:
+        owner = known_owner(text) or "@acme/platform"
+        return missing(
+            f"nobody owns {shortened(lacking)}", f"write into {place}, before all others: * {owner}"
+        )
+    names = (f"line {line} ({rule.pattern})" for line, rule in taken)
+    what = f", so nobody owns {shortened(lacking)}" if lacking else ": there is no such environment"
     return missing(
-        f"nobody owns {', '.join(paths)}",
-        f"name a person or a team for each in {CODEOWNERS}, such as: {paths[0]} @acme/platform",
+        f"{place} names no owner in {' and '.join(names)}{what}",
+        "name a person or a team there, such as @acme/platform, or remove the line",
     )
+
+
+def codeowners_place(repository: Path) -> str:
+    """Return where CODEOWNERS is, or should be."""
+    return next((place for place in PLACES if (repository / place).is_file()), CODEOWNERS)
+
+
+def _files_of_the_tool(repository: Path) -> list[str]:
+    """Return the files there are that run in jobs, or that such a file is made of."""
+    found = [path for folder in FOLDERS for path in (repository / folder).rglob("*")]
+    files = [path for path in (*found, *repository.glob("*")) if path.is_file()]
+    named = sorted(path.relative_to(repository).as_posix() for path in files)
+    return [name for name in named if "__pycache__" not in name and not name.endswith(PROSE)]
+
+
+def shortened(paths: Iterable[str]) -> str:
+    """Name the first of them, and say how many more there are."""
+    listed = list(paths)
+    more = len(listed) - MOST_NAMED
+    return ", ".join(listed[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import subprocess
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,9 @@ from tempfile import TemporaryDirectory
 
 from roost.errors import UsageError
 from roost.verbs.context import Context
+from roost.verbs.git import repository_top, run_git
 
+LIMIT_S = 120
 NOTHING = "0" * 40
 """What GitHub gives as the commit before the first one."""
 
@@ -31,8 +32,8 @@ def open_base(context: Context, base: str) -> Iterator[Context | None]:
         yield at(context, Path(base).absolute())
     else:
         with TemporaryDirectory(prefix="roost-base-") as folder:
-            _extract(context.project, base, Path(folder))
-            yield at(context, Path(folder))
+            _extract(context, base, Path(folder))
+            yield at(context, Path(folder) / _within_repository(context.project))
 
 
 def at(context: Context, project: Path) -> Context:
@@ -42,15 +43,22 @@ def at(context: Context, project: Path) -> Context:
     return replace(context, project=project, environ=environ)
 
 
-def _extract(repository: Path, commit: str, folder: Path) -> None:
-    """Write a commit's files into a folder; nothing of it lands elsewhere."""
-    done = subprocess.run(  # noqa: S603 - git, with a commit that it is told is none of its options
-        ["git", "-C", str(repository), "archive", "--format=tar", "--end-of-options", commit],  # noqa: S607 - the git of whoever runs this
-        capture_output=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
+def _within_repository(project: Path) -> Path:
+    """Return where in its repository the project is."""
+    top = repository_top(project)
+    return project.absolute().relative_to(top) if top else Path()
+
+
+def _extract(context: Context, commit: str, folder: Path) -> None:
+    """Write a commit's files into a folder; nothing of it lands elsewhere.
+
+    Raises:
+        UsageError: there is no such commit here, or git does not give it.
+    """
+    words = ("archive", "--format=tar", "--end-of-options", commit)
+    done = run_git(context.environ, context.project, *words, limit_s=LIMIT_S)
+    if done is None or done.returncode != 0:
+        said = done.stderr.decode(errors="replace").strip().splitlines() if done else []
         raise UsageError(
             f"{commit} is neither a folder nor a commit here ({said[-1] if said else 'git failed'}).",
             advice="Check out the whole history (`fetch-depth: 0`), or name a folder.",
