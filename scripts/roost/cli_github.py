@@ -19,6 +19,10 @@ github_app = typer.Typer(
 Environment = Annotated[
     str, typer.Argument(metavar="ENV", help="A file in environments/, without .yaml.")
 ]
+Open = Annotated[
+    bool,
+    typer.Option("--open", help="The token may open pull requests; else a link says where to."),
+]
 Results = Annotated[
     Path, typer.Option("--results", metavar="DIR", help="Where each outcome is a file, ENV.json.")
 ]
@@ -147,21 +151,43 @@ def scale(  # noqa: PLR0913 - one argument an option
     memory_mb: Annotated[int | None, typer.Option(metavar="MB", help="Memory.")] = None,
     size: Annotated[str | None, typer.Option(metavar="SIZE", help="Fly's CPU size.")] = None,
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for who reviews it.")] = "",
+    opens: Open = False,
 ) -> ExitCode:
-    """Open a pull request that scales for good: other values in the file, and no other byte."""
+    """Propose to scale for good, as a pull request: other values in the file, and no other byte."""
     from roost.verbs.ci import scale as verb
 
-    return run(
-        verb.scale, environment, verb.wish(size, memory_mb, count, min_machines_running, reason)
-    )
+    wanted = verb.wish(size, memory_mb, count, min_machines_running, reason)
+    return run(verb.scale, environment, wanted, opens)
 
 
-@github_app.command(epilog="Example: roost github revert staging")
-def revert(environment: Environment) -> ExitCode:
-    """Open the pull request that belongs to a rollback: the file as it was at that release."""
+@github_app.command(epilog="Example: roost github rollback staging --to 3")
+def rollback(
+    environment: Environment,
+    *,
+    to: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Which release; the last good one if left out."),
+    ] = None,
+) -> ExitCode:
+    """Roll back as `roost rollback` does, and put out which release is live for the next job."""
+    from roost.verbs.ci import rollback as verb
+
+    return run(verb.rollback, environment, to)
+
+
+@github_app.command(epilog='Example: roost github revert --release "$RELEASE" staging')
+def revert(
+    environment: Environment,
+    *,
+    release: Annotated[
+        str, typer.Option(metavar="JSON", help="What `roost github rollback` put out.")
+    ],
+    opens: Open = False,
+) -> ExitCode:
+    """Propose the pull request that belongs to a rollback: the file as it was at that release."""
     from roost.verbs.ci import revert as verb
 
-    return run(verb.revert, environment)
+    return run(verb.revert, environment, release, opens)
 
 
 @github_app.command(epilog="Example: roost github drift --results found")

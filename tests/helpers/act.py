@@ -27,6 +27,9 @@ LABEL = "ubuntu-24.04"
 LIMIT_S = 500
 ONLY_READS = "READ_ONLY_"
 """Begins the names by which act knows the secrets of the GitHub environment `plan`."""
+OPENS_PULLS = "PULL_REQUESTS_"
+"""Begins those of the GitHub environment `pull-requests`."""
+PREFIXES = {"plan": ONLY_READS, "pull-requests": OPENS_PULLS, "": "NOWHERE_"}
 
 
 @dataclass(frozen=True)
@@ -92,14 +95,20 @@ class Run:
 
     def everything(self) -> str:
         """All that anybody could read of it later: log, outputs, summary, annotations, artifacts."""
-        # What is to be masked is told to the runner in clear, and nobody else.
-        said = [json.dumps(r) for r in self.records if r.get("command") != "add-mask"]
+        # What is to be masked, and the token that one step makes for another, is told to the runner alone.
+        said = [json.dumps(r) for r in self.records if not _is_of_the_runner(r)]
         files = [p for p in (self.folder / "artifacts").rglob("*") if p.is_file()]
         return "\n".join([*said, self.errors, *(p.read_bytes().decode("latin-1") for p in files)])
 
     def __str__(self) -> str:
         """Show what a failed test has to be told."""
         return f"{self.jobs}\n{self.log}\n{self.errors}"
+
+
+def _is_of_the_runner(record: Mapping[str, Any]) -> bool:
+    return record.get("command") == "add-mask" or (
+        record.get("command") == "set-output" and record.get("name") == "token"
+    )
 
 
 def _named(record: Mapping[str, Any]) -> str:
@@ -117,6 +126,7 @@ def run_act(
     token_for: Callable[[Mapping[str, str]], str],
     secrets: Mapping[str, str],
     variables: Mapping[str, str],
+    settings: Mapping[str, str],
     environ: Mapping[str, str],
     actor: str,
 ) -> Run:
@@ -131,6 +141,7 @@ def run_act(
         token_for: makes the token of a job that has these permissions.
         secrets: by their names, those of the GitHub environment `plan` with `ONLY_READS` before them.
         variables: what every step finds in its environment.
+        settings: the repository's own variables, `vars` of a workflow.
         environ: the environment of act itself, which every step has too.
         actor: who started the run.
     """
@@ -149,6 +160,7 @@ def run_act(
         *("--action-offline-mode", "--no-cache-server", "--defaultbranch", "main"),
         *("--platform", f"{LABEL}=-self-hosted", "--actor", actor, "--concurrent-jobs", "2"),
         *(part for name, value in given.items() for part in ("--env", f"{name}={value}")),
+        *(part for name, value in settings.items() for part in ("--var", f"{name}={value}")),
         *(part for stub in _stubs(clone) for part in ("--local-repository", stub)),
     ]
     done = subprocess.run(
@@ -188,10 +200,11 @@ def _scoped_job(block: str, token_for: Callable[[Mapping[str, str]], str]) -> st
     [job] = yaml.load(block, yaml.BaseLoader).values()
     named = job.get("environment", "")
     environment = named["name"] if isinstance(named, dict) else named
-    prefix = ONLY_READS if environment == "plan" else "" if environment else "NOWHERE_"
+    prefix = PREFIXES.get(environment, "")
     # GitHub gives each job a token of its own, which holds what its permissions say.
     token = token_for(job["permissions"] or {})
-    return block.replace("secrets.", f"secrets.{prefix}").replace("${{ github.token }}", token)
+    block = block.replace("secrets.", f"secrets.{prefix}").replace("${{ github.token }}", token)
+    return block.replace("|| github.token }}", f"|| '{token}' }}}}")
 
 
 def _stubs(clone: Path) -> set[str]:

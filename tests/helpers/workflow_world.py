@@ -23,9 +23,9 @@ from typing import Any
 import httpx
 import yaml
 
-from helpers.act import ONLY_READS, Run, run_act
+from helpers.act import ONLY_READS, OPENS_PULLS, Run, run_act
 from helpers.environments import environment_data
-from helpers.fake_github import FakeGitHub, Pull
+from helpers.fake_github import Account, FakeGitHub, Pull
 from helpers.fake_prefect import LOGIN
 from helpers.local_daemon import LocalDaemon
 from helpers.small_server import SMALL
@@ -44,8 +44,11 @@ TREE = ("run", "scripts", "deploy", "requirements", ".github", "pyproject.toml")
 # What would tell where a secret went. None of them looks like another, or like anything else.
 DEPLOY_TOKEN = "FlyV1 fm2_canary-deploy-8Qm2x7Lr"
 PLAN_TOKEN = "FlyV1 fm2_canary-plan-4Zt9k1Wd"
+APP_KEY = "-----BEGIN RSA PRIVATE KEY----- canary-app-2Vb6 -----END RSA PRIVATE KEY-----"
+APP_ID = "Iv23liTheApp"
+APP_BOT = "roost-acme[bot]"
 HOOK = "https://hooks.example/canary-hook-5Hn3"
-CANARIES = (DEPLOY_TOKEN, PLAN_TOKEN, HOOK, LOGIN)
+CANARIES = (DEPLOY_TOKEN, PLAN_TOKEN, HOOK, LOGIN, APP_KEY)
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,8 @@ class World:
     )
 
     canaries: list[str] = field(default_factory=lambda: list(CANARIES))
+    settings: dict[str, str] = field(default_factory=dict)
+    """The repository's own variables."""
 
     def __post_init__(self) -> None:
         self._numbers = itertools.count(1)
@@ -223,6 +228,18 @@ class World:
     def _commit(self, message: str) -> None:
         self.git("add", "--all")
         self.git("commit", "-q", "--allow-empty", "-m", message)
+
+    def add_app(self) -> str:
+        """Set the App up that opens pull requests; give the token that its key makes."""
+        held = {"contents": "write", "pull_requests": "write"}
+        named = ",".join(f"{name}={level}" for name, level in held.items())
+        made = hashlib.sha256(f"{APP_ID}|{APP_KEY}|{named}".encode()).hexdigest()[:40]
+        token = f"ghs_{made}"
+        self.github.tokens[token] = Account(APP_BOT, held)
+        self.secrets[f"{OPENS_PULLS}ROOST_APP_PRIVATE_KEY"] = APP_KEY
+        self.settings["ROOST_APP_ID"] = APP_ID
+        self.canaries.append(token)
+        return token
 
     # Its servers
 
@@ -442,6 +459,7 @@ class World:
             token_for=token_for,
             secrets={} if event.of_a_fork else self.secrets,
             variables=self._variables(1000 + number, event),
+            settings=self.settings,
             environ=self.environ,
             actor=event.actor,
         )

@@ -15,6 +15,7 @@ import yaml
 from helpers.workflow_files import ROOT, Step, calls, matches, workflows
 from roost.cli import app
 from roost.environment.load import environment_names, load_environment
+from roost.report.setup import APP_KEY, PULL_REQUESTS
 from roost.verbs.ci.permit import HARMLESS
 
 WORKFLOWS = {workflow.file: workflow for workflow in workflows()}
@@ -38,6 +39,7 @@ NEEDED = {
     "UNTIL": "4h",
     "CONFIRM": "acme-prefect-staging",
     "ACTION": "smoke",
+    "RELEASE": '{"live": 3, "origin": 1, "commit": "", "setup": ""}',
 }
 OPTIONAL = {
     "BEFORE": "0" * 40,
@@ -46,6 +48,7 @@ OPTIONAL = {
     "MEMORY_MB": "1024",
     "COUNT": "1",
     "TO": "3",
+    "APP": "roost-acme",
     "ENVIRONMENTS": '["staging"]',
     "STRICT": "yes",
 }
@@ -358,7 +361,8 @@ def test_nothing_is_permitted_that_no_job_asks_for_with_a_reason(workflow):
 
     assert workflow.data["permissions"] == {}
     assert all(re.fullmatch(r" # to \w.+", reason) for reason in granted)
-    assert len(granted) == sum(len(job.permissions) for job in workflow.jobs)
+    of_the_app = re.findall(r"^ +permission-[a-z-]+: ", workflow.text, re.MULTILINE)
+    assert len(granted) == sum(len(job.permissions) for job in workflow.jobs) + len(of_the_app)
 
 
 @pytest.mark.parametrize("job", JOBS, ids=of)
@@ -373,8 +377,8 @@ def test_every_job_has_a_limit_and_one_kind_of_runner(job):
 MAY_WRITE = {
     "plan.yml:comment": {"pull-requests"},
     "deploy.yml:report": {"pull-requests"},
-    "scale.yml:permanent": {"contents", "pull-requests"},
-    "rollback.yml:revert": {"contents", "pull-requests"},
+    "scale.yml:permanent": {"contents"},
+    "rollback.yml:revert": {"contents"},
     "drift.yml:issues": {"issues"},
     "drift.yml:healed": {"issues"},
 }
@@ -394,8 +398,64 @@ def test_a_pull_request_s_job_that_may_write_holds_no_token_of_fly():
 
 
 @pytest.mark.parametrize("job", JOBS, ids=of)
+def test_who_may_write_to_git_holds_no_token_of_fly(job):
+    """Not even the one that reads: what both are good for together nobody approved."""
+    writes = job.permissions.get("contents") == "write" or APP_KEY in job.secrets
+
+    assert not (writes and TOKEN in job.secrets)
+
+
+OPENING = [job for job in JOBS if "create-github-app-token" in str(job.data)]
+
+
+def test_the_jobs_that_open_pull_requests_as_the_app_are_these():
+    assert {of(job) for job in OPENING} == {"scale.yml:permanent", "rollback.yml:revert"}
+    assert {of(job) for job in JOBS if APP_KEY in job.secrets} == {of(job) for job in OPENING}
+    assert {of(job) for job in JOBS if job.environment == PULL_REQUESTS} == {
+        of(job) for job in OPENING
+    }
+
+
+@pytest.mark.parametrize("job", OPENING, ids=of)
+def test_the_key_of_the_app_is_given_to_the_one_step_that_makes_a_token_of_two_permissions(job):
+    """Whoever has the key can approve pull requests as the App."""
+    [step] = [step for step in job.steps if APP_KEY in str(step.data)]
+    [line] = [step for step in job.steps if " roost " in step.run]
+
+    assert step.uses.startswith("actions/create-github-app-token@")
+    assert (step.data["id"], step.data["if"]) == ("app", "vars.ROOST_APP_ID != ''")
+    assert step.data["with"] == {
+        "client-id": "${{ vars.ROOST_APP_ID }}",
+        "private-key": "${{ secrets.ROOST_APP_PRIVATE_KEY }}",
+        "permission-contents": "write",
+        "permission-pull-requests": "write",
+    }
+    assert line.env["GITHUB_TOKEN"] == "${{ steps.app.outputs.token || github.token }}"
+    assert line.env["APP"] == "${{ steps.app.outputs.app-slug }}"
+    # With the job's own token nothing is opened, however the repository is set up.
+    assert "${APP:+--open}" in line.run
+    # It records no deployment, as it deploys nothing.
+    assert job.data["environment"] == {"name": PULL_REQUESTS, "deployment": "false"}
+
+
+def test_what_a_rollback_hands_on_is_an_output_and_an_argument():
+    rollback = WORKFLOWS["rollback.yml"]
+
+    assert rollback.job("rollback").data["outputs"] == {
+        "release": "${{ steps.rollback.outputs.release }}"
+    }
+    [line] = [step for step in rollback.job("revert").steps if " roost " in step.run]
+    assert line.env["RELEASE"] == "${{ needs.rollback.outputs.release }}"
+    assert '--release "$RELEASE"' in line.run
+
+
+@pytest.mark.parametrize("job", JOBS, ids=of)
 def test_secrets_are_given_by_a_github_environment_one_by_one_to_the_step_that_needs_them(job):
-    in_steps = {name for s in job.steps for name in re.findall(r"secrets\.(\w+)", str(s.env))}
+    in_steps = {
+        name
+        for step in job.steps
+        for name in re.findall(r"secrets\.(\w+)", f"{step.env} {step.data.get('with', '')}")
+    }
 
     assert bool(job.secrets) <= bool(job.environment)
     assert job.secrets == in_steps

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
+
+from helpers.workflow_world import APP_BOT
 
 pytestmark = pytest.mark.workflows
 
@@ -64,7 +69,20 @@ def test_scaling_for_a_time_shows_in_plans_and_is_undone_when_its_time_is_over(l
     assert live.setting("staging", LEVEL) == "DEBUG"
 
 
-def test_scaling_for_good_is_a_pull_request_that_leaves_every_other_byte(live):
+def linked(run):
+    """Read the branch of the link that a run shows on its page, which is the one in its log."""
+    shown = re.findall(
+        r"https://github\.com/acme/infra/compare/main\.\.\.([^?]+)\?\S+", run.summary
+    )
+    assert shown == re.findall(
+        r"https://github\.com/acme/infra/compare/main\.\.\.([^?]+)\?", run.log
+    )
+    [branch] = shown
+    return branch
+
+
+def test_scaling_for_good_is_a_branch_and_a_link_by_which_a_person_opens_its_pull_request(live):
+    """Nobody but a person and the App opens one: Actions may not, as they could approve it, too."""
     before = live.show("environments/staging.yaml")
 
     run = live.press(
@@ -73,22 +91,47 @@ def test_scaling_for_good_is_a_pull_request_that_leaves_every_other_byte(live):
 
     assert run.good, run
     assert set(run.jobs) == {"permanent"}
-    [pull] = live.github.pulls()
-    after = live.show("environments/staging.yaml", pull.head_ref)
+    assert live.github.pulls() == []
+    branch = linked(run)
+    after = live.show("environments/staging.yaml", branch)
     added = [line for line in after.splitlines() if line not in before.splitlines()]
     assert [line for line in after.splitlines() if line not in added] == before.splitlines()
     assert "memory_mb: 1024" in "\n".join(added)
-    assert "big UI" in pull.issue.body
+    assert "big%20UI" in run.summary
     assert live.machine("staging")["config"]["guest"]["memory_mb"] == 512
 
+    live.git("fetch", "-q", "origin")
+    number = live.add_pull("Scale staging", branch)
+    assert live.happens(live.pull_event(number, "opened"))["plan"].good
+    assert "1024" in live.comment(number)
 
-def test_a_rollback_opens_the_pull_request_that_makes_the_file_say_so_too(live):
+
+def test_scaling_for_good_is_a_pull_request_of_the_app_where_there_is_one(live):
+    live.add_app()
+
+    run = live.press(
+        "scale", environment="staging", reason="big UI", memory_mb=1024, permanent=True
+    )
+
+    assert run.good, run
+    [pull] = live.github.pulls()
+    assert pull.issue.author == APP_BOT
+    assert "big UI" in pull.issue.body
+    assert "memory_mb: 1024" in live.show("environments/staging.yaml", pull.head_ref)
+    assert f"https://github.com/acme/infra/pull/{pull.number}" in run.summary
+    assert {call.login for call in live.github.calls if call.method != "GET"} == {APP_BOT}
+
+
+@pytest.mark.parametrize("app", [False, True], ids=["without-the-app", "with-the-app"])
+def test_a_rollback_proposes_the_pull_request_that_makes_the_file_say_so_too(live, app):
     before = live.show("environments/staging.yaml")
     live.branch("louder")
     live.write("staging", prefect={"settings": {LEVEL: "DEBUG"}})
     number, _ = live.open_pull("Louder")
     assert live.happens(live.merge(number))["deploy"].good
     assert live.setting("staging", LEVEL) == "DEBUG"
+    if app:
+        live.add_app()
 
     run = live.press("rollback", environment="staging", reason="too loud")
 
@@ -97,8 +140,11 @@ def test_a_rollback_opens_the_pull_request_that_makes_the_file_say_so_too(live):
     assert live.setting("staging", LEVEL) is None
     assert live.serves("staging")
     opened = [pull for pull in live.github.pulls() if pull.number != number]
-    assert len(opened) == 1
-    assert live.show("environments/staging.yaml", opened[0].head_ref) == before
+    assert [pull.issue.author for pull in opened] == [APP_BOT] * app
+    branch = opened[0].head_ref if app else linked(run)
+    assert live.show("environments/staging.yaml", branch) == before
+    handed = json.loads(run.outputs("rollback")["release"])
+    assert (handed["live"], handed["origin"]) == (3, 1)
 
 
 def test_destroying_wants_the_app_s_name_typed(live):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from helpers.workflow_world import DEPLOY_TOKEN, PLAN_TOKEN
+from helpers.workflow_world import APP_KEY, DEPLOY_TOKEN, PLAN_TOKEN
 from roost.environment.model import AUTH_SECRET
 from roost.report.comment import read_marker
 
@@ -168,3 +168,23 @@ def test_what_is_searched_for_would_be_found(world):
         world.assert_no_secret_anywhere()
     world.runs.clear()
     assert PLAN_TOKEN not in run.everything()
+
+
+def test_the_key_of_the_app_reaches_no_code_of_ours_and_its_token_no_job_with_another_one(world):
+    """Were main itself bad, it would have the token of the App for an hour, and neither key nor Fly."""
+    world.found(staging={})
+    token = world.add_app()
+    path = world.desk / "scripts" / "roost" / "__init__.py"
+    path.write_text(path.read_text() + THIEF)
+    world.push("Main itself is bad")
+
+    run = world.press(
+        "scale", environment="staging", reason="x", memory_mb="1024", permanent="true"
+    )
+
+    found = run.everything()
+    assert token[::-1] in found
+    for other in (APP_KEY, DEPLOY_TOKEN, PLAN_TOKEN):
+        assert other not in found
+        assert other[::-1] not in found
+    world.runs.clear()

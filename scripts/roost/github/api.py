@@ -34,6 +34,7 @@ from roost.errors import (
 from roost.github.models import (
     FILES_LIMIT,
     ActionsPermissions,
+    Branch,
     BranchPolicy,
     BranchProtection,
     BranchRule,
@@ -49,6 +50,7 @@ from roost.github.models import (
     Named,
     Pull,
     Repository,
+    Ruleset,
     Workflow,
     WorkflowPermissions,
     WorkflowRun,
@@ -433,6 +435,33 @@ class GitHub(Connection):
         except GitHubForbiddenError:
             return None
         return tuple(secret.name for secret in found)
+
+    async def repository_secrets(self) -> tuple[str, ...] | None:
+        """Return the names of the secrets that every workflow of the repository may use."""
+        return await self._secret_names("actions", "secrets")
+
+    async def organization_secrets(self) -> tuple[str, ...] | None:
+        """Return the names of the organization's secrets that the repository may use."""
+        return await self._secret_names("actions", "organization-secrets")
+
+    async def _secret_names(self, *parts: str) -> tuple[str, ...] | None:
+        try:
+            found = await self._list(Named, *parts, key="secrets")
+        except (GitHubForbiddenError, GitHubNotFoundError):
+            return None
+        return tuple(secret.name for secret in found)
+
+    async def protected_branches(self) -> tuple[Branch, ...]:
+        """Return the branches that are protected in any way."""
+        return await self._list(Branch, "branches", params={"protected": "true"})
+
+    async def rulesets(self) -> tuple[Ruleset, ...]:
+        """Return all rulesets that concern the repository, also those that are off; without bypasses."""
+        return await self._list(Ruleset, "rulesets")
+
+    async def ruleset(self, number: int) -> Ruleset | None:
+        """Return one ruleset with who may bypass it, as far as the token may see that."""
+        return await self._readable(Ruleset, "rulesets", str(number))
 
     async def branch_rules(self, branch: str) -> tuple[BranchRule, ...]:
         """Give the rules that rulesets hold a branch to."""

@@ -252,6 +252,7 @@ class Reviewer(Answer):
     """A person or a team whose approval a deployment waits for."""
 
     type: Text = ""
+    id: int = Field(default=0, validation_alias=AliasPath("reviewer", "id"))
     name: Text = Field(
         default="",
         validation_alias=AliasChoices(
@@ -293,6 +294,7 @@ class GitHubEnvironment(Answer):
 class BranchPolicy(Answer):
     """A name, or a pattern, of branches (or tags) that may deploy to an environment."""
 
+    id: int = 0
     name: Text = ""
     type: Text = "branch"
 
@@ -306,6 +308,26 @@ class BranchRule(Answer):
     )
     ruleset_id: int = 0
     ruleset_source: Text = ""
+    ruleset_source_type: Text = ""
+
+
+class BypassActor(Answer):
+    """Who may bypass a ruleset, and when; `actor_id` is null for deploy keys."""
+
+    actor_type: Text = ""
+    actor_id: int | None = None
+    bypass_mode: Text = "always"
+
+
+class Ruleset(Answer):
+    """A ruleset; `bypass_actors` None is not shown, as to all who may not change the ruleset."""
+
+    id: int
+    name: Text = ""
+    target: Text = "branch"
+    enforcement: Text = ""
+    source_type: Text = ""
+    bypass_actors: tuple[BypassActor, ...] | None = None
 
 
 class _Reviews(Answer):
@@ -314,6 +336,25 @@ class _Reviews(Answer):
     required_approving_review_count: int = 0
     require_code_owner_reviews: bool = False
     dismiss_stale_reviews: bool = False
+    require_last_push_approval: bool = False
+    bypass: Annotated[dict[str, Any], BeforeValidator(lambda found: found or {})] = Field(
+        default_factory=dict, validation_alias="bypass_pull_request_allowances"
+    )
+    """Lists of `users`, `teams` and `apps`."""
+
+
+class StatusCheck(Answer):
+    """A check that a merge waits for; `app_id` null or -1 is anybody's."""
+
+    context: Text = ""
+    app_id: int | None = None
+
+
+class Branch(Answer):
+    """A branch in a list."""
+
+    name: Text = ""
+    protected: bool = False
 
 
 class BranchProtection(Answer):
@@ -327,6 +368,10 @@ class BranchProtection(Answer):
     strict: bool = Field(
         default=False, validation_alias=AliasPath("required_status_checks", "strict")
     )
+    checks: Annotated[tuple[StatusCheck, ...], BeforeValidator(lambda found: found or ())] = Field(
+        default=(), validation_alias=AliasPath("required_status_checks", "checks")
+    )
+    deletions: bool = Field(default=False, validation_alias=AliasPath("allow_deletions", "enabled"))
     force_pushes: bool = Field(
         default=False, validation_alias=AliasPath("allow_force_pushes", "enabled")
     )

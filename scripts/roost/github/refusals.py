@@ -209,8 +209,8 @@ def _limit_advice(wait_s: float, now: datetime) -> str:
 def _forbidden_advice(response: httpx.Response, said: str) -> str:
     if _SETTING_WORDS.search(said):
         return (
-            "In the repository's settings, under Actions, General, allow GitHub Actions to create pull"
-            " requests."
+            "Have a GitHub App open pull requests: docs/github.md says how. The setting that lets"
+            " Actions open them lets Actions approve them, too."
         )
     wanted = _wanted(response)
     if not wanted:

@@ -12,6 +12,7 @@ import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from urllib.parse import urlencode
 
 from roost.environment.load import SUFFIXES, EnvironmentFile
 from roost.environment.starter import Starter
@@ -23,11 +24,20 @@ PLAN = "plan"
 DAYS_30 = "720h"
 HERE = "repos/{owner}/{repo}"
 """The repository that `gh` is run in; it fills that in itself."""
-RULESET = ".github/rulesets/main.json"
+PULL_REQUESTS = "pull-requests"
+"""GitHub's environment of the key of the App that opens pull requests; only main may use it."""
+APP_ID = "ROOST_APP_ID"
+"""The variable that names the App; its value is the client id."""
+APP_KEY = "ROOST_APP_PRIVATE_KEY"
+"""The secret that holds the App's private key."""
+RULESETS = {"main": ".github/rulesets/main.json", "review of main": ".github/rulesets/review.json"}
+"""The rules of main by the name of each ruleset: what nobody bypasses, and what an admin may."""
 CODEOWNERS = ".github/CODEOWNERS"
 _ENVIRONMENT = re.compile(r"/environments/([a-z0-9][a-z0-9-]*)[.]ya?ml", re.ASCII)
 PLACEHOLDER = re.compile(r"@your-[A-Za-z0-9-]+(?:/[\w.-]+)?", re.ASCII)
 OWNER = re.compile(r"@[A-Za-z0-9][A-Za-z0-9-]{0,38}(/[A-Za-z0-9._-]{1,100})?", re.ASCII)
+# GitHub's own limit.
+_LONGEST_APP_NAME = 34
 ONLY_MAIN = {"protected_branches": False, "custom_branch_policies": True}
 
 
@@ -72,15 +82,10 @@ def commands(starter: Starter, secrets: Iterable[str]) -> tuple[Command, ...]:
             ("fly", "apps", "create", starter.app, "--org", starter.organization),
             optional=True,
         ),
-        Command(
+        *only_main_commands(
+            name,
             f"The GitHub environment {name}, which keeps its token and secrets",
-            ("gh", "api", "-X", "PUT", path, "--input", "-"),
-            given=json.dumps({"deployment_branch_policy": ONLY_MAIN}),
-        ),
-        Command(
             "Only main deploys to it, so that no other branch reaches its token",
-            ("gh", "api", "-X", "POST", f"{path}/deployment-branch-policies", "-f", "name=main"),
-            optional=True,
         ),
     ]
     if starter.protected:
@@ -133,20 +138,90 @@ def _once(starter: Starter) -> tuple[Command, ...]:
             ),
             into=("gh", "secret", "set", TOKEN, "--env", PLAN),
         ),
+        *only_main_commands(
+            PULL_REQUESTS,
+            f"Once: the GitHub environment {PULL_REQUESTS}, for the key of an App that opens them",
+            "Once: only main uses it, so that no other branch reaches the key",
+        ),
         Command(
-            "Once: workflows only read by default, and may open pull requests (scale, rollback)",
+            "Once: workflows only read by default, and approve no pull request",
             (
                 *("gh", "api", "-X", "PUT", f"{HERE}/actions/permissions/workflow"),
                 *("-f", "default_workflow_permissions=read"),
-                *("-F", "can_approve_pull_request_reviews=true"),
+                *("-F", "can_approve_pull_request_reviews=false"),
             ),
         ),
+        *(
+            Command(
+                f"Once: the ruleset `{name}` (on public repositories, or a paid plan)",
+                create_ruleset(file),
+                optional=True,
+            )
+            for name, file in RULESETS.items()
+        ),
+    )
+
+
+def only_main_commands(name: str, what: str, which: str) -> tuple[Command, Command]:
+    """Return what makes a GitHub environment, and what lets only main use it."""
+    path = f"{HERE}/environments/{name}"
+    return (
         Command(
-            "Once: the rules of main (on public repositories, or a paid plan)",
-            ("gh", "api", "-X", "POST", f"{HERE}/rulesets", "--input", RULESET),
+            what,
+            ("gh", "api", "-X", "PUT", path, "--input", "-"),
+            given=json.dumps({"deployment_branch_policy": ONLY_MAIN}),
+        ),
+        Command(
+            which,
+            ("gh", "api", "-X", "POST", f"{path}/deployment-branch-policies", "-f", "name=main"),
             optional=True,
         ),
     )
+
+
+def create_ruleset(file: str) -> tuple[str, ...]:
+    """Return the command that creates a ruleset from its file."""
+    return ("gh", "api", "-X", "POST", f"{HERE}/rulesets", "--input", file)
+
+
+def update_ruleset(number: int, file: str) -> tuple[str, ...]:
+    """Return the command that makes an existing ruleset what its file says."""
+    return ("gh", "api", "-X", "PUT", f"{HERE}/rulesets/{number}", "--input", file)
+
+
+def app_steps(owner: str, server: str = "https://github.com") -> str:
+    """Explain how to set up the App that opens pull requests.
+
+    Parameters of the links:
+    https://docs.github.com/apps/sharing-github-apps/registering-a-github-app-using-url-parameters
+
+    Args:
+        owner: of the repository, without its @; empty where it is not known.
+        server: where GitHub is.
+    """
+    query = urlencode(
+        {
+            "name": f"roost-{owner or 'pull-requests'}"[:_LONGEST_APP_NAME],
+            "url": f"{server}/{owner}",
+            "public": "false",
+            "webhook_active": "false",
+            "contents": "write",
+            "pull_requests": "write",
+        }
+    )
+    return f"""\
+Optional, once: a GitHub App that opens the pull requests of Scale and Roll back.
+Their checks then start by themselves. Without an App, a run shows a link, and you
+open the pull request with one click.
+1. Create the App. It needs two permissions, Contents and Pull requests, no webhook:
+   {server}/settings/apps/new?{query}
+   or, for an organization:
+   {server}/organizations/{owner or "ORGANIZATION"}/settings/apps/new?{query}
+   Generate a private key there, and install the App on this repository alone.
+2. Name the App to the workflows, and delete the file of the key:
+   gh variable set {APP_ID} --body CLIENT_ID
+   gh secret set {APP_KEY} --env {PULL_REQUESTS} < KEY.pem
+"""
 
 
 GUARDED = (

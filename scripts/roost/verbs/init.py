@@ -38,15 +38,27 @@ from roost.environment.starter import (
 from roost.environment.yaml_source import Source, read_source
 from roost.errors import ExitCode, InvalidFilesError, RoostError, UsageError
 from roost.prefect.versions import parse_version
-from roost.report.setup import OWNER, Command, commands, known_owner, with_owners
+from roost.report.setup import (
+    OWNER,
+    PLAN,
+    PULL_REQUESTS,
+    Command,
+    app_steps,
+    commands,
+    known_owner,
+    with_owners,
+)
 from roost.report.wording import one_line
 from roost.secret_text import SecretText
 from roost.verbs.checkup.files import codeowners_place
 from roost.verbs.context import Context
 from roost.verbs.origin import repository_slug
 
-RESERVED = frozenset({"plan"})
-"""GitHub has an environment of that name for another purpose."""
+RESERVED = {
+    PLAN: "GitHub's environment of the token that only reads",
+    PULL_REQUESTS: "GitHub's environment of the key that opens pull requests",
+}
+"""Names of GitHub environments that are no server's, and what each is for."""
 SUGGESTED = ("staging", "production")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
 _YES, _NO = ("y", "yes", "true"), ("n", "no", "false")
@@ -102,6 +114,7 @@ def init(context: Context, given: Given, *, yes: bool, run: bool) -> ExitCode:
     _tell_examples(context, folder, starter.name)
     wanted = commands(starter, secret_names(file.environment.secrets))
     _do(context, wanted, repository_of(path), run=run, yes=yes)
+    _explain_app(context, folder)
     context.out.print(
         f"Next: commit it on a branch, open a pull request, and see what is still missing: "
         f"./run roost doctor {starter.name}",
@@ -227,7 +240,7 @@ class _Asking:
         if not _NAME.fullmatch(name):
             return "use lower-case letters, digits and dashes"
         if name in RESERVED:
-            return f"{name} is GitHub's environment of the token that only reads; choose another"
+            return f"{name} is {RESERVED[name]}; choose another"
         if name in self.names:
             return f"{self.folder / name}.yaml is there already, and is never overwritten"
         return ""
@@ -387,6 +400,13 @@ def _tell_examples(context: Context, folder: Path, name: str) -> None:
             markup=False,
             soft_wrap=True,
         )
+
+
+def _explain_app(context: Context, folder: Path) -> None:
+    """Say how an App may open the pull requests of workflows, which may not open any themselves."""
+    owner = repository_slug(context.environ, folder).partition("/")[0]
+    server = context.environ.get("GITHUB_SERVER_URL") or "https://github.com"
+    context.out.print(app_steps(owner, server), markup=False, soft_wrap=True)
 
 
 def _do(context: Context, wanted: Iterable[Command], folder: Path, *, run: bool, yes: bool) -> None:

@@ -134,6 +134,18 @@ async def rollback(
     as_json: bool,  # noqa: FBT001 - set by name in cli
 ) -> ExitCode:
     """Put a good release back, by plan, apply and gate; the file stays as it is."""
+    await put_release_back(context, name, to, local=local, as_json=as_json)
+    return ExitCode.DONE
+
+
+async def put_release_back(
+    context: Context, name: str, to: int | None, *, local: bool = False, as_json: bool = False
+) -> Recovery:
+    """Carry out a rollback, and return what was put back.
+
+    Raises:
+        RoostError: it cannot be planned, or failed.
+    """
     file = load_environment(name, context.environments)
     async with connect(context, local=local) as target:
         planned, recovery = await _plan_rollback(context, file, target, to)
@@ -147,7 +159,7 @@ async def rollback(
         await apply_told(context, target, planned, document if as_json else None, doing)
     if not as_json:
         context.out.print(f"Release {recovery.back_to} is back, and proved.")
-    return ExitCode.DONE
+    return recovery
 
 
 async def _plan_rollback(

@@ -16,8 +16,9 @@ What it models
   commit; issues and pull requests in one row of numbers; comments, with who wrote and who edited
 - GraphQL for the one thing that REST does not tell: who edited a comment last
 - the roles of people, and what reviewers said about the deployments of a run
-- labels, runs of workflows, environments with rules and names of secrets, rulesets, the older
-  branch protection, deployments and their statuses
+- labels, runs of workflows, environments with rules and names of secrets, those of the repository
+  and its organization, rulesets with who bypasses them, the older branch protection, deployments and
+  their statuses
 - pages (30 by default, at most 100) with a Link header under `/repositories/ID`; 401, 403, 404,
   405, 409, 410, 422 as GitHub words them; limits of length
 - who a token is and what it may: an account with permissions, spelt as in a workflow's

@@ -143,7 +143,7 @@ def _check_write(ask: Ask, path: str, branch: str) -> None:
     if re.match(r"\.github/workflows/", path) and not ask.account.may("workflows", "write"):
         said = f"refusing to allow a GitHub App to create or update workflow `{path}` without `workflows` permission"
         raise RefusedError(403, said)
-    if any(rule["type"] == "pull_request" for rule in ask.state.rules.get(branch, [])):
+    if any(rule["type"] == "pull_request" for rule in ask.state.rules_of(branch)):
         raise RefusedError(
             409,
             "Repository rule violations found\n\nChanges must be made through a pull request.\n\n",

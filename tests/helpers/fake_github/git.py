@@ -82,6 +82,10 @@ class Git:
         """Give a branch's commit."""
         return self.ref(f"refs/heads/{branch}")
 
+    def branches(self) -> list[str]:
+        """Give the names of all branches."""
+        return self.run("for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads").splitlines()
+
     def resolve(self, name: str) -> str | None:
         """Give the commit of a branch, a tag, a full ref or a whole hash."""
         for known in (f"refs/heads/{name}", f"refs/tags/{name}"):

@@ -11,7 +11,7 @@ from helpers.fake_github.answers import Answer, Ask
 from helpers.fake_github.state import Account
 
 Handler = Callable[[Ask], Answer]
-SETTINGS = {"administration", "environments"}
+SETTINGS = {"administration", "environments", "secrets"}
 """Read by nobody without the permission, however public the repository is."""
 
 

@@ -1,4 +1,4 @@
-"""The repository itself, its rules and environments, runs of workflows, and deployments."""
+"""The repository itself, its rules, secrets and environments, runs of workflows, and deployments."""
 
 from __future__ import annotations
 
@@ -33,29 +33,31 @@ def get_branch(ask: Ask) -> Answer:
     """Give a branch."""
     branch = _branch(ask)
     sha = ask.state.git.head(branch) or ""
-    is_protected = branch in ask.state.protection or bool(ask.state.rules.get(branch))
-    return Answer(
-        200, {"name": branch, "commit": shapes.commit(ask, sha), "protected": is_protected}
-    )
+    told = {"commit": shapes.commit(ask, sha), "protected": _is_protected(ask, branch)}
+    return Answer(200, {"name": branch, **told})
+
+
+@route("GET", "branches", "contents=read")
+def list_branches(ask: Ask) -> Answer:
+    """List branches; all, or those that are protected or not."""
+    wanted = ask.query.get("protected")
+    names = [
+        name
+        for name in ask.state.git.branches()
+        if wanted in {None, "true" if _is_protected(ask, name) else "false"}
+    ]
+    told = {"protected": wanted == "true"}
+    return paged(ask, "branches", names, lambda name: {"name": name, **told})
+
+
+def _is_protected(ask: Ask, branch: str) -> bool:
+    return branch in ask.state.protection or bool(ask.state.rules_of(branch))
 
 
 def _branch(ask: Ask) -> str:
     if ask.state.git.head(ask.args["branch"]) is None:
         raise not_found("Branch not found")
     return ask.args["branch"]
-
-
-@route("GET", "rules/branches/{branch*}", "metadata=read")
-def list_rules(ask: Ask) -> Answer:
-    """List the rules that hold for a branch, which need not be there."""
-    branch = ask.args["branch"]
-    source = {
-        "ruleset_id": 7,
-        "ruleset_source_type": "Repository",
-        "ruleset_source": ask.state.repository,
-    }
-    found = [{**source, **rule} for rule in ask.state.rules.get(branch, [])]
-    return paged(ask, f"rules/branches/{branch}", found, dict)
 
 
 # Actions
@@ -85,6 +87,17 @@ def list_runs(ask: Ask) -> Answer:
     return paged(ask, where, shown, dict, key="workflow_runs")
 
 
+@route("GET", "actions/workflows/{file}", "actions=read")
+def get_workflow(ask: Ask) -> Answer:
+    """Give a workflow, which is there once the default branch has its file."""
+    file = ask.args["file"]
+    path = f".github/workflows/{file}"
+    head = ask.state.git.head(ask.state.default_branch)
+    if not head or not ask.state.git.entries(head, path):
+        raise not_found()
+    return Answer(200, {"id": 1, "name": file, "path": path, "state": "active"})
+
+
 @route("GET", "actions/permissions", "administration=read")
 def get_actions_permissions(ask: Ask) -> Answer:
     """Give which actions may run."""
@@ -95,6 +108,29 @@ def get_actions_permissions(ask: Ask) -> Answer:
 def get_workflow_permissions(ask: Ask) -> Answer:
     """Give what a workflow's token may do by default."""
     return Answer(200, ask.state.workflow_permissions)
+
+
+@route("PUT", "actions/permissions/workflow", "administration=write")
+def set_workflow_permissions(ask: Ask) -> Answer:
+    """Say what a workflow's token may do by default."""
+    known = {"default_workflow_permissions": str, "can_approve_pull_request_reviews": bool}
+    for key, value in ask.body.items():
+        if not isinstance(value, known.get(key, ())):
+            raise RefusedError(422, f"Invalid request.\n\nFor 'properties/{key}', {value}.")
+    ask.state.workflow_permissions |= ask.body
+    return Answer(204)
+
+
+@route("GET", "actions/secrets", "secrets=read")
+def list_repository_secrets(ask: Ask) -> Answer:
+    """List the names of the secrets that every workflow of the repository may use."""
+    return _secrets(ask, "actions/secrets", ask.state.repository_secrets)
+
+
+@route("GET", "actions/organization-secrets", "secrets=read")
+def list_organization_secrets(ask: Ask) -> Answer:
+    """List the names of the organization's secrets that the repository may use."""
+    return _secrets(ask, "actions/organization-secrets", ask.state.organization_secrets)
 
 
 @route("GET", "actions/runs/{id}/approvals", "actions=read")
@@ -139,21 +175,104 @@ def get_environment(ask: Ask) -> Answer:
 def list_branch_policies(ask: Ask) -> Answer:
     """List the branches that may deploy to an environment."""
     name = _environment(ask)
-    names = ask.state.environments[name]["branches"]
+    policies = ask.state.environments[name]["branches"]
     path = f"environments/{name}/deployment-branch-policies"
-    return paged(ask, path, names, lambda n: {"name": n, "type": "branch"}, "branch_policies")
+    return paged(ask, path, list(enumerate(policies, 1)), _policy, "branch_policies")
+
+
+def _policy(found: tuple[int, str]) -> Json:
+    """Write a policy; the name of one of tags begins with refs/tags/ here."""
+    number, name = found
+    is_tag = name.startswith("refs/tags/")
+    told = {"name": name.removeprefix("refs/tags/"), "type": "tag" if is_tag else "branch"}
+    return {"id": number, "node_id": f"GP_{number}", **told}
+
+
+@route("POST", "environments/{name}/deployment-branch-policies", "administration=write")
+def create_branch_policy(ask: Ask) -> Answer:
+    """Let a branch deploy to an environment that is for branches by their names."""
+    known = ask.state.environments[_environment(ask)]
+    policy = known["deployment_branch_policy"]
+    if not policy or not policy["custom_branch_policies"]:
+        raise not_found()
+    if ask.body["name"] in known["branches"]:
+        return Answer(303)
+    known["branches"].append(ask.body["name"])
+    return Answer(200, _policy((len(known["branches"]), ask.body["name"])))
+
+
+@route("PUT", "environments/{name}", "administration=write")
+def put_environment(ask: Ask) -> Answer:
+    """Make an environment, or change what protects it; what is left out is reset."""
+    name, policy = ask.args["name"], ask.body.get("deployment_branch_policy")
+    if policy and policy["protected_branches"] == policy["custom_branch_policies"]:
+        raise RefusedError(422, "Invalid request.\n\nOne of the two policies has to be chosen.")
+    before = ask.state.environments.get(name, {"secrets": [], "branches": []})
+    people = [
+        {"type": one["type"], "reviewer": {"login": "alice", "id": one["id"]}}
+        for one in ask.body.get("reviewers") or ()
+    ]
+    rules: list[Json] = [{"id": 1, "type": "branch_policy"}] if policy else []
+    if people:
+        is_other = bool(ask.body.get("prevent_self_review"))
+        reviewed = {"prevent_self_review": is_other, "reviewers": people}
+        rules.append({"id": 2, "type": "required_reviewers", **reviewed})
+    made = {"protection_rules": rules, "deployment_branch_policy": policy}
+    ask.state.environments[name] = {**before, **made}
+    return Answer(200, shapes.environment(ask, name))
 
 
 @route("GET", "environments/{name}/secrets", "environments=read")
 def list_secrets(ask: Ask) -> Answer:
     """List the names of an environment's secrets."""
     name = _environment(ask)
-    names = sorted(ask.state.environments[name]["secrets"])
+    names = ask.state.environments[name]["secrets"]
+    return _secrets(ask, f"environments/{name}/secrets", names)
+
+
+@route("PUT", "environments/{name}/secrets/{secret}", "environments=write")
+def put_secret(ask: Ask) -> Answer:
+    """Keep a secret; of its encrypted value nothing is kept here."""
+    names = ask.state.environments[_environment(ask)]["secrets"]
+    if ask.args["secret"] in names:
+        return Answer(204)
+    names.append(ask.args["secret"])
+    return Answer(201, {})
+
+
+@route("DELETE", "environments/{name}/secrets/{secret}", "environments=write")
+def delete_secret(ask: Ask) -> Answer:
+    """Remove a secret of an environment."""
+    return _without(ask, ask.state.environments[_environment(ask)]["secrets"])
+
+
+@route("DELETE", "actions/secrets/{secret}", "secrets=write")
+def delete_repository_secret(ask: Ask) -> Answer:
+    """Remove a secret of the repository."""
+    return _without(ask, ask.state.repository_secrets)
+
+
+@route("DELETE", "environments/{name}/deployment-branch-policies/{id}", "administration=write")
+def delete_branch_policy(ask: Ask) -> Answer:
+    """Let a branch, or those like it, no longer deploy to an environment."""
+    policies = ask.state.environments[_environment(ask)]["branches"]
+    if not 1 <= ask.number("id") <= len(policies):
+        raise not_found()
+    del policies[ask.number("id") - 1]
+    return Answer(204)
+
+
+def _without(ask: Ask, names: list[str]) -> Answer:
+    if ask.args["secret"] not in names:
+        raise not_found()
+    names.remove(ask.args["secret"])
+    return Answer(204)
+
+
+def _secrets(ask: Ask, path: str, names: list[str]) -> Answer:
     stamp = shapes.stamp(now())
     told = {"created_at": stamp, "updated_at": stamp}
-    return paged(
-        ask, f"environments/{name}/secrets", names, lambda n: {"name": n, **told}, "secrets"
-    )
+    return paged(ask, path, sorted(names), lambda n: {"name": n, **told}, "secrets")
 
 
 def _environment(ask: Ask) -> str:

@@ -140,7 +140,12 @@ class State:
     deployments: dict[int, Json] = field(default_factory=dict)
     rules: dict[str, list[Json]] = field(default_factory=dict)
     """By branch; each `{"type": ..., "parameters": ...}`."""
+    rulesets: dict[int, Json] = field(default_factory=dict)
+    """By number; the rules of those in force are added to `rules`."""
     protection: dict[str, Json] = field(default_factory=dict)
+    repository_secrets: list[str] = field(default_factory=list)
+    organization_secrets: list[str] = field(default_factory=list)
+    """Names of the organization's secrets that the repository may use."""
     actions_permissions: Json = field(
         default_factory=lambda: {
             "enabled": True,
@@ -151,15 +156,38 @@ class State:
     workflow_permissions: Json = field(
         default_factory=lambda: {
             "default_workflow_permissions": "read",
-            "can_approve_pull_request_reviews": True,
+            "can_approve_pull_request_reviews": False,
         }
     )
-    """`can_approve_pull_request_reviews` is off in a new repository; here it is on."""
     tree_limit: int = 100_000
     index_lag: int = 0
     """How many times more a commit's pull requests are not known yet."""
     _last: int = 0
     _last_id: int = 1000
+
+    def rules_of(self, branch: str) -> list[Json]:
+        """Give the rules that hold for a branch, each with the ruleset that it is of."""
+        found = [
+            {
+                "ruleset_source_type": "Repository",
+                "ruleset_source": self.repository,
+                "ruleset_id": 7,
+                **rule,
+            }
+            for rule in self.rules.get(branch, [])
+        ]
+        for number, ruleset in self.rulesets.items():
+            named = ruleset.get("conditions", {}).get("ref_name", {}).get("include", [])
+            names = {f"refs/heads/{branch}", "~ALL"}
+            names |= {"~DEFAULT_BRANCH"} if branch == self.default_branch else set()
+            if ruleset["enforcement"] == "active" and names & {*named}:
+                source = {
+                    "ruleset_source_type": ruleset["source_type"],
+                    "ruleset_source": ruleset["source"],
+                    "ruleset_id": number,
+                }
+                found += [{**rule, **source} for rule in ruleset["rules"]]
+        return found
 
     def next_number(self) -> int:
         """Give the next number of an issue or pull request."""

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
 import stamina
 
 from helpers.fake_github import FakeGitHub
 from helpers.histories import FAILED, History
 from roost.environment.load import load_environment
+from roost.errors import UsageError
 from roost.plan.desired import desired_state
 from roost.plan.image import image_reference, read_image_parts
+from roost.plan.recovery import Recovery
+from roost.verbs.ci.rollback import put_back_by, read_put_back
 
 QUIET = {"prefect": {"settings": {"PREFECT_LOGGING_LEVEL": "INFO"}}}
 LOUD = {"prefect": {"settings": {"PREFECT_LOGGING_LEVEL": "DEBUG"}}}
 FILE = "environments/staging.yaml"
+HELD = {"contents": "write", "pull_requests": "write"}
 
 
 class Main:
@@ -41,11 +48,14 @@ class Main:
 
     def roll_back(self):
         """Put release 1 back, which the files do not ask for any more."""
+        before = self.history.releases
         self.history.went(self.first, back_to=1)
+        self.handed = put_back_by(Recovery(self.first, before, back_to=1)).model_dump_json()
 
-    def revert(self):
-        """Run the job that opens the pull request."""
-        return self.job("github", "revert", "--", "staging")
+    def revert(self, handed=None):
+        """Run the job that proposes the pull request, with what the job before it handed on."""
+        release = self.handed if handed is None else handed
+        return self.job("github", "revert", "--open", "--release", release, "--", "staging")
 
 
 @pytest.fixture
@@ -54,18 +64,15 @@ def main(repository, job, monkeypatch):
     with stamina.set_testing(True, attempts=2, cap=True), FakeGitHub() as github:
         for name, value in {
             "GITHUB_API_URL": github.url,
-            "GITHUB_TOKEN": github.token,
+            "GITHUB_TOKEN": github.token_for(HELD, login="roost-acme[bot]"),
             "GITHUB_WORKFLOW": "Roll back",
-            "FLY_API_TOKEN": "fm2_token",
         }.items():
             monkeypatch.setenv(name, value)
         repository.git("remote", "add", "origin", str(github.state.git.path))
         found = Main(github, repository, job, monkeypatch)
 
-        async def machines(*_):
-            return found.history.live.machines
-
-        monkeypatch.setattr("roost.verbs.ci.revert.environment_machines", machines)
+        # Who may write to git holds no token of Fly's, and needs none.
+        monkeypatch.delenv("FLY_API_TOKEN", raising=False)
         (repository.environments / "_defaults.yaml").write_text("machine: {memory_mb: 512}\n")
         repository.write("staging", QUIET)
         found.release()
@@ -89,7 +96,9 @@ def test_a_change_of_the_file_is_reverted_by_a_pull_request(main, summary):
     assert said.code == 0, said.err
     [pull] = main.github.pulls()
     assert main.github.file(FILE, pull.head_ref) == before
-    assert summary() == f"Opened https://github.com/acme/infra/pull/{pull.number}\n\n"
+    url = f"https://github.com/acme/infra/pull/{pull.number}"
+    assert summary() == f"[Opened the pull request]({url})\n\n"
+    assert "Release 3 is live, which is release 1 again." in pull.issue.body
 
 
 @pytest.mark.parametrize(
@@ -122,6 +131,7 @@ def test_a_change_beside_the_file_that_changes_nothing_here_is_nothing_to_revert
     (main.repository.folder / "deploy/locks/prefect-9.9.9.txt").write_text("prefect==9.9.9\n")
     add_to(main.repository.environments / "_defaults.yaml", "# a word\n")
     main.push()
+    main.roll_back()
 
     said = main.revert()
 
@@ -149,8 +159,67 @@ def test_why_there_is_no_pull_request_stands_on_the_page_of_the_run(main, summar
     main.github.fail(
         403,
         only="POST .*/pulls$",
-        message="GitHub Actions is not permitted to create pull requests.",
+        message="Resource not accessible by integration",
     )
 
     assert main.revert().code == 1
-    assert "not permitted" in summary()
+    assert "not accessible" in summary()
+
+
+# What is handed on
+
+
+def test_what_a_rollback_hands_on_is_numbers_and_hashes(main):
+    main.repository.write("staging", LOUD)
+    main.release(FAILED)
+    main.roll_back()
+
+    handed = json.loads(main.handed)
+
+    assert (handed["live"], handed["origin"]) == (3, 1)
+    assert re.fullmatch("[0-9a-f]{40}", handed["commit"])
+    assert re.fullmatch("[0-9a-f]{16}", handed["setup"])
+    assert {*handed} == {"live", "origin", "commit", "setup"}
+
+
+@pytest.mark.parametrize("git", ["", "main", "$(env)", "../../actions", "a" * 40 + "\n"])
+def test_a_commit_that_is_none_is_not_handed_on_and_is_reverted_by_hand(main, summary, git):
+    """Whoever reaches Fly's dashboard writes what a machine remembers."""
+    main.history.went(main.first, git=git)
+    recovery = Recovery(main.first, main.history.releases, back_to=main.history.releases[-1].number)
+    main.handed = put_back_by(recovery).model_dump_json()
+
+    said = main.revert()
+
+    assert json.loads(main.handed)["commit"] == ""
+    assert said.code == 3
+    assert "Which commit release 3 came from is not known." in said.err
+    assert "Revert the file by hand" in summary()
+    assert main.github.pulls() == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"commit": "main"},
+        {"commit": "a" * 40 + "\n"},
+        {"live": "1"},
+        {"origin": 0},
+        {"setup": "$(env)"},
+        {"more": 1},
+    ],
+)
+def test_what_is_no_output_of_a_rollback_is_refused(main, change):
+    main.roll_back()
+
+    said = main.revert(json.dumps({**json.loads(main.handed), **change}))
+
+    assert said.code == 3
+    assert "This names no release that was put back." in said.err
+    assert main.github.changes() == []
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "null", '{"live": 1' + " " * 600 + "}"])
+def test_what_is_no_json_of_a_release_is_refused(text):
+    with pytest.raises(UsageError):
+        read_put_back(text)

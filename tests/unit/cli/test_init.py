@@ -146,6 +146,10 @@ def test_where_nobody_can_be_asked_all_that_is_missing_is_named(roost, folder):
         (["--environment", "Demo"], "--environment: use lower-case letters, digits and dashes."),
         (["--environment", "../x"], "--environment: use lower-case letters, digits and dashes."),
         (["--environment", "plan"], "--environment: plan is GitHub's environment of the token"),
+        (
+            ["--environment", "pull-requests"],
+            "--environment: pull-requests is GitHub's environment of",
+        ),
         (["--owner", "anna"], "--owner: write a GitHub name with its @"),
     ],
 )
@@ -323,9 +327,27 @@ def test_commands_are_shown_with_tokens_that_never_stand_in_them(roost):
         "gh secret set PREFECT_SERVER_API_AUTH_STRING --env demo",
         "fly tokens create readonly personal -n roost-plan -x 720h | gh secret set FLY_API_TOKEN --env plan",
         "gh api -X POST 'repos/{owner}/{repo}/rulesets' --input .github/rulesets/main.json",
+        "gh api -X POST 'repos/{owner}/{repo}/rulesets' --input .github/rulesets/review.json",
+        (
+            "gh api -X PUT 'repos/{owner}/{repo}/actions/permissions/workflow' "
+            "-f default_workflow_permissions=read -F can_approve_pull_request_reviews=false"
+        ),
     ):
         assert f"\n{line}\n" in said.out
     assert "reviewers" in said.out
+
+
+def test_the_app_that_opens_pull_requests_is_explained_and_nobody_has_to_have_one(
+    roost, monkeypatch
+):
+    monkeypatch.setenv("GITHUB_REPOSITORY", "acme/infra")
+
+    said = roost("init", *FLAGS)
+
+    _, found, told = said.out.partition("Optional, once: a GitHub App that opens")
+    assert found
+    assert "https://github.com/organizations/acme/settings/apps/new?name=roost-acme&" in told
+    assert "gh secret set ROOST_APP_PRIVATE_KEY --env pull-requests < KEY.pem" in told
 
 
 def test_run_runs_them_where_the_repository_is_and_hands_the_token_over(
@@ -370,7 +392,7 @@ def test_what_a_plan_of_github_does_not_have_is_left_out(roost, programs):
     said = roost("init", *FLAGS, "--protected", "--run")
 
     assert said.code == 0
-    assert said.err.count("It failed; the rest works without it.") == 2
+    assert said.err.count("It failed; the rest works without it.") == 3  # two rulesets, one app
 
 
 # On a terminal
@@ -415,7 +437,7 @@ def test_the_end_of_the_input_writes_nothing(folder):
 
 def test_each_command_is_run_only_if_somebody_agrees(folder, programs):
     given = (*FLAGS[:-1], "--organization", "personal", "--no-protected", "--size")
-    answers = "".join(f"{answer}\n" for answer in ("", "", "n", "y", "n", "", "n", "n", "n", "n"))
+    answers = "".join(f"{answer}\n" for answer in ("", "", "n", "y", "n", "", *["n"] * 7))
 
     code, said = ask(
         folder,
@@ -429,4 +451,4 @@ def test_each_command_is_run_only_if_somebody_agrees(folder, programs):
     assert [" ".join(line.split()[:4]) for line in words] == [
         *("fly apps create my-prefect", "gh api -X POST", f"gh secret set {AUTH_SECRET}"),
     ]
-    assert said.count("Left out.") == 6
+    assert said.count("Left out.") == 9

@@ -192,6 +192,7 @@ def test_a_commit_that_nobody_asked_for_belongs_to_no_pull_request(github, ask):
 
 
 def test_a_pull_request_is_opened_once_also_when_the_answer_was_lost(github, ask):
+    github.state.workflow_permissions["can_approve_pull_request_reviews"] = True
     github.commit("roost/x", {"a": "a"})
     github.lose(only="POST")
 
@@ -209,7 +210,7 @@ def test_a_setting_that_forbids_pull_requests_is_told(github, ask):
     error = ask(lambda g: g.create_pull("Scale", "why", "roost/x", "main"))
 
     assert isinstance(error, GitHubForbiddenError)
-    assert "allow GitHub Actions to create" in error.advice
+    assert "Have a GitHub App open pull requests" in error.advice
 
 
 # Issues
@@ -433,6 +434,51 @@ def test_what_a_workflows_token_may_not_see_is_none(github, ask):
     assert ask(lambda g: g.branch_protection("main")) is None
     assert ask(lambda g: g.actions_permissions()) is None
     assert ask(lambda g: g.workflow_permissions()) is None
+
+
+RULESET = {
+    "name": "review",
+    "enforcement": "active",
+    "conditions": {"ref_name": {"include": ["~DEFAULT_BRANCH"], "exclude": []}},
+    "bypass_actors": [{"actor_type": "DeployKey", "actor_id": None, "bypass_mode": "always"}],
+    "rules": [{"type": "deletion"}],
+}
+
+
+def test_who_bypasses_a_ruleset_is_shown_only_to_who_may_change_it(github, ask):
+    source = {"source_type": "Repository", "source": "acme/infra"}
+    github.state.rulesets[9] = {"id": 9, **source, **RULESET}
+    github.state.rulesets[8] = {"id": 8, **source, **RULESET, "enforcement": "disabled"}
+
+    shown = ask(lambda g: g.ruleset(9), github.person_token)
+
+    assert [actor.actor_type for actor in shown.bypass_actors] == ["DeployKey"]
+    assert ask(lambda g: g.ruleset(9)).bypass_actors is None
+    assert ask(lambda g: g.ruleset(10)) is None
+    [rule] = ask(lambda g: g.branch_rules("main"))
+    assert (rule.type, rule.ruleset_id) == ("deletion", 9)
+    listed = ask(lambda g: g.rulesets())
+    assert {(one.id, one.enforcement) for one in listed} == {(9, "active"), (8, "disabled")}
+
+
+def test_names_of_shared_secrets_are_read_by_who_may_and_none_for_others(github, ask):
+    github.state.repository_secrets.append("FLY_API_TOKEN")
+    github.state.organization_secrets.append("SOPS_AGE_KEY")
+
+    def as_alice(call):
+        return ask(call, github.person_token)
+
+    assert as_alice(lambda g: g.repository_secrets()) == ("FLY_API_TOKEN",)
+    assert as_alice(lambda g: g.organization_secrets()) == ("SOPS_AGE_KEY",)
+    assert ask(lambda g: g.repository_secrets()) is None
+    assert ask(lambda g: g.organization_secrets()) is None
+
+
+def test_protected_branches_are_listed(github, ask):
+    github.commit("dev", {"a": "a"})
+    github.state.protection["dev"] = {"enforce_admins": {"enabled": True}}
+
+    assert [b.name for b in ask(lambda g: g.protected_branches())] == ["dev"]
 
 
 def test_a_branch_without_protection_is_told_so(github, ask):

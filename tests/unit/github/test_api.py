@@ -360,7 +360,7 @@ def test_a_limit_is_not_waited_for_past_the_deadline():
                 {"message": "GitHub Actions is not permitted to create or approve pull requests."},
             ),
             GitHubForbiddenError,
-            "under Actions, General",
+            "Have a GitHub App open pull requests",
         ),
         (says(409, {"message": "a does not match b"}), GitHubConflictError, "changed since"),
         (says(410, {"message": "Issues are disabled"}), GitHubNotFoundError, "settings"),

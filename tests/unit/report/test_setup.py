@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import yaml
@@ -13,8 +14,9 @@ from roost.environment.model import AUTH_SECRET
 from roost.environment.starter import Starter
 from roost.report.codeowners import read_codeowners
 from roost.report.setup import (
-    RULESET,
+    RULESETS,
     Command,
+    app_steps,
     commands,
     known_owner,
     must_be_owned,
@@ -161,14 +163,63 @@ def test_whatever_gives_a_server_its_secrets_has_to_be_owned():
     assert {"secrets/prod.sops.yaml", "secrets/hooks.env", "other hooks#.json"} <= set(wanted)
 
 
-def test_the_rules_of_main_are_those_that_are_written_of_and_name_jobs_that_there_are():
-    ruleset = json.loads((PROJECT / RULESET).read_text())
+def rules_of(name):
+    ruleset = json.loads((PROJECT / RULESETS[name]).read_text())
+    assert (ruleset["name"], ruleset["enforcement"]) == (name, "active")
     rules = {rule["type"]: rule.get("parameters", {}) for rule in ruleset["rules"]}
+    return rules, ruleset["bypass_actors"]
+
+
+def test_nobody_bypasses_the_checks_of_main_and_only_actions_reports_them():
+    rules, bypass = rules_of("main")
+    checks = rules["required_status_checks"]
 
     assert {"deletion", "non_fast_forward", "pull_request", "required_status_checks"} == set(rules)
-    assert rules["pull_request"]["require_code_owner_review"]
-    assert rules["pull_request"]["dismiss_stale_reviews_on_push"]
-    contexts = {c["context"] for c in rules["required_status_checks"]["required_status_checks"]}
+    assert bypass == []
+    assert checks["strict_required_status_checks_policy"] is True
+    assert {check["integration_id"] for check in checks["required_status_checks"]} == {15368}
+    contexts = {check["context"] for check in checks["required_status_checks"]}
     files = (PROJECT / ".github" / "workflows").glob("*.yml")
     jobs = [job for file in files for job in yaml.safe_load(file.read_text())["jobs"].values()]
     assert not jobs or contexts <= {job.get("name") for job in jobs}
+
+
+def test_one_person_alone_gives_no_approval_but_an_admin_may_merge_without_one():
+    rules, bypass = rules_of("review of main")
+
+    assert {"pull_request"} == set(rules)
+    assert rules["pull_request"] == {
+        "required_approving_review_count": 1,
+        "dismiss_stale_reviews_on_push": True,
+        "require_code_owner_review": True,
+        "require_last_push_approval": True,
+        "required_review_thread_resolution": False,
+    }
+    assert bypass == [
+        {"actor_type": "RepositoryRole", "actor_id": 5, "bypass_mode": "pull_request"}
+    ]
+
+
+def test_the_app_is_explained_with_two_permissions_and_no_key_on_a_command_line():
+    told = app_steps("acme")
+    [person, organization] = [line.strip() for line in told.splitlines() if "/apps/new" in line]
+
+    assert person.startswith("https://github.com/settings/apps/new?")
+    assert organization.startswith("https://github.com/organizations/acme/settings/apps/new?")
+    for link in (person, organization):
+        assert dict(parse_qsl(urlsplit(link).query)) == {
+            "name": "roost-acme",
+            "url": "https://github.com/acme",
+            "public": "false",
+            "webhook_active": "false",
+            "contents": "write",
+            "pull_requests": "write",
+        }
+    assert "gh secret set ROOST_APP_PRIVATE_KEY --env pull-requests < KEY.pem" in told
+    assert "gh variable set ROOST_APP_ID --body CLIENT_ID" in told
+
+
+def test_the_name_of_the_app_is_one_that_github_takes():
+    [link] = [line for line in app_steps("a" * 39).splitlines() if "/settings/apps/new" in line][:1]
+
+    assert len(dict(parse_qsl(urlsplit(link).query))["name"]) <= 34

@@ -7,6 +7,7 @@ import shutil
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -14,7 +15,17 @@ import yaml
 
 from helpers.environments import environment_data
 from helpers.fly_tokens import fly_token
-from helpers.github_settings import ONLY_MAIN, GitHubSettings, environment
+from helpers.github_settings import (
+    ADMIN_IN_PULLS,
+    CHECKS,
+    ONLY_MAIN,
+    GitHubSettings,
+    environment,
+    hidden,
+    rule,
+    rules,
+    ruleset,
+)
 from roost.github.api import github_of
 from roost.verbs.checkup.workflows import WANTED
 
@@ -104,13 +115,17 @@ def test_where_all_is_well_it_ends_with_0(roost, github):
         "staging: only main reaches its token",
         "staging: its GitHub environment has every secret",
         "plan: its GitHub environment has every secret",
-        "main takes pull requests only, whose checks passed",
+        "pull-requests: only main reaches its ROOST_APP_PRIVATE_KEY",
+        "no secret of an environment is one of the repository or its organization as well",
+        "main takes pull requests only, checked by Actions and approved by a code owner",
+        "nobody bypasses the rules of main, but an admin may merge without an approval",
+        "workflows only read by default, and approve no pull request",
         "the schedule that looks for drift is on",
         "FLY_API_TOKEN reaches acme-prefect-x alone",
         "staging: FLY_API_TOKEN reaches the app my-prefect",
     ):
         assert words in lines(said, "ok")
-    assert said.out.splitlines()[-1] == "11 ok, 1 unknown."
+    assert said.out.splitlines()[-1] == "14 ok, 1 unknown."
     assert GITHUB_TOKEN not in said.out
     assert github.asked
 
@@ -302,91 +317,366 @@ def test_the_file_that_github_reads_is_the_one_that_is_looked_at(roost, reposito
 
 # On GitHub
 
-OFF = {"default_workflow_permissions": "write", "can_approve_pull_request_reviews": False}
-NO_PULLS = {"default_workflow_permissions": "read", "can_approve_pull_request_reviews": False}
+
+def permissions(default="read", *, approve=False):
+    """What workflows may do, as GitHub tells it."""
+    told = {"default_workflow_permissions": default, "can_approve_pull_request_reviews": approve}
+    return {"/actions/permissions/workflow": told}
+
+
+def environments(**others):
+    """The list of environments, with these others."""
+    return {"/environments": GitHubSettings.environments(**others)}
+
+
+OPEN_BY_PROTECTION = {"protected_branches": True, "custom_branch_policies": False}
+PUT_MAIN = "gh api -X PUT 'repos/{owner}/{repo}/rulesets/11' --input .github/rulesets/main.json"
+PUT_REVIEW = "gh api -X PUT 'repos/{owner}/{repo}/rulesets/12' --input .github/rulesets/review.json"
+POST_MAIN = "gh api -X POST 'repos/{owner}/{repo}/rulesets' --input .github/rulesets/main.json"
+DEPLOY_KEY = {"actor_id": None, "actor_type": "DeployKey", "bypass_mode": "always"}
+# By name: what GitHub answers, what is said of it, and what mends it.
+WRONG = {
+    "no-environment": (
+        environments(staging=None),
+        "staging: there is no GitHub environment staging",
+        "gh api -X PUT 'repos/{owner}/{repo}/environments/staging' --input -",
+    ),
+    "no-plan": (
+        environments(plan=None),
+        "plan: there is no GitHub environment plan",
+        "gh api -X PUT 'repos/{owner}/{repo}/environments/plan'",
+    ),
+    "no-environment-of-the-key": (
+        environments(**{"pull-requests": None}),
+        "pull-requests: there is no GitHub environment pull-requests",
+        "environments/pull-requests/deployment-branch-policies' -f name=main",
+    ),
+    "environment-open-to-all-branches": (
+        environments(staging=environment("staging")),
+        "staging: every branch reaches its token, not only main",
+        "deployment-branch-policies' -f name=main",
+    ),
+    "key-open-to-all-branches": (
+        environments(**{"pull-requests": environment("pull-requests")}),
+        "pull-requests: every branch reaches its ROOST_APP_PRIVATE_KEY, not only main",
+        "environments/pull-requests/deployment-branch-policies' -f name=main",
+    ),
+    "left-over-environment": (
+        {
+            **environments(old=environment("old")),
+            "/environments/old/secrets": GitHubSettings.secrets("FLY_API_TOKEN", "OTHER"),
+        },
+        "old: every branch reaches its FLY_API_TOKEN, not only main",
+        "environments/old/deployment-branch-policies' -f name=main",
+    ),
+    "environment-for-a-pattern": (
+        GitHubSettings.policies("staging", "main", "feature/*"),
+        "staging: every branch like feature/* reaches its token: a writer can push one",
+        "gh api -X DELETE 'repos/{owner}/{repo}/environments/staging/deployment-branch-policies/2'",
+    ),
+    "environment-for-tags": (
+        GitHubSettings.policies("staging", "main", tags=("v*",)),
+        "staging: every tag like v* reaches its token: a writer can push one",
+        "gh api -X DELETE 'repos/{owner}/{repo}/environments/staging/deployment-branch-policies/2'",
+    ),
+    "environment-for-protected-branches-of-which-there-are-none": (
+        environments(staging=environment("staging", branches=OPEN_BY_PROTECTION)),
+        (
+            "staging: every branch reaches its token: its policy is `protected branches`, and no branch "
+            "has a branch protection"
+        ),
+        "deployment-branch-policies' -f name=main",
+    ),
+    "environment-for-another-protected-branch": (
+        {
+            **environments(staging=environment("staging", branches=OPEN_BY_PROTECTION)),
+            "/branches": [{"name": "dev", "protected": True}],
+        },
+        "staging: every protected branch reaches its token, also dev",
+        "deployment-branch-policies' -f name=main",
+    ),
+    "environment-for-no-branch": (
+        GitHubSettings.policies("staging"),
+        "staging: main does not reach its token",
+        "deployment-branch-policies' -f name=main",
+    ),
+    "secret-missing": (
+        {"/environments/staging/secrets": GitHubSettings.secrets("fly_api_token")},
+        "staging: its GitHub environment has no secret PREFECT_SERVER_API_AUTH_STRING",
+        "gh secret set PREFECT_SERVER_API_AUTH_STRING --env staging",
+    ),
+    "token-of-plan-missing": (
+        {"/environments/plan/secrets": GitHubSettings.secrets()},
+        "plan: its GitHub environment has no secret FLY_API_TOKEN",
+        "-n roost-plan -x 720h | gh secret set FLY_API_TOKEN --env plan",
+    ),
+    "key-in-plan": (
+        {"/environments/plan/secrets": GitHubSettings.secrets("FLY_API_TOKEN", "SOPS_AGE_KEY")},
+        "plan: every branch reaches SOPS_AGE_KEY",
+        "gh secret delete SOPS_AGE_KEY --env plan",
+    ),
+    "token-on-repository-level": (
+        {"/actions/secrets": GitHubSettings.secrets("FLY_API_TOKEN")},
+        (
+            "every branch reaches the repository's secret FLY_API_TOKEN: a writer can print it by a "
+            "workflow"
+        ),
+        "gh secret delete FLY_API_TOKEN",
+    ),
+    "token-on-organization-level": (
+        {"/actions/organization-secrets": GitHubSettings.secrets("PREFECT_SERVER_API_AUTH_STRING")},
+        (
+            "every branch reaches the organization's secret PREFECT_SERVER_API_AUTH_STRING: a writer can "
+            "print it by a workflow"
+        ),
+        (
+            "take PREFECT_SERVER_API_AUTH_STRING from this repository: "
+            "https://github.com/organizations/acme/settings/secrets/actions"
+        ),
+    ),
+    "no-rules": (
+        {"/rules/branches/main": [], "/rulesets": []},
+        "a writer can push to main: no rule asks for a pull request",
+        POST_MAIN,
+    ),
+    "check-not-required": (
+        {
+            "/rules/branches/main": rules(
+                checks={"required_status_checks": CHECKS["required_status_checks"][:1]}
+            )
+        },
+        "a writer can merge before `Plan passed`: it is no required check",
+        PUT_MAIN,
+    ),
+    "no-integration-id": (
+        {
+            "/rules/branches/main": rules(
+                checks={
+                    "required_status_checks": [
+                        {"context": "Checks passed", "integration_id": 15368},
+                        {"context": "Plan passed"},
+                    ]
+                }
+            )
+        },
+        (
+            "a writer can post success for `Plan passed` themselves: its integration_id is not 15368 "
+            "(GitHub Actions)"
+        ),
+        PUT_MAIN,
+    ),
+    "another-integration-id": (
+        {
+            "/rules/branches/main": rules(
+                checks={
+                    "required_status_checks": [
+                        {"context": "Checks passed", "integration_id": 1},
+                        {"context": "Plan passed", "integration_id": 15368},
+                    ]
+                }
+            )
+        },
+        (
+            "a writer can post success for `Checks passed` themselves: its integration_id is not 15368 "
+            "(GitHub Actions)"
+        ),
+        PUT_MAIN,
+    ),
+    "an-older-main": (
+        {"/rules/branches/main": rules(checks={"strict_required_status_checks_policy": False})},
+        (
+            "a writer can merge what was checked against an older main: "
+            "strict_required_status_checks_policy is off"
+        ),
+        PUT_MAIN,
+    ),
+    "no-approval": (
+        {"/rules/branches/main": rules(review={"required_approving_review_count": 0})},
+        "a writer can merge without an approval: required_approving_review_count is 0",
+        PUT_REVIEW,
+    ),
+    "no-code-owner-review": (
+        {"/rules/branches/main": rules(review={"require_code_owner_review": False})},
+        (
+            "a writer can merge a change of workflows or protected environments that no code owner "
+            "approved: require_code_owner_review is off"
+        ),
+        PUT_REVIEW,
+    ),
+    "stale-approvals-stay": (
+        {"/rules/branches/main": rules(review={"dismiss_stale_reviews_on_push": False})},
+        "a writer can change a pull request after its approval: dismiss_stale_reviews_on_push is off",
+        PUT_REVIEW,
+    ),
+    "no-last-push-approval": (
+        {"/rules/branches/main": rules(review={"require_last_push_approval": False})},
+        "a writer can approve a pull request after pushing to it: require_last_push_approval is off",
+        PUT_REVIEW,
+    ),
+    "force-pushes": (
+        {"/rules/branches/main": [r for r in rules() if r["type"] != "non_fast_forward"]},
+        "a writer can force-push to main: there is no rule non_fast_forward",
+        PUT_MAIN,
+    ),
+    "bypass-by-a-team": (
+        {
+            "/rulesets/12": ruleset(
+                12,
+                "review of main",
+                {"actor_id": 42, "actor_type": "Team", "bypass_mode": "pull_request"},
+            )
+        },
+        (
+            "the team 42 can merge a pull request that nobody approved: the ruleset `review of main` "
+            "lets them bypass it (pull_request)"
+        ),
+        PUT_REVIEW,
+    ),
+    "bypass-of-the-checks-by-an-admin": (
+        {"/rulesets/11": ruleset(11, "main", ADMIN_IN_PULLS)},
+        (
+            "every admin can merge a pull request whose checks failed: the ruleset `main` lets them "
+            "bypass it (pull_request)"
+        ),
+        PUT_MAIN,
+    ),
+    "bypass-by-a-deploy-key": (
+        {
+            "/rulesets/11": ruleset(11, "main", DEPLOY_KEY),
+            "/rulesets/12": ruleset(12, "review of main", DEPLOY_KEY),
+        },
+        (
+            "every deploy key can push to main without a pull request: the ruleset `main` lets them "
+            "bypass it (always)"
+        ),
+        PUT_MAIN,
+    ),
+    "bypass-by-everybody": (
+        {
+            "/rulesets/12": ruleset(
+                12,
+                "mine",
+                {"actor_id": 4, "actor_type": "RepositoryRole", "bypass_mode": "pull_request"},
+            )
+        },
+        (
+            "everybody with write access can merge a pull request that nobody approved: the ruleset "
+            "`mine` lets them bypass it (pull_request)"
+        ),
+        "gh ruleset view 12 --web",
+    ),
+    "ruleset-that-holds-nobody": (
+        {
+            "/rules/branches/main": [r for r in rules() if r["ruleset_id"] == 11],
+            "/rulesets": [ruleset(12, "review of main", enforcement="evaluate")],
+        },
+        "the ruleset `review of main` holds nobody: its enforcement is evaluate",
+        PUT_REVIEW,
+    ),
+    "ruleset-of-another-branch": (
+        {
+            "/rules/branches/main": [r for r in rules() if r["ruleset_id"] == 11],
+            "/rulesets": [ruleset(12, "review of main")],
+        },
+        "the ruleset `review of main` does not hold main: it names other branches",
+        PUT_REVIEW,
+    ),
+    "actions-may-approve": (
+        permissions(approve=True),
+        (
+            "a writer can have a workflow approve their pull request: can_approve_pull_request_reviews "
+            "is on"
+        ),
+        "-F can_approve_pull_request_reviews=false",
+    ),
+    "workflows-write": (
+        permissions("write"),
+        "every workflow that names no permissions can write: default_workflow_permissions is write",
+        "-f default_workflow_permissions=read",
+    ),
+    "drift-is-off": (
+        {"/actions/workflows/drift.yml": {"state": "disabled_inactivity"}},
+        "drift.yml is off (disabled_inactivity)",
+        "gh workflow enable drift.yml",
+    ),
+    "another-default-branch": (
+        {"": {"full_name": "acme/infra", "default_branch": "master"}},
+        "the default branch is master, and the workflows deploy main",
+        "branches/master/rename' -f new_name=main",
+    ),
+}
 
 
 @pytest.mark.usefixtures("repository", "fly")
-@pytest.mark.parametrize(
-    ("answers", "told", "mend"),
-    [
-        (
-            {"/environments": {"environments": []}},
-            "staging: there is no GitHub environment staging",
-            "gh api -X PUT 'repos/{owner}/{repo}/environments/staging' --input -",
-        ),
-        (
-            {"/environments": {"environments": [environment("staging", branches=ONLY_MAIN)]}},
-            "plan: there is no GitHub environment plan",
-            "gh api -X PUT 'repos/{owner}/{repo}/environments/plan'",
-        ),
-        (
-            {"/environments": {"environments": [environment("staging"), environment("plan")]}},
-            "staging: every branch reaches its token, not only main",
-            "deployment-branch-policies' -f name=main",
-        ),
-        (
-            {
-                "/environments/staging/deployment-branch-policies": {
-                    "branch_policies": [{"name": "main"}, {"name": "feature/*"}]
-                }
-            },
-            "staging: feature/*, main reach its token",
-            "deployment-branch-policies' -f name=main",
-        ),
-        (
-            {"/environments/staging/deployment-branch-policies": {"branch_policies": []}},
-            "staging: no branch deploys to it",
-            "deployment-branch-policies' -f name=main",
-        ),
-        (
-            {"/environments/staging/secrets": GitHubSettings.secrets("fly_api_token")},
-            "staging: its GitHub environment has no secret PREFECT_SERVER_API_AUTH_STRING",
-            "gh secret set PREFECT_SERVER_API_AUTH_STRING --env staging",
-        ),
-        (
-            {"/environments/plan/secrets": GitHubSettings.secrets()},
-            "plan: its GitHub environment has no secret FLY_API_TOKEN",
-            "-n roost-plan -x 720h | gh secret set FLY_API_TOKEN --env plan",
-        ),
-        (
-            {"/rules/branches/main": []},
-            "a change of main does not need the check `Checks passed` and the check `Plan passed` and a pull request",
-            "--input .github/rulesets/main.json",
-        ),
-        (
-            {"/actions/permissions/workflow": OFF},
-            "workflows may write by default",
-            "-f default_workflow_permissions=read",
-        ),
-        (
-            {"/actions/permissions/workflow": NO_PULLS},
-            "workflows may not open pull requests, as scale and rollback do",
-            "-F can_approve_pull_request_reviews=true",
-        ),
-        (
-            {"/actions/workflows/drift.yml": {"state": "disabled_inactivity"}},
-            "drift.yml is off (disabled_inactivity)",
-            "gh workflow enable drift.yml",
-        ),
-        (
-            {"": {"full_name": "acme/infra", "default_branch": "master"}},
-            "the default branch is master, and the workflows deploy main",
-            "branches/master/rename' -f new_name=main",
-        ),
-    ],
-)
-def test_what_is_missing_on_github_is_told_with_what_mends_it(roost, github, answers, told, mend):
-    github.change({"/branches/main/protection": httpx.codes.NOT_FOUND, **answers})
-    if "/rules/branches/main" in answers:  # and nothing protects it in the older way
-        github.change({"/branches/main/protection": {"required_pull_request_reviews": None}})
+@pytest.mark.parametrize(("answers", "told", "mend"), WRONG.values(), ids=WRONG)
+def test_what_is_wrong_on_github_is_told_with_what_mends_it(roost, github, answers, told, mend):
+    github.change(answers)
 
     said = roost("doctor")
 
     assert said.code == 2
     assert told in lines(said, "missing")
-    assert mend in said.out
+    mends = said.out.splitlines()
+    [after] = [
+        i + 1 for i, line in enumerate(mends) if line.removeprefix("missing").strip() == told
+    ]
+    assert mend in mends[after]
     assert GITHUB_TOKEN not in said.out + said.err
+
+
+@pytest.mark.usefixtures("repository", "fly")
+def test_without_any_rule_each_thing_is_told_once_and_what_follows_from_it_is_not(roost, github):
+    github.change({"/rules/branches/main": [], "/rulesets": []})
+
+    found = lines(roost("doctor"), "missing")
+
+    assert found == [
+        "a writer can push to main: no rule asks for a pull request",
+        "a writer can force-push to main: there is no rule non_fast_forward",
+        "a writer can delete main: there is no rule deletion",
+        "a writer can merge before `Checks passed`: it is no required check",
+        "a writer can merge before `Plan passed`: it is no required check",
+        "a writer can merge without an approval: required_approving_review_count is 0",
+    ]
+
+
+@pytest.mark.usefixtures("repository", "fly")
+def test_a_bypass_of_what_another_ruleset_asks_for_as_well_is_none(roost, github):
+    """Rules add up: nobody gets past what a second ruleset holds them to."""
+    team = {"actor_id": 42, "actor_type": "Team", "bypass_mode": "always"}
+    github.change(
+        {
+            "/rules/branches/main": [*rules(), rule(13, "pull_request", {})],
+            "/rulesets/13": ruleset(13, "of the team", team),
+        }
+    )
+
+    assert lines(roost("doctor"), "missing") == []
+
+
+@pytest.mark.usefixtures("repository", "fly")
+def test_two_rulesets_that_let_the_same_team_past_leave_nothing_of_each_other(roost, github):
+    team = {"actor_id": 42, "actor_type": "Team", "bypass_mode": "always"}
+    twice = [*rules(), *({**r, "ruleset_id": r["ruleset_id"] + 10} for r in rules())]
+    github.change(
+        {
+            "/rules/branches/main": twice,
+            **{f"/rulesets/{n}": ruleset(n, f"r{n}", team) for n in (11, 12, 21, 22)},
+        }
+    )
+
+    found = lines(roost("doctor"), "missing")
+
+    assert len(found) == 4
+    assert all(line.startswith("the team 42 can ") for line in found)
+
+
+@pytest.mark.usefixtures("repository", "fly")
+def test_the_repository_of_a_person_has_no_organization_to_ask(roost, github):
+    github.change({"": {**github.answers[""], "owner": {"login": "anna", "type": "User"}}})
+
+    assert lines(roost("doctor"), "missing") == []
+    assert "/actions/organization-secrets" not in github.asked
 
 
 @pytest.mark.usefixtures("repository", "fly")
@@ -395,7 +685,14 @@ def test_what_is_missing_on_github_is_told_with_what_mends_it(roost, github, ans
     [
         ("/environments/staging/secrets", "its secrets are not to be seen with this token"),
         ("/environments/staging/deployment-branch-policies", "which branches reach its token"),
+        ("/environments/plan/secrets", "its secrets are not to be seen with this token"),
         ("/rules/branches/main", "the rules of main are not to be seen"),
+        ("/rulesets/12", "who bypasses the ruleset `12` is not shown to this token"),
+        ("/actions/secrets", "the secrets of the repository are not to be seen with this token"),
+        (
+            "/actions/organization-secrets",
+            "the secrets of the organization are not to be seen with this token",
+        ),
         ("/actions/permissions/workflow", "what workflows may do by default is not to be seen"),
         ("/actions/workflows/drift.yml", "whether drift.yml is on is not to be seen"),
         ("/environments", "GitHub could not be looked at"),
@@ -412,18 +709,139 @@ def test_what_the_token_may_not_see_is_no_fault(roost, github, path, told):
 
 
 @pytest.mark.usefixtures("repository", "fly")
-def test_the_older_protection_of_a_branch_counts_too(roost, github):
+def test_who_bypasses_a_ruleset_is_unknown_where_it_is_hidden(roost, github):
+    """GitHub shows it to those alone who may change the ruleset."""
+    github.change({"/rulesets/12": hidden(ruleset(12, "review of main"))})
+
+    said = roost("doctor")
+
+    assert said.code == 0
+    [told] = [line for line in lines(said, "unknown") if "bypasses" in line]
+    assert told == (
+        "who bypasses the ruleset `review of main` is not shown to this token, only to who may "
+        "change it"
+    )
+    assert not any("bypasses" in line for line in lines(said, "ok"))
+    assert "as an admin of the repository" in said.out
+
+
+@pytest.mark.usefixtures("repository", "fly")
+def test_an_environment_for_protected_branches_is_for_main_where_main_alone_is_one(roost, github):
     github.change(
         {
-            "/rules/branches/main": [],
-            "/branches/main/protection": {
-                "required_pull_request_reviews": {"required_approving_review_count": 1},
-                "required_status_checks": {"contexts": ["Checks passed", "Plan passed"]},
-            },
+            **environments(staging=environment("staging", branches=OPEN_BY_PROTECTION)),
+            "/branches/main/protection": OLDER,
         }
     )
 
-    assert "main takes pull requests only, whose checks passed" in lines(roost("doctor"), "ok")
+    assert "staging: only main reaches its token" in lines(roost("doctor"), "ok")
+
+    github.change({"/branches/main/protection": 403})
+    assert any(
+        "whether only main reaches its token" in x for x in lines(roost("doctor"), "unknown")
+    )
+
+
+OLDER: dict[str, Any] = {
+    "required_pull_request_reviews": {
+        "dismiss_stale_reviews": True,
+        "require_code_owner_reviews": True,
+        "required_approving_review_count": 1,
+        "require_last_push_approval": True,
+    },
+    "required_status_checks": {
+        "strict": True,
+        "contexts": ["Checks passed", "Plan passed"],
+        "checks": [
+            {"context": "Checks passed", "app_id": 15368},
+            {"context": "Plan passed", "app_id": 15368},
+        ],
+    },
+    "enforce_admins": {"enabled": True},
+    "allow_force_pushes": {"enabled": False},
+    "allow_deletions": {"enabled": False},
+}
+
+
+def older(**parts):
+    """The older protection in the place of rulesets, with these parts."""
+    return {
+        "/rules/branches/main": [],
+        "/rulesets": [],
+        "/branches/main/protection": {**OLDER, **parts},
+    }
+
+
+@pytest.mark.usefixtures("repository", "fly")
+def test_the_older_protection_of_a_branch_counts_too(roost, github):
+    github.change(older())
+
+    said = roost("doctor")
+
+    assert (said.code, lines(said, "missing")) == (0, [])
+    for told in (
+        "main takes pull requests only, checked by Actions and approved by a code owner",
+        "nobody bypasses the rules of main",
+    ):
+        assert told in lines(said, "ok")
+
+
+@pytest.mark.usefixtures("repository", "fly")
+@pytest.mark.parametrize(
+    ("parts", "told"),
+    [
+        (
+            {"enforce_admins": {"enabled": False}},
+            (
+                "every admin can push to main without a pull request: the branch protection of main "
+                "lets them bypass it (always)"
+            ),
+        ),
+        (
+            {
+                "required_pull_request_reviews": {
+                    **OLDER["required_pull_request_reviews"],
+                    "bypass_pull_request_allowances": {
+                        "users": [],
+                        "teams": [{"id": 42, "slug": "ops"}],
+                        "apps": [],
+                    },
+                }
+            },
+            (
+                "the team 42 can push to main without a pull request: the branch protection of main lets "
+                "them bypass it (bypass_pull_request_allowances)"
+            ),
+        ),
+        (
+            {
+                "required_status_checks": {
+                    **OLDER["required_status_checks"],
+                    "checks": [{"context": "Plan passed", "app_id": None}],
+                }
+            },
+            (
+                "a writer can post success for `Plan passed` themselves: its integration_id is not 15368 "
+                "(GitHub Actions)"
+            ),
+        ),
+        (
+            {"allow_force_pushes": {"enabled": True}},
+            "a writer can force-push to main: there is no rule non_fast_forward",
+        ),
+        (
+            {"required_pull_request_reviews": None},
+            "a writer can push to main: no rule asks for a pull request",
+        ),
+    ],
+)
+def test_what_the_older_protection_leaves_open_is_told(roost, github, parts, told):
+    github.change(older(**parts))
+
+    said = roost("doctor")
+
+    assert said.code == 2
+    assert told in lines(said, "missing")
 
 
 @pytest.mark.usefixtures("repository", "fly")
@@ -432,8 +850,14 @@ def test_a_protected_environment_without_reviewers_is_left_open(roost, rewrite, 
     assert any("nobody has to approve" in line for line in lines(roost("doctor"), "unknown"))
 
     approved = environment("staging", reviewers=True, branches=ONLY_MAIN)
-    github.change({"/environments": {"environments": [approved, environment("plan")]}})
-    assert not any("nobody has to approve" in line for line in lines(roost("doctor"), "unknown"))
+    github.change(environments(staging=approved))
+    said = roost("doctor")
+    assert not any("nobody has to approve" in line for line in lines(said, "unknown"))
+    # Right for one person alone, so it is no fault; said, because two people would have it otherwise.
+    assert (
+        "staging: its deployments wait for a reviewer: who starts one may approve it "
+        "(prevent_self_review is off); an admin may pass (can_admins_bypass is on)"
+    ) in lines(said, "ok")
 
 
 @pytest.mark.usefixtures("repository", "fly")

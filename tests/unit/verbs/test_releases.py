@@ -8,6 +8,7 @@ import re
 import pytest
 
 from helpers.environments import POSTGRES
+from helpers.step_outputs import outputs_in
 
 BAD = "CRITICAL"
 """The log level with which the server is no good."""
@@ -259,3 +260,33 @@ def test_a_rollback_that_would_change_nothing_is_refused(roost, rewrite, fly, mo
     assert said.code == 3
     assert "Release 1 is live already: nothing would change." in said.err
     assert fly.changes == []
+
+
+# In a workflow
+
+
+def test_a_rollback_of_a_workflow_hands_on_what_is_live_and_nothing_that_anybody_wrote(
+    roost, applied, monkeypatch, tmp_path
+):
+    for level in ("INFO", "DEBUG"):
+        assert applied(level).code == 0
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "output"))
+
+    said = roost("github", "rollback", "--", "staging")
+
+    assert said.code == 0, said.err
+    assert "Release 1 is back, and proved." in said.out
+    handed = json.loads(outputs_in(tmp_path / "output")["release"])
+    assert (handed["live"], handed["origin"]) == (3, 1)
+    assert handed["commit"] == "0123456789abcdef0123456789abcdef01234567"
+    assert {*handed} == {"live", "origin", "commit", "setup"}
+    assert listed(roost)[0]["number"] == handed["live"]
+
+
+def test_a_rollback_of_a_workflow_that_fails_hands_nothing_on(roost, monkeypatch, tmp_path):
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "output"))
+
+    assert roost("github", "rollback", "--", "staging").code == 3
+    assert not (tmp_path / "output").exists()

@@ -16,7 +16,7 @@ FOLDER = ".github/workflows"
 WANTED = ("checks", "plan", "deploy", "drift", "scale", "rollback", "secrets", "server", "destroy")
 # The verbs that may have to set a secret, or to log in to prove what they did.
 _NEEDS_VALUES = re.compile(
-    r"\broost\s+(github\s+(deploy|secrets)|apply|secrets|drift|scale|rollback|restore)\b"
+    r"\broost\s+(github\s+(deploy|secrets|rollback)|apply|secrets|drift|scale|rollback|restore)\b"
 )
 _SECRET = re.compile(r"\$\{\{\s*secrets\.(\w+)\s*\}\}", re.ASCII)
 

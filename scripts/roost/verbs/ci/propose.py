@@ -1,20 +1,23 @@
-"""Pull requests that a button opens: one file in another form, for people to look at and merge."""
+"""Pull requests that a button proposes: one file in another form, for people to look at and merge.
+
+A GitHub App opens the pull request where there is one. A workflow's own token opens none: what lets it
+open pull requests lets it approve them, too. The branch is pushed then, and a person opens its pull
+request by a link. Either way its checks start by themselves.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import quote, urlencode
 
 from roost.errors import ChangedMeanwhileError, GitHubConflictError, UsageError
 from roost.github.actions import Runner, runner_of
 from roost.github.api import GitHub, blob_sha
-from roost.github.models import Pull
-from roost.report.markdown import code, text
+from roost.report.markdown import code
 from roost.verbs.context import Context
 
-UNASKED = (
-    "A workflow opened this pull request, so its checks and its plan do not run unasked. Approve its "
-    "workflow runs, or close and reopen it."
-)
+LONGEST_LINK = 4000
+"""Characters; a longer one begins the pull request with a title and no text."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,16 @@ class Proposal:
     lines: tuple[str, ...]
 
 
-async def propose(github: GitHub, runner: Runner, proposal: Proposal) -> Pull:
-    """Open the pull request; the same run again finds what it did and goes on.
+async def propose(github: GitHub, runner: Runner, proposal: Proposal, *, opens: bool) -> None:
+    """Push the branch, open its pull request or link to where a person opens it, and say so.
+
+    The same run again finds what it did and goes on.
+
+    Args:
+        github: with the token of the App, or of the job.
+        runner: which the summary and the log are written for.
+        proposal: what is changed.
+        opens: whether the token may open pull requests.
 
     Raises:
         ChangedMeanwhileError: main, or the branch of this run, has another file by now.
@@ -45,6 +56,28 @@ async def propose(github: GitHub, runner: Runner, proposal: Proposal) -> Pull:
     """
     base = runner.ref.removeprefix("refs/heads/")
     branch = f"roost/{runner.workflow.lower().replace(' ', '-')}-{runner.run_id}"
+    await push(github, branch, base, proposal)
+    by = f"Asked for by {code(runner.actor)} in [this run]({runner.run_url})."
+    body = "\n\n".join((*proposal.lines, by))
+    if opens:
+        pull = await github.create_pull(proposal.title, body, branch, base)
+        _report(runner, "Opened the pull request", pull.url)
+        return
+    page = f"{runner.server_url}/{runner.repository}/compare/{quote(base)}...{quote(branch)}"
+    _report(
+        runner,
+        f"The branch {branch} has the change. Open its pull request",
+        link_to(page, proposal.title, body),
+    )
+
+
+async def push(github: GitHub, branch: str, base: str, proposal: Proposal) -> None:
+    """Have the branch of this run with the change in it.
+
+    Raises:
+        ChangedMeanwhileError: main, or that branch, has another file by now.
+        GitHubError: GitHub refuses or fails.
+    """
     head = await github.branch_head(base)
     found = await github.file_at(proposal.path, head)
     if found is None or found.content != proposal.before:
@@ -57,9 +90,26 @@ async def propose(github: GitHub, runner: Runner, proposal: Proposal) -> Pull:
     await github.put_file(
         proposal.path, proposal.after, proposal.title, branch, blob_sha(proposal.before)
     )
-    by = f"Asked for by {code(runner.actor)} in [this run]({runner.run_url})."
-    body = "\n\n".join((*proposal.lines, by, text(UNASKED)))
-    return await github.create_pull(proposal.title, body, branch, base)
+
+
+def link_to(page: str, title: str, body: str) -> str:
+    """Return the address at which a person opens the pull request with one click.
+
+    Parameters: https://docs.github.com/pull-requests, "Using query parameters to create a pull request".
+    """
+    begun = {"quick_pull": "1", "title": title}
+    whole = f"{page}?{urlencode({**begun, 'body': body}, quote_via=quote, safe='')}"
+    return (
+        whole
+        if len(whole) <= LONGEST_LINK
+        else f"{page}?{urlencode(begun, quote_via=quote, safe='')}"
+    )
+
+
+def _report(runner: Runner, what: str, url: str) -> None:
+    """Say what was done, on the page of the run and in its log."""
+    runner.summary(f"[{what}]({url})")
+    runner.say(f"{what}: {url}")
 
 
 async def ensure_branch(github: GitHub, branch: str, head: str, proposal: Proposal) -> None:

@@ -31,8 +31,13 @@ def wish(
     return Wish(fields, reason=reason, permanent=True)
 
 
-async def scale(context: Context, name: str, wanted: Wish) -> ExitCode:
-    """Edit the file, every other byte as it was, and open a pull request with it.
+async def scale(
+    context: Context,
+    name: str,
+    wanted: Wish,
+    opens: bool,  # noqa: FBT001 - set by name in cli
+) -> ExitCode:
+    """Edit the file, every other byte as it was, and propose that; `opens` says how.
 
     Raises:
         UsageError: the options make no sense, or the file says so already.
@@ -63,7 +68,5 @@ async def scale(context: Context, name: str, wanted: Wish) -> ExitCode:
         ("\n".join(rows), text(f"Why: {one_line(wanted.reason)}")),
     )
     async with github_of(context.environ) as github:
-        pull = await propose(github, runner, proposal)
-    runner.summary(f"Opened {pull.url}")
-    context.out.print(f"Opened {pull.url}", soft_wrap=True)
+        await propose(github, runner, proposal, opens=opens)
     return ExitCode.DONE
