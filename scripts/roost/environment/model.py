@@ -245,7 +245,7 @@ class Source(Model):
     model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
 
     env: Annotated[str, Field(pattern=NAME)] = ""
-    """An environment variable of the process that runs roost."""
+    """An environment variable of the process that runs roost; not one of its own credentials."""
     sops: Annotated[str, Field(min_length=1, max_length=512)] = ""
     """A SOPS file with age, named from the top of the repository; the secret's name is its key there."""
 

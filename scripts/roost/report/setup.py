@@ -13,12 +13,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from roost.environment import names
 from roost.environment.load import SUFFIXES, EnvironmentFile
 from roost.environment.starter import Starter
 
 TOKEN = "FLY_API_TOKEN"  # noqa: S105 - the name, not the value
-PLAN = "plan"
-"""GitHub's environment of the token that only reads."""
+PLAN = names.PLAN
 DAYS_30 = "720h"
 HERE = "repos/{owner}/{repo}"
 """The repository that `gh` is run in; it fills that in itself."""
