@@ -51,7 +51,8 @@ async def plan_one(context: Context, name: str, results: Path) -> ExitCode:
     try:
         file = load_environment(name, context.environments)
         async with connect(context, local=False) as target:
-            planned = told_moves(context, await make_plan(context, file, target))
+            planned = await make_plan(context, file, target)
+        planned = replace(planned, plan=with_moved_sources(context, planned.plan))
     except RoostError as error:
         write_document(results, name, failure(name, error))
         context.progress.print(f"{name}: error [{error.word}]: {error}", markup=False)
@@ -66,22 +67,20 @@ async def plan_one(context: Context, name: str, results: Path) -> ExitCode:
     return ExitCode.BAD_INPUT if planned.plan.refusals else ExitCode.DONE
 
 
-def told_moves(context: Context, planned: Planned) -> Planned:
+def with_moved_sources(context: Context, plan: Plan) -> Plan:
     """Return a plan that warns of each secret whose source is another one than in our own files.
 
     In a pull request's job these are the base's, and the files that are planned the request's.
     """
     base = context.project / "environments"
     if base.resolve() == context.environments.resolve():
-        return planned
+        return plan
     try:
-        before = load_environment(planned.file.name, base).environment
+        before = load_environment(plan.environment, base).environment
     except RoostError:  # a new environment, or one that could not be deployed as it was
-        return planned
+        return plan
     sources = {secret.name: secret.source.told for secret in before.secrets}
-    moved = tuple(moved_sources(sources, planned.plan.sources))
-    plan = replace(planned.plan, warnings=(*moved, *planned.plan.warnings))
-    return replace(planned, plan=plan)
+    return replace(plan, warnings=(*moved_sources(sources, plan.sources), *plan.warnings))
 
 
 def failure(name: str, error: RoostError) -> dict[str, Any]:
