@@ -32,5 +32,5 @@ def test_a_new_password_is_in_force_at_the_next_wake_and_the_old_one_no_more(sit
     finally:  # the other tests log in with it
         back = site.roost.run(*APPLY)
     assert (status_with(site, LOGIN), status_with(site, OTHER)) == (200, 401)
-    assert f"set the secrets {AUTH_SECRET} (its value changed)" in back.stderr
+    assert f"set the secrets {AUTH_SECRET} (its value changed, from " in back.stderr
     assert site.roost.json("plan", NAME, "--local")["steps"] == []

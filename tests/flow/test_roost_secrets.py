@@ -93,7 +93,7 @@ def test_a_running_machine_is_restarted_with_the_new_value_under_the_gate(hooked
 
     assert seen(hooked)[HOOK] == NEW[HOOK]
     assert releases(hooked) == [(1, "good", False), (2, "good", True)]
-    assert f"set the secrets {HOOK} (its value changed)" in said.stderr
+    assert f"set the secrets {HOOK} (its value changed, from " in said.stderr
     assert "created, completed, read back, removed" in said.stderr
 
 
@@ -295,7 +295,7 @@ def test_looking_needs_no_value_changes_nothing_and_says_what_it_could_not_check
     assert f"{HOOK} has no value here: the environment variable {HOOK} is not set. Set it." in (
         said.stdout
     )
-    assert f"Not checked, because the values are not here: {HOOK}." in plan.stdout
+    assert f"Not checked, because the values are not here: {HOOK} (from " in plan.stdout
 
 
 # SOPS

@@ -109,11 +109,17 @@ def test_an_environment_file_cannot_ask_for_the_token(world):
         prefect={
             "settings": {"PREFECT_UI_TITLE": "${FLY_API_TOKEN} $(env) ${{ secrets.FLY_API_TOKEN }}"}
         },
-        secrets=[AUTH_SECRET, {"name": "HOOK_URL", "from": {"env": "FLY_API_TOKEN"}}],
     )
     number, runs = world.open_pull("A title")
     assert runs["plan"].jobs["plan"] == "success"
     assert world.comment(number)
+
+    world.write(
+        "staging", secrets=[AUTH_SECRET, {"name": "HOOK_URL", "from": {"env": "FLY_API_TOKEN"}}]
+    )
+    runs = world.push_again(number)
+    assert not runs["plan"].good
+    assert "plan" not in runs["plan"].jobs
 
     (world.desk / "environments" / "staging.yaml").unlink()
     (world.desk / "environments" / "staging.yaml").symlink_to("/proc/self/environ")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import errno
-import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,22 +14,23 @@ from pydantic import ValidationError
 
 from roost.environment import messages
 from roost.environment.model import Environment, Secret, expand_drift
+from roost.environment.names import name_fault
 from roost.environment.rules import findings, replica_of
 from roost.environment.schema import disagreements
 from roost.environment.sops_file import (
     SopsFile,
     SopsFileError,
+    leads_out,
     read_sops_file,
     repository_of,
     sops_path,
 )
-from roost.environment.yaml_source import MAX_BYTES, Source, read_source
+from roost.environment.yaml_source import MAX_BYTES, Source, printable, read_source
 from roost.environment.yaml_source import Path as YamlPath
 from roost.errors import Fault, InvalidFilesError, UnknownEnvironmentError
 
 SUFFIXES = (".yaml", ".yml")
 DEFAULTS = "_defaults.yaml"
-FILE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,7 @@ def load_files(paths: Sequence[Path]) -> Loaded:
     """Load files, and the environment files of folders; nothing is raised for what they hold."""
     files, sources, faults = _load(paths)
     faults.extend(fault for claim in _CLAIMS for fault in _shared(claim, files, sources))
+    faults.extend(_same_name(_files_in(paths, [])))
     return Loaded(tuple(files), tuple(sorted(set(faults))))
 
 
@@ -112,7 +113,8 @@ def load_file(path: Path, defaults: Source) -> tuple[EnvironmentFile | None, Sou
         return None, own, list(own.faults)
     source = merge_defaults(own, defaults)
     name = path.stem
-    faults = [] if FILE_NAME.fullmatch(name) else [_bad_name(path)]
+    wrong = name_fault(name)
+    faults = [Fault(str(path), 1, 1, printable(wrong))] if wrong else []
     environment, found = check(source)
     faults.extend(found)
     if environment:
@@ -222,6 +224,9 @@ def _unreadable(path: Path, error: OSError) -> Fault:
 
 def _content(path: Path) -> bytes:
     mode = path.stat().st_mode
+    if path.is_symlink() and leads_out(path, repository_of(path)):
+        # A file is read beside tokens, and what is wrong with it is shown.
+        raise OSError(errno.EINVAL, "A link out of the repository; put the file itself here")
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # a folder says itself that it is one
         raise OSError(errno.EINVAL, "Not a file; a pipe or a device may have no end")
     with path.open("rb") as file:
@@ -262,11 +267,6 @@ def _by_name(folder: Path) -> dict[str, Path]:
     return {path.stem: path for path in reversed(found)}
 
 
-def _bad_name(path: Path) -> Fault:
-    message = f"{path.stem} is not an environment name; name the file with lower-case letters, digits and dashes"
-    return Fault(str(path), 1, 1, message)
-
-
 @dataclass(frozen=True)
 class _Claim:
     """What belongs to one environment alone."""
@@ -301,6 +301,16 @@ _CLAIMS = (
 )
 
 
+def _same_name(paths: Iterable[Path]) -> Iterator[Fault]:
+    """Two files of one folder that are one environment: GitHub compares names without case."""
+    first: dict[tuple[Path, str], Path] = {}
+    for path in paths:
+        other = first.setdefault((path.parent, path.stem.lower()), path)
+        if other != path:
+            message = f"{other.name} is the same environment, whatever the case or suffix; keep one"
+            yield Fault(str(path), 1, 1, printable(message))
+
+
 def _shared(
     claim: _Claim, files: Sequence[EnvironmentFile], sources: dict[str, Source]
 ) -> Iterator[Fault]:
@@ -324,11 +334,13 @@ def _rivals(file: EnvironmentFile, folder: Path) -> Iterator[Fault]:
     Only those that name it at all, or have it from their defaults, are loaded: a folder of 1,000
     files takes no seconds.
     """
+    beside = list(_files_in([folder], []))
+    yield from _same_name(p for p in beside if p.stem.lower() == file.name)
     marks = [mark for claim in _CLAIMS if (mark := claim.mark(file.environment))]
     by_default = any(_names(folder / DEFAULTS, mark) for mark in marks)
     naming = [
         path
-        for path in _files_in([folder], [])
+        for path in beside
         if path != file.path and (by_default or any(_names(path, mark) for mark in marks))
     ]
     files, sources, _ = _load([file.path, *naming])

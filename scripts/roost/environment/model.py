@@ -6,6 +6,7 @@ that look at more than one field stand in `rules.py`, where their messages can b
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
@@ -245,7 +246,7 @@ class Source(Model):
     model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
 
     env: Annotated[str, Field(pattern=NAME)] = ""
-    """An environment variable of the process that runs roost."""
+    """An environment variable of the process that runs roost; not one of its own credentials."""
     sops: Annotated[str, Field(min_length=1, max_length=512)] = ""
     """A SOPS file with age, named from the top of the repository; the secret's name is its key there."""
 
@@ -254,6 +255,14 @@ class Source(Model):
         if bool(self.env) == bool(self.sops):
             raise ValueError("must name one source, either {env: NAME} or {sops: FILE}")
         return self
+
+    @property
+    def told(self) -> str:
+        """The source as plans name it, such as `env SLACK_HOOK` or `sops production.sops.yaml`."""
+        if self.env:
+            return f"env {self.env}"
+        plain = re.fullmatch(r"[A-Za-z0-9._/-]+", self.sops)
+        return f"sops {self.sops if plain else json.dumps(self.sops)}"
 
 
 class Secret(Model):

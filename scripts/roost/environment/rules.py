@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
+from roost.environment.job_variables import refused_source
 from roost.environment.model import (
     AUTH_SECRET,
     BUCKET_SECRETS,
@@ -245,6 +246,14 @@ def secrets_once(environment: Environment) -> Iterator[Finding]:
         seen.add(secret.name)
 
 
+def sources_are_not_the_job_s(environment: Environment) -> Iterator[Finding]:
+    """A file cannot hand a credential of the job that deploys it to the server."""
+    replicates = replica_of(environment) is not None
+    for index, secret in enumerate(environment.secrets):
+        if message := refused_source(secret, replicates=replicates):
+            yield ("secrets", index, "from", "env"), message
+
+
 def settings_are_settings(environment: Environment) -> Iterator[Finding]:
     """Settings reach the server in clear; names that are ours or secret do not belong there."""
     for name, value in environment.prefect.settings.items():
@@ -301,6 +310,7 @@ RULES: tuple[Rule, ...] = (
     replica_is_private_on_its_way,
     replica_is_paid_by_request,
     secrets_once,
+    sources_are_not_the_job_s,
     settings_are_settings,
     ignored_is_known,
 )

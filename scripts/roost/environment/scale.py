@@ -76,7 +76,10 @@ def _ignored_faults(environment: Environment, fields: Fields) -> Iterator[ScaleF
 
 
 def _findings(environment: Environment, fields: Fields) -> tuple[str, ...]:
-    return tuple(message for _, message in findings(with_fields(environment, fields)))
+    """Give what the other values bring: a file that is rehearsed is not all that its author wrote."""
+    before = {message for _, message in findings(environment)}
+    found = (message for _, message in findings(with_fields(environment, fields)))
+    return tuple(message for message in found if message not in before)
 
 
 def _value_faults(error: ValidationError) -> Iterator[ScaleFault]:

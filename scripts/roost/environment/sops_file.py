@@ -85,6 +85,15 @@ def repository_of(path: Path) -> Path:
     return folder.parent
 
 
+def leads_out(path: Path, repository: Path) -> bool:
+    """Say whether a path leads out of its repository, or to where git keeps its own files.
+
+    A job's git may hold a token there (`.git/config`).
+    """
+    top, real = repository.resolve(), path.resolve()
+    return not real.is_relative_to(top) or ".git" in real.relative_to(top).parts
+
+
 def sops_path(repository: Path, name: str) -> Path:
     """Give where a file that an environment names lies.
 
@@ -94,7 +103,7 @@ def sops_path(repository: Path, name: str) -> Path:
     parts = PurePosixPath(name)
     path = repository / parts
     inside = not parts.is_absolute() and ".." not in parts.parts
-    if not inside or not path.resolve().is_relative_to(repository.resolve()):
+    if not inside or leads_out(path, repository):
         raise SopsFileError("is outside of the repository; name a file in it, from its top folder")
     if parts.suffix not in _FORMS:
         raise SopsFileError(f"must end in one of {', '.join(_FORMS)}, so that SOPS knows its form")

@@ -34,8 +34,9 @@ class Approved:
     Args:
         digest: of the plan that was shown.
         seals: of its steps.
-        secrets: names whose values may be set: those that the plan would set, and those whose
-            values it did not have. No plan on a pull request knows values.
+        secrets: seals of the secrets that may be set, each with the source that was shown: those
+            that the plan would set, and those whose values it did not have. No plan on a pull
+            request knows values.
     """
 
     digest: str
@@ -53,17 +54,17 @@ class Approved:
 
 def approve(document: Json, salt: str) -> Approved:
     """Give what is approved by whoever merges a pull request that shows this plan document."""
-    named = {
-        name
-        for step in document["steps"]
-        if step["kind"] == SetSecrets.kind
-        for name in step["names"]
-    }
     where = (document["environment"], document["app"])
+    sources = {name: document["secret_sources"].get(name) for name in document["unchecked_secrets"]}
+    for step in document["steps"]:
+        if step["kind"] == SetSecrets.kind:
+            sources |= {name: step["sources"].get(name) for name in step["names"]}
     return Approved(
         str(document["digest"]),
         frozenset(_seal(step, salt, where) for step in document["steps"]),
-        frozenset({*named, *document["unchecked_secrets"]}),
+        frozenset(
+            _secret_seal(name, source, salt, where) for name, source in sources.items() if source
+        ),
     )
 
 
@@ -96,17 +97,20 @@ def _told(plan: Plan, approved: Approved, salt: str) -> Iterator[str]:
     rotates = any(isinstance(step, SetSecrets) for step in plan.steps)
     for step in plan.steps:
         if isinstance(step, SetSecrets):
-            yield from _unknown_secrets(step.names, approved)
+            yield from _unknown_secrets(step, approved, salt, where)
         elif _seal(step_document(step), salt, where) not in approved.seals and not (
             _brings_nothing(step) or (rotates and _only_boots_with_secrets(step))
         ):
             yield f"{step.key}: {step.summary}"
 
 
-def _unknown_secrets(names: Iterable[str], approved: Approved) -> Iterator[str]:
-    for name in names:
-        if name not in approved.secrets:
-            yield f"secret/{name}: set the secret {name}"
+def _unknown_secrets(
+    step: SetSecrets, approved: Approved, salt: str, where: tuple[str, str]
+) -> Iterator[str]:
+    for name in step.names:
+        source = step.sources.get(name)
+        if source is None or _secret_seal(name, source, salt, where) not in approved.secrets:
+            yield f"secret/{name}: take it from {source or 'a source that is not known'}"
 
 
 def _brings_nothing(step: Step) -> bool:
@@ -117,6 +121,11 @@ def _brings_nothing(step: Step) -> bool:
 def _only_boots_with_secrets(step: Step) -> bool:
     """Whether a step is nothing but the boot that a secret's new value needs."""
     return isinstance(step, UpdateMachine) and {c.field for c in step.changes} == {FIELD}
+
+
+def _secret_seal(name: str, source: str, salt: str, where: tuple[str, str]) -> str:
+    text = canonical([salt, *where, "secret", name, source])
+    return hashlib.sha256(text.encode()).hexdigest()[:SEAL_DIGITS]
 
 
 def _seal(step: Json, salt: str, where: tuple[str, str]) -> str:

@@ -6,7 +6,7 @@ Field names and forms are the Machines API's, not those of fly.toml.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +33,7 @@ SECRETS_KEY = "roost_secrets"
 VOLUME_KEY = "roost_volume_gb"
 OVERRIDE_KEY = "roost_override"
 REPLICA_URL = "ROOST_REPLICA_URL"
+REPLICA_ENDPOINT = "ROOST_REPLICA_ENDPOINT"
 IDLE_ACTION = "ROOST_IDLE_ACTION"
 # What `autostop` is called, by how Fly echoes it; one that is absent is off.
 AUTOSTOPS = {None: "off", False: "off", True: "stop", "stop": "stop", "suspend": "suspend"}
@@ -87,6 +88,8 @@ class Desired:
     """Whether it puts an earlier release back, which may bring an older Prefect."""
     values: ValueCheck = field(default=ValueCheck(), repr=False)
     """How the values that are here compare with those that Fly was given."""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """By name, where the file says that the value of each secret comes from."""
 
     @property
     def always_on(self) -> int:
@@ -135,6 +138,7 @@ def desired_state(file: EnvironmentFile, image: str) -> Desired:
             for slot in range(1, environment.scaling.count + 1)
         ),
         ignored=environment.drift.ignore,
+        sources={secret.name: secret.source.told for secret in environment.secrets},
     )
 
 
@@ -218,7 +222,7 @@ def replica_variables(replica: Replicate) -> dict[str, str]:
     """Give where the database is copied to; the bucket's keys reach the machine as secrets."""
     variables = {
         REPLICA_URL: replica.url,
-        "ROOST_REPLICA_ENDPOINT": replica.endpoint,
+        REPLICA_ENDPOINT: replica.endpoint,
         "ROOST_REPLICA_REGION": replica.region,
         "ROOST_REPLICA_EVERY_S": str(int(replica.sync_interval.total_seconds())),
     }

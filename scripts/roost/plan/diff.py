@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from roost.fly.models import Machine
 from roost.plan.cordoned import cordoned_notes
 from roost.plan.desired import OVERRIDE_KEY, Desired
+from roost.plan.disclosed import disclosures
 from roost.plan.live import Live
 from roost.plan.machines import machine_outcomes, surplus_outcomes
 from roost.plan.ownership import our_machines
@@ -40,6 +41,7 @@ from roost.plan.steps import (
 from roost.plan.volumes import volume_outcomes
 
 PUBLIC_IPS = frozenset({"v4", "shared_v4", "v6"})
+_VERBS = {SetSecrets.kind: "set", UnsetSecrets.kind: "remove"}
 
 
 def diff(desired: Desired, live: Live) -> Plan:
@@ -75,9 +77,13 @@ def plan_from(recovery: Recovery, live: Live) -> Plan:
         app=desired.app,
         steps=(*steps, *unproved(recovery, steps, ours)),
         refusals=tuple(item for item in found if isinstance(item, Refusal)),
-        warnings=tuple(item for item in found if isinstance(item, str)),
+        warnings=(
+            *disclosures(steps, desired.app),
+            *(item for item in found if isinstance(item, str)),
+        ),
         base=base_state(live),
         unchecked=tuple(s.name for s in states if s.state is State.UNCHECKED),
+        sources=desired.sources,
         marks=fitting_marks(desired, live, ours),
     )
 
@@ -151,8 +157,9 @@ def _secrets(
     if wanted:
         yield SetSecrets(
             key="secrets/set",
-            summary=f"set the secrets {', '.join(s.told for s in wanted)}",
+            summary=f"set the secrets {', '.join(s.told(desired.sources[s.name]) for s in wanted)}",
             names=tuple(s.name for s in wanted),
+            sources={s.name: desired.sources[s.name] for s in wanted},
         )
     if extra and desired.prune:
         yield UnsetSecrets(
@@ -173,7 +180,9 @@ def _seen_after_boot(
 ) -> dict[str, tuple[Change, ...]]:
     """A running machine keeps the secrets it booted with, so a change of them is one of its own."""
     changes = tuple(
-        Change(FIELD, None, item.summary) for item in secrets if not isinstance(item, str)
+        Change(FIELD, None, f"{_VERBS[item.kind]} the secrets {', '.join(item.names)}")
+        for item in secrets
+        if not isinstance(item, str)
     )
     older = (Change(FIELD, "of an earlier apply", "as Fly has them"),)
     return {

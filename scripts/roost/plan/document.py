@@ -11,7 +11,8 @@ from roost.plan.cost import CostChange
 from roost.plan.steps import BaseStep, Change, Plan
 
 Json = dict[str, Any]
-FORMAT = 1
+FORMAT = 2
+"""Raised where a document of before would be misread: since 2 it has the sources of secrets."""
 _NOT_JUDGED = frozenset({"summary", "risk", "skip_launch"})
 _COMMON = frozenset(field.name for field in fields(BaseStep))
 
@@ -28,6 +29,7 @@ def plan_document(plan: Plan, cost: CostChange | None = None) -> Json:
         "refusals": [vars(refusal) for refusal in plan.refusals],
         "warnings": list(plan.warnings),
         "unchecked_secrets": list(plan.unchecked),
+        "secret_sources": dict(plan.sources),
         "base": plan.base,
     }
     if cost is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -57,10 +57,27 @@ class SecretState:
     name: str
     state: State
 
-    @property
-    def told(self) -> str:
-        """Its name, and why it is set."""
-        return f"{self.name} ({_WHY[self.state]})" if self.state in _WHY else self.name
+    def told(self, source: str) -> str:
+        """Return its name, why it is set, and where its value comes from."""
+        return f"{self.name} ({_WHY[self.state]}, from {told_source(self.name, source)})"
+
+
+def told_source(name: str, source: str) -> str:
+    """Return a secret's source in words: most come from the variable that is called as they are."""
+    return "the variable of the same name" if source == f"env {name}" else source
+
+
+def moved_sources(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
+    """Say which secrets have another source than before; a new secret has none before.
+
+    Args:
+        before: sources by the name of the secret.
+        after: the same, now.
+    """
+    for name in sorted(before.keys() & after.keys()):
+        if before[name] != after[name]:
+            was, now = (told_source(name, source) for source in (before[name], after[name]))
+            yield f"The value of the secret {name} comes from {now} now. It came from {was}."
 
 
 def secret_states(

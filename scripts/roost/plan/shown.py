@@ -57,7 +57,7 @@ class _CostChange(_Part):
 
 
 class _Document(_Part):
-    format: Literal[1]
+    format: Literal[2]
     environment: Environment
     app: Name
     digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -65,6 +65,7 @@ class _Document(_Part):
     refusals: Annotated[tuple[_Refusal, ...], Field(max_length=_MOST)]
     warnings: Annotated[tuple[Text, ...], Field(max_length=_MOST)]
     unchecked_secrets: Annotated[tuple[Name, ...], Field(max_length=_MOST)]
+    secret_sources: Annotated[dict[Name, Text], Field(max_length=_MOST)]
     cost: _CostChange | None = None
 
 
@@ -101,6 +102,7 @@ def read_plan(document: Json, where: str) -> tuple[Plan, CostChange | None, str]
         read.warnings,
         {},
         read.unchecked_secrets,
+        read.secret_sources,
     )
     return plan, _cost(read.cost), read.digest
 

@@ -5,6 +5,7 @@ A step never holds a secret's value, only its name.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, ClassVar
@@ -108,6 +109,8 @@ class SetSecrets(BaseStep):
 
     kind = "set-secrets"
     names: tuple[str, ...]
+    sources: dict[str, str] = field(default_factory=dict)
+    """By name, where each value comes from; what was approved from one source is not set from another."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,6 +231,8 @@ class Plan:
     """The live state the plan was made from, as far as the steps depend on it."""
     unchecked: tuple[str, ...] = ()
     """Secrets whose values are not here, so that nobody can say whether they changed."""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """By name, where the value of each declared secret comes from."""
     marks: Marks = field(default_factory=dict, repr=False)
     """The marks that stay true, for the machines that are sent a config. Never shown or written."""
 

@@ -10,9 +10,11 @@ import html
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from roost.plan.cost import CostChange
 from roost.plan.document import plan_digest
+from roost.plan.secrets import told_source
 from roost.plan.steps import Plan, Risk, Step
 from roost.report.wording import cost_line, counted, one_line, shown, unchecked_line
 
@@ -61,15 +63,12 @@ def plan_comment(planned: Iterable[PlannedEnvironment], first: str = MARKER, roo
     """
     entries = sorted(planned, key=lambda entry: entry.plan.environment)
     changing = [entry for entry in entries if _has_news(entry)]
-    quiet = [entry.plan.environment for entry in entries if not _has_news(entry)]
+    # A merge approves that their values are set from where this shows that they come from.
+    unchecked = [entry for entry in entries if entry.plan.unchecked and not _has_news(entry)]
+    quiet = [e.plan.environment for e in entries if not (_has_news(e) or e.plan.unchecked)]
     head = f"{first}\n## Roost plan\n\n{_headline(changing, len(entries))}\n"
     tail = f"\nUnchanged: {_cut_list(quiet)}.\n" if quiet else ""
-    unchecked = [e.plan.environment for e in entries if e.plan.unchecked and not _has_news(e)]
-    if unchecked:
-        tail += (
-            f"\nSecrets not checked, because their values are not here: {_cut_list(unchecked)}.\n"
-        )
-    return head + _fit(changing, LIMIT - len(head) - len(tail) - room) + tail
+    return head + _fit([*changing, *unchecked], LIMIT - len(head) - len(tail) - room) + tail
 
 
 def plan_section(entry: PlannedEnvironment, *, short: bool = False) -> str:
@@ -90,13 +89,21 @@ def plan_section(entry: PlannedEnvironment, *, short: bool = False) -> str:
         lines += _folded(plan.steps) if plan.steps else []
         lines += [f"\n{entry.rehearsal}"] if entry.rehearsal else []
     if plan.unchecked:
-        names = [f"`{name}`" for name in plan.unchecked]
-        lines.append(f"\n{text(unchecked_line(names))}")
+        lines.append(f"\n{unchecked_line(list(map(partial(_secret, plan), plan.unchecked)))}")
     if entry.cost:
         lines.append(f"\n{text(cost_line(entry.cost))}")
     if not entry.failure:
         lines.append(f"\nDigest: {code(entry.digest or plan_digest(plan))}")
     return _BLANKS.sub("\n\n", "\n".join(lines) + "\n")
+
+
+def _secret(plan: Plan, name: str) -> str:
+    """Show a secret with where its value comes from."""
+    source = plan.sources.get(name)
+    if source is None:
+        return code(name)
+    told = told_source(name, source)
+    return f"{code(name)} from {code(told) if told == source else told}"
 
 
 def code(value: str) -> str:

@@ -14,18 +14,17 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from urllib.parse import urlencode
 
+from roost.environment import names
 from roost.environment.load import SUFFIXES, EnvironmentFile
 from roost.environment.starter import Starter
 from roost.report.codeowners import CodeOwners, Rule
 
 TOKEN = "FLY_API_TOKEN"  # noqa: S105 - the name, not the value
-PLAN = "plan"
-"""GitHub's environment of the token that only reads."""
+PLAN = names.PLAN
 DAYS_30 = "720h"
 HERE = "repos/{owner}/{repo}"
 """The repository that `gh` is run in; it fills that in itself."""
-PULL_REQUESTS = "pull-requests"
-"""GitHub's environment of the key of the App that opens pull requests; only main may use it."""
+PULL_REQUESTS = names.PULL_REQUESTS
 APP_ID = "ROOST_APP_ID"
 """The variable that names the App; its value is the client id."""
 APP_KEY = "ROOST_APP_PRIVATE_KEY"

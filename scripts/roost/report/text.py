@@ -17,7 +17,7 @@ from roost.plan.cost import CostChange
 from roost.plan.steps import Change, Plan, Risk, Step
 from roost.prefect.probe import CheckResult
 from roost.report.hints import as_typed, insertions
-from roost.report.wording import cost_line, one_line, shown, unchecked_line
+from roost.report.wording import cost_line, one_line, shown, unchecked, unchecked_line
 
 PLAIN_WIDTH = 120
 MAX_CHANGES = 12
@@ -115,7 +115,7 @@ def plan_report(plan: Plan, cost: CostChange | None) -> RenderableType:
     if cost is not None:
         parts.append(Text(cost_line(cost)))
     if plan.unchecked:
-        parts.append(Text(one_line(unchecked_line(plan.unchecked)), style="dim"))
+        parts.append(Text(one_line(unchecked_line(unchecked(plan))), style="dim"))
     parts += [_labelled("warning", "yellow", warning) for warning in plan.warnings]
     parts += [
         _labelled("refused", "red", f"{refusal.key}: {refusal.what}. {refusal.advice}")

@@ -9,6 +9,8 @@ from typing import Any
 
 from roost.plan.cost import CostChange
 from roost.plan.image import is_our_image
+from roost.plan.secrets import told_source
+from roost.plan.steps import Plan
 
 MAX_VALUE = 60
 
@@ -49,10 +51,18 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-def unchecked_line(names: Sequence[str]) -> str:
-    """Say which values could not be compared, and where they can be."""
-    listed = ", ".join(names)
+def unchecked_line(secrets: Sequence[str]) -> str:
+    """Say which values could not be compared, each with its source, and where they can be."""
+    listed = ", ".join(secrets)
     return f"Not checked, because the values are not here: {listed}. An apply that has them sets what changed."
+
+
+def unchecked(plan: Plan) -> list[str]:
+    """Return the secrets that were not checked as plain text, each with where its value comes from."""
+    return [
+        f"{name} (from {told_source(name, plan.sources[name])})" if name in plan.sources else name
+        for name in plan.unchecked
+    ]
 
 
 def cost_line(cost: CostChange) -> str:

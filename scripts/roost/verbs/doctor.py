@@ -23,6 +23,7 @@ from roost.verbs.checkup.check import Check, State, missing, unknown
 from roost.verbs.checkup.files import file_checks, workflow_checks
 from roost.verbs.checkup.fly import fly_checks
 from roost.verbs.checkup.github import github_checks
+from roost.verbs.checkup.keys import key_checks
 from roost.verbs.checkup.workflows import Workflows, read_workflows
 from roost.verbs.context import Context
 from roost.verbs.origin import repository_slug
@@ -77,6 +78,8 @@ async def _all(context: Context, loaded: Loaded) -> AsyncIterator[Check]:
     if not environment_names(context.environments):
         yield missing("there is no environment yet", "./run roost init")
     for check in file_checks(context, loaded.files, loaded.faults):
+        yield check
+    for check in key_checks(loaded.files):
         yield check
     for check in workflow_checks(workflows, loaded.files, repository):
         yield check

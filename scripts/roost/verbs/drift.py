@@ -24,7 +24,7 @@ from roost.plan.drift import (
 from roost.plan.steps import Json
 from roost.report.drift import to_do
 from roost.report.text import status_table
-from roost.report.wording import counted, one_line, shown, unchecked_line
+from roost.report.wording import counted, one_line, shown, unchecked, unchecked_line
 from roost.verbs.changes import Planned, apply_planned, make_plan
 from roost.verbs.context import Context
 from roost.verbs.documents import write_document
@@ -296,7 +296,7 @@ def report(found: Found) -> RenderableType:
         columns = ("what", "live", "wanted", "why")
         parts.append(status_table(columns, map(_row, found.differences)))
     if found.planned and found.planned.plan.unchecked:
-        parts.append(Text(one_line(unchecked_line(found.planned.plan.unchecked))))
+        parts.append(Text(one_line(unchecked_line(unchecked(found.planned.plan)))))
     if found.planned:
         parts += [Text(one_line(note)) for note in found.planned.plan.warnings]
     if not found.healed:

@@ -7,7 +7,6 @@ given and somebody says yes to each.
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ from roost.environment.load import (
     load_files,
 )
 from roost.environment.model import REGIONS, SIZES
+from roost.environment.names import name_fault
 from roost.environment.sops_file import repository_of
 from roost.environment.starter import (
     BACKENDS,
@@ -40,8 +40,6 @@ from roost.errors import ExitCode, InvalidFilesError, RoostError, UsageError
 from roost.prefect.versions import parse_version
 from roost.report.setup import (
     OWNER,
-    PLAN,
-    PULL_REQUESTS,
     Command,
     app_steps,
     commands,
@@ -54,13 +52,7 @@ from roost.verbs.checkup.files import codeowners_place
 from roost.verbs.context import Context
 from roost.verbs.origin import repository_slug
 
-RESERVED = {
-    PLAN: "GitHub's environment of the token that only reads",
-    PULL_REQUESTS: "GitHub's environment of the key that opens pull requests",
-}
-"""Names of GitHub environments that are no server's, and what each is for."""
 SUGGESTED = ("staging", "production")
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
 _YES, _NO = ("y", "yes", "true"), ("n", "no", "false")
 
 
@@ -237,10 +229,8 @@ class _Asking:
         return with_answer(self._ask(question, fault))
 
     def _name_fault(self, name: str) -> str:
-        if not _NAME.fullmatch(name):
-            return "use lower-case letters, digits and dashes"
-        if name in RESERVED:
-            return f"{name} is {RESERVED[name]}; choose another"
+        if wrong := name_fault(name):
+            return wrong
         if name in self.names:
             return f"{self.folder / name}.yaml is there already, and is never overwritten"
         return ""

@@ -143,13 +143,19 @@ def test_where_nobody_can_be_asked_all_that_is_missing_is_named(roost, folder):
         (["--memory", "256"], "--memory: a Prefect server needs about 200 MB"),
         (["--memory", "4096"], "--memory: shared-cpu-1x takes 256 to 2048 MB"),
         (["--backend", "mysql"], "--backend: backend must be sqlite or postgres, found mysql"),
-        (["--environment", "Demo"], "--environment: use lower-case letters, digits and dashes."),
-        (["--environment", "../x"], "--environment: use lower-case letters, digits and dashes."),
-        (["--environment", "plan"], "--environment: plan is GitHub's environment of the token"),
         (
-            ["--environment", "pull-requests"],
-            "--environment: pull-requests is GitHub's environment of",
+            ["--environment", "Demo"],
+            "--environment: Demo is not an environment name; use lower-case letters",
         ),
+        (
+            ["--environment", "../x"],
+            "--environment: ../x is not an environment name; use lower-case letters",
+        ),
+        (
+            ["--environment", "plan"],
+            "--environment: the name plan is reserved: GitHub's environment plan",
+        ),
+        (["--environment", "pull-requests"], "--environment: the name pull-requests is reserved"),
         (["--owner", "anna"], "--owner: write a GitHub name with its @"),
     ],
 )

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from roost.environment.load import load_environment, load_files, merged
+from roost.environment.names import RESERVED
 from roost.errors import InvalidFilesError, UnknownEnvironmentError
 
 REPOSITORY = Path(__file__).parents[3]
@@ -231,6 +232,60 @@ def test_a_file_name_that_is_no_environment_s_is_a_fault(tmp_path, name):
     [fault] = load_files([tmp_path / name]).faults
 
     assert "is not an environment name" in fault.message
+
+
+@pytest.mark.parametrize("suffix", [".yaml", ".yml"])
+@pytest.mark.parametrize("name", ["plan", "Plan", "PLAN", *RESERVED])
+def test_a_name_that_github_has_for_something_else_is_a_fault(tmp_path, name, suffix):
+    """In any case: GitHub takes `Plan` for `plan`, which every branch may use."""
+    (tmp_path / f"{name}{suffix}").write_text(GOOD.format(app="acme"))
+
+    [fault] = load_files([tmp_path]).faults
+
+    assert f"the name {name} is reserved: GitHub's environment {name.lower()} " in fault.message
+    assert fault.message.endswith("; choose another name")
+    with pytest.raises(InvalidFilesError):
+        load_environment(name, tmp_path)
+
+
+@pytest.mark.parametrize("other", ["Staging.yaml", "STAGING.yml", "staging.yml"])
+def test_two_files_that_github_takes_for_one_environment_are_a_fault(folder, other):
+    (folder / other).write_text(GOOD.format(app="acme-other"))
+
+    told = [fault.message for fault in load_files([folder]).faults]
+
+    assert any("is the same environment, whatever the case or suffix; keep one" in t for t in told)
+    with pytest.raises(InvalidFilesError):
+        load_environment("staging", folder)
+    assert load_environment("production", folder).name == "production"
+
+
+@pytest.mark.parametrize("name", ["staging.yaml", "_defaults.yaml"])
+@pytest.mark.parametrize("target", ["outside.yaml", "repository/.git/config"])
+def test_a_link_out_of_the_repository_or_into_git_s_own_files_is_not_read(tmp_path, name, target):
+    """What is wrong with a file is shown, and a job's git may keep a token in its own."""
+    folder = tmp_path / "repository" / "environments"
+    folder.mkdir(parents=True)
+    (tmp_path / "repository" / ".git").mkdir()
+    (tmp_path / target).write_text("region: hunter2\nhunter3: {a: hunter4}\n")
+    if name != "staging.yaml":
+        (folder / "staging.yaml").write_text(GOOD.format(app="acme"))
+    (folder / name).symlink_to(tmp_path / target)
+
+    [fault] = load_files([folder]).faults
+
+    assert fault.message == (
+        "cannot be read: a link out of the repository; put the file itself here"
+    )
+
+
+def test_a_link_within_the_repository_is_read(tmp_path):
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "environments").mkdir()
+    (tmp_path / "kept.yaml").write_text(GOOD.format(app="acme"))
+    (tmp_path / "environments" / "staging.yaml").symlink_to("../kept.yaml")
+
+    assert load_files([tmp_path / "environments"]).faults == ()
 
 
 def test_a_file_that_is_not_there_is_a_fault(tmp_path):

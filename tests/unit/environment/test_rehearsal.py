@@ -10,6 +10,7 @@ import pytest
 from helpers.environments import POSTGRES, environment_file
 from roost.environment.model import AUTH_SECRET, BUCKET_SECRETS
 from roost.environment.rehearsal import NO_VALUE, confined, rehearsed, unplayable
+from roost.environment.scale import scale_faults
 
 
 def copied_to(replicate):
@@ -36,6 +37,17 @@ def test_a_copy_goes_to_no_bucket_that_the_real_server_writes_to(replicate):
     assert found.environment.database.volume_gb == 3
     assert found.environment.secrets == file.environment.secrets
     assert (found.name, found.path) == (file.name, file.path)
+
+
+@pytest.mark.parametrize("tried", [rehearsed, confined])
+def test_what_is_tried_can_be_scaled_though_no_file_could_say_what_it_is(tried):
+    """Without its copy the bucket's keys would be a fault of the file; nobody wrote that file."""
+    environment = tried(copied_to("s3://bucket/path")).environment
+
+    assert scale_faults(environment, {"memory_mb": 1024}) == ()
+    [(fields, message)] = scale_faults(environment, {"count": 2})
+    assert fields == ("count",)
+    assert message.startswith("SQLite serves one machine")
 
 
 @pytest.mark.parametrize(

@@ -155,6 +155,39 @@ def test_nothing_outside_of_the_repository_is_looked_at(repository, tmp_path_fac
         sops_path(repository, name)
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("link.sops.yaml", "[http]\n\textraheader: hunter2\n"),
+        ("link.sops.yaml", "sops: {mac: x}\nhunter2: hunter3\n"),
+        ("link.sops.json", '{"sops": {"mac": "x"}, "hunter2": "hunter3"}'),
+        ("link.sops.env", "sops_mac=x\nhunter2=hunter3\n"),
+        (".git/x.sops.yaml", "sops: {mac: x}\nhunter2: hunter3\n"),
+    ],
+)
+def test_git_s_own_files_are_no_secrets_and_nothing_of_them_is_shown(
+    repository, faults, name, content
+):
+    """A job's git may keep a token there, and a link has whatever suffix one wants."""
+    (repository / ".git" / "x.sops.yaml").write_text(content)
+    if not name.startswith(".git/"):
+        (repository / name).symlink_to(".git/x.sops.yaml")
+
+    [fault] = faults(name)
+
+    assert f"{name} is outside of the repository" in fault
+    assert "hunter" not in fault
+
+
+def test_nothing_of_a_file_that_is_none_of_sops_is_shown(repository, faults):
+    (repository / "creds.yaml").write_text("hunter2: hunter3\nHOOK: hunter4\n")
+
+    [fault] = faults("creds.yaml")
+
+    assert "is not encrypted" in fault
+    assert "hunter" not in fault
+
+
 def test_without_git_the_folder_above_the_environments_counts(tmp_path, key):
     folder = tmp_path / "somewhere" / "environments"
     folder.mkdir(parents=True)

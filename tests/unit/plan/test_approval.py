@@ -92,8 +92,10 @@ def test_a_server_that_fell_asleep_or_was_started_since_is_changed_as_approved()
     assert unapproved(plan, approved_of(CHANGE), SALT) == ()
 
 
-def set_secret(name):
-    return SetSecrets(key="secrets/set", summary=f"set the secrets {name}", names=(name,))
+def set_secret(name, source=""):
+    sources = {name: source or f"env {name}"}
+    summary = f"set the secrets {name}"
+    return SetSecrets(key="secrets/set", summary=summary, names=(name,), sources=sources)
 
 
 def test_a_backup_or_anybodys_note_between_the_plan_and_the_merge_changes_nothing_of_it():
@@ -134,7 +136,56 @@ def test_a_boot_for_secrets_that_nobody_sets_is_not_approved():
 def test_a_secret_that_the_plan_did_not_name_is_not_approved():
     plan = replace(CHANGE, steps=(set_secret("OTHER"), *CHANGE.steps))
 
-    assert unapproved(plan, approved_of(CHANGE), SALT) == ("secret/OTHER: set the secret OTHER",)
+    assert unapproved(plan, approved_of(CHANGE), SALT) == ("secret/OTHER: take it from env OTHER",)
+
+
+@pytest.mark.parametrize("shown", ["unchecked", "a step"])
+def test_a_secret_is_approved_from_the_source_that_was_shown_and_from_no_other(shown):
+    """Whoever merged saw where its value comes from, and another merge may have changed that."""
+    seen = {"HOOK": "env HOOK"}
+    steps = (set_secret("HOOK"),) if shown == "a step" else ()
+    unchecked = () if steps else ("HOOK",)
+    approved = approved_of(replace(CHANGE, steps=steps, unchecked=unchecked, sources=seen))
+
+    def left(source):
+        return unapproved(replace(CHANGE, steps=(set_secret("HOOK", source),)), approved, SALT)
+
+    assert left("env HOOK") == ()
+    assert left("env OTHER") == ("secret/HOOK: take it from env OTHER",)
+    assert left("sops staging.sops.yaml") == ("secret/HOOK: take it from sops staging.sops.yaml",)
+
+
+def test_a_secret_s_approval_holds_for_no_other_pull_request_environment_or_app():
+    plan = replace(CHANGE, steps=(set_secret("HOOK"),))
+    approved = approved_of(plan)
+    told = ("secret/HOOK: take it from env HOOK",)
+
+    assert unapproved(plan, approved, SALT) == ()
+    assert unapproved(plan, approved, SALT.replace("7", "8")) == told
+    assert unapproved(replace(plan, environment="production"), approved, SALT) == told
+    assert unapproved(replace(plan, app="acme-other"), approved, SALT) == told
+
+
+def test_a_comment_from_before_sources_were_shown_approves_no_secret():
+    """Its names stood there alone; nobody saw where the values come from."""
+    old = read_approved({"digest": "", "seals": [], "secrets": ["HOOK"]})
+
+    assert unapproved(replace(CHANGE, steps=(set_secret("HOOK"),)), old, SALT)
+
+
+def test_a_secret_without_a_known_source_is_not_approved():
+    unknown = SetSecrets(key="secrets/set", summary="", names=("HOOK",))
+    plan = replace(CHANGE, steps=(unknown,))
+
+    assert unapproved(plan, approved_of(plan), SALT) == (
+        "secret/HOOK: take it from a source that is not known",
+    )
+
+
+def test_the_digest_of_a_plan_covers_the_sources():
+    one, other = (replace(CHANGE, steps=(set_secret("HOOK", s),)) for s in ("env A", "env B"))
+
+    assert plan_digest(one) != plan_digest(other)
 
 
 @pytest.mark.parametrize(

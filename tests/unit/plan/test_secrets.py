@@ -17,8 +17,8 @@ from roost.plan.document import canonical, plan_digest, plan_document
 from roost.plan.live import Live
 from roost.plan.ownership import our_machines
 from roost.plan.secret_marks import with_marks
-from roost.plan.secrets import State, check_values, secret_states
-from roost.plan.steps import Change
+from roost.plan.secrets import State, check_values, moved_sources, secret_states
+from roost.plan.steps import Change, SetSecrets
 from roost.secret_text import SecretText
 
 OLD, NEW = SecretText("the-old-value"), SecretText("the-new-value")
@@ -90,7 +90,10 @@ def test_why_a_secret_is_set_stands_in_the_plan():
 
     step = diff(compared(both, live, **{AUTH_SECRET: NEW}), live).steps[0]
 
-    assert step.summary == f"set the secrets HOOK (missing), {AUTH_SECRET} (its value changed)"
+    assert step.summary == (
+        "set the secrets HOOK (missing, from the variable of the same name), "
+        f"{AUTH_SECRET} (its value changed, from the variable of the same name)"
+    )
 
 
 def test_an_extra_secret_is_told_after_the_declared_ones():
@@ -155,3 +158,32 @@ def test_a_plan_holds_neither_value_nor_fingerprint_nor_salt():
     assert "update-machine" in written
     for hidden in (OLD.reveal(), NEW.reveal(), mark.fingerprint.rpartition("$")[2], "scrypt"):
         assert hidden not in written
+
+
+def test_each_step_and_plan_says_where_values_come_from():
+    sops = {"name": "HOOK", "from": {"sops": "production.sops.yaml"}}
+    odd = {"name": "ODD", "from": {"sops": "a b), C (from env D.sops.yaml"}}
+    desired = desired_of(secrets=[{"name": "A", "from": {"env": "B"}}, sops, odd, AUTH_SECRET])
+    told = {
+        "A": "env B",
+        "HOOK": "sops production.sops.yaml",
+        "ODD": 'sops "a b), C (from env D.sops.yaml"',
+        AUTH_SECRET: f"env {AUTH_SECRET}",
+    }
+
+    plan = diff(desired, Live())
+
+    [step] = [step for step in plan.steps if isinstance(step, SetSecrets)]
+    assert plan.sources == step.sources == told
+    assert "A (missing, from env B), HOOK (missing, from sops production.sops.yaml)" in step.summary
+    assert 'ODD (missing, from sops "a b), C (from env D.sops.yaml")' in step.summary
+
+
+def test_a_moved_source_is_told_and_a_new_secret_has_moved_from_nowhere():
+    before = {"A": "env A", "B": "env B", "C": "sops x.yaml", "GONE": "env X"}
+    after = {"A": "env A", "B": "env OTHER", "C": "env C", "NEW": "env NEW"}
+
+    assert tuple(moved_sources(before, after)) == (
+        "The value of the secret B comes from env OTHER now. It came from the variable of the same name.",
+        "The value of the secret C comes from the variable of the same name now. It came from sops x.yaml.",
+    )

@@ -239,7 +239,7 @@ def test_a_document_that_is_no_outcome_is_told(junk):
 
 
 @pytest.mark.parametrize(
-    "change", [{"steps": 1}, {"digest": "x"}, {"cost": {"now": 1}}, {"format": 2}]
+    "change", [{"steps": 1}, {"digest": "x"}, {"cost": {"now": 1}}, {"format": 1}]
 )
 def test_a_document_that_is_no_plan_is_told(change):
     document = {**plan_document(*planned("staging", None, {})), **change}

@@ -169,3 +169,31 @@ def test_the_comment_is_the_same_for_the_same_plans(plans):
     entries = [PlannedEnvironment(plan) for plan in plans]
 
     assert plan_comment(entries) == plan_comment(list(entries))
+
+
+def plan_with_sources(**sources):
+    plan, cost = QUIET
+    return PlannedEnvironment(replace(plan, unchecked=tuple(sources), sources=sources), cost)
+
+
+def test_the_source_of_each_secret_stands_beside_its_name_though_nothing_changes():
+    """A merge approves that the value is set from there, whatever it is then."""
+    comment = plan_comment(
+        [plan_with_sources(A="env A", B="env OTHER", C="sops production.sops.yaml")]
+    )
+
+    assert (
+        "`A` from the variable of the same name, `B` from `env OTHER`, "
+        "`C` from `sops production.sops.yaml`. An apply that has them sets what changed."
+    ) in comment
+    assert "### `quiet`: no changes" in comment
+
+
+@given(HOSTILE)
+def test_a_source_is_never_more_than_its_words(source):
+    comment = plan_comment([plan_with_sources(HOOK=source)])
+
+    assert len(kinds(comment, "heading_open")) == 2
+    assert {token.content for token in kinds(comment, "html_inline")} <= OUR_HTML
+    for kind in ("link_open", "image", "fence", "code_block", "hr", "em_open", "list_item_open"):
+        assert kinds(comment, kind) == []

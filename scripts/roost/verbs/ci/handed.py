@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from roost.environment.load import FILE_NAME
+from roost.environment.names import name_fault
 from roost.errors import UsageError
 from roost.github.actions import Runner
 from roost.verbs.documents import document_files, document_hash, read_document
@@ -89,7 +89,7 @@ def _read(environ: Mapping[str, str], name: str, otherwise: object) -> Any:
 
 
 def _is_name(found: object) -> bool:
-    return isinstance(found, str) and bool(FILE_NAME.fullmatch(found))
+    return isinstance(found, str) and not name_fault(found)
 
 
 def _bad(name: str, wanted: str) -> UsageError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from roost.environment.load import load_environment
 from roost.errors import ExitCode, RoostError, UsageError
 from roost.github.actions import Annotation, Runner, runner_of
 from roost.plan.document import FORMAT
+from roost.plan.secrets import moved_sources
 from roost.plan.steps import Plan
 from roost.report.markdown import PlannedEnvironment, plan_section
 from roost.report.text import plan_report
@@ -50,6 +52,7 @@ async def plan_one(context: Context, name: str, results: Path) -> ExitCode:
         file = load_environment(name, context.environments)
         async with connect(context, local=False) as target:
             planned = await make_plan(context, file, target)
+        planned = replace(planned, plan=with_moved_sources(context, planned.plan))
     except RoostError as error:
         write_document(results, name, failure(name, error))
         context.progress.print(f"{name}: error [{error.word}]: {error}", markup=False)
@@ -62,6 +65,22 @@ async def plan_one(context: Context, name: str, results: Path) -> ExitCode:
     if runner:
         summarize(runner, planned)
     return ExitCode.BAD_INPUT if planned.plan.refusals else ExitCode.DONE
+
+
+def with_moved_sources(context: Context, plan: Plan) -> Plan:
+    """Return a plan that warns of each secret whose source is another one than in our own files.
+
+    In a pull request's job these are the base's, and the files that are planned the request's.
+    """
+    base = context.project / "environments"
+    if base.resolve() == context.environments.resolve():
+        return plan
+    try:
+        before = load_environment(plan.environment, base).environment
+    except RoostError:  # a new environment, or one that could not be deployed as it was
+        return plan
+    sources = {secret.name: secret.source.told for secret in before.secrets}
+    return replace(plan, warnings=(*moved_sources(sources, plan.sources), *plan.warnings))
 
 
 def failure(name: str, error: RoostError) -> dict[str, Any]:

@@ -1,0 +1,45 @@
+"""What a plan hands to somebody else's code or to another place, said in words. Pure.
+
+The steps of a plan show what changes. That an image of somebody else gets to read the login, or
+that a new server copies its database away, follows from them, and is easily overlooked there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from roost.plan.desired import REPLICA_ENDPOINT, REPLICA_URL
+from roost.plan.image import REGISTRY, is_our_image
+from roost.plan.steps import CreateMachine, Step, UpdateMachine
+
+_IMAGE = "image"
+
+
+def disclosures(steps: Iterable[Step], app: str) -> tuple[str, ...]:
+    """Return a sentence for each image and each bucket that steps bring, once."""
+    found = (told for step in steps for told in _disclosed(step, app))
+    return tuple(dict.fromkeys(found))
+
+
+def _disclosed(step: Step, app: str) -> Iterator[str]:
+    if not isinstance(step, CreateMachine | UpdateMachine):
+        return
+    image = str(step.config.get(_IMAGE, ""))
+    if _brings(step, _IMAGE) and not _is_of(app, image):
+        yield (
+            f"The image {image} is not one that Roost builds. It receives the login and every "
+            "secret of this server."
+        )
+    variables = step.config.get("env") or {}
+    url, endpoint = variables.get(REPLICA_URL), variables.get(REPLICA_ENDPOINT, "Amazon S3")
+    if url and any(_brings(step, f"env.{name}") for name in (REPLICA_URL, REPLICA_ENDPOINT)):
+        yield f"The whole database is copied to {url} at {endpoint}."
+
+
+def _brings(step: CreateMachine | UpdateMachine, field: str) -> bool:
+    return isinstance(step, CreateMachine) or any(c.field == field for c in step.changes)
+
+
+def _is_of(app: str, image: str) -> bool:
+    """Say whether an image is in the app's own registry, under a name that Roost gives."""
+    return is_our_image(image) and image.startswith(f"{REGISTRY}/{app}:")

@@ -1,0 +1,123 @@
+"""doctor: a key of SOPS that opens the files of a protected environment and of another one."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+import yaml
+
+from helpers.environments import environment_data
+from helpers.sops_files import SOPS, age_key, encrypt
+from roost.environment.load import load_files
+from roost.environment.model import AUTH_SECRET
+from roost.environment.sops_file import read_sops_file
+from roost.verbs.checkup.check import State
+from roost.verbs.checkup.keys import key_checks
+
+
+@pytest.fixture
+def repository(tmp_path):
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "environments").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def checks(repository):
+    """What is found of the environments that were written."""
+
+    def look():
+        loaded = load_files([repository / "environments"])
+        assert loaded.faults == ()
+        return list(key_checks(loaded.files))
+
+    return look
+
+
+def write(repository, name, file, *, protected=False):
+    source = [{"name": "HOOK", "from": {"sops": file}}] if file else []
+    fields = {"app": f"acme-{name}", "protected": protected, "secrets": [AUTH_SECRET, *source]}
+    path = repository / "environments" / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(environment_data(**fields)))
+
+
+def test_without_files_of_sops_there_is_nothing_to_say(repository, checks):
+    write(repository, "production", "", protected=True)
+
+    assert checks() == []
+
+
+def test_a_key_for_each_environment_is_well(repository, checks):
+    for name in ("production", "staging"):
+        encrypt(repository / f"{name}.sops.yaml", "HOOK: x\n", age_key())
+        write(repository, name, f"{name}.sops.yaml", protected=name == "production")
+
+    [check] = checks()
+
+    assert check.state is State.OK
+
+
+def test_what_nobody_protects_may_share_a_key(repository, checks):
+    key = age_key()
+    for name in ("one", "two"):
+        encrypt(repository / f"{name}.sops.yaml", "HOOK: x\n", key)
+        write(repository, name, f"{name}.sops.yaml")
+
+    assert [check.state for check in checks()] == [State.OK]
+
+
+@pytest.mark.parametrize("other_protected", [False, True])
+def test_a_key_that_opens_a_protected_environment_s_file_and_another_s_is_named(
+    repository, checks, other_protected
+):
+    shared, own = age_key(), age_key()
+    encrypt(repository / "production.sops.yaml", "HOOK: x\n", shared, own)
+    encrypt(repository / "other.sops.yaml", "HOOK: x\n", shared)
+    write(repository, "production", "production.sops.yaml", protected=True)
+    write(repository, "other", "other.sops.yaml", protected=other_protected)
+
+    found = {check.environment: check for check in checks()}
+
+    assert set(found) == ({"production", "other"} if other_protected else {"production"})
+    assert found["production"].state is State.MISSING
+    assert found["production"].what == (
+        "production.sops.yaml opens with a key that opens files of other as well: "
+        f"{shared.recipient}"
+    )
+
+
+def test_one_file_for_a_protected_environment_and_another_one_is_named(repository, checks):
+    encrypt(repository / "all.sops.yaml", "HOOK: x\n", age_key())
+    write(repository, "production", "all.sops.yaml", protected=True)
+    write(repository, "staging", "all.sops.yaml")
+
+    [check] = checks()
+
+    assert (check.state, check.environment) == (State.MISSING, "production")
+    assert check.what == "all.sops.yaml is also a source of staging, which nothing protects"
+
+
+def test_the_commands_that_mend_it_do_so(repository, checks):
+    """As they are printed, with the real program: afterwards only the new key opens the file."""
+    shared, new = age_key(), age_key()
+    for name in ("production", "staging"):
+        encrypt(repository / f"{name}.sops.yaml", "HOOK: x\n", shared)
+        write(repository, name, f"{name}.sops.yaml", protected=name == "production")
+    [check] = checks()
+    command = (
+        check.mend.split("then ./run sops ")[1].split(";")[0].replace("age1...", new.recipient)
+    )
+
+    done = subprocess.run(
+        [str(SOPS), *command.split()],
+        cwd=repository,
+        env={"SOPS_AGE_KEY": shared.private, "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert read_sops_file(repository / "production.sops.yaml").recipients == (new.recipient,)
+    assert [check.state for check in checks()] == [State.OK]
