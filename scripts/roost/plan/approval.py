@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from roost.plan.document import Json, canonical, step_document
 from roost.plan.secrets import FIELD
 from roost.plan.steps import (
+    BaseStep,
     Plan,
     ProveRelease,
     SetSecrets,
@@ -65,6 +66,11 @@ def approve(document: Json, salt: str) -> Approved:
         frozenset(_seal(step, salt, where) for step in document["steps"]),
         frozenset({*named, *document["unchecked_secrets"]}),
     )
+
+
+def sealed_fields(step: BaseStep) -> Json:
+    """Return the fields of a step's kind that its seal covers: whoever approves it has to see them."""
+    return {name: value for name, value in step.own.items() if name not in _NOT_SEALED}
 
 
 def read_approved(document: Mapping[str, object]) -> Approved:

@@ -5,6 +5,7 @@ A step never holds a secret's value, only its name.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, ClassVar
@@ -48,6 +49,18 @@ class BaseStep:
     summary: str
     risk: Risk = Risk.NONE
     changes: tuple[Change, ...] = ()
+
+    @property
+    def own(self) -> Json:
+        """The fields that its kind adds to what all steps say."""
+        return {
+            one.name: getattr(self, one.name)
+            for one in dataclasses.fields(self)
+            if one.name not in _COMMON
+        }
+
+
+_COMMON = frozenset(one.name for one in dataclasses.fields(BaseStep))
 
 
 @dataclass(frozen=True, kw_only=True)
