@@ -24,6 +24,7 @@ from roost.report.wording import (
     shown,
     shown_whole,
     spelled,
+    spelled_short,
     unchecked_line,
 )
 
@@ -176,6 +177,11 @@ def is_plain_url(url: str) -> bool:
 def code(value: str) -> str:
     """Show a value as code, whatever is in it."""
     return _span(spelled(value))
+
+
+def short_code(value: str, most: int) -> str:
+    """Show a name as code; one that is too long is cut, with its length and its hash."""
+    return _span(spelled_short(value, most))
 
 
 def value_code(value: Any, *, whole: bool = False) -> str:

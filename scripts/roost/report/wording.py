@@ -31,8 +31,7 @@ def shown(value: Any) -> str:
     whole = shown_whole(value)
     if len(whole) <= MAX_VALUE:
         return whole
-    text = value if isinstance(value, str) else canonical(value)
-    return f"{whole[:BEGINNING]}\u2026 ({len(text):,} characters, sha256 {short_hash(text)})"
+    return _cut(whole, value if isinstance(value, str) else canonical(value))
 
 
 def shown_whole(value: Any) -> str:
@@ -51,6 +50,16 @@ def spelled(text: str) -> str:
     reading, or in letters that look like others.
     """
     return text if _PLAIN.fullmatch(text) else _as_json(text)
+
+
+def spelled_short(text: str, most: int) -> str:
+    """Write a text as `spelled` does; one that is too long is cut, with its length and its hash."""
+    whole = spelled(text)
+    return whole if len(whole) <= most else _cut(whole, text)
+
+
+def _cut(whole: str, text: str) -> str:
+    return f"{whole[:BEGINNING]}\u2026 ({len(text):,} characters, sha256 {short_hash(text)})"
 
 
 def short_hash(text: str) -> str:

@@ -14,7 +14,7 @@ What it models
   request, and commits that arrive on the base branch merge it
 - pull requests, `refs/pull/N/head`, merges (a merge commit, or squashed), the pull requests of a
   commit; issues and pull requests in one row of numbers; comments, with who wrote and who edited
-- GraphQL for the one thing that REST does not tell: who edited a comment last
+- GraphQL for the one thing that REST does not tell: who edited a comment last, and when
 - labels, runs of workflows, environments with rules and names of secrets, rulesets, the older
   branch protection, deployments and their statuses
 - pages (30 by default, at most 100) with a Link header under `/repositories/ID`; 401, 403, 404,

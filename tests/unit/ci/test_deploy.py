@@ -21,6 +21,7 @@ from helpers.step_outputs import outputs_in
 from roost.apply import gate
 from roost.environment.model import AUTH_SECRET
 from roost.fly.client import FlyClient
+from roost.github import actions
 from roost.plan.approval import Approved
 from roost.report.comment import Marker, read_marker
 from roost.report.outcome import Outcome, Result
@@ -516,6 +517,59 @@ def test_a_deploy_that_failed_is_approved_still_when_it_runs_again(deployed, fly
     by_hand_at_fly(fly)
     _, outcome = deployed.deploy()
     assert outcome["word"] == "plan-changed"
+
+
+# What the comment has no room for
+
+
+def test_what_the_comment_cuts_is_whole_on_the_page_of_the_run(deployed, summary):
+    value = "x" * 200
+    deployed.write({"prefect": {"settings": {"PREFECT_LOGGING_FORMAT": value}}})
+    deployed.plan()
+
+    assert value not in deployed.comment
+    assert "(200 characters, sha256 " in deployed.comment
+    assert (
+        "[the summary of the run](https://github.com/acme/infra/actions/runs/77)"
+        in deployed.comment
+    )
+    assert f"`{value}`" in summary()
+
+
+def test_beyond_what_github_shows_the_page_of_the_run_names_the_artifact(
+    deployed, summary, monkeypatch
+):
+    monkeypatch.setattr(actions, "MAX_SUMMARY", len(summary()) + 2_000)
+    deployed.write({"prefect": {"settings": {"PREFECT_LOGGING_FORMAT": "x" * 2_000}}})
+    deployed.plan()
+
+    assert "The JSON files in the artifact `plans` of this run have all of it." in summary()
+
+
+def too_long(story, fly):
+    """Merge a plan that has no room in the comment: it warns in very long words."""
+    long = {f"PREFECT_LOGGING_{n}": "*" * 15_000 for n in range(4)}
+    [machine] = fly.machines.values()
+    machine["config"]["env"].update(dict.fromkeys(long, "somebody's"))
+    ignored = [{"field": f"env.{name}", "reason": "set by hand"} for name in long]
+    story.write(LARGER, {"prefect": {"settings": long}, "drift": {"ignore": ignored}})
+    story.plan()
+    story.merge()
+
+
+def test_a_plan_that_has_no_room_is_refused_with_the_reason_and_deployed_by_its_digest(
+    deployed, fly
+):
+    too_long(deployed, fly)
+    assert "merging does not approve them" in deployed.comment
+
+    refused, outcome = deployed.deploy()
+    assert (refused.code, outcome["word"]) == (1, "not-planned")
+    assert f"The plan of {NAME} was too long for the comment of pull request" in refused.err
+    assert outcome["digest"] in deployed.comment
+
+    said, outcome = deployed.by_hand("--digest", outcome["digest"])
+    assert (said.code, outcome["outcome"]) == (0, "deployed"), said.err
 
 
 # Several pull requests that a queue merges at once

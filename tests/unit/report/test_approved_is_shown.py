@@ -21,6 +21,7 @@ from roost.plan.approval import approve
 from roost.plan.desired import desired_state
 from roost.plan.diff import diff
 from roost.plan.document import plan_document
+from roost.plan.ignored import adopt
 from roost.plan.live import Live
 from roost.plan.shown import read_plan
 from roost.plan.steps import Change
@@ -32,6 +33,7 @@ from roost.report.comment import (
     read_marker,
     with_outcomes,
 )
+from roost.report.drift import DriftResult, found_part
 from roost.report.markdown import FEWEST_CHANGES, PlannedEnvironment
 from roost.report.outcome import Outcome, Result
 from roost.report.wording import MAX_VALUE, shown, shown_whole, spelled
@@ -279,6 +281,54 @@ def test_what_somebody_set_by_hand_is_no_part_of_a_hash():
 
     assert HIDDEN in bodies[0]
     assert bodies[0] == bodies[1]
+
+
+def test_what_somebody_else_sets_and_the_file_leaves_alone_stands_in_no_plan():
+    """It is sent again with the whole config, and may be a password all the same."""
+    rule = {"field": "env.PREFECT_TOKEN", "reason": "set by hand"}
+    fields = {"machine": {"memory_mb": 1024}, "drift": {"ignore": [rule]}}
+    live = applied(desired_state(environment_file(name="staging"), IMAGE.format(version="3.8.8")))
+    [machine] = live.machines
+    documents = []
+    for value in ("hunter2", "hunter3"):
+        env = {**machine.config["env"], "PREFECT_TOKEN": value}
+        theirs = machine.model_copy(update={"config": {**machine.config, "env": env}})
+        desired = desired_state(
+            environment_file(fields, name="staging"), IMAGE.format(version="3.8.8")
+        )
+        plan = diff(
+            adopt(desired, replace(live, machines=(theirs,))).desired,
+            replace(live, machines=(theirs,)),
+        )
+        [step] = plan.steps
+        assert step.config["env"]["PREFECT_TOKEN"] == value
+        documents.append(plan_document(plan))
+
+    assert documents[0] == documents[1]
+    assert "hunter" not in json.dumps(documents)
+
+
+def test_a_difference_that_somebody_heals_is_told_as_a_plan_tells_it():
+    """The button puts back what the issue shows: names and values that differ look different there, too."""
+    rows = [
+        found_part(DriftResult.model_validate(drifted(key, live)), 9_000)
+        for key in (f"machine/{LONG * 4}a", f"machine/{LONG * 4}b", "machine/app-1")
+        for live in ("a b", "a  b", f"{LONG}a", f"{LONG}b", 1, "1")
+    ]
+
+    assert len({*rows}) == len(rows)
+
+
+def drifted(key, live):
+    """What the schedule found of an environment in which one thing differs."""
+    difference = {
+        "key": key,
+        "what": "",
+        "cause": "changed by hand",
+        "field": "env.X",
+        "live": live,
+    }
+    return {"environment": "staging", "state": "drift", "differences": [difference]}
 
 
 # What there is no room for
