@@ -11,6 +11,7 @@ from enum import IntEnum
 from typing import Any, ClassVar
 
 from roost.plan.secret_marks import Marks
+from roost.secret_text import HIDDEN
 
 Json = dict[str, Any]
 
@@ -151,6 +152,18 @@ class UpdateMachine(BaseStep):
     config: Json
     skip_launch: bool
     """True for a machine that sleeps: it is not woken for this."""
+    theirs: frozenset[str] = frozenset()
+    """Variables that are sent as they are found, and never shown or written."""
+
+    @property
+    def own(self) -> Json:
+        """The fields that its kind adds, without the values that are not ours to show."""
+        own = super().own
+        own.pop("theirs")
+        if self.theirs:
+            env = {k: HIDDEN if k in self.theirs else v for k, v in self.config["env"].items()}
+            own["config"] = {**self.config, "env": env}
+        return own
 
 
 @dataclass(frozen=True, kw_only=True)
