@@ -13,7 +13,7 @@ from markdown_it import MarkdownIt
 from helpers.fuzzing import examples
 from helpers.junk import NASTY
 from roost.plan.steps import Change, Plan, Refusal, Risk, SetSecrets
-from roost.report.markdown import LIMIT, PlannedEnvironment, plan_comment
+from roost.report.markdown import LIMIT, PlannedEnvironment, lay_out
 from roost.report.text import make_console, plan_report
 
 # As GitHub renders: with HTML, tables and bare links.
@@ -120,13 +120,13 @@ class Page(HTMLParser):
 @given(plans=st.lists(PLANS, min_size=1, max_size=2))
 @examples(25)
 def test_a_comment_has_its_own_structure_and_no_other(plans):
-    comment = plan_comment(PlannedEnvironment(plan) for plan in plans)
+    comment = lay_out(PlannedEnvironment(plan) for plan in plans).text
     page = Page(RENDER(comment))
 
     assert len(comment) <= LIMIT
     assert set(page.tags) <= TAGS
     assert page.attributes == []
-    assert page.comments == ["roost-plan"]
+    assert page.comments == []
     assert page.tags.count("h2") == 1
     assert page.tags.count("h3") <= len(plans)
     assert set(page.rows) <= {3}
@@ -137,7 +137,7 @@ def test_a_comment_has_its_own_structure_and_no_other(plans):
 @given(plans=st.lists(PLANS, min_size=1, max_size=2))
 @examples(25)
 def test_a_comment_notifies_nobody_and_links_nowhere(plans):
-    comment = plan_comment(PlannedEnvironment(plan) for plan in plans)
+    comment = lay_out(PlannedEnvironment(plan) for plan in plans).text
     plain = " ".join(Page(RENDER(comment)).plain)
 
     assert not re.search(r"@[A-Za-z0-9]", plain)

@@ -29,7 +29,8 @@ MAX_TITLE = 255
 MAX_SUMMARY = 1_000_000
 """Bytes of all that a step puts into its summary; above 1 MiB GitHub drops it whole."""
 MAX_EVENT = 32 * 2**20
-CUT = "\n\n_The rest is left out: GitHub shows no longer summary. The run's log has all of it._\n"
+CUT = "\n\n_The rest is left out: GitHub shows no longer summary. {rest}_\n"
+IN_THE_LOG = "The run's log has all of it."
 _WORST_FIRST = ("error", "warning", "notice")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 # What the runner takes for a command: `::` after any blanks at the start of a line, and `##[`
@@ -121,8 +122,12 @@ class Runner:
             self.say(_command(annotation))
         return left_out
 
-    def summary(self, markdown: str) -> None:
+    def summary(self, markdown: str, *, rest: str = IN_THE_LOG) -> None:
         """Add to the page of this run, as far as there is room.
+
+        Args:
+            markdown: what to add.
+            rest: where people find what there is no room for.
 
         Raises:
             RunnerFileError: it could not be written.
@@ -132,7 +137,10 @@ class Runner:
         path = Path(self.summary_path)
         try:
             used = path.stat().st_size if path.exists() else 0
-            _append(path, cut_markdown(f"{markdown.rstrip()}\n\n", MAX_SUMMARY - used))
+            written = cut_markdown(f"{markdown.rstrip()}\n\n", MAX_SUMMARY - used, rest)
+            # Nothing is left out without a word; GitHub takes a little more than our limit.
+            said = CUT.format(rest=rest) if used <= MAX_SUMMARY else ""
+            _append(path, written or said)
         except (OSError, ValueError) as error:
             raise _not_written("GITHUB_STEP_SUMMARY", error) from None
 
@@ -219,17 +227,18 @@ class QuietFile:
         return getattr(self.file, name)
 
 
-def cut_markdown(text: str, limit: int) -> str:
+def cut_markdown(text: str, limit: int, rest: str = IN_THE_LOG) -> str:
     """Cut a text at the end of a line, so that it has at most so many bytes; says that it did."""
     content = _encoded(text)
     if len(content) <= limit:
         return text
-    room = limit - len(CUT.encode())
+    cut = CUT.format(rest=rest)
+    room = limit - len(cut.encode())
     if room <= 0:
         return ""
     kept = content[:room]
     whole = kept.rpartition(b"\n")[0] if b"\n" in kept else kept
-    return f"{whole.decode('utf-8', errors='ignore')}{CUT}"
+    return f"{whole.decode('utf-8', errors='ignore')}{cut}"
 
 
 def _command(annotation: Annotation) -> str:

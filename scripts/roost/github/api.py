@@ -69,7 +69,7 @@ _ONE = {"per_page": "1"}
 _WRITTEN = """query($id: ID!) {
   node(id: $id) {
     ... on IssueComment {
-      body lastEditedAt author { __typename login } editor { __typename login }
+      body createdAt lastEditedAt author { __typename login } editor { __typename login }
     }
   }
 }"""

@@ -59,6 +59,8 @@ class Pull(Answer):
         default=False, validation_alias=AliasChoices("merged", "merged_at")
     )
     """Lists tell only when it was merged, or null."""
+    merged_at: datetime | None = None
+    """In whole seconds, as all of GitHub's times."""
     merge_commit_sha: Text = ""
     head_sha: Text = _at("head", "sha")
     head_ref: Text = _at("head", "ref")
@@ -101,7 +103,13 @@ class Written(Answer):
     body: str
     author: Actor | None
     editor: Actor | None
+    created_at: datetime = Field(validation_alias="createdAt")
     edited_at: datetime | None = Field(validation_alias="lastEditedAt")
+
+    @property
+    def at(self) -> datetime:
+        """Return when its text became what it is, in whole seconds."""
+        return self.edited_at or self.created_at
 
     @property
     def stranger(self) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from roost.plan.document import Json, canonical, step_document
 from roost.plan.secrets import FIELD
 from roost.plan.steps import (
+    BaseStep,
     Plan,
     ProveRelease,
     SetSecrets,
@@ -66,6 +67,11 @@ def approve(document: Json, salt: str) -> Approved:
             _secret_seal(name, source, salt, where) for name, source in sources.items() if source
         ),
     )
+
+
+def sealed_fields(step: BaseStep) -> Json:
+    """Return the fields of a step's kind that its seal covers: whoever approves it has to see them."""
+    return {name: value for name, value in step.own.items() if name not in _NOT_SEALED}
 
 
 def read_approved(document: Mapping[str, object]) -> Approved:

@@ -51,11 +51,20 @@ class DesiredVolume:
 
 @dataclass(frozen=True)
 class DesiredMachine:
-    """One machine, by its stable name; mounts name their volume, not its id."""
+    """One machine, by its stable name; mounts name their volume, not its id.
+
+    Args:
+        name: its slot.
+        region: where it runs.
+        config: what it is sent.
+        theirs: variables in that which somebody else set, and the file does not name. For all we
+            know they are passwords.
+    """
 
     name: str
     region: str
     config: Json
+    theirs: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

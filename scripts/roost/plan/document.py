@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import fields
 from typing import Any
 
 from roost.plan.cost import CostChange
@@ -14,7 +13,6 @@ Json = dict[str, Any]
 FORMAT = 2
 """Raised where a document of before would be misread: since 2 it has the sources of secrets."""
 _NOT_JUDGED = frozenset({"summary", "risk", "skip_launch"})
-_COMMON = frozenset(field.name for field in fields(BaseStep))
 
 
 def plan_document(plan: Plan, cost: CostChange | None = None) -> Json:
@@ -39,14 +37,13 @@ def plan_document(plan: Plan, cost: CostChange | None = None) -> Json:
 
 def step_document(step: BaseStep) -> Json:
     """Give one step: what all steps say, then what its kind adds."""
-    own = {f.name: getattr(step, f.name) for f in fields(step) if f.name not in _COMMON}
     return {
         "kind": step.kind,
         "key": step.key,
         "summary": step.summary,
         "risk": step.risk.word,
         "changes": [_change(change) for change in step.changes],
-        **own,
+        **step.own,
     }
 
 

@@ -80,7 +80,7 @@ def adopt(desired: Desired, live: Live) -> Adopted:
 def _adopt_machine(
     wanted: DesiredMachine, machine: Machine, rules: tuple[Ignored, ...]
 ) -> tuple[DesiredMachine, list[Left]]:
-    config, left = deepcopy(wanted.config), []
+    config, left, theirs = deepcopy(wanted.config), [], set()
     for rule in rules:
         path = field_path(rule.field)
         want, have = look(config, path), look(machine.config, path)
@@ -88,11 +88,12 @@ def _adopt_machine(
         if (ABSENT in (want, have) and path[0] != "env") or _same(path, want, have):
             continue
         put(config, path, have)
+        theirs |= {str(path[-1])} if want is ABSENT else set()
         change = Change(rule.field, *_shown(have, want))
         left.append(Left(f"machine/{wanted.name}", change, rule.reason))
     if any(one.change.field in SLEEP for one in left):
         config = _following(config, machine.config or {})
-    return replace(wanted, config=config), left
+    return replace(wanted, config=config, theirs=frozenset(theirs)), left
 
 
 def _following(config: Json, live: Json) -> Json:

@@ -257,6 +257,7 @@ def _update(
         current_version=machine.instance_id,
         config=with_volume(wanted.config, machine.mounted_volume),
         skip_launch=sleeps,
+        theirs=wanted.theirs,
     )
 
 

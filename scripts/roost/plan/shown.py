@@ -6,6 +6,7 @@ sizes, and nothing in it is ever carried out.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -69,10 +70,21 @@ class _Document(_Part):
     cost: _CostChange | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
 class ShownStep(BaseStep):
-    """A step as people see it; it cannot be carried out."""
+    """A step as people see it; it cannot be carried out.
+
+    Args:
+        given: the fields that its kind added.
+    """
 
     kind = "shown"
+    given: Json
+
+    @property
+    def own(self) -> Json:
+        """The fields that its kind added."""
+        return self.given
 
 
 def read_plan(document: Json, where: str) -> tuple[Plan, CostChange | None, str]:
@@ -92,7 +104,7 @@ def read_plan(document: Json, where: str) -> tuple[Plan, CostChange | None, str]
         raise BadDocumentError(
             f"It is no plan: {place or 'all of it'} is not as it should be.", where=where
         ) from error
-    steps = tuple(_step(step) for step in read.steps)
+    steps = tuple(map(_step, read.steps, document["steps"]))
     refusals = tuple(Refusal(r.key, r.what, r.advice) for r in read.refusals)
     plan = Plan(
         read.environment,
@@ -107,10 +119,13 @@ def read_plan(document: Json, where: str) -> tuple[Plan, CostChange | None, str]
     return plan, _cost(read.cost), read.digest
 
 
-def _step(step: _Step) -> ShownStep:
-    changes = tuple(Change(c.field, c.old, c.new) for c in step.changes)
+def _step(step: _Step, written: Json) -> ShownStep:
     return ShownStep(
-        key=step.key, summary=step.summary, risk=Risk[step.risk.upper()], changes=changes
+        key=step.key,
+        summary=step.summary,
+        risk=Risk[step.risk.upper()],
+        changes=tuple(Change(c.field, c.old, c.new) for c in step.changes),
+        given={name: value for name, value in written.items() if name not in _Step.model_fields},
     )
 
 

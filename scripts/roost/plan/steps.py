@@ -5,12 +5,14 @@ A step never holds a secret's value, only its name.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, ClassVar
 
 from roost.plan.secret_marks import Marks
+from roost.secret_text import HIDDEN
 
 Json = dict[str, Any]
 
@@ -49,6 +51,18 @@ class BaseStep:
     summary: str
     risk: Risk = Risk.NONE
     changes: tuple[Change, ...] = ()
+
+    @property
+    def own(self) -> Json:
+        """The fields that its kind adds to what all steps say."""
+        return {
+            one.name: getattr(self, one.name)
+            for one in dataclasses.fields(self)
+            if one.name not in _COMMON
+        }
+
+
+_COMMON = frozenset(one.name for one in dataclasses.fields(BaseStep))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +155,18 @@ class UpdateMachine(BaseStep):
     config: Json
     skip_launch: bool
     """True for a machine that sleeps: it is not woken for this."""
+    theirs: frozenset[str] = frozenset()
+    """Variables that are sent as they are found, and never shown or written."""
+
+    @property
+    def own(self) -> Json:
+        """The fields that its kind adds, without the values that are not ours to show."""
+        own = super().own
+        own.pop("theirs")
+        if self.theirs:
+            env = {k: HIDDEN if k in self.theirs else v for k, v in self.config["env"].items()}
+            own["config"] = {**self.config, "env": env}
+        return own
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,25 +7,29 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import Any
 
 from roost.errors import BadDocumentError
 from roost.plan.approval import Approved, read_approved
-from roost.report.markdown import PlannedEnvironment, code, plan_comment, text
+from roost.report.markdown import LIMIT, PlannedEnvironment, code, is_plain_url, lay_out, text
 from roost.report.outcome import Outcome, Result, read_outcome
 from roost.report.wording import counted
 
 FORMAT = 1
 ENTIRE_LIMIT = 65_000
 """GitHub takes 65,536 characters."""
-LONGEST_MARKER = 30_000
+LONGEST_OMITTED = 3_000
+LONGEST_OUTCOMES = 10_000
+"""Of the first line; what is approved has its room beside these."""
 LONGEST_SECTION = 20_000
 MAX_MESSAGE = 600
 _MARKER = re.compile(r"^<!-- roost-plan (\{.*\}) -->$")
 _BEGIN, _END = "<!-- roost-outcome -->", "<!-- end of roost-outcome -->"
-_SECTION = re.compile(rf"{_BEGIN}.*?{_END}\n", re.DOTALL)
+_SECTION = re.compile(rf"\A{_BEGIN}.*?{_END}\n", re.DOTALL)
+"""Stands right below the first line; what looks like it elsewhere is somebody's value."""
 _CUT = "\n\nThe plan is too long to stand below this; it is in the history of this comment.\n"
 _TOLD = {
     Result.DEPLOYED: "deployed and proved",
@@ -39,6 +43,15 @@ _TOLD = {
 }
 
 
+class Omitted(StrEnum):
+    """Why a merge does not approve what an environment's plan would do."""
+
+    LONG = "long"
+    """There was no room for it in the comment."""
+    LATE = "late"
+    """The comment was not written before the merge."""
+
+
 @dataclass(frozen=True)
 class Marker:
     """What the comment remembers.
@@ -47,36 +60,46 @@ class Marker:
         head: the commit of the pull request that was planned.
         approved: by environment, what a merge of that commit approves.
         outcomes: by environment, what came of it.
+        omitted: by environment, why a merge does not approve it.
+        checked: whether the report saw that what is approved was written before the merge. It
+            writes after the merge, so the time of its own text says nothing. Only the report sets it.
     """
 
     head: str
     approved: Mapping[str, Approved] = field(default_factory=dict)
     outcomes: Mapping[str, Outcome] = field(default_factory=dict)
+    omitted: Mapping[str, Omitted] = field(default_factory=dict)
+    checked: bool = False
 
     def line(self) -> str:
-        """Write it as the first line of the comment.
+        """Write it as the first line of the comment. What is approved is never left out of it."""
+        document = {
+            "format": FORMAT,
+            "head": self.head,
+            "environments": {n: a.document() for n, a in sorted(self.approved.items())},
+            "outcomes": {n: o.short_document() for n, o in sorted(self.outcomes.items())},
+            **({"omitted": dict(sorted(self.omitted.items()))} if self.omitted else {}),
+            **({"checked": True} if self.checked else {}),
+        }
+        return f"<!-- roost-plan {_hidden(document)} -->"
 
-        What would be too long is left out whole: what was not approved is then asked for by hand.
-        """
-        for kept in (self, replace(self, outcomes={})):
-            written = _marker_line(kept)
-            if len(written) <= LONGEST_MARKER:
-                return written
-        return _marker_line(Marker(self.head))
+    def approving_nothing(self) -> Marker:
+        """Take out what it approves, as it was not written before the merge."""
+        late = dict.fromkeys(self.approved, Omitted.LATE)
+        return replace(self, approved={}, omitted={**self.omitted, **late}, checked=False)
 
 
-def _marker_line(marker: Marker) -> str:
-    document = {
-        "format": FORMAT,
-        "head": marker.head,
-        "environments": {n: a.document() for n, a in sorted(marker.approved.items())},
-        "outcomes": {n: o.document() for n, o in sorted(marker.outcomes.items())},
-    }
+def _hidden(document: object) -> str:
+    """Write JSON in which nothing can end an HTML comment, nor stand for one."""
     written = json.dumps(document, separators=(",", ":"))
-    # Nothing in it may end the HTML comment, nor stand for one.
     for sign in "-<>":
         written = written.replace(sign, f"\\u{ord(sign):04x}")
-    return f"<!-- roost-plan {written} -->"
+    return written
+
+
+def _hidden_size(name: str, document: object) -> int:
+    """Return how many characters an entry takes in the first line, with what parts it from the next."""
+    return len(_hidden({name: document})) - 1
 
 
 def is_ours(body: str) -> bool:
@@ -101,35 +124,102 @@ def _read(document: dict[str, Any]) -> Marker:
     return Marker(
         str(document["head"]),
         {str(n): read_approved(a) for n, a in document["environments"].items()},
-        {str(n): read_outcome(o, "the comment") for n, o in document["outcomes"].items()},
+        {
+            str(n): read_outcome({"environment": n, **o}, "the comment")
+            for n, o in document["outcomes"].items()
+        },
+        {str(n): Omitted(word) for n, word in document.get("omitted", {}).items()},
+        document.get("checked") is True,
     )
 
 
 def planned_comment(
-    marker: Marker, planned: Iterable[PlannedEnvironment], notes: Iterable[str] = ()
+    marker: Marker,
+    planned: Iterable[PlannedEnvironment],
+    notes: Iterable[str] = (),
+    run_url: str = "",
 ) -> str:
-    """Write the comment of a plan; notes stand at its end."""
+    """Write the comment of a plan; notes stand at its end.
+
+    Args:
+        marker: with all that a merge would approve. Of that counts only what the comment shows.
+        planned: what to tell of each environment.
+        notes: what else is to be told.
+        run_url: the run whose summary shows whole what the comment cuts.
+    """
     told = "".join(f"\n> {text(note)}\n" for note in notes)
-    body = plan_comment(planned, marker.line(), room=len(told))
-    return body + told
+    sizes = {name: _hidden_size(name, a.document()) for name, a in marker.approved.items()}
+    found = lay_out(planned, sizes, room=LIMIT - len(told), run_url=run_url)
+    shown = {name: a for name, a in marker.approved.items() if name in found.whole}
+    omitted = sorted(marker.approved.keys() - shown.keys())
+    kept = replace(marker, approved=shown, omitted=_as_many(omitted))
+    return f"{kept.line()}\n{found.text}{told}"
 
 
-def with_outcomes(body: str, outcomes: Iterable[Outcome]) -> str:
+def _as_many(names: Sequence[str]) -> dict[str, Omitted]:
+    """Remember which environments were left out, as far as there is room."""
+    kept: dict[str, Omitted] = {}
+    room = LONGEST_OMITTED
+    for name in names:
+        room -= _hidden_size(name, Omitted.LONG)
+        if room >= 0:
+            kept[name] = Omitted.LONG
+    return kept
+
+
+def with_outcomes(body: str, outcomes: Iterable[Outcome], *, in_time: bool = True) -> str:
     """Give a comment its final state: what came of each environment, above the plan.
 
     Of an environment that is told of again the newer word counts. That a job told nothing is no
     word: what an earlier one left, such as a server that stands badly, stays told.
+
+    Args:
+        body: the comment as it is.
+        outcomes: what came of environments.
+        in_time: whether what it approves was written before the merge; else it is taken out.
     """
-    marker = read_marker(body) or Marker("")
+    found = read_marker(body) or Marker("")
+    marker = replace(found, checked=True) if in_time else found.approving_nothing()
     newer = {
         outcome.environment: _short(outcome)
         for outcome in outcomes
         if outcome.outcome is not Result.MISSING or outcome.environment not in marker.outcomes
     }
     told = {**marker.outcomes, **newer}
-    _, _, rest = _SECTION.sub("", body).partition("\n")
-    head = f"{replace(marker, outcomes=told).line()}\n{outcome_section(told.values())}"
+    rest = _SECTION.sub("", body.partition("\n")[2], count=1)
+    first = replace(marker, outcomes=_remembered(told.values())).line()
+    head = f"{first}\n{outcome_section(told.values())}"
     return head + (rest if len(head) + len(rest) <= ENTIRE_LIMIT else _CUT)
+
+
+def _remembered(outcomes: Iterable[Outcome]) -> dict[str, Outcome]:
+    """Choose what the first line remembers: all of it, else less of each, else the worst."""
+    entries = _worst_first(outcomes)
+    for fields in _LESS:
+        if sum(map(_size, entries)) > LONGEST_OUTCOMES:
+            entries = [_only(fields, entry) for entry in entries]
+    room, kept = LONGEST_OUTCOMES, {}
+    for outcome in entries:
+        room -= _size(outcome)
+        if room >= 0:
+            kept[outcome.environment] = outcome
+    return kept
+
+
+def _size(outcome: Outcome) -> int:
+    return _hidden_size(outcome.environment, outcome.short_document())
+
+
+_LESS = (frozenset({"environment", "outcome", "run_url"}), frozenset({"environment", "outcome"}))
+"""What is remembered of each outcome where there is no room for more; the runs have the rest."""
+
+
+def _only(fields: frozenset[str], outcome: Outcome) -> Outcome:
+    return Outcome.model_validate(outcome.model_dump(include=set(fields)))
+
+
+def _worst_first(outcomes: Iterable[Outcome]) -> list[Outcome]:
+    return sorted(outcomes, key=lambda o: (o.outcome.good, o.environment))
 
 
 def _short(outcome: Outcome) -> Outcome:
@@ -138,7 +228,7 @@ def _short(outcome: Outcome) -> Outcome:
 
 def outcome_section(outcomes: Iterable[Outcome]) -> str:
     """Write what came of each environment as a table, worst first."""
-    entries = sorted(outcomes, key=lambda o: (o.outcome.good, o.environment))
+    entries = _worst_first(outcomes)
     lines = [_BEGIN, f"## {_headline(entries)}", "", "| environment | outcome | |", "|---|---|---|"]
     written = 0
     for number, outcome in enumerate(entries):
@@ -167,10 +257,5 @@ def _row(outcome: Outcome) -> str:
         told += f" in {outcome.seconds:.0f} s"
     words = [text(outcome.message)] if outcome.message else []
     words += [code(outcome.url)] if outcome.url and outcome.outcome.good else []
-    words += [f"[Run]({outcome.run_url})"] if _is_plain(outcome.run_url) else []
+    words += [f"[Run]({outcome.run_url})"] if is_plain_url(outcome.run_url) else []
     return f"| {code(outcome.environment)} | {told} | {'<br>'.join(words)} |"
-
-
-def _is_plain(url: str) -> bool:
-    """Whether an address can stand in a link: what GitHub gives as a run's address can."""
-    return re.fullmatch(r"https?://[A-Za-z0-9._:/-]+", url) is not None

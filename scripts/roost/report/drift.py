@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from roost.plan.drift import Cause, changed_twice
-from roost.report.markdown import LIMIT, code, text
-from roost.report.wording import counted, one_line, shown
+from roost.report.markdown import LIMIT, code, short_code, text, value_code
+from roost.report.wording import counted, one_line
 
 SUMMARY = "_summary"
 """The name of the file of what about no single environment; no environment's name begins with `_`."""
@@ -228,12 +228,12 @@ def _error_part(error: ErrorFound, room: int) -> str:
 def _difference_row(difference: DifferenceFound) -> str:
     why = difference.cause.value
     if not difference.field:
-        what = f"{code(_cut(difference.key))} {text(_cut(difference.what))}"
+        what = f"{short_code(difference.key, LONGEST)} {text(_cut(difference.what))}"
         return f"| {what} | | | {why} |"
     if changed_twice(difference):
-        why += f"; {code(shown(difference.sent))} was sent"
-    what = f"{code(_cut(difference.key))} {code(_cut(difference.field))}"
-    return f"| {what} | {code(shown(difference.live))} | {code(shown(difference.wanted))} | {why} |"
+        why += f"; {value_code(difference.sent)} was sent"
+    what = f"{short_code(difference.key, LONGEST)} {short_code(difference.field, LONGEST)}"
+    return f"| {what} | {value_code(difference.live)} | {value_code(difference.wanted)} | {why} |"
 
 
 def orphan_line(orphan: OrphanFound) -> str:

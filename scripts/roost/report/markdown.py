@@ -8,21 +8,36 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
+from roost.plan.approval import sealed_fields
 from roost.plan.cost import CostChange
-from roost.plan.document import plan_digest
+from roost.plan.document import canonical, plan_digest
 from roost.plan.secrets import told_source
 from roost.plan.steps import Plan, Risk, Step
-from roost.report.wording import cost_line, counted, one_line, shown, unchecked_line
+from roost.report.wording import (
+    cost_line,
+    counted,
+    hash_of_all,
+    one_line,
+    shown,
+    shown_whole,
+    spelled,
+    spelled_short,
+    unchecked_line,
+)
 
-MARKER = "<!-- roost-plan -->"
-"""First line of the comment where nothing has to be remembered in it."""
 LIMIT = 60_000
 """GitHub takes 65,536 characters; some are left for what a workflow adds."""
+LONGEST_APPROVALS = 30_000
+"""The first line of the comment holds what is approved; so many characters of it."""
+LONGEST_QUIET = 8_000
 MAX_CHANGES = 30
+FEWEST_CHANGES = 8
+"""So many lines of a step are shown where there is no room for more."""
 MANY_STEPS = 8
 _RISK = {Risk.MIGRATION: "**migration**", Risk.DATA: "**data**", Risk.DOWNTIME: "**downtime**"}
 # What begins something in Markdown stands there as an entity. Mentions and references are found
@@ -51,49 +66,88 @@ class PlannedEnvironment:
     rehearsal: str = ""
 
 
-def plan_comment(planned: Iterable[PlannedEnvironment], first: str = MARKER, room: int = 0) -> str:
+@dataclass(frozen=True)
+class Layout:
+    """What a comment says, below its first line.
+
+    Args:
+        text: the Markdown.
+        whole: the environments whose plan is in it; what is cut there has its hash.
+    """
+
+    text: str
+    whole: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Detail:
+    """How much of a plan a section shows.
+
+    Args:
+        most: lines of a step; None for all, with every value whole.
+        rehearsal: whether the rehearsal is shown, or only named.
+    """
+
+    most: int | None = MAX_CHANGES
+    rehearsal: bool = True
+
+
+WHOLE = Detail(most=None)
+"""For the page of a run, which has more room."""
+_DETAILS = (Detail(), Detail(rehearsal=False), Detail(FEWEST_CHANGES, rehearsal=False))
+
+
+def lay_out(
+    planned: Iterable[PlannedEnvironment],
+    approvals: Mapping[str, int] | None = None,
+    *,
+    room: int = LIMIT,
+    run_url: str = "",
+) -> Layout:
     """Write the comment: environments that change by name, then those that do not.
 
-    It stays below GitHub's limit: the last tables give way first, then whole environments.
+    It stays below the limit: first the rehearsals give way, then lines of each step, which leave
+    their hash, and then whole environments, which are listed.
 
     Args:
         planned: what to tell of each environment.
-        first: the first line, by which the next run finds the comment again.
-        room: so many characters are left free for what is added to it.
+        approvals: by environment, how many characters the first line needs to approve it.
+        room: characters for all of it, the approvals included.
+        run_url: where what is cut here is shown whole.
     """
     entries = sorted(planned, key=lambda entry: entry.plan.environment)
     changing = [entry for entry in entries if _has_news(entry)]
     # A merge approves that their values are set from where this shows that they come from.
     unchecked = [entry for entry in entries if entry.plan.unchecked and not _has_news(entry)]
-    quiet = [e.plan.environment for e in entries if not (_has_news(e) or e.plan.unchecked)]
-    head = f"{first}\n## Roost plan\n\n{_headline(changing, len(entries))}\n"
-    tail = f"\nUnchanged: {_cut_list(quiet)}.\n" if quiet else ""
-    return head + _fit([*changing, *unchecked], LIMIT - len(head) - len(tail) - room) + tail
+    others = [entry for entry in entries if not (_has_news(entry) or entry.plan.unchecked)]
+    sizes = approvals or {}
+    head = f"## Roost plan\n\n{_headline(changing, len(entries))}\n{_whole_at(changing, run_url)}"
+    quiet = _Quiet.of([entry.plan.environment for entry in others], sizes)
+    left = room - len(head) - len(quiet.text) - quiet.size
+    found = _fit([*changing, *unchecked], sizes, left, quiet.size, run_url)
+    return Layout(head + found.text + quiet.text, found.whole | quiet.whole)
 
 
-def plan_section(entry: PlannedEnvironment, *, short: bool = False) -> str:
+def plan_section(entry: PlannedEnvironment, detail: Detail = Detail()) -> str:
     """Write one environment: its steps with old and new values, cost, warnings and digest."""
     plan = entry.plan
-    lines = [f"\n### {code(plan.environment)}: {_verdict(entry)}\n"]
+    lines = [f"\n### {code(plan.environment)}{_app(plan)}: {_verdict(entry)}\n"]
     if entry.failure:
         lines.append(f"- **No plan:** {text(entry.failure)}")
     lines += [
         f"- **Refused** {code(r.key)}: {text(f'{r.what}. {r.advice}')}" for r in plan.refusals
     ]
-    if short:
-        lines.append(
-            f"- Too long for a comment. See it: {code(f'./run roost plan {plan.environment}')}"
-        )
-    else:
-        lines += [f"- **Warning:** {text(warning)}" for warning in plan.warnings]
-        lines += _folded(plan.steps) if plan.steps else []
-        lines += [f"\n{entry.rehearsal}"] if entry.rehearsal else []
+    lines += [f"- **Warning:** {text(warning)}" for warning in plan.warnings]
+    lines += _folded(plan.steps, detail.most) if plan.steps else []
+    if entry.rehearsal:
+        kept = entry.rehearsal if detail.rehearsal else _NO_ROOM_FOR_REHEARSAL
+        lines.append(f"\n{kept}")
     if plan.unchecked:
         lines.append(f"\n{unchecked_line(list(map(partial(_secret, plan), plan.unchecked)))}")
     if entry.cost:
         lines.append(f"\n{text(cost_line(entry.cost))}")
     if not entry.failure:
-        lines.append(f"\nDigest: {code(entry.digest or plan_digest(plan))}")
+        lines.append(f"\nDigest: {code(_digest(entry))}")
     return _BLANKS.sub("\n\n", "\n".join(lines) + "\n")
 
 
@@ -106,11 +160,50 @@ def _secret(plan: Plan, name: str) -> str:
     return f"{code(name)} from {code(told) if told == source else told}"
 
 
+_NO_ROOM_FOR_REHEARSAL = "**Rehearsal:** there is no room for it here; see its job in the run."
+
+
+def _digest(entry: PlannedEnvironment) -> str:
+    return entry.digest or plan_digest(entry.plan)
+
+
+def _app(plan: Plan) -> str:
+    return f" (app {code(plan.app)})" if plan.app else ""
+
+
+def _whole_at(changing: Sequence[PlannedEnvironment], run_url: str) -> str:
+    """Say where people find what is cut in the comment."""
+    if not any(entry.plan.steps for entry in changing):
+        return ""
+    return f"\nWhat is cut here is given with its sha256, and stands whole in {_page(run_url)}.\n"
+
+
+def _page(run_url: str) -> str:
+    words = "the summary of the run"
+    return f"[{words}]({run_url})" if is_plain_url(run_url) else words
+
+
+def is_plain_url(url: str) -> bool:
+    """Whether an address can stand in a link: what GitHub gives as a run's address can."""
+    return re.fullmatch(r"https?://[A-Za-z0-9._:/-]+", url) is not None
+
+
 def code(value: str) -> str:
     """Show a value as code, whatever is in it."""
-    line = one_line(value)
-    if not line:
-        return "`(empty)`"
+    return _span(spelled(value))
+
+
+def short_code(value: str, most: int) -> str:
+    """Show a name as code; one that is too long is cut, with its length and its hash."""
+    return _span(spelled_short(value, most))
+
+
+def value_code(value: Any, *, whole: bool = False) -> str:
+    """Show a value of a plan as code: two values that differ look different."""
+    return _span(shown_whole(value) if whole else shown(value))
+
+
+def _span(line: str) -> str:
     if "`" in line or "|" in line:  # no span of backticks holds these safely inside a table
         inside = "".join(c if c.isalnum() else f"&#{ord(c)};" for c in line)
         return f"<code>{inside}</code>"
@@ -164,48 +257,175 @@ def _risk(risk: Risk) -> str:
     return _RISK.get(risk, risk.word)
 
 
-def _folded(steps: Sequence[Step]) -> Iterator[str]:
-    table = "\n".join(("| step | what changes | risk |", "|---|---|---|", *map(_row, steps)))
+def _folded(steps: Sequence[Step], most: int | None) -> Iterator[str]:
+    rows = (_row(step, most) for step in steps)
+    table = "\n".join(("| step | what changes | risk |", "|---|---|---|", *rows))
     if len(steps) <= MANY_STEPS:
         yield f"\n{table}"
     else:
         yield f"\n<details><summary>{counted(len(steps), 'step')}</summary>\n\n{table}\n\n</details>"
 
 
-def _row(step: Step) -> str:
-    cells = [text(step.summary)]
-    cells += [
-        f"{code(change.field)}: {code(shown(change.old))} \u2192 {code(shown(change.new))}"
-        for change in step.changes[:MAX_CHANGES]
-    ]
-    if len(step.changes) > MAX_CHANGES:
-        cells.append(f"and {len(step.changes) - MAX_CHANGES} more")
+def _row(step: Step, most: int | None) -> str:
+    lines, rest = list(_lines(step)), list(_rest(step))
+    if most is None or not step.changes:
+        lines, rest = [*lines, *rest], []
+    kept = lines[:most]
+    cells = [text(step.summary), *(line.written(whole=most is None) for line in kept)]
+    if left := lines[len(kept) :]:
+        cells.append(f"and {len(left)} more, sha256 {code(_hash(left))}")
+    if rest:  # what is sent beside the changes is no news
+        cells.append(f"all that is sent: sha256 {code(_hash(rest))}")
     return f"| {code(step.key)} | {'<br>'.join(cells)} | {_risk(step.risk)} |"
 
 
-def _fit(entries: Sequence[PlannedEnvironment], room: int) -> str:
-    """Write the sections in full, the last ones short, or as many as there is room for."""
-    full = [plan_section(entry) for entry in entries]
-    short = [plan_section(entry, short=True) for entry in entries]
-    room -= len(_omitted(len(entries)))
-    for kept in range(len(full), -1, -1):
-        sections = full[:kept] + short[kept:]
-        if sum(map(len, sections)) <= room:
-            return "".join(sections)
-    return _first(short, room)
+@dataclass(frozen=True)
+class _Line:
+    """One field of a step: from an old value to a new one, or just what it is."""
+
+    field: str
+    values: tuple[Any, ...]
+
+    def written(self, *, whole: bool) -> str:
+        values = " \u2192 ".join(value_code(value, whole=whole) for value in self.values)
+        return f"{code(self.field)}: {values}"
 
 
-def _first(sections: Sequence[str], room: int) -> str:
+def _hash(lines: Iterable[_Line]) -> str:
+    return hash_of_all((line.field, *line.values) for line in lines)
+
+
+def _lines(step: Step) -> Iterator[_Line]:
+    """List what a step changes."""
+    return (_Line(change.field, (change.old, change.new)) for change in step.changes)
+
+
+def _rest(step: Step) -> Iterator[_Line]:
+    """List what a step sends beside its changes: a merge approves that as well."""
+    listed = {(change.field, canonical(change.new)) for change in step.changes}
+    for name, value in sealed_fields(step).items():
+        if (name, canonical(value)) not in listed:
+            yield from [_Line(name, (value,))] if step.changes else _spread(name, value)
+
+
+_SPREAD = frozenset({"config", "config.env", "fields", "sources"})
+"""Maps of what is created, of which each entry is a line."""
+
+
+def _spread(name: str, value: Any) -> Iterator[_Line]:
+    if name not in _SPREAD or not isinstance(value, dict) or not value:
+        yield _Line(name, (value,))
+        return
+    for key, inner in value.items():
+        yield from _spread(f"{name}{_below(key)}", inner)
+
+
+def _below(key: str) -> str:
+    return f".{key}" if re.fullmatch(r"[A-Za-z0-9_-]+", key) else f"[{shown_whole(key)}]"
+
+
+@dataclass(frozen=True)
+class _Quiet:
+    """What is told of environments in which nothing changes.
+
+    Args:
+        text: the Markdown.
+        size: characters that the first line needs for them.
+        whole: those that the first line has room for.
+    """
+
+    text: str
+    size: int
+    whole: frozenset[str]
+
+    @classmethod
+    def of(cls, names: Sequence[str], sizes: Mapping[str, int]) -> _Quiet:
+        """Choose, in their order, as many as there is room for."""
+        used, kept = 0, []
+        for name in names:
+            if used + sizes.get(name, 0) <= LONGEST_QUIET:
+                used += sizes.get(name, 0)
+                kept.append(name)
+        written = f"\nUnchanged: {_cut_list(names)}.\n" if names else ""
+        return cls(written, used, frozenset(kept))
+
+
+@dataclass(frozen=True)
+class _Offer:
+    """What one environment would take of the comment: its section, and characters of the first line."""
+
+    entry: PlannedEnvironment
+    section: str
+    size: int
+
+
+def _fit(
+    entries: Sequence[PlannedEnvironment],
+    sizes: Mapping[str, int],
+    room: int,
+    used: int,
+    run_url: str,
+) -> Layout:
+    """Write as much of each as there is room for; what there is none for is listed."""
+    offers: list[_Offer] = []
+    for detail in _DETAILS:
+        offers = [
+            _Offer(entry, plan_section(entry, detail), sizes.get(entry.plan.environment, 0))
+            for entry in entries
+        ]
+        approvals = sum(offer.size for offer in offers)
+        whole = sum(len(offer.section) for offer in offers) + approvals
+        if whole <= room and approvals + used <= LONGEST_APPROVALS:
+            names = frozenset(entry.plan.environment for entry in entries)
+            return Layout("".join(offer.section for offer in offers), names)
+    return _choose(offers, room, LONGEST_APPROVALS - used, run_url)
+
+
+def _choose(offers: Sequence[_Offer], room: int, approvals: int, run_url: str) -> Layout:
+    """Take environments in their order while they fit, and list the others: nobody approves those."""
+    head = _left_head(run_url)
+    rows = {offer.entry.plan.environment: _left_row(offer.entry) for offer in offers}
+    list_room = min(sum(map(len, rows.values())), room // 2)
+    room -= len(head) + list_room
+    kept: dict[str, str] = {}
+    for offer in offers:
+        needed = len(offer.section) + offer.size
+        if needed <= room and offer.size <= approvals:
+            kept[offer.entry.plan.environment] = offer.section
+            room -= needed
+            approvals -= offer.size
+    left = [row for name, row in rows.items() if name not in kept]
+    listed = _first(left, list_room + room)
+    return Layout("".join(kept.values()) + head + listed, frozenset(kept))
+
+
+def _left_head(run_url: str) -> str:
+    return (
+        "\n### Not approved by a merge\n\n"
+        "There is no room in this comment for the plans of these environments, so merging does not "
+        f"approve them. To deploy one after the merge: read its plan in {_page(run_url)}, then run "
+        "the workflow Deploy for it with this digest.\n\n"
+        "| environment | plan | digest |\n|---|---|---|\n"
+    )
+
+
+def _left_row(entry: PlannedEnvironment) -> str:
+    digest = "" if entry.failure or entry.plan.refusals else code(_digest(entry))
+    return f"| {code(entry.plan.environment)} | {_verdict(entry)} | {digest} |\n"
+
+
+def _first(rows: Sequence[str], room: int) -> str:
+    room -= len(_omitted(len(rows)))
     written = ""
-    for number, section in enumerate(sections):
-        if len(written) + len(section) > room:
-            return written + _omitted(len(sections) - number)
-        written += section
+    for number, row in enumerate(rows):
+        if len(written) + len(row) > room:
+            return written + _omitted(len(rows) - number)
+        written += row
     return written
 
 
 def _omitted(count: int) -> str:
-    return f"\nand {counted(count, 'environment')} more: see the log of this run.\n"
+    return f"\nand {counted(count, 'environment')} more: see the summary of the run.\n"
 
 
 def _cut_list(names: Sequence[str], most: int = 50) -> str:

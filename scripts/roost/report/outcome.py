@@ -56,6 +56,10 @@ class Outcome(BaseModel):
         """Give it as JSON."""
         return self.model_dump(mode="json")
 
+    def short_document(self) -> dict[str, Any]:
+        """Return the same without what a reader knows: defaults, and which environment it is of."""
+        return self.model_dump(mode="json", exclude_defaults=True, exclude={"environment"})
+
 
 def missing(environment: str, run_url: str) -> Outcome:
     """Give what stands for the outcome of a job that left none."""

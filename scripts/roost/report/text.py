@@ -17,7 +17,15 @@ from roost.plan.cost import CostChange
 from roost.plan.steps import Change, Plan, Risk, Step
 from roost.prefect.probe import CheckResult
 from roost.report.hints import as_typed, insertions
-from roost.report.wording import cost_line, one_line, shown, unchecked, unchecked_line
+from roost.report.wording import (
+    cost_line,
+    hash_of_all,
+    one_line,
+    shown,
+    spelled,
+    unchecked,
+    unchecked_line,
+)
 
 PLAIN_WIDTH = 120
 MAX_CHANGES = 12
@@ -132,7 +140,7 @@ def _steps_table(steps: Sequence[Step]) -> Table:
     for step in steps:
         details = [Text(one_line(step.summary)), *_change_lines(step.changes)]
         table.add_row(
-            Text(one_line(step.key)), Group(*details), Text(step.risk.word, style=_STYLE[step.risk])
+            Text(spelled(step.key)), Group(*details), Text(step.risk.word, style=_STYLE[step.risk])
         )
     return table
 
@@ -140,10 +148,11 @@ def _steps_table(steps: Sequence[Step]) -> Table:
 def _change_lines(changes: Sequence[Change]) -> Iterable[Text]:
     for change in changes[:MAX_CHANGES]:
         yield Text(
-            f"  {one_line(change.field)}: {shown(change.old)} -> {shown(change.new)}", style="dim"
+            f"  {spelled(change.field)}: {shown(change.old)} -> {shown(change.new)}", style="dim"
         )
-    if len(changes) > MAX_CHANGES:
-        yield Text(f"  and {len(changes) - MAX_CHANGES} more; see --json", style="dim")
+    if left := changes[MAX_CHANGES:]:
+        digest = hash_of_all((change.field, change.old, change.new) for change in left)
+        yield Text(f"  and {len(left)} more, sha256 {digest}; see --json", style="dim")
 
 
 def check_line(result: CheckResult) -> Text:

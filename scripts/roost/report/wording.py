@@ -2,26 +2,94 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from roost.plan.cost import CostChange
+from roost.plan.document import canonical
 from roost.plan.image import is_our_image
 from roost.plan.secrets import told_source
 from roost.plan.steps import Plan
 
 MAX_VALUE = 60
+BEGINNING = 32
+HASH_DIGITS = 24
+"""As many as a seal has. Who writes a value can try many, and shorter hashes would soon meet."""
+NONE = "(none)"
+_PLAIN = re.compile(r"(?!\")[!-~]+(?: [!-~]+)*")
+_REPEATED_BLANK = re.compile(r"(?<= ) ")
 
 
 def shown(value: Any) -> str:
-    """Show a value of a plan on one line, short, with nothing in it that a terminal would obey."""
+    """Show a value of a plan on one line: two values that differ look different.
+
+    What is too long is cut, with its length and its hash. A text is hashed as it is, anything else
+    as canonical JSON. Nothing in the line is a character that a terminal would obey.
+    """
+    whole = shown_whole(value)
+    if len(whole) <= MAX_VALUE:
+        return whole
+    return _cut(whole, value if isinstance(value, str) else canonical(value))
+
+
+def shown_whole(value: Any) -> str:
+    """Show a value of a plan on one line and whole; None stands for absent."""
     if value is None:
-        return "(none)"
-    text = value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
-    text = one_line(text)
-    return text if len(text) <= MAX_VALUE else f"{text[: MAX_VALUE - 3]}..."
+        return NONE
+    if isinstance(value, str) and not _reads_as_another(value):
+        return spelled(value)
+    return _as_json(value)
+
+
+def spelled(text: str) -> str:
+    """Write a text so that all of it can be seen: as it is, else quoted, in ASCII and with escapes.
+
+    So nothing hides in white space, in characters that show nothing or change the direction of
+    reading, or in letters that look like others.
+    """
+    return text if _PLAIN.fullmatch(text) else _as_json(text)
+
+
+def spelled_short(text: str, most: int) -> str:
+    """Write a text as `spelled` does; one that is too long is cut, with its length and its hash."""
+    whole = spelled(text)
+    return whole if len(whole) <= most else _cut(whole, text)
+
+
+def _cut(whole: str, text: str) -> str:
+    return f"{whole[:BEGINNING]}\u2026 ({len(text):,} characters, sha256 {short_hash(text)})"
+
+
+def short_hash(text: str) -> str:
+    """Return the first digits of a text's sha256, for people to compare."""
+    # Half a surrogate pair, which JSON can hold, is no UTF-8.
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:HASH_DIGITS]
+
+
+def hash_of_all(values: Iterable[Any]) -> str:
+    """Return one hash for values that are not shown."""
+    return short_hash(canonical(list(values)))
+
+
+def _reads_as_another(text: str) -> bool:
+    """Whether a text as it is would be taken for a value that is no text, or for none."""
+    try:
+        json.loads(text)
+    except RecursionError:
+        return True
+    except ValueError:
+        return text == NONE
+    return True
+
+
+def _as_json(value: Any) -> str:
+    # Blanks beside each other look like one in a comment, and what is deleted like nothing.
+    written = json.dumps(value, sort_keys=True).replace("\x7f", "\\u007f")
+    return _REPEATED_BLANK.sub(r"\\u0020", written)
 
 
 def one_line(text: str) -> str:

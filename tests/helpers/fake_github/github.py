@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import tempfile
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -148,7 +148,7 @@ class FakeGitHub:
     def edit_comment(self, comment: Comment, body: str, login: str = "alice") -> None:
         """Edit a comment, as anybody may who has write access; its author stays."""
         with self.lock:
-            issues.edit_comment(comment, login, body)
+            issues.edit_comment(self.state, comment, login, body)
 
     def add_issue(
         self, title: str, body: str = "", labels: tuple[str, ...] = (), author: str = "alice"
@@ -243,6 +243,11 @@ class FakeGitHub:
             git.move(f"refs/heads/{branch}", sha, old)
             self.state.sync()
             return sha
+
+    def pass_time(self, seconds: float = 60) -> None:
+        """Let time go by: GitHub tells times in whole seconds, and a test takes less than one."""
+        with self.lock:
+            self.state.ahead += timedelta(seconds=seconds)
 
     # What goes wrong
 

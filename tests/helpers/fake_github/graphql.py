@@ -50,6 +50,7 @@ def _told(comment: Comment) -> Json:
     return {
         "id": shapes.node_id(comment),
         "body": comment.body,
+        "createdAt": shapes.stamp(comment.created_at),
         "lastEditedAt": shapes.stamp(comment.updated_at) if edited else None,
         "author": _actor(comment.author),
         "editor": _actor(comment.editors[-1]) if edited else None,

@@ -16,7 +16,7 @@ from helpers.fake_github.answers import (
     paged,
 )
 from helpers.fake_github.routes import route
-from helpers.fake_github.state import Comment, Issue, State, now
+from helpers.fake_github.state import Comment, Issue, State
 
 TITLE_LIMIT = 256
 BODY_LIMIT = 65_536
@@ -27,7 +27,9 @@ _REASONS = {None, "completed", "not_planned", "reopened", "duplicate"}
 
 def open_issue(state: State, author: str, title: str, body: str, labels: list[str]) -> Issue:
     """Open an issue; labels that are not there yet come with it."""
-    made = Issue(state.next_number(), title, body, author, known_labels(state, labels))
+    at = state.now()
+    known = known_labels(state, labels)
+    made = Issue(state.next_number(), title, body, author, known, created_at=at, updated_at=at)
     state.issues[made.number] = made
     return made
 
@@ -42,15 +44,16 @@ def known_labels(state: State, names: list[str]) -> list[str]:
 
 def add_comment(state: State, number: int, author: str, body: str) -> Comment:
     """Write a comment."""
-    made = Comment(state.next_id(), number, body, author, bodies=[body])
+    at = state.now()
+    made = Comment(state.next_id(), number, body, author, at, at, bodies=[body])
     state.all_comments[made.id] = made
-    state.issues[number].updated_at = now()
+    state.issues[number].updated_at = at
     return made
 
 
-def edit_comment(comment: Comment, login: str, body: str) -> None:
+def edit_comment(state: State, comment: Comment, login: str, body: str) -> None:
     """Replace a comment's text; its author stays."""
-    comment.body, comment.updated_at = body, now()
+    comment.body, comment.updated_at = body, state.now()
     comment.editors.append(login)
     comment.bodies.append(body)
 
@@ -105,7 +108,7 @@ def get_comment(ask: Ask) -> Answer:
 def update_comment(ask: Ask) -> Answer:
     """Replace a comment's text; its author stays."""
     found = _comment(ask)
-    edit_comment(found, ask.account.login, _comment_body(ask))
+    edit_comment(ask.state, found, ask.account.login, _comment_body(ask))
     return Answer(200, shapes.comment(ask, found))
 
 
@@ -181,7 +184,7 @@ def update_issue(ask: Ask) -> Answer:
         ask.state.close(found, reason or "completed")
     elif (found.state, state) == ("closed", "open"):
         found.state, found.state_reason, found.closed_at = "open", "reopened", None
-    found.updated_at = now()
+    found.updated_at = ask.state.now()
     return Answer(200, shapes.issue(ask, found))
 
 

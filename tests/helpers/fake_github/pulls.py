@@ -21,7 +21,8 @@ def open_pull(
     state: State, author: str, title: str, body: str, head: str, base: str, sha: str, fork: str = ""
 ) -> Pull:
     """Open a pull request."""
-    issue = Issue(state.next_number(), title, body, author)
+    at = state.now()
+    issue = Issue(state.next_number(), title, body, author, created_at=at, updated_at=at)
     base_sha = state.git.head(base) or "0" * 40
     made = Pull(issue, head, sha, fork or state.repository, base, base_sha)
     state.issues[issue.number] = issue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from helpers.fake_github.git import Git
@@ -160,10 +160,16 @@ class State:
         }
     )
     tree_limit: int = 100_000
+    ahead: timedelta = timedelta()
+    """How much later it is here than elsewhere: what happens in one second in a test takes people minutes."""
     index_lag: int = 0
     """How many times more a commit's pull requests are not known yet."""
     _last: int = 0
     _last_id: int = 1000
+
+    def now(self) -> datetime:
+        """Give the time here, as GitHub writes it."""
+        return now() + self.ahead
 
     def rules_of(self, branch: str) -> list[Json]:
         """Give the rules that hold for a branch, each with the ruleset that it is of."""
@@ -225,13 +231,13 @@ class State:
 
     def merged(self, pull: Pull, sha: str, login: str) -> None:
         """Take a pull request for merged by a commit."""
-        pull.merge_commit_sha, pull.merged_at, pull.merged_by = sha, now(), login or None
+        pull.merge_commit_sha, pull.merged_at, pull.merged_by = sha, self.now(), login or None
         self.close(pull.issue)
 
     def close(self, issue: Issue, reason: str | None = None) -> None:
         """Close an issue or pull request."""
         issue.state, issue.state_reason = "closed", reason
-        issue.closed_at = issue.updated_at = now()
+        issue.closed_at = issue.updated_at = self.now()
 
     def commits_of(self, pull: Pull) -> set[str]:
         """Give all commits that belong to a pull request."""

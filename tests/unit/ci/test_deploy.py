@@ -21,6 +21,7 @@ from helpers.step_outputs import outputs_in
 from roost.apply import gate
 from roost.environment.model import AUTH_SECRET
 from roost.fly.client import FlyClient
+from roost.github import actions
 from roost.plan.approval import Approved
 from roost.report.comment import Marker, read_marker
 from roost.report.outcome import Outcome, Result
@@ -102,10 +103,21 @@ class Story:
 
     def plan(self):
         """Run the jobs of a pull request: those that plan, and the one that comments."""
-        self.number += 1
-        plans = self.folder / f"plans-{self.number}"
         head = self.push(self.branch)
         self.pull = self.pull or self.github.add_pull(self.branch)
+        return self.plan_of(head)[0]
+
+    def plan_again(self, head):
+        """Run the jobs of a commit of the pull request again; the next jobs are who they would have been."""
+        event = (self.folder / "event").read_text()
+        _, said = self.plan_of(head)
+        (self.folder / "event").write_text(event)
+        return said
+
+    def plan_of(self, head):
+        """Run the jobs of a commit of the pull request; give what both said."""
+        self.number += 1
+        plans = self.folder / f"plans-{self.number}"
         url = f"https://github.com/acme/infra/pull/{self.pull.number}"
         event = {"number": self.pull.number, "head": {"sha": head}, "html_url": url}
         (self.folder / "event").write_text(json.dumps({"pull_request": event}))
@@ -114,10 +126,11 @@ class Story:
         self.env("PLANNED", outputs_in(self.folder / "output")["planned"])
         done = self.job("github", "comment", "--plans", plans, "--rehearsals", self.folder / "none")
         assert done.code == 0, done.err
-        return said
+        return said, done
 
     def merge(self):
-        """Press the button, and have the next jobs run on what it made."""
+        """Press the button, and have the next jobs run on what it made; the comment was read before."""
+        self.github.pass_time()
         before = self.github.head()
         sha = self.github.merge_pull(self.pull.number, method="squash")
         self.pushed(before, sha, WEB_FLOW)
@@ -140,6 +153,7 @@ class Story:
 
     def merge_at_once(self, *pulls, method="squash"):
         """Merge as a queue does: several pull requests, and one push."""
+        self.github.pass_time()
         before = self.github.head()
         for pull in pulls:
             sha = self.github.merge_pull(pull.number, method=method)
@@ -370,6 +384,192 @@ def test_where_github_does_not_say_who_edited_the_comment_it_approves_nothing(de
     assert "Resource not accessible by integration" in said.err
     assert outcome["digest"] in said.err
     assert fly.changes == before
+
+
+# When the comment was written
+
+
+def by_hand_at_fly(fly):
+    """Change the machine, so that the next plan is another one."""
+    [machine] = fly.machines.values()
+    machine["config"]["env"]["PREFECT_LOGGING_LEVEL"] = "DEBUG"
+
+
+@pytest.mark.parametrize("end", ["merge", "close"])
+def test_a_plan_that_is_run_again_after_the_end_leaves_the_comment_as_it_was(
+    deployed, fly, summary, end
+):
+    """Else the merge would approve afterwards what nobody saw before it."""
+    deployed.write(LARGER)
+    deployed.plan()
+    head, before = deployed.pull.head_sha, deployed.comment
+    if end == "merge":
+        deployed.merge()
+    else:
+        deployed.github.close(deployed.pull.number)
+    by_hand_at_fly(fly)
+
+    said = deployed.plan_again(head)
+
+    assert deployed.comment == before
+    state = {"merge": "merged", "close": "closed"}[end]
+    told = f"Pull request {deployed.pull.number} is {state}, so its comment stays as it is."
+    assert told in " ".join(said.out.split())
+    assert told in summary()
+    if end == "merge":
+        _, outcome = deployed.deploy()
+        assert (outcome["outcome"], outcome["word"]) == ("refused", "plan-changed")
+
+
+def test_a_run_of_an_older_commit_leaves_the_comment_to_the_run_of_the_newest(deployed):
+    deployed.write(LARGER)
+    deployed.plan()
+    older = deployed.pull.head_sha
+    deployed.write({"machine": {"memory_mb": 2048}})
+    deployed.plan()
+    before = deployed.comment
+
+    said = deployed.plan_again(older)
+
+    assert deployed.comment == before
+    assert "is at another commit by now" in " ".join(said.out.split())
+
+
+def test_a_pull_request_that_is_opened_again_is_planned_again(deployed):
+    deployed.write(LARGER)
+    deployed.plan()
+    before = deployed.comment
+    deployed.github.close(deployed.pull.number)
+    deployed.github.state.pulls[deployed.pull.number].issue.state = "open"
+    deployed.write({"machine": {"memory_mb": 2048}})
+    deployed.plan()
+
+    assert deployed.comment != before
+    deployed.merge()
+    said, outcome = deployed.deploy()
+    assert (said.code, outcome["outcome"]) == (0, "deployed"), said.err
+
+
+def write_comment_after(story, seconds):
+    """Merge, and have the comment's last text come so much after the merge, as where both race."""
+    story.write(LARGER)
+    story.plan()
+    [comment] = story.github.comments(story.pull.number)
+    body = comment.body
+    story.merge()
+    story.github.pass_time(seconds)
+    story.github.edit_comment(comment, body, ACTIONS_BOT)
+    return comment
+
+
+@pytest.mark.parametrize("seconds", [0, 1, 60])
+def test_a_comment_that_was_written_after_the_merge_approves_nothing(deployed, fly, seconds):
+    """In the same second too: it may have been after it, and nobody can have read it before."""
+    write_comment_after(deployed, seconds)
+    before = list(fly.changes)
+
+    said, outcome = deployed.deploy()
+
+    assert (said.code, outcome["word"]) == (1, "not-planned")
+    assert f"The comment of pull request {deployed.pull.number} was not written before" in said.err
+    assert outcome["digest"] in said.err
+    assert fly.changes == before
+
+
+def test_a_comment_that_was_made_after_the_merge_approves_nothing(deployed):
+    comment = write_comment_after(deployed, 5)
+    deployed.github.state.all_comments.pop(comment.id)
+    deployed.github.add_comment(deployed.pull.number, comment.body, ACTIONS_BOT)
+
+    said, outcome = deployed.deploy()
+
+    assert (said.code, outcome["word"]) == (1, "not-planned")
+
+
+def test_the_report_takes_out_what_it_cannot_see_was_written_before_the_merge(deployed):
+    """Its own text is written after the merge, too, and would else be taken for checked."""
+    write_comment_after(deployed, 5)
+    first, _ = deployed.deploy()
+    assert "**not applied**" in deployed.comment
+    assert read_marker(deployed.comment).approved == {}
+
+    said, outcome = deployed.deploy()
+
+    assert (said.code, outcome["word"]) == (1, "not-planned")
+    assert "was not written before" in first.err
+    assert "was not written before" in said.err
+
+
+def test_a_deploy_that_failed_is_approved_still_when_it_runs_again(deployed, fly):
+    """The report has written into the comment since, and says that it looked before it did."""
+    deployed.write(LARGER)
+    deployed.plan()
+    deployed.merge()
+    deployed.github.pass_time()
+    reported(deployed, NAME, results="none")
+    assert "**not deployed**" in deployed.comment
+
+    deployed.github.pass_time()
+    said, outcome = deployed.deploy()
+
+    assert (said.code, outcome["outcome"]) == (0, "deployed"), said.err
+    deployed.github.pass_time()
+    by_hand_at_fly(fly)
+    _, outcome = deployed.deploy()
+    assert outcome["word"] == "plan-changed"
+
+
+# What the comment has no room for
+
+
+def test_what_the_comment_cuts_is_whole_on_the_page_of_the_run(deployed, summary):
+    value = "x" * 200
+    deployed.write({"prefect": {"settings": {"PREFECT_LOGGING_FORMAT": value}}})
+    deployed.plan()
+
+    assert value not in deployed.comment
+    assert "(200 characters, sha256 " in deployed.comment
+    assert (
+        "[the summary of the run](https://github.com/acme/infra/actions/runs/77)"
+        in deployed.comment
+    )
+    assert f"`{value}`" in summary()
+
+
+def test_beyond_what_github_shows_the_page_of_the_run_names_the_artifact(
+    deployed, summary, monkeypatch
+):
+    monkeypatch.setattr(actions, "MAX_SUMMARY", len(summary()) + 2_000)
+    deployed.write({"prefect": {"settings": {"PREFECT_LOGGING_FORMAT": "x" * 2_000}}})
+    deployed.plan()
+
+    assert "The JSON files in the artifact `plans` of this run have all of it." in summary()
+
+
+def too_long(story, fly):
+    """Merge a plan that has no room in the comment: it warns in very long words."""
+    long = {f"PREFECT_LOGGING_{n}": "*" * 15_000 for n in range(4)}
+    [machine] = fly.machines.values()
+    machine["config"]["env"].update(dict.fromkeys(long, "somebody's"))
+    ignored = [{"field": f"env.{name}", "reason": "set by hand"} for name in long]
+    story.write(LARGER, {"prefect": {"settings": long}, "drift": {"ignore": ignored}})
+    story.plan()
+    story.merge()
+
+
+def test_a_plan_that_has_no_room_is_refused_with_the_reason_and_deployed_by_its_digest(
+    deployed, fly
+):
+    too_long(deployed, fly)
+    assert "merging does not approve them" in deployed.comment
+
+    refused, outcome = deployed.deploy()
+    assert (refused.code, outcome["word"]) == (1, "not-planned")
+    assert f"The plan of {NAME} was too long for the comment of pull request" in refused.err
+    assert outcome["digest"] in deployed.comment
+
+    said, outcome = deployed.by_hand("--digest", outcome["digest"])
+    assert (said.code, outcome["outcome"]) == (0, "deployed"), said.err
 
 
 # Several pull requests that a queue merges at once
@@ -1046,8 +1246,9 @@ def test_a_lost_answer_makes_no_second_comment(deployed):
 @pytest.fixture
 def quiet(deployed, tmp_path):
     """A pull request in which no environment changes; runs the job that comments."""
-    other = deployed.github.add_pull("main")
-    event = {"number": other.number, "head": {"sha": "a" * 40}, "html_url": "https://x"}
+    deployed.github.commit("words", {"NOTES.md": "Only words."})
+    other = deployed.github.add_pull("words")
+    event = {"number": other.number, "head": {"sha": other.head_sha}, "html_url": "https://x"}
     (tmp_path / "event").write_text(json.dumps({"pull_request": event}))
     deployed.env("ENVIRONMENTS", "[]")
     nothing = tmp_path / "nothing"

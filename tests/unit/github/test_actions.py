@@ -225,6 +225,18 @@ def test_a_summary_is_added_to_and_ends_below_githubs_limit(tmp_path):
     assert "line of ä\n\n_The rest is left out" in text
 
 
+def test_what_a_full_summary_has_no_room_for_is_told_with_where_it_is(tmp_path):
+    file = tmp_path / "summary"
+    told = runner([], summary_path=str(file))
+    told.summary("x" * (MAX_SUMMARY - 4))
+    told.summary("y" * 1000, rest="The artifact has it.")
+    told.summary("z" * 1000)
+
+    text = file.read_text(encoding="utf-8")
+    assert text.endswith("GitHub shows no longer summary. The artifact has it._\n")
+    assert len(text) < 2**20
+
+
 @given(st.text(), st.integers(0, 400))
 def test_a_cut_text_is_within_its_limit(text, limit):
     text = text * 20

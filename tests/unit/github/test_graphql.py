@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 
 import pytest
 
@@ -22,7 +23,7 @@ from roost.github.transport import ATTEMPTS
 
 BOT = {"__typename": "Bot", "login": "github-actions"}
 MALLORY = {"__typename": "User", "login": "mallory"}
-LATER = "2026-05-04T11:00:00Z"
+NOON, LATER = "2026-05-04T10:00:00Z", "2026-05-04T11:00:00Z"
 
 
 def ASK(github):  # noqa: N802 - a constant that is a call
@@ -30,7 +31,14 @@ def ASK(github):  # noqa: N802 - a constant that is a call
 
 
 def node(**fields):
-    told = {"body": "hello", "lastEditedAt": None, "author": BOT, "editor": None, **fields}
+    told = {
+        "body": "hello",
+        "createdAt": NOON,
+        "lastEditedAt": None,
+        "author": BOT,
+        "editor": None,
+        **fields,
+    }
     return says(200, {"data": {"node": told}})
 
 
@@ -70,11 +78,21 @@ def test_whoever_wrote_it_last_and_is_no_workflow_is_a_stranger(fields, stranger
 
 
 @pytest.mark.parametrize(
+    ("fields", "expected"), [({}, NOON), ({"editor": BOT, "lastEditedAt": LATER}, LATER)]
+)
+def test_its_text_is_as_old_as_its_last_edit_or_as_itself(fields, expected):
+    written, _ = ask_github(ASK, node(**fields))
+
+    assert written.at == datetime.fromisoformat(expected)
+
+
+@pytest.mark.parametrize(
     "answer",
     [
         says(200, {"data": {"node": None}}),
         says(200, {"data": {"node": {}}}),
         says(200, {"data": {"node": {"body": "hello", "author": BOT, "editor": None}}}),
+        node(createdAt=None),
         says(200, {"data": None}),
         says(200, {}),
         says(200, []),
@@ -142,7 +160,10 @@ def test_the_stand_in_tells_who_edited_a_comment_last(github, ask):
         return await client.written(found)
 
     assert (written().stranger, written().body) == ("", "one")
+    made = written().at
+    github.pass_time(90)
     github.edit_comment(comment, "two", "mallory")
+    assert (written().at - made).total_seconds() in {90, 91}
     assert (written().stranger, written().body) == ("mallory", "two")
     ask(lambda client: client.update_comment(comment.id, "three"))
     assert (written().stranger, written().body) == ("", "three")

@@ -22,7 +22,6 @@ from roost.plan.approval import Approved, approve
 from roost.plan.document import plan_document
 from roost.plan.shown import read_plan
 from roost.report.comment import (
-    ENTIRE_LIMIT,
     Marker,
     is_ours,
     planned_comment,
@@ -48,7 +47,7 @@ def comment_of(*entries, notes=()):
     """The comment of these, and what it remembers."""
     approved = {e.plan.environment: a for e, a in entries}
     marker = Marker("a" * 40, approved)
-    return planned_comment(marker, [e for e, _ in entries], notes), marker
+    return planned_comment(marker, [e for e, _ in entries], notes, RUN), marker
 
 
 def outcome(name, result, **more):
@@ -196,26 +195,6 @@ def test_a_message_stays_in_its_row(message):
     rows = [line for line in body.splitlines() if line.startswith("| `staging`")]
     assert len(rows) == 1
     assert rows[0].replace(f"[Run]({RUN})", "").count("|") == 4
-
-
-def test_a_comment_with_hundreds_of_environments_stays_below_the_limit():
-    entries = [entry(f"env-{n}", {}, UPGRADE) for n in range(120)]
-    body, marker = comment_of(*entries)
-    bad = [outcome(f"env-{n}", Result.FAILED, message="x" * 900) for n in range(120)]
-
-    ended = with_outcomes(body, bad)
-
-    assert read_marker(body).approved == marker.approved
-    assert len(body) <= ENTIRE_LIMIT
-    assert len(ended) <= ENTIRE_LIMIT
-    assert read_marker(ended).head == marker.head
-    assert "more: see the runs." in ended
-
-
-def test_what_is_too_much_to_remember_is_approved_by_nobody():
-    approved = {f"e{n}": Approved("d" * 64, frozenset({"s" * 24}), frozenset()) for n in range(900)}
-
-    assert read_marker(Marker("h", approved).line()) == Marker("h")
 
 
 @pytest.mark.parametrize(

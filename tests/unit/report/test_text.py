@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 
 import pytest
@@ -14,6 +15,11 @@ from roost.plan.cost import Cost, CostChange
 from roost.prefect.probe import CheckResult
 from roost.report.text import Verbatim, check_line, listing, make_console, plan_report, status_table
 from roost.report.wording import cost_line, counted, short_time, shown
+
+
+def sha256(text):
+    """The digits that stand for a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
 def rendered(renderable, width=80):
@@ -107,6 +113,9 @@ def test_a_check_is_one_line_and_advice_follows_a_failure():
     assert bad.splitlines()[1].strip() == "See the log."
 
 
+LIST = f"[{','.join(['1'] * 40)}]"
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
@@ -115,9 +124,16 @@ def test_a_check_is_one_line_and_advice_follows_a_failure():
         (True, "true"),
         (512, "512"),
         ({"port": 443}, '{"port": 443}'),
-        ("a\nb\tc", "a b c"),
-        ("a\x1b[31mb\u202e", r"a\x1b[31mb\u202e"),
-        ("x" * 61, "x" * 57 + "..."),
+        ("a\nb\tc", r'"a\nb\tc"'),
+        ("a\x1b[31mb\u202e", r'"a\u001b[31mb\u202e"'),
+        ("a  b\x7f", r'"a \u0020b\u007f"'),
+        ("a b", "a b"),
+        ("x" * 60, "x" * 60),
+        ("x" * 1234, "x" * 32 + f"\u2026 (1,234 characters, sha256 {sha256('x' * 1234)})"),
+        (
+            [1] * 40,
+            f"[1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1\u2026 (81 characters, sha256 {sha256(LIST)})",
+        ),
     ],
 )
 def test_values_are_shown_short_and_on_one_line(value, expected):

@@ -72,7 +72,7 @@ async def check_shown(github: GitHub, runner: Runner, newest: Pull, plan: Plan) 
     approving: list[Thread] = []
     async for thread in _threads(github, runner, newest, plan):
         if thread.approved(name) is None:
-            objections.append(thread.objection)
+            objections.append(thread.objection(name))
             continue
         approving.append(thread)
         if not _left(plan, approving):

@@ -17,7 +17,7 @@ from roost.plan.approval import approve
 from roost.plan.shown import read_plan
 from roost.plan.steps import Plan
 from roost.report.comment import Marker, planned_comment
-from roost.report.markdown import PlannedEnvironment
+from roost.report.markdown import PlannedEnvironment, text
 from roost.report.rehearsal import read_rehearsal, rehearsal_lines
 from roost.verbs.ci.handed import Handed, named, receive
 from roost.verbs.ci.propose import need_runner
@@ -41,6 +41,9 @@ class Subject:
 async def comment(context: Context, plans: Path, rehearsals: Path) -> ExitCode:
     """Write the comment of this pull request; none where nothing is to be told and none is there.
 
+    A merge approves what the comment shows. So nothing is written into it once the pull request
+    is not open, nor for a commit that is not its last; that is no failure of this run.
+
     It is about the environments that ENVIRONMENTS names, and ends with 1 where somebody left
     another plan than the job that plans.
 
@@ -58,8 +61,12 @@ async def comment(context: Context, plans: Path, rehearsals: Path) -> ExitCode:
     async with github_of(context.environ) as github:
         silent = await silence(context, github)
         told = tuple(notes(context.environ))
-        body = planned_comment(marker, entries, (*told, *silent))
-        runner.summary(body)
+        body = planned_comment(marker, entries, (*told, *silent), runner.run_url)
+        stopped = await ended(github, subject)
+        runner.summary(f"{text(stopped)}\n\n{body}" if stopped else body)
+        if stopped:
+            context.out.print(stopped, markup=False, soft_wrap=True)
+            return code
         news = bool(entries or told)
         if not news and await find_comment(github, subject.number) is None:
             context.out.print("No environment changes: there is nothing to comment.")
@@ -67,6 +74,23 @@ async def comment(context: Context, plans: Path, rehearsals: Path) -> ExitCode:
         written = await write_comment(github, subject.number, lambda _: body)
     context.out.print(f"The plan is at {written.url}", soft_wrap=True)
     return code
+
+
+async def ended(github: GitHub, subject: Subject) -> str:
+    """Say why this run may not write into the comment; empty where it may."""
+    pull = await github.pull(subject.number)
+    if pull.merged or pull.state != "open":
+        state = "merged" if pull.merged else "closed"
+        return (
+            f"Pull request {subject.number} is {state}, so its comment stays as it is. The plan of "
+            "this run approves nothing."
+        )
+    if pull.head_sha != subject.head:
+        return (
+            f"Pull request {subject.number} is at another commit by now, so its comment is left to "
+            f"the run of that commit ({pull.head_sha[:10]}). This run planned {subject.head[:10]}."
+        )
+    return ""
 
 
 def tell_forged(runner: Runner, handed: Handed) -> ExitCode:

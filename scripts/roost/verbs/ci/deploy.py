@@ -22,7 +22,7 @@ from roost.github.api import GitHub, github_of
 from roost.plan.document import plan_digest
 from roost.plan.restoring import restoring
 from roost.report.comment import outcome_section
-from roost.report.markdown import PlannedEnvironment, plan_section
+from roost.report.markdown import WHOLE, PlannedEnvironment, plan_section
 from roost.report.outcome import Outcome, Result, read_outcome, result_of
 from roost.report.text import plan_report
 from roost.verbs.changes import Planned, apply_planned, make_plan, settle
@@ -153,12 +153,13 @@ class Attempt:
         )
         self.runner.output("outcome", result.value)
         self.runner.output("url", self.url)
-        self.runner.summary("\n".join(self._summary(self.outcome)))
+        rest = f"`./run roost plan {self.request.name} --json` shows all of it."
+        self.runner.summary("\n".join(self._summary(self.outcome)), rest=rest)
 
     def _summary(self, outcome: Outcome) -> Iterator[str]:
         yield outcome_section([outcome])
         if self.planned and self.planned.plan.steps:
-            yield plan_section(PlannedEnvironment(self.planned.plan, self.planned.cost))
+            yield plan_section(PlannedEnvironment(self.planned.plan, self.planned.cost), WHOLE)
 
 
 def outcomes_before(context: Context, folder: Path) -> dict[str, Outcome | None]:

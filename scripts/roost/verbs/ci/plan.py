@@ -14,13 +14,15 @@ from roost.github.actions import Annotation, Runner, runner_of
 from roost.plan.document import FORMAT
 from roost.plan.secrets import moved_sources
 from roost.plan.steps import Plan
-from roost.report.markdown import PlannedEnvironment, plan_section
+from roost.report.markdown import WHOLE, PlannedEnvironment, plan_section
 from roost.report.text import plan_report
 from roost.verbs.changes import Planned, make_plan
 from roost.verbs.ci.handed import hand_over, named
 from roost.verbs.context import Context
 from roost.verbs.documents import write_document
 from roost.verbs.target import connect
+
+ELSEWHERE = "The JSON files in the artifact `plans` of this run have all of it."
 
 
 async def plan(context: Context, names: list[str], results: Path) -> ExitCode:
@@ -94,7 +96,8 @@ def failure(name: str, error: RoostError) -> dict[str, Any]:
 
 def summarize(runner: Runner, planned: Planned) -> None:
     """Put the whole plan on the page of the run, and what is refused beside it."""
-    runner.summary(plan_section(PlannedEnvironment(planned.plan, planned.cost)))
+    section = plan_section(PlannedEnvironment(planned.plan, planned.cost), WHOLE)
+    runner.summary(section, rest=ELSEWHERE)
     runner.annotate(_refusals(planned.plan, planned.file.path))
 
 

@@ -128,7 +128,8 @@ async def _tell(context: Context, github: GitHub, place: _Place) -> None:
     if thread.stranger:
         told = f"Not told at {comment.url}, as {thread.stranger} edited it."
     else:
-        await github.update_comment(comment.id, with_outcomes(comment.body, place.outcomes))
+        body = with_outcomes(comment.body, place.outcomes, in_time=thread.in_time)
+        await github.update_comment(comment.id, body)
         told = f"Told at {comment.url}"
     context.out.print(told, markup=False, soft_wrap=True)
 

@@ -6,7 +6,7 @@ from roost.environment.load import load_environment
 from roost.environment.scale import SECTIONS, value_of
 from roost.errors import ExitCode, UsageError
 from roost.github.api import github_of
-from roost.report.markdown import code, text
+from roost.report.markdown import code, text, value_code
 from roost.report.wording import one_line, shown
 from roost.verbs.ci.propose import Proposal, need_runner, path_in_repository, propose
 from roost.verbs.context import Context
@@ -57,7 +57,7 @@ async def scale(
     rewrite(file, new)
     values = ", ".join(f"{field} {shown(value)}" for field, value in new.items())
     rows = [
-        f"- {code(f'{SECTIONS[field]}.{field}')}: {code(shown(old[field]))} \u2192 {code(shown(value))}"
+        f"- {code(f'{SECTIONS[field]}.{field}')}: {value_code(old[field])} \u2192 {value_code(value)}"
         for field, value in new.items()
     ]
     proposal = Proposal(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from roost.errors import GitHubUnavailableError
 from roost.github.api import GitHub
 from roost.github.models import ACTIONS_BOT, Comment, Pull
 from roost.plan.approval import Approved
-from roost.report.comment import Marker, is_ours, read_marker
+from roost.report.comment import Marker, Omitted, is_ours, read_marker
 
 
 @dataclass(frozen=True)
@@ -20,11 +21,13 @@ class Thread:
         pull: the pull request.
         comment: ours, with the text that it had when it was asked who wrote that.
         stranger: who else than a workflow wrote that text; empty where nobody did.
+        written_at: when that text was written, in whole seconds; None without a comment.
     """
 
     pull: Pull
     comment: Comment | None = None
     stranger: str = ""
+    written_at: datetime | None = None
 
     @property
     def marker(self) -> Marker | None:
@@ -33,34 +36,63 @@ class Thread:
             return None
         return read_marker(self.comment.body)
 
+    @property
+    def in_time(self) -> bool:
+        """Whether what the comment approves was written before the merge.
+
+        GitHub's times have whole seconds, so a text of the same second may be from after the merge,
+        and nobody can have read it before. After the merge only the report writes into the comment,
+        and it says whether it checked this before it did.
+        """
+        marker, merged_at = self.marker, self.pull.merged_at
+        if marker is None or self.written_at is None or merged_at is None:
+            return False
+        return marker.checked or self.written_at < merged_at
+
     def knows(self, environment: str) -> bool:
         """Say whether the comment is about an environment."""
         marker = self.marker
-        return marker is not None and environment in {*marker.approved, *marker.outcomes}
+        return marker is not None and environment in {
+            *marker.approved,
+            *marker.omitted,
+            *marker.outcomes,
+        }
 
     def approved(self, environment: str) -> Approved | None:
-        """Give what the merge approved of an environment: only what was planned of its last commit."""
+        """Return what the merge approved of an environment, planned of its last commit and before the merge."""
         marker = self.marker
-        if marker is None or marker.head != self.pull.head_sha:
+        if marker is None or marker.head != self.pull.head_sha or not self.in_time:
             return None
         return marker.approved.get(environment)
 
-    @property
-    def objection(self) -> str:
+    def objection(self, environment: str) -> str:
         """Say in a sentence why it approves nothing of an environment that it does not approve."""
+        number = self.pull.number
         if self.stranger:
             return (
-                f"The comment of pull request {self.pull.number} was edited by {self.stranger} after "
+                f"The comment of pull request {number} was edited by {self.stranger} after "
                 "the workflow wrote it, so it approves nothing."
             )
-        shows = f"Pull request {self.pull.number} shows"
         marker = self.marker
         if marker is None:
-            return f"{shows} no plan, so nobody can have approved this."
+            return f"Pull request {number} shows no plan, so nobody can have approved this."
         if marker.head != self.pull.head_sha:
-            return f"{shows} the plan of an older commit, so nobody can have approved this."
+            return (
+                f"Pull request {number} shows the plan of an older commit, so nobody can have "
+                "approved this."
+            )
+        if not self.in_time or marker.omitted.get(environment) is Omitted.LATE:
+            return (
+                f"The comment of pull request {number} was not written before the pull request was "
+                "merged, so it approves nothing."
+            )
+        if environment in marker.omitted:
+            return (
+                f"The plan of {environment} was too long for the comment of pull request {number}, "
+                "so merging did not approve it."
+            )
         return (
-            f"The plan of pull request {self.pull.number} is not about this environment, or could "
+            f"The plan of pull request {number} is not about this environment, or could "
             "not be applied."
         )
 
@@ -74,9 +106,10 @@ async def read_thread(github: GitHub, pull: Pull) -> Thread:
     comment = await find_comment(github, pull.number)
     if comment is None:
         return Thread(pull)
-    # The text and its author in one answer: nobody can edit between them.
+    # The text, its author and its time in one answer: nobody can edit between them.
     written = await github.written(comment)
-    return Thread(pull, comment.model_copy(update={"body": written.body}), written.stranger)
+    as_written = comment.model_copy(update={"body": written.body})
+    return Thread(pull, as_written, written.stranger, written.at)
 
 
 async def find_comment(github: GitHub, number: int) -> Comment | None:
