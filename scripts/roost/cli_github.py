@@ -112,10 +112,31 @@ def secrets(
 
 @github_app.command(epilog="Example: roost github report --results results")
 def report(*, results: Results) -> ExitCode:
-    """Bring the comment of the merged pull request to its final state; what has no result is told."""
+    """Write what came of it into the merged pull request's comment, and record what was proved."""
     from roost.verbs.ci import report as verb
 
     return run(verb.report, results)
+
+
+@github_app.command(epilog="Example: roost github deployed --sha 1a2b... --url https://... staging")
+def deployed(
+    environment: Environment,
+    *,
+    sha: Annotated[str, typer.Option(metavar="SHA", help="The commit, as its whole hash.")],
+    url: Annotated[str, typer.Option(metavar="URL", help="Where the server answers.")] = "",
+) -> ExitCode:
+    """Record on GitHub that a commit is deployed and proved, as a rollback leaves it."""
+    from roost.verbs.ci import deployments as verb
+
+    return run(verb.deployed, environment, sha.strip(), url.strip())
+
+
+@github_app.command(epilog="Example: roost github undeployed staging")
+def undeployed(environment: Environment) -> ExitCode:
+    """Record on GitHub that nothing is deployed to an environment any more."""
+    from roost.verbs.ci import deployments as verb
+
+    return run(verb.undeployed, environment)
 
 
 @github_app.command(epilog="Example: roost github scale staging --memory-mb 1024 --reason 'big UI'")

@@ -1,6 +1,6 @@
 """A repository of servers as its people have it: an origin, pull requests, buttons, a schedule, and a Fly.
 
-It does what GitHub does and act does not: makes events and merge commits, starts the workflows whose filters
+It does what GitHub does and act does not: makes events and merge commits, records deployments, starts the workflows whose filters
 match, gives secrets to those who may have them, and lets nobody change the same environment at once, as a world
 runs one workflow after the other.
 """
@@ -413,7 +413,18 @@ class World:
             environ=self.environ,
         )
         self.runs.append(run)
+        self._record_deployments(f"{name}.yml", event, run)
         return run
+
+    def _record_deployments(self, file: str, event: Event, run: Run) -> None:
+        """Do what GitHub does for jobs that name an environment: whatever ends well is deployed."""
+        [workflow] = [w for w in workflows(self._clone_of(event.sha)) if w.file == file]
+        leaving = {job.name: job.environment for job in workflow.jobs if job.leaves_deployment}
+        for ran, result in run.jobs.items():
+            job, _, matrix = ran.partition(" ")
+            if job in leaving and result == "success":
+                asked = event.payload.get("inputs", {}).get("environment", "")
+                self.github.ran_in(matrix or asked or leaving[job], event.sha)
 
     def _variables(self, run_id: int) -> dict[str, str]:
         return {

@@ -46,6 +46,8 @@ OPTIONAL = {
     "TO": "3",
     "ENVIRONMENTS": '["staging"]',
     "STRICT": "yes",
+    "SHA": "a" * 40,
+    "URL": "https://acme-prefect.fly.dev",
 }
 
 
@@ -362,7 +364,9 @@ def test_every_job_has_a_limit_and_one_kind_of_runner(job):
 
 MAY_WRITE = {
     "plan.yml:comment": {"pull-requests"},
-    "deploy.yml:report": {"pull-requests"},
+    "deploy.yml:report": {"pull-requests", "deployments"},
+    "rollback.yml:record": {"deployments"},
+    "destroy.yml:record": {"deployments"},
     "scale.yml:permanent": {"contents", "pull-requests"},
     "rollback.yml:revert": {"contents", "pull-requests"},
     "drift.yml:issues": {"issues"},
@@ -400,6 +404,26 @@ def test_a_pull_request_reaches_no_token_but_the_one_that_reads(job):
 
 
 # Who changes an environment
+
+
+@pytest.mark.parametrize("job", [job for job in JOBS if job.environment], ids=of)
+def test_no_job_records_a_deployment_by_ending_well(job):
+    """A smoke after a refused deploy would mark that commit as deployed, a rollback the bad one."""
+    assert job.data["environment"] == {"name": job.environment, "deployment": "false"}
+
+
+def test_the_jobs_that_record_deployments_hold_no_token_of_fly():
+    may = [job for job in JOBS if job.permissions.get("deployments") == "write"]
+
+    assert {of(j) for j in may} == {
+        "deploy.yml:report",
+        "rollback.yml:record",
+        "destroy.yml:record",
+    }
+    assert not any(job.secrets or job.environment for job in may)
+    # A rollback's record is of the release that is back, as the job that proved it says.
+    [step] = [s for s in WORKFLOWS["rollback.yml"].job("record").steps if s.run]
+    assert step.env["SHA"] == "${{ needs.rollback.outputs.sha }}"
 
 
 def test_the_jobs_that_change_environments_are_these():
@@ -480,7 +504,6 @@ def test_protected_environments_are_deployed_as_the_others_are_and_after_them():
     assert [step.run for step in protected.steps if "--strict" in step.run]
     assert deploy.name in protected.data["needs"]
     assert "needs.deploy.result == 'success'" in protected.condition
-    assert deploy.data["environment"]["url"] == "${{ steps.deploy.outputs.url }}"
 
 
 def test_secrets_of_protected_environments_are_set_strictly():

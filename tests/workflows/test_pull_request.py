@@ -46,7 +46,9 @@ def test_a_pull_request_from_its_first_commit_to_its_server(world):
     assert deployed.good, deployed
     assert set(deployed.jobs) == {"changed", "deploy staging", "report"}
     assert deployed.artifact("deploy-staging")["outcome"] == "deployed"
-    assert deployed.outputs("deploy")["url"].startswith("http")
+    url = deployed.outputs("deploy")["url"]
+    assert url.startswith("http")
+    assert world.github.deployed("staging") == [(world.main, "success", url)]
     assert "deployed and proved" in deployed.summary
     assert "deployed and proved" in world.comment(number)
     assert world.setting("staging", LEVEL) == "ERROR"
@@ -111,6 +113,7 @@ def test_a_merge_that_fails_its_gate_leaves_the_old_server_serving(world):
     world.write("staging")
     begun, _ = world.open_pull("Begin")
     assert world.happens(world.merge(begun))["deploy"].good
+    [(good, _, url)] = world.github.deployed("staging")
     world.branch("no-good")
     world.write("staging", prefect={"settings": ANOTHER})
 
@@ -130,6 +133,11 @@ def test_a_merge_that_fails_its_gate_leaves_the_old_server_serving(world):
     assert "rolled back" in world.comment(number)
     assert world.setting("staging", "PREFECT_SMALL_VERSION") is None
     assert world.serves("staging")
+
+    # A green job on that commit makes it no deployment.
+    assert world.press("server", environment="staging", action="smoke").good
+    assert world.main != good
+    assert world.github.deployed("staging") == [(good, "success", url)]
 
 
 def test_a_fork_has_everything_but_a_token_and_a_comment(world):

@@ -51,6 +51,10 @@ class Outcome(BaseModel):
     """Of the plan that was carried out, or that would have been."""
     seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
     run_url: Short = ""
+    at: Short = ""
+    """When it ended, in UTC as RFC 3339 writes it."""
+    unproved: bool = False
+    """Whether it was deployed to a server that sleeps, and that no gate has seen since."""
 
     def document(self) -> dict[str, Any]:
         """Give it as JSON."""

@@ -10,6 +10,7 @@ from roost.apply.clearing import clear_release, environment_machines
 from roost.apply.executor import lease_holder
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.errors import ExitCode, UnappliableError
+from roost.github.actions import runner_of
 from roost.plan.cost import cost_change, read_prices
 from roost.plan.diff import plan_from
 from roost.plan.document import Json, plan_document
@@ -145,9 +146,20 @@ async def rollback(
         }
         doing = holding("roost rollback", context.environ)
         await apply_told(context, target, planned, document if as_json else None, doing)
+        if runner := runner_of(context.environ):
+            public = file.environment.access.public
+            runner.output("url", await target.app_url(file.environment.app, public=public))
+            runner.output("sha", _commit_put_back(recovery))
     if not as_json:
         context.out.print(f"Release {recovery.back_to} is back, and proved.")
     return ExitCode.DONE
+
+
+def _commit_put_back(recovery: Recovery) -> str:
+    """Return the commit that the release which is back came from; empty where that is not known."""
+    known = {release.number: release for release in recovery.releases}
+    back = known.get(recovery.back_to)
+    return back.git if back else ""
 
 
 async def _plan_rollback(

@@ -1,4 +1,4 @@
-"""`roost github report`: a merged pull request's comment says what came of it."""
+"""`roost github report`: what came of a deploy, in the merged pull request's comment and as a deployment."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from roost.environment.load import DEFAULTS, SUFFIXES
-from roost.errors import ExitCode
+from roost.errors import ExitCode, GitHubError
 from roost.github.actions import Runner
 from roost.github.api import GitHub, github_of
 from roost.report.comment import outcome_section, with_outcomes
 from roost.report.outcome import Outcome, missing, read_outcome
+from roost.verbs.ci.deployments import Proved, proved_by, record
 from roost.verbs.ci.handed import named
 from roost.verbs.ci.merges import PUSH, merged_pull, newest_pull, pulls_of_push
 from roost.verbs.ci.propose import need_runner, path_in_repository
@@ -22,6 +23,8 @@ from roost.verbs.documents import read_documents
 
 async def report(context: Context, results: Path) -> ExitCode:
     """Bring the comments to their final state; a push without a pull request has none.
+
+    What was deployed and proved is recorded as a deployment of the commit.
 
     What came of a deploy by hand is told where the environment was changed last.
 
@@ -47,12 +50,29 @@ async def report(context: Context, results: Path) -> ExitCode:
         context.out.print("Nothing was deployed: there is nothing to report.")
         return ExitCode.DONE
     async with github_of(context.environ) as github:
+        failed = await _record(context, github, proved_by(outcomes, runner), runner)
         places = await _places(context, github, runner, outcomes)
         for place in places:
             await _tell(context, github, place)
     if not places:
         context.out.print("No pull request with a plan brought this commit.")
+    if failed:
+        raise failed
     return ExitCode.DONE
+
+
+async def _record(
+    context: Context, github: GitHub, proved: Iterable[Proved], runner: Runner
+) -> GitHubError | None:
+    """Record the deployments; one that fails keeps no comment and no other record from being made."""
+    failed: GitHubError | None = None
+    for found in proved:
+        try:
+            said = await record(github, runner, found)
+            context.out.print(said, markup=False, soft_wrap=True)
+        except GitHubError as error:
+            failed = failed or error
+    return failed
 
 
 @dataclass(frozen=True)
