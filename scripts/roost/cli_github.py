@@ -41,6 +41,19 @@ def changed(
     return verb.changed(make_context(), base, environment, as_json=as_json)
 
 
+@github_app.command(epilog="Example: roost github scope --base HEAD^1")
+def scope(
+    *,
+    base: Annotated[
+        str, typer.Option(metavar="COMMIT", help="What to compare HEAD with; all if left out.")
+    ] = "",
+) -> ExitCode:
+    """Tell whether all checks have to run: not where only servers and documentation change."""
+    from roost.verbs.ci import scope as verb
+
+    return verb.scope(make_context(), base)
+
+
 @github_app.command(epilog="Example: roost github plan --results plans staging")
 def plan(
     environments: Annotated[
@@ -108,6 +121,18 @@ def secrets(
     from roost.verbs.ci import secrets as verb
 
     return run(verb.secrets, environment, strict)
+
+
+@github_app.command(epilog="Example: roost github rest secrets")
+def rest(
+    workflow: Annotated[
+        str, typer.Argument(metavar="WORKFLOW", help="Which to start for each, without .yml.")
+    ],
+) -> ExitCode:
+    """Name the environments that this run has no job for, which REST lists, and end with 1."""
+    from roost.verbs.ci import rest as verb
+
+    return verb.rest(make_context(), workflow)
 
 
 @github_app.command(epilog="Example: roost github report --results results")

@@ -43,6 +43,12 @@ class Run:
         """How each job ended, by the id of the file and, for a matrix, its environment; not those skipped."""
         return {_named(r): str(r["jobResult"]) for r in self.records if "jobResult" in r}
 
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """Under which name each job is shown, by its id: the name of its check run."""
+        found = (r for r in self.records if "jobResult" in r)
+        return {str(r["jobID"]): str(r["job"]).partition("/")[2].strip() for r in found}
+
     @property
     def good(self) -> bool:
         """Whether GitHub would show it green."""
@@ -118,6 +124,7 @@ def run_act(
     secrets: Mapping[str, str],
     variables: Mapping[str, str],
     environ: Mapping[str, str],
+    actor: str = "alice",
 ) -> Run:
     """Run one workflow of a clone, at the commit that is checked out in it.
 
@@ -131,6 +138,7 @@ def run_act(
         secrets: by their names, those of the GitHub environment `plan` with `ONLY_READS` before them.
         variables: what every step finds in its environment.
         environ: the environment of act itself, which every step has too.
+        actor: who started it.
     """
     written = (clone / ".github/workflows" / workflow).read_text(encoding="utf-8")
     text = scoped(written, token_for)
@@ -145,7 +153,7 @@ def run_act(
         # What act would hide of secrets, a test has to see.
         *("--json", "--rm", "--insecure-secrets", "--no-skip-checkout", "--pull=false"),
         *("--action-offline-mode", "--no-cache-server", "--defaultbranch", "main"),
-        *("--platform", f"{LABEL}=-self-hosted", "--actor", "alice", "--concurrent-jobs", "2"),
+        *("--platform", f"{LABEL}=-self-hosted", "--actor", actor, "--concurrent-jobs", "2"),
         *(part for name, value in given.items() for part in ("--env", f"{name}={value}")),
         *(part for stub in _stubs(clone) for part in ("--local-repository", stub)),
     ]
@@ -181,9 +189,10 @@ def scoped(text: str, token_for: Callable[[Mapping[str, str]], str]) -> str:
 
 
 def _scoped_job(block: str, token_for: Callable[[Mapping[str, str]], str]) -> str:
-    if not block.strip():
+    read = yaml.load(block, yaml.BaseLoader)
+    if not read:  # nothing, or a comment before the first job
         return block
-    [job] = yaml.load(block, yaml.BaseLoader).values()
+    [job] = read.values()
     named = job.get("environment", "")
     environment = named["name"] if isinstance(named, dict) else named
     prefix = ONLY_READS if environment == "plan" else "" if environment else "NOWHERE_"

@@ -37,6 +37,7 @@ from roost.plan.desired import OVERRIDE_KEY
 REPOSITORY = "acme/infra"
 STRANGER = "stranger/infra"
 PERSON = "alice"
+DEPENDABOT = "dependabot[bot]"
 TREE = ("run", "scripts", "deploy", "requirements", ".github", "pyproject.toml")
 # What would tell where a secret went. None of them looks like another, or like anything else.
 DEPLOY_TOKEN = "FlyV1 fm2_canary-deploy-8Qm2x7Lr"
@@ -56,6 +57,12 @@ class Event:
     kind: str = ""
     files: tuple[str, ...] = ()
     of_a_fork: bool = False
+    actor: str = PERSON
+
+    @property
+    def is_restricted(self) -> bool:
+        """Whether GitHub gives its runs no secrets, and a token that only reads."""
+        return self.of_a_fork or self.actor == DEPENDABOT
 
 
 def copy_tree(folder: Path) -> None:
@@ -337,18 +344,37 @@ class World:
         self.push("Another try", self.github.pull(number).head_ref)
         return self.happens(self.pull_event(number, "synchronize"))
 
-    def pull_event(self, number: int, kind: str) -> Event:
-        """The event of a pull request, at the commit that merging it would make."""
+    def pull_event(
+        self,
+        number: int,
+        kind: str,
+        changes: Mapping[str, Any] | None = None,
+        actor: str = PERSON,
+    ) -> Event:
+        """The event of a pull request, at the commit that merging it would make.
+
+        Args:
+            number: the pull request's.
+            kind: what happened to it.
+            changes: of an edit, what was there before.
+            actor: who did that.
+        """
         pull = self.github.pull(number)
         base, sha = self.main, self._merge_commit(pull)
         self.git("push", "-q", "--force", str(self.origin), f"{sha}:refs/pull/{number}/merge")
         return Event(
             "pull_request",
             sha,
-            {"action": kind, "number": number, "pull_request": _told(pull)},
+            {
+                "action": kind,
+                "number": number,
+                "pull_request": _told(pull),
+                **({"changes": changes} if changes else {}),
+            },
             kind=kind,
             files=self._between(base, sha),
             of_a_fork=pull.head_repository != REPOSITORY,
+            actor=actor,
         )
 
     def merge(self, number: int) -> Event:
@@ -396,8 +422,8 @@ class World:
         folder.mkdir()
 
         def token_for(permissions: Mapping[str, str]) -> str:
-            # With that of a fork's pull request nothing is written, whatever a job asks for.
-            held = dict.fromkeys(permissions, "read") if event.of_a_fork else permissions
+            # With that of a fork's pull request, or of Dependabot's, nothing is written, whatever a job asks for.
+            held = dict.fromkeys(permissions, "read") if event.is_restricted else permissions
             self.canaries.append(self.github.token_for(held))
             return self.canaries[-1]
 
@@ -408,7 +434,8 @@ class World:
             event.name,
             {**self._about(), **event.payload},
             token_for=token_for,
-            secrets={} if event.of_a_fork else self.secrets,
+            secrets={} if event.is_restricted else self.secrets,
+            actor=event.actor,
             variables=self._variables(1000 + number),
             environ=self.environ,
         )

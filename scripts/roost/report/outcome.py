@@ -61,15 +61,19 @@ class Outcome(BaseModel):
         return self.model_dump(mode="json")
 
 
-def missing(environment: str, run_url: str) -> Outcome:
-    """Give what stands for the outcome of a job that left none."""
+_NO_WORD = (
+    "It was rejected, skipped or cut short, or failed before it could tell. "
+    "See why in the run, then run its failed jobs again."
+)
+_NO_JOB = "GitHub starts no more jobs from one list, so the run had none for it. Run the deploy workflow for it."
+
+
+def missing(environment: str, run_url: str, *, had_job: bool = True) -> Outcome:
+    """Return what stands for the outcome of a job that left none, or that never was."""
     return Outcome(
         environment=environment,
         outcome=Result.MISSING,
-        message=(
-            "It was rejected, skipped or cut short, or failed before it could tell. "
-            "See why in the run, then run its failed jobs again."
-        ),
+        message=_NO_WORD if had_job else _NO_JOB,
         run_url=run_url,
     )
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import stamina
 
-from helpers.fake_github import FakeGitHub
+from helpers.fake_github import ACTIONS_BOT, FakeGitHub
+from roost.plan.approval import Approved
+from roost.report.comment import Marker
 from roost.report.outcome import Outcome, Result
 from roost.verbs.documents import write_document
 
@@ -179,3 +183,46 @@ def test_what_is_destroyed_is_deployed_no_more(main):
     assert said.code == 0, said.err
     assert [(sha, state) for sha, state, _ in main.deployed] == [(main.sha, "inactive")]
     assert main.job("github", "undeployed", "--", "staging").out == ""
+
+
+# More environments than GitHub starts jobs for
+
+
+@pytest.fixture
+def crowded(main):
+    """A merge of 300 environments, of which 256 had a job and were deployed."""
+    names = [f"e{number:03}" for number in range(300)]
+    main.pull = main.github.add_pull("main", "old", head_sha=main.sha)
+    main.github.mark_merged(main.pull.number, main.sha)
+    main.pull.base_ref = "main"
+    marker = Marker(main.sha, {n: Approved("d" * 64, frozenset(), frozenset()) for n in names[:9]})
+    main.github.add_comment(main.pull.number, f"{marker.line()}\n## Roost plan\n", ACTIONS_BOT)
+    for name in names[:256]:
+        outcome = Outcome(
+            environment=name,
+            app=f"acme-{name}",
+            outcome=Result.UNCHANGED,
+            url=f"https://acme-{name}.fly.dev",
+            digest="d" * 64,
+            run_url="https://github.com/acme/infra/actions/runs/77",
+            at=EARLY,
+        )
+        write_document(main.folder / "results", name, outcome.document())
+    main.env("ENVIRONMENTS", json.dumps(names))
+    main.env("OPEN", json.dumps(names[:256]))
+    main.env("PROTECTED", "[]")
+    return main
+
+
+def test_what_had_no_job_is_told_as_not_deployed_with_the_way_to_deploy_it(crowded, summary):
+    said = crowded.job("github", "report", "--results", crowded.folder / "results")
+
+    [comment] = crowded.github.comments(crowded.pull.number)
+    assert said.code == 1
+    assert (
+        "this run left 44 environments. Start a run for each: `for name in e256 e257 " in said.out
+    )
+    assert "do gh workflow run deploy.yml -f environment=$name; done" in summary()
+    assert "did not get so far" not in said.out
+    assert "the run had none for it. Run the deploy workflow for it." in summary()
+    assert "`e299`" in comment.body
