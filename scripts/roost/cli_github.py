@@ -45,6 +45,19 @@ def changed(
     return verb.changed(make_context(), base, environment, as_json=as_json)
 
 
+@github_app.command(epilog="Example: roost github scope --base HEAD^1")
+def scope(
+    *,
+    base: Annotated[
+        str, typer.Option(metavar="COMMIT", help="What to compare HEAD with; all if left out.")
+    ] = "",
+) -> ExitCode:
+    """Tell whether all checks have to run: not where only servers and documentation change."""
+    from roost.verbs.ci import scope as verb
+
+    return verb.scope(make_context(), base)
+
+
 @github_app.command(epilog="Example: roost github plan --results plans staging")
 def plan(
     environments: Annotated[
@@ -132,12 +145,45 @@ def secrets(
     return run(verb.secrets, environment, strict)
 
 
+@github_app.command(epilog="Example: roost github rest secrets")
+def rest(
+    workflow: Annotated[
+        str, typer.Argument(metavar="WORKFLOW", help="Which to start for each, without .yml.")
+    ],
+) -> ExitCode:
+    """Name the environments that this run has no job for, which REST lists, and end with 1."""
+    from roost.verbs.ci import rest as verb
+
+    return verb.rest(make_context(), workflow)
+
+
 @github_app.command(epilog="Example: roost github report --results results")
 def report(*, results: Results) -> ExitCode:
-    """Bring the comment of the merged pull request to its final state; what has no result is told."""
+    """Write what came of it into the merged pull request's comment, and record what was proved."""
     from roost.verbs.ci import report as verb
 
     return run(verb.report, results)
+
+
+@github_app.command(epilog="Example: roost github deployed --sha 1a2b... --url https://... staging")
+def deployed(
+    environment: Environment,
+    *,
+    sha: Annotated[str, typer.Option(metavar="SHA", help="The commit, as its whole hash.")],
+    url: Annotated[str, typer.Option(metavar="URL", help="Where the server answers.")] = "",
+) -> ExitCode:
+    """Record on GitHub that a commit is deployed and proved, as a rollback leaves it."""
+    from roost.verbs.ci import deployments as verb
+
+    return run(verb.deployed, environment, sha.strip(), url.strip())
+
+
+@github_app.command(epilog="Example: roost github undeployed staging")
+def undeployed(environment: Environment) -> ExitCode:
+    """Record on GitHub that nothing is deployed to an environment any more."""
+    from roost.verbs.ci import deployments as verb
+
+    return run(verb.undeployed, environment)
 
 
 @github_app.command(epilog="Example: roost github scale staging --memory-mb 1024 --reason 'big UI'")

@@ -46,6 +46,12 @@ class Run:
         """How each job ended, by the id of the file and, for a matrix, its environment; not those skipped."""
         return {_named(r): str(r["jobResult"]) for r in self.records if "jobResult" in r}
 
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """Under which name each job is shown, by its id: the name of its check run."""
+        found = (r for r in self.records if "jobResult" in r)
+        return {str(r["jobID"]): str(r["job"]).partition("/")[2].strip() for r in found}
+
     @property
     def good(self) -> bool:
         """Whether GitHub would show it green."""
@@ -195,9 +201,10 @@ def scoped(text: str, token_for: Callable[[Mapping[str, str]], str]) -> str:
 
 
 def _scoped_job(block: str, token_for: Callable[[Mapping[str, str]], str]) -> str:
-    if not block.strip():
+    read = yaml.load(block, yaml.BaseLoader)
+    if not read:  # nothing, or a comment before the first job
         return block
-    [job] = yaml.load(block, yaml.BaseLoader).values()
+    [job] = read.values()
     named = job.get("environment", "")
     environment = named["name"] if isinstance(named, dict) else named
     prefix = PREFIXES.get(environment, "")

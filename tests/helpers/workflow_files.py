@@ -70,6 +70,12 @@ class Job:
         return str(found["name"] if isinstance(found, dict) else found)
 
     @property
+    def leaves_deployment(self) -> bool:
+        """Whether GitHub records a deployment of the job's commit where the job ends well."""
+        found = self.data.get("environment", "")
+        return bool(found) and not (isinstance(found, dict) and found.get("deployment") == "false")
+
+    @property
     def condition(self) -> str:
         """When it runs, on one line."""
         return " ".join(str(self.data.get("if", "")).split())

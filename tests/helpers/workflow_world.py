@@ -1,6 +1,6 @@
 """A repository of servers as its people have it: an origin, pull requests, buttons, a schedule, and a Fly.
 
-It does what GitHub does and act does not: makes events and merge commits, starts the workflows whose filters
+It does what GitHub does and act does not: makes events and merge commits, records deployments, starts the workflows whose filters
 match, gives secrets to those who may have them, and lets nobody change the same environment at once, as a world
 runs one workflow after the other.
 """
@@ -40,6 +40,7 @@ PERSON = "alice"
 """Who does what nobody else is named for; an administrator."""
 WRITERS = ("bob", "carol")
 """They may push branches and run workflows."""
+DEPENDABOT = "dependabot[bot]"
 TREE = ("run", "scripts", "deploy", "requirements", ".github", "pyproject.toml")
 # What would tell where a secret went. None of them looks like another, or like anything else.
 DEPLOY_TOKEN = "FlyV1 fm2_canary-deploy-8Qm2x7Lr"
@@ -71,6 +72,11 @@ class Event:
     def run_again(self, by: str) -> Event:
         """Give the same event, whose run somebody starts again."""
         return replace(self, again_by=by)
+
+    @property
+    def is_restricted(self) -> bool:
+        """Whether GitHub gives its runs no secrets, and a token that only reads."""
+        return self.of_a_fork or self.actor == DEPENDABOT
 
 
 def copy_tree(folder: Path) -> None:
@@ -367,18 +373,37 @@ class World:
         self.push("Another try", self.github.pull(number).head_ref)
         return self.happens(self.pull_event(number, "synchronize"))
 
-    def pull_event(self, number: int, kind: str) -> Event:
-        """The event of a pull request, at the commit that merging it would make."""
+    def pull_event(
+        self,
+        number: int,
+        kind: str,
+        changes: Mapping[str, Any] | None = None,
+        actor: str = PERSON,
+    ) -> Event:
+        """The event of a pull request, at the commit that merging it would make.
+
+        Args:
+            number: the pull request's.
+            kind: what happened to it.
+            changes: of an edit, what was there before.
+            actor: who did that.
+        """
         pull = self.github.pull(number)
         base, sha = self.main, self._merge_commit(pull)
         self.git("push", "-q", "--force", str(self.origin), f"{sha}:refs/pull/{number}/merge")
         return Event(
             "pull_request",
             sha,
-            {"action": kind, "number": number, "pull_request": _told(pull)},
+            {
+                "action": kind,
+                "number": number,
+                "pull_request": _told(pull),
+                **({"changes": changes} if changes else {}),
+            },
             kind=kind,
             files=self._between(base, sha),
             of_a_fork=pull.head_repository != REPOSITORY,
+            actor=actor,
         )
 
     def merge(self, number: int) -> Event:
@@ -442,8 +467,8 @@ class World:
         folder.mkdir()
 
         def token_for(permissions: Mapping[str, str]) -> str:
-            # With that of a fork's pull request nothing is written, whatever a job asks for.
-            held = dict.fromkeys(permissions, "read") if event.of_a_fork else permissions
+            # With that of a fork's pull request, or of Dependabot's, nothing is written, whatever a job asks for.
+            held = dict.fromkeys(permissions, "read") if event.is_restricted else permissions
             self.canaries.append(self.github.token_for(held))
             return self.canaries[-1]
 
@@ -458,14 +483,25 @@ class World:
             event.name,
             {**self._about(), **event.payload},
             token_for=token_for,
-            secrets={} if event.of_a_fork else self.secrets,
+            secrets={} if event.is_restricted else self.secrets,
             variables=self._variables(1000 + number, event),
             settings=self.settings,
             environ=self.environ,
             actor=event.actor,
         )
         self.runs.append(run)
+        self._record_deployments(f"{name}.yml", event, run)
         return run
+
+    def _record_deployments(self, file: str, event: Event, run: Run) -> None:
+        """Do what GitHub does for jobs that name an environment: whatever ends well is deployed."""
+        [workflow] = [w for w in workflows(self._clone_of(event.sha)) if w.file == file]
+        leaving = {job.name: job.environment for job in workflow.jobs if job.leaves_deployment}
+        for ran, result in run.jobs.items():
+            job, _, matrix = ran.partition(" ")
+            if job in leaving and result == "success":
+                asked = event.payload.get("inputs", {}).get("environment", "")
+                self.github.ran_in(matrix or asked or leaving[job], event.sha)
 
     def _variables(self, run_id: int, event: Event) -> dict[str, str]:
         return {

@@ -6,7 +6,9 @@ What the workflows do is run for real in `tests/workflows`; act, which runs them
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
 
 import pytest
 import typer.main
@@ -31,6 +33,7 @@ READING = {READ_ONLY, "pull-requests"}
 DEPLOYING = [job for job in JOBS if TOKEN in job.secrets and job.environment != READ_ONLY]
 # Jobs whose code or files are those of a pull request.
 OF_PULL_REQUESTS = [job for job in JOBS if job.workflow in {"checks.yml", "plan.yml"}]
+EDITED = "github.event.action == 'edited' && !github.event.changes.base.ref.from"
 SAME_REPOSITORY = "github.event.pull_request.head.repo.full_name == github.repository"
 # Inputs as a person gives them, by the variable that carries each; the rest stays empty.
 NEEDED = {
@@ -50,7 +53,11 @@ OPTIONAL = {
     "TO": "3",
     "APP": "roost-acme",
     "ENVIRONMENTS": '["staging"]',
+    "REST": '["staging"]',
+    "BASE": "HEAD^1",
     "STRICT": "yes",
+    "SHA": "a" * 40,
+    "URL": "https://acme-prefect.fly.dev",
 }
 
 
@@ -67,6 +74,7 @@ def of(found):
     [
         ("pull_request", {"kind": "opened"}, {"checks", "plan"}),
         ("pull_request", {"kind": "synchronize", "files": ["README.md"]}, {"checks", "plan"}),
+        ("pull_request", {"kind": "edited"}, {"checks", "plan"}),
         ("pull_request", {"kind": "labeled"}, set()),
         ("pull_request", {"kind": "opened", "branch": "release"}, set()),
         ("merge_group", {"kind": "checks_requested"}, {"checks", "plan"}),
@@ -74,6 +82,12 @@ def of(found):
         ("push", {"files": ["README.md"]}, {"checks", "deploy"}),
         ("push", {"files": ["production.sops.yaml"]}, {"checks", "deploy", "secrets"}),
         ("push", {"files": ["secrets/staging.sops.yaml"]}, {"checks", "deploy", "secrets"}),
+        *(
+            ("push", {"files": [f"a/production.sops.{form}"]}, {"checks", "deploy", "secrets"})
+            for form in ("yml", "json", "env")
+        ),
+        # Whatever else a file may be kept in: the deploy compares what is in it.
+        ("push", {"files": ["secrets/production.json"]}, {"checks", "deploy"}),
         ("push", {"branch": "feature", "files": ["environments/staging.yaml"]}, set()),
         ("schedule", {}, {"drift"}),
         (
@@ -127,7 +141,8 @@ def test_the_required_job_runs_always_and_fails_with_any_other(name):
     workflow = WORKFLOWS[f"{name}.yml"]
     *others, last = workflow.jobs
 
-    assert last.data["name"] == f"{workflow.data['name']} passed"
+    green = f"{workflow.data['name']} passed"
+    assert last.data["name"] == f"${{{{ {EDITED} && 'Nothing to check' || '{green}' }}}}"
     assert last.condition == "always()"
     assert last.data["needs"] == [job.name for job in others]
     assert [(step.run, step.data["if"]) for step in last.steps] == [
@@ -137,6 +152,57 @@ def test_the_required_job_runs_always_and_fails_with_any_other(name):
         )
     ]
     assert not any("paths" in (filters or {}) for filters in workflow.events.values())
+
+
+@pytest.mark.parametrize("name", ["checks", "plan"])
+def test_an_edit_runs_what_another_base_branch_needs_and_else_nothing(name):
+    """A title that changes must neither cancel a plan nor put a green check over one that failed."""
+    workflow = WORKFLOWS[f"{name}.yml"]
+    *others, _ = workflow.jobs
+    roots = [job for job in others if "needs" not in job.data]
+
+    assert workflow.data["concurrency"] == {
+        "group": f"{name}-${{{{ {EDITED} && github.run_id || github.event.pull_request.number || github.ref }}}}",
+        "cancel-in-progress": "true",
+    }
+    assert {job.condition for job in roots} == {
+        "github.event.action != 'edited' || github.event.changes.base.ref.from"
+    }
+    # Where these are skipped, so is all that needs them: no condition runs a job after a skipped one.
+    for job in others:
+        assert job in roots or "always()" not in job.condition
+        if "!cancelled()" in job.condition:
+            assert "needs.changed.result == 'success'" in job.condition
+
+
+def test_only_the_tool_s_own_checks_are_left_out_where_the_tool_stays_as_it_is():
+    """Red or unknown is not light: only the very word `false` skips them."""
+    checks = WORKFLOWS["checks.yml"]
+    scope, settings, *heavy, _ = checks.jobs
+    [_, step] = scope.steps
+
+    assert {job.data["needs"] for job in (settings, *heavy)} == {scope.name}
+    assert settings.condition == "needs.scope.outputs.all == 'false'"
+    assert {job.condition for job in heavy} == {"needs.scope.outputs.all != 'false'"}
+    assert {s.run for job in heavy for s in job.steps} >= {"./run lint", "./run tests"}
+    assert scope.data["outputs"] == {"all": "${{ steps.scope.outputs.all }}"}
+    # A push is compared with nothing, and so runs all.
+    base = (
+        "github.event.merge_group.base_sha || github.event_name == 'pull_request' && 'HEAD^1' || ''"
+    )
+    assert step.env == {"BASE": f"${{{{ {base} }}}}"}
+    # What reads environment files and documentation runs then, too.
+    [_, tests] = settings.steps
+    assert tests.run == "./run tests tests/unit/test_workflows.py tests/unit/report/test_comment.py"
+    assert all((ROOT / path).is_file() for path in tests.run.split()[2:])
+
+
+def test_a_run_of_dependabot_s_is_treated_as_one_of_a_fork():
+    """It gets no secrets; what counts is who started the run, so a person's push to it is planned."""
+    plan = WORKFLOWS["plan.yml"]
+
+    for job in (plan.job("plan"), plan.job("comment")):
+        assert job.condition.endswith(f"{SAME_REPOSITORY} && github.actor != 'dependabot[bot]'")
 
 
 # What a person is asked
@@ -191,7 +257,7 @@ def test_a_script_is_one_command_and_holds_no_expression(step):
     assert "${{" not in step.run
     assert len(step.run.splitlines()) == 1
     assert re.match(
-        r"(test -z .* \|\| |sudo )?(trusted/|\./)run \w|(test \"\$\()?git -C head |\.ci/packages$|exit 1$",
+        r"(! grep -qs \w+ environments/\*\.y\*ml \|\| |sudo )?(trusted/|\./)run \w|(test \"\$\()?git -C head |\.ci/packages$|exit 1$",
         step.run,
     )
 
@@ -254,6 +320,43 @@ def verbs_of(group, prefix=""):
             yield f"{prefix}{name}", command
 
 
+SOPS = [step for step in STEPS if step.workflow == "setup" and " sops " in step.run]
+
+
+@pytest.mark.parametrize(
+    ("files", "brought"),
+    [
+        ({"environments/a.yaml": "secrets: [{name: X, from: {sops: a.sops.yaml}}]"}, True),
+        ({"environments/a.yml": "secrets: [{name: X, from: {sops: secrets/prod.json}}]"}, True),
+        ({"environments/_defaults.yaml": "secrets: [{name: X, from: {sops: .env}}]"}, True),
+        ({"environments/a.yaml": "secrets: [{name: X, from: {env: X}}]"}, False),
+        ({"environments/environment.schema.json": '{"sops": {}}', "a.sops.yaml": "sops: x"}, False),
+        ({}, False),
+    ],
+)
+def test_the_program_that_decrypts_is_brought_wherever_a_file_names_a_source_of_it(
+    tmp_path, files, brought
+):
+    """By whatever name the source goes: what passes a review must not fail after the merge."""
+    [step] = SOPS
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+
+    called = [arguments for _, *arguments in calls(step, tmp_path, {})]
+
+    assert called == ([["sops", "--version"]] if brought else [])
+
+
+def test_only_who_holds_no_key_goes_without_the_program_that_decrypts():
+    [step] = SOPS
+    assert step.data["if"] == "inputs.sops == 'yes'"
+    for job in JOBS:
+        for found in (s for s in job.steps if s.uses.endswith(".github/actions/setup")):
+            without = found.data.get("with", {}).get("sops") == "no"
+            assert not (without and "SOPS_AGE_KEY" in job.secrets)
+
+
 # Whose code they run
 
 
@@ -312,27 +415,60 @@ def test_what_holds_a_token_in_a_pull_request_runs_the_base_branch_s_code(job):
 def test_the_base_is_what_github_made_the_merge_from_and_no_code_of_the_head_says_so():
     """The event's own `base.sha` stays behind when main moves on: others' changes would seem this one's."""
     changed = WORKFLOWS["plan.yml"].job("changed")
-    head, merge, base, trusted, *_ = changed.steps
+    head, merge, into, base, trusted, *_ = changed.steps
     sha = "${{ github.event.merge_group.base_sha || steps.base.outputs.sha }}"
 
     assert head.data["with"] == {
         "path": "head",
         "persist-credentials": "false",
-        "fetch-depth": "2",
+        "fetch-depth": "0",
     }
     # Of a commit that is no merge of GitHub's, the first parent may be anybody's.
     assert merge.run == """test "$(git -C head rev-parse 'HEAD^2')" = "$PULLED\""""
     assert merge.env == {"PULLED": "${{ github.event.pull_request.head.sha }}"}
     assert merge.data["if"] == "github.event_name == 'pull_request'"
+    # Before somebody changed the base branch, the merge was into another one, with any code in it.
+    assert into.run == """git -C head merge-base --is-ancestor 'HEAD^1' "origin/$BASE\""""
+    assert (into.env, into.data["if"]) == ({"BASE": "${{ github.base_ref }}"}, merge.data["if"])
     assert (base.data["id"], base.run) == (
         "base",
         "git -C head log -1 --format=sha=%H 'HEAD^1' >> \"$GITHUB_OUTPUT\"",
     )
     assert trusted.data["with"]["ref"] == changed.data["outputs"]["base"] == sha
     assert {s.run for s in changed.steps} == {
-        *("", merge.run, base.run, "trusted/run roost github changed --base trusted"),
+        *("", merge.run, into.run, base.run, "trusted/run roost github changed --base trusted"),
     }
     assert "pull_request.base.sha" not in WORKFLOWS["plan.yml"].text
+
+
+@pytest.mark.parametrize(("base", "good"), [("main", True), ("release", False)])
+def test_a_merge_into_another_branch_than_the_base_is_refused(tmp_path, base, good):
+    """As it may be just after somebody changed the base branch: that other branch may hold any code."""
+    changed = WORKFLOWS["plan.yml"].job("changed")
+    [step] = [step for step in changed.steps if "BASE" in step.env]
+    origin, head = tmp_path / "origin", tmp_path / "head"
+    script = f"""
+        git init -q -b main {origin} && cd {origin}
+        git commit -q --allow-empty -m main
+        git switch -q -c release && git commit -q --allow-empty -m anything
+        git switch -q -c change main && git commit -q --allow-empty -m change
+        git switch -q --detach {base} && git merge -q --no-ff change
+        git update-ref refs/pull/1/merge HEAD && git switch -q main
+        git commit -q --allow-empty -m later
+        git clone -q {origin} {head} && cd {head}
+        git fetch -q origin refs/pull/1/merge && git checkout -q FETCH_HEAD
+    """
+    who = {
+        f"GIT_{one}_{what}": "x@x" for one in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+    }
+    env = {"PATH": os.environ["PATH"], "GIT_CONFIG_GLOBAL": "/dev/null", **who}
+    subprocess.run(["bash", "-ec", script], env=env, check=True, capture_output=True)
+
+    done = subprocess.run(
+        ["bash", "-ec", step.run], cwd=tmp_path, env={**env, "BASE": "main"}, check=False
+    )
+
+    assert (done.returncode == 0) is good
 
 
 def test_a_rehearsal_begins_where_the_merge_does():
@@ -376,7 +512,9 @@ def test_every_job_has_a_limit_and_one_kind_of_runner(job):
 
 MAY_WRITE = {
     "plan.yml:comment": {"pull-requests"},
-    "deploy.yml:report": {"pull-requests"},
+    "deploy.yml:report": {"pull-requests", "deployments"},
+    "rollback.yml:record": {"deployments"},
+    "destroy.yml:record": {"deployments"},
     "scale.yml:permanent": {"contents"},
     "rollback.yml:revert": {"contents"},
     "drift.yml:issues": {"issues"},
@@ -470,6 +608,26 @@ def test_a_pull_request_reaches_no_token_but_the_one_that_reads(job):
 
 
 # Who changes an environment
+
+
+@pytest.mark.parametrize("job", [job for job in JOBS if job.environment], ids=of)
+def test_no_job_records_a_deployment_by_ending_well(job):
+    """A smoke after a refused deploy would mark that commit as deployed, a rollback the bad one."""
+    assert job.data["environment"] == {"name": job.environment, "deployment": "false"}
+
+
+def test_the_jobs_that_record_deployments_hold_no_token_of_fly():
+    may = [job for job in JOBS if job.permissions.get("deployments") == "write"]
+
+    assert {of(j) for j in may} == {
+        "deploy.yml:report",
+        "rollback.yml:record",
+        "destroy.yml:record",
+    }
+    assert not any(job.secrets or job.environment for job in may)
+    # A rollback's record is of the release that is back, as the job that proved it says.
+    [step] = [s for s in WORKFLOWS["rollback.yml"].job("record").steps if s.run]
+    assert step.env["SHA"] == "${{ needs.rollback.outputs.sha }}"
 
 
 def test_the_jobs_that_change_environments_are_these():
@@ -599,7 +757,6 @@ def test_protected_environments_are_deployed_as_the_others_are_and_after_them():
     assert [step.run for step in protected.steps if "--strict" in step.run]
     assert deploy.name in protected.data["needs"]
     assert "needs.deploy.result == 'success'" in protected.condition
-    assert deploy.data["environment"]["url"] == "${{ steps.deploy.outputs.url }}"
 
 
 def test_secrets_of_protected_environments_are_set_strictly():
@@ -627,6 +784,8 @@ def test_one_environment_that_fails_stops_no_other_and_an_empty_list_is_never_a_
     # Where the job that lists them failed there is no list; act wants one even then.
     assert job.data["strategy"]["matrix"]["environment"].endswith(" || '[]') }}")
     assert re.search(r"(!= '\[\]'|any == 'true')", job.condition)
+    # `environments` is every one that changes, and may be longer than GitHub allows.
+    assert "outputs.environments" not in job.data["strategy"]["matrix"]["environment"]
 
 
 @pytest.mark.parametrize("name", ["heal", "end"])

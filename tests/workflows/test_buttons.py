@@ -124,7 +124,7 @@ def test_scaling_for_good_is_a_pull_request_of_the_app_where_there_is_one(live):
 
 @pytest.mark.parametrize("app", [False, True], ids=["without-the-app", "with-the-app"])
 def test_a_rollback_proposes_the_pull_request_that_makes_the_file_say_so_too(live, app):
-    before = live.show("environments/staging.yaml")
+    before, began = live.show("environments/staging.yaml"), live.main
     live.branch("louder")
     live.write("staging", prefect={"settings": {LEVEL: "DEBUG"}})
     number, _ = live.open_pull("Louder")
@@ -136,7 +136,10 @@ def test_a_rollback_proposes_the_pull_request_that_makes_the_file_say_so_too(liv
     run = live.press("rollback", environment="staging", reason="too loud")
 
     assert run.good, run
-    assert set(run.jobs) == {"rollback", "revert"}
+    assert set(run.jobs) == {"rollback", "record", "revert"}
+    assert [(sha, state) for sha, state, _ in live.github.deployed("staging")] == [
+        *((began, "inactive"), (live.main, "inactive"), (began, "success")),
+    ]
     assert live.setting("staging", LEVEL) is None
     assert live.serves("staging")
     opened = [pull for pull in live.github.pulls() if pull.number != number]
@@ -159,6 +162,7 @@ def test_destroying_wants_the_app_s_name_typed(live):
 
     assert right.good, right
     assert live.machines("staging") == []
+    assert [state for _, state, _ in live.github.deployed("staging")] == ["inactive"]
 
 
 def test_nobody_destroys_what_is_protected(live):

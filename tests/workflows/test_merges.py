@@ -105,6 +105,7 @@ def test_a_run_that_a_newer_commit_overtakes_does_nothing(world):
     assert overtaken.good, overtaken
     assert overtaken.artifact("deploy-staging")["outcome"] == "superseded"
     assert "superseded" in overtaken.summary
+    assert world.github.deployed("staging") == []
     assert world.machines("staging") == []
 
     assert world.happens(newer, "deploy")["deploy"].good

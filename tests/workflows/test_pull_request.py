@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+from helpers.workflow_world import DEPENDABOT
+
 pytestmark = pytest.mark.workflows
 
 LEVEL = "PREFECT_LOGGING_LEVEL"
@@ -46,7 +48,9 @@ def test_a_pull_request_from_its_first_commit_to_its_server(world):
     assert deployed.good, deployed
     assert set(deployed.jobs) == {"changed", "deploy staging", "report"}
     assert deployed.artifact("deploy-staging")["outcome"] == "deployed"
-    assert deployed.outputs("deploy")["url"].startswith("http")
+    url = deployed.outputs("deploy")["url"]
+    assert url.startswith("http")
+    assert world.github.deployed("staging") == [(world.main, "success", url)]
     assert "deployed and proved" in deployed.summary
     assert "deployed and proved" in world.comment(number)
     assert world.setting("staging", LEVEL) == "ERROR"
@@ -103,6 +107,28 @@ def test_a_broken_file_is_red_on_its_line(world):
     assert "regoin" in run.summary
     assert world.github.comments(number) == []
 
+    # Another title runs nothing, and puts no green check over the red one.
+    edit = world.pull_event(number, "edited", {"title": {"from": "Typo"}})
+    edited = world.happens(edit, "plan")["plan"]
+    assert (edited.good, edited.jobs) == (True, {"passed": "success"})
+    assert (run.names["passed"], edited.names["passed"]) == ("Plan passed", "Nothing to check")
+
+
+def test_a_pull_request_whose_base_branch_changes_is_planned(world):
+    """It was opened into another branch, which has no checks."""
+    world.found(staging={})
+    world.branch("change")
+    world.write("staging", prefect=asking("DEBUG"))
+    world.push("Change", "change")
+    number = world.add_pull("Change", "change")
+    before = {"base": {"ref": {"from": "release"}, "sha": {"from": "a" * 40}}}
+
+    run = world.happens(world.pull_event(number, "edited", before), "plan")["plan"]
+
+    assert run.good, run
+    assert run.names["passed"] == "Plan passed"
+    assert "Digest" in world.comment(number)
+
 
 def test_a_merge_that_fails_its_gate_leaves_the_old_server_serving(world):
     """The rehearsal said so; merged all the same, it is rolled back, red, and told in the comment."""
@@ -111,6 +137,7 @@ def test_a_merge_that_fails_its_gate_leaves_the_old_server_serving(world):
     world.write("staging")
     begun, _ = world.open_pull("Begin")
     assert world.happens(world.merge(begun))["deploy"].good
+    [(good, _, url)] = world.github.deployed("staging")
     world.branch("no-good")
     world.write("staging", prefect={"settings": ANOTHER})
 
@@ -131,19 +158,28 @@ def test_a_merge_that_fails_its_gate_leaves_the_old_server_serving(world):
     assert world.setting("staging", "PREFECT_SMALL_VERSION") is None
     assert world.serves("staging")
 
+    # A green job on that commit makes it no deployment.
+    assert world.press("server", environment="staging", action="smoke").good
+    assert world.main != good
+    assert world.github.deployed("staging") == [(good, "success", url)]
 
-def test_a_fork_has_everything_but_a_token_and_a_comment(world):
+
+@pytest.mark.parametrize("whose", ["a fork", "Dependabot"])
+def test_who_is_given_no_secrets_has_everything_but_a_token_and_a_comment(world, whose):
     world.found(staging={})
     world.branch("from-outside")
     world.write("staging", prefect=asking("DEBUG"))
+    world.push("From outside", "from-outside")
+    number = world.add_pull("From outside", "from-outside", fork=whose == "a fork")
+    actor = DEPENDABOT if whose == "Dependabot" else "mallory"
 
-    number, runs = world.open_pull("From outside", fork=True)
-    run = runs["plan"]
+    run = world.happens(world.pull_event(number, "opened", actor=actor), "plan")["plan"]
 
     assert run.good, run
     assert set(run.jobs) == {"validate", "changed", "rehearse staging", "passed"}
     assert run.artifacts == {"rehearsal-staging"}
     assert run.artifact("rehearsal-staging")["outcome"] == "passed"
+    assert f"hands no secrets to runs {'of' if whose == 'a fork' else 'that'}" in run.summary
     assert "staging" in run.summary
     assert world.github.comments(number) == []
     assert not world.github.changes()

@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import dataclass
 
-from roost.environment.load import check, merge_defaults
+from roost.environment.load import EnvironmentFile, check, merge_defaults
 from roost.environment.model import AUTH_SECRET, Secret
 from roost.environment.rules import PERFORMANCE_MB, SHARED_MB, SUSPEND_LIMIT_MB
 from roost.environment.yaml_source import Source, read_source
@@ -20,6 +20,11 @@ COMFORTABLE_MB = 512
 # What YAML of whichever version takes for text without quotes.
 _PLAIN = re.compile(r"[a-z]+-[a-z0-9-]*[a-z0-9]|[a-z]{3,}[0-9]*|[0-9]+\.[0-9]+\.[0-9]+", re.ASCII)
 _WORDS = frozenset({"yes", "off", "true", "false", "null"})
+
+
+def is_example(file: EnvironmentFile) -> bool:
+    """Return whether it is one of the template's own files, as it came."""
+    return file.environment.app in EXAMPLES
 
 
 @dataclass(frozen=True, kw_only=True)

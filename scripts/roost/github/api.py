@@ -41,7 +41,9 @@ from roost.github.models import (
     Collaborator,
     Comment,
     Commit,
+    Deployment,
     DeploymentReview,
+    DeploymentStatus,
     FileContent,
     GitFile,
     GitHubEnvironment,
@@ -62,6 +64,7 @@ from roost.secret_text import SecretText
 M = TypeVar("M", bound=BaseModel)
 State = Literal["open", "closed", "all"]
 Reason = Literal["completed", "not_planned", "reopened"]
+DeploymentState = Literal["success", "inactive"]
 
 API_URL = "https://api.github.com"
 MOST_COMMIT_PAGES = 5
@@ -412,6 +415,57 @@ class GitHub(Connection):
     async def environment(self, name: str) -> GitHubEnvironment:
         """Give one of the repository's environments, with what protects it; `actions: read`."""
         return (await self._send("GET", "environments", name)).read(GitHubEnvironment)
+
+    # Deployments
+
+    async def deployments(self, environment: str) -> tuple[Deployment, ...]:
+        """Return the deployments of an environment, the newest first, at most PER_PAGE of them."""
+        params = {"environment": environment, "per_page": str(PER_PAGE)}
+        return (await self._send("GET", "deployments", params=params)).read_all(Deployment)
+
+    async def create_deployment(
+        self, sha: str, environment: str, description: str, payload: Json
+    ) -> Deployment:
+        """Record a deployment of exactly this commit; nothing is merged or awaited for it.
+
+        No environment is marked as production: GitHub ends what was deployed before to the same
+        environment only where it is not, and there is one server behind each of ours.
+
+        Raises:
+            GitHubUnavailableError: `ambiguous` when it may have been recorded all the same.
+        """
+        wanted = {
+            "ref": sha,
+            "environment": environment,
+            "description": description,
+            "payload": payload,
+            "auto_merge": False,
+            "required_contexts": [],
+            "transient_environment": False,
+            "production_environment": False,
+        }
+        return (await self._send("POST", "deployments", body=wanted)).read(Deployment)
+
+    async def deployment_statuses(self, deployment: int) -> tuple[DeploymentStatus, ...]:
+        """Return all that was said about how a deployment went."""
+        return await self._list(DeploymentStatus, "deployments", str(deployment), "statuses")
+
+    async def create_deployment_status(
+        self, deployment: int, state: DeploymentState, *, url: str, log_url: str, description: str
+    ) -> DeploymentStatus:
+        """Say how a deployment went; a success ends the one before it in the same environment.
+
+        Raises:
+            GitHubUnavailableError: `ambiguous` when it may have been written all the same.
+        """
+        wanted = {
+            "state": state,
+            "description": description,
+            "log_url": log_url,
+            "environment_url": url or None,
+        }
+        path = ("deployments", str(deployment), "statuses")
+        return (await self._send("POST", *path, body=_present(wanted))).read(DeploymentStatus)
 
     # What `roost doctor` looks at; None where the token may not see it.
 

@@ -199,6 +199,24 @@ class WorkflowRun(Answer):
     url: Text = Field(default="", validation_alias="html_url")
 
 
+class Deployment(Answer):
+    """A deployment as GitHub records it; what was sent with it as no object is left out."""
+
+    id: Number
+    sha: Text = ""
+    environment: Text = ""
+    payload: Annotated[
+        dict[str, Any], BeforeValidator(lambda found: found if isinstance(found, dict) else {})
+    ] = Field(default_factory=dict)
+
+
+class DeploymentStatus(Answer):
+    """How a deployment went, as somebody said."""
+
+    state: Text = ""
+    environment_url: Text = ""
+
+
 class Workflow(Answer):
     """A workflow: `state` is `active`, or why it does not run."""
 

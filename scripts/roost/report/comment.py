@@ -253,7 +253,9 @@ def _headline(entries: list[Outcome]) -> str:
 
 def _row(outcome: Outcome) -> str:
     told = _TOLD[outcome.outcome]
-    if outcome.outcome is Result.DEPLOYED:
+    if outcome.unproved:
+        told = "deployed; not proved, as its server sleeps"
+    elif outcome.outcome is Result.DEPLOYED:
         told += f" in {outcome.seconds:.0f} s"
     words = [text(outcome.message)] if outcome.message else []
     words += [code(outcome.url)] if outcome.url and outcome.outcome.good else []

@@ -96,7 +96,7 @@ class DriftResult(Read):
 
     environment: str
     app: str | None = None
-    state: Literal["clean", "healed", "drift", "error"]
+    state: Literal["clean", "new", "healed", "drift", "error"]
     differences: tuple[DifferenceFound, ...] = ()
     unchecked_secrets: Listed = ()
     notes: Listed = ()
@@ -158,7 +158,9 @@ def drift_summary(results: Sequence[DriftResult], run: RunResult) -> str:
 
 def _headline(results: Sequence[DriftResult], run: RunResult) -> str:
     states = [result.state for result in results]
-    words = [f"{states.count(word)} {word}" for word in ("clean", "healed", "drift", "error")]
+    words = [
+        f"{states.count(word)} {word}" for word in ("clean", "new", "healed", "drift", "error")
+    ]
     told = [word for word in words if not word.startswith("0 ")]
     told += [f"{len(run.orphans)} orphaned"] if run.orphans else []
     return f"{counted(len(results), 'environment')}: {', '.join(told) or 'none'}."
@@ -176,6 +178,8 @@ def _row(result: DriftResult) -> str:
 
 
 def _next(result: DriftResult) -> str:
+    if result.state == "new":
+        return "was never deployed: see its Deploy run"
     if result.state != "drift":
         return ""
     if result.by_button:

@@ -277,6 +277,8 @@ def _said(result: DriftResult) -> str:
         return "is healed, and proved."
     if result.state == "clean":
         return "is as its file asks."
+    if result.state == "new":
+        return "was never deployed."
     if result.state == "drift":
         return f"is not as its file asks: {count}."
     word = code(result.error.word[:100] if result.error else "error")

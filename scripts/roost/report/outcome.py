@@ -51,6 +51,10 @@ class Outcome(BaseModel):
     """Of the plan that was carried out, or that would have been."""
     seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
     run_url: Short = ""
+    at: Short = ""
+    """When it ended, in UTC as RFC 3339 writes it."""
+    unproved: bool = False
+    """Whether it was deployed to a server that sleeps, and that no gate has seen since."""
 
     def document(self) -> dict[str, Any]:
         """Give it as JSON."""
@@ -61,15 +65,19 @@ class Outcome(BaseModel):
         return self.model_dump(mode="json", exclude_defaults=True, exclude={"environment"})
 
 
-def missing(environment: str, run_url: str) -> Outcome:
-    """Give what stands for the outcome of a job that left none."""
+_NO_WORD = (
+    "It was rejected, skipped or cut short, or failed before it could tell. "
+    "See why in the run, then run its failed jobs again."
+)
+_NO_JOB = "GitHub starts no more jobs from one list, so the run had none for it. Run the deploy workflow for it."
+
+
+def missing(environment: str, run_url: str, *, had_job: bool = True) -> Outcome:
+    """Return what stands for the outcome of a job that left none, or that never was."""
     return Outcome(
         environment=environment,
         outcome=Result.MISSING,
-        message=(
-            "It was rejected, skipped or cut short, or failed before it could tell. "
-            "See why in the run, then run its failed jobs again."
-        ),
+        message=_NO_WORD if had_job else _NO_JOB,
         run_url=run_url,
     )
 

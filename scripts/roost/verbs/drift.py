@@ -11,7 +11,8 @@ from pathlib import Path
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from roost.environment.load import EnvironmentFile, load_environment, load_files
+from roost.environment.load import EnvironmentFile, Loaded, load_environment, load_files
+from roost.environment.starter import is_example
 from roost.errors import ExitCode, Fault, InvalidFilesError, RoostError, UsageError
 from roost.plan.drift import (
     Difference,
@@ -84,6 +85,15 @@ class Found:
     differences: tuple[Difference, ...] = ()
     healed: bool = False
     error: RoostError | None = None
+    new: bool = False
+    """Whether it was never deployed: nothing is there that could have drifted."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Return whether Fly has nothing of it: no machine, and no volume."""
+        return self.planned is not None and not (
+            self.planned.live.machines or self.planned.live.volumes
+        )
 
     @property
     def code(self) -> ExitCode:
@@ -99,6 +109,8 @@ class Found:
             return "error"
         if self.healed:
             return "healed"
+        if self.new:
+            return "new"
         return "drift" if self.differences else "clean"
 
     def document(self) -> Json:
@@ -217,12 +229,12 @@ async def look_at_all(
     """Compare all environments, each told as it is known, and look for apps without a file.
 
     Raises:
-        UsageError: there is no file at all.
+        UsageError: there is no file, or only examples.
     """
-    loaded = load_files([context.environments])
+    loaded = watched(context, local=local)
     if not loaded.files and not loaded.faults:
         raise UsageError(
-            f"There is no environment file in {context.environments}.",
+            f"There is no environment file in {context.environments} but the template's examples.",
             advice="Without one, which organizations to look through is not known either.",
         )
     totals = Totals(found=_broken(loaded.faults))
@@ -236,6 +248,12 @@ async def look_at_all(
             tell(found)
         totals.orphans = await find_orphans(context.environments, loaded.files, target.fly)
     return totals
+
+
+def watched(context: Context, *, local: bool = False) -> Loaded:
+    """Return the environments to look at: on Fly the template's examples are nobody's servers."""
+    loaded = load_files([context.environments])
+    return Loaded(tuple(f for f in loaded.files if local or not is_example(f)), loaded.faults)
 
 
 def _broken(faults: tuple[Fault, ...]) -> list[Found]:
@@ -355,7 +373,7 @@ def summary(totals: Totals) -> RenderableType:
     ]
     lines += [Text(one_line(note)) for note in totals.orphans.notes]
     states = [found.state for found in totals.found]
-    words = ("clean", "healed", "drift", "error")
+    words = ("clean", "new", "healed", "drift", "error")
     counts = [f"{states.count(word)} {word}" for word in words if word in states]
     counts += [f"{len(totals.orphans.apps)} orphaned"] if totals.orphans.apps else []
     lines.append(Text(f"{counted(len(states), 'environment')}: {', '.join(counts) or 'none'}."))

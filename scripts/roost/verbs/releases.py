@@ -140,8 +140,8 @@ async def rollback(
 
 async def put_release_back(
     context: Context, name: str, to: int | None, *, local: bool = False, as_json: bool = False
-) -> Recovery:
-    """Carry out a rollback, and return what was put back.
+) -> tuple[Recovery, str]:
+    """Carry out a rollback, and return what was put back, and the server's address.
 
     Raises:
         RoostError: it cannot be planned, or failed.
@@ -157,9 +157,10 @@ async def put_release_back(
         }
         doing = holding("roost rollback", context.environ)
         await apply_told(context, target, planned, document if as_json else None, doing)
+        url = await target.app_url(file.environment.app, public=file.environment.access.public)
     if not as_json:
         context.out.print(f"Release {recovery.back_to} is back, and proved.")
-    return recovery
+    return recovery, url
 
 
 async def _plan_rollback(

@@ -295,6 +295,33 @@ class FakeGitHub:
             self.state.sync()
             return self.state.pulls[number]
 
+    def deployed(self, environment: str) -> list[tuple[str, str, str]]:
+        """Give commit, state and address of each deployment to an environment, the oldest first."""
+        with self.lock:
+            return [
+                (found["sha"], last.get("state", "pending"), last.get("environment_url", ""))
+                for found in self.state.deployments.values()
+                if found["environment"] == environment
+                for last in (found["statuses"] or [{}])[-1:]
+            ]
+
+    def ran_in(self, environment: str, sha: str) -> None:
+        """Record what a job with an `environment` leaves that ended well: its commit is deployed."""
+        with self.lock:
+            made = self.state.next_id()
+            status = {"id": self.state.next_id(), "state": "success", "environment_url": ""}
+            self.state.deployments[made] = {
+                "id": made,
+                "sha": sha,
+                "ref": sha,
+                "environment": environment,
+                "transient_environment": False,
+                "production_environment": False,
+                "payload": "",
+                "creator": shapes.user(ACTIONS_BOT),
+                "statuses": [status],
+            }
+
     def pulls(self) -> list[Pull]:
         """Give all pull requests as they stand now, the oldest first."""
         with self.lock:

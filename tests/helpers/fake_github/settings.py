@@ -298,17 +298,26 @@ def list_deployments(ask: Ask) -> Answer:
 
 @route("POST", "deployments", "deployments=write")
 def create_deployment(ask: Ask) -> Answer:
-    """Begin a deployment."""
+    """Begin a deployment, where the commit's checks allow it."""
     ref = ask.text("ref", "Deployment")
     sha = ask.state.git.resolve(ref)
     if sha is None:
         raise RefusedError(422, f"No ref found for: {ref}")
+    # Of a commit whose own run is still going on, not every check has passed.
+    if ask.body.get("required_contexts") != []:
+        raise RefusedError(409, f"Conflict: Commit status checks failed for {ref}.")
+    environment = ask.body.get("environment", "production")
     made = {
         "id": ask.state.next_id(),
         "sha": sha,
         "ref": ref,
         "task": ask.body.get("task", "deploy"),
-        "environment": ask.body.get("environment", "production"),
+        "environment": environment,
+        "original_environment": environment,
+        "transient_environment": ask.body.get("transient_environment", False),
+        "production_environment": ask.body.get(
+            "production_environment", environment == "production"
+        ),
         "description": ask.body.get("description"),
         "payload": ask.body.get("payload", {}),
         "creator": shapes.user(ask.account.login),
@@ -346,8 +355,24 @@ def create_status(ask: Ask) -> Answer:
         "creator": shapes.user(ask.account.login),
         "created_at": shapes.stamp(now()),
     }
+    if state == "success" and ask.body.get("auto_inactive", True):
+        _end_others(ask, found)
     found["statuses"].append(made)
     return Answer(201, made)
+
+
+def _end_others(ask: Ask, newer: Json) -> None:
+    """End what succeeded before in the same environment, as GitHub documents `auto_inactive`."""
+    for found in ask.state.deployments.values():
+        lasting = found["transient_environment"] or found["production_environment"]
+        same = found["environment"] == newer["environment"] and found is not newer
+        if same and not lasting and found["statuses"][-1:] and _state(found) == "success":
+            status = {**found["statuses"][-1], "id": ask.state.next_id(), "state": "inactive"}
+            found["statuses"].append(status)
+
+
+def _state(found: Json) -> str:
+    return str(found["statuses"][-1]["state"])
 
 
 def _find_deployment(ask: Ask) -> Json:

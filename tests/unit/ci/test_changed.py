@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from roost.verbs import context
+
 
 @pytest.fixture
 def base(repository):
@@ -110,6 +112,8 @@ def test_outputs_are_what_matrices_read(job, repository, base, outputs):
         "open": '["staging"]',
         "protected": "[]",
         "removed": "[]",
+        "first": '["staging"]',
+        "rest": "[]",
         "any": "true",
     }
 
@@ -185,3 +189,109 @@ def test_any_other_failure_is_one_annotation_with_its_word(job):
     assert next(line for line in said.out.splitlines() if line.startswith("::")).startswith(
         "::error title=unknown-environment::"
     )
+
+
+# More environments than GitHub starts jobs for, and commits that are not here
+
+
+@pytest.fixture
+def many(repository):
+    """A repository with 300 environments, every tenth of them protected."""
+    text = repository.write("e000").read_text()
+    for number in range(300):
+        name = f"e{number:03}"
+        more = "protected: true\n" if number % 10 == 0 else ""
+        path = repository.environments / f"{name}.yaml"
+        path.write_text(text.replace("acme-e000", f"acme-{name}") + more)
+    repository.commit()
+    return repository
+
+
+@pytest.mark.usefixtures("many")
+def test_no_list_that_becomes_a_matrix_is_longer_than_github_allows(job, outputs, summary):
+    """GitHub would fail the workflow with a word of its own; the jobs that follow name those left."""
+    said = job("github", "changed")
+
+    found = {name: json.loads(value) for name, value in outputs().items()}
+    assert said.code == 0, said.err
+    assert [len(found[name]) for name in ("environments", "first", "rest")] == [300, 256, 44]
+    assert [len(found[name]) for name in ("open", "protected")] == [256, 30]
+    assert found["first"] + found["rest"] == found["environments"]
+    assert "300 environments change, and GitHub starts at most 256 jobs" in summary()
+    # Whoever asks for JSON asks for all.
+    assert len(json.loads(job("github", "changed", "--json").out)["open"]) == 270
+
+
+def test_those_without_a_job_are_named_with_the_command_that_starts_one_each(job, monkeypatch):
+    monkeypatch.setenv("REST", json.dumps(["demo", "staging"]))
+
+    said = job("github", "rest", "secrets")
+
+    loop = "for name in demo staging; do gh workflow run secrets.yml -f environment=$name; done"
+    assert said.code == 1
+    assert f"this run left 2 environments. Start a run for each: `{loop}`" in said.out
+
+
+def test_a_commit_that_a_forced_push_left_behind_hides_no_change(
+    job, repository, base, outputs, summary, monkeypatch, tmp_path
+):
+    """GitHub names the commit that the branch stood at, and no checkout of the branch has it."""
+    repository.write("production", machine={"memory_mb": 1024})
+    gone = repository.commit("about to be replaced")
+    repository.git("reset", "--quiet", "--hard", base)
+    repository.write("production")
+    repository.commit("forced")
+    checkout = tmp_path / "runner"
+    repository.git("clone", "--quiet", "--no-local", str(repository.folder), str(checkout))
+    monkeypatch.setattr(context, "PROJECT", checkout)
+
+    said = job("github", "changed", "--base", gone)
+
+    assert said.code == 0, said.err
+    # Taking the protection away may have been a part of it, so each needs what a protected one needs.
+    assert (outputs()["open"], outputs()["protected"]) == ("[]", '["production", "staging"]')
+    assert "is not here, as after a forced push" in said.out
+    assert "is not here, as after a forced push" in summary()
+
+
+# Pull requests that get no plan
+
+
+def pulled(monkeypatch, tmp_path, *, repo="acme/infra", actor="ada"):
+    """Have the job be of a pull request from a repository, started by somebody."""
+    event = {"pull_request": {"head": {"repo": {"full_name": repo} if repo else None}}}
+    (tmp_path / "event").write_text(json.dumps(event))
+    monkeypatch.setenv("GITHUB_EVENT_PATH", str(tmp_path / "event"))
+    monkeypatch.setenv("GITHUB_EVENT_NAME", "pull_request")
+    monkeypatch.setenv("GITHUB_ACTOR", actor)
+
+
+@pytest.mark.parametrize(
+    ("repo", "actor", "told"),
+    [
+        ("stranger/infra", "mallory", "GitHub hands no secrets to runs of a fork"),
+        ("", "mallory", "GitHub hands no secrets to runs of a fork"),
+        ("acme/infra", "dependabot[bot]", "close and reopen this pull request, or push a commit"),
+    ],
+)
+def test_who_gets_no_plan_is_told_why_and_how_to_get_one(
+    job, repository, base, summary, monkeypatch, tmp_path, repo, actor, told
+):
+    pulled(monkeypatch, tmp_path, repo=repo, actor=actor)
+    repository.write("staging", machine={"memory_mb": 1024})
+
+    assert job("github", "changed", "--base", base).code == 0
+
+    assert told in summary()
+    assert "there is no plan and no comment" in summary()
+
+
+def test_a_person_s_push_to_a_branch_of_dependabot_s_is_planned_as_any(
+    job, repository, base, summary, monkeypatch, tmp_path
+):
+    pulled(monkeypatch, tmp_path, actor="ada")
+    repository.write("staging", machine={"memory_mb": 1024})
+
+    assert job("github", "changed", "--base", base).code == 0
+
+    assert "no plan" not in summary()

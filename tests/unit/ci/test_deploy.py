@@ -1230,7 +1230,7 @@ def test_an_environment_that_cannot_be_planned_is_told_and_approves_nothing(depl
     assert deployed.plan().code == 3
 
     assert "**could not be planned**" in deployed.comment
-    assert "FLY&#95;API&#95;TOKEN is not set" in deployed.comment
+    assert "`plan` has no secret FLY&#95;API&#95;TOKEN" in deployed.comment.replace("&#96;", "`")
     assert read_marker(deployed.comment).approved == {}
 
 

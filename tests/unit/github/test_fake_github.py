@@ -192,7 +192,7 @@ def test_a_page_past_the_end_is_empty(http):
         ("git/refs", {"ref": "refs/heads/x", "sha": "a" * 40}, "Object does not exist"),
         ("git/refs", {"ref": "x", "sha": "a" * 40}, "must start with 'refs'"),
         ("git/refs", {"ref": "refs/heads/a..b", "sha": "a" * 40}, "not a valid ref name"),
-        ("deployments", {"ref": "nothing"}, "No ref found"),
+        ("deployments", {"ref": "nothing", "required_contexts": []}, "No ref found"),
     ],
 )
 def test_what_breaks_a_rule_is_refused_and_nothing_is_made(github, http, path, body, said):
@@ -420,8 +420,34 @@ def test_a_tree_says_when_it_is_cut(github, http):
     assert (whole["truncated"], cut["truncated"], len(cut["tree"])) == (False, True, 2)
 
 
+def test_a_success_ends_what_was_deployed_before_to_the_same_environment(github, http):
+    def deploy(**fields):
+        body = {"ref": "main", "environment": "staging", "required_contexts": [], **fields}
+        made = http.post(f"{ROOT}/deployments", json=body).json()
+        http.post(f"{ROOT}/deployments/{made['id']}/statuses", json={"state": "success"})
+
+    deploy()
+    deploy(environment="demo")
+    deploy(production_environment=True)  # is ended by none, and ends the others
+    deploy()
+
+    assert [state for _, state, _ in github.deployed("staging")] == [
+        *("inactive", "success", "success"),
+    ]
+    assert [state for _, state, _ in github.deployed("demo")] == ["success"]
+
+
+def test_a_commit_whose_checks_are_not_done_is_no_deployment_unless_none_is_required(http):
+    refused = http.post(f"{ROOT}/deployments", json={"ref": "main"})
+
+    assert (refused.status_code, http.get(f"{ROOT}/deployments").json()) == (409, [])
+
+
 def test_a_deployment_tells_how_it_went(github, http):
-    made = http.post(f"{ROOT}/deployments", json={"ref": "main", "environment": "staging"}).json()
+    made = http.post(
+        f"{ROOT}/deployments",
+        json={"ref": "main", "environment": "staging", "required_contexts": []},
+    ).json()
     path = f"{ROOT}/deployments/{made['id']}/statuses"
     for state in ("in_progress", "success"):
         http.post(path, json={"state": state, "environment_url": "https://a.fly.dev"})

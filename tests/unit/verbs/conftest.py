@@ -18,6 +18,8 @@ from roost.apply import gate
 from roost.environment.model import AUTH_SECRET
 from roost.fly.client import FlyClient
 
+EXAMPLE = "acme-the-example"
+
 
 @pytest.fixture
 def fly(monkeypatch):
@@ -47,6 +49,8 @@ def roost(tmp_path, capsys, monkeypatch, fly, prefect):  # noqa: ARG001 - both s
     command = RoostHere(tmp_path, capsys, monkeypatch)
     monkeypatch.setenv("FLY_API_TOKEN", "fm2_token")
     monkeypatch.setenv(AUTH_SECRET, LOGIN)
+    # The app of `staging` here is that of an example, and nobody would watch it.
+    monkeypatch.setattr("roost.environment.starter.EXAMPLES", frozenset({EXAMPLE}))
     write(tmp_path)
     return command
 

@@ -191,10 +191,12 @@ def test_a_file_with_faults_a_version_without_lock_and_an_example_are_missing(ro
     assert "staging: its file has 2 faults" in lines(roost("doctor"), "missing")
     assert "staging: its file has 2 faults" in lines(roost("doctor", "staging"), "missing")
 
-    rewrite(app="acme-prefect")
+    rewrite(app="acme-the-example")
     said = roost("doctor")
     assert said.code == 2
-    assert "staging: acme-prefect is the app of the template's example" in lines(said, "missing")
+    assert "staging: acme-the-example is the app of the template's example" in lines(
+        said, "missing"
+    )
 
 
 @pytest.mark.usefixtures("repository", "github", "fly")

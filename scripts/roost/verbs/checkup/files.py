@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from roost.environment.load import EnvironmentFile, environment_names
-from roost.environment.starter import EXAMPLES, secret_names
+from roost.environment.starter import is_example, secret_names
 from roost.errors import Fault, MissingLockError
 from roost.plan.image import read_image_parts
 from roost.report.codeowners import PLACES, read_codeowners
@@ -40,7 +40,7 @@ def file_checks(
 
 def _file(context: Context, file: EnvironmentFile) -> Iterator[Check]:
     name, environment = file.name, file.environment
-    if environment.app in EXAMPLES:
+    if is_example(file):
         mend = f"git rm {file.path}, or choose another `app` in it"
         yield missing(f"{environment.app} is the app of the template's example", mend, name)
         return

@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 import io
+import re
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from roost.errors import UsageError
 from roost.verbs.context import Context
-from roost.verbs.git import repository_top, run_git
+from roost.verbs.git import ask_git, repository_top, run_git
 
 LIMIT_S = 120
 NOTHING = "0" * 40
 """What GitHub gives as the commit before the first one."""
+
+
+_WHOLE = re.compile(r"[0-9a-f]{40}")
+
+
+def is_lost(context: Context, base: str) -> bool:
+    """Return whether a base is a commit that was here and is not: a forced push leaves it behind.
+
+    GitHub names the commit that the branch stood at, and no checkout of the branch has it then.
+    """
+    if base == NOTHING or not _WHOLE.fullmatch(base) or Path(base).is_dir():
+        return False
+    asked = partial(ask_git, context.environ, context.project)
+    return asked("rev-parse", "HEAD") is not None and asked("cat-file", "-e", base) is None
 
 
 @contextmanager

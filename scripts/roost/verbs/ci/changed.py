@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from roost.environment.load import (
     EnvironmentFile,
@@ -15,13 +16,17 @@ from roost.environment.load import (
     load_files,
 )
 from roost.environment.sops_file import sops_path
-from roost.environment.starter import EXAMPLES
+from roost.environment.starter import is_example
 from roost.errors import ExitCode, InvalidFilesError, MissingLockError
 from roost.github.actions import runner_of
 from roost.report.markdown import text
-from roost.verbs.ci.base import open_base
+from roost.verbs.ci.base import NOTHING, is_lost, open_base
+from roost.verbs.ci.unplanned import no_plan
 from roost.verbs.context import Context
 from roost.verbs.target import image_for
+
+MOST_JOBS = 256
+"""GitHub starts so many jobs from one matrix, and fails a workflow whose list is longer."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +39,14 @@ class Changed:
         removed: environments whose file is gone. Nothing is done about their servers.
         examples: files of the template that are still there. Nobody has such servers, so they are
             neither changed nor removed.
+        lost: whether the commit to compare with is not here, so that every environment is taken.
     """
 
     open: tuple[str, ...]
     protected: tuple[str, ...]
     removed: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
+    lost: bool = False
 
     @property
     def environments(self) -> tuple[str, ...]:
@@ -65,26 +72,54 @@ def changed(context: Context, base: str, name: str, *, as_json: bool) -> ExitCod
         UnknownEnvironmentError: there is no environment of that name.
     """
     found = only(context, name) if name else find_changed(context, base)
-    document = found.document()
+    said = list(_said(found))
     if runner := runner_of(context.environ):
-        for key, value in document.items():
+        for key, value in _outputs(found).items():
             runner.output(key, json.dumps(value))
-        runner.output("any", json.dumps(bool(found.environments)))
-        if found.examples:
-            runner.summary(text(left_out(found.examples)))
+        on_page = [*said, *no_plan(runner, found.environments)]
+        runner.summary("\n\n".join(text(line) for line in on_page))
     if as_json:
-        context.out.print_json(json.dumps(document))
+        context.out.print_json(json.dumps(found.document()))
         return ExitCode.DONE
     for changing in found.environments:
         protected = " (protected)" if changing in found.protected else ""
         context.out.print(f"{changing}{protected}", markup=False)
     for gone in found.removed:
         context.out.print(f"{gone}: its file is gone; its server stays until it is destroyed.")
-    if found.examples:
-        context.out.print(left_out(found.examples), markup=False, soft_wrap=True)
+    for line in said:
+        context.out.print(line, markup=False, soft_wrap=True)
     if not found.environments and not found.removed:
         context.out.print("No environment changes.")
     return ExitCode.DONE
+
+
+def _outputs(found: Changed) -> dict[str, Any]:
+    """Return what the jobs that follow are told; the lists that become matrices have an end."""
+    return {
+        **found.document(),
+        "open": found.open[:MOST_JOBS],
+        "protected": found.protected[:MOST_JOBS],
+        "first": found.environments[:MOST_JOBS],
+        "rest": found.environments[MOST_JOBS:],
+        "any": bool(found.environments),
+    }
+
+
+def _said(found: Changed) -> Iterator[str]:
+    """Say what is to be known beside the lists."""
+    if found.lost:
+        yield (
+            "The commit that the branch stood at before is not here, as after a forced push. So every "
+            "environment is taken, as if it were protected: where nothing differs, nothing is done."
+        )
+    if len(found.environments) > MOST_JOBS:
+        yield (
+            f"{len(found.environments)} environments change, and GitHub starts at most {MOST_JOBS} jobs "
+            "from one list. The jobs that follow take the first of each list, and the last one says "
+            "which were left."
+        )
+    if found.examples:
+        yield left_out(found.examples)
 
 
 def left_out(examples: Iterable[str]) -> str:
@@ -107,7 +142,8 @@ def find_changed(context: Context, base: str) -> Changed:
     loaded = load_files([context.environments])
     if loaded.faults:
         raise InvalidFilesError(loaded.faults)
-    with open_base(context, base) as before:
+    lost = is_lost(context, base)
+    with open_base(context, NOTHING if lost else base) as before:
         old = load_files([before.environments]) if before else Loaded((), ())
         known = {file.name: file for file in old.files}
         differing = [
@@ -123,18 +159,15 @@ def find_changed(context: Context, base: str) -> Changed:
         gone = environment_names(before.environments) if before else frozenset()
     # What was an example has no server that could stay.
     names = {f.name for f in loaded.files} | {f.name for f in old.files if is_example(f)}
-    guarded = [f.name for f in differing if _protected(f, known.get(f.name))]
+    # Of what is lost nobody knows whether it was protected.
+    guarded = {f.name for f in differing if lost or _protected(f, known.get(f.name))}
     return Changed(
         tuple(sorted(file.name for file in differing if file.name not in guarded)),
         tuple(sorted(guarded)),
         tuple(sorted(gone - names)),
         tuple(sorted(f"environments/{f.path.name}" for f in loaded.files if is_example(f))),
+        lost,
     )
-
-
-def is_example(file: EnvironmentFile) -> bool:
-    """Say whether it is one of the template's own files, as it came."""
-    return file.environment.app in EXAMPLES
 
 
 def _protected(*files: EnvironmentFile | None) -> bool:

@@ -19,7 +19,7 @@ from roost.plan.steps import Plan
 from roost.report.comment import Marker, planned_comment
 from roost.report.markdown import PlannedEnvironment, text
 from roost.report.rehearsal import read_rehearsal, rehearsal_lines
-from roost.verbs.ci.handed import Handed, named, receive
+from roost.verbs.ci.handed import REST, Handed, named, receive
 from roost.verbs.ci.propose import need_runner
 from roost.verbs.ci.thread import find_comment, write_comment
 from roost.verbs.context import Context
@@ -178,4 +178,10 @@ def notes(environ: Mapping[str, str]) -> Iterator[str]:
         yield (
             f"The file of `{name}` is removed. Its server stays, and costs what it costs, until somebody "
             "runs the destroy workflow, which needs the file: destroy first, then remove it."
+        )
+    if rest := named(environ, REST):
+        listed = ", ".join(f"`{name}`" for name in rest)
+        yield (
+            f"Not rehearsed, as GitHub starts no more jobs from one list: {listed}. The merge deploys the "
+            "first of the list as well, and says how to deploy the others."
         )

@@ -25,7 +25,7 @@ from roost.report.comment import outcome_section
 from roost.report.markdown import WHOLE, PlannedEnvironment, plan_section
 from roost.report.outcome import Outcome, Result, read_outcome, result_of
 from roost.report.text import plan_report
-from roost.verbs.changes import Planned, apply_planned, make_plan, settle
+from roost.verbs.changes import Planned, apply_planned, make_plan, moment, settle
 from roost.verbs.ci.approved import check_digest, check_merged, check_proved
 from roost.verbs.ci.handed import OPEN, named
 from roost.verbs.ci.newest import check_newest
@@ -85,6 +85,7 @@ class Attempt:
     runner: Runner
     planned: Planned | None = None
     url: str = ""
+    unproved: bool = False
     outcome: Outcome | None = None
 
     def __post_init__(self) -> None:
@@ -104,11 +105,12 @@ class Attempt:
                 # Reading took its time; a newer commit may have come meanwhile.
                 await check_newest(self.context, github, self.runner, file)
             self.context.progress.print(plan_report(planned.plan, planned.cost))
-            await apply_planned(
+            checks = await apply_planned(
                 self.context, target, planned, holding("roost github deploy", self.context.environ)
             )
             public = file.environment.access.public
             self.url = await target.app_url(file.environment.app, public=public)
+        self.unproved = bool(planned.plan.steps) and not checks
         self.end(Result.DEPLOYED if planned.plan.steps else Result.UNCHANGED)
 
     async def plan(self, file: EnvironmentFile, target: Target) -> Planned:
@@ -150,6 +152,8 @@ class Attempt:
             digest=plan_digest(planned.plan) if planned else "",
             seconds=round(time.monotonic() - self._began, 1),
             run_url=self.runner.run_url,
+            at=moment(),
+            unproved=self.unproved,
         )
         self.runner.output("outcome", result.value)
         self.runner.output("url", self.url)

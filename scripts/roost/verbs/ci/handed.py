@@ -22,6 +22,8 @@ ENVIRONMENTS, PLANNED = "ENVIRONMENTS", "PLANNED"
 """The variables in which a job is told the environments that change, and the hashes of their plans."""
 OPEN = "OPEN"
 """The variable in which a job is told the environments that change and are not protected."""
+PROTECTED, REST = "PROTECTED", "REST"
+"""Those that are protected, and those that the run has no job for."""
 OUTPUT = "planned"
 
 

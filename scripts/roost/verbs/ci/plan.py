@@ -18,6 +18,7 @@ from roost.report.markdown import WHOLE, PlannedEnvironment, plan_section
 from roost.report.text import plan_report
 from roost.verbs.changes import Planned, make_plan
 from roost.verbs.ci.handed import hand_over, named
+from roost.verbs.ci.reading import need_read_token
 from roost.verbs.context import Context
 from roost.verbs.documents import write_document
 from roost.verbs.target import connect
@@ -51,6 +52,7 @@ async def plan_one(context: Context, name: str, results: Path) -> ExitCode:
     """Plan one environment, write the document, and tell it."""
     runner = runner_of(context.environ)
     try:
+        need_read_token(context)
         file = load_environment(name, context.environments)
         async with connect(context, local=False) as target:
             planned = await make_plan(context, file, target)

@@ -1,4 +1,4 @@
-"""`roost github report`: a merged pull request's comment says what came of it."""
+"""`roost github report`: what came of a deploy, in the merged pull request's comment and as a deployment."""
 
 from __future__ import annotations
 
@@ -7,26 +7,40 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from roost.environment.load import DEFAULTS, SUFFIXES
-from roost.errors import ExitCode
+from roost.errors import (
+    ExitCode,
+    GitHubError,
+    GitHubForbiddenError,
+    GitHubRateLimitedError,
+    GitHubUnauthorizedError,
+)
 from roost.github.actions import Runner
 from roost.github.api import GitHub, github_of
 from roost.report.comment import outcome_section, with_outcomes
+from roost.report.markdown import text
 from roost.report.outcome import Outcome, missing, read_outcome
-from roost.verbs.ci.handed import named
+from roost.verbs.ci.deployments import Proved, proved_by, record
+from roost.verbs.ci.handed import OPEN, PROTECTED, named
 from roost.verbs.ci.merges import PUSH, merged_pull, newest_pull, pulls_of_push
 from roost.verbs.ci.propose import need_runner, path_in_repository
+from roost.verbs.ci.rest import left_line
 from roost.verbs.ci.thread import Thread, read_thread
 from roost.verbs.context import Context
 from roost.verbs.documents import read_documents
+
+WORKFLOW = "deploy"
 
 
 async def report(context: Context, results: Path) -> ExitCode:
     """Bring the comments to their final state; a push without a pull request has none.
 
+    What was deployed and proved is recorded as a deployment of the commit.
+
     What came of a deploy by hand is told where the environment was changed last.
 
     ENVIRONMENTS lists all that were to be deployed: a job that was rejected, skipped or cut short
-    leaves nothing, and would else be told nowhere.
+    leaves nothing, and would else be told nowhere. OPEN and PROTECTED list those that had a job;
+    where others are left, it ends with 1.
 
     Raises:
         UsageError: this is no run of a workflow, or the list is none.
@@ -36,23 +50,61 @@ async def report(context: Context, results: Path) -> ExitCode:
     runner = need_runner(context)
     documents = read_documents(results)
     told = [read_outcome(document, name) for name, document in documents.items()]
-    silent = _silent(named(context.environ), told, runner.run_url)
+    left = _left(context)
+    silent = _silent(named(context.environ), told, left, runner.run_url)
     if silent:
         # The other jobs put theirs there themselves.
         runner.summary(outcome_section(silent))
-        names = ", ".join(outcome.environment for outcome in silent)
+    if left:
+        said = left_line(left, WORKFLOW)
+        runner.summary(text(said))
+        context.out.print(said, markup=False, soft_wrap=True)
+    names = ", ".join(o.environment for o in silent if o.environment not in left)
+    if names:
         context.out.print(f"Not deployed, as its job did not get so far: {names}.", soft_wrap=True)
     outcomes = [*told, *silent]
     if not outcomes:
         context.out.print("Nothing was deployed: there is nothing to report.")
         return ExitCode.DONE
     async with github_of(context.environ) as github:
+        failed = await _record(context, github, proved_by(outcomes, runner), runner)
         places = await _places(context, github, runner, outcomes)
         for place in places:
             await _tell(context, github, place)
     if not places:
         context.out.print("No pull request with a plan brought this commit.")
-    return ExitCode.DONE
+    if failed:
+        raise failed
+    return ExitCode.ERROR if left else ExitCode.DONE
+
+
+def _left(context: Context) -> tuple[str, ...]:
+    """Return the environments that were to be deployed, and that this run has no job for.
+
+    Raises:
+        UsageError: a list of environments is none.
+    """
+    environ = context.environ
+    if PROTECTED not in environ:  # nobody says which there are
+        return ()
+    jobs = {*named(environ, OPEN), *named(environ, PROTECTED)}
+    return tuple(name for name in named(environ) if name not in jobs)
+
+
+async def _record(
+    context: Context, github: GitHub, proved: Iterable[Proved], runner: Runner
+) -> GitHubError | None:
+    """Record the deployments; one that fails keeps no comment and no other record from being made."""
+    failed: GitHubError | None = None
+    for found in proved:
+        try:
+            said = await record(github, runner, found)
+            context.out.print(said, markup=False, soft_wrap=True)
+        except (GitHubForbiddenError, GitHubUnauthorizedError, GitHubRateLimitedError) as error:
+            return error  # the next one would fare no better
+        except GitHubError as error:
+            failed = failed or error
+    return failed
 
 
 @dataclass(frozen=True)
@@ -134,7 +186,9 @@ async def _tell(context: Context, github: GitHub, place: _Place) -> None:
     context.out.print(told, markup=False, soft_wrap=True)
 
 
-def _silent(names: Iterable[str], told: Iterable[Outcome], run_url: str) -> list[Outcome]:
-    """Give an outcome for each environment whose job told none."""
+def _silent(
+    names: Iterable[str], told: Iterable[Outcome], left: Sequence[str], run_url: str
+) -> list[Outcome]:
+    """Return an outcome for each environment whose job told none, or that had no job."""
     known = {outcome.environment for outcome in told}
-    return [missing(name, run_url) for name in names if name not in known]
+    return [missing(n, run_url, had_job=n not in left) for n in names if n not in known]

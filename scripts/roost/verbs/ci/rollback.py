@@ -43,8 +43,11 @@ class PutBack(BaseModel):
 async def rollback(context: Context, name: str, to: int | None) -> ExitCode:
     """Roll back as `roost rollback` does, and put out which release is live."""
     runner = need_runner(context)
-    recovery = await put_release_back(context, name, to)
-    runner.output(OUTPUT, put_back_by(recovery).model_dump_json())
+    recovery, url = await put_release_back(context, name, to)
+    found = put_back_by(recovery)
+    runner.output(OUTPUT, found.model_dump_json())
+    runner.output("sha", found.commit)
+    runner.output("url", url)
     return ExitCode.DONE
 
 

@@ -9,8 +9,10 @@ import pytest
 import yaml
 
 from helpers.environments import environment_data
+from helpers.fake_github import FakeGitHub
 from helpers.fly_tokens import fly_token
 from helpers.overrides import end_override
+from roost.verbs.ci.drift import with_jobs
 
 DEMO = ("--min-machines-running", "1", "--until", "4h", "--reason", "demo")
 
@@ -224,3 +226,85 @@ def test_without_a_file_there_is_nothing_to_look_at(roost, fly, tmp_path):
 
     assert roost("github", "drift").code == 3
     assert fly.asked == []
+
+
+# The first days of a repository
+
+
+@pytest.mark.parametrize("files", ["none", "only examples"])
+def test_until_there_is_a_server_the_schedule_is_green_and_wants_no_token(
+    roost, fly, runner, rewrite, monkeypatch, tmp_path, files
+):
+    rewrite(app="acme-the-example")
+    if files == "none":
+        (tmp_path / "staging.yaml").unlink()
+    monkeypatch.delenv("FLY_API_TOKEN")
+
+    said = roost("github", "drift", "--results", tmp_path / "found")
+
+    assert (said.code, fly.asked) == (0, [])
+    assert "There is no server to watch yet" in said.out
+    assert "There is no server to watch yet" in runner()[1]
+    assert outputs(runner) == {"heal": [], "end": [], "any": False, "state": "clean"}
+    # The job that opens issues reads this; it closes none, as nobody looked.
+    run = json.loads((tmp_path / "found" / "_summary.json").read_text())
+    assert (run["environments"], len(run["notes"])) == ([], 1)
+
+
+def test_an_example_beside_a_server_is_not_looked_at(applied, fly, runner, tmp_path):
+    data = environment_data(app="acme-the-example")
+    (tmp_path / "demo.yaml").write_text(yaml.safe_dump(data))
+
+    said = applied("github", "drift", "--results", tmp_path / "found")
+
+    assert (said.code, outputs(runner)["state"]) == (0, "clean")
+    assert not [path for path in fly.asked if "acme-the-example" in str(path)]
+    run = json.loads((tmp_path / "found" / "_summary.json").read_text())
+    assert run["environments"] == ["staging"]
+
+
+@pytest.mark.usefixtures("runner")
+def test_with_a_server_and_no_token_it_is_red_and_says_which_token_is_wanted(roost, monkeypatch):
+    monkeypatch.delenv("FLY_API_TOKEN")
+
+    said = roost("github", "drift")
+
+    assert said.code == 3
+    assert "The GitHub environment `plan` has no secret FLY_API_TOKEN" in said.err
+    assert "fly tokens create readonly" in said.err
+
+
+@pytest.mark.parametrize(
+    ("recorded", "state"), [("nothing", "new"), ("a deployment", "drift"), ("unknown", "drift")]
+)
+def test_what_was_never_deployed_is_no_drift_and_what_is_gone_is(
+    roost, runner, monkeypatch, tmp_path, recorded, state
+):
+    """Fly has nothing of either; GitHub has a record of what was proved."""
+    with FakeGitHub() as github:
+        if recorded == "a deployment":
+            github.ran_in("staging", github.head())
+        if recorded == "unknown":
+            github.fail(403, only="/deployments", message="Resource not accessible by integration")
+        monkeypatch.setenv("GITHUB_API_URL", github.url)
+        monkeypatch.setenv("GITHUB_REPOSITORY", "acme/infra")
+        monkeypatch.setenv("GITHUB_TOKEN", github.token)
+
+        said = roost("github", "drift", "--results", tmp_path / "found")
+
+    found = json.loads((tmp_path / "found" / "staging.json").read_text())
+    assert said.code == 0, said.err
+    assert found["state"] == state
+    assert bool(found["differences"]) is (state == "drift")
+    assert outputs(runner)["state"] == ("clean" if state == "new" else "drift")
+    assert ("staging was never deployed" in said.out) is (state == "new")
+    assert ("was never deployed: see its Deploy run" in runner()[1]) is (state == "new")
+
+
+def test_no_more_is_put_back_at_once_than_github_starts_jobs_for():
+    documents = [{"environment": f"e{n:03}", "heal": n % 2 == 0, "end": True} for n in range(600)]
+
+    found = with_jobs(documents)
+
+    assert [sum(document[key] for document in found) for key in ("heal", "end")] == [256, 256]
+    assert [document["environment"] for document in found if document["heal"]][-1] == "e510"
