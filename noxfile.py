@@ -147,7 +147,7 @@ def image(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure Roost beside stock Prefect: ./run bench [SUBJECT...] [--runs 5] [--write]."""
+    """Measure Roost beside stock Prefect: ./run bench [SUBJECT...] [--rounds 5] [--smallest] [--write]."""
     install(session, "tests")  # the bucket of the subject `replica` is one of the tests' parts
     # The package stands beside the tests; helpers of theirs start the local Fly.
     paths = os.pathsep.join([str(ROOT / "scripts"), str(ROOT / "tests")])

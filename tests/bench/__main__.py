@@ -21,7 +21,7 @@ from bench.text import Circumstances, merged, section, terminal
 
 PROJECT = Path(__file__).parents[2]
 PAGE = PROJECT / "docs" / "benchmarks.md"
-RUNS, SECONDS = 5, 5.0
+ROUNDS, SECONDS = 5, 5.0
 SUBJECTS = ("start", "writers", "memory", "noop", "plans", "help", "replica")
 OPENING = """# Benchmarks
 
@@ -41,22 +41,31 @@ def main(
     subjects: Annotated[
         list[str] | None, typer.Argument(metavar="[SUBJECT...]", help=f"Of {', '.join(SUBJECTS)}.")
     ] = None,
-    runs: Annotated[int, typer.Option(min=1, help="How often each thing is measured.")] = RUNS,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each thing is measured.")] = ROUNDS,
     seconds: Annotated[float, typer.Option(min=1, help="How long writers write.")] = SECONDS,
     *,
+    smallest: Annotated[
+        bool,
+        typer.Option("--smallest", help="Check that each subject runs; its figures mean nothing."),
+    ] = False,
     write: Annotated[bool, typer.Option("--write", help="Write docs/benchmarks.md too.")] = False,
 ) -> None:
     """Measure Roost beside stock Prefect: all subjects, or those named."""
+    if smallest and write:
+        raise typer.BadParameter("Figures of --smallest mean nothing; leave out --write.")
+    seconds = min(seconds, 1) if smallest else seconds
     chosen = check_subjects(subjects or list(SUBJECTS))
     state = Path(os.environ.get("RUN_STATE") or PROJECT / ".run")
     cache = Path(os.environ.get("LOCALFLY_CACHE") or state / "images").absolute()
-    with open_lab(PROJECT, cache, runs, seconds, tell) as lab:
+    with open_lab(PROJECT, cache, rounds, seconds, tell, smallest=smallest) as lab:
         for name in chosen:
             tell(f"{name}:")
             began = time.monotonic()
             subject = cast(Subject, importlib.import_module(f"bench.subjects.{name}"))
             table = subject.measure(lab)
             typer.echo(terminal(table))
+            if smallest:
+                tell("These figures mean nothing: --smallest only checks that the subject runs.")
             tell(f"{name} took {time.monotonic() - began:.0f} s")
             if write:
                 write_section(name, section(table, circumstances(lab, name)))
@@ -84,7 +93,7 @@ def check_subjects(names: list[str]) -> list[str]:
 def circumstances(lab: Lab, name: str) -> Circumstances:
     """Say how a subject was measured, so that anybody can do it again."""
     options = (
-        (f"--runs {lab.runs}", lab.runs != RUNS),
+        (f"--rounds {lab.runs}", lab.runs != ROUNDS),
         (f"--seconds {lab.seconds:g}", lab.seconds != SECONDS),
     )
     cores = len(os.sched_getaffinity(0))

@@ -51,6 +51,8 @@ class Lab:
     runs: int
     seconds: float
     tell: Callable[[str], None]
+    smallest: bool = False
+    """Whether a subject does the least that shows that it runs."""
     _homes: dict[Side, Path] = field(default_factory=dict)
 
     def folder(self, name: str) -> Path:
@@ -82,7 +84,13 @@ class Lab:
 
 @contextmanager
 def open_lab(
-    project: Path, cache: Path, runs: int, seconds: float, tell: Callable[[str], None]
+    project: Path,
+    cache: Path,
+    runs: int,
+    seconds: float,
+    tell: Callable[[str], None],
+    *,
+    smallest: bool = False,
 ) -> Iterator[Lab]:
     """Build or find the image of the example; leave nothing but the image behind."""
     file = load_environment(SOURCE, project / "tests" / "examples")
@@ -91,7 +99,7 @@ def open_lab(
     build = asyncio.run(Images(cache).build(deploy, version, ref, tell))
     # Servers that were killed may leave files behind that come and go.
     with TemporaryDirectory(prefix="roost-bench-", ignore_cleanup_errors=True) as scratch:
-        yield Lab(project, cache, Path(scratch), build.image, file, runs, seconds, tell)
+        yield Lab(project, cache, Path(scratch), build.image, file, runs, seconds, tell, smallest)
 
 
 def program(lab: Lab, side: Side, home: Path, extra: Mapping[str, str] | None = None) -> Program:

@@ -13,6 +13,7 @@ from bench.process import Running
 from bench.stats import Row, Sample, Table, Unit
 
 FLOW_RUNS = 500
+SMALLEST_FLOW_RUNS = 5
 IDLE_S = 5.0
 ABOUT = f"""
 Resident memory of the whole process tree, in MB of 2**20 bytes; pages that are shared count for each
@@ -33,7 +34,8 @@ def measure(lab: Lab) -> Table:
             time.sleep(IDLE_S - SETTLE_S)
             for side, server in servers.items():
                 found[side, "idle"].append(server.resident_mb())
-            for side, share in work(servers).items():
+            count = SMALLEST_FLOW_RUNS if lab.smallest else FLOW_RUNS
+            for side, share in work(servers, count).items():
                 found[side, "well"].append(share)
                 found[side, "after"].append(servers[side].resident_mb())
         told = ", ".join(f"{s.value} {what} {v[-1]:.1f}" for (s, what), v in found.items())
@@ -55,13 +57,13 @@ def table(found: dict[tuple[Side, str], Sample]) -> Table:
     return Table("memory", "resident memory", ABOUT, rows)
 
 
-def work(servers: dict[Side, Running]) -> dict[Side, float]:
+def work(servers: dict[Side, Running], count: int) -> dict[Side, float]:
     """Write the flow runs on all servers at once; give the shares answered well, in percent."""
     over = threading.Event()
     with ThreadPoolExecutor(len(servers)) as pool:
         try:
             shares = {
-                side: pool.submit(write_all, server.program.url, over)
+                side: pool.submit(write_all, server.program.url, count, over)
                 for side, server in servers.items()
             }
             return {side: share.result() for side, share in shares.items()}
@@ -69,9 +71,9 @@ def work(servers: dict[Side, Running]) -> dict[Side, float]:
             over.set()  # after Ctrl-C too: no thread goes on
 
 
-def write_all(url: str, over: threading.Event) -> float:
+def write_all(url: str, count: int, over: threading.Event) -> float:
     """Write the flow runs on one server; give the share answered well, in percent."""
-    left = iter(range(FLOW_RUNS))
+    left = iter(range(count))
 
     def go_on() -> bool:
         return not over.is_set() and next(left, None) is not None

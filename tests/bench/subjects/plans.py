@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import time
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from bench.lab import Lab
 from bench.rounds import interleaved
 from bench.stats import Aim, Limit, Row, Table, Unit
 from helpers.pretend_fly import applied, with_machine
-from roost.environment.load import EnvironmentFile, load_files
+from roost.environment.load import DEFAULTS, EnvironmentFile, load_files
 from roost.fly.client import FlyClient
 from roost.plan.desired import desired_state
 from roost.plan.document import plan_document
@@ -28,6 +29,7 @@ from roost.verbs.context import Context
 from roost.verbs.target import Target, image_for
 
 SIZES = (1, 10, 100, 1000)
+SMALLEST_SIZES = SIZES[:2]
 # One in so many environments has something to change, as in a folder that people work on.
 CHANGED_EVERY = 10
 ABOUT = f"""
@@ -41,8 +43,9 @@ Roost itself takes; on Fly.io the way to the API comes on top, two rounds of cal
 
 def measure(lab: Lab) -> Table:
     """Plan each number of environments, in turns."""
-    folders = {size: write_environments(lab, size) for size in SIZES}
-    largest = context(lab, folders[max(SIZES)])
+    sizes = SMALLEST_SIZES if lab.smallest else SIZES
+    folders = {size: write_environments(lab, size) for size in sizes}
+    largest = context(lab, folders[max(sizes)])
     stand_in = StandIn()
     for file in load_files([largest.environments]).files:
         stand_in.add(file, image_for(largest, file))
@@ -50,13 +53,13 @@ def measure(lab: Lab) -> Table:
         lab,
         {
             name(size): partial(plan_all, context(lab, folders[size]), stand_in, size)
-            for size in SIZES
+            for size in sizes
         },
     )
     aim = Limit(Aim.AT_MOST, 20)
     rows = [
         Row(name(size), Unit.SECONDS, found[name(size)], limit=aim if size == max(SIZES) else None)
-        for size in SIZES
+        for size in sizes
     ]
     return Table("plans", "validate and plan", ABOUT, tuple(rows))
 
@@ -74,8 +77,8 @@ def write_environments(lab: Lab, size: int) -> Path:
     for number in range(size):
         own = text.replace(f"app: {app}", f"app: {app}-{number:04}")
         (folder / f"bench-{number:04}.yaml").write_text(own, "utf-8")
-    defaults = lab.file.path.parent / "_defaults.yaml"
-    (folder / defaults.name).write_text(defaults.read_text("utf-8"), "utf-8")
+    # As users have it: the defaults of the template are merged under every file.
+    shutil.copy2(lab.project / "environments" / DEFAULTS, folder)
     return folder
 
 

@@ -25,6 +25,7 @@ from helpers.bucket import KEYS, Bucket
 
 WRITERS = 4
 IDLE_S = 60.0
+SMALLEST_IDLE_S = 1.0
 END_LIMIT_S = 20.0
 ABOUT = f"""
 `database.replicate` with its `sync_interval` of 1 s: the real Litestream, the real Prefect server, a
@@ -85,7 +86,8 @@ def trial(
     with copied(lab, bucket, place) as (server, healthy_s):
         found["start with"].append(healthy_s)
         if end is lose_machine:
-            found["idle"].append(requests(bucket, IDLE_S, lambda: time.sleep(IDLE_S)))
+            idle_s = SMALLEST_IDLE_S if lab.smallest else IDLE_S
+            found["idle"].append(requests(bucket, idle_s, lambda: time.sleep(idle_s)))
         before, began = paid(bucket), time.monotonic()
         with writing(server.program.url) as writes:
             time.sleep(lab.seconds)

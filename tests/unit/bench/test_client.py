@@ -69,11 +69,11 @@ def test_a_refusal_is_an_answer_whose_body_is_not_taken_for_a_good_one(url):
 
 
 def test_a_request_that_hangs_is_unanswered_after_its_limit_and_the_next_one_is_not(url):
-    with Client(url, limit_s=0.05) as client:
+    with Client(url, limit_s=1) as client:
         hung, after = client.get("/hang"), client.get("/")
 
     assert (hung.status, after.well) == (UNANSWERED, True)
-    assert hung.took_s >= 0.05
+    assert hung.took_s >= 1
 
 
 def test_a_connection_that_the_server_closed_meanwhile_costs_no_request(url):

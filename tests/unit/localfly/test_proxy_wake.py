@@ -236,10 +236,10 @@ def test_a_client_that_gives_up_while_it_waits_takes_no_place():
     async def scenario():
         host = FakeHost()
         await host.add(state="stopped")
-        host.start_s = 0.2
+        host.start_s = 1
         async with proxied(host) as (proxy, client):
             with pytest.raises(httpx.ReadTimeout):
-                await client.get("/", timeout=0.05)
+                await client.get("/", timeout=httpx.Timeout(30, read=0.05))
             await until(lambda: host.views["app-1"].state == "started")
             await asyncio.sleep(0.05)
             return proxy.load("app"), host.upstreams["app-1"].seen

@@ -181,7 +181,9 @@ def test_nobody_bypasses_the_checks_of_main_and_only_actions_reports_them():
     contexts = {check["context"] for check in checks["required_status_checks"]}
     files = (PROJECT / ".github" / "workflows").glob("*.yml")
     jobs = [job for file in files for job in yaml.safe_load(file.read_text())["jobs"].values()]
-    assert not jobs or contexts <= {job.get("name") for job in jobs}
+    # A job that an edited title starts has another name (see plan.yml): the last one is the usual one.
+    names = {job["name"].removesuffix("' }}").rpartition("|| '")[2] for job in jobs}
+    assert contexts <= names
 
 
 def test_one_person_alone_gives_no_approval_but_an_admin_may_merge_without_one():
