@@ -196,6 +196,7 @@ def test_a_page_past_the_end_is_empty(http):
     ],
 )
 def test_what_breaks_a_rule_is_refused_and_nothing_is_made(github, http, path, body, said):
+    github.state.workflow_permissions["can_approve_pull_request_reviews"] = True
     github.add_issue("One", labels=("drift",))
 
     answer = http.post(f"{ROOT}/{path}", json=body)
