@@ -16,7 +16,7 @@ from helpers.fuzzing import FACTOR, THOROUGH
 LONGEST_ID = 60
 
 # The same examples on every computer and in every run, and no folder of them in the checkout.
-settings.register_profile("same", derandomize=True, database=None)
+settings.register_profile("same", derandomize=True, database=None, deadline=None)
 settings.register_profile("thorough", max_examples=100 * FACTOR, database=None, deadline=None)
 settings.load_profile("thorough" if THOROUGH else "same")
 
