@@ -257,7 +257,7 @@ def test_a_script_is_one_command_and_holds_no_expression(step):
     assert "${{" not in step.run
     assert len(step.run.splitlines()) == 1
     assert re.match(
-        r"(! grep -qs \w+ environments/\*\.y\*ml \|\| |sudo )?(trusted/|\./)run \w|(test \"\$\()?git -C head |\.ci/packages$|exit 1$",
+        r"(test -z \"\$\(grep -lsF \w+ environments/\*\.y\*ml\)\" \|\| |sudo )?(trusted/|\./)run \w|(test \"\$\()?git -C head |\.ci/packages$|exit 1$",
         step.run,
     )
 
@@ -580,7 +580,7 @@ def test_what_a_rollback_hands_on_is_an_output_and_an_argument():
     rollback = WORKFLOWS["rollback.yml"]
 
     assert rollback.job("rollback").data["outputs"] == {
-        "release": "${{ steps.rollback.outputs.release }}"
+        name: f"${{{{ steps.rollback.outputs.{name} }}}}" for name in ("release", "sha", "url")
     }
     [line] = [step for step in rollback.job("revert").steps if " roost " in step.run]
     assert line.env["RELEASE"] == "${{ needs.rollback.outputs.release }}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import httpx
 import pytest
@@ -141,6 +141,7 @@ def test_a_pull_request_is_read_flat_and_lists_tell_that_it_was_merged():
         title="More memory",
         state="closed",
         merged=True,
+        merged_at=datetime.fromisoformat("2026-05-04T11:00:00Z"),
         merge_commit_sha="c" * 40,
         head_sha="a" * 40,
         head_ref="more",

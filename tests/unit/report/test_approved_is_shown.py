@@ -10,7 +10,7 @@ from dataclasses import replace
 from itertools import combinations
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -111,7 +111,6 @@ JSON = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(JSON, JSON)
 def test_any_two_json_values_that_differ_look_different(one, other):
     assume(json.dumps(one, sort_keys=True) != json.dumps(other, sort_keys=True))
@@ -121,7 +120,6 @@ def test_any_two_json_values_that_differ_look_different(one, other):
     assert len(shown(one)) <= MAX_VALUE + 40
 
 
-@settings(deadline=None)
 @given(st.text(max_size=20), st.text(max_size=20))
 def test_any_two_names_that_differ_look_different(one, other):
     assume(one != other)
@@ -173,7 +171,6 @@ def plans(draw):
     return diff(drawn(), live)
 
 
-@settings(deadline=None)
 @given(plans(), plans())
 def test_plans_that_are_not_sealed_alike_do_not_look_alike(one, other):
     assume(not one.refusals and not other.refusals)
@@ -218,7 +215,6 @@ def test_secrets_that_may_be_set_are_named_where_nothing_else_changes():
     differ(*(plan_document(planned("staging", fields, fields)[0]) for fields in files))
 
 
-@settings(deadline=None)
 @given(JSON, JSON, st.integers(0, 40))
 def test_a_change_from_or_to_another_value_looks_different(one, other, place):
     """Also where it is past the last line that is shown."""
@@ -235,7 +231,6 @@ def test_a_change_from_or_to_another_value_looks_different(one, other, place):
     differ(*documents)
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_every_field_that_a_step_sends_is_seen(data):
     """One field of one step is another one, whatever it is: the kind's own fields too."""
