@@ -18,8 +18,10 @@ from roost_server.pages import close_costly_pages
 from roost_server.probation import Probation, is_logged_in
 from roost_server.quiet import Activity, watch
 from roost_server.settings import has_replica, home_folder, uses_sqlite
+from roost_server.sqlite_writers import share_queue
 from roost_server.stderr import stderr_held_back
 from roost_server.turns import write_in_turn
+from roost_server.write_queue import WriteQueue
 
 if TYPE_CHECKING:
     import uvicorn
@@ -80,9 +82,10 @@ def make_app(environ: Mapping[str, str]) -> App:
         raise BootError(explain(error)) from None
     if not uses_sqlite(environ):
         return migrate_in_turn(app, postgres_turn(environ))
-    turn = asyncio.Semaphore(1)
+    queue = WriteQueue()
+    share_queue(queue)
     may_write = partial(is_logged_in, environ=environ)
-    return Hold(environ, turn).layer(write_in_turn(app, turn=turn, may_write=may_write))
+    return Hold(environ, queue).layer(write_in_turn(app, may_write=may_write))
 
 
 def explain(error: ValidationError) -> str:
