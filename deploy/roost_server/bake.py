@@ -11,6 +11,7 @@ from collections.abc import MutableMapping
 from contextlib import closing
 from pathlib import Path
 
+from roost_server.draining import waiting_messages
 from roost_server.settings import baked_folder
 from roost_server.sqlite_writers import share_queue
 from roost_server.template import DATABASE, revision
@@ -29,6 +30,7 @@ def bake(environ: MutableMapping[str, str]) -> int:
         create_app()
         asyncio.run(_make_database())
         asyncio.run(_prove_turns())
+        _prove_queues()
         seal(Path(home) / DATABASE)
         shutil.copyfile(Path(home) / DATABASE, baked / DATABASE)
     known = list_revisions()
@@ -82,6 +84,16 @@ async def _prove_turns() -> None:
     await (await database.engine()).dispose()
     if not taken:
         raise RuntimeError("this Prefect's transactions take no turn in the write queue")
+
+
+def _prove_queues() -> None:
+    """See that what waits in Prefect's queues can still be counted, which only a stop would notice."""
+    from prefect.server.utilities.messaging.memory import Topic
+
+    topic = Topic.by_name("roost")
+    topic.subscribe()
+    waiting_messages()
+    Topic.clear_all()
 
 
 def seal(database: Path) -> None:

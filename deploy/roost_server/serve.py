@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from roost_server.draining import finish_first
 from roost_server.errors import BootError
 from roost_server.hold import Hold
+from roost_server.lease_keeping import GRACE
 from roost_server.migrating import migrate_in_turn, postgres_turn
 from roost_server.pages import close_costly_pages
 from roost_server.probation import Probation, is_logged_in
@@ -53,6 +55,7 @@ def serve(environ: Mapping[str, str], began: float) -> int:
     # yet does not take the place of what is.
     start = replicator.start if replicator else None
     probation = Probation(home_folder(environ), environ, when_open=start)
+    GRACE.is_open = probation.is_open
     try:
         app = probation.layer(make_app(environ))
         imported = time.monotonic()
@@ -76,7 +79,7 @@ def make_app(environ: Mapping[str, str]) -> App:
         with stderr_held_back(ValidationError):
             from prefect.server.api.server import create_app
 
-            app = close_costly_pages(create_app())
+            app = finish_first(close_costly_pages(create_app()))
     except ValidationError as error:
         # Not chained: pydantic shows the values, and one of them may be a secret.
         raise BootError(explain(error)) from None
