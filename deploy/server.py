@@ -11,7 +11,12 @@ import time
 gc.disable()
 
 from roost_server.errors import BootError  # noqa: E402 - after the collector is off
-from roost_server.settings import database_settings, has_replica, image_settings  # noqa: E402 - as above
+from roost_server.settings import (  # noqa: E402 - as above
+    database_settings,
+    has_replica,
+    image_settings,
+    lease_settings,
+)
 
 
 def main(argv: list[str]) -> int:
@@ -34,10 +39,11 @@ def main(argv: list[str]) -> int:
 
 
 def prepare() -> None:
-    """Settle user, lost volume, way back, database and template.
+    """Settle user, lost volume, way back, leases, database and template.
 
     A user's own settings win over what we would spare.
     """
+    from roost_server.lease_keeping import clear_locks
     from roost_server.privileges import drop_privileges
     from roost_server.template import seed
     from roost_server.upgrade import guard_upgrade
@@ -48,8 +54,9 @@ def prepare() -> None:
 
         restore_lost(os.environ)
     guard_upgrade(os.environ, time.time())
-    for name, value in seed(os.environ).items():
+    for name, value in (lease_settings(os.environ) | seed(os.environ)).items():
         os.environ.setdefault(name, value)
+    clear_locks(os.environ)
     os.environ.update(database_settings(os.environ))
 
 

@@ -11,9 +11,12 @@ from collections.abc import MutableMapping
 from contextlib import closing
 from pathlib import Path
 
+from roost_server.draining import waiting_messages
 from roost_server.settings import baked_folder
+from roost_server.sqlite_writers import share_queue
 from roost_server.template import DATABASE, revision
 from roost_server.upgrade import REVISIONS
+from roost_server.write_queue import WriteQueue
 
 
 def bake(environ: MutableMapping[str, str]) -> int:
@@ -26,6 +29,8 @@ def bake(environ: MutableMapping[str, str]) -> int:
 
         create_app()
         asyncio.run(_make_database())
+        asyncio.run(_prove_turns())
+        _prove_queues()
         seal(Path(home) / DATABASE)
         shutil.copyfile(Path(home) / DATABASE, baked / DATABASE)
     known = list_revisions()
@@ -61,6 +66,34 @@ async def _make_database() -> None:
     async with await database.session() as session:
         await run_block_auto_registration(session=session)
     await (await database.engine()).dispose()
+
+
+async def _prove_turns() -> None:
+    """See that this Prefect's sessions still take turns in our queue, which no start would notice.
+
+    Raises:
+        RuntimeError: a release has moved what `sqlite_writers` builds on.
+    """
+    from prefect.server.database import provide_database_interface
+
+    queue = WriteQueue()
+    share_queue(queue)
+    database = provide_database_interface()
+    async with database.session_context(begin_transaction=True):
+        taken = queue.is_taken()
+    await (await database.engine()).dispose()
+    if not taken:
+        raise RuntimeError("this Prefect's transactions take no turn in the write queue")
+
+
+def _prove_queues() -> None:
+    """See that what waits in Prefect's queues can still be counted, which only a stop would notice."""
+    from prefect.server.utilities.messaging.memory import Topic
+
+    topic = Topic.by_name("roost")
+    topic.subscribe()
+    waiting_messages()
+    Topic.clear_all()
 
 
 def seal(database: Path) -> None:

@@ -18,6 +18,7 @@ from roost_server.asgi import App, Receive, Scope, Send
 from roost_server.probation import answer, from_gate, is_logged_in
 from roost_server.settings import has_replica, home_folder, uses_sqlite_file
 from roost_server.template import DATABASE, flush
+from roost_server.write_queue import ORIGIN, Origin, WriteQueue
 
 HOLD_PATH = "/roost/hold"
 # Clients wait that long for their write at the worst; Prefect's own give up after a minute.
@@ -31,15 +32,15 @@ class Hold:
 
     Args:
         environ: says where the database is, and who may log in.
-        turn: what each changing request takes (see `turns`).
+        queue: where everybody who writes takes a turn.
         limit_s: no hold is longer.
     """
 
     def __init__(
-        self, environ: Mapping[str, str], turn: asyncio.Semaphore, limit_s: float = LIMIT_S
+        self, environ: Mapping[str, str], queue: WriteQueue, limit_s: float = LIMIT_S
     ) -> None:
         self._environ = environ
-        self._turn = turn
+        self._queue = queue
         self._limit_s = limit_s
         self._database = home_folder(environ) / DATABASE
         # Litestream reads all the time: under a reader the log is never empty, only waited for.
@@ -62,7 +63,8 @@ class Hold:
         return serve
 
     async def _hold(self, receive: Receive, send: Send) -> None:
-        async with self._turn:
+        ORIGIN.set(Origin.REQUEST)
+        async with self._queue.turn():
             try:
                 connection = await asyncio.to_thread(hold_still, self._database, self._tries)
             except sqlite3.Error as error:
@@ -115,7 +117,7 @@ def hold_still(database: Path, tries: int = TRIES) -> sqlite3.Connection:
 def _empty_log(connection: sqlite3.Connection, log: Path, tries: int) -> None:
     """Begin the writer's turn with an empty log, or with one that is whole on the disk.
 
-    Prefect's services take no turn of ours: one may write between the two.
+    A process that takes no turn here, such as a continuous copy, may write between the two.
     """
     how = "PASSIVE" if tries == 1 else "TRUNCATE"
     for left in reversed(range(tries)):

@@ -11,15 +11,19 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from roost_server.draining import finish_first
 from roost_server.errors import BootError
 from roost_server.hold import Hold
+from roost_server.lease_keeping import GRACE
 from roost_server.migrating import migrate_in_turn, postgres_turn
 from roost_server.pages import close_costly_pages
 from roost_server.probation import Probation, is_logged_in
 from roost_server.quiet import Activity, watch
 from roost_server.settings import has_replica, home_folder, uses_sqlite
+from roost_server.sqlite_writers import share_queue
 from roost_server.stderr import stderr_held_back
 from roost_server.turns import write_in_turn
+from roost_server.write_queue import WriteQueue
 
 if TYPE_CHECKING:
     import uvicorn
@@ -51,6 +55,7 @@ def serve(environ: Mapping[str, str], began: float) -> int:
     # yet does not take the place of what is.
     start = replicator.start if replicator else None
     probation = Probation(home_folder(environ), environ, when_open=start)
+    GRACE.is_open = probation.is_open
     try:
         app = probation.layer(make_app(environ))
         imported = time.monotonic()
@@ -74,15 +79,16 @@ def make_app(environ: Mapping[str, str]) -> App:
         with stderr_held_back(ValidationError):
             from prefect.server.api.server import create_app
 
-            app = close_costly_pages(create_app())
+            app = finish_first(close_costly_pages(create_app()))
     except ValidationError as error:
         # Not chained: pydantic shows the values, and one of them may be a secret.
         raise BootError(explain(error)) from None
     if not uses_sqlite(environ):
         return migrate_in_turn(app, postgres_turn(environ))
-    turn = asyncio.Semaphore(1)
+    queue = WriteQueue()
+    share_queue(queue)
     may_write = partial(is_logged_in, environ=environ)
-    return Hold(environ, turn).layer(write_in_turn(app, turn=turn, may_write=may_write))
+    return Hold(environ, queue).layer(write_in_turn(app, may_write=may_write))
 
 
 def explain(error: ValidationError) -> str:

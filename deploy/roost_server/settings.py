@@ -16,6 +16,7 @@ URL_SETTING = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
 URL_ALIAS = "PREFECT_API_DATABASE_CONNECTION_URL"
 URL_VARIABLE = "ROOST_DATABASE_URL_VARIABLE"
 REPLICA_URL = "ROOST_REPLICA_URL"
+LEASE_STORAGE = "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE"
 CACHE_SETTINGS = (
     "PREFECT_SERVER_DATABASE_SQLALCHEMY_CONNECT_ARGS_STATEMENT_CACHE_SIZE",
     "PREFECT_SERVER_DATABASE_SQLALCHEMY_CONNECT_ARGS_PREPARED_STATEMENT_CACHE_SIZE",
@@ -65,6 +66,11 @@ def image_settings(environ: Mapping[str, str]) -> dict[str, str]:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
     }
+
+
+def lease_settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """Give where concurrency leases are kept: on the volume, where there is one."""
+    return {LEASE_STORAGE: "roost_server.leases"} if uses_sqlite_file(environ) else {}
 
 
 def uses_sqlite_file(environ: Mapping[str, str]) -> bool:

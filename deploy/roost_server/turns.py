@@ -1,8 +1,10 @@
-"""One write at a time on SQLite, and a busy database waited out here instead of by the client.
+"""Requests that write to SQLite are let in one at a time, and a busy database is waited out here.
 
-Prefect answers 503 when SQLite is locked, having rolled its transaction back; its own client then
-sends the request again. Background services write too and take no turn, so the same is done here,
-nearer and sooner.
+Each then waits for its turn to write in the queue that it shares with Prefect's services
+(`write_queue`). Here it waits before it takes anything of Prefect's, whose places for requests are
+few. Another process may still write, as a continuous copy does: Prefect answers 503 when SQLite is
+locked, having rolled its transaction back, and its own client then sends the request again. The same
+is done here, nearer and sooner.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from roost_server.asgi import App, Message, Receive, Scope, Send
+from roost_server.write_queue import ORIGIN, Origin
 
 # These read, though they are sent with POST.
 READS = (
@@ -43,7 +46,7 @@ def write_in_turn(
     Args:
         app: what changes the database.
         pause: between two tries.
-        turn: what each request takes, where others take it too.
+        turn: what each request takes before it is let in.
         may_write: says who is let in at all; of others, whom the application sends away, nothing is kept.
     """
     turn = turn or asyncio.Semaphore(1)
@@ -52,6 +55,7 @@ def write_in_turn(
         if not is_write(scope) or not may_write(scope):
             await app(scope, receive, send)
             return
+        ORIGIN.set(Origin.REQUEST)
         with closing(tempfile.SpooledTemporaryFile(KEPT_IN_MEMORY)) as file:
             body = await read_body(receive, file)
             async with turn:

@@ -128,11 +128,11 @@ def ours(lab: Lab) -> tuple[Sequence[str], Mapping[str, str]]:
 
 
 @contextmanager
-def both(lab: Lab) -> Iterator[dict[Side, Running]]:
+def both(lab: Lab, extra: Mapping[str, str] | None = None) -> Iterator[dict[Side, Running]]:
     """Start both sides on used homes, at once, and wait until they are healthy and settled."""
     with ExitStack() as stack:
         servers = {
-            side: stack.enter_context(running(program(lab, side, lab.used_home(side))))
+            side: stack.enter_context(running(program(lab, side, lab.used_home(side), extra)))
             for side in Side
         }
         for server in servers.values():

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from bench.client import Answer, Client, basic
+from bench.errors import BenchError
 from bench.lab import LOGIN
 from bench.process import HEALTH
 from bench.stats import longest_gap, percentile
@@ -19,6 +21,15 @@ LOGS_A_RUN = 5
 PROBE_EVERY_S = 0.05
 # What is not answered by then counts as not answered: the server may hang for a minute.
 ANSWER_LIMIT_S = 6.0
+DUE_RUNS = 40
+MAKE_TRIES = 100
+# How long after its time Prefect is told to mark a run late, and how often to look (settings).
+MARK_AFTER_S = 1
+MARKING = {
+    "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": str(MARK_AFTER_S),
+    "PREFECT_SERVER_SERVICES_LATE_RUNS_LOOP_SECONDS": "1",
+}
+MARK_LIMIT_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -51,6 +62,17 @@ class Load:
         return longest_gap(self.health, self.began, self.ended)
 
 
+@dataclass(frozen=True)
+class Due:
+    """How many seconds after its time each run was marked late; one that never was, until we gave up."""
+
+    late_s: tuple[float, ...]
+
+    def p95_s(self) -> float:
+        """Give the time by which 95 % were marked."""
+        return percentile(self.late_s, 0.95)
+
+
 def put_load(url: str, writers: int, seconds: float) -> Load:
     """Let writers write flow runs for some seconds, each as fast as it is answered."""
     flow = make_flow(url)
@@ -69,6 +91,54 @@ def put_load(url: str, writers: int, seconds: float) -> Load:
         finally:
             over.set()  # after Ctrl-C too: no thread goes on
         return Load(tuple(answers), tuple(probing.result()), began, ended)
+
+
+def put_load_while_due(url: str, writers: int, seconds: float) -> Due:
+    """Let writers write while many runs are due that nobody starts; give how late they were marked."""
+    flow = make_flow(url)
+    with Client(url, basic(LOGIN)) as client:
+        runs = tuple(make_due(client, flow) for _ in range(DUE_RUNS))
+    due_at = time.time()
+    put_load(url, writers, seconds)
+    with Client(url, basic(LOGIN), limit_s=ANSWER_LIMIT_S) as client:
+        return watch_due(client, runs, due_at)
+
+
+def make_due(client: Client, flow: str) -> str:
+    """Make a run that is due now, for whoever watches for late ones; give its id.
+
+    Raises:
+        BenchError: it was not made in many tries.
+    """
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    state = {"type": "SCHEDULED", "state_details": {"scheduled_time": now}}
+    # Repeated, as a client does: it is not what is measured, and stock may be busy marking others.
+    for _ in range(MAKE_TRIES):
+        made = client.post("/api/flow_runs/", {"flow_id": flow, "state": state})
+        if made.well:
+            return str(made.json()["id"])
+        time.sleep(PROBE_EVERY_S)
+    raise BenchError("The server made no run that is due.")
+
+
+def watch_due(client: Client, runs: tuple[str, ...], due_at: float) -> Due:
+    """Wait until all are marked, for a while; give when each was, by the server's own clock."""
+    give_up_at = time.monotonic() + MARK_LIMIT_S
+    marked: dict[str, float] = {}
+    while len(marked) < len(runs) and time.monotonic() < give_up_at:
+        answer = client.post("/api/flow_runs/filter", {"flow_runs": {"id": {"any_": runs}}})
+        if answer.well:
+            marked = dict(marks(answer.json()))
+        time.sleep(PROBE_EVERY_S)
+    ended = time.time()
+    return Due(tuple(max(0.0, marked.get(run, ended) - due_at - MARK_AFTER_S) for run in runs))
+
+
+def marks(runs: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, float]]:
+    """Give each run that was marked late, and when, in seconds of 1970."""
+    for run in runs:
+        if run["state"]["name"] == "Late":
+            yield run["id"], datetime.fromisoformat(run["state"]["timestamp"]).timestamp()
 
 
 def make_flow(url: str) -> str:

@@ -20,6 +20,7 @@ class Unit(Enum):
     PER_SECOND = ("/s", 1)
     CALLS = ("calls", 0)
     WRITES = ("writes", 0)
+    LINES = ("lines", 0)
 
     @property
     def label(self) -> str:

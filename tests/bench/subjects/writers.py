@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from bench.lab import Lab, Side, both
-from bench.load import ANSWER_LIMIT_S, Load, put_load
+from bench.load import (
+    ANSWER_LIMIT_S,
+    DUE_RUNS,
+    MARK_AFTER_S,
+    MARK_LIMIT_S,
+    MARKING,
+    Due,
+    Load,
+    put_load,
+    put_load_while_due,
+)
+from bench.process import Running
 from bench.stats import Aim, Limit, Row, Sample, Table, Unit
 
 WRITERS = (1, 4, 8)
@@ -23,7 +35,16 @@ without a proxy.
 - *silence of health*: the longest time without a good answer from `/api/health`, asked over a
   connection of its own 50 ms after its last answer. It cannot be longer than writers were at it:
   where stock has some seconds, it was silent all along. Fly's check fails after 5 s.
+
+The last rows are another cell: while the most writers write, {DUE_RUNS} runs are due that nobody starts, and
+Prefect is told to mark them late after {MARK_AFTER_S} s and to look each second.
+
+- *late marks*: how long after that time 95 % of them were marked, cut at {MARK_LIMIT_S:g} s after the writers.
+- *locked*: lines of the server's log that say "database is locked", with
+  `PREFECT_SERVER_LOG_RETRYABLE_ERRORS` on, as Prefect else hides them.
 """
+LOCKED = "database is locked"
+TELL_LOCKED = {"PREFECT_SERVER_LOG_RETRYABLE_ERRORS": "true"}
 
 Cell = tuple[int, Side]
 
@@ -31,6 +52,7 @@ Cell = tuple[int, Side]
 def measure(lab: Lab) -> Table:
     """Put each load on both sides, in turns."""
     loads: dict[Cell, list[Load]] = defaultdict(list)
+    marked: dict[Side, list[Marked]] = defaultdict(list)
     for number in range(1, lab.runs + 1):
         for writers in WRITERS:
             with both(lab) as servers:
@@ -40,7 +62,46 @@ def measure(lab: Lab) -> Table:
                     lab.tell(
                         f"  {number}/{lab.runs} {writers} writers, {side.value}: {brief(load)}"
                     )
-    return Table("writers", "SQLite under writers", ABOUT, tuple(rows(loads)))
+        for side, found in measure_marks(lab).items():
+            marked[side].append(found)
+            lab.tell(f"  {number}/{lab.runs} late marks, {side.value}: {found}")
+    table = (*rows(loads), *mark_rows(marked))
+    return Table("writers", "SQLite under writers", ABOUT, table)
+
+
+@dataclass(frozen=True)
+class Marked:
+    """What came of runs that were due under load: when they were marked, and what was logged."""
+
+    due: Due
+    locked_lines: int
+
+    def __str__(self) -> str:
+        """Give it in a line."""
+        return f"p95 {self.due.p95_s():.2f} s, {self.locked_lines} lines of locked"
+
+
+def measure_marks(lab: Lab) -> dict[Side, Marked]:
+    """Put the greatest load on both sides, one after the other, while runs are due."""
+    with both(lab, {**MARKING, **TELL_LOCKED}) as servers:
+        return {side: mark(server, lab.seconds) for side, server in servers.items()}
+
+
+def mark(server: Running, seconds: float) -> Marked:
+    """Put the greatest load on one server while runs are due."""
+    due = put_load_while_due(server.program.url, max(WRITERS), seconds)
+    log = server.program.log.read_text("utf-8", "replace")
+    return Marked(due, sum(LOCKED in line for line in log.splitlines()))
+
+
+def mark_rows(marked: dict[Side, list[Marked]]) -> Iterable[Row]:
+    """Set ours beside stock, for late marks and for what was logged."""
+    ours, stock = marked[Side.OURS], marked[Side.STOCK]
+    name = f"{max(WRITERS)} writers, runs due"
+    late = [Sample(tuple(found.due.p95_s() for found in side)) for side in (ours, stock)]
+    lines = [Sample(tuple(float(found.locked_lines) for found in side)) for side in (ours, stock)]
+    yield Row(f"{name}: late marks", Unit.SECONDS, late[0], late[1])
+    yield Row(f"{name}: locked", Unit.LINES, lines[0], lines[1], Limit(Aim.AT_MOST, 0))
 
 
 def brief(load: Load) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
 from bench.client import UNANSWERED, Answer
-from bench.load import Load, write_run
+from bench.load import MARK_AFTER_S, Load, watch_due, write_run
 
 
 def answer(status, took_s=0.1, body=b""):
@@ -68,3 +69,42 @@ def test_a_run_is_given_up_at_the_first_bad_answer(good):
     client = ScriptedClient(*[201] * good, 503)
 
     assert [a.status for a in write_run(client, "flow-1")] == [201] * good + [503]
+
+
+class DueClient(ScriptedClient):
+    """Answers each look for due runs with the next list of their states."""
+
+    def __init__(self, *looks):
+        super().__init__()
+        self.looks = list(looks)
+
+    def post(self, path, body):
+        """Give the runs as they are now; None is no good answer."""
+        self.sent.append((path, body))
+        look = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
+        if look is None:
+            return answer(UNANSWERED)
+        runs = [
+            {"id": run, "state": {"name": name, "timestamp": f"1970-01-01T00:01:{second}Z"}}
+            for run, name, second in look
+        ]
+        return answer(200, body=json.dumps(runs).encode())
+
+
+def test_a_mark_counts_from_the_time_it_was_due_by_the_server_s_own_clock():
+    scheduled = [("a", "Scheduled", "00"), ("b", "Late", "05")]
+    client = DueClient(scheduled, None, [("a", "Late", "07"), ("b", "Late", "05")])
+
+    found = watch_due(client, ("a", "b"), due_at=60.0)
+
+    assert found.late_s == (7 - MARK_AFTER_S, 5 - MARK_AFTER_S)
+    assert found.p95_s() == 7 - MARK_AFTER_S
+
+
+def test_a_run_that_is_never_marked_counts_until_it_is_given_up(monkeypatch):
+    monkeypatch.setattr("bench.load.MARK_LIMIT_S", 0.1)
+    client = DueClient([("a", "Scheduled", "00")])
+
+    [late] = watch_due(client, ("a",), due_at=time.time() - 100).late_s
+
+    assert 99 <= late < 130

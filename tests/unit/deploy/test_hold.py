@@ -11,6 +11,7 @@ import pytest
 
 from helpers.asgi_calls import DISCONNECT, Client, answer, chunks, http
 from roost_server.hold import HOLD_PATH, Hold, hold_still
+from roost_server.write_queue import WriteQueue
 
 GATE = {"x_roost_gate": "1"}
 LOGIN = {"PREFECT_SERVER_API_AUTH_STRING": "admin:secret"}
@@ -83,9 +84,9 @@ async def holding(app, **headers):
         await task
 
 
-def hold_of(path, turn=None, environ=None, **limits):
+def hold_of(path, queue=None, environ=None, **limits):
     environ = {"PREFECT_HOME": str(path.parent), **(environ or {})}
-    return Hold(environ, turn or asyncio.Semaphore(1), **limits).layer(serve)
+    return Hold(environ, queue or WriteQueue(), **limits).layer(serve)
 
 
 def test_while_it_is_held_nobody_writes_and_the_database_alone_is_whole(
@@ -102,13 +103,13 @@ def test_while_it_is_held_nobody_writes_and_the_database_alone_is_whole(
     assert try_to_write(database)
 
 
-def test_requests_that_write_wait_for_their_turn_and_are_served_after_it(database):
-    turn = asyncio.Semaphore(1)
+def test_whoever_writes_waits_for_its_turn_and_is_served_after_it(database):
+    queue = WriteQueue()
 
     async def scenario():
-        async with holding(hold_of(database, turn)):
-            assert turn.locked()
-        assert not turn.locked()
+        async with holding(hold_of(database, queue)):
+            assert queue.is_taken()
+        assert not queue.is_taken()
 
     asyncio.run(scenario())
 

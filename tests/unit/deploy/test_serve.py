@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from helpers.asgi_calls import Client, Scripted, http
-from roost_server import turns
+from roost_server import serve, turns
 from roost_server.errors import BootError
 from roost_server.serve import explain, make_app
 
@@ -140,6 +140,7 @@ def prefect(monkeypatch):
         for name in parts:
             monkeypatch.setitem(sys.modules, name, ModuleType(name))
         sys.modules[parts[-1]].create_app = create_app
+        monkeypatch.setattr(serve, "share_queue", lambda _: None)  # tests/e2e has the real one
 
     return put
 

@@ -54,6 +54,23 @@ async def app(scope, receive, send):
     await send({"type": "http.response.body", "body": body})
 """
 
+# What of Prefect and SQLAlchemy our own code touches while it serves (see sqlite_writers and draining).
+INSIDES = {
+    "prefect/server/database/configurations.py": """
+class AioSqliteConfiguration:
+    def begin_transaction(self, session, with_for_update=False): ...
+""",
+    "prefect/server/utilities/messaging/memory.py": """
+class Topic:
+    _topics = {}
+""",
+    "sqlalchemy/__init__.py": "",
+    "sqlalchemy/event.py": "def listen(*_): ...",
+    "sqlalchemy/engine.py": "class Engine: ...",
+    "sqlalchemy/pool.py": "class Pool: ...",
+    "sqlalchemy/util.py": "await_only = None",
+}
+
 
 @pytest.fixture
 def stand_in(tmp_path):
@@ -61,6 +78,10 @@ def stand_in(tmp_path):
     package = tmp_path / "packages" / "prefect" / "server" / "api"
     package.mkdir(parents=True)
     (package / "server.py").write_text(PREFECT)
+    for name, content in INSIDES.items():
+        path = tmp_path / "packages" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
     return tmp_path / "packages"
 
 
@@ -176,6 +197,7 @@ def test_prefect_finds_what_the_machine_and_the_image_imply(start, environ, make
         ("PREFECT_SERVER_ANALYTICS_ENABLED", "false"),
         ("PREFECT_SERVER_DATABASE_MIGRATE_ON_START", "false"),
         ("PREFECT_SERVER_REGISTER_BLOCKS_ON_START", "false"),
+        ("PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE", "roost_server.leases"),
     }
 
 
@@ -200,6 +222,7 @@ def test_what_a_user_set_stays_as_it_is(start, environ, make_database, note):
         "PREFECT_SERVER_ANALYTICS_ENABLED": "true",
         "PREFECT_SERVER_DATABASE_MIGRATE_ON_START": "true",
         "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "true",
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect_redis.lease_storage",
     }
 
     start(**own).wait_until_ready()

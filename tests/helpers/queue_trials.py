@@ -1,0 +1,147 @@
+"""What the write queue does to Prefect's own sessions; run by the image's Python, from the image's folder.
+
+`python queue_trials.py NAME` plays one trial in PREFECT_HOME and prints what came of it as JSON. It
+stands alone: neither pytest nor a helper of the tests is in the image.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import json
+import sqlite3
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import sqlalchemy as sa
+from prefect.server.database import provide_database_interface
+from prefect.settings import get_current_settings
+
+from roost_server.sqlite_writers import share_queue
+from roost_server.write_queue import WriteQueue
+
+WRITERS = 12
+TURNS = 8
+ROUNDS = 5
+LIMIT_S = 20
+QUEUE = WriteQueue()
+
+
+async def add(session):
+    """Read the number, let the others run, and write it raised by one."""
+    number = (await session.execute(sa.text("SELECT n FROM counter"))).scalar()
+    await asyncio.sleep(0.001)
+    await session.execute(sa.text("UPDATE counter SET n = :n"), {"n": number + 1})
+
+
+async def reads_first():
+    """Many at once, who read first and write later, as services do."""
+    db, failed = provide_database_interface(), 0
+    for result in await asyncio.gather(
+        *(_add_often(db) for _ in range(WRITERS)), return_exceptions=True
+    ):
+        failed += isinstance(result, BaseException)
+    return {"failed": failed, "n": await number(db)}
+
+
+async def _add_often(db):
+    for _ in range(TURNS):
+        async with db.session_context(begin_transaction=True) as session:
+            await add(session)
+
+
+async def single_statement():
+    """A session without a transaction, while somebody has the turn."""
+    db = provide_database_interface()
+
+    async def change():
+        async with db.session_context() as session:
+            await session.execute(sa.text("UPDATE counter SET n = 7"))
+            await session.commit()
+
+    async with QUEUE.turn():
+        seen_by = asyncio.get_running_loop().create_task(_outside(change))
+        await asyncio.sleep(0.3)
+        before = await number(db)
+    await seen_by
+    return {"before": before, "after": await number(db), "taken": QUEUE.is_taken()}
+
+
+async def _outside(change):
+    """Run as a task that was not called by the holder of the turn."""
+    await asyncio.get_running_loop().create_task(change(), context=contextvars.Context())
+
+
+async def cancelled():
+    """Cancel writers wherever they are, then see that others still can write."""
+    db = provide_database_interface()
+    for _ in range(ROUNDS):
+        tasks = [asyncio.create_task(_add_often(db)) for _ in range(WRITERS)]
+        for at, task in enumerate(tasks):
+            await asyncio.sleep(0.003 * at)
+            task.cancel()
+        await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), LIMIT_S)
+        await asyncio.wait_for(_add_often(db), LIMIT_S)
+    return {"taken": QUEUE.is_taken()}
+
+
+async def failing():
+    """A statement that SQLite refuses, in a transaction and alone."""
+    db, refused = provide_database_interface(), 0
+    for begin in (True, False):
+        try:
+            async with db.session_context(begin_transaction=begin) as session:
+                await session.execute(sa.text("INSERT INTO nowhere VALUES (1)"))
+        except sa.exc.OperationalError:
+            refused += 1
+    return {"refused": refused, "taken": QUEUE.is_taken()}
+
+
+async def other_process():
+    """Another process writes all the time, between what a transaction reads and what it writes."""
+    over = asyncio.Event()
+    writing = asyncio.create_task(asyncio.to_thread(_write_beside, over))
+    result = await reads_first()
+    over.set()
+    return {"failed": result["failed"], "beside": await writing}
+
+
+def _write_beside(over):
+    count = 0
+    with closing(sqlite3.connect(database(), timeout=20, isolation_level=None)) as connection:
+        while not over.is_set():
+            connection.execute("INSERT INTO beside VALUES (1)")
+            count += 1
+            time.sleep(0.002)  # SQLite itself is not fair to who waits for its lock
+    return count > 0
+
+
+async def number(db):
+    """Read the number."""
+    async with db.session_context() as session:
+        return (await session.execute(sa.text("SELECT n FROM counter"))).scalar()
+
+
+def database():
+    """Where Prefect's database is."""
+    return Path(get_current_settings().home) / "prefect.db"
+
+
+def main(name, share):
+    """Play a trial on a new database."""
+    with closing(sqlite3.connect(database(), isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("CREATE TABLE counter (n INTEGER)")
+        connection.execute("CREATE TABLE beside (n INTEGER)")
+        connection.execute("INSERT INTO counter VALUES (0)")
+    if share:
+        share_queue(QUEUE)
+    trials = (reads_first, single_statement, cancelled, failing, other_process)
+    trial = next(trial for trial in trials if trial.__name__ == name)
+    sys.stdout.write(json.dumps(asyncio.run(trial())) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], "--without" not in sys.argv)
