@@ -187,3 +187,19 @@ def lock_prefect(session: nox.Session, version: str) -> None:
     session.run(
         "uv", *COMPILE, str(wanted), *constraints, "-o", f"deploy/locks/prefect-{version}.txt"
     )
+    list_settings(session, version)
+
+
+def list_settings(session: nox.Session, version: str) -> None:
+    """Write which settings a locked version of Prefect takes, as that version says itself."""
+    folder = Path(session.create_tmp()).absolute() / f"prefect-{version}"
+    python = str(folder / "bin" / "python")
+    lock = f"deploy/locks/prefect-{version}.txt"
+    session.run("uv", "venv", "--quiet", "--clear", str(folder))
+    session.run("uv", "pip", "sync", "--quiet", "--require-hashes", "--python", python, lock)
+    # Prefect reads profiles of its home folder when it is imported.
+    session.run(
+        *(python, "deploy/list_settings.py", f"deploy/settings/prefect-{version}.txt"),
+        env={"PREFECT_HOME": str(folder / "home")},
+        external=True,
+    )
