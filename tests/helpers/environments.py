@@ -43,7 +43,15 @@ def environment_file(*parts: Json, name: str = "staging", **fields: Any) -> Envi
     return EnvironmentFile(name, Path(f"{name}.yaml"), Environment.model_validate(data))
 
 
-SETTING_NAMES = st.from_regex(r"PREFECT_LOGGING_[A-Z]{1,8}", fullmatch=True)
+# Those that take any text.
+SETTING_NAMES = st.sampled_from(
+    [
+        "PREFECT_UI_URL",
+        "PREFECT_LOGGING_EXTRA_LOGGERS",
+        "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS",
+        "PREFECT_LOGGING_FORMATTERS_STANDARD_FORMAT",
+    ]
+)
 SECRET_NAMES = st.from_regex(r"HOOK_[A-Z]{1,6}", fullmatch=True)
 SETTING_TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["C"]), max_size=12)
 REPLICAS = st.sampled_from(
@@ -84,7 +92,7 @@ def environments(draw: st.DrawFn) -> Json:
         "region": draw(st.sampled_from(REGIONS)),
         "prune": draw(st.booleans()),
         "prefect": {
-            "version": draw(st.sampled_from(["3.8.7", "3.8.8", "3.10.0"])),
+            "version": draw(st.sampled_from(["3.7.8", "3.8.8"])),
             "settings": draw(st.dictionaries(SETTING_NAMES, SETTING_TEXTS, max_size=3)),
         },
         "machine": {

@@ -15,8 +15,10 @@ from pydantic import ValidationError
 
 from roost.environment import messages
 from roost.environment.model import Environment, Secret, expand_drift
+from roost.environment.prefect_settings import deploy_of, settings_of
 from roost.environment.rules import findings, replica_of
 from roost.environment.schema import disagreements
+from roost.environment.settings_rules import settings_findings
 from roost.environment.sops_file import (
     SopsFile,
     SopsFileError,
@@ -117,6 +119,7 @@ def load_file(path: Path, defaults: Source) -> tuple[EnvironmentFile | None, Sou
     faults.extend(found)
     if environment:
         faults.extend(_sops_faults(environment, source, repository_of(path)))
+        faults.extend(_prefect_faults(environment, source, deploy_of(path)))
     if environment is None or faults:
         return None, source, faults
     return EnvironmentFile(name, path, environment), source, []
@@ -153,6 +156,13 @@ def _sops_faults(environment: Environment, source: Source, repository: Path) -> 
         message = file if isinstance(file, str) else file.fault(secret.name)
         if message:
             yield source.value(("secrets", index, "from", "sops")).fault(f"{name} {message}")
+
+
+def _prefect_faults(environment: Environment, source: Source, deploy: Path) -> Iterator[Fault]:
+    """Hold the file to what its version of Prefect takes."""
+    known = settings_of(deploy, environment.prefect.version)
+    for path, message in settings_findings(environment, known):
+        yield source.value(path).fault(message)
 
 
 def _look_at(repository: Path, name: str) -> SopsFile | str:

@@ -1,6 +1,7 @@
 """Rules that look at more than one field, or at more than one file.
 
-Each rule is one function that yields (field path, message); `RULES` lists them.
+Each rule is one function that yields (field path, message); `RULES` lists them. Those that need to
+know what a version of Prefect takes stand in `settings_rules` and `database_rules`.
 """
 
 from __future__ import annotations
@@ -31,18 +32,7 @@ PERFORMANCE_STEP_MB = (
 _OWN_NETWORK = re.compile(
     r"http://(127\.0\.0\.1|localhost|.+\.(internal|flycast))(:\d+)?", re.ASCII
 )
-_TRANSACTION_POOLER = re.compile(r":6543(/|$|\?)")
-_SETTING = re.compile(r"PREFECT_[A-Z0-9_]+", re.ASCII)
-# Settings that roost decides, with the field that decides them.
-OWNED_SETTINGS = {
-    "PREFECT_HOME": "database",
-    "PREFECT_SERVER_API_HOST": "nothing: the server listens where Fly's proxy looks",
-    "PREFECT_SERVER_API_PORT": "nothing: the server listens where Fly's proxy looks",
-    "PREFECT_SERVER_UI_API_URL": "nothing: the UI asks the server it came from",
-}
-_SECRET_SETTING = re.compile(
-    r"AUTH_STRING|CONNECTION_URL|PASSWORD|API_KEY|ENCRYPTION_KEY|REDIS.*URL|DOCKET_URL"
-)
+SETTING = re.compile(r"PREFECT_[A-Z0-9_]+", re.ASCII)
 
 
 def sqlite_is_one_machine(environment: Environment) -> Iterator[Finding]:
@@ -246,25 +236,23 @@ def secrets_once(environment: Environment) -> Iterator[Finding]:
 
 
 def settings_are_settings(environment: Environment) -> Iterator[Finding]:
-    """Settings reach the server in clear; names that are ours or secret do not belong there."""
+    """Settings become variables of the process; what Prefect makes of them is in `settings_rules`."""
     for name, value in environment.prefect.settings.items():
         path = ("prefect", "settings", name)
-        if not _SETTING.fullmatch(name):
-            yield path, f"{name} is not a Prefect setting; they begin with PREFECT_, in capitals"
-        elif name in OWNED_SETTINGS:
-            yield path, f"{name} is decided by {OWNED_SETTINGS[name]}; remove it"
+        if not SETTING.fullmatch(name):
+            yield path, _not_prefect(name)
         elif "\0" in value:
             yield path, f"{name} holds a NUL character, which no environment variable can"
-        elif _TRANSACTION_POOLER.search(value):
-            yield (
-                path,
-                (
-                    "port 6543 is a transaction pooler, which breaks Prefect's prepared statements; "
-                    "use the session pooler on 5432"
-                ),
-            )
-        elif _SECRET_SETTING.search(name):
-            yield path, f"{name} holds a secret; list its name under secrets instead"
+
+
+def _not_prefect(name: str) -> str:
+    told = f"{name} is not a Prefect setting; they begin with PREFECT_, in capitals"
+    if name.upper().startswith("PREFECT"):
+        return told
+    return (
+        f"{told}. List it under secrets, which are variables of the server too, "
+        "and give its value where the secret comes from"
+    )
 
 
 def ignored_is_known(environment: Environment) -> Iterator[Finding]:

@@ -71,7 +71,7 @@ def test_show_of_a_version_without_a_lock_says_so_in_place_of_the_image(roost, r
 def test_show_is_as_wide_as_its_longest_line(roost, rewrite):
     """A pipe must not get a value cut in two."""
     long = "x" * 500
-    rewrite(prefect={"settings": {"PREFECT_LOGGING_FORMAT": long}})
+    rewrite(prefect={"settings": {"PREFECT_LOGGING_FORMATTERS_STANDARD_FORMAT": long}})
 
     assert long in roost("show", "staging").out
 
