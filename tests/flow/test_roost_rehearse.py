@@ -254,7 +254,7 @@ def test_what_cannot_be_played_here_is_skipped_with_a_reason(rehearsing):
         "scaling": {"autostop": "stop"},
     }
     rehearsing.write(large, name="large")
-    rehearsing.write(POSTGRES, {"scaling": {"count": 3}}, name="elsewhere")
+    rehearsing.write(POSTGRES, name="elsewhere")
 
     rehearsing("foreign", "large", "elsewhere")
 

@@ -155,7 +155,7 @@ class Scaling(Model):
     """How many machines, and when they sleep."""
 
     count: Annotated[int, Field(ge=0, le=20)] = 1
-    """Exact number of machines."""
+    """Number of machines: 1, or with postgres 0; more need a Redis, which roost does not set up yet."""
     min_machines_running: Annotated[int, Field(ge=0, le=20)] = 0
     """0: may sleep. 1: always on."""
     autostop: Literal["off", "stop", "suspend"] = "suspend"

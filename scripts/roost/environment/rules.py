@@ -40,7 +40,21 @@ def sqlite_is_one_machine(environment: Environment) -> Iterator[Finding]:
     if isinstance(environment.database, SqliteDatabase) and environment.scaling.count > 1:
         yield (
             ("scaling", "count"),
-            "SQLite serves one machine; set count to 1, or move to database.backend: postgres",
+            "SQLite serves one machine; set count to 1",
+        )
+
+
+def postgres_is_one_machine(environment: Environment) -> Iterator[Finding]:
+    """Leases and events live in the memory of a server, where no other one looks (measured)."""
+    if isinstance(environment.database, PostgresDatabase) and environment.scaling.count > 1:
+        yield (
+            ("scaling", "count"),
+            (
+                "several machines need a Redis between them, which roost does not set up yet: a "
+                "concurrency lease taken on one is unknown to the others and its run crashes, and "
+                "events reach only those who listen on the same one; set count to 1, and choose a "
+                "larger machine.size for more load"
+            ),
         )
 
 
@@ -274,6 +288,7 @@ def ignored_is_known(environment: Environment) -> Iterator[Finding]:
 
 RULES: tuple[Rule, ...] = (
     sqlite_is_one_machine,
+    postgres_is_one_machine,
     a_volume_needs_its_machine,
     suspend_fits_memory,
     memory_fits_size,

@@ -282,3 +282,13 @@ def test_other_variables_go_under_secrets(faults_of, name):
     assert "List it under secrets, which are variables of the server too" in found
     assert faults_of(secrets(name)) == []
 
+
+# More machines than one
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_several_machines_on_postgres_are_refused_with_the_reason(faults_of, count):
+    [found] = faults_of(POSTGRES, scaling={"count": count})
+
+    assert "several machines need a Redis between them, which roost does not set up yet" in found
+    assert "set count to 1" in found

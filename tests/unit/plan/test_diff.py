@@ -270,6 +270,13 @@ def test_fewer_machines_are_removed_from_the_highest_slot():
     assert plan.risk is Risk.RESTART
 
 
+def test_a_server_of_two_machines_from_when_they_were_let_through_is_brought_to_one():
+    plan = plan_from(scaled(count=2), scaled(count=1))
+
+    assert [(step.kind, step.key) for step in plan.steps] == [("destroy-machine", "machine/app-2")]
+    assert plan.refusals == ()
+
+
 def test_no_machine_at_all_is_downtime():
     plan = plan_from(scaled(count=2), scaled(count=0))
 

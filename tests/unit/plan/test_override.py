@@ -164,6 +164,7 @@ def recorded(step, release):
     ("file", "fields", "words"),
     [
         (environment_file(), {"count": 2}, "SQLite serves one machine"),
+        (environment_file(POSTGRES), {"count": 2}, "several machines need a Redis between them"),
         (environment_file(), {"memory_mb": 4096}, "Fly suspends machines of up to 2048 MB"),
     ],
 )
