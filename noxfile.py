@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import nox
@@ -35,6 +36,8 @@ GITHUB_SCHEMAS = {
 }
 # One more than the cores of a small runner: much of a test is waiting for processes.
 PARALLEL = ("-n", "3", "--dist", "loadgroup")
+# The oldest that deploy/roost_server runs: before it a login closed the health check, too.
+OLDEST_PREFECT = (3, 1, 13)
 COMPILE = [
     *("pip", "compile", "--quiet", "--universal", "--python-version", "3.11"),
     *("--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url"),
@@ -180,6 +183,14 @@ def lock(session: nox.Session) -> None:
 
 def lock_prefect(session: nox.Session, version: str) -> None:
     """Compile what the image of one Prefect version is made of."""
+    if not re.fullmatch(r"\d+\.\d+\.\d+", version):
+        session.error(f"{version} is no full version of Prefect, such as 3.8.8")
+    if tuple(map(int, version.split("."))) < OLDEST_PREFECT:
+        oldest = ".".join(map(str, OLDEST_PREFECT))
+        session.error(
+            f"The server of the image runs Prefect {oldest} and later, not {version}: "
+            "it uses parts of Prefect that are not in older ones"
+        )
     wanted = Path(session.create_tmp()) / "prefect.in"
     # Litestream is a program without Python in it; its version stands in the constraints.
     wanted.write_text(f"prefect=={version}\nlitestream-bin\n", encoding="utf-8")

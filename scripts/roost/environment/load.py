@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from roost.environment import messages
 from roost.environment.model import Environment, Secret, expand_drift
-from roost.environment.prefect_settings import deploy_of, settings_of
+from roost.environment.prefect_settings import deploy_of, settings_of, version_fault
 from roost.environment.rules import findings, replica_of
 from roost.environment.schema import disagreements
 from roost.environment.settings_rules import settings_findings
@@ -32,6 +32,13 @@ from roost.errors import Fault, InvalidFilesError, UnknownEnvironmentError
 
 SUFFIXES = (".yaml", ".yml")
 DEFAULTS = "_defaults.yaml"
+DEEPEST = 3
+"""So many folders below one are looked into for environments that stand in the wrong place."""
+_ENVIRONMENT = re.compile(rb"^(app|prefect)\s*:", re.MULTILINE)
+_STRAY = (
+    "is in the folder {folder}, where no environment is looked for: they are files directly in the "
+    "folder of the environments; move it there"
+)
 FILE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
 
 
@@ -61,6 +68,7 @@ def load_files(paths: Sequence[Path]) -> Loaded:
     """Load files, and the environment files of folders; nothing is raised for what they hold."""
     files, sources, faults = _load(paths)
     faults.extend(fault for claim in _CLAIMS for fault in _shared(claim, files, sources))
+    faults.extend(fault for path in paths for fault in _strays(path, DEEPEST))
     return Loaded(tuple(files), tuple(sorted(set(faults))))
 
 
@@ -160,7 +168,10 @@ def _sops_faults(environment: Environment, source: Source, repository: Path) -> 
 
 def _prefect_faults(environment: Environment, source: Source, deploy: Path) -> Iterator[Fault]:
     """Hold the file to what its version of Prefect takes."""
-    known = settings_of(deploy, environment.prefect.version)
+    prefect = environment.prefect
+    if prefect.image is None and (message := version_fault(prefect.version, deploy)):
+        yield source.value(("prefect", "version")).fault(message)
+    known = settings_of(deploy, prefect.version)
     for path, message in settings_findings(environment, known):
         yield source.value(path).fault(message)
 
@@ -256,6 +267,36 @@ def _files_in(paths: Iterable[Path], faults: list[Fault]) -> Iterator[Path]:
             faults.extend(_read(path).faults)
         else:
             yield path
+
+
+def _strays(folder: Path, levels: int) -> Iterator[Fault]:
+    """Find files below a folder that are written as environments, and would never be read as such."""
+    for below in _folders_in(folder):
+        for path in _listed(below):
+            if path.suffix in SUFFIXES and _looks_like_environment(path):
+                yield Fault(str(path), 1, 1, _STRAY.format(folder=below.name))
+        if levels > 1:
+            yield from _strays(below, levels - 1)
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    # Not through links: one may lead back up.
+    return [path for path in _listed(folder) if path.is_dir() and not path.is_symlink()]
+
+
+def _listed(folder: Path) -> list[Path]:
+    """List what is in a folder but hidden names; nothing where it cannot be read."""
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith((".", "_")))
+    except OSError:
+        return []
+
+
+def _looks_like_environment(path: Path) -> bool:
+    try:
+        return bool(_ENVIRONMENT.search(_content(path)))
+    except OSError:
+        return False
 
 
 def _mode(path: Path) -> int:

@@ -26,6 +26,27 @@ REGIONS = (
     *("ams", "arn", "bom", "cdg", "dfw", "ewr", "fra", "gru", "iad"),
     *("jnb", "lax", "lhr", "nrt", "ord", "sin", "sjc", "syd", "yyz"),
 )
+# Regions that Fly had, where they were, and which of those above is nearest to each.
+CLOSED_REGIONS = {
+    "atl": ("Atlanta", "iad"),
+    "bog": ("Bogota", "iad"),
+    "bos": ("Boston", "ewr"),
+    "den": ("Denver", "dfw"),
+    "eze": ("Buenos Aires", "gru"),
+    "gdl": ("Guadalajara", "dfw"),
+    "gig": ("Rio de Janeiro", "gru"),
+    "hkg": ("Hong Kong", "sin"),
+    "maa": ("Chennai", "bom"),
+    "mad": ("Madrid", "cdg"),
+    "mia": ("Miami", "iad"),
+    "otp": ("Bucharest", "fra"),
+    "phx": ("Phoenix", "lax"),
+    "qro": ("Queretaro", "dfw"),
+    "scl": ("Santiago", "gru"),
+    "sea": ("Seattle", "sjc"),
+    "waw": ("Warsaw", "arn"),
+    "yul": ("Montreal", "yyz"),
+}
 SIZES = (
     *(f"shared-cpu-{cpus}x" for cpus in (1, 2, 4, 6, 8)),
     *(f"performance-{cpus}x" for cpus in (1, 2, 4, 6, 8, 10, 12, 14, 16)),

@@ -16,6 +16,8 @@ from pathlib import Path
 from roost.environment.sops_file import repository_of
 
 OWN_DEPLOY = Path(__file__).parents[3] / "deploy"
+OLDEST = (3, 1, 13)
+"""The oldest Prefect that the server of our image runs."""
 GROUP = "group"
 """The type of a name that takes several settings at once, as JSON."""
 _MAX_BYTES = 256 * 1024
@@ -71,6 +73,22 @@ def locked_versions(deploy: Path) -> tuple[str, ...]:
     return tuple(sorted((match[1] for match in found if match), key=_as_numbers))
 
 
+def version_fault(version: str, deploy: Path) -> str:
+    """Say why our image cannot be built for a version of Prefect; empty where it can."""
+    if _as_numbers(version) < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
+        return (
+            f"version must be {oldest} or later, which is what Roost's server runs; found {version}"
+        )
+    locked = locked_versions(deploy)
+    if version in locked:
+        return ""
+    return (
+        f"there is no lock for Prefect {version}, only for {', '.join(locked) or 'none'}; "
+        f"run `./run lock {version}` and commit what it writes, or use another version"
+    )
+
+
 def settings_of(deploy: Path, version: str) -> PrefectSettings:
     """Give what one version takes; where it has no list, what every listed version takes."""
     own = _read(_list_of(deploy, version))
@@ -87,7 +105,7 @@ def _list_of(deploy: Path, version: str) -> Path:
 
 
 def _as_numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))
+    return tuple(int(part[:9]) for part in version.split("."))  # no real one is longer
 
 
 @cache
