@@ -144,7 +144,7 @@ class Prefect(Model):
     version: Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$", examples=["3.8.8"])]
     """Prefect version, such as 3.8.8; needs deploy/locks/prefect-VERSION.txt."""
     image: Annotated[str, Field(min_length=1, max_length=512)] | None = None
-    """Run this image as it is, instead of ours."""
+    """Run this image instead of ours: prefecthq/prefect, or one whose command serves Prefect at port 4200."""
     settings: Annotated[
         dict[str, SettingText],
         Field(json_schema_extra={"propertyNames": {"pattern": "^PREFECT_[A-Z0-9_]+$"}}),

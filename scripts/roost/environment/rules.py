@@ -32,6 +32,7 @@ PERFORMANCE_STEP_MB = (
 _OWN_NETWORK = re.compile(
     r"http://(127\.0\.0\.1|localhost|.+\.(internal|flycast))(:\d+)?", re.ASCII
 )
+_CLIENT_IMAGE = re.compile(r"(^|/)prefecthq/prefect-client([:@]|$)")
 SETTING = re.compile(r"PREFECT_[A-Z0-9_]+", re.ASCII)
 
 
@@ -115,6 +116,15 @@ def prefect_fits_memory(environment: Environment) -> Iterator[Finding]:
         yield (
             ("machine", "memory_mb"),
             "a Prefect server needs about 200 MB for itself and is killed at 256; use 512",
+        )
+
+
+def an_image_has_a_server(environment: Environment) -> Iterator[Finding]:
+    """The client's image lacks what a server needs."""
+    if _CLIENT_IMAGE.search(environment.prefect.image or ""):
+        yield (
+            ("prefect", "image"),
+            "prefect-client has no server in it; name an image of prefecthq/prefect, or none",
         )
 
 
@@ -293,6 +303,7 @@ RULES: tuple[Rule, ...] = (
     suspend_fits_memory,
     memory_fits_size,
     prefect_fits_memory,
+    an_image_has_a_server,
     always_on_fits_count,
     soft_limit_below_hard,
     idle_long_enough,

@@ -283,6 +283,12 @@ def test_other_variables_go_under_secrets(faults_of, name):
     assert faults_of(secrets(name)) == []
 
 
+def test_the_client_s_image_has_no_server(faults_of):
+    [found] = faults_of(prefect={"image": "docker.io/prefecthq/prefect-client:3-latest"})
+
+    assert "prefect-client has no server in it; name an image of prefecthq/prefect" in found
+
+
 # More machines than one
 
 
