@@ -82,8 +82,8 @@ def scalings(draw: st.DrawFn, counts: st.SearchStrategy[int]) -> Json:
 
 
 @st.composite
-def environments(draw: st.DrawFn) -> Json:
-    """The data of an environment file that loads."""
+def environments(draw: st.DrawFn, most: int = 1) -> Json:
+    """The data of an environment file that loads; with more machines than one, as live may have it."""
     postgres = draw(st.booleans())
     extra = draw(st.lists(SECRET_NAMES, unique=True, max_size=3))
     data: Json = {
@@ -99,7 +99,7 @@ def environments(draw: st.DrawFn) -> Json:
             "size": draw(st.sampled_from(["shared-cpu-1x", "shared-cpu-2x"])),
             "memory_mb": draw(st.sampled_from([512, 1024, 2048])),
         },
-        "scaling": draw(scalings(st.integers(0, 12) if postgres else st.just(1))),
+        "scaling": draw(scalings(st.integers(0, most) if postgres else st.just(1))),
         "access": {"public": draw(st.booleans())},
         "secrets": [AUTH_SECRET, *extra],
     }
