@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import nox
@@ -40,6 +41,8 @@ GITHUB_SCHEMAS = {
 PARALLEL = ("-n", "3", "--dist", "loadgroup")
 # No uv.toml and no [tool.uv] has a say, and no package runs code of its own to be built.
 UV = ("uv", "--no-config")
+# The oldest that deploy/roost_server runs: before it a login closed the health check, too.
+OLDEST_PREFECT = (3, 1, 13)
 COMPILE = [
     *("pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--no-build"),
     *("--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url"),
@@ -186,10 +189,35 @@ def lock(session: nox.Session) -> None:
 
 def lock_prefect(session: nox.Session, version: str) -> None:
     """Compile what the image of one Prefect version is made of."""
+    if not re.fullmatch(r"\d+\.\d+\.\d+", version):
+        session.error(f"{version} is no full version of Prefect, such as 3.8.8")
+    if tuple(map(int, version.split("."))) < OLDEST_PREFECT:
+        oldest = ".".join(map(str, OLDEST_PREFECT))
+        session.error(
+            f"The server of the image runs Prefect {oldest} and later, not {version}: "
+            "it uses parts of Prefect that are not in older ones"
+        )
     wanted = Path(session.create_tmp()) / "prefect.in"
     # Litestream is a program without Python in it; its version stands in the constraints.
     wanted.write_text(f"prefect=={version}\nlitestream-bin\n", encoding="utf-8")
     constraints = ("--constraints", "deploy/locks/constraints.in")
     session.run(
         *UV, *COMPILE, str(wanted), *constraints, "-o", f"deploy/locks/prefect-{version}.txt"
+    )
+    list_settings(session, version)
+
+
+def list_settings(session: nox.Session, version: str) -> None:
+    """Write which settings a locked version of Prefect takes, as that version says itself."""
+    folder = Path(session.create_tmp()).absolute() / f"prefect-{version}"
+    python = str(folder / "bin" / "python")
+    lock = f"deploy/locks/prefect-{version}.txt"
+    session.run(*UV, "venv", "--quiet", "--no-project", "--clear", str(folder))
+    sync = (*UV, "pip", "sync", "--quiet", "--no-build", "--require-hashes")
+    session.run(*sync, "--python", python, lock)
+    # Prefect reads profiles of its home folder when it is imported.
+    session.run(
+        *(python, "deploy/list_settings.py", f"deploy/settings/prefect-{version}.txt"),
+        env={"PREFECT_HOME": str(folder / "home")},
+        external=True,
     )

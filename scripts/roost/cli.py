@@ -406,7 +406,7 @@ def scale(  # noqa: PLR0913 - one argument an option
     environment: Environment,
     *,
     count: Annotated[
-        int | None, typer.Option(metavar="N", help="Exact number of machines.")
+        int | None, typer.Option(metavar="N", help="Number of machines: 1, or 0 with postgres.")
     ] = None,
     min_machines_running: Annotated[
         int | None, typer.Option(metavar="N", help="0: may sleep. 1: always on.")

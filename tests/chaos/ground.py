@@ -241,7 +241,11 @@ class Ground:
 @contextmanager
 def open_ground(folder: Path, daemon: LocalDaemon, app: str) -> Iterator[Ground]:
     """Make a place on a local Fly, and leave nothing there."""
-    values = {AUTH_SECRET: LOGIN, "DATABASE_URL": DATABASE_URL, HOOK: "https://hook.test/one"}
+    values = {
+        AUTH_SECRET: LOGIN,
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": DATABASE_URL,
+        HOOK: "https://hook.test/one",
+    }
     roost = RoostCommand(folder, Path("/nowhere"), **values)
     with (
         counting(str(daemon.client.base_url)) as door,

@@ -9,12 +9,12 @@ from typing import Any
 
 from chaos.ground import APP, HOOK, Fields, Ground
 from chaos.standing import faults, not_gone
-from helpers.environments import POSTGRES
 from helpers.small_server import EXITS, ILL, OTHER, SMALL, TROUBLE, VERSION
 from roost.environment.model import AUTH_SECRET
 
 DONE, BAD_INPUT, ROLLED_BACK = 0, 3, 4
 SLEEPLESS: dict[str, Any] = {"scaling": {"autostop": "off"}}
+URL = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
 DESTROY = ("destroy", "--confirm", APP)
 DRILL = ("restore", "--drill")
 
@@ -85,9 +85,11 @@ def upgrade(n: int) -> Fields:
     return {**SLEEPLESS, "prefect": {"version": version, "settings": {VERSION: version}}}
 
 
-def several(count: int) -> Fields:
-    """Give a file with some machines on a database elsewhere."""
-    return {**POSTGRES, "scaling": {"autostop": "off", "count": count}}
+def elsewhere(count: int) -> Fields:
+    """Give a file with one machine, or none, on a database elsewhere."""
+    database = {"backend": "postgres", "url_secret": URL}
+    scaling = {"autostop": "off", "count": count}
+    return {"database": database, "secrets": [AUTH_SECRET, URL], "scaling": scaling}
 
 
 def hook(n: int) -> Fields:
@@ -209,8 +211,8 @@ SCENARIOS = (
     Scenario(
         "secret with a new value", rotated(0), rotated, setup=rotate, check=unseen, visited=True
     ),
-    Scenario("scale up", several(1), lambda _: several(3), back=("apply",)),
-    Scenario("scale down and prune", several(3), lambda _: several(1), back=("apply",)),
+    Scenario("scale up", elsewhere(0), lambda _: elsewhere(1), back=("apply",)),
+    Scenario("scale down and prune", elsewhere(1), lambda _: elsewhere(0), back=("apply",)),
     Scenario(
         "scale for a time",
         SLEEPLESS,

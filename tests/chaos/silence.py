@@ -72,7 +72,7 @@ CHANGES = (
             **NEW,
             "prefect": {
                 "version": AFTER,
-                "settings": {"PREFECT_SERVER_API_KEEPALIVE_TIMEOUT": "not-a-number"},
+                "settings": {"PREFECT_SERVER_EVENTS_RETENTION_PERIOD": "not-a-period"},
             },
         },
         ROLLED_BACK,

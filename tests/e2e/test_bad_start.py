@@ -31,7 +31,7 @@ def assert_says_what_stands_where(told):
 
 
 def test_a_setting_that_prefect_refuses_is_named_without_its_value(own_site):
-    setting = {"PREFECT_SERVER_API_KEEPALIVE_TIMEOUT": "not-a-number"}
+    setting = {"PREFECT_SERVER_EVENTS_RETENTION_PERIOD": "not-a-period"}
     own_site.start(prefect={"settings": setting})
 
     done = own_site.roost.run(*APPLY, expect=5)
@@ -40,8 +40,8 @@ def test_a_setting_that_prefect_refuses_is_named_without_its_value(own_site):
     assert "exited with code 1 instead of serving. Its log says why (" in done.stderr
     assert_says_what_stands_where(done.stderr)
     assert "roost: the server cannot start: a Prefect setting is wrong (" in log
-    assert "keepalive_timeout" in log
-    assert "not-a-number" not in done.stderr + log
+    assert "retention_period" in log
+    assert "not-a-period" not in done.stderr + log
 
 
 @pytest.mark.slow

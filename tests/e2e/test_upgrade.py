@@ -11,8 +11,14 @@ pytestmark = pytest.mark.slow
 
 APPLY = ("apply", NAME, "--local")
 OLDER, NEWER = "3.7.8", "3.8.8"
-NO_PAGES = {"settings": {"PREFECT_SERVER_UI_ENABLED": "false"}}
-FAILED = "Release {} failed: Checks failed: ui: / answered 404 and no page."
+NO_RUNS = {
+    "settings": {
+        "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "3600",
+        "PREFECT_SERVER_SERVICES_SCHEDULER_RECENT_DEPLOYMENTS_LOOP_SECONDS": "3600",
+    }
+}
+"""Settings that are good ones, and with which no schedule makes a run while the gate looks."""
+FAILED = "Release {} failed: Checks failed: scheduler: "
 BACK = "The last good release is back, and proved."
 
 
@@ -46,7 +52,7 @@ def version(site):
 def test_an_upgrade_that_fails_comes_back_with_every_acknowledged_row(old_site):
     site = old_site
     with writing(site) as writer:
-        site.write(prefect={"version": NEWER, **NO_PAGES})
+        site.write(prefect={"version": NEWER, **NO_RUNS})
         done = site.roost.run(*APPLY, expect=4)
         before = len(writer.acknowledged)
 
@@ -78,7 +84,7 @@ def test_a_bad_setting_comes_back_without_its_database_being_touched(site):
     database = home(site) / "prefect.db"
     number, inode = releases(site)[0][0], database.stat().st_ino
     with writing(site) as writer:
-        site.write(prefect=NO_PAGES)
+        site.write(prefect=NO_RUNS)
         try:
             done = site.roost.run(*APPLY, expect=4)
         finally:

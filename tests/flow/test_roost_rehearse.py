@@ -13,13 +13,18 @@ import psutil
 import pytest
 import yaml
 
-from helpers.environments import POSTGRES, environment_data
+from helpers.environments import environment_data
 from helpers.local_daemon import LocalDaemon
 from helpers.roost_command import RoostCommand, finish
 from helpers.small_server import EXITS, FORGETS, ILL, NAME, SMALL, TROUBLE
 from roost.environment.model import AUTH_SECRET
 from roost.report.rehearsal import read_rehearsal
 
+URL = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
+ELSEWHERE = {
+    "database": {"backend": "postgres", "url_secret": URL},
+    "secrets": [AUTH_SECRET, URL],
+}
 DEPLOY = Path(__file__).parents[2] / "deploy"
 HOOK = "HOOK_URL"
 CANARY = "canary-of-the-environment"
@@ -237,7 +242,7 @@ def test_a_base_whose_file_has_faults_is_none_and_says_so(rehearsing):
 @pytest.mark.slow
 def test_all_are_played_and_the_worst_code_counts(rehearsing):
     rehearsing.write(name="bad", **{TROUBLE: ILL})
-    rehearsing.write(POSTGRES, name="elsewhere")
+    rehearsing.write(ELSEWHERE, name="elsewhere")
 
     done = rehearsing("bad", "elsewhere", NAME, expect=5)
 
@@ -254,7 +259,7 @@ def test_what_cannot_be_played_here_is_skipped_with_a_reason(rehearsing):
         "scaling": {"autostop": "stop"},
     }
     rehearsing.write(large, name="large")
-    rehearsing.write(POSTGRES, {"scaling": {"count": 3}}, name="elsewhere")
+    rehearsing.write(ELSEWHERE, name="elsewhere")
 
     rehearsing("foreign", "large", "elsewhere")
 

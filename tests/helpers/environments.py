@@ -43,7 +43,15 @@ def environment_file(*parts: Json, name: str = "staging", **fields: Any) -> Envi
     return EnvironmentFile(name, Path(f"{name}.yaml"), Environment.model_validate(data))
 
 
-SETTING_NAMES = st.from_regex(r"PREFECT_LOGGING_[A-Z]{1,8}", fullmatch=True)
+# Those that take any text.
+SETTING_NAMES = st.sampled_from(
+    [
+        "PREFECT_UI_URL",
+        "PREFECT_LOGGING_EXTRA_LOGGERS",
+        "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS",
+        "PREFECT_LOGGING_FORMATTERS_STANDARD_FORMAT",
+    ]
+)
 SECRET_NAMES = st.from_regex(r"HOOK_[A-Z]{1,6}", fullmatch=True)
 SETTING_TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["C"]), max_size=12)
 REPLICAS = st.sampled_from(
@@ -74,8 +82,8 @@ def scalings(draw: st.DrawFn, counts: st.SearchStrategy[int]) -> Json:
 
 
 @st.composite
-def environments(draw: st.DrawFn) -> Json:
-    """The data of an environment file that loads."""
+def environments(draw: st.DrawFn, most: int = 1) -> Json:
+    """The data of an environment file that loads; with more machines than one, as live may have it."""
     postgres = draw(st.booleans())
     extra = draw(st.lists(SECRET_NAMES, unique=True, max_size=3))
     data: Json = {
@@ -84,14 +92,14 @@ def environments(draw: st.DrawFn) -> Json:
         "region": draw(st.sampled_from(REGIONS)),
         "prune": draw(st.booleans()),
         "prefect": {
-            "version": draw(st.sampled_from(["3.8.7", "3.8.8", "3.10.0"])),
+            "version": draw(st.sampled_from(["3.7.8", "3.8.8"])),
             "settings": draw(st.dictionaries(SETTING_NAMES, SETTING_TEXTS, max_size=3)),
         },
         "machine": {
             "size": draw(st.sampled_from(["shared-cpu-1x", "shared-cpu-2x"])),
             "memory_mb": draw(st.sampled_from([512, 1024, 2048])),
         },
-        "scaling": draw(scalings(st.integers(0, 12) if postgres else st.just(1))),
+        "scaling": draw(scalings(st.integers(0, most) if postgres else st.just(1))),
         "access": {"public": draw(st.booleans())},
         "secrets": [AUTH_SECRET, *extra],
     }

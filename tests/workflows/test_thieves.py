@@ -107,7 +107,7 @@ def test_an_environment_file_cannot_ask_for_the_token(world):
     world.write(
         "staging",
         prefect={
-            "settings": {"PREFECT_UI_TITLE": "${FLY_API_TOKEN} $(env) ${{ secrets.FLY_API_TOKEN }}"}
+            "settings": {"PREFECT_UI_URL": "${FLY_API_TOKEN} $(env) ${{ secrets.FLY_API_TOKEN }}"}
         },
     )
     number, runs = world.open_pull("A title")

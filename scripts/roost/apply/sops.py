@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from roost.environment.sops_file import SopsFileError, read_sops_file, sops_path
+from roost.environment.sops_file import SopsFile, SopsFileError, read_sops_file, sops_path
 from roost.secret_text import SecretText
 
 LIMIT_S = 60
 NO_KEY = 128
 """What sops ends with when no key that it found decrypts the file."""
+_PLAIN_KEY, _PLAIN_KEY_LENGTH = "AGE-SECRET-KEY-1", 74
 # All that sops needs to find a key, and nothing else of ours: the rest of a CI job's environment
 # holds values and tokens.
 _PASSED_ON = ("HOME", "PATH", "TMPDIR", "XDG_CONFIG_HOME")
@@ -65,11 +66,11 @@ class SopsFiles:
     def _decrypt(self, file: str) -> Read:
         try:
             path = sops_path(self.repository, file)
-            recipients = read_sops_file(path).recipients
+            shown = read_sops_file(path)
         except SopsFileError as error:
             return Unread(f"{file} {error}", "Mend it.")
         if not may_have_key(self.environ):  # whose file it is may be a stranger's, so no try
-            return _no_key(file, recipients)
+            return _no_key(file, shown)
         program = find_sops(self.environ)
         if not program:
             return Unread(
@@ -92,7 +93,8 @@ class SopsFiles:
                 f"Run `sops decrypt {file}` by hand.",
             )
         if done.returncode == NO_KEY:
-            return _no_key(file, recipients)
+            bad = has_bad_key(self.environ.get("SOPS_AGE_KEY", ""))
+            return _bad_key(file) if bad else _no_key(file, shown)
         values = _values(done.stdout) if done.returncode == 0 else None
         return _refused(file) if values is None else values
 
@@ -130,11 +132,39 @@ def _environment(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
             yield name, value
 
 
-def _no_key(file: str, recipients: tuple[str, ...]) -> Unread:
-    needed = " or ".join(recipients) or "whoever encrypted it"
+def has_bad_key(text: str) -> bool:
+    """Say whether a line of SOPS_AGE_KEY is neither a key of age nor a note; sops then reads none."""
+    lines = [line.strip() for line in text.splitlines()]
+    return any(line and not line.startswith("#") and not _is_key(line) for line in lines)
+
+
+def _is_key(line: str) -> bool:
+    if line.startswith(_PLAIN_KEY):  # the others are of lengths of their own
+        return len(line) == _PLAIN_KEY_LENGTH
+    return line.startswith(("AGE-SECRET-KEY-", "AGE-PLUGIN-"))
+
+
+def _bad_key(file: str) -> Unread:
+    return Unread(
+        f"{file} cannot be decrypted here: what is in SOPS_AGE_KEY is no age key",
+        "Give the whole line that begins with AGE-SECRET-KEY-, without quotes; "
+        "what begins with age1 is the public half, which only encrypts.",
+    )
+
+
+def _no_key(file: str, shown: SopsFile) -> Unread:
+    if shown.groups_needed > 1:
+        return Unread(
+            f"{file} cannot be decrypted here: it needs keys of {shown.groups_needed} of its key groups",
+            "Give one age key of each group in SOPS_AGE_KEY, each in a line of its own, "
+            "or encrypt it without key groups.",
+        )
+    ssh = ("an SSH recipient",) if shown.for_ssh else ()
+    needed = " or ".join((*shown.recipients, *ssh)) or "whoever encrypted it"
+    way = " For an SSH key, name its private half in SOPS_AGE_SSH_PRIVATE_KEY_FILE." if ssh else ""
     return Unread(
         f"{file} cannot be decrypted here: there is no key of {needed}",
-        "Give its age key in SOPS_AGE_KEY or SOPS_AGE_KEY_FILE.",
+        f"Give its age key in SOPS_AGE_KEY or SOPS_AGE_KEY_FILE.{way}",
     )
 
 

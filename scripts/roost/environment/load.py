@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,8 +16,10 @@ from pydantic import ValidationError
 from roost.environment import messages
 from roost.environment.model import Environment, Secret, expand_drift
 from roost.environment.names import name_fault
+from roost.environment.prefect_settings import deploy_of, settings_of, version_fault
 from roost.environment.rules import findings, replica_of
 from roost.environment.schema import disagreements
+from roost.environment.settings_rules import settings_findings
 from roost.environment.sops_file import (
     SopsFile,
     SopsFileError,
@@ -31,6 +34,13 @@ from roost.errors import Fault, InvalidFilesError, UnknownEnvironmentError
 
 SUFFIXES = (".yaml", ".yml")
 DEFAULTS = "_defaults.yaml"
+DEEPEST = 3
+"""So many folders below one are looked into for environments that stand in the wrong place."""
+_ENVIRONMENT = re.compile(rb"^(app|prefect)\s*:", re.MULTILINE)
+_STRAY = (
+    "is in the folder {folder}, where no environment is looked for: they are files directly in the "
+    "folder of the environments; move it there"
+)
 
 
 @dataclass(frozen=True)
@@ -60,6 +70,7 @@ def load_files(paths: Sequence[Path]) -> Loaded:
     files, sources, faults = _load(paths)
     faults.extend(fault for claim in _CLAIMS for fault in _shared(claim, files, sources))
     faults.extend(_same_name(_files_in(paths, [])))
+    faults.extend(fault for path in paths for fault in _strays(path, DEEPEST))
     return Loaded(tuple(files), tuple(sorted(set(faults))))
 
 
@@ -119,6 +130,7 @@ def load_file(path: Path, defaults: Source) -> tuple[EnvironmentFile | None, Sou
     faults.extend(found)
     if environment:
         faults.extend(_sops_faults(environment, source, repository_of(path)))
+        faults.extend(_prefect_faults(environment, source, deploy_of(path)))
     if environment is None or faults:
         return None, source, faults
     return EnvironmentFile(name, path, environment), source, []
@@ -155,6 +167,16 @@ def _sops_faults(environment: Environment, source: Source, repository: Path) -> 
         message = file if isinstance(file, str) else file.fault(secret.name)
         if message:
             yield source.value(("secrets", index, "from", "sops")).fault(f"{name} {message}")
+
+
+def _prefect_faults(environment: Environment, source: Source, deploy: Path) -> Iterator[Fault]:
+    """Hold the file to what its version of Prefect takes."""
+    prefect = environment.prefect
+    if prefect.image is None and (message := version_fault(prefect.version, deploy)):
+        yield source.value(("prefect", "version")).fault(message)
+    known = settings_of(deploy, prefect.version)
+    for path, message in settings_findings(environment, known):
+        yield source.value(path).fault(message)
 
 
 def _look_at(repository: Path, name: str) -> SopsFile | str:
@@ -251,6 +273,36 @@ def _files_in(paths: Iterable[Path], faults: list[Fault]) -> Iterator[Path]:
             faults.extend(_read(path).faults)
         else:
             yield path
+
+
+def _strays(folder: Path, levels: int) -> Iterator[Fault]:
+    """Find files below a folder that are written as environments, and would never be read as such."""
+    for below in _folders_in(folder):
+        for path in _listed(below):
+            if path.suffix in SUFFIXES and _looks_like_environment(path):
+                yield Fault(str(path), 1, 1, _STRAY.format(folder=below.name))
+        if levels > 1:
+            yield from _strays(below, levels - 1)
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    # Not through links: one may lead back up.
+    return [path for path in _listed(folder) if path.is_dir() and not path.is_symlink()]
+
+
+def _listed(folder: Path) -> list[Path]:
+    """List what is in a folder but hidden names; nothing where it cannot be read."""
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith((".", "_")))
+    except OSError:
+        return []
+
+
+def _looks_like_environment(path: Path) -> bool:
+    try:
+        return bool(_ENVIRONMENT.search(_content(path)))
+    except OSError:
+        return False
 
 
 def _mode(path: Path) -> int:

@@ -10,7 +10,8 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from roost.environment.model import IGNORABLE_FIELDS, Environment
+from roost.environment.foreign_keys import FOREIGN_KEYS
+from roost.environment.model import CLOSED_REGIONS, IGNORABLE_FIELDS, Environment
 from roost.environment.yaml_source import Path
 
 _UNION_TAGS = ("sqlite", "postgres")
@@ -58,6 +59,8 @@ def message(error: ErrorDetails, path: Path) -> str:
         known = known_keys(path[:-1])
         if name in known:  # of the two databases, the other one
             return f"{name} is for the other backend; remove it, or change backend"
+        if len(path) == 1 and name in FOREIGN_KEYS:
+            return f"there is no key {name} here: {FOREIGN_KEYS[name]}"
         return f"there is no key {name}{suggestion(name, known)}"
     return f"{name}: {error['msg']}, found {found}"
 
@@ -160,7 +163,16 @@ def _missing(name: str, _: str, __: Mapping[str, Any]) -> str:
 
 def _choice(name: str, found: str, context: Mapping[str, Any]) -> str:
     expected = str(context["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
-    return f"{name} must be one of {', '.join(expected)}, found {found}{_did_you_mean(found, expected)}"
+    close = _region_instead(found) if name == "region" else _did_you_mean(found, expected)
+    return f"{name} must be one of {', '.join(expected)}, found {found}{close}"
+
+
+def _region_instead(found: str) -> str:
+    """Name the region nearest to one that is closed; letters that look alike are far apart."""
+    if found not in CLOSED_REGIONS:
+        return ""
+    place, nearest = CLOSED_REGIONS[found]
+    return f" ({place}, which Fly has closed); the nearest is {nearest}"
 
 
 def _did_you_mean(found: str, expected: list[str]) -> str:

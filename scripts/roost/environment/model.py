@@ -27,6 +27,27 @@ REGIONS = (
     *("ams", "arn", "bom", "cdg", "dfw", "ewr", "fra", "gru", "iad"),
     *("jnb", "lax", "lhr", "nrt", "ord", "sin", "sjc", "syd", "yyz"),
 )
+# Regions that Fly had, where they were, and which of those above is nearest to each.
+CLOSED_REGIONS = {
+    "atl": ("Atlanta", "iad"),
+    "bog": ("Bogota", "iad"),
+    "bos": ("Boston", "ewr"),
+    "den": ("Denver", "dfw"),
+    "eze": ("Buenos Aires", "gru"),
+    "gdl": ("Guadalajara", "dfw"),
+    "gig": ("Rio de Janeiro", "gru"),
+    "hkg": ("Hong Kong", "sin"),
+    "maa": ("Chennai", "bom"),
+    "mad": ("Madrid", "cdg"),
+    "mia": ("Miami", "iad"),
+    "otp": ("Bucharest", "fra"),
+    "phx": ("Phoenix", "lax"),
+    "qro": ("Queretaro", "dfw"),
+    "scl": ("Santiago", "gru"),
+    "sea": ("Seattle", "sjc"),
+    "waw": ("Warsaw", "arn"),
+    "yul": ("Montreal", "yyz"),
+}
 SIZES = (
     *(f"shared-cpu-{cpus}x" for cpus in (1, 2, 4, 6, 8)),
     *(f"performance-{cpus}x" for cpus in (1, 2, 4, 6, 8, 10, 12, 14, 16)),
@@ -124,7 +145,7 @@ class Prefect(Model):
     version: Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$", examples=["3.8.8"])]
     """Prefect version, such as 3.8.8; needs deploy/locks/prefect-VERSION.txt."""
     image: Annotated[str, Field(min_length=1, max_length=512)] | None = None
-    """Run this image as it is, instead of ours."""
+    """Run this image instead of ours: prefecthq/prefect, or one whose command serves Prefect at port 4200."""
     settings: Annotated[
         dict[str, SettingText],
         Field(json_schema_extra={"propertyNames": {"pattern": "^PREFECT_[A-Z0-9_]+$"}}),
@@ -156,7 +177,7 @@ class Scaling(Model):
     """How many machines, and when they sleep."""
 
     count: Annotated[int, Field(ge=0, le=20)] = 1
-    """Exact number of machines."""
+    """Number of machines: 1, or with postgres 0; more need a Redis, which roost does not set up yet."""
     min_machines_running: Annotated[int, Field(ge=0, le=20)] = 0
     """0: may sleep. 1: always on."""
     autostop: Literal["off", "stop", "suspend"] = "suspend"

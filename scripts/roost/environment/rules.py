@@ -1,6 +1,7 @@
 """Rules that look at more than one field, or at more than one file.
 
-Each rule is one function that yields (field path, message); `RULES` lists them.
+Each rule is one function that yields (field path, message); `RULES` lists them. Those that need to
+know what a version of Prefect takes stand in `settings_rules` and `database_rules`.
 """
 
 from __future__ import annotations
@@ -32,18 +33,8 @@ PERFORMANCE_STEP_MB = (
 _OWN_NETWORK = re.compile(
     r"http://(127\.0\.0\.1|localhost|.+\.(internal|flycast))(:\d+)?", re.ASCII
 )
-_TRANSACTION_POOLER = re.compile(r":6543(/|$|\?)")
-_SETTING = re.compile(r"PREFECT_[A-Z0-9_]+", re.ASCII)
-# Settings that roost decides, with the field that decides them.
-OWNED_SETTINGS = {
-    "PREFECT_HOME": "database",
-    "PREFECT_SERVER_API_HOST": "nothing: the server listens where Fly's proxy looks",
-    "PREFECT_SERVER_API_PORT": "nothing: the server listens where Fly's proxy looks",
-    "PREFECT_SERVER_UI_API_URL": "nothing: the UI asks the server it came from",
-}
-_SECRET_SETTING = re.compile(
-    r"AUTH_STRING|CONNECTION_URL|PASSWORD|API_KEY|ENCRYPTION_KEY|REDIS.*URL|DOCKET_URL"
-)
+_CLIENT_IMAGE = re.compile(r"(^|/)prefecthq/prefect-client([:@]|$)")
+SETTING = re.compile(r"PREFECT_[A-Z0-9_]+", re.ASCII)
 
 
 def sqlite_is_one_machine(environment: Environment) -> Iterator[Finding]:
@@ -51,7 +42,21 @@ def sqlite_is_one_machine(environment: Environment) -> Iterator[Finding]:
     if isinstance(environment.database, SqliteDatabase) and environment.scaling.count > 1:
         yield (
             ("scaling", "count"),
-            "SQLite serves one machine; set count to 1, or move to database.backend: postgres",
+            "SQLite serves one machine; set count to 1",
+        )
+
+
+def postgres_is_one_machine(environment: Environment) -> Iterator[Finding]:
+    """Leases and events live in the memory of a server, where no other one looks (measured)."""
+    if isinstance(environment.database, PostgresDatabase) and environment.scaling.count > 1:
+        yield (
+            ("scaling", "count"),
+            (
+                "several machines need a Redis between them, which roost does not set up yet: a "
+                "concurrency lease taken on one is unknown to the others and its run crashes, and "
+                "events reach only those who listen on the same one; set count to 1, and choose a "
+                "larger machine.size for more load"
+            ),
         )
 
 
@@ -112,6 +117,15 @@ def prefect_fits_memory(environment: Environment) -> Iterator[Finding]:
         yield (
             ("machine", "memory_mb"),
             "a Prefect server needs about 200 MB for itself and is killed at 256; use 512",
+        )
+
+
+def an_image_has_a_server(environment: Environment) -> Iterator[Finding]:
+    """The client's image lacks what a server needs."""
+    if _CLIENT_IMAGE.search(environment.prefect.image or ""):
+        yield (
+            ("prefect", "image"),
+            "prefect-client has no server in it; name an image of prefecthq/prefect, or none",
         )
 
 
@@ -255,25 +269,23 @@ def sources_are_not_the_job_s(environment: Environment) -> Iterator[Finding]:
 
 
 def settings_are_settings(environment: Environment) -> Iterator[Finding]:
-    """Settings reach the server in clear; names that are ours or secret do not belong there."""
+    """Settings become variables of the process; what Prefect makes of them is in `settings_rules`."""
     for name, value in environment.prefect.settings.items():
         path = ("prefect", "settings", name)
-        if not _SETTING.fullmatch(name):
-            yield path, f"{name} is not a Prefect setting; they begin with PREFECT_, in capitals"
-        elif name in OWNED_SETTINGS:
-            yield path, f"{name} is decided by {OWNED_SETTINGS[name]}; remove it"
+        if not SETTING.fullmatch(name):
+            yield path, _not_prefect(name)
         elif "\0" in value:
             yield path, f"{name} holds a NUL character, which no environment variable can"
-        elif _TRANSACTION_POOLER.search(value):
-            yield (
-                path,
-                (
-                    "port 6543 is a transaction pooler, which breaks Prefect's prepared statements; "
-                    "use the session pooler on 5432"
-                ),
-            )
-        elif _SECRET_SETTING.search(name):
-            yield path, f"{name} holds a secret; list its name under secrets instead"
+
+
+def _not_prefect(name: str) -> str:
+    told = f"{name} is not a Prefect setting; they begin with PREFECT_, in capitals"
+    if name.upper().startswith("PREFECT"):
+        return told
+    return (
+        f"{told}. List it under secrets, which are variables of the server too, with a variable of "
+        f"your own as the source: {{name: {name}, from: {{env: ACME_{name}}}}}"
+    )
 
 
 def ignored_is_known(environment: Environment) -> Iterator[Finding]:
@@ -295,10 +307,12 @@ def ignored_is_known(environment: Environment) -> Iterator[Finding]:
 
 RULES: tuple[Rule, ...] = (
     sqlite_is_one_machine,
+    postgres_is_one_machine,
     a_volume_needs_its_machine,
     suspend_fits_memory,
     memory_fits_size,
     prefect_fits_memory,
+    an_image_has_a_server,
     always_on_fits_count,
     soft_limit_below_hard,
     idle_long_enough,

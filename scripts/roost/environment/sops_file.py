@@ -57,6 +57,10 @@ class SopsFile:
     """For each name that cannot be used: why."""
     recipients: tuple[str, ...]
     """Public keys; whoever has the private one of any of them can decrypt."""
+    groups_needed: int = 1
+    """Of how many groups of keys one each is needed; SOPS splits the file's own key among them."""
+    for_ssh: bool = False
+    """Whether an SSH key is among those that can decrypt."""
 
     def fault(self, name: str) -> str:
         """Say what is wrong with one name of the file; empty where it can be used."""
@@ -128,7 +132,18 @@ def read_sops_file(path: Path) -> SopsFile:
         raise SopsFileError(f"has metadata of SOPS twice; only `{_META}` can be its name")
     _refuse_keepers(meta)
     faults = {name: why for name, value in data.items() if (why := _value_fault(name, value))}
-    return SopsFile(frozenset(data), faults, tuple(_recipients(meta)))
+    return SopsFile(
+        frozenset(data),
+        faults,
+        tuple(_recipients(meta)),
+        _groups_needed(meta),
+        any(text.startswith("ssh-") for text in _all_recipients(meta)),
+    )
+
+
+def _groups_needed(meta: Json) -> int:
+    groups, threshold = len(_dicts(meta.get("key_groups"))), meta.get("shamir_threshold")
+    return threshold if groups and isinstance(threshold, int) else max(1, groups)
 
 
 def _value_fault(name: str, value: object) -> str:
@@ -170,10 +185,14 @@ def _keeper_refused(name: str) -> str:
 
 
 def _recipients(meta: Json) -> Iterable[str]:
+    return (text for text in _all_recipients(meta) if _RECIPIENT.fullmatch(text))
+
+
+def _all_recipients(meta: Json) -> Iterable[str]:
     groups = [meta, *_dicts(meta.get("key_groups"))]
     for entry in [entry for group in groups for entry in _dicts(group.get("age"))]:
         recipient = entry.get("recipient")
-        if isinstance(recipient, str) and _RECIPIENT.fullmatch(recipient):
+        if isinstance(recipient, str):
             yield recipient
 
 

@@ -18,6 +18,7 @@ _GO_DURATION = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)(ns|us|ms|h|m|s)")
 _UNIT_NS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 _DURATIONS = frozenset({"interval", "timeout", "grace_period"})
 _AUTOSTOP = {False: "off", True: "stop"}
+_OWN_WAYS = frozenset({"metadata", "env"})
 # Maps whose every key is ours: a key that somebody added is a difference.
 _WHOLE_MAPS = frozenset({("env",)})
 
@@ -25,6 +26,31 @@ _WHOLE_MAPS = frozenset({("env",)})
 def differences(desired: Json, live: Json) -> tuple[Change, ...]:
     """Give every field of ours that differs, in the order of the desired config."""
     return tuple(_compare((), desired, live))
+
+
+def leftovers(sent: Json, desired: Json, live: Json) -> tuple[Change, ...]:
+    """Give every field that we sent, that live still has, and that we do not ask for any more.
+
+    What others added was never sent, and stays theirs. `metadata` holds our own records and marks,
+    which come and go by themselves; of `env` every key is compared anyway.
+    """
+    ours = {key: value for key, value in sent.items() if key not in _OWN_WAYS}
+    return tuple(_left((), ours, desired, live))
+
+
+def _left(path: Path, sent: Any, want: Any, have: Any) -> Iterator[Change]:
+    if isinstance(sent, dict) and isinstance(have, dict):
+        wanted = want if isinstance(want, dict) else {}
+        for key in sent:
+            if key in wanted:
+                yield from _left((*path, key), sent[key], wanted[key], have.get(key))
+            elif normal((*path, key), have.get(key)) is not None:
+                # Another value than ours is somebody else's, and may be anything.
+                old = have[key] if have[key] == sent[key] else HIDDEN
+                yield Change(field_name((*path, key)), old, None)
+    elif isinstance(sent, list) and isinstance(want, list) and isinstance(have, list):
+        for index, (was, now, there) in enumerate(zip(sent, want, have, strict=False)):
+            yield from _left((*path, index), was, now, there)
 
 
 def _compare(path: Path, want: Any, have: Any) -> Iterator[Change]:

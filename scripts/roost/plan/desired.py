@@ -18,6 +18,7 @@ from roost.environment.model import (
     Replicate,
     SqliteDatabase,
 )
+from roost.plan.image import is_stock_image
 
 Json = dict[str, Any]
 
@@ -25,6 +26,8 @@ VOLUME_NAME = "data"
 MOUNT_PATH = "/data"
 INTERNAL_PORT = 4200
 PROCESS_GROUP = "app"
+STOCK_COMMAND = ("prefect", "server", "start", "--host", "0.0.0.0")  # noqa: S104 - see the environment
+"""What Prefect's own image is to run: alone it starts a shell, which ends at once."""
 # Metadata that says which machines are ours, and what they run.
 ENVIRONMENT_KEY = "roost_environment"
 SLOT_KEY = "roost_slot"
@@ -171,6 +174,8 @@ def machine_config(file: EnvironmentFile, image: str, slot: str) -> Json:
             SECRETS_KEY: secrets_mark(environment),
         },
     }
+    if is_stock_image(image):
+        config["init"] = {"cmd": list(STOCK_COMMAND)}
     if isinstance(environment.database, SqliteDatabase):
         config["mounts"] = [{"name": VOLUME_NAME, "path": MOUNT_PATH}]
         # A larger volume may be seen only after a boot. With its size in here the boot is a step

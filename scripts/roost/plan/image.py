@@ -16,6 +16,8 @@ Part = tuple[str, bytes]
 
 _OURS = re.compile(rf"{re.escape(REGISTRY)}/[^/:]+:prefect-\d+\.\d+\.\d+-[0-9a-f]{{12}}")
 
+_STOCK = re.compile(r"(?:(?:index\.)?docker\.io/)?prefecthq/prefect(?:[:@].*)?")
+
 
 def image_reference(app: str, version: str, parts: Iterable[Part]) -> str:
     """Give the full reference, in the app's own registry."""
@@ -35,6 +37,11 @@ def image_tag(version: str, parts: Iterable[Part]) -> str:
 def is_our_image(reference: str) -> bool:
     """Say whether a reference is one that `image_reference` gives, for whichever app."""
     return _OURS.fullmatch(reference) is not None
+
+
+def is_stock_image(reference: str) -> bool:
+    """Say whether a reference is one of Prefect's own image, which has no command of its own."""
+    return _STOCK.fullmatch(reference) is not None
 
 
 def read_image_parts(deploy: Path, version: str) -> tuple[Part, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from roost.fly.models import Machine
-from roost.plan.compare import differences
+from roost.plan.compare import differences, leftovers
 from roost.plan.desired import (
     ENVIRONMENT_KEY,
     OVERRIDE_KEY,
@@ -17,7 +17,7 @@ from roost.plan.desired import (
 from roost.plan.live import Live
 from roost.plan.override import decode
 from roost.plan.ownership import is_ours, slot_number, slot_of, with_volume
-from roost.plan.releases import releases_on, snapshot_before, without_records
+from roost.plan.releases import records_in, releases_on, snapshot_before, without_records
 from roost.plan.secret_marks import with_marks
 from roost.plan.secrets import FIELD
 from roost.plan.steps import (
@@ -138,7 +138,7 @@ def _one_machine(
         yield versions
     elif machine.region != wanted.region:
         yield from _move(wanted, machine)
-    elif changes := (*differences(_unmarked(wanted.config), machine.config), *secrets):
+    elif changes := (*_config_changes(wanted, machine), *secrets):
         yield _update(wanted, machine, (*override, *changes), versions, sleep)
     else:
         if override:
@@ -149,6 +149,14 @@ def _one_machine(
             yield _start(wanted.name, machine, "it must always run")
     if machine.cordoned:
         yield _uncordon(wanted.name, machine)
+
+
+def _config_changes(wanted: DesiredMachine, machine: Machine) -> tuple[Change, ...]:
+    """Compare the config, and what the newest release sent and is not asked for any more."""
+    live = machine.config or {}
+    found = differences(_unmarked(wanted.config), live)
+    records = releases_on([machine])
+    return (*found, *leftovers(records[-1].config, wanted.config, live)) if records else found
 
 
 def _override_change(wanted: DesiredMachine, machine: Machine) -> tuple[Change, ...]:
@@ -266,10 +274,14 @@ def merged_config(ours: Json, live: Json) -> Json:
 
     That stays: fields that no environment file has, and metadata such as flyctl's and our own notes.
     It stands in no plan, as it may hold anything; nor do records and marks, which whoever sends adds.
+    What an earlier release sent is not theirs, and goes unless it is asked for.
     """
-    beside = without_records(live.get("metadata") or {})
+    metadata = live.get("metadata") or {}
+    sent = {key for release in records_in(metadata) for key in release.config}
+    theirs = {key: value for key, value in live.items() if key not in sent}
+    beside = without_records(metadata)
     beside.pop(OVERRIDE_KEY, None)  # none is asked for, or another one
-    config = {**live, **ours, "metadata": {**beside, **ours["metadata"]}}
+    config = {**theirs, **ours, "metadata": {**beside, **ours["metadata"]}}
     return with_marks(config, {})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,63 @@ def test_a_name_without_a_text_is_told_so(files, key, name):
     unread = files(SOPS_AGE_KEY=key.private).value(YAML, name)
 
     assert unread.why == f"{YAML} has no text {name}"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda key: key.private[:-3],
+        lambda key: f'"{key.private}"',
+        lambda key: key.private.lower(),
+        lambda key: key.recipient,
+        lambda _: "hunter2",
+    ],
+    ids=["cut short", "quoted", "lower case", "the public half", "junk"],
+)
+def test_what_is_no_key_is_told_so_and_not_shown(files, key, spoil):
+    bad = spoil(key)
+
+    unread = files(SOPS_AGE_KEY=bad).value(YAML, "AUTH")
+
+    assert unread.why == f"{YAML} cannot be decrypted here: what is in SOPS_AGE_KEY is no age key"
+    assert "AGE-SECRET-KEY-" in unread.advice
+    assert bad not in unread.why + unread.advice
+
+
+def test_a_key_among_notes_and_blank_lines_is_one(files, key):
+    text = f"# created by age-keygen\n\n{key.private}\n"
+
+    assert isinstance(files(SOPS_AGE_KEY=text).value(YAML, "AUTH"), SecretText)
+
+
+def test_key_groups_need_a_key_of_each(files, key, tmp_path):
+    other = age_key()
+    groups = [f"age: ['{each.recipient}']" for each in (key, other)]
+    (tmp_path / ".sops.yaml").write_text(
+        "creation_rules:\n  - shamir_threshold: 2\n    key_groups:\n"
+        + "".join(f"      - {group}\n" for group in groups)
+    )
+    path = tmp_path / "two.sops.yaml"
+    path.write_text("AUTH: text\n")
+    arguments = ("--config", str(tmp_path / ".sops.yaml"), "encrypt", "--in-place", str(path))
+    subprocess.run([str(SOPS), *arguments], check=True, capture_output=True)
+
+    unread = files(SOPS_AGE_KEY=key.private).value(path.name, "AUTH")
+    both = files(SOPS_AGE_KEY=f"{key.private}\n{other.private}").value(path.name, "AUTH")
+
+    assert "it needs keys of 2 of its key groups" in unread.why
+    assert "one age key of each group in SOPS_AGE_KEY, each in a line" in unread.advice
+    assert both == SecretText("text")
+
+
+def test_an_ssh_recipient_is_told_with_the_variable_for_its_key(files, key, tmp_path):
+    path = encrypt(tmp_path / "ssh.sops.yaml", "AUTH: text\n", key)
+    path.write_text(path.read_text().replace(key.recipient, "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5"))
+
+    unread = files(SOPS_AGE_KEY=age_key().private).value(path.name, "AUTH")
+
+    assert "there is no key of an SSH recipient" in unread.why
+    assert "SOPS_AGE_SSH_PRIVATE_KEY_FILE" in unread.advice
 
 
 def test_a_file_that_was_changed_by_hand_is_refused_without_its_content(files, key, tmp_path):

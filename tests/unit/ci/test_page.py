@@ -55,7 +55,7 @@ def test_no_text_of_a_file_is_a_command_to_the_runner(job, repository):
 
 
 def test_what_a_plan_shows_is_no_command_either(job, repository):
-    repository.write("staging", prefect={"settings": {"PREFECT_UI_TITLE": "##[error]x"}})
+    repository.write("staging", prefect={"settings": {"PREFECT_UI_URL": "##[error]x"}})
 
     said = job("show", "staging")
 

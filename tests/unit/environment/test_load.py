@@ -337,8 +337,16 @@ def test_another_file_s_fault_does_not_stop_this_one(folder):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"PREFECT_A": "1_000", "PREFECT_B": "no", "PREFECT_C": "1.50"},
-        {"PREFECT_A": "0x10", "PREFECT_B": "on", "PREFECT_C": "12:30"},
+        {
+            "PREFECT_SERVER_API_MAX_PARAMETER_SIZE": "1_000",
+            "PREFECT_DEBUG_MODE": "no",
+            "PREFECT_UI_URL": "1.50",
+        },
+        {
+            "PREFECT_LOGGING_EXTRA_LOGGERS": "0x10",
+            "PREFECT_DEBUG_MODE": "on",
+            "PREFECT_UI_URL": "12:30",
+        },
     ],
 )
 def test_settings_stay_as_they_are_written(folder, settings):
@@ -352,10 +360,12 @@ def test_settings_stay_as_they_are_written(folder, settings):
 
 
 def test_a_setting_of_true_is_the_text_prefect_reads(folder):
-    text = GOOD.format(app="acme").replace("3.8.8}", "3.8.8, settings: {PREFECT_A: True}}")
+    text = GOOD.format(app="acme").replace("3.8.8}", "3.8.8, settings: {PREFECT_DEBUG_MODE: True}}")
     (folder / "staging.yaml").write_text(text)
 
-    assert load_environment("staging", folder).environment.prefect.settings == {"PREFECT_A": "true"}
+    settings = load_environment("staging", folder).environment.prefect.settings
+
+    assert settings == {"PREFECT_DEBUG_MODE": "true"}
 
 
 def test_a_secret_s_value_comes_from_where_the_file_says(folder):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from roost.plan.compare import differences, duration_ns
+from roost.plan.compare import differences, duration_ns, leftovers
 from roost.plan.steps import Change
+from roost.secret_text import HIDDEN
 
 
 @pytest.mark.parametrize(
@@ -66,3 +67,40 @@ def test_a_duration_that_no_clock_can_measure_is_kept_as_it_is():
     long = "9" * 400 + "h"
 
     assert duration_ns(long) == long
+
+
+SENT = {"guest": {"cpus": 1, "kernel_args": "x"}, "services": [{"port": 1, "note": "n"}]}
+WANTED = {"guest": {"cpus": 1}, "services": [{"port": 1}]}
+
+
+def test_what_we_sent_and_do_not_ask_for_any_more_is_a_difference():
+    assert differences(WANTED, SENT) == ()
+    assert leftovers(SENT, WANTED, SENT) == (
+        Change("guest.kernel_args", "x", None),
+        Change("services[0].note", "n", None),
+    )
+
+
+def test_what_others_added_stays_theirs():
+    theirs = {"guest": {"cpus": 1, "kernel_args": "y"}, "dns": {"a": 1}, "init": {"cmd": ["x"]}}
+
+    assert leftovers(WANTED, WANTED, theirs) == ()
+
+
+def test_a_value_that_a_hand_put_there_is_taken_away_and_not_shown():
+    live = {"guest": {"cpus": 1, "kernel_args": "hunter2"}}
+
+    assert leftovers(SENT, WANTED, live) == (Change("guest.kernel_args", HIDDEN, None),)
+
+
+@pytest.mark.parametrize(
+    "live", [WANTED, {"guest": {"cpus": 1, "kernel_args": ""}}, {}, {"guest": 5}]
+)
+def test_what_is_gone_or_empty_is_left_over_no_more(live):
+    assert leftovers(SENT, WANTED, live) == ()
+
+
+def test_records_and_marks_of_ours_come_and_go_by_themselves():
+    sent = {"metadata": {"roost_release_1": "x"}, "env": {"A": "1"}}
+
+    assert leftovers(sent, {"metadata": {}, "env": {}}, sent) == ()

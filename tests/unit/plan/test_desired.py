@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from helpers.environments import POSTGRES, PRIVATE, environment_file
 from roost.environment.model import AUTH_SECRET
 from roost.plan.desired import desired_state
@@ -99,6 +101,28 @@ def test_postgres_names_its_secret_and_mounts_nothing():
     assert "mounts" not in config
     assert config["env"]["ROOST_DATABASE_URL_VARIABLE"] == "DATABASE_URL"
     assert config["env"]["PREFECT_HOME"] == "/tmp/prefect"
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "prefecthq/prefect:3.8.8-python3.12",
+        "docker.io/prefecthq/prefect:3-latest",
+        "index.docker.io/prefecthq/prefect@sha256:0123",
+    ],
+)
+def test_prefect_s_own_image_is_told_to_serve(image):
+    """Its command is a shell, which ends at once on a machine."""
+    [machine] = desired_state(environment_file(prefect={"image": image}), image).machines
+
+    assert machine.config["init"] == {"cmd": ["prefect", "server", "start", "--host", "0.0.0.0"]}
+
+
+@pytest.mark.parametrize("image", [IMAGE, "docker.io/acme/prefect:1", "prefecthq/prefect-other:1"])
+def test_every_other_image_runs_its_own_command(image):
+    [machine] = desired_state(environment_file(prefect={"image": image}), image).machines
+
+    assert "init" not in machine.config
 
 
 def test_machines_are_numbered_from_one():

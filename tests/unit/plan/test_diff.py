@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from helpers.environments import POSTGRES, PRIVATE, environment_file
+from helpers.histories import History
 from helpers.pretend_fly import (
     PretendFly,
     address,
@@ -268,6 +269,42 @@ def test_fewer_machines_are_removed_from_the_highest_slot():
 
     assert [step.key.split("/")[1] for step in plan.steps] == ["app-11", "app-10", "app-9"]
     assert plan.risk is Risk.RESTART
+
+
+def test_a_server_of_two_machines_from_when_they_were_let_through_is_brought_to_one():
+    plan = plan_from(scaled(count=2), scaled(count=1))
+
+    assert [step.kind for step in plan.steps] == ["destroy-machine"]
+    assert plan.steps[0].key.startswith("machine/app-2/")
+    assert plan.refusals == ()
+
+
+def test_a_field_that_was_sent_and_is_not_asked_for_any_more_is_taken_away():
+    """It is known as ours by the record of the release that sent it."""
+    plain = desired_of()
+    [machine] = plain.machines
+    more = {**machine.config, "guest": {**machine.config["guest"], "kernel_args": ["quiet"]}}
+    sent = replace(plain, machines=(replace(machine, config=more),))
+
+    [step] = diff(plain, History().went(sent).live).steps
+    by_hand = applied(sent)
+
+    assert [(c.field, c.old, c.new) for c in step.changes] == [
+        ("guest.kernel_args", ["quiet"], None)
+    ]
+    assert "kernel_args" not in step.config["guest"]
+    assert diff(plain, by_hand).steps == ()
+
+
+def test_the_command_of_prefect_s_own_image_goes_with_it():
+    """Left on the machine, our image would run it."""
+    stock = "docker.io/prefecthq/prefect:3.8.8"
+    live = History().went(desired_of(prefect={"image": stock}, image=stock)).live
+
+    [step] = diff(desired_of(), live).steps
+
+    assert {change.field for change in step.changes} >= {"image", "init"}
+    assert "init" not in merged_config(step.config, live.machines[0].config)
 
 
 def test_no_machine_at_all_is_downtime():

@@ -23,7 +23,7 @@ STATES = st.sampled_from(["started", "failed", "created", *SLEEP])
 
 @st.composite
 def desired_states(draw):
-    return desired_state(environment_file(draw(environments())), IMAGE)
+    return desired_state(environment_file(draw(environments(12))), IMAGE)
 
 
 @st.composite

@@ -51,7 +51,7 @@ JSON = st.recursive(
 
 @st.composite
 def releases(draw):
-    desired = desired_state(environment_file(draw(environments())), IMAGE)
+    desired = desired_state(environment_file(draw(environments(12))), IMAGE)
     release = draft(desired, Live(), ())
     if release is None:
         release = RELEASE

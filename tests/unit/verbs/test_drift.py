@@ -332,7 +332,7 @@ def test_one_that_cannot_be_looked_at_hides_no_other(applied, fly, tmp_path):
     said = applied("drift", "--all", "--heal")
 
     assert said.code == 3
-    assert "unlocked: error [lock-missing]: " in said.out
+    assert "unlocked: error [invalid-files]: " in said.out
     assert "staging: healed, 1 difference." in said.out
     assert config_of(fly)["guest"]["memory_mb"] == 512
 

@@ -59,19 +59,21 @@ def test_show_as_json_is_the_same_with_the_image(roost):
     assert f"# image: {image}\n" in text
 
 
-def test_show_of_a_version_without_a_lock_says_so_in_place_of_the_image(roost, rewrite):
+@pytest.mark.parametrize("verb", ["validate", "show"])
+def test_a_version_without_a_lock_is_a_fault_of_the_file(roost, rewrite, tmp_path, verb):
     rewrite(prefect={"version": "3.99.0"})
 
-    said = roost("show", "staging")
+    said = roost(verb, str(tmp_path / "staging.yaml") if verb == "validate" else "staging")
 
-    assert said.code == 0
-    assert "# image: (none: There is no lock for Prefect 3.99.0" in said.out
+    assert said.code == 3
+    assert "there is no lock for Prefect 3.99.0, only for" in said.err
+    assert "`./run lock 3.99.0`" in said.err
 
 
 def test_show_is_as_wide_as_its_longest_line(roost, rewrite):
     """A pipe must not get a value cut in two."""
     long = "x" * 500
-    rewrite(prefect={"settings": {"PREFECT_LOGGING_FORMAT": long}})
+    rewrite(prefect={"settings": {"PREFECT_LOGGING_FORMATTERS_STANDARD_FORMAT": long}})
 
     assert long in roost("show", "staging").out
 

@@ -1,0 +1,53 @@
+"""What people bring from fly.toml, compose files and other hosts, and where it stands here."""
+
+from __future__ import annotations
+
+_DATABASE = "write database.volume_gb: the volume and its mount are made from it"
+_SERVICE = (
+    "roost makes the one HTTP service with its health check; when it sleeps and how much it takes "
+    "stand under scaling"
+)
+_SIZE = "write machine.size and machine.memory_mb"
+_ENV = (
+    "Prefect's settings go under prefect.settings, other variables under secrets, which are "
+    "variables of the server too"
+)
+_BUILD = "roost builds the image of prefect.version; to run another one, name it in prefect.image"
+_PROCESSES = (
+    "a machine runs the Prefect server and nothing else; run workers and cron jobs as an app of "
+    "their own, with PREFECT_API_URL set to this server's address"
+)
+_DOMAIN = (
+    "roost sets up no domain of one's own yet; the server is at https://APP.fly.dev, and another "
+    "name is added by hand: `fly certs add NAME -a APP`"
+)
+# By the key at the top of a file: what to write instead, after "there is no key KEY here: ".
+FOREIGN_KEYS = {
+    "processes": _PROCESSES,
+    "command": _PROCESSES,
+    "mounts": _DATABASE,
+    "volumes": _DATABASE,
+    "metrics": (
+        "roost sets up no scraping by Fly yet; PREFECT_SERVER_METRICS_ENABLED: true under "
+        "prefect.settings has the server answer at /api/metrics, behind its login"
+    ),
+    "domain": _DOMAIN,
+    "domains": _DOMAIN,
+    "certs": _DOMAIN,
+    "env": _ENV,
+    "environment": _ENV,
+    "build": _BUILD,
+    "image": _BUILD,
+    "http_service": _SERVICE,
+    "services": _SERVICE,
+    "checks": _SERVICE,
+    "ports": _SERVICE,
+    "vm": _SIZE,
+    "primary_region": "write region",
+    "org": "write organization",
+    "deploy": "roost replaces a machine and proves it; a deploy needs no settings",
+    "kill_signal": "roost stops the server by SIGTERM and gives it 20 seconds",
+    "kill_timeout": "roost stops the server by SIGTERM and gives it 20 seconds",
+    "restart": "roost has a server that fails started again, up to 5 times",
+    "replicas": "write scaling.count",
+}
