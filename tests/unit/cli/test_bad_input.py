@@ -98,7 +98,7 @@ def test_a_prefect_version_without_a_lock_is_told_with_those_that_have_one(roost
 
     said = roost(verb, "new")
 
-    assert_told(said, "lock-missing")
+    assert_told(said, "invalid-files")
     assert "3.8.8" in said.err
     assert "./run lock 3.99.0" in said.err
 

@@ -181,6 +181,7 @@ def test_the_shape_of_the_file(faults_of, text, fault):
         (GOOD.replace("acme", "a" * 64), "app must be 2 to 63"),
         (GOOD.replace("iad", "no"), "2:9: region must be one of ams, arn,"),
         (GOOD.replace("iad", "aid"), "2:9: region must be one of ams, arn,"),
+        (GOOD.replace("iad", "sea"), "(Seattle, which Fly has closed); the nearest is sjc"),
         (
             GOOD.replace("3.8.8", "3.10"),
             "3:20: version must be a full version, such as 3.8.8, found 3.10",
