@@ -68,7 +68,7 @@ def plan_from(recovery: Recovery, live: Live) -> Plan:
         *secrets,
         *machine_outcomes(desired, ours, _seen_after_boot(desired, live, ours, secrets)),
         *cordoned_notes(desired.environment, ours.values()),
-        *surplus_outcomes(desired, live, ours),
+        *surplus_outcomes(desired, live, ours, back=recovery.back_to > 0),
         *_surplus_ips(desired, live),
     ]
     steps = [item for item in found if not isinstance(item, Refusal | str)]
