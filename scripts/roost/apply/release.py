@@ -31,9 +31,9 @@ from roost.plan.releases import (
     current,
     draft,
     is_older,
-    last_good,
     record_patch,
     releases_on,
+    to_put_back,
 )
 from roost.plan.secrets import rotates_asleep
 from roost.plan.steps import CreateMachine, DestroyMachine, Plan, ProveRelease, Risk, UpdateMachine
@@ -189,7 +189,7 @@ class Releaser:
         """Put the last good release back, unless what just failed is that one."""
         live, machines = await self._ours()
         releases = releases_on(machines)
-        failed, good = current(releases), last_good(releases)
+        failed, good = current(releases), to_put_back(releases)
         if already or failed is None or good is None or failed.setup == good.setup:
             raise self._stays(judged, live, _nowhere_to_go(failed, good))
         if judged.opened and is_older(good, failed):

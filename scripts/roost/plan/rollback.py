@@ -81,9 +81,10 @@ def before(releases: Releases, in_force: str = "") -> Release | None:
     if now.verdict is Verdict.PENDING and now.back_to:
         return last_good(r for r in releases if r.number <= now.back_to)
     others = [r for r in releases if r.setup != now.setup]
-    lasting = [r for r in others if _override(r.config) in ("", in_force)]
+    lasting = [r for r in others if r.override in ("", in_force)]
     if now.verdict is not Verdict.GOOD:
-        return last_good(lasting) or last_good(releases)
+        last = last_good(releases)
+        return last and (last_good(r for r in lasting if not is_older(r, last)) or last)
     earlier = (r for r in lasting if r.number < now.origin)
     return last_good(r for r in earlier if not failed_like(releases, r.identity))
 
@@ -149,7 +150,7 @@ def _notes(desired: Desired, live: Live, releases: Releases, release: Release) -
 
 def _override_notes(desired: Desired, release: Release) -> Iterator[str]:
     in_force = _override(desired.machines[0].config if desired.machines else {})
-    put_back = _override(release.config)
+    put_back = release.override
     if put_back == in_force:
         return
     if in_force:

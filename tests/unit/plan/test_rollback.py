@@ -282,6 +282,13 @@ def test_from_what_is_not_good_an_override_that_ended_is_passed_over_too(verdict
     assert back(history)[0].back_to == 1
 
 
+def test_an_override_that_ended_is_not_passed_over_for_an_older_prefect():
+    newer = under(LARGER, version="3.8.8")
+    history = History().went(level("DEBUG", "3.7.8")).went(newer).went(TWO, FAILED)
+
+    assert back(history)[0].back_to == 2
+
+
 def test_an_override_whose_end_failed_is_what_was_good_last():
     assert back(History().went(ONE).went(under(LARGER)).went(ONE, FAILED))[0].back_to == 2
 
