@@ -48,7 +48,7 @@ class LocalFly:
             return {**status, "pid": int(status["pid"]), "apps": dict(status["apps"])}
 
     async def app_url(self, app: str) -> str:
-        """Where the app answers, such as `http://acme.localhost:40123`; empty when unknown."""
+        """Where the app answers, such as `http://127.0.0.1:40123`; empty when unknown."""
         apps = (await self.status())["apps"]
         return str(apps[app]["url"]) if app in apps else ""
 

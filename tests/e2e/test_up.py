@@ -67,7 +67,9 @@ def test_up_migrates_proves_sees_it_sleep_and_wake_and_leaves_nothing_running(
     said = [
         "demo.yaml is valid.",
         "machine/app-1  create the machine app-1 in iad",
-        "demo is healthy at http://acme-prefect.localhost:",
+        "demo is healthy at http://127.0.0.1:",
+        "export PREFECT_API_URL=http://127.0.0.1:",
+        "export PREFECT_API_AUTH_STRING=USER:PASSWORD",
         f"It sleeps after {IDLE_S} s of quiet; the next request wakes it.",
         "Waiting until it sleeps by itself, for ",
         "It sleeps: suspended.",

@@ -52,7 +52,7 @@ def test_status_tells_what_runs_and_where(site):
     status = site.roost.json("status", NAME, "--local")
 
     assert [(m["id"], m["name"]) for m in status["machines"]] == [(site.machine, "app-1")]
-    assert status["url"].endswith(f"acme-prefect.localhost:{site.url().rpartition(':')[2]}")
+    assert status["url"] == f"http://127.0.0.1:{site.url().rpartition(':')[2]}"
     assert [volume["size_gb"] for volume in status["volumes"]] == [1]
 
 

@@ -21,6 +21,7 @@ from localfly.process import RunningProcess
 
 Json = dict[str, Any]
 LINES = "application/x-ndjson"
+LOOPBACK = "127.0.0.1"
 TAIL_BYTES = 64 * 1024
 MB = 1024 * 1024
 POLL_S = 0.2
@@ -32,7 +33,9 @@ async def status(request: Request) -> Response:
     apps = {
         app.name: {
             "port": app.port,
-            "url": f"http://{app.name}.localhost:{app.port}" if app.port else "",
+            # By number: `APP.localhost` has no address in glibc's resolver, so Prefect's own client
+            # could not be pointed at it. The port alone says which app is meant.
+            "url": f"http://{LOOPBACK}:{app.port}" if app.port else "",
             "machines": [
                 {"id": m.id, "name": m.name, "state": m.state, "region": m.region}
                 for m in world.machines_of(app.name)

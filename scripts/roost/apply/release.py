@@ -6,9 +6,10 @@ apply that dies in between leaves a record without a verdict, and the next one g
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import groupby
 from typing import Never
 
 from roost.apply.executor import CarriedOut, Records, Work, carry_out
@@ -30,9 +31,9 @@ from roost.plan.releases import (
     current,
     draft,
     is_older,
-    last_good,
     record_patch,
     releases_on,
+    to_put_back,
 )
 from roost.plan.secrets import rotates_asleep
 from roost.plan.steps import CreateMachine, DestroyMachine, Plan, ProveRelease, Risk, UpdateMachine
@@ -188,7 +189,7 @@ class Releaser:
         """Put the last good release back, unless what just failed is that one."""
         live, machines = await self._ours()
         releases = releases_on(machines)
-        failed, good = current(releases), last_good(releases)
+        failed, good = current(releases), to_put_back(releases)
         if already or failed is None or good is None or failed.setup == good.setup:
             raise self._stays(judged, live, _nowhere_to_go(failed, good))
         if judged.opened and is_older(good, failed):
@@ -246,12 +247,22 @@ def standing(desired: Desired, live: Live) -> str:
         image = (machine.config or {}).get("image", "unknown")
         lines.append(f"  machine {slot} {machine.id} {machine.state} image {image}")
     lines += [f"  volume {v.id} {v.size_gb} GB in {v.region}, untouched" for v in live.volumes]
-    for release in releases_on(machines.values()):
-        snapshot = f", snapshot {release.snapshot}" if release.snapshot else ""
-        lines.append(
-            f"  release {release.number} {release.verdict.value} {release.image}{snapshot}"
-        )
-    return "\n".join(lines)
+    return "\n".join((*lines, *_release_lines(releases_on(machines.values()))))
+
+
+def _release_lines(releases: Iterable[Release]) -> Iterator[str]:
+    """Say what became of each release; of several in a row that differ in nothing, in one line."""
+    for fate, alike in groupby(releases, key=_fate):
+        numbers = [release.number for release in alike]
+        named = f"release {numbers[0]}"
+        if len(numbers) > 1:
+            named = f"releases {numbers[0]} to {numbers[-1]}"
+        yield f"  {named} {fate}"
+
+
+def _fate(release: Release) -> str:
+    snapshot = f", snapshot {release.snapshot}" if release.snapshot else ""
+    return f"{release.verdict.value} {release.image}{snapshot}"
 
 
 def _kept(desired: Desired, live: Live) -> tuple[Machine, ...]:

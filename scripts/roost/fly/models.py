@@ -51,7 +51,14 @@ class _Guest(_Read):
     memory_mb: Number | None = None
 
 
+class _Port(_Read):
+    port: Number | None = None
+    start_port: Number | None = None
+    end_port: Number | None = None
+
+
 class _Service(_Read):
+    ports: list[_Port] | None = None
     autostop: bool | str | None = None
     min_machines_running: Number | None = None
 

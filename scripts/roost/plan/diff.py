@@ -6,11 +6,11 @@ no longer wanted. An unchanged environment gives no step, whatever its machines'
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from roost.fly.models import Machine
 from roost.plan.cordoned import cordoned_notes
-from roost.plan.desired import OVERRIDE_KEY, Desired
+from roost.plan.desired import OVERRIDE_KEY, VERSION_KEY, Desired
 from roost.plan.disclosed import disclosures
 from roost.plan.live import Live
 from roost.plan.machines import machine_outcomes, surplus_outcomes
@@ -36,6 +36,7 @@ from roost.plan.steps import (
     ReleaseIp,
     Risk,
     SetSecrets,
+    Step,
     UnsetSecrets,
 )
 from roost.plan.volumes import volume_outcomes
@@ -68,7 +69,7 @@ def plan_from(recovery: Recovery, live: Live) -> Plan:
         *secrets,
         *machine_outcomes(desired, ours, _seen_after_boot(desired, live, ours, secrets)),
         *cordoned_notes(desired.environment, ours.values()),
-        *surplus_outcomes(desired, live, ours),
+        *surplus_outcomes(desired, live, ours, back=recovery.back_to > 0),
         *_surplus_ips(desired, live),
     ]
     steps = [item for item in found if not isinstance(item, Refusal | str)]
@@ -79,6 +80,7 @@ def plan_from(recovery: Recovery, live: Live) -> Plan:
         refusals=tuple(item for item in found if isinstance(item, Refusal)),
         warnings=(
             *disclosures(steps, desired.app),
+            *_no_way_back(desired, steps),
             *(item for item in found if isinstance(item, str)),
         ),
         base=base_state(live),
@@ -86,6 +88,17 @@ def plan_from(recovery: Recovery, live: Live) -> Plan:
         sources=desired.sources,
         marks=fitting_marks(desired, live, ours),
     )
+
+
+def _no_way_back(desired: Desired, steps: Iterable[Step]) -> Iterator[str]:
+    """Say of an upgrade on Postgres that nothing of ours undoes it: there is no volume to copy."""
+    if desired.volume is None and any(step.risk is Risk.MIGRATION for step in steps):
+        version = desired.machines[0].config["metadata"][VERSION_KEY]
+        yield (
+            f"Prefect {version} migrates the Postgres database, and an older one cannot read it "
+            "afterwards. Roost takes no snapshot of a Postgres, and puts nothing back if this "
+            "fails. Make a backup of it first: there is no other way back."
+        )
 
 
 def base_state(live: Live) -> Json:

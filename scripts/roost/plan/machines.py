@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from roost.fly.models import Machine
 from roost.plan.compare import differences, leftovers
 from roost.plan.desired import (
-    ENVIRONMENT_KEY,
     OVERRIDE_KEY,
     VERSION_KEY,
     Desired,
@@ -33,6 +32,7 @@ from roost.plan.steps import (
     UpdateMachine,
     UpdateMetadata,
 )
+from roost.plan.strangers import stranger_outcome
 from roost.prefect.versions import Version, parse_version
 
 # Rests here only when an apply was cut short or the machine gave up: the proxy does not wake it.
@@ -75,15 +75,18 @@ def machine_outcomes(
 
 
 def surplus_outcomes(
-    desired: Desired, live: Live, ours: Mapping[str, Machine]
+    desired: Desired, live: Live, ours: Mapping[str, Machine], *, back: bool = False
 ) -> Iterator[Outcome]:
-    """Give what is there and not wanted, highest slot first; others' machines are only named."""
+    """Give what is there and not wanted, highest slot first.
+
+    Others' machines are left alone; `back` says that the plan puts an earlier release back.
+    """
     wanted = {machine.name for machine in desired.machines}
     keep = {machine.id for slot, machine in ours.items() if slot in wanted}
     surplus = [machine for machine in live.machines if machine.id not in keep]
     for machine in sorted(surplus, key=lambda m: (slot_number(slot_of(m)), m.id), reverse=True):
         if not is_ours(machine, desired):
-            yield _stranger(machine)
+            yield stranger_outcome(desired, live, machine, back=back)
         elif machine.mounted_volume:
             yield Refusal(
                 f"machine/{slot_of(machine)}",
@@ -92,20 +95,6 @@ def surplus_outcomes(
             )
         else:
             yield _destroy(machine, Risk.RESTART if desired.machines else Risk.DOWNTIME)
-
-
-def _stranger(machine: Machine) -> Outcome:
-    """Leave alone what is somebody else's; two environments on one app would be two servers."""
-    other = machine.metadata.get(ENVIRONMENT_KEY)
-    if not other:
-        return (
-            f"The machine {machine.id} ({machine.name}) on this app is not ours; it is left alone."
-        )
-    return Refusal(
-        f"machine/{slot_of(machine)}",
-        f"the machine {machine.id} on this app is that of the environment {other}",
-        f"One app is one environment's: name the file {other}.yaml again, or choose another app.",
-    )
 
 
 def _waking(desired: Desired, ours: Mapping[str, Machine]) -> frozenset[str]:

@@ -20,8 +20,8 @@ from roost.plan.releases import (
     desired_of,
     draft,
     failed_like,
-    last_good,
     releases_on,
+    to_put_back,
 )
 from roost.plan.secrets import changes_secrets
 from roost.plan.steps import (
@@ -61,7 +61,7 @@ class Recovery:
 def recover(desired: Desired, live: Live, ours: Mapping[str, Machine]) -> Recovery:
     """Judge the file's wish by what became of the releases before."""
     releases = releases_on(ours.values())
-    now, good = current(releases), last_good(releases)
+    now, good = current(releases), to_put_back(releases)
     wanted = draft(desired, live, releases)
     if now is None or wanted is None:
         return Recovery(desired, releases)

@@ -21,6 +21,7 @@ from pydantic import TypeAdapter
 
 from roost.fly.models import Machine, SecretInfo
 from roost.plan.desired import (
+    OVERRIDE_KEY,
     PROCESS_GROUP,
     SLOT_KEY,
     VERSION_KEY,
@@ -129,6 +130,11 @@ class Release:
         """The Prefect version it runs."""
         return str(self.config["metadata"][VERSION_KEY])
 
+    @property
+    def override(self) -> str:
+        """The override it ran under, as metadata holds it; empty for none."""
+        return str(self.config["metadata"].get(OVERRIDE_KEY, ""))
+
     def judged(self, verdict: Verdict, why: str = "") -> Release:
         """Give it with a verdict."""
         return replace(self, verdict=verdict, why=why[:_LONGEST_WHY])
@@ -218,6 +224,26 @@ def current(releases: tuple[Release, ...]) -> Release | None:
 def last_good(releases: Iterable[Release]) -> Release | None:
     """Give the newest release that was proved good."""
     return next((r for r in reversed(tuple(releases)) if r.verdict is Verdict.GOOD), None)
+
+
+def to_put_back(releases: tuple[Release, ...]) -> Release | None:
+    """Return the good release that takes the place of the newest one, which failed.
+
+    That is the last good one. One that ran under an override is passed over where the override had
+    ended before the newest release, unless what is left runs an older Prefect.
+    """
+    last = last_good(releases)
+    if last is None:
+        return None
+    lasting = (r for r in releases if not _has_ended(r, releases) and not is_older(r, last))
+    return last_good(lasting) or last
+
+
+def _has_ended(release: Release, releases: tuple[Release, ...]) -> bool:
+    """Say whether the override of a release ended with a later one that is not the newest."""
+    mark = release.override
+    later = (r for r in releases[:-1] if r.number > release.number)
+    return bool(mark) and any(r.override != mark for r in later)
 
 
 def beyond(releases: tuple[Release, ...], version: Version) -> tuple[Release, ...]:

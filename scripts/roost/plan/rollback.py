@@ -9,6 +9,7 @@ from roost.plan.clearing import find_release
 from roost.plan.desired import OVERRIDE_KEY, Desired
 from roost.plan.ignored import adopt
 from roost.plan.live import Live
+from roost.plan.override import decode
 from roost.plan.ownership import our_machines
 from roost.plan.recovery import Recovery
 from roost.plan.releases import (
@@ -53,7 +54,8 @@ def roll_back(desired: Desired, live: Live, to: int | None) -> Recovery:
             f"{desired.environment} has no release yet.",
             advice=f"Make the first one: roost apply {desired.environment}",
         )
-    release = _chosen(desired.environment, releases, to)
+    in_force = _override(desired.machines[0].config if desired.machines else {})
+    release = _chosen(desired.environment, releases, to, in_force)
     # What a proved release acknowledged would be lost with the database of before it.
     moved = any(
         later.verdict is Verdict.GOOD and later.number > release.number and is_older(release, later)
@@ -64,23 +66,31 @@ def roll_back(desired: Desired, live: Live, to: int | None) -> Recovery:
     return Recovery(asked.desired, releases, back_to=release.origin, outcomes=told)
 
 
-def before(releases: Releases) -> Release | None:
+def before(releases: Releases, in_force: str = "") -> Release | None:
     """Give the last good release before the one that is live.
 
     A release that puts another one back stands where that one stood. So going back again goes
-    further back, and not to what was just left; and going back that was cut short goes on.
+    further back, and not to what was just left; and going back that was cut short goes on. What ran
+    with an override that has ended since was never meant to stay, and is passed over.
+
+    Args:
+        releases: all that the machines remember.
+        in_force: the override that counts now, as metadata holds it; empty for none.
     """
     now = releases[-1]
     if now.verdict is Verdict.PENDING and now.back_to:
         return last_good(r for r in releases if r.number <= now.back_to)
+    others = [r for r in releases if r.setup != now.setup]
+    lasting = [r for r in others if r.override in ("", in_force)]
     if now.verdict is not Verdict.GOOD:
-        return last_good(releases)
-    earlier = (r for r in releases if r.number < now.origin and r.setup != now.setup)
+        last = last_good(releases)
+        return last and (last_good(r for r in lasting if not is_older(r, last)) or last)
+    earlier = (r for r in lasting if r.number < now.origin)
     return last_good(r for r in earlier if not failed_like(releases, r.identity))
 
 
-def _chosen(environment: str, releases: Releases, to: int | None) -> Release:
-    release = before(releases) if to is None else find_release(environment, releases, to)
+def _chosen(environment: str, releases: Releases, to: int | None, in_force: str) -> Release:
+    release = before(releases, in_force) if to is None else find_release(environment, releases, to)
     if release is None:
         raise UnappliableError(
             f"There is no good release before release {releases[-1].number}.",
@@ -129,15 +139,26 @@ def _notes(desired: Desired, live: Live, releases: Releases, release: Release) -
     number = release.number
     if release.secrets != secrets_digest(live.secrets):
         yield f"Secrets were changed since release {number}; their values stay as they are."
-    if _override(desired.machines[0].config if desired.machines else {}) != _override(
-        release.config
-    ):
-        yield f"The override of scaling in force ends; that of release {number} counts, if it had one."
+    yield from _override_notes(desired, release)
     wanted = draft(desired, live, releases)
     if wanted is None or wanted.setup != release.setup:
         yield (
             f"The file asks for something else than release {number}: merge a revert of it, or "
             "the next apply goes forward again."
+        )
+
+
+def _override_notes(desired: Desired, release: Release) -> Iterator[str]:
+    in_force = _override(desired.machines[0].config if desired.machines else {})
+    put_back = release.override
+    if put_back == in_force:
+        return
+    if in_force:
+        yield "The override of scaling in force ends."
+    if found := decode(put_back):
+        yield (
+            f"Release {release.number} ran with an override of scaling, which comes back with it: "
+            f"{found.brief()}. To end it again: `roost scale {desired.environment} --clear`."
         )
 
 

@@ -20,8 +20,9 @@ from roost.fly.models import Machine, Volume
 from roost.plan.backups import Backup, Rest, newest
 from roost.plan.drilling import check_can_drill, drill_app
 from roost.plan.live import read_live
-from roost.plan.ownership import find_volume, our_machines
+from roost.plan.ownership import candidate_volumes, find_volume, our_machines
 from roost.plan.restoring import goes_back, restoring
+from roost.plan.strangers import check_alone
 from roost.prefect.rows import told
 from roost.report.text import listing
 from roost.report.wording import short_time
@@ -278,12 +279,13 @@ async def _restore_from_nothing(
     """Restore where no machine is, such as after `roost destroy`: the volume, then an apply."""
     planned, name = scene.planned, scene.planned.file.name
     wanted = planned.desired.volume
-    if wanted is None or any(volume.name == wanted.name for volume in planned.live.volumes):
+    if wanted is None or candidate_volumes(wanted, planned.live, {}):
         raise UsageError(
             "There is no machine, but a volume.",
             where=name,
             advice=f"Make a machine for it first: roost apply {name}",
         )
+    check_alone(planned.desired, planned.live)
     chosen = choose(await scene.backups(), snapshot, name)
     volume = await scene.restorer.make_first_volume(chosen, planned.plan)
     again = await make_plan(context, planned.file, target)

@@ -51,9 +51,18 @@ async def bring_up(context: Context, target: Target, file: EnvironmentFile) -> N
     await time_request(url)
     idle = int(file.environment.scaling.idle_after.total_seconds())
     context.out.print(f"{file.name} is healthy at {url}", soft_wrap=True)
+    context.out.print(client_settings(file, url), soft_wrap=True)
     context.out.print(login_advice(context, file), soft_wrap=True)
     if file.environment.scaling.autostop != "off":
         context.out.print(f"It sleeps after {idle} s of quiet; the next request wakes it.")
+
+
+def client_settings(file: EnvironmentFile, url: str) -> str:
+    """Return the lines to copy for Prefect's own client; the login is a placeholder."""
+    lines = [f"  export PREFECT_API_URL={url}/api"]
+    if file.environment.access.auth == "basic":
+        lines.append("  export PREFECT_API_AUTH_STRING=USER:PASSWORD")
+    return "\n".join(["Point Prefect's client at it:", *lines])
 
 
 def login_advice(context: Context, file: EnvironmentFile) -> str:

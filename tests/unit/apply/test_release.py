@@ -15,8 +15,9 @@ from helpers.fly_trouble import (
     is_forestalled_by_a_kill,
     refuses,
 )
-from helpers.histories import desired_of
+from helpers.histories import FAILED, History, desired_of, level
 from helpers.releasing import GIT, NO_PAGES, NOW, broken, deadly, make_world, setting
+from roost.apply.release import standing
 from roost.environment.model import AUTH_SECRET
 from roost.errors import (
     ChangedMeanwhileError,
@@ -457,3 +458,19 @@ def test_an_apply_killed_anywhere_on_its_way_back_is_brought_back_by_the_next_on
         assert world.records[0] == (1, "good", 0)
         assert world.records[-1][1:] in {("good", 1), ("good", 0)}, f"killed at call {nth}"
     assert nth > MIN_CALLS
+
+
+def test_releases_in_a_row_that_fared_alike_are_one_line_of_what_stands():
+    history = History().went(level("DEBUG"))
+    for number in range(9):
+        history.went(level(f"LEVEL_{number}"), FAILED)
+    history.went(level("INFO"), FAILED, snapshot="vs_1")
+
+    told = standing(level("INFO"), history.live)
+
+    image = "registry.fly.io/acme-prefect:prefect-3.8.8-0123456789ab"
+    assert [line for line in told.splitlines() if "release" in line] == [
+        f"  release 1 good {image}",
+        f"  releases 4 to 10 failed {image}",
+        f"  release 11 failed {image}, snapshot vs_1",
+    ]

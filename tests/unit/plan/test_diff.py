@@ -554,3 +554,25 @@ def test_a_machine_with_data_is_never_removed_by_a_plan():
 
     assert refusal.key == "machine/app-2"
     assert "by hand" in refusal.advice
+
+
+NO_WAY_BACK = (
+    "Prefect 3.9.0 migrates the Postgres database, and an older one cannot read it afterwards. "
+    "Roost takes no snapshot of a Postgres, and puts nothing back if this fails. Make a backup of "
+    "it first: there is no other way back."
+)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_an_upgrade_on_postgres_says_once_that_there_is_no_way_back(count):
+    scaling = {"count": count}
+    after = desired_of(POSTGRES, scaling=scaling, prefect={"version": "3.9.0"}, image=NEWER)
+
+    assert plan_from(scaled(**scaling), after).warnings == (NO_WAY_BACK,)
+
+
+def test_an_upgrade_with_a_volume_has_a_snapshot_and_a_change_on_postgres_no_migration():
+    upgraded = desired_of(prefect={"version": "3.9.0"}, image=NEWER)
+
+    assert NO_WAY_BACK not in plan_from(desired_of(), upgraded).warnings
+    assert NO_WAY_BACK not in plan_from(scaled(), scaled(idle_after="7m")).warnings

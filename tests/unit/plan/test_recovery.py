@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -21,6 +22,8 @@ from helpers.histories import (
 from helpers.pretend_fly import with_machine
 from roost.environment.model import AUTH_SECRET
 from roost.plan.diff import diff
+from roost.plan.override import Override, marked
+from roost.plan.releases import to_put_back
 from roost.plan.steps import Change, Risk
 
 ONE, TWO, THREE = level("DEBUG"), level("INFO"), level("ERROR")
@@ -242,3 +245,38 @@ def test_another_environments_releases_are_not_ours():
     ours = replace(ours, environment=environment_file(name="production").name)
 
     assert "release/2" not in {refusal.key for refusal in diff(ours, other).refusals}
+
+
+MORE_MEMORY = Override(
+    fields={"memory_mb": 1024},
+    until=datetime(2030, 1, 1, tzinfo=UTC),
+    reason="demo",
+    who="octocat",
+    since=datetime(2029, 12, 31, tzinfo=UTC),
+)
+SCALED = marked(level("DEBUG", machine={"memory_mb": 1024}), MORE_MEMORY)
+
+
+def put_back_after(*went):
+    history = History()
+    for desired, verdict in went:
+        history.went(desired, verdict)
+    return to_put_back(history.releases).number
+
+
+def test_an_override_that_ended_before_what_failed_is_not_put_back():
+    assert put_back_after((ONE, GOOD), (SCALED, GOOD), (ONE, PENDING), (TWO, FAILED)) == 1
+
+
+def test_an_override_whose_very_end_failed_is_put_back():
+    assert put_back_after((ONE, GOOD), (SCALED, GOOD), (ONE, FAILED)) == 2
+
+
+def test_no_older_prefect_is_put_back_for_the_sake_of_an_override():
+    older = level("DEBUG", "3.7.8")
+
+    assert put_back_after((older, GOOD), (SCALED, GOOD), (ONE, PENDING), (TWO, FAILED)) == 2
+
+
+def test_an_override_that_is_all_there_is_is_put_back():
+    assert put_back_after((SCALED, GOOD), (ONE, PENDING), (TWO, FAILED)) == 1

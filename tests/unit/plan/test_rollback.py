@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -11,6 +12,7 @@ from helpers.histories import CLEARED, FAILED, PENDING, History, desired_of, lev
 from roost.errors import ExitCode, UnappliableError, UsageError
 from roost.plan.diff import plan_from
 from roost.plan.live import Live
+from roost.plan.override import Override, marked
 from roost.plan.rollback import roll_back
 from roost.plan.steps import Risk
 
@@ -225,14 +227,94 @@ def test_a_file_that_was_reverted_already_is_not_asked_for_again():
     assert back(history, desired=ONE)[1].warnings == ()
 
 
-def test_an_override_of_scaling_that_is_not_the_release_s_is_told():
-    history = History().went(ONE).went(TWO)
-    machine = TWO.machines[0]
-    metadata = {**machine.config["metadata"], "roost_override": "{}"}
-    now = replace(
-        TWO, machines=(replace(machine, config={**machine.config, "metadata": metadata}),)
+LARGER = Override(
+    fields={"memory_mb": 1024},
+    until=datetime(2030, 1, 1, tzinfo=UTC),
+    reason="demo",
+    who="octocat",
+    since=datetime(2029, 12, 31, tzinfo=UTC),
+)
+LONGER = replace(LARGER, until=datetime(2030, 1, 2, tzinfo=UTC))
+RESTS = "The override of scaling in force ends."
+COMES_BACK = (
+    "Release 2 ran with an override of scaling, which comes back with it: memory_mb 1024 until "
+    "2030-01-01 00:00 UTC. To end it again: `roost scale staging --clear`."
+)
+
+
+def under(override, **fields):
+    """What the file asks for while an override is in force."""
+    return marked(level("DEBUG", machine={"memory_mb": 1024}, **fields), override)
+
+
+def scaled_and_cleared():
+    """Release 2 is an override, and release 3 its end."""
+    return History().went(ONE).went(under(LARGER)).went(ONE)
+
+
+def test_an_override_that_was_cleared_is_not_brought_back():
+    history = scaled_and_cleared().went(TWO)
+
+    assert back(history)[0].back_to == 3
+
+
+def test_going_back_again_passes_over_an_override_that_was_cleared():
+    history = scaled_and_cleared().went(TWO).went(ONE, back_to=3)
+
+    assert "There is no good release before release 5." in refused(history)
+
+
+def test_an_override_that_was_cleared_is_not_gone_back_to_where_only_secrets_changed_since():
+    history = History().went(THREE).went(ONE).went(under(LARGER)).went(ONE)
+    history.live = replace(
+        history.live,
+        secrets=tuple(s.model_copy(update={"digest": "other"}) for s in history.live.secrets),
+    )
+    history.went(ONE)
+
+    assert back(history)[0].back_to == 1
+
+
+@pytest.mark.parametrize("verdict", [FAILED, PENDING, CLEARED])
+def test_from_what_is_not_good_an_override_that_ended_is_passed_over_too(verdict):
+    history = History().went(ONE).went(under(LARGER)).went(TWO, verdict)
+
+    assert back(history)[0].back_to == 1
+
+
+def test_an_override_that_ended_is_not_passed_over_for_an_older_prefect():
+    newer = under(LARGER, version="3.8.8")
+    history = History().went(level("DEBUG", "3.7.8")).went(newer).went(TWO, FAILED)
+
+    assert back(history)[0].back_to == 2
+
+
+def test_an_override_whose_end_failed_is_what_was_good_last():
+    assert back(History().went(ONE).went(under(LARGER)).went(ONE, FAILED))[0].back_to == 2
+
+
+def test_a_release_under_the_override_in_force_is_gone_back_to():
+    history = History().went(ONE).went(under(LARGER)).went(marked(THREE, LARGER))
+
+    recovery, plan = back(history)
+
+    assert recovery.back_to == 2
+    assert not [told for told in plan.warnings if "override" in told]
+
+
+def test_a_release_that_is_named_brings_its_override_back_and_the_plan_says_so():
+    assert back(scaled_and_cleared().went(TWO), to=2)[1].warnings[0] == COMES_BACK
+
+
+def test_an_override_in_force_that_a_release_did_not_have_is_said_to_end():
+    history = History().went(ONE).went(under(LARGER))
+
+    assert back(history)[1].warnings[0] == RESTS
+
+
+def test_one_override_in_place_of_another_is_told():
+    history = (
+        History().went(ONE).went(under(LARGER)).went(under(LONGER, scaling={"idle_after": "7m"}))
     )
 
-    assert back(history, desired=now)[1].warnings[0] == (
-        "The override of scaling in force ends; that of release 1 counts, if it had one."
-    )
+    assert list(back(history, to=2)[1].warnings[:2]) == [RESTS, COMES_BACK]

@@ -10,7 +10,7 @@ from helpers.environments import environment_file
 from roost.environment.model import AUTH_SECRET
 from roost.verbs.context import Context
 from roost.verbs.throwaway import Throwaway, make_value, throwaway_file
-from roost.verbs.up import login_advice
+from roost.verbs.up import client_settings, login_advice
 
 
 @pytest.fixture
@@ -116,3 +116,14 @@ def test_the_advice_says_where_the_value_is_and_never_the_value(home, fields, en
 
     assert advice.format(file=throwaway_file(home)) in said
     assert "a:b" not in said
+
+
+def test_the_lines_to_copy_name_the_login_by_a_placeholder_and_only_where_there_is_one():
+    open_to_all = {"access": {"public": False, "auth": "none"}, "secrets": []}
+    address = "  export PREFECT_API_URL=http://127.0.0.1:4300/api"
+
+    with_login = client_settings(environment_file(), "http://127.0.0.1:4300").splitlines()
+    without = client_settings(environment_file(**open_to_all), "http://127.0.0.1:4300").splitlines()
+
+    assert with_login[1:] == [address, "  export PREFECT_API_AUTH_STRING=USER:PASSWORD"]
+    assert without[1:] == [address]

@@ -1,0 +1,119 @@
+"""Machines on the app that no apply made, and what they would share with the server. Pure.
+
+Fly's proxy spreads the requests for a port of an app over all its machines that serve that port.
+So a second, empty server beside one that is there already would answer a part of its requests.
+"""
+
+from __future__ import annotations
+
+from roost.errors import UnappliableError
+from roost.fly.models import Machine
+from roost.plan.desired import ENVIRONMENT_KEY, INTERNAL_PORT, VERSION_KEY, Desired, service_of
+from roost.plan.live import Live
+from roost.plan.ownership import candidate_volumes, is_ours, our_machines, slot_of
+from roost.plan.steps import Json, Outcome, Refusal
+
+
+def stranger_outcome(desired: Desired, live: Live, machine: Machine, *, back: bool) -> Outcome:
+    """Return what a machine that is not ours means for the plan: a refusal, or a sentence.
+
+    A plan that puts an earlier release back is not held up: a broken server would stay.
+    """
+    key = f"machine/{slot_of(machine)}"
+    if other := machine.metadata.get(ENVIRONMENT_KEY):
+        return Refusal(
+            key,
+            f"the machine {machine.id} on this app is that of the environment {other}",
+            f"One app is one environment's: name the file {other}.yaml again, or choose another app.",
+        )
+    what = conflict(desired, live, machine)
+    if what and not back:
+        return Refusal(key, what, _way_in(desired, live, machine))
+    return f"The machine {machine.id} ({machine.name}) on this app is not ours; it is left alone."
+
+
+def conflict(desired: Desired, live: Live, machine: Machine) -> str:
+    """Return why our server cannot run beside a machine that is not ours; empty where it can."""
+    if not desired.machines or not _serves_our_ports(desired, machine):
+        return ""
+    who = f"the machine {machine.id} ({machine.name}), which Roost did not make,"
+    if not machine.cordoned:
+        return f"{who} serves this app, and each of two servers would get a part of the requests"
+    if desired.volume is None or not machine.mounted_volume:
+        return ""
+    ours = our_machines(desired, live)
+    if ours or candidate_volumes(desired.volume, live, ours):
+        return ""  # a restore has filled it
+    return f"{who} holds data on the volume {machine.mounted_volume}, and the server would be empty"
+
+
+def _serves_our_ports(desired: Desired, machine: Machine) -> bool:
+    """Say whether a machine's services, reachable or cordoned, are those of a Prefect server."""
+    wanted = {port["port"] for port in service_of(desired.machines[0].config).get("ports", ())}
+    config = machine.config or machine.incomplete_config or {}
+    return any(
+        _has_port(port, wanted) or service.get("internal_port") == INTERNAL_PORT
+        for service in config.get("services") or ()
+        for port in service.get("ports") or ()
+    )
+
+
+def _has_port(port: Json, wanted: set[int]) -> bool:
+    """Say whether one entry of a service's ports, a number or a range, is among those wanted."""
+    first = port.get("port") or port.get("start_port") or 0
+    last = port.get("port") or port.get("end_port") or first
+    return any(first <= number <= last for number in wanted)
+
+
+def _way_in(desired: Desired, live: Live, machine: Machine) -> str:
+    """Return the commands that bring the data over, for the database that the file asks for."""
+    rest = _rest(desired, machine)
+    remove = f"`fly machine destroy {machine.id} -a {desired.app}`"
+    if desired.volume is None:
+        return (
+            f"Have the file name the database that it uses. Then {rest}, and `roost apply "
+            f"{desired.environment}`. When all is as it should be, {remove}."
+        )
+    if not machine.mounted_volume:
+        return (
+            "It has no volume. If its data is in a Postgres, ask for that under `database`; what is "
+            f"on its own disk is lost when it stops. Then {rest}, and `roost apply "
+            f"{desired.environment}`. When all is as it should be, {remove}."
+        )
+    size = next((v.size_gb for v in live.volumes if v.id == machine.mounted_volume), 0)
+    grow = f"First set database.volume_gb to {size}. " if size > desired.volume.size_gb else ""
+    return f"{grow}{_with_its_volume(desired, machine.mounted_volume, rest, remove)}"
+
+
+def _with_its_volume(desired: Desired, volume: str, rest: str, remove: str) -> str:
+    version = desired.machines[0].config["metadata"][VERSION_KEY]
+    return (
+        f"To bring its data over by hand: 1. {rest}. 2. `fly volumes snapshots create {volume}`, and "
+        f"wait until `fly volumes snapshots list {volume}` says that it is created. "
+        f"3. `roost restore {desired.environment} --snapshot ID`, with the ID from that list. The "
+        f"database has to be prefect.db at the top of that volume, of Prefect {version} or older. "
+        f"When all is as it should be, {remove}. To start without it, remove only the machine and its "
+        f"volume (`fly volumes destroy {volume}`)."
+    )
+
+
+def check_alone(desired: Desired, live: Live) -> None:
+    """Refuse to make anything while a machine that is not ours answers for the app.
+
+    Raises:
+        UnappliableError: one does; says how to have it rest.
+    """
+    serving = (m for m in live.machines if not is_ours(m, desired) and not m.cordoned)
+    for machine in serving:
+        what = conflict(desired, live, machine)
+        if what:
+            raise UnappliableError(
+                f"{what[0].upper()}{what[1:]}.",
+                where=desired.environment,
+                advice=f"First: {_rest(desired, machine)}. Nothing was changed.",
+            )
+
+
+def _rest(desired: Desired, machine: Machine) -> str:
+    on_app = f"{machine.id} -a {desired.app}"
+    return f"`fly machine cordon {on_app}` and `fly machine stop {on_app}`"
