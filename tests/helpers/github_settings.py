@@ -110,6 +110,7 @@ class GitHubSettings:
             "/environments/pull-requests/secrets": self.secrets("ROOST_APP_PRIVATE_KEY"),
             "/actions/secrets": self.secrets("UNRELATED"),
             "/actions/organization-secrets": self.secrets(),
+            "/actions/runners": {"total_count": 0, "runners": []},
             "/rules/branches/main": rules(),
             "/rulesets": [hidden(main), hidden(review)],
             "/rulesets/11": main,

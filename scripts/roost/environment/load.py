@@ -69,6 +69,7 @@ def load_files(paths: Sequence[Path]) -> Loaded:
     """Load files, and the environment files of folders; nothing is raised for what they hold."""
     files, sources, faults = _load(paths)
     faults.extend(fault for claim in _CLAIMS for fault in _shared(claim, files, sources))
+    faults.extend(fault for file in files for fault in _opened(file, files, sources))
     faults.extend(_same_name(_files_in(paths, [])))
     faults.extend(fault for path in paths for fault in _strays(path, DEEPEST))
     return Loaded(tuple(files), tuple(sorted(set(faults))))
@@ -100,7 +101,8 @@ def load_environment(name: str, folder: Path) -> EnvironmentFile:
     Raises:
         UnknownEnvironmentError: no file has that name; says which do.
         InvalidFilesError: the file, or the defaults beside it, has faults, or another file of the
-            folder means the same app, or is copied to the same place.
+            folder means the same app, is copied to the same place, or is protected and has its
+            secrets in the same file.
     """
     path = _by_name(folder).get(name)
     if path is None:
@@ -389,6 +391,10 @@ def _rivals(file: EnvironmentFile, folder: Path) -> Iterator[Fault]:
     beside = list(_files_in([folder], []))
     yield from _same_name(p for p in beside if p.stem.lower() == file.name)
     marks = [mark for claim in _CLAIMS if (mark := claim.mark(file.environment))]
+    if not file.environment.protected:
+        marks += [
+            name for found in _sops_files(file) for name in (found.path.name, found.real.name)
+        ]
     by_default = any(_names(folder / DEFAULTS, mark) for mark in marks)
     naming = [
         path
@@ -400,6 +406,49 @@ def _rivals(file: EnvironmentFile, folder: Path) -> Iterator[Fault]:
         what = claim.what(file.environment)
         same = [found for found in files if claim.what(found.environment) == what]
         yield from _shared(claim, same, sources)
+    yield from _opened(files[0], files[1:], sources) if files else ()
+
+
+def _opened(
+    file: EnvironmentFile, others: Sequence[EnvironmentFile], sources: dict[str, Source]
+) -> Iterator[Fault]:
+    """Find the SOPS files of protected environments that a file without a code owner names.
+
+    Its server would get their values, where one key opens both, and its image is anybody's.
+    """
+    if file.environment.protected:
+        return
+    owned = {
+        found.real: other.path
+        for other in others
+        if other.environment.protected and other.path.parent == file.path.parent
+        for found in _sops_files(other)
+    }
+    for found in _sops_files(file):
+        if other := owned.get(found.real):
+            position = sources[str(file.path)].value(("secrets", found.index, "from", "sops"))
+            yield position.fault(
+                f"{found.name} has the secrets of {other}, which is protected, and {file.name} is "
+                f"not; give {file.name} a file of its own with a key of its own, such as "
+                f"{file.name}.sops.yaml"
+            )
+
+
+@dataclass(frozen=True)
+class _SopsFile:
+    """A SOPS file that a secret names, and where it really is."""
+
+    index: int
+    name: str
+    path: Path
+    real: Path
+
+
+def _sops_files(file: EnvironmentFile) -> Iterator[_SopsFile]:
+    for index, secret in enumerate(file.environment.secrets):
+        if name := secret.source.sops:
+            path = file.repository / name
+            yield _SopsFile(index, name, path, path.resolve())
 
 
 def _names(path: Path, app: str) -> bool:

@@ -505,6 +505,27 @@ class GitHub(Connection):
             return None
         return tuple(secret.name for secret in found)
 
+    async def runners(self) -> tuple[str, ...] | None:
+        """Return the names of the repository's self-hosted runners; None where a token sees none of it.
+
+        Those of the organization's groups are not among them.
+        """
+        try:
+            found = await self._list(Named, "actions", "runners", key="runners")
+        except (GitHubForbiddenError, GitHubNotFoundError):
+            return None
+        return tuple(runner.name for runner in found)
+
+    async def has_variable(self, name: str) -> bool | None:
+        """Say whether the repository has a variable; None where the token may not see that."""
+        try:
+            await self._send("GET", "actions", "variables", name)
+        except GitHubNotFoundError:
+            return False
+        except GitHubForbiddenError:
+            return None
+        return True
+
     async def protected_branches(self) -> tuple[Branch, ...]:
         """Return the branches that are protected in any way."""
         return await self._list(Branch, "branches", params={"protected": "true"})

@@ -8,7 +8,7 @@ one. A later plan may have fewer steps than were approved; any other step stops 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from roost.plan.document import Json, canonical, step_document
@@ -87,36 +87,53 @@ def read_approved(document: Mapping[str, object]) -> Approved:
     return Approved(digest, frozenset(map(str, seals)), frozenset(map(str, secrets)))
 
 
-def unapproved(plan: Plan, approved: Approved, salt: str) -> tuple[str, ...]:
-    """Name each step of a plan that was not approved, in words, in the plan's order."""
-    return tuple(_told(plan, approved, salt))
+@dataclass(frozen=True)
+class Need:
+    """What somebody has to have approved before a plan is carried out: a step, or one of its secrets.
+
+    Args:
+        told: what is to be done, in words.
+        step: the step.
+        secret: the name of the secret that the step sets; empty where it is about the whole step.
+    """
+
+    told: str
+    step: Step
+    secret: str = ""
+
+    @property
+    def source(self) -> str:
+        """Where the secret's value comes from; empty where that is not known."""
+        return self.step.sources.get(self.secret, "") if isinstance(self.step, SetSecrets) else ""
 
 
-def approved_by_none(plan: Plan, approvals: Iterable[tuple[Approved, str]]) -> tuple[str, ...]:
-    """Name each step that is in none of several approvals, each of which has its own salt."""
-    first, *others = (unapproved(plan, approved, salt) for approved, salt in approvals)
-    return tuple(told for told in first if all(told in other for other in others))
-
-
-def _told(plan: Plan, approved: Approved, salt: str) -> Iterator[str]:
-    where = (plan.environment, plan.app)
+def needs(plan: Plan) -> Iterator[Need]:
+    """List what somebody has to have approved, in the plan's order."""
     rotates = any(isinstance(step, SetSecrets) for step in plan.steps)
     for step in plan.steps:
         if isinstance(step, SetSecrets):
-            yield from _unknown_secrets(step, approved, salt, where)
-        elif _seal(step_document(step), salt, where) not in approved.seals and not (
-            _brings_nothing(step) or (rotates and _only_boots_with_secrets(step))
-        ):
-            yield f"{step.key}: {step.summary}"
+            yield from (_secret_need(step, name) for name in step.names)
+        elif not (_brings_nothing(step) or (rotates and _only_boots_with_secrets(step))):
+            yield Need(f"{step.key}: {step.summary}", step)
 
 
-def _unknown_secrets(
-    step: SetSecrets, approved: Approved, salt: str, where: tuple[str, str]
-) -> Iterator[str]:
-    for name in step.names:
-        source = step.sources.get(name)
-        if source is None or _secret_seal(name, source, salt, where) not in approved.secrets:
-            yield f"secret/{name}: take it from {source or 'a source that is not known'}"
+def is_sealed(need: Need, plan: Plan, approved: Approved, salt: str) -> bool:
+    """Say whether an approval has the seal of what a plan needs."""
+    where = (plan.environment, plan.app)
+    if not need.secret:
+        return _seal(step_document(need.step), salt, where) in approved.seals
+    sealed = _secret_seal(need.secret, need.source, salt, where)
+    return bool(need.source) and sealed in approved.secrets
+
+
+def unapproved(plan: Plan, approved: Approved, salt: str) -> tuple[str, ...]:
+    """Name what a plan needs and an approval has no seal of, in words, in the plan's order."""
+    return tuple(n.told for n in needs(plan) if not is_sealed(n, plan, approved, salt))
+
+
+def _secret_need(step: SetSecrets, name: str) -> Need:
+    source = step.sources.get(name) or "a source that is not known"
+    return Need(f"secret/{name}: take it from {source}", step, name)
 
 
 def _brings_nothing(step: Step) -> bool:

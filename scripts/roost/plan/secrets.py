@@ -41,6 +41,8 @@ class State(Enum):
         return self in _SET
 
 
+_VARIABLE = "env "
+"""Begins a source that is a variable; in a workflow, a secret that GitHub keeps."""
 _SET = {State.MISSING, State.CHANGED, State.BY_HAND, State.UNKNOWN}
 _WHY = {
     State.MISSING: "missing",
@@ -148,6 +150,39 @@ def behind(desired: Desired, live: Live, machine: Machine) -> bool:
     marks = read_marks(machine.metadata)
     declared = [secret for secret in live.secrets if secret.name in desired.secrets]
     return any(not (m := marks.get(secret.name)) or not _fits(m, secret) for secret in declared)
+
+
+def unreviewed_values(
+    desired: Desired,
+    live: Live,
+    values: Mapping[str, SecretText],
+    names: Iterable[str],
+) -> tuple[str, ...]:
+    """Name the secrets whose value is another one than the last apply set, where no review saw that.
+
+    A file of SOPS is changed by a pull request. A variable's value comes from a secret of GitHub,
+    which everybody with write access can overwrite. One that no apply has set is no other one.
+
+    Args:
+        desired: what is asked for.
+        live: what is there.
+        values: those that are here.
+        names: the secrets to be set.
+    """
+    ours = our_machines(desired, live)
+    fitting = fitting_marks(desired, live, ours)
+    marks = [read_marks(machine.metadata) for _, machine in sorted(ours.items())]
+
+    def is_other(name: str) -> bool:
+        """Where Fly's own digest says that a hand set it since, any mark of an apply counts."""
+        held = [fitting[name]] if name in fitting else [m[name] for m in marks if name in m]
+        if not held or name not in values:  # an apply without a value is refused anyway
+            return False
+        return not any(same_value(values[name], mark.fingerprint) for mark in held)
+
+    return tuple(
+        name for name in names if desired.sources[name].startswith(_VARIABLE) and is_other(name)
+    )
 
 
 def changes_secrets(desired: Desired, live: Live) -> bool:

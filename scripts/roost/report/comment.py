@@ -26,11 +26,12 @@ LONGEST_OUTCOMES = 10_000
 """Of the first line; what is approved has its room beside these."""
 LONGEST_SECTION = 20_000
 MAX_MESSAGE = 600
+_ENDING = 100
+"""Characters below the table of outcomes."""
 _MARKER = re.compile(r"^<!-- roost-plan (\{.*\}) -->$")
 _BEGIN, _END = "<!-- roost-outcome -->", "<!-- end of roost-outcome -->"
-_SECTION = re.compile(rf"\A{_BEGIN}.*?{_END}\n", re.DOTALL)
+_SECTION = re.compile(rf"\A{_BEGIN}\n(.*?\n){_END}\n", re.DOTALL)
 """Stands right below the first line; what looks like it elsewhere is somebody's value."""
-_CUT = "\n\nThe plan is too long to stand below this; it is in the history of this comment.\n"
 _TOLD = {
     Result.DEPLOYED: "deployed and proved",
     Result.UNCHANGED: "nothing to do",
@@ -186,19 +187,27 @@ def with_outcomes(body: str, outcomes: Iterable[Outcome], *, in_time: bool = Tru
         if outcome.outcome is not Result.MISSING or outcome.environment not in marker.outcomes
     }
     told = {**marker.outcomes, **newer}
-    rest = _SECTION.sub("", body.partition("\n")[2], count=1)
-    first = replace(marker, outcomes=_remembered(told.values())).line()
-    head = f"{first}\n{outcome_section(told.values())}"
-    return head + (rest if len(head) + len(rest) <= ENTIRE_LIMIT else _CUT)
+    plan, _ = plan_and_outcomes(body)
+    # What is approved has to stay there: a deploy that runs again looks for it.
+    room = ENTIRE_LIMIT - len(plan) - len(replace(marker, outcomes={}).line())
+    first = replace(marker, outcomes=_remembered(told.values(), room // 2)).line()
+    return f"{first}\n{outcome_section(told.values(), room // 2)}{plan}"
 
 
-def _remembered(outcomes: Iterable[Outcome]) -> dict[str, Outcome]:
+def plan_and_outcomes(body: str) -> tuple[str, str]:
+    """Part what a comment shows below its first line: the plan, and what came of it above that."""
+    rest = body.partition("\n")[2]
+    found = _SECTION.match(rest)
+    return (rest[found.end() :], found[1]) if found else (rest, "")
+
+
+def _remembered(outcomes: Iterable[Outcome], room: int) -> dict[str, Outcome]:
     """Choose what the first line remembers: all of it, else less of each, else the worst."""
-    entries = _worst_first(outcomes)
+    entries, room = _worst_first(outcomes), min(room, LONGEST_OUTCOMES)
     for fields in _LESS:
-        if sum(map(_size, entries)) > LONGEST_OUTCOMES:
+        if sum(map(_size, entries)) > room:
             entries = [_only(fields, entry) for entry in entries]
-    room, kept = LONGEST_OUTCOMES, {}
+    kept = {}
     for outcome in entries:
         room -= _size(outcome)
         if room >= 0:
@@ -226,17 +235,22 @@ def _short(outcome: Outcome) -> Outcome:
     return outcome.model_copy(update={"message": outcome.message[:MAX_MESSAGE]})
 
 
-def outcome_section(outcomes: Iterable[Outcome]) -> str:
-    """Write what came of each environment as a table, worst first."""
+def outcome_section(outcomes: Iterable[Outcome], room: int = LONGEST_SECTION) -> str:
+    """Write what came of each environment as a table, worst first.
+
+    Args:
+        outcomes: what came of environments.
+        room: characters for all of it; what has none is counted.
+    """
     entries = _worst_first(outcomes)
     lines = [_BEGIN, f"## {_headline(entries)}", "", "| environment | outcome | |", "|---|---|---|"]
-    written = 0
+    left = min(room, LONGEST_SECTION) - sum(map(len, lines)) - _ENDING
     for number, outcome in enumerate(entries):
         row = _row(outcome)
-        written += len(row)
-        if written > LONGEST_SECTION:
-            left = counted(len(entries) - number, "environment")
-            lines += ["", f"and {left} more: see the runs."]
+        left -= len(row) + 1
+        if left < 0:
+            more = counted(len(entries) - number, "environment")
+            lines += ["", f"and {more} more: see the runs."]
             break
         lines.append(row)
     return "\n".join((*lines, "", _END)) + "\n"

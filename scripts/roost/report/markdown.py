@@ -16,7 +16,7 @@ from typing import Any
 from roost.plan.approval import sealed_fields
 from roost.plan.cost import CostChange
 from roost.plan.document import canonical, plan_digest
-from roost.plan.secrets import told_source
+from roost.plan.secrets import FIELD, told_source
 from roost.plan.steps import Plan, Risk, Step
 from roost.report.wording import (
     cost_line,
@@ -39,6 +39,12 @@ MAX_CHANGES = 30
 FEWEST_CHANGES = 8
 """So many lines of a step are shown where there is no room for more."""
 MANY_STEPS = 8
+PLAN_HEADING = "## Roost plan"
+TABLE_HEAD = "| step | what changes | risk |"
+TABLE_RULE = "|---|---|---|"
+SOURCES = "sources"
+"""The field of a step that says where the values of its secrets come from."""
+_BREAK = "<br>"
 _RISK = {Risk.MIGRATION: "**migration**", Risk.DATA: "**data**", Risk.DOWNTIME: "**downtime**"}
 # What begins something in Markdown stands there as an entity. Mentions and references are found
 # in the rendered text, where an entity is no protection; an invisible space after the sign is.
@@ -121,7 +127,7 @@ def lay_out(
     unchecked = [entry for entry in entries if entry.plan.unchecked and not _has_news(entry)]
     others = [entry for entry in entries if not (_has_news(entry) or entry.plan.unchecked)]
     sizes = approvals or {}
-    head = f"## Roost plan\n\n{_headline(changing, len(entries))}\n{_whole_at(changing, run_url)}"
+    head = f"{PLAN_HEADING}\n\n{_headline(changing, len(entries))}\n{_whole_at(changing, run_url)}"
     quiet = _Quiet.of([entry.plan.environment for entry in others], sizes)
     left = room - len(head) - len(quiet.text) - quiet.size
     found = _fit([*changing, *unchecked], sizes, left, quiet.size, run_url)
@@ -131,7 +137,7 @@ def lay_out(
 def plan_section(entry: PlannedEnvironment, detail: Detail = Detail()) -> str:
     """Write one environment: its steps with old and new values, cost, warnings and digest."""
     plan = entry.plan
-    lines = [f"\n### {code(plan.environment)}{_app(plan)}: {_verdict(entry)}\n"]
+    lines = [f"\n{section_start(plan)}{_verdict(entry)}\n"]
     if entry.failure:
         lines.append(f"- **No plan:** {text(entry.failure)}")
     lines += [
@@ -151,11 +157,23 @@ def plan_section(entry: PlannedEnvironment, detail: Detail = Detail()) -> str:
     return _BLANKS.sub("\n\n", "\n".join(lines) + "\n")
 
 
+def section_start(plan: Plan) -> str:
+    """Return what the heading of an environment's section begins with."""
+    return f"{environment_start(plan.environment)}{_app(plan)}: "
+
+
+def environment_start(environment: str) -> str:
+    """Return what the heading of an environment's section begins with, whatever its app."""
+    return f"### {code(environment)}"
+
+
 def _secret(plan: Plan, name: str) -> str:
-    """Show a secret with where its value comes from."""
     source = plan.sources.get(name)
-    if source is None:
-        return code(name)
+    return code(name) if source is None else unchecked_secret(name, source)
+
+
+def unchecked_secret(name: str, source: str) -> str:
+    """Show a secret that was not checked, with where its value comes from."""
     told = told_source(name, source)
     return f"{code(name)} from {code(told) if told == source else told}"
 
@@ -212,9 +230,10 @@ def _span(line: str) -> str:
 
 def text(value: str) -> str:
     """Show a sentence as plain text; what we wrote in backticks in it stays code."""
-    parts = one_line(value).split("`")
-    if len(parts) % 2 == 0:  # not ours: a backtick without its partner
-        return _plain("`".join(parts))
+    line = one_line(value)
+    parts = line.split("`")
+    if len(parts) % 2 == 0 or "``" in line:  # not ours: a backtick without its partner
+        return _plain(line)
     return "".join(code(part) if index % 2 else _plain(part) for index, part in enumerate(parts))
 
 
@@ -259,7 +278,7 @@ def _risk(risk: Risk) -> str:
 
 def _folded(steps: Sequence[Step], most: int | None) -> Iterator[str]:
     rows = (_row(step, most) for step in steps)
-    table = "\n".join(("| step | what changes | risk |", "|---|---|---|", *rows))
+    table = "\n".join((TABLE_HEAD, TABLE_RULE, *rows))
     if len(steps) <= MANY_STEPS:
         yield f"\n{table}"
     else:
@@ -267,16 +286,60 @@ def _folded(steps: Sequence[Step], most: int | None) -> Iterator[str]:
 
 
 def _row(step: Step, most: int | None) -> str:
+    cells = [text(step.summary), *_boots(step), *_sealed_cells(step, most)]
+    return f"{row_start(step.key)}{_BREAK.join(cells)} | {_risk(step.risk)} |"
+
+
+def row_start(key: str) -> str:
+    """Return what the row of a step begins with, before its summary."""
+    return f"| {code(key)} | "
+
+
+def row_ends(step: Step) -> frozenset[str]:
+    """Return what the row of a step can end with: all that its seal covers, and the risk.
+
+    There is one for each layout and risk. What stands before it are the summary and the lines of
+    `boot_start`.
+    """
+    return frozenset(
+        f"{_BREAK}{_BREAK.join(_sealed_cells(step, detail.most))} | {_risk(risk)} |"
+        for detail in _DETAILS
+        for risk in Risk
+    )
+
+
+def boot_start() -> str:
+    """Return what the line of a row begins with that says why a machine boots for its secrets."""
+    return f"{code(FIELD)}: "
+
+
+def secret_cell(name: str, source: str) -> str:
+    """Return the line of a row that says where the value of a secret to be set comes from."""
+    [line] = _spread(SOURCES, {name: source})
+    return line.written(whole=False)
+
+
+def _sealed_cells(step: Step, most: int | None) -> list[str]:
+    """Write what the seal of a step covers. It is the same for the same seal, whatever the wording."""
     lines, rest = list(_lines(step)), list(_rest(step))
     if most is None or not step.changes:
         lines, rest = [*lines, *rest], []
+    if SOURCES in step.own:  # which of them is set is known only at the deploy, so each is shown
+        most = None if most is None else len(lines)
     kept = lines[:most]
-    cells = [text(step.summary), *(line.written(whole=most is None) for line in kept)]
+    cells = [line.written(whole=most is None) for line in kept]
     if left := lines[len(kept) :]:
         cells.append(f"and {len(left)} more, sha256 {code(_hash(left))}")
     if rest:  # what is sent beside the changes is no news
         cells.append(f"all that is sent: sha256 {code(_hash(rest))}")
-    return f"| {code(step.key)} | {'<br>'.join(cells)} | {_risk(step.risk)} |"
+    return cells
+
+
+def _boots(step: Step) -> Iterator[str]:
+    """Say why a machine boots for its secrets; that follows from other steps and is not sealed."""
+    for change in step.changes:
+        if change.field == FIELD:
+            yield _Line(FIELD, (change.old, change.new)).written(whole=False)
 
 
 @dataclass(frozen=True)
@@ -297,7 +360,8 @@ def _hash(lines: Iterable[_Line]) -> str:
 
 def _lines(step: Step) -> Iterator[_Line]:
     """List what a step changes."""
-    return (_Line(change.field, (change.old, change.new)) for change in step.changes)
+    changes = (change for change in step.changes if change.field != FIELD)
+    return (_Line(change.field, (change.old, change.new)) for change in changes)
 
 
 def _rest(step: Step) -> Iterator[_Line]:
@@ -308,7 +372,7 @@ def _rest(step: Step) -> Iterator[_Line]:
             yield from [_Line(name, (value,))] if step.changes else _spread(name, value)
 
 
-_SPREAD = frozenset({"config", "config.env", "fields", "sources"})
+_SPREAD = frozenset({"config", "config.env", "fields", SOURCES})
 """Maps of what is created, of which each entry is a line."""
 
 

@@ -133,6 +133,27 @@ def list_organization_secrets(ask: Ask) -> Answer:
     return _secrets(ask, "actions/organization-secrets", ask.state.organization_secrets)
 
 
+@route("GET", "actions/runners", "administration=read")
+def list_runners(ask: Ask) -> Answer:
+    """List the self-hosted runners of the repository itself."""
+    told = {"os": "linux", "status": "online", "busy": False, "labels": []}
+    found = list(enumerate(ask.state.runners, 1))
+    return paged(
+        ask, "actions/runners", found, lambda one: {"id": one[0], "name": one[1], **told}, "runners"
+    )
+
+
+@route("GET", "actions/variables/{name}", "actions_variables=read")
+def get_variable(ask: Ask) -> Answer:
+    """Give one of the repository's variables, which everybody with write access can set."""
+    name = ask.args["name"].upper()
+    if name not in ask.state.variables:
+        raise not_found()
+    at = shapes.stamp(now())
+    value = ask.state.variables[name]
+    return Answer(200, {"name": name, "value": value, "created_at": at, "updated_at": at})
+
+
 @route("GET", "actions/runs/{id}/approvals", "actions=read")
 def list_reviews(ask: Ask) -> Answer:
     """List what reviewers said about a run, on one page."""

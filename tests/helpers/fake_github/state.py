@@ -145,6 +145,9 @@ class State:
     protection: dict[str, Json] = field(default_factory=dict)
     repository_secrets: list[str] = field(default_factory=list)
     organization_secrets: list[str] = field(default_factory=list)
+    runners: list[str] = field(default_factory=list)
+    """Names of the self-hosted runners of the repository itself."""
+    variables: dict[str, str] = field(default_factory=dict)
     """Names of the organization's secrets that the repository may use."""
     actions_permissions: Json = field(
         default_factory=lambda: {

@@ -1095,9 +1095,78 @@ def test_secrets_of_what_is_protected_are_set_only_from_a_pull_request(
     words(deployed.repository.folder)
     deployed.plan()
     deployed.merge()
+    deployed.env("GITHUB_EVENT_NAME", "workflow_dispatch")
     said = deployed.job("github", "secrets", *options, NAME)
 
     assert (said.code, said.out.strip()) == (0, f"{NAME}: set {AUTH_SECRET}. Proved.")
+
+
+UNSEEN = (
+    f"secret/{AUTH_SECRET}: its value in GitHub is another one than the last apply set, and nobody's "
+    "review saw that."
+)
+
+
+@pytest.mark.parametrize(
+    ("fields", "options"), [({"protected": True}, ()), ({}, ("--strict",))], ids=["now", "before"]
+)
+def test_a_push_gives_what_is_protected_no_value_that_a_writer_may_have_put_into_github(
+    deployed, prefect, fly, monkeypatch, fields, options
+):
+    """Neither Secrets nor Deploy does; somebody who may press sets it, and the failed job goes on."""
+    deployed.write(fields, LARGER)
+    monkeypatch.delenv(AUTH_SECRET)  # the job that plans has no value
+    deployed.plan()
+    deployed.merge()
+    monkeypatch.setenv(AUTH_SECRET, ROTATED)
+    before = list(fly.changes)
+
+    said, outcome = deployed.deploy(*options)
+
+    assert (said.code, outcome["word"]) == (1, "plan-changed")
+    assert outcome["message"].count(UNSEEN) == 1
+    assert f"runs the workflow Secrets for {NAME}" in said.err
+    assert ROTATED not in said.err + said.out
+    assert fly.changes == before
+
+    monkeypatch.setenv(AUTH_SECRET, LOGIN)
+    assert deployed.deploy(*options)[0].code == 0
+    monkeypatch.setenv(AUTH_SECRET, ROTATED)
+    before = list(fly.changes)
+    refused = deployed.job("github", "secrets", *options, NAME)
+
+    assert refused.code == 1
+    assert UNSEEN in " ".join(refused.err.split())
+    assert fly.changes == before
+
+    prefect.login = ROTATED
+    deployed.env("GITHUB_EVENT_NAME", "workflow_dispatch")
+    assert deployed.job("github", "secrets", *options, NAME).code == 0
+    deployed.env("GITHUB_EVENT_NAME", "push")
+    said = deployed.job("github", "secrets", *options, NAME)
+    assert (said.code, said.out.strip()) == (0, f"{NAME}: there is nothing to set.")
+
+
+def test_a_push_sets_a_value_of_what_is_protected_that_no_apply_has_set(deployed, fly):
+    """A new name in the file has no value before; and what somebody set by hand is put back."""
+    hook = {"name": "HOOK", "from": {"env": "HOOK"}}
+    deployed.env("HOOK", "a")
+    deployed.write(protected=True, secrets=[AUTH_SECRET, hook])
+    deployed.plan()
+    deployed.merge()
+
+    assert deployed.deploy()[0].code == 0
+    assert "HOOK" in fly.secrets
+
+    fly.secrets["HOOK"] = "set by hand"
+    said = deployed.job("github", "secrets", NAME)
+    assert (said.code, said.out.strip()) == (0, f"{NAME}: set HOOK. Proved.")
+
+    fly.secrets["HOOK"] = "set by hand"
+    deployed.env("HOOK", "b")
+    said = deployed.job("github", "secrets", NAME)
+    assert said.code == 1
+    assert "secret/HOOK: its value in GitHub is another one" in " ".join(said.err.split())
 
 
 def test_nothing_to_set_needs_nobody_s_leave(deployed):

@@ -196,6 +196,16 @@ def test_nobody_approves_their_own_run(github, press, login):
     assert "An approval by bob does not count for their own run." in said.err
 
 
+def test_another_person_s_approval_is_enough_beside_one_s_own(github, press):
+    github.add_review(RUN, NAME, "bob")
+    github.add_review(RUN, NAME, "carol")
+
+    said = press("bob")
+
+    assert said.code == 0
+    assert f"{NAME} is protected, and carol approved this run." in said.out
+
+
 def test_who_ran_it_again_and_approves_that_does_not_lend_themselves_an_earlier_approval(
     github, press
 ):

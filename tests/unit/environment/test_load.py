@@ -391,3 +391,71 @@ def test_the_merged_form_loads_to_the_same_environment(folder):
     file.path.write_text(yaml.safe_dump(merged(file)))
 
     assert load_environment("staging", folder).environment == file.environment
+
+
+def with_sops(folder, name, file, more=""):
+    """Write an environment that has one secret in a SOPS file, on line 4."""
+    secrets = f"[{{name: C, from: {{sops: {file}}}}}, PREFECT"
+    text = GOOD.format(app=f"acme-{name}").replace("[PREFECT", secrets)
+    (folder / f"{name}.yaml").write_text(text + more)
+
+
+@pytest.fixture
+def encrypted(folder):
+    """Two SOPS files, and a link to the one of production."""
+    (folder / ".git").mkdir()
+    (folder / "kept").mkdir()
+    content = "C: ENC[AES256_GCM,,type:str]\nsops: {mac: x}\n"
+    for name in ("production", "staging"):
+        (folder / "kept" / f"{name}.sops.yaml").write_text(content)
+    (folder / "kept" / "other.yaml").symlink_to("production.sops.yaml")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "file", ["kept/production.sops.yaml", "./kept/production.sops.yaml", "kept/other.yaml"]
+)
+def test_an_unprotected_environment_does_not_name_the_sops_file_of_a_protected_one(encrypted, file):
+    """Its server would get the values, and who writes its file may choose the image that reads them."""
+    with_sops(encrypted, "production", "kept/production.sops.yaml", "protected: true\n")
+    with_sops(encrypted, "staging", file)
+
+    [fault] = load_files([encrypted]).faults
+    with pytest.raises(InvalidFilesError) as raised:
+        load_environment("staging", encrypted)
+
+    assert (Path(fault.path).name, fault.line) == ("staging.yaml", 4)
+    there = f"{file} has the secrets of {encrypted}/production.yaml, which is protected"
+    assert there in fault.message
+    assert "a file of its own with a key of its own, such as staging.sops.yaml" in fault.message
+    assert raised.value.faults == (fault,)
+    # Who writes it has no code owner to ask, and must not keep the protected one from being deployed.
+    assert load_environment("production", encrypted).name == "production"
+
+
+def test_an_environment_that_is_protected_by_the_defaults_is_one(encrypted):
+    (encrypted / "_defaults.yaml").write_text(
+        "protected: true\nsecrets:\n- PREFECT_SERVER_API_AUTH_STRING\n"
+        "- {name: C, from: {sops: kept/production.sops.yaml}}\n"
+    )
+    production = GOOD.format(app="acme-production")
+    (encrypted / "production.yaml").write_text(production[: production.index("secrets")])
+    with_sops(encrypted, "staging", "kept/production.sops.yaml", "protected: false\n")
+
+    with pytest.raises(InvalidFilesError) as raised:
+        load_environment("staging", encrypted)
+
+    [fault] = raised.value.faults
+    assert "production.yaml, which is protected" in fault.message
+
+
+@pytest.mark.parametrize(
+    ("of_production", "file"),
+    [("protected: true\n", "kept/staging.sops.yaml"), ("", "kept/production.sops.yaml")],
+)
+def test_other_sops_files_may_be_named(encrypted, of_production, file):
+    with_sops(encrypted, "production", "kept/production.sops.yaml", of_production)
+    with_sops(encrypted, "staging", file)
+
+    assert load_files([encrypted]).faults == ()
+    assert load_environment("staging", encrypted).name == "staging"

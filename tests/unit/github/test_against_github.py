@@ -474,6 +474,21 @@ def test_names_of_shared_secrets_are_read_by_who_may_and_none_for_others(github,
     assert ask(lambda g: g.organization_secrets()) is None
 
 
+def test_runners_and_a_variable_are_read_by_who_may(github, ask):
+    def as_alice(call):
+        return ask(call, github.person_token)
+
+    assert as_alice(lambda g: g.runners()) == ()
+    assert as_alice(lambda g: g.has_variable("ROOST_RUNNER")) is False
+    github.state.runners.append("box")
+    github.state.variables["ROOST_RUNNER"] = "roost"
+
+    assert as_alice(lambda g: g.runners()) == ("box",)
+    assert as_alice(lambda g: g.has_variable("ROOST_RUNNER")) is True
+    assert ask(lambda g: g.runners()) is None
+    assert ask(lambda g: g.has_variable("ROOST_RUNNER")) is None
+
+
 def test_protected_branches_are_listed(github, ask):
     github.commit("dev", {"a": "a"})
     github.state.protection["dev"] = {"enforce_admins": {"enabled": True}}

@@ -11,7 +11,7 @@ from helpers.environments import environment_file
 from helpers.plans import IMAGE
 from helpers.pretend_fly import applied, with_machine
 from roost.environment.model import AUTH_SECRET
-from roost.plan.approval import approve, approved_by_none, read_approved, unapproved
+from roost.plan.approval import approve, read_approved, unapproved
 from roost.plan.backups import Note, Rest, with_note
 from roost.plan.desired import desired_state
 from roost.plan.diff import diff
@@ -195,13 +195,3 @@ def test_the_digest_of_a_plan_covers_the_sources():
 def test_junk_is_no_approval(junk):
     with pytest.raises(ValueError, match="no approval"):
         read_approved(junk)
-
-
-def test_of_several_approvals_each_step_needs_one_and_each_counts_by_its_own_salt():
-    other = SALT.replace("7", "8")
-    first = approved_of(FIRST)
-
-    assert approved_by_none(FIRST, [(first, other), (first, SALT)]) == ()
-    assert approved_by_none(FIRST, [(first, other), (first, other)]) == unapproved(
-        FIRST, first, other
-    )

@@ -125,7 +125,7 @@ def test_where_all_is_well_it_ends_with_0(roost, github):
         "staging: FLY_API_TOKEN reaches the app my-prefect",
     ):
         assert words in lines(said, "ok")
-    assert said.out.splitlines()[-1] == "14 ok, 1 unknown."
+    assert said.out.splitlines()[-1] == "16 ok, 1 unknown."
     assert GITHUB_TOKEN not in said.out
     assert github.asked
 

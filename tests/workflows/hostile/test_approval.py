@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import httpx
 import pytest
 
 from roost.report.comment import Omitted, read_marker
@@ -157,5 +158,49 @@ def test_an_environment_that_is_too_long_for_the_comment_is_deployed_by_its_dige
     assert world.setting("staging", LEVEL) is None
 
     by_hand = world.press("deploy", environment="staging", digest=row)
+    assert by_hand.good, by_hand
+    assert world.setting("staging", LEVEL) == "DEBUG"
+
+
+def rewritten_as_the_bot(world, number, text):
+    """What a workflow on a writer's branch can do: it asks for the permission, and has the token."""
+    comment = world.github.comments(number)[0]
+    seals = world.comment(number).partition("\n")[0]
+    token = world.github.token_for({"pull_requests": "write"})
+    answer = httpx.patch(
+        f"{world.github.url}/repos/{world.github.state.repository}/issues/comments/{comment.id}",
+        headers={"Authorization": f"Bearer {token}"},
+        json={"body": f"{seals}\n{text}"},
+    )
+    assert answer.status_code == 200, answer.text
+
+
+def test_a_comment_that_a_workflow_rewrote_to_show_nothing_approves_nothing(deployed):
+    """The bot is its only author, and its hidden seals are the real ones: anybody can compute them."""
+    world = deployed
+    world.write("staging", prefect=asking(**{LEVEL: "DEBUG"}))
+    number, opened = world.open_pull("Harmless")
+    assert opened["plan"].good, opened["plan"]
+    rewritten_as_the_bot(
+        world, number, "## Roost plan\n\nNo environment changes in this pull request.\n"
+    )
+    assert list(read_marker(world.comment(number)).approved) == ["staging"]
+    merged = world.merge(number)
+
+    deploy = world.happens(merged, "deploy")["deploy"]
+    # The report wrote into the comment, and that makes it no better.
+    again = world.happens(merged, "deploy")["deploy"]
+
+    for run in (deploy, again):
+        assert not run.good
+        outcome = run.artifact("deploy-staging")
+        assert (outcome["outcome"], outcome["word"]) == ("refused", "plan-changed")
+        assert (
+            f"machine/app-1: update the machine app-1: the comment of pull request {number} does "
+            "not show it as the workflow writes it; somebody may have rewritten it."
+        ) in outcome["message"]
+    assert world.setting("staging", LEVEL) is None
+
+    by_hand = world.press("deploy", environment="staging", digest=outcome["digest"])
     assert by_hand.good, by_hand
     assert world.setting("staging", LEVEL) == "DEBUG"

@@ -26,6 +26,7 @@ from roost.verbs.checkup.check import Check, missing, ok, unknown
 from roost.verbs.checkup.files import wanted_variables
 from roost.verbs.checkup.reach import DEPLOYING, GUARDED_SECRETS, shared_secrets
 from roost.verbs.checkup.rules import MAIN, rule_checks
+from roost.verbs.checkup.runners import runner_checks
 from roost.verbs.checkup.workflows import Workflows
 
 DRIFT = "drift.yml"
@@ -182,6 +183,8 @@ class _Checkup:
         async for check in self.left_over():
             yield check
         async for check in shared_secrets(self.github, repository, self.names):
+            yield check
+        async for check in runner_checks(self.github):
             yield check
         for check in await rule_checks(self.github):
             yield check

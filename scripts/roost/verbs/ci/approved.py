@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+import json
+from collections.abc import AsyncIterator, Iterable, Iterator
+from dataclasses import dataclass
 
 from roost.errors import GitHubError, NotPlannedError, NotProvedError, UnapprovedError
 from roost.github.actions import Runner
 from roost.github.api import GitHub
 from roost.github.models import Pull
-from roost.plan.approval import approved_by_none
-from roost.plan.document import plan_digest
+from roost.plan.approval import Need, is_sealed, needs
+from roost.plan.document import canonical, plan_digest, plan_document
+from roost.plan.shown import read_plan
 from roost.plan.steps import Plan
 from roost.report.outcome import Outcome, Result
+from roost.report.visible import Visible
 from roost.verbs.ci.merges import PUSH, branch_of, newest_pull, pulls_of_push
 from roost.verbs.ci.thread import Thread, read_thread
 
@@ -62,7 +66,7 @@ async def check_merged(github: GitHub, runner: Runner, plan: Plan, *, strict: bo
 async def check_shown(github: GitHub, runner: Runner, newest: Pull, plan: Plan) -> None:
     """Hold a plan to what the pull requests of a push showed when they were merged.
 
-    Each step needs one of them. The newest is looked at first, and mostly the only one.
+    Each step needs one of them that has its seal and shows it. The newest is looked at first, and mostly the only one.
 
     Raises:
         NotPlannedError: none showed a plan of its last commit for this environment.
@@ -80,14 +84,8 @@ async def check_shown(github: GitHub, runner: Runner, newest: Pull, plan: Plan) 
     if not approving:
         said = " ".join(objections[:MOST_OBJECTIONS])
         raise NotPlannedError(said, where=name, advice=by_hand(plan))
-    numbers = sorted(thread.pull.number for thread in approving)
-    noun = "pull request" if len(numbers) == 1 else "pull requests"
-    raise UnapprovedError(
-        f"What was approved in {noun} {_joined(map(str, numbers))} is not what would be done now: "
-        f"{'; '.join(_left(plan, approving))}.",
-        where=name,
-        advice=by_hand(plan),
-    )
+    said = " ".join(_objections(_left(plan, approving), approving))
+    raise UnapprovedError(said, where=name, advice=by_hand(plan))
 
 
 def check_proved(plan: Plan, others: dict[str, Outcome | None]) -> None:
@@ -138,10 +136,52 @@ async def _threads(
             ) from error
 
 
-def _left(plan: Plan, threads: list[Thread]) -> tuple[str, ...]:
-    """Name the steps that no merge approved."""
-    found = [(thread.approved(plan.environment), thread.pull.url) for thread in threads]
-    return approved_by_none(plan, [(known, salt) for known, salt in found if known is not None])
+@dataclass(frozen=True)
+class _Left:
+    """What no merge approved of a plan.
+
+    Args:
+        told: in words.
+        hidden: the pull request whose comment has its seal and does not show it; None without one.
+    """
+
+    told: str
+    hidden: int | None
+
+
+def _left(plan: Plan, threads: list[Thread]) -> list[_Left]:
+    """Find what a plan needs and no merge approved: each needs a comment that has and shows it."""
+    read, _, _ = read_plan(json.loads(canonical(plan_document(plan))), plan.environment)
+    bodies = {t.pull.number: t.comment.body for t in threads if t.comment}
+    seen = {number: Visible.of(body) for number, body in bodies.items()}
+    found = []
+    for need in needs(plan):
+        sealed = [t.pull.number for t in threads if _is_sealed(need, plan, t)]
+        if not any(number in seen and seen[number].shows(need, read) for number in sealed):
+            found.append(_Left(need.told, sealed[0] if sealed else None))
+    return found
+
+
+def _is_sealed(need: Need, plan: Plan, thread: Thread) -> bool:
+    approved = thread.approved(plan.environment)
+    return approved is not None and is_sealed(need, plan, approved, thread.pull.url)
+
+
+def _objections(left: list[_Left], threads: list[Thread]) -> Iterator[str]:
+    """Say what was not approved, and what may have been by a comment that hides it."""
+    numbers = sorted(thread.pull.number for thread in threads)
+    if other := [item.told for item in left if item.hidden is None]:
+        noun = "pull request" if len(numbers) == 1 else "pull requests"
+        yield (
+            f"What was approved in {noun} {_joined(map(str, numbers))} is not what would be done "
+            f"now: {'; '.join(other)}."
+        )
+    for number in numbers:
+        if hidden := [item.told for item in left if item.hidden == number]:
+            yield (
+                f"{'; '.join(hidden)}: the comment of pull request {number} does not show it as the "
+                "workflow writes it; somebody may have rewritten it."
+            )
 
 
 def _joined(names: Iterable[str]) -> str:

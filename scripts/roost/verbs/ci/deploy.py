@@ -30,6 +30,7 @@ from roost.verbs.ci.approved import check_digest, check_merged, check_proved
 from roost.verbs.ci.handed import OPEN, named
 from roost.verbs.ci.newest import check_newest
 from roost.verbs.ci.propose import need_runner
+from roost.verbs.ci.values import check_values
 from roost.verbs.context import Context
 from roost.verbs.documents import read_documents, write_document
 from roost.verbs.holding import holding
@@ -125,7 +126,7 @@ class Attempt:
         """Hold every step to what was approved.
 
         Raises:
-            UnapprovedError: a step is new, or another one.
+            UnapprovedError: a step is new, or another one, or a secret's value is.
             NotPlannedError: nobody was shown a plan.
             NotProvedError: what comes before it in this run did not prove the change.
         """
@@ -136,6 +137,8 @@ class Attempt:
             check_proved(planned.plan, outcomes_before(self.context, self.request.after))
         strict = self.request.strict or planned.file.environment.protected
         told = await check_merged(github, self.runner, planned.plan, strict=strict)
+        if strict:
+            check_values(self.runner, planned)
         if told:
             self.context.progress.print(told)
 

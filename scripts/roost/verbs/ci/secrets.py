@@ -13,6 +13,7 @@ from roost.verbs.ci.merges import newest_pull
 from roost.verbs.ci.newest import check_newest
 from roost.verbs.ci.page import put_on_page
 from roost.verbs.ci.propose import need_runner
+from roost.verbs.ci.values import check_values
 from roost.verbs.context import Context
 from roost.verbs.holding import holding
 from roost.verbs.secrets import outcome
@@ -33,6 +34,7 @@ async def secrets(context: Context, name: str, strict: bool) -> ExitCode:  # noq
     Raises:
         UsageError: this is no run of a workflow.
         NotPlannedError: a pull request is wanted, and the commit came without one.
+        UnapprovedError: it is protected, and a push would give it a value that nobody reviewed.
         UnappliableError: more than secrets is to change, and no run of Deploy does that.
         RoostError: see `roost secrets --set`.
     """
@@ -62,6 +64,7 @@ async def _set(context: Context, runner: Runner, name: str, *, strict: bool) -> 
             return _left(runner, name, others)
         if planned.plan.steps and (strict or file.environment.protected):
             await _check_reviewed(github, runner, file)
+            check_values(runner, planned)
         context.progress.print(plan_report(planned.plan, planned.cost))
         doing = holding("roost github secrets", context.environ)
         results = await apply_planned(context, target, planned, doing)
