@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from roost.apply.sops import SopsFiles, Unread
@@ -54,13 +54,13 @@ def told_source(secret: Secret) -> str:
     return secret.source.sops or f"${secret.source.env}"
 
 
-def require(needed: tuple[str, ...], values: Values) -> None:
+def require(needed: Iterable[str], values: Values) -> None:
     """Refuse to begin while a needed value is missing.
 
     Raises:
         MissingSecretError: names each missing value, where it was looked for and what to do.
     """
-    absent = {name: values.missing[name] for name in needed if name not in values.found}
+    absent = {name: values.missing[name] for name in sorted(needed) if name not in values.found}
     if absent:
         reasons = "; ".join(f"{name} ({unread.why})" for name, unread in absent.items())
         advice = " ".join(dict.fromkeys(unread.advice for unread in absent.values()))

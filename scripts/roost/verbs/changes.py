@@ -43,7 +43,7 @@ from roost.verbs.context import Context
 from roost.verbs.holding import holding
 from roost.verbs.image import image_before
 from roost.verbs.target import Target, connect, image_for
-from roost.verbs.values import complete_values, known_values
+from roost.verbs.values import complete_values, known_values, to_make_up
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ async def make_plan(
     chosen = choose(file, live, datetime.now(UTC))
     adopted = adopt(marked(desired_state(chosen.file, image), chosen.override), live)
     desired = adopted.desired
-    values = known_values(context, file, throwaway=target.throwaway)
+    values = known_values(context, file, target, desired, live)
     check = check_values(desired, live, our_machines(desired, live), values.found)
     desired = replace(desired, values=check)
     cost = cost_change(read_prices(context.prices), desired, live)
@@ -266,16 +266,15 @@ def proof_of(context: Context, target: Target, planned: Planned, auth: SecretTex
 
 
 def secret_values(context: Context, target: Target, planned: Planned) -> Mapping[str, SecretText]:
-    """Give the values the plan and the gate need; the local Fly gets throwaway ones.
+    """Return the values the plan and the gate need; the local Fly gets a login that is made up.
 
     Raises:
         MissingSecretError: a needed value is nowhere.
     """
-    file, values = planned.file, planned.values
-    if target.throwaway:
-        return complete_values(context, file, values).found
+    file = planned.file
     needed = {name for s in planned.plan.steps if isinstance(s, SetSecrets) for name in s.names}
     if file.environment.access.auth == "basic":
         needed.add(AUTH_SECRET)  # the gate logs in
-    require(tuple(sorted(needed)), values)
-    return values.found
+    made_up = needed & to_make_up(target, planned.values, planned.live)
+    require(needed - made_up, planned.values)
+    return complete_values(context, file, planned.values, made_up).found

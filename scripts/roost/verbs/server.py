@@ -33,7 +33,7 @@ from roost.report.wording import one_line, short_image
 from roost.secret_text import SecretText
 from roost.verbs.context import Context
 from roost.verbs.target import Target, connect
-from roost.verbs.values import given_values, known_values, with_throwaway
+from roost.verbs.values import given_values, with_made_login
 
 PROBE_TIMEOUT_S = 90.0
 STATE_LIMIT_S = 60
@@ -119,7 +119,7 @@ async def subject_of(
                 advice=f"Apply it: roost apply {name} --local",
             )
         given = given_values(context, file)
-        values = with_throwaway(context, file, given) if target.throwaway else given
+        values = with_made_login(context, file, target, given)
         secret = values.found.get(AUTH_SECRET) or (SecretText(auth) if auth else None)
         wanted = secret if environment.access.auth == "basic" else None
         made_up = AUTH_SECRET in values.found and AUTH_SECRET not in given.found
@@ -317,7 +317,8 @@ async def empty_memory(context: Context, target: Target, file: EnvironmentFile) 
     one that resumes with it would keep writers waiting.
     """
     url = await target.app_url(file.environment.app, public=file.environment.access.public)
-    login = known_values(context, file, throwaway=target.throwaway).found.get(AUTH_SECRET)
+    given = given_values(context, file)
+    login = with_made_login(context, file, target, given).found.get(AUTH_SECRET)
     auth = login if file.environment.access.auth == "basic" else None
     try:
         async with prefect_client(url, PROBE_TIMEOUT_S) as http, held(http, auth):
