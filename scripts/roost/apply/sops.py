@@ -33,6 +33,8 @@ class Unread:
 
     why: str
     advice: str
+    unusable: bool = False
+    """Whether there is a value, and it cannot work."""
 
 
 Read = Mapping[str, SecretText] | Unread

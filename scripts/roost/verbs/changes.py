@@ -15,7 +15,7 @@ from roost.apply.overtime import in_time
 from roost.apply.proof import Proof
 from roost.apply.release import Releaser
 from roost.apply.restore import Restorer
-from roost.apply.secret_values import Values, require
+from roost.apply.secret_values import Values, check_usable, require
 from roost.apply.snapshots import Snapshots
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.environment.model import AUTH_SECRET
@@ -105,6 +105,9 @@ async def plan(
         context.out.print_json(json.dumps(planned.document()))
     else:
         context.out.print(plan_report(planned.plan, planned.cost))
+    for secret, bad in sorted(planned.values.unusable.items()):
+        told = f"warning: An apply refuses {secret}: {bad.why}. {bad.advice}"
+        context.progress.print(told, markup=False, soft_wrap=True)
     pending = planned.plan.steps or planned.plan.refusals
     return ExitCode.CHANGES if exit_code and pending else ExitCode.DONE
 
@@ -220,9 +223,11 @@ async def apply_planned(
         GateFailedError: the gate failed, and the last good release is back.
         NotRolledBackError: the gate failed, and nothing could be put back.
         MissingSecretError: a value is missing; nothing was called.
+        UnusableSecretError: a value cannot work; nothing was called.
         UnappliableError: the image has to be built, and cannot be; nothing was changed.
         PrivateNetworkError: the server could not be proved from here; nothing was changed.
     """
+    check_usable(planned.values)
     check_appliable(planned.plan)
     if not planned.plan.steps:
         return ()
@@ -270,7 +275,9 @@ def secret_values(context: Context, target: Target, planned: Planned) -> Mapping
 
     Raises:
         MissingSecretError: a needed value is nowhere.
+        UnusableSecretError: a value cannot work.
     """
+    check_usable(planned.values)
     file = planned.file
     needed = {name for s in planned.plan.steps if isinstance(s, SetSecrets) for name in s.names}
     if file.environment.access.auth == "basic":

@@ -155,8 +155,9 @@ def _remarks(found: Look) -> Iterator[str]:
         yield "It has no secrets."
     for state in found.states:
         unread = found.values.missing.get(state.name)
-        if unread and (state.state.is_set or state.state is State.UNCHECKED):
-            yield f"{state.name} has no value here: {unread.why}. {unread.advice}"
+        if unread and (unread.unusable or state.state.is_set or state.state is State.UNCHECKED):
+            told = "cannot be set" if unread.unusable else "has no value here"
+            yield f"{state.name} {told}: {unread.why}. {unread.advice}"
     if found.behind:
         yield f"May have booted with older secrets: {', '.join(found.behind)}."
     if found.to_do:

@@ -66,13 +66,14 @@ def complete_values(
 
 def _may_be_made_up(target: Target, values: Values) -> frozenset[str]:
     """Return the names of the secrets without a value for which one may be made up."""
+    absent = frozenset(values.missing) - values.unusable.keys()
     match target.makes_up:
         case MakesUp.NOTHING:
             return frozenset()
         case MakesUp.LOGIN:
-            return frozenset(values.missing) & {AUTH_SECRET}
+            return absent & {AUTH_SECRET}
         case MakesUp.ALL:
-            return frozenset(values.missing)
+            return absent
 
 
 def _made_before(

@@ -115,3 +115,53 @@ def test_a_login_made_up_by_an_apply_that_was_cut_short_is_used_by_the_next(
 
     assert said.code == 0, said.err
     assert "has no value here" not in said.err
+
+
+BAD = "admin:hunter2\u00fc"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        APPLY,
+        ("apply", "staging"),
+        ("secrets", "staging", "--set"),
+        ("drift", "staging", "--heal"),
+    ],
+    ids=["apply --local", "apply", "secrets --set", "heal"],
+)
+def test_a_login_that_cannot_work_is_refused_before_anything_is_sent(
+    local, monkeypatch, fly, command
+):
+    monkeypatch.setenv(DATABASE, "postgres://given")
+    monkeypatch.setenv(AUTH_SECRET, LOGIN)
+    if command[0] != "apply":
+        local("apply", "staging")
+    if command[0] == "drift":
+        [machine] = fly.machines.values()
+        machine["config"]["guest"]["memory_mb"] = 4096  # what is to be healed
+    else:
+        monkeypatch.setenv(DATABASE, "postgres://other")
+    before = digests(fly)
+    monkeypatch.setenv(AUTH_SECRET, BAD)
+
+    said = local(*command)
+
+    assert said.code == 3, said.err
+    assert f"[secret-unusable]: {AUTH_SECRET}: its value in ${AUTH_SECRET} has" in said.err
+    assert "hunter2" not in said.err + said.out
+    assert digests(fly) == before
+
+
+def test_a_login_that_cannot_work_is_refused_though_nothing_is_to_change(local, monkeypatch):
+    monkeypatch.setenv(DATABASE, "postgres://given")
+    monkeypatch.setenv(AUTH_SECRET, LOGIN)
+    local(*APPLY)
+    monkeypatch.setenv(AUTH_SECRET, BAD)
+
+    planned = local("plan", "staging", "--local")
+    listed = local("secrets", "staging", "--local")
+
+    assert local(*APPLY).code == 3
+    assert f"An apply refuses {AUTH_SECRET}: its value in" in planned.err
+    assert f"{AUTH_SECRET} cannot be set: its value in" in listed.out
