@@ -121,10 +121,14 @@ def test_a_sleeping_machine_is_not_started_and_wakes_with_the_new_value(hooked, 
     since = [e["type"] for e in machine(hooked)["events"] if e["id"] > before]
     assert machine(hooked)["state"] == "stopped"
     assert "start" not in since
-    assert releases(hooked) == [(1, "good", True)], "what was proved goes on with other secrets"
+    assert releases(hooked) == [(1, "unproved", True)], "no gate has seen it with these secrets"
     assert hooked.roost.json(*PLAN, **NEW)["steps"] == []
-    act(hooked, "start", "started")
+    listed = " ".join(hooked.roost.run("releases", NAME, "--local").stdout.split())
+    assert "unproved, live" in listed
+    assert f"Prove it: ./run roost smoke {NAME} --local" in listed
+    hooked.roost.run("smoke", NAME, "--local", "--stock", **NEW)
     assert seen(hooked)[HOOK] == NEW[HOOK]
+    assert releases(hooked) == [(1, "good", True)]
 
 
 def test_a_rotation_that_fails_the_gate_says_that_no_value_comes_back(site):

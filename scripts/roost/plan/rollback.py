@@ -20,7 +20,7 @@ from roost.plan.releases import (
     draft,
     failed_like,
     is_older,
-    last_good,
+    last_proved,
     releases_on,
     secrets_digest,
 )
@@ -56,7 +56,7 @@ def roll_back(desired: Desired, live: Live, to: int | None) -> Recovery:
     release = _chosen(desired.environment, releases, to)
     # What a proved release acknowledged would be lost with the database of before it.
     moved = any(
-        later.verdict is Verdict.GOOD and later.number > release.number and is_older(release, later)
+        later.was_proved and later.number > release.number and is_older(release, later)
         for later in releases
     )
     asked = adopt(desired_of(release, desired, back=not moved), live)
@@ -65,18 +65,18 @@ def roll_back(desired: Desired, live: Live, to: int | None) -> Recovery:
 
 
 def before(releases: Releases) -> Release | None:
-    """Give the last good release before the one that is live.
+    """Give the last good release before the one that is live; what is unproved has to be named.
 
     A release that puts another one back stands where that one stood. So going back again goes
     further back, and not to what was just left; and going back that was cut short goes on.
     """
     now = releases[-1]
     if now.verdict is Verdict.PENDING and now.back_to:
-        return last_good(r for r in releases if r.number <= now.back_to)
-    if now.verdict is not Verdict.GOOD:
-        return last_good(releases)
+        return last_proved(r for r in releases if r.number <= now.back_to)
+    if not now.was_proved:
+        return last_proved(releases)
     earlier = (r for r in releases if r.number < now.origin and r.setup != now.setup)
-    return last_good(r for r in earlier if not failed_like(releases, r.identity))
+    return last_proved(r for r in earlier if not failed_like(releases, r.identity))
 
 
 def _chosen(environment: str, releases: Releases, to: int | None) -> Release:
@@ -85,12 +85,12 @@ def _chosen(environment: str, releases: Releases, to: int | None) -> Release:
         raise UnappliableError(
             f"There is no good release before release {releases[-1].number}.",
             where=environment,
-            advice=f"See what there is: `roost releases {environment}`.",
+            advice=f"{_named(environment, releases)}See what there is: `roost releases {environment}`.",
         )
-    if release.verdict is not Verdict.GOOD:
+    if not release.was_proved:
         raise _refused(environment, releases, f"Release {release.number} {_wrong(release)}.")
     now = releases[-1]
-    if now.verdict is Verdict.GOOD and release.setup == now.setup:
+    if now.was_proved and release.setup == now.setup:
         raise _refused(environment, releases, _same(now, release))
     failed = failed_like(releases, release.identity)
     if failed and failed is not now:
@@ -101,6 +101,17 @@ def _chosen(environment: str, releases: Releases, to: int | None) -> Release:
             advice=f"Allow it again: `roost releases {environment} --clear {failed.number}`.",
         )
     return release
+
+
+def _named(environment: str, releases: Releases) -> str:
+    """Say which release is passed over because its last secrets were not proved."""
+    earlier = [r.number for r in releases[:-1] if r.verdict is Verdict.UNPROVED]
+    if not earlier:
+        return ""
+    return (
+        f"Release {earlier[-1]} was never proved with its last secrets; to put it back all the "
+        f"same: `roost rollback {environment} --to {earlier[-1]}`. "
+    )
 
 
 def _same(now: Release, release: Release) -> str:

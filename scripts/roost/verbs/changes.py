@@ -32,7 +32,7 @@ from roost.plan.override import marked
 from roost.plan.ownership import our_machines
 from roost.plan.recovery import Recovery
 from roost.plan.restoring import restoring
-from roost.plan.secrets import check_values
+from roost.plan.secrets import check_values, rotates_asleep
 from roost.plan.steps import Plan, SetSecrets
 from roost.prefect.probe import CheckResult
 from roost.report.text import check_line, plan_report
@@ -134,6 +134,11 @@ async def apply(
         context.progress.print(plan_report(planned.plan, planned.cost))
         document = planned.document() if as_json else None
         await apply_told(context, target, planned, document)
+    if rotates_asleep(planned.plan.steps):
+        context.progress.print(
+            f"It sleeps, and wakes with the new secrets. Its release is unproved until then: roost smoke {name}",
+            soft_wrap=True,
+        )
     return ExitCode.DONE
 
 

@@ -13,10 +13,11 @@ from typing import Literal
 import anyio
 import httpx
 
+from roost.apply.proving import mark_proved
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.environment.model import AUTH_SECRET, SqliteDatabase
 from roost.environment.rehearsal import rehearsed
-from roost.errors import ExitCode, SmokeFailedError, UnappliableError, UsageError
+from roost.errors import ExitCode, FlyError, SmokeFailedError, UnappliableError, UsageError
 from roost.fly.models import Machine
 from roost.plan.cordoned import cordoned_notes
 from roost.plan.desired import ENVIRONMENT_KEY, REPLICA_URL, VERSION_KEY, desired_state
@@ -24,12 +25,13 @@ from roost.plan.effective import effective
 from roost.plan.image import is_our_image
 from roost.plan.live import Live, read_live
 from roost.plan.ownership import our_machines as our_machines_by_slot
+from roost.plan.releases import releases_on
 from roost.plan.volumes import volume_outcomes
 from roost.prefect.holding import NotHeldError, held
 from roost.prefect.probe import CheckResult, Server, prove, select_checks
 from roost.prefect.transport import prefect_client
 from roost.report.text import check_line, listing
-from roost.report.wording import one_line, short_image
+from roost.report.wording import one_line, short_image, unproved_notes
 from roost.secret_text import SecretText
 from roost.verbs.context import Context
 from roost.verbs.target import Target, connect
@@ -49,6 +51,9 @@ class Subject:
     auth: SecretText | None
     made_up: bool = False
     """Whether nobody set the login here: it was made up for the local Fly."""
+    target: Target | None = None
+    file: EnvironmentFile | None = None
+    """The environment, and its Fly; None of a mere address."""
 
 
 async def smoke(  # noqa: PLR0913, PLR0917 - one argument an option
@@ -68,6 +73,8 @@ async def smoke(  # noqa: PLR0913, PLR0917 - one argument an option
         results = [
             result async for result in _results(context, subject, stock=stock, quiet=as_json)
         ]
+        if all(result.ok for result in results):
+            await tell_proved(context, subject)
     if as_json:
         context.out.print_json(
             json.dumps(
@@ -85,6 +92,24 @@ async def smoke(  # noqa: PLR0913, PLR0917 - one argument an option
             advice="Each failed check says what to do.",
         )
     return ExitCode.DONE
+
+
+async def tell_proved(context: Context, subject: Subject) -> None:
+    """Write into the release that it is proved, where it was not; a token may not be allowed to."""
+    if subject.target is None or subject.file is None:
+        return
+    name, app = subject.file.name, subject.file.environment.app
+    try:
+        proved = await mark_proved(subject.target.fly, app, name)
+    except FlyError as error:
+        context.progress.print(
+            f"It is good, and its release stays unproved: {one_line(str(error))}",
+            markup=False,
+            soft_wrap=True,
+        )
+        return
+    if proved:
+        context.progress.print(f"Release {proved.number} was unproved, and is good now.")
 
 
 async def _results(
@@ -118,12 +143,20 @@ async def subject_of(
                 f"{environment.app} is not on the local Fly.",
                 advice=f"Apply it: roost apply {name} --local",
             )
-        given = given_values(context, file)
-        values = with_made_login(context, file, target, given)
-        secret = values.found.get(AUTH_SECRET) or (SecretText(auth) if auth else None)
-        wanted = secret if environment.access.auth == "basic" else None
-        made_up = AUTH_SECRET in values.found and AUTH_SECRET not in given.found
-        yield Subject(url, version or environment.prefect.version, wanted, made_up)
+        yield environment_subject(context, file, target, url, version)
+
+
+def environment_subject(
+    context: Context, file: EnvironmentFile, target: Target, url: str, version: str = ""
+) -> Subject:
+    """Return an environment's server with the login that is here for it."""
+    environment, auth = file.environment, context.environ.get(AUTH_SECRET)
+    given = given_values(context, file)
+    values = with_made_login(context, file, target, given)
+    secret = values.found.get(AUTH_SECRET) or (SecretText(auth) if auth else None)
+    wanted = secret if environment.access.auth == "basic" else None
+    made_up = AUTH_SECRET in values.found and AUTH_SECRET not in given.found
+    return Subject(url, version or environment.prefect.version, wanted, made_up, target, file)
 
 
 async def status(
@@ -356,12 +389,42 @@ async def wake(
         await target.check_reach(file)
         url = await target.app_url(file.environment.app, public=file.environment.access.public)
         seconds = await time_request(url)
-    if as_json:
-        document = {"environment": name, "app": file.environment.app, "url": url}
-        context.out.print_json(json.dumps({**document, "seconds": round(seconds, 2)}))
-    else:
-        context.out.print(f"{name} answers after {seconds:.2f} s: {url}", soft_wrap=True)
+        if as_json:
+            document = {"environment": name, "app": file.environment.app, "url": url}
+            context.out.print_json(json.dumps({**document, "seconds": round(seconds, 2)}))
+        else:
+            context.out.print(f"{name} answers after {seconds:.2f} s: {url}", soft_wrap=True)
+        await prove_woken(context, environment_subject(context, file, target, url))
     return ExitCode.DONE
+
+
+async def prove_woken(context: Context, subject: Subject) -> None:
+    """Prove a server whose live release is unproved, as `smoke` does; without its login, say so.
+
+    Raises:
+        SmokeFailedError: at least one check failed.
+    """
+    assert subject.file is not None  # noqa: S101 - it is made of an environment
+    assert subject.target is not None  # noqa: S101 - see above
+    environment = subject.file.environment
+    live = await read_live(subject.target.fly, environment.app)
+    releases = releases_on(our_machines_in(subject.file, live))
+    if not list(unproved_notes(subject.file.name, releases)):
+        return
+    if subject.auth is None and environment.access.auth == "basic":
+        context.progress.print(
+            f"Its release stays unproved, because the value of {AUTH_SECRET} is not here.",
+            soft_wrap=True,
+        )
+        return
+    stock = bool(environment.prefect.image)
+    results = [result async for result in _results(context, subject, stock=stock, quiet=True)]
+    if failed := [result for result in results if not result.ok]:
+        raise SmokeFailedError(
+            f"{subject.url} is awake, and no good: {failed[0].name}: {failed[0].detail}.",
+            advice=failed[0].advice,
+        )
+    await tell_proved(context, subject)
 
 
 async def our_machines(target: Target, file: EnvironmentFile) -> tuple[Machine, ...]:
