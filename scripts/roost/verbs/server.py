@@ -10,9 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-import anyio
-import httpx
-
 from roost.apply.proving import mark_proved
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.environment.model import AUTH_SECRET, SqliteDatabase
@@ -34,12 +31,24 @@ from roost.report.text import check_line, listing
 from roost.report.wording import one_line, short_image, unproved_notes
 from roost.secret_text import SecretText
 from roost.verbs.context import Context
+from roost.verbs.standing import (
+    ASLEEP,
+    NOT_READY_ADVICE,
+    exit_notes,
+    last_exit,
+    look_at,
+    our_machines_in,
+    tell_standing,
+    until_ok,
+    verdict_notes,
+)
 from roost.verbs.target import Target, connect
 from roost.verbs.values import given_values, with_made_login
 
 PROBE_TIMEOUT_S = 90.0
+READY_LIMIT_S = 20.0
+"""So long a database may take to answer once the process does."""
 STATE_LIMIT_S = 60
-ASLEEP = frozenset({"stopped", "suspended"})
 
 
 @dataclass(frozen=True)
@@ -173,27 +182,32 @@ async def status(
         live = await read_live(target.fly, file.environment.app)
         public = file.environment.access.public
         url = await target.app_url(file.environment.app, public=public) if live.app else ""
+        state = await look_at(target, file, live, url)
     chosen = effective(file, live, datetime.now(UTC))
+    code = ExitCode.DONE if state.good else ExitCode.ERROR
     if as_json:
         override = chosen.override and chosen.override.document()
-        document = {**_status_document(file, live, url), "override": override}
+        document = {**_status_document(file, live, url), **state.document(), "override": override}
         context.out.print_json(json.dumps(document))
-        return ExitCode.DONE
+        return code
     if live.app is None:
         context.out.print(
             f"{file.environment.app} does not exist yet. Create it: roost apply {name}"
         )
         return ExitCode.DONE
     context.out.print(f"{name}: {url}", soft_wrap=True)
+    context.out.print(state.told(), markup=False, soft_wrap=True)
     if live.machines:
-        columns = ("machine", "id", "state", "region", "Prefect", "image")
+        columns = ("machine", "id", "state", "last exit", "region", "Prefect", "image")
         context.out.print(listing(columns, _machine_rows(live)))
     refused = (refusal.what for refusal in chosen.refusals)
     cordoned = cordoned_notes(name, our_machines_in(file, live))
     belongings = (*_no_machine(file, live), *_belongings(file, live))
-    for note in (*belongings, *replica_notes(file, live), *chosen.notes, *refused, *cordoned):
+    standing = (*exit_notes(our_machines_in(file, live)), *verdict_notes(name, state.release))
+    notes = (*standing, *belongings, *replica_notes(file, live), *chosen.notes)
+    for note in (*notes, *refused, *cordoned):
         context.out.print(one_line(note), markup=False, soft_wrap=True)
-    return ExitCode.DONE
+    return code
 
 
 def _machine_rows(live: Live) -> Iterable[tuple[str, ...]]:
@@ -202,6 +216,7 @@ def _machine_rows(live: Live) -> Iterable[tuple[str, ...]]:
             machine.name,
             machine.id,
             f"{machine.state}, cordoned" if machine.cordoned else machine.state,
+            last_exit(machine),
             machine.region,
             machine.metadata.get(VERSION_KEY, "-"),
             short_image(_image_of(machine)) or "-",
@@ -258,17 +273,13 @@ def _status_document(file: EnvironmentFile, live: Live, url: str) -> dict[str, o
                 "state": m.state,
                 "region": m.region,
                 "cordoned": m.cordoned,
+                "last_exit": last_exit(m),
                 "image": _image_of(m),
                 "volume": m.mounted_volume or None,
             }
             for m in live.machines
         ],
     }
-
-
-def our_machines_in(file: EnvironmentFile, live: Live) -> tuple[Machine, ...]:
-    """Give the machines that carry the environment's name."""
-    return tuple(m for m in live.machines if m.metadata.get(ENVIRONMENT_KEY) == file.name)
 
 
 def live_replica(file: EnvironmentFile, live: Live) -> str | None:
@@ -395,6 +406,7 @@ async def wake(
         else:
             context.out.print(f"{name} answers after {seconds:.2f} s: {url}", soft_wrap=True)
         await prove_woken(context, environment_subject(context, file, target, url))
+        await tell_standing(context, target, file)
     return ExitCode.DONE
 
 
@@ -447,23 +459,21 @@ async def our_machines(target: Target, file: EnvironmentFile) -> tuple[Machine, 
 
 
 async def time_request(url: str) -> float:
-    """Give the seconds until `/api/health` answers well; a sleeping server is woken by it.
+    """Return the seconds until the server is ready; a sleeping one is woken by it.
+
+    Ready is more than healthy: `/api/health` answers without a database, `/api/ready` does not.
 
     Raises:
-        SmokeFailedError: it did not, within the limit.
+        SmokeFailedError: it was not, within the limit; says which of the two.
     """
     began = time.monotonic()
     async with prefect_client(url, PROBE_TIMEOUT_S) as http:
-        while True:
-            try:
-                answer = await http.get("/api/health")
-                if answer.status_code == httpx.codes.OK:
-                    return time.monotonic() - began
-                seen = str(answer.status_code)
-            except httpx.TransportError as failure:
-                seen = type(failure).__name__
-            if time.monotonic() - began > PROBE_TIMEOUT_S:
-                raise SmokeFailedError(
-                    f"{url} does not answer ({seen}).", advice="Look at its log."
-                )
-            await anyio.sleep(1)
+        seen = await until_ok(http, "/api/health", began + PROBE_TIMEOUT_S)
+        if seen:
+            raise SmokeFailedError(f"{url} does not answer ({seen}).", advice="Look at its log.")
+        seen = await until_ok(http, "/api/ready", time.monotonic() + READY_LIMIT_S)
+    if seen:
+        raise SmokeFailedError(
+            f"{url} is up, and not ready: /api/ready: {seen}.", advice=NOT_READY_ADVICE
+        )
+    return time.monotonic() - began
