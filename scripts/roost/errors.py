@@ -106,6 +106,13 @@ class MissingSecretError(RoostError):
     word = "secret-missing"
 
 
+class UnusableSecretError(RoostError):
+    """A secret has a value that cannot work; the value is never told."""
+
+    exit_code = ExitCode.BAD_INPUT
+    word = "secret-unusable"
+
+
 class MissingTokenError(RoostError):
     """A token that is needed is not set."""
 

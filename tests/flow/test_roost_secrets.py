@@ -121,10 +121,14 @@ def test_a_sleeping_machine_is_not_started_and_wakes_with_the_new_value(hooked, 
     since = [e["type"] for e in machine(hooked)["events"] if e["id"] > before]
     assert machine(hooked)["state"] == "stopped"
     assert "start" not in since
-    assert releases(hooked) == [(1, "good", True)], "what was proved goes on with other secrets"
+    assert releases(hooked) == [(1, "unproved", True)], "no gate has seen it with these secrets"
     assert hooked.roost.json(*PLAN, **NEW)["steps"] == []
-    act(hooked, "start", "started")
+    listed = " ".join(hooked.roost.run("releases", NAME, "--local").stdout.split())
+    assert "unproved, live" in listed
+    assert f"Prove it: ./run roost smoke {NAME} --local" in listed
+    hooked.roost.run("smoke", NAME, "--local", "--stock", **NEW)
     assert seen(hooked)[HOOK] == NEW[HOOK]
+    assert releases(hooked) == [(1, "good", True)]
 
 
 def test_a_rotation_that_fails_the_gate_says_that_no_value_comes_back(site):
@@ -249,18 +253,35 @@ def test_an_apply_with_the_same_values_only_reads(hooked):
     assert set(door.methods) == {"GET"}
 
 
-def test_throwaway_values_are_made_once_and_are_no_change_later(site):
+def test_a_made_up_login_is_made_once_and_is_no_change_later(site):
     write(site, AUTH_SECRET, HOOK)
     nowhere = {AUTH_SECRET: ""}
     assert states(site, **nowhere) == {AUTH_SECRET: "missing", HOOK: "missing"}
-    # The small server takes one login only.
-    first = site.roost.run(*APPLY)
-    assert f"{HOOK} has no value here. For the local Fly it is: " in first.stderr
+    first = site.roost.run(*APPLY, **nowhere, **OLD)
+    assert f"{AUTH_SECRET} has no value here. For the local Fly it is: " in first.stderr
 
-    assert site.roost.json(*PLAN)["steps"] == []
-    assert site.roost.json(*PLAN)["unchecked_secrets"] == []
-    assert states(site) == {AUTH_SECRET: "unchanged", HOOK: "unchanged"}
-    assert "For the local Fly" not in site.roost.run(*APPLY).stderr
+    known = {**nowhere, **OLD}
+    assert site.roost.json(*PLAN, **known)["steps"] == []
+    assert site.roost.json(*PLAN, **known)["unchecked_secrets"] == []
+    assert states(site, **known) == {AUTH_SECRET: "unchanged", HOOK: "unchanged"}
+    assert "For the local Fly" not in site.roost.run(*APPLY, **known).stderr
+
+
+def test_a_secret_that_is_no_login_is_never_made_up(site):
+    write(site, AUTH_SECRET, HOOK)
+
+    said = site.roost.run(*APPLY, expect=3)
+
+    assert f"{HOOK} (the environment variable {HOOK} is not set)" in said.stderr
+
+
+def test_a_forgotten_value_leaves_what_is_set(hooked):
+    before = seen(hooked)
+
+    hooked.roost.run(*APPLY)
+
+    assert seen(hooked)[HOOK] == before[HOOK] == OLD[HOOK]
+    assert states(hooked)[HOOK] == "not checked"
 
 
 # The verb

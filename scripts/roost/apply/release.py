@@ -304,14 +304,14 @@ def _is_new(release: Release, plan: Plan, recovery: Recovery) -> bool:
 
 
 def _amended(plan: Plan, live: Live, recovery: Recovery) -> Release | None:
-    """Give the good release that a rotation in sleep leaves live; None for any other plan.
+    """Return the release that a rotation in sleep leaves live; None for any other plan.
 
-    Nothing starts, so nothing could be proved: what was proved goes on, with other secrets.
+    Nothing starts, so nothing can be proved: what was proved goes on, unproved with these secrets.
     """
     now = recovery.current
-    if now is None or now.verdict is not Verdict.GOOD or not rotates_asleep(plan.steps):
+    if now is None or not now.was_proved or not rotates_asleep(plan.steps):
         return None
-    return now.with_secrets(live.secrets)
+    return now.with_secrets(live.secrets).judged(Verdict.UNPROVED, now.why)
 
 
 def _opened(good: Release) -> str:
@@ -324,7 +324,7 @@ def _opened(good: Release) -> str:
 
 def _nowhere_to_go(failed: Release | None, good: Release | None) -> str:
     """Say why there is nothing to put back."""
-    if failed and failed.verdict is Verdict.GOOD:
+    if failed and failed.was_proved:
         return f"what stands is release {failed.number}, which was good before."
     if failed and good and failed.setup == good.setup and failed.secrets != good.secrets:
         return (

@@ -34,6 +34,8 @@ class Unread:
 
     why: str
     advice: str
+    unusable: bool = False
+    """Whether there is a value, and it cannot work."""
 
 
 Read = Mapping[str, SecretText] | Unread

@@ -54,6 +54,9 @@ def _not_failed(environment: str, release: Release) -> tuple[str, str]:
         case Verdict.GOOD:
             what = f"Release {number} is good, so there is nothing to clear."
             return what, f"To go back to it: `roost rollback {environment} --to {number}`."
+        case Verdict.UNPROVED:
+            what = f"Release {number} did not fail: its secrets changed while it slept."
+            return what, f"Prove it, if it is live: `roost smoke {environment}`."
         case Verdict.CLEARED:
             return f"Release {number} is cleared already.", f"Try it: roost apply {environment}"
         case _:

@@ -92,7 +92,7 @@ def put_back(
 def unproved(recovery: Recovery, steps: list[Step], ours: Mapping[str, Machine]) -> Iterator[Step]:
     """Give the step that proves what is live, where nothing else of the plan does."""
     now = recovery.current
-    if now is None or not ours or now.verdict is Verdict.GOOD:
+    if now is None or not ours or now.was_proved:
         return
     if any(isinstance(step, CreateMachine | UpdateMachine) for step in steps):
         return
@@ -139,7 +139,7 @@ def put_back_by_hand(releases: tuple[Release, ...]) -> Release | None:
         return None
     now = releases[-1]
     left = [r for r in releases if r.back_to != now.back_to]  # it may have taken several applies
-    by_hand = bool(left) and left[-1].verdict in {Verdict.GOOD, Verdict.PENDING}
+    by_hand = bool(left) and (left[-1].was_proved or left[-1].verdict is Verdict.PENDING)
     return now if by_hand else None
 
 

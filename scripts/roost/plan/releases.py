@@ -53,12 +53,20 @@ class Verdict(Enum):
 
     PENDING = "pending"
     GOOD = "good"
+    UNPROVED = "unproved"
+    """Proved good once, and given other secrets since while it slept: no gate has seen those."""
     FAILED = "failed"
     CLEARED = "cleared"
     """Failed, and allowed to be tried again."""
 
 
-_LIFE = (Verdict.PENDING, Verdict.GOOD, Verdict.FAILED, Verdict.CLEARED)
+_LIFE = (
+    Verdict.PENDING,
+    Verdict.GOOD,
+    Verdict.UNPROVED,
+    Verdict.FAILED,
+    Verdict.CLEARED,
+)
 """The order in which a release comes by its verdicts."""
 
 
@@ -114,6 +122,11 @@ class Release:
     def _seen(self) -> Json:
         seen = {key: value for key, value in self.config.items() if key not in _UNSEEN}
         return without_fields(seen, self.ignored)
+
+    @property
+    def was_proved(self) -> bool:
+        """Whether a gate passed all of it but, perhaps, its secrets."""
+        return self.verdict in {Verdict.GOOD, Verdict.UNPROVED}
 
     @property
     def origin(self) -> int:
@@ -222,7 +235,15 @@ def current(releases: tuple[Release, ...]) -> Release | None:
 
 
 def last_good(releases: Iterable[Release]) -> Release | None:
-    """Give the newest release that was proved good."""
+    """Give the newest release whose setup was proved good, which is where a failed apply goes back to.
+
+    Its secrets may be unproved: they never go back with a release, and the gate decides again.
+    """
+    return next((r for r in reversed(tuple(releases)) if r.was_proved), None)
+
+
+def last_proved(releases: Iterable[Release]) -> Release | None:
+    """Return the newest release that was proved with the secrets it had last."""
     return next((r for r in reversed(tuple(releases)) if r.verdict is Verdict.GOOD), None)
 
 
@@ -248,7 +269,7 @@ def _has_ended(release: Release, releases: tuple[Release, ...]) -> bool:
 
 def beyond(releases: tuple[Release, ...], version: Version) -> tuple[Release, ...]:
     """Give the releases of a newer Prefect than a version, since that could read the data last."""
-    reads = [r for r in releases if r.verdict is Verdict.GOOD and _runs(r) <= version]
+    reads = [r for r in releases if r.was_proved and _runs(r) <= version]
     since = reads[-1].number if reads else 0
     return tuple(r for r in releases if r.number > since and _runs(r) > version)
 

@@ -21,7 +21,7 @@ from roost.plan.releases import (
     draft,
     failed_like,
     is_older,
-    last_good,
+    last_proved,
     releases_on,
     secrets_digest,
 )
@@ -58,7 +58,7 @@ def roll_back(desired: Desired, live: Live, to: int | None) -> Recovery:
     release = _chosen(desired.environment, releases, to, in_force)
     # What a proved release acknowledged would be lost with the database of before it.
     moved = any(
-        later.verdict is Verdict.GOOD and later.number > release.number and is_older(release, later)
+        later.was_proved and later.number > release.number and is_older(release, later)
         for later in releases
     )
     asked = adopt(desired_of(release, desired, back=not moved), live)
@@ -67,7 +67,7 @@ def roll_back(desired: Desired, live: Live, to: int | None) -> Recovery:
 
 
 def before(releases: Releases, in_force: str = "") -> Release | None:
-    """Give the last good release before the one that is live.
+    """Return the last good release before the one that is live; one that is unproved has to be named.
 
     A release that puts another one back stands where that one stood. So going back again goes
     further back, and not to what was just left; and going back that was cut short goes on. What ran
@@ -79,14 +79,14 @@ def before(releases: Releases, in_force: str = "") -> Release | None:
     """
     now = releases[-1]
     if now.verdict is Verdict.PENDING and now.back_to:
-        return last_good(r for r in releases if r.number <= now.back_to)
+        return last_proved(r for r in releases if r.number <= now.back_to)
     others = [r for r in releases if r.setup != now.setup]
     lasting = [r for r in others if r.override in ("", in_force)]
-    if now.verdict is not Verdict.GOOD:
-        last = last_good(releases)
-        return last and (last_good(r for r in lasting if not is_older(r, last)) or last)
+    if not now.was_proved:
+        last = last_proved(releases)
+        return last and (last_proved(r for r in lasting if not is_older(r, last)) or last)
     earlier = (r for r in lasting if r.number < now.origin)
-    return last_good(r for r in earlier if not failed_like(releases, r.identity))
+    return last_proved(r for r in earlier if not failed_like(releases, r.identity))
 
 
 def _chosen(environment: str, releases: Releases, to: int | None, in_force: str) -> Release:
@@ -95,12 +95,12 @@ def _chosen(environment: str, releases: Releases, to: int | None, in_force: str)
         raise UnappliableError(
             f"There is no good release before release {releases[-1].number}.",
             where=environment,
-            advice=f"See what there is: `roost releases {environment}`.",
+            advice=f"{_named(environment, releases)}See what there is: `roost releases {environment}`.",
         )
-    if release.verdict is not Verdict.GOOD:
+    if not release.was_proved:
         raise _refused(environment, releases, f"Release {release.number} {_wrong(release)}.")
     now = releases[-1]
-    if now.verdict is Verdict.GOOD and release.setup == now.setup:
+    if now.was_proved and release.setup == now.setup:
         raise _refused(environment, releases, _same(now, release))
     failed = failed_like(releases, release.identity)
     if failed and failed is not now:
@@ -111,6 +111,17 @@ def _chosen(environment: str, releases: Releases, to: int | None, in_force: str)
             advice=f"Allow it again: `roost releases {environment} --clear {failed.number}`.",
         )
     return release
+
+
+def _named(environment: str, releases: Releases) -> str:
+    """Say which release is passed over because its last secrets were not proved."""
+    earlier = [r.number for r in releases[:-1] if r.verdict is Verdict.UNPROVED]
+    if not earlier:
+        return ""
+    return (
+        f"Release {earlier[-1]} was never proved with its last secrets; to put it back all the "
+        f"same: `roost rollback {environment} --to {earlier[-1]}`. "
+    )
 
 
 def _same(now: Release, release: Release) -> str:

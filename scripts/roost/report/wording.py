@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from roost.plan.cost import CostChange
 from roost.plan.document import canonical
 from roost.plan.image import is_our_image
+from roost.plan.releases import Release, Verdict, current
 from roost.plan.secrets import told_source
 from roost.plan.steps import Plan
 
@@ -131,6 +132,16 @@ def unchecked(plan: Plan) -> list[str]:
         f"{name} (from {told_source(name, plan.sources[name])})" if name in plan.sources else name
         for name in plan.unchecked
     ]
+
+
+def unproved_notes(environment: str, releases: tuple[Release, ...]) -> Iterator[str]:
+    """Say that the live release was not proved with its secrets, and what proves it."""
+    now = current(releases)
+    if now and now.verdict is Verdict.UNPROVED:
+        yield (
+            f"Release {now.number} is unproved: its secrets were set while it slept, and nothing has "
+            f"seen it run with them. Prove it: roost smoke {environment}, or roost wake {environment}."
+        )
 
 
 def cost_line(cost: CostChange) -> str:

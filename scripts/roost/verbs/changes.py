@@ -15,7 +15,7 @@ from roost.apply.overtime import in_time
 from roost.apply.proof import Proof
 from roost.apply.release import Releaser
 from roost.apply.restore import Restorer
-from roost.apply.secret_values import Values, require
+from roost.apply.secret_values import Values, check_usable, require
 from roost.apply.snapshots import Snapshots
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.environment.model import AUTH_SECRET
@@ -32,7 +32,7 @@ from roost.plan.override import marked
 from roost.plan.ownership import our_machines
 from roost.plan.recovery import Recovery
 from roost.plan.restoring import restoring
-from roost.plan.secrets import check_values
+from roost.plan.secrets import check_values, rotates_asleep
 from roost.plan.steps import Plan, SetSecrets
 from roost.prefect.probe import CheckResult
 from roost.report.text import check_line, plan_report
@@ -43,7 +43,7 @@ from roost.verbs.context import Context
 from roost.verbs.holding import holding
 from roost.verbs.image import image_before
 from roost.verbs.target import Target, connect, image_for
-from roost.verbs.values import complete_values, known_values
+from roost.verbs.values import complete_values, known_values, to_make_up
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ async def make_plan(
     chosen = choose(file, live, datetime.now(UTC))
     adopted = adopt(marked(desired_state(chosen.file, image), chosen.override), live)
     desired = adopted.desired
-    values = known_values(context, file, throwaway=target.throwaway)
+    values = known_values(context, file, target, desired, live)
     check = check_values(desired, live, our_machines(desired, live), values.found)
     desired = replace(desired, values=check)
     cost = cost_change(read_prices(context.prices), desired, live)
@@ -105,6 +105,9 @@ async def plan(
         context.out.print_json(json.dumps(planned.document()))
     else:
         context.out.print(plan_report(planned.plan, planned.cost))
+    for secret, bad in sorted(planned.values.unusable.items()):
+        told = f"warning: An apply refuses {secret}: {bad.why}. {bad.advice}"
+        context.progress.print(told, markup=False, soft_wrap=True)
     pending = planned.plan.steps or planned.plan.refusals
     return ExitCode.CHANGES if exit_code and pending else ExitCode.DONE
 
@@ -131,6 +134,11 @@ async def apply(
         context.progress.print(plan_report(planned.plan, planned.cost))
         document = planned.document() if as_json else None
         await apply_told(context, target, planned, document)
+    if rotates_asleep(planned.plan.steps):
+        context.progress.print(
+            f"It sleeps, and wakes with the new secrets. Its release is unproved until then: roost smoke {name}",
+            soft_wrap=True,
+        )
     return ExitCode.DONE
 
 
@@ -220,9 +228,11 @@ async def apply_planned(
         GateFailedError: the gate failed, and the last good release is back.
         NotRolledBackError: the gate failed, and nothing could be put back.
         MissingSecretError: a value is missing; nothing was called.
+        UnusableSecretError: a value cannot work; nothing was called.
         UnappliableError: the image has to be built, and cannot be; nothing was changed.
         PrivateNetworkError: the server could not be proved from here; nothing was changed.
     """
+    check_usable(planned.values)
     check_appliable(planned.plan)
     if not planned.plan.steps:
         return ()
@@ -266,16 +276,17 @@ def proof_of(context: Context, target: Target, planned: Planned, auth: SecretTex
 
 
 def secret_values(context: Context, target: Target, planned: Planned) -> Mapping[str, SecretText]:
-    """Give the values the plan and the gate need; the local Fly gets throwaway ones.
+    """Return the values the plan and the gate need; the local Fly gets a login that is made up.
 
     Raises:
         MissingSecretError: a needed value is nowhere.
+        UnusableSecretError: a value cannot work.
     """
-    file, values = planned.file, planned.values
-    if target.throwaway:
-        return complete_values(context, file, values).found
+    check_usable(planned.values)
+    file = planned.file
     needed = {name for s in planned.plan.steps if isinstance(s, SetSecrets) for name in s.names}
     if file.environment.access.auth == "basic":
         needed.add(AUTH_SECRET)  # the gate logs in
-    require(tuple(sorted(needed)), values)
-    return values.found
+    made_up = needed & to_make_up(target, planned.values, planned.live)
+    require(needed - made_up, planned.values)
+    return complete_values(context, file, planned.values, made_up).found

@@ -40,7 +40,7 @@ from roost.verbs.changes import Planned, apply_planned, make_plan
 from roost.verbs.context import Context
 from roost.verbs.image import ensure_image
 from roost.verbs.server import lay_down, our_machines, time_request
-from roost.verbs.target import LOCAL_TOKEN, Target
+from roost.verbs.target import LOCAL_TOKEN, MakesUp, Target
 from roost.verbs.throwaway import Throwaway
 
 T = TypeVar("T")
@@ -138,7 +138,7 @@ async def _play(head: Side, base: Base, course: Course) -> Outcome:
             image = side.file.environment.prefect.image if side else ""
             if image and not await guarded.local.has_image(image):
                 return skipped(head, base, _foreign(image))
-        stage = Stage(guarded, Target(fly, guarded.local, throwaway=True), head, course)
+        stage = Stage(guarded, Target(fly, guarded.local, MakesUp.ALL), head, course)
         rows: tuple[str, ...] = ()
         if base.side:
             rows = await stage.put_base_up(base.side)

@@ -18,7 +18,7 @@ from roost.plan.recovery import Recovery
 from roost.plan.releases import Release, current, releases_on
 from roost.plan.rollback import roll_back
 from roost.report.text import listing, plan_report
-from roost.report.wording import short_image, short_time
+from roost.report.wording import short_image, short_time, unproved_notes
 from roost.verbs.changes import Planned, apply_told, make_plan
 from roost.verbs.context import Context
 from roost.verbs.holding import holding
@@ -54,6 +54,8 @@ async def releases(
         context.out.print(f"{name} has no release yet. Make the first one: roost apply {name}")
     else:
         context.out.print(listing(COLUMNS, _rows(found), words="what"))
+        for note in unproved_notes(name, found):
+            context.out.print(note, markup=False, soft_wrap=True)
     return ExitCode.DONE
 
 

@@ -19,7 +19,7 @@ from roost.report.text import listing, plan_report
 from roost.verbs.changes import Planned, apply_told, make_plan
 from roost.verbs.context import Context
 from roost.verbs.target import Target, connect
-from roost.verbs.values import given_values, with_throwaway
+from roost.verbs.values import given_values, known_values
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ async def look(context: Context, file: EnvironmentFile, target: Target) -> Look:
     desired = desired_state(file, "")  # what runs is of no interest here
     live = await read_live(target.fly, desired.app)
     given = given_values(context, file)
-    values = with_throwaway(context, file, given) if target.throwaway else given
+    values = known_values(context, file, target, desired, live)
     made_up = frozenset(values.found) - frozenset(given.found)
     ours = our_machines(desired, live)
     checked = replace(desired, values=check_values(desired, live, ours, values.found))
@@ -155,8 +155,9 @@ def _remarks(found: Look) -> Iterator[str]:
         yield "It has no secrets."
     for state in found.states:
         unread = found.values.missing.get(state.name)
-        if unread and (state.state.is_set or state.state is State.UNCHECKED):
-            yield f"{state.name} has no value here: {unread.why}. {unread.advice}"
+        if unread and (unread.unusable or state.state.is_set or state.state is State.UNCHECKED):
+            told = "cannot be set" if unread.unusable else "has no value here"
+            yield f"{state.name} {told}: {unread.why}. {unread.advice}"
     if found.behind:
         yield f"May have booted with older secrets: {', '.join(found.behind)}."
     if found.to_do:

@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-import anyio
-import httpx
-
+from roost.apply.proving import mark_proved
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.environment.model import AUTH_SECRET, SqliteDatabase
 from roost.environment.rehearsal import rehearsed
-from roost.errors import ExitCode, SmokeFailedError, UnappliableError, UsageError
+from roost.errors import ExitCode, FlyError, SmokeFailedError, UnappliableError, UsageError
 from roost.fly.models import Machine
 from roost.plan.cordoned import cordoned_notes
 from roost.plan.desired import ENVIRONMENT_KEY, REPLICA_URL, VERSION_KEY, desired_state
@@ -24,20 +22,33 @@ from roost.plan.effective import effective
 from roost.plan.image import is_our_image
 from roost.plan.live import Live, read_live
 from roost.plan.ownership import our_machines as our_machines_by_slot
+from roost.plan.releases import releases_on
 from roost.plan.volumes import volume_outcomes
 from roost.prefect.holding import NotHeldError, held
 from roost.prefect.probe import CheckResult, Server, prove, select_checks
 from roost.prefect.transport import prefect_client
 from roost.report.text import check_line, listing
-from roost.report.wording import one_line, short_image
+from roost.report.wording import one_line, short_image, unproved_notes
 from roost.secret_text import SecretText
 from roost.verbs.context import Context
+from roost.verbs.standing import (
+    ASLEEP,
+    NOT_READY_ADVICE,
+    exit_notes,
+    last_exit,
+    look_at,
+    our_machines_in,
+    tell_standing,
+    until_ok,
+    verdict_notes,
+)
 from roost.verbs.target import Target, connect
-from roost.verbs.values import given_values, known_values, with_throwaway
+from roost.verbs.values import given_values, with_made_login
 
 PROBE_TIMEOUT_S = 90.0
+READY_LIMIT_S = 20.0
+"""So long a database may take to answer once the process does."""
 STATE_LIMIT_S = 60
-ASLEEP = frozenset({"stopped", "suspended"})
 
 
 @dataclass(frozen=True)
@@ -49,6 +60,9 @@ class Subject:
     auth: SecretText | None
     made_up: bool = False
     """Whether nobody set the login here: it was made up for the local Fly."""
+    target: Target | None = None
+    file: EnvironmentFile | None = None
+    """The environment, and its Fly; None of a mere address."""
 
 
 async def smoke(  # noqa: PLR0913, PLR0917 - one argument an option
@@ -68,6 +82,8 @@ async def smoke(  # noqa: PLR0913, PLR0917 - one argument an option
         results = [
             result async for result in _results(context, subject, stock=stock, quiet=as_json)
         ]
+        if all(result.ok for result in results):
+            await tell_proved(context, subject)
     if as_json:
         context.out.print_json(
             json.dumps(
@@ -85,6 +101,24 @@ async def smoke(  # noqa: PLR0913, PLR0917 - one argument an option
             advice="Each failed check says what to do.",
         )
     return ExitCode.DONE
+
+
+async def tell_proved(context: Context, subject: Subject) -> None:
+    """Write into the release that it is proved, where it was not; a token may not be allowed to."""
+    if subject.target is None or subject.file is None:
+        return
+    name, app = subject.file.name, subject.file.environment.app
+    try:
+        proved = await mark_proved(subject.target.fly, app, name)
+    except FlyError as error:
+        context.progress.print(
+            f"It is good, and its release stays unproved: {one_line(str(error))}",
+            markup=False,
+            soft_wrap=True,
+        )
+        return
+    if proved:
+        context.progress.print(f"Release {proved.number} was unproved, and is good now.")
 
 
 async def _results(
@@ -118,12 +152,20 @@ async def subject_of(
                 f"{environment.app} is not on the local Fly.",
                 advice=f"Apply it: roost apply {name} --local",
             )
-        given = given_values(context, file)
-        values = with_throwaway(context, file, given) if target.throwaway else given
-        secret = values.found.get(AUTH_SECRET) or (SecretText(auth) if auth else None)
-        wanted = secret if environment.access.auth == "basic" else None
-        made_up = AUTH_SECRET in values.found and AUTH_SECRET not in given.found
-        yield Subject(url, version or environment.prefect.version, wanted, made_up)
+        yield environment_subject(context, file, target, url, version)
+
+
+def environment_subject(
+    context: Context, file: EnvironmentFile, target: Target, url: str, version: str = ""
+) -> Subject:
+    """Return an environment's server with the login that is here for it."""
+    environment, auth = file.environment, context.environ.get(AUTH_SECRET)
+    given = given_values(context, file)
+    values = with_made_login(context, file, target, given)
+    secret = values.found.get(AUTH_SECRET) or (SecretText(auth) if auth else None)
+    wanted = secret if environment.access.auth == "basic" else None
+    made_up = AUTH_SECRET in values.found and AUTH_SECRET not in given.found
+    return Subject(url, version or environment.prefect.version, wanted, made_up, target, file)
 
 
 async def status(
@@ -140,27 +182,32 @@ async def status(
         live = await read_live(target.fly, file.environment.app)
         public = file.environment.access.public
         url = await target.app_url(file.environment.app, public=public) if live.app else ""
+        state = await look_at(target, file, live, url)
     chosen = effective(file, live, datetime.now(UTC))
+    code = ExitCode.DONE if state.good else ExitCode.ERROR
     if as_json:
         override = chosen.override and chosen.override.document()
-        document = {**_status_document(file, live, url), "override": override}
+        document = {**_status_document(file, live, url), **state.document(), "override": override}
         context.out.print_json(json.dumps(document))
-        return ExitCode.DONE
+        return code
     if live.app is None:
         context.out.print(
             f"{file.environment.app} does not exist yet. Create it: roost apply {name}"
         )
         return ExitCode.DONE
     context.out.print(f"{name}: {url}", soft_wrap=True)
+    context.out.print(state.told(), markup=False, soft_wrap=True)
     if live.machines:
-        columns = ("machine", "id", "state", "region", "Prefect", "image")
+        columns = ("machine", "id", "state", "last exit", "region", "Prefect", "image")
         context.out.print(listing(columns, _machine_rows(live)))
     refused = (refusal.what for refusal in chosen.refusals)
     cordoned = cordoned_notes(name, our_machines_in(file, live))
     belongings = (*_no_machine(file, live), *_belongings(file, live))
-    for note in (*belongings, *replica_notes(file, live), *chosen.notes, *refused, *cordoned):
+    standing = (*exit_notes(our_machines_in(file, live)), *verdict_notes(name, state.release))
+    notes = (*standing, *belongings, *replica_notes(file, live), *chosen.notes)
+    for note in (*notes, *refused, *cordoned):
         context.out.print(one_line(note), markup=False, soft_wrap=True)
-    return ExitCode.DONE
+    return code
 
 
 def _machine_rows(live: Live) -> Iterable[tuple[str, ...]]:
@@ -169,6 +216,7 @@ def _machine_rows(live: Live) -> Iterable[tuple[str, ...]]:
             machine.name,
             machine.id,
             f"{machine.state}, cordoned" if machine.cordoned else machine.state,
+            last_exit(machine),
             machine.region,
             machine.metadata.get(VERSION_KEY, "-"),
             short_image(_image_of(machine)) or "-",
@@ -225,17 +273,13 @@ def _status_document(file: EnvironmentFile, live: Live, url: str) -> dict[str, o
                 "state": m.state,
                 "region": m.region,
                 "cordoned": m.cordoned,
+                "last_exit": last_exit(m),
                 "image": _image_of(m),
                 "volume": m.mounted_volume or None,
             }
             for m in live.machines
         ],
     }
-
-
-def our_machines_in(file: EnvironmentFile, live: Live) -> tuple[Machine, ...]:
-    """Give the machines that carry the environment's name."""
-    return tuple(m for m in live.machines if m.metadata.get(ENVIRONMENT_KEY) == file.name)
 
 
 def live_replica(file: EnvironmentFile, live: Live) -> str | None:
@@ -317,7 +361,8 @@ async def empty_memory(context: Context, target: Target, file: EnvironmentFile) 
     one that resumes with it would keep writers waiting.
     """
     url = await target.app_url(file.environment.app, public=file.environment.access.public)
-    login = known_values(context, file, throwaway=target.throwaway).found.get(AUTH_SECRET)
+    given = given_values(context, file)
+    login = with_made_login(context, file, target, given).found.get(AUTH_SECRET)
     auth = login if file.environment.access.auth == "basic" else None
     try:
         async with prefect_client(url, PROBE_TIMEOUT_S) as http, held(http, auth):
@@ -355,12 +400,43 @@ async def wake(
         await target.check_reach(file)
         url = await target.app_url(file.environment.app, public=file.environment.access.public)
         seconds = await time_request(url)
-    if as_json:
-        document = {"environment": name, "app": file.environment.app, "url": url}
-        context.out.print_json(json.dumps({**document, "seconds": round(seconds, 2)}))
-    else:
-        context.out.print(f"{name} answers after {seconds:.2f} s: {url}", soft_wrap=True)
+        if as_json:
+            document = {"environment": name, "app": file.environment.app, "url": url}
+            context.out.print_json(json.dumps({**document, "seconds": round(seconds, 2)}))
+        else:
+            context.out.print(f"{name} answers after {seconds:.2f} s: {url}", soft_wrap=True)
+        await prove_woken(context, environment_subject(context, file, target, url))
+        await tell_standing(context, target, file)
     return ExitCode.DONE
+
+
+async def prove_woken(context: Context, subject: Subject) -> None:
+    """Prove a server whose live release is unproved, as `smoke` does; without its login, say so.
+
+    Raises:
+        SmokeFailedError: at least one check failed.
+    """
+    assert subject.file is not None  # noqa: S101 - it is made of an environment
+    assert subject.target is not None  # noqa: S101 - see above
+    environment = subject.file.environment
+    live = await read_live(subject.target.fly, environment.app)
+    releases = releases_on(our_machines_in(subject.file, live))
+    if not list(unproved_notes(subject.file.name, releases)):
+        return
+    if subject.auth is None and environment.access.auth == "basic":
+        context.progress.print(
+            f"Its release stays unproved, because the value of {AUTH_SECRET} is not here.",
+            soft_wrap=True,
+        )
+        return
+    stock = bool(environment.prefect.image)
+    results = [result async for result in _results(context, subject, stock=stock, quiet=True)]
+    if failed := [result for result in results if not result.ok]:
+        raise SmokeFailedError(
+            f"{subject.url} is awake, and no good: {failed[0].name}: {failed[0].detail}.",
+            advice=failed[0].advice,
+        )
+    await tell_proved(context, subject)
 
 
 async def our_machines(target: Target, file: EnvironmentFile) -> tuple[Machine, ...]:
@@ -383,23 +459,21 @@ async def our_machines(target: Target, file: EnvironmentFile) -> tuple[Machine, 
 
 
 async def time_request(url: str) -> float:
-    """Give the seconds until `/api/health` answers well; a sleeping server is woken by it.
+    """Return the seconds until the server is ready; a sleeping one is woken by it.
+
+    Ready is more than healthy: `/api/health` answers without a database, `/api/ready` does not.
 
     Raises:
-        SmokeFailedError: it did not, within the limit.
+        SmokeFailedError: it was not, within the limit; says which of the two.
     """
     began = time.monotonic()
     async with prefect_client(url, PROBE_TIMEOUT_S) as http:
-        while True:
-            try:
-                answer = await http.get("/api/health")
-                if answer.status_code == httpx.codes.OK:
-                    return time.monotonic() - began
-                seen = str(answer.status_code)
-            except httpx.TransportError as failure:
-                seen = type(failure).__name__
-            if time.monotonic() - began > PROBE_TIMEOUT_S:
-                raise SmokeFailedError(
-                    f"{url} does not answer ({seen}).", advice="Look at its log."
-                )
-            await anyio.sleep(1)
+        seen = await until_ok(http, "/api/health", began + PROBE_TIMEOUT_S)
+        if seen:
+            raise SmokeFailedError(f"{url} does not answer ({seen}).", advice="Look at its log.")
+        seen = await until_ok(http, "/api/ready", time.monotonic() + READY_LIMIT_S)
+    if seen:
+        raise SmokeFailedError(
+            f"{url} is up, and not ready: /api/ready: {seen}.", advice=NOT_READY_ADVICE
+        )
+    return time.monotonic() - began

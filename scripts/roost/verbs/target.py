@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from enum import Enum
 
 from roost.connection import resolves
 from roost.environment.load import EnvironmentFile
@@ -22,13 +23,23 @@ PRIVATE_API = "_api.internal"
 LOCAL_TOKEN = "local"  # noqa: S105 - the local Fly takes any token
 
 
+class MakesUp(Enum):
+    """For which secrets a value is made up where they have none."""
+
+    NOTHING = "nothing"
+    LOGIN = "login"
+    """On the local Fly: a login that nobody set. Any other secret is missing, as on Fly.io."""
+    ALL = "all"
+    """In a rehearsal: nothing is set on its own local Fly, which is thrown away."""
+
+
 @dataclass(frozen=True)
 class Target:
     """A Fly to talk to, and how its apps are reached."""
 
     fly: FlyClient
     local: LocalFly | None = None
-    throwaway: bool = False
+    makes_up: MakesUp = MakesUp.NOTHING
     """Whether secrets without a value get one made up: only where the local Fly was asked for."""
 
     async def app_url(self, app: str, *, public: bool) -> str:
@@ -72,7 +83,7 @@ async def connect(context: Context, *, local: bool) -> AsyncIterator[Target]:
         if started:
             context.progress.print("Started the local Fly. Stop it with: ./run roost local stop")
         async with FlyClient(running.api_url, SecretText(LOCAL_TOKEN)) as fly:
-            yield Target(fly, running, throwaway=True)
+            yield Target(fly, running, MakesUp.LOGIN)
         return
     base_url = context.environ.get("FLY_FLAPS_BASE_URL") or FLY_API
     async with FlyClient(base_url, fly_token(context.environ)) as fly:

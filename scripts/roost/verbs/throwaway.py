@@ -1,4 +1,4 @@
-"""Throwaway secret values for the local Fly, so that a newcomer needs to invent none.
+"""Values that are made up: a login for the local Fly, and any secret for a rehearsal of its own.
 
 They are remembered beside the local Fly's own state, readable by the user alone, because the gate
 of the next run must log in with the same value. They go with `roost local reset`.

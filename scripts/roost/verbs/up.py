@@ -13,6 +13,7 @@ from roost.verbs.changes import apply_planned, make_plan
 from roost.verbs.context import Context
 from roost.verbs.local import ensure_local_fly
 from roost.verbs.server import time_request
+from roost.verbs.standing import tell_standing
 from roost.verbs.target import Target, connect
 from roost.verbs.throwaway import throwaway_file
 from roost.verbs.values import given_values
@@ -51,6 +52,7 @@ async def bring_up(context: Context, target: Target, file: EnvironmentFile) -> N
     await time_request(url)
     idle = int(file.environment.scaling.idle_after.total_seconds())
     context.out.print(f"{file.name} is healthy at {url}", soft_wrap=True)
+    await tell_standing(context, target, file)
     context.out.print(client_settings(file, url), soft_wrap=True)
     context.out.print(login_advice(context, file), soft_wrap=True)
     if file.environment.scaling.autostop != "off":

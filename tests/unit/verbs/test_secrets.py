@@ -217,3 +217,58 @@ def test_an_environment_without_secrets_says_so(roost, rewrite):
     rewrite(access={"public": False, "auth": "none"}, secrets=[])
 
     assert roost("secrets", "staging").out == "It has no secrets.\n"
+
+
+# Set in sleep: unproved until something proves it
+
+
+def verdicts(roost):
+    found = json.loads(roost("releases", "staging", "--json").out)["releases"]
+    return [release["verdict"] for release in found]
+
+
+@pytest.fixture
+def rotated_asleep(roost, fly, monkeypatch, prefect):
+    """A server that was given another login while it slept."""
+    roost("apply", "staging")
+    [machine] = fly.machines.values()
+    machine["state"] = "stopped"
+    rotate(monkeypatch, prefect)
+    done = roost("apply", "staging")
+    assert done.code == 0, done.err
+    assert "Its release is unproved until then: ./run roost smoke staging" in done.err
+    return machine
+
+
+@pytest.mark.usefixtures("rotated_asleep")
+@pytest.mark.parametrize("verb", ["smoke", "wake"])
+def test_what_was_set_in_sleep_is_unproved_until_it_is_proved(roost, verb):
+    assert verdicts(roost) == ["unproved"]
+
+    said = roost(verb, "staging")
+
+    assert said.code == 0, said.err
+    assert "Release 1 was unproved, and is good now." in said.err
+    assert verdicts(roost) == ["good"]
+
+
+@pytest.mark.usefixtures("rotated_asleep")
+@pytest.mark.parametrize("verb", ["smoke", "wake"])
+def test_a_server_that_wakes_and_does_not_let_in_stays_unproved(roost, prefect, verb):
+    prefect.login = "admin:somebody-else"
+
+    said = roost(verb, "staging")
+
+    assert said.code == 1
+    assert verdicts(roost) == ["unproved"]
+
+
+@pytest.mark.usefixtures("rotated_asleep")
+def test_waking_without_the_login_says_that_nothing_was_proved(roost, monkeypatch):
+    monkeypatch.delenv(AUTH_SECRET)
+
+    said = roost("wake", "staging")
+
+    assert said.code == 0
+    assert f"stays unproved, because the value of {AUTH_SECRET} is not here" in said.err
+    assert verdicts(roost) == ["unproved"]
