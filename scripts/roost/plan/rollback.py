@@ -55,7 +55,7 @@ def roll_back(desired: Desired, live: Live, to: int | None) -> Recovery:
             advice=f"Make the first one: roost apply {desired.environment}",
         )
     in_force = _override(desired.machines[0].config if desired.machines else {})
-    release = _chosen(desired.environment, releases, to, in_force)
+    release = choose_release(desired.environment, releases, to, in_force)
     # What a proved release acknowledged would be lost with the database of before it.
     moved = any(
         later.was_proved and later.number > release.number and is_older(release, later)
@@ -89,7 +89,14 @@ def before(releases: Releases, in_force: str = "") -> Release | None:
     return last_proved(r for r in earlier if not failed_like(releases, r.identity))
 
 
-def _chosen(environment: str, releases: Releases, to: int | None, in_force: str) -> Release:
+def choose_release(
+    environment: str, releases: Releases, to: int | None, in_force: str = ""
+) -> Release:
+    """Return the release to put back: the one that is named, or the last good one before.
+
+    Raises:
+        UnappliableError: there is none, or it is not good, or it is what is live.
+    """
     release = before(releases, in_force) if to is None else find_release(environment, releases, to)
     if release is None:
         raise UnappliableError(

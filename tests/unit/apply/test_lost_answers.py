@@ -131,6 +131,7 @@ def test_a_machine_of_that_name_that_is_not_ours_is_not_taken_for_ours():
     [machine] = fly.machines.values()
     machine["config"]["metadata"] = {}
     machine["config"]["mounts"] = []
+    machine["config"]["services"] = []  # one that serves is refused by the plan
     for volume in fly.volumes.values():
         volume["attached_machine_id"] = None
 

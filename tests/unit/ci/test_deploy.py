@@ -522,9 +522,13 @@ def test_a_deploy_that_failed_is_approved_still_when_it_runs_again(deployed, fly
 # What the comment has no room for
 
 
+LONG = "PREFECT_LOGGING_FORMATTERS_STANDARD_FORMAT"
+"""A setting that takes any text."""
+
+
 def test_what_the_comment_cuts_is_whole_on_the_page_of_the_run(deployed, summary):
     value = "x" * 200
-    deployed.write({"prefect": {"settings": {"PREFECT_LOGGING_FORMAT": value}}})
+    deployed.write({"prefect": {"settings": {LONG: value}}})
     deployed.plan()
 
     assert value not in deployed.comment
@@ -540,7 +544,7 @@ def test_beyond_what_github_shows_the_page_of_the_run_names_the_artifact(
     deployed, summary, monkeypatch
 ):
     monkeypatch.setattr(actions, "MAX_SUMMARY", len(summary()) + 2_000)
-    deployed.write({"prefect": {"settings": {"PREFECT_LOGGING_FORMAT": "x" * 2_000}}})
+    deployed.write({"prefect": {"settings": {LONG: "x" * 2_000}}})
     deployed.plan()
 
     assert "The JSON files in the artifact `plans` of this run have all of it." in summary()
@@ -548,7 +552,8 @@ def test_beyond_what_github_shows_the_page_of_the_run_names_the_artifact(
 
 def too_long(story, fly):
     """Merge a plan that has no room in the comment: it warns in very long words."""
-    long = {f"PREFECT_LOGGING_{n}": "*" * 15_000 for n in range(4)}
+    kinds = ("DEBUG", "JSON", "SIMPLE", "STANDARD")
+    long = {f"PREFECT_LOGGING_FORMATTERS_{kind}_FORMAT": "*" * 15_000 for kind in kinds}
     [machine] = fly.machines.values()
     machine["config"]["env"].update(dict.fromkeys(long, "somebody's"))
     ignored = [{"field": f"env.{name}", "reason": "set by hand"} for name in long]

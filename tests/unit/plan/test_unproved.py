@@ -16,7 +16,7 @@ from roost.plan.releases import (
     last_proved,
     snapshot_before,
 )
-from roost.plan.rollback import _chosen
+from roost.plan.rollback import choose_release
 from roost.prefect.versions import Version
 from roost.report.wording import unproved_notes
 
@@ -47,11 +47,11 @@ def test_a_failed_apply_goes_back_to_it_for_its_setup_was_proved():
 def test_a_rollback_that_names_none_passes_it_over_and_names_it():
     releases = (release(1, GOOD), release(2, UNPROVED), release(3, GOOD))
 
-    assert _chosen("demo", releases, None).number == 1
-    assert _chosen("demo", releases, 2).number == 2
+    assert choose_release("demo", releases, None).number == 1
+    assert choose_release("demo", releases, 2).number == 2
     assert last_proved(releases[:2]) == releases[0]
     with pytest.raises(UnappliableError, match="`roost rollback demo --to 2`"):
-        _chosen("demo", releases[1:], None)
+        choose_release("demo", releases[1:], None)
 
 
 def test_its_database_counts_as_one_that_it_has_written():
