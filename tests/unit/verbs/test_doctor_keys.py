@@ -87,17 +87,6 @@ def test_a_key_that_opens_a_protected_environment_s_file_and_another_s_is_named(
     )
 
 
-def test_one_file_for_a_protected_environment_and_another_one_is_named(repository, checks):
-    encrypt(repository / "all.sops.yaml", "HOOK: x\n", age_key())
-    write(repository, "production", "all.sops.yaml", protected=True)
-    write(repository, "staging", "all.sops.yaml")
-
-    [check] = checks()
-
-    assert (check.state, check.environment) == (State.MISSING, "production")
-    assert check.what == "all.sops.yaml is also a source of staging, which nothing protects"
-
-
 def test_the_commands_that_mend_it_do_so(repository, checks):
     """As they are printed, with the real program: afterwards only the new key opens the file."""
     shared, new = age_key(), age_key()

@@ -31,13 +31,16 @@ class _Holder:
 
 
 def key_checks(files: Iterable[EnvironmentFile]) -> Iterator[Check]:
-    """Look for files of SOPS, and for keys, that a protected environment shares with another one."""
+    """Look for keys that open the files of a protected environment and of another one.
+
+    A file that both name is a fault of the file that is not protected, and `validate` reports it.
+    """
     holders = [holder for file in files if (holder := _holder(file)).recipients]
     found: list[Check] = []
     for holder in holders:
         if holder.protected:
             others = [other for other in holders if other is not holder]
-            found += [*_shared_files(holder, others), *_shared_keys(holder, others)]
+            found += _shared_keys(holder, others)
     yield from found
     if holders and not found:
         yield ok("no key of another environment opens the SOPS files of a protected one")
@@ -54,18 +57,6 @@ def _recipients(file: EnvironmentFile, name: str) -> frozenset[str]:
         return frozenset(read_sops_file(sops_path(file.repository, name)).recipients)
     except SopsFileError:  # reported as a fault of the environment's file
         return frozenset()
-
-
-def _shared_files(holder: _Holder, others: Sequence[_Holder]) -> Iterator[Check]:
-    """Report each file that an unprotected environment names as well."""
-    for name in holder.recipients:
-        theirs = [o.name for o in others if name in o.recipients and not o.protected]
-        if theirs:
-            yield missing(
-                f"{name} is also a source of {', '.join(theirs)}, which nothing protects",
-                f"give {holder.name} a file and a key of its own, such as {holder.name}.sops.yaml",
-                holder.name,
-            )
 
 
 def _shared_keys(holder: _Holder, others: Sequence[_Holder]) -> Iterator[Check]:
