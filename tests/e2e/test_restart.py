@@ -89,7 +89,7 @@ def let_it_run_out(server, lease):
         (folder / file).write_text(json.dumps(content), "utf-8")
 
 
-@pytest.mark.parametrize("how", ["stop", "kill"])
+@pytest.mark.parametrize("how", ["stop", pytest.param("kill", marks=pytest.mark.slow)])
 def test_a_slot_that_is_held_stays_held_and_its_lease_can_be_renewed(serve, how):
     server = serve()
     with server.http() as http:
@@ -100,6 +100,7 @@ def test_a_slot_that_is_held_stays_held_and_its_lease_can_be_renewed(serve, how)
         assert slots_taken(http) == 1
 
 
+@pytest.mark.slow
 def test_a_lease_that_ran_out_while_the_server_was_away_can_still_be_renewed(serve):
     server = serve(**LOOK_OFTEN)
     with server.http() as http:
@@ -140,6 +141,7 @@ def test_prefect_s_own_storage_is_left_alone_where_it_is_asked_for(serve):
         assert renew(http, lease) == 410
 
 
+@pytest.mark.slow
 def test_the_lock_of_a_killed_server_does_not_hold_leases_up(serve):
     """The machine's next server often has the number of the one before, which Prefect asks for."""
     server = serve()
@@ -152,6 +154,7 @@ def test_the_lock_of_a_killed_server_does_not_hold_leases_up(serve):
         assert renew(http, lease) == 204
 
 
+@pytest.mark.slow
 def test_events_that_were_accepted_are_there_after_a_stop(serve):
     server = serve()
     with server.http() as http:
@@ -183,6 +186,7 @@ def count_events(http, name="seen"):
     return http.post("/events/filter", json=asked).raise_for_status().json()["total"]
 
 
+@pytest.mark.slow
 def test_task_runs_of_a_flow_that_has_just_ended_are_there_after_a_stop(serve):
     server = serve()
     with server.http() as http:

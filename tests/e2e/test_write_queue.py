@@ -96,6 +96,7 @@ def test_another_process_that_writes_is_waited_for(play):
     assert play("other_process") == {"failed": 0, "beside": True}
 
 
+@pytest.mark.slow
 def test_nothing_is_locked_while_runs_turn_late_and_clients_write(any_image, tmp_path):
     with PrefectProcess(any_image, tmp_path, **LATE) as server:
         marked = runs_turn_late_while_clients_write(server)
