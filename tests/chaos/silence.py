@@ -14,7 +14,6 @@ from typing import Any
 import httpx
 
 from helpers.prefect_site import APP, LOGIN, NAME, PrefectSite
-from helpers.small_server import TROUBLE
 from roost.environment.load import load_environment
 from roost.plan.desired import desired_state
 from roost.plan.image import image_reference, read_image_parts
@@ -62,7 +61,11 @@ class Silence:
 
 NEW: Json = {"prefect": {"version": AFTER}, "machine": {"memory_mb": 512}}
 CHANGES = (
-    Change("settings", NEW, {**NEW, "prefect": {"version": AFTER, "settings": {TROUBLE: "no"}}}),
+    Change(
+        "settings",
+        NEW,
+        {**NEW, "prefect": {"version": AFTER, "settings": {"PREFECT_LOGGING_LEVEL": "WARNING"}}},
+    ),
     Change("memory", NEW, {**NEW, "machine": {"memory_mb": 1024}}),
     Change(f"Prefect {BEFORE} to {AFTER}", {**NEW, "prefect": {"version": BEFORE}}, NEW),
     Change(
@@ -158,6 +161,9 @@ def change_by_hand(site: PrefectSite, change: Change) -> None:
     site.rest("stop", "stopped")
     path = f"{APP}/machines/{machine['id']}"
     site.daemon.call("POST", path, {"config": config, "skip_launch": True})
+    # Fly refuses a start while it still replaces the machine.
+    while site.daemon.machine(APP, machine["id"])["state"] == "replacing":
+        time.sleep(PAUSE_S)
     site.daemon.call("POST", f"{path}/start")
     wait_healthy(site.url())
     user, _, password = LOGIN.partition(":")
