@@ -16,6 +16,7 @@ from chaos.scenarios import BAD_INPUT, DONE, Scenario
 from chaos.standing import long_leases
 from chaos.visitors import Visitors, visiting
 from helpers.api_door import HANG_UP, Answer
+from helpers.roost_command import shows_traceback
 
 MOST_CALLS = 500
 
@@ -208,7 +209,7 @@ class Play:
         """Say how a command ended otherwise than it should."""
         return (
             *((f"ended with {ended.code}: {ended.last}",) if ended.code not in codes else ()),
-            *(("a traceback",) if "Traceback" in ended.said else ()),
+            *(("a traceback",) if shows_traceback(ended.said) else ()),
         )
 
     def check(self) -> tuple[str, ...]:

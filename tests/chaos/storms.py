@@ -11,6 +11,7 @@ from chaos.crashes import Play
 from chaos.ground import Ground
 from chaos.scenarios import DONE, ROLLED_BACK, Scenario
 from chaos.weather import Storm
+from helpers.roost_command import shows_traceback
 
 ENDS = {DONE: "done", ROLLED_BACK: "rolled back"}
 STOPPED = "stopped"
@@ -79,7 +80,7 @@ def bad_end(ended: Ended) -> tuple[str, ...]:
     """Say what a person would miss in how a command ended."""
     if ended.code == DONE:
         return ()
-    said = (*(("a traceback",) if "Traceback" in ended.said else ()),)
+    said = (*(("a traceback",) if shows_traceback(ended.said) else ()),)
     if ended.code == HUNG:
         return (*said, f"did not end within {LIMIT_S:.0f} s: {ended.last}")
     if ended.code < 0:

@@ -15,7 +15,7 @@ import yaml
 
 from helpers.environments import environment_data
 from helpers.local_daemon import LocalDaemon
-from helpers.roost_command import RoostCommand, finish
+from helpers.roost_command import RoostCommand, finish, shows_traceback
 from helpers.small_server import EXITS, FORGETS, ILL, NAME, SMALL, TROUBLE
 from roost.environment.model import AUTH_SECRET
 from roost.report.rehearsal import read_rehearsal
@@ -374,7 +374,7 @@ def test_a_local_fly_that_is_killed_leaves_no_machine_behind(rehearsing):
     done = finish(process)
 
     assert done.returncode == 1, done.stderr
-    assert "Traceback" not in done.stderr
+    assert not shows_traceback(done.stderr), done.stderr
     assert rehearsing.result().outcome == "failed"
     assert rehearsing.left() == []
 

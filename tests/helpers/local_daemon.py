@@ -81,8 +81,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return {}
 
 
+class Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, request, client_address):
+        # As a real server: a client that hung up is no matter for the log.
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 print("listening", flush=True)
-http.server.ThreadingHTTPServer((ADDRESS, 8080), Handler).serve_forever()
+Server((ADDRESS, 8080), Handler).serve_forever()
 """
 
 

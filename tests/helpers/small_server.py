@@ -93,8 +93,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
     do_GET = do_POST = do_PATCH = do_DELETE = answer
 
 
+class Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, request, client_address):
+        # As the real server: a client that hung up is no matter for the log.
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 ADDRESS = (os.environ["PREFECT_SERVER_API_HOST"], int(os.environ["PREFECT_SERVER_API_PORT"]))
-http.server.ThreadingHTTPServer(ADDRESS, Handler).serve_forever()
+Server(ADDRESS, Handler).serve_forever()
 """
 
 
