@@ -19,6 +19,7 @@ from roost.environment.model import (
     SqliteDatabase,
 )
 from roost.plan.image import is_stock_image
+from roost.plan.retention import retention_settings
 
 Json = dict[str, Any]
 
@@ -212,6 +213,7 @@ def environment_variables(environment: Environment) -> dict[str, str]:
         "FLY_PROCESS_GROUP": PROCESS_GROUP,
         "PRIMARY_REGION": environment.region,  # the proxy keeps min_machines_running here
         **environment.prefect.settings,
+        **retention_settings(database.retention),
         "DO_NOT_TRACK": "1",
         "PREFECT_HOME": MOUNT_PATH if sqlite else "/tmp/prefect",  # noqa: S108 - the machine's own
         "PREFECT_SERVER_API_HOST": "0.0.0.0",  # noqa: S104 - the proxy comes from outside
