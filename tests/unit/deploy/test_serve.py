@@ -140,7 +140,8 @@ def prefect(monkeypatch):
         for name in parts:
             monkeypatch.setitem(sys.modules, name, ModuleType(name))
         sys.modules[parts[-1]].create_app = create_app
-        monkeypatch.setattr(serve, "share_queue", lambda _: None)  # tests/e2e has the real one
+        for name in ("share_queue", "survive_full"):  # tests/e2e has the real ones
+            monkeypatch.setattr(serve, name, lambda _: None)
 
     return put
 
