@@ -243,7 +243,10 @@ def _let_vacuum_through(fullness: Fullness) -> None:
         from prefect.server.services import db_vacuum
     except ImportError:  # a Prefect from before it had one
         return
-    delete: Callable[..., Awaitable[int]] = db_vacuum._batch_delete  # noqa: SLF001 - all of its deleting goes through it
+    # All of its deleting goes through this; where a release has moved it, the vacuum waits like others.
+    delete: Callable[..., Awaitable[int]] | None = getattr(db_vacuum, "_batch_delete", None)
+    if delete is None:
+        return
 
     async def batch_delete(*arguments: Any, **named: Any) -> int:
         token = FREEING.set(True)
