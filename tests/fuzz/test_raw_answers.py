@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from helpers.fuzzing import examples
 from helpers.raw_server import cut, raw_server
-from roost.bounded import MAX_BYTES
 from roost.errors import FlyAnswerError, FlyError, FlyUnavailableError, RoostError
 from roost.fly.client import FlyClient
+from roost.http.size_limits import MAX_BYTES
 from roost.prefect.probe import Server, prove, select_checks
 from roost.prefect.transport import prefect_client
 from roost.secret_text import SecretText

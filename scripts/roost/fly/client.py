@@ -15,7 +15,6 @@ from urllib.parse import quote
 import anyio
 import httpx
 
-from roost.connection import Connection
 from roost.errors import FlyNotFoundError, FlyWaitTimeoutError
 from roost.fly.models import (
     DYING_VOLUMES,
@@ -35,6 +34,7 @@ from roost.fly.models import (
 )
 from roost.fly.retries import Repeat
 from roost.fly.transport import DEADLINE_S, Call, Details, Json, Reply, Transport
+from roost.http.connection import Connection
 from roost.secret_text import SecretText
 
 A = TypeVar("A", bound=Answer)

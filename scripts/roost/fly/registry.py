@@ -17,8 +17,6 @@ from typing import Any
 import anyio
 import httpx
 
-from roost.bounded import HEADERS, OversizedError, bounded
-from roost.connection import Connection, is_this_computer
 from roost.errors import (
     FlyAnswerError,
     FlyError,
@@ -35,7 +33,9 @@ from roost.fly.retries import (
     retry_after_s,
 )
 from roost.fly.transport import bare_token
-from roost.repeats import AgainError, repeated
+from roost.http.connection import Connection, is_this_computer
+from roost.http.retry import AgainError, repeated
+from roost.http.size_limits import HEADERS, OversizedError, bounded
 from roost.secret_text import SecretText
 
 USER = "x"

@@ -15,8 +15,6 @@ import anyio
 import httpx
 from pydantic import TypeAdapter, ValidationError
 
-from roost.bounded import HEADERS, OversizedError, bounded
-from roost.connection import is_this_computer, read_address
 from roost.errors import FlyAnswerError, FlyUnavailableError, UsageError
 from roost.fly.refusals import one_line, refusal, unreadable
 from roost.fly.retries import (
@@ -26,7 +24,9 @@ from roost.fly.retries import (
     retry_after_s,
     was_sent,
 )
-from roost.repeats import AgainError, repeated
+from roost.http.connection import is_this_computer, read_address
+from roost.http.retry import AgainError, repeated
+from roost.http.size_limits import HEADERS, OversizedError, bounded
 from roost.secret_text import SecretText
 
 Json = dict[str, Any]

@@ -21,7 +21,6 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel
 
-from roost.connection import Connection
 from roost.errors import (
     GitHubConflictError,
     GitHubForbiddenError,
@@ -59,6 +58,7 @@ from roost.github.models import (
     Written,
 )
 from roost.github.transport import DEADLINE_S, PER_PAGE, Call, Json, Reply, Transport, each
+from roost.http.connection import Connection
 from roost.secret_text import SecretText
 
 M = TypeVar("M", bound=BaseModel)

@@ -14,8 +14,6 @@ import anyio
 import httpx
 from pydantic import TypeAdapter, ValidationError
 
-from roost.bounded import HEADERS, OversizedError, bounded
-from roost.connection import is_this_computer, read_address
 from roost.errors import (
     GitHubAnswerError,
     GitHubRateLimitedError,
@@ -30,7 +28,9 @@ from roost.github.refusals import (
     refusal,
     unreadable,
 )
-from roost.repeats import AgainError, repeated
+from roost.http.connection import is_this_computer, read_address
+from roost.http.retry import AgainError, repeated
+from roost.http.size_limits import HEADERS, OversizedError, bounded
 from roost.secret_text import SecretText
 
 Json = dict[str, Any]
