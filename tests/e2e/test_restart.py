@@ -12,9 +12,11 @@ from uuid import uuid4
 import pytest
 
 from helpers.prefect_process import PrefectProcess
+from helpers.waiting import until
 
 EVENTS = 300
 TASKS = 60
+HELD_S = 3600  # longer than any restart takes
 LOOK_OFTEN = {"PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS": "1"}
 STOCK_LEASES = "prefect.server.concurrency.lease_storage.filesystem"
 # Sends what its tasks did as events, and ends when the server has taken them all.
@@ -53,26 +55,18 @@ def restart(server, how):
     server.start()
 
 
-def until(condition, limit_s=60.0):
-    """Wait until something is so; give what it is."""
-    limit = time.monotonic() + limit_s
-    while not (found := condition()) and time.monotonic() < limit:
-        time.sleep(0.2)
-    return found
-
-
 def take_slot(http):
     """Make a limit of one, and take its slot; give the lease."""
     limit = {"name": "one", "limit": 1, "active": True}
     http.post("/v2/concurrency_limits/", json=limit).raise_for_status()
-    asked = {"names": ["one"], "slots": 1, "mode": "concurrency", "lease_duration": 60}
+    asked = {"names": ["one"], "slots": 1, "mode": "concurrency", "lease_duration": HELD_S}
     return http.post("/v2/concurrency_limits/increment-with-lease", json=asked).json()["lease_id"]
 
 
 def renew(http, lease):
     """Renew a lease, as the client that holds it does; give the status."""
     path = f"/v2/concurrency_limits/leases/{lease}/renew"
-    return http.post(path, json={"lease_duration": 60}).status_code
+    return http.post(path, json={"lease_duration": HELD_S}).status_code
 
 
 def slots_taken(http):
@@ -123,7 +117,7 @@ def test_a_lease_whose_holder_does_not_come_back_gives_its_slot_back(serve):
         let_it_run_out(server, lease)
         server.start()
 
-        assert until(lambda: slots_taken(http) == 0, limit_s=150)
+        assert until(lambda: slots_taken(http) == 0)
         assert renew(http, lease) == 410
 
 

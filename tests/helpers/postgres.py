@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from helpers.waiting import LIMIT_S
 from image.machine import free_port
 
 ACCOUNT = "postgres"
-LIMIT_S = 60
 
 
 def find_programs() -> Path | None:

@@ -13,6 +13,7 @@ import httpx
 import psutil
 import pytest
 
+from helpers.waiting import LIMIT_S
 from image.machine import free_port
 
 SERVER = Path(__file__).parents[3] / "deploy" / "server.py"
@@ -114,12 +115,12 @@ class Program:
 
     def ask(self, path="/", **options):
         """Ask for a page."""
-        with httpx.Client(base_url=self.url, timeout=30, **options) as client:
+        with httpx.Client(base_url=self.url, timeout=LIMIT_S, **options) as client:
             return client.get(path)
 
     def wait(self):
         """Wait for its end; give the exit code and what it said of trouble."""
-        told, trouble = self.process.communicate(timeout=30)
+        told, trouble = self.process.communicate(timeout=LIMIT_S)
         self.told += told.splitlines()
         return self.process.returncode, trouble
 
@@ -269,7 +270,7 @@ def test_a_signal_ends_it_without_a_word_of_trouble(start, number):
 def test_what_is_under_way_is_finished_before_it_ends(start):
     program = start().wait_until_ready()
 
-    with httpx.stream("GET", f"{program.url}/slow", timeout=30) as answer:
+    with httpx.stream("GET", f"{program.url}/slow", timeout=LIMIT_S) as answer:
         parts = answer.iter_bytes()
         begun = next(parts)
         program.process.send_signal(signal.SIGTERM)
@@ -291,10 +292,10 @@ def test_when_it_is_quiet_it_has_itself_stopped(start, machine_api):
 
 def test_while_somebody_is_there_it_does_not_ask_to_be_stopped(start, machine_api, says):
     idle = {"ROOST_IDLE_ACTION": "stop", "ROOST_IDLE_AFTER_S": "0.6"}
-    program = start(SLOW_S="1.2", **idle, **machine_api.environ).wait_until_ready()
     machine_api.answers = [says(503)]
+    program = start(SLOW_S="1.2", **idle, **machine_api.environ).wait_until_ready()
 
-    with httpx.stream("GET", f"{program.url}/slow", timeout=30) as answer:
+    with httpx.stream("GET", f"{program.url}/slow", timeout=LIMIT_S) as answer:
         before = len(machine_api.asked)
         answer.read()
         after = len(machine_api.asked)

@@ -8,6 +8,7 @@ from contextlib import suppress
 import pytest
 
 from helpers.asgi_calls import Client, answer, body_of, chunks, http
+from helpers.waiting import LIMIT_S
 from roost_server.turns import READS, WRITES, is_write, write_in_turn
 
 
@@ -92,7 +93,7 @@ def test_a_client_that_sends_slowly_holds_nobody_up(size):
         slow = asyncio.create_task(Client(chunks(b"x" * size, b"")[:1]).call(app))
         await others_run()
 
-        served = await asyncio.wait_for(Client().call(app), 5)
+        served = await asyncio.wait_for(Client().call(app), LIMIT_S)
 
         slow.cancel()
         with suppress(asyncio.CancelledError):
@@ -138,7 +139,7 @@ def test_an_application_that_fails_gives_its_turn_back():
         app = write_in_turn(fails)
         for _ in range(2):
             with pytest.raises(LookupError):
-                await asyncio.wait_for(Client().call(app), 5)
+                await asyncio.wait_for(Client().call(app), LIMIT_S)
 
     asyncio.run(scenario())
 
@@ -156,7 +157,7 @@ def test_of_who_is_sent_away_nothing_is_kept_and_no_turn_is_taken():
         turn = asyncio.Semaphore(0)  # none is to be had
         client = Client([])  # who sends nothing, ever
         layer = write_in_turn(app, turn=turn, may_write=lambda _: False)
-        await asyncio.wait_for(client.call(layer), 5)
+        await asyncio.wait_for(client.call(layer), LIMIT_S)
         return client.statuses, heard == [client.receive]
 
     assert asyncio.run(scenario()) == ([401], True)
