@@ -31,7 +31,7 @@ class Client:
 
     sends: list[Message] = field(default_factory=lambda: chunks(b""))
     got: list[Message] = field(default_factory=list)
-    left: asyncio.Event = field(default_factory=asyncio.Event)
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def call(self, app: App, scope: Scope | None = None) -> Client:
         """Have an application answer a request."""
@@ -41,13 +41,13 @@ class Client:
     async def receive(self) -> Message:
         """Give the application the next message."""
         if not self.sends:
-            await self.left.wait()
+            await self.gone.wait()
             return DISCONNECT
         return self.sends.pop(0)
 
     def leave(self) -> None:
         """Go away once all is sent."""
-        self.left.set()
+        self.gone.set()
 
     async def send(self, message: Message) -> None:
         """Take a message of the application."""
