@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -13,10 +14,13 @@ import pytest
 
 from helpers.prefect_process import PrefectProcess
 from helpers.waiting import until
+from roost_server.probation import OPEN_PATH, OWNER
 
 EVENTS = 300
 TASKS = 60
 HELD_S = 3600  # longer than any restart takes
+CLOSED_S = 25
+FEW_TRIES = {"PREFECT_CLIENT_MAX_RETRIES": "1"}
 LOOK_OFTEN = {"PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS": "1"}
 STOCK_LEASES = "prefect.server.concurrency.lease_storage.filesystem"
 # Sends what its tasks did as events, and ends when the server has taken them all.
@@ -191,6 +195,29 @@ def test_task_runs_of_a_flow_that_has_just_ended_are_there_after_a_stop(serve):
         names = {run["state_name"] for run in task_runs(http)}
         assert (len(task_runs(http)), names) == (TASKS, {"Completed"})
         assert took < 20  # what a machine gets
+
+
+@pytest.mark.slow
+def test_a_flow_that_meets_a_closed_server_waits_for_it_and_keeps_its_task_runs(serve):
+    """After an upgrade only the gate is let in. It may take longer than a client tries an error again."""
+    server = serve(FLY_MACHINE_ID="new")
+    server.stop()
+    (server.home / OWNER).write_text("old", "utf-8")
+    server.start()
+    with server.http() as http, ThreadPoolExecutor() as pool:
+        flow = pool.submit(server.run, f"import os; os.environ.update({FEW_TRIES})\n{FLOW}")
+        time.sleep(CLOSED_S)
+        assert not flow.done()
+        gate = {"x-roost-gate": "1"}
+        assert http.post(f"{server.url}{OPEN_PATH}", headers=gate).status_code == 204
+        flow.result()
+
+        assert until(lambda: states(http) == ["Completed"] * TASKS)
+
+
+def states(http):
+    """Give the state of each task run, by its name."""
+    return [run["state_name"] for run in task_runs(http)]
 
 
 def task_runs(http):

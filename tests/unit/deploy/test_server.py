@@ -55,7 +55,8 @@ async def app(scope, receive, send):
     await send({"type": "http.response.body", "body": body})
 """
 
-# What of Prefect and SQLAlchemy our own code touches while it serves (see sqlite_writers and draining).
+# What of Prefect and SQLAlchemy our own code touches while it serves (see sqlite_writers, draining,
+# carrying and resent_events).
 INSIDES = {
     "prefect/server/database/configurations.py": """
 class AioSqliteConfiguration:
@@ -64,7 +65,12 @@ class AioSqliteConfiguration:
     "prefect/server/utilities/messaging/memory.py": """
 class Topic:
     _topics = {}
+
+class Consumer:
+    def __init__(self, topic, subscription=None): ...
 """,
+    "prefect/server/database/__init__.py": "def provide_database_interface(): ...",
+    "prefect/server/events/storage/database.py": "async def _write_sqlite_events(_, __): ...",
     "sqlalchemy/__init__.py": "",
     "sqlalchemy/event.py": "def listen(*_): ...",
     "sqlalchemy/engine.py": "class Engine: ...",

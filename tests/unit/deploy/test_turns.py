@@ -131,6 +131,38 @@ def test_a_client_that_goes_away_while_it_waits_takes_no_turn():
     assert database.served == 2
 
 
+def test_what_a_client_gave_up_while_it_waited_is_not_carried_out():
+    """Its client sends it again: carried out, it would be there twice."""
+
+    async def give_up(app, database, group, _):
+        client = Client(chunks(b"x"))
+        given_up = group.create_task(client.call(app))
+        await others_run()
+        client.leave()
+        again = group.create_task(Client(chunks(b"x")).call(app))
+        await others_run()
+        database.go_on.set()
+        await asyncio.wait([given_up, again])
+        return client.got
+
+    got, database = with_one_writing(give_up)
+
+    assert got == []
+    assert database.served == 2
+
+
+def test_what_is_begun_is_carried_out_whoever_leaves():
+    async def scenario():
+        database = Database()
+        client = Client(chunks(b"x"))
+        client.leave()
+        database.go_on.set()
+        await client.call(write_in_turn(database))
+        return database.served
+
+    assert asyncio.run(scenario()) == 1
+
+
 def test_an_application_that_fails_gives_its_turn_back():
     async def scenario():
         async def fails(*_):
