@@ -18,6 +18,8 @@ from roost_server.hold import Hold
 from roost_server.lease_keeping import GRACE
 from roost_server.migrating import migrate_in_turn, postgres_turn
 from roost_server.pages import close_costly_pages
+from roost_server.postgres_address import Pooling, pooling_of
+from roost_server.postgres_pooled import suit_pooler
 from roost_server.probation import Probation, is_logged_in
 from roost_server.quiet import Activity, watch
 from roost_server.resent_events import write_each_once
@@ -101,6 +103,8 @@ def make_app(environ: Mapping[str, str], carry: CarryOver | None = None) -> App:
         # Not chained: pydantic shows the values, and one of them may be a secret.
         raise BootError(explain(error)) from None
     if not uses_sqlite(environ):
+        if pooling_of(environ) is Pooling.TRANSACTION:
+            suit_pooler()
         return migrate_in_turn(app, postgres_turn(environ))
     queue = WriteQueue()
     share_queue(queue)

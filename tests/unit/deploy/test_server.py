@@ -62,6 +62,7 @@ INSIDES = {
 class AioSqliteConfiguration:
     def begin_transaction(self, session, with_for_update=False): ...
 """,
+    "prefect/server/events/triggers.py": "",
     "prefect/server/utilities/messaging/memory.py": """
 class Topic:
     _topics = {}
