@@ -15,7 +15,7 @@ from roost_server.settings import (  # noqa: E402 - as above
     has_replica,
     image_settings,
     lease_settings,
-    uses_sqlite,
+    uses_sqlite_file,
 )
 
 
@@ -35,7 +35,21 @@ def main(argv: list[str]) -> int:
         return serve(os.environ, began)
     except BootError as error:
         print(f"roost: the server cannot start: {error}.", file=sys.stderr)
+        tell_why(str(error))
         return 1
+    except Exception as failure:
+        tell_why(failure)
+        raise
+
+
+def tell_why(failure: str | Exception) -> None:
+    """Leave the reason of this end for the gate; of an exception, without what is secret in it."""
+    from roost_server.last_error import LAST_ERROR, name_failure
+    from roost_server.last_words import leave_word
+
+    LAST_ERROR.know(os.environ)
+    text = failure if isinstance(failure, str) else name_failure(failure)
+    leave_word(LAST_ERROR.safe(text), os.environ)
 
 
 def prepare() -> None:
@@ -59,7 +73,7 @@ def prepare() -> None:
         os.environ.setdefault(name, value)
     clear_locks(os.environ)
     os.environ.update(database_settings(os.environ))
-    if not uses_sqlite(os.environ):
+    if not uses_sqlite_file(os.environ):
         prepare_postgres()
 
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from roost_server.backend import VOLUME, name_backend
+
+DATABASE_FILE = "prefect.db"
 URL_SETTING = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
 URL_ALIAS = "PREFECT_API_DATABASE_CONNECTION_URL"
 URL_VARIABLE = "ROOST_DATABASE_URL_VARIABLE"
@@ -41,16 +44,17 @@ def lease_settings(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def uses_sqlite_file(environ: Mapping[str, str]) -> bool:
-    """Say whether the database is Prefect's own file in its home folder."""
-    names = (URL_SETTING, URL_ALIAS, URL_VARIABLE)
-    driver = environ.get("PREFECT_SERVER_DATABASE_DRIVER", "sqlite+aiosqlite")
-    return driver.startswith("sqlite") and not any(environ.get(name) for name in names)
+    """Say whether the database seems to be Prefect's own file in its home folder.
 
-
-def uses_sqlite(environ: Mapping[str, str]) -> bool:
-    """Say whether the database is SQLite, wherever it lies."""
-    url = environ.get(URL_SETTING) or environ.get(URL_ALIAS) or ""
-    return uses_sqlite_file(environ) or url.startswith("sqlite")
+    Read before Prefect is imported, from the usual names alone. What Prefect makes of every name,
+    `serve` compares with this, and starts nothing where they differ.
+    """
+    database = home_folder(environ) / DATABASE_FILE
+    driver = environ.get("PREFECT_SERVER_DATABASE_DRIVER") or "sqlite+aiosqlite"
+    addresses = [environ[name] for name in (URL_SETTING, URL_ALIAS) if environ.get(name)]
+    if environ.get(URL_VARIABLE) or not driver.startswith("sqlite"):
+        return False
+    return all(name_backend(address, database) == VOLUME for address in addresses)
 
 
 def has_replica(environ: Mapping[str, str]) -> bool:

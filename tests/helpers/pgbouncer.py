@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from helpers.postgres import ACCOUNT, LIMIT_S, Postgres
+from helpers.postgres import ACCOUNT, Postgres
+from helpers.waiting import LIMIT_S
 from image.machine import free_port
 
 PROGRAM = os.environ.get("PGBOUNCER") or shutil.which(

@@ -11,7 +11,8 @@ import pytest
 
 from helpers.asgi_calls import DISCONNECT, Client, answer, chunks, http
 from helpers.waiting import LIMIT_S
-from roost_server.hold import HOLD_PATH, Hold, hold_still
+from roost_server.backend import POSTGRES
+from roost_server.hold import HOLD_PATH, Hold, hold_still, refuse_hold
 from roost_server.write_queue import WriteQueue
 
 GATE = {"x_roost_gate": "1"}
@@ -166,10 +167,21 @@ def test_without_the_gate_s_header_it_is_a_page_like_any_other(database):
     assert client.statuses == [201]
 
 
-def test_on_postgres_there_is_nothing_to_hold(database):
-    app = hold_of(database, environ={"ROOST_DATABASE_URL_VARIABLE": "DATABASE_URL"})
+@pytest.mark.parametrize(
+    ("headers", "status"), [({}, 401), (LOGGED_IN, 409)], ids=["stranger", "owner"]
+)
+def test_where_there_is_nothing_to_hold_its_owner_is_told_why(headers, status):
+    app = refuse_hold(serve, LOGIN, POSTGRES)
 
-    client = asyncio.run(Client().call(app, http("POST", HOLD_PATH, **GATE)))
+    client = asyncio.run(Client().call(app, http("POST", HOLD_PATH, **GATE, **headers)))
+
+    assert client.statuses == [status]
+    told = b"its database is postgres, and not the file on the volume\n"
+    assert client.body == (told if status == 409 else b"")
+
+
+def test_where_there_is_nothing_to_hold_all_else_is_served():
+    client = asyncio.run(Client().call(refuse_hold(serve, {}, POSTGRES), http("POST", HOLD_PATH)))
 
     assert client.statuses == [201]
 

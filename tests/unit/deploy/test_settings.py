@@ -13,7 +13,6 @@ from roost_server.settings import (
     baked_folder,
     home_folder,
     image_settings,
-    uses_sqlite,
     uses_sqlite_file,
 )
 
@@ -21,21 +20,22 @@ DRIVER = "PREFECT_SERVER_DATABASE_DRIVER"
 
 
 @pytest.mark.parametrize(
-    ("environ", "file", "sqlite"),
+    ("environ", "file"),
     [
-        pytest.param({}, True, True, id="Prefect's default"),
-        pytest.param({URL_SETTING: ""}, True, True, id="an empty address"),
-        pytest.param({DRIVER: "sqlite+aiosqlite"}, True, True, id="its driver by name"),
-        pytest.param({DRIVER: "postgresql+asyncpg"}, False, False, id="another driver"),
-        pytest.param({URL_SETTING: "sqlite+aiosqlite:////x.db"}, False, True, id="another file"),
-        pytest.param({URL_ALIAS: "sqlite+aiosqlite:////x.db"}, False, True, id="by the alias"),
-        pytest.param({URL_SETTING: "postgresql+asyncpg://h/db"}, False, False, id="an address"),
-        pytest.param({URL_ALIAS: "postgresql+asyncpg://h/db"}, False, False, id="alias"),
-        pytest.param({URL_VARIABLE: "DB_URL"}, False, False, id="a secret"),
+        pytest.param({}, True, id="Prefect's default"),
+        pytest.param({URL_SETTING: ""}, True, id="an empty address"),
+        pytest.param({DRIVER: "sqlite+aiosqlite"}, True, id="its driver by name"),
+        pytest.param({DRIVER: "postgresql+asyncpg"}, False, id="another driver"),
+        pytest.param({URL_SETTING: "sqlite+aiosqlite:////x.db"}, False, id="another file"),
+        pytest.param({URL_SETTING: "sqlite+aiosqlite:////data/prefect.db"}, True, id="the file"),
+        pytest.param({URL_ALIAS: "sqlite+aiosqlite:////x.db"}, False, id="by the alias"),
+        pytest.param({URL_SETTING: "postgresql+asyncpg://h/db"}, False, id="an address"),
+        pytest.param({URL_ALIAS: "postgresql+asyncpg://h/db"}, False, id="alias"),
+        pytest.param({URL_VARIABLE: "DB_URL"}, False, id="a secret"),
     ],
 )
-def test_tells_prefect_s_own_file_from_another_and_from_postgres(environ, file, sqlite):
-    assert (uses_sqlite_file(environ), uses_sqlite(environ)) == (file, sqlite)
+def test_tells_prefect_s_own_file_from_another_and_from_postgres(environ, file):
+    assert uses_sqlite_file({"PREFECT_HOME": "/data", **environ}) is file
 
 
 def test_what_was_baked_lies_in_the_image_s_root():
