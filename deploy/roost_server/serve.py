@@ -17,6 +17,7 @@ from roost_server.hold import Hold
 from roost_server.lease_keeping import GRACE
 from roost_server.migrating import migrate_in_turn, postgres_turn
 from roost_server.pages import close_costly_pages
+from roost_server.prefect_internals import CREATE_APP
 from roost_server.probation import Probation, is_logged_in
 from roost_server.quiet import Activity, watch
 from roost_server.settings import has_replica, home_folder, uses_sqlite
@@ -77,8 +78,7 @@ def make_app(environ: Mapping[str, str]) -> App:
     try:
         # Prefect itself tells such a failure too, with the values.
         with stderr_held_back(ValidationError):
-            from prefect.server.api.server import create_app
-
+            create_app = CREATE_APP.load()
             app = finish_first(close_costly_pages(create_app()))
     except ValidationError as error:
         # Not chained: pydantic shows the values, and one of them may be a secret.
