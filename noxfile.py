@@ -39,6 +39,7 @@ GITHUB_SCHEMAS = {
 }
 # One more than the cores of a small runner: much of a test is waiting for processes.
 PARALLEL = ("-n", "3", "--dist", "loadgroup")
+DURATIONS = ("--durations", "10")
 # No uv.toml and no [tool.uv] has a say, and no package runs code of its own to be built.
 UV = ("uv", "--no-config")
 # The oldest that deploy/roost_server runs: before it a login closed the health check, too.
@@ -60,8 +61,14 @@ def install(session: nox.Session, name: str) -> None:
 
 
 def environment() -> dict[str, str | None]:
-    """Give the environment in which `roost` and `localfly` are importable and find their caches."""
+    """Give the environment in which `roost` and `localfly` are importable and find their caches.
+
+    Bytecode is kept, and not in the checkout: without it each of a thousand processes compiles all
+    that it imports, and each worker of pytest spends ten seconds on the assertions of the tests.
+    """
     return {
+        "PYTHONDONTWRITEBYTECODE": None,
+        "PYTHONPYCACHEPREFIX": str(STATE / "bytecode"),
         "PYTHONPATH": str(ROOT / "scripts"),
         "LOCALFLY_HOME": os.environ.get("LOCALFLY_HOME", str(STATE / "localfly")),
         "LOCALFLY_CACHE": os.environ.get("LOCALFLY_CACHE", str(STATE / "images")),
@@ -73,7 +80,7 @@ def tests(session: nox.Session) -> None:
     """Run all tests but the slow ones in parallel, or those named: ./run tests [PYTEST-ARGS]."""
     install(session, "tests")
     chosen = session.posargs or ["-m", "not slow and not workflows"]
-    session.run("pytest", *PARALLEL, *chosen, env=environment())
+    session.run("pytest", *PARALLEL, *DURATIONS, *chosen, env=environment())
 
 
 @nox.session
@@ -81,15 +88,15 @@ def slow(session: nox.Session) -> None:
     """Run the slow tests: ./run slow [PYTEST-ARGS]."""
     install(session, "tests")
     chosen = ["-m", "slow", *session.posargs]
-    session.run("pytest", "-n", "2", "--dist", "loadgroup", *chosen, env=environment())
+    session.run("pytest", "-n", "2", "--dist", "loadgroup", *DURATIONS, *chosen, env=environment())
 
 
 @nox.session
 def workflows(session: nox.Session) -> None:
     """Run the workflows of .github for real, on this computer: ./run workflows [PYTEST-ARGS]."""
     install(session, "tests")
-    chosen = ["-m", "workflows", "--timeout", "600", *(session.posargs or ["tests/workflows"])]
-    session.run("pytest", *PARALLEL, *chosen, env=environment())
+    chosen = ["-m", "workflows", "--timeout", "1800", *(session.posargs or ["tests/workflows"])]
+    session.run("pytest", *PARALLEL, *DURATIONS, *chosen, env=environment())
 
 
 @nox.session

@@ -12,10 +12,10 @@ gc.disable()
 
 from roost_server.errors import BootError  # noqa: E402 - after the collector is off
 from roost_server.settings import (  # noqa: E402 - as above
-    database_settings,
     has_replica,
     image_settings,
     lease_settings,
+    uses_sqlite,
 )
 
 
@@ -44,6 +44,7 @@ def prepare() -> None:
     A user's own settings win over what we would spare.
     """
     from roost_server.lease_keeping import clear_locks
+    from roost_server.postgres_address import database_settings
     from roost_server.privileges import drop_privileges
     from roost_server.template import seed
     from roost_server.upgrade import guard_upgrade
@@ -58,6 +59,17 @@ def prepare() -> None:
         os.environ.setdefault(name, value)
     clear_locks(os.environ)
     os.environ.update(database_settings(os.environ))
+    if not uses_sqlite(os.environ):
+        prepare_postgres()
+
+
+def prepare_postgres() -> None:
+    """Settle what only the machine and the database itself know of an address."""
+    from roost_server.postgres_asking import ask_pooling
+    from roost_server.postgres_certificate import certificate_settings
+
+    os.environ.update(certificate_settings(os.environ))
+    os.environ.update(ask_pooling(os.environ))
 
 
 if __name__ == "__main__":

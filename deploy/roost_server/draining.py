@@ -1,7 +1,8 @@
 """Before the server ends, let its services finish what clients were told is accepted.
 
 Prefect answers an event, or takes it from a socket, when it is in a queue in memory: its services then
-write it to the database. Asked to end, they drop what waits in those queues.
+write it to the database. Asked to end, they drop what waits in those queues. What they do not finish
+in time is kept on the volume, where there is one (`carrying`).
 """
 
 from __future__ import annotations
@@ -20,15 +21,22 @@ LOOK_S = 0.05
 SETTLE_S = 0.25
 
 Pending = Callable[[], int]
+Keep = Callable[[], int]
 
 
-def finish_first(app: App, pending: Pending | None = None, limit_s: float = LIMIT_S) -> App:
+def finish_first(
+    app: App,
+    pending: Pending | None = None,
+    limit_s: float = LIMIT_S,
+    keep: Keep | None = None,
+) -> App:
     """Tell an application to shut down only when its queues are empty, or the limit has passed.
 
     Args:
         app: what is told.
         pending: counts what still waits; by default, in Prefect's own queues.
         limit_s: it is told then, whatever waits.
+        keep: takes out of the queues what waits then, keeps it, and returns how much it has kept.
     """
     count = pending or waiting_messages
 
@@ -41,6 +49,7 @@ def finish_first(app: App, pending: Pending | None = None, limit_s: float = LIMI
             message = await receive()
             if message["type"] == "lifespan.shutdown":
                 await _wait_until_empty(count, limit_s)
+                await _keep_the_rest(count, keep)
             return message
 
         await app(scope, receive_later, send)
@@ -59,6 +68,15 @@ async def _wait_until_empty(pending: Pending, limit_s: float) -> None:
         elif now - empty_since >= SETTLE_S:
             return
         await asyncio.sleep(LOOK_S)
+
+
+async def _keep_the_rest(pending: Pending, keep: Keep | None) -> None:
+    if pending() and keep:
+        keep()
+        # Of what is being handled now, more may come, such as the action of a trigger.
+        await asyncio.sleep(SETTLE_S)
+        if kept := keep():
+            print(f"roost: {kept} messages are kept on the volume for the next start", flush=True)
     if left := pending():
         print(f"roost: {left} messages were not handled before the end", flush=True)
 

@@ -111,7 +111,7 @@ PROVIDE_DATABASE = Internal(
     "provide_database_interface",
     why="migrate the database of the image, and list the revisions that a Prefect knows",
     since="3.1.13",
-    parts=("create_db", "engine", "session", "session_context", "orm.versions_dir"),
+    parts=("create_db", "engine", "session", "session_context", "orm.versions_dir", "Event.id"),
     takes={"": ()},
     seen_as=lambda provide: provide(),
 )
@@ -146,6 +146,34 @@ TOPIC = Internal(
         *("subscription._queue.qsize", "subscription._retry.qsize"),
     ),
     seen_as=_subscribed,
+)
+CONSUMER = Internal(
+    "prefect.server.utilities.messaging.memory",
+    "Consumer",
+    why="learn which service reads which queue, and keep for it what a stop finds there",
+    since="3.1.13",
+    takes={"__init__": ("self", "topic", "subscription")},
+)
+MESSAGE = Internal(
+    "prefect.server.utilities.messaging.memory",
+    "MemoryMessage",
+    why="put back into a queue what a stop found there",
+    since="3.1.13",
+    takes={"": ("data", "attributes", "retry_count")},
+)
+EVENT_STORAGE = Internal(
+    "prefect.server.events.storage.database",
+    "",
+    why="write an event to SQLite once, however often it arrives",
+    since="3.1.13",
+    takes={"_write_sqlite_events": ("session", "events")},
+)
+TRIGGERS = Internal(
+    "prefect.server.events.triggers",
+    "",
+    why="listen for no notification of Postgres behind a transaction pooler",
+    since="3.7.8",
+    parts=("get_pg_notify_connection", "reconcile_automations"),
 )
 SQLITE_CONFIGURATION = Internal(
     "prefect.server.database.configurations",

@@ -11,16 +11,20 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from roost_server.carrying import CarryOver
 from roost_server.draining import finish_first
 from roost_server.errors import BootError
 from roost_server.hold import Hold
 from roost_server.lease_keeping import GRACE
 from roost_server.migrating import migrate_in_turn, postgres_turn
 from roost_server.pages import close_costly_pages
+from roost_server.postgres_address import Pooling, pooling_of
+from roost_server.postgres_pooled import suit_pooler
 from roost_server.prefect_internals import CREATE_APP
 from roost_server.probation import Probation, is_logged_in
 from roost_server.quiet import Activity, watch
-from roost_server.settings import has_replica, home_folder, uses_sqlite
+from roost_server.resent_events import write_each_once
+from roost_server.settings import has_replica, home_folder, uses_sqlite, uses_sqlite_file
 from roost_server.sqlite_writers import share_queue
 from roost_server.stderr import stderr_held_back
 from roost_server.turns import write_in_turn
@@ -54,11 +58,18 @@ def serve(environ: Mapping[str, str], began: float) -> int:
     replicator = make_replicator(environ)
     # Before Prefect opens its database, so that no change of it is missed; but what is not proved
     # yet does not take the place of what is.
-    start = replicator.start if replicator else None
-    probation = Probation(home_folder(environ), environ, when_open=start)
+    carry = CarryOver(home_folder(environ)) if uses_sqlite_file(environ) else None
+
+    def when_open() -> None:
+        if replicator:
+            replicator.start()
+        if carry:
+            carry.open()
+
+    probation = Probation(home_folder(environ), environ, when_open=when_open)
     GRACE.is_open = probation.is_open
     try:
-        app = probation.layer(make_app(environ))
+        app = probation.layer(make_app(environ, carry))
         imported = time.monotonic()
         flush = replicator.flush if replicator else None
         return asyncio.run(_serve(app, environ, Boot(began, imported), flush))
@@ -67,8 +78,12 @@ def serve(environ: Mapping[str, str], began: float) -> int:
             replicator.stop()
 
 
-def make_app(environ: Mapping[str, str]) -> App:
+def make_app(environ: Mapping[str, str], carry: CarryOver | None = None) -> App:
     """Import Prefect, which reads its settings, and make its application with our layers.
+
+    Args:
+        environ: says which database it uses, and who may log in.
+        carry: keeps what a stop finds unhandled, where there is a volume.
 
     Raises:
         BootError: names the settings that are wrong, never their values.
@@ -79,11 +94,17 @@ def make_app(environ: Mapping[str, str]) -> App:
         # Prefect itself tells such a failure too, with the values.
         with stderr_held_back(ValidationError):
             create_app = CREATE_APP.load()
-            app = finish_first(close_costly_pages(create_app()))
+            if carry:
+                carry.watch()
+                write_each_once()
+            keep = carry.keep if carry else None
+            app = finish_first(close_costly_pages(create_app()), keep=keep)
     except ValidationError as error:
         # Not chained: pydantic shows the values, and one of them may be a secret.
         raise BootError(explain(error)) from None
     if not uses_sqlite(environ):
+        if pooling_of(environ) is Pooling.TRANSACTION:
+            suit_pooler()
         return migrate_in_turn(app, postgres_turn(environ))
     queue = WriteQueue()
     share_queue(queue)

@@ -10,6 +10,7 @@ import socket
 from localfly.api.app import make_api
 from localfly.api.requests import Services
 from localfly.errors import PortTakenError
+from localfly.extending import keep_extending
 from localfly.home import Settings, announce, discovery_file, hold, keep_port, last_port
 from localfly.images import Images
 from localfly.machines import Machines
@@ -77,7 +78,9 @@ async def _serve(settings: Settings) -> None:
             await open_app(app)
     serving = Serving(api, listening)
     announce(settings.home, api.state.api_url)
+    extending = asyncio.create_task(keep_extending(world))
     await stop.wait()
+    extending.cancel()
     await proxy.aclose()
     await machines.shut_down()
     await serving.close()

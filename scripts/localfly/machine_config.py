@@ -27,6 +27,7 @@ NOT_HERE = {
 SUSPEND_LIMIT_MB = 2048
 MAX_STOP_TIMEOUT_S = 300
 MAX_PORT = 65535
+MOST_PERCENT = 99
 _PER_CPU_MB = {"shared": (256, 2048), "performance": (2048, 8192)}
 _STEP_MB = {"shared": 256, "performance": 1024}  # flyctl's own check
 # The sizes of fly-go's presets.
@@ -121,6 +122,18 @@ def _check_mounts(mounts: list[Json]) -> None:
         path = mount.get("path") or ""
         if not path.startswith("/") or path.strip("/") == "":
             raise _invalid("mounts[].path must be absolute, and not the root")
+        _check_extension(mount)
+
+
+def _check_extension(mount: Json) -> None:
+    """Hold the three fields by which a volume extends itself to each other; Fly's bounds are not published."""
+    threshold, add = mount.get("extend_threshold_percent"), mount.get("add_size_gb")
+    if threshold and not 1 <= threshold <= MOST_PERCENT:
+        raise _invalid(f"mounts[].extend_threshold_percent must be from 1 to {MOST_PERCENT}")
+    if bool(threshold) != bool(add) or (mount.get("size_gb_limit") and not threshold):
+        raise _invalid("mounts[].extend_threshold_percent and add_size_gb go together")
+    if min(add or 0, mount.get("size_gb_limit") or 0) < 0:
+        raise _invalid("mounts[].add_size_gb and size_gb_limit must be positive")
 
 
 def _check_service(service: Json) -> None:

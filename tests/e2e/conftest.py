@@ -24,7 +24,7 @@ def pytest_collection_modifyitems(items):
         if item.path.is_relative_to(FOLDER):
             item.add_marker(pytest.mark.e2e)
             item.add_marker(pytest.mark.xdist_group("e2e"))
-            item.add_marker(pytest.mark.timeout(600))
+            item.add_marker(pytest.mark.timeout(1800))
 
 
 @pytest.fixture(scope="session")

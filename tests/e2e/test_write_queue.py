@@ -15,6 +15,7 @@ import pytest
 
 from helpers.prefect_process import PrefectProcess
 from helpers.prefect_versions import NEWEST, OLDER
+from helpers.waiting import LIMIT_S
 from localfly.images import Images
 from roost.plan.image import image_reference, read_image_parts
 
@@ -52,7 +53,7 @@ def play(any_image, tmp_path):
             },
             capture_output=True,
             text=True,
-            timeout=110,
+            timeout=LIMIT_S,
             check=False,
         )
         assert done.returncode == 0, done.stderr
@@ -109,7 +110,7 @@ def runs_turn_late_while_clients_write(server, late=60, writers=4):
             writing = [pool.submit(write_runs, server, flow, over) for _ in range(writers)]
             body = {"flow_id": flow, "state": state, "tags": ["due"]}
             runs = [http.post("/flow_runs/", json=body).json()["id"] for _ in range(late)]
-            limit = time.monotonic() + 60
+            limit = time.monotonic() + LIMIT_S
             while (names := names_of(http, runs)) != {"Late"} and time.monotonic() < limit:
                 time.sleep(0.5)
             over.set()

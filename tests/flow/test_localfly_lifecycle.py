@@ -9,21 +9,13 @@ import httpx
 import pytest
 
 from helpers.local_daemon import tiny_config
+from helpers.waiting import until
 
 
 def exit_event(daemon, app, machine):
     """Give what the newest exit event says."""
     events = daemon.machine(app, machine)["events"]
     return next(event["request"] for event in events if event["type"] == "exit")
-
-
-def until(check, limit_s=10):
-    """Wait until `check` gives something true, and give that."""
-    deadline = time.monotonic() + limit_s
-    while not (found := check()):
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.02)
-    return found
 
 
 def test_a_created_machine_starts_and_serves_through_its_app(daemon, app):
@@ -309,7 +301,7 @@ def test_a_signal_reaches_the_process(daemon, app):
 
 def test_health_checks_run_from_the_host_and_show_in_the_machine(daemon, app):
     config = tiny_config()
-    every = {"interval": "200ms", "timeout": "1s", "grace_period": "1s"}
+    every = {"interval": "200ms", "timeout": "30s", "grace_period": "1s"}
     config["services"][0]["checks"] = [{"type": "http", "method": "get", "path": "/up", **every}]
     config["checks"] = {"closed": {"type": "tcp", "port": 9, **every}}
     machine = daemon.new_machine(app, config=config)["id"]

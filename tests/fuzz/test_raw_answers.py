@@ -13,16 +13,17 @@ from hypothesis import strategies as st
 
 from helpers.fuzzing import examples
 from helpers.raw_server import cut, raw_server
-from roost.bounded import MAX_BYTES
+from helpers.waiting import LIMIT_S
 from roost.errors import FlyAnswerError, FlyError, FlyUnavailableError, RoostError
 from roost.fly.client import FlyClient
+from roost.http.size_limits import MAX_BYTES
 from roost.prefect.probe import Server, prove, select_checks
 from roost.prefect.transport import prefect_client
 from roost.secret_text import SecretText
 
 OK = b"HTTP/1.1 200 OK\r\n"
 DEADLINE_S = 0.6
-MARGIN_S = 20  # for a computer that is busy; what hangs, hangs for longer
+MARGIN_S = LIMIT_S  # for a computer that is busy; what hangs, hangs for longer
 CHUNK = b"10000\r\n" + b"x" * 65536 + b"\r\n"
 
 

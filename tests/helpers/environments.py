@@ -103,6 +103,10 @@ def environments(draw: st.DrawFn, most: int = 1) -> Json:
         "access": {"public": draw(st.booleans())},
         "secrets": [AUTH_SECRET, *extra],
     }
+    retention = {
+        "events": draw(st.sampled_from(["7d", "1d", "30d"])),
+        "flow_runs": draw(st.sampled_from(["keep", "30d", "90d"])),
+    }
     if postgres:
         data["database"] = dict(POSTGRES["database"])
         data["secrets"].append("DATABASE_URL")
@@ -115,4 +119,5 @@ def environments(draw: st.DrawFn, most: int = 1) -> Json:
         if draw(st.booleans()):
             data["database"]["replicate"] = draw(REPLICAS)
             data["secrets"].extend(BUCKET_SECRETS)
+    data["database"]["retention"] = retention
     return data

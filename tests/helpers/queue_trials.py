@@ -25,7 +25,7 @@ from roost_server.write_queue import WriteQueue
 WRITERS = 12
 TURNS = 8
 ROUNDS = 5
-LIMIT_S = 20
+LIMIT_S = 300  # as helpers.waiting has it
 QUEUE = WriteQueue()
 
 
@@ -110,7 +110,7 @@ async def other_process():
 
 def _write_beside(over):
     count = 0
-    with closing(sqlite3.connect(database(), timeout=20, isolation_level=None)) as connection:
+    with closing(sqlite3.connect(database(), timeout=LIMIT_S, isolation_level=None)) as connection:
         while not over.is_set():
             connection.execute("INSERT INTO beside VALUES (1)")
             count += 1

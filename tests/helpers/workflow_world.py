@@ -31,6 +31,7 @@ from helpers.local_daemon import LocalDaemon
 from helpers.prefect_versions import NEWEST
 from helpers.small_server import SMALL
 from helpers.sops_files import age_key, encrypt
+from helpers.waiting import LIMIT_S
 from helpers.workflow_files import ROOT, workflows
 from roost.environment.model import AUTH_SECRET
 from roost.plan.desired import OVERRIDE_KEY
@@ -278,7 +279,7 @@ class World:
             f"http://127.0.0.1:{port}/api/admin/version",
             auth=(user, password),
             trust_env=False,
-            timeout=30,
+            timeout=LIMIT_S,
         )
         return answer.is_success
 
@@ -295,7 +296,7 @@ class World:
     def sees_hook(self, name: str, value: str) -> bool:
         """Whether the server was given this value of HOOK_URL; it tells only what it hashes to."""
         port = self.fly.client.get("/localfly/status").json()["apps"][self.app(name)]["port"]
-        answer = httpx.get(f"http://127.0.0.1:{port}/seen", trust_env=False, timeout=30)
+        answer = httpx.get(f"http://127.0.0.1:{port}/seen", trust_env=False, timeout=LIMIT_S)
         return answer.text == hashlib.sha256(value.encode()).hexdigest()
 
     def let_override_expire(self, name: str) -> None:

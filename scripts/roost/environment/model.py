@@ -12,7 +12,6 @@ from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -22,6 +21,9 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import CoreSchema
+
+from roost.environment.disk import Extend, Retention
+from roost.environment.strict import Model
 
 REGIONS = (
     *("ams", "arn", "bom", "cdg", "dfw", "ewr", "fra", "gru", "iad"),
@@ -131,14 +133,6 @@ SettingText = Annotated[
 ]
 
 
-class Model(BaseModel):
-    """Frozen and strict: unknown keys and loose types are errors."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True
-    )
-
-
 class Prefect(Model):
     """Which Prefect runs, and with what settings."""
 
@@ -149,7 +143,7 @@ class Prefect(Model):
     settings: Annotated[
         dict[str, SettingText],
         Field(json_schema_extra={"propertyNames": {"pattern": "^PREFECT_[A-Z0-9_]+$"}}),
-    ] = {}
+    ] = {}  # noqa: RUF012 - pydantic copies it for each value
     """Prefect settings as environment variables; secrets belong under `secrets`."""
 
 
@@ -240,6 +234,9 @@ class SqliteDatabase(Model):
     """Size of the volume in GB; it can grow, never shrink."""
     snapshot_retention_days: Annotated[int, Field(ge=1, le=60)] = 5
     """How long Fly keeps the daily snapshots."""
+    extend: Extend | None = None
+    """Let Fly extend the volume when it fills up; left out, it keeps its size."""
+    retention: Retention = Retention()
     replicate: Replicate | None = None
     """Copy it to a bucket as it changes: s3://BUCKET/PATH, or a mapping with url and endpoint."""
 
@@ -250,6 +247,7 @@ class PostgresDatabase(Model):
     backend: Literal["postgres"]
     url_secret: Name
     """Name of the secret that holds the connection URL."""
+    retention: Retention = Retention()
 
 
 class Access(Model):

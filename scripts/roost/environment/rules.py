@@ -46,6 +46,18 @@ def sqlite_is_one_machine(environment: Environment) -> Iterator[Finding]:
         )
 
 
+def a_volume_may_grow(environment: Environment) -> Iterator[Finding]:
+    """A limit that is no larger than the volume extends nothing."""
+    database = environment.database
+    if not isinstance(database, SqliteDatabase) or database.extend is None:
+        return
+    if database.extend.limit_gb <= database.volume_gb:
+        yield (
+            ("database", "extend", "limit_gb"),
+            f"limit_gb must be more than volume_gb, which is {database.volume_gb}",
+        )
+
+
 def postgres_is_one_machine(environment: Environment) -> Iterator[Finding]:
     """Leases and events live in the memory of a server, where no other one looks (measured)."""
     if isinstance(environment.database, PostgresDatabase) and environment.scaling.count > 1:
@@ -309,6 +321,7 @@ RULES: tuple[Rule, ...] = (
     sqlite_is_one_machine,
     postgres_is_one_machine,
     a_volume_needs_its_machine,
+    a_volume_may_grow,
     suspend_fits_memory,
     memory_fits_size,
     prefect_fits_memory,

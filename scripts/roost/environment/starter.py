@@ -108,12 +108,21 @@ def faults_in(text: str, path: str, defaults: Source) -> tuple[Fault, ...]:
 
 
 def _database(starter: Starter) -> list[str]:
+    retention = (
+        "  retention: {events: 7d, flow_runs: 90d} # what is older is deleted; flow_runs: keep "
+        "deletes none"
+    )
     if starter.backend == "postgres":
-        return ["  backend: postgres", f"  url_secret: {URL_SECRET} # its value is the address"]
+        return [
+            "  backend: postgres",
+            f"  url_secret: {URL_SECRET} # its value is the address",
+            retention,
+        ]
     return [
         f"  backend: {_text(starter.backend)}",
         "  volume_gb: 1 # it can grow, never shrink",
         "  snapshot_retention_days: 5",
+        retention,
     ]
 
 

@@ -174,6 +174,9 @@ class Volume(Answer):
     snapshot_retention: Number | None = None
     encrypted: bool = True
     created_at: str = ""
+    block_size: Number = 0
+    blocks: Number = 0
+    blocks_avail: Number = 0
 
 
 class VolumeExtension(Answer):

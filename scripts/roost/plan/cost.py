@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict
 
-from roost.fly.models import Machine
-from roost.plan.desired import Desired, always_on
+from roost.fly.models import Machine, Volume
+from roost.plan.desired import LIMIT_FIELD, Desired, DesiredVolume, always_on
 from roost.plan.live import Live
 from roost.plan.ownership import find_volume, is_ours, our_machines
 
@@ -46,7 +46,7 @@ class Cost:
     low: float
     """Asleep all month, as far as it may sleep."""
     high: float
-    """Awake all month."""
+    """Awake all month, with a volume that Fly has extended as far as it may."""
 
     def __add__(self, other: Cost) -> Cost:
         return Cost(self.low + other.low, self.high + other.high)
@@ -89,10 +89,10 @@ def cost_change(prices: Prices, desired: Desired, live: Live) -> CostChange:
     ) + _volume_cost(prices, other_gb)
     now = _machines_cost(
         prices, [(_guest(m.config), m.region) for m in ours.values()], _always_on(ours.values())
-    ) + _volume_cost(prices, volume.size_gb if volume else 0)
+    ) + _volume_cost(prices, volume.size_gb if volume else 0, _limit_gb(ours.values()))
     then = _machines_cost(
         prices, [(_guest(m.config), m.region) for m in desired.machines], desired.always_on
-    ) + _volume_cost(prices, desired.volume.size_gb if desired.volume else 0)
+    ) + _wanted_volume_cost(prices, desired.volume, volume)
     return CostChange(now + others, then + others, prices.source, str(prices.date))
 
 
@@ -113,9 +113,25 @@ def _machines_cost(prices: Prices, machines: list[tuple[Json, str]], always_on: 
     return Cost(sum(awake[:kept]) + asleep * (len(awake) - kept), sum(awake))
 
 
-def _volume_cost(prices: Prices, size_gb: int) -> Cost:
-    """A volume is paid for whether its machine is awake or not."""
-    return Cost(size_gb * prices.volume_gb, size_gb * prices.volume_gb)
+def _volume_cost(prices: Prices, size_gb: int, limit_gb: int = 0) -> Cost:
+    """A volume is paid for whether its machine is awake or not, up to what Fly may extend it to."""
+    return Cost(size_gb * prices.volume_gb, max(size_gb, limit_gb) * prices.volume_gb)
+
+
+def _wanted_volume_cost(
+    prices: Prices, wanted: DesiredVolume | None, volume: Volume | None
+) -> Cost:
+    """One that Fly has extended stays as large as it is."""
+    if wanted is None:
+        return Cost(0, 0)
+    size_gb = max(wanted.size_gb, volume.size_gb if volume and wanted.limit_gb else 0)
+    return _volume_cost(prices, size_gb, wanted.limit_gb)
+
+
+def _limit_gb(machines: Iterable[Machine]) -> int:
+    """Return how large Fly may make the volume that machines mount; 0 where it may not."""
+    mounts = (mount for m in machines for mount in (m.config or {}).get("mounts") or ())
+    return max((int(mount.get(LIMIT_FIELD) or 0) for mount in mounts), default=0)
 
 
 def _guest(config: Json | None) -> Json:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from roost.environment.disk import Extend
 from roost.environment.load import EnvironmentFile
 from roost.environment.model import (
     Environment,
@@ -19,6 +20,7 @@ from roost.environment.model import (
     SqliteDatabase,
 )
 from roost.plan.image import is_stock_image
+from roost.plan.retention import retention_settings
 
 Json = dict[str, Any]
 
@@ -38,6 +40,8 @@ OVERRIDE_KEY = "roost_override"
 REPLICA_URL = "ROOST_REPLICA_URL"
 REPLICA_ENDPOINT = "ROOST_REPLICA_ENDPOINT"
 IDLE_ACTION = "ROOST_IDLE_ACTION"
+EXTENSION_FIELDS = ("extend_threshold_percent", "add_size_gb", "size_gb_limit")
+LIMIT_FIELD = EXTENSION_FIELDS[-1]
 # What `autostop` is called, by how Fly echoes it; one that is absent is off.
 AUTOSTOPS = {None: "off", False: "off", True: "stop", "stop": "stop", "suspend": "suspend"}
 
@@ -50,6 +54,8 @@ class DesiredVolume:
     region: str
     size_gb: int
     snapshot_retention: int
+    limit_gb: int = 0
+    """So far Fly may extend it by itself; 0 where it may not."""
 
 
 @dataclass(frozen=True)
@@ -177,11 +183,20 @@ def machine_config(file: EnvironmentFile, image: str, slot: str) -> Json:
     if is_stock_image(image):
         config["init"] = {"cmd": list(STOCK_COMMAND)}
     if isinstance(environment.database, SqliteDatabase):
-        config["mounts"] = [{"name": VOLUME_NAME, "path": MOUNT_PATH}]
+        mount = {"name": VOLUME_NAME, "path": MOUNT_PATH}
+        config["mounts"] = [{**mount, **extension(environment.database.extend)}]
         # A larger volume may be seen only after a boot. With its size in here the boot is a step
         # of the plan, and one that an apply cut short leaves to the next.
         config["metadata"][VOLUME_KEY] = str(environment.database.volume_gb)
     return config
+
+
+def extension(extend: Extend | None) -> Json:
+    """Return when Fly extends a volume, in the fields of a mount (fly.MachineMount)."""
+    if extend is None:
+        return {}
+    values = (extend.at_percent, extend.add_gb, extend.limit_gb)
+    return dict(zip(EXTENSION_FIELDS, values, strict=True))
 
 
 def secrets_mark(environment: Environment) -> str:
@@ -212,6 +227,7 @@ def environment_variables(environment: Environment) -> dict[str, str]:
         "FLY_PROCESS_GROUP": PROCESS_GROUP,
         "PRIMARY_REGION": environment.region,  # the proxy keeps min_machines_running here
         **environment.prefect.settings,
+        **retention_settings(database.retention),
         "DO_NOT_TRACK": "1",
         "PREFECT_HOME": MOUNT_PATH if sqlite else "/tmp/prefect",  # noqa: S108 - the machine's own
         "PREFECT_SERVER_API_HOST": "0.0.0.0",  # noqa: S104 - the proxy comes from outside
@@ -285,5 +301,9 @@ def _volume(environment: Environment) -> DesiredVolume | None:
     if not isinstance(database, SqliteDatabase):
         return None
     return DesiredVolume(
-        VOLUME_NAME, environment.region, database.volume_gb, database.snapshot_retention_days
+        VOLUME_NAME,
+        environment.region,
+        database.volume_gb,
+        database.snapshot_retention_days,
+        database.extend.limit_gb if database.extend else 0,
     )

@@ -17,6 +17,7 @@ from roost.plan.machines import machine_outcomes, surplus_outcomes
 from roost.plan.ownership import our_machines
 from roost.plan.recovery import Recovery, recover, unproved
 from roost.plan.restoring import refusal, restoring
+from roost.plan.retention import deletion_notes
 from roost.plan.secrets import (
     FIELD,
     SecretState,
@@ -81,6 +82,7 @@ def plan_from(recovery: Recovery, live: Live) -> Plan:
         warnings=(
             *disclosures(steps, desired.app),
             *_no_way_back(desired, steps),
+            *deletion_notes(steps),
             *(item for item in found if isinstance(item, str)),
         ),
         base=base_state(live),

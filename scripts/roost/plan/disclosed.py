@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from roost.plan.desired import REPLICA_ENDPOINT, REPLICA_URL
+from roost.plan.desired import EXTENSION_FIELDS, REPLICA_ENDPOINT, REPLICA_URL
 from roost.plan.image import REGISTRY, is_our_image
 from roost.plan.steps import CreateMachine, Step, UpdateMachine
 
@@ -30,10 +30,22 @@ def _disclosed(step: Step, app: str) -> Iterator[str]:
             f"The image {image} is not one that Roost builds. It receives the login and every "
             "secret of this server."
         )
+    yield from _extended(step)
     variables = step.config.get("env") or {}
     url, endpoint = variables.get(REPLICA_URL), variables.get(REPLICA_ENDPOINT, "Amazon S3")
     if url and any(_brings(step, f"env.{name}") for name in (REPLICA_URL, REPLICA_ENDPOINT)):
         yield f"The whole database is copied to {url} at {endpoint}."
+
+
+def _extended(step: CreateMachine | UpdateMachine) -> Iterator[str]:
+    """Say how far Fly is to extend a volume by itself: it never shrinks, and costs what it has."""
+    mount = next(iter(step.config.get("mounts") or ()), {})
+    percent, add, limit = (mount.get(name) for name in EXTENSION_FIELDS)
+    if percent and any(_brings(step, f"mounts[0].{name}") for name in EXTENSION_FIELDS):
+        yield (
+            f"Fly extends the volume by {add} GB whenever {percent} % of it is used, up to {limit} "
+            "GB. It never shrinks; the higher cost is that of its limit."
+        )
 
 
 def _brings(step: CreateMachine | UpdateMachine, field: str) -> bool:

@@ -17,6 +17,7 @@ from roost.plan.live import Live
 from roost.plan.override import decode
 from roost.plan.ownership import is_ours, slot_number, slot_of, with_volume
 from roost.plan.releases import records_in, releases_on, snapshot_before, without_records
+from roost.plan.retention import deletes_more
 from roost.plan.secret_marks import with_marks
 from roost.plan.secrets import FIELD
 from roost.plan.steps import (
@@ -243,6 +244,8 @@ def _update(
 ) -> UpdateMachine:
     sleeps = machine.state not in LAUNCHED and not sleep.must_run
     # What only has other secrets is not proved until it is needed.
+    if risk is Risk.RESTART and deletes_more(_env(machine.config), _env(wanted.config)):
+        risk = Risk.DATA  # a snapshot is taken first
     rests = sleeps and (sleep.served or all(change.field == FIELD for change in changes))
     told = ", which stays asleep" if rests else ", and wake it to be proved" if sleeps else ""
     return UpdateMachine(
@@ -256,6 +259,10 @@ def _update(
         skip_launch=sleeps,
         theirs=wanted.theirs,
     )
+
+
+def _env(config: Json | None) -> dict[str, str]:
+    return (config or {}).get("env") or {}
 
 
 def merged_config(ours: Json, live: Json) -> Json:

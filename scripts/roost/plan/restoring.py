@@ -15,7 +15,7 @@ from datetime import datetime
 from roost.errors import UnappliableError
 from roost.fly.models import Machine, Volume
 from roost.plan.backups import RESTORE_OF, Backup
-from roost.plan.desired import MOUNT_PATH, VERSION_KEY, VOLUME_NAME, Desired
+from roost.plan.desired import EXTENSION_FIELDS, MOUNT_PATH, VERSION_KEY, VOLUME_NAME, Desired
 from roost.plan.document import canonical
 from roost.plan.kept import kept_entry, kept_volumes
 from roost.plan.live import Live
@@ -113,10 +113,12 @@ def moved_config(state: Restoring, volume: str, release: Release) -> Json:
     config = {**(state.old.config or {}), **asked}
     metadata = {k: v for k, v in state.old.metadata.items() if k != JOURNAL_KEY}
     metadata |= asked["metadata"]
+    mount = next(iter((state.old.config or {}).get("mounts") or ()), {})
+    extends = {name: mount[name] for name in EXTENSION_FIELDS if name in mount}
     kept = kept_entry([*kept_volumes([state.old]), state.old.mounted_volume])
     return {
         **config,
-        "mounts": [{"name": VOLUME_NAME, "path": MOUNT_PATH, "volume": volume}],
+        "mounts": [{"name": VOLUME_NAME, "path": MOUNT_PATH, **extends, "volume": volume}],
         "metadata": {**metadata, **kept, release.key: release.encoded()},
     }
 

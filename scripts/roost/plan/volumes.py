@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from roost.fly.models import Machine, Volume
 from roost.plan.desired import Desired, DesiredVolume
+from roost.plan.fullness import fullness_notes
 from roost.plan.kept import kept_volumes
 from roost.plan.live import Live
 from roost.plan.ownership import candidate_volumes
@@ -27,6 +28,7 @@ def volume_outcomes(desired: Desired, live: Live, ours: Mapping[str, Machine]) -
     candidates = candidate_volumes(desired.volume, live, ours)
     if len(candidates) == 1:
         yield from _changes(desired.volume, candidates[0])
+        yield from fullness_notes(desired.volume, candidates[0])
         if not ours:
             yield _taken_up(candidates[0])
     elif candidates:
@@ -81,12 +83,8 @@ def _changes(wanted: DesiredVolume, volume: Volume) -> Iterator[Outcome]:
             f"the data is in {volume.region}; a volume does not move to {wanted.region}",
             f"Keep region {volume.region}, or make a new environment and restore a snapshot into it.",
         )
-    if wanted.size_gb < volume.size_gb:
-        yield Refusal(
-            key,
-            f"the volume has {volume.size_gb} GB; Fly cannot shrink it to {wanted.size_gb}",
-            f"Set volume_gb to {volume.size_gb}.",
-        )
+    if max(wanted.size_gb, wanted.limit_gb) < volume.size_gb:
+        yield _larger_already(wanted, volume, key)
     if wanted.size_gb > volume.size_gb:
         yield ExtendVolume(
             key=key,
@@ -104,6 +102,18 @@ def _changes(wanted: DesiredVolume, volume: Volume) -> Iterator[Outcome]:
             volume=volume.id,
             snapshot_retention=wanted.snapshot_retention,
         )
+
+
+def _larger_already(wanted: DesiredVolume, volume: Volume, key: str) -> Refusal:
+    have = f"the volume has {volume.size_gb} GB"
+    if not wanted.limit_gb:
+        told = f"{have}; Fly cannot shrink it to {wanted.size_gb}"
+        return Refusal(key, told, f"Set volume_gb to {volume.size_gb}.")
+    return Refusal(
+        key,
+        f"{have}, more than database.extend.limit_gb, and Fly cannot shrink it",
+        f"Set limit_gb to {volume.size_gb} or more.",
+    )
 
 
 def _ambiguous(desired: Desired, candidates: tuple[Volume, ...]) -> Refusal:

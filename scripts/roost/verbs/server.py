@@ -19,6 +19,7 @@ from roost.fly.models import Machine
 from roost.plan.cordoned import cordoned_notes
 from roost.plan.desired import ENVIRONMENT_KEY, REPLICA_URL, VERSION_KEY, desired_state
 from roost.plan.effective import effective
+from roost.plan.fullness import used_percent
 from roost.plan.image import is_our_image
 from roost.plan.live import Live, read_live
 from roost.plan.ownership import our_machines as our_machines_by_slot
@@ -263,7 +264,10 @@ def _status_document(file: EnvironmentFile, live: Live, url: str) -> dict[str, o
         "exists": live.app is not None,
         "url": url,
         "ips": [{"ip": ip.ip, "type": ip.kind} for ip in live.ips],
-        "volumes": [{"id": v.id, "size_gb": v.size_gb, "state": v.state} for v in live.volumes],
+        "volumes": [
+            {"id": v.id, "size_gb": v.size_gb, "state": v.state, "used_percent": used_percent(v)}
+            for v in live.volumes
+        ],
         "replica": {"live": live_replica(file, live), "wanted": wanted_replica(file)},
         "secrets": [secret.name for secret in live.secrets],
         "machines": [

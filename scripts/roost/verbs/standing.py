@@ -25,6 +25,12 @@ from roost.verbs.target import Target
 
 LOOK_LIMIT_S = 10.0
 ASLEEP = frozenset({"stopped", "suspended"})
+FULL = "507"
+"""How our server answers `/api/ready` while its volume is full."""
+FULL_ADVICE = (
+    "Its volume is full, and every write is refused. Raise database.volume_gb and apply; it goes on "
+    "by itself."
+)
 NOT_READY_ADVICE = "Its database does not answer. Look at its log and at the database's address."
 
 
@@ -84,7 +90,8 @@ async def look_at(target: Target, file: EnvironmentFile, live: Live, url: str) -
 
 def _not_ready(seen: str) -> str:
     """Return why a server is not ready: Prefect answers 503 where its database does not."""
-    advice = NOT_READY_ADVICE if seen == "503" else "It does not serve. Look at its log."
+    known = {"503": NOT_READY_ADVICE, FULL: FULL_ADVICE}
+    advice = known.get(seen, "It does not serve. Look at its log.")
     return f"/api/ready: {seen}. {advice.rstrip('.')}"
 
 

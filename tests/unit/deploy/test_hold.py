@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, closing
 import pytest
 
 from helpers.asgi_calls import DISCONNECT, Client, answer, chunks, http
+from helpers.waiting import LIMIT_S
 from roost_server.hold import HOLD_PATH, Hold, hold_still
 from roost_server.write_queue import WriteQueue
 
@@ -75,7 +76,7 @@ class Holder(Client):
 async def holding(app, **headers):
     holder = Holder()
     task = asyncio.create_task(holder.call(app, http("POST", HOLD_PATH, **GATE, **headers)))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(LIMIT_S):
         await asyncio.wait(
             [task, asyncio.create_task(holder.held.wait())], return_when=asyncio.FIRST_COMPLETED
         )
@@ -117,7 +118,7 @@ def test_whoever_writes_waits_for_its_turn_and_is_served_after_it(database):
 def test_a_hold_that_nobody_ends_ends_by_itself(database):
     async def scenario():
         client = Client()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(LIMIT_S):
             await client.call(hold_of(database, limit_s=0.05), http("POST", HOLD_PATH, **GATE))
         return client
 

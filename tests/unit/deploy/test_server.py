@@ -13,6 +13,7 @@ import httpx
 import psutil
 import pytest
 
+from helpers.waiting import LIMIT_S
 from image.machine import free_port
 
 SERVER = Path(__file__).parents[3] / "deploy" / "server.py"
@@ -54,16 +55,23 @@ async def app(scope, receive, send):
     await send({"type": "http.response.body", "body": body})
 """
 
-# What of Prefect and SQLAlchemy our own code touches while it serves (see sqlite_writers and draining).
+# What of Prefect and SQLAlchemy our own code touches while it serves (see sqlite_writers, draining,
+# carrying and resent_events).
 INSIDES = {
     "prefect/server/database/configurations.py": """
 class AioSqliteConfiguration:
     def begin_transaction(self, session, with_for_update=False): ...
 """,
+    "prefect/server/events/triggers.py": "",
     "prefect/server/utilities/messaging/memory.py": """
 class Topic:
     _topics = {}
+
+class Consumer:
+    def __init__(self, topic, subscription=None): ...
 """,
+    "prefect/server/database/__init__.py": "def provide_database_interface(): ...",
+    "prefect/server/events/storage/database.py": "async def _write_sqlite_events(_, __): ...",
     "sqlalchemy/__init__.py": "",
     "sqlalchemy/event.py": "def listen(*_): ...",
     "sqlalchemy/engine.py": "class Engine: ...",
@@ -114,12 +122,12 @@ class Program:
 
     def ask(self, path="/", **options):
         """Ask for a page."""
-        with httpx.Client(base_url=self.url, timeout=30, **options) as client:
+        with httpx.Client(base_url=self.url, timeout=LIMIT_S, **options) as client:
             return client.get(path)
 
     def wait(self):
         """Wait for its end; give the exit code and what it said of trouble."""
-        told, trouble = self.process.communicate(timeout=30)
+        told, trouble = self.process.communicate(timeout=LIMIT_S)
         self.told += told.splitlines()
         return self.process.returncode, trouble
 
@@ -269,7 +277,7 @@ def test_a_signal_ends_it_without_a_word_of_trouble(start, number):
 def test_what_is_under_way_is_finished_before_it_ends(start):
     program = start().wait_until_ready()
 
-    with httpx.stream("GET", f"{program.url}/slow", timeout=30) as answer:
+    with httpx.stream("GET", f"{program.url}/slow", timeout=LIMIT_S) as answer:
         parts = answer.iter_bytes()
         begun = next(parts)
         program.process.send_signal(signal.SIGTERM)
@@ -291,10 +299,10 @@ def test_when_it_is_quiet_it_has_itself_stopped(start, machine_api):
 
 def test_while_somebody_is_there_it_does_not_ask_to_be_stopped(start, machine_api, says):
     idle = {"ROOST_IDLE_ACTION": "stop", "ROOST_IDLE_AFTER_S": "0.6"}
-    program = start(SLOW_S="1.2", **idle, **machine_api.environ).wait_until_ready()
     machine_api.answers = [says(503)]
+    program = start(SLOW_S="1.2", **idle, **machine_api.environ).wait_until_ready()
 
-    with httpx.stream("GET", f"{program.url}/slow", timeout=30) as answer:
+    with httpx.stream("GET", f"{program.url}/slow", timeout=LIMIT_S) as answer:
         before = len(machine_api.asked)
         answer.read()
         after = len(machine_api.asked)

@@ -23,8 +23,9 @@ from roost.errors import (
 )
 from roost.fly import transport as transport_module
 from roost.fly.client import FlyClient
-from roost.fly.retries import RETRY_AFTER_LIMIT_S, retry_after_s
-from roost.fly.transport import ATTEMPTS, Call, Transport, authorization
+from roost.fly.transport import Call, Transport, authorization
+from roost.http.exchange import ATTEMPTS
+from roost.http.retry_rules import RETRY_AFTER_LIMIT_S, retry_after_s
 from roost.secret_text import SecretText
 
 VERSION = "01J"

@@ -1,0 +1,93 @@
+"""How long Prefect keeps what it has written, as its settings say it, and what a change deletes. Pure.
+
+The settings are those of Prefect's own vacuum service (`prefect.server.services.db_vacuum`), which
+runs at each start and then every hour.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+
+from roost.environment.disk import EVENTS_DAYS, KEEP, Retention
+from roost.plan.steps import Step, UpdateMachine
+
+EVENTS = "PREFECT_SERVER_EVENTS_RETENTION_PERIOD"
+VACUUM = "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED"
+FLOW_RUNS = "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD"
+SETTINGS = (EVENTS, VACUUM, FLOW_RUNS)
+DAY_S = 24 * 3600
+PREFECT_FLOW_RUNS_S = 90 * DAY_S
+"""What Prefect takes where its vacuum of flow runs is on and no period is set."""
+_ALL = frozenset({"1", "true", "t", "yes", "y", "on"})
+
+
+def retention_settings(retention: Retention) -> dict[str, str]:
+    """Return Prefect's settings for a retention; none for what Prefect does by itself."""
+    settings = {}
+    if retention.events != EVENTS_DAYS:
+        settings[EVENTS] = str(retention.events * DAY_S)
+    if retention.flow_runs != KEEP:
+        settings[VACUUM] = "events,flow_runs"
+        settings[FLOW_RUNS] = str(retention.flow_runs * DAY_S)
+    return settings
+
+
+def deletes_more(before: Mapping[str, str], after: Mapping[str, str]) -> bool:
+    """Return whether a server with the second settings deletes what one with the first kept."""
+    return _shorter(_flow_runs_s(before), _flow_runs_s(after)) or _shorter(
+        _seconds(before.get(EVENTS), EVENTS_DAYS * DAY_S),
+        _seconds(after.get(EVENTS), EVENTS_DAYS * DAY_S),
+    )
+
+
+def deletion_notes(steps: Iterable[Step]) -> Iterator[str]:
+    """Say what a plan has Prefect delete that was kept until now, and how to keep it."""
+    for step in steps:
+        if not isinstance(step, UpdateMachine):
+            continue
+        changed = {change.field for change in step.changes}
+        variables = step.config.get("env") or {}
+        on_volume = bool(step.config.get("mounts"))
+        flow_runs = _flow_runs_s(variables)
+        if flow_runs and changed & {f"env.{VACUUM}", f"env.{FLOW_RUNS}"}:
+            yield (
+                f"Prefect deletes flow runs {_days(flow_runs)} after they ended, with their task "
+                "runs, logs and artifacts, and those that are older already when it starts. "
+                f"{_way_back(on_volume=on_volume)} To keep them all: "
+                "`database.retention.flow_runs: keep`."
+            )
+        if f"env.{EVENTS}" in changed:
+            events = _seconds(variables.get(EVENTS), EVENTS_DAYS * DAY_S)
+            yield f"Prefect deletes events after {_days(events)}."
+
+
+def _way_back(*, on_volume: bool) -> str:
+    if on_volume:
+        return "A snapshot is taken first, where that deletes more than before."
+    return "Roost takes no snapshot of a Postgres: make a backup of it first."
+
+
+def _flow_runs_s(variables: Mapping[str, str]) -> float | None:
+    """Return after how many seconds flow runs are deleted; None where they are kept."""
+    enabled = variables.get(VACUUM, "").strip().lower()
+    kinds = {kind.strip(" []\"'") for kind in enabled.split(",")}
+    if enabled not in _ALL and "flow_runs" not in kinds:
+        return None
+    return _seconds(variables.get(FLOW_RUNS), PREFECT_FLOW_RUNS_S)
+
+
+def _seconds(text: str | None, default: float) -> float:
+    """Read a period as Prefect takes it, in seconds; one in words, which Roost never writes, is endless."""
+    try:
+        return float(text) if text else default
+    except ValueError:
+        return math.inf
+
+
+def _shorter(before: float | None, after: float | None) -> bool:
+    return after is not None and (before is None or after < before)
+
+
+def _days(seconds: float) -> str:
+    return f"{seconds / DAY_S:g} days"
