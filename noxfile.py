@@ -197,7 +197,7 @@ def lock(session: nox.Session) -> None:
 def lock_prefect(session: nox.Session, version: str) -> None:
     """Compile what the image of one Prefect version is made of."""
     if not re.fullmatch(r"\d+\.\d+\.\d+", version):
-        session.error(f"{version} is no full version of Prefect, such as 3.8.8")
+        session.error(f"{version} is no full version of Prefect, such as 3.9.1")
     if tuple(map(int, version.split("."))) < OLDEST_PREFECT:
         oldest = ".".join(map(str, OLDEST_PREFECT))
         session.error(
@@ -207,11 +207,24 @@ def lock_prefect(session: nox.Session, version: str) -> None:
     wanted = Path(session.create_tmp()) / "prefect.in"
     # Litestream is a program without Python in it; its version stands in the constraints.
     wanted.write_text(f"prefect=={version}\nlitestream-bin\n", encoding="utf-8")
-    constraints = ("--constraints", "deploy/locks/constraints.in")
+    constraints = ("--constraints", str(constraints_of(version)))
     session.run(
         *UV, *COMPILE, str(wanted), *constraints, "-o", f"deploy/locks/prefect-{version}.txt"
     )
     list_settings(session, version)
+
+
+def constraints_of(version: str) -> Path:
+    """Return the constraints of a version: the newest file that is not of a later minor version.
+
+    A version older than every file takes the oldest file.
+    """
+    minor = tuple(map(int, version.split(".")))[:2]
+    files = {
+        tuple(map(int, path.stem.removeprefix("constraints-").split("."))): path
+        for path in Path("deploy/locks").glob("constraints-*.in")
+    }
+    return files[max((known for known in files if known <= minor), default=min(files))]
 
 
 def list_settings(session: nox.Session, version: str) -> None:

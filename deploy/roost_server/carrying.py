@@ -13,6 +13,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+from roost_server.prefect_internals import CONSUMER, MESSAGE
 from roost_server.template import flush
 
 FILE = "roost-carried.json"
@@ -36,9 +37,8 @@ class CarryOver:
 
     def watch(self) -> None:
         """Learn of every service that begins to read; once, before Prefect starts them."""
-        from prefect.server.utilities.messaging.memory import Consumer
-
-        init = Consumer.__init__
+        consumers = CONSUMER.load()
+        init = consumers.__init__
 
         @wraps(init)
         def begin(consumer: Any, topic: str, *arguments: Any, **options: Any) -> None:
@@ -47,7 +47,7 @@ class CarryOver:
             if "subscription" not in options:
                 self._begin(f"{topic}/{options.get('group', '')}", consumer.subscription)
 
-        Consumer.__init__ = begin
+        consumers.__init__ = begin
 
     def open(self) -> None:
         """Deliver what was carried, now and to every service that begins later."""
@@ -87,12 +87,11 @@ class CarryOver:
 
 def put(subscription: Any, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Put messages into a queue of Prefect's; return those for which it has no room."""
-    from prefect.server.utilities.messaging.memory import MemoryMessage
-
+    message = MESSAGE.load()
     queue = subscription._queue  # noqa: SLF001 - as in take
     rest = list(messages)
     while rest and not queue.full():
-        queue.put_nowait(MemoryMessage(**rest.pop(0)))
+        queue.put_nowait(message(**rest.pop(0)))
     return rest
 
 

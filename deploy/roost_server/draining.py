@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 
 from roost_server.asgi import App, Message, Receive, Scope, Send
+from roost_server.prefect_internals import TOPIC
 
 # Of the 20 s that a machine gets to end (stop_config): after open requests, before the last copy.
 LIMIT_S = 6.0
@@ -82,7 +83,6 @@ async def _keep_the_rest(pending: Pending, keep: Keep | None) -> None:
 
 def waiting_messages() -> int:
     """Count the messages that wait in Prefect's queues in memory; with another broker there are none."""
-    from prefect.server.utilities.messaging.memory import Topic
-
-    subscriptions = [each for topic in Topic._topics.values() for each in topic._subscriptions]  # noqa: SLF001 - nothing else knows them
+    topics = TOPIC.load()._topics.values()  # noqa: SLF001 - nothing else knows them
+    subscriptions = [each for topic in topics for each in topic._subscriptions]  # noqa: SLF001 - as above
     return sum(each._queue.qsize() + each._retry.qsize() for each in subscriptions)  # noqa: SLF001 - as above

@@ -11,18 +11,18 @@ from __future__ import annotations
 from typing import Any
 
 from roost_server.postgres_connection import unnamed
+from roost_server.prefect_internals import TRIGGERS
 
 
 def suit_pooler() -> None:
     """Name no statement, and listen for no notification, which would reach another session."""
-    from prefect.server.events import triggers
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
 
     event.listen(Engine, "do_connect", _without_names)
     # Prefect then takes it that there is no listening, as with SQLite. It looks for changed
     # automations every 5 s by itself (3.7.8 to 3.9.1: `reconcile_automations`).
-    triggers.get_pg_notify_connection = _no_connection
+    TRIGGERS.load().get_pg_notify_connection = _no_connection
 
 
 def _without_names(dialect: Any, _record: Any, _arguments: Any, options: dict[str, Any]) -> None:

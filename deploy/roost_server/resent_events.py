@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from functools import wraps
 from typing import Any
 
+from roost_server.prefect_internals import EVENT_STORAGE, PROVIDE_DATABASE
+
 # Far below the number of variables that any SQLite takes in one statement (999).
 ASKED_AT_ONCE = 500
 
@@ -19,9 +21,9 @@ ASKED_AT_ONCE = 500
 def write_each_once() -> None:
     """Wrap what writes events to SQLite; once, before Prefect's services start."""
     import sqlalchemy as sa
-    from prefect.server.database import provide_database_interface
-    from prefect.server.events.storage import database as storage
 
+    storage = EVENT_STORAGE.load()
+    provide_database_interface = PROVIDE_DATABASE.load()
     write = storage._write_sqlite_events  # noqa: SLF001 - it is what loses them
 
     @wraps(write)

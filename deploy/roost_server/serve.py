@@ -22,6 +22,7 @@ from roost_server.migrating import migrate_in_turn, postgres_turn
 from roost_server.pages import close_costly_pages
 from roost_server.postgres_address import Pooling, pooling_of
 from roost_server.postgres_pooled import suit_pooler
+from roost_server.prefect_internals import CREATE_APP
 from roost_server.probation import Probation, is_logged_in
 from roost_server.quiet import Activity, watch
 from roost_server.reporting import report_to_gate
@@ -97,8 +98,7 @@ def make_app(environ: Mapping[str, str], carry: CarryOver | None = None) -> App:
     try:
         # Prefect itself tells such a failure too, with the values.
         with stderr_held_back(ValidationError):
-            from prefect.server.api.server import create_app
-
+            create_app = CREATE_APP.load()
             if carry:
                 carry.watch()
                 write_each_once()

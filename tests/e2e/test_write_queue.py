@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from helpers.prefect_process import PrefectProcess
+from helpers.prefect_versions import NEWEST, OLDER
 from helpers.waiting import LIMIT_S
 from localfly.images import Images
 from roost.plan.image import image_reference, read_image_parts
@@ -21,12 +22,6 @@ from roost.plan.image import image_reference, read_image_parts
 DEPLOY = Path(__file__).parents[2] / "deploy"
 TRIALS = Path(__file__).parents[1] / "helpers" / "queue_trials.py"
 LOCKED = "database is locked"
-NEWEST = "3.8.8"
-OLDER = [
-    path.stem.removeprefix("prefect-")
-    for path in sorted((DEPLOY / "locks").glob("prefect-*.txt"))
-    if path.stem != f"prefect-{NEWEST}"
-]
 MARK_AFTER_S = 1
 LATE = {
     "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": str(MARK_AFTER_S),
@@ -34,11 +29,9 @@ LATE = {
 }
 
 
-@pytest.fixture(
-    scope="module", params=[NEWEST, *(pytest.param(v, marks=pytest.mark.slow) for v in OLDER)]
-)
+@pytest.fixture(scope="module", params=[NEWEST, pytest.param(OLDER, marks=pytest.mark.slow)])
 def any_image(request, image_cache):
-    """The image of each Prefect that has a lock."""
+    """The image of the newest Prefect, and of the older one."""
     version = request.param
     ref = image_reference("acme-prefect", version, read_image_parts(DEPLOY, version))
     return asyncio.run(Images(image_cache).build(DEPLOY, version, ref)).image

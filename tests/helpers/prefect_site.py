@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 
 from helpers.local_daemon import LocalDaemon
+from helpers.prefect_versions import NEWEST
 from helpers.roost_command import RoostCommand
 from helpers.waiting import LIMIT_S
 from roost.environment.model import AUTH_SECRET
@@ -33,7 +34,8 @@ class PrefectSite:
 
     def write(self, **fields) -> None:
         """Write the environment file."""
-        self.roost.write(NAME, {"scaling": {"idle_after": f"{IDLE_S}s"}}, **fields)
+        own = {"scaling": {"idle_after": f"{IDLE_S}s"}, "prefect": {"version": NEWEST}}
+        self.roost.write(NAME, own, **fields)
 
     def bring_up(self) -> PrefectSite:
         """Plan and apply, and keep what both said."""

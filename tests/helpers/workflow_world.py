@@ -28,6 +28,7 @@ from helpers.environments import environment_data
 from helpers.fake_github import Account, FakeGitHub, Pull
 from helpers.fake_prefect import LOGIN
 from helpers.local_daemon import LocalDaemon
+from helpers.prefect_versions import NEWEST
 from helpers.small_server import SMALL
 from helpers.sops_files import age_key, encrypt
 from helpers.waiting import LIMIT_S
@@ -190,7 +191,7 @@ class World:
     def write(self, name: str, *, small: bool = True, **fields: Any) -> None:
         """Write an environment file at the desk: a small server, or a real one, with these fields."""
         image = {"image": SMALL} if small else {}
-        prefect = {"version": "3.8.8", **image, **fields.pop("prefect", {})}
+        prefect = {"version": NEWEST, **image, **fields.pop("prefect", {})}
         # An organization of its own, too: what others left on the same Fly is nobody's orphan here.
         own = {"app": self.app(name), "organization": self.team}
         data = environment_data(prefect=prefect, **{**own, **fields})
