@@ -107,4 +107,6 @@ def seal(database: Path) -> None:
     with closing(sqlite3.connect(database, isolation_level=None)) as connection:
         connection.execute("DELETE FROM configuration")
         connection.execute("PRAGMA journal_mode = DELETE")
+        # So that the file can become smaller again (see `shrinking`); it takes a VACUUM to begin.
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("VACUUM")

@@ -6,13 +6,15 @@ import asyncio
 import gc
 import signal
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from roost_server.backend import VOLUME, effective_api_path, effective_url, is_sqlite, name_backend
 from roost_server.carrying import CarryOver
+from roost_server.disk_full import Fullness, refuse_when_full, survive_full, wait_until_end
+from roost_server.disk_watch import watch_disk
 from roost_server.draining import finish_first
 from roost_server.errors import BootError
 from roost_server.hold import Hold, refuse_hold
@@ -28,8 +30,10 @@ from roost_server.quiet import Activity, watch
 from roost_server.reporting import report_to_gate
 from roost_server.resent_events import write_each_once
 from roost_server.settings import DATABASE_FILE, has_replica, home_folder, uses_sqlite_file
+from roost_server.shrinking import keep_shrinking
 from roost_server.sqlite_writers import share_queue
 from roost_server.stderr import stderr_held_back
+from roost_server.template import DATABASE
 from roost_server.turns import write_in_turn
 from roost_server.write_queue import WriteQueue
 
@@ -74,16 +78,23 @@ def serve(environ: Mapping[str, str], began: float) -> int:
     probation = Probation(home_folder(environ), environ, when_open=when_open)
     GRACE.is_open = probation.is_open
     try:
-        app = probation.layer(make_app(environ, carry))
+        fullness = Fullness(home_folder(environ))
+        queue = WriteQueue(before_service=fullness.wait_for_room)
+        app = probation.layer(make_app(environ, carry, queue, fullness))
         imported = time.monotonic()
         flush = replicator.flush if replicator else None
-        return asyncio.run(_serve(app, environ, Boot(began, imported), flush))
+        return asyncio.run(_serve(app, environ, Boot(began, imported), flush, queue))
     finally:
         if replicator:
             replicator.stop()
 
 
-def make_app(environ: Mapping[str, str], carry: CarryOver | None = None) -> App:
+def make_app(
+    environ: Mapping[str, str],
+    carry: CarryOver | None = None,
+    queue: WriteQueue | None = None,
+    fullness: Fullness | None = None,
+) -> App:
     """Import Prefect, which reads its settings, and make its application with our layers.
 
     Args:
@@ -95,6 +106,7 @@ def make_app(environ: Mapping[str, str], carry: CarryOver | None = None) -> App:
     """
     from pydantic import ValidationError
 
+    fullness = fullness or Fullness(home_folder(environ))
     try:
         # Prefect itself tells such a failure too, with the values.
         with stderr_held_back(ValidationError):
@@ -103,7 +115,8 @@ def make_app(environ: Mapping[str, str], carry: CarryOver | None = None) -> App:
                 carry.watch()
                 write_each_once()
             keep = carry.keep if carry else None
-            app = finish_first(close_costly_pages(create_app()), keep=keep)
+            app = wait_until_end(close_costly_pages(create_app()), fullness)
+            app = finish_first(app, keep=keep)
     except ValidationError as error:
         # Not chained: pydantic shows the values, and one of them may be a secret.
         raise BootError(explain(error)) from None
@@ -114,10 +127,11 @@ def make_app(environ: Mapping[str, str], carry: CarryOver | None = None) -> App:
         if pooling_of(environ) is Pooling.TRANSACTION:
             suit_pooler()
         return refuse_hold(migrate_in_turn(app, postgres_turn(environ)), environ, backend)
-    queue = WriteQueue()
+    queue = queue or WriteQueue(before_service=fullness.wait_for_room)
     share_queue(queue)
+    survive_full(fullness)
     may_write = partial(is_logged_in, environ=environ)
-    app = write_in_turn(app, may_write=may_write)
+    app = refuse_when_full(write_in_turn(app, may_write=may_write), fullness)
     if backend != VOLUME:
         return refuse_hold(app, environ, backend)
     return Hold(environ, queue).layer(app)
@@ -220,7 +234,11 @@ def make_replicator(environ: Mapping[str, str]) -> Replicator | None:
 
 
 async def _serve(
-    app: App, environ: Mapping[str, str], boot: Boot, flush: Callable[[], None] | None
+    app: App,
+    environ: Mapping[str, str],
+    boot: Boot,
+    flush: Callable[[], None] | None,
+    queue: WriteQueue,
 ) -> int:
     activity = Activity()
     server = make_server(activity.layer(app), environ)
@@ -229,7 +247,11 @@ async def _serve(
     # uvicorn raises the signal that ended it once more: a stop that was asked for is no failure.
     signal.signal(signal.SIGTERM, lambda *_: None)
     signal.signal(signal.SIGINT, lambda *_: None)
-    watching = asyncio.create_task(_tell_and_watch(server, boot, watch(activity, environ, flush)))
+    watches = [watch(activity, environ, flush)]
+    if uses_sqlite_file(environ):
+        home = home_folder(environ)
+        watches += [watch_disk(home), keep_shrinking(home / DATABASE, queue)]
+    watching = asyncio.create_task(_tell_and_watch(server, boot, watches))
     try:
         await server.serve()
     except SystemExit:  # uvicorn's way out of a start that failed, once it has said why
@@ -242,7 +264,7 @@ async def _serve(
 
 
 async def _tell_and_watch(
-    server: uvicorn.Server, boot: Boot, watching: Coroutine[None, None, None]
+    server: uvicorn.Server, boot: Boot, watches: Sequence[Coroutine[None, None, None]]
 ) -> None:
     try:
         while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
@@ -254,6 +276,9 @@ async def _tell_and_watch(
             f"database and services {now - boot.imported:.2f})",
             flush=True,
         )
-        await watching
+        async with asyncio.TaskGroup() as group:
+            for each in watches:
+                group.create_task(each)
     finally:
-        watching.close()
+        for each in watches:
+            each.close()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -48,10 +48,16 @@ class WriteQueue:
 
     Args:
         patience_s: how long others wait for one turn.
+        before_service: what a service waits for before it asks for a turn, such as room to write.
     """
 
-    def __init__(self, patience_s: float = PATIENCE_S) -> None:
+    def __init__(
+        self,
+        patience_s: float = PATIENCE_S,
+        before_service: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self._patience_s = patience_s
+        self._before_service = before_service
         self._loop: asyncio.AbstractEventLoop | None = None
         self._holder: Turn | None = None
         self._waiting: dict[Origin, deque[asyncio.Future[Turn]]] = {
@@ -65,6 +71,8 @@ class WriteQueue:
         if self.is_inside() or self._is_elsewhere():
             yield
             return
+        if self._before_service and ORIGIN.get() is Origin.SERVICE:
+            await self._before_service()
         turn = await self._take(ORIGIN.get())
         token = _TURN.set(turn)
         try:

@@ -51,8 +51,9 @@ def extended_gb(size_gb: int, mount: Json, used: int) -> int:
     """Return the size in GB that a volume has once its mount has had its say."""
     if not _extends(mount) or used * 100 < mount["extend_threshold_percent"] * size_gb * GB:
         return size_gb
-    limit = mount.get("size_gb_limit") or size_gb + mount["add_size_gb"]
-    return max(size_gb, min(size_gb + mount["add_size_gb"], limit))
+    larger: int = size_gb + mount["add_size_gb"]
+    limit: int = mount.get("size_gb_limit") or larger
+    return max(size_gb, min(larger, limit))
 
 
 def _extends(mount: Json) -> bool:

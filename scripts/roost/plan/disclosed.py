@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from roost.plan.desired import EXTENSION_FIELDS, REPLICA_ENDPOINT, REPLICA_URL
 from roost.plan.image import REGISTRY, is_our_image
-from roost.plan.steps import CreateMachine, Step, UpdateMachine
+from roost.plan.steps import CreateMachine, Json, Step, UpdateMachine
 
 _IMAGE = "image"
 
@@ -39,7 +39,7 @@ def _disclosed(step: Step, app: str) -> Iterator[str]:
 
 def _extended(step: CreateMachine | UpdateMachine) -> Iterator[str]:
     """Say how far Fly is to extend a volume by itself: it never shrinks, and costs what it has."""
-    mount = next(iter(step.config.get("mounts") or ()), {})
+    mount: Json = next(iter(step.config.get("mounts") or ()), {})
     percent, add, limit = (mount.get(name) for name in EXTENSION_FIELDS)
     if percent and any(_brings(step, f"mounts[0].{name}") for name in EXTENSION_FIELDS):
         yield (

@@ -113,7 +113,7 @@ def moved_config(state: Restoring, volume: str, release: Release) -> Json:
     config = {**(state.old.config or {}), **asked}
     metadata = {k: v for k, v in state.old.metadata.items() if k != JOURNAL_KEY}
     metadata |= asked["metadata"]
-    mount = next(iter((state.old.config or {}).get("mounts") or ()), {})
+    mount: Json = next(iter((state.old.config or {}).get("mounts") or ()), {})
     extends = {name: mount[name] for name in EXTENSION_FIELDS if name in mount}
     kept = kept_entry([*kept_volumes([state.old]), state.old.mounted_volume])
     return {

@@ -47,6 +47,12 @@ def test_what_a_server_needs_is_kept(database, read_notes):
     assert ask(database, "SELECT * FROM alembic_version") == [("2026",)]
 
 
+def test_its_file_can_become_smaller_again(database):
+    seal(database)
+
+    assert ask(database, "PRAGMA auto_vacuum") == [(2,)]
+
+
 def test_it_is_one_small_file(database):
     before = database.stat().st_size
 

@@ -156,7 +156,8 @@ def prefect(monkeypatch):
         sys.modules[parts[-1]].create_app = create_app
         settings = SimpleNamespace(server=server)
         sys.modules["prefect.settings"].get_current_settings = lambda: settings
-        monkeypatch.setattr(serve, "share_queue", lambda _: None)  # tests/e2e has the real one
+        for name in ("share_queue", "survive_full"):  # tests/e2e has the real ones
+            monkeypatch.setattr(serve, name, lambda _: None)
 
     return put
 

@@ -1,0 +1,76 @@
+"""Give the room of deleted rows back to the volume, a little at a time, between other writers.
+
+SQLite uses the pages of deleted rows again, and never makes its file smaller by itself. A database that
+was made with `auto_vacuum = INCREMENTAL`, as `bake` makes its template, can cut them off in small steps.
+One that was made before stays as large as it was, and uses its free pages again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from roost_server.write_queue import WriteQueue
+
+LOOK_S = 600.0
+FIRST_LOOK_S = 60.0
+STEP_PAGES = 256
+"""So many pages, of 4 KB, are given back in one turn."""
+KEPT_SHARE = 0.1
+"""This share of the file stays free for the next rows."""
+PATIENCE_S = 5.0
+INCREMENTAL = 2
+
+
+async def keep_shrinking(
+    database: Path,
+    queue: WriteQueue,
+    first_s: float = FIRST_LOOK_S,
+    every_s: float = LOOK_S,
+) -> None:
+    """Give back what is free beyond what is kept, again and again, until cancelled."""
+    wait_s = first_s
+    while True:
+        await asyncio.sleep(wait_s)
+        wait_s = every_s
+        given = 0
+        try:
+            while await asyncio.to_thread(pages_to_give, database):
+                async with queue.turn():
+                    given += await asyncio.to_thread(give_back, database)
+        except sqlite3.Error as error:
+            print(f"roost: cannot make the database smaller: {error}", flush=True)
+        if given:
+            print(f"roost: gave {given} free pages of the database back to the volume", flush=True)
+
+
+def pages_to_give(database: Path) -> int:
+    """Return how many free pages are more than what is kept; 0 where they cannot be given back."""
+    with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as reader:
+        if _ask(reader, "auto_vacuum") != INCREMENTAL:
+            return 0
+        spare = _ask(reader, "freelist_count") - int(KEPT_SHARE * _ask(reader, "page_count"))
+    return spare if spare >= STEP_PAGES else 0
+
+
+def give_back(database: Path, pages: int = STEP_PAGES) -> int:
+    """Cut free pages off the file; return how many.
+
+    Raises:
+        sqlite3.Error: another process writes, or there is no room for the log.
+    """
+    address = f"{database.absolute().as_uri()}?mode=rw"
+    with closing(
+        sqlite3.connect(address, uri=True, timeout=PATIENCE_S, isolation_level=None)
+    ) as writer:
+        before = _ask(writer, "freelist_count")
+        # `execute` takes one step, and each step gives one page; a script goes on to the end.
+        writer.executescript(f"PRAGMA incremental_vacuum({pages:d})")
+        return before - _ask(writer, "freelist_count")
+
+
+def _ask(connection: sqlite3.Connection, pragma: str) -> int:
+    value: int = connection.execute(f"PRAGMA {pragma}").fetchone()[0]
+    return value
