@@ -38,6 +38,7 @@ OVERRIDE_KEY = "roost_override"
 REPLICA_URL = "ROOST_REPLICA_URL"
 REPLICA_ENDPOINT = "ROOST_REPLICA_ENDPOINT"
 IDLE_ACTION = "ROOST_IDLE_ACTION"
+DATABASE_URL_VARIABLE = "ROOST_DATABASE_URL_VARIABLE"
 # What `autostop` is called, by how Fly echoes it; one that is absent is off.
 AUTOSTOPS = {None: "off", False: "off", True: "stop", "stop": "stop", "suspend": "suspend"}
 
@@ -184,6 +185,13 @@ def machine_config(file: EnvironmentFile, image: str, slot: str) -> Json:
     return config
 
 
+def named_database(config: Json) -> str:
+    """Return the backend that a machine's config asks for: `postgres`, `sqlite`, or empty."""
+    if (config.get("env") or {}).get(DATABASE_URL_VARIABLE):
+        return "postgres"
+    return "sqlite" if config.get("mounts") else ""
+
+
 def secrets_mark(environment: Environment) -> str:
     """Give a short mark of the declared names.
 
@@ -226,7 +234,7 @@ def environment_variables(environment: Environment) -> dict[str, str]:
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     }
     if isinstance(database, PostgresDatabase):
-        variables["ROOST_DATABASE_URL_VARIABLE"] = database.url_secret
+        variables[DATABASE_URL_VARIABLE] = database.url_secret
     elif database.replicate:
         variables |= replica_variables(database.replicate)
     return {**defaults, **variables}
