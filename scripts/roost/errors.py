@@ -391,6 +391,18 @@ class SnapshotError(RoostError):
     word = "snapshot"
 
 
+class OtherDatabaseError(RoostError):
+    """The server's data is not on the volume that was to be copied or put back."""
+
+    word = "other-database"
+
+
+class NotHeldStillError(RoostError):
+    """A backup was asked for, and nothing could hold the database still meanwhile."""
+
+    word = "not-held-still"
+
+
 class DrillFailedError(RoostError):
     """A backup does not come back to life; the server itself was not touched."""
 

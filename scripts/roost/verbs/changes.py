@@ -272,6 +272,7 @@ def proof_of(context: Context, target: Target, planned: Planned, auth: SecretTex
         time.monotonic,
         lambda result: context.progress.print(check_line(result)),
         lambda url: context.progress.print(f"Gate: {url}", soft_wrap=True),
+        environment.database.backend,
     )
 
 
