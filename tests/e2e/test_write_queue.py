@@ -23,6 +23,7 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 TRIALS = Path(__file__).parents[1] / "helpers" / "queue_trials.py"
 LOCKED = "database is locked"
 MARK_AFTER_S = 1
+QUEUED = ("reads_first", "single_statement", "cancelled", "failing", "other_process")
 LATE = {
     "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": str(MARK_AFTER_S),
     "PREFECT_SERVER_SERVICES_LATE_RUNS_LOOP_SECONDS": "1",
@@ -37,57 +38,58 @@ def any_image(request, image_cache):
     return asyncio.run(Images(image_cache).build(DEPLOY, version, ref)).image
 
 
-@pytest.fixture
-def play(any_image, tmp_path):
-    """Plays a trial of helpers/queue_trials.py in an image; gives what came of it."""
-
-    def play(name, *arguments):
-        done = subprocess.run(
-            [any_image.bin / "python", TRIALS, name, *arguments],
-            env={
-                "PATH": os.defpath,
-                "HOME": str(tmp_path),
-                "PREFECT_HOME": str(tmp_path),
-                "PREFECT_LOGGING_LEVEL": "CRITICAL",
-                "PYTHONPATH": str(any_image.folder),
-            },
-            capture_output=True,
-            text=True,
-            timeout=LIMIT_S,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout.splitlines()[-1])
-
-    return play
+def play(image, folder, *arguments):
+    """Play trials of helpers/queue_trials.py in an image; return what came of each, by its name."""
+    done = subprocess.run(
+        [image.bin / "python", TRIALS, *arguments],
+        env={
+            "PATH": os.defpath,
+            "HOME": str(folder),
+            "PREFECT_HOME": str(folder),
+            "PREFECT_LOGGING_LEVEL": "CRITICAL",
+            "PYTHONPATH": str(image.folder),
+        },
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return dict(json.loads(line) for line in done.stdout.splitlines() if line.startswith("["))
 
 
-def test_transactions_that_read_first_and_write_later_are_never_refused(play):
+@pytest.fixture(scope="module")
+def played(any_image, tmp_path_factory):
+    """What came of each trial with the queue, played by one process."""
+    return play(any_image, tmp_path_factory.mktemp("trials"), *QUEUED)
+
+
+def test_transactions_that_read_first_and_write_later_are_never_refused(played):
     """SQLite refuses them at once when another wrote in between; no count is lost either."""
-    assert play("reads_first") == {"failed": 0, "n": 96}
+    assert played["reads_first"] == {"failed": 0, "n": 96}
 
 
 @pytest.mark.slow
-def test_without_the_queue_they_are_refused(play):
+def test_without_the_queue_they_are_refused(any_image, tmp_path):
     """Else the trial proves nothing."""
-    assert play("reads_first", "--without")["failed"]
+    assert play(any_image, tmp_path, "reads_first", "--without")["reads_first"]["failed"]
 
 
-def test_a_statement_without_a_transaction_waits_for_its_turn_too(play):
-    assert play("single_statement") == {"before": 0, "after": 7, "taken": False}
+def test_a_statement_without_a_transaction_waits_for_its_turn_too(played):
+    assert played["single_statement"] == {"before": 0, "after": 7, "taken": False}
 
 
-def test_who_is_cancelled_leaves_no_turn_and_no_lock_behind(play):
-    assert play("cancelled") == {"taken": False}
+def test_who_is_cancelled_leaves_no_turn_and_no_lock_behind(played):
+    assert played["cancelled"] == {"taken": False}
 
 
-def test_a_statement_that_fails_gives_its_turn_back(play):
-    assert play("failing") == {"refused": 2, "taken": False}
+def test_a_statement_that_fails_gives_its_turn_back(played):
+    assert played["failing"] == {"refused": 2, "taken": False}
 
 
-def test_another_process_that_writes_is_waited_for(play):
+def test_another_process_that_writes_is_waited_for(played):
     """As Litestream, which copies the database and writes a little of its own into it."""
-    assert play("other_process") == {"failed": 0, "beside": True}
+    assert played["other_process"] == {"failed": 0, "beside": True}
 
 
 @pytest.mark.slow

@@ -121,13 +121,13 @@ def change(fly):
     return fly.create_machine("a", "n", "iad", {})
 
 
-def fail(server, call):
+def fail(server, call, deadline_s=DEADLINE_S):
     """Make a call that must fail, within its deadline; give the error."""
 
     async def run():
-        client = FlyClient(server.url, SecretText("fm2_token"), deadline_s=DEADLINE_S)
+        client = FlyClient(server.url, SecretText("fm2_token"), deadline_s=deadline_s)
         async with client as fly:
-            with anyio.fail_after(DEADLINE_S * 2 + MARGIN_S):
+            with anyio.fail_after(deadline_s * 2 + MARGIN_S):
                 await call(fly)
 
     with stamina.set_testing(True, attempts=2, cap=True), pytest.raises(RoostError) as failure:
@@ -179,7 +179,7 @@ class _Counting:
 @pytest.mark.parametrize("call", [look, change])
 def test_junk_ends_in_a_sentence(script, call):
     with raw_server(script) as server:
-        error = fail(server, call)
+        error = fail(server, call, LIMIT_S)
 
     assert isinstance(error, FlyError)
     assert server.connections == 1 or call is look  # what makes something is not sent again
@@ -188,7 +188,7 @@ def test_junk_ends_in_a_sentence(script, call):
 @pytest.mark.parametrize("name", ["a redirect to itself", "a redirect to a file"])
 def test_a_redirect_is_not_followed_with_our_token(name):
     with raw_server(JUNK[name]) as server:
-        fail(server, look)
+        fail(server, look, LIMIT_S)
 
         assert server.connections == 1
 

@@ -337,6 +337,6 @@ def test_closing_does_not_wait_for_clients():
             took = time.monotonic() - began
             with pytest.raises(httpx.TransportError):
                 await asking
-        return took < 5
+        return took < 30  # half of what a request is held for
 
     assert asyncio.run(scenario())
