@@ -100,6 +100,8 @@ def make_app(
     Args:
         environ: says which database it uses, and who may log in.
         carry: keeps what a stop finds unhandled, where there is a volume.
+        queue: the turns of all that writes to SQLite.
+        fullness: knows whether the volume is full.
 
     Raises:
         BootError: names the settings that are wrong, never their values.
