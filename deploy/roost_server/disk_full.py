@@ -30,6 +30,7 @@ QUIET_S = 60.0
 RETRY_AFTER_S = 5
 FAILED, TRY_AGAIN, NO_ROOM = 500, 503, 507
 READY_PATH, EVENTS_PATH = "/api/ready", "/api/events"
+LEASE_PATH = "/api/v2/concurrency_limits/increment-with-lease"
 FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT})
 ADVICE = (
     "raise database.volume_gb or database.extend.limit_gb and apply; the server goes on by itself when "
@@ -78,9 +79,13 @@ class Fullness:
         """Note that rows were deleted: SQLite writes into their place, whatever the volume has."""
         self._open("rows were deleted")
 
+    def has_room(self) -> bool:
+        """Return whether there is room on the volume for more than a few small files."""
+        return self._free() >= ROOM
+
     def is_full(self) -> bool:
         """Return whether a write was refused and there is no more room since."""
-        if self._refused and self._free() >= ROOM:
+        if self._refused and self.has_room():
             self._open("there is room on the volume")
         return self._refused
 
@@ -141,8 +146,8 @@ def refuse_when_full(app: App, fullness: Fullness) -> App:
         if _path(scope) == READY_PATH and fullness.is_full():
             await _answer(send, NO_ROOM)
             return
-        if scope["method"] == "POST" and _path(scope) == EVENTS_PATH and fullness.is_full():
-            await _answer(send, TRY_AGAIN)  # else it is accepted into memory, which a stop loses
+        if scope["method"] == "POST" and _would_lose(_path(scope), fullness):
+            await _answer(send, TRY_AGAIN)
             return
         # Services wait for room; whoever asked is answered.
         ORIGIN.set(Origin.REQUEST)
@@ -168,6 +173,17 @@ def refuse_when_full(app: App, fullness: Fullness) -> App:
             fullness.note_freed()
 
     return serve
+
+
+def _would_lose(path: str, fullness: Fullness) -> bool:
+    """Return whether a request must not begin without room.
+
+    An event is accepted into memory, which a stop loses. A slot is taken in the database before its
+    lease gets a file: without the file nobody would ever give the slot back.
+    """
+    if path == EVENTS_PATH:
+        return fullness.is_full()
+    return path == LEASE_PATH and not fullness.has_room()
 
 
 def _path(scope: Scope) -> str:

@@ -75,7 +75,12 @@ def test_a_full_volume_loses_nothing_and_the_server_goes_on_when_there_is_room(i
             writer = Writer(http)
             for _ in range(10):
                 assert writer.write()
+            limit = {"name": "trial", "limit": 2}
+            http.post("/v2/concurrency_limits/", json=limit).raise_for_status()
             filler = fill(volume)
+            slot = {"names": ["trial"], "slots": 1}
+            taken = http.post("/v2/concurrency_limits/increment-with-lease", json=slot)
+            assert taken.status_code == 503
             until(lambda: not writer.write())
             for _ in range(10):  # more than the five tries after which Prefect drops events
                 writer.write()
@@ -91,6 +96,7 @@ def test_a_full_volume_loses_nothing_and_the_server_goes_on_when_there_is_room(i
             until(lambda: http.get("/ready").status_code == 200)
             assert writer.write()
             assert writer.found_runs() == writer.runs
+            assert http.get("/v2/concurrency_limits/trial").json()["active_slots"] == 0
             until(lambda: writer.found_events() == writer.events)
 
         # A start on a full volume is no crash loop either, nor does a stop wait for room.

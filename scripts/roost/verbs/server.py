@@ -35,11 +35,11 @@ from roost.verbs.context import Context
 from roost.verbs.proofs import last_error_of, prove_database, quoted
 from roost.verbs.standing import (
     ASLEEP,
-    NOT_READY_ADVICE,
     exit_notes,
     last_exit,
     look_at,
     our_machines_in,
+    ready_advice,
     tell_standing,
     until_ok,
     verdict_notes,
@@ -497,6 +497,6 @@ async def time_request(url: str) -> float:
         seen = await until_ok(http, "/api/ready", time.monotonic() + READY_LIMIT_S)
     if seen:
         raise SmokeFailedError(
-            f"{url} is up, and not ready: /api/ready: {seen}.", advice=NOT_READY_ADVICE
+            f"{url} is up, and not ready: /api/ready: {seen}.", advice=ready_advice(seen)
         )
     return time.monotonic() - began

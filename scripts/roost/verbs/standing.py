@@ -88,10 +88,14 @@ async def look_at(target: Target, file: EnvironmentFile, live: Live, url: str) -
     return Standing(ready=True, why="the server and its database answer", release=release)
 
 
+def ready_advice(seen: str, otherwise: str = NOT_READY_ADVICE) -> str:
+    """Return what to do about an answer of `/api/ready`: Prefect sends 503 where its database is gone."""
+    return {"503": NOT_READY_ADVICE, FULL: FULL_ADVICE}.get(seen, otherwise)
+
+
 def _not_ready(seen: str) -> str:
-    """Return why a server is not ready: Prefect answers 503 where its database does not."""
-    known = {"503": NOT_READY_ADVICE, FULL: FULL_ADVICE}
-    advice = known.get(seen, "It does not serve. Look at its log.")
+    """Return why a server is not ready, and what to do."""
+    advice = ready_advice(seen, "It does not serve. Look at its log.")
     return f"/api/ready: {seen}. {advice.rstrip('.')}"
 
 

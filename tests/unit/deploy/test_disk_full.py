@@ -141,6 +141,15 @@ def test_events_are_not_accepted_into_memory_while_they_cannot_be_written(disk):
     assert call(app, "POST", "/api/events/filter").status == 204
 
 
+def test_no_slot_is_taken_whose_lease_would_get_no_file(disk):
+    app = refuse_when_full(answering(200), disk.fullness)
+    path = "/api/v2/concurrency_limits/increment-with-lease"
+
+    assert call(app, "POST", path).status == 503
+    disk.free = ROOM
+    assert call(app, "POST", path).status == 200
+
+
 def test_a_deletion_makes_room_within_the_database(disk):
     disk.fullness.note_refused()
 

@@ -57,6 +57,19 @@ def test_a_server_whose_database_is_gone_is_not_ready_though_it_is_healthy(roost
     )
 
 
+@pytest.mark.usefixtures("applied")
+@pytest.mark.parametrize("verb", ["status", "wake"])
+def test_a_server_whose_volume_is_full_is_told_so_with_what_helps(roost, prefect, verb):
+    prefect.broken = {READY: say(507)}
+
+    said = roost(verb, "staging")
+
+    assert said.code == 1
+    told = " ".join((said.out + said.err).split())
+    assert "/api/ready: 507. " in told
+    assert "Its volume is full, and every write is refused. Raise database.volume_gb" in told
+
+
 @pytest.mark.anyio
 async def test_up_takes_only_a_ready_server_for_a_healthy_one(prefect):
     prefect.broken = {READY: say(503)}
