@@ -321,17 +321,17 @@ def test_a_repeat_that_is_not_answered_ends_with_the_deadline():
         return httpx.Response(503)
 
     async def run():
-        transport = httpx.MockTransport(answer)
-        fly = FlyClient(
+        transport = Transport(
             "http://fly.test",
-            SecretText("t"),
-            transport=transport,
+            SecretText(TOKEN),
+            transport=httpx.MockTransport(answer),
             deadline_s=30,
+            clock=anyio.current_time,
         )
-        async with fly:
+        async with transport.http:
             began = anyio.current_time()
             with stamina.set_testing(True, attempts=6, cap=True), pytest.raises(FlyError) as failed:
-                await fly.get_app("a")
+                await transport.send(Call("GET", "/apps/a"))
             return failed.value, anyio.current_time() - began
 
     error, seconds = virtual_time.run(run)
