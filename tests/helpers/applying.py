@@ -10,6 +10,7 @@ import anyio
 import httpx
 import stamina
 
+from helpers import virtual_time
 from helpers.environments import environment_file
 from helpers.fake_fly import FakeFly
 from helpers.fly_trouble import KilledError, TroubledFly
@@ -108,7 +109,7 @@ def plan_and_apply(
     with stamina.set_testing(True, attempts=3, cap=True):
         try:
             here = EveryName() if values is None else values
-            anyio.run(plan_and_carry_out, run, fly, desired, here, trouble, between)
+            virtual_time.run(plan_and_carry_out, run, fly, desired, here, trouble, between)
         except RoostError as error:
             run.error = error
         except BaseExceptionGroup as group:

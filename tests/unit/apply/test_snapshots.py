@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import anyio
 import httpx
 import pytest
 
+from helpers import virtual_time
 from helpers.fake_fly import FakeFly
 from helpers.fly_answers import says
 from helpers.histories import desired_of
 from helpers.releasing import make_world
-from roost.apply import snapshots
 from roost.apply.snapshots import Snapshots
 from roost.errors import (
     FlyRejectedError,
@@ -66,10 +65,10 @@ def take(world, state="stopped", now="", *, must_hold=False):
         async with FlyClient("http://fly.test", SecretText("t"), transport=transport) as client:
             live = await read_live(client, "acme-prefect")
             world.fly.settle(now or state)
-            found = Snapshots(world.proof(client), told.append, poll_s=0.001)
+            found = Snapshots(world.proof(client), told.append)
             return await found.take(live.volumes[0].id, live.machines, must_hold=must_hold)
 
-    return anyio.run(run), told
+    return virtual_time.run(run), told
 
 
 def test_it_is_waited_for_until_it_is_whole(world):
@@ -85,8 +84,6 @@ def test_it_is_waited_for_until_it_is_whole(world):
 def test_an_answer_that_is_lost_is_looked_for_and_nothing_is_asked_for_twice(
     world, monkeypatch, carried_out
 ):
-    if not carried_out:  # else it shows, however slow this computer is just now
-        monkeypatch.setattr(snapshots, "SHOWS_WITHIN_S", 0.1)
     known, asked = world.fly._snapshots, []
 
     def lose(verb, key):
@@ -113,11 +110,10 @@ def test_those_that_were_there_are_not_taken_for_it_though_they_are_whole_first(
     assert take(world)[0].snapshot == "vs_ours"
 
 
-def test_one_that_is_never_whole_ends_the_wait_and_nothing_was_changed(world, monkeypatch):
-    monkeypatch.setattr(snapshots, "LIMIT_S", 0.1)
+def test_one_that_is_never_whole_ends_the_wait_and_nothing_was_changed(world):
     world.fly.whole = False
 
-    with pytest.raises(SnapshotError, match=r"was not whole within 0\.1 s\. Nothing was changed"):
+    with pytest.raises(SnapshotError, match=r"was not whole within 600 s\. Nothing was changed"):
         take(world)
 
 

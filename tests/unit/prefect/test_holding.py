@@ -6,6 +6,7 @@ import anyio
 import httpx
 import pytest
 
+from helpers import virtual_time
 from roost.prefect import holding
 from roost.prefect.holding import HELD, NotHeldError, NothingToHoldError, held
 from roost.prefect.transport import prefect_client
@@ -60,7 +61,7 @@ def hold(server, body=None):
                 raise body
             return await found.lasts()
 
-    return anyio.run(run)
+    return virtual_time.run(run)
 
 
 @pytest.fixture(autouse=True)
