@@ -1,4 +1,4 @@
-"""The program of the machine: `python server.py` serves, `python server.py bake` prepares the image."""
+"""The program of the machine: `python server.py` serves, `bake` prepares the image, `try-database` tries one."""
 
 from __future__ import annotations
 
@@ -28,6 +28,12 @@ def main(argv: list[str]) -> int:
         from roost_server.bake import bake
 
         return bake(os.environ)
+    if argv == ["try-database"]:
+        from roost_server.postgres_trial import try_database
+        from roost_server.privileges import drop_privileges
+
+        os.environ.update(drop_privileges(os.environ))
+        return try_database(os.environ)
     try:
         prepare()
         from roost_server.serve import serve

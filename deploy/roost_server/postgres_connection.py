@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 from roost_server.errors import BootError
-from roost_server.postgres_address import database_url
+from roost_server.postgres_address import SQLALCHEMY, database_url
+from roost_server.postgres_faults import DatabaseFaultError, Fault
 from roost_server.settings import URL_SETTING, URL_VARIABLE
 
 if TYPE_CHECKING:
@@ -18,35 +19,31 @@ if TYPE_CHECKING:
 # As Prefect's own default, PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT.
 CONNECT_S = 5.0
 COMMAND_S = 10.0
-TLS = "; the value may ask for it with ?sslmode=require"
+TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})  # as pydantic reads a setting
+TLS = f"{SQLALCHEMY}CONNECT_ARGS_TLS_"
 # By the code of PostgreSQL's own (https://www.postgresql.org/docs/current/errcodes-appendix.html).
 BY_CODE = {
-    "28P01": "the database refuses the user or the password",
-    "28000": f"the database refuses the user, from here or without TLS{TLS}",
-    "3D000": "the server has no database of the name that stands after the host; create it, or correct it",
-    "42501": "the user may not do that in this database",
-    "53300": "the database has no connection free; end others, or use a pooler in session mode",
-    "57P03": "the database is starting up or shutting down; try again when it has",
+    "28P01": Fault.LOGIN,
+    "28000": Fault.NOT_ADMITTED,
+    "3D000": Fault.NO_DATABASE,
+    "42501": Fault.NO_RIGHT,
+    "25006": Fault.READ_ONLY,
+    "53300": Fault.FULL,
+    "57P03": Fault.STARTING,
 }
 # What poolers say with one code for all, PgBouncer 08P01 and Supabase XX000, in small letters.
 BY_WORDS = {
-    "authentication failed": BY_CODE["28P01"],
-    "password": BY_CODE["28P01"],
-    "no such database": BY_CODE["3D000"],
-    "does not exist": BY_CODE["3D000"],
-    "tenant or user not found": (
-        "Supabase's pooler knows no such user; there it is postgres.REF, with the project's reference"
-    ),
-    "endpoint id is not specified": (
-        "Neon does not know which endpoint is meant; use the host that begins with its name (ep-...)"
-    ),
-    "statement pooling": (
-        "the pooler is in statement mode, which knows no transactions, and Prefect needs them; use it "
-        "in session mode, or the direct address"
-    ),
-    "ssl required": f"the database wants TLS{TLS}",
-    "rejected ssl upgrade": "the database does no TLS; remove sslmode, or have it do TLS",
+    "authentication failed": Fault.LOGIN,
+    "no such database": Fault.NO_DATABASE,
+    "does not exist": Fault.NO_DATABASE,
+    "tenant or user not found": Fault.NO_TENANT,
+    "endpoint id is not specified": Fault.NO_ENDPOINT,
+    "statement pooling": Fault.STATEMENT_POOLER,
+    "ssl required": Fault.TLS_WANTED,
+    "rejected ssl upgrade": Fault.NO_TLS,
 }
+POOLERS_CODES = frozenset({"08P01", "XX000", "08003", None})
+SPEAKERS = frozenset({"asyncpg.exceptions", "asyncpg.exceptions._base", "builtins"})
 
 
 @asynccontextmanager
@@ -65,10 +62,24 @@ async def connected(environ: Mapping[str, str]) -> AsyncIterator[AsyncConnection
             "statement_cache_size": 0,
             "prepared_statement_cache_size": 0,
             "prepared_statement_name_func": unnamed,
+            **_tls(environ),
         },
     )
     async with engine.connect() as connection:
         yield connection
+
+
+def _tls(environ: Mapping[str, str]) -> dict[str, ssl.SSLContext]:
+    """Return how TLS is done where Prefect's own settings say it, as Prefect does it."""
+    if environ.get(f"{TLS}ENABLED", "").lower() not in TRUE:
+        return {}
+    context = ssl.create_default_context(cafile=environ.get(f"{TLS}CA_FILE") or None)
+    files = environ.get(f"{TLS}CERT_FILE"), environ.get(f"{TLS}KEY_FILE")
+    if files[0] and files[1]:
+        context.load_cert_chain(files[0], files[1])
+    check = environ.get(f"{TLS}CHECK_HOSTNAME", "true").lower()
+    context.check_hostname = check in TRUE
+    return {"ssl": context}
 
 
 @contextmanager
@@ -83,8 +94,8 @@ def explained(environ: Mapping[str, str]) -> Iterator[None]:
     except BootError:
         raise
     except Exception as error:  # noqa: BLE001 - of whatever kind, its own text may hold the address
-        name = environ.get(URL_VARIABLE) or URL_SETTING
-        raise BootError(f"{name}: {why(error)}") from None
+        fault, more = find_fault(error)
+        raise DatabaseFaultError(fault, environ.get(URL_VARIABLE) or URL_SETTING, more) from None
 
 
 def unnamed() -> str:
@@ -96,38 +107,32 @@ def unnamed() -> str:
     return ""
 
 
-def why(error: BaseException) -> str:
-    """Return why the database is not to be had, in our words."""
+def find_fault(error: BaseException) -> tuple[Fault, str]:
+    """Return what is wrong with the database, and what names it where that is something else."""
     chain = list(_chain(error))
     for one in chain:
-        words = str(one).lower()
-        for said, meaning in BY_WORDS.items():
-            if said in words and type(one).__module__.startswith(("asyncpg", "builtins")):
-                return meaning
+        code, words = getattr(one, "sqlstate", None), str(one).lower()
+        if code in BY_CODE:
+            return BY_CODE[code], ""
+        for said, fault in BY_WORDS.items():
+            if said in words and code in POOLERS_CODES and type(one).__module__ in SPEAKERS:
+                return fault, ""
     for one in chain:
-        if coded := BY_CODE.get(getattr(one, "sqlstate", None) or ""):
-            return coded
-    for one in chain:
-        if network := _network(one):
-            return network
+        if (network := _network(one)) is not None:
+            return network, ""
     codes = [code for one in chain if (code := getattr(one, "sqlstate", None))]
     named = f", code {codes[0]}" if codes else ""
-    return f"the database cannot be used ({type(chain[-1]).__name__}{named})"
+    return Fault.OTHER, f" ({type(chain[-1]).__name__}{named})"
 
 
-def _network(error: BaseException) -> str:
+def _network(error: BaseException) -> Fault | None:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return (
-            "the database's certificate is not signed by the authority that sslrootcert names, or is "
-            "for another host; give the provider's certificate as a secret, and name it there"
-        )
+        return Fault.CERTIFICATE
     if isinstance(error, socket.gaierror):
-        return "the host is not found; correct it, or wait for its name to be known"
+        return Fault.NO_HOST
     if isinstance(error, TimeoutError):
-        return f"the database did not answer within {CONNECT_S:.0f} s; is it reachable from Fly?"
-    if isinstance(error, OSError):
-        return "nothing answers at the host and the port; correct them, or start the database"
-    return ""
+        return Fault.TIMEOUT
+    return Fault.NO_ANSWER if isinstance(error, OSError) else None
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -113,6 +113,13 @@ class UnusableSecretError(RoostError):
     word = "secret-unusable"
 
 
+class DatabaseTrialError(RoostError):
+    """A database that a secret names was tried beside the server, and cannot be used."""
+
+    exit_code = ExitCode.BAD_INPUT
+    word = "database-unusable"
+
+
 class MissingTokenError(RoostError):
     """A token that is needed is not set."""
 

@@ -18,6 +18,7 @@ import pytest
 from helpers.pgbouncer import PROGRAM, pgbouncer
 from helpers.postgres import find_programs, make_certificate, postgres_server
 from helpers.prefect_process import LOGIN, PrefectProcess
+from roost_server.postgres_faults import Fault
 
 PROGRAMS = find_programs()
 KEY = int.from_bytes(b"roost")
@@ -45,6 +46,29 @@ for name, url in json.loads(sys.stdin.read()).items():
     except BootError as error:
         found[name] = str(error)
 print(json.dumps(found), file=sys.stderr)
+"""
+# Tries each database as a machine of its own does; gives the exit codes.
+TRY = """
+import json, os, sys
+from roost_server.postgres_trial import try_database
+def tried(url):
+    return try_database({**os.environ, "ROOST_DATABASE_URL_VARIABLE": "DB_URL", "ROOST_TRIAL_DB_URL": url})
+found = {name: tried(url) for name, url in json.loads(sys.stdin.read()).items()}
+print(json.dumps(found), file=sys.stderr)
+"""
+# Databases that cannot be used, each in a way of its own.
+WRONG = """
+CREATE ROLE nobody LOGIN PASSWORD 'hunter2';
+CREATE ROLE half LOGIN PASSWORD 'hunter2';
+CREATE DATABASE bare;
+CREATE DATABASE sealed;
+ALTER DATABASE sealed SET default_transaction_read_only = on;
+\\connect bare
+GRANT CREATE ON SCHEMA public TO half;
+CREATE DATABASE newer;
+\\connect newer
+CREATE TABLE alembic_version (version_num text);
+INSERT INTO alembic_version VALUES ('ffffffffffff');
 """
 # Gives what is left in the sessions of a pooler; each transaction that is open at once has another.
 LEFT = """
@@ -155,6 +179,39 @@ def test_an_address_that_does_not_work_is_told_in_a_sentence_without_its_passwor
     assert {name: said for name, said in expected.items() if said not in found[name]} == {}
     assert "hunter2" not in text
     assert server.password not in text
+
+
+def test_a_database_that_prefect_could_not_use_is_found_and_left_as_it_was(image, database):
+    server, _ = database
+    with psql(server) as prepared:
+        prepared.communicate(WRONG)
+    as_user = {
+        user: server.url.replace(f"postgres:{server.password}", f"{user}:hunter2")
+        for user in ("nobody", "half")
+    }
+    urls = {
+        "good": f"{server.url.removesuffix('postgres')}bare",
+        "no right": f"{as_user['nobody'].removesuffix('postgres')}bare",
+        "no extension": f"{as_user['half'].removesuffix('postgres')}bare",
+        "read only": f"{server.url.removesuffix('postgres')}sealed",
+        "newer": f"{server.url.removesuffix('postgres')}newer",
+        "form": "mysql://u:hunter2@h/db",
+    }
+
+    found = json.loads(run(image, TRY, json.dumps(urls)))
+
+    assert found == {
+        "good": 0,
+        "no right": Fault.NO_RIGHT,
+        "no extension": Fault.NO_EXTENSION,
+        "read only": Fault.READ_ONLY,
+        "newer": Fault.NEWER_SCHEMA,
+        "form": Fault.ADDRESS,
+    }
+    with psql(server) as left:
+        tables, _ = left.communicate("\\connect bare\n\\dt\n\\dx\n")
+    assert "roost_trial" not in tables
+    assert "pg_trgm" not in tables
 
 
 def test_who_holds_the_turn_to_migrate_is_named_before_anybody_gives_up_on_the_server(

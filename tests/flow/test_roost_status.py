@@ -50,10 +50,7 @@ def test_a_volume_that_fills_up_is_extended_as_the_file_says_and_told_of_at_its_
     large = site.daemon.home / "volumes" / volume["id"] / "large"
     with large.open("wb") as file:
         file.truncate(19 * 1024**3 // 10)
-    ends = time.monotonic() + 60
-    while site.list("volumes")[0]["size_gb"] == 1:
-        assert time.monotonic() < ends, "it was never extended"
-        time.sleep(0.2)
+    until(lambda: site.list("volumes")[0]["size_gb"] > 1)
     drifted = site.roost.json("drift", NAME, "--local")
     status = site.roost.json(*STATUS)
     said = site.roost.run(*STATUS)

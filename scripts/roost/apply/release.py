@@ -15,6 +15,7 @@ from typing import Never
 from roost.apply.executor import CarriedOut, Records, Work, carry_out
 from roost.apply.proof import Judgement, Proof
 from roost.apply.snapshots import Snapshots
+from roost.apply.trial import remove_trials
 from roost.errors import GateFailedError, NotRolledBackError, RoostError, UnappliableError
 from roost.fly.models import Machine
 from roost.plan.desired import VERSION_KEY, Desired, named_database
@@ -86,6 +87,7 @@ class Releaser:
             NotRolledBackError: it was no good, and nothing could be put back.
             RoostError: it was not carried out to its end; what was done stays done.
         """
+        await remove_trials(self.work.fly, self.work.leases, self.desired.app, live)
         if recovery is None:
             recovery = recover(self.desired, live, our_machines(self.desired, live))
         judged = await self._change(plan, live, recovery)
