@@ -39,6 +39,7 @@ GITHUB_SCHEMAS = {
 }
 # One more than the cores of a small runner: much of a test is waiting for processes.
 PARALLEL = ("-n", "3", "--dist", "loadgroup")
+DURATIONS = ("--durations", "10")
 # No uv.toml and no [tool.uv] has a say, and no package runs code of its own to be built.
 UV = ("uv", "--no-config")
 # The oldest that deploy/roost_server runs: before it a login closed the health check, too.
@@ -60,8 +61,14 @@ def install(session: nox.Session, name: str) -> None:
 
 
 def environment() -> dict[str, str | None]:
-    """Give the environment in which `roost` and `localfly` are importable and find their caches."""
+    """Give the environment in which `roost` and `localfly` are importable and find their caches.
+
+    Bytecode is kept, and not in the checkout: without it each of a thousand processes compiles all
+    that it imports, and each worker of pytest spends ten seconds on the assertions of the tests.
+    """
     return {
+        "PYTHONDONTWRITEBYTECODE": None,
+        "PYTHONPYCACHEPREFIX": str(STATE / "bytecode"),
         "PYTHONPATH": str(ROOT / "scripts"),
         "LOCALFLY_HOME": os.environ.get("LOCALFLY_HOME", str(STATE / "localfly")),
         "LOCALFLY_CACHE": os.environ.get("LOCALFLY_CACHE", str(STATE / "images")),
@@ -73,7 +80,7 @@ def tests(session: nox.Session) -> None:
     """Run all tests but the slow ones in parallel, or those named: ./run tests [PYTEST-ARGS]."""
     install(session, "tests")
     chosen = session.posargs or ["-m", "not slow and not workflows"]
-    session.run("pytest", *PARALLEL, *chosen, env=environment())
+    session.run("pytest", *PARALLEL, *DURATIONS, *chosen, env=environment())
 
 
 @nox.session
@@ -81,15 +88,15 @@ def slow(session: nox.Session) -> None:
     """Run the slow tests: ./run slow [PYTEST-ARGS]."""
     install(session, "tests")
     chosen = ["-m", "slow", *session.posargs]
-    session.run("pytest", "-n", "2", "--dist", "loadgroup", *chosen, env=environment())
+    session.run("pytest", "-n", "2", "--dist", "loadgroup", *DURATIONS, *chosen, env=environment())
 
 
 @nox.session
 def workflows(session: nox.Session) -> None:
     """Run the workflows of .github for real, on this computer: ./run workflows [PYTEST-ARGS]."""
     install(session, "tests")
-    chosen = ["-m", "workflows", "--timeout", "600", *(session.posargs or ["tests/workflows"])]
-    session.run("pytest", *PARALLEL, *chosen, env=environment())
+    chosen = ["-m", "workflows", "--timeout", "1800", *(session.posargs or ["tests/workflows"])]
+    session.run("pytest", *PARALLEL, *DURATIONS, *chosen, env=environment())
 
 
 @nox.session
@@ -190,7 +197,7 @@ def lock(session: nox.Session) -> None:
 def lock_prefect(session: nox.Session, version: str) -> None:
     """Compile what the image of one Prefect version is made of."""
     if not re.fullmatch(r"\d+\.\d+\.\d+", version):
-        session.error(f"{version} is no full version of Prefect, such as 3.8.8")
+        session.error(f"{version} is no full version of Prefect, such as 3.9.1")
     if tuple(map(int, version.split("."))) < OLDEST_PREFECT:
         oldest = ".".join(map(str, OLDEST_PREFECT))
         session.error(
@@ -200,11 +207,24 @@ def lock_prefect(session: nox.Session, version: str) -> None:
     wanted = Path(session.create_tmp()) / "prefect.in"
     # Litestream is a program without Python in it; its version stands in the constraints.
     wanted.write_text(f"prefect=={version}\nlitestream-bin\n", encoding="utf-8")
-    constraints = ("--constraints", "deploy/locks/constraints.in")
+    constraints = ("--constraints", str(constraints_of(version)))
     session.run(
         *UV, *COMPILE, str(wanted), *constraints, "-o", f"deploy/locks/prefect-{version}.txt"
     )
     list_settings(session, version)
+
+
+def constraints_of(version: str) -> Path:
+    """Return the constraints of a version: the newest file that is not of a later minor version.
+
+    A version older than every file takes the oldest file.
+    """
+    minor = tuple(map(int, version.split(".")))[:2]
+    files = {
+        tuple(map(int, path.stem.removeprefix("constraints-").split("."))): path
+        for path in Path("deploy/locks").glob("constraints-*.in")
+    }
+    return files[max((known for known in files if known <= minor), default=min(files))]
 
 
 def list_settings(session: nox.Session, version: str) -> None:

@@ -13,18 +13,17 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
+from roost_server.prefect_internals import LOGGING_FILE, SETTINGS
+
 PLAIN = {bool: "bool", int: "int", float: "float"}
 GROUP, TEXT = "group", "text"
 
 
 def main(argv: list[str]) -> int:
     """Write the list to the file that is named."""
-    from prefect.logging.configuration import DEFAULT_LOGGING_SETTINGS_PATH
-    from prefect.settings.models.root import Settings
-
     lines = {
         line.split()[0]: line
-        for line in (*logging_lines(DEFAULT_LOGGING_SETTINGS_PATH), *setting_lines(Settings))
+        for line in (*logging_lines(LOGGING_FILE.load()), *setting_lines(SETTINGS.load()))
     }
     Path(argv[0]).write_text("".join(f"{lines[name]}\n" for name in sorted(lines)), "utf-8")
     return 0

@@ -1,4 +1,4 @@
-"""The program of the machine: `python server.py` serves, `python server.py bake` prepares the image."""
+"""The program of the machine: `python server.py` serves, `bake` prepares the image, `try-database` tries one."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ gc.disable()
 
 from roost_server.errors import BootError  # noqa: E402 - after the collector is off
 from roost_server.settings import (  # noqa: E402 - as above
-    database_settings,
     has_replica,
     image_settings,
     lease_settings,
+    uses_sqlite_file,
 )
 
 
@@ -28,6 +28,12 @@ def main(argv: list[str]) -> int:
         from roost_server.bake import bake
 
         return bake(os.environ)
+    if argv == ["try-database"]:
+        from roost_server.postgres_trial import try_database
+        from roost_server.privileges import drop_privileges
+
+        os.environ.update(drop_privileges(os.environ))
+        return try_database(os.environ)
     try:
         prepare()
         from roost_server.serve import serve
@@ -35,7 +41,21 @@ def main(argv: list[str]) -> int:
         return serve(os.environ, began)
     except BootError as error:
         print(f"roost: the server cannot start: {error}.", file=sys.stderr)
+        tell_why(str(error))
         return 1
+    except Exception as failure:
+        tell_why(failure)
+        raise
+
+
+def tell_why(failure: str | Exception) -> None:
+    """Leave the reason of this end for the gate; of an exception, without what is secret in it."""
+    from roost_server.last_error import LAST_ERROR, name_failure
+    from roost_server.last_words import leave_word
+
+    LAST_ERROR.know(os.environ)
+    text = failure if isinstance(failure, str) else name_failure(failure)
+    leave_word(LAST_ERROR.safe(text), os.environ)
 
 
 def prepare() -> None:
@@ -44,6 +64,7 @@ def prepare() -> None:
     A user's own settings win over what we would spare.
     """
     from roost_server.lease_keeping import clear_locks
+    from roost_server.postgres_address import database_settings
     from roost_server.privileges import drop_privileges
     from roost_server.template import seed
     from roost_server.upgrade import guard_upgrade
@@ -58,6 +79,17 @@ def prepare() -> None:
         os.environ.setdefault(name, value)
     clear_locks(os.environ)
     os.environ.update(database_settings(os.environ))
+    if not uses_sqlite_file(os.environ):
+        prepare_postgres()
+
+
+def prepare_postgres() -> None:
+    """Settle what only the machine and the database itself know of an address."""
+    from roost_server.postgres_asking import ask_pooling
+    from roost_server.postgres_certificate import certificate_settings
+
+    os.environ.update(certificate_settings(os.environ))
+    os.environ.update(ask_pooling(os.environ))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,9 @@ from collections.abc import MutableMapping
 from contextlib import closing
 from pathlib import Path
 
+from roost_server import prefect_internals as internals
 from roost_server.draining import waiting_messages
+from roost_server.errors import MovedError
 from roost_server.settings import baked_folder
 from roost_server.sqlite_writers import share_queue
 from roost_server.template import DATABASE, revision
@@ -25,9 +27,8 @@ def bake(environ: MutableMapping[str, str]) -> int:
     baked.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as home:
         environ["PREFECT_HOME"] = home
-        from prefect.server.api.server import create_app
-
-        create_app()
+        _prove_internals()
+        internals.CREATE_APP.load()()
         asyncio.run(_make_database())
         asyncio.run(_prove_turns())
         _prove_queues()
@@ -46,25 +47,30 @@ def bake(environ: MutableMapping[str, str]) -> int:
 def list_revisions() -> list[str]:
     """List every revision of SQLite's schema that this Prefect knows."""
     from alembic.script import ScriptDirectory
-    from prefect.server.database import provide_database_interface
-    from prefect.server.database.alembic_commands import alembic_config
 
-    scripts = ScriptDirectory.from_config(alembic_config())
-    scripts.version_locations = [str(provide_database_interface().orm.versions_dir)]
+    scripts = ScriptDirectory.from_config(internals.ALEMBIC_CONFIG.load()())
+    database = internals.PROVIDE_DATABASE.load()()
+    scripts.version_locations = [str(database.orm.versions_dir)]
     return sorted(script.revision for script in scripts.walk_revisions())
+
+
+def _prove_internals() -> None:
+    """See that this Prefect has what the server uses of its insides, also what only a stop would notice.
+
+    Raises:
+        MovedError: names each part that it has not.
+    """
+    if found := list(internals.moved()):
+        raise MovedError("\n".join(found))
 
 
 async def _make_database() -> None:
     """Migrate to the newest schema and register the blocks, as Prefect does at its start."""
-    import prefect.plugins
-    from prefect.server.database import provide_database_interface
-    from prefect.server.models.block_registration import run_block_auto_registration
-
-    database = provide_database_interface()
+    database = internals.PROVIDE_DATABASE.load()()
     await database.create_db()
-    prefect.plugins.load_prefect_collections()
+    internals.LOAD_COLLECTIONS.load()()
     async with await database.session() as session:
-        await run_block_auto_registration(session=session)
+        await internals.REGISTER_BLOCKS.load()(session=session)
     await (await database.engine()).dispose()
 
 
@@ -74,11 +80,9 @@ async def _prove_turns() -> None:
     Raises:
         RuntimeError: a release has moved what `sqlite_writers` builds on.
     """
-    from prefect.server.database import provide_database_interface
-
     queue = WriteQueue()
     share_queue(queue)
-    database = provide_database_interface()
+    database = internals.PROVIDE_DATABASE.load()()
     async with database.session_context(begin_transaction=True):
         taken = queue.is_taken()
     await (await database.engine()).dispose()
@@ -88,12 +92,10 @@ async def _prove_turns() -> None:
 
 def _prove_queues() -> None:
     """See that what waits in Prefect's queues can still be counted, which only a stop would notice."""
-    from prefect.server.utilities.messaging.memory import Topic
-
-    topic = Topic.by_name("roost")
-    topic.subscribe()
+    topics = internals.TOPIC.load()
+    topics.by_name("roost").subscribe()
     waiting_messages()
-    Topic.clear_all()
+    topics.clear_all()
 
 
 def seal(database: Path) -> None:

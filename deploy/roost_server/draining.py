@@ -1,7 +1,8 @@
 """Before the server ends, let its services finish what clients were told is accepted.
 
 Prefect answers an event, or takes it from a socket, when it is in a queue in memory: its services then
-write it to the database. Asked to end, they drop what waits in those queues.
+write it to the database. Asked to end, they drop what waits in those queues. What they do not finish
+in time is kept on the volume, where there is one (`carrying`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable
 
 from roost_server.asgi import App, Message, Receive, Scope, Send
+from roost_server.prefect_internals import TOPIC
 
 # Of the 20 s that a machine gets to end (stop_config): after open requests, before the last copy.
 LIMIT_S = 6.0
@@ -19,15 +21,22 @@ LOOK_S = 0.05
 SETTLE_S = 0.25
 
 Pending = Callable[[], int]
+Keep = Callable[[], int]
 
 
-def finish_first(app: App, pending: Pending | None = None, limit_s: float = LIMIT_S) -> App:
+def finish_first(
+    app: App,
+    pending: Pending | None = None,
+    limit_s: float = LIMIT_S,
+    keep: Keep | None = None,
+) -> App:
     """Tell an application to shut down only when its queues are empty, or the limit has passed.
 
     Args:
         app: what is told.
         pending: counts what still waits; by default, in Prefect's own queues.
         limit_s: it is told then, whatever waits.
+        keep: takes out of the queues what waits then, keeps it, and returns how much it has kept.
     """
     count = pending or waiting_messages
 
@@ -40,6 +49,7 @@ def finish_first(app: App, pending: Pending | None = None, limit_s: float = LIMI
             message = await receive()
             if message["type"] == "lifespan.shutdown":
                 await _wait_until_empty(count, limit_s)
+                await _keep_the_rest(count, keep)
             return message
 
         await app(scope, receive_later, send)
@@ -58,13 +68,21 @@ async def _wait_until_empty(pending: Pending, limit_s: float) -> None:
         elif now - empty_since >= SETTLE_S:
             return
         await asyncio.sleep(LOOK_S)
+
+
+async def _keep_the_rest(pending: Pending, keep: Keep | None) -> None:
+    if pending() and keep:
+        keep()
+        # Of what is being handled now, more may come, such as the action of a trigger.
+        await asyncio.sleep(SETTLE_S)
+        if kept := keep():
+            print(f"roost: {kept} messages are kept on the volume for the next start", flush=True)
     if left := pending():
         print(f"roost: {left} messages were not handled before the end", flush=True)
 
 
 def waiting_messages() -> int:
     """Count the messages that wait in Prefect's queues in memory; with another broker there are none."""
-    from prefect.server.utilities.messaging.memory import Topic
-
-    subscriptions = [each for topic in Topic._topics.values() for each in topic._subscriptions]  # noqa: SLF001 - nothing else knows them
+    topics = TOPIC.load()._topics.values()  # noqa: SLF001 - nothing else knows them
+    subscriptions = [each for topic in topics for each in topic._subscriptions]  # noqa: SLF001 - as above
     return sum(each._queue.qsize() + each._retry.qsize() for each in subscriptions)  # noqa: SLF001 - as above

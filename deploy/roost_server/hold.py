@@ -16,7 +16,7 @@ from pathlib import Path
 
 from roost_server.asgi import App, Receive, Scope, Send
 from roost_server.probation import answer, from_gate, is_logged_in
-from roost_server.settings import has_replica, home_folder, uses_sqlite_file
+from roost_server.settings import has_replica, home_folder
 from roost_server.template import DATABASE, flush
 from roost_server.write_queue import ORIGIN, Origin, WriteQueue
 
@@ -48,8 +48,6 @@ class Hold:
 
     def layer(self, app: App) -> App:
         """Answer the one request that holds; pass everything else on."""
-        if not uses_sqlite_file(self._environ):
-            return app
 
         async def serve(scope: Scope, receive: Receive, send: Send) -> None:
             asked = scope["type"] == "http" and scope["path"] == HOLD_PATH and from_gate(scope)
@@ -87,6 +85,29 @@ class Hold:
             print(
                 f"roost: the database was held still for {self._limit_s:g} s; going on", flush=True
             )
+
+
+def refuse_hold(app: App, environ: Mapping[str, str], backend: str) -> App:
+    """Answer a hold with 409 and the reason: the data is in no file of the volume.
+
+    Args:
+        app: answers everything else.
+        environ: says who may log in.
+        backend: names the database that Prefect uses.
+    """
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        asked = scope["type"] == "http" and scope["path"] == HOLD_PATH and from_gate(scope)
+        if not asked:
+            await app(scope, receive, send)
+        elif not is_logged_in(scope, environ):
+            await answer(send, 401)
+        else:
+            body = f"its database is {backend}, and not the file on the volume\n".encode()
+            await send({"type": "http.response.start", "status": 409, "headers": []})
+            await send({"type": "http.response.body", "body": body})
+
+    return serve
 
 
 def hold_still(database: Path, tries: int = TRIES) -> sqlite3.Connection:

@@ -11,16 +11,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from prefect.server.concurrency.lease_storage import filesystem
-from prefect.settings import get_current_settings
-
 from roost_server.lease_keeping import GRACE
+from roost_server.prefect_internals import CURRENT_SETTINGS, LEASE_FILES
 
 # Prefect 3.7 loses an update of its index where two meet; later ones lock a file, and poll for it.
 _ALONE = asyncio.Lock()
 
 
-class ConcurrencyLeaseStorage(filesystem.ConcurrencyLeaseStorage):  # type: ignore[misc]
+class ConcurrencyLeaseStorage(LEASE_FILES.load()):  # type: ignore[misc] # Prefect has no types here
     """Leases in files: changed one at a time, and taken away only after a grace."""
 
     async def create_lease(
@@ -42,7 +40,7 @@ class ConcurrencyLeaseStorage(filesystem.ConcurrencyLeaseStorage):  # type: igno
 
     async def read_expired_lease_ids(self, limit: int = 100) -> list[UUID]:
         """List the leases to take away: none before their holders had the time to renew them."""
-        every_s = get_current_settings().server.services.repossessor.loop_seconds
+        every_s = CURRENT_SETTINGS.load()().server.services.repossessor.loop_seconds
         if not GRACE.is_over(every_s):
             return []
         async with _ALONE:

@@ -8,17 +8,40 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from typing import TYPE_CHECKING
 
 from roost_server.asgi import App, Message, Receive, Scope, Send
-from roost_server.settings import POOLER_PORT, URL_ALIAS, URL_SETTING
+from roost_server.errors import BootError
+from roost_server.postgres_address import Pooling, database_url, pooling_of
+from roost_server.postgres_connection import connected, explained
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 # Any number that others do not use: "roost" as bytes.
 KEY = int.from_bytes(b"roost")
-# Longer than any migration that was seen; after it, Prefect may as well try by itself.
-LIMIT_S = 300.0
+# Shorter than the grace of the machine's check (60 s, scripts/roost/plan/desired.py) less the time that
+# the imports take, so that it is this message that is read. Fly then starts the machine again.
+LIMIT_S = 30.0
 LOOK_S = 0.1
+BEAT_S = 5.0
+# Of a holder that vanished without a word, such as a host that lost its power, the server ends the
+# session after this: a later start finds the lock free. Longer than a start blocks its own beat.
+SILENT_S = 45
 STARTED = ("lifespan.startup.complete", "lifespan.startup.failed")
+# The columns of another user's session may be hidden.
+HOLDER = """
+SELECT a.pid, 'process ' || a.pid || ' (' || concat_ws(', ',
+    coalesce(nullif(a.application_name, ''), 'without a name'),
+    'from ' || host(a.client_addr),
+    'connected since ' || to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"')
+    ) || ')'
+FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+    AND (l.classid::bigint << 32) + l.objid::bigint = :key
+    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 
 Turn = Callable[[], AbstractAsyncContextManager[None]]
 
@@ -31,7 +54,12 @@ def migrate_in_turn(app: App, turn: Turn) -> App:
             await app(scope, receive, send)
             return
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(turn())
+            try:
+                await stack.enter_async_context(turn())
+            except BootError as error:
+                await receive()
+                await send({"type": "lifespan.startup.failed", "message": f"roost: {error}."})
+                return
 
             async def send_and_let_go(message: Message) -> None:
                 if message["type"] in STARTED:
@@ -43,38 +71,76 @@ def migrate_in_turn(app: App, turn: Turn) -> App:
     return serve
 
 
-def postgres_turn(environ: Mapping[str, str]) -> Turn:
-    """Give how to take the turn on the database that the environment names.
+def postgres_turn(environ: Mapping[str, str], limit_s: float = LIMIT_S) -> Turn:
+    """Return how to take the turn on the database that the environment names.
 
     A lock of the session, which ends with the connection: whoever is killed holds nobody up. A
-    transaction pooler hands each transaction another session, so there it is not tried.
+    transaction pooler hands each transaction another session, and would keep a lock whose holder is
+    gone, so there none is taken.
+
+    Raises:
+        BootError: as the turn is taken: another holds the lock for longer than `limit_s`; names it.
     """
-    url = environ.get(URL_SETTING) or environ.get(URL_ALIAS) or ""
 
     @asynccontextmanager
     async def turn() -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            if url and not POOLER_PORT.search(url):
-                await _take(url, stack)
+            if database_url(environ) and pooling_of(environ) is not Pooling.TRANSACTION:
+                with explained(environ):
+                    connection = await stack.enter_async_context(connected(environ))
+                    await _take(connection, limit_s)
+                beating = asyncio.create_task(_beat(connection))
+                stack.push_async_callback(_end, beating)
             yield
 
     return turn
 
 
-async def _take(url: str, stack: AsyncExitStack) -> None:
-    """Wait for the lock; whatever stands in the way, Prefect meets too, and says it better."""
+async def _take(connection: AsyncConnection, limit_s: float) -> None:
+    """Wait for the lock, and have the server end this session should we fall silent."""
     from sqlalchemy import text
-    from sqlalchemy.ext.asyncio import create_async_engine
-    from sqlalchemy.pool import NullPool
+    from sqlalchemy.exc import DBAPIError
 
-    try:
-        engine = create_async_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
-        async with asyncio.timeout(LIMIT_S):
-            connection = await stack.enter_async_context(engine.connect())
-            # Asked for again and again: one who waits within a statement has a snapshot, for whose
-            # end the other's CREATE INDEX CONCURRENTLY waits in turn.
-            asked = text(f"SELECT pg_try_advisory_lock({KEY})")
-            while not await connection.scalar(asked):  # noqa: ASYNC110 - nobody here would set an event
-                await asyncio.sleep(LOOK_S)
-    except Exception as error:  # noqa: BLE001 - see above; its text may hold the address
-        print(f"roost: no turn for the migration ({type(error).__name__})", flush=True)
+    now = asyncio.get_running_loop().time
+    ends = now() + limit_s
+    # Asked for again and again: one who waits within a statement has a snapshot, for whose end the
+    # other's CREATE INDEX CONCURRENTLY waits in turn.
+    while not await connection.scalar(text(f"SELECT pg_try_advisory_lock({KEY})")):
+        if now() > ends:
+            raise BootError(await _told_holder(connection, limit_s))
+        await asyncio.sleep(LOOK_S)
+    with suppress(DBAPIError):  # before PostgreSQL 14 there is no such limit
+        await connection.execute(text(f"SET idle_session_timeout = '{SILENT_S}s'"))
+
+
+async def _told_holder(connection: AsyncConnection, limit_s: float) -> str:
+    from sqlalchemy import text
+
+    held = (
+        f"another session of the database holds the turn to migrate for more than {limit_s:.0f} s"
+    )
+    found = (await connection.execute(text(HOLDER), {"key": KEY})).first()
+    if found is None:  # it has ended this very moment
+        return f"{held}; start again"
+    pid, who = found
+    return (
+        f"{held}: {who}; wait for it, or if it is no machine of this server, end it in the database: "
+        f"SELECT pg_terminate_backend({pid})"
+    )
+
+
+async def _beat(connection: AsyncConnection) -> None:
+    """Have the server know that the holder lives; a connection that broke has lost the turn anyway."""
+    from sqlalchemy import text
+    from sqlalchemy.exc import SQLAlchemyError
+
+    with suppress(SQLAlchemyError, OSError):
+        while True:
+            await asyncio.sleep(BEAT_S)
+            await connection.execute(text("SELECT 1"))
+
+
+async def _end(beating: asyncio.Task[None]) -> None:
+    beating.cancel()
+    with suppress(asyncio.CancelledError):
+        await beating

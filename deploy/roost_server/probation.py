@@ -1,18 +1,25 @@
 """Closed until proved: where one may have to go back, only the gate is let in, so that it loses nothing.
 
 That is after a migration, and on a volume that another machine wrote last: a restored one. Clients
-are told to come again, which Prefect's own do for about a minute.
+are told to come again. Prefect's own client does so until the server is open: it does not count an
+answer that has `Prefect-Maintenance` among its tries (prefect.client.base). Without a `Retry-After`
+it comes every second; an older client, which does not know the first header, comes for a minute,
+where a `Retry-After` of 5 s would have it give up after half of one.
+
+A socket is held instead. Prefect's events client drops an event whose socket is refused, and comes
+again when a socket does not open in time (prefect.events.clients, RETRYABLE_EXCEPTIONS).
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hmac
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from roost_server.asgi import App, Receive, Scope, Send
+from roost_server.asgi import App, Message, Receive, Scope, Send
 from roost_server.quiet import is_host_check
 from roost_server.settings import uses_sqlite_file
 from roost_server.template import flush
@@ -22,6 +29,10 @@ GATE_HEADER = b"x-roost-gate"
 OPEN_PATH = "/roost/open"
 # Should nobody come to prove it, a server that answers is worth more than the way back.
 LIMIT_S = 900
+# Longer than a client waits for a socket to open (10 s), so that it leaves by itself and comes again.
+SOCKET_S = 15.0
+LOOK_S = 0.1
+MAINTENANCE = (b"prefect-maintenance", b"true")
 AUTH_SETTING = "PREFECT_SERVER_API_AUTH_STRING"
 OWNER = "machine-id"
 
@@ -34,6 +45,7 @@ class Probation:
         environ: says whose it is, and who may log in.
         clock: gives seconds of 1970.
         when_open: is called once, when everybody is let in.
+        socket_s: how long a socket is held while the server is closed.
     """
 
     def __init__(
@@ -42,7 +54,9 @@ class Probation:
         environ: Mapping[str, str],
         clock: Callable[[], float] = time.time,
         when_open: Callable[[], None] | None = None,
+        socket_s: float = SOCKET_S,
     ) -> None:
+        self._socket_s = socket_s
         self._home = home
         self._environ = environ
         self._clock = clock
@@ -85,10 +99,41 @@ class Probation:
                 await self._answer_gate(scope, send)
             elif self.is_open() or from_gate(scope) or is_host_check(scope):
                 await app(scope, receive, send)
+            elif scope["type"] == "websocket":
+                await self._hold_socket(app, scope, receive, send)
             else:
                 await refuse(scope, send)
 
         return serve
+
+    async def _hold_socket(self, app: App, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a socket open once the server is open; refuse it where that takes too long."""
+        messages = iter([await receive()])
+        if await self._is_left(receive):
+            return
+        if not self.is_open():
+            await refuse(scope, send)
+            return
+
+        async def receive_all() -> Message:
+            return next(messages, None) or await receive()
+
+        await app(scope, receive_all, send)
+
+    async def _is_left(self, receive: Receive) -> bool:
+        """Wait until the server is open, or for as long as a socket is held; say whether its client left.
+
+        Before a socket is accepted, nothing else can come from a client.
+        """
+        leaving = asyncio.ensure_future(receive())
+        ends = time.monotonic() + self._socket_s
+        try:
+            while not leaving.done() and not self.is_open() and time.monotonic() < ends:
+                await asyncio.wait([leaving], timeout=LOOK_S)
+        finally:
+            leaving.cancel()
+            await asyncio.wait([leaving])
+        return not leaving.cancelled()
 
     async def _answer_gate(self, scope: Scope, send: Send) -> None:
         if not is_logged_in(scope, self._environ):
@@ -137,7 +182,7 @@ async def refuse(scope: Scope, send: Send) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1013, "reason": "upgrading"})
     else:
-        await answer(send, 503, (b"retry-after", b"5"))
+        await answer(send, 503, MAINTENANCE)
 
 
 async def answer(send: Send, status: int, *headers: tuple[bytes, bytes]) -> None:

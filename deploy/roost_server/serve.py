@@ -11,17 +11,25 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from roost_server.backend import VOLUME, effective_api_path, effective_url, is_sqlite, name_backend
+from roost_server.carrying import CarryOver
 from roost_server.disk_full import Fullness, refuse_when_full, survive_full, wait_until_end
 from roost_server.disk_watch import watch_disk
 from roost_server.draining import finish_first
 from roost_server.errors import BootError
-from roost_server.hold import Hold
+from roost_server.hold import Hold, refuse_hold
+from roost_server.last_error import LAST_ERROR
 from roost_server.lease_keeping import GRACE
 from roost_server.migrating import migrate_in_turn, postgres_turn
 from roost_server.pages import close_costly_pages
+from roost_server.postgres_address import Pooling, pooling_of
+from roost_server.postgres_pooled import suit_pooler
+from roost_server.prefect_internals import CREATE_APP
 from roost_server.probation import Probation, is_logged_in
 from roost_server.quiet import Activity, watch
-from roost_server.settings import has_replica, home_folder, uses_sqlite, uses_sqlite_file
+from roost_server.reporting import report_to_gate
+from roost_server.resent_events import write_each_once
+from roost_server.settings import DATABASE_FILE, has_replica, home_folder, uses_sqlite_file
 from roost_server.shrinking import keep_shrinking
 from roost_server.sqlite_writers import share_queue
 from roost_server.stderr import stderr_held_back
@@ -55,15 +63,24 @@ def serve(environ: Mapping[str, str], began: float) -> int:
         BootError: a setting is not one Prefect accepts.
     """
     replicator = make_replicator(environ)
+    LAST_ERROR.know(environ)
+    LAST_ERROR.watch()
     # Before Prefect opens its database, so that no change of it is missed; but what is not proved
     # yet does not take the place of what is.
-    start = replicator.start if replicator else None
-    probation = Probation(home_folder(environ), environ, when_open=start)
+    carry = CarryOver(home_folder(environ)) if uses_sqlite_file(environ) else None
+
+    def when_open() -> None:
+        if replicator:
+            replicator.start()
+        if carry:
+            carry.open()
+
+    probation = Probation(home_folder(environ), environ, when_open=when_open)
     GRACE.is_open = probation.is_open
     try:
         fullness = Fullness(home_folder(environ))
         queue = WriteQueue(before_service=fullness.wait_for_room)
-        app = probation.layer(make_app(environ, queue, fullness))
+        app = probation.layer(make_app(environ, carry, queue, fullness))
         imported = time.monotonic()
         flush = replicator.flush if replicator else None
         return asyncio.run(_serve(app, environ, Boot(began, imported), flush, queue))
@@ -73,9 +90,18 @@ def serve(environ: Mapping[str, str], began: float) -> int:
 
 
 def make_app(
-    environ: Mapping[str, str], queue: WriteQueue | None = None, fullness: Fullness | None = None
+    environ: Mapping[str, str],
+    carry: CarryOver | None = None,
+    queue: WriteQueue | None = None,
+    fullness: Fullness | None = None,
 ) -> App:
     """Import Prefect, which reads its settings, and make its application with our layers.
+
+    Args:
+        environ: says which database it uses, and who may log in.
+        carry: keeps what a stop finds unhandled, where there is a volume.
+        queue: the turns of all that writes to SQLite.
+        fullness: knows whether the volume is full.
 
     Raises:
         BootError: names the settings that are wrong, never their values.
@@ -86,22 +112,54 @@ def make_app(
     try:
         # Prefect itself tells such a failure too, with the values.
         with stderr_held_back(ValidationError):
-            from prefect.server.api.server import create_app
-
+            create_app = CREATE_APP.load()
+            if carry:
+                carry.watch()
+                write_each_once()
+            keep = carry.keep if carry else None
             app = wait_until_end(close_costly_pages(create_app()), fullness)
-            app = finish_first(app)
+            app = finish_first(app, keep=keep)
     except ValidationError as error:
         # Not chained: pydantic shows the values, and one of them may be a secret.
         raise BootError(explain(error)) from None
-    if not uses_sqlite(environ):
-        return migrate_in_turn(app, postgres_turn(environ))
+    backend = name_backend(effective_url(), home_folder(environ) / DATABASE_FILE)
+    check_backend(backend, environ)
+    app = report_to_gate(app, environ, partial(report, backend))
+    if not is_sqlite(backend):
+        if pooling_of(environ) is Pooling.TRANSACTION:
+            suit_pooler()
+        return refuse_hold(migrate_in_turn(app, postgres_turn(environ)), environ, backend)
     queue = queue or WriteQueue(before_service=fullness.wait_for_room)
     share_queue(queue)
     survive_full(fullness)
     may_write = partial(is_logged_in, environ=environ)
-    return Hold(environ, queue).layer(
-        refuse_when_full(write_in_turn(app, may_write=may_write), fullness)
-    )
+    app = refuse_when_full(write_in_turn(app, may_write=may_write), fullness)
+    if backend != VOLUME:
+        return refuse_hold(app, environ, backend)
+    return Hold(environ, queue).layer(app)
+
+
+def check_backend(backend: str, environ: Mapping[str, str]) -> None:
+    """See that Prefect uses the database that this start prepared, and that backups copy.
+
+    Raises:
+        BootError: Prefect found another one, under a name that is read only by itself.
+    """
+    if uses_sqlite_file(environ) and backend != VOLUME:
+        raise BootError(
+            f"Prefect uses {backend}, and not the file on the volume, because a setting, a secret "
+            "or a file of its settings names that; remove it, or set database.backend: postgres "
+            "and database.url_secret, and apply again"
+        )
+
+
+def report(backend: str) -> dict[str, str]:
+    """Return what the gate may know: the database, the API's path, and the last error."""
+    return {
+        "database": backend,
+        "api_path": effective_api_path(),
+        "last_error": LAST_ERROR.text,
+    }
 
 
 def explain(error: ValidationError) -> str:
@@ -200,7 +258,8 @@ async def _serve(
         await server.serve()
     except SystemExit:  # uvicorn's way out of a start that failed, once it has said why
         failed = "Prefect failed while it started" if server.lifespan.should_exit else NO_PORT
-        raise BootError(f"{failed}; what was written above says why") from None
+        why = f" ({LAST_ERROR.text})" if LAST_ERROR.text else ""
+        raise BootError(f"{failed}{why}; what was written above says why") from None
     finally:
         watching.cancel()
     return 0 if server.started else 1

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from functools import wraps
 from typing import Any
 
+from roost_server.prefect_internals import AWAIT_ONLY, SQLITE_CONFIGURATION
 from roost_server.write_queue import WriteQueue
 
 # A statement that changes data, as SQLAlchemy writes it; one may begin with what it selects from.
@@ -25,12 +26,11 @@ CHANGES_AFTER_WITH = re.compile(
 
 def share_queue(queue: WriteQueue) -> None:
     """Make Prefect's sessions take their turns in a queue; once, before its engine is made."""
-    from prefect.server.database.configurations import AioSqliteConfiguration
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
     from sqlalchemy.pool import Pool
 
-    _begin_in_turn(AioSqliteConfiguration, queue)
+    _begin_in_turn(SQLITE_CONFIGURATION.load(), queue)
     event.listen(Engine, "do_execute", _execute_in_turn(queue))
     event.listen(Engine, "do_executemany", _execute_in_turn(queue, many=True))
     event.listen(Pool, "invalidate", roll_back)
@@ -62,7 +62,7 @@ def _execute_in_turn(queue: WriteQueue, *, many: bool = False) -> Any:
 
     Within a transaction the turn is taken already, and SQLAlchemy goes on as ever.
     """
-    from sqlalchemy.util import await_only
+    await_only = AWAIT_ONLY.load()
 
     def execute(cursor: Any, statement: str, parameters: Any, _: Any) -> bool:
         if queue.is_inside() or not is_change(statement):

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from roost_server.settings import baked_folder, home_folder, uses_sqlite_file
+from roost_server.settings import DATABASE_FILE, baked_folder, home_folder, uses_sqlite_file
 
-DATABASE = "prefect.db"
+DATABASE = DATABASE_FILE
 MIGRATE, REGISTER = (
     "PREFECT_SERVER_DATABASE_MIGRATE_ON_START",
     "PREFECT_SERVER_REGISTER_BLOCKS_ON_START",

@@ -5,6 +5,9 @@ Each then waits for its turn to write in the queue that it shares with Prefect's
 few. Another process may still write, as a continuous copy does: Prefect answers 503 when SQLite is
 locked, having rolled its transaction back, and its own client then sends the request again. The same
 is done here, nearer and sooner.
+
+A client gives up after a while (Prefect's own after a minute) and sends its request again. What it
+left while it waited here has not begun, so it is dropped: carried out, it would be there twice.
 """
 
 from __future__ import annotations
@@ -31,6 +34,8 @@ BUSY = 503
 PAUSES_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 KEPT_IN_MEMORY = 2**16  # bytes of one body; the rest waits in a file, as there may be a hundred
 PART = 2**16
+# Turns of the event loop that it takes to hear what is known already, through the layers around.
+LOOKS = 3
 
 Pause = Callable[[float], Awaitable[None]]
 
@@ -58,7 +63,10 @@ def write_in_turn(
         ORIGIN.set(Origin.REQUEST)
         with closing(tempfile.SpooledTemporaryFile(KEPT_IN_MEMORY)) as file:
             body = await read_body(receive, file)
+            had_to_wait = turn.locked()
             async with turn:
+                if had_to_wait and await has_left(receive):
+                    return
                 await _repeat(app, scope, body, send, pause)
 
     return serve
@@ -104,6 +112,16 @@ class Body:
                 break
         if self.left:
             yield self.left
+
+
+async def has_left(receive: Receive) -> bool:
+    """Say whether a client that has sent its whole request is gone; nothing else can come of it."""
+    message = asyncio.ensure_future(receive())
+    for _ in range(LOOKS):
+        await asyncio.sleep(0)
+    message.cancel()
+    await asyncio.wait([message])
+    return not message.cancelled() and message.result()["type"] == "http.disconnect"
 
 
 async def read_body(receive: Receive, file: IO[bytes]) -> Body:

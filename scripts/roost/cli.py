@@ -342,7 +342,7 @@ def secrets(
     return run(verb.secrets, environment, local, as_json, exit_code)
 
 
-@app.command(epilog="Example: roost smoke http://127.0.0.1:4200 --version 3.8.8")
+@app.command(epilog="Example: roost smoke http://127.0.0.1:4200 --version 3.9.1")
 def smoke(
     target: Annotated[
         str, typer.Argument(metavar="URL|ENV", help="A Prefect server, or an environment.")

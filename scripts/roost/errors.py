@@ -113,6 +113,13 @@ class UnusableSecretError(RoostError):
     word = "secret-unusable"
 
 
+class DatabaseTrialError(RoostError):
+    """A database that a secret names was tried beside the server, and cannot be used."""
+
+    exit_code = ExitCode.BAD_INPUT
+    word = "database-unusable"
+
+
 class MissingTokenError(RoostError):
     """A token that is needed is not set."""
 
@@ -389,6 +396,18 @@ class SnapshotError(RoostError):
     """A snapshot that was to be there before a change was not."""
 
     word = "snapshot"
+
+
+class OtherDatabaseError(RoostError):
+    """The server's data is not on the volume that was to be copied or put back."""
+
+    word = "other-database"
+
+
+class NotHeldStillError(RoostError):
+    """A backup was asked for, and nothing could hold the database still meanwhile."""
+
+    word = "not-held-still"
 
 
 class DrillFailedError(RoostError):

@@ -14,8 +14,8 @@ from typing import Any
 import anyio
 import httpx
 
-from roost.connection import is_this_computer
 from roost.errors import LocalFlyError
+from roost.http.connection import is_this_computer
 
 BUILD_LIMIT_S = 900
 START_LIMIT_S = 60

@@ -22,7 +22,9 @@ from bench.text import Circumstances, merged, section, terminal
 PROJECT = Path(__file__).parents[2]
 PAGE = PROJECT / "docs" / "benchmarks.md"
 ROUNDS, SECONDS = 5, 5.0
-SUBJECTS = ("start", "writers", "memory", "noop", "plans", "help", "replica", "growth")
+SUBJECTS = (
+    *("start", "writers", "memory", "noop", "plans", "help", "replica", "growth", "inflight"),
+)
 OPENING = """# Benchmarks
 
 Written by `./run bench --write`. Ratios are worth more than seconds: both sides are measured in one

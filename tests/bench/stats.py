@@ -21,6 +21,7 @@ class Unit(Enum):
     CALLS = ("calls", 0)
     WRITES = ("writes", 0)
     LINES = ("lines", 0)
+    THINGS = ("", 0)
 
     @property
     def label(self) -> str:
@@ -30,7 +31,7 @@ class Unit(Enum):
     def tell(self, value: float) -> str:
         """Give a value with its unit; long times need fewer digits than short ones."""
         digits = 2 if self is Unit.SECONDS and value >= 1 else self.value[1]
-        return f"{value:.{digits}f} {self.label}"
+        return f"{value:.{digits}f} {self.label}".rstrip()
 
 
 @dataclass(frozen=True)

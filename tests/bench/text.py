@@ -55,9 +55,9 @@ def tell_limit(limit: Limit, unit: Unit) -> str:
         case Aim.RATIO_AT_MOST:
             return f"<= {limit.value:g} of stock"
         case Aim.AT_MOST:
-            return f"<= {limit.value:g} {unit.label}"
+            return f"<= {limit.value:g} {unit.label}".rstrip()
         case Aim.AT_LEAST:
-            return f">= {limit.value:g} {unit.label}"
+            return f">= {limit.value:g} {unit.label}".rstrip()
 
 
 def terminal(table: Table) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self, cast
 
-LIMIT_S = 180.0
+LIMIT_S = 900.0
 HUNG = -1000
 
 

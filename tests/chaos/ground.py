@@ -32,8 +32,8 @@ from roost.plan.releases import Release, releases_on
 from roost.secret_text import SecretText
 
 Fields = Mapping[str, Any]
-PATIENCE_S, PAUSE_S = 30.0, 0.1
-DATABASE_URL = "postgresql://prefect:s3cret@db.internal:5432/prefect"
+PATIENCE_S, PAUSE_S = 300.0, 0.1
+DATABASE_URL = "postgresql+asyncpg://prefect:s3cret@db.internal:5432/prefect"
 HOOK = "HOOK_URL"
 APP = "{app}"
 

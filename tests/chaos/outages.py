@@ -67,6 +67,7 @@ class CutPlay:
     ground: Ground
     scenario: Scenario
     seed: int
+    longest_s: float = LONGEST_S
 
     def run(self, count: int) -> list[Cut]:
         """Play so many kinds, other ones for each seed and scenario; there are not more than all."""
@@ -107,7 +108,7 @@ class CutPlay:
         self.ground.open_door()
         self.ground.end_leases()
         wrong = bad_end(ended)
-        if seconds > LONGEST_S:
+        if seconds > self.longest_s:
             wrong += (f"went on for {seconds:.0f} s",)
         again = self.ground.run(*self.scenario.again)
         wrong += play.wrong_end(again, self.scenario.next_ends)

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from helpers.prefect_site import APP, LOGIN, NAME, PrefectSite
+from helpers.prefect_versions import NEWEST, OLDER
 from roost.environment.load import load_environment
 from roost.plan.desired import desired_state
 from roost.plan.image import image_reference, read_image_parts
@@ -21,7 +22,7 @@ from roost.plan.ownership import with_volume
 from roost.prefect.opening import GATE_HEADERS, OPEN_PATH
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
-BEFORE, AFTER = "3.7.8", "3.8.8"
+BEFORE, AFTER = OLDER, NEWEST
 PAUSE_S = 0.02
 PATIENCE_S = 30.0
 ROLLED_BACK = 4

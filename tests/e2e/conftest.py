@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from helpers.prefect_site import PrefectSite
+from helpers.prefect_versions import NEWEST
 from localfly.images import Images
 from roost.plan.image import image_reference, read_image_parts
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
-VERSION = "3.8.8"
 FOLDER = Path(__file__).parent
 
 
@@ -24,7 +24,7 @@ def pytest_collection_modifyitems(items):
         if item.path.is_relative_to(FOLDER):
             item.add_marker(pytest.mark.e2e)
             item.add_marker(pytest.mark.xdist_group("e2e"))
-            item.add_marker(pytest.mark.timeout(600))
+            item.add_marker(pytest.mark.timeout(1800))
 
 
 @pytest.fixture(scope="session")
@@ -36,8 +36,8 @@ def image_cache(tmp_path_factory):
 @pytest.fixture(scope="session")
 def image(image_cache):
     """The image of Prefect itself."""
-    ref = image_reference("acme-prefect", VERSION, read_image_parts(DEPLOY, VERSION))
-    return asyncio.run(Images(image_cache).build(DEPLOY, VERSION, ref)).image
+    ref = image_reference("acme-prefect", NEWEST, read_image_parts(DEPLOY, NEWEST))
+    return asyncio.run(Images(image_cache).build(DEPLOY, NEWEST, ref)).image
 
 
 @pytest.fixture(scope="session")

@@ -12,12 +12,12 @@ import pytest
 
 from helpers.bucket import KEYS, Bucket
 from helpers.prefect_site import APP, NAME, PrefectSite
+from helpers.waiting import until
 from roost.environment.model import AUTH_SECRET
 
 pytestmark = pytest.mark.slow
 
 PLACE = "prefect/demo"
-PATIENCE_S = 60
 
 
 class CopiedSite(PrefectSite):
@@ -126,14 +126,6 @@ def writing(site, prefix):
     finally:
         over.set()
         writer.join()
-
-
-def until(reached):
-    """Wait for what comes by itself."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not reached():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.1)
 
 
 @pytest.fixture(scope="module")

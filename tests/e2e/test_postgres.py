@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
+import yaml
 
 from helpers.postgres import find_programs, postgres_server
 from helpers.prefect_site import APP, PrefectSite
+from helpers.roost_command import RoostCommand
 from roost.environment.model import AUTH_SECRET
 
 PROGRAMS = find_programs()
 URL_SECRET = "DATABASE_URL"
-FIELDS = {
-    "database": {"backend": "postgres", "url_secret": URL_SECRET},
-    "secrets": [AUTH_SECRET, URL_SECRET],
-    "scaling": {"idle_after": "1h"},
-}
+# As the README has it.
+README = (Path(__file__).parents[2] / "README.md").read_text()
+[EXAMPLE] = re.findall(r"```yaml\n(  database: {backend: postgres.*?)```", README, re.DOTALL)
+FIELDS = {**yaml.safe_load(EXAMPLE), "scaling": {"idle_after": "1h"}}
 
 pytestmark = pytest.mark.skipif(
     PROGRAMS is None, reason="no PostgreSQL here: apt-get install postgresql"
@@ -34,8 +38,18 @@ def site(tmp_path, image_cache, image):  # noqa: ARG001 - the image must be ther
             found.daemon.clean()
 
 
+def test_the_example_of_the_readme_is_valid(tmp_path):
+    roost = RoostCommand(tmp_path, tmp_path)
+    roost.write("demo", **FIELDS)
+
+    assert set(FIELDS["secrets"]) == {AUTH_SECRET, URL_SECRET}
+    assert "fault" not in roost.run("validate", str(roost.environments)).stderr
+
+
 @pytest.mark.slow
-def test_what_a_machine_writes_its_successor_reads_and_a_second_apply_changes_nothing(site):
+def test_what_a_machine_writes_its_successor_reads_and_what_does_not_work_never_takes_its_place(
+    site,
+):
     site, database = site
 
     applied = site.roost.run("apply", "demo", "--local")
@@ -46,9 +60,20 @@ def test_what_a_machine_writes_its_successor_reads_and_a_second_apply_changes_no
     site.write(**FIELDS, machine={"memory_mb": 1024})
     larger = site.roost.run("apply", "demo", "--local")
 
+    machines = site.daemon.call("GET", f"{APP}/machines")
+    wrong = site.roost.run(
+        "apply", "demo", "--local", expect=3, **{URL_SECRET: f"{database.url}-2"}
+    )
+
+    assert "the server has no database of the name that stands after the host" in wrong.stderr
+    assert "What serves now was not touched" in wrong.stderr
+    found = site.daemon.call("GET", f"{APP}/machines")
+    assert [m["instance_id"] for m in found] == [m["instance_id"] for m in machines]
+    secrets = site.daemon.call("GET", f"{APP}/secrets")["secrets"]
+    assert {secret["name"] for secret in secrets} == {AUTH_SECRET, URL_SECRET}
     assert ask(site, "GET", f"/flow_runs/{run}")["state"]["type"] == "SCHEDULED"
     assert '"steps": []' in again.stdout
-    said = "".join(done.stdout + done.stderr for done in (applied, again, larger))
+    said = "".join(done.stdout + done.stderr for done in (applied, again, larger, wrong))
     logs = "".join(path.read_text() for path in (site.daemon.home / "logs").rglob("*.log"))
     assert "ok   flow run" in applied.stderr
     assert database.password not in said + logs

@@ -10,12 +10,12 @@ import pytest
 import yaml
 
 from helpers.environments import environment_data
+from helpers.prefect_versions import NEWEST, OLDER
 from helpers.roost_command import RoostCommand
 from roost.report.rehearsal import read_rehearsal
 
 pytestmark = pytest.mark.slow
 
-OLDER, NEWER = "3.7.8", "3.8.8"
 NAME = "demo"
 # Good settings, with which no schedule makes a run while the gate looks.
 NO_RUNS = {
@@ -54,14 +54,14 @@ def write(project, version, **settings):
 def test_an_upgrade_is_rehearsed_on_the_base_of_a_worktree(tmp_path, project, image_cache):
     base, results = tmp_path / "base", tmp_path / "results"
     git(project, "worktree", "add", "--quiet", "--detach", str(base), "HEAD")
-    write(project, NEWER)
+    write(project, NEWEST)
     roost = RoostCommand(tmp_path / "roost", image_cache)
     head = {"ROOST_ENVIRONMENTS": str(project / "environments")}
 
     done = roost.run("rehearse", NAME, "--base", str(base), "--results", str(results), **head)
 
     found = read_rehearsal(results / f"{NAME}.json")
-    assert (found.outcome, found.base, found.prefect) == ("passed", "created", NEWER)
+    assert (found.outcome, found.base, found.prefect) == ("passed", "created", NEWEST)
     assert f"what is there now, Prefect {OLDER}" in done.stderr
     assert [step.key for step in found.steps] == ["machine/app-1"]
     assert all(check.ok for check in found.gate)
@@ -71,7 +71,7 @@ def test_an_upgrade_is_rehearsed_on_the_base_of_a_worktree(tmp_path, project, im
     assert 100 < found.memory_mb.idle <= found.memory_mb.peak < found.memory_mb.limit == 512
     assert not roost.home.exists()
 
-    write(project, NEWER, **NO_RUNS)
+    write(project, NEWEST, **NO_RUNS)
     roost.run("rehearse", NAME, "--base", str(base), "--results", str(results), expect=4, **head)
 
     found = read_rehearsal(results / f"{NAME}.json")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -12,9 +13,14 @@ from uuid import uuid4
 import pytest
 
 from helpers.prefect_process import PrefectProcess
+from helpers.waiting import until
+from roost_server.probation import OPEN_PATH, OWNER
 
 EVENTS = 300
 TASKS = 60
+HELD_S = 3600  # longer than any restart takes
+CLOSED_S = 25
+FEW_TRIES = {"PREFECT_CLIENT_MAX_RETRIES": "1"}
 LOOK_OFTEN = {"PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS": "1"}
 STOCK_LEASES = "prefect.server.concurrency.lease_storage.filesystem"
 # Sends what its tasks did as events, and ends when the server has taken them all.
@@ -53,26 +59,18 @@ def restart(server, how):
     server.start()
 
 
-def until(condition, limit_s=60.0):
-    """Wait until something is so; give what it is."""
-    limit = time.monotonic() + limit_s
-    while not (found := condition()) and time.monotonic() < limit:
-        time.sleep(0.2)
-    return found
-
-
 def take_slot(http):
     """Make a limit of one, and take its slot; give the lease."""
     limit = {"name": "one", "limit": 1, "active": True}
     http.post("/v2/concurrency_limits/", json=limit).raise_for_status()
-    asked = {"names": ["one"], "slots": 1, "mode": "concurrency", "lease_duration": 60}
+    asked = {"names": ["one"], "slots": 1, "mode": "concurrency", "lease_duration": HELD_S}
     return http.post("/v2/concurrency_limits/increment-with-lease", json=asked).json()["lease_id"]
 
 
 def renew(http, lease):
     """Renew a lease, as the client that holds it does; give the status."""
     path = f"/v2/concurrency_limits/leases/{lease}/renew"
-    return http.post(path, json={"lease_duration": 60}).status_code
+    return http.post(path, json={"lease_duration": HELD_S}).status_code
 
 
 def slots_taken(http):
@@ -123,7 +121,7 @@ def test_a_lease_whose_holder_does_not_come_back_gives_its_slot_back(serve):
         let_it_run_out(server, lease)
         server.start()
 
-        assert until(lambda: slots_taken(http) == 0, limit_s=150)
+        assert until(lambda: slots_taken(http) == 0)
         assert renew(http, lease) == 410
 
 
@@ -197,6 +195,29 @@ def test_task_runs_of_a_flow_that_has_just_ended_are_there_after_a_stop(serve):
         names = {run["state_name"] for run in task_runs(http)}
         assert (len(task_runs(http)), names) == (TASKS, {"Completed"})
         assert took < 20  # what a machine gets
+
+
+@pytest.mark.slow
+def test_a_flow_that_meets_a_closed_server_waits_for_it_and_keeps_its_task_runs(serve):
+    """After an upgrade only the gate is let in. It may take longer than a client tries an error again."""
+    server = serve(FLY_MACHINE_ID="new")
+    server.stop()
+    (server.home / OWNER).write_text("old", "utf-8")
+    server.start()
+    with server.http() as http, ThreadPoolExecutor() as pool:
+        flow = pool.submit(server.run, f"import os; os.environ.update({FEW_TRIES})\n{FLOW}")
+        time.sleep(CLOSED_S)
+        assert not flow.done()
+        gate = {"x-roost-gate": "1"}
+        assert http.post(f"{server.url}{OPEN_PATH}", headers=gate).status_code == 204
+        flow.result()
+
+        assert until(lambda: states(http) == ["Completed"] * TASKS)
+
+
+def states(http):
+    """Give the state of each task run, by its name."""
+    return [run["state_name"] for run in task_runs(http)]
 
 
 def task_runs(http):

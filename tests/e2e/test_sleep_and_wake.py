@@ -16,6 +16,7 @@ import pytest
 from websockets.sync.client import connect
 
 from helpers.prefect_site import APP, IDLE_S, LOGIN, NAME
+from helpers.waiting import LIMIT_S
 
 # Longer than the server waits in quiet, and takes to fall asleep.
 BEYOND_IDLE_S = IDLE_S + 2
@@ -66,7 +67,7 @@ def open_websocket(site):
     url = f"ws{site.url().removeprefix('http')}/api/events/out"
     with connect(url, subprotocols=["prefect"], proxy=None) as listening:
         listening.send(json.dumps({"type": "auth", "token": LOGIN}))
-        assert json.loads(listening.recv(10))["type"] == "auth_success"
+        assert json.loads(listening.recv(LIMIT_S))["type"] == "auth_success"
         yield
 
 

@@ -6,11 +6,11 @@ import pytest
 
 from helpers.outside_writer import writing
 from helpers.prefect_site import APP, NAME, PrefectSite
+from helpers.prefect_versions import NEWEST, OLDER
 
 pytestmark = pytest.mark.slow
 
 APPLY = ("apply", NAME, "--local")
-OLDER, NEWER = "3.7.8", "3.8.8"
 NO_RUNS = {
     "settings": {
         "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "3600",
@@ -52,7 +52,7 @@ def version(site):
 def test_an_upgrade_that_fails_comes_back_with_every_acknowledged_row(old_site):
     site = old_site
     with writing(site) as writer:
-        site.write(prefect={"version": NEWER, **NO_RUNS})
+        site.write(prefect={"version": NEWEST, **NO_RUNS})
         done = site.roost.run(*APPLY, expect=4)
         before = len(writer.acknowledged)
 
@@ -61,7 +61,7 @@ def test_an_upgrade_that_fails_comes_back_with_every_acknowledged_row(old_site):
         assert version(site) == OLDER
         assert releases(site) == [
             (3, "good", OLDER, 1),
-            (2, "failed", NEWER, None),
+            (2, "failed", NEWEST, None),
             (1, "good", OLDER, None),
         ]
         assert site.roost.json("releases", NAME, "--local")["releases"][1]["snapshot"]
@@ -70,13 +70,13 @@ def test_an_upgrade_that_fails_comes_back_with_every_acknowledged_row(old_site):
         assert f"`./run roost releases {NAME} --local --clear 2`" in refused.stderr
 
         site.roost.run("releases", NAME, "--local", "--clear", "2")
-        site.write(prefect={"version": NEWER})
+        site.write(prefect={"version": NEWEST})
         site.roost.run(*APPLY)
-        assert version(site) == NEWER
+        assert version(site) == NEWEST
 
     assert len(writer.acknowledged) > before > 0
     assert writer.lost() == set()
-    assert releases(site)[0] == (4, "good", NEWER, None)
+    assert releases(site)[0] == (4, "good", NEWEST, None)
 
 
 def test_a_bad_setting_comes_back_without_its_database_being_touched(site):

@@ -14,86 +14,82 @@ from pathlib import Path
 import pytest
 
 from helpers.prefect_process import PrefectProcess
+from helpers.prefect_versions import NEWEST, OLDER
+from helpers.waiting import LIMIT_S
 from localfly.images import Images
 from roost.plan.image import image_reference, read_image_parts
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 TRIALS = Path(__file__).parents[1] / "helpers" / "queue_trials.py"
 LOCKED = "database is locked"
-NEWEST = "3.8.8"
-OLDER = [
-    path.stem.removeprefix("prefect-")
-    for path in sorted((DEPLOY / "locks").glob("prefect-*.txt"))
-    if path.stem != f"prefect-{NEWEST}"
-]
 MARK_AFTER_S = 1
+QUEUED = ("reads_first", "single_statement", "cancelled", "failing", "other_process")
 LATE = {
     "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": str(MARK_AFTER_S),
     "PREFECT_SERVER_SERVICES_LATE_RUNS_LOOP_SECONDS": "1",
 }
 
 
-@pytest.fixture(
-    scope="module", params=[NEWEST, *(pytest.param(v, marks=pytest.mark.slow) for v in OLDER)]
-)
+@pytest.fixture(scope="module", params=[NEWEST, pytest.param(OLDER, marks=pytest.mark.slow)])
 def any_image(request, image_cache):
-    """The image of each Prefect that has a lock."""
+    """The image of the newest Prefect, and of the older one."""
     version = request.param
     ref = image_reference("acme-prefect", version, read_image_parts(DEPLOY, version))
     return asyncio.run(Images(image_cache).build(DEPLOY, version, ref)).image
 
 
-@pytest.fixture
-def play(any_image, tmp_path):
-    """Plays a trial of helpers/queue_trials.py in an image; gives what came of it."""
-
-    def play(name, *arguments):
-        done = subprocess.run(
-            [any_image.bin / "python", TRIALS, name, *arguments],
-            env={
-                "PATH": os.defpath,
-                "HOME": str(tmp_path),
-                "PREFECT_HOME": str(tmp_path),
-                "PREFECT_LOGGING_LEVEL": "CRITICAL",
-                "PYTHONPATH": str(any_image.folder),
-            },
-            capture_output=True,
-            text=True,
-            timeout=110,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout.splitlines()[-1])
-
-    return play
+def play(image, folder, *arguments):
+    """Play trials of helpers/queue_trials.py in an image; return what came of each, by its name."""
+    done = subprocess.run(
+        [image.bin / "python", TRIALS, *arguments],
+        env={
+            "PATH": os.defpath,
+            "HOME": str(folder),
+            "PREFECT_HOME": str(folder),
+            "PREFECT_LOGGING_LEVEL": "CRITICAL",
+            "PYTHONPATH": str(image.folder),
+        },
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return dict(json.loads(line) for line in done.stdout.splitlines() if line.startswith("["))
 
 
-def test_transactions_that_read_first_and_write_later_are_never_refused(play):
+@pytest.fixture(scope="module")
+def played(any_image, tmp_path_factory):
+    """What came of each trial with the queue, played by one process."""
+    return play(any_image, tmp_path_factory.mktemp("trials"), *QUEUED)
+
+
+def test_transactions_that_read_first_and_write_later_are_never_refused(played):
     """SQLite refuses them at once when another wrote in between; no count is lost either."""
-    assert play("reads_first") == {"failed": 0, "n": 96}
+    assert played["reads_first"] == {"failed": 0, "n": 96}
 
 
 @pytest.mark.slow
-def test_without_the_queue_they_are_refused(play):
+def test_without_the_queue_they_are_refused(any_image, tmp_path):
     """Else the trial proves nothing."""
-    assert play("reads_first", "--without")["failed"]
+    assert play(any_image, tmp_path, "reads_first", "--without")["reads_first"]["failed"]
 
 
-def test_a_statement_without_a_transaction_waits_for_its_turn_too(play):
-    assert play("single_statement") == {"before": 0, "after": 7, "taken": False}
+def test_a_statement_without_a_transaction_waits_for_its_turn_too(played):
+    assert played["single_statement"] == {"before": 0, "after": 7, "taken": False}
 
 
-def test_who_is_cancelled_leaves_no_turn_and_no_lock_behind(play):
-    assert play("cancelled") == {"taken": False}
+def test_who_is_cancelled_leaves_no_turn_and_no_lock_behind(played):
+    assert played["cancelled"] == {"taken": False}
 
 
-def test_a_statement_that_fails_gives_its_turn_back(play):
-    assert play("failing") == {"refused": 2, "taken": False}
+def test_a_statement_that_fails_gives_its_turn_back(played):
+    assert played["failing"] == {"refused": 2, "taken": False}
 
 
-def test_another_process_that_writes_is_waited_for(play):
+def test_another_process_that_writes_is_waited_for(played):
     """As Litestream, which copies the database and writes a little of its own into it."""
-    assert play("other_process") == {"failed": 0, "beside": True}
+    assert played["other_process"] == {"failed": 0, "beside": True}
 
 
 @pytest.mark.slow
@@ -116,7 +112,7 @@ def runs_turn_late_while_clients_write(server, late=60, writers=4):
             writing = [pool.submit(write_runs, server, flow, over) for _ in range(writers)]
             body = {"flow_id": flow, "state": state, "tags": ["due"]}
             runs = [http.post("/flow_runs/", json=body).json()["id"] for _ in range(late)]
-            limit = time.monotonic() + 60
+            limit = time.monotonic() + LIMIT_S
             while (names := names_of(http, runs)) != {"Late"} and time.monotonic() < limit:
                 time.sleep(0.5)
             over.set()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import time
 
 import httpx
 import pytest
@@ -11,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from helpers.local_daemon import REF, LocalDaemon, tiny_config
+from helpers.waiting import until
 
 NONCE = "fly-machine-lease-nonce"
 
@@ -192,10 +192,7 @@ def test_a_lease_is_kept_with_its_nonce_and_given_back_to_its_holder_only(daemon
 def test_a_lease_runs_out_and_its_nonce_with_it(daemon, resting):
     lease = daemon.call("POST", f"{resting}/lease", {"ttl": 1}, expect=201)["data"]
 
-    deadline = time.monotonic() + 10
-    while daemon.client.get(f"/v1{resting}/lease").status_code == 200:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: daemon.client.get(f"/v1{resting}/lease").status_code != 200)
     held = {NONCE: lease["nonce"]}
     daemon.call("POST", f"{resting}/lease", {"ttl": 60}, headers=held, expect=400)
     daemon.call("POST", f"{resting}/lease", {}, expect=201)
@@ -287,10 +284,8 @@ def test_a_snapshot_restores_what_was_there_and_a_fork_what_is(daemon, app):
     daemon.new_machine(app, config=mounting(volume))
     daemon.ask(app, "/write?old")
     daemon.call("POST", path)
-    deadline = time.monotonic() + 10
-    while (snapshot := daemon.call("GET", path)[0])["status"] != "created":
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: daemon.call("GET", path)[0]["status"] == "created")
+    snapshot = daemon.call("GET", path)[0]
     daemon.ask(app, "/write?new")
 
     restored = volume_of(daemon, app, snapshot_id=snapshot["id"])
@@ -321,10 +316,7 @@ def test_a_snapshot_is_of_one_moment_while_a_machine_writes(daemon, app):
     config = mounting(volume) | {"init": {"exec": ["python", "-c", program]}}
     machine = daemon.new_machine(app, config=config)["id"]
     folder = daemon.home / "volumes" / volume["id"]
-    deadline = time.monotonic() + 20
-    while not (folder / "99").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until((folder / "99").exists)
 
     fork = volume_of(daemon, app, source_volume_id=volume["id"])
     daemon.call("DELETE", f"{app}/machines/{machine}", params={"force": "true"})

@@ -7,8 +7,9 @@ import time
 import pytest
 
 from helpers.local_daemon import LocalDaemon, tiny_config
+from helpers.waiting import until
 
-TAKES_S = 0.6
+TAKES_S = 2.0  # time for a busy computer to look in between
 
 
 @pytest.fixture(scope="module")
@@ -21,14 +22,18 @@ def slow_daemon(tmp_path_factory, image_cache):
         found.clean()
 
 
+def left_behind(now, before):
+    """Return the state of a machine, once it is another than before."""
+    return now if now != before else None
+
+
 def test_a_machine_is_suspending_before_it_is_suspended(slow_daemon):
     app = slow_daemon.new_app("suspending")
     machine = slow_daemon.new_machine(app)["id"]
     before = slow_daemon.ask(app, "/count")
 
     slow_daemon.call("POST", f"{app}/machines/{machine}/suspend")
-    time.sleep(TAKES_S / 3)
-    between = slow_daemon.machine(app, machine)["state"]
+    between = until(lambda: left_behind(slow_daemon.machine(app, machine)["state"], "started"))
     slow_daemon.call("POST", f"{app}/machines/{machine}/suspend")  # as if it were already
     resumed = slow_daemon.call("POST", f"{app}/machines/{machine}/start")
 
@@ -44,7 +49,7 @@ def test_a_request_that_comes_while_a_machine_is_suspended_is_held_and_wakes_it(
     before = slow_daemon.ask(app, "/count")
 
     slow_daemon.call("POST", f"{app}/machines/{machine}/suspend")
-    time.sleep(TAKES_S / 3)
+    until(lambda: left_behind(slow_daemon.machine(app, machine)["state"], "started"))
     after = slow_daemon.ask(app, "/count")
 
     assert after == {**before, "count": before["count"] + 1}
@@ -53,15 +58,16 @@ def test_a_request_that_comes_while_a_machine_is_suspended_is_held_and_wakes_it(
 def test_a_machine_that_is_being_stopped_cannot_be_started_until_it_is(slow_daemon):
     app = slow_daemon.new_app("stopping")
     # A signal that the program does not heed: it ends with the timeout.
-    config = tiny_config(stop_config={"signal": "SIGUSR2", "timeout": "1s"})
-    config["init"] = {
-        "exec": ["python", "-c", "import signal, time; signal.signal(12, print); time.sleep(99)"]
-    }
+    config = tiny_config(stop_config={"signal": "SIGUSR2", "timeout": "3s"})
+    deaf = (
+        "import signal, time; signal.signal(12, print); print('deaf', flush=True); time.sleep(600)"
+    )
+    config["init"] = {"exec": ["python", "-c", deaf]}
     machine = slow_daemon.new_machine(app, config=config)["id"]
-    time.sleep(0.3)
+    until(lambda: "deaf" in (slow_daemon.home / "logs" / f"{machine}.log").read_text())
 
     slow_daemon.call("POST", f"{app}/machines/{machine}/stop")
-    time.sleep(0.2)
+    until(lambda: left_behind(slow_daemon.machine(app, machine)["state"], "started"))
     refused = slow_daemon.call("POST", f"{app}/machines/{machine}/start", expect=412)
     slow_daemon.wait(app, machine, "stopped")
     started = slow_daemon.call("POST", f"{app}/machines/{machine}/start")

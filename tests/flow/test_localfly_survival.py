@@ -8,13 +8,13 @@ import os
 import signal
 import socket
 import stat
-import time
 
 import httpx
 import psutil
 import pytest
 
 from helpers.local_daemon import tiny_config
+from helpers.waiting import LIMIT_S, until
 
 
 def with_volume(daemon, app, **changes):
@@ -110,7 +110,7 @@ def test_a_daemon_killed_while_it_launches_leaves_neither_stray_nor_forgotten_ma
 
 def test_a_daemon_killed_in_the_middle_of_an_update_finishes_it(own_daemon):
     app = own_daemon.new_app("moment")
-    stubborn = "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(60)"
+    stubborn = "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(600)"
     config = tiny_config(
         init={"exec": ["python", "-c", stubborn]},
         stop_config={"signal": "SIGTERM", "timeout": "30s"},
@@ -132,7 +132,7 @@ def test_nothing_told_is_lost_when_the_daemon_is_killed(own_daemon):
     app = own_daemon.new_app("whole")
     machine, volume = with_volume(own_daemon, app)
     path = f"{app}/machines/{machine}"
-    nonce = own_daemon.call("POST", f"{path}/lease", {"ttl": 60}, expect=201)["data"]["nonce"]
+    nonce = own_daemon.call("POST", f"{path}/lease", {"ttl": 600}, expect=201)["data"]["nonce"]
     own_daemon.call("PATCH", f"{path}/metadata", {"metadata": {"k": "v"}}, expect=204)
     own_daemon.call("POST", f"{app}/secrets", {"values": {"A": "1"}})
     own_daemon.call("POST", f"{app}/ip_assignments", {"type": "v6"})
@@ -214,14 +214,12 @@ def test_the_command_line_starts_shows_and_stops_a_detached_daemon(own_daemon):
     assert own_daemon.machine_processes() == []
     with contextlib.suppress(psutil.NoSuchProcess):
         # It has let go of everything by now; somebody may still have to collect it.
-        psutil.Process(shown["pid"]).wait(10)
+        psutil.Process(shown["pid"]).wait(LIMIT_S)
 
 
 def test_logs_of_an_app_are_what_its_machines_wrote(own_daemon):
     own_daemon.new_machine(own_daemon.new_app("chatty"))
-    deadline = time.monotonic() + 10
-    while "listening" not in (said := own_daemon.command("logs", "chatty")).stdout:
-        assert time.monotonic() < deadline, said
+    until(lambda: "listening" in own_daemon.command("logs", "chatty").stdout)
     unknown = own_daemon.command("logs", "nobody")
 
     assert unknown.returncode == 1

@@ -9,6 +9,7 @@ import pytest
 
 from helpers.fake_prefect import LOGIN
 from helpers.small_server import NAME, SMALL
+from helpers.waiting import LIMIT_S
 from roost.environment.model import AUTH_SECRET
 
 
@@ -38,7 +39,9 @@ def http(site):
     auth = tuple(LOGIN.split(":"))
     transport = httpx.HTTPTransport(retries=5)
     url = f"http://127.0.0.1:{port}"
-    return httpx.Client(base_url=url, auth=auth, trust_env=False, timeout=30, transport=transport)
+    return httpx.Client(
+        base_url=url, auth=auth, trust_env=False, timeout=LIMIT_S, transport=transport
+    )
 
 
 def test_its_data_comes_over_by_the_commands_that_the_refusal_names(site, server):

@@ -17,6 +17,7 @@ from helpers.environments import environment_data
 from helpers.local_daemon import LocalDaemon
 from helpers.roost_command import RoostCommand, finish, shows_traceback
 from helpers.small_server import EXITS, FORGETS, ILL, NAME, SMALL, TROUBLE
+from helpers.waiting import until
 from roost.environment.model import AUTH_SECRET
 from roost.report.rehearsal import read_rehearsal
 
@@ -398,11 +399,3 @@ def arguments(process):
         return process.cmdline()
     except psutil.Error:
         return []
-
-
-def until(check, limit_s=60):
-    """Wait until something is so."""
-    deadline = time.monotonic() + limit_s
-    while not check():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.05)

@@ -171,17 +171,17 @@ def test_the_way_out_of_a_refused_downgrade_leads_out_of_it(site):
         prefect = {"version": version, "image": SMALL, "settings": settings}
         site.roost.write(NAME, app=site.name, prefect=prefect)
 
-    for version in ("3.7.8", "3.8.8"):
+    for version in ("3.8.8", "3.9.1"):
         write(version)
         site.roost.run(*APPLY)
     back = site.roost.run(*ROLLBACK, expect=3)
-    write("3.7.8")
+    write("3.8.8")
     refused = site.roost.run(*APPLY, expect=3)
     [named] = set(re.findall(r"`\./run roost (restore [^`]+)`", back.stderr + refused.stderr))
 
     site.roost.run(*named.split())
 
     [machine] = site.list("machines")
-    assert machine["config"]["env"][VERSION] == "3.7.8"
+    assert machine["config"]["env"][VERSION] == "3.8.8"
     assert site.steps_left() == ()
     assert releases(site)[0] == (3, "good", None)

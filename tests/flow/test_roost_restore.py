@@ -12,6 +12,7 @@ from helpers.api_door import counting
 from helpers.fake_prefect import LOGIN
 from helpers.roost_command import finish
 from helpers.small_server import NAME
+from helpers.waiting import LIMIT_S
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +34,7 @@ def write(site):
         f"{address(site)}/api/flow_runs/",
         json={"name": str(uuid.uuid4())},
         auth=(USER, PASSWORD),
-        timeout=30,
+        timeout=LIMIT_S,
         trust_env=False,
     )
     assert answer.status_code == 201, answer.text
@@ -42,7 +43,7 @@ def write(site):
 
 def kept(site):
     """Give every id that the server kept, in order."""
-    return httpx.get(f"{address(site)}/kept", timeout=30, trust_env=False).text.split()
+    return httpx.get(f"{address(site)}/kept", timeout=LIMIT_S, trust_env=False).text.split()
 
 
 def in_use(site):

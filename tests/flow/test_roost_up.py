@@ -8,6 +8,7 @@ import sys
 
 from helpers.fake_prefect import LOGIN
 from helpers.small_server import NAME, SMALL
+from helpers.waiting import LIMIT_S
 
 # As Prefect's client does: httpx, and the address as the system resolves it.
 CLIENT = """
@@ -38,7 +39,7 @@ def test_the_two_lines_it_prints_lead_prefect_s_client_to_the_server(site):
         env={**os.environ, **lines, "PREFECT_API_AUTH_STRING": LOGIN},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LIMIT_S,
         check=False,
     )
     assert (asked.returncode, asked.stdout) == (0, "3.8.8\n"), asked.stderr

@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 
 from helpers.local_daemon import SCRIPTS
+from helpers.waiting import LIMIT_S
 
 CORPUS = Path(__file__).parent / "corpus" / "environments"
 FILES = sorted(CORPUS.glob("*.yaml"))
 KNOWN = re.compile(r"known here: [^\n]*")
 MEMORY = 700 * 2**20
-LIMIT_S = 60
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import itertools
 import os
 import resource
 import socket
-import time
 
 import psutil
 import pytest
@@ -17,6 +16,7 @@ from hypothesis import strategies as st
 from helpers.fuzzing import THOROUGH, examples
 from helpers.local_daemon import REF, LocalDaemon, write_parts
 from helpers.raw_server import cut
+from helpers.waiting import LIMIT_S, until
 
 APP = "/apps/noisy"
 HOST = b"Host: noisy\r\n"
@@ -153,19 +153,17 @@ def sound(site, ports):
     daemon = psutil.Process(site.process.pid)
     before, size = daemon.num_fds(), daemon.memory_info().rss
     yield
-    assert send(ports["api"], GOOD, half_close=False).startswith(b"HTTP/1.1 200 ")
-    assert send(ports["proxy"], GOOD, half_close=False).startswith(b"HTTP/1.1 200 ")
-    deadline = time.monotonic() + 30
-    while daemon.num_fds() > before + 5 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert daemon.num_fds() <= before + 5
+    for port in ports.values():
+        good = send(port, GOOD, half_close=False, wait_s=LIMIT_S)
+        assert good.startswith(b"HTTP/1.1 200 ")
+    until(lambda: daemon.num_fds() <= before + 5)
     assert daemon.memory_info().rss - size < ROOM_MB * 2**20
     assert "Traceback" not in (site.home.parent / "home.log").read_text()
     for log in (site.home / "logs").glob("*.log"):
         assert "internal error" not in log.read_text(errors="replace")
 
 
-def connect(port, timeout=20):
+def connect(port, timeout=LIMIT_S):
     return socket.create_connection(("127.0.0.1", port), timeout=timeout)
 
 

@@ -13,16 +13,17 @@ from hypothesis import strategies as st
 
 from helpers.fuzzing import examples
 from helpers.raw_server import cut, raw_server
-from roost.bounded import MAX_BYTES
+from helpers.waiting import LIMIT_S
 from roost.errors import FlyAnswerError, FlyError, FlyUnavailableError, RoostError
 from roost.fly.client import FlyClient
+from roost.http.size_limits import MAX_BYTES
 from roost.prefect.probe import Server, prove, select_checks
 from roost.prefect.transport import prefect_client
 from roost.secret_text import SecretText
 
 OK = b"HTTP/1.1 200 OK\r\n"
 DEADLINE_S = 0.6
-MARGIN_S = 20  # for a computer that is busy; what hangs, hangs for longer
+MARGIN_S = LIMIT_S  # for a computer that is busy; what hangs, hangs for longer
 CHUNK = b"10000\r\n" + b"x" * 65536 + b"\r\n"
 
 
@@ -120,13 +121,13 @@ def change(fly):
     return fly.create_machine("a", "n", "iad", {})
 
 
-def fail(server, call):
+def fail(server, call, deadline_s=DEADLINE_S):
     """Make a call that must fail, within its deadline; give the error."""
 
     async def run():
-        client = FlyClient(server.url, SecretText("fm2_token"), deadline_s=DEADLINE_S)
+        client = FlyClient(server.url, SecretText("fm2_token"), deadline_s=deadline_s)
         async with client as fly:
-            with anyio.fail_after(DEADLINE_S * 2 + MARGIN_S):
+            with anyio.fail_after(deadline_s * 2 + MARGIN_S):
                 await call(fly)
 
     with stamina.set_testing(True, attempts=2, cap=True), pytest.raises(RoostError) as failure:
@@ -178,7 +179,7 @@ class _Counting:
 @pytest.mark.parametrize("call", [look, change])
 def test_junk_ends_in_a_sentence(script, call):
     with raw_server(script) as server:
-        error = fail(server, call)
+        error = fail(server, call, LIMIT_S)
 
     assert isinstance(error, FlyError)
     assert server.connections == 1 or call is look  # what makes something is not sent again
@@ -187,7 +188,7 @@ def test_junk_ends_in_a_sentence(script, call):
 @pytest.mark.parametrize("name", ["a redirect to itself", "a redirect to a file"])
 def test_a_redirect_is_not_followed_with_our_token(name):
     with raw_server(JUNK[name]) as server:
-        fail(server, look)
+        fail(server, look, LIMIT_S)
 
         assert server.connections == 1
 

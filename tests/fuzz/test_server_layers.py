@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from helpers.asgi_calls import Client, answer, body_of, chunks
 from helpers.fuzzing import examples
+from helpers.waiting import LIMIT_S
 from roost_server.pages import CLOSED, close_costly_pages
 from roost_server.probation import AUTH_SETTING, GATE_HEADER, OPEN_PATH, OWNER, Probation
 from roost_server.quiet import Activity
@@ -87,7 +88,7 @@ def test_a_closed_server_opens_for_nothing_but_the_gate_with_its_login(closed, s
     app, behind, activity, probation = layered(closed)
     client = Client(chunks(*bodies))
 
-    asyncio.run(asyncio.wait_for(client.call(app, scope), 20))
+    asyncio.run(asyncio.wait_for(client.call(app, scope), LIMIT_S))
 
     names = [name for name, _ in scope["headers"]]
     looks = scope["path"] in {"/api/health", "/api/ready"} and b"fly-request-id" not in names
@@ -107,7 +108,7 @@ def test_an_open_server_answers_everything_once_and_costly_pages_never(tmp_path,
     app, behind, activity, _ = layered(tmp_path)
     client = Client(chunks(*bodies))
 
-    asyncio.run(asyncio.wait_for(client.call(app, scope), 20))
+    asyncio.run(asyncio.wait_for(client.call(app, scope), LIMIT_S))
 
     assert activity.open == 0
     assert len(client.statuses) == (scope["type"] == "http")
@@ -122,7 +123,7 @@ def test_a_client_that_vanishes_in_its_body_leaves_nothing_open(tmp_path, scope,
     parts = [{"type": "http.request", "body": b"x", "more_body": True}] * sent
     client = Client([*parts, {"type": "http.disconnect"}])
 
-    with_error = asyncio.run(asyncio.wait_for(_call(client, app, scope), 20))
+    with_error = asyncio.run(asyncio.wait_for(_call(client, app, scope), LIMIT_S))
 
     assert with_error is None or isinstance(with_error, ConnectionError)
     assert activity.open == 0

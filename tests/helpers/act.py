@@ -24,7 +24,7 @@ from helpers.workflow_files import ROOT
 ACT = Path(sys.executable).parent / "act"
 ACTIONS = ROOT / "tests" / "workflows" / "actions"
 LABEL = "ubuntu-24.04"
-LIMIT_S = 500
+LIMIT_S = 1500
 ONLY_READS = "READ_ONLY_"
 """Begins the names by which act knows the secrets of the GitHub environment `plan`."""
 OPENS_PULLS = "PULL_REQUESTS_"

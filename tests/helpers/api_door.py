@@ -12,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
+from helpers.waiting import LIMIT_S
+
 _NOT_PASSED_ON = frozenset({"connection", "transfer-encoding", "content-length", "host"})
 
 
@@ -95,7 +97,7 @@ class _Handler(BaseHTTPRequestHandler):
     def ask(self, body: bytes) -> Answer:
         """Ask the API itself."""
         headers = {k: v for k, v in self.headers.items() if k.lower() not in _NOT_PASSED_ON}
-        api = HTTPConnection(self.server.api, timeout=60)
+        api = HTTPConnection(self.server.api, timeout=LIMIT_S)
         try:
             api.request(self.command, self.path, body or None, headers)
             answer = api.getresponse()

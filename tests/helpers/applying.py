@@ -10,10 +10,12 @@ import anyio
 import httpx
 import stamina
 
+from helpers import virtual_time
 from helpers.environments import environment_file
 from helpers.fake_fly import FakeFly
 from helpers.fly_trouble import KilledError, TroubledFly
 from roost.apply.executor import Work, carry_out, lease_holder
+from roost.apply.trial import remove_trials
 from roost.errors import RoostError
 from roost.fly.client import FlyClient
 from roost.fly.models import SecretInfo
@@ -108,7 +110,7 @@ def plan_and_apply(
     with stamina.set_testing(True, attempts=3, cap=True):
         try:
             here = EveryName() if values is None else values
-            anyio.run(plan_and_carry_out, run, fly, desired, here, trouble, between)
+            virtual_time.run(plan_and_carry_out, run, fly, desired, here, trouble, between)
         except RoostError as error:
             run.error = error
         except BaseExceptionGroup as group:
@@ -148,5 +150,6 @@ async def plan_and_carry_out(
             notice = run.notices.append
             async with lease_holder(client, desired.app, notice, "roost apply") as leases:
                 work = Work(client, leases, values, notice, quick_mark)
+                await remove_trials(client, leases, desired.app, live)
                 done = await carry_out(run.plan, work, volume.id if volume else "")
                 run.touched = done.machines

@@ -27,10 +27,11 @@ def chunks(*bodies: bytes) -> list[Message]:
 
 @dataclass
 class Client:
-    """Sends what it has, then stays connected and silent; keeps what it gets."""
+    """Sends what it has, then stays connected and silent until it leaves; keeps what it gets."""
 
     sends: list[Message] = field(default_factory=lambda: chunks(b""))
     got: list[Message] = field(default_factory=list)
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def call(self, app: App, scope: Scope | None = None) -> Client:
         """Have an application answer a request."""
@@ -40,8 +41,13 @@ class Client:
     async def receive(self) -> Message:
         """Give the application the next message."""
         if not self.sends:
-            await asyncio.Event().wait()
+            await self.gone.wait()
+            return DISCONNECT
         return self.sends.pop(0)
+
+    def leave(self) -> None:
+        """Go away once all is sent."""
+        self.gone.set()
 
     async def send(self, message: Message) -> None:
         """Take a message of the application."""

@@ -12,13 +12,13 @@ import urllib.request
 from collections import Counter
 from pathlib import Path
 
+from helpers.waiting import LIMIT_S
 from image.machine import free_port
 
 NAME = "copies"
 KEYS = {"AWS_ACCESS_KEY_ID": "id-of-nobody", "AWS_SECRET_ACCESS_KEY": "key-of-nobody"}
 PROGRAMS = Path(sys.executable).parent
 """Where the locked Litestream of the tests is."""
-START_LIMIT_S = 60
 CALL = re.compile(rf'"(?P<verb>[A-Z]+) /{NAME}(?P<what>[/?][^ ]*)')
 
 
@@ -41,10 +41,10 @@ class Bucket:
 
     def _make(self) -> None:
         request = urllib.request.Request(f"{self.endpoint}/{NAME}", method="PUT")
-        deadline = time.monotonic() + START_LIMIT_S
+        deadline = time.monotonic() + LIMIT_S
         while True:
             try:
-                with urllib.request.urlopen(request, timeout=START_LIMIT_S):
+                with urllib.request.urlopen(request, timeout=LIMIT_S):
                     return
             except OSError:
                 if self._process.poll() is not None or time.monotonic() > deadline:
@@ -59,7 +59,7 @@ class Bucket:
     def objects(self, path: str) -> list[str]:
         """Name what lies under a path."""
         address = f"{self.endpoint}/{NAME}?list-type=2&prefix={path}/"
-        with urllib.request.urlopen(address, timeout=30) as answer:
+        with urllib.request.urlopen(address, timeout=LIMIT_S) as answer:
             return re.findall(r"<Key>([^<]+)</Key>", answer.read().decode())
 
     def spoil(self, name: str) -> None:
@@ -70,13 +70,13 @@ class Bucket:
             "Authorization": "AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/s3/aws4_request"
         }
         with urllib.request.urlopen(
-            urllib.request.Request(address, headers=signed), timeout=30
+            urllib.request.Request(address, headers=signed), timeout=LIMIT_S
         ) as answer:
             whole = answer.read()
         kept = whole[: 2 * len(whole) // 3]
         spoiled = kept + bytes(255 - byte for byte in whole[len(kept) :])
         request = urllib.request.Request(address, data=spoiled, headers=signed, method="PUT")
-        with urllib.request.urlopen(request, timeout=30):
+        with urllib.request.urlopen(request, timeout=LIMIT_S):
             pass
 
     def calls(self) -> Counter[str]:

@@ -92,7 +92,7 @@ def environments(draw: st.DrawFn, most: int = 1) -> Json:
         "region": draw(st.sampled_from(REGIONS)),
         "prune": draw(st.booleans()),
         "prefect": {
-            "version": draw(st.sampled_from(["3.7.8", "3.8.8"])),
+            "version": draw(st.sampled_from(["3.8.8", "3.9.1"])),
             "settings": draw(st.dictionaries(SETTING_NAMES, SETTING_TEXTS, max_size=3)),
         },
         "machine": {

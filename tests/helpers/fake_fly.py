@@ -48,6 +48,10 @@ class FakeFly:
     secrets_version: int = 0
     secrets_lag: int = 0
     """So many machines that ask for new secrets are refused yet."""
+    trial_ending: Json = field(default_factory=lambda: {"exit_code": 0, "signal": -1})
+    """How a machine ends that tries a database."""
+    trials: list[Json] = field(default_factory=list)
+    """The secrets that each of these saw."""
     machines: dict[str, Json] = field(default_factory=dict)
     boots: dict[str, Boot] = field(default_factory=dict)
     leases: dict[str, Held] = field(default_factory=dict)
@@ -270,6 +274,8 @@ class FakeFly:
             "events": [],
         }
         self._boot(key)
+        if "try-database" in body["config"].get("init", {}).get("cmd", ()):
+            self._try(self.machines[key])
         if "lease_ttl" in body:
             self.leases[key] = Held(self._new("n"))
             return says(200, {**self.machines[key], "nonce": self.leases[key].nonce})
@@ -333,6 +339,13 @@ class FakeFly:
         sizes = [v["size_gb"] for v in self.volumes.values() if v["attached_machine_id"] == key]
         self.boots[key] = Boot(dict(self.secrets), sum(sizes))
         self.machines[key]["state"] = "started"
+
+    def _try(self, machine: Json) -> None:
+        """Let a machine end that tries a database."""
+        self.trials.append(dict(self.secrets))
+        machine["state"] = "stopped"
+        ending = {"type": "exit", "request": {"exit_event": self.trial_ending}}
+        machine["events"] = [{"id": self._new("e"), **ending}]
 
     def _destroy(self, key: str) -> None:
         del self.machines[key]

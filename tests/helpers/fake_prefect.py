@@ -39,6 +39,10 @@ class FakePrefect:
     docs: bool = False
     version: str = "3.8.8"
     api_url: str = "/api"
+    report: Json | None = None
+    """What it reports to the gate, as our image does; None for an image without a report."""
+    settings: Json = field(default_factory=dict)
+    """What it shows of its settings."""
     broken: dict[tuple[str, str], Any] = field(default_factory=dict)
     things: dict[str, Json] = field(default_factory=dict)
     asked: list[tuple[str, str]] = field(default_factory=list)
@@ -54,7 +58,8 @@ class FakePrefect:
             raise wrong
         if isinstance(wrong, httpx.Response):
             return httpx.Response(wrong.status_code, headers=wrong.headers, content=wrong.content)
-        return self._page(path) or self._guard(request) or self._api(request, path)
+        page = self._page(path) or self._guard(request)
+        return page or self._own_report(request, path) or self._api(request, path)
 
     def _wrong(self, verb: str, path: str) -> Any:
         for (its_verb, pattern), wrong in self.broken.items():
@@ -76,6 +81,13 @@ class FakePrefect:
         }
         return pages.get(path)
 
+    def _own_report(self, request: httpx.Request, path: str) -> httpx.Response | None:
+        if "x-roost-gate" in request.headers and path == "/roost/hold":
+            return httpx.Response(200, text="held\n")
+        if "x-roost-gate" in request.headers and path == "/roost/report":
+            return say(404, {}) if self.report is None else say(200, self.report)
+        return None
+
     def _guard(self, request: httpx.Request) -> httpx.Response | None:
         header = "Basic " + base64.b64encode(self.login.encode()).decode()
         if self.auth and request.headers.get("authorization") != header:
@@ -91,6 +103,8 @@ class FakePrefect:
     ) -> httpx.Response:
         body = json.loads(request.content) if request.content else {}
         match (request.method, *path.removeprefix("/api/").rstrip("/").split("/")):
+            case ("GET", "admin", "settings"):
+                return say(200, self.settings)
             case ("GET", "admin", "version"):
                 return say(200, self.version)
             case ("GET", "csrf-token"):

@@ -10,6 +10,8 @@ import sys
 import threading
 from pathlib import Path
 
+from helpers.waiting import LIMIT_S
+
 FLY_TOKEN = "FlyV1 fm2_lJPECAAAAAAAAmade-just-now"
 PROGRAM = """#!{python}
 import json, os, pathlib, sys
@@ -68,7 +70,7 @@ def on_a_terminal(command, environ, answers: str) -> tuple[int, str]:
         # A terminal holds a few kB: what it shows is read, or writing to it would wait.
         threading.Thread(target=_drain, args=(ours,), daemon=True).start()
         os.write(ours, answers.encode())
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=LIMIT_S)
     finally:
         os.close(ours)
     return process.returncode, out.decode()

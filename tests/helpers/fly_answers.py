@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-import anyio
 import httpx
 import stamina
 
+from helpers import virtual_time
 from roost.errors import RoostError
 from roost.fly.client import FlyClient
 from roost.secret_text import SecretText
@@ -68,6 +68,6 @@ def ask(call: Callable[[FlyClient], Awaitable[T]], *answers: Answer, **options: 
 
     with stamina.set_testing(True, attempts=20, cap=True):
         try:
-            return anyio.run(run), fly
+            return virtual_time.run(run), fly
         except RoostError as error:
             return error, fly

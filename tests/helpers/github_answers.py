@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-import anyio
 import httpx
 import stamina
 
+from helpers import virtual_time
 from helpers.fly_answers import Answer, ScriptedFly
 from roost.errors import RoostError
 from roost.github.api import GitHub
@@ -42,7 +42,7 @@ def ask_github(call: Callable[[GitHub], Awaitable[T]], *answers: Answer, **optio
 
     with stamina.set_testing(True, attempts=20, cap=True):
         try:
-            return anyio.run(run), script.asked
+            return virtual_time.run(run), script.asked
         except RoostError as error:
             failure = error
     assert TOKEN not in f"{failure!r} {failure} {vars(failure)}"

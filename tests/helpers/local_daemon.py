@@ -14,9 +14,13 @@ from pathlib import Path
 import httpx
 import psutil
 
+from helpers.waiting import LIMIT_S, until
+
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 REF = "registry.fly.io/tiny:one"
 PORT = 8080
+LONGEST_WAIT_S = 60  # that the API waits in one call
+NOT_YET = 408
 # A server that tells what it is, keeps a file on its volume, and ends or sleeps when asked.
 PROGRAM = """
 import http.client, http.server, json, os, pathlib, socket, sys
@@ -34,7 +38,7 @@ class Own(http.client.HTTPConnection):
 
 def own(verb, path):
     app, machine = os.environ["FLY_APP_NAME"], os.environ["FLY_MACHINE_ID"]
-    connection = Own("localhost", timeout=10)
+    connection = Own("localhost", timeout=300)
     connection.request(verb, path.replace("SELF", f"/v1/apps/{app}/machines/{machine}"))
     answer = connection.getresponse()
     return {"status": answer.status, "body": answer.read().decode()}
@@ -133,7 +137,9 @@ class LocalDaemon:
         self.process: subprocess.Popen[bytes] | None = None
         self.client = httpx.Client(trust_env=False)
 
-    def command(self, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    def command(
+        self, *arguments: str, timeout: float = LIMIT_S
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command of the local Fly's command line."""
         return subprocess.run(
             [sys.executable, "-m", "localfly", *arguments],
@@ -155,22 +161,24 @@ class LocalDaemon:
                 stdout=output,
                 stderr=output,
             )
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            assert self.process.poll() is None, log.read_text()
-            with contextlib.suppress(OSError, ValueError):
-                record = json.loads((self.home / "daemon.json").read_text())
-                if record["pid"] == self.process.pid:
-                    self.connect(record["api_url"])
-                    return self
-            time.sleep(0.02)
-        raise AssertionError(f"no answer within 30 s: {log.read_text()}")
+        self.connect(until(lambda: self._address(log)))
+        return self
+
+    def _address(self, log: Path) -> str:
+        """Return where it serves; nothing while it does not yet."""
+        assert self.process is not None
+        assert self.process.poll() is None, log.read_text()
+        with contextlib.suppress(OSError, ValueError):
+            record = json.loads((self.home / "daemon.json").read_text())
+            if record["pid"] == self.process.pid:
+                return str(record["api_url"])
+        return ""
 
     def connect(self, url: str, token: str = "anything") -> None:
         """Send requests there from now on."""
         self.client.close()
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self.client = httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=70)
+        self.client = httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=LIMIT_S)
 
     def kill(self) -> None:
         """End the daemon as a power cut would; its machines run on."""
@@ -182,7 +190,7 @@ class LocalDaemon:
         """End the daemon as its users do, if it runs."""
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(60)
+            self.process.wait(LIMIT_S)
         self.client.close()
 
     def clean(self) -> None:
@@ -230,8 +238,14 @@ class LocalDaemon:
     def wait(self, app: str, machine: str, state: str, **params):
         """Wait for a state of a machine, in the version it has now unless another is named."""
         version = self.machine(app, machine)["instance_id"]
-        query = {"state": state, "timeout": 20, "version": version, **params}
-        return self.call("GET", f"{app}/machines/{machine}/wait", params=query)
+        query = {"state": state, "timeout": LONGEST_WAIT_S, "version": version, **params}
+        ends = time.monotonic() + LIMIT_S
+        while True:
+            answer = self.client.get(f"/v1{app}/machines/{machine}/wait", params=query)
+            if answer.status_code != NOT_YET or time.monotonic() > ends:
+                break
+        assert answer.status_code == 200, (machine, state, answer.status_code, answer.text)
+        return answer.json()
 
     def machine(self, app: str, machine: str):
         """Give a machine as the API shows it."""
@@ -246,6 +260,6 @@ class LocalDaemon:
         """Ask what an app serves, through its proxy, as its visitors do."""
         status = self.client.get("/localfly/status").json()
         port = status["apps"][app.removeprefix("/apps/")]["port"]
-        answer = httpx.get(f"http://127.0.0.1:{port}{path}", trust_env=False, timeout=30)
+        answer = httpx.get(f"http://127.0.0.1:{port}{path}", trust_env=False, timeout=LIMIT_S)
         assert answer.status_code == 200, answer.text
         return answer.json()

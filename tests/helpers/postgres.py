@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from helpers.waiting import LIMIT_S
 from image.machine import free_port
 
 ACCOUNT = "postgres"
-LIMIT_S = 60
 
 
 def find_programs() -> Path | None:
@@ -37,16 +37,22 @@ class Postgres:
 
 
 @contextmanager
-def postgres_server(programs: Path) -> Iterator[Postgres]:
-    """Run a server as long as the body does; it refuses to run as root, so root runs it as another."""
+def postgres_server(programs: Path, certificate: Path | None = None) -> Iterator[Postgres]:
+    """Run a server as long as the body does; it refuses to run as root, so root runs it as another.
+
+    Args:
+        programs: the folder of its programs.
+        certificate: a folder with `server.crt` and `server.key`, where it is to do TLS.
+    """
     user = ACCOUNT if os.geteuid() == 0 else None
     # Not in pytest's folder, which only its owner may enter.
     folder = Path(tempfile.mkdtemp(prefix="postgres-"))
     password, port = secrets.token_urlsafe(16), free_port()
     (folder / "password").write_text(password)
+    tls = _tls_options(folder, certificate) if certificate else []
     if user:
         account = pwd.getpwnam(user)
-        for path in (folder, folder / "password"):
+        for path in (folder, *folder.iterdir()):
             os.chown(path, account.pw_uid, account.pw_gid)
     as_user: dict[str, Any] = {"user": user, "group": user, "extra_groups": []} if user else {}
     server: subprocess.Popen[bytes] | None = None
@@ -80,6 +86,7 @@ def postgres_server(programs: Path) -> Iterator[Postgres]:
                 "listen_addresses=127.0.0.1",
                 "-c",
                 "fsync=off",
+                *tls,
             ],
             cwd=folder,
             stdout=subprocess.DEVNULL,
@@ -93,6 +100,30 @@ def postgres_server(programs: Path) -> Iterator[Postgres]:
             server.send_signal(signal.SIGQUIT)  # at once: nobody wants the data
             server.wait(LIMIT_S)
         shutil.rmtree(folder)
+
+
+def _tls_options(folder: Path, certificate: Path) -> list[str]:
+    options = ["-c", "ssl=on"]
+    for setting, name in (("ssl_cert_file", "server.crt"), ("ssl_key_file", "server.key")):
+        shutil.copyfile(certificate / name, folder / name)
+        (folder / name).chmod(0o600)  # the server refuses a key that others can read
+        options += ["-c", f"{setting}={folder / name}"]
+    return options
+
+
+def make_certificate(folder: Path) -> str:
+    """Make an authority's certificate for 127.0.0.1 that signs itself, and return its text."""
+    folder.mkdir(parents=True, exist_ok=True)
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+            *("-keyout", str(folder / "server.key"), "-out", str(folder / "server.crt")),
+            *("-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return (folder / "server.crt").read_text()
 
 
 def _wait(programs: Path, port: int, server: subprocess.Popen[bytes]) -> None:

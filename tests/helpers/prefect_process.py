@@ -13,11 +13,10 @@ from typing import Self
 
 import httpx
 
+from helpers.waiting import LIMIT_S, until
 from localfly.images import Image
 
 LOGIN = "admin:s3cret"
-START_LIMIT_S = 120
-STOP_LIMIT_S = 60
 
 
 def free_port() -> int:
@@ -88,15 +87,14 @@ class PrefectProcess:
                 stderr=log,
                 start_new_session=True,
             )
-        limit = time.monotonic() + START_LIMIT_S
-        while not self._is_ready():
-            assert self.process.poll() is None, self.log()
-            assert time.monotonic() < limit, self.log()
-            time.sleep(0.05)
+        until(self._is_ready)
 
     def _is_ready(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, self.log()
         try:
-            return httpx.get(f"{self.url}/api/ready", trust_env=False).status_code == 200
+            url = f"{self.url}/api/ready"
+            return httpx.get(url, trust_env=False, timeout=LIMIT_S).status_code == 200
         except httpx.TransportError:
             return False
 
@@ -105,7 +103,7 @@ class PrefectProcess:
         assert self.process is not None
         began = time.monotonic()
         self.process.send_signal(signal.SIGINT)
-        self.process.wait(STOP_LIMIT_S)
+        self.process.wait(LIMIT_S)
         return time.monotonic() - began
 
     def kill(self) -> None:
@@ -123,7 +121,7 @@ class PrefectProcess:
         """Open a client of its API, logged in."""
         user, _, password = LOGIN.partition(":")
         return httpx.Client(
-            base_url=f"{self.url}/api", auth=(user, password), trust_env=False, timeout=60
+            base_url=f"{self.url}/api", auth=(user, password), trust_env=False, timeout=LIMIT_S
         )
 
     def run(self, script: str, *arguments: str) -> str:
@@ -139,7 +137,7 @@ class PrefectProcess:
             },
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=LIMIT_S,
             check=False,
         )
         assert done.returncode == 0, done.stderr

@@ -7,14 +7,16 @@ from pathlib import Path
 import httpx
 
 from helpers.local_daemon import LocalDaemon
+from helpers.prefect_versions import NEWEST
 from helpers.roost_command import RoostCommand
+from helpers.waiting import LIMIT_S
 from roost.environment.model import AUTH_SECRET
 
 NAME = "demo"
 APP = "/apps/acme-prefect"
 LOGIN = "admin:s3cret"
-IDLE_S = 5
-"""The shortest quiet that an environment may ask for."""
+IDLE_S = 10
+"""Short, and longer than a busy computer takes from one request of a test to the next."""
 
 
 class PrefectSite:
@@ -32,7 +34,8 @@ class PrefectSite:
 
     def write(self, **fields) -> None:
         """Write the environment file."""
-        self.roost.write(NAME, {"scaling": {"idle_after": f"{IDLE_S}s"}}, **fields)
+        own = {"scaling": {"idle_after": f"{IDLE_S}s"}, "prefect": {"version": NEWEST}}
+        self.roost.write(NAME, own, **fields)
 
     def bring_up(self) -> PrefectSite:
         """Plan and apply, and keep what both said."""
@@ -90,7 +93,9 @@ class PrefectSite:
         """Open a client of the server's API, logged in."""
         user, _, password = login.partition(":")
         auth = (user, password) if login else None
-        return httpx.Client(base_url=f"{self.url()}/api", auth=auth, trust_env=False, timeout=60)
+        return httpx.Client(
+            base_url=f"{self.url()}/api", auth=auth, trust_env=False, timeout=LIMIT_S
+        )
 
     def ask(self, verb: str, path: str, body=None) -> httpx.Response:
         """Send a request of Prefect's API, logged in; it is answered well."""

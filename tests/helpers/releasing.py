@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,12 +11,13 @@ import httpx
 import pytest
 import stamina
 
+from helpers import virtual_time
 from helpers.applying import EveryName, Run, only_kills
 from helpers.fake_fly import FakeFly
 from helpers.fake_prefect import LOGIN, FakePrefect, say
 from helpers.fly_trouble import KilledError, TroubledFly
 from helpers.histories import desired_of
-from roost.apply import gate, proof, snapshots
+from roost.apply import proof, snapshots
 from roost.apply.executor import Work, lease_holder
 from roost.apply.proof import Proof
 from roost.apply.release import Releaser
@@ -104,7 +104,7 @@ class World:
         self.prefect.asked.clear()
         with stamina.set_testing(True, attempts=3, cap=True):
             try:
-                anyio.run(self._apply, run, desired, trouble, between, to, by_hand)
+                virtual_time.run(self._apply, run, desired, trouble, between, to, by_hand)
             except RoostError as error:
                 run.error = error
             except KilledError:  # nobody is left to be told
@@ -154,7 +154,7 @@ class World:
             url,
             SecretText(LOGIN),
             stock=False,
-            clock=time.monotonic,
+            clock=anyio.current_time,
             on_check=lambda _: None,
             on_url=lambda _: None,
         )
@@ -201,6 +201,4 @@ def make_world(patch: pytest.MonkeyPatch) -> World:
 
     for module in (proof, snapshots):
         patch.setattr(module, "prefect_client", client)
-    patch.setattr(gate, "WATCH_S", 0.01)
-    patch.setattr(snapshots, "POLL_S", 0.0)
     return world

@@ -12,8 +12,8 @@ import yaml
 
 from helpers.environments import environment_data
 from helpers.local_daemon import SCRIPTS
+from helpers.waiting import LIMIT_S
 
-LIMIT_S = 300
 # What would reach the command from the computer it runs on, and is not the test's own.
 FOREIGN = ("FLY_", "LOCALFLY_", "PREFECT_", "ROOST_", "COLUMNS")
 

@@ -28,8 +28,10 @@ from helpers.environments import environment_data
 from helpers.fake_github import Account, FakeGitHub, Pull
 from helpers.fake_prefect import LOGIN
 from helpers.local_daemon import LocalDaemon
+from helpers.prefect_versions import NEWEST
 from helpers.small_server import SMALL
 from helpers.sops_files import age_key, encrypt
+from helpers.waiting import LIMIT_S
 from helpers.workflow_files import ROOT, workflows
 from roost.environment.model import AUTH_SECRET
 from roost.plan.desired import OVERRIDE_KEY
@@ -189,7 +191,7 @@ class World:
     def write(self, name: str, *, small: bool = True, **fields: Any) -> None:
         """Write an environment file at the desk: a small server, or a real one, with these fields."""
         image = {"image": SMALL} if small else {}
-        prefect = {"version": "3.8.8", **image, **fields.pop("prefect", {})}
+        prefect = {"version": NEWEST, **image, **fields.pop("prefect", {})}
         # An organization of its own, too: what others left on the same Fly is nobody's orphan here.
         own = {"app": self.app(name), "organization": self.team}
         data = environment_data(prefect=prefect, **{**own, **fields})
@@ -277,7 +279,7 @@ class World:
             f"http://127.0.0.1:{port}/api/admin/version",
             auth=(user, password),
             trust_env=False,
-            timeout=30,
+            timeout=LIMIT_S,
         )
         return answer.is_success
 
@@ -294,7 +296,7 @@ class World:
     def sees_hook(self, name: str, value: str) -> bool:
         """Whether the server was given this value of HOOK_URL; it tells only what it hashes to."""
         port = self.fly.client.get("/localfly/status").json()["apps"][self.app(name)]["port"]
-        answer = httpx.get(f"http://127.0.0.1:{port}/seen", trust_env=False, timeout=30)
+        answer = httpx.get(f"http://127.0.0.1:{port}/seen", trust_env=False, timeout=LIMIT_S)
         return answer.text == hashlib.sha256(value.encode()).hexdigest()
 
     def let_override_expire(self, name: str) -> None:

@@ -13,6 +13,7 @@ import anyio
 from roost.apply import power
 from roost.apply.executor import Work
 from roost.apply.snapshots import AT_REST, Snapshots
+from roost.apply.trial import remove_trials
 from roost.errors import FlyConflictError, RoostError
 from roost.fly.models import Machine
 from roost.plan.desired import Desired
@@ -56,6 +57,7 @@ class Destroyer:
         """
         check_all_ours(self.desired, live)
         fly, app = self.work.fly, self.desired.app
+        await remove_trials(fly, self.work.leases, app, live)
         last = await self._copy(live)
         for machine in live.machines:
             self.work.notice(f"remove the machine {machine.id}")

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from roost.apply import power
 from roost.apply.creations import Creations
 from roost.apply.secrets_lag import sent_once_seen
+from roost.apply.trial import try_planned
 from roost.errors import (
     ChangedMeanwhileError,
     FlyPreconditionError,
@@ -262,6 +263,9 @@ class _Executor:
         for step in self.plan.steps:
             if isinstance(step, UpdateMachine):
                 await self.as_planned(step)
+        await try_planned(
+            self.plan, self.fly, self.work.leases, self.work.secrets, self.work.notice
+        )
         wanted = [name for s in self.plan.steps if isinstance(s, SetSecrets) for name in s.names]
         gone = [name for s in self.plan.steps if isinstance(s, UnsetSecrets) for name in s.names]
         if gone:

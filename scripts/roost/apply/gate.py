@@ -16,6 +16,7 @@ from roost.errors import (
 )
 from roost.fly.client import FlyClient
 from roost.fly.models import Machine, MachineEvent
+from roost.plan.last_words import last_words_of
 from roost.prefect.probe import Check, CheckResult, Server, prove, run_check
 
 STARTED_LIMIT_S = 30
@@ -163,7 +164,8 @@ class Gate:
             )
         else:
             given_up.add(key)
-        return failure_in(key, machine.events, self.seen, self._log)
+        death = failure_in(key, machine.events, self.seen, self._log)
+        return death and quoted(death, last_words_of(machine, self.machines[key]))
 
 
 def failure_in(
@@ -198,6 +200,13 @@ def failure_in(
                 advice=f"Its log says why ({log}). A wrong setting is the usual cause.",
             )
     return None
+
+
+def quoted(death: MachineFailedError, words: str) -> MachineFailedError:
+    """Return how a machine died together with what its server told of that, if it did."""
+    if not words:
+        return death
+    return MachineFailedError(f'{death.what} It said: "{words}"', advice=death.advice)
 
 
 def _number(value: object) -> int:

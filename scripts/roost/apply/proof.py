@@ -10,6 +10,7 @@ from roost.fly.client import FlyClient
 from roost.fly.models import Machine
 from roost.prefect.opening import GATE_HEADERS
 from roost.prefect.probe import OPENING, CheckResult, Server, select_checks
+from roost.prefect.server_report import ask_report
 from roost.prefect.transport import prefect_client
 from roost.secret_text import SecretText
 
@@ -25,6 +26,13 @@ class Judgement:
     died: bool = False
     opened: bool = False
     """Whether the server was asked to let everybody in: somebody may have written since."""
+    changed: str = ""
+    """What the apply changed that is judged, as a sentence: the first suspect."""
+
+    @property
+    def told(self) -> str:
+        """Why it is no good, after what was changed."""
+        return f"{self.changed} {self.why}".strip()
 
     @property
     def good(self) -> bool:
@@ -49,6 +57,7 @@ class Proof:
         clock: seconds, for the checks' times.
         on_check: told of each check as it comes.
         on_url: told of the address before the first of them.
+        database: the backend that the file names, `sqlite` or `postgres`; empty for any.
     """
 
     fly: FlyClient
@@ -59,6 +68,7 @@ class Proof:
     clock: Callable[[], float]
     on_check: OnCheck
     on_url: Callable[[str], None]
+    database: str = ""
 
     async def judge(
         self, machines: Mapping[str, str], version: str, before: tuple[Machine, ...]
@@ -73,20 +83,24 @@ class Proof:
         url = await self.find_url()
         self.on_url(url)
         async with prefect_client(url, TIMEOUT_S, headers=GATE_HEADERS) as http:
+            server = Server(http, self.auth, version, database=self.database)
             gate = Gate(
                 self.fly,
                 self.app,
                 machines,
-                Server(http, self.auth, version),
+                server,
                 select_checks(login=self.auth is not None, stock=self.stock),
                 frozenset(event.id for machine in before for event in machine.events),
                 self.clock,
                 None if self.stock else OPENING,
             )
             found = await gate.run(self.on_check)
+            failed = [result for result in found.results if not result.ok]
+            report = await ask_report(server) if failed and not found.died else None
         if found.died:
             return Judgement(found.results, str(found.died), died=True, opened=found.opened)
-        failed = [result for result in found.results if not result.ok]
         reasons = "; ".join(f"{r.name}: {r.detail or r.advice}" for r in failed)
         why = f"Checks failed: {reasons}." if failed else ""
+        if report and report.last_error:
+            why += f' The server\'s last error: "{report.last_error}"'
         return Judgement(found.results, why, opened=found.opened)

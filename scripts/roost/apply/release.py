@@ -15,9 +15,10 @@ from typing import Never
 from roost.apply.executor import CarriedOut, Records, Work, carry_out
 from roost.apply.proof import Judgement, Proof
 from roost.apply.snapshots import Snapshots
+from roost.apply.trial import remove_trials
 from roost.errors import GateFailedError, NotRolledBackError, RoostError, UnappliableError
 from roost.fly.models import Machine
-from roost.plan.desired import VERSION_KEY, Desired
+from roost.plan.desired import VERSION_KEY, Desired, named_database
 from roost.plan.diff import plan_from
 from roost.plan.image import is_our_image
 from roost.plan.live import Live, read_live
@@ -37,6 +38,7 @@ from roost.plan.releases import (
 )
 from roost.plan.secrets import rotates_asleep
 from roost.plan.steps import CreateMachine, DestroyMachine, Plan, ProveRelease, Risk, UpdateMachine
+from roost.plan.suspects import changed_by
 from roost.prefect.probe import CheckResult
 from roost.prefect.versions import Version, parse_version
 
@@ -44,6 +46,9 @@ CHANGED = (CreateMachine, UpdateMachine, DestroyMachine)
 RELEASED = (*CHANGED, ProveRelease)
 """What makes a release, or leaves one to be judged."""
 
+
+UNSEEN = Judgement(())
+"""What is known of a release that failed in an apply that ended since."""
 
 OPENS_AFTER_S = 900
 """So long a server of our image waits to be proved after a migration (deploy/roost_server/probation.py)."""
@@ -82,12 +87,15 @@ class Releaser:
             NotRolledBackError: it was no good, and nothing could be put back.
             RoostError: it was not carried out to its end; what was done stays done.
         """
+        await remove_trials(self.work.fly, self.work.leases, self.desired.app, live)
         if recovery is None:
             recovery = recover(self.desired, live, our_machines(self.desired, live))
         judged = await self._change(plan, live, recovery)
         if judged is None:
             return ()
         if not judged.good:
+            changed = "" if recovery.failed else changed_by(plan)
+            judged = replace(judged, changed=changed)
             await self._go_back(judged, already=recovery.failed is not None)
         if recovery.failed:  # an apply that died had to put something back, and now it is
             raise self._went_back(recovery.failed, recovery.failed.why)
@@ -154,7 +162,8 @@ class Releaser:
     ) -> Judgement:
         """Run the gate for what is live now, whose image need not be the one the file asks for."""
         config = desired.machines[0].config
-        proof = replace(self.proof, stock=not is_our_image(config["image"]))
+        stock, database = not is_our_image(config["image"]), named_database(config)
+        proof = replace(self.proof, stock=stock, database=database)
         return await proof.judge(machines, config["metadata"][VERSION_KEY], before)
 
     async def _restart(self, machines: Iterable[str], now: Iterable[Machine]) -> None:
@@ -203,25 +212,24 @@ class Releaser:
         if again is None or not again.good:
             why = again.why if again else "it has no machine."
             raise self._stays(judged, live, f"release {good.number} is no good now: {why}")
-        raise self._went_back(failed, judged.why, judged.results)
+        raise self._went_back(failed, judged.why, judged)
 
-    def _went_back(
-        self, failed: Release, why: str, checks: tuple[CheckResult, ...] = ()
-    ) -> GateFailedError:
+    def _went_back(self, failed: Release, why: str, judged: Judgement = UNSEEN) -> GateFailedError:
         mend = "" if failed.back_to else "Mend the file. "
+        told = f"Release {failed.number} failed: {why} The last good release is back, and proved."
         return GateFailedError(
-            f"Release {failed.number} failed: {why} The last good release is back, and proved.",
+            f"{judged.changed} {told}".strip(),
             where=self.desired.environment,
             advice=(
                 f"{mend}To try the same again: "
                 f"`roost releases {self.desired.environment} --clear {failed.number}`."
             ),
-            checks=checks,
+            checks=judged.results,
         )
 
     def _stays(self, judged: Judgement, live: Live, reason: str) -> NotRolledBackError:
         return NotRolledBackError(
-            f"{judged.why} Nothing was put back: {reason}\n{standing(self.desired, live)}\n",
+            f"{judged.told} Nothing was put back: {reason}\n{standing(self.desired, live)}\n",
             where=self.desired.environment,
             advice=(
                 f"See its log (`fly logs -a {self.desired.app}`, here: "

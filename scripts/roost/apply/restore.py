@@ -92,11 +92,13 @@ class Restorer:
             GateFailedError: the restored server was no good, and the old one is back.
             NotRolledBackError: so it was, and the old one is no good either.
             UnappliableError: it cannot be restored; nothing was changed.
+            OtherDatabaseError: the server's data is not on its volume; nothing was changed.
             RoostError: it was not carried out to its end; running it again goes on.
         """
         state, live = await self._look()
         if state is None:
             old = self._only_machine(live)
+            await self.snapshots.check_database(old)
             if told := check_version(backup, old, self.desired):
                 self.work.notice(told)
             state = await self._begin(backup, old, live)

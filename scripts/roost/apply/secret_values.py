@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from roost.apply.login import login_fault
 from roost.apply.sops import SopsFiles, Unread
-from roost.environment.model import AUTH_SECRET, Secret
+from roost.environment.model import AUTH_SECRET, Environment, PostgresDatabase, Secret
+from roost.environment.postgres_address import address_fault, address_note, native_fault
 from roost.errors import MissingSecretError, UnusableSecretError
 from roost.secret_text import SecretText
 
@@ -30,14 +31,17 @@ class Values:
         return Values({**self.found, **made}, missing)
 
 
-def find_values(
-    declared: tuple[Secret, ...], environ: Mapping[str, str], files: SopsFiles
-) -> Values:
+Fault = Callable[[SecretText], str]
+"""Returns what is wrong with a value, as the rest of a sentence without any part of it."""
+
+
+def find_values(environment: Environment, environ: Mapping[str, str], files: SopsFiles) -> Values:
     """Look for the value of each declared secret where the environment file says it comes from."""
     found: dict[str, SecretText] = {}
     missing: dict[str, Unread] = {}
-    for secret in declared:
-        value = _usable(secret, _look_for(secret, environ, files))
+    forms = _forms(environment)
+    for secret in environment.secrets:
+        value = _usable(secret, _look_for(secret, environ, files), forms.get(secret.name))
         if isinstance(value, Unread):
             missing[secret.name] = value
         else:
@@ -45,14 +49,36 @@ def find_values(
     return Values(found, missing)
 
 
-def _usable(secret: Secret, value: SecretText | Unread) -> SecretText | Unread:
-    """Return a value, or why it cannot work: of the login alone the form is known."""
-    if isinstance(value, Unread) or secret.name != AUTH_SECRET:
+def _forms(environment: Environment) -> dict[str, Fault]:
+    """Return how the secrets are checked whose form is known, by name."""
+    forms: dict[str, Fault] = {AUTH_SECRET: login_fault}
+    database = environment.database
+    if isinstance(database, PostgresDatabase):
+        declared = frozenset(secret.name for secret in environment.secrets)
+        if environment.prefect.image:
+            forms[database.url_secret] = lambda value: native_fault(value.reveal())
+        else:
+            forms[database.url_secret] = lambda value: address_fault(value.reveal(), declared)
+    return forms
+
+
+def _usable(secret: Secret, value: SecretText | Unread, form: Fault | None) -> SecretText | Unread:
+    """Return a value, or why it cannot work as far as its form says."""
+    if isinstance(value, Unread) or form is None:
         return value
-    fault = login_fault(value)
+    fault = form(value)
     if not fault:
         return value
     return Unread(f"its value in {told_source(secret)} {fault}", "Correct it.", unusable=True)
+
+
+def database_note(environment: Environment, values: Values) -> str:
+    """Return which address of the database would serve better, as a sentence; empty for none."""
+    database = environment.database
+    if not isinstance(database, PostgresDatabase) or database.url_secret not in values.found:
+        return ""
+    note = address_note(values.found[database.url_secret].reveal())
+    return f"{database.url_secret}: {note}" if note else ""
 
 
 def _look_for(secret: Secret, environ: Mapping[str, str], files: SopsFiles) -> SecretText | Unread:

@@ -13,14 +13,24 @@ from dataclasses import dataclass
 import anyio
 
 from roost.apply.proof import TIMEOUT_S, Proof
-from roost.errors import FlyNotFoundError, FlyUnavailableError, SnapshotError
+from roost.errors import (
+    FlyNotFoundError,
+    FlyUnavailableError,
+    NotHeldStillError,
+    OtherDatabaseError,
+    SnapshotError,
+)
 from roost.fly.leases import Notice
 from roost.fly.models import Machine, Snapshot
 from roost.plan.backups import Backup, Note, Rest, list_backups, with_note
 from roost.plan.desired import VOLUME_NAME
 from roost.plan.image import is_our_image
+from roost.plan.other_database import chosen_elsewhere
 from roost.plan.releases import releases_on
-from roost.prefect.holding import NotHeldError, held
+from roost.prefect.database_check import SQLITE, WANTED
+from roost.prefect.holding import NotHeldError, NothingToHoldError, held
+from roost.prefect.server import Server
+from roost.prefect.server_report import ask_report
 from roost.prefect.transport import prefect_client
 
 LIMIT_S = 600
@@ -54,15 +64,26 @@ class Snapshots:
     notice: Notice
     poll_s: float = POLL_S
 
-    async def take(self, volume: str, machines: Iterable[Machine]) -> Taken:
-        """Take a snapshot of a volume and give its id once it is whole.
+    async def take(
+        self, volume: str, machines: Iterable[Machine], *, must_hold: bool = False
+    ) -> Taken:
+        """Take a snapshot of a volume and return its id once it is whole.
+
+        Args:
+            volume: what is copied.
+            machines: those of the app, one of which may use it.
+            must_hold: whether a running server of our image that does not hold still is a failure.
 
         Raises:
+            OtherDatabaseError: the server's data is not on that volume.
+            NotHeldStillError: it is to hold still, and does not.
             SnapshotError: it was not whole within the limit.
             FlyError: Fly refused.
         """
-        self.notice(f"take a snapshot of the volume {volume}")
         user = next((m for m in machines if m.mounted_volume == volume), None)
+        if user is not None:
+            await self.check_database(user)
+        self.notice(f"take a snapshot of the volume {volume}")
         if user is None or await self._rests(user):
             taken = Taken(await self._take(volume), Rest.STOPPED)
             if user is None or await self._rests(user):
@@ -73,9 +94,62 @@ class Snapshots:
             return Taken(await self._take(volume), Rest.RUNNING)
         try:
             return await self._take_held(volume)
+        except NothingToHoldError as reason:
+            raise self._other_database(str(reason), ()) from reason
         except NotHeldError as reason:
+            if must_hold:
+                raise self._not_still(user, str(reason)) from reason
             self.notice(f"the server does not hold still ({reason}): copied as after a power cut")
         return Taken(await self._take(volume), Rest.RUNNING)
+
+    async def check_database(self, machine: Machine) -> None:
+        """See that a server's data is on its volume: asked of one of ours that runs, else by names.
+
+        Raises:
+            OtherDatabaseError: it is not.
+            FlyError: Fly refused.
+        """
+        ours = is_our_image(str((machine.config or {}).get("image", "")))
+        if ours and not await self._rests(machine) and (found := await self._reported()):
+            if found != WANTED[SQLITE]:
+                raise self._other_database(f"its database is {found}", ())
+            return
+        secrets = await self.proof.fly.list_secrets(self.proof.app)
+        if names := chosen_elsewhere(machine, secrets):
+            raise self._other_database("it was given another database", names)
+
+    async def _reported(self) -> str:
+        """Return which database a server reports; empty where it is not told."""
+        url = await self.proof.find_url()
+        async with prefect_client(url, TIMEOUT_S) as http:
+            report = await ask_report(Server(http, self.proof.auth))
+        return report.database if report else ""
+
+    def _other_database(self, reason: str, names: tuple[str, ...]) -> OtherDatabaseError:
+        by = f" by {', '.join(names)}" if names else ""
+        unless = (
+            " If it names the file on the volume itself, wake the server and run this again: a "
+            "server of Roost's image then reports which database it uses."
+        )
+        return OtherDatabaseError(
+            f"The server's data is not on its volume: {reason}{by}. No copy of the volume would hold it.",
+            where=self.proof.app,
+            advice=(
+                f"Remove {', '.join(names) or 'the setting or secret that names it'}; or set "
+                "database.backend: postgres, whose backups are made where that database runs."
+                f"{unless if names else ''}"
+            ),
+        )
+
+    def _not_still(self, machine: Machine, reason: str) -> NotHeldStillError:
+        return NotHeldStillError(
+            f"No backup was made: the server does not hold its database still ({reason}).",
+            where=self.proof.app,
+            advice=(
+                "See its log, mend it and run this again. To copy it as it is, bring it to rest first: "
+                f"`fly machine stop {machine.id} -a {self.proof.app}`."
+            ),
+        )
 
     async def _rests(self, machine: Machine) -> bool:
         """Say whether a machine is down now; it was looked at a while ago."""
@@ -86,11 +160,13 @@ class Snapshots:
         """Take a snapshot that a person asked for, and note it on the volume's machine.
 
         Raises:
+            OtherDatabaseError: the server's data is not on that volume.
+            NotHeldStillError: the server runs, and does not hold still.
             SnapshotError: it was not whole within the limit.
             FlyError: Fly refused.
         """
         machines = tuple(machines)
-        taken = await self.take(volume, machines)
+        taken = await self.take(volume, machines, must_hold=True)
         for machine in machines:
             if machine.mounted_volume == volume:
                 note = with_note(machine, taken.snapshot, Note(why, taken.rest))

@@ -28,7 +28,7 @@ _SECRET_LOOK = re.compile(
 _FORMS = {
     "app": "must be 2 to 63 lower-case letters, digits and dashes, not beginning or ending with a dash",
     "organization": "must be the organization's slug: lower-case letters, digits and dashes",
-    "version": "must be a full version, such as 3.8.8",
+    "version": "must be a full version, such as 3.9.1",
     "name": "must be a name such as SLACK_HOOK: letters, digits and underscores",
     "env": "must be the name of an environment variable, such as SLACK_HOOK",
     "url": "must be s3://BUCKET/PATH, with a path that is this environment's alone",

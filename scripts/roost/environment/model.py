@@ -136,8 +136,8 @@ SettingText = Annotated[
 class Prefect(Model):
     """Which Prefect runs, and with what settings."""
 
-    version: Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$", examples=["3.8.8"])]
-    """Prefect version, such as 3.8.8; needs deploy/locks/prefect-VERSION.txt."""
+    version: Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$", examples=["3.9.1"])]
+    """Prefect version, such as 3.9.1; needs deploy/locks/prefect-VERSION.txt."""
     image: Annotated[str, Field(min_length=1, max_length=512)] | None = None
     """Run this image instead of ours: prefecthq/prefect, or one whose command serves Prefect at port 4200."""
     settings: Annotated[

@@ -36,7 +36,7 @@ class Starter:
     organization: str = "personal"
     region: str = "iad"
     protected: bool = False
-    version: str = "3.8.8"
+    version: str = "3.9.1"
     size: str = "shared-cpu-1x"
     memory_mb: int | str = COMFORTABLE_MB
     """As a text it is whatever somebody answered."""

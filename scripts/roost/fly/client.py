@@ -15,7 +15,6 @@ from urllib.parse import quote
 import anyio
 import httpx
 
-from roost.connection import Connection
 from roost.errors import FlyNotFoundError, FlyWaitTimeoutError
 from roost.fly.models import (
     DYING_VOLUMES,
@@ -33,8 +32,11 @@ from roost.fly.models import (
     Volume,
     VolumeExtension,
 )
-from roost.fly.retries import Repeat
-from roost.fly.transport import DEADLINE_S, Call, Details, Json, Reply, Transport
+from roost.fly.transport import Call, Details, FlyReply, Transport
+from roost.http.connection import Connection
+from roost.http.exchange import DEADLINE_S
+from roost.http.reply import Json
+from roost.http.retry_rules import Repeat
 from roost.secret_text import SecretText
 
 A = TypeVar("A", bound=Answer)
@@ -386,11 +388,11 @@ class FlyClient(Connection):
 
     async def _send(
         self, verb: str, path: str, body: Json | None = None, **details: Unpack[Details]
-    ) -> Reply:
+    ) -> FlyReply:
         return await self._transport.send(Call(verb, path, body, **details))
 
 
-def _read_lease(reply: Reply) -> Lease:
+def _read_lease(reply: FlyReply) -> Lease:
     """Leases come in an envelope that the published document does not show."""
     enveloped = isinstance(reply.body, dict) and "data" in reply.body
     return (reply.part("data") if enveloped else reply).read(Lease)

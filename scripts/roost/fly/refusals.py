@@ -27,12 +27,9 @@ from roost.errors import (
     FlyUnavailableError,
     FlyWaitTimeoutError,
 )
+from roost.http.messages import MAX_READ, header, one_line, redacted, sentence
 from roost.secret_text import SecretText
 
-MAX_MESSAGE = 500
-MAX_REQUEST_ID = 100
-MAX_READ = 2**16
-"""Characters of an answer that are looked at to find what of it to say."""
 _CAPACITY_STATUS = frozenset({"insufficient_capacity", "volume_placement_capacity"})
 _CAPACITY_WORDS = re.compile(
     r"insufficient (resources|memory|capacity|cpu)|could not reserve resource|no capacity"
@@ -71,11 +68,11 @@ def refusal(response: httpx.Response, where: str, secrets: Iterable[SecretText])
     said, status_word = read_message(response, secrets)
     kind, advice = _classify(response.status_code, said, status_word)
     return kind(
-        f"Fly answered {response.status_code}: {_sentence(said)}",
+        f"Fly answered {response.status_code}: {sentence(said)}",
         where=where,
         advice=advice,
         status=response.status_code,
-        request_id=_request_id(response),
+        request_id=header(response, FlyError.id_header),
         body=said,
     )
 
@@ -119,25 +116,7 @@ def read_message(response: httpx.Response, secrets: Iterable[SecretText]) -> tup
         status = body.get("status")
         status_word = status if isinstance(status, str) else ""
     text = text[:MAX_READ]
-    for secret in secrets:
-        text = secret.redact(text)
-    return one_line(text) or one_line(response.reason_phrase), status_word
-
-
-def _request_id(response: httpx.Response) -> str:
-    """Give the id that support asks for; headers, too, may hold what a terminal obeys."""
-    return one_line(response.headers.get(FlyError.id_header, ""))[:MAX_REQUEST_ID]
-
-
-def _sentence(said: str) -> str:
-    """Fly's own words end in a full stop or in nothing; advice follows them."""
-    return said if said.endswith((".", "!", "?")) else f"{said}."
-
-
-def one_line(text: str) -> str:
-    """Cut a text, and take out what would move a terminal's cursor or not print at all."""
-    words = " ".join(text.split())[:MAX_MESSAGE]
-    return "".join(char if char.isprintable() else "?" for char in words)
+    return redacted(text, secrets) or one_line(response.reason_phrase), status_word
 
 
 def unreadable(response: httpx.Response, where: str, reason: str) -> FlyAnswerError:
@@ -147,5 +126,5 @@ def unreadable(response: httpx.Response, where: str, reason: str) -> FlyAnswerEr
         where=where,
         advice="Run the same command again; if it stays, report it with the request id.",
         status=response.status_code,
-        request_id=_request_id(response),
+        request_id=header(response, FlyError.id_header),
     )

@@ -14,11 +14,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-import anyio
 import httpx
 
-from roost.bounded import HEADERS, OversizedError, bounded
-from roost.connection import Connection, is_this_computer
 from roost.errors import (
     FlyAnswerError,
     FlyError,
@@ -28,14 +25,17 @@ from roost.errors import (
     FlyUnavailableError,
     UsageError,
 )
-from roost.fly.retries import (
+from roost.fly.transport import bare_token
+from roost.http.connection import Connection, is_this_computer
+from roost.http.exchange import exchange
+from roost.http.retry import AgainError, repeated
+from roost.http.retry_rules import (
     Repeat,
     may_repeat_failure,
     may_repeat_status,
     retry_after_s,
 )
-from roost.fly.transport import bare_token
-from roost.repeats import AgainError, repeated
+from roost.http.size_limits import HEADERS, OversizedError
 from roost.secret_text import SecretText
 
 USER = "x"
@@ -169,15 +169,10 @@ class Registry(Connection):
         headers = {"authorization": login.reveal(), "accept": MANIFESTS}
         request = self.http.build_request(verb, url, headers=headers)
         try:
-            with anyio.fail_after(min(ANSWER_S, self._deadline_s)):
-                answer = await self.http.send(request, stream=True)
-                try:
-                    await bounded(answer).aread()
-                finally:
-                    await answer.aclose()
+            answer = await exchange(self.http, request, min(ANSWER_S, self._deadline_s))
         except OversizedError as failure:
             raise self._wrong(where, str(failure)) from None
-        except TimeoutError:
+        except httpx.ReadTimeout:
             raise AgainError(self._unavailable("did not answer in time", where)) from None
         except httpx.RequestError as failure:
             kind = type(failure).__name__

@@ -8,38 +8,28 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from math import isfinite
-from typing import Any, TypedDict, TypeVar
+from typing import TypedDict
 
-import anyio
 import httpx
-from pydantic import TypeAdapter, ValidationError
 
-from roost.bounded import HEADERS, OversizedError, bounded
-from roost.connection import is_this_computer, read_address
 from roost.errors import FlyAnswerError, FlyUnavailableError, UsageError
-from roost.fly.refusals import one_line, refusal, unreadable
-from roost.fly.retries import (
+from roost.fly.refusals import refusal, unreadable
+from roost.http.connection import is_this_computer, read_address
+from roost.http.exchange import ANSWER_S, ATTEMPTS, DEADLINE_S, TIMEOUT_S, exchange
+from roost.http.lost_answers import lost_answer
+from roost.http.reply import Json, Reply, T, decode
+from roost.http.retry import AgainError, repeated
+from roost.http.retry_rules import (
     Repeat,
     may_repeat_failure,
     may_repeat_status,
     retry_after_s,
-    was_sent,
 )
-from roost.repeats import AgainError, repeated
+from roost.http.size_limits import HEADERS, OversizedError
 from roost.secret_text import SecretText
 
-Json = dict[str, Any]
-T = TypeVar("T")
-
-TIMEOUT_S = 30.0
-ANSWER_S = 60.0
-"""How long one answer may take from its first byte to its last: a drip never ends by itself."""
-DEADLINE_S = 120.0
-"""How long one call may take with all its repeats, beside what the API itself holds it back."""
 LEAST_S = 1.0
 """What a repeat that begins at the deadline has left."""
-ATTEMPTS = 6
 VISIBLE_S = 10.0
 """For so long a 404 for what was just made means "not visible yet" (flyctl waits 5 s)."""
 NONCE = "fly-machine-lease-nonce"
@@ -88,42 +78,24 @@ class Details(TypedDict, total=False):
     blocks_s: float
 
 
-@dataclass(frozen=True)
-class Reply:
-    """A success: its decoded body, and what an error about it must name."""
+class FlyReply(Reply):
+    """An answer of Fly's, read leniently where Go's JSON is."""
 
-    body: Any
-    where: str
-    response: httpx.Response
-
-    def part(self, key: str) -> Reply:
-        """Give what an envelope holds; what is no envelope stays as it is."""
+    def part(self, key: str) -> FlyReply:
+        """Return what an envelope holds; a body that is no envelope is returned as it is."""
         return replace(self, body=self.body.get(key)) if isinstance(self.body, dict) else self
 
-    def read(self, kind: type[T]) -> T:
-        """Give the body as a type.
+    def read_all(self, kind: type[T]) -> tuple[T, ...]:
+        """Return the body as a list of a type; Go writes an empty list as null.
 
         Raises:
-            FlyAnswerError: it is not what Fly documents.
+            FlyAnswerError: there is no body: read as an empty list it would say "none there".
         """
-        try:
-            return TypeAdapter(kind).validate_python(self.body)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            place = ".".join(str(part) for part in first["loc"]) or "the body"
-            raise self.wrong(one_line(f"{place}: {first['msg']}")) from None
-
-    def read_all(self, kind: type[T]) -> tuple[T, ...]:
-        """Give the body as a list of a type; Go writes an empty list as null."""
         if not self.response.content:
-            raise self.wrong("empty, where a list belongs")  # as a list it would say: none there
+            raise self.wrong("empty, where a list belongs")
         if self.body is None:
             return ()
         return self.read(tuple[kind, ...])  # type: ignore[valid-type]  # a type known at run time
-
-    def wrong(self, reason: str) -> FlyAnswerError:
-        """Give the error that says what is wrong with this answer."""
-        return unreadable(self.response, self.where, reason)
 
 
 def authorization(token: SecretText) -> str:
@@ -216,7 +188,7 @@ class Transport:
     def __repr__(self) -> str:
         return f"Transport({self.http.base_url!r})"
 
-    async def send(self, call: Call) -> Reply:
+    async def send(self, call: Call) -> FlyReply:
         """Send a call, again where its rule allows, and give the answer.
 
         Raises:
@@ -233,31 +205,21 @@ class Transport:
         """Forget a thing that was made: from now on it is rightly not found."""
         self._young.pop(path, None)
 
-    async def _send_once(self, call: Call, ends: float) -> Reply:
+    async def _send_once(self, call: Call, ends: float) -> FlyReply:
         self.calls += 1
         try:
-            response = await self._exchange(call, max(LEAST_S, ends - self._clock()))
+            left_s = max(LEAST_S, ends - self._clock())
+            limit_s = min(ANSWER_S, left_s) + call.blocks_s
+            response = await exchange(self.http, self._request(call), limit_s)
         except OversizedError as failure:
             raise _not_read(failure, call) from None
         except httpx.RequestError as failure:
             lost = _no_answer(failure, call)
             raise (AgainError(lost) if may_repeat_failure(failure, call.rule) else lost) from None
         if response.is_success:
-            return _decode(response, str(call))
+            body = decode(response, str(call), unreadable)
+            return FlyReply(body, str(call), response, unreadable)
         raise self._refused(call, response)
-
-    async def _exchange(self, call: Call, left_s: float) -> httpx.Response:
-        """Send a call once and read the whole answer, within its limits of time and size."""
-        try:
-            with anyio.fail_after(min(ANSWER_S, left_s) + call.blocks_s):
-                response = await self.http.send(self._request(call), stream=True)
-                try:
-                    await bounded(response).aread()
-                finally:
-                    await response.aclose()
-        except TimeoutError:
-            raise httpx.ReadTimeout("the answer did not end") from None
-        return response
 
     def _request(self, call: Call) -> httpx.Request:
         headers = {NONCE: call.nonce} if call.nonce else {}
@@ -300,49 +262,12 @@ def _revealed(value: object) -> str:
 
 
 def _no_answer(failure: httpx.RequestError, call: Call) -> FlyUnavailableError:
-    kind = type(failure).__name__
-    if not was_sent(failure):
-        return FlyUnavailableError(
-            f"Fly could not be reached ({kind}).",
-            where=str(call),
-            advice="This call changed nothing. Check the network and run the same command again.",
-        )
-    error = FlyUnavailableError(
-        f"Fly did not answer ({kind}).",
-        where=str(call),
-        advice="Whether the call was carried out is unknown. Run the same command again: it looks first."
-        if call.changes
-        else "Run the same command again.",
-    )
-    error.ambiguous = call.changes
+    lost = lost_answer(failure, "Fly", changes=call.changes)
+    error = FlyUnavailableError(lost.what, where=str(call), advice=lost.advice)
+    error.ambiguous = lost.ambiguous
     return error
 
 
 def _not_read(failure: OversizedError, call: Call) -> FlyAnswerError:
-    return FlyAnswerError(
-        f"Fly answered with something else than documented ({failure}).",
-        where=str(call),
-        advice="Whether the call was carried out is unknown. Run the same command again: it looks first."
-        if call.changes
-        else "Run the same command again; if it stays, report it.",
-    )
-
-
-def _decode(response: httpx.Response, where: str) -> Reply:
-    if not response.content:
-        return Reply(None, where, response)
-    try:
-        body = json.loads(response.content, parse_constant=_no_number, parse_float=_finite)
-        return Reply(body, where, response)
-    except (ValueError, RecursionError):
-        raise unreadable(response, where, "not JSON") from None
-
-
-def _no_number(word: str) -> float:
-    raise ValueError(word)  # NaN and Infinity are Python's, not JSON's
-
-
-def _finite(written: str) -> float:
-    """Read a number; one that is too large for us would be written back as no JSON at all."""
-    number = float(written)
-    return number if isfinite(number) else _no_number(written)
+    lost = lost_answer(failure, "Fly", changes=call.changes)
+    return FlyAnswerError(lost.what, where=str(call), advice=lost.advice)

@@ -9,7 +9,6 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
@@ -25,15 +24,13 @@ from roost.errors import (
     GitHubUnauthorizedError,
     GitHubUnavailableError,
 )
+from roost.http.messages import MAX_READ, header, one_line, redacted, sentence
+from roost.http.retry_rules import http_date
 from roost.secret_text import SecretText
 
 ACCEPTED = "x-accepted-github-permissions"
 UNTOLD_WAIT_S = 60.0
 """GitHub asks for at least a minute where a limit comes without a time."""
-MAX_MESSAGE = 500
-MAX_HEADER = 100
-MAX_READ = 2**16
-"""Characters of an answer that are looked at to find what of it to say."""
 _MAX_FAULTS = 5
 _LIMIT_WORDS = re.compile(r"rate limit|abuse detection", re.IGNORECASE)
 _TAKEN_WORDS = re.compile(r"already[ _]exists|\"sha\" wasn't supplied", re.IGNORECASE)
@@ -84,11 +81,11 @@ def refusal(
     said = _read_message(response, secrets)
     kind, advice = _classify(response, said, now)
     return kind(
-        f"GitHub answered {response.status_code}: {_sentence(said)}",
+        f"GitHub answered {response.status_code}: {sentence(said)}",
         where=where,
         advice=advice,
         status=response.status_code,
-        request_id=_header(response, GitHubError.id_header),
+        request_id=header(response, GitHubError.id_header),
         body=said,
     )
 
@@ -104,19 +101,16 @@ def query_refusal(
     errors = body.get("errors") if isinstance(body, dict) else None
     if not errors:
         return None
-    said = "; ".join(_faults(errors))
-    for secret in secrets:
-        said = secret.redact(said)
-    said = one_line(said) or "errors without a message"
+    said = redacted("; ".join(_faults(errors)), secrets) or "errors without a message"
     kind, advice = _classify_query(errors, said)
     if kind is GitHubRateLimitedError:
         advice = _limit_advice(limit_wait_s(response, now), now())
     return kind(
-        f"GitHub refused a query: {_sentence(said)}",
+        f"GitHub refused a query: {sentence(said)}",
         where=where,
         advice=advice,
         status=response.status_code,
-        request_id=_header(response, GitHubError.id_header),
+        request_id=header(response, GitHubError.id_header),
         body=said,
     )
 
@@ -128,7 +122,7 @@ def unreadable(response: httpx.Response, where: str, reason: str) -> GitHubAnswe
         where=where,
         advice="Run the same command again; if it stays, report it with the request id.",
         status=response.status_code,
-        request_id=_header(response, GitHubError.id_header),
+        request_id=header(response, GitHubError.id_header),
     )
 
 
@@ -150,18 +144,12 @@ def limit_wait_s(response: httpx.Response, now: Callable[[], datetime]) -> float
     written = response.headers.get("retry-after", "")
     wait = _seconds(written)
     if wait is None:
-        moment = _date(written)
+        moment = http_date(written)
         wait = (moment - now()).total_seconds() if moment else None
     if wait is None and response.headers.get("x-ratelimit-remaining") == "0":
         reset = _seconds(response.headers.get("x-ratelimit-reset", ""))
         wait = reset - now().timestamp() + 1 if reset is not None else None
     return UNTOLD_WAIT_S if wait is None else max(wait, 0.0)
-
-
-def one_line(text: str) -> str:
-    """Cut a text, and take out what would move a terminal's cursor or not print at all."""
-    words = " ".join(text.split())[:MAX_MESSAGE]
-    return "".join(char if char.isprintable() else "?" for char in words)
 
 
 def _classify(
@@ -235,7 +223,7 @@ def _wanted(response: httpx.Response) -> str:
             for name, _, level in (part.partition("=") for part in choice.split(","))
             if name.strip() and level.strip()
         )
-        for choice in _header(response, ACCEPTED).split(";")
+        for choice in header(response, ACCEPTED).split(";")
     ]
     return " or ".join(filter(None, sets))
 
@@ -251,9 +239,7 @@ def _read_message(response: httpx.Response, secrets: Iterable[SecretText]) -> st
         text = ": ".join([body["message"], *filter(None, ["; ".join(_faults(body.get("errors")))])])
     elif text.lstrip().startswith("<"):
         text = ""  # a page of a proxy, which says nothing on one line
-    for secret in secrets:
-        text = secret.redact(text)
-    return one_line(text) or one_line(response.reason_phrase)
+    return redacted(text, secrets) or one_line(response.reason_phrase)
 
 
 def _faults(errors: Any) -> Iterator[str]:
@@ -266,25 +252,6 @@ def _faults(errors: Any) -> Iterator[str]:
             yield " ".join(word for word in words if isinstance(word, str))
 
 
-def _header(response: httpx.Response, name: str) -> str:
-    """Give a header to show; headers, too, may hold what a terminal obeys."""
-    return one_line(response.headers.get(name, ""))[:MAX_HEADER]
-
-
-def _sentence(said: str) -> str:
-    """GitHub's own words end in a full stop or in nothing; advice follows them."""
-    return said if said.endswith((".", "!", "?")) else f"{said}."
-
-
 def _seconds(written: str) -> float | None:
     """Read a number of seconds; `nan` and `inf` are none."""
     return float(written) if written.isascii() and written.isdigit() else None
-
-
-def _date(written: str) -> datetime | None:
-    """Read the date of an HTTP header; no zone means UTC."""
-    try:
-        moment = parsedate_to_datetime(written)
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

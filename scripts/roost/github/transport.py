@@ -7,55 +7,32 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from math import isfinite
-from typing import Any, TypeVar
 
-import anyio
 import httpx
-from pydantic import TypeAdapter, ValidationError
 
-from roost.bounded import HEADERS, OversizedError, bounded
-from roost.connection import is_this_computer, read_address
 from roost.errors import (
     GitHubAnswerError,
     GitHubRateLimitedError,
     GitHubUnavailableError,
     UsageError,
 )
-from roost.github.refusals import (
-    is_limit,
-    limit_wait_s,
-    one_line,
-    query_refusal,
-    refusal,
-    unreadable,
-)
-from roost.repeats import AgainError, repeated
+from roost.github.refusals import is_limit, limit_wait_s, query_refusal, refusal, unreadable
+from roost.http.connection import is_this_computer, read_address
+from roost.http.exchange import ANSWER_S, ATTEMPTS, DEADLINE_S, TIMEOUT_S, exchange
+from roost.http.lost_answers import lost_answer
+from roost.http.messages import one_line
+from roost.http.reply import Json, Reply, T, decode
+from roost.http.retry import AgainError, repeated
+from roost.http.retry_rules import Repeat, may_repeat_failure, may_repeat_status
+from roost.http.size_limits import HEADERS, OversizedError
 from roost.secret_text import SecretText
 
-Json = dict[str, Any]
-T = TypeVar("T")
-
-TIMEOUT_S = 30.0
-ANSWER_S = 60.0
-"""How long one answer may take from its first byte to its last: a drip never ends by itself."""
-DEADLINE_S = 120.0
 MAX_WAIT_S = 60.0
 """A limit that lasts longer is told, not waited for."""
-ATTEMPTS = 6
 PER_PAGE = 100
 MAX_PAGES = 100
 """More comments or issues than these are a list without an end."""
 VERSION = "2022-11-28"
-_TRANSIENT = frozenset({500, 502, 503, 504})
-_NEVER_SENT = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.ProxyError,
-    httpx.LocalProtocolError,
-    httpx.UnsupportedProtocol,
-)
 
 
 @dataclass(frozen=True)
@@ -75,24 +52,19 @@ class Call:
         return self.verb != "GET" and not self.is_query
 
     @property
-    def is_safe(self) -> bool:
-        """Say whether twice is the same as once: only POST makes something new each time."""
-        return self.verb != "POST" or self.is_query
+    def rule(self) -> Repeat:
+        """When it may be sent again; a query changes nothing, although it goes by POST."""
+        return Repeat.SAFE if self.is_query else Repeat.by_verb(self.verb)
 
     def __str__(self) -> str:
         return one_line(f"{self.verb} {self.path.partition('?')[0]}")
 
 
-@dataclass(frozen=True)
-class Reply:
-    """A success: its decoded body, and what an error about it must name."""
+class GitHubReply(Reply):
+    """An answer of GitHub's."""
 
-    body: Any
-    where: str
-    response: httpx.Response
-
-    def part(self, key: str) -> Reply:
-        """Give what an envelope holds.
+    def part(self, key: str) -> GitHubReply:
+        """Return what an envelope holds.
 
         Raises:
             GitHubAnswerError: it is no envelope.
@@ -101,30 +73,15 @@ class Reply:
             raise self.wrong(f"no `{key}` in it")
         return replace(self, body=self.body[key])
 
-    def read(self, kind: type[T]) -> T:
-        """Give the body as a type.
+    def read_all(self, kind: type[T]) -> tuple[T, ...]:
+        """Return the body as a list of a type.
 
         Raises:
-            GitHubAnswerError: it is not what GitHub documents.
+            GitHubAnswerError: it is no list: read as an empty one it would say "none there".
         """
-        try:
-            return TypeAdapter(kind).validate_python(self.body)
-        except (ValidationError, RecursionError) as error:
-            if not isinstance(error, ValidationError):
-                raise self.wrong("nested too deeply") from None
-            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-            place = ".".join(str(part) for part in first["loc"]) or "the body"
-            raise self.wrong(one_line(f"{place}: {first['msg']}")) from None
-
-    def read_all(self, kind: type[T]) -> tuple[T, ...]:
-        """Give the body as a list of a type."""
         if not isinstance(self.body, list):
-            raise self.wrong("no list")  # as an empty list it would say: none there
+            raise self.wrong("no list")
         return self.read(tuple[kind, ...])  # type: ignore[valid-type]  # a type known at run time
-
-    def wrong(self, reason: str) -> GitHubAnswerError:
-        """Give the error that says what is wrong with this answer."""
-        return unreadable(self.response, self.where, reason)
 
 
 def bearer(token: SecretText) -> str:
@@ -206,7 +163,7 @@ class Transport:
     def __repr__(self) -> str:
         return f"Transport({self.http.base_url!r})"
 
-    async def send(self, call: Call) -> Reply:
+    async def send(self, call: Call) -> GitHubReply:
         """Send a call, again where that is safe, and give the answer.
 
         Raises:
@@ -215,14 +172,14 @@ class Transport:
         ends = self._clock() + self._deadline_s
         return await repeated(lambda: self._send_once(call), ATTEMPTS, ends, self._clock)
 
-    async def pages(self, path: str, params: Mapping[str, str] | None = None) -> list[Reply]:
+    async def pages(self, path: str, params: Mapping[str, str] | None = None) -> list[GitHubReply]:
         """Give all pages of a list, following the links that GitHub gives.
 
         Raises:
             GitHubAnswerError: the list has no end, or its next page is said to be elsewhere.
         """
         call = Call("GET", path, params={"per_page": str(PER_PAGE), **(params or {})})
-        found: list[Reply] = []
+        found: list[GitHubReply] = []
         while True:
             reply = await self.send(call)
             found.append(reply)
@@ -247,35 +204,24 @@ class Transport:
             raise reply.wrong("its next page is on another host")
         return str(url)
 
-    async def _send_once(self, call: Call) -> Reply:
+    async def _send_once(self, call: Call) -> GitHubReply:
         self.calls += 1
         try:
-            response = await self._exchange(call)
+            response = await exchange(
+                self.http, self._request(call), min(ANSWER_S, self._deadline_s)
+            )
         except OversizedError as failure:
             raise _not_read(failure, call) from None
         except httpx.RequestError as failure:
             lost = _no_answer(failure, call)
-            raise (AgainError(lost) if _may_repeat(failure, call) else lost) from None
+            raise (AgainError(lost) if may_repeat_failure(failure, call.rule) else lost) from None
         if not response.is_success:
             raise self._refused(call, response)
-        reply = _decode(response, str(call))
+        body = decode(response, str(call), unreadable)
+        reply = GitHubReply(body, str(call), response, unreadable)
         if call.is_query:
             self._check_query(reply)
         return reply
-
-    async def _exchange(self, call: Call) -> httpx.Response:
-        """Send a call once and read the whole answer, within its limits of time and size."""
-        request = self._request(call)
-        try:
-            with anyio.fail_after(min(ANSWER_S, self._deadline_s)):
-                response = await self.http.send(request, stream=True)
-                try:
-                    await bounded(response).aread()
-                finally:
-                    await response.aclose()
-        except TimeoutError:
-            raise httpx.ReadTimeout("the answer did not end") from None
-        return response
 
     def _request(self, call: Call) -> httpx.Request:
         return self.http.build_request(
@@ -305,7 +251,7 @@ class Transport:
         if is_limit(response):
             wait_s = limit_wait_s(response, self._now)
             return AgainError(error, wait_s) if wait_s <= MAX_WAIT_S else error
-        if call.is_safe and response.status_code in _TRANSIENT:
+        if may_repeat_status(response.status_code, call.rule):
             return AgainError(error)
         return error
 
@@ -318,68 +264,19 @@ def _links(response: httpx.Response) -> Mapping[str, Mapping[str, str]]:
         return {}
 
 
-def _may_repeat(failure: httpx.RequestError, call: Call) -> bool:
-    """Say whether a call without an answer may be sent again.
-
-    What our own side refuses to send (LocalProtocolError, UnsupportedProtocol) stays refused.
-    """
-    if isinstance(failure, httpx.LocalProtocolError | httpx.UnsupportedProtocol):
-        return False
-    return call.is_safe or isinstance(failure, _NEVER_SENT)
-
-
 def _no_answer(failure: httpx.RequestError, call: Call) -> GitHubUnavailableError:
-    kind = type(failure).__name__
-    if isinstance(failure, _NEVER_SENT):
-        return GitHubUnavailableError(
-            f"GitHub could not be reached ({kind}).",
-            where=str(call),
-            advice="This call changed nothing. Check the network and run the same command again.",
-        )
-    error = GitHubUnavailableError(
-        f"GitHub did not answer ({kind}).", where=str(call), advice=_unsure(call)
-    )
-    error.ambiguous = call.changes
+    lost = lost_answer(failure, "GitHub", changes=call.changes)
+    error = GitHubUnavailableError(lost.what, where=str(call), advice=lost.advice)
+    error.ambiguous = lost.ambiguous
     return error
 
 
 def _not_read(failure: OversizedError, call: Call) -> GitHubAnswerError:
-    return GitHubAnswerError(
-        f"GitHub answered with something else than documented ({failure}).",
-        where=str(call),
-        advice=_unsure(call),
-    )
+    lost = lost_answer(failure, "GitHub", changes=call.changes)
+    return GitHubAnswerError(lost.what, where=str(call), advice=lost.advice)
 
 
-def _unsure(call: Call) -> str:
-    if not call.changes:
-        return "Run the same command again; if it stays, report it."
-    return (
-        "Whether the call was carried out is unknown. Run the same command again: it looks first."
-    )
-
-
-def _decode(response: httpx.Response, where: str) -> Reply:
-    if not response.content:
-        return Reply(None, where, response)
-    try:
-        body = json.loads(response.content, parse_constant=_no_number, parse_float=_finite)
-        return Reply(body, where, response)
-    except (ValueError, RecursionError):
-        raise unreadable(response, where, "not JSON") from None
-
-
-def _no_number(word: str) -> float:
-    raise ValueError(word)  # NaN and Infinity are Python's, not JSON's
-
-
-def _finite(written: str) -> float:
-    """Read a number; one that is too large for us would be written back as no JSON at all."""
-    number = float(written)
-    return number if isfinite(number) else _no_number(written)
-
-
-def each(pages: list[Reply], kind: type[T], key: str = "") -> Iterator[T]:
+def each(pages: list[GitHubReply], kind: type[T], key: str = "") -> Iterator[T]:
     """Give what stands on all pages, in order; under a key where each page is an envelope."""
     for page in pages:
         yield from (page.part(key) if key else page).read_all(kind)

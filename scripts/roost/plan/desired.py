@@ -42,6 +42,7 @@ REPLICA_ENDPOINT = "ROOST_REPLICA_ENDPOINT"
 IDLE_ACTION = "ROOST_IDLE_ACTION"
 EXTENSION_FIELDS = ("extend_threshold_percent", "add_size_gb", "size_gb_limit")
 LIMIT_FIELD = EXTENSION_FIELDS[-1]
+DATABASE_URL_VARIABLE = "ROOST_DATABASE_URL_VARIABLE"
 # What `autostop` is called, by how Fly echoes it; one that is absent is off.
 AUTOSTOPS = {None: "off", False: "off", True: "stop", "stop": "stop", "suspend": "suspend"}
 
@@ -199,6 +200,13 @@ def extension(extend: Extend | None) -> Json:
     return dict(zip(EXTENSION_FIELDS, values, strict=True))
 
 
+def named_database(config: Json) -> str:
+    """Return the backend that a machine's config asks for: `postgres`, `sqlite`, or empty."""
+    if (config.get("env") or {}).get(DATABASE_URL_VARIABLE):
+        return "postgres"
+    return "sqlite" if config.get("mounts") else ""
+
+
 def secrets_mark(environment: Environment) -> str:
     """Give a short mark of the declared names.
 
@@ -242,7 +250,7 @@ def environment_variables(environment: Environment) -> dict[str, str]:
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     }
     if isinstance(database, PostgresDatabase):
-        variables["ROOST_DATABASE_URL_VARIABLE"] = database.url_secret
+        variables[DATABASE_URL_VARIABLE] = database.url_secret
     elif database.replicate:
         variables |= replica_variables(database.replicate)
     return {**defaults, **variables}

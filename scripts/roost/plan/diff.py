@@ -40,6 +40,7 @@ from roost.plan.steps import (
     Step,
     UnsetSecrets,
 )
+from roost.plan.trial import tried_secret
 from roost.plan.volumes import volume_outcomes
 
 PUBLIC_IPS = frozenset({"v4", "shared_v4", "v6"})
@@ -170,11 +171,16 @@ def _secrets(
         wanted = [s for s in wanted if s.state is State.MISSING]
     extra = tuple(s.name for s in states if s.state is State.EXTRA)
     if wanted:
+        names = tuple(s.name for s in wanted)
+        told = ", ".join(s.told(desired.sources[s.name]) for s in wanted)
+        tried = "" if back else _tried(desired, names)
+        first = f", once the database of {tried} was tried on a machine of its own" if tried else ""
         yield SetSecrets(
             key="secrets/set",
-            summary=f"set the secrets {', '.join(s.told(desired.sources[s.name]) for s in wanted)}",
-            names=tuple(s.name for s in wanted),
+            summary=f"set the secrets {told}{first}",
+            names=names,
             sources={s.name: desired.sources[s.name] for s in wanted},
+            tried=tried,
         )
     if extra and desired.prune:
         yield UnsetSecrets(
@@ -185,6 +191,11 @@ def _secrets(
         )
     elif extra:
         yield f"The app has secrets that the file does not list: {', '.join(extra)}."
+
+
+def _tried(desired: Desired, names: Iterable[str]) -> str:
+    """Return which of the secrets to be set is tried first."""
+    return tried_secret(desired.machines[0].config, names) if desired.machines else ""
 
 
 def _seen_after_boot(

@@ -11,6 +11,7 @@ import anyio
 from roost.errors import RoostError
 from roost.fly.client import FlyClient
 from roost.fly.models import App, IpAssignment, Machine, SecretInfo, Volume
+from roost.plan.trial import is_trial, is_trial_secret
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,10 @@ class Live:
     volumes: tuple[Volume, ...] = ()
     secrets: tuple[SecretInfo, ...] = ()
     machines: tuple[Machine, ...] = ()
+    trials: tuple[Machine, ...] = ()
+    """Machines that try a database, or that a killed apply left: no plan is about them."""
+    trial_secrets: tuple[str, ...] = ()
+    """The names of their secrets."""
 
 
 async def read_live(fly: FlyClient, name: str) -> Live:
@@ -53,8 +58,18 @@ async def read_live(fly: FlyClient, name: str) -> Live:
         tasks.start_soon(read, "machines", fly.list_machines)
     if failures:
         raise failures[0]
-    live = Live(app, **found)
+    live = _without_trials(Live(app, **found))
     known = {"", *(volume.id for volume in live.volumes)}
     if all(machine.mounted_volume in known for machine in live.machines):
         return live
     return replace(live, volumes=await fly.list_volumes(name))
+
+
+def _without_trials(live: Live) -> Live:
+    return replace(
+        live,
+        machines=tuple(machine for machine in live.machines if not is_trial(machine)),
+        secrets=tuple(secret for secret in live.secrets if not is_trial_secret(secret)),
+        trials=tuple(machine for machine in live.machines if is_trial(machine)),
+        trial_secrets=tuple(secret.name for secret in live.secrets if is_trial_secret(secret)),
+    )

@@ -125,6 +125,16 @@ class SetSecrets(BaseStep):
     names: tuple[str, ...]
     sources: dict[str, str] = field(default_factory=dict)
     """By name, where each value comes from; what was approved from one source is not set from another."""
+    tried: str = ""
+    """The one of them that is the address of a database, and is tried before any is set."""
+
+    @property
+    def own(self) -> Json:
+        """The fields that its kind adds; that something is tried first changes nothing that is set."""
+        own = super().own
+        if not self.tried:
+            own.pop("tried")
+        return own
 
 
 @dataclass(frozen=True, kw_only=True)

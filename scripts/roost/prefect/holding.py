@@ -22,8 +22,19 @@ ATTEMPTS = 3
 LOOK_S = 0.05
 
 
+# 409 gives the reason; images of before passed the request on to Prefect, which knows no such page.
+NOTHING_TO_HOLD = frozenset(
+    {HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
+)
+MAX_REASON = 160
+
+
 class NotHeldError(Exception):
     """The server does not hold still; says why."""
+
+
+class NothingToHoldError(NotHeldError):
+    """The server's database is no file on its volume; says which it is."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +58,7 @@ async def held(http: httpx.AsyncClient, auth: SecretText | None) -> AsyncIterato
     """Hold the database still until the body is done; the server limits how long.
 
     Raises:
+        NothingToHoldError: its database is no file on its volume.
         NotHeldError: it does not begin.
     """
     answer, lines = await _begin(http, auth)
@@ -70,7 +82,10 @@ async def _begin(
                 status = answer.status_code
                 if status == HTTPStatus.OK:
                     return answer, await _first_line(answer)
+                reason = await _reason(answer) if status in NOTHING_TO_HOLD else ""
                 await answer.aclose()
+                if status in NOTHING_TO_HOLD:
+                    raise NothingToHoldError(reason)
                 if status != HTTPStatus.SERVICE_UNAVAILABLE:
                     break
                 await anyio.sleep(attempt)
@@ -79,6 +94,14 @@ async def _begin(
     except httpx.HTTPError as failure:
         raise NotHeldError(f"it cannot be reached: {type(failure).__name__}") from failure
     raise NotHeldError(f"it answered {status}")
+
+
+async def _reason(answer: httpx.Response) -> str:
+    """Return what the server says of its database; an older one says nothing of use."""
+    if answer.status_code != HTTPStatus.CONFLICT:
+        return f"it answered {answer.status_code}: it has no database on its volume"
+    words = " ".join((await answer.aread()).decode(errors="replace").split())[:MAX_REASON]
+    return "".join(char if char.isprintable() else "?" for char in words)
 
 
 async def _first_line(answer: httpx.Response) -> AsyncIterator[str]:

@@ -150,9 +150,7 @@ async def check_ui(server: Server) -> str:
     """The UI is served, and tells browsers an API address that they can use."""
     page = await server.http.get("/", headers={"accept": "text/html"}, follow_redirects=True)
     if page.status_code != HTTPStatus.OK or "text/html" not in page.headers.get("content-type", ""):
-        raise CheckFailedError(
-            f"/ answered {page.status_code} and no page", "Is PREFECT_SERVER_UI_ENABLED off?"
-        )
+        raise CheckFailedError(f"/ answered {page.status_code} and no page", LOOK_AT_LOG)
     settings = await server.http.get("/ui-settings")
     address = str(settings.json()["api_url"])
     if not usable_in_browser(address, str(server.http.base_url)):

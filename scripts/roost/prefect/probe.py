@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import anyio
 import httpx
 
+from roost.prefect.causes import find_cause
+from roost.prefect.database_check import check_database
 from roost.prefect.opening import check_opened
 from roost.prefect.outside import (
     check_auth_closed,
@@ -22,6 +24,7 @@ from roost.prefect.server import NOT_PREFECT, CheckFailedError, Server, with_csr
 
 __all__ = [
     "CHECKS",
+    "DATABASE",
     "OPENING",
     "Check",
     "CheckResult",
@@ -71,6 +74,9 @@ class Check:
 
 _SLOW = "The server is slow. Give it more CPU or memory."
 
+DATABASE = Check("database", 30, check_database, _SLOW, vital=True)
+"""Vital, so that no check writes into a database that is not the server's own."""
+
 CHECKS: tuple[Check, ...] = (
     Check(
         "health",
@@ -88,6 +94,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check("auth closed", 15, check_auth_closed, _SLOW, needs_login=True),
     Check("version", 15, check_version, _SLOW),
+    DATABASE,
     Check("costly pages closed", 30, check_costly_pages, _SLOW, ours_only=True),
     Check("ui", 30, check_ui, _SLOW),
     Check(
@@ -97,7 +104,8 @@ CHECKS: tuple[Check, ...] = (
         "scheduler",
         20,
         check_scheduler,
-        "Schedules make no runs: the scheduler is dead. Is SQLAlchemy newer than the lock says?",
+        "Schedules make no runs. Look at the server's log. In an image that Roost does not build, a "
+        "SQLAlchemy newer than its Prefect knows ends the scheduler.",
     ),
 )
 
@@ -125,7 +133,7 @@ async def prove(
     """Run the checks in order; a vital one that fails ends the proof."""
     ready = server
     for check in checks:
-        result = await run_check(check, ready, clock)
+        result = await find_cause(ready, await run_check(check, ready, clock))
         yield result
         if check.vital and not result.ok:
             return

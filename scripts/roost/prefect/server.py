@@ -53,6 +53,7 @@ class Server:
         poll_s: between two looks at something that is awaited.
         now: the clock that the age of leftovers is read against.
         made_up: whether nobody set the login here: it was made up for a server on this computer.
+        database: the backend that its file names, `sqlite` or `postgres`; empty for any.
     """
 
     http: httpx.AsyncClient
@@ -63,6 +64,7 @@ class Server:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     waiting: Waiting = field(default_factory=Waiting, repr=False, compare=False)
     made_up: bool = False
+    database: str = ""
 
     def login(self) -> dict[str, str]:
         """Give the headers of a user of the server."""
@@ -101,10 +103,10 @@ class Server:
     async def _ask(self, verb: str, path: str, body: Any) -> httpx.Response:
         return await self.http.request(verb, path, json=body, headers=self.login())
 
-    def quote(self, text: str) -> str:
-        """Give the first line's worth of an answer, printable and without our credentials."""
+    def quote(self, text: str, most: int = MAX_QUOTE) -> str:
+        """Return the beginning of an answer in one line, printable and without our credentials."""
         hidden = self.auth.redact(text) if self.auth else text
-        words = " ".join(hidden.split())[:MAX_QUOTE]
+        words = " ".join(hidden.split())[:most]
         return "".join(char if char.isprintable() else "?" for char in words)
 
 

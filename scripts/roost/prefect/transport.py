@@ -9,9 +9,9 @@ from collections.abc import Mapping
 
 import httpx
 
-from roost.bounded import HEADERS, bounded
-from roost.connection import read_address
 from roost.errors import UsageError
+from roost.http.connection import read_address
+from roost.http.size_limits import HEADERS, bounded
 from roost.secret_text import SecretText
 
 LOOPBACK = "127.0.0.1"

@@ -238,6 +238,8 @@ async def drill(
         chosen = choose(await scene.backups(), snapshot, name)
         context.progress.print(f"Trying {chosen.snapshot} of {chosen.at}", markup=False)
         machine = next(iter(scene.ours.values()), None)
+        if machine is not None:
+            await scene.snapshots.check_database(machine)
         awake = machine is not None and machine.state == "started"
         live_rows = await rows_of(scene.snapshots.proof) if awake else {}
         app = drill_app(desired.app)

@@ -15,8 +15,9 @@ from roost.apply.overtime import in_time
 from roost.apply.proof import Proof
 from roost.apply.release import Releaser
 from roost.apply.restore import Restorer
-from roost.apply.secret_values import Values, check_usable, require
+from roost.apply.secret_values import Values, check_usable, database_note, require
 from roost.apply.snapshots import Snapshots
+from roost.apply.trial import remove_trials
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.environment.model import AUTH_SECRET
 from roost.environment.rehearsal import rehearsed
@@ -108,6 +109,7 @@ async def plan(
     for secret, bad in sorted(planned.values.unusable.items()):
         told = f"warning: An apply refuses {secret}: {bad.why}. {bad.advice}"
         context.progress.print(told, markup=False, soft_wrap=True)
+    tell_database(context, planned)
     pending = planned.plan.steps or planned.plan.refusals
     return ExitCode.CHANGES if exit_code and pending else ExitCode.DONE
 
@@ -132,6 +134,7 @@ async def apply(
                 advice=f"Look at what is new: roost plan {name}",
             )
         context.progress.print(plan_report(planned.plan, planned.cost))
+        tell_database(context, planned)
         document = planned.document() if as_json else None
         await apply_told(context, target, planned, document)
     if rotates_asleep(planned.plan.steps):
@@ -140,6 +143,12 @@ async def apply(
             soft_wrap=True,
         )
     return ExitCode.DONE
+
+
+def tell_database(context: Context, planned: Planned) -> None:
+    """Say which address of the database would serve better than the one that is given."""
+    if note := database_note(planned.file.environment, planned.values):
+        context.progress.print(f"note: {note}", markup=False, soft_wrap=True)
 
 
 async def apply_told(
@@ -235,6 +244,7 @@ async def apply_planned(
     check_usable(planned.values)
     check_appliable(planned.plan)
     if not planned.plan.steps:
+        await remove_leftovers(context, target, planned)
         return ()
     await target.check_reach(planned.file)
     values = secret_values(context, target, planned)
@@ -260,6 +270,15 @@ async def apply_planned(
         return await releaser.apply(planned.plan, planned.live, planned.recovery)
 
 
+async def remove_leftovers(context: Context, target: Target, planned: Planned) -> None:
+    """Remove what a killed apply left of a database's trial, where there is nothing else to do."""
+    app, live = planned.file.environment.app, planned.live
+    if live.trials or live.trial_secrets:
+        doing = holding("roost apply", context.environ)
+        async with lease_holder(target.fly, app, context.progress.print, doing) as leases:
+            await remove_trials(target.fly, leases, app, live)
+
+
 def proof_of(context: Context, target: Target, planned: Planned, auth: SecretText | None) -> Proof:
     """Give how the environment's server is proved, each check told as it comes."""
     environment = planned.file.environment
@@ -272,6 +291,7 @@ def proof_of(context: Context, target: Target, planned: Planned, auth: SecretTex
         time.monotonic,
         lambda result: context.progress.print(check_line(result)),
         lambda url: context.progress.print(f"Gate: {url}", soft_wrap=True),
+        environment.database.backend,
     )
 
 

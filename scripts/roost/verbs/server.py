@@ -25,13 +25,14 @@ from roost.plan.live import Live, read_live
 from roost.plan.ownership import our_machines as our_machines_by_slot
 from roost.plan.releases import releases_on
 from roost.plan.volumes import volume_outcomes
-from roost.prefect.holding import NotHeldError, held
+from roost.prefect.holding import NotHeldError, NothingToHoldError, held
 from roost.prefect.probe import CheckResult, Server, prove, select_checks
 from roost.prefect.transport import prefect_client
 from roost.report.text import check_line, listing
 from roost.report.wording import one_line, short_image, unproved_notes
 from roost.secret_text import SecretText
 from roost.verbs.context import Context
+from roost.verbs.proofs import last_error_of, prove_database, quoted
 from roost.verbs.standing import (
     ASLEEP,
     exit_notes,
@@ -83,6 +84,11 @@ async def smoke(  # noqa: PLR0913, PLR0917 - one argument an option
         results = [
             result async for result in _results(context, subject, stock=stock, quiet=as_json)
         ]
+        said = (
+            ""
+            if all(result.ok for result in results)
+            else await last_error_of(subject.url, subject.auth)
+        )
         if all(result.ok for result in results):
             await tell_proved(context, subject)
     if as_json:
@@ -92,13 +98,14 @@ async def smoke(  # noqa: PLR0913, PLR0917 - one argument an option
                     "url": subject.url,
                     "ok": all(result.ok for result in results),
                     "checks": [vars(result) for result in results],
+                    "last_error": said,
                 }
             )
         )
     failed = [result.name for result in results if not result.ok]
     if failed:
         raise SmokeFailedError(
-            f"{subject.url}: {', '.join(failed)} failed.",
+            f"{subject.url}: {', '.join(failed)} failed.{quoted(said)}",
             advice="Each failed check says what to do.",
         )
     return ExitCode.DONE
@@ -126,7 +133,10 @@ async def _results(
     context: Context, subject: Subject, *, stock: bool, quiet: bool
 ) -> AsyncIterator[CheckResult]:
     async with prefect_client(subject.url, PROBE_TIMEOUT_S) as http:
-        server = Server(http, subject.auth, subject.version, made_up=subject.made_up)
+        backend = subject.file.environment.database.backend if subject.file else ""
+        server = Server(
+            http, subject.auth, subject.version, made_up=subject.made_up, database=backend
+        )
         checks = select_checks(login=subject.auth is not None, stock=stock)
         async for result in prove(server, checks, time.monotonic):
             if not quiet:
@@ -371,6 +381,12 @@ async def empty_memory(context: Context, target: Target, file: EnvironmentFile) 
     try:
         async with prefect_client(url, PROBE_TIMEOUT_S) as http, held(http, auth):
             pass
+    except NothingToHoldError as reason:
+        context.progress.print(
+            f"Its data is not on its volume: {reason}. See what to do: roost smoke {file.name}",
+            markup=False,
+            soft_wrap=True,
+        )
     except NotHeldError as reason:
         context.progress.print(
             f"Its database was not emptied onto the disk ({reason}): what was written in the last half "
@@ -409,7 +425,9 @@ async def wake(
             context.out.print_json(json.dumps({**document, "seconds": round(seconds, 2)}))
         else:
             context.out.print(f"{name} answers after {seconds:.2f} s: {url}", soft_wrap=True)
-        await prove_woken(context, environment_subject(context, file, target, url))
+        subject = environment_subject(context, file, target, url)
+        await prove_database(url, subject.auth, file.environment.database.backend)
+        await prove_woken(context, subject)
         await tell_standing(context, target, file)
     return ExitCode.DONE
 
@@ -436,8 +454,9 @@ async def prove_woken(context: Context, subject: Subject) -> None:
     stock = bool(environment.prefect.image)
     results = [result async for result in _results(context, subject, stock=stock, quiet=True)]
     if failed := [result for result in results if not result.ok]:
+        said = quoted(await last_error_of(subject.url, subject.auth))
         raise SmokeFailedError(
-            f"{subject.url} is awake, and no good: {failed[0].name}: {failed[0].detail}.",
+            f"{subject.url} is awake, and no good: {failed[0].name}: {failed[0].detail}.{said}",
             advice=failed[0].advice,
         )
     await tell_proved(context, subject)

@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum
 
-from roost.connection import resolves
 from roost.environment.load import EnvironmentFile
 from roost.errors import MissingTokenError, PrivateNetworkError
 from roost.fly.client import FlyClient
+from roost.http.connection import resolves
 from roost.local import LocalFly, local_fly_at
 from roost.plan.image import image_reference, read_image_parts
 from roost.secret_text import SecretText

@@ -12,7 +12,8 @@ from roost.report.text import plan_report
 from roost.verbs.changes import apply_planned, make_plan
 from roost.verbs.context import Context
 from roost.verbs.local import ensure_local_fly
-from roost.verbs.server import time_request
+from roost.verbs.proofs import prove_database
+from roost.verbs.server import environment_subject, time_request
 from roost.verbs.standing import tell_standing
 from roost.verbs.target import Target, connect
 from roost.verbs.throwaway import throwaway_file
@@ -50,6 +51,8 @@ async def bring_up(context: Context, target: Target, file: EnvironmentFile) -> N
     await apply_planned(context, target, planned)
     url = await target.app_url(file.environment.app, public=file.environment.access.public)
     await time_request(url)
+    subject = environment_subject(context, file, target, url)
+    await prove_database(url, subject.auth, file.environment.database.backend)
     idle = int(file.environment.scaling.idle_after.total_seconds())
     context.out.print(f"{file.name} is healthy at {url}", soft_wrap=True)
     await tell_standing(context, target, file)

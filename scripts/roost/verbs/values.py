@@ -24,7 +24,7 @@ _OTHER_IS_SET = frozenset({State.CHANGED, State.BY_HAND})
 def given_values(context: Context, file: EnvironmentFile) -> Values:
     """Give what the sources hold; what is not to be had is told, not raised."""
     files = SopsFiles(file.repository, context.environ)
-    return find_values(file.environment.secrets, context.environ, files)
+    return find_values(file.environment, context.environ, files)
 
 
 def known_values(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import anyio
 import httpx
 import pytest
 
+from helpers import virtual_time
 from helpers.applying import EveryName
 from helpers.histories import desired_of
 from helpers.releasing import make_world
@@ -40,11 +40,11 @@ def destroy(world, before, since):
             live = await read_live(client, DESIRED.app)
             world.fly.settle(since)
             work = Work(client, leases, EveryName(), told.append)
-            snapshots = Snapshots(world.proof(client), told.append, poll_s=0)
+            snapshots = Snapshots(world.proof(client), told.append)
             return await Destroyer(work, snapshots, DESIRED).destroy(live)
 
     world.fly.asked.clear()
-    return anyio.run(run), told
+    return virtual_time.run(run), told
 
 
 def test_a_server_that_woke_since_is_stopped_before_it_is_copied(world):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-import anyio
 import httpx
 import pytest
 import stamina
 
+from helpers import virtual_time
 from helpers.applying import EveryName
 from helpers.fly_answers import says
 from helpers.histories import desired_of
@@ -46,7 +46,7 @@ def drill(create):
 
     with stamina.set_testing(True, attempts=2, cap=True):
         try:
-            anyio.run(run)
+            virtual_time.run(run)
         except Exception as error:  # noqa: BLE001 - each test says which it has to be
             return calls, error
     pytest.fail("it went on")

@@ -9,7 +9,6 @@ from helpers.environments import POSTGRES, PRIVATE
 from helpers.fake_fly import FakeFly
 from helpers.fly_calls import Held
 from helpers.fly_trouble import TroubledFly, refuses
-from roost.apply import secrets_lag
 from roost.environment.model import AUTH_SECRET
 from roost.errors import (
     ChangedMeanwhileError,
@@ -18,7 +17,6 @@ from roost.errors import (
     SecretsLagError,
     UnappliableError,
 )
-from roost.fly import leases
 from roost.plan.backups import NOTES_KEY
 from roost.plan.kept import KEPT_KEY
 from roost.plan.restoring import JOURNAL_KEY, Journal
@@ -27,12 +25,6 @@ DEBUG = {"prefect": {"settings": {"PREFECT_LOGGING_LEVEL": "DEBUG"}}}
 AWAKE = {"scaling": {"min_machines_running": 1}}
 HOOK = {"secrets": [AUTH_SECRET, "SLACK_HOOK"]}
 LARGER = {"database": {"backend": "sqlite", "volume_gb": 3}}
-
-
-@pytest.fixture(autouse=True)
-def waiting_takes_no_time(monkeypatch):
-    monkeypatch.setattr(leases, "POLL_S", 0)
-    monkeypatch.setattr(secrets_lag, "FIRST_PAUSE_S", 0)
 
 
 def only(things):
@@ -138,8 +130,7 @@ def test_hosts_that_do_not_know_new_secrets_yet_are_waited_for(parts):
     assert len(fly.machines) == 1
 
 
-def test_hosts_that_never_learn_new_secrets_are_no_change_by_somebody_else(monkeypatch):
-    monkeypatch.setattr(secrets_lag, "LIMIT_S", 0)
+def test_hosts_that_never_learn_new_secrets_are_no_change_by_somebody_else():
     fly = applied_fly(desired_of())
     fly.secrets_lag = 1_000_000
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +10,7 @@ import httpx
 import pytest
 import stamina
 
+from helpers import virtual_time
 from helpers.fake_prefect import LOGIN, FakePrefect, say
 from helpers.fly_answers import says
 from roost.apply import gate
@@ -80,14 +80,16 @@ def run_gate(fly, prefect, *, seen=(), machines=("m1",)):
             FlyClient("http://fly.test", SecretText("t"), transport=fly_transport) as client,
             prefect_client("http://acme.test", 5, httpx.MockTransport(prefect)) as http,
         ):
-            server = Server(http, SecretText(LOGIN), "3.8.8", poll_s=0.001)
+            server = Server(http, SecretText(LOGIN), "3.8.8", poll_s=0.05)
             versions = dict.fromkeys(machines, VERSION)
-            proof = Gate(client, "acme", versions, server, CHECKS, frozenset(seen), time.monotonic)
+            proof = Gate(
+                client, "acme", versions, server, CHECKS, frozenset(seen), anyio.current_time
+            )
             with anyio.fail_after(10):  # far below the checks' own limits
                 return await proof.run(told.append)
 
     with stamina.set_testing(True, attempts=2, cap=True):
-        found = anyio.run(run)
+        found = virtual_time.run(run)
     return found.died or found.results, told
 
 

@@ -18,7 +18,7 @@ from roost.secret_text import SecretText
 
 
 def values_of(text):
-    declared = environment_file(secrets=[AUTH_SECRET]).environment.secrets
+    declared = environment_file(secrets=[AUTH_SECRET]).environment
     environ = {AUTH_SECRET: text}
     return find_values(declared, environ, SopsFiles(Path("/nowhere"), environ))
 
@@ -65,7 +65,7 @@ def test_what_is_taken_is_what_a_client_can_send_as_it_is(text):
 
 
 def test_only_the_login_has_a_form():
-    declared = environment_file(secrets=[AUTH_SECRET, "HOOK"]).environment.secrets
+    declared = environment_file(secrets=[AUTH_SECRET, "HOOK"]).environment
     environ = {AUTH_SECRET: "a:b", "HOOK": "'\u00fc'\n"}
 
     values = find_values(declared, environ, SopsFiles(Path("/nowhere"), environ))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import anyio
 import httpx
 import pytest
 
+from helpers import virtual_time
 from helpers.fly_answers import says
 from roost.apply import power
 from roost.errors import FlyPreconditionError, FlyWaitTimeoutError
@@ -44,12 +44,7 @@ def on(fly, act):
         async with FlyClient("http://fly.test", SecretText("t"), transport=transport) as client:
             await act(client)
 
-    anyio.run(run)
-
-
-@pytest.fixture(autouse=True)
-def waiting_takes_no_time(monkeypatch):
-    monkeypatch.setattr(power, "POLL_S", 0)
+    virtual_time.run(run)
 
 
 def machine(state):
@@ -74,9 +69,7 @@ def test_what_can_never_be_started_is_refused_at_once():
     assert fly.calls == ["start"]
 
 
-def test_what_stays_on_its_way_is_given_up_on(monkeypatch):
-    monkeypatch.setattr(power, "LIMIT_S", 0.05)
-
+def test_what_stays_on_its_way_is_given_up_on():
     with pytest.raises(FlyPreconditionError, match="stopping"):
         on(BusyFly(["stopping"]), lambda client: power.start(client, "a", "m1", "n1"))
 

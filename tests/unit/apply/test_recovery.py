@@ -13,7 +13,6 @@ from helpers.environments import POSTGRES, PRIVATE
 from helpers.fake_fly import FakeFly
 from helpers.fly_trouble import TROUBLES, TroubledFly
 from roost.environment.model import AUTH_SECRET
-from roost.fly import leases
 from roost.plan.override import Override, marked
 
 LARGER = {"database": {"backend": "sqlite", "volume_gb": 3, "snapshot_retention_days": 9}}
@@ -56,11 +55,6 @@ CHANGES = {
     "override's end": (overridden(ALWAYS_ON), desired_of(), "started"),
     "override's end without a boot": (overridden(), desired_of(), "started"),
 }
-
-
-@pytest.fixture(autouse=True)
-def waiting_takes_no_time(monkeypatch):
-    monkeypatch.setattr(leases, "POLL_S", 0)
 
 
 @pytest.mark.parametrize("trouble", TROUBLES, ids=lambda trouble: trouble.__name__)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from itertools import count
 
 import anyio
@@ -24,20 +25,15 @@ from roost.errors import (
     FlyForbiddenError,
     GateFailedError,
     NotRolledBackError,
+    OtherDatabaseError,
     UnappliableError,
 )
-from roost.fly import leases
 from roost.plan.desired import VERSION_KEY
 from roost.plan.releases import Verdict, records_in, with_records
 
 GOOD, CHATTY = setting(), setting("PREFECT_LOGGING_LEVEL", "DEBUG")
 STOCK = desired_of(image="docker.io/prefecthq/prefect:3.8.8-python3.12")
 MIN_CALLS = 10
-
-
-@pytest.fixture(autouse=True)
-def waiting_takes_no_time(monkeypatch):
-    monkeypatch.setattr(leases, "POLL_S", 0)
 
 
 @pytest.fixture
@@ -90,6 +86,87 @@ def test_a_release_that_fails_is_restarted_once_and_then_the_last_good_one_is_ba
     assert world.opened() == 1
 
 
+def test_what_the_apply_changed_is_named_first_and_the_server_s_last_error_is_quoted(world):
+    applied(world, GOOD)
+    error = "No module named 'prefect_redis'"
+    world.prefect.report = {"database": "sqlite on the volume", "last_error": error}
+
+    run = world.apply(setting(NO_PAGES, "false", machine={"memory_mb": 1024}))
+
+    assert str(run.error).startswith(
+        f"staging: This apply changed the setting {NO_PAGES}; the machine's size "
+        "(memory_mb 512 to 1024). Release 2 failed: Checks failed: ui: "
+    )
+    assert f'. The server\'s last error: "{error}" The last good release is back' in str(run.error)
+    assert error in world.release(2).why
+
+
+def test_of_a_first_release_the_file_s_settings_are_named_first(world):
+    run = world.apply(broken())
+
+    assert str(run.error).startswith(
+        f"staging: This apply changed the setting {NO_PAGES}; the secret {AUTH_SECRET}; "
+        "the machine itself, which is new. Checks failed: ui: "
+    )
+
+
+@pytest.mark.parametrize("version", ["its own", "another"])
+def test_a_machine_that_ended_is_quoted_with_what_it_left_itself(world, version):
+    applied(world, GOOD)
+    die = world._die
+
+    def leave_and_die(machine):
+        of = machine["instance_id"] if version == "its own" else "01BEFORE"
+        words = {"version": of, "error": "a Prefect setting is wrong (x: no number)"}
+        machine["config"]["metadata"]["roost_last_error"] = json.dumps(words)
+        die(machine)
+
+    world._die = leave_and_die
+
+    told = str(world.apply(deadly()).error)
+
+    assert told.startswith("staging: This apply changed the setting PREFECT_LOGGING_LEVEL. Release")
+    said = 'instead of serving. It said: "a Prefect setting is wrong (x: no number)" Its log says'
+    assert (said in told) is (version == "its own")
+
+
+def test_a_release_on_another_database_than_its_file_names_is_gone_back_from(world):
+    applied(world, GOOD)
+    world.prefect.report = {"database": "postgres", "last_error": ""}
+
+    def mend():
+        if CHATTY.machines[0].config["env"].items() - world.env.items():
+            world.prefect.report = None
+
+    world.on_health = mend
+    run = world.apply(CHATTY)
+
+    assert isinstance(run.error, GateFailedError)
+    assert (
+        "Checks failed: database: the server uses postgres, and its file names sqlite on the volume"
+        in str(run.error)
+    )
+    assert world.records == [(1, "good", 0), (2, "failed", 0), (3, "good", 1)]
+
+
+def test_a_server_that_uses_the_postgres_of_its_file_is_good(world):
+    world.prefect.report = {"database": "postgres", "last_error": ""}
+
+    assert applied(world, setting(**POSTGRES)).records == [(1, "good", 0)]
+
+
+def test_an_upgrade_of_a_server_whose_data_is_elsewhere_is_refused_and_changes_nothing(world):
+    applied(world, setting(version="3.7.8"))
+    world.prefect.report = {"database": "postgres", "last_error": ""}
+
+    run = world.apply(GOOD)
+
+    assert isinstance(run.error, OtherDatabaseError)
+    assert "its database is postgres" in str(run.error)
+    assert world.records == [(1, "good", 0)]
+    assert not [change for change in world.fly.changes if "snapshots" in change]
+
+
 def test_after_going_back_the_next_plan_refuses_the_same_and_changes_nothing(world):
     applied(world, GOOD)
     world.apply(broken())
@@ -140,7 +217,7 @@ class Opened:
             machine["events"] = [{"id": f"e{self.deaths}", "type": "exit", "request": ending}]
         elif self.dies and request.url.path == "/api/health":
             self.dies = False
-            await anyio.sleep(0.3)  # its answer comes too late
+            await anyio.sleep(30)  # its answer comes too late
         return answer
 
 

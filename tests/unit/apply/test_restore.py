@@ -11,6 +11,7 @@ import httpx
 import pytest
 import stamina
 
+from helpers import virtual_time
 from helpers.applying import EveryName, Run, only_kills
 from helpers.fake_prefect import say
 from helpers.fly_answers import says
@@ -25,7 +26,6 @@ from helpers.fly_trouble import (
 )
 from helpers.histories import desired_of
 from helpers.releasing import GIT, NOW, make_world
-from roost.apply import executor, restore, snapshots
 from roost.apply.executor import Work, lease_holder
 from roost.apply.restore import Restorer
 from roost.apply.snapshots import Snapshots
@@ -36,7 +36,6 @@ from roost.errors import (
     UnappliableError,
     UsageError,
 )
-from roost.fly import leases
 from roost.fly.client import FlyClient
 from roost.plan.backups import Backup, newest
 from roost.plan.diff import diff
@@ -59,15 +58,6 @@ async def answers_anything(troubled, request):
 def each(troubles):
     """Run a test for each of these troubles."""
     return pytest.mark.parametrize("trouble", troubles, ids=lambda trouble: trouble.__name__)
-
-
-@pytest.fixture(autouse=True)
-def waiting_takes_no_time(monkeypatch):
-    monkeypatch.setattr(leases, "POLL_S", 0)
-    monkeypatch.setattr(restore, "POLL_S", 0)
-    monkeypatch.setattr(snapshots, "SHOWS_WITHIN_S", 0.1)
-    # A lease whose nonce went with a lost answer ends by itself, for us between two runs.
-    monkeypatch.setattr(executor, "LEASE_PATIENCE_S", 1)
 
 
 @pytest.fixture
@@ -130,12 +120,12 @@ def run_restore(world, do, trouble=None):
                 ) as held_leases,
             ):
                 working = Work(client, held_leases, EveryName(), run.notices.append)
-                snapshots = Snapshots(world.proof(client), run.notices.append, poll_s=0)
+                snapshots = Snapshots(world.proof(client), run.notices.append)
                 await do(Restorer(working, snapshots, DESIRED, GIT, lambda: NOW))
 
     with stamina.set_testing(True, attempts=3, cap=True):
         try:
-            anyio.run(work)
+            virtual_time.run(work)
         except RoostError as error:
             run.error = error
         except KilledError:  # nobody is left to be told
@@ -178,7 +168,7 @@ def look(world):
         async with FlyClient("http://fly.test", SecretText("t"), transport=transport) as client:
             return await read_live(client, DESIRED.app)
 
-    return anyio.run(read)
+    return virtual_time.run(read)
 
 
 def troubled_runs(world, trouble):
@@ -249,7 +239,7 @@ def test_a_volume_on_which_somebody_was_let_in_is_kept_whatever_comes_then(world
         if request.url.path == "/roost/open" and held(world, machine) == "the backup":
             machine["events"] = [killed(len(world.let_in))]
         elif machine["events"] and "x-roost-gate" not in request.headers:
-            await anyio.sleep(0.3)
+            await anyio.sleep(30)
         return answer
 
     world.serve = dying

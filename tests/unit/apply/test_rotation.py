@@ -11,7 +11,6 @@ from helpers.applying import applied_fly, desired_of, plan_and_apply
 from helpers.environments import POSTGRES
 from helpers.fly_trouble import TROUBLES, TroubledFly
 from roost.environment.model import AUTH_SECRET
-from roost.fly import leases
 from roost.plan.secret_marks import MARKS_KEY, read_marks
 from roost.secret_text import SecretText
 
@@ -20,11 +19,6 @@ PRUNING = desired_of(prune=True)
 TWO = desired_of(POSTGRES, scaling={"count": 2})
 NEW = {AUTH_SECRET: SecretText("admin:new"), "DATABASE_URL": SecretText("postgres://new")}
 MIN_CALLS = 5
-
-
-@pytest.fixture(autouse=True)
-def waiting_takes_no_time(monkeypatch):
-    monkeypatch.setattr(leases, "POLL_S", 0)
 
 
 def only(things):

@@ -8,14 +8,20 @@ from pathlib import Path
 import pytest
 
 from helpers.applying import VALUE, desired_of, plan_and_apply
-from helpers.environments import environment_file
+from helpers.environments import POSTGRES, environment_file
 from helpers.fake_fly import FakeFly
 from helpers.fly_answers import says
 from helpers.fly_trouble import TroubledFly
-from roost.apply.secret_values import find_values, require, told_source
+from roost.apply.secret_values import (
+    check_usable,
+    database_note,
+    find_values,
+    require,
+    told_source,
+)
 from roost.apply.sops import SopsFiles
 from roost.environment.model import AUTH_SECRET
-from roost.errors import ExitCode, MissingSecretError
+from roost.errors import ExitCode, MissingSecretError, UnusableSecretError
 from roost.plan.document import canonical, plan_document
 
 SECRETS_CALL = 6  # of a first apply
@@ -23,18 +29,18 @@ NOWHERE = Path("/nowhere")
 
 
 def declared(*secrets):
-    return environment_file(secrets=list(secrets)).environment.secrets
+    return environment_file(secrets=list(secrets)).environment
 
 
-def find(secrets, environ):
-    return find_values(secrets, environ, SopsFiles(NOWHERE, environ))
+def find(environment, environ):
+    return find_values(environment, environ, SopsFiles(NOWHERE, environ))
 
 
 def test_a_value_comes_from_the_variable_of_its_name_or_the_one_the_file_names():
-    secrets = declared(AUTH_SECRET, {"name": "HOOK", "from": {"env": "STAGING_HOOK"}})
+    environment = declared(AUTH_SECRET, {"name": "HOOK", "from": {"env": "STAGING_HOOK"}})
     environ = {AUTH_SECRET: "a:b", "STAGING_HOOK": "hook", "HOOK": "not this one"}
 
-    values = find(secrets, environ)
+    values = find(environment, environ)
 
     assert {name: value.reveal() for name, value in values.found.items()} == {
         AUTH_SECRET: "a:b",
@@ -78,7 +84,9 @@ def test_a_made_up_value_is_missing_no_more():
 def test_a_source_is_told_as_the_file_or_the_variable_it_is():
     hook = {"name": "HOOK", "from": {"sops": "production.sops.yaml"}}
 
-    assert [told_source(s) for s in declared("KEY", hook)] == ["$KEY", "production.sops.yaml"]
+    told = [told_source(secret) for secret in declared("KEY", hook).secrets]
+
+    assert told == ["$KEY", "production.sops.yaml"]
 
 
 def test_every_missing_value_is_named_at_once_with_where_it_was_looked_for():
@@ -118,3 +126,30 @@ def test_a_value_is_neither_in_the_plan_nor_told_even_when_fly_repeats_it():
     assert VALUE not in told + repr(run) + repr(vars(run.error)) + canonical(
         plan_document(run.plan)
     )
+
+
+def test_an_address_of_a_database_that_cannot_work_is_refused_before_it_is_sent():
+    environment = environment_file(POSTGRES).environment
+    values = find(environment, {AUTH_SECRET: "a:b", "DATABASE_URL": "'postgres://u:hunter2@h/db'"})
+
+    with pytest.raises(UnusableSecretError) as refused:
+        check_usable(values)
+
+    said = str(refused.value)
+    assert "DATABASE_URL: its value in $DATABASE_URL begins or ends with a quotation mark" in said
+    assert "hunter2" not in said
+
+
+@pytest.mark.parametrize(
+    ("port", "expected"),
+    [("6543", "DATABASE_URL: it goes through a pooler in transaction mode"), ("5432", "")],
+)
+def test_a_better_address_is_named_beside_the_secret(port, expected):
+    environment = environment_file(POSTGRES).environment
+    url = f"postgres://u:hunter2@db.example:{port}/db"
+
+    note = database_note(environment, find(environment, {"DATABASE_URL": url}))
+
+    assert note.startswith(expected)
+    assert bool(note) == bool(expected)
+    assert "hunter2" not in note

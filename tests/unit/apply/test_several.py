@@ -7,6 +7,7 @@ import httpx
 import pytest
 import stamina
 
+from helpers import virtual_time
 from helpers.applying import EveryName
 from helpers.environments import POSTGRES
 from helpers.fly_answers import says
@@ -15,7 +16,6 @@ from roost.apply import executor
 from roost.apply.executor import Work, lease_holder
 from roost.apply.release import Releaser
 from roost.errors import ChangedMeanwhileError, FlyCapacityError, GateFailedError, RoostError
-from roost.fly import leases
 from roost.fly.client import FlyClient
 from roost.plan.desired import VERSION_KEY
 from roost.plan.diff import diff
@@ -27,11 +27,6 @@ LEVEL = "PREFECT_LOGGING_LEVEL"
 
 def several(machines, name="", value=""):
     return setting(name, value, **POSTGRES, scaling={"count": machines})
-
-
-@pytest.fixture(autouse=True)
-def waiting_takes_no_time(monkeypatch):
-    monkeypatch.setattr(leases, "POLL_S", 0)
 
 
 @pytest.fixture
@@ -134,7 +129,6 @@ def test_machines_that_never_were_are_not_put_back(world):
 def test_a_scale_up_that_meets_a_change_in_its_gate_waits_and_then_sees_it(world, monkeypatch):
     """Its record would take the place of the other one's, and its machine have the older config."""
     monkeypatch.setattr(executor, "LEASE_PATIENCE_S", 5)
-    monkeypatch.setattr(leases, "POLL_S", 0.01)
     assert world.apply(several(1)).error is None
     planned, in_gate, ended = anyio.Event(), anyio.Event(), {}
     serve = world.serve
@@ -142,7 +136,7 @@ def test_a_scale_up_that_meets_a_change_in_its_gate_waits_and_then_sees_it(world
     async def slow(request):
         if request.url.path == "/api/health" and not in_gate.is_set():
             in_gate.set()
-            await anyio.sleep(0.2)  # the other one asks for the lease meanwhile
+            await anyio.sleep(2)  # the other one asks for the lease meanwhile
         return await serve(request)
 
     world.serve = slow
@@ -177,7 +171,7 @@ def test_a_scale_up_that_meets_a_change_in_its_gate_waits_and_then_sees_it(world
             tasks.start_soon(run, several(1, LEVEL, "DEBUG"), once_planned, "change")
 
     with stamina.set_testing(True, attempts=3, cap=True):
-        anyio.run(both)
+        virtual_time.run(both)
 
     assert ended["change"] is None
     assert isinstance(ended["scale"], ChangedMeanwhileError)

@@ -12,6 +12,7 @@ import pytest
 from bench.client import UNANSWERED, Client, basic, wait_well
 from bench.errors import BenchError
 from helpers.api_door import counting
+from helpers.waiting import LIMIT_S
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -80,7 +81,7 @@ def test_a_connection_that_the_server_closed_meanwhile_costs_no_request(url):
     with Client(url) as client:
         client.get("/close")
         # The end of a connection is seen as something to read.
-        assert select.select([client._connection.sock], [], [], 5)[0]
+        assert select.select([client._connection.sock], [], [], LIMIT_S)[0]
         assert client.get("/").well
 
 

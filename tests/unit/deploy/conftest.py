@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socketserver
 import sqlite3
 import threading
@@ -52,6 +53,7 @@ class MachineApi(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         super().__init__(str(path), MachineApiCall)
         self.path = str(path)
         self.asked = []
+        self.bodies = []
         self.answers = [OK]
         self.when_asked = lambda: None
         self.closing = threading.Event()
@@ -69,8 +71,12 @@ class MachineApiCall(socketserver.StreamRequestHandler):
         """Note what is asked, then answer; an answer that is None never comes."""
         api = self.server
         verb, path, _ = self.rfile.readline().decode().split(" ", 2)
-        while self.rfile.readline().strip():
-            pass
+        length = 0
+        while line := self.rfile.readline().strip():
+            name, _, value = line.lower().partition(b":")
+            length = int(value) if name == b"content-length" else length
+        if length:
+            api.bodies.append(json.loads(self.rfile.read(length)))
         api.asked.append((verb, path))
         api.when_asked()
         answer = api.answers.pop(0) if len(api.answers) > 1 else api.answers[0]

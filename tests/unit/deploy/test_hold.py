@@ -10,7 +10,9 @@ from contextlib import asynccontextmanager, closing
 import pytest
 
 from helpers.asgi_calls import DISCONNECT, Client, answer, chunks, http
-from roost_server.hold import HOLD_PATH, Hold, hold_still
+from helpers.waiting import LIMIT_S
+from roost_server.backend import POSTGRES
+from roost_server.hold import HOLD_PATH, Hold, hold_still, refuse_hold
 from roost_server.write_queue import WriteQueue
 
 GATE = {"x_roost_gate": "1"}
@@ -75,7 +77,7 @@ class Holder(Client):
 async def holding(app, **headers):
     holder = Holder()
     task = asyncio.create_task(holder.call(app, http("POST", HOLD_PATH, **GATE, **headers)))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(LIMIT_S):
         await asyncio.wait(
             [task, asyncio.create_task(holder.held.wait())], return_when=asyncio.FIRST_COMPLETED
         )
@@ -117,7 +119,7 @@ def test_whoever_writes_waits_for_its_turn_and_is_served_after_it(database):
 def test_a_hold_that_nobody_ends_ends_by_itself(database):
     async def scenario():
         client = Client()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(LIMIT_S):
             await client.call(hold_of(database, limit_s=0.05), http("POST", HOLD_PATH, **GATE))
         return client
 
@@ -165,10 +167,21 @@ def test_without_the_gate_s_header_it_is_a_page_like_any_other(database):
     assert client.statuses == [201]
 
 
-def test_on_postgres_there_is_nothing_to_hold(database):
-    app = hold_of(database, environ={"ROOST_DATABASE_URL_VARIABLE": "DATABASE_URL"})
+@pytest.mark.parametrize(
+    ("headers", "status"), [({}, 401), (LOGGED_IN, 409)], ids=["stranger", "owner"]
+)
+def test_where_there_is_nothing_to_hold_its_owner_is_told_why(headers, status):
+    app = refuse_hold(serve, LOGIN, POSTGRES)
 
-    client = asyncio.run(Client().call(app, http("POST", HOLD_PATH, **GATE)))
+    client = asyncio.run(Client().call(app, http("POST", HOLD_PATH, **GATE, **headers)))
+
+    assert client.statuses == [status]
+    told = b"its database is postgres, and not the file on the volume\n"
+    assert client.body == (told if status == 409 else b"")
+
+
+def test_where_there_is_nothing_to_hold_all_else_is_served():
+    client = asyncio.run(Client().call(refuse_hold(serve, {}, POSTGRES), http("POST", HOLD_PATH)))
 
     assert client.statuses == [201]
 

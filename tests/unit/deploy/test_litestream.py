@@ -17,13 +17,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from helpers.waiting import until
 from roost_server import litestream
 from roost_server.litestream import NotCopiedError, Replicator, Trouble, empty_log
 from roost_server.replica import read_replica, restore_lost
 from roost_server.upgrade import COPY, guard_upgrade
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
-PATIENCE_S = 60
 # A server that writes, and is killed the moment after the last write was acknowledged.
 KILLED = """
 import os, signal, sqlite3, sys
@@ -67,14 +67,6 @@ def begin(replicated):
     yield run
     for replicator in started:
         replicator.stop()
-
-
-def until(reached):
-    """Wait for something that comes by itself."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not reached():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.02)
 
 
 def litestream_of(replicator):

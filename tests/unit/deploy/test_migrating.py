@@ -8,7 +8,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from helpers.asgi_calls import Client, Scripted, http
+from roost_server.errors import BootError
 from roost_server.migrating import migrate_in_turn, postgres_turn
+from roost_server.postgres_address import POOLING
+from roost_server.settings import URL_SETTING
 
 LIFE = {"type": "lifespan"}
 
@@ -62,6 +65,25 @@ def test_an_application_that_breaks_lets_the_turn_go():
     assert turns.happened == ["taken", "migrating", "let go"]
 
 
+def test_a_turn_that_does_not_come_ends_the_start_with_why():
+    sent = []
+
+    @asynccontextmanager
+    async def no_turn():
+        raise BootError("process 7 has it")
+        yield
+
+    async def receive():
+        return {"type": "lifespan.startup"}
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(migrate_in_turn(Scripted([200]), no_turn)(LIFE, receive, send))
+
+    assert sent == [{"type": "lifespan.startup.failed", "message": "roost: process 7 has it."}]
+
+
 def test_requests_take_no_turn():
     turns = Turns()
 
@@ -74,9 +96,10 @@ def test_requests_take_no_turn():
     "environ",
     [
         {},
-        {"PREFECT_SERVER_DATABASE_CONNECTION_URL": "postgresql+asyncpg://u:p@h:6543/db"},
+        {URL_SETTING: "postgresql+asyncpg://u:p@h:6543/db"},
+        {URL_SETTING: "postgresql+asyncpg://u:p@h/db", POOLING: "transaction"},
     ],
-    ids=["no address", "a transaction pooler"],
+    ids=["no address", "a transaction pooler by its port", "one that was found by asking"],
 )
 def test_where_no_session_lasts_no_lock_is_tried(environ, capsys):
     async def take():

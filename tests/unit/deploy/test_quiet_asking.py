@@ -9,6 +9,7 @@ from contextlib import closing
 
 import pytest
 
+from helpers.waiting import LIMIT_S
 from roost_server import quiet
 from roost_server.quiet import Activity, Answered, ask, fall_asleep, watch
 
@@ -149,7 +150,7 @@ def test_a_quiet_server_is_asleep_soon(machine_api, home, safe_when_asked):
             "ROOST_IDLE_AFTER_S": "0.05",
         }
         watching = asyncio.create_task(watch(Activity(), environ))
-        await asyncio.wait_for(asked.wait(), 10)
+        await asyncio.wait_for(asked.wait(), LIMIT_S)
         watching.cancel()
 
     asyncio.run(until_asked())
@@ -175,7 +176,7 @@ def test_the_copy_of_the_database_is_complete_before_fly_is_asked(machine_api, h
         }
         flush = lambda: seen.append("flushed")  # noqa: E731 - a word
         watching = asyncio.create_task(watch(Activity(), environ, flush))
-        await asyncio.wait_for(asked.wait(), 10)
+        await asyncio.wait_for(asked.wait(), LIMIT_S)
         watching.cancel()
 
     asyncio.run(until_asked())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Annotated, Literal
 
 import pytest
@@ -23,9 +24,16 @@ from pydantic import (
 from helpers.asgi_calls import Client, Scripted, http
 from roost_server import serve, turns
 from roost_server.errors import BootError
+from roost_server.hold import HOLD_PATH
+from roost_server.reporting import REPORT_PATH
 from roost_server.serve import explain, make_app
 
 SECRET = "s3cret-value"  # "x" and it fit no type below
+HOME = {"PREFECT_HOME": "/data"}
+URL_ALIAS = "PREFECT_API_DATABASE_CONNECTION_URL"
+FILE, OTHER_FILE = "sqlite+aiosqlite:////data/prefect.db", "sqlite+aiosqlite:////x.db"
+POSTGRES = f"postgresql+asyncpg://bob:{SECRET}@db.internal/railway"
+GATE = {"x_roost_gate": "1"}
 
 
 class Database(BaseModel):
@@ -130,16 +138,24 @@ def test_the_words_are_the_same_whatever_the_value_is(value):
 def prefect(monkeypatch):
     """Puts an application, or what is raised instead, in the place of Prefect's."""
 
-    def put(made):
+    def put(made, url="sqlite+aiosqlite:////data/prefect.db", api_path=None):
+        address = SimpleNamespace(get_secret_value=lambda: url)
+        server = SimpleNamespace(
+            database=SimpleNamespace(connection_url=address),
+            api=SimpleNamespace(base_path=api_path),
+        )
+
         def create_app():
             if isinstance(made, Exception):
                 raise made
             return made
 
         parts = "prefect", "prefect.server", "prefect.server.api", "prefect.server.api.server"
-        for name in parts:
+        for name in (*parts, "prefect.settings"):
             monkeypatch.setitem(sys.modules, name, ModuleType(name))
         sys.modules[parts[-1]].create_app = create_app
+        settings = SimpleNamespace(server=server)
+        sys.modules["prefect.settings"].get_current_settings = lambda: settings
         for name in ("share_queue", "survive_full"):  # tests/e2e has the real ones
             monkeypatch.setattr(serve, name, lambda _: None)
 
@@ -151,28 +167,84 @@ def visit(app, scope):
 
 
 @pytest.mark.parametrize(
-    ("environ", "expected"),
+    ("environ", "url", "expected"),
     [
-        pytest.param({}, 201, id="Prefect's own file"),
+        pytest.param({}, FILE, 201, id="Prefect's own file"),
+        pytest.param({URL_ALIAS: OTHER_FILE}, OTHER_FILE, 201, id="SQLite"),
         pytest.param(
-            {"PREFECT_API_DATABASE_CONNECTION_URL": "sqlite+aiosqlite:////x.db"}, 201, id="SQLite"
+            {"PREFECT_SERVER_DATABASE_DRIVER": "postgresql+asyncpg"}, POSTGRES, 503, id="Postgres"
         ),
-        pytest.param({"PREFECT_SERVER_DATABASE_DRIVER": "postgresql+asyncpg"}, 503, id="Postgres"),
     ],
 )
-def test_writes_take_turns_on_sqlite_only(prefect, monkeypatch, environ, expected):
+def test_writes_take_turns_on_sqlite_only(prefect, monkeypatch, environ, url, expected):
     monkeypatch.setattr(turns, "PAUSES_S", (0,))
-    prefect(Scripted([503, 201]))
+    prefect(Scripted([503, 201]), url)
 
-    assert visit(make_app(environ), http("POST")) == [expected]
+    assert visit(make_app(HOME | environ), http("POST")) == [expected]
 
 
-@pytest.mark.parametrize("environ", [{}, {"PREFECT_SERVER_DATABASE_DRIVER": "postgresql+asyncpg"}])
-def test_costly_pages_are_closed_on_every_database(prefect, environ):
-    prefect(Scripted([200]))
+@pytest.mark.parametrize(
+    ("environ", "url"), [({}, FILE), ({URL_ALIAS: POSTGRES}, POSTGRES)], ids=["SQLite", "Postgres"]
+)
+def test_costly_pages_are_closed_on_every_database(prefect, environ, url):
+    prefect(Scripted([200]), url)
+    app = make_app(HOME | environ)
 
-    assert visit(make_app(environ), http("GET", "/openapi.json")) == [404]
-    assert visit(make_app(environ), http("GET", "/api/version")) == [200]
+    assert visit(app, http("GET", "/openapi.json")) == [404]
+    assert visit(app, http("GET", "/api/version")) == [200]
+
+
+@pytest.mark.parametrize("url", [POSTGRES, OTHER_FILE, "sqlite+aiosqlite:///:memory:"])
+def test_a_database_that_only_prefect_found_ends_the_start_without_its_address(prefect, url):
+    """By a name in small letters, in JSON, in a file of Prefect's settings: no list has them all."""
+    prefect(Scripted([200]), url)
+
+    with pytest.raises(
+        BootError, match=r"Prefect uses \w.*, and not the file on the vol"
+    ) as caught:
+        make_app(HOME)
+
+    assert "set database.backend: postgres" in str(caught.value)
+    assert not [
+        part for part in ("bob", SECRET, "db.internal", "x.db") if part in str(caught.value)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("environ", "url", "hold"),
+    [
+        pytest.param({}, FILE, 503, id="the file, which is not there"),
+        pytest.param({URL_ALIAS: FILE}, FILE, 503, id="the file by its address"),
+        pytest.param({URL_ALIAS: OTHER_FILE}, OTHER_FILE, 409, id="another file"),
+        pytest.param({URL_ALIAS: POSTGRES}, POSTGRES, 409, id="Postgres"),
+    ],
+)
+def test_only_the_file_on_the_volume_is_held_still(prefect, environ, url, hold, tmp_path):
+    home = {"PREFECT_HOME": str(tmp_path)}
+    own = url.replace("/data", str(tmp_path))
+    prefect(Scripted([]), own)
+    app = make_app(home | dict.fromkeys(environ, own))
+
+    assert visit(app, http("POST", HOLD_PATH, **GATE)) == [hold]
+
+
+@pytest.mark.parametrize(
+    ("environ", "url", "database"),
+    [
+        ({}, FILE, "sqlite on the volume"),
+        ({URL_ALIAS: OTHER_FILE}, OTHER_FILE, "sqlite elsewhere"),
+        ({URL_ALIAS: POSTGRES}, POSTGRES, "postgres"),
+    ],
+)
+def test_the_gate_is_told_which_database_it_is_and_nothing_of_its_address(
+    prefect, environ, url, database
+):
+    prefect(Scripted([]), url, "/prefect/api")
+
+    client = asyncio.run(Client().call(make_app(HOME | environ), http("GET", REPORT_PATH, **GATE)))
+
+    told = json.loads(client.body)
+    assert told == {"database": database, "api_path": "/prefect/api", "last_error": ""}
 
 
 def test_a_setting_that_prefect_refuses_is_told_without_the_trace_that_shows_it(prefect):

@@ -13,13 +13,14 @@ import httpx
 import psutil
 import pytest
 
+from helpers.waiting import LIMIT_S
 from image.machine import free_port
 
 SERVER = Path(__file__).parents[3] / "deploy" / "server.py"
 PASSWORD = "p4ssw0rd-of-somebody"
 # Notes what it is imported with, and answers; its settings are checked as Prefect's are.
 PREFECT = """
-import asyncio, gc, json, os, pathlib, pydantic, sqlite3, sys
+import asyncio, gc, json, logging, os, pathlib, pydantic, sqlite3, sys
 
 class Settings(pydantic.BaseModel):
     connection_url: pydantic.PostgresDsn | None = None
@@ -33,6 +34,11 @@ def create_app():
 
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":
+        if "ILL" in os.environ:
+            try:
+                raise OSError("cannot reach " + os.environ["ILL"])
+            except OSError:
+                logging.getLogger("prefect.server").exception("The scheduler failed")
         if "BROKEN" in os.environ:
             await send({"type": "lifespan.startup.failed", "message": "no migration"})
         if "LAST_WORDS" in os.environ:
@@ -54,16 +60,37 @@ async def app(scope, receive, send):
     await send({"type": "http.response.body", "body": body})
 """
 
-# What of Prefect and SQLAlchemy our own code touches while it serves (see sqlite_writers and draining).
+# What of Prefect and SQLAlchemy our own code touches while it serves (see sqlite_writers, draining,
+# carrying and resent_events).
 INSIDES = {
+    "prefect/settings.py": """
+import os
+from types import SimpleNamespace as Of
+
+class Url(str):
+    get_secret_value = str.__str__
+
+def get_current_settings():
+    # As Prefect: in any case, and without a name its own file.
+    found = {name.upper(): value for name, value in os.environ.items()}
+    own = f"sqlite+aiosqlite:///{found['PREFECT_HOME']}/prefect.db"
+    url = Url(found.get("PREFECT_SERVER_DATABASE_CONNECTION_URL") or own)
+    return Of(server=Of(database=Of(connection_url=url), api=Of(base_path=None)))
+""",
     "prefect/server/database/configurations.py": """
 class AioSqliteConfiguration:
     def begin_transaction(self, session, with_for_update=False): ...
 """,
+    "prefect/server/events/triggers.py": "",
     "prefect/server/utilities/messaging/memory.py": """
 class Topic:
     _topics = {}
+
+class Consumer:
+    def __init__(self, topic, subscription=None): ...
 """,
+    "prefect/server/database/__init__.py": "def provide_database_interface(): ...",
+    "prefect/server/events/storage/database.py": "async def _write_sqlite_events(_, __): ...",
     "sqlalchemy/__init__.py": "",
     "sqlalchemy/event.py": "def listen(*_): ...",
     "sqlalchemy/engine.py": "class Engine: ...",
@@ -114,12 +141,12 @@ class Program:
 
     def ask(self, path="/", **options):
         """Ask for a page."""
-        with httpx.Client(base_url=self.url, timeout=30, **options) as client:
+        with httpx.Client(base_url=self.url, timeout=LIMIT_S, **options) as client:
             return client.get(path)
 
     def wait(self):
         """Wait for its end; give the exit code and what it said of trouble."""
-        told, trouble = self.process.communicate(timeout=30)
+        told, trouble = self.process.communicate(timeout=LIMIT_S)
         self.told += told.splitlines()
         return self.process.returncode, trouble
 
@@ -269,7 +296,7 @@ def test_a_signal_ends_it_without_a_word_of_trouble(start, number):
 def test_what_is_under_way_is_finished_before_it_ends(start):
     program = start().wait_until_ready()
 
-    with httpx.stream("GET", f"{program.url}/slow", timeout=30) as answer:
+    with httpx.stream("GET", f"{program.url}/slow", timeout=LIMIT_S) as answer:
         parts = answer.iter_bytes()
         begun = next(parts)
         program.process.send_signal(signal.SIGTERM)
@@ -291,10 +318,10 @@ def test_when_it_is_quiet_it_has_itself_stopped(start, machine_api):
 
 def test_while_somebody_is_there_it_does_not_ask_to_be_stopped(start, machine_api, says):
     idle = {"ROOST_IDLE_ACTION": "stop", "ROOST_IDLE_AFTER_S": "0.6"}
-    program = start(SLOW_S="1.2", **idle, **machine_api.environ).wait_until_ready()
     machine_api.answers = [says(503)]
+    program = start(SLOW_S="1.2", **idle, **machine_api.environ).wait_until_ready()
 
-    with httpx.stream("GET", f"{program.url}/slow", timeout=30) as answer:
+    with httpx.stream("GET", f"{program.url}/slow", timeout=LIMIT_S) as answer:
         before = len(machine_api.asked)
         answer.read()
         after = len(machine_api.asked)
@@ -323,6 +350,49 @@ def test_a_prefect_that_cannot_start_is_a_failure(start):
     assert "no migration" in trouble
     assert trouble.splitlines()[-1].startswith("roost: the server cannot start: Prefect failed")
     assert program.told == []
+
+
+def test_the_gate_is_told_its_last_error_without_a_secret(start):
+    program = start(ILL=PASSWORD, LAST_WORDS="x").wait_until_ready()
+    gate = {"x-roost-gate": "1"}
+
+    told = program.ask("/roost/report", headers=gate).json()
+
+    assert told["last_error"] == "The scheduler failed (OSError: cannot reach [hidden])"
+    assert told["database"] == "sqlite on the volume"
+    assert "last_error" not in program.ask("/roost/report").json()
+
+
+ENDS = {
+    "a setting": (
+        {"CHECKED_URL": f"mysql://u:{PASSWORD}@h/db"},
+        "a Prefect setting is wrong (connection_url: ",
+    ),
+    "a start": ({"BROKEN": "1"}, "Prefect failed while it started (no migration)"),
+    "a database that only Prefect finds": (
+        {"prefect_server_database_connection_url": f"postgresql+asyncpg://u:{PASSWORD}@h/db"},
+        "Prefect uses postgres, and not the file on the volume",
+    ),
+    "a bug": ({"IMAGE_ROOT": ""}, "RuntimeError: no Prefect here"),
+}
+
+
+@pytest.mark.parametrize(("extra", "why"), ENDS.values(), ids=ENDS)
+def test_a_machine_that_ends_leaves_the_reason_for_the_gate(
+    start, stand_in, machine_api, extra, why
+):
+    if why.startswith("RuntimeError"):
+        (stand_in / "prefect" / "server" / "api" / "server.py").write_text(
+            "raise RuntimeError('no Prefect here')"
+        )
+
+    code, _ = start(**machine_api.environ, **extra).wait()
+
+    [body] = machine_api.bodies
+    left = json.loads(body["value"])["error"]
+    assert code == 1
+    assert left.startswith(why)
+    assert PASSWORD not in left
 
 
 def test_what_it_writes_last_is_copied_too(

@@ -8,6 +8,7 @@ from contextlib import suppress
 import pytest
 
 from helpers.asgi_calls import Client, answer, body_of, chunks, http
+from helpers.waiting import LIMIT_S
 from roost_server.turns import READS, WRITES, is_write, write_in_turn
 
 
@@ -92,7 +93,7 @@ def test_a_client_that_sends_slowly_holds_nobody_up(size):
         slow = asyncio.create_task(Client(chunks(b"x" * size, b"")[:1]).call(app))
         await others_run()
 
-        served = await asyncio.wait_for(Client().call(app), 5)
+        served = await asyncio.wait_for(Client().call(app), LIMIT_S)
 
         slow.cancel()
         with suppress(asyncio.CancelledError):
@@ -130,6 +131,38 @@ def test_a_client_that_goes_away_while_it_waits_takes_no_turn():
     assert database.served == 2
 
 
+def test_what_a_client_gave_up_while_it_waited_is_not_carried_out():
+    """Its client sends it again: carried out, it would be there twice."""
+
+    async def give_up(app, database, group, _):
+        client = Client(chunks(b"x"))
+        given_up = group.create_task(client.call(app))
+        await others_run()
+        client.leave()
+        again = group.create_task(Client(chunks(b"x")).call(app))
+        await others_run()
+        database.go_on.set()
+        await asyncio.wait([given_up, again])
+        return client.got
+
+    got, database = with_one_writing(give_up)
+
+    assert got == []
+    assert database.served == 2
+
+
+def test_what_is_begun_is_carried_out_whoever_leaves():
+    async def scenario():
+        database = Database()
+        client = Client(chunks(b"x"))
+        client.leave()
+        database.go_on.set()
+        await client.call(write_in_turn(database))
+        return database.served
+
+    assert asyncio.run(scenario()) == 1
+
+
 def test_an_application_that_fails_gives_its_turn_back():
     async def scenario():
         async def fails(*_):
@@ -138,7 +171,7 @@ def test_an_application_that_fails_gives_its_turn_back():
         app = write_in_turn(fails)
         for _ in range(2):
             with pytest.raises(LookupError):
-                await asyncio.wait_for(Client().call(app), 5)
+                await asyncio.wait_for(Client().call(app), LIMIT_S)
 
     asyncio.run(scenario())
 
@@ -156,7 +189,7 @@ def test_of_who_is_sent_away_nothing_is_kept_and_no_turn_is_taken():
         turn = asyncio.Semaphore(0)  # none is to be had
         client = Client([])  # who sends nothing, ever
         layer = write_in_turn(app, turn=turn, may_write=lambda _: False)
-        await asyncio.wait_for(client.call(layer), 5)
+        await asyncio.wait_for(client.call(layer), LIMIT_S)
         return client.statuses, heard == [client.receive]
 
     assert asyncio.run(scenario()) == ([401], True)

@@ -8,6 +8,7 @@ import tracemalloc
 import pytest
 
 from helpers.asgi_calls import DISCONNECT, Client, Scripted, answer, body_of, chunks, http
+from helpers.waiting import LIMIT_S
 from roost_server.turns import KEPT_IN_MEMORY, PART, PAUSES_S, write_in_turn
 
 BUSY = 503
@@ -24,7 +25,7 @@ def write(app, bodies=(b"body",), *, then=(), scope=None):
         pauses.append(seconds)
 
     client = Client([*chunks(*bodies), *then])
-    asyncio.run(asyncio.wait_for(client.call(write_in_turn(app, pause), scope), 10))
+    asyncio.run(asyncio.wait_for(client.call(write_in_turn(app, pause), scope), LIMIT_S))
     return client, pauses
 
 
@@ -144,7 +145,7 @@ def test_a_client_that_leaves_in_the_middle_of_its_body_is_noticed():
         heard.extend([await receive(), await receive()])
 
     client = Client([*chunks(b"half", b"rest")[:1], DISCONNECT])
-    asyncio.run(asyncio.wait_for(client.call(write_in_turn(app)), 10))
+    asyncio.run(asyncio.wait_for(client.call(write_in_turn(app)), LIMIT_S))
 
     assert heard == [*chunks(b"half", b"rest")[:1], DISCONNECT]
 
@@ -177,7 +178,7 @@ def test_of_a_large_body_little_is_in_memory():
 
     tracemalloc.start()
     try:
-        client = asyncio.run(asyncio.wait_for(Large().call(write_in_turn(app)), 10))
+        client = asyncio.run(asyncio.wait_for(Large().call(write_in_turn(app)), LIMIT_S))
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
+from helpers.waiting import LIMIT_S
 from roost_server.sqlite_writers import is_change
 from roost_server.write_queue import ORIGIN, Origin, WriteQueue
 
@@ -173,7 +174,7 @@ def test_a_task_that_outlives_the_turn_it_was_begun_in_takes_turns_again():
         async with queue.turn():
             task = asyncio.create_task(later())
         ended.set()
-        return await asyncio.wait_for(task, 5)
+        return await asyncio.wait_for(task, LIMIT_S)
 
     assert asyncio.run(scenario())
 
@@ -209,7 +210,7 @@ def test_another_event_loop_passes_through_as_it_cannot_wait_here():
         async with queue.turn():
             return await asyncio.to_thread(asyncio.run, elsewhere())
 
-    assert asyncio.run(asyncio.wait_for(scenario(), 5))
+    assert asyncio.run(asyncio.wait_for(scenario(), LIMIT_S))
 
 
 @pytest.mark.parametrize(

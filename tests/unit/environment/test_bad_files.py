@@ -184,9 +184,9 @@ def test_the_shape_of_the_file(faults_of, text, fault):
         (GOOD.replace("iad", "sea"), "(Seattle, which Fly has closed); the nearest is sjc"),
         (
             GOOD.replace("3.8.8", "3.10"),
-            "3:20: version must be a full version, such as 3.8.8, found 3.10",
+            "3:20: version must be a full version, such as 3.9.1, found 3.10",
         ),
-        (GOOD.replace("3.8.8", "'3.8'"), "version must be a full version, such as 3.8.8"),
+        (GOOD.replace("3.8.8", "'3.8'"), "version must be a full version, such as 3.9.1"),
         (GOOD.replace("app: acme\n", ""), "app is missing; add it"),
         (GOOD.replace("[PREFECT", "[5, PREFECT"), "entry 1 must be a mapping"),
         (GOOD.replace("[PREFECT", "[a-b, PREFECT"), "name must be a name such as SLACK_HOOK"),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from packaging.requirements import Requirement
 
 from roost.environment.load import load_files
 from roost.environment.prefect_settings import (
@@ -108,3 +111,31 @@ def test_the_lock_session_refuses_what_the_files_refuse():
     text = (OWN_DEPLOY.parent / "noxfile.py").read_text()
 
     assert f"OLDEST_PREFECT = {OLDEST}" in text
+
+
+def constraints():
+    """The constraints of each minor version, as `(X, Y): text`."""
+    return {
+        tuple(map(int, path.stem.removeprefix("constraints-").split("."))): path.read_text("utf-8")
+        for path in (OWN_DEPLOY / "locks").glob("constraints-*.in")
+    }
+
+
+@pytest.mark.parametrize("version", locked_versions(OWN_DEPLOY))
+def test_a_lock_keeps_the_constraints_of_its_minor_version(version):
+    """`noxfile.constraints_of` takes the newest that is not of a later minor version."""
+    minor = tuple(map(int, version.split(".")))[:2]
+    text = constraints()[max(known for known in constraints() if known <= minor)]
+    lock = (OWN_DEPLOY / "locks" / f"prefect-{version}.txt").read_text("utf-8")
+    locked = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", lock, re.MULTILINE))
+
+    wanted = [Requirement(line) for line in text.splitlines() if line and line[0] != "#"]
+    assert wanted
+    assert [w.name for w in wanted if not w.specifier.contains(locked[w.name])] == []
+
+
+def test_each_constraint_says_why_it_is_there():
+    for text in constraints().values():
+        lines = text.splitlines()
+        bare = [n for n, line in enumerate(lines) if line and line[0] != "#"]
+        assert all(lines[n - 1].startswith("# ") for n in bare)

@@ -42,7 +42,7 @@ WAYS = [
 ]
 
 
-@pytest.mark.parametrize("version", ["3.7.8", "3.8.8"])
+@pytest.mark.parametrize("version", ["3.8.8", "3.9.1"])
 @pytest.mark.parametrize("name", WAYS)
 def test_sqlite_and_any_way_by_which_prefect_takes_another_database_is_a_fault(
     faults_of, name, version
@@ -232,11 +232,11 @@ def test_a_secret_that_looks_like_a_setting_is_one(faults_of):
 
 
 def test_which_settings_there_are_is_said_by_the_version_of_the_file(faults_of):
-    newer = setting("PREFECT_SERVER_DATABASE_MIGRATION_TIMEOUT", "60")
+    newer = setting("PREFECT_DEPLOYMENTS_CLEAR_SCHEDULES_ON_EMPTY", "true")
 
-    assert faults_of(newer) == []
-    [found] = faults_of(newer, {"prefect": {"version": "3.7.8"}})
-    assert "Prefect 3.7.8 has no setting PREFECT_SERVER_DATABASE_MIGRATION_TIMEOUT" in found
+    assert faults_of(newer, {"prefect": {"version": "3.9.1"}}) == []
+    [found] = faults_of(newer, {"prefect": {"version": "3.8.8"}})
+    assert "Prefect 3.8.8 has no setting PREFECT_DEPLOYMENTS_CLEAR_SCHEDULES_ON_EMPTY" in found
 
 
 def test_a_logger_s_level_is_a_setting_too(faults_of):

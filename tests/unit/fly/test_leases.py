@@ -10,15 +10,15 @@ import httpx
 import pytest
 import stamina
 
+from helpers import virtual_time
 from helpers.fly_answers import says
 from roost.errors import FlyConflictError, FlyLeasedError, LeaseLostError
-from roost.fly import leases
 from roost.fly.client import FlyClient
 from roost.fly.leases import HeldLeases, Lease, hold_lease
 from roost.fly.transport import NONCE
 from roost.secret_text import SecretText
 
-TTL_S = 0.6
+TTL_S = 30
 LEASED = says(409, {"error": "lease currently held by somebody"})
 
 
@@ -60,7 +60,7 @@ def hold(fly, body, *, nonce="", **options):
                 return await body(held)
 
     with stamina.set_testing(True, attempts=2, cap=True):
-        return anyio.run(run)
+        return virtual_time.run(run)
 
 
 async def nothing(held):
@@ -112,8 +112,7 @@ HELD = {"status": "success", "data": {"description": "roost apply", "owner": "ci
     ("holder", "told"),
     [(says(200, HELD), "roost apply, ci@acme.test"), (says(404), "somebody else")],
 )
-def test_a_lease_that_ends_soon_is_waited_for_and_its_holder_named_once(holder, told, monkeypatch):
-    monkeypatch.setattr(leases, "POLL_S", 0.01)
+def test_a_lease_that_ends_soon_is_waited_for_and_its_holder_named_once(holder, told):
     fly, notices = LeasingFly(held_for=3, holder=holder), []
 
     assert hold(fly, nothing, patience_s=30, notice=notices.append) == "n1"
@@ -121,15 +120,14 @@ def test_a_lease_that_ends_soon_is_waited_for_and_its_holder_named_once(holder, 
     assert notices == [f"a/m1 is being changed by {told}; waiting for up to 30 s."]
 
 
-def test_a_lease_that_stays_held_is_refused_when_patience_ends(monkeypatch):
-    monkeypatch.setattr(leases, "POLL_S", 0.01)
+def test_a_lease_that_stays_held_is_refused_when_patience_ends():
     fly = LeasingFly(held_for=10**6)
 
     with pytest.raises(FlyLeasedError) as failure:
-        hold(fly, nothing, patience_s=0.1)
+        hold(fly, nothing, patience_s=30)
     assert "release" not in fly.seen
     assert failure.value.what == (
-        "a/m1 is being changed by somebody else. After 0 s of waiting it still is."
+        "a/m1 is being changed by somebody else. After 30 s of waiting it still is."
     )
 
 
@@ -161,7 +159,7 @@ def test_the_body_is_cancelled_when_the_lease_is_lost(refusal):
     done = []
 
     async def work_on(_):
-        await anyio.sleep(30)
+        await anyio.sleep(3 * TTL_S)
         done.append("went on")
 
     with pytest.raises(LeaseLostError) as failure:
@@ -175,13 +173,13 @@ def test_a_lease_that_ended_unnoticed_is_not_gone_on_with():
     another = says(201, {"status": "success", "data": {"nonce": "n2"}})
 
     with pytest.raises(LeaseLostError, match="ended unnoticed"):
-        hold(LeasingFly(refresh=another), lambda _: anyio.sleep(30))
+        hold(LeasingFly(refresh=another), lambda _: anyio.sleep(3 * TTL_S))
 
 
 def test_a_lost_lease_is_told_rather_than_what_the_body_says_about_being_stopped():
     async def complain(_):
         try:
-            await anyio.sleep(30)
+            await anyio.sleep(3 * TTL_S)
         finally:
             raise FlyConflictError("a consequence")
 
@@ -195,7 +193,7 @@ def test_a_refresh_that_fly_cannot_answer_loses_the_lease_only_with_its_time():
     async def work_on(_):
         began = anyio.current_time()
         try:
-            await anyio.sleep(30)
+            await anyio.sleep(3 * TTL_S)
         finally:
             lasted.append(anyio.current_time() - began)
 
@@ -233,7 +231,7 @@ def test_a_lease_that_goes_with_its_machine_is_not_lost(gone):
             await anyio.sleep(TTL_S)
             return "went on"
 
-    assert anyio.run(remove_and_go_on) == "went on"
+    assert virtual_time.run(remove_and_go_on) == "went on"
     assert "refresh" not in fly.seen
 
 
@@ -268,9 +266,9 @@ def test_a_cancelled_body_still_gives_the_lease_back():
                 hold_lease(Lease(client, "a", "m1", 30, "d")),
             ):
                 scope.cancel()
-                await anyio.sleep(30)
+                await anyio.sleep(3 * TTL_S)
 
-    anyio.run(cancelled)
+    virtual_time.run(cancelled)
 
     assert fly.seen == ["acquire", "release"]
 
@@ -289,5 +287,5 @@ def test_several_leases_in_one_stack_come_back_in_turn():
             raise FlyConflictError("in the middle")
 
     with pytest.raises(FlyConflictError):
-        anyio.run(run)
+        virtual_time.run(run)
     assert fly.seen == ["acquire", "acquire", "release", "release"]

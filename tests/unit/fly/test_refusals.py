@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from helpers.fly_answers import TOKEN, ask, says
 from roost import errors
-from roost.fly.refusals import MAX_MESSAGE, refusal
+from roost.fly.refusals import refusal
+from roost.http.messages import MAX_MESSAGE
 from roost.secret_text import HIDDEN, SecretText
 
 SECRET = 'pass"word\n\\ü/long'

@@ -17,7 +17,7 @@ from roost.errors import (
     GitHubUnavailableError,
 )
 from roost.github import models
-from roost.github.api import blob_sha
+from roost.github.contents import blob_sha
 
 NO_LABELS = ("ededed", "")
 

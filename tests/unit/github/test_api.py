@@ -24,9 +24,11 @@ from roost.errors import (
     MissingTokenError,
     UsageError,
 )
-from roost.github.api import blob_sha, github_of
+from roost.github.api import github_of
+from roost.github.contents import blob_sha
 from roost.github.models import Issue, Pull
-from roost.github.transport import ATTEMPTS, MAX_PAGES
+from roost.github.transport import MAX_PAGES
+from roost.http.exchange import ATTEMPTS
 
 COMMENT = {"id": 5, "body": "hello", "user": {"login": "alice"}, "html_url": "https://g/5"}
 ISSUE = {"number": 7, "title": "Drift", "state": "open", "labels": [{"name": "drift"}, "old"]}

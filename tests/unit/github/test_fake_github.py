@@ -9,6 +9,7 @@ import pytest
 
 from helpers.fake_github import Account, FakeGitHub
 from helpers.fake_github.git import Git
+from helpers.waiting import LIMIT_S
 
 ROOT = "/repos/acme/infra"
 
@@ -25,7 +26,7 @@ def client(github, token, **headers):
         base_url=github.url,
         headers={"authorization": f"Bearer {token}", **headers},
         trust_env=False,
-        timeout=20,
+        timeout=LIMIT_S,
     )
 
 

@@ -19,7 +19,7 @@ from roost.errors import (
     GitHubUnavailableError,
 )
 from roost.github.models import Comment
-from roost.github.transport import ATTEMPTS
+from roost.http.exchange import ATTEMPTS
 
 BOT = {"__typename": "Bot", "login": "github-actions"}
 MALLORY = {"__typename": "User", "login": "mallory"}

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 
 from helpers.fake_machines import FakeHost, service
+from helpers.waiting import LIMIT_S, until_soon
 from localfly.images import Image
 from localfly.proxy import MachineView, Proxy
 from localfly.runtime import ProcessSpec, Runtime, free_address
@@ -82,11 +83,11 @@ def test_a_process_is_started_cold_put_to_sleep_and_woken_by_requests(tmp_path):
         proxy = Proxy(host)
         port = await proxy.open("app")
         try:
-            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+            async with httpx.AsyncClient(
+                base_url=f"http://127.0.0.1:{port}", timeout=LIMIT_S
+            ) as client:
                 cold = await ask_all(client, 20)
-                async with asyncio.timeout(5):
-                    while proxy.load("app"):  # noqa: ASYNC110 - the proxy tidies up by itself
-                        await asyncio.sleep(0.01)
+                await until_soon(lambda: not proxy.load("app"))
                 await proxy.autostop.sweep()
                 frozen = await host.process.frozen()
                 warm = await ask_all(client, 20)

@@ -17,6 +17,7 @@ from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
 
 from helpers.fake_machines import OK, FakeHost
+from helpers.waiting import LIMIT_S, until_soon
 from localfly.proxy import MachineView, Proxy, ProxySettings
 
 MB = 1024 * 1024
@@ -50,7 +51,7 @@ async def raw(port, data, *, half_close=False):
     received = b""
     # A proxy that cuts a connection may do so by a reset; what came before it is what counts.
     with contextlib.suppress(ConnectionError):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(LIMIT_S):
             while chunk := await reader.read(MB):
                 received += chunk
     writer.transport.abort()
@@ -59,7 +60,7 @@ async def raw(port, data, *, half_close=False):
 
 def get(path="/", **options):
     async def ask(port):
-        async with httpx.AsyncClient(timeout=10) as client:
+        async with httpx.AsyncClient(timeout=LIMIT_S) as client:
             return await client.get(f"http://127.0.0.1:{port}{path}", **options)
 
     return ask
@@ -69,7 +70,7 @@ def test_request_and_answer_arrive_as_they_were_sent():
     reply = b"HTTP/1.1 418 Short And Stout\r\nX-A: 1\r\nX-A: 2\r\nContent-Length: 3\r\n\r\ntea"
 
     async def ask(port):
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=LIMIT_S) as client:
             return await client.put(
                 f"http://127.0.0.1:{port}/a%2Fb?q=%20",
                 content=b"body",
@@ -108,7 +109,7 @@ def test_an_answer_is_passed_on_while_it_is_made():
 
         async def ask(port):
             async with (
-                httpx.AsyncClient() as client,
+                httpx.AsyncClient(timeout=LIMIT_S) as client,
                 client.stream("GET", f"http://127.0.0.1:{port}/") as answer,
             ):
                 chunks = answer.aiter_raw()
@@ -133,7 +134,7 @@ def test_large_bodies_pass_both_ways_unchanged():
             yield b"x" * 65536
 
     async def ask(port):
-        async with httpx.AsyncClient(timeout=20) as client:
+        async with httpx.AsyncClient(timeout=LIMIT_S) as client:
             return await client.post(f"http://127.0.0.1:{port}/", content=parts())
 
     got, upstream, _ = asyncio.run(behind(answer, ask))
@@ -180,7 +181,9 @@ def test_a_client_that_does_not_read_slows_the_machine_down():
 )
 def test_answers_without_a_body_leave_the_connection_usable(method, reply, status):
     async def ask(port):
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=5) as client:
+        async with httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}", timeout=LIMIT_S
+        ) as client:
             return [await client.request(method, "/") for _ in range(2)]
 
     answers, upstream, _ = asyncio.run(behind(lambda _: reply, ask))
@@ -260,7 +263,9 @@ def test_a_client_of_http_1_0_gets_an_answer_it_can_read():
 
 def test_connections_to_a_machine_are_kept_and_used_again():
     async def ask(port):
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        async with httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}", timeout=LIMIT_S
+        ) as client:
             for _ in range(5):
                 await client.get("/")
                 await client.post("/", content=b"x")
@@ -278,7 +283,7 @@ def test_a_kept_connection_that_died_is_never_noticed_by_the_client(method):
         upstream = await host.add()
         async with (
             proxied(host) as (_, port),
-            httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client,
+            httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=LIMIT_S) as client,
         ):
             statuses = []
             for _ in range(5):
@@ -302,7 +307,7 @@ def test_a_safe_request_is_sent_again_when_no_answer_came():
 
 def test_an_unsafe_request_is_never_carried_out_twice():
     async def ask(port):
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=LIMIT_S) as client:
             return await client.post(f"http://127.0.0.1:{port}/", content=b"pay")
 
     got, upstream, _ = asyncio.run(behind(lambda _: None, ask))
@@ -362,10 +367,7 @@ def test_a_client_that_hangs_up_ends_the_work_behind_it():
             await asked.wait()
             writer.close()
             await writer.wait_closed()
-            async with asyncio.timeout(5):
-                await upstream.hung_up.wait()
-                while proxy.load("app"):  # noqa: ASYNC110 - the proxy tidies up by itself
-                    await asyncio.sleep(0.01)
+            await until_soon(lambda: upstream.hung_up.is_set() and not proxy.load("app"))
 
     asyncio.run(scenario())
 
@@ -500,9 +502,7 @@ def test_a_websocket_passes_both_ways_and_counts_as_load():
                 await client.send(b"x" * MB)
                 size = len(await client.recv())
                 load = proxy.load("app")
-            async with asyncio.timeout(5):
-                while proxy.load("app"):  # noqa: ASYNC110 - the proxy tidies up by itself
-                    await asyncio.sleep(0.01)
+            await until_soon(lambda: not proxy.load("app"))
             return text, size, load
 
     assert asyncio.run(scenario()) == ("hello", MB, {"ws": 1})
@@ -525,7 +525,9 @@ def test_a_websocket_of_a_machine_that_is_suspended_is_told_and_does_not_wake_it
 def test_a_refused_upgrade_is_an_ordinary_answer():
     async def ask(port):
         upgrade = {"connection": "upgrade", "upgrade": "websocket"}
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        async with httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}", timeout=LIMIT_S
+        ) as client:
             return [(await client.get("/", headers=upgrade)).status_code for _ in range(2)]
 
     statuses, _, _ = asyncio.run(behind(lambda _: OK, ask))

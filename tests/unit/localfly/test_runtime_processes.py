@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.waiting import until_soon
 from localfly import procfs
 from localfly.errors import NoAddressError, SpawnError
 from localfly.images import Image
@@ -85,14 +86,8 @@ async def a_runtime():
         await runtime.aclose()
 
 
-async def until(condition, timeout_s=10):
-    async with asyncio.timeout(timeout_s):
-        while not condition():  # noqa: ASYNC110 - waits for another process
-            await asyncio.sleep(0.01)
-
-
 async def until_said(spec, text):
-    await until(lambda: spec.log.exists() and text in spec.log.read_text())
+    await until_soon(lambda: spec.log.exists() and text in spec.log.read_text())
 
 
 def alive(pid):
@@ -245,7 +240,7 @@ def test_killing_reaches_a_child_that_left_the_session(spec):
             await until_said(asked, "\n")
             process.kill()
             await process.wait()
-        await until(lambda: not alive(int(asked.log.read_text())))
+        await until_soon(lambda: not alive(int(asked.log.read_text())))
 
     asyncio.run(scenario())
 
@@ -263,12 +258,12 @@ def test_a_frozen_machine_does_nothing_until_it_is_resumed(spec):
             process = await runtime.start(asked)
             await until_said(asked, "\n")
             process.suspend()
-            await until(lambda: process.suspended)
+            await until_soon(lambda: process.suspended)
             before = asked.log.read_text()
             await asyncio.sleep(0.1)
             frozen = asked.log.read_text()
             process.resume()
-            await until(lambda: asked.log.read_text() != before)
+            await until_soon(lambda: asked.log.read_text() != before)
             return before, frozen, process.suspended
 
     before, frozen, suspended = asyncio.run(scenario())
@@ -314,10 +309,10 @@ def test_the_whole_group_is_frozen_and_resumed(spec):
             process = await runtime.start(asked)
             await until_said(asked, "\n")
             process.suspend()
-            await until(lambda: all(stat.frozen for stat in process.members()))
+            await until_soon(lambda: all(stat.frozen for stat in process.members()))
             count = len(process.members())
             process.resume()
-            await until(lambda: not any(stat.frozen for stat in process.members()))
+            await until_soon(lambda: not any(stat.frozen for stat in process.members()))
             return count
 
     assert asyncio.run(scenario()) == 2
@@ -336,7 +331,7 @@ def test_stopping_a_frozen_machine_ends_it_without_running_it(spec):
             process = await runtime.start(asked)
             await until_said(asked, "up")
             process.suspend()
-            await until(lambda: process.suspended)
+            await until_soon(lambda: process.suspended)
             ended = await process.stop(signal.SIGTERM, 10)
         return ended, asked.log.read_text()
 

@@ -6,8 +6,9 @@ import anyio
 import httpx
 import pytest
 
+from helpers import virtual_time
 from roost.prefect import holding
-from roost.prefect.holding import HELD, NotHeldError, held
+from roost.prefect.holding import HELD, NotHeldError, NothingToHoldError, held
 from roost.prefect.transport import prefect_client
 from roost.secret_text import SecretText
 
@@ -60,7 +61,7 @@ def hold(server, body=None):
                 raise body
             return await found.lasts()
 
-    return anyio.run(run)
+    return virtual_time.run(run)
 
 
 @pytest.fixture(autouse=True)
@@ -105,7 +106,24 @@ def test_a_writer_that_does_not_end_is_tried_again():
     assert len(server.asked) == 2
 
 
-@pytest.mark.parametrize("statuses", [(404,), (401,), (503, 503)])
+@pytest.mark.parametrize("status", [404, 405])
+def test_an_image_of_before_that_has_nothing_to_hold_says_so_too(status):
+    with pytest.raises(NothingToHoldError, match=f"it answered {status}: it has no database"):
+        hold(Server(status, over=True))
+
+
+def test_a_server_with_nothing_to_hold_says_why():
+    told = "its database is postgres,\nand not\x1b the file on the volume\n"
+    server = Server(409, first=told, over=True)
+
+    with pytest.raises(NothingToHoldError) as caught:
+        hold(server)
+
+    assert str(caught.value) == "its database is postgres, and not? the file on the volume"
+    assert not server.holding
+
+
+@pytest.mark.parametrize("statuses", [(500,), (401,), (503, 503)])
 def test_a_server_that_does_not_hold_says_so(statuses):
     with pytest.raises(NotHeldError, match=f"it answered {statuses[-1]}"):
         hold(Server(*statuses))

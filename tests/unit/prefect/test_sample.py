@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import anyio
 import httpx
 import pytest
 
+from helpers import virtual_time
 from helpers.fake_prefect import LOGIN, FakePrefect, say
 from roost.prefect.sample import ROWS, TROUBLE, count_rows, write_rows
 from roost.prefect.server import Server
@@ -20,7 +20,7 @@ def asking(prefect, act, *arguments):
         async with httpx.AsyncClient(transport=transport, base_url="http://prefect.test") as http:
             return await act(Server(http, SecretText(LOGIN)), *arguments)
 
-    return anyio.run(ask)
+    return virtual_time.run(ask)
 
 
 @pytest.mark.parametrize("csrf", [False, True])

@@ -109,7 +109,7 @@ REHEARSAL = Rehearsal(
     silence_seconds=2.1,
     wake=Wake(suspended_seconds=0.04, stopped_seconds=2.43),
     memory_mb=Memory(idle=187, peak=201, limit=1024),
-    prefect="3.8.8",
+    prefect="3.9.1",
 )
 README = Path(__file__).parents[3] / "README.md"
 

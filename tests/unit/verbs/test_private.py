@@ -10,8 +10,8 @@ import pytest
 
 from helpers.environments import PRIVATE
 from helpers.fake_prefect import say
-from roost import connection
-from roost.connection import resolves
+from roost.http import connection
+from roost.http.connection import resolves
 
 URL = "http://acme-prefect.flycast"
 DEBUG = {"prefect": {"settings": {"PREFECT_LOGGING_LEVEL": "DEBUG"}}}

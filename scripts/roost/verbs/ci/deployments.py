@@ -13,7 +13,8 @@ from typing import Any
 from roost.environment.load import load_environment
 from roost.errors import ExitCode, GitHubUnavailableError, UsageError
 from roost.github.actions import Runner
-from roost.github.api import DeploymentState, GitHub, github_of
+from roost.github.api import GitHub, github_of
+from roost.github.deployments import DeploymentState
 from roost.github.models import Deployment
 from roost.report.outcome import Outcome, Result
 from roost.verbs.changes import moment

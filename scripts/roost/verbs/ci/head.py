@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
-from roost.github.api import GitHub, blob_sha
+from roost.github.api import GitHub
+from roost.github.contents import blob_sha
 from roost.github.models import GitFile
 from roost.verbs.ci.base import at
 from roost.verbs.context import Context

@@ -12,7 +12,8 @@ from urllib.parse import quote, urlencode
 
 from roost.errors import ChangedMeanwhileError, GitHubConflictError, UsageError
 from roost.github.actions import Runner, runner_of
-from roost.github.api import GitHub, blob_sha
+from roost.github.api import GitHub
+from roost.github.contents import blob_sha
 from roost.report.markdown import code
 from roost.verbs.context import Context
 

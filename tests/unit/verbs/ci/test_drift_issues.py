@@ -12,6 +12,7 @@ import stamina
 from helpers.drift_results import BY_HAND, SECRET, SEEN, failed, result
 from helpers.drift_results import run as run_result
 from helpers.fake_github import ACTIONS_BOT, FakeGitHub
+from helpers.waiting import LIMIT_S
 from roost.github.api import GitHub
 from roost.report.issue import LABEL, changes, known_issues, topics
 from roost.secret_text import SecretText
@@ -409,7 +410,7 @@ def test_one_that_fails_hides_no_other(told, github):
 
 def test_two_runs_from_different_threads_leave_one_open_issue(told, github):
     """Neither sees the other's before it has its own."""
-    meet = threading.Barrier(2, timeout=20)
+    meet = threading.Barrier(2, timeout=LIMIT_S)
     answer = github._door.answer
     gates = {"left": 2}
 

@@ -37,7 +37,7 @@ def may_repeat_status(status: int, repeat: Repeat) -> bool:
 
 
 def was_sent(failure: httpx.RequestError) -> bool:
-    """Say whether a call without an answer may have reached Fly at all."""
+    """Return whether a call without an answer may have reached the service at all."""
     return not isinstance(
         failure,
         httpx.ConnectError
@@ -65,7 +65,7 @@ def retry_after_s(response: httpx.Response, now: Callable[[], datetime]) -> floa
     try:
         wait = float(written)
     except ValueError:
-        moment = _date(written)
+        moment = http_date(written)
         if moment is None:
             return None
         wait = (moment - now()).total_seconds()
@@ -74,7 +74,7 @@ def retry_after_s(response: httpx.Response, now: Callable[[], datetime]) -> floa
     return min(max(wait, 0.0), RETRY_AFTER_LIMIT_S)
 
 
-def _date(written: str) -> datetime | None:
+def http_date(written: str) -> datetime | None:
     """Read the date of an HTTP header; no zone means UTC."""
     try:
         moment = parsedate_to_datetime(written)

@@ -1,0 +1,196 @@
+"""The server's last error, without a secret, for whoever asks why it is no good.
+
+Fly has no interface for logs, so a gate that fails could only name the log. What the log says last
+is kept here. `reporting` returns it while the server is up, `last_words` leaves it when
+the machine ends.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, quote, quote_plus, unquote
+
+HIDDEN = "[hidden]"
+LONGEST = 300
+SHORTEST_VALUE = 4  # a shorter value is no secret, and stands in plain words
+SHORTEST_PLACE = 2
+# Variables of the system, of Fly and of our own, and Prefect's settings: no secret is in them.
+PLAIN = re.compile(
+    r"PATH|HOME|USER|PWD|OLDPWD|HOSTNAME|SHLVL|TERM|LANG|LC_\w+|TZ|TMPDIR|IMAGE_ROOT|DO_NOT_TRACK"
+    r"|PRIMARY_REGION|PYTHON\w*|PY_\w+|GPG_KEY|UV_\w+|SSL_CERT_\w+|FLY_\w+|ROOST_\w+|PREFECT_\w+",
+    re.ASCII | re.IGNORECASE,
+)
+# But for those whose name says that there is one, or that may hold one among other things.
+GUARDED = re.compile(
+    r"PASS|SECRET|TOKEN|(?<!GPG_)KEY|AUTH|URL|DSN|CREDENTIAL|HEADER|CONNECT_ARGS"
+    r"|DATABASE$|^PREFECT_(SERVER|API|CLIENT)$",
+    re.IGNORECASE,
+)
+# Where the database is and who uses it: hidden as whole words, as they may be parts of others.
+PLACES = re.compile(r"DATABASE_(HOST|USER|NAME)$", re.IGNORECASE)
+# Public by what they are for.
+OPEN = frozenset({"PREFECT_API_URL", "PREFECT_UI_URL", "PREFECT_SERVER_UI_API_URL"})
+# uvicorn's last line about a start that failed; the one before it says why.
+BLAND = "Application startup failed. Exiting."
+# The line of a traceback that names the exception; others may follow, such as an SQL statement.
+RAISED = re.compile(r"[A-Za-z_][\w.]*: .*", re.ASCII)
+
+
+def hider(environ: Mapping[str, str]) -> Callable[[str], str]:
+    """Return what takes every secret of an environment out of a text, and their parts."""
+    secrets: set[str] = set()
+    places: set[str] = set()
+    for name, value in environ.items():
+        if PLACES.search(name):
+            places.add(value)
+        elif is_guarded(name):
+            _take_apart(value, secrets, places)
+    patterns = [
+        *(re.escape(way) for way in _ways(secrets)),
+        *(rf"(?<![\w.]){re.escape(way)}(?!\w|\.\w)" for way in _ways(places, SHORTEST_PLACE)),
+    ]
+    if not patterns:
+        return str
+    hidden = re.compile("|".join(patterns))
+    return lambda text: hidden.sub(HIDDEN, text)
+
+
+def is_guarded(name: str) -> bool:
+    """Say whether a variable may hold a secret: any that is not known to hold none."""
+    if name.upper() in OPEN:
+        return False
+    return not PLAIN.fullmatch(name) or bool(GUARDED.search(name))
+
+
+def _take_apart(value: str, secrets: set[str], places: set[str]) -> None:
+    """Add a value, its lines, and what an address, a login or JSON in it is made of."""
+    secrets.add(value)
+    secrets.update(line.strip() for line in value.splitlines())
+    if "://" in value:
+        _take_address_apart(value, secrets, places)
+    elif value[:1] in ("{", "["):
+        for leaf in _leaves(value):
+            _take_apart(leaf, secrets, places)
+    else:
+        secrets.add(value.partition(":")[2])  # the password of user:password
+
+
+def _take_address_apart(url: str, secrets: set[str], places: set[str]) -> None:
+    """Add the parts of an address; its password may hold any character, also an @ or a slash."""
+    rest = url.partition("://")[2]
+    for cut in (rest.partition("@"), rest.rpartition("@")):
+        if cut[1]:
+            user, _, password = cut[0].partition(":")
+            secrets.update((password, unquote(password)))
+            places.update((user, unquote(user)))
+        where, _, query = cut[2].partition("?")
+        secrets.update(value for _, value in parse_qsl(query))
+        hosts, _, database = where.partition("/")
+        # Also of a webhook, whose path is its password.
+        places.update(unquote(part) for part in (database, *database.split("/")))
+        places.update(re.sub(r":\d*$", "", host) for host in hosts.split(","))
+
+
+def _leaves(text: str) -> Iterator[str]:
+    """Return every text in JSON; nothing where it is none."""
+    try:
+        left = [json.loads(text)]
+    except (ValueError, RecursionError):
+        return
+    while left:
+        value = left.pop()
+        if isinstance(value, Mapping):
+            left.extend(value.values())
+        elif isinstance(value, list):
+            left.extend(value)
+        elif isinstance(value, str):
+            yield value
+
+
+def _ways(values: Iterable[str], shortest: int = SHORTEST_VALUE) -> list[str]:
+    """Return the ways a message may spell values, the longest first."""
+    ways: set[str] = set()
+    for value in values:
+        safe = value.encode("utf-8", "replace").decode()
+        ways |= {value, repr(value)[1:-1], json.dumps(value)[1:-1]}
+        ways |= {quote(safe, safe=""), quote_plus(safe)}
+    return sorted((way for way in ways if len(way) >= shortest), key=len, reverse=True)
+
+
+@dataclass
+class LastError:
+    """The last error that was logged; one for the process.
+
+    Args:
+        hide: takes secrets out.
+        text: what was logged, in one line of at most 300 characters; empty where nothing was.
+    """
+
+    hide: Callable[[str], str] = lambda _: HIDDEN
+    text: str = field(default="", init=False)
+
+    def know(self, environ: Mapping[str, str]) -> None:
+        """Learn from an environment what is to be hidden."""
+        self.hide = hider(environ)
+
+    def watch(self) -> None:
+        """Note every error that is logged from now on, whichever logger and handlers it has."""
+        make = logging.getLogRecordFactory()
+
+        def make_and_note(*args: Any, **kwargs: Any) -> logging.LogRecord:
+            record = make(*args, **kwargs)
+            if record.levelno >= logging.ERROR:
+                self.note(describe(record))
+            return record
+
+        logging.setLogRecordFactory(make_and_note)
+
+    def note(self, text: str) -> None:
+        """Keep a text as the last error."""
+        if text and text != BLAND:
+            self.text = self.safe(text)
+
+    def safe(self, text: str) -> str:
+        """Return a text in one line, without secrets, cut to its length afterwards."""
+        words = " ".join(self.hide(text).split())
+        plain = "".join(char if char.isprintable() else "?" for char in words)
+        return plain if len(plain) <= LONGEST else f"{plain[: LONGEST - 3]}..."
+
+
+LAST_ERROR = LastError()
+
+
+def describe(record: logging.LogRecord) -> str:
+    """Say in a line what a record is about; whatever is wrong with the record is no error of ours."""
+    try:
+        message = first_cause(record.getMessage())
+    except Exception:  # noqa: BLE001 - arguments that do not fit their format raise anything
+        message = str(record.msg)
+    failure = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
+    if failure is None:
+        return message
+    return f"{message} ({name_failure(failure)})"
+
+
+def name_failure(failure: BaseException) -> str:
+    """Name an exception with the first line of what it says: others may be a statement and rows."""
+    if isinstance(failure, BaseExceptionGroup):
+        return name_failure(failure.exceptions[0])
+    try:
+        said = next(iter(str(failure).splitlines()), "")
+    except Exception:  # noqa: BLE001 - an exception may fail to describe itself
+        said = ""
+    return f"{type(failure).__name__}: {said}" if said else type(failure).__name__
+
+
+def first_cause(message: str) -> str:
+    """Return the line that counts of a message: of a traceback, the exception at its end."""
+    lines = [line for line in message.splitlines() if line.strip()]
+    if len(lines) > 1 and any(line.lstrip(" |+").startswith("Traceback") for line in lines):
+        return next((line for line in reversed(lines) if RAISED.fullmatch(line)), lines[-1])
+    return lines[0] if lines else ""

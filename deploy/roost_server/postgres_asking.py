@@ -1,0 +1,84 @@
+"""Ask a Postgres address what stands before the database, before Prefect starts.
+
+A pooler in transaction mode can have any host and any port. Two connections that are open at once
+never share a session of the server, and one connection never changes its session, but through such a
+pooler: an idle one hands the same session to both, and one that takes turns hands each connection
+another (tried with PgBouncer 1.18.0 and 1.25.2, with and without `server_round_robin`, with one
+session and with several).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+from roost_server.postgres_address import Pooling, database_url, pooling_of, pooling_settings
+from roost_server.postgres_connection import connected, explained
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+# A pool of one session keeps the second connection waiting: then it is one for each connection.
+SECOND_LIMIT_S = 2.0
+# The number of a process alone may be the same on two servers behind one address.
+SESSION = "SELECT pid || ' ' || backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
+
+
+def ask_pooling(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings that follow from what stands before the database; ask where it is unknown.
+
+    Raises:
+        BootError: the database cannot be reached or refuses the login, or its pooler knows no
+            transactions. Names the secret, never its value.
+    """
+    is_postgres = database_url(environ).startswith("postgresql")
+    if not is_postgres or pooling_of(environ) is not Pooling.UNKNOWN:
+        return {}
+    with explained(environ):
+        pooling = asyncio.run(find_pooling(environ))
+    if pooling is Pooling.TRANSACTION:
+        print(
+            "roost: the database is behind a pooler in transaction mode: no statement is prepared, "
+            "and the migration takes no turn",
+            flush=True,
+        )
+    return pooling_settings(pooling, environ)
+
+
+async def find_pooling(environ: Mapping[str, str]) -> Pooling:
+    """Return TRANSACTION, or DIRECT where each connection has a session of its own."""
+    async with AsyncExitStack() as stack:
+        first = await stack.enter_async_context(connected(environ))
+        await _begin(first)
+        try:
+            async with asyncio.timeout(SECOND_LIMIT_S):
+                second = await stack.enter_async_context(connected(environ))
+                return await _compare(first, second)
+        except TimeoutError:
+            return Pooling.DIRECT
+
+
+async def _begin(connection: AsyncConnection) -> None:
+    """Do what a pooler in statement mode refuses."""
+    from sqlalchemy import text
+
+    await connection.execute(text("BEGIN"))
+    await connection.execute(text("COMMIT"))
+
+
+async def _compare(first: AsyncConnection, second: AsyncConnection) -> Pooling:
+    """Look until two transactions met what a connection of its own cannot meet, or often enough.
+
+    Each is asked twice in a row, since a pooler that takes turns would else give each connection its
+    own; and all again, since a pool may have grown between two of them.
+    """
+    from sqlalchemy import text
+
+    seen: dict[AsyncConnection, set[str]] = {first: set(), second: set()}
+    for connection in (first, first, second, second) * 2:
+        seen[connection].add(str(await connection.scalar(text(SESSION))))
+        if seen[first] & seen[second] or len(seen[connection]) > 1:
+            return Pooling.TRANSACTION
+    return Pooling.DIRECT

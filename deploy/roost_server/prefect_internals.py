@@ -1,0 +1,260 @@
+"""What this server uses of Prefect's insides: every import of Prefect goes through this list.
+
+None of it is promised by Prefect, and a release may move it. `bake` proves the list when an image is
+built, so a moved part ends the build and no machine; `python -m roost_server.prefect_internals` proves
+it against whatever Prefect is installed. Prefect is imported when an entry is loaded, not before: it
+reads its settings when it is imported.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib import import_module, metadata
+from operator import attrgetter
+from types import SimpleNamespace
+from typing import Any
+
+from roost_server.errors import MovedError
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
+
+
+def _itself(part: Any) -> Any:
+    return part
+
+
+@dataclass(frozen=True)
+class Internal:
+    """One part of Prefect, or of a library under it, that Roost uses.
+
+    Args:
+        module: where it is imported from.
+        name: what is imported; empty for the module itself.
+        why: what Roost needs it for.
+        since: the first release that has it here; an older one is not asked for it. Of those tried:
+            3.1.13 (the oldest that this server runs), each 3.4 about a change, 3.6.13, 3.7.8, 3.8.8, 3.9.1.
+        parts: dotted names of what Roost reads of it.
+        takes: for each function of it that Roost calls or replaces (empty: itself), what that takes.
+        seen_as: makes of it the object that has the parts.
+    """
+
+    module: str
+    name: str
+    why: str
+    since: str
+    parts: tuple[str, ...] = ()
+    takes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    seen_as: Callable[[Any], Any] = _itself
+
+    @property
+    def place(self) -> str:
+        """Where it is, as `module:name`."""
+        return f"{self.module}:{self.name}" if self.name else self.module
+
+    def load(self) -> Any:
+        """Import it. Any fault of the import stays as it is: a wrong setting of Prefect's is one, too."""
+        module = import_module(self.module)
+        return getattr(module, self.name) if self.name else module
+
+    def is_due(self, version: str) -> bool:
+        """Return whether a release is to have it."""
+        return _number(version) >= _number(self.since)
+
+    def prove(self) -> None:
+        """Load it and look for each part.
+
+        Raises:
+            MovedError: names the entry, the Prefect that is installed, and what Roost needs it for.
+        """
+        try:
+            part = self.load()
+            seen = self.seen_as(part)
+            for name in self.parts:
+                attrgetter(name)(seen)
+            for name, taken in self.takes.items():
+                self._prove_call(attrgetter(name)(part) if name else part, taken)
+        except (ImportError, AttributeError, TypeError, LookupError) as error:
+            raise MovedError(
+                f"Prefect {installed()} has no {self.place} as Roost uses it "
+                f"({type(error).__name__}: {error}). Roost needs it to {self.why}; Prefect has it "
+                f"since {self.since}. Look for where it went, or for a library that is too new, and "
+                "mend its entry in deploy/roost_server/prefect_internals.py"
+            ) from error
+
+    @staticmethod
+    def _prove_call(function: Any, taken: tuple[str, ...]) -> None:
+        known = inspect.signature(function).parameters
+        if missing := [name for name in taken if name not in known]:
+            raise LookupError(f"{function.__qualname__} takes no {', '.join(missing)}")
+
+
+def _subscribed(topic: Any) -> Any:
+    """Make a topic with one subscription, as Prefect's services do; what is seen is both."""
+    made = topic("roost")
+    return SimpleNamespace(topics=topic._topics, topic=made, subscription=made.subscribe())  # noqa: SLF001 - this is the list of what is private
+
+
+CREATE_APP = Internal(
+    "prefect.server.api.server",
+    "create_app",
+    why="serve Prefect's application with layers around it",
+    since="3.1.13",
+)
+PROVIDE_DATABASE = Internal(
+    "prefect.server.database",
+    "provide_database_interface",
+    why="migrate the database of the image, and list the revisions that a Prefect knows",
+    since="3.1.13",
+    parts=("create_db", "engine", "session", "session_context", "orm.versions_dir", "Event.id"),
+    takes={"": ()},
+    seen_as=lambda provide: provide(),
+)
+ALEMBIC_CONFIG = Internal(
+    "prefect.server.database.alembic_commands",
+    "alembic_config",
+    why="list the revisions that a Prefect knows, for the guard of upgrades",
+    since="3.1.13",
+    takes={"": ()},
+)
+LOAD_COLLECTIONS = Internal(
+    "prefect.plugins",
+    "load_prefect_collections",
+    why="register blocks once, in the database of the image",
+    since="3.1.13",
+    takes={"": ()},
+)
+REGISTER_BLOCKS = Internal(
+    "prefect.server.models.block_registration",
+    "run_block_auto_registration",
+    why="register blocks once, in the database of the image",
+    since="3.1.13",
+    takes={"": ("session",)},
+)
+TOPIC = Internal(
+    "prefect.server.utilities.messaging.memory",
+    "Topic",
+    why="count the events that wait in memory, and end only when none does",
+    since="3.1.13",
+    parts=(
+        *("topics.values", "topic._subscriptions"),
+        *("subscription._queue.qsize", "subscription._retry.qsize"),
+    ),
+    seen_as=_subscribed,
+)
+CONSUMER = Internal(
+    "prefect.server.utilities.messaging.memory",
+    "Consumer",
+    why="learn which service reads which queue, and keep for it what a stop finds there",
+    since="3.1.13",
+    takes={"__init__": ("self", "topic", "subscription")},
+)
+MESSAGE = Internal(
+    "prefect.server.utilities.messaging.memory",
+    "MemoryMessage",
+    why="put back into a queue what a stop found there",
+    since="3.1.13",
+    takes={"": ("data", "attributes", "retry_count")},
+)
+EVENT_STORAGE = Internal(
+    "prefect.server.events.storage.database",
+    "",
+    why="write an event to SQLite once, however often it arrives",
+    since="3.1.13",
+    takes={"_write_sqlite_events": ("session", "events")},
+)
+TRIGGERS = Internal(
+    "prefect.server.events.triggers",
+    "",
+    why="listen for no notification of Postgres behind a transaction pooler",
+    since="3.7.8",
+    parts=("get_pg_notify_connection", "reconcile_automations"),
+)
+SQLITE_CONFIGURATION = Internal(
+    "prefect.server.database.configurations",
+    "AioSqliteConfiguration",
+    why="let a transaction begin in its turn, as one that writes",
+    since="3.1.13",
+    takes={"begin_transaction": ("self", "session", "with_for_update")},
+)
+LEASE_FILES = Internal(
+    "prefect.server.concurrency.lease_storage.filesystem",
+    "ConcurrencyLeaseStorage",
+    why="keep concurrency leases on the volume, so that a restart loses none",
+    since="3.4.9",
+    takes={
+        "create_lease": ("resource_ids", "ttl", "metadata"),
+        "renew_lease": ("lease_id", "ttl"),
+        "revoke_lease": ("lease_id",),
+        "read_lease": ("lease_id",),
+        "read_expired_lease_ids": ("limit",),
+    },
+)
+CURRENT_SETTINGS = Internal(
+    "prefect.settings",
+    "get_current_settings",
+    why="know how often Prefect looks for leases that ran out",
+    since="3.4.9",
+    parts=("server.services.repossessor.loop_seconds",),
+    seen_as=lambda current: current(),
+)
+SETTINGS = Internal(
+    "prefect.settings.models.root",
+    "Settings",
+    why="list the settings that a Prefect takes (deploy/settings)",
+    since="3.1.13",
+    parts=("model_config", "model_fields"),
+)
+LOGGING_FILE = Internal(
+    "prefect.logging.configuration",
+    "DEFAULT_LOGGING_SETTINGS_PATH",
+    why="list the loggers that settings may change (deploy/settings)",
+    since="3.1.13",
+    parts=("read_text",),
+)
+AWAIT_ONLY = Internal(
+    "sqlalchemy.util",
+    "await_only",
+    why="wait for a turn within a statement, which SQLAlchemy carries out in a greenlet",
+    since="3.1.13",  # SQLAlchemy's own: in 2.0 (Prefect 3.8.8) and in 2.1 (3.9.1)
+    takes={"": ("awaitable",)},
+)
+INTERNALS = {name: each for name, each in globals().items() if isinstance(each, Internal)}
+
+
+def installed() -> str:
+    """Return the version of the Prefect that is installed."""
+    try:
+        return metadata.version("prefect")
+    except metadata.PackageNotFoundError:
+        return "(none)"
+
+
+def moved() -> Iterator[str]:
+    """List what of Prefect is not as Roost uses it, as `ENTRY: what is wrong`."""
+    for name, each in INTERNALS.items():
+        if not each.is_due(installed()):
+            continue
+        try:
+            each.prove()
+        except MovedError as error:
+            yield f"{name}: {error}"
+
+
+def main() -> int:
+    """Print each entry that has moved; 1 if one has."""
+    found = list(moved())
+    for line in found:
+        print(line)
+    if not found:
+        print(f"Prefect {installed()}: all {len(INTERNALS)} parts are where Roost uses them")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""Issues, their labels, and comments of issues and pull requests (https://docs.github.com/rest/issues)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from roost.errors import GitHubConflictError, GitHubNotFoundError, GitHubUnavailableError
+from roost.github.calls import RepositoryCalls, State, present
+from roost.github.models import Comment, Issue, Label, Written
+
+Reason = Literal["completed", "not_planned", "reopened"]
+_WRITTEN = """query($id: ID!) {
+  node(id: $id) {
+    ... on IssueComment {
+      body createdAt lastEditedAt author { __typename login } editor { __typename login }
+    }
+  }
+}"""
+
+
+class IssueCalls(RepositoryCalls):
+    """Read and write issues, labels and comments."""
+
+    async def comments(self, number: int) -> tuple[Comment, ...]:
+        """Give all comments of an issue or a pull request, the oldest first."""
+        return await self._list(Comment, "issues", str(number), "comments")
+
+    async def create_comment(self, number: int, body: str) -> Comment:
+        """Write a comment.
+
+        Raises:
+            GitHubUnavailableError: `ambiguous` when it may have been written all the same.
+        """
+        reply = await self._send("POST", "issues", str(number), "comments", body={"body": body})
+        return reply.read(Comment)
+
+    async def update_comment(self, comment: int, body: str) -> Comment:
+        """Replace a comment's text."""
+        reply = await self._send("PATCH", "issues", "comments", str(comment), body={"body": body})
+        return reply.read(Comment)
+
+    async def written(self, comment: Comment) -> Written:
+        """Give a comment's text as it is now, and who wrote or edited that; REST tells only the author.
+
+        Raises:
+            GitHubAnswerError: GitHub does not say so.
+        """
+        reply = await self._query(_WRITTEN, {"id": comment.node_id})
+        return reply.part("node").read(Written)
+
+    async def issues(self, label: str, state: State = "all") -> tuple[Issue, ...]:
+        """Give the issues with a label, the newest first; pull requests are not among them."""
+        params = {"labels": label, "state": state}
+        found = await self._list(Issue, "issues", params=params)
+        return tuple(issue for issue in found if not issue.is_pull)
+
+    async def create_issue(self, title: str, body: str, labels: Sequence[str] = ()) -> Issue:
+        """Open an issue.
+
+        Raises:
+            GitHubUnavailableError: `ambiguous` when it may have been opened all the same.
+        """
+        wanted = {"title": title, "body": body, "labels": list(labels)}
+        return (await self._send("POST", "issues", body=wanted)).read(Issue)
+
+    async def update_issue(
+        self,
+        number: int,
+        *,
+        title: str | None = None,
+        body: str | None = None,
+        state: Literal["open", "closed"] | None = None,
+        state_reason: Reason | None = None,
+    ) -> Issue:
+        """Change what is given of an issue, and leave the rest."""
+        wanted = {"title": title, "body": body, "state": state, "state_reason": state_reason}
+        reply = await self._send("PATCH", "issues", str(number), body=present(wanted))
+        return reply.read(Issue)
+
+    async def ensure_label(self, name: str, color: str, description: str) -> None:
+        """Have a label; one that is there stays as people made it."""
+        try:
+            (await self._send("GET", "labels", name)).read(Label)
+        except GitHubNotFoundError:
+            wanted = {"name": name, "color": color, "description": description}
+            try:
+                await self._send("POST", "labels", body=wanted)
+            except GitHubConflictError:
+                return
+            except GitHubUnavailableError as error:
+                if not error.ambiguous:
+                    raise
+                await self._send("GET", "labels", name)

@@ -1,0 +1,1 @@
+"""HTTP: addresses, limits, retries and replies, shared by the clients of Fly, GitHub and Prefect."""

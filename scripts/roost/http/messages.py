@@ -1,0 +1,37 @@
+"""Text from a service that people read: on one line, cut, and without what a terminal obeys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import httpx
+
+from roost.secret_text import SecretText
+
+MAX_MESSAGE = 500
+MAX_HEADER = 100
+MAX_READ = 2**16
+"""Characters of a body that are searched for a message."""
+
+
+def one_line(text: str) -> str:
+    """Return at most MAX_MESSAGE characters on one line; `?` replaces what does not print."""
+    words = " ".join(text.split())[:MAX_MESSAGE]
+    return "".join(char if char.isprintable() else "?" for char in words)
+
+
+def sentence(text: str) -> str:
+    """Return a text that ends as a sentence, as advice follows it."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def redacted(text: str, secrets: Iterable[SecretText]) -> str:
+    """Return a text on one line without these values, which a service may echo."""
+    for secret in secrets:
+        text = secret.redact(text)
+    return one_line(text)
+
+
+def header(response: httpx.Response, name: str) -> str:
+    """Return a header to show, at most MAX_HEADER characters; empty where there is none."""
+    return one_line(response.headers.get(name, ""))[:MAX_HEADER]

@@ -1,0 +1,52 @@
+"""What makes a live server use another database than the file on its volume, judged by names. Pure.
+
+A server that is awake is asked, and knows better. One that sleeps, or is not ours, answers nothing:
+its variables and the names of its secrets are all there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from roost.environment.database_rules import URL, chooses_database
+from roost.environment.prefect_settings import OWN_DEPLOY, PrefectSettings, settings_of
+from roost.fly.models import Machine, SecretInfo
+from roost.plan.desired import DATABASE_URL_VARIABLE, VERSION_KEY
+
+_DRIVER = "PREFECT_SERVER_DATABASE_DRIVER"
+# Groups, which take JSON that may name a database.
+_GROUPS = frozenset({"PREFECT_SERVER", "PREFECT_SERVER_DATABASE"})
+_HOME, _FILE = "PREFECT_HOME", "prefect.db"
+
+
+def chosen_elsewhere(machine: Machine, secrets: Iterable[SecretInfo]) -> tuple[str, ...]:
+    """Return the variables and secrets by which a machine may use another database, by name.
+
+    Args:
+        machine: one with a volume.
+        secrets: all that its app has.
+    """
+    known = settings_of(OWN_DEPLOY, machine.metadata.get(VERSION_KEY, ""))
+    env = (machine.config or {}).get("env") or {}
+    return tuple(sorted({*_variables(env, known), *_secrets(secrets, known)}))
+
+
+def _variables(env: dict[str, object], known: PrefectSettings) -> Iterator[str]:
+    if env.get(DATABASE_URL_VARIABLE):
+        yield DATABASE_URL_VARIABLE
+    own = f":///{env.get(_HOME, '')}/{_FILE}"
+    for name, value in env.items():
+        canonical = known.canonical(name)
+        harmless = (canonical == URL and str(value).endswith(own)) or (
+            canonical == _DRIVER and str(value).startswith("sqlite")
+        )
+        if value and not harmless and _chooses(name, known):
+            yield name
+
+
+def _secrets(secrets: Iterable[SecretInfo], known: PrefectSettings) -> Iterator[str]:
+    return (secret.name for secret in secrets if _chooses(secret.name, known))
+
+
+def _chooses(name: str, known: PrefectSettings) -> bool:
+    return name.upper() in _GROUPS or chooses_database(name, known)

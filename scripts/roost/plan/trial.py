@@ -1,0 +1,122 @@
+"""A machine of its own on which the address of a database is tried before the server gets it. Pure.
+
+Its values reach it as secrets of other names: a machine that boots meanwhile, by whatever cause, boots
+with the address of before, and what is tried besides, which it does not read. The machine has no
+service, so the proxy sends it nobody, and it is not one of the environment's. What a killed apply
+leaves of it, the next one removes; a plan does not see it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from roost.environment.postgres_address import certificate_secret
+from roost.fly.models import Machine, SecretInfo
+from roost.plan.image import is_our_image
+from roost.plan.steps import Json, SetSecrets
+from roost.secret_text import SecretText
+
+TRIAL_KEY = "roost_trial"
+"""Metadata: the environment whose database is tried."""
+SECRET_PREFIX = "ROOST_TRIAL_"  # noqa: S105 - how they are called
+URL_VARIABLE = "ROOST_DATABASE_URL_VARIABLE"
+# The image's own command, with the word that has it try and end (deploy/Dockerfile, deploy/server.py).
+COMMAND = ("python", "server.py", "try-database")
+_TLS = "the value may ask for it with ?sslmode=require"
+SENTENCES = {
+    20: "the server cannot use an address of this form; its log says why",
+    21: "the database refuses the user or the password",
+    22: f"the database refuses the user, from here or without TLS; {_TLS}",
+    23: "the server has no database of the name that stands after the host; create it, or correct it",
+    24: "the host is not found; correct it, or wait for its name to be known",
+    25: "nothing answers at the host and the port; correct them, or start the database",
+    26: "the database did not answer in time; is it reachable from Fly?",
+    27: (
+        "the database's certificate is not signed by the authority that sslrootcert names, or is for "
+        "another host; give the provider's certificate as a secret, and name it there"
+    ),
+    28: f"the database wants TLS; {_TLS}",
+    29: "the database does no TLS; remove sslmode, or have it do TLS",
+    30: (
+        "the pooler is in statement mode, which knows no transactions, and Prefect needs them; use it "
+        "in session mode, or the direct address"
+    ),
+    31: "the database has no connection free; end others, or use a pooler in session mode",
+    32: "the database is starting up or shutting down; try again when it has",
+    33: (
+        "the user may not create tables in this database, which Prefect does at each upgrade; grant it "
+        "(GRANT CREATE ON SCHEMA public TO ...), or use the owner"
+    ),
+    34: "the database takes no writes here; use the address of the primary",
+    35: "the database is older than PostgreSQL 13, which Prefect needs at least",
+    36: (
+        "the user may not create the extension pg_trgm, which Prefect needs; have an administrator "
+        "run CREATE EXTENSION pg_trgm in this database"
+    ),
+    37: (
+        "a newer Prefect has migrated this database, and this version cannot read it; use that "
+        "version, or another database"
+    ),
+    38: "Supabase's pooler knows no such user; there it is postgres.REF, with the project's reference",
+    39: "Neon does not know which endpoint is meant; use the host that begins with its name (ep-...)",
+    40: "the database cannot be used; the log says more",
+}
+"""By the exit code of a trial; as in deploy/roost_server/postgres_faults.py."""
+
+
+def tried_secret(config: Json, names: Iterable[str]) -> str:
+    """Return which of some secrets is the address of a database that is tried; empty for none.
+
+    An image that is not ours cannot try.
+    """
+    name = str((config.get("env") or {}).get(URL_VARIABLE, ""))
+    return name if name in set(names) and is_our_image(str(config.get("image", ""))) else ""
+
+
+def trial_values(step: SetSecrets, values: Mapping[str, SecretText]) -> dict[str, SecretText]:
+    """Return the secrets of a trial: the address, and its certificate where that is set with it."""
+    url = values[step.tried]
+    certificate = certificate_secret(url.reveal())
+    names = [step.tried, *([certificate] if certificate in step.names else [])]
+    return {f"{SECRET_PREFIX}{name}": values[name] for name in names}
+
+
+def trial_config(config: Json, environment: str) -> Json:
+    """Return the machine of a trial: as the server's, but that it serves nobody and runs once."""
+    return {
+        "image": config["image"],
+        "guest": config["guest"],
+        "env": config["env"],
+        "init": {"cmd": list(COMMAND)},
+        "restart": {"policy": "no"},
+        "metadata": {TRIAL_KEY: environment},
+    }
+
+
+def is_trial(machine: Machine) -> bool:
+    """Say whether a machine was made to try a database."""
+    return TRIAL_KEY in machine.metadata
+
+
+def is_trial_secret(secret: SecretInfo) -> bool:
+    """Say whether a secret was set to try a database."""
+    return secret.name.startswith(SECRET_PREFIX)
+
+
+def ending_of(machine: Machine) -> Json | None:
+    """Return how a trial ended, as Fly tells it; None while it has not."""
+    return next((e.exit_event for e in machine.events if e.exit_event is not None), None)
+
+
+def told_ending(ending: Json) -> str:
+    """Return what a trial found wrong, as the rest of a sentence; empty where the database is good."""
+    if ending.get("oom_killed"):
+        return "the machine that tried it was killed because its memory was full"
+    code, signal = ending.get("exit_code"), ending.get("signal")
+    if isinstance(signal, int) and signal > 0:  # Fly writes -1 where there was none
+        return f"the machine that tried it was ended by the signal {signal}"
+    if code == 0:
+        return ""
+    if isinstance(code, int) and code in SENTENCES:
+        return SENTENCES[code]
+    return f"the machine that tried it ended with the code {code}; its log says why"

@@ -1,0 +1,160 @@
+"""What a stop finds unhandled is delivered once, after the next start, to the service it waited for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+
+import pytest
+
+from roost_server import carrying
+from roost_server.carrying import FILE, CarryOver, take
+from roost_server.draining import finish_first
+
+READER = "events/task-run-recorder"
+
+
+@dataclass
+class Message:
+    """One message, as Prefect's queues in memory have it."""
+
+    data: str | bytes
+    attributes: dict[str, str] = field(default_factory=dict)
+    retry_count: int = 0
+
+
+class Subscription:
+    """What a service reads from, as Prefect has it."""
+
+    def __init__(self, *messages, again=(), room=100):
+        self._queue, self._retry = asyncio.Queue(room), asyncio.Queue()
+        for queue, waiting in ((self._queue, messages), (self._retry, again)):
+            for message in waiting:
+                queue.put_nowait(message)
+
+
+@pytest.fixture(autouse=True)
+def _no_prefect(monkeypatch):
+    """Put messages of this file's kind; `tests/e2e/test_restart.py` has Prefect's."""
+
+    def put(subscription, messages):
+        rest = deque(messages)
+        while rest and not subscription._queue.full():
+            subscription._queue.put_nowait(Message(**rest.popleft()))
+        return list(rest)
+
+    monkeypatch.setattr(carrying, "put", put)
+
+
+def begin(carry, subscription, name=READER):
+    """Have a service begin to read."""
+    carry._begin(name, subscription)
+    return subscription
+
+
+def data(subscription):
+    """Give what waits in a queue."""
+    return [message["data"] for message in take(subscription)]
+
+
+def test_what_waits_is_kept_and_delivered_to_its_service_alone(tmp_path):
+    stopped = CarryOver(tmp_path)
+    stopped.open()
+    begin(stopped, Subscription(Message(b"two"), Message("three"), again=[Message("one", {}, 2)]))
+    begin(stopped, Subscription(), "events/event-persister")
+
+    assert stopped.keep() == 3
+
+    started = CarryOver(tmp_path)
+    started.open()
+    other = begin(started, Subscription(), "events/event-persister")
+    reader = begin(started, Subscription())
+    assert data(other) == []
+    assert [(each["data"], each["retry_count"]) for each in take(reader)] == [
+        *(("one", 2), ("two", 0), ("three", 0)),
+    ]
+
+
+def test_what_is_delivered_does_not_come_again(tmp_path):
+    stopped = CarryOver(tmp_path)
+    stopped.open()
+    begin(stopped, Subscription(Message("one")))
+    stopped.keep()
+    started = CarryOver(tmp_path)
+    started.open()
+    begin(started, Subscription())
+
+    again = CarryOver(tmp_path)
+    again.open()
+
+    assert data(begin(again, Subscription())) == []
+    assert not (tmp_path / FILE).exists()
+
+
+def test_a_server_that_is_not_proved_leaves_it_to_whoever_is(tmp_path):
+    """After a failed upgrade the database of before is put back, and must still get it."""
+    stopped = CarryOver(tmp_path)
+    stopped.open()
+    begin(stopped, Subscription(Message("one")))
+    stopped.keep()
+
+    closed = CarryOver(tmp_path)
+    reader = begin(closed, Subscription(Message("of the gate")))
+    assert closed.keep() == 0
+
+    assert data(reader) == ["of the gate"]
+    put_back = CarryOver(tmp_path)
+    put_back.open()
+    assert data(begin(put_back, Subscription())) == ["one"]
+
+
+def test_a_server_that_opens_later_delivers_then(tmp_path):
+    carrying.write(tmp_path / FILE, {READER: [{"data": "one", "attributes": {}, "retry_count": 0}]})
+    carry = CarryOver(tmp_path)
+    reader = begin(carry, Subscription())
+
+    carry.open()
+
+    assert data(reader) == ["one"]
+
+
+def test_what_a_full_queue_does_not_take_waits_for_the_next_start(tmp_path):
+    one, two = ({"data": name, "attributes": {}, "retry_count": 0} for name in ("one", "two"))
+    carrying.write(tmp_path / FILE, {READER: [one, two]})
+    carry = CarryOver(tmp_path)
+    carry.open()
+    begin(carry, Subscription(room=1))
+
+    again = CarryOver(tmp_path)
+    again.open()
+    assert data(begin(again, Subscription())) == ["two"]
+
+
+def test_a_file_that_cannot_be_read_is_left_out_and_said(tmp_path, capfd):
+    (tmp_path / FILE).write_text("{")
+    carry = CarryOver(tmp_path)
+
+    carry.open()
+
+    assert data(begin(carry, Subscription())) == []
+    assert f"{FILE} cannot be read" in capfd.readouterr().out
+
+
+def test_a_stop_keeps_what_is_not_handled_in_time(tmp_path, capfd):
+    carry = CarryOver(tmp_path)
+    carry.open()
+    begin(carry, reader := Subscription(Message("one")))
+
+    async def app(_, receive, __):
+        await receive()
+
+    async def receive():
+        return {"type": "lifespan.shutdown"}
+
+    layer = finish_first(app, reader._queue.qsize, limit_s=0.1, keep=carry.keep)
+    asyncio.run(layer({"type": "lifespan"}, receive, None))
+
+    said = capfd.readouterr().out
+    assert "roost: 1 messages are kept on the volume for the next start" in said
+    assert "not handled" not in said
