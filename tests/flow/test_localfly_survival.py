@@ -316,7 +316,7 @@ def test_sigint_ends_a_daemon_in_order(own_daemon):
     own_daemon.new_machine(own_daemon.new_app("interrupted"))
 
     own_daemon.process.send_signal(signal.SIGINT)
-    own_daemon.process.wait(30)
+    own_daemon.process.wait(LIMIT_S)
 
     assert own_daemon.machine_processes() == []
     assert own_daemon.process.returncode == 0

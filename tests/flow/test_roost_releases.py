@@ -11,6 +11,7 @@ import pytest
 from helpers.api_door import counting
 from helpers.roost_command import finish
 from helpers.small_server import ILL, NAME, SMALL, TROUBLE, VERSION
+from helpers.waiting import LIMIT_S
 
 pytestmark = pytest.mark.slow
 
@@ -100,11 +101,11 @@ def test_of_two_that_go_back_at_once_one_wins_and_the_other_changes_nothing(site
         """Keep the first one from going on once it has seen what is live."""
         if call.endswith(f"{site.app}/machines") and not held.is_set():
             held.set()
-            assert go_on.wait(60)
+            assert go_on.wait(LIMIT_S)
 
     door.answered = hold
     overtaken = site.roost.begin(*ROLLBACK, "--to", "1")
-    assert held.wait(30)
+    assert held.wait(LIMIT_S)
     site.roost.run(*ROLLBACK, "--to", "2")
     go_on.set()
     done = finish(overtaken)
@@ -122,12 +123,12 @@ def test_an_apply_waits_for_one_that_goes_back_and_then_sees_that_it_was_overtak
         """Keep the rollback in its gate."""
         if "POST" in call and call.endswith(f"/machines/{machine['id']}"):
             proving.set()
-            assert go_on.wait(60)
+            assert go_on.wait(LIMIT_S)
 
     [machine] = site.list("machines")
     door.answered = hold
     back = site.roost.begin(*ROLLBACK)
-    assert proving.wait(30)
+    assert proving.wait(LIMIT_S)
     site.write(**{LEVEL: "ERROR"})
     waiting = site.roost.begin(*APPLY)
     said = next(line for line in iter(waiting.stderr.readline, "") if "being changed by" in line)

@@ -11,6 +11,7 @@ import pytest
 from helpers.api_door import counting
 from helpers.roost_command import finish
 from helpers.small_server import NAME
+from helpers.waiting import LIMIT_S
 from roost.plan.desired import OVERRIDE_KEY
 
 pytestmark = pytest.mark.slow
@@ -90,13 +91,13 @@ def test_of_two_who_scale_at_once_one_wins_and_the_other_is_told_who(applied):
         [machine] = applied.list("machines")
         if call == f"POST /v1{applied.app}/machines/{machine['id']}" and not held.is_set():
             held.set()
-            assert go_on.wait(60)
+            assert go_on.wait(LIMIT_S)
 
     with counting(str(applied.daemon.client.base_url)) as door:
         door.asked = hold
         applied.lead_to(door.url)
         first = applied.roost.begin(*DEMO, GITHUB_ACTOR="ada")
-        assert held.wait(60)
+        assert held.wait(LIMIT_S)
         more = (
             "scale",
             NAME,
@@ -129,13 +130,13 @@ def test_an_override_written_after_the_plan_of_an_apply_is_not_lost(applied):
     def hold(call):
         if call.endswith("/lease") and not planned.is_set():
             planned.set()
-            assert go_on.wait(60)
+            assert go_on.wait(LIMIT_S)
 
     with counting(str(applied.daemon.client.base_url)) as door:
         door.asked = hold
         applied.lead_to(door.url)
         apply = applied.roost.begin(*APPLY)
-        assert planned.wait(60)
+        assert planned.wait(LIMIT_S)
         applied.write()
         applied.lead_to(str(applied.daemon.client.base_url))
         applied.roost.run(*AWAKE, "--until", "9h", "--reason", "a longer demo")

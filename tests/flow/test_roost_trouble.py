@@ -11,6 +11,7 @@ import pytest
 from helpers.api_door import counting
 from helpers.roost_command import finish
 from helpers.small_server import NAME
+from helpers.waiting import LIMIT_S
 
 APPLY = ("apply", NAME, "--local")
 
@@ -42,12 +43,12 @@ def test_of_two_applies_at_once_the_overtaken_one_refuses_and_nothing_is_doubled
     def hold(call):
         if short(site, call) == moment and not held.is_set():
             held.set()
-            assert go_on.wait(60)
+            assert go_on.wait(LIMIT_S)
 
     with door_of(site) as door:
         door.answered = hold
         overtaken = site.roost.begin(*APPLY)
-        assert held.wait(30)
+        assert held.wait(LIMIT_S)
         site.roost.run(*APPLY)
         go_on.set()
         done = finish(overtaken)

@@ -682,6 +682,7 @@ def test_one_pull_request_alone_is_approved_without_a_look_at_other_commits(depl
 
 
 @pytest.mark.usefixtures("at_once")
+@pytest.mark.usefixtures("at_once")
 def test_a_pull_request_that_was_merged_into_another_branch_approves_nothing_here(deployed):
     deployed.write(LARGER)
     deployed.plan()
