@@ -52,7 +52,6 @@ def test_a_server_that_was_given_another_database_by_hand_fails_smoke_wake_and_b
         site.daemon.call("POST", f"{APP}/secrets", {"values": ELSEWHERE})
         site.daemon.call("POST", f"{APP}/machines/{site.machine}/restart")
         site.daemon.wait(APP, site.machine, "started")
-        site.wake()
 
         smoke = site.roost.run("smoke", NAME, "--local", expect=1)
         wake = site.roost.run("wake", NAME, "--local", expect=1)
