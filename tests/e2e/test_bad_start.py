@@ -37,7 +37,10 @@ def test_a_setting_that_prefect_refuses_is_named_without_its_value(own_site):
     done = own_site.roost.run(*APPLY, expect=5)
     log = own_site.roost.run("local", "logs", "acme-prefect").stdout
 
-    assert "exited with code 1 instead of serving. Its log says why (" in done.stderr
+    assert f"demo: This apply changed the setting {next(iter(setting))}; " in done.stderr
+    said = 'exited with code 1 instead of serving. It said: "a Prefect setting is wrong ('
+    assert said in done.stderr
+    assert "Its log says why (" in done.stderr
     assert_says_what_stands_where(done.stderr)
     assert "roost: the server cannot start: a Prefect setting is wrong (" in log
     assert "retention_period" in log
@@ -55,6 +58,6 @@ def test_a_server_that_is_killed_while_it_is_proved_ends_the_apply_with_how_it_d
     done = finish(apply)
 
     assert done.returncode == 5
-    assert "error [gate-failed-not-rolled-back]: demo: The machine " in done.stderr
+    assert "error [gate-failed-not-rolled-back]: demo: This apply changed " in done.stderr
     assert "was ended by signal 9 instead of serving." in done.stderr
     assert_says_what_stands_where(done.stderr)

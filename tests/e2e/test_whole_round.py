@@ -10,8 +10,8 @@ from helpers.prefect_site import NAME
 STEPS = ["create-app", "assign-ip", "assign-ip", "create-volume", "set-secrets", "create-machine"]
 # What smoke proves; the gate of an apply proves more.
 CHECKS = {
-    *("health", "ready", "auth closed", "version", "costly pages closed", "ui"),
-    *("flow run", "scheduler"),
+    *("health", "ready", "auth closed", "version", "database", "ui"),
+    *("costly pages closed", "flow run", "scheduler"),
 }
 
 

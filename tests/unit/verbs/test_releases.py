@@ -201,7 +201,10 @@ def test_a_rollback_whose_gate_fails_ends_with_what_was_live(roost, applied, ser
     said = roost("rollback", "staging")
 
     assert (said.code, said.out) == (4, "")
-    assert "error [gate-failed]: staging: Release 3 failed: Checks failed: ui" in said.err
+    changed = "This apply changed the setting PREFECT_LOGGING_LEVEL."
+    assert (
+        f"error [gate-failed]: staging: {changed} Release 3 failed: Checks failed: ui" in said.err
+    )
     assert verdicts(roost)[:2] == [(4, "good", 2), (3, "failed", 1)]
     again = roost("rollback", "staging", "--to", 1)
     assert again.code == 3
