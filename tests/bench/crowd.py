@@ -16,9 +16,9 @@ from bench.process import end
 PROGRAM = Path(__file__).with_name("inflight_work.py")
 BEGIN_LIMIT_S = 120.0
 END_LIMIT_S = 180.0
-SETTLE_S = 8.0
-"""Prefect writes events 5 s after they came, at the latest."""
-SETTLE_LIMIT_S = 60.0
+SETTLE_S = 20.0
+"""Prefect writes events 5 s after they came, and task runs one by one: a busy computer takes its time."""
+SETTLE_LIMIT_S = 300.0
 LOOK_S = 0.25
 BEFORE_S = 2.0
 
@@ -174,9 +174,8 @@ def allow_slots(address: Address) -> None:
     """Make the concurrency limit that one of the processes takes a slot of."""
     body = {"name": "bench", "limit": 1, "active": True}
     with address.http() as http:
-        answer = http.post("/v2/concurrency_limits/", json=body)
-        if answer.status_code not in (200, 201, 409):
-            answer.raise_for_status()
+        if not http.get("/v2/concurrency_limits/bench").is_success:
+            http.post("/v2/concurrency_limits/", json=body).raise_for_status()
 
 
 def slots_taken(address: Address) -> int:

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bench.crowd import Address, allow_slots, cross, crowd, slots_taken, wait_settled
@@ -141,8 +142,15 @@ def change_ours(lab: Lab, number: int) -> Iterator[tuple[str, Cell]]:
                 make = make_on(change, site)
                 yield (
                     change.name,
-                    at_work(lab, address, lambda: site.volume / "prefect.db", prefix, make),
+                    at_work(lab, address, partial(database_of, site), prefix, make),
                 )
+
+
+def database_of(site: PrefectSite) -> Path:
+    """Find the database that the machine uses; a restore leaves the volume of before beside it."""
+    volumes = site.daemon.call("GET", f"{APP}/volumes")
+    [used] = [v["id"] for v in volumes if v["attached_machine_id"] == site.machine]
+    return site.daemon.home / "volumes" / str(used) / "prefect.db"
 
 
 def make_on(change: Change, site: PrefectSite) -> Callable[[], object]:
