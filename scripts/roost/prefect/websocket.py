@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from http import HTTPStatus
 from typing import Protocol
 
+import httpcore
 import httpx
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidHandshake
@@ -95,10 +96,14 @@ class WebSocket:
         """Tell the other side that this is the end."""
         if self._protocol.state is State.OPEN:
             self._protocol.send_close()
-            await self._flush()
+            with suppress(SocketClosedError):
+                await self._flush()
 
     async def _read(self) -> None:
-        data = await self._stream.read(MAX_BYTES) if self._protocol.state is State.OPEN else b""
+        data = b""
+        if self._protocol.state is State.OPEN:
+            with _breaks():
+                data = await self._stream.read(MAX_BYTES)
         if not data:
             end = self._protocol.close_rcvd or Close(CloseCode.ABNORMAL_CLOSURE, "")
             raise SocketClosedError(int(end.code), end.reason)
@@ -108,7 +113,17 @@ class WebSocket:
     async def _flush(self) -> None:
         for data in self._protocol.data_to_send():
             if data:
-                await self._stream.write(data)
+                with _breaks():
+                    await self._stream.write(data)
+
+
+@contextmanager
+def _breaks() -> Iterator[None]:
+    """Take a connection that breaks for a socket that is closed; what httpx lends raises as httpcore does."""
+    try:
+        yield
+    except (httpcore.NetworkError, httpcore.TimeoutException, OSError) as error:
+        raise SocketClosedError(CloseCode.ABNORMAL_CLOSURE, type(error).__name__) from error
 
 
 @asynccontextmanager

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
+import socket
+import struct
 import time
 from dataclasses import replace
 
 import anyio
 import httpx
 import pytest
+from websockets.utils import accept_key
 
 from helpers.fake_prefect import LOGIN, FakePrefect, say
 from roost.prefect.events_check import NAME, NO_SOCKETS, PATH
@@ -112,6 +117,36 @@ def test_a_socket_that_keeps_no_event_is_a_finding(trouble, detail, advice):
     assert not result.ok
     assert result.detail == detail
     assert advice in result.advice
+
+
+async def reset_by_the_server(reader, writer):
+    """Accept any socket, and break the connection after the first message."""
+    head = (await reader.readuntil(b"\r\n\r\n")).decode()
+    key = re.search(r"(?i)sec-websocket-key: (\S+)", head)[1]
+    accepted = (
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Accept: {accept_key(key)}\r\nSec-WebSocket-Protocol: prefect\r\n\r\n"
+    )
+    writer.write(accepted.encode())
+    await reader.read(1)
+    # No orderly end: what is left unread and linger 0 make it a reset.
+    linger = struct.pack("ii", 1, 0)
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    writer.transport.abort()
+
+
+def test_a_connection_that_breaks_is_a_finding_and_no_fault_of_ours():
+    async def run():
+        server = await asyncio.start_server(reset_by_the_server, "127.0.0.1", 0)
+        host, port = server.sockets[0].getsockname()
+        async with server, prefect_client(f"http://{host}:{port}", 5) as http:
+            return await run_check(EVENTS, Server(http, SecretText(LOGIN)), time.monotonic)
+
+    result = asyncio.run(run())
+
+    assert not result.ok
+    assert result.detail.startswith(f"{PATH} was closed (1006")
+    assert "broke the socket" in result.advice
 
 
 def test_a_login_that_the_socket_refuses_is_not_shown():
