@@ -170,6 +170,20 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def clients(session: nox.Session) -> None:
+    """Have real Prefect clients of several releases run a flow against each locked server."""
+    install(session, "tests")
+    # See bench.
+    paths = os.pathsep.join([str(ROOT / "scripts"), str(ROOT / "tests")])
+    session.run(
+        *("python", "-m", "clients"),
+        env=environment() | {"PYTHONPATH": paths},
+        interrupt_timeout=60,
+        terminate_timeout=30,
+    )
+
+
+@nox.session
 def chaos(session: nox.Session) -> None:
     """Kill, lose, storm and meet: ./run chaos [PART...] [--every N] [--write]."""
     install(session, "tests")

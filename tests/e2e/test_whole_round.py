@@ -11,7 +11,7 @@ STEPS = ["create-app", "assign-ip", "assign-ip", "create-volume", "set-secrets",
 # What smoke proves; the gate of an apply proves more.
 CHECKS = {
     *("health", "ready", "auth closed", "version", "database", "ui"),
-    *("costly pages closed", "flow run", "scheduler"),
+    *("costly pages closed", "flow run", "events", "scheduler"),
 }
 
 

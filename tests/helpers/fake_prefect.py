@@ -12,6 +12,8 @@ from typing import Any
 import anyio
 import httpx
 
+from helpers.fake_events import EventSocket
+
 Json = dict[str, Any]
 LOGIN = "admin:s3cret"
 CREATED = "2026-11-23T12:00:00+00:00"
@@ -43,8 +45,11 @@ class FakePrefect:
     """What it reports to the gate, as our image does; None for an image without a report."""
     settings: Json = field(default_factory=dict)
     """What it shows of its settings."""
+    socket: str = ""
+    """A trouble of helpers/fake_events, or `deaf`: events are taken and not kept."""
     broken: dict[tuple[str, str], Any] = field(default_factory=dict)
     things: dict[str, Json] = field(default_factory=dict)
+    events: dict[str, Json] = field(default_factory=dict)
     asked: list[tuple[str, str]] = field(default_factory=list)
 
     async def __call__(self, request: httpx.Request) -> httpx.Response:
@@ -58,8 +63,17 @@ class FakePrefect:
             raise wrong
         if isinstance(wrong, httpx.Response):
             return httpx.Response(wrong.status_code, headers=wrong.headers, content=wrong.content)
+        if path == "/api/events/in":
+            return self._socket().answer(request)
         page = self._page(path) or self._guard(request)
         return page or self._own_report(request, path) or self._api(request, path)
+
+    def _socket(self) -> EventSocket:
+        def keep(event: Json) -> None:
+            if self.socket != "deaf":
+                self.events[event["id"]] = event
+
+        return EventSocket(self.login if self.auth else "", keep, self.socket)
 
     def _wrong(self, verb: str, path: str) -> Any:
         for (its_verb, pattern), wrong in self.broken.items():
@@ -98,7 +112,7 @@ class FakePrefect:
                 return say(403, {"detail": "Missing CSRF token."})
         return None
 
-    def _api(  # noqa: C901, PLR0911 - one line a call of the API
+    def _api(  # noqa: C901, PLR0911, PLR0912 - one line a call of the API
         self, request: httpx.Request, path: str
     ) -> httpx.Response:
         body = json.loads(request.content) if request.content else {}
@@ -112,6 +126,9 @@ class FakePrefect:
                 return say(200, {"token": f"token-of-{client}"}) if self.csrf else say(422, {})
             case ("POST", "logs"):
                 return say(201)
+            case ("POST", "events", "filter"):
+                wanted = body["filter"]["id"]["id"]
+                return say(200, {"events": [self.events[k] for k in wanted if k in self.events]})
             case ("POST", _, "filter"):
                 return say(200, self._find(path.split("/")[2], body))
             case ("POST", "flow_runs", "count"):

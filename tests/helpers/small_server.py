@@ -79,7 +79,21 @@ class Handler(http.server.BaseHTTPRequestHandler):
         answer = anyio.run(PREFECT, request)
         if (self.command, self.path, answer.status_code) == ("POST", "/api/flow_runs/", 201):
             keep(answer.content)
+        if answer.status_code == 101:
+            return self.upgrade(answer)
         self.tell(answer.status_code, answer.headers, answer.content)
+
+    def upgrade(self, answer):
+        # From here on the bytes are those of a WebSocket, both ways, until the client goes.
+        self.close_connection = True
+        self.send_response(101)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        socket = answer.extensions["network_stream"]
+        while data := self.rfile.read1(65536):
+            anyio.run(socket.write, data)
+            self.wfile.write(socket.taken())
 
     def tell(self, status, headers, content):
         self.send_response(status)

@@ -10,6 +10,7 @@ import httpx
 
 from roost.prefect.causes import find_cause
 from roost.prefect.database_check import check_database
+from roost.prefect.events_check import NOT_KEPT, check_events
 from roost.prefect.opening import check_opened
 from roost.prefect.outside import (
     check_auth_closed,
@@ -100,6 +101,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "flow run", 60, check_flow_run, "The database is slow or locked. Look at the server's log."
     ),
+    Check("events", 30, check_events, NOT_KEPT),
     Check(
         "scheduler",
         20,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,6 +25,7 @@ from roost.plan.live import Live, read_live
 from roost.plan.ownership import our_machines as our_machines_by_slot
 from roost.plan.releases import releases_on
 from roost.plan.volumes import volume_outcomes
+from roost.prefect.client_versions import advise_clients
 from roost.prefect.holding import NotHeldError, NothingToHoldError, held
 from roost.prefect.probe import CheckResult, Server, prove, select_checks
 from roost.prefect.transport import prefect_client
@@ -84,19 +85,18 @@ async def smoke(  # noqa: PLR0913, PLR0917 - one argument an option
         results = [
             result async for result in _results(context, subject, stock=stock, quiet=as_json)
         ]
-        said = (
-            ""
-            if all(result.ok for result in results)
-            else await last_error_of(subject.url, subject.auth)
-        )
-        if all(result.ok for result in results):
+        is_good = all(result.ok for result in results)
+        if is_good:
             await tell_proved(context, subject)
+        said = "" if is_good else await last_error_of(subject.url, subject.auth)
+    if subject.auth and not as_json and (advice := _about_clients(results)):
+        context.out.print(advice, markup=False, highlight=False, soft_wrap=True)
     if as_json:
         context.out.print_json(
             json.dumps(
                 {
                     "url": subject.url,
-                    "ok": all(result.ok for result in results),
+                    "ok": is_good,
                     "checks": [vars(result) for result in results],
                     "last_error": said,
                 }
@@ -109,6 +109,12 @@ async def smoke(  # noqa: PLR0913, PLR0917 - one argument an option
             advice="Each failed check says what to do.",
         )
     return ExitCode.DONE
+
+
+def _about_clients(results: Sequence[CheckResult]) -> str:
+    """Return which clients work with the server that was looked at; empty where that is not known."""
+    found = [result.detail for result in results if result.name == "version" and result.ok]
+    return advise_clients(found[0].removeprefix("Prefect ")) if found else ""
 
 
 async def tell_proved(context: Context, subject: Subject) -> None:

@@ -39,6 +39,8 @@ def test_smoke_tells_every_check_of_a_good_server(roost, target):
     assert "ok   health" in said.out
     assert "ok   scheduler" in said.out
     assert "FAIL" not in said.out
+    assert "ok   events" in said.out
+    assert "Use 3.6.21 or later." in said.out
 
 
 def test_smoke_as_json_is_one_object(roost):
@@ -78,6 +80,7 @@ def test_smoke_of_an_address_logs_in_only_with_a_value(roost, prefect, monkeypat
 
     assert said.code == 0
     assert "auth closed" not in said.out
+    assert "Use 3.6.21 or later." not in said.out  # without a login every client's events come in
 
 
 @pytest.fixture

@@ -1,0 +1,124 @@
+"""Check that an event that is sent as Prefect's client sends it is kept, and comes back through the API.
+
+Task runs are events, too: a server whose socket for events is shut completes flow runs and keeps no task
+run. Prefect's client opens `/api/events/in` with the subprotocol `prefect`, sends its login as the first
+message, waits for `auth_success`, and then sends one event after the other
+(prefect.events.clients.PrefectEventsClient, 3.6.14 to 3.9.1).
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Any
+
+import anyio
+
+from roost.prefect.server import LOOK_AT_LOG, CheckFailedError, Server
+from roost.prefect.websocket import (
+    SocketClosedError,
+    UpgradeRefusedError,
+    WebSocket,
+    open_websocket,
+)
+
+PATH = "/api/events/in"
+SUBPROTOCOL = "prefect"
+NAME = "roost.smoke"
+"""Of the event, and the beginning of its resource's id: no automation of Prefect's own waits for it."""
+CLOCKS = timedelta(days=1)
+"""How far the server's clock may be from ours."""
+POLICY_VIOLATION = 1008
+"""The code with which Prefect closes a socket whose login it does not know (RFC 6455, 7.4.1)."""
+REFUSED: dict[int, str] = {
+    HTTPStatus.UNAUTHORIZED: (
+        "Something before the server asks sockets for a login of its own. Let it pass requests to "
+        f"{PATH}: the server asks for its login within the socket."
+    ),
+    HTTPStatus.FORBIDDEN: (
+        "Prefect closes a socket without the subprotocol prefect so. Let what stands before the "
+        "server pass the header Sec-WebSocket-Protocol; is something else guarding the address?"
+    ),
+    HTTPStatus.SERVICE_UNAVAILABLE: LOOK_AT_LOG,
+}
+NO_SOCKETS = (
+    f"Something before the server passes no WebSockets. Let requests to {PATH} keep their headers "
+    "Connection and Upgrade; without them task runs and events are lost."
+)
+LOGIN_REFUSED = "The server takes events with another login. Set PREFECT_SERVER_API_AUTH_STRING to its user:password."
+BROKEN = (
+    "The server, or something before it, broke the socket. Look at the server's log; a proxy has to "
+    "keep sockets open."
+)
+NOT_KEPT = (
+    "The server took the event and does not keep it. Is PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED "
+    "off? Look at the server's log."
+)
+
+
+async def check_events(server: Server) -> str:
+    """An event goes in through the socket and comes back through the API."""
+    server.waiting.last = f"{PATH} does not answer"
+    event = make_event(server)
+    try:
+        async with open_websocket(server.http, PATH, SUBPROTOCOL, server.login()) as socket:
+            await _log_in(server, socket)
+            await socket.send(json.dumps(event))
+            await _wait_for(server, event)
+    except UpgradeRefusedError as refused:
+        raise CheckFailedError(
+            f"{PATH} answered {refused.status}, not 101",
+            REFUSED.get(refused.status, NO_SOCKETS),
+        ) from None
+    except SocketClosedError as closed:
+        said = server.quote(closed.reason)
+        raise CheckFailedError(
+            f"{PATH} was closed ({closed.code}{f': {said}' if said else ''})",
+            LOGIN_REFUSED if closed.code == POLICY_VIOLATION else BROKEN,
+        ) from None
+    return "sent through the socket, read back"
+
+
+def make_event(server: Server) -> dict[str, Any]:
+    """Make an event as Prefect's client sends it (prefect.events.schemas.events.Event)."""
+    key = uuid.uuid4()
+    return {
+        "id": str(key),
+        "occurred": server.now().isoformat(),
+        "event": NAME,
+        "resource": {"prefect.resource.id": f"{NAME}.{key.hex}"},
+        "related": [],
+        "payload": {},
+    }
+
+
+async def _log_in(server: Server, socket: WebSocket) -> None:
+    """Send the first message and wait for its answer; a server without a login answers, too."""
+    if socket.subprotocol != SUBPROTOCOL:
+        raise CheckFailedError(
+            f"{PATH} opened without the subprotocol prefect",
+            "Let what stands before the server pass the header Sec-WebSocket-Protocol.",
+        )
+    token = server.auth.reveal() if server.auth else None
+    await socket.send(json.dumps({"type": "auth", "token": token}))
+    answer = json.loads(await socket.receive())
+    if answer["type"] != "auth_success":
+        raise CheckFailedError(f"{PATH} answered {server.quote(str(answer))}", LOGIN_REFUSED)
+
+
+async def _wait_for(server: Server, event: dict[str, Any]) -> None:
+    """Wait until the API has the event; Prefect writes what it took every 5 s.
+
+    A failed look is asked again by `Server.call` alone. When it takes too long, the check says so.
+    """
+    now = server.now()
+    occurred = {"since": (now - CLOCKS).isoformat(), "until": (now + CLOCKS).isoformat()}
+    chosen = {"filter": {"id": {"id": [event["id"]]}, "occurred": occurred}, "limit": 1}
+    server.waiting.last = "the event did not come back"
+    while True:
+        found = await server.call("POST", "/events/filter", chosen)
+        if [each["id"] for each in found["events"]] == [event["id"]]:
+            return
+        await anyio.sleep(server.poll_s)

@@ -1,0 +1,1 @@
+"""What each release of Prefect's client keeps on each server: `./run clients`."""
