@@ -6,8 +6,9 @@ import subprocess
 
 import pytest
 
-from helpers.prefect_process import START_LIMIT_S, PrefectProcess
+from helpers.prefect_process import PrefectProcess
 from helpers.prefect_site import APP, NAME, PrefectSite
+from helpers.waiting import LIMIT_S
 
 PASSWORD = "p4ssw0rd-of-bob"
 PARTS = (
@@ -33,7 +34,7 @@ def test_a_database_that_only_prefect_finds_ends_the_start_at_once(image, tmp_pa
         cwd=image.folder,
         capture_output=True,
         text=True,
-        timeout=START_LIMIT_S,
+        timeout=LIMIT_S,
         check=False,
     )
 
