@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from roost_server.asgi import App, Message, Receive, Scope, Send
+from roost_server.prefect_internals import DB_VACUUM, installed
 from roost_server.write_queue import ORIGIN, Origin
 
 ROOM = 2**20
@@ -239,14 +240,10 @@ def survive_full(fullness: Fullness) -> None:
 
 def _let_vacuum_through(fullness: Fullness) -> None:
     """Have Prefect's vacuum try while the volume is full, and note what it deleted."""
-    try:
-        from prefect.server.services import db_vacuum
-    except ImportError:  # a Prefect from before it had one
+    if not DB_VACUUM.is_due(installed()):  # a Prefect from before it had one
         return
-    # All of its deleting goes through this; where a release has moved it, the vacuum waits like others.
-    delete: Callable[..., Awaitable[int]] | None = getattr(db_vacuum, "_batch_delete", None)
-    if delete is None:
-        return
+    db_vacuum = DB_VACUUM.load()
+    delete: Callable[..., Awaitable[int]] = db_vacuum._batch_delete  # noqa: SLF001 - all of its deleting goes through it
 
     async def batch_delete(*arguments: Any, **named: Any) -> int:
         token = FREEING.set(True)

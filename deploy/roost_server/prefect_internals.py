@@ -136,6 +136,13 @@ REGISTER_BLOCKS = Internal(
     since="3.1.13",
     takes={"": ("session",)},
 )
+DB_VACUUM = Internal(
+    "prefect.server.services.db_vacuum",
+    "",
+    why="let Prefect's vacuum make room while the volume is full",
+    since="3.7.8",
+    takes={"_batch_delete": ("db", "model", "condition", "batch_size")},
+)
 TOPIC = Internal(
     "prefect.server.utilities.messaging.memory",
     "Topic",
