@@ -104,7 +104,7 @@ def test_of_two_that_go_back_at_once_one_wins_and_the_other_changes_nothing(site
             assert go_on.wait(LIMIT_S)
 
     door.answered = hold
-    overtaken = site.roost.begin(*ROLLBACK, "--to", "1")
+    overtaken = site.roost.begin_patiently(*ROLLBACK, "--to", "1")
     assert held.wait(LIMIT_S)
     site.roost.run(*ROLLBACK, "--to", "2")
     go_on.set()
@@ -127,7 +127,7 @@ def test_an_apply_waits_for_one_that_goes_back_and_then_sees_that_it_was_overtak
 
     [machine] = site.list("machines")
     door.answered = hold
-    back = site.roost.begin(*ROLLBACK)
+    back = site.roost.begin_patiently(*ROLLBACK)
     assert proving.wait(LIMIT_S)
     site.write(**{LEVEL: "ERROR"})
     waiting = site.roost.begin(*APPLY)

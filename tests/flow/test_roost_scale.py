@@ -96,7 +96,7 @@ def test_of_two_who_scale_at_once_one_wins_and_the_other_is_told_who(applied):
     with counting(str(applied.daemon.client.base_url)) as door:
         door.asked = hold
         applied.lead_to(door.url)
-        first = applied.roost.begin(*DEMO, GITHUB_ACTOR="ada")
+        first = applied.roost.begin_patiently(*DEMO, GITHUB_ACTOR="ada")
         assert held.wait(LIMIT_S)
         more = (
             "scale",
@@ -135,7 +135,7 @@ def test_an_override_written_after_the_plan_of_an_apply_is_not_lost(applied):
     with counting(str(applied.daemon.client.base_url)) as door:
         door.asked = hold
         applied.lead_to(door.url)
-        apply = applied.roost.begin(*APPLY)
+        apply = applied.roost.begin_patiently(*APPLY)
         assert planned.wait(LIMIT_S)
         applied.write()
         applied.lead_to(str(applied.daemon.client.base_url))

@@ -47,7 +47,7 @@ def test_of_two_applies_at_once_the_overtaken_one_refuses_and_nothing_is_doubled
 
     with door_of(site) as door:
         door.answered = hold
-        overtaken = site.roost.begin(*APPLY)
+        overtaken = site.roost.begin_patiently(*APPLY)
         assert held.wait(LIMIT_S)
         site.roost.run(*APPLY)
         go_on.set()

@@ -15,6 +15,15 @@ from helpers.local_daemon import SCRIPTS
 from helpers.waiting import LIMIT_S
 
 # What would reach the command from the computer it runs on, and is not the test's own.
+# A call is given up after 30 s, in which a busy computer does not run another command to its end.
+PATIENT = f"""
+import sys
+from roost.fly import client, transport
+transport.TIMEOUT_S = transport.ANSWER_S = {LIMIT_S}
+client.FlyClient.__init__.__kwdefaults__["deadline_s"] = {LIMIT_S}
+from roost.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
 FOREIGN = ("FLY_", "LOCALFLY_", "PREFECT_", "ROOST_", "COLUMNS")
 
 
@@ -49,8 +58,15 @@ class RoostCommand:
 
     def begin(self, *arguments: str, **environ: str) -> subprocess.Popen[str]:
         """Start a command, and do not wait for its end."""
+        return self._begin(["-m", "roost", *arguments], environ)
+
+    def begin_patiently(self, *arguments: str, **environ: str) -> subprocess.Popen[str]:
+        """Start a command that sends no call again while a test holds back the answer to it."""
+        return self._begin(["-c", PATIENT, *arguments], environ)
+
+    def _begin(self, program: list[str], environ: dict[str, str]) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "roost", *arguments],
+            [sys.executable, *program],
             env={**self.env, **environ},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
