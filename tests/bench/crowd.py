@@ -160,11 +160,11 @@ def cross(found: Crowd, change: Callable[[], object]) -> None:
     found.wait_ended()
 
 
-def wait_settled(count: Callable[[], object]) -> None:
+def wait_settled(count: Callable[[], object], settle_s: float = SETTLE_S) -> None:
     """Wait until what is counted has not changed for a while."""
     limit = time.monotonic() + SETTLE_LIMIT_S
     last, since = count(), time.monotonic()
-    while time.monotonic() < limit and time.monotonic() - since < SETTLE_S:
+    while time.monotonic() < limit and time.monotonic() - since < settle_s:
         time.sleep(LOOK_S)
         if (now := count()) != last:
             last, since = now, time.monotonic()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from bench.crowd import Address, allow_slots, cross, crowd, slots_taken, wait_settled
+from bench.crowd import SETTLE_S, Address, allow_slots, cross, crowd, slots_taken, wait_settled
 from bench.kept import Fate, compare, read_database, read_journals
 from bench.lab import Lab
 from bench.stats import Aim, Limit, Row, Sample, Table, Unit
@@ -169,7 +169,7 @@ def at_work(
     allow_slots(address)
     with crowd(lab.folder(prefix), address, prefix, few=lab.smallest) as found:
         cross(found, change)
-        wait_settled(lambda: read_database(database(), prefix))
+        wait_settled(lambda: read_database(database(), prefix), 1.0 if lab.smallest else SETTLE_S)
         work = read_journals(found.journals())
         cell = compare(work, read_database(database(), prefix))
         taken = slots_taken(address)
