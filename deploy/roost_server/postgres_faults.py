@@ -35,6 +35,7 @@ class Fault(IntEnum):
     NO_TENANT = 38
     NO_ENDPOINT = 39
     OTHER = 40
+    NO_VALUE = 41
 
 
 _TLS = "the value may ask for it with ?sslmode=require"
@@ -85,6 +86,10 @@ SENTENCES = {
         "Neon does not know which endpoint is meant; use the host that begins with its name (ep-...)"
     ),
     Fault.OTHER: "the database cannot be used; the log says more",
+    Fault.NO_VALUE: (
+        "its value was gone when the machine started, as somebody else applied at the same time; let "
+        "them end"
+    ),
 }
 
 

@@ -19,7 +19,7 @@ from roost_server.postgres_address import POOLING, database_settings
 from roost_server.postgres_asking import ask_pooling
 from roost_server.postgres_certificate import certificate_settings
 from roost_server.postgres_connection import connected, explained
-from roost_server.postgres_faults import DatabaseFaultError, Fault
+from roost_server.postgres_faults import SENTENCES, DatabaseFaultError, Fault
 from roost_server.settings import URL_VARIABLE
 
 if TYPE_CHECKING:
@@ -36,8 +36,12 @@ REVISION = re.compile(r"^revision\s*=\s*[\"'](\w+)[\"']", re.MULTILINE)
 
 def try_database(environ: MutableMapping[str, str]) -> int:
     """Try the database that the environment names; return 0, or the number of what is wrong."""
-    for name in [name for name in environ if name.startswith(PREFIX)]:
+    names = [name for name in environ if name.startswith(PREFIX)]
+    for name in names:
         environ[name.removeprefix(PREFIX)] = environ.pop(name)
+    if not names:
+        print(f"roost: no database was tried: {SENTENCES[Fault.NO_VALUE]}", flush=True)
+        return Fault.NO_VALUE
     try:
         environ.update(database_settings(environ))
         environ.update(certificate_settings(environ))

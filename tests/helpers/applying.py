@@ -150,6 +150,6 @@ async def plan_and_carry_out(
             notice = run.notices.append
             async with lease_holder(client, desired.app, notice, "roost apply") as leases:
                 work = Work(client, leases, values, notice, quick_mark)
-                await remove_trials(client, leases, desired.app, live)
+                await remove_trials(client, desired.app, live)
                 done = await carry_out(run.plan, work, volume.id if volume else "")
                 run.touched = done.machines

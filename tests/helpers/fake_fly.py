@@ -343,6 +343,7 @@ class FakeFly:
     def _try(self, machine: Json) -> None:
         """Let a machine end that tries a database."""
         self.trials.append(dict(self.secrets))
+        del self.boots[machine["id"]]
         machine["state"] = "stopped"
         ending = {"type": "exit", "request": {"exit_event": self.trial_ending}}
         machine["events"] = [{"id": self._new("e"), **ending}]

@@ -57,7 +57,7 @@ class Destroyer:
         """
         check_all_ours(self.desired, live)
         fly, app = self.work.fly, self.desired.app
-        await remove_trials(fly, self.work.leases, app, live)
+        await remove_trials(fly, app, live)
         last = await self._copy(live)
         for machine in live.machines:
             self.work.notice(f"remove the machine {machine.id}")

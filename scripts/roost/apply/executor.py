@@ -263,9 +263,7 @@ class _Executor:
         for step in self.plan.steps:
             if isinstance(step, UpdateMachine):
                 await self.as_planned(step)
-        await try_planned(
-            self.plan, self.fly, self.work.leases, self.work.secrets, self.work.notice
-        )
+        await try_planned(self.plan, self.fly, self.work.secrets, self.work.notice)
         wanted = [name for s in self.plan.steps if isinstance(s, SetSecrets) for name in s.names]
         gone = [name for s in self.plan.steps if isinstance(s, UnsetSecrets) for name in s.names]
         if gone:

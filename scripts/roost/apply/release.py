@@ -87,7 +87,7 @@ class Releaser:
             NotRolledBackError: it was no good, and nothing could be put back.
             RoostError: it was not carried out to its end; what was done stays done.
         """
-        await remove_trials(self.work.fly, self.work.leases, self.desired.app, live)
+        await remove_trials(self.work.fly, self.desired.app, live)
         if recovery is None:
             recovery = recover(self.desired, live, our_machines(self.desired, live))
         judged = await self._change(plan, live, recovery)

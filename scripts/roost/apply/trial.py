@@ -9,9 +9,14 @@ from dataclasses import dataclass
 import anyio
 
 from roost.apply.secrets_lag import sent_once_seen
-from roost.errors import DatabaseTrialError, FlyConflictError, FlyUnavailableError
+from roost.errors import (
+    ChangedMeanwhileError,
+    DatabaseTrialError,
+    FlyConflictError,
+    FlyUnavailableError,
+)
 from roost.fly.client import FlyClient
-from roost.fly.leases import HeldLeases, Notice
+from roost.fly.leases import Notice
 from roost.fly.models import Machine
 from roost.plan.live import Live
 from roost.plan.steps import CreateMachine, Json, Plan, SetSecrets, UpdateMachine
@@ -22,6 +27,7 @@ POLL_S = 1.0
 # A host that has not run the image yet fetches it first.
 LIMIT_S = 240.0
 REMOVE_LIMIT_S = 60.0
+RUNNING = frozenset({"starting", "started"})
 LOST = (FlyUnavailableError, FlyConflictError)
 
 
@@ -47,16 +53,13 @@ class Trial:
 
 
 async def try_planned(
-    plan: Plan,
-    fly: FlyClient,
-    leases: HeldLeases,
-    values: Mapping[str, SecretText],
-    notice: Notice,
+    plan: Plan, fly: FlyClient, values: Mapping[str, SecretText], notice: Notice
 ) -> None:
     """Try the database that a plan names, if it does; what serves goes on with the one it has.
 
     Raises:
         DatabaseTrialError: the database cannot be used, or the trial did not end; nothing was changed.
+        ChangedMeanwhileError: somebody else is applying too; nothing was changed.
         FlyError: Fly refused; nothing was changed.
     """
     step = next((s for s in plan.steps if isinstance(s, SetSecrets) and s.tried), None)
@@ -67,7 +70,7 @@ async def try_planned(
     tried = trial_values(step, values)
     region = await _region(fly, plan.app, machine)
     trial = Trial(plan.app, plan.environment, step.tried, tried, machine.config, region)
-    await try_database(fly, leases, notice, trial)
+    await try_database(fly, notice, trial)
 
 
 async def _region(fly: FlyClient, app: str, step: CreateMachine | UpdateMachine) -> str:
@@ -77,21 +80,19 @@ async def _region(fly: FlyClient, app: str, step: CreateMachine | UpdateMachine)
     return machine.region if machine else ""
 
 
-async def try_database(fly: FlyClient, leases: HeldLeases, notice: Notice, trial: Trial) -> None:
+async def try_database(fly: FlyClient, notice: Notice, trial: Trial) -> None:
     """Try it, and leave nothing of the trial.
 
     Raises:
         DatabaseTrialError: the database cannot be used, or the trial did not end; nothing was changed.
+        ChangedMeanwhileError: somebody else is applying too; nothing was changed.
         FlyError: Fly refused; nothing was changed.
     """
     notice(f"try the database of {trial.secret} on a machine of its own")
     made = ""
-    nonce = ""
     try:
         update = await fly.set_secrets(trial.app, dict(trial.values))
         made = (await _create(fly, trial, update.version or None)).id
-        # Not with its creation: whose answer is lost is held by nobody for half a minute.
-        nonce = await leases.hold(made)
         found = await _outcome(fly, trial, made)
     finally:
         with anyio.move_on_after(REMOVE_LIMIT_S, shield=True):
@@ -99,8 +100,7 @@ async def try_database(fly: FlyClient, leases: HeldLeases, notice: Notice, trial
                 await fly.set_secrets(trial.app, dict.fromkeys(trial.values))
             finally:
                 if made:
-                    nonce = nonce and await leases.take(made)
-                    await fly.destroy_machine(trial.app, made, nonce)
+                    await fly.destroy_machine(trial.app, made)
     if found:
         raise DatabaseTrialError(
             f"The address in {trial.secret} was tried on a machine of its own: {found}.",
@@ -112,16 +112,15 @@ async def try_database(fly: FlyClient, leases: HeldLeases, notice: Notice, trial
         )
 
 
-async def remove_trials(fly: FlyClient, leases: HeldLeases, app: str, live: Live) -> None:
-    """Remove what an apply that was killed left of a trial; one that goes on is waited for.
+async def remove_trials(fly: FlyClient, app: str, live: Live) -> None:
+    """Remove what an apply that was killed left of a trial.
 
-    Raises:
-        FlyLeasedError: it goes on still.
+    One that runs is somebody's, or ends by itself soon: it stays, with its secrets.
     """
-    for machine in live.trials:
-        nonce = await leases.take(machine.id)
-        await fly.destroy_machine(app, machine.id, nonce)
-    if live.trial_secrets:
+    ended = [machine for machine in live.trials if machine.state not in RUNNING]
+    for machine in ended:
+        await fly.destroy_machine(app, machine.id)
+    if live.trial_secrets and len(ended) == len(live.trials):
         await fly.set_secrets(app, dict.fromkeys(live.trial_secrets))
 
 
@@ -161,7 +160,11 @@ async def _outcome(fly: FlyClient, trial: Trial, key: str) -> str:
         while True:
             machine = await fly.get_machine(trial.app, key)
             if machine is None:
-                return "the machine that tried it was removed by somebody else"
+                raise ChangedMeanwhileError(
+                    "The machine that tried the database was removed: somebody else is applying too.",
+                    where=trial.environment,
+                    advice="Let them end, then run the same command again.",
+                )
             if ending := ending_of(machine):
                 return told_ending(ending)
             await anyio.sleep(POLL_S)

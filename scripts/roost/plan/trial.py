@@ -60,6 +60,10 @@ SENTENCES = {
     38: "Supabase's pooler knows no such user; there it is postgres.REF, with the project's reference",
     39: "Neon does not know which endpoint is meant; use the host that begins with its name (ep-...)",
     40: "the database cannot be used; the log says more",
+    41: (
+        "its value was gone when the machine started, as somebody else applied at the same time; let "
+        "them end"
+    ),
 }
 """By the exit code of a trial; as in deploy/roost_server/postgres_faults.py."""
 

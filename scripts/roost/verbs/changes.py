@@ -244,7 +244,7 @@ async def apply_planned(
     check_usable(planned.values)
     check_appliable(planned.plan)
     if not planned.plan.steps:
-        await remove_leftovers(context, target, planned)
+        await remove_trials(target.fly, planned.desired.app, planned.live)
         return ()
     await target.check_reach(planned.file)
     values = secret_values(context, target, planned)
@@ -268,15 +268,6 @@ async def apply_planned(
             moment,
         )
         return await releaser.apply(planned.plan, planned.live, planned.recovery)
-
-
-async def remove_leftovers(context: Context, target: Target, planned: Planned) -> None:
-    """Remove what a killed apply left of a database's trial, where there is nothing else to do."""
-    app, live = planned.file.environment.app, planned.live
-    if live.trials or live.trial_secrets:
-        doing = holding("roost apply", context.environ)
-        async with lease_holder(target.fly, app, context.progress.print, doing) as leases:
-            await remove_trials(target.fly, leases, app, live)
 
 
 def proof_of(context: Context, target: Target, planned: Planned, auth: SecretText | None) -> Proof:
