@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from roost_server.asgi import App, Message, Receive, Scope, Send
+from roost_server.prefect_internals import VACUUM
 from roost_server.write_queue import ORIGIN, Origin
 
 ROOM = 2**20
@@ -240,7 +241,7 @@ def survive_full(fullness: Fullness) -> None:
 def _let_vacuum_through(fullness: Fullness) -> None:
     """Have Prefect's vacuum try while the volume is full, and note what it deleted."""
     try:
-        from prefect.server.services import db_vacuum
+        db_vacuum = VACUUM.load()
     except ImportError:  # a Prefect from before it had one
         return
     # All of its deleting goes through this; where a release has moved it, the vacuum waits like others.
