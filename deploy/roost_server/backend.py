@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from roost_server.prefect_internals import CURRENT_SETTINGS
+
 VOLUME = "sqlite on the volume"
 ELSEWHERE = "sqlite elsewhere"
 MEMORY = "sqlite in memory"
@@ -17,17 +19,13 @@ UNKNOWN = "another database"
 
 def effective_url() -> str:
     """Return the address that Prefect settled on; imports Prefect. It may hold a password."""
-    from prefect.settings import get_current_settings
-
-    url = get_current_settings().server.database.connection_url
+    url = CURRENT_SETTINGS.load()().server.database.connection_url
     return str(url.get_secret_value())
 
 
 def effective_api_path() -> str:
     """Return the path under which Prefect serves its API, as it settled on it."""
-    from prefect.settings import get_current_settings
-
-    return get_current_settings().server.api.base_path or "/api"
+    return CURRENT_SETTINGS.load()().server.api.base_path or "/api"
 
 
 def name_backend(url: str, database: Path) -> str:

@@ -140,7 +140,7 @@ DB_VACUUM = Internal(
     "prefect.server.services.db_vacuum",
     "",
     why="let Prefect's vacuum make room while the volume is full",
-    since="3.7.8",
+    since="3.6.21",
     takes={"_batch_delete": ("db", "model", "condition", "batch_size")},
 )
 TOPIC = Internal(
@@ -205,9 +205,12 @@ LEASE_FILES = Internal(
 CURRENT_SETTINGS = Internal(
     "prefect.settings",
     "get_current_settings",
-    why="know how often Prefect looks for leases that ran out",
+    why="know which database Prefect settled on, and how often it looks for leases that ran out",
     since="3.4.9",
-    parts=("server.services.repossessor.loop_seconds",),
+    parts=(
+        *("server.services.repossessor.loop_seconds", "server.api.base_path"),
+        "server.database.connection_url.get_secret_value",
+    ),
     seen_as=lambda current: current(),
 )
 SETTINGS = Internal(

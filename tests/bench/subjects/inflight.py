@@ -18,10 +18,10 @@ from bench.stats import Aim, Limit, Row, Sample, Table, Unit
 from helpers.prefect_process import LOGIN as STOCK_LOGIN
 from helpers.prefect_process import PrefectProcess
 from helpers.prefect_site import APP, LOGIN, NAME, PrefectSite
+from helpers.prefect_versions import OLDER
 from localfly.images import Images
 from roost.plan.image import image_reference, read_image_parts
 
-OLDER = "3.7.8"
 REST_S = 3.0
 AWAKE = {"idle_after": "15m"}
 QUIET = {"settings": {"PREFECT_SERVER_LOGGING_LEVEL": "ERROR"}}
