@@ -44,10 +44,17 @@ def step_reached(percent: int) -> int:
 async def watch_disk(
     folder: Path, every_s: float = LOOK_S, measure: Callable[[Path], Space] = look
 ) -> None:
-    """Log each step that the volume reaches, once, until cancelled; below a step it counts anew."""
+    """Log each step that the volume reaches, once, until cancelled; below a step it counts anew.
+
+    A folder that is not there yet, as before the first row, is looked at again later.
+    """
     told = 0
     while True:
-        space = measure(folder)
+        try:
+            space = measure(folder)
+        except FileNotFoundError:
+            await asyncio.sleep(every_s)
+            continue
         reached = step_reached(space.used_percent)
         if reached > told:
             print(

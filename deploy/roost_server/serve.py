@@ -18,7 +18,7 @@ from roost_server.disk_watch import watch_disk
 from roost_server.draining import finish_first
 from roost_server.errors import BootError
 from roost_server.hold import Hold, refuse_hold
-from roost_server.last_error import LAST_ERROR
+from roost_server.last_error import LAST_ERROR, name_failure
 from roost_server.lease_keeping import GRACE
 from roost_server.migrating import migrate_in_turn, postgres_turn
 from roost_server.pages import close_costly_pages
@@ -265,6 +265,15 @@ async def _serve(
     return 0 if server.started else 1
 
 
+async def _keep_watching(watching: Coroutine[None, None, None]) -> None:
+    """Run one watch; log what ends it, and leave the others alone."""
+    try:
+        await watching
+    except Exception as error:  # noqa: BLE001 - the log and the gate get to know it, whatever it is
+        LAST_ERROR.note(f"a watch of the server ended ({name_failure(error)})")
+        print(f"roost: {LAST_ERROR.text}", flush=True)
+
+
 async def _tell_and_watch(
     server: uvicorn.Server, boot: Boot, watches: Sequence[Coroutine[None, None, None]]
 ) -> None:
@@ -278,9 +287,8 @@ async def _tell_and_watch(
             f"database and services {now - boot.imported:.2f})",
             flush=True,
         )
-        async with asyncio.TaskGroup() as group:
-            for each in watches:
-                group.create_task(each)
+        # Each by itself: a server whose volume cannot be looked at must still go to sleep.
+        await asyncio.gather(*(_keep_watching(each) for each in watches))
     finally:
         for each in watches:
             each.close()

@@ -253,3 +253,18 @@ def test_the_file_system_itself_is_looked_at(tmp_path):
     assert 0 <= space.free <= space.total
     assert 0 <= space.used_percent <= 100
     assert Space(0, 0).used_percent == 0
+
+
+def test_a_folder_that_is_not_there_yet_is_looked_at_later(tmp_path, capsys):
+    looks = iter([FileNotFoundError(), Space(100, 1), asyncio.CancelledError()])
+
+    def measure(_):
+        found = next(looks)
+        if isinstance(found, BaseException):
+            raise found
+        return found
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(watch_disk(tmp_path, every_s=0, measure=measure))
+
+    assert "99 % full" in capsys.readouterr().out

@@ -25,6 +25,7 @@ from helpers.asgi_calls import Client, Scripted, http
 from roost_server import serve, turns
 from roost_server.errors import BootError
 from roost_server.hold import HOLD_PATH
+from roost_server.last_error import LastError
 from roost_server.reporting import REPORT_PATH
 from roost_server.serve import explain, make_app
 
@@ -262,3 +263,28 @@ def test_any_other_trouble_of_prefect_keeps_its_trace(prefect):
 
     with pytest.raises(LookupError):
         make_app({})
+
+
+def test_a_watch_that_fails_is_logged_and_ends_no_other(capsys, monkeypatch):
+    """Else a server whose volume cannot be looked at would never sleep again."""
+    ran = []
+    known = LastError()
+    known.know({"HOOK": "canary-of-a-secret"})
+    monkeypatch.setattr(serve, "LAST_ERROR", known)
+
+    async def fail():
+        raise PermissionError("no canary-of-a-secret")
+
+    async def go_on():
+        await asyncio.sleep(0)
+        ran.append("to its end")
+
+    async def both():
+        server = SimpleNamespace(started=True)
+        await serve._tell_and_watch(server, serve.Boot(0.0, 0.0), [fail(), go_on()])
+
+    asyncio.run(both())
+
+    assert ran == ["to its end"]
+    told = capsys.readouterr().out
+    assert "roost: a watch of the server ended (PermissionError: no [hidden])" in told
