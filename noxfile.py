@@ -171,12 +171,12 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def clients(session: nox.Session) -> None:
-    """Have real Prefect clients of several releases run a flow against each locked server."""
+    """Have real Prefect clients of several releases run a flow against each locked server: ./run clients [--smallest]."""
     install(session, "tests")
     # See bench.
     paths = os.pathsep.join([str(ROOT / "scripts"), str(ROOT / "tests")])
     session.run(
-        *("python", "-m", "clients"),
+        *("python", "-m", "clients", *session.posargs),
         env=environment() | {"PYTHONPATH": paths},
         interrupt_timeout=60,
         terminate_timeout=30,

@@ -1,4 +1,4 @@
-"""`./run clients`: print which clients work with which servers, as `docs/prefect.md` has it."""
+"""`./run clients [--smallest]`: print which clients work with which servers, as `docs/prefect.md` has it."""
 
 from __future__ import annotations
 
@@ -6,32 +6,51 @@ import asyncio
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from clients.measure import CLIENTS, Kept, make_client, measure
 from helpers.prefect_process import PrefectProcess
 from helpers.prefect_versions import NEWEST, OLDER
-from localfly.images import Images
+from localfly.images import Image, Images
 from roost.plan.image import image_reference, read_image_parts
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 
 
-def main() -> None:
-    """Install the clients, then start each server once and have each client run its flow."""
-    uv = os.environ.get("UV") or shutil.which("uv") or "uv"
-    cache = Path(os.environ["LOCALFLY_CACHE"])
+def main(arguments: Sequence[str]) -> int:
+    """Start each server once and have each client run its flow; 1 where the server's own client loses something.
+
+    `--smallest` takes the newest server and the client that is installed with it.
+    """
+    smallest = "--smallest" in arguments
     # A server that was killed may leave files behind that come and go.
     with TemporaryDirectory(prefix="roost-clients-", ignore_cleanup_errors=True) as name:
         folder = Path(os.environ.get("ROOST_CLIENTS") or name)
-        clients = {version: make_client(folder, version, uv) for version in CLIENTS}
-        for version in (OLDER, NEWEST):
-            ref = image_reference("acme-prefect", version, read_image_parts(DEPLOY, version))
-            image = asyncio.run(Images(cache).build(DEPLOY, version, ref)).image
+        clients = {} if smallest else make_clients(folder)
+        found: list[Kept] = []
+        for version in (NEWEST,) if smallest else (OLDER, NEWEST):
+            image = build(version)
+            chosen = clients or {version: image.bin / "python"}
             with PrefectProcess(image, Path(name) / f"server-{version}") as server:
-                for kept in measure(server, version, clients):
+                for kept in measure(server, version, chosen):
                     show(kept)
+                    found.append(kept)
+    return 0 if all(kept.is_whole for kept in found if kept.client == kept.server) else 1
+
+
+def make_clients(folder: Path) -> dict[str, Path]:
+    """Install every client of the table; return the Python of each."""
+    uv = os.environ.get("UV") or shutil.which("uv") or "uv"
+    return {version: make_client(folder, version, uv) for version in CLIENTS}
+
+
+def build(version: str) -> Image:
+    """Build the image of a locked Prefect, or take it from the cache."""
+    ref = image_reference("acme-prefect", version, read_image_parts(DEPLOY, version))
+    images = Images(Path(os.environ["LOCALFLY_CACHE"]))
+    return asyncio.run(images.build(DEPLOY, version, ref)).image
 
 
 def show(kept: Kept) -> None:
@@ -44,4 +63,4 @@ def show(kept: Kept) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))
