@@ -77,7 +77,8 @@ def layered(home):
     """The layers as the server has them; gives them with what is behind and what they keep."""
     behind, activity = Behind(), Activity(clock=lambda: 7.0)
     environ = {AUTH_SETTING: LOGIN, "FLY_MACHINE_ID": "this-machine"}
-    probation = Probation(home, environ, clock=lambda: 1000.0)
+    # A socket of a server that is closed is held, as long as this says.
+    probation = Probation(home, environ, clock=lambda: 1000.0, socket_s=0.0)
     app = activity.layer(probation.layer(write_in_turn(close_costly_pages(behind))))
     return app, behind, activity, probation
 

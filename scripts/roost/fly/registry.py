@@ -26,7 +26,7 @@ from roost.errors import (
     UsageError,
 )
 from roost.fly.transport import bare_token
-from roost.http.connection import Connection, is_this_computer
+from roost.http.connection import Connection, certificates, is_this_computer
 from roost.http.exchange import exchange
 from roost.http.retry import AgainError, repeated
 from roost.http.retry_rules import (
@@ -93,6 +93,7 @@ class Registry(Connection):
                 headers={"user-agent": "roost", **HEADERS},
                 timeout=TIMEOUT_S,
                 transport=transport,
+                verify=certificates(),
                 trust_env=not near,  # a proxy is not the way to this machine
             )
         )

@@ -14,7 +14,7 @@ import httpx
 
 from roost.errors import FlyAnswerError, FlyUnavailableError, UsageError
 from roost.fly.refusals import refusal, unreadable
-from roost.http.connection import is_this_computer, read_address
+from roost.http.connection import certificates, is_this_computer, read_address
 from roost.http.exchange import ANSWER_S, ATTEMPTS, DEADLINE_S, TIMEOUT_S, exchange
 from roost.http.lost_answers import lost_answer
 from roost.http.reply import Json, Reply, T, decode
@@ -182,6 +182,7 @@ class Transport:
             headers={"authorization": authorization(token), "user-agent": "roost", **HEADERS},
             timeout=TIMEOUT_S,
             transport=transport,
+            verify=certificates(),
             trust_env=not is_this_computer(url.host),  # a proxy is not the way to this machine
         )
 

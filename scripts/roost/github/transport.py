@@ -17,7 +17,7 @@ from roost.errors import (
     UsageError,
 )
 from roost.github.refusals import is_limit, limit_wait_s, query_refusal, refusal, unreadable
-from roost.http.connection import is_this_computer, read_address
+from roost.http.connection import certificates, is_this_computer, read_address
 from roost.http.exchange import ANSWER_S, ATTEMPTS, DEADLINE_S, TIMEOUT_S, exchange
 from roost.http.lost_answers import lost_answer
 from roost.http.messages import one_line
@@ -156,6 +156,7 @@ class Transport:
             },
             timeout=TIMEOUT_S,
             transport=transport,
+            verify=certificates(),
             follow_redirects=False,
             trust_env=not is_this_computer(url.host),  # a proxy is not the way to this machine
         )

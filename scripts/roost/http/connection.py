@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
+import ssl
 from types import TracebackType
 from typing import Self
 
@@ -32,6 +34,12 @@ class Connection:
         trace: TracebackType | None,
     ) -> None:
         await self.http.__aexit__(kind, error, trace)
+
+
+@functools.cache
+def certificates() -> ssl.SSLContext:
+    """Return whom to trust; read once for all clients, as reading takes longer than a call."""
+    return httpx.create_ssl_context()
 
 
 def read_address(text: str, wrong: UsageError) -> httpx.URL:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import ssl
 from base64 import b64encode
 from collections.abc import Mapping
 
 import httpx
 
 from roost.errors import UsageError
-from roost.http.connection import read_address
+from roost.http.connection import certificates, read_address
 from roost.http.size_limits import HEADERS, bounded
 from roost.secret_text import SecretText
 
@@ -63,15 +61,9 @@ def prefect_client(
     return httpx.AsyncClient(
         base_url=_check_address(base_url),
         timeout=timeout_s,
-        transport=LoopbackNames(transport or httpx.AsyncHTTPTransport(verify=_certificates())),
+        transport=LoopbackNames(transport or httpx.AsyncHTTPTransport(verify=certificates())),
         headers={"user-agent": "roost", **HEADERS, **(headers or {})},
     )
-
-
-@functools.cache
-def _certificates() -> ssl.SSLContext:
-    """Whom to trust: read once, as that takes longer than a call."""
-    return httpx.create_ssl_context()
 
 
 def _check_address(base_url: str) -> httpx.URL:
