@@ -31,7 +31,7 @@ def assert_says_what_stands_where(told):
 
 
 def test_a_setting_that_prefect_refuses_is_named_without_its_value(own_site):
-    setting = {"PREFECT_SERVER_EVENTS_RETENTION_PERIOD": "not-a-period"}
+    setting = {"PREFECT_SERVER_EVENTS_RELATED_RESOURCE_CACHE_TTL": "not-a-period"}
     own_site.start(prefect={"settings": setting})
 
     done = own_site.roost.run(*APPLY, expect=5)
@@ -43,7 +43,7 @@ def test_a_setting_that_prefect_refuses_is_named_without_its_value(own_site):
     assert "Its log says why (" in done.stderr
     assert_says_what_stands_where(done.stderr)
     assert "roost: the server cannot start: a Prefect setting is wrong (" in log
-    assert "retention_period" in log
+    assert "related_resource_cache_ttl" in log
     assert "not-a-period" not in done.stderr + log
 
 

@@ -11,6 +11,7 @@ from contextlib import closing
 
 from helpers.local_daemon import LocalDaemon
 from helpers.prefect_site import APP, NAME
+from helpers.prefect_versions import NEWEST
 from helpers.roost_command import RoostCommand
 
 IDLE_S = 5
@@ -54,7 +55,8 @@ def test_up_migrates_proves_sees_it_sleep_and_wake_and_leaves_nothing_running(
     tmp_path, image, image_cache
 ):
     roost = RoostCommand(tmp_path, image_cache)
-    roost.write(NAME, scaling={"idle_after": f"{IDLE_S}s"})
+    prefect, scaling = {"version": NEWEST}, {"idle_after": f"{IDLE_S}s"}
+    roost.write(NAME, prefect=prefect, scaling=scaling)
     daemon = LocalDaemon(roost.home, image_cache)
     older = older_database(image, tmp_path)
     database = put_on_volume(older, daemon)

@@ -139,12 +139,12 @@ def test_a_new_environment_has_none(context, base):
 
 
 def test_a_changed_one_has_its_old_file(context, base):
-    write(base / "environments", prefect={"version": "3.7.8"})
+    write(base / "environments", prefect={"version": "3.9.1"})
 
     found = found_base(context, base)
 
     assert found.kind == "created"
-    assert found.side.file.environment.prefect.version == "3.7.8"
+    assert found.side.file.environment.prefect.version == "3.9.1"
 
 
 def test_one_that_asks_for_the_same_is_the_same_however_it_is_written(context, base):

@@ -231,17 +231,17 @@ def test_what_is_no_release_to_go_back_to_changes_nothing(roost, applied, fly, t
 
 
 def test_a_rollback_past_a_migration_is_refused_by_its_plan_with_the_way_out(roost, applied, fly):
-    applied("INFO", "3.7.8")
+    applied("INFO", "3.8.8")
     fly.settle("stopped")  # a snapshot of what rests is taken at once
-    assert applied("INFO").code == 0
+    assert applied("INFO", "3.9.1").code == 0
     fly.asked.clear()
 
     said = roost("rollback", "staging")
 
     assert (said.code, said.out) == (3, "")
-    assert "Prefect 3.8.8 already migrated the database; 3.7.8 cannot read it" in said.err
+    assert "Prefect 3.9.1 already migrated the database; 3.8.8 cannot read it" in said.err
     assert (
-        "with prefect.version 3.7.8 in the file, `./run roost restore staging --snapshot vs_"
+        "with prefect.version 3.8.8 in the file, `./run roost restore staging --snapshot vs_"
         in said.err
     )
     assert fly.changes == []
