@@ -24,6 +24,8 @@ SMALL = "registry.fly.io/small-server:one"
 OTHER = "registry.fly.io/small-server:two"
 """The same under another name."""
 NAME = "demo"
+SMALL_PREFECT = "3.8.8"
+"""What it says it is, where nothing else is asked of it."""
 # Settings that make it another server: what it says it is, and one of these ways to be no good.
 VERSION = "PREFECT_SMALL_VERSION"
 TROUBLE = "PREFECT_SMALL_TROUBLE"
@@ -43,7 +45,7 @@ if TROUBLE.startswith("exits"):
     sys.exit(1)
 PREFECT = FakePrefect(
     login=os.environ.get("PREFECT_SERVER_API_AUTH_STRING", LOGIN),
-    version=os.environ.get("PREFECT_SMALL_VERSION", "3.8.8"),
+    version=os.environ.get("PREFECT_SMALL_VERSION", SMALL_PREFECT),
     api_url="http://nowhere" if TROUBLE.startswith("ill") else "/api",
 )
 HOME = pathlib.Path(os.environ["PREFECT_HOME"])
@@ -123,7 +125,7 @@ def build_small_server(folder: Path, cache: Path) -> None:
     """Build the image into a cache, under both names."""
     folder.mkdir()
     # In the program, not in a variable: those are rewritten where they look like a machine's path.
-    imports = f"IMPORT_PATH = {[str(TESTS), *sys.path]!r}\n"
+    imports = f"IMPORT_PATH = {[str(TESTS), *sys.path]!r}\nSMALL_PREFECT = {SMALL_PREFECT!r}\n"
     (folder / "program.py").write_text(imports + PROGRAM)
     spec = {"files": ["program.py"], "command": ["python", "program.py"]}
     (folder / "image.json").write_text(json.dumps(spec))
@@ -152,7 +154,7 @@ class SmallSite:
 
     def write(self, **settings: str) -> None:
         """Write the environment file, with these settings of the server."""
-        prefect = {"version": "3.8.8", "image": SMALL, "settings": settings}
+        prefect = {"version": SMALL_PREFECT, "image": SMALL, "settings": settings}
         self.roost.write(NAME, app=self.name, prefect=prefect)
 
     def steps_left(self):

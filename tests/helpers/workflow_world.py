@@ -29,7 +29,7 @@ from helpers.fake_github import Account, FakeGitHub, Pull
 from helpers.fake_prefect import LOGIN
 from helpers.local_daemon import LocalDaemon
 from helpers.prefect_versions import NEWEST
-from helpers.small_server import SMALL
+from helpers.small_server import SMALL, SMALL_PREFECT
 from helpers.sops_files import age_key, encrypt
 from helpers.waiting import LIMIT_S
 from helpers.workflow_files import ROOT, workflows
@@ -190,8 +190,8 @@ class World:
 
     def write(self, name: str, *, small: bool = True, **fields: Any) -> None:
         """Write an environment file at the desk: a small server, or a real one, with these fields."""
-        image = {"image": SMALL} if small else {}
-        prefect = {"version": NEWEST, **image, **fields.pop("prefect", {})}
+        ran = {"version": SMALL_PREFECT, "image": SMALL} if small else {"version": NEWEST}
+        prefect = {**ran, **fields.pop("prefect", {})}
         # An organization of its own, too: what others left on the same Fly is nobody's orphan here.
         own = {"app": self.app(name), "organization": self.team}
         data = environment_data(prefect=prefect, **{**own, **fields})
