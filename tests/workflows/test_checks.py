@@ -6,7 +6,7 @@ import pytest
 
 pytestmark = pytest.mark.workflows
 
-SESSIONS = ["bench", "chaos", "image", "lint", "slow", "tests", "types", "workflows"]
+SESSIONS = ["bench", "chaos", "clients", "image", "lint", "slow", "tests", "types", "workflows"]
 # Says what it was asked for; fails for what FAIL names. The tool itself is what it is.
 RUN = """#!/bin/sh
 if [ "$1" = roost ]; then exec "$(dirname "$0")/run.real" "$@"; fi
