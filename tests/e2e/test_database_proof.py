@@ -65,7 +65,7 @@ def test_a_server_that_was_given_another_database_by_hand_fails_smoke_wake_and_b
 
     wrong = "the server uses sqlite elsewhere, and its file names sqlite on the volume"
     assert wrong in " ".join(smoke.stdout.split())
-    assert "flow run" not in smoke.stdout
+    assert "ok   flow run" not in smoke.stdout
     assert wrong in " ".join(wake.stderr.split())
     assert "not on its volume: its database is sqlite elsewhere." in awake.stderr
     assert "by PREFECT_API_DATABASE_CONNECTION_URL. " in asleep.stderr

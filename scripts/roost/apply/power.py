@@ -13,6 +13,9 @@ POLL_S = 0.5
 SUSPENDED = frozenset({"suspending", "suspended"})
 ON_THE_WAY = frozenset({"creating", "starting", "stopping", "restarting", "updating", "replacing"})
 """States that end by themselves, from which Fly refuses a start with 412."""
+AT_REST = frozenset({"created", "stopped", "suspended"})
+MOVED_ON = 3
+"""So often a machine may come to rest between the refusal and the look at it."""
 
 
 async def start(fly: FlyClient, app: str, machine: str, nonce: str) -> None:
@@ -22,12 +25,17 @@ async def start(fly: FlyClient, app: str, machine: str, nonce: str) -> None:
         FlyPreconditionError: it cannot be started from the state it is in.
     """
     ends = anyio.current_time() + LIMIT_S
+    settled = 0
     while True:
         try:
             return await fly.start_machine(app, machine, nonce)
         except FlyPreconditionError:
             now = await fly.get_machine(app, machine)
-            if now is None or now.state not in ON_THE_WAY or anyio.current_time() > ends:
+            if now is not None and now.state == "started":
+                return None
+            settled += now is not None and now.state in AT_REST
+            waits = now is not None and now.state in ON_THE_WAY | AT_REST
+            if not waits or settled > MOVED_ON or anyio.current_time() > ends:
                 raise
         await anyio.sleep(POLL_S)
 

@@ -22,6 +22,8 @@ class BusyFly:
 
     states: list[str]
     """What the machine is at each look, the last one for ever."""
+    between: str = ""
+    """What it has become between the first refusal and the look after it."""
     calls: list[str] = field(default_factory=list)
 
     def __call__(self, request):
@@ -34,6 +36,8 @@ class BusyFly:
             return says(200, {"id": "m1", "state": state})
         self.calls.append(f"{what} {request.url.query.decode()}".strip())
         if what == "start" and state not in ("stopped", *power.SUSPENDED):
+            if self.between:
+                self.states, self.between = [self.between], ""
             return says(412, {"error": f"unable to start machine from current state: '{state}'"})
         return says(408 if what == "wait" and state == "stuck" else 200, {"ok": True})
 
@@ -58,6 +62,24 @@ def test_what_is_on_its_way_to_rest_is_started_as_soon_as_it_rests(state):
     on(fly, lambda client: power.start(client, "a", "m1", "n1"))
 
     assert fly.calls == ["start", "start", "start"]
+
+
+@pytest.mark.parametrize(("became", "asked"), [("stopped", 2), ("suspended", 2), ("started", 1)])
+def test_what_came_to_its_end_between_the_refusal_and_the_look_is_no_failure(became, asked):
+    fly = BusyFly(["replacing"], between=became)
+
+    on(fly, lambda client: power.start(client, "a", "m1", "n1"))
+
+    assert fly.calls == ["start"] * asked
+
+
+def test_what_rests_and_is_refused_again_and_again_is_given_up_on():
+    fly = BusyFly(["created"])
+
+    with pytest.raises(FlyPreconditionError, match="created"):
+        on(fly, lambda client: power.start(client, "a", "m1", "n1"))
+
+    assert fly.calls == ["start"] * (power.MOVED_ON + 1)
 
 
 def test_what_can_never_be_started_is_refused_at_once():
