@@ -22,9 +22,21 @@ def live(world):
     return world
 
 
+def put_to_sleep(live):
+    """Press the button while the server is awake: once more where Fly itself was quicker."""
+    for _ in range(3):
+        assert live.serves("staging")
+        run = live.press("server", environment="staging", action="sleep")
+        assert run.good, run
+        if "sleeps already" not in run.log:
+            break
+    return run
+
+
 def test_the_server_s_button_puts_it_to_sleep_wakes_proves_and_copies(live):
+    run = put_to_sleep(live)
+    assert "a request wakes it" in (run.log + run.summary).lower()
     for action, told in (
-        ("sleep", "a request wakes it"),
         ("wake", ""),
         ("smoke", ""),
         ("backup", "snapshot"),
