@@ -76,7 +76,7 @@ CHANGES = (
             **NEW,
             "prefect": {
                 "version": AFTER,
-                "settings": {"PREFECT_SERVER_EVENTS_RETENTION_PERIOD": "not-a-period"},
+                "settings": {"PREFECT_SERVER_EVENTS_RELATED_RESOURCE_CACHE_TTL": "not-a-period"},
             },
         },
         ROLLED_BACK,
