@@ -75,6 +75,17 @@ def environment() -> dict[str, str | None]:
     }
 
 
+def run_package(session: nox.Session, name: str) -> None:
+    """Run a package of `tests/` with the session's arguments; helpers of the tests start the local Fly."""
+    paths = os.pathsep.join([str(ROOT / "scripts"), str(ROOT / "tests")])
+    session.run(
+        *("python", "-m", name, *session.posargs),
+        env=environment() | {"PYTHONPATH": paths},
+        interrupt_timeout=60,  # what it has started is ended first, such as a container or a server
+        terminate_timeout=30,
+    )
+
+
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run all tests but the slow ones in parallel, or those named: ./run tests [PYTEST-ARGS]."""
@@ -145,56 +156,28 @@ def schema(session: nox.Session) -> None:
 def image(session: nox.Session) -> None:
     """Build the server's image and boot it, without a Docker daemon: ./run image [VERSION]."""
     install(session, "roost")
-    # See bench; and time to end a build and remove its container after Ctrl-C.
-    paths = os.pathsep.join([str(ROOT / "scripts"), str(ROOT / "tests")])
-    session.run(
-        *("python", "-m", "image", *session.posargs),
-        env=environment() | {"PYTHONPATH": paths},
-        interrupt_timeout=60,
-        terminate_timeout=30,
-    )
+    run_package(session, "image")
 
 
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure Roost beside stock Prefect: ./run bench [SUBJECT...] [--rounds 5] [--smallest] [--write]."""
     install(session, "tests")  # the bucket of the subject `replica` is one of the tests' parts
-    # The package stands beside the tests; helpers of theirs start the local Fly.
-    paths = os.pathsep.join([str(ROOT / "scripts"), str(ROOT / "tests")])
-    session.run(
-        *("python", "-m", "bench", *session.posargs),
-        env=environment() | {"PYTHONPATH": paths},
-        interrupt_timeout=60,
-        terminate_timeout=30,
-    )
+    run_package(session, "bench")
 
 
 @nox.session
 def clients(session: nox.Session) -> None:
     """Have real Prefect clients of several releases run a flow against each locked server: ./run clients [--smallest]."""
     install(session, "tests")
-    # See bench.
-    paths = os.pathsep.join([str(ROOT / "scripts"), str(ROOT / "tests")])
-    session.run(
-        *("python", "-m", "clients", *session.posargs),
-        env=environment() | {"PYTHONPATH": paths},
-        interrupt_timeout=60,
-        terminate_timeout=30,
-    )
+    run_package(session, "clients")
 
 
 @nox.session
 def chaos(session: nox.Session) -> None:
     """Kill, lose, storm and meet: ./run chaos [PART...] [--every N] [--write]."""
     install(session, "tests")
-    # See bench.
-    paths = os.pathsep.join([str(ROOT / "scripts"), str(ROOT / "tests")])
-    session.run(
-        *("python", "-m", "chaos", *session.posargs),
-        env=environment() | {"PYTHONPATH": paths},
-        interrupt_timeout=60,
-        terminate_timeout=30,
-    )
+    run_package(session, "chaos")
 
 
 @nox.session

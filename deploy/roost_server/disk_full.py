@@ -12,7 +12,6 @@ import asyncio
 import errno
 import json
 import logging
-import os
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from roost_server.asgi import App, Message, Receive, Scope, Send
+from roost_server.disk_watch import look
 from roost_server.prefect_internals import DB_VACUUM, installed
 from roost_server.write_queue import ORIGIN, Origin
 
@@ -62,7 +62,7 @@ class Fullness:
         free: Free | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._free = free or (lambda: free_bytes(folder))
+        self._free = free or (lambda: look(folder).free)
         self._clock = clock
         self._refused = False
         self._ends = False
@@ -104,12 +104,6 @@ class Fullness:
             print(f"roost: {why}: writes go on", flush=True)
         self._refused = False
         self._said_at = None
-
-
-def free_bytes(folder: Path) -> int:
-    """Return how many bytes may still be written to the file system of a folder."""
-    seen = os.statvfs(folder)
-    return seen.f_bavail * seen.f_frsize
 
 
 def is_full_error(error: BaseException | None) -> bool:

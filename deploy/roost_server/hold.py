@@ -16,8 +16,8 @@ from pathlib import Path
 
 from roost_server.asgi import App, Receive, Scope, Send
 from roost_server.probation import answer, from_gate, is_logged_in
-from roost_server.settings import has_replica, home_folder
-from roost_server.template import DATABASE, flush
+from roost_server.settings import DATABASE, has_replica, home_folder
+from roost_server.template import flush
 from roost_server.write_queue import ORIGIN, Origin, WriteQueue
 
 HOLD_PATH = "/roost/hold"

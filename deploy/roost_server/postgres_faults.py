@@ -1,7 +1,7 @@
 """Why a database cannot be used: a number, with which a trial ends, and a sentence without secrets.
 
 Whoever asks for a trial reads its number from Fly, since Fly hands out no log
-(scripts/roost/plan/database_trial.py has the same sentences).
+(scripts/roost/plan/trial.py has the same sentences).
 """
 
 from __future__ import annotations

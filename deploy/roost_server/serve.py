@@ -29,11 +29,10 @@ from roost_server.probation import Probation, is_logged_in
 from roost_server.quiet import Activity, watch
 from roost_server.reporting import report_to_gate
 from roost_server.resent_events import write_each_once
-from roost_server.settings import DATABASE_FILE, has_replica, home_folder, uses_sqlite_file
+from roost_server.settings import DATABASE, has_replica, home_folder, uses_sqlite_file
 from roost_server.shrinking import keep_shrinking
 from roost_server.sqlite_writers import share_queue
 from roost_server.stderr import stderr_held_back
-from roost_server.template import DATABASE
 from roost_server.turns import write_in_turn
 from roost_server.write_queue import WriteQueue
 
@@ -80,7 +79,7 @@ def serve(environ: Mapping[str, str], began: float) -> int:
     try:
         fullness = Fullness(home_folder(environ))
         queue = WriteQueue(before_service=fullness.wait_for_room)
-        app = probation.layer(make_app(environ, carry, queue, fullness))
+        app = probation.layer(make_app(environ, queue, fullness, carry))
         imported = time.monotonic()
         flush = replicator.flush if replicator else None
         return asyncio.run(_serve(app, environ, Boot(began, imported), flush, queue))
@@ -91,24 +90,23 @@ def serve(environ: Mapping[str, str], began: float) -> int:
 
 def make_app(
     environ: Mapping[str, str],
+    queue: WriteQueue,
+    fullness: Fullness,
     carry: CarryOver | None = None,
-    queue: WriteQueue | None = None,
-    fullness: Fullness | None = None,
 ) -> App:
     """Import Prefect, which reads its settings, and make its application with our layers.
 
     Args:
         environ: says which database it uses, and who may log in.
-        carry: keeps what a stop finds unhandled, where there is a volume.
         queue: the turns of all that writes to SQLite.
         fullness: knows whether the volume is full.
+        carry: keeps what a stop finds unhandled, where there is a volume.
 
     Raises:
         BootError: names the settings that are wrong, never their values.
     """
     from pydantic import ValidationError
 
-    fullness = fullness or Fullness(home_folder(environ))
     try:
         # Prefect itself tells such a failure too, with the values.
         with stderr_held_back(ValidationError):
@@ -122,14 +120,13 @@ def make_app(
     except ValidationError as error:
         # Not chained: pydantic shows the values, and one of them may be a secret.
         raise BootError(explain(error)) from None
-    backend = name_backend(effective_url(), home_folder(environ) / DATABASE_FILE)
+    backend = name_backend(effective_url(), home_folder(environ) / DATABASE)
     check_backend(backend, environ)
     app = report_to_gate(app, environ, partial(report, backend))
     if not is_sqlite(backend):
         if pooling_of(environ) is Pooling.TRANSACTION:
             suit_pooler()
         return refuse_hold(migrate_in_turn(app, postgres_turn(environ)), environ, backend)
-    queue = queue or WriteQueue(before_service=fullness.wait_for_room)
     share_queue(queue)
     survive_full(fullness)
     may_write = partial(is_logged_in, environ=environ)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from roost_server.backend import VOLUME, name_backend
 
-DATABASE_FILE = "prefect.db"
+DATABASE = "prefect.db"
 URL_SETTING = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
 URL_ALIAS = "PREFECT_API_DATABASE_CONNECTION_URL"
 URL_VARIABLE = "ROOST_DATABASE_URL_VARIABLE"
@@ -49,7 +49,7 @@ def uses_sqlite_file(environ: Mapping[str, str]) -> bool:
     Read before Prefect is imported, from the usual names alone. What Prefect makes of every name,
     `serve` compares with this, and starts nothing where they differ.
     """
-    database = home_folder(environ) / DATABASE_FILE
+    database = home_folder(environ) / DATABASE
     driver = environ.get("PREFECT_SERVER_DATABASE_DRIVER") or "sqlite+aiosqlite"
     addresses = [environ[name] for name in (URL_SETTING, URL_ALIAS) if environ.get(name)]
     if environ.get(URL_VARIABLE) or not driver.startswith("sqlite"):

@@ -14,9 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from roost_server.settings import DATABASE_FILE, baked_folder, home_folder, uses_sqlite_file
+from roost_server.settings import DATABASE, baked_folder, home_folder, uses_sqlite_file
 
-DATABASE = DATABASE_FILE
 MIGRATE, REGISTER = (
     "PREFECT_SERVER_DATABASE_MIGRATE_ON_START",
     "PREFECT_SERVER_REGISTER_BLOCKS_ON_START",

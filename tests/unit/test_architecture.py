@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "fly": {"errors", "secret_text", "http"},
     "prefect": {"errors", "secret_text", "http"},
     "github": {"errors", "secret_text", "http"},
-    "plan": {"errors", "secret_text", "environment", "fly", "prefect"},
+    "plan": {"errors", "secret_text", "http", "environment", "fly", "prefect"},
     "report": {"errors", "environment", "fly", "prefect", "github", "plan"},
     "apply": {"errors", "secret_text", "environment", "fly", "prefect", "plan"},
 }

@@ -10,7 +10,7 @@ from roost.fly.client import FlyClient
 from roost.fly.models import Machine
 from roost.prefect.opening import GATE_HEADERS
 from roost.prefect.probe import OPENING, CheckResult, Server, select_checks
-from roost.prefect.server_report import ask_report
+from roost.prefect.server_report import ask_report, quoted
 from roost.prefect.transport import prefect_client
 from roost.secret_text import SecretText
 
@@ -101,6 +101,6 @@ class Proof:
             return Judgement(found.results, str(found.died), died=True, opened=found.opened)
         reasons = "; ".join(f"{r.name}: {r.detail or r.advice}" for r in failed)
         why = f"Checks failed: {reasons}." if failed else ""
-        if report and report.last_error:
-            why += f' The server\'s last error: "{report.last_error}"'
+        if report:
+            why += quoted(report.last_error)
         return Judgement(found.results, why, opened=found.opened)

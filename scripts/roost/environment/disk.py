@@ -9,6 +9,10 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from roost.environment.strict import Model
 
+# Prefect's settings for the same: those of its vacuum service (prefect.server.services.db_vacuum).
+EVENTS_SETTING = "PREFECT_SERVER_EVENTS_RETENTION_PERIOD"
+VACUUM_SETTING = "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED"
+FLOW_RUNS_SETTING = "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD"
 KEEP = "keep"
 EVENTS_DAYS = 7
 """How long Prefect itself keeps events."""

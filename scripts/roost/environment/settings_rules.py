@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from roost.environment import database_rules
-from roost.environment.disk import KEEP
+from roost.environment.disk import EVENTS_SETTING, FLOW_RUNS_SETTING, KEEP, VACUUM_SETTING
 from roost.environment.model import AUTH_SECRET, Environment, PostgresDatabase
 from roost.environment.prefect_settings import GROUP, PrefectSettings
 from roost.environment.rules import SETTING, Finding
@@ -26,18 +26,15 @@ _SECRET_SETTING = re.compile(
 # Words that Prefect reads as yes and no.
 _ON = frozenset({"1", "true", "t", "yes", "y", "on"})
 _OFF = frozenset({"0", "false", "f", "no", "n", "off"})
-VACUUM = "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED"
 # Settings that roost decides, and how.
 OWNED_SETTINGS = {
     "PREFECT_HOME": "by database",
     "PREFECT_SERVER_API_HOST": "by roost: the server listens where Fly's proxy looks",
     "PREFECT_SERVER_API_PORT": "by roost: the server listens where Fly's proxy looks",
     "PREFECT_SERVER_UI_API_URL": "by roost: the UI asks the server it came from",
-    "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": "by database.retention.events, such as 7d",
-    VACUUM: "by database.retention, which has events and flow_runs",
-    "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": (
-        "by database.retention.flow_runs, such as 90d"
-    ),
+    EVENTS_SETTING: "by database.retention.events, such as 7d",
+    VACUUM_SETTING: "by database.retention, which has events and flow_runs",
+    FLOW_RUNS_SETTING: "by database.retention.flow_runs, such as 90d",
 }
 
 
@@ -181,7 +178,7 @@ def _retention_fault(environment: Environment, known: PrefectSettings) -> str:
     """Say that this Prefect has no vacuum of flow runs; of a version without a list nobody knows."""
     if environment.database.retention.flow_runs == KEEP or not known.complete:
         return ""
-    found = known.find(VACUUM)
+    found = known.find(VACUUM_SETTING)
     if found and found.kind != "bool":
         return ""
     return (

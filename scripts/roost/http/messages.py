@@ -14,9 +14,9 @@ MAX_READ = 2**16
 """Characters of a body that are searched for a message."""
 
 
-def one_line(text: str) -> str:
-    """Return at most MAX_MESSAGE characters on one line; `?` replaces what does not print."""
-    words = " ".join(text.split())[:MAX_MESSAGE]
+def one_line(text: str, most: int = MAX_MESSAGE) -> str:
+    """Return at most `most` characters on one line; `?` replaces what does not print."""
+    words = " ".join(text.split())[:most]
     return "".join(char if char.isprintable() else "?" for char in words)
 
 

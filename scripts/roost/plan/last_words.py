@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 
 from roost.fly.models import Machine
+from roost.http.messages import one_line
 
 LAST_ERROR_KEY = "roost_last_error"
 MAX_WORDS = 300
@@ -29,5 +30,4 @@ def last_words_of(machine: Machine, version: str) -> str:
         return ""
     if version and left.get("version") not in (version, ""):
         return ""
-    words = " ".join(left["error"].split())[:MAX_WORDS]
-    return "".join(char if char.isprintable() else "?" for char in words)
+    return one_line(left["error"], MAX_WORDS)

@@ -9,13 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 
-from roost.environment.disk import EVENTS_DAYS, KEEP, Retention
+from roost.environment.disk import (
+    EVENTS_DAYS,
+    EVENTS_SETTING,
+    FLOW_RUNS_SETTING,
+    KEEP,
+    VACUUM_SETTING,
+    Retention,
+)
 from roost.plan.steps import Step, UpdateMachine
 
-EVENTS = "PREFECT_SERVER_EVENTS_RETENTION_PERIOD"
-VACUUM = "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED"
-FLOW_RUNS = "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD"
-SETTINGS = (EVENTS, VACUUM, FLOW_RUNS)
 DAY_S = 24 * 3600
 PREFECT_FLOW_RUNS_S = 90 * DAY_S
 """What Prefect takes where its vacuum of flow runs is on and no period is set."""
@@ -26,18 +29,18 @@ def retention_settings(retention: Retention) -> dict[str, str]:
     """Return Prefect's settings for a retention; none for what Prefect does by itself."""
     settings = {}
     if retention.events != EVENTS_DAYS:
-        settings[EVENTS] = str(retention.events * DAY_S)
+        settings[EVENTS_SETTING] = str(retention.events * DAY_S)
     if retention.flow_runs != KEEP:
-        settings[VACUUM] = "events,flow_runs"
-        settings[FLOW_RUNS] = str(retention.flow_runs * DAY_S)
+        settings[VACUUM_SETTING] = "events,flow_runs"
+        settings[FLOW_RUNS_SETTING] = str(retention.flow_runs * DAY_S)
     return settings
 
 
 def deletes_more(before: Mapping[str, str], after: Mapping[str, str]) -> bool:
     """Return whether a server with the second settings deletes what one with the first kept."""
     return _shorter(_flow_runs_s(before), _flow_runs_s(after)) or _shorter(
-        _seconds(before.get(EVENTS), EVENTS_DAYS * DAY_S),
-        _seconds(after.get(EVENTS), EVENTS_DAYS * DAY_S),
+        _seconds(before.get(EVENTS_SETTING), EVENTS_DAYS * DAY_S),
+        _seconds(after.get(EVENTS_SETTING), EVENTS_DAYS * DAY_S),
     )
 
 
@@ -50,15 +53,15 @@ def deletion_notes(steps: Iterable[Step]) -> Iterator[str]:
         variables = step.config.get("env") or {}
         on_volume = bool(step.config.get("mounts"))
         flow_runs = _flow_runs_s(variables)
-        if flow_runs and changed & {f"env.{VACUUM}", f"env.{FLOW_RUNS}"}:
+        if flow_runs and changed & {f"env.{VACUUM_SETTING}", f"env.{FLOW_RUNS_SETTING}"}:
             yield (
                 f"Prefect deletes flow runs {_days(flow_runs)} after they ended, with their task "
                 "runs, logs and artifacts, and those that are older already when it starts. "
                 f"{_way_back(on_volume=on_volume)} To keep them all: "
                 "`database.retention.flow_runs: keep`."
             )
-        if f"env.{EVENTS}" in changed:
-            events = _seconds(variables.get(EVENTS), EVENTS_DAYS * DAY_S)
+        if f"env.{EVENTS_SETTING}" in changed:
+            events = _seconds(variables.get(EVENTS_SETTING), EVENTS_DAYS * DAY_S)
             yield f"Prefect deletes events after {_days(events)}."
 
 
@@ -70,11 +73,11 @@ def _way_back(*, on_volume: bool) -> str:
 
 def _flow_runs_s(variables: Mapping[str, str]) -> float | None:
     """Return after how many seconds flow runs are deleted; None where they are kept."""
-    enabled = variables.get(VACUUM, "").strip().lower()
+    enabled = variables.get(VACUUM_SETTING, "").strip().lower()
     kinds = {kind.strip(" []\"'") for kind in enabled.split(",")}
     if enabled not in _ALL and "flow_runs" not in kinds:
         return None
-    return _seconds(variables.get(FLOW_RUNS), PREFECT_FLOW_RUNS_S)
+    return _seconds(variables.get(FLOW_RUNS_SETTING), PREFECT_FLOW_RUNS_S)
 
 
 def _seconds(text: str | None, default: float) -> float:

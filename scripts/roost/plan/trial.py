@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 
 from roost.environment.postgres_address import certificate_secret
 from roost.fly.models import Machine, SecretInfo
+from roost.plan.desired import DATABASE_URL_VARIABLE
 from roost.plan.image import is_our_image
 from roost.plan.steps import Json, SetSecrets
 from roost.secret_text import SecretText
@@ -19,7 +20,6 @@ from roost.secret_text import SecretText
 TRIAL_KEY = "roost_trial"
 """Metadata: the environment whose database is tried."""
 SECRET_PREFIX = "ROOST_TRIAL_"  # noqa: S105 - how they are called
-URL_VARIABLE = "ROOST_DATABASE_URL_VARIABLE"
 # The image's own command, with the word that has it try and end (deploy/Dockerfile, deploy/server.py).
 COMMAND = ("python", "server.py", "try-database")
 _TLS = "the value may ask for it with ?sslmode=require"
@@ -73,7 +73,7 @@ def tried_secret(config: Json, names: Iterable[str]) -> str:
 
     An image that is not ours cannot try.
     """
-    name = str((config.get("env") or {}).get(URL_VARIABLE, ""))
+    name = str((config.get("env") or {}).get(DATABASE_URL_VARIABLE, ""))
     return name if name in set(names) and is_our_image(str(config.get("image", ""))) else ""
 
 

@@ -10,6 +10,7 @@ from http import HTTPStatus
 import anyio
 import httpx
 
+from roost.http.messages import one_line
 from roost.prefect.opening import GATE_HEADERS
 from roost.prefect.transport import basic
 from roost.secret_text import SecretText
@@ -100,8 +101,7 @@ async def _reason(answer: httpx.Response) -> str:
     """Return what the server says of its database; an older one says nothing of use."""
     if answer.status_code != HTTPStatus.CONFLICT:
         return f"it answered {answer.status_code}: it has no database on its volume"
-    words = " ".join((await answer.aread()).decode(errors="replace").split())[:MAX_REASON]
-    return "".join(char if char.isprintable() else "?" for char in words)
+    return one_line((await answer.aread()).decode(errors="replace"), MAX_REASON)
 
 
 async def _first_line(answer: httpx.Response) -> AsyncIterator[str]:

@@ -12,6 +12,7 @@ from typing import Any
 import anyio
 import httpx
 
+from roost.http.messages import one_line
 from roost.prefect.transport import basic
 from roost.secret_text import SecretText
 
@@ -105,9 +106,7 @@ class Server:
 
     def quote(self, text: str, most: int = MAX_QUOTE) -> str:
         """Return the beginning of an answer in one line, printable and without our credentials."""
-        hidden = self.auth.redact(text) if self.auth else text
-        words = " ".join(hidden.split())[:most]
-        return "".join(char if char.isprintable() else "?" for char in words)
+        return one_line(self.auth.redact(text) if self.auth else text, most)
 
 
 def _advice_for(status: int) -> str:

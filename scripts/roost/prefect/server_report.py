@@ -49,6 +49,11 @@ async def ask_report(server: Server) -> ServerReport | None:
     )
 
 
+def quoted(last_error: str) -> str:
+    """Return the sentence that quotes a server's last error, after a blank; empty where there was none."""
+    return f' The server\'s last error: "{last_error}"' if last_error else ""
+
+
 async def ask_setting(server: Server, *path: str) -> Any:
     """Return one of Prefect's own settings as it shows them; None where it does not."""
     found = await _ask(server, "/api/admin/settings", server.login())

@@ -38,8 +38,3 @@ async def last_error_of(url: str, auth: SecretText | None) -> str:
     async with prefect_client(url, LIMIT_S) as http:
         report = await ask_report(Server(http, auth))
     return report.last_error if report else ""
-
-
-def quoted(said: str) -> str:
-    """Return the sentence that quotes a server's last error; empty where there was none."""
-    return f' The server\'s last error: "{said}"' if said else ""

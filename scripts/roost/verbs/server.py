@@ -28,12 +28,13 @@ from roost.plan.volumes import volume_outcomes
 from roost.prefect.client_versions import advise_clients
 from roost.prefect.holding import NotHeldError, NothingToHoldError, held
 from roost.prefect.probe import CheckResult, Server, prove, select_checks
+from roost.prefect.server_report import quoted
 from roost.prefect.transport import prefect_client
 from roost.report.text import check_line, listing
 from roost.report.wording import one_line, short_image, unproved_notes
 from roost.secret_text import SecretText
 from roost.verbs.context import Context
-from roost.verbs.proofs import last_error_of, prove_database, quoted
+from roost.verbs.proofs import last_error_of, prove_database
 from roost.verbs.standing import (
     ASLEEP,
     exit_notes,

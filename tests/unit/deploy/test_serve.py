@@ -23,11 +23,14 @@ from pydantic import (
 
 from helpers.asgi_calls import Client, Scripted, http
 from roost_server import serve, turns
+from roost_server.disk_full import Fullness
 from roost_server.errors import BootError
 from roost_server.hold import HOLD_PATH
 from roost_server.last_error import LastError
 from roost_server.reporting import REPORT_PATH
 from roost_server.serve import explain, make_app
+from roost_server.settings import home_folder
+from roost_server.write_queue import WriteQueue
 
 SECRET = "s3cret-value"  # "x" and it fit no type below
 HOME = {"PREFECT_HOME": "/data"}
@@ -135,6 +138,12 @@ def test_the_words_are_the_same_whatever_the_value_is(value):
     )
 
 
+def made(environ):
+    """Make the application as `serve` does, but for what a stop would keep."""
+    fullness = Fullness(home_folder(environ))
+    return make_app(environ, WriteQueue(before_service=fullness.wait_for_room), fullness)
+
+
 @pytest.fixture
 def prefect(monkeypatch):
     """Puts an application, or what is raised instead, in the place of Prefect's."""
@@ -181,7 +190,7 @@ def test_writes_take_turns_on_sqlite_only(prefect, monkeypatch, environ, url, ex
     monkeypatch.setattr(turns, "PAUSES_S", (0,))
     prefect(Scripted([503, 201]), url)
 
-    assert visit(make_app(HOME | environ), http("POST")) == [expected]
+    assert visit(made(HOME | environ), http("POST")) == [expected]
 
 
 @pytest.mark.parametrize(
@@ -189,7 +198,7 @@ def test_writes_take_turns_on_sqlite_only(prefect, monkeypatch, environ, url, ex
 )
 def test_costly_pages_are_closed_on_every_database(prefect, environ, url):
     prefect(Scripted([200]), url)
-    app = make_app(HOME | environ)
+    app = made(HOME | environ)
 
     assert visit(app, http("GET", "/openapi.json")) == [404]
     assert visit(app, http("GET", "/api/version")) == [200]
@@ -203,7 +212,7 @@ def test_a_database_that_only_prefect_found_ends_the_start_without_its_address(p
     with pytest.raises(
         BootError, match=r"Prefect uses \w.*, and not the file on the vol"
     ) as caught:
-        make_app(HOME)
+        made(HOME)
 
     assert "set database.backend: postgres" in str(caught.value)
     assert not [
@@ -224,7 +233,7 @@ def test_only_the_file_on_the_volume_is_held_still(prefect, environ, url, hold, 
     home = {"PREFECT_HOME": str(tmp_path)}
     own = url.replace("/data", str(tmp_path))
     prefect(Scripted([]), own)
-    app = make_app(home | dict.fromkeys(environ, own))
+    app = made(home | dict.fromkeys(environ, own))
 
     assert visit(app, http("POST", HOLD_PATH, **GATE)) == [hold]
 
@@ -242,7 +251,7 @@ def test_the_gate_is_told_which_database_it_is_and_nothing_of_its_address(
 ):
     prefect(Scripted([]), url, "/prefect/api")
 
-    client = asyncio.run(Client().call(make_app(HOME | environ), http("GET", REPORT_PATH, **GATE)))
+    client = asyncio.run(Client().call(made(HOME | environ), http("GET", REPORT_PATH, **GATE)))
 
     told = json.loads(client.body)
     assert told == {"database": database, "api_path": "/prefect/api", "last_error": ""}
@@ -252,7 +261,7 @@ def test_a_setting_that_prefect_refuses_is_told_without_the_trace_that_shows_it(
     prefect(error_of({"port": SECRET}))
 
     with pytest.raises(BootError, match=r"a Prefect setting is wrong \(port: ") as caught:
-        make_app({})
+        made({})
 
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
@@ -262,7 +271,7 @@ def test_any_other_trouble_of_prefect_keeps_its_trace(prefect):
     prefect(LookupError("no such thing"))
 
     with pytest.raises(LookupError):
-        make_app({})
+        made({})
 
 
 def test_a_watch_that_fails_is_logged_and_ends_no_other(capsys, monkeypatch):

@@ -6,9 +6,12 @@ import pytest
 
 from helpers.environments import POSTGRES, environment_file
 from helpers.pretend_fly import applied
+from roost.environment.disk import EVENTS_SETTING as EVENTS
+from roost.environment.disk import FLOW_RUNS_SETTING as FLOW_RUNS
+from roost.environment.disk import VACUUM_SETTING as VACUUM
 from roost.plan.desired import desired_state, environment_variables
 from roost.plan.diff import diff
-from roost.plan.retention import EVENTS, FLOW_RUNS, VACUUM, deletes_more
+from roost.plan.retention import deletes_more
 from roost.plan.steps import Risk
 
 IMAGE = "registry.fly.io/acme-prefect:prefect-3.8.8-0123456789ab"
