@@ -9,6 +9,8 @@ follows from its size and what its files take.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from localfly.records import Machine, Volume
@@ -24,11 +26,23 @@ async def keep_extending(world: World, every_s: float = LOOK_S) -> None:
     """Extend what is full enough, again and again, until cancelled."""
     while True:
         await asyncio.sleep(every_s)
-        for machine in list(world.machines.values()):
-            volume = world.volume_of(machine) if machine.state == RUNNING else None
-            if volume and _extends(mount_of(machine)):
-                used = await asyncio.to_thread(folder_bytes, world.volume_folder(volume.id))
-                extend(world, volume, mount_of(machine), used)
+        await extend_full(world)
+
+
+async def extend_full(world: World, measure: Callable[[Path], int] = folder_bytes) -> None:
+    """Extend each volume of a started machine that is full enough, once.
+
+    Args:
+        world: what is there.
+        measure: returns how many bytes the files of a folder take; called in a thread.
+    """
+    for machine in list(world.machines.values()):
+        volume = world.volume_of(machine) if machine.state == RUNNING else None
+        if volume is None or not _extends(mount_of(machine)):
+            continue
+        used = await asyncio.to_thread(measure, world.volume_folder(volume.id))
+        if world.volumes.get(volume.id) is volume:  # else its app was removed meanwhile
+            extend(world, volume, mount_of(machine), used)
 
 
 def mount_of(machine: Machine) -> Json:

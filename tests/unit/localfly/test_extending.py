@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 
+from helpers.waiting import LIMIT_S
 from localfly.api.volumes import show_volume
-from localfly.extending import GB, extended_gb, keep_extending
+from localfly.extending import GB, extend_full, extended_gb
 from localfly.machine_config import check_config
 from localfly.problems import ApiError
 from localfly.records import Machine, Volume
@@ -44,16 +46,40 @@ def test_a_started_machine_s_volume_is_extended_and_says_so_truthfully(tmp_path,
     world.machines["m1"] = Machine("m1", "acme", "app-1", "iad", config, config, state=state)
     before = show_volume(world, volume)
 
-    async def look():
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(keep_extending(world, every_s=0.01), 0.5)
-
-    asyncio.run(look())
+    asyncio.run(extend_full(world))
     after = show_volume(world, volume)
 
     assert before["blocks_avail"] * before["block_size"] == pytest.approx(GB / 10, abs=4096)
     assert after["size_gb"] == (3 if state == "started" else 1)
     assert after["blocks"] * after["block_size"] == after["size_gb"] * GB
+
+
+def test_a_volume_that_is_removed_while_it_is_looked_at_does_not_come_back(tmp_path):
+    world = World(tmp_path)
+    volume = world.create_volume_data(Volume("vol_1", "acme", "data", "iad", 1), None)
+    world.add_volume(volume)
+    config = {"mounts": [{"volume": "vol_1", "path": "/data", **MOUNT}]}
+    world.machines["m1"] = Machine("m1", "acme", "app-1", "iad", config, config, state="started")
+
+    def remove(removed):
+        del world.volumes["vol_1"]
+        world.store.delete("volume", "vol_1")
+        removed.set()
+
+    async def look():
+        loop = asyncio.get_running_loop()
+
+        def measure(_):  # in a thread, while the loop goes on
+            removed = threading.Event()
+            loop.call_soon_threadsafe(remove, removed)
+            assert removed.wait(LIMIT_S)
+            return GB
+
+        await extend_full(world, measure)
+
+    asyncio.run(look())
+
+    assert World(tmp_path).volumes == {}
 
 
 @pytest.mark.parametrize(
