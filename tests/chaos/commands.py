@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self, cast
 
-LIMIT_S = 900.0
+LIMIT_S = 180.0
 HUNG = -1000
 
 
@@ -50,6 +50,8 @@ class Commands:
         self._log = log
         self._process = 0
         self._began: tuple[str, ...] = ()
+        self.limit_s = LIMIT_S
+        """What runs longer hangs."""
         self.clocks: dict[str, float] = {}
         """What the commands' own patience is cut to; empty leaves it as it is."""
         self.latest = "no command was run yet"
@@ -101,7 +103,7 @@ class Commands:
             hung.set()
             self.kill()
 
-        timer = threading.Timer(LIMIT_S, give_up)
+        timer = threading.Timer(self.limit_s, give_up)
         timer.start()
         try:
             code = self._answer()
