@@ -13,8 +13,8 @@ import os
 import sys
 
 LOADED = (
-    *("roost.cli", "roost.verbs.changes", "roost.verbs.server", "roost.report.text"),
-    *("roost.verbs.files", "jsonschema", "rich.table", "anyio._backends._asyncio"),
+    *("roost.cli.app", "roost.operations.changes", "roost.commands.server", "roost.report.text"),
+    *("roost.commands.files", "jsonschema", "rich.table", "anyio._backends._asyncio"),
 )
 
 
@@ -51,7 +51,7 @@ def shorten(clocks: dict[str, float]) -> None:
 
 def be_roost(argv: list[str], environ: dict[str, str], log: str) -> None:
     """Run a command line as the program does, and end with its code."""
-    from roost.cli import main as roost  # noqa: PLC0415 - the parent has it loaded already
+    from roost.cli.app import main as roost  # noqa: PLC0415 - the parent has it loaded already
 
     os.environ.clear()
     os.environ.update(environ)

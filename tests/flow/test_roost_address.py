@@ -6,7 +6,7 @@ import pytest
 
 from helpers.small_server import NAME
 from roost.environment.model import AUTH_SECRET
-from roost.local import local_fly_at
+from roost.operations.local_fly import local_fly_at
 
 
 @pytest.fixture

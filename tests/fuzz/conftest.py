@@ -25,8 +25,8 @@ def spoiler(monkeypatch):
     """What stands between the command line and Fly."""
     found = Spoiler(FakeFly())
     client = partial(FlyClient, transport=httpx.MockTransport(found))
-    monkeypatch.setattr("roost.verbs.target.FlyClient", client)
-    monkeypatch.setattr("roost.verbs.image.Registry", full_registry)
+    monkeypatch.setattr("roost.operations.fly_target.FlyClient", client)
+    monkeypatch.setattr("roost.operations.images.Registry", full_registry)
     monkeypatch.setattr(
         "roost.prefect.transport.LoopbackNames", lambda _: httpx.MockTransport(FakePrefect())
     )

@@ -15,10 +15,10 @@ import typer.main
 import yaml
 
 from helpers.workflow_files import ROOT, Step, calls, matches, workflows
-from roost.cli import app
+from roost.cli.app import app
 from roost.environment.load import environment_names, load_environment
 from roost.report.setup import APP_KEY, PULL_REQUESTS
-from roost.verbs.ci.permit import HARMLESS
+from roost.workflows.permit import HARMLESS
 
 WORKFLOWS = {workflow.file: workflow for workflow in workflows()}
 JOBS = [job for workflow in WORKFLOWS.values() for job in workflow.jobs]

@@ -55,7 +55,7 @@ def test_a_pull_request_that_edits_the_planner_plans_with_the_old_one(world):
     world.found(staging={})
     world.branch("thief")
     world.write("staging", prefect={"settings": {"PREFECT_LOGGING_LEVEL": "DEBUG"}})
-    for name in ("__init__", "verbs/ci/plan", "verbs/ci/comment", "verbs/rehearse"):
+    for name in ("__init__", "workflows/plan", "workflows/comment", "commands/rehearse"):
         path = world.desk / "scripts" / "roost" / f"{name}.py"
         text = path.read_text()
         future = "from __future__ import annotations\n"

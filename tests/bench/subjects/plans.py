@@ -19,14 +19,14 @@ from bench.stats import Aim, Limit, Row, Table, Unit
 from helpers.pretend_fly import applied, with_machine
 from roost.environment.load import DEFAULTS, EnvironmentFile, load_files
 from roost.fly.client import FlyClient
+from roost.operations.changes import make_plan
+from roost.operations.context import Context
+from roost.operations.fly_target import Target, image_for
 from roost.plan.desired import desired_state
 from roost.plan.document import plan_document
 from roost.plan.live import Live
 from roost.report.text import make_console
 from roost.secret_text import SecretText
-from roost.verbs.changes import make_plan
-from roost.verbs.context import Context
-from roost.verbs.target import Target, image_for
 
 SIZES = (1, 10, 100, 1000)
 SMALLEST_SIZES = SIZES[:2]

@@ -12,7 +12,7 @@ from helpers.environments import environment_data
 from helpers.local_daemon import SCRIPTS
 from helpers.roost_here import RoostHere
 from helpers.step_outputs import outputs_in
-from roost.verbs import context
+from roost.operations import context
 
 GIT = {
     "GIT_CONFIG_NOSYSTEM": "1",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from roost.verbs import context
+from roost.operations import context
 
 
 @pytest.fixture

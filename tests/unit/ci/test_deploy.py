@@ -22,13 +22,13 @@ from roost.apply import gate
 from roost.environment.model import AUTH_SECRET
 from roost.fly.client import FlyClient
 from roost.github import actions
+from roost.operations.artifacts import write_document
 from roost.plan.approval import Approved
 from roost.report.comment import Marker, read_marker
 from roost.report.outcome import Outcome, Result
-from roost.verbs.ci import merges
-from roost.verbs.ci.head import MOST_FILES
-from roost.verbs.ci.merges import WEB_FLOW
-from roost.verbs.documents import write_document
+from roost.workflows import merges
+from roost.workflows.merges import WEB_FLOW
+from roost.workflows.remote_checkout import MOST_FILES
 
 NAME, APP = "prefect", "acme-server"
 LARGER = {"machine": {"memory_mb": 1024}}
@@ -40,9 +40,10 @@ def fly(monkeypatch):
     found = FakeFly()
     found.name = APP
     monkeypatch.setattr(
-        "roost.verbs.target.FlyClient", partial(FlyClient, transport=httpx.MockTransport(found))
+        "roost.operations.fly_target.FlyClient",
+        partial(FlyClient, transport=httpx.MockTransport(found)),
     )
-    monkeypatch.setattr("roost.verbs.image.Registry", full_registry)
+    monkeypatch.setattr("roost.operations.images.Registry", full_registry)
     monkeypatch.setenv("FLY_API_TOKEN", "fm2_token")
     monkeypatch.setenv(AUTH_SECRET, LOGIN)
     with stamina.set_testing(True, attempts=2, cap=True):

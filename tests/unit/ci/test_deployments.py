@@ -8,10 +8,10 @@ import pytest
 import stamina
 
 from helpers.fake_github import ACTIONS_BOT, FakeGitHub
+from roost.operations.artifacts import write_document
 from roost.plan.approval import Approved
 from roost.report.comment import Marker
 from roost.report.outcome import Outcome, Result
-from roost.verbs.documents import write_document
 
 URL = "https://acme-staging.fly.dev"
 EARLY, LATE = "2026-11-29T10:00:00+00:00", "2026-11-29T11:00:00+00:00"

@@ -9,8 +9,8 @@ import pytest
 from helpers.step_outputs import outputs_in
 from roost.errors import UsageError
 from roost.github.actions import Runner
-from roost.verbs.ci.handed import hand_over, named, receive
-from roost.verbs.documents import write_document
+from roost.operations.artifacts import write_document
+from roost.workflows.artifact_hashes import hand_over, named, receive
 
 NAMES = ("production", "staging")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from roost.verbs.ci.faults import place_of
+from roost.workflows.annotations import place_of
 
 
 def test_what_a_verb_prints_stands_on_the_page_too(job, repository, summary):

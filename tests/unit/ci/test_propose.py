@@ -9,7 +9,7 @@ import pytest
 import stamina
 
 from helpers.fake_github import FakeGitHub
-from roost.verbs.ci.propose import LONGEST_LINK, link_to
+from roost.workflows.open_pull import LONGEST_LINK, link_to
 
 BRANCH = "roost/scale-77"
 FILE = "environments/prefect.yaml"

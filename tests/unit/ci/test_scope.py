@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from roost.verbs.ci.scope import is_light
+from roost.workflows.scope import is_light
 
 LIGHT = [
     *("environments/staging.yaml", "environments/demo.yml", "environments/_defaults.yaml"),
@@ -13,7 +13,7 @@ LIGHT = [
 ]
 HEAVY = [
     *("environments/environment.schema.json", "environments/x/y.yaml", "environments.yaml"),
-    *("scripts/roost/cli.py", "deploy/Dockerfile", "run", ".github/workflows/plan.yml"),
+    *("scripts/roost/cli/app.py", "deploy/Dockerfile", "run", ".github/workflows/plan.yml"),
     *("tests/unit/report/golden/comment.md", "scripts/localfly/README.md", "scripts/x.sops.py"),
     *("docs.py", "LICENSE.py", "pyproject.toml", ".sops.yaml/../run", "README.md\nrun"),
 ]

@@ -14,7 +14,7 @@ def broken(monkeypatch):
     def fail(*_):
         raise ZeroDivisionError(SECRET)
 
-    monkeypatch.setattr("roost.verbs.files.load_files", fail)
+    monkeypatch.setattr("roost.commands.files.load_files", fail)
 
 
 @pytest.mark.usefixtures("broken")
@@ -23,7 +23,7 @@ def test_it_is_named_with_its_place_and_without_its_text(roost):
 
     assert (said.code, said.out) == (1, "")
     assert said.err.startswith("roost: error [internal]: Roost has a fault of its own: ")
-    assert "ZeroDivisionError at verbs/files.py:" in said.err
+    assert "ZeroDivisionError at commands/files.py:" in said.err
     assert "ROOST_TRACEBACK=1" in said.err
     assert SECRET not in said.err
 

@@ -11,7 +11,7 @@ import pytest
 from helpers import virtual_time
 from helpers.fake_prefect import FakePrefect, say
 from roost.errors import UsageError
-from roost.prefect.attendance import Attendance, attending
+from roost.rehearsal.downtime_monitor import Attendance, attending
 
 
 def silence(*answers):

@@ -7,8 +7,8 @@ import pytest
 
 from helpers import virtual_time
 from helpers.fake_prefect import LOGIN, FakePrefect, say
-from roost.prefect.sample import ROWS, TROUBLE, count_rows, write_rows
 from roost.prefect.server import Server
+from roost.rehearsal.canary_rows import ROWS, TROUBLE, count_rows, write_rows
 from roost.secret_text import SecretText
 
 

@@ -26,8 +26,8 @@ def fly(monkeypatch):
     """The Fly that verbs talk to."""
     found = FakeFly()
     client = partial(FlyClient, transport=httpx.MockTransport(found))
-    monkeypatch.setattr("roost.verbs.target.FlyClient", client)
-    monkeypatch.setattr("roost.verbs.image.Registry", full_registry)
+    monkeypatch.setattr("roost.operations.fly_target.FlyClient", client)
+    monkeypatch.setattr("roost.operations.images.Registry", full_registry)
     with stamina.set_testing(True, attempts=2, cap=True):
         yield found
 

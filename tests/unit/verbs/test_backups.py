@@ -11,10 +11,10 @@ import httpx
 import pytest
 
 from helpers.applying import applied_fly, desired_of
+from roost.commands import backups
 from roost.errors import ChangedMeanwhileError
 from roost.fly.client import FlyClient
 from roost.secret_text import SecretText
-from roost.verbs import backups
 
 DESIRED = desired_of()
 

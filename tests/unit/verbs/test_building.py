@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from roost.errors import LocalFlyError
-from roost.verbs.building import build_progress
+from roost.operations.build_progress import build_progress
 
 LINES = [
     "installing locks/prefect-3.8.8.txt",

@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
-from roost.verbs.commit import commit_of
-from roost.verbs.git import ask_git
+from roost.operations.commit import commit_of
+from roost.operations.git import ask_git
 
 ENVIRON = {"PATH": os.environ["PATH"]}
 

@@ -26,8 +26,8 @@ from helpers.github_settings import (
     rules,
     ruleset,
 )
+from roost.doctor.workflows import WANTED
 from roost.github.api import github_of
-from roost.verbs.checkup.workflows import WANTED
 
 GITHUB_TOKEN = "ghs_the-token-of-the-test"
 DEPLOY = """\
@@ -73,7 +73,7 @@ def github(monkeypatch, roost):  # noqa: ARG001 - which clears the environment f
     monkeypatch.setenv("GITHUB_TOKEN", GITHUB_TOKEN)
     monkeypatch.setenv("GITHUB_REPOSITORY", "acme/infra")
     monkeypatch.setattr(
-        "roost.verbs.doctor.github_of", partial(github_of, transport=httpx.MockTransport(found))
+        "roost.commands.doctor.github_of", partial(github_of, transport=httpx.MockTransport(found))
     )
     return found
 

@@ -9,11 +9,11 @@ import yaml
 
 from helpers.environments import environment_data
 from helpers.sops_files import SOPS, age_key, encrypt
+from roost.doctor.check import State
+from roost.doctor.sops_keys import key_checks
 from roost.environment.load import load_files
 from roost.environment.model import AUTH_SECRET
 from roost.environment.sops_file import read_sops_file
-from roost.verbs.checkup.check import State
-from roost.verbs.checkup.keys import key_checks
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ import pytest
 import yaml
 from rich.console import Console
 
+from roost.commands import files
 from roost.environment.load import load_files
 from roost.environment.model import AUTH_SECRET
 from roost.environment.schema import render_schema
 from roost.errors import ExitCode
-from roost.verbs import files
-from roost.verbs.context import PROJECT, Context
+from roost.operations.context import PROJECT, Context
 
 
 def test_validate_counts_what_is_good(roost, tmp_path):

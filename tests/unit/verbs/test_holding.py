@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from roost.verbs.holding import LONGEST, holding
+from roost.operations.lease_owner import LONGEST, holding
 
 SINCE = r", since \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 ADA = {"GITHUB_ACTOR": "ada", "USER": "runner"}

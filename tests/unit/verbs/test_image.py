@@ -13,8 +13,8 @@ import stamina
 
 from helpers.fake_fly import FakeFly
 from helpers.fake_registry import DIGEST, FakeDocker, fake_registry
-from roost import docker as docker_module
 from roost.fly.registry import Registry
+from roost.operations import docker as docker_module
 
 TOKEN = "fm2_lJPECAAAAAAAAsecret,fm2_discharge"
 REFERENCE = re.compile(r"registry\.fly\.io/acme-prefect:prefect-3\.8\.8-[0-9a-f]{12}")
@@ -24,7 +24,7 @@ BUILD = ["buildx imagetools", "buildx build", "context inspect", "login", "push"
 @pytest.fixture
 def registry(roost, monkeypatch):  # noqa: ARG001 - which clears the environment first
     """The registry of the app, asked for real."""
-    monkeypatch.setattr("roost.verbs.image.Registry", Registry)
+    monkeypatch.setattr("roost.operations.images.Registry", Registry)
     monkeypatch.setattr(docker_module, "PAUSE_S", 0.01)
     monkeypatch.setenv("FLY_API_TOKEN", f"FlyV1 {TOKEN}")
     with fake_registry(TOKEN) as found, stamina.set_testing(True, attempts=3, cap=True):
@@ -240,7 +240,7 @@ def test_a_registry_that_stumbles_once_is_asked_again(roost, registry):
 
 @pytest.mark.usefixtures("app", "no_docker")
 def test_a_registry_that_does_not_answer_is_told_in_time(roost, registry, monkeypatch):
-    monkeypatch.setattr("roost.verbs.image.Registry", partial(Registry, deadline_s=0.3))
+    monkeypatch.setattr("roost.operations.images.Registry", partial(Registry, deadline_s=0.3))
     registry.trouble = [0] * 9
 
     said = roost("image", "staging", "--push")

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from helpers.fly_answers import says
-from roost.local import find_local_fly
+from roost.operations.local_fly import find_local_fly
 
 
 @pytest.mark.parametrize("words", ["status", "status --json", "logs", "logs acme --follow"])
@@ -55,7 +55,7 @@ def answers(monkeypatch):
         return said[0] if request.url.path == "/localfly/status" else says(404)
 
     client = partial(httpx.AsyncClient, transport=httpx.MockTransport(answer))
-    monkeypatch.setattr("roost.local.httpx.AsyncClient", client)
+    monkeypatch.setattr("roost.operations.local_fly.httpx.AsyncClient", client)
     return said
 
 

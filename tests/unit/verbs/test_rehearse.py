@@ -10,12 +10,12 @@ import pytest
 import yaml
 
 from helpers.environments import environment_data
+from roost.commands.rehearse import base_context, find_base, kept, load_all
 from roost.environment.model import AUTH_SECRET
 from roost.errors import InvalidFilesError, UnknownEnvironmentError, UsageError
+from roost.operations.context import PROJECT, Context
+from roost.rehearsal.run import Side
 from roost.report.text import make_console
-from roost.verbs.context import PROJECT, Context
-from roost.verbs.rehearse import base_context, find_base, kept, load_all
-from roost.verbs.rehearsing import Side
 
 PLAIN = {
     "PATH": "/bin",

@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from helpers.github_settings import GitHubSettings
+from roost.doctor.check import State
+from roost.doctor.runners import runner_checks
 from roost.github.api import github_of
-from roost.verbs.checkup.check import State
-from roost.verbs.checkup.runners import runner_checks
 
 ENVIRON = {"GITHUB_TOKEN": "t", "GITHUB_REPOSITORY": "acme/infra"}
 SET = {"/actions/variables/ROOST_RUNNER": {"name": "ROOST_RUNNER", "value": "roost"}}

@@ -7,10 +7,10 @@ import stat
 import pytest
 
 from helpers.environments import environment_file
+from roost.commands.up import client_settings, login_advice
 from roost.environment.model import AUTH_SECRET
-from roost.verbs.context import Context
-from roost.verbs.throwaway import Throwaway, make_value, throwaway_file
-from roost.verbs.up import client_settings, login_advice
+from roost.operations.context import Context
+from roost.operations.generated_secrets import Throwaway, make_value, throwaway_file
 
 
 @pytest.fixture

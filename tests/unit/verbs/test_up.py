@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from roost.verbs.up import ctrl_c
+from roost.commands.up import ctrl_c
 
 
 def test_ctrl_c_is_said_to_stop_only_what_this_command_started():

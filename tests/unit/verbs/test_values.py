@@ -8,8 +8,8 @@ import pytest
 
 from helpers.fake_prefect import LOGIN
 from roost.environment.model import AUTH_SECRET
-from roost.local import LocalFly
-from roost.verbs.throwaway import Throwaway
+from roost.operations.generated_secrets import Throwaway
+from roost.operations.local_fly import LocalFly
 
 APP = "acme-prefect"
 DATABASE = "DATABASE_URL"
@@ -21,9 +21,9 @@ STOCK = {"version": "3.8.8", "image": "registry.example/stock:1"}
 def local(roost, rewrite, monkeypatch):
     """A local Fly, an environment with two secrets on it, and no value of either."""
     here = LocalFly("http://127.0.0.1:1")
-    monkeypatch.setattr("roost.verbs.local.find_local_fly", AsyncMock(return_value=here))
+    monkeypatch.setattr("roost.commands.local.find_local_fly", AsyncMock(return_value=here))
     monkeypatch.setattr(LocalFly, "app_url", AsyncMock(return_value="http://127.0.0.1:2"))
-    monkeypatch.setattr("roost.verbs.throwaway.make_value", lambda _: LOGIN)
+    monkeypatch.setattr("roost.operations.generated_secrets.make_value", lambda _: LOGIN)
     monkeypatch.delenv(AUTH_SECRET)
     rewrite(secrets=[AUTH_SECRET, DATABASE], prefect=STOCK)
     return roost
@@ -79,7 +79,7 @@ def test_a_made_up_login_replaces_none_that_is_set(local, monkeypatch, fly, tmp_
     monkeypatch.setenv(AUTH_SECRET, LOGIN)
     local(*APPLY)
     monkeypatch.delenv(AUTH_SECRET)
-    monkeypatch.setattr("roost.verbs.throwaway.make_value", lambda _: "admin:made-up")
+    monkeypatch.setattr("roost.operations.generated_secrets.make_value", lambda _: "admin:made-up")
     Throwaway(tmp_path / "localfly").values(APP, [AUTH_SECRET])
     before = digests(fly)
     monkeypatch.setenv(DATABASE, "postgres://other")

@@ -12,7 +12,7 @@ from helpers.environments import environment_data
 from helpers.fake_github import FakeGitHub
 from helpers.fly_tokens import fly_token
 from helpers.overrides import end_override
-from roost.verbs.ci.drift import with_jobs
+from roost.workflows.drift import with_jobs
 
 DEMO = ("--min-machines-running", "1", "--until", "4h", "--reason", "demo")
 

@@ -9,10 +9,10 @@ import yaml
 
 from helpers.environments import environment_data
 from roost.environment.model import AUTH_SECRET
+from roost.operations.context import Context
 from roost.plan.steps import Plan
 from roost.report.text import make_console
-from roost.verbs.ci.plan import with_moved_sources
-from roost.verbs.context import Context
+from roost.workflows.plan import with_moved_sources
 
 PLAN = Plan("staging", "acme", (), (), ("Another warning.",), {}, sources={"HOOK": "env OTHER"})
 

@@ -1,0 +1,1 @@
+"""The command line: process, options and one module of commands a group; it only parses and calls."""

@@ -1,0 +1,330 @@
+"""Verbs about backups: backup, backups, restore."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+
+from roost.apply.drill import Driller, rows_of
+from roost.apply.executor import lease_holder
+from roost.apply.restore import Restorer
+from roost.apply.snapshots import Snapshots
+from roost.environment.load import load_environment
+from roost.environment.model import AUTH_SECRET, SqliteDatabase
+from roost.errors import ChangedMeanwhileError, DrillFailedError, ExitCode, UsageError
+from roost.fly.models import Machine, Volume
+from roost.operations.changes import Planned, apply_planned, make_plan, restorer_of
+from roost.operations.context import Context
+from roost.operations.fly_target import Target, connect
+from roost.operations.generated_secrets import make_value
+from roost.operations.images import ensure_image
+from roost.operations.lease_owner import holding
+from roost.plan.backups import Backup, Rest, newest
+from roost.plan.drilling import check_can_drill, drill_app
+from roost.plan.live import read_live
+from roost.plan.ownership import candidate_volumes, find_volume, our_machines
+from roost.plan.restoring import goes_back, restoring
+from roost.plan.strangers import check_alone
+from roost.prefect.rows import told
+from roost.report.text import listing
+from roost.report.wording import short_time
+from roost.secret_text import SecretText
+
+HOW_STILL = {
+    Rest.HELD.value: "every row acknowledged before is in it",
+    Rest.FLUSHED.value: "every row acknowledged before is in it",
+    Rest.STOPPED.value: "nothing ran meanwhile",
+    Rest.RUNNING.value: "as after a power cut: the last acknowledged rows may be missing",
+}
+MB = 10**6
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An environment with data on a volume, and what copies that and brings it back."""
+
+    planned: Planned
+    restorer: Restorer
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """Which environment it is, for a document."""
+        return {"environment": self.planned.file.name, "app": self.planned.desired.app}
+
+    @property
+    def snapshots(self) -> Snapshots:
+        """What takes snapshots and lists them."""
+        return self.restorer.snapshots
+
+    @property
+    def ours(self) -> dict[str, Machine]:
+        """The environment's machines, by slot."""
+        return our_machines(self.planned.desired, self.planned.live)
+
+    @property
+    def volume(self) -> Volume:
+        """The volume in use.
+
+        Raises:
+            UsageError: there is none, or it is not clear which.
+        """
+        planned, wanted = self.planned, self.planned.desired.volume
+        volume = find_volume(wanted, planned.live, self.ours) if wanted else None
+        if volume is None:
+            raise UsageError(
+                "There is no volume in use.",
+                where=planned.file.name,
+                advice=f"Look at `roost plan {planned.file.name}`.",
+            )
+        return volume
+
+    async def backups(self) -> tuple[Backup, ...]:
+        """Give every backup there is, the newest first."""
+        return await self.snapshots.list(self.ours.values())
+
+
+@asynccontextmanager
+async def scene_of(
+    context: Context, name: str, *, local: bool
+) -> AsyncIterator[tuple[Scene, Target]]:
+    """Read what there is.
+
+    Raises:
+        UsageError: the environment keeps no data on a volume, or is not there yet.
+        MissingSecretError: the server's login is nowhere.
+    """
+    file = load_environment(name, context.environments)
+    if not isinstance(file.environment.database, SqliteDatabase):
+        raise UsageError("Its database is Postgres: whoever runs that has the backups.", where=name)
+    async with connect(context, local=local) as target:
+        planned = await make_plan(context, file, target)
+        if planned.live.app is None:
+            raise UsageError(
+                f"{planned.desired.app} does not exist yet.",
+                where=name,
+                advice=f"Create it: roost apply {name}",
+            )
+        async with restorer_of(context, target, planned) as restorer:
+            yield Scene(planned, restorer), target
+
+
+async def backup(
+    context: Context,
+    name: str,
+    local: bool,  # noqa: FBT001 - set by name in cli
+    as_json: bool,  # noqa: FBT001 - set by name in cli
+) -> ExitCode:
+    """Take a snapshot of the volume, with its database held still."""
+    async with scene_of(context, name, local=local) as (scene, _):
+        machines = scene.planned.live.machines
+        taken = await scene.snapshots.back_up(scene.volume.id, machines, "roost backup")
+        [made] = [b for b in await scene.backups() if b.snapshot == taken.snapshot]
+    made = replace(made, why="roost backup", rest=taken.rest.value)
+    if as_json:
+        context.out.print_json(json.dumps(vars(made)))
+    else:
+        context.out.print(
+            f"{made.snapshot}: {HOW_STILL[made.rest]}. Fly keeps it until {made.kept_until}."
+        )
+    return ExitCode.DONE
+
+
+async def backups(
+    context: Context,
+    name: str,
+    local: bool,  # noqa: FBT001 - set by name in cli
+    as_json: bool,  # noqa: FBT001 - set by name in cli
+) -> ExitCode:
+    """List the snapshots: when, how large, until when they are kept, and why they were made."""
+    async with scene_of(context, name, local=local) as (scene, _):
+        found = await scene.backups()
+    if as_json:
+        listed = {"backups": [vars(backup) for backup in found]}
+        context.out.print_json(json.dumps({**scene.identity, **listed}))
+    elif not found:
+        context.out.print(f"{name} has no backup yet. Make one: roost backup {name}")
+    else:
+        columns = ("snapshot", "made", "size", "state", "kept until")
+        context.out.print(listing(columns, _rows(found), words="why"))
+    return ExitCode.DONE
+
+
+def _rows(found: Iterable[Backup]) -> Iterable[tuple[str, ...]]:
+    for backup in found:
+        why = f"{backup.why} ({backup.rest})" if backup.rest else backup.why
+        size = f"{backup.size / MB:.1f} MB" if backup.at else "-"
+        yield (
+            backup.snapshot,
+            short_time(backup.at),
+            size,
+            backup.state,
+            short_time(backup.kept_until),
+            why,
+        )
+
+
+async def restore(
+    context: Context,
+    name: str,
+    snapshot: str,
+    local: bool,  # noqa: FBT001 - set by name in cli
+    as_json: bool,  # noqa: FBT001 - set by name in cli
+) -> ExitCode:
+    """Put the data of a snapshot back: a new machine on a new volume, proved before the old one goes."""
+    async with scene_of(context, name, local=local) as (scene, target):
+        planned = scene.planned
+        await target.check_reach(planned.file)
+        if not scene.ours:
+            return await _restore_from_nothing(context, scene, target, snapshot, as_json=as_json)
+        under_way = restoring(planned.desired, planned.live)
+        wanted = snapshot or (under_way.journal.snapshot if under_way else "")
+        chosen = choose(await scene.backups(), wanted, name)
+        made = f" of {chosen.at} ({chosen.why})" if chosen.at else ""
+        context.progress.print(f"Restoring {chosen.snapshot}{made}", markup=False)
+        machine = under_way.old if under_way else next(iter(scene.ours.values()))
+        if goes_back(chosen, machine, planned.desired):  # its image may be one that never ran here
+            await ensure_image(context, target, planned.file, planned.image)
+        old = machine.mounted_volume or scene.volume.id
+        results = await scene.restorer.restore(chosen)
+    if as_json:
+        document = {**scene.identity, "snapshot": chosen.snapshot, "kept_volume": old}
+        context.out.print_json(json.dumps({**document, "gate": [vars(r) for r in results]}))
+    else:
+        context.out.print(
+            f"{chosen.snapshot} is restored, and proved. The volume of before, {old}, is kept.\n"
+            f"When all is as it should be, remove it: roost restore {name} --confirm {old}"
+        )
+    return ExitCode.DONE
+
+
+def choose(found: Iterable[Backup], snapshot: str, name: str) -> Backup:
+    """Give the backup that is asked for, or the newest; Fly may know one that it does not list.
+
+    Raises:
+        UsageError: it is gone, or there is none.
+    """
+    listed = tuple(found)
+    chosen = (
+        next((b for b in listed if b.snapshot == snapshot), None) if snapshot else newest(listed)
+    )
+    if chosen is None and snapshot:
+        return Backup(snapshot, "", "", 0, 0, "not listed", "", "", "")
+    if chosen is None or not chosen.usable:
+        what = f"The snapshot {snapshot} is {chosen.state}." if chosen else "There is no backup."
+        raise UsageError(what, where=name, advice=f"See what there is: roost backups {name}")
+    return chosen
+
+
+async def drill(
+    context: Context,
+    name: str,
+    snapshot: str,
+    local: bool,  # noqa: FBT001 - set by name in cli
+    as_json: bool,  # noqa: FBT001 - set by name in cli
+) -> ExitCode:
+    """Practise a restore beside the server, which goes on; nothing of it stays.
+
+    Raises:
+        DrillFailedError: the backup does not come back to life.
+    """
+    began = time.monotonic()
+    async with scene_of(context, name, local=local) as (scene, target):
+        desired = scene.planned.desired
+        check_can_drill(desired)
+        chosen = choose(await scene.backups(), snapshot, name)
+        context.progress.print(f"Trying {chosen.snapshot} of {chosen.at}", markup=False)
+        machine = next(iter(scene.ours.values()), None)
+        if machine is not None:
+            await scene.snapshots.check_database(machine)
+        awake = machine is not None and machine.state == "started"
+        live_rows = await rows_of(scene.snapshots.proof) if awake else {}
+        app = drill_app(desired.app)
+        proof = replace(
+            scene.snapshots.proof,
+            app=app,
+            find_url=partial(target.app_url, app, public=True),
+            auth=SecretText(make_value(AUTH_SECRET)),
+        )
+        notice = scene.restorer.work.notice
+        doing = holding("roost restore --drill", context.environ)
+        async with lease_holder(target.fly, app, notice, doing) as leases:
+            work = replace(scene.restorer.work, leases=leases)
+            drilled = await Driller(work, proof, desired).drill(chosen, machine)
+    seconds = round(time.monotonic() - began, 1)
+    if not drilled.judged.good:
+        raise DrillFailedError(
+            f"The backup {chosen.snapshot} does not come back to life: {drilled.judged.why}",
+            where=name,
+            advice=f"Make another and try that: roost backup {name}. The server was not touched.",
+        )
+    if as_json:
+        document = {"snapshot": chosen.snapshot, "at": chosen.at, "seconds": seconds}
+        rows = {"rows": drilled.rows, "live_rows": live_rows}
+        gate = [vars(result) for result in drilled.judged.results]
+        context.out.print_json(json.dumps({**scene.identity, **document, **rows, "gate": gate}))
+    else:
+        beside = f"; the server has {told(live_rows)}" if live_rows else "; the server sleeps"
+        context.out.print(
+            f"{chosen.snapshot} of {chosen.at} comes back to life within {seconds} s, with "
+            f"{told(drilled.rows) or 'no rows told'}{beside}."
+        )
+    return ExitCode.DONE
+
+
+async def _restore_from_nothing(
+    context: Context, scene: Scene, target: Target, snapshot: str, *, as_json: bool
+) -> ExitCode:
+    """Restore where no machine is, such as after `roost destroy`: the volume, then an apply."""
+    planned, name = scene.planned, scene.planned.file.name
+    wanted = planned.desired.volume
+    if wanted is None or candidate_volumes(wanted, planned.live, {}):
+        raise UsageError(
+            "There is no machine, but a volume.",
+            where=name,
+            advice=f"Make a machine for it first: roost apply {name}",
+        )
+    check_alone(planned.desired, planned.live)
+    chosen = choose(await scene.backups(), snapshot, name)
+    volume = await scene.restorer.make_first_volume(chosen, planned.plan)
+    again = await make_plan(context, planned.file, target)
+    results = await apply_planned(context, target, again)
+    await check_mounted(target, planned, volume)
+    if as_json:
+        document = {**scene.identity, "snapshot": chosen.snapshot, "kept_volume": None}
+        context.out.print_json(json.dumps({**document, "gate": [vars(r) for r in results]}))
+    else:
+        context.out.print(f"{chosen.snapshot} is restored, and proved.")
+    return ExitCode.DONE
+
+
+async def check_mounted(target: Target, planned: Planned, volume: str) -> None:
+    """See that the server is on the volume that was filled, and on no other.
+
+    Raises:
+        ChangedMeanwhileError: it is not.
+    """
+    live = await read_live(target.fly, planned.desired.app)
+    ours = our_machines(planned.desired, live).values()
+    if volume not in {machine.mounted_volume for machine in ours}:
+        raise ChangedMeanwhileError(
+            f"Somebody else applied meanwhile: the server is not on the restored volume {volume}.",
+            where=planned.file.name,
+            advice=f"Look which data you want: roost plan {planned.file.name}, roost status {planned.file.name}.",
+        )
+
+
+async def confirm(context: Context, name: str, volume: str, local: bool) -> ExitCode:  # noqa: FBT001 - set by name in cli
+    """Remove the volume that a restore left behind."""
+    async with scene_of(context, name, local=local) as (scene, _):
+        machines = list(scene.ours.values())
+        if not machines or restoring(scene.planned.desired, scene.planned.live):
+            raise UsageError(
+                "No restore is done here.", where=name, advice=f"Look at `roost plan {name}`."
+            )
+        await scene.restorer.confirm(volume, machines[0])
+    context.out.print(f"{volume} is removed. Its snapshots stay for as long as Fly keeps them.")
+    return ExitCode.DONE

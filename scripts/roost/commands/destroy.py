@@ -1,0 +1,135 @@
+"""The verb that removes a server: destroy."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import anyio
+
+from roost.apply.destroy import Destroyer, Last
+from roost.apply.executor import Work, lease_holder
+from roost.apply.overtime import in_time
+from roost.apply.snapshots import Snapshots
+from roost.environment.load import load_environment
+from roost.environment.model import AUTH_SECRET
+from roost.errors import ExitCode, ProtectedError, UsageError
+from roost.operations.changes import Planned, make_plan, proof_of
+from roost.operations.context import Context
+from roost.operations.fly_target import Target, connect
+from roost.operations.lease_owner import holding
+from roost.plan.destroying import LAST_KEPT_DAYS, check_all_ours, losses
+from roost.prefect.probe import Server
+from roost.prefect.rows import count_rows, told
+from roost.prefect.transport import prefect_client
+
+ROWS_LIMIT_S = 10.0
+
+
+async def destroy(
+    context: Context,
+    name: str,
+    confirm: str,
+    local: bool,  # noqa: FBT001 - set by name in cli
+    as_json: bool,  # noqa: FBT001 - set by name in cli
+) -> ExitCode:
+    """Remove a server after a last snapshot of its data.
+
+    Raises:
+        ProtectedError: its file says that it is protected.
+        UsageError: nobody confirmed it by the app's name.
+    """
+    file = load_environment(name, context.environments)
+    if file.environment.protected:
+        raise ProtectedError(
+            f"{name} is protected.",
+            where=str(file.path),
+            advice="Set protected to false in its file, have that merged, then destroy it.",
+        )
+    if confirm and confirm != file.environment.app:
+        raise _not_confirmed(file.environment.app)
+    async with connect(context, local=local) as target:
+        planned = await make_plan(context, file, target)
+        app, live = planned.desired.app, planned.live
+        check_all_ours(planned.desired, live)
+        lines = [*losses(planned.desired, live), *await _rows(target, planned)]
+        if live.app is None or not lines:
+            context.progress.print(f"Nothing of {name} is left to remove.")
+            return _told(context, planned, (), as_json=as_json)
+        context.progress.print(f"This removes from {app}:")
+        for line in lines:
+            context.progress.print(f"  {line}", markup=False)
+        _check_confirmed(context, app, confirm)
+
+        def notice(text: str) -> None:
+            context.progress.print(f"  {text}", markup=False)
+
+        doing = holding("roost destroy", context.environ)
+        async with in_time(name), lease_holder(target.fly, app, notice, doing) as leases:
+            work = Work(target.fly, leases, {}, notice)
+            snapshots = Snapshots(proof_of(context, target, planned, None), notice)
+            last = await Destroyer(work, snapshots, planned.desired).destroy(live)
+    return _told(context, planned, last, as_json=as_json)
+
+
+def _check_confirmed(context: Context, app: str, confirm: str) -> None:
+    """Want the app's name from whoever asks.
+
+    Raises:
+        UsageError: it was another one, or none.
+    """
+    given = confirm
+    if not given and sys.stdin.isatty():
+        context.progress.print(f"Type {app} to go on: ", end="")
+        given = sys.stdin.readline().strip()
+    if given != app:
+        raise _not_confirmed(app)
+
+
+def _not_confirmed(app: str) -> UsageError:
+    return UsageError(
+        "Nothing was removed.", advice=f"Confirm it by the app's name: --confirm {app}"
+    )
+
+
+async def _rows(target: Target, planned: Planned) -> list[str]:
+    """Ask the server what it holds, if it is awake: nobody is woken to be told that it goes."""
+    machines = planned.live.machines
+    awake = [m for m in machines if m.state == "started" and not m.cordoned]
+    public = planned.file.environment.access.public
+    url = await target.app_url(planned.desired.app, public=public) if awake else ""
+    if not url:
+        return []
+    auth = planned.values.found.get(AUTH_SECRET)
+    rows: dict[str, int] = {}
+    with anyio.move_on_after(ROWS_LIMIT_S):
+        async with prefect_client(url, ROWS_LIMIT_S) as http:
+            rows = await count_rows(Server(http, auth))
+    return [f"data: {told(rows)}"] if rows else []
+
+
+def _told(context: Context, planned: Planned, last: tuple[Last, ...], *, as_json: bool) -> ExitCode:
+    app, name = planned.desired.app, planned.file.name
+    if as_json:
+        document = {
+            "environment": name,
+            "app": app,
+            "last_snapshots": [vars(found) for found in last],
+        }
+        context.out.print_json(json.dumps(document))
+        return ExitCode.DONE
+    for found in last:
+        whose = "" if found.in_use else ", the volume from before a restore,"
+        what = "To bring the server back" if found.in_use else "To bring that older data back"
+        context.out.print(
+            f"The last snapshot of {found.volume}{whose} is {found.snapshot}. Fly keeps it for "
+            f"{LAST_KEPT_DAYS} days, in the empty app {app}, which costs nothing.\n"
+            f"{what}: roost restore {name} --snapshot {found.snapshot}",
+            soft_wrap=True,
+        )
+    if planned.desired.volume is not None and planned.live.app is not None:
+        context.out.print(
+            f"To remove the app as well, and its snapshots with it: fly apps destroy {app}"
+        )
+    context.out.print(f"Remove {planned.file.path} too, or the next apply makes an empty server.")
+    return ExitCode.DONE

@@ -1,0 +1,380 @@
+"""`roost drift`: where live differs from what is desired, why, and, if asked, put back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from roost.environment.load import EnvironmentFile, Loaded, load_environment, load_files
+from roost.environment.starter import is_example
+from roost.errors import ExitCode, Fault, InvalidFilesError, RoostError, UsageError
+from roost.operations.artifacts import write_document
+from roost.operations.changes import Planned, apply_planned, make_plan
+from roost.operations.context import Context
+from roost.operations.fly_target import Target, connect
+from roost.operations.lease_owner import holding
+from roost.operations.orphaned_apps import Orphans, find_orphans
+from roost.plan.drift import (
+    Difference,
+    changed_twice,
+    find_drift,
+    may_heal,
+    only_apply_ends,
+    only_ended,
+)
+from roost.plan.steps import Json
+from roost.report.drift import to_do
+from roost.report.text import status_table
+from roost.report.wording import counted, one_line, shown, unchecked, unchecked_line
+
+# Of several environments the worst counts; drift is not as bad as not knowing.
+_WORST_LAST = (
+    ExitCode.DONE,
+    ExitCode.CHANGES,
+    ExitCode.BAD_INPUT,
+    ExitCode.ERROR,
+    ExitCode.ROLLED_BACK,
+    ExitCode.NOT_ROLLED_BACK,
+)
+
+
+class Mending(Enum):
+    """What is put back; the word is the option that asks for it."""
+
+    NOTHING = ""
+    ENDED = "--end-overrides"
+    """What an override left, where nothing else differs."""
+    ALL = "--heal"
+
+    def takes(self, differences: tuple[Difference, ...]) -> bool:
+        """Say whether it puts these back: all of them, or none."""
+        match self:
+            case Mending.NOTHING:
+                return False
+            case Mending.ENDED:
+                return only_ended(differences)
+            case Mending.ALL:
+                return bool(differences) and may_heal(differences)
+
+
+def mending(*, heal: bool, end_overrides: bool) -> Mending:
+    """Give what the command line asks to put back.
+
+    Raises:
+        UsageError: it asks for both.
+    """
+    if heal and end_overrides:
+        raise UsageError("--heal ends overrides too; leave out --end-overrides.")
+    if heal:
+        return Mending.ALL
+    return Mending.ENDED if end_overrides else Mending.NOTHING
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found of one environment, and what was done about it."""
+
+    name: str
+    planned: Planned | None = None
+    differences: tuple[Difference, ...] = ()
+    healed: bool = False
+    error: RoostError | None = None
+    new: bool = False
+    """Whether it was never deployed: nothing is there that could have drifted."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Return whether Fly has nothing of it: no machine, and no volume."""
+        return self.planned is not None and not (
+            self.planned.live.machines or self.planned.live.volumes
+        )
+
+    @property
+    def code(self) -> ExitCode:
+        """What the verb would end with, were it the only one."""
+        if self.error:
+            return ExitCode(self.error.exit_code)
+        return ExitCode.CHANGES if self.differences and not self.healed else ExitCode.DONE
+
+    @property
+    def state(self) -> str:
+        """The state in a word."""
+        if self.error:
+            return "error"
+        if self.healed:
+            return "healed"
+        if self.new:
+            return "new"
+        return "drift" if self.differences else "clean"
+
+    def document(self) -> Json:
+        """Give it as JSON."""
+        override = self.planned and self.planned.effective.override
+        return {
+            "environment": self.name,
+            "app": self.planned.desired.app if self.planned else None,
+            "state": self.state,
+            "override": override.document() if override else None,
+            "differences": [difference.document() for difference in self.differences],
+            "ignored": [left.document() for left in self.planned.left] if self.planned else [],
+            "unchecked_secrets": list(self.planned.plan.unchecked) if self.planned else [],
+            "notes": list(self.planned.plan.warnings) if self.planned else [],
+            "error": _error(self.error) if self.error else None,
+        }
+
+
+def _error(error: RoostError) -> Json:
+    faults = error.faults if isinstance(error, InvalidFilesError) else ()
+    return {"word": error.word, "message": str(error), "faults": [vars(fault) for fault in faults]}
+
+
+@dataclass
+class Totals:
+    """What was found of all of them."""
+
+    found: list[Found] = field(default_factory=list)
+    orphans: Orphans = field(default_factory=Orphans)
+
+    @property
+    def code(self) -> ExitCode:
+        """The worst of all; an app that no file asks for is drift."""
+        codes = [found.code for found in self.found]
+        codes += [ExitCode.CHANGES] if self.orphans.apps else []
+        return max(codes, key=_WORST_LAST.index, default=ExitCode.DONE)
+
+    def document(self) -> Json:
+        """Give it as JSON."""
+        return {
+            "environments": [found.document() for found in self.found],
+            "orphans": [vars(orphan) for orphan in self.orphans.apps],
+            "notes": list(self.orphans.notes),
+        }
+
+
+async def drift(  # noqa: PLR0913, PLR0917 - one argument an option
+    context: Context,
+    name: str,
+    every: bool,  # noqa: FBT001 - set by name in cli
+    mends: Mending,
+    local: bool,  # noqa: FBT001 - set by name in cli
+    as_json: bool,  # noqa: FBT001 - set by name in cli
+    results: Path | None = None,
+) -> ExitCode:
+    """Compare one environment, or all of them, and put back what is asked for.
+
+    With `results`, what was found is written there too, also where it ends with an error.
+
+    Raises:
+        UsageError: neither one nor all is asked for, or both.
+        RoostError: of the one environment; of several each is told, and hides none.
+    """
+    if bool(name) == every:
+        raise UsageError("Name one environment, or give --all.", advice="See: roost drift --help")
+    if every:
+        return await _drift_of_all(context, mends, results, local=local, as_json=as_json)
+    file = load_environment(name, context.environments)
+    found = Found(name)
+    try:
+        async with connect(context, local=local) as target:
+            found = await look(context, file, target)
+            if not as_json:
+                context.out.print(report(found))
+            found = await mended(context, target, found, mends)
+    except RoostError as error:
+        write_result(results, name, replace(found, error=error).document())
+        raise
+    write_result(results, name, found.document())
+    if as_json:
+        context.out.print_json(json.dumps(found.document()))
+    elif mends is not Mending.NOTHING:
+        context.out.print(ending(found, mends), markup=False, soft_wrap=True)
+    return found.code
+
+
+async def _drift_of_all(
+    context: Context, mends: Mending, results: Path | None, *, local: bool, as_json: bool
+) -> ExitCode:
+    def tell(found: Found) -> None:
+        write_result(results, found.name, found.document())
+        if not as_json:
+            context.out.print(report(found))
+
+    totals = await look_at_all(context, tell, mends, local=local)
+    if as_json:
+        context.out.print_json(json.dumps(totals.document()))
+    else:
+        context.out.print(summary(totals))
+    return totals.code
+
+
+def write_result(folder: Path | None, name: str, document: Json) -> None:
+    """Write what was found into a folder, for whoever goes on from there; nothing without one."""
+    if folder is not None:
+        write_document(folder, name, document)
+
+
+async def look_at_all(
+    context: Context,
+    tell: Callable[[Found], object],
+    mends: Mending = Mending.NOTHING,
+    *,
+    local: bool = False,
+) -> Totals:
+    """Compare all environments, each told as it is known, and look for apps without a file.
+
+    Raises:
+        UsageError: there is no file, or only examples.
+    """
+    loaded = watched(context, local=local)
+    if not loaded.files and not loaded.faults:
+        raise UsageError(
+            f"There is no environment file in {context.environments} but the template's examples.",
+            advice="Without one, which organizations to look through is not known either.",
+        )
+    totals = Totals(found=_broken(loaded.faults))
+    names = {found.name for found in totals.found}
+    for found in totals.found:
+        tell(found)
+    async with connect(context, local=local) as target:
+        for file in (file for file in loaded.files if file.name not in names):
+            found = await look_safely(context, file, target, mends)
+            totals.found.append(found)
+            tell(found)
+        totals.orphans = await find_orphans(context.environments, loaded.files, target.fly)
+    return totals
+
+
+def watched(context: Context, *, local: bool = False) -> Loaded:
+    """Return the environments to look at: on Fly the template's examples are nobody's servers."""
+    loaded = load_files([context.environments])
+    return Loaded(tuple(f for f in loaded.files if local or not is_example(f)), loaded.faults)
+
+
+def _broken(faults: tuple[Fault, ...]) -> list[Found]:
+    """Give the environments whose files have faults; the others are looked at all the same."""
+    by_name: dict[str, list[Fault]] = {}
+    for fault in faults:
+        by_name.setdefault(Path(fault.path).stem, []).append(fault)
+    return [
+        Found(name, error=InvalidFilesError(tuple(found)))
+        for name, found in sorted(by_name.items())
+    ]
+
+
+async def look(context: Context, file: EnvironmentFile, target: Target) -> Found:
+    """Compare one environment; nothing is changed."""
+    planned = await make_plan(context, file, target)
+    differences = find_drift(planned.plan, planned.desired, planned.live, planned.effective.ended)
+    return Found(file.name, planned, differences)
+
+
+async def look_safely(
+    context: Context, file: EnvironmentFile, target: Target, mends: Mending
+) -> Found:
+    """Compare one of several, and mend it if asked; what goes wrong becomes a part of the result."""
+    found = Found(file.name)
+    try:
+        found = await look(context, file, target)
+        return await mended(context, target, found, mends)
+    except RoostError as error:
+        return Found(found.name, found.planned, found.differences, error=error)
+
+
+async def mended(context: Context, target: Target, found: Found, mends: Mending) -> Found:
+    """Put back what is asked for, through the same apply and gate as everything else.
+
+    What nobody has applied yet is no damage: it stays for an apply, which is approved.
+
+    Raises:
+        GateFailedError: it was no good, and the last good release is back.
+        NotRolledBackError: it was no good, and nothing could be put back.
+    """
+    if found.planned is None or not mends.takes(found.differences):
+        return found
+    doing = holding(f"roost drift {mends.value}", context.environ)
+    await apply_planned(context, target, found.planned, doing)
+    return Found(found.name, found.planned, found.differences, healed=True)
+
+
+def report(found: Found) -> RenderableType:
+    """Show one environment: its state, then each difference, then what may be done."""
+    if found.error:
+        return Group(*(Text(line, style="red") for line in told(found.name, found.error)))
+    count = counted(len(found.differences), "difference")
+    head = f"{found.state}, {count}." if found.differences else f"{found.state}."
+    style = "yellow" if found.state == "drift" else "green"
+    parts: list[RenderableType] = [Text.assemble((f"{found.name}: ", "bold"), (head, style))]
+    if found.differences:
+        columns = ("what", "live", "wanted", "why")
+        parts.append(status_table(columns, map(_row, found.differences)))
+    if found.planned and found.planned.plan.unchecked:
+        parts.append(Text(one_line(unchecked_line(unchecked(found.planned.plan)))))
+    if found.planned:
+        parts += [Text(one_line(note)) for note in found.planned.plan.warnings]
+    if not found.healed:
+        parts += [Text(line) for line in advice(found)]
+    return Group(*parts)
+
+
+def told(name: str, error: RoostError) -> Iterable[str]:
+    """Say what went wrong with one of several, with every fault of its file."""
+    if isinstance(error, InvalidFilesError):
+        yield from (one_line(str(fault)) for fault in error.faults)
+    yield f"{name}: error [{error.word}]: {one_line(str(error))}"
+
+
+def _row(difference: Difference) -> tuple[str, ...]:
+    why = difference.cause.value
+    if not difference.field:
+        return (f"{difference.key}: {difference.what}", "", "", why)
+    if changed_twice(difference):
+        why += f"; {shown(difference.sent)} was sent"
+    live, wanted = shown(difference.live), shown(difference.wanted)
+    return (f"{difference.key} {difference.field}", live, wanted, why)
+
+
+def advice(found: Found) -> Iterable[str]:
+    """Say what to do about each cause there is."""
+    if only_apply_ends(found.differences):
+        yield f"The file moved on. An apply brings that, and puts back the rest: roost apply {found.name}"
+        return
+    causes = {difference.cause for difference in found.differences}
+    yield from (line.replace("`", "") for line in to_do(found.name, causes))
+
+
+def ending(found: Found, mends: Mending) -> str:
+    """Say what came of putting back."""
+    if found.healed:
+        return f"{found.name} is healed, and proved."
+    if not found.differences:
+        return "There is nothing to heal."
+    if mends is Mending.ENDED:
+        return f"{found.name} is left as it is: not all that differs is what an override left."
+    return (
+        f"{found.name} is not healed: what the file asks for was never applied, or needs a person. "
+        f"See it: roost plan {found.name}"
+    )
+
+
+def summary(totals: Totals) -> RenderableType:
+    """Show the apps that no file asks for, and count all."""
+    lines = [
+        Text(
+            f"{orphan.app}: orphaned. It was made for {orphan.environment}, and {orphan.why}. "
+            "Nothing removes it by itself."
+        )
+        for orphan in totals.orphans.apps
+    ]
+    lines += [Text(one_line(note)) for note in totals.orphans.notes]
+    states = [found.state for found in totals.found]
+    words = ("clean", "new", "healed", "drift", "error")
+    counts = [f"{states.count(word)} {word}" for word in words if word in states]
+    counts += [f"{len(totals.orphans.apps)} orphaned"] if totals.orphans.apps else []
+    lines.append(Text(f"{counted(len(states), 'environment')}: {', '.join(counts) or 'none'}."))
+    return Group(*lines)

@@ -1,0 +1,109 @@
+"""`roost local`: the local Fly's life, by hand."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import httpx
+
+from roost.errors import ExitCode, LocalFlyError, UsageError
+from roost.operations.context import Context
+from roost.operations.generated_secrets import Throwaway
+from roost.operations.local_fly import LocalFly, find_local_fly, run_localfly, start_local_fly
+from roost.report.text import listing
+
+
+async def ensure_local_fly(context: Context, port: int | None = None) -> tuple[LocalFly, bool]:
+    """Find the running local Fly or start one; say which (True: started now)."""
+    running = await find_local_fly(context.local_home)
+    if running:
+        return running, False
+    started = await start_local_fly(context.local_home, context.environ, port)
+    return started, True
+
+
+async def start(context: Context, port: int | None) -> ExitCode:
+    """Start it in the background, or say that it runs."""
+    local, started = await ensure_local_fly(context, port)
+    word = "started" if started else "already runs"
+    context.progress.print(f"The local Fly {word}. Stop it with: ./run roost local stop")
+    context.out.print(f"export FLY_FLAPS_BASE_URL={local.api_url}", soft_wrap=True)
+    return ExitCode.DONE
+
+
+async def stop(context: Context) -> ExitCode:
+    """Stop it and its machines; state and volumes stay on disk."""
+    if await find_local_fly(context.local_home) is None:
+        context.progress.print("The local Fly does not run. Nothing to stop.")
+        return ExitCode.DONE
+    await run_localfly(context.local_home, context.environ, "stop")
+    context.progress.print("The local Fly is stopped. Its state is kept for the next start.")
+    return ExitCode.DONE
+
+
+async def status(context: Context, as_json: bool) -> ExitCode:  # noqa: FBT001 - set by name in cli
+    """Show its address, its apps and their machines."""
+    local = await find_local_fly(context.local_home)
+    if local is None:
+        raise LocalFlyError(
+            "The local Fly does not run.", advice="Start it: ./run roost local start"
+        )
+    found = await local.status()
+    if as_json:
+        context.out.print_json(json.dumps(found))
+        return ExitCode.DONE
+    context.out.print(f"The local Fly answers at {found['api_url']} (process {found['pid']}).")
+    rows = [
+        (app, machine["name"], machine["state"], entry["url"])
+        for app, entry in found["apps"].items()
+        for machine in entry["machines"]
+    ]
+    context.out.print(listing(("app", "machine", "state", "address"), rows))
+    return ExitCode.DONE
+
+
+async def logs(context: Context, name: str, follow: bool) -> ExitCode:  # noqa: FBT001 - set by name in cli
+    """Print the log of an app's machines, or of the local Fly itself."""
+    local = await find_local_fly(context.local_home)
+    if local is None:
+        raise LocalFlyError(
+            "The local Fly does not run.", advice="Start it: ./run roost local start"
+        )
+    wanted = {
+        key: value for key, value in (("app", name), ("follow", "1" if follow else "")) if value
+    }
+    async with (
+        httpx.AsyncClient(base_url=local.api_url, timeout=None, trust_env=False) as http,  # noqa: S113 - --follow has no end
+        http.stream("GET", "/localfly/logs", params=wanted) as answer,
+    ):
+        if answer.status_code != httpx.codes.OK:
+            raise UsageError(
+                f"There is no app {name} on the local Fly.", advice="See: ./run roost local status"
+            )
+        async for text in answer.aiter_text():
+            sys.stdout.write(text)
+            sys.stdout.flush()
+    return ExitCode.DONE
+
+
+async def reset(context: Context, yes: bool) -> ExitCode:  # noqa: FBT001 - set by name in cli
+    """Stop it and delete everything it stored."""
+    if not yes and not _confirmed(context):
+        raise UsageError(
+            "Nothing was deleted.", advice="Answer with the word reset, or pass --yes."
+        )
+    await run_localfly(context.local_home, context.environ, "reset", "--yes")
+    Throwaway(context.local_home).forget()
+    context.progress.print("The local Fly is empty. Built images are kept.")
+    return ExitCode.DONE
+
+
+def _confirmed(context: Context) -> bool:
+    """Ask for a typed word where somebody can type one."""
+    if not sys.stdin.isatty():
+        return False
+    context.progress.print(
+        "This deletes every app and volume of the local Fly. Type reset to go on: ", end=""
+    )
+    return sys.stdin.readline().strip() == "reset"

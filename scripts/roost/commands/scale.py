@@ -1,0 +1,223 @@
+"""`roost scale`: other scaling for a time, as an override; or for good, in the file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from roost.environment.load import EnvironmentFile, load_environment
+from roost.environment.model import parse_duration
+from roost.environment.scale import SECTIONS, Fields, scale_faults
+from roost.errors import ExitCode, UnappliableError, UsageError
+from roost.operations.changes import Planned, apply_planned, make_plan
+from roost.operations.context import Context
+from roost.operations.edit_file import scale_for_good
+from roost.operations.fly_target import Target, connect
+from roost.operations.lease_owner import holding, who
+from roost.plan.confined import beside
+from roost.plan.effective import Choose, cleared, overridden
+from roost.plan.override import LONGEST, LONGEST_REASON, Override
+from roost.plan.ownership import our_machines
+from roost.plan.recovery import put_back_by_hand
+from roost.plan.releases import releases_on
+from roost.prefect.probe import CheckResult
+from roost.report.text import plan_report
+from roost.report.wording import one_line
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the command line asks for; None and empty stand for what it does not say."""
+
+    fields: Mapping[str, int | str | None]
+    until: str = ""
+    reason: str = ""
+    clear: bool = False
+    permanent: bool = False
+
+    @property
+    def given(self) -> Fields:
+        """The fields that have a value."""
+        return {name: value for name, value in self.fields.items() if value is not None}
+
+
+async def scale(
+    context: Context,
+    name: str,
+    wish: Wish,
+    local: bool,  # noqa: FBT001 - set by name in cli
+    as_json: bool,  # noqa: FBT001 - set by name in cli
+) -> ExitCode:
+    """Set an override and apply it, end the one there is, or edit the file."""
+    check_wish(wish)
+    file = load_environment(name, context.environments)
+    check_fields(file, wish.given)
+    if wish.permanent:
+        return scale_for_good(context, file, wish.given, wish.reason, as_json=as_json)
+    choose = chosen_by(wish, context.environ)
+    async with connect(context, local=local) as target:
+        planned = await make_plan(context, file, target, choose)
+        results = await carry_out(context, target, planned, wish)
+    if as_json:
+        document = planned.document()
+        context.out.print_json(json.dumps({**document, "gate": [vars(r) for r in results]}))
+    else:
+        context.out.print(outcome(planned, wish), markup=False, soft_wrap=True)
+    return ExitCode.DONE
+
+
+async def carry_out(
+    context: Context, target: Target, planned: Planned, wish: Wish
+) -> tuple[CheckResult, ...]:
+    """Apply what was planned, if it is scaling and nothing else.
+
+    Raises:
+        UnappliableError: it is more than that; where there is nothing to clear, that is no matter.
+    """
+    others = beside(planned.plan, scaled(planned, wish))
+    if others and wish.clear and planned.effective.ended is None:
+        return ()
+    if others and not planned.plan.refusals:
+        raise _more_than_scaling(planned, others)
+    context.progress.print(plan_report(planned.plan, planned.cost))
+    doing = holding("roost scale", context.environ, wish.reason)
+    return await apply_planned(context, target, planned, doing)
+
+
+def _more_than_scaling(planned: Planned, others: tuple[str, ...]) -> UnappliableError:
+    """Give the refusal; after a rollback by hand an apply would undo what somebody just did."""
+    name = planned.file.name
+    what = f"There is more to change than the scaling: {'; '.join(others)}."
+    advice = f"See it (`roost plan {name}`), apply it (`roost apply {name}`), then scale."
+    machines = our_machines(planned.desired, planned.live).values()
+    if back := put_back_by_hand(releases_on(machines)):
+        what += (
+            f" Release {back.back_to} was put back by hand, as release {back.number}, and the file "
+            "asks for something else: scaling by the file would go there again."
+        )
+        advice = (
+            f"Merge a revert of the file first, then scale; or go forward (`roost apply {name}`)."
+        )
+    return UnappliableError(what, where=name, advice=f"{advice} Nothing was changed.")
+
+
+def scaled(planned: Planned, wish: Wish) -> set[str]:
+    """Give the fields that may change: those asked for, and those of the override before."""
+    before = planned.effective.ended
+    return {*wish.given, *(before.fields if before else ())}
+
+
+def option(field: str) -> str:
+    """Give the option that sets a field."""
+    return f"--{field.replace('_', '-')}"
+
+
+def check_wish(wish: Wish) -> None:
+    """Hold the command line to one of its three forms.
+
+    Raises:
+        UsageError: it is none of them; says what to add or leave out.
+    """
+    options = ", ".join(option(field) for field in SECTIONS)
+    if wish.clear:
+        if wish.given or wish.until or wish.permanent:
+            raise UsageError("--clear ends an override and goes with nothing else.")
+        return
+    if not wish.given:
+        raise UsageError("There is nothing to change.", advice=f"Give one of {options}.")
+    if wish.permanent and wish.until:
+        raise UsageError("--permanent has no end.", advice="Leave out --until, or --permanent.")
+    if wish.permanent:
+        return
+    if not wish.until:
+        raise UsageError(
+            "--until is missing: an override ends by itself.",
+            advice="Add --until 4h, or --permanent to change the file instead.",
+        )
+    if not wish.reason.strip():
+        raise UsageError("--reason is missing.", advice='Say why, for others: --reason "demo".')
+    if len(one_line(wish.reason)) > LONGEST_REASON:
+        raise UsageError(f"--reason is longer than {LONGEST_REASON} characters.")
+
+
+def check_fields(file: EnvironmentFile, fields: Fields) -> None:
+    """Hold the environment, as it would be, to all that its file is held to.
+
+    Raises:
+        UsageError: it breaks a rule; says which option does.
+    """
+    faults = [
+        f"{' with '.join(f'{option(n)} {fields[n]}' for n in names)}: {message}."
+        for names, message in scale_faults(file.environment, fields)
+    ]
+    if faults:
+        raise UsageError(" ".join(faults), where=file.name, advice="Nothing was changed.")
+
+
+def chosen_by(wish: Wish, environ: Mapping[str, str]) -> Choose:
+    """Give what decides what counts: the override asked for, or none.
+
+    Raises:
+        UsageError: its time is none, is past, or is too far away.
+    """
+    if wish.clear:
+        return lambda file, live, _: cleared(file, live)
+    if wish.given.get("count") == 0:
+        raise UsageError(
+            "--count 0 would leave no machine to keep the override on, nor to end it.",
+            advice="Put the server to sleep instead (`roost sleep ENV`), or use --permanent.",
+        )
+    now = datetime.now(UTC).replace(microsecond=0)
+    override = Override(
+        fields=wish.given,
+        until=parse_until(wish.until, now),
+        reason=one_line(wish.reason),
+        who=one_line(who(environ))[:100],
+        since=now,
+    )
+    return lambda file, live, _: overridden(file, live, override)
+
+
+def parse_until(text: str, now: datetime) -> datetime:
+    """Read a duration, such as 4h, or an RFC 3339 time.
+
+    Raises:
+        UsageError: it is neither, is past, or is too far away.
+    """
+    until = _moment(text, now).replace(microsecond=0)
+    if until <= now:
+        raise UsageError(f"--until {text} is past; it is {now:%Y-%m-%dT%H:%M:%SZ} now.")
+    if until - now > LONGEST:
+        raise UsageError(
+            f"--until {text} is more than {LONGEST.days} days away.",
+            advice="What lasts longer belongs into the file: --permanent.",
+        )
+    return until
+
+
+def _moment(text: str, now: datetime) -> datetime:
+    try:
+        return now + parse_duration(text)
+    except (ValueError, OverflowError):
+        pass
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    example = (now + timedelta(hours=4)).isoformat().replace("+00:00", "Z")
+    raise UsageError(
+        f"--until {text} is neither a duration nor a time with its zone.",
+        advice=f"Write 4h or 90m, or {example}.",
+    )
+
+
+def outcome(planned: Planned, wish: Wish) -> str:
+    """Say how it stands now."""
+    chosen, name = planned.effective, planned.file.name
+    if wish.clear:
+        return chosen.notes[0] if chosen.ended else f"There is no override on {name}."
+    return f"{chosen.notes[0]} To end it sooner: roost scale {name} --clear"

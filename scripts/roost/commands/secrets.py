@@ -1,0 +1,184 @@
+"""`roost secrets`: how each secret stands, told without any value; and set, with nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from roost.apply.secret_values import Values, told_source
+from roost.environment.load import EnvironmentFile, load_environment
+from roost.errors import ExitCode, UnappliableError, UsageError
+from roost.operations.changes import Planned, apply_told, make_plan
+from roost.operations.context import Context
+from roost.operations.fly_target import Target, connect
+from roost.operations.secret_sources import given_values, known_values
+from roost.plan.confined import beside_secrets
+from roost.plan.desired import Desired, desired_state
+from roost.plan.live import Live, read_live
+from roost.plan.ownership import our_machines
+from roost.plan.secrets import SecretState, State, behind, check_values, secret_states
+from roost.plan.steps import SetSecrets, UnsetSecrets, UpdateMachine
+from roost.report.text import listing, plan_report
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was found, and what of it an apply would change."""
+
+    file: EnvironmentFile
+    states: tuple[SecretState, ...]
+    values: Values
+    made_up: frozenset[str]
+    """The names of those whose value was made up, for the local Fly."""
+    behind: tuple[str, ...]
+    """Machines that were last booted with other secrets than Fly has now."""
+
+    @property
+    def to_do(self) -> bool:
+        """Whether an apply has something to do about secrets."""
+        prunes = self.file.environment.prune
+        return bool(self.behind) or any(
+            s.state.is_set or (prunes and s.state is State.EXTRA) for s in self.states
+        )
+
+
+async def secrets(
+    context: Context,
+    name: str,
+    local: bool,  # noqa: FBT001 - set by name in cli
+    as_json: bool,  # noqa: FBT001 - set by name in cli
+    exit_code: bool,  # noqa: FBT001 - set by name in cli
+) -> ExitCode:
+    """Show how each secret stands; with `exit_code`, end with 2 when an apply would change one."""
+    file = load_environment(name, context.environments)
+    async with connect(context, local=local) as target:
+        found = await look(context, file, target)
+    if as_json:
+        context.out.print_json(json.dumps(_document(found)))
+    else:
+        rows = [(s.name, s.state.value, _source(found, s.name)) for s in found.states]
+        if rows:
+            context.out.print(listing(("secret", "state", "source"), rows))
+        for line in _remarks(found):
+            context.out.print(line, markup=False, soft_wrap=True)
+    return ExitCode.CHANGES if exit_code and found.to_do else ExitCode.DONE
+
+
+async def set_secrets(
+    context: Context,
+    name: str,
+    local: bool,  # noqa: FBT001 - set by name in cli
+    as_json: bool,  # noqa: FBT001 - set by name in cli
+    exit_code: bool,  # noqa: FBT001 - set by name in cli
+) -> ExitCode:
+    """Set what an apply would, roll it out and prove it; a server that sleeps is not woken.
+
+    Raises:
+        UsageError: --exit-code too: nothing is left that it could tell.
+        UnappliableError: more than secrets is to change; nothing was.
+    """
+    if exit_code:
+        raise UsageError("--set leaves nothing for --exit-code to tell; leave one of them out.")
+    file = load_environment(name, context.environments)
+    async with connect(context, local=local) as target:
+        planned = await make_plan(context, file, target)
+        check_confined(planned)
+        context.progress.print(plan_report(planned.plan, planned.cost))
+        document = planned.document() if as_json else None
+        results = await apply_told(context, target, planned, document, "roost secrets --set")
+    if not as_json:
+        context.out.print(outcome(planned, proved=bool(results)), markup=False, soft_wrap=True)
+    return ExitCode.DONE
+
+
+def check_confined(planned: Planned) -> None:
+    """Hold a plan to secrets; what it refuses is told where it is carried out.
+
+    Raises:
+        UnappliableError: it does more.
+    """
+    others = beside_secrets(planned.plan)
+    if others and not planned.plan.refusals:
+        name = planned.file.name
+        raise UnappliableError(
+            f"There is more to change than secrets: {'; '.join(others)}.",
+            where=name,
+            advice=f"See it (`roost plan {name}`) and apply it (`roost apply {name}`), which sets the secrets too. Nothing was changed.",
+        )
+
+
+def outcome(planned: Planned, *, proved: bool) -> str:
+    """Say what was set, and whether a server was seen to run with it."""
+    name, steps = planned.file.name, planned.plan.steps
+    if not steps:
+        return f"{name}: there is nothing to set."
+    given = [s.names for s in steps if isinstance(s, SetSecrets)]
+    removed = [s.names for s in steps if isinstance(s, UnsetSecrets)]
+    told = [f"set {', '.join(names)}" for names in given]
+    told += [f"removed {', '.join(names)}" for names in removed]
+    told += [] if told else ["rolled out"]
+    if proved:
+        return f"{name}: {'; '.join(told)}. Proved."
+    asleep = any(isinstance(step, UpdateMachine) and step.skip_launch for step in steps)
+    waking = f" It sleeps, and wakes with that; prove it then: roost smoke {name}" if asleep else ""
+    return f"{name}: {'; '.join(told)}.{waking}"
+
+
+async def look(context: Context, file: EnvironmentFile, target: Target) -> Look:
+    """Read Fly and the sources, and compare; nothing is changed and no value is made up."""
+    desired = desired_state(file, "")  # what runs is of no interest here
+    live = await read_live(target.fly, desired.app)
+    given = given_values(context, file)
+    values = known_values(context, file, target, desired, live)
+    made_up = frozenset(values.found) - frozenset(given.found)
+    ours = our_machines(desired, live)
+    checked = replace(desired, values=check_values(desired, live, ours, values.found))
+    return Look(file, secret_states(checked, live, ours), values, made_up, _behind(desired, live))
+
+
+def _behind(desired: Desired, live: Live) -> tuple[str, ...]:
+    ours = our_machines(desired, live)
+    return tuple(m.id for _, m in sorted(ours.items()) if behind(desired, live, m))
+
+
+def _source(found: Look, name: str) -> str:
+    if name in found.made_up:
+        return "made up here"
+    declared = {secret.name: secret for secret in found.file.environment.secrets}
+    return told_source(declared[name]) if name in declared else "-"
+
+
+def _remarks(found: Look) -> Iterator[str]:
+    """Say what the table cannot: why a value was not checked, and what to do next."""
+    if not found.states:
+        yield "It has no secrets."
+    for state in found.states:
+        unread = found.values.missing.get(state.name)
+        if unread and (unread.unusable or state.state.is_set or state.state is State.UNCHECKED):
+            told = "cannot be set" if unread.unusable else "has no value here"
+            yield f"{state.name} {told}: {unread.why}. {unread.advice}"
+    if found.behind:
+        yield f"May have booted with older secrets: {', '.join(found.behind)}."
+    if found.to_do:
+        name = found.file.name
+        yield f"To carry it out: roost apply {name}; and nothing else: roost secrets {name} --set"
+
+
+def _document(found: Look) -> dict[str, object]:
+    return {
+        "environment": found.file.name,
+        "app": found.file.environment.app,
+        "to_do": found.to_do,
+        "behind": list(found.behind),
+        "secrets": [
+            {
+                "name": s.name,
+                "state": s.state.value,
+                "source": _source(found, s.name),
+                "value_here": s.name in found.values.found,
+                "why_not": unread.why if (unread := found.values.missing.get(s.name)) else "",
+            }
+            for s in found.states
+        ],
+    }

@@ -1,0 +1,133 @@
+"""`roost up`: an environment as a running server on the local Fly, from file to proof."""
+
+from __future__ import annotations
+
+import anyio
+
+from roost.commands.local import ensure_local_fly
+from roost.commands.server import environment_subject, time_request
+from roost.environment.load import EnvironmentFile, load_environment
+from roost.environment.model import AUTH_SECRET
+from roost.errors import ExitCode, SmokeFailedError
+from roost.operations.changes import apply_planned, make_plan
+from roost.operations.context import Context
+from roost.operations.database_proof import prove_database
+from roost.operations.fly_target import Target, connect
+from roost.operations.generated_secrets import throwaway_file
+from roost.operations.local_fly import run_localfly
+from roost.operations.secret_sources import given_values
+from roost.operations.server_state import tell_standing
+from roost.report.text import plan_report
+
+# Beyond idle_after: the server looks every half second, and freezing takes a moment.
+SLEEP_SLACK_S = 30
+POLL_S = 0.2
+
+
+async def up(context: Context, name: str, leave: bool) -> ExitCode:  # noqa: FBT001 - set by name in cli
+    """Validate, plan, apply and prove; then stay until Ctrl-C, or prove sleep and wake and leave."""
+    file = load_environment(name, context.environments)
+    context.out.print(f"{file.path.name} is valid.")
+    _, started = await ensure_local_fly(context)
+    try:
+        async with connect(context, local=True) as target:
+            await bring_up(context, target, file)
+            if leave:
+                await prove_sleep(context, target, file)
+            else:
+                await follow(context, target, file, stops=started)
+    finally:
+        if started:
+            with anyio.CancelScope(shield=True):
+                context.out.print("Stopping the local Fly. What it stored is kept.")
+                await run_localfly(context.local_home, context.environ, "stop")
+    return ExitCode.DONE
+
+
+async def bring_up(context: Context, target: Target, file: EnvironmentFile) -> None:
+    """Apply the environment and say where it answers."""
+    planned = await make_plan(context, file, target)
+    context.out.print(plan_report(planned.plan, planned.cost))
+    await apply_planned(context, target, planned)
+    url = await target.app_url(file.environment.app, public=file.environment.access.public)
+    await time_request(url)
+    subject = environment_subject(context, file, target, url)
+    await prove_database(url, subject.auth, file.environment.database.backend)
+    idle = int(file.environment.scaling.idle_after.total_seconds())
+    context.out.print(f"{file.name} is healthy at {url}", soft_wrap=True)
+    await tell_standing(context, target, file)
+    context.out.print(client_settings(file, url), soft_wrap=True)
+    context.out.print(login_advice(context, file), soft_wrap=True)
+    if file.environment.scaling.autostop != "off":
+        context.out.print(f"It sleeps after {idle} s of quiet; the next request wakes it.")
+
+
+def client_settings(file: EnvironmentFile, url: str) -> str:
+    """Return the lines to copy for Prefect's own client; the login is a placeholder."""
+    lines = [f"  export PREFECT_API_URL={url}/api"]
+    if file.environment.access.auth == "basic":
+        lines.append("  export PREFECT_API_AUTH_STRING=USER:PASSWORD")
+    return "\n".join(["Point Prefect's client at it:", *lines])
+
+
+def login_advice(context: Context, file: EnvironmentFile) -> str:
+    """Say where the value to log in with is to be found; the value itself was shown once."""
+    if file.environment.access.auth != "basic":
+        return "Anyone who reaches it is let in, as its file says."
+    if AUTH_SECRET in given_values(context, file).found:
+        return f"Log in with the value you gave for {AUTH_SECRET}."
+    return f"Log in with the value of {AUTH_SECRET}; it is kept in\n{throwaway_file(context.local_home)}"
+
+
+async def follow(context: Context, target: Target, file: EnvironmentFile, *, stops: bool) -> None:
+    """Tell what its machines do, until Ctrl-C; which stops the local Fly only if this started it."""
+    assert target.local is not None  # noqa: S101 - `up` is about the local Fly
+    context.out.print(ctrl_c(stops=stops), soft_wrap=True)
+    async with target.local.events() as events:
+        async for event in events:
+            if event.get("app") == file.environment.app and "seconds" in event:
+                took = f"in {event['seconds']:.3f} s"
+                context.out.print(f"  {event['name']} {event['status']} {took}")
+
+
+def ctrl_c(*, stops: bool) -> str:
+    """Say what Ctrl-C stops, and what goes on."""
+    if stops:
+        return "Ctrl-C stops it."
+    return (
+        "Ctrl-C ends only what is told here: the local Fly ran before, and goes on with all its "
+        "servers. To stop it: roost local stop"
+    )
+
+
+async def prove_sleep(context: Context, target: Target, file: EnvironmentFile) -> None:
+    """Wait until the server sleeps by itself, then wake it with a request.
+
+    Raises:
+        SmokeFailedError: it stays awake.
+    """
+    scaling = file.environment.scaling
+    if scaling.autostop == "off" or scaling.min_machines_running:
+        context.out.print("It never sleeps, as its file says.")
+        return
+    asleep = "suspended" if scaling.autostop == "suspend" else "stopped"
+    limit = scaling.idle_after.total_seconds() + SLEEP_SLACK_S
+    context.out.print(f"Waiting until it sleeps by itself, for {limit:.0f} s at most.")
+    with anyio.move_on_after(limit) as waiting:
+        while not await _all_in(target, file, asleep):  # noqa: ASYNC110 - Fly has no event to wait on
+            await anyio.sleep(POLL_S)
+    if waiting.cancelled_caught:
+        raise SmokeFailedError(
+            f"It was quiet for {limit:.0f} s and did not sleep.",
+            advice=f"See its log: ./run roost local logs {file.environment.app}",
+        )
+    context.out.print(f"It sleeps: {asleep}.")
+    seconds = await time_request(
+        await target.app_url(file.environment.app, public=file.environment.access.public)
+    )
+    context.out.print(f"A request woke it and was answered after {seconds:.3f} s.")
+
+
+async def _all_in(target: Target, file: EnvironmentFile, state: str) -> bool:
+    machines = await target.fly.list_machines(file.environment.app)
+    return all(machine.state == state for machine in machines)

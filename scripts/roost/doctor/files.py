@@ -1,0 +1,137 @@
+"""What can be seen in the checkout itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from roost.doctor.check import Check, missing, ok
+from roost.doctor.workflows import FOLDER, Workflows
+from roost.environment.load import EnvironmentFile, environment_names
+from roost.environment.starter import is_example, secret_names
+from roost.errors import Fault, MissingLockError
+from roost.operations.context import Context
+from roost.plan.image import read_image_parts
+from roost.report.codeowners import PLACES, read_codeowners
+from roost.report.setup import CODEOWNERS, freed, known_owner, must_be_owned, unowned
+from roost.report.wording import counted
+
+SOPS_KEY = "SOPS_AGE_KEY"
+FOLDERS = (".github", ".ci", "scripts", "deploy", "requirements")
+"""What the jobs of workflows are made of, with the files at the top."""
+PROSE = (".md", "LICENSE")
+MOST_NAMED = 5
+
+
+def file_checks(
+    context: Context, files: Iterable[EnvironmentFile], faults: Iterable[Fault]
+) -> Iterator[Check]:
+    """Look at environment files and locks."""
+    by_path: dict[str, int] = {}
+    for fault in faults:
+        by_path[fault.path] = by_path.get(fault.path, 0) + 1
+    for path, count in by_path.items():
+        name = Path(path).stem
+        mend = f"./run roost validate {path}"
+        yield missing(f"its file has {counted(count, 'fault')}", mend, name)
+    for file in files:
+        yield from _file(context, file)
+
+
+def _file(context: Context, file: EnvironmentFile) -> Iterator[Check]:
+    name, environment = file.name, file.environment
+    if is_example(file):
+        mend = f"git rm {file.path}, or choose another `app` in it"
+        yield missing(f"{environment.app} is the app of the template's example", mend, name)
+        return
+    if not environment.prefect.image:
+        try:
+            read_image_parts(context.deploy, environment.prefect.version)
+        except MissingLockError as error:
+            yield missing(error.what, f"./run lock {environment.prefect.version}", name)
+            return
+    yield ok("its file is valid, and its Prefect has a lock", name)
+
+
+def workflow_checks(
+    workflows: Workflows, files: Iterable[EnvironmentFile], repository: Path
+) -> Iterator[Check]:
+    """Look at workflow files, and at who has to review a change of them."""
+    if workflows.absent:
+        listed = ", ".join(workflows.absent)
+        mend = f"bring {FOLDER}/ from the template again, in a pull request"
+        yield missing(f"there is no {listed} in {FOLDER}", mend)
+    for name in workflows.unreadable:
+        yield missing(f"{FOLDER}/{name} is no workflow", "mend it, in a pull request")
+    chosen = list(files)
+    lacking = list(_not_handed(workflows, chosen))
+    yield from lacking
+    if workflows.holders and not lacking:
+        yield ok("the workflows hand every secret on that comes from GitHub")
+    yield _owners(chosen, repository)
+
+
+def wanted_variables(file: EnvironmentFile) -> tuple[str, ...]:
+    """Name the variables that an environment's values come from, a key of SOPS among them."""
+    names = secret_names(file.environment.secrets)
+    sops = any(secret.source.sops for secret in file.environment.secrets)
+    return (*names, *([SOPS_KEY] if sops else []))
+
+
+def _not_handed(workflows: Workflows, files: list[EnvironmentFile]) -> Iterator[Check]:
+    wanted: dict[str, list[str]] = {}
+    for file in files:
+        for variable in wanted_variables(file):
+            wanted.setdefault(variable, []).append(file.name)
+    for variable, names in wanted.items():
+        if places := workflows.lacking(variable):
+            line = f"{variable}: ${{{{ secrets.{variable} }}}}"
+            yield missing(
+                f"{variable} ({', '.join(names)}) is not handed on by {', '.join(places)}",
+                f"add to the `env` of the steps there that have FLY_API_TOKEN: {line}",
+            )
+
+
+def _owners(files: Iterable[EnvironmentFile], repository: Path) -> Check:
+    """Look at who reviews what can change servers, as GitHub would take it from CODEOWNERS."""
+    place = codeowners_place(repository)
+    path = repository / place
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    found, chosen = read_codeowners(text), list(files)
+    lacking = unowned(found, (*must_be_owned(chosen), *_files_of_the_tool(repository)))
+    there = {file.name for file in chosen} | environment_names(repository / "environments")
+    stale = [rule for name, rule in freed(found).items() if name not in there]
+    taken = sorted({rule.line: rule for rule in (*lacking.values(), *stale) if rule}.items())
+    if not lacking and not stale:
+        return ok(f"{place} says who reviews what can change servers")
+    if not taken:
+        owner = known_owner(text) or "@acme/platform"
+        return missing(
+            f"nobody owns {shortened(lacking)}", f"write into {place}, before all others: * {owner}"
+        )
+    names = (f"line {line} ({rule.pattern})" for line, rule in taken)
+    what = f", so nobody owns {shortened(lacking)}" if lacking else ": there is no such environment"
+    return missing(
+        f"{place} names no owner in {' and '.join(names)}{what}",
+        "name a person or a team there, such as @acme/platform, or remove the line",
+    )
+
+
+def codeowners_place(repository: Path) -> str:
+    """Return where CODEOWNERS is, or should be."""
+    return next((place for place in PLACES if (repository / place).is_file()), CODEOWNERS)
+
+
+def _files_of_the_tool(repository: Path) -> list[str]:
+    """Return the files there are that run in jobs, or that such a file is made of."""
+    found = [path for folder in FOLDERS for path in (repository / folder).rglob("*")]
+    files = [path for path in (*found, *repository.glob("*")) if path.is_file()]
+    named = sorted(path.relative_to(repository).as_posix() for path in files)
+    return [name for name in named if "__pycache__" not in name and not name.endswith(PROSE)]
+
+
+def shortened(paths: Iterable[str]) -> str:
+    """Name the first of them, and say how many more there are."""
+    listed = list(paths)
+    more = len(listed) - MOST_NAMED
+    return ", ".join(listed[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

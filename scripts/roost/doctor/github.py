@@ -1,0 +1,351 @@
+"""What can be seen on GitHub, with whatever the token at hand may look at."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import AsyncIterator, Iterable, Iterator
+from dataclasses import replace
+
+from roost.doctor.branch_rules import MAIN, rule_checks
+from roost.doctor.check import Check, missing, ok, unknown
+from roost.doctor.files import wanted_variables
+from roost.doctor.runners import runner_checks
+from roost.doctor.shared_secrets import DEPLOYING, GUARDED_SECRETS, shared_secrets
+from roost.doctor.workflows import Workflows
+from roost.environment.load import EnvironmentFile
+from roost.environment.starter import Starter
+from roost.errors import RoostError
+from roost.github.api import GitHub
+from roost.github.models import BranchPolicy, GitHubEnvironment, Repository
+from roost.report.setup import (
+    APP_KEY,
+    HERE,
+    PLAN,
+    PULL_REQUESTS,
+    TOKEN,
+    Command,
+    commands,
+    only_main_commands,
+)
+
+DRIFT = "drift.yml"
+_SEES_SECRETS = (
+    "use a token that may read them: a classic one of `gh auth token`, or Environments (read)"
+)
+_SEES_SETTINGS = "use a token of an admin: `gh auth token`, or one with Administration (read)"
+
+
+async def github_checks(
+    github: GitHub, workflows: Workflows, files: Iterable[EnvironmentFile]
+) -> AsyncIterator[Check]:
+    """Look at the repository, its environments, the rules of main and the workflows."""
+    try:
+        repository = await github.repository_info()
+        environments = {found.name: found for found in await github.environments()}
+    except RoostError as error:
+        yield unknown(f"GitHub could not be looked at: {error}")
+        return
+    if repository.default_branch != MAIN:
+        yield missing(
+            f"the default branch is {repository.default_branch}, and the workflows deploy {MAIN}",
+            f"gh api -X POST {shlex.quote(f'{HERE}/branches/{repository.default_branch}/rename')} -f new_name={MAIN}",
+        )
+    checkup = _Checkup(github, workflows, environments)
+    for file in files:
+        async for check in checkup.environment(file):
+            yield check
+    async for check in checkup.repository(repository):
+        yield check
+
+
+class _Checkup:
+    def __init__(
+        self, github: GitHub, workflows: Workflows, environments: dict[str, GitHubEnvironment]
+    ) -> None:
+        self.github = github
+        self.workflows = workflows
+        self.environments = environments
+        self.looked_at = {PLAN}
+        """Environments whose branches were looked at, or are not to be."""
+        self.names: set[str] = {*GUARDED_SECRETS}
+        """Names that hold a secret of an environment's own."""
+
+    async def environment(self, file: EnvironmentFile) -> AsyncIterator[Check]:
+        """Look at the GitHub environment of one file."""
+        name = file.name
+        todo = _commands(file)
+        found = self.environments.get(name)
+        variables = [TOKEN, *map(self.workflows.secret_of, wanted_variables(file))]
+        self.names |= {*variables}
+        self.looked_at.add(name)
+        if found is None:
+            yield missing(
+                f"there is no GitHub environment {name}", _mend(todo, "The GitHub env"), name
+            )
+            return
+        async for check in self.branches(found):
+            yield check
+        async for check in self.secrets(name, variables, todo):
+            yield check
+        if file.environment.protected:
+            yield _reviewed(found, _mend(todo, "You approve"))
+
+    async def branches(
+        self, found: GitHubEnvironment, reached: str = "its token"
+    ) -> AsyncIterator[Check]:
+        """Look at which branches and tags reach an environment's secrets."""
+        name, mend = found.name, only_main(found.name, found)
+        if found.branches is None:
+            yield missing(f"every branch reaches {reached}, not only {MAIN}", mend, name)
+            return
+        try:
+            if found.branches.protected_branches:
+                yield await self.protected(name, reached, mend)
+                return
+            listed = await self.github.environment_branches(name)
+        except RoostError as error:
+            yield unknown(f"which branches reach {reached} is not to be seen: {error}", "", name)
+            return
+        too_many = [policy for policy in listed if (policy.name, policy.type) != (MAIN, "branch")]
+        for policy in too_many:
+            yield missing(
+                f"{_named(policy)} reaches {reached}: a writer can push one",
+                shlex.join(("gh", "api", "-X", "DELETE", _policy_path(name, policy))),
+                name,
+            )
+        if len(too_many) == len(listed):
+            yield missing(f"{MAIN} does not reach {reached}", mend, name)
+        elif not too_many:
+            yield ok(f"only {MAIN} reaches {reached}", name)
+
+    async def protected(self, name: str, reached: str, mend: str) -> Check:
+        """Look at an environment for protected branches: only the older protection counts there.
+
+        Where no branch has one, GitHub lets every branch use the environment.
+        """
+        protection = await self.github.branch_protection(MAIN)
+        others = {branch.name for branch in await self.github.protected_branches()} - {MAIN}
+        if others:
+            told = ", ".join(sorted(others))
+            return missing(f"every protected branch reaches {reached}, also {told}", mend, name)
+        if protection is None:
+            return unknown(
+                f"whether only {MAIN} reaches {reached} is not shown to this token: its policy is "
+                "`protected branches`",
+                mend,
+                name,
+            )
+        if not protection.is_on:
+            return missing(
+                f"every branch reaches {reached}: its policy is `protected branches`, and no branch "
+                "has a branch protection",
+                mend,
+                name,
+            )
+        return ok(f"only {MAIN} reaches {reached}", name)
+
+    async def secrets(
+        self, name: str, wanted: Iterable[str], todo: tuple[Command, ...]
+    ) -> AsyncIterator[Check]:
+        """Look at the names of an environment's secrets."""
+        try:
+            there = await self.github.environment_secrets(name)
+        except RoostError as error:
+            yield unknown(f"its secrets are not to be seen: {error}", "", name)
+            return
+        if there is None:
+            yield unknown("its secrets are not to be seen with this token", _SEES_SECRETS, name)
+            return
+        have = {secret.upper() for secret in there}
+        self.names |= have
+        lacking = [secret for secret in dict.fromkeys(wanted) if secret.upper() not in have]
+        for secret in lacking:
+            made = f"gh secret set {secret} --env {name}"
+            mend = next((c.shell() for c in todo if c.shell().endswith(made)), made)
+            yield missing(f"its GitHub environment has no secret {secret}", mend, name)
+        if not lacking:
+            yield ok("its GitHub environment has every secret", name)
+        if name == PLAN:
+            for secret in sorted(have & DEPLOYING):
+                yield missing(
+                    f"every branch reaches {secret}",
+                    f"gh secret delete {secret} --env {name}",
+                    name,
+                )
+
+    async def repository(self, repository: Repository) -> AsyncIterator[Check]:
+        """Look at what there is once."""
+        async for check in self.plan():
+            yield check
+        async for check in self.pull_requests():
+            yield check
+        async for check in self.left_over():
+            yield check
+        async for check in shared_secrets(self.github, repository, self.names):
+            yield check
+        async for check in runner_checks(self.github):
+            yield check
+        for check in await rule_checks(self.github):
+            yield check
+        for check in await self.permissions():
+            yield check
+        yield await self.drift()
+
+    async def plan(self) -> AsyncIterator[Check]:
+        """Look at the environment of the token that only reads."""
+        todo = _once()
+        create = _mend(todo, f"Once: the GitHub environment {PLAN}")
+        found = self.environments.get(PLAN)
+        if found is None:
+            yield missing(f"there is no GitHub environment {PLAN}", create, PLAN)
+            return
+        if found.branches is not None:
+            yield missing(
+                "pull requests do not reach it: it is only for some branches", create, PLAN
+            )
+        async for check in self.secrets(PLAN, [TOKEN], todo):
+            yield check
+
+    async def pull_requests(self) -> AsyncIterator[Check]:
+        """Look at the environment of the App's key: whoever has the key can approve as the App."""
+        self.looked_at.add(PULL_REQUESTS)
+        found = self.environments.get(PULL_REQUESTS)
+        if found is None:
+            what = f"there is no GitHub environment {PULL_REQUESTS}"
+            yield missing(what, only_main(PULL_REQUESTS), PULL_REQUESTS)
+            return
+        there = await self.names_in(PULL_REQUESTS)
+        has_key = there is None or APP_KEY in there
+        async for check in self.branches(found, f"its {APP_KEY}" if has_key else "its secrets"):
+            yield check
+
+    async def names_in(self, name: str) -> frozenset[str] | None:
+        """Return the names of an environment's secrets; None where they are not shown."""
+        try:
+            there = await self.github.environment_secrets(name)
+        except RoostError:
+            return None
+        return None if there is None else frozenset(secret.upper() for secret in there)
+
+    async def left_over(self) -> AsyncIterator[Check]:
+        """Look at the environments that no file looked at here names, where they hold a token."""
+        for name, found in self.environments.items():
+            if name in self.looked_at:
+                continue
+            there = await self.names_in(name)
+            if there is None:
+                yield unknown("its secrets are not to be seen with this token", _SEES_SECRETS, name)
+                continue
+            if held := sorted(there & GUARDED_SECRETS):
+                async for check in self.branches(found, f"its {', '.join(held)}"):
+                    yield check
+
+    async def permissions(self) -> tuple[Check, ...]:
+        """Look at what a workflow's own token may do unless the workflow says less."""
+        mend = _mend(_once(), "Once: workflows only read")
+        try:
+            found = await self.github.workflow_permissions()
+        except RoostError as error:
+            return (unknown(f"what workflows may do is not to be seen: {error}"),)
+        if found is None:
+            what = "what workflows may do by default is not to be seen with this token"
+            return (unknown(what, _SEES_SETTINGS),)
+        wrong: list[str] = []
+        if found.default_workflow_permissions != "read":
+            wrong.append(
+                "every workflow that names no permissions can write: default_workflow_permissions is "
+                f"{found.default_workflow_permissions or 'not read'}"
+            )
+        if found.can_approve_pull_request_reviews:
+            wrong.append(
+                "a writer can have a workflow approve their pull request: "
+                "can_approve_pull_request_reviews is on"
+            )
+        if wrong:
+            return tuple(missing(what, mend) for what in wrong)
+        return (ok("workflows only read by default, and approve no pull request"),)
+
+    async def drift(self) -> Check:
+        """Look whether the schedule that looks for drift is on: GitHub stops it after 60 quiet days."""
+        try:
+            found = await self.github.workflow(DRIFT)
+        except RoostError as error:
+            return unknown(f"whether {DRIFT} is on is not to be seen: {error}")
+        if found is None:
+            return unknown(f"{DRIFT} is not to be seen: {MAIN} has it only after the first merge")
+        if found.state == "active":
+            return ok("the schedule that looks for drift is on")
+        return missing(f"{DRIFT} is off ({found.state})", f"gh workflow enable {DRIFT}")
+
+
+def _commands(file: EnvironmentFile) -> tuple[Command, ...]:
+    environment = file.environment
+    starter = Starter(
+        name=file.name,
+        app=environment.app,
+        organization=environment.organization,
+        protected=environment.protected,
+    )
+    return commands(starter, ())
+
+
+def _mend(todo: Iterable[Command], beginning: str) -> str:
+    return next((command.shell() for command in todo if command.what.startswith(beginning)), "")
+
+
+def _once() -> tuple[Command, ...]:
+    return commands(Starter(name="x", organization="ORGANIZATION"), ())
+
+
+def only_main(name: str, found: GitHubEnvironment | None = None) -> str:
+    """Return the commands that let only main use a GitHub environment, and keep what else protects it.
+
+    GitHub resets what a PUT leaves out: without them, an environment would lose its reviewers.
+    """
+    put, post = only_main_commands(name, "", "")
+    kept = _kept(found) if found else {}
+    put = replace(put, given=json.dumps({**json.loads(put.given), **kept}))
+    return f"{put.shell()} && {post.shell()}"
+
+
+def _kept(found: GitHubEnvironment) -> dict[str, object]:
+    """Return what protects an environment beside its branches, as a PUT takes it."""
+    people = [{"type": one.type, "id": one.id} for one in found.reviewers if one.id]
+    waits = max((rule.wait_timer for rule in found.protection_rules), default=0)
+    others = any(rule.prevent_self_review for rule in found.protection_rules)
+    return {
+        **({"reviewers": people, "prevent_self_review": others} if people else {}),
+        **({"wait_timer": waits} if waits else {}),
+    }
+
+
+def _policy_path(name: str, policy: BranchPolicy) -> str:
+    return f"{HERE}/environments/{name}/deployment-branch-policies/{policy.id}"
+
+
+def _named(policy: BranchPolicy) -> str:
+    """Name what a policy lets in, as `the branch release` or `every tag like v*`."""
+    kind = "tag" if policy.type == "tag" else "branch"
+    is_pattern = any(character in policy.name for character in "*?[")
+    return f"every {kind} like {policy.name}" if is_pattern else f"the {kind} {policy.name}"
+
+
+def _reviewed(found: GitHubEnvironment, mend: str) -> Check:
+    """Say who has to approve deployments; that it may be who started them is right for one alone."""
+    if not found.reviewers:
+        what = (
+            "nobody has to approve its deployments; whether GitHub's plan allows that is not told"
+        )
+        return unknown(what, mend, found.name)
+    alone = [*_alone(found)]
+    return ok(
+        f"its deployments wait for a reviewer{': ' if alone else ''}{'; '.join(alone)}", found.name
+    )
+
+
+def _alone(found: GitHubEnvironment) -> Iterator[str]:
+    if not any(rule.prevent_self_review for rule in found.protection_rules):
+        yield "who starts one may approve it (prevent_self_review is off)"
+    if found.can_admins_bypass:
+        yield "an admin may pass (can_admins_bypass is on)"

@@ -1,0 +1,123 @@
+"""Which Fly a verb talks to: Fly.io, or the local Fly. The calls are the same."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import Enum
+
+from roost.commands.local import ensure_local_fly
+from roost.environment.load import EnvironmentFile
+from roost.errors import MissingTokenError, PrivateNetworkError
+from roost.fly.client import FlyClient
+from roost.http.connection import resolves
+from roost.operations.context import Context
+from roost.operations.local_fly import LocalFly, local_fly_at
+from roost.plan.image import image_reference, read_image_parts
+from roost.secret_text import SecretText
+
+FLY_API = "https://api.machines.dev"
+PRIVATE_API = "_api.internal"
+"""A name that only Fly's private network knows (https://fly.io/docs/networking/private-networking/)."""
+LOCAL_TOKEN = "local"  # noqa: S105 - the local Fly takes any token
+
+
+class MakesUp(Enum):
+    """For which secrets a value is made up where they have none."""
+
+    NOTHING = "nothing"
+    LOGIN = "login"
+    """On the local Fly: a login that nobody set. Any other secret is missing, as on Fly.io."""
+    ALL = "all"
+    """In a rehearsal: nothing is set on its own local Fly, which is thrown away."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A Fly to talk to, and how its apps are reached."""
+
+    fly: FlyClient
+    local: LocalFly | None = None
+    makes_up: MakesUp = MakesUp.NOTHING
+    """Whether secrets without a value get one made up: only where the local Fly was asked for."""
+
+    async def app_url(self, app: str, *, public: bool) -> str:
+        """Give the address at which the app's server answers; a private one has none on the internet."""
+        if self.local:
+            return await self.local.app_url(app)
+        return f"https://{app}.fly.dev" if public else f"http://{app}.flycast"
+
+    async def check_reach(self, file: EnvironmentFile) -> None:
+        """Make sure that a server can be talked to from here, before anything of it is changed.
+
+        Raises:
+            PrivateNetworkError: it is private, and this computer is not in Fly's private network.
+        """
+        if file.environment.access.public or self.local or await resolves(PRIVATE_API):
+            return
+        raise PrivateNetworkError(
+            "The server is private, and this computer is not in the organization's private network "
+            f"({PRIVATE_API} has no address).",
+            where=file.name,
+            advice=(
+                "Nothing was changed. Join it with WireGuard (`fly wireguard create`), and see "
+                "docs/github.md, A private server, for a runner of GitHub that is in it."
+            ),
+        )
+
+
+@asynccontextmanager
+async def connect(context: Context, *, local: bool) -> AsyncIterator[Target]:
+    """Open the Machines API the command line asks for; start the local Fly where there is none.
+
+    A FLY_FLAPS_BASE_URL on this computer is a local Fly's: its apps are then reached as `--local`
+    reaches them, and everything else is as on Fly.io.
+
+    Raises:
+        MissingTokenError: Fly.io was meant, and no token is set.
+        LocalFlyError: the local Fly could not be started.
+    """
+    if local:
+        running, started = await ensure_local_fly(context)
+        if started:
+            context.progress.print("Started the local Fly. Stop it with: ./run roost local stop")
+        async with FlyClient(running.api_url, SecretText(LOCAL_TOKEN)) as fly:
+            yield Target(fly, running, MakesUp.LOGIN)
+        return
+    base_url = context.environ.get("FLY_FLAPS_BASE_URL") or FLY_API
+    async with FlyClient(base_url, fly_token(context.environ)) as fly:
+        yield Target(fly, local_fly_at(base_url))
+
+
+def fly_token(environ: Mapping[str, str], *, has_local: bool = True) -> SecretText:
+    """Give the token that flyctl would use.
+
+    Args:
+        environ: where it stands.
+        has_local: whether the verb could do without it, with `--local`.
+
+    Raises:
+        MissingTokenError: FLY_API_TOKEN is not set.
+    """
+    token = environ.get("FLY_API_TOKEN")
+    if not token:
+        instead = ", or add --local to use the local Fly" if has_local else ""
+        raise MissingTokenError(
+            "FLY_API_TOKEN is not set.",
+            advice=f"Make one with `fly tokens create deploy -a APP -x 720h`{instead}.",
+        )
+    return SecretText(token)
+
+
+def image_for(context: Context, file: EnvironmentFile) -> str:
+    """Give the image reference an environment asks for: its own, or ours named by its parts.
+
+    Raises:
+        MissingLockError: there is no lock for the Prefect version.
+    """
+    prefect = file.environment.prefect
+    if prefect.image:
+        return prefect.image
+    parts = read_image_parts(context.deploy, prefect.version)
+    return image_reference(file.environment.app, prefect.version, parts)

@@ -1,0 +1,184 @@
+"""How a server stands: ready or not, how its machines ended last, and what its release is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import anyio
+import httpx
+
+from roost.apply.gate import failure_in
+from roost.apply.power import ON_THE_WAY, SUSPENDED
+from roost.environment.load import EnvironmentFile
+from roost.errors import MachineFailedError, PrivateNetworkError
+from roost.fly.models import Machine, MachineEvent
+from roost.operations.context import Context
+from roost.operations.fly_target import Target
+from roost.plan.desired import ENVIRONMENT_KEY
+from roost.plan.live import Live, read_live
+from roost.plan.releases import Release, Verdict, current, releases_on
+from roost.prefect.transport import prefect_client
+from roost.report.wording import one_line, unproved_notes
+
+LOOK_LIMIT_S = 10.0
+ASLEEP = frozenset({"stopped", "suspended"})
+FULL = "507"
+"""How our server answers `/api/ready` while its volume is full."""
+FULL_ADVICE = (
+    "Its volume is full, and every write is refused. Raise database.volume_gb and apply; it goes on "
+    "by itself."
+)
+NOT_READY_ADVICE = "Its database does not answer. Look at its log and at the database's address."
+
+
+def our_machines_in(file: EnvironmentFile, live: Live) -> tuple[Machine, ...]:
+    """Give the machines that carry the environment's name."""
+    return tuple(m for m in live.machines if m.metadata.get(ENVIRONMENT_KEY) == file.name)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a server is: whether it is ready, and what is known of its release."""
+
+    ready: bool | None
+    """None where nobody was asked, because that would wake it or it cannot be reached."""
+    why: str
+    release: Release | None = None
+
+    @property
+    def good(self) -> bool:
+        """Whether nobody has to do anything."""
+        return self.ready is not False
+
+    def told(self) -> str:
+        """Return it as a sentence."""
+        ready = {True: "Ready", False: "Not ready", None: "Not asked"}[self.ready]
+        release = self.release
+        verdict = f" Release {release.number}: {release.verdict.value}." if release else ""
+        return f"{ready}: {self.why}.{verdict}"
+
+    def document(self) -> dict[str, object]:
+        """Return it as JSON."""
+        release = self.release
+        told = release and {"number": release.number, "verdict": release.verdict.value}
+        return {"ready": self.ready, "ready_why": self.why, "release": told}
+
+
+async def look_at(target: Target, file: EnvironmentFile, live: Live, url: str) -> Standing:
+    """Ask a server that is awake whether it is ready; one that sleeps is not woken by it."""
+    ours = our_machines_in(file, live)
+    release = current(releases_on(ours))
+    if not ours:
+        return Standing(None, "it has no machine", release)
+    if not any(machine.state == "started" for machine in ours):
+        return Standing(*_not_running(ours), release)
+    try:
+        await target.check_reach(file)
+    except PrivateNetworkError:
+        return Standing(None, "it is private, and cannot be reached from here", release)
+    if not url:
+        return Standing(None, "it has no address yet", release)
+    async with prefect_client(url, LOOK_LIMIT_S) as http:
+        seen = await until_ok(http, "/api/ready", ends=0)
+    if seen:
+        return Standing(ready=False, why=_not_ready(seen), release=release)
+    return Standing(ready=True, why="the server and its database answer", release=release)
+
+
+def ready_advice(seen: str, otherwise: str = NOT_READY_ADVICE) -> str:
+    """Return what to do about an answer of `/api/ready`: Prefect sends 503 where its database is gone."""
+    return {"503": NOT_READY_ADVICE, FULL: FULL_ADVICE}.get(seen, otherwise)
+
+
+def _not_ready(seen: str) -> str:
+    """Return why a server is not ready, and what to do."""
+    advice = ready_advice(seen, "It does not serve. Look at its log.")
+    return f"/api/ready: {seen}. {advice.rstrip('.')}"
+
+
+def _not_running(ours: tuple[Machine, ...]) -> tuple[bool | None, str]:
+    """Say whether machines of which none is started sleep, or fell."""
+    if any(last_death(machine) for machine in ours):
+        return False, "no machine runs, and one ended without being asked to"
+    if all(machine.state in ASLEEP for machine in ours):
+        return None, "it sleeps; a request wakes it"
+    states = {machine.state for machine in ours}
+    on_the_way = states <= ASLEEP | SUSPENDED | ON_THE_WAY
+    return None if on_the_way else False, f"no machine runs ({', '.join(sorted(states))})"
+
+
+def last_death(machine: Machine) -> MachineFailedError | None:
+    """Return how a machine ended last, if nobody asked for that."""
+    ended = [event for event in machine.events if event.exit_event is not None][:1]
+    log = f"`fly logs -i {machine.id}`, here: ./run roost local logs"
+    return failure_in(machine.id, ended, frozenset(), log)
+
+
+def last_exit(machine: Machine) -> str:
+    """Return in a few words how a machine ended last: out of memory, a code, or as asked."""
+    ended = next((event for event in machine.events if event.exit_event is not None), None)
+    if ended is None or ended.exit_event is None:
+        return "-"
+    ending = ended.exit_event
+    when = _time_of(ended)
+    if ending.get("oom_killed"):
+        return f"out of memory{when}"
+    if ending.get("requested_stop"):
+        return f"as asked{when}"
+    code = ending.get("exit_code")
+    return f"code {code if isinstance(code, int) else '?'}{when}"
+
+
+def _time_of(event: MachineEvent) -> str:
+    try:
+        return f", {datetime.fromtimestamp(event.timestamp / 1000, UTC):%Y-%m-%d %H:%M}"
+    except (ValueError, OverflowError, OSError):
+        return ""  # whatever Fly sent is no time
+
+
+def exit_notes(machines: Iterable[Machine]) -> Iterable[str]:
+    """Say of each machine that ended last without being asked, why, and how often it did."""
+    for machine in machines:
+        death = last_death(machine)
+        if death is None:
+            continue
+        unasked = [e for e in machine.events if (x := e.exit_event) and not x.get("requested_stop")]
+        often = f" {len(unasked)} of its last events are such ends." if len(unasked) > 1 else ""
+        yield f"{death}{often}"
+
+
+def verdict_notes(name: str, release: Release | None) -> Iterable[str]:
+    """Say what a release that is not good wants."""
+    if release is None:
+        return
+    yield from unproved_notes(name, (release,))
+    if release.verdict in {Verdict.PENDING, Verdict.FAILED}:
+        state = "failed" if release.verdict is Verdict.FAILED else "was never proved"
+        why = f": {release.why.rstrip('.')}" if release.why else ""
+        yield f"Release {release.number} {state}{why}. See what to do: roost plan {name}"
+
+
+async def tell_standing(context: Context, target: Target, file: EnvironmentFile) -> None:
+    """Say of a server that is ready what else is known: unasked ends, and a release that is not good."""
+    ours = our_machines_in(file, await read_live(target.fly, file.environment.app))
+    release = current(releases_on(ours))
+    for note in (*exit_notes(ours), *verdict_notes(file.name, release)):
+        context.progress.print(one_line(note), markup=False, soft_wrap=True)
+
+
+async def until_ok(http: httpx.AsyncClient, path: str, ends: float) -> str:
+    """Ask until the answer is 200; return what was seen instead at the end, else nothing."""
+    while True:
+        try:
+            answer = await http.get(path)
+            if answer.status_code == httpx.codes.OK:
+                return ""
+            seen = str(answer.status_code)
+        except httpx.HTTPError as failure:
+            seen = type(failure).__name__
+        if time.monotonic() > ends:
+            return seen
+        await anyio.sleep(1)

@@ -1,0 +1,77 @@
+"""A local Fly of our own for a while: nobody else's, and gone afterwards, however we end."""
+
+from __future__ import annotations
+
+import secrets
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+
+from roost.errors import LocalFlyError
+from roost.operations.local_fly import START_LIMIT_S, LocalFly, find_local_fly
+
+POLL_S = 0.05
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """A local Fly that runs, and the folder in which it keeps all it has."""
+
+    local: LocalFly
+    home: Path
+
+
+@asynccontextmanager
+async def guarded_local_fly(environ: Mapping[str, str]) -> AsyncIterator[Guarded]:
+    """Start one in a folder of its own; end it and remove the folder.
+
+    Raises:
+        LocalFlyError: it did not start; carries what it said.
+    """
+    # The guard makes the folder, so that there is no moment in which nobody would remove it.
+    home = Path(tempfile.gettempdir()) / f"roost-rehearsal-{secrets.token_hex(6)}"
+    guard = subprocess.Popen(  # noqa: ASYNC220, S603 - our own program; starting it takes no time
+        [sys.executable, "-m", "roost.rehearsal.watchdog", str(home)],
+        env=dict(environ),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,  # Ctrl-C is for us
+    )
+    try:
+        yield Guarded(await _answering(home, guard), home)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(_end, guard)
+
+
+async def _answering(home: Path, guard: subprocess.Popen[bytes]) -> LocalFly:
+    with anyio.move_on_after(START_LIMIT_S):
+        while guard.poll() is None:
+            local = await find_local_fly(home)
+            if local is not None:
+                return local
+            await anyio.sleep(POLL_S)
+    said = await anyio.to_thread.run_sync(_end, guard)
+    raise LocalFlyError(
+        f"A local Fly for the rehearsal did not start: {said or 'it does not answer.'}",
+        advice="Is there room and memory left? Run the same command again.",
+    )
+
+
+def _end(guard: subprocess.Popen[bytes]) -> str:
+    """Let the pipe end and wait until all is gone; give what was said of a daemon that died."""
+    assert guard.stdin  # noqa: S101 - both are pipes
+    assert guard.stderr  # noqa: S101 - see above
+    guard.stdin.close()
+    said = b"" if guard.stderr.closed else guard.stderr.read()
+    guard.stderr.close()
+    guard.wait()
+    return said.decode(errors="replace").strip()

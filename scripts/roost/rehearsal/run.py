@@ -1,0 +1,370 @@
+"""One environment played: the base put up, the change applied and proved, sleep and wake timed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeVar
+
+import anyio
+
+from roost.commands.server import lay_down, our_machines, time_request
+from roost.environment.load import EnvironmentFile
+from roost.environment.model import AUTH_SECRET
+from roost.environment.rehearsal import Unplayable
+from roost.errors import ExitCode, GateError, RehearsalError, RoostError
+from roost.fly.client import FlyClient
+from roost.operations.changes import Planned, apply_planned, make_plan
+from roost.operations.context import Context
+from roost.operations.fly_target import LOCAL_TOKEN, MakesUp, Target
+from roost.operations.generated_secrets import Throwaway
+from roost.operations.images import ensure_image
+from roost.operations.local_fly import Memory as MachineMemory
+from roost.plan.steps import Plan
+from roost.prefect.probe import CheckResult, Server
+from roost.prefect.transport import prefect_client
+from roost.rehearsal.canary_rows import TROUBLE, count_rows, write_rows
+from roost.rehearsal.downtime_monitor import attending
+from roost.rehearsal.private_fly import Guarded, guarded_local_fly
+from roost.report.rehearsal import (
+    MAX_CHECKS,
+    MAX_MESSAGE,
+    MAX_STEPS,
+    CheckFound,
+    Memory,
+    Rehearsal,
+    StepDone,
+    Wake,
+    clipped,
+)
+from roost.report.text import plan_report
+from roost.report.wording import one_line
+from roost.secret_text import SecretText
+
+T = TypeVar("T")
+TIMEOUT_S = 60.0
+IDLE_S = 2.0
+"""So long nobody asks anything before the memory of an idle server is read."""
+LOG_LINES = 30
+
+
+@dataclass(frozen=True)
+class Side:
+    """What a folder asks for: the base's, or the head's."""
+
+    context: Context
+    file: EnvironmentFile
+
+
+@dataclass(frozen=True)
+class Base:
+    """What the change is made to; `note` says what is unusual about it."""
+
+    kind: Literal["created", "none", "same"]
+    side: Side | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is known of one environment at the end, and the exit code it is worth."""
+
+    rehearsal: Rehearsal
+    code: ExitCode = ExitCode.DONE
+
+
+class BaseFailedError(Exception):
+    """The base itself could not be put up; says why."""
+
+
+@dataclass
+class Course:
+    """What has been found so far, so that a failure keeps it."""
+
+    found: dict[str, Any] = field(default_factory=dict)
+    wake: dict[str, float] = field(default_factory=dict)
+    peaks: list[int] = field(default_factory=list)
+    memory: dict[str, int] = field(default_factory=dict)
+
+    def rehearsal(self, head: Side, base: Base, outcome: str, **more: Any) -> Rehearsal:
+        """Give it as a value."""
+        peak = {"peak": max(self.peaks)} if self.peaks else {}
+        wake = {name: round(seconds, 3) for name, seconds in self.wake.items()}
+        return Rehearsal.model_validate(
+            {
+                "environment": head.file.name,
+                "outcome": outcome,
+                "base": base.kind,
+                "prefect": head.file.environment.prefect.version,
+                "wake": Wake(**wake),
+                "memory_mb": Memory(**self.memory, **peak),
+                **self.found,
+                **more,
+            }
+        )
+
+    def seconds(self, name: str, began: float) -> None:
+        """Keep how long something took."""
+        self.found[f"{name}_seconds"] = round(time.monotonic() - began, 3)
+
+
+def skipped(head: Side, base: Base, why: Unplayable) -> Outcome:
+    """Give the outcome of one that cannot be played."""
+    found = Course().rehearsal(head, base, "skipped", word=why.word, message=clipped(why.why))
+    return Outcome(found)
+
+
+async def play(head: Side, base: Base) -> Outcome:
+    """Play one environment on a local Fly of its own; nothing is raised for what the files ask."""
+    course = Course()
+    try:
+        return await _play(head, base, course)
+    except BaseFailedError as error:
+        # What mends a broken base must be tried all the same, as it will be: on what is there.
+        note = f"The base could not be put up ({one_line(str(error))}), so this is a first deploy."
+        return await play(head, Base("none", note=note))
+    except RoostError as error:
+        return _failed(head, base, course, error)
+
+
+async def _play(head: Side, base: Base, course: Course) -> Outcome:
+    async with (
+        guarded_local_fly(head.context.environ) as guarded,
+        FlyClient(guarded.local.api_url, SecretText(LOCAL_TOKEN)) as fly,
+    ):
+        for side in (base.side, head):
+            image = side.file.environment.prefect.image if side else ""
+            if image and not await guarded.local.has_image(image):
+                return skipped(head, base, _foreign(image))
+        stage = Stage(guarded, Target(fly, guarded.local, MakesUp.ALL), head, course)
+        rows: tuple[str, ...] = ()
+        if base.side:
+            rows = await stage.put_base_up(base.side)
+        await stage.put_head_up(rows)
+        await stage.prove_sleep()
+    note = clipped(base.note, MAX_MESSAGE)
+    return Outcome(course.rehearsal(head, base, "passed", message=note))
+
+
+def _foreign(image: str) -> Unplayable:
+    return Unplayable(
+        "foreign-image",
+        f"The local Fly cannot run the image {image}, which is none of ours, so nothing was put up; "
+        "the file was checked.",
+    )
+
+
+def _failed(head: Side, base: Base, course: Course, error: RoostError) -> Outcome:
+    checks = error.checks if isinstance(error, GateError) else ()
+    gate = _gate(checks) or course.found.get("gate", ())
+    what = error.what.partition("\n")[0]
+    advice = "" if isinstance(error, GateError) else error.advice
+    where = "" if error.where == head.file.name else f"{error.where}: " if error.where else ""
+    message = " ".join(part for part in (f"{where}{what}", advice, base.note) if part)
+    course.found |= {
+        "gate": gate,
+        "word": error.word,
+        "message": clipped(one_line(message), MAX_MESSAGE),
+    }
+    return Outcome(course.rehearsal(head, base, "failed"), ExitCode(error.exit_code))
+
+
+def _gate(checks: tuple[CheckResult, ...]) -> tuple[CheckFound, ...]:
+    return tuple(
+        CheckFound(
+            name=clipped(check.name),
+            ok=check.ok,
+            seconds=round(check.seconds, 3),
+            detail=clipped(one_line(check.detail or ("" if check.ok else check.advice))),
+        )
+        for check in checks[:MAX_CHECKS]
+    )
+
+
+def _steps(plan: Plan) -> tuple[StepDone, ...]:
+    return tuple(
+        StepDone(key=clipped(one_line(step.key)), summary=clipped(one_line(step.summary)))
+        for step in plan.steps[:MAX_STEPS]
+    )
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where one environment is played."""
+
+    guarded: Guarded
+    target: Target
+    head: Side
+    course: Course
+
+    @property
+    def app(self) -> str:
+        """The app that is played with."""
+        return self.head.file.environment.app
+
+    async def put_base_up(self, side: Side) -> tuple[str, ...]:
+        """Put up what is there now, and write a few rows.
+
+        Raises:
+            BaseFailedError: that is no good by itself.
+        """
+        self._say(
+            f"{side.file.name}: what is there now, Prefect {side.file.environment.prefect.version}"
+        )
+        try:
+            planned, context = await self._plan(side)
+            began = time.monotonic()
+            await apply_planned(context, self.target, planned)
+            self.course.seconds("base", began)
+            return await self._write(side)
+        except (RoostError, OSError) as error:
+            raise BaseFailedError(str(error).partition("\n")[0]) from error
+
+    async def put_head_up(self, rows: tuple[str, ...]) -> None:
+        """Apply the change while somebody asks for the server's health, and see what it kept."""
+        version = self.head.file.environment.prefect.version
+        self._say(
+            f"{self.head.file.name}: {'the change' if rows else 'a first deploy'}, Prefect {version}"
+        )
+        planned, context = await self._plan(self.head)
+        self.course.found["steps"] = _steps(planned.plan)
+        before = await self._log()
+        try:
+            results = await self._apply(planned, context, attended=bool(rows))
+        except RoostError:
+            with suppress(RoostError):  # why it failed is worth more than the log
+                self._show_log(before, await self._log())
+            raise
+        self.course.found["gate"] = _gate(results)
+        await self._keep_peak()
+        await self._prove_kept(rows)
+
+    async def _apply(
+        self, planned: Planned, context: Context, *, attended: bool
+    ) -> tuple[CheckResult, ...]:
+        """Apply the change; of a server that is up, know for how long it said nothing meanwhile."""
+        began, attendance = time.monotonic(), None
+        try:
+            if not attended:
+                return await apply_planned(context, self.target, planned)
+            async with attending(await self._url(), time.monotonic) as attendance:
+                return await apply_planned(context, self.target, planned)
+        finally:
+            self.course.seconds("apply", began)
+            if attendance:
+                self.course.found["silence_seconds"] = round(attendance.silence_s, 3)
+
+    async def prove_sleep(self) -> None:
+        """Put the server to sleep each way it may sleep, wake it, and see what it kept."""
+        await anyio.sleep(IDLE_S)
+        memory = await self._keep_peak()
+        if memory:
+            self.course.memory["idle"] = memory.used
+        scaling = self.head.file.environment.scaling
+        if scaling.autostop == "off" or scaling.min_machines_running:
+            self._say("It never sleeps, as its file says.")
+            return
+        rows = await self._write(self.head)
+        if scaling.autostop == "suspend":
+            await self._sleep_and_wake("suspend")
+        await self._sleep_and_wake("stop")
+        await self._keep_peak()
+        await self._prove_kept(rows)
+
+    async def _sleep_and_wake(self, how: Literal["suspend", "stop"]) -> None:
+        state = "suspended" if how == "suspend" else "stopped"
+        for machine in await our_machines(self.target, self.head.file):
+            await lay_down(self.target, self.app, machine, how)
+        seconds = await time_request(await self._url())
+        self.course.wake[f"{state}_seconds"] = seconds
+        self._say(f"It was {state}; a request woke it and was answered after {seconds:.2f} s.")
+
+    async def _plan(self, side: Side) -> tuple[Planned, Context]:
+        """Plan one side with throwaway values, which nobody is shown, and have its image ready."""
+        environ = {**side.context.environ, "LOCALFLY_HOME": str(self.guarded.home)}
+        context = replace(side.context, environ=environ)
+        names = [secret.name for secret in side.file.environment.secrets]
+        self._values.values(self.app, names)
+        planned = await make_plan(context, side.file, self.target)
+        context.progress.print(plan_report(planned.plan, planned.cost))
+        if not side.file.environment.prefect.image:
+            await ensure_image(context, self.target, planned.file, planned.image)
+        return planned, context
+
+    @property
+    def _values(self) -> Throwaway:
+        return Throwaway(self.guarded.home)
+
+    async def _write(self, side: Side) -> tuple[str, ...]:
+        return await self._with_server(side, write_rows)
+
+    async def _prove_kept(self, rows: tuple[str, ...]) -> None:
+        """See that what was written is there.
+
+        Raises:
+            RehearsalError: some of it is not.
+        """
+        if not rows:
+            return
+
+        async def count(server: Server) -> int:
+            return await count_rows(server, rows)
+
+        kept = await self._with_server(self.head, count)
+        if kept != len(rows):
+            raise RehearsalError(
+                f"Of {len(rows)} flow runs written before, {kept} are there.",
+                advice="The change loses data. Do not merge it.",
+            )
+
+    async def _with_server(self, side: Side, act: Callable[[Server], Awaitable[T]]) -> T:
+        """Do something with the server as one who is logged in.
+
+        Raises:
+            RehearsalError: it does not do as a Prefect server does.
+        """
+        environment = side.file.environment
+        auth = self._values.known(self.app, [AUTH_SECRET]).get(AUTH_SECRET)
+        async with prefect_client(await self._url(), TIMEOUT_S) as http:
+            server = Server(http, auth if environment.access.auth == "basic" else None)
+            try:
+                return await act(server)
+            except TROUBLE as error:
+                raise RehearsalError(
+                    f"Flow runs could not be written or read: {server.quote(str(error)) or type(error).__name__}.",
+                    advice="Look at its log.",
+                ) from error
+
+    async def _keep_peak(self) -> MachineMemory | None:
+        """Look at its memory; the most it used since it started may be the most of all."""
+        memory = await self.guarded.local.memory_mb(self.app)
+        if memory:
+            self.course.peaks.append(memory.peak)
+            self.course.memory["limit"] = memory.limit
+        return memory
+
+    async def _url(self) -> str:
+        public = self.head.file.environment.access.public
+        return await self.target.app_url(self.app, public=public)
+
+    async def _log(self) -> str:
+        return await self.guarded.local.log(self.app) if await self._url() else ""
+
+    def _show_log(self, before: str, after: str) -> None:
+        """Show how its log goes on from the change, for the folder it stands in goes."""
+        new = after.removeprefix(before)
+        for secret in self.head.file.environment.secrets:
+            for value in self._values.known(self.app, [secret.name]).values():
+                new = value.redact(new)
+        lines = new.splitlines()
+        self._say(f"Its log from the change on ({len(lines)} lines):")
+        for line in lines[:LOG_LINES]:
+            # Where output is watched for commands, as in a workflow's log, this is none.
+            self._say(f"  | {one_line(line).replace('##[', '## [')}")
+
+    def _say(self, text: str) -> None:
+        self.head.context.progress.print(
+            one_line(text) if text[:2] != "  " else text, markup=False, soft_wrap=True
+        )

@@ -1,0 +1,183 @@
+"""`roost github deploy`: apply what was approved, and nothing else, on a push to the main branch.
+
+An approval is a merged pull request whose comment shows the plan, or the digest of a plan that
+somebody read and typed. The verdict on the server is the gate's, as with every apply.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from roost.environment.load import EnvironmentFile, load_environment
+from roost.errors import (
+    ExitCode,
+    RoostError,
+    SupersededError,
+)
+from roost.github.actions import Runner
+from roost.github.api import GitHub, github_of
+from roost.operations.artifacts import read_documents, write_document
+from roost.operations.changes import Planned, apply_planned, make_plan, moment, settle
+from roost.operations.context import Context
+from roost.operations.fly_target import Target, connect
+from roost.operations.lease_owner import holding
+from roost.plan.document import plan_digest
+from roost.plan.restoring import restoring
+from roost.report.comment import outcome_section
+from roost.report.markdown import WHOLE, PlannedEnvironment, plan_section
+from roost.report.outcome import Outcome, Result, read_outcome, result_of
+from roost.report.text import plan_report
+from roost.workflows.approval import check_digest, check_merged, check_proved
+from roost.workflows.artifact_hashes import OPEN, named
+from roost.workflows.open_pull import need_runner
+from roost.workflows.secret_exposure import check_values
+from roost.workflows.superseded import check_newest
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be deployed, and how it was approved.
+
+    Args:
+        name: the environment.
+        digest: of a plan that somebody read and approved by hand; empty for a merge's approval.
+        strict: whether a push without a pull request is refused; so it is for protected ones.
+        after: where the outcomes of those are that prove the change first; None for none.
+    """
+
+    name: str
+    digest: str = ""
+    strict: bool = False
+    after: Path | None = None
+
+
+async def deploy(context: Context, request: Request, results: Path | None) -> ExitCode:
+    """Deploy one environment, and say what came of it to the run and to the job that reports.
+
+    Raises:
+        UsageError: this is no run of a workflow.
+        RoostError: it was not deployed; the outcome is written all the same.
+    """
+    runner = need_runner(context)
+    attempt = Attempt(context, request, runner)
+    try:
+        await attempt.run()
+    except SupersededError as error:
+        context.out.print(f"{request.name} is superseded: {error}", markup=False, soft_wrap=True)
+        attempt.end(Result.SUPERSEDED, error)
+    except RoostError as error:
+        attempt.end(result_of(error), error)
+        raise
+    finally:
+        if attempt.outcome and results:
+            write_document(results, request.name, attempt.outcome.document())
+    return ExitCode.DONE
+
+
+@dataclass
+class Attempt:
+    """One deploy, and what is known of it so far."""
+
+    context: Context
+    request: Request
+    runner: Runner
+    planned: Planned | None = None
+    url: str = ""
+    unproved: bool = False
+    outcome: Outcome | None = None
+
+    def __post_init__(self) -> None:
+        self._began = time.monotonic()
+
+    async def run(self) -> None:
+        """Check that it is the newest and approved, apply, prove, and tell."""
+        file = load_environment(self.request.name, self.context.environments)
+        async with (
+            github_of(self.context.environ) as github,
+            connect(self.context, local=False) as target,
+        ):
+            await check_newest(self.context, github, self.runner, file)
+            planned = await self.plan(file, target)
+            if planned.plan.steps:
+                await self.check_approved(github, planned)
+                # Reading took its time; a newer commit may have come meanwhile.
+                await check_newest(self.context, github, self.runner, file)
+            self.context.progress.print(plan_report(planned.plan, planned.cost))
+            checks = await apply_planned(
+                self.context, target, planned, holding("roost github deploy", self.context.environ)
+            )
+            public = file.environment.access.public
+            self.url = await target.app_url(file.environment.app, public=public)
+        self.unproved = bool(planned.plan.steps) and not checks
+        self.end(Result.DEPLOYED if planned.plan.steps else Result.UNCHANGED)
+
+    async def plan(self, file: EnvironmentFile, target: Target) -> Planned:
+        """Plan anew; a restore that was cut short is ended first, as every apply does."""
+        self.planned = await make_plan(self.context, file, target)
+        if restoring(self.planned.desired, self.planned.live):
+            await settle(self.context, target, self.planned)
+            self.planned = await make_plan(self.context, file, target)
+        return self.planned
+
+    async def check_approved(self, github: GitHub, planned: Planned) -> None:
+        """Hold every step to what was approved.
+
+        Raises:
+            UnapprovedError: a step is new, or another one, or a secret's value is.
+            NotPlannedError: nobody was shown a plan.
+            NotProvedError: what comes before it in this run did not prove the change.
+        """
+        if self.request.digest:
+            check_digest(planned.plan, self.request.digest)
+            return
+        if self.request.after:
+            check_proved(planned.plan, outcomes_before(self.context, self.request.after))
+        strict = self.request.strict or planned.file.environment.protected
+        told = await check_merged(github, self.runner, planned.plan, strict=strict)
+        if strict:
+            check_values(self.runner, planned)
+        if told:
+            self.context.progress.print(told)
+
+    def end(self, result: Result, error: RoostError | None = None) -> None:
+        """Settle the outcome, and tell it to the run."""
+        planned = self.planned
+        self.outcome = Outcome(
+            environment=self.request.name,
+            app=planned.desired.app if planned else "",
+            outcome=result,
+            word=error.word if error else "",
+            message=str(error) if error else "",
+            url=self.url,
+            digest=plan_digest(planned.plan) if planned else "",
+            seconds=round(time.monotonic() - self._began, 1),
+            run_url=self.runner.run_url,
+            at=moment(),
+            unproved=self.unproved,
+        )
+        self.runner.output("outcome", result.value)
+        self.runner.output("url", self.url)
+        rest = f"`./run roost plan {self.request.name} --json` shows all of it."
+        self.runner.summary("\n".join(self._summary(self.outcome)), rest=rest)
+
+    def _summary(self, outcome: Outcome) -> Iterator[str]:
+        yield outcome_section([outcome])
+        if self.planned and self.planned.plan.steps:
+            yield plan_section(PlannedEnvironment(self.planned.plan, self.planned.cost), WHOLE)
+
+
+def outcomes_before(context: Context, folder: Path) -> dict[str, Outcome | None]:
+    """Give what came of the environments that OPEN lists; None of one that told nothing.
+
+    Raises:
+        UsageError: it is no list of names.
+        BadDocumentError: what another job left is not what it should be.
+    """
+    found = read_documents(folder)
+    return {
+        name: read_outcome(found[name], name) if name in found else None
+        for name in named(context.environ, OPEN)
+    }

@@ -1,0 +1,215 @@
+"""`roost github drift`: look at all environments, and tell the jobs that come after what to do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from roost.commands.drift import (
+    Found,
+    Totals,
+    look_at_all,
+    report,
+    summary,
+    watched,
+    write_result,
+)
+from roost.environment.load import environment_names, load_files
+from roost.environment.starter import is_example
+from roost.errors import ExitCode, RoostError
+from roost.fly.token import SOON, token_ends
+from roost.github.actions import Annotation, Runner, runner_of
+from roost.github.api import github_of
+from roost.operations.context import Context
+from roost.operations.fly_target import fly_token
+from roost.plan.drift import may_heal, only_ended
+from roost.plan.steps import Json
+from roost.report.drift import (
+    SUMMARY,
+    DriftResult,
+    RunResult,
+    TokenFound,
+    drift_summary,
+    token_line,
+)
+from roost.report.markdown import text
+from roost.report.wording import one_line
+from roost.workflows.changed import MOST_JOBS
+from roost.workflows.read_token import need_read_token
+
+NOTHING = (
+    "There is no server to watch yet: no environment file but the template's examples. Make one: "
+    "`./run roost init`"
+)
+
+
+async def drift(context: Context, results: Path | None) -> ExitCode:
+    """Compare all with a token that only reads; end with 0 if all is clean, 2 if not, 1 on errors.
+
+    In a workflow drift ends with 0: the jobs that follow are told by the outputs, people by the
+    issue, and a run that is red is one in which somebody could not look. Where nobody has a server
+    yet, there is nothing to look at, and no token is wanted.
+
+    Raises:
+        UsageError: there is no environment file, outside of a workflow.
+        MissingTokenError: no Fly token is set.
+    """
+    runner = runner_of(context.environ)
+    loaded = watched(context)
+    if runner and not loaded.files and not loaded.faults:
+        return nothing_to_watch(context, runner, results)
+    token = look_at_token(context, datetime.now(UTC))
+    totals = await look_at_all(context, lambda found: context.out.print(report(found)))
+    totals.found = await without_new(context, totals.found)
+    context.out.print(summary(totals))
+    if token.soon:
+        context.out.print(token_line(token), markup=False, soft_wrap=True)
+    run = run_document(context, totals, token)
+    scheduled = runner is not None and runner.event_name == "schedule"
+    documents = [found_document(found, scheduled=scheduled) for found in totals.found]
+    documents = with_jobs(documents)
+    for document in documents:
+        write_result(results, document["environment"], document)
+    write_result(results, SUMMARY, run)
+    if runner is None:
+        return outcome(totals)
+    tell(runner, totals, documents, run)
+    return ExitCode.ERROR if outcome(totals) is ExitCode.ERROR else ExitCode.DONE
+
+
+def nothing_to_watch(context: Context, runner: Runner, results: Path | None) -> ExitCode:
+    """Say that there is no server yet, to people and to the jobs that follow; nothing is called."""
+    # The note keeps the job that follows from taking an app for gone: nobody looked.
+    run = RunResult(environments=(), notes=(NOTHING,))
+    write_result(results, SUMMARY, {"format": 1, **run.model_dump(mode="json")})
+    for name, value in (("heal", "[]"), ("end", "[]"), ("any", "false"), ("state", "clean")):
+        runner.output(name, value)
+    runner.summary(f"## Roost drift\n\n{text(NOTHING)}")
+    context.out.print(NOTHING, markup=False, soft_wrap=True)
+    return ExitCode.DONE
+
+
+async def without_new(context: Context, found: Sequence[Found]) -> list[Found]:
+    """Tell what was never deployed from what is gone.
+
+    Fly has nothing of either. What was proved once has a record on GitHub; where that cannot be
+    read, an empty app counts as one whose server is gone.
+    """
+    if not context.environ.get("GITHUB_TOKEN") or not any(one.is_empty for one in found):
+        return list(found)
+    try:
+        async with github_of(context.environ) as github:
+            return [
+                replace(one, new=True, differences=())
+                if one.is_empty and not one.error and not await github.deployments(one.name)
+                else one
+                for one in found
+            ]
+    except RoostError as error:
+        context.progress.print(f"What was ever deployed is not known: {error}", markup=False)
+        return list(found)
+
+
+def outcome(totals: Totals) -> ExitCode:
+    """Give what a workflow tells apart: clean, drift, and not knowing."""
+    done = totals.code in {ExitCode.DONE, ExitCode.CHANGES}
+    return totals.code if done else ExitCode.ERROR
+
+
+def look_at_token(context: Context, now: datetime) -> TokenFound:
+    """Say when the token that this run has ends; nothing is called.
+
+    Raises:
+        MissingTokenError: no Fly token is set.
+    """
+    need_read_token(context)
+    ends = token_ends(fly_token(context.environ))
+    return TokenFound(ends=ends, soon=ends is not None and ends - now < SOON)
+
+
+def found_document(found: Found, *, scheduled: bool) -> Json:
+    """Give what was found of one environment, and which job puts it back.
+
+    On the schedule nothing of what is protected is healed: that may wait for a reviewer for days, and
+    holds the one line in which a rollback of that server would stand behind it. An override ends all
+    the same: its end was agreed to with it.
+    """
+    ended = not found.error and only_ended(found.differences)
+    protected = found.planned is not None and found.planned.file.environment.protected
+    wanted = heals_itself(found)
+    heals = wanted and not (scheduled and protected)
+    left = wanted and not heals and not ended
+    put_back = {"heal": heals, "end": ended and not heals, "by_button": left}
+    return {"format": 1, **found.document(), **put_back, "protected": protected}
+
+
+def with_jobs(documents: list[Json]) -> list[Json]:
+    """Return them with no more to put back than GitHub starts jobs for; the next run takes the others."""
+    for key in ("heal", "end"):
+        chosen = [d["environment"] for d in documents if d[key]][:MOST_JOBS]
+        documents = [{**d, key: d["environment"] in chosen} for d in documents]
+    return documents
+
+
+def heals_itself(found: Found) -> bool:
+    """Say whether its file asks for healing, and what differs may be healed."""
+    asks = found.planned is not None and found.planned.file.environment.drift.heal
+    return asks and not found.error and bool(found.differences) and may_heal(found.differences)
+
+
+def run_document(context: Context, totals: Totals, token: TokenFound) -> Json:
+    """Give what is about no single environment."""
+    document = totals.document()
+    return {
+        "format": 1,
+        "environments": sorted(environment_names(context.environments) - examples_of(context)),
+        "orphans": document["orphans"],
+        "notes": document["notes"],
+        "token": token.model_dump(mode="json"),
+    }
+
+
+def examples_of(context: Context) -> frozenset[str]:
+    """Return the environments that are the template's examples."""
+    return frozenset(f.name for f in load_files([context.environments]).files if is_example(f))
+
+
+def tell(runner: Runner, totals: Totals, documents: list[Json], run: Json) -> None:
+    """Give outputs, summary and annotations."""
+    heal = [document["environment"] for document in documents if document["heal"]]
+    end = [document["environment"] for document in documents if document["end"]]
+    states = {ExitCode.DONE: "clean", ExitCode.CHANGES: "drift"}
+    runner.output("heal", json.dumps(heal))
+    runner.output("end", json.dumps(end))
+    runner.output("any", json.dumps(bool(heal or end)))
+    runner.output("state", states.get(outcome(totals), "error"))
+    read = RunResult.model_validate_json(json.dumps(run))
+    results = [DriftResult.model_validate_json(json.dumps(document)) for document in documents]
+    runner.summary(drift_summary(results, read))
+    runner.annotate(messages(totals, read.token))
+
+
+def messages(totals: Totals, token: TokenFound) -> list[Annotation]:
+    """Say at the top of the run what is wrong: one line an environment."""
+    said = [Annotation("warning", token_line(token), "Fly token")] if token.soon else []
+    for found in totals.found:
+        if found.error:
+            message = f"{found.name}: {one_line(str(found.error))}"
+            said.append(Annotation("error", message, f"Drift: {found.error.word}"))
+        elif found.new:
+            message = (
+                f"{found.name} was never deployed: see the Deploy run of the commit that added it."
+            )
+            said.append(Annotation("notice", message, "Drift"))
+        elif found.differences:
+            count = len(found.differences)
+            message = f"{found.name} is not as its file asks ({count})."
+            said.append(Annotation("warning", message, "Drift"))
+    said += [
+        Annotation("warning", f"{orphan.app} is orphaned: {orphan.why}.", "Drift")
+        for orphan in totals.orphans.apps
+    ]
+    return said

@@ -1,0 +1,39 @@
+"""`roost github rest`: the environments that a run has no job for, and how to bring them up all the same."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from roost.errors import ExitCode
+from roost.operations.context import Context
+from roost.report.markdown import text
+from roost.report.wording import counted
+from roost.workflows.artifact_hashes import REST, named
+from roost.workflows.open_pull import need_runner
+
+
+def rest(context: Context, workflow: str) -> ExitCode:
+    """Name the environments in REST, with the command that starts a run for each; end with 1.
+
+    Raises:
+        UsageError: this is no run of a workflow, or REST is no list of names.
+    """
+    runner = need_runner(context)
+    names = named(context.environ, REST)
+    if not names:
+        context.out.print("No environment was left.")
+        return ExitCode.DONE
+    said = left_line(names, workflow)
+    runner.summary(text(said))
+    context.out.print(said, markup=False, soft_wrap=True)
+    return ExitCode.ERROR
+
+
+def left_line(names: Sequence[str], workflow: str) -> str:
+    """Say which environments a run had no job for, and how to start a run for each of them."""
+    listed = " ".join(map(shlex.quote, names))
+    return (
+        f"GitHub starts no more jobs from one list, so this run left {counted(len(names), 'environment')}. "
+        f"Start a run for each: `for name in {listed}; do gh workflow run {workflow}.yml -f environment=$name; done`"
+    )

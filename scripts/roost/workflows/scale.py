@@ -1,0 +1,72 @@
+"""`roost github scale`: other scaling for good, as a pull request that edits the file."""
+
+from __future__ import annotations
+
+from roost.commands.scale import Wish, check_fields, check_wish
+from roost.environment.load import load_environment
+from roost.environment.scale import SECTIONS, value_of
+from roost.errors import ExitCode, UsageError
+from roost.github.api import github_of
+from roost.operations.context import Context
+from roost.operations.edit_file import rewrite
+from roost.report.markdown import code, text, value_code
+from roost.report.wording import one_line, shown
+from roost.workflows.open_pull import Proposal, need_runner, path_in_repository, propose
+
+
+def wish(
+    size: str | None,
+    memory_mb: int | None,
+    count: int | None,
+    min_machines_running: int | None,
+    reason: str,
+) -> Wish:
+    """Give what the options ask for."""
+    fields = {
+        "size": size,
+        "memory_mb": memory_mb,
+        "count": count,
+        "min_machines_running": min_machines_running,
+    }
+    return Wish(fields, reason=reason, permanent=True)
+
+
+async def scale(
+    context: Context,
+    name: str,
+    wanted: Wish,
+    opens: bool,  # noqa: FBT001 - set by name in cli
+) -> ExitCode:
+    """Edit the file, every other byte as it was, and propose that; `opens` says how.
+
+    Raises:
+        UsageError: the options make no sense, or the file says so already.
+        UnappliableError: the file has the values in a form that only a person can change.
+    """
+    check_wish(wanted)
+    if not wanted.reason.strip():
+        raise UsageError("--reason is missing.", advice="Say why, for who reviews it.")
+    runner = need_runner(context)
+    file = load_environment(name, context.environments)
+    check_fields(file, wanted.given)
+    old = {field: value_of(file.environment, field) for field in wanted.given}
+    new = {field: value for field, value in wanted.given.items() if old[field] != value}
+    if not new:
+        raise UsageError("The file has these values already.", where=name)
+    before = file.path.read_bytes()
+    rewrite(file, new)
+    values = ", ".join(f"{field} {shown(value)}" for field, value in new.items())
+    rows = [
+        f"- {code(f'{SECTIONS[field]}.{field}')}: {value_code(old[field])} \u2192 {value_code(value)}"
+        for field, value in new.items()
+    ]
+    proposal = Proposal(
+        path_in_repository(file.path.name),
+        before,
+        file.path.read_bytes(),
+        f"Scale {name}: {values}",
+        ("\n".join(rows), text(f"Why: {one_line(wanted.reason)}")),
+    )
+    async with github_of(context.environ) as github:
+        await propose(github, runner, proposal, opens=opens)
+    return ExitCode.DONE
