@@ -18,8 +18,8 @@ import typer
 import typer.exceptions
 
 from localfly.errors import LocalFlyError
-from localfly.home import Delays, Settings, discovery_file, hold
-from localfly.images import Images
+from localfly.images.builder import Images
+from localfly.state.home import Delays, Settings, discovery_file, hold
 
 START_LIMIT_S = 30
 STOP_LIMIT_S = 60

@@ -10,17 +10,17 @@ import socket
 from localfly.api.app import make_api
 from localfly.api.requests import Services
 from localfly.errors import PortTakenError
-from localfly.extending import keep_extending
-from localfly.home import Settings, announce, discovery_file, hold, keep_port, last_port
-from localfly.images import Images
-from localfly.machines import Machines
-from localfly.proxy import Proxy
-from localfly.records import App
-from localfly.recovery import recover
-from localfly.runtime import Runtime
-from localfly.serving import Serving
-from localfly.sockets import MachineSockets
-from localfly.world import World
+from localfly.images.builder import Images
+from localfly.machines.lifecycle import Machines
+from localfly.machines.recovery import recover
+from localfly.machines.volume_extension import keep_extending
+from localfly.proxy.addresses import Proxy
+from localfly.runtime.machine_processes import Runtime
+from localfly.runtime.machine_sockets import MachineSockets
+from localfly.runtime.serving import Serving
+from localfly.state.home import Settings, announce, discovery_file, hold, keep_port, last_port
+from localfly.state.records import App
+from localfly.state.world import World
 
 VERSION = "1"
 HOST = "127.0.0.1"

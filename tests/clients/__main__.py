@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from clients.measure import CLIENTS, Kept, make_client, measure
 from helpers.prefect_process import PrefectProcess
 from helpers.prefect_versions import NEWEST, OLDER
-from localfly.images import Image, Images
+from localfly.images.builder import Image, Images
 from roost.plan.image import image_reference, read_image_parts
 
 DEPLOY = Path(__file__).parents[2] / "deploy"

@@ -10,7 +10,7 @@ import pytest
 
 from helpers.prefect_site import PrefectSite
 from helpers.prefect_versions import NEWEST
-from localfly.images import Images
+from localfly.images.builder import Images
 from roost.plan.image import image_reference, read_image_parts
 
 DEPLOY = Path(__file__).parents[2] / "deploy"

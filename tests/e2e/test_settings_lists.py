@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from localfly.images import Images
+from localfly.images.builder import Images
 from roost.environment.prefect_settings import OWN_DEPLOY as DEPLOY
 from roost.environment.prefect_settings import locked_versions
 from roost.plan.image import image_reference, read_image_parts

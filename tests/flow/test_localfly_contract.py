@@ -11,7 +11,7 @@ import localfly
 from helpers.fly_contract import Contract, Exchange, required_document
 from helpers.local_daemon import tiny_config
 from localfly.api.app import ABSENT, ENDPOINTS
-from localfly.config_fields import (
+from localfly.config.fields import (
     ANYTHING,
     BOOLEAN,
     DURATION,

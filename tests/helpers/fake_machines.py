@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import h11
 
-from localfly.http1 import Wire
-from localfly.proxy import MachineView
+from localfly.proxy.addresses import MachineView
+from localfly.proxy.http1 import Wire
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 

@@ -14,7 +14,7 @@ from typing import Self
 import httpx
 
 from helpers.waiting import LIMIT_S, until
-from localfly.images import Image
+from localfly.images.builder import Image
 
 LOGIN = "admin:s3cret"
 

@@ -15,9 +15,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from localfly.api import apps, control, machines, platform, volumes
 from localfly.api.requests import Services
+from localfly.api_errors import ApiError
 from localfly.errors import LocalFlyError
-from localfly.problems import ApiError
-from localfly.sockets import MACHINE_SCOPE
+from localfly.runtime.machine_sockets import MACHINE_SCOPE
 
 _LOG = logging.getLogger(__name__)
 Endpoint = Callable[[Request], Awaitable[Response]]

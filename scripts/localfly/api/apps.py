@@ -18,9 +18,9 @@ from localfly.api.requests import (
     require,
     services,
 )
-from localfly.problems import ApiError, not_found
-from localfly.records import App, timestamp
-from localfly.world import World
+from localfly.api_errors import ApiError, not_found
+from localfly.state.records import App, timestamp
+from localfly.state.world import World
 
 Json = dict[str, Any]
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,61}[a-z0-9]", re.ASCII)

@@ -14,10 +14,10 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from localfly.api.requests import read_json, refuse_unknown, services
-from localfly.boot import log_path
+from localfly.api_errors import ApiError, not_found
 from localfly.errors import LocalFlyError
-from localfly.problems import ApiError, not_found
-from localfly.process import RunningProcess
+from localfly.machines.process_spec import log_path
+from localfly.runtime.process import RunningProcess
 
 Json = dict[str, Any]
 LINES = "application/x-ndjson"

@@ -21,9 +21,9 @@ from localfly.api.requests import (
     source,
     whole_number,
 )
-from localfly.machines import Machines
-from localfly.problems import ApiError, not_found, precondition
-from localfly.records import Lease, Machine
+from localfly.api_errors import ApiError, not_found, precondition
+from localfly.machines.lifecycle import Machines
+from localfly.state.records import Lease, Machine
 
 Json = dict[str, Any]
 WAIT_DEFAULT_S = WAIT_LIMIT_S = 60

@@ -8,9 +8,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from localfly.api.requests import answer, read_json, refuse_unknown, require, services
-from localfly.machine_config import check_guest
-from localfly.problems import ApiError
-from localfly.regions import CODES, DEFAULT, REGIONS, Region
+from localfly.api_errors import ApiError
+from localfly.config.machine_config import check_guest
+from localfly.config.regions import CODES, DEFAULT, REGIONS, Region
 
 Json = dict[str, Any]
 

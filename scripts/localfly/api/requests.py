@@ -9,11 +9,11 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from localfly.images import Images
-from localfly.machines import Machines
-from localfly.problems import ApiError
-from localfly.sockets import MACHINE_SCOPE
-from localfly.world import World
+from localfly.api_errors import ApiError
+from localfly.images.builder import Images
+from localfly.machines.lifecycle import Machines
+from localfly.runtime.machine_sockets import MACHINE_SCOPE
+from localfly.state.world import World
 
 Json = dict[str, Any]
 MAX_BODY = 4 * 1024 * 1024

@@ -14,12 +14,12 @@ from starlette.responses import Response
 
 from localfly.api.apps import app_of
 from localfly.api.requests import answer, read_json, refuse_unknown, require, services
-from localfly.ids import volume_id
-from localfly.machine_config import check_guest
-from localfly.problems import ApiError, not_found
-from localfly.records import Volume
-from localfly.regions import check_region
-from localfly.world import World, folder_bytes
+from localfly.api_errors import ApiError, not_found
+from localfly.config.machine_config import check_guest
+from localfly.config.regions import check_region
+from localfly.state.ids import volume_id
+from localfly.state.records import Volume
+from localfly.state.world import World, folder_bytes
 
 Json = dict[str, Any]
 DEFAULT_GB, MAX_GB = 3, 500

@@ -19,7 +19,7 @@ from helpers.prefect_process import LOGIN as STOCK_LOGIN
 from helpers.prefect_process import PrefectProcess
 from helpers.prefect_site import APP, LOGIN, NAME, PrefectSite
 from helpers.prefect_versions import OLDER
-from localfly.images import Images
+from localfly.images.builder import Images
 from roost.plan.image import image_reference, read_image_parts
 
 REST_S = 3.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from localfly.regions import REGIONS as PLACES
+from localfly.config.regions import REGIONS as PLACES
 from roost.environment.foreign_keys import FOREIGN_KEYS
 from roost.environment.load import load_environment, load_files
 from roost.environment.messages import known_keys

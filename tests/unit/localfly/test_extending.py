@@ -9,11 +9,11 @@ import pytest
 
 from helpers.waiting import LIMIT_S
 from localfly.api.volumes import show_volume
-from localfly.extending import GB, extend_full, extended_gb
-from localfly.machine_config import check_config
-from localfly.problems import ApiError
-from localfly.records import Machine, Volume
-from localfly.world import World
+from localfly.api_errors import ApiError
+from localfly.config.machine_config import check_config
+from localfly.machines.volume_extension import GB, extend_full, extended_gb
+from localfly.state.records import Machine, Volume
+from localfly.state.world import World
 
 MOUNT = {"extend_threshold_percent": 80, "add_size_gb": 2, "size_gb_limit": 4}
 

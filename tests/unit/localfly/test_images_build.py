@@ -10,9 +10,9 @@ import sys
 
 import pytest
 
-from localfly import venvs
 from localfly.errors import ImageBuildError, UvMissingError
-from localfly.images import Images
+from localfly.images import venvs
+from localfly.images.builder import Images
 
 REF = "registry.fly.io/thing:one"
 PROGRAM = "import os, pathlib\nprint(pathlib.Path('baked.txt').read_text())\n"
@@ -156,7 +156,7 @@ def test_the_rest_of_a_killed_builder_is_not_taken_for_an_image(tmp_path, contex
 def test_two_builders_at_once_build_one_image(tmp_path, context):
     script = (
         "import asyncio, sys, pathlib\n"
-        "from localfly.images import Images\n"
+        "from localfly.images.builder import Images\n"
         "build = Images(pathlib.Path(sys.argv[1])).build(pathlib.Path(sys.argv[2]), '1.0', sys.argv[3])\n"
         "print(asyncio.run(build).cached)\n"
     )

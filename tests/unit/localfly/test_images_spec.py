@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 import pytest
 
 from localfly.errors import ImageSpecError
-from localfly.imagespec import digest, parse_spec, read_files, read_lock, read_spec
+from localfly.images.spec import digest, parse_spec, read_files, read_lock, read_spec
 
 
 def test_everything_known_is_taken_over():

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localfly.config_fields import FIELDS, INTEGER, STRING, Named, faults
-from localfly.durations import seconds
-from localfly.machine_config import check_config, echo, may_suspend, signal_number
-from localfly.problems import ApiError
+from localfly.api_errors import ApiError
+from localfly.config.durations import seconds
+from localfly.config.fields import FIELDS, INTEGER, STRING, Named, faults
+from localfly.config.machine_config import check_config, echo, may_suspend, signal_number
 
 
 def config(**changes):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from localfly.autostop import choose
-from localfly.balance import Hold, Refuse, Route, Wake, candidates, decide
-from localfly.headers import Origin, find, to_client, to_machine
-from localfly.host import MachineView
-from localfly.services import Service, web_service
+from localfly.proxy.autostop import choose
+from localfly.proxy.balance import Hold, Refuse, Route, Wake, candidates, decide
+from localfly.proxy.headers import Origin, find, to_client, to_machine
+from localfly.proxy.host import MachineView
+from localfly.proxy.services import Service, web_service
 
 ORIGIN = Origin("app", "127.0.0.1", 4000, "iad", "REQ-iad")
 

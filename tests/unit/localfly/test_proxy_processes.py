@@ -10,9 +10,9 @@ import httpx
 
 from helpers.fake_machines import FakeHost, service
 from helpers.waiting import LIMIT_S, until_soon
-from localfly.images import Image
-from localfly.proxy import MachineView, Proxy
-from localfly.runtime import ProcessSpec, Runtime, free_address
+from localfly.images.builder import Image
+from localfly.proxy.addresses import MachineView, Proxy
+from localfly.runtime.machine_processes import ProcessSpec, Runtime, free_address
 
 PORT = 8080
 SERVER = (

@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed
 
 from helpers.fake_machines import OK, FakeHost
 from helpers.waiting import LIMIT_S, until_soon
-from localfly.proxy import MachineView, Proxy, ProxySettings
+from localfly.proxy.addresses import MachineView, Proxy, ProxySettings
 
 MB = 1024 * 1024
 

@@ -11,9 +11,9 @@ import pytest
 
 from helpers.fake_machines import OK, FakeHost
 from helpers.waiting import LIMIT_S, until_soon
-from localfly.autostop import AutostopSettings
 from localfly.errors import PortTakenError, StartRefusedError
-from localfly.proxy import Proxy, ProxySettings
+from localfly.proxy.addresses import Proxy, ProxySettings
+from localfly.proxy.autostop import AutostopSettings
 
 FAST = ProxySettings(hold_s=0.3)
 

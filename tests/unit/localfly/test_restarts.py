@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from localfly.process import Exit
-from localfly.restarts import BACKOFF_S, DEFAULT_RETRIES, WINDOW_S, Restarts
+from localfly.machines.restart_policy import BACKOFF_S, DEFAULT_RETRIES, WINDOW_S, Restarts
+from localfly.runtime.process import Exit
 
 FAILED, DONE, UNKNOWN = Exit(exit_code=1), Exit(exit_code=0), Exit()
 

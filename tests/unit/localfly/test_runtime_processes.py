@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from helpers.waiting import until_soon
-from localfly import procfs
 from localfly.errors import NoAddressError, SpawnError
-from localfly.images import Image
-from localfly.runtime import Exit, ProcessSpec, Runtime, free_address
+from localfly.images.builder import Image
+from localfly.runtime import procfs
+from localfly.runtime.machine_processes import Exit, ProcessSpec, Runtime, free_address
 
 SLEEP = "import time; print('up', flush=True); time.sleep(600)"
 STUBBORN = (
@@ -393,8 +393,8 @@ def start_by_a_process_that_is_killed(log):
     """Start a machine from a Python that ends by SIGKILL; return what is left of it."""
     starter = (
         "import asyncio, os, sys, json, signal, pathlib\n"
-        "from localfly.images import Image\n"
-        "from localfly.runtime import ProcessSpec, Runtime\n"
+        "from localfly.images.builder import Image\n"
+        "from localfly.runtime.machine_processes import ProcessSpec, Runtime\n"
         "base = pathlib.Path(sys.argv[1])\n"
         "image = Image('x', 'y', base, pathlib.Path(sys.executable).parent, ())\n"
         "async def main():\n"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from localfly.rewrite import Root
+from localfly.runtime.path_mapping import Root
 
 ROOT = Root(
     paths={

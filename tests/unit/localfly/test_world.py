@@ -9,11 +9,11 @@ import stat
 
 import pytest
 
-from localfly import ids
-from localfly.problems import ApiError
-from localfly.records import MAX_EVENTS, App, Machine, Volume
-from localfly.store import StateError, Store
-from localfly.world import World, copy_folder, folder_bytes
+from localfly.api_errors import ApiError
+from localfly.state import ids
+from localfly.state.records import MAX_EVENTS, App, Machine, Volume
+from localfly.state.store import StateError, Store
+from localfly.state.world import World, copy_folder, folder_bytes
 
 
 @pytest.fixture

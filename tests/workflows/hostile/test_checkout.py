@@ -173,7 +173,7 @@ def test_a_configuration_above_the_images_of_the_local_fly_builds_nothing(pulled
     venv = pulled.root / ".run" / "images" / "roost"
     venv.parent.mkdir(parents=True)
     code = (
-        "import asyncio, pathlib, sys; from localfly.venvs import make_venv\n"
+        "import asyncio, pathlib, sys; from localfly.images.venvs import make_venv\n"
         "folder, lock = map(pathlib.Path, sys.argv[1:])\n"
         "asyncio.run(make_venv(folder, lock, print))\n"
     )

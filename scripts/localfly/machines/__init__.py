@@ -1,0 +1,1 @@
+"""The life of machines: admitted, created, started, suspended, stopped, updated, destroyed."""

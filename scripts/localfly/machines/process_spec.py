@@ -1,0 +1,102 @@
+"""What a machine's process is made from: its image, its volume, its environment, its address."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from localfly.api_errors import ApiError
+from localfly.images.builder import Image, Images
+from localfly.runtime.machine_processes import ProcessSpec, free_address
+from localfly.runtime.machine_sockets import MachineSockets
+from localfly.state.records import App, Machine, timestamp
+from localfly.state.world import World
+
+Json = dict[str, Any]
+
+
+def find_image(images: Images, ref: str) -> Image:
+    """Give a built image.
+
+    Raises:
+        ApiError: 400; Fly would look in a registry, and there is none here.
+    """
+    image = images.lookup(ref)
+    if image is None:
+        raise ApiError(
+            400, f"invalid_argument: image {ref} is not known here; build it first (image build)"
+        )
+    return image
+
+
+async def make_spec(
+    world: World, images: Images, sockets: MachineSockets, machine: Machine
+) -> ProcessSpec:
+    """Describe the process of a machine, as its config and its app's secrets are now.
+
+    Raises:
+        ApiError: its image is gone.
+        NoAddressError: no loopback address has its ports free.
+    """
+    config = machine.config
+    image = find_image(images, config["image"])
+    ports = [service["internal_port"] for service in config.get("services") or []]
+    machine.address = await asyncio.to_thread(free_address, ports)
+    mounts = config.get("mounts") or []
+    return ProcessSpec(
+        machine_id=machine.id,
+        image=image,
+        argv=_argv(config),
+        env=_environment(world.app(machine.app), machine),
+        address=machine.address,
+        mounts={m["path"]: world.volume_folder(m["volume"]) for m in mounts},
+        log=log_path(world.home, machine.id),
+        memory_mb=config["guest"]["memory_mb"],
+        scratch=root_folder(world.home, machine.id),
+        socket=await sockets.open(machine.app, machine.id),
+    )
+
+
+def log_path(home: Path, machine: str) -> Path:
+    """Give the file a machine's output goes to."""
+    return home / "logs" / f"{machine}.log"
+
+
+def write_log(home: Path, name: str, line: str) -> None:
+    """Add a line to a machine's log, or an app's."""
+    path = log_path(home, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(f"{timestamp()} {line}\n")
+
+
+def root_folder(home: Path, machine: str) -> Path:
+    """Give the folder of a machine's own root file system."""
+    return home / "roots" / machine
+
+
+def _environment(app: App, machine: Machine) -> dict[str, str]:
+    """Give what a process sees: the config's, then secrets, then Fly's own."""
+    secrets = {} if machine.skip_secrets else app.secrets
+    return {
+        **(machine.config.get("env") or {}),
+        **{name: secret["value"] for name, secret in secrets.items()},
+        "FLY_APP_NAME": machine.app,
+        "FLY_MACHINE_ID": machine.id,
+        "FLY_ALLOC_ID": machine.id,
+        "FLY_REGION": machine.region,
+        "FLY_PRIVATE_IP": machine.address,
+        "FLY_IMAGE_REF": str(machine.config["image"]),
+        "FLY_MACHINE_VERSION": machine.instance_id,
+        "FLY_VM_MEMORY_MB": str(machine.config["guest"]["memory_mb"]),
+    }
+
+
+def _argv(config: Json) -> list[str] | None:
+    """Give the command a config asks for; None for the image's own."""
+    init = config.get("init") or {}
+    if init.get("exec"):
+        return list(init["exec"])
+    parts = [*(init.get("entrypoint") or []), *(init.get("cmd") or [])]
+    return parts or None

@@ -1,0 +1,245 @@
+"""The process of each machine: launched, watched, ended, and started again as its policy says.
+
+Whoever calls `launch` or `end` holds the machine's lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from localfly.api_errors import ApiError
+from localfly.config.durations import seconds
+from localfly.config.machine_config import signal_number
+from localfly.errors import LocalFlyError
+from localfly.images.builder import Images
+from localfly.machines.health_checks import CheckRunner
+from localfly.machines.process_spec import make_spec, write_log
+from localfly.machines.restart_policy import Restarts
+from localfly.runtime.machine_processes import Runtime
+from localfly.runtime.machine_sockets import MachineSockets
+from localfly.runtime.process import Exit, RunningProcess
+from localfly.state.records import Machine, timestamp
+from localfly.state.world import World
+
+_LOG = logging.getLogger(__name__)
+Json = dict[str, Any]
+
+STOP_TIMEOUT_S = 5.0  # Fly's default kill timeout
+SHELL_SIGNAL_BASE = 128  # Fly tells the end by a signal as a shell does: 137 for SIGKILL
+
+
+@dataclass
+class Life:
+    """What is not stored of a machine: its process, its lock, and who watches it."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    process: RunningProcess | None = None
+    restarts: Restarts = field(default_factory=Restarts)
+    checks: CheckRunner | None = None
+
+    @property
+    def occupied(self) -> bool:
+        """Whether it runs, or somebody is about to change that."""
+        return self.process is not None or self.lock.locked()
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a process is to be ended."""
+
+    signal: int
+    timeout_s: float
+
+
+class Processes:
+    """What runs, and what becomes of it. `finished` is told of machines that ended for good."""
+
+    def __init__(
+        self,
+        world: World,
+        images: Images,
+        runtime: Runtime,
+        sockets: MachineSockets,
+        finished: Callable[[Machine], Awaitable[None]],
+    ) -> None:
+        self._world = world
+        self._images = images
+        self._runtime = runtime
+        self._sockets = sockets
+        self._finished = finished
+        self._lives: dict[str, Life] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self.closing = False
+        """Nothing is launched any more."""
+
+    async def aclose(self) -> None:
+        """Stop watching."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def launch_or_fail(self, machine: Machine, source: str) -> None:
+        """Launch for somebody who has his answer already: a failure becomes a state."""
+        if self.closing:
+            return  # it stays pending: the next daemon starts it
+        try:
+            await self.launch(machine, source, time.monotonic())
+        except (ApiError, LocalFlyError) as error:
+            write_log(self._world.home, machine.id, f"flyd launch failed: {error}")
+            if machine.state != "failed":
+                self._fail(machine)
+
+    async def launch(self, machine: Machine, source: str, began: float) -> None:
+        """Start a process; `began` is when it was asked for, in seconds of the monotonic clock.
+
+        Raises:
+            ApiError: its image is gone, or we are.
+            LocalFlyError: it cannot be started; the machine is failed.
+        """
+        if self.closing:
+            raise ApiError(503, "the local Fly is shutting down")
+        spec = await make_spec(self._world, self._images, self._sockets, machine)
+        machine.state = "starting"
+        self.note(machine, "start", "starting", source)
+        try:
+            process = await self._runtime.start(spec)
+        except LocalFlyError:
+            self._fail(machine)
+            raise
+        machine.pid, machine.create_time = process.pid, process.create_time
+        machine.launch_pending = False
+        machine.state = "started"
+        self.note(machine, "start", "started", source, took_s=time.monotonic() - began)
+        self.watch(machine, process)
+
+    def _fail(self, machine: Machine) -> None:
+        machine.launch_pending = False
+        machine.state = "failed"
+        self.note(machine, "launch", "failed", "flyd")
+
+    def watch(self, machine: Machine, process: RunningProcess) -> None:
+        """Check a process's health, and notice its end."""
+        life = self.life(machine)
+        life.process = process
+        life.checks = CheckRunner(machine.config, machine.address)
+        if machine.state == "suspended":
+            life.checks.pause()
+        self.background(life.checks.run(process))
+        self.background(self._await_exit(machine, process))
+
+    async def end(self, machine: Machine, ending: Ending | None = None) -> None:
+        """End the process, as `stop_config` says where nothing is asked; its exit is noted here."""
+        life = self.life(machine)
+        process = life.process
+        if process is None:
+            return
+        how = ending or self.ending(machine)
+        ended = await process.stop(how.signal, how.timeout_s)
+        life.process = None
+        machine.pid = None
+        self.note_exit(machine, ended, requested=True)
+
+    def ending(self, machine: Machine, signal: Any = None, timeout: Any = None) -> Ending:
+        """Say how a process is to be ended; Fly's own defaults are SIGINT and 5 s.
+
+        Raises:
+            ApiError: 400 for what is no signal or no duration.
+        """
+        asked = machine.config.get("stop_config") or {}
+        limit = seconds(timeout, seconds(asked.get("timeout"), STOP_TIMEOUT_S))
+        return Ending(signal_number(signal or asked.get("signal") or "SIGINT"), limit)
+
+    async def _await_exit(self, machine: Machine, process: RunningProcess) -> None:
+        """Wait for a process to end by itself, and do what the restart policy says."""
+        ended = await process.wait()
+        life = self.life(machine)
+        async with life.lock:
+            if life.process is not process:
+                return  # it was asked to end, and that is noted already
+            life.process = None
+            machine.pid = None
+            again = life.restarts.allowed(machine.config, ended, time.monotonic())
+            if again:
+                machine.state = "starting"
+            self.note_exit(machine, ended, requested=False, restarting=again)
+            if not again:
+                self.settle(machine, "stopped")
+        if again:
+            await self._restart_later(machine)
+        else:
+            await self._finished(machine)
+
+    async def _restart_later(self, machine: Machine) -> None:
+        life = self.life(machine)
+        await asyncio.sleep(life.restarts.next_delay_s(time.monotonic()))
+        async with life.lock:
+            if machine.state == "starting" and life.process is None:
+                await self.launch_or_fail(machine, "flyd")
+
+    def life(self, machine: Machine) -> Life:
+        """Give what is not stored of a machine."""
+        return self._lives.setdefault(machine.id, Life())
+
+    def check_results(self, machine: Machine) -> list[Json]:
+        """Give the last result of each health check."""
+        checks = self.life(machine).checks
+        return checks.results() if checks else []
+
+    def note_exit(
+        self, machine: Machine, ended: Exit, *, requested: bool, restarting: bool = False
+    ) -> None:
+        """Note how a process ended."""
+        by_signal = SHELL_SIGNAL_BASE + ended.signal if ended.signal is not None else 0
+        code = ended.exit_code if ended.exit_code is not None else by_signal
+        request = {
+            "exit_event": {
+                "exit_code": code,
+                "guest_exit_code": ended.exit_code or 0,
+                "guest_signal": -1,
+                "signal": ended.signal if ended.signal is not None else -1,
+                "oom_killed": ended.oom_killed,
+                "requested_stop": requested,
+                "restarting": restarting,
+                "exited_at": timestamp(),
+            },
+            "restart_count": self.life(machine).restarts.count,
+        }
+        self.note(machine, "exit", "stopped", "flyd", request=request)
+
+    def settle(self, machine: Machine, state: str) -> None:
+        """Let a machine rest in a state; what led to it is noted already."""
+        machine.state = state
+        self._world.save(machine)
+
+    def note(  # noqa: PLR0913 - an event has these parts
+        self,
+        machine: Machine,
+        kind: str,
+        status: str,
+        source: str,
+        *,
+        request: Json | None = None,
+        took_s: float | None = None,
+    ) -> None:
+        """Store an event with the machine as it is now, and tell whoever follows."""
+        event = machine.add_event(kind, status, source, request)
+        self._world.save(machine)
+        self._world.tell(machine, event, took_s)
+
+    def background(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Do something while others go on; it ends with us at the latest."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._forget)
+        return task
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error and not isinstance(error, ApiError | LocalFlyError):
+            _LOG.error("a background task broke", exc_info=error)

@@ -1,0 +1,132 @@
+"""Where a request goes: the proxy's choice among machines, as a pure function.
+
+Fly: the least loaded machine below its hard limit; when all that run are above their soft limit, or
+none runs, one that sleeps is started; a machine whose check fails, or that is cordoned, gets nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from localfly.proxy.services import Service, web_service
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from localfly.proxy.host import MachineView
+
+ASLEEP = ("suspended", "suspending", "stopped")  # in the order in which they are woken
+_ON_THE_WAY = ("starting", "restarting", "updating", "replacing", "stopping")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A machine with the service it offers and the requests it has now."""
+
+    machine: MachineView
+    service: Service
+    load: int
+
+    @property
+    def serving(self) -> bool:
+        """Whether it is up and no check says otherwise."""
+        return self.machine.state == "started" and self.machine.checks_passing is not False
+
+    @property
+    def wakeable(self) -> bool:
+        """Whether a request may start it."""
+        return self.machine.state in ASLEEP and self.service.autostart
+
+    @property
+    def open(self) -> bool:
+        """Whether it may be given one more request."""
+        return self.serving and (
+            self.service.hard_limit is None or self.load < self.service.hard_limit
+        )
+
+
+@dataclass(frozen=True)
+class Route:
+    """Send it to this machine; `also_wake` names one to start for the requests after it."""
+
+    to: Candidate
+    also_wake: str | None = None
+
+
+@dataclass(frozen=True)
+class Wake:
+    """Hold it and start this machine."""
+
+    machine_id: str
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Hold it until something changes; the code and the reason are for when nothing does."""
+
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Refuse:
+    """Nothing that could change by waiting; Fly's code and the reason."""
+
+    code: str
+    reason: str
+
+
+Decision = Route | Wake | Hold | Refuse
+
+
+def candidates(
+    machines: Sequence[MachineView], loads: Mapping[str, int], *, only: str | None = None
+) -> list[Candidate]:
+    """Pick the machines that offer a service and take requests; `only` asks for one of them."""
+    return [
+        Candidate(machine, service, loads.get(machine.id, 0))
+        for machine in machines
+        if not machine.cordoned
+        and only in (None, machine.id)
+        and (service := web_service(machine.config)) is not None
+    ]
+
+
+def decide(pool: Sequence[Candidate], *, refused: Collection[str] = ()) -> Decision:
+    """Choose what to do with one request; `refused` names machines that would not start for it."""
+    wakeable = sorted(
+        (c for c in pool if c.wakeable and c.machine.id not in refused),
+        key=lambda c: (ASLEEP.index(c.machine.state), c.machine.name, c.machine.id),
+    )
+    if any(c.open for c in pool):
+        return _route([c for c in pool if c.serving], wakeable)
+    if wakeable:
+        return Wake(wakeable[0].machine.id)
+    return _hold(pool) or _refuse(pool)
+
+
+def _route(serving: Sequence[Candidate], wakeable: Sequence[Candidate]) -> Route:
+    chosen = min((c for c in serving if c.open), key=lambda c: (c.load, c.machine.name))
+    crowded = all(c.load >= c.service.soft_limit for c in serving)
+    return Route(chosen, wakeable[0].machine.id if crowded and wakeable else None)
+
+
+def _hold(pool: Sequence[Candidate]) -> Hold | None:
+    """Say why waiting may help, None when it cannot."""
+    if any(c.serving for c in pool):
+        return Hold("PR01", "every machine is at its hard limit")
+    if any(c.machine.state == "started" for c in pool):
+        return Hold("PR01", "no machine passes its health check")
+    if any(c.machine.state in _ON_THE_WAY for c in pool):
+        return Hold("PM08", "the machine is between two states")
+    return None
+
+
+def _refuse(pool: Sequence[Candidate]) -> Refuse:
+    if not pool:
+        return Refuse("PR01", "no machine offers a service")
+    states = ", ".join(sorted({c.machine.state for c in pool}))
+    if any(c.machine.state in ASLEEP and not c.service.autostart for c in pool):
+        return Refuse("PR01", "no machine runs, and autostart is off")
+    return Refuse("PM08", f"no machine can be started from its state ({states})")

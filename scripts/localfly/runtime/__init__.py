@@ -1,0 +1,1 @@
+"""Machines as processes of this computer."""

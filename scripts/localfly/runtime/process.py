@@ -1,0 +1,243 @@
+"""One machine's process group, whoever started it: watched, frozen, signalled and ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal as signals
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import psutil
+
+from localfly.runtime import procfs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+_MB = 1024 * 1024
+_LEFTOVERS_S = 2.0  # how long killed grandchildren may take to vanish before an exit is told anyway
+_SCANS = 5  # a group that forks while it is signalled is caught by looking again
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How a machine's main process ended.
+
+    Both numbers are None for an adopted process: only a parent is told how its child ended.
+    """
+
+    exit_code: int | None = None
+    signal: int | None = None
+    oom_killed: bool = False
+
+
+@dataclass(frozen=True)
+class ProcessInfo:
+    """One process of a machine, as `ps` shows it. Times are seconds, `rss` is bytes."""
+
+    pid: int
+    command: str
+    directory: str
+    cpu_s: float
+    age_s: float
+    rss: int
+    listening: tuple[tuple[str, str], ...]
+    """Protocol and address of each socket it listens on: ("tcp", "127.64.0.9:4200")."""
+
+
+class RunningProcess:
+    """A machine's main process and everything below it.
+
+    Args:
+        pid: The main process; it leads a session of its own.
+        create_time: Seconds from the computer's boot to its start. With the pid it names one
+            process for ever, since pids are used again.
+        memory_mb: What the group may use, or None when nobody watches.
+        log: Where an end for memory is written down.
+    """
+
+    def __init__(
+        self, pid: int, create_time: float, *, memory_mb: int | None = None, log: Path | None = None
+    ) -> None:
+        self.pid = pid
+        self.create_time = create_time
+        self.memory_mb = memory_mb
+        self._log = log
+        self.peak_bytes = 0
+        """The most that it was seen to use."""
+        self.resident_high = 0
+        """The most with shared pages counted whole: only beyond that it is worth a closer look."""
+        self._oom_killed = False
+        self._pidfd = os.pidfd_open(pid)
+        self._loop = asyncio.get_running_loop()
+        self._exit: asyncio.Future[Exit] = self._loop.create_future()
+        self._finishing: asyncio.Task[None] | None = None
+        self._loop.add_reader(self._pidfd, self._on_exit)
+
+    def __repr__(self) -> str:
+        """The pid is what a person looks for."""
+        return f"RunningProcess(pid={self.pid})"
+
+    @property
+    def running(self) -> bool:
+        """Whether its end has not been seen yet."""
+        return not self._exit.done()
+
+    @property
+    def suspended(self) -> bool:
+        """Whether the main process is frozen."""
+        stat = procfs.read_stat(self.pid)
+        return stat is not None and stat.frozen
+
+    async def wait(self) -> Exit:
+        """Wait for the end of the main process; what it left behind is gone by then."""
+        return await asyncio.shield(self._exit)
+
+    def send_signal(self, signal: int) -> None:
+        """Send a signal to the main process, as the init of a Fly machine does."""
+        with contextlib.suppress(ProcessLookupError, OSError):
+            signals.pidfd_send_signal(self._pidfd, signal)
+
+    def suspend(self) -> None:
+        """Freeze the whole group where it is; its memory and sockets stay."""
+        self._signal_group(signals.SIGSTOP, done=lambda stat: stat.frozen)
+
+    def resume(self) -> None:
+        """Let a frozen group run on. The main process comes last, so that no child misses it.
+
+        Who looks as if it ran gets the signal too: it may be about to freeze.
+        """
+        self._signal_group(signals.SIGCONT, done=lambda _: False)
+
+    async def frozen(self, limit_s: float = 1.0) -> bool:
+        """Wait until the whole group is frozen, as it is a moment after it was asked to be."""
+        deadline = self._loop.time() + limit_s
+        while not (done := all(stat.frozen for stat in self.members())):
+            if self._loop.time() > deadline:
+                break
+            await asyncio.sleep(0.001)
+        return done
+
+    def kill(self) -> None:
+        """End the whole group at once; nobody in it is asked."""
+        self._signal_group(signals.SIGKILL, done=lambda stat: not stat.alive)
+
+    def kill_for_memory(self, used_bytes: int) -> None:
+        """End the group as the kernel of a Fly machine does when memory runs out."""
+        self._oom_killed = True
+        self.kill()
+        if self._log is not None:
+            line = (
+                f"Out of memory: killed process {self.pid}, "
+                f"{used_bytes // _MB} MB in use of {self.memory_mb} MB.\n"
+            )
+            with self._log.open("a", encoding="utf-8") as log:
+                log.write(line)
+
+    async def stop(self, signal: int, timeout_s: float) -> Exit:
+        """Ask the main process to end, then kill the group; a frozen one is not asked.
+
+        Fly drops the memory of a suspended machine that is stopped: its process never runs again.
+        """
+        if self.suspended:
+            self.kill()
+        else:
+            self.send_signal(signal)
+        try:
+            return await asyncio.wait_for(self.wait(), timeout_s)
+        except TimeoutError:
+            self.kill()
+            return await self.wait()
+
+    def members(self) -> list[procfs.Stat]:
+        """List what lives in the group now."""
+        return procfs.members(self.pid, procfs.read_all())
+
+    def memory_bytes(self) -> int:
+        """Tell the memory in use by the group, shared pages counted once."""
+        return sum(procfs.proportional_bytes(stat.pid) for stat in self.members())
+
+    def processes(self) -> list[ProcessInfo]:
+        """Describe each process of the group, the main one first."""
+        infos = (_describe(stat.pid) for stat in self.members())
+        return sorted((i for i in infos if i is not None), key=lambda i: (i.pid != self.pid, i.pid))
+
+    def release(self) -> None:
+        """Stop watching and leave the process running, for whoever adopts it."""
+        if self._pidfd >= 0:
+            self._loop.remove_reader(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = -1
+
+    def _signal_group(self, signal: int, *, done: Callable[[procfs.Stat], bool]) -> None:
+        """Signal each member once, and again those who joined meanwhile."""
+        seen: set[int] = set()
+        for _ in range(_SCANS):
+            targets = [s.pid for s in self.members() if s.pid not in seen and not done(s)]
+            if not targets:
+                return
+            for pid in sorted(targets, key=lambda pid: pid == self.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal)
+            seen.update(targets)
+
+    def _on_exit(self) -> None:
+        """Take the end of the main process, once; the pidfd became readable."""
+        ended = _reap(self._pidfd)
+        self.release()
+        result = Exit(ended.exit_code, ended.signal, self._oom_killed)
+        self._finishing = self._loop.create_task(self._finish(result))
+
+    async def _finish(self, result: Exit) -> None:
+        """End what the main process left behind, as a machine ends with its main process."""
+        deadline = self._loop.time() + _LEFTOVERS_S
+        while self.members() and self._loop.time() < deadline:
+            self.kill()
+            await asyncio.sleep(0.01)
+        if not self._exit.done():
+            self._exit.set_result(result)
+
+
+def _reap(pidfd: int) -> Exit:
+    """Collect a child's status; somebody else's child leaves no status for us."""
+    try:
+        status = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
+    except ChildProcessError:
+        return Exit()
+    if status is None:
+        return Exit()
+    if status.si_code == os.CLD_EXITED:
+        return Exit(exit_code=status.si_status)
+    return Exit(signal=status.si_status)
+
+
+def _describe(pid: int) -> ProcessInfo | None:
+    """Ask psutil about one process; None when it is gone."""
+    try:
+        process = psutil.Process(pid)
+        with process.oneshot():
+            times = process.cpu_times()
+            return ProcessInfo(
+                pid=pid,
+                command=" ".join(process.cmdline()),
+                directory=process.cwd(),
+                cpu_s=times.user + times.system,
+                age_s=max(0.0, time.time() - process.create_time()),
+                rss=process.memory_info().rss,
+                listening=_listening(process),
+            )
+    except psutil.Error:
+        return None
+
+
+def _listening(process: psutil.Process) -> tuple[tuple[str, str], ...]:
+    """List the TCP sockets a process listens on."""
+    return tuple(
+        ("tcp", f"{connection.laddr.ip}:{connection.laddr.port}")
+        for connection in process.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    )

@@ -1,0 +1,146 @@
+"""What the local Fly remembers: apps, machines, volumes, secrets and leases, as they are stored."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from localfly.state.ids import ulid
+
+Json = dict[str, Any]
+MAX_EVENTS = 50
+MAX_VERSIONS = 50
+
+
+def timestamp() -> str:
+    """Give the time now, in RFC 3339 with a Z, as Fly writes it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@dataclass
+class Record:
+    """Something stored as one document."""
+
+    def document(self) -> Json:
+        """Give what is stored."""
+        return asdict(self)
+
+    @classmethod
+    def read(cls, document: Json) -> Self:
+        """Take what was stored, by whichever version of us."""
+        known = {f.name for f in fields(cls)}
+        return cls(**{key: value for key, value in document.items() if key in known})
+
+
+@dataclass
+class App(Record):
+    """An app, its addresses and its secrets."""
+
+    name: str
+    organization: str
+    id: str
+    number: int
+    network: str = "default"
+    created_at: str = field(default_factory=timestamp)
+    port: int | None = None
+    """The port its proxy listened on last."""
+    ips: list[Json] = field(default_factory=list)
+    secrets: dict[str, Json] = field(default_factory=dict)
+    """By name: value, digest, created_at, updated_at."""
+    secrets_version: int = 0
+    secrets_changed_at: float = 0.0
+    """When that version came, in seconds since the epoch."""
+
+
+@dataclass
+class Volume(Record):
+    """A volume; its data is the folder `volumes/ID`."""
+
+    id: str
+    app: str
+    name: str
+    region: str
+    size_gb: int
+    state: str = "created"
+    encrypted: bool = True
+    fstype: str = "ext4"
+    snapshot_retention: int = 5
+    auto_backup_enabled: bool = True
+    attached_machine_id: str | None = None
+    created_at: str = field(default_factory=timestamp)
+    snapshots: list[Json] = field(default_factory=list)
+
+
+@dataclass
+class Lease(Record):
+    """The right to change a machine; `expires_at` in seconds since the epoch."""
+
+    nonce: str
+    expires_at: int
+    owner: str
+    description: str
+    version: str
+
+    @property
+    def held(self) -> bool:
+        """Whether its time has not run out."""
+        return time.time() < self.expires_at
+
+
+@dataclass
+class Machine(Record):
+    """A machine, with its process while it has one."""
+
+    id: str
+    app: str
+    name: str
+    region: str
+    config: Json
+    user_config: Json
+    image_digest: str = ""
+    state: str = "created"
+    instance_id: str = field(default_factory=ulid)
+    cordoned: bool = False
+    address: str = ""
+    created_at: str = field(default_factory=timestamp)
+    updated_at: str = field(default_factory=timestamp)
+    events: list[Json] = field(default_factory=list)
+    versions: list[Json] = field(default_factory=list)
+    lease: Json | None = None
+    pid: int | None = None
+    create_time: float = 0.0
+    skip_secrets: bool = False
+    launch_pending: bool = False
+    """Somebody asked for it to be started, and it was not yet."""
+
+    def add_event(self, kind: str, status: str, source: str, request: Json | None = None) -> Json:
+        """Note what happened, newest first; only the newest are kept."""
+        event: Json = {
+            "id": ulid(),
+            "type": kind,
+            "status": status,
+            "source": source,
+            "timestamp": int(time.time() * 1000),
+            **({"request": request} if request else {}),
+        }
+        self.events.insert(0, event)
+        del self.events[MAX_EVENTS:]
+        return event
+
+    def new_version(self) -> None:
+        """Begin another version, with what the user sent for it."""
+        self.instance_id = ulid()
+        self.note_version()
+
+    def note_version(self) -> None:
+        """Remember the current version."""
+        self.versions.insert(0, {"version": self.instance_id, "user_config": self.user_config})
+        del self.versions[MAX_VERSIONS:]
+
+    @property
+    def current_lease(self) -> Lease | None:
+        """The lease, while it is held."""
+        lease = Lease.read(self.lease) if self.lease else None
+        return lease if lease and lease.held else None
