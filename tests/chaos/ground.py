@@ -25,7 +25,7 @@ from roost.environment.model import AUTH_SECRET
 from roost.fly.client import FlyClient
 from roost.fly.models import Machine
 from roost.plan.desired import Desired, desired_state
-from roost.plan.drilling import drill_app
+from roost.plan.drill_config import drill_app
 from roost.plan.live import Live, read_live
 from roost.plan.ownership import our_machines
 from roost.plan.releases import Release, releases_on

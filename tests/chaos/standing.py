@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 from chaos.ground import Ground
 from roost.apply.executor import LEASE_TTL_S
-from roost.plan.destroying import LAST_KEPT_DAYS
-from roost.plan.kept import kept_volumes
+from roost.plan.destroy import LAST_KEPT_DAYS
 from roost.plan.live import Live
 from roost.plan.ownership import slot_of
 from roost.plan.releases import Verdict, current
+from roost.plan.retained_volumes import kept_volumes
 
 
 def faults(ground: Ground) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from roost.plan.desired import Desired, desired_state
 from roost.plan.diff import diff
 from roost.plan.live import read_live
 from roost.plan.ownership import find_volume, our_machines
-from roost.plan.secret_marks import SALT_BYTES, Effort, Mark, fingerprint
+from roost.plan.secret_fingerprints import SALT_BYTES, Effort, Mark, fingerprint
 from roost.plan.secrets import check_values
 from roost.plan.steps import Plan
 from roost.secret_text import SecretText

@@ -16,7 +16,7 @@ from roost.plan.diff import diff
 from roost.plan.live import Live
 from roost.plan.machines import merged_config
 from roost.plan.ownership import with_volume
-from roost.plan.secret_marks import Mark, with_marks
+from roost.plan.secret_fingerprints import Mark, with_marks
 from roost.plan.steps import (
     AssignIp,
     CreateApp,

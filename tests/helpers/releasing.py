@@ -17,10 +17,10 @@ from helpers.fake_fly import FakeFly
 from helpers.fake_prefect import LOGIN, FakePrefect, say
 from helpers.fly_trouble import KilledError, TroubledFly
 from helpers.histories import desired_of
-from roost.apply import proof, snapshots
+from roost.apply import snapshots, verdict
 from roost.apply.executor import Work, lease_holder
-from roost.apply.proof import Proof
 from roost.apply.release import Releaser
+from roost.apply.verdict import Proof
 from roost.errors import RoostError
 from roost.fly.client import FlyClient
 from roost.plan.desired import VERSION_KEY, Desired
@@ -199,6 +199,6 @@ def make_world(patch: pytest.MonkeyPatch) -> World:
     def client(url: str, timeout_s: float, headers: Any = None) -> httpx.AsyncClient:
         return prefect_client(url, timeout_s, httpx.MockTransport(world.serve), headers)
 
-    for module in (proof, snapshots):
+    for module in (verdict, snapshots):
         patch.setattr(module, "prefect_client", client)
     return world

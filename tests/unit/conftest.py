@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from roost.plan.secret_marks import Effort, fingerprint
+from roost.plan.secret_fingerprints import Effort, fingerprint
 
 
 @pytest.fixture(autouse=True)

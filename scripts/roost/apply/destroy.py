@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 import anyio
 
-from roost.apply import power
+from roost.apply import start_stop
 from roost.apply.executor import Work
 from roost.apply.snapshots import AT_REST, Snapshots
 from roost.apply.trial import remove_trials
 from roost.errors import FlyConflictError, RoostError
 from roost.fly.models import Machine
 from roost.plan.desired import Desired
-from roost.plan.destroying import LAST_KEPT_DAYS, check_all_ours, data_volumes
+from roost.plan.destroy import LAST_KEPT_DAYS, check_all_ours, data_volumes
 from roost.plan.live import Live, read_live
 
 POLL_S = 1.0
@@ -104,7 +104,7 @@ class Destroyer:
         if now is None or now.state in AT_REST | {"failed", "launch_failed"}:
             return
         self.work.notice(f"stop the machine {machine.id}")
-        await power.stop_flushed(fly, app, now, nonce)
+        await start_stop.stop_flushed(fly, app, now, nonce)
 
     async def _last(self, volume: str, live: Live, *, in_use: bool) -> Last:
         """A snapshot is kept for as long as its volume says when it is made."""

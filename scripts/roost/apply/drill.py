@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import anyio
 
 from roost.apply.executor import LEASE_TTL_S, Work
-from roost.apply.proof import TIMEOUT_S, Judgement, Proof
+from roost.apply.verdict import TIMEOUT_S, Judgement, Proof
 from roost.environment.model import AUTH_SECRET
 from roost.errors import FlyConflictError, FlyRejectedError, SnapshotError
 from roost.fly.models import Machine
 from roost.plan.backups import Backup
 from roost.plan.desired import Desired
-from roost.plan.drilling import (
+from roost.plan.drill_config import (
     IP_TYPES,
     check_leftovers,
     drill_config,
@@ -27,9 +27,9 @@ from roost.plan.drilling import (
     version_of,
 )
 from roost.plan.live import read_live
-from roost.prefect.opening import GATE_HEADERS
+from roost.prefect.admit_traffic import GATE_HEADERS
+from roost.prefect.object_counts import count_rows
 from roost.prefect.probe import Server
-from roost.prefect.rows import count_rows
 from roost.prefect.transport import prefect_client
 
 READY_LIMIT_S = 600

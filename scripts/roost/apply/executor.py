@@ -11,8 +11,8 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from roost.apply import power
-from roost.apply.creations import Creations
+from roost.apply import start_stop
+from roost.apply.create_once import Creations
 from roost.apply.secrets_lag import sent_once_seen
 from roost.apply.trial import try_planned
 from roost.errors import (
@@ -29,8 +29,8 @@ from roost.plan.machines import LAUNCHED, merged_config
 from roost.plan.override import noted
 from roost.plan.ownership import with_volume
 from roost.plan.releases import Release, record_patch, records_in, with_records
-from roost.plan.restoring import read_journal
-from roost.plan.secret_marks import SALT_BYTES, Mark, Marks, fingerprint, with_marks
+from roost.plan.restore import read_journal
+from roost.plan.secret_fingerprints import SALT_BYTES, Mark, Marks, fingerprint, with_marks
 from roost.plan.secrets import sees_other_secrets
 from roost.plan.steps import (
     AssignIp,
@@ -229,7 +229,7 @@ class _Executor:
                 await self.update_metadata(step)
             case StartMachine():
                 nonce = await self.hold(step)
-                await power.start(self.fly, app, step.machine, nonce)
+                await start_stop.start(self.fly, app, step.machine, nonce)
             case UncordonMachine():
                 nonce = await self.hold(step)
                 await self.fly.uncordon_machine(app, step.machine, nonce)
@@ -333,7 +333,7 @@ class _Executor:
         # Fly says that an update starts a machine that rested, and has been seen to leave it there
         # (https://github.com/superfly/flyctl/pull/4754).
         if not step.skip_launch and machine.state not in RUNNING:
-            await power.start(self.fly, self.plan.app, step.machine, nonce)
+            await start_stop.start(self.fly, self.plan.app, step.machine, nonce)
 
     async def prove_release(self, step: ProveRelease) -> None:
         """Keep others from changing what is to be proved, and see that nobody has."""
@@ -386,9 +386,9 @@ class _Executor:
 
     async def drop_memory(self, machine: Machine, nonce: str) -> None:
         """Stop a suspended machine: it would wake with the secrets it has in memory."""
-        if machine.state not in power.SUSPENDED:
+        if machine.state not in start_stop.SUSPENDED:
             return
-        await power.stop(self.fly, self.plan.app, machine, nonce)
+        await start_stop.stop(self.fly, self.plan.app, machine, nonce)
 
     async def send_update(self, step: UpdateMachine, config: Json, nonce: str) -> Machine:
         """Send the update itself."""

@@ -16,7 +16,7 @@ from roost.errors import (
 )
 from roost.fly.client import FlyClient
 from roost.fly.models import Machine, MachineEvent
-from roost.plan.last_words import last_words_of
+from roost.plan.exit_reason import last_words_of
 from roost.prefect.probe import Check, CheckResult, Server, prove, run_check
 
 STARTED_LIMIT_S = 30

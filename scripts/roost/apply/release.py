@@ -13,18 +13,18 @@ from itertools import groupby
 from typing import Never
 
 from roost.apply.executor import CarriedOut, Records, Work, carry_out
-from roost.apply.proof import Judgement, Proof
 from roost.apply.snapshots import Snapshots
 from roost.apply.trial import remove_trials
+from roost.apply.verdict import Judgement, Proof
 from roost.errors import GateFailedError, NotRolledBackError, RoostError, UnappliableError
 from roost.fly.models import Machine
 from roost.plan.desired import VERSION_KEY, Desired, named_database
 from roost.plan.diff import plan_from
 from roost.plan.image import is_our_image
+from roost.plan.likely_causes import changed_by
 from roost.plan.live import Live, read_live
 from roost.plan.machines import LAUNCHED
 from roost.plan.ownership import find_volume, our_machines, slot_number
-from roost.plan.recovery import Recovery, put_back, recover
 from roost.plan.releases import (
     Release,
     Verdict,
@@ -36,9 +36,9 @@ from roost.plan.releases import (
     releases_on,
     to_put_back,
 )
+from roost.plan.resume import Recovery, put_back, recover
 from roost.plan.secrets import rotates_asleep
 from roost.plan.steps import CreateMachine, DestroyMachine, Plan, ProveRelease, Risk, UpdateMachine
-from roost.plan.suspects import changed_by
 from roost.prefect.probe import CheckResult
 from roost.prefect.versions import Version, parse_version
 

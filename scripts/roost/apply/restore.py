@@ -12,12 +12,12 @@ from typing import Never
 
 import anyio
 
-from roost.apply import power
-from roost.apply.creations import LOST, Creations
+from roost.apply import start_stop
+from roost.apply.create_once import LOST, Creations
 from roost.apply.executor import LEASE_TTL_S, Work
-from roost.apply.proof import Judgement
 from roost.apply.release import standing
 from roost.apply.snapshots import Snapshots
+from roost.apply.verdict import Judgement
 from roost.errors import (
     ChangedMeanwhileError,
     FlyConflictError,
@@ -33,11 +33,10 @@ from roost.errors import (
 from roost.fly.models import Machine, Volume
 from roost.plan.backups import Backup, Note, with_note
 from roost.plan.desired import VERSION_KEY, Desired
-from roost.plan.kept import kept_entry, kept_volumes
 from roost.plan.live import Live, read_live
 from roost.plan.ownership import is_ours, slot_of
 from roost.plan.releases import Release, Verdict, current, draft, releases_on
-from roost.plan.restoring import (
+from roost.plan.restore import (
     JOURNAL_KEY,
     Journal,
     Restoring,
@@ -47,6 +46,7 @@ from roost.plan.restoring import (
     restore_release,
     restoring,
 )
+from roost.plan.retained_volumes import kept_entry, kept_volumes
 from roost.plan.steps import CreateVolume, Plan
 from roost.plan.volumes import create_volume
 from roost.prefect.probe import CheckResult
@@ -295,7 +295,7 @@ class Restorer:
         now = await self.work.fly.get_machine(self.app, old.id) or old
         if now.state not in DOWN:
             self.work.notice(f"stop the old machine {old.id}")
-            await power.stop_flushed(self.work.fly, self.app, now, nonce)
+            await start_stop.stop_flushed(self.work.fly, self.app, now, nonce)
         return now
 
     async def _make_machine(
@@ -384,7 +384,7 @@ class Restorer:
         await fly.uncordon_machine(self.app, old.id, nonce)
         now = await fly.get_machine(self.app, old.id)
         if now is None or now.state not in UP:
-            await power.start(fly, self.app, old.id, nonce)
+            await start_stop.start(fly, self.app, old.id, nonce)
         await self._discard(state, fresh=fresh)
         judged = await self._judge(old)
         if judged.good:

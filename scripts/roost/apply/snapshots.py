@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import anyio
 
-from roost.apply.proof import TIMEOUT_S, Proof
+from roost.apply.verdict import TIMEOUT_S, Proof
 from roost.errors import (
     FlyNotFoundError,
     FlyUnavailableError,
@@ -28,10 +28,10 @@ from roost.plan.image import is_our_image
 from roost.plan.other_database import chosen_elsewhere
 from roost.plan.releases import releases_on
 from roost.prefect.database_check import SQLITE, WANTED
-from roost.prefect.holding import NotHeldError, NothingToHoldError, held
 from roost.prefect.server import Server
 from roost.prefect.server_report import ask_report
 from roost.prefect.transport import prefect_client
+from roost.prefect.write_freeze import NotHeldError, NothingToHoldError, held
 
 LIMIT_S = 600
 POLL_S = 1.0

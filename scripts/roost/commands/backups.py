@@ -24,12 +24,12 @@ from roost.operations.generated_secrets import make_value
 from roost.operations.images import ensure_image
 from roost.operations.lease_owner import holding
 from roost.plan.backups import Backup, Rest, newest
-from roost.plan.drilling import check_can_drill, drill_app
+from roost.plan.drill_config import check_can_drill, drill_app
+from roost.plan.foreign_machines import check_alone
 from roost.plan.live import read_live
 from roost.plan.ownership import candidate_volumes, find_volume, our_machines
-from roost.plan.restoring import goes_back, restoring
-from roost.plan.strangers import check_alone
-from roost.prefect.rows import told
+from roost.plan.restore import goes_back, restoring
+from roost.prefect.object_counts import told
 from roost.report.text import listing
 from roost.report.wording import short_time
 from roost.secret_text import SecretText

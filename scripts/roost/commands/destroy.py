@@ -7,9 +7,9 @@ import sys
 
 import anyio
 
+from roost.apply.command_deadline import in_time
 from roost.apply.destroy import Destroyer, Last
 from roost.apply.executor import Work, lease_holder
-from roost.apply.overtime import in_time
 from roost.apply.snapshots import Snapshots
 from roost.environment.load import load_environment
 from roost.environment.model import AUTH_SECRET
@@ -18,9 +18,9 @@ from roost.operations.changes import Planned, make_plan, proof_of
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
 from roost.operations.lease_owner import holding
-from roost.plan.destroying import LAST_KEPT_DAYS, check_all_ours, losses
+from roost.plan.destroy import LAST_KEPT_DAYS, check_all_ours, losses
+from roost.prefect.object_counts import count_rows, told
 from roost.prefect.probe import Server
-from roost.prefect.rows import count_rows, told
 from roost.prefect.transport import prefect_client
 
 ROWS_LIMIT_S = 10.0

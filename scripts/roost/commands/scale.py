@@ -16,12 +16,12 @@ from roost.operations.context import Context
 from roost.operations.edit_file import scale_for_good
 from roost.operations.fly_target import Target, connect
 from roost.operations.lease_owner import holding, who
-from roost.plan.confined import beside
 from roost.plan.effective import Choose, cleared, overridden
 from roost.plan.override import LONGEST, LONGEST_REASON, Override
 from roost.plan.ownership import our_machines
-from roost.plan.recovery import put_back_by_hand
 from roost.plan.releases import releases_on
+from roost.plan.resume import put_back_by_hand
+from roost.plan.scope_check import beside
 from roost.prefect.probe import CheckResult
 from roost.report.text import plan_report
 from roost.report.wording import one_line

@@ -13,10 +13,10 @@ from roost.operations.changes import Planned, apply_told, make_plan
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
 from roost.operations.secret_sources import given_values, known_values
-from roost.plan.confined import beside_secrets
 from roost.plan.desired import Desired, desired_state
 from roost.plan.live import Live, read_live
 from roost.plan.ownership import our_machines
+from roost.plan.scope_check import beside_secrets
 from roost.plan.secrets import SecretState, State, behind, check_values, secret_states
 from roost.plan.steps import SetSecrets, UnsetSecrets, UpdateMachine
 from roost.report.text import listing, plan_report

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from roost.apply.proving import mark_proved
+from roost.apply.late_proof import mark_proved
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.environment.model import AUTH_SECRET, SqliteDatabase
 from roost.environment.rehearsal import rehearsed
@@ -33,18 +33,18 @@ from roost.operations.server_state import (
 )
 from roost.plan.cordoned import cordoned_notes
 from roost.plan.desired import ENVIRONMENT_KEY, REPLICA_URL, VERSION_KEY, desired_state
+from roost.plan.disk_usage import used_percent
 from roost.plan.effective import effective
-from roost.plan.fullness import used_percent
 from roost.plan.image import is_our_image
 from roost.plan.live import Live, read_live
 from roost.plan.ownership import our_machines as our_machines_by_slot
 from roost.plan.releases import releases_on
 from roost.plan.volumes import volume_outcomes
 from roost.prefect.client_versions import advise_clients
-from roost.prefect.holding import NotHeldError, NothingToHoldError, held
 from roost.prefect.probe import CheckResult, Server, prove, select_checks
 from roost.prefect.server_report import quoted
 from roost.prefect.transport import prefect_client
+from roost.prefect.write_freeze import NotHeldError, NothingToHoldError, held
 from roost.report.text import check_line, listing
 from roost.report.wording import one_line, short_image, unproved_notes
 from roost.secret_text import SecretText

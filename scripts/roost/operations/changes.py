@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
+from roost.apply.command_deadline import in_time
 from roost.apply.executor import Work, check_appliable, lease_holder
-from roost.apply.overtime import in_time
-from roost.apply.proof import Proof
 from roost.apply.release import Releaser
 from roost.apply.restore import Restorer
 from roost.apply.secret_values import Values, check_usable, database_note, require
 from roost.apply.snapshots import Snapshots
 from roost.apply.trial import remove_trials
+from roost.apply.verdict import Proof
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.environment.model import AUTH_SECRET
 from roost.environment.rehearsal import rehearsed
@@ -37,8 +37,8 @@ from roost.plan.ignored import Left, adopt
 from roost.plan.live import Live, read_live
 from roost.plan.override import marked
 from roost.plan.ownership import our_machines
-from roost.plan.recovery import Recovery
-from roost.plan.restoring import restoring
+from roost.plan.restore import restoring
+from roost.plan.resume import Recovery
 from roost.plan.secrets import check_values, rotates_asleep
 from roost.plan.steps import Plan, SetSecrets
 from roost.prefect.probe import CheckResult

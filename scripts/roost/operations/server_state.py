@@ -11,7 +11,7 @@ import anyio
 import httpx
 
 from roost.apply.gate import failure_in
-from roost.apply.power import ON_THE_WAY, SUSPENDED
+from roost.apply.start_stop import ON_THE_WAY, SUSPENDED
 from roost.environment.load import EnvironmentFile
 from roost.errors import MachineFailedError, PrivateNetworkError
 from roost.fly.models import Machine, MachineEvent

@@ -14,8 +14,8 @@ from enum import Enum
 
 from roost.fly.models import Machine, Snapshot
 from roost.plan.document import canonical
-from roost.plan.kept import kept_volumes
 from roost.plan.releases import Release
+from roost.plan.retained_volumes import kept_volumes
 
 NOTES_KEY = "roost_backups"
 NOTES_KEPT = 40

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from roost.fly.models import Machine
 from roost.plan.ownership import slot_of
-from roost.plan.restoring import read_journal
+from roost.plan.restore import read_journal
 
 
 def cordoned_notes(environment: str, machines: Iterable[Machine]) -> Iterator[str]:

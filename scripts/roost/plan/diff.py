@@ -11,12 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from roost.fly.models import Machine
 from roost.plan.cordoned import cordoned_notes
 from roost.plan.desired import OVERRIDE_KEY, VERSION_KEY, Desired
-from roost.plan.disclosed import disclosures
+from roost.plan.disclosures import disclosures
 from roost.plan.live import Live
 from roost.plan.machines import machine_outcomes, surplus_outcomes
 from roost.plan.ownership import our_machines
-from roost.plan.recovery import Recovery, recover, unproved
-from roost.plan.restoring import refusal, restoring
+from roost.plan.restore import refusal, restoring
+from roost.plan.resume import Recovery, recover, unproved
 from roost.plan.retention import deletion_notes
 from roost.plan.secrets import (
     FIELD,

@@ -13,13 +13,13 @@ from typing import Any, Protocol
 
 from roost.fly.models import Machine
 from roost.plan.compare import differences
-from roost.plan.confined import CHANGES, OVERRIDE
 from roost.plan.desired import OVERRIDE_KEY, SECRETS_KEY, Desired
 from roost.plan.live import Live
 from roost.plan.override import Override, decode
 from roost.plan.ownership import find_volume, our_machines, slot_number, slot_of
-from roost.plan.recovery import recover
 from roost.plan.releases import Release, Verdict, current, releases_on
+from roost.plan.resume import recover
+from roost.plan.scope_check import CHANGES, OVERRIDE
 from roost.plan.secrets import FIELD, State, secret_states
 from roost.plan.steps import (
     Change,

@@ -13,12 +13,13 @@ from roost.plan.desired import (
     Desired,
     DesiredMachine,
 )
+from roost.plan.foreign_machines import stranger_outcome
 from roost.plan.live import Live
 from roost.plan.override import decode
 from roost.plan.ownership import is_ours, slot_number, slot_of, with_volume
 from roost.plan.releases import records_in, releases_on, snapshot_before, without_records
 from roost.plan.retention import deletes_more
-from roost.plan.secret_marks import with_marks
+from roost.plan.secret_fingerprints import with_marks
 from roost.plan.secrets import FIELD
 from roost.plan.steps import (
     Change,
@@ -33,7 +34,6 @@ from roost.plan.steps import (
     UpdateMachine,
     UpdateMetadata,
 )
-from roost.plan.strangers import stranger_outcome
 from roost.prefect.versions import Version, parse_version
 
 # Rests here only when an apply was cut short or the machine gave up: the proxy does not wake it.

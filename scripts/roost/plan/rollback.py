@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from roost.errors import UnappliableError, UsageError
-from roost.plan.clearing import find_release
+from roost.plan.allow_retry import find_release
 from roost.plan.desired import OVERRIDE_KEY, Desired
 from roost.plan.ignored import adopt
 from roost.plan.live import Live
 from roost.plan.override import decode
 from roost.plan.ownership import our_machines
-from roost.plan.recovery import Recovery
 from roost.plan.releases import (
     Json,
     Release,
@@ -25,6 +24,7 @@ from roost.plan.releases import (
     releases_on,
     secrets_digest,
 )
+from roost.plan.resume import Recovery
 
 Releases = tuple[Release, ...]
 

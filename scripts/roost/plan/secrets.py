@@ -10,7 +10,7 @@ from roost.fly.models import Machine, SecretInfo
 from roost.plan.desired import Desired, ValueCheck
 from roost.plan.live import Live
 from roost.plan.ownership import our_machines
-from roost.plan.secret_marks import Mark, Marks, read_marks, same_value
+from roost.plan.secret_fingerprints import Mark, Marks, read_marks, same_value
 from roost.plan.steps import Change, Step, UpdateMachine
 from roost.secret_text import SecretText
 

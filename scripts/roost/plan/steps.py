@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, ClassVar
 
-from roost.plan.secret_marks import Marks
+from roost.plan.secret_fingerprints import Marks
 from roost.secret_text import HIDDEN
 
 Json = dict[str, Any]

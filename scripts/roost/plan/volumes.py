@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from roost.fly.models import Machine, Volume
 from roost.plan.desired import Desired, DesiredVolume
-from roost.plan.fullness import fullness_notes
-from roost.plan.kept import kept_volumes
+from roost.plan.disk_usage import fullness_notes
 from roost.plan.live import Live
 from roost.plan.ownership import candidate_volumes
+from roost.plan.retained_volumes import kept_volumes
 from roost.plan.steps import (
     Change,
     CreateVolume,

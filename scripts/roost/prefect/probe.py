@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import anyio
 import httpx
 
+from roost.prefect.admit_traffic import check_opened
 from roost.prefect.causes import find_cause
 from roost.prefect.database_check import check_database
 from roost.prefect.events_check import NOT_KEPT, check_events
-from roost.prefect.opening import check_opened
-from roost.prefect.outside import (
+from roost.prefect.read_checks import (
     check_auth_closed,
     check_costly_pages,
     check_health,
@@ -20,8 +20,8 @@ from roost.prefect.outside import (
     check_ui,
     check_version,
 )
-from roost.prefect.round_trip import check_flow_run, check_scheduler
 from roost.prefect.server import NOT_PREFECT, CheckFailedError, Server, with_csrf
+from roost.prefect.write_checks import check_flow_run, check_scheduler
 
 __all__ = [
     "CHECKS",

@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 import httpx
 
-from roost.prefect.opening import GATE_HEADERS
+from roost.prefect.admit_traffic import GATE_HEADERS
 from roost.prefect.server import NOT_PREFECT, Server
 
 REPORT_PATH = "/roost/report"

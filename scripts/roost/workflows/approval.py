@@ -12,7 +12,7 @@ from roost.github.api import GitHub
 from roost.github.models import Pull
 from roost.plan.approval import Need, is_sealed, needs
 from roost.plan.document import canonical, plan_digest, plan_document
-from roost.plan.shown import read_plan
+from roost.plan.document_reader import read_plan
 from roost.plan.steps import Plan
 from roost.report.outcome import Outcome, Result
 from roost.report.visible import Visible

@@ -16,7 +16,7 @@ from roost.github.heartbeat import look_for_schedule
 from roost.operations.artifacts import document_paths
 from roost.operations.context import Context
 from roost.plan.approval import approve
-from roost.plan.shown import read_plan
+from roost.plan.document_reader import read_plan
 from roost.plan.steps import Plan
 from roost.report.comment import Marker, planned_comment
 from roost.report.markdown import PlannedEnvironment, text

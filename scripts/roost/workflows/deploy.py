@@ -25,7 +25,7 @@ from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
 from roost.operations.lease_owner import holding
 from roost.plan.document import plan_digest
-from roost.plan.restoring import restoring
+from roost.plan.restore import restoring
 from roost.report.comment import outcome_section
 from roost.report.markdown import WHOLE, PlannedEnvironment, plan_section
 from roost.report.outcome import Outcome, Result, read_outcome, result_of

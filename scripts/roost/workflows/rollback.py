@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from roost.commands.releases import put_release_back
 from roost.errors import ExitCode, UsageError
 from roost.operations.context import Context
-from roost.plan.recovery import Recovery
+from roost.plan.resume import Recovery
 from roost.workflows.open_pull import need_runner
 
 OUTPUT = "release"

@@ -11,7 +11,7 @@ from roost.operations.changes import apply_planned, make_plan
 from roost.operations.context import Context
 from roost.operations.fly_target import connect
 from roost.operations.lease_owner import holding
-from roost.plan.confined import beside_secrets
+from roost.plan.scope_check import beside_secrets
 from roost.report.text import plan_report
 from roost.workflows.merges import newest_pull
 from roost.workflows.open_pull import need_runner

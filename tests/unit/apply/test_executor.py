@@ -18,8 +18,8 @@ from roost.errors import (
     UnappliableError,
 )
 from roost.plan.backups import NOTES_KEY
-from roost.plan.kept import KEPT_KEY
-from roost.plan.restoring import JOURNAL_KEY, Journal
+from roost.plan.restore import JOURNAL_KEY, Journal
+from roost.plan.retained_volumes import KEPT_KEY
 
 DEBUG = {"prefect": {"settings": {"PREFECT_LOGGING_LEVEL": "DEBUG"}}}
 AWAKE = {"scaling": {"min_machines_running": 1}}

@@ -6,8 +6,8 @@ import anyio
 import pytest
 
 from helpers import virtual_time
-from roost.apply import overtime
-from roost.apply.overtime import in_time
+from roost.apply import command_deadline
+from roost.apply.command_deadline import in_time
 from roost.errors import OvertimeError
 
 
@@ -17,7 +17,7 @@ def test_what_takes_too_long_is_stopped_and_says_what_to_do():
     async def change():
         async with in_time("staging"):
             try:
-                await anyio.sleep(2 * overtime.LIMIT_S)
+                await anyio.sleep(2 * command_deadline.LIMIT_S)
                 ended.append("done")
             finally:
                 ended.append("gave back")

@@ -9,7 +9,7 @@ import pytest
 
 from helpers import virtual_time
 from helpers.fly_answers import says
-from roost.apply import power
+from roost.apply import start_stop
 from roost.errors import FlyPreconditionError, FlyWaitTimeoutError
 from roost.fly.client import FlyClient
 from roost.fly.models import Machine
@@ -35,7 +35,7 @@ class BusyFly:
                 self.states.pop(0)
             return says(200, {"id": "m1", "state": state})
         self.calls.append(f"{what} {request.url.query.decode()}".strip())
-        if what == "start" and state not in ("stopped", *power.SUSPENDED):
+        if what == "start" and state not in ("stopped", *start_stop.SUSPENDED):
             if self.between:
                 self.states, self.between = [self.between], ""
             return says(412, {"error": f"unable to start machine from current state: '{state}'"})
@@ -55,11 +55,11 @@ def machine(state):
     return Machine(id="m1", state=state, instance_id="01NOW")
 
 
-@pytest.mark.parametrize("state", sorted(power.ON_THE_WAY))
+@pytest.mark.parametrize("state", sorted(start_stop.ON_THE_WAY))
 def test_what_is_on_its_way_to_rest_is_started_as_soon_as_it_rests(state):
     fly = BusyFly([state, state, "stopped"])
 
-    on(fly, lambda client: power.start(client, "a", "m1", "n1"))
+    on(fly, lambda client: start_stop.start(client, "a", "m1", "n1"))
 
     assert fly.calls == ["start", "start", "start"]
 
@@ -68,7 +68,7 @@ def test_what_is_on_its_way_to_rest_is_started_as_soon_as_it_rests(state):
 def test_what_came_to_its_end_between_the_refusal_and_the_look_is_no_failure(became, asked):
     fly = BusyFly(["replacing"], between=became)
 
-    on(fly, lambda client: power.start(client, "a", "m1", "n1"))
+    on(fly, lambda client: start_stop.start(client, "a", "m1", "n1"))
 
     assert fly.calls == ["start"] * asked
 
@@ -77,30 +77,30 @@ def test_what_rests_and_is_refused_again_and_again_is_given_up_on():
     fly = BusyFly(["created"])
 
     with pytest.raises(FlyPreconditionError, match="created"):
-        on(fly, lambda client: power.start(client, "a", "m1", "n1"))
+        on(fly, lambda client: start_stop.start(client, "a", "m1", "n1"))
 
-    assert fly.calls == ["start"] * (power.MOVED_ON + 1)
+    assert fly.calls == ["start"] * (start_stop.MOVED_ON + 1)
 
 
 def test_what_can_never_be_started_is_refused_at_once():
     fly = BusyFly(["destroyed"])
 
     with pytest.raises(FlyPreconditionError):
-        on(fly, lambda client: power.start(client, "a", "m1", "n1"))
+        on(fly, lambda client: start_stop.start(client, "a", "m1", "n1"))
 
     assert fly.calls == ["start"]
 
 
 def test_what_stays_on_its_way_is_given_up_on():
     with pytest.raises(FlyPreconditionError, match="stopping"):
-        on(BusyFly(["stopping"]), lambda client: power.start(client, "a", "m1", "n1"))
+        on(BusyFly(["stopping"]), lambda client: start_stop.start(client, "a", "m1", "n1"))
 
 
-@pytest.mark.parametrize("state", sorted(power.SUSPENDED))
+@pytest.mark.parametrize("state", sorted(start_stop.SUSPENDED))
 def test_what_is_only_in_memory_is_on_the_volume_before_a_machine_is_stopped(state):
     fly = BusyFly([state])
 
-    on(fly, lambda client: power.stop_flushed(client, "a", machine(state), "n1"))
+    on(fly, lambda client: start_stop.stop_flushed(client, "a", machine(state), "n1"))
 
     assert fly.calls == ["start", "stop", "wait state=stopped&timeout=60&version=01NOW"]
 
@@ -108,11 +108,11 @@ def test_what_is_only_in_memory_is_on_the_volume_before_a_machine_is_stopped(sta
 def test_what_runs_is_stopped_as_it_is():
     fly = BusyFly(["started"])
 
-    on(fly, lambda client: power.stop_flushed(client, "a", machine("started"), "n1"))
+    on(fly, lambda client: start_stop.stop_flushed(client, "a", machine("started"), "n1"))
 
     assert fly.calls == ["stop", "wait state=stopped&timeout=60&version=01NOW"]
 
 
 def test_what_does_not_stop_is_told():
     with pytest.raises(FlyWaitTimeoutError):
-        on(BusyFly(["stuck"]), lambda client: power.stop(client, "a", machine("stuck"), "n1"))
+        on(BusyFly(["stuck"]), lambda client: start_stop.stop(client, "a", machine("stuck"), "n1"))

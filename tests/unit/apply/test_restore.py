@@ -39,9 +39,9 @@ from roost.errors import (
 from roost.fly.client import FlyClient
 from roost.plan.backups import Backup, newest
 from roost.plan.diff import diff
-from roost.plan.kept import kept_volumes
 from roost.plan.live import read_live
-from roost.plan.restoring import JOURNAL_KEY
+from roost.plan.restore import JOURNAL_KEY
+from roost.plan.retained_volumes import kept_volumes
 from roost.secret_text import SecretText
 
 DESIRED = desired_of()

@@ -11,7 +11,7 @@ from helpers.applying import applied_fly, desired_of, plan_and_apply
 from helpers.environments import POSTGRES
 from helpers.fly_trouble import TROUBLES, TroubledFly
 from roost.environment.model import AUTH_SECRET
-from roost.plan.secret_marks import MARKS_KEY, read_marks
+from roost.plan.secret_fingerprints import MARKS_KEY, read_marks
 from roost.secret_text import SecretText
 
 DESIRED = desired_of()

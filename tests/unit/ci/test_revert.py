@@ -14,7 +14,7 @@ from roost.environment.load import load_environment
 from roost.errors import UsageError
 from roost.plan.desired import desired_state
 from roost.plan.image import image_reference, read_image_parts
-from roost.plan.recovery import Recovery
+from roost.plan.resume import Recovery
 from roost.workflows.rollback import put_back_by, read_put_back
 
 QUIET = {"prefect": {"settings": {"PREFECT_LOGGING_LEVEL": "INFO"}}}

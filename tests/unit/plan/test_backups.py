@@ -20,8 +20,8 @@ from roost.plan.backups import (
     read_notes,
     with_note,
 )
-from roost.plan.kept import KEPT_KEY
 from roost.plan.releases import draft
+from roost.plan.retained_volumes import KEPT_KEY
 
 DESIRED = desired_of()
 RELEASE = draft(DESIRED, applied(DESIRED), ())

@@ -6,7 +6,7 @@ import pytest
 
 from helpers.histories import CLEARED, FAILED, GOOD, PENDING, History, level
 from roost.errors import ExitCode, RoostError, UnappliableError, UsageError
-from roost.plan.clearing import check_clearable, find_release
+from roost.plan.allow_retry import check_clearable, find_release
 
 ONE, TWO = level("DEBUG"), level("INFO")
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from helpers.histories import History, desired_of
 from roost.plan.diff import diff
 from roost.plan.drift import Cause, find_drift, may_heal
-from roost.plan.restoring import JOURNAL_KEY, Journal
+from roost.plan.restore import JOURNAL_KEY, Journal
 
 DESIRED = desired_of()
 

@@ -10,7 +10,7 @@ from helpers.pretend_fly import applied
 from roost.errors import UnappliableError
 from roost.fly.models import App, IpAssignment, Machine, Organization, SecretInfo, Volume
 from roost.plan.backups import Backup
-from roost.plan.drilling import (
+from roost.plan.drill_config import (
     DRILL_KEY,
     VOLUME,
     check_can_drill,

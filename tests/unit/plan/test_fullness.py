@@ -14,8 +14,8 @@ from roost.fly.models import Volume
 from roost.plan.cost import cost_change, read_prices
 from roost.plan.desired import DesiredVolume, desired_state
 from roost.plan.diff import diff
+from roost.plan.disk_usage import fullness_notes, used_percent
 from roost.plan.drift import find_drift
-from roost.plan.fullness import fullness_notes, used_percent
 from roost.plan.live import Live
 
 PRICES = read_prices(Path(__file__).parents[3] / "deploy" / "prices.yaml")

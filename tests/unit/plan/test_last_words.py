@@ -7,7 +7,7 @@ import json
 import pytest
 
 from roost.fly.models import Machine
-from roost.plan.last_words import LAST_ERROR_KEY, last_words_of
+from roost.plan.exit_reason import LAST_ERROR_KEY, last_words_of
 
 VERSION = "01VERSION"
 

@@ -14,12 +14,12 @@ from helpers.environments import POSTGRES, environment_file, environments
 from helpers.pretend_fly import PretendFly, applied, with_machine
 from roost.environment import rules
 from roost.environment.scale import scale_faults
-from roost.plan.confined import beside
 from roost.plan.desired import OVERRIDE_KEY, desired_state
 from roost.plan.diff import diff
 from roost.plan.effective import cleared, current_override, effective, overridden
 from roost.plan.override import LONGEST, Override, decode, marked, noted
 from roost.plan.releases import by_number, draft, records_in
+from roost.plan.scope_check import beside
 
 IMAGE = "registry.fly.io/acme-prefect:prefect-3.8.8-0123456789ab"
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

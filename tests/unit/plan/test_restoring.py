@@ -9,7 +9,7 @@ import pytest
 from helpers.histories import FAILED, History, level
 from roost.errors import UnappliableError
 from roost.plan.backups import Backup
-from roost.plan.restoring import check_version, goes_back, version_of
+from roost.plan.restore import check_version, goes_back, version_of
 
 OLDER, NEWER = level("INFO", "3.7.8"), level("INFO", "3.8.8")
 BACKUP = Backup("vs_1", "vol_1", "", 0, 1, "created", "", "", "")

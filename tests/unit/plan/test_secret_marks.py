@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roost.plan.secret_marks import (
+from roost.plan.secret_fingerprints import (
     MARKS_KEY,
     MODERATE,
     SALT_BYTES,

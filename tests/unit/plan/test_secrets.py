@@ -16,7 +16,7 @@ from roost.plan.diff import diff
 from roost.plan.document import canonical, plan_digest, plan_document
 from roost.plan.live import Live
 from roost.plan.ownership import our_machines
-from roost.plan.secret_marks import with_marks
+from roost.plan.secret_fingerprints import with_marks
 from roost.plan.secrets import State, check_values, moved_sources, secret_states
 from roost.plan.steps import Change, SetSecrets
 from roost.secret_text import SecretText

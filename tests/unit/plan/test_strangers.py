@@ -13,9 +13,9 @@ from roost.errors import UnappliableError
 from roost.fly.models import App, Machine, Organization, Volume
 from roost.plan.desired import desired_state
 from roost.plan.diff import diff, plan_from
+from roost.plan.foreign_machines import check_alone
 from roost.plan.live import Live
 from roost.plan.rollback import roll_back
-from roost.plan.strangers import check_alone
 
 IMAGE = "registry.fly.io/acme-prefect:prefect-3.8.8-0123456789ab"
 HTTP = {"internal_port": 4200, "ports": [{"port": 80}, {"port": 443}]}

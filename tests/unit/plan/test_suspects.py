@@ -9,8 +9,8 @@ from helpers.environments import POSTGRES
 from helpers.histories import desired_of
 from helpers.releasing import setting
 from roost.environment.model import AUTH_SECRET
+from roost.plan.likely_causes import changed_by
 from roost.plan.steps import Plan
-from roost.plan.suspects import changed_by
 
 
 def changed(before, after):

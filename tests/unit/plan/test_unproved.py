@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from roost.errors import UnappliableError
-from roost.plan.clearing import check_clearable
+from roost.plan.allow_retry import check_clearable
 from roost.plan.releases import (
     Release,
     Verdict,

@@ -7,9 +7,9 @@ import httpx
 import pytest
 
 from helpers import virtual_time
-from roost.prefect import holding
-from roost.prefect.holding import HELD, NotHeldError, NothingToHoldError, held
+from roost.prefect import write_freeze
 from roost.prefect.transport import prefect_client
+from roost.prefect.write_freeze import HELD, NotHeldError, NothingToHoldError, held
 from roost.secret_text import SecretText
 
 AUTH = SecretText("admin:s3cret")
@@ -66,7 +66,7 @@ def hold(server, body=None):
 
 @pytest.fixture(autouse=True)
 def waiting_takes_no_time(monkeypatch):
-    monkeypatch.setattr(holding, "ATTEMPTS", 2)
+    monkeypatch.setattr(write_freeze, "ATTEMPTS", 2)
 
 
 def test_it_is_held_while_the_body_runs_and_let_go_after_it():

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from helpers import virtual_time
 from helpers.fake_prefect import LOGIN, FakePrefect, first, say
 from roost.errors import UsageError
-from roost.prefect.outside import usable_in_browser
 from roost.prefect.probe import CHECKS, Server, prove, select_checks
+from roost.prefect.read_checks import usable_in_browser
 from roost.prefect.transport import LoopbackNames, prefect_client
 from roost.secret_text import SecretText
 

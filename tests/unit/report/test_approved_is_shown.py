@@ -21,9 +21,9 @@ from roost.plan.approval import approve
 from roost.plan.desired import desired_state
 from roost.plan.diff import diff
 from roost.plan.document import plan_document
+from roost.plan.document_reader import read_plan
 from roost.plan.ignored import adopt
 from roost.plan.live import Live
-from roost.plan.shown import read_plan
 from roost.plan.steps import Change
 from roost.report.comment import (
     ENTIRE_LIMIT,

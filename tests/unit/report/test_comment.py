@@ -20,7 +20,7 @@ from roost.errors import (
 )
 from roost.plan.approval import Approved, approve
 from roost.plan.document import plan_document
-from roost.plan.shown import read_plan
+from roost.plan.document_reader import read_plan
 from roost.report.comment import (
     Marker,
     is_ours,

@@ -11,7 +11,7 @@ from hypothesis import given
 from helpers.plans import UPGRADE, hostile_plans, planned
 from roost.plan.approval import approve, needs
 from roost.plan.document import canonical, plan_document
-from roost.plan.shown import read_plan
+from roost.plan.document_reader import read_plan
 from roost.plan.steps import Change, SetSecrets, UpdateMachine
 from roost.report.comment import Marker, planned_comment, with_outcomes
 from roost.report.markdown import PlannedEnvironment

@@ -8,7 +8,7 @@ import pytest
 
 from helpers.fake_prefect import LOGIN
 from roost.environment.model import AUTH_SECRET
-from roost.plan.secret_marks import MARKS_KEY
+from roost.plan.secret_fingerprints import MARKS_KEY
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from roost.fly.client import FlyClient
 from roost.fly.leases import HeldLeases
 from roost.fly.models import Machine
-from roost.plan.clearing import check_clearable
+from roost.plan.allow_retry import check_clearable
 from roost.plan.desired import ENVIRONMENT_KEY
 from roost.plan.releases import Release, Verdict, record_patch, releases_on
 

@@ -10,8 +10,8 @@ from http import HTTPStatus
 
 import anyio
 
-from roost.prefect.belongings import Belongings, id_of, own_name, remove_leftovers
 from roost.prefect.server import CheckFailedError, Server
+from roost.prefect.test_objects import Belongings, id_of, own_name, remove_leftovers
 
 SCHEDULE_INTERVAL_S = 3600
 """Long, so that the scheduler makes three runs and not a hundred, and none is due meanwhile."""

@@ -11,7 +11,7 @@ import anyio
 import httpx
 
 from roost.http.messages import one_line
-from roost.prefect.opening import GATE_HEADERS
+from roost.prefect.admit_traffic import GATE_HEADERS
 from roost.prefect.transport import basic
 from roost.secret_text import SecretText
 

@@ -17,10 +17,10 @@ from roost.fly.models import Machine, Volume
 from roost.plan.backups import RESTORE_OF, Backup
 from roost.plan.desired import EXTENSION_FIELDS, MOUNT_PATH, VERSION_KEY, VOLUME_NAME, Desired
 from roost.plan.document import canonical
-from roost.plan.kept import kept_entry, kept_volumes
 from roost.plan.live import Live
 from roost.plan.ownership import is_ours, slot_of
 from roost.plan.releases import Release, Verdict, last_good, releases_on
+from roost.plan.retained_volumes import kept_entry, kept_volumes
 from roost.plan.steps import Json, Refusal
 from roost.prefect.versions import parse_version
 
