@@ -50,8 +50,8 @@ def main(argv: list[str]) -> int:
 
 def tell_why(failure: str | Exception) -> None:
     """Leave the reason of this end for the gate; of an exception, without what is secret in it."""
+    from roost_server.exit_reason import leave_word
     from roost_server.last_error import LAST_ERROR, name_failure
-    from roost_server.last_words import leave_word
 
     LAST_ERROR.know(os.environ)
     text = failure if isinstance(failure, str) else name_failure(failure)
@@ -66,12 +66,12 @@ def prepare() -> None:
     from roost_server.lease_keeping import clear_locks
     from roost_server.postgres_address import database_settings
     from roost_server.privileges import drop_privileges
-    from roost_server.template import seed
+    from roost_server.seed_database import seed
     from roost_server.upgrade import guard_upgrade
 
     os.environ.update(drop_privileges(os.environ))
     if has_replica(os.environ):
-        from roost_server.replica import restore_lost
+        from roost_server.replica_config import restore_lost
 
         restore_lost(os.environ)
     guard_upgrade(os.environ, time.time())
@@ -85,8 +85,8 @@ def prepare() -> None:
 
 def prepare_postgres() -> None:
     """Settle what only the machine and the database itself know of an address."""
-    from roost_server.postgres_asking import ask_pooling
     from roost_server.postgres_certificate import certificate_settings
+    from roost_server.postgres_pooler_probe import ask_pooling
 
     os.environ.update(certificate_settings(os.environ))
     os.environ.update(ask_pooling(os.environ))

@@ -14,9 +14,9 @@ from pathlib import Path
 from roost_server import prefect_internals as internals
 from roost_server.draining import waiting_messages
 from roost_server.errors import MovedError
+from roost_server.seed_database import revision
 from roost_server.settings import DATABASE, baked_folder
 from roost_server.sqlite_writers import share_queue
-from roost_server.template import revision
 from roost_server.upgrade import REVISIONS
 from roost_server.write_queue import WriteQueue
 

@@ -22,7 +22,14 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from roost_server.replica import CONFIG, LAST_SYNC_S, PROGRAM, SOCKET, Replica, working_folder
+from roost_server.replica_config import (
+    CONFIG,
+    LAST_SYNC_S,
+    PROGRAM,
+    SOCKET,
+    Replica,
+    working_folder,
+)
 from roost_server.unix_http import UnixConnection
 
 # Runs a command until its own input ends, which it does when we close it, or end in any way. Then the

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 from roost_server.errors import BootError
 from roost_server.postgres_address import POOLING, database_settings
-from roost_server.postgres_asking import ask_pooling
 from roost_server.postgres_certificate import certificate_settings
 from roost_server.postgres_connection import connected, explained
 from roost_server.postgres_faults import SENTENCES, DatabaseFaultError, Fault
+from roost_server.postgres_pooler_probe import ask_pooling
 from roost_server.settings import URL_VARIABLE
 
 if TYPE_CHECKING:

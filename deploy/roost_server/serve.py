@@ -12,29 +12,29 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from roost_server.backend import VOLUME, effective_api_path, effective_url, is_sqlite, name_backend
-from roost_server.carrying import CarryOver
+from roost_server.blocked_pages import close_costly_pages
 from roost_server.disk_full import Fullness, refuse_when_full, survive_full, wait_until_end
 from roost_server.disk_watch import watch_disk
 from roost_server.draining import finish_first
 from roost_server.errors import BootError
-from roost_server.hold import Hold, refuse_hold
+from roost_server.event_deduplication import write_each_once
+from roost_server.held_stderr import stderr_held_back
+from roost_server.idle_suspend import Activity, watch
 from roost_server.last_error import LAST_ERROR, name_failure
 from roost_server.lease_keeping import GRACE
-from roost_server.migrating import migrate_in_turn, postgres_turn
-from roost_server.pages import close_costly_pages
+from roost_server.maintenance_mode import Probation, is_logged_in
+from roost_server.message_handover import CarryOver
+from roost_server.migration_lock import migrate_in_turn, postgres_turn
 from roost_server.postgres_address import Pooling, pooling_of
-from roost_server.postgres_pooled import suit_pooler
+from roost_server.postgres_pooler_settings import suit_pooler
 from roost_server.prefect_internals import CREATE_APP
-from roost_server.probation import Probation, is_logged_in
-from roost_server.quiet import Activity, watch
-from roost_server.reporting import report_to_gate
-from roost_server.resent_events import write_each_once
+from roost_server.server_report import report_to_gate
 from roost_server.settings import DATABASE, has_replica, home_folder, uses_sqlite_file
-from roost_server.shrinking import keep_shrinking
 from roost_server.sqlite_writers import share_queue
-from roost_server.stderr import stderr_held_back
-from roost_server.turns import write_in_turn
+from roost_server.vacuum import keep_shrinking
+from roost_server.write_freeze import Hold, refuse_hold
 from roost_server.write_queue import WriteQueue
+from roost_server.write_requests import write_in_turn
 
 if TYPE_CHECKING:
     import uvicorn
@@ -227,7 +227,7 @@ def make_replicator(environ: Mapping[str, str]) -> Replicator | None:
     if not has_replica(environ):
         return None
     from roost_server.litestream import Replicator
-    from roost_server.replica import read_replica
+    from roost_server.replica_config import read_replica
 
     return Replicator(read_replica(environ))
 

@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from roost_server.errors import BootError
+from roost_server.seed_database import flush, revision
 from roost_server.settings import DATABASE, baked_folder, home_folder, uses_sqlite_file
-from roost_server.template import flush, revision
 
 NOTE = "upgrade.json"
 COPY = "before-upgrade.db"

@@ -34,7 +34,7 @@ ASK = """
 import json, os, sys
 from roost_server.errors import BootError
 from roost_server.postgres_address import POOLING, database_settings
-from roost_server.postgres_asking import ask_pooling
+from roost_server.postgres_pooler_probe import ask_pooling
 from roost_server.postgres_certificate import certificate_settings
 found = {}
 for name, url in json.loads(sys.stdin.read()).items():
@@ -92,7 +92,7 @@ print(json.dumps(asyncio.run(look(sys.stdin.read()))), file=sys.stderr)
 TURN = """
 import asyncio, sys
 from roost_server.errors import BootError
-from roost_server.migrating import postgres_turn
+from roost_server.migration_lock import postgres_turn
 async def take():
     async with postgres_turn({"PREFECT_API_DATABASE_CONNECTION_URL": sys.stdin.read()}, 0.5)():
         return "taken"

@@ -14,7 +14,7 @@ import pytest
 
 from helpers.prefect_process import PrefectProcess
 from helpers.waiting import until
-from roost_server.probation import OPEN_PATH, OWNER
+from roost_server.maintenance_mode import OPEN_PATH, OWNER
 
 EVENTS = 300
 TASKS = 60

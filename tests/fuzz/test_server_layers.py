@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from helpers.asgi_calls import Client, answer, body_of, chunks
 from helpers.fuzzing import examples
 from helpers.waiting import LIMIT_S
-from roost_server.pages import CLOSED, close_costly_pages
-from roost_server.probation import AUTH_SETTING, GATE_HEADER, OPEN_PATH, OWNER, Probation
-from roost_server.quiet import Activity
-from roost_server.turns import write_in_turn
+from roost_server.blocked_pages import CLOSED, close_costly_pages
+from roost_server.idle_suspend import Activity
+from roost_server.maintenance_mode import AUTH_SETTING, GATE_HEADER, OPEN_PATH, OWNER, Probation
+from roost_server.write_requests import write_in_turn
 
 LOGIN = "admin:s3cret"
 RIGHT = b"Basic " + base64.b64encode(LOGIN.encode())

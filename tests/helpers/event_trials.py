@@ -22,8 +22,8 @@ from prefect.settings import get_current_settings
 from prefect.types._datetime import now
 
 import roost_server
-from roost_server.carrying import CarryOver
-from roost_server.resent_events import write_each_once
+from roost_server.event_deduplication import write_each_once
+from roost_server.message_handover import CarryOver
 
 HOME = Path(get_current_settings().home)
 BAKED = Path(roost_server.__file__).parents[1] / "baked" / "prefect.db"

@@ -51,7 +51,7 @@ UNSEEN = Judgement(())
 """What is known of a release that failed in an apply that ended since."""
 
 OPENS_AFTER_S = 900
-"""So long a server of our image waits to be proved after a migration (deploy/roost_server/probation.py)."""
+"""So long a server of our image waits to be proved after a migration (deploy/roost_server/maintenance_mode.py)."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """What a server of our image left in its machine's metadata before it ended. Pure.
 
-See deploy/roost_server/last_words.py. It holds no secret when it is written; what it is made of is
+See deploy/roost_server/exit_reason.py. It holds no secret when it is written; what it is made of is
 still only a text that a machine sent.
 """
 

@@ -1,6 +1,6 @@
 """After a migration our image lets only the gate in, so that going back loses nobody's work.
 
-What the gate has proved good is opened to all (deploy/roost_server/probation.py).
+What the gate has proved good is opened to all (deploy/roost_server/maintenance_mode.py).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a server says of itself: the report of our image, and the settings that any Prefect shows.
 
-The report (deploy/roost_server/reporting.py) is there for the gate alone. Other images, and ours of
+The report (deploy/roost_server/server_report.py) is there for the gate alone. Other images, and ours of
 before, do not have it: then nothing is known, which is no finding.
 """
 

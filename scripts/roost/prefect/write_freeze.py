@@ -1,4 +1,4 @@
-"""Have a server of our image hold its database still for a while (deploy/roost_server/hold.py)."""
+"""Have a server of our image hold its database still for a while (deploy/roost_server/write_freeze.py)."""
 
 from __future__ import annotations
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from roost_server import carrying
-from roost_server.carrying import FILE, CarryOver, take
+from roost_server import message_handover
 from roost_server.draining import finish_first
+from roost_server.message_handover import FILE, CarryOver, take
 
 READER = "events/task-run-recorder"
 
@@ -44,7 +44,7 @@ def _no_prefect(monkeypatch):
             subscription._queue.put_nowait(Message(**rest.popleft()))
         return list(rest)
 
-    monkeypatch.setattr(carrying, "put", put)
+    monkeypatch.setattr(message_handover, "put", put)
 
 
 def begin(carry, subscription, name=READER):
@@ -110,7 +110,9 @@ def test_a_server_that_is_not_proved_leaves_it_to_whoever_is(tmp_path):
 
 
 def test_a_server_that_opens_later_delivers_then(tmp_path):
-    carrying.write(tmp_path / FILE, {READER: [{"data": "one", "attributes": {}, "retry_count": 0}]})
+    message_handover.write(
+        tmp_path / FILE, {READER: [{"data": "one", "attributes": {}, "retry_count": 0}]}
+    )
     carry = CarryOver(tmp_path)
     reader = begin(carry, Subscription())
 
@@ -121,7 +123,7 @@ def test_a_server_that_opens_later_delivers_then(tmp_path):
 
 def test_what_a_full_queue_does_not_take_waits_for_the_next_start(tmp_path):
     one, two = ({"data": name, "attributes": {}, "retry_count": 0} for name in ("one", "two"))
-    carrying.write(tmp_path / FILE, {READER: [one, two]})
+    message_handover.write(tmp_path / FILE, {READER: [one, two]})
     carry = CarryOver(tmp_path)
     carry.open()
     begin(carry, Subscription(room=1))

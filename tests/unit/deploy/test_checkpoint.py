@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from roost_server.template import checkpoint
+from roost_server.seed_database import checkpoint
 
 
 @pytest.fixture

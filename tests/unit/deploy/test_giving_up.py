@@ -11,9 +11,9 @@ import websockets
 
 from helpers.asgi_calls import answer, body_of
 from helpers.prefect_process import free_port
-from roost_server.probation import Probation
-from roost_server.turns import write_in_turn
+from roost_server.maintenance_mode import Probation
 from roost_server.upgrade import COPY, Note, write_note
+from roost_server.write_requests import write_in_turn
 
 REQUEST = "POST /{name} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{{}}"
 

@@ -12,7 +12,7 @@ import pytest
 from helpers.asgi_calls import DISCONNECT, Client, answer, chunks, http
 from helpers.waiting import LIMIT_S
 from roost_server.backend import POSTGRES
-from roost_server.hold import HOLD_PATH, Hold, hold_still, refuse_hold
+from roost_server.write_freeze import HOLD_PATH, Hold, hold_still, refuse_hold
 from roost_server.write_queue import WriteQueue
 
 GATE = {"x_roost_gate": "1"}
@@ -131,7 +131,7 @@ def test_a_hold_that_nobody_ends_ends_by_itself(database):
 
 
 def test_a_writer_that_does_not_end_is_told_instead_of_waited_for(database, monkeypatch):
-    monkeypatch.setattr("roost_server.hold.WRITER_S", 0.01)
+    monkeypatch.setattr("roost_server.write_freeze.WRITER_S", 0.01)
     with closing(sqlite3.connect(database, isolation_level=None)) as stubborn:
         stubborn.execute("BEGIN IMMEDIATE")
         client = asyncio.run(Client().call(hold_of(database), http("POST", HOLD_PATH, **GATE)))
@@ -189,7 +189,7 @@ def test_where_there_is_nothing_to_hold_all_else_is_served():
 def test_under_a_reader_that_stays_the_log_is_kept_and_whole(
     database, tmp_path, read_notes, monkeypatch
 ):
-    monkeypatch.setattr("roost_server.hold.WRITER_S", 0.01)
+    monkeypatch.setattr("roost_server.write_freeze.WRITER_S", 0.01)
     with closing(sqlite3.connect(database)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT * FROM note").fetchall()  # the log cannot be emptied under a reader

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from roost_server import last_words
-from roost_server.last_words import leave_word
+from roost_server import exit_reason
+from roost_server.exit_reason import leave_word
 
 
 def test_the_reason_is_left_with_the_version_that_it_is_about(machine_api):
@@ -38,7 +38,7 @@ def test_a_socket_that_is_not_there_is_no_trouble(tmp_path):
 
 
 def test_an_answer_that_never_comes_is_not_waited_for(machine_api, monkeypatch):
-    monkeypatch.setattr(last_words, "LIMIT_S", 0.1)
+    monkeypatch.setattr(exit_reason, "LIMIT_S", 0.1)
     machine_api.answers = [None]
 
     assert not leave_word("no lock", machine_api.environ)

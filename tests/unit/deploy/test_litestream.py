@@ -20,7 +20,7 @@ import pytest
 from helpers.waiting import until
 from roost_server import litestream
 from roost_server.litestream import NotCopiedError, Replicator, Trouble, empty_log
-from roost_server.replica import read_replica, restore_lost
+from roost_server.replica_config import read_replica, restore_lost
 from roost_server.upgrade import COPY, guard_upgrade
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
@@ -28,7 +28,7 @@ DEPLOY = Path(__file__).parents[3] / "deploy"
 KILLED = """
 import os, signal, sqlite3, sys
 from roost_server.litestream import NotCopiedError, Replicator
-from roost_server.replica import read_replica
+from roost_server.replica_config import read_replica
 
 replicator = Replicator(read_replica(os.environ))
 replicator.start()

@@ -9,7 +9,7 @@ import pytest
 
 from helpers.asgi_calls import Client, Scripted, http
 from roost_server.errors import BootError
-from roost_server.migrating import migrate_in_turn, postgres_turn
+from roost_server.migration_lock import migrate_in_turn, postgres_turn
 from roost_server.postgres_address import POOLING
 from roost_server.settings import URL_SETTING
 

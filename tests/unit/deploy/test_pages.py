@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from helpers.asgi_calls import Client, answer, http
-from roost_server.pages import CLOSED, close_costly_pages
+from roost_server.blocked_pages import CLOSED, close_costly_pages
 
 
 async def open_to_all(_, __, send):

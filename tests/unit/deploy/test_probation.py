@@ -8,7 +8,7 @@ import pytest
 
 from helpers.asgi_calls import Client, answer, http
 from roost.apply.release import OPENS_AFTER_S
-from roost_server.probation import LIMIT_S, OPEN_PATH, OWNER, Probation
+from roost_server.maintenance_mode import LIMIT_S, OPEN_PATH, OWNER, Probation
 from roost_server.upgrade import COPY, NOTE, Note, read_note, write_note
 
 NOW = 1_000_000.0

@@ -8,8 +8,15 @@ from types import SimpleNamespace
 import pytest
 
 from helpers.asgi_calls import Client, http
-from roost_server import quiet
-from roost_server.quiet import FIRST_BACKOFF_S, LAST_BACKOFF_S, LOOK_S, Activity, Answered, watch
+from roost_server import idle_suspend
+from roost_server.idle_suspend import (
+    FIRST_BACKOFF_S,
+    LAST_BACKOFF_S,
+    LOOK_S,
+    Activity,
+    Answered,
+    watch,
+)
 
 LIMIT_S = 20.0
 HEALTH, READY = "/api/health", "/api/ready"
@@ -29,9 +36,9 @@ class Scene:
         self.when_asked = lambda: None
         self.happenings = {}
         self.activity = Activity(clock=lambda: self.now)
-        monkeypatch.setattr(quiet, "ask", self.ask)
+        monkeypatch.setattr(idle_suspend, "ask", self.ask)
         time = SimpleNamespace(sleep=self.sleep, to_thread=asyncio.to_thread)
-        monkeypatch.setattr(quiet, "asyncio", time)
+        monkeypatch.setattr(idle_suspend, "asyncio", time)
 
     async def sleep(self, seconds):
         """Let time pass, and what is due happen."""

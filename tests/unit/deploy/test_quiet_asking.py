@@ -10,8 +10,8 @@ from contextlib import closing
 import pytest
 
 from helpers.waiting import LIMIT_S
-from roost_server import quiet
-from roost_server.quiet import Activity, Answered, ask, fall_asleep, watch
+from roost_server import idle_suspend
+from roost_server.idle_suspend import Activity, Answered, ask, fall_asleep, watch
 
 ASKED = {action: ("POST", f"/v1/apps/acme/machines/m1/{action}") for action in ("suspend", "stop")}
 
@@ -52,7 +52,7 @@ def test_an_answer_that_is_none_leaves_open_what_happened(
     machine_api, capsys, monkeypatch, answer, told
 ):
     machine_api.answers = [answer]
-    monkeypatch.setattr(quiet, "ASK_LIMIT_S", 0.1)
+    monkeypatch.setattr(idle_suspend, "ASK_LIMIT_S", 0.1)
 
     assert ask("suspend", machine_api.environ) is Answered.LOST
 

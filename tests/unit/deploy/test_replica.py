@@ -11,7 +11,7 @@ import pytest
 
 from helpers.bucket import KEYS
 from roost_server.errors import BootError
-from roost_server.replica import PROGRAM, read_replica, restore_lost, working_folder
+from roost_server.replica_config import PROGRAM, read_replica, restore_lost, working_folder
 from roost_server.settings import has_replica
 
 

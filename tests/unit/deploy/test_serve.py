@@ -22,14 +22,14 @@ from pydantic import (
 )
 
 from helpers.asgi_calls import Client, Scripted, http
-from roost_server import serve, turns
+from roost_server import serve, write_requests
 from roost_server.disk_full import Fullness
 from roost_server.errors import BootError
-from roost_server.hold import HOLD_PATH
 from roost_server.last_error import LastError
-from roost_server.reporting import REPORT_PATH
 from roost_server.serve import explain, make_app
+from roost_server.server_report import REPORT_PATH
 from roost_server.settings import home_folder
+from roost_server.write_freeze import HOLD_PATH
 from roost_server.write_queue import WriteQueue
 
 SECRET = "s3cret-value"  # "x" and it fit no type below
@@ -187,7 +187,7 @@ def visit(app, scope):
     ],
 )
 def test_writes_take_turns_on_sqlite_only(prefect, monkeypatch, environ, url, expected):
-    monkeypatch.setattr(turns, "PAUSES_S", (0,))
+    monkeypatch.setattr(write_requests, "PAUSES_S", (0,))
     prefect(Scripted([503, 201]), url)
 
     assert visit(made(HOME | environ), http("POST")) == [expected]

@@ -8,9 +8,9 @@ from contextlib import closing
 
 import pytest
 
-from roost_server import shrinking
+from roost_server import vacuum
 from roost_server.bake import seal
-from roost_server.shrinking import STEP_PAGES, give_back, keep_shrinking, pages_to_give
+from roost_server.vacuum import STEP_PAGES, give_back, keep_shrinking, pages_to_give
 from roost_server.write_queue import WriteQueue
 
 ROWS = 3000
@@ -83,7 +83,7 @@ def test_a_failure_is_logged_and_tried_again(database, monkeypatch, capsys):
             raise failure
         return give_back(path)
 
-    monkeypatch.setattr(shrinking, "give_back", give)
+    monkeypatch.setattr(vacuum, "give_back", give)
 
     async def scenario():
         shrinks = asyncio.create_task(

@@ -11,7 +11,7 @@ import pytest
 DEPLOY = Path(__file__).parents[3] / "deploy"
 PROGRAM = """
 import logging, os, sys
-from roost_server.stderr import stderr_held_back
+from roost_server.held_stderr import stderr_held_back
 
 sys.stderr.write("before ")
 with stderr_held_back(ValueError):

@@ -13,7 +13,7 @@ from threading import Barrier
 
 import pytest
 
-from roost_server.template import MIGRATE, REGISTER, copy_once, seed
+from roost_server.seed_database import MIGRATE, REGISTER, copy_once, seed
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 COPIED = {MIGRATE: "false", REGISTER: "false"}
@@ -22,7 +22,7 @@ UP_TO_DATE = {MIGRATE: "false"}
 STEPS = ("unlink", "copyfile", "fsync", "link", "unlink", "fsync")
 KILLED = """
 import os, pathlib, shutil, sys
-from roost_server.template import seed
+from roost_server.seed_database import seed
 
 left = int(sys.argv[1])
 

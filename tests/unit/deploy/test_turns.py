@@ -9,7 +9,7 @@ import pytest
 
 from helpers.asgi_calls import Client, answer, body_of, chunks, http
 from helpers.waiting import LIMIT_S
-from roost_server.turns import READS, WRITES, is_write, write_in_turn
+from roost_server.write_requests import READS, WRITES, is_write, write_in_turn
 
 
 class Database:

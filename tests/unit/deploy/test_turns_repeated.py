@@ -9,7 +9,7 @@ import pytest
 
 from helpers.asgi_calls import DISCONNECT, Client, Scripted, answer, body_of, chunks, http
 from helpers.waiting import LIMIT_S
-from roost_server.turns import KEPT_IN_MEMORY, PART, PAUSES_S, write_in_turn
+from roost_server.write_requests import KEPT_IN_MEMORY, PART, PAUSES_S, write_in_turn
 
 BUSY = 503
 TRIES = len(PAUSES_S) + 1

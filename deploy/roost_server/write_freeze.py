@@ -15,9 +15,9 @@ from contextlib import closing
 from pathlib import Path
 
 from roost_server.asgi import App, Receive, Scope, Send
-from roost_server.probation import answer, from_gate, is_logged_in
+from roost_server.maintenance_mode import answer, from_gate, is_logged_in
+from roost_server.seed_database import flush
 from roost_server.settings import DATABASE, has_replica, home_folder
-from roost_server.template import flush
 from roost_server.write_queue import ORIGIN, Origin, WriteQueue
 
 HOLD_PATH = "/roost/hold"

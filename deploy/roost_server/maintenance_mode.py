@@ -20,9 +20,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from roost_server.asgi import App, Message, Receive, Scope, Send
-from roost_server.quiet import is_host_check
+from roost_server.idle_suspend import is_host_check
+from roost_server.seed_database import flush
 from roost_server.settings import uses_sqlite_file
-from roost_server.template import flush
 from roost_server.upgrade import read_note, settle
 
 GATE_HEADER = b"x-roost-gate"

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from roost_server.asgi import App, Receive, Scope, Send
+from roost_server.seed_database import checkpoint
 from roost_server.settings import DATABASE, home_folder, uses_sqlite_file
-from roost_server.template import checkpoint
 from roost_server.unix_http import UnixConnection
 
 # What to ask for, and what else when Fly refuses: not every machine can be suspended.

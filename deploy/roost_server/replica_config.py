@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from roost_server.errors import BootError
+from roost_server.seed_database import is_taken, put_once
 from roost_server.settings import DATABASE, REPLICA_URL, home_folder
-from roost_server.template import is_taken, put_once
 
 KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 CONFIG, SOCKET, STATE = "litestream.json", "litestream.sock", "state"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from roost_server.prefect_internals import CONSUMER, MESSAGE
-from roost_server.template import flush
+from roost_server.seed_database import flush
 
 FILE = "roost-carried.json"
 
