@@ -61,7 +61,7 @@ def install(session: nox.Session, name: str) -> None:
 
 
 def environment() -> dict[str, str | None]:
-    """Give the environment in which `roost` and `localfly` are importable and find their caches.
+    """Return the environment in which `roost` and `localfly` are importable and find their caches.
 
     Bytecode is kept, and not in the checkout: without it each of a thousand processes compiles all
     that it imports, and each worker of pytest spends ten seconds on the assertions of the tests.

@@ -30,7 +30,7 @@ def main(argv: list[str]) -> int:
 
 
 def setting_lines(model: Any) -> Iterator[str]:
-    """Give a line for each field of a settings model, and of the models in it."""
+    """Return a line for each field of a settings model, and of the models in it."""
     prefix = model.model_config["env_prefix"]
     for name, field in model.model_fields.items():
         inner = _model_in(field.annotation)
@@ -65,7 +65,7 @@ def type_of(annotation: Any) -> str:
 
 
 def logging_lines(path: Path) -> Iterator[str]:
-    """Give a line for each value of Prefect's logging.yml, which a variable replaces."""
+    """Return a line for each value of Prefect's logging.yml, which a variable replaces."""
     import yaml
 
     for keys in _leaves(yaml.safe_load(path.read_text("utf-8"))):

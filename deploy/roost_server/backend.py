@@ -48,5 +48,5 @@ def name_backend(url: str, database: Path) -> str:
 
 
 def is_sqlite(backend: str) -> bool:
-    """Say whether a named backend is SQLite, wherever it lies."""
+    """Return whether a named backend is SQLite, wherever it lies."""
     return backend in (VOLUME, ELSEWHERE, MEMORY)

@@ -61,12 +61,12 @@ class Activity:
         self.last = self.clock()
 
     def quiet_s(self) -> float:
-        """Give the seconds since the last activity; 0 while there is some."""
+        """Return the seconds since the last activity; 0 while there is some."""
         return 0.0 if self.open else self.clock() - self.last
 
 
 def is_host_check(scope: Scope) -> bool:
-    """Say whether a request is a health check of the host, which must not keep us awake."""
+    """Return whether a request is a health check of the host, which must not keep us awake."""
     names = {name for name, _ in scope.get("headers", ())}
     return scope.get("path") in ("/api/health", "/api/ready") and PROXY_HEADER not in names
 
@@ -128,7 +128,7 @@ async def fall_asleep(
 
 
 def ask(action: str, environ: Mapping[str, str]) -> Answered:
-    """Ask Fly to suspend or stop this very machine; give what it said, and log it."""
+    """Ask Fly to suspend or stop this very machine; return what it said, and log it."""
     machine = f"/v1/apps/{environ.get('FLY_APP_NAME')}/machines/{environ.get('FLY_MACHINE_ID')}"
     api = UnixConnection(environ.get("FLY_API_SOCKET", "/.fly/api"), ASK_LIMIT_S)
     with closing(api):

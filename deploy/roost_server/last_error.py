@@ -61,7 +61,7 @@ def hider(environ: Mapping[str, str]) -> Callable[[str], str]:
 
 
 def is_guarded(name: str) -> bool:
-    """Say whether a variable may hold a secret: any that is not known to hold none."""
+    """Return whether a variable may hold a secret: any that is not known to hold none."""
     if name.upper() in OPEN:
         return False
     return not PLAIN.fullmatch(name) or bool(GUARDED.search(name))

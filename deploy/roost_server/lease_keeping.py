@@ -33,7 +33,7 @@ class Grace:
     _looked: float | None = None
 
     def is_over(self, every_s: float) -> bool:
-        """Say whether leases that ran out may be taken away; asked every so many seconds."""
+        """Return whether leases that ran out may be taken away; asked every so many seconds."""
         now, looked = self.clock(), self._looked
         was_there = looked is not None and 0 <= now - looked <= 2 * every_s + SLACK_S
         if not was_there or not self.is_open():

@@ -191,7 +191,7 @@ class Replicator:
             backoff = min(2 * backoff, LAST_BACKOFF_S)
 
     def _run(self) -> int:
-        """Run it once; give its exit code."""
+        """Run it once; return its exit code."""
         with working_folder(self._replica) as folder:
             # A session of its own: the signal that ends the server must not reach it meanwhile.
             # And a log that is not ours to pass on: a reader that dies would end it in mid-sentence.

@@ -71,7 +71,7 @@ class Probation:
             self._tell_open()
 
     def is_open(self) -> bool:
-        """Say whether everybody is let in; opens by itself when the limit has passed."""
+        """Return whether everybody is let in; opens by itself when the limit has passed."""
         if self._closed_since is not None and self._clock() - self._closed_since > LIMIT_S:
             print("roost: nobody proved this server; opening to everybody", flush=True)
             self.open()
@@ -144,12 +144,12 @@ class Probation:
 
 
 def from_gate(scope: Scope) -> bool:
-    """Say whether a request is the gate's; it opens no door but this one."""
+    """Return whether a request is the gate's; it opens no door but this one."""
     return any(name == GATE_HEADER for name, _ in scope.get("headers", ()))
 
 
 def is_logged_in(scope: Scope, environ: Mapping[str, str]) -> bool:
-    """Say whether a request carries the server's login; where there is none, every one does."""
+    """Return whether a request carries the server's login; where there is none, every one does."""
     login = environ.get(AUTH_SETTING, "")
     given = dict(scope["headers"]).get(b"authorization", b"")
     wanted = b"Basic " + base64.b64encode(login.encode())
@@ -157,7 +157,7 @@ def is_logged_in(scope: Scope, environ: Mapping[str, str]) -> bool:
 
 
 def is_moved(home: Path, environ: Mapping[str, str]) -> bool:
-    """Say whether another machine wrote this volume last: it was restored, or copied."""
+    """Return whether another machine wrote this volume last: it was restored, or copied."""
     try:
         owner = (home / OWNER).read_text(encoding="utf-8")
     except FileNotFoundError:

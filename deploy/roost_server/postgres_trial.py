@@ -108,7 +108,7 @@ async def _revision(connection: AsyncConnection) -> str:
 
 
 def _is_known(revision: str) -> bool:
-    """Say whether the image's Prefect has a migration to that schema; where it has none to be read, yes."""
+    """Return whether the image's Prefect has a migration to that schema; where it has none to be read, yes."""
     found = importlib.util.find_spec("prefect")
     folders = [Path(path) for path in (found.submodule_search_locations or ())] if found else []
     known = {

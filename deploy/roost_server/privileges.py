@@ -14,7 +14,7 @@ SOCKET = "/.fly/api"
 
 
 def image_user() -> pwd.struct_passwd | None:
-    """Give the user that the image made for us, where we may become it."""
+    """Return the user that the image made for us, where we may become it."""
     if os.geteuid() != 0:
         return None
     try:

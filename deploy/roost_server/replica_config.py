@@ -39,7 +39,7 @@ class Replica:
     keys: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def config(self, folder: Path) -> str:
-        """Give Litestream's configuration to run in a folder; JSON is YAML. No key is in it."""
+        """Return Litestream's configuration to run in a folder; JSON is YAML. No key is in it."""
         replica = {
             "url": self.url,
             "endpoint": self.endpoint,
@@ -67,7 +67,7 @@ class Replica:
         return json.dumps(settings, indent=2)
 
     def environ(self, folder: Path) -> dict[str, str]:
-        """Give the little that Litestream is to know: nothing of ours but the keys of the bucket."""
+        """Return the little that Litestream is to know: nothing of ours but the keys of the bucket."""
         return {
             "PATH": self.path,
             "HOME": str(folder),
@@ -78,7 +78,7 @@ class Replica:
         }
 
     def hide_keys(self, text: str) -> str:
-        """Give a text of Litestream's without the keys."""
+        """Return a text of Litestream's without the keys."""
         for name, value in self.keys.items():
             text = text.replace(value, f"({name})")
         return text

@@ -23,7 +23,7 @@ MIGRATE, REGISTER = (
 
 
 def seed(environ: Mapping[str, str]) -> dict[str, str]:
-    """Put the template onto an empty volume; give the settings that spare Prefect what is done.
+    """Put the template onto an empty volume; return the settings that spare Prefect what is done.
 
     Migrations are left out only when the database stands at the very revision that this image's
     Prefect brings; anything else is Prefect's to migrate or to refuse.
@@ -49,7 +49,7 @@ def copy_once(template: Path, database: Path) -> bool:
 
 
 def is_taken(database: Path) -> bool:
-    """Say whether a volume has a database, or had one.
+    """Return whether a volume has a database, or had one.
 
     A write-ahead log without its database is a loss to look into, not an empty volume.
     """
@@ -86,7 +86,7 @@ def put_once(database: Path, make: Callable[[Path], None]) -> bool:
 
 
 def revision(database: Path) -> str:
-    """Give the schema's revision as Alembic notes it; empty when there is none to read."""
+    """Return the schema's revision as Alembic notes it; empty when there is none to read."""
     address = f"{database.absolute().as_uri()}?mode=ro"
     try:
         with closing(sqlite3.connect(address, uri=True, timeout=1)) as connection:

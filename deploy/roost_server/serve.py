@@ -56,7 +56,7 @@ SHORTEST_VALUE = 3  # a shorter one is no secret, and stands in plain words
 
 
 def serve(environ: Mapping[str, str], began: float) -> int:
-    """Run until a signal ends it; give the exit code. `began` is a time of the monotonic clock.
+    """Run until a signal ends it; return the exit code. `began` is a time of the monotonic clock.
 
     Raises:
         BootError: a setting is not one Prefect accepts.

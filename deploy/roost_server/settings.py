@@ -19,17 +19,17 @@ LEASE_STORAGE = "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE"
 
 
 def baked_folder(environ: Mapping[str, str]) -> Path:
-    """Give the folder of the image that was prepared when it was built."""
+    """Return the folder of the image that was prepared when it was built."""
     return Path(environ.get("IMAGE_ROOT", "/opt/roost")) / "baked"
 
 
 def home_folder(environ: Mapping[str, str]) -> Path:
-    """Give the folder where Prefect keeps its database, as Prefect itself finds it."""
+    """Return the folder where Prefect keeps its database, as Prefect itself finds it."""
     return Path(environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
 
 
 def image_settings(environ: Mapping[str, str]) -> dict[str, str]:
-    """Give what the image implies: its baked pages, no guesses about a missing server, quiet."""
+    """Return what the image implies: its baked pages, no guesses about a missing server, quiet."""
     return {
         "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(baked_folder(environ) / "ui"),
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
@@ -39,12 +39,12 @@ def image_settings(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def lease_settings(environ: Mapping[str, str]) -> dict[str, str]:
-    """Give where concurrency leases are kept: on the volume, where there is one."""
+    """Return where concurrency leases are kept: on the volume, where there is one."""
     return {LEASE_STORAGE: "roost_server.leases"} if uses_sqlite_file(environ) else {}
 
 
 def uses_sqlite_file(environ: Mapping[str, str]) -> bool:
-    """Say whether the database seems to be Prefect's own file in its home folder.
+    """Return whether the database seems to be Prefect's own file in its home folder.
 
     Read before Prefect is imported, from the usual names alone. What Prefect makes of every name,
     `serve` compares with this, and starts nothing where they differ.
@@ -58,5 +58,5 @@ def uses_sqlite_file(environ: Mapping[str, str]) -> bool:
 
 
 def has_replica(environ: Mapping[str, str]) -> bool:
-    """Say whether the database is to be copied to a bucket as it changes."""
+    """Return whether the database is to be copied to a bucket as it changes."""
     return bool(environ.get(REPLICA_URL)) and uses_sqlite_file(environ)

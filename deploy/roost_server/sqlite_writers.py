@@ -89,5 +89,5 @@ def roll_back(connection: Any, _: Any, error: BaseException | None) -> None:
 
 
 def is_change(statement: str) -> bool:
-    """Say whether a statement changes data."""
+    """Return whether a statement changes data."""
     return bool(CHANGES.match(statement) or CHANGES_AFTER_WITH.match(statement))

@@ -63,13 +63,13 @@ def guard_upgrade(environ: Mapping[str, str], now: float) -> None:
 
 
 def known_revisions(environ: Mapping[str, str]) -> frozenset[str]:
-    """Give every schema revision that this image's Prefect can migrate from."""
+    """Return every schema revision that this image's Prefect can migrate from."""
     text = (baked_folder(environ) / REVISIONS).read_text(encoding="utf-8")
     return frozenset(json.loads(text))
 
 
 def read_note(home: Path) -> Note | None:
-    """Give the note of an upgrade whose copy is there; without its copy it means nothing."""
+    """Return the note of an upgrade whose copy is there; without its copy it means nothing."""
     if not (home / COPY).exists():
         return None
     try:

@@ -82,16 +82,16 @@ class WriteQueue:
             _TURN.reset(token)
 
     def is_taken(self) -> bool:
-        """Say whether somebody has the turn."""
+        """Return whether somebody has the turn."""
         return self._holder is not None
 
     def is_inside(self) -> bool:
-        """Say whether whoever asks was called by the holder of the turn, who would wait for itself."""
+        """Return whether whoever asks was called by the holder of the turn, who would wait for itself."""
         turn = _TURN.get()
         return turn is not None and turn.active
 
     def _is_elsewhere(self) -> bool:
-        """Say whether this is another event loop than the server's, which cannot wait here."""
+        """Return whether this is another event loop than the server's, which cannot wait here."""
         loop = asyncio.get_running_loop()
         self._loop = self._loop or loop
         return loop is not self._loop

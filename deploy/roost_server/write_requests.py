@@ -73,7 +73,7 @@ def write_in_turn(
 
 
 def is_write(scope: Scope) -> bool:
-    """Say whether a request may change the database."""
+    """Return whether a request may change the database."""
     if scope["type"] != "http" or scope["method"] not in WRITES:
         return False
     # Of other methods the last word may be a name: a variable may be called "count".
@@ -92,7 +92,7 @@ class Body:
     left: Message | None = None
 
     def replay(self) -> Receive:
-        """Give it once more from its start, and then what comes after it."""
+        """Return it once more from its start, and then what comes after it."""
         messages = self._messages()
 
         async def receive() -> Message:
@@ -115,7 +115,7 @@ class Body:
 
 
 async def has_left(receive: Receive) -> bool:
-    """Say whether a client that has sent its whole request is gone; nothing else can come of it."""
+    """Return whether a client that has sent its whole request is gone; nothing else can come of it."""
     message = asyncio.ensure_future(receive())
     for _ in range(LOOKS):
         await asyncio.sleep(0)

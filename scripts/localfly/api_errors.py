@@ -13,7 +13,7 @@ class ApiError(Exception):
         self.word = word
 
     def body(self) -> dict[str, str]:
-        """Give the JSON body."""
+        """Return the JSON body."""
         return {"error": self.error, **({"status": self.word} if self.word else {})}
 
 

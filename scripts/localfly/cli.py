@@ -65,13 +65,13 @@ def main(argv: list[str]) -> int:
 
 
 def home_folder() -> Path:
-    """Give the folder that LOCALFLY_HOME names, or one in the user's home."""
+    """Return the folder that LOCALFLY_HOME names, or one in the user's home."""
     named = os.environ.get("LOCALFLY_HOME")
     return Path(named or Path.home() / ".local" / "state" / "localfly").absolute()
 
 
 def cache_folder() -> Path:
-    """Give the folder built images are kept in."""
+    """Return the folder built images are kept in."""
     return Path(os.environ.get("LOCALFLY_CACHE") or home_folder() / "cache").absolute()
 
 

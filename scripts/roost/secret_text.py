@@ -18,7 +18,7 @@ class SecretText:
         self._value = value
 
     def reveal(self) -> str:
-        """Give the value; call this at the one place that sends it."""
+        """Return the value; call this at the one place that sends it."""
         return self._value
 
     @property
@@ -55,7 +55,7 @@ class SecretText:
 
 
 def _spellings(value: str) -> tuple[str, ...]:
-    """Give the ways an answer may echo a value, the longest first."""
+    """Return the ways an answer may echo a value, the longest first."""
     if not value:
         return ()
     ways = {

@@ -81,7 +81,7 @@ def write_section(name: str, text: str) -> None:
 
 
 def check_subjects(names: list[str]) -> list[str]:
-    """Give the subjects, each once.
+    """Return the subjects, each once.
 
     Raises:
         BadParameter: there is no such subject.
@@ -93,7 +93,7 @@ def check_subjects(names: list[str]) -> list[str]:
 
 
 def circumstances(lab: Lab, name: str) -> Circumstances:
-    """Say how a subject was measured, so that anybody can do it again."""
+    """Return how a subject was measured, so that anybody can do it again."""
     options = (
         (f"--rounds {lab.runs}", lab.runs != ROUNDS),
         (f"--seconds {lab.seconds:g}", lab.seconds != SECONDS),
@@ -111,7 +111,7 @@ def circumstances(lab: Lab, name: str) -> Circumstances:
 
 
 def tell(line: str) -> None:
-    """Say what happens, beside the results."""
+    """Report what happens, beside the results."""
     typer.echo(line, err=True)
 
 

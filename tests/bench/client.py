@@ -38,7 +38,7 @@ class Answer:
         return self.ended - self.began
 
     def json(self) -> Any:
-        """Give the parsed body of a good answer.
+        """Return the parsed body of a good answer.
 
         Raises:
             BenchError: it was no good answer.
@@ -102,12 +102,12 @@ class Client:
 
 
 def basic(login: str) -> Mapping[str, str]:
-    """Give the header that logs in as `user:password`."""
+    """Return the header that logs in as `user:password`."""
     return {"Authorization": f"Basic {b64encode(login.encode()).decode()}"}
 
 
 def wait_well(url: str, path: str, limit_s: float, *, pause_s: float = 0.01) -> float | None:
-    """Ask until it is answered well and give that moment (monotonic); None after the limit."""
+    """Ask until it is answered well and return that moment (monotonic); None after the limit."""
     give_up_at = time.monotonic() + limit_s
     while (left := give_up_at - time.monotonic()) > 0:
         with Client(url, limit_s=left) as client:

@@ -16,7 +16,7 @@ ROOST = (sys.executable, "-m", "roost")
 
 
 def timed(argv: Sequence[str], env: Mapping[str, str]) -> float:
-    """Run a command to its end and give the seconds it took.
+    """Run a command to its end and return the seconds it took.
 
     Raises:
         BenchError: it failed; carries what it said.
@@ -37,7 +37,7 @@ def timed(argv: Sequence[str], env: Mapping[str, str]) -> float:
 
 
 def roost_environ(lab: Lab, **extra: str) -> dict[str, str]:
-    """Give the variables for `python -m roost`, with its bytecode kept after the first run."""
+    """Return the variables for `python -m roost`, with its bytecode kept after the first run."""
     # Some places never let it be written; a person's machine has it after the first command.
     inherited = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     return {

@@ -125,7 +125,7 @@ class Crowd:
                 time.sleep(LOOK_S)
 
     def log(self, name: str) -> str:
-        """Give what one wrote."""
+        """Return what one wrote."""
         return (self.folder / f"{name}.log").read_text("utf-8", "replace")
 
     def complaints(self, words: str) -> int:

@@ -55,7 +55,7 @@ def slow_tick(name, number):
 
 
 def is_over():
-    """Say whether the change began as long ago as this process is to go on."""
+    """Return whether the change began as long ago as this process is to go on."""
     change = FOLDER / "change"
     return change.exists() and time.time() - change.stat().st_mtime >= ENDS_AFTER_S
 

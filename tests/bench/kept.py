@@ -76,7 +76,7 @@ def read_database(file: Path, prefix: str) -> Found:
 
 
 def compare(work: Work, found: Found) -> Mapping[str, Fate]:
-    """Say what came of each kind; a run that did not come to its end well counts as lost."""
+    """Return what came of each kind; a run that did not come to its end well counts as lost."""
     return {
         "flow runs": _fate_of_runs(work.flow_runs, found.flow_runs),
         "task runs": _fate_of_runs(work.done, found.task_runs),

@@ -56,11 +56,11 @@ class Lab:
     _homes: dict[Side, Path] = field(default_factory=dict)
 
     def folder(self, name: str) -> Path:
-        """Give a new, empty folder."""
+        """Return a new, empty folder."""
         return Path(mkdtemp(prefix=f"{name}-", dir=self.scratch))
 
     def used_home(self, side: Side) -> Path:
-        """Give a copy of a PREFECT_HOME that its side has used before."""
+        """Return a copy of a PREFECT_HOME that its side has used before."""
         if not self._homes:
             self._homes.update(prepare_homes(self))
         home = self.folder(f"{side.value}-home")
@@ -68,7 +68,7 @@ class Lab:
         return home
 
     def environ(self, home: Path) -> dict[str, str]:
-        """Give the variables both sides are started with."""
+        """Return the variables both sides are started with."""
         return {
             "PATH": f"{self.image.bin}:{_SYSTEM_PATH}",
             "HOME": str(self.folder("user")),
@@ -113,14 +113,14 @@ def program(lab: Lab, side: Side, home: Path, extra: Mapping[str, str] | None = 
 
 
 def stock(lab: Lab) -> tuple[Sequence[str], Mapping[str, str]]:
-    """Give stock's command, and the variables that are its own."""
+    """Return stock's command, and the variables that are its own."""
     # By default it copies its UI to where its packages are; they are ours too, and shared.
     own = {"PREFECT_SERVER_UI_STATIC_DIRECTORY": str(lab.scratch / "stock-ui")}
     return (str(lab.image.bin / "prefect"), "server", "start"), own
 
 
 def ours(lab: Lab) -> tuple[Sequence[str], Mapping[str, str]]:
-    """Give the command of our machines, and the variables Roost starts them with."""
+    """Return the command of our machines, and the variables Roost starts them with."""
     config = machine_config(lab.file, lab.image.ref, "app-1")
     # There is no Fly around it that could wake it.
     alone = {"IMAGE_ROOT": str(lab.image.folder), "ROOST_IDLE_ACTION": "off"}

@@ -42,7 +42,7 @@ class Load:
     ended: float
 
     def well_share(self) -> float:
-        """Give the share of requests that were answered well, in percent."""
+        """Return the share of requests that were answered well, in percent."""
         return 100 * sum(answer.well for answer in self.answers) / len(self.answers)
 
     def failures(self) -> dict[int, int]:
@@ -50,15 +50,15 @@ class Load:
         return dict(Counter(answer.status for answer in self.answers if not answer.well))
 
     def rate(self) -> float:
-        """Give the requests answered well in a second."""
+        """Return the requests answered well in a second."""
         return sum(answer.well for answer in self.answers) / (self.ended - self.began)
 
     def p95_ms(self) -> float:
-        """Give the time 95 % of requests took at most, unanswered ones up to the limit."""
+        """Return the time 95 % of requests took at most, unanswered ones up to the limit."""
         return 1000 * percentile((answer.took_s for answer in self.answers), 0.95)
 
     def silence_s(self) -> float:
-        """Give the longest time without a good answer of the health page."""
+        """Return the longest time without a good answer of the health page."""
         return longest_gap(self.health, self.began, self.ended)
 
 
@@ -69,7 +69,7 @@ class Due:
     late_s: tuple[float, ...]
 
     def p95_s(self) -> float:
-        """Give the time by which 95 % were marked."""
+        """Return the time by which 95 % were marked."""
         return percentile(self.late_s, 0.95)
 
 
@@ -94,7 +94,7 @@ def put_load(url: str, writers: int, seconds: float) -> Load:
 
 
 def put_load_while_due(url: str, writers: int, seconds: float) -> Due:
-    """Let writers write while many runs are due that nobody starts; give how late they were marked."""
+    """Let writers write while many runs are due that nobody starts; return how late they were marked."""
     flow = make_flow(url)
     with Client(url, basic(LOGIN)) as client:
         runs = tuple(make_due(client, flow) for _ in range(DUE_RUNS))
@@ -105,7 +105,7 @@ def put_load_while_due(url: str, writers: int, seconds: float) -> Due:
 
 
 def make_due(client: Client, flow: str) -> str:
-    """Make a run that is due now, for whoever watches for late ones; give its id.
+    """Make a run that is due now, for whoever watches for late ones; return its id.
 
     Raises:
         BenchError: it was not made in many tries.
@@ -122,7 +122,7 @@ def make_due(client: Client, flow: str) -> str:
 
 
 def watch_due(client: Client, runs: tuple[str, ...], due_at: float) -> Due:
-    """Wait until all are marked, for a while; give when each was, by the server's own clock."""
+    """Wait until all are marked, for a while; return when each was, by the server's own clock."""
     give_up_at = time.monotonic() + MARK_LIMIT_S
     marked: dict[str, float] = {}
     while len(marked) < len(runs) and time.monotonic() < give_up_at:
@@ -135,14 +135,14 @@ def watch_due(client: Client, runs: tuple[str, ...], due_at: float) -> Due:
 
 
 def marks(runs: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, float]]:
-    """Give each run that was marked late, and when, in seconds of 1970."""
+    """Return each run that was marked late, and when, in seconds of 1970."""
     for run in runs:
         if run["state"]["name"] == "Late":
             yield run["id"], datetime.fromisoformat(run["state"]["timestamp"]).timestamp()
 
 
 def make_flow(url: str) -> str:
-    """Make the flow that all runs are of; give its id."""
+    """Make the flow that all runs are of; return its id."""
     with Client(url, basic(LOGIN)) as client:
         return str(client.post("/api/flows/", {"name": "bench"}).json()["id"])
 
@@ -171,7 +171,7 @@ def write_run(client: Client, flow: str) -> Iterator[Answer]:
 
 
 def steps(run: str) -> Iterator[tuple[str, Any]]:
-    """Give what is sent for a run that was created: path and body."""
+    """Return what is sent for a run that was created: path and body."""
     move = f"/api/flow_runs/{run}/set_state"
     yield move, {"state": {"type": "RUNNING"}}
     yield "/api/logs/", [log_line(run, number) for number in range(LOGS_A_RUN)]
@@ -179,7 +179,7 @@ def steps(run: str) -> Iterator[tuple[str, Any]]:
 
 
 def log_line(run: str, number: int) -> dict[str, object]:
-    """Give one line of a run's log, as the API takes it."""
+    """Return one line of a run's log, as the API takes it."""
     return {
         "flow_run_id": run,
         "name": "bench",
@@ -190,7 +190,7 @@ def log_line(run: str, number: int) -> dict[str, object]:
 
 
 def probe_health(url: str, over: threading.Event) -> list[float]:
-    """Ask the health page at a steady pace until it is over; give the moments of good answers."""
+    """Ask the health page at a steady pace until it is over; return the moments of good answers."""
     answered: list[float] = []
     with Client(url, limit_s=ANSWER_LIMIT_S) as client:
         while not over.wait(PROBE_EVERY_S):

@@ -41,7 +41,7 @@ class Running:
     began: float
 
     def wait_healthy(self) -> float:
-        """Wait for the first good answer of its health page; give the seconds since its start.
+        """Wait for the first good answer of its health page; return the seconds since its start.
 
         Raises:
             BenchError: it did not answer in time; carries the end of its log.
@@ -53,7 +53,7 @@ class Running:
         return answered - self.began
 
     def resident_mb(self) -> float:
-        """Give the resident memory of the whole process tree, in MB of 2**20 bytes."""
+        """Return the resident memory of the whole process tree, in MB of 2**20 bytes."""
         root = psutil.Process(self.process.pid)
         total = 0
         for process in (root, *root.children(recursive=True)):

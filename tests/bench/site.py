@@ -56,7 +56,7 @@ class Site:
         return Machine(app, made["id"], f"http://127.0.0.1:{self.port(app)}")
 
     def port(self, app: str) -> int:
-        """Give the port the proxy serves an app on."""
+        """Return the port the proxy serves an app on."""
         with Client(self.api_url) as client:
             status = client.get("/localfly/status").json()
         return int(status["apps"][app]["port"])
@@ -78,7 +78,7 @@ class Site:
         self.send("DELETE", f"/apps/{machine.app}?force=true")
 
     def send(self, method: str, where: str, body: Any = None) -> Any:
-        """Send a request of the Machines API and give its answer.
+        """Send a request of the Machines API and return its answer.
 
         Raises:
             BenchError: it was refused.
@@ -103,12 +103,12 @@ def local_fly(lab: Lab) -> Iterator[Site]:
 
 
 def path(machine: Machine) -> str:
-    """Give a machine's path in the API."""
+    """Return a machine's path in the API."""
     return f"/apps/{machine.app}/machines/{machine.id}"
 
 
 def request_to_200(machine: Machine) -> float:
-    """Ask a machine's health through the proxy, which wakes it; give the seconds to the first 200.
+    """Ask a machine's health through the proxy, which wakes it; return the seconds to the first 200.
 
     Raises:
         BenchError: it did not come.

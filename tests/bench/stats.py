@@ -29,7 +29,7 @@ class Unit(Enum):
         return self.value[0]
 
     def tell(self, value: float) -> str:
-        """Give a value with its unit; long times need fewer digits than short ones."""
+        """Return a value with its unit; long times need fewer digits than short ones."""
         digits = 2 if self is Unit.SECONDS and value >= 1 else self.value[1]
         return f"{value:.{digits}f} {self.label}".rstrip()
 
@@ -113,7 +113,7 @@ class Table:
 
 
 def percentile(values: Iterable[float], share: float) -> float:
-    """Give the least value that at least `share` (0 to 1) of all values do not exceed.
+    """Return the least value that at least `share` (0 to 1) of all values do not exceed.
 
     Raises:
         ValueError: there are no values.
@@ -125,6 +125,6 @@ def percentile(values: Iterable[float], share: float) -> float:
 
 
 def longest_gap(times: Sequence[float], begin: float, end: float) -> float:
-    """Give the longest stretch between `begin` and `end` in which none of the times lies."""
+    """Return the longest stretch between `begin` and `end` in which none of the times lies."""
     inside = sorted(time for time in times if begin < time < end)
     return max(after - before for before, after in pairwise([begin, *inside, end]))

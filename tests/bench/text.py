@@ -24,7 +24,7 @@ class Circumstances:
 
 
 def cells(row: Row) -> tuple[str, ...]:
-    """Give a row's five cells."""
+    """Return a row's five cells."""
     return (
         row.what,
         tell_sample(row.ours, row.unit),
@@ -35,14 +35,14 @@ def cells(row: Row) -> tuple[str, ...]:
 
 
 def tell_sample(sample: Sample, unit: Unit) -> str:
-    """Give median and spread, such as `5.12 s (4.90 s to 5.40 s)`."""
+    """Return median and spread, such as `5.12 s (4.90 s to 5.40 s)`."""
     low, high = (unit.tell(value) for value in sample.spread)
     median = unit.tell(sample.median)
     return median if low == high else f"{median} ({low} to {high})"
 
 
 def tell_aim(row: Row) -> str:
-    """Give the aim and whether it is met."""
+    """Return the aim and whether it is met."""
     if row.limit is None:
         return NONE
     verdicts = {True: "met", False: "missed", None: "not measured"}
@@ -50,7 +50,7 @@ def tell_aim(row: Row) -> str:
 
 
 def tell_limit(limit: Limit, unit: Unit) -> str:
-    """Give what is aimed at, such as `<= 0.85 of stock`."""
+    """Return what is aimed at, such as `<= 0.85 of stock`."""
     match limit.aim:
         case Aim.RATIO_AT_MOST:
             return f"<= {limit.value:g} of stock"
@@ -61,7 +61,7 @@ def tell_limit(limit: Limit, unit: Unit) -> str:
 
 
 def terminal(table: Table) -> str:
-    """Give a table for a terminal, in columns."""
+    """Return a table for a terminal, in columns."""
     lines = [HEAD, *(cells(row) for row in table.rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(HEAD))]
     aligned = ("  ".join(_padded(line, widths)).rstrip() for line in lines)
@@ -73,7 +73,7 @@ def _padded(line: Sequence[str], widths: Sequence[int]) -> Iterable[str]:
 
 
 def section(table: Table, circumstances: Circumstances) -> str:
-    """Give a table as a section of docs/benchmarks.md, with what its rows mean."""
+    """Return a table as a section of docs/benchmarks.md, with what its rows mean."""
     how = (
         f"`{circumstances.command}`, {circumstances.date}, {circumstances.machine}; "
         f"medians of {circumstances.runs} runs, in brackets the least and the greatest."

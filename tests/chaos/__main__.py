@@ -53,7 +53,7 @@ class Stage:
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def each(self, play: Callable[[T], R], things: Mapping[str, T]) -> tuple[list[R], list[str]]:
-        """Play all of them, some at once; give what came of each in order, and what went wrong.
+        """Play all of them, some at once; return what came of each in order, and what went wrong.
 
         An exception is a fault of the one it came out of, and the others are played all the same.
         """
@@ -70,7 +70,7 @@ class Stage:
             return [found for some in pool.map(guarded, things) for found in some], faults
 
     def new_folder(self, what: str) -> Path:
-        """Give a folder that nobody has used; its name is short, as those of sockets below it must be."""
+        """Return a folder that nobody has used; its name is short, as those of sockets below it must be."""
         return self.folder / f"{what}-{next(self.numbers)}"
 
     @contextmanager
@@ -154,7 +154,7 @@ Played = tuple[str, list[str]]
 
 
 def by_name(scenarios: Iterable[Scenario]) -> dict[str, Scenario]:
-    """Give scenarios by what people call them."""
+    """Return scenarios by what people call them."""
     return {scenario.name: scenario for scenario in scenarios}
 
 
@@ -272,7 +272,7 @@ def write_section(part: str, options: str, text: str) -> None:
 
 
 def tell(line: str) -> None:
-    """Say what happens, beside the results."""
+    """Report what happens, beside the results."""
     typer.echo(line, err=True)
 
 

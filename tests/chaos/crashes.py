@@ -62,17 +62,17 @@ class Outcome:
     """What nobody expected, beside the points."""
 
     def of(self, *moments: Moment) -> list[Point]:
-        """Give the points of these moments."""
+        """Return the points of these moments."""
         return [point for point in self.points if point.moment in moments]
 
     @property
     def failed(self) -> list[Point]:
-        """Give the points from which it did not converge."""
+        """Return the points from which it did not converge."""
         return [point for point in self.points if not point.converged]
 
     @property
     def faults(self) -> list[str]:
-        """Give all that was wrong, a line each."""
+        """Return all that was wrong, a line each."""
         lost = (f"{self.lost} rows lost",) if self.lost else ()
         told = (*map(str, self.failed), *lost, *self.mishaps)
         return [f"{self.scenario.name}, {one}" for one in told]
@@ -171,7 +171,7 @@ class Play:
         return Point("", moment, wrong) if wrong else None
 
     def strike(self, moment: Moment, number: int) -> tuple[Ended, str]:
-        """Apply, and let it happen at the call of that number; give the call it happened at."""
+        """Apply, and let it happen at the call of that number; return the call it happened at."""
         numbers, mine, struck = itertools.count(1), threading.local(), []
 
         def here(when: Moment, call: str) -> Answer | None:
@@ -206,7 +206,7 @@ class Play:
         return Point(point.call, point.moment, (*wrong, *self.check()), unaided)
 
     def wrong_end(self, ended: Ended, codes: set[int]) -> tuple[str, ...]:
-        """Say how a command ended otherwise than it should."""
+        """Return how a command ended otherwise than it should."""
         return (
             *((f"ended with {ended.code}: {ended.last}",) if ended.code not in codes else ()),
             *(("a traceback",) if shows_traceback(ended.said) else ()),

@@ -101,7 +101,7 @@ class Ground:
             raise AssertionError(f"{' '.join(argv)} ended with {ended.code}: {ended.said}")
 
     def tell_mishap(self, error: Exception) -> str:
-        """Give what nobody expected as a fault, with what was run last; and end that."""
+        """Return what nobody expected as a fault, with what was run last; and end that."""
         told = tell_mishap(error, self.commands.latest)
         self.open_door()
         with suppress(ChildProcessError):
@@ -123,16 +123,16 @@ class Ground:
         return self.daemon.call(verb, f"/apps/{self.app}{path}", **options)
 
     def short(self, note: str) -> str:
-        """Give a call that the door noted without what all of them share."""
+        """Return a call that the door noted without what all of them share."""
         return note.replace(f"/v1/apps/{self.app}", "").replace("/v1", "")
 
     def desired(self) -> Desired:
-        """Give what the file asks for now."""
+        """Return what the file asks for now."""
         file = load_environment(NAME, self.roost.environments)
         return desired_state(file, file.environment.prefect.image or SMALL)
 
     def live(self) -> Live:
-        """Give what is there now."""
+        """Return what is there now."""
 
         async def look() -> Live:
             async with FlyClient(str(self.daemon.client.base_url), SecretText("any")) as fly:
@@ -141,15 +141,15 @@ class Ground:
         return anyio.run(look)
 
     def machines(self, live: Live) -> tuple[Machine, ...]:
-        """Give the environment's machines."""
+        """Return the environment's machines."""
         return tuple(our_machines(self.desired(), live).values())
 
     def releases(self, live: Live) -> tuple[Release, ...]:
-        """Give what the machines remember."""
+        """Return what the machines remember."""
         return releases_on(self.machines(live))
 
     def steps_left(self) -> tuple[str, ...]:
-        """Give what a plan would do now, or refuses to do."""
+        """Return what a plan would do now, or refuses to do."""
         ended = self.run("plan", "--json")
         try:
             # Progress stands beside it, before or after.
@@ -160,7 +160,7 @@ class Ground:
         return (*(step["summary"] for step in plan["steps"]), *refused)
 
     def leases(self) -> Iterator[Held]:
-        """Give the leases that somebody holds, those in the app of a drill too."""
+        """Return the leases that somebody holds, those in the app of a drill too."""
         for app in (self.app, self.drill_app):
             answer = self.daemon.client.get(f"/v1/apps/{app}/machines")
             for machine in answer.json() if answer.is_success else ():
@@ -204,7 +204,7 @@ class Ground:
         raise TimeoutError(f"{self.app} does not answer {path}")
 
     def write_row(self, patience_s: float = PATIENCE_S) -> str:
-        """Write a flow run; give its id if the server said that it has it, else nothing."""
+        """Write a flow run; return its id if the server said that it has it, else nothing."""
         user, _, password = LOGIN.partition(":")
         with httpx.Client(
             base_url=self.url, auth=(user, password), trust_env=False, timeout=patience_s
@@ -213,7 +213,7 @@ class Ground:
         return str(answer.json()["id"]) if answer.status_code == httpx.codes.CREATED else ""
 
     def write_row_surely(self) -> str:
-        """Write a flow run, again until the server says that it has one; give its id.
+        """Write a flow run, again until the server says that it has one; return its id.
 
         Raises:
             TimeoutError: it never does.
@@ -227,7 +227,7 @@ class Ground:
         raise TimeoutError(f"{self.app} takes no row")
 
     def snapshots(self, volume: str) -> list[Any]:
-        """Give the whole snapshots of a volume."""
+        """Return the whole snapshots of a volume."""
         found = self.call("GET", f"/volumes/{volume}/snapshots")
         return [snapshot for snapshot in found if snapshot["status"] == "created"]
 

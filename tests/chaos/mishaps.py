@@ -11,7 +11,7 @@ MOST = 3
 
 
 def tell_mishap(error: Exception, latest: str = "") -> str:
-    """Give an exception in a line: what it is, where it came from, and what was run last.
+    """Return an exception in a line: what it is, where it came from, and what was run last.
 
     All of it is printed beside the results.
     """

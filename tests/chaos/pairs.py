@@ -59,7 +59,7 @@ class Pair:
 
 
 def two_changes(n: int) -> tuple[Fields, Fields]:
-    """Give two changes that a mixture would show of."""
+    """Return two changes that a mixture would show of."""
     return (
         {**settings(PREFECT_LOGGING_LEVEL=f"A{n}"), "machine": {"memory_mb": 512}},
         {**settings(PREFECT_LOGGING_LEVEL=f"B{n}"), "machine": {"memory_mb": 768}},
@@ -67,7 +67,7 @@ def two_changes(n: int) -> tuple[Fields, Fields]:
 
 
 def change_and_scaling(n: int) -> tuple[Fields, Fields]:
-    """Give a change of the file, and the file of before, beside which somebody scales for a time."""
+    """Return a change of the file, and the file of before, beside which somebody scales for a time."""
     before = settings(PREFECT_LOGGING_LEVEL=f"C{n - 1}")
     return settings(PREFECT_LOGGING_LEVEL=f"C{n}"), before
 
@@ -105,7 +105,7 @@ def meet(pair: Pair, grounds: tuple[Ground, Ground], seed: int) -> Met:
 
 
 def nameless(ended: Ended) -> tuple[str, ...]:
-    """Say where somebody waited or stopped for a lease, and was not told whose, why or since when."""
+    """Return where somebody waited or stopped for a lease, and was not told whose, why or since when."""
     told = _WAITS.findall(ended.said)
     if "[fly-leased]" in ended.said and not told:
         return (f"stopped, and does not say for whom: {ended.last}",)

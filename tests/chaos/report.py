@@ -14,7 +14,7 @@ KILLED = (Moment.BEFORE, Moment.AFTER)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Give a table in Markdown, whose columns line up on a terminal too."""
+    """Return a table in Markdown, whose columns line up on a terminal too."""
     cells = [list(map(str, row)) for row in (head, *rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
@@ -26,7 +26,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def crash_table(outcomes: Sequence[Outcome]) -> str:
-    """Give what became of every crash point and every lost answer."""
+    """Return what became of every crash point and every lost answer."""
     head = (
         *("scenario", "crash points", "converged", "answers lost", "converged"),
         *("unaided", "rows acknowledged", "rows lost"),
@@ -49,7 +49,7 @@ def _crash_row(outcome: Outcome) -> Sequence[object]:
 
 
 def crash_line(outcomes: Sequence[Outcome]) -> str:
-    """Give it in one sentence."""
+    """Return it in one sentence."""
     rows, lost = sum(o.acknowledged for o in outcomes), sum(o.lost for o in outcomes)
     parts = (
         tell_points("crash points", [p for o in outcomes for p in o.of(*KILLED)]),
@@ -60,12 +60,12 @@ def crash_line(outcomes: Sequence[Outcome]) -> str:
 
 
 def tell_points(what: str, points: Sequence[Point]) -> str:
-    """Give how many there were, and from how many it converged."""
+    """Return how many there were, and from how many it converged."""
     return f"{len(points)} {what}, {sum(point.converged for point in points)} converged"
 
 
 def storm_table(weathered: Sequence[Weathered]) -> str:
-    """Give how runs in bad weather ended."""
+    """Return how runs in bad weather ended."""
     names = dict.fromkeys(w.scenario.name for w in weathered)
     head = ("scenario", "storms", "troubles", "done", "rolled back", "stopped", "sound afterwards")
     return table(
@@ -85,7 +85,7 @@ def _storm_row(name: str, weathered: list[Weathered]) -> Sequence[object]:
 
 
 def outage_table(cuts: Sequence[Cut]) -> str:
-    """Give how runs ended that Fly was lost to."""
+    """Return how runs ended that Fly was lost to."""
     head = ("Fly", "runs", "done", "stopped", "longest", "sound afterwards")
     kinds = dict.fromkeys(cut.kind for cut in cuts)
     return table(head, (_outage_row(k, [c for c in cuts if c.kind == k]) for k in kinds))
@@ -104,7 +104,7 @@ def _outage_row(kind: str, cuts: list[Cut]) -> Sequence[object]:
 
 
 def pair_table(met: Sequence[Met]) -> str:
-    """Give how rounds of two at once ended."""
+    """Return how rounds of two at once ended."""
     names = dict.fromkeys(m.name for m in met)
     head = ("who", "rounds", "both, in turn", "one, the other stopped", "sound afterwards")
     return table(head, (_pair_row(n, [m for m in met if m.name == n]) for n in names))
@@ -116,7 +116,7 @@ def _pair_row(name: str, met: list[Met]) -> Sequence[object]:
 
 
 def silence_table(silences: Sequence[Silence]) -> str:
-    """Give how long a server did not answer."""
+    """Return how long a server did not answer."""
     head = ("change", "roost apply", "by hand", "ratio")
     return table(head, map(_silence_row, silences))
 

@@ -70,51 +70,51 @@ class Scenario:
 
 
 def settings(**values: str) -> Fields:
-    """Give a file with these settings of the server."""
+    """Return a file with these settings of the server."""
     return {**SLEEPLESS, "prefect": {"settings": values}}
 
 
 def bad(how: str) -> Callable[[int], Fields]:
-    """Give changes to a server that is no good, each another one: a failed one is refused."""
+    """Return changes to a server that is no good, each another one: a failed one is refused."""
     return lambda n: settings(**{TROUBLE: f"{how}-{n}"})
 
 
 def upgrade(n: int) -> Fields:
-    """Give the nth of ever newer versions."""
+    """Return the nth of ever newer versions."""
     version = f"3.9.{n}"
     return {**SLEEPLESS, "prefect": {"version": version, "settings": {VERSION: version}}}
 
 
 def elsewhere(count: int) -> Fields:
-    """Give a file with one machine, or none, on a database elsewhere."""
+    """Return a file with one machine, or none, on a database elsewhere."""
     database = {"backend": "postgres", "url_secret": URL}
     scaling = {"autostop": "off", "count": count}
     return {"database": database, "secrets": [AUTH_SECRET, URL], "scaling": scaling}
 
 
 def hook(n: int) -> Fields:
-    """Give a file with one more secret, and without it, in turns."""
+    """Return a file with one more secret, and without it, in turns."""
     names = [AUTH_SECRET, HOOK] if n % 2 else [AUTH_SECRET]
     return {**SLEEPLESS, "prune": True, "secrets": names}
 
 
 def image(n: int) -> Fields:
-    """Give a file with the one image and the other, in turns."""
+    """Return a file with the one image and the other, in turns."""
     return {**SLEEPLESS, "prefect": {"image": OTHER if n % 2 else SMALL}}
 
 
 def memory(n: int) -> Fields:
-    """Give a file with more memory and with less, in turns."""
+    """Return a file with more memory and with less, in turns."""
     return {**SLEEPLESS, "machine": {"memory_mb": 768 if n % 2 else 512}}
 
 
 def volume(n: int) -> Fields:
-    """Give a file with an ever larger volume."""
+    """Return a file with an ever larger volume."""
     return {**SLEEPLESS, "database": {"backend": "sqlite", "volume_gb": 1 + n}}
 
 
 def rotated(_: int) -> Fields:
-    """Give a file with a secret whose value is another one each time."""
+    """Return a file with a secret whose value is another one each time."""
     return {**SLEEPLESS, "secrets": [AUTH_SECRET, HOOK]}
 
 
@@ -124,7 +124,7 @@ def rotate(ground: Ground, n: int) -> None:
 
 
 def unseen(ground: Ground) -> Iterator[str]:
-    """Say whether the server runs with another value than the newest."""
+    """Return whether the server runs with another value than the newest."""
     wanted = hashlib.sha256(ground.environ[HOOK].encode()).hexdigest()
     if ground.ask("/seen") != wanted:
         yield "the server has an older value"
@@ -162,7 +162,7 @@ def note_row(ground: Ground, n: int) -> None:
 
 
 def missing_row(ground: Ground) -> Iterator[str]:
-    """Say whether the row is lost; where its volume was gone, a restore brings it."""
+    """Return whether the row is lost; where its volume was gone, a restore brings it."""
     if ground.noted["volume"] not in {volume.id for volume in ground.live().volumes}:
         ended = ground.run("restore")
         if ended.code != DONE:
@@ -181,13 +181,13 @@ def note_server(ground: Ground, n: int) -> None:
 
 
 def standing_server(ground: Ground) -> list[tuple[object, ...]]:
-    """Give the machines with all that happened to them."""
+    """Return the machines with all that happened to them."""
     machines = ground.live().machines
     return [(m.id, m.instance_id, m.state, m.cordoned, [e.id for e in m.events]) for m in machines]
 
 
 def touched(ground: Ground) -> Iterator[str]:
-    """Say whether anything happened to the server."""
+    """Return whether anything happened to the server."""
     if standing_server(ground) != ground.noted["server"]:
         yield f"the server was touched: {ground.noted['server']} and now {standing_server(ground)}"
 
@@ -290,7 +290,7 @@ SCENARIOS = (
 
 
 def find(names: list[str]) -> tuple[Scenario, ...]:
-    """Give the scenarios whose name begins with one of these; all of them when there is none."""
+    """Return the scenarios whose name begins with one of these; all of them when there is none."""
     return tuple(
         s for s in SCENARIOS if not names or any(s.name.startswith(name) for name in names)
     )

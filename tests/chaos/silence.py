@@ -95,7 +95,7 @@ def measure(change: Change, folder: Path, cache: Path, runs: int) -> Silence:
 
 
 def watched(change: Change, folder: Path, cache: Path, act: Any) -> float:
-    """Bring a server up, change it, and give the longest silence in seconds."""
+    """Bring a server up, change it, and return the longest silence in seconds."""
     site = PrefectSite(folder, cache)
     try:
         site.start(**change.before)
@@ -110,7 +110,7 @@ def watched(change: Change, folder: Path, cache: Path, act: Any) -> float:
 
 @contextmanager
 def watching(site: PrefectSite) -> Iterator[list[float]]:
-    """Ask for the server's health all the time; give the times between good answers.
+    """Ask for the server's health all the time; return the times between good answers.
 
     The server answers when this ends: whoever changed it has waited for that.
     """
@@ -138,7 +138,7 @@ def watching(site: PrefectSite) -> Iterator[list[float]]:
 
 
 def is_healthy(http: httpx.Client, url: str) -> bool:
-    """Say whether a server answers well."""
+    """Return whether a server answers well."""
     try:
         return http.get(f"{url}/api/health").is_success
     except httpx.HTTPError:

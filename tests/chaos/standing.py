@@ -43,7 +43,7 @@ def doubled(ground: Ground, live: Live) -> Iterator[str]:
 
 
 def untrue_record(ground: Ground, live: Live) -> Iterator[str]:
-    """Say where the newest release record is not what is live and proved."""
+    """Return where the newest release record is not what is live and proved."""
     machines, release = ground.machines(live), current(ground.releases(live))
     if release is None:
         if ground.desired().machines:  # it goes with the last machine
@@ -70,7 +70,7 @@ def long_leases(ground: Ground) -> tuple[str, ...]:
 
 
 def left_of_drill(ground: Ground) -> Iterator[str]:
-    """Say whether anything of a drill is left."""
+    """Return whether anything of a drill is left."""
     if ground.daemon.client.get(f"/v1/apps/{ground.drill_app}").is_success:
         yield f"the app {ground.drill_app} is left"
 

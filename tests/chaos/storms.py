@@ -77,7 +77,7 @@ class StormyPlay:
 
 
 def bad_end(ended: Ended) -> tuple[str, ...]:
-    """Say what a person would miss in how a command ended."""
+    """Return what a person would miss in how a command ended."""
     if ended.code == DONE:
         return ()
     said = (*(("a traceback",) if shows_traceback(ended.said) else ()),)

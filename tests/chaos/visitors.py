@@ -44,7 +44,7 @@ class Visitors:
         self.acknowledged.clear()
 
     def lost(self) -> tuple[str, ...]:
-        """Give the rows that were acknowledged and are not there."""
+        """Return the rows that were acknowledged and are not there."""
         kept = set(self._ground.ask("/kept").split())
         return tuple(row for row in self.acknowledged if row not in kept)
 

@@ -18,7 +18,7 @@ _ONE_MACHINE = re.compile(r"^GET /machines/[0-9a-f]+(\?|$)")
 
 
 def refused(status: int, error: str, word: str = "", **headers: str) -> Answer:
-    """Give a refusal as Fly writes it."""
+    """Return a refusal as Fly writes it."""
     body = {"error": error, **({"status": word} if word else {})}
     return Answer(status, json.dumps(body).encode(), tuple(headers.items()))
 
@@ -77,7 +77,7 @@ class Storm:
         self._made = 0.0
 
     def before(self, call: str) -> Answer | None:
-        """Give what is answered instead of asking Fly."""
+        """Return what is answered instead of asking Fly."""
         what = self.short(call)
         if "/localfly/" in what:
             return None
@@ -92,7 +92,7 @@ class Storm:
         return self._note("refused", what, self._refusal(what))
 
     def after(self, call: str) -> Answer | None:
-        """Give what is answered instead of what Fly answered; it has done what it was asked."""
+        """Return what is answered instead of what Fly answered; it has done what it was asked."""
         what = self.short(call)
         if what.startswith("POST /machines"):
             self._made = time.monotonic()

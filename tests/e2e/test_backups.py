@@ -58,7 +58,7 @@ class Load:
 
 
 def rows(folder):
-    """Give the names in a database that lies in a folder, which must be whole."""
+    """Return the names in a database that lies in a folder, which must be whole."""
     with closing(sqlite3.connect(folder / "prefect.db")) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         return {name for (name,) in connection.execute("SELECT name FROM variable")}

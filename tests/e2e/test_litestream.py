@@ -80,7 +80,7 @@ class CopiedSite(PrefectSite):
             process.kill()
 
     def in_bucket(self):
-        """Give the notes that would come back now."""
+        """Return the notes that would come back now."""
         return notes_in(self.bucket.fetch(PLACE, self.folder / "fetched.db"))
 
     def served(self, names):
@@ -94,7 +94,7 @@ class CopiedSite(PrefectSite):
 
 
 def notes_in(database):
-    """Give the names of Prefect's variables in a database that is whole."""
+    """Return the names of Prefect's variables in a database that is whole."""
     with closing(sqlite3.connect(database)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         return {name for (name,) in connection.execute("SELECT name FROM variable")}

@@ -60,7 +60,7 @@ def restart(server, how):
 
 
 def take_slot(http):
-    """Make a limit of one, and take its slot; give the lease."""
+    """Make a limit of one, and take its slot; return the lease."""
     limit = {"name": "one", "limit": 1, "active": True}
     http.post("/v2/concurrency_limits/", json=limit).raise_for_status()
     asked = {"names": ["one"], "slots": 1, "mode": "concurrency", "lease_duration": HELD_S}
@@ -68,7 +68,7 @@ def take_slot(http):
 
 
 def renew(http, lease):
-    """Renew a lease, as the client that holds it does; give the status."""
+    """Renew a lease, as the client that holds it does; return the status."""
     path = f"/v2/concurrency_limits/leases/{lease}/renew"
     return http.post(path, json={"lease_duration": HELD_S}).status_code
 
@@ -216,12 +216,12 @@ def test_a_flow_that_meets_a_closed_server_waits_for_it_and_keeps_its_task_runs(
 
 
 def states(http):
-    """Give the state of each task run, by its name."""
+    """Return the state of each task run, by its name."""
     return [run["state_name"] for run in task_runs(http)]
 
 
 def task_runs(http):
-    """Give all task runs."""
+    """Return all task runs."""
     return http.post("/task_runs/filter", json={}).raise_for_status().json()
 
 
@@ -252,7 +252,7 @@ def test_a_proactive_trigger_that_was_counting_fires_after_the_restart(serve, ho
 
 
 def is_counting(server):
-    """Say whether a trigger has begun to count, which is in the database at once."""
+    """Return whether a trigger has begun to count, which is in the database at once."""
     with closing(sqlite3.connect(server.home / "prefect.db")) as connection:
         return connection.execute("SELECT count(*) FROM automation_bucket").fetchone()[0]
 
@@ -301,7 +301,7 @@ def test_a_background_task_that_no_worker_had_taken_stays_scheduled(serve, how):
 
 
 def delay(http):
-    """Hand a background task in, as `task.delay()` does; give its run."""
+    """Hand a background task in, as `task.delay()` does; return its run."""
     run = {
         "task_key": "one-abc",
         "dynamic_key": "1",

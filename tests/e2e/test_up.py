@@ -33,7 +33,7 @@ def older_database(image, folder):
 
 
 def put_on_volume(database, daemon):
-    """Have an app with a volume that holds the database, and no machine; give its new path."""
+    """Have an app with a volume that holds the database, and no machine; return its new path."""
     daemon.start()
     daemon.new_app(APP.removeprefix("/apps/"))
     fields = {"name": "data", "region": "iad", "size_gb": 1}

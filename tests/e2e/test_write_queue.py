@@ -102,7 +102,7 @@ def test_nothing_is_locked_while_runs_turn_late_and_clients_write(any_image, tmp
 
 
 def runs_turn_late_while_clients_write(server, late=60, writers=4):
-    """Let runs turn late while clients write flow runs; give the names of the states they got."""
+    """Let runs turn late while clients write flow runs; return the names of the states they got."""
     over = threading.Event()
     with server.http() as http:
         flow = http.post("/flows/", json={"name": "x"}).json()["id"]
@@ -122,7 +122,7 @@ def runs_turn_late_while_clients_write(server, late=60, writers=4):
 
 
 def names_of(http, runs):
-    """Give the names of the runs' states."""
+    """Return the names of the runs' states."""
     found = http.post("/flow_runs/filter", json={"flow_runs": {"id": {"any_": runs}}})
     return {run["state_name"] for run in found.raise_for_status().json()}
 

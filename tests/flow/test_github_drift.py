@@ -30,7 +30,7 @@ class Schedule:
         }
 
     def runner(self, **environ):
-        """Give the variables of a step."""
+        """Return the variables of a step."""
         self.output, self.summary = self.folder / "output.txt", self.folder / "summary.md"
         for path in (self.output, self.summary):
             path.write_text("")
@@ -45,7 +45,7 @@ class Schedule:
         }
 
     def look(self, expect=0):
-        """Look at all, and give the outputs."""
+        """Look at all, and return the outputs."""
         results = ("--results", str(self.found))
         self.site.roost.run("github", "drift", *results, expect=expect, **self.runner(**self.fly))
         lines = self.output.read_text().splitlines()
@@ -70,7 +70,7 @@ class Schedule:
 
     @property
     def issues(self):
-        """Give number, title and state of each."""
+        """Return number, title and state of each."""
         return [(i.number, i.title, i.state) for i in self.github.issues(LABEL)]
 
 

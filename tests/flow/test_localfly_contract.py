@@ -42,7 +42,7 @@ class Recorder:
         self.exchanges: list[Exchange] = []
 
     def __call__(self, verb, path, body=None, *, expect=200, params=None, **options) -> Any:
-        """Ask, and give the answer."""
+        """Ask, and return the answer."""
         answer = self.daemon.call(verb, path, body, expect=expect, params=params, **options)
         names = tuple(params or ())
         self.exchanges.append(Exchange(verb.lower(), path, names, body, expect, answer))
@@ -267,7 +267,7 @@ def test_the_table_of_config_fields_is_the_documents(contract):
 
 
 def differences(shape, schema, schemas, path):
-    """Say where our table of fields and the document part."""
+    """Return where our table of fields and the document part."""
     schema = resolve(schema, schemas)
     if shape is ANYTHING:
         return []

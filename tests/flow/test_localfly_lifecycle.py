@@ -13,7 +13,7 @@ from helpers.waiting import until
 
 
 def exit_event(daemon, app, machine):
-    """Give what the newest exit event says."""
+    """Return what the newest exit event says."""
     events = daemon.machine(app, machine)["events"]
     return next(event["request"] for event in events if event["type"] == "exit")
 

@@ -18,7 +18,7 @@ from helpers.waiting import LIMIT_S, until
 
 
 def with_volume(daemon, app, **changes):
-    """Create a machine with a volume of its own, and give both ids."""
+    """Create a machine with a volume of its own, and return both ids."""
     volume = daemon.call("POST", f"{app}/volumes", {"name": "data", "size_gb": 1})["id"]
     mounts = [{"volume": volume, "path": "/data"}]
     config = tiny_config(mounts=mounts, env={"DATA": "/data"}, **changes)

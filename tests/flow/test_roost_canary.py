@@ -50,7 +50,7 @@ class Canary:
             self.spellings.add(whole[4:-4])
 
     def found_in(self, content: bytes) -> bool:
-        """Say whether it stands there in any spelling."""
+        """Return whether it stands there in any spelling."""
         return any(spelling in content for spelling in self.spellings)
 
 
@@ -173,7 +173,7 @@ class Aviary:
         return found
 
     def files(self):
-        """Give every file that is not the stand-in's own store."""
+        """Return every file that is not the stand-in's own store."""
         for path in self.folder.rglob("*"):
             if path.is_file() and path.name not in KEPT_BY_FLY:
                 yield path

@@ -33,7 +33,7 @@ def server(site):
 
 
 def volumes(site):
-    """Give the volumes that are not on their way out."""
+    """Return the volumes that are not on their way out."""
     return [v for v in site.list("volumes") if v["state"] == "created"]
 
 
@@ -55,7 +55,7 @@ def assert_gone(site):
 
 
 def last_snapshot(site):
-    """Give the newest snapshot of the volume that went."""
+    """Return the newest snapshot of the volume that went."""
     [volume] = site.list("volumes")
     return site.daemon.call("GET", f"{site.app}/volumes/{volume['id']}/snapshots")[0]
 

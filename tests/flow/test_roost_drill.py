@@ -29,7 +29,7 @@ def server(site):
 
 
 def drill_app(site):
-    """Say whether the app of a drill is there."""
+    """Return whether the app of a drill is there."""
     return site.daemon.client.get(f"/v1{site.app}-drill").is_success
 
 

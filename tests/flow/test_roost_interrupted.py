@@ -43,22 +43,22 @@ def apply_until(site, door, wanted, number):
 
 
 def is_change(call):
-    """Say whether a call of the API may change something."""
+    """Return whether a call of the API may change something."""
     return not call.startswith("GET")
 
 
 def is_creation(call):
-    """Say whether a call creates the machine."""
+    """Return whether a call creates the machine."""
     return call == "POST /machines"
 
 
 def is_look_of_gate(call):
-    """Say whether a call is the gate's look at the machine that it watches."""
+    """Return whether a call is the gate's look at the machine that it watches."""
     return call.startswith("GET /machines/")
 
 
 def lease_of(site, machine):
-    """Give a machine's lease; None when nobody holds it."""
+    """Return a machine's lease; None when nobody holds it."""
     path = f"/v1{site.app}/machines/{machine['id']}/lease"
     return site.daemon.client.get(path).json().get("data")
 

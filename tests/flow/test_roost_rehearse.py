@@ -51,7 +51,7 @@ class Rehearsing:
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(data, sort_keys=False))
 
     def __call__(self, *names, base=True, expect=0, **environ):
-        """Rehearse, and give what was said; nothing is left of it."""
+        """Rehearse, and return what was said; nothing is left of it."""
         options = ["--base", str(self.base)] if base else []
         done = self.roost.run(
             *("rehearse", *(names or [NAME]), *options, "--results", str(self.results)),
@@ -62,7 +62,7 @@ class Rehearsing:
         return done
 
     def result(self, name=NAME):
-        """Give what was found, as its readers have it."""
+        """Return what was found, as its readers have it."""
         return read_rehearsal(self.results / f"{name}.json")
 
     def processes(self):
@@ -394,7 +394,7 @@ def test_the_users_own_local_fly_is_left_alone(rehearsing, image_cache):
 
 
 def arguments(process):
-    """Give a process's arguments; none once it is gone."""
+    """Return a process's arguments; none once it is gone."""
     try:
         return process.cmdline()
     except psutil.Error:

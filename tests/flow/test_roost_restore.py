@@ -23,13 +23,13 @@ MANY = 20
 
 
 def address(site):
-    """Give the address of the server."""
+    """Return the address of the server."""
     port = site.daemon.client.get("/localfly/status").json()["apps"][site.name]["port"]
     return f"http://127.0.0.1:{port}"
 
 
 def write(site):
-    """Have the server keep a flow run, and give the id it acknowledged."""
+    """Have the server keep a flow run, and return the id it acknowledged."""
     answer = httpx.post(
         f"{address(site)}/api/flow_runs/",
         json={"name": str(uuid.uuid4())},
@@ -42,12 +42,12 @@ def write(site):
 
 
 def kept(site):
-    """Give every id that the server kept, in order."""
+    """Return every id that the server kept, in order."""
     return httpx.get(f"{address(site)}/kept", timeout=LIMIT_S, trust_env=False).text.split()
 
 
 def in_use(site):
-    """Give the volumes that are there and those that a machine holds."""
+    """Return the volumes that are there and those that a machine holds."""
     there = [v for v in site.list("volumes") if v["state"] == "created"]
     return {v["id"] for v in there}, {v["id"] for v in there if v["attached_machine_id"]}
 
@@ -98,7 +98,7 @@ def assert_put_back(site):
 
 
 def volume_of(machine):
-    """Give the id of the volume that a machine mounts."""
+    """Return the id of the volume that a machine mounts."""
     return machine["config"]["mounts"][0]["volume"]
 
 
@@ -194,7 +194,7 @@ def free_leases(site):
 
 
 def is_change(call):
-    """Say whether a call may change something but a lease."""
+    """Return whether a call may change something but a lease."""
     return not call.startswith("GET") and not call.endswith("/lease")
 
 

@@ -52,14 +52,14 @@ def act(site, what, state):
 
 
 def seen(site):
-    """Give what the machine's process has in its environment."""
+    """Return what the machine's process has in its environment."""
     [process] = site.daemon.call("GET", f"{site.app}/machines/{machine(site)['id']}/ps")[:1]
     environ = Path(f"/proc/{process['pid']}/environ").read_bytes().decode().split("\0")
     return dict(line.partition("=")[::2] for line in environ)
 
 
 def releases(site):
-    """Give what the machine remembers of its releases, and whether each is true to Fly's secrets."""
+    """Return what the machine remembers of its releases, and whether each is true to Fly's secrets."""
     infos = site.daemon.call("GET", f"{site.app}/secrets")["secrets"]
     digest = secrets_digest(SecretInfo(**info) for info in infos)
     metadata = machine(site)["config"]["metadata"]

@@ -25,7 +25,7 @@ def door_of(site):
 
 
 def short(site, call):
-    """Give a call without what those of an app share."""
+    """Return a call without what those of an app share."""
     return call.replace(f"/v1{site.app}", "")
 
 
@@ -84,7 +84,7 @@ def test_an_apply_whose_local_fly_is_killed_says_so_and_the_next_one_finishes(ow
 
 
 def dying(site, moments, *acts):
-    """Give what acts when each of the calls was answered, and loses the answer."""
+    """Return what acts when each of the calls was answered, and loses the answer."""
 
     def act(call):
         if short(site, call) in moments:

@@ -37,7 +37,7 @@ def told(roost):
 
 
 def golden(path, text, request):
-    """Give what is to be said of a file, written anew when that was asked for."""
+    """Return what is to be said of a file, written anew when that was asked for."""
     stored = path.with_suffix(".txt")
     if request.config.getoption("--update-golden"):
         stored.write_text(text, encoding="utf-8")

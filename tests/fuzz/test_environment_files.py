@@ -142,7 +142,7 @@ def test_what_may_be_a_secret_is_never_said_wherever_it_stands(roost, tmp_path, 
 
 
 def _texts(document):
-    """Give where in a document something plain stands: what holds it, and under which key."""
+    """Return where in a document something plain stands: what holds it, and under which key."""
     inner = document.items() if isinstance(document, dict) else enumerate(document)
     for key, value in inner:
         if isinstance(value, dict | list):

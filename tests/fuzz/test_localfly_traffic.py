@@ -168,7 +168,7 @@ def connect(port, timeout=LIMIT_S):
 
 
 def send(port, content, *, half_close=True, wait_s=5.0):
-    """Send what may be refused in the middle; give what came back until the end, or until `wait_s`."""
+    """Send what may be refused in the middle; return what came back until the end, or until `wait_s`."""
     with connect(port, wait_s) as client:
         with contextlib.suppress(OSError):
             client.sendall(content)

@@ -48,7 +48,7 @@ def junk_text(draw, text):
 
 
 def _unpacked(config):
-    """Give the config in a record; None where an earlier piece of junk stands."""
+    """Return the config in a record; None where an earlier piece of junk stands."""
     try:
         return json.loads(zlib.decompress(base64.b64decode(config)))
     except (TypeError, ValueError, zlib.error):

@@ -122,7 +122,7 @@ def change(fly):
 
 
 def fail(server, call, deadline_s=DEADLINE_S):
-    """Make a call that must fail, within its deadline; give the error."""
+    """Make a call that must fail, within its deadline; return the error."""
 
     async def run():
         client = FlyClient(server.url, SecretText("fm2_token"), deadline_s=deadline_s)

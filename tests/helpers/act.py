@@ -189,7 +189,7 @@ def run_act(
 
 
 def scoped(text: str, token_for: Callable[[Mapping[str, str]], str]) -> str:
-    """Give each job the secrets of its own GitHub environment, none without one, and a token of its own.
+    """Return each job the secrets of its own GitHub environment, none without one, and a token of its own.
 
     What GitHub has had for a short while only, and act does not know, is left out.
     """

@@ -60,7 +60,7 @@ class Door(ThreadingHTTPServer):
         return [call.partition(" ")[0] for call in self.calls]
 
     def handle_error(self, *_: Any) -> None:
-        """Say nothing of a client or an API that went away meanwhile: that is what tests do here."""
+        """Report nothing of a client or an API that went away meanwhile: that is what tests do here."""
         error = sys.exc_info()[1]
         if isinstance(error, Exception) and not isinstance(error, OSError | HTTPException):
             self.mishaps.append(error)
@@ -71,7 +71,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: Door
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Report nothing."""
 
     def pass_on(self) -> None:
         """Pass one request on, and its answer back."""

@@ -77,12 +77,12 @@ class Run:
 
 
 def desired_of(*parts: Any, image: str = IMAGE, **fields: Any) -> Desired:
-    """Give what an environment file of these parts asks for."""
+    """Return what an environment file of these parts asks for."""
     return desired_state(environment_file(*parts, **fields), image)
 
 
 def applied_fly(desired: Desired, state: str = "started") -> FakeFly:
-    """Give a Fly on which an environment was applied, and whose machines are in a state since."""
+    """Return a Fly on which an environment was applied, and whose machines are in a state since."""
     fly = FakeFly()
     assert plan_and_apply(fly, desired).error is None
     fly.settle(state)

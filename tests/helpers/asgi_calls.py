@@ -11,13 +11,13 @@ DISCONNECT: Message = {"type": "http.disconnect"}
 
 
 def http(method: str = "POST", path: str = "/api/flows/", **headers: str) -> Scope:
-    """Give the scope of a request; a header's name is a keyword with `_` for `-`."""
+    """Return the scope of a request; a header's name is a keyword with `_` for `-`."""
     pairs = [(name.replace("_", "-").encode(), text.encode()) for name, text in headers.items()]
     return {"type": "http", "method": method, "path": path, "headers": pairs}
 
 
 def chunks(*bodies: bytes) -> list[Message]:
-    """Give a request's body that comes in these parts."""
+    """Return a request's body that comes in these parts."""
     last = len(bodies) - 1
     return [
         {"type": "http.request", "body": body, "more_body": at < last}
@@ -39,7 +39,7 @@ class Client:
         return self
 
     async def receive(self) -> Message:
-        """Give the application the next message."""
+        """Return the application the next message."""
         if not self.sends:
             await self.gone.wait()
             return DISCONNECT

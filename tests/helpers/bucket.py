@@ -53,7 +53,7 @@ class Bucket:
                 time.sleep(0.05)
 
     def url(self, path: str) -> str:
-        """Give the address of a place in it, as an environment file has it."""
+        """Return the address of a place in it, as an environment file has it."""
         return f"s3://{NAME}/{path}"
 
     def objects(self, path: str) -> list[str]:

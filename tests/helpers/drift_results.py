@@ -38,29 +38,29 @@ ENDED = {**BY_HAND, "cause": "override ended", "live": 1024, "sent": None}
 
 
 def result(*differences: dict[str, Any], name: str = "staging", **fields: Any) -> DriftResult:
-    """Give what was found of an environment."""
+    """Return what was found of an environment."""
     state = "drift" if differences else "clean"
     document = {"environment": name, "app": f"acme-{name}", "state": state, **fields}
     return DriftResult.model_validate({**document, "differences": differences}, strict=False)
 
 
 def run(*names: str, **fields: Any) -> RunResult:
-    """Give what was found beside single environments."""
+    """Return what was found beside single environments."""
     return RunResult.model_validate({"environments": names or ("staging",), **fields}, strict=False)
 
 
 def orphan(name: str = "old", why: str = "its file is gone") -> OrphanFound:
-    """Give an app that no file asks for."""
+    """Return an app that no file asks for."""
     return OrphanFound(app=f"acme-{name}", organization="acme", environment=name, why=why)
 
 
 def failed(word: str, message: str, **fields: Any) -> dict[str, Any]:
-    """Give the fields of what went wrong."""
+    """Return the fields of what went wrong."""
     return {"state": "error", "error": {"word": word, "message": message, **fields}}
 
 
 def token(days: int) -> TokenFound:
-    """Give a token that ends so many days after the run."""
+    """Return a token that ends so many days after the run."""
     ends = SEEN.when.replace(day=1, month=12) if days < 14 else datetime(2027, 6, 1, tzinfo=UTC)
     return TokenFound(ends=ends, soon=days < 14)
 

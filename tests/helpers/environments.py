@@ -27,7 +27,7 @@ PRIVATE: Json = {"access": {"public": False}}
 
 
 def environment_data(*parts: Json, **fields: Any) -> Json:
-    """Give a good file's data with `parts` and `fields` merged into it, mapping by mapping."""
+    """Return a good file's data with `parts` and `fields` merged into it, mapping by mapping."""
     data = copy.deepcopy(MINIMAL)
     for part in (*parts, fields):
         for key, value in part.items():
@@ -38,7 +38,7 @@ def environment_data(*parts: Json, **fields: Any) -> Json:
 
 
 def environment_file(*parts: Json, name: str = "staging", **fields: Any) -> EnvironmentFile:
-    """Give a loaded environment, as `environment_data` describes it."""
+    """Return a loaded environment, as `environment_data` describes it."""
     data = environment_data(*parts, **fields)
     return EnvironmentFile(name, Path(f"{name}.yaml"), Environment.model_validate(data))
 

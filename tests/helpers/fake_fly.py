@@ -25,7 +25,7 @@ RESTING = ("stopped", "suspended", "created")
 
 
 def secret_info(name: str, value: str) -> Json:
-    """Give what Fly tells of a secret: a digest that nobody else can compute."""
+    """Return what Fly tells of a secret: a digest that nobody else can compute."""
     return {
         "name": name,
         "digest": hashlib.sha256(f"of this Fly {value}".encode()).hexdigest()[:16],
@@ -75,11 +75,11 @@ class FakeFly:
 
     @property
     def changes(self) -> list[str]:
-        """Give every request that is not a mere look, in order: its verb, and what of the app."""
+        """Return every request that is not a mere look, in order: its verb, and what of the app."""
         return [f"{ask.verb} {spelt(ask)}" for ask in self.asked if ask.verb != "GET"]
 
     def sent(self, change: str) -> Json:
-        """Give the body of the one request that `changes` gives so."""
+        """Return the body of the one request that `changes` gives so."""
         [ask] = [ask for ask in self.asked if f"{ask.verb} {spelt(ask)}" == change]
         return ask.body
 
@@ -102,7 +102,7 @@ class FakeFly:
                 self._boot(key)
 
     def picture(self) -> Json:
-        """Give all that counts, without ids and without the order things were made in."""
+        """Return all that counts, without ids and without the order things were made in."""
         return {
             "app": self.organization,
             "ips": sorted(ip["type"] for ip in self.ips),
@@ -379,6 +379,6 @@ class FakeFly:
         return f"{prefix}{self._count:04}"
 
     def _now(self) -> str:
-        """Give a time as Fly writes it; each is a millisecond after the one before."""
+        """Return a time as Fly writes it; each is a millisecond after the one before."""
         self._made += 1
         return f"2026-01-01T00:00:{self._made / 1000:06.3f}Z"

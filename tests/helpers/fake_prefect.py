@@ -20,7 +20,7 @@ CREATED = "2026-11-23T12:00:00+00:00"
 
 
 def say(status: int, body: Any = None, **headers: str) -> httpx.Response:
-    """Give an answer of the server."""
+    """Return an answer of the server."""
     if body is None:
         return httpx.Response(status, headers=headers)
     return httpx.Response(status, json=body, headers=headers)
@@ -171,6 +171,6 @@ class FakePrefect:
 
 
 def first(*answers: Any) -> Callable[[], Any]:
-    """Give these answers first, one a request, and the usual one from then on."""
+    """Return these answers first, one a request, and the usual one from then on."""
     left = list(answers)
     return lambda: left.pop(0) if left else None

@@ -49,18 +49,18 @@ class FakePrograms:
 
     @property
     def calls(self):
-        """Give every call: its words, what it read and where it was run."""
+        """Return every call: its words, what it read and where it was run."""
         log = self.folder / "calls"
         return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
     def given(self, beginning: str) -> str:
-        """Give what the one command that begins so read."""
+        """Return what the one command that begins so read."""
         [found] = [call["stdin"] for call in self.calls if call["words"].startswith(beginning)]
         return str(found)
 
 
 def on_a_terminal(command, environ, answers: str) -> tuple[int, str]:
-    """Run a command with a terminal to read from; give how it ended and all that it said."""
+    """Run a command with a terminal to read from; return how it ended and all that it said."""
     ours, theirs = pty.openpty()
     try:
         process = subprocess.Popen(

@@ -41,7 +41,7 @@ class FakeRegistry:
     host: str = ""
 
     def answer(self, verb: str, path: str, login: str) -> tuple[int, dict[str, str], bytes]:
-        """Give status, headers and body of an answer."""
+        """Return status, headers and body of an answer."""
         self.asked.append(f"{verb} {path}")
         if self.trouble:
             status = self.trouble.pop(0)
@@ -165,12 +165,12 @@ class FakeDocker:
 
     @property
     def calls(self):
-        """Give every call: its arguments, what it read and its environment."""
+        """Return every call: its arguments, what it read and its environment."""
         log = self.folder / "calls"
         return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
     @property
     def names(self) -> list[str]:
-        """Give what was called, in order."""
+        """Return what was called, in order."""
         calls = [call["argv"][1:] for call in self.calls]
         return [" ".join(c[:2]) if c[0] in ("buildx", "context") else c[0] for c in calls]

@@ -39,7 +39,7 @@ class ScriptedFly:
 
 
 def says(status: int, body: Any = None, **headers: str) -> httpx.Response:
-    """Give an answer; header names with _ for -."""
+    """Return an answer; header names with _ for -."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     if isinstance(body, bytes):
         return httpx.Response(status, content=body, headers=named)
@@ -53,7 +53,7 @@ def says(status: int, body: Any = None, **headers: str) -> httpx.Response:
 
 
 def ask(call: Callable[[FlyClient], Awaitable[T]], *answers: Answer, **options: Any):
-    """Make calls against a script; give the result or the error, and the Fly that was asked.
+    """Make calls against a script; return the result or the error, and the Fly that was asked.
 
     Repeats happen at once: their number is real, their waits are not.
     """

@@ -48,5 +48,5 @@ class Boot:
 
 
 def spelt(ask: Ask) -> str:
-    """Give the part of a path that tells calls of one app apart."""
+    """Return the part of a path that tells calls of one app apart."""
     return "/".join(ask.path[2:]) or "app"

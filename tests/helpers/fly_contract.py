@@ -116,7 +116,7 @@ class Contract:
         return min(fitting, key=lambda p: p.count("{"), default=None)
 
     def faults(self, exchange: Exchange) -> list[str]:
-        """Say what of an exchange is not as the document has it."""
+        """Return what of an exchange is not as the document has it."""
         verb, where = exchange.verb, f"{exchange.verb.upper()} {exchange.path}"
         path = self.find(verb, exchange.path)
         if path is None:

@@ -14,18 +14,18 @@ VALIDITY_WINDOW, IF_PRESENT, THIRD_PARTY, APPS = 4, 13, 11, 3
 
 
 def window(end: datetime | int) -> tuple[int, Any]:
-    """Give the caveat that a token is valid until a time."""
+    """Return the caveat that a token is valid until a time."""
     seconds = end if isinstance(end, int) else int(end.timestamp())
     return VALIDITY_WINDOW, [0, seconds]
 
 
 def caveat_set(caveats: Iterable[tuple[int, Any]]) -> list[Any]:
-    """Give caveats as they stand in a token: kind and body in turn."""
+    """Return caveats as they stand in a token: kind and body in turn."""
     return [item for caveat in caveats for item in caveat]
 
 
 def macaroon(*caveats: tuple[int, Any], place: str = "https://api.fly.io/v1") -> str:
-    """Give one macaroon with these caveats among those that others have."""
+    """Return one macaroon with these caveats among those that others have."""
     nonce = [secrets.token_bytes(8), secrets.token_bytes(16), False]
     third = (THIRD_PARTY, [f"{place}/aaa", secrets.token_bytes(60), secrets.token_bytes(120)])
     app = (APPS, [{4711: 31}])  # a map whose keys are numbers
@@ -34,11 +34,11 @@ def macaroon(*caveats: tuple[int, Any], place: str = "https://api.fly.io/v1") ->
 
 
 def fly_token(end: datetime, *others: datetime) -> str:
-    """Give a token as `fly tokens create` prints it: the permission, and the proof of who has it."""
+    """Return a token as `fly tokens create` prints it: the permission, and the proof of who has it."""
     parts = [macaroon(window(moment)) for moment in (end, *others)]
     return f"FlyV1 {','.join(parts)}"
 
 
 def at(year: int, month: int, day: int) -> datetime:
-    """Give a day, as Fly's clocks have it."""
+    """Return a day, as Fly's clocks have it."""
     return datetime(year, month, day, tzinfo=UTC)

@@ -29,7 +29,7 @@ class TroubledFly:
 
     @property
     def happened(self) -> bool:
-        """Say whether there was an n-th call."""
+        """Return whether there was an n-th call."""
         return self._left <= 0
 
     async def answer(self, request: httpx.Request) -> httpx.Response:

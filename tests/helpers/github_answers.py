@@ -21,7 +21,7 @@ NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 
 
 def ask_github(call: Callable[[GitHub], Awaitable[T]], *answers: Answer, **options: Any):
-    """Make calls against a script; give the result or the error, and the requests that were made.
+    """Make calls against a script; return the result or the error, and the requests that were made.
 
     Repeats happen at once: their number is real, their waits are not.
     """

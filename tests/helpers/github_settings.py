@@ -39,13 +39,13 @@ NO_REVIEW: Json = {
 
 
 def rule(number: int, kind: str, parameters: Json | None = None) -> Json:
-    """Give a rule as it is listed for a branch."""
+    """Return a rule as it is listed for a branch."""
     told = {"type": kind, "ruleset_source_type": "Repository", "ruleset_source": "acme/infra"}
     return {**told, "ruleset_id": number, **({"parameters": parameters} if parameters else {})}
 
 
 def rules(*, review: Json | None = None, checks: Json | None = None) -> list[Json]:
-    """Give the rules of main: all as they should be, but for these parameters."""
+    """Return the rules of main: all as they should be, but for these parameters."""
     return [
         rule(11, "deletion"),
         rule(11, "non_fast_forward"),
@@ -56,7 +56,7 @@ def rules(*, review: Json | None = None, checks: Json | None = None) -> list[Jso
 
 
 def ruleset(number: int, name: str, *actors: Json, enforcement: str = "active") -> Json:
-    """Give a ruleset as an admin sees it."""
+    """Return a ruleset as an admin sees it."""
     return {
         "id": number,
         "name": name,
@@ -72,12 +72,12 @@ def ruleset(number: int, name: str, *actors: Json, enforcement: str = "active") 
 
 
 def hidden(found: Json) -> Json:
-    """Give a ruleset as those see it who may not change it."""
+    """Return a ruleset as those see it who may not change it."""
     return {key: value for key, value in found.items() if key != "bypass_actors"}
 
 
 def environment(name: str, *, reviewers: bool = False, branches: Json | None = None) -> Json:
-    """Give one of GitHub's environments."""
+    """Return one of GitHub's environments."""
     people = [{"type": "User", "reviewer": {"login": "anna"}}]
     rules = [{"type": "required_reviewers", "reviewers": people}] if reviewers else []
     return {
@@ -127,7 +127,7 @@ class GitHubSettings:
 
     @staticmethod
     def environments(**others: Json | None) -> Json:
-        """Give the list of environments; None takes one of them out."""
+        """Return the list of environments; None takes one of them out."""
         found: dict[str, Json | None] = {
             "plan": environment("plan"),
             "staging": environment("staging", branches=ONLY_MAIN),
@@ -138,7 +138,7 @@ class GitHubSettings:
 
     @staticmethod
     def policies(name: str, *branches: str, tags: tuple[str, ...] = ()) -> dict[str, Json]:
-        """Give the answer that lists who may use an environment."""
+        """Return the answer that lists who may use an environment."""
         named = [*((b, "branch") for b in branches), *((t, "tag") for t in tags)]
         listed = [{"id": i, "name": n, "type": kind} for i, (n, kind) in enumerate(named, 1)]
         path = f"/environments/{name}/deployment-branch-policies"
@@ -146,7 +146,7 @@ class GitHubSettings:
 
     @staticmethod
     def secrets(*names: str) -> Json:
-        """Give names of secrets."""
+        """Return names of secrets."""
         return {"secrets": [{"name": name} for name in names]}
 
     def change(self, answers: Mapping[str, Any]) -> None:

@@ -17,14 +17,14 @@ NEVER_WORKED = "Checks failed: pages: 404."
 
 
 def desired_of(*parts: Any, image: str = "", **fields: Any) -> Desired:
-    """Give what a file asks for, with the image that its version has."""
+    """Return what a file asks for, with the image that its version has."""
     file = environment_file(*parts, **fields)
     ours = f"registry.fly.io/acme-prefect:prefect-{file.environment.prefect.version}-0123456789ab"
     return desired_state(file, image or ours)
 
 
 def level(value: str, version: str = "3.8.8", **fields: Any) -> Desired:
-    """Give what a file asks for that differs from others in a setting alone."""
+    """Return what a file asks for that differs from others in a setting alone."""
     settings = {"PREFECT_LOGGING_LEVEL": value}
     return desired_of(prefect={"version": version, "settings": settings}, **fields)
 
@@ -59,5 +59,5 @@ class History:
 
 
 def records_of(config: Any) -> list[tuple[int, str]]:
-    """Give number and verdict of each record in a machine's config."""
+    """Return number and verdict of each record in a machine's config."""
     return sorted((r.number, r.verdict.value) for r in records_in(config["metadata"]))

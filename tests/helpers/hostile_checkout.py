@@ -54,7 +54,7 @@ class Listener:
             do_GET = do_PUT = do_POST  # noqa: N815 - the names that http.server asks for
 
             def log_message(self, *_: object) -> None:
-                """Say nothing."""
+                """Report nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))

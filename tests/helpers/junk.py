@@ -54,7 +54,7 @@ for _ in range(300):
 
 
 def places(document: Any, path: Path = ()) -> Iterator[Path]:
-    """Give the path of everything in a document, itself first."""
+    """Return the path of everything in a document, itself first."""
     yield path
     if isinstance(document, dict | list):
         inner = document.items() if isinstance(document, dict) else enumerate(document)

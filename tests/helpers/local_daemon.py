@@ -111,7 +111,7 @@ def write_parts(folder: Path) -> Path:
 
 
 def tiny_config(**changes):
-    """Give the config of a machine that runs the small image, and sleeps only when told to."""
+    """Return the config of a machine that runs the small image, and sleeps only when told to."""
     service = {
         "protocol": "tcp",
         "internal_port": PORT,
@@ -216,14 +216,14 @@ class LocalDaemon:
     # Requests
 
     def call(self, verb: str, path: str, body=None, *, expect: int = 200, **options):
-        """Send a request below /v1 and give the parsed answer, which has the status expected."""
+        """Send a request below /v1 and return the parsed answer, which has the status expected."""
         answer = self.client.request(verb, f"/v1{path}", json=body, **options)
         assert answer.status_code == expect, (verb, path, answer.status_code, answer.text)
         assert answer.headers["fly-request-id"]
         return answer.json() if answer.content else None
 
     def new_app(self, name: str) -> str:
-        """Create an app and give its path."""
+        """Create an app and return its path."""
         self.call("POST", "/apps", {"name": name, "org_slug": "personal"}, expect=201)
         return f"/apps/{name}"
 
@@ -248,11 +248,11 @@ class LocalDaemon:
         return answer.json()
 
     def machine(self, app: str, machine: str):
-        """Give a machine as the API shows it."""
+        """Return a machine as the API shows it."""
         return self.call("GET", f"{app}/machines/{machine}")
 
     def events(self, app: str, machine: str):
-        """Give a machine's events, oldest first, as `type/status/source`."""
+        """Return a machine's events, oldest first, as `type/status/source`."""
         found = self.call("GET", f"{app}/machines/{machine}/events", params={"limit": 50})
         return [f"{e['type']}/{e['status']}/{e['source']}" for e in reversed(found)]
 

@@ -9,18 +9,18 @@ from markdown_it.token import Token
 
 
 def tokens(markdown: str) -> list[Token]:
-    """Give the parsed text, inline tokens and all."""
+    """Return the parsed text, inline tokens and all."""
     parsed = MarkdownIt("commonmark").enable("table").parse(markdown)
     return [inner for token in parsed for inner in (token, *(token.children or ()))]
 
 
 def kinds(markdown: str, kind: str) -> list[Token]:
-    """Give the tokens of a kind."""
+    """Return the tokens of a kind."""
     return [token for token in tokens(markdown) if token.type == kind]
 
 
 def plain_texts(markdown: str) -> list[str]:
-    """Give what stands in the rendered text outside of code, where GitHub looks for mentions."""
+    """Return what stands in the rendered text outside of code, where GitHub looks for mentions."""
     inside, found = False, []
     for token in tokens(markdown):
         if token.type == "html_inline" and "code" in token.content:
@@ -31,5 +31,5 @@ def plain_texts(markdown: str) -> list[str]:
 
 
 def outside_code(markdown: str) -> str:
-    """Give the source without what stands as code."""
+    """Return the source without what stands as code."""
     return re.sub(r"`[^`]*`|<code>.*?</code>", "", markdown)

@@ -52,7 +52,7 @@ class OutsideWriter:
         self._ended.set()
 
     def lost(self) -> set[str]:
-        """Give the acknowledged flow runs that the server does not have."""
+        """Return the acknowledged flow runs that the server does not have."""
         found: set[str] = set()
         for start in range(0, len(self.acknowledged), PAGE):
             ids = self.acknowledged[start : start + PAGE]

@@ -23,7 +23,7 @@ ACCOUNT = "postgres"
 
 
 def find_programs() -> Path | None:
-    """Give the folder of the newest server that is installed, if one is."""
+    """Return the folder of the newest server that is installed, if one is."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda p: int(p.parts[-3]))
     return found[-1].parent if found else None
 

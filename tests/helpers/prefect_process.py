@@ -47,7 +47,7 @@ class PrefectProcess:
         self.home.mkdir(parents=True, exist_ok=True)
 
     def environ(self) -> dict[str, str]:
-        """Give what the process is started with."""
+        """Return what the process is started with."""
         stock_ui = {"PREFECT_SERVER_UI_STATIC_DIRECTORY": str(self.home / "ui")}
         return {
             "PATH": f"{self.image.bin}:/usr/local/bin:/usr/bin:/bin",
@@ -99,7 +99,7 @@ class PrefectProcess:
             return False
 
     def stop(self) -> float:
-        """Ask it to end, as Fly does; give the seconds that it took."""
+        """Ask it to end, as Fly does; return the seconds that it took."""
         assert self.process is not None
         began = time.monotonic()
         self.process.send_signal(signal.SIGINT)
@@ -114,7 +114,7 @@ class PrefectProcess:
             self.process.wait()
 
     def log(self) -> str:
-        """Give all that it has written."""
+        """Return all that it has written."""
         return self.log_file.read_text("utf-8", "replace")
 
     def http(self) -> httpx.Client:
@@ -125,7 +125,7 @@ class PrefectProcess:
         )
 
     def run(self, script: str, *arguments: str) -> str:
-        """Run a Python program as a client of it; give what that prints."""
+        """Run a Python program as a client of it; return what that prints."""
         done = subprocess.run(
             [self.image.bin / "python", "-c", script, *arguments],
             env={

@@ -45,7 +45,7 @@ class PrefectSite:
         return self
 
     def status(self):
-        """Give what the local Fly says of itself."""
+        """Return what the local Fly says of itself."""
         return self.daemon.client.get("/localfly/status").json()
 
     @property
@@ -75,17 +75,17 @@ class PrefectSite:
         assert self.ask("GET", "/health").json() is True
 
     def newest_event(self):
-        """Give the id of the last thing that happened to the machine."""
+        """Return the id of the last thing that happened to the machine."""
         return self.daemon.machine(APP, self.machine)["events"][0]["id"]
 
     def events_after(self, mark):
-        """Give what happened to the machine since then, oldest first, as `type/status/source`."""
+        """Return what happened to the machine since then, oldest first, as `type/status/source`."""
         found = self.daemon.call("GET", f"{APP}/machines/{self.machine}/events")
         newer = [event for event in reversed(found) if event["id"] > mark]
         return [f"{event['type']}/{event['status']}/{event['source']}" for event in newer]
 
     def url(self) -> str:
-        """Give the address of the server."""
+        """Return the address of the server."""
         port = self.status()["apps"][APP.removeprefix("/apps/")]["port"]
         return f"http://127.0.0.1:{port}"
 

@@ -48,7 +48,7 @@ _AUTOSTOP = {"off": False, "stop": True, "suspend": "suspend"}
 
 
 def echo(config: Json) -> Json:
-    """Give a config the way Fly gives it back: respelt, and with defaults filled in."""
+    """Return a config the way Fly gives it back: respelt, and with defaults filled in."""
     given = copy.deepcopy(config)
     for service in given.get("services", []):
         # One that was given back may be sent again.
@@ -194,7 +194,7 @@ class PretendFly:
         self.live = replace(self.live, secrets=tuple(found[name] for name in sorted(found)))
 
     def _marked(self, config: Json) -> Json:
-        """Give a config with marks of what there is to boot with; no value is known here."""
+        """Return a config with marks of what there is to boot with; no value is known here."""
         marks = {secret.name: Mark(secret.digest, "unknown") for secret in self.live.secrets}
         return with_marks(config, marks)
 
@@ -204,12 +204,12 @@ class PretendFly:
 
 
 def address(kind: str) -> IpAssignment:
-    """Give an address of a kind, as Fly lists it."""
+    """Return an address of a kind, as Fly lists it."""
     return IpAssignment(ip=_ADDRESSES[kind], type=kind, shared=kind == "shared_v4")
 
 
 def applied(desired: Desired, state: str = "started") -> Live:
-    """Give what Fly has after the first apply, with the machines in a state."""
+    """Return what Fly has after the first apply, with the machines in a state."""
     fly = PretendFly(Live())
     fly.carry_out(diff(desired, fly.live).steps)
     machines = tuple(m.model_copy(update={"state": state}) for m in fly.live.machines)
@@ -217,12 +217,12 @@ def applied(desired: Desired, state: str = "started") -> Live:
 
 
 def with_machine(live: Live, **fields: Any) -> Live:
-    """Give the live state with fields of its first machine changed."""
+    """Return the live state with fields of its first machine changed."""
     first, *others = live.machines
     return replace(live, machines=(first.model_copy(update=fields), *others))
 
 
 def with_volume_fields(live: Live, **fields: Any) -> Live:
-    """Give the live state with fields of its first volume changed."""
+    """Return the live state with fields of its first volume changed."""
     first, *others = live.volumes
     return replace(live, volumes=(first.model_copy(update=fields), *others))

@@ -37,18 +37,18 @@ NO_PAGES = "PREFECT_SERVER_UI_ENABLED"
 
 
 def setting(name: str = "", value: str = "", version: str = "3.8.8", **fields: Any) -> Desired:
-    """Give what a file asks for that sets one thing of Prefect's."""
+    """Return what a file asks for that sets one thing of Prefect's."""
     settings = {name: value} if name else {}
     return desired_of(prefect={"version": version, "settings": settings}, **fields)
 
 
 def broken(version: str = "3.8.8", **fields: Any) -> Desired:
-    """Give what a file asks for whose server does not pass the gate: it has no pages."""
+    """Return what a file asks for whose server does not pass the gate: it has no pages."""
     return setting(NO_PAGES, "false", version, **fields)
 
 
 def deadly(**fields: Any) -> Desired:
-    """Give what a file asks for whose machine ends at once."""
+    """Return what a file asks for whose machine ends at once."""
     return setting("PREFECT_LOGGING_LEVEL", "DEADLY", **fields)
 
 
@@ -143,7 +143,7 @@ class World:
                     await releaser.apply(run.plan, live, recovery)
 
     def proof(self, client: FlyClient) -> Proof:
-        """Give the gate of its server."""
+        """Return the gate of its server."""
 
         async def url() -> str:
             return "http://acme.test"
@@ -170,11 +170,11 @@ class World:
         return per_machine[0]
 
     def releases_of(self, key: str) -> list[Any]:
-        """Give the records on one machine."""
+        """Return the records on one machine."""
         return list(records_in(self.fly.machines[key]["config"]["metadata"]))
 
     def release(self, number: int) -> Any:
-        """Give one record."""
+        """Return one record."""
         key = next(iter(self.fly.machines))
         return next(r for r in self.releases_of(key) if r.number == number)
 

@@ -84,7 +84,7 @@ class RoostCommand:
         return done
 
     def json(self, *arguments, **environ):
-        """Run a command with --json, and give what it printed."""
+        """Run a command with --json, and return what it printed."""
         return json.loads(self.run(*arguments, "--json", **environ).stdout)
 
 
@@ -94,7 +94,7 @@ def shows_traceback(said: str) -> bool:
 
 
 def finish(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
-    """Wait for a command's end and give what it said; it never stays behind."""
+    """Wait for a command's end and return what it said; it never stays behind."""
     try:
         out, err = process.communicate(timeout=LIMIT_S)
     finally:

@@ -158,7 +158,7 @@ class SmallSite:
         self.roost.write(NAME, app=self.name, prefect=prefect)
 
     def steps_left(self):
-        """Give the steps that a plan would have now."""
+        """Return the steps that a plan would have now."""
         file = load_environment(NAME, self.roost.environments)
 
         async def look():
@@ -168,7 +168,7 @@ class SmallSite:
         return diff(desired_state(file, SMALL), anyio.run(look)).steps
 
     def list(self, kind: str):
-        """Give the machines or the volumes of the app; none while it is not there."""
+        """Return the machines or the volumes of the app; none while it is not there."""
         answer = self.daemon.client.get(f"/v1{self.app}/{kind}")
         return answer.json() if answer.is_success else []
 

@@ -48,7 +48,7 @@ class Spoiler:
 
     @property
     def changes_after(self) -> list[str]:
-        """Give the requests after the spoilt answer that are not mere looks."""
+        """Return the requests after the spoilt answer that are not mere looks."""
         if self.spoilt_at is None:
             return []
         return [call for call in self.asked[self.spoilt_at + 1 :] if not call.startswith("GET ")]

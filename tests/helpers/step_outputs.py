@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def outputs_in(file: Path) -> dict[str, str]:
-    """Give the outputs; what was given twice counts as it was given last."""
+    """Return the outputs; what was given twice counts as it was given last."""
     found: dict[str, str] = {}
     lines = iter(file.read_text(encoding="utf-8").splitlines())
     for line in lines:

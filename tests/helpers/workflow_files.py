@@ -128,7 +128,7 @@ class Workflow:
     def starts(
         self, event: str, *, branch: str = "main", kind: str = "", files: Iterable[str] = ()
     ) -> bool:
-        """Say whether GitHub would start it: an event of this type, on this branch, with these files."""
+        """Return whether GitHub would start it: an event of this type, on this branch, with these files."""
         if event not in self.events:
             return False
         found = self.events[event]
@@ -168,7 +168,7 @@ def _expression(pattern: str) -> re.Pattern[str]:
 
 
 def calls(step: Step, folder: Path, values: Mapping[str, str]) -> Iterator[list[str]]:
-    """Run a script with a recorder in the place of every `run`, and give what was called, with what.
+    """Run a script with a recorder in the place of every `run`, and return what was called, with what.
 
     The values are those of its variables; what it has that is not among them is empty.
     """

@@ -72,7 +72,7 @@ class Event:
     """The GitHub environment that a reviewer let it deploy to, and that reviewer."""
 
     def run_again(self, by: str) -> Event:
-        """Give the same event, whose run somebody starts again."""
+        """Return the same event, whose run somebody starts again."""
         return replace(self, again_by=by)
 
     @property
@@ -208,7 +208,7 @@ class World:
         return self.git("show", f"{branch}:{path}", cwd=self.origin)
 
     def keep_in_git(self, file: str, **values: str) -> Callable[[str], None]:
-        """Keep a secret encrypted in git, at the desk; give what changes its value there."""
+        """Keep a secret encrypted in git, at the desk; return what changes its value there."""
         key = age_key()
         [name] = values
         self.secrets["SOPS_AGE_KEY"] = key.private
@@ -228,7 +228,7 @@ class World:
         self.git("checkout", "-q", "-B", name, "origin/main")
 
     def push(self, message: str, branch: str = "main") -> str:
-        """Commit everything at the desk, push it, and give the commit."""
+        """Commit everything at the desk, push it, and return the commit."""
         self._commit(message)
         self.git("push", "-q", "--force", "origin", f"HEAD:refs/heads/{branch}")
         return self.git("rev-parse", "HEAD")
@@ -238,7 +238,7 @@ class World:
         self.git("commit", "-q", "--allow-empty", "-m", message)
 
     def add_app(self) -> str:
-        """Set the App up that opens pull requests; give the token that its key makes."""
+        """Set the App up that opens pull requests; return the token that its key makes."""
         held = {"contents": "write", "pull_requests": "write"}
         named = ",".join(f"{name}={level}" for name, level in held.items())
         made = hashlib.sha256(f"{APP_ID}|{APP_KEY}|{named}".encode()).hexdigest()[:40]
@@ -353,7 +353,7 @@ class World:
         return Event("push", after, payload, files=self._between(before, after))
 
     def open_pull(self, title: str, *, fork: bool = False) -> tuple[int, dict[str, Run]]:
-        """Open a pull request from what is at the desk; give its number and the runs."""
+        """Open a pull request from what is at the desk; return its number and the runs."""
         branch = self.git("branch", "--show-current")
         self.push(title, branch)
         number = self.add_pull(title, branch, fork=fork)
@@ -409,7 +409,7 @@ class World:
         )
 
     def merge(self, number: int) -> Event:
-        """Merge a pull request, and give the push that this is; nothing runs yet."""
+        """Merge a pull request, and return the push that this is; nothing runs yet."""
         self.github.pass_time()  # somebody reads the comment
         before, sha = self.main, self._merge_commit(self.github.pull(number))
         self.git("push", "-q", str(self.origin), f"{sha}:refs/heads/main")
@@ -549,7 +549,7 @@ class World:
 
 
 def _told(pull: Pull) -> dict[str, Any]:
-    """Give what an event says of a pull request; its base is where main was when it was opened."""
+    """Return what an event says of a pull request; its base is where main was when it was opened."""
     of_a_fork = pull.head_repository != REPOSITORY
     return {
         "number": pull.number,

@@ -124,7 +124,7 @@ def pip_secret(folder: Path) -> dict[str, Path]:
 
 
 def host_mounts() -> list[Path]:
-    """Give the folders of this machine that a build may read."""
+    """Return the folders of this machine that a build may read."""
     return [folder for folder in (host.CERTIFICATES,) if folder.is_dir()]
 
 
@@ -162,7 +162,7 @@ def shipped(parts: tuple[Part, ...]) -> list[Part]:
 
 
 def tell(line: str) -> None:
-    """Say what happens, beside the results."""
+    """Report what happens, beside the results."""
     typer.echo(line, err=True)
 
 

@@ -39,16 +39,16 @@ class Buildah:
         return self.folder / "scratch"
 
     def argv(self, *arguments: str) -> list[str]:
-        """Give the command line of a buildah command on this storage."""
+        """Return the command line of a buildah command on this storage."""
         storage = ("--root", str(self.folder / "storage"), "--runroot", str(self.folder / "run"))
         return ["buildah", "--storage-driver", DRIVER, *storage, *arguments]
 
     def has(self, image: str) -> bool:
-        """Say whether an image is in the storage."""
+        """Return whether an image is in the storage."""
         return image in (name for listed in self._images() for name in listed.get("names") or ())
 
     def size(self, image: str) -> str:
-        """Give an image's size, unpacked, as buildah words it."""
+        """Return an image's size, unpacked, as buildah words it."""
         sizes = {name: row["size"] for row in self._images() for name in row.get("names") or ()}
         return str(sizes[image])
 
@@ -92,14 +92,14 @@ class Buildah:
 
     @contextlib.contextmanager
     def tree(self, container: str) -> Iterator[Path]:
-        """Give the folder that is a container's root file system, to be read."""
+        """Return the folder that is a container's root file system, to be read."""
         try:
             yield Path(self._run("mount", container))
         finally:
             self._run("umount", container)
 
     def start_command(self, image: str) -> tuple[str, ...]:
-        """Give what a container of an image starts: its entry point and its command."""
+        """Return what a container of an image starts: its entry point and its command."""
         config = json.loads(self._run("inspect", "--type", "image", image))["OCIv1"]["config"]
         return (*config.get("Entrypoint", ()), *config.get("Cmd", ()))
 

@@ -18,7 +18,7 @@ SHOWN = 3
 
 
 def faults(tree: Path, parts: Iterable[tuple[str, bytes]]) -> Iterator[str]:
-    """Say what is wrong with an image's files, in sentences.
+    """Return what is wrong with an image's files, in sentences.
 
     Args:
         tree: The image's root file system.
@@ -69,6 +69,6 @@ def without_bytecode(tree: Path) -> Iterator[Path]:
 
 
 def user_id(tree: Path) -> int | None:
-    """Give the number of the user the server is to become; None where there is none."""
+    """Return the number of the user the server is to become; None where there is none."""
     rows = (line.split(":") for line in (tree / "etc" / "passwd").read_text().splitlines())
     return next((int(row[2]) for row in rows if row[0] == USER), None)

@@ -19,12 +19,12 @@ class Instruction:
 
     @property
     def argv(self) -> tuple[str, ...]:
-        """Give the arguments of an instruction in the form of a JSON array."""
+        """Return the arguments of an instruction in the form of a JSON array."""
         return tuple(json.loads(self.text))
 
 
 def instructions(text: str) -> Iterator[Instruction]:
-    """Give the instructions, without comments, each joined from its lines."""
+    """Return the instructions, without comments, each joined from its lines."""
     code = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
     for line in re.sub(r"\\\n\s*", " ", code).splitlines():
         word, _, rest = line.strip().partition(" ")
@@ -33,7 +33,7 @@ def instructions(text: str) -> Iterator[Instruction]:
 
 
 def default_base(text: str) -> str:
-    """Give the image a Dockerfile starts from when it is told no other.
+    """Return the image a Dockerfile starts from when it is told no other.
 
     Raises:
         ImageError: it has no `ARG BASE=...`.

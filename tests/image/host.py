@@ -15,7 +15,7 @@ SECTIONS = ("global", "install")
 
 
 def pip_files(environ: Mapping[str, str]) -> tuple[Path, ...]:
-    """Give the files pip would read, the one that wins last."""
+    """Return the files pip would read, the one that wins last."""
     home = Path(environ.get("HOME", "/"))
     named = [environ["PIP_CONFIG_FILE"]] if "PIP_CONFIG_FILE" in environ else []
     return (*SYSTEM_PIP_FILES, *(home / name for name in USER_PIP_FILES), *map(Path, named))

@@ -51,7 +51,7 @@ class Served:
     log: Path
 
     def wait_healthy(self) -> float:
-        """Wait for the first 200 of the health page; give the seconds since its program started.
+        """Wait for the first 200 of the health page; return the seconds since its program started.
 
         Raises:
             ImageError: it ended, or did not answer in time; carries the end of its log.
@@ -77,12 +77,12 @@ class Served:
         raise self._failure(f"{INIT} does not run: the image does not start through it")
 
     def user_id(self) -> int:
-        """Give the user the server runs as."""
+        """Return the user the server runs as."""
         (server,) = self.init().children()
         return int(server.uids().effective)
 
     def stop(self) -> tuple[int, float]:
-        """Send SIGTERM to the first process, as Fly does; give the exit code and the seconds.
+        """Send SIGTERM to the first process, as Fly does; return the exit code and the seconds.
 
         Raises:
             ImageError: it did not end in the time its machine is given.
@@ -102,7 +102,7 @@ class Served:
 
 
 def machine_of(file: EnvironmentFile, image: str, login: str) -> Machine:
-    """Give the machine an environment asks for, on a free port, with no Fly around to wake it."""
+    """Return the machine an environment asks for, on a free port, with no Fly around to wake it."""
     config = machine_config(file, image, "app-1")
     port = free_port()
     own = {
@@ -115,7 +115,7 @@ def machine_of(file: EnvironmentFile, image: str, login: str) -> Machine:
 
 
 def run_argv(machine: Machine, container: str, volume: Path, command: Sequence[str]) -> list[str]:
-    """Give the arguments of `buildah run` that start a machine; its network is the host's."""
+    """Return the arguments of `buildah run` that start a machine; its network is the host's."""
     env = (f"--env={name}={value}" for name, value in machine.env.items())
     options = ("--isolation", ISOLATION, f"--volume={volume}:{MOUNT_PATH}", *env)
     return ["run", *options, container, "--", *command]
@@ -129,7 +129,7 @@ def served(machine: Machine, argv: Sequence[str], log: Path) -> Iterator[Served]
 
 
 def answers(port: int) -> bool:
-    """Say whether the health page answers with 200."""
+    """Return whether the health page answers with 200."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.request("GET", HEALTH)
@@ -141,14 +141,14 @@ def answers(port: int) -> bool:
 
 
 def started_s(pid: int) -> float:
-    """Give when a process started, in seconds of CLOCK_BOOTTIME, to a hundredth."""
+    """Return when a process started, in seconds of CLOCK_BOOTTIME, to a hundredth."""
     # proc(5): field 22, in clock ticks; the name, field 2, may hold anything.
     after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return int(after_name[19]) / os.sysconf("SC_CLK_TCK")
 
 
 def free_port() -> int:
-    """Give a port nobody listens on now."""
+    """Return a port nobody listens on now."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])

@@ -35,7 +35,7 @@ def report(
 
 
 def base_line(base: Base) -> str:
-    """Say which base it is; of one that stands in, what is proved with it and what is not."""
+    """Return which base it is; of one that stands in, what is proved with it and what is not."""
     if not base.stand_in_for:
         return base.image
     return (

@@ -36,7 +36,7 @@ class Shell:
     log: Path
 
     def run(self, *argv: str) -> str:
-        """Run a program to its end and give its standard output.
+        """Run a program to its end and return its standard output.
 
         Raises:
             CommandError: it failed.
@@ -96,7 +96,7 @@ def require(programs: Iterable[str], find: Callable[[str], str | None] = shutil.
 
 
 def end_of(log: Path, offset: int = 0) -> str:
-    """Give the last lines of a log, of those after an offset in bytes."""
+    """Return the last lines of a log, of those after an offset in bytes."""
     if not log.exists():
         return ""
     said = log.read_bytes()[offset:].decode("utf-8", "replace")
@@ -104,6 +104,6 @@ def end_of(log: Path, offset: int = 0) -> str:
 
 
 def shown(argv: Sequence[str]) -> str:
-    """Give a command as a person would name it: the program and what it is to do."""
+    """Return a command as a person would name it: the program and what it is to do."""
     words = [Path(argv[0]).name, *(word for word in argv[1:] if not word.startswith(("-", "/")))]
     return " ".join(words[:3])

@@ -301,7 +301,7 @@ def test_no_input_is_ever_more_than_one_argument(step, evil, tmp_path):
 
 
 def parsed(arguments):
-    """Give the verb and its environment, as the real command line takes the arguments."""
+    """Return the verb and its environment, as the real command line takes the arguments."""
     taken = []
     command = typer.main.get_command(app)
     for name, verb in verbs_of(command):

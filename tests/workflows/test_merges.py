@@ -17,7 +17,7 @@ def asking(level):
 
 
 def push(world, message):
-    """Push what is at the desk straight to main, and give the event."""
+    """Push what is at the desk straight to main, and return the event."""
     before = world.main
     return world.push_event(before, world.push(message))
 

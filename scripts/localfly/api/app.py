@@ -128,7 +128,7 @@ def make_api(services: Services, token: str | None) -> Starlette:
 
 
 async def absent(request: Request) -> Response:
-    """Say that the local Fly does not have a published endpoint."""
+    """Report that the local Fly does not have a published endpoint."""
     what = f"{request.method} {request.url.path.removeprefix('/v1')}"
     raise ApiError(501, f"the local Fly does not have {what}; see its README")
 

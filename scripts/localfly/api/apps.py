@@ -30,7 +30,7 @@ IP_TYPES = ("v4", "shared_v4", "v6", "private_v6")
 
 
 def app_of(request: Request) -> App:
-    """Give the app the path names.
+    """Return the app the path names.
 
     Raises:
         ApiError: 404.
@@ -39,7 +39,7 @@ def app_of(request: Request) -> App:
 
 
 def show_app(world: World, app: App) -> Json:
-    """Give an app as the API shows it."""
+    """Return an app as the API shows it."""
     machines = world.machines_of(app.name)
     return {
         "id": app.id,
@@ -169,7 +169,7 @@ async def release_ip(request: Request) -> Response:
 
 
 def show_secret(name: str, secret: Json) -> Json:
-    """Give a secret without its value."""
+    """Return a secret without its value."""
     return {
         "name": name,
         "digest": secret["digest"],

@@ -66,7 +66,7 @@ async def memory(request: Request) -> Response:
 
 
 def _memory(used: int, process: RunningProcess) -> Json:
-    """Give the figures of one machine; what is in use now may be more than was seen before."""
+    """Return the figures of one machine; what is in use now may be more than was seen before."""
     most = max(used, process.peak_bytes)
     return {"used_mb": used // MB, "peak_mb": most // MB, "limit_mb": process.memory_mb}
 

@@ -45,7 +45,7 @@ _STATES = {
 
 
 def machine_of(request: Request) -> Machine:
-    """Give the machine the path names.
+    """Return the machine the path names.
 
     Raises:
         ApiError: 404.
@@ -56,7 +56,7 @@ def machine_of(request: Request) -> Machine:
 
 
 def show_machine(machines: Machines, machine: Machine, *, summary: bool = False) -> Json:
-    """Give a machine as the API shows it; a summary leaves out what is long."""
+    """Return a machine as the API shows it; a summary leaves out what is long."""
     shown: Json = {
         "id": machine.id,
         "name": machine.name,
@@ -200,7 +200,7 @@ async def restart_machine(request: Request) -> Response:
 
 
 def _timeout(text: str | None) -> str | None:
-    """Give a timeout as a duration; here Fly takes bare seconds too."""
+    """Return a timeout as a duration; here Fly takes bare seconds too."""
     return f"{text}s" if text and text.isascii() and text.isdecimal() else text
 
 
@@ -263,7 +263,7 @@ async def wait_machine(request: Request) -> Response:
 
 
 def _reached(machine: Machine, states: set[str], version: str | None, after: str | None) -> bool:
-    """Say whether it is in such a state, in that version, by an event after that one."""
+    """Return whether it is in such a state, in that version, by an event after that one."""
     newest = machine.events[0]["id"] if machine.events else ""
     in_version = not version or machine.instance_id == version
     return machine.state in states and in_version and newest != after
@@ -385,7 +385,7 @@ def _envelope(lease: Lease) -> Json:
 
 
 def check_lease_ttl(ttl_s: int) -> int:
-    """Give back a lease's seconds if they are some.
+    """Return back a lease's seconds if they are some.
 
     Raises:
         ApiError: 400.

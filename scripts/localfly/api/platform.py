@@ -23,7 +23,7 @@ async def list_regions(_: Request) -> Response:
 
 
 def show_region(region: Region) -> Json:
-    """Give a region as the API shows it."""
+    """Return a region as the API shows it."""
     return {
         "code": region.code,
         "name": region.name,

@@ -31,7 +31,7 @@ class Services:
 
 
 def services(request: Request) -> Services:
-    """Give what endpoints work with."""
+    """Return what endpoints work with."""
     found: Services = request.app.state.services
     return found
 
@@ -101,12 +101,12 @@ def refuse_unknown(body: Json, *known: str) -> None:
 
 
 def nonce(request: Request) -> str:
-    """Give the nonce of the lease the caller holds, if any."""
+    """Return the nonce of the lease the caller holds, if any."""
     return request.headers.get("fly-machine-lease-nonce", "")
 
 
 def source(request: Request) -> str:
-    """Say who asks: a machine about itself is the user too, as events of Fly show it."""
+    """Return who asks: a machine about itself is the user too, as events of Fly show it."""
     return "machine" if request.scope.get(MACHINE_SCOPE) else "user"
 
 

@@ -34,7 +34,7 @@ _FIELDS = (
 
 
 def volume_of(request: Request) -> Volume:
-    """Give the volume the path names.
+    """Return the volume the path names.
 
     Raises:
         ApiError: 404.
@@ -44,7 +44,7 @@ def volume_of(request: Request) -> Volume:
 
 
 def show_volume(world: World, volume: Volume) -> Json:
-    """Give a volume as the API shows it; sizes are those of the folder."""
+    """Return a volume as the API shows it; sizes are those of the folder."""
     folder = world.volume_folder(volume.id)
     used = folder_bytes(folder)
     total = volume.size_gb * 1024**3

@@ -100,7 +100,7 @@ def check_guest(guest: Json) -> None:
 
 
 def _guest(config: Json) -> Json:
-    """Give a machine's whole size, from `guest`, from a preset's name, or Fly's default."""
+    """Return a machine's whole size, from `guest`, from a preset's name, or Fly's default."""
     given = {key: value for key, value in (config.get("guest") or {}).items() if value is not None}
     guest = {"cpu_kind": "shared", "cpus": 1, **_preset(config.get("size") or ""), **given}
     low, _ = _PER_CPU_MB.get(guest["cpu_kind"], (0, 0))
@@ -208,7 +208,7 @@ def may_suspend(config: Json) -> bool:
 
 
 def echo(config: Json, volume_size_gb: int | None) -> Json:
-    """Give the config the way Fly gives it back: defaults filled in, autostop respelt."""
+    """Return the config the way Fly gives it back: defaults filled in, autostop respelt."""
     echoed = {key: value for key, value in copy.deepcopy(config).items() if value is not None}
     echoed["guest"] = _guest(config)
     echoed.pop("size", None)

@@ -45,7 +45,7 @@ CODES = frozenset(region.code for region in REGIONS)
 
 
 def check_region(code: str | None) -> str:
-    """Give a region that exists, the default for none.
+    """Return a region that exists, the default for none.
 
     Raises:
         ApiError: 400.

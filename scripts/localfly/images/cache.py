@@ -30,7 +30,7 @@ class Cache:
         self.folder = folder
 
     def find(self, kind: str, key: str) -> Path | None:
-        """Tell where a finished entry is, None when there is none."""
+        """Report where a finished entry is, None when there is none."""
         entry = self._path(kind, key)
         return entry if (entry / _MARK).exists() else None
 

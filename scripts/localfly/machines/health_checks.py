@@ -49,7 +49,7 @@ class _Check:
 
 
 def _checks(config: Json) -> Iterator[_Check]:
-    """Give the checks of a config under the names Fly gives them."""
+    """Return the checks of a config under the names Fly gives them."""
     for service in config.get("services") or []:
         for index, check in enumerate(service.get("checks") or []):
             port = int(check.get("port") or service["internal_port"])
@@ -71,11 +71,11 @@ class CheckRunner:
         self._checks = list(_checks(config))
 
     def results(self) -> list[Json]:
-        """Give each check's last result, in the API's form."""
+        """Return each check's last result, in the API's form."""
         return [check.result.document() for check in self._checks]
 
     def passing(self) -> bool | None:
-        """Say whether all that routing depends on pass; None while one has no verdict yet."""
+        """Return whether all that routing depends on pass; None while one has no verdict yet."""
         results = [check.result for check in self._checks if check.routes]
         if not results or not all(result.seen for result in results):
             return None

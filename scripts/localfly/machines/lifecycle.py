@@ -57,7 +57,7 @@ class Machines:
     # The proxy's view (host.Host). Shielded: a visitor who goes away leaves nothing half done.
 
     def machines(self, app: str) -> Sequence[MachineView]:
-        """Give every machine of the app, for routing."""
+        """Return every machine of the app, for routing."""
         return [self._view(machine) for machine in self._world.machines_of(app)]
 
     async def start(self, app: str, machine_id: str, source: str) -> None:
@@ -160,7 +160,7 @@ class Machines:
     # Starting and stopping
 
     async def start_machine(self, machine: Machine, source: str) -> str:
-        """Start or resume; give the state it was in.
+        """Start or resume; return the state it was in.
 
         Raises:
             ApiError: 412 from a state that cannot be started from.

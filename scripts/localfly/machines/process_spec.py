@@ -17,7 +17,7 @@ Json = dict[str, Any]
 
 
 def find_image(images: Images, ref: str) -> Image:
-    """Give a built image.
+    """Return a built image.
 
     Raises:
         ApiError: 400; Fly would look in a registry, and there is none here.
@@ -59,7 +59,7 @@ async def make_spec(
 
 
 def log_path(home: Path, machine: str) -> Path:
-    """Give the file a machine's output goes to."""
+    """Return the file a machine's output goes to."""
     return home / "logs" / f"{machine}.log"
 
 
@@ -72,12 +72,12 @@ def write_log(home: Path, name: str, line: str) -> None:
 
 
 def root_folder(home: Path, machine: str) -> Path:
-    """Give the folder of a machine's own root file system."""
+    """Return the folder of a machine's own root file system."""
     return home / "roots" / machine
 
 
 def _environment(app: App, machine: Machine) -> dict[str, str]:
-    """Give what a process sees: the config's, then secrets, then Fly's own."""
+    """Return what a process sees: the config's, then secrets, then Fly's own."""
     secrets = {} if machine.skip_secrets else app.secrets
     return {
         **(machine.config.get("env") or {}),
@@ -94,7 +94,7 @@ def _environment(app: App, machine: Machine) -> dict[str, str]:
 
 
 def _argv(config: Json) -> list[str] | None:
-    """Give the command a config asks for; None for the image's own."""
+    """Return the command a config asks for; None for the image's own."""
     init = config.get("init") or {}
     if init.get("exec"):
         return list(init["exec"])

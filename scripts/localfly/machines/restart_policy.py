@@ -18,7 +18,7 @@ BACKOFF_S = (0.2, 1.0, 2.0, 4.0, 8.0)
 
 
 def policy_of(config: Json) -> str:
-    """Give the policy of a config, with Fly's default."""
+    """Return the policy of a config, with Fly's default."""
     default = "no" if config.get("auto_destroy") else "on-failure"
     return (config.get("restart") or {}).get("policy") or default
 
@@ -36,7 +36,7 @@ class Restarts:
         return len(self.moments)
 
     def allowed(self, config: Json, ended: Exit, now: float) -> bool:
-        """Say whether the policy starts the machine again; an end of unknown cause is a failure."""
+        """Return whether the policy starts the machine again; an end of unknown cause is a failure."""
         policy = policy_of(config)
         failed = ended.oom_killed or ended.exit_code != 0
         if policy == "no" or (policy == "on-failure" and not failed):

@@ -145,7 +145,7 @@ class Processes:
         self.note_exit(machine, ended, requested=True)
 
     def ending(self, machine: Machine, signal: Any = None, timeout: Any = None) -> Ending:
-        """Say how a process is to be ended; Fly's own defaults are SIGINT and 5 s.
+        """Return how a process is to be ended; Fly's own defaults are SIGINT and 5 s.
 
         Raises:
             ApiError: 400 for what is no signal or no duration.
@@ -182,11 +182,11 @@ class Processes:
                 await self.launch_or_fail(machine, "flyd")
 
     def life(self, machine: Machine) -> Life:
-        """Give what is not stored of a machine."""
+        """Return what is not stored of a machine."""
         return self._lives.setdefault(machine.id, Life())
 
     def check_results(self, machine: Machine) -> list[Json]:
-        """Give the last result of each health check."""
+        """Return the last result of each health check."""
         checks = self.life(machine).checks
         return checks.results() if checks else []
 

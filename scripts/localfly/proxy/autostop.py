@@ -57,7 +57,7 @@ def _choose_in_region(group: Sequence[Candidate], loads: dict[str, int]) -> Cand
 
 
 def _kept_running(group: Sequence[Candidate]) -> int:
-    """Tell how many must stay up; only the primary region keeps any."""
+    """Report how many must stay up; only the primary region keeps any."""
     return max(
         c.service.min_machines_running
         if primary_region(c.machine.config) in (None, c.machine.region)

@@ -113,7 +113,7 @@ def _route(serving: Sequence[Candidate], wakeable: Sequence[Candidate]) -> Route
 
 
 def _hold(pool: Sequence[Candidate]) -> Hold | None:
-    """Say why waiting may help, None when it cannot."""
+    """Return why waiting may help, None when it cannot."""
     if any(c.serving for c in pool):
         return Hold("PR01", "every machine is at its hard limit")
     if any(c.machine.state == "started" for c in pool):

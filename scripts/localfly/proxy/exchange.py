@@ -271,7 +271,7 @@ async def cancel(*tasks: asyncio.Task[Any]) -> None:
 
 
 def is_safe(request: h11.Request) -> bool:
-    """Tell whether a request may be carried out twice (RFC 9110 9.2.1), upgrades excepted."""
+    """Report whether a request may be carried out twice (RFC 9110 9.2.1), upgrades excepted."""
     return request.method in _SAFE and not is_upgrade(list(request.headers))
 
 

@@ -67,12 +67,12 @@ def tokens(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> set[bytes]:
 
 
 def has_body(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Tell whether a request announces a body (RFC 9112 6.3)."""
+    """Report whether a request announces a body (RFC 9112 6.3)."""
     return any(key in (b"content-length", b"transfer-encoding") for key, _ in headers)
 
 
 def is_upgrade(headers: Headers) -> bool:
-    """Tell whether a client asks for another protocol, as a WebSocket does."""
+    """Report whether a client asks for another protocol, as a WebSocket does."""
     return b"upgrade" in tokens(headers, b"connection") and find(headers, b"upgrade") is not None
 
 

@@ -96,7 +96,7 @@ class Wire:
                     pass
 
     async def close(self) -> None:
-        """Say goodbye in order: what was written is delivered."""
+        """Report goodbye in order: what was written is delivered."""
         with contextlib.suppress(OSError, TimeoutError):
             self.writer.close()
             await asyncio.wait_for(self.writer.wait_closed(), _HALF_OPEN_S)

@@ -223,7 +223,7 @@ class Front:
         return Exchange(client, request, self._origin(client), body)
 
     def _origin(self, client: Wire) -> Origin:
-        """Tell where a request came from; the region is the edge's, so the app's first."""
+        """Report where a request came from; the region is the edge's, so the app's first."""
         peer = client.writer.get_extra_info("peername") or (_ADDRESS, 0)
         machines = self._host.machines(self._app)
         region = next((primary_region(m.config) or m.region for m in machines), "local")
@@ -261,7 +261,7 @@ class _MachineLeftError(Exception):
 
 
 def _explain(error: Exception) -> tuple[int, str, str]:
-    """Give the status, Fly's code for the log, and the sentence for the client."""
+    """Return the status, Fly's code for the log, and the sentence for the client."""
     match error:
         case BadRequestError(status=status):
             return status, "", f"the request is not understood ({error})"

@@ -90,7 +90,7 @@ class Router:
         )
 
     async def acquire(self, give_up_at: float, *, only: str | None = None) -> Slot:
-        """Hold a request until a machine has room for it; give the place back with `release`.
+        """Hold a request until a machine has room for it; return the place back with `release`.
 
         Raises:
             UnroutableError: No machine can take it, or none did until `give_up_at` (loop time).
@@ -271,7 +271,7 @@ def _check_time(give_up_at: float, code: str, reason: str) -> None:
 
 
 def _refusal(code: str, reason: str, refused: dict[str, StartRefusedError]) -> tuple[str, str]:
-    """Tell what a machine said when it would not start, rather than that none can be."""
+    """Report what a machine said when it would not start, rather than that none can be."""
     if refused:
         return "PM01", "; ".join(str(error) for error in refused.values())
     return code, reason

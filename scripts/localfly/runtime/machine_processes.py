@@ -63,7 +63,7 @@ class ProcessSpec:
     socket: Path
 
     def root(self) -> Root:
-        """Tell where the places of the machine's world are."""
+        """Report where the places of the machine's world are."""
         paths = {path: str(folder) for path, folder in self.mounts.items()}
         return Root(
             paths={"/tmp": str(self.scratch / "tmp"), "/.fly/api": str(self.socket), **paths},  # noqa: S108 - the machine's /tmp, not ours

@@ -28,7 +28,7 @@ class MachineSockets:
         self.app: Any = None
 
     async def open(self, app: str, machine: str) -> Path:
-        """Give the path of a machine's socket, open."""
+        """Return the path of a machine's socket, open."""
         path = self._folder / machine
         if machine not in self._serving:
             self._folder.mkdir(mode=0o700, exist_ok=True)

@@ -40,12 +40,12 @@ class Settings:
 
 
 def discovery_file(home: Path) -> Path:
-    """Give the file that says where the daemon of a home folder answers."""
+    """Return the file that says where the daemon of a home folder answers."""
     return home / "daemon.json"
 
 
 def announce(home: Path, api_url: str) -> None:
-    """Say where we answer; whoever reads the file sees all of it or none."""
+    """Report where we answer; whoever reads the file sees all of it or none."""
     record = {"pid": os.getpid(), "api_url": api_url, "started_at": int(time.time())}
     aside = home / "daemon.json.new"
     aside.write_text(json.dumps(record), encoding="utf-8")
@@ -71,7 +71,7 @@ def hold(home: Path) -> IO[str]:
 
 
 def last_port(home: Path) -> int:
-    """Give the port the API had last; 0 for none."""
+    """Return the port the API had last; 0 for none."""
     try:
         return int((home / "port").read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -15,7 +15,7 @@ MAX_VERSIONS = 50
 
 
 def timestamp() -> str:
-    """Give the time now, in RFC 3339 with a Z, as Fly writes it."""
+    """Return the time now, in RFC 3339 with a Z, as Fly writes it."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -24,7 +24,7 @@ class Record:
     """Something stored as one document."""
 
     def document(self) -> Json:
-        """Give what is stored."""
+        """Return what is stored."""
         return asdict(self)
 
     @classmethod

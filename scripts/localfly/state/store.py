@@ -62,7 +62,7 @@ class Store:
         self._database.execute("delete from documents where kind = ? and id = ?", (kind, key))
 
     def all(self, kind: str) -> Iterator[Json]:
-        """Give every document of a kind, by id."""
+        """Return every document of a kind, by id."""
         query = "select document from documents where kind = ? order by id"
         for (text,) in self._database.execute(query, (kind,)).fetchall():
             yield json.loads(text)

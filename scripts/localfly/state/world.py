@@ -73,7 +73,7 @@ class World:
     # Apps
 
     def app(self, name: str) -> App:
-        """Give an app.
+        """Return an app.
 
         Raises:
             ApiError: 404.
@@ -128,7 +128,7 @@ class World:
         self.save(app)
 
     def digest(self, value: str) -> str:
-        """Give a secret's digest: keyed, so that nobody can compute it from the value."""
+        """Return a secret's digest: keyed, so that nobody can compute it from the value."""
         return hmac.new(self._key, value.encode(), hashlib.sha256).hexdigest()[:16]
 
     def _digest_key(self) -> bytes:
@@ -141,11 +141,11 @@ class World:
     # Volumes
 
     def volumes_of(self, app: str) -> Iterator[Volume]:
-        """Give an app's volumes, those on their way out too."""
+        """Return an app's volumes, those on their way out too."""
         return (volume for volume in self.volumes.values() if volume.app == app)
 
     def volume(self, app: str, key: str) -> Volume:
-        """Give a volume.
+        """Return a volume.
 
         Raises:
             ApiError: 404.
@@ -170,7 +170,7 @@ class World:
         self.save(volume)
 
     def volume_of(self, machine: Machine) -> Volume | None:
-        """Give the volume a machine mounts."""
+        """Return the volume a machine mounts."""
         mounts = machine.config.get("mounts") or []
         return self.volumes.get(mounts[0]["volume"]) if mounts else None
 
@@ -202,11 +202,11 @@ class World:
             shutil.rmtree(self.snapshot_folder(snapshot["id"]), ignore_errors=True)
 
     def volume_folder(self, key: str) -> Path:
-        """Give the folder that stands for a volume."""
+        """Return the folder that stands for a volume."""
         return self.home / "volumes" / key
 
     def snapshot_folder(self, key: str) -> Path:
-        """Give the folder that holds a snapshot's copy."""
+        """Return the folder that holds a snapshot's copy."""
         return self.home / "snapshots" / key
 
     def begin_snapshot(self, volume: Volume) -> Json:
@@ -256,11 +256,11 @@ class World:
     # Machines
 
     def machines_of(self, app: str) -> list[Machine]:
-        """Give an app's machines that still exist."""
+        """Return an app's machines that still exist."""
         return [m for m in self.machines.values() if m.app == app and m.state != "destroyed"]
 
     def machine(self, app: str, key: str) -> Machine:
-        """Give a machine, destroyed ones too.
+        """Return a machine, destroyed ones too.
 
         Raises:
             ApiError: 404.
@@ -303,7 +303,7 @@ class World:
         return lease
 
     def drop_lease(self, machine: Machine, nonce: str) -> None:
-        """Give the lease back."""
+        """Release the lease."""
         if machine.current_lease is None:
             raise not_found("lease")
         self.check_lease(machine, nonce)
@@ -324,7 +324,7 @@ def copy_folder(source: Path, target: Path) -> None:
 
 
 def folder_bytes(folder: Path) -> int:
-    """Give the size of all files below a folder; those that vanish while we look count nothing."""
+    """Return the size of all files below a folder; those that vanish while we look count nothing."""
     total = 0
     for parent, _, names in os.walk(folder):
         for name in names:

@@ -11,7 +11,7 @@ from roost.plan.releases import Release, Verdict, record_patch, releases_on
 
 
 async def environment_machines(fly: FlyClient, app: str, environment: str) -> tuple[Machine, ...]:
-    """Give an environment's machines; none where there is no app."""
+    """Return an environment's machines; none where there is no app."""
     if await fly.get_app(app) is None:
         return ()
     return await fly.list_machines(app, {ENVIRONMENT_KEY: environment})

@@ -88,7 +88,7 @@ class Creations:
         return [ip for ip in await self.fly.list_ips(self.plan.app) if ip.kind == step.ip_type]
 
     async def create_volume(self, step: CreateVolume) -> str:
-        """Create the volume, or take the one that a lost answer left, and give its id.
+        """Create the volume, or take the one that a lost answer left, and return its id.
 
         Raises:
             ChangedMeanwhileError: somebody else was first, and ours is gone again.
@@ -111,7 +111,7 @@ class Creations:
         return made.id
 
     async def _new_volumes(self, step: CreateVolume) -> list[Volume]:
-        """Give the volumes of that name that came after the plan was made."""
+        """Return the volumes of that name that came after the plan was made."""
         planned = {volume for volume, _ in self.plan.base["volumes"]}
         found = await self.fly.list_volumes(self.plan.app)
         return [v for v in found if v.name == step.fields["name"] and v.id not in planned]
@@ -167,7 +167,7 @@ class Creations:
 
 
 def not_alone(step: Step) -> ChangedMeanwhileError:
-    """Give the error for what is to be made and is there: there is no lease to wait for yet."""
+    """Return the error for what is to be made and is there: there is no lease to wait for yet."""
     return ChangedMeanwhileError(
         "It came to be after the plan was made: somebody else is applying too.",
         where=step.key,
@@ -176,7 +176,7 @@ def not_alone(step: Step) -> ChangedMeanwhileError:
 
 
 def _is_first(made: str, found: Mapping[str, str]) -> bool:
-    """Say whether what was made came before all others of its kind; of one instant, by name.
+    """Return whether what was made came before all others of its kind; of one instant, by name.
 
     Who came second sees the first, since both look after they made theirs: at most one goes on.
 

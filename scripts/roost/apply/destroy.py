@@ -49,7 +49,7 @@ class Destroyer:
     desired: Desired
 
     async def destroy(self, live: Live) -> tuple[Last, ...]:
-        """Remove everything, and give the last snapshots. Running it again finishes what was cut short.
+        """Remove everything, and return the last snapshots. Running it again finishes what was cut short.
 
         Raises:
             UnappliableError: something on the app is not ours; nothing was changed.

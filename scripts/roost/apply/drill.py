@@ -144,7 +144,7 @@ class Driller:
 
 
 async def rows_of(proof: Proof) -> dict[str, int]:
-    """Give how much a server holds."""
+    """Return how much a server holds."""
     url = await proof.find_url()
     async with prefect_client(url, TIMEOUT_S, headers=GATE_HEADERS) as http:
         return await count_rows(Server(http, proof.auth))

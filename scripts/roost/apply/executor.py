@@ -63,7 +63,7 @@ RUNNING = frozenset({"starting", "started", "restarting"})
 
 
 def is_current(machine: Machine, step: UpdateMachine | UpdateMetadata | ProveRelease) -> bool:
-    """Say whether a machine still has the version it had when it was planned."""
+    """Return whether a machine still has the version it had when it was planned."""
     return machine.instance_id == step.current_version
 
 
@@ -152,7 +152,7 @@ class Work:
 
 
 def lease_holder(fly: FlyClient, app: str, notice: Notice, doing: str) -> HeldLeases:
-    """Give what holds the leases of one apply; `doing` is what others read who want them."""
+    """Return what holds the leases of one apply; `doing` is what others read who want them."""
     return HeldLeases(fly, app, LEASE_TTL_S, doing, LEASE_PATIENCE_S, notice)
 
 
@@ -162,7 +162,7 @@ async def carry_out(
     volume: str = "",
     records: Records | None = None,
 ) -> CarriedOut:
-    """Do the steps in order and give what came of them.
+    """Do the steps in order and return what came of them.
 
     Args:
         plan: made just now; nothing in it is refused.
@@ -281,7 +281,7 @@ class _Executor:
         self.progress.marks = {**kept, **made}
 
     async def listed_secrets(self, version: int) -> dict[str, SecretInfo]:
-        """Give what a plan will see from now on; nothing where that still lags behind."""
+        """Return what a plan will see from now on; nothing where that still lags behind."""
         try:
             found = await self.fly.list_secrets(self.plan.app, version)
         except FlyPreconditionError:
@@ -349,7 +349,7 @@ class _Executor:
             self.progress.overrides[step.machine] = values[OVERRIDE_KEY]
 
     async def hold(self, step: StartMachine | UncordonMachine) -> str:
-        """Give the nonce of a machine's lease, unless a restore began and left it to be settled."""
+        """Return the nonce of a machine's lease, unless a restore began and left it to be settled."""
         nonce = await self.work.leases.hold(step.machine)
         machine = await self.fly.get_machine(self.plan.app, step.machine)
         if machine is None or read_journal(machine):
@@ -358,7 +358,7 @@ class _Executor:
         return nonce
 
     async def as_planned(self, step: UpdateMachine | UpdateMetadata | ProveRelease) -> Machine:
-        """Give a machine that nobody changed since the plan, and nobody else can from now on.
+        """Return a machine that nobody changed since the plan, and nobody else can from now on.
 
         Neither an override nor a restore that began makes another version of it.
         """
@@ -371,13 +371,13 @@ class _Executor:
         return machine
 
     def overridden_since(self, machine: Machine) -> bool:
-        """Say whether somebody wrote another override, which needs no new version of the machine."""
+        """Return whether somebody wrote another override, which needs no new version of the machine."""
         planned = self.plan.base.get("overrides", {}).get(machine.id, "")
         expected = self.progress.overrides.get(machine.id, planned)
         return bool(machine.metadata.get(OVERRIDE_KEY, "") != expected)
 
     def changed(self, step: MachineStep) -> ChangedMeanwhileError:
-        """Give the error for a machine that is not as planned any more."""
+        """Return the error for a machine that is not as planned any more."""
         return ChangedMeanwhileError(
             f"The machine {step.machine} changed after the plan was made.",
             where=step.key,
@@ -412,7 +412,7 @@ class _Executor:
         return await sent_once_seen(send, version, unchanged)
 
     def recorded(self, config: Json, metadata: Mapping[str, str]) -> Json:
-        """Give a config with all records in it, this release's too: never the one without the other.
+        """Return a config with all records in it, this release's too: never the one without the other.
 
         Args:
             config: without any record.

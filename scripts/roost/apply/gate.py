@@ -127,7 +127,7 @@ class Gate:
         return CheckResult("started", ok, self.clock() - began, STARTED_LIMIT_S, detail, advice)
 
     async def _awake(self) -> str:
-        """Give the machine that answered, as far as Fly tells: of several, some may sleep on."""
+        """Return the machine that answered, as far as Fly tells: of several, some may sleep on."""
         first, *others = self.machines
         for key in (first, *others) if others else ():
             machine = await self.fly.get_machine(self.app, key)

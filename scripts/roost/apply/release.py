@@ -144,7 +144,7 @@ class Releaser:
             )
 
     async def _draft(self, plan: Plan, live: Live, recovery: Recovery) -> Release | None:
-        """Give the record of what is about to happen, with its snapshot if data is at stake."""
+        """Return the record of what is about to happen, with its snapshot if data is at stake."""
         release = draft(recovery.desired, live, recovery.releases)
         if release is None:
             return None
@@ -240,7 +240,7 @@ class Releaser:
 
 
 def seconds_between(earlier: str, later: str) -> float:
-    """Give the seconds between two times as records write them; 0 where one is none."""
+    """Return the seconds between two times as records write them; 0 where one is none."""
     try:
         return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()
     except (ValueError, TypeError):
@@ -259,7 +259,7 @@ def standing(desired: Desired, live: Live) -> str:
 
 
 def _release_lines(releases: Iterable[Release]) -> Iterator[str]:
-    """Say what became of each release; of several in a row that differ in nothing, in one line."""
+    """Return what became of each release; of several in a row that differ in nothing, in one line."""
     for fate, alike in groupby(releases, key=_fate):
         numbers = [release.number for release in alike]
         named = f"release {numbers[0]}"
@@ -274,14 +274,14 @@ def _fate(release: Release) -> str:
 
 
 def _kept(desired: Desired, live: Live) -> tuple[Machine, ...]:
-    """Give the machines that are there and are to stay, first slot first."""
+    """Return the machines that are there and are to stay, first slot first."""
     wanted = {machine.name for machine in desired.machines}
     ours = our_machines(desired, live)
     return tuple(ours[slot] for slot in sorted(ours, key=slot_number) if slot in wanted)
 
 
 def _to_prove(plan: Plan, done: CarriedOut, kept: Iterable[Machine]) -> dict[str, str]:
-    """Give the machines that may serve, each with its version: what was touched first.
+    """Return the machines that may serve, each with its version: what was touched first.
 
     One that sleeps on needs no proof where another one serves, so all of them count.
     """
@@ -291,7 +291,7 @@ def _to_prove(plan: Plan, done: CarriedOut, kept: Iterable[Machine]) -> dict[str
 
 
 def _leaves_alone(machine: Machine, plan: Plan) -> bool:
-    """Say whether no change of a machine carries the record of what a plan makes.
+    """Return whether no change of a machine carries the record of what a plan makes.
 
     The machines that come with it may go again, and what they remember with them.
     """
@@ -300,7 +300,7 @@ def _leaves_alone(machine: Machine, plan: Plan) -> bool:
 
 
 def _is_new(release: Release, plan: Plan, recovery: Recovery) -> bool:
-    """Say whether a plan leaves a record of its own, and not only a verdict in one of before.
+    """Return whether a plan leaves a record of its own, and not only a verdict in one of before.
 
     It does, too, where it only proves what is live and that is not what the record says: whoever wrote
     that died, or gave up, before any of it was done.
@@ -323,7 +323,7 @@ def _amended(plan: Plan, live: Live, recovery: Recovery) -> Release | None:
 
 
 def _opened(good: Release) -> str:
-    """Say why an upgrade is not gone back from."""
+    """Return why an upgrade is not gone back from."""
     return (
         f"the server had let everybody in, and release {good.number} runs Prefect {good.prefect}, "
         "which cannot read what was written since."
@@ -331,7 +331,7 @@ def _opened(good: Release) -> str:
 
 
 def _nowhere_to_go(failed: Release | None, good: Release | None) -> str:
-    """Say why there is nothing to put back."""
+    """Return why there is nothing to put back."""
     if failed and failed.was_proved:
         return f"what stands is release {failed.number}, which was good before."
     if failed and good and failed.setup == good.setup and failed.secrets != good.secrets:

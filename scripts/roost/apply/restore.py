@@ -147,7 +147,7 @@ class Restorer:
         await self.work.fly.patch_metadata(self.app, machine.id, left)
 
     async def make_first_volume(self, backup: Backup, plan: Plan) -> str:
-        """Create the volume where nothing is, and give its id; an apply makes a machine for it.
+        """Create the volume where nothing is, and return its id; an apply makes a machine for it.
 
         Args:
             backup: what it is filled from.
@@ -268,7 +268,7 @@ class Restorer:
             return again.volume
 
     def _volume_step(self, snapshot: str, backup: Backup | None) -> CreateVolume:
-        """Give what the file asks for, not smaller than what was copied."""
+        """Return what the file asks for, not smaller than what was copied."""
         assert self.desired.volume is not None  # noqa: S101 - checked by whoever restores
         step = create_volume(self.desired, self.desired.volume)
         size = max(step.fields["size_gb"], backup.volume_gb if backup else 0)
@@ -287,7 +287,7 @@ class Restorer:
         )
 
     async def _rest(self, old: Machine) -> Machine:
-        """Have the old machine serve nobody, and nobody wake it; give it as it was last seen."""
+        """Have the old machine serve nobody, and nobody wake it; return it as it was last seen."""
         nonce = await self.work.leases.hold(old.id)
         if not old.cordoned:
             await self.work.fly.cordon_machine(self.app, old.id, nonce)
@@ -329,7 +329,7 @@ class Restorer:
         return restore_release(base, state.journal, self.git)
 
     async def _judge(self, machine: Machine) -> Judgement:
-        """Run the gate; give a bad start the one more chance that an apply gives it, too."""
+        """Run the gate; return a bad start the one more chance that an apply gives it, too."""
         version = machine.metadata.get(VERSION_KEY, "")
         proof, machines = self.snapshots.proof, {machine.id: machine.instance_id}
         judged = await proof.judge(machines, version, (machine,))
@@ -435,5 +435,5 @@ class Restorer:
 
 
 def _untouched(state: Restoring) -> bool:
-    """Say whether nothing but the journal came of a restore."""
+    """Return whether nothing but the journal came of a restore."""
     return state.volume is None and state.new is None and not state.journal.safety

@@ -26,7 +26,7 @@ class Values:
         return {name: unread for name, unread in self.missing.items() if unread.unusable}
 
     def with_made(self, made: Mapping[str, SecretText]) -> Values:
-        """Give them with values that were made up for missing ones."""
+        """Return them with values that were made up for missing ones."""
         missing = {name: why for name, why in self.missing.items() if name not in made}
         return Values({**self.found, **made}, missing)
 
@@ -93,7 +93,7 @@ def _look_for(secret: Secret, environ: Mapping[str, str], files: SopsFiles) -> S
 
 
 def told_source(secret: Secret) -> str:
-    """Say where a value comes from."""
+    """Return where a value comes from."""
     return secret.source.sops or f"${secret.source.env}"
 
 

@@ -48,7 +48,7 @@ async def sent_once_seen(
 
 
 def lagging(refusal: FlyPreconditionError) -> SecretsLagError:
-    """Give the error for secrets that are set and not seen."""
+    """Return the error for secrets that are set and not seen."""
     return SecretsLagError(
         f"The secrets are set, and the machine's host did not know them within {LIMIT_S:.0f} s. {refusal.what}",
         where=refusal.where,

@@ -152,7 +152,7 @@ class Snapshots:
         )
 
     async def _rests(self, machine: Machine) -> bool:
-        """Say whether a machine is down now; it was looked at a while ago."""
+        """Return whether a machine is down now; it was looked at a while ago."""
         now = await self.proof.fly.get_machine(self.proof.app, machine.id)
         return now is None or now.state in AT_REST
 
@@ -174,7 +174,7 @@ class Snapshots:
         return taken
 
     async def list(self, machines: Iterable[Machine]) -> tuple[Backup, ...]:
-        """Give every backup of an environment, the newest first; those of deleted volumes too."""
+        """Return every backup of an environment, the newest first; those of deleted volumes too."""
         machines = tuple(machines)
         found = {}
         for volume in await self.proof.fly.list_volumes(self.proof.app, dying=True):
@@ -224,7 +224,7 @@ class Snapshots:
         )
 
     async def _ask_for_one(self, volume: str) -> FlyUnavailableError | None:
-        """Ask for a snapshot; give the failure after which it may be in the making all the same."""
+        """Ask for a snapshot; return the failure after which it may be in the making all the same."""
         try:
             await self.proof.fly.create_snapshot(self.proof.app, volume)
         except FlyUnavailableError as failure:

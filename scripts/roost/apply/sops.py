@@ -55,7 +55,7 @@ class SopsFiles:
     _read: dict[str, Read] = field(default_factory=dict, repr=False)
 
     def value(self, file: str, name: str) -> SecretText | Unread:
-        """Give the value of one name in a file, or why it is not to be had."""
+        """Return the value of one name in a file, or why it is not to be had."""
         if file not in self._read:
             self._read[file] = self._decrypt(file)
         found = self._read[file]
@@ -102,7 +102,7 @@ class SopsFiles:
 
 
 def may_have_key(environ: Mapping[str, str]) -> bool:
-    """Say whether there is a place with a key that sops would look at.
+    """Return whether there is a place with a key that sops would look at.
 
     Without one, sops would go on to whatever else a file names, such as a server in the network.
     """
@@ -135,7 +135,7 @@ def _environment(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def has_bad_key(text: str) -> bool:
-    """Say whether a line of SOPS_AGE_KEY is neither a key of age nor a note; sops then reads none."""
+    """Return whether a line of SOPS_AGE_KEY is neither a key of age nor a note; sops then reads none."""
     lines = [line.strip() for line in text.splitlines()]
     return any(line and not line.startswith("#") and not _is_key(line) for line in lines)
 

@@ -40,7 +40,7 @@ class Judgement:
         return not self.why
 
     def after(self, first: Judgement) -> Judgement:
-        """Give it as the second one of the same server: what was opened once stays so."""
+        """Return it as the second one of the same server: what was opened once stays so."""
         return replace(self, opened=self.opened or first.opened)
 
 

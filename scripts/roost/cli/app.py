@@ -62,7 +62,7 @@ def _end_politely(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def main(argv: list[str]) -> int:
-    """Run one command line and give its exit code; every known failure is told in a sentence."""
+    """Run one command line and return its exit code; every known failure is told in a sentence."""
     # A polite kill ends as Ctrl-C does: clean-up runs, nothing is left behind.
     # SIGINT too: a shell starts what it runs in the background with SIGINT ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -99,7 +99,7 @@ def main(argv: list[str]) -> int:
 
 @functools.cache
 def command() -> Callable[..., int | None]:
-    """Give the whole command line, built once for all calls in one process."""
+    """Return the whole command line, built once for all calls in one process."""
     whole = typer.main.get_command(app)
     _write_examples(whole)
     return whole
@@ -129,7 +129,7 @@ def drop_output() -> None:
 
 
 def misuse(error: typer.exceptions.TyperException) -> str:
-    """Say what is wrong with the command line; without any verb, what it could be."""
+    """Return what is wrong with the command line; without any verb, what it could be."""
     said = error.format_message()
     if said.startswith("Usage:"):
         return said
@@ -140,7 +140,7 @@ def misuse(error: typer.exceptions.TyperException) -> str:
 
 
 def tell(error: RoostError) -> int:
-    """Print a failure on standard error, with its machine word, and give its exit code.
+    """Print a failure on standard error, with its machine word, and return its exit code.
 
     In a workflow GitHub is told as well, in its own way.
     """
@@ -172,7 +172,7 @@ def shown_quietly(line: str) -> str:
 
 
 def internal(error: Exception) -> InternalError:
-    """Say where in our own code a failure that nobody foresaw came from."""
+    """Return where in our own code a failure that nobody foresaw came from."""
     ours, place, frame = Path(__file__).parents[1], "?", error.__traceback__
     while frame:
         file = Path(frame.tb_frame.f_code.co_filename)

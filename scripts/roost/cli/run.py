@@ -25,7 +25,7 @@ def note_command(argv: Sequence[str]) -> None:
 
 
 def typed_here(environ: Mapping[str, str]) -> bool | None:
-    """Say whether commands to be typed next are for the local Fly; None in a workflow: nobody types."""
+    """Return whether commands to be typed next are for the local Fly; None in a workflow: nobody types."""
     return None if in_workflow(environ) else _LOCAL.get()
 
 
@@ -49,7 +49,7 @@ def make_context() -> Context:
 
 
 def piped_width(environ: Mapping[str, str]) -> int:
-    """Give the width that COLUMNS asks for; 0 where it asks for none."""
+    """Return the width that COLUMNS asks for; 0 where it asks for none."""
     columns = environ.get("COLUMNS", "")
     return int(columns) if columns.isascii() and columns.isdigit() and len(columns) < _DIGITS else 0
 
@@ -78,7 +78,7 @@ def run(verb: Callable[..., Coroutine[Any, Any, ExitCode]], *arguments: object) 
 
 
 def in_workflow(environ: Mapping[str, str]) -> bool:
-    """Say whether this is a step of a workflow of GitHub."""
+    """Return whether this is a step of a workflow of GitHub."""
     return environ.get("GITHUB_ACTIONS") == "true"
 
 

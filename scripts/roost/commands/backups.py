@@ -83,7 +83,7 @@ class Scene:
         return volume
 
     async def backups(self) -> tuple[Backup, ...]:
-        """Give every backup there is, the newest first."""
+        """Return every backup there is, the newest first."""
         return await self.snapshots.list(self.ours.values())
 
 
@@ -202,7 +202,7 @@ async def restore(
 
 
 def choose(found: Iterable[Backup], snapshot: str, name: str) -> Backup:
-    """Give the backup that is asked for, or the newest; Fly may know one that it does not list.
+    """Return the backup that is asked for, or the newest; Fly may know one that it does not list.
 
     Raises:
         UsageError: it is gone, or there is none.

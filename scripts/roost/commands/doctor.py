@@ -37,7 +37,7 @@ async def doctor(
     names: Sequence[str],
     as_json: bool,  # noqa: FBT001 - set by name in cli
 ) -> ExitCode:
-    """Say what is missing; ends with 2 where something is.
+    """Return what is missing; ends with 2 where something is.
 
     Raises:
         UnknownEnvironmentError: a name is no environment's.

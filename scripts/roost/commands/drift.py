@@ -53,7 +53,7 @@ class Mending(Enum):
     ALL = "--heal"
 
     def takes(self, differences: tuple[Difference, ...]) -> bool:
-        """Say whether it puts these back: all of them, or none."""
+        """Return whether it puts these back: all of them, or none."""
         match self:
             case Mending.NOTHING:
                 return False
@@ -64,7 +64,7 @@ class Mending(Enum):
 
 
 def mending(*, heal: bool, end_overrides: bool) -> Mending:
-    """Give what the command line asks to put back.
+    """Return what the command line asks to put back.
 
     Raises:
         UsageError: it asks for both.
@@ -114,7 +114,7 @@ class Found:
         return "drift" if self.differences else "clean"
 
     def document(self) -> Json:
-        """Give it as JSON."""
+        """Return it as JSON."""
         override = self.planned and self.planned.effective.override
         return {
             "environment": self.name,
@@ -149,7 +149,7 @@ class Totals:
         return max(codes, key=_WORST_LAST.index, default=ExitCode.DONE)
 
     def document(self) -> Json:
-        """Give it as JSON."""
+        """Return it as JSON."""
         return {
             "environments": [found.document() for found in self.found],
             "orphans": [vars(orphan) for orphan in self.orphans.apps],
@@ -257,7 +257,7 @@ def watched(context: Context, *, local: bool = False) -> Loaded:
 
 
 def _broken(faults: tuple[Fault, ...]) -> list[Found]:
-    """Give the environments whose files have faults; the others are looked at all the same."""
+    """Return the environments whose files have faults; the others are looked at all the same."""
     by_name: dict[str, list[Fault]] = {}
     for fault in faults:
         by_name.setdefault(Path(fault.path).stem, []).append(fault)
@@ -323,7 +323,7 @@ def report(found: Found) -> RenderableType:
 
 
 def told(name: str, error: RoostError) -> Iterable[str]:
-    """Say what went wrong with one of several, with every fault of its file."""
+    """Return what went wrong with one of several, with every fault of its file."""
     if isinstance(error, InvalidFilesError):
         yield from (one_line(str(fault)) for fault in error.faults)
     yield f"{name}: error [{error.word}]: {one_line(str(error))}"
@@ -340,7 +340,7 @@ def _row(difference: Difference) -> tuple[str, ...]:
 
 
 def advice(found: Found) -> Iterable[str]:
-    """Say what to do about each cause there is."""
+    """Return what to do about each cause there is."""
     if only_apply_ends(found.differences):
         yield f"The file moved on. An apply brings that, and puts back the rest: roost apply {found.name}"
         return
@@ -349,7 +349,7 @@ def advice(found: Found) -> Iterable[str]:
 
 
 def ending(found: Found, mends: Mending) -> str:
-    """Say what came of putting back."""
+    """Return what came of putting back."""
     if found.healed:
         return f"{found.name} is healed, and proved."
     if not found.differences:

@@ -209,7 +209,7 @@ class _Asking:
         )
 
     def _answered(self, starter: Starter, question: Question) -> Starter:
-        """Give the environment with one more answer in it."""
+        """Return the environment with one more answer in it."""
 
         def with_answer(text: str) -> Starter:
             answer = {question.field: _value(question.field, text)}
@@ -271,7 +271,7 @@ class _Asking:
             )
 
     def _version(self) -> str:
-        """Give the newest Prefect that there is a lock for."""
+        """Return the newest Prefect that there is a lock for."""
         locks = (self.context.deploy / "locks").glob("prefect-*.txt")
         versions = [path.stem.removeprefix("prefect-") for path in locks]
         known = [(parsed, text) for text in versions if (parsed := parse_version(text))]
@@ -337,7 +337,7 @@ def _put(path: Path, text: str, *, new: bool) -> None:
 
 
 def repository_owner(context: Context, folder: Path) -> str:
-    """Give whose repository this is, as CODEOWNERS would name them; empty where that is not known."""
+    """Return whose repository this is, as CODEOWNERS would name them; empty where that is not known."""
     owner = f"@{repository_slug(context.environ, folder).partition('/')[0]}"
     return owner if OWNER.fullmatch(owner) else ""
 
@@ -393,7 +393,7 @@ def _tell_examples(context: Context, folder: Path, name: str) -> None:
 
 
 def _explain_app(context: Context, folder: Path) -> None:
-    """Say how an App may open the pull requests of workflows, which may not open any themselves."""
+    """Report how an App may open the pull requests of workflows, which may not open any themselves."""
     owner = repository_slug(context.environ, folder).partition("/")[0]
     server = context.environ.get("GITHUB_SERVER_URL") or "https://github.com"
     context.out.print(app_steps(owner, server), markup=False, soft_wrap=True)

@@ -69,7 +69,7 @@ async def rehearse(
 
 
 def kept(context: Context) -> dict[str, str]:
-    """Give what of the process environment may be known where code of others runs."""
+    """Return what of the process environment may be known where code of others runs."""
     environ = {
         name: value
         for name, value in context.environ.items()
@@ -99,7 +99,7 @@ def load_all(context: Context, names: Sequence[str]) -> list[EnvironmentFile]:
 
 
 def base_context(context: Context, folder: Path) -> Context:
-    """Give the context of another checkout: its own environments, its own image.
+    """Return the context of another checkout: its own environments, its own image.
 
     Raises:
         UsageError: it is none.
@@ -142,12 +142,12 @@ def find_base(head: Side, before: Context | None) -> Base:
 
 
 def computer_mb() -> int:
-    """Give the memory of this computer."""
+    """Return the memory of this computer."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // _MB
 
 
 def tell(context: Context, outcome: Outcome, *, quiet: bool) -> None:
-    """Say how one went: what went wrong, and what was measured."""
+    """Report how one went: what went wrong, and what was measured."""
     found = outcome.rehearsal
     style = {"passed": "green", "failed": "bold red", "skipped": "yellow"}[found.outcome]
     head = Text.assemble((f"{found.environment}: ", "bold"), (one_line(verdict(found)), style))

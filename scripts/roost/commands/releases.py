@@ -85,12 +85,12 @@ def _rows(found: tuple[Release, ...]) -> Iterator[tuple[str, ...]]:
 
 
 def _with_before(found: tuple[Release, ...]) -> Iterator[tuple[Release, Release | None]]:
-    """Give each release, the newest first, with the one before it if that is remembered."""
+    """Return each release, the newest first, with the one before it if that is remembered."""
     return zip(reversed(found), [*reversed(found[:-1]), None], strict=False)
 
 
 def _what(release: Release, before: Release | None) -> str:
-    """Say what a release changed, and what became of it."""
+    """Return what a release changed, and what became of it."""
     fields = changed_fields(before, release) if before else ()
     more = f" and {len(fields) - MOST_FIELDS} more" if len(fields) > MOST_FIELDS else ""
     changed = f"changes {', '.join(fields[:MOST_FIELDS])}{more}" if fields else ""

@@ -87,7 +87,7 @@ async def carry_out(
 
 
 def _more_than_scaling(planned: Planned, others: tuple[str, ...]) -> UnappliableError:
-    """Give the refusal; after a rollback by hand an apply would undo what somebody just did."""
+    """Return the refusal; after a rollback by hand an apply would undo what somebody just did."""
     name = planned.file.name
     what = f"There is more to change than the scaling: {'; '.join(others)}."
     advice = f"See it (`roost plan {name}`), apply it (`roost apply {name}`), then scale."
@@ -104,13 +104,13 @@ def _more_than_scaling(planned: Planned, others: tuple[str, ...]) -> Unappliable
 
 
 def scaled(planned: Planned, wish: Wish) -> set[str]:
-    """Give the fields that may change: those asked for, and those of the override before."""
+    """Return the fields that may change: those asked for, and those of the override before."""
     before = planned.effective.ended
     return {*wish.given, *(before.fields if before else ())}
 
 
 def option(field: str) -> str:
-    """Give the option that sets a field."""
+    """Return the option that sets a field."""
     return f"--{field.replace('_', '-')}"
 
 
@@ -157,7 +157,7 @@ def check_fields(file: EnvironmentFile, fields: Fields) -> None:
 
 
 def chosen_by(wish: Wish, environ: Mapping[str, str]) -> Choose:
-    """Give what decides what counts: the override asked for, or none.
+    """Return what decides what counts: the override asked for, or none.
 
     Raises:
         UsageError: its time is none, is past, or is too far away.
@@ -216,7 +216,7 @@ def _moment(text: str, now: datetime) -> datetime:
 
 
 def outcome(planned: Planned, wish: Wish) -> str:
-    """Say how it stands now."""
+    """Return how it stands now."""
     chosen, name = planned.effective, planned.file.name
     if wish.clear:
         return chosen.notes[0] if chosen.ended else f"There is no override on {name}."

@@ -109,7 +109,7 @@ def check_confined(planned: Planned) -> None:
 
 
 def outcome(planned: Planned, *, proved: bool) -> str:
-    """Say what was set, and whether a server was seen to run with it."""
+    """Return what was set, and whether a server was seen to run with it."""
     name, steps = planned.file.name, planned.plan.steps
     if not steps:
         return f"{name}: there is nothing to set."
@@ -150,7 +150,7 @@ def _source(found: Look, name: str) -> str:
 
 
 def _remarks(found: Look) -> Iterator[str]:
-    """Say what the table cannot: why a value was not checked, and what to do next."""
+    """Return what the table cannot: why a value was not checked, and what to do next."""
     if not found.states:
         yield "It has no secrets."
     for state in found.states:

@@ -246,7 +246,7 @@ def _image_of(machine: Machine) -> str:
 
 
 def _no_machine(file: EnvironmentFile, live: Live) -> Iterable[str]:
-    """Say that nothing runs, and how something does again."""
+    """Report that nothing runs, and how something does again."""
     if live.machines:
         return
     name = file.name
@@ -304,7 +304,7 @@ def _status_document(file: EnvironmentFile, live: Live, url: str) -> dict[str, o
 
 
 def live_replica(file: EnvironmentFile, live: Live) -> str | None:
-    """Give where the database is copied to now; None where it is not copied."""
+    """Return where the database is copied to now; None where it is not copied."""
     for machine in our_machines_in(file, live):
         env = (machine.config or {}).get("env") or {}
         if url := env.get(REPLICA_URL):
@@ -313,14 +313,14 @@ def live_replica(file: EnvironmentFile, live: Live) -> str | None:
 
 
 def wanted_replica(file: EnvironmentFile) -> str | None:
-    """Give where the file asks for the database to be copied to."""
+    """Return where the file asks for the database to be copied to."""
     database = file.environment.database
     replica = database.replicate if isinstance(database, SqliteDatabase) else None
     return replica.url if replica else None
 
 
 def replica_notes(file: EnvironmentFile, live: Live) -> Iterable[str]:
-    """Say where the database is copied to, and where that is not what the file asks for."""
+    """Return where the database is copied to, and where that is not what the file asks for."""
     now, wanted = live_replica(file, live), wanted_replica(file)
     if now:
         yield f"The database is copied to {now} as it changes."
@@ -367,7 +367,7 @@ async def sleep(
 
 
 def keeps_in_memory(file: EnvironmentFile, machine: Machine) -> bool:
-    """Say whether a machine runs a server that answers before what it was given is on its disk."""
+    """Return whether a machine runs a server that answers before what it was given is on its disk."""
     return (
         machine.state == "started"
         and isinstance(file.environment.database, SqliteDatabase)
@@ -406,7 +406,7 @@ async def empty_memory(context: Context, target: Target, file: EnvironmentFile) 
 async def lay_down(
     target: Target, app: str, machine: Machine, how: Literal["suspend", "stop"]
 ) -> str:
-    """Put a machine to sleep, and give the state it is in then."""
+    """Put a machine to sleep, and return the state it is in then."""
     act = target.fly.suspend_machine if how == "suspend" else target.fly.stop_machine
     goal = "suspended" if how == "suspend" else "stopped"
     await act(app, machine.id)
@@ -470,7 +470,7 @@ async def prove_woken(context: Context, subject: Subject) -> None:
 
 
 async def our_machines(target: Target, file: EnvironmentFile) -> tuple[Machine, ...]:
-    """Give an environment's machines.
+    """Return an environment's machines.
 
     Raises:
         UsageError: there is none.

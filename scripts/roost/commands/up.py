@@ -71,7 +71,7 @@ def client_settings(file: EnvironmentFile, url: str) -> str:
 
 
 def login_advice(context: Context, file: EnvironmentFile) -> str:
-    """Say where the value to log in with is to be found; the value itself was shown once."""
+    """Return where the value to log in with is to be found; the value itself was shown once."""
     if file.environment.access.auth != "basic":
         return "Anyone who reaches it is let in, as its file says."
     if AUTH_SECRET in given_values(context, file).found:
@@ -80,7 +80,7 @@ def login_advice(context: Context, file: EnvironmentFile) -> str:
 
 
 async def follow(context: Context, target: Target, file: EnvironmentFile, *, stops: bool) -> None:
-    """Tell what its machines do, until Ctrl-C; which stops the local Fly only if this started it."""
+    """Report what its machines do, until Ctrl-C; which stops the local Fly only if this started it."""
     assert target.local is not None  # noqa: S101 - `up` is about the local Fly
     context.out.print(ctrl_c(stops=stops), soft_wrap=True)
     async with target.local.events() as events:
@@ -91,7 +91,7 @@ async def follow(context: Context, target: Target, file: EnvironmentFile, *, sto
 
 
 def ctrl_c(*, stops: bool) -> str:
-    """Say what Ctrl-C stops, and what goes on."""
+    """Return what Ctrl-C stops, and what goes on."""
     if stops:
         return "Ctrl-C stops it."
     return (

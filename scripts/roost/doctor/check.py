@@ -25,21 +25,21 @@ class Check:
     environment: str = ""
 
     def document(self) -> dict[str, str]:
-        """Give it as JSON."""
+        """Return it as JSON."""
         found = {"state": self.state.value, "environment": self.environment}
         return {**found, "what": self.what, "mend": self.mend}
 
 
 def ok(what: str, environment: str = "") -> Check:
-    """Say that a thing is as it should be."""
+    """Report that a thing is as it should be."""
     return Check(State.OK, what, environment=environment)
 
 
 def missing(what: str, mend: str, environment: str = "") -> Check:
-    """Say what is wrong, and what mends it."""
+    """Return what is wrong, and what mends it."""
     return Check(State.MISSING, what, mend, environment)
 
 
 def unknown(what: str, mend: str = "", environment: str = "") -> Check:
-    """Say why nobody could look."""
+    """Return why nobody could look."""
     return Check(State.UNKNOWN, what, mend, environment)

@@ -332,7 +332,7 @@ def _named(policy: BranchPolicy) -> str:
 
 
 def _reviewed(found: GitHubEnvironment, mend: str) -> Check:
-    """Say who has to approve deployments; that it may be who started them is right for one alone."""
+    """Return who has to approve deployments; that it may be who started them is right for one alone."""
     if not found.reviewers:
         what = (
             "nobody has to approve its deployments; whether GitHub's plan allows that is not told"

@@ -74,7 +74,7 @@ def _shared_keys(holder: _Holder, others: Sequence[_Holder]) -> Iterator[Check]:
 
 
 def _mend(name: str, shared: Sequence[str], environment: str) -> str:
-    """Say how to give a file a key of its own; the old one still opens what git keeps."""
+    """Return how to give a file a key of its own; the old one still opens what git keeps."""
     command = f"./run sops rotate --in-place --add-age age1... --rm-age {','.join(shared)}"
     return (
         "make a key (`age-keygen`) and write its public half (age1...) into .sops.yaml for this "

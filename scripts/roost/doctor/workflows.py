@@ -42,7 +42,7 @@ class Workflows:
     """Files that are no workflows."""
 
     def lacking(self, variable: str) -> tuple[str, ...]:
-        """Give where a variable is not handed on: workflows, with their jobs."""
+        """Return where a variable is not handed on: workflows, with their jobs."""
         jobs: dict[str, dict[str, None]] = {}
         for holder in self.holders:
             if variable not in holder.handed:
@@ -50,7 +50,7 @@ class Workflows:
         return tuple(f"{workflow} ({', '.join(names)})" for workflow, names in jobs.items())
 
     def secret_of(self, variable: str) -> str:
-        """Give the secret of GitHub's that a variable comes from."""
+        """Return the secret of GitHub's that a variable comes from."""
         found = [h.handed[variable] for h in self.holders if variable in h.handed]
         return found[0] if found else variable
 

@@ -19,14 +19,14 @@ _ADDRESS = "postgresql://USER:PASSWORD@HOST:5432/NAME"
 
 
 def chooses_database(name: str, known: PrefectSettings) -> bool:
-    """Say whether Prefect takes its database, or a part of its address, from a variable."""
+    """Return whether Prefect takes its database, or a part of its address, from a variable."""
     canonical = known.canonical(name)
     part = canonical.removeprefix(DATABASE)
     return part != canonical and part not in TUNING and not part.startswith("SQLALCHEMY_")
 
 
 def setting_fault(environment: Environment, name: str, known: PrefectSettings) -> str:
-    """Say why a setting that chooses the database is none; empty where it does not choose it."""
+    """Return why a setting that chooses the database is none; empty where it does not choose it."""
     if not chooses_database(name, known):
         return ""
     if isinstance(environment.database, PostgresDatabase):
@@ -40,7 +40,7 @@ def setting_fault(environment: Environment, name: str, known: PrefectSettings) -
 
 
 def secret_fault(environment: Environment, name: str, known: PrefectSettings) -> str:
-    """Say why a secret must not be named so; empty where its name does not choose the database."""
+    """Return why a secret must not be named so; empty where its name does not choose the database."""
     if not chooses_database(name, known):
         return ""
     if not isinstance(environment.database, PostgresDatabase):
@@ -52,7 +52,7 @@ def secret_fault(environment: Environment, name: str, known: PrefectSettings) ->
 
 
 def url_secret_fault(environment: Environment, known: PrefectSettings) -> str:
-    """Say why the address does not reach Prefect by the secret that is named; empty where it does."""
+    """Return why the address does not reach Prefect by the secret that is named; empty where it does."""
     database = environment.database
     if not isinstance(database, PostgresDatabase) or not _is_declared(environment):
         return ""

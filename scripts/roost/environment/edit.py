@@ -46,7 +46,7 @@ class Splice(NamedTuple):
 
 
 def edit(content: bytes, fields: Fields) -> bytes:
-    """Give the file's bytes with other values in scaling fields.
+    """Return the file's bytes with other values in scaling fields.
 
     Args:
         content: of a file that loads without a fault.
@@ -116,7 +116,7 @@ class _Editor:
         return "\r\n" if "\r\n" in self.text else "\n"
 
     def splice(self, section: str, key: str, value: Value) -> Splice:
-        """Give the one change that sets `section.key`."""
+        """Return the one change that sets `section.key`."""
         place = self.find(self.root, section)
         if place is None:
             return self.new_section(section, key, value)
@@ -157,7 +157,7 @@ class _Editor:
     # A value that is there
 
     def replaced(self, node: yaml.Node, name: str, value: Value) -> Splice:
-        """Give the change of a value that is written; its quotes stay."""
+        """Return the change of a value that is written; its quotes stay."""
         start, end = _start(node), _end(node)
         anchor = _ANCHOR.match(self.text, start, end)
         start = anchor.end() if anchor else start
@@ -171,13 +171,13 @@ class _Editor:
     def new_key(
         self, mapping: yaml.MappingNode, key: str, value: Value, after: list[Pair]
     ) -> Splice:
-        """Give the change that adds a key to a mapping, after the last of these pairs."""
+        """Return the change that adds a key to a mapping, after the last of these pairs."""
         if mapping.flow_style:
             return self.in_flow(mapping, key, str(value))
         return self.in_block((after or mapping.value)[-1], [f"{key}: {value}"])
 
     def new_section(self, section: str, key: str, value: Value) -> Splice:
-        """Give the change that adds a section with one key, where the order of sections has it."""
+        """Return the change that adds a section with one key, where the order of sections has it."""
         if self.root.flow_style:
             quote = _quote(self.root)
             return self.in_flow(
@@ -191,7 +191,7 @@ class _Editor:
         return self.in_block(chosen, [*blank, f"{section}:", f"{' ' * self.step()}{key}: {value}"])
 
     def in_block(self, pair: Pair, lines: list[str]) -> Splice:
-        """Give the change that adds lines below a pair, as deep as its key stands."""
+        """Return the change that adds lines below a pair, as deep as its key stands."""
         key = pair[0]
         indent = key.start_mark.column
         if self.line_before(_start(key)).strip(" "):  # neither `? ` nor `- ` may stand there
@@ -203,7 +203,7 @@ class _Editor:
         return Splice(position, position, f"{written}{self.newline}")
 
     def below(self, offset: int, indent: int) -> int:
-        """Give where the next line begins, after comments that are indented deeper."""
+        """Return where the next line begins, after comments that are indented deeper."""
         rest = _COMMENT.match(self.text, offset)
         position = rest.end() if rest else offset
         if position < len(self.text) and self.text[position] != "\n":
@@ -216,7 +216,7 @@ class _Editor:
         return position
 
     def content_end(self, pair: Pair) -> int:
-        """Give where the text of a pair ends, without the comments and blank lines below."""
+        """Return where the text of a pair ends, without the comments and blank lines below."""
         key, node = pair
         if _start(node) < _start(key):  # it stands where its anchor is, and here is an alias
             alias = _ALIAS.match(self.text, _end(key))
@@ -233,7 +233,7 @@ class _Editor:
         return _end(node)
 
     def in_flow(self, mapping: yaml.MappingNode, key: str, value: str) -> Splice:
-        """Give the change that adds a key between braces, on a line of its own if others have one."""
+        """Return the change that adds a key between braces, on a line of its own if others have one."""
         quote = _quote(mapping)
         entry = f"{quote}{key}{quote}: {value}"
         if quote and not value.startswith("{"):
@@ -255,25 +255,25 @@ class _Editor:
         return Splice(below, below, f"{indent}{entry},{self.newline}")
 
     def line_before(self, offset: int) -> str:
-        """Give what stands before an offset on its line."""
+        """Return what stands before an offset on its line."""
         return self.text[self.text.rfind("\n", 0, offset) + 1 : offset]
 
     # Style
 
     def blank_between(self) -> bool:
-        """Say whether sections have a blank line between them."""
+        """Return whether sections have a blank line between them."""
         lines = self.text.splitlines()
         sections = [k.start_mark.line for k, v in self.root.value[1:] if not _is_scalar(v)]
         return any(not lines[self.head(lines, line) - 1].strip() for line in sections)
 
     def head(self, lines: list[str], line: int) -> int:
-        """Give the first line of the comment above a line, or the line itself."""
+        """Return the first line of the comment above a line, or the line itself."""
         while line > 1 and lines[line - 1].lstrip().startswith("#"):
             line -= 1
         return line
 
     def step(self) -> int:
-        """Give by how much the file indents."""
+        """Return by how much the file indents."""
         for key, value in self.root.value:
             if isinstance(value, yaml.MappingNode) and not value.flow_style and value.value:
                 step = value.value[0][0].start_mark.column - key.start_mark.column
@@ -295,7 +295,7 @@ def _is_merge(key: yaml.Node) -> bool:
 
 
 def _names_in(node: yaml.Node) -> set[str]:
-    """Give every key that a merge brings, those that its mappings merge in turn too."""
+    """Return every key that a merge brings, those that its mappings merge in turn too."""
     mappings = node.value if isinstance(node, yaml.SequenceNode) else [node]
     names: set[str] = set()
     for mapping in mappings:
@@ -306,7 +306,7 @@ def _names_in(node: yaml.Node) -> set[str]:
 
 
 def _quote(mapping: yaml.MappingNode) -> str:
-    """Give the quotes that a mapping's keys have, as in JSON."""
+    """Return the quotes that a mapping's keys have, as in JSON."""
     return mapping.value[-1][0].style or "" if mapping.value else ""
 
 

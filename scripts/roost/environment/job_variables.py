@@ -36,7 +36,7 @@ class JobVariables:
     names: tuple[str, ...] = ()
 
     def covers(self, variable: str) -> bool:
-        """Say whether a variable is one of these."""
+        """Return whether a variable is one of these."""
         name = variable.upper()
         return name in self.names or name.startswith(self.prefixes)
 
@@ -104,7 +104,7 @@ JOB_VARIABLES = (
 
 
 def refused_source(secret: Secret, *, replicates: bool) -> str:
-    """Say why the variable that a secret names is not read, and what to do; empty where it may be.
+    """Return why the variable that a secret names is not read, and what to do; empty where it may be.
 
     Args:
         secret: of an environment file.

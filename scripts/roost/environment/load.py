@@ -208,18 +208,18 @@ def merge_defaults(own: Source, defaults: Source) -> Source:
 
 
 def _is_another(key: str, here: dict[Any, Any], below: dict[Any, Any]) -> bool:
-    """Say whether a file's section is of another kind than that of the defaults."""
+    """Return whether a file's section is of another kind than that of the defaults."""
     return key == "database" and here.get("backend", below.get("backend")) != below.get("backend")
 
 
 def merged(file: EnvironmentFile) -> dict[str, Any]:
-    """Give an environment with every default written out, in the file's own form."""
+    """Return an environment with every default written out, in the file's own form."""
     data = file.environment.model_dump(mode="json", by_alias=True, exclude_none=True)
     return {**data, "secrets": [_written(secret) for secret in file.environment.secrets]}
 
 
 def _written(secret: Secret) -> str | dict[str, Any]:
-    """Give a secret the way a person writes it."""
+    """Return a secret the way a person writes it."""
     if secret.source.env == secret.name:
         return secret.name
     return {"name": secret.name, "from": secret.source.model_dump(exclude_defaults=True)}
@@ -308,7 +308,7 @@ def _looks_like_environment(path: Path) -> bool:
 
 
 def _mode(path: Path) -> int:
-    """Give what kind of thing is there, 0 for nothing; pathlib's own answers may raise."""
+    """Return what kind of thing is there, 0 for nothing; pathlib's own answers may raise."""
     try:
         return path.stat().st_mode
     except OSError:
@@ -316,7 +316,7 @@ def _mode(path: Path) -> int:
 
 
 def _by_name(folder: Path) -> dict[str, Path]:
-    """Give a folder's environments; of NAME.yaml and NAME.yml the first."""
+    """Return a folder's environments; of NAME.yaml and NAME.yml the first."""
     found = list(_files_in([folder], [])) if stat.S_ISDIR(_mode(folder)) else []
     return {path.stem: path for path in reversed(found)}
 
@@ -331,7 +331,7 @@ class _Claim:
     message: str
 
     def mark(self, environment: Environment) -> str:
-        """Give the text that any file which claims the same must hold."""
+        """Return the text that any file which claims the same must hold."""
         return self.what(environment).rpartition(" ")[2]
 
 

@@ -40,7 +40,7 @@ _FORMS = {
 
 
 def field_path(error: ErrorDetails) -> Path:
-    """Give the path of the field in the file; pydantic adds the names of union members to it."""
+    """Return the path of the field in the file; pydantic adds the names of union members to it."""
     path = tuple(error["loc"])
     if len(path) > 1 and path[0] == "database" and path[1] in _UNION_TAGS:
         return (path[0], *path[2:])
@@ -48,7 +48,7 @@ def field_path(error: ErrorDetails) -> Path:
 
 
 def message(error: ErrorDetails, path: Path) -> str:
-    """Say what is wrong with a field and how to mend it."""
+    """Return what is wrong with a field and how to mend it."""
     name = _named(path)
     found = _found(error["input"], path)
     context = error.get("ctx", {})
@@ -90,7 +90,7 @@ def suggestion(name: str, known: list[str]) -> str:
 
 
 def known_keys(path: Path) -> list[str]:
-    """Give the keys that may stand at a place of the file."""
+    """Return the keys that may stand at a place of the file."""
     models: list[type[BaseModel]] = [Environment]
     for part in path:
         if isinstance(part, str):

@@ -96,14 +96,14 @@ def format_duration(value: timedelta) -> str:
 
 
 def setting_text(value: object) -> object:
-    """Give a setting as the text that was written: settings become environment variables."""
+    """Return a setting as the text that was written: settings become environment variables."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return getattr(value, "source", value)
 
 
 def expand_drift(value: object) -> object:
-    """Give `drift: heal` as the mapping it stands for, and anything else as it is."""
+    """Return `drift: heal` as the mapping it stands for, and anything else as it is."""
     return {"heal": True} if value == HEAL else value
 
 

@@ -23,7 +23,7 @@ RESERVED: Mapping[str, str] = {
 
 
 def name_fault(name: str) -> str:
-    """Say why a name cannot be an environment's, and what to do; empty where it can.
+    """Return why a name cannot be an environment's, and what to do; empty where it can.
 
     GitHub compares the names of its environments without case, and so does this.
     """

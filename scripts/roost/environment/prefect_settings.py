@@ -47,34 +47,34 @@ class PrefectSettings:
     complete: bool
 
     def find(self, name: str) -> Setting | None:
-        """Give the setting that a variable sets; Prefect reads names in any case."""
+        """Return the setting that a variable sets; Prefect reads names in any case."""
         return self.by_name.get(name.upper())
 
     def canonical(self, name: str) -> str:
-        """Give Prefect's own name of a setting; a name that is not known as it is, in capitals."""
+        """Return Prefect's own name of a setting; a name that is not known as it is, in capitals."""
         found = self.find(name)
         return found.name if found else name.upper()
 
     def nearest(self, name: str) -> str:
-        """Give the known name that comes closest; empty where none is close."""
+        """Return the known name that comes closest; empty where none is close."""
         close = difflib.get_close_matches(name.upper(), self.by_name, n=1, cutoff=0.75)
         return close[0] if close else ""
 
 
 def deploy_of(path: Path) -> Path:
-    """Give the folder with the locks for an environment file: its repository's, or Roost's own."""
+    """Return the folder with the locks for an environment file: its repository's, or Roost's own."""
     beside = repository_of(path) / "deploy"
     return beside if (beside / "image.json").is_file() else OWN_DEPLOY
 
 
 def locked_versions(deploy: Path) -> tuple[str, ...]:
-    """Give the versions of Prefect that have a lock, the oldest first."""
+    """Return the versions of Prefect that have a lock, the oldest first."""
     found = (_LOCK.fullmatch(path.name) for path in (deploy / "locks").glob("prefect-*.txt"))
     return tuple(sorted((match[1] for match in found if match), key=_as_numbers))
 
 
 def version_fault(version: str, deploy: Path) -> str:
-    """Say why our image cannot be built for a version of Prefect; empty where it can."""
+    """Return why our image cannot be built for a version of Prefect; empty where it can."""
     if _as_numbers(version) < OLDEST:
         oldest = ".".join(map(str, OLDEST))
         return (
@@ -90,7 +90,7 @@ def version_fault(version: str, deploy: Path) -> str:
 
 
 def settings_of(deploy: Path, version: str) -> PrefectSettings:
-    """Give what one version takes; where it has no list, what every listed version takes."""
+    """Return what one version takes; where it has no list, what every listed version takes."""
     own = _read(_list_of(deploy, version))
     if own:
         return PrefectSettings(own, complete=True)

@@ -15,7 +15,7 @@ _THIS_COMPUTER = re.compile(r"http://(127\.0\.0\.1|localhost)(:[0-9]+)?", re.ASC
 
 
 def rehearsed(file: EnvironmentFile) -> EnvironmentFile:
-    """Give a file without its copy to a bucket, unless the bucket is on this computer.
+    """Return a file without its copy to a bucket, unless the bucket is on this computer.
 
     The real server writes there: a second writer would spoil the copy, and an empty volume here
     would fetch the data of the real one.
@@ -28,7 +28,7 @@ def rehearsed(file: EnvironmentFile) -> EnvironmentFile:
 
 
 def confined(file: EnvironmentFile) -> EnvironmentFile:
-    """Give a file as anybody's may be tried: without any copy, and with no value of a secret.
+    """Return a file as anybody's may be tried: without any copy, and with no value of a secret.
 
     Each secret is looked for where there is none, so that a throwaway value stands in for it,
     whatever is set on this computer.
@@ -52,7 +52,7 @@ class Unplayable:
 
 
 def unplayable(file: EnvironmentFile, memory_mb: int) -> Unplayable | None:
-    """Say why an environment cannot run on a computer with so much memory; None where it can."""
+    """Return why an environment cannot run on a computer with so much memory; None where it can."""
     environment = file.environment
     if isinstance(environment.database, PostgresDatabase):
         return Unplayable(

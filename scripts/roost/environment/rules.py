@@ -211,7 +211,7 @@ def postgres_has_its_secret(environment: Environment) -> Iterator[Finding]:
 
 
 def replica_of(environment: Environment) -> Replicate | None:
-    """Give where the database is copied to, if anywhere."""
+    """Return where the database is copied to, if anywhere."""
     database = environment.database
     return database.replicate if isinstance(database, SqliteDatabase) else None
 
@@ -344,6 +344,6 @@ RULES: tuple[Rule, ...] = (
 
 
 def findings(environment: Environment) -> Iterator[Finding]:
-    """Give what every rule finds, in the order of the rules."""
+    """Return what every rule finds, in the order of the rules."""
     for rule in RULES:
         yield from rule(environment)

@@ -25,13 +25,13 @@ ScaleFault = tuple[tuple[str, ...], str]
 
 
 def value_of(environment: Environment, field: str) -> Value:
-    """Give what an environment has in a field."""
+    """Return what an environment has in a field."""
     value: Value = getattr(getattr(environment, SECTIONS[field]), field)
     return value
 
 
 def with_fields(environment: Environment, fields: Fields) -> Environment:
-    """Give the environment with other values; rules across fields are not looked at.
+    """Return the environment with other values; rules across fields are not looked at.
 
     Raises:
         ValidationError: a value is none that the field can have.
@@ -76,7 +76,7 @@ def _ignored_faults(environment: Environment, fields: Fields) -> Iterator[ScaleF
 
 
 def _findings(environment: Environment, fields: Fields) -> tuple[str, ...]:
-    """Give what the other values bring: a file that is rehearsed is not all that its author wrote."""
+    """Return what the other values bring: a file that is rehearsed is not all that its author wrote."""
     before = {message for _, message in findings(environment)}
     found = (message for _, message in findings(with_fields(environment, fields)))
     return tuple(message for message in found if message not in before)

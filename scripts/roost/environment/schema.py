@@ -14,7 +14,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def environment_schema() -> dict[str, Any]:
-    """Give the schema of an environment file; `x-` keys are free for anchors."""
+    """Return the schema of an environment file; `x-` keys are free for anchors."""
     schema = Environment.model_json_schema(by_alias=True)
     schema["title"] = "Roost environment"
     schema["patternProperties"] = {"^x-": True}
@@ -22,12 +22,12 @@ def environment_schema() -> dict[str, Any]:
 
 
 def render_schema() -> str:
-    """Give the text of environment.schema.json."""
+    """Return the text of environment.schema.json."""
     return json.dumps(environment_schema(), indent=2, sort_keys=True) + "\n"
 
 
 def disagreements(data: dict[str, Any]) -> Iterator[tuple[Path, str]]:
-    """Give what the schema objects to in a file; the model has accepted it, so this is our fault."""
+    """Return what the schema objects to in a file; the model has accepted it, so this is our fault."""
     for error in _validator().iter_errors(data):
         yield tuple(error.absolute_path), error.message
 

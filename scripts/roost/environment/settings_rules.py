@@ -69,7 +69,7 @@ class Refused:
     any_image: bool = False
 
     def applies(self, value: str | None, *, ours: bool) -> bool:
-        """Say whether it is refused; the value of a secret is not known, and refused with all."""
+        """Return whether it is refused; the value of a secret is not known, and refused with all."""
         return (ours or self.any_image) and (value is None or self.when(value))
 
 
@@ -161,7 +161,7 @@ _FOREIGN = {
 
 
 def settings_findings(environment: Environment, known: PrefectSettings) -> Iterator[Finding]:
-    """Give what is wrong with each setting, and with each secret that Prefect takes for one."""
+    """Return what is wrong with each setting, and with each secret that Prefect takes for one."""
     for name, value in environment.prefect.settings.items():
         if fault := _setting_fault(environment, name, value, known):
             yield ("prefect", "settings", name), fault
@@ -175,7 +175,7 @@ def settings_findings(environment: Environment, known: PrefectSettings) -> Itera
 
 
 def _retention_fault(environment: Environment, known: PrefectSettings) -> str:
-    """Say that this Prefect has no vacuum of flow runs; of a version without a list nobody knows."""
+    """Report that this Prefect has no vacuum of flow runs; of a version without a list nobody knows."""
     if environment.database.retention.flow_runs == KEEP or not known.complete:
         return ""
     found = known.find(VACUUM_SETTING)
@@ -221,7 +221,7 @@ def _secret_fault(environment: Environment, name: str, known: PrefectSettings) -
 
 
 def _refused(environment: Environment, name: str, value: str | None, known: PrefectSettings) -> str:
-    """Say why a setting that Prefect knows is refused; the value of a secret is None."""
+    """Return why a setting that Prefect knows is refused; the value of a secret is None."""
     canonical = known.canonical(name)
     if decided := OWNED_SETTINGS.get(canonical):
         return f"{name} is decided {decided}; remove it"
@@ -235,7 +235,7 @@ def _refused(environment: Environment, name: str, value: str | None, known: Pref
 
 
 def _unknown(environment: Environment, name: str, known: PrefectSettings) -> str:
-    """Say that our image's Prefect has no such setting; another image may hold more than Prefect."""
+    """Report that our image's Prefect has no such setting; another image may hold more than Prefect."""
     database = environment.database
     if isinstance(database, PostgresDatabase) and name == database.url_secret:
         return ""
@@ -250,7 +250,7 @@ def _unknown(environment: Environment, name: str, known: PrefectSettings) -> str
 
 
 def _mistyped(environment: Environment, name: str, value: str, known: PrefectSettings) -> str:
-    """Say that a value is none of the setting's type, without the value; empty where it may be."""
+    """Report that a value is none of the setting's type, without the value; empty where it may be."""
     setting = known.find(name)
     kind = setting.kind if setting and environment.prefect.image is None else ""
     text = value.strip()

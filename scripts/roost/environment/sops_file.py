@@ -63,7 +63,7 @@ class SopsFile:
     """Whether an SSH key is among those that can decrypt."""
 
     def fault(self, name: str) -> str:
-        """Say what is wrong with one name of the file; empty where it can be used."""
+        """Return what is wrong with one name of the file; empty where it can be used."""
         if name in self.names:
             return self.faults.get(name, "")
         close = difflib.get_close_matches(name, self.names, n=1)
@@ -81,7 +81,7 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def repository_of(path: Path) -> Path:
-    """Give the repository that an environment file is in, or what holds its folder."""
+    """Return the repository that an environment file is in, or what holds its folder."""
     folder = path.absolute().parent
     for above in (folder, *folder.parents):
         if (above / ".git").exists():
@@ -90,7 +90,7 @@ def repository_of(path: Path) -> Path:
 
 
 def leads_out(path: Path, repository: Path) -> bool:
-    """Say whether a path leads out of its repository, or to where git keeps its own files.
+    """Return whether a path leads out of its repository, or to where git keeps its own files.
 
     A job's git may hold a token there (`.git/config`).
     """
@@ -99,7 +99,7 @@ def leads_out(path: Path, repository: Path) -> bool:
 
 
 def sops_path(repository: Path, name: str) -> Path:
-    """Give where a file that an environment names lies.
+    """Return where a file that an environment names lies.
 
     Raises:
         SopsFileError: outside of the repository, or of a kind that is not read.

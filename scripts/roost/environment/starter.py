@@ -49,14 +49,14 @@ class Starter:
 
 
 def least_memory_mb(size: str) -> int:
-    """Give the least memory that a size is sold with and that Prefect is comfortable in."""
+    """Return the least memory that a size is sold with and that Prefect is comfortable in."""
     cpus = re.search(r"-(\d{1,3})x$", size)
     low = SHARED_MB[0] if size.startswith("shared") else PERFORMANCE_MB[0]
     return max(COMFORTABLE_MB, (int(cpus[1]) if cpus else 1) * low)
 
 
 def written(starter: Starter, defaults: Source) -> str:
-    """Give the text of the file.
+    """Return the text of the file.
 
     Args:
         starter: the answers.
@@ -99,7 +99,7 @@ def written(starter: Starter, defaults: Source) -> str:
 
 
 def faults_in(text: str, path: str, defaults: Source) -> tuple[Fault, ...]:
-    """Give every fault that the file would have in its folder."""
+    """Return every fault that the file would have in its folder."""
     source = read_source(path, text.encode("utf-8", errors="replace"))
     if source.faults:
         return source.faults

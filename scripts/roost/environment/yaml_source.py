@@ -99,11 +99,11 @@ class Source:
     faults: tuple[Fault, ...] = ()
 
     def key(self, path: Path) -> Position:
-        """Give the position of a key, or of the nearest thing above it."""
+        """Return the position of a key, or of the nearest thing above it."""
         return self._nearest(self.keys, path)
 
     def value(self, path: Path) -> Position:
-        """Give the position of a value, or of the nearest thing above it."""
+        """Return the position of a value, or of the nearest thing above it."""
         return self._nearest(self.values, path)
 
     def _nearest(self, positions: dict[Path, Position], path: Path) -> Position:
@@ -134,7 +134,7 @@ def _refused(path: str, line: int, column: int, message: str) -> Source:
 
 
 def decode(content: bytes) -> str:
-    """Give the file's text.
+    """Return the file's text.
 
     Raises:
         RefusedError: it is too large, not UTF-8, or holds characters that hide or break things.
@@ -249,7 +249,7 @@ class _Builder:
         return data
 
     def _pairs(self, node: yaml.MappingNode) -> Iterator[tuple[yaml.Node, yaml.Node]]:
-        """Give written pairs first, then those a merge key (`<<`) brings; a clash is a fault."""
+        """Return written pairs first, then those a merge key (`<<`) brings; a clash is a fault."""
         merges = [pair for pair in node.value if _is_merge(pair[0])]
         yield from (pair for pair in node.value if not _is_merge(pair[0]))
         taken = {key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)}
@@ -272,7 +272,7 @@ class _Builder:
     def _merged(
         self, mapping: yaml.MappingNode, depth: int = 0
     ) -> Iterator[tuple[yaml.Node, yaml.Node]]:
-        """Give the pairs a merge brings, with those its mapping merges in turn."""
+        """Return the pairs a merge brings, with those its mapping merges in turn."""
         self._bound(mapping, depth)
         for key, value in mapping.value:
             if not _is_merge(key):
@@ -319,7 +319,7 @@ def read_scalar(node: yaml.ScalarNode) -> Any:
 
 
 def _explain(error: yaml.MarkedYAMLError) -> str:
-    """Say what the parser objects to, in words that help."""
+    """Return what the parser objects to, in words that help."""
     problem = error.problem or "is not YAML"
     if "undefined alias" in problem:
         return f"{problem}; name it first with & under a key that begins with x-"

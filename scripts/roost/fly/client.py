@@ -86,11 +86,11 @@ class FlyClient(Connection):
     # Apps
 
     async def get_app(self, app: str) -> App | None:
-        """Give the app, or None when the name is free."""
+        """Return the app, or None when the name is free."""
         return await self._find(_path("apps", app), App)
 
     async def list_apps(self, organization: str) -> tuple[App, ...]:
-        """Give the apps of an organization that the token can see."""
+        """Return the apps of an organization that the token can see."""
         reply = await self._send("GET", "/apps", params={"org_slug": organization})
         return reply.part("apps").read_all(App)
 
@@ -106,12 +106,12 @@ class FlyClient(Connection):
     # Addresses
 
     async def list_ips(self, app: str) -> tuple[IpAssignment, ...]:
-        """Give the app's addresses."""
+        """Return the app's addresses."""
         reply = await self._send("GET", _path("apps", app, "ip_assignments"))
         return reply.part("ips").read_all(IpAssignment)
 
     async def assign_ip(self, app: str, kind: str) -> IpAssignment:
-        """Give the app an address: v6, shared_v4, v4 or private_v6."""
+        """Assign an address to the app: v6, shared_v4, v4 or private_v6."""
         reply = await self._send("POST", _path("apps", app, "ip_assignments"), {"type": kind})
         return reply.read(IpAssignment)
 
@@ -122,7 +122,7 @@ class FlyClient(Connection):
     # Volumes
 
     async def list_volumes(self, app: str, *, dying: bool = False) -> tuple[Volume, ...]:
-        """Give the volumes, those on their way out only if asked for: their snapshots stay a while."""
+        """Return the volumes, those on their way out only if asked for: their snapshots stay a while."""
         reply = await self._send("GET", _path("apps", app, "volumes"))
         found = reply.read_all(Volume)
         return tuple(volume for volume in found if dying or volume.state not in DYING_VOLUMES)
@@ -147,7 +147,7 @@ class FlyClient(Connection):
         await self._remove(_path("apps", app, "volumes", volume))
 
     async def list_snapshots(self, app: str, volume: str) -> tuple[Snapshot, ...]:
-        """Give the snapshots of a volume."""
+        """Return the snapshots of a volume."""
         path = _path("apps", app, "volumes", volume, "snapshots")
         return (await self._send("GET", path)).read_all(Snapshot)
 
@@ -158,13 +158,13 @@ class FlyClient(Connection):
     # The token itself
 
     async def current_tokens(self) -> tuple[TokenInfo, ...]:
-        """Give what each part of the token reaches."""
+        """Return what each part of the token reaches."""
         return (await self._send("GET", "/tokens/current")).part("tokens").read_all(TokenInfo)
 
     # Secrets
 
     async def list_secrets(self, app: str, min_version: int = 0) -> tuple[SecretInfo, ...]:
-        """Give names and digests, as of that version or a later one; values never leave Fly.
+        """Return names and digests, as of that version or a later one; values never leave Fly.
 
         Raises:
             FlyPreconditionError: what answers has not seen that version yet.
@@ -189,14 +189,14 @@ class FlyClient(Connection):
     async def list_machines(
         self, app: str, metadata: Mapping[str, str] | None = None
     ) -> tuple[Machine, ...]:
-        """Give the machines that still exist, all or those with this metadata."""
+        """Return the machines that still exist, all or those with this metadata."""
         params = {f"metadata.{key}": value for key, value in (metadata or {}).items()}
         reply = await self._send("GET", _path("apps", app, "machines"), params=params)
         found = reply.read_all(Machine)
         return tuple(machine for machine in found if machine.state not in GONE_MACHINES)
 
     async def get_machine(self, app: str, machine: str) -> Machine | None:
-        """Give one machine, or None when there is none."""
+        """Return one machine, or None when there is none."""
         return await self._find(_path("apps", app, "machines", machine), Machine)
 
     async def create_machine(  # noqa: PLR0913 - the fields of the API's request
@@ -300,7 +300,7 @@ class FlyClient(Connection):
         )
 
     async def list_events(self, app: str, machine: str) -> tuple[MachineEvent, ...]:
-        """Give what happened to a machine, newest first."""
+        """Return what happened to a machine, newest first."""
         path = _path("apps", app, "machines", machine, "events")
         return (await self._send("GET", path)).read_all(MachineEvent)
 
@@ -330,7 +330,7 @@ class FlyClient(Connection):
         return await self._lease(app, machine, ttl_s, description, nonce)
 
     async def get_lease(self, app: str, machine: str) -> Lease | None:
-        """Give the lease that is held on a machine, if one is."""
+        """Return the lease that is held on a machine, if one is."""
         try:
             reply = await self._send("GET", _path("apps", app, "machines", machine, "lease"))
         except FlyNotFoundError:

@@ -38,7 +38,7 @@ class Lease:
     """Says whether its machine is being removed, and the lease with it."""
 
     async def take(self) -> str:
-        """Take the lease and give its nonce."""
+        """Take the lease and return its nonce."""
         taken = await self.fly.acquire_lease(self.app, self.machine, self.ttl_s, self.description)
         return taken.nonce
 
@@ -55,7 +55,7 @@ class Lease:
             raise self.lost("it ended unnoticed, and somebody else may have held it since.")
 
     def lost(self, why: str) -> LeaseLostError:
-        """Give the error that ends the body."""
+        """Return the error that ends the body."""
         return LeaseLostError(
             f"The lease was lost: {why}",
             where=f"{self.app}/{self.machine}",
@@ -128,7 +128,7 @@ class HeldLeases:
         return await self._stack.__aexit__(kind, error, trace)
 
     async def hold(self, machine: str, nonce: str = "") -> str:
-        """Give the nonce of a machine's lease, which is held from now on if it was not yet.
+        """Return the nonce of a machine's lease, which is held from now on if it was not yet.
 
         Raises:
             FlyLeasedError: somebody else holds it still.
@@ -158,7 +158,7 @@ class HeldLeases:
 
 
 async def _introduce(lease: Lease) -> None:
-    """Say who holds a lease that came with its machine: whoever creates one cannot say it there.
+    """Report who holds a lease that came with its machine: whoever creates one cannot say it there.
 
     It is only for others to read: what goes wrong with it is left to the next refresh.
     """
@@ -188,7 +188,7 @@ async def take_lease(lease: Lease, patience_s: float, notice: Notice) -> str:
 
 
 async def _held_still(lease: Lease, refusal: FlyLeasedError, patience_s: float) -> FlyLeasedError:
-    """Give the error that says for whom one did not wait any longer."""
+    """Return the error that says for whom one did not wait any longer."""
     waited = f" After {patience_s:.0f} s of waiting it still is." if patience_s else ""
     return FlyLeasedError(
         f"{await _holder(lease)}.{waited}",
@@ -201,7 +201,7 @@ async def _held_still(lease: Lease, refusal: FlyLeasedError, patience_s: float) 
 
 
 async def _holder(lease: Lease) -> str:
-    """Say who holds a machine's lease, as far as Fly tells."""
+    """Return who holds a machine's lease, as far as Fly tells."""
     try:
         held = await lease.fly.get_lease(lease.app, lease.machine)
     except FlyError:

@@ -72,7 +72,7 @@ class _Config(_Read):
 
 
 def _readable(config: dict[str, Any]) -> dict[str, Any]:
-    """Give a config as it is, once what is read of it is known to be what it should.
+    """Return a config as it is, once what is read of it is known to be what it should.
 
     Raises:
         ValueError: it is not; names the place.

@@ -64,7 +64,7 @@ _BY_STATUS: dict[int, tuple[type[FlyError], str]] = {
 
 
 def refusal(response: httpx.Response, where: str, secrets: Iterable[SecretText]) -> FlyError:
-    """Give the error for an answer that is not a success; its text is cut and free of secrets."""
+    """Return the error for an answer that is not a success; its text is cut and free of secrets."""
     said, status_word = read_message(response, secrets)
     kind, advice = _classify(response.status_code, said, status_word)
     return kind(
@@ -103,7 +103,7 @@ def _capacity_advice(said: str) -> str:
 
 
 def read_message(response: httpx.Response, secrets: Iterable[SecretText]) -> tuple[str, str]:
-    """Give Fly's own words and its status word; bodies are not always JSON, nor even text."""
+    """Return Fly's own words and its status word; bodies are not always JSON, nor even text."""
     text = response.content.decode("utf-8", errors="replace")
     status_word = ""
     try:
@@ -120,7 +120,7 @@ def read_message(response: httpx.Response, secrets: Iterable[SecretText]) -> tup
 
 
 def unreadable(response: httpx.Response, where: str, reason: str) -> FlyAnswerError:
-    """Give the error for a success whose body is not what Fly documents."""
+    """Return the error for a success whose body is not what Fly documents."""
     return FlyAnswerError(
         f"Fly answered {response.status_code} with something else than documented ({reason}).",
         where=where,

@@ -102,7 +102,7 @@ class Registry(Connection):
         return f"Registry({self.host!r})"
 
     async def has(self, app: str, tag: str) -> bool:
-        """Say whether the app's repository has that tag; of an app that is not there, it has none.
+        """Return whether the app's repository has that tag; of an app that is not there, it has none.
 
         Raises:
             FlyError: the registry refused, failed, or did not answer.
@@ -119,7 +119,7 @@ class Registry(Connection):
         return True
 
     def _realm(self, answer: httpx.Response) -> httpx.URL | None:
-        """Give where the registry says that its own tokens are to be had.
+        """Return where the registry says that its own tokens are to be had.
 
         Raises:
             FlyAnswerError: it is a place that must not see our token.
@@ -219,7 +219,7 @@ class Registry(Connection):
 
 
 def _akin(host: str, registry: str) -> bool:
-    """Say whether a host is the registry itself, or another one of who runs it."""
+    """Return whether a host is the registry itself, or another one of who runs it."""
     owner = ".".join(registry.split(".")[-2:])
     same = host.lower() == registry.lower()
     return same or (owner == "fly.io" and host.lower().endswith(".fly.io"))

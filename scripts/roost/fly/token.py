@@ -35,7 +35,7 @@ _JUNK = (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackExc
 
 
 def token_ends(token: SecretText) -> datetime | None:
-    """Give when a token ends, the first of its parts to do so; None where that cannot be read.
+    """Return when a token ends, the first of its parts to do so; None where that cannot be read.
 
     Older tokens and those of other kinds say nothing of it.
     """
@@ -49,7 +49,7 @@ def token_ends(token: SecretText) -> datetime | None:
 
 
 def ends_soon(token: SecretText, now: datetime) -> datetime | None:
-    """Give when a token ends, if that is within 14 days."""
+    """Return when a token ends, if that is within 14 days."""
     end = token_ends(token)
     return end if end is not None and end - now < SOON else None
 
@@ -81,7 +81,7 @@ def _ends_in(caveats: Any, depth: int) -> Iterator[datetime]:
 
 
 def _moment(seconds: Any) -> datetime | None:
-    """Give a time; one that no calendar has is as good as none."""
+    """Return a time; one that no calendar has is as good as none."""
     if not isinstance(seconds, int) or isinstance(seconds, bool):
         return None
     try:

@@ -61,7 +61,7 @@ class Call:
 
     @property
     def changes(self) -> bool:
-        """Say whether it changes anything on Fly."""
+        """Return whether it changes anything on Fly."""
         return self.verb != "GET"
 
     def __str__(self) -> str:
@@ -99,7 +99,7 @@ class FlyReply(Reply):
 
 
 def authorization(token: SecretText) -> str:
-    """Give the header's value: `FlyV1` for macaroons, `Bearer` for anything else, as flyctl does.
+    """Return the header's value: `FlyV1` for macaroons, `Bearer` for anything else, as flyctl does.
 
     Raises:
         UsageError: no token looks like that, and no header can carry it.
@@ -109,7 +109,7 @@ def authorization(token: SecretText) -> str:
 
 
 def bare_token(token: SecretText) -> SecretText:
-    """Give the token without the scheme that may stand in front of it, as a password is.
+    """Return the token without the scheme that may stand in front of it, as a password is.
 
     Raises:
         UsageError: no token looks like that, and no header can carry it.
@@ -124,7 +124,7 @@ def bare_token(token: SecretText) -> SecretText:
 
 
 def token_pieces(token: SecretText) -> tuple[SecretText, ...]:
-    """Give the token and the parts of it that an answer might echo alone."""
+    """Return the token and the parts of it that an answer might echo alone."""
     whole = token.reveal().strip()
     bare = _SCHEMES.sub("", whole)
     pieces = dict.fromkeys((whole, bare, *bare.split(",")))
@@ -190,7 +190,7 @@ class Transport:
         return f"Transport({self.http.base_url!r})"
 
     async def send(self, call: Call) -> FlyReply:
-        """Send a call, again where its rule allows, and give the answer.
+        """Send a call, again where its rule allows, and return the answer.
 
         Raises:
             FlyError: Fly refused, failed, or did not answer.
@@ -246,7 +246,7 @@ class Transport:
         return error
 
     def _is_young(self, path: str) -> bool:
-        """Say whether a 404 may only mean "not visible yet"; of a lease it always means none."""
+        """Return whether a 404 may only mean "not visible yet"; of a lease it always means none."""
         if path.endswith("/lease"):
             return False
         return any(
@@ -256,7 +256,7 @@ class Transport:
 
 
 def _revealed(value: object) -> str:
-    """Give a value in clear: here it is sent, and nowhere before."""
+    """Return a value in clear: here it is sent, and nowhere before."""
     if isinstance(value, SecretText):
         return value.reveal()
     raise TypeError(f"a {type(value).__name__} is no JSON")

@@ -88,7 +88,7 @@ class Runner:
         return f"{self.server_url}/{self.repository}/actions/runs/{self.run_id}"
 
     def event(self) -> Mapping[str, Any]:
-        """Give what started the workflow, as GitHub sent it.
+        """Return what started the workflow, as GitHub sent it.
 
         Raises:
             BadEventError: there is no such file, or nothing in it that can be read.
@@ -111,7 +111,7 @@ class Runner:
         return event
 
     def annotate(self, annotations: Iterable[Annotation]) -> int:
-        """Show annotations, the worst first and at most 10 of a kind; give how many were left out."""
+        """Show annotations, the worst first and at most 10 of a kind; return how many were left out."""
         shown: Counter[str] = Counter()
         left_out = 0
         for annotation in sorted(annotations, key=_rank):
@@ -177,7 +177,7 @@ class Runner:
 
 
 def runner_of(environ: Mapping[str, str], say: Callable[[str], None] = _print) -> Runner | None:
-    """Give the runner that this process is a step of, or None outside of GitHub Actions."""
+    """Return the runner that this process is a step of, or None outside of GitHub Actions."""
     if environ.get("GITHUB_ACTIONS") != "true":
         return None
     return Runner(
@@ -281,7 +281,7 @@ def _one_line(text: str) -> str:
 
 
 def _encoded(text: str) -> bytes:
-    """Give bytes of any text: file names may hold what is no Unicode."""
+    """Return bytes of any text: file names may hold what is no Unicode."""
     return text.encode("utf-8", errors="backslashreplace")
 
 

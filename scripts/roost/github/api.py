@@ -31,7 +31,7 @@ class GitHub(PullCalls, IssueCalls, ContentCalls, DeploymentCalls, SettingCalls)
 def github_of(
     environ: Mapping[str, str], *, transport: httpx.AsyncBaseTransport | None = None
 ) -> GitHub:
-    """Give the connection that a step of a workflow, or a person with the same variables, has.
+    """Return the connection that a step of a workflow, or a person with the same variables, has.
 
     Raises:
         MissingTokenError: GITHUB_TOKEN is not set.

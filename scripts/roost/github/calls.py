@@ -104,7 +104,7 @@ class RepositoryCalls(Connection):
         return tuple(each(await self._transport.pages(path, given), kind, key))
 
     async def _readable(self, kind: type[M], *parts: str) -> M | None:
-        """Give what only some tokens may see; GitHub says 403 or 404 to the others."""
+        """Return what only some tokens may see; GitHub says 403 or 404 to the others."""
         try:
             return (await self._send("GET", *parts)).read(kind)
         except (GitHubForbiddenError, GitHubNotFoundError):
@@ -112,7 +112,7 @@ class RepositoryCalls(Connection):
 
 
 def may_be_there(error: GitHubConflictError | GitHubUnavailableError) -> bool:
-    """Say whether what could not be created may be there: it was taken, or the answer was lost."""
+    """Return whether what could not be created may be there: it was taken, or the answer was lost."""
     return isinstance(error, GitHubConflictError) or error.ambiguous
 
 

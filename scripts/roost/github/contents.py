@@ -30,7 +30,7 @@ class ContentCalls(RepositoryCalls):
     """Read and write branches and files."""
 
     async def branch_head(self, branch: str) -> str:
-        """Give the commit that a branch stands at."""
+        """Return the commit that a branch stands at."""
         reply = await self._send("GET", "git", "ref", "heads", *branch.split("/"))
         return reply.part("object").part("sha").read(str)
 
@@ -57,7 +57,7 @@ class ContentCalls(RepositoryCalls):
                 raise
 
     async def file_at(self, path: str, ref: str) -> FileContent | None:
-        """Give a file as it is at a branch or commit, or None when there is none.
+        """Return a file as it is at a branch or commit, or None when there is none.
 
         Raises:
             GitHubNotFoundError: there is no such branch or commit.
@@ -95,7 +95,7 @@ class ContentCalls(RepositoryCalls):
                 raise
 
     async def changed_files(self, base: str, head: str) -> tuple[str, ...]:
-        """Give what differs between `head` and where it left `base`, sorted; both names of a moved file.
+        """Return what differs between `head` and where it left `base`, sorted; both names of a moved file.
 
         A comparison lists at most 300 files. Where it may have left some out, the two trees are
         read whole and compared here.
@@ -113,7 +113,7 @@ class ContentCalls(RepositoryCalls):
         return tuple(sorted({name for name, _ in before.items() ^ after.items()}))
 
     async def line(self, base: str, head: str) -> tuple[str, ...]:
-        """Give the commits by which a branch went from `base` to `head`, the newest first.
+        """Return the commits by which a branch went from `base` to `head`, the newest first.
 
         What a merge brought along is none of them. Of a way that is longer than a comparison tells
         on MOST_COMMIT_PAGES pages nothing is given.
@@ -129,12 +129,12 @@ class ContentCalls(RepositoryCalls):
         return tuple(_first_parents(found, head))
 
     async def last_change(self, path: str, ref: str) -> Commit | None:
-        """Give the last commit, as of a branch or commit, that changed a file or folder."""
+        """Return the last commit, as of a branch or commit, that changed a file or folder."""
         reply = await self._send("GET", "commits", params={"path": path, "sha": ref, **_ONE})
         return next(iter(reply.read_all(Commit)), None)
 
     async def tree(self, commit: str) -> dict[str, GitFile]:
-        """Give every file of a commit by its path.
+        """Return every file of a commit by its path.
 
         Raises:
             GitHubAnswerError: there are more than GitHub lists.
@@ -188,7 +188,7 @@ def _first_parents(commits: Mapping[str, Commit], head: str) -> Iterator[str]:
 
 
 def blob_sha(content: bytes) -> str:
-    """Give git's hash of a file, by which GitHub names it."""
+    """Return git's hash of a file, by which GitHub names it."""
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 

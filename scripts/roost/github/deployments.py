@@ -25,7 +25,7 @@ class DeploymentCalls(RepositoryCalls):
     """Read workflow runs and their reviews; read and record deployments."""
 
     async def workflow(self, workflow_file: str) -> Workflow | None:
-        """Give a workflow, or None where there is none of that name."""
+        """Return a workflow, or None where there is none of that name."""
         try:
             reply = await self._send("GET", "actions", "workflows", workflow_file)
         except GitHubNotFoundError:
@@ -35,7 +35,7 @@ class DeploymentCalls(RepositoryCalls):
     async def workflow_runs(
         self, workflow_file: str, event: str = "schedule", per_page: int = 1
     ) -> tuple[WorkflowRun, ...]:
-        """Give the newest runs of a workflow that an event started."""
+        """Return the newest runs of a workflow that an event started."""
         params = {"event": event, "per_page": str(per_page)}
         reply = await self._send(
             "GET", "actions", "workflows", workflow_file, "runs", params=params
@@ -43,12 +43,12 @@ class DeploymentCalls(RepositoryCalls):
         return reply.part("workflow_runs").read_all(WorkflowRun)
 
     async def deployment_reviews(self, run_id: str) -> tuple[DeploymentReview, ...]:
-        """Give what reviewers said about a run's deployments, of all its attempts; `actions: read`."""
+        """Return what reviewers said about a run's deployments, of all its attempts; `actions: read`."""
         reply = await self._send("GET", "actions", "runs", run_id, "approvals")
         return reply.read_all(DeploymentReview)
 
     async def collaborator(self, login: str) -> Collaborator | None:
-        """Give what an account may do in the repository, or None where GitHub knows no such account."""
+        """Return what an account may do in the repository, or None where GitHub knows no such account."""
         try:
             reply = await self._send("GET", "collaborators", login, "permission")
         except GitHubNotFoundError:
@@ -56,7 +56,7 @@ class DeploymentCalls(RepositoryCalls):
         return reply.read(Collaborator)
 
     async def environment(self, name: str) -> GitHubEnvironment:
-        """Give one of the repository's environments, with what protects it; `actions: read`."""
+        """Return one of the repository's environments, with what protects it; `actions: read`."""
         return (await self._send("GET", "environments", name)).read(GitHubEnvironment)
 
     async def deployments(self, environment: str) -> tuple[Deployment, ...]:
@@ -94,7 +94,7 @@ class DeploymentCalls(RepositoryCalls):
     async def create_deployment_status(
         self, deployment: int, state: DeploymentState, *, url: str, log_url: str, description: str
     ) -> DeploymentStatus:
-        """Say how a deployment went; a success ends the one before it in the same environment.
+        """Return how a deployment went; a success ends the one before it in the same environment.
 
         Raises:
             GitHubUnavailableError: `ambiguous` when it may have been written all the same.

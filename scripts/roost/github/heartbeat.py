@@ -65,5 +65,5 @@ def missed_schedule(
 
 
 def _is_new(workflow: Workflow | None, now: datetime) -> bool:
-    """Say whether its first run may still be to come."""
+    """Return whether its first run may still be to come."""
     return workflow is None or workflow.created_at is None or now - workflow.created_at <= OVERDUE

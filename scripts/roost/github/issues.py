@@ -23,7 +23,7 @@ class IssueCalls(RepositoryCalls):
     """Read and write issues, labels and comments."""
 
     async def comments(self, number: int) -> tuple[Comment, ...]:
-        """Give all comments of an issue or a pull request, the oldest first."""
+        """Return all comments of an issue or a pull request, the oldest first."""
         return await self._list(Comment, "issues", str(number), "comments")
 
     async def create_comment(self, number: int, body: str) -> Comment:
@@ -41,7 +41,7 @@ class IssueCalls(RepositoryCalls):
         return reply.read(Comment)
 
     async def written(self, comment: Comment) -> Written:
-        """Give a comment's text as it is now, and who wrote or edited that; REST tells only the author.
+        """Return a comment's text as it is now, and who wrote or edited that; REST tells only the author.
 
         Raises:
             GitHubAnswerError: GitHub does not say so.
@@ -50,7 +50,7 @@ class IssueCalls(RepositoryCalls):
         return reply.part("node").read(Written)
 
     async def issues(self, label: str, state: State = "all") -> tuple[Issue, ...]:
-        """Give the issues with a label, the newest first; pull requests are not among them."""
+        """Return the issues with a label, the newest first; pull requests are not among them."""
         params = {"labels": label, "state": state}
         found = await self._list(Issue, "issues", params=params)
         return tuple(issue for issue in found if not issue.is_pull)

@@ -92,7 +92,7 @@ class Actor(Answer):
 
     @property
     def is_actions_bot(self) -> bool:
-        """Say whether it is who writes with a workflow's own token."""
+        """Return whether it is who writes with a workflow's own token."""
         name = ACTIONS_BOT.removesuffix("[bot]")
         return self.kind == "Bot" and self.login.removesuffix("[bot]") == name
 
@@ -166,7 +166,7 @@ class Issue(Answer):
 
 
 def _label_name(label: Any) -> str:
-    """Give a label's name: GitHub documents it as a text or as an object."""
+    """Return a label's name: GitHub documents it as a text or as an object."""
     return label if isinstance(label, str) else Label.model_validate(label).name
 
 
@@ -241,7 +241,7 @@ class Collaborator(Answer):
 
     @property
     def maintains(self) -> bool:
-        """Say whether the role is `maintain` or `admin`, or one that an organization based on those."""
+        """Return whether the role is `maintain` or `admin`, or one that an organization based on those."""
         named = self.role in {"admin", "maintain"} or self.permission == "admin"
         return named or self.is_admin or self.is_maintainer
 
@@ -255,7 +255,7 @@ class DeploymentReview(Answer):
     environments: Many[Named] = ()
 
     def approves(self, environment: str) -> bool:
-        """Say whether it lets an environment be deployed to; GitHub ignores the case of its name."""
+        """Return whether it lets an environment be deployed to; GitHub ignores the case of its name."""
         names = {found.name.casefold() for found in self.environments}
         return self.state == "approved" and environment.casefold() in names
 
@@ -313,7 +313,7 @@ class GitHubEnvironment(Answer):
 
     @property
     def reviewers(self) -> tuple[Reviewer, ...]:
-        """Give whose approval is needed."""
+        """Return whose approval is needed."""
         return tuple(reviewer for rule in self.protection_rules for reviewer in rule.reviewers)
 
 

@@ -11,24 +11,24 @@ class PullCalls(RepositoryCalls):
     """Read and open pull requests."""
 
     async def pulls_of_commit(self, sha: str) -> tuple[Pull, ...]:
-        """Give the pull requests that brought a commit, or hold it while they are open."""
+        """Return the pull requests that brought a commit, or hold it while they are open."""
         return await self._list(Pull, "commits", sha, "pulls")
 
     async def pull(self, number: int) -> Pull:
-        """Give one pull request."""
+        """Return one pull request."""
         return (await self._send("GET", "pulls", str(number))).read(Pull)
 
     async def pulls(
         self, head: str = "", state: State = "open", *, base: str = ""
     ) -> tuple[Pull, ...]:
-        """Give pull requests, all or those from a branch of this repository (or `OWNER:BRANCH`)."""
+        """Return pull requests, all or those from a branch of this repository (or `OWNER:BRANCH`)."""
         owner = self.repository.partition("/")[0]
         named = head if not head or ":" in head else f"{owner}:{head}"
         params = {"state": state, "head": named, "base": base}
         return await self._list(Pull, "pulls", params=params)
 
     async def create_pull(self, title: str, body: str, head: str, base: str) -> Pull:
-        """Open a pull request; where this branch has an open one already, give that."""
+        """Open a pull request; where this branch has an open one already, return that."""
         wanted = {"title": title, "body": body, "head": head, "base": base}
         try:
             return (await self._send("POST", "pulls", body=wanted)).read(Pull)

@@ -77,7 +77,7 @@ def refusal(
     secrets: Iterable[SecretText],
     now: Callable[[], datetime],
 ) -> GitHubError:
-    """Give the error for an answer that is not a success; its text is cut and free of secrets."""
+    """Return the error for an answer that is not a success; its text is cut and free of secrets."""
     said = _read_message(response, secrets)
     kind, advice = _classify(response, said, now)
     return kind(
@@ -97,7 +97,7 @@ def query_refusal(
     secrets: Iterable[SecretText],
     now: Callable[[], datetime],
 ) -> GitHubError | None:
-    """Give the error for a query of GraphQL that was refused, which is a success with errors in it."""
+    """Return the error for a query of GraphQL that was refused, which is a success with errors in it."""
     errors = body.get("errors") if isinstance(body, dict) else None
     if not errors:
         return None
@@ -116,7 +116,7 @@ def query_refusal(
 
 
 def unreadable(response: httpx.Response, where: str, reason: str) -> GitHubAnswerError:
-    """Give the error for a success whose body is not what GitHub documents."""
+    """Return the error for a success whose body is not what GitHub documents."""
     return GitHubAnswerError(
         f"GitHub answered {response.status_code} with something else than documented ({reason}).",
         where=where,
@@ -127,7 +127,7 @@ def unreadable(response: httpx.Response, where: str, reason: str) -> GitHubAnswe
 
 
 def is_limit(response: httpx.Response) -> bool:
-    """Say whether it refuses because of too many calls: then it did nothing."""
+    """Return whether it refuses because of too many calls: then it did nothing."""
     if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
         return True
     if response.status_code != httpx.codes.FORBIDDEN:
@@ -140,7 +140,7 @@ def is_limit(response: httpx.Response) -> bool:
 
 
 def limit_wait_s(response: httpx.Response, now: Callable[[], datetime]) -> float:
-    """Give how long GitHub wants to be left alone: by Retry-After, by the limit's end, or a minute."""
+    """Return how long GitHub wants to be left alone: by Retry-After, by the limit's end, or a minute."""
     written = response.headers.get("retry-after", "")
     wait = _seconds(written)
     if wait is None:
@@ -216,7 +216,7 @@ def _missing_advice(response: httpx.Response) -> str:
 
 
 def _wanted(response: httpx.Response) -> str:
-    """Give the permissions as a workflow spells them: `issues: write` or `pull-requests: write`."""
+    """Return the permissions as a workflow spells them: `issues: write` or `pull-requests: write`."""
     sets = [
         " and ".join(
             f"`{one_line(name.strip()).replace('_', '-')}: {one_line(level.strip())}`"
@@ -229,7 +229,7 @@ def _wanted(response: httpx.Response) -> str:
 
 
 def _read_message(response: httpx.Response, secrets: Iterable[SecretText]) -> str:
-    """Give GitHub's own words; bodies are not always JSON, nor even text."""
+    """Return GitHub's own words; bodies are not always JSON, nor even text."""
     text = response.content.decode("utf-8", errors="replace")[:MAX_READ]
     try:
         body = json.loads(text)
@@ -243,7 +243,7 @@ def _read_message(response: httpx.Response, secrets: Iterable[SecretText]) -> st
 
 
 def _faults(errors: Any) -> Iterator[str]:
-    """Give what a 422 finds wrong: fields, codes and messages, never the values."""
+    """Return what a 422 finds wrong: fields, codes and messages, never the values."""
     for error in (errors if isinstance(errors, list) else [errors])[:_MAX_FAULTS]:
         if isinstance(error, str):
             yield error

@@ -24,20 +24,20 @@ class SettingCalls(RepositoryCalls):
     """Read environments, secrets' names, rules and permissions."""
 
     async def repository_info(self) -> Repository:
-        """Give the repository itself."""
+        """Return the repository itself."""
         return (await self._send("GET")).read(Repository)
 
     async def environments(self) -> tuple[GitHubEnvironment, ...]:
-        """Give the repository's environments, with what protects them."""
+        """Return the repository's environments, with what protects them."""
         return await self._list(GitHubEnvironment, "environments", key="environments")
 
     async def environment_branches(self, name: str) -> tuple[BranchPolicy, ...]:
-        """Give the names of branches that may deploy to an environment that has such a list."""
+        """Return the names of branches that may deploy to an environment that has such a list."""
         path = ("environments", name, "deployment-branch-policies")
         return await self._list(BranchPolicy, *path, key="branch_policies")
 
     async def environment_secrets(self, name: str) -> tuple[str, ...] | None:
-        """Give the names of an environment's secrets; their values never leave GitHub."""
+        """Return the names of an environment's secrets; their values never leave GitHub."""
         try:
             found = await self._list(Named, "environments", name, "secrets", key="secrets")
         except GitHubForbiddenError:
@@ -71,7 +71,7 @@ class SettingCalls(RepositoryCalls):
         return tuple(runner.name for runner in found)
 
     async def has_variable(self, name: str) -> bool | None:
-        """Say whether the repository has a variable; None where the token may not see that."""
+        """Return whether the repository has a variable; None where the token may not see that."""
         try:
             await self._send("GET", "actions", "variables", name)
         except GitHubNotFoundError:
@@ -93,11 +93,11 @@ class SettingCalls(RepositoryCalls):
         return await self._readable(Ruleset, "rulesets", str(number))
 
     async def branch_rules(self, branch: str) -> tuple[BranchRule, ...]:
-        """Give the rules that rulesets hold a branch to."""
+        """Return the rules that rulesets hold a branch to."""
         return await self._list(BranchRule, "rules", "branches", branch)
 
     async def branch_protection(self, branch: str) -> BranchProtection | None:
-        """Give the older protection of a branch, which may be off."""
+        """Return the older protection of a branch, which may be off."""
         try:
             reply = await self._send("GET", "branches", branch, "protection")
         except GitHubForbiddenError:
@@ -107,9 +107,9 @@ class SettingCalls(RepositoryCalls):
         return reply.read(BranchProtection)
 
     async def actions_permissions(self) -> ActionsPermissions | None:
-        """Give whether Actions may run, and which."""
+        """Return whether Actions may run, and which."""
         return await self._readable(ActionsPermissions, "actions", "permissions")
 
     async def workflow_permissions(self) -> WorkflowPermissions | None:
-        """Give what a workflow's token may do by default."""
+        """Return what a workflow's token may do by default."""
         return await self._readable(WorkflowPermissions, "actions", "permissions", "workflow")

@@ -48,7 +48,7 @@ class Call:
 
     @property
     def changes(self) -> bool:
-        """Say whether it changes anything on GitHub."""
+        """Return whether it changes anything on GitHub."""
         return self.verb != "GET" and not self.is_query
 
     @property
@@ -85,7 +85,7 @@ class GitHubReply(Reply):
 
 
 def bearer(token: SecretText) -> str:
-    """Give the header's value.
+    """Return the header's value.
 
     Raises:
         UsageError: no token looks like that, and no header can carry it.
@@ -165,7 +165,7 @@ class Transport:
         return f"Transport({self.http.base_url!r})"
 
     async def send(self, call: Call) -> GitHubReply:
-        """Send a call, again where that is safe, and give the answer.
+        """Send a call, again where that is safe, and return the answer.
 
         Raises:
             GitHubError: GitHub refused, failed, or did not answer.
@@ -174,7 +174,7 @@ class Transport:
         return await repeated(lambda: self._send_once(call), ATTEMPTS, ends, self._clock)
 
     async def pages(self, path: str, params: Mapping[str, str] | None = None) -> list[GitHubReply]:
-        """Give all pages of a list, following the links that GitHub gives.
+        """Return all pages of a list, following the links that GitHub gives.
 
         Raises:
             GitHubAnswerError: the list has no end, or its next page is said to be elsewhere.
@@ -192,7 +192,7 @@ class Transport:
             call = Call("GET", following)
 
     def _next(self, reply: Reply) -> str | None:
-        """Give the address of the next page: the token goes to no other host."""
+        """Return the address of the next page: the token goes to no other host."""
         link = _links(reply.response).get("next", {}).get("url")
         if link is None:
             return None
@@ -278,6 +278,6 @@ def _not_read(failure: OversizedError, call: Call) -> GitHubAnswerError:
 
 
 def each(pages: list[GitHubReply], kind: type[T], key: str = "") -> Iterator[T]:
-    """Give what stands on all pages, in order; under a key where each page is an envelope."""
+    """Return what stands on all pages, in order; under a key where each page is an envelope."""
     for page in pages:
         yield from (page.part(key) if key else page).read_all(kind)

@@ -58,7 +58,7 @@ def read_address(text: str, wrong: UsageError) -> httpx.URL:
 
 
 async def resolves(name: str) -> bool:
-    """Say whether a name has an address here, within a few seconds."""
+    """Return whether a name has an address here, within a few seconds."""
     with anyio.move_on_after(RESOLVE_LIMIT_S):
         try:
             return bool(await anyio.getaddrinfo(name, None))
@@ -68,5 +68,5 @@ async def resolves(name: str) -> bool:
 
 
 def is_this_computer(host: str) -> bool:
-    """Say whether a host is this computer, to which no proxy is the way."""
+    """Return whether a host is this computer, to which no proxy is the way."""
     return _THIS_COMPUTER.fullmatch(host) is not None

@@ -29,7 +29,7 @@ class AgainError(Exception):
 async def repeated(
     send_once: Callable[[], Awaitable[T]], attempts: int, ends: float, clock: Callable[[], float]
 ) -> T:
-    """Send, again whenever that raises `AgainError`, and give the answer.
+    """Send, again whenever that raises `AgainError`, and return the answer.
 
     Args:
         send_once: sends the call.

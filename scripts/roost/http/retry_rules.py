@@ -25,12 +25,12 @@ class Repeat(Enum):
 
     @classmethod
     def by_verb(cls, verb: str) -> Repeat:
-        """Give the rule of HTTP itself: only POST does something new each time."""
+        """Return the rule of HTTP itself: only POST does something new each time."""
         return cls.UNSENT if verb == "POST" else cls.SAFE
 
 
 def may_repeat_status(status: int, repeat: Repeat) -> bool:
-    """Say whether an answer with this status allows the call to be sent again."""
+    """Return whether an answer with this status allows the call to be sent again."""
     return status == httpx.codes.TOO_MANY_REQUESTS or (
         repeat is Repeat.SAFE and status in TRANSIENT
     )
@@ -50,7 +50,7 @@ def was_sent(failure: httpx.RequestError) -> bool:
 
 
 def may_repeat_failure(failure: httpx.RequestError, repeat: Repeat) -> bool:
-    """Say whether a call without an answer may be sent again.
+    """Return whether a call without an answer may be sent again.
 
     What our own side refuses to send (LocalProtocolError, UnsupportedProtocol) stays refused.
     """

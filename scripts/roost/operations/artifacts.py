@@ -32,12 +32,12 @@ def read_documents(folder: Path) -> dict[str, Any]:
 
 
 def document_paths(folder: Path) -> dict[str, Path]:
-    """Give where the documents of a folder and below it are, by environment."""
+    """Return where the documents of a folder and below it are, by environment."""
     return {path.stem: path for path in document_files(folder)}
 
 
 def document_files(folder: Path) -> list[Path]:
-    """Give every file of a folder and below it that may be a document."""
+    """Return every file of a folder and below it that may be a document."""
     return sorted(folder.rglob("[!._]*.json")) if folder.is_dir() else []
 
 
@@ -58,7 +58,7 @@ def read_document(path: Path) -> dict[str, Any]:
 
 
 def document_hash(path: Path) -> str:
-    """Give a hash of a document, by which a reader knows it for the one that was written.
+    """Return a hash of a document, by which a reader knows it for the one that was written.
 
     Raises:
         BadDocumentError: it cannot be read.
@@ -67,7 +67,7 @@ def document_hash(path: Path) -> str:
 
 
 def _content(path: Path) -> bytes:
-    """Give what is in a file, and of one that is too large enough to see that."""
+    """Return what is in a file, and of one that is too large enough to see that."""
     try:
         if not path.resolve().is_file():
             raise _bad(path, "it is no file")

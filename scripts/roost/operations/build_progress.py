@@ -21,7 +21,7 @@ MAX_LINE = 100
 
 @contextmanager
 def build_progress(console: Console) -> Iterator[Callable[[str], None]]:
-    """Give what to tell each line of a build to."""
+    """Return what to tell each line of a build to."""
     said: list[str] = []
     with ExitStack() as stack:
         status = stack.enter_context(console.status("starting")) if console.is_terminal else None

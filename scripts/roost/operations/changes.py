@@ -65,7 +65,7 @@ class Planned:
     """What it is to reach, where that is not what the file asks for."""
 
     def document(self) -> Json:
-        """Give all of it that people see as one JSON object."""
+        """Return all of it that people see as one JSON object."""
         override = self.effective.override
         document = plan_document(self.plan, self.cost)
         ignored = [left.document() for left in self.left]
@@ -146,7 +146,7 @@ async def apply(
 
 
 def tell_database(context: Context, planned: Planned) -> None:
-    """Say which address of the database would serve better than the one that is given."""
+    """Report which address of the database would serve better than the one that is given."""
     if note := database_note(planned.file.environment, planned.values):
         context.progress.print(f"note: {note}", markup=False, soft_wrap=True)
 
@@ -198,7 +198,7 @@ async def settle(context: Context, target: Target, planned: Planned) -> None:
 async def restorer_of(
     context: Context, target: Target, planned: Planned
 ) -> AsyncIterator[Restorer]:
-    """Give what restores the environment's data; it gives its leases back at the end."""
+    """Return what restores the environment's data; it gives its leases back at the end."""
     # Nothing is set here: of the values only the login is needed.
     needs = replace(planned, plan=replace(planned.plan, steps=()))
     auth = secret_values(context, target, needs).get(AUTH_SECRET)
@@ -218,7 +218,7 @@ async def restorer_of(
 
 
 def moment() -> str:
-    """Give the time as records write it."""
+    """Return the time as records write it."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
@@ -271,7 +271,7 @@ async def apply_planned(
 
 
 def proof_of(context: Context, target: Target, planned: Planned, auth: SecretText | None) -> Proof:
-    """Give how the environment's server is proved, each check told as it comes."""
+    """Return how the environment's server is proved, each check told as it comes."""
     environment = planned.file.environment
     return Proof(
         target.fly,

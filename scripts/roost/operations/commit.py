@@ -12,7 +12,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40,64}", re.ASCII)
 
 
 def commit_of(environ: Mapping[str, str], folder: Path) -> str:
-    """Give the commit of GITHUB_SHA, or of a clean checkout; empty where no commit says what is applied."""
+    """Return the commit of GITHUB_SHA, or of a clean checkout; empty where no commit says what is applied."""
     if given := environ.get("GITHUB_SHA"):
         return given
     if ask_git(environ, folder, "status", "--porcelain") != "":

@@ -43,7 +43,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 
 
 def find_docker(environ: Mapping[str, str]) -> str:
-    """Give the program; empty where there is none."""
+    """Return the program; empty where there is none."""
     path = environ.get("PATH") or ""
     return (shutil.which("docker", path=path) if path else None) or ""
 
@@ -103,7 +103,7 @@ class Docker:
                     return
 
     async def _base(self, folder: Path) -> tuple[str, ...]:
-        """Give the base image with the digest that its tag has now, so that the log names it."""
+        """Return the base image with the digest that its tag has now, so that the log names it."""
         found = _BASE.search((folder / "Dockerfile").read_text(encoding="utf-8"))
         if found is None or "@" in found[1]:
             return ()
@@ -116,12 +116,12 @@ class Docker:
         return ("--build-arg", f"BASE={found[1]}@{digest}")
 
     async def _daemon(self) -> dict[str, str]:
-        """Give where the daemon listens: the settings that say so are not in the folder of a login."""
+        """Return where the daemon listens: the settings that say so are not in the folder of a login."""
         host = await self._ask("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
         return {"DOCKER_HOST": host} if host else {}
 
     async def _ask(self, *arguments: str) -> str:
-        """Give what it prints, in one line; nothing where it fails."""
+        """Return what it prints, in one line; nothing where it fails."""
         with anyio.move_on_after(LOOK_LIMIT_S):
             try:
                 done = await anyio.run_process(
@@ -181,7 +181,7 @@ class Docker:
 
 @contextmanager
 def _login_folder(host: str) -> Iterator[str]:
-    """Give a folder for what docker keeps of a login; it is removed with it."""
+    """Return a folder for what docker keeps of a login; it is removed with it."""
     with tempfile.TemporaryDirectory(prefix="roost-docker-") as folder:
         # An entry, however empty, keeps docker from choosing the computer's own key store.
         config = json.dumps({"auths": {host: {}}})

@@ -43,7 +43,7 @@ class Target:
     """Whether secrets without a value get one made up: only where the local Fly was asked for."""
 
     async def app_url(self, app: str, *, public: bool) -> str:
-        """Give the address at which the app's server answers; a private one has none on the internet."""
+        """Return the address at which the app's server answers; a private one has none on the internet."""
         if self.local:
             return await self.local.app_url(app)
         return f"https://{app}.fly.dev" if public else f"http://{app}.flycast"
@@ -91,7 +91,7 @@ async def connect(context: Context, *, local: bool) -> AsyncIterator[Target]:
 
 
 def fly_token(environ: Mapping[str, str], *, has_local: bool = True) -> SecretText:
-    """Give the token that flyctl would use.
+    """Return the token that flyctl would use.
 
     Args:
         environ: where it stands.
@@ -111,7 +111,7 @@ def fly_token(environ: Mapping[str, str], *, has_local: bool = True) -> SecretTe
 
 
 def image_for(context: Context, file: EnvironmentFile) -> str:
-    """Give the image reference an environment asks for: its own, or ours named by its parts.
+    """Return the image reference an environment asks for: its own, or ours named by its parts.
 
     Raises:
         MissingLockError: there is no lock for the Prefect version.

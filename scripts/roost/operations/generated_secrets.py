@@ -17,7 +17,7 @@ from roost.secret_text import SecretText
 
 
 def throwaway_file(home: Path) -> Path:
-    """Give the file in which the values are remembered."""
+    """Return the file in which the values are remembered."""
     return home / "throwaway-secrets.json"
 
 
@@ -30,7 +30,7 @@ class Throwaway:
     def values(
         self, app: str, names: Iterable[str]
     ) -> tuple[dict[str, SecretText], frozenset[str]]:
-        """Give a value for each name, and say which of them are new and must be shown once."""
+        """Return a value for each name, and say which of them are new and must be shown once."""
         book = self._read()
         given = book.setdefault(app, {})
         new = frozenset(name for name in names if name not in given)
@@ -40,7 +40,7 @@ class Throwaway:
         return {name: SecretText(given[name]) for name in names}, new
 
     def known(self, app: str, names: Iterable[str]) -> dict[str, SecretText]:
-        """Give those values that were made before; makes and writes none."""
+        """Return those values that were made before; makes and writes none."""
         given = self._read().get(app, {})
         return {name: SecretText(given[name]) for name in names if name in given}
 

@@ -136,7 +136,7 @@ async def _make(context: Context, target: Target, file: EnvironmentFile, referen
 
 
 def registry_host(context: Context) -> str:
-    """Give the registry's host; FLY_REGISTRY_HOST names another, as for flyctl."""
+    """Return the registry's host; FLY_REGISTRY_HOST names another, as for flyctl."""
     return context.environ.get("FLY_REGISTRY_HOST") or REGISTRY
 
 
@@ -147,7 +147,7 @@ def _place(reference: str) -> tuple[str, str]:
 
 
 def _docker(context: Context, file: EnvironmentFile) -> str:
-    """Give the program that builds.
+    """Return the program that builds.
 
     Raises:
         UnappliableError: it is not there.

@@ -14,7 +14,7 @@ LONGEST = 200
 
 
 def holding(verb: str, environ: Mapping[str, str], why: str = "") -> str:
-    """Say what is done, by whom, for what reason, and since when.
+    """Return what is done, by whom, for what reason, and since when.
 
     Args:
         verb: such as `roost apply`.
@@ -28,7 +28,7 @@ def holding(verb: str, environ: Mapping[str, str], why: str = "") -> str:
 
 
 def who(environ: Mapping[str, str]) -> str:
-    """Give who asks: GitHub's actor, or the user of this computer."""
+    """Return who asks: GitHub's actor, or the user of this computer."""
     named = environ.get("GITHUB_ACTOR") or environ.get("LOGNAME") or environ.get("USER")
     if named and named.strip():
         return named
@@ -39,7 +39,7 @@ def who(environ: Mapping[str, str]) -> str:
 
 
 def run_url(environ: Mapping[str, str]) -> str:
-    """Give the address of the run on GitHub; empty outside of one."""
+    """Return the address of the run on GitHub; empty outside of one."""
     names = ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID")
     server, repository, run = (environ.get(name, "") for name in names)
     return f"{server}/{repository}/actions/runs/{run}" if run else ""

@@ -71,7 +71,7 @@ class LocalFly:
         return answer.text
 
     async def has_image(self, ref: str) -> bool:
-        """Say whether a machine could be started from this image reference."""
+        """Return whether a machine could be started from this image reference."""
         with _told():
             async with self._http() as http:
                 answer = await http.get("/localfly/images", params={"ref": ref})
@@ -154,7 +154,7 @@ async def find_local_fly(home: Path) -> LocalFly | None:
 
 
 def local_fly_at(url: str) -> LocalFly | None:
-    """Give the local Fly at a base URL on this computer; None where Fly.io is meant. Asks nobody."""
+    """Return the local Fly at a base URL on this computer; None where Fly.io is meant. Asks nobody."""
     try:
         host = httpx.URL(url).host
     except httpx.InvalidURL:
@@ -180,7 +180,7 @@ async def start_local_fly(home: Path, environ: Mapping[str, str], port: int | No
 
 
 async def run_localfly(home: Path, environ: Mapping[str, str], *arguments: str) -> str:
-    """Run one command of the local Fly and give what it printed.
+    """Run one command of the local Fly and return what it printed.
 
     Raises:
         LocalFlyError: it ended with an error; carries what it said.

@@ -19,7 +19,7 @@ _REMOTE = re.compile(
 
 
 def repository_slug(environ: Mapping[str, str], folder: Path) -> str:
-    """Give OWNER/NAME from GITHUB_REPOSITORY, or from the host that `origin` leads to; empty for none."""
+    """Return OWNER/NAME from GITHUB_REPOSITORY, or from the host that `origin` leads to; empty for none."""
     if given := environ.get("GITHUB_REPOSITORY"):
         return given
     found = _REMOTE.fullmatch(ask_git(environ, folder, "remote", "get-url", "origin") or "")

@@ -22,7 +22,7 @@ _OTHER_IS_SET = frozenset({State.CHANGED, State.BY_HAND})
 
 
 def given_values(context: Context, file: EnvironmentFile) -> Values:
-    """Give what the sources hold; what is not to be had is told, not raised."""
+    """Return what the sources hold; what is not to be had is told, not raised."""
     files = SopsFiles(file.repository, context.environ)
     return find_values(file.environment, context.environ, files)
 

@@ -35,7 +35,7 @@ NOT_READY_ADVICE = "Its database does not answer. Look at its log and at the dat
 
 
 def our_machines_in(file: EnvironmentFile, live: Live) -> tuple[Machine, ...]:
-    """Give the machines that carry the environment's name."""
+    """Return the machines that carry the environment's name."""
     return tuple(m for m in live.machines if m.metadata.get(ENVIRONMENT_KEY) == file.name)
 
 
@@ -100,7 +100,7 @@ def _not_ready(seen: str) -> str:
 
 
 def _not_running(ours: tuple[Machine, ...]) -> tuple[bool | None, str]:
-    """Say whether machines of which none is started sleep, or fell."""
+    """Return whether machines of which none is started sleep, or fell."""
     if any(last_death(machine) for machine in ours):
         return False, "no machine runs, and one ended without being asked to"
     if all(machine.state in ASLEEP for machine in ours):
@@ -151,7 +151,7 @@ def exit_notes(machines: Iterable[Machine]) -> Iterable[str]:
 
 
 def verdict_notes(name: str, release: Release | None) -> Iterable[str]:
-    """Say what a release that is not good wants."""
+    """Return what a release that is not good wants."""
     if release is None:
         return
     yield from unproved_notes(name, (release,))
@@ -162,7 +162,7 @@ def verdict_notes(name: str, release: Release | None) -> Iterable[str]:
 
 
 async def tell_standing(context: Context, target: Target, file: EnvironmentFile) -> None:
-    """Say of a server that is ready what else is known: unasked ends, and a release that is not good."""
+    """Report of a server that is ready what else is known: unasked ends, and a release that is not good."""
     ours = our_machines_in(file, await read_live(target.fly, file.environment.app))
     release = current(releases_on(ours))
     for note in (*exit_notes(ours), *verdict_notes(file.name, release)):

@@ -7,7 +7,7 @@ from roost.plan.releases import Release, Verdict, failed_like
 
 
 def find_release(environment: str, releases: tuple[Release, ...], number: int) -> Release:
-    """Give a release by its number.
+    """Return a release by its number.
 
     Raises:
         UsageError: it is not remembered; says which are.
@@ -28,7 +28,7 @@ def find_release(environment: str, releases: tuple[Release, ...], number: int) -
 
 
 def check_clearable(environment: str, releases: tuple[Release, ...], number: int) -> Release:
-    """Give a failed release that is refused by name.
+    """Return a failed release that is refused by name.
 
     Raises:
         UsageError: there is no such release.

@@ -45,7 +45,7 @@ class Approved:
     secrets: frozenset[str]
 
     def document(self) -> Json:
-        """Give it as JSON."""
+        """Return it as JSON."""
         return {
             "digest": self.digest,
             "seals": sorted(self.seals),
@@ -54,7 +54,7 @@ class Approved:
 
 
 def approve(document: Json, salt: str) -> Approved:
-    """Give what is approved by whoever merges a pull request that shows this plan document."""
+    """Return what is approved by whoever merges a pull request that shows this plan document."""
     where = (document["environment"], document["app"])
     sources = {name: document["secret_sources"].get(name) for name in document["unchecked_secrets"]}
     for step in document["steps"]:
@@ -118,7 +118,7 @@ def needs(plan: Plan) -> Iterator[Need]:
 
 
 def is_sealed(need: Need, plan: Plan, approved: Approved, salt: str) -> bool:
-    """Say whether an approval has the seal of what a plan needs."""
+    """Return whether an approval has the seal of what a plan needs."""
     where = (plan.environment, plan.app)
     if not need.secret:
         return _seal(step_document(need.step), salt, where) in approved.seals

@@ -75,7 +75,7 @@ def list_backups(
     machines: Iterable[Machine],
     releases: Iterable[Release],
 ) -> tuple[Backup, ...]:
-    """Give every backup, the newest first, and after them what a record names and is no more.
+    """Return every backup, the newest first, and after them what a record names and is no more.
 
     Args:
         found: the snapshots of each volume.
@@ -96,12 +96,12 @@ def list_backups(
 
 
 def newest(backups: Iterable[Backup]) -> Backup | None:
-    """Give the newest backup to restore: to restore twice does not undo what the first time did."""
+    """Return the newest backup to restore: to restore twice does not undo what the first time did."""
     return next((b for b in backups if b.usable and not b.before_restore), None)
 
 
 def release_notes(releases: Iterable[Release]) -> dict[str, Note]:
-    """Give what release records say of snapshots."""
+    """Return what release records say of snapshots."""
     return {
         release.snapshot: Note(
             f"before release {release.number}", before_restore=release.why.startswith(RESTORE_OF)
@@ -112,7 +112,7 @@ def release_notes(releases: Iterable[Release]) -> dict[str, Note]:
 
 
 def read_notes(machines: Iterable[Machine]) -> dict[str, Note]:
-    """Give the notes that machines carry; what is none, whoever wrote it, is left out."""
+    """Return the notes that machines carry; what is none, whoever wrote it, is left out."""
     notes: dict[str, Note] = {}
     for machine in machines:
         notes.update(_decoded(machine.metadata.get(NOTES_KEY, "")))
@@ -120,14 +120,14 @@ def read_notes(machines: Iterable[Machine]) -> dict[str, Note]:
 
 
 def with_note(machine: Machine, snapshot: str, note: Note) -> dict[str, str]:
-    """Give the metadata that adds a note, without the oldest of too many."""
+    """Return the metadata that adds a note, without the oldest of too many."""
     notes = {**read_notes([machine]), snapshot: note}
     kept = dict(list(notes.items())[-NOTES_KEPT:])
     return {NOTES_KEY: canonical([_encoded(key, kept[key]) for key in kept])}
 
 
 def kept_until(snapshot: Snapshot) -> str:
-    """Say when Fly deletes a snapshot; empty where it does not tell when it was made."""
+    """Return when Fly deletes a snapshot; empty where it does not tell when it was made."""
     try:
         made = datetime.fromisoformat(snapshot.created_at)
         ends = made + timedelta(days=snapshot.retention_days or _FLY_DEFAULT_DAYS)

@@ -24,12 +24,12 @@ _WHOLE_MAPS = frozenset({("env",)})
 
 
 def differences(desired: Json, live: Json) -> tuple[Change, ...]:
-    """Give every field of ours that differs, in the order of the desired config."""
+    """Return every field of ours that differs, in the order of the desired config."""
     return tuple(_compare((), desired, live))
 
 
 def leftovers(sent: Json, desired: Json, live: Json) -> tuple[Change, ...]:
-    """Give every field that we sent, that live still has, and that we do not ask for any more.
+    """Return every field that we sent, that live still has, and that we do not ask for any more.
 
     What others added was never sent, and stays theirs. `metadata` holds our own records and marks,
     which come and go by themselves; of `env` every key is compared anyway.
@@ -83,7 +83,7 @@ def _is_records(value: list[Any]) -> bool:
 
 
 def normal(path: Path, value: Any) -> Any:
-    """Give a value in the one form both sides are compared in."""
+    """Return a value in the one form both sides are compared in."""
     name = path[-1] if path else ""
     if path[:1] == ("env",):
         return value  # an empty variable is not an absent one

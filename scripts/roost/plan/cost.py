@@ -62,7 +62,7 @@ class CostChange:
     date: str
 
     def document(self) -> Json:
-        """Give the JSON form, rounded to cents."""
+        """Return the JSON form, rounded to cents."""
         return {
             "currency": "USD",
             "per": "30 days",
@@ -79,7 +79,7 @@ def read_prices(path: Path) -> Prices:
 
 
 def cost_change(prices: Prices, desired: Desired, live: Live) -> CostChange:
-    """Give what the app costs as it is, and as it is asked to be."""
+    """Return what the app costs as it is, and as it is asked to be."""
     ours = our_machines(desired, live)
     strangers = [m for m in live.machines if not is_ours(m, desired)]
     volume = find_volume(desired.volume, live, ours) if desired.volume else None
@@ -97,7 +97,7 @@ def cost_change(prices: Prices, desired: Desired, live: Live) -> CostChange:
 
 
 def machine_month(prices: Prices, guest: Json, region: str) -> float:
-    """Give the price of a machine that is awake all month."""
+    """Return the price of a machine that is awake all month."""
     kind, cpus = guest.get("cpu_kind") or "shared", guest.get("cpus") or 1
     rate = prices.shared_cpu if kind == "shared" else prices.performance_cpu
     included_mb: int = INCLUDED_MB.get(kind, INCLUDED_MB["shared"]) * cpus
@@ -139,5 +139,5 @@ def _guest(config: Json | None) -> Json:
 
 
 def _always_on(machines: Iterable[Machine]) -> int:
-    """Give how many live machines never sleep."""
+    """Return how many live machines never sleep."""
     return always_on([machine.config for machine in machines])

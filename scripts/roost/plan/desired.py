@@ -117,7 +117,7 @@ class Desired:
 
 
 def always_on(configs: Sequence[Json | None]) -> int:
-    """Say how many of some machines never sleep: all without autostop, else the proxy's minimum."""
+    """Return how many of some machines never sleep: all without autostop, else the proxy's minimum."""
     services = [service_of(config or {}) for config in configs]
     if any(AUTOSTOPS.get(service.get("autostop"), "off") == "off" for service in services):
         return len(services)
@@ -126,12 +126,12 @@ def always_on(configs: Sequence[Json | None]) -> int:
 
 
 def service_of(config: Json) -> Json:
-    """Give the one service of a machine; an empty one where it has none."""
+    """Return the one service of a machine; an empty one where it has none."""
     return next(iter(config.get("services") or ()), {})
 
 
 def idle_action(service: Json) -> str:
-    """Give what a server does by itself when it is idle: nothing where any machine has to stay up."""
+    """Return what a server does by itself when it is idle: nothing where any machine has to stay up."""
     if service.get("min_machines_running"):
         return "off"
     return AUTOSTOPS.get(service.get("autostop"), "off")
@@ -162,7 +162,7 @@ def desired_state(file: EnvironmentFile, image: str) -> Desired:
 
 
 def machine_config(file: EnvironmentFile, image: str, slot: str) -> Json:
-    """Give the whole config of one machine."""
+    """Return the whole config of one machine."""
     environment = file.environment
     config: Json = {
         "image": image,
@@ -208,7 +208,7 @@ def named_database(config: Json) -> str:
 
 
 def secrets_mark(environment: Environment) -> str:
-    """Give a short mark of the declared names.
+    """Return a short mark of the declared names.
 
     An apply that is killed between setting secrets and booting the machine with them leaves a
     machine with another mark, so that the next plan knows.
@@ -218,7 +218,7 @@ def secrets_mark(environment: Environment) -> str:
 
 
 def guest(environment: Environment) -> Json:
-    """Give the machine's size the way the API writes it."""
+    """Return the machine's size the way the API writes it."""
     kind, _, count = environment.machine.size.partition("-")
     return {
         "cpu_kind": kind,
@@ -228,7 +228,7 @@ def guest(environment: Environment) -> Json:
 
 
 def environment_variables(environment: Environment) -> dict[str, str]:
-    """Give what the server reads: Prefect's settings, and ours for sleeping and the database."""
+    """Return what the server reads: Prefect's settings, and ours for sleeping and the database."""
     scaling, database = environment.scaling, environment.database
     sqlite = isinstance(database, SqliteDatabase)
     variables = {
@@ -257,7 +257,7 @@ def environment_variables(environment: Environment) -> dict[str, str]:
 
 
 def replica_variables(replica: Replicate) -> dict[str, str]:
-    """Give where the database is copied to; the bucket's keys reach the machine as secrets."""
+    """Return where the database is copied to; the bucket's keys reach the machine as secrets."""
     variables = {
         REPLICA_URL: replica.url,
         REPLICA_ENDPOINT: replica.endpoint,
@@ -268,7 +268,7 @@ def replica_variables(replica: Replicate) -> dict[str, str]:
 
 
 def service(environment: Environment) -> Json:
-    """Give the one HTTP service: what the proxy listens to, and when it starts and stops us."""
+    """Return the one HTTP service: what the proxy listens to, and when it starts and stops us."""
     scaling = environment.scaling
     return {
         "protocol": "tcp",

@@ -29,7 +29,7 @@ def losses(desired: Desired, live: Live) -> Iterator[str]:
 
 
 def data_volumes(live: Live) -> tuple[Volume, ...]:
-    """Give the volumes that hold a database, kept ones too."""
+    """Return the volumes that hold a database, kept ones too."""
     return tuple(volume for volume in live.volumes if volume.name == VOLUME_NAME)
 
 

@@ -48,12 +48,12 @@ _VERBS = {SetSecrets.kind: "set", UnsetSecrets.kind: "remove"}
 
 
 def diff(desired: Desired, live: Live) -> Plan:
-    """Compare, and give the plan."""
+    """Compare, and return the plan."""
     return plan_from(recover(desired, live, our_machines(desired, live)), live)
 
 
 def plan_from(recovery: Recovery, live: Live) -> Plan:
-    """Give the plan to what a recovery asks for: the file's wish, or a release of before."""
+    """Return the plan to what a recovery asks for: the file's wish, or a release of before."""
     desired = recovery.desired
     ours = our_machines(desired, live)
     states = secret_states(desired, live, ours)
@@ -105,7 +105,7 @@ def _no_way_back(desired: Desired, steps: Iterable[Step]) -> Iterator[str]:
 
 
 def base_state(live: Live) -> Json:
-    """Give what of the live state the steps depend on; sleep and wake are not part of it."""
+    """Return what of the live state the steps depend on; sleep and wake are not part of it."""
     overrides = {
         m.id: m.metadata[OVERRIDE_KEY] for m in live.machines if OVERRIDE_KEY in m.metadata
     }

@@ -38,7 +38,7 @@ def _disclosed(step: Step, app: str) -> Iterator[str]:
 
 
 def _extended(step: CreateMachine | UpdateMachine) -> Iterator[str]:
-    """Say how far Fly is to extend a volume by itself: it never shrinks, and costs what it has."""
+    """Return how far Fly is to extend a volume by itself: it never shrinks, and costs what it has."""
     mount: Json = next(iter(step.config.get("mounts") or ()), {})
     percent, add, limit = (mount.get(name) for name in EXTENSION_FIELDS)
     if percent and any(_brings(step, f"mounts[0].{name}") for name in EXTENSION_FIELDS):
@@ -53,5 +53,5 @@ def _brings(step: CreateMachine | UpdateMachine, field: str) -> bool:
 
 
 def _is_of(app: str, image: str) -> bool:
-    """Say whether an image is in the app's own registry, under a name that Roost gives."""
+    """Return whether an image is in the app's own registry, under a name that Roost gives."""
     return is_our_image(image) and image.startswith(f"{REGISTRY}/{app}:")

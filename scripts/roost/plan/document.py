@@ -16,7 +16,7 @@ _NOT_JUDGED = frozenset({"summary", "risk", "skip_launch"})
 
 
 def plan_document(plan: Plan, cost: CostChange | None = None) -> Json:
-    """Give the whole plan as one JSON object."""
+    """Return the whole plan as one JSON object."""
     document: Json = {
         "format": FORMAT,
         "environment": plan.environment,
@@ -36,7 +36,7 @@ def plan_document(plan: Plan, cost: CostChange | None = None) -> Json:
 
 
 def step_document(step: BaseStep) -> Json:
-    """Give one step: what all steps say, then what its kind adds."""
+    """Return one step: what all steps say, then what its kind adds."""
     return {
         "kind": step.kind,
         "key": step.key,
@@ -48,7 +48,7 @@ def step_document(step: BaseStep) -> Json:
 
 
 def plan_digest(plan: Plan) -> str:
-    """Give the sha256 over environment, base state and steps.
+    """Return the sha256 over environment, base state and steps.
 
     Neither wording is part of it nor what follows from sleep alone: a server that fell asleep since
     the plan was approved is changed as approved, only without being woken.
@@ -65,7 +65,7 @@ def plan_digest(plan: Plan) -> str:
 
 
 def canonical(value: Any) -> str:
-    """Give JSON that is the same text for the same value."""
+    """Return JSON that is the same text for the same value."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 

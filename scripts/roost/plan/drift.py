@@ -106,7 +106,7 @@ class Difference:
     sent: Any = None
 
     def document(self) -> Json:
-        """Give it as JSON."""
+        """Return it as JSON."""
         return {**vars(self), "cause": self.cause.value}
 
 
@@ -140,7 +140,7 @@ class _Judge:
 def find_drift(
     plan: Plan, desired: Desired, live: Live, ended: Override | None
 ) -> tuple[Difference, ...]:
-    """Give every difference that a plan would end, and why each is there.
+    """Return every difference that a plan would end, and why each is there.
 
     Args:
         plan: made from the two.
@@ -159,7 +159,7 @@ def find_drift(
 
 
 def _lost(release: Release | None, ours: Mapping[str, Machine]) -> Override | None:
-    """Give the override that was sent and that somebody took from the metadata since."""
+    """Return the override that was sent and that somebody took from the metadata since."""
     if release is None or any(OVERRIDE_KEY in machine.metadata for machine in ours.values()):
         return None
     return decode(release.config["metadata"].get(OVERRIDE_KEY, ""))
@@ -240,7 +240,7 @@ def _of_update(step: UpdateMachine, judge: _Judge) -> Iterator[Difference]:
 
 
 def _by_hand(machine: Machine, release: Release | None) -> dict[str, Change]:
-    """Give what differs from what was sent: from the value sent to the one that is there."""
+    """Return what differs from what was sent: from the value sent to the one that is there."""
     if release is None:
         return {}
     metadata = release.config.get("metadata") or {}
@@ -313,18 +313,18 @@ class Judged(Protocol):
 
 
 def changed_twice(difference: Judged) -> bool:
-    """Say whether a hand changed it, and the file, or an override's end, too: to put it back is to apply that."""
+    """Return whether a hand changed it, and the file, or an override's end, too: to put it back is to apply that."""
     return difference.cause is Cause.BY_HAND and difference.sent != difference.wanted
 
 
 def may_heal(differences: Sequence[Difference]) -> bool:
-    """Say whether healing is putting back, and nothing that nobody has applied yet."""
+    """Return whether healing is putting back, and nothing that nobody has applied yet."""
     causes = {difference.cause for difference in differences}
     return not causes & LEFT_TO_PEOPLE and not any(map(changed_twice, differences))
 
 
 def only_apply_ends(differences: Sequence[Judged]) -> bool:
-    """Say whether there is more than one thing to do, and an apply does all of it."""
+    """Return whether there is more than one thing to do, and an apply does all of it."""
     causes = {difference.cause for difference in differences}
     if causes & BEYOND_APPLY:
         return False
@@ -333,5 +333,5 @@ def only_apply_ends(differences: Sequence[Judged]) -> bool:
 
 
 def only_ended(differences: tuple[Difference, ...]) -> bool:
-    """Say whether all that differs is what an override left whose time is over."""
+    """Return whether all that differs is what an override left whose time is over."""
     return {d.cause for d in differences} == {Cause.ENDED}

@@ -23,7 +23,7 @@ SERVICES = ("TRIGGERS", "LATE_RUNS", "FOREMAN", "CANCELLATION_CLEANUP", "PAUSE_E
 
 
 def drill_app(app: str) -> str:
-    """Give the name of the app in which drills of another one run."""
+    """Return the name of the app in which drills of another one run."""
     return f"{app}-drill"
 
 
@@ -61,7 +61,7 @@ def check_leftovers(desired: Desired, app: App, live: Live) -> None:
 
 
 def drill_volume(desired: Desired, backup: Backup) -> Json:
-    """Give the volume of a drill: a copy, of which no copies are made."""
+    """Return the volume of a drill: a copy, of which no copies are made."""
     assert desired.volume is not None  # noqa: S101 - a server without one has no backups
     fields = create_volume(desired, desired.volume).fields
     return {
@@ -75,7 +75,7 @@ def drill_volume(desired: Desired, backup: Backup) -> Json:
 
 
 def drill_config(desired: Desired, machine: Machine | None, volume: str) -> Json:
-    """Give the machine of a drill: what runs now, or what the file asks for where nothing does."""
+    """Return the machine of a drill: what runs now, or what the file asks for where nothing does."""
     config = (machine.config if machine else None) or desired.machines[0].config
     own = {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in SERVICES}
     given = config.get("env") or {}
@@ -96,6 +96,6 @@ def drill_config(desired: Desired, machine: Machine | None, volume: str) -> Json
 
 
 def version_of(desired: Desired, machine: Machine | None) -> str:
-    """Give the Prefect version that a drill must report."""
+    """Return the Prefect version that a drill must report."""
     metadata = machine.metadata if machine else desired.machines[0].config["metadata"]
     return str(metadata.get(VERSION_KEY, ""))

@@ -39,7 +39,7 @@ class Effective:
     refusals: tuple[Refusal, ...] = ()
 
     def told(self, plan: Plan) -> Plan:
-        """Give a plan that says all of this first."""
+        """Return a plan that says all of this first."""
         return replace(
             plan,
             warnings=(*self.notes, *plan.warnings),
@@ -52,7 +52,7 @@ Choose = Callable[[EnvironmentFile, Live, datetime], Effective]
 
 
 def effective(file: EnvironmentFile, live: Live, now: datetime) -> Effective:
-    """Give the environment with the override that its machines carry, if it still lasts."""
+    """Return the environment with the override that its machines carry, if it still lasts."""
     text = carried(file, live)
     override = decode(text) if text else None
     if override is None:
@@ -66,7 +66,7 @@ def effective(file: EnvironmentFile, live: Live, now: datetime) -> Effective:
 
 
 def overridden(file: EnvironmentFile, live: Live, override: Override) -> Effective:
-    """Give the environment with an override that is to be set; it takes the place of any other."""
+    """Return the environment with an override that is to be set; it takes the place of any other."""
     before = current_override(file, live)
     chosen = _in_force(file, override)
     if before is None or before.fields == override.fields:
@@ -78,7 +78,7 @@ def overridden(file: EnvironmentFile, live: Live, override: Override) -> Effecti
 
 
 def cleared(file: EnvironmentFile, live: Live) -> Effective:
-    """Give the environment without any override."""
+    """Return the environment without any override."""
     before = current_override(file, live)
     if before is None:
         return Effective(file)
@@ -87,12 +87,12 @@ def cleared(file: EnvironmentFile, live: Live) -> Effective:
 
 
 def current_override(file: EnvironmentFile, live: Live) -> Override | None:
-    """Give the override that the machines carry, whether its time is over or not."""
+    """Return the override that the machines carry, whether its time is over or not."""
     return decode(carried(file, live))
 
 
 def carried(file: EnvironmentFile, live: Live) -> str:
-    """Give what the machines carry as an override, empty for nothing.
+    """Return what the machines carry as an override, empty for nothing.
 
     An apply cut short leaves machines of two minds. It goes from the lowest slot to the highest,
     and each change brings its release: so the newest release's lowest slot has the last word.

@@ -27,7 +27,7 @@ def field_path(name: str) -> Path:
 
 
 def look(config: Any, path: Path) -> Any:
-    """Give what stands at a place of a config, or ABSENT; whatever the config is made of."""
+    """Return what stands at a place of a config, or ABSENT; whatever the config is made of."""
     for part in path:
         try:
             config = config[part]
@@ -47,7 +47,7 @@ def put(config: Json, path: Path, value: Any) -> None:
 
 
 def without_fields(config: Json, names: Iterable[str]) -> Json:
-    """Give a config in which these fields are absent."""
+    """Return a config in which these fields are absent."""
     config = deepcopy(config)
     for path in map(field_path, names):
         if look(config, path) is not ABSENT:

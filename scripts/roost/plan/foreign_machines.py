@@ -48,7 +48,7 @@ def conflict(desired: Desired, live: Live, machine: Machine) -> str:
 
 
 def _serves_our_ports(desired: Desired, machine: Machine) -> bool:
-    """Say whether a machine's services, reachable or cordoned, are those of a Prefect server."""
+    """Return whether a machine's services, reachable or cordoned, are those of a Prefect server."""
     wanted = {port["port"] for port in service_of(desired.machines[0].config).get("ports", ())}
     config = machine.config or machine.incomplete_config or {}
     return any(
@@ -59,7 +59,7 @@ def _serves_our_ports(desired: Desired, machine: Machine) -> bool:
 
 
 def _has_port(port: Json, wanted: set[int]) -> bool:
-    """Say whether one entry of a service's ports, a number or a range, is among those wanted."""
+    """Return whether one entry of a service's ports, a number or a range, is among those wanted."""
     first = port.get("port") or port.get("start_port") or 0
     last = port.get("port") or port.get("end_port") or first
     return any(first <= number <= last for number in wanted)

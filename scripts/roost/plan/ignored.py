@@ -30,14 +30,14 @@ class Left:
     reason: str
 
     def document(self) -> Json:
-        """Give it as JSON."""
+        """Return it as JSON."""
         change = self.change
         values = {"live": change.old, "wanted": change.new}
         return {"key": self.key, "field": change.field, **values, "reason": self.reason}
 
     @property
     def told(self) -> str:
-        """Say it in a sentence."""
+        """Report it in a sentence."""
         change = self.change
         have, want = ("absent" if value is None else value for value in (change.old, change.new))
         return f"Ignored: {self.key} {change.field} is {have} instead of {want} ({self.reason})."
@@ -58,7 +58,7 @@ class Adopted:
     left: tuple[Left, ...] = ()
 
     def told(self, plan: Plan) -> Plan:
-        """Give a plan that says what it leaves alone."""
+        """Return a plan that says what it leaves alone."""
         return replace(plan, warnings=(*(left.told for left in self.left), *plan.warnings))
 
 
@@ -126,7 +126,7 @@ def _adopt_volume(
 
 
 def _shown(have: Any, want: Any) -> tuple[Any, Any]:
-    """Give both as plans show them: an entry that only somebody else set may be a password."""
+    """Return both as plans show them: an entry that only somebody else set may be a password."""
     if want is ABSENT:
         return HIDDEN, None
     return None if have is ABSENT else have, want

@@ -20,12 +20,12 @@ _STOCK = re.compile(r"(?:(?:index\.)?docker\.io/)?prefecthq/prefect(?:[:@].*)?")
 
 
 def image_reference(app: str, version: str, parts: Iterable[Part]) -> str:
-    """Give the full reference, in the app's own registry."""
+    """Return the full reference, in the app's own registry."""
     return f"{REGISTRY}/{app}:{image_tag(version, parts)}"
 
 
 def image_tag(version: str, parts: Iterable[Part]) -> str:
-    """Give the tag: the version, and the first 12 hex digits of the sha256 over all parts."""
+    """Return the tag: the version, and the first 12 hex digits of the sha256 over all parts."""
     digest = hashlib.sha256()
     for name, content in parts:
         for piece in (name.encode(), content):
@@ -35,12 +35,12 @@ def image_tag(version: str, parts: Iterable[Part]) -> str:
 
 
 def is_our_image(reference: str) -> bool:
-    """Say whether a reference is one that `image_reference` gives, for whichever app."""
+    """Return whether a reference is one that `image_reference` gives, for whichever app."""
     return _OURS.fullmatch(reference) is not None
 
 
 def is_stock_image(reference: str) -> bool:
-    """Say whether a reference is one of Prefect's own image, which has no command of its own."""
+    """Return whether a reference is one of Prefect's own image, which has no command of its own."""
     return _STOCK.fullmatch(reference) is not None
 
 

@@ -78,7 +78,7 @@ def machine_outcomes(
 def surplus_outcomes(
     desired: Desired, live: Live, ours: Mapping[str, Machine], *, back: bool = False
 ) -> Iterator[Outcome]:
-    """Give what is there and not wanted, highest slot first.
+    """Return what is there and not wanted, highest slot first.
 
     Others' machines are left alone; `back` says that the plan puts an earlier release back.
     """
@@ -99,7 +99,7 @@ def surplus_outcomes(
 
 
 def _waking(desired: Desired, ours: Mapping[str, Machine]) -> frozenset[str]:
-    """Give the slots that sleep and have to run, so that enough do; the lowest first."""
+    """Return the slots that sleep and have to run, so that enough do; the lowest first."""
     sleeping = [
         wanted.name
         for wanted in desired.machines
@@ -213,7 +213,7 @@ def _version_change(desired: Desired, machine: Machine, wanted: DesiredMachine) 
 
 
 def _way_back(environment: str, machine: Machine, want: Version) -> str:
-    """Say how to get to an older Prefect after all: with data that it can read."""
+    """Return how to get to an older Prefect after all: with data that it can read."""
     if not machine.mounted_volume:
         return "For the older one, make a new environment with a database from before the upgrade."
     snapshot = snapshot_before(releases_on([machine]), want) or "ID"
@@ -266,7 +266,7 @@ def _env(config: Json | None) -> dict[str, str]:
 
 
 def merged_config(ours: Json, live: Json) -> Json:
-    """Give the config to send: what a step asks for, and what others set beside it.
+    """Return the config to send: what a step asks for, and what others set beside it.
 
     That stays: fields that no environment file has, and metadata such as flyctl's and our own notes.
     It stands in no plan, as it may hold anything; nor do records and marks, which whoever sends adds.

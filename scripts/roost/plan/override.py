@@ -51,21 +51,21 @@ class Override:
         )
 
     def document(self) -> Json:
-        """Give it as JSON: the form it has in metadata and in `--json`."""
+        """Return it as JSON: the form it has in metadata and in `--json`."""
         times = {"until": rfc3339(self.until), "since": rfc3339(self.since)}
         return {"fields": dict(self.fields), "reason": self.reason, "who": self.who, **times}
 
     def encoded(self) -> str:
-        """Give it as the text that metadata holds."""
+        """Return it as the text that metadata holds."""
         return canonical(self.document())
 
     def brief(self) -> str:
-        """Say what it sets, and until when."""
+        """Return what it sets, and until when."""
         values = ", ".join(f"{name} {value}" for name, value in self.fields.items())
         return f"{values} until {spoken(self.until)}"
 
     def told(self, environment: Environment) -> str:
-        """Say all of it in a sentence, beside what the file asks for."""
+        """Report all of it in a sentence, beside what the file asks for."""
         values = ", ".join(
             f"{name} {value} instead of {value_of(environment, name)}"
             for name, value in self.fields.items()
@@ -119,7 +119,7 @@ def _of(section: str, fields: Fields) -> Fields:
 
 
 def noted(metadata: Mapping[str, str], values: Mapping[str, str]) -> dict[str, str]:
-    """Give what to write for values that change nothing else of a machine; empty ones are removed.
+    """Return what to write for values that change nothing else of a machine; empty ones are removed.
 
     The record of the release that runs says them too, so that going back to it is true.
     """
@@ -133,7 +133,7 @@ def noted(metadata: Mapping[str, str], values: Mapping[str, str]) -> dict[str, s
 
 
 def marked(desired: Desired, override: Override | None) -> Desired:
-    """Give what is desired with the override written on each machine."""
+    """Return what is desired with the override written on each machine."""
     if override is None:
         return desired
     mark = {OVERRIDE_KEY: override.encoded()}

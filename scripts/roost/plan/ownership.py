@@ -15,7 +15,7 @@ _SLOT_NAME = re.compile(rf"({PROCESS_GROUP}-(\d{{1,9}}))(?:-r\d{{1,9}})?", re.AS
 
 
 def is_ours(machine: Machine, desired: Desired) -> bool:
-    """Say whether a machine was made for this environment.
+    """Return whether a machine was made for this environment.
 
     A machine whose host does not answer may show no metadata at all; by its name it may be ours,
     and taking it for a stranger's would make a second one beside it.
@@ -26,20 +26,20 @@ def is_ours(machine: Machine, desired: Desired) -> bool:
 
 
 def our_machines(desired: Desired, live: Live) -> dict[str, Machine]:
-    """Give our machines by slot; of two in one slot the one with the data, then the older id."""
+    """Return our machines by slot; of two in one slot the one with the data, then the older id."""
     found = [machine for machine in live.machines if is_ours(machine, desired)]
     best_last = sorted(found, key=lambda m: (not m.mounted_volume, m.id), reverse=True)
     return {slot_of(machine): machine for machine in best_last}
 
 
 def slot_of(machine: Machine) -> str:
-    """Give the stable name of one of our machines."""
+    """Return the stable name of one of our machines."""
     match = _SLOT_NAME.fullmatch(machine.name)
     return machine.metadata.get(SLOT_KEY) or (match[1] if match else machine.name)
 
 
 def slot_number(slot: str) -> int:
-    """Give the number of a slot, to count it in: `app-10` comes after `app-9`."""
+    """Return the number of a slot, to count it in: `app-10` comes after `app-9`."""
     match = _SLOT_NAME.fullmatch(slot)
     return int(match[2]) if match else 0
 
@@ -52,7 +52,7 @@ def with_volume(config: Json, volume: str) -> Json:
 
 
 def find_volume(wanted: DesiredVolume, live: Live, ours: Mapping[str, Machine]) -> Volume | None:
-    """Give the environment's volume, if there is one and no doubt which."""
+    """Return the environment's volume, if there is one and no doubt which."""
     candidates = candidate_volumes(wanted, live, ours)
     return candidates[0] if len(candidates) == 1 else None
 
@@ -60,7 +60,7 @@ def find_volume(wanted: DesiredVolume, live: Live, ours: Mapping[str, Machine]) 
 def candidate_volumes(
     wanted: DesiredVolume, live: Live, ours: Mapping[str, Machine]
 ) -> tuple[Volume, ...]:
-    """Give the volume in use or, while we have no machine, those an apply cut short may have left."""
+    """Return the volume in use or, while we have no machine, those an apply cut short may have left."""
     ids = {machine.id for machine in ours.values()}
     mounted = {machine.mounted_volume for machine in ours.values()}
     named = sorted((v for v in live.volumes if v.name == wanted.name), key=lambda v: v.id)

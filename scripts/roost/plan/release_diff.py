@@ -11,7 +11,7 @@ _NOT_TOLD = frozenset({"metadata", "mounts"})
 
 
 def changed_fields(before: Release, after: Release) -> tuple[str, ...]:
-    """Give the names of what differs from one release to another."""
+    """Return the names of what differs from one release to another."""
     old, new = _seen(before, after), _seen(after, before)
     fields = [*differences(new, old), *differences(old, new)]
     names = [change.field for change in fields]
@@ -22,6 +22,6 @@ def changed_fields(before: Release, after: Release) -> tuple[str, ...]:
 
 
 def _seen(release: Release, other: Release) -> Json:
-    """Give what the server sees of a release, without what somebody else sets in either."""
+    """Return what the server sees of a release, without what somebody else sets in either."""
     seen = {key: value for key, value in release.config.items() if key not in _NOT_TOLD}
     return without_fields(seen, (*release.ignored, *other.ignored))

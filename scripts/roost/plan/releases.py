@@ -149,15 +149,15 @@ class Release:
         return str(self.config["metadata"].get(OVERRIDE_KEY, ""))
 
     def judged(self, verdict: Verdict, why: str = "") -> Release:
-        """Give it with a verdict."""
+        """Return the release with a verdict."""
         return replace(self, verdict=verdict, why=why[:_LONGEST_WHY])
 
     def with_secrets(self, secrets: Iterable[SecretInfo]) -> Release:
-        """Give it for these secrets."""
+        """Return it for these secrets."""
         return replace(self, secrets=secrets_digest(secrets))
 
     def encoded(self) -> str:
-        """Give it as the text that metadata holds."""
+        """Return it as the text that metadata holds."""
         packed = zlib.compress(canonical(self.config).encode(), 9)
         fields = {**vars(self), "verdict": self.verdict.value}
         return canonical({**fields, "config": base64.b64encode(packed).decode()})
@@ -181,7 +181,7 @@ def decode(text: str) -> Release | None:
 
 
 def draft(desired: Desired, live: Live, known: tuple[Release, ...]) -> Release | None:
-    """Give the release that an apply would make; None where there are to be no machines."""
+    """Return the release that an apply would make; None where there are to be no machines."""
     if not desired.machines:
         return None
     return Release(
@@ -196,7 +196,7 @@ def draft(desired: Desired, live: Live, known: tuple[Release, ...]) -> Release |
 
 
 def secrets_digest(secrets: Iterable[SecretInfo]) -> str:
-    """Give one digest of all that Fly tells of an app's secrets."""
+    """Return one digest of all that Fly tells of an app's secrets."""
     return _digest(sorted([secret.name, secret.digest] for secret in secrets))
 
 
@@ -205,7 +205,7 @@ def _digest(value: Any) -> str:
 
 
 def releases_on(machines: Iterable[Machine]) -> tuple[Release, ...]:
-    """Give every release that the machines of one environment remember, the oldest first.
+    """Return every release that the machines of one environment remember, the oldest first.
 
     Somebody who died while he wrote a verdict leaves records that differ from machine to machine;
     the verdict that comes last in a release's life counts.
@@ -215,7 +215,7 @@ def releases_on(machines: Iterable[Machine]) -> tuple[Release, ...]:
 
 
 def records_in(metadata: Mapping[str, str]) -> Iterator[Release]:
-    """Give the records among a machine's metadata; what stands under another's key is none."""
+    """Return the records among a machine's metadata; what stands under another's key is none."""
     for key, text in metadata.items():
         match = _KEY.fullmatch(key)
         release = decode(text) if match else None
@@ -224,18 +224,18 @@ def records_in(metadata: Mapping[str, str]) -> Iterator[Release]:
 
 
 def by_number(releases: Iterable[Release]) -> tuple[Release, ...]:
-    """Give each release once, the oldest first; of several records of one, the last."""
+    """Return each release once, the oldest first; of several records of one, the last."""
     found = {release.number: release for release in releases}
     return tuple(found[number] for number in sorted(found))
 
 
 def current(releases: tuple[Release, ...]) -> Release | None:
-    """Give the release that is live."""
+    """Return the release that is live."""
     return releases[-1] if releases else None
 
 
 def last_good(releases: Iterable[Release]) -> Release | None:
-    """Give the newest release whose setup was proved good, which is where a failed apply goes back to.
+    """Return the newest release whose setup was proved good, which is where a failed apply goes back to.
 
     Its secrets may be unproved: they never go back with a release, and the gate decides again.
     """
@@ -261,75 +261,75 @@ def to_put_back(releases: tuple[Release, ...]) -> Release | None:
 
 
 def _has_ended(release: Release, releases: tuple[Release, ...]) -> bool:
-    """Say whether the override of a release ended with a later one that is not the newest."""
+    """Return whether the override of a release ended with a later one that is not the newest."""
     mark = release.override
     later = (r for r in releases[:-1] if r.number > release.number)
     return bool(mark) and any(r.override != mark for r in later)
 
 
 def beyond(releases: tuple[Release, ...], version: Version) -> tuple[Release, ...]:
-    """Give the releases of a newer Prefect than a version, since that could read the data last."""
+    """Return the releases of a newer Prefect than a version, since that could read the data last."""
     reads = [r for r in releases if r.was_proved and _runs(r) <= version]
     since = reads[-1].number if reads else 0
     return tuple(r for r in releases if r.number > since and _runs(r) > version)
 
 
 def snapshot_before(releases: tuple[Release, ...], version: Version) -> str:
-    """Give the snapshot made before the data was migrated beyond a version; else nothing."""
+    """Return the snapshot made before the data was migrated beyond a version; else nothing."""
     return next((r.snapshot for r in beyond(releases, version) if r.snapshot), "")
 
 
 def _runs(release: Release) -> Version:
-    """Give the version a release runs; one that is none counts as the oldest."""
+    """Return the version a release runs; one that is none counts as the oldest."""
     return parse_version(release.prefect) or Version(0, 0, 0)
 
 
 def is_older(release: Release, later: Release) -> bool:
-    """Say whether a release runs an older Prefect than another one."""
+    """Return whether a release runs an older Prefect than another one."""
     have, than = parse_version(release.prefect), parse_version(later.prefect)
     return have is not None and than is not None and have < than
 
 
 def failed_like(releases: Iterable[Release], wanted: str) -> Release | None:
-    """Give the release of that identity that failed and was not cleared since."""
+    """Return the release of that identity that failed and was not cleared since."""
     same = [release for release in releases if release.identity == wanted]
     return same[-1] if same and same[-1].verdict is Verdict.FAILED else None
 
 
 def with_records(config: Json, releases: Iterable[Release]) -> Json:
-    """Give a machine's config with those of these records that are kept, and no others."""
+    """Return a machine's config with those of these records that are kept, and no others."""
     records = {release.key: release.encoded() for release in kept(by_number(releases))}
     return {**config, "metadata": {**without_records(config["metadata"]), **records}}
 
 
 def record_patch(metadata: Mapping[str, str], release: Release) -> dict[str, str]:
-    """Give what to change of a machine's metadata for a record; what is beyond those kept goes."""
+    """Return what to change of a machine's metadata for a record; what is beyond those kept goes."""
     stay = {known.key for known in kept(by_number([*records_in(metadata), release]))}
     gone = [key for key in metadata if _KEY.fullmatch(key) and key not in stay]
     return {release.key: release.encoded(), **dict.fromkeys(gone, "")}
 
 
 def without_records(metadata: Mapping[str, str]) -> dict[str, str]:
-    """Give a machine's metadata without what releases left there."""
+    """Return a machine's metadata without what releases left there."""
     return {key: value for key, value in metadata.items() if not _KEY.fullmatch(key)}
 
 
 def kept(releases: tuple[Release, ...]) -> tuple[Release, ...]:
-    """Give those to keep: the newest, and the last good one, which is how one gets back."""
+    """Return those to keep: the newest, and the last good one, which is how one gets back."""
     newest = releases[-KEPT:]
     good = last_good(releases)
     return newest if good is None or good in newest else (good, *newest)
 
 
 def _bare_config(machine: DesiredMachine) -> Json:
-    """Give what a record keeps of a machine's config: all but what is the slot's own."""
+    """Return what a record keeps of a machine's config: all but what is the slot's own."""
     metadata = machine.config["metadata"]
     kept = {key: value for key, value in metadata.items() if key != SLOT_KEY}
     return {**machine.config, "metadata": kept}
 
 
 def desired_of(release: Release, desired: Desired, *, back: bool = True) -> Desired:
-    """Give what it takes to put a release back: its machines, on what the environment has now.
+    """Return what it takes to put a release back: its machines, on what the environment has now.
 
     Args:
         release: what to put back.

@@ -48,7 +48,7 @@ class Journal:
     why: str = ""
 
     def entry(self) -> dict[str, str]:
-        """Give the metadata that holds it."""
+        """Return the metadata that holds it."""
         return {JOURNAL_KEY: canonical({**vars(self), "before": list(self.before)})}
 
 
@@ -70,7 +70,7 @@ class Restoring:
 
 
 def read_journal(machine: Machine) -> Journal | None:
-    """Give the journal that a machine carries; None for what is none, whoever wrote it."""
+    """Return the journal that a machine carries; None for what is none, whoever wrote it."""
     try:
         fields = json.loads(machine.metadata.get(JOURNAL_KEY, ""))
         journal = Journal(**{**fields, "before": tuple(map(str, fields["before"]))})
@@ -97,7 +97,7 @@ def _made(journal: Journal, live: Live) -> Volume | None:
 
 
 def refusal(desired: Desired, state: Restoring) -> Refusal:
-    """Say that a restore was cut short, and the way out."""
+    """Report that a restore was cut short, and the way out."""
     return Refusal(
         f"machine/{slot_of(state.old)}",
         f"a restore of the snapshot {state.journal.snapshot} was cut short",
@@ -106,7 +106,7 @@ def refusal(desired: Desired, state: Restoring) -> Refusal:
 
 
 def moved_config(state: Restoring, volume: str, release: Release) -> Json:
-    """Give the new machine's config: the old one's, or an older Prefect's, on the new volume."""
+    """Return the new machine's config: the old one's, or an older Prefect's, on the new volume."""
     # Only what goes back to an older Prefect brings more than data (see `goes_back`).
     back = release.prefect != state.old.metadata.get(VERSION_KEY)
     asked = release.config if back else {"metadata": {}}
@@ -124,7 +124,7 @@ def moved_config(state: Restoring, volume: str, release: Release) -> Json:
 
 
 def restore_release(base: Release, journal: Journal, git: str) -> Release:
-    """Give the record of a restore: the release that was live, once more, on other data."""
+    """Return the record of a restore: the release that was live, once more, on other data."""
     return replace(
         base,
         number=journal.number,
@@ -138,7 +138,7 @@ def restore_release(base: Release, journal: Journal, git: str) -> Release:
 
 
 def goes_back(backup: Backup, old: Machine, desired: Desired) -> bool:
-    """Say whether a restore also goes back to the older Prefect that the file asks for.
+    """Return whether a restore also goes back to the older Prefect that the file asks for.
 
     In place that is refused, because the newer one has migrated the database. Data from before the
     migration is what the older one can read.
@@ -150,7 +150,7 @@ def goes_back(backup: Backup, old: Machine, desired: Desired) -> bool:
 
 
 def check_version(backup: Backup, old: Machine, desired: Desired) -> str:
-    """Say what becomes of the schema; empty where nothing does, or nothing is known.
+    """Return what becomes of the schema; empty where nothing does, or nothing is known.
 
     Raises:
         UnappliableError: the server's Prefect is too old to read it; says the way out.
@@ -175,7 +175,7 @@ def check_version(backup: Backup, old: Machine, desired: Desired) -> str:
 
 
 def version_of(backup: Backup, releases: tuple[Release, ...]) -> str:
-    """Give the Prefect version whose data a snapshot has, as far as records tell."""
+    """Return the Prefect version whose data a snapshot has, as far as records tell."""
     for later in releases:
         if later.snapshot == backup.snapshot:  # made for it, right before it
             return good_version(r for r in releases if r.number < later.number)
@@ -183,13 +183,13 @@ def version_of(backup: Backup, releases: tuple[Release, ...]) -> str:
 
 
 def version_at(moment: str, releases: Iterable[Release]) -> str:
-    """Give the Prefect version that was live at a moment, as far as records tell."""
+    """Return the Prefect version that was live at a moment, as far as records tell."""
     at = _time(moment)
     return good_version(r for r in releases if at and _is_before(r, at))
 
 
 def good_version(releases: Iterable[Release]) -> str:
-    """Give the version of the last of them that was proved good."""
+    """Return the version of the last of them that was proved good."""
     good = last_good(releases)
     return good.prefect if good else ""
 

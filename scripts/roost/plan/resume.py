@@ -82,7 +82,7 @@ def recover(desired: Desired, live: Live, ours: Mapping[str, Machine]) -> Recove
 def put_back(
     to: Release, desired: Desired, live: Live, failed: Release, told: str = ""
 ) -> Recovery:
-    """Give the way back from a release that failed to one that was good."""
+    """Return the way back from a release that failed to one that was good."""
     asked = adopt(desired_of(to, desired), live)
     releases = releases_on(our_machines(desired, live).values())
     outcomes = (f"{told}Release {to.origin} is put back.", *(left.told for left in asked.left))
@@ -90,7 +90,7 @@ def put_back(
 
 
 def unproved(recovery: Recovery, steps: list[Step], ours: Mapping[str, Machine]) -> Iterator[Step]:
-    """Give the step that proves what is live, where nothing else of the plan does."""
+    """Return the step that proves what is live, where nothing else of the plan does."""
     now = recovery.current
     if now is None or not ours or now.was_proved:
         return
@@ -121,7 +121,7 @@ def _failed(
 
 
 def _undoes(releases: tuple[Release, ...], wanted: Release) -> Iterator[str]:
-    """Say that going forward undoes what somebody put back by hand."""
+    """Report that going forward undoes what somebody put back by hand."""
     now = put_back_by_hand(releases)
     if now is None or wanted.setup == now.setup:
         return
@@ -134,7 +134,7 @@ def _undoes(releases: tuple[Release, ...], wanted: Release) -> Iterator[str]:
 
 
 def put_back_by_hand(releases: tuple[Release, ...]) -> Release | None:
-    """Give the newest release if a person put it back: we go back only from what failed."""
+    """Return the newest release if a person put it back: we go back only from what failed."""
     if not releases or not releases[-1].back_to:
         return None
     now = releases[-1]

@@ -45,7 +45,7 @@ def deletes_more(before: Mapping[str, str], after: Mapping[str, str]) -> bool:
 
 
 def deletion_notes(steps: Iterable[Step]) -> Iterator[str]:
-    """Say what a plan has Prefect delete that was kept until now, and how to keep it."""
+    """Return what a plan has Prefect delete that was kept until now, and how to keep it."""
     for step in steps:
         if not isinstance(step, UpdateMachine):
             continue

@@ -36,7 +36,7 @@ _UNPROVED = {
 
 
 def roll_back(desired: Desired, live: Live, to: int | None) -> Recovery:
-    """Give what it takes to go back by hand.
+    """Return what it takes to go back by hand.
 
     Args:
         desired: what the file asks for; all but the machines stays as it says.
@@ -121,7 +121,7 @@ def choose_release(
 
 
 def _named(environment: str, releases: Releases) -> str:
-    """Say which release is passed over because its last secrets were not proved."""
+    """Return which release is passed over because its last secrets were not proved."""
     earlier = [r.number for r in releases[:-1] if r.verdict is Verdict.UNPROVED]
     if not earlier:
         return ""
@@ -153,7 +153,7 @@ def _refused(environment: str, releases: Releases, what: str) -> UnappliableErro
 
 
 def _notes(desired: Desired, live: Live, releases: Releases, release: Release) -> Iterator[str]:
-    """Say what does not go back with a release, and what the file makes of it."""
+    """Return what does not go back with a release, and what the file makes of it."""
     number = release.number
     if release.secrets != secrets_digest(live.secrets):
         yield f"Secrets were changed since release {number}; their values stay as they are."

@@ -71,14 +71,14 @@ Marks = Mapping[str, Mark]
 
 
 def fingerprint(value: SecretText, salt: bytes, effort: Effort = MODERATE) -> str:
-    """Give a text that tells a value from others, with all that it takes to make it again."""
+    """Return a text that tells a value from others, with all that it takes to make it again."""
     made = _derive(value, salt, effort)
     spelt = f"ln={effort.ln},r={effort.r},p={effort.p}"
     return f"scrypt${spelt}${_encode(salt)}${_encode(made)}"
 
 
 def same_value(value: SecretText, known: str) -> bool:
-    """Say whether a value has that fingerprint; it takes as long either way."""
+    """Return whether a value has that fingerprint; it takes as long either way."""
     match = _PRINT.fullmatch(known)
     if match is None:
         return False
@@ -119,7 +119,7 @@ def read_marks(metadata: Mapping[str, str]) -> Marks:
 
 
 def with_marks(config: Json, marks: Marks) -> Json:
-    """Give a machine's config with these marks, and none besides."""
+    """Return a machine's config with these marks, and none besides."""
     metadata = {k: v for k, v in (config.get("metadata") or {}).items() if k != MARKS_KEY}
     if marks:
         found = {name: vars(mark) for name, mark in sorted(marks.items())}

@@ -70,7 +70,7 @@ def told_source(name: str, source: str) -> str:
 
 
 def moved_sources(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
-    """Say which secrets have another source than before; a new secret has none before.
+    """Return which secrets have another source than before; a new secret has none before.
 
     Args:
         before: sources by the name of the secret.
@@ -85,7 +85,7 @@ def moved_sources(before: Mapping[str, str], after: Mapping[str, str]) -> Iterat
 def secret_states(
     desired: Desired, live: Live, ours: Mapping[str, Machine]
 ) -> tuple[SecretState, ...]:
-    """Give every secret that is declared or there, by name: the declared ones first."""
+    """Return every secret that is declared or there, by name: the declared ones first."""
     on_fly = {secret.name: secret for secret in live.secrets}
     marked = {name for machine in ours.values() for name in read_marks(machine.metadata)}
     fitting = fitting_marks(desired, live, ours)
@@ -127,7 +127,7 @@ def check_values(
 
 
 def fitting_marks(desired: Desired, live: Live, ours: Mapping[str, Machine]) -> Marks:
-    """Give the marks of declared secrets that are still true: Fly has what was set then."""
+    """Return the marks of declared secrets that are still true: Fly has what was set then."""
     fitting: dict[str, Mark] = {}
     for _, machine in sorted(ours.items()):
         marks = read_marks(machine.metadata)
@@ -143,7 +143,7 @@ def _fits(mark: Mark, secret: SecretInfo) -> bool:
 
 
 def behind(desired: Desired, live: Live, machine: Machine) -> bool:
-    """Say whether a machine was last sent with other secrets than Fly has now.
+    """Return whether a machine was last sent with other secrets than Fly has now.
 
     So it is where an apply died between setting them and booting the machine with them.
     """
@@ -186,13 +186,13 @@ def unreviewed_values(
 
 
 def changes_secrets(desired: Desired, live: Live) -> bool:
-    """Say whether an apply would set or remove a secret."""
+    """Return whether an apply would set or remove a secret."""
     states = secret_states(desired, live, our_machines(desired, live))
     return any(s.state.is_set or (desired.prune and s.state is State.EXTRA) for s in states)
 
 
 def rotates_asleep(steps: Iterable[Step]) -> bool:
-    """Say whether steps do nothing but give sleeping machines other values of their secrets."""
+    """Return whether steps do nothing but give sleeping machines other values of their secrets."""
     updates = [step for step in steps if isinstance(step, UpdateMachine)]
     rest = {step.kind for step in steps} - {"set-secrets", "unset-secrets", "update-machine"}
     return bool(updates) and not rest and all(_only_secrets_asleep(step) for step in updates)
@@ -203,5 +203,5 @@ def _only_secrets_asleep(step: UpdateMachine) -> bool:
 
 
 def sees_other_secrets(changes: Iterable[Change]) -> bool:
-    """Say whether changes of a machine are about its secrets too."""
+    """Return whether changes of a machine are about its secrets too."""
     return any(change.field == FIELD for change in changes)

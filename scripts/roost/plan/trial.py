@@ -98,12 +98,12 @@ def trial_config(config: Json, environment: str) -> Json:
 
 
 def is_trial(machine: Machine) -> bool:
-    """Say whether a machine was made to try a database."""
+    """Return whether a machine was made to try a database."""
     return TRIAL_KEY in machine.metadata
 
 
 def is_trial_secret(secret: SecretInfo) -> bool:
-    """Say whether a secret was set to try a database."""
+    """Return whether a secret was set to try a database."""
     return secret.name.startswith(SECRET_PREFIX)
 
 

@@ -58,7 +58,7 @@ def _taken_up(volume: Volume) -> str:
 
 
 def create_volume(desired: Desired, wanted: DesiredVolume) -> CreateVolume:
-    """Give the step that makes the volume, on a host that has room for the machine too."""
+    """Return the step that makes the volume, on a host that has room for the machine too."""
     machine = desired.machines[0]
     return CreateVolume(
         key=f"volume/{wanted.name}",

@@ -44,7 +44,7 @@ async def check_health(server: Server) -> str:
 
 
 async def _look_at_health(server: Server) -> str:
-    """Give what stands in the way, empty for health; what no boot explains is a finding."""
+    """Return what stands in the way, empty for health; what no boot explains is a finding."""
     try:
         answer = await server.http.get("/api/health")
     except httpx.TransportError as failure:
@@ -125,7 +125,7 @@ async def check_auth_closed(server: Server) -> str:
 
 
 def _about_login(server: Server) -> str:
-    """Say what to do where the server does not know our login."""
+    """Return what to do where the server does not know our login."""
     if server.made_up:
         return (
             "The login made up here is not the server's, which was given another one. Set "
@@ -162,7 +162,7 @@ async def check_ui(server: Server) -> str:
 
 
 def usable_in_browser(address: str, base_url: str) -> bool:
-    """Say whether a page from `base_url` can call `address`: its path, or the same origin."""
+    """Return whether a page from `base_url` can call `address`: its path, or the same origin."""
     if address.startswith("/"):
         return not address.startswith("//")
     there = urlsplit(address)

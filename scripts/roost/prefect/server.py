@@ -68,11 +68,11 @@ class Server:
     database: str = ""
 
     def login(self) -> dict[str, str]:
-        """Give the headers of a user of the server."""
+        """Return the headers of a user of the server."""
         return {**(basic(self.auth) if self.auth else {}), **self.headers}
 
     async def call(self, verb: str, path: str, body: Any = None, *, also: int | None = None) -> Any:
-        """Call the API and give its answer; `also` is a status that is as good as a success.
+        """Call the API and return its answer; `also` is a status that is as good as a success.
 
         A busy SQLite answers 503 and means later (nearly always to the removal of a flow right
         after its run), so that is asked again.
@@ -89,7 +89,7 @@ class Server:
         return answer.json() if answer.content else None
 
     async def status(self, path: str) -> int:
-        """Give the status of a page of the API, whatever it is."""
+        """Return the status of a page of the API, whatever it is."""
         return (await self._ask_patiently("GET", f"/api{path}", None)).status_code
 
     async def _ask_patiently(self, verb: str, path: str, body: Any) -> httpx.Response:

@@ -21,7 +21,7 @@ _TROUBLE = (CheckFailedError, httpx.HTTPError, *NOT_PREFECT)
 
 
 def own_name() -> str:
-    """Give a name that no other smoke has."""
+    """Return a name that no other smoke has."""
     return f"{NAME_PREFIX}{secrets.token_hex(6)}"
 
 
@@ -56,7 +56,7 @@ class Belongings:
             )
 
     async def make(self, path: str, body: Json) -> str:
-        """Make a thing and give its path, such as `/flows/ID`."""
+        """Make a thing and return its path, such as `/flows/ID`."""
         made = await self._server.call("POST", f"{path}/", body)
         own = f"{path}/{made['id']}"
         self._paths.append(own)
@@ -69,7 +69,7 @@ class Belongings:
 
 
 def id_of(path: str) -> str:
-    """Give the id at the end of a thing's path."""
+    """Return the id at the end of a thing's path."""
     return path.rpartition("/")[2]
 
 

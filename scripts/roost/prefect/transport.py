@@ -34,7 +34,7 @@ class LoopbackNames(httpx.AsyncBaseTransport):
 
 
 def _to_loopback(request: httpx.Request) -> httpx.Request:
-    """Give the request that goes to this machine; the caller's own stays as it is."""
+    """Return the request that goes to this machine; the caller's own stays as it is."""
     host = request.url.host
     if not host.endswith(".localhost"):
         return request
@@ -76,5 +76,5 @@ def _check_address(base_url: str) -> httpx.URL:
 
 
 def basic(auth: SecretText) -> dict[str, str]:
-    """Give the header that logs in with `user:password`."""
+    """Return the header that logs in with `user:password`."""
     return {"authorization": f"Basic {b64encode(auth.reveal().encode()).decode()}"}

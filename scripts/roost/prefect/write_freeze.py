@@ -45,7 +45,7 @@ class Hold:
     lines: AsyncIterator[str]
 
     async def lasts(self) -> bool:
-        """Say whether it holds still: the server ends the answer when it goes on."""
+        """Return whether it holds still: the server ends the answer when it goes on."""
         with anyio.move_on_after(LOOK_S) as look:
             try:
                 await anext(self.lines)

@@ -12,7 +12,7 @@ TROUBLE = (CheckFailedError, httpx.HTTPError, *NOT_PREFECT)
 
 
 async def write_rows(server: Server, count: int = ROWS) -> tuple[str, ...]:
-    """Write flow runs, and give the ids of those that the server said it has."""
+    """Write flow runs, and return the ids of those that the server said it has."""
     server = await with_csrf(server)
     flow = await server.call("POST", "/flows/", {"name": "rehearsal"})
     wanted = {"flow_id": flow["id"], "name": "rehearsal", "state": {"type": "PENDING"}}

@@ -56,7 +56,7 @@ async def _ask(http: httpx.AsyncClient, found: Attendance) -> None:
 
 
 async def is_healthy(http: httpx.AsyncClient) -> bool:
-    """Say whether the server answers well."""
+    """Return whether the server answers well."""
     try:
         return (await http.get("/api/health")).is_success
     except httpx.HTTPError:

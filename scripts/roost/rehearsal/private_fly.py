@@ -67,7 +67,7 @@ async def _answering(home: Path, guard: subprocess.Popen[bytes]) -> LocalFly:
 
 
 def _end(guard: subprocess.Popen[bytes]) -> str:
-    """Let the pipe end and wait until all is gone; give what was said of a daemon that died."""
+    """Let the pipe end and wait until all is gone; return what was said of a daemon that died."""
     assert guard.stdin  # noqa: S101 - both are pipes
     assert guard.stderr  # noqa: S101 - see above
     guard.stdin.close()

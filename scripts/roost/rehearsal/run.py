@@ -89,7 +89,7 @@ class Course:
     memory: dict[str, int] = field(default_factory=dict)
 
     def rehearsal(self, head: Side, base: Base, outcome: str, **more: Any) -> Rehearsal:
-        """Give it as a value."""
+        """Return it as a value."""
         peak = {"peak": max(self.peaks)} if self.peaks else {}
         wake = {name: round(seconds, 3) for name, seconds in self.wake.items()}
         return Rehearsal.model_validate(
@@ -111,7 +111,7 @@ class Course:
 
 
 def skipped(head: Side, base: Base, why: Unplayable) -> Outcome:
-    """Give the outcome of one that cannot be played."""
+    """Return the outcome of one that cannot be played."""
     found = Course().rehearsal(head, base, "skipped", word=why.word, message=clipped(why.why))
     return Outcome(found)
 

@@ -32,7 +32,7 @@ class Rule:
         return re.compile(_expression_of(self.pattern))
 
     def covers(self, path: str) -> bool:
-        """Say whether the rule is about a file, named from the top of the repository."""
+        """Return whether the rule is about a file, named from the top of the repository."""
         return self._expression.fullmatch(path) is not None
 
 

@@ -104,7 +104,7 @@ def _hidden_size(name: str, document: object) -> int:
 
 
 def is_ours(body: str) -> bool:
-    """Say whether a comment is the one of the plan, readable or not."""
+    """Return whether a comment is the one of the plan, readable or not."""
     return body.startswith("<!-- roost-plan")
 
 
@@ -169,7 +169,7 @@ def _as_many(names: Sequence[str]) -> dict[str, Omitted]:
 
 
 def with_outcomes(body: str, outcomes: Iterable[Outcome], *, in_time: bool = True) -> str:
-    """Give a comment its final state: what came of each environment, above the plan.
+    """Return a comment its final state: what came of each environment, above the plan.
 
     Of an environment that is told of again the newer word counts. That a job told nothing is no
     word: what an earlier one left, such as a server that stands badly, stays told.

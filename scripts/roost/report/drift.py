@@ -167,7 +167,7 @@ def _headline(results: Sequence[DriftResult], run: RunResult) -> str:
 
 
 def to_do(name: str, causes: Collection[Cause]) -> Iterator[str]:
-    """Say what ends each kind of difference, a line each, with the command as texts name it."""
+    """Return what ends each kind of difference, a line each, with the command as texts name it."""
     return (line.format(name=name) for cause, line in _TO_DO.items() if cause in causes)
 
 
@@ -241,7 +241,7 @@ def _difference_row(difference: DifferenceFound) -> str:
 
 
 def orphan_line(orphan: OrphanFound) -> str:
-    """Say which app no file asks for."""
+    """Return which app no file asks for."""
     return (
         f"The app `{plain(orphan.app)}` of the organization `{plain(orphan.organization)}` was made "
         f"for `{plain(orphan.environment)}`, and {plain(orphan.why)}. Nothing removes it by itself."
@@ -249,7 +249,7 @@ def orphan_line(orphan: OrphanFound) -> str:
 
 
 def token_line(token: TokenFound) -> str:
-    """Say when the token of the schedule ends."""
+    """Return when the token of the schedule ends."""
     if token.ends is None:
         return "The Fly token of the schedule does not say when it ends."
     return (

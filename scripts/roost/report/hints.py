@@ -48,7 +48,7 @@ def as_typed(text: str, *, local: bool) -> str:
 
 
 def insertions(text: str, *, local: bool) -> Iterator[Insertion]:
-    """Give what `as_typed` puts into a text, and where; nothing of the text itself changes."""
+    """Return what `as_typed` puts into a text, and where; nothing of the text itself changes."""
     for found in _MENTION.finditer(text):
         ticked = text[: found.start()].endswith("`")
         place = _place_of_options(found["rest"], ticked=ticked)
@@ -61,7 +61,7 @@ def insertions(text: str, *, local: bool) -> Iterator[Insertion]:
 
 
 def _place_of_options(rest: str, *, ticked: bool) -> int | None:
-    """Give where the options of a command begin; None where words are no command.
+    """Return where the options of a command begin; None where words are no command.
 
     Args:
         rest: what stands behind `roost`, to the end of the line or of the backticks.
@@ -78,7 +78,7 @@ def _place_of_options(rest: str, *, ticked: bool) -> int | None:
 
 
 def _is_on_a_fly(rest: str, *, ticked: bool) -> bool:
-    """Say whether a command takes `--local`, and does not have it."""
+    """Return whether a command takes `--local`, and does not have it."""
     ending = None if ticked else _SENTENCE.search(rest)
     command = rest[: ending.start()] if ending else rest
     return command.split()[0] in ON_A_FLY and not (_SETTLED.search(command) or "://" in command)

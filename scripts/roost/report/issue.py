@@ -73,7 +73,7 @@ class Seen:
 
     @property
     def line(self) -> str:
-        """Say both."""
+        """Report both."""
         run = f", in [this run]({self.run_url})" if self.run_url else ""
         return f"{self.when:%Y-%m-%d %H:%M} UTC{run}"
 
@@ -122,14 +122,14 @@ class Change:
 
 
 def changes(topics: Iterable[Topic], issues: Iterable[Issue]) -> tuple[Change, ...]:
-    """Give what brings the issues to what there is to say; nothing for what was closed and is fine."""
+    """Return what brings the issues to what there is to say; nothing for what was closed and is fine."""
     known = known_issues(issues)
     found = (_change(topic, known.get(topic.about, ())) for topic in topics)
     return tuple(change for change in found if change)
 
 
 def known_issues(issues: Iterable[Issue]) -> Mapping[str, tuple[Issue, ...]]:
-    """Give the issues that count by what they are about, the oldest first."""
+    """Return the issues that count by what they are about, the oldest first."""
     known: dict[str, tuple[Issue, ...]] = {}
     for issue in sorted(issues, key=lambda issue: issue.number):
         marker = read_marker(issue.body)
@@ -182,7 +182,7 @@ def topics(
     known: Iterable[str],
     seen: Seen,
 ) -> tuple[Topic, ...]:
-    """Give all there is to say: of each environment that was looked at or is gone, and of the token.
+    """Return all there is to say: of each environment that was looked at or is gone, and of the token.
 
     Args:
         results: of each environment the last one; one without a result is not spoken of.
@@ -212,7 +212,7 @@ _ENVIRONMENT = "environment/"
 def environment_topic(
     name: str, result: DriftResult | None, orphans: Sequence[OrphanFound], seen: Seen
 ) -> Topic:
-    """Say how an environment stands.
+    """Return how an environment stands.
 
     Args:
         name: the environment's.
@@ -233,7 +233,7 @@ def environment_topic(
 
 
 def gone_topic(name: str, seen: Seen) -> Topic:
-    """Say that neither the file nor the app of an environment is there any more."""
+    """Report that neither the file nor the app of an environment is there any more."""
     headline = f"{code(name)} is gone: it has no file, and no app."
     about = f"{_ENVIRONMENT}{name}"
     body = _marked(about, "gone", seen, [headline, *_last(seen, is_open=False)])
@@ -242,7 +242,7 @@ def gone_topic(name: str, seen: Seen) -> Topic:
 
 
 def token_topic(token: TokenFound, seen: Seen) -> Topic:
-    """Say when the token of the schedule ends."""
+    """Return when the token of the schedule ends."""
     headline = text(token_line(token))
     lines = [headline]
     if token.soon:
@@ -344,7 +344,7 @@ def _at(seen: Seen) -> str:
 
 
 def _mark(result: DriftResult | None, orphans: Sequence[OrphanFound]) -> str:
-    """Give a mark of what matters: not of times, request ids or the order of things."""
+    """Return a mark of what matters: not of times, request ids or the order of things."""
     told: dict[str, Any] = {"orphans": sorted(orphan.app for orphan in orphans)}
     if result is not None:
         differences = [difference.model_dump(mode="json") for difference in result.differences]

@@ -190,7 +190,7 @@ def _app(plan: Plan) -> str:
 
 
 def _whole_at(changing: Sequence[PlannedEnvironment], run_url: str) -> str:
-    """Say where people find what is cut in the comment."""
+    """Return where people find what is cut in the comment."""
     if not any(entry.plan.steps for entry in changing):
         return ""
     return f"\nWhat is cut here is given with its sha256, and stands whole in {_page(run_url)}.\n"
@@ -336,7 +336,7 @@ def _sealed_cells(step: Step, most: int | None) -> list[str]:
 
 
 def _boots(step: Step) -> Iterator[str]:
-    """Say why a machine boots for its secrets; that follows from other steps and is not sealed."""
+    """Return why a machine boots for its secrets; that follows from other steps and is not sealed."""
     for change in step.changes:
         if change.field == FIELD:
             yield _Line(FIELD, (change.old, change.new)).written(whole=False)

@@ -57,7 +57,7 @@ class Outcome(BaseModel):
     """Whether it was deployed to a server that sleeps, and that no gate has seen since."""
 
     def document(self) -> dict[str, Any]:
-        """Give it as JSON."""
+        """Return it as JSON."""
         return self.model_dump(mode="json")
 
     def short_document(self) -> dict[str, Any]:

@@ -103,12 +103,12 @@ class Rehearsal(_Part):
     prefect: Annotated[str, Field(pattern=r"^[0-9A-Za-z.+-]{1,40}$")]
 
     def document(self) -> dict[str, Any]:
-        """Give it as one JSON object."""
+        """Return it as one JSON object."""
         return self.model_dump(mode="json")
 
 
 def clipped(value: str, limit: int = MAX_LINE) -> str:
-    """Give a text that fits, whatever it was."""
+    """Return a text that fits, whatever it was."""
     sound = value.encode("utf-8", "replace").decode("utf-8")
     return sound if len(sound) <= limit else f"{sound[: limit - 3]}..."
 
@@ -173,7 +173,7 @@ def verdict(rehearsal: Rehearsal) -> str:
 
 
 def facts(rehearsal: Rehearsal) -> Iterator[tuple[str, str]]:
-    """Give what was measured, as a label and a figure each."""
+    """Return what was measured, as a label and a figure each."""
     wake, memory = rehearsal.wake, rehearsal.memory_mb
     figures = (
         ("base put up in", rehearsal.base_seconds),

@@ -60,7 +60,7 @@ class Command:
         return frozenset({self.words[0], *self.into[:1]})
 
     def shell(self) -> str:
-        """Give it as a person types it."""
+        """Return it as a person types it."""
         parts = [shlex.join(self.words), *([shlex.join(self.into)] if self.into else [])]
         if self.given:
             parts.insert(0, f"echo {shlex.quote(self.given)}")
@@ -68,7 +68,7 @@ class Command:
 
 
 def commands(starter: Starter, secrets: Iterable[str]) -> tuple[Command, ...]:
-    """Give everything to do for one environment, and once for its repository, in order.
+    """Return everything to do for one environment, and once for its repository, in order.
 
     Args:
         starter: the environment.
@@ -123,7 +123,7 @@ def _reviewer(path: str) -> Command:
 
 
 def _once(starter: Starter) -> tuple[Command, ...]:
-    """Give what a repository needs once, however many environments it has."""
+    """Return what a repository needs once, however many environments it has."""
     return (
         Command(
             f"Once: the GitHub environment {PLAN}, for pull requests and the drift check",
@@ -331,7 +331,7 @@ def _owners_in(line: str) -> list[str]:
 
 
 def _is_ours(line: str, free: Iterable[str]) -> bool:
-    """Say whether a line is one that was written here; what frees or binds an environment may be stale."""
+    """Return whether a line is one that was written here; what frees or binds an environment may be stale."""
     if not line.strip() or line.startswith(_PUT):
         return True
     if line.startswith("#"):
@@ -362,7 +362,7 @@ def _amended(text: str, owner: str, free: list[str]) -> str:
 
 
 def _is_stale(line: str, free: Iterable[str]) -> bool:
-    """Say whether a line frees an environment that is protected, or is not there."""
+    """Return whether a line frees an environment that is protected, or is not there."""
     found = _ENVIRONMENT.fullmatch(line.strip())
     return found is not None and found[1] not in free
 

@@ -48,7 +48,7 @@ class Verbatim:
     text: str
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Give it to rich."""
+        """Return it to rich."""
         yield Text(self.text, end="")
 
 
@@ -172,7 +172,7 @@ class _Table(Table):
     """A table without blanks at the ends of its lines."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Give it to rich."""
+        """Return it to rich."""
         parts = cast(Iterable[Segment], super().__rich_console__(console, options))
         for line in Segment.split_lines(parts):
             yield from _stripped(line)
@@ -204,7 +204,7 @@ class Listing:
     words: str = ""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Give it to rich."""
+        """Return it to rich."""
         widths = [max(map(cell_len, cells)) for cells in zip(*self._cells(), strict=True)]
         room = options.max_width - sum(widths) - len(GAP) * len(widths)
         beside = bool(self.words) and room >= ROOM_FOR_WORDS

@@ -78,7 +78,7 @@ class Visible:
         return cls(tuple(_sections(lines)))
 
     def shows(self, need: Need, plan: Plan) -> bool:
-        """Say whether people can read in it what a plan needs.
+        """Return whether people can read in it what a plan needs.
 
         Args:
             need: one that the plan has.
@@ -102,7 +102,7 @@ def _unfolded(found: re.Match[str]) -> str:
 
 
 def _is_plain(line: str) -> bool:
-    """Say whether a line has only markup that the renderer uses, and something to see."""
+    """Return whether a line has only markup that the renderer uses, and something to see."""
     if not line or _RULE.fullmatch(line):
         return True
     if line[0] in " <" or "``" in line or not line.replace(_INVISIBLE_SPACE, "").isprintable():
@@ -130,7 +130,7 @@ def _rows(section: tuple[str, ...]) -> Iterator[str]:
 
 
 def _is_row(row: str, start: str, end: str) -> bool:
-    """Say whether a row has this start and end, and between them only what stands there by right."""
+    """Return whether a row has this start and end, and between them only what stands there by right."""
     if not (row.startswith(start) and row.endswith(end) and len(row) >= len(start) + len(end)):
         return False
     _, *lines = row[len(start) : -len(end)].split(_BREAK)
@@ -138,7 +138,7 @@ def _is_row(row: str, start: str, end: str) -> bool:
 
 
 def _shows_secret(section: tuple[str, ...], need: Need) -> bool:
-    """Say whether a section shows a secret with its source: as one to be set, or as not checked."""
+    """Return whether a section shows a secret with its source: as one to be set, or as not checked."""
     if not need.source:
         return False
     told = unchecked_secret(need.secret, need.source)

@@ -121,7 +121,7 @@ def counted(count: int, noun: str) -> str:
 
 
 def unchecked_line(secrets: Sequence[str]) -> str:
-    """Say which values could not be compared, each with its source, and where they can be."""
+    """Return which values could not be compared, each with its source, and where they can be."""
     listed = ", ".join(secrets)
     return f"Not checked, because the values are not here: {listed}. An apply that has them sets what changed."
 
@@ -135,7 +135,7 @@ def unchecked(plan: Plan) -> list[str]:
 
 
 def unproved_notes(environment: str, releases: tuple[Release, ...]) -> Iterator[str]:
-    """Say that the live release was not proved with its secrets, and what proves it."""
+    """Report that the live release was not proved with its secrets, and what proves it."""
     now = current(releases)
     if now and now.verdict is Verdict.UNPROVED:
         yield (
@@ -145,7 +145,7 @@ def unproved_notes(environment: str, releases: tuple[Release, ...]) -> Iterator[
 
 
 def cost_line(cost: CostChange) -> str:
-    """Say what it costs a month, asleep to awake, now and then."""
+    """Return what it costs a month, asleep to awake, now and then."""
     now, then = cost.now, cost.then
     after = f"${then.low:.2f} (asleep) to ${then.high:.2f} (awake) a month"
     if (round(now.low, 2), round(now.high, 2)) == (round(then.low, 2), round(then.high, 2)):

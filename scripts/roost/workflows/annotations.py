@@ -29,7 +29,7 @@ def tell_runner(environ: Mapping[str, str], error: RoostError) -> None:
 
 
 def place_of(path: str, top: str) -> str:
-    """Give a file's place in the repository, as GitHub knows it.
+    """Return a file's place in the repository, as GitHub knows it.
 
     A checkout may lie in a folder of the workspace: the part from `environments` on counts.
     """

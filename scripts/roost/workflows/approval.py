@@ -37,7 +37,7 @@ def check_digest(plan: Plan, digest: str) -> None:
 
 
 async def check_merged(github: GitHub, runner: Runner, plan: Plan, *, strict: bool) -> str:
-    """Hold a plan to what was merged; give what is to be said where nothing was, and may be so.
+    """Hold a plan to what was merged; return what is to be said where nothing was, and may be so.
 
     Raises:
         NotPlannedError: nobody was shown a plan of this, or nobody merged one.
@@ -114,7 +114,7 @@ def check_proved(plan: Plan, others: dict[str, Outcome | None]) -> None:
 
 
 def by_hand(plan: Plan) -> str:
-    """Say how to go on: look, and approve what is seen."""
+    """Return how to go on: look, and approve what is seen."""
     return (
         "Nothing was changed. Read the plan in this run's summary; if it is right, run the deploy "
         f"workflow for {plan.environment} with the digest {plan_digest(plan)}."
@@ -168,7 +168,7 @@ def _is_sealed(need: Need, plan: Plan, thread: Thread) -> bool:
 
 
 def _objections(left: list[_Left], threads: list[Thread]) -> Iterator[str]:
-    """Say what was not approved, and what may have been by a comment that hides it."""
+    """Return what was not approved, and what may have been by a comment that hides it."""
     numbers = sorted(thread.pull.number for thread in threads)
     if other := [item.told for item in left if item.hidden is None]:
         noun = "pull request" if len(numbers) == 1 else "pull requests"

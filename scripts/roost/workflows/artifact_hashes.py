@@ -49,7 +49,7 @@ def hand_over(runner: Runner, results: Path, names: Iterable[str]) -> None:
 
 
 def named(environ: Mapping[str, str], variable: str = ENVIRONMENTS) -> tuple[str, ...]:
-    """Give the environments that change, as the job that compared said; none where it said nothing.
+    """Return the environments that change, as the job that compared said; none where it said nothing.
 
     Raises:
         UsageError: it is no list of names.

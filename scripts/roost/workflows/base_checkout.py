@@ -37,7 +37,7 @@ def is_lost(context: Context, base: str) -> bool:
 
 @contextmanager
 def open_base(context: Context, base: str) -> Iterator[Context | None]:
-    """Give a context whose files are those of a folder or a commit; None where there is none.
+    """Return a context whose files are those of a folder or a commit; None where there is none.
 
     Raises:
         UsageError: it is neither a folder nor a commit of this repository.
@@ -53,7 +53,7 @@ def open_base(context: Context, base: str) -> Iterator[Context | None]:
 
 
 def at(context: Context, project: Path) -> Context:
-    """Give a context whose files are those of another folder."""
+    """Return a context whose files are those of another folder."""
     elsewhere = ("ROOST_ENVIRONMENTS", "ROOST_DEPLOY")
     environ = {name: value for name, value in context.environ.items() if name not in elsewhere}
     return replace(context, project=project, environ=environ)

@@ -54,7 +54,7 @@ class Changed:
         return tuple(sorted((*self.open, *self.protected)))
 
     def document(self) -> dict[str, list[str]]:
-        """Give it as JSON."""
+        """Return it as JSON."""
         return {
             "environments": list(self.environments),
             "open": list(self.open),
@@ -106,7 +106,7 @@ def _outputs(found: Changed) -> dict[str, Any]:
 
 
 def _said(found: Changed) -> Iterator[str]:
-    """Say what is to be known beside the lists."""
+    """Return what is to be known beside the lists."""
     if found.lost:
         yield (
             "The commit that the branch stood at before is not here, as after a forced push. So every "
@@ -123,7 +123,7 @@ def _said(found: Changed) -> Iterator[str]:
 
 
 def left_out(examples: Iterable[str]) -> str:
-    """Say which files are left out: a repository made from the template is pushed whole, with them."""
+    """Return which files are left out: a repository made from the template is pushed whole, with them."""
     listed = shlex.join(examples)
     return (
         f"The template's examples are nobody's servers, and are left out. Remove them: "
@@ -132,7 +132,7 @@ def left_out(examples: Iterable[str]) -> str:
 
 
 def only(context: Context, name: str) -> Changed:
-    """Give one environment as if it changed."""
+    """Return one environment as if it changed."""
     protected = load_environment(name, context.environments).environment.protected
     return Changed((), (name,)) if protected else Changed((name,), ())
 
@@ -176,7 +176,7 @@ def _protected(*files: EnvironmentFile | None) -> bool:
 
 
 def meaning(context: Context, file: EnvironmentFile) -> tuple[object, ...]:
-    """Give all that decides what an apply of the environment would do.
+    """Return all that decides what an apply of the environment would do.
 
     Whatever asks whether a commit changes an environment asks this: a run that is started for a
     change and a run that leaves it to a newer one must never be of two minds.

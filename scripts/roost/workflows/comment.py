@@ -77,7 +77,7 @@ async def comment(context: Context, plans: Path, rehearsals: Path) -> ExitCode:
 
 
 async def ended(github: GitHub, subject: Subject) -> str:
-    """Say why this run may not write into the comment; empty where it may."""
+    """Return why this run may not write into the comment; empty where it may."""
     pull = await github.pull(subject.number)
     if pull.merged or pull.state != "open":
         state = "merged" if pull.merged else "closed"
@@ -104,7 +104,7 @@ def tell_forged(runner: Runner, handed: Handed) -> ExitCode:
 
 
 async def silence(context: Context, github: GitHub) -> tuple[str, ...]:
-    """Say that nobody looks for drift, where that is so: a schedule that is off tells nobody."""
+    """Report that nobody looks for drift, where that is so: a schedule that is off tells nobody."""
     try:
         told = await look_for_schedule(github, datetime.now(UTC))
     except GitHubError as error:
@@ -114,7 +114,7 @@ async def silence(context: Context, github: GitHub) -> tuple[str, ...]:
 
 
 def subject_of(runner: Runner) -> Subject:
-    """Give the pull request of the event.
+    """Return the pull request of the event.
 
     Raises:
         BadEventError: the event is another one.
@@ -169,7 +169,7 @@ def _nothing(name: str) -> Plan:
 
 
 def notes(environ: Mapping[str, str]) -> Iterator[str]:
-    """Say what is beside the plans: environments whose file this change removes."""
+    """Return what is beside the plans: environments whose file this change removes."""
     try:
         removed = json.loads(environ.get("REMOVED") or "[]")
     except ValueError:

@@ -170,7 +170,7 @@ class Attempt:
 
 
 def outcomes_before(context: Context, folder: Path) -> dict[str, Outcome | None]:
-    """Give what came of the environments that OPEN lists; None of one that told nothing.
+    """Return what came of the environments that OPEN lists; None of one that told nothing.
 
     Raises:
         UsageError: it is no list of names.

@@ -81,7 +81,7 @@ async def drift(context: Context, results: Path | None) -> ExitCode:
 
 
 def nothing_to_watch(context: Context, runner: Runner, results: Path | None) -> ExitCode:
-    """Say that there is no server yet, to people and to the jobs that follow; nothing is called."""
+    """Report that there is no server yet, to people and to the jobs that follow; nothing is called."""
     # The note keeps the job that follows from taking an app for gone: nobody looked.
     run = RunResult(environments=(), notes=(NOTHING,))
     write_result(results, SUMMARY, {"format": 1, **run.model_dump(mode="json")})
@@ -93,7 +93,7 @@ def nothing_to_watch(context: Context, runner: Runner, results: Path | None) -> 
 
 
 async def without_new(context: Context, found: Sequence[Found]) -> list[Found]:
-    """Tell what was never deployed from what is gone.
+    """Report what was never deployed from what is gone.
 
     Fly has nothing of either. What was proved once has a record on GitHub; where that cannot be
     read, an empty app counts as one whose server is gone.
@@ -114,13 +114,13 @@ async def without_new(context: Context, found: Sequence[Found]) -> list[Found]:
 
 
 def outcome(totals: Totals) -> ExitCode:
-    """Give what a workflow tells apart: clean, drift, and not knowing."""
+    """Return what a workflow tells apart: clean, drift, and not knowing."""
     done = totals.code in {ExitCode.DONE, ExitCode.CHANGES}
     return totals.code if done else ExitCode.ERROR
 
 
 def look_at_token(context: Context, now: datetime) -> TokenFound:
-    """Say when the token that this run has ends; nothing is called.
+    """Return when the token that this run has ends; nothing is called.
 
     Raises:
         MissingTokenError: no Fly token is set.
@@ -131,7 +131,7 @@ def look_at_token(context: Context, now: datetime) -> TokenFound:
 
 
 def found_document(found: Found, *, scheduled: bool) -> Json:
-    """Give what was found of one environment, and which job puts it back.
+    """Return what was found of one environment, and which job puts it back.
 
     On the schedule nothing of what is protected is healed: that may wait for a reviewer for days, and
     holds the one line in which a rollback of that server would stand behind it. An override ends all
@@ -155,13 +155,13 @@ def with_jobs(documents: list[Json]) -> list[Json]:
 
 
 def heals_itself(found: Found) -> bool:
-    """Say whether its file asks for healing, and what differs may be healed."""
+    """Return whether its file asks for healing, and what differs may be healed."""
     asks = found.planned is not None and found.planned.file.environment.drift.heal
     return asks and not found.error and bool(found.differences) and may_heal(found.differences)
 
 
 def run_document(context: Context, totals: Totals, token: TokenFound) -> Json:
-    """Give what is about no single environment."""
+    """Return what is about no single environment."""
     document = totals.document()
     return {
         "format": 1,

@@ -132,7 +132,7 @@ async def open_once(github: GitHub, change: Change) -> str:
 
 
 async def about(github: GitHub, subject: str) -> tuple[Issue, ...]:
-    """Give the issues about one thing, the oldest first."""
+    """Return the issues about one thing, the oldest first."""
     return known_issues(await github.issues(LABEL)).get(subject, ())
 
 
@@ -183,7 +183,7 @@ def to_tell_now(found: tuple[DriftResult, ...], run: RunResult) -> tuple[DriftRe
 
 
 def _after(before: DriftResult, back: DriftResult) -> DriftResult:
-    """Give what came of putting back; where that says only what went wrong, with what differed."""
+    """Return what came of putting back; where that says only what went wrong, with what differed."""
     if back.error and not back.differences:
         return back.model_copy(update={"app": before.app, "differences": before.differences})
     return back

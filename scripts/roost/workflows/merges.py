@@ -23,7 +23,7 @@ WEB_FLOW = "web-flow"
 
 
 async def merged_pull(github: GitHub, runner: Runner, sha: str) -> Pull | None:
-    """Give the pull request that brought a commit to the branch of this run; None for a plain push."""
+    """Return the pull request that brought a commit to the branch of this run; None for a plain push."""
     branch = branch_of(runner)
     found = await github.pulls_of_commit(sha)
     merged = [pull for pull in found if pull.merged and pull.base_ref == branch]
@@ -33,7 +33,7 @@ async def merged_pull(github: GitHub, runner: Runner, sha: str) -> Pull | None:
 
 
 async def newest_pull(github: GitHub, runner: Runner) -> Pull | None:
-    """Give the pull request of this run's commit; asked again where GitHub may not know it yet."""
+    """Return the pull request of this run's commit; asked again where GitHub may not know it yet."""
     found = await merged_pull(github, runner, runner.sha)
     for wait_s in LAG_S:
         if found is not None or not made_by_github(runner):
@@ -44,7 +44,7 @@ async def newest_pull(github: GitHub, runner: Runner) -> Pull | None:
 
 
 async def pulls_of_push(github: GitHub, runner: Runner, newest: Pull) -> AsyncIterator[Pull]:
-    """Give the pull requests of this run's push, the newest first; a queue merges several at once.
+    """Return the pull requests of this run's push, the newest first; a queue merges several at once.
 
     The newest is known; only who wants more than that makes GitHub look for them.
     """
@@ -58,19 +58,19 @@ async def pulls_of_push(github: GitHub, runner: Runner, newest: Pull) -> AsyncIt
 
 
 def made_by_github(runner: Runner) -> bool:
-    """Say whether GitHub itself made the commit that was pushed, as it does where it merges."""
+    """Return whether GitHub itself made the commit that was pushed, as it does where it merges."""
     commit = _pushed(runner).get("head_commit")
     committer = commit.get("committer") if isinstance(commit, dict) else None
     return isinstance(committer, dict) and committer.get("username") == WEB_FLOW
 
 
 def branch_of(runner: Runner) -> str:
-    """Give the branch that a run is about."""
+    """Return the branch that a run is about."""
     return runner.ref.removeprefix("refs/heads/")
 
 
 async def _earlier_commits(github: GitHub, runner: Runner) -> tuple[str, ...]:
-    """Give the other commits by which the push brought the branch to where it is."""
+    """Return the other commits by which the push brought the branch to where it is."""
     before = _pushed(runner).get("before")
     if not isinstance(before, str) or before in {"", NOTHING}:
         return ()
@@ -82,5 +82,5 @@ async def _earlier_commits(github: GitHub, runner: Runner) -> tuple[str, ...]:
 
 
 def _pushed(runner: Runner) -> dict[str, Any]:
-    """Give the push that started this run; nothing where something else did."""
+    """Return the push that started this run; nothing where something else did."""
     return dict(runner.event()) if runner.event_name == PUSH else {}

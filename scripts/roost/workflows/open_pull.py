@@ -108,7 +108,7 @@ def link_to(page: str, title: str, body: str) -> str:
 
 
 def _report(runner: Runner, what: str, url: str) -> None:
-    """Say what was done, on the page of the run and in its log."""
+    """Report what was done, on the page of the run and in its log."""
     runner.summary(f"[{what}]({url})")
     runner.say(f"{what}: {url}")
 
@@ -136,7 +136,7 @@ async def ensure_branch(github: GitHub, branch: str, head: str, proposal: Propos
 
 
 def need_runner(context: Context) -> Runner:
-    """Give the runner of this step.
+    """Return the runner of this step.
 
     Raises:
         UsageError: this is no run of a workflow.
@@ -150,5 +150,5 @@ def need_runner(context: Context) -> Runner:
 
 
 def path_in_repository(name: str) -> str:
-    """Give where a file of the environments folder is in the repository."""
+    """Return where a file of the environments folder is in the repository."""
     return f"environments/{name}"

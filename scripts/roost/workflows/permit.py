@@ -129,7 +129,7 @@ def started_by(runner: Runner, name: str) -> dict[str, str]:
 async def _is_protected(
     context: Context, github: GitHub, runner: Runner, file: EnvironmentFile
 ) -> bool:
-    """Say whether an environment is protected, in this commit or by now.
+    """Return whether an environment is protected, in this commit or by now.
 
     A run that is started again has the files of its own commit, which may be 30 days old. What the
     branch has by now and cannot be read counts as protected.

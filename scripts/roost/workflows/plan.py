@@ -88,7 +88,7 @@ def with_moved_sources(context: Context, plan: Plan) -> Plan:
 
 
 def failure(name: str, error: RoostError) -> dict[str, Any]:
-    """Give the document of an environment that could not be planned."""
+    """Return the document of an environment that could not be planned."""
     return {
         "format": FORMAT,
         "environment": name,

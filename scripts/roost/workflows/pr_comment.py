@@ -31,7 +31,7 @@ class Thread:
 
     @property
     def marker(self) -> Marker | None:
-        """Give what the comment remembers; nothing where somebody else may have written it."""
+        """Return what the comment remembers; nothing where somebody else may have written it."""
         if self.comment is None or self.stranger:
             return None
         return read_marker(self.comment.body)
@@ -50,7 +50,7 @@ class Thread:
         return marker.checked or self.written_at < merged_at
 
     def knows(self, environment: str) -> bool:
-        """Say whether the comment is about an environment."""
+        """Return whether the comment is about an environment."""
         marker = self.marker
         return marker is not None and environment in {
             *marker.approved,
@@ -113,7 +113,7 @@ async def read_thread(github: GitHub, pull: Pull) -> Thread:
 
 
 async def find_comment(github: GitHub, number: int) -> Comment | None:
-    """Give our comment on a pull request; what others wrote in its form is not it."""
+    """Return our comment on a pull request; what others wrote in its form is not it."""
     for comment in await github.comments(number):
         if comment.author == ACTIONS_BOT and is_ours(comment.body):
             return comment

@@ -26,7 +26,7 @@ class UntoldError(Exception):
 async def open_head(
     context: Context, github: GitHub, commit: str, wanted: Callable[[str], bool]
 ) -> AsyncIterator[Context]:
-    """Give a context whose files are those of a commit on GitHub, as far as they are wanted.
+    """Return a context whose files are those of a commit on GitHub, as far as they are wanted.
 
     It is told by the API, because a job's checkout has one commit, and no token to fetch another.
     What the two have in common is taken from the checkout.
@@ -55,7 +55,7 @@ async def open_head(
 
 
 def _here(path: Path, file: GitFile) -> bytes | None:
-    """Give the checkout's file where it is the same one."""
+    """Return the checkout's file where it is the same one."""
     try:
         content = path.read_bytes()
     except OSError:

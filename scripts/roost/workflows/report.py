@@ -163,7 +163,7 @@ async def _last_about(context: Context, github: GitHub, runner: Runner, name: st
 
 
 async def _changes(context: Context, github: GitHub, runner: Runner, name: str) -> list[str]:
-    """Give the last commit of each file that may decide what an environment is, the newest first."""
+    """Return the last commit of each file that may decide what an environment is, the newest first."""
     files = [f"{name}{suffix}" for suffix in SUFFIXES]
     paths = [path_in_repository(f) for f in files if (context.environments / f).exists()]
     paths += [path_in_repository(DEFAULTS), "deploy"]

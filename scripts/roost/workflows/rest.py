@@ -31,7 +31,7 @@ def rest(context: Context, workflow: str) -> ExitCode:
 
 
 def left_line(names: Sequence[str], workflow: str) -> str:
-    """Say which environments a run had no job for, and how to start a run for each of them."""
+    """Return which environments a run had no job for, and how to start a run for each of them."""
     listed = " ".join(map(shlex.quote, names))
     return (
         f"GitHub starts no more jobs from one list, so this run left {counted(len(names), 'environment')}. "

@@ -88,7 +88,7 @@ async def put_back(
 def settled(
     context: Context, file: EnvironmentFile, release: PutBack, others: Sequence[str]
 ) -> str:
-    """Say that the file needs no revert.
+    """Report that the file needs no revert.
 
     Raises:
         UnappliableError: other files do, as what was rolled back comes from them.
@@ -104,7 +104,7 @@ def settled(
 
 
 def asks_for(context: Context, file: EnvironmentFile, release: PutBack) -> bool:
-    """Say whether the files as they are now ask for what a release runs."""
+    """Return whether the files as they are now ask for what a release runs."""
     try:
         wanted = draft(desired_state(file, image_for(context, file)), Live(), ())
     except MissingLockError:  # the next deploy tells it
@@ -127,7 +127,7 @@ def check_known(file: EnvironmentFile, release: PutBack) -> None:
 
 
 async def file_then(github: GitHub, file: EnvironmentFile, release: PutBack) -> FileContent:
-    """Give the file as it was at the release's commit.
+    """Return the file as it was at the release's commit.
 
     Raises:
         UnappliableError: it was not there.
@@ -144,13 +144,13 @@ async def file_then(github: GitHub, file: EnvironmentFile, release: PutBack) -> 
 
 
 def others_of(file: EnvironmentFile, since: Sequence[str]) -> tuple[str, ...]:
-    """Give what changed beside the environment's own file, and decides what it is."""
+    """Return what changed beside the environment's own file, and decides what it is."""
     own = path_in_repository(file.path.name)
     return tuple(other for other in since if other != own and concerns(other, file))
 
 
 def told(file: EnvironmentFile, release: PutBack, others: Sequence[str]) -> tuple[str, ...]:
-    """Say what the pull request does, and what it leaves."""
+    """Return what the pull request does, and what it leaves."""
     path = path_in_repository(file.path.name)
     lines = [
         f"Release {release.live} is live, which is release {release.origin} again.",

@@ -21,7 +21,7 @@ def wish(
     min_machines_running: int | None,
     reason: str,
 ) -> Wish:
-    """Give what the options ask for."""
+    """Return what the options ask for."""
     fields = {
         "size": size,
         "memory_mb": memory_mb,

@@ -68,7 +68,7 @@ async def check_newest(
 
 
 async def _changes(context: Context, github: GitHub, head: str, file: EnvironmentFile) -> bool:
-    """Say whether a commit's environment means something else than the one that is checked out.
+    """Return whether a commit's environment means something else than the one that is checked out.
 
     Raises:
         UnknownEnvironmentError: it has none of that name.
@@ -87,12 +87,12 @@ async def _changes(context: Context, github: GitHub, head: str, file: Environmen
 
 
 def concerns(path: str, file: EnvironmentFile) -> bool:
-    """Say whether a file of the repository may decide what an environment is."""
+    """Return whether a file of the repository may decide what an environment is."""
     return decides(path, file) and not (file.environment.prefect.image and path.startswith(DEPLOY))
 
 
 def decides(path: str, file: EnvironmentFile) -> bool:
-    """Say whether a file has to be there to tell what an environment is, with any image."""
+    """Return whether a file has to be there to tell what an environment is, with any image."""
     names = {f"{file.name}{suffix}" for suffix in SUFFIXES} | {DEFAULTS}
     ours = {f"{ENVIRONMENTS}{name}" for name in names}
     secrets = {secret.source.sops for secret in file.environment.secrets} - {""}

@@ -13,7 +13,7 @@ _NOT_DEPLOYED = "A merge without a plan deploys nothing before somebody approves
 
 
 def no_plan(runner: Runner, environments: Sequence[str]) -> Iterator[str]:
-    """Say why these environments are not planned, and how to get a plan; nothing where they are."""
+    """Return why these environments are not planned, and how to get a plan; nothing where they are."""
     if runner.event_name != PULL_REQUEST or not environments:
         return
     checked = "The files are checked and rehearsed, and there is no plan and no comment:"

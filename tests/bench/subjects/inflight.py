@@ -83,7 +83,7 @@ def rest(action: str) -> Callable[[PrefectSite], object]:
 
 
 def changes(lab: Lab) -> tuple[Change, ...]:
-    """Give the changes in their order; those that are not `older` share one server."""
+    """Return the changes in their order; those that are not `older` share one server."""
     version = {"version": lab.file.environment.prefect.version}
     rested = (Change("settings", apply(prefect=version | QUIET)), Change("stop", rest("stop")))
     if lab.smallest:
@@ -154,7 +154,7 @@ def database_of(site: PrefectSite) -> Path:
 
 
 def make_on(change: Change, site: PrefectSite) -> Callable[[], object]:
-    """Give a change as something to do on a site."""
+    """Return a change as something to do on a site."""
     return lambda: change.make(site)
 
 
@@ -192,7 +192,7 @@ def site_of(lab: Lab, version: str) -> Iterator[PrefectSite]:
 
 
 def python_of(lab: Lab, version: str) -> Path:
-    """Give the Python that has a version of Prefect, for its clients."""
+    """Return the Python that has a version of Prefect, for its clients."""
     if version == lab.file.environment.prefect.version:
         return lab.image.bin / "python"
     deploy = lab.project / "deploy"
@@ -201,7 +201,7 @@ def python_of(lab: Lab, version: str) -> Path:
 
 
 def brief(cell: Cell) -> str:
-    """Give what came of everything in a line."""
+    """Return what came of everything in a line."""
     return "; ".join(
         f"{kind}: {fate.lost} of {fate.expected} lost{names(fate)}, {fate.doubled} doubled"
         for kind, fate in cell.items()
@@ -228,5 +228,5 @@ def rows(ours: Mapping[str, list[Cell]], stock: list[Cell]) -> Iterator[Row]:
 
 
 def sample(cells: list[Cell], kind: str, what: str) -> Sample:
-    """Give one figure of several rounds."""
+    """Return one figure of several rounds."""
     return Sample(tuple(float(getattr(cell[kind], what)) for cell in cells))

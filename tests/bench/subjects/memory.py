@@ -58,7 +58,7 @@ def table(found: dict[tuple[Side, str], Sample]) -> Table:
 
 
 def work(servers: dict[Side, Running], count: int) -> dict[Side, float]:
-    """Write the flow runs on all servers at once; give the shares answered well, in percent."""
+    """Write the flow runs on all servers at once; return the shares answered well, in percent."""
     over = threading.Event()
     with ThreadPoolExecutor(len(servers)) as pool:
         try:
@@ -72,7 +72,7 @@ def work(servers: dict[Side, Running], count: int) -> dict[Side, float]:
 
 
 def write_all(url: str, count: int, over: threading.Event) -> float:
-    """Write the flow runs on one server; give the share answered well, in percent."""
+    """Write the flow runs on one server; return the share answered well, in percent."""
     left = iter(range(count))
 
     def go_on() -> bool:

@@ -44,7 +44,7 @@ def measure(lab: Lab) -> Table:
 
 
 def apply_environ(lab: Lab, site: Site) -> dict[str, str]:
-    """Give the variables for an apply as CI runs it, on environment files of its own."""
+    """Return the variables for an apply as CI runs it, on environment files of its own."""
     folder = lab.folder("environments")
     shutil.copytree(lab.file.path.parent, folder, dirs_exist_ok=True)
     return roost_environ(

@@ -65,7 +65,7 @@ def measure(lab: Lab) -> Table:
 
 
 def name(size: int) -> str:
-    """Give a row's name."""
+    """Return a row's name."""
     return f"{size:,} environment{'s' if size > 1 else ''}"
 
 
@@ -83,7 +83,7 @@ def write_environments(lab: Lab, size: int) -> Path:
 
 
 def context(lab: Lab, environments: Path) -> Context:
-    """Give what verbs are given; nothing is printed."""
+    """Return what verbs are given; nothing is printed."""
     console = make_console(io.StringIO())
     return Context({"ROOST_ENVIRONMENTS": str(environments)}, lab.project, console, console)
 
@@ -111,7 +111,7 @@ class StandIn:
 
 
 def answers(app: str, live: Live) -> dict[str, Any]:
-    """Give what Fly answers about an app, by path."""
+    """Return what Fly answers about an app, by path."""
     assert live.app is not None
     parts = {
         "ip_assignments": {"ips": [ip.model_dump() for ip in live.ips]},
@@ -124,7 +124,7 @@ def answers(app: str, live: Live) -> dict[str, Any]:
 
 
 def plan_all(made: Context, stand_in: StandIn, size: int) -> float:
-    """Validate and plan a folder of environments; give the seconds it took.
+    """Validate and plan a folder of environments; return the seconds it took.
 
     Raises:
         BenchError: the plans are not what they must be, so that the time means nothing.
@@ -138,7 +138,7 @@ def plan_all(made: Context, stand_in: StandIn, size: int) -> float:
 
 
 async def count_plans_with_steps(made: Context, stand_in: StandIn) -> int:
-    """Plan every environment; give how many have something to do."""
+    """Plan every environment; return how many have something to do."""
     loaded = load_files([made.environments])
     if loaded.faults:
         raise BenchError(str(loaded.faults[0]))

@@ -124,7 +124,7 @@ def copied(lab: Lab, bucket: Bucket, place: str) -> Iterator[tuple[Running, floa
 
 
 def start_alone(lab: Lab) -> float:
-    """Start a server that is not copied; give the seconds until it is healthy."""
+    """Start a server that is not copied; return the seconds until it is healthy."""
     with running(program(lab, Side.OURS, lab.used_home(Side.OURS))) as server:
         return server.wait_healthy()
 
@@ -194,13 +194,13 @@ def writing(url: str) -> Iterator[list[Write]]:
 
 
 def read_runs(database: Path) -> set[str]:
-    """Give the flow runs that a database has."""
+    """Return the flow runs that a database has."""
     with closing(sqlite3.connect(database)) as connection:
         return {run for (run,) in connection.execute("SELECT id FROM flow_run")}
 
 
 def requests(bucket: Bucket, seconds: float, meanwhile: Callable[[], None]) -> float:
-    """Give the paid requests in a minute, while something happens for so many seconds."""
+    """Return the paid requests in a minute, while something happens for so many seconds."""
     before = paid(bucket)
     meanwhile()
     return (paid(bucket) - before) * 60 / seconds

@@ -82,7 +82,7 @@ def stock_start(lab: Lab, extra: dict[str, str], *, used: bool) -> float:
 
 
 def fresh_file_system(lab: Lab, bytecode: Path | None = None) -> dict[str, str]:
-    """Give the variables that hide from stock what only an image could have kept for it."""
+    """Return the variables that hide from stock what only an image could have kept for it."""
     fresh = lab.folder("fresh")
     return {
         "PYTHONPYCACHEPREFIX": str(bytecode or fresh / "bytecode"),

@@ -77,7 +77,7 @@ class Marked:
     locked_lines: int
 
     def __str__(self) -> str:
-        """Give it in a line."""
+        """Return it in a line."""
         return f"p95 {self.due.p95_s():.2f} s, {self.locked_lines} lines of locked"
 
 
@@ -105,7 +105,7 @@ def mark_rows(marked: dict[Side, list[Marked]]) -> Iterable[Row]:
 
 
 def brief(load: Load) -> str:
-    """Give a load in a line."""
+    """Return a load in a line."""
     return (
         f"{load.well_share():.1f} % of {len(load.answers)} well, {load.rate():.1f}/s, "
         f"p95 {load.p95_ms():.0f} ms, silence {load.silence_s():.2f} s, "
@@ -129,5 +129,5 @@ def rows(loads: dict[Cell, list[Load]]) -> Iterable[Row]:
 
 
 def sample(loads: Iterable[Load], figure: Callable[[Load], float]) -> Sample:
-    """Give one figure of several loads."""
+    """Return one figure of several loads."""
     return Sample(tuple(figure(load) for load in loads))

@@ -30,13 +30,13 @@ class Ask:
         return f"{self.url}/repos/{self.state.repository}"
 
     def number(self, name: str) -> int:
-        """Give a number of the path."""
+        """Return a number of the path."""
         if not self.args[name].isdigit():
             raise not_found()
         return int(self.args[name])
 
     def text(self, key: str, resource: str) -> str:
-        """Give a text of the body that must be there."""
+        """Return a text of the body that must be there."""
         value = self.body.get(key)
         if value is None:
             raise invalid({"resource": resource, "code": "missing_field", "field": key})
@@ -69,7 +69,7 @@ class RefusedError(Exception):
 
     @property
     def answer(self) -> Answer:
-        """Give it as GitHub writes it."""
+        """Return it as GitHub writes it."""
         body: Json = {"message": str(self)}
         if self.errors:
             body["errors"] = list(self.errors)
@@ -101,7 +101,7 @@ def check_length(resource: str, name: str, value: str, most: int) -> None:
 def paged(
     ask: Ask, path: str, items: Sequence[Any], shape: Callable[[Any], Json], key: str = ""
 ) -> Answer:
-    """Give one page of a list, with links to the others."""
+    """Return one page of a list, with links to the others."""
     size = min(_positive(ask.query.get("per_page"), 30), 100)
     page = _positive(ask.query.get("page"), 1)
     last = max(1, -(-len(items) // size))
@@ -111,7 +111,7 @@ def paged(
 
 
 def link_header(ask: Ask, path: str, page: int, last: int) -> dict[str, str]:
-    """Give the header that leads to other pages, as GitHub writes it: under the repository's id."""
+    """Return the header that leads to other pages, as GitHub writes it: under the repository's id."""
 
     def link(to: int, rel: str) -> str:
         query = urlencode({**ask.query, "page": str(to)})

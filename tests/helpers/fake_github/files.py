@@ -20,7 +20,7 @@ _TYPES = {"blob": "file", "tree": "dir", "commit": "submodule"}
 
 @route("GET", "git/ref/{ref*}", "contents=read")
 def get_reference(ask: Ask) -> Answer:
-    """Give a ref by its whole name."""
+    """Return a ref by its whole name."""
     ref = f"refs/{ask.args['ref']}"
     sha = ask.state.git.ref(ref)
     if sha is None:
@@ -77,7 +77,7 @@ def delete_reference(ask: Ask) -> Answer:
 
 @route("GET", "contents/{path*}", "contents=read")
 def get_content(ask: Ask) -> Answer:
-    """Give a file, or list a folder."""
+    """Return a file, or list a folder."""
     state, path = ask.state, ask.args["path"]
     ref = ask.query.get("ref") or state.default_branch
     commit = state.git.resolve(ref)

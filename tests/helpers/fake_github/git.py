@@ -38,7 +38,7 @@ class Git:
         return git
 
     def run(self, *args: str, stdin: bytes | None = None, author: str = "", index: str = "") -> str:
-        """Run git and give what it prints."""
+        """Run git and return what it prints."""
         return self._bytes(*args, stdin=stdin, author=author, index=index).decode(
             "utf-8", "surrogateescape"
         )
@@ -75,19 +75,19 @@ class Git:
     # Refs
 
     def ref(self, name: str) -> str | None:
-        """Give what a full ref points at."""
+        """Return what a full ref points at."""
         return self._try("rev-parse", "-q", "--verify", "--end-of-options", name)
 
     def head(self, branch: str) -> str | None:
-        """Give a branch's commit."""
+        """Return a branch's commit."""
         return self.ref(f"refs/heads/{branch}")
 
     def branches(self) -> list[str]:
-        """Give the names of all branches."""
+        """Return the names of all branches."""
         return self.run("for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads").splitlines()
 
     def resolve(self, name: str) -> str | None:
-        """Give the commit of a branch, a tag, a full ref or a whole hash."""
+        """Return the commit of a branch, a tag, a full ref or a whole hash."""
         for known in (f"refs/heads/{name}", f"refs/tags/{name}"):
             if found := self._try(
                 "rev-parse", "-q", "--verify", "--end-of-options", f"{known}^{{commit}}"
@@ -100,7 +100,7 @@ class Git:
         return None
 
     def is_valid(self, ref: str) -> bool:
-        """Say whether git allows a ref of this name."""
+        """Return whether git allows a ref of this name."""
         return self._try("check-ref-format", ref) is not None
 
     def move(self, ref: str, sha: str, old: str | None = None) -> None:
@@ -135,7 +135,7 @@ class Git:
         return self.commit(tree, [parent], message, author)
 
     def _blobs(self, folder: Path, files: dict[str, bytes | None]) -> list[str]:
-        """Keep contents; give their hashes, and nothing for those that are None."""
+        """Keep contents; return their hashes, and nothing for those that are None."""
         written = {}
         for number, (path, content) in enumerate(files.items()):
             if content is not None:
@@ -147,52 +147,52 @@ class Git:
         return [hashes.get(path, "") for path in files]
 
     def message(self, sha: str) -> str:
-        """Give a commit's message."""
+        """Return a commit's message."""
         return self.run("show", "-s", "--format=%B", sha).strip()
 
     def parents(self, sha: str) -> list[str]:
-        """Give a commit's parents, the first first."""
+        """Return a commit's parents, the first first."""
         return self.run("show", "-s", "--format=%P", sha).split()
 
     def committed_at(self, sha: str) -> str:
-        """Give when a commit was made."""
+        """Return when a commit was made."""
         return self.run("show", "-s", "--format=%cI", sha).strip()
 
     def log(self, head: str, path: str) -> list[str]:
-        """Give the commits that changed a file or folder, the newest first; all, where it is empty."""
+        """Return the commits that changed a file or folder, the newest first; all, where it is empty."""
         return self.run("log", "--format=%H", head, *(["--", path] if path else [])).split()
 
     def is_ancestor(self, old: str, new: str) -> bool:
-        """Say whether a commit is part of another's history."""
+        """Return whether a commit is part of another's history."""
         return self._try("merge-base", "--is-ancestor", old, new) is not None
 
     def merge_base(self, one: str, other: str) -> str | None:
-        """Give where two histories parted."""
+        """Return where two histories parted."""
         return self._try("merge-base", one, other)
 
     def between(self, base: str, head: str) -> list[str]:
-        """Give the commits of head that base does not have, the oldest first."""
+        """Return the commits of head that base does not have, the oldest first."""
         return (self._try("rev-list", "--reverse", head, f"^{base}") or "").split()
 
     def brought_by(self, head: str, base: str) -> str:
-        """Give the commit of the base's own line that brought `head` into it."""
+        """Return the commit of the base's own line that brought `head` into it."""
         if head in self.run("rev-list", "--first-parent", base).split():
             return head
         later = self.run("rev-list", "--first-parent", "--reverse", base, f"^{head}").split()
         return next(sha for sha in later if self.is_ancestor(head, sha))
 
     def merged_tree(self, one: str, other: str) -> str | None:
-        """Give the tree of a merge, or None when it conflicts."""
+        """Return the tree of a merge, or None when it conflicts."""
         return self._try("merge-tree", "--write-tree", one, other)
 
     # Files
 
     def tree(self, commit: str) -> list[Entry]:
-        """Give all files and folders of a commit."""
+        """Return all files and folders of a commit."""
         return self._listed("ls-tree", "-rtlz", commit)
 
     def entries(self, commit: str, path: str) -> list[Entry]:
-        """Give the file at a path, or what is in the folder there."""
+        """Return the file at a path, or what is in the folder there."""
         named = self._listed("ls-tree", "-lz", commit, "--", path.rstrip("/")) if path else []
         if path and not (named and named[0].kind == "tree"):
             return named
@@ -210,11 +210,11 @@ class Git:
         return found
 
     def blob(self, sha: str) -> bytes:
-        """Give a file's content by its hash."""
+        """Return a file's content by its hash."""
         return self._bytes("cat-file", "blob", sha)
 
     def changed(self, before: str, after: str) -> list[tuple[str, str, str]]:
-        """Give what differs: status, path and, of a moved file, the path before."""
+        """Return what differs: status, path and, of a moved file, the path before."""
         words = self.run("diff-tree", "-r", "-z", "-M", "--name-status", before, after).split("\0")
         names = {"A": "added", "M": "modified", "D": "removed", "R": "renamed", "T": "changed"}
         found, at = [], 0

@@ -125,13 +125,13 @@ class FakeGitHub:
             return made
 
     def merge_pull(self, number: int, *, method: str = "merge", login: str = "alice") -> str:
-        """Press the button; give the commit that is the base's head now."""
+        """Press the button; return the commit that is the base's head now."""
         with self.lock:
             self.state.sync()
             return pulls.merge(self.state, self.state.pulls[number], login, method)
 
     def mark_merged(self, number: int, sha: str) -> None:
-        """Say that a pull request was merged by a commit that git need not know."""
+        """Report that a pull request was merged by a commit that git need not know."""
         with self.lock:
             self.state.merged(self.state.pulls[number], sha, "alice")
 
@@ -276,12 +276,12 @@ class FakeGitHub:
     # What tests look at
 
     def comments(self, number: int) -> list[Comment]:
-        """Give the comments of an issue or pull request, the oldest first."""
+        """Return the comments of an issue or pull request, the oldest first."""
         with self.lock:
             return [c for c in self.state.all_comments.values() if c.number == number]
 
     def issues(self, label: str = "") -> list[Issue]:
-        """Give the issues that are no pull requests, the oldest first."""
+        """Return the issues that are no pull requests, the oldest first."""
         with self.lock:
             return [
                 found
@@ -290,13 +290,13 @@ class FakeGitHub:
             ]
 
     def pull(self, number: int) -> Pull:
-        """Give a pull request as it stands now."""
+        """Return a pull request as it stands now."""
         with self.lock:
             self.state.sync()
             return self.state.pulls[number]
 
     def deployed(self, environment: str) -> list[tuple[str, str, str]]:
-        """Give commit, state and address of each deployment to an environment, the oldest first."""
+        """Return commit, state and address of each deployment to an environment, the oldest first."""
         with self.lock:
             return [
                 (found["sha"], last.get("state", "pending"), last.get("environment_url", ""))
@@ -323,23 +323,23 @@ class FakeGitHub:
             }
 
     def pulls(self) -> list[Pull]:
-        """Give all pull requests as they stand now, the oldest first."""
+        """Return all pull requests as they stand now, the oldest first."""
         with self.lock:
             self.state.sync()
             return list(self.state.pulls.values())
 
     def head(self, branch: str = "main") -> str:
-        """Give the commit that a branch stands at, or nothing."""
+        """Return the commit that a branch stands at, or nothing."""
         return self.state.git.head(branch) or ""
 
     def file(self, path: str, ref: str = "main") -> bytes | None:
-        """Give a file's content at a branch or commit."""
+        """Return a file's content at a branch or commit."""
         git = self.state.git
         commit = git.resolve(ref)
         entries = git.entries(commit, path) if commit else []
         return git.blob(entries[0].sha) if entries and entries[0].path == path else None
 
     def changes(self) -> list[str]:
-        """Give the calls that may have changed anything."""
+        """Return the calls that may have changed anything."""
         asked = ("GET", "/graphql")
         return [str(call) for call in self.calls if not {call.method, call.path} & {*asked}]

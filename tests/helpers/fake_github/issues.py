@@ -35,7 +35,7 @@ def open_issue(state: State, author: str, title: str, body: str, labels: list[st
 
 
 def known_labels(state: State, names: list[str]) -> list[str]:
-    """Give labels as they are spelt here, and make those that are missing."""
+    """Return labels as they are spelt here, and make those that are missing."""
     for name in names:
         plain = {"name": name, "color": "ededed", "description": None}
         state.labels.setdefault(name.lower(), plain)
@@ -100,7 +100,7 @@ def _enabled(ask: Ask) -> None:
 
 @route("GET", "issues/comments/{id}", _READ)
 def get_comment(ask: Ask) -> Answer:
-    """Give one comment."""
+    """Return one comment."""
     return Answer(200, shapes.comment(ask, _comment(ask)))
 
 
@@ -165,7 +165,7 @@ def create_issue(ask: Ask) -> Answer:
 
 @route("GET", "issues/{number}", _READ)
 def get_issue(ask: Ask) -> Answer:
-    """Give one issue."""
+    """Return one issue."""
     return Answer(200, shapes.issue(ask, _issue(ask)))
 
 
@@ -196,7 +196,7 @@ def list_labels(ask: Ask) -> Answer:
 
 @route("GET", "labels/{name}", _READ)
 def get_label(ask: Ask) -> Answer:
-    """Give a label."""
+    """Return a label."""
     name = ask.args["name"]
     if name.lower() not in ask.state.labels:
         raise not_found()

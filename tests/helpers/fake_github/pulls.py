@@ -31,7 +31,7 @@ def open_pull(
 
 
 def merge(state: State, pull: Pull, login: str, method: str, title: str = "") -> str:
-    """Merge a pull request into its base; give the commit."""
+    """Merge a pull request into its base; return the commit."""
     git = state.git
     base = git.head(pull.base_ref)
     tree = git.merged_tree(base, pull.head_sha) if base else None
@@ -52,7 +52,7 @@ def merge(state: State, pull: Pull, login: str, method: str, title: str = "") ->
 
 
 def find(ask: Ask) -> Pull:
-    """Give the pull request that is asked for."""
+    """Return the pull request that is asked for."""
     found = ask.state.pulls.get(ask.number("number"))
     if found is None:
         raise not_found()
@@ -130,7 +130,7 @@ def create_pull(ask: Ask) -> Answer:
 
 @route("GET", "pulls/{number}", "pull_requests=read")
 def get_pull(ask: Ask) -> Answer:
-    """Give one pull request."""
+    """Return one pull request."""
     return Answer(200, shapes.pull(ask, find(ask)))
 
 

@@ -26,12 +26,12 @@ class Route:
     handler: Handler
 
     def args(self, path: str) -> dict[str, str] | None:
-        """Give the parts of a path that have a name here, or None when it is another path."""
+        """Return the parts of a path that have a name here, or None when it is another path."""
         found = self.pattern.fullmatch(path)
         return {k: unquote(v) for k, v in found.groupdict().items()} if found else None
 
     def allows(self, account: Account, *, public: bool) -> bool:
-        """Say whether an account may."""
+        """Return whether an account may."""
         return any(
             all(
                 account.may(name, level) or (public and level == "read" and name not in SETTINGS)
@@ -57,7 +57,7 @@ def route(verb: str, path: str, wants: str) -> Callable[[Handler], Handler]:
 
 
 def matching(verb: str, path: str) -> Iterator[tuple[Route, dict[str, str]]]:
-    """Give the routes of a request, the first added first."""
+    """Return the routes of a request, the first added first."""
     for known in ROUTES:
         if known.verb == verb and (args := known.args(path)) is not None:
             yield known, args

@@ -38,7 +38,7 @@ def list_rulesets(ask: Ask) -> Answer:
 
 @route("GET", "rulesets/{id}", "metadata=read")
 def get_ruleset(ask: Ask) -> Answer:
-    """Give a ruleset; who may bypass it is shown only to who may change it."""
+    """Return a ruleset; who may bypass it is shown only to who may change it."""
     found = _ruleset(ask)
     if not ask.account.may("administration", "write"):
         found = {key: value for key, value in found.items() if key != "bypass_actors"}

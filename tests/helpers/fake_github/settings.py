@@ -12,7 +12,7 @@ _STATUSES = {"error", "failure", "inactive", "in_progress", "queued", "pending",
 
 @route("GET", "", "metadata=read")
 def get_repository(ask: Ask) -> Answer:
-    """Give the repository."""
+    """Return the repository."""
     return Answer(200, shapes.repository(ask))
 
 
@@ -21,7 +21,7 @@ def get_repository(ask: Ask) -> Answer:
 
 @route("GET", "branches/{branch*}/protection", "administration=read")
 def get_protection(ask: Ask) -> Answer:
-    """Give the older protection of a branch."""
+    """Return the older protection of a branch."""
     branch = _branch(ask)
     if branch not in ask.state.protection:
         raise not_found("Branch not protected")
@@ -30,7 +30,7 @@ def get_protection(ask: Ask) -> Answer:
 
 @route("GET", "branches/{branch*}", "contents=read")
 def get_branch(ask: Ask) -> Answer:
-    """Give a branch."""
+    """Return a branch."""
     branch = _branch(ask)
     sha = ask.state.git.head(branch) or ""
     told = {"commit": shapes.commit(ask, sha), "protected": _is_protected(ask, branch)}
@@ -89,7 +89,7 @@ def list_runs(ask: Ask) -> Answer:
 
 @route("GET", "actions/workflows/{file}", "actions=read")
 def get_workflow(ask: Ask) -> Answer:
-    """Give a workflow, which is there once the default branch has its file."""
+    """Return a workflow, which is there once the default branch has its file."""
     file = ask.args["file"]
     path = f".github/workflows/{file}"
     head = ask.state.git.head(ask.state.default_branch)
@@ -100,19 +100,19 @@ def get_workflow(ask: Ask) -> Answer:
 
 @route("GET", "actions/permissions", "administration=read")
 def get_actions_permissions(ask: Ask) -> Answer:
-    """Give which actions may run."""
+    """Return which actions may run."""
     return Answer(200, ask.state.actions_permissions)
 
 
 @route("GET", "actions/permissions/workflow", "administration=read")
 def get_workflow_permissions(ask: Ask) -> Answer:
-    """Give what a workflow's token may do by default."""
+    """Return what a workflow's token may do by default."""
     return Answer(200, ask.state.workflow_permissions)
 
 
 @route("PUT", "actions/permissions/workflow", "administration=write")
 def set_workflow_permissions(ask: Ask) -> Answer:
-    """Say what a workflow's token may do by default."""
+    """Return what a workflow's token may do by default."""
     known = {"default_workflow_permissions": str, "can_approve_pull_request_reviews": bool}
     for key, value in ask.body.items():
         if not isinstance(value, known.get(key, ())):
@@ -145,7 +145,7 @@ def list_runners(ask: Ask) -> Answer:
 
 @route("GET", "actions/variables/{name}", "actions_variables=read")
 def get_variable(ask: Ask) -> Answer:
-    """Give one of the repository's variables, which everybody with write access can set."""
+    """Return one of the repository's variables, which everybody with write access can set."""
     name = ask.args["name"].upper()
     if name not in ask.state.variables:
         raise not_found()
@@ -167,7 +167,7 @@ def list_reviews(ask: Ask) -> Answer:
 
 @route("GET", "collaborators/{login}/permission", "metadata=read")
 def get_permission(ask: Ask) -> Answer:
-    """Give what an account may do; a bot may nothing, and a name that nobody has is not found."""
+    """Return what an account may do; a bot may nothing, and a name that nobody has is not found."""
     login = ask.args["login"].casefold()
     bot = "none" if login.endswith("[bot]") else ""
     known = {name.casefold(): (name, role) for name, role in ask.state.roles.items()}
@@ -188,7 +188,7 @@ def list_environments(ask: Ask) -> Answer:
 
 @route("GET", "environments/{name}", "actions=read")
 def get_environment(ask: Ask) -> Answer:
-    """Give an environment."""
+    """Return an environment."""
     return Answer(200, shapes.environment(ask, _environment(ask)))
 
 
@@ -358,7 +358,7 @@ def list_statuses(ask: Ask) -> Answer:
 
 @route("POST", "deployments/{id}/statuses", "deployments=write")
 def create_status(ask: Ask) -> Answer:
-    """Say how a deployment goes."""
+    """Return how a deployment goes."""
     found, state = _find_deployment(ask), ask.text("state", "DeploymentStatus")
     if state not in _STATUSES:
         raise RefusedError(

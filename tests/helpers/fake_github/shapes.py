@@ -42,7 +42,7 @@ def repository(ask: Ask) -> Json:
 
 
 def node_id(found: Comment) -> str:
-    """Give the id by which GraphQL knows a comment."""
+    """Return the id by which GraphQL knows a comment."""
     return f"IC_{found.id:08x}"
 
 

@@ -18,7 +18,7 @@ WORKFLOW_ALL = dict.fromkeys(
 
 
 def now() -> datetime:
-    """Give the time as GitHub writes it, in whole seconds."""
+    """Return the time as GitHub writes it, in whole seconds."""
     return datetime.now(UTC).replace(microsecond=0)
 
 
@@ -30,7 +30,7 @@ class Account:
     permissions: Mapping[str, str] | None = None
 
     def may(self, name: str, level: str) -> bool:
-        """Say whether it has a permission; to write is to read."""
+        """Return whether it has a permission; to write is to read."""
         if self.permissions is None or (name, level) == ("metadata", "read"):
             return True
         given = {key.replace("-", "_"): value for key, value in self.permissions.items()}.get(name)
@@ -171,11 +171,11 @@ class State:
     _last_id: int = 1000
 
     def now(self) -> datetime:
-        """Give the time here, as GitHub writes it."""
+        """Return the time here, as GitHub writes it."""
         return now() + self.ahead
 
     def rules_of(self, branch: str) -> list[Json]:
-        """Give the rules that hold for a branch, each with the ruleset that it is of."""
+        """Return the rules that hold for a branch, each with the ruleset that it is of."""
         found = [
             {
                 "ruleset_source_type": "Repository",
@@ -199,12 +199,12 @@ class State:
         return found
 
     def next_number(self) -> int:
-        """Give the next number of an issue or pull request."""
+        """Return the next number of an issue or pull request."""
         self._last += 1
         return self._last
 
     def next_id(self) -> int:
-        """Give the next id of anything else."""
+        """Return the next id of anything else."""
         self._last_id += 1
         return self._last_id
 
@@ -243,7 +243,7 @@ class State:
         issue.closed_at = issue.updated_at = self.now()
 
     def commits_of(self, pull: Pull) -> set[str]:
-        """Give all commits that belong to a pull request."""
+        """Return all commits that belong to a pull request."""
         known = {pull.head_sha, pull.merge_commit_sha or pull.head_sha} | pull.commits
         if self.git.resolve(pull.head_sha) and self.git.resolve(pull.base_sha):
             known |= set(self.git.between(pull.base_sha, pull.head_sha))

@@ -28,7 +28,7 @@ class Trouble:
     faults: list[Fault] = field(default_factory=list)
 
     def next(self, call: str) -> Fault | None:
-        """Give the fault of a call (`GET /repos/...`), used up once more, or None."""
+        """Return the fault of a call (`GET /repos/...`), used up once more, or None."""
         for fault in self.faults:
             if fault.left > 0 and re.search(fault.only, call):
                 fault.left -= 1

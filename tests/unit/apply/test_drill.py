@@ -24,7 +24,7 @@ BACKUP = Backup("vs_1", "vol_1", "", 1, 1, "created", "", "", "")
 
 
 def drill(create):
-    """Drill where nobody sees an app of that name, and its creation is answered so; give the calls."""
+    """Drill where nobody sees an app of that name, and its creation is answered so; return the calls."""
     calls = []
 
     def answer(request):

@@ -30,13 +30,13 @@ BOOTING = {("GET", "/api/health"): say(503)}
 
 
 def ended(key="e1", **how):
-    """Give the event of a machine's end."""
+    """Return the event of a machine's end."""
     request = {"exit_event": {"exit_code": 0, "requested_stop": False, **how}}
     return {"id": key, "type": "exit", "status": "stopped", "request": request}
 
 
 def named(kind):
-    """Give another event of a machine."""
+    """Return another event of a machine."""
     return {"id": kind, "type": kind, "status": "started"}
 
 
@@ -71,7 +71,7 @@ class WatchedFly:
 
 
 def run_gate(fly, prefect, *, seen=(), machines=("m1",)):
-    """Run the gate; give its results, or the failure of a machine, and what was told meanwhile."""
+    """Run the gate; return its results, or the failure of a machine, and what was told meanwhile."""
     told = []
 
     async def run():

@@ -286,7 +286,7 @@ def test_a_good_release_that_is_no_good_any_more_ends_with_both_failures(world):
 
 
 def refused_at_any_call(world, desired):
-    """Apply, and let Fly refuse the n-th call, for each n from the last; give how each run went."""
+    """Apply, and let Fly refuse the n-th call, for each n from the last; return how each run went."""
     start = copy.deepcopy(world.fly)
     world.apply(desired)
     for nth in range(len(world.fly.asked), 0, -1):

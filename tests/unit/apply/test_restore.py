@@ -94,12 +94,12 @@ def serving(world):
 
 
 def held(world, machine):
-    """Give what the volume of a machine holds."""
+    """Return what the volume of a machine holds."""
     return world.fly.data[machine["config"]["mounts"][0]["volume"]]
 
 
 def backup(snapshot="vs_backup"):
-    """Give a backup as it is listed."""
+    """Return a backup as it is listed."""
     return Backup(snapshot, "vol", NOW, 1, 1, "created", "", "roost backup", "held")
 
 
@@ -161,7 +161,7 @@ def assert_sound(world, *served):
 
 
 def look(world):
-    """Give what Fly has now."""
+    """Return what Fly has now."""
 
     async def read():
         transport = httpx.MockTransport(world.fly)
@@ -252,7 +252,7 @@ def test_a_volume_on_which_somebody_was_let_in_is_kept_whatever_comes_then(world
 
 
 def killed(number):
-    """Give the event of a machine that was killed for its memory."""
+    """Return the event of a machine that was killed for its memory."""
     exit_event = {"oom_killed": True, "exit_code": 137}
     return {"id": f"e{number}", "type": "exit", "request": {"exit_event": exit_event}}
 

@@ -27,7 +27,7 @@ def only(things):
 
 
 def seen(fly):
-    """Give what the machine booted with."""
+    """Return what the machine booted with."""
     return fly.boots[only(fly.machines)["id"]].secrets
 
 

@@ -56,7 +56,7 @@ def world(monkeypatch):
 
 
 def take(world, state="stopped", now="", *, must_hold=False):
-    """Take a snapshot of a server that was in a state, and is in another now; give what was told, too."""
+    """Take a snapshot of a server that was in a state, and is in another now; return what was told, too."""
     world.fly.settle(state)
     told = []
 

@@ -26,7 +26,7 @@ def key():
 
 @pytest.fixture
 def files(tmp_path, key):
-    """Give the files of a repository, to whoever has a key."""
+    """Return the files of a repository, to whoever has a key."""
 
     def open_with(**environ):
         path = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}

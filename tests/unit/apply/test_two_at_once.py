@@ -78,7 +78,7 @@ class Player:
 
 
 async def play(fly, turns, wanted):
-    """Let two apply, each what it wants, and give how each went, and who ended when."""
+    """Let two apply, each what it wants, and return how each went, and who ended when."""
     table = Table(fly, turns)
     runs = (Run(), Run())
 
@@ -97,12 +97,12 @@ async def play(fly, turns, wanted):
 
 
 def turns(first: int, then: int) -> Iterator[int]:
-    """Give whose turn it is: some of the one, some of the other, and the rest of the one."""
+    """Return whose turn it is: some of the one, some of the other, and the rest of the one."""
     return itertools.chain([ONE] * first, [OTHER] * then, itertools.repeat(ONE))
 
 
 def goal_of(desired):
-    """Give what a Fly becomes to which one applies alone, and its calls before there is a machine."""
+    """Return what a Fly becomes to which one applies alone, and its calls before there is a machine."""
     fly = FakeFly()
     assert plan_and_apply(fly, desired).error is None
     calls = [(ask.verb, ask.path[-1]) for ask in fly.asked]
@@ -143,6 +143,6 @@ def test_of_two_first_applies_one_is_done_or_none_and_nothing_is_doubled(make_fl
 
 
 def is_overtaken(error):
-    """Say whether somebody stopped for the other, and is told what to do."""
+    """Return whether somebody stopped for the other, and is told what to do."""
     advice = ("run the same command again", "Plan again and look")
     return isinstance(error, ChangedMeanwhileError) and any(a in str(error) for a in advice)

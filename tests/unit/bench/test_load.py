@@ -79,7 +79,7 @@ class DueClient(ScriptedClient):
         self.looks = list(looks)
 
     def post(self, path, body):
-        """Give the runs as they are now; None is no good answer."""
+        """Return the runs as they are now; None is no good answer."""
         self.sent.append((path, body))
         look = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
         if look is None:

@@ -35,7 +35,7 @@ class Repository:
         self.git("init", "--quiet", "--initial-branch", "main")
 
     def git(self, *arguments):
-        """Run git, and give what it says."""
+        """Run git, and return what it says."""
         done = subprocess.run(
             ["git", *arguments],
             cwd=self.folder,
@@ -54,7 +54,7 @@ class Repository:
         return path
 
     def commit(self, message="change"):
-        """Commit all there is, and give the commit."""
+        """Commit all there is, and return the commit."""
         self.git("add", "--all")
         self.git("commit", "--quiet", "--allow-empty", "--message", message)
         return self.git("rev-parse", "HEAD")
@@ -92,11 +92,11 @@ def job(tmp_path, repository, capsys, monkeypatch):
 
 @pytest.fixture
 def outputs(tmp_path):
-    """Give the outputs of the step so far."""
+    """Return the outputs of the step so far."""
     return lambda: outputs_in(tmp_path / "output")
 
 
 @pytest.fixture
 def summary(tmp_path):
-    """Give the summary of the step so far."""
+    """Return the summary of the step so far."""
     return (tmp_path / "summary").read_text

@@ -116,7 +116,7 @@ class Story:
         return said
 
     def plan_of(self, head):
-        """Run the jobs of a commit of the pull request; give what both said."""
+        """Run the jobs of a commit of the pull request; return what both said."""
         self.number += 1
         plans = self.folder / f"plans-{self.number}"
         url = f"https://github.com/acme/infra/pull/{self.pull.number}"
@@ -143,7 +143,7 @@ class Story:
         self.branch, self.pull = branch, None
 
     def about_another(self, branch="another"):
-        """Open a pull request whose comment is about another environment, and give it."""
+        """Open a pull request whose comment is about another environment, and return it."""
         self.begin(branch)
         (self.repository.folder / f"{branch}.md").write_text("more")
         head = self.push(branch)

@@ -17,7 +17,7 @@ NAMES = ("production", "staging")
 
 @pytest.fixture
 def handed(tmp_path):
-    """Two plans as their job writes them; give the folder, and what the next job is told."""
+    """Two plans as their job writes them; return the folder, and what the next job is told."""
     folder = tmp_path / "plans"
     for name in NAMES:
         write_document(folder, name, {"environment": name, "steps": []})

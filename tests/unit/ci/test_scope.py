@@ -26,7 +26,7 @@ def test_what_no_test_of_the_tool_reads_is_light(names, light):
 
 @pytest.fixture
 def merged(repository, job, outputs):
-    """Merge a change as GitHub does for a pull request, and give what the job puts out."""
+    """Merge a change as GitHub does for a pull request, and return what the job puts out."""
     repository.write("staging")
     (repository.folder / "run").write_text("the tool\n")
     repository.commit()

@@ -72,7 +72,7 @@ def test_a_home_of_the_local_fly_that_cannot_be_written_is_told_in_a_sentence(ro
 
 
 def interrupted(process, listener, number):
-    """Wait until a command waits for Fly, then send it a signal and give how it ended."""
+    """Wait until a command waits for Fly, then send it a signal and return how it ended."""
     connection, _ = listener.accept()
     with connection:
         connection.recv(1)

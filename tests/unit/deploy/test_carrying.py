@@ -54,7 +54,7 @@ def begin(carry, subscription, name=READER):
 
 
 def data(subscription):
-    """Give what waits in a queue."""
+    """Return what waits in a queue."""
     return [message["data"] for message in take(subscription)]
 
 

@@ -12,7 +12,7 @@ SHUTDOWN = {"type": "lifespan.shutdown"}
 
 
 def shut_down(pending, limit_s=5.0):
-    """Have an application shut down; give what it saw waiting when it was told, and after how long."""
+    """Have an application shut down; return what it saw waiting when it was told, and after how long."""
     seen = []
 
     async def app(_, receive, __):

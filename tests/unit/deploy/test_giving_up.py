@@ -20,7 +20,7 @@ REQUEST = "POST /{name} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nConnection: 
 
 @asynccontextmanager
 async def serving(app):
-    """Serve an application as the launcher does; give its port."""
+    """Serve an application as the launcher does; return its port."""
     port = free_port()
     server = uvicorn.Server(
         uvicorn.Config(app, host="127.0.0.1", port=port, lifespan="off", log_level="warning")

@@ -43,7 +43,7 @@ def write(connection, note):
 
 
 def try_to_write(path):
-    """Say whether a writer who does not wait gets in, such as one of Prefect's services."""
+    """Return whether a writer who does not wait gets in, such as one of Prefect's services."""
     with closing(sqlite3.connect(path, timeout=0)) as connection:
         try:
             write(connection, "too early")

@@ -16,7 +16,7 @@ class Clock:
     now = 1_000_000.0
 
     def __call__(self):
-        """Give the time."""
+        """Return the time."""
         return self.now
 
 

@@ -77,7 +77,7 @@ def litestream_of(replicator):
 
 
 def is_complete(replicator):
-    """Say whether everything is in the bucket."""
+    """Return whether everything is in the bucket."""
     try:
         replicator.send()
     except NotCopiedError:
@@ -214,7 +214,7 @@ def test_a_copy_that_never_begins_is_told_soon(replicated, database, capfd, monk
 
 
 def trouble_of(replicator):
-    """Give what is in the way, if anything."""
+    """Return what is in the way, if anything."""
     try:
         replicator.send(0.5)
     except NotCopiedError as error:
@@ -269,7 +269,7 @@ def test_what_was_written_while_it_did_not_run_leaves_no_gap(
 
 
 def dump(path):
-    """Give the notes of a database that is whole, in their order."""
+    """Return the notes of a database that is whole, in their order."""
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         return connection.execute("SELECT rowid, text FROM note").fetchall()

@@ -63,7 +63,7 @@ async def accept(_, receive, send):
 
 
 def hold_socket(home, *messages, socket_s=30.0, meanwhile=lambda _: None):
-    """Have a client open a socket while the server is closed; give what it got."""
+    """Have a client open a socket while the server is closed; return what it got."""
 
     async def scenario():
         probation = Probation(home, {}, clock=lambda: NOW, socket_s=socket_s)
@@ -140,7 +140,7 @@ def test_where_there_is_a_login_only_its_owner_opens(home, given, status):
 
 
 def machine(name):
-    """Give what Fly tells a machine of itself."""
+    """Return what Fly tells a machine of itself."""
     return {"FLY_MACHINE_ID": name}
 
 

@@ -145,7 +145,7 @@ class Program:
             return client.get(path)
 
     def wait(self):
-        """Wait for its end; give the exit code and what it said of trouble."""
+        """Wait for its end; return the exit code and what it said of trouble."""
         told, trouble = self.process.communicate(timeout=LIMIT_S)
         self.told += told.splitlines()
         return self.process.returncode, trouble

@@ -24,7 +24,7 @@ logger.emit(logging.makeLogRecord({{"msg": "after"}}))
 
 
 def told(last):
-    """Give what a program told, whose part that is held back ends so."""
+    """Return what a program told, whose part that is held back ends so."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(last=last)],
         env={"PYTHONPATH": str(DEPLOY)},

@@ -18,7 +18,7 @@ LARGE = [bytes([part]) * (KEPT_IN_MEMORY // 2 + part) for part in range(5)]
 
 
 def write(app, bodies=(b"body",), *, then=(), scope=None):
-    """Write through the layer with a clock of its own; give the client, and the pauses made."""
+    """Write through the layer with a clock of its own; return the client, and the pauses made."""
     pauses = []
 
     async def pause(seconds):

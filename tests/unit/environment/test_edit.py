@@ -400,7 +400,7 @@ NO_SPACE = str.maketrans("", "", " \r\n,{}")
 
 
 def changed_between(before, after):
-    """Give what went and what came in its place: all else is the same, byte by byte."""
+    """Return what went and what came in its place: all else is the same, byte by byte."""
     start = same_so_far(before, after)
     same = same_so_far(before[start:][::-1], after[start:][::-1])
     return tuple(content[start : len(content) - same].decode() for content in (before, after))

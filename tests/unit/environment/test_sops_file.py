@@ -39,7 +39,7 @@ def repository(tmp_path):
 
 @pytest.fixture
 def faults(repository):
-    """Give the faults of an environment that names a secret and its file."""
+    """Return the faults of an environment that names a secret and its file."""
 
     def load(file, name="HOOK"):
         path = repository / "environments" / "staging.yaml"

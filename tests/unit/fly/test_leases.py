@@ -45,7 +45,7 @@ class LeasingFly:
 
     @staticmethod
     def kind_of(request: httpx.Request) -> str:
-        """Tell what of a lease a request is about."""
+        """Report what of a lease a request is about."""
         if request.method in {"DELETE", "GET"}:
             return {"DELETE": "release", "GET": "holder"}[request.method]
         return "refresh" if request.headers.get(NONCE) == "n1" else "acquire"

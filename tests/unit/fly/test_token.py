@@ -84,7 +84,7 @@ def test_what_is_nested_too_deep_has_no_end(depth):
 
 
 def packs(value):
-    """Say whether MessagePack can write it."""
+    """Return whether MessagePack can write it."""
     try:
         msgpack.packb(value)
     except (OverflowError, ValueError):

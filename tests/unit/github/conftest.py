@@ -14,14 +14,14 @@ from roost.secret_text import SecretText
 
 @pytest.fixture
 def github():
-    """Give a GitHub with one repository."""
+    """Return a GitHub with one repository."""
     with FakeGitHub() as github:
         yield github
 
 
 @pytest.fixture
 def ask(github):
-    """Make calls with a token, the workflow's by default; give the result or the error."""
+    """Make calls with a token, the workflow's by default; return the result or the error."""
 
     def ask(call, token=github.token):
         async def run():

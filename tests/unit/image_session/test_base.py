@@ -19,7 +19,7 @@ class Storage:
         self.scratch = Path("/nowhere")
 
     def has(self, image):
-        """Say whether it is there."""
+        """Return whether it is there."""
         return image in self.images
 
     def pull(self, image):

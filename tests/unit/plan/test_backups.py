@@ -29,14 +29,14 @@ GB = 1024**3
 
 
 def snapshot(name, day, **fields):
-    """Give a snapshot that was made on a day of November."""
+    """Return a snapshot that was made on a day of November."""
     made = f"2026-11-{day:02}T08:00:00Z"
     base = {"status": "created", "size": 5, "volume_size": GB, "retention_days": 5}
     return Snapshot(id=name, created_at=made, **{**base, **fields})
 
 
 def machine(**metadata):
-    """Give a machine with this metadata."""
+    """Return a machine with this metadata."""
     return Machine(id="m1", config={"metadata": metadata})
 
 

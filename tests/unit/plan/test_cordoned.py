@@ -13,7 +13,7 @@ DESIRED = desired_of()
 
 
 def cordoned(**metadata):
-    """Give what is live once a destroy was cut short after its cordon."""
+    """Return what is live once a destroy was cut short after its cordon."""
     live = History().went(DESIRED).live
     [machine] = live.machines
     config = dict(machine.config)

@@ -29,14 +29,14 @@ SEVERAL = environment_file(POSTGRES, scaling={"count": 2})
 
 
 def released(desired, verdict=Verdict.GOOD, **record):
-    """Give what Fly has after an apply: its record stands on each machine."""
+    """Return what Fly has after an apply: its record stands on each machine."""
     live = applied(desired)
     release = replace(draft(desired, live, ()).judged(verdict), **record)
     return changed(live, lambda config: config["metadata"].update({release.key: release.encoded()}))
 
 
 def changed(live, change):
-    """Give the live state with every machine's config changed."""
+    """Return the live state with every machine's config changed."""
     machines = []
     for machine in live.machines:
         config = copy.deepcopy(machine.config)
@@ -46,7 +46,7 @@ def changed(live, change):
 
 
 def causes(file, live, now=NOW):
-    """Give what differs and why, as (key, field, cause)."""
+    """Return what differs and why, as (key, field, cause)."""
     chosen = effective(file, live, now)
     desired = marked(desired_state(chosen.file, IMAGE), chosen.override)
     found = find_drift(diff(desired, live), desired, live, chosen.ended)

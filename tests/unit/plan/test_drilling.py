@@ -110,5 +110,5 @@ def test_what_no_drill_made_is_left_alone(live, owner):
 
 
 def replace_owner(app, owner):
-    """Give an app of another organization."""
+    """Return an app of another organization."""
     return app.model_copy(update={"organization": Organization(slug=owner)})

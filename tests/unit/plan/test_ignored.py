@@ -32,7 +32,7 @@ def adopted(file, live):
 
 
 def live_with(file, *path, value):
-    """Give what Fly has after an apply and another value, set by hand."""
+    """Return what Fly has after an apply and another value, set by hand."""
     live = applied(desired_state(file, IMAGE))
     config = copy.deepcopy(live.machines[0].config)
     place = config
@@ -148,7 +148,7 @@ def test_a_server_of_always_on_is_not_kept_up_where_that_is_left_to_somebody_els
 
 
 def set_by_hand(history, file, **guest):
-    """Give the live state of a history whose machine has another size by now, and what is asked."""
+    """Return the live state of a history whose machine has another size by now, and what is asked."""
     [machine] = history.live.machines
     config = {**machine.config, "guest": {**machine.config["guest"], **guest}}
     live = with_machine(history.live, config=config)

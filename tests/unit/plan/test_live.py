@@ -92,5 +92,5 @@ class LateVolumes:
         self.volumes = volumes
 
     def get(self, path):
-        """Give the answer."""
+        """Return the answer."""
         return self.volumes.pop(0) if path.endswith("/volumes") else self.answers.get(path)

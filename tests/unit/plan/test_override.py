@@ -44,7 +44,7 @@ def several(monkeypatch):
 
 
 def live_with(file, wanted):
-    """Give what Fly has after an override was set on an applied environment."""
+    """Return what Fly has after an override was set on an applied environment."""
     fly = PretendFly(applied(desired_state(file, IMAGE)))
     fly.carry_out(diff(desired_by(overridden(file, fly.live, wanted)), fly.live).steps)
     return fly.live
@@ -165,7 +165,7 @@ def test_what_was_cut_short_between_two_machines_goes_on_to_where_it_was_going(d
 
 
 def recorded(step, release):
-    """Give a step as it is carried out: with the record of its release."""
+    """Return a step as it is carried out: with the record of its release."""
     metadata = {**step.config["metadata"], release.key: release.encoded()}
     return replace(step, config={**step.config, "metadata": metadata})
 
@@ -276,7 +276,7 @@ def test_an_override_is_read_as_it_was_written(fields, reason, duration):
 
 @st.composite
 def scaled(draw):
-    """Give an environment, and an override of it without the fields that it cannot have."""
+    """Return an environment, and an override of it without the fields that it cannot have."""
     file, fields = environment_file(draw(environments())), draw(FIELDS)
     while faults := scale_faults(file.environment, fields):
         wrong = {name for names, _ in faults for name in names}

@@ -69,7 +69,7 @@ def releases(draw):
 
 
 def histories(verdicts=VERDICTS):
-    """Give releases that follow each other."""
+    """Return releases that follow each other."""
     made = st.lists(verdicts, max_size=3 * KEPT)
     return made.map(
         lambda found: tuple(replace(RELEASE, number=n, verdict=v) for n, v in enumerate(found, 1))

@@ -30,7 +30,7 @@ def desired_of(*parts, **fields):
 
 
 def marked(live: Live, value: SecretText = OLD) -> Live:
-    """Give a live state whose machines were sent this value of every secret that is there."""
+    """Return a live state whose machines were sent this value of every secret that is there."""
     marks = {secret.name: quick_mark(secret, value) for secret in live.secrets}
     machines = tuple(
         machine.model_copy(update={"config": with_marks(machine.config or {}, marks)})
@@ -40,13 +40,13 @@ def marked(live: Live, value: SecretText = OLD) -> Live:
 
 
 def by_hand(live: Live, name: str = AUTH_SECRET) -> Live:
-    """Give a live state in which somebody set a secret since."""
+    """Return a live state in which somebody set a secret since."""
     others = tuple(secret for secret in live.secrets if secret.name != name)
     return replace(live, secrets=(*others, SecretInfo(name=name, digest="another")))
 
 
 def compared(desired, live, **values):
-    """Give what is desired with these values held to the marks."""
+    """Return what is desired with these values held to the marks."""
     ours = our_machines(desired, live)
     return replace(desired, values=check_values(desired, live, ours, values))
 

@@ -49,7 +49,7 @@ class Stream(httpx.AsyncByteStream):
 
 
 def hold(server, body=None):
-    """Hold a server still, and give what the body found."""
+    """Hold a server still, and return what the body found."""
 
     async def run():
         async with (

@@ -50,7 +50,7 @@ def probe(fake, *, auth=LOGIN, version="3.8.8", stock=False, only="", url=URL, l
 
 
 def finding(fake, check, **options):
-    """Run one check that must fail, and give its result."""
+    """Run one check that must fail, and return its result."""
     [result] = probe(fake, only=check, **options).values()
     assert not result.ok
     assert result.detail

@@ -75,7 +75,7 @@ def rehearsal(document):
 
 @pytest.fixture
 def write(tmp_path):
-    """Write a file of results, and give its path."""
+    """Write a file of results, and return its path."""
 
     def write(content):
         path = tmp_path / "staging.json"

@@ -55,7 +55,7 @@ WHICH = {"environment": "staging", "app": "acme-prefect"}
 
 
 def document_of(said):
-    """Give what was printed, which is one object."""
+    """Return what was printed, which is one object."""
     document = json.loads(said.out)
     assert isinstance(document, dict)
     return document

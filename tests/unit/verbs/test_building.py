@@ -22,7 +22,7 @@ LINES = [
 
 
 def build(*, terminal, fails=False):
-    """Give what a console showed of a build with these lines."""
+    """Return what a console showed of a build with these lines."""
     shown = io.StringIO()
     console = Console(file=shown, force_terminal=terminal, width=120, highlight=False)
     failing = pytest.raises(LocalFlyError) if fails else nullcontext()

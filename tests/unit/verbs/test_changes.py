@@ -13,7 +13,7 @@ DEBUG = {"prefect": {"settings": {"PREFECT_LOGGING_LEVEL": "DEBUG"}}}
 
 
 def planned(roost):
-    """Give the plan as JSON."""
+    """Return the plan as JSON."""
     said = roost("plan", "staging", "--json")
     assert (said.code, said.err) == (0, "")
     return json.loads(said.out)

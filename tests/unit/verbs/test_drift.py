@@ -40,7 +40,7 @@ def config_of(fly):
 
 
 def differences(said):
-    """Give the differences as (field, live, wanted, cause)."""
+    """Return the differences as (field, live, wanted, cause)."""
     found = json.loads(said.out)["differences"]
     return [(d["field"], d["live"], d["wanted"], d["cause"]) for d in found]
 

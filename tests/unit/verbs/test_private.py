@@ -119,7 +119,7 @@ def test_a_private_server_is_not_opened_to_the_internet_by_going_back(
 
 
 def level(fly):
-    """Give the setting that the machine runs with."""
+    """Return the setting that the machine runs with."""
     [machine] = fly.machines.values()
     return machine["config"]["env"].get("PREFECT_LOGGING_LEVEL")
 

@@ -32,7 +32,7 @@ def machine(fly):
 
 
 def override_of(fly):
-    """Give the override that the machine carries."""
+    """Return the override that the machine carries."""
     text = machine(fly)["config"]["metadata"].get(OVERRIDE_KEY)
     return text and json.loads(text)
 

@@ -111,7 +111,7 @@ def rotate(monkeypatch, prefect):
 
 
 def set_now(fly):
-    """Give the values that Fly was given."""
+    """Return the values that Fly was given."""
     return dict(fly.secrets)
 
 

