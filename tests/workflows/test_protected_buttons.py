@@ -1,7 +1,7 @@
 """Buttons on a protected server: a writer alone changes nothing, on whichever plan of GitHub's.
 
 `alice` is an administrator; `bob` and `carol` have write access. Each case of the check itself is in
-`tests/unit/ci/test_permit.py`; that no button goes without it, in `tests/unit/test_workflows.py`.
+`tests/unit/workflows/test_permit.py`; that no button goes without it, in `tests/unit/test_workflows.py`.
 """
 
 from __future__ import annotations

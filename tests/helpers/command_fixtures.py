@@ -1,4 +1,7 @@
-"""Verbs as their users call them, with a fake Fly and a fake Prefect behind."""
+"""Fixtures of the command line in a test's own process, with a fake Fly and a fake Prefect behind it.
+
+A folder's conftest imports those that its tests use.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ EXAMPLE = "acme-the-example"
 
 @pytest.fixture
 def fly(monkeypatch):
-    """The Fly that verbs talk to."""
+    """The Fly that commands talk to."""
     found = FakeFly()
     client = partial(FlyClient, transport=httpx.MockTransport(found))
     monkeypatch.setattr("roost.operations.fly_target.FlyClient", client)

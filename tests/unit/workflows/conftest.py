@@ -8,12 +8,14 @@ import subprocess
 import pytest
 import yaml
 
+from helpers.command_fixtures import fly, prefect, rewrite, roost
 from helpers.environments import environment_data
 from helpers.local_daemon import SCRIPTS
 from helpers.roost_here import RoostHere
 from helpers.step_outputs import outputs_in
 from roost.operations import context
 
+__all__ = ["fly", "job", "outputs", "prefect", "repository", "rewrite", "roost", "summary"]
 GIT = {
     "GIT_CONFIG_NOSYSTEM": "1",
     "GIT_CONFIG_GLOBAL": "/dev/null",

@@ -1,0 +1,7 @@
+"""What commands share, through the commands that use it."""
+
+from __future__ import annotations
+
+from helpers.command_fixtures import fly, prefect, rewrite, roost
+
+__all__ = ["fly", "prefect", "rewrite", "roost"]

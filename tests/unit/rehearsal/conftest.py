@@ -1,0 +1,7 @@
+"""A change tried on a local Fly of its own."""
+
+from __future__ import annotations
+
+from helpers.command_fixtures import fly, prefect, rewrite, roost
+
+__all__ = ["fly", "prefect", "rewrite", "roost"]
