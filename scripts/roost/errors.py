@@ -416,6 +416,19 @@ class DrillFailedError(RoostError):
     word = "drill-failed"
 
 
+class MissingClientError(RoostError):
+    """There is no Prefect on this computer that could be connected to a server."""
+
+    exit_code = ExitCode.BAD_INPUT
+    word = "client-missing"
+
+
+class ClientError(RoostError):
+    """The Prefect of this computer got no good answer from a server."""
+
+    word = "client-failed"
+
+
 class SmokeFailedError(RoostError):
     """A check of `roost smoke` failed."""
 

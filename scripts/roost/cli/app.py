@@ -361,6 +361,28 @@ def smoke(
     return run(server.smoke, target, local, version, stock, as_json)
 
 
+@app.command(epilog="Example: roost connect staging")
+def connect(
+    environment: Environment,
+    *,
+    profile: Annotated[
+        str, typer.Option(metavar="NAME", help="Name of the profile; the environment's if left out.")
+    ] = "",
+    only_print: Annotated[
+        bool, typer.Option("--print", help="Print the settings for CI or another computer instead.")
+    ] = False,
+    local: Local = False,
+    as_json: AsJson = False,
+) -> ExitCode:
+    """Connect your own Prefect to the server, and prove that it works."""
+    from roost.commands import connect as command
+
+    call = functools.partial(
+        command.connect, profile=profile, local=local, only_print=only_print, as_json=as_json
+    )
+    return run(call, environment)
+
+
 @app.command(epilog="Example: roost status staging --local")
 def status(environment: Environment, *, local: Local = False, as_json: AsJson = False) -> ExitCode:
     """Show what runs now: machines, states, addresses, volume."""

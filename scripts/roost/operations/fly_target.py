@@ -9,17 +9,15 @@ from enum import Enum
 
 from roost.commands.local import ensure_local_fly
 from roost.environment.load import EnvironmentFile
-from roost.errors import MissingTokenError, PrivateNetworkError
+from roost.errors import MissingTokenError
 from roost.fly.client import FlyClient
-from roost.http.connection import resolves
+from roost.operations import server_address
 from roost.operations.context import Context
 from roost.operations.local_fly import LocalFly, local_fly_at
 from roost.plan.image import image_reference, read_image_parts
 from roost.secret_text import SecretText
 
 FLY_API = "https://api.machines.dev"
-PRIVATE_API = "_api.internal"
-"""A name that only Fly's private network knows (https://fly.io/docs/networking/private-networking/)."""
 LOCAL_TOKEN = "local"  # noqa: S105 - the local Fly takes any token
 
 
@@ -44,9 +42,7 @@ class Target:
 
     async def app_url(self, app: str, *, public: bool) -> str:
         """Return the address at which the app's server answers; a private one has none on the internet."""
-        if self.local:
-            return await self.local.app_url(app)
-        return f"https://{app}.fly.dev" if public else f"http://{app}.flycast"
+        return await server_address.app_url(self.local, app, public=public)
 
     async def check_reach(self, file: EnvironmentFile) -> None:
         """Make sure that a server can be talked to from here, before anything of it is changed.
@@ -54,17 +50,7 @@ class Target:
         Raises:
             PrivateNetworkError: it is private, and this computer is not in Fly's private network.
         """
-        if file.environment.access.public or self.local or await resolves(PRIVATE_API):
-            return
-        raise PrivateNetworkError(
-            "The server is private, and this computer is not in the organization's private network "
-            f"({PRIVATE_API} has no address).",
-            where=file.name,
-            advice=(
-                "Nothing was changed. Join it with WireGuard (`fly wireguard create`), and see "
-                "docs/github.md, A private server, for a runner of GitHub that is in it."
-            ),
-        )
+        await server_address.check_reach(file, self.local)
 
 
 @asynccontextmanager

@@ -66,6 +66,34 @@ def advise_clients(server: str) -> str:
     )
 
 
+def client_fault(client: str, server: str) -> str:
+    """Return why a client does not fit a server that has a login, with the way out; empty where it does.
+
+    Prefect documents that clients must not be newer than the server; a newer one sends fields that an
+    older server refuses with 422.
+
+    Args:
+        client: its version.
+        server: the version that the server reports.
+    """
+    ours, theirs = parse_version(client), parse_version(server)
+    first = next(each.version for each in CLIENTS if each.works)
+    least = parse_version(first)
+    if ours is None or theirs is None or least is None:
+        return ""
+    if ours < least:
+        return (
+            f"Your Prefect {client} completes flow runs and loses task runs and events with this "
+            f'server. Use {first} or later: pip install "prefect=={server}"'
+        )
+    if (ours.major, ours.minor) > (theirs.major, theirs.minor):
+        return (
+            f"Your Prefect {client} is newer than the server's {server}, which may refuse what it "
+            f'sends. Use the server\'s version: pip install "prefect=={server}"'
+        )
+    return ""
+
+
 def _minor(text: str) -> tuple[int, int] | None:
     version = parse_version(text)
     return (version.major, version.minor) if version else None

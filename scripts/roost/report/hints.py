@@ -14,7 +14,7 @@ TYPED = "./run roost"
 ON_A_FLY = frozenset(
     {
         *("plan", "apply", "secrets", "smoke", "status", "sleep", "wake", "backup", "backups"),
-        *("scale", "releases", "rollback", "restore", "destroy", "drift"),
+        *("scale", "releases", "rollback", "restore", "destroy", "drift", "connect"),
     }
 )
 """The verbs that take `--local`."""

@@ -25,7 +25,7 @@ def network(monkeypatch):
     async def in_network(name):
         return name in known
 
-    monkeypatch.setattr("roost.operations.fly_target.resolves", in_network)
+    monkeypatch.setattr("roost.operations.server_address.resolves", in_network)
     return known
 
 
