@@ -366,7 +366,8 @@ def connect(
     environment: Environment,
     *,
     profile: Annotated[
-        str, typer.Option(metavar="NAME", help="Name of the profile; the environment's if left out.")
+        str,
+        typer.Option(metavar="NAME", help="Name of the profile; the environment's if left out."),
     ] = "",
     only_print: Annotated[
         bool, typer.Option("--print", help="Print the settings for CI or another computer instead.")
