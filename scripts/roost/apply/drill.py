@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import anyio
 
-from roost.apply.executor import LEASE_TTL_S, Work
 from roost.apply.verdict import TIMEOUT_S, Judgement, Proof
+from roost.apply.work import LEASE_TTL_S, Work
 from roost.environment.model import AUTH_SECRET
 from roost.errors import FlyConflictError, FlyRejectedError, SnapshotError
 from roost.fly.models import Machine

@@ -12,10 +12,11 @@ from datetime import datetime
 from itertools import groupby
 from typing import Never
 
-from roost.apply.executor import CarriedOut, Records, Work, carry_out
+from roost.apply.executor import CarriedOut, Records, carry_out
 from roost.apply.snapshots import Snapshots
 from roost.apply.trial import remove_trials
 from roost.apply.verdict import Judgement, Proof
+from roost.apply.work import Work
 from roost.errors import GateFailedError, NotRolledBackError, RoostError, UnappliableError
 from roost.fly.models import Machine
 from roost.plan.desired import VERSION_KEY, Desired, named_database

@@ -14,10 +14,10 @@ import anyio
 
 from roost.apply import start_stop
 from roost.apply.create_once import LOST, Creations
-from roost.apply.executor import LEASE_TTL_S, Work
 from roost.apply.release import standing
 from roost.apply.snapshots import Snapshots
 from roost.apply.verdict import Judgement
+from roost.apply.work import LEASE_TTL_S, Work
 from roost.errors import (
     ChangedMeanwhileError,
     FlyConflictError,

@@ -26,9 +26,9 @@ from helpers.fly_trouble import (
 )
 from helpers.histories import desired_of
 from helpers.releasing import GIT, NOW, make_world
-from roost.apply.executor import Work, lease_holder
 from roost.apply.restore import Restorer
 from roost.apply.snapshots import Snapshots
+from roost.apply.work import Work, lease_holder
 from roost.errors import (
     ChangedMeanwhileError,
     GateFailedError,
