@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 from chaos.ground import Ground
-from roost.apply.executor import LEASE_TTL_S
+from roost.apply.work import LEASE_TTL_S
 from roost.plan.destroy import LAST_KEPT_DAYS
 from roost.plan.live import Live
 from roost.plan.ownership import slot_of

@@ -140,7 +140,7 @@ def test_only_a_volume_that_a_restore_left_can_be_removed(backed_up):
 
     done = backed_up.roost.run(*RESTORE, "--confirm", volume, expect=3)
 
-    assert f"{volume} is no volume that a restore left behind." in done.stderr
+    assert f"{volume} is not a volume that a restore retained." in done.stderr
     assert volume in in_use(backed_up)[1]
 
 
@@ -158,7 +158,7 @@ def test_a_server_that_is_no_good_on_the_restored_data_is_put_back(backed_up):
     done = site.roost.run(*RESTORE, "--snapshot", site.backup["snapshot"], expect=4)
 
     assert "The restore failed: " in done.stderr
-    assert "The old machine is back on its own data, and proved." in done.stderr
+    assert "The old machine serves its own data again and passed the gate." in done.stderr
     assert_put_back(site)
     assert len(in_use(site)[0]) == 1
 

@@ -13,7 +13,8 @@ from markdown_it import MarkdownIt
 from helpers.fuzzing import examples
 from helpers.junk import NASTY
 from roost.plan.steps import Change, Plan, Refusal, Risk, SetSecrets
-from roost.report.markdown import LIMIT, PlannedEnvironment, lay_out
+from roost.report.plan_layout import LIMIT, lay_out
+from roost.report.plan_section import PlannedEnvironment
 from roost.report.text import make_console, plan_report
 
 # As GitHub renders: with HTML, tables and bare links.

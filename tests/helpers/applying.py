@@ -14,8 +14,9 @@ from helpers import virtual_time
 from helpers.environments import environment_file
 from helpers.fake_fly import FakeFly
 from helpers.fly_trouble import KilledError, TroubledFly
-from roost.apply.executor import Work, carry_out, lease_holder
+from roost.apply.executor import carry_out
 from roost.apply.trial import remove_trials
+from roost.apply.work import Work, lease_holder
 from roost.errors import RoostError
 from roost.fly.client import FlyClient
 from roost.fly.models import SecretInfo

@@ -18,9 +18,9 @@ from helpers.fake_prefect import LOGIN, FakePrefect, say
 from helpers.fly_trouble import KilledError, TroubledFly
 from helpers.histories import desired_of
 from roost.apply import snapshots, verdict
-from roost.apply.executor import Work, lease_holder
 from roost.apply.release import Releaser
 from roost.apply.verdict import Proof
+from roost.apply.work import Work, lease_holder
 from roost.errors import RoostError
 from roost.fly.client import FlyClient
 from roost.plan.desired import VERSION_KEY, Desired

@@ -12,6 +12,4 @@ from roost.plan.secret_fingerprints import Effort, fingerprint
 @pytest.fixture(autouse=True)
 def cheap_fingerprints(monkeypatch):
     """A fingerprint is slow on purpose (80 ms each), which its own tests look at."""
-    monkeypatch.setattr(
-        "roost.apply.executor.fingerprint", partial(fingerprint, effort=Effort(ln=1))
-    )
+    monkeypatch.setattr("roost.apply.work.fingerprint", partial(fingerprint, effort=Effort(ln=1)))

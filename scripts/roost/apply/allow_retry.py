@@ -35,7 +35,7 @@ async def clear_release(
         await leases.hold(machine.id)
     machines = await environment_machines(fly, leases.app, environment)
     release = check_clearable(environment, releases_on(machines), number)
-    cleared = release.judged(Verdict.CLEARED, release.why)
+    cleared = release.with_verdict(Verdict.CLEARED, release.why)
     for machine in machines:
         if cleared.key in machine.metadata:
             values = record_patch(machine.metadata, cleared)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import anyio
 
 from roost.apply import start_stop
-from roost.apply.executor import Work
 from roost.apply.snapshots import AT_REST, Snapshots
 from roost.apply.trial import remove_trials
+from roost.apply.work import Work
 from roost.errors import FlyConflictError, RoostError
 from roost.fly.models import Machine
 from roost.plan.desired import Desired

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 import anyio
 
-from roost.apply.executor import LEASE_TTL_S, Work
-from roost.apply.verdict import TIMEOUT_S, Judgement, Proof
+from roost.apply.restore_replacement import wait_until_filled
+from roost.apply.verdict import TIMEOUT_S, GateResult, Proof
+from roost.apply.work import LEASE_TTL_S, Work
 from roost.environment.model import AUTH_SECRET
-from roost.errors import FlyConflictError, FlyRejectedError, SnapshotError
+from roost.errors import FlyConflictError, FlyRejectedError
 from roost.fly.models import Machine
 from roost.plan.backups import Backup
 from roost.plan.desired import Desired
@@ -32,8 +33,6 @@ from roost.prefect.object_counts import count_rows
 from roost.prefect.probe import Server
 from roost.prefect.transport import prefect_client
 
-READY_LIMIT_S = 600
-POLL_S = 1.0
 REMOVE_LIMIT_S = 60
 REFUSED = (FlyRejectedError, FlyConflictError)
 """After these an app of that name is somebody else's; after a lost answer it may be the drill's."""
@@ -43,7 +42,7 @@ REFUSED = (FlyRejectedError, FlyConflictError)
 class Drilled:
     """How a drill went: the gate's verdict, and what the restored server holds."""
 
-    judged: Judgement
+    judged: GateResult
     rows: dict[str, int]
 
 
@@ -114,7 +113,7 @@ class Driller:
             await fly.assign_ip(name, kind)
         self.work.notice(f"create a volume from the snapshot {backup.snapshot}")
         volume = await fly.create_volume(name, drill_volume(self.desired, backup))
-        await self._wait_until_ready(volume.id)
+        await wait_until_filled(fly, name, volume.id)
         self.work.notice("create a machine")
         made = await fly.create_machine(
             name,
@@ -125,22 +124,10 @@ class Driller:
         )
         if made.nonce:
             await self.work.leases.hold(made.id, made.nonce)
-        judged = await self.proof.judge(
+        judged = await self.proof.run_gate(
             {made.id: made.instance_id}, version_of(self.desired, machine), ()
         )
         return Drilled(judged, await rows_of(self.proof) if judged.good else {})
-
-    async def _wait_until_ready(self, volume: str) -> None:
-        with anyio.move_on_after(READY_LIMIT_S):
-            while True:
-                found = await self.work.fly.list_volumes(self.proof.app)
-                if any(v.id == volume and v.state == "created" for v in found):
-                    return
-                await anyio.sleep(POLL_S)
-        raise SnapshotError(
-            f"The volume {volume} was not filled from its snapshot within {READY_LIMIT_S} s.",
-            where=self.proof.app,
-        )
 
 
 async def rows_of(proof: Proof) -> dict[str, int]:

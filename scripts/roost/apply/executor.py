@@ -7,14 +7,14 @@ looked for by its name before it is made again.
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from roost.apply import start_stop
 from roost.apply.create_once import Creations
 from roost.apply.secrets_lag import sent_once_seen
 from roost.apply.trial import try_planned
+from roost.apply.work import LEASE_TTL_S, Work
 from roost.errors import (
     ChangedMeanwhileError,
     FlyPreconditionError,
@@ -22,7 +22,6 @@ from roost.errors import (
     UnappliableError,
 )
 from roost.fly.client import FlyClient
-from roost.fly.leases import HeldLeases, Notice
 from roost.fly.models import Machine, SecretInfo
 from roost.plan.desired import OVERRIDE_KEY, SECRETS_KEY
 from roost.plan.machines import LAUNCHED, merged_config
@@ -30,7 +29,7 @@ from roost.plan.override import noted
 from roost.plan.ownership import with_volume
 from roost.plan.releases import Release, record_patch, records_in, with_records
 from roost.plan.restore import read_journal
-from roost.plan.secret_fingerprints import SALT_BYTES, Mark, Marks, fingerprint, with_marks
+from roost.plan.secret_fingerprints import Marks, with_marks
 from roost.plan.secrets import sees_other_secrets
 from roost.plan.steps import (
     AssignIp,
@@ -52,24 +51,15 @@ from roost.plan.steps import (
     UpdateMetadata,
     UpdateVolume,
 )
-from roost.secret_text import SecretText
 
 MachineStep = UpdateMachine | UpdateMetadata | ProveRelease | StartMachine | UncordonMachine
 """What is done to a machine that the plan found."""
-LEASE_TTL_S = 30
-# Longer than a lease lives whose holder was killed.
-LEASE_PATIENCE_S = 60
 RUNNING = frozenset({"starting", "started", "restarting"})
 
 
 def is_current(machine: Machine, step: UpdateMachine | UpdateMetadata | ProveRelease) -> bool:
     """Return whether a machine still has the version it had when it was planned."""
     return machine.instance_id == step.current_version
-
-
-def make_mark(secret: SecretInfo, value: SecretText) -> Mark:
-    """Make what is remembered of a value that Fly was given."""
-    return Mark(secret.digest, fingerprint(value, secrets.token_bytes(SALT_BYTES)))
 
 
 @dataclass
@@ -127,33 +117,6 @@ def check_appliable(plan: Plan) -> None:
         reasons = "; ".join(f"{r.key}: {r.what}" for r in plan.refusals)
         advice = " ".join(dict.fromkeys(refusal.advice for refusal in plan.refusals))
         raise UnappliableError(f"{reasons}.", advice=f"{advice} Nothing was changed.")
-
-
-@dataclass(frozen=True)
-class Work:
-    """What an apply works with, and whom it tells.
-
-    Args:
-        fly: the API.
-        leases: keeps the leases of touched machines until the whole apply is done.
-        secrets: values for every name the plan sets.
-        notice: told of each step before it begins, and of waiting for somebody else.
-        mark: makes what is remembered of a value that was set.
-        app_created: awaited after the app is created; what needs an app, and a machine needs, such
-            as an image in the app's registry.
-    """
-
-    fly: FlyClient
-    leases: HeldLeases
-    secrets: Mapping[str, SecretText]
-    notice: Notice
-    mark: Callable[[SecretInfo, SecretText], Mark] = make_mark
-    app_created: Callable[[], Awaitable[None]] | None = None
-
-
-def lease_holder(fly: FlyClient, app: str, notice: Notice, doing: str) -> HeldLeases:
-    """Return what holds the leases of one apply; `doing` is what others read who want them."""
-    return HeldLeases(fly, app, LEASE_TTL_S, doing, LEASE_PATIENCE_S, notice)
 
 
 async def carry_out(

@@ -30,7 +30,7 @@ async def mark_proved(fly: FlyClient, app: str, environment: str) -> Release | N
         return None
     if release.secrets != secrets_digest(live.secrets):
         return None
-    good = release.judged(Verdict.GOOD, release.why)
+    good = release.with_verdict(Verdict.GOOD, release.why)
     for machine in machines:
         if good.key in machine.metadata:
             await fly.patch_metadata(app, machine.id, record_patch(machine.metadata, good))

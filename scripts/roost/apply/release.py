@@ -12,10 +12,11 @@ from datetime import datetime
 from itertools import groupby
 from typing import Never
 
-from roost.apply.executor import CarriedOut, Records, Work, carry_out
+from roost.apply.executor import CarriedOut, Records, carry_out
 from roost.apply.snapshots import Snapshots
 from roost.apply.trial import remove_trials
-from roost.apply.verdict import Judgement, Proof
+from roost.apply.verdict import GateResult, Proof
+from roost.apply.work import Work
 from roost.errors import GateFailedError, NotRolledBackError, RoostError, UnappliableError
 from roost.fly.models import Machine
 from roost.plan.desired import VERSION_KEY, Desired, named_database
@@ -44,10 +45,10 @@ from roost.prefect.versions import Version, parse_version
 
 CHANGED = (CreateMachine, UpdateMachine, DestroyMachine)
 RELEASED = (*CHANGED, ProveRelease)
-"""What makes a release, or leaves one to be judged."""
+"""What makes a release, or leaves one to be proved."""
 
 
-UNSEEN = Judgement(())
+UNSEEN = GateResult(())
 """What is known of a release that failed in an apply that ended since."""
 
 OPENS_AFTER_S = 900
@@ -90,18 +91,18 @@ class Releaser:
         await remove_trials(self.work.fly, self.desired.app, live)
         if recovery is None:
             recovery = recover(self.desired, live, our_machines(self.desired, live))
-        judged = await self._change(plan, live, recovery)
-        if judged is None:
+        result = await self._change(plan, live, recovery)
+        if result is None:
             return ()
-        if not judged.good:
+        if not result.good:
             changed = "" if recovery.failed else changed_by(plan)
-            judged = replace(judged, changed=changed)
-            await self._go_back(judged, already=recovery.failed is not None)
+            result = replace(result, changed=changed)
+            await self._go_back(result, already=recovery.failed is not None)
         if recovery.failed:  # an apply that died had to put something back, and now it is
             raise self._went_back(recovery.failed, recovery.failed.why)
-        return judged.results
+        return result.results
 
-    async def _change(self, plan: Plan, live: Live, recovery: Recovery) -> Judgement | None:
+    async def _change(self, plan: Plan, live: Live, recovery: Recovery) -> GateResult | None:
         """Do the steps, prove the outcome and write the verdict; None where nothing runs."""
         self._check_way_back(plan, recovery)
         desired = recovery.desired
@@ -115,15 +116,15 @@ class Releaser:
         if not desired.machines or (amended and not done.woken):
             return None
         machines = _to_prove(plan, done, kept)
-        judged = await self._judge(machines, desired, live.machines)
-        if not judged.good and (judged.opened or not judged.died):
+        result = await self._run_gate(machines, desired, live.machines)
+        if not result.good and (result.opened or not result.died):
             before = await self.work.fly.list_machines(self.desired.app)
             await self._restart(done.machines or machines, before)
-            judged = (await self._judge(machines, desired, before)).after(judged)
+            result = (await self._run_gate(machines, desired, before)).after(result)
         proved = new or recovery.current
         if proved and any(isinstance(step, RELEASED) for step in plan.steps):
-            await self._write_verdict(proved.number, judged)
-        return judged
+            await self._write_verdict(proved.number, result)
+        return result
 
     def _check_way_back(self, plan: Plan, recovery: Recovery) -> None:
         """Refuse to go back behind an upgrade whose server has opened by itself meanwhile."""
@@ -157,14 +158,14 @@ class Releaser:
         back_to = recovery.back_to
         return replace(release, git=self.git, at=self.now(), snapshot=snapshot, back_to=back_to)
 
-    async def _judge(
+    async def _run_gate(
         self, machines: Mapping[str, str], desired: Desired, before: tuple[Machine, ...]
-    ) -> Judgement:
+    ) -> GateResult:
         """Run the gate for what is live now, whose image need not be the one the file asks for."""
         config = desired.machines[0].config
         stock, database = not is_our_image(config["image"]), named_database(config)
         proof = replace(self.proof, stock=stock, database=database)
-        return await proof.judge(machines, config["metadata"][VERSION_KEY], before)
+        return await proof.run_gate(machines, config["metadata"][VERSION_KEY], before)
 
     async def _restart(self, machines: Iterable[str], now: Iterable[Machine]) -> None:
         """Give them the one more chance that mends a bad start, before anybody goes back."""
@@ -179,14 +180,14 @@ class Releaser:
         live = await read_live(self.work.fly, self.desired.app)
         return live, tuple(our_machines(self.desired, live).values())
 
-    async def _write_verdict(self, number: int, judged: Judgement) -> None:
+    async def _write_verdict(self, number: int, result: GateResult) -> None:
         """Write what the gate found into that release's record, on each machine that has it."""
         _, machines = await self._ours()
-        verdict = Verdict.GOOD if judged.good else Verdict.FAILED
+        verdict = Verdict.GOOD if result.good else Verdict.FAILED
         for release in releases_on(machines):
             if release.number == number:
                 holders = tuple(m for m in machines if release.key in m.metadata)
-                await self._record(release.judged(verdict, judged.why), holders)
+                await self._record(release.with_verdict(verdict, result.why), holders)
 
     async def _record(self, release: Release, machines: tuple[Machine, ...]) -> None:
         """Write a record without touching what runs."""
@@ -194,48 +195,48 @@ class Releaser:
             values = record_patch(machine.metadata, release)
             await self.work.fly.patch_metadata(self.desired.app, machine.id, values)
 
-    async def _go_back(self, judged: Judgement, *, already: bool) -> Never:
+    async def _go_back(self, result: GateResult, *, already: bool) -> Never:
         """Put the last good release back, unless what just failed is that one."""
         live, machines = await self._ours()
         releases = releases_on(machines)
         failed, good = current(releases), to_put_back(releases)
         if already or failed is None or good is None or failed.setup == good.setup:
-            raise self._stays(judged, live, _nowhere_to_go(failed, good))
-        if judged.opened and is_older(good, failed):
-            raise self._stays(judged, live, _opened(good))
-        self.work.notice(f"put release {good.number} back: {judged.why}")
+            raise self._stays(result, live, _nowhere_to_go(failed, good))
+        if result.opened and is_older(good, failed):
+            raise self._stays(result, live, _opened(good))
+        self.work.notice(f"put release {good.number} back: {result.why}")
         recovery = put_back(good, self.desired, live, failed)
         try:
             again = await self._change(plan_from(recovery, live), live, recovery)
         except RoostError as error:
-            raise self._stays(judged, live, f"putting it back failed: {error}") from error
+            raise self._stays(result, live, f"putting it back failed: {error}") from error
         if again is None or not again.good:
             why = again.why if again else "it has no machine."
-            raise self._stays(judged, live, f"release {good.number} is no good now: {why}")
-        raise self._went_back(failed, judged.why, judged)
+            raise self._stays(result, live, f"release {good.number} is no good now: {why}")
+        raise self._went_back(failed, result.why, result)
 
-    def _went_back(self, failed: Release, why: str, judged: Judgement = UNSEEN) -> GateFailedError:
+    def _went_back(self, failed: Release, why: str, result: GateResult = UNSEEN) -> GateFailedError:
         mend = "" if failed.back_to else "Mend the file. "
         told = f"Release {failed.number} failed: {why} The last good release is back, and proved."
         return GateFailedError(
-            f"{judged.changed} {told}".strip(),
+            f"{result.changed} {told}".strip(),
             where=self.desired.environment,
             advice=(
                 f"{mend}To try the same again: "
                 f"`roost releases {self.desired.environment} --clear {failed.number}`."
             ),
-            checks=judged.results,
+            checks=result.results,
         )
 
-    def _stays(self, judged: Judgement, live: Live, reason: str) -> NotRolledBackError:
+    def _stays(self, result: GateResult, live: Live, reason: str) -> NotRolledBackError:
         return NotRolledBackError(
-            f"{judged.told} Nothing was put back: {reason}\n{standing(self.desired, live)}\n",
+            f"{result.reason} Nothing was put back: {reason}\n{describe_live(self.desired, live)}\n",
             where=self.desired.environment,
             advice=(
                 f"See its log (`fly logs -a {self.desired.app}`, here: "
                 f"./run roost local logs {self.desired.app}), mend the file and apply again."
             ),
-            checks=judged.results,
+            checks=result.results,
         )
 
 
@@ -247,7 +248,7 @@ def seconds_between(earlier: str, later: str) -> float:
         return 0.0
 
 
-def standing(desired: Desired, live: Live) -> str:
+def describe_live(desired: Desired, live: Live) -> str:
     """Say exactly what stands where, for whoever has to take over by hand."""
     machines = our_machines(desired, live)
     lines = [f"  app {desired.app}"]
@@ -319,7 +320,7 @@ def _amended(plan: Plan, live: Live, recovery: Recovery) -> Release | None:
     now = recovery.current
     if now is None or not now.was_proved or not rotates_asleep(plan.steps):
         return None
-    return now.with_secrets(live.secrets).judged(Verdict.UNPROVED, now.why)
+    return now.with_secrets(live.secrets).with_verdict(Verdict.UNPROVED, now.why)
 
 
 def _opened(good: Release) -> str:

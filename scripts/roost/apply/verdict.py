@@ -18,7 +18,7 @@ TIMEOUT_S = 90.0
 
 
 @dataclass(frozen=True)
-class Judgement:
+class GateResult:
     """How the gate went; `died` where a machine ended instead of serving."""
 
     results: tuple[CheckResult, ...]
@@ -30,7 +30,7 @@ class Judgement:
     """What the apply changed that is judged, as a sentence: the first suspect."""
 
     @property
-    def told(self) -> str:
+    def reason(self) -> str:
         """Why it is no good, after what was changed."""
         return f"{self.changed} {self.why}".strip()
 
@@ -39,7 +39,7 @@ class Judgement:
         """Whether everything is proved."""
         return not self.why
 
-    def after(self, first: Judgement) -> Judgement:
+    def after(self, first: GateResult) -> GateResult:
         """Return it as the second one of the same server: what was opened once stays so."""
         return replace(self, opened=self.opened or first.opened)
 
@@ -70,9 +70,9 @@ class Proof:
     on_url: Callable[[str], None]
     database: str = ""
 
-    async def judge(
+    async def run_gate(
         self, machines: Mapping[str, str], version: str, before: tuple[Machine, ...]
-    ) -> Judgement:
+    ) -> GateResult:
         """Run the gate.
 
         Args:
@@ -98,9 +98,9 @@ class Proof:
             failed = [result for result in found.results if not result.ok]
             report = await ask_report(server) if failed and not found.died else None
         if found.died:
-            return Judgement(found.results, str(found.died), died=True, opened=found.opened)
+            return GateResult(found.results, str(found.died), died=True, opened=found.opened)
         reasons = "; ".join(f"{r.name}: {r.detail or r.advice}" for r in failed)
         why = f"Checks failed: {reasons}." if failed else ""
         if report:
             why += quoted(report.last_error)
-        return Judgement(found.results, why, opened=found.opened)
+        return GateResult(found.results, why, opened=found.opened)

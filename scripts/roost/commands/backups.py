@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from roost.apply.drill import Driller, rows_of
-from roost.apply.executor import lease_holder
 from roost.apply.restore import Restorer
 from roost.apply.snapshots import Snapshots
+from roost.apply.work import lease_holder
 from roost.environment.load import load_environment
 from roost.environment.model import AUTH_SECRET, SqliteDatabase
 from roost.errors import ChangedMeanwhileError, DrillFailedError, ExitCode, UsageError

@@ -9,8 +9,8 @@ import anyio
 
 from roost.apply.command_deadline import in_time
 from roost.apply.destroy import Destroyer, Last
-from roost.apply.executor import Work, lease_holder
 from roost.apply.snapshots import Snapshots
+from roost.apply.work import Work, lease_holder
 from roost.environment.load import load_environment
 from roost.environment.model import AUTH_SECRET
 from roost.errors import ExitCode, ProtectedError, UsageError

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from roost.apply.allow_retry import clear_release, environment_machines
-from roost.apply.executor import lease_holder
+from roost.apply.work import lease_holder
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.errors import ExitCode, UnappliableError
 from roost.operations.changes import Planned, apply_told, make_plan

@@ -11,13 +11,14 @@ from datetime import UTC, datetime
 from functools import partial
 
 from roost.apply.command_deadline import in_time
-from roost.apply.executor import Work, check_appliable, lease_holder
+from roost.apply.executor import check_appliable
 from roost.apply.release import Releaser
 from roost.apply.restore import Restorer
 from roost.apply.secret_values import Values, check_usable, database_note, require
 from roost.apply.snapshots import Snapshots
 from roost.apply.trial import remove_trials
 from roost.apply.verdict import Proof
+from roost.apply.work import Work, lease_holder
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.environment.model import AUTH_SECRET
 from roost.environment.rehearsal import rehearsed

@@ -148,7 +148,7 @@ class Release:
         """The override it ran under, as metadata holds it; empty for none."""
         return str(self.config["metadata"].get(OVERRIDE_KEY, ""))
 
-    def judged(self, verdict: Verdict, why: str = "") -> Release:
+    def with_verdict(self, verdict: Verdict, why: str = "") -> Release:
         """Return the release with a verdict."""
         return replace(self, verdict=verdict, why=why[:_LONGEST_WHY])
 

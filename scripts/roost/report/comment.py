@@ -14,8 +14,10 @@ from typing import Any
 
 from roost.errors import BadDocumentError
 from roost.plan.approval import Approved, read_approved
-from roost.report.markdown import LIMIT, PlannedEnvironment, code, is_plain_url, lay_out, text
+from roost.report.markdown import code, is_plain_url, text
 from roost.report.outcome import Outcome, Result, read_outcome
+from roost.report.plan_layout import LIMIT, lay_out
+from roost.report.plan_section import PlannedEnvironment
 from roost.report.wording import counted
 
 FORMAT = 1

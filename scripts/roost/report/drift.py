@@ -14,7 +14,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from roost.plan.drift import Cause, changed_twice
-from roost.report.markdown import LIMIT, code, short_code, text, value_code
+from roost.report.markdown import code, short_code, text, value_code
+from roost.report.plan_layout import LIMIT
 from roost.report.wording import counted, one_line
 
 SUMMARY = "_summary"

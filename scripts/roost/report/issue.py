@@ -33,7 +33,8 @@ from roost.report.drift import (
     token_line,
 )
 from roost.report.hints import as_typed
-from roost.report.markdown import LIMIT, code, text
+from roost.report.markdown import code, text
+from roost.report.plan_layout import LIMIT
 from roost.report.wording import counted
 
 LABEL = "roost-drift"

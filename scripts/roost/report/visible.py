@@ -22,19 +22,16 @@ from itertools import pairwise
 from roost.plan.approval import Need
 from roost.plan.steps import Plan
 from roost.report.comment import plan_and_outcomes
-from roost.report.markdown import (
-    MANY_STEPS,
-    PLAN_HEADING,
+from roost.report.plan_layout import PLAN_HEADING
+from roost.report.plan_rows import (
     TABLE_HEAD,
     TABLE_RULE,
     boot_start,
-    environment_start,
     row_ends,
     row_start,
     secret_cell,
-    section_start,
-    unchecked_secret,
 )
+from roost.report.plan_section import MANY_STEPS, environment_start, section_start, unchecked_secret
 
 _FOLDED = re.compile(
     rf"^<details><summary>(\d+) steps</summary>\n\n"

@@ -19,7 +19,8 @@ from roost.plan.approval import approve
 from roost.plan.document_reader import read_plan
 from roost.plan.steps import Plan
 from roost.report.comment import Marker, planned_comment
-from roost.report.markdown import PlannedEnvironment, text
+from roost.report.markdown import text
+from roost.report.plan_section import PlannedEnvironment
 from roost.report.rehearsal import read_rehearsal, rehearsal_lines
 from roost.workflows.artifact_hashes import REST, Handed, named, receive
 from roost.workflows.open_pull import need_runner

@@ -27,8 +27,8 @@ from roost.operations.lease_owner import holding
 from roost.plan.document import plan_digest
 from roost.plan.restore import restoring
 from roost.report.comment import outcome_section
-from roost.report.markdown import WHOLE, PlannedEnvironment, plan_section
 from roost.report.outcome import Outcome, Result, read_outcome, result_of
+from roost.report.plan_section import WHOLE, PlannedEnvironment, plan_section
 from roost.report.text import plan_report
 from roost.workflows.approval import check_digest, check_merged, check_proved
 from roost.workflows.artifact_hashes import OPEN, named

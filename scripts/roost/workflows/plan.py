@@ -18,7 +18,7 @@ from roost.operations.fly_target import connect
 from roost.plan.document import FORMAT
 from roost.plan.secrets import moved_sources
 from roost.plan.steps import Plan
-from roost.report.markdown import WHOLE, PlannedEnvironment, plan_section
+from roost.report.plan_section import WHOLE, PlannedEnvironment, plan_section
 from roost.report.text import plan_report
 from roost.workflows.artifact_hashes import hand_over, named
 from roost.workflows.read_token import need_read_token

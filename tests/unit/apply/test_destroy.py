@@ -10,8 +10,8 @@ from helpers.applying import EveryName
 from helpers.histories import desired_of
 from helpers.releasing import make_world
 from roost.apply.destroy import Destroyer
-from roost.apply.executor import Work, lease_holder
 from roost.apply.snapshots import Snapshots
+from roost.apply.work import Work, lease_holder
 from roost.fly.client import FlyClient
 from roost.plan.live import read_live
 from roost.secret_text import SecretText

@@ -13,7 +13,7 @@ from helpers.applying import EveryName
 from helpers.fly_answers import says
 from helpers.histories import desired_of
 from roost.apply.drill import Driller
-from roost.apply.executor import Work, lease_holder
+from roost.apply.work import Work, lease_holder
 from roost.errors import FlyConflictError, FlyRejectedError, FlyUnavailableError
 from roost.fly.client import FlyClient
 from roost.plan.backups import Backup

@@ -179,7 +179,7 @@ def test_a_lease_that_somebody_holds_is_waited_for(change):
 
 
 def test_a_lease_that_stays_held_is_never_broken(monkeypatch):
-    monkeypatch.setattr("roost.apply.executor.LEASE_PATIENCE_S", 0.05)
+    monkeypatch.setattr("roost.apply.work.LEASE_PATIENCE_S", 0.05)
     fly = applied_fly(desired_of())
     fly.leases[only(fly.machines)["id"]] = Held("another-apply")
     before = fly.picture()

@@ -18,7 +18,7 @@ from helpers.fly_trouble import (
 )
 from helpers.histories import FAILED, History, desired_of, level
 from helpers.releasing import GIT, NO_PAGES, NOW, broken, deadly, make_world, setting
-from roost.apply.release import standing
+from roost.apply.release import describe_live
 from roost.environment.model import AUTH_SECRET
 from roost.errors import (
     ChangedMeanwhileError,
@@ -328,7 +328,7 @@ def test_a_verdict_that_came_after_the_plan_was_made_is_kept(world):
 
     def clear():
         config = next(iter(world.fly.machines.values()))["config"]
-        found = [r.judged(Verdict.CLEARED) for r in records_in(config["metadata"])]
+        found = [r.with_verdict(Verdict.CLEARED) for r in records_in(config["metadata"])]
         config["metadata"] = with_records(config, found)["metadata"]
 
     world.apply(setting("PREFECT_LOGGING_LEVEL", "ERROR"), between=clear)
@@ -343,7 +343,7 @@ def test_a_verdict_is_written_into_the_release_that_was_proved_and_no_later_one(
     def overtake():
         config = next(iter(world.fly.machines.values()))["config"]
         known = list(records_in(config["metadata"]))
-        theirs = known[-1].judged(Verdict.PENDING)
+        theirs = known[-1].with_verdict(Verdict.PENDING)
         theirs = type(theirs)(**{**vars(theirs), "number": 3})
         config["metadata"] = with_records(config, [*known, theirs])["metadata"]
         world.on_health = lambda: None
@@ -409,7 +409,7 @@ def test_what_was_never_proved_is_proved_only_if_it_is_still_what_was_planned(wo
     key, machine = next(iter(world.fly.machines.items()))
     config = machine["config"]
     config["metadata"] = with_records(
-        config, [r.judged(Verdict.PENDING) for r in records_in(config["metadata"])]
+        config, [r.with_verdict(Verdict.PENDING) for r in records_in(config["metadata"])]
     )["metadata"]
 
     run = world.apply(GOOD, between=lambda: machine.update(instance_id="v-of-somebody-else"))
@@ -543,7 +543,7 @@ def test_releases_in_a_row_that_fared_alike_are_one_line_of_what_stands():
         history.went(level(f"LEVEL_{number}"), FAILED)
     history.went(level("INFO"), FAILED, snapshot="vs_1")
 
-    told = standing(level("INFO"), history.live)
+    told = describe_live(level("INFO"), history.live)
 
     image = "registry.fly.io/acme-prefect:prefect-3.8.8-0123456789ab"
     assert [line for line in told.splitlines() if "release" in line] == [

@@ -26,9 +26,9 @@ from helpers.fly_trouble import (
 )
 from helpers.histories import desired_of
 from helpers.releasing import GIT, NOW, make_world
-from roost.apply.executor import Work, lease_holder
 from roost.apply.restore import Restorer
 from roost.apply.snapshots import Snapshots
+from roost.apply.work import Work, lease_holder
 from roost.errors import (
     ChangedMeanwhileError,
     GateFailedError,
@@ -193,7 +193,7 @@ def test_a_snapshot_that_is_none_is_refused_and_nothing_comes_of_it(world):
 
     [machine], [volume] = world.fly.machines.values(), world.fly.volumes
     assert isinstance(run.error, UnappliableError)
-    assert "No volume can be made from the snapshot vs_nope" in str(run.error)
+    assert "No volume can be created from the snapshot vs_nope" in str(run.error)
     assert "`roost backups staging`" in str(run.error)
     assert JOURNAL_KEY not in machine["config"]["metadata"]
     assert world.fly.snapshots[volume] == [{"id": "vs_backup", "status": "created"}]
@@ -374,7 +374,7 @@ def test_another_backup_waits_until_a_restore_that_was_cut_short_is_ended(world)
         run = run_restore(world, lambda restorer: restorer.restore(backup("vs_other")))
 
         assert isinstance(run.error, UnappliableError)
-        assert "A restore of vs_backup was cut short." in str(run.error)
+        assert "A restore of vs_backup was interrupted." in str(run.error)
 
 
 def test_a_kept_volume_goes_when_it_is_confirmed_and_no_other(world):
@@ -386,7 +386,7 @@ def test_a_kept_volume_goes_when_it_is_confirmed_and_no_other(world):
     done = run_restore(world, lambda restorer: restorer.confirm(world.volume, machine))
 
     assert isinstance(refused.error, UsageError)
-    assert f"Kept are: {world.volume}." in str(refused.error)
+    assert f"Retained volumes: {world.volume}." in str(refused.error)
     assert done.error is None
     assert set(world.fly.volumes) == {mounted}
     assert not diff(DESIRED, look(world)).warnings

@@ -12,9 +12,9 @@ from helpers.applying import EveryName
 from helpers.environments import POSTGRES
 from helpers.fly_answers import says
 from helpers.releasing import GIT, NO_PAGES, make_world, setting
-from roost.apply import executor
-from roost.apply.executor import Work, lease_holder
+from roost.apply import work as apply_work
 from roost.apply.release import Releaser
+from roost.apply.work import Work, lease_holder
 from roost.errors import ChangedMeanwhileError, FlyCapacityError, GateFailedError, RoostError
 from roost.fly.client import FlyClient
 from roost.plan.desired import VERSION_KEY
@@ -128,7 +128,7 @@ def test_machines_that_never_were_are_not_put_back(world):
 
 def test_a_scale_up_that_meets_a_change_in_its_gate_waits_and_then_sees_it(world, monkeypatch):
     """Its record would take the place of the other one's, and its machine have the older config."""
-    monkeypatch.setattr(executor, "LEASE_PATIENCE_S", 5)
+    monkeypatch.setattr(apply_work, "LEASE_PATIENCE_S", 5)
     assert world.apply(several(1)).error is None
     planned, in_gate, ended = anyio.Event(), anyio.Event(), {}
     serve = world.serve

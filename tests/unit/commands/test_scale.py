@@ -128,7 +128,7 @@ def test_clear_without_an_override_says_so_and_changes_nothing(applied, fly, rew
 def test_clear_again_proves_what_the_first_one_that_was_cut_short_did_not(applied, fly, prefect):
     metadata = machine(fly)["config"]["metadata"]
     [release] = records_in(metadata)
-    metadata[release.key] = release.judged(Verdict.PENDING).encoded()
+    metadata[release.key] = release.with_verdict(Verdict.PENDING).encoded()
     prefect.asked.clear()
 
     said = applied("scale", "staging", "--clear")

@@ -31,7 +31,7 @@ SEVERAL = environment_file(POSTGRES, scaling={"count": 2})
 def released(desired, verdict=Verdict.GOOD, **record):
     """Return what Fly has after an apply: its record stands on each machine."""
     live = applied(desired)
-    release = replace(draft(desired, live, ()).judged(verdict), **record)
+    release = replace(draft(desired, live, ()).with_verdict(verdict), **record)
     return changed(live, lambda config: config["metadata"].update({release.key: release.encoded()}))
 
 
@@ -177,7 +177,7 @@ def test_what_failed_and_was_not_put_back_to_the_end_was_cut_short():
     before, after = environment_file(), environment_file(scaling={"idle_after": "1h"})
     good = draft(desired_state(before, IMAGE), applied(desired_state(before, IMAGE)), ())
     live = released(desired_state(after, IMAGE), Verdict.FAILED, number=2)
-    good = good.judged(Verdict.GOOD)
+    good = good.with_verdict(Verdict.GOOD)
     live = changed(live, lambda config: config["metadata"].update({good.key: good.encoded()}))
 
     assert {cause for *_, cause in causes(after, live)} == {Cause.CUT_SHORT}

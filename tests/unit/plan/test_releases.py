@@ -193,17 +193,17 @@ def test_a_false_record_does_not_push_the_last_good_one_out():
     ],
 )
 def test_of_a_verdict_that_reached_some_machines_the_later_one_counts(here, there, counts):
-    machines = [machine(recorded(RELEASE.judged(verdict))) for verdict in (here, there)]
+    machines = [machine(recorded(RELEASE.with_verdict(verdict))) for verdict in (here, there)]
 
     assert [release.verdict for release in releases_on(machines)] == [counts]
 
 
 def test_the_newest_record_of_one_release_stays_on_its_machine():
-    assert recorded(RELEASE, RELEASE.judged(GOOD)) == recorded(RELEASE.judged(GOOD))
+    assert recorded(RELEASE, RELEASE.with_verdict(GOOD)) == recorded(RELEASE.with_verdict(GOOD))
 
 
 def test_the_reason_of_a_failure_is_kept_short():
-    assert len(RELEASE.judged(FAILED, "x" * 10_000).why) <= 400
+    assert len(RELEASE.with_verdict(FAILED, "x" * 10_000).why) <= 400
 
 
 def test_the_first_release_is_number_one_and_each_next_one_more():

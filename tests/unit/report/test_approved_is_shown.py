@@ -34,8 +34,9 @@ from roost.report.comment import (
     with_outcomes,
 )
 from roost.report.drift import DriftResult, found_part
-from roost.report.markdown import FEWEST_CHANGES, PlannedEnvironment
 from roost.report.outcome import Outcome, Result
+from roost.report.plan_rows import FEWEST_CHANGES
+from roost.report.plan_section import PlannedEnvironment
 from roost.report.wording import MAX_VALUE, shown, shown_whole, spelled
 from roost.secret_text import HIDDEN
 

@@ -28,8 +28,8 @@ from roost.report.comment import (
     read_marker,
     with_outcomes,
 )
-from roost.report.markdown import PlannedEnvironment
 from roost.report.outcome import Outcome, Result, missing, read_outcome, result_of
+from roost.report.plan_section import PlannedEnvironment
 from roost.report.rehearsal import Memory, Rehearsal, Wake, rehearsal_lines
 
 SALT = "https://github.com/acme/infra/pull/7"

@@ -24,7 +24,7 @@ from helpers.drift_results import (
 from helpers.markdown import kinds, outside_code, plain_texts
 from roost.plan.drift import Cause
 from roost.report.drift import DifferenceFound, DriftResult, drift_summary
-from roost.report.markdown import LIMIT
+from roost.report.plan_layout import LIMIT
 
 
 def test_a_run_that_found_something_of_everything(check_golden):

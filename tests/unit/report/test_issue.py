@@ -36,7 +36,7 @@ from roost.report.issue import (
     token_topic,
     topics,
 )
-from roost.report.markdown import LIMIT
+from roost.report.plan_layout import LIMIT
 
 
 def topic(*differences, seen=SEEN, orphans=(), **fields):

@@ -13,7 +13,9 @@ from markdown_it import MarkdownIt
 from helpers.plans import HOSTILE, UPGRADE, hostile_plans, planned
 from roost.plan.document import plan_digest
 from roost.plan.steps import Change, Plan, SetSecrets
-from roost.report.markdown import LIMIT, PlannedEnvironment, code, lay_out, text
+from roost.report.markdown import code, text
+from roost.report.plan_layout import LIMIT, lay_out
+from roost.report.plan_section import PlannedEnvironment
 from roost.report.wording import spelled
 
 OUR_HTML = {"<br>", "<code>", "</code>"}

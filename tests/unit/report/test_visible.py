@@ -14,8 +14,8 @@ from roost.plan.document import canonical, plan_document
 from roost.plan.document_reader import read_plan
 from roost.plan.steps import Change, SetSecrets, UpdateMachine
 from roost.report.comment import Marker, planned_comment, with_outcomes
-from roost.report.markdown import PlannedEnvironment
 from roost.report.outcome import Outcome, Result
+from roost.report.plan_section import PlannedEnvironment
 from roost.report.rehearsal import CheckFound, Rehearsal, rehearsal_lines
 from roost.report.visible import Visible
 

@@ -1,0 +1,149 @@
+"""Undo a restore that failed: the old machine serves its own data again."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Never
+
+from roost.apply import start_stop
+from roost.apply.release import describe_live
+from roost.apply.verdict import GateResult
+from roost.apply.work import Work
+from roost.errors import (
+    FlyConflictError,
+    GateFailedError,
+    NotRolledBackError,
+    RoostError,
+    UnappliableError,
+)
+from roost.fly.models import Machine
+from roost.plan.backups import Note, with_note
+from roost.plan.desired import Desired
+from roost.plan.live import read_live
+from roost.plan.restore import JOURNAL_KEY, Journal, Restoring
+from roost.plan.retained_volumes import kept_entry, kept_volumes
+
+UP = frozenset({"started", "starting"})
+LONGEST_REASON = 400
+"""Characters of a failure that the journal keeps; it is one entry of a machine's metadata."""
+
+
+@dataclass(frozen=True)
+class Undo:
+    """Undoes one environment's restore.
+
+    Args:
+        work: what to change things with.
+        desired: what the environment file asks for.
+        run_gate: runs the gate for a machine, and restarts the machine once if it fails.
+    """
+
+    work: Work
+    desired: Desired
+    run_gate: Callable[[Machine], Awaitable[GateResult]]
+
+    @property
+    def app(self) -> str:
+        """The app that is changed."""
+        return self.desired.app
+
+    async def undo_and_raise(self, state: Restoring, why: str, *, fresh: bool) -> Never:
+        """Undo the restore, then raise the error for it.
+
+        Raises:
+            GateFailedError: the old machine serves again.
+            NotRolledBackError: it does not.
+        """
+        try:
+            result = await self.undo(state, why, fresh=fresh)
+        except RoostError as error:
+            raise await self.not_undone(why, str(error)) from error
+        if not result.good:
+            raise await self.not_undone(why, result.why)
+        raise self.undone(state.journal, why)
+
+    async def undo(self, state: Restoring, why: str, *, fresh: bool) -> GateResult:
+        """Remove what the restore created, start the old machine and run its gate.
+
+        Args:
+            state: how far the restore came.
+            why: why it failed. It is written to the journal first, so that an apply that comes
+                after a killed one continues to undo.
+            fresh: whether only Roost used the new machine. Its volume is then a mere copy and is
+                deleted; otherwise clients may have written to it, and it is retained.
+        """
+        fly, old = self.work.fly, state.old
+        self.work.notice(f"restore failed, start the old machine {old.id} again: {why}")
+        if not state.journal.why:
+            failed = replace(state.journal, why=why[:LONGEST_REASON])
+            await fly.patch_metadata(self.app, old.id, failed.entry())
+        # The new machine goes first: two machines that serve would split the writes.
+        if state.new is not None:
+            nonce = await self.work.leases.take(state.new.id)
+            await fly.destroy_machine(self.app, state.new.id, nonce)
+        nonce = await self.work.leases.hold(old.id)
+        await fly.uncordon_machine(self.app, old.id, nonce)
+        now = await fly.get_machine(self.app, old.id)
+        if now is None or now.state not in UP:
+            await start_stop.start(fly, self.app, old.id, nonce)
+        await self._discard_volume(state, fresh=fresh)
+        result = await self.run_gate(old)
+        if result.good:
+            await self._close_journal(old, state.journal)
+        return result
+
+    async def _close_journal(self, old: Machine, journal: Journal) -> None:
+        """Delete the journal; note first which data its safety snapshot holds."""
+        if journal.safety:
+            now = await self.work.fly.get_machine(self.app, old.id) or old
+            note = Note(f"before a restore of {journal.snapshot} that failed", before_restore=True)
+            noted = with_note(now, journal.safety, note)
+            await self.work.fly.patch_metadata(self.app, old.id, noted)
+        await self.work.fly.delete_metadata(self.app, old.id, JOURNAL_KEY)
+
+    async def _discard_volume(self, state: Restoring, *, fresh: bool) -> None:
+        """Delete the new volume, or record it as retained where it may hold new data."""
+        if state.volume is None:
+            return
+        if fresh:
+            try:
+                await self.work.fly.delete_volume(self.app, state.volume.id)
+            except FlyConflictError:
+                pass  # Fly still shows it attached to the machine that was just destroyed
+            else:
+                return
+        kept = kept_entry([*kept_volumes([state.old]), state.volume.id])
+        await self.work.fly.patch_metadata(self.app, state.old.id, kept)
+
+    async def cancel(self, state: Restoring, error: RoostError) -> UnappliableError:
+        """Delete the journal of a restore whose volume Fly refused to create; return the error."""
+        await self.work.fly.delete_metadata(self.app, state.old.id, JOURNAL_KEY)
+        environment = self.desired.environment
+        return UnappliableError(
+            f"No volume can be created from the snapshot {state.journal.snapshot}: {error.cause}",
+            where=environment,
+            advice=f"Nothing was changed. List the backups: `roost backups {environment}`.",
+        )
+
+    def undone(self, journal: Journal, why: str) -> GateFailedError:
+        """Return the error for a restore that failed and was undone."""
+        environment = self.desired.environment
+        return GateFailedError(
+            f"The restore failed: {why} The old machine serves its own data again and passed the gate.",
+            where=environment,
+            advice=(
+                f"To try again: `roost restore {environment} --snapshot {journal.snapshot}`, "
+                f"or with another one of `roost backups {environment}`."
+            ),
+        )
+
+    async def not_undone(self, why: str, reason: str) -> NotRolledBackError:
+        """Return the error for a restore that failed and could not be undone."""
+        live = await read_live(self.work.fly, self.app)
+        return NotRolledBackError(
+            f"The restore failed: {why} The old machine does not serve again: {reason}\n"
+            f"{describe_live(self.desired, live)}\n",
+            where=self.desired.environment,
+            advice=f"No data was removed. To try again: roost apply {self.desired.environment}",
+        )

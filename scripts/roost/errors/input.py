@@ -1,0 +1,90 @@
+"""Errors in what a person wrote: files, options, secrets and tokens. Nothing was changed."""
+
+from __future__ import annotations
+
+from roost.errors.base import ExitCode, Fault, RoostError
+
+
+class InvalidFilesError(RoostError):
+    """Environment files break a rule; carries every fault found, in file order."""
+
+    exit_code = ExitCode.BAD_INPUT
+    word = "invalid-files"
+
+    def __init__(self, faults: tuple[Fault, ...]) -> None:
+        self.faults = tuple(sorted(faults))
+        count = len(self.faults)
+        super().__init__(
+            f"{count} fault{'s' if count != 1 else ''} in the environment files.",
+            advice="Mend what is listed and run `roost validate` again. Nothing was called.",
+        )
+
+
+class UnknownEnvironmentError(RoostError):
+    """No file in the environments folder has that name."""
+
+    exit_code = ExitCode.BAD_INPUT
+    word = "unknown-environment"
+
+
+class UsageError(RoostError):
+    """The command line asks for something that makes no sense."""
+
+    exit_code = ExitCode.BAD_INPUT
+    word = "usage"
+
+
+class MissingSecretError(RoostError):
+    """A declared secret has no value where the environment file says it comes from."""
+
+    exit_code = ExitCode.BAD_INPUT
+    word = "secret-missing"
+
+
+class UnusableSecretError(RoostError):
+    """A secret has a value that cannot work; the value is never told."""
+
+    exit_code = ExitCode.BAD_INPUT
+    word = "secret-unusable"
+
+
+class DatabaseTrialError(RoostError):
+    """A database that a secret names was tried beside the server, and cannot be used."""
+
+    exit_code = ExitCode.BAD_INPUT
+    word = "database-unusable"
+
+
+class MissingClientError(RoostError):
+    """There is no Prefect on this computer that could be connected to a server."""
+
+    exit_code = ExitCode.BAD_INPUT
+    word = "client-missing"
+
+
+class MissingTokenError(RoostError):
+    """A token that is needed is not set."""
+
+    exit_code = ExitCode.BAD_INPUT
+    word = "token-missing"
+
+
+class MissingLockError(RoostError):
+    """The environment asks for a Prefect version that has no lock file."""
+
+    exit_code = ExitCode.BAD_INPUT
+    word = "lock-missing"
+
+
+class UnappliableError(RoostError):
+    """The plan needs something Fly cannot do in place, or that we refuse to do by ourselves."""
+
+    exit_code = ExitCode.BAD_INPUT
+    word = "cannot-apply"
+
+
+class ProtectedError(RoostError):
+    """Its file says that no one may remove it."""
+
+    exit_code = ExitCode.BAD_INPUT
+    word = "protected"
