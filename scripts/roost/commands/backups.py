@@ -17,7 +17,7 @@ from roost.environment.load import load_environment
 from roost.environment.model import AUTH_SECRET, SqliteDatabase
 from roost.errors import ChangedMeanwhileError, DrillFailedError, ExitCode, UsageError
 from roost.fly.models import Machine, Volume
-from roost.operations.changes import Planned, apply_planned, make_plan, restorer_of
+from roost.operations.applying import Planned, apply_planned, make_plan, restorer_of
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
 from roost.operations.generated_secrets import make_value

@@ -14,7 +14,7 @@ from roost.apply.snapshots import Snapshots
 from roost.environment.load import load_environment
 from roost.environment.model import AUTH_SECRET
 from roost.errors import ExitCode, ProtectedError, UsageError
-from roost.operations.changes import Planned, make_plan, proof_of
+from roost.operations.applying import Planned, make_plan, proof_of
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
 from roost.operations.lease_owner import holding

@@ -14,8 +14,8 @@ from rich.text import Text
 from roost.environment.load import EnvironmentFile, Loaded, load_environment, load_files
 from roost.environment.starter import is_example
 from roost.errors import ExitCode, Fault, InvalidFilesError, RoostError, UsageError
+from roost.operations.applying import Planned, apply_planned, make_plan
 from roost.operations.artifacts import write_document
-from roost.operations.changes import Planned, apply_planned, make_plan
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
 from roost.operations.lease_owner import holding

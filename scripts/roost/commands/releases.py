@@ -10,7 +10,7 @@ from roost.apply.allow_retry import clear_release, environment_machines
 from roost.apply.executor import lease_holder
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.errors import ExitCode, UnappliableError
-from roost.operations.changes import Planned, apply_told, make_plan
+from roost.operations.applying import Planned, apply_told, make_plan
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
 from roost.operations.lease_owner import holding

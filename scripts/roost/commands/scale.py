@@ -11,7 +11,7 @@ from roost.environment.load import EnvironmentFile, load_environment
 from roost.environment.model import parse_duration
 from roost.environment.scale import SECTIONS, Fields, scale_faults
 from roost.errors import ExitCode, UnappliableError, UsageError
-from roost.operations.changes import Planned, apply_planned, make_plan
+from roost.operations.applying import Planned, apply_planned, make_plan
 from roost.operations.context import Context
 from roost.operations.edit_file import scale_for_good
 from roost.operations.fly_target import Target, connect

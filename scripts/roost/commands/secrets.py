@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from roost.apply.secret_values import Values, told_source
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.errors import ExitCode, UnappliableError, UsageError
-from roost.operations.changes import Planned, apply_told, make_plan
+from roost.operations.applying import Planned, apply_told, make_plan
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
 from roost.operations.secret_sources import given_values, known_values

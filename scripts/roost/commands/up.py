@@ -5,11 +5,11 @@ from __future__ import annotations
 import anyio
 
 from roost.commands.local import ensure_local_fly
-from roost.commands.server import environment_subject, time_request
+from roost.commands.status import environment_subject, time_request
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.environment.model import AUTH_SECRET
 from roost.errors import ExitCode, SmokeFailedError
-from roost.operations.changes import apply_planned, make_plan
+from roost.operations.applying import apply_planned, make_plan
 from roost.operations.context import Context
 from roost.operations.database_proof import prove_database
 from roost.operations.fly_target import Target, connect

@@ -10,13 +10,13 @@ from typing import Any, Literal, TypeVar
 
 import anyio
 
-from roost.commands.server import lay_down, our_machines, time_request
+from roost.commands.status import lay_down, our_machines, time_request
 from roost.environment.load import EnvironmentFile
 from roost.environment.model import AUTH_SECRET
 from roost.environment.rehearsal import Unplayable
 from roost.errors import ExitCode, GateError, RehearsalError, RoostError
 from roost.fly.client import FlyClient
-from roost.operations.changes import Planned, apply_planned, make_plan
+from roost.operations.applying import Planned, apply_planned, make_plan
 from roost.operations.context import Context
 from roost.operations.fly_target import LOCAL_TOKEN, MakesUp, Target
 from roost.operations.generated_secrets import Throwaway

@@ -19,8 +19,8 @@ from roost.errors import (
 )
 from roost.github.actions import Runner
 from roost.github.api import GitHub, github_of
+from roost.operations.applying import Planned, apply_planned, make_plan, moment, settle
 from roost.operations.artifacts import read_documents, write_document
-from roost.operations.changes import Planned, apply_planned, make_plan, moment, settle
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
 from roost.operations.lease_owner import holding

@@ -11,8 +11,8 @@ from typing import Any
 from roost.environment.load import load_environment
 from roost.errors import ExitCode, RoostError, UsageError
 from roost.github.actions import Annotation, Runner, runner_of
+from roost.operations.applying import Planned, make_plan
 from roost.operations.artifacts import write_document
-from roost.operations.changes import Planned, make_plan
 from roost.operations.context import Context
 from roost.operations.fly_target import connect
 from roost.plan.document import FORMAT

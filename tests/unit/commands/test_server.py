@@ -383,7 +383,7 @@ def test_wake_is_a_request_and_waits_until_it_is_answered(roost, prefect):
 
 @pytest.mark.usefixtures("applied")
 def test_wake_gives_up_on_a_server_that_never_answers(roost, prefect, monkeypatch):
-    monkeypatch.setattr("roost.commands.server.PROBE_TIMEOUT_S", 0)
+    monkeypatch.setattr("roost.commands.status.PROBE_TIMEOUT_S", 0)
     prefect.broken = {("GET", "/api/health"): say(503)}
 
     said = roost("wake", "staging")

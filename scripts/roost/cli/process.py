@@ -300,9 +300,9 @@ def plan(
     ] = False,
 ) -> ExitCode:
     """Show what would change and what it costs; changes nothing."""
-    from roost.operations import changes
+    from roost.operations import applying
 
-    return run(changes.plan, environment, local, as_json, exit_code)
+    return run(applying.plan, environment, local, as_json, exit_code)
 
 
 @app.command(epilog="Example: roost apply staging --local")
@@ -316,9 +316,9 @@ def apply(
     ] = "",
 ) -> ExitCode:
     """Carry the plan out, then prove the server good."""
-    from roost.operations import changes
+    from roost.operations import applying
 
-    return run(changes.apply, environment, local, as_json, digest)
+    return run(applying.apply, environment, local, as_json, digest)
 
 
 @app.command(epilog="Example: roost secrets production --set")
@@ -356,7 +356,7 @@ def smoke(
     as_json: AsJson = False,
 ) -> ExitCode:
     """Prove a Prefect server good from outside; credentials from PREFECT_SERVER_API_AUTH_STRING."""
-    from roost.commands import server
+    from roost.commands import status as server
 
     return run(server.smoke, target, local, version, stock, as_json)
 
@@ -364,7 +364,7 @@ def smoke(
 @app.command(epilog="Example: roost status staging --local")
 def status(environment: Environment, *, local: Local = False, as_json: AsJson = False) -> ExitCode:
     """Show what runs now: machines, states, addresses, volume."""
-    from roost.commands import server
+    from roost.commands import status as server
 
     return run(server.status, environment, local, as_json)
 
@@ -372,7 +372,7 @@ def status(environment: Environment, *, local: Local = False, as_json: AsJson = 
 @app.command(epilog="Example: roost sleep staging")
 def sleep(environment: Environment, *, local: Local = False, as_json: AsJson = False) -> ExitCode:
     """Put the server to sleep now; the next request wakes it."""
-    from roost.commands import server
+    from roost.commands import status as server
 
     return run(server.sleep, environment, local, as_json)
 
@@ -380,7 +380,7 @@ def sleep(environment: Environment, *, local: Local = False, as_json: AsJson = F
 @app.command(epilog="Example: roost wake staging")
 def wake(environment: Environment, *, local: Local = False, as_json: AsJson = False) -> ExitCode:
     """Wake the server now and wait until it answers."""
-    from roost.commands import server
+    from roost.commands import status as server
 
     return run(server.wake, environment, local, as_json)
 
