@@ -13,12 +13,7 @@ import os
 import sys
 
 LOADED = (
-    *(
-        "roost.cli.process",
-        "roost.operations.applying",
-        "roost.commands.status",
-        "roost.report.text",
-    ),
+    *("roost.cli.process", "roost.commands.apply", "roost.commands.status", "roost.report.text"),
     *("roost.commands.files", "jsonschema", "rich.table", "anyio._backends._asyncio"),
 )
 

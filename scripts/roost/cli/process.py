@@ -270,7 +270,7 @@ def image(
     as_json: AsJson = False,
 ) -> ExitCode:
     """Print the image that an environment runs."""
-    from roost.operations import images as verb
+    from roost.commands import image as verb
 
     return run(verb.image, environment, push, as_json)
 
@@ -300,9 +300,9 @@ def plan(
     ] = False,
 ) -> ExitCode:
     """Show what would change and what it costs; changes nothing."""
-    from roost.operations import applying
+    from roost.commands import plan as verb
 
-    return run(applying.plan, environment, local, as_json, exit_code)
+    return run(verb.plan, environment, local, as_json, exit_code)
 
 
 @app.command(epilog="Example: roost apply staging --local")
@@ -316,9 +316,9 @@ def apply(
     ] = "",
 ) -> ExitCode:
     """Carry the plan out, then prove the server good."""
-    from roost.operations import applying
+    from roost.commands import apply as verb
 
-    return run(applying.apply, environment, local, as_json, digest)
+    return run(verb.apply, environment, local, as_json, digest)
 
 
 @app.command(epilog="Example: roost secrets production --set")
@@ -356,33 +356,33 @@ def smoke(
     as_json: AsJson = False,
 ) -> ExitCode:
     """Prove a Prefect server good from outside; credentials from PREFECT_SERVER_API_AUTH_STRING."""
-    from roost.commands import status as server
+    from roost.commands import smoke as verb
 
-    return run(server.smoke, target, local, version, stock, as_json)
+    return run(verb.smoke, target, local, version, stock, as_json)
 
 
 @app.command(epilog="Example: roost status staging --local")
 def status(environment: Environment, *, local: Local = False, as_json: AsJson = False) -> ExitCode:
     """Show what runs now: machines, states, addresses, volume."""
-    from roost.commands import status as server
+    from roost.commands import status as verb
 
-    return run(server.status, environment, local, as_json)
+    return run(verb.status, environment, local, as_json)
 
 
 @app.command(epilog="Example: roost sleep staging")
 def sleep(environment: Environment, *, local: Local = False, as_json: AsJson = False) -> ExitCode:
     """Put the server to sleep now; the next request wakes it."""
-    from roost.commands import status as server
+    from roost.commands import sleep_wake
 
-    return run(server.sleep, environment, local, as_json)
+    return run(sleep_wake.sleep, environment, local, as_json)
 
 
 @app.command(epilog="Example: roost wake staging")
 def wake(environment: Environment, *, local: Local = False, as_json: AsJson = False) -> ExitCode:
     """Wake the server now and wait until it answers."""
-    from roost.commands import status as server
+    from roost.commands import sleep_wake
 
-    return run(server.wake, environment, local, as_json)
+    return run(sleep_wake.wake, environment, local, as_json)
 
 
 @app.command(epilog="Example: roost backup staging")

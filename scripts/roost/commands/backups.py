@@ -17,12 +17,13 @@ from roost.environment.load import load_environment
 from roost.environment.model import AUTH_SECRET, SqliteDatabase
 from roost.errors import ChangedMeanwhileError, DrillFailedError, ExitCode, UsageError
 from roost.fly.models import Machine, Volume
-from roost.operations.applying import Planned, apply_planned, make_plan, restorer_of
+from roost.operations.applying import apply_planned, restorer_of
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
 from roost.operations.generated_secrets import make_value
 from roost.operations.images import ensure_image
 from roost.operations.lease_owner import holding
+from roost.operations.planning import Planned, make_plan
 from roost.plan.backups import Backup, Rest, newest
 from roost.plan.drill_config import check_can_drill, drill_app
 from roost.plan.foreign_machines import check_alone

@@ -14,10 +14,11 @@ from roost.apply.snapshots import Snapshots
 from roost.environment.load import load_environment
 from roost.environment.model import AUTH_SECRET
 from roost.errors import ExitCode, ProtectedError, UsageError
-from roost.operations.applying import Planned, make_plan, proof_of
+from roost.operations.applying import proof_of
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
 from roost.operations.lease_owner import holding
+from roost.operations.planning import Planned, make_plan
 from roost.plan.destroy import LAST_KEPT_DAYS, check_all_ours, losses
 from roost.prefect.object_counts import count_rows, told
 from roost.prefect.probe import Server

@@ -10,17 +10,12 @@ import httpx
 from roost.errors import ExitCode, LocalFlyError, UsageError
 from roost.operations.context import Context
 from roost.operations.generated_secrets import Throwaway
-from roost.operations.local_fly import LocalFly, find_local_fly, run_localfly, start_local_fly
+from roost.operations.local_fly import (
+    ensure_local_fly,
+    find_local_fly,
+    run_localfly,
+)
 from roost.report.text import listing
-
-
-async def ensure_local_fly(context: Context, port: int | None = None) -> tuple[LocalFly, bool]:
-    """Find the running local Fly or start one; say which (True: started now)."""
-    running = await find_local_fly(context.local_home)
-    if running:
-        return running, False
-    started = await start_local_fly(context.local_home, context.environ, port)
-    return started, True
 
 
 async def start(context: Context, port: int | None) -> ExitCode:

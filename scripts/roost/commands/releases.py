@@ -10,10 +10,11 @@ from roost.apply.allow_retry import clear_release, environment_machines
 from roost.apply.executor import lease_holder
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.errors import ExitCode, UnappliableError
-from roost.operations.applying import Planned, apply_told, make_plan
+from roost.operations.applying import apply_told
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
 from roost.operations.lease_owner import holding
+from roost.operations.planning import Planned, make_plan
 from roost.plan.cost import cost_change, read_prices
 from roost.plan.diff import plan_from
 from roost.plan.document import Json, plan_document

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from roost.apply.secret_values import Values, told_source
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.errors import ExitCode, UnappliableError, UsageError
-from roost.operations.applying import Planned, apply_told, make_plan
+from roost.operations.applying import apply_told
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
+from roost.operations.planning import Planned, make_plan
 from roost.operations.secret_sources import given_values, known_values
 from roost.plan.desired import Desired, desired_state
 from roost.plan.live import Live, read_live

@@ -11,10 +11,10 @@ from typing import Any
 from roost.environment.load import load_environment
 from roost.errors import ExitCode, RoostError, UsageError
 from roost.github.actions import Annotation, Runner, runner_of
-from roost.operations.applying import Planned, make_plan
 from roost.operations.artifacts import write_document
 from roost.operations.context import Context
 from roost.operations.fly_target import connect
+from roost.operations.planning import Planned, make_plan
 from roost.plan.document import FORMAT
 from roost.plan.secrets import moved_sources
 from roost.plan.steps import Plan

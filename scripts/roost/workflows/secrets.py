@@ -7,10 +7,11 @@ from roost.environment.load import EnvironmentFile, load_environment
 from roost.errors import ExitCode, NotPlannedError, SupersededError, UnappliableError
 from roost.github.actions import Runner
 from roost.github.api import GitHub, github_of
-from roost.operations.applying import apply_planned, make_plan
+from roost.operations.applying import apply_planned
 from roost.operations.context import Context
 from roost.operations.fly_target import connect
 from roost.operations.lease_owner import holding
+from roost.operations.planning import make_plan
 from roost.plan.scope_check import beside_secrets
 from roost.report.text import plan_report
 from roost.workflows.merges import newest_pull
