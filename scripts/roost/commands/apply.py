@@ -17,8 +17,9 @@ from roost.report.text import plan_report
 async def apply(
     context: Context,
     name: str,
-    local: bool,  # noqa: FBT001 - set by name in cli
-    as_json: bool,  # noqa: FBT001 - set by name in cli
+    *,
+    local: bool,
+    as_json: bool,
     digest: str,
 ) -> ExitCode:
     """Plan, carry it out, and prove the result good."""

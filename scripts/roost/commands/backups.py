@@ -116,8 +116,9 @@ async def scene_of(
 async def backup(
     context: Context,
     name: str,
-    local: bool,  # noqa: FBT001 - set by name in cli
-    as_json: bool,  # noqa: FBT001 - set by name in cli
+    *,
+    local: bool,
+    as_json: bool,
 ) -> ExitCode:
     """Take a snapshot of the volume, with its database held still."""
     async with scene_of(context, name, local=local) as (scene, _):
@@ -137,8 +138,9 @@ async def backup(
 async def backups(
     context: Context,
     name: str,
-    local: bool,  # noqa: FBT001 - set by name in cli
-    as_json: bool,  # noqa: FBT001 - set by name in cli
+    *,
+    local: bool,
+    as_json: bool,
 ) -> ExitCode:
     """List the snapshots: when, how large, until when they are kept, and why they were made."""
     async with scene_of(context, name, local=local) as (scene, _):
@@ -171,9 +173,10 @@ def _rows(found: Iterable[Backup]) -> Iterable[tuple[str, ...]]:
 async def restore(
     context: Context,
     name: str,
+    *,
     snapshot: str,
-    local: bool,  # noqa: FBT001 - set by name in cli
-    as_json: bool,  # noqa: FBT001 - set by name in cli
+    local: bool,
+    as_json: bool,
 ) -> ExitCode:
     """Put the data of a snapshot back: a new machine on a new volume, proved before the old one goes."""
     async with scene_of(context, name, local=local) as (scene, target):
@@ -223,9 +226,10 @@ def choose(found: Iterable[Backup], snapshot: str, name: str) -> Backup:
 async def drill(
     context: Context,
     name: str,
+    *,
     snapshot: str,
-    local: bool,  # noqa: FBT001 - set by name in cli
-    as_json: bool,  # noqa: FBT001 - set by name in cli
+    local: bool,
+    as_json: bool,
 ) -> ExitCode:
     """Practise a restore beside the server, which goes on; nothing of it stays.
 
@@ -318,7 +322,7 @@ async def check_mounted(target: Target, planned: Planned, volume: str) -> None:
         )
 
 
-async def confirm(context: Context, name: str, volume: str, local: bool) -> ExitCode:  # noqa: FBT001 - set by name in cli
+async def confirm(context: Context, name: str, *, volume: str, local: bool) -> ExitCode:
     """Remove the volume that a restore left behind."""
     async with scene_of(context, name, local=local) as (scene, _):
         machines = list(scene.ours.values())

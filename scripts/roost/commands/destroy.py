@@ -30,9 +30,10 @@ ROWS_LIMIT_S = 10.0
 async def destroy(
     context: Context,
     name: str,
+    *,
     confirm: str,
-    local: bool,  # noqa: FBT001 - set by name in cli
-    as_json: bool,  # noqa: FBT001 - set by name in cli
+    local: bool,
+    as_json: bool,
 ) -> ExitCode:
     """Remove a server after a last snapshot of its data.
 

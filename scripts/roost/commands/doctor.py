@@ -35,7 +35,8 @@ _STYLE = {State.OK: "green", State.MISSING: "red", State.UNKNOWN: "yellow"}
 async def doctor(
     context: Context,
     names: Sequence[str],
-    as_json: bool,  # noqa: FBT001 - set by name in cli
+    *,
+    as_json: bool,
 ) -> ExitCode:
     """Return what is missing; ends with 2 where something is.
 

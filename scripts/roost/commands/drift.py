@@ -158,13 +158,14 @@ class Totals:
         }
 
 
-async def drift(  # noqa: PLR0913, PLR0917 - one argument an option
+async def drift(  # noqa: PLR0913 - one argument an option
     context: Context,
     name: str,
-    every: bool,  # noqa: FBT001 - set by name in cli
+    *,
+    every: bool,
     mends: Mending,
-    local: bool,  # noqa: FBT001 - set by name in cli
-    as_json: bool,  # noqa: FBT001 - set by name in cli
+    local: bool,
+    as_json: bool,
     results: Path | None = None,
 ) -> ExitCode:
     """Compare one environment, or all of them, and put back what is asked for.

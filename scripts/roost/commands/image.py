@@ -14,8 +14,9 @@ from roost.operations.images import FOREIGN, NO_APP, THERE, ensure_image
 async def image(
     context: Context,
     name: str,
-    push: bool,  # noqa: FBT001 - set by name in cli
-    as_json: bool,  # noqa: FBT001 - set by name in cli
+    *,
+    push: bool,
+    as_json: bool,
 ) -> ExitCode:
     """Print an environment's image; with `push`, have it in the app's registry.
 

@@ -37,7 +37,7 @@ async def stop(context: Context) -> ExitCode:
     return ExitCode.DONE
 
 
-async def status(context: Context, as_json: bool) -> ExitCode:  # noqa: FBT001 - set by name in cli
+async def status(context: Context, *, as_json: bool) -> ExitCode:
     """Show its address, its apps and their machines."""
     local = await find_local_fly(context.local_home)
     if local is None:
@@ -58,7 +58,7 @@ async def status(context: Context, as_json: bool) -> ExitCode:  # noqa: FBT001 -
     return ExitCode.DONE
 
 
-async def logs(context: Context, name: str, follow: bool) -> ExitCode:  # noqa: FBT001 - set by name in cli
+async def logs(context: Context, name: str, *, follow: bool) -> ExitCode:
     """Print the log of an app's machines, or of the local Fly itself."""
     local = await find_local_fly(context.local_home)
     if local is None:
@@ -82,7 +82,7 @@ async def logs(context: Context, name: str, follow: bool) -> ExitCode:  # noqa: 
     return ExitCode.DONE
 
 
-async def reset(context: Context, yes: bool) -> ExitCode:  # noqa: FBT001 - set by name in cli
+async def reset(context: Context, *, yes: bool) -> ExitCode:
     """Stop it and delete everything it stored."""
     if not yes and not _confirmed(context):
         raise UsageError(

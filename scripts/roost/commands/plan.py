@@ -15,9 +15,10 @@ from roost.report.text import plan_report
 async def plan(
     context: Context,
     name: str,
-    local: bool,  # noqa: FBT001 - set by name in cli
-    as_json: bool,  # noqa: FBT001 - set by name in cli
-    exit_code: bool,  # noqa: FBT001 - set by name in cli
+    *,
+    local: bool,
+    as_json: bool,
+    exit_code: bool,
 ) -> ExitCode:
     """Show what would change; with `exit_code`, end with 2 when something would."""
     file = load_environment(name, context.environments)

@@ -34,8 +34,9 @@ MOST_FIELDS = 4
 async def releases(
     context: Context,
     name: str,
-    local: bool,  # noqa: FBT001 - set by name in cli
-    as_json: bool,  # noqa: FBT001 - set by name in cli
+    *,
+    local: bool,
+    as_json: bool,
     clear: int | None,
 ) -> ExitCode:
     """Show what was released, newest first; or allow a failed release again."""
@@ -132,9 +133,10 @@ def _document(file: EnvironmentFile, found: tuple[Release, ...]) -> Json:
 async def rollback(
     context: Context,
     name: str,
-    local: bool,  # noqa: FBT001 - set by name in cli
+    *,
+    local: bool,
     to: int | None,
-    as_json: bool,  # noqa: FBT001 - set by name in cli
+    as_json: bool,
 ) -> ExitCode:
     """Put a good release back, by plan, apply and gate; the file stays as it is."""
     await put_release_back(context, name, to, local=local, as_json=as_json)

@@ -47,9 +47,10 @@ class Wish:
 async def scale(
     context: Context,
     name: str,
+    *,
     wish: Wish,
-    local: bool,  # noqa: FBT001 - set by name in cli
-    as_json: bool,  # noqa: FBT001 - set by name in cli
+    local: bool,
+    as_json: bool,
 ) -> ExitCode:
     """Set an override and apply it, end the one there is, or edit the file."""
     check_wish(wish)

@@ -47,9 +47,10 @@ class Look:
 async def secrets(
     context: Context,
     name: str,
-    local: bool,  # noqa: FBT001 - set by name in cli
-    as_json: bool,  # noqa: FBT001 - set by name in cli
-    exit_code: bool,  # noqa: FBT001 - set by name in cli
+    *,
+    local: bool,
+    as_json: bool,
+    exit_code: bool,
 ) -> ExitCode:
     """Show how each secret stands; with `exit_code`, end with 2 when an apply would change one."""
     file = load_environment(name, context.environments)
@@ -69,9 +70,10 @@ async def secrets(
 async def set_secrets(
     context: Context,
     name: str,
-    local: bool,  # noqa: FBT001 - set by name in cli
-    as_json: bool,  # noqa: FBT001 - set by name in cli
-    exit_code: bool,  # noqa: FBT001 - set by name in cli
+    *,
+    local: bool,
+    as_json: bool,
+    exit_code: bool,
 ) -> ExitCode:
     """Set what an apply would, roll it out and prove it; a server that sleeps is not woken.
 

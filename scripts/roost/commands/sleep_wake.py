@@ -27,8 +27,9 @@ from roost.operations.sleep_wake import (
 async def sleep(
     context: Context,
     name: str,
-    local: bool,  # noqa: FBT001 - see status
-    as_json: bool,  # noqa: FBT001 - see status
+    *,
+    local: bool,
+    as_json: bool,
 ) -> ExitCode:
     """Put every machine of an environment to sleep the way its file says."""
     file = load_environment(name, context.environments)
@@ -62,8 +63,9 @@ async def sleep(
 async def wake(
     context: Context,
     name: str,
-    local: bool,  # noqa: FBT001 - see status
-    as_json: bool,  # noqa: FBT001 - see status
+    *,
+    local: bool,
+    as_json: bool,
 ) -> ExitCode:
     """Wake an environment the way its users do, with a request, and time the answer."""
     file = load_environment(name, context.environments)

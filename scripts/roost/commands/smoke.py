@@ -14,13 +14,14 @@ from roost.prefect.probe import CheckResult
 from roost.prefect.server_report import quoted
 
 
-async def smoke(  # noqa: PLR0913, PLR0917 - one argument an option
+async def smoke(  # noqa: PLR0913 - one argument an option
     context: Context,
     name: str,
-    local: bool,  # noqa: FBT001 - set by name in cli
+    *,
+    local: bool,
     version: str,
-    stock: bool,  # noqa: FBT001 - set by name in cli
-    as_json: bool,  # noqa: FBT001 - set by name in cli
+    stock: bool,
+    as_json: bool,
 ) -> ExitCode:
     """Run the checks of the gate against a URL or an environment.
 

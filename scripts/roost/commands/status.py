@@ -34,8 +34,9 @@ from roost.report.wording import one_line, short_image
 async def status(
     context: Context,
     name: str,
-    local: bool,  # noqa: FBT001 - set by name in cli
-    as_json: bool,  # noqa: FBT001 - set by name in cli
+    *,
+    local: bool,
+    as_json: bool,
 ) -> ExitCode:
     """Show the machines, addresses and volume of an environment, and an override if there is one."""
     file = load_environment(name, context.environments)

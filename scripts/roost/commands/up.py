@@ -25,7 +25,7 @@ SLEEP_SLACK_S = 30
 POLL_S = 0.2
 
 
-async def up(context: Context, name: str, leave: bool) -> ExitCode:  # noqa: FBT001 - set by name in cli
+async def up(context: Context, name: str, *, leave: bool) -> ExitCode:
     """Validate, plan, apply and prove; then stay until Ctrl-C, or prove sleep and wake and leave."""
     file = load_environment(name, context.environments)
     context.out.print(f"{file.path.name} is valid.")

@@ -55,7 +55,7 @@ class Request:
     after: Path | None = None
 
 
-async def deploy(context: Context, request: Request, results: Path | None) -> ExitCode:
+async def deploy(context: Context, request: Request, *, results: Path | None) -> ExitCode:
     """Deploy one environment, and say what came of it to the run and to the job that reports.
 
     Raises:

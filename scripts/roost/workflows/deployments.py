@@ -55,7 +55,7 @@ class Proved:
         return found.sha == self.sha and found.payload.get("run") == runner.run_id
 
 
-async def deployed(context: Context, name: str, sha: str, url: str) -> ExitCode:
+async def deployed(context: Context, name: str, *, sha: str, url: str) -> ExitCode:
     """Record that a commit is deployed, from a job that holds no Fly token.
 
     Raises:

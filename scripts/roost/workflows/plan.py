@@ -26,7 +26,7 @@ from roost.workflows.read_token import need_read_token
 ELSEWHERE = "The JSON files in the artifact `plans` of this run have all of it."
 
 
-async def plan(context: Context, names: list[str], results: Path) -> ExitCode:
+async def plan(context: Context, names: list[str], *, results: Path) -> ExitCode:
     """Plan each environment, and write what came of it; one that cannot be planned hides none.
 
     In a workflow the environments may stand in ENVIRONMENTS instead, and the hashes of what was

@@ -21,7 +21,7 @@ from roost.workflows.step_summary import put_on_page
 from roost.workflows.superseded import check_newest
 
 
-async def secrets(context: Context, name: str, strict: bool) -> ExitCode:  # noqa: FBT001 - set by name in cli
+async def secrets(context: Context, name: str, *, strict: bool) -> ExitCode:
     """Set what a deploy would, and nothing else; superseded by a newer commit, do nothing.
 
     A run that waited, or that somebody runs again, has the values of its own commit: an older one
