@@ -13,7 +13,7 @@ import os
 import sys
 
 LOADED = (
-    *("roost.cli.app", "roost.operations.changes", "roost.commands.server", "roost.report.text"),
+    *("roost.cli.process", "roost.commands.apply", "roost.commands.status", "roost.report.text"),
     *("roost.commands.files", "jsonschema", "rich.table", "anyio._backends._asyncio"),
 )
 
@@ -51,7 +51,7 @@ def shorten(clocks: dict[str, float]) -> None:
 
 def be_roost(argv: list[str], environ: dict[str, str], log: str) -> None:
     """Run a command line as the program does, and end with its code."""
-    from roost.cli.app import main as roost  # noqa: PLC0415 - the parent has it loaded already
+    from roost.cli.process import main as roost  # noqa: PLC0415 - the parent has it loaded already
 
     os.environ.clear()
     os.environ.update(environ)

@@ -21,7 +21,7 @@ import sys
 from roost.fly import client, transport
 transport.TIMEOUT_S = transport.ANSWER_S = {LIMIT_S}
 client.FlyClient.__init__.__kwdefaults__["deadline_s"] = {LIMIT_S}
-from roost.cli.app import main
+from roost.cli.process import main
 sys.exit(main(sys.argv[1:]))
 """
 FOREIGN = ("FLY_", "LOCALFLY_", "PREFECT_", "ROOST_", "COLUMNS")

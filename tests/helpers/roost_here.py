@@ -13,7 +13,7 @@ import pytest
 
 from helpers.local_daemon import SCRIPTS
 from helpers.roost_command import FOREIGN
-from roost.cli.app import main
+from roost.cli.process import main
 
 
 @dataclass

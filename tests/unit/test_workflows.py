@@ -15,7 +15,7 @@ import typer.main
 import yaml
 
 from helpers.workflow_files import ROOT, Step, calls, matches, workflows
-from roost.cli.app import app
+from roost.cli.process import app
 from roost.environment.load import environment_names, load_environment
 from roost.report.setup import APP_KEY, PULL_REQUESTS
 from roost.workflows.permit import HARMLESS
@@ -49,6 +49,7 @@ OPTIONAL = {
     "DIGEST": "sha256:" + "0" * 64,
     "MIN_MACHINES_RUNNING": "0",
     "MEMORY_MB": "1024",
+    "SIZE": "shared-cpu-2x",
     "COUNT": "1",
     "TO": "3",
     "APP": "roost-acme",
@@ -285,6 +286,28 @@ def test_every_choice_of_the_server_s_button_is_a_verb(action, tmp_path):
     [[_, _, *arguments]] = calls(step, tmp_path, NEEDED | {"ACTION": action})
 
     assert parsed(arguments) == (action, "staging")
+
+
+# What a button asks for in another way: which of two jobs runs, and what only a terminal has.
+ANSWERED_OTHERWISE = {"local", "as_json", "clear", "permanent", "opens"}
+
+
+@pytest.mark.parametrize(
+    ("step", "command", "not_of_it"),
+    [
+        (WORKFLOWS["scale.yml"].job("override").steps[-1], "scale", set()),
+        (WORKFLOWS["scale.yml"].job("permanent").steps[-1], "github scale", {"until"}),
+    ],
+    ids=["override", "permanent"],
+)
+def test_the_scale_button_takes_the_options_of_the_command(step, command, not_of_it, tmp_path):
+    """An option that only one of the two takes sends people from GitHub to a terminal."""
+    options = dict(verbs_of(typer.main.get_command(app)))[command].params
+    asked = set(WORKFLOWS["scale.yml"].inputs) - {"permanent"} - not_of_it
+    [arguments] = calls(step, tmp_path, NEEDED | OPTIONAL)
+
+    assert asked == {option.name for option in options} - ANSWERED_OTHERWISE
+    assert {f"--{name.replace('_', '-')}" for name in asked - {"environment"}} <= set(arguments)
 
 
 @pytest.mark.parametrize("evil", ['"; echo pwned; "', "$(touch pwned)", "--help", "-x", "a b"])

@@ -42,7 +42,7 @@ def changed(
     """Tell which environments a change concerns, as outputs for the jobs that follow."""
     from roost.workflows import changed as verb
 
-    return verb.changed(make_context(), base, environment, as_json=as_json)
+    return verb.changed(make_context(), base=base, name=environment, as_json=as_json)
 
 
 @github_app.command(epilog="Example: roost github scope --base HEAD^1")
@@ -70,7 +70,7 @@ def plan(
     """Plan with a token that only reads, and write the plans for the job that comments."""
     from roost.workflows import plan as verb
 
-    return run(verb.plan, environments or [], results)
+    return run(verb.plan, environments or [], results=results)
 
 
 @github_app.command(epilog="Example: roost github comment --plans plans --rehearsals rehearsals")
@@ -82,7 +82,7 @@ def comment(
     """Write the one comment of a pull request: plans, costs and rehearsals."""
     from roost.workflows import comment as verb
 
-    return run(verb.comment, plans, rehearsals)
+    return run(verb.comment, plans=plans, rehearsals=rehearsals)
 
 
 @github_app.command(epilog="Example: roost github permit --for sleep production")
@@ -100,7 +100,7 @@ def permit(
     """Check that whoever started this run may change the environment; changes nothing."""
     from roost.workflows import permit as verb
 
-    return run(verb.permit, environment, doing, results)
+    return run(verb.permit, environment, doing=doing, results=results)
 
 
 @github_app.command(epilog="Example: roost github deploy --results results staging")
@@ -128,7 +128,7 @@ def deploy(
     from roost.workflows import deploy as verb
 
     request = verb.Request(environment, digest.strip(), strict, after)
-    return run(verb.deploy, request, results)
+    return run(verb.deploy, request, results=results)
 
 
 @github_app.command(epilog="Example: roost github secrets staging")
@@ -142,7 +142,7 @@ def secrets(
     """Set secrets, and change nothing else; superseded by a newer commit, do nothing."""
     from roost.workflows import secrets as verb
 
-    return run(verb.secrets, environment, strict)
+    return run(verb.secrets, environment, strict=strict)
 
 
 @github_app.command(epilog="Example: roost github rest secrets")
@@ -175,7 +175,7 @@ def deployed(
     """Record on GitHub that a commit is deployed and proved, as a rollback leaves it."""
     from roost.workflows import deployments as verb
 
-    return run(verb.deployed, environment, sha.strip(), url.strip())
+    return run(verb.deployed, environment, sha=sha.strip(), url=url.strip())
 
 
 @github_app.command(epilog="Example: roost github undeployed staging")
@@ -204,8 +204,14 @@ def scale(  # noqa: PLR0913 - one argument an option
     """Propose to scale for good, as a pull request: other values in the file, and no other byte."""
     from roost.workflows import scale as verb
 
-    wanted = verb.wish(size, memory_mb, count, min_machines_running, reason)
-    return run(verb.scale, environment, wanted, opens)
+    wanted = verb.wish(
+        size=size,
+        memory_mb=memory_mb,
+        count=count,
+        min_machines_running=min_machines_running,
+        reason=reason,
+    )
+    return run(verb.scale, environment, wanted=wanted, opens=opens)
 
 
 @github_app.command(epilog="Example: roost github rollback staging --to 3")
@@ -220,7 +226,7 @@ def rollback(
     """Roll back as `roost rollback` does, and put out which release is live for the next job."""
     from roost.workflows import rollback as verb
 
-    return run(verb.rollback, environment, to)
+    return run(verb.rollback, environment, to=to)
 
 
 @github_app.command(epilog='Example: roost github revert --release "$RELEASE" staging')
@@ -235,7 +241,7 @@ def revert(
     """Propose the pull request that belongs to a rollback: the file as it was at that release."""
     from roost.workflows import revert as verb
 
-    return run(verb.revert, environment, release, opens)
+    return run(verb.revert, environment, handed=release, opens=opens)
 
 
 @github_app.command(epilog="Example: roost github drift --results found")
@@ -267,4 +273,4 @@ def drift_issues(
     """Open, update, reopen and close the issue of each environment."""
     from roost.workflows import drift_issues as verb
 
-    return run(verb.drift_issues, results, healed, before_healing)
+    return run(verb.drift_issues, results, healed=healed, before_healing=before_healing)

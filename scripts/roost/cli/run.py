@@ -1,4 +1,4 @@
-"""How a command line becomes a verb: what it is given, and how one that waits is run to its end."""
+"""Run a command with the context of this process: its environment, its consoles, its event loop."""
 
 from __future__ import annotations
 
@@ -6,31 +6,34 @@ import os
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TextIO, cast
 
 from roost.errors import ExitCode, RoostError
 
 if TYPE_CHECKING:
+    # The context brings in the clients; `roost --help` loads none of them.
     from roost.operations.context import Context
+
+P = ParamSpec("P")
 
 
 _DIGITS = 5
 _LOCAL: ContextVar[bool] = ContextVar("local", default=False)
-"""Whether the command line under way is about the local Fly."""
+"""Whether the running command line works on the local Fly."""
 
 
 def note_command(argv: Sequence[str]) -> None:
-    """Remember of a command line what advice has to repeat."""
+    """Record whether the command line uses the local Fly, so that hints repeat the option."""
     _LOCAL.set("--local" in argv or list(argv[:1]) == ["up"])
 
 
 def typed_here(environ: Mapping[str, str]) -> bool | None:
-    """Return whether commands to be typed next are for the local Fly; None in a workflow: nobody types."""
+    """Return whether hints name the local Fly; None in a workflow, where nobody types the next command."""
     return None if in_workflow(environ) else _LOCAL.get()
 
 
 def make_context() -> Context:
-    """Read the process environment, once, and open the two consoles."""
+    """Read the process environment once and open both consoles."""
     from roost.operations.context import PROJECT, Context
     from roost.report.text import make_console
 
@@ -49,41 +52,53 @@ def make_context() -> Context:
 
 
 def piped_width(environ: Mapping[str, str]) -> int:
-    """Return the width that COLUMNS asks for; 0 where it asks for none."""
+    """Return the width that COLUMNS sets; 0 if it sets none."""
     columns = environ.get("COLUMNS", "")
     return int(columns) if columns.isascii() and columns.isdigit() and len(columns) < _DIGITS else 0
 
 
-def run(verb: Callable[..., Coroutine[Any, Any, ExitCode]], *arguments: object) -> ExitCode:
-    """Run an asynchronous verb to its end; a failure inside a task group is told as itself."""
+def run(
+    command: Callable[Concatenate[Context, P], Coroutine[Any, Any, ExitCode]],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> ExitCode:
+    """Run an asynchronous command to its end and return its exit code.
+
+    The type checker holds the arguments to the command's own signature.
+
+    Raises:
+        BaseException: what the command raises; of a task group's several failures, the first cause.
+    """
     import anyio
 
     context = make_context()
-    # What the workflows' own verbs put on a run's page they write themselves.
-    told = in_workflow(context.environ) and not verb.__module__.startswith("roost.workflows.")
-    context.out.record = told
+    # Commands of roost.workflows write their own step summary.
+    summarizes = in_workflow(context.environ) and not command.__module__.startswith(
+        "roost.workflows."
+    )
+    context.out.record = summarizes
 
     async def call() -> ExitCode:
-        return await verb(context, *arguments)
+        return await command(context, *args, **kwargs)
 
     try:
         return anyio.run(call)
     except BaseExceptionGroup as group:
         raise first_cause(group) from group
     finally:
-        if told:
+        if summarizes:
             from roost.workflows.step_summary import put_on_page
 
             put_on_page(context)
 
 
 def in_workflow(environ: Mapping[str, str]) -> bool:
-    """Return whether this is a step of a workflow of GitHub."""
+    """Return whether this process is a step of a GitHub workflow."""
     return environ.get("GITHUB_ACTIONS") == "true"
 
 
 def first_cause(error: BaseException) -> BaseException:
-    """Find the failure that a person should be told: ours before any other, the first of them."""
+    """Return the failure to report from a group: the first of Roost's own errors, else the first."""
     if not isinstance(error, BaseExceptionGroup):
         return error
     causes = [first_cause(inner) for inner in error.exceptions]

@@ -17,12 +17,13 @@ from roost.environment.load import load_environment
 from roost.environment.model import AUTH_SECRET, SqliteDatabase
 from roost.errors import ChangedMeanwhileError, DrillFailedError, ExitCode, UsageError
 from roost.fly.models import Machine, Volume
-from roost.operations.changes import Planned, apply_planned, make_plan, restorer_of
+from roost.operations.applying import apply_planned, restorer_of
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
 from roost.operations.generated_secrets import make_value
 from roost.operations.images import ensure_image
 from roost.operations.lease_owner import holding
+from roost.operations.planning import Planned, make_plan
 from roost.plan.backups import Backup, Rest, newest
 from roost.plan.drill_config import check_can_drill, drill_app
 from roost.plan.foreign_machines import check_alone
@@ -115,8 +116,9 @@ async def scene_of(
 async def backup(
     context: Context,
     name: str,
-    local: bool,  # noqa: FBT001 - set by name in cli
-    as_json: bool,  # noqa: FBT001 - set by name in cli
+    *,
+    local: bool,
+    as_json: bool,
 ) -> ExitCode:
     """Take a snapshot of the volume, with its database held still."""
     async with scene_of(context, name, local=local) as (scene, _):
@@ -136,8 +138,9 @@ async def backup(
 async def backups(
     context: Context,
     name: str,
-    local: bool,  # noqa: FBT001 - set by name in cli
-    as_json: bool,  # noqa: FBT001 - set by name in cli
+    *,
+    local: bool,
+    as_json: bool,
 ) -> ExitCode:
     """List the snapshots: when, how large, until when they are kept, and why they were made."""
     async with scene_of(context, name, local=local) as (scene, _):
@@ -170,9 +173,10 @@ def _rows(found: Iterable[Backup]) -> Iterable[tuple[str, ...]]:
 async def restore(
     context: Context,
     name: str,
+    *,
     snapshot: str,
-    local: bool,  # noqa: FBT001 - set by name in cli
-    as_json: bool,  # noqa: FBT001 - set by name in cli
+    local: bool,
+    as_json: bool,
 ) -> ExitCode:
     """Put the data of a snapshot back: a new machine on a new volume, proved before the old one goes."""
     async with scene_of(context, name, local=local) as (scene, target):
@@ -222,9 +226,10 @@ def choose(found: Iterable[Backup], snapshot: str, name: str) -> Backup:
 async def drill(
     context: Context,
     name: str,
+    *,
     snapshot: str,
-    local: bool,  # noqa: FBT001 - set by name in cli
-    as_json: bool,  # noqa: FBT001 - set by name in cli
+    local: bool,
+    as_json: bool,
 ) -> ExitCode:
     """Practise a restore beside the server, which goes on; nothing of it stays.
 
@@ -317,7 +322,7 @@ async def check_mounted(target: Target, planned: Planned, volume: str) -> None:
         )
 
 
-async def confirm(context: Context, name: str, volume: str, local: bool) -> ExitCode:  # noqa: FBT001 - set by name in cli
+async def confirm(context: Context, name: str, *, volume: str, local: bool) -> ExitCode:
     """Remove the volume that a restore left behind."""
     async with scene_of(context, name, local=local) as (scene, _):
         machines = list(scene.ours.values())

@@ -8,7 +8,6 @@ import sys
 from dataclasses import asdict
 
 from roost.apply.login import login_fault
-from roost.commands.server import time_request
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.environment.model import AUTH_SECRET
 from roost.errors import ExitCode, UnusableSecretError, UsageError
@@ -17,6 +16,7 @@ from roost.operations.context import Context
 from roost.operations.generated_secrets import Throwaway
 from roost.operations.secret_sources import given_values
 from roost.operations.server_address import server_url
+from roost.operations.sleep_wake import time_request
 from roost.prefect.client_versions import client_fault
 from roost.secret_text import SecretText
 

@@ -14,10 +14,11 @@ from roost.apply.work import Work, lease_holder
 from roost.environment.load import load_environment
 from roost.environment.model import AUTH_SECRET
 from roost.errors import ExitCode, ProtectedError, UsageError
-from roost.operations.changes import Planned, make_plan, proof_of
+from roost.operations.applying import proof_of
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
 from roost.operations.lease_owner import holding
+from roost.operations.planning import Planned, make_plan
 from roost.plan.destroy import LAST_KEPT_DAYS, check_all_ours, losses
 from roost.prefect.object_counts import count_rows, told
 from roost.prefect.probe import Server
@@ -29,9 +30,10 @@ ROWS_LIMIT_S = 10.0
 async def destroy(
     context: Context,
     name: str,
+    *,
     confirm: str,
-    local: bool,  # noqa: FBT001 - set by name in cli
-    as_json: bool,  # noqa: FBT001 - set by name in cli
+    local: bool,
+    as_json: bool,
 ) -> ExitCode:
     """Remove a server after a last snapshot of its data.
 

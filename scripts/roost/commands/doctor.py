@@ -26,7 +26,7 @@ from roost.errors import ExitCode, Fault, InvalidFilesError, RoostError
 from roost.github.api import github_of
 from roost.operations.context import Context
 from roost.operations.fly_target import connect, fly_token
-from roost.operations.origin import repository_slug
+from roost.operations.git import repository_slug
 from roost.report.wording import one_line
 
 _STYLE = {State.OK: "green", State.MISSING: "red", State.UNKNOWN: "yellow"}
@@ -35,7 +35,8 @@ _STYLE = {State.OK: "green", State.MISSING: "red", State.UNKNOWN: "yellow"}
 async def doctor(
     context: Context,
     names: Sequence[str],
-    as_json: bool,  # noqa: FBT001 - set by name in cli
+    *,
+    as_json: bool,
 ) -> ExitCode:
     """Return what is missing; ends with 2 where something is.
 

@@ -14,12 +14,13 @@ from rich.text import Text
 from roost.environment.load import EnvironmentFile, Loaded, load_environment, load_files
 from roost.environment.starter import is_example
 from roost.errors import ExitCode, Fault, InvalidFilesError, RoostError, UsageError
+from roost.operations.applying import apply_planned
 from roost.operations.artifacts import write_document
-from roost.operations.changes import Planned, apply_planned, make_plan
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
 from roost.operations.lease_owner import holding
 from roost.operations.orphaned_apps import Orphans, find_orphans
+from roost.operations.planning import Planned, make_plan
 from roost.plan.drift import (
     Difference,
     changed_twice,
@@ -157,13 +158,14 @@ class Totals:
         }
 
 
-async def drift(  # noqa: PLR0913, PLR0917 - one argument an option
+async def drift(  # noqa: PLR0913 - one argument an option
     context: Context,
     name: str,
-    every: bool,  # noqa: FBT001 - set by name in cli
+    *,
+    every: bool,
     mends: Mending,
-    local: bool,  # noqa: FBT001 - set by name in cli
-    as_json: bool,  # noqa: FBT001 - set by name in cli
+    local: bool,
+    as_json: bool,
     results: Path | None = None,
 ) -> ExitCode:
     """Compare one environment, or all of them, and put back what is asked for.

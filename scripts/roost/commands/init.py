@@ -39,7 +39,7 @@ from roost.environment.starter import (
 from roost.environment.yaml_source import Source, read_source
 from roost.errors import ExitCode, InvalidFilesError, RoostError, UsageError
 from roost.operations.context import Context
-from roost.operations.origin import repository_slug
+from roost.operations.git import repository_slug
 from roost.prefect.versions import parse_version
 from roost.report.setup import (
     OWNER,

@@ -10,17 +10,12 @@ import httpx
 from roost.errors import ExitCode, LocalFlyError, UsageError
 from roost.operations.context import Context
 from roost.operations.generated_secrets import Throwaway
-from roost.operations.local_fly import LocalFly, find_local_fly, run_localfly, start_local_fly
+from roost.operations.local_fly import (
+    ensure_local_fly,
+    find_local_fly,
+    run_localfly,
+)
 from roost.report.text import listing
-
-
-async def ensure_local_fly(context: Context, port: int | None = None) -> tuple[LocalFly, bool]:
-    """Find the running local Fly or start one; say which (True: started now)."""
-    running = await find_local_fly(context.local_home)
-    if running:
-        return running, False
-    started = await start_local_fly(context.local_home, context.environ, port)
-    return started, True
 
 
 async def start(context: Context, port: int | None) -> ExitCode:
@@ -42,7 +37,7 @@ async def stop(context: Context) -> ExitCode:
     return ExitCode.DONE
 
 
-async def status(context: Context, as_json: bool) -> ExitCode:  # noqa: FBT001 - set by name in cli
+async def status(context: Context, *, as_json: bool) -> ExitCode:
     """Show its address, its apps and their machines."""
     local = await find_local_fly(context.local_home)
     if local is None:
@@ -63,7 +58,7 @@ async def status(context: Context, as_json: bool) -> ExitCode:  # noqa: FBT001 -
     return ExitCode.DONE
 
 
-async def logs(context: Context, name: str, follow: bool) -> ExitCode:  # noqa: FBT001 - set by name in cli
+async def logs(context: Context, name: str, *, follow: bool) -> ExitCode:
     """Print the log of an app's machines, or of the local Fly itself."""
     local = await find_local_fly(context.local_home)
     if local is None:
@@ -87,7 +82,7 @@ async def logs(context: Context, name: str, follow: bool) -> ExitCode:  # noqa: 
     return ExitCode.DONE
 
 
-async def reset(context: Context, yes: bool) -> ExitCode:  # noqa: FBT001 - set by name in cli
+async def reset(context: Context, *, yes: bool) -> ExitCode:
     """Stop it and delete everything it stored."""
     if not yes and not _confirmed(context):
         raise UsageError(

@@ -41,9 +41,10 @@ _MB = 1024 * 1024
 async def rehearse(
     context: Context,
     names: Sequence[str],
+    *,
     base: Path | None,
     results: Path | None,
-    as_json: bool,  # noqa: FBT001 - set by name in cli
+    as_json: bool,
 ) -> ExitCode:
     """Play each environment's change, whatever became of the others; end with the worst code.
 

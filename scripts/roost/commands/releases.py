@@ -10,10 +10,11 @@ from roost.apply.allow_retry import clear_release, environment_machines
 from roost.apply.work import lease_holder
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.errors import ExitCode, UnappliableError
-from roost.operations.changes import Planned, apply_told, make_plan
+from roost.operations.applying import apply_told
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
 from roost.operations.lease_owner import holding
+from roost.operations.planning import Planned, make_plan
 from roost.plan.cost import cost_change, read_prices
 from roost.plan.diff import plan_from
 from roost.plan.document import Json, plan_document
@@ -33,8 +34,9 @@ MOST_FIELDS = 4
 async def releases(
     context: Context,
     name: str,
-    local: bool,  # noqa: FBT001 - set by name in cli
-    as_json: bool,  # noqa: FBT001 - set by name in cli
+    *,
+    local: bool,
+    as_json: bool,
     clear: int | None,
 ) -> ExitCode:
     """Show what was released, newest first; or allow a failed release again."""
@@ -131,9 +133,10 @@ def _document(file: EnvironmentFile, found: tuple[Release, ...]) -> Json:
 async def rollback(
     context: Context,
     name: str,
-    local: bool,  # noqa: FBT001 - set by name in cli
+    *,
+    local: bool,
     to: int | None,
-    as_json: bool,  # noqa: FBT001 - set by name in cli
+    as_json: bool,
 ) -> ExitCode:
     """Put a good release back, by plan, apply and gate; the file stays as it is."""
     await put_release_back(context, name, to, local=local, as_json=as_json)

@@ -11,11 +11,12 @@ from roost.environment.load import EnvironmentFile, load_environment
 from roost.environment.model import parse_duration
 from roost.environment.scale import SECTIONS, Fields, scale_faults
 from roost.errors import ExitCode, UnappliableError, UsageError
-from roost.operations.changes import Planned, apply_planned, make_plan
+from roost.operations.applying import apply_planned
 from roost.operations.context import Context
 from roost.operations.edit_file import scale_for_good
 from roost.operations.fly_target import Target, connect
 from roost.operations.lease_owner import holding, who
+from roost.operations.planning import Planned, make_plan
 from roost.plan.effective import Choose, cleared, overridden
 from roost.plan.override import LONGEST, LONGEST_REASON, Override
 from roost.plan.ownership import our_machines
@@ -46,9 +47,10 @@ class Wish:
 async def scale(
     context: Context,
     name: str,
+    *,
     wish: Wish,
-    local: bool,  # noqa: FBT001 - set by name in cli
-    as_json: bool,  # noqa: FBT001 - set by name in cli
+    local: bool,
+    as_json: bool,
 ) -> ExitCode:
     """Set an override and apply it, end the one there is, or edit the file."""
     check_wish(wish)

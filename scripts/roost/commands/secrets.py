@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from roost.apply.secret_values import Values, told_source
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.errors import ExitCode, UnappliableError, UsageError
-from roost.operations.changes import Planned, apply_told, make_plan
+from roost.operations.applying import apply_told
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
+from roost.operations.planning import Planned, make_plan
 from roost.operations.secret_sources import given_values, known_values
 from roost.plan.desired import Desired, desired_state
 from roost.plan.live import Live, read_live
@@ -46,9 +47,10 @@ class Look:
 async def secrets(
     context: Context,
     name: str,
-    local: bool,  # noqa: FBT001 - set by name in cli
-    as_json: bool,  # noqa: FBT001 - set by name in cli
-    exit_code: bool,  # noqa: FBT001 - set by name in cli
+    *,
+    local: bool,
+    as_json: bool,
+    exit_code: bool,
 ) -> ExitCode:
     """Show how each secret stands; with `exit_code`, end with 2 when an apply would change one."""
     file = load_environment(name, context.environments)
@@ -68,9 +70,10 @@ async def secrets(
 async def set_secrets(
     context: Context,
     name: str,
-    local: bool,  # noqa: FBT001 - set by name in cli
-    as_json: bool,  # noqa: FBT001 - set by name in cli
-    exit_code: bool,  # noqa: FBT001 - set by name in cli
+    *,
+    local: bool,
+    as_json: bool,
+    exit_code: bool,
 ) -> ExitCode:
     """Set what an apply would, roll it out and prove it; a server that sleeps is not woken.
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import anyio
 
-from roost.commands.local import ensure_local_fly
-from roost.commands.server import environment_subject, time_request
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.environment.model import AUTH_SECRET
 from roost.errors import ExitCode, SmokeFailedError
-from roost.operations.changes import apply_planned, make_plan
+from roost.operations.applying import apply_planned
 from roost.operations.context import Context
 from roost.operations.database_proof import prove_database
 from roost.operations.fly_target import Target, connect
 from roost.operations.generated_secrets import throwaway_file
-from roost.operations.local_fly import run_localfly
+from roost.operations.local_fly import ensure_local_fly, run_localfly
+from roost.operations.planning import make_plan
 from roost.operations.secret_sources import given_values
+from roost.operations.server_proof import environment_subject
 from roost.operations.server_state import tell_standing
+from roost.operations.sleep_wake import time_request
 from roost.report.text import plan_report
 
 # Beyond idle_after: the server looks every half second, and freezing takes a moment.
@@ -24,7 +25,7 @@ SLEEP_SLACK_S = 30
 POLL_S = 0.2
 
 
-async def up(context: Context, name: str, leave: bool) -> ExitCode:  # noqa: FBT001 - set by name in cli
+async def up(context: Context, name: str, *, leave: bool) -> ExitCode:
     """Validate, plan, apply and prove; then stay until Ctrl-C, or prove sleep and wake and leave."""
     file = load_environment(name, context.environments)
     context.out.print(f"{file.path.name} is valid.")

@@ -76,7 +76,7 @@ class Docker:
             *await self._base(folder),
             *("--tag", reference, str(folder)),
         ]
-        await self._run(arguments, BUILD_LIMIT_S, "build the image")
+        await self._run(arguments, limit_s=BUILD_LIMIT_S, doing="build the image")
 
     async def push(self, reference: str, host: str, token: SecretText) -> None:
         """Push an image that was built, as the holder of a Fly token.
@@ -89,11 +89,22 @@ class Docker:
             environ = {"DOCKER_CONFIG": folder, **await self._daemon()}
             login = ("login", "--username", USER, "--password-stdin", host)
             password = bare_token(token).reveal().encode()
-            await self._run(login, LOOK_LIMIT_S, "log in", environ, password, hidden)
+            await self._run(
+                login,
+                limit_s=LOOK_LIMIT_S,
+                doing="log in",
+                environ=environ,
+                password=password,
+                hidden=hidden,
+            )
             for left in reversed(range(PUSHES)):
                 try:
                     await self._run(
-                        ("push", reference), PUSH_LIMIT_S, "push the image", environ, hidden=hidden
+                        ("push", reference),
+                        limit_s=PUSH_LIMIT_S,
+                        doing="push the image",
+                        environ=environ,
+                        hidden=hidden,
                     )
                 except ImageError:
                     if not left:
@@ -136,9 +147,10 @@ class Docker:
             return text if text.isprintable() else ""
         return ""
 
-    async def _run(  # noqa: PLR0913, PLR0917 - what a call of the program is made of
+    async def _run(  # noqa: PLR0913 - the parts of one process call
         self,
         arguments: Iterable[str],
+        *,
         limit_s: float,
         doing: str,
         environ: Mapping[str, str] | None = None,

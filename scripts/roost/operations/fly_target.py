@@ -7,13 +7,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum
 
-from roost.commands.local import ensure_local_fly
 from roost.environment.load import EnvironmentFile
 from roost.errors import MissingTokenError
 from roost.fly.client import FlyClient
 from roost.operations import server_address
 from roost.operations.context import Context
-from roost.operations.local_fly import LocalFly, local_fly_at
+from roost.operations.local_fly import LocalFly, ensure_local_fly, local_fly_at
 from roost.plan.image import image_reference, read_image_parts
 from roost.secret_text import SecretText
 

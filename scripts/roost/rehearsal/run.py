@@ -10,18 +10,19 @@ from typing import Any, Literal, TypeVar
 
 import anyio
 
-from roost.commands.server import lay_down, our_machines, time_request
 from roost.environment.load import EnvironmentFile
 from roost.environment.model import AUTH_SECRET
 from roost.environment.rehearsal import Unplayable
 from roost.errors import ExitCode, GateError, RehearsalError, RoostError
 from roost.fly.client import FlyClient
-from roost.operations.changes import Planned, apply_planned, make_plan
+from roost.operations.applying import apply_planned
 from roost.operations.context import Context
 from roost.operations.fly_target import LOCAL_TOKEN, MakesUp, Target
 from roost.operations.generated_secrets import Throwaway
 from roost.operations.images import ensure_image
 from roost.operations.local_fly import Memory as MachineMemory
+from roost.operations.planning import Planned, make_plan
+from roost.operations.sleep_wake import lay_down, our_machines, time_request
 from roost.plan.steps import Plan
 from roost.prefect.probe import CheckResult, Server
 from roost.prefect.transport import prefect_client

@@ -63,7 +63,7 @@ class Changed:
         }
 
 
-def changed(context: Context, base: str, name: str, *, as_json: bool) -> ExitCode:
+def changed(context: Context, *, base: str, name: str, as_json: bool) -> ExitCode:
     """Compare with another commit: by what files mean, not by their text; or take the one named.
 
     Raises:

@@ -39,7 +39,7 @@ class Subject:
     url: str
 
 
-async def comment(context: Context, plans: Path, rehearsals: Path) -> ExitCode:
+async def comment(context: Context, *, plans: Path, rehearsals: Path) -> ExitCode:
     """Write the comment of this pull request; none where nothing is to be told and none is there.
 
     A merge approves what the comment shows. So nothing is written into it once the pull request

@@ -19,11 +19,12 @@ from roost.errors import (
 )
 from roost.github.actions import Runner
 from roost.github.api import GitHub, github_of
+from roost.operations.applying import apply_planned, moment, settle
 from roost.operations.artifacts import read_documents, write_document
-from roost.operations.changes import Planned, apply_planned, make_plan, moment, settle
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
 from roost.operations.lease_owner import holding
+from roost.operations.planning import Planned, make_plan
 from roost.plan.document import plan_digest
 from roost.plan.restore import restoring
 from roost.report.comment import outcome_section
@@ -54,7 +55,7 @@ class Request:
     after: Path | None = None
 
 
-async def deploy(context: Context, request: Request, results: Path | None) -> ExitCode:
+async def deploy(context: Context, request: Request, *, results: Path | None) -> ExitCode:
     """Deploy one environment, and say what came of it to the run and to the job that reports.
 
     Raises:

@@ -16,7 +16,7 @@ from roost.github.actions import Runner
 from roost.github.api import GitHub, github_of
 from roost.github.deployments import DeploymentState
 from roost.github.models import Deployment
-from roost.operations.changes import moment
+from roost.operations.applying import moment
 from roost.operations.context import Context
 from roost.report.outcome import Outcome, Result
 from roost.workflows.open_pull import need_runner
@@ -55,7 +55,7 @@ class Proved:
         return found.sha == self.sha and found.payload.get("run") == runner.run_id
 
 
-async def deployed(context: Context, name: str, sha: str, url: str) -> ExitCode:
+async def deployed(context: Context, name: str, *, sha: str, url: str) -> ExitCode:
     """Record that a commit is deployed, from a job that holds no Fly token.
 
     Raises:

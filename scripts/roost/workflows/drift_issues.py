@@ -49,8 +49,9 @@ M = TypeVar("M", bound=BaseModel)
 async def drift_issues(
     context: Context,
     results: Path,
+    *,
     healed: Path | None,
-    before_healing: bool,  # noqa: FBT001 - set by name in cli
+    before_healing: bool,
 ) -> ExitCode:
     """Bring the issues to what was found, and to what came of putting it back.
 

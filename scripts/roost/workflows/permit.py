@@ -55,7 +55,7 @@ class Person:
         return f"{self.login}, who {self.started}, has {self.role}"
 
 
-async def permit(context: Context, name: str, doing: str, results: Path | None) -> ExitCode:
+async def permit(context: Context, name: str, *, doing: str, results: Path | None) -> ExitCode:
     """Check that whoever started this run may change an environment.
 
     Args:

@@ -12,9 +12,9 @@ from roost.environment.load import load_environment
 from roost.errors import ExitCode, RoostError, UsageError
 from roost.github.actions import Annotation, Runner, runner_of
 from roost.operations.artifacts import write_document
-from roost.operations.changes import Planned, make_plan
 from roost.operations.context import Context
 from roost.operations.fly_target import connect
+from roost.operations.planning import Planned, make_plan
 from roost.plan.document import FORMAT
 from roost.plan.secrets import moved_sources
 from roost.plan.steps import Plan
@@ -26,7 +26,7 @@ from roost.workflows.read_token import need_read_token
 ELSEWHERE = "The JSON files in the artifact `plans` of this run have all of it."
 
 
-async def plan(context: Context, names: list[str], results: Path) -> ExitCode:
+async def plan(context: Context, names: list[str], *, results: Path) -> ExitCode:
     """Plan each environment, and write what came of it; one that cannot be planned hides none.
 
     In a workflow the environments may stand in ENVIRONMENTS instead, and the hashes of what was

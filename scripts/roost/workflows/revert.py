@@ -30,8 +30,9 @@ MOST = 20
 async def revert(
     context: Context,
     name: str,
+    *,
     handed: str,
-    opens: bool,  # noqa: FBT001 - set by name in cli
+    opens: bool,
 ) -> ExitCode:
     """Propose to put the file back to the commit of the release that is live.
 

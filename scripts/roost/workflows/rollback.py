@@ -40,7 +40,7 @@ class PutBack(BaseModel):
     setup: Annotated[str, Field(pattern=r"^[0-9a-f]{0,64}$")]
 
 
-async def rollback(context: Context, name: str, to: int | None) -> ExitCode:
+async def rollback(context: Context, name: str, *, to: int | None) -> ExitCode:
     """Roll back as `roost rollback` does, and put out which release is live."""
     runner = need_runner(context)
     recovery, url = await put_release_back(context, name, to)

@@ -15,6 +15,7 @@ from roost.workflows.open_pull import Proposal, need_runner, path_in_repository,
 
 
 def wish(
+    *,
     size: str | None,
     memory_mb: int | None,
     count: int | None,
@@ -34,8 +35,9 @@ def wish(
 async def scale(
     context: Context,
     name: str,
+    *,
     wanted: Wish,
-    opens: bool,  # noqa: FBT001 - set by name in cli
+    opens: bool,
 ) -> ExitCode:
     """Edit the file, every other byte as it was, and propose that; `opens` says how.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from roost.errors import UnapprovedError
 from roost.github.actions import Runner
-from roost.operations.changes import Planned
+from roost.operations.planning import Planned
 from roost.plan.document import plan_digest
 from roost.plan.secrets import unreviewed_values
 from roost.plan.steps import SetSecrets

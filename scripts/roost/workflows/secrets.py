@@ -7,10 +7,11 @@ from roost.environment.load import EnvironmentFile, load_environment
 from roost.errors import ExitCode, NotPlannedError, SupersededError, UnappliableError
 from roost.github.actions import Runner
 from roost.github.api import GitHub, github_of
-from roost.operations.changes import apply_planned, make_plan
+from roost.operations.applying import apply_planned
 from roost.operations.context import Context
 from roost.operations.fly_target import connect
 from roost.operations.lease_owner import holding
+from roost.operations.planning import make_plan
 from roost.plan.scope_check import beside_secrets
 from roost.report.text import plan_report
 from roost.workflows.merges import newest_pull
@@ -20,7 +21,7 @@ from roost.workflows.step_summary import put_on_page
 from roost.workflows.superseded import check_newest
 
 
-async def secrets(context: Context, name: str, strict: bool) -> ExitCode:  # noqa: FBT001 - set by name in cli
+async def secrets(context: Context, name: str, *, strict: bool) -> ExitCode:
     """Set what a deploy would, and nothing else; superseded by a newer commit, do nothing.
 
     A run that waited, or that somebody runs again, has the values of its own commit: an older one

@@ -19,9 +19,9 @@ from bench.stats import Aim, Limit, Row, Table, Unit
 from helpers.pretend_fly import applied, with_machine
 from roost.environment.load import DEFAULTS, EnvironmentFile, load_files
 from roost.fly.client import FlyClient
-from roost.operations.changes import make_plan
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, image_for
+from roost.operations.planning import make_plan
 from roost.plan.desired import desired_state
 from roost.plan.document import plan_document
 from roost.plan.live import Live

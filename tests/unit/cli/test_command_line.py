@@ -7,7 +7,7 @@ import shlex
 import pytest
 import typer.main
 
-from roost.cli.app import app
+from roost.cli.process import app
 
 
 def verbs(command, *path):

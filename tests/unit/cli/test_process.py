@@ -126,7 +126,7 @@ def test_ctrl_c_before_anything_is_read_ends_it_without_a_word(tmp_path, roost):
 
 def test_help_loads_nothing_heavy(roost):
     program = (
-        "import sys; from roost.cli.app import main; main(['--help']);"
+        "import sys; from roost.cli.process import main; main(['--help']);"
         "print(*{name.partition('.')[0] for name in sys.modules}, file=sys.stderr)"
     )
 

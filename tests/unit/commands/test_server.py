@@ -88,7 +88,7 @@ def made_up(roost, fly, monkeypatch, tmp_path):  # noqa: ARG001 - they stand beh
     """The local Fly with the environment, whose login was made up."""
     monkeypatch.delenv(AUTH_SECRET)
     here = LocalFly("http://127.0.0.1:1")
-    monkeypatch.setattr("roost.commands.local.find_local_fly", AsyncMock(return_value=here))
+    monkeypatch.setattr("roost.operations.local_fly.find_local_fly", AsyncMock(return_value=here))
     monkeypatch.setattr(LocalFly, "app_url", AsyncMock(return_value="http://127.0.0.1:2"))
     Throwaway(tmp_path / "localfly").values("acme-prefect", [AUTH_SECRET])
 
@@ -164,7 +164,7 @@ def test_status_of_what_is_not_there_says_how_to_make_it(roost):
 def test_what_to_type_next_is_for_the_local_fly_where_that_was_asked_for(roost, monkeypatch):
     """Also in what a failure says; never in JSON, nor in a workflow, whose page anybody reads."""
     here = AsyncMock(return_value=LocalFly("http://127.0.0.1:1"))
-    monkeypatch.setattr("roost.commands.local.find_local_fly", here)
+    monkeypatch.setattr("roost.operations.local_fly.find_local_fly", here)
 
     told = roost("status", "staging", "--local").out
     failed = roost("wake", "staging", "--local").err
@@ -383,7 +383,7 @@ def test_wake_is_a_request_and_waits_until_it_is_answered(roost, prefect):
 
 @pytest.mark.usefixtures("applied")
 def test_wake_gives_up_on_a_server_that_never_answers(roost, prefect, monkeypatch):
-    monkeypatch.setattr("roost.commands.server.PROBE_TIMEOUT_S", 0)
+    monkeypatch.setattr("roost.operations.sleep_wake.PROBE_TIMEOUT_S", 0)
     prefect.broken = {("GET", "/api/health"): say(503)}
 
     said = roost("wake", "staging")

@@ -21,7 +21,7 @@ STOCK = {"version": "3.8.8", "image": "registry.example/stock:1"}
 def local(roost, rewrite, monkeypatch):
     """A local Fly, an environment with two secrets on it, and no value of either."""
     here = LocalFly("http://127.0.0.1:1")
-    monkeypatch.setattr("roost.commands.local.find_local_fly", AsyncMock(return_value=here))
+    monkeypatch.setattr("roost.operations.local_fly.find_local_fly", AsyncMock(return_value=here))
     monkeypatch.setattr(LocalFly, "app_url", AsyncMock(return_value="http://127.0.0.1:2"))
     monkeypatch.setattr("roost.operations.generated_secrets.make_value", lambda _: LOGIN)
     monkeypatch.delenv(AUTH_SECRET)

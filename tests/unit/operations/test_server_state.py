@@ -8,10 +8,10 @@ import httpx
 import pytest
 
 from helpers.fake_prefect import say
-from roost.commands.server import time_request
 from roost.errors import SmokeFailedError
 from roost.fly.models import Machine
 from roost.operations.server_state import exit_notes, last_exit
+from roost.operations.sleep_wake import time_request
 
 READY = ("GET", "/api/ready")
 OOM = {"exit_code": 137, "signal": 9, "oom_killed": True, "requested_stop": False}
@@ -28,7 +28,7 @@ def applied(roost, fly):
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch):
-    monkeypatch.setattr("roost.commands.server.READY_LIMIT_S", 0)
+    monkeypatch.setattr("roost.operations.sleep_wake.READY_LIMIT_S", 0)
 
 
 def end(machine, ending, key="e9"):

@@ -75,6 +75,14 @@ def test_the_app_opens_the_pull_request_and_its_checks_need_nobody(github, scale
     assert summary() == f"[Opened the pull request]({url})\n\n"
 
 
+def test_the_cpu_size_is_proposed_as_the_memory_is(github, scale):
+    assert scale("--open", "--size", "shared-cpu-2x").code == 0
+
+    [pull] = github.pulls()
+    assert pull.issue.title == "Scale prefect: size shared-cpu-2x, memory_mb 1024"
+    assert b"size: shared-cpu-2x" in github.file(FILE, BRANCH)
+
+
 # Without the App
 
 

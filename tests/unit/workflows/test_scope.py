@@ -13,7 +13,7 @@ LIGHT = [
 ]
 HEAVY = [
     *("environments/environment.schema.json", "environments/x/y.yaml", "environments.yaml"),
-    *("scripts/roost/cli/app.py", "deploy/Dockerfile", "run", ".github/workflows/plan.yml"),
+    *("scripts/roost/cli/process.py", "deploy/Dockerfile", "run", ".github/workflows/plan.yml"),
     *("tests/unit/report/golden/comment.md", "scripts/localfly/README.md", "scripts/x.sops.py"),
     *("docs.py", "LICENSE.py", "pyproject.toml", ".sops.yaml/../run", "README.md\nrun"),
 ]

@@ -249,7 +249,7 @@ def test_a_repository_in_the_environments_names_no_program(pulled):
     (folder / "config").write_text(f"{config}fsmonitor = {spy}\n")
     pulled.commit()
     code = (
-        "import os, pathlib; from roost.operations.commit import commit_of\n"
+        "import os, pathlib; from roost.operations.git import commit_of\n"
         "print(commit_of(os.environ, pathlib.Path('environments')))\n"
     )
 

@@ -7,8 +7,7 @@ import subprocess
 
 import pytest
 
-from roost.operations.commit import commit_of
-from roost.operations.git import ask_git
+from roost.operations.git import ask_git, commit_of
 
 ENVIRON = {"PATH": os.environ["PATH"]}
 

@@ -1,4 +1,4 @@
-"""Verbs that compare and change: plan, apply."""
+"""Apply one planned environment: resolve its secrets, build its image, change Fly and run the gate."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -14,142 +14,26 @@ from roost.apply.command_deadline import in_time
 from roost.apply.executor import check_appliable
 from roost.apply.release import Releaser
 from roost.apply.restore import Restorer
-from roost.apply.secret_values import Values, check_usable, database_note, require
+from roost.apply.secret_values import check_usable, require
 from roost.apply.snapshots import Snapshots
 from roost.apply.trial import remove_trials
 from roost.apply.verdict import Proof
 from roost.apply.work import Work, lease_holder
-from roost.environment.load import EnvironmentFile, load_environment
 from roost.environment.model import AUTH_SECRET
-from roost.environment.rehearsal import rehearsed
-from roost.errors import ChangedMeanwhileError, ExitCode, GateError
-from roost.operations.commit import commit_of
+from roost.errors import GateError
 from roost.operations.context import Context
-from roost.operations.fly_target import Target, connect, image_for
+from roost.operations.fly_target import Target
+from roost.operations.git import commit_of
 from roost.operations.images import image_before
 from roost.operations.lease_owner import holding
-from roost.operations.secret_sources import complete_values, known_values, to_make_up
-from roost.plan.cost import CostChange, cost_change, read_prices
-from roost.plan.desired import Desired, desired_state
-from roost.plan.diff import diff
-from roost.plan.document import Json, plan_digest, plan_document
-from roost.plan.effective import Choose, Effective, effective
-from roost.plan.ignored import Left, adopt
-from roost.plan.live import Live, read_live
-from roost.plan.override import marked
-from roost.plan.ownership import our_machines
-from roost.plan.restore import restoring
-from roost.plan.resume import Recovery
-from roost.plan.secrets import check_values, rotates_asleep
-from roost.plan.steps import Plan, SetSecrets
+from roost.operations.planning import Planned
+from roost.operations.secret_sources import complete_values, to_make_up
+from roost.plan.document import Json
+from roost.plan.steps import SetSecrets
 from roost.prefect.probe import CheckResult
-from roost.report.text import check_line, plan_report
+from roost.report.text import check_line
 from roost.report.wording import one_line
 from roost.secret_text import SecretText
-
-
-@dataclass(frozen=True)
-class Planned:
-    """A plan with all it was made from."""
-
-    file: EnvironmentFile
-    image: str
-    desired: Desired
-    live: Live
-    plan: Plan
-    cost: CostChange
-    values: Values
-    effective: Effective
-    left: tuple[Left, ...] = ()
-    """Differences that the file leaves to somebody else."""
-    recovery: Recovery | None = None
-    """What it is to reach, where that is not what the file asks for."""
-
-    def document(self) -> Json:
-        """Return all of it that people see as one JSON object."""
-        override = self.effective.override
-        document = plan_document(self.plan, self.cost)
-        ignored = [left.document() for left in self.left]
-        return {**document, "override": override and override.document(), "ignored": ignored}
-
-
-async def make_plan(
-    context: Context, file: EnvironmentFile, target: Target, choose: Choose = effective
-) -> Planned:
-    """Read live and compare it with what the file, and an override, ask for now."""
-    if target.local is not None:
-        file = rehearsed(file)
-    image = image_for(context, file)
-    live = await read_live(target.fly, file.environment.app)
-    chosen = choose(file, live, datetime.now(UTC))
-    adopted = adopt(marked(desired_state(chosen.file, image), chosen.override), live)
-    desired = adopted.desired
-    values = known_values(context, file, target, desired, live)
-    check = check_values(desired, live, our_machines(desired, live), values.found)
-    desired = replace(desired, values=check)
-    cost = cost_change(read_prices(context.prices), desired, live)
-    plan = chosen.told(adopted.told(diff(desired, live)))
-    return Planned(chosen.file, image, desired, live, plan, cost, values, chosen, adopted.left)
-
-
-async def plan(
-    context: Context,
-    name: str,
-    local: bool,  # noqa: FBT001 - set by name in cli
-    as_json: bool,  # noqa: FBT001 - set by name in cli
-    exit_code: bool,  # noqa: FBT001 - set by name in cli
-) -> ExitCode:
-    """Show what would change; with `exit_code`, end with 2 when something would."""
-    file = load_environment(name, context.environments)
-    async with connect(context, local=local) as target:
-        planned = await make_plan(context, file, target)
-    if as_json:
-        context.out.print_json(json.dumps(planned.document()))
-    else:
-        context.out.print(plan_report(planned.plan, planned.cost))
-    for secret, bad in sorted(planned.values.unusable.items()):
-        told = f"warning: An apply refuses {secret}: {bad.why}. {bad.advice}"
-        context.progress.print(told, markup=False, soft_wrap=True)
-    tell_database(context, planned)
-    pending = planned.plan.steps or planned.plan.refusals
-    return ExitCode.CHANGES if exit_code and pending else ExitCode.DONE
-
-
-async def apply(
-    context: Context,
-    name: str,
-    local: bool,  # noqa: FBT001 - set by name in cli
-    as_json: bool,  # noqa: FBT001 - set by name in cli
-    digest: str,
-) -> ExitCode:
-    """Plan, carry it out, and prove the result good."""
-    file = load_environment(name, context.environments)
-    async with connect(context, local=local) as target:
-        planned = await make_plan(context, file, target)
-        if restoring(planned.desired, planned.live):
-            await settle(context, target, planned)
-            planned = await make_plan(context, file, target)
-        if digest and digest != plan_digest(planned.plan):
-            raise ChangedMeanwhileError(
-                "The plan is not the one with that digest any more.",
-                advice=f"Look at what is new: roost plan {name}",
-            )
-        context.progress.print(plan_report(planned.plan, planned.cost))
-        tell_database(context, planned)
-        document = planned.document() if as_json else None
-        await apply_told(context, target, planned, document)
-    if rotates_asleep(planned.plan.steps):
-        context.progress.print(
-            f"It sleeps, and wakes with the new secrets. Its release is unproved until then: roost smoke {name}",
-            soft_wrap=True,
-        )
-    return ExitCode.DONE
-
-
-def tell_database(context: Context, planned: Planned) -> None:
-    """Report which address of the database would serve better than the one that is given."""
-    if note := database_note(planned.file.environment, planned.values):
-        context.progress.print(f"note: {note}", markup=False, soft_wrap=True)
 
 
 async def apply_told(

@@ -256,7 +256,7 @@ def doctor(
     """Say what of the set-up is missing, here, on GitHub and on Fly; ends with 2 if anything is."""
     from roost.commands import doctor as verb
 
-    return run(verb.doctor, environments or [], as_json)
+    return run(verb.doctor, environments or [], as_json=as_json)
 
 
 @app.command(epilog="Example: roost image staging --push")
@@ -270,9 +270,9 @@ def image(
     as_json: AsJson = False,
 ) -> ExitCode:
     """Print the image that an environment runs."""
-    from roost.operations import images as verb
+    from roost.commands import image as verb
 
-    return run(verb.image, environment, push, as_json)
+    return run(verb.image, environment, push=push, as_json=as_json)
 
 
 @app.command(epilog="Example: roost schema > environments/environment.schema.json")
@@ -300,9 +300,9 @@ def plan(
     ] = False,
 ) -> ExitCode:
     """Show what would change and what it costs; changes nothing."""
-    from roost.operations import changes
+    from roost.commands import plan as verb
 
-    return run(changes.plan, environment, local, as_json, exit_code)
+    return run(verb.plan, environment, local=local, as_json=as_json, exit_code=exit_code)
 
 
 @app.command(epilog="Example: roost apply staging --local")
@@ -316,9 +316,9 @@ def apply(
     ] = "",
 ) -> ExitCode:
     """Carry the plan out, then prove the server good."""
-    from roost.operations import changes
+    from roost.commands import apply as verb
 
-    return run(changes.apply, environment, local, as_json, digest)
+    return run(verb.apply, environment, local=local, as_json=as_json, digest=digest)
 
 
 @app.command(epilog="Example: roost secrets production --set")
@@ -338,8 +338,8 @@ def secrets(
     from roost.commands import secrets as verb
 
     if set_them:
-        return run(verb.set_secrets, environment, local, as_json, exit_code)
-    return run(verb.secrets, environment, local, as_json, exit_code)
+        return run(verb.set_secrets, environment, local=local, as_json=as_json, exit_code=exit_code)
+    return run(verb.secrets, environment, local=local, as_json=as_json, exit_code=exit_code)
 
 
 @app.command(epilog="Example: roost smoke http://127.0.0.1:4200 --version 3.9.1")
@@ -356,9 +356,9 @@ def smoke(
     as_json: AsJson = False,
 ) -> ExitCode:
     """Prove a Prefect server good from outside; credentials from PREFECT_SERVER_API_AUTH_STRING."""
-    from roost.commands import server
+    from roost.commands import smoke as verb
 
-    return run(server.smoke, target, local, version, stock, as_json)
+    return run(verb.smoke, target, local=local, version=version, stock=stock, as_json=as_json)
 
 
 @app.command(epilog="Example: roost connect staging")
@@ -387,25 +387,25 @@ def connect(
 @app.command(epilog="Example: roost status staging --local")
 def status(environment: Environment, *, local: Local = False, as_json: AsJson = False) -> ExitCode:
     """Show what runs now: machines, states, addresses, volume."""
-    from roost.commands import server
+    from roost.commands import status as verb
 
-    return run(server.status, environment, local, as_json)
+    return run(verb.status, environment, local=local, as_json=as_json)
 
 
 @app.command(epilog="Example: roost sleep staging")
 def sleep(environment: Environment, *, local: Local = False, as_json: AsJson = False) -> ExitCode:
     """Put the server to sleep now; the next request wakes it."""
-    from roost.commands import server
+    from roost.commands import sleep_wake
 
-    return run(server.sleep, environment, local, as_json)
+    return run(sleep_wake.sleep, environment, local=local, as_json=as_json)
 
 
 @app.command(epilog="Example: roost wake staging")
 def wake(environment: Environment, *, local: Local = False, as_json: AsJson = False) -> ExitCode:
     """Wake the server now and wait until it answers."""
-    from roost.commands import server
+    from roost.commands import sleep_wake
 
-    return run(server.wake, environment, local, as_json)
+    return run(sleep_wake.wake, environment, local=local, as_json=as_json)
 
 
 @app.command(epilog="Example: roost backup staging")
@@ -413,7 +413,7 @@ def backup(environment: Environment, *, local: Local = False, as_json: AsJson = 
     """Take a snapshot of the server's data, with its database held still meanwhile."""
     from roost.commands import backups
 
-    return run(backups.backup, environment, local, as_json)
+    return run(backups.backup, environment, local=local, as_json=as_json)
 
 
 @app.command(epilog="Example: roost backups staging --json")
@@ -421,7 +421,7 @@ def backups(environment: Environment, *, local: Local = False, as_json: AsJson =
     """List the snapshots: when, how large, kept until when, and why they were made."""
     from roost.commands import backups as verb
 
-    return run(verb.backups, environment, local, as_json)
+    return run(verb.backups, environment, local=local, as_json=as_json)
 
 
 @app.command(epilog="Example: roost scale staging --memory-mb 1024 --until 4h --reason demo")
@@ -459,7 +459,7 @@ def scale(  # noqa: PLR0913 - one argument an option
         "min_machines_running": min_machines_running,
     }
     wish = verb.Wish(fields, until, reason, clear, permanent)
-    return run(verb.scale, environment, wish, local, as_json)
+    return run(verb.scale, environment, wish=wish, local=local, as_json=as_json)
 
 
 @app.command(epilog="Example: roost releases staging --clear 4")
@@ -476,7 +476,7 @@ def releases(
     """List what was released, newest first: verdict, commit, version, image, snapshot, changes."""
     from roost.commands import releases as verb
 
-    return run(verb.releases, environment, local, as_json, clear)
+    return run(verb.releases, environment, local=local, as_json=as_json, clear=clear)
 
 
 @app.command(epilog="Example: roost rollback staging --to 3")
@@ -493,7 +493,7 @@ def rollback(
     """Put an earlier good release back, prove it, and leave the file as it is."""
     from roost.commands import releases as verb
 
-    return run(verb.rollback, environment, local, to, as_json)
+    return run(verb.rollback, environment, local=local, to=to, as_json=as_json)
 
 
 @app.command(epilog="Example: roost restore staging --snapshot vs_1a2b3c")
@@ -516,10 +516,10 @@ def restore(  # noqa: PLR0913 - one argument an option
     from roost.commands import backups
 
     if confirm:
-        return run(backups.confirm, environment, confirm, local)
+        return run(backups.confirm, environment, volume=confirm, local=local)
     if drill:
-        return run(backups.drill, environment, snapshot, local, as_json)
-    return run(backups.restore, environment, snapshot, local, as_json)
+        return run(backups.drill, environment, snapshot=snapshot, local=local, as_json=as_json)
+    return run(backups.restore, environment, snapshot=snapshot, local=local, as_json=as_json)
 
 
 @app.command(epilog="Example: roost destroy demo --confirm acme-prefect-demo")
@@ -535,7 +535,7 @@ def destroy(
     """Remove the server after a last snapshot of its data, which is kept."""
     from roost.commands import destroy as verb
 
-    return run(verb.destroy, environment, confirm, local, as_json)
+    return run(verb.destroy, environment, confirm=confirm, local=local, as_json=as_json)
 
 
 @app.command(epilog="Example: roost drift staging --heal")
@@ -564,7 +564,15 @@ def drift(  # noqa: PLR0913 - one argument an option
     from roost.commands import drift as verb
 
     mends = verb.mending(heal=heal, end_overrides=end_overrides)
-    return run(verb.drift, environment, every, mends, local, as_json, results)
+    return run(
+        verb.drift,
+        environment,
+        every=every,
+        mends=mends,
+        local=local,
+        as_json=as_json,
+        results=results,
+    )
 
 
 @app.command(epilog="Example: roost up staging --exit")
@@ -578,7 +586,7 @@ def up(
     """Bring an environment up on the local Fly: validate, plan, apply, prove; until Ctrl-C."""
     from roost.commands import up as verb
 
-    return run(verb.up, environment, leave)
+    return run(verb.up, environment, leave=leave)
 
 
 @app.command(epilog="Example: roost rehearse staging --base ../base --results results")
@@ -599,7 +607,7 @@ def rehearse(
     """Try a change on a local Fly of its own, from the base to the proof; needs no token, no value."""
     from roost.commands import rehearse as verb
 
-    return run(verb.rehearse, tuple(environments), base, results, as_json)
+    return run(verb.rehearse, tuple(environments), base=base, results=results, as_json=as_json)
 
 
 @local_app.command("start", epilog="Example: roost local start --port 4280")
@@ -625,7 +633,7 @@ def local_status(*, as_json: AsJson = False) -> ExitCode:
     """Show its address, apps and machines."""
     from roost.commands import local
 
-    return run(local.status, as_json)
+    return run(local.status, as_json=as_json)
 
 
 @local_app.command("logs", epilog="Example: roost local logs acme-prefect-staging --follow")
@@ -639,7 +647,7 @@ def local_logs(
     """Print what an app's machines wrote, or the local Fly itself."""
     from roost.commands import local
 
-    return run(local.logs, name, follow)
+    return run(local.logs, name, follow=follow)
 
 
 @local_app.command("reset", epilog="Example: roost local reset --yes")
@@ -649,4 +657,4 @@ def local_reset(
     """Stop it and delete all it stored, volumes too."""
     from roost.commands import local
 
-    return run(local.reset, yes)
+    return run(local.reset, yes=yes)

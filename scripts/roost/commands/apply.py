@@ -1,0 +1,46 @@
+"""`roost apply`: carry out the plan and prove the result."""
+
+from __future__ import annotations
+
+from roost.environment.load import load_environment
+from roost.errors import ChangedMeanwhileError, ExitCode
+from roost.operations.applying import apply_told, settle
+from roost.operations.context import Context
+from roost.operations.fly_target import connect
+from roost.operations.planning import make_plan, tell_database
+from roost.plan.document import plan_digest
+from roost.plan.restore import restoring
+from roost.plan.secrets import rotates_asleep
+from roost.report.text import plan_report
+
+
+async def apply(
+    context: Context,
+    name: str,
+    *,
+    local: bool,
+    as_json: bool,
+    digest: str,
+) -> ExitCode:
+    """Plan, carry it out, and prove the result good."""
+    file = load_environment(name, context.environments)
+    async with connect(context, local=local) as target:
+        planned = await make_plan(context, file, target)
+        if restoring(planned.desired, planned.live):
+            await settle(context, target, planned)
+            planned = await make_plan(context, file, target)
+        if digest and digest != plan_digest(planned.plan):
+            raise ChangedMeanwhileError(
+                "The plan is not the one with that digest any more.",
+                advice=f"Look at what is new: roost plan {name}",
+            )
+        context.progress.print(plan_report(planned.plan, planned.cost))
+        tell_database(context, planned)
+        document = planned.document() if as_json else None
+        await apply_told(context, target, planned, document)
+    if rotates_asleep(planned.plan.steps):
+        context.progress.print(
+            f"It sleeps, and wakes with the new secrets. Its release is unproved until then: roost smoke {name}",
+            soft_wrap=True,
+        )
+    return ExitCode.DONE

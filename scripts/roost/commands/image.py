@@ -1,0 +1,58 @@
+"""`roost image`: print or push the image that an environment runs."""
+
+from __future__ import annotations
+
+import json
+
+from roost.environment.load import EnvironmentFile, load_environment
+from roost.errors import ExitCode
+from roost.operations.context import Context
+from roost.operations.fly_target import connect, fly_token, image_for
+from roost.operations.images import FOREIGN, NO_APP, THERE, ensure_image
+
+
+async def image(
+    context: Context,
+    name: str,
+    *,
+    push: bool,
+    as_json: bool,
+) -> ExitCode:
+    """Print an environment's image; with `push`, have it in the app's registry.
+
+    An app that is not there yet has none: the apply that creates it brings the image, too.
+
+    Raises:
+        UnappliableError: there is no docker to build with.
+        ImageError: it could not be built or pushed.
+    """
+    file = load_environment(name, context.environments)
+    reference = image_for(context, file)
+    state = await _push(context, file, reference) if push else None
+    if as_json:
+        foreign = bool(file.environment.prefect.image)
+        document = {"environment": name, "app": file.environment.app, "image": reference}
+        context.out.print_json(json.dumps({**document, "ours": not foreign, "state": state}))
+        return ExitCode.DONE
+    context.out.print(reference, markup=False, soft_wrap=True)
+    return ExitCode.DONE
+
+
+async def _push(context: Context, file: EnvironmentFile, reference: str) -> str:
+    if file.environment.prefect.image:
+        context.progress.print(f"{file.name} runs an image of its own: there is nothing to build.")
+        return FOREIGN
+    fly_token(context.environ, has_local=False)
+    async with connect(context, local=False) as target:
+        app = file.environment.app
+        if target.local is None and await target.fly.get_app(app) is None:
+            context.progress.print(
+                f"The app {app} does not exist yet, so it has no registry to push to. "
+                "The apply that creates it brings the image in the same go.",
+                soft_wrap=True,
+            )
+            return NO_APP
+        state = await ensure_image(context, target, file, reference)
+    if state == THERE:
+        context.progress.print("It is there already: nothing is built.")
+    return state

@@ -1,0 +1,86 @@
+"""`roost sleep` and `roost wake`."""
+
+from __future__ import annotations
+
+import json
+import time
+
+from roost.environment.load import load_environment
+from roost.errors import ExitCode, UnappliableError
+from roost.operations.context import Context
+from roost.operations.database_proof import prove_database
+from roost.operations.fly_target import connect
+from roost.operations.server_proof import environment_subject, prove_woken
+from roost.operations.server_state import (
+    ASLEEP,
+    tell_standing,
+)
+from roost.operations.sleep_wake import (
+    empty_memory,
+    keeps_in_memory,
+    lay_down,
+    our_machines,
+    time_request,
+)
+
+
+async def sleep(
+    context: Context,
+    name: str,
+    *,
+    local: bool,
+    as_json: bool,
+) -> ExitCode:
+    """Put every machine of an environment to sleep the way its file says."""
+    file = load_environment(name, context.environments)
+    how = file.environment.scaling.autostop
+    if how == "off":
+        raise UnappliableError(
+            f"{name} never sleeps: its autostop is off.",
+            advice="Set scaling.autostop to suspend or stop and apply.",
+        )
+    laid: list[dict[str, object]] = []
+    async with connect(context, local=local) as target:
+        for machine in await our_machines(target, file):
+            state, seconds = machine.state, 0.0
+            told = f"sleeps already: {state}."
+            if state not in ASLEEP:
+                began = time.monotonic()
+                if how == "suspend" and keeps_in_memory(file, machine):
+                    await empty_memory(context, target, file)
+                state = await lay_down(target, file.environment.app, machine, how)
+                seconds = round(time.monotonic() - began, 2)
+                told = f"{state} in {seconds:.2f} s. A request wakes it."
+            laid.append({"id": machine.id, "state": state, "seconds": seconds})
+            if not as_json:
+                context.out.print(f"{machine.id} {told}")
+    if as_json:
+        document = {"environment": name, "app": file.environment.app, "machines": laid}
+        context.out.print_json(json.dumps(document))
+    return ExitCode.DONE
+
+
+async def wake(
+    context: Context,
+    name: str,
+    *,
+    local: bool,
+    as_json: bool,
+) -> ExitCode:
+    """Wake an environment the way its users do, with a request, and time the answer."""
+    file = load_environment(name, context.environments)
+    async with connect(context, local=local) as target:
+        await our_machines(target, file)
+        await target.check_reach(file)
+        url = await target.app_url(file.environment.app, public=file.environment.access.public)
+        seconds = await time_request(url)
+        if as_json:
+            document = {"environment": name, "app": file.environment.app, "url": url}
+            context.out.print_json(json.dumps({**document, "seconds": round(seconds, 2)}))
+        else:
+            context.out.print(f"{name} answers after {seconds:.2f} s: {url}", soft_wrap=True)
+        subject = environment_subject(context, file, target, url)
+        await prove_database(url, subject.auth, file.environment.database.backend)
+        await prove_woken(context, subject)
+        await tell_standing(context, target, file)
+    return ExitCode.DONE

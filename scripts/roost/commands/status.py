@@ -1,0 +1,177 @@
+"""`roost status`: show what runs now, and how it differs from the file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from roost.environment.load import EnvironmentFile, load_environment
+from roost.environment.model import SqliteDatabase
+from roost.environment.rehearsal import rehearsed
+from roost.errors import ExitCode
+from roost.fly.models import Machine
+from roost.operations.context import Context
+from roost.operations.fly_target import connect
+from roost.operations.server_state import (
+    exit_notes,
+    last_exit,
+    look_at,
+    our_machines_in,
+    verdict_notes,
+)
+from roost.plan.cordoned import cordoned_notes
+from roost.plan.desired import REPLICA_URL, VERSION_KEY, desired_state
+from roost.plan.disk_usage import used_percent
+from roost.plan.effective import effective
+from roost.plan.live import Live, read_live
+from roost.plan.ownership import our_machines as our_machines_by_slot
+from roost.plan.volumes import volume_outcomes
+from roost.report.text import listing
+from roost.report.wording import one_line, short_image
+
+
+async def status(
+    context: Context,
+    name: str,
+    *,
+    local: bool,
+    as_json: bool,
+) -> ExitCode:
+    """Show the machines, addresses and volume of an environment, and an override if there is one."""
+    file = load_environment(name, context.environments)
+    async with connect(context, local=local) as target:
+        if target.local is not None:
+            file = rehearsed(file)
+        live = await read_live(target.fly, file.environment.app)
+        public = file.environment.access.public
+        url = await target.app_url(file.environment.app, public=public) if live.app else ""
+        state = await look_at(target, file, live, url)
+    chosen = effective(file, live, datetime.now(UTC))
+    code = ExitCode.DONE if state.good else ExitCode.ERROR
+    if as_json:
+        override = chosen.override and chosen.override.document()
+        document = {**_status_document(file, live, url), **state.document(), "override": override}
+        context.out.print_json(json.dumps(document))
+        return code
+    if live.app is None:
+        context.out.print(
+            f"{file.environment.app} does not exist yet. Create it: roost apply {name}"
+        )
+        return ExitCode.DONE
+    context.out.print(f"{name}: {url}", soft_wrap=True)
+    context.out.print(state.told(), markup=False, soft_wrap=True)
+    if live.machines:
+        columns = ("machine", "id", "state", "last exit", "region", "Prefect", "image")
+        context.out.print(listing(columns, _machine_rows(live)))
+    refused = (refusal.what for refusal in chosen.refusals)
+    cordoned = cordoned_notes(name, our_machines_in(file, live))
+    belongings = (*_no_machine(file, live), *_belongings(file, live))
+    standing = (*exit_notes(our_machines_in(file, live)), *verdict_notes(name, state.release))
+    notes = (*standing, *belongings, *replica_notes(file, live), *chosen.notes)
+    for note in (*notes, *refused, *cordoned):
+        context.out.print(one_line(note), markup=False, soft_wrap=True)
+    return code
+
+
+def _machine_rows(live: Live) -> Iterable[tuple[str, ...]]:
+    for machine in live.machines:
+        yield (
+            machine.name,
+            machine.id,
+            f"{machine.state}, cordoned" if machine.cordoned else machine.state,
+            last_exit(machine),
+            machine.region,
+            machine.metadata.get(VERSION_KEY, "-"),
+            short_image(_image_of(machine)) or "-",
+        )
+
+
+def _image_of(machine: Machine) -> str:
+    return str((machine.config or {}).get("image", ""))
+
+
+def _no_machine(file: EnvironmentFile, live: Live) -> Iterable[str]:
+    """Report that nothing runs, and how something does again."""
+    if live.machines:
+        return
+    name = file.name
+    if live.volumes or not isinstance(file.environment.database, SqliteDatabase):
+        yield f"It has no machine. Make one: roost apply {name}"
+    else:
+        yield (
+            f"It has no machine and no volume. To bring back its data: `roost restore {name} --snapshot "
+            f"ID` (`roost backups {name}` lists them). To begin with an empty database: "
+            f"`roost apply {name}`."
+        )
+
+
+def _belongings(file: EnvironmentFile, live: Live) -> Iterable[str]:
+    """Name the addresses and the volumes, and what of them costs money without being used."""
+    if live.ips:
+        yield f"Addresses: {', '.join(f'{ip.ip} ({ip.kind})' for ip in live.ips)}."
+    mounted = {m.mounted_volume: m.name for m in live.machines}
+    for volume in live.volumes:
+        user = mounted.get(volume.id)
+        used = f"used by {user}" if user else "used by no machine"
+        yield f"Volume {volume.id}: {volume.size_gb} GB in {volume.region}, {used}."
+    desired = desired_state(file, "")  # what runs is of no interest here
+    told = volume_outcomes(desired, live, our_machines_by_slot(desired, live))
+    yield from (outcome for outcome in told if isinstance(outcome, str))
+
+
+def _status_document(file: EnvironmentFile, live: Live, url: str) -> dict[str, object]:
+    return {
+        "environment": file.name,
+        "app": file.environment.app,
+        "exists": live.app is not None,
+        "url": url,
+        "ips": [{"ip": ip.ip, "type": ip.kind} for ip in live.ips],
+        "volumes": [
+            {"id": v.id, "size_gb": v.size_gb, "state": v.state, "used_percent": used_percent(v)}
+            for v in live.volumes
+        ],
+        "replica": {"live": live_replica(file, live), "wanted": wanted_replica(file)},
+        "secrets": [secret.name for secret in live.secrets],
+        "machines": [
+            {
+                "id": m.id,
+                "name": m.name,
+                "state": m.state,
+                "region": m.region,
+                "cordoned": m.cordoned,
+                "last_exit": last_exit(m),
+                "image": _image_of(m),
+                "volume": m.mounted_volume or None,
+            }
+            for m in live.machines
+        ],
+    }
+
+
+def live_replica(file: EnvironmentFile, live: Live) -> str | None:
+    """Return where the database is copied to now; None where it is not copied."""
+    for machine in our_machines_in(file, live):
+        env = (machine.config or {}).get("env") or {}
+        if url := env.get(REPLICA_URL):
+            return str(url)
+    return None
+
+
+def wanted_replica(file: EnvironmentFile) -> str | None:
+    """Return where the file asks for the database to be copied to."""
+    database = file.environment.database
+    replica = database.replicate if isinstance(database, SqliteDatabase) else None
+    return replica.url if replica else None
+
+
+def replica_notes(file: EnvironmentFile, live: Live) -> Iterable[str]:
+    """Return where the database is copied to, and where that is not what the file asks for."""
+    now, wanted = live_replica(file, live), wanted_replica(file)
+    if now:
+        yield f"The database is copied to {now} as it changes."
+    if wanted and wanted != now:
+        yield (
+            f"The file asks for copies of the database in {wanted}, and nothing is copied there "
+            f"yet: roost apply {file.name}."
+        )

@@ -1,0 +1,75 @@
+"""Plan one environment: read what is live, compare it with the file, and compute the cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from roost.apply.secret_values import Values, database_note
+from roost.environment.load import EnvironmentFile
+from roost.environment.rehearsal import rehearsed
+from roost.operations.context import Context
+from roost.operations.fly_target import Target, image_for
+from roost.operations.secret_sources import known_values
+from roost.plan.cost import CostChange, cost_change, read_prices
+from roost.plan.desired import Desired, desired_state
+from roost.plan.diff import diff
+from roost.plan.document import Json, plan_document
+from roost.plan.effective import Choose, Effective, effective
+from roost.plan.ignored import Left, adopt
+from roost.plan.live import Live, read_live
+from roost.plan.override import marked
+from roost.plan.ownership import our_machines
+from roost.plan.resume import Recovery
+from roost.plan.secrets import check_values
+from roost.plan.steps import Plan
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan with all it was made from."""
+
+    file: EnvironmentFile
+    image: str
+    desired: Desired
+    live: Live
+    plan: Plan
+    cost: CostChange
+    values: Values
+    effective: Effective
+    left: tuple[Left, ...] = ()
+    """Differences that the file leaves to somebody else."""
+    recovery: Recovery | None = None
+    """What it is to reach, where that is not what the file asks for."""
+
+    def document(self) -> Json:
+        """Return all of it that people see as one JSON object."""
+        override = self.effective.override
+        document = plan_document(self.plan, self.cost)
+        ignored = [left.document() for left in self.left]
+        return {**document, "override": override and override.document(), "ignored": ignored}
+
+
+async def make_plan(
+    context: Context, file: EnvironmentFile, target: Target, choose: Choose = effective
+) -> Planned:
+    """Read live and compare it with what the file, and an override, ask for now."""
+    if target.local is not None:
+        file = rehearsed(file)
+    image = image_for(context, file)
+    live = await read_live(target.fly, file.environment.app)
+    chosen = choose(file, live, datetime.now(UTC))
+    adopted = adopt(marked(desired_state(chosen.file, image), chosen.override), live)
+    desired = adopted.desired
+    values = known_values(context, file, target, desired, live)
+    check = check_values(desired, live, our_machines(desired, live), values.found)
+    desired = replace(desired, values=check)
+    cost = cost_change(read_prices(context.prices), desired, live)
+    plan = chosen.told(adopted.told(diff(desired, live)))
+    return Planned(chosen.file, image, desired, live, plan, cost, values, chosen, adopted.left)
+
+
+def tell_database(context: Context, planned: Planned) -> None:
+    """Report which address of the database would serve better than the one that is given."""
+    if note := database_note(planned.file.environment, planned.values):
+        context.progress.print(f"note: {note}", markup=False, soft_wrap=True)

@@ -1,0 +1,142 @@
+"""Prove that a server is healthy: which server, with which login, and what its release record gets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from roost.apply.late_proof import mark_proved
+from roost.environment.load import EnvironmentFile, load_environment
+from roost.environment.model import AUTH_SECRET
+from roost.errors import FlyError, SmokeFailedError, UsageError
+from roost.operations.context import Context
+from roost.operations.database_proof import last_error_of
+from roost.operations.fly_target import Target, connect
+from roost.operations.secret_sources import given_values, with_made_login
+from roost.operations.server_state import (
+    our_machines_in,
+)
+from roost.operations.sleep_wake import PROBE_TIMEOUT_S
+from roost.plan.live import read_live
+from roost.plan.releases import releases_on
+from roost.prefect.probe import CheckResult, Server, prove, select_checks
+from roost.prefect.server_report import quoted
+from roost.prefect.transport import prefect_client
+from roost.report.text import check_line
+from roost.report.wording import one_line, unproved_notes
+from roost.secret_text import SecretText
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What `smoke` is to look at."""
+
+    url: str
+    version: str
+    auth: SecretText | None
+    made_up: bool = False
+    """Whether nobody set the login here: it was made up for the local Fly."""
+    target: Target | None = None
+    file: EnvironmentFile | None = None
+    """The environment, and its Fly; None of a mere address."""
+
+
+async def tell_proved(context: Context, subject: Subject) -> None:
+    """Write into the release that it is proved, where it was not; a token may not be allowed to."""
+    if subject.target is None or subject.file is None:
+        return
+    name, app = subject.file.name, subject.file.environment.app
+    try:
+        proved = await mark_proved(subject.target.fly, app, name)
+    except FlyError as error:
+        context.progress.print(
+            f"It is good, and its release stays unproved: {one_line(str(error))}",
+            markup=False,
+            soft_wrap=True,
+        )
+        return
+    if proved:
+        context.progress.print(f"Release {proved.number} was unproved, and is good now.")
+
+
+async def run_checks(
+    context: Context, subject: Subject, *, stock: bool, quiet: bool
+) -> AsyncIterator[CheckResult]:
+    """Run the gate's checks that can be run from outside; print each result unless `quiet`."""
+    async with prefect_client(subject.url, PROBE_TIMEOUT_S) as http:
+        backend = subject.file.environment.database.backend if subject.file else ""
+        server = Server(
+            http, subject.auth, subject.version, made_up=subject.made_up, database=backend
+        )
+        checks = select_checks(login=subject.auth is not None, stock=stock)
+        async for result in prove(server, checks, time.monotonic):
+            if not quiet:
+                context.out.print(check_line(result))
+            yield result
+
+
+@asynccontextmanager
+async def subject_of(
+    context: Context, name: str, version: str, *, local: bool
+) -> AsyncIterator[Subject]:
+    """Read a URL as it is, or find the address and the login of an environment."""
+    auth = context.environ.get(AUTH_SECRET)
+    if name.startswith(("http://", "https://")):
+        yield Subject(name, version, SecretText(auth) if auth else None)
+        return
+    file = load_environment(name, context.environments)
+    environment = file.environment
+    async with connect(context, local=local) as target:
+        await target.check_reach(file)
+        url = await target.app_url(environment.app, public=environment.access.public)
+        if not url:
+            raise UsageError(
+                f"{environment.app} is not on the local Fly.",
+                advice=f"Apply it: roost apply {name} --local",
+            )
+        yield environment_subject(context, file, target, url, version)
+
+
+def environment_subject(
+    context: Context, file: EnvironmentFile, target: Target, url: str, version: str = ""
+) -> Subject:
+    """Return an environment's server with the login that is here for it."""
+    environment, auth = file.environment, context.environ.get(AUTH_SECRET)
+    given = given_values(context, file)
+    values = with_made_login(context, file, target, given)
+    secret = values.found.get(AUTH_SECRET) or (SecretText(auth) if auth else None)
+    wanted = secret if environment.access.auth == "basic" else None
+    made_up = AUTH_SECRET in values.found and AUTH_SECRET not in given.found
+    return Subject(url, version or environment.prefect.version, wanted, made_up, target, file)
+
+
+async def prove_woken(context: Context, subject: Subject) -> None:
+    """Prove a server whose live release is unproved, as `smoke` does; without its login, say so.
+
+    Raises:
+        SmokeFailedError: at least one check failed.
+    """
+    assert subject.file is not None  # noqa: S101 - it is made of an environment
+    assert subject.target is not None  # noqa: S101 - see above
+    environment = subject.file.environment
+    live = await read_live(subject.target.fly, environment.app)
+    releases = releases_on(our_machines_in(subject.file, live))
+    if not list(unproved_notes(subject.file.name, releases)):
+        return
+    if subject.auth is None and environment.access.auth == "basic":
+        context.progress.print(
+            f"Its release stays unproved, because the value of {AUTH_SECRET} is not here.",
+            soft_wrap=True,
+        )
+        return
+    stock = bool(environment.prefect.image)
+    results = [result async for result in run_checks(context, subject, stock=stock, quiet=True)]
+    if failed := [result for result in results if not result.ok]:
+        said = quoted(await last_error_of(subject.url, subject.auth))
+        raise SmokeFailedError(
+            f"{subject.url} is awake, and no good: {failed[0].name}: {failed[0].detail}.{said}",
+            advice=failed[0].advice,
+        )
+    await tell_proved(context, subject)

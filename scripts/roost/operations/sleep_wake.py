@@ -1,0 +1,119 @@
+"""Put machines to sleep, and wake a server with a request."""
+
+from __future__ import annotations
+
+import time
+from typing import Literal
+
+from roost.environment.load import EnvironmentFile
+from roost.environment.model import AUTH_SECRET, SqliteDatabase
+from roost.errors import SmokeFailedError, UsageError
+from roost.fly.models import Machine
+from roost.operations.context import Context
+from roost.operations.fly_target import Target
+from roost.operations.secret_sources import given_values, with_made_login
+from roost.operations.server_state import (
+    ready_advice,
+    until_ok,
+)
+from roost.plan.desired import ENVIRONMENT_KEY
+from roost.plan.image import is_our_image
+from roost.prefect.transport import prefect_client
+from roost.prefect.write_freeze import NotHeldError, NothingToHoldError, held
+
+PROBE_TIMEOUT_S = 90.0
+
+
+READY_LIMIT_S = 20.0
+"""So long a database may take to answer once the process does."""
+
+
+STATE_LIMIT_S = 60
+
+
+def keeps_in_memory(file: EnvironmentFile, machine: Machine) -> bool:
+    """Return whether a machine runs a server that answers before what it was given is on its disk."""
+    return (
+        machine.state == "started"
+        and isinstance(file.environment.database, SqliteDatabase)
+        and is_our_image(str((machine.config or {}).get("image", "")))
+    )
+
+
+async def empty_memory(context: Context, target: Target, file: EnvironmentFile) -> None:
+    """Have what was written last put onto the disk, as the server does before it sleeps by itself.
+
+    A change drops the memory of a suspended machine. The hold ends before the machine is suspended:
+    one that resumes with it would keep writers waiting.
+    """
+    url = await target.app_url(file.environment.app, public=file.environment.access.public)
+    given = given_values(context, file)
+    login = with_made_login(context, file, target, given).found.get(AUTH_SECRET)
+    auth = login if file.environment.access.auth == "basic" else None
+    try:
+        async with prefect_client(url, PROBE_TIMEOUT_S) as http, held(http, auth):
+            pass
+    except NothingToHoldError as reason:
+        context.progress.print(
+            f"Its data is not on its volume: {reason}. See what to do: roost smoke {file.name}",
+            markup=False,
+            soft_wrap=True,
+        )
+    except NotHeldError as reason:
+        context.progress.print(
+            f"Its database was not emptied onto the disk ({reason}): what was written in the last half "
+            f"minute is safe once it woke. Before you change it, wake it: roost wake {file.name}",
+            markup=False,
+            soft_wrap=True,
+        )
+
+
+async def lay_down(
+    target: Target, app: str, machine: Machine, how: Literal["suspend", "stop"]
+) -> str:
+    """Put a machine to sleep, and return the state it is in then."""
+    act = target.fly.suspend_machine if how == "suspend" else target.fly.stop_machine
+    goal = "suspended" if how == "suspend" else "stopped"
+    await act(app, machine.id)
+    await target.fly.wait_machine(app, machine.id, goal, STATE_LIMIT_S, version=machine.instance_id)
+    return goal
+
+
+async def our_machines(target: Target, file: EnvironmentFile) -> tuple[Machine, ...]:
+    """Return an environment's machines.
+
+    Raises:
+        UsageError: there is none.
+    """
+    app = await target.fly.get_app(file.environment.app)
+    found = (
+        await target.fly.list_machines(file.environment.app, {ENVIRONMENT_KEY: file.name})
+        if app
+        else ()
+    )
+    if not found:
+        raise UsageError(
+            f"{file.name} has no machine yet.", advice=f"Create it: roost apply {file.name}"
+        )
+    return found
+
+
+async def time_request(url: str) -> float:
+    """Return the seconds until the server is ready; a sleeping one is woken by it.
+
+    Ready is more than healthy: `/api/health` answers without a database, `/api/ready` does not.
+
+    Raises:
+        SmokeFailedError: it was not, within the limit; says which of the two.
+    """
+    began = time.monotonic()
+    async with prefect_client(url, PROBE_TIMEOUT_S) as http:
+        seen = await until_ok(http, "/api/health", began + PROBE_TIMEOUT_S)
+        if seen:
+            raise SmokeFailedError(f"{url} does not answer ({seen}).", advice="Look at its log.")
+        seen = await until_ok(http, "/api/ready", time.monotonic() + READY_LIMIT_S)
+    if seen:
+        raise SmokeFailedError(
+            f"{url} is up, and not ready: /api/ready: {seen}.", advice=ready_advice(seen)
+        )
+    return time.monotonic() - began
