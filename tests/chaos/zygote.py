@@ -45,7 +45,7 @@ def shorten(clocks: dict[str, float]) -> None:
         return
     client = importlib.import_module("roost.fly.client")
     client.FlyClient.__init__.__kwdefaults__["deadline_s"] = clocks["deadline_s"]
-    transport = importlib.import_module("roost.fly.transport")
+    transport = importlib.import_module("roost.http.transport")
     vars(transport)["TIMEOUT_S"] = clocks["timeout_s"]
 
 

@@ -16,7 +16,7 @@ from helpers.raw_server import cut, raw_server
 from helpers.waiting import LIMIT_S
 from roost.errors import FlyAnswerError, FlyError, FlyUnavailableError, RoostError
 from roost.fly.client import FlyClient
-from roost.http.size_limits import MAX_BYTES
+from roost.http.exchange import MAX_BYTES
 from roost.prefect.probe import Server, prove, select_checks
 from roost.prefect.transport import prefect_client
 from roost.secret_text import SecretText

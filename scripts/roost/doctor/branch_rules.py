@@ -13,7 +13,7 @@ from typing import Any
 from roost.doctor.check import Check, missing, ok, unknown
 from roost.errors import RoostError
 from roost.github.api import GitHub
-from roost.github.models import BranchProtection, BranchRule, BypassActor, Ruleset
+from roost.github.settings_models import BranchProtection, BranchRule, BypassActor, Ruleset
 from roost.report.setup import RULESETS, create_ruleset, update_ruleset
 
 MAIN = "main"

@@ -17,7 +17,7 @@ from roost.environment.load import EnvironmentFile
 from roost.environment.starter import Starter
 from roost.errors import RoostError
 from roost.github.api import GitHub
-from roost.github.models import BranchPolicy, GitHubEnvironment, Repository
+from roost.github.settings_models import BranchPolicy, GitHubEnvironment, Repository
 from roost.report.setup import (
     APP_KEY,
     HERE,

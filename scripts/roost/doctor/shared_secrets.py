@@ -11,7 +11,7 @@ from roost.doctor.check import Check, missing, ok, unknown
 from roost.environment.model import AUTH_SECRET
 from roost.errors import RoostError
 from roost.github.api import GitHub
-from roost.github.models import Repository
+from roost.github.settings_models import Repository
 from roost.report.setup import APP_KEY, TOKEN
 
 DEPLOYING = frozenset({"SOPS_AGE_KEY", AUTH_SECRET, APP_KEY})

@@ -1,8 +1,8 @@
-"""Fly's image registry, asked one thing: whether it has an image.
+"""Ask Fly's image registry whether it has an image.
 
 It speaks the registry protocol of the OCI (https://github.com/opencontainers/distribution-spec):
-`HEAD /v2/APP/manifests/TAG`, as user `x` with the Fly token for a password. A registry may want a
-token of its own instead, which it then names the place of.
+`HEAD /v2/APP/manifests/TAG`, as user `x` with the Fly token as the password. A registry may require
+a token of its own instead; its answer then names the address that issues one.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from roost.errors import (
     UsageError,
 )
 from roost.fly.transport import bare_token
-from roost.http.connection import Connection, certificates, is_this_computer
-from roost.http.exchange import exchange
-from roost.http.retry import AgainError, repeated
-from roost.http.retry_rules import (
+from roost.http.connection import Connection, is_this_computer, service_client
+from roost.http.exchange import OversizedError, exchange
+from roost.http.retry import (
+    AgainError,
     Repeat,
     may_repeat_failure,
     may_repeat_status,
+    repeated,
     retry_after_s,
 )
-from roost.http.size_limits import HEADERS, OversizedError
 from roost.secret_text import SecretText
 
 USER = "x"
@@ -57,13 +57,13 @@ class Registry(Connection):
     """A connection to a registry; use as an asynchronous context manager.
 
     Args:
-        host: such as registry.fly.io; one on this computer is asked without TLS.
-        token: Fly's, sent to that host alone and shown nowhere.
+        host: such as registry.fly.io; a registry on this computer is called without TLS.
+        token: for Fly; sent to that host alone and shown nowhere.
         transport: for tests; the network by default.
-        deadline_s: nothing is repeated past this many seconds.
+        deadline_s: no call is repeated past this many seconds.
 
     Raises:
-        UsageError: the host or the token is none.
+        UsageError: the host or the token cannot be one.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Registry(Connection):
     ) -> None:
         if not _HOST.fullmatch(host):
             raise UsageError(
-                "The address of the registry is no host.",
+                "The address of the registry is not a host name.",
                 where="FLY_REGISTRY_HOST",
                 advice="Unset it, or give one like registry.fly.io",
             )
@@ -87,22 +87,14 @@ class Registry(Connection):
         self._basic = SecretText(f"Basic {base64.b64encode(login).decode()}")
         self._deadline_s = deadline_s
         self._clock = clock
-        super().__init__(
-            httpx.AsyncClient(
-                base_url=f"{'http' if near else 'https'}://{host}",
-                headers={"user-agent": "roost", **HEADERS},
-                timeout=TIMEOUT_S,
-                transport=transport,
-                verify=certificates(),
-                trust_env=not near,  # a proxy is not the way to this machine
-            )
-        )
+        address = f"{'http' if near else 'https'}://{host}"
+        super().__init__(service_client(address, {}, TIMEOUT_S, transport))
 
     def __repr__(self) -> str:
         return f"Registry({self.host!r})"
 
     async def has(self, app: str, tag: str) -> bool:
-        """Return whether the app's repository has that tag; of an app that is not there, it has none.
+        """Return whether the app's repository has that tag; an app that does not exist has none.
 
         Raises:
             FlyError: the registry refused, failed, or did not answer.
@@ -119,10 +111,10 @@ class Registry(Connection):
         return True
 
     def _realm(self, answer: httpx.Response) -> httpx.URL | None:
-        """Return where the registry says that its own tokens are to be had.
+        """Return the address at which the registry issues its own tokens, None where it names none.
 
         Raises:
-            FlyAnswerError: it is a place that must not see our token.
+            FlyAnswerError: the address is on another host, which must not be sent the Fly token.
         """
         scheme, _, rest = answer.headers.get("www-authenticate", "").partition(" ")
         if scheme.lower() != "bearer":
@@ -133,9 +125,9 @@ class Registry(Connection):
         except httpx.InvalidURL:
             url = httpx.URL()
         here = self.http.base_url
-        if url.scheme != here.scheme or not _akin(url.host, here.host):
+        if url.scheme != here.scheme or not _same_owner(url.host, here.host):
             raise FlyAnswerError(
-                "The registry wants the token to go to another place, and it was not sent there.",
+                "The registry asked to send the token to another host, and it was not sent there.",
                 where=self.host,
                 advice="Check FLY_REGISTRY_HOST; if it is Fly's own, report this.",
             )
@@ -157,7 +149,7 @@ class Registry(Connection):
         return SecretText(f"Bearer {token}")
 
     async def _send(self, verb: str, url: str | httpx.URL, login: SecretText) -> httpx.Response:
-        """Ask, again where that may help: nothing here changes anything."""
+        """Send, again where that may help: no call to the registry changes anything."""
         ends = self._clock() + self._deadline_s
         return await repeated(
             lambda: self._send_once(verb, url, login), ATTEMPTS, ends, self._clock
@@ -187,7 +179,7 @@ class Registry(Connection):
 
     def _refused(self, answer: httpx.Response, where: str) -> FlyError:
         status = answer.status_code
-        kind, advice = FlyError, "Look whether the token and the app's name are right."
+        kind, advice = FlyError, "Check that the token and the app's name are right."
         if status == httpx.codes.UNAUTHORIZED:
             kind = FlyUnauthorizedError
             advice = "The token is wrong, expired or revoked. Make a new one: `fly tokens create deploy`."
@@ -218,8 +210,8 @@ class Registry(Connection):
         )
 
 
-def _akin(host: str, registry: str) -> bool:
-    """Return whether a host is the registry itself, or another one of who runs it."""
+def _same_owner(host: str, registry: str) -> bool:
+    """Return whether a host is the registry, or another host of the same owner."""
     owner = ".".join(registry.split(".")[-2:])
     same = host.lower() == registry.lower()
     return same or (owner == "fly.io" and host.lower().endswith(".fly.io"))

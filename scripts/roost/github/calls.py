@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal, TypeVar
-from urllib.parse import quote
+from typing import Literal, TypeVar
 
 import httpx
 from pydantic import BaseModel
@@ -19,7 +18,7 @@ from roost.errors import (
     UsageError,
 )
 from roost.github.transport import Call, GitHubReply, Transport, each
-from roost.http.connection import Connection
+from roost.http.connection import Connection, path_of
 from roost.http.exchange import DEADLINE_S
 from roost.http.reply import Json
 from roost.secret_text import SecretText
@@ -30,18 +29,18 @@ _REPOSITORY = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+")
 
 
 class RepositoryCalls(Connection):
-    """A connection to one repository, and how its calls are sent; an asynchronous context manager.
+    """A connection to one repository; use as an asynchronous context manager.
 
     Args:
         base_url: such as https://api.github.com.
         repository: `owner/name`.
         token: sent with every call and shown nowhere.
         transport: for tests; the network by default.
-        deadline_s: no call is repeated past this many seconds.
+        deadline_s: no call goes on past this many seconds, its repeats included.
         now: the clock that the ends of limits are read against.
 
     Raises:
-        UsageError: the address, the repository or the token is none.
+        UsageError: the address, the repository or the token cannot be one.
     """
 
     def __init__(  # noqa: PLR0913 - what is outside of it is passed in
@@ -85,7 +84,7 @@ class RepositoryCalls(Connection):
         body: Json | None = None,
         params: Mapping[str, str] | None = None,
     ) -> GitHubReply:
-        path = "".join([self._root, *(f"/{segment(part)}" for part in parts)])
+        path = f"{self._root}{path_of(*parts)}"
         return await self._transport.send(Call(verb, path, body, params))
 
     async def _query(self, query: str, variables: Json) -> GitHubReply:
@@ -99,12 +98,12 @@ class RepositoryCalls(Connection):
     async def _list(
         self, kind: type[M], *parts: str, params: Mapping[str, str] | None = None, key: str = ""
     ) -> tuple[M, ...]:
-        path = "".join([self._root, *(f"/{segment(part)}" for part in parts)])
+        path = f"{self._root}{path_of(*parts)}"
         given = {name: value for name, value in (params or {}).items() if value}
         return tuple(each(await self._transport.pages(path, given), kind, key))
 
     async def _readable(self, kind: type[M], *parts: str) -> M | None:
-        """Return what only some tokens may see; GitHub says 403 or 404 to the others."""
+        """Return what only some tokens may see; None where GitHub answers 403 or 404."""
         try:
             return (await self._send("GET", *parts)).read(kind)
         except (GitHubForbiddenError, GitHubNotFoundError):
@@ -112,15 +111,5 @@ class RepositoryCalls(Connection):
 
 
 def may_be_there(error: GitHubConflictError | GitHubUnavailableError) -> bool:
-    """Return whether what could not be created may be there: it was taken, or the answer was lost."""
+    """Return whether a failed create may exist: its name is taken, or its answer was lost."""
     return isinstance(error, GitHubConflictError) or error.ambiguous
-
-
-def segment(part: str) -> str:
-    """Encode one part; `.` and `..` would be taken for steps in the tree."""
-    return part.replace(".", "%2E") if part in {".", ".."} else quote(part, safe="")
-
-
-def present(fields: Mapping[str, Any]) -> Json:
-    """Return the fields that have a value."""
-    return {key: value for key, value in fields.items() if value is not None}

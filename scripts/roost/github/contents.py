@@ -16,9 +16,10 @@ from roost.errors import (
     GitHubRejectedError,
     GitHubUnavailableError,
 )
-from roost.github.calls import RepositoryCalls, may_be_there, present
+from roost.github.calls import RepositoryCalls, may_be_there
 from roost.github.models import FILES_LIMIT, Commit, FileContent, GitFile
 from roost.github.transport import PER_PAGE, GitHubReply
+from roost.http.connection import present
 
 MOST_COMMIT_PAGES = 5
 _NO_COMMIT = "No commit found"

@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import Literal
 
 from roost.errors import GitHubNotFoundError
-from roost.github.calls import RepositoryCalls, present
+from roost.github.calls import RepositoryCalls
 from roost.github.models import (
     Collaborator,
     Deployment,
     DeploymentReview,
     DeploymentStatus,
-    GitHubEnvironment,
     Workflow,
     WorkflowRun,
 )
+from roost.github.settings_models import GitHubEnvironment
 from roost.github.transport import PER_PAGE
+from roost.http.connection import present
 from roost.http.reply import Json
 
 DeploymentState = Literal["success", "inactive"]

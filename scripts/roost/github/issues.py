@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Literal
 
 from roost.errors import GitHubConflictError, GitHubNotFoundError, GitHubUnavailableError
-from roost.github.calls import RepositoryCalls, State, present
+from roost.github.calls import RepositoryCalls, State
 from roost.github.models import Comment, Issue, Label, Written
+from roost.http.connection import present
 
 Reason = Literal["completed", "not_planned", "reopened"]
 _WRITTEN = """query($id: ID!) {

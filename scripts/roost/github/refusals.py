@@ -25,7 +25,7 @@ from roost.errors import (
     GitHubUnavailableError,
 )
 from roost.http.messages import MAX_READ, header, one_line, redacted, sentence
-from roost.http.retry_rules import http_date
+from roost.http.retry import http_date
 from roost.secret_text import SecretText
 
 ACCEPTED = "x-accepted-github-permissions"

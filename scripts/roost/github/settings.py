@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from roost.errors import GitHubForbiddenError, GitHubNotFoundError
 from roost.github.calls import RepositoryCalls
-from roost.github.models import (
+from roost.github.models import Named
+from roost.github.settings_models import (
     ActionsPermissions,
     Branch,
     BranchPolicy,
     BranchProtection,
     BranchRule,
     GitHubEnvironment,
-    Named,
     Repository,
     Ruleset,
     WorkflowPermissions,

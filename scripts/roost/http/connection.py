@@ -1,24 +1,27 @@
-"""A connection to a service over HTTP: its address, whether a proxy is on the way, opening and closing it."""
+"""A connection to a service over HTTP: its address, its client, and what a request is made of."""
 
 from __future__ import annotations
 
 import functools
 import re
 import ssl
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
+from urllib.parse import quote
 
 import anyio
 import httpx
 
 from roost.errors import UsageError
+from roost.http.exchange import HEADERS
 
 RESOLVE_LIMIT_S = 5.0
 _THIS_COMPUTER = re.compile(r"localhost|.+\.localhost|127\.[0-9.]+|::1", re.ASCII)
 
 
 class Connection:
-    """What calls a service through `http`, which is open inside of `async with`."""
+    """A base for clients of a service: `http` is open inside of `async with`."""
 
     def __init__(self, http: httpx.AsyncClient) -> None:
         self.http = http
@@ -36,9 +39,34 @@ class Connection:
         await self.http.__aexit__(kind, error, trace)
 
 
+def service_client(
+    base_url: str,
+    headers: Mapping[str, str],
+    timeout_s: float,
+    transport: httpx.AsyncBaseTransport | None,
+) -> httpx.AsyncClient:
+    """Return the client for the API at an address; it follows no redirects.
+
+    Args:
+        base_url: the address, without a slash at its end.
+        headers: sent with every request.
+        timeout_s: the longest wait for a connection, and for each part of an answer.
+        transport: for tests; the network by default.
+    """
+    return httpx.AsyncClient(
+        base_url=base_url,
+        headers={"user-agent": "roost", **HEADERS, **headers},
+        timeout=timeout_s,
+        transport=transport,
+        verify=certificates(),
+        # A proxy that the environment names cannot reach this computer's own ports.
+        trust_env=not is_this_computer(httpx.URL(base_url).host),
+    )
+
+
 @functools.cache
 def certificates() -> ssl.SSLContext:
-    """Return whom to trust; read once for all clients, as reading takes longer than a call."""
+    """Return the trusted certificates; read once, because reading takes longer than a call."""
     return httpx.create_ssl_context()
 
 
@@ -46,7 +74,7 @@ def read_address(text: str, wrong: UsageError) -> httpx.URL:
     """Read the address of a service.
 
     Raises:
-        UsageError: that one, as the text is no http address with a host.
+        UsageError: `wrong`, because the text is no http address with a host.
     """
     try:
         url = httpx.URL(text)
@@ -57,8 +85,28 @@ def read_address(text: str, wrong: UsageError) -> httpx.URL:
     return url
 
 
+def is_token(value: str) -> bool:
+    """Return whether a header can carry a text as a token: one word of printable ASCII."""
+    return value.isascii() and value.isprintable() and " " not in value
+
+
+def path_of(*parts: str) -> str:
+    """Return the path of these parts, each of them encoded as one segment."""
+    return "".join(f"/{_segment(part)}" for part in parts)
+
+
+def _segment(part: str) -> str:
+    # `.` and `..` would be resolved as steps in the tree.
+    return part.replace(".", "%2E") if part in {".", ".."} else quote(part, safe="")
+
+
+def present(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that have a value."""
+    return {key: value for key, value in fields.items() if value is not None}
+
+
 async def resolves(name: str) -> bool:
-    """Return whether a name has an address here, within a few seconds."""
+    """Return whether a name has an address here, within RESOLVE_LIMIT_S seconds."""
     with anyio.move_on_after(RESOLVE_LIMIT_S):
         try:
             return bool(await anyio.getaddrinfo(name, None))
@@ -68,5 +116,5 @@ async def resolves(name: str) -> bool:
 
 
 def is_this_computer(host: str) -> bool:
-    """Return whether a host is this computer, to which no proxy is the way."""
+    """Return whether a host is this computer."""
     return _THIS_COMPUTER.fullmatch(host) is not None

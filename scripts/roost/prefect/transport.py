@@ -9,7 +9,7 @@ import httpx
 
 from roost.errors import UsageError
 from roost.http.connection import certificates, read_address
-from roost.http.size_limits import HEADERS, bounded
+from roost.http.exchange import HEADERS, bounded
 from roost.secret_text import SecretText
 
 LOOPBACK = "127.0.0.1"

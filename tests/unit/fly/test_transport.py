@@ -25,7 +25,7 @@ from roost.errors import (
 from roost.fly.client import FlyClient
 from roost.fly.transport import Call, Transport, authorization
 from roost.http.exchange import ATTEMPTS
-from roost.http.retry_rules import RETRY_AFTER_LIMIT_S, retry_after_s
+from roost.http.retry import RETRY_AFTER_LIMIT_S, retry_after_s
 from roost.secret_text import SecretText
 
 VERSION = "01J"
@@ -109,7 +109,7 @@ def name_of(value):
 def test_every_call_of_the_client_stands_in_these_tables():
     methods = {
         name
-        for name in vars(FlyClient)
+        for name in dir(FlyClient)
         if not name.startswith("_") and callable(getattr(FlyClient, name))
     }
 

@@ -284,7 +284,7 @@ def test_a_host_that_is_none_is_told(roost, monkeypatch, host):
     said = roost("image", "staging", "--push")
 
     assert said.code == 3
-    assert "FLY_REGISTRY_HOST: The address of the registry is no host." in said.err
+    assert "FLY_REGISTRY_HOST: The address of the registry is not a host name." in said.err
 
 
 # As a part of apply
