@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Iterable
+from functools import partial
 
 import h11
 from starlette.applications import Starlette
@@ -14,13 +15,12 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from localfly.api import apps, control, machines, platform, volumes
-from localfly.api.requests import Services
+from localfly.api.requests import ApiState, Endpoint
 from localfly.api_errors import ApiError
 from localfly.errors import LocalFlyError
 from localfly.runtime.machine_sockets import MACHINE_SCOPE
 
 _LOG = logging.getLogger(__name__)
-Endpoint = Callable[[Request], Awaitable[Response]]
 
 APP = "/apps/{app}"
 MACHINE = f"{APP}/machines/{{machine}}"
@@ -109,12 +109,17 @@ ABSENT: tuple[tuple[str, str], ...] = (
 )
 
 
-def make_api(services: Services, token: str | None) -> Starlette:
-    """Put the application together; `token` is the only one taken, or None for any."""
-    routes = [Route(path, endpoint, methods=[verb]) for verb, path, endpoint in ENDPOINTS]
-    routes += [Route(path, absent, methods=[verb]) for verb, path in ABSENT]
+def make_api(state: ApiState, token: str | None) -> Starlette:
+    """Build the application.
+
+    Args:
+        state: is given to each endpoint.
+        token: the only token that is accepted; None accepts any.
+    """
+    routes = _routes(state, ENDPOINTS)
+    routes += [Route(path, absent, methods=[method]) for method, path in ABSENT]
     api = Starlette(
-        routes=[Mount("/v1", routes=routes), *control.ROUTES],
+        routes=[Mount("/v1", routes=routes), *_routes(state, control.ENDPOINTS)],
         exception_handlers={
             ApiError: _refuse,
             LocalFlyError: _fail,
@@ -122,9 +127,15 @@ def make_api(services: Services, token: str | None) -> Starlette:
             405: _no_such_verb,
         },
     )
-    api.state.services = services
     api.add_middleware(Guard, token=token)
     return api
+
+
+def _routes(state: ApiState, endpoints: Iterable[tuple[str, str, Endpoint]]) -> list[Route]:
+    return [
+        Route(path, partial(endpoint, state), methods=[method])
+        for method, path, endpoint in endpoints
+    ]
 
 
 async def absent(request: Request) -> Response:
