@@ -13,6 +13,7 @@ from starlette.responses import Response
 from localfly.api.requests import (
     ApiState,
     answer,
+    app_of,
     nothing,
     read_json,
     refuse_unknown,
@@ -27,15 +28,6 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,61}[a-z0-9]", re.ASCII)
 _SECRET = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 MAX_IPS = 50
 IP_TYPES = ("v4", "shared_v4", "v6", "private_v6")
-
-
-def app_of(api: ApiState, request: Request) -> App:
-    """Return the app the path names.
-
-    Raises:
-        ApiError: 404.
-    """
-    return api.world.app(request.path_params["app"])
 
 
 def show_app(world: World, app: App) -> Json:

@@ -15,7 +15,7 @@ from localfly.api_errors import ApiError
 from localfly.images.builder import Images
 from localfly.machines.lifecycle import Machines
 from localfly.runtime.machine_sockets import MACHINE_SCOPE
-from localfly.state.records import App
+from localfly.state.records import App, Machine
 from localfly.state.world import World
 
 Json = dict[str, Any]
@@ -44,6 +44,26 @@ class ApiState:
 
 Endpoint = Callable[[ApiState, Request], Awaitable[Response]]
 """An endpoint of the API; `app.make_api` binds the state to it."""
+
+
+def app_of(api: ApiState, request: Request) -> App:
+    """Return the app the path names.
+
+    Raises:
+        ApiError: 404.
+    """
+    return api.world.app(request.path_params["app"])
+
+
+def machine_of(api: ApiState, request: Request) -> Machine:
+    """Return the machine the path names.
+
+    Raises:
+        ApiError: 404.
+    """
+    world = api.world
+    app = world.app(request.path_params["app"])
+    return world.machine(app.name, request.path_params["machine"])
 
 
 async def read_json(request: Request) -> Json:

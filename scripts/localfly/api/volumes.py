@@ -12,8 +12,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from localfly.api.apps import app_of
-from localfly.api.requests import ApiState, answer, read_json, refuse_unknown, require
+from localfly.api.requests import ApiState, answer, app_of, read_json, refuse_unknown, require
 from localfly.api_errors import ApiError, not_found
 from localfly.config.machine_config import check_guest
 from localfly.config.regions import check_region
