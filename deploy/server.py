@@ -41,21 +41,21 @@ def main(argv: list[str]) -> int:
         return serve(os.environ, began)
     except BootError as error:
         print(f"roost: the server cannot start: {error}.", file=sys.stderr)
-        tell_why(str(error))
+        report_failure(str(error))
         return 1
     except Exception as failure:
-        tell_why(failure)
+        report_failure(failure)
         raise
 
 
-def tell_why(failure: str | Exception) -> None:
+def report_failure(failure: str | Exception) -> None:
     """Leave the reason of this end for the gate; of an exception, without what is secret in it."""
-    from roost_server.exit_reason import leave_word
+    from roost_server.exit_reason import write_exit_reason
     from roost_server.last_error import LAST_ERROR, name_failure
 
-    LAST_ERROR.know(os.environ)
+    LAST_ERROR.learn_secrets(os.environ)
     text = failure if isinstance(failure, str) else name_failure(failure)
-    leave_word(LAST_ERROR.safe(text), os.environ)
+    write_exit_reason(LAST_ERROR.redact(text), os.environ)
 
 
 def prepare() -> None:
@@ -86,10 +86,10 @@ def prepare() -> None:
 def prepare_postgres() -> None:
     """Settle what only the machine and the database itself know of an address."""
     from roost_server.postgres_certificate import certificate_settings
-    from roost_server.postgres_pooler_probe import ask_pooling
+    from roost_server.postgres_pooler import probe_pooling
 
     os.environ.update(certificate_settings(os.environ))
-    os.environ.update(ask_pooling(os.environ))
+    os.environ.update(probe_pooling(os.environ))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from roost_server.draining import waiting_messages
 from roost_server.errors import MovedError
 from roost_server.seed_database import revision
 from roost_server.settings import DATABASE, baked_folder
-from roost_server.sqlite_writers import share_queue
+from roost_server.sqlite_writers import queue_writes
 from roost_server.upgrade import REVISIONS
 from roost_server.write_queue import WriteQueue
 
@@ -30,8 +30,8 @@ def bake(environ: MutableMapping[str, str]) -> int:
         _prove_internals()
         internals.CREATE_APP.load()()
         asyncio.run(_make_database())
-        asyncio.run(_prove_turns())
-        _prove_queues()
+        asyncio.run(_prove_write_queue())
+        _prove_message_queues()
         seal(Path(home) / DATABASE)
         shutil.copyfile(Path(home) / DATABASE, baked / DATABASE)
     known = list_revisions()
@@ -74,14 +74,14 @@ async def _make_database() -> None:
     await (await database.engine()).dispose()
 
 
-async def _prove_turns() -> None:
+async def _prove_write_queue() -> None:
     """See that this Prefect's sessions still take turns in our queue, which no start would notice.
 
     Raises:
         RuntimeError: a release has moved what `sqlite_writers` builds on.
     """
     queue = WriteQueue()
-    share_queue(queue)
+    queue_writes(queue)
     database = internals.PROVIDE_DATABASE.load()()
     async with database.session_context(begin_transaction=True):
         taken = queue.is_taken()
@@ -90,7 +90,7 @@ async def _prove_turns() -> None:
         raise RuntimeError("this Prefect's transactions take no turn in the write queue")
 
 
-def _prove_queues() -> None:
+def _prove_message_queues() -> None:
     """See that what waits in Prefect's queues can still be counted, which only a stop would notice."""
     topics = internals.TOPIC.load()
     topics.by_name("roost").subscribe()

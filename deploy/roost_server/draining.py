@@ -21,14 +21,14 @@ LOOK_S = 0.05
 SETTLE_S = 0.25
 
 Pending = Callable[[], int]
-Keep = Callable[[], int]
+Save = Callable[[], int]
 
 
-def finish_first(
+def drain_before_shutdown(
     app: App,
     pending: Pending | None = None,
     limit_s: float = LIMIT_S,
-    keep: Keep | None = None,
+    save: Save | None = None,
 ) -> App:
     """Tell an application to shut down only when its queues are empty, or the limit has passed.
 
@@ -36,7 +36,7 @@ def finish_first(
         app: what is told.
         pending: counts what still waits; by default, in Prefect's own queues.
         limit_s: it is told then, whatever waits.
-        keep: takes out of the queues what waits then, keeps it, and returns how much it has kept.
+        save: takes out of the queues what waits then, keeps it, and returns how much it has kept.
     """
     count = pending or waiting_messages
 
@@ -49,7 +49,7 @@ def finish_first(
             message = await receive()
             if message["type"] == "lifespan.shutdown":
                 await _wait_until_empty(count, limit_s)
-                await _keep_the_rest(count, keep)
+                await _save_the_rest(count, save)
             return message
 
         await app(scope, receive_later, send)
@@ -70,12 +70,12 @@ async def _wait_until_empty(pending: Pending, limit_s: float) -> None:
         await asyncio.sleep(LOOK_S)
 
 
-async def _keep_the_rest(pending: Pending, keep: Keep | None) -> None:
-    if pending() and keep:
-        keep()
+async def _save_the_rest(pending: Pending, save: Save | None) -> None:
+    if pending() and save:
+        save()
         # Of what is being handled now, more may come, such as the action of a trigger.
         await asyncio.sleep(SETTLE_S)
-        if kept := keep():
+        if kept := save():
             print(f"roost: {kept} messages are kept on the volume for the next start", flush=True)
     if left := pending():
         print(f"roost: {left} messages were not handled before the end", flush=True)

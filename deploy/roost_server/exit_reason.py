@@ -17,7 +17,7 @@ KEY = "roost_last_error"
 LIMIT_S = 3.0
 
 
-def leave_word(text: str, environ: Mapping[str, str]) -> bool:
+def write_exit_reason(text: str, environ: Mapping[str, str]) -> bool:
     """Write a text that holds no secret into the metadata; say whether Fly took it.
 
     With the version of the machine's config, so that no later one is blamed for it.

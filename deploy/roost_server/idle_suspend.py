@@ -24,7 +24,7 @@ FIRST_BACKOFF_S, LAST_BACKOFF_S = 5.0, 300.0
 PROXY_HEADER = b"fly-request-id"
 
 
-class Answered(Enum):
+class FlyReply(Enum):
     """What Fly said to what it was asked for; of an answer that was lost nobody knows."""
 
     AGREED = "agreed"
@@ -60,7 +60,7 @@ class Activity:
         """Begin the quiet anew."""
         self.last = self.clock()
 
-    def quiet_s(self) -> float:
+    def idle_s(self) -> float:
         """Return the seconds since the last activity; 0 while there is some."""
         return 0.0 if self.open else self.clock() - self.last
 
@@ -84,22 +84,22 @@ async def watch(
     actions = ACTIONS.get(environ.get("ROOST_IDLE_ACTION", "off"), ())
     limit = float(environ.get("ROOST_IDLE_AFTER_S", "300"))
 
-    def is_quiet() -> bool:
-        return activity.quiet_s() >= limit
+    def is_idle() -> bool:
+        return activity.idle_s() >= limit
 
     activity.note()
     backoff = FIRST_BACKOFF_S
     while actions:
         await asyncio.sleep(min(LOOK_S, limit))
-        if not is_quiet():
+        if not is_idle():
             continue
         if flush:
             await asyncio.to_thread(flush)
-        if await fall_asleep(actions, environ, is_quiet):
+        if await suspend_or_stop(actions, environ, is_idle):
             backoff = FIRST_BACKOFF_S
             # Where it worked, this line runs after the wake; where not, quiet begins anew.
             await asyncio.sleep(LOOK_S)
-        elif is_quiet():
+        elif is_idle():
             await asyncio.sleep(backoff)
             backoff = min(2 * backoff, LAST_BACKOFF_S)
         else:
@@ -109,8 +109,8 @@ async def watch(
         activity.note()
 
 
-async def fall_asleep(
-    actions: tuple[str, ...], environ: Mapping[str, str], is_quiet: Callable[[], bool]
+async def suspend_or_stop(
+    actions: tuple[str, ...], environ: Mapping[str, str], is_idle: Callable[[], bool]
 ) -> bool:
     """Bring the database to rest, then ask for each action until Fly does not refuse one; say whether that was.
 
@@ -120,14 +120,14 @@ async def fall_asleep(
     if uses_sqlite_file(environ):
         await asyncio.to_thread(checkpoint, home_folder(environ) / DATABASE)
     for action in actions:
-        if not is_quiet():
+        if not is_idle():
             return False
-        if await asyncio.to_thread(ask, action, environ) is not Answered.REFUSED:
+        if await asyncio.to_thread(ask, action, environ) is not FlyReply.REFUSED:
             return True
     return False
 
 
-def ask(action: str, environ: Mapping[str, str]) -> Answered:
+def ask(action: str, environ: Mapping[str, str]) -> FlyReply:
     """Ask Fly to suspend or stop this very machine; return what it said, and log it."""
     machine = f"/v1/apps/{environ.get('FLY_APP_NAME')}/machines/{environ.get('FLY_MACHINE_ID')}"
     api = UnixConnection(environ.get("FLY_API_SOCKET", "/.fly/api"), ASK_LIMIT_S)
@@ -136,15 +136,15 @@ def ask(action: str, environ: Mapping[str, str]) -> Answered:
             api.connect()
         except OSError as error:
             print(f"roost: cannot ask Fly to {action} this machine: {error!r}", flush=True)
-            return Answered.REFUSED
+            return FlyReply.REFUSED
         try:
             api.request("POST", f"{machine}/{action}")
             status = api.getresponse().status
         except (OSError, http.client.HTTPException) as error:
             lost = f"asked Fly to {action} this machine, and its answer was lost: {error!r}"
-            print(f"roost: quiet; {lost}", flush=True)
-            return Answered.LOST
+            print(f"roost: idle; {lost}", flush=True)
+            return FlyReply.LOST
     agreed = status < http.client.BAD_REQUEST
     verdict = "agreed" if agreed else f"refused with status {status}"
-    print(f"roost: quiet; asked Fly to {action} this machine: {verdict}", flush=True)
-    return Answered.AGREED if agreed else Answered.REFUSED
+    print(f"roost: idle; asked Fly to {action} this machine: {verdict}", flush=True)
+    return FlyReply.AGREED if agreed else FlyReply.REFUSED

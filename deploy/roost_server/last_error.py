@@ -41,7 +41,7 @@ BLAND = "Application startup failed. Exiting."
 RAISED = re.compile(r"[A-Za-z_][\w.]*: .*", re.ASCII)
 
 
-def hider(environ: Mapping[str, str]) -> Callable[[str], str]:
+def redactor(environ: Mapping[str, str]) -> Callable[[str], str]:
     """Return what takes every secret of an environment out of a text, and their parts."""
     secrets: set[str] = set()
     places: set[str] = set()
@@ -51,8 +51,8 @@ def hider(environ: Mapping[str, str]) -> Callable[[str], str]:
         elif is_guarded(name):
             _take_apart(value, secrets, places)
     patterns = [
-        *(re.escape(way) for way in _ways(secrets)),
-        *(rf"(?<![\w.]){re.escape(way)}(?!\w|\.\w)" for way in _ways(places, SHORTEST_PLACE)),
+        *(re.escape(way) for way in _spellings(secrets)),
+        *(rf"(?<![\w.]){re.escape(way)}(?!\w|\.\w)" for way in _spellings(places, SHORTEST_PLACE)),
     ]
     if not patterns:
         return str
@@ -112,7 +112,7 @@ def _leaves(text: str) -> Iterator[str]:
             yield value
 
 
-def _ways(values: Iterable[str], shortest: int = SHORTEST_VALUE) -> list[str]:
+def _spellings(values: Iterable[str], shortest: int = SHORTEST_VALUE) -> list[str]:
     """Return the ways a message may spell values, the longest first."""
     ways: set[str] = set()
     for value in values:
@@ -134,9 +134,9 @@ class LastError:
     hide: Callable[[str], str] = lambda _: HIDDEN
     text: str = field(default="", init=False)
 
-    def know(self, environ: Mapping[str, str]) -> None:
+    def learn_secrets(self, environ: Mapping[str, str]) -> None:
         """Learn from an environment what is to be hidden."""
-        self.hide = hider(environ)
+        self.hide = redactor(environ)
 
     def watch(self) -> None:
         """Note every error that is logged from now on, whichever logger and handlers it has."""
@@ -153,9 +153,9 @@ class LastError:
     def note(self, text: str) -> None:
         """Keep a text as the last error."""
         if text and text != BLAND:
-            self.text = self.safe(text)
+            self.text = self.redact(text)
 
-    def safe(self, text: str) -> str:
+    def redact(self, text: str) -> str:
         """Return a text in one line, without secrets, cut to its length afterwards."""
         words = " ".join(self.hide(text).split())
         plain = "".join(char if char.isprintable() else "?" for char in words)

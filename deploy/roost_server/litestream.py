@@ -50,7 +50,7 @@ FIRST_LOOK_S, LOOK_S = 0.05, 30.0
 ASK_LIMIT_S = 10.0
 FLUSH_LIMIT_S = 10.0
 EMPTY_LIMIT_S = 5.0
-TELL_AGAIN_S = 900.0
+REPORT_AGAIN_S = 900.0
 END_LIMIT_S = LAST_SYNC_S + 2
 
 
@@ -74,10 +74,10 @@ class Replicator:
         self._process: subprocess.Popen[bytes] | None = None
         self._folder: Path | None = None
         self._ending = threading.Event()
-        self._trouble = Trouble(replica.url)
+        self._lag = LagReport(replica.url)
         self._threads = [
             threading.Thread(target=work, name=f"litestream-{work.__name__}", daemon=True)
-            for work in (self._keep_running, self._keep_looking)
+            for work in (self._keep_running, self._keep_checking)
         ]
 
     def start(self) -> None:
@@ -92,18 +92,18 @@ class Replicator:
             NotCopiedError: it was not sent in time.
         """
         deadline = time.monotonic() + limit_s
-        wanted = (progress := self._find()).found
+        wanted = (progress := self._progress()).found
         while progress.sent < wanted:
             if time.monotonic() > deadline:
                 raise NotCopiedError(
                     f"nothing was sent for {limit_s:g} s, see what Litestream says above"
                 )
             time.sleep(FIRST_LOOK_S)
-            progress = self._find()
+            progress = self._progress()
 
     def flush(self) -> None:
         """Have everything sent before the machine sleeps, or say what is in the way."""
-        self._look()
+        self._check()
 
     def stop(self) -> None:
         """End it, after it has sent what is left; the server is over by now."""
@@ -120,7 +120,7 @@ class Replicator:
             if thread.ident is not None:
                 thread.join(END_LIMIT_S)
 
-    def _find(self) -> Progress:
+    def _progress(self) -> Progress:
         """Have it look for changes in the database now; it sends them by itself.
 
         It can wait for that, too (`wait`, `timeout`). But then Litestream 0.5.17 drops its endless
@@ -143,30 +143,30 @@ class Replicator:
         finally:
             connection.close()
 
-    def _look(self) -> bool:
+    def _check(self) -> bool:
         """See whether the copy is complete, and tell it where that changes."""
         try:
             self.send()
         except NotCopiedError as error:
-            self._trouble.note(str(error))
+            self._lag.note(str(error))
             return False
-        self._trouble.note("")
+        self._lag.note("")
         return True
 
-    def _keep_looking(self) -> None:
+    def _keep_checking(self) -> None:
         """Have it take hold of the database at once, then see every while that it copies."""
         pause = FIRST_LOOK_S
         while pause < LOOK_S and not self._ending.wait(pause):
             try:
-                self._find()
+                self._progress()
                 break
             except NotCopiedError:
                 pause *= 2
         else:
-            self._look()  # it never took hold: that is told now, and not after an interval
+            self._check()  # it never took hold: that is told now, and not after an interval
         # A look sends what is there: it must not come more often than sending was asked for.
         while not self._ending.wait(max(LOOK_S, self._replica.every_s)):
-            self._look()
+            self._check()
 
     def _keep_running(self) -> None:
         """Start it again whenever it ends, later each time."""
@@ -219,25 +219,25 @@ def ask_to_end(process: subprocess.Popen[bytes]) -> None:
         process.stdin.close()
 
 
-class Trouble:
+class LagReport:
     """What keeps the copy from being complete, told when it begins, now and again, and at its end."""
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._told_at: float | None = None
+        self._reported_at: float | None = None
 
     def note(self, reason: str) -> None:
         """Take the outcome of one look: a reason, or "" where all is well."""
         now = time.monotonic()
-        if reason and (self._told_at is None or now - self._told_at >= TELL_AGAIN_S):
-            self._told_at = now
+        if reason and (self._reported_at is None or now - self._reported_at >= REPORT_AGAIN_S):
+            self._reported_at = now
             print(
                 f"roost: the replica {self._url} is behind: {reason}; the server goes on, "
                 "and what it writes is on the volume alone until this is mended",
                 flush=True,
             )
-        elif not reason and self._told_at is not None:
-            self._told_at = None
+        elif not reason and self._reported_at is not None:
+            self._reported_at = None
             print(f"roost: the replica {self._url} has everything again", flush=True)
 
 

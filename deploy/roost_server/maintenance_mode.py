@@ -19,11 +19,11 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from roost_server.asgi import App, Message, Receive, Scope, Send
+from roost_server.asgi import App, Message, Receive, Scope, Send, answer
 from roost_server.idle_suspend import is_host_check
 from roost_server.seed_database import flush
 from roost_server.settings import uses_sqlite_file
-from roost_server.upgrade import read_note, settle
+from roost_server.upgrade import finish_upgrade, read_note
 
 GATE_HEADER = b"x-roost-gate"
 OPEN_PATH = "/roost/open"
@@ -37,14 +37,14 @@ AUTH_SETTING = "PREFECT_SERVER_API_AUTH_STRING"
 OWNER = "machine-id"
 
 
-class Probation:
+class MaintenanceMode:
     """Whether this server is closed, and the layer that keeps it so.
 
     Args:
         home: the volume.
         environ: says whose it is, and who may log in.
         clock: gives seconds of 1970.
-        when_open: is called once, when everybody is let in.
+        on_open: is called once, when everybody is let in.
         socket_s: how long a socket is held while the server is closed.
     """
 
@@ -53,14 +53,14 @@ class Probation:
         home: Path,
         environ: Mapping[str, str],
         clock: Callable[[], float] = time.time,
-        when_open: Callable[[], None] | None = None,
+        on_open: Callable[[], None] | None = None,
         socket_s: float = SOCKET_S,
     ) -> None:
         self._socket_s = socket_s
         self._home = home
         self._environ = environ
         self._clock = clock
-        self._when_open = when_open
+        self._on_open = on_open
         self._closed_since: float | None = None
         if is_moved(home, environ):
             self._closed_since = clock()
@@ -68,7 +68,7 @@ class Probation:
             self._closed_since = note.began
         else:
             take_over(home, environ)
-            self._tell_open()
+            self._notify_open()
 
     def is_open(self) -> bool:
         """Return whether everybody is let in; opens by itself when the limit has passed."""
@@ -80,14 +80,14 @@ class Probation:
     def open(self) -> None:
         """Let everybody in; an upgrade stands, and the volume is this machine's."""
         self._closed_since = None
-        settle(self._home)
+        finish_upgrade(self._home)
         take_over(self._home, self._environ)
-        self._tell_open()
+        self._notify_open()
 
-    def _tell_open(self) -> None:
-        when_open, self._when_open = self._when_open, None
-        if when_open:
-            when_open()
+    def _notify_open(self) -> None:
+        on_open, self._on_open = self._on_open, None
+        if on_open:
+            on_open()
 
     def layer(self, app: App) -> App:
         """Let only the gate and the host's checks through while the server is closed."""
@@ -100,16 +100,16 @@ class Probation:
             elif self.is_open() or from_gate(scope) or is_host_check(scope):
                 await app(scope, receive, send)
             elif scope["type"] == "websocket":
-                await self._hold_socket(app, scope, receive, send)
+                await self._delay_socket(app, scope, receive, send)
             else:
                 await refuse(scope, send)
 
         return serve
 
-    async def _hold_socket(self, app: App, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _delay_socket(self, app: App, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a socket open once the server is open; refuse it where that takes too long."""
         messages = iter([await receive()])
-        if await self._is_left(receive):
+        if await self._is_disconnected(receive):
             return
         if not self.is_open():
             await refuse(scope, send)
@@ -120,7 +120,7 @@ class Probation:
 
         await app(scope, receive_all, send)
 
-    async def _is_left(self, receive: Receive) -> bool:
+    async def _is_disconnected(self, receive: Receive) -> bool:
         """Wait until the server is open, or for as long as a socket is held; say whether its client left.
 
         Before a socket is accepted, nothing else can come from a client.
@@ -183,9 +183,3 @@ async def refuse(scope: Scope, send: Send) -> None:
         await send({"type": "websocket.close", "code": 1013, "reason": "upgrading"})
     else:
         await answer(send, 503, MAINTENANCE)
-
-
-async def answer(send: Send, status: int, *headers: tuple[bytes, bytes]) -> None:
-    """Answer with a status and no body."""
-    await send({"type": "http.response.start", "status": status, "headers": list(headers)})
-    await send({"type": "http.response.body", "body": b""})

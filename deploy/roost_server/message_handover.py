@@ -22,7 +22,7 @@ Waiting = dict[str, list[dict[str, Any]]]
 """Messages as the file has them, by the service that they wait for."""
 
 
-class CarryOver:
+class MessageHandover:
     """The messages of the stop before, until they are delivered, and those of this stop.
 
     Args:
@@ -55,13 +55,13 @@ class CarryOver:
         for name, subscription in self._subscriptions.items():
             self._deliver(name, subscription)
 
-    def keep(self) -> int:
+    def save(self) -> int:
         """Take out of the queues all that waits, and write it to the volume; return how much."""
         if self._waiting is None:
             return 0
         for name, subscription in self._subscriptions.items():
-            self._waiting.setdefault(name, []).extend(take(subscription))
-        self._save(self._waiting)
+            self._waiting.setdefault(name, []).extend(dequeue(subscription))
+        self._write_file(self._waiting)
         return sum(len(messages) for messages in self._waiting.values())
 
     def _begin(self, name: str, subscription: Any) -> None:
@@ -72,20 +72,20 @@ class CarryOver:
         if not self._waiting or not (messages := self._waiting.pop(name, [])):
             return
         count = len(messages)
-        if rest := put(subscription, messages):
+        if rest := enqueue(subscription, messages):
             self._waiting[name] = rest
         # What is delivered must not come twice: triggers count it.
-        self._save(self._waiting)
+        self._write_file(self._waiting)
         print(f"roost: {count} messages of before the stop go on in {name}", flush=True)
 
-    def _save(self, waiting: Waiting) -> None:
+    def _write_file(self, waiting: Waiting) -> None:
         if any(waiting.values()):
             write(self._file, waiting)
         else:
             self._file.unlink(missing_ok=True)
 
 
-def put(subscription: Any, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def enqueue(subscription: Any, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Put messages into a queue of Prefect's; return those for which it has no room."""
     message = MESSAGE.load()
     queue = subscription._queue  # noqa: SLF001 - as in take
@@ -95,7 +95,7 @@ def put(subscription: Any, messages: list[dict[str, Any]]) -> list[dict[str, Any
     return rest
 
 
-def take(subscription: Any) -> list[dict[str, Any]]:
+def dequeue(subscription: Any) -> list[dict[str, Any]]:
     """Empty a queue of Prefect's; return its messages, those first that are to be tried again."""
     found = []
     for queue in (subscription._retry, subscription._queue):  # noqa: SLF001 - nothing else has them

@@ -24,11 +24,11 @@ KEY = int.from_bytes(b"roost")
 # Shorter than the grace of the machine's check (60 s, scripts/roost/plan/desired.py) less the time that
 # the imports take, so that it is this message that is read. Fly then starts the machine again.
 LIMIT_S = 30.0
-LOOK_S = 0.1
-BEAT_S = 5.0
+POLL_S = 0.1
+KEEP_ALIVE_S = 5.0
 # Of a holder that vanished without a word, such as a host that lost its power, the server ends the
 # session after this: a later start finds the lock free. Longer than a start blocks its own beat.
-SILENT_S = 45
+IDLE_SESSION_S = 45
 STARTED = ("lifespan.startup.complete", "lifespan.startup.failed")
 # The columns of another user's session may be hidden.
 HOLDER = """
@@ -43,10 +43,10 @@ WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
     AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 
-Turn = Callable[[], AbstractAsyncContextManager[None]]
+TakeLock = Callable[[], AbstractAsyncContextManager[None]]
 
 
-def migrate_in_turn(app: App, turn: Turn) -> App:
+def migrate_under_lock(app: App, take_lock: TakeLock) -> App:
     """Let an application start, which migrates, only while it has its turn."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
@@ -55,7 +55,7 @@ def migrate_in_turn(app: App, turn: Turn) -> App:
             return
         async with AsyncExitStack() as stack:
             try:
-                await stack.enter_async_context(turn())
+                await stack.enter_async_context(take_lock())
             except BootError as error:
                 await receive()
                 await send({"type": "lifespan.startup.failed", "message": f"roost: {error}."})
@@ -71,7 +71,7 @@ def migrate_in_turn(app: App, turn: Turn) -> App:
     return serve
 
 
-def postgres_turn(environ: Mapping[str, str], limit_s: float = LIMIT_S) -> Turn:
+def postgres_lock(environ: Mapping[str, str], limit_s: float = LIMIT_S) -> TakeLock:
     """Return how to take the turn on the database that the environment names.
 
     A lock of the session, which ends with the connection: whoever is killed holds nobody up. A
@@ -83,17 +83,17 @@ def postgres_turn(environ: Mapping[str, str], limit_s: float = LIMIT_S) -> Turn:
     """
 
     @asynccontextmanager
-    async def turn() -> AsyncIterator[None]:
+    async def take_lock() -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             if database_url(environ) and pooling_of(environ) is not Pooling.TRANSACTION:
                 with explained(environ):
                     connection = await stack.enter_async_context(connected(environ))
                     await _take(connection, limit_s)
-                beating = asyncio.create_task(_beat(connection))
-                stack.push_async_callback(_end, beating)
+                keeping_alive = asyncio.create_task(_keep_alive(connection))
+                stack.push_async_callback(_end, keeping_alive)
             yield
 
-    return turn
+    return take_lock
 
 
 async def _take(connection: AsyncConnection, limit_s: float) -> None:
@@ -107,13 +107,13 @@ async def _take(connection: AsyncConnection, limit_s: float) -> None:
     # other's CREATE INDEX CONCURRENTLY waits in turn.
     while not await connection.scalar(text(f"SELECT pg_try_advisory_lock({KEY})")):
         if now() > ends:
-            raise BootError(await _told_holder(connection, limit_s))
-        await asyncio.sleep(LOOK_S)
+            raise BootError(await _describe_holder(connection, limit_s))
+        await asyncio.sleep(POLL_S)
     with suppress(DBAPIError):  # before PostgreSQL 14 there is no such limit
-        await connection.execute(text(f"SET idle_session_timeout = '{SILENT_S}s'"))
+        await connection.execute(text(f"SET idle_session_timeout = '{IDLE_SESSION_S}s'"))
 
 
-async def _told_holder(connection: AsyncConnection, limit_s: float) -> str:
+async def _describe_holder(connection: AsyncConnection, limit_s: float) -> str:
     from sqlalchemy import text
 
     held = (
@@ -129,18 +129,18 @@ async def _told_holder(connection: AsyncConnection, limit_s: float) -> str:
     )
 
 
-async def _beat(connection: AsyncConnection) -> None:
+async def _keep_alive(connection: AsyncConnection) -> None:
     """Have the server know that the holder lives; a connection that broke has lost the turn anyway."""
     from sqlalchemy import text
     from sqlalchemy.exc import SQLAlchemyError
 
     with suppress(SQLAlchemyError, OSError):
         while True:
-            await asyncio.sleep(BEAT_S)
+            await asyncio.sleep(KEEP_ALIVE_S)
             await connection.execute(text("SELECT 1"))
 
 
-async def _end(beating: asyncio.Task[None]) -> None:
-    beating.cancel()
+async def _end(keeping_alive: asyncio.Task[None]) -> None:
+    keeping_alive.cancel()
     with suppress(asyncio.CancelledError):
-        await beating
+        await keeping_alive

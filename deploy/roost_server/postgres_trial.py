@@ -19,7 +19,7 @@ from roost_server.postgres_address import POOLING, database_settings
 from roost_server.postgres_certificate import certificate_settings
 from roost_server.postgres_connection import connected, explained
 from roost_server.postgres_faults import SENTENCES, DatabaseFaultError, Fault
-from roost_server.postgres_pooler_probe import ask_pooling
+from roost_server.postgres_pooler import probe_pooling
 from roost_server.settings import URL_VARIABLE
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def try_database(environ: MutableMapping[str, str]) -> int:
     try:
         environ.update(database_settings(environ))
         environ.update(certificate_settings(environ))
-        environ.update(ask_pooling(environ))
+        environ.update(probe_pooling(environ))
         with explained(environ):
             asyncio.run(_look(environ))
     except DatabaseFaultError as error:

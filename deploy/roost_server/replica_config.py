@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from roost_server.errors import BootError
-from roost_server.seed_database import is_taken, put_once
+from roost_server.seed_database import create_once, is_taken
 from roost_server.settings import DATABASE, REPLICA_URL, home_folder
 
 KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
@@ -117,7 +117,7 @@ def restore_lost(environ: Mapping[str, str]) -> None:
     if is_taken(replica.database):
         return
     print(f"roost: the volume is empty; looking for its database at {replica.url}", flush=True)
-    if put_once(replica.database, lambda aside: fetch(replica, aside)):
+    if create_once(replica.database, lambda aside: fetch(replica, aside)):
         size = replica.database.stat().st_size
         print(f"roost: its database is back from {replica.url} ({size / 1e6:.1f} MB)", flush=True)
     else:

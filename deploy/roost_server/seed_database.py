@@ -23,29 +23,29 @@ MIGRATE, REGISTER = (
 
 
 def seed(environ: Mapping[str, str]) -> dict[str, str]:
-    """Put the template onto an empty volume; return the settings that spare Prefect what is done.
+    """Put the seed_file onto an empty volume; return the settings that spare Prefect what is done.
 
     Migrations are left out only when the database stands at the very revision that this image's
     Prefect brings; anything else is Prefect's to migrate or to refuse.
     """
-    template = baked_folder(environ) / DATABASE
-    if not template.exists() or not uses_sqlite_file(environ):
+    seed_file = baked_folder(environ) / DATABASE
+    if not seed_file.exists() or not uses_sqlite_file(environ):
         return {}
     database = home_folder(environ) / DATABASE
-    if copy_once(template, database):
+    if copy_once(seed_file, database):
         # Prefect then notes by itself that its blocks are registered, beside the database.
         return {MIGRATE: "false", REGISTER: "false"}
     stands_at = revision(database)
-    return {MIGRATE: "false"} if stands_at and stands_at == revision(template) else {}
+    return {MIGRATE: "false"} if stands_at and stands_at == revision(seed_file) else {}
 
 
-def copy_once(template: Path, database: Path) -> bool:
+def copy_once(seed_file: Path, database: Path) -> bool:
     """Copy whole or not at all, and never over anything; say whether it was copied."""
 
     def copy(aside: Path) -> None:
-        shutil.copyfile(template, aside)
+        shutil.copyfile(seed_file, aside)
 
-    return put_once(database, copy)
+    return create_once(database, copy)
 
 
 def is_taken(database: Path) -> bool:
@@ -57,7 +57,7 @@ def is_taken(database: Path) -> bool:
     return any(database.with_name(f"{database.name}{end}").exists() for end in ends)
 
 
-def put_once(database: Path, make: Callable[[Path], None]) -> bool:
+def create_once(database: Path, make: Callable[[Path], None]) -> bool:
     """Put a database where there is none, whole or not at all; say whether it was put.
 
     Args:
@@ -65,7 +65,7 @@ def put_once(database: Path, make: Callable[[Path], None]) -> bool:
         make: writes the database to the path it is given, or leaves nothing there.
     """
     database.parent.mkdir(parents=True, exist_ok=True)
-    with _alone_in(database.parent):
+    with _locked_folder(database.parent):
         if is_taken(database):
             return False
         aside = database.with_name(f"{database.name}.new")
@@ -113,7 +113,7 @@ def checkpoint(database: Path) -> None:
 
 
 @contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
+def _locked_folder(folder: Path) -> Iterator[None]:
     """Keep other starts out; the system lets go when this process ends, however it ends."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:

@@ -6,41 +6,39 @@ import asyncio
 import gc
 import signal
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from roost_server.backend import VOLUME, effective_api_path, effective_url, is_sqlite, name_backend
-from roost_server.blocked_pages import close_costly_pages
 from roost_server.disk_full import Fullness, refuse_when_full, survive_full, wait_until_end
 from roost_server.disk_watch import watch_disk
-from roost_server.draining import finish_first
+from roost_server.draining import drain_before_shutdown
 from roost_server.errors import BootError
 from roost_server.event_deduplication import write_each_once
-from roost_server.held_stderr import stderr_held_back
 from roost_server.idle_suspend import Activity, watch
 from roost_server.last_error import LAST_ERROR, name_failure
 from roost_server.lease_keeping import GRACE
-from roost_server.maintenance_mode import Probation, is_logged_in
-from roost_server.message_handover import CarryOver
-from roost_server.migration_lock import migrate_in_turn, postgres_turn
+from roost_server.maintenance_mode import MaintenanceMode, is_logged_in
+from roost_server.message_handover import MessageHandover
+from roost_server.migration_lock import migrate_under_lock, postgres_lock
 from roost_server.postgres_address import Pooling, pooling_of
-from roost_server.postgres_pooler_settings import suit_pooler
+from roost_server.postgres_pooler import adapt_to_pooler
 from roost_server.prefect_internals import CREATE_APP
 from roost_server.server_report import report_to_gate
 from roost_server.settings import DATABASE, has_replica, home_folder, uses_sqlite_file
-from roost_server.sqlite_writers import share_queue
+from roost_server.settings_errors import explain, withhold_stderr
+from roost_server.sqlite_writers import queue_writes
 from roost_server.vacuum import keep_shrinking
-from roost_server.write_freeze import Hold, refuse_hold
+from roost_server.write_freeze import WriteFreeze, refuse_freeze
 from roost_server.write_queue import WriteQueue
-from roost_server.write_requests import write_in_turn
+from roost_server.write_requests import queue_requests
 
 if TYPE_CHECKING:
     import uvicorn
-    from pydantic import ValidationError
 
-    from roost_server.asgi import App
+    from roost_server.asgi import App, Receive, Scope, Send
     from roost_server.litestream import Replicator
 
 # Longer than a proxy keeps a connection, so that it is never closed under a request.
@@ -48,11 +46,11 @@ KEEP_ALIVE_S = 75
 # A machine gets 20 s to end (stop_config); streams and sockets get the first of them.
 DRAIN_S = 3
 LOOK_S = 0.05
+# Unauthenticated pages that cost seconds of the event loop a request.
+BLOCKED_PAGES = frozenset(
+    {"/docs", "/redoc", "/openapi.json", "/api/docs", "/api/redoc", "/api/openapi.json"}
+)
 NO_PORT = "it cannot listen on its port"
-HIDDEN = "[hidden]"
-OWN_WORDS = ("Value error", "Assertion failed")
-"""How pydantic begins what a validator says that is not its own."""
-SHORTEST_VALUE = 3  # a shorter one is no secret, and stands in plain words
 
 
 def serve(environ: Mapping[str, str], began: float) -> int:
@@ -62,27 +60,27 @@ def serve(environ: Mapping[str, str], began: float) -> int:
         BootError: a setting is not one Prefect accepts.
     """
     replicator = make_replicator(environ)
-    LAST_ERROR.know(environ)
+    LAST_ERROR.learn_secrets(environ)
     LAST_ERROR.watch()
     # Before Prefect opens its database, so that no change of it is missed; but what is not proved
     # yet does not take the place of what is.
-    carry = CarryOver(home_folder(environ)) if uses_sqlite_file(environ) else None
+    handover = MessageHandover(home_folder(environ)) if uses_sqlite_file(environ) else None
 
-    def when_open() -> None:
+    def on_open() -> None:
         if replicator:
             replicator.start()
-        if carry:
-            carry.open()
+        if handover:
+            handover.open()
 
-    probation = Probation(home_folder(environ), environ, when_open=when_open)
-    GRACE.is_open = probation.is_open
+    maintenance = MaintenanceMode(home_folder(environ), environ, on_open=on_open)
+    GRACE.is_open = maintenance.is_open
     try:
         fullness = Fullness(home_folder(environ))
         queue = WriteQueue(before_service=fullness.wait_for_room)
-        app = probation.layer(make_app(environ, queue, fullness, carry))
+        app = maintenance.layer(make_app(environ, queue, fullness, handover))
         imported = time.monotonic()
         flush = replicator.flush if replicator else None
-        return asyncio.run(_serve(app, environ, Boot(began, imported), flush, queue))
+        return asyncio.run(_serve(app, environ, StartTimes(began, imported), flush, queue))
     finally:
         if replicator:
             replicator.stop()
@@ -92,7 +90,7 @@ def make_app(
     environ: Mapping[str, str],
     queue: WriteQueue,
     fullness: Fullness,
-    carry: CarryOver | None = None,
+    handover: MessageHandover | None = None,
 ) -> App:
     """Import Prefect, which reads its settings, and make its application with our layers.
 
@@ -100,7 +98,7 @@ def make_app(
         environ: says which database it uses, and who may log in.
         queue: the turns of all that writes to SQLite.
         fullness: knows whether the volume is full.
-        carry: keeps what a stop finds unhandled, where there is a volume.
+        handover: keeps what a stop finds unhandled, where there is a volume.
 
     Raises:
         BootError: names the settings that are wrong, never their values.
@@ -109,14 +107,14 @@ def make_app(
 
     try:
         # Prefect itself tells such a failure too, with the values.
-        with stderr_held_back(ValidationError):
+        with withhold_stderr(ValidationError):
             create_app = CREATE_APP.load()
-            if carry:
-                carry.watch()
+            if handover:
+                handover.watch()
                 write_each_once()
-            keep = carry.keep if carry else None
-            app = wait_until_end(close_costly_pages(create_app()), fullness)
-            app = finish_first(app, keep=keep)
+            save = handover.save if handover else None
+            app = wait_until_end(block_costly_pages(create_app()), fullness)
+            app = drain_before_shutdown(app, save=save)
     except ValidationError as error:
         # Not chained: pydantic shows the values, and one of them may be a secret.
         raise BootError(explain(error)) from None
@@ -125,15 +123,28 @@ def make_app(
     app = report_to_gate(app, environ, partial(report, backend))
     if not is_sqlite(backend):
         if pooling_of(environ) is Pooling.TRANSACTION:
-            suit_pooler()
-        return refuse_hold(migrate_in_turn(app, postgres_turn(environ)), environ, backend)
-    share_queue(queue)
+            adapt_to_pooler()
+        return refuse_freeze(migrate_under_lock(app, postgres_lock(environ)), environ, backend)
+    queue_writes(queue)
     survive_full(fullness)
     may_write = partial(is_logged_in, environ=environ)
-    app = refuse_when_full(write_in_turn(app, may_write=may_write), fullness)
+    app = refuse_when_full(queue_requests(app, may_write=may_write), fullness)
     if backend != VOLUME:
-        return refuse_hold(app, environ, backend)
-    return Hold(environ, queue).layer(app)
+        return refuse_freeze(app, environ, backend)
+    return WriteFreeze(environ, queue).layer(app)
+
+
+def block_costly_pages(app: App) -> App:
+    """Answer 404 for the pages that are closed."""
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].rstrip("/") in BLOCKED_PAGES:
+            await send({"type": "http.response.start", "status": 404, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        await app(scope, receive, send)
+
+    return serve
 
 
 def check_backend(backend: str, environ: Mapping[str, str]) -> None:
@@ -159,44 +170,6 @@ def report(backend: str) -> dict[str, str]:
     }
 
 
-def explain(error: ValidationError) -> str:
-    """Name each wrong setting and what it must be, without what it is.
-
-    Pydantic's own words never hold the value; those of Prefect's validators may.
-    """
-    faults = [
-        f"{'.'.join(str(part) for part in fault['loc']) or error.title}: "
-        f"{without_values(fault['msg'], fault['input'])}"
-        for fault in error.errors(include_context=False, include_url=False)
-    ]
-    return (
-        f"a Prefect setting is wrong ({'; '.join(faults)}); mend prefect.settings and apply again"
-    )
-
-
-def without_values(message: str, given: object) -> str:
-    """Take every value that was given, at any depth, out of what is said of it."""
-    if not message.startswith(OWN_WORDS):
-        return message
-    for value in sorted(set(_texts(given)), key=len, reverse=True):
-        if len(value) >= SHORTEST_VALUE:
-            message = message.replace(repr(value), HIDDEN).replace(value, HIDDEN)
-    return message
-
-
-def _texts(given: object) -> Iterator[str]:
-    if isinstance(given, Mapping):
-        for value in given.values():
-            yield from _texts(value)
-    elif isinstance(given, list | tuple | set | frozenset):
-        for value in given:
-            yield from _texts(value)
-    elif hasattr(given, "get_secret_value"):
-        yield str(given.get_secret_value())
-    elif given is not None:
-        yield str(given)
-
-
 def make_server(app: App, environ: Mapping[str, str]) -> uvicorn.Server:
     """Make the HTTP server; what a proxy says of its clients is believed from anywhere."""
     import uvicorn
@@ -215,7 +188,7 @@ def make_server(app: App, environ: Mapping[str, str]) -> uvicorn.Server:
 
 
 @dataclass(frozen=True)
-class Boot:
+class StartTimes:
     """When the start began, and when everything was imported; times of the monotonic clock."""
 
     began: float
@@ -235,7 +208,7 @@ def make_replicator(environ: Mapping[str, str]) -> Replicator | None:
 async def _serve(
     app: App,
     environ: Mapping[str, str],
-    boot: Boot,
+    times: StartTimes,
     flush: Callable[[], None] | None,
     queue: WriteQueue,
 ) -> int:
@@ -250,7 +223,7 @@ async def _serve(
     if uses_sqlite_file(environ):
         home = home_folder(environ)
         watches += [watch_disk(home), keep_shrinking(home / DATABASE, queue)]
-    watching = asyncio.create_task(_tell_and_watch(server, boot, watches))
+    watching = asyncio.create_task(_log_ready_and_watch(server, times, watches))
     try:
         await server.serve()
     except SystemExit:  # uvicorn's way out of a start that failed, once it has said why
@@ -271,17 +244,17 @@ async def _keep_watching(watching: Coroutine[None, None, None]) -> None:
         print(f"roost: {LAST_ERROR.text}", flush=True)
 
 
-async def _tell_and_watch(
-    server: uvicorn.Server, boot: Boot, watches: Sequence[Coroutine[None, None, None]]
+async def _log_ready_and_watch(
+    server: uvicorn.Server, times: StartTimes, watches: Sequence[Coroutine[None, None, None]]
 ) -> None:
     try:
         while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(LOOK_S)
         now = time.monotonic()
         print(
-            f"roost: ready after {now - boot.began:.2f} s "
-            f"(imports {boot.imported - boot.began:.2f}, "
-            f"database and services {now - boot.imported:.2f})",
+            f"roost: ready after {now - times.began:.2f} s "
+            f"(imports {times.imported - times.began:.2f}, "
+            f"database and services {now - times.imported:.2f})",
             flush=True,
         )
         # Each by itself: a server whose volume cannot be looked at must still go to sleep.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 
-from roost_server.asgi import App, Receive, Scope, Send
-from roost_server.maintenance_mode import answer, from_gate, is_logged_in
+from roost_server.asgi import App, Receive, Scope, Send, answer
+from roost_server.maintenance_mode import from_gate, is_logged_in
 
 REPORT_PATH = "/roost/report"
 

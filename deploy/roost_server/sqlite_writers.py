@@ -24,19 +24,19 @@ CHANGES_AFTER_WITH = re.compile(
 )
 
 
-def share_queue(queue: WriteQueue) -> None:
+def queue_writes(queue: WriteQueue) -> None:
     """Make Prefect's sessions take their turns in a queue; once, before its engine is made."""
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
     from sqlalchemy.pool import Pool
 
-    _begin_in_turn(SQLITE_CONFIGURATION.load(), queue)
-    event.listen(Engine, "do_execute", _execute_in_turn(queue))
-    event.listen(Engine, "do_executemany", _execute_in_turn(queue, many=True))
+    _queue_transactions(SQLITE_CONFIGURATION.load(), queue)
+    event.listen(Engine, "do_execute", _queue_statements(queue))
+    event.listen(Engine, "do_executemany", _queue_statements(queue, many=True))
     event.listen(Pool, "invalidate", roll_back)
 
 
-def _begin_in_turn(configuration: Any, queue: WriteQueue) -> None:
+def _queue_transactions(configuration: Any, queue: WriteQueue) -> None:
     """Let a transaction begin in its turn, and as one that writes.
 
     One that reads first and writes later would be refused by SQLite, at once and for good, when
@@ -51,13 +51,13 @@ def _begin_in_turn(configuration: Any, queue: WriteQueue) -> None:
         session: Any,
         with_for_update: bool = False,  # noqa: ARG001, FBT001, FBT002 - Prefect's signature
     ) -> AsyncIterator[Any]:
-        async with queue.turn(), begin(self, session, with_for_update=True) as transaction:
+        async with queue.slot(), begin(self, session, with_for_update=True) as transaction:
             yield transaction
 
     configuration.begin_transaction = begin_transaction
 
 
-def _execute_in_turn(queue: WriteQueue, *, many: bool = False) -> Any:
+def _queue_statements(queue: WriteQueue, *, many: bool = False) -> Any:
     """Make a listener that carries out a changing statement in a turn of its own.
 
     Within a transaction the turn is taken already, and SQLAlchemy goes on as ever.
@@ -65,14 +65,14 @@ def _execute_in_turn(queue: WriteQueue, *, many: bool = False) -> Any:
     await_only = AWAIT_ONLY.load()
 
     def execute(cursor: Any, statement: str, parameters: Any, _: Any) -> bool:
-        if queue.is_inside() or not is_change(statement):
+        if queue.has_slot() or not is_change(statement):
             return False
-        turn = queue.turn()
-        await_only(turn.__aenter__())
+        slot = queue.slot()
+        await_only(slot.__aenter__())
         try:
             (cursor.executemany if many else cursor.execute)(statement, parameters)
         finally:
-            await_only(turn.__aexit__(None, None, None))
+            await_only(slot.__aexit__(None, None, None))
         return True
 
     return execute

@@ -1,7 +1,7 @@
 """Keep the way back open while a newer Prefect migrates the database.
 
 Before its first migration the database is copied beside itself, and a note says so. While the note
-stands nobody's work is taken (see `probation`), so going back loses none: the image of before,
+stands nobody's work is taken (see `maintenance`), so going back loses none: the image of before,
 started on that volume, puts the copy in its place.
 """
 
@@ -41,13 +41,13 @@ def guard_upgrade(environ: Mapping[str, str], now: float) -> None:
     Raises:
         BootError: a newer Prefect has migrated it for good, or the volume has no room for a copy.
     """
-    template = baked_folder(environ) / DATABASE
-    if not template.exists() or not uses_sqlite_file(environ):
+    seed_file = baked_folder(environ) / DATABASE
+    if not seed_file.exists() or not uses_sqlite_file(environ):
         return
-    home, brought = home_folder(environ), revision(template)
+    home, brought = home_folder(environ), revision(seed_file)
     note = read_note(home)
     if note and (note.came_from == brought or not (home / DATABASE).exists()):
-        put_back(home)
+        restore_copy(home)
         note = None
     stands_at = revision(home / DATABASE)
     if not stands_at or stands_at == brought:
@@ -58,7 +58,7 @@ def guard_upgrade(environ: Mapping[str, str], now: float) -> None:
             "it; set prefect.version back to the newer one, or restore a snapshot from before"
         )
     if note is None:
-        copy_aside(home)
+        copy_before_upgrade(home)
         write_note(home, Note(stands_at, now))
 
 
@@ -87,7 +87,7 @@ def write_note(home: Path, note: Note) -> None:
     flush(home)
 
 
-def copy_aside(home: Path) -> None:
+def copy_before_upgrade(home: Path) -> None:
     """Copy the database as of this moment, its write-ahead log included.
 
     Raises:
@@ -119,7 +119,7 @@ def check_room(home: Path) -> None:
         )
 
 
-def put_back(home: Path) -> None:
+def restore_copy(home: Path) -> None:
     """Put the copy in the place of the migrated database, which is kept under another name."""
     for end in ENDS:
         (home / f"{FAILED}{end}").unlink(missing_ok=True)
@@ -132,7 +132,7 @@ def put_back(home: Path) -> None:
     print("roost: the upgrade was taken back; the database is the one of before it", flush=True)
 
 
-def settle(home: Path) -> None:
+def finish_upgrade(home: Path) -> None:
     """Let an upgrade stand: from here on there is no way back."""
     (home / NOTE).unlink(missing_ok=True)
     flush(home)

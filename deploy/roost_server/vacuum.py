@@ -38,7 +38,7 @@ async def keep_shrinking(
         given = 0
         try:
             while await asyncio.to_thread(pages_to_give, database):
-                async with queue.turn():
+                async with queue.slot():
                     given += await asyncio.to_thread(give_back, database)
         except sqlite3.Error as error:
             print(f"roost: cannot make the database smaller: {error}", flush=True)

@@ -14,20 +14,20 @@ from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
-from roost_server.asgi import App, Receive, Scope, Send
-from roost_server.maintenance_mode import answer, from_gate, is_logged_in
+from roost_server.asgi import App, Receive, Scope, Send, answer
+from roost_server.maintenance_mode import from_gate, is_logged_in
 from roost_server.seed_database import flush
 from roost_server.settings import DATABASE, has_replica, home_folder
 from roost_server.write_queue import ORIGIN, Origin, WriteQueue
 
-HOLD_PATH = "/roost/hold"
+FREEZE_PATH = "/roost/hold"
 # Clients wait that long for their write at the worst; Prefect's own give up after a minute.
 LIMIT_S = 20.0
 WRITER_S = 2.0
 TRIES = 3
 
 
-class Hold:
+class WriteFreeze:
     """The layer that holds the database still for whom it may.
 
     Args:
@@ -50,21 +50,21 @@ class Hold:
         """Answer the one request that holds; pass everything else on."""
 
         async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-            asked = scope["type"] == "http" and scope["path"] == HOLD_PATH and from_gate(scope)
+            asked = scope["type"] == "http" and scope["path"] == FREEZE_PATH and from_gate(scope)
             if not asked:
                 await app(scope, receive, send)
             elif not is_logged_in(scope, self._environ):
                 await answer(send, 401)
             else:
-                await self._hold(receive, send)
+                await self._freeze(receive, send)
 
         return serve
 
-    async def _hold(self, receive: Receive, send: Send) -> None:
+    async def _freeze(self, receive: Receive, send: Send) -> None:
         ORIGIN.set(Origin.REQUEST)
-        async with self._queue.turn():
+        async with self._queue.slot():
             try:
-                connection = await asyncio.to_thread(hold_still, self._database, self._tries)
+                connection = await asyncio.to_thread(freeze_writes, self._database, self._tries)
             except sqlite3.Error as error:
                 print(f"roost: cannot hold the database still: {error}", flush=True)
                 await answer(send, 503)
@@ -73,10 +73,10 @@ class Hold:
             with closing(connection):
                 await send({"type": "http.response.start", "status": 200, "headers": []})
                 await send({"type": "http.response.body", "body": b"held\n", "more_body": True})
-                await self._until_let_go(receive)
+                await self._until_released(receive)
         await send({"type": "http.response.body", "body": b""})
 
-    async def _until_let_go(self, receive: Receive) -> None:
+    async def _until_released(self, receive: Receive) -> None:
         try:
             async with asyncio.timeout(self._limit_s):
                 while (await receive())["type"] != "http.disconnect":
@@ -87,7 +87,7 @@ class Hold:
             )
 
 
-def refuse_hold(app: App, environ: Mapping[str, str], backend: str) -> App:
+def refuse_freeze(app: App, environ: Mapping[str, str], backend: str) -> App:
     """Answer a hold with 409 and the reason: the data is in no file of the volume.
 
     Args:
@@ -97,7 +97,7 @@ def refuse_hold(app: App, environ: Mapping[str, str], backend: str) -> App:
     """
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        asked = scope["type"] == "http" and scope["path"] == HOLD_PATH and from_gate(scope)
+        asked = scope["type"] == "http" and scope["path"] == FREEZE_PATH and from_gate(scope)
         if not asked:
             await app(scope, receive, send)
         elif not is_logged_in(scope, environ):
@@ -110,7 +110,7 @@ def refuse_hold(app: App, environ: Mapping[str, str], backend: str) -> App:
     return serve
 
 
-def hold_still(database: Path, tries: int = TRIES) -> sqlite3.Connection:
+def freeze_writes(database: Path, tries: int = TRIES) -> sqlite3.Connection:
     """Empty the log into the database and keep every writer out until the connection is closed.
 
     Args:

@@ -17,18 +17,18 @@ from dataclasses import dataclass
 from enum import Enum
 
 # As long as Prefect lets SQLite itself wait (its busy_timeout). Longer than any backup holds.
-PATIENCE_S = 60.0
+SLOT_LIMIT_S = 60.0
 
 
 class Origin(Enum):
-    """Who asks for a turn."""
+    """Who asks for a slot."""
 
     REQUEST = "request"
     SERVICE = "service"
 
 
 @dataclass(eq=False)
-class Turn:
+class WriteSlot:
     """The right to write, until it ends."""
 
     ends_at: asyncio.TimerHandle | None = None
@@ -36,7 +36,7 @@ class Turn:
 
 
 ORIGIN: ContextVar[Origin] = ContextVar("roost_origin", default=Origin.SERVICE)
-_TURN: ContextVar[Turn | None] = ContextVar("roost_turn", default=None)
+_SLOT: ContextVar[WriteSlot | None] = ContextVar("roost_write_slot", default=None)
 
 
 class WriteQueue:
@@ -47,48 +47,48 @@ class WriteQueue:
     overtaken. Then SQLite's own lock decides, as it does in a server without this queue.
 
     Args:
-        patience_s: how long others wait for one turn.
+        limit_s: how long others wait for one slot.
         before_service: what a service waits for before it asks for a turn, such as room to write.
     """
 
     def __init__(
         self,
-        patience_s: float = PATIENCE_S,
+        limit_s: float = SLOT_LIMIT_S,
         before_service: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        self._patience_s = patience_s
+        self._limit_s = limit_s
         self._before_service = before_service
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._holder: Turn | None = None
-        self._waiting: dict[Origin, deque[asyncio.Future[Turn]]] = {
+        self._current: WriteSlot | None = None
+        self._waiting: dict[Origin, deque[asyncio.Future[WriteSlot]]] = {
             origin: deque() for origin in Origin
         }
         self._last = Origin.SERVICE
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
+    async def slot(self) -> AsyncIterator[None]:
         """Wait for the turn and keep it for the block."""
-        if self.is_inside() or self._is_elsewhere():
+        if self.has_slot() or self._is_elsewhere():
             yield
             return
         if self._before_service and ORIGIN.get() is Origin.SERVICE:
             await self._before_service()
-        turn = await self._take(ORIGIN.get())
-        token = _TURN.set(turn)
+        slot = await self._acquire(ORIGIN.get())
+        token = _SLOT.set(slot)
         try:
             yield
         finally:
-            self._end(turn)
-            _TURN.reset(token)
+            self._release(slot)
+            _SLOT.reset(token)
 
     def is_taken(self) -> bool:
-        """Return whether somebody has the turn."""
-        return self._holder is not None
+        """Return whether somebody has the slot."""
+        return self._current is not None
 
-    def is_inside(self) -> bool:
+    def has_slot(self) -> bool:
         """Return whether whoever asks was called by the holder of the turn, who would wait for itself."""
-        turn = _TURN.get()
-        return turn is not None and turn.active
+        slot = _SLOT.get()
+        return slot is not None and slot.active
 
     def _is_elsewhere(self) -> bool:
         """Return whether this is another event loop than the server's, which cannot wait here."""
@@ -96,35 +96,33 @@ class WriteQueue:
         self._loop = self._loop or loop
         return loop is not self._loop
 
-    async def _take(self, origin: Origin) -> Turn:
-        if self._holder is None:
-            return self._give(origin)
+    async def _acquire(self, origin: Origin) -> WriteSlot:
+        if self._current is None:
+            return self._grant(origin)
         waiter = asyncio.get_running_loop().create_future()
         self._waiting[origin].append(waiter)
         try:
-            turn: Turn = await waiter
+            slot: WriteSlot = await waiter
         except asyncio.CancelledError:
             # It may have been given in the very moment in which we are cancelled.
             if waiter.done() and not waiter.cancelled():
-                self._end(waiter.result())
+                self._release(waiter.result())
             raise
-        return turn
+        return slot
 
-    def _give(self, origin: Origin) -> Turn:
+    def _grant(self, origin: Origin) -> WriteSlot:
         self._last = origin
-        turn = self._holder = Turn()
-        turn.ends_at = asyncio.get_running_loop().call_later(
-            self._patience_s, self._lose_patience, turn
-        )
-        return turn
+        slot = self._current = WriteSlot()
+        slot.ends_at = asyncio.get_running_loop().call_later(self._limit_s, self._expire, slot)
+        return slot
 
-    def _end(self, turn: Turn) -> None:
-        if not turn.active:
+    def _release(self, slot: WriteSlot) -> None:
+        if not slot.active:
             return
-        turn.active = False
-        if turn.ends_at:
-            turn.ends_at.cancel()
-        self._holder = None
+        slot.active = False
+        if slot.ends_at:
+            slot.ends_at.cancel()
+        self._current = None
         self._serve_next()
 
     def _serve_next(self) -> None:
@@ -133,13 +131,13 @@ class WriteQueue:
             while self._waiting[origin]:
                 waiter = self._waiting[origin].popleft()
                 if not waiter.done():  # else it was cancelled
-                    waiter.set_result(self._give(origin))
+                    waiter.set_result(self._grant(origin))
                     return
 
-    def _lose_patience(self, turn: Turn) -> None:
+    def _expire(self, slot: WriteSlot) -> None:
         if any(self._waiting.values()):
             print(
-                f"roost: a writer kept its turn for {self._patience_s:g} s; the next one goes on",
+                f"roost: a writer kept its turn for {self._limit_s:g} s; the next one goes on",
                 flush=True,
             )
-        self._end(turn)
+        self._release(slot)

@@ -31,30 +31,30 @@ READS = (
 COUNTS = re.compile(r"/events/count-by/[\w-]+$")
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 BUSY = 503
-PAUSES_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
+RETRY_DELAYS_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 KEPT_IN_MEMORY = 2**16  # bytes of one body; the rest waits in a file, as there may be a hundred
 PART = 2**16
 # Turns of the event loop that it takes to hear what is known already, through the layers around.
 LOOKS = 3
 
-Pause = Callable[[float], Awaitable[None]]
+Sleep = Callable[[float], Awaitable[None]]
 
 
-def write_in_turn(
+def queue_requests(
     app: App,
-    pause: Pause = asyncio.sleep,
-    turn: asyncio.Semaphore | None = None,
+    sleep: Sleep = asyncio.sleep,
+    slot: asyncio.Semaphore | None = None,
     may_write: Callable[[Scope], bool] = lambda _: True,
 ) -> App:
     """Let one changing request at a time reach the database, and repeat it while that is busy.
 
     Args:
         app: what changes the database.
-        pause: between two tries.
-        turn: what each request takes before it is let in.
+        sleep: between two tries.
+        slot: the semaphore that each request takes before it is let in.
         may_write: says who is let in at all; of others, whom the application sends away, nothing is kept.
     """
-    turn = turn or asyncio.Semaphore(1)
+    slot = slot or asyncio.Semaphore(1)
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         if not is_write(scope) or not may_write(scope):
@@ -63,11 +63,11 @@ def write_in_turn(
         ORIGIN.set(Origin.REQUEST)
         with closing(tempfile.SpooledTemporaryFile(KEPT_IN_MEMORY)) as file:
             body = await read_body(receive, file)
-            had_to_wait = turn.locked()
-            async with turn:
-                if had_to_wait and await has_left(receive):
+            had_to_wait = slot.locked()
+            async with slot:
+                if had_to_wait and await is_disconnected(receive):
                     return
-                await _repeat(app, scope, body, send, pause)
+                await _retry(app, scope, body, send, sleep)
 
     return serve
 
@@ -114,7 +114,7 @@ class Body:
             yield self.left
 
 
-async def has_left(receive: Receive) -> bool:
+async def is_disconnected(receive: Receive) -> bool:
     """Return whether a client that has sent its whole request is gone; nothing else can come of it."""
     message = asyncio.ensure_future(receive())
     for _ in range(LOOKS):
@@ -141,31 +141,31 @@ class Answer:
     """Passes an answer on, unless it begins with "busy" and may be asked for again."""
 
     send: Send
-    hold_busy: bool
+    retry_busy: bool
     busy: bool = False
     status: int = 0
-    held: list[Message] = field(default_factory=list)
+    withheld: list[Message] = field(default_factory=list)
 
     async def __call__(self, message: Message) -> None:
         """Take one part of the answer."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self.busy = self.status == BUSY
-        if self.busy and self.hold_busy:
-            self.held.append(message)
+        if self.busy and self.retry_busy:
+            self.withheld.append(message)
         else:
             await self.send(message)
 
 
-async def _repeat(app: App, scope: Scope, body: Body, send: Send, pause: Pause) -> None:
-    for seconds in (*PAUSES_S, None):
-        answer = Answer(send, hold_busy=seconds is not None)
+async def _retry(app: App, scope: Scope, body: Body, send: Send, sleep: Sleep) -> None:
+    for seconds in (*RETRY_DELAYS_S, None):
+        answer = Answer(send, retry_busy=seconds is not None)
         try:
             await app(dict(scope), body.replay(), answer)
         except Exception:
             # Prefect's framework answers, then raises for the log: the connection need not break.
             if not answer.busy:
                 raise
-        if not answer.held or seconds is None:
+        if not answer.withheld or seconds is None:
             return
-        await pause(seconds)
+        await sleep(seconds)

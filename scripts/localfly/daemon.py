@@ -8,7 +8,7 @@ import signal
 import socket
 
 from localfly.api.app import make_api
-from localfly.api.requests import Services
+from localfly.api.requests import ApiState
 from localfly.errors import PortTakenError
 from localfly.images.builder import Images
 from localfly.machines.lifecycle import Machines
@@ -59,17 +59,15 @@ async def _serve(settings: Settings) -> None:
     images = Images(settings.cache)
     machines = Machines(world, images, runtime, sockets, settings.delays)
     proxy = Proxy(machines)
-    api = make_api(Services(world, machines, images), settings.token)
-    sockets.app = api
     stop = asyncio.Event()
-    port = listening.getsockname()[1]
-    api.state.version, api.state.stop = VERSION, stop
-    api.state.api_url = f"http://{HOST}:{port}"
+    api_url = f"http://{HOST}:{listening.getsockname()[1]}"
 
     async def open_app(app: App) -> None:
         await _open_app(proxy, world, app)
 
-    api.state.proxy_open, api.state.proxy_close = open_app, proxy.close
+    state = ApiState(world, machines, images, VERSION, api_url, stop, open_app, proxy.close)
+    api = make_api(state, settings.token)
+    sockets.app = api
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await recover(world, machines, runtime, sockets)
@@ -77,7 +75,7 @@ async def _serve(settings: Settings) -> None:
         if world.machines_of(app.name):
             await open_app(app)
     serving = Serving(api, listening)
-    announce(settings.home, api.state.api_url)
+    announce(settings.home, api_url)
     extending = asyncio.create_task(keep_extending(world))
     await stop.wait()
     extending.cancel()

@@ -34,7 +34,7 @@ ASK = """
 import json, os, sys
 from roost_server.errors import BootError
 from roost_server.postgres_address import POOLING, database_settings
-from roost_server.postgres_pooler_probe import ask_pooling
+from roost_server.postgres_pooler import probe_pooling
 from roost_server.postgres_certificate import certificate_settings
 found = {}
 for name, url in json.loads(sys.stdin.read()).items():
@@ -42,7 +42,7 @@ for name, url in json.loads(sys.stdin.read()).items():
     try:
         environ |= database_settings(environ)
         os.environ |= certificate_settings(environ)
-        found[name] = ask_pooling(environ)[POOLING]
+        found[name] = probe_pooling(environ)[POOLING]
     except BootError as error:
         found[name] = str(error)
 print(json.dumps(found), file=sys.stderr)
@@ -92,9 +92,9 @@ print(json.dumps(asyncio.run(look(sys.stdin.read()))), file=sys.stderr)
 TURN = """
 import asyncio, sys
 from roost_server.errors import BootError
-from roost_server.migration_lock import postgres_turn
+from roost_server.migration_lock import postgres_lock
 async def take():
-    async with postgres_turn({"PREFECT_API_DATABASE_CONNECTION_URL": sys.stdin.read()}, 0.5)():
+    async with postgres_lock({"PREFECT_API_DATABASE_CONNECTION_URL": sys.stdin.read()}, 0.5)():
         return "taken"
 try:
     print(asyncio.run(take()), file=sys.stderr)

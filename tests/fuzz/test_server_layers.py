@@ -12,10 +12,16 @@ from hypothesis import strategies as st
 from helpers.asgi_calls import Client, answer, body_of, chunks
 from helpers.fuzzing import examples
 from helpers.waiting import LIMIT_S
-from roost_server.blocked_pages import CLOSED, close_costly_pages
 from roost_server.idle_suspend import Activity
-from roost_server.maintenance_mode import AUTH_SETTING, GATE_HEADER, OPEN_PATH, OWNER, Probation
-from roost_server.write_requests import write_in_turn
+from roost_server.maintenance_mode import (
+    AUTH_SETTING,
+    GATE_HEADER,
+    OPEN_PATH,
+    OWNER,
+    MaintenanceMode,
+)
+from roost_server.serve import BLOCKED_PAGES, block_costly_pages
+from roost_server.write_requests import queue_requests
 
 LOGIN = "admin:s3cret"
 RIGHT = b"Basic " + base64.b64encode(LOGIN.encode())
@@ -78,15 +84,15 @@ def layered(home):
     behind, activity = Behind(), Activity(clock=lambda: 7.0)
     environ = {AUTH_SETTING: LOGIN, "FLY_MACHINE_ID": "this-machine"}
     # A socket of a server that is closed is held, as long as this says.
-    probation = Probation(home, environ, clock=lambda: 1000.0, socket_s=0.0)
-    app = activity.layer(probation.layer(write_in_turn(close_costly_pages(behind))))
-    return app, behind, activity, probation
+    maintenance = MaintenanceMode(home, environ, clock=lambda: 1000.0, socket_s=0.0)
+    app = activity.layer(maintenance.layer(queue_requests(block_costly_pages(behind))))
+    return app, behind, activity, maintenance
 
 
 @given(scope=SCOPES, bodies=BODIES)
 @examples(80)
 def test_a_closed_server_opens_for_nothing_but_the_gate_with_its_login(closed, scope, bodies):
-    app, behind, activity, probation = layered(closed)
+    app, behind, activity, maintenance = layered(closed)
     client = Client(chunks(*bodies))
 
     asyncio.run(asyncio.wait_for(client.call(app, scope), LIMIT_S))
@@ -95,7 +101,7 @@ def test_a_closed_server_opens_for_nothing_but_the_gate_with_its_login(closed, s
     looks = scope["path"] in {"/api/health", "/api/ready"} and b"fly-request-id" not in names
     if GATE_HEADER not in names and not looks:
         assert behind.reached == []
-    assert not probation.is_open()
+    assert not maintenance.is_open()
     assert activity.open == 0
     assert (
         len([message for message in client.got if message["type"].endswith((".start", ".close"))])
@@ -113,7 +119,7 @@ def test_an_open_server_answers_everything_once_and_costly_pages_never(tmp_path,
 
     assert activity.open == 0
     assert len(client.statuses) == (scope["type"] == "http")
-    if scope["type"] == "http" and scope["path"].rstrip("/") in CLOSED:
+    if scope["type"] == "http" and scope["path"].rstrip("/") in BLOCKED_PAGES:
         assert behind.reached == []
 
 

@@ -23,7 +23,7 @@ from prefect.types._datetime import now
 
 import roost_server
 from roost_server.event_deduplication import write_each_once
-from roost_server.message_handover import CarryOver
+from roost_server.message_handover import MessageHandover
 
 HOME = Path(get_current_settings().home)
 BAKED = Path(roost_server.__file__).parents[1] / "baked" / "prefect.db"
@@ -62,7 +62,7 @@ async def resent():
 async def carried():
     """Messages that wait for two services when the server stops, and who gets them after the start."""
     begin = Consumer.__init__
-    stopped = CarryOver(HOME)
+    stopped = MessageHandover(HOME)
     stopped.open()
     stopped.watch()
     consumers = [Consumer("events", group=name, name=f"{name}-1") for name in ("one", "two")]
@@ -70,11 +70,11 @@ async def carried():
     await Topic.by_name("events").publish(MemoryMessage(b"first", {"id": "1"}))
     await consumers[0].subscription.get()  # "one" has handled it
     await Topic.by_name("events").publish(MemoryMessage("second", {"id": "2"}))
-    kept = stopped.keep()
+    kept = stopped.save()
     left = page.subscription._queue.qsize()
 
     Consumer.__init__ = begin  # another process
-    started = CarryOver(HOME)
+    started = MessageHandover(HOME)
     started.open()
     started.watch()
     got = {}

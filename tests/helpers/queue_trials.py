@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from prefect.server.database import provide_database_interface
 from prefect.settings import get_current_settings
 
-from roost_server.sqlite_writers import share_queue
+from roost_server.sqlite_writers import queue_writes
 from roost_server.write_queue import WriteQueue
 
 WRITERS = 12
@@ -62,7 +62,7 @@ async def single_statement():
             await session.execute(sa.text("UPDATE counter SET n = 7"))
             await session.commit()
 
-    async with QUEUE.turn():
+    async with QUEUE.slot():
         seen_by = asyncio.get_running_loop().create_task(_outside(change))
         await asyncio.sleep(0.3)
         before = await number(db)
@@ -141,7 +141,7 @@ def main(names, share):
         connection.execute("CREATE TABLE beside (n INTEGER)")
         connection.execute("INSERT INTO counter VALUES (0)")
     if share:
-        share_queue(QUEUE)
+        queue_writes(QUEUE)
     asyncio.run(play(names))
 
 

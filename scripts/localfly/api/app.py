@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Iterable
+from functools import partial
 
 import h11
 from starlette.applications import Starlette
@@ -13,14 +14,22 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from localfly.api import apps, control, machines, platform, volumes
-from localfly.api.requests import Services
+from localfly.api import (
+    apps,
+    control,
+    machine_leases,
+    machine_lifecycle,
+    machine_metadata,
+    machines,
+    platform,
+    volumes,
+)
+from localfly.api.requests import ApiState, Endpoint
 from localfly.api_errors import ApiError
 from localfly.errors import LocalFlyError
 from localfly.runtime.machine_sockets import MACHINE_SCOPE
 
 _LOG = logging.getLogger(__name__)
-Endpoint = Callable[[Request], Awaitable[Response]]
 
 APP = "/apps/{app}"
 MACHINE = f"{APP}/machines/{{machine}}"
@@ -44,26 +53,26 @@ ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     ("GET", MACHINE, machines.get_machine),
     ("POST", MACHINE, machines.update_machine),
     ("DELETE", MACHINE, machines.delete_machine),
-    ("POST", f"{MACHINE}/start", machines.start_machine),
-    ("POST", f"{MACHINE}/stop", machines.stop_machine),
-    ("POST", f"{MACHINE}/suspend", machines.suspend_machine),
-    ("POST", f"{MACHINE}/restart", machines.restart_machine),
-    ("POST", f"{MACHINE}/signal", machines.signal_machine),
-    ("POST", f"{MACHINE}/cordon", machines.cordon_machine),
-    ("POST", f"{MACHINE}/uncordon", machines.uncordon_machine),
-    ("GET", f"{MACHINE}/wait", machines.wait_machine),
+    ("POST", f"{MACHINE}/start", machine_lifecycle.start_machine),
+    ("POST", f"{MACHINE}/stop", machine_lifecycle.stop_machine),
+    ("POST", f"{MACHINE}/suspend", machine_lifecycle.suspend_machine),
+    ("POST", f"{MACHINE}/restart", machine_lifecycle.restart_machine),
+    ("POST", f"{MACHINE}/signal", machine_lifecycle.signal_machine),
+    ("POST", f"{MACHINE}/cordon", machine_lifecycle.cordon_machine),
+    ("POST", f"{MACHINE}/uncordon", machine_lifecycle.uncordon_machine),
+    ("GET", f"{MACHINE}/wait", machine_lifecycle.wait_machine),
     ("GET", f"{MACHINE}/events", machines.list_events),
     ("GET", f"{MACHINE}/versions", machines.list_versions),
     ("GET", f"{MACHINE}/ps", machines.list_processes),
-    ("GET", f"{MACHINE}/lease", machines.get_lease),
-    ("POST", f"{MACHINE}/lease", machines.acquire_lease),
-    ("DELETE", f"{MACHINE}/lease", machines.release_lease),
-    ("GET", f"{MACHINE}/metadata", machines.get_metadata),
-    ("PUT", f"{MACHINE}/metadata", machines.replace_metadata),
-    ("PATCH", f"{MACHINE}/metadata", machines.merge_metadata),
-    ("GET", f"{MACHINE}/metadata/{{key}}", machines.get_metadata_key),
-    ("POST", f"{MACHINE}/metadata/{{key}}", machines.set_metadata_key),
-    ("DELETE", f"{MACHINE}/metadata/{{key}}", machines.delete_metadata_key),
+    ("GET", f"{MACHINE}/lease", machine_leases.get_lease),
+    ("POST", f"{MACHINE}/lease", machine_leases.acquire_lease),
+    ("DELETE", f"{MACHINE}/lease", machine_leases.release_lease),
+    ("GET", f"{MACHINE}/metadata", machine_metadata.get_metadata),
+    ("PUT", f"{MACHINE}/metadata", machine_metadata.replace_metadata),
+    ("PATCH", f"{MACHINE}/metadata", machine_metadata.merge_metadata),
+    ("GET", f"{MACHINE}/metadata/{{key}}", machine_metadata.get_metadata_key),
+    ("POST", f"{MACHINE}/metadata/{{key}}", machine_metadata.set_metadata_key),
+    ("DELETE", f"{MACHINE}/metadata/{{key}}", machine_metadata.delete_metadata_key),
     ("GET", f"{APP}/volumes", volumes.list_volumes),
     ("POST", f"{APP}/volumes", volumes.create_volume),
     ("GET", VOLUME, volumes.get_volume),
@@ -109,12 +118,17 @@ ABSENT: tuple[tuple[str, str], ...] = (
 )
 
 
-def make_api(services: Services, token: str | None) -> Starlette:
-    """Put the application together; `token` is the only one taken, or None for any."""
-    routes = [Route(path, endpoint, methods=[verb]) for verb, path, endpoint in ENDPOINTS]
-    routes += [Route(path, absent, methods=[verb]) for verb, path in ABSENT]
+def make_api(state: ApiState, token: str | None) -> Starlette:
+    """Build the application.
+
+    Args:
+        state: is given to each endpoint.
+        token: the only token that is accepted; None accepts any.
+    """
+    routes = _routes(state, ENDPOINTS)
+    routes += [Route(path, absent, methods=[method]) for method, path in ABSENT]
     api = Starlette(
-        routes=[Mount("/v1", routes=routes), *control.ROUTES],
+        routes=[Mount("/v1", routes=routes), *_routes(state, control.ENDPOINTS)],
         exception_handlers={
             ApiError: _refuse,
             LocalFlyError: _fail,
@@ -122,9 +136,15 @@ def make_api(services: Services, token: str | None) -> Starlette:
             405: _no_such_verb,
         },
     )
-    api.state.services = services
     api.add_middleware(Guard, token=token)
     return api
+
+
+def _routes(state: ApiState, endpoints: Iterable[tuple[str, str, Endpoint]]) -> list[Route]:
+    return [
+        Route(path, partial(endpoint, state), methods=[method])
+        for method, path, endpoint in endpoints
+    ]
 
 
 async def absent(request: Request) -> Response:

@@ -11,12 +11,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from localfly.api.requests import (
+    ApiState,
     answer,
+    app_of,
     nothing,
     read_json,
     refuse_unknown,
     require,
-    services,
 )
 from localfly.api_errors import ApiError, not_found
 from localfly.state.records import App, timestamp
@@ -27,15 +28,6 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,61}[a-z0-9]", re.ASCII)
 _SECRET = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 MAX_IPS = 50
 IP_TYPES = ("v4", "shared_v4", "v6", "private_v6")
-
-
-def app_of(request: Request) -> App:
-    """Return the app the path names.
-
-    Raises:
-        ApiError: 404.
-    """
-    return services(request).world.app(request.path_params["app"])
 
 
 def show_app(world: World, app: App) -> Json:
@@ -57,7 +49,7 @@ def show_app(world: World, app: App) -> Json:
     }
 
 
-async def create_app(request: Request) -> Response:
+async def create_app(api: ApiState, request: Request) -> Response:
     """POST /apps."""
     body = await read_json(request)
     refuse_unknown(body, "name", "org_slug", "network", "enable_subdomains", "app_role_id")
@@ -69,9 +61,7 @@ async def create_app(request: Request) -> Response:
         )
     if not body.get("org_slug"):
         raise ApiError(400, "invalid_argument: org_slug is required")
-    app = services(request).world.create_app(
-        name, body["org_slug"], body.get("network") or "default"
-    )
+    app = api.world.create_app(name, body["org_slug"], body.get("network") or "default")
     return answer({"id": app.id, "created_at": 1000 * int(_epoch(app.created_at))}, 201)
 
 
@@ -79,42 +69,42 @@ def _epoch(moment: str) -> float:
     return datetime.fromisoformat(moment).timestamp()
 
 
-async def list_apps(request: Request) -> Response:
+async def list_apps(api: ApiState, request: Request) -> Response:
     """GET /apps?org_slug=."""
     wanted = request.query_params.get("org_slug")
     if not wanted:
         raise ApiError(400, "invalid_argument: org_slug is required")
-    world = services(request).world
+    world = api.world
     found = [show_app(world, app) for app in world.apps.values() if app.organization == wanted]
     return answer({"total_apps": len(found), "apps": found})
 
 
-async def get_app(request: Request) -> Response:
+async def get_app(api: ApiState, request: Request) -> Response:
     """GET /apps/{app}."""
-    return answer(show_app(services(request).world, app_of(request)))
+    return answer(show_app(api.world, app_of(api, request)))
 
 
-async def delete_app(request: Request) -> Response:
+async def delete_app(api: ApiState, request: Request) -> Response:
     """DELETE /apps/{app}: with its machines and volumes."""
-    app, bench = app_of(request), services(request)
-    for machine in bench.world.machines_of(app.name):
-        await bench.machines.destroy_machine(machine, force=True)
-    await request.app.state.proxy_close(app.name)
-    bench.world.delete_app(app.name)
+    app = app_of(api, request)
+    for machine in api.world.machines_of(app.name):
+        await api.machines.destroy_machine(machine, force=True)
+    await api.close_app(app.name)
+    api.world.delete_app(app.name)
     return nothing(202)
 
 
 # Addresses
 
 
-async def list_ips(request: Request) -> Response:
+async def list_ips(api: ApiState, request: Request) -> Response:
     """GET /apps/{app}/ip_assignments."""
-    return answer({"ips": app_of(request).ips})
+    return answer({"ips": app_of(api, request).ips})
 
 
-async def assign_ip(request: Request) -> Response:
+async def assign_ip(api: ApiState, request: Request) -> Response:
     """POST /apps/{app}/ip_assignments."""
-    app = app_of(request)
+    app = app_of(api, request)
     body = await read_json(request)
     refuse_unknown(body, "type", "region", "org_slug", "network", "service_name")
     require(body, type=str, region=str, org_slug=str, network=str, service_name=str)
@@ -134,7 +124,7 @@ async def assign_ip(request: Request) -> Response:
         "created_at": timestamp(),
     }
     app.ips.append(ip)
-    services(request).world.save(app)
+    api.world.save(app)
     return answer(ip)
 
 
@@ -155,13 +145,13 @@ def _address(kind: str) -> str:
             return f"192.0.2.{random_values.randbelow(254) + 1}"
 
 
-async def release_ip(request: Request) -> Response:
+async def release_ip(api: ApiState, request: Request) -> Response:
     """DELETE /apps/{app}/ip_assignments/{ip}."""
-    app, wanted = app_of(request), request.path_params["ip"]
+    app, wanted = app_of(api, request), request.path_params["ip"]
     if all(ip["ip"] != wanted for ip in app.ips):
         raise not_found(f"IP address {wanted}")
     app.ips = [ip for ip in app.ips if ip["ip"] != wanted]
-    services(request).world.save(app)
+    api.world.save(app)
     return nothing()
 
 
@@ -178,25 +168,25 @@ def show_secret(name: str, secret: Json) -> Json:
     }
 
 
-async def list_secrets(request: Request) -> Response:
+async def list_secrets(api: ApiState, request: Request) -> Response:
     """GET /apps/{app}/secrets."""
-    app = app_of(request)
+    app = app_of(api, request)
     _check_min_version(request, app)
     return answer({"secrets": [show_secret(name, s) for name, s in sorted(app.secrets.items())]})
 
 
-async def get_secret(request: Request) -> Response:
+async def get_secret(api: ApiState, request: Request) -> Response:
     """GET /apps/{app}/secrets/{name}."""
-    app, name = app_of(request), request.path_params["name"]
+    app, name = app_of(api, request), request.path_params["name"]
     _check_min_version(request, app)
     if name not in app.secrets:
         raise not_found(f"secret {name}")
     return answer(show_secret(name, app.secrets[name]))
 
 
-async def set_secrets(request: Request) -> Response:
+async def set_secrets(api: ApiState, request: Request) -> Response:
     """POST /apps/{app}/secrets: many in one atomic batch, null unsets."""
-    app = app_of(request)
+    app = app_of(api, request)
     body = await read_json(request)
     refuse_unknown(body, "values")
     values = body.get("values")
@@ -204,29 +194,29 @@ async def set_secrets(request: Request) -> Response:
         raise ApiError(400, "invalid_argument: values must be an object")
     for name, value in values.items():
         _check_secret(name, value)
-    services(request).world.set_secrets(app, values)
+    api.world.set_secrets(app, values)
     shown = [show_secret(name, s) for name, s in sorted(app.secrets.items())]
     return answer(_versioned(app, {"secrets": shown}))
 
 
-async def set_secret(request: Request) -> Response:
+async def set_secret(api: ApiState, request: Request) -> Response:
     """POST /apps/{app}/secrets/{name}."""
-    app, name = app_of(request), request.path_params["name"]
+    app, name = app_of(api, request), request.path_params["name"]
     body = await read_json(request)
     refuse_unknown(body, "value")
     if body.get("value") is None:
         raise ApiError(400, "invalid_argument: value is required")
     _check_secret(name, body["value"])
-    services(request).world.set_secrets(app, {name: body["value"]})
+    api.world.set_secrets(app, {name: body["value"]})
     return answer(_versioned(app, show_secret(name, app.secrets[name])), 201)
 
 
-async def delete_secret(request: Request) -> Response:
+async def delete_secret(api: ApiState, request: Request) -> Response:
     """DELETE /apps/{app}/secrets/{name}."""
-    app, name = app_of(request), request.path_params["name"]
+    app, name = app_of(api, request), request.path_params["name"]
     if name not in app.secrets:
         raise not_found(f"secret {name}")
-    services(request).world.set_secrets(app, {name: None})
+    api.world.set_secrets(app, {name: None})
     return answer(_versioned(app, {}))
 
 

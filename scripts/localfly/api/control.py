@@ -11,9 +11,8 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.routing import Route
 
-from localfly.api.requests import read_json, refuse_unknown, services
+from localfly.api.requests import ApiState, Endpoint, read_json, refuse_unknown
 from localfly.api_errors import ApiError, not_found
 from localfly.errors import LocalFlyError
 from localfly.machines.process_spec import log_path
@@ -27,9 +26,9 @@ MB = 1024 * 1024
 POLL_S = 0.2
 
 
-async def status(request: Request) -> Response:
+async def status(api: ApiState, _: Request) -> Response:
     """GET /localfly/status: what runs, and where it answers."""
-    world, state = services(request).world, request.app.state
+    world = api.world
     apps = {
         app.name: {
             "port": app.port,
@@ -43,17 +42,14 @@ async def status(request: Request) -> Response:
         }
         for app in world.apps.values()
     }
-    about = {"version": state.version, "pid": os.getpid(), "api_url": state.api_url}
+    about = {"version": api.version, "pid": os.getpid(), "api_url": api.api_url}
     return JSONResponse({**about, "home": str(world.home), "apps": apps})
 
 
-async def memory(request: Request) -> Response:
+async def memory(api: ApiState, request: Request) -> Response:
     """GET /localfly/memory?app=: what each running machine uses, used at most, and has, in MB."""
-    bench = services(request)
-    app = bench.world.app(request.query_params.get("app") or "")
-    lives = (
-        (m, bench.machines.processes.life(m).process) for m in bench.world.machines_of(app.name)
-    )
+    app = api.world.app(request.query_params.get("app") or "")
+    lives = ((m, api.machines.processes.life(m).process) for m in api.world.machines_of(app.name))
     return JSONResponse(
         {
             "machines": [
@@ -71,36 +67,36 @@ def _memory(used: int, process: RunningProcess) -> Json:
     return {"used_mb": used // MB, "peak_mb": most // MB, "limit_mb": process.memory_mb}
 
 
-async def stop(request: Request) -> Response:
+async def stop(api: ApiState, _: Request) -> Response:
     """POST /localfly/stop: end machines and daemon in order."""
-    request.app.state.stop.set()
+    api.stop.set()
     return JSONResponse({"ok": True})
 
 
-async def find_image(request: Request) -> Response:
+async def find_image(api: ApiState, request: Request) -> Response:
     """GET /localfly/images?ref=."""
     ref = request.query_params.get("ref") or ""
-    image = services(request).images.lookup(ref)
+    image = api.images.lookup(ref)
     if image is None:
         raise not_found(f"image {ref}")
     return JSONResponse({"ref": image.ref, "digest": image.digest})
 
 
-async def build_image(request: Request) -> Response:
+async def build_image(api: ApiState, request: Request) -> Response:
     """POST /localfly/images: build from a folder of parts; one JSON object a line."""
     body = await read_json(request)
     refuse_unknown(body, "context", "version", "ref")
     if not all(isinstance(body.get(name), str) for name in ("context", "version", "ref")):
         raise ApiError(400, "invalid_argument: context, version and ref are required")
-    return StreamingResponse(_build(request, body), media_type=LINES)
+    return StreamingResponse(_build(api, body), media_type=LINES)
 
 
-async def _build(request: Request, body: Json) -> AsyncIterator[str]:
+async def _build(api: ApiState, body: Json) -> AsyncIterator[str]:
     lines: asyncio.Queue[Json | None] = asyncio.Queue()
 
     async def work() -> None:
         try:
-            build = await services(request).images.build(
+            build = await api.images.build(
                 Path(body["context"]),
                 body["version"],
                 body["ref"],
@@ -122,13 +118,13 @@ async def _build(request: Request, body: Json) -> AsyncIterator[str]:
         task.cancel()
 
 
-async def events(request: Request) -> Response:
+async def events(api: ApiState, _: Request) -> Response:
     """GET /localfly/events: what machines do from now on, one JSON object a line."""
-    return StreamingResponse(_events(request), media_type=LINES)
+    return StreamingResponse(_events(api), media_type=LINES)
 
 
-async def _events(request: Request) -> AsyncIterator[str]:
-    world, stopping = services(request).world, request.app.state.stop
+async def _events(api: ApiState) -> AsyncIterator[str]:
+    world, stopping = api.world, api.stop
     queue = world.follow()
     try:
         while not stopping.is_set():
@@ -141,20 +137,22 @@ async def _events(request: Request) -> AsyncIterator[str]:
         world.unfollow(queue)
 
 
-async def logs(request: Request) -> Response:
+async def logs(api: ApiState, request: Request) -> Response:
     """GET /localfly/logs?app=&follow=: what machines wrote, or the daemon's own log."""
-    bench, name = services(request), request.query_params.get("app")
-    folder = bench.world.home / "logs"
+    name = request.query_params.get("app")
+    folder = api.world.home / "logs"
     paths = [folder / "daemon.log"]
     if name:
-        app = bench.world.app(name)
+        app = api.world.app(name)
         paths = [folder / f"{app.name}.log"]
-        paths += [log_path(bench.world.home, m.id) for m in bench.world.machines_of(name)]
+        paths += [log_path(api.world.home, m.id) for m in api.world.machines_of(name)]
     follow = bool(request.query_params.get("follow"))
-    return StreamingResponse(_tail(request, paths, follow=follow), media_type="text/plain")
+    return StreamingResponse(_tail(api.stop, paths, follow=follow), media_type="text/plain")
 
 
-async def _tail(request: Request, paths: list[Path], *, follow: bool) -> AsyncIterator[bytes]:
+async def _tail(
+    stopping: asyncio.Event, paths: list[Path], *, follow: bool
+) -> AsyncIterator[bytes]:
     offsets = {path: max(0, _size(path) - TAIL_BYTES) for path in paths}
     while True:
         for path in paths:
@@ -165,7 +163,7 @@ async def _tail(request: Request, paths: list[Path], *, follow: bool) -> AsyncIt
                 offsets[path] += len(chunk)
                 yield chunk
         if all(_size(path) <= offsets[path] for path in paths):
-            if not follow or request.app.state.stop.is_set():
+            if not follow or stopping.is_set():
                 return
             await asyncio.sleep(POLL_S)
 
@@ -174,12 +172,12 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
 
 
-ROUTES = [
-    Route("/localfly/status", status, methods=["GET"]),
-    Route("/localfly/memory", memory, methods=["GET"]),
-    Route("/localfly/stop", stop, methods=["POST"]),
-    Route("/localfly/images", find_image, methods=["GET"]),
-    Route("/localfly/images", build_image, methods=["POST"]),
-    Route("/localfly/events", events, methods=["GET"]),
-    Route("/localfly/logs", logs, methods=["GET"]),
-]
+ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
+    ("GET", "/localfly/status", status),
+    ("GET", "/localfly/memory", memory),
+    ("POST", "/localfly/stop", stop),
+    ("GET", "/localfly/images", find_image),
+    ("POST", "/localfly/images", build_image),
+    ("GET", "/localfly/events", events),
+    ("GET", "/localfly/logs", logs),
+)

@@ -1,58 +1,36 @@
-"""Machines: list, create, change, start, stop, wait, lease, metadata."""
+"""Machines: list, create, read, update and delete them, and list what they did."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from localfly.api.apps import app_of
+from localfly.api.machine_leases import check_lease_ttl
+from localfly.api.machine_metadata import metadata_of
 from localfly.api.requests import (
+    ApiState,
     answer,
+    app_of,
+    machine_of,
     nonce,
-    nothing,
     read_json,
     refuse_unknown,
     require,
-    services,
-    source,
     whole_number,
 )
-from localfly.api_errors import ApiError, not_found, precondition
+from localfly.api_errors import not_found
 from localfly.machines.lifecycle import Machines
-from localfly.state.records import Lease, Machine
+from localfly.state.records import Machine
 
 Json = dict[str, Any]
-WAIT_DEFAULT_S = WAIT_LIMIT_S = 60
-LEASE_DEFAULT_S = 30
-LEASE_LIMIT_S = 24 * 60 * 60
 EVENTS_DEFAULT, EVENTS_LIMIT = 20, 50
 _CREATE_FIELDS = (
     *("config", "name", "region", "skip_launch", "skip_service_registration", "skip_secrets"),
     *("min_secrets_version", "lease_ttl", "lsvd"),
 )
-_STATES = {
-    "started": ("started",),
-    "stopped": ("stopped",),
-    "suspended": ("suspended",),
-    "destroyed": ("destroyed",),
-    "settled": ("started", "stopped", "suspended", "failed", "destroyed"),
-    "failed": ("failed",),
-}
-
-
-def machine_of(request: Request) -> Machine:
-    """Return the machine the path names.
-
-    Raises:
-        ApiError: 404.
-    """
-    world = services(request).world
-    app = world.app(request.path_params["app"])
-    return world.machine(app.name, request.path_params["machine"])
 
 
 def show_machine(machines: Machines, machine: Machine, *, summary: bool = False) -> Json:
@@ -96,12 +74,12 @@ def image_ref(image: str, digest: str) -> Json:
     }
 
 
-async def list_machines(request: Request) -> Response:
+async def list_machines(api: ApiState, request: Request) -> Response:
     """GET /apps/{app}/machines, filtered."""
-    bench, query = services(request), request.query_params
-    app = bench.world.app(request.path_params["app"])
+    query = request.query_params
+    app = api.world.app(request.path_params["app"])
     deleted = query.get("include_deleted") == "true"
-    found = [m for m in bench.world.machines.values() if m.app == app.name]
+    found = [m for m in api.world.machines.values() if m.app == app.name]
     found = [m for m in found if deleted or m.state != "destroyed"]
     if query.get("region"):
         found = [m for m in found if m.region == query["region"]]
@@ -110,37 +88,37 @@ async def list_machines(request: Request) -> Response:
         found = [m for m in found if m.state in states]
     for key, value in query.multi_items():
         if key.startswith("metadata."):
-            found = [m for m in found if _metadata(m).get(key.removeprefix("metadata.")) == value]
+            found = [m for m in found if metadata_of(m).get(key.removeprefix("metadata.")) == value]
     summary = query.get("summary") == "true"
-    return answer([show_machine(bench.machines, m, summary=summary) for m in found])
+    return answer([show_machine(api.machines, m, summary=summary) for m in found])
 
 
-async def create_machine(request: Request) -> Response:
+async def create_machine(api: ApiState, request: Request) -> Response:
     """POST /apps/{app}/machines."""
-    bench, app = services(request), app_of(request)
+    app = app_of(api, request)
     body = await read_json(request)
     refuse_unknown(body, *_CREATE_FIELDS)
     _check_types(body)
-    machine = bench.machines.create(app, body)
+    machine = api.machines.create(app, body)
     # Told as it was created; by the time the answer is sent it may have started.
-    shown, lease = show_machine(bench.machines, machine), machine.current_lease
-    await request.app.state.proxy_open(app)
+    shown, lease = show_machine(api.machines, machine), machine.current_lease
+    await api.open_app(app)
     return answer({**shown, "nonce": lease.nonce} if lease else shown)
 
 
-async def get_machine(request: Request) -> Response:
+async def get_machine(api: ApiState, request: Request) -> Response:
     """GET /apps/{app}/machines/{machine}."""
-    return answer(show_machine(services(request).machines, machine_of(request)))
+    return answer(show_machine(api.machines, machine_of(api, request)))
 
 
-async def update_machine(request: Request) -> Response:
+async def update_machine(api: ApiState, request: Request) -> Response:
     """POST /apps/{app}/machines/{machine}: the whole config anew."""
-    bench, app, machine = services(request), app_of(request), machine_of(request)
+    app, machine = app_of(api, request), machine_of(api, request)
     body = await read_json(request)
     refuse_unknown(body, *_CREATE_FIELDS, "current_version")
     _check_types(body)
-    bench.machines.update(app, machine, body, nonce(request))
-    return answer(show_machine(bench.machines, machine))
+    api.machines.update(app, machine, body, nonce(request))
+    return answer(show_machine(api.machines, machine))
 
 
 def _check_types(body: Json) -> None:
@@ -151,138 +129,31 @@ def _check_types(body: Json) -> None:
         check_lease_ttl(body["lease_ttl"])
 
 
-async def delete_machine(request: Request) -> Response:
+async def delete_machine(api: ApiState, request: Request) -> Response:
     """DELETE /apps/{app}/machines/{machine}."""
-    bench, machine = services(request), machine_of(request)
-    bench.world.check_lease(machine, nonce(request))
+    machine = machine_of(api, request)
+    api.world.check_lease(machine, nonce(request))
     if machine.state == "destroyed":
         raise not_found(f"machine {machine.id}")
     force = "true" in (request.query_params.get("force"), request.query_params.get("kill"))
-    await bench.machines.destroy_machine(machine, force=force)
+    await api.machines.destroy_machine(machine, force=force)
     return answer({"ok": True})
 
 
-async def start_machine(request: Request) -> Response:
-    """POST …/start."""
-    bench, machine = services(request), machine_of(request)
-    bench.world.check_lease(machine, nonce(request))
-    before = await bench.machines.start_machine(machine, source(request))
-    return answer({"previous_state": before, "migrated": False, "new_host": ""})
-
-
-async def stop_machine(request: Request) -> Response:
-    """POST …/stop."""
-    machine, body = machine_of(request), await read_json(request)
-    refuse_unknown(body, "signal", "timeout")
-    machines = services(request).machines
-    ending = machines.processes.ending(machine, body.get("signal"), body.get("timeout"))
-    machines.begin_stop(machine, nonce(request), source(request), ending)
-    return answer({"ok": True})
-
-
-async def suspend_machine(request: Request) -> Response:
-    """POST …/suspend."""
-    machine = machine_of(request)
-    services(request).machines.begin_suspend(machine, nonce(request), source(request))
-    return answer({"ok": True})
-
-
-async def restart_machine(request: Request) -> Response:
-    """POST …/restart."""
-    bench, machine = services(request), machine_of(request)
-    bench.world.check_lease(machine, nonce(request))
-    query = request.query_params
-    ending = bench.machines.processes.ending(
-        machine, query.get("signal"), _timeout(query.get("timeout"))
-    )
-    await bench.machines.restart_machine(machine, source(request), ending)
-    return answer({"ok": True})
-
-
-def _timeout(text: str | None) -> str | None:
-    """Return a timeout as a duration; here Fly takes bare seconds too."""
-    return f"{text}s" if text and text.isascii() and text.isdecimal() else text
-
-
-async def signal_machine(request: Request) -> Response:
-    """POST …/signal."""
-    body = await read_json(request)
-    refuse_unknown(body, "signal")
-    services(request).machines.send_signal(machine_of(request), body.get("signal") or "SIGINT")
-    return answer({"ok": True})
-
-
-async def cordon_machine(request: Request) -> Response:
-    """POST …/cordon: no requests are routed to it."""
-    return _set_cordoned(request, cordoned=True)
-
-
-async def uncordon_machine(request: Request) -> Response:
-    """POST …/uncordon."""
-    return _set_cordoned(request, cordoned=False)
-
-
-def _set_cordoned(request: Request, *, cordoned: bool) -> Response:
-    world, machine = services(request).world, machine_of(request)
-    world.check_lease(machine, nonce(request))
-    machine.cordoned = cordoned
-    world.save(machine)
-    return answer({"ok": True})
-
-
-async def wait_machine(request: Request) -> Response:
-    """GET …/wait: block until a state is reached, 60 s at most."""
-    world, machine, query = services(request).world, machine_of(request), request.query_params
-    wanted = [part for value in query.getlist("state") for part in value.split(",")] or ["started"]
-    unknown = [state for state in wanted if state not in _STATES]
-    if unknown:
-        raise ApiError(400, f"invalid_argument: unknown state {', '.join(unknown)}")
-    version = query.get("version") or query.get("instance_id")
-    after = query.get("from_event_id")
-    if "stopped" in wanted and not version:
-        raise ApiError(400, "instance_id required when waiting for stopped machine")
-    limit = whole_number(query.get("timeout"), WAIT_DEFAULT_S, "timeout")
-    if not 1 <= limit <= WAIT_LIMIT_S:
-        raise ApiError(400, f"invalid_argument: timeout must be from 1 to {WAIT_LIMIT_S} seconds")
-    deadline = time.monotonic() + limit
-    states = {state for name in wanted for state in _STATES[name]}
-    while not _reached(machine, states, version, after):
-        left = deadline - time.monotonic()
-        try:
-            async with asyncio.timeout(left):
-                await world.change()
-        except TimeoutError:
-            raise ApiError(
-                408,
-                "deadline_exceeded: machine failed to reach desired state, "
-                f"{wanted[0]}, currently {machine.state}",
-            ) from None
-    event = machine.events[0]["id"] if machine.events else ""
-    body = {"ok": True, "state": machine.state, "version": machine.instance_id}
-    return answer({**body, "event_id": event})
-
-
-def _reached(machine: Machine, states: set[str], version: str | None, after: str | None) -> bool:
-    """Return whether it is in such a state, in that version, by an event after that one."""
-    newest = machine.events[0]["id"] if machine.events else ""
-    in_version = not version or machine.instance_id == version
-    return machine.state in states and in_version and newest != after
-
-
-async def list_events(request: Request) -> Response:
+async def list_events(api: ApiState, request: Request) -> Response:
     """GET …/events, newest first."""
     limit = whole_number(request.query_params.get("limit"), EVENTS_DEFAULT, "limit")
-    return answer(machine_of(request).events[: min(limit, EVENTS_LIMIT)])
+    return answer(machine_of(api, request).events[: min(limit, EVENTS_LIMIT)])
 
 
-async def list_versions(request: Request) -> Response:
+async def list_versions(api: ApiState, request: Request) -> Response:
     """GET …/versions: each config as the user sent it."""
-    return answer(machine_of(request).versions)
+    return answer(machine_of(api, request).versions)
 
 
-async def list_processes(request: Request) -> Response:
+async def list_processes(api: ApiState, request: Request) -> Response:
     """GET …/ps."""
-    process = services(request).machines.processes.life(machine_of(request)).process
+    process = api.machines.processes.life(machine_of(api, request)).process
     found = await asyncio.to_thread(process.processes) if process else []
     return answer(
         [
@@ -299,124 +170,3 @@ async def list_processes(request: Request) -> Response:
             for info in found
         ]
     )
-
-
-# Metadata
-
-
-def _metadata(machine: Machine) -> dict[str, str]:
-    return machine.config.get("metadata") or {}
-
-
-async def get_metadata(request: Request) -> Response:
-    """GET …/metadata."""
-    return answer(_metadata(machine_of(request)))
-
-
-async def replace_metadata(request: Request) -> Response:
-    """PUT …/metadata: all of it anew."""
-    return await _write_metadata(request, merge=False)
-
-
-async def merge_metadata(request: Request) -> Response:
-    """PATCH …/metadata: some of it."""
-    return await _write_metadata(request, merge=True)
-
-
-async def _write_metadata(request: Request, *, merge: bool) -> Response:
-    bench, machine, body = services(request), machine_of(request), await read_json(request)
-    refuse_unknown(body, "metadata", "machine_version", "updated_at")
-    _check_unchanged(machine, body)
-    values = body.get("metadata")
-    if not isinstance(values, dict) or not all(isinstance(v, str | None) for v in values.values()):
-        raise ApiError(400, "invalid_argument: metadata must be an object of strings")
-    merged = {**(_metadata(machine) if merge else {}), **values}
-    # Fly: null values and empty strings remove keys.
-    machine.config["metadata"] = {key: value for key, value in merged.items() if value}
-    bench.world.save(machine)
-    return nothing()
-
-
-def _check_unchanged(machine: Machine, body: Json) -> None:
-    """Hold the preconditions of a write against the machine.
-
-    Raises:
-        ApiError: 412 that says what it is now.
-    """
-    for name, now in (("machine_version", machine.instance_id), ("updated_at", machine.updated_at)):
-        if body.get(name) and body[name] != now:
-            raise precondition(f"{name} is {now}, not {body[name]}")
-
-
-async def get_metadata_key(request: Request) -> Response:
-    """GET …/metadata/{key}."""
-    key = request.path_params["key"]
-    found = _metadata(machine_of(request))
-    if key not in found:
-        raise not_found(f"metadata {key}")
-    return answer({"value": found[key]})
-
-
-async def set_metadata_key(request: Request) -> Response:
-    """POST …/metadata/{key}."""
-    machine, body = machine_of(request), await read_json(request)
-    refuse_unknown(body, "value", "updated_at")
-    _check_unchanged(machine, body)
-    if not isinstance(body.get("value"), str):
-        raise ApiError(400, "invalid_argument: value must be a string")
-    machine.config["metadata"] = {**_metadata(machine), request.path_params["key"]: body["value"]}
-    services(request).world.save(machine)
-    return nothing()
-
-
-async def delete_metadata_key(request: Request) -> Response:
-    """DELETE …/metadata/{key}."""
-    machine, key = machine_of(request), request.path_params["key"]
-    machine.config["metadata"] = {k: v for k, v in _metadata(machine).items() if k != key}
-    services(request).world.save(machine)
-    return nothing()
-
-
-# Leases
-
-
-def _envelope(lease: Lease) -> Json:
-    return {"status": "success", "data": lease.document()}
-
-
-def check_lease_ttl(ttl_s: int) -> int:
-    """Return back a lease's seconds if they are some.
-
-    Raises:
-        ApiError: 400.
-    """
-    if not 1 <= ttl_s <= LEASE_LIMIT_S:
-        raise ApiError(400, f"invalid_argument: ttl must be from 1 to {LEASE_LIMIT_S} seconds")
-    return ttl_s
-
-
-async def get_lease(request: Request) -> Response:
-    """GET …/lease."""
-    lease = machine_of(request).current_lease
-    if lease is None:
-        raise not_found("lease")
-    return answer(_envelope(lease))
-
-
-async def acquire_lease(request: Request) -> Response:
-    """POST …/lease: take it, or refresh it with its nonce."""
-    machine, body = machine_of(request), await read_json(request)
-    refuse_unknown(body, "ttl", "description")
-    require(body, ttl=int, description=str)
-    asked = whole_number(request.query_params.get("ttl"), LEASE_DEFAULT_S, "ttl")
-    ttl = check_lease_ttl(body.get("ttl") or asked)
-    lease = services(request).world.take_lease(
-        machine, ttl, body.get("description") or "", nonce(request)
-    )
-    return answer(_envelope(lease), 201)
-
-
-async def release_lease(request: Request) -> Response:
-    """DELETE …/lease."""
-    services(request).world.drop_lease(machine_of(request), nonce(request))
-    return answer({"status": "success", "data": {"ok": True}})

@@ -7,7 +7,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from localfly.api.requests import answer, read_json, refuse_unknown, require, services
+from localfly.api.requests import ApiState, answer, read_json, refuse_unknown, require
 from localfly.api_errors import ApiError
 from localfly.config.machine_config import check_guest
 from localfly.config.regions import CODES, DEFAULT, REGIONS, Region
@@ -17,7 +17,7 @@ Json = dict[str, Any]
 _PLACEMENT_FIELDS = ("org_slug", "region", "count", "compute", "volume_name", "volume_size_bytes")
 
 
-async def list_regions(_: Request) -> Response:
+async def list_regions(_api: ApiState, _request: Request) -> Response:
     """GET /platform/regions."""
     return answer({"nearest": DEFAULT, "regions": [show_region(region) for region in REGIONS]})
 
@@ -36,7 +36,7 @@ def show_region(region: Region) -> Json:
     }
 
 
-async def place(request: Request) -> Response:
+async def place(_: ApiState, request: Request) -> Response:
     """POST /platform/placements: there is always room here."""
     body = await read_json(request)
     refuse_unknown(body, *_PLACEMENT_FIELDS, "weights")
@@ -53,13 +53,13 @@ async def place(request: Request) -> Response:
     )
 
 
-async def current_token(request: Request) -> Response:
+async def current_token(api: ApiState, _: Request) -> Response:
     """GET /tokens/current."""
     token = {
         "token_id": "local",
         "organization": "personal",
         "org_slug": "personal",
-        "apps": sorted(services(request).world.apps),
+        "apps": sorted(api.world.apps),
         "user": "local@localfly",
         "source_machine_id": "",
         "restricted_to_machine": "",

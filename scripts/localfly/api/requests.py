@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +15,7 @@ from localfly.api_errors import ApiError
 from localfly.images.builder import Images
 from localfly.machines.lifecycle import Machines
 from localfly.runtime.machine_sockets import MACHINE_SCOPE
+from localfly.state.records import App, Machine
 from localfly.state.world import World
 
 Json = dict[str, Any]
@@ -22,18 +25,45 @@ MAX_DIGITS = 18
 
 
 @dataclass(frozen=True)
-class Services:
-    """What endpoints work with."""
+class ApiState:
+    """The parts of the daemon that endpoints work with."""
 
     world: World
     machines: Machines
     images: Images
+    version: str
+    api_url: str
+    """The address of this API, without `/v1`."""
+    stop: asyncio.Event
+    """Set to end the daemon; streams end when it is set."""
+    open_app: Callable[[App], Awaitable[None]]
+    """Open the proxy's port of an app; does nothing when it is open."""
+    close_app: Callable[[str], Awaitable[None]]
+    """Close the proxy's port of the app with this name."""
 
 
-def services(request: Request) -> Services:
-    """Return what endpoints work with."""
-    found: Services = request.app.state.services
-    return found
+Endpoint = Callable[[ApiState, Request], Awaitable[Response]]
+"""An endpoint of the API; `app.make_api` binds the state to it."""
+
+
+def app_of(api: ApiState, request: Request) -> App:
+    """Return the app the path names.
+
+    Raises:
+        ApiError: 404.
+    """
+    return api.world.app(request.path_params["app"])
+
+
+def machine_of(api: ApiState, request: Request) -> Machine:
+    """Return the machine the path names.
+
+    Raises:
+        ApiError: 404.
+    """
+    world = api.world
+    app = world.app(request.path_params["app"])
+    return world.machine(app.name, request.path_params["machine"])
 
 
 async def read_json(request: Request) -> Json:

@@ -12,8 +12,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from localfly.api.apps import app_of
-from localfly.api.requests import answer, read_json, refuse_unknown, require, services
+from localfly.api.requests import ApiState, answer, app_of, read_json, refuse_unknown, require
 from localfly.api_errors import ApiError, not_found
 from localfly.config.machine_config import check_guest
 from localfly.config.regions import check_region
@@ -33,14 +32,14 @@ _FIELDS = (
 )
 
 
-def volume_of(request: Request) -> Volume:
+def volume_of(api: ApiState, request: Request) -> Volume:
     """Return the volume the path names.
 
     Raises:
         ApiError: 404.
     """
-    app = app_of(request)
-    return services(request).world.volume(app.name, request.path_params["volume"])
+    app = app_of(api, request)
+    return api.world.volume(app.name, request.path_params["volume"])
 
 
 def show_volume(world: World, volume: Volume) -> Json:
@@ -74,26 +73,26 @@ def show_volume(world: World, volume: Volume) -> Json:
     }
 
 
-async def list_volumes(request: Request) -> Response:
+async def list_volumes(api: ApiState, request: Request) -> Response:
     """GET /apps/{app}/volumes."""
-    world, app = services(request).world, app_of(request)
+    world, app = api.world, app_of(api, request)
     return answer([show_volume(world, volume) for volume in world.volumes_of(app.name)])
 
 
-async def create_volume(request: Request) -> Response:
+async def create_volume(api: ApiState, request: Request) -> Response:
     """POST /apps/{app}/volumes: empty, from a snapshot, or from another volume."""
-    bench, app, body = services(request), app_of(request), await read_json(request)
+    app, body = app_of(api, request), await read_json(request)
     _check_wanted(body)
-    source = _source(bench.world, app.name, body)
+    source = _source(api.world, app.name, body)
     volume = _new_volume(app.name, body, source.least_gb if source else 1)
     async with contextlib.AsyncExitStack() as stack:
         if source and source.busy:
-            await stack.enter_async_context(bench.machines.still(source.busy))
+            await stack.enter_async_context(api.machines.still(source.busy))
         await asyncio.to_thread(
-            bench.world.create_volume_data, volume, source.folder if source else None
+            api.world.create_volume_data, volume, source.folder if source else None
         )
-    bench.world.add_volume(volume)
-    return answer(show_volume(bench.world, volume))
+    api.world.add_volume(volume)
+    return answer(show_volume(api.world, volume))
 
 
 def _check_wanted(body: Json) -> None:
@@ -157,14 +156,14 @@ def _source(world: World, app: str, body: Json) -> _Source | None:
     raise not_found(f"snapshot {wanted}")
 
 
-async def get_volume(request: Request) -> Response:
+async def get_volume(api: ApiState, request: Request) -> Response:
     """GET /apps/{app}/volumes/{volume}."""
-    return answer(show_volume(services(request).world, volume_of(request)))
+    return answer(show_volume(api.world, volume_of(api, request)))
 
 
-async def update_volume(request: Request) -> Response:
+async def update_volume(api: ApiState, request: Request) -> Response:
     """PUT /apps/{app}/volumes/{volume}: retention and backups only."""
-    world, volume, body = services(request).world, volume_of(request), await read_json(request)
+    world, volume, body = api.world, volume_of(api, request), await read_json(request)
     refuse_unknown(body, "snapshot_retention", "auto_backup_enabled")
     require(body, snapshot_retention=int, auto_backup_enabled=bool)
     if body.get("snapshot_retention") is not None:
@@ -183,9 +182,9 @@ def _check_retention(days: int) -> None:
         )
 
 
-async def extend_volume(request: Request) -> Response:
+async def extend_volume(api: ApiState, request: Request) -> Response:
     """PUT …/extend: larger, never smaller."""
-    world, volume, body = services(request).world, volume_of(request), await read_json(request)
+    world, volume, body = api.world, volume_of(api, request), await read_json(request)
     refuse_unknown(body, "size_gb")
     require(body, size_gb=int)
     size = body.get("size_gb") or 0
@@ -196,19 +195,19 @@ async def extend_volume(request: Request) -> Response:
     return answer({"volume": show_volume(world, volume), "needs_restart": False})
 
 
-async def delete_volume(request: Request) -> Response:
+async def delete_volume(api: ApiState, request: Request) -> Response:
     """DELETE /apps/{app}/volumes/{volume}: recoverable for a day."""
-    world, volume = services(request).world, volume_of(request)
+    world, volume = api.world, volume_of(api, request)
     world.destroy_volume(volume)
     return answer(show_volume(world, volume))
 
 
-async def list_snapshots(request: Request) -> Response:
+async def list_snapshots(api: ApiState, request: Request) -> Response:
     """GET …/snapshots."""
-    return answer(volume_of(request).snapshots)
+    return answer(volume_of(api, request).snapshots)
 
 
-async def create_snapshot(request: Request) -> Response:
+async def create_snapshot(api: ApiState, request: Request) -> Response:
     """POST …/snapshots: made in the background; find it in the list."""
-    services(request).machines.begin_snapshot(volume_of(request))
+    api.machines.begin_snapshot(volume_of(api, request))
     return answer({"ok": True})

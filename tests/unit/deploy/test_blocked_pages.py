@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from helpers.asgi_calls import Client, answer, http
-from roost_server.blocked_pages import CLOSED, close_costly_pages
+from roost_server.serve import BLOCKED_PAGES, block_costly_pages
 
 
 async def open_to_all(_, __, send):
@@ -16,11 +16,11 @@ async def open_to_all(_, __, send):
 
 
 def visit(scope):
-    return asyncio.run(Client().call(close_costly_pages(open_to_all), scope))
+    return asyncio.run(Client().call(block_costly_pages(open_to_all), scope))
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
-@pytest.mark.parametrize("path", [*sorted(CLOSED), "/docs/", "/openapi.json//"])
+@pytest.mark.parametrize("path", [*sorted(BLOCKED_PAGES), "/docs/", "/openapi.json//"])
 def test_a_costly_page_is_not_found(method, path):
     client = visit(http(method, path))
 
@@ -43,6 +43,6 @@ def test_what_is_no_request_passes(scope):
         passed.append(arguments)
 
     client = Client()
-    asyncio.run(client.call(close_costly_pages(app), scope))
+    asyncio.run(client.call(block_costly_pages(app), scope))
 
     assert passed == [(scope, client.receive, client.send)]

@@ -167,7 +167,7 @@ def test_a_service_waits_for_room_before_it_takes_a_turn_and_a_request_does_not(
 
         async def write(origin):
             ORIGIN.set(origin)
-            async with queue.turn():
+            async with queue.slot():
                 done.append(origin)
 
         service = asyncio.create_task(write(Origin.SERVICE))

@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from roost_server import draining
-from roost_server.draining import finish_first
+from roost_server.draining import drain_before_shutdown
 
 SHUTDOWN = {"type": "lifespan.shutdown"}
 
@@ -29,7 +29,7 @@ def shut_down(pending, limit_s=5.0):
     async def send(_):
         pass
 
-    asyncio.run(finish_first(app, pending, limit_s)({"type": "lifespan"}, receive, send))
+    asyncio.run(drain_before_shutdown(app, pending, limit_s)({"type": "lifespan"}, receive, send))
     [took] = seen
     return took
 
@@ -63,6 +63,6 @@ def test_requests_pass_through():
     async def app(*arguments):
         passed.append(arguments)
 
-    asyncio.run(finish_first(app, lambda: 1)({"type": "http"}, None, None))
+    asyncio.run(drain_before_shutdown(app, lambda: 1)({"type": "http"}, None, None))
 
     assert passed == [({"type": "http"}, None, None)]

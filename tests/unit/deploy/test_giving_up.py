@@ -11,9 +11,9 @@ import websockets
 
 from helpers.asgi_calls import answer, body_of
 from helpers.prefect_process import free_port
-from roost_server.maintenance_mode import Probation
+from roost_server.maintenance_mode import MaintenanceMode
 from roost_server.upgrade import COPY, Note, write_note
-from roost_server.write_requests import write_in_turn
+from roost_server.write_requests import queue_requests
 
 REQUEST = "POST /{name} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{{}}"
 
@@ -68,7 +68,7 @@ class Keeper:
 def test_of_two_tries_of_one_client_that_both_wait_one_is_carried_out():
     async def scenario():
         keeper = Keeper()
-        async with asyncio.timeout(20), serving(write_in_turn(keeper)) as port:
+        async with asyncio.timeout(20), serving(queue_requests(keeper)) as port:
             first, one = await send(port, "first")
             await keeper.asked.wait()
             _, given_up = await send(port, "second")
@@ -97,16 +97,16 @@ def closed(tmp_path):
 
     (tmp_path / COPY).write_bytes(b"the database of before")
     write_note(tmp_path, Note("2025", 1_000_000.0))
-    probation = Probation(tmp_path, {}, clock=lambda: 1_000_000.0)
-    return probation, probation.layer(echo)
+    maintenance = MaintenanceMode(tmp_path, {}, clock=lambda: 1_000_000.0)
+    return maintenance, maintenance.layer(echo)
 
 
 def test_a_client_that_waits_for_its_socket_gets_it_when_the_server_opens(closed):
-    probation, app = closed
+    maintenance, app = closed
 
     async def scenario():
         async with asyncio.timeout(20), serving(app) as port:
-            asyncio.get_running_loop().call_later(0.3, probation.open)
+            asyncio.get_running_loop().call_later(0.3, maintenance.open)
             async with websockets.connect(f"ws://127.0.0.1:{port}/api/events/in") as socket:
                 await socket.send("an event")
                 return await socket.recv()
@@ -116,14 +116,14 @@ def test_a_client_that_waits_for_its_socket_gets_it_when_the_server_opens(closed
 
 def test_a_client_that_gives_up_waiting_for_its_socket_comes_again(closed):
     """Prefect's does so after a timeout, and drops its event when it is refused."""
-    probation, app = closed
+    maintenance, app = closed
 
     async def scenario():
         async with asyncio.timeout(20), serving(app) as port:
             address = f"ws://127.0.0.1:{port}/api/events/in"
             with pytest.raises(TimeoutError):
                 await websockets.connect(address, open_timeout=0.3)
-            asyncio.get_running_loop().call_later(0.3, probation.open)
+            asyncio.get_running_loop().call_later(0.3, maintenance.open)
             async with websockets.connect(address) as socket:
                 await socket.send("an event")
                 return await socket.recv()

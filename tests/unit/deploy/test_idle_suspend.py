@@ -14,7 +14,7 @@ from roost_server.idle_suspend import (
     LAST_BACKOFF_S,
     LOOK_S,
     Activity,
-    Answered,
+    FlyReply,
     watch,
 )
 
@@ -54,8 +54,8 @@ class Scene:
         self.asked.append((action, self.now - self.began))
         self.when_asked()
         if action in self.loses:
-            return Answered.LOST
-        return Answered.REFUSED if action in self.refuses else Answered.AGREED
+            return FlyReply.LOST
+        return FlyReply.REFUSED if action in self.refuses else FlyReply.AGREED
 
     def play(self, seconds, action="suspend", *, limit_s=LIMIT_S, happenings=()):
         """Watch for so long; happenings are what to call, by the second they happen at."""
@@ -94,7 +94,7 @@ def test_the_seconds_since_the_last_request_ended_are_quiet(scene):
     through(scene.activity, http("GET"), app)
     scene.now += 7
 
-    assert scene.activity.quiet_s() == 7
+    assert scene.activity.idle_s() == 7
 
 
 @pytest.mark.parametrize(
@@ -112,12 +112,12 @@ def test_it_is_not_quiet_while_somebody_is_there(scene, scope):
 
     async def app(*_):
         scene.now += 100
-        seen.append(scene.activity.quiet_s())
+        seen.append(scene.activity.idle_s())
 
     through(scene.activity, scope, app)
 
     assert seen == [0]
-    assert scene.activity.quiet_s() == 0
+    assert scene.activity.idle_s() == 0
 
 
 @pytest.mark.parametrize(
@@ -134,12 +134,12 @@ def test_what_the_host_does_is_no_activity(scene, scope):
 
     async def app(*_):
         scene.now += 100
-        seen.append(scene.activity.quiet_s())
+        seen.append(scene.activity.idle_s())
 
     through(scene.activity, scope, app)
 
     assert seen == [100]
-    assert scene.activity.quiet_s() == 100
+    assert scene.activity.idle_s() == 100
 
 
 def test_it_is_not_quiet_until_the_last_one_is_gone(scene):
@@ -148,11 +148,11 @@ def test_it_is_not_quiet_until_the_last_one_is_gone(scene):
     scene.now += 100
     scene.go()
     scene.now += 100
-    between = scene.activity.quiet_s()
+    between = scene.activity.idle_s()
     scene.go()
     scene.now += 1
 
-    assert (between, scene.activity.quiet_s()) == (0, 1)
+    assert (between, scene.activity.idle_s()) == (0, 1)
 
 
 def test_a_request_that_fails_is_over_too(scene):
@@ -163,7 +163,7 @@ def test_a_request_that_fails_is_over_too(scene):
         through(scene.activity, http("GET"), app)
     scene.now += 5
 
-    assert scene.activity.quiet_s() == 5
+    assert scene.activity.idle_s() == 5
 
 
 @pytest.mark.parametrize("settings", [{}, {"ROOST_IDLE_ACTION": "off"}, {"ROOST_IDLE_ACTION": "?"}])

@@ -11,7 +11,7 @@ import pytest
 
 from helpers.waiting import LIMIT_S
 from roost_server import idle_suspend
-from roost_server.idle_suspend import Activity, Answered, ask, fall_asleep, watch
+from roost_server.idle_suspend import Activity, FlyReply, ask, suspend_or_stop, watch
 
 ASKED = {action: ("POST", f"/v1/apps/acme/machines/m1/{action}") for action in ("suspend", "stop")}
 
@@ -21,22 +21,20 @@ ASKED = {action: ("POST", f"/v1/apps/acme/machines/m1/{action}") for action in (
 def test_fly_agrees_to_what_it_was_asked_for(machine_api, says, capsys, action, status):
     machine_api.answers = [says(status)]
 
-    assert ask(action, machine_api.environ) is Answered.AGREED
+    assert ask(action, machine_api.environ) is FlyReply.AGREED
 
     assert machine_api.asked == [ASKED[action]]
-    assert capsys.readouterr().out == (
-        f"roost: quiet; asked Fly to {action} this machine: agreed\n"
-    )
+    assert capsys.readouterr().out == (f"roost: idle; asked Fly to {action} this machine: agreed\n")
 
 
 @pytest.mark.parametrize("status", [400, 404, 412, 500, 503])
 def test_a_refusal_is_told_with_its_status(machine_api, says, capsys, status):
     machine_api.answers = [says(status)]
 
-    assert ask("suspend", machine_api.environ) is Answered.REFUSED
+    assert ask("suspend", machine_api.environ) is FlyReply.REFUSED
 
     assert capsys.readouterr().out == (
-        f"roost: quiet; asked Fly to suspend this machine: refused with status {status}\n"
+        f"roost: idle; asked Fly to suspend this machine: refused with status {status}\n"
     )
 
 
@@ -54,17 +52,17 @@ def test_an_answer_that_is_none_leaves_open_what_happened(
     machine_api.answers = [answer]
     monkeypatch.setattr(idle_suspend, "ASK_LIMIT_S", 0.1)
 
-    assert ask("suspend", machine_api.environ) is Answered.LOST
+    assert ask("suspend", machine_api.environ) is FlyReply.LOST
 
     out = capsys.readouterr().out
     assert out.startswith(
-        "roost: quiet; asked Fly to suspend this machine, and its answer was lost: "
+        "roost: idle; asked Fly to suspend this machine, and its answer was lost: "
     )
     assert told in out
 
 
 def test_a_machine_without_the_socket_cannot_ask(tmp_path, capsys):
-    assert Answered.REFUSED is ask("stop", {"FLY_API_SOCKET": str(tmp_path / "none.sock")})
+    assert FlyReply.REFUSED is ask("stop", {"FLY_API_SOCKET": str(tmp_path / "none.sock")})
 
     assert "cannot ask Fly to stop this machine: FileNotFoundError" in capsys.readouterr().out
 
@@ -95,7 +93,7 @@ def safe_when_asked(machine_api, home, tmp_path, read_notes):
 def test_the_database_comes_to_rest_before_fly_is_asked(machine_api, home, safe_when_asked):
     environ = machine_api.environ | {"PREFECT_HOME": str(home)}
 
-    assert asyncio.run(fall_asleep(("suspend", "stop"), environ, lambda: True))
+    assert asyncio.run(suspend_or_stop(("suspend", "stop"), environ, lambda: True))
 
     assert machine_api.asked == [ASKED["suspend"]]
     assert safe_when_asked == [["old", "new"]]
@@ -107,7 +105,7 @@ def test_a_database_that_is_elsewhere_is_not_ours_to_touch(machine_api, home, sa
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": "postgresql+asyncpg://h/db",
     }
 
-    assert asyncio.run(fall_asleep(("stop",), environ, lambda: True))
+    assert asyncio.run(suspend_or_stop(("stop",), environ, lambda: True))
 
     assert safe_when_asked == [["old"]]
 
@@ -116,7 +114,7 @@ def test_what_fly_refuses_is_followed_by_what_else_there_is(machine_api, says, h
     machine_api.answers = [says(412), says(200)]
     environ = machine_api.environ | {"PREFECT_HOME": str(home)}
 
-    assert asyncio.run(fall_asleep(("suspend", "stop"), environ, lambda: True))
+    assert asyncio.run(suspend_or_stop(("suspend", "stop"), environ, lambda: True))
 
     assert machine_api.asked == [ASKED["suspend"], ASKED["stop"]]
 
@@ -125,7 +123,7 @@ def test_whose_answer_was_lost_is_not_asked_for_anything_else(machine_api, home)
     machine_api.answers = [b""]
     environ = machine_api.environ | {"PREFECT_HOME": str(home)}
 
-    assert asyncio.run(fall_asleep(("suspend", "stop"), environ, lambda: True))
+    assert asyncio.run(suspend_or_stop(("suspend", "stop"), environ, lambda: True))
 
     assert machine_api.asked == [ASKED["suspend"]]
 
@@ -133,7 +131,7 @@ def test_whose_answer_was_lost_is_not_asked_for_anything_else(machine_api, home)
 def test_who_came_while_the_database_came_to_rest_is_not_put_to_sleep(machine_api, home):
     environ = machine_api.environ | {"PREFECT_HOME": str(home)}
 
-    assert not asyncio.run(fall_asleep(("suspend", "stop"), environ, lambda: False))
+    assert not asyncio.run(suspend_or_stop(("suspend", "stop"), environ, lambda: False))
 
     assert machine_api.asked == []
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roost_server.last_error import LONGEST, LastError, describe, first_cause, hider
+from roost_server.last_error import LONGEST, LastError, describe, first_cause, redactor
 
 PASSWORD = "p4ss/w@rd:of-bob"
 ENVIRON = {
@@ -38,7 +38,7 @@ def last():
     """What keeps the last error, of loggers made while it watches."""
     before = logging.getLogRecordFactory()
     found = LastError()
-    found.know(ENVIRON)
+    found.learn_secrets(ENVIRON)
     found.watch()
     yield found
     logging.setLogRecordFactory(before)
@@ -55,7 +55,7 @@ def logger():
 @pytest.mark.parametrize("secret", SECRETS)
 @pytest.mark.parametrize("around", ["{}", "host={} failed", 'user "{}" is unknown', "({})"])
 def test_no_secret_of_the_environment_is_in_a_text(secret, around):
-    hidden = hider(ENVIRON)(around.format(secret))
+    hidden = redactor(ENVIRON)(around.format(secret))
 
     assert secret not in hidden
     assert "[hidden]" in hidden
@@ -64,7 +64,7 @@ def test_no_secret_of_the_environment_is_in_a_text(secret, around):
 @given(st.text(min_size=4).filter(lambda text: text.strip() == text))
 def test_whatever_a_secret_is_made_of_it_is_hidden(secret):
     # "[hidden]" itself may hold a short one.
-    hidden = hider({"ACME_HOOK": secret})(f"it said {secret!r} and {secret}")
+    hidden = redactor({"ACME_HOOK": secret})(f"it said {secret!r} and {secret}")
 
     assert secret not in hidden.replace("[hidden]", "")
 
@@ -78,7 +78,7 @@ def test_whatever_a_secret_is_made_of_it_is_hidden(secret):
     ],
 )
 def test_what_is_no_secret_stays(text):
-    assert hider(ENVIRON)(text) == text
+    assert redactor(ENVIRON)(text) == text
 
 
 def test_the_last_error_is_kept_whichever_logger_tells_it(last, logger):
@@ -123,7 +123,7 @@ def test_a_start_that_failed_is_told_by_its_cause_and_not_by_uvicorn_s_last_line
 def test_a_text_is_one_line_of_bounded_length_and_a_secret_at_its_cut_is_hidden(last):
     padding = "x" * (LONGEST - 6)
 
-    text = last.safe(f"one\n\x1b[31m {padding}hunter2-of-admin")
+    text = last.redact(f"one\n\x1b[31m {padding}hunter2-of-admin")
 
     assert len(text) == LONGEST
     assert text.isprintable()
@@ -142,4 +142,4 @@ def test_an_empty_message_is_none(message):
 
 
 def test_before_it_knows_what_is_secret_it_tells_nothing():
-    assert LastError().safe("hunter2") == "[hidden]"
+    assert LastError().redact("hunter2") == "[hidden]"

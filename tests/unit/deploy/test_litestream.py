@@ -19,7 +19,7 @@ import pytest
 
 from helpers.waiting import until
 from roost_server import litestream
-from roost_server.litestream import NotCopiedError, Replicator, Trouble, empty_log
+from roost_server.litestream import LagReport, NotCopiedError, Replicator, empty_log
 from roost_server.replica_config import read_replica, restore_lost
 from roost_server.upgrade import COPY, guard_upgrade
 
@@ -370,7 +370,7 @@ def test_it_is_looked_at_no_more_often_than_it_is_to_send(begin, database, monke
     monkeypatch.setattr(litestream, "LOOK_S", 0.05)
     replicator = begin(ROOST_REPLICA_EVERY_S="3600")
     looked = []
-    monkeypatch.setattr(replicator, "_look", lambda: looked.append("look"))
+    monkeypatch.setattr(replicator, "_check", lambda: looked.append("look"))
     time.sleep(0.5)
 
     assert looked == []
@@ -388,7 +388,7 @@ def test_a_signal_to_the_server_s_group_does_not_reach_it(begin, database):
 def test_trouble_is_told_once_then_now_and_again_until_its_end(capfd, monkeypatch):
     now = [1000.0]
     monkeypatch.setattr(litestream.time, "monotonic", lambda: now[0])
-    trouble = Trouble("s3://b/x")
+    trouble = LagReport("s3://b/x")
 
     def note(reason, later=0.0):
         now[0] += later

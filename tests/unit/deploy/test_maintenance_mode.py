@@ -8,7 +8,7 @@ import pytest
 
 from helpers.asgi_calls import Client, answer, http
 from roost.apply.release import OPENS_AFTER_S
-from roost_server.maintenance_mode import LIMIT_S, OPEN_PATH, OWNER, Probation
+from roost_server.maintenance_mode import LIMIT_S, OPEN_PATH, OWNER, MaintenanceMode
 from roost_server.upgrade import COPY, NOTE, Note, read_note, write_note
 
 NOW = 1_000_000.0
@@ -33,11 +33,11 @@ def home(tmp_path):
 def visit(home):
     """Visits a server that started a moment after the upgrade began."""
     clock = [NOW + 1]
-    probation = Probation(home, {}, clock=lambda: clock[0])
+    maintenance = MaintenanceMode(home, {}, clock=lambda: clock[0])
 
     def call(*request, later=0.0, **headers):
         clock[0] += later
-        return asyncio.run(Client().call(probation.layer(serve), http(*request, **headers)))
+        return asyncio.run(Client().call(maintenance.layer(serve), http(*request, **headers)))
 
     return call
 
@@ -66,17 +66,17 @@ def hold_socket(home, *messages, socket_s=30.0, meanwhile=lambda _: None):
     """Have a client open a socket while the server is closed; return what it got."""
 
     async def scenario():
-        probation = Probation(home, {}, clock=lambda: NOW, socket_s=socket_s)
+        maintenance = MaintenanceMode(home, {}, clock=lambda: NOW, socket_s=socket_s)
         client = Client([CONNECT, *messages])
-        asyncio.get_running_loop().call_later(0.05, meanwhile, probation)
-        await asyncio.wait_for(client.call(probation.layer(accept), SOCKET), 20)
+        asyncio.get_running_loop().call_later(0.05, meanwhile, maintenance)
+        await asyncio.wait_for(client.call(maintenance.layer(accept), SOCKET), 20)
         return [message["type"] for message in client.got]
 
     return asyncio.run(scenario())
 
 
 def test_a_socket_is_held_and_opens_with_the_server(home):
-    assert hold_socket(home, meanwhile=Probation.open) == ["websocket.accept"]
+    assert hold_socket(home, meanwhile=MaintenanceMode.open) == ["websocket.accept"]
 
 
 def test_a_socket_is_refused_when_it_was_held_longer_than_clients_wait(home):
@@ -109,7 +109,7 @@ def test_opening_twice_is_opening_once(visit):
 
 
 def test_a_restart_does_not_open_the_server(home):
-    again = Probation(home, {}, clock=lambda: NOW + 5)
+    again = MaintenanceMode(home, {}, clock=lambda: NOW + 5)
 
     assert not again.is_open()
     assert read_note(home)
@@ -122,7 +122,7 @@ def test_a_server_that_nobody_proves_opens_by_itself(visit, home):
 
 
 def test_a_server_without_an_upgrade_is_open(tmp_path):
-    assert Probation(tmp_path, {}).is_open()
+    assert MaintenanceMode(tmp_path, {}).is_open()
 
 
 @pytest.mark.parametrize(
@@ -130,10 +130,12 @@ def test_a_server_without_an_upgrade_is_open(tmp_path):
     [("", 401), ("Basic bm9ib2R5OndybmcK", 401), ("Basic YWRtaW46c2VjcmV0", 204)],
 )
 def test_where_there_is_a_login_only_its_owner_opens(home, given, status):
-    probation = Probation(home, {"PREFECT_SERVER_API_AUTH_STRING": "admin:secret"})
+    maintenance = MaintenanceMode(home, {"PREFECT_SERVER_API_AUTH_STRING": "admin:secret"})
     headers = GATE | ({"authorization": given} if given else {})
 
-    client = asyncio.run(Client().call(probation.layer(serve), http("POST", OPEN_PATH, **headers)))
+    client = asyncio.run(
+        Client().call(maintenance.layer(serve), http("POST", OPEN_PATH, **headers))
+    )
 
     assert client.statuses == [status]
     assert bool(read_note(home)) is (status == 401)
@@ -145,26 +147,26 @@ def machine(name):
 
 
 def test_a_volume_that_another_machine_wrote_last_is_closed_until_it_is_proved(tmp_path):
-    assert Probation(tmp_path, machine("old")).is_open()
-    restored = Probation(tmp_path, machine("new"))
+    assert MaintenanceMode(tmp_path, machine("old")).is_open()
+    restored = MaintenanceMode(tmp_path, machine("new"))
 
     assert not restored.is_open()
-    assert not Probation(tmp_path, machine("new")).is_open()  # after a restart, too
+    assert not MaintenanceMode(tmp_path, machine("new")).is_open()  # after a restart, too
     restored.open()
-    assert Probation(tmp_path, machine("new")).is_open()
+    assert MaintenanceMode(tmp_path, machine("new")).is_open()
     assert (tmp_path / OWNER).read_text() == "new"
 
 
 def test_the_machine_that_is_put_back_finds_its_own_volume_open(tmp_path):
-    Probation(tmp_path, machine("old"))
+    MaintenanceMode(tmp_path, machine("old"))
 
-    assert Probation(tmp_path, machine("old")).is_open()
+    assert MaintenanceMode(tmp_path, machine("old")).is_open()
 
 
 def test_a_restored_volume_that_nobody_proves_opens_by_itself(tmp_path):
     clock = [NOW]
-    Probation(tmp_path, machine("old"))
-    restored = Probation(tmp_path, machine("new"), clock=lambda: clock[0])
+    MaintenanceMode(tmp_path, machine("old"))
+    restored = MaintenanceMode(tmp_path, machine("new"), clock=lambda: clock[0])
 
     clock[0] += LIMIT_S + 1
 
@@ -174,16 +176,18 @@ def test_a_restored_volume_that_nobody_proves_opens_by_itself(tmp_path):
 def test_an_upgrade_on_a_restored_volume_is_closed_from_now_on_not_since_the_note(home):
     (home / OWNER).write_text("old")
 
-    assert not Probation(home, machine("new"), clock=lambda: NOW + 2 * LIMIT_S).is_open()
+    assert not MaintenanceMode(home, machine("new"), clock=lambda: NOW + 2 * LIMIT_S).is_open()
 
 
 def test_what_waits_for_the_proof_is_called_once_when_it_came(home):
     called = []
-    probation = Probation(home, {}, clock=lambda: NOW, when_open=lambda: called.append("open"))
+    maintenance = MaintenanceMode(
+        home, {}, clock=lambda: NOW, on_open=lambda: called.append("open")
+    )
     before = list(called)
 
     for _ in range(2):
-        asyncio.run(Client().call(probation.layer(serve), http("POST", OPEN_PATH, **GATE)))
+        asyncio.run(Client().call(maintenance.layer(serve), http("POST", OPEN_PATH, **GATE)))
 
     assert (before, called) == ([], ["open"])
 
@@ -191,7 +195,7 @@ def test_what_waits_for_the_proof_is_called_once_when_it_came(home):
 def test_what_waits_for_the_proof_is_called_at_once_where_none_is_needed(tmp_path):
     called = []
 
-    Probation(tmp_path, {}, when_open=lambda: called.append("open"))
+    MaintenanceMode(tmp_path, {}, on_open=lambda: called.append("open"))
 
     assert called == ["open"]
 

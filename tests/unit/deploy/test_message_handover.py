@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from roost_server import message_handover
-from roost_server.draining import finish_first
-from roost_server.message_handover import FILE, CarryOver, take
+from roost_server.draining import drain_before_shutdown
+from roost_server.message_handover import FILE, MessageHandover, dequeue
 
 READER = "events/task-run-recorder"
 
@@ -38,54 +38,54 @@ class Subscription:
 def _no_prefect(monkeypatch):
     """Put messages of this file's kind; `tests/e2e/test_restart.py` has Prefect's."""
 
-    def put(subscription, messages):
+    def enqueue(subscription, messages):
         rest = deque(messages)
         while rest and not subscription._queue.full():
             subscription._queue.put_nowait(Message(**rest.popleft()))
         return list(rest)
 
-    monkeypatch.setattr(message_handover, "put", put)
+    monkeypatch.setattr(message_handover, "enqueue", enqueue)
 
 
-def begin(carry, subscription, name=READER):
+def begin(handover, subscription, name=READER):
     """Have a service begin to read."""
-    carry._begin(name, subscription)
+    handover._begin(name, subscription)
     return subscription
 
 
 def data(subscription):
     """Return what waits in a queue."""
-    return [message["data"] for message in take(subscription)]
+    return [message["data"] for message in dequeue(subscription)]
 
 
 def test_what_waits_is_kept_and_delivered_to_its_service_alone(tmp_path):
-    stopped = CarryOver(tmp_path)
+    stopped = MessageHandover(tmp_path)
     stopped.open()
     begin(stopped, Subscription(Message(b"two"), Message("three"), again=[Message("one", {}, 2)]))
     begin(stopped, Subscription(), "events/event-persister")
 
-    assert stopped.keep() == 3
+    assert stopped.save() == 3
 
-    started = CarryOver(tmp_path)
+    started = MessageHandover(tmp_path)
     started.open()
     other = begin(started, Subscription(), "events/event-persister")
     reader = begin(started, Subscription())
     assert data(other) == []
-    assert [(each["data"], each["retry_count"]) for each in take(reader)] == [
+    assert [(each["data"], each["retry_count"]) for each in dequeue(reader)] == [
         *(("one", 2), ("two", 0), ("three", 0)),
     ]
 
 
 def test_what_is_delivered_does_not_come_again(tmp_path):
-    stopped = CarryOver(tmp_path)
+    stopped = MessageHandover(tmp_path)
     stopped.open()
     begin(stopped, Subscription(Message("one")))
-    stopped.keep()
-    started = CarryOver(tmp_path)
+    stopped.save()
+    started = MessageHandover(tmp_path)
     started.open()
     begin(started, Subscription())
 
-    again = CarryOver(tmp_path)
+    again = MessageHandover(tmp_path)
     again.open()
 
     assert data(begin(again, Subscription())) == []
@@ -94,29 +94,29 @@ def test_what_is_delivered_does_not_come_again(tmp_path):
 
 def test_a_server_that_is_not_proved_leaves_it_to_whoever_is(tmp_path):
     """After a failed upgrade the database of before is put back, and must still get it."""
-    stopped = CarryOver(tmp_path)
+    stopped = MessageHandover(tmp_path)
     stopped.open()
     begin(stopped, Subscription(Message("one")))
-    stopped.keep()
+    stopped.save()
 
-    closed = CarryOver(tmp_path)
+    closed = MessageHandover(tmp_path)
     reader = begin(closed, Subscription(Message("of the gate")))
-    assert closed.keep() == 0
+    assert closed.save() == 0
 
     assert data(reader) == ["of the gate"]
-    put_back = CarryOver(tmp_path)
-    put_back.open()
-    assert data(begin(put_back, Subscription())) == ["one"]
+    restore_copy = MessageHandover(tmp_path)
+    restore_copy.open()
+    assert data(begin(restore_copy, Subscription())) == ["one"]
 
 
 def test_a_server_that_opens_later_delivers_then(tmp_path):
     message_handover.write(
         tmp_path / FILE, {READER: [{"data": "one", "attributes": {}, "retry_count": 0}]}
     )
-    carry = CarryOver(tmp_path)
-    reader = begin(carry, Subscription())
+    handover = MessageHandover(tmp_path)
+    reader = begin(handover, Subscription())
 
-    carry.open()
+    handover.open()
 
     assert data(reader) == ["one"]
 
@@ -124,29 +124,29 @@ def test_a_server_that_opens_later_delivers_then(tmp_path):
 def test_what_a_full_queue_does_not_take_waits_for_the_next_start(tmp_path):
     one, two = ({"data": name, "attributes": {}, "retry_count": 0} for name in ("one", "two"))
     message_handover.write(tmp_path / FILE, {READER: [one, two]})
-    carry = CarryOver(tmp_path)
-    carry.open()
-    begin(carry, Subscription(room=1))
+    handover = MessageHandover(tmp_path)
+    handover.open()
+    begin(handover, Subscription(room=1))
 
-    again = CarryOver(tmp_path)
+    again = MessageHandover(tmp_path)
     again.open()
     assert data(begin(again, Subscription())) == ["two"]
 
 
 def test_a_file_that_cannot_be_read_is_left_out_and_said(tmp_path, capfd):
     (tmp_path / FILE).write_text("{")
-    carry = CarryOver(tmp_path)
+    handover = MessageHandover(tmp_path)
 
-    carry.open()
+    handover.open()
 
-    assert data(begin(carry, Subscription())) == []
+    assert data(begin(handover, Subscription())) == []
     assert f"{FILE} cannot be read" in capfd.readouterr().out
 
 
 def test_a_stop_keeps_what_is_not_handled_in_time(tmp_path, capfd):
-    carry = CarryOver(tmp_path)
-    carry.open()
-    begin(carry, reader := Subscription(Message("one")))
+    handover = MessageHandover(tmp_path)
+    handover.open()
+    begin(handover, reader := Subscription(Message("one")))
 
     async def app(_, receive, __):
         await receive()
@@ -154,7 +154,7 @@ def test_a_stop_keeps_what_is_not_handled_in_time(tmp_path, capfd):
     async def receive():
         return {"type": "lifespan.shutdown"}
 
-    layer = finish_first(app, reader._queue.qsize, limit_s=0.1, keep=carry.keep)
+    layer = drain_before_shutdown(app, reader._queue.qsize, limit_s=0.1, save=handover.save)
     asyncio.run(layer({"type": "lifespan"}, receive, None))
 
     said = capfd.readouterr().out

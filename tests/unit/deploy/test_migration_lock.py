@@ -9,7 +9,7 @@ import pytest
 
 from helpers.asgi_calls import Client, Scripted, http
 from roost_server.errors import BootError
-from roost_server.migration_lock import migrate_in_turn, postgres_turn
+from roost_server.migration_lock import migrate_under_lock, postgres_lock
 from roost_server.postgres_address import POOLING
 from roost_server.settings import URL_SETTING
 
@@ -44,7 +44,7 @@ class Turns:
         async def send(message):
             self.happened.append(message["type"])
 
-        asyncio.run(migrate_in_turn(app, self)(LIFE, None, send))
+        asyncio.run(migrate_under_lock(app, self)(LIFE, None, send))
 
 
 @pytest.mark.parametrize("said", ["lifespan.startup.complete", "lifespan.startup.failed"])
@@ -79,7 +79,7 @@ def test_a_turn_that_does_not_come_ends_the_start_with_why():
     async def send(message):
         sent.append(message)
 
-    asyncio.run(migrate_in_turn(Scripted([200]), no_turn)(LIFE, receive, send))
+    asyncio.run(migrate_under_lock(Scripted([200]), no_turn)(LIFE, receive, send))
 
     assert sent == [{"type": "lifespan.startup.failed", "message": "roost: process 7 has it."}]
 
@@ -87,7 +87,7 @@ def test_a_turn_that_does_not_come_ends_the_start_with_why():
 def test_requests_take_no_turn():
     turns = Turns()
 
-    client = asyncio.run(Client().call(migrate_in_turn(Scripted([200]), turns), http()))
+    client = asyncio.run(Client().call(migrate_under_lock(Scripted([200]), turns), http()))
 
     assert (client.statuses, turns.happened) == ([200], [])
 
@@ -103,7 +103,7 @@ def test_requests_take_no_turn():
 )
 def test_where_no_session_lasts_no_lock_is_tried(environ, capsys):
     async def take():
-        async with postgres_turn(environ)():
+        async with postgres_lock(environ)():
             return True
 
     assert asyncio.run(take())

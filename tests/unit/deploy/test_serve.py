@@ -26,10 +26,11 @@ from roost_server import serve, write_requests
 from roost_server.disk_full import Fullness
 from roost_server.errors import BootError
 from roost_server.last_error import LastError
-from roost_server.serve import explain, make_app
+from roost_server.serve import make_app
 from roost_server.server_report import REPORT_PATH
 from roost_server.settings import home_folder
-from roost_server.write_freeze import HOLD_PATH
+from roost_server.settings_errors import explain
+from roost_server.write_freeze import FREEZE_PATH
 from roost_server.write_queue import WriteQueue
 
 SECRET = "s3cret-value"  # "x" and it fit no type below
@@ -166,7 +167,7 @@ def prefect(monkeypatch):
         sys.modules[parts[-1]].create_app = create_app
         settings = SimpleNamespace(server=server)
         sys.modules["prefect.settings"].get_current_settings = lambda: settings
-        for name in ("share_queue", "survive_full"):  # tests/e2e has the real ones
+        for name in ("queue_writes", "survive_full"):  # tests/e2e has the real ones
             monkeypatch.setattr(serve, name, lambda _: None)
 
     return put
@@ -186,8 +187,8 @@ def visit(app, scope):
         ),
     ],
 )
-def test_writes_take_turns_on_sqlite_only(prefect, monkeypatch, environ, url, expected):
-    monkeypatch.setattr(write_requests, "PAUSES_S", (0,))
+def test_writes_share_the_queue_on_sqlite_only(prefect, monkeypatch, environ, url, expected):
+    monkeypatch.setattr(write_requests, "RETRY_DELAYS_S", (0,))
     prefect(Scripted([503, 201]), url)
 
     assert visit(made(HOME | environ), http("POST")) == [expected]
@@ -235,7 +236,7 @@ def test_only_the_file_on_the_volume_is_held_still(prefect, environ, url, hold, 
     prefect(Scripted([]), own)
     app = made(home | dict.fromkeys(environ, own))
 
-    assert visit(app, http("POST", HOLD_PATH, **GATE)) == [hold]
+    assert visit(app, http("POST", FREEZE_PATH, **GATE)) == [hold]
 
 
 @pytest.mark.parametrize(
@@ -278,7 +279,7 @@ def test_a_watch_that_fails_is_logged_and_ends_no_other(capsys, monkeypatch):
     """Else a server whose volume cannot be looked at would never sleep again."""
     ran = []
     known = LastError()
-    known.know({"HOOK": "canary-of-a-secret"})
+    known.learn_secrets({"HOOK": "canary-of-a-secret"})
     monkeypatch.setattr(serve, "LAST_ERROR", known)
 
     async def fail():
@@ -290,7 +291,7 @@ def test_a_watch_that_fails_is_logged_and_ends_no_other(capsys, monkeypatch):
 
     async def both():
         server = SimpleNamespace(started=True)
-        await serve._tell_and_watch(server, serve.Boot(0.0, 0.0), [fail(), go_on()])
+        await serve._log_ready_and_watch(server, serve.StartTimes(0.0, 0.0), [fail(), go_on()])
 
     asyncio.run(both())
 

@@ -313,7 +313,7 @@ def test_when_it_is_quiet_it_has_itself_stopped(start, machine_api):
 
     assert program.wait() == (0, "")
     assert machine_api.asked[0] == ("POST", "/v1/apps/acme/machines/m1/stop")
-    assert "roost: quiet; asked Fly to stop this machine: agreed" in program.told
+    assert "roost: idle; asked Fly to stop this machine: agreed" in program.told
 
 
 def test_while_somebody_is_there_it_does_not_ask_to_be_stopped(start, machine_api, says):

@@ -15,7 +15,7 @@ import pytest
 
 from roost_server import upgrade
 from roost_server.errors import BootError
-from roost_server.upgrade import COPY, FAILED, NOTE, Note, guard_upgrade, read_note, settle
+from roost_server.upgrade import COPY, FAILED, NOTE, Note, finish_upgrade, guard_upgrade, read_note
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 OLD, NEW, NEWEST = "2025", "2026", "2027"
@@ -141,7 +141,7 @@ def test_an_upgrade_upon_one_that_was_never_proved_goes_back_to_before_both(
 def test_an_upgrade_that_was_proved_does_not_go_back(image, database, home, read_notes):
     guard_upgrade(image(NEW), NOW)
     migrate(database)
-    settle(home)
+    finish_upgrade(home)
 
     with pytest.raises(BootError, match="newer Prefect"):
         guard_upgrade(image(OLD), NOW)

@@ -54,7 +54,7 @@ def test_all_but_a_share_is_given_back_in_turns_and_nothing_is_lost(database):
         queue = WriteQueue()
         shrinks = asyncio.create_task(keep_shrinking(database, queue, first_s=0, every_s=0.05))
         while pages_to_give(database):
-            async with queue.turn():  # others write in between
+            async with queue.slot():  # others write in between
                 pass
             await asyncio.sleep(0.01)
         shrinks.cancel()

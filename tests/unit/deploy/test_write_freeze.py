@@ -12,7 +12,7 @@ import pytest
 from helpers.asgi_calls import DISCONNECT, Client, answer, chunks, http
 from helpers.waiting import LIMIT_S
 from roost_server.backend import POSTGRES
-from roost_server.write_freeze import HOLD_PATH, Hold, hold_still, refuse_hold
+from roost_server.write_freeze import FREEZE_PATH, WriteFreeze, freeze_writes, refuse_freeze
 from roost_server.write_queue import WriteQueue
 
 GATE = {"x_roost_gate": "1"}
@@ -76,7 +76,7 @@ class Holder(Client):
 @asynccontextmanager
 async def holding(app, **headers):
     holder = Holder()
-    task = asyncio.create_task(holder.call(app, http("POST", HOLD_PATH, **GATE, **headers)))
+    task = asyncio.create_task(holder.call(app, http("POST", FREEZE_PATH, **GATE, **headers)))
     async with asyncio.timeout(LIMIT_S):
         await asyncio.wait(
             [task, asyncio.create_task(holder.held.wait())], return_when=asyncio.FIRST_COMPLETED
@@ -88,7 +88,7 @@ async def holding(app, **headers):
 
 def hold_of(path, queue=None, environ=None, **limits):
     environ = {"PREFECT_HOME": str(path.parent), **(environ or {})}
-    return Hold(environ, queue or WriteQueue(), **limits).layer(serve)
+    return WriteFreeze(environ, queue or WriteQueue(), **limits).layer(serve)
 
 
 def test_while_it_is_held_nobody_writes_and_the_database_alone_is_whole(
@@ -120,7 +120,7 @@ def test_a_hold_that_nobody_ends_ends_by_itself(database):
     async def scenario():
         client = Client()
         async with asyncio.timeout(LIMIT_S):
-            await client.call(hold_of(database, limit_s=0.05), http("POST", HOLD_PATH, **GATE))
+            await client.call(hold_of(database, limit_s=0.05), http("POST", FREEZE_PATH, **GATE))
         return client
 
     client = asyncio.run(scenario())
@@ -134,7 +134,7 @@ def test_a_writer_that_does_not_end_is_told_instead_of_waited_for(database, monk
     monkeypatch.setattr("roost_server.write_freeze.WRITER_S", 0.01)
     with closing(sqlite3.connect(database, isolation_level=None)) as stubborn:
         stubborn.execute("BEGIN IMMEDIATE")
-        client = asyncio.run(Client().call(hold_of(database), http("POST", HOLD_PATH, **GATE)))
+        client = asyncio.run(Client().call(hold_of(database), http("POST", FREEZE_PATH, **GATE)))
 
     assert client.statuses == [503]
 
@@ -142,7 +142,7 @@ def test_a_writer_that_does_not_end_is_told_instead_of_waited_for(database, monk
 def test_without_a_database_nothing_is_held_and_none_is_made(tmp_path):
     app = hold_of(tmp_path / "prefect.db")
 
-    client = asyncio.run(Client().call(app, http("POST", HOLD_PATH, **GATE)))
+    client = asyncio.run(Client().call(app, http("POST", FREEZE_PATH, **GATE)))
 
     assert client.statuses == [503]
     assert not list(tmp_path.iterdir())
@@ -162,7 +162,7 @@ def test_where_there_is_a_login_only_its_owner_holds(database, headers, status):
 def test_without_the_gate_s_header_it_is_a_page_like_any_other(database):
     client = Client(sends=chunks(b""))
 
-    asyncio.run(client.call(hold_of(database), http("POST", HOLD_PATH)))
+    asyncio.run(client.call(hold_of(database), http("POST", FREEZE_PATH)))
 
     assert client.statuses == [201]
 
@@ -171,9 +171,9 @@ def test_without_the_gate_s_header_it_is_a_page_like_any_other(database):
     ("headers", "status"), [({}, 401), (LOGGED_IN, 409)], ids=["stranger", "owner"]
 )
 def test_where_there_is_nothing_to_hold_its_owner_is_told_why(headers, status):
-    app = refuse_hold(serve, LOGIN, POSTGRES)
+    app = refuse_freeze(serve, LOGIN, POSTGRES)
 
-    client = asyncio.run(Client().call(app, http("POST", HOLD_PATH, **GATE, **headers)))
+    client = asyncio.run(Client().call(app, http("POST", FREEZE_PATH, **GATE, **headers)))
 
     assert client.statuses == [status]
     told = b"its database is postgres, and not the file on the volume\n"
@@ -181,7 +181,9 @@ def test_where_there_is_nothing_to_hold_its_owner_is_told_why(headers, status):
 
 
 def test_where_there_is_nothing_to_hold_all_else_is_served():
-    client = asyncio.run(Client().call(refuse_hold(serve, {}, POSTGRES), http("POST", HOLD_PATH)))
+    client = asyncio.run(
+        Client().call(refuse_freeze(serve, {}, POSTGRES), http("POST", FREEZE_PATH))
+    )
 
     assert client.statuses == [201]
 
@@ -195,7 +197,7 @@ def test_under_a_reader_that_stays_the_log_is_kept_and_whole(
         reader.execute("SELECT * FROM note").fetchall()  # the log cannot be emptied under a reader
         with closing(sqlite3.connect(database)) as writer:
             write(writer, "after the reader came")
-        connection = hold_still(database)
+        connection = freeze_writes(database)
 
         shutil.copy(database, tmp_path / "copy.db")
         shutil.copy(f"{database}-wal", tmp_path / "copy.db-wal")

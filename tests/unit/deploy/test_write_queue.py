@@ -34,7 +34,7 @@ class Writers:
 
     async def _write(self, name, origin):
         ORIGIN.set(origin)
-        async with self.queue.turn():
+        async with self.queue.slot():
             self.began.append(name)
             self.inside += 1
             self.most = max(self.most, self.inside)
@@ -51,8 +51,8 @@ class Writers:
 
 
 @asynccontextmanager
-async def writers(patience_s=60.0):
-    found = Writers(WriteQueue(patience_s))
+async def writers(limit_s=60.0):
+    found = Writers(WriteQueue(limit_s))
     async with asyncio.timeout(10):
         yield found
         for name, task in found.tasks.items():
@@ -115,10 +115,10 @@ def test_who_is_cancelled_while_it_waits_takes_no_turn():
 def test_who_is_cancelled_in_the_moment_it_is_served_passes_the_turn_on():
     async def scenario():
         async with writers() as found:
-            turn = await found.queue._take(Origin.SERVICE)
+            slot = await found.queue._acquire(Origin.SERVICE)
             for name in "bc":
                 await found.start(name)
-            found.queue._end(turn)
+            found.queue._release(slot)
             # The turn is b's, and b has not run since.
             found.tasks["b"].cancel()
             await others_run()
@@ -131,7 +131,7 @@ def test_who_fails_or_is_cancelled_in_its_turn_gives_it_back():
     async def scenario():
         queue = WriteQueue()
         with pytest.raises(LookupError):
-            async with queue.turn():
+            async with queue.slot():
                 raise LookupError("broken")
         async with writers() as found:
             await found.start("a")
@@ -150,10 +150,10 @@ def test_what_is_called_within_a_turn_does_not_wait_for_itself():
         queue, done = WriteQueue(), []
 
         async def nested():
-            async with queue.turn():
+            async with queue.slot():
                 done.append("nested")
 
-        async with asyncio.timeout(5), queue.turn():
+        async with asyncio.timeout(5), queue.slot():
             await nested()
             await asyncio.create_task(nested())
             assert queue.is_taken()
@@ -168,10 +168,10 @@ def test_a_task_that_outlives_the_turn_it_was_begun_in_takes_turns_again():
 
         async def later():
             await ended.wait()
-            async with queue.turn():
+            async with queue.slot():
                 return queue.is_taken()
 
-        async with queue.turn():
+        async with queue.slot():
             task = asyncio.create_task(later())
         ended.set()
         return await asyncio.wait_for(task, LIMIT_S)
@@ -181,7 +181,7 @@ def test_a_task_that_outlives_the_turn_it_was_begun_in_takes_turns_again():
 
 def test_a_turn_that_does_not_end_is_overtaken_and_its_end_takes_nobody_s_turn_away(capfd):
     async def scenario():
-        async with writers(patience_s=0.01) as found:
+        async with writers(limit_s=0.01) as found:
             await found.start("stubborn")
             await found.start("b")
             while "b" not in found.began:  # noqa: ASYNC110 - the queue has no event for it
@@ -203,11 +203,11 @@ def test_another_event_loop_passes_through_as_it_cannot_wait_here():
     queue = WriteQueue()
 
     async def elsewhere():
-        async with queue.turn():
+        async with queue.slot():
             return True
 
     async def scenario():
-        async with queue.turn():
+        async with queue.slot():
             return await asyncio.to_thread(asyncio.run, elsewhere())
 
     assert asyncio.run(asyncio.wait_for(scenario(), LIMIT_S))

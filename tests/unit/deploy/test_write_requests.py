@@ -9,7 +9,7 @@ import pytest
 
 from helpers.asgi_calls import Client, answer, body_of, chunks, http
 from helpers.waiting import LIMIT_S
-from roost_server.write_requests import READS, WRITES, is_write, write_in_turn
+from roost_server.write_requests import READS, WRITES, is_write, queue_requests
 
 
 class Database:
@@ -45,7 +45,7 @@ def with_one_writing(body):
 
     async def scenario():
         database = Database()
-        app = write_in_turn(database)
+        app = queue_requests(database)
         async with asyncio.timeout(5), asyncio.TaskGroup() as group:
             first = group.create_task(Client().call(app))
             await database.entered.wait()
@@ -89,7 +89,7 @@ def test_a_client_that_sends_slowly_holds_nobody_up(size):
     async def scenario():
         database = Database()
         database.go_on.set()
-        app = write_in_turn(database)
+        app = queue_requests(database)
         slow = asyncio.create_task(Client(chunks(b"x" * size, b"")[:1]).call(app))
         await others_run()
 
@@ -157,7 +157,7 @@ def test_what_is_begun_is_carried_out_whoever_leaves():
         client = Client(chunks(b"x"))
         client.leave()
         database.go_on.set()
-        await client.call(write_in_turn(database))
+        await client.call(queue_requests(database))
         return database.served
 
     assert asyncio.run(scenario()) == 1
@@ -168,7 +168,7 @@ def test_an_application_that_fails_gives_its_turn_back():
         async def fails(*_):
             raise LookupError("broken")
 
-        app = write_in_turn(fails)
+        app = queue_requests(fails)
         for _ in range(2):
             with pytest.raises(LookupError):
                 await asyncio.wait_for(Client().call(app), LIMIT_S)
@@ -186,9 +186,9 @@ def test_of_who_is_sent_away_nothing_is_kept_and_no_turn_is_taken():
             heard.append(receive)
             await answer(send, 401)
 
-        turn = asyncio.Semaphore(0)  # none is to be had
+        slot = asyncio.Semaphore(0)  # none is to be had
         client = Client([])  # who sends nothing, ever
-        layer = write_in_turn(app, turn=turn, may_write=lambda _: False)
+        layer = queue_requests(app, slot=slot, may_write=lambda _: False)
         await asyncio.wait_for(client.call(layer), LIMIT_S)
         return client.statuses, heard == [client.receive]
 
@@ -236,7 +236,7 @@ def test_what_is_no_write_passes_through_untouched(scope):
     async def app(*arguments):
         passed.append(arguments)
 
-    asyncio.run(client.call(write_in_turn(app), scope))
+    asyncio.run(client.call(queue_requests(app), scope))
 
     ((its_scope, receive, send),) = passed
     assert its_scope is scope

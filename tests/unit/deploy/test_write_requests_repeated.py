@@ -9,10 +9,10 @@ import pytest
 
 from helpers.asgi_calls import DISCONNECT, Client, Scripted, answer, body_of, chunks, http
 from helpers.waiting import LIMIT_S
-from roost_server.write_requests import KEPT_IN_MEMORY, PART, PAUSES_S, write_in_turn
+from roost_server.write_requests import KEPT_IN_MEMORY, PART, RETRY_DELAYS_S, queue_requests
 
 BUSY = 503
-TRIES = len(PAUSES_S) + 1
+TRIES = len(RETRY_DELAYS_S) + 1
 ERROR = LookupError("as Prefect's framework raises for the log")
 LARGE = [bytes([part]) * (KEPT_IN_MEMORY // 2 + part) for part in range(5)]
 
@@ -25,7 +25,7 @@ def write(app, bodies=(b"body",), *, then=(), scope=None):
         pauses.append(seconds)
 
     client = Client([*chunks(*bodies), *then])
-    asyncio.run(asyncio.wait_for(client.call(write_in_turn(app, pause), scope), LIMIT_S))
+    asyncio.run(asyncio.wait_for(client.call(queue_requests(app, pause), scope), LIMIT_S))
     return client, pauses
 
 
@@ -45,7 +45,7 @@ def test_a_busy_database_is_asked_again_after_ever_longer_pauses(busy):
     client, pauses = write(app)
 
     assert (client.statuses, client.body) == ([201], b"answer %d" % (busy + 1))
-    assert pauses == list(PAUSES_S[:busy])
+    assert pauses == list(RETRY_DELAYS_S[:busy])
 
 
 def test_a_database_that_stays_busy_is_told_of_after_the_last_pause():
@@ -54,8 +54,8 @@ def test_a_database_that_stays_busy_is_told_of_after_the_last_pause():
     client, pauses = write(app)
 
     assert (client.statuses, client.body) == ([BUSY], b"answer %d" % TRIES)
-    assert pauses == list(PAUSES_S)
-    assert list(PAUSES_S) == sorted(PAUSES_S)
+    assert pauses == list(RETRY_DELAYS_S)
+    assert list(RETRY_DELAYS_S) == sorted(RETRY_DELAYS_S)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_a_client_that_leaves_in_the_middle_of_its_body_is_noticed():
         heard.extend([await receive(), await receive()])
 
     client = Client([*chunks(b"half", b"rest")[:1], DISCONNECT])
-    asyncio.run(asyncio.wait_for(client.call(write_in_turn(app)), LIMIT_S))
+    asyncio.run(asyncio.wait_for(client.call(queue_requests(app)), LIMIT_S))
 
     assert heard == [*chunks(b"half", b"rest")[:1], DISCONNECT]
 
@@ -178,7 +178,7 @@ def test_of_a_large_body_little_is_in_memory():
 
     tracemalloc.start()
     try:
-        client = asyncio.run(asyncio.wait_for(Large().call(write_in_turn(app)), LIMIT_S))
+        client = asyncio.run(asyncio.wait_for(Large().call(queue_requests(app)), LIMIT_S))
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -1,10 +1,15 @@
-"""Ask a Postgres address what stands before the database, before Prefect starts.
+"""Find out whether a transaction-mode pooler is in front of Postgres, and adapt Prefect to it.
 
-A pooler in transaction mode can have any host and any port. Two connections that are open at once
-never share a session of the server, and one connection never changes its session, but through such a
-pooler: an idle one hands the same session to both, and one that takes turns hands each connection
-another (tried with PgBouncer 1.18.0 and 1.25.2, with and without `server_round_robin`, with one
-session and with several).
+A pooler in transaction mode can have any host and any port, so it is recognised by its behaviour. Two
+open connections never share a server session, and one connection never changes its session, except
+through such a pooler: an idle pooler gives both connections the same session, and a round-robin pooler
+gives each transaction another one (tried with PgBouncer 1.18.0 and 1.25.2, with and without
+`server_round_robin`, with one session and with several).
+
+Nothing of a session lasts behind it. With both caches off, asyncpg still names what SQLAlchemy prepares
+and closes it later, in another session. The pooler's sessions keep those names, and a later process,
+which counts from 1 again, fails because the name is taken (seen with PgBouncer 1.18.0; newer releases
+rename statements). A statement without a name is replaced by the next one.
 """
 
 from __future__ import annotations
@@ -12,10 +17,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from roost_server.postgres_address import Pooling, database_url, pooling_of, pooling_settings
-from roost_server.postgres_connection import connected, explained
+from roost_server.postgres_connection import connected, explained, unnamed
+from roost_server.prefect_internals import TRIGGERS
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -26,7 +32,7 @@ SECOND_LIMIT_S = 2.0
 SESSION = "SELECT pid || ' ' || backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
 
 
-def ask_pooling(environ: Mapping[str, str]) -> dict[str, str]:
+def probe_pooling(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the settings that follow from what stands before the database; ask where it is unknown.
 
     Raises:
@@ -82,3 +88,23 @@ async def _compare(first: AsyncConnection, second: AsyncConnection) -> Pooling:
         if seen[first] & seen[second] or len(seen[connection]) > 1:
             return Pooling.TRANSACTION
     return Pooling.DIRECT
+
+
+def adapt_to_pooler() -> None:
+    """Name no statement, and listen for no notification, which would reach another session."""
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    event.listen(Engine, "do_connect", _without_names)
+    # Prefect then takes it that there is no listening, as with SQLite. It looks for changed
+    # automations every 5 s by itself (3.7.8 to 3.9.1: `reconcile_automations`).
+    TRIGGERS.load().get_pg_notify_connection = _no_connection
+
+
+def _without_names(dialect: Any, _record: Any, _arguments: Any, options: dict[str, Any]) -> None:
+    if dialect.driver == "asyncpg":
+        options["prepared_statement_name_func"] = unnamed
+
+
+async def _no_connection() -> None:
+    return None

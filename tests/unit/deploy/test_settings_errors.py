@@ -11,10 +11,10 @@ import pytest
 DEPLOY = Path(__file__).parents[3] / "deploy"
 PROGRAM = """
 import logging, os, sys
-from roost_server.held_stderr import stderr_held_back
+from roost_server.settings_errors import withhold_stderr
 
 sys.stderr.write("before ")
-with stderr_held_back(ValueError):
+with withhold_stderr(ValueError):
     logger = logging.StreamHandler()
     sys.stderr.write("ours ")
     os.system("printf 'a child ' >&2")
