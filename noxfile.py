@@ -153,6 +153,13 @@ def schema(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Write docs/reference from the code: the environment file, the commands, the errors."""
+    install(session, "roost")
+    session.run("python", "-m", "roost.cli.references", env=environment())
+
+
+@nox.session
 def image(session: nox.Session) -> None:
     """Build the server's image and boot it, without a Docker daemon: ./run image [VERSION]."""
     install(session, "roost")

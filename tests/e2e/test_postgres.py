@@ -15,9 +15,9 @@ from roost.environment.model import AUTH_SECRET
 
 PROGRAMS = find_programs()
 URL_SECRET = "DATABASE_URL"
-# As the README has it.
-README = (Path(__file__).parents[2] / "README.md").read_text()
-[EXAMPLE] = re.findall(r"```yaml\n(  database: {backend: postgres.*?)```", README, re.DOTALL)
+# As the documentation has it.
+PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+[EXAMPLE] = re.findall(r"```yaml\n(database: {backend: postgres.*?)```", PAGE, re.DOTALL)
 FIELDS = {**yaml.safe_load(EXAMPLE), "scaling": {"idle_after": "1h"}}
 
 pytestmark = pytest.mark.skipif(
@@ -38,7 +38,7 @@ def site(tmp_path, image_cache, image):  # noqa: ARG001 - the image must be ther
             found.daemon.clean()
 
 
-def test_the_example_of_the_readme_is_valid(tmp_path):
+def test_the_example_of_the_documentation_is_valid(tmp_path):
     roost = RoostCommand(tmp_path, tmp_path)
     roost.write("demo", **FIELDS)
 

@@ -194,8 +194,10 @@ def test_only_the_tool_s_own_checks_are_left_out_where_the_tool_stays_as_it_is()
     assert step.env == {"BASE": f"${{{{ {base} }}}}"}
     # What reads environment files and documentation runs then, too.
     [_, tests] = settings.steps
-    assert tests.run == "./run tests tests/unit/test_workflows.py tests/unit/report/test_comment.py"
-    assert all((ROOT / path).is_file() for path in tests.run.split()[2:])
+    assert tests.run == (
+        "./run tests tests/unit/docs tests/unit/test_workflows.py tests/unit/report/test_comment.py"
+    )
+    assert all((ROOT / path).exists() for path in tests.run.split()[2:])
 
 
 def test_a_run_of_dependabot_s_is_treated_as_one_of_a_fork():
