@@ -361,6 +361,26 @@ def smoke(
     return run(verb.smoke, target, local=local, version=version, stock=stock, as_json=as_json)
 
 
+@app.command(epilog="Example: roost cost staging --hours-per-day 4")
+def cost(
+    environment: Annotated[
+        str, typer.Argument(metavar="[ENV]", help="A file in environments/, without .yaml.")
+    ] = "",
+    *,
+    every: Annotated[bool, typer.Option("--all", help="Every environment.")] = False,
+    hours_per_day: Annotated[
+        float | None, typer.Option(metavar="N", help="One more column: awake so long a day.")
+    ] = None,
+    as_json: AsJson = False,
+) -> ExitCode:
+    """Print what a server costs a month, asleep and awake."""
+    from roost.commands import cost as command
+
+    return command.cost(
+        make_context(), environment, every=every, hours_per_day=hours_per_day, as_json=as_json
+    )
+
+
 @app.command(epilog="Example: roost connect staging")
 def connect(
     environment: Environment,

@@ -18,9 +18,11 @@ ON_A_FLY = frozenset(
     }
 )
 """The verbs that take `--local`."""
-OTHERS = frozenset({"validate", "show", "init", "doctor", "image", "schema", "up", "rehearse"})
+OTHERS = frozenset(
+    {"validate", "show", "init", "doctor", "image", "schema", "up", "rehearse", "cost"}
+)
 GROUPS = frozenset({"local", "github"})
-_NEEDS_NO_NAME = frozenset({"validate", "init", "doctor", "schema", "up", "drift"})
+_NEEDS_NO_NAME = frozenset({"validate", "init", "doctor", "schema", "up", "drift", "cost"})
 
 Insertion = tuple[int, str]
 

@@ -1,0 +1,99 @@
+"""`roost cost`: what environments cost a month, by line, asleep and awake. Asks nobody but the files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from roost.environment.load import EnvironmentFile, load_environment, load_files
+from roost.errors import ExitCode, InvalidFilesError, UsageError
+from roost.operations.context import Context
+from roost.plan.cost import Prices, read_prices
+from roost.plan.cost_table import HOURS_PER_DAY, USUAL_HOURS, CostLine, CostTable, cost_table
+from roost.plan.desired import desired_state
+from roost.report.text import Listing, listing
+
+NO_IMAGE = "none"
+"""An image costs nothing by its name."""
+
+
+def cost(
+    context: Context, name: str, *, every: bool, hours_per_day: float | None, as_json: bool
+) -> ExitCode:
+    """Print what one environment, or each of them, costs a month.
+
+    Raises:
+        InvalidFilesError: a file has faults.
+        UsageError: no environment is named, or an hour that a day has not.
+    """
+    _check(name, every=every, hours_per_day=hours_per_day)
+    prices = read_prices(context.prices)
+    given = () if hours_per_day is None else (hours_per_day,)
+    hours = tuple(sorted({*USUAL_HOURS, *given}))
+    tables = [
+        cost_table(file.name, desired_state(file, NO_IMAGE), prices, hours)
+        for file in _files(context, name, every=every)
+    ]
+    if as_json:
+        about = {"currency": "USD", "per": "30 days"}
+        source = {"source": prices.source, "date": str(prices.date)}
+        found = [table.document() for table in tables]
+        context.out.print_json(json.dumps({**about, **source, "environments": found}))
+        return ExitCode.DONE
+    context.out.print(_by_environment(tables) if every else _by_line(tables[0]))
+    context.out.print(_footnote(prices), markup=False, highlight=False, soft_wrap=True)
+    return ExitCode.DONE
+
+
+def _check(name: str, *, every: bool, hours_per_day: float | None) -> None:
+    if bool(name) == every:
+        raise UsageError(
+            "Name one environment, or all of them with --all.",
+            advice="Examples: roost cost staging, roost cost --all",
+        )
+    if hours_per_day is not None and not 0 <= hours_per_day <= HOURS_PER_DAY:
+        raise UsageError("--hours-per-day is a number from 0 to 24.", where="--hours-per-day")
+
+
+def _files(context: Context, name: str, *, every: bool) -> tuple[EnvironmentFile, ...]:
+    if not every:
+        return (load_environment(name, context.environments),)
+    loaded = load_files([context.environments])
+    if loaded.faults:
+        raise InvalidFilesError(loaded.faults)
+    if not loaded.files:
+        raise UsageError(
+            f"There is no environment file in {context.environments}.",
+            advice="Make one: roost init",
+        )
+    return loaded.files
+
+
+def _by_line(table: CostTable) -> Listing:
+    lines = (*table.lines, table.total)
+    return listing((table.environment, *map(_heading, table.hours)), map(_row, lines))
+
+
+def _by_environment(tables: Iterable[CostTable]) -> Listing:
+    """One row an environment, and their sum."""
+    found = tuple(tables)
+    rows = [CostLine(table.environment, table.total.amounts) for table in found]
+    columns = zip(*(row.amounts for row in rows), strict=True)
+    total = CostLine("total", tuple(sum(column) for column in columns))
+    heads = ("environment", *map(_heading, found[0].hours))
+    return listing(heads, map(_row, (*rows, total)))
+
+
+def _row(line: CostLine) -> tuple[str, ...]:
+    return (line.name, *(f"${amount:.2f}" for amount in line.amounts))
+
+
+def _heading(hours: float) -> str:
+    return {0: "asleep", HOURS_PER_DAY: "always on"}.get(hours, f"{hours:g} h a day")
+
+
+def _footnote(prices: Prices) -> str:
+    return (
+        f"USD per 30 days, prices of {prices.date} ({prices.source}). Without outgoing traffic, and "
+        "snapshots beyond the 10 GB that are free."
+    )

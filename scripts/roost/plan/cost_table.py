@@ -1,0 +1,90 @@
+"""What an environment costs a month, line by line, for so many awake hours a day. Pure.
+
+USD per 30 days from `deploy/prices.yaml`. Left out, because a file does not know it: outgoing traffic,
+and snapshots beyond the 10 GB that Fly stores for nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from roost.plan.cost import Json, Prices, machine_month
+from roost.plan.desired import Desired
+
+USUAL_HOURS = (0.0, 2.0, 8.0, 24.0)
+HOURS_PER_DAY = 24.0
+
+
+@dataclass(frozen=True)
+class CostLine:
+    """One thing that is paid for.
+
+    Args:
+        name: what it is.
+        amounts: USD per 30 days, one for each number of awake hours.
+    """
+
+    name: str
+    amounts: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class CostTable:
+    """What one environment costs.
+
+    Args:
+        environment: its name.
+        hours: the awake hours a day that the columns stand for; a machine that never sleeps is
+            awake for 24 in each.
+        lines: what is paid for.
+    """
+
+    environment: str
+    hours: tuple[float, ...]
+    lines: tuple[CostLine, ...]
+
+    @property
+    def total(self) -> CostLine:
+        """The sum of all lines."""
+        columns = zip(*(line.amounts for line in self.lines), strict=True)
+        return CostLine("total", tuple(sum(column) for column in columns))
+
+    def document(self) -> Json:
+        """Return the JSON form, rounded to cents."""
+        return {
+            "environment": self.environment,
+            "hours_per_day": list(self.hours),
+            "lines": {
+                line.name: [round(amount, 2) for amount in line.amounts]
+                for line in (*self.lines, self.total)
+            },
+        }
+
+
+def cost_table(
+    environment: str, desired: Desired, prices: Prices, hours: Sequence[float]
+) -> CostTable:
+    """Return what a file asks for costs.
+
+    Args:
+        environment: the name of the file.
+        desired: what it asks for.
+        prices: the price list.
+        hours: awake hours a day, each from 0 to 24.
+    """
+    awake, asleep = [0.0] * len(hours), [0.0] * len(hours)
+    for number, machine in enumerate(desired.machines):
+        month = machine_month(prices, machine.config.get("guest") or {}, machine.region)
+        stopped = prices.image_gb * prices.rootfs_gb
+        for column, given in enumerate(hours):
+            share = 1.0 if number < desired.always_on else given / HOURS_PER_DAY
+            awake[column] += month * share
+            asleep[column] += stopped * (1 - share)
+    volume = desired.volume.size_gb * prices.volume_gb if desired.volume else 0.0
+    lines = [
+        CostLine("machine, awake", tuple(awake)),
+        CostLine("root file system, asleep", tuple(asleep)),
+        *([CostLine("volume", (volume,) * len(hours))] if volume else []),
+    ]
+    return CostTable(environment, tuple(hours), tuple(lines))
