@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from roost.apply.login import login_fault
 from roost.apply.sops import SopsFiles, Unread
 from roost.environment.model import AUTH_SECRET, Environment, PostgresDatabase, Secret
 from roost.environment.postgres_address import address_fault, address_note, native_fault
 from roost.errors import MissingSecretError, UnusableSecretError
 from roost.secret_text import SecretText
+
+_QUOTES = "\"'`"
+"""A client that reads its login from a file may leave these out."""
 
 
 @dataclass(frozen=True)
@@ -125,3 +127,26 @@ def require(needed: Iterable[str], values: Values) -> None:
             f"No value for {reasons}.",
             advice=f"{advice} Then run the same command again. Nothing was changed.",
         )
+
+
+def login_fault(value: SecretText) -> str:
+    """Return what is wrong with a login, as the rest of a sentence; empty for one that works.
+
+    No part of the value is in it. Prefect answers 500 to every call where the login is not ASCII
+    (it compares with `hmac.compare_digest`), and lets nobody in whose client leaves out a line
+    break or quotes that the server was given.
+    """
+    text = value.reveal()
+    user, colon, password = text.partition(":")
+    part = "password" if user.strip() else "user"
+    not_ascii = "has a character that is not ASCII, with which Prefect answers 500 to every call"
+    faults = (
+        (any(char in "\r\n\t" for char in text), "has a line break or a tab in it"),
+        (text != text.strip(), "begins or ends with white space"),
+        (text.strip(_QUOTES) != text, "begins or ends with a quotation mark"),
+        (not text.isascii(), not_ascii),
+        (not text.isprintable(), "has a character that cannot be printed"),
+        (not colon, "has no colon: its form is user:password"),
+        (not user.strip() or not password.strip(), f"has no {part}: its form is user:password"),
+    )
+    return next((told for is_fault, told in faults if is_fault), "")

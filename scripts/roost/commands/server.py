@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from roost.apply.late_proof import mark_proved
+from roost.apply.release_records import mark_proved
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.environment.model import AUTH_SECRET, SqliteDatabase
 from roost.environment.rehearsal import rehearsed
@@ -31,8 +31,8 @@ from roost.operations.server_state import (
     until_ok,
     verdict_notes,
 )
-from roost.plan.cordoned import cordoned_notes
 from roost.plan.desired import ENVIRONMENT_KEY, REPLICA_URL, VERSION_KEY, desired_state
+from roost.plan.destroy import cordoned_notes
 from roost.plan.disk_usage import used_percent
 from roost.plan.effective import effective
 from roost.plan.image import is_our_image

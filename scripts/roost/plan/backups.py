@@ -15,9 +15,9 @@ from enum import Enum
 from roost.fly.models import Machine, Snapshot
 from roost.plan.document import canonical
 from roost.plan.releases import Release
-from roost.plan.retained_volumes import kept_volumes
 
 NOTES_KEY = "roost_backups"
+KEPT_KEY = "roost_kept_volumes"
 NOTES_KEPT = 40
 RESTORE_OF = "restore of "
 """How the record of a restore begins to say why it is there."""
@@ -156,7 +156,7 @@ def _unnoted(volume: str, machines: tuple[Machine, ...]) -> Note:
     if not machines:
         return Note("not known: what was noted went with the machine")
     used = {machine.mounted_volume for machine in machines}
-    if volume in kept_volumes(machines) and volume not in used:
+    if volume in retained_volumes(machines) and volume not in used:
         return Note("daily, by Fly, of the volume from before a restore", before_restore=True)
     return Note("daily, by Fly")
 
@@ -180,3 +180,14 @@ def _decoded(text: str) -> dict[str, Note]:
         }
     except (ValueError, TypeError, RecursionError):
         return {}
+
+
+def retained_volumes(machines: Iterable[Machine]) -> tuple[str, ...]:
+    """Return the ids of the volumes that restores left behind, until somebody confirms."""
+    texts = (machine.metadata.get(KEPT_KEY, "") for machine in machines)
+    return tuple(dict.fromkeys(name for text in texts for name in text.split(",") if name))
+
+
+def retained_entry(volumes: Iterable[str]) -> dict[str, str]:
+    """Return the metadata that holds those ids."""
+    return {KEPT_KEY: ",".join(dict.fromkeys(volumes))}

@@ -7,13 +7,17 @@ Fly echoes some values in another form than they were sent (facts: the API's sam
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from copy import deepcopy
 from typing import Any
 
-from roost.plan.fields import Json, Path, field_name
 from roost.plan.steps import Change
 from roost.secret_text import HIDDEN
 
+Json = dict[str, Any]
+Path = tuple[str | int, ...]
+ABSENT = object()
+_PART = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 _GO_DURATION = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)(ns|us|ms|h|m|s)")
 _UNIT_NS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 _DURATIONS = frozenset({"interval", "timeout", "grace_period"})
@@ -21,6 +25,48 @@ _AUTOSTOP = {False: "off", True: "stop"}
 _OWN_WAYS = frozenset({"metadata", "env"})
 # Maps whose every key is ours: a key that somebody added is a difference.
 _WHOLE_MAPS = frozenset({("env",)})
+
+
+def field_name(path: Path) -> str:
+    """Write a path the way reports show it."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return text.removeprefix(".")
+
+
+def field_path(name: str) -> Path:
+    """Read a field's name."""
+    return tuple(part or int(index) for part, index in _PART.findall(name))
+
+
+def look(config: Any, path: Path) -> Any:
+    """Return what stands at a place of a config, or ABSENT; whatever the config is made of."""
+    for part in path:
+        try:
+            config = config[part]
+        except (LookupError, TypeError):
+            return ABSENT
+    return config
+
+
+def put(config: Json, path: Path, value: Any) -> None:
+    """Put a value at a place whose surroundings are there; ABSENT takes away what is there."""
+    *above, last = path
+    place = look(config, tuple(above))
+    if value is ABSENT:
+        place.pop(last, None)
+    else:
+        place[last] = value
+
+
+def without_fields(config: Json, names: Iterable[str]) -> Json:
+    """Return a config in which these fields are absent."""
+    config = deepcopy(config)
+    for path in map(field_path, names):
+        if look(config, path) is not ABSENT:
+            put(config, path, ABSENT)
+    return config
 
 
 def differences(desired: Json, live: Json) -> tuple[Change, ...]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from roost.errors import UnappliableError
-from roost.fly.models import Volume
+from roost.fly.models import Machine, Volume
 from roost.plan.desired import VOLUME_NAME, Desired
 from roost.plan.live import Live
-from roost.plan.ownership import is_ours
+from roost.plan.ownership import is_ours, slot_of
+from roost.plan.restore import read_journal
 
 LAST_KEPT_DAYS = 60
 """As long as Fly keeps any snapshot (https://fly.io/docs/volumes/snapshots)."""
@@ -47,3 +48,14 @@ def check_all_ours(desired: Desired, live: Live) -> None:
             where=desired.environment,
             advice="Look at it and remove it by hand first, with `fly`. Nothing was changed.",
         )
+
+
+def cordoned_notes(environment: str, machines: Iterable[Machine]) -> Iterator[str]:
+    """Name the cordoned machines; of a restore that is under way the plan tells more."""
+    for machine in machines:
+        if machine.cordoned and read_journal(machine) is None:
+            yield (
+                f"The machine {slot_of(machine)} ({machine.id}) is cordoned: nobody reaches it, and "
+                "no request wakes it. A destroy that was cut short leaves it so. To go on with that: "
+                f"roost destroy {environment}. To bring the server back: roost apply {environment}."
+            )

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from roost.fly.models import Machine
-from roost.plan.cordoned import cordoned_notes
 from roost.plan.desired import OVERRIDE_KEY, VERSION_KEY, Desired
+from roost.plan.destroy import cordoned_notes
 from roost.plan.disclosures import disclosures
 from roost.plan.live import Live
 from roost.plan.machines import machine_outcomes, surplus_outcomes

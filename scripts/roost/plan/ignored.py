@@ -8,9 +8,8 @@ from typing import Any
 
 from roost.environment.model import Ignored
 from roost.fly.models import Machine
-from roost.plan.compare import differences, normal
+from roost.plan.compare import ABSENT, differences, field_path, look, normal, put
 from roost.plan.desired import IDLE_ACTION, Desired, DesiredMachine, idle_action, service_of
-from roost.plan.fields import ABSENT, field_path, look, put
 from roost.plan.live import Live
 from roost.plan.ownership import find_volume, our_machines
 from roost.plan.steps import Change, Json, Plan

@@ -20,6 +20,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from roost.fly.models import Machine, SecretInfo
+from roost.plan.compare import Json, differences, without_fields
 from roost.plan.desired import (
     OVERRIDE_KEY,
     PROCESS_GROUP,
@@ -30,12 +31,9 @@ from roost.plan.desired import (
     service_of,
 )
 from roost.plan.document import canonical
-from roost.plan.fields import without_fields
 from roost.plan.ignored import ignored_fields
 from roost.plan.live import Live
 from roost.prefect.versions import Version, parse_version
-
-Json = dict[str, Any]
 
 KEPT = 8
 """So many records stay on a machine, and the last good one always does."""
@@ -353,3 +351,20 @@ def _machine(release: Release, slot: str, ports: list[Json] | None) -> DesiredMa
         first, *others = config["services"]
         config["services"] = [{**first, "ports": ports}, *others]
     return DesiredMachine(slot, release.region, config)
+
+
+def changed_fields(before: Release, after: Release) -> tuple[str, ...]:
+    """Return the names of what differs from one release to another."""
+    old, new = _seen(before, after), _seen(after, before)
+    fields = [*differences(new, old), *differences(old, new)]
+    names = [change.field for change in fields]
+    names += ["region"] if before.region != after.region else []
+    names += ["machines"] if before.machines != after.machines else []
+    names += ["secrets"] if before.secrets != after.secrets else []
+    return tuple(dict.fromkeys(names))
+
+
+def _seen(release: Release, other: Release) -> Json:
+    """Return what the server sees of a release, without what somebody else sets in either."""
+    seen = {key: value for key, value in release.config.items() if key not in _UNSEEN}
+    return without_fields(seen, (*release.ignored, *other.ignored))

@@ -14,13 +14,12 @@ from datetime import datetime
 
 from roost.errors import UnappliableError
 from roost.fly.models import Machine, Volume
-from roost.plan.backups import RESTORE_OF, Backup
+from roost.plan.backups import RESTORE_OF, Backup, retained_entry, retained_volumes
 from roost.plan.desired import EXTENSION_FIELDS, MOUNT_PATH, VERSION_KEY, VOLUME_NAME, Desired
 from roost.plan.document import canonical
 from roost.plan.live import Live
 from roost.plan.ownership import is_ours, slot_of
 from roost.plan.releases import Release, Verdict, last_good, releases_on
-from roost.plan.retained_volumes import kept_entry, kept_volumes
 from roost.plan.steps import Json, Refusal
 from roost.prefect.versions import parse_version
 
@@ -115,7 +114,7 @@ def moved_config(state: Restoring, volume: str, release: Release) -> Json:
     metadata |= asked["metadata"]
     mount: Json = next(iter((state.old.config or {}).get("mounts") or ()), {})
     extends = {name: mount[name] for name in EXTENSION_FIELDS if name in mount}
-    kept = kept_entry([*kept_volumes([state.old]), state.old.mounted_volume])
+    kept = retained_entry([*retained_volumes([state.old]), state.old.mounted_volume])
     return {
         **config,
         "mounts": [{"name": VOLUME_NAME, "path": MOUNT_PATH, **extends, "volume": volume}],

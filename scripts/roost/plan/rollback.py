@@ -12,7 +12,6 @@ from roost.plan.live import Live
 from roost.plan.override import decode
 from roost.plan.ownership import our_machines
 from roost.plan.releases import (
-    Json,
     Release,
     Verdict,
     current,
@@ -25,6 +24,7 @@ from roost.plan.releases import (
     secrets_digest,
 )
 from roost.plan.resume import Recovery
+from roost.plan.steps import Json
 
 Releases = tuple[Release, ...]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from roost.fly.models import Machine, Volume
+from roost.plan.backups import retained_volumes
 from roost.plan.desired import Desired, DesiredVolume
 from roost.plan.disk_usage import fullness_notes
 from roost.plan.live import Live
 from roost.plan.ownership import candidate_volumes
-from roost.plan.retained_volumes import kept_volumes
 from roost.plan.steps import (
     Change,
     CreateVolume,
@@ -37,7 +37,7 @@ def volume_outcomes(desired: Desired, live: Live, ours: Mapping[str, Machine]) -
         yield _unusable(ours)
     else:
         yield create_volume(desired, desired.volume)
-    kept = kept_volumes(ours.values())
+    kept = retained_volumes(ours.values())
     left = [v for v in live.volumes if v not in candidates]
     for volume in (v for v in left if v.id in kept):
         yield (

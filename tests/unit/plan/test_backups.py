@@ -10,6 +10,7 @@ from helpers.applying import desired_of
 from helpers.pretend_fly import applied
 from roost.fly.models import Machine, Snapshot
 from roost.plan.backups import (
+    KEPT_KEY,
     NOTES_KEPT,
     NOTES_KEY,
     Note,
@@ -21,7 +22,6 @@ from roost.plan.backups import (
     with_note,
 )
 from roost.plan.releases import draft
-from roost.plan.retained_volumes import KEPT_KEY
 
 DESIRED = desired_of()
 RELEASE = draft(DESIRED, applied(DESIRED), ())
