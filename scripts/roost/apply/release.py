@@ -35,9 +35,9 @@ from roost.plan.releases import (
     is_older,
     record_patch,
     releases_on,
-    to_put_back,
+    rollback_target,
 )
-from roost.plan.resume import Recovery, put_back, recover
+from roost.plan.resume import Recovery, recover, roll_back_to
 from roost.plan.secrets import rotates_asleep
 from roost.plan.steps import CreateMachine, DestroyMachine, Plan, ProveRelease, Risk, UpdateMachine
 from roost.prefect.probe import CheckResult
@@ -199,13 +199,13 @@ class Releaser:
         """Put the last good release back, unless what just failed is that one."""
         live, machines = await self._ours()
         releases = releases_on(machines)
-        failed, good = current(releases), to_put_back(releases)
+        failed, good = current(releases), rollback_target(releases)
         if already or failed is None or good is None or failed.setup == good.setup:
             raise self._stays(result, live, _nowhere_to_go(failed, good))
         if result.opened and is_older(good, failed):
             raise self._stays(result, live, _opened(good))
         self.work.notice(f"put release {good.number} back: {result.why}")
-        recovery = put_back(good, self.desired, live, failed)
+        recovery = roll_back_to(good, self.desired, live, failed)
         try:
             again = await self._change(plan_from(recovery, live), live, recovery)
         except RoostError as error:

@@ -71,7 +71,7 @@ def _usable(secret: Secret, value: SecretText | Unread, form: Fault | None) -> S
     fault = form(value)
     if not fault:
         return value
-    return Unread(f"its value in {told_source(secret)} {fault}", "Correct it.", unusable=True)
+    return Unread(f"its value in {source_text(secret)} {fault}", "Correct it.", unusable=True)
 
 
 def database_note(environment: Environment, values: Values) -> str:
@@ -94,7 +94,7 @@ def _look_for(secret: Secret, environ: Mapping[str, str], files: SopsFiles) -> S
     return Unread(f"the environment variable {source.env} is not set", "Set it.")
 
 
-def told_source(secret: Secret) -> str:
+def source_text(secret: Secret) -> str:
     """Return where a value comes from."""
     return secret.source.sops or f"${secret.source.env}"
 

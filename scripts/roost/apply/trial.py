@@ -20,7 +20,7 @@ from roost.fly.leases import Notice
 from roost.fly.models import Machine
 from roost.plan.live import Live
 from roost.plan.steps import CreateMachine, Json, Plan, SetSecrets, UpdateMachine
-from roost.plan.trial import TRIAL_KEY, ending_of, told_ending, trial_config, trial_values
+from roost.plan.trial import TRIAL_KEY, ending_of, ending_text, trial_config, trial_values
 from roost.secret_text import SecretText
 
 POLL_S = 1.0
@@ -166,6 +166,6 @@ async def _outcome(fly: FlyClient, trial: Trial, key: str) -> str:
                     advice="Let them end, then run the same command again.",
                 )
             if ending := ending_of(machine):
-                return told_ending(ending)
+                return ending_text(ending)
             await anyio.sleep(POLL_S)
     return f"the machine that tried it did not end within {LIMIT_S:.0f} s"

@@ -39,7 +39,7 @@ from roost.plan.image import is_our_image
 from roost.plan.live import Live, read_live
 from roost.plan.ownership import our_machines as our_machines_by_slot
 from roost.plan.releases import releases_on
-from roost.plan.volumes import volume_outcomes
+from roost.plan.volumes import compare_volumes
 from roost.prefect.client_versions import advise_clients
 from roost.prefect.probe import CheckResult, Server, prove, select_checks
 from roost.prefect.server_report import quoted
@@ -270,7 +270,7 @@ def _belongings(file: EnvironmentFile, live: Live) -> Iterable[str]:
         used = f"used by {user}" if user else "used by no machine"
         yield f"Volume {volume.id}: {volume.size_gb} GB in {volume.region}, {used}."
     desired = desired_state(file, "")  # what runs is of no interest here
-    told = volume_outcomes(desired, live, our_machines_by_slot(desired, live))
+    told = compare_volumes(desired, live, our_machines_by_slot(desired, live))
     yield from (outcome for outcome in told if isinstance(outcome, str))
 
 

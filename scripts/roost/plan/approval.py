@@ -92,12 +92,12 @@ class Need:
     """What somebody has to have approved before a plan is carried out: a step, or one of its secrets.
 
     Args:
-        told: what is to be done, in words.
+        text: what is to be done, in words.
         step: the step.
         secret: the name of the secret that the step sets; empty where it is about the whole step.
     """
 
-    told: str
+    text: str
     step: Step
     secret: str = ""
 
@@ -128,7 +128,7 @@ def is_sealed(need: Need, plan: Plan, approved: Approved, salt: str) -> bool:
 
 def unapproved(plan: Plan, approved: Approved, salt: str) -> tuple[str, ...]:
     """Name what a plan needs and an approval has no seal of, in words, in the plan's order."""
-    return tuple(n.told for n in needs(plan) if not is_sealed(n, plan, approved, salt))
+    return tuple(n.text for n in needs(plan) if not is_sealed(n, plan, approved, salt))
 
 
 def _secret_need(step: SetSecrets, name: str) -> Need:

@@ -13,7 +13,7 @@ from roost.plan.desired import OVERRIDE_KEY, VERSION_KEY, Desired
 from roost.plan.destroy import cordoned_notes
 from roost.plan.disclosures import disclosures
 from roost.plan.live import Live
-from roost.plan.machines import machine_outcomes, surplus_outcomes
+from roost.plan.machines import compare_machines, surplus_machines
 from roost.plan.ownership import our_machines
 from roost.plan.restore import refusal, restoring
 from roost.plan.resume import Recovery, recover, unproved
@@ -31,8 +31,8 @@ from roost.plan.steps import (
     Change,
     CreateApp,
     Json,
-    Outcome,
     Plan,
+    PlanItem,
     Refusal,
     ReleaseIp,
     Risk,
@@ -41,7 +41,7 @@ from roost.plan.steps import (
     UnsetSecrets,
 )
 from roost.plan.trial import tried_secret
-from roost.plan.volumes import volume_outcomes
+from roost.plan.volumes import compare_volumes
 
 PUBLIC_IPS = frozenset({"v4", "shared_v4", "v6"})
 _VERBS = {SetSecrets.kind: "set", UnsetSecrets.kind: "remove"}
@@ -63,15 +63,15 @@ def plan_from(recovery: Recovery, live: Live) -> Plan:
             desired.environment, desired.app, (), (refusal(desired, state),), (), base_state(live)
         )
     secrets = tuple(_secrets(desired, states, back=recovery.back_to > 0))
-    found: list[Outcome] = [
-        *recovery.outcomes,
+    found: list[PlanItem] = [
+        *recovery.items,
         *_app(desired, live),
         *_ips(desired, live),
-        *volume_outcomes(desired, live, ours),
+        *compare_volumes(desired, live, ours),
         *secrets,
-        *machine_outcomes(desired, ours, _seen_after_boot(desired, live, ours, secrets)),
+        *compare_machines(desired, ours, _seen_after_boot(desired, live, ours, secrets)),
         *cordoned_notes(desired.environment, ours.values()),
-        *surplus_outcomes(desired, live, ours, back=recovery.back_to > 0),
+        *surplus_machines(desired, live, ours, back=recovery.back_to > 0),
         *_surplus_ips(desired, live),
     ]
     steps = [item for item in found if not isinstance(item, Refusal | str)]
@@ -119,7 +119,7 @@ def base_state(live: Live) -> Json:
     }
 
 
-def _app(desired: Desired, live: Live) -> Iterator[Outcome]:
+def _app(desired: Desired, live: Live) -> Iterator[PlanItem]:
     key = f"app/{desired.app}"
     if live.app is None:
         yield CreateApp(
@@ -138,7 +138,7 @@ def _app(desired: Desired, live: Live) -> Iterator[Outcome]:
         )
 
 
-def _ips(desired: Desired, live: Live) -> Iterator[Outcome]:
+def _ips(desired: Desired, live: Live) -> Iterator[PlanItem]:
     have = {ip.kind for ip in live.ips}
     for ip_type in desired.ip_types:
         if ip_type not in have and not (ip_type == "shared_v4" and "v4" in have):
@@ -147,7 +147,7 @@ def _ips(desired: Desired, live: Live) -> Iterator[Outcome]:
             )
 
 
-def _surplus_ips(desired: Desired, live: Live) -> Iterator[Outcome]:
+def _surplus_ips(desired: Desired, live: Live) -> Iterator[PlanItem]:
     """A private server keeps no public address; a private one beside public ones harms nobody."""
     if PUBLIC_IPS & set(desired.ip_types):
         return
@@ -172,7 +172,7 @@ def _secrets(
     extra = tuple(s.name for s in states if s.state is State.EXTRA)
     if wanted:
         names = tuple(s.name for s in wanted)
-        told = ", ".join(s.told(desired.sources[s.name]) for s in wanted)
+        told = ", ".join(s.reason(desired.sources[s.name]) for s in wanted)
         tried = "" if back else _tried(desired, names)
         first = f", once the database of {tried} was tried on a machine of its own" if tried else ""
         yield SetSecrets(

@@ -111,7 +111,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class _Judge:
+class _Evidence:
     """What is known of how it came to be so."""
 
     desired: Desired
@@ -152,8 +152,10 @@ def find_drift(
     release = current(releases_on(ours.values()))
     secrets = any(isinstance(step, SetSecrets | UnsetSecrets) for step in plan.steps)
     going_back = recover(desired, live, ours).failed is not None
-    judge = _Judge(desired, live, ours, release, ended or _lost(release, ours), secrets, going_back)
-    found = [difference for step in plan.steps for difference in _of_step(step, judge)]
+    evidence = _Evidence(
+        desired, live, ours, release, ended or _lost(release, ours), secrets, going_back
+    )
+    found = [difference for step in plan.steps for difference in _of_step(step, evidence)]
     found += [Difference(r.key, r.what, Cause.REFUSED) for r in plan.refusals]
     return tuple(found)
 
@@ -165,76 +167,76 @@ def _lost(release: Release | None, ours: Mapping[str, Machine]) -> Override | No
     return decode(release.config["metadata"].get(OVERRIDE_KEY, ""))
 
 
-def _of_step(step: Step, judge: _Judge) -> Iterator[Difference]:
+def _of_step(step: Step, evidence: _Evidence) -> Iterator[Difference]:
     if isinstance(step, UpdateMachine):
-        yield from _of_update(step, judge)
+        yield from _of_update(step, evidence)
     elif isinstance(step, SetSecrets | UnsetSecrets):
-        yield from _of_secrets(step, judge)
+        yield from _of_secrets(step, evidence)
     else:
         changes = step.changes or (Change("", None, None),)
         for change in changes:
-            cause = _cause(step, judge)
+            cause = _cause(step, evidence)
             yield Difference(step.key, step.summary, cause, change.field, change.old, change.new)
 
 
-def _cause(step: Step, judge: _Judge) -> Cause:  # noqa: PLR0911 - one line a kind of step
-    if isinstance(step, CreateVolume) and judge.live.app is not None:
+def _cause(step: Step, evidence: _Evidence) -> Cause:  # noqa: PLR0911 - one line a kind of step
+    if isinstance(step, CreateVolume) and evidence.live.app is not None:
         return Cause.NO_DATA
-    if judge.never_applied:
+    if evidence.never_applied:
         return Cause.NOT_APPLIED
     if isinstance(step, UpdateMetadata):
-        return Cause.ENDED if judge.ended else Cause.CUT_SHORT
+        return Cause.ENDED if evidence.ended else Cause.CUT_SHORT
     if isinstance(step, ProveRelease):
-        failed = judge.release is not None and judge.release.verdict is Verdict.FAILED
+        failed = evidence.release is not None and evidence.release.verdict is Verdict.FAILED
         return Cause.FAILED if failed else Cause.CUT_SHORT
     if isinstance(step, StartMachine):
         return Cause.NOT_RUNNING
     if isinstance(step, UncordonMachine):
         return Cause.CORDONED
-    if judge.release is None:
-        return _cause_without_record(step, judge)
+    if evidence.release is None:
+        return _cause_without_record(step, evidence)
     if isinstance(step, CreateMachine):
-        return _cause_of_missing(step, judge, judge.release)
+        return _cause_of_missing(step, evidence, evidence.release)
     if isinstance(step, DestroyMachine):
-        return _cause_of_surplus(step, judge, judge.release)
+        return _cause_of_surplus(step, evidence, evidence.release)
     return Cause.NOT_APPLIED if isinstance(step, ExtendVolume | UpdateVolume) else Cause.UNKNOWN
 
 
-def _cause_without_record(step: Step, judge: _Judge) -> Cause:
+def _cause_without_record(step: Step, evidence: _Evidence) -> Cause:
     if isinstance(step, DestroyMachine):
         return Cause.UNRECORDED
-    alone = isinstance(step, CreateMachine) and judge.desired.volume is not None
+    alone = isinstance(step, CreateMachine) and evidence.desired.volume is not None
     return Cause.NO_MACHINE if alone else Cause.UNKNOWN
 
 
-def _cause_of_missing(step: CreateMachine, judge: _Judge, release: Release) -> Cause:
+def _cause_of_missing(step: CreateMachine, evidence: _Evidence, release: Release) -> Cause:
     if release.region != step.region:
         return Cause.NOT_APPLIED
     if slot_number(step.name) <= release.machines:
         return Cause.CUT_SHORT if release.verdict is Verdict.PENDING else Cause.BY_HAND
-    return Cause.ENDED if _ended_count(judge) else Cause.NOT_APPLIED
+    return Cause.ENDED if _ended_count(evidence) else Cause.NOT_APPLIED
 
 
-def _cause_of_surplus(step: DestroyMachine, judge: _Judge, release: Release) -> Cause:
-    machine = next(m for m in judge.live.machines if m.id == step.machine)
-    second = judge.ours.get(slot_of(machine)) is not machine
+def _cause_of_surplus(step: DestroyMachine, evidence: _Evidence, release: Release) -> Cause:
+    machine = next(m for m in evidence.live.machines if m.id == step.machine)
+    second = evidence.ours.get(slot_of(machine)) is not machine
     if second or slot_number(slot_of(machine)) > release.machines:
         return Cause.CUT_SHORT if release.verdict is Verdict.PENDING else Cause.BY_HAND
-    return Cause.ENDED if _ended_count(judge) else Cause.NOT_APPLIED
+    return Cause.ENDED if _ended_count(evidence) else Cause.NOT_APPLIED
 
 
-def _ended_count(judge: _Judge) -> bool:
-    return judge.ended is not None and "count" in judge.ended.fields
+def _ended_count(evidence: _Evidence) -> bool:
+    return evidence.ended is not None and "count" in evidence.ended.fields
 
 
-def _of_update(step: UpdateMachine, judge: _Judge) -> Iterator[Difference]:
-    machine = next(m for m in judge.live.machines if m.id == step.machine)
-    by_hand = _by_hand(machine, judge.release)
+def _of_update(step: UpdateMachine, evidence: _Evidence) -> Iterator[Difference]:
+    machine = next(m for m in evidence.live.machines if m.id == step.machine)
+    by_hand = _by_hand(machine, evidence.release)
     for change in step.changes:
-        if change.field == FIELD and judge.secrets:
+        if change.field == FIELD and evidence.secrets:
             continue  # told of each secret already
         hand = by_hand.get(change.field)
-        cause = _cause_of_change(change, judge, hand)
+        cause = _cause_of_change(change, evidence, hand)
         sent = hand.old if hand and cause is Cause.BY_HAND else None
         yield Difference(step.key, step.summary, cause, change.field, change.old, change.new, sent)
 
@@ -249,14 +251,14 @@ def _by_hand(machine: Machine, release: Release | None) -> dict[str, Change]:
     return {change.field: Change(change.field, change.new, change.old) for change in found}
 
 
-def _cause_of_change(change: Change, judge: _Judge, hand: Change | None) -> Cause:
-    if judge.release is None:
+def _cause_of_change(change: Change, evidence: _Evidence, hand: Change | None) -> Cause:
+    if evidence.release is None:
         return Cause.UNRECORDED
-    if judge.going_back:
+    if evidence.going_back:
         return Cause.CUT_SHORT
     if hand is not None:
         return Cause.BY_HAND
-    if change.field in judge.ended_fields():
+    if change.field in evidence.ended_fields():
         return Cause.ENDED
     if change.field in {OVERRIDE, FIELD}:
         return Cause.CUT_SHORT
@@ -271,32 +273,34 @@ _SECRET_CAUSES = {
 }
 
 
-def _of_secrets(step: SetSecrets | UnsetSecrets, judge: _Judge) -> Iterator[Difference]:
+def _of_secrets(step: SetSecrets | UnsetSecrets, evidence: _Evidence) -> Iterator[Difference]:
     """Tell of each secret; never of a value."""
-    states = {s.name: s.state for s in secret_states(judge.desired, judge.live, judge.ours)}
+    states = {
+        s.name: s.state for s in secret_states(evidence.desired, evidence.live, evidence.ours)
+    }
     for name in step.names:
         state = states.get(name, State.UNKNOWN)
-        cause = _SECRET_CAUSES.get(state) or _cause_of_names(step, judge)
+        cause = _SECRET_CAUSES.get(state) or _cause_of_names(step, evidence)
         yield Difference(f"secret/{name}", f"{name}: {state.value}", cause)
 
 
-def _cause_of_names(step: SetSecrets | UnsetSecrets, judge: _Judge) -> Cause:
+def _cause_of_names(step: SetSecrets | UnsetSecrets, evidence: _Evidence) -> Cause:
     """A secret that is missing or extra: are the file's names those of the last apply?
 
     One is removed for ever, so only where the last apply would have removed it, too.
     """
-    if judge.never_applied:
+    if evidence.never_applied:
         return Cause.NOT_APPLIED
-    if judge.release is None or not judge.desired.machines:
+    if evidence.release is None or not evidence.desired.machines:
         return Cause.UNKNOWN
-    if isinstance(step, UnsetSecrets) and not judge.release.prune:
+    if isinstance(step, UnsetSecrets) and not evidence.release.prune:
         return Cause.NOT_APPLIED
-    sent = judge.release.config["metadata"].get(SECRETS_KEY)
-    asked = judge.desired.machines[0].config["metadata"].get(SECRETS_KEY)
+    sent = evidence.release.config["metadata"].get(SECRETS_KEY)
+    asked = evidence.desired.machines[0].config["metadata"].get(SECRETS_KEY)
     return Cause.BY_HAND if sent == asked else Cause.NOT_APPLIED
 
 
-class Judged(Protocol):
+class DifferenceLike(Protocol):
     """A difference, as it was found or as a report of it was read."""
 
     @property
@@ -312,7 +316,7 @@ class Judged(Protocol):
         """Its value as the last apply sent it, where a hand changed it."""
 
 
-def changed_twice(difference: Judged) -> bool:
+def changed_twice(difference: DifferenceLike) -> bool:
     """Return whether a hand changed it, and the file, or an override's end, too: to put it back is to apply that."""
     return difference.cause is Cause.BY_HAND and difference.sent != difference.wanted
 
@@ -323,7 +327,7 @@ def may_heal(differences: Sequence[Difference]) -> bool:
     return not causes & LEFT_TO_PEOPLE and not any(map(changed_twice, differences))
 
 
-def only_apply_ends(differences: Sequence[Judged]) -> bool:
+def only_apply_ends(differences: Sequence[DifferenceLike]) -> bool:
     """Return whether there is more than one thing to do, and an apply does all of it."""
     causes = {difference.cause for difference in differences}
     if causes & BEYOND_APPLY:

@@ -11,7 +11,7 @@ from roost.environment.scale import scale_faults, with_fields
 from roost.fly.models import Machine
 from roost.plan.desired import ENVIRONMENT_KEY, OVERRIDE_KEY
 from roost.plan.live import Live
-from roost.plan.override import Override, decode, spoken
+from roost.plan.override import Override, decode, utc_text
 from roost.plan.ownership import slot_number, slot_of
 from roost.plan.releases import releases_on
 from roost.plan.steps import Plan, Refusal
@@ -38,7 +38,7 @@ class Effective:
     notes: tuple[str, ...] = ()
     refusals: tuple[Refusal, ...] = ()
 
-    def told(self, plan: Plan) -> Plan:
+    def annotate(self, plan: Plan) -> Plan:
         """Return a plan that says all of this first."""
         return replace(
             plan,
@@ -72,7 +72,7 @@ def overridden(file: EnvironmentFile, live: Live, override: Override) -> Effecti
     if before is None or before.fields == override.fields:
         return chosen
     told = (
-        f"It takes the place of the override by {before.who} ({before.reason}): {before.brief()}."
+        f"It takes the place of the override by {before.who} ({before.reason}): {before.summary()}."
     )
     return replace(chosen, ended=before, notes=(*chosen.notes, told))
 
@@ -82,7 +82,7 @@ def cleared(file: EnvironmentFile, live: Live) -> Effective:
     before = current_override(file, live)
     if before is None:
         return Effective(file)
-    told = f"The override by {before.who} ({before.reason}) ends: {before.brief()}."
+    told = f"The override by {before.who} ({before.reason}) ends: {before.summary()}."
     return Effective(file, ended=before, notes=(told,))
 
 
@@ -111,7 +111,7 @@ def _release_number(machine: Machine) -> int:
 
 def _in_force(file: EnvironmentFile, override: Override) -> Effective:
     faults = scale_faults(file.environment, override.fields)
-    told = override.told(file.environment)
+    told = override.sentence(file.environment)
     if faults:
         refusals = tuple(_contradiction(file, override, message) for _, message in faults)
         return Effective(file, override, notes=(told,), refusals=refusals)
@@ -122,7 +122,7 @@ def _in_force(file: EnvironmentFile, override: Override) -> Effective:
 def _contradiction(file: EnvironmentFile, override: Override, message: str) -> Refusal:
     return Refusal(
         "override",
-        f"the file and the override ({override.brief()}) do not go together: {message}",
+        f"the file and the override ({override.summary()}) do not go together: {message}",
         f"Change the file, or end the override: `roost scale {file.name} --clear`.",
     )
 
@@ -130,7 +130,7 @@ def _contradiction(file: EnvironmentFile, override: Override, message: str) -> R
 def _over(override: Override) -> str:
     values = ", ".join(f"{name} {value}" for name, value in override.fields.items())
     return (
-        f"The override by {override.who} ({override.reason}) ended at {spoken(override.until)}: "
+        f"The override by {override.who} ({override.reason}) ended at {utc_text(override.until)}: "
         f"{values} goes back to what the file says."
     )
 

@@ -11,10 +11,10 @@ from roost.fly.models import Machine
 from roost.plan.desired import ENVIRONMENT_KEY, INTERNAL_PORT, VERSION_KEY, Desired, service_of
 from roost.plan.live import Live
 from roost.plan.ownership import candidate_volumes, is_ours, our_machines, slot_of
-from roost.plan.steps import Json, Outcome, Refusal
+from roost.plan.steps import Json, PlanItem, Refusal
 
 
-def stranger_outcome(desired: Desired, live: Live, machine: Machine, *, back: bool) -> Outcome:
+def foreign_machine_item(desired: Desired, live: Live, machine: Machine, *, back: bool) -> PlanItem:
     """Return what a machine that is not ours means for the plan: a refusal, or a sentence.
 
     A plan that puts an earlier release back is not held up: a broken server would stay.

@@ -35,7 +35,7 @@ class Left:
         return {"key": self.key, "field": change.field, **values, "reason": self.reason}
 
     @property
-    def told(self) -> str:
+    def sentence(self) -> str:
         """Report it in a sentence."""
         change = self.change
         have, want = ("absent" if value is None else value for value in (change.old, change.new))
@@ -56,9 +56,9 @@ class Adopted:
     desired: Desired
     left: tuple[Left, ...] = ()
 
-    def told(self, plan: Plan) -> Plan:
+    def annotate(self, plan: Plan) -> Plan:
         """Return a plan that says what it leaves alone."""
-        return replace(plan, warnings=(*(left.told for left in self.left), *plan.warnings))
+        return replace(plan, warnings=(*(left.sentence for left in self.left), *plan.warnings))
 
 
 def adopt(desired: Desired, live: Live) -> Adopted:

@@ -13,7 +13,7 @@ from roost.plan.desired import (
     Desired,
     DesiredMachine,
 )
-from roost.plan.foreign_machines import stranger_outcome
+from roost.plan.foreign_machines import foreign_machine_item
 from roost.plan.live import Live
 from roost.plan.override import decode
 from roost.plan.ownership import is_ours, slot_number, slot_of, with_volume
@@ -26,7 +26,7 @@ from roost.plan.steps import (
     CreateMachine,
     DestroyMachine,
     Json,
-    Outcome,
+    PlanItem,
     Refusal,
     Risk,
     StartMachine,
@@ -57,9 +57,9 @@ class _Sleep:
     served: bool
 
 
-def machine_outcomes(
+def compare_machines(
     desired: Desired, ours: Mapping[str, Machine], secrets: Mapping[str, tuple[Change, ...]]
-) -> Iterator[Outcome]:
+) -> Iterator[PlanItem]:
     """Compare machine by machine; `secrets` are changes that one sees only after a boot, by slot."""
     waking = _waking(desired, ours)
     served = any(machine.state in LAUNCHED for machine in ours.values())
@@ -75,9 +75,9 @@ def machine_outcomes(
             yield from _one_machine(wanted, machine, booted, versions, sleep)
 
 
-def surplus_outcomes(
+def surplus_machines(
     desired: Desired, live: Live, ours: Mapping[str, Machine], *, back: bool = False
-) -> Iterator[Outcome]:
+) -> Iterator[PlanItem]:
     """Return what is there and not wanted, highest slot first.
 
     Others' machines are left alone; `back` says that the plan puts an earlier release back.
@@ -87,7 +87,7 @@ def surplus_outcomes(
     surplus = [machine for machine in live.machines if machine.id not in keep]
     for machine in sorted(surplus, key=lambda m: (slot_number(slot_of(m)), m.id), reverse=True):
         if not is_ours(machine, desired):
-            yield stranger_outcome(desired, live, machine, back=back)
+            yield foreign_machine_item(desired, live, machine, back=back)
         elif machine.mounted_volume:
             yield Refusal(
                 f"machine/{slot_of(machine)}",
@@ -115,7 +115,7 @@ def _one_machine(
     secrets: tuple[Change, ...],
     versions: Risk | Refusal,
     sleep: _Sleep,
-) -> Iterator[Outcome]:
+) -> Iterator[PlanItem]:
     if machine.config is None:
         yield Refusal(
             f"machine/{wanted.name}",
@@ -154,7 +154,7 @@ def _override_change(wanted: DesiredMachine, machine: Machine) -> tuple[Change, 
     want, have = decode(_override(wanted.config)), decode(_override(machine.config or {}))
     if want == have:
         return ()
-    return (Change("override", have and have.brief(), want and want.brief()),)
+    return (Change("override", have and have.summary(), want and want.summary()),)
 
 
 def _override(config: Json) -> str:
@@ -179,7 +179,7 @@ def _note(wanted: DesiredMachine, machine: Machine, changes: tuple[Change, ...])
     )
 
 
-def _move(wanted: DesiredMachine, machine: Machine) -> Iterator[Outcome]:
+def _move(wanted: DesiredMachine, machine: Machine) -> Iterator[PlanItem]:
     """A machine does not move: without data it is replaced, with data that is refused."""
     if machine.mounted_volume:
         yield Refusal(

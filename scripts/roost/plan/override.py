@@ -59,18 +59,18 @@ class Override:
         """Return it as the text that metadata holds."""
         return canonical(self.document())
 
-    def brief(self) -> str:
+    def summary(self) -> str:
         """Return what it sets, and until when."""
         values = ", ".join(f"{name} {value}" for name, value in self.fields.items())
-        return f"{values} until {spoken(self.until)}"
+        return f"{values} until {utc_text(self.until)}"
 
-    def told(self, environment: Environment) -> str:
+    def sentence(self, environment: Environment) -> str:
         """Report all of it in a sentence, beside what the file asks for."""
         values = ", ".join(
             f"{name} {value} instead of {value_of(environment, name)}"
             for name, value in self.fields.items()
         )
-        return f"Override until {spoken(self.until)} by {self.who} ({self.reason}): {values}."
+        return f"Override until {utc_text(self.until)} by {self.who} ({self.reason}): {values}."
 
 
 def rfc3339(moment: datetime) -> str:
@@ -78,7 +78,7 @@ def rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def spoken(moment: datetime) -> str:
+def utc_text(moment: datetime) -> str:
     """Write a time for people."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 

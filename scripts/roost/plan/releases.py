@@ -245,7 +245,7 @@ def last_proved(releases: Iterable[Release]) -> Release | None:
     return next((r for r in reversed(tuple(releases)) if r.verdict is Verdict.GOOD), None)
 
 
-def to_put_back(releases: tuple[Release, ...]) -> Release | None:
+def rollback_target(releases: tuple[Release, ...]) -> Release | None:
     """Return the good release that takes the place of the newest one, which failed.
 
     That is the last good one. One that ran under an override is passed over where the override had

@@ -21,12 +21,12 @@ from roost.plan.releases import (
     draft,
     failed_like,
     releases_on,
-    to_put_back,
+    rollback_target,
 )
 from roost.plan.secrets import changes_secrets
 from roost.plan.steps import (
     CreateMachine,
-    Outcome,
+    PlanItem,
     ProveRelease,
     Refusal,
     Step,
@@ -43,14 +43,14 @@ class Recovery:
         releases: all that the machines remember.
         failed: the release that this plan goes back from, if it does.
         back_to: the number of the release it goes back to, 0 for none.
-        outcomes: what people are told of it.
+        items: what people are told of it.
     """
 
     desired: Desired
     releases: tuple[Release, ...] = ()
     failed: Release | None = None
     back_to: int = 0
-    outcomes: tuple[Outcome, ...] = ()
+    items: tuple[PlanItem, ...] = ()
 
     @property
     def current(self) -> Release | None:
@@ -61,32 +61,32 @@ class Recovery:
 def recover(desired: Desired, live: Live, ours: Mapping[str, Machine]) -> Recovery:
     """Judge the file's wish by what became of the releases before."""
     releases = releases_on(ours.values())
-    now, good = current(releases), to_put_back(releases)
+    now, good = current(releases), rollback_target(releases)
     wanted = draft(desired, live, releases)
     if now is None or wanted is None:
         return Recovery(desired, releases)
     failed = _failed(desired, live, releases, wanted)
     if failed is None:
-        return Recovery(desired, releases, outcomes=tuple(_undoes(releases, wanted)))
+        return Recovery(desired, releases, items=tuple(_undoes(releases, wanted)))
     told = f"Release {failed.number}, which the file asks for, failed: {failed.why} "
     if now.verdict is Verdict.PENDING and now.back_to:
-        return put_back(now, desired, live, failed, told)
+        return roll_back_to(now, desired, live, failed, told)
     if now.verdict is not Verdict.FAILED:
-        return Recovery(desired, releases, outcomes=(_refusal(desired, failed),))
+        return Recovery(desired, releases, items=(_refusal(desired, failed),))
     # What was good once and failed when it was put back is proved again, as the file asks for it.
     if good is None or good.setup == failed.setup:
         return Recovery(desired, releases)
-    return put_back(good, desired, live, failed, told)
+    return roll_back_to(good, desired, live, failed, told)
 
 
-def put_back(
+def roll_back_to(
     to: Release, desired: Desired, live: Live, failed: Release, told: str = ""
 ) -> Recovery:
     """Return the way back from a release that failed to one that was good."""
     asked = adopt(desired_of(to, desired), live)
     releases = releases_on(our_machines(desired, live).values())
-    outcomes = (f"{told}Release {to.origin} is put back.", *(left.told for left in asked.left))
-    return Recovery(asked.desired, releases, failed, to.origin, outcomes)
+    items = (f"{told}Release {to.origin} is put back.", *(left.sentence for left in asked.left))
+    return Recovery(asked.desired, releases, failed, to.origin, items)
 
 
 def unproved(recovery: Recovery, steps: list[Step], ours: Mapping[str, Machine]) -> Iterator[Step]:
@@ -122,7 +122,7 @@ def _failed(
 
 def _undoes(releases: tuple[Release, ...], wanted: Release) -> Iterator[str]:
     """Report that going forward undoes what somebody put back by hand."""
-    now = put_back_by_hand(releases)
+    now = rolled_back_by_hand(releases)
     if now is None or wanted.setup == now.setup:
         return
     left = [r.number for r in releases if r.setup == wanted.setup and r.number < now.number]
@@ -133,7 +133,7 @@ def _undoes(releases: tuple[Release, ...], wanted: Release) -> Iterator[str]:
     )
 
 
-def put_back_by_hand(releases: tuple[Release, ...]) -> Release | None:
+def rolled_back_by_hand(releases: tuple[Release, ...]) -> Release | None:
     """Return the newest release if a person put it back: we go back only from what failed."""
     if not releases or not releases[-1].back_to:
         return None

@@ -62,8 +62,8 @@ def roll_back(desired: Desired, live: Live, to: int | None) -> Recovery:
         for later in releases
     )
     asked = adopt(desired_of(release, desired, back=not moved), live)
-    told = (*(left.told for left in asked.left), *_notes(desired, live, releases, release))
-    return Recovery(asked.desired, releases, back_to=release.origin, outcomes=told)
+    told = (*(left.sentence for left in asked.left), *_notes(desired, live, releases, release))
+    return Recovery(asked.desired, releases, back_to=release.origin, items=told)
 
 
 def before(releases: Releases, in_force: str = "") -> Release | None:
@@ -176,7 +176,7 @@ def _override_notes(desired: Desired, release: Release) -> Iterator[str]:
     if found := decode(put_back):
         yield (
             f"Release {release.number} ran with an override of scaling, which comes back with it: "
-            f"{found.brief()}. To end it again: `roost scale {desired.environment} --clear`."
+            f"{found.summary()}. To end it again: `roost scale {desired.environment} --clear`."
         )
 
 

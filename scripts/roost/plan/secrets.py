@@ -59,12 +59,12 @@ class SecretState:
     name: str
     state: State
 
-    def told(self, source: str) -> str:
+    def reason(self, source: str) -> str:
         """Return its name, why it is set, and where its value comes from."""
-        return f"{self.name} ({_WHY[self.state]}, from {told_source(self.name, source)})"
+        return f"{self.name} ({_WHY[self.state]}, from {source_text(self.name, source)})"
 
 
-def told_source(name: str, source: str) -> str:
+def source_text(name: str, source: str) -> str:
     """Return a secret's source in words: most come from the variable that is called as they are."""
     return "the variable of the same name" if source == f"env {name}" else source
 
@@ -78,7 +78,7 @@ def moved_sources(before: Mapping[str, str], after: Mapping[str, str]) -> Iterat
     """
     for name in sorted(before.keys() & after.keys()):
         if before[name] != after[name]:
-            was, now = (told_source(name, source) for source in (before[name], after[name]))
+            was, now = (source_text(name, source) for source in (before[name], after[name]))
             yield f"The value of the secret {name} comes from {now} now. It came from {was}."
 
 

@@ -250,7 +250,7 @@ class Refusal:
     advice: str
 
 
-Outcome = Step | Refusal | str
+PlanItem = Step | Refusal | str
 """What a part of the comparison finds: a step, a refusal, or a warning."""
 
 

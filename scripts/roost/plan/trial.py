@@ -112,7 +112,7 @@ def ending_of(machine: Machine) -> Json | None:
     return next((e.exit_event for e in machine.events if e.exit_event is not None), None)
 
 
-def told_ending(ending: Json) -> str:
+def ending_text(ending: Json) -> str:
     """Return what a trial found wrong, as the rest of a sentence; empty where the database is good."""
     if ending.get("oom_killed"):
         return "the machine that tried it was killed because its memory was full"

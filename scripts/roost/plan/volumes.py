@@ -14,13 +14,15 @@ from roost.plan.steps import (
     Change,
     CreateVolume,
     ExtendVolume,
-    Outcome,
+    PlanItem,
     Refusal,
     UpdateVolume,
 )
 
 
-def volume_outcomes(desired: Desired, live: Live, ours: Mapping[str, Machine]) -> Iterator[Outcome]:
+def compare_volumes(
+    desired: Desired, live: Live, ours: Mapping[str, Machine]
+) -> Iterator[PlanItem]:
     """Compare the volume an environment asks for with those the app has."""
     if desired.volume is None:
         yield from _no_volume(live, ours)
@@ -75,7 +77,7 @@ def create_volume(desired: Desired, wanted: DesiredVolume) -> CreateVolume:
     )
 
 
-def _changes(wanted: DesiredVolume, volume: Volume) -> Iterator[Outcome]:
+def _changes(wanted: DesiredVolume, volume: Volume) -> Iterator[PlanItem]:
     key = f"volume/{wanted.name}"
     if volume.region and volume.region != wanted.region:
         yield Refusal(
@@ -149,7 +151,7 @@ def _unusable(ours: Mapping[str, Machine]) -> Refusal:
     )
 
 
-def _no_volume(live: Live, ours: Mapping[str, Machine]) -> Iterator[Outcome]:
+def _no_volume(live: Live, ours: Mapping[str, Machine]) -> Iterator[PlanItem]:
     if any(machine.mounted_volume for machine in ours.values()):
         yield Refusal(
             "volume/data",
@@ -160,7 +162,7 @@ def _no_volume(live: Live, ours: Mapping[str, Machine]) -> Iterator[Outcome]:
     yield from _unused(live.volumes)
 
 
-def _unused(volumes: Iterable[Volume]) -> Iterator[Outcome]:
+def _unused(volumes: Iterable[Volume]) -> Iterator[PlanItem]:
     names = sorted(f"{v.id} ({v.name})" for v in volumes if not v.attached_machine_id)
     if names:
         yield f"The app has volumes that nothing uses and that cost money: {', '.join(names)}."

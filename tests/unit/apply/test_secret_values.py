@@ -20,7 +20,7 @@ from roost.apply.secret_values import (
     find_values,
     login_fault,
     require,
-    told_source,
+    source_text,
 )
 from roost.apply.sops import SopsFiles
 from roost.environment.model import AUTH_SECRET
@@ -88,7 +88,7 @@ def test_a_made_up_value_is_missing_no_more():
 def test_a_source_is_told_as_the_file_or_the_variable_it_is():
     hook = {"name": "HOOK", "from": {"sops": "production.sops.yaml"}}
 
-    told = [told_source(secret) for secret in declared("KEY", hook).secrets]
+    told = [source_text(secret) for secret in declared("KEY", hook).secrets]
 
     assert told == ["$KEY", "production.sops.yaml"]
 

@@ -52,7 +52,7 @@ def live_with(file, wanted):
 
 def plan_at(file, live, now):
     chosen = effective(file, live, now)
-    return chosen.told(diff(desired_by(chosen), live))
+    return chosen.annotate(diff(desired_by(chosen), live))
 
 
 def test_an_override_is_in_force_until_its_time_and_the_plan_says_so():

@@ -23,7 +23,7 @@ from helpers.pretend_fly import with_machine
 from roost.environment.model import AUTH_SECRET
 from roost.plan.diff import diff
 from roost.plan.override import Override, marked
-from roost.plan.releases import to_put_back
+from roost.plan.releases import rollback_target
 from roost.plan.steps import Change, Risk
 
 ONE, TWO, THREE = level("DEBUG"), level("INFO"), level("ERROR")
@@ -261,7 +261,7 @@ def put_back_after(*went):
     history = History()
     for desired, verdict in went:
         history.went(desired, verdict)
-    return to_put_back(history.releases).number
+    return rollback_target(history.releases).number
 
 
 def test_an_override_that_ended_before_what_failed_is_not_put_back():
