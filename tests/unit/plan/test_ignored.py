@@ -168,7 +168,7 @@ def test_a_rollback_leaves_alone_what_somebody_else_sets():
     assert step.config["guest"]["memory_mb"] == 1024
     assert (
         "Ignored: machine/app-1 guest.memory_mb is 1024 instead of 512 (autoscaler sets it)."
-        in (recovery.outcomes)
+        in (recovery.items)
     )
 
 
