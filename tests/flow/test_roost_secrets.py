@@ -137,7 +137,7 @@ def test_a_rotation_that_fails_the_gate_says_that_no_value_comes_back(site):
 
     said = site.roost.run(*APPLY, expect=5, **{TROUBLE: ILL})
 
-    assert "Fly never gives an old value back. Give the value of before" in said.stderr
+    assert "Fly does not return an old value. Set the previous value" in said.stderr
     site.roost.run(*APPLY, **{TROUBLE: "none"})
     assert [verdict for _, verdict, _ in releases(site)][-1] == "good"
 

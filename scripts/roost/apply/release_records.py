@@ -1,4 +1,4 @@
-"""Allow a release that failed again: its record says so from then on."""
+"""Change the verdict in a release's record after its apply: allow a failed one, or mark one proved."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from roost.plan.releases import (
 
 
 async def environment_machines(fly: FlyClient, app: str, environment: str) -> tuple[Machine, ...]:
-    """Return an environment's machines; none where there is no app."""
+    """Return an environment's machines; empty if its app does not exist."""
     if await fly.get_app(app) is None:
         return ()
     return await fly.list_machines(app, {ENVIRONMENT_KEY: environment})
@@ -28,14 +28,14 @@ async def environment_machines(fly: FlyClient, app: str, environment: str) -> tu
 async def clear_release(
     fly: FlyClient, leases: HeldLeases, environment: str, number: int
 ) -> Release:
-    """Clear a failed release on every machine that remembers it.
+    """Allow a failed release to be tried again, on every machine that has its record.
 
-    The machines' leases are held meanwhile, so that nobody is in the middle of sending it.
+    The machines' leases are held, so that no apply sends the release at the same time.
 
     Raises:
         UsageError: there is no such release.
-        UnappliableError: it is not one that is refused.
-        FlyError: Fly refused; clearing again goes on.
+        UnappliableError: the release did not fail.
+        FlyError: Fly refused a change; running it again continues.
     """
     machines = await environment_machines(fly, leases.app, environment)
     check_clearable(environment, releases_on(machines), number)
@@ -52,12 +52,12 @@ async def clear_release(
 
 
 async def mark_proved(fly: FlyClient, app: str, environment: str) -> Release | None:
-    """Write that the live release is good, after every check passed; None where that is known.
+    """Mark the live release as good after all checks passed; None if it already is.
 
-    A release is left alone whose secrets were changed again meanwhile: those were not seen.
+    A release whose secrets changed again is left alone: the checks did not see those.
 
     Raises:
-        FlyError: Fly refused; the release stays unproved.
+        FlyError: Fly refused a change; the release stays unproved.
     """
     live = await read_live(fly, app)
     machines = [m for m in live.machines if m.metadata.get(ENVIRONMENT_KEY) == environment]
