@@ -174,7 +174,11 @@ def _secrets(
         names = tuple(s.name for s in wanted)
         told = ", ".join(s.reason(desired.sources[s.name]) for s in wanted)
         tried = "" if back else _tried(desired, names)
-        first = f", once the database of {tried} was tried on a machine of its own" if tried else ""
+        first = (
+            f", after its database address {tried} was tested on a temporary machine"
+            if tried
+            else ""
+        )
         yield SetSecrets(
             key="secrets/set",
             summary=f"set the secrets {told}{first}",

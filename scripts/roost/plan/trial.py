@@ -115,12 +115,12 @@ def ending_of(machine: Machine) -> Json | None:
 def ending_text(ending: Json) -> str:
     """Return what a trial found wrong, as the rest of a sentence; empty where the database is good."""
     if ending.get("oom_killed"):
-        return "the machine that tried it was killed because its memory was full"
+        return "the machine that tested it was killed because its memory was full"
     code, signal = ending.get("exit_code"), ending.get("signal")
     if isinstance(signal, int) and signal > 0:  # Fly writes -1 where there was none
-        return f"the machine that tried it was ended by the signal {signal}"
+        return f"the machine that tested it was ended by signal {signal}"
     if code == 0:
         return ""
     if isinstance(code, int) and code in SENTENCES:
         return SENTENCES[code]
-    return f"the machine that tried it ended with the code {code}; its log says why"
+    return f"the machine that tested it exited with code {code}; its log says why"
