@@ -1,7 +1,8 @@
-"""Compare the config we ask for with the one Fly gives back, on the fields we own.
+"""Compare a desired config with the live one, on the fields that Roost owns.
 
-Fly echoes some values in another form than they were sent (facts: the API's samples, fly-go):
+Fly returns some values in another form than they were sent (seen in the API's samples and in fly-go):
 `autostop` as false, true or "suspend", durations respelt or in nanoseconds, defaults filled in.
+Field names are written as in plans: `services[0].autostop`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _WHOLE_MAPS = frozenset({("env",)})
 
 
 def field_name(path: Path) -> str:
-    """Write a path the way reports show it."""
+    """Return a path as reports write it."""
     text = ""
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}"
@@ -36,12 +37,12 @@ def field_name(path: Path) -> str:
 
 
 def field_path(name: str) -> Path:
-    """Read a field's name."""
+    """Return the path of a field's name."""
     return tuple(part or int(index) for part, index in _PART.findall(name))
 
 
 def look(config: Any, path: Path) -> Any:
-    """Return what stands at a place of a config, or ABSENT; whatever the config is made of."""
+    """Return the value at a path of a config, or ABSENT."""
     for part in path:
         try:
             config = config[part]
@@ -51,7 +52,7 @@ def look(config: Any, path: Path) -> Any:
 
 
 def put(config: Json, path: Path, value: Any) -> None:
-    """Put a value at a place whose surroundings are there; ABSENT takes away what is there."""
+    """Set the value at a path whose parents exist; ABSENT removes it."""
     *above, last = path
     place = look(config, tuple(above))
     if value is ABSENT:
@@ -61,7 +62,7 @@ def put(config: Json, path: Path, value: Any) -> None:
 
 
 def without_fields(config: Json, names: Iterable[str]) -> Json:
-    """Return a config in which these fields are absent."""
+    """Return a copy of a config without these fields."""
     config = deepcopy(config)
     for path in map(field_path, names):
         if look(config, path) is not ABSENT:
@@ -70,15 +71,15 @@ def without_fields(config: Json, names: Iterable[str]) -> Json:
 
 
 def differences(desired: Json, live: Json) -> tuple[Change, ...]:
-    """Return every field of ours that differs, in the order of the desired config."""
+    """Return every field of the desired config that differs in the live one, in order."""
     return tuple(_compare((), desired, live))
 
 
 def leftovers(sent: Json, desired: Json, live: Json) -> tuple[Change, ...]:
-    """Return every field that we sent, that live still has, and that we do not ask for any more.
+    """Return every field that an earlier apply sent, that is still live, and is no longer desired.
 
-    What others added was never sent, and stays theirs. `metadata` holds our own records and marks,
-    which come and go by themselves; of `env` every key is compared anyway.
+    A field that somebody else added was never sent, and is left alone. `metadata` is left out, as
+    records and marks come and go by themselves; so is `env`, of which every key is compared anyway.
     """
     ours = {key: value for key, value in sent.items() if key not in _OWN_WAYS}
     return tuple(_left((), ours, desired, live))
@@ -91,7 +92,7 @@ def _left(path: Path, sent: Any, want: Any, have: Any) -> Iterator[Change]:
             if key in wanted:
                 yield from _left((*path, key), sent[key], wanted[key], have.get(key))
             elif normal((*path, key), have.get(key)) is not None:
-                # Another value than ours is somebody else's, and may be anything.
+                # A value that we did not send is somebody else's, and may be a secret.
                 old = have[key] if have[key] == sent[key] else HIDDEN
                 yield Change(field_name((*path, key)), old, None)
     elif isinstance(sent, list) and isinstance(want, list) and isinstance(have, list):
@@ -113,7 +114,7 @@ def _compare_maps(path: Path, want: Json, have: Json) -> Iterator[Change]:
         yield from _compare((*path, key), value, have.get(key))
     if path in _WHOLE_MAPS:
         for key in sorted(set(have) - set(want)):
-            # Somebody else's value: for all we know a password, so a plan never shows it.
+            # Somebody else's value may be a password, so a plan never shows it.
             yield Change(field_name((*path, key)), HIDDEN, None)
 
 
@@ -129,7 +130,7 @@ def _is_records(value: list[Any]) -> bool:
 
 
 def normal(path: Path, value: Any) -> Any:
-    """Return a value in the one form both sides are compared in."""
+    """Return a value in the normal form in which both sides are compared."""
     name = path[-1] if path else ""
     if path[:1] == ("env",):
         return value  # an empty variable is not an absent one
@@ -143,7 +144,7 @@ def normal(path: Path, value: Any) -> Any:
 
 
 def duration_ns(value: Any) -> Any:
-    """Read a Go duration or a number of nanoseconds; anything else is kept as it is."""
+    """Return a Go duration in nanoseconds; any other value is returned as it is."""
     if isinstance(value, str):
         parts = _GO_DURATION.findall(value)
         if parts and "".join(amount + unit for amount, unit in parts) == value:

@@ -1,4 +1,4 @@
-"""What an environment asks for now: its file, and an override while one lasts. Pure."""
+"""Combine an environment's file with the override in force, if there is one. Pure."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from roost.plan.releases import releases_on
 from roost.plan.steps import Plan, Refusal
 
 AHEAD = timedelta(hours=1)
-"""So far may another computer's clock be ahead; what begins later would last too long."""
+"""How far another computer's clock may be ahead; an override that begins later is removed."""
 
 
 @dataclass(frozen=True)
 class Effective:
-    """The environment that counts now.
+    """The environment in effect now.
 
     Args:
-        file: the file, with the override's values where one is in force.
-        override: the one in force.
-        ended: the one that live still has and whose time is over, or that is taken away now.
-        notes: what people are told of it.
+        file: the file, with the values of the override in force.
+        override: the override in force.
+        ended: an override that live still has and that has expired or is removed now.
+        notes: sentences about the override, for people.
         refusals: why nothing can be applied with it.
     """
 
@@ -39,7 +39,7 @@ class Effective:
     refusals: tuple[Refusal, ...] = ()
 
     def annotate(self, plan: Plan) -> Plan:
-        """Return a plan that says all of this first."""
+        """Return a plan with these notes and refusals first."""
         return replace(
             plan,
             warnings=(*self.notes, *plan.warnings),
@@ -48,11 +48,11 @@ class Effective:
 
 
 Choose = Callable[[EnvironmentFile, Live, datetime], Effective]
-"""Decides what counts, from the file, what is live, and the time."""
+"""Returns the environment in effect, from the file, the live state and the time."""
 
 
 def effective(file: EnvironmentFile, live: Live, now: datetime) -> Effective:
-    """Return the environment with the override that its machines carry, if it still lasts."""
+    """Return the environment with the override on its machines, if it has not expired."""
     text = carried(file, live)
     override = decode(text) if text else None
     if override is None:
@@ -66,14 +66,12 @@ def effective(file: EnvironmentFile, live: Live, now: datetime) -> Effective:
 
 
 def overridden(file: EnvironmentFile, live: Live, override: Override) -> Effective:
-    """Return the environment with an override that is to be set; it takes the place of any other."""
+    """Return the environment with a new override, which replaces any other."""
     before = current_override(file, live)
     chosen = _in_force(file, override)
     if before is None or before.fields == override.fields:
         return chosen
-    told = (
-        f"It takes the place of the override by {before.who} ({before.reason}): {before.summary()}."
-    )
+    told = f"It replaces the override by {before.who} ({before.reason}): {before.summary()}."
     return replace(chosen, ended=before, notes=(*chosen.notes, told))
 
 
@@ -87,7 +85,7 @@ def cleared(file: EnvironmentFile, live: Live) -> Effective:
 
 
 def current_override(file: EnvironmentFile, live: Live) -> Override | None:
-    """Return the override that the machines carry, whether its time is over or not."""
+    """Return the override on the machines, expired or not."""
     return decode(carried(file, live))
 
 

@@ -122,7 +122,10 @@ def test_clearing_what_did_not_fail_changes_nothing(roost, applied, fly):
     said = roost("releases", "staging", "--clear", 1)
 
     assert (said.code, said.out) == (3, "")
-    assert "error [cannot-apply]: staging: Release 1 is good, so there is nothing to" in said.err
+    assert (
+        "error [cannot-apply]: staging: Release 1 passed its gate, so there is nothing to"
+        in said.err
+    )
     assert fly.changes == []
 
 
@@ -215,7 +218,7 @@ def test_a_rollback_whose_gate_fails_ends_with_what_was_live(roost, applied, ser
     ("to", "told"),
     [
         (["--to", 2], "Release 2 is live already. Good ones: 1."),
-        (["--to", 7], "There is no release 7, or it is no longer remembered; there are 1, 2."),
+        (["--to", 7], "There is no release 7, or its record was dropped; there are 1, 2."),
     ],
 )
 def test_what_is_no_release_to_go_back_to_changes_nothing(roost, applied, fly, to, told):

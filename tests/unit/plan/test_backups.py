@@ -87,7 +87,7 @@ def test_of_one_whose_machine_is_gone_nobody_knows_why_it_was_made():
     """The notes went with the machine: it may be anything, a last one before a destroy as well."""
     [backup] = list_backups({"vol_1": [snapshot("vs_1", 3)]}, [], ())
 
-    assert backup.why == "not known: what was noted went with the machine"
+    assert backup.why == "unknown: its note was removed with the machine"
     assert newest([backup]) == backup
 
 

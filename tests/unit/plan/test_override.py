@@ -124,8 +124,7 @@ def test_one_override_takes_the_place_of_another_and_says_whose():
 
     assert chosen.file.environment.scaling.min_machines_running == 0
     assert chosen.notes[1] == (
-        "It takes the place of the override by ada (demo): "
-        "min_machines_running 1 until 2026-11-24 16:00 UTC."
+        "It replaces the override by ada (demo): min_machines_running 1 until 2026-11-24 16:00 UTC."
     )
 
 

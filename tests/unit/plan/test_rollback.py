@@ -125,7 +125,7 @@ def test_the_first_release_has_nothing_before_it():
 def test_a_number_that_is_not_remembered_is_refused_with_those_that_are():
     told = refused(three_good(), 7, UsageError)
 
-    assert "There is no release 7, or it is no longer remembered; there are 1, 2, 3." in told
+    assert "There is no release 7, or its record was dropped; there are 1, 2, 3." in told
     assert "`roost releases staging`" in told
 
 
