@@ -465,7 +465,7 @@ def test_a_free_volume_of_another_region_does_not_hide_the_one_here():
     plan = diff(desired_of(), live)
 
     assert kinds(plan) == NEW_MACHINE
-    assert "The new machine takes up the volume vol_b which is there already" in plan.warnings[0]
+    assert "The new machine uses the existing volume vol_b with the data on it" in plan.warnings[0]
     assert "vol_a" in plan.warnings[1]
 
 

@@ -194,7 +194,7 @@ def test_what_failed_is_known_again_whatever_somebody_else_set_meanwhile(guest):
     [refusal] = diff(desired, live).refusals
 
     assert refusal.key == "release/1"
-    assert "this very configuration failed" in refusal.what
+    assert "the same configuration failed" in refusal.what
 
 
 def test_what_is_as_the_file_says_is_not_said_to_be_ignored():
