@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 from chaos.ground import Ground
 from roost.apply.work import LEASE_TTL_S
+from roost.plan.backups import retained_volumes
 from roost.plan.destroy import LAST_KEPT_DAYS
 from roost.plan.live import Live
 from roost.plan.ownership import slot_of
 from roost.plan.releases import Verdict, current
-from roost.plan.retained_volumes import kept_volumes
 
 
 def faults(ground: Ground) -> tuple[str, ...]:
@@ -33,7 +33,7 @@ def doubled(ground: Ground, live: Live) -> Iterator[str]:
     if slots != sorted(machine.name for machine in desired.machines):
         yield f"machines {slots}"
     volumes = [volume.id for volume in live.volumes]
-    kept = kept_volumes(live.machines)
+    kept = retained_volumes(live.machines)
     used = [*filter(None, (m.mounted_volume for m in live.machines)), *kept]
     if sorted(volumes) != sorted(used):
         yield f"volumes {volumes} are not those in use, or kept by a restore: {used}"

@@ -10,7 +10,7 @@ from helpers.prefect_site import NAME, PrefectSite
 from helpers.roost_command import finish
 
 APPLY = ("apply", NAME, "--local")
-LEFT = "Nothing was put back: there is no other good release."
+LEFT = "Nothing was rolled back: there is no other healthy release."
 
 
 @pytest.fixture

@@ -66,7 +66,7 @@ def test_what_a_machine_writes_its_successor_reads_and_what_does_not_work_never_
     )
 
     assert "the server has no database of the name that stands after the host" in wrong.stderr
-    assert "What serves now was not touched" in wrong.stderr
+    assert "The live server was not touched" in wrong.stderr
     found = site.daemon.call("GET", f"{APP}/machines")
     assert [m["instance_id"] for m in found] == [m["instance_id"] for m in machines]
     secrets = site.daemon.call("GET", f"{APP}/secrets")["secrets"]

@@ -77,4 +77,4 @@ def test_an_upgrade_is_rehearsed_on_the_base_of_a_worktree(tmp_path, project, im
     found = read_rehearsal(results / f"{NAME}.json")
     assert (found.outcome, found.word) == ("failed", "gate-failed")
     assert [check.name for check in found.gate if not check.ok] == ["scheduler"]
-    assert "The last good release is back, and proved." in found.message
+    assert "The last healthy release was restored and passed the gate." in found.message

@@ -19,7 +19,7 @@ NO_RUNS = {
 }
 """Settings that are good ones, and with which no schedule makes a run while the gate looks."""
 FAILED = "Release {} failed: Checks failed: scheduler: "
-BACK = "The last good release is back, and proved."
+BACK = "The last healthy release was restored and passed the gate."
 
 
 @pytest.fixture

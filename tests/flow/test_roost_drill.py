@@ -95,5 +95,5 @@ def test_an_app_of_that_name_that_no_drill_made_is_left_alone(server):
 
     done = server.roost.run(*DRILL, expect=3)
 
-    assert f"is there, and no drill made it: {machine['id']}" in done.stderr
+    assert f"exists, and no drill created it: {machine['id']}" in done.stderr
     assert server.daemon.machine(theirs, machine["id"])["state"] == "created"

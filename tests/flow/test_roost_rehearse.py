@@ -179,7 +179,7 @@ def test_a_change_that_fails_its_gate_ends_with_4_and_says_which_check(rehearsin
     found = rehearsing.result()
     assert (found.outcome, found.word) == ("failed", "gate-failed")
     assert FAILS in found.message
-    assert "The last good release is back, and proved." in found.message
+    assert "The last healthy release was restored and passed the gate." in found.message
     assert [check.name for check in found.gate if not check.ok] == ["ui"]
     assert 0 < found.silence_seconds <= found.apply_seconds
     assert f"{NAME}: failed: " in done.stdout

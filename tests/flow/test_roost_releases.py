@@ -72,7 +72,9 @@ def test_after_going_back_the_plan_warns_and_an_apply_goes_forward(site):
     site.roost.run(*APPLY)
 
     [warning] = plan["warnings"]
-    assert warning.startswith("Release 1 was put back by hand, as release 3; the file asks for rel")
+    assert warning.startswith(
+        "Somebody rolled back to release 1, as release 3; the file asks for rel"
+    )
     assert warning.endswith("To stay, merge a revert of the file first.")
     assert (level(site), releases(site)[0]) == ("INFO", (4, "good", None))
 

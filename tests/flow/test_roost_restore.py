@@ -112,7 +112,7 @@ def test_the_data_is_that_of_the_backup_and_the_volume_of_before_is_kept_until_c
     site.roost.run(*RESTORE, "--confirm", old)
 
     assert f"remove it: ./run roost restore demo --local --confirm {old}" in done.stdout
-    assert f"The volume {old} (1 GB) is from before a restore, and kept" in plan
+    assert f"The volume {old} (1 GB) is from before a restore and costs money" in plan
     assert old not in in_use(site)[0]
     assert "kept" not in site.roost.run("plan", NAME, "--local").stdout
 
@@ -230,7 +230,7 @@ def test_an_apply_ends_what_a_killed_restore_left(backed_up, door, change):
     refused = site.roost.run("plan", NAME, "--local").stdout
     site.roost.run(*APPLY)
 
-    assert f"a restore of the snapshot {site.backup['snapshot']} was cut short" in refused
+    assert f"a restore of the snapshot {site.backup['snapshot']} was interrupted" in refused
     assert_put_back(site)
 
 

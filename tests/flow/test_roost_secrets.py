@@ -137,7 +137,7 @@ def test_a_rotation_that_fails_the_gate_says_that_no_value_comes_back(site):
 
     said = site.roost.run(*APPLY, expect=5, **{TROUBLE: ILL})
 
-    assert "Fly never gives an old value back. Give the value of before" in said.stderr
+    assert "Fly does not return an old value. Set the previous value" in said.stderr
     site.roost.run(*APPLY, **{TROUBLE: "none"})
     assert [verdict for _, verdict, _ in releases(site)][-1] == "good"
 
@@ -351,8 +351,8 @@ def test_an_apply_to_fly_without_the_key_names_the_recipient_and_changes_nothing
         fly = {"FLY_FLAPS_BASE_URL": door.url, "FLY_API_TOKEN": "any"}
         said = site.roost.run("apply", NAME, expect=3, **fly)
 
-    assert f"there is no key of {key.recipient}" in said.stderr
-    assert "Give its age key in SOPS_AGE_KEY or SOPS_AGE_KEY_FILE." in said.stderr
+    assert f"there is no key for {key.recipient}" in said.stderr
+    assert "Set SOPS_AGE_KEY or SOPS_AGE_KEY_FILE to its age key." in said.stderr
     assert set(door.methods) == {"GET"}
 
 

@@ -55,7 +55,7 @@ def test_of_two_applies_at_once_the_overtaken_one_refuses_and_nothing_is_doubled
 
     assert done.returncode == 1
     assert "error [changed-meanwhile]: " in done.stderr
-    assert "somebody else is applying too. Let them end, then run the same" in done.stderr
+    assert "somebody else is applying too. Wait until they finish, then run the same" in done.stderr
     site.assert_whole()
 
 

@@ -1,7 +1,7 @@
-"""The longest that a command may change things: whatever keeps it waiting, it ends, and says so.
+"""The time limit for a command that changes a server.
 
-Every call, wait and check has a limit of its own; this one is for all of them together, such as a
-Fly that answers each of many calls at the last moment.
+Each call, wait and check has its own limit. This one covers their sum, for example when Fly answers
+each of many calls just before it times out.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ LIMIT_S = 3600.0
 
 @asynccontextmanager
 async def in_time(environment: str) -> AsyncIterator[None]:
-    """Stop what is done within it when its time is up; leases are given back all the same.
+    """Cancel the body of a `with` block after `LIMIT_S` seconds.
 
-    Leases must be taken within it: who stops in the middle must not give them back before.
+    Take leases inside the block, so that they are released only after the change has stopped.
 
     Raises:
-        OvertimeError: it was stopped.
+        OvertimeError: the time limit was reached.
     """
     with anyio.move_on_after(LIMIT_S) as scope:
         yield
     if scope.cancelled_caught:
         raise OvertimeError(
-            f"It was not done within {LIMIT_S / 60:.0f} minutes, and was stopped.",
+            f"The command did not finish within {LIMIT_S / 60:.0f} minutes and was stopped.",
             where=environment,
             advice=(
-                "What was done stays done. See what is left (`roost plan "
-                f"{environment}`), and run the same command again: it goes on from there."
+                "The steps so far stay done. See what is left (`roost plan "
+                f"{environment}`), and run the same command again: it continues from there."
             ),
         )

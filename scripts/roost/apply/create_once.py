@@ -1,8 +1,8 @@
-"""Make what nobody holds a lease of yet: the app, its addresses, its volume, its machines.
+"""Create what no lease protects yet: the app, its addresses, its volume, its machines.
 
-Two who make them at once are told apart afterwards, for Fly has no lock before there is a machine,
-and lets an app have several volumes of one name. Who came first goes on; who came second takes back
-what it made itself and stops. A name is taken once, so of two machines one is refused at the door.
+Fly has no lock before there is a machine, and an app can have several volumes of one name. So two
+applies that run at once compare what they created: the first continues, the second removes its own
+and stops. Names of machines are unique, so Fly itself refuses the second machine.
 """
 
 from __future__ import annotations
@@ -25,30 +25,30 @@ from roost.plan.desired import ENVIRONMENT_KEY, SLOT_KEY
 from roost.plan.steps import AssignIp, CreateApp, CreateMachine, CreateVolume, Json, Plan, Step
 
 LOST = (FlyUnavailableError, FlyConflictError)
-"""After these, the thing may exist: a lost answer, or a name that is taken, perhaps by us."""
+"""Errors after which the object may exist: the answer was lost, or the name is taken."""
 
 
 @dataclass
 class Creations:
-    """Makes what a plan creates.
+    """Creates the objects of a plan, each at most once.
 
     Args:
         fly: the API.
-        plan: made just now.
-        lease_ttl_s: how long a new machine is ours alone.
+        plan: the plan, made just before.
+        lease_ttl_s: seconds that the lease of a new machine lasts.
     """
 
     fly: FlyClient
     plan: Plan
     lease_ttl_s: int
     _volumes: list[str] = field(default_factory=list)
-    """Those made here, on which nobody has written yet."""
+    """The volumes created by this apply; they are still empty."""
 
     async def create_app(self, step: CreateApp) -> None:
-        """Create the app; an app of that name that is ours now is one whose answer was lost.
+        """Create the app, or find the one that a lost answer created.
 
         Raises:
-            ChangedMeanwhileError: somebody else made it.
+            ChangedMeanwhileError: somebody else created it.
         """
         try:
             await self.fly.create_app(step.app, step.organization)
@@ -65,10 +65,10 @@ class Creations:
         return app is not None and app.organization.slug in ("", step.organization)
 
     async def assign_ip(self, step: AssignIp) -> None:
-        """Assign an address, unless a lost answer already did.
+        """Assign an address, or find the one that a lost answer assigned.
 
         Raises:
-            ChangedMeanwhileError: somebody else was first, and ours is released.
+            ChangedMeanwhileError: somebody else was first; the address of this apply is released.
         """
         app = self.plan.app
         if await self._ips(step):
@@ -88,10 +88,10 @@ class Creations:
         return [ip for ip in await self.fly.list_ips(self.plan.app) if ip.kind == step.ip_type]
 
     async def create_volume(self, step: CreateVolume) -> str:
-        """Create the volume, or take the one that a lost answer left, and return its id.
+        """Create the volume, or find the one that a lost answer created; return its id.
 
         Raises:
-            ChangedMeanwhileError: somebody else was first, and ours is gone again.
+            ChangedMeanwhileError: somebody else was first; the volume of this apply is deleted.
         """
         if await self._new_volumes(step):
             raise not_alone(step)
@@ -99,25 +99,25 @@ class Creations:
             made = await self.fly.create_volume(self.plan.app, step.fields)
         except LOST:
             found = await self._new_volumes(step)
-            # Of two nobody can say which is ours, and one in use is somebody else's.
+            # Of two volumes it is unknown which is ours, and one in use is somebody else's.
             if len(found) == 1 and not found[0].attached_machine_id:
                 return found[0].id
             raise
         self._volumes.append(made.id)
         found = await self._new_volumes(step)
         if not _is_first(made.id, {volume.id: volume.created_at for volume in found}):
-            await self._take_back()
+            await self._delete_own_volumes()
             raise not_alone(step)
         return made.id
 
     async def _new_volumes(self, step: CreateVolume) -> list[Volume]:
-        """Return the volumes of that name that came after the plan was made."""
+        """Return the volumes of that name that were created after the plan was made."""
         planned = {volume for volume, _ in self.plan.base["volumes"]}
         found = await self.fly.list_volumes(self.plan.app)
         return [v for v in found if v.name == step.fields["name"] and v.id not in planned]
 
-    async def _take_back(self) -> None:
-        """Remove the volumes that were made here and are as empty as they came."""
+    async def _delete_own_volumes(self) -> None:
+        """Delete the volumes that this apply created and that no machine uses."""
         found = await self.fly.list_volumes(self.plan.app)
         for volume in (v for v in found if v.id in self._volumes and not v.attached_machine_id):
             await self.fly.delete_volume(self.plan.app, volume.id)
@@ -125,15 +125,15 @@ class Creations:
     async def create_machine(
         self, step: CreateMachine, config: Json, secrets_version: int | None
     ) -> Machine:
-        """Create a machine with its lease held, or take the one that a lost answer left.
+        """Create a machine and take its lease, or find the one that a lost answer created.
 
         Args:
-            step: names it.
-            config: the whole of it, with this release's record.
-            secrets_version: it is to boot with these secrets, or newer ones.
+            step: names the machine.
+            config: its whole config, with this release's record.
+            secrets_version: the oldest version of the secrets that it may boot with.
 
         Raises:
-            ChangedMeanwhileError: somebody else made it, and the volume made here is gone again.
+            ChangedMeanwhileError: somebody else created it; the volume of this apply is deleted.
         """
 
         async def send() -> Machine:
@@ -146,17 +146,19 @@ class Creations:
                 lease_ttl_s=self.lease_ttl_s,
             )
 
-        async def not_made() -> bool:
+        async def is_absent() -> bool:
             return await self._find_machine(step) is None
 
         try:
-            return await sent_once_seen(send, secrets_version, not_made)
+            return await sent_once_seen(send, secrets_version, is_absent)
         except LOST as error:
             found = await self._find_machine(step)
-            if found is None or found.config is None:  # of a host that does not answer
+            if found is None or found.config is None:  # its host does not answer
                 raise
-            if differences(config, found.config):  # its records and marks are those of one run
-                await self._take_back()
+            if differences(
+                config, found.config
+            ):  # another apply's: records and marks differ from run to run
+                await self._delete_own_volumes()
                 raise not_alone(step) from error
             return found
 
@@ -167,24 +169,25 @@ class Creations:
 
 
 def not_alone(step: Step) -> ChangedMeanwhileError:
-    """Return the error for what is to be made and is there: there is no lease to wait for yet."""
+    """Return the error for an object that another apply created at the same time."""
     return ChangedMeanwhileError(
-        "It came to be after the plan was made: somebody else is applying too.",
+        "It was created after the plan was made: somebody else is applying too.",
         where=step.key,
-        advice="Let them end, then run the same command again.",
+        advice="Wait until they finish, then run the same command again.",
     )
 
 
 def _is_first(made: str, found: Mapping[str, str]) -> bool:
-    """Return whether what was made came before all others of its kind; of one instant, by name.
+    """Return whether an object is the oldest of its kind; equal times are ordered by name.
 
-    Who came second sees the first, since both look after they made theirs: at most one goes on.
+    Both applies list the objects after they created theirs, so the second always sees the first,
+    and at most one of them continues.
 
     Args:
-        made: its name.
-        found: when each of its kind was made, as Fly lists them.
+        made: the object's name.
+        found: creation time by name, as Fly lists them.
     """
-    if len(found) <= 1:  # alone, whatever Fly calls it
+    if len(found) <= 1:  # Fly may list it under another name (an address has several forms)
         return True
     return made in found and made == min(found, key=lambda name: _order(found[name], name))
 
@@ -192,6 +195,6 @@ def _is_first(made: str, found: Mapping[str, str]) -> bool:
 def _order(created_at: str, key: str) -> tuple[datetime, str]:
     try:
         at = datetime.fromisoformat(created_at)
-    except ValueError:  # unknown: whatever says when it came goes first
+    except ValueError:  # unknown: sort it after those with a time
         return datetime.max.replace(tzinfo=UTC), key
     return at.replace(tzinfo=at.tzinfo or UTC), key

@@ -1,7 +1,7 @@
-"""Remove a server, its data last, and not before a last snapshot of it is whole.
+"""Remove a server. Its data goes last, after a final snapshot of it is complete.
 
-A snapshot is reached through its app, and Fly documents none that outlives the app. So where there
-is data the empty app stays: it costs nothing, and a restore finds its snapshot there.
+Fly reaches a snapshot only through its app, and deletes it with the app. So an app that had data
+stays, empty: it costs nothing, and a restore finds the snapshot there.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ DETACH_TRIES = 30
 
 @dataclass(frozen=True)
 class Last:
-    """The last snapshot of a volume."""
+    """The final snapshot of a volume."""
 
     volume: str
     snapshot: str
     in_use: bool = True
-    """Whether the server was on it; one that a restore left behind holds older data."""
+    """Whether the server used the volume; a volume that a restore retained holds older data."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Destroyer:
 
     Args:
         work: what to change things with.
-        snapshots: takes the last ones.
+        snapshots: takes the final snapshots.
         desired: what the environment file asks for.
     """
 
@@ -49,16 +49,16 @@ class Destroyer:
     desired: Desired
 
     async def destroy(self, live: Live) -> tuple[Last, ...]:
-        """Remove everything, and return the last snapshots. Running it again finishes what was cut short.
+        """Remove everything and return the final snapshots; a second run finishes an interrupted one.
 
         Raises:
-            UnappliableError: something on the app is not ours; nothing was changed.
-            RoostError: it was not carried out to its end; what is not copied is not removed.
+            UnappliableError: the app has objects that Roost did not create; nothing was changed.
+            RoostError: it stopped on the way; no volume without a snapshot was deleted.
         """
         check_all_ours(self.desired, live)
         fly, app = self.work.fly, self.desired.app
         await remove_trials(fly, app, live)
-        last = await self._copy(live)
+        last = await self._snapshot_all(live)
         for machine in live.machines:
             self.work.notice(f"remove the machine {machine.id}")
             await fly.destroy_machine(app, machine.id, await self.work.leases.take(machine.id))
@@ -76,17 +76,17 @@ class Destroyer:
             await fly.delete_app(app)
         return last
 
-    async def _copy(self, live: Live) -> tuple[Last, ...]:
-        """Have nobody write any more, then copy; a server whose copy failed serves on."""
+    async def _snapshot_all(self, live: Live) -> tuple[Last, ...]:
+        """Stop all writes, then take the snapshots. If one fails, the server serves again."""
         volumes = data_volumes(live)
         if not volumes:
             return ()
         try:
             for machine in live.machines:
-                await self._rest(machine)
+                await self._stop(machine)
             now = await read_live(self.work.fly, self.desired.app)
             used = {machine.mounted_volume for machine in live.machines}
-            # What the server was on comes last: it is the newest, and a restore takes that.
+            # The volume in use comes last: its snapshot is the newest, which a restore takes by default.
             in_order = sorted(volumes, key=lambda volume: volume.id in used)
             return tuple([await self._last(v.id, now, in_use=v.id in used) for v in in_order])
         except RoostError:
@@ -95,11 +95,11 @@ class Destroyer:
                 await self.work.fly.uncordon_machine(self.desired.app, machine.id, nonce)
             raise
 
-    async def _rest(self, machine: Machine) -> None:
+    async def _stop(self, machine: Machine) -> None:
         fly, app = self.work.fly, self.desired.app
         nonce = await self.work.leases.hold(machine.id)
         await fly.cordon_machine(app, machine.id, nonce)
-        # Somebody may have woken it while its name was typed; from now on nobody can.
+        # It may have woken since it was listed. Cordoned, no request can wake it any more.
         now = await fly.get_machine(app, machine.id)
         if now is None or now.state in AT_REST | {"failed", "launch_failed"}:
             return
@@ -107,13 +107,13 @@ class Destroyer:
         await start_stop.stop_flushed(fly, app, now, nonce)
 
     async def _last(self, volume: str, live: Live, *, in_use: bool) -> Last:
-        """A snapshot is kept for as long as its volume says when it is made."""
+        """Take the final snapshot. Fly keeps it as long as its volume's retention says at that moment."""
         fly, app = self.work.fly, self.desired.app
         await fly.update_volume(app, volume, snapshot_retention=LAST_KEPT_DAYS)
         return Last(volume, (await self.snapshots.take(volume, live.machines)).snapshot, in_use)
 
     async def _delete_volume(self, volume: str) -> None:
-        """Fly needs a moment to see that the machine is gone."""
+        """Delete a volume. Fly refuses while it still shows the destroyed machine as attached."""
         for left in reversed(range(DETACH_TRIES)):
             try:
                 await self.work.fly.delete_volume(self.desired.app, volume)

@@ -1,7 +1,7 @@
-"""Practise a restore beside the server: in an app of its own, removed again whatever happens.
+"""Practise a restore in a temporary app, which is removed whether the drill passes or not.
 
-Through one app's proxy a machine beside the server would get its visitors, and without services the
-gate could not reach it. An app of its own has an address of its own, and goes with all it holds.
+A second machine in the server's own app would receive a part of its requests, and without services
+the gate could not reach it. A separate app has an address of its own and is removed as a whole.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from roost.prefect.transport import prefect_client
 
 REMOVE_LIMIT_S = 60
 REFUSED = (FlyRejectedError, FlyConflictError)
-"""After these an app of that name is somebody else's; after a lost answer it may be the drill's."""
+"""Errors after which an app of that name is somebody else's, so the drill must not remove it."""
 
 
 @dataclass(frozen=True)
 class Drilled:
-    """How a drill went: the gate's verdict, and what the restored server holds."""
+    """The result of a drill: the gate's result, and how many objects the restored server holds."""
 
     judged: GateResult
     rows: dict[str, int]
@@ -51,9 +51,9 @@ class Driller:
     """Practises one environment's restore.
 
     Args:
-        work: what to make things with; its leases are of the app below.
-        proof: the gate, for that app; its login is made up for the drill.
-        desired: the environment that is restored.
+        work: what to change things with; its leases are for the drill's app.
+        proof: runs the gate for that app, with a login generated for the drill.
+        desired: the environment whose restore is practised.
     """
 
     work: Work
@@ -61,22 +61,22 @@ class Driller:
     desired: Desired
 
     async def drill(self, backup: Backup, machine: Machine | None) -> Drilled:
-        """Restore a backup, prove the server, count what it holds, and remove it all.
+        """Restore a backup, run the gate, count the objects, and remove the temporary app.
 
         Args:
-            backup: what to restore.
-            machine: what runs now, whose config is tried; None where nothing does.
+            backup: the backup to restore.
+            machine: the live machine, whose config the drill uses; None if there is none.
 
         Raises:
-            UnappliableError: an app of the drill's name is there and is no drill's.
-            RoostError: Fly refused; everything is removed.
+            UnappliableError: an app of the drill's name exists that no drill created.
+            RoostError: Fly refused a change; everything that was created is removed.
         """
         await self._clear()
         async with self._app():
             return await self._try(backup, machine)
 
     async def _clear(self) -> None:
-        """Remove what a drill that was killed left behind; one that runs is waited for."""
+        """Remove the app of a drill that was killed; wait for one that still runs."""
         fly, name = self.work.fly, self.proof.app
         live = await read_live(fly, name)
         if live.app is None:
@@ -107,7 +107,7 @@ class Driller:
 
     async def _try(self, backup: Backup, machine: Machine | None) -> Drilled:
         fly, name = self.work.fly, self.proof.app
-        assert self.proof.auth is not None  # noqa: S101 - whoever drills makes one up
+        assert self.proof.auth is not None  # noqa: S101 - the command generates one
         await fly.set_secrets(name, {AUTH_SECRET: self.proof.auth})
         for kind in IP_TYPES:
             await fly.assign_ip(name, kind)
@@ -131,7 +131,7 @@ class Driller:
 
 
 async def rows_of(proof: Proof) -> dict[str, int]:
-    """Return how much a server holds."""
+    """Return how many objects of each kind a server holds."""
     url = await proof.find_url()
     async with prefect_client(url, TIMEOUT_S, headers=GATE_HEADERS) as http:
         return await count_rows(Server(http, proof.auth))

@@ -1,8 +1,8 @@
-"""Carry a plan out, step by step: the only code that changes anything on Fly.
+"""Carry out a plan on Fly, step by step.
 
-Every call can be the last one, and every answer can be lost. A plan made afterwards sees what was
-done and holds only the rest; and within one run, what a call without an answer may have made is
-looked for by its name before it is made again.
+An apply can be killed after any call, and any answer can be lost. A later plan compares with the
+live state again, so it contains only the steps that are left. Within one run, an object whose answer
+was lost is looked up by name before it is created again.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ from roost.plan.steps import (
 )
 
 MachineStep = UpdateMachine | UpdateMetadata | ProveRelease | StartMachine | UncordonMachine
-"""What is done to a machine that the plan found."""
+"""Steps that change a machine which existed when the plan was made."""
 RUNNING = frozenset({"starting", "started", "restarting"})
 
 
@@ -64,7 +64,7 @@ def is_current(machine: Machine, step: UpdateMachine | UpdateMetadata | ProveRel
 
 @dataclass
 class _Progress:
-    """What earlier steps left for later ones."""
+    """What earlier steps of this run leave for later ones."""
 
     volume: str = ""
     secrets_sent: bool = False
@@ -73,20 +73,20 @@ class _Progress:
     release: Release | None = None
     known: tuple[Release, ...] = ()
     touched: dict[str, str] = field(default_factory=dict)
-    """The version that each machine has from now on."""
+    """By machine id, its config version after this run's changes."""
     overrides: dict[str, str] = field(default_factory=dict)
-    """Those that this run wrote, by machine."""
+    """By machine id, the override that this run wrote."""
     woken: bool = False
 
 
 @dataclass(frozen=True)
 class Records:
-    """What machines are to remember of releases.
+    """The release records that machines carry after an apply.
 
     Args:
-        release: the record that goes with every machine's change.
-        known: the records of before, for machines that do not have them.
-        keeper: a machine that no step changes and that is to remember the release; as it was planned.
+        release: the record that is sent with each machine's change.
+        known: earlier records, for machines that do not have them.
+        keeper: a machine that no step changes and that also gets the record, as the plan saw it.
     """
 
     release: Release | None = None
@@ -96,11 +96,11 @@ class Records:
 
 @dataclass(frozen=True)
 class CarriedOut:
-    """What came of a plan.
+    """The result of carrying out a plan.
 
     Args:
-        machines: those that were touched, each with its version from then on.
-        woken: whether one that was planned asleep was awake, and so booted.
+        machines: the machines that were changed, each with its new config version.
+        woken: whether a machine that was asleep in the plan was awake, and so was restarted.
     """
 
     machines: Mapping[str, str]
@@ -108,10 +108,10 @@ class CarriedOut:
 
 
 def check_appliable(plan: Plan) -> None:
-    """Refuse a plan that says itself that it cannot be done.
+    """Check that a plan has no refusals.
 
     Raises:
-        UnappliableError: names every refusal and its way out.
+        UnappliableError: names every refusal and how to resolve it.
     """
     if plan.refusals:
         reasons = "; ".join(f"{r.key}: {r.what}" for r in plan.refusals)
@@ -125,16 +125,16 @@ async def carry_out(
     volume: str = "",
     records: Records | None = None,
 ) -> CarriedOut:
-    """Do the steps in order and return what came of them.
+    """Carry out the steps in order.
 
     Args:
-        plan: made just now; nothing in it is refused.
-        work: what to do it with.
-        volume: id of the volume the plan found, empty when there is none yet.
-        records: what machines are to remember; nothing if left out.
+        plan: the plan, made just before, without refusals.
+        work: what to change things with.
+        volume: id of the live volume; empty if there is none yet.
+        records: the release records for the machines; none by default.
 
     Raises:
-        ChangedMeanwhileError: live moved since the plan was made.
+        ChangedMeanwhileError: the live state changed since the plan was made.
         FlyError: Fly refused or failed; earlier steps stay done.
     """
     check_appliable(plan)
@@ -163,7 +163,8 @@ class _Executor:
         """The API."""
         return self.work.fly
 
-    async def do(self, step: Step) -> None:  # noqa: C901, PLR0912 - one line a kind of step
+    async def do(self, step: Step) -> None:  # noqa: C901, PLR0912 - one case for each kind of step
+        """Carry out one step."""
         app = self.plan.app
         match step:
             case CreateApp():
@@ -191,10 +192,10 @@ class _Executor:
             case UpdateMetadata():
                 await self.update_metadata(step)
             case StartMachine():
-                nonce = await self.hold(step)
+                nonce = await self.hold_lease(step)
                 await start_stop.start(self.fly, app, step.machine, nonce)
             case UncordonMachine():
-                nonce = await self.hold(step)
+                nonce = await self.hold_lease(step)
                 await self.fly.uncordon_machine(app, step.machine, nonce)
             case ProveRelease():
                 await self.prove_release(step)
@@ -203,9 +204,9 @@ class _Executor:
                 await self.fly.destroy_machine(app, step.machine, nonce)
 
     async def leave_record(self, keeper: Machine, release: Release) -> None:
-        """Have a machine that stays as it is remember the release, if it is still as planned.
+        """Write the record to a machine that is not changed, if it is still as planned.
 
-        Its lease is held from now on: the machines beside it are changed by nobody else meanwhile.
+        This also takes its lease, so nobody else changes the machines beside it meanwhile.
         """
         step = ProveRelease(
             key=f"release/{release.number}",
@@ -218,11 +219,11 @@ class _Executor:
         await self.fly.patch_metadata(self.plan.app, keeper.id, values)
 
     async def change_secrets(self) -> None:
-        """Set and remove in one batch, and remember for the machines that follow what Fly has now."""
-        if self.progress.secrets_sent:  # both steps are one call
+        """Set and remove secrets in one call; keep the fingerprints for the machine steps that follow."""
+        if self.progress.secrets_sent:  # SetSecrets and UnsetSecrets are sent together
             return
         self.progress.secrets_sent = True
-        # A machine that boots, by whatever cause, boots with these: nobody overtaken may set them.
+        # Any machine that boots from now on gets these secrets, so an outdated plan must stop here.
         for step in self.plan.steps:
             if isinstance(step, UpdateMachine):
                 await self.as_planned(step)
@@ -230,7 +231,7 @@ class _Executor:
         wanted = [name for s in self.plan.steps if isinstance(s, SetSecrets) for name in s.names]
         gone = [name for s in self.plan.steps if isinstance(s, UnsetSecrets) for name in s.names]
         if gone:
-            await self.forget_what_booted()
+            await self.mark_machines_behind()
         values = {name: self.work.secrets[name] for name in wanted}
         update = await self.fly.set_secrets(self.plan.app, {**values, **dict.fromkeys(gone)})
         self.progress.secrets_version = update.version or None
@@ -244,18 +245,19 @@ class _Executor:
         self.progress.marks = {**kept, **made}
 
     async def listed_secrets(self, version: int) -> dict[str, SecretInfo]:
-        """Return what a plan will see from now on; nothing where that still lags behind."""
+        """Return the secrets that Fly lists now; empty if its list is still older than the change."""
         try:
             found = await self.fly.list_secrets(self.plan.app, version)
         except FlyPreconditionError:
             return {}
         return {secret.name: secret for secret in found}
 
-    async def forget_what_booted(self) -> None:
-        """Have the machines say that they are behind, before a secret that has no mark is gone.
+    async def mark_machines_behind(self) -> None:
+        """Note on each machine that secrets are being removed, before they are.
 
-        A secret that is set shows by its digest that a machine has not booted with it yet. One that
-        is removed shows nothing, should this apply die before it updates the machine.
+        If this apply is killed before it updates the machines, the next plan must see that they
+        still run with the old secrets. For a secret that is set, its digest shows that; a removed
+        one leaves nothing to compare.
         """
         for step in self.plan.steps:
             if isinstance(step, UpdateMachine):
@@ -263,7 +265,7 @@ class _Executor:
                 await self.fly.patch_metadata(self.plan.app, step.machine, pending)
 
     async def create_machine(self, step: CreateMachine) -> None:
-        """Create a machine with its lease held."""
+        """Create a machine and take its lease."""
         config = self.recorded(with_volume(step.config, self.progress.volume), {})
         version = self.progress.secrets_version
         machine = await self.creations.create_machine(step, config, version)
@@ -280,8 +282,8 @@ class _Executor:
             step = replace(step, skip_launch=False)
             self.progress.woken = True
         if step.skip_launch and sees_other_secrets(step.changes):
-            await self.drop_memory(machine, nonce)
-        # An update replaces all metadata, and a verdict or a backup may have come since the plan.
+            await self.stop_suspended(machine, nonce)
+        # An update replaces all metadata, so keep what was written since the plan, such as a verdict.
         config = self.recorded(merged_config(step.config, machine.config or {}), machine.metadata)
         try:
             updated = await self.send_update(step, config, nonce)
@@ -299,20 +301,20 @@ class _Executor:
             await start_stop.start(self.fly, self.plan.app, step.machine, nonce)
 
     async def prove_release(self, step: ProveRelease) -> None:
-        """Keep others from changing what is to be proved, and see that nobody has."""
+        """Take the lease of the machine that the gate proves, and check that nobody changed it."""
         machine = await self.as_planned(step)
         self.progress.touched[step.machine] = machine.instance_id
 
     async def update_metadata(self, step: UpdateMetadata) -> None:
-        """Write into the metadata, if the machine is still as planned; nothing boots."""
+        """Write metadata without a restart, if the machine is still as planned."""
         machine = await self.as_planned(step)
         values = noted(machine.metadata, step.values)
         await self.fly.patch_metadata(self.plan.app, step.machine, values)
         if OVERRIDE_KEY in values:
             self.progress.overrides[step.machine] = values[OVERRIDE_KEY]
 
-    async def hold(self, step: StartMachine | UncordonMachine) -> str:
-        """Return the nonce of a machine's lease, unless a restore began and left it to be settled."""
+    async def hold_lease(self, step: StartMachine | UncordonMachine) -> str:
+        """Take a machine's lease and return its nonce; stop if a restore of the machine is under way."""
         nonce = await self.work.leases.hold(step.machine)
         machine = await self.fly.get_machine(self.plan.app, step.machine)
         if machine is None or read_journal(machine):
@@ -321,9 +323,9 @@ class _Executor:
         return nonce
 
     async def as_planned(self, step: UpdateMachine | UpdateMetadata | ProveRelease) -> Machine:
-        """Return a machine that nobody changed since the plan, and nobody else can from now on.
+        """Take a machine's lease and return the machine, if nobody changed it since the plan.
 
-        Neither an override nor a restore that began makes another version of it.
+        An override and a restore are compared by metadata: they do not make a new config version.
         """
         await self.work.leases.hold(step.machine)
         machine = await self.fly.get_machine(self.plan.app, step.machine)
@@ -334,27 +336,27 @@ class _Executor:
         return machine
 
     def overridden_since(self, machine: Machine) -> bool:
-        """Return whether somebody wrote another override, which needs no new version of the machine."""
+        """Return whether somebody else set or ended an override since the plan."""
         planned = self.plan.base.get("overrides", {}).get(machine.id, "")
         expected = self.progress.overrides.get(machine.id, planned)
         return bool(machine.metadata.get(OVERRIDE_KEY, "") != expected)
 
     def changed(self, step: MachineStep) -> ChangedMeanwhileError:
-        """Return the error for a machine that is not as planned any more."""
+        """Return the error for a machine that somebody else changed."""
         return ChangedMeanwhileError(
             f"The machine {step.machine} changed after the plan was made.",
             where=step.key,
-            advice=f"Plan again and look: roost plan {self.plan.environment}",
+            advice=f"Make a new plan and review it: roost plan {self.plan.environment}",
         )
 
-    async def drop_memory(self, machine: Machine, nonce: str) -> None:
-        """Stop a suspended machine: it would wake with the secrets it has in memory."""
+    async def stop_suspended(self, machine: Machine, nonce: str) -> None:
+        """Stop a suspended machine. Resumed, it would still have the old secrets in memory."""
         if machine.state not in start_stop.SUSPENDED:
             return
         await start_stop.stop(self.fly, self.plan.app, machine, nonce)
 
     async def send_update(self, step: UpdateMachine, config: Json, nonce: str) -> Machine:
-        """Send the update itself."""
+        """Send the update; try again while the machine's host does not see the new secrets."""
         version = self.progress.secrets_version
 
         async def send() -> Machine:
@@ -375,11 +377,11 @@ class _Executor:
         return await sent_once_seen(send, version, unchanged)
 
     def recorded(self, config: Json, metadata: Mapping[str, str]) -> Json:
-        """Return a config with all records in it, this release's too: never the one without the other.
+        """Add all release records and secret fingerprints to a config.
 
         Args:
-            config: without any record.
-            metadata: what the machine has now, whose records are newer than those we know.
+            config: the config without any record.
+            metadata: the machine's current metadata; its records win over older copies of them.
         """
         config = with_marks(config, self.progress.marks)
         new = [self.progress.release] if self.progress.release else []

@@ -1,4 +1,4 @@
-"""The gate: proof, after a change, that the server is good. It fails fast when a machine dies."""
+"""The gate: checks after a change that the server is healthy. It fails fast when a machine dies."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ STARTED_LIMIT_S = 30
 WATCH_S = 1.0
 
 NEW_CONFIG = frozenset({"launch", "update"})
-"""Events with which a machine gets its config: what ended before them ran another one."""
+"""Events that give a machine a new config; an exit before them belongs to the old config."""
 
 GIVEN_UP = frozenset({"failed", "launch_failed"})
-"""States of a machine that Fly tries to start no more."""
+"""States in which Fly has given up starting a machine."""
 
 NOT_STARTED = (FlyWaitTimeoutError, FlyPreconditionError, FlyNotFoundError)
-"""Answers to a wait that are about the machine."""
+"""Errors of a wait that say that the machine is not started."""
 
 OnCheck = Callable[[CheckResult], None]
 
 
 @dataclass(frozen=True)
-class Found:
-    """What the gate found.
+class GateRun:
+    """What one run of the gate found.
 
     Args:
-        results: of the checks that ended.
-        died: how a machine ended instead of serving, if one did.
-        opened: whether the server was asked to let everybody in.
+        results: results of the checks that ended.
+        died: how a machine exited instead of serving, if one did.
+        opened: whether the server was asked to admit clients.
     """
 
     results: tuple[CheckResult, ...]
@@ -51,7 +51,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Gate:
-    """What is to be proved: machines that stay up, and a server that works.
+    """Checks that machines stay up and that their server works.
 
     The first check goes through the proxy, so it also proves that a sleeping server wakes.
     """
@@ -59,20 +59,20 @@ class Gate:
     fly: FlyClient
     app: str
     machines: Mapping[str, str]
-    """Each with the version of it that is to be proved; empty where it is unknown."""
+    """By machine id, the config version to prove; empty if it is unknown."""
     server: Server
     checks: tuple[Check, ...]
     seen: frozenset[str]
-    """Ids of machine events from before the change."""
+    """Ids of machine events that happened before the change."""
     clock: Callable[[], float]
     opening: Check | None = None
-    """What lets everybody in, where all else is well."""
+    """The call that admits clients, made after all other checks passed."""
 
-    async def run(self, on_check: OnCheck) -> Found:
-        """Run every check and tell each result as it comes; end where a machine exits or is killed.
+    async def run(self, on_check: OnCheck) -> GateRun:
+        """Run every check and report each result; stop when a machine exits or is killed.
 
         Raises:
-            FlyError: Fly does not tell, which says nothing of the server.
+            FlyError: Fly cannot be asked, so nothing is known of the server.
         """
         results: list[CheckResult] = []
         opened: list[Check] = []
@@ -92,7 +92,7 @@ class Gate:
             tasks.cancel_scope.cancel()
         if failures and not deaths:
             raise failures[0]
-        return Found(tuple(results), deaths[0] if deaths else None, bool(opened))
+        return GateRun(tuple(results), deaths[0] if deaths else None, bool(opened))
 
     @property
     def _log(self) -> str:
@@ -108,11 +108,11 @@ class Gate:
                 good &= started.ok
                 record(started)
         if good and self.opening is not None:
-            opened.append(self.opening)  # before it is asked: its answer may never come
+            opened.append(self.opening)  # noted before the call, as its answer may be lost
             record(await run_check(self.opening, self.server, self.clock))
 
     async def _started(self) -> CheckResult:
-        """Fly itself must say that a machine of the app is started, with what it was given."""
+        """Check that Fly reports a machine as started with the config it was sent."""
         began, detail, ok = self.clock(), "", False
         try:
             machine = await self._awake()
@@ -123,11 +123,11 @@ class Gate:
         except NOT_STARTED as error:
             detail = error.what
         look = f"`fly machine list -a {self.app}`"
-        advice = "" if ok else f"Fly and the server disagree. Look at its machines: {look}"
+        advice = "" if ok else f"Fly and the server disagree. List its machines: {look}"
         return CheckResult("started", ok, self.clock() - began, STARTED_LIMIT_S, detail, advice)
 
     async def _awake(self) -> str:
-        """Return the machine that answered, as far as Fly tells: of several, some may sleep on."""
+        """Return the id of a started machine; others may still be asleep."""
         first, *others = self.machines
         for key in (first, *others) if others else ():
             machine = await self.fly.get_machine(self.app, key)
@@ -152,12 +152,12 @@ class Gate:
         try:
             machine = await self.fly.get_machine(self.app, key)
         except FlyError:
-            return None  # watching is a help; the checks themselves give the verdict
+            return None  # watching only makes a failure faster; the checks decide
         if machine is None:
             return None
         if machine.state not in GIVEN_UP or not self._is_proved(key, machine):
             given_up.discard(key)
-        elif key in given_up:  # twice in a row: one answer may be older than the change
+        elif key in given_up:  # seen twice in a row, as one answer may be older than the change
             return MachineFailedError(
                 f"The machine {key} was not started by Fly: it is {machine.state}.",
                 advice=f"Its events and its log say why ({self._log}).",
@@ -171,13 +171,13 @@ class Gate:
 def failure_in(
     machine: str, events: Iterable[MachineEvent], seen: frozenset[str], log: str
 ) -> MachineFailedError | None:
-    """Find a death that nobody asked for among the events, newest first, that are new.
+    """Return the error for the newest unrequested exit of a machine; None if there is none.
 
     Args:
-        machine: whose events they are.
-        events: the newest first.
-        seen: those of before the change, by id.
-        log: how one reads its log.
+        machine: id of the machine.
+        events: its events, the newest first.
+        seen: ids of the events from before the change.
+        log: how to read its log.
     """
     for event in events:
         if event.type in NEW_CONFIG:
@@ -193,7 +193,7 @@ def failure_in(
         code, signal = _number(ending.get("exit_code")), _number(ending.get("signal"))
         killed = signal > 0
         if not ending.get("requested_stop") and (code or killed):
-            # Fly gives such an end a code as well, as a shell does: 137 for signal 9.
+            # Fly reports an exit code for a signal too, as a shell does: 137 for signal 9.
             how = f"was ended by signal {signal}" if killed else f"exited with code {code}"
             return MachineFailedError(
                 f"The machine {machine} {how} instead of serving.",
@@ -203,12 +203,12 @@ def failure_in(
 
 
 def quoted(death: MachineFailedError, words: str) -> MachineFailedError:
-    """Return how a machine died together with what its server told of that, if it did."""
+    """Add the last error that the server left to the error of its machine."""
     if not words:
         return death
     return MachineFailedError(f'{death.what} It said: "{words}"', advice=death.advice)
 
 
 def _number(value: object) -> int:
-    """Read a number of an event; anything else, such as null, is 0."""
+    """Return a number of an event; 0 for anything else, such as null."""
     return value if isinstance(value, int) else 0

@@ -1,7 +1,7 @@
-"""From a plan to a proved release, or back to the last good one.
+"""Apply a plan and prove the release; if its gate fails, roll back to the last healthy release.
 
-The record of a release goes with the change itself; its verdict is written after the gate. An
-apply that dies in between leaves a record without a verdict, and the next one goes on from there.
+The record of a release is sent with the change itself, and its verdict is written after the gate. An
+apply that is killed in between leaves a record without a verdict, and the next apply continues.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from roost.plan.releases import (
     is_older,
     record_patch,
     releases_on,
-    to_put_back,
+    rollback_target,
 )
-from roost.plan.resume import Recovery, put_back, recover
+from roost.plan.resume import Recovery, recover, roll_back_to
 from roost.plan.secrets import rotates_asleep
 from roost.plan.steps import CreateMachine, DestroyMachine, Plan, ProveRelease, Risk, UpdateMachine
 from roost.prefect.probe import CheckResult
@@ -45,26 +45,29 @@ from roost.prefect.versions import Version, parse_version
 
 CHANGED = (CreateMachine, UpdateMachine, DestroyMachine)
 RELEASED = (*CHANGED, ProveRelease)
-"""What makes a release, or leaves one to be proved."""
+"""Steps after which a release has to be proved."""
 
 
 UNSEEN = GateResult(())
-"""What is known of a release that failed in an apply that ended since."""
+"""The result for a release that failed in an earlier apply: its checks are not known here."""
 
 OPENS_AFTER_S = 900
-"""So long a server of our image waits to be proved after a migration (deploy/roost_server/maintenance_mode.py)."""
+"""Seconds until a server admits clients without a proof after a migration.
+
+As in deploy/roost_server/maintenance_mode.py. From then on a rollback could lose data.
+"""
 
 
 @dataclass(frozen=True)
 class Releaser:
-    """Carries one environment's plans out and answers for the result.
+    """Applies the plans of one environment.
 
     Args:
         work: what to change things with.
-        proof: how the server is proved.
+        proof: runs the gate.
         desired: what the environment file asks for.
         git: the commit it comes from, empty when unknown.
-        now: the time, as records write it.
+        now: returns the time in RFC 3339 form.
     """
 
     work: Work
@@ -76,17 +79,17 @@ class Releaser:
     async def apply(
         self, plan: Plan, live: Live, recovery: Recovery | None = None
     ) -> tuple[CheckResult, ...]:
-        """Carry a plan out and prove what it made.
+        """Carry out a plan and prove the release.
 
         Args:
-            plan: made just now.
-            live: what it was made from.
-            recovery: what it is to reach, where that is not what the file asks for.
+            plan: the plan, made just before.
+            live: the live state it was made from.
+            recovery: the target of the plan, if that is not what the file asks for.
 
         Raises:
-            GateFailedError: it was no good, and the last good release is back.
-            NotRolledBackError: it was no good, and nothing could be put back.
-            RoostError: it was not carried out to its end; what was done stays done.
+            GateFailedError: the gate failed, and the last healthy release was restored.
+            NotRolledBackError: the gate failed, and nothing could be restored.
+            RoostError: the apply stopped on the way; the steps so far stay done.
         """
         await remove_trials(self.work.fly, self.desired.app, live)
         if recovery is None:
@@ -97,13 +100,13 @@ class Releaser:
         if not result.good:
             changed = "" if recovery.failed else changed_by(plan)
             result = replace(result, changed=changed)
-            await self._go_back(result, already=recovery.failed is not None)
-        if recovery.failed:  # an apply that died had to put something back, and now it is
-            raise self._went_back(recovery.failed, recovery.failed.why)
+            await self._roll_back(result, already=recovery.failed is not None)
+        if recovery.failed:  # this run finished the rollback of an apply that was killed
+            raise self._rolled_back(recovery.failed, recovery.failed.why)
         return result.results
 
     async def _change(self, plan: Plan, live: Live, recovery: Recovery) -> GateResult | None:
-        """Do the steps, prove the outcome and write the verdict; None where nothing runs."""
+        """Carry out the steps, run the gate and write the verdict; None if no machine runs."""
         self._check_way_back(plan, recovery)
         desired = recovery.desired
         amended = _amended(plan, live, recovery)
@@ -127,7 +130,7 @@ class Releaser:
         return result
 
     def _check_way_back(self, plan: Plan, recovery: Recovery) -> None:
-        """Refuse to go back behind an upgrade whose server has opened by itself meanwhile."""
+        """Refuse a rollback across an upgrade whose server already admitted clients by itself."""
         if plan.risk < Risk.MIGRATION or not recovery.desired.back:
             return
         version = recovery.desired.machines[0].config["metadata"][VERSION_KEY]
@@ -136,22 +139,22 @@ class Releaser:
             environment = self.desired.environment
             raise UnappliableError(
                 f"Release {upgrades[0].number} was not proved within 15 minutes, so its server "
-                f"opened by itself; Prefect {version} cannot read its database any more.",
+                f"admitted clients; Prefect {version} cannot read its database any more.",
                 where=environment,
                 advice=(
-                    "Mend the file and apply: it goes forward from there. Or go back with the data "
-                    f"from before, see `roost backups {environment}`."
+                    "Correct the file and apply again. Or restore a backup from before the upgrade: "
+                    f"`roost backups {environment}`."
                 ),
             )
 
     async def _draft(self, plan: Plan, live: Live, recovery: Recovery) -> Release | None:
-        """Return the record of what is about to happen, with its snapshot if data is at stake."""
+        """Return the record of the release, after taking a snapshot if data is at risk."""
         release = draft(recovery.desired, live, recovery.releases)
         if release is None:
             return None
         volume = _volume_id(recovery.desired, live)
         snapshot = ""
-        # What failed is gone back from at once: its snapshot was taken before it was tried.
+        # A rollback needs no snapshot: the failed release took one before it began.
         if volume and plan.risk >= Risk.MIGRATION and not recovery.failed:
             snapshots = Snapshots(self.proof, self.work.notice)
             snapshot = (await snapshots.take(volume, live.machines)).snapshot
@@ -161,17 +164,17 @@ class Releaser:
     async def _run_gate(
         self, machines: Mapping[str, str], desired: Desired, before: tuple[Machine, ...]
     ) -> GateResult:
-        """Run the gate for what is live now, whose image need not be the one the file asks for."""
+        """Run the gate for the target of the plan, whose image can differ from the file's."""
         config = desired.machines[0].config
         stock, database = not is_our_image(config["image"]), named_database(config)
         proof = replace(self.proof, stock=stock, database=database)
         return await proof.run_gate(machines, config["metadata"][VERSION_KEY], before)
 
     async def _restart(self, machines: Iterable[str], now: Iterable[Machine]) -> None:
-        """Give them the one more chance that mends a bad start, before anybody goes back."""
+        """Restart the machines once before a rollback, as that cures a bad start."""
         self.work.notice("restart once")
         awake = {machine.id for machine in now if machine.state in LAUNCHED}
-        # Of several, one that sleeps has nothing to mend.
+        # A sleeping machine needs no restart, unless all of them sleep.
         for machine in [key for key in machines if key in awake] or machines:
             nonce = await self.work.leases.hold(machine)
             await self.work.fly.restart_machine(self.desired.app, machine, nonce)
@@ -181,7 +184,7 @@ class Releaser:
         return live, tuple(our_machines(self.desired, live).values())
 
     async def _write_verdict(self, number: int, result: GateResult) -> None:
-        """Write what the gate found into that release's record, on each machine that has it."""
+        """Write the gate's verdict into the release record of each machine that has it."""
         _, machines = await self._ours()
         verdict = Verdict.GOOD if result.good else Verdict.FAILED
         for release in releases_on(machines):
@@ -190,58 +193,67 @@ class Releaser:
                 await self._record(release.with_verdict(verdict, result.why), holders)
 
     async def _record(self, release: Release, machines: tuple[Machine, ...]) -> None:
-        """Write a record without touching what runs."""
+        """Write a record into metadata, without a restart."""
         for machine in machines:
             values = record_patch(machine.metadata, release)
             await self.work.fly.patch_metadata(self.desired.app, machine.id, values)
 
-    async def _go_back(self, result: GateResult, *, already: bool) -> Never:
-        """Put the last good release back, unless what just failed is that one."""
+    async def _roll_back(self, result: GateResult, *, already: bool) -> Never:
+        """Roll back to the last healthy release and raise the error for the failed one.
+
+        Raises:
+            GateFailedError: the rollback passed the gate.
+            NotRolledBackError: there is no release to roll back to, or it failed too.
+        """
         live, machines = await self._ours()
         releases = releases_on(machines)
-        failed, good = current(releases), to_put_back(releases)
+        failed, good = current(releases), rollback_target(releases)
         if already or failed is None or good is None or failed.setup == good.setup:
-            raise self._stays(result, live, _nowhere_to_go(failed, good))
+            raise self._not_rolled_back(result, live, _no_target_reason(failed, good))
         if result.opened and is_older(good, failed):
-            raise self._stays(result, live, _opened(good))
-        self.work.notice(f"put release {good.number} back: {result.why}")
-        recovery = put_back(good, self.desired, live, failed)
+            raise self._not_rolled_back(result, live, _admitted_reason(good))
+        self.work.notice(f"roll back to release {good.number}: {result.why}")
+        recovery = roll_back_to(good, self.desired, live, failed)
         try:
             again = await self._change(plan_from(recovery, live), live, recovery)
         except RoostError as error:
-            raise self._stays(result, live, f"putting it back failed: {error}") from error
+            raise self._not_rolled_back(result, live, f"the rollback failed: {error}") from error
         if again is None or not again.good:
             why = again.why if again else "it has no machine."
-            raise self._stays(result, live, f"release {good.number} is no good now: {why}")
-        raise self._went_back(failed, result.why, result)
+            raise self._not_rolled_back(
+                result, live, f"release {good.number} is unhealthy now: {why}"
+            )
+        raise self._rolled_back(failed, result.why, result)
 
-    def _went_back(self, failed: Release, why: str, result: GateResult = UNSEEN) -> GateFailedError:
-        mend = "" if failed.back_to else "Mend the file. "
-        told = f"Release {failed.number} failed: {why} The last good release is back, and proved."
+    def _rolled_back(
+        self, failed: Release, why: str, result: GateResult = UNSEEN
+    ) -> GateFailedError:
+        correct = "" if failed.back_to else "Correct the file. "
+        message = f"Release {failed.number} failed: {why} The last healthy release was restored and passed the gate."
         return GateFailedError(
-            f"{result.changed} {told}".strip(),
+            f"{result.changed} {message}".strip(),
             where=self.desired.environment,
             advice=(
-                f"{mend}To try the same again: "
+                f"{correct}To try the same release again: "
                 f"`roost releases {self.desired.environment} --clear {failed.number}`."
             ),
             checks=result.results,
         )
 
-    def _stays(self, result: GateResult, live: Live, reason: str) -> NotRolledBackError:
+    def _not_rolled_back(self, result: GateResult, live: Live, reason: str) -> NotRolledBackError:
         return NotRolledBackError(
-            f"{result.reason} Nothing was put back: {reason}\n{describe_live(self.desired, live)}\n",
+            f"{result.reason} Nothing was rolled back: {reason}\n{describe_live(self.desired, live)}\n",
             where=self.desired.environment,
             advice=(
                 f"See its log (`fly logs -a {self.desired.app}`, here: "
-                f"./run roost local logs {self.desired.app}), mend the file and apply again."
+                f"./run roost local logs {self.desired.app}), correct the file and apply again."
             ),
             checks=result.results,
         )
 
 
 def seconds_between(earlier: str, later: str) -> float:
-    """Return the seconds between two times as records write them; 0 where one is none."""
+    """Return the seconds between two RFC 3339 times; 0 if one cannot be read."""
     try:
         return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()
     except (ValueError, TypeError):
@@ -249,7 +261,7 @@ def seconds_between(earlier: str, later: str) -> float:
 
 
 def describe_live(desired: Desired, live: Live) -> str:
-    """Say exactly what stands where, for whoever has to take over by hand."""
+    """Describe the live app, machines, volumes and releases, for a person who takes over by hand."""
     machines = our_machines(desired, live)
     lines = [f"  app {desired.app}"]
     for slot, machine in sorted(machines.items()):
@@ -260,7 +272,7 @@ def describe_live(desired: Desired, live: Live) -> str:
 
 
 def _release_lines(releases: Iterable[Release]) -> Iterator[str]:
-    """Return what became of each release; of several in a row that differ in nothing, in one line."""
+    """Return a line for each release; equal ones in a row share one."""
     for fate, alike in groupby(releases, key=_fate):
         numbers = [release.number for release in alike]
         named = f"release {numbers[0]}"
@@ -275,16 +287,16 @@ def _fate(release: Release) -> str:
 
 
 def _kept(desired: Desired, live: Live) -> tuple[Machine, ...]:
-    """Return the machines that are there and are to stay, first slot first."""
+    """Return the live machines that stay, in the order of their slots."""
     wanted = {machine.name for machine in desired.machines}
     ours = our_machines(desired, live)
     return tuple(ours[slot] for slot in sorted(ours, key=slot_number) if slot in wanted)
 
 
 def _to_prove(plan: Plan, done: CarriedOut, kept: Iterable[Machine]) -> dict[str, str]:
-    """Return the machines that may serve, each with its version: what was touched first.
+    """Return the machines that may serve, each with its config version; changed ones come first.
 
-    One that sleeps on needs no proof where another one serves, so all of them count.
+    A machine that stays asleep needs no proof while another one serves.
     """
     gone = {step.machine for step in plan.steps if isinstance(step, DestroyMachine)}
     stay = {machine.id: machine.instance_id for machine in kept if machine.id not in gone}
@@ -292,19 +304,19 @@ def _to_prove(plan: Plan, done: CarriedOut, kept: Iterable[Machine]) -> dict[str
 
 
 def _leaves_alone(machine: Machine, plan: Plan) -> bool:
-    """Return whether no change of a machine carries the record of what a plan makes.
+    """Return whether a plan does not change a machine, so that its record has to be sent separately.
 
-    The machines that come with it may go again, and what they remember with them.
+    New machines carry the record too, but a rollback removes them.
     """
     changed = {step.machine for step in plan.steps if isinstance(step, UpdateMachine)}
     return machine.id not in changed
 
 
 def _is_new(release: Release, plan: Plan, recovery: Recovery) -> bool:
-    """Return whether a plan leaves a record of its own, and not only a verdict in one of before.
+    """Return whether a plan makes a new release record, rather than a verdict for an earlier one.
 
-    It does, too, where it only proves what is live and that is not what the record says: whoever wrote
-    that died, or gave up, before any of it was done.
+    It also does if it only proves a live setup that differs from the newest record: the apply that
+    wrote that record was killed before its first change.
     """
     if any(isinstance(step, CHANGED) for step in plan.steps):
         return True
@@ -313,9 +325,9 @@ def _is_new(release: Release, plan: Plan, recovery: Recovery) -> bool:
 
 
 def _amended(plan: Plan, live: Live, recovery: Recovery) -> Release | None:
-    """Return the release that a rotation in sleep leaves live; None for any other plan.
+    """Return the live release with new secrets, if a plan only rotates secrets of sleeping machines.
 
-    Nothing starts, so nothing can be proved: what was proved goes on, unproved with these secrets.
+    No machine starts, so the gate cannot run: the release stays, marked as unproved.
     """
     now = recovery.current
     if now is None or not now.was_proved or not rotates_asleep(plan.steps):
@@ -323,24 +335,24 @@ def _amended(plan: Plan, live: Live, recovery: Recovery) -> Release | None:
     return now.with_secrets(live.secrets).with_verdict(Verdict.UNPROVED, now.why)
 
 
-def _opened(good: Release) -> str:
-    """Return why an upgrade is not gone back from."""
+def _admitted_reason(good: Release) -> str:
+    """Explain why an upgrade is not rolled back."""
     return (
-        f"the server had let everybody in, and release {good.number} runs Prefect {good.prefect}, "
-        "which cannot read what was written since."
+        f"the server had already admitted clients, and release {good.number} runs Prefect {good.prefect}, "
+        "which cannot read its database."
     )
 
 
-def _nowhere_to_go(failed: Release | None, good: Release | None) -> str:
-    """Return why there is nothing to put back."""
+def _no_target_reason(failed: Release | None, good: Release | None) -> str:
+    """Explain why there is no release to roll back to."""
     if failed and failed.was_proved:
-        return f"what stands is release {failed.number}, which was good before."
+        return f"release {failed.number} is live, and it passed the gate before."
     if failed and good and failed.setup == good.setup and failed.secrets != good.secrets:
         return (
-            "only secrets changed, and Fly never gives an old value back. "
-            "Give the value of before where the file says it comes from, and apply again."
+            "only secrets changed, and Fly does not return an old value. "
+            "Set the previous value in the source that the file names, and apply again."
         )
-    return "there is no other good release."
+    return "there is no other healthy release."
 
 
 def _volume_id(desired: Desired, live: Live) -> str:

@@ -26,7 +26,7 @@ from roost.errors import (
     UsageError,
 )
 from roost.fly.models import Machine
-from roost.plan.backups import Backup
+from roost.plan.backups import Backup, retained_entry, retained_volumes
 from roost.plan.desired import VERSION_KEY, Desired
 from roost.plan.live import Live, read_live
 from roost.plan.ownership import is_ours
@@ -37,7 +37,6 @@ from roost.plan.restore import (
     check_version,
     restoring,
 )
-from roost.plan.retained_volumes import kept_entry, kept_volumes
 from roost.plan.steps import Plan
 from roost.prefect.probe import CheckResult
 
@@ -129,13 +128,13 @@ class Restorer:
         Raises:
             UsageError: no restore retained that volume, or the server uses it.
         """
-        kept = kept_volumes([machine])
+        kept = retained_volumes([machine])
         if volume not in kept or volume == machine.mounted_volume:
             names = f"Retained volumes: {', '.join(kept)}." if kept else "No restore retained one."
             raise UsageError(f"{volume} is not a volume that a restore retained.", advice=names)
         self.work.notice(f"remove the volume {volume}")
         await self.work.fly.delete_volume(self.app, volume)
-        left = kept_entry(name for name in kept if name != volume)
+        left = retained_entry(name for name in kept if name != volume)
         await self.work.fly.patch_metadata(self.app, machine.id, left)
 
     async def make_first_volume(self, backup: Backup, plan: Plan) -> str:

@@ -18,11 +18,10 @@ from roost.errors import (
     UnappliableError,
 )
 from roost.fly.models import Machine
-from roost.plan.backups import Note, with_note
+from roost.plan.backups import Note, retained_entry, retained_volumes, with_note
 from roost.plan.desired import Desired
 from roost.plan.live import read_live
 from roost.plan.restore import JOURNAL_KEY, Journal, Restoring
-from roost.plan.retained_volumes import kept_entry, kept_volumes
 
 UP = frozenset({"started", "starting"})
 LONGEST_REASON = 400
@@ -113,7 +112,7 @@ class Undo:
                 pass  # Fly still shows it attached to the machine that was just destroyed
             else:
                 return
-        kept = kept_entry([*kept_volumes([state.old]), state.volume.id])
+        kept = retained_entry([*retained_volumes([state.old]), state.volume.id])
         await self.work.fly.patch_metadata(self.app, state.old.id, kept)
 
     async def cancel(self, state: Restoring, error: RoostError) -> UnappliableError:

@@ -1,42 +1,44 @@
-"""Where the values of declared secrets come from."""
+"""Find the values of declared secrets in their sources, and check their form before use."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from roost.apply.login import login_fault
 from roost.apply.sops import SopsFiles, Unread
 from roost.environment.model import AUTH_SECRET, Environment, PostgresDatabase, Secret
 from roost.environment.postgres_address import address_fault, address_note, native_fault
 from roost.errors import MissingSecretError, UnusableSecretError
 from roost.secret_text import SecretText
 
+_QUOTES = "\"'`"
+"""A client that reads its login from a file may leave these out."""
+
 
 @dataclass(frozen=True)
 class Values:
-    """The values that are here, and for each that is not, why."""
+    """The values that were found, and for each other secret why it has none."""
 
     found: Mapping[str, SecretText] = field(default_factory=dict)
     missing: Mapping[str, Unread] = field(default_factory=dict)
 
     @property
     def unusable(self) -> Mapping[str, Unread]:
-        """The secrets that have a value which cannot work, and why."""
+        """The secrets whose value cannot work, and why."""
         return {name: unread for name, unread in self.missing.items() if unread.unusable}
 
     def with_made(self, made: Mapping[str, SecretText]) -> Values:
-        """Return them with values that were made up for missing ones."""
+        """Return these values with generated ones for missing secrets."""
         missing = {name: why for name, why in self.missing.items() if name not in made}
         return Values({**self.found, **made}, missing)
 
 
 Fault = Callable[[SecretText], str]
-"""Returns what is wrong with a value, as the rest of a sentence without any part of it."""
+"""Returns the fault of a value as the rest of a sentence, without any part of the value."""
 
 
 def find_values(environment: Environment, environ: Mapping[str, str], files: SopsFiles) -> Values:
-    """Look for the value of each declared secret where the environment file says it comes from."""
+    """Read the value of each declared secret from the source that the environment file names."""
     found: dict[str, SecretText] = {}
     missing: dict[str, Unread] = {}
     forms = _forms(environment)
@@ -50,7 +52,7 @@ def find_values(environment: Environment, environ: Mapping[str, str], files: Sop
 
 
 def _forms(environment: Environment) -> dict[str, Fault]:
-    """Return how the secrets are checked whose form is known, by name."""
+    """Return the check for each secret whose form is known, by name."""
     forms: dict[str, Fault] = {AUTH_SECRET: login_fault}
     database = environment.database
     if isinstance(database, PostgresDatabase):
@@ -63,17 +65,17 @@ def _forms(environment: Environment) -> dict[str, Fault]:
 
 
 def _usable(secret: Secret, value: SecretText | Unread, form: Fault | None) -> SecretText | Unread:
-    """Return a value, or why it cannot work as far as its form says."""
+    """Return a value if its form is valid, else why not."""
     if isinstance(value, Unread) or form is None:
         return value
     fault = form(value)
     if not fault:
         return value
-    return Unread(f"its value in {told_source(secret)} {fault}", "Correct it.", unusable=True)
+    return Unread(f"its value in {source_text(secret)} {fault}", "Correct it.", unusable=True)
 
 
 def database_note(environment: Environment, values: Values) -> str:
-    """Return which address of the database would serve better, as a sentence; empty for none."""
+    """Return a sentence that names a better address for the database; empty if there is none."""
     database = environment.database
     if not isinstance(database, PostgresDatabase) or database.url_secret not in values.found:
         return ""
@@ -92,16 +94,16 @@ def _look_for(secret: Secret, environ: Mapping[str, str], files: SopsFiles) -> S
     return Unread(f"the environment variable {source.env} is not set", "Set it.")
 
 
-def told_source(secret: Secret) -> str:
-    """Return where a value comes from."""
+def source_text(secret: Secret) -> str:
+    """Return the source of a secret's value, for people."""
     return secret.source.sops or f"${secret.source.env}"
 
 
 def check_usable(values: Values) -> None:
-    """Refuse to begin with a value that cannot work, whether or not it would be set now.
+    """Check that every value that was found can work, whether or not it is set now.
 
     Raises:
-        UnusableSecretError: names each secret and what is wrong, and no value.
+        UnusableSecretError: names each secret and its fault, without the value.
     """
     if values.unusable:
         reasons = "; ".join(f"{name}: {bad.why}" for name, bad in sorted(values.unusable.items()))
@@ -112,10 +114,10 @@ def check_usable(values: Values) -> None:
 
 
 def require(needed: Iterable[str], values: Values) -> None:
-    """Refuse to begin while a needed value is missing.
+    """Check that every needed value was found.
 
     Raises:
-        MissingSecretError: names each missing value, where it was looked for and what to do.
+        MissingSecretError: names each missing value, its source and how to set it.
     """
     absent = {name: values.missing[name] for name in sorted(needed) if name not in values.found}
     if absent:
@@ -125,3 +127,26 @@ def require(needed: Iterable[str], values: Values) -> None:
             f"No value for {reasons}.",
             advice=f"{advice} Then run the same command again. Nothing was changed.",
         )
+
+
+def login_fault(value: SecretText) -> str:
+    """Return the fault of a login as the rest of a sentence; empty if the login works.
+
+    The text contains no part of the value. Prefect answers 500 to every call if the login is not
+    ASCII (it compares with `hmac.compare_digest`). A line break or quotes in the server's login lock
+    out every client that leaves them out.
+    """
+    text = value.reveal()
+    user, colon, password = text.partition(":")
+    part = "password" if user.strip() else "user"
+    not_ascii = "has a character that is not ASCII, with which Prefect answers 500 to every call"
+    faults = (
+        (any(char in "\r\n\t" for char in text), "has a line break or a tab in it"),
+        (text != text.strip(), "begins or ends with white space"),
+        (text.strip(_QUOTES) != text, "begins or ends with a quotation mark"),
+        (not text.isascii(), not_ascii),
+        (not text.isprintable(), "has a character that cannot be printed"),
+        (not colon, "has no colon: its form is user:password"),
+        (not user.strip() or not password.strip(), f"has no {part}: its form is user:password"),
+    )
+    return next((fault for is_fault, fault in faults if is_fault), "")

@@ -1,7 +1,7 @@
-"""Wait until Fly's hosts know the secrets that were just set.
+"""Wait until the host of a machine sees the secrets that were just set.
 
-A machine's host may see a batch of secrets later than the API that took it. It refuses a machine that
-is to boot with them by 412 until then, the same status as for a machine that changed meanwhile.
+A host can see new secrets later than the API that stored them. Until then it refuses to boot a
+machine with them by 412, the same status as for a machine that changed meanwhile.
 """
 
 from __future__ import annotations
@@ -23,16 +23,17 @@ async def sent_once_seen(
     secrets_version: int | None,
     may_be_lag: Callable[[], Awaitable[bool]],
 ) -> Machine:
-    """Send what needs a version of the secrets, again while its host may not know it yet.
+    """Send a machine's config, and try again while its host does not see the secrets.
 
     Args:
         send: creates or updates the machine.
-        secrets_version: that version; where it is None, a refusal is about something else.
-        may_be_lag: says that nothing else explains the refusal.
+        secrets_version: the version that the machine needs; None if no secrets were set, so that a
+            refusal has another reason.
+        may_be_lag: returns whether nothing else explains the refusal.
 
     Raises:
-        FlyPreconditionError: it is refused for something else.
-        SecretsLagError: the host did not know it within the limit.
+        FlyPreconditionError: the refusal has another reason.
+        SecretsLagError: the host did not see the secrets within the limit.
     """
     ends, pause = anyio.current_time() + LIMIT_S, FIRST_PAUSE_S
     while True:
@@ -48,9 +49,9 @@ async def sent_once_seen(
 
 
 def lagging(refusal: FlyPreconditionError) -> SecretsLagError:
-    """Return the error for secrets that are set and not seen."""
+    """Return the error for secrets that were set and that the host does not see."""
     return SecretsLagError(
-        f"The secrets are set, and the machine's host did not know them within {LIMIT_S:.0f} s. {refusal.what}",
+        f"The secrets are set, and the machine's host did not see them within {LIMIT_S:.0f} s. {refusal.what}",
         where=refusal.where,
-        advice="Run the same command again: it goes on from there.",
+        advice="Run the same command again: it continues from there.",
     )

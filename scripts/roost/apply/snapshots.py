@@ -1,8 +1,8 @@
-"""Snapshots of a volume, each waited for, and in a state that SQLite can be started from.
+"""Take snapshots of a volume, wait until they are complete, and keep SQLite consistent in them.
 
-A snapshot copies blocks. While a server of ours runs it holds its database still for that; one that
-is stopped has flushed everything. What can be neither is copied as a power cut would leave it, which
-SQLite recovers from, but without what was acknowledged last: that is told.
+A snapshot copies blocks. A running server of Roost's image freezes writes meanwhile; a stopped one has
+flushed everything. In any other case the copy is as after a power cut: SQLite recovers from it, but
+the last acknowledged rows can be missing. A notice says so.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ from roost.prefect.write_freeze import NotHeldError, NothingToHoldError, held
 LIMIT_S = 600
 POLL_S = 1.0
 SHOWS_WITHIN_S = 10.0
-"""So soon one is listed, though not whole, that was asked for by a call without an answer."""
+"""Seconds until Fly lists a new snapshot, complete or not, after a request without an answer."""
 DONE = "created"
-# A suspended machine has not flushed what it remembers; the request that holds it wakes it.
+# Not "suspended": such a machine has unflushed data. The request that freezes writes wakes it.
 AT_REST = frozenset({"stopped", "created"})
 
 
 @dataclass(frozen=True)
 class Taken:
-    """A snapshot that is whole, and how still its volume was."""
+    """A complete snapshot, and the state of its volume when it was taken."""
 
     snapshot: str
     rest: Rest
@@ -56,8 +56,8 @@ class Snapshots:
 
     Args:
         proof: how its server is reached.
-        notice: told of what is done, and of a server that does not hold still.
-        poll_s: between two looks at a snapshot in the making.
+        notice: called with a line for each action, and if writes cannot be frozen.
+        poll_s: seconds between two reads of an unfinished snapshot.
     """
 
     proof: Proof
@@ -67,17 +67,18 @@ class Snapshots:
     async def take(
         self, volume: str, machines: Iterable[Machine], *, must_hold: bool = False
     ) -> Taken:
-        """Take a snapshot of a volume and return its id once it is whole.
+        """Take a snapshot of a volume and wait until it is complete.
 
         Args:
-            volume: what is copied.
-            machines: those of the app, one of which may use it.
-            must_hold: whether a running server of our image that does not hold still is a failure.
+            volume: id of the volume.
+            machines: the machines of the app, one of which may use the volume.
+            must_hold: whether it is an error if a running server of Roost's image cannot freeze
+                writes.
 
         Raises:
             OtherDatabaseError: the server's data is not on that volume.
-            NotHeldStillError: it is to hold still, and does not.
-            SnapshotError: it was not whole within the limit.
+            NotHeldStillError: writes must be frozen, and cannot be.
+            SnapshotError: the snapshot was not complete within the limit.
             FlyError: Fly refused.
         """
         user = next((m for m in machines if m.mounted_volume == volume), None)
@@ -88,25 +89,30 @@ class Snapshots:
             taken = Taken(await self._take(volume), Rest.STOPPED)
             if user is None or await self._rests(user):
                 return taken
-            self.notice("the server woke meanwhile: take another")
+            self.notice("the server woke meanwhile: take another snapshot")
         if not is_our_image(str((user.config or {}).get("image", ""))):
-            self.notice("the image is not ours: nothing holds its database still")
+            self.notice("the image is not Roost's: writes are not frozen during the snapshot")
             return Taken(await self._take(volume), Rest.RUNNING)
         try:
-            return await self._take_held(volume)
+            return await self._take_frozen(volume)
         except NothingToHoldError as reason:
             raise self._other_database(str(reason), ()) from reason
         except NotHeldError as reason:
             if must_hold:
-                raise self._not_still(user, str(reason)) from reason
-            self.notice(f"the server does not hold still ({reason}): copied as after a power cut")
+                raise self._not_frozen(user, str(reason)) from reason
+            self.notice(
+                f"the server cannot freeze writes ({reason}): the snapshot is as after a power cut"
+            )
         return Taken(await self._take(volume), Rest.RUNNING)
 
     async def check_database(self, machine: Machine) -> None:
-        """See that a server's data is on its volume: asked of one of ours that runs, else by names.
+        """Check that a server's data is on its volume.
+
+        A running server of Roost's image reports its database; for any other, the names of its
+        settings and secrets have to do.
 
         Raises:
-            OtherDatabaseError: it is not.
+            OtherDatabaseError: the data is elsewhere.
             FlyError: Fly refused.
         """
         ours = is_our_image(str((machine.config or {}).get("image", "")))
@@ -119,7 +125,7 @@ class Snapshots:
             raise self._other_database("it was given another database", names)
 
     async def _reported(self) -> str:
-        """Return which database a server reports; empty where it is not told."""
+        """Return the kind of database that a server reports; empty if it reports none."""
         url = await self.proof.find_url()
         async with prefect_client(url, TIMEOUT_S) as http:
             report = await ask_report(Server(http, self.proof.auth))
@@ -132,7 +138,7 @@ class Snapshots:
             "server of Roost's image then reports which database it uses."
         )
         return OtherDatabaseError(
-            f"The server's data is not on its volume: {reason}{by}. No copy of the volume would hold it.",
+            f"The server's data is not on its volume: {reason}{by}. A snapshot of the volume would miss it.",
             where=self.proof.app,
             advice=(
                 f"Remove {', '.join(names) or 'the setting or secret that names it'}; or set "
@@ -141,28 +147,28 @@ class Snapshots:
             ),
         )
 
-    def _not_still(self, machine: Machine, reason: str) -> NotHeldStillError:
+    def _not_frozen(self, machine: Machine, reason: str) -> NotHeldStillError:
         return NotHeldStillError(
-            f"No backup was made: the server does not hold its database still ({reason}).",
+            f"No backup was made: the server cannot freeze writes to its database ({reason}).",
             where=self.proof.app,
             advice=(
-                "See its log, mend it and run this again. To copy it as it is, bring it to rest first: "
+                "See its log, correct the cause and run this again. To copy it without a freeze, stop it first: "
                 f"`fly machine stop {machine.id} -a {self.proof.app}`."
             ),
         )
 
     async def _rests(self, machine: Machine) -> bool:
-        """Return whether a machine is down now; it was looked at a while ago."""
+        """Return whether a machine is stopped now."""
         now = await self.proof.fly.get_machine(self.proof.app, machine.id)
         return now is None or now.state in AT_REST
 
     async def back_up(self, volume: str, machines: Iterable[Machine], why: str) -> Taken:
-        """Take a snapshot that a person asked for, and note it on the volume's machine.
+        """Take a snapshot that a person asked for, and write a note of it on the volume's machine.
 
         Raises:
             OtherDatabaseError: the server's data is not on that volume.
-            NotHeldStillError: the server runs, and does not hold still.
-            SnapshotError: it was not whole within the limit.
+            NotHeldStillError: the server runs, and cannot freeze writes.
+            SnapshotError: the snapshot was not complete within the limit.
             FlyError: Fly refused.
         """
         machines = tuple(machines)
@@ -174,7 +180,7 @@ class Snapshots:
         return taken
 
     async def list(self, machines: Iterable[Machine]) -> tuple[Backup, ...]:
-        """Return every backup of an environment, the newest first; those of deleted volumes too."""
+        """Return every backup of an environment, the newest first, deleted volumes included."""
         machines = tuple(machines)
         found = {}
         for volume in await self.proof.fly.list_volumes(self.proof.app, dying=True):
@@ -185,10 +191,10 @@ class Snapshots:
     async def _snapshots_of(self, volume: str) -> tuple[Snapshot, ...]:
         try:
             return await self.proof.fly.list_snapshots(self.proof.app, volume)
-        except FlyNotFoundError:  # gone since it was listed
+        except FlyNotFoundError:  # deleted since it was listed
             return ()
 
-    async def _take_held(self, volume: str) -> Taken:
+    async def _take_frozen(self, volume: str) -> Taken:
         url = await self.proof.find_url()
         async with (
             prefect_client(url, TIMEOUT_S) as http,
@@ -199,9 +205,10 @@ class Snapshots:
         return Taken(snapshot, Rest.HELD if lasted else Rest.FLUSHED)
 
     async def _take(self, volume: str) -> str:
-        """Fly's answer names no id (https://docs.machines.dev), so it is the one that was not there.
+        """Take a snapshot and return its id once it is complete.
 
-        It shows as well where that answer was lost and the call was carried out.
+        Fly's answer has no id (https://docs.machines.dev), so the new snapshot is found by comparing
+        lists. That also finds it if the answer was lost.
         """
         fly, app = self.proof.fly, self.proof.app
         before = {snapshot.id for snapshot in await fly.list_snapshots(app, volume)}
@@ -218,13 +225,13 @@ class Snapshots:
                     raise lost
                 await anyio.sleep(self.poll_s)
         raise SnapshotError(
-            f"The snapshot of the volume {volume} was not whole within {LIMIT_S} s.",
+            f"The snapshot of the volume {volume} was not complete within {LIMIT_S} s.",
             where=app,
-            advice="Nothing was changed. Look at `fly volumes snapshots list` and run it again.",
+            advice="Nothing was changed. See `fly volumes snapshots list`, then run the same command again.",
         )
 
     async def _ask_for_one(self, volume: str) -> FlyUnavailableError | None:
-        """Ask for a snapshot; return the failure after which it may be in the making all the same."""
+        """Ask for a snapshot; return the error of a lost answer, after which it may exist."""
         try:
             await self.proof.fly.create_snapshot(self.proof.app, volume)
         except FlyUnavailableError as failure:

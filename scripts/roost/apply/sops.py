@@ -1,7 +1,7 @@
-"""Values out of SOPS files, through the real `sops` program.
+"""Read values from SOPS files with the `sops` program.
 
-No value is in its arguments or its environment; its output is read once, and what it says of a
-failure is never shown: it may quote the file.
+No value is in its arguments or its environment. Its output is read once, and its error output is
+never shown, because it may quote the file.
 """
 
 from __future__ import annotations
@@ -20,22 +20,21 @@ from roost.secret_text import SecretText
 
 LIMIT_S = 60
 NO_KEY = 128
-"""What sops ends with when no key that it found decrypts the file."""
+"""The exit code of sops when none of the keys it found decrypts the file."""
 _PLAIN_KEY, _PLAIN_KEY_LENGTH = "AGE-SECRET-KEY-1", 74
-# All that sops needs to find a key, and nothing else of ours: the rest of a CI job's environment
-# holds values and tokens.
+# What sops needs to find a key. The rest of a CI job's environment, with values and tokens, stays out.
 _PASSED_ON = ("HOME", "PATH", "TMPDIR", "XDG_CONFIG_HOME")
 _PASSED_ON_PREFIX = "SOPS_AGE_"
 
 
 @dataclass(frozen=True)
 class Unread:
-    """Why a value is not here, as a clause, and what to do about it."""
+    """Why a value could not be read, as a clause, and what to do about it."""
 
     why: str
     advice: str
     unusable: bool = False
-    """Whether there is a value, and it cannot work."""
+    """Whether there is a value that cannot work."""
 
 
 Read = Mapping[str, SecretText] | Unread
@@ -46,8 +45,8 @@ class SopsFiles:
     """The SOPS files of one repository, each decrypted at most once.
 
     Args:
-        repository: what their names are relative to.
-        environ: where sops is told its key.
+        repository: the folder that file names are relative to.
+        environ: the environment, with the key for sops.
     """
 
     repository: Path
@@ -55,14 +54,14 @@ class SopsFiles:
     _read: dict[str, Read] = field(default_factory=dict, repr=False)
 
     def value(self, file: str, name: str) -> SecretText | Unread:
-        """Return the value of one name in a file, or why it is not to be had."""
+        """Return the value of a name in a file, or why it cannot be read."""
         if file not in self._read:
             self._read[file] = self._decrypt(file)
         found = self._read[file]
         if isinstance(found, Unread):
             return found
         return found.get(name) or Unread(
-            f"{file} has no text {name}", "Add it with `sops edit`, not empty and in quotes."
+            f"{file} has no text value {name}", "Add it with `sops edit`, not empty and in quotes."
         )
 
     def _decrypt(self, file: str) -> Read:
@@ -70,17 +69,19 @@ class SopsFiles:
             path = sops_path(self.repository, file)
             shown = read_sops_file(path)
         except SopsFileError as error:
-            return Unread(f"{file} {error}", "Mend it.")
-        if not may_have_key(self.environ):  # whose file it is may be a stranger's, so no try
+            return Unread(f"{file} {error}", "Correct the file.")
+        if not may_have_key(
+            self.environ
+        ):  # the file may be a stranger's, so sops does not run on it
             return _no_key(file, shown)
         program = find_sops(self.environ)
         if not program:
             return Unread(
-                f"{file} needs the program sops, which is not there",
-                "Bring it with `./run sops --help`, or install it.",
+                f"{file} needs the program sops, which is not installed",
+                "Install it with `./run sops --help`, or by hand.",
             )
         try:
-            # Blocking on purpose: nothing else runs yet, and no lease is held.
+            # A blocking call is fine: nothing else runs yet, and no lease needs renewing.
             done = subprocess.run(  # noqa: S603 - arguments are ours and a file of the repository
                 [program, "decrypt", "--output-type", "json", str(path)],
                 env=dict(_environment(self.environ)),
@@ -91,7 +92,7 @@ class SopsFiles:
             )
         except (OSError, subprocess.TimeoutExpired):
             return Unread(
-                f"{file} could not be decrypted: {program} does not run, or not to its end",
+                f"{file} could not be decrypted: {program} did not start or did not finish",
                 f"Run `sops decrypt {file}` by hand.",
             )
         if done.returncode == NO_KEY:
@@ -102,9 +103,9 @@ class SopsFiles:
 
 
 def may_have_key(environ: Mapping[str, str]) -> bool:
-    """Return whether there is a place with a key that sops would look at.
+    """Return whether a key exists in a place where sops looks for one.
 
-    Without one, sops would go on to whatever else a file names, such as a server in the network.
+    Without a key, sops would use what else the file names, such as a key server in the network.
     """
     if any(name.startswith(_PASSED_ON_PREFIX) and environ[name] for name in environ):
         return True
@@ -118,9 +119,9 @@ def may_have_key(environ: Mapping[str, str]) -> bool:
 
 
 def find_sops(environ: Mapping[str, str]) -> str:
-    """Return the program on PATH or beside our Python; empty for none.
+    """Return the path of sops, from PATH or beside the Python in use; empty if there is none.
 
-    `./run` puts what `./run sops` brought on PATH. Nothing is looked for in the checkout itself.
+    `./run` puts the sops that `./run sops` installed on PATH. The checkout is not searched.
     """
     for path in (environ.get("PATH") or "", str(Path(sys.executable).parent)):
         if found := shutil.which("sops", path=path) if path else None:
@@ -135,7 +136,10 @@ def _environment(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def has_bad_key(text: str) -> bool:
-    """Return whether a line of SOPS_AGE_KEY is neither a key of age nor a note; sops then reads none."""
+    """Return whether SOPS_AGE_KEY has a line that is neither an age key nor a comment.
+
+    With such a line, sops reads no key at all.
+    """
     lines = [line.strip() for line in text.splitlines()]
     return any(line and not line.startswith("#") and not _is_key(line) for line in lines)
 
@@ -148,9 +152,9 @@ def _is_key(line: str) -> bool:
 
 def _bad_key(file: str) -> Unread:
     return Unread(
-        f"{file} cannot be decrypted here: what is in SOPS_AGE_KEY is no age key",
-        "Give the whole line that begins with AGE-SECRET-KEY-, without quotes; "
-        "what begins with age1 is the public half, which only encrypts.",
+        f"{file} cannot be decrypted here: SOPS_AGE_KEY does not hold an age key",
+        "Set it to the whole line that begins with AGE-SECRET-KEY-, without quotes; "
+        "a value that begins with age1 is the public half, which only encrypts.",
     )
 
 
@@ -158,27 +162,27 @@ def _no_key(file: str, shown: SopsFile) -> Unread:
     if shown.groups_needed > 1:
         return Unread(
             f"{file} cannot be decrypted here: it needs keys of {shown.groups_needed} of its key groups",
-            "Give one age key of each group in SOPS_AGE_KEY, each in a line of its own, "
+            "Set SOPS_AGE_KEY to one age key of each group, one key a line, "
             "or encrypt it without key groups.",
         )
     ssh = ("an SSH recipient",) if shown.for_ssh else ()
     needed = " or ".join((*shown.recipients, *ssh)) or "whoever encrypted it"
     way = " For an SSH key, name its private half in SOPS_AGE_SSH_PRIVATE_KEY_FILE." if ssh else ""
     return Unread(
-        f"{file} cannot be decrypted here: there is no key of {needed}",
-        f"Give its age key in SOPS_AGE_KEY or SOPS_AGE_KEY_FILE.{way}",
+        f"{file} cannot be decrypted here: there is no key for {needed}",
+        f"Set SOPS_AGE_KEY or SOPS_AGE_KEY_FILE to its age key.{way}",
     )
 
 
 def _refused(file: str) -> Unread:
     return Unread(
-        f"{file} is refused by sops: it was changed by hand or is broken",
-        f"Run `sops decrypt {file}` to see why, and mend it with `sops edit`.",
+        f"sops refuses {file}: it was changed by hand or is damaged",
+        f"Run `sops decrypt {file}` to see why, and correct it with `sops edit`.",
     )
 
 
 def _values(output: bytes) -> Mapping[str, SecretText] | None:
-    """Take the texts at the top, nothing else can be a variable's value; None for what is no JSON."""
+    """Return the top-level texts, which alone can be a variable's value; None if it is not JSON."""
     try:
         found: dict[str, Any] = json.loads(output)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Start and stop a machine whose lease is held, whatever it is doing at that moment."""
+"""Start and stop a machine whose lease is held, from any state."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ LIMIT_S = 60
 POLL_S = 0.5
 SUSPENDED = frozenset({"suspending", "suspended"})
 ON_THE_WAY = frozenset({"creating", "starting", "stopping", "restarting", "updating", "replacing"})
-"""States that end by themselves, from which Fly refuses a start with 412."""
+"""Passing states. Fly refuses a start from them with 412."""
 AT_REST = frozenset({"created", "stopped", "suspended"})
 MOVED_ON = 3
-"""So often a machine may come to rest between the refusal and the look at it."""
+"""Attempts after a refusal whose cause has passed by the time the machine is read again."""
 
 
 async def start(fly: FlyClient, app: str, machine: str, nonce: str) -> None:
-    """Start a machine, or resume it; one that is being stopped or replaced as soon as that is done.
+    """Start or resume a machine; wait first while it is stopping or being replaced.
 
     Raises:
-        FlyPreconditionError: it cannot be started from the state it is in.
+        FlyPreconditionError: it cannot be started from its state.
     """
     ends = anyio.current_time() + LIMIT_S
     settled = 0
@@ -41,7 +41,7 @@ async def start(fly: FlyClient, app: str, machine: str, nonce: str) -> None:
 
 
 async def stop(fly: FlyClient, app: str, machine: Machine, nonce: str) -> None:
-    """Stop a machine and wait until it is; what a suspended one has in memory is lost.
+    """Stop a machine and wait until it is stopped; a suspended one loses its memory.
 
     Raises:
         FlyWaitTimeoutError: it did not stop.
@@ -51,10 +51,10 @@ async def stop(fly: FlyClient, app: str, machine: Machine, nonce: str) -> None:
 
 
 async def stop_flushed(fly: FlyClient, app: str, machine: Machine, nonce: str) -> None:
-    """Stop a machine with all it was given on its volume: a suspended one is resumed for that.
+    """Stop a machine after it flushed its data to the volume; a suspended one is resumed first.
 
     Raises:
-        FlyPreconditionError: it cannot be started from the state it is in.
+        FlyPreconditionError: it cannot be started from its state.
         FlyWaitTimeoutError: it did not stop.
     """
     if machine.state in SUSPENDED:

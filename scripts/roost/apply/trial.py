@@ -1,4 +1,4 @@
-"""Try the address of a database on a machine of its own, before the server's secret is set."""
+"""Test the address of a database on a temporary machine before the server's secret is set."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from roost.fly.leases import Notice
 from roost.fly.models import Machine
 from roost.plan.live import Live
 from roost.plan.steps import CreateMachine, Json, Plan, SetSecrets, UpdateMachine
-from roost.plan.trial import TRIAL_KEY, ending_of, told_ending, trial_config, trial_values
+from roost.plan.trial import TRIAL_KEY, ending_of, ending_text, trial_config, trial_values
 from roost.secret_text import SecretText
 
 POLL_S = 1.0
-# A host that has not run the image yet fetches it first.
+# Long, because a host that has not run the image yet downloads it first.
 LIMIT_S = 240.0
 REMOVE_LIMIT_S = 60.0
 RUNNING = frozenset({"starting", "started"})
@@ -33,15 +33,15 @@ LOST = (FlyUnavailableError, FlyConflictError)
 
 @dataclass(frozen=True)
 class Trial:
-    """What is tried, and where.
+    """A database address to test, and the machine to test it on.
 
     Args:
-        app: the server's.
-        environment: whose.
-        secret: the name of the secret that is tried.
-        values: the secrets of the trial, by the names it has them under.
-        config: the server's machine, as it is to be.
-        region: where that runs.
+        app: the server's app.
+        environment: name of the environment.
+        secret: name of the secret whose value is tested.
+        values: the secrets of the trial machine, by their temporary names.
+        config: the planned config of the server's machine.
+        region: the server's region.
     """
 
     app: str
@@ -55,10 +55,10 @@ class Trial:
 async def try_planned(
     plan: Plan, fly: FlyClient, values: Mapping[str, SecretText], notice: Notice
 ) -> None:
-    """Try the database that a plan names, if it does; what serves goes on with the one it has.
+    """Test the database address that a plan sets, if any; the live server is not touched.
 
     Raises:
-        DatabaseTrialError: the database cannot be used, or the trial did not end; nothing was changed.
+        DatabaseTrialError: the database cannot be used, or the test timed out; nothing was changed.
         ChangedMeanwhileError: somebody else is applying too; nothing was changed.
         FlyError: Fly refused; nothing was changed.
     """
@@ -81,14 +81,14 @@ async def _region(fly: FlyClient, app: str, step: CreateMachine | UpdateMachine)
 
 
 async def try_database(fly: FlyClient, notice: Notice, trial: Trial) -> None:
-    """Try it, and leave nothing of the trial.
+    """Test an address on a temporary machine, then remove the machine and its secrets.
 
     Raises:
-        DatabaseTrialError: the database cannot be used, or the trial did not end; nothing was changed.
+        DatabaseTrialError: the database cannot be used, or the test timed out; nothing was changed.
         ChangedMeanwhileError: somebody else is applying too; nothing was changed.
         FlyError: Fly refused; nothing was changed.
     """
-    notice(f"try the database of {trial.secret} on a machine of its own")
+    notice(f"test the database of {trial.secret} on a temporary machine")
     made = ""
     try:
         update = await fly.set_secrets(trial.app, dict(trial.values))
@@ -103,19 +103,19 @@ async def try_database(fly: FlyClient, notice: Notice, trial: Trial) -> None:
                     await fly.destroy_machine(trial.app, made)
     if found:
         raise DatabaseTrialError(
-            f"The address in {trial.secret} was tried on a machine of its own: {found}.",
+            f"The address in {trial.secret} was tested on a temporary machine: {found}.",
             where=trial.environment,
             advice=(
-                "Correct the value, then run the same command again. What serves now was not touched; "
+                "Correct the value, then run the same command again. The live server was not touched; "
                 f"the trial's log: `fly logs -a {trial.app}`, here: ./run roost local logs {trial.app}."
             ),
         )
 
 
 async def remove_trials(fly: FlyClient, app: str, live: Live) -> None:
-    """Remove what an apply that was killed left of a trial.
+    """Remove the trial machines and secrets that a killed apply left.
 
-    One that runs is somebody's, or ends by itself soon: it stays, with its secrets.
+    A running one belongs to another apply, or ends by itself soon: it stays, with its secrets.
     """
     ended = [machine for machine in live.trials if machine.state not in RUNNING]
     for machine in ended:
@@ -125,7 +125,7 @@ async def remove_trials(fly: FlyClient, app: str, live: Live) -> None:
 
 
 async def _create(fly: FlyClient, trial: Trial, version: int | None) -> Machine:
-    """Create the machine, or take the one that a lost answer left."""
+    """Create the machine, or find the one that a lost answer created."""
     name = f"try-{secrets.token_hex(4)}"
     config = trial_config(trial.config, trial.environment)
 
@@ -142,11 +142,11 @@ async def _create(fly: FlyClient, trial: Trial, version: int | None) -> Machine:
             min_secrets_version=version,
         )
 
-    async def not_made() -> bool:
+    async def is_absent() -> bool:
         return await found() is None
 
     try:
-        return await sent_once_seen(send, version, not_made)
+        return await sent_once_seen(send, version, is_absent)
     except LOST:
         made = await found()
         if made is None:
@@ -155,17 +155,17 @@ async def _create(fly: FlyClient, trial: Trial, version: int | None) -> Machine:
 
 
 async def _outcome(fly: FlyClient, trial: Trial, key: str) -> str:
-    """Wait for its end, and return what it found wrong; empty where the database is good."""
+    """Wait for the trial and return what it found wrong; empty if the database works."""
     with anyio.move_on_after(LIMIT_S):
         while True:
             machine = await fly.get_machine(trial.app, key)
             if machine is None:
                 raise ChangedMeanwhileError(
-                    "The machine that tried the database was removed: somebody else is applying too.",
+                    "The machine that tested the database was removed: somebody else is applying too.",
                     where=trial.environment,
-                    advice="Let them end, then run the same command again.",
+                    advice="Wait until they finish, then run the same command again.",
                 )
             if ending := ending_of(machine):
-                return told_ending(ending)
+                return ending_text(ending)
             await anyio.sleep(POLL_S)
-    return f"the machine that tried it did not end within {LIMIT_S:.0f} s"
+    return f"the machine that tested it did not finish within {LIMIT_S:.0f} s"

@@ -1,4 +1,4 @@
-"""What is known of a server after the gate: a verdict, never an exception."""
+"""Run the gate for an app, and return its result as a value."""
 
 from __future__ import annotations
 
@@ -19,28 +19,34 @@ TIMEOUT_S = 90.0
 
 @dataclass(frozen=True)
 class GateResult:
-    """How the gate went; `died` where a machine ended instead of serving."""
+    """The result of a gate.
+
+    Args:
+        results: of the checks that ended.
+        why: why the gate failed, as sentences; empty if it passed.
+        died: whether a machine exited instead of serving.
+    """
 
     results: tuple[CheckResult, ...]
     why: str = ""
     died: bool = False
     opened: bool = False
-    """Whether the server was asked to let everybody in: somebody may have written since."""
+    """Whether the server was asked to admit clients, who may have written since."""
     changed: str = ""
-    """What the apply changed that is judged, as a sentence: the first suspect."""
+    """What the apply changed, as a sentence: the likely cause of a failure."""
 
     @property
     def reason(self) -> str:
-        """Why it is no good, after what was changed."""
+        """Why the gate failed, after what the apply changed."""
         return f"{self.changed} {self.why}".strip()
 
     @property
     def good(self) -> bool:
-        """Whether everything is proved."""
+        """Whether the gate passed."""
         return not self.why
 
     def after(self, first: GateResult) -> GateResult:
-        """Return it as the second one of the same server: what was opened once stays so."""
+        """Return this result as the second one of a server; one that was opened before counts as open."""
         return replace(self, opened=self.opened or first.opened)
 
 
@@ -49,15 +55,15 @@ class Proof:
     """How the server of one app is proved.
 
     Args:
-        fly: tells of machines that die.
-        app: whose machines.
-        find_url: gives where the server answers, once there is an app.
-        auth: who logs in, None where nobody has to.
-        stock: the image is not ours, and promises less.
-        clock: seconds, for the checks' times.
-        on_check: told of each check as it comes.
-        on_url: told of the address before the first of them.
-        database: the backend that the file names, `sqlite` or `postgres`; empty for any.
+        fly: the API, asked for the machines' events.
+        app: name of the app.
+        find_url: returns the server's address; the app must exist.
+        auth: the login; None for a server without one.
+        stock: whether the image is not Roost's, so that fewer checks apply.
+        clock: returns seconds, for the duration of checks.
+        on_check: called with each result.
+        on_url: called with the address before the first check.
+        database: the backend that the file asks for, `sqlite` or `postgres`; empty for any.
     """
 
     fly: FlyClient
@@ -76,9 +82,9 @@ class Proof:
         """Run the gate.
 
         Args:
-            machines: those to be proved, each with its version.
-            version: the Prefect they are to run.
-            before: what the machines were, whose events are old news.
+            machines: the machines to prove, by id, each with its config version.
+            version: the Prefect version that the server must report.
+            before: the machines before the change; their events do not count.
         """
         url = await self.find_url()
         self.on_url(url)

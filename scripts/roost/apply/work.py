@@ -1,4 +1,4 @@
-"""What an apply works with: the API, the leases it holds, the secrets and whom it reports to."""
+"""What each change of a server uses: the API, leases, secret values and a progress callback."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from roost.plan.secret_fingerprints import SALT_BYTES, Mark, fingerprint
 from roost.secret_text import SecretText
 
 LEASE_TTL_S = 30
-# Longer than a lease lives whose holder was killed.
+# Longer than LEASE_TTL_S, so that the lease of a killed apply expires while we wait.
 LEASE_PATIENCE_S = 60
 
 
 def make_mark(secret: SecretInfo, value: SecretText) -> Mark:
-    """Make what is remembered of a value that Fly was given."""
+    """Return the mark of a secret that was set: Fly's digest and our fingerprint of the value."""
     return Mark(secret.digest, fingerprint(value, secrets.token_bytes(SALT_BYTES)))
 
 
 @dataclass(frozen=True)
 class Work:
-    """What an apply works with, and whom it tells.
+    """What an apply uses to change a server.
 
     Args:
         fly: the API.
-        leases: keeps the leases of touched machines until the whole apply is done.
-        secrets: values for every name the plan sets.
-        notice: told of each step before it begins, and of waiting for somebody else.
-        mark: makes what is remembered of a value that was set.
-        app_created: awaited after the app is created; what needs an app, and a machine needs, such
-            as an image in the app's registry.
+        leases: holds the leases of changed machines until the whole apply is done.
+        secrets: the value of each secret that the plan sets, by name.
+        notice: called with a line before each step, and while waiting for somebody's lease.
+        mark: makes the mark of a secret that was set.
+        app_created: awaited after the app is created, for what a machine needs and an app must
+            exist for, such as an image in the app's registry.
     """
 
     fly: FlyClient
@@ -45,5 +45,5 @@ class Work:
 
 
 def lease_holder(fly: FlyClient, app: str, notice: Notice, doing: str) -> HeldLeases:
-    """Return what holds the leases of one apply; `doing` is what others read who want them."""
+    """Return the holder of one apply's leases; others who wait for a lease are shown `doing`."""
     return HeldLeases(fly, app, LEASE_TTL_S, doing, LEASE_PATIENCE_S, notice)

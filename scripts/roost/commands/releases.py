@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 
-from roost.apply.allow_retry import clear_release, environment_machines
+from roost.apply.release_records import clear_release, environment_machines
 from roost.apply.work import lease_holder
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.errors import ExitCode, UnappliableError
@@ -18,8 +18,7 @@ from roost.operations.planning import Planned, make_plan
 from roost.plan.cost import cost_change, read_prices
 from roost.plan.diff import plan_from
 from roost.plan.document import Json, plan_document
-from roost.plan.release_diff import changed_fields
-from roost.plan.releases import Release, current, releases_on
+from roost.plan.releases import Release, changed_fields, current, releases_on
 from roost.plan.resume import Recovery
 from roost.plan.rollback import roll_back
 from roost.report.text import listing, plan_report

@@ -21,7 +21,7 @@ from roost.plan.effective import Choose, cleared, overridden
 from roost.plan.override import LONGEST, LONGEST_REASON, Override
 from roost.plan.ownership import our_machines
 from roost.plan.releases import releases_on
-from roost.plan.resume import put_back_by_hand
+from roost.plan.resume import rolled_back_by_hand
 from roost.plan.scope_check import beside
 from roost.prefect.probe import CheckResult
 from roost.report.text import plan_report
@@ -94,7 +94,7 @@ def _more_than_scaling(planned: Planned, others: tuple[str, ...]) -> Unappliable
     what = f"There is more to change than the scaling: {'; '.join(others)}."
     advice = f"See it (`roost plan {name}`), apply it (`roost apply {name}`), then scale."
     machines = our_machines(planned.desired, planned.live).values()
-    if back := put_back_by_hand(releases_on(machines)):
+    if back := rolled_back_by_hand(releases_on(machines)):
         what += (
             f" Release {back.back_to} was put back by hand, as release {back.number}, and the file "
             "asks for something else: scaling by the file would go there again."

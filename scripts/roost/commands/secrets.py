@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from roost.apply.secret_values import Values, told_source
+from roost.apply.secret_values import Values, source_text
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.errors import ExitCode, UnappliableError, UsageError
 from roost.operations.applying import apply_told
@@ -149,7 +149,7 @@ def _source(found: Look, name: str) -> str:
     if name in found.made_up:
         return "made up here"
     declared = {secret.name: secret for secret in found.file.environment.secrets}
-    return told_source(declared[name]) if name in declared else "-"
+    return source_text(declared[name]) if name in declared else "-"
 
 
 def _remarks(found: Look) -> Iterator[str]:

@@ -20,13 +20,13 @@ from roost.operations.server_state import (
     our_machines_in,
     verdict_notes,
 )
-from roost.plan.cordoned import cordoned_notes
 from roost.plan.desired import REPLICA_URL, VERSION_KEY, desired_state
+from roost.plan.destroy import cordoned_notes
 from roost.plan.disk_usage import used_percent
 from roost.plan.effective import effective
 from roost.plan.live import Live, read_live
 from roost.plan.ownership import our_machines as our_machines_by_slot
-from roost.plan.volumes import volume_outcomes
+from roost.plan.volumes import compare_volumes
 from roost.report.text import listing
 from roost.report.wording import one_line, short_image
 
@@ -116,7 +116,7 @@ def _belongings(file: EnvironmentFile, live: Live) -> Iterable[str]:
         used = f"used by {user}" if user else "used by no machine"
         yield f"Volume {volume.id}: {volume.size_gb} GB in {volume.region}, {used}."
     desired = desired_state(file, "")  # what runs is of no interest here
-    told = volume_outcomes(desired, live, our_machines_by_slot(desired, live))
+    told = compare_volumes(desired, live, our_machines_by_slot(desired, live))
     yield from (outcome for outcome in told if isinstance(outcome, str))
 
 

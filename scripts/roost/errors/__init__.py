@@ -1,7 +1,7 @@
-"""Everything that can go wrong, one class per cause.
+"""The errors that Roost reports, one class per cause.
 
-Each class carries the exit code (the README lists them), a machine word for scripts, and, through its
-arguments, the three things a person needs: what happened, where, and what to do next.
+Each class has an exit code (listed in the README) and a word for scripts. Its arguments are what a
+person needs: what happened, where, and what to do next.
 """
 
 from roost.errors.base import (

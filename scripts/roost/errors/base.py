@@ -7,7 +7,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What a verb ends with."""
+    """The exit code of a command."""
 
     DONE = 0
     ERROR = 1
@@ -18,7 +18,7 @@ class ExitCode(IntEnum):
 
 
 class RoostError(Exception):
-    """A failure that a person is told about in one sentence each: what, where, what to do."""
+    """A failure with the three sentences a person reads: what happened, where, what to do next."""
 
     exit_code = ExitCode.ERROR
     word = "error"
@@ -30,18 +30,18 @@ class RoostError(Exception):
         self.advice = advice
 
     def __str__(self) -> str:
-        """One line: where, what, and what to do."""
+        """Return one line: where, what happened, and what to do next."""
         return f"{self.cause} {self.advice}".strip()
 
     @property
     def cause(self) -> str:
-        """Where and what, for a message that has its own word on what to do."""
+        """Where and what happened, for a message that adds its own next step."""
         return f"{self.where}: {self.what}" if self.where else self.what
 
 
 @dataclass(frozen=True, order=True)
 class Fault:
-    """One thing wrong with one file: where it stands, what it is, and how to mend it."""
+    """One fault in a file: its place, and a message that says how to correct it."""
 
     path: str
     line: int
@@ -49,12 +49,12 @@ class Fault:
     message: str
 
     def __str__(self) -> str:
-        """The form editors and GitHub annotations understand."""
+        """Return `path:line:column: message`, which editors and GitHub annotations parse."""
         return f"{self.path}:{self.line}:{self.column}: {self.message}"
 
 
 class InternalError(RoostError):
-    """A fault of Roost's own; never shows the exception's text, which may hold anything."""
+    """A bug in Roost. The message leaves out the exception's text, which may hold a secret."""
 
     word = "internal"
 

@@ -8,25 +8,25 @@ from roost.errors.base import ExitCode, RoostError
 
 
 class LeaseLostError(RoostError):
-    """The right to change a machine ended while it was being changed."""
+    """The lease of a machine was lost while the machine was being changed."""
 
     word = "lease-lost"
 
 
 class ChangedMeanwhileError(RoostError):
-    """Live moved between plan and apply."""
+    """The live state changed between plan and apply."""
 
     word = "changed-meanwhile"
 
 
 class SecretsLagError(RoostError):
-    """Secrets were set, and what is to boot with them does not see them yet."""
+    """Secrets were set, and the machine's host does not see them yet."""
 
     word = "secrets-lag"
 
 
 class OvertimeError(RoostError):
-    """It took longer than any change may, and was stopped."""
+    """A change exceeded the time limit and was stopped."""
 
     word = "overtime"
 
@@ -38,7 +38,7 @@ class MachineFailedError(RoostError):
 
 
 class GateError(RoostError):
-    """The server did not prove itself good; `checks` are the results of the checks, if any ended."""
+    """The server failed its gate; `checks` holds the results of the checks that ended."""
 
     word = "gate"
 
@@ -50,45 +50,45 @@ class GateError(RoostError):
 
 
 class GateFailedError(GateError):
-    """The server did not prove itself good, and the last good release was put back."""
+    """The server failed its gate, and the last healthy release was restored."""
 
     exit_code = ExitCode.ROLLED_BACK
     word = "gate-failed"
 
 
 class NotRolledBackError(GateError):
-    """The server did not prove itself good, and there was nothing good to put back."""
+    """The server failed its gate, and no healthy release could be restored."""
 
     exit_code = ExitCode.NOT_ROLLED_BACK
     word = "gate-failed-not-rolled-back"
 
 
 class ImageError(RoostError):
-    """The server's image could not be built, or not be brought to the registry."""
+    """The server's image could not be built or pushed to the registry."""
 
     word = "image"
 
 
 class SnapshotError(RoostError):
-    """A snapshot that was to be there before a change was not."""
+    """A snapshot that a change needs first could not be taken."""
 
     word = "snapshot"
 
 
 class OtherDatabaseError(RoostError):
-    """The server's data is not on the volume that was to be copied or put back."""
+    """The server's data is not on the volume that is to be backed up or restored."""
 
     word = "other-database"
 
 
 class NotHeldStillError(RoostError):
-    """A backup was asked for, and nothing could hold the database still meanwhile."""
+    """A backup was asked for, and writes to the database could not be frozen for it."""
 
     word = "not-held-still"
 
 
 class DrillFailedError(RoostError):
-    """A backup does not come back to life; the server itself was not touched."""
+    """A backup could not be restored in a drill; the server itself was not touched."""
 
     word = "drill-failed"
 
@@ -100,7 +100,7 @@ class SmokeFailedError(RoostError):
 
 
 class RehearsalError(RoostError):
-    """A rehearsed change passed its gate, and is no good all the same."""
+    """A rehearsed change passed its gate but failed another check of the rehearsal."""
 
     word = "rehearsal-failed"
 

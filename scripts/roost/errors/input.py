@@ -6,7 +6,7 @@ from roost.errors.base import ExitCode, Fault, RoostError
 
 
 class InvalidFilesError(RoostError):
-    """Environment files break a rule; carries every fault found, in file order."""
+    """Environment files break a rule; `faults` lists every fault, in file order."""
 
     exit_code = ExitCode.BAD_INPUT
     word = "invalid-files"
@@ -28,7 +28,7 @@ class UnknownEnvironmentError(RoostError):
 
 
 class UsageError(RoostError):
-    """The command line asks for something that makes no sense."""
+    """The options or arguments of a command are not valid together."""
 
     exit_code = ExitCode.BAD_INPUT
     word = "usage"
@@ -42,14 +42,14 @@ class MissingSecretError(RoostError):
 
 
 class UnusableSecretError(RoostError):
-    """A secret has a value that cannot work; the value is never told."""
+    """A secret has a value that cannot work; the message never contains the value."""
 
     exit_code = ExitCode.BAD_INPUT
     word = "secret-unusable"
 
 
 class DatabaseTrialError(RoostError):
-    """A database that a secret names was tried beside the server, and cannot be used."""
+    """The database whose address a secret holds was tested beside the server and cannot be used."""
 
     exit_code = ExitCode.BAD_INPUT
     word = "database-unusable"
@@ -63,7 +63,7 @@ class MissingClientError(RoostError):
 
 
 class MissingTokenError(RoostError):
-    """A token that is needed is not set."""
+    """A required token is not set."""
 
     exit_code = ExitCode.BAD_INPUT
     word = "token-missing"
@@ -77,14 +77,14 @@ class MissingLockError(RoostError):
 
 
 class UnappliableError(RoostError):
-    """The plan needs something Fly cannot do in place, or that we refuse to do by ourselves."""
+    """The plan needs a change that Fly cannot make in place, or that Roost leaves to a person."""
 
     exit_code = ExitCode.BAD_INPUT
     word = "cannot-apply"
 
 
 class ProtectedError(RoostError):
-    """Its file says that no one may remove it."""
+    """The environment is protected, so it cannot be removed."""
 
     exit_code = ExitCode.BAD_INPUT
     word = "protected"

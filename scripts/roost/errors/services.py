@@ -8,13 +8,13 @@ from roost.errors.base import RoostError
 
 
 class ServiceError(RoostError):
-    """A service refused or failed; keeps the status, its own words and the request id."""
+    """A service refused a request or failed; keeps the status, the body and the request id."""
 
     word = "service-error"
     id_header: ClassVar[str]
-    """The header of an answer with the id that its support asks for."""
+    """The response header with the request id that the service's support asks for."""
 
-    def __init__(  # noqa: PLR0913 - what an answer from a service is made of
+    def __init__(  # noqa: PLR0913 - the parts of a service's response
         self,
         what: str,
         *,
@@ -30,7 +30,7 @@ class ServiceError(RoostError):
         self.body = body
 
     def __str__(self) -> str:
-        """The sentence, with the id that the service's support asks for."""
+        """Return the message, followed by the request id."""
         identity = f" ({self.id_header} {self.request_id})" if self.request_id else ""
         return f"{super().__str__()}{identity}"
 
@@ -55,7 +55,7 @@ class FlyForbiddenError(FlyError):
 
 
 class FlyNotFoundError(FlyError):
-    """404: not there, or not visible yet."""
+    """404: the object does not exist, or is not visible yet."""
 
     word = "fly-not-found"
 
@@ -79,7 +79,7 @@ class FlyPreconditionError(FlyError):
 
 
 class FlyCapacityError(FlyError):
-    """No room on the host, in the region or in the quota, under whichever status Fly says so."""
+    """No capacity on the host, in the region or in the quota; Fly reports it by several statuses."""
 
     word = "fly-capacity"
 
@@ -91,7 +91,7 @@ class FlyRejectedError(FlyError):
 
 
 class FlyRateLimitedError(FlyError):
-    """429, still, after waiting and trying again."""
+    """429, after several attempts with waits between them."""
 
     word = "fly-rate-limited"
 
@@ -110,7 +110,7 @@ class FlyWaitTimeoutError(FlyError):
 
 
 class FlyAnswerError(FlyError):
-    """An answer that is not what Fly documents; never guessed around."""
+    """A response that differs from Fly's documentation; Roost does not guess its meaning."""
 
     word = "fly-answer"
 
@@ -129,19 +129,19 @@ class GitHubUnauthorizedError(GitHubError):
 
 
 class GitHubForbiddenError(GitHubError):
-    """403: the token may not do that."""
+    """403: the token lacks a permission."""
 
     word = "github-forbidden"
 
 
 class GitHubNotFoundError(GitHubError):
-    """404: not there, or nothing that this token may see."""
+    """404: the object does not exist, or the token may not read it."""
 
     word = "github-not-found"
 
 
 class GitHubConflictError(GitHubError):
-    """409, or 422 for a name that is taken: it is there already, or changed since it was read."""
+    """409, or 422 for a name that is taken: the object exists, or changed since it was read."""
 
     word = "github-conflict"
 
@@ -153,7 +153,7 @@ class GitHubRejectedError(GitHubError):
 
 
 class GitHubRateLimitedError(GitHubError):
-    """Too many calls, and waiting for more would take too long; says until when."""
+    """The rate limit is used up, and its reset is too far away; the message names the time."""
 
     word = "github-rate-limited"
 
@@ -166,13 +166,13 @@ class GitHubUnavailableError(GitHubError):
 
 
 class GitHubAnswerError(GitHubError):
-    """An answer that is not what GitHub documents; never guessed around."""
+    """A response that differs from GitHub's documentation; Roost does not guess its meaning."""
 
     word = "github-answer"
 
 
 class PrivateNetworkError(RoostError):
-    """The server is in a private network that this computer is not in."""
+    """The server is in a private network that this computer does not reach."""
 
     word = "private-network"
 

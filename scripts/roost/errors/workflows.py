@@ -6,48 +6,48 @@ from roost.errors.base import RoostError
 
 
 class BadEventError(RoostError):
-    """The runner's file that tells why a workflow runs cannot be read."""
+    """The runner's event file cannot be read."""
 
     word = "bad-event"
 
 
 class RunnerFileError(RoostError):
-    """A file through which a step tells the runner something cannot be written."""
+    """A file through which a step reports to the runner cannot be written."""
 
     word = "runner-file"
 
 
 class BadDocumentError(RoostError):
-    """A file that another job should have left is not there, or is not what it should be."""
+    """An artifact of another job is missing or has another form."""
 
     word = "bad-document"
 
 
 class UnapprovedError(RoostError):
-    """A plan has steps that nobody approved."""
+    """A plan has steps that were not approved."""
 
     word = "plan-changed"
 
 
 class NotPlannedError(RoostError):
-    """Nobody was shown a plan of this change, so nobody can have approved one."""
+    """No plan of this change was shown on a pull request, so none was approved."""
 
     word = "not-planned"
 
 
 class NotProvedError(RoostError):
-    """What has to be proved elsewhere first was not."""
+    """An environment that must be deployed first is not proved."""
 
     word = "not-proved"
 
 
 class SupersededError(RoostError):
-    """A newer commit changes the same environment; it is deployed from there."""
+    """A newer commit changes the same environment, and its own run deploys it."""
 
     word = "superseded"
 
 
 class NotPermittedError(RoostError):
-    """Whoever started the run may not change a protected environment without somebody else."""
+    """The person who started the run may not change a protected environment alone."""
 
     word = "not-permitted"

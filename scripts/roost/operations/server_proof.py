@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from roost.apply.late_proof import mark_proved
+from roost.apply.release_records import mark_proved
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.environment.model import AUTH_SECRET
 from roost.errors import FlyError, SmokeFailedError, UsageError

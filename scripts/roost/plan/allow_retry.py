@@ -1,4 +1,4 @@
-"""Which failed release may be allowed again, or why not, with the way out. Pure."""
+"""Choose the failed release to allow again, or explain why it cannot be. Pure."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ def find_release(environment: str, releases: tuple[Release, ...], number: int) -
     """Return a release by its number.
 
     Raises:
-        UsageError: it is not remembered; says which are.
+        UsageError: no machine has a record of it; the message lists those that exist.
     """
     for release in releases:
         if release.number == number:
             return release
     numbers = ", ".join(str(release.number) for release in releases)
     raise UsageError(
-        f"There is no release {number}, or it is no longer remembered; there are {numbers}."
+        f"There is no release {number}, or its record was dropped; there are {numbers}."
         if releases
         else f"There is no release {number}: the environment has none yet.",
         where=environment,
@@ -28,11 +28,11 @@ def find_release(environment: str, releases: tuple[Release, ...], number: int) -
 
 
 def check_clearable(environment: str, releases: tuple[Release, ...], number: int) -> Release:
-    """Return a failed release that is refused by name.
+    """Return a failed release that applies refuse, by its number.
 
     Raises:
         UsageError: there is no such release.
-        UnappliableError: it is not one that is refused.
+        UnappliableError: applies do not refuse it.
     """
     release = find_release(environment, releases, number)
     if release.verdict is not Verdict.FAILED:
@@ -41,7 +41,7 @@ def check_clearable(environment: str, releases: tuple[Release, ...], number: int
     later = failed_like(releases, release.identity)
     if later is not None and later.number != number:
         raise UnappliableError(
-            f"Release {number} failed again as release {later.number}, which is what is refused.",
+            f"Release {number} failed again as release {later.number}, and that one is refused.",
             where=environment,
             advice=f"Clear that one: `roost releases {environment} --clear {later.number}`.",
         )
@@ -52,13 +52,13 @@ def _not_failed(environment: str, release: Release) -> tuple[str, str]:
     number = release.number
     match release.verdict:
         case Verdict.GOOD:
-            what = f"Release {number} is good, so there is nothing to clear."
-            return what, f"To go back to it: `roost rollback {environment} --to {number}`."
+            what = f"Release {number} passed its gate, so there is nothing to clear."
+            return what, f"To roll back to it: `roost rollback {environment} --to {number}`."
         case Verdict.UNPROVED:
             what = f"Release {number} did not fail: its secrets changed while it slept."
             return what, f"Prove it, if it is live: `roost smoke {environment}`."
         case Verdict.CLEARED:
             return f"Release {number} is cleared already.", f"Try it: roost apply {environment}"
         case _:
-            what = f"Release {number} was never judged."
-            return what, f"Prove it, if it is live, or go on from it: roost apply {environment}"
+            what = f"Release {number} has no verdict yet."
+            return what, f"To prove it, or to apply the file: roost apply {environment}"

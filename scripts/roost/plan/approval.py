@@ -1,8 +1,9 @@
-"""What people approved of a plan, and what of a later plan they did not. Pure.
+"""Compare a plan with the plan that people approved by merging a pull request. Pure.
 
-A pull request shows a plan, and its merge plans again. Each step is sealed: a hash over all that it
-would do, salted with the pull request's address, so that no seal can be carried over to another
-one. A later plan may have fewer steps than were approved; any other step stops it.
+A pull request shows a plan, and the deploy after its merge makes a new one. Each approved step has a
+seal: a hash of everything it does, salted with the address of the pull request, so that a seal of one
+pull request is worthless in another. A later plan may have fewer steps; a step without a seal stops
+the deploy.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from roost.plan.steps import (
 )
 
 SEAL_DIGITS = 24
-# Wording, what follows from sleep alone, and the version that an apply compares by itself.
+# Left out: wording, what depends only on sleep, and the version, which an apply compares itself.
 _NOT_SEALED = frozenset({"summary", "risk", "skip_launch", "current_version"})
 
 
@@ -33,11 +34,11 @@ class Approved:
     """What was approved of one environment.
 
     Args:
-        digest: of the plan that was shown.
-        seals: of its steps.
-        secrets: seals of the secrets that may be set, each with the source that was shown: those
-            that the plan would set, and those whose values it did not have. No plan on a pull
-            request knows values.
+        digest: digest of the plan that was shown.
+        seals: the seals of its steps.
+        secrets: the seals of the secrets that may be set, each with the source that was shown:
+            those that the plan sets, and those whose values were not available. A plan on a
+            pull request has no values.
     """
 
     digest: str
@@ -54,7 +55,7 @@ class Approved:
 
 
 def approve(document: Json, salt: str) -> Approved:
-    """Return what is approved by whoever merges a pull request that shows this plan document."""
+    """Return what the merge of a pull request that shows this plan document approves."""
     where = (document["environment"], document["app"])
     sources = {name: document["secret_sources"].get(name) for name in document["unchecked_secrets"]}
     for step in document["steps"]:
@@ -70,15 +71,15 @@ def approve(document: Json, salt: str) -> Approved:
 
 
 def sealed_fields(step: BaseStep) -> Json:
-    """Return the fields of a step's kind that its seal covers: whoever approves it has to see them."""
+    """Return the fields of a step that its seal covers; the pull request must show them."""
     return {name: value for name, value in step.own.items() if name not in _NOT_SEALED}
 
 
 def read_approved(document: Mapping[str, object]) -> Approved:
-    """Read what `Approved.document` gave.
+    """Read the result of `Approved.document`.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: the document has another form.
     """
     digest = document.get("digest")
     seals, secrets = document.get("seals"), document.get("secrets")
@@ -89,36 +90,36 @@ def read_approved(document: Mapping[str, object]) -> Approved:
 
 @dataclass(frozen=True)
 class Need:
-    """What somebody has to have approved before a plan is carried out: a step, or one of its secrets.
+    """One thing that must be approved before a plan is carried out: a step, or one of its secrets.
 
     Args:
-        told: what is to be done, in words.
+        text: the step or secret in words.
         step: the step.
-        secret: the name of the secret that the step sets; empty where it is about the whole step.
+        secret: name of a secret that the step sets; empty for the step as a whole.
     """
 
-    told: str
+    text: str
     step: Step
     secret: str = ""
 
     @property
     def source(self) -> str:
-        """Where the secret's value comes from; empty where that is not known."""
+        """The source of the secret's value; empty if it is unknown."""
         return self.step.sources.get(self.secret, "") if isinstance(self.step, SetSecrets) else ""
 
 
 def needs(plan: Plan) -> Iterator[Need]:
-    """List what somebody has to have approved, in the plan's order."""
+    """List what must be approved, in the plan's order."""
     rotates = any(isinstance(step, SetSecrets) for step in plan.steps)
     for step in plan.steps:
         if isinstance(step, SetSecrets):
             yield from (_secret_need(step, name) for name in step.names)
-        elif not (_brings_nothing(step) or (rotates and _only_boots_with_secrets(step))):
+        elif not (_only_starts(step) or (rotates and _only_boots_with_secrets(step))):
             yield Need(f"{step.key}: {step.summary}", step)
 
 
 def is_sealed(need: Need, plan: Plan, approved: Approved, salt: str) -> bool:
-    """Return whether an approval has the seal of what a plan needs."""
+    """Return whether an approval covers a need of a plan."""
     where = (plan.environment, plan.app)
     if not need.secret:
         return _seal(step_document(need.step), salt, where) in approved.seals
@@ -127,8 +128,8 @@ def is_sealed(need: Need, plan: Plan, approved: Approved, salt: str) -> bool:
 
 
 def unapproved(plan: Plan, approved: Approved, salt: str) -> tuple[str, ...]:
-    """Name what a plan needs and an approval has no seal of, in words, in the plan's order."""
-    return tuple(n.told for n in needs(plan) if not is_sealed(n, plan, approved, salt))
+    """List the needs of a plan that an approval does not cover, in words, in the plan's order."""
+    return tuple(n.text for n in needs(plan) if not is_sealed(n, plan, approved, salt))
 
 
 def _secret_need(step: SetSecrets, name: str) -> Need:
@@ -136,13 +137,13 @@ def _secret_need(step: SetSecrets, name: str) -> Need:
     return Need(f"secret/{name}: take it from {source}", step, name)
 
 
-def _brings_nothing(step: Step) -> bool:
-    """Whether a step only starts or proves what is there as approved before."""
+def _only_starts(step: Step) -> bool:
+    """Return whether a step only starts or proves a machine that was approved before."""
     return isinstance(step, StartMachine | ProveRelease)
 
 
 def _only_boots_with_secrets(step: Step) -> bool:
-    """Whether a step is nothing but the boot that a secret's new value needs."""
+    """Return whether a step is only the restart that a secret's new value needs."""
     return isinstance(step, UpdateMachine) and {c.field for c in step.changes} == {FIELD}
 
 
@@ -152,7 +153,7 @@ def _secret_seal(name: str, source: str, salt: str, where: tuple[str, str]) -> s
 
 
 def _seal(step: Json, salt: str, where: tuple[str, str]) -> str:
-    judged = {key: value for key, value in step.items() if key not in _NOT_SEALED}
-    judged["changes"] = [c for c in step["changes"] if c["field"] != FIELD]
-    text = canonical([salt, *where, judged])
+    sealed = {key: value for key, value in step.items() if key not in _NOT_SEALED}
+    sealed["changes"] = [c for c in step["changes"] if c["field"] != FIELD]
+    text = canonical([salt, *where, sealed])
     return hashlib.sha256(text.encode()).hexdigest()[:SEAL_DIGITS]

@@ -1,7 +1,7 @@
-"""What backups there are: Fly's snapshots, with what we remember of each. Pure.
+"""List backups: Fly's snapshots with the notes that machines carry about them. Pure.
 
-A snapshot itself has no name. Release records say which were made before a change; of those made by
-`roost backup` a note stands in the machine's metadata.
+A snapshot has no name. A release record names the snapshot taken before the change, and `roost backup`
+leaves a note in the machine's metadata. Metadata also lists the volumes that restores retained.
 """
 
 from __future__ import annotations
@@ -15,43 +15,43 @@ from enum import Enum
 from roost.fly.models import Machine, Snapshot
 from roost.plan.document import canonical
 from roost.plan.releases import Release
-from roost.plan.retained_volumes import kept_volumes
 
 NOTES_KEY = "roost_backups"
+KEPT_KEY = "roost_kept_volumes"
 NOTES_KEPT = 40
 RESTORE_OF = "restore of "
-"""How the record of a restore begins to say why it is there."""
+"""The beginning of `why` in the release record of a restore."""
 BEFORE_RESTORE = "before a restore"
 DONE = "created"
 _FLY_DEFAULT_DAYS = 5
 
 
 class Rest(Enum):
-    """How still a volume was when it was copied."""
+    """The state of a volume when its snapshot was taken."""
 
     HELD = "held"
-    """The server held its database still, its log emptied: every row acknowledged before is in it."""
+    """Writes were frozen and SQLite's log was emptied: every acknowledged row is in the snapshot."""
     FLUSHED = "flushed"
-    """As above when it began, but the copy took longer than the server holds still."""
+    """As `HELD` at the beginning, but the snapshot took longer than the freeze lasts."""
     STOPPED = "stopped"
-    """Nothing ran on it."""
+    """No machine ran on the volume."""
     RUNNING = "running"
-    """As after a power cut: whole, but the last acknowledged rows may be missing."""
+    """As after a power cut: consistent, but the last acknowledged rows can be missing."""
 
 
 @dataclass(frozen=True)
 class Note:
-    """What is remembered of a snapshot."""
+    """What a machine's metadata says about a snapshot."""
 
     why: str
     rest: Rest | None = None
     before_restore: bool = False
-    """Whether it holds what a restore was to take the place of."""
+    """Whether it holds the data that a restore replaced."""
 
 
 @dataclass(frozen=True)
 class Backup:
-    """One snapshot, as people ask about it; times as RFC 3339 writes them."""
+    """One snapshot with its note. Times are RFC 3339; `size` is in bytes."""
 
     snapshot: str
     volume: str
@@ -66,7 +66,7 @@ class Backup:
 
     @property
     def usable(self) -> bool:
-        """Whether one can restore it."""
+        """Whether it can be restored."""
         return self.state == DONE
 
 
@@ -75,12 +75,12 @@ def list_backups(
     machines: Iterable[Machine],
     releases: Iterable[Release],
 ) -> tuple[Backup, ...]:
-    """Return every backup, the newest first, and after them what a record names and is no more.
+    """Return every backup, the newest first, then those that are named and no longer exist.
 
     Args:
-        found: the snapshots of each volume.
-        machines: the environment's, whose metadata has our notes.
-        releases: what the machines remember of them.
+        found: the snapshots by volume id.
+        machines: the environment's machines, whose metadata has the notes.
+        releases: the release records on those machines.
     """
     machines = tuple(machines)
     named = release_notes(releases)
@@ -96,12 +96,12 @@ def list_backups(
 
 
 def newest(backups: Iterable[Backup]) -> Backup | None:
-    """Return the newest backup to restore: to restore twice does not undo what the first time did."""
+    """Return the newest usable backup; not one of replaced data, so a second restore undoes nothing."""
     return next((b for b in backups if b.usable and not b.before_restore), None)
 
 
 def release_notes(releases: Iterable[Release]) -> dict[str, Note]:
-    """Return what release records say of snapshots."""
+    """Return the notes that follow from release records, by snapshot."""
     return {
         release.snapshot: Note(
             f"before release {release.number}", before_restore=release.why.startswith(RESTORE_OF)
@@ -112,7 +112,7 @@ def release_notes(releases: Iterable[Release]) -> dict[str, Note]:
 
 
 def read_notes(machines: Iterable[Machine]) -> dict[str, Note]:
-    """Return the notes that machines carry; what is none, whoever wrote it, is left out."""
+    """Return the notes in the machines' metadata; entries of another form are left out."""
     notes: dict[str, Note] = {}
     for machine in machines:
         notes.update(_decoded(machine.metadata.get(NOTES_KEY, "")))
@@ -120,14 +120,14 @@ def read_notes(machines: Iterable[Machine]) -> dict[str, Note]:
 
 
 def with_note(machine: Machine, snapshot: str, note: Note) -> dict[str, str]:
-    """Return the metadata that adds a note, without the oldest of too many."""
+    """Return the metadata that adds a note; the oldest notes beyond `NOTES_KEPT` are dropped."""
     notes = {**read_notes([machine]), snapshot: note}
     kept = dict(list(notes.items())[-NOTES_KEPT:])
     return {NOTES_KEY: canonical([_encoded(key, kept[key]) for key in kept])}
 
 
 def kept_until(snapshot: Snapshot) -> str:
-    """Return when Fly deletes a snapshot; empty where it does not tell when it was made."""
+    """Return when Fly deletes a snapshot, as RFC 3339; empty if its creation time is unknown."""
     try:
         made = datetime.fromisoformat(snapshot.created_at)
         ends = made + timedelta(days=snapshot.retention_days or _FLY_DEFAULT_DAYS)
@@ -152,11 +152,11 @@ def _backup(snapshot: Snapshot, volume: str, note: Note) -> Backup:
 
 
 def _unnoted(volume: str, machines: tuple[Machine, ...]) -> Note:
-    """Say of a snapshot without a note why it is there; the notes go with the machine."""
+    """Return the note for a snapshot without one; notes are lost with their machine."""
     if not machines:
-        return Note("not known: what was noted went with the machine")
+        return Note("unknown: its note was removed with the machine")
     used = {machine.mounted_volume for machine in machines}
-    if volume in kept_volumes(machines) and volume not in used:
+    if volume in retained_volumes(machines) and volume not in used:
         return Note("daily, by Fly, of the volume from before a restore", before_restore=True)
     return Note("daily, by Fly")
 
@@ -168,8 +168,8 @@ def _gone(notes: Mapping[str, Note], known: set[str]) -> Iterator[Backup]:
 
 
 def _encoded(snapshot: str, note: Note) -> list[str]:
-    told = [snapshot, note.why, note.rest.value if note.rest else ""]
-    return [*told, BEFORE_RESTORE] if note.before_restore else told
+    entry = [snapshot, note.why, note.rest.value if note.rest else ""]
+    return [*entry, BEFORE_RESTORE] if note.before_restore else entry
 
 
 def _decoded(text: str) -> dict[str, Note]:
@@ -180,3 +180,14 @@ def _decoded(text: str) -> dict[str, Note]:
         }
     except (ValueError, TypeError, RecursionError):
         return {}
+
+
+def retained_volumes(machines: Iterable[Machine]) -> tuple[str, ...]:
+    """Return the ids of the volumes that restores retained, until somebody confirms their removal."""
+    texts = (machine.metadata.get(KEPT_KEY, "") for machine in machines)
+    return tuple(dict.fromkeys(name for text in texts for name in text.split(",") if name))
+
+
+def retained_entry(volumes: Iterable[str]) -> dict[str, str]:
+    """Return the metadata entry that holds those ids."""
+    return {KEPT_KEY: ",".join(dict.fromkeys(volumes))}

@@ -1,4 +1,4 @@
-"""What an environment costs a month: asleep all the time, and awake all the time.
+"""Estimate what an environment costs a month: asleep all the time, and awake all the time.
 
 An estimate in USD per 30 days from `deploy/prices.yaml`, which carries its source and date.
 """
@@ -44,9 +44,9 @@ class Cost:
     """USD per 30 days."""
 
     low: float
-    """Asleep all month, as far as it may sleep."""
+    """Asleep all month, except for machines that always run."""
     high: float
-    """Awake all month, with a volume that Fly has extended as far as it may."""
+    """Awake all month, with the volume extended to its limit."""
 
     def __add__(self, other: Cost) -> Cost:
         return Cost(self.low + other.low, self.high + other.high)
@@ -79,7 +79,7 @@ def read_prices(path: Path) -> Prices:
 
 
 def cost_change(prices: Prices, desired: Desired, live: Live) -> CostChange:
-    """Return what the app costs as it is, and as it is asked to be."""
+    """Return the cost of the live app, and of the app after the plan."""
     ours = our_machines(desired, live)
     strangers = [m for m in live.machines if not is_ours(m, desired)]
     volume = find_volume(desired.volume, live, ours) if desired.volume else None
@@ -97,7 +97,7 @@ def cost_change(prices: Prices, desired: Desired, live: Live) -> CostChange:
 
 
 def machine_month(prices: Prices, guest: Json, region: str) -> float:
-    """Return the price of a machine that is awake all month."""
+    """Return the price in USD of a machine that is awake for 30 days."""
     kind, cpus = guest.get("cpu_kind") or "shared", guest.get("cpus") or 1
     rate = prices.shared_cpu if kind == "shared" else prices.performance_cpu
     included_mb: int = INCLUDED_MB.get(kind, INCLUDED_MB["shared"]) * cpus
@@ -114,14 +114,14 @@ def _machines_cost(prices: Prices, machines: list[tuple[Json, str]], always_on: 
 
 
 def _volume_cost(prices: Prices, size_gb: int, limit_gb: int = 0) -> Cost:
-    """A volume is paid for whether its machine is awake or not, up to what Fly may extend it to."""
+    """Return the cost of a volume, from its size now to the limit that Fly may extend it to."""
     return Cost(size_gb * prices.volume_gb, max(size_gb, limit_gb) * prices.volume_gb)
 
 
 def _wanted_volume_cost(
     prices: Prices, wanted: DesiredVolume | None, volume: Volume | None
 ) -> Cost:
-    """One that Fly has extended stays as large as it is."""
+    """Return the cost of the desired volume; one that Fly has extended never shrinks."""
     if wanted is None:
         return Cost(0, 0)
     size_gb = max(wanted.size_gb, volume.size_gb if volume and wanted.limit_gb else 0)
@@ -129,7 +129,7 @@ def _wanted_volume_cost(
 
 
 def _limit_gb(machines: Iterable[Machine]) -> int:
-    """Return how large Fly may make the volume that machines mount; 0 where it may not."""
+    """Return the size limit in GB of a volume that Fly may extend; 0 if it may not."""
     mounts = (mount for m in machines for mount in (m.config or {}).get("mounts") or ())
     return max((int(mount.get(LIMIT_FIELD) or 0) for mount in mounts), default=0)
 

@@ -1,6 +1,6 @@
-"""What an environment asks of Fly, computed without any network.
+"""Compute the desired state of an app from its environment file, without any network.
 
-Field names and forms are the Machines API's, not those of fly.toml.
+Field names and forms are those of the Machines API, not of fly.toml.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ MOUNT_PATH = "/data"
 INTERNAL_PORT = 4200
 PROCESS_GROUP = "app"
 STOCK_COMMAND = ("prefect", "server", "start", "--host", "0.0.0.0")  # noqa: S104 - see the environment
-"""What Prefect's own image is to run: alone it starts a shell, which ends at once."""
-# Metadata that says which machines are ours, and what they run.
+"""The command for Prefect's own image, which would start a shell and exit."""
+# Metadata keys that say which machines are ours, and what they run.
 ENVIRONMENT_KEY = "roost_environment"
 SLOT_KEY = "roost_slot"
 VERSION_KEY = "roost_prefect_version"
@@ -43,7 +43,7 @@ IDLE_ACTION = "ROOST_IDLE_ACTION"
 EXTENSION_FIELDS = ("extend_threshold_percent", "add_size_gb", "size_gb_limit")
 LIMIT_FIELD = EXTENSION_FIELDS[-1]
 DATABASE_URL_VARIABLE = "ROOST_DATABASE_URL_VARIABLE"
-# What `autostop` is called, by how Fly echoes it; one that is absent is off.
+# The name of each `autostop` value, by the form in which Fly returns it; absent means off.
 AUTOSTOPS = {None: "off", False: "off", True: "stop", "stop": "stop", "suspend": "suspend"}
 
 
@@ -56,7 +56,7 @@ class DesiredVolume:
     size_gb: int
     snapshot_retention: int
     limit_gb: int = 0
-    """So far Fly may extend it by itself; 0 where it may not."""
+    """The size to which Fly may extend it; 0 if it may not."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,9 @@ class DesiredMachine:
     Args:
         name: its slot.
         region: where it runs.
-        config: what it is sent.
-        theirs: variables in that which somebody else set, and the file does not name. For all we
-            know they are passwords.
+        config: the config that it is sent.
+        theirs: variables in the config that somebody else set and the file does not name. They
+            may be passwords.
     """
 
     name: str
@@ -79,10 +79,10 @@ class DesiredMachine:
 
 @dataclass(frozen=True)
 class ValueCheck:
-    """Which fingerprints the values that are here do not match, and which they do.
+    """The fingerprints that the available values match, and those that they do not.
 
-    By fingerprint and not by name: once another value is set, what was found of the one before
-    says nothing any more.
+    The key is the fingerprint and not the secret's name, so that a result does not outlive the value
+    it is about.
     """
 
     changed: frozenset[str] = frozenset()
@@ -91,7 +91,7 @@ class ValueCheck:
 
 @dataclass(frozen=True)
 class Desired:
-    """All that an environment asks for."""
+    """The desired state of an environment."""
 
     environment: str
     app: str
@@ -102,13 +102,13 @@ class Desired:
     prune: bool
     machines: tuple[DesiredMachine, ...]
     ignored: tuple[Ignored, ...] = ()
-    """What is left to somebody else: `machines` and `volume` have there what live has."""
+    """Fields left to somebody else; `machines` and `volume` then have the live values in them."""
     back: bool = False
-    """Whether it puts an earlier release back, which may bring an older Prefect."""
+    """Whether it is a rollback, which may bring an older Prefect."""
     values: ValueCheck = field(default=ValueCheck(), repr=False)
-    """How the values that are here compare with those that Fly was given."""
+    """How the available values compare with those that were set."""
     sources: Mapping[str, str] = field(default_factory=dict)
-    """By name, where the file says that the value of each secret comes from."""
+    """The source of each secret's value, by the secret's name."""
 
     @property
     def always_on(self) -> int:
@@ -117,7 +117,7 @@ class Desired:
 
 
 def always_on(configs: Sequence[Json | None]) -> int:
-    """Return how many of some machines never sleep: all without autostop, else the proxy's minimum."""
+    """Return how many machines never sleep: all without autostop, else the proxy's minimum."""
     services = [service_of(config or {}) for config in configs]
     if any(AUTOSTOPS.get(service.get("autostop"), "off") == "off" for service in services):
         return len(services)
@@ -126,19 +126,19 @@ def always_on(configs: Sequence[Json | None]) -> int:
 
 
 def service_of(config: Json) -> Json:
-    """Return the one service of a machine; an empty one where it has none."""
+    """Return the first service of a machine's config; an empty one if it has none."""
     return next(iter(config.get("services") or ()), {})
 
 
 def idle_action(service: Json) -> str:
-    """Return what a server does by itself when it is idle: nothing where any machine has to stay up."""
+    """Return what an idle server does by itself; `off` if any machine has to stay up."""
     if service.get("min_machines_running"):
         return "off"
     return AUTOSTOPS.get(service.get("autostop"), "off")
 
 
 def desired_state(file: EnvironmentFile, image: str) -> Desired:
-    """Compute what an environment asks for, with the image it is to run."""
+    """Return the desired state of an environment that runs this image."""
     environment = file.environment
     return Desired(
         environment=file.name,
@@ -172,7 +172,7 @@ def machine_config(file: EnvironmentFile, image: str, slot: str) -> Json:
         "restart": {"policy": "on-failure", "max_retries": 5},
         "stop_config": {"signal": "SIGTERM", "timeout": "20s"},
         "metadata": {
-            # With these two, flyctl shows and handles the machine as its own.
+            # With these two, flyctl lists and manages the machine as one of its own.
             "fly_platform_version": "v2",
             "fly_process_group": PROCESS_GROUP,
             ENVIRONMENT_KEY: file.name,
@@ -186,14 +186,14 @@ def machine_config(file: EnvironmentFile, image: str, slot: str) -> Json:
     if isinstance(environment.database, SqliteDatabase):
         mount = {"name": VOLUME_NAME, "path": MOUNT_PATH}
         config["mounts"] = [{**mount, **extension(environment.database.extend)}]
-        # A larger volume may be seen only after a boot. With its size in here the boot is a step
-        # of the plan, and one that an apply cut short leaves to the next.
+        # A larger volume may be seen only after a restart. With the size in the metadata, that restart
+        # is a step of the plan, and the next plan still has it if the apply is interrupted.
         config["metadata"][VOLUME_KEY] = str(environment.database.volume_gb)
     return config
 
 
 def extension(extend: Extend | None) -> Json:
-    """Return when Fly extends a volume, in the fields of a mount (fly.MachineMount)."""
+    """Return the fields of a mount that say when Fly extends its volume (fly.MachineMount)."""
     if extend is None:
         return {}
     values = (extend.at_percent, extend.add_gb, extend.limit_gb)
@@ -201,24 +201,24 @@ def extension(extend: Extend | None) -> Json:
 
 
 def named_database(config: Json) -> str:
-    """Return the backend that a machine's config asks for: `postgres`, `sqlite`, or empty."""
+    """Return the database backend of a machine's config: `postgres`, `sqlite`, or empty."""
     if (config.get("env") or {}).get(DATABASE_URL_VARIABLE):
         return "postgres"
     return "sqlite" if config.get("mounts") else ""
 
 
 def secrets_mark(environment: Environment) -> str:
-    """Return a short mark of the declared names.
+    """Return a short hash of the declared secrets' names.
 
-    An apply that is killed between setting secrets and booting the machine with them leaves a
-    machine with another mark, so that the next plan knows.
+    If an apply is killed after it set secrets and before it restarted the machine, the machine has
+    another hash, so the next plan restarts it.
     """
     names = "\n".join(sorted(secret.name for secret in environment.secrets))
     return hashlib.sha256(names.encode()).hexdigest()[:12]
 
 
 def guest(environment: Environment) -> Json:
-    """Return the machine's size the way the API writes it."""
+    """Return the machine's size in the fields of the API."""
     kind, _, count = environment.machine.size.partition("-")
     return {
         "cpu_kind": kind,
@@ -228,7 +228,7 @@ def guest(environment: Environment) -> Json:
 
 
 def environment_variables(environment: Environment) -> dict[str, str]:
-    """Return what the server reads: Prefect's settings, and ours for sleeping and the database."""
+    """Return the server's environment variables: Prefect's settings, and those of the launcher."""
     scaling, database = environment.scaling, environment.database
     sqlite = isinstance(database, SqliteDatabase)
     variables = {
@@ -244,7 +244,7 @@ def environment_variables(environment: Environment) -> dict[str, str]:
         IDLE_ACTION: idle_action(service(environment)),
         "ROOST_IDLE_AFTER_S": str(int(scaling.idle_after.total_seconds())),
     }
-    # A user may want these otherwise; nothing of ours depends on them.
+    # A user may override these; nothing in Roost depends on them.
     defaults = {
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
@@ -257,7 +257,7 @@ def environment_variables(environment: Environment) -> dict[str, str]:
 
 
 def replica_variables(replica: Replicate) -> dict[str, str]:
-    """Return where the database is copied to; the bucket's keys reach the machine as secrets."""
+    """Return the variables for the replica's bucket; its keys reach the machine as secrets."""
     variables = {
         REPLICA_URL: replica.url,
         REPLICA_ENDPOINT: replica.endpoint,
@@ -268,7 +268,7 @@ def replica_variables(replica: Replicate) -> dict[str, str]:
 
 
 def service(environment: Environment) -> Json:
-    """Return the one HTTP service: what the proxy listens to, and when it starts and stops us."""
+    """Return the HTTP service: its ports, and when the proxy starts and stops the machine."""
     scaling = environment.scaling
     return {
         "protocol": "tcp",

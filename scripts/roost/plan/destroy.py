@@ -1,21 +1,22 @@
-"""What a destroy would remove, told before it begins. Pure."""
+"""List what a destroy removes, and find what an interrupted one left. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from roost.errors import UnappliableError
-from roost.fly.models import Volume
+from roost.fly.models import Machine, Volume
 from roost.plan.desired import VOLUME_NAME, Desired
 from roost.plan.live import Live
-from roost.plan.ownership import is_ours
+from roost.plan.ownership import is_ours, slot_of
+from roost.plan.restore import read_journal
 
 LAST_KEPT_DAYS = 60
-"""As long as Fly keeps any snapshot (https://fly.io/docs/volumes/snapshots)."""
+"""The longest retention that Fly offers (https://fly.io/docs/volumes/snapshots)."""
 
 
 def losses(desired: Desired, live: Live) -> Iterator[str]:
-    """Name everything that goes, a line each."""
+    """List everything that is removed, one line each."""
     for machine in live.machines:
         yield f"machine {machine.id} ({machine.name}) in {machine.region}, {machine.state}"
     for volume in live.volumes:
@@ -29,21 +30,32 @@ def losses(desired: Desired, live: Live) -> Iterator[str]:
 
 
 def data_volumes(live: Live) -> tuple[Volume, ...]:
-    """Return the volumes that hold a database, kept ones too."""
+    """Return the volumes that hold a database, retained ones too."""
     return tuple(volume for volume in live.volumes if volume.name == VOLUME_NAME)
 
 
 def check_all_ours(desired: Desired, live: Live) -> None:
-    """Refuse to remove what is somebody else's.
+    """Check that every machine and volume of the app belongs to the environment.
 
     Raises:
-        UnappliableError: the app has machines or volumes that no apply made.
+        UnappliableError: the app has machines or volumes that no apply created.
     """
     strange = [f"machine {m.id} ({m.name})" for m in live.machines if not is_ours(m, desired)]
     strange += [f"volume {v.id} ({v.name})" for v in live.volumes if v.name != VOLUME_NAME]
     if strange:
         raise UnappliableError(
-            f"The app has what is not this environment's: {', '.join(strange)}.",
+            f"The app has objects that this environment did not create: {', '.join(strange)}.",
             where=desired.environment,
-            advice="Look at it and remove it by hand first, with `fly`. Nothing was changed.",
+            advice="Inspect and remove them with `fly` first. Nothing was changed.",
         )
+
+
+def cordoned_notes(environment: str, machines: Iterable[Machine]) -> Iterator[str]:
+    """Return a note for each cordoned machine; a restore under way is reported by the plan itself."""
+    for machine in machines:
+        if machine.cordoned and read_journal(machine) is None:
+            yield (
+                f"The machine {slot_of(machine)} ({machine.id}) is cordoned: it receives no "
+                "requests, and none wakes it. An interrupted destroy leaves it so. To finish that: "
+                f"roost destroy {environment}. To serve again: roost apply {environment}."
+            )

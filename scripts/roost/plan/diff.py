@@ -1,7 +1,7 @@
-"""From live to desired: the ordered steps, and what we refuse to do.
+"""Make a plan: the ordered steps from live to desired, and what is refused.
 
-Pure. The order is safe at every point: app, addresses, volume, secrets, machines, and last what is
-no longer wanted. An unchanged environment gives no step, whatever its machines' state of sleep.
+Pure. The order is safe to stop at any point: app, addresses, volume, secrets, machines, and last what
+is no longer wanted. An unchanged environment has no steps, whether its machines sleep or not.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from roost.fly.models import Machine
-from roost.plan.cordoned import cordoned_notes
 from roost.plan.desired import OVERRIDE_KEY, VERSION_KEY, Desired
+from roost.plan.destroy import cordoned_notes
 from roost.plan.disclosures import disclosures
 from roost.plan.live import Live
-from roost.plan.machines import machine_outcomes, surplus_outcomes
+from roost.plan.machines import compare_machines, surplus_machines
 from roost.plan.ownership import our_machines
 from roost.plan.restore import refusal, restoring
 from roost.plan.resume import Recovery, recover, unproved
@@ -31,8 +31,8 @@ from roost.plan.steps import (
     Change,
     CreateApp,
     Json,
-    Outcome,
     Plan,
+    PlanItem,
     Refusal,
     ReleaseIp,
     Risk,
@@ -41,37 +41,37 @@ from roost.plan.steps import (
     UnsetSecrets,
 )
 from roost.plan.trial import tried_secret
-from roost.plan.volumes import volume_outcomes
+from roost.plan.volumes import compare_volumes
 
 PUBLIC_IPS = frozenset({"v4", "shared_v4", "v6"})
 _VERBS = {SetSecrets.kind: "set", UnsetSecrets.kind: "remove"}
 
 
 def diff(desired: Desired, live: Live) -> Plan:
-    """Compare, and return the plan."""
+    """Return the plan from live to desired."""
     return plan_from(recover(desired, live, our_machines(desired, live)), live)
 
 
 def plan_from(recovery: Recovery, live: Live) -> Plan:
-    """Return the plan to what a recovery asks for: the file's wish, or a release of before."""
+    """Return the plan to the target of a recovery: what the file asks for, or an earlier release."""
     desired = recovery.desired
     ours = our_machines(desired, live)
     states = secret_states(desired, live, ours)
     if state := restoring(desired, live):
-        # Which machine is the server's is decided by whoever ends it.
+        # Until the restore ends, it is open which of the two machines is the server's.
         return Plan(
             desired.environment, desired.app, (), (refusal(desired, state),), (), base_state(live)
         )
     secrets = tuple(_secrets(desired, states, back=recovery.back_to > 0))
-    found: list[Outcome] = [
-        *recovery.outcomes,
+    found: list[PlanItem] = [
+        *recovery.items,
         *_app(desired, live),
         *_ips(desired, live),
-        *volume_outcomes(desired, live, ours),
+        *compare_volumes(desired, live, ours),
         *secrets,
-        *machine_outcomes(desired, ours, _seen_after_boot(desired, live, ours, secrets)),
+        *compare_machines(desired, ours, _seen_after_boot(desired, live, ours, secrets)),
         *cordoned_notes(desired.environment, ours.values()),
-        *surplus_outcomes(desired, live, ours, back=recovery.back_to > 0),
+        *surplus_machines(desired, live, ours, back=recovery.back_to > 0),
         *_surplus_ips(desired, live),
     ]
     steps = [item for item in found if not isinstance(item, Refusal | str)]
@@ -94,18 +94,18 @@ def plan_from(recovery: Recovery, live: Live) -> Plan:
 
 
 def _no_way_back(desired: Desired, steps: Iterable[Step]) -> Iterator[str]:
-    """Say of an upgrade on Postgres that nothing of ours undoes it: there is no volume to copy."""
+    """Warn that Roost cannot undo an upgrade on Postgres: there is no volume to take a snapshot of."""
     if desired.volume is None and any(step.risk is Risk.MIGRATION for step in steps):
         version = desired.machines[0].config["metadata"][VERSION_KEY]
         yield (
             f"Prefect {version} migrates the Postgres database, and an older one cannot read it "
-            "afterwards. Roost takes no snapshot of a Postgres, and puts nothing back if this "
-            "fails. Make a backup of it first: there is no other way back."
+            "afterwards. Roost takes no snapshot of a Postgres database and cannot roll this back. "
+            "Make a backup of it first."
         )
 
 
 def base_state(live: Live) -> Json:
-    """Return what of the live state the steps depend on; sleep and wake are not part of it."""
+    """Return the part of the live state that the steps depend on; sleep is not part of it."""
     overrides = {
         m.id: m.metadata[OVERRIDE_KEY] for m in live.machines if OVERRIDE_KEY in m.metadata
     }
@@ -119,7 +119,7 @@ def base_state(live: Live) -> Json:
     }
 
 
-def _app(desired: Desired, live: Live) -> Iterator[Outcome]:
+def _app(desired: Desired, live: Live) -> Iterator[PlanItem]:
     key = f"app/{desired.app}"
     if live.app is None:
         yield CreateApp(
@@ -138,7 +138,7 @@ def _app(desired: Desired, live: Live) -> Iterator[Outcome]:
         )
 
 
-def _ips(desired: Desired, live: Live) -> Iterator[Outcome]:
+def _ips(desired: Desired, live: Live) -> Iterator[PlanItem]:
     have = {ip.kind for ip in live.ips}
     for ip_type in desired.ip_types:
         if ip_type not in have and not (ip_type == "shared_v4" and "v4" in have):
@@ -147,8 +147,8 @@ def _ips(desired: Desired, live: Live) -> Iterator[Outcome]:
             )
 
 
-def _surplus_ips(desired: Desired, live: Live) -> Iterator[Outcome]:
-    """A private server keeps no public address; a private one beside public ones harms nobody."""
+def _surplus_ips(desired: Desired, live: Live) -> Iterator[PlanItem]:
+    """Yield the release of public addresses of a private server; other addresses are left alone."""
     if PUBLIC_IPS & set(desired.ip_types):
         return
     for ip in sorted(live.ips, key=lambda ip: ip.ip):
@@ -164,20 +164,24 @@ def _surplus_ips(desired: Desired, live: Live) -> Iterator[Outcome]:
 def _secrets(
     desired: Desired, states: tuple[SecretState, ...], *, back: bool
 ) -> Iterator[SetSecrets | UnsetSecrets | str]:
-    # Without a machine there is nothing that could remember that an unknown one was set.
+    # Without a machine, nothing can record that a secret of unknown value was set.
     wanted = [s for s in states if s.state.is_set]
     wanted = [s for s in wanted if desired.machines or s.state is not State.UNKNOWN]
-    if back:  # whoever goes back may have no value at hand, and what is there stays as it is
+    if back:  # a rollback may have no values, and leaves the secrets that exist as they are
         wanted = [s for s in wanted if s.state is State.MISSING]
     extra = tuple(s.name for s in states if s.state is State.EXTRA)
     if wanted:
         names = tuple(s.name for s in wanted)
-        told = ", ".join(s.told(desired.sources[s.name]) for s in wanted)
+        reasons = ", ".join(s.reason(desired.sources[s.name]) for s in wanted)
         tried = "" if back else _tried(desired, names)
-        first = f", once the database of {tried} was tried on a machine of its own" if tried else ""
+        first = (
+            f", after its database address {tried} was tested on a temporary machine"
+            if tried
+            else ""
+        )
         yield SetSecrets(
             key="secrets/set",
-            summary=f"set the secrets {told}{first}",
+            summary=f"set the secrets {reasons}{first}",
             names=names,
             sources={s.name: desired.sources[s.name] for s in wanted},
             tried=tried,
@@ -194,7 +198,7 @@ def _secrets(
 
 
 def _tried(desired: Desired, names: Iterable[str]) -> str:
-    """Return which of the secrets to be set is tried first."""
+    """Return the secret whose database address is tested first; empty for none."""
     return tried_secret(desired.machines[0].config, names) if desired.machines else ""
 
 
@@ -204,7 +208,7 @@ def _seen_after_boot(
     ours: Mapping[str, Machine],
     secrets: tuple[SetSecrets | UnsetSecrets | str, ...],
 ) -> dict[str, tuple[Change, ...]]:
-    """A running machine keeps the secrets it booted with, so a change of them is one of its own."""
+    """Return the changes of secrets by slot: a machine sees new secrets only after a restart."""
     changes = tuple(
         Change(FIELD, None, f"{_VERBS[item.kind]} the secrets {', '.join(item.names)}")
         for item in secrets

@@ -1,7 +1,7 @@
-"""What a plan hands to somebody else's code or to another place, said in words. Pure.
+"""Warn where a plan gives data to other code, other places, or a growing bill. Pure.
 
-The steps of a plan show what changes. That an image of somebody else gets to read the login, or
-that a new server copies its database away, follows from them, and is easily overlooked there.
+The steps show each change, but it is easy to overlook what follows: that a third-party image can read
+the login, or that a server starts to copy its database to a bucket.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ _IMAGE = "image"
 
 
 def disclosures(steps: Iterable[Step], app: str) -> tuple[str, ...]:
-    """Return a sentence for each image and each bucket that steps bring, once."""
-    found = (told for step in steps for told in _disclosed(step, app))
+    """Return a sentence, once, for each image, bucket and volume limit that steps introduce."""
+    found = (sentence for step in steps for sentence in _disclosed(step, app))
     return tuple(dict.fromkeys(found))
 
 
@@ -38,7 +38,7 @@ def _disclosed(step: Step, app: str) -> Iterator[str]:
 
 
 def _extended(step: CreateMachine | UpdateMachine) -> Iterator[str]:
-    """Return how far Fly is to extend a volume by itself: it never shrinks, and costs what it has."""
+    """Return a sentence if Fly starts to extend the volume: it never shrinks again."""
     mount: Json = next(iter(step.config.get("mounts") or ()), {})
     percent, add, limit = (mount.get(name) for name in EXTENSION_FIELDS)
     if percent and any(_brings(step, f"mounts[0].{name}") for name in EXTENSION_FIELDS):
@@ -53,5 +53,5 @@ def _brings(step: CreateMachine | UpdateMachine, field: str) -> bool:
 
 
 def _is_of(app: str, image: str) -> bool:
-    """Return whether an image is in the app's own registry, under a name that Roost gives."""
+    """Return whether an image is in the app's own registry, with a tag that Roost makes."""
     return is_our_image(image) and image.startswith(f"{REGISTRY}/{app}:")

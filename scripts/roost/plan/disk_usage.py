@@ -1,4 +1,4 @@
-"""How full a volume is, and what helps; from what Fly says of it, so that nothing is woken. Pure."""
+"""Warn of a volume that fills up. Uses Fly's figures, so no machine is woken. Pure."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ GB = 1024**3
 
 
 def used_percent(volume: Volume) -> int | None:
-    """Return how full a volume is, in percent, rounded down; None where Fly does not say."""
+    """Return the used percentage of a volume, rounded down; None if Fly does not report it."""
     if volume.blocks <= 0 or volume.block_size <= 0 or volume.blocks_avail > volume.blocks:
         return None
     return 100 * (volume.blocks - volume.blocks_avail) // volume.blocks
 
 
 def fullness_notes(wanted: DesiredVolume, volume: Volume) -> Iterator[str]:
-    """Warn of a volume that fills up, with what helps; not while Fly is still to extend it."""
+    """Return a warning and a remedy for a volume that is at least `FULL_PERCENT` full."""
     percent = used_percent(volume)
     if percent is None or percent < FULL_PERCENT:
         return
     free_gb = volume.blocks_avail * volume.block_size / GB
-    told = (
+    usage = (
         f"The volume {volume.id} is {percent} % full: {free_gb:.1f} of {volume.size_gb} GB are "
         "free. A server on a full volume refuses every write."
     )
     if volume.size_gb < wanted.limit_gb:
-        yield f"{told} Fly extends it by itself, up to {wanted.limit_gb} GB."
+        yield f"{usage} Fly extends it by itself, up to {wanted.limit_gb} GB."
     elif wanted.limit_gb:
-        yield f"{told} It is at its limit: raise database.extend.limit_gb, or {_LESS}."
+        yield f"{usage} It is at its limit: raise database.extend.limit_gb, or {_LESS}."
     else:
         yield (
-            f"{told} Raise database.volume_gb, let Fly extend it with database.extend, or {_LESS}."
+            f"{usage} Raise database.volume_gb, let Fly extend it with database.extend, or {_LESS}."
         )
 
 

@@ -1,4 +1,4 @@
-"""A plan as JSON: canonical, with a digest that says whether two plans are the same."""
+"""Write a plan as JSON, with a digest that is equal for equal plans."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from roost.plan.steps import BaseStep, Change, Plan
 
 Json = dict[str, Any]
 FORMAT = 2
-"""Raised where a document of before would be misread: since 2 it has the sources of secrets."""
-_NOT_JUDGED = frozenset({"summary", "risk", "skip_launch"})
+"""Increased when an older document would be misread. Format 2 added the sources of secrets."""
+_NOT_IN_DIGEST = frozenset({"summary", "risk", "skip_launch"})
 
 
 def plan_document(plan: Plan, cost: CostChange | None = None) -> Json:
@@ -36,7 +36,7 @@ def plan_document(plan: Plan, cost: CostChange | None = None) -> Json:
 
 
 def step_document(step: BaseStep) -> Json:
-    """Return one step: what all steps say, then what its kind adds."""
+    """Return one step: the common fields, then those of its kind."""
     return {
         "kind": step.kind,
         "key": step.key,
@@ -48,20 +48,20 @@ def step_document(step: BaseStep) -> Json:
 
 
 def plan_digest(plan: Plan) -> str:
-    """Return the sha256 over environment, base state and steps.
+    """Return the sha256 of environment, base state and steps.
 
-    Neither wording is part of it nor what follows from sleep alone: a server that fell asleep since
-    the plan was approved is changed as approved, only without being woken.
+    It leaves out wording and what depends only on sleep: a server that fell asleep after the plan
+    was approved is changed as approved, only without being woken.
     """
     steps = [step_document(step) for step in plan.steps]
-    judged = {
+    content = {
         "format": FORMAT,
         "environment": plan.environment,
         "app": plan.app,
         "base": plan.base,
-        "steps": [{k: v for k, v in step.items() if k not in _NOT_JUDGED} for step in steps],
+        "steps": [{k: v for k, v in step.items() if k not in _NOT_IN_DIGEST} for step in steps],
     }
-    return hashlib.sha256(canonical(judged).encode()).hexdigest()
+    return hashlib.sha256(canonical(content).encode()).hexdigest()
 
 
 def canonical(value: Any) -> str:

@@ -1,7 +1,7 @@
-"""A plan document read back: what a report shows of a plan that another job made. Pure.
+"""Read the plan document of another job, for a report. Pure.
 
-The document comes as a file that somebody else may have written. It is held to its form and to
-sizes, and nothing in it is ever carried out.
+Somebody else may have written the file. So its form and sizes are checked, and its steps are shown
+but never carried out.
 """
 
 from __future__ import annotations
@@ -72,10 +72,10 @@ class _Document(_Part):
 
 @dataclass(frozen=True, kw_only=True)
 class ShownStep(BaseStep):
-    """A step as people see it; it cannot be carried out.
+    """A step as it is shown; it cannot be carried out.
 
     Args:
-        given: the fields that its kind added.
+        given: the fields that its kind adds.
     """
 
     kind = "shown"
@@ -83,26 +83,27 @@ class ShownStep(BaseStep):
 
     @property
     def own(self) -> Json:
-        """The fields that its kind added."""
+        """The fields that its kind adds."""
         return self.given
 
 
 def read_plan(document: Json, where: str) -> tuple[Plan, CostChange | None, str]:
-    """Read a plan document: the plan as it is shown, its cost, and its digest.
+    """Return the plan of a document as it is shown, its cost and its digest.
 
     Args:
-        document: what `plan_document` gave, perhaps.
-        where: its file, for people.
+        document: a result of `plan_document`, not yet checked.
+        where: name of its file, for messages.
 
     Raises:
-        BadDocumentError: it has another form.
+        BadDocumentError: the document has another form.
     """
     try:
         read = _Document.model_validate(document)
     except ValidationError as error:
         place = ".".join(map(str, error.errors()[0]["loc"]))
         raise BadDocumentError(
-            f"It is no plan: {place or 'all of it'} is not as it should be.", where=where
+            f"The file is not a plan document: {place or 'the whole document'} has another form.",
+            where=where,
         ) from error
     steps = tuple(map(_step, read.steps, document["steps"]))
     refusals = tuple(Refusal(r.key, r.what, r.advice) for r in read.refusals)

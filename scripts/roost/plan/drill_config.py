@@ -1,7 +1,7 @@
-"""What a drill runs: the server's own config, on a copy of its data, in an app that is thrown away. Pure.
+"""Compute what a drill runs: the server's config on a copy of its data, in a temporary app. Pure.
 
-It must do nothing in the world: nobody is notified, no copy of its data goes anywhere, and nobody but
-the gate can log in.
+The drill must have no effect outside: it sends no notifications, replicates no data, and only the gate
+can log in.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ from roost.plan.volumes import create_volume
 DRILL_KEY = "roost_drill"
 VOLUME = "drill"
 IP_TYPES = ("v6", "shared_v4")
-# What acts by itself on what it finds: late runs, automations, runs to be cancelled.
+# Services that act on the data they find: late runs, automations, runs to be cancelled.
 SERVICES = ("TRIGGERS", "LATE_RUNS", "FOREMAN", "CANCELLATION_CLEANUP", "PAUSE_EXPIRATIONS")
 
 
 def drill_app(app: str) -> str:
-    """Return the name of the app in which drills of another one run."""
+    """Return the name of the app for drills of an app."""
     return f"{app}-drill"
 
 
 def check_can_drill(desired: Desired) -> None:
-    """Refuse where a drill would have to be public, and the server is not.
+    """Refuse to drill a private server, as a drill has a public address.
 
     Raises:
-        UnappliableError: the gate could not reach it without an address of the internet.
+        UnappliableError: the server is private.
     """
     if "private_v6" in desired.ip_types:
         raise UnappliableError(
-            "Its server is private, and a drill is proved through a public address.",
+            "The server is private, and a drill needs a public address for its gate.",
             where=desired.environment,
             advice="Restore it for real, into another environment, from inside the private network.",
         )
 
 
 def check_leftovers(desired: Desired, app: App, live: Live) -> None:
-    """Refuse to take an app for a drill's that is somebody's.
+    """Check that an existing app of the drill's name was created by a drill.
 
     Raises:
-        UnappliableError: what is in it is no drill's.
+        UnappliableError: it has objects that no drill created.
     """
     owner = app.organization.slug
     strange = [m.id for m in live.machines if m.metadata.get(DRILL_KEY) != desired.app]
@@ -54,14 +54,14 @@ def check_leftovers(desired: Desired, app: App, live: Live) -> None:
     strange += [ip.ip for ip in live.ips if ip.kind not in IP_TYPES]
     if strange or owner not in ("", desired.organization):
         raise UnappliableError(
-            f"The app {app.name} is there, and no drill made it: {', '.join(strange) or owner}.",
+            f"The app {app.name} exists, and no drill created it: {', '.join(strange) or owner}.",
             where=desired.environment,
             advice="A drill needs that name. Rename or remove that app.",
         )
 
 
 def drill_volume(desired: Desired, backup: Backup) -> Json:
-    """Return the volume of a drill: a copy, of which no copies are made."""
+    """Return the fields of the drill's volume, without snapshots of its own."""
     assert desired.volume is not None  # noqa: S101 - a server without one has no backups
     fields = create_volume(desired, desired.volume).fields
     return {
@@ -75,7 +75,7 @@ def drill_volume(desired: Desired, backup: Backup) -> Json:
 
 
 def drill_config(desired: Desired, machine: Machine | None, volume: str) -> Json:
-    """Return the machine of a drill: what runs now, or what the file asks for where nothing does."""
+    """Return the config of the drill's machine: the live one, or the desired one if there is none."""
     config = (machine.config if machine else None) or desired.machines[0].config
     own = {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in SERVICES}
     given = config.get("env") or {}

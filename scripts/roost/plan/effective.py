@@ -1,4 +1,4 @@
-"""What an environment asks for now: its file, and an override while one lasts. Pure."""
+"""Combine an environment's file with the override in force, if there is one. Pure."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from roost.environment.scale import scale_faults, with_fields
 from roost.fly.models import Machine
 from roost.plan.desired import ENVIRONMENT_KEY, OVERRIDE_KEY
 from roost.plan.live import Live
-from roost.plan.override import Override, decode, spoken
+from roost.plan.override import Override, decode, utc_text
 from roost.plan.ownership import slot_number, slot_of
 from roost.plan.releases import releases_on
 from roost.plan.steps import Plan, Refusal
 
 AHEAD = timedelta(hours=1)
-"""So far may another computer's clock be ahead; what begins later would last too long."""
+"""How far another computer's clock may be ahead; an override that begins later is removed."""
 
 
 @dataclass(frozen=True)
 class Effective:
-    """The environment that counts now.
+    """The environment in effect now.
 
     Args:
-        file: the file, with the override's values where one is in force.
-        override: the one in force.
-        ended: the one that live still has and whose time is over, or that is taken away now.
-        notes: what people are told of it.
+        file: the file, with the values of the override in force.
+        override: the override in force.
+        ended: an override that live still has and that has expired or is removed now.
+        notes: sentences about the override, for people.
         refusals: why nothing can be applied with it.
     """
 
@@ -38,8 +38,8 @@ class Effective:
     notes: tuple[str, ...] = ()
     refusals: tuple[Refusal, ...] = ()
 
-    def told(self, plan: Plan) -> Plan:
-        """Return a plan that says all of this first."""
+    def annotate(self, plan: Plan) -> Plan:
+        """Return a plan with these notes and refusals first."""
         return replace(
             plan,
             warnings=(*self.notes, *plan.warnings),
@@ -48,11 +48,11 @@ class Effective:
 
 
 Choose = Callable[[EnvironmentFile, Live, datetime], Effective]
-"""Decides what counts, from the file, what is live, and the time."""
+"""Returns the environment in effect, from the file, the live state and the time."""
 
 
 def effective(file: EnvironmentFile, live: Live, now: datetime) -> Effective:
-    """Return the environment with the override that its machines carry, if it still lasts."""
+    """Return the environment with the override on its machines, if it has not expired."""
     text = carried(file, live)
     override = decode(text) if text else None
     if override is None:
@@ -66,14 +66,12 @@ def effective(file: EnvironmentFile, live: Live, now: datetime) -> Effective:
 
 
 def overridden(file: EnvironmentFile, live: Live, override: Override) -> Effective:
-    """Return the environment with an override that is to be set; it takes the place of any other."""
+    """Return the environment with a new override, which replaces any other."""
     before = current_override(file, live)
     chosen = _in_force(file, override)
     if before is None or before.fields == override.fields:
         return chosen
-    told = (
-        f"It takes the place of the override by {before.who} ({before.reason}): {before.brief()}."
-    )
+    told = f"It replaces the override by {before.who} ({before.reason}): {before.summary()}."
     return replace(chosen, ended=before, notes=(*chosen.notes, told))
 
 
@@ -82,12 +80,12 @@ def cleared(file: EnvironmentFile, live: Live) -> Effective:
     before = current_override(file, live)
     if before is None:
         return Effective(file)
-    told = f"The override by {before.who} ({before.reason}) ends: {before.brief()}."
+    told = f"The override by {before.who} ({before.reason}) ends: {before.summary()}."
     return Effective(file, ended=before, notes=(told,))
 
 
 def current_override(file: EnvironmentFile, live: Live) -> Override | None:
-    """Return the override that the machines carry, whether its time is over or not."""
+    """Return the override on the machines, expired or not."""
     return decode(carried(file, live))
 
 
@@ -111,7 +109,7 @@ def _release_number(machine: Machine) -> int:
 
 def _in_force(file: EnvironmentFile, override: Override) -> Effective:
     faults = scale_faults(file.environment, override.fields)
-    told = override.told(file.environment)
+    told = override.sentence(file.environment)
     if faults:
         refusals = tuple(_contradiction(file, override, message) for _, message in faults)
         return Effective(file, override, notes=(told,), refusals=refusals)
@@ -122,7 +120,7 @@ def _in_force(file: EnvironmentFile, override: Override) -> Effective:
 def _contradiction(file: EnvironmentFile, override: Override, message: str) -> Refusal:
     return Refusal(
         "override",
-        f"the file and the override ({override.brief()}) do not go together: {message}",
+        f"the file and the override ({override.summary()}) do not go together: {message}",
         f"Change the file, or end the override: `roost scale {file.name} --clear`.",
     )
 
@@ -130,7 +128,7 @@ def _contradiction(file: EnvironmentFile, override: Override, message: str) -> R
 def _over(override: Override) -> str:
     values = ", ".join(f"{name} {value}" for name, value in override.fields.items())
     return (
-        f"The override by {override.who} ({override.reason}) ended at {spoken(override.until)}: "
+        f"The override by {override.who} ({override.reason}) ended at {utc_text(override.until)}: "
         f"{values} goes back to what the file says."
     )
 

@@ -1,7 +1,7 @@
-"""What a server of our image left in its machine's metadata before it ended. Pure.
+"""Read the last error that a server of Roost's image left in its machine's metadata. Pure.
 
-See deploy/roost_server/exit_reason.py. It holds no secret when it is written; what it is made of is
-still only a text that a machine sent.
+Written by deploy/roost_server/exit_reason.py, which removes secrets. It is still text that a machine
+sent, so it is checked and shortened.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ MAX_WORDS = 300
 
 
 def last_words_of(machine: Machine, version: str) -> str:
-    """Return why a machine ended in one line; empty where it left nothing, or for another config.
+    """Return why a machine's server exited, on one line; empty if it left no reason.
 
     Args:
-        machine: as it is now.
-        version: of the config whose end is asked about; empty for any.
+        machine: the machine now.
+        version: the config version that the reason must be about; empty for any.
     """
     try:
         left = json.loads(machine.metadata.get(LAST_ERROR_KEY, ""))

@@ -1,7 +1,7 @@
-"""Machines on the app that no apply made, and what they would share with the server. Pure.
+"""Find machines on the app that no apply created, and conflicts with them. Pure.
 
-Fly's proxy spreads the requests for a port of an app over all its machines that serve that port.
-So a second, empty server beside one that is there already would answer a part of its requests.
+Fly's proxy spreads the requests for a port over all machines of the app that serve it. So a new, empty
+server beside an existing one would answer a part of its requests.
 """
 
 from __future__ import annotations
@@ -11,44 +11,46 @@ from roost.fly.models import Machine
 from roost.plan.desired import ENVIRONMENT_KEY, INTERNAL_PORT, VERSION_KEY, Desired, service_of
 from roost.plan.live import Live
 from roost.plan.ownership import candidate_volumes, is_ours, our_machines, slot_of
-from roost.plan.steps import Json, Outcome, Refusal
+from roost.plan.steps import Json, PlanItem, Refusal
 
 
-def stranger_outcome(desired: Desired, live: Live, machine: Machine, *, back: bool) -> Outcome:
-    """Return what a machine that is not ours means for the plan: a refusal, or a sentence.
+def foreign_machine_item(desired: Desired, live: Live, machine: Machine, *, back: bool) -> PlanItem:
+    """Return a refusal or a warning for a machine that is not ours.
 
-    A plan that puts an earlier release back is not held up: a broken server would stay.
+    A rollback is never refused for it, as that would leave a broken server.
     """
     key = f"machine/{slot_of(machine)}"
     if other := machine.metadata.get(ENVIRONMENT_KEY):
         return Refusal(
             key,
-            f"the machine {machine.id} on this app is that of the environment {other}",
-            f"One app is one environment's: name the file {other}.yaml again, or choose another app.",
+            f"the machine {machine.id} on this app belongs to the environment {other}",
+            f"An app has one environment: name the file {other}.yaml again, or choose another app.",
         )
     what = conflict(desired, live, machine)
     if what and not back:
         return Refusal(key, what, _way_in(desired, live, machine))
-    return f"The machine {machine.id} ({machine.name}) on this app is not ours; it is left alone."
+    return (
+        f"The machine {machine.id} ({machine.name}) on this app is not Roost's and is left alone."
+    )
 
 
 def conflict(desired: Desired, live: Live, machine: Machine) -> str:
-    """Return why our server cannot run beside a machine that is not ours; empty where it can."""
+    """Return why a server cannot run beside a foreign machine; empty if it can."""
     if not desired.machines or not _serves_our_ports(desired, machine):
         return ""
-    who = f"the machine {machine.id} ({machine.name}), which Roost did not make,"
+    who = f"the machine {machine.id} ({machine.name}), which Roost did not create,"
     if not machine.cordoned:
         return f"{who} serves this app, and each of two servers would get a part of the requests"
     if desired.volume is None or not machine.mounted_volume:
         return ""
     ours = our_machines(desired, live)
     if ours or candidate_volumes(desired.volume, live, ours):
-        return ""  # a restore has filled it
+        return ""  # a restore has brought the data
     return f"{who} holds data on the volume {machine.mounted_volume}, and the server would be empty"
 
 
 def _serves_our_ports(desired: Desired, machine: Machine) -> bool:
-    """Return whether a machine's services, reachable or cordoned, are those of a Prefect server."""
+    """Return whether a machine serves the ports of a Prefect server, cordoned or not."""
     wanted = {port["port"] for port in service_of(desired.machines[0].config).get("ports", ())}
     config = machine.config or machine.incomplete_config or {}
     return any(
@@ -59,26 +61,26 @@ def _serves_our_ports(desired: Desired, machine: Machine) -> bool:
 
 
 def _has_port(port: Json, wanted: set[int]) -> bool:
-    """Return whether one entry of a service's ports, a number or a range, is among those wanted."""
+    """Return whether a port or range of ports contains one of the wanted ports."""
     first = port.get("port") or port.get("start_port") or 0
     last = port.get("port") or port.get("end_port") or first
     return any(first <= number <= last for number in wanted)
 
 
 def _way_in(desired: Desired, live: Live, machine: Machine) -> str:
-    """Return the commands that bring the data over, for the database that the file asks for."""
+    """Return the steps that move the data over, for the database that the file asks for."""
     rest = _rest(desired, machine)
     remove = f"`fly machine destroy {machine.id} -a {desired.app}`"
     if desired.volume is None:
         return (
-            f"Have the file name the database that it uses. Then {rest}, and `roost apply "
-            f"{desired.environment}`. When all is as it should be, {remove}."
+            f"Set `database` in the file to the one that it uses. Then {rest}, and `roost apply "
+            f"{desired.environment}`. Once the new server works, {remove}."
         )
     if not machine.mounted_volume:
         return (
-            "It has no volume. If its data is in a Postgres, ask for that under `database`; what is "
+            "It has no volume. If its data is in a Postgres database, set that under `database`; data "
             f"on its own disk is lost when it stops. Then {rest}, and `roost apply "
-            f"{desired.environment}`. When all is as it should be, {remove}."
+            f"{desired.environment}`. Once the new server works, {remove}."
         )
     size = next((v.size_gb for v in live.volumes if v.id == machine.mounted_volume), 0)
     grow = f"First set database.volume_gb to {size}. " if size > desired.volume.size_gb else ""
@@ -92,16 +94,16 @@ def _with_its_volume(desired: Desired, volume: str, rest: str, remove: str) -> s
         f"wait until `fly volumes snapshots list {volume}` says that it is created. "
         f"3. `roost restore {desired.environment} --snapshot ID`, with the ID from that list. The "
         f"database has to be prefect.db at the top of that volume, of Prefect {version} or older. "
-        f"When all is as it should be, {remove}. To start without it, remove only the machine and its "
+        f"Once the new server works, {remove}. To start without its data, remove only the machine and its "
         f"volume (`fly volumes destroy {volume}`)."
     )
 
 
 def check_alone(desired: Desired, live: Live) -> None:
-    """Refuse to make anything while a machine that is not ours answers for the app.
+    """Check that no foreign machine serves the app before anything is created.
 
     Raises:
-        UnappliableError: one does; says how to have it rest.
+        UnappliableError: one does; the message says how to stop it.
     """
     serving = (m for m in live.machines if not is_ours(m, desired) and not m.cordoned)
     for machine in serving:

@@ -1,4 +1,4 @@
-"""What an environment leaves to somebody else: those fields are asked for as live has them. Pure."""
+"""Take the fields that an environment ignores (`drift.ignore`) from the live state. Pure."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import Any
 
 from roost.environment.model import Ignored
 from roost.fly.models import Machine
-from roost.plan.compare import differences, normal
+from roost.plan.compare import ABSENT, differences, field_path, look, normal, put
 from roost.plan.desired import IDLE_ACTION, Desired, DesiredMachine, idle_action, service_of
-from roost.plan.fields import ABSENT, field_path, look, put
 from roost.plan.live import Live
 from roost.plan.ownership import find_volume, our_machines
 from roost.plan.steps import Change, Json, Plan
@@ -23,7 +22,7 @@ SLEEP = frozenset({"services[0].autostop", "services[0].min_machines_running"})
 
 @dataclass(frozen=True)
 class Left:
-    """One difference that is left as it is; `change` says from what to what it would have been."""
+    """One ignored difference; `change` has the live and the desired value."""
 
     key: str
     change: Change
@@ -36,15 +35,15 @@ class Left:
         return {"key": self.key, "field": change.field, **values, "reason": self.reason}
 
     @property
-    def told(self) -> str:
-        """Report it in a sentence."""
+    def sentence(self) -> str:
+        """The difference as a sentence."""
         change = self.change
         have, want = ("absent" if value is None else value for value in (change.old, change.new))
         return f"Ignored: {self.key} {change.field} is {have} instead of {want} ({self.reason})."
 
 
 def ignored_fields(desired: Desired) -> tuple[str, ...]:
-    """Name what of a machine's config somebody else decides, with what follows from it."""
+    """Return the ignored fields of a machine's config, and those that depend on them."""
     fields = [rule.field for rule in desired.ignored if not rule.field.startswith(f"{_VOLUME}.")]
     follows = [f"env.{IDLE_ACTION}"] if SLEEP.intersection(fields) else []
     return (*fields, *follows)
@@ -52,25 +51,25 @@ def ignored_fields(desired: Desired) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Adopted:
-    """What is desired, with live's values in the fields that are ignored."""
+    """The desired state with the live values of ignored fields."""
 
     desired: Desired
     left: tuple[Left, ...] = ()
 
-    def told(self, plan: Plan) -> Plan:
-        """Return a plan that says what it leaves alone."""
-        return replace(plan, warnings=(*(left.told for left in self.left), *plan.warnings))
+    def annotate(self, plan: Plan) -> Plan:
+        """Return a plan with a warning for each ignored difference."""
+        return replace(plan, warnings=(*(left.sentence for left in self.left), *plan.warnings))
 
 
 def adopt(desired: Desired, live: Live) -> Adopted:
-    """Ask for what live has, wherever a rule says that somebody else decides."""
+    """Return the desired state with the live values of ignored fields."""
     ours, rules = our_machines(desired, live), desired.ignored
     left: list[Left] = []
     machines = []
     for wanted in desired.machines:
         machine = ours.get(wanted.name)
         if machine is not None and machine.config is not None:
-            wanted, found = _adopt_machine(wanted, machine, rules)  # noqa: PLW2901 - the same one, adopted
+            wanted, found = _adopt_machine(wanted, machine, rules)  # noqa: PLW2901 - the same machine with live values
             left += found
         machines.append(wanted)
     changed = replace(desired, machines=tuple(machines))
@@ -84,7 +83,7 @@ def _adopt_machine(
     for rule in rules:
         path = field_path(rule.field)
         want, have = look(config, path), look(machine.config, path)
-        # Of `env` somebody else may add and take away entries; elsewhere both have all fields.
+        # In `env` somebody else may add or remove entries; other fields exist on both sides.
         if (ABSENT in (want, have) and path[0] != "env") or _same(path, want, have):
             continue
         put(config, path, have)
@@ -97,9 +96,10 @@ def _adopt_machine(
 
 
 def _following(config: Json, live: Json) -> Json:
-    """Have the server sleep by itself as the proxy is told to, from the next boot for something else on.
+    """Make the server's own idle action follow the ignored autostop, from its next restart on.
 
-    That alone is no reason to boot it, each time that somebody else changes his mind.
+    The idle action alone is no reason for a restart whenever somebody changes autostop. So the live
+    one is kept until the machine is updated for another reason.
     """
     now = look(live, ("env", IDLE_ACTION))
     as_now = {**config, "env": {**config["env"], IDLE_ACTION: now}}
@@ -126,7 +126,7 @@ def _adopt_volume(
 
 
 def _shown(have: Any, want: Any) -> tuple[Any, Any]:
-    """Return both as plans show them: an entry that only somebody else set may be a password."""
+    """Return both values as plans show them; a variable that only somebody else set stays hidden."""
     if want is ABSENT:
         return HIDDEN, None
     return None if have is ABSENT else have, want

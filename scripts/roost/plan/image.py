@@ -1,4 +1,4 @@
-"""The image's name: a hash of what it is made of, so that a plan knows it without a registry."""
+"""Name the image by a hash of its parts, so that a plan needs no registry."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ def image_tag(version: str, parts: Iterable[Part]) -> str:
 
 
 def is_our_image(reference: str) -> bool:
-    """Return whether a reference is one that `image_reference` gives, for whichever app."""
+    """Return whether a reference has the form of `image_reference`, for any app."""
     return _OURS.fullmatch(reference) is not None
 
 
 def is_stock_image(reference: str) -> bool:
-    """Return whether a reference is one of Prefect's own image, which has no command of its own."""
+    """Return whether a reference names Prefect's own image, which has no server command."""
     return _STOCK.fullmatch(reference) is not None
 
 
 def read_image_parts(deploy: Path, version: str) -> tuple[Part, ...]:
-    """Read every file the image of a Prefect version is made of, in a fixed order.
+    """Read every file that goes into the image of a Prefect version, in a fixed order.
 
     Raises:
-        MissingLockError: there is no lock for that version; says which there are.
+        MissingLockError: the version has no lock; the message lists those that exist.
     """
     spec = json.loads((deploy / SPEC).read_text(encoding="utf-8"))
     lock = str(spec["lock"]).format(version=version)

@@ -1,6 +1,6 @@
-"""What an apply changes, in one sentence: the first suspects where its gate fails. Pure.
+"""Summarise what an apply changes in one sentence: the likely causes if its gate fails. Pure.
 
-Names only: of a setting the value stands in the plan, of a secret it stands nowhere.
+Only names: the values of settings are in the plan, and those of secrets are shown nowhere.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from roost.plan.steps import (
 )
 
 MOST = 8
-"""So many names of one kind are told; of more, their number."""
+"""Names of one kind that are listed; the rest is counted."""
 _ENV, _METADATA = "env.", "metadata."
-# Every server of ours has these from Roost itself: they are no suspects of a first deploy.
+# Roost sets these on every server, so they are no likely cause of a failed first deploy.
 _ALWAYS = frozenset(
     {
         *("PREFECT_HOME", "PREFECT_SERVER_API_HOST", "PREFECT_SERVER_API_PORT"),
@@ -39,7 +39,7 @@ _SIZE = {
 
 
 def changed_by(plan: Plan) -> str:
-    """Return what a plan changes as a sentence; empty where that is nothing a server would notice."""
+    """Return what a plan changes as a sentence; empty if the server would not notice."""
     parts = list(_parts(plan.steps))
     return f"This apply changed {'; '.join(parts)}." if parts else ""
 
@@ -85,7 +85,7 @@ def _image(changes: Iterable[Change]) -> str:
 
 
 def _once(*parts: str) -> Iterator[str]:
-    """Return the first part that is not empty: a version comes with an image of its own."""
+    """Return the first part that is not empty: a new version always has a new image."""
     yield from [part for part in parts if part][:1]
 
 

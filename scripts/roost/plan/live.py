@@ -1,4 +1,4 @@
-"""What Fly has now: a handful of reads, none of them a change."""
+"""Read the live state of an app from Fly."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from roost.plan.trial import is_trial, is_trial_secret
 
 @dataclass(frozen=True)
 class Live:
-    """The state of one app; everything is empty while the app is not there."""
+    """The state of one app; everything is empty if the app does not exist."""
 
     app: App | None = None
     ips: tuple[IpAssignment, ...] = ()
@@ -24,19 +24,19 @@ class Live:
     secrets: tuple[SecretInfo, ...] = ()
     machines: tuple[Machine, ...] = ()
     trials: tuple[Machine, ...] = ()
-    """Machines that try a database, or that a killed apply left: no plan is about them."""
+    """Temporary machines that test a database, or that a killed apply left; plans ignore them."""
     trial_secrets: tuple[str, ...] = ()
-    """The names of their secrets."""
+    """The names of the temporary machines' secrets."""
 
 
 async def read_live(fly: FlyClient, name: str) -> Live:
-    """Read an app: one call when it is not there, else four more at once.
+    """Read an app: one call, and four more at once if the app exists.
 
-    A volume that came with its machine between two of these is read again: a machine without the
-    volume it mounts would look as if data were lost.
+    If a machine mounts a volume that is not in the list, the volumes are read again: both were created
+    between the calls, and the machine would look as if its data were lost.
 
     Raises:
-        FlyError: the first of them that failed.
+        FlyError: the first error of these calls.
     """
     app = await fly.get_app(name)
     if app is None:
@@ -47,7 +47,7 @@ async def read_live(fly: FlyClient, name: str) -> Live:
     async def read(key: str, call: Callable[[str], Awaitable[Any]]) -> None:
         try:
             found[key] = await call(name)
-        except RoostError as failure:  # a task group would wrap it, and nobody would know it
+        except RoostError as failure:  # a task group would wrap it in an exception group
             failures.append(failure)
             tasks.cancel_scope.cancel()
 

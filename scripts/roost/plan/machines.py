@@ -1,4 +1,4 @@
-"""From the live machines to the desired ones."""
+"""Plan the steps from the live machines to the desired ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from roost.plan.desired import (
     Desired,
     DesiredMachine,
 )
-from roost.plan.foreign_machines import stranger_outcome
+from roost.plan.foreign_machines import foreign_machine_item
 from roost.plan.live import Live
 from roost.plan.override import decode
 from roost.plan.ownership import is_ours, slot_number, slot_of, with_volume
@@ -26,7 +26,7 @@ from roost.plan.steps import (
     CreateMachine,
     DestroyMachine,
     Json,
-    Outcome,
+    PlanItem,
     Refusal,
     Risk,
     StartMachine,
@@ -36,9 +36,9 @@ from roost.plan.steps import (
 )
 from roost.prefect.versions import Version, parse_version
 
-# Rests here only when an apply was cut short or the machine gave up: the proxy does not wake it.
+# States after an interrupted apply or a failed start. The proxy does not wake such a machine.
 STRANDED = frozenset({"created", "failed", "launch_failed"})
-# A machine in any other state sleeps, and an update does not wake it (facts: flyctl's rule).
+# In any other state a machine sleeps, and an update does not wake it (as flyctl does it).
 LAUNCHED = STRANDED | {
     "creating",
     "starting",
@@ -51,16 +51,22 @@ LAUNCHED = STRANDED | {
 
 @dataclass(frozen=True)
 class _Sleep:
-    """What decides whether a machine that sleeps is woken: it has to run, or nobody else serves."""
+    """Whether a sleeping machine has to run, and whether another machine serves."""
 
     must_run: bool
     served: bool
 
 
-def machine_outcomes(
+def compare_machines(
     desired: Desired, ours: Mapping[str, Machine], secrets: Mapping[str, tuple[Change, ...]]
-) -> Iterator[Outcome]:
-    """Compare machine by machine; `secrets` are changes that one sees only after a boot, by slot."""
+) -> Iterator[PlanItem]:
+    """Compare each machine.
+
+    Args:
+        desired: the desired state.
+        ours: the live machines by slot.
+        secrets: changes of secrets by slot, which a machine sees only after a restart.
+    """
     waking = _waking(desired, ours)
     served = any(machine.state in LAUNCHED for machine in ours.values())
     for wanted in desired.machines:
@@ -75,31 +81,31 @@ def machine_outcomes(
             yield from _one_machine(wanted, machine, booted, versions, sleep)
 
 
-def surplus_outcomes(
+def surplus_machines(
     desired: Desired, live: Live, ours: Mapping[str, Machine], *, back: bool = False
-) -> Iterator[Outcome]:
-    """Return what is there and not wanted, highest slot first.
+) -> Iterator[PlanItem]:
+    """Return the removal of machines that are not wanted, the highest slot first.
 
-    Others' machines are left alone; `back` says that the plan puts an earlier release back.
+    Foreign machines are left alone. `back` says that the plan is a rollback.
     """
     wanted = {machine.name for machine in desired.machines}
     keep = {machine.id for slot, machine in ours.items() if slot in wanted}
     surplus = [machine for machine in live.machines if machine.id not in keep]
     for machine in sorted(surplus, key=lambda m: (slot_number(slot_of(m)), m.id), reverse=True):
         if not is_ours(machine, desired):
-            yield stranger_outcome(desired, live, machine, back=back)
+            yield foreign_machine_item(desired, live, machine, back=back)
         elif machine.mounted_volume:
             yield Refusal(
                 f"machine/{slot_of(machine)}",
-                f"the machine {machine.id} has data on a volume and is no longer asked for",
-                "Look at what it holds, then remove it by hand: `fly machine destroy`.",
+                f"the machine {machine.id} has data on a volume and the file no longer asks for it",
+                "Check its data, then remove it by hand: `fly machine destroy`.",
             )
         else:
             yield _destroy(machine, Risk.RESTART if desired.machines else Risk.DOWNTIME)
 
 
 def _waking(desired: Desired, ours: Mapping[str, Machine]) -> frozenset[str]:
-    """Return the slots that sleep and have to run, so that enough do; the lowest first."""
+    """Return the sleeping slots to wake so that enough machines run; the lowest first."""
     sleeping = [
         wanted.name
         for wanted in desired.machines
@@ -115,7 +121,7 @@ def _one_machine(
     secrets: tuple[Change, ...],
     versions: Risk | Refusal,
     sleep: _Sleep,
-) -> Iterator[Outcome]:
+) -> Iterator[PlanItem]:
     if machine.config is None:
         yield Refusal(
             f"machine/{wanted.name}",
@@ -134,7 +140,7 @@ def _one_machine(
         if override:
             yield _note(wanted, machine, override)
         if machine.state in STRANDED:
-            yield _start(wanted.name, machine, f"it rests in the state {machine.state}")
+            yield _start(wanted.name, machine, f"it is in the state {machine.state}")
         elif sleep.must_run:
             yield _start(wanted.name, machine, "it must always run")
     if machine.cordoned:
@@ -142,7 +148,7 @@ def _one_machine(
 
 
 def _config_changes(wanted: DesiredMachine, machine: Machine) -> tuple[Change, ...]:
-    """Compare the config, and what the newest release sent and is not asked for any more."""
+    """Compare the config, and the fields that the newest release sent and the file dropped."""
     live = machine.config or {}
     found = differences(_unmarked(wanted.config), live)
     records = releases_on([machine])
@@ -150,11 +156,11 @@ def _config_changes(wanted: DesiredMachine, machine: Machine) -> tuple[Change, .
 
 
 def _override_change(wanted: DesiredMachine, machine: Machine) -> tuple[Change, ...]:
-    """Compare the overrides; what cannot be read counts as none."""
+    """Compare the overrides; one that cannot be read counts as none."""
     want, have = decode(_override(wanted.config)), decode(_override(machine.config or {}))
     if want == have:
         return ()
-    return (Change("override", have and have.brief(), want and want.brief()),)
+    return (Change("override", have and have.summary(), want and want.summary()),)
 
 
 def _override(config: Json) -> str:
@@ -162,16 +168,16 @@ def _override(config: Json) -> str:
 
 
 def _unmarked(config: Json) -> Json:
-    """Leave the override out: it is compared by what it says, not by its text."""
+    """Return the config without the override, which is compared by meaning and not as text."""
     kept = {key: value for key, value in config["metadata"].items() if key != OVERRIDE_KEY}
     return {**config, "metadata": kept}
 
 
 def _note(wanted: DesiredMachine, machine: Machine, changes: tuple[Change, ...]) -> UpdateMetadata:
-    """An override that changes nothing else, such as its end, needs no boot."""
+    """Return the step for an override that changes nothing else, and so needs no restart."""
     return UpdateMetadata(
         key=f"machine/{wanted.name}/override",
-        summary=f"note the override on the machine {wanted.name}, which runs on",
+        summary=f"write the override to the machine {wanted.name}, without a restart",
         changes=changes,
         machine=machine.id,
         current_version=machine.instance_id,
@@ -179,8 +185,8 @@ def _note(wanted: DesiredMachine, machine: Machine, changes: tuple[Change, ...])
     )
 
 
-def _move(wanted: DesiredMachine, machine: Machine) -> Iterator[Outcome]:
-    """A machine does not move: without data it is replaced, with data that is refused."""
+def _move(wanted: DesiredMachine, machine: Machine) -> Iterator[PlanItem]:
+    """Replace a machine in another region; refuse if it has data, as volumes do not move."""
     if machine.mounted_volume:
         yield Refusal(
             f"machine/{wanted.name}",
@@ -188,16 +194,16 @@ def _move(wanted: DesiredMachine, machine: Machine) -> Iterator[Outcome]:
             f"Keep region {machine.region}, or make a new environment in {wanted.region}.",
         )
         return
-    # First removed, then made: a name serves one machine at a time.
+    # Removed first, as two machines cannot have one name.
     yield _destroy(machine, Risk.DOWNTIME, (Change("region", machine.region, wanted.region),))
     yield _create(wanted)
 
 
 def _version_change(desired: Desired, machine: Machine, wanted: DesiredMachine) -> Risk | Refusal:
-    """Judge the step from the Prefect version that runs to the one that is asked for.
+    """Return the risk of a change of the Prefect version, or a refusal.
 
-    Patch releases of Prefect migrate too, so any older version is refused. Back from an upgrade
-    that was never proved is open: the server kept the database of before.
+    Patch releases of Prefect migrate too, so every older version is refused. A rollback of an upgrade
+    that was never proved is possible: the server kept the previous database.
     """
     have = parse_version(machine.metadata.get(VERSION_KEY, ""))
     want = parse_version(wanted.config["metadata"][VERSION_KEY])
@@ -213,7 +219,7 @@ def _version_change(desired: Desired, machine: Machine, wanted: DesiredMachine) 
 
 
 def _way_back(environment: str, machine: Machine, want: Version) -> str:
-    """Return how to get to an older Prefect after all: with data that it can read."""
+    """Explain how to go to an older Prefect: with data that it can read."""
     if not machine.mounted_volume:
         return "For the older one, make a new environment with a database from before the upgrade."
     snapshot = snapshot_before(releases_on([machine]), want) or "ID"
@@ -243,14 +249,14 @@ def _update(
     sleep: _Sleep,
 ) -> UpdateMachine:
     sleeps = machine.state not in LAUNCHED and not sleep.must_run
-    # What only has other secrets is not proved until it is needed.
+    # A sleeping machine that only gets other secrets stays asleep; the next use proves it.
     if risk is Risk.RESTART and deletes_more(_env(machine.config), _env(wanted.config)):
         risk = Risk.DATA  # a snapshot is taken first
     rests = sleeps and (sleep.served or all(change.field == FIELD for change in changes))
-    told = ", which stays asleep" if rests else ", and wake it to be proved" if sleeps else ""
+    note = ", which stays asleep" if rests else ", and wake it for the gate" if sleeps else ""
     return UpdateMachine(
         key=f"machine/{wanted.name}",
-        summary=f"update the machine {wanted.name}{told}",
+        summary=f"update the machine {wanted.name}{note}",
         risk=Risk.NONE if rests and risk is Risk.RESTART else risk,
         changes=changes,
         machine=machine.id,
@@ -268,15 +274,15 @@ def _env(config: Json | None) -> dict[str, str]:
 def merged_config(ours: Json, live: Json) -> Json:
     """Return the config to send: what a step asks for, and what others set beside it.
 
-    That stays: fields that no environment file has, and metadata such as flyctl's and our own notes.
-    It stands in no plan, as it may hold anything; nor do records and marks, which whoever sends adds.
-    What an earlier release sent is not theirs, and goes unless it is asked for.
+    Fields that no environment file has, flyctl's metadata and our own notes are kept. A plan does not
+    show them, as they may hold a secret. The executor adds records and marks. A field that an earlier
+    release sent is not somebody else's, and is dropped unless the step asks for it.
     """
     metadata = live.get("metadata") or {}
     sent = {key for release in records_in(metadata) for key in release.config}
     theirs = {key: value for key, value in live.items() if key not in sent}
     beside = without_records(metadata)
-    beside.pop(OVERRIDE_KEY, None)  # none is asked for, or another one
+    beside.pop(OVERRIDE_KEY, None)  # the step says which one, if any
     config = {**theirs, **ours, "metadata": {**beside, **ours["metadata"]}}
     return with_marks(config, {})
 
@@ -293,7 +299,7 @@ def _start(name: str, machine: Machine, why: str) -> StartMachine:
 def _uncordon(name: str, machine: Machine) -> UncordonMachine:
     return UncordonMachine(
         key=f"machine/{name}/cordon",
-        summary=f"let visitors reach the machine {name} again",
+        summary=f"uncordon the machine {name}, so that requests reach it",
         changes=(Change("cordoned", old=True, new=False),),
         machine=machine.id,
     )
@@ -302,7 +308,7 @@ def _uncordon(name: str, machine: Machine) -> UncordonMachine:
 def _destroy(machine: Machine, risk: Risk, changes: tuple[Change, ...] = ()) -> DestroyMachine:
     slot = slot_of(machine)
     return DestroyMachine(
-        # The id too: its slot may be filled by another machine in the same plan.
+        # With the id, as the same plan may fill the slot with another machine.
         key=f"machine/{slot}/{machine.id}",
         summary=f"remove the machine {slot} ({machine.id}) in {machine.region}",
         risk=risk,

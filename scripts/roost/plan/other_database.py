@@ -1,7 +1,7 @@
-"""What makes a live server use another database than the file on its volume, judged by names. Pure.
+"""Find the settings by which a live server uses another database than the file on its volume. Pure.
 
-A server that is awake is asked, and knows better. One that sleeps, or is not ours, answers nothing:
-its variables and the names of its secrets are all there is.
+An awake server of Roost's image reports its database. For any other server only its variables and the
+names of its secrets are known.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from roost.fly.models import Machine, SecretInfo
 from roost.plan.desired import DATABASE_URL_VARIABLE, VERSION_KEY
 
 _DRIVER = "PREFECT_SERVER_DATABASE_DRIVER"
-# Groups, which take JSON that may name a database.
+# Groups take JSON, which may name a database.
 _GROUPS = frozenset({"PREFECT_SERVER", "PREFECT_SERVER_DATABASE"})
 _HOME, _FILE = "PREFECT_HOME", "prefect.db"
 
 
 def chosen_elsewhere(machine: Machine, secrets: Iterable[SecretInfo]) -> tuple[str, ...]:
-    """Return the variables and secrets by which a machine may use another database, by name.
+    """Return the names of variables and secrets by which a machine may use another database.
 
     Args:
-        machine: one with a volume.
-        secrets: all that its app has.
+        machine: a machine with a volume.
+        secrets: all secrets of its app.
     """
     known = settings_of(OWN_DEPLOY, machine.metadata.get(VERSION_KEY, ""))
     env = (machine.config or {}).get("env") or {}

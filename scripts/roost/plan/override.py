@@ -1,7 +1,7 @@
-"""An override: other scaling than the file's, for a time, with a reason. A value, and its text.
+"""Overrides: scaling other than the file's, for a limited time, with a reason.
 
-It lives in the metadata of the environment's machines, and is sent with the very change it is
-about: there is never the one without the other. Pure; the time is passed in.
+An override is stored in the metadata of the environment's machines and sent together with the change
+it makes, so neither exists without the other. Pure; the time is passed in.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from roost.plan.releases import by_number, records_in
 Json = dict[str, Any]
 
 LONGEST = timedelta(days=30)
-"""What is to last longer belongs into the file."""
+"""The longest duration; a longer change belongs in the file."""
 LONGEST_REASON = 200
 _LONGEST_WHO = 100
 _LONGEST_TEXT = 4096
@@ -29,14 +29,14 @@ _LONGEST_TEXT = 4096
 
 @dataclass(frozen=True)
 class Override:
-    """Other scaling until a time.
+    """Scaling in place of the file's until a time.
 
     Args:
-        fields: the values that stand instead of the file's.
-        until: when it ends, with its time zone.
+        fields: the values that replace the file's.
+        until: when it expires, with time zone.
         reason: why, in a person's words.
-        who: who asked for it.
-        since: when that was.
+        who: who set it.
+        since: when it was set.
     """
 
     fields: Fields
@@ -51,40 +51,40 @@ class Override:
         )
 
     def document(self) -> Json:
-        """Return it as JSON: the form it has in metadata and in `--json`."""
+        """Return the JSON form, as in metadata and in `--json`."""
         times = {"until": rfc3339(self.until), "since": rfc3339(self.since)}
         return {"fields": dict(self.fields), "reason": self.reason, "who": self.who, **times}
 
     def encoded(self) -> str:
-        """Return it as the text that metadata holds."""
+        """Return the text form for metadata."""
         return canonical(self.document())
 
-    def brief(self) -> str:
-        """Return what it sets, and until when."""
+    def summary(self) -> str:
+        """Return its values and when it expires."""
         values = ", ".join(f"{name} {value}" for name, value in self.fields.items())
-        return f"{values} until {spoken(self.until)}"
+        return f"{values} until {utc_text(self.until)}"
 
-    def told(self, environment: Environment) -> str:
-        """Report all of it in a sentence, beside what the file asks for."""
+    def sentence(self, environment: Environment) -> str:
+        """Return a sentence with its values beside those of the file."""
         values = ", ".join(
             f"{name} {value} instead of {value_of(environment, name)}"
             for name, value in self.fields.items()
         )
-        return f"Override until {spoken(self.until)} by {self.who} ({self.reason}): {values}."
+        return f"Override until {utc_text(self.until)} by {self.who} ({self.reason}): {values}."
 
 
 def rfc3339(moment: datetime) -> str:
-    """Write a time as metadata and JSON have it."""
+    """Return a time in RFC 3339 form, in UTC."""
     return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def spoken(moment: datetime) -> str:
-    """Write a time for people."""
+def utc_text(moment: datetime) -> str:
+    """Return a time for people, in UTC."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def decode(text: str) -> Override | None:
-    """Read an override; None for what is none, whoever wrote it."""
+    """Return the override in a text; None if the text has another form."""
     try:
         return _read(json.loads(text)) if len(text) <= _LONGEST_TEXT else None
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
@@ -103,7 +103,11 @@ def _read(document: Json) -> Override | None:
 
 
 def _is_sane(override: Override) -> bool:
-    """Hold it to what one that we write is held to; its fields to what the file's are held to."""
+    """Return whether an override has the limits of one that Roost writes; check its fields.
+
+    Raises:
+        ValidationError: a field breaks the rules of the environment file.
+    """
     Machine.model_validate(_of("machine", override.fields))
     Scaling.model_validate(_of("scaling", override.fields))
     return (
@@ -119,21 +123,21 @@ def _of(section: str, fields: Fields) -> Fields:
 
 
 def noted(metadata: Mapping[str, str], values: Mapping[str, str]) -> dict[str, str]:
-    """Return what to write for values that change nothing else of a machine; empty ones are removed.
+    """Return the metadata patch for values that need no restart; an empty value removes its key.
 
-    The record of the release that runs says them too, so that going back to it is true.
+    The values also go into the record of the live release, so that a rollback to it restores them.
     """
     releases = by_number(records_in(metadata))
     if not releases:
         return dict(values)
     last = releases[-1]
-    told = {**last.config["metadata"], **values}
-    config = {**last.config, "metadata": {key: value for key, value in told.items() if value}}
+    merged = {**last.config["metadata"], **values}
+    config = {**last.config, "metadata": {key: value for key, value in merged.items() if value}}
     return {**values, last.key: replace(last, config=config).encoded()}
 
 
 def marked(desired: Desired, override: Override | None) -> Desired:
-    """Return what is desired with the override written on each machine."""
+    """Return the desired state with the override in each machine's metadata."""
     if override is None:
         return desired
     mark = {OVERRIDE_KEY: override.encoded()}

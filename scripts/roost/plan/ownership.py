@@ -1,4 +1,4 @@
-"""Which of the machines and volumes on an app belong to the environment."""
+"""Find the machines and volumes of an app that belong to the environment."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from roost.plan.desired import ENVIRONMENT_KEY, PROCESS_GROUP, SLOT_KEY, Desired
 from roost.plan.live import Live
 from roost.plan.steps import Json
 
-# A machine that a restore made carries its release's number too: names are taken once.
+# A machine from a restore also has its release's number, as names are unique.
 _SLOT_NAME = re.compile(rf"({PROCESS_GROUP}-(\d{{1,9}}))(?:-r\d{{1,9}})?", re.ASCII)
 
 
 def is_ours(machine: Machine, desired: Desired) -> bool:
-    """Return whether a machine was made for this environment.
+    """Return whether a machine belongs to this environment.
 
-    A machine whose host does not answer may show no metadata at all; by its name it may be ours,
-    and taking it for a stranger's would make a second one beside it.
+    A machine whose host does not answer may have no metadata. Then its name decides: treated as a
+    foreign machine, it would get a second one beside it.
     """
     if machine.config is None and not machine.metadata:
         return _SLOT_NAME.fullmatch(machine.name) is not None
@@ -26,33 +26,33 @@ def is_ours(machine: Machine, desired: Desired) -> bool:
 
 
 def our_machines(desired: Desired, live: Live) -> dict[str, Machine]:
-    """Return our machines by slot; of two in one slot the one with the data, then the older id."""
+    """Return our machines by slot; of two in a slot, the one with data, then the lower id."""
     found = [machine for machine in live.machines if is_ours(machine, desired)]
     best_last = sorted(found, key=lambda m: (not m.mounted_volume, m.id), reverse=True)
     return {slot_of(machine): machine for machine in best_last}
 
 
 def slot_of(machine: Machine) -> str:
-    """Return the stable name of one of our machines."""
+    """Return the slot of one of our machines: its stable name."""
     match = _SLOT_NAME.fullmatch(machine.name)
     return machine.metadata.get(SLOT_KEY) or (match[1] if match else machine.name)
 
 
 def slot_number(slot: str) -> int:
-    """Return the number of a slot, to count it in: `app-10` comes after `app-9`."""
+    """Return the number of a slot, for sorting: `app-10` comes after `app-9`."""
     match = _SLOT_NAME.fullmatch(slot)
     return int(match[2]) if match else 0
 
 
 def with_volume(config: Json, volume: str) -> Json:
-    """Fill in the id of the volume a machine mounts."""
+    """Return a machine's config with the id of the volume in its mount."""
     if not volume or "mounts" not in config:
         return config
     return {**config, "mounts": [{**config["mounts"][0], "volume": volume}]}
 
 
 def find_volume(wanted: DesiredVolume, live: Live, ours: Mapping[str, Machine]) -> Volume | None:
-    """Return the environment's volume, if there is one and no doubt which."""
+    """Return the environment's volume; None if there is none, or several could be it."""
     candidates = candidate_volumes(wanted, live, ours)
     return candidates[0] if len(candidates) == 1 else None
 
@@ -60,14 +60,14 @@ def find_volume(wanted: DesiredVolume, live: Live, ours: Mapping[str, Machine]) 
 def candidate_volumes(
     wanted: DesiredVolume, live: Live, ours: Mapping[str, Machine]
 ) -> tuple[Volume, ...]:
-    """Return the volume in use or, while we have no machine, those an apply cut short may have left."""
+    """Return the volume in use; without a machine, those that an interrupted apply may have left."""
     ids = {machine.id for machine in ours.values()}
     mounted = {machine.mounted_volume for machine in ours.values()}
     named = sorted((v for v in live.volumes if v.name == wanted.name), key=lambda v: v.id)
     used = tuple(v for v in named if v.id in mounted or v.attached_machine_id in ids)
     if used or ours:
         return used
-    # Attached to a machine that is on its way out is as good as free, and holds the data.
+    # A volume attached to a machine that is being destroyed counts as free, and holds the data.
     there = {machine.id for machine in live.machines}
     free = tuple(v for v in named if v.attached_machine_id not in there)
     return tuple(v for v in free if v.region in ("", wanted.region)) or free

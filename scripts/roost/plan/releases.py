@@ -1,8 +1,7 @@
-"""What each apply leaves on the machine: enough to know it, to judge it, and to put it back.
+"""Release records: what each apply stores on the machines, enough to compare and restore it.
 
-A record is one entry of the machine's metadata, `roost_release_N`, sent together with the change
-it is about. So there is never a change without its record; whether it was proved good is written
-into it afterwards. Pure.
+A record is one entry of a machine's metadata, `roost_release_N`, sent together with the change it
+describes, so no change is without a record. The gate's verdict is written into it afterwards. Pure.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from roost.fly.models import Machine, SecretInfo
+from roost.plan.compare import Json, differences, without_fields
 from roost.plan.desired import (
     OVERRIDE_KEY,
     PROCESS_GROUP,
@@ -30,34 +30,31 @@ from roost.plan.desired import (
     service_of,
 )
 from roost.plan.document import canonical
-from roost.plan.fields import without_fields
 from roost.plan.ignored import ignored_fields
 from roost.plan.live import Live
 from roost.prefect.versions import Version, parse_version
 
-Json = dict[str, Any]
-
 KEPT = 8
-"""So many records stay on a machine, and the last good one always does."""
+"""The number of records that a machine keeps; the last good one is always kept as well."""
 _KEY = re.compile(r"roost_release_([1-9]\d{0,8})", re.ASCII)
 _DIGEST_DIGITS = 16
 _LONGEST_WHY = 400
-_LARGEST_CONFIG = 2**20  # bytes of a config unpacked; a record that claims more is none
+_LARGEST_CONFIG = 2**20  # bytes of an unpacked config; a record with more is not ours
 _UNSEEN = frozenset({"metadata", "mounts"})
-"""What of a config the server does not see: metadata is ours, and a mount's volume has its name
-only once it is there."""
+"""Parts of a config that make no difference to the server: metadata is Roost's, and a mount names its
+volume only after the volume was created."""
 
 
 class Verdict(Enum):
-    """What is known of a release."""
+    """The verdict on a release."""
 
     PENDING = "pending"
     GOOD = "good"
     UNPROVED = "unproved"
-    """Proved good once, and given other secrets since while it slept: no gate has seen those."""
+    """It passed its gate, and got other secrets since while it slept: no gate has seen those."""
     FAILED = "failed"
     CLEARED = "cleared"
-    """Failed, and allowed to be tried again."""
+    """It failed, and a person allowed it to be tried again."""
 
 
 _LIFE = (
@@ -67,7 +64,7 @@ _LIFE = (
     Verdict.FAILED,
     Verdict.CLEARED,
 )
-"""The order in which a release comes by its verdicts."""
+"""The order in which a release can get its verdicts."""
 
 
 @dataclass(frozen=True)
@@ -75,18 +72,18 @@ class Release:
     """One apply that changed what runs.
 
     Args:
-        number: counts up; the highest is the one that is live.
-        region: where its machines are.
+        number: counts up; the highest is the live one.
+        region: region of its machines.
         config: the machine's config as sent, without what differs from slot to slot.
-        machines: how many of them.
-        secrets: a digest of the secrets' own, so that another value is another release.
-        git: the commit it came from, empty when unknown.
-        at: when it began, in UTC as RFC 3339 writes it.
-        snapshot: of the volume, made before the change; empty where none was needed.
-        back_to: the number of the release that this one puts back, 0 for none.
-        why: what a failed one failed of.
-        ignored: fields of the config that somebody else sets, as plans write them.
-        prune: whether secrets that the file does not name were removed.
+        machines: the number of machines.
+        secrets: a hash of the secrets' digests, so that another value is another release.
+        git: the commit it came from; empty if unknown.
+        at: when it began, as RFC 3339 in UTC.
+        snapshot: id of the volume's snapshot from before the change; empty if none was needed.
+        back_to: number of the release that this one restores; 0 for none.
+        why: why it failed.
+        ignored: names of config fields that somebody else sets.
+        prune: whether secrets that the file does not list were removed.
     """
 
     number: int
@@ -110,12 +107,12 @@ class Release:
 
     @property
     def identity(self) -> str:
-        """What two releases share that would fare alike: what the server sees, its secrets too."""
+        """Equal for releases that would behave alike: the same setup for the server, secrets included."""
         return _digest({"config": self._seen, "secrets": self.secrets})
 
     @property
     def setup(self) -> str:
-        """What two releases share between which going back changes nothing: no secret goes back."""
+        """Equal for releases between which a rollback changes nothing; it restores no secrets."""
         return _digest({"config": self._seen, "region": self.region, "machines": self.machines})
 
     @property
@@ -125,12 +122,12 @@ class Release:
 
     @property
     def was_proved(self) -> bool:
-        """Whether a gate passed all of it but, perhaps, its secrets."""
+        """Whether it passed a gate, apart from secrets that were set while it slept."""
         return self.verdict in {Verdict.GOOD, Verdict.UNPROVED}
 
     @property
     def origin(self) -> int:
-        """The number of the release that brought this setup: its own, or that of the one put back."""
+        """The number of the release that introduced this setup: its own, or the restored one's."""
         return self.back_to or self.number
 
     @property
@@ -145,7 +142,7 @@ class Release:
 
     @property
     def override(self) -> str:
-        """The override it ran under, as metadata holds it; empty for none."""
+        """The override in its metadata, as text; empty for none."""
         return str(self.config["metadata"].get(OVERRIDE_KEY, ""))
 
     def with_verdict(self, verdict: Verdict, why: str = "") -> Release:
@@ -153,7 +150,7 @@ class Release:
         return replace(self, verdict=verdict, why=why[:_LONGEST_WHY])
 
     def with_secrets(self, secrets: Iterable[SecretInfo]) -> Release:
-        """Return it for these secrets."""
+        """Return the release with these secrets."""
         return replace(self, secrets=secrets_digest(secrets))
 
     def encoded(self) -> str:
@@ -167,21 +164,21 @@ _RELEASE = TypeAdapter(Release)
 
 
 def decode(text: str) -> Release | None:
-    """Read a record; None for what is none, whoever wrote it."""
+    """Return the release in a record; None if the text has another form."""
     try:
         fields = json.loads(text)
         unpack = zlib.decompressobj()
         config = unpack.decompress(base64.b64decode(fields["config"]), _LARGEST_CONFIG)
-        told = {"config": json.loads(config), "verdict": Verdict(fields["verdict"])}
-        release: Release = _RELEASE.validate_python({**fields, **told})
-        release.config["metadata"][VERSION_KEY]  # without it nobody could put it back
+        parsed = {"config": json.loads(config), "verdict": Verdict(fields["verdict"])}
+        release: Release = _RELEASE.validate_python({**fields, **parsed})
+        release.config["metadata"][VERSION_KEY]  # a rollback needs it
     except (ValueError, TypeError, LookupError, RecursionError, zlib.error):
         return None
     return release
 
 
 def draft(desired: Desired, live: Live, known: tuple[Release, ...]) -> Release | None:
-    """Return the release that an apply would make; None where there are to be no machines."""
+    """Return the release that an apply would make; None if no machines are desired."""
     if not desired.machines:
         return None
     return Release(
@@ -196,7 +193,7 @@ def draft(desired: Desired, live: Live, known: tuple[Release, ...]) -> Release |
 
 
 def secrets_digest(secrets: Iterable[SecretInfo]) -> str:
-    """Return one digest of all that Fly tells of an app's secrets."""
+    """Return a hash of the names and digests of an app's secrets."""
     return _digest(sorted([secret.name, secret.digest] for secret in secrets))
 
 
@@ -205,17 +202,17 @@ def _digest(value: Any) -> str:
 
 
 def releases_on(machines: Iterable[Machine]) -> tuple[Release, ...]:
-    """Return every release that the machines of one environment remember, the oldest first.
+    """Return every release that the machines of an environment have a record of, the oldest first.
 
-    Somebody who died while he wrote a verdict leaves records that differ from machine to machine;
-    the verdict that comes last in a release's life counts.
+    An apply that was killed while it wrote a verdict leaves records that differ from machine to
+    machine. Then the verdict that comes last in a release's life counts.
     """
     found = [release for machine in machines for release in records_in(machine.metadata)]
     return by_number(sorted(found, key=lambda release: _LIFE.index(release.verdict)))
 
 
 def records_in(metadata: Mapping[str, str]) -> Iterator[Release]:
-    """Return the records among a machine's metadata; what stands under another's key is none."""
+    """Yield the records in a machine's metadata; one under the key of another release is skipped."""
     for key, text in metadata.items():
         match = _KEY.fullmatch(key)
         release = decode(text) if match else None
@@ -235,23 +232,23 @@ def current(releases: tuple[Release, ...]) -> Release | None:
 
 
 def last_good(releases: Iterable[Release]) -> Release | None:
-    """Return the newest release whose setup was proved good, which is where a failed apply goes back to.
+    """Return the newest release whose setup passed a gate.
 
-    Its secrets may be unproved: they never go back with a release, and the gate decides again.
+    Its secrets may be unproved: a rollback does not restore secrets, and runs the gate again.
     """
     return next((r for r in reversed(tuple(releases)) if r.was_proved), None)
 
 
 def last_proved(releases: Iterable[Release]) -> Release | None:
-    """Return the newest release that was proved with the secrets it had last."""
+    """Return the newest release that was proved with its latest secrets."""
     return next((r for r in reversed(tuple(releases)) if r.verdict is Verdict.GOOD), None)
 
 
-def to_put_back(releases: tuple[Release, ...]) -> Release | None:
-    """Return the good release that takes the place of the newest one, which failed.
+def rollback_target(releases: tuple[Release, ...]) -> Release | None:
+    """Return the release to roll back to after the newest one failed.
 
-    That is the last good one. One that ran under an override is passed over where the override had
-    ended before the newest release, unless what is left runs an older Prefect.
+    That is the last good one. A release under an override is skipped if the override had ended before
+    the newest release, unless all others run an older Prefect.
     """
     last = last_good(releases)
     if last is None:
@@ -268,19 +265,19 @@ def _has_ended(release: Release, releases: tuple[Release, ...]) -> bool:
 
 
 def beyond(releases: tuple[Release, ...], version: Version) -> tuple[Release, ...]:
-    """Return the releases of a newer Prefect than a version, since that could read the data last."""
+    """Return the releases of a Prefect newer than a version, since that version last read the data."""
     reads = [r for r in releases if r.was_proved and _runs(r) <= version]
     since = reads[-1].number if reads else 0
     return tuple(r for r in releases if r.number > since and _runs(r) > version)
 
 
 def snapshot_before(releases: tuple[Release, ...], version: Version) -> str:
-    """Return the snapshot made before the data was migrated beyond a version; else nothing."""
+    """Return the snapshot from before the data was migrated beyond a version; empty if unknown."""
     return next((r.snapshot for r in beyond(releases, version) if r.snapshot), "")
 
 
 def _runs(release: Release) -> Version:
-    """Return the version a release runs; one that is none counts as the oldest."""
+    """Return the Prefect version of a release; one that cannot be read counts as the oldest."""
     return parse_version(release.prefect) or Version(0, 0, 0)
 
 
@@ -291,52 +288,52 @@ def is_older(release: Release, later: Release) -> bool:
 
 
 def failed_like(releases: Iterable[Release], wanted: str) -> Release | None:
-    """Return the release of that identity that failed and was not cleared since."""
+    """Return the newest release of an identity, if it failed and was not cleared."""
     same = [release for release in releases if release.identity == wanted]
     return same[-1] if same and same[-1].verdict is Verdict.FAILED else None
 
 
 def with_records(config: Json, releases: Iterable[Release]) -> Json:
-    """Return a machine's config with those of these records that are kept, and no others."""
+    """Return a machine's config with the records to keep, and no others."""
     records = {release.key: release.encoded() for release in kept(by_number(releases))}
     return {**config, "metadata": {**without_records(config["metadata"]), **records}}
 
 
 def record_patch(metadata: Mapping[str, str], release: Release) -> dict[str, str]:
-    """Return what to change of a machine's metadata for a record; what is beyond those kept goes."""
+    """Return the metadata patch that writes a record and removes those beyond `KEPT`."""
     stay = {known.key for known in kept(by_number([*records_in(metadata), release]))}
     gone = [key for key in metadata if _KEY.fullmatch(key) and key not in stay]
     return {release.key: release.encoded(), **dict.fromkeys(gone, "")}
 
 
 def without_records(metadata: Mapping[str, str]) -> dict[str, str]:
-    """Return a machine's metadata without what releases left there."""
+    """Return a machine's metadata without release records."""
     return {key: value for key, value in metadata.items() if not _KEY.fullmatch(key)}
 
 
 def kept(releases: tuple[Release, ...]) -> tuple[Release, ...]:
-    """Return those to keep: the newest, and the last good one, which is how one gets back."""
+    """Return the releases to keep: the newest, and the last good one for a rollback."""
     newest = releases[-KEPT:]
     good = last_good(releases)
     return newest if good is None or good in newest else (good, *newest)
 
 
 def _bare_config(machine: DesiredMachine) -> Json:
-    """Return what a record keeps of a machine's config: all but what is the slot's own."""
+    """Return a machine's config without its slot, as a record stores it."""
     metadata = machine.config["metadata"]
     kept = {key: value for key, value in metadata.items() if key != SLOT_KEY}
     return {**machine.config, "metadata": kept}
 
 
 def desired_of(release: Release, desired: Desired, *, back: bool = True) -> Desired:
-    """Return what it takes to put a release back: its machines, on what the environment has now.
+    """Return the desired state for a rollback: the release's machines, the rest as the file says.
 
     Args:
-        release: what to put back.
-        desired: what the file asks for; addresses, volume and secrets stay as it says, and so does
-            who reaches the server: going back opens nothing to the internet.
-        back: whether the server still has the database of before, if it has a volume to keep it
-            on: an upgrade that was never proved is gone back from.
+        release: the release to restore.
+        desired: what the file asks for. Addresses, ports, volume and secrets stay as it says, so a
+            rollback never opens the server to the internet.
+        back: whether the server still has the database from before an upgrade that was never
+            proved; only with a volume.
     """
     slots = (f"{PROCESS_GROUP}-{slot}" for slot in range(1, release.machines + 1))
     ports = service_of(desired.machines[0].config).get("ports") if desired.machines else None
@@ -353,3 +350,20 @@ def _machine(release: Release, slot: str, ports: list[Json] | None) -> DesiredMa
         first, *others = config["services"]
         config["services"] = [{**first, "ports": ports}, *others]
     return DesiredMachine(slot, release.region, config)
+
+
+def changed_fields(before: Release, after: Release) -> tuple[str, ...]:
+    """Return the names of the fields that differ between two releases; values are left out."""
+    old, new = _seen(before, after), _seen(after, before)
+    fields = [*differences(new, old), *differences(old, new)]
+    names = [change.field for change in fields]
+    names += ["region"] if before.region != after.region else []
+    names += ["machines"] if before.machines != after.machines else []
+    names += ["secrets"] if before.secrets != after.secrets else []
+    return tuple(dict.fromkeys(names))
+
+
+def _seen(release: Release, other: Release) -> Json:
+    """Return the server's part of a release's config, without fields that either one ignores."""
+    seen = {key: value for key, value in release.config.items() if key not in _UNSEEN}
+    return without_fields(seen, (*release.ignored, *other.ignored))

@@ -1,8 +1,8 @@
-"""Where a restore stands: what it remembers on the machines, and what the live state says of it. Pure.
+"""The state of a restore: its journal, and what the live state says about it. Pure.
 
 A machine keeps its mount for life, so a restore moves the server to a new machine on a new volume.
-While it is under way the old machine carries a journal; the journal goes with that machine, or is
-removed when the machine is put back. Whoever finds it knows how far the restore came.
+Meanwhile the old machine has a journal in its metadata. It is removed with that machine, or when the
+restore is undone. A later run reads from it how far the restore came.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ from datetime import datetime
 
 from roost.errors import UnappliableError
 from roost.fly.models import Machine, Volume
-from roost.plan.backups import RESTORE_OF, Backup
+from roost.plan.backups import RESTORE_OF, Backup, retained_entry, retained_volumes
 from roost.plan.desired import EXTENSION_FIELDS, MOUNT_PATH, VERSION_KEY, VOLUME_NAME, Desired
 from roost.plan.document import canonical
 from roost.plan.live import Live
 from roost.plan.ownership import is_ours, slot_of
 from roost.plan.releases import Release, Verdict, last_good, releases_on
-from roost.plan.retained_volumes import kept_entry, kept_volumes
 from roost.plan.steps import Json, Refusal
 from roost.prefect.versions import parse_version
 
@@ -29,15 +28,15 @@ JOURNAL_KEY = "roost_restore"
 
 @dataclass(frozen=True)
 class Journal:
-    """What a restore remembers from its first change on.
+    """The journal of a restore, written with its first change.
 
     Args:
-        snapshot: what is restored.
-        number: of the release that it makes.
-        at: when it began, as RFC 3339 writes it.
-        safety: the snapshot of the volume in use, made before anything else; empty until it is.
-        before: the volumes that were there.
-        why: what it failed of; it is being undone.
+        snapshot: id of the snapshot that is restored.
+        number: number of the release that the restore makes.
+        at: when it began, as RFC 3339.
+        safety: id of the snapshot of the data in use; empty until it is taken.
+        before: ids of the volumes that existed before.
+        why: why the restore failed and is being undone; empty if it is not.
     """
 
     snapshot: str
@@ -48,13 +47,13 @@ class Journal:
     why: str = ""
 
     def entry(self) -> dict[str, str]:
-        """Return the metadata that holds it."""
+        """Return the metadata entry with the journal."""
         return {JOURNAL_KEY: canonical({**vars(self), "before": list(self.before)})}
 
 
 @dataclass(frozen=True)
 class Restoring:
-    """A restore that began and did not end."""
+    """A restore that began and did not end: the old machine, and what was created so far."""
 
     old: Machine
     journal: Journal
@@ -64,13 +63,13 @@ class Restoring:
 
     @property
     def proved(self) -> bool:
-        """Whether the new machine passed the gate: from then on there is no way but forward."""
+        """Whether the new machine passed its gate, so that the restore can only be finished."""
         verdicts = {release.number: release.verdict for release in self.releases}
         return self.new is not None and verdicts.get(self.journal.number) is Verdict.GOOD
 
 
 def read_journal(machine: Machine) -> Journal | None:
-    """Return the journal that a machine carries; None for what is none, whoever wrote it."""
+    """Return the journal in a machine's metadata; None if there is none of the right form."""
     try:
         fields = json.loads(machine.metadata.get(JOURNAL_KEY, ""))
         journal = Journal(**{**fields, "before": tuple(map(str, fields["before"]))})
@@ -80,7 +79,7 @@ def read_journal(machine: Machine) -> Journal | None:
 
 
 def restoring(desired: Desired, live: Live) -> Restoring | None:
-    """Find the restore that is under way, or was cut short."""
+    """Find the restore that is under way or was interrupted."""
     ours = [machine for machine in live.machines if is_ours(machine, desired)]
     for old in ours:
         if journal := read_journal(old):
@@ -91,31 +90,31 @@ def restoring(desired: Desired, live: Live) -> Restoring | None:
 
 
 def _made(journal: Journal, live: Live) -> Volume | None:
-    """Find the volume that the restore made; names do not tell, so it is one that was not there."""
+    """Find the volume that a restore created: one that did not exist before, as names are equal."""
     found = (v for v in live.volumes if v.name == VOLUME_NAME and v.id not in journal.before)
     return next(iter(sorted(found, key=lambda v: v.id)), None)
 
 
 def refusal(desired: Desired, state: Restoring) -> Refusal:
-    """Report that a restore was cut short, and the way out."""
+    """Return the refusal for a restore that was interrupted."""
     return Refusal(
         f"machine/{slot_of(state.old)}",
-        f"a restore of the snapshot {state.journal.snapshot} was cut short",
-        f"`roost restore {desired.environment}` goes on with it; `roost apply` ends it, one way or the other.",
+        f"a restore of the snapshot {state.journal.snapshot} was interrupted",
+        f"`roost restore {desired.environment}` continues it; `roost apply` finishes or undoes it.",
     )
 
 
 def moved_config(state: Restoring, volume: str, release: Release) -> Json:
-    """Return the new machine's config: the old one's, or an older Prefect's, on the new volume."""
-    # Only what goes back to an older Prefect brings more than data (see `goes_back`).
+    """Return the new machine's config: the old machine's, or one of an older Prefect."""
+    # Only a restore to an older Prefect changes more than the data (see `goes_back`).
     back = release.prefect != state.old.metadata.get(VERSION_KEY)
-    asked = release.config if back else {"metadata": {}}
-    config = {**(state.old.config or {}), **asked}
+    changed = release.config if back else {"metadata": {}}
+    config = {**(state.old.config or {}), **changed}
     metadata = {k: v for k, v in state.old.metadata.items() if k != JOURNAL_KEY}
-    metadata |= asked["metadata"]
+    metadata |= changed["metadata"]
     mount: Json = next(iter((state.old.config or {}).get("mounts") or ()), {})
     extends = {name: mount[name] for name in EXTENSION_FIELDS if name in mount}
-    kept = kept_entry([*kept_volumes([state.old]), state.old.mounted_volume])
+    kept = retained_entry([*retained_volumes([state.old]), state.old.mounted_volume])
     return {
         **config,
         "mounts": [{"name": VOLUME_NAME, "path": MOUNT_PATH, **extends, "volume": volume}],
@@ -124,7 +123,7 @@ def moved_config(state: Restoring, volume: str, release: Release) -> Json:
 
 
 def restore_release(base: Release, journal: Journal, git: str) -> Release:
-    """Return the record of a restore: the release that was live, once more, on other data."""
+    """Return the record of a restore: a copy of the live release, on other data."""
     return replace(
         base,
         number=journal.number,
@@ -138,10 +137,10 @@ def restore_release(base: Release, journal: Journal, git: str) -> Release:
 
 
 def goes_back(backup: Backup, old: Machine, desired: Desired) -> bool:
-    """Return whether a restore also goes back to the older Prefect that the file asks for.
+    """Return whether a restore also changes to the older Prefect that the file asks for.
 
-    In place that is refused, because the newer one has migrated the database. Data from before the
-    migration is what the older one can read.
+    An apply refuses that, because the newer Prefect migrated the database. The older one can read data
+    from before the migration.
     """
     had = parse_version(version_of(backup, releases_on([old])))
     runs = parse_version(old.metadata.get(VERSION_KEY, ""))
@@ -150,10 +149,10 @@ def goes_back(backup: Backup, old: Machine, desired: Desired) -> bool:
 
 
 def check_version(backup: Backup, old: Machine, desired: Desired) -> str:
-    """Return what becomes of the schema; empty where nothing does, or nothing is known.
+    """Return a sentence if the schema or the Prefect version changes; empty if not, or unknown.
 
     Raises:
-        UnappliableError: the server's Prefect is too old to read it; says the way out.
+        UnappliableError: the server's Prefect is too old for the snapshot's data.
     """
     had = version_of(backup, releases_on([old]))
     have, runs = parse_version(had), parse_version(old.metadata.get(VERSION_KEY, ""))
@@ -161,9 +160,7 @@ def check_version(backup: Backup, old: Machine, desired: Desired) -> str:
         return ""
     if goes_back(backup, old, desired):
         wants = desired.machines[0].config["metadata"][VERSION_KEY]
-        return (
-            f"the snapshot is of Prefect {have}: the server goes back to {wants}, as the file asks"
-        )
+        return f"the snapshot is of Prefect {have}: the server changes to {wants}, as the file asks"
     if have > runs:
         raise UnappliableError(
             f"The snapshot {backup.snapshot} is of Prefect {have}, and the server runs {runs}, "
@@ -175,21 +172,21 @@ def check_version(backup: Backup, old: Machine, desired: Desired) -> str:
 
 
 def version_of(backup: Backup, releases: tuple[Release, ...]) -> str:
-    """Return the Prefect version whose data a snapshot has, as far as records tell."""
+    """Return the Prefect version of a snapshot's data, from the release records; empty if unknown."""
     for later in releases:
-        if later.snapshot == backup.snapshot:  # made for it, right before it
+        if later.snapshot == backup.snapshot:  # taken right before that release
             return good_version(r for r in releases if r.number < later.number)
     return version_at(backup.at, releases)
 
 
 def version_at(moment: str, releases: Iterable[Release]) -> str:
-    """Return the Prefect version that was live at a moment, as far as records tell."""
+    """Return the Prefect version that was live at a time, from the records; empty if unknown."""
     at = _time(moment)
     return good_version(r for r in releases if at and _is_before(r, at))
 
 
 def good_version(releases: Iterable[Release]) -> str:
-    """Return the version of the last of them that was proved good."""
+    """Return the Prefect version of the last good release; empty for none."""
     good = last_good(releases)
     return good.prefect if good else ""
 

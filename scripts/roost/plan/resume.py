@@ -1,6 +1,6 @@
-"""Where the last apply left off: what nobody proved yet, and what failed and is to be put back.
+"""Continue after the last apply: prove what has no verdict, roll back what failed. Pure.
 
-Pure. An apply may die between any two calls; the records on the machines tell the next one.
+An apply can be killed between any two calls. The next one learns from the records on the machines.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from roost.plan.releases import (
     draft,
     failed_like,
     releases_on,
-    to_put_back,
+    rollback_target,
 )
 from roost.plan.secrets import changes_secrets
 from roost.plan.steps import (
     CreateMachine,
-    Outcome,
+    PlanItem,
     ProveRelease,
     Refusal,
     Step,
@@ -36,21 +36,21 @@ from roost.plan.steps import (
 
 @dataclass(frozen=True)
 class Recovery:
-    """What a plan has to begin with.
+    """The target of a plan.
 
     Args:
-        desired: what to plan for: the file's wish, or the release that is put back.
-        releases: all that the machines remember.
-        failed: the release that this plan goes back from, if it does.
-        back_to: the number of the release it goes back to, 0 for none.
-        outcomes: what people are told of it.
+        desired: the state to plan for: what the file asks for, or the release to roll back to.
+        releases: all release records on the machines.
+        failed: the failed release, if the plan is a rollback.
+        back_to: number of the release to roll back to; 0 for none.
+        items: warnings and refusals about it.
     """
 
     desired: Desired
     releases: tuple[Release, ...] = ()
     failed: Release | None = None
     back_to: int = 0
-    outcomes: tuple[Outcome, ...] = ()
+    items: tuple[PlanItem, ...] = ()
 
     @property
     def current(self) -> Release | None:
@@ -59,38 +59,41 @@ class Recovery:
 
 
 def recover(desired: Desired, live: Live, ours: Mapping[str, Machine]) -> Recovery:
-    """Judge the file's wish by what became of the releases before."""
+    """Choose the target of a plan from the file and the verdicts on earlier releases."""
     releases = releases_on(ours.values())
-    now, good = current(releases), to_put_back(releases)
+    now, good = current(releases), rollback_target(releases)
     wanted = draft(desired, live, releases)
     if now is None or wanted is None:
         return Recovery(desired, releases)
     failed = _failed(desired, live, releases, wanted)
     if failed is None:
-        return Recovery(desired, releases, outcomes=tuple(_undoes(releases, wanted)))
-    told = f"Release {failed.number}, which the file asks for, failed: {failed.why} "
+        return Recovery(desired, releases, items=tuple(_undoes(releases, wanted)))
+    message = f"Release {failed.number}, which the file asks for, failed: {failed.why} "
     if now.verdict is Verdict.PENDING and now.back_to:
-        return put_back(now, desired, live, failed, told)
+        return roll_back_to(now, desired, live, failed, message)
     if now.verdict is not Verdict.FAILED:
-        return Recovery(desired, releases, outcomes=(_refusal(desired, failed),))
-    # What was good once and failed when it was put back is proved again, as the file asks for it.
+        return Recovery(desired, releases, items=(_refusal(desired, failed),))
+    # A release that was good once and failed in a rollback is proved again, as the file asks for it.
     if good is None or good.setup == failed.setup:
         return Recovery(desired, releases)
-    return put_back(good, desired, live, failed, told)
+    return roll_back_to(good, desired, live, failed, message)
 
 
-def put_back(
-    to: Release, desired: Desired, live: Live, failed: Release, told: str = ""
+def roll_back_to(
+    to: Release, desired: Desired, live: Live, failed: Release, message: str = ""
 ) -> Recovery:
-    """Return the way back from a release that failed to one that was good."""
+    """Return the rollback from a failed release to an earlier one."""
     asked = adopt(desired_of(to, desired), live)
     releases = releases_on(our_machines(desired, live).values())
-    outcomes = (f"{told}Release {to.origin} is put back.", *(left.told for left in asked.left))
-    return Recovery(asked.desired, releases, failed, to.origin, outcomes)
+    items = (
+        f"{message}The plan rolls back to release {to.origin}.",
+        *(left.sentence for left in asked.left),
+    )
+    return Recovery(asked.desired, releases, failed, to.origin, items)
 
 
 def unproved(recovery: Recovery, steps: list[Step], ours: Mapping[str, Machine]) -> Iterator[Step]:
-    """Return the step that proves what is live, where nothing else of the plan does."""
+    """Yield the step that proves the live release, if no other step leads to a proof."""
     now = recovery.current
     if now is None or not ours or now.was_proved:
         return
@@ -108,37 +111,39 @@ def unproved(recovery: Recovery, steps: list[Step], ours: Mapping[str, Machine])
 def _to_prove(now: Release) -> str:
     if now.verdict is Verdict.FAILED:
         return f"prove release {now.number} again, which failed: {now.why.rstrip('.')}"
-    return f"prove release {now.number}, which is not proved"
+    return f"prove release {now.number}, which has no verdict yet"
 
 
 def _failed(
     desired: Desired, live: Live, releases: tuple[Release, ...], wanted: Release
 ) -> Release | None:
-    """Find the failed release that the file asks for again."""
+    """Return the failed release that the file asks for again."""
     if changes_secrets(desired, live):
-        return None  # with the secrets that are still to be set it is another one
+        return None  # with new secrets it is another release
     return failed_like(releases, wanted.identity)
 
 
 def _undoes(releases: tuple[Release, ...], wanted: Release) -> Iterator[str]:
-    """Report that going forward undoes what somebody put back by hand."""
-    now = put_back_by_hand(releases)
+    """Warn that an apply undoes a rollback by hand."""
+    now = rolled_back_by_hand(releases)
     if now is None or wanted.setup == now.setup:
         return
     left = [r.number for r in releases if r.setup == wanted.setup and r.number < now.number]
     asked = f"release {left[-1]} again" if left else "something else"
     yield (
-        f"Release {now.back_to} was put back by hand, as release {now.number}; the file asks for "
-        f"{asked}, and an apply goes there. To stay, merge a revert of the file first."
+        f"Somebody rolled back to release {now.back_to}, as release {now.number}; the file asks for "
+        f"{asked}, which an apply restores. To stay, merge a revert of the file first."
     )
 
 
-def put_back_by_hand(releases: tuple[Release, ...]) -> Release | None:
-    """Return the newest release if a person put it back: we go back only from what failed."""
+def rolled_back_by_hand(releases: tuple[Release, ...]) -> Release | None:
+    """Return the newest release if it is a person's rollback; Roost only rolls back a failure."""
     if not releases or not releases[-1].back_to:
         return None
     now = releases[-1]
-    left = [r for r in releases if r.back_to != now.back_to]  # it may have taken several applies
+    left = [
+        r for r in releases if r.back_to != now.back_to
+    ]  # one rollback may take several applies
     by_hand = bool(left) and (left[-1].was_proved or left[-1].verdict is Verdict.PENDING)
     return now if by_hand else None
 
@@ -147,7 +152,7 @@ def _refusal(desired: Desired, failed: Release) -> Refusal:
     why = failed.why.rstrip(".")
     return Refusal(
         f"release/{failed.number}",
-        f"this very configuration failed as release {failed.number}: {why}",
+        f"the same configuration failed as release {failed.number}: {why}",
         (
             "Change the file, or allow it again: "
             f"`roost releases {desired.environment} --clear {failed.number}`."

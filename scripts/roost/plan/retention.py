@@ -1,4 +1,4 @@
-"""How long Prefect keeps what it has written, as its settings say it, and what a change deletes. Pure.
+"""Translate retention into Prefect's settings, and warn what a change deletes. Pure.
 
 The settings are those of Prefect's own vacuum service (`prefect.server.services.db_vacuum`), which
 runs at each start and then every hour.
@@ -21,12 +21,12 @@ from roost.plan.steps import Step, UpdateMachine
 
 DAY_S = 24 * 3600
 PREFECT_FLOW_RUNS_S = 90 * DAY_S
-"""What Prefect takes where its vacuum of flow runs is on and no period is set."""
+"""Prefect's default when its vacuum of flow runs is on and no period is set."""
 _ALL = frozenset({"1", "true", "t", "yes", "y", "on"})
 
 
 def retention_settings(retention: Retention) -> dict[str, str]:
-    """Return Prefect's settings for a retention; none for what Prefect does by itself."""
+    """Return Prefect's settings for a retention, without those that equal its defaults."""
     settings = {}
     if retention.events != EVENTS_DAYS:
         settings[EVENTS_SETTING] = str(retention.events * DAY_S)
@@ -37,7 +37,7 @@ def retention_settings(retention: Retention) -> dict[str, str]:
 
 
 def deletes_more(before: Mapping[str, str], after: Mapping[str, str]) -> bool:
-    """Return whether a server with the second settings deletes what one with the first kept."""
+    """Return whether the second settings delete data that the first ones keep."""
     return _shorter(_flow_runs_s(before), _flow_runs_s(after)) or _shorter(
         _seconds(before.get(EVENTS_SETTING), EVENTS_DAYS * DAY_S),
         _seconds(after.get(EVENTS_SETTING), EVENTS_DAYS * DAY_S),
@@ -45,7 +45,7 @@ def deletes_more(before: Mapping[str, str], after: Mapping[str, str]) -> bool:
 
 
 def deletion_notes(steps: Iterable[Step]) -> Iterator[str]:
-    """Return what a plan has Prefect delete that was kept until now, and how to keep it."""
+    """Yield what Prefect deletes after a plan that it kept before, and how to keep it."""
     for step in steps:
         if not isinstance(step, UpdateMachine):
             continue
@@ -68,11 +68,11 @@ def deletion_notes(steps: Iterable[Step]) -> Iterator[str]:
 def _way_back(*, on_volume: bool) -> str:
     if on_volume:
         return "A snapshot is taken first, where that deletes more than before."
-    return "Roost takes no snapshot of a Postgres: make a backup of it first."
+    return "Roost takes no snapshot of a Postgres database: make a backup of it first."
 
 
 def _flow_runs_s(variables: Mapping[str, str]) -> float | None:
-    """Return after how many seconds flow runs are deleted; None where they are kept."""
+    """Return the seconds after which flow runs are deleted; None if they are kept."""
     enabled = variables.get(VACUUM_SETTING, "").strip().lower()
     kinds = {kind.strip(" []\"'") for kind in enabled.split(",")}
     if enabled not in _ALL and "flow_runs" not in kinds:
@@ -81,7 +81,7 @@ def _flow_runs_s(variables: Mapping[str, str]) -> float | None:
 
 
 def _seconds(text: str | None, default: float) -> float:
-    """Read a period as Prefect takes it, in seconds; one in words, which Roost never writes, is endless."""
+    """Return a period in seconds. A text form, which Roost never writes, counts as endless."""
     try:
         return float(text) if text else default
     except ValueError:

@@ -1,4 +1,4 @@
-"""Which release a person gets back to, and what it takes; or why not, with the way out. Pure."""
+"""Choose the release for a rollback by hand, or explain why there is none. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from roost.plan.live import Live
 from roost.plan.override import decode
 from roost.plan.ownership import our_machines
 from roost.plan.releases import (
-    Json,
     Release,
     Verdict,
     current,
@@ -25,27 +24,28 @@ from roost.plan.releases import (
     secrets_digest,
 )
 from roost.plan.resume import Recovery
+from roost.plan.steps import Json
 
 Releases = tuple[Release, ...]
 
 _UNPROVED = {
     Verdict.PENDING: "was never proved",
     Verdict.FAILED: "failed",
-    Verdict.CLEARED: "failed, and is cleared only to be tried again",
+    Verdict.CLEARED: "failed, and was only cleared to be tried again",
 }
 
 
 def roll_back(desired: Desired, live: Live, to: int | None) -> Recovery:
-    """Return what it takes to go back by hand.
+    """Return the target of a rollback by hand.
 
     Args:
-        desired: what the file asks for; all but the machines stays as it says.
-        live: what Fly has now.
-        to: the number of the release to put back; the last good one before this one if None.
+        desired: what the file asks for; everything but the machines stays as it says.
+        live: the live state.
+        to: number of the release; None for the last good one before the live one.
 
     Raises:
         UsageError: there is no such release.
-        UnappliableError: it is not one to go back to; says which are.
+        UnappliableError: it cannot be rolled back to; the message lists those that can.
     """
     releases = releases_on(our_machines(desired, live).values())
     now = current(releases)
@@ -56,26 +56,26 @@ def roll_back(desired: Desired, live: Live, to: int | None) -> Recovery:
         )
     in_force = _override(desired.machines[0].config if desired.machines else {})
     release = choose_release(desired.environment, releases, to, in_force)
-    # What a proved release acknowledged would be lost with the database of before it.
+    # With the earlier database, the rows that a proved release acknowledged since would be lost.
     moved = any(
         later.was_proved and later.number > release.number and is_older(release, later)
         for later in releases
     )
     asked = adopt(desired_of(release, desired, back=not moved), live)
-    told = (*(left.told for left in asked.left), *_notes(desired, live, releases, release))
-    return Recovery(asked.desired, releases, back_to=release.origin, outcomes=told)
+    notes = (*(left.sentence for left in asked.left), *_notes(desired, live, releases, release))
+    return Recovery(asked.desired, releases, back_to=release.origin, items=notes)
 
 
 def before(releases: Releases, in_force: str = "") -> Release | None:
-    """Return the last good release before the one that is live; one that is unproved has to be named.
+    """Return the last good release before the live one; unproved ones are skipped.
 
-    A release that puts another one back stands where that one stood. So going back again goes
-    further back, and not to what was just left; and going back that was cut short goes on. What ran
-    with an override that has ended since was never meant to stay, and is passed over.
+    A rollback counts as the release it restored. So a second rollback goes further back, not to what
+    was just left, and an interrupted one continues. A release under an override that has ended was
+    never meant to stay, and is skipped.
 
     Args:
-        releases: all that the machines remember.
-        in_force: the override that counts now, as metadata holds it; empty for none.
+        releases: all release records on the machines.
+        in_force: the override in effect now, as in metadata; empty for none.
     """
     now = releases[-1]
     if now.verdict is Verdict.PENDING and now.back_to:
@@ -92,17 +92,17 @@ def before(releases: Releases, in_force: str = "") -> Release | None:
 def choose_release(
     environment: str, releases: Releases, to: int | None, in_force: str = ""
 ) -> Release:
-    """Return the release to put back: the one that is named, or the last good one before.
+    """Return the release for a rollback: the named one, or the last good one before the live one.
 
     Raises:
-        UnappliableError: there is none, or it is not good, or it is what is live.
+        UnappliableError: there is none, it is not good, or it is live already.
     """
     release = before(releases, in_force) if to is None else find_release(environment, releases, to)
     if release is None:
         raise UnappliableError(
             f"There is no good release before release {releases[-1].number}.",
             where=environment,
-            advice=f"{_named(environment, releases)}See what there is: `roost releases {environment}`.",
+            advice=f"{_named(environment, releases)}List them: `roost releases {environment}`.",
         )
     if not release.was_proved:
         raise _refused(environment, releases, f"Release {release.number} {_wrong(release)}.")
@@ -112,7 +112,7 @@ def choose_release(
     failed = failed_like(releases, release.identity)
     if failed and failed is not now:
         raise UnappliableError(
-            f"Release {release.number} failed when it was put back as release {failed.number}: "
+            f"Release {release.number} failed when it was restored as release {failed.number}: "
             f"{failed.why}",
             where=environment,
             advice=f"Allow it again: `roost releases {environment} --clear {failed.number}`.",
@@ -121,13 +121,13 @@ def choose_release(
 
 
 def _named(environment: str, releases: Releases) -> str:
-    """Return which release is passed over because its last secrets were not proved."""
+    """Name the release that was skipped because its latest secrets were not proved."""
     earlier = [r.number for r in releases[:-1] if r.verdict is Verdict.UNPROVED]
     if not earlier:
         return ""
     return (
-        f"Release {earlier[-1]} was never proved with its last secrets; to put it back all the "
-        f"same: `roost rollback {environment} --to {earlier[-1]}`. "
+        f"Release {earlier[-1]} was never proved with its latest secrets; to roll back to it "
+        f"nevertheless: `roost rollback {environment} --to {earlier[-1]}`. "
     )
 
 
@@ -146,37 +146,37 @@ def _refused(environment: str, releases: Releases, what: str) -> UnappliableErro
     now = releases[-1]
     good = [r for r in releases if r.verdict is Verdict.GOOD and r.setup != now.setup]
     numbers = ", ".join(str(release.number) for release in good)
-    way = f"Good ones: {numbers}." if good else "There is no other good one."
+    way = f"Good releases: {numbers}." if good else "There is no other good release."
     return UnappliableError(
-        what, where=environment, advice=f"{way} See them: `roost releases {environment}`."
+        what, where=environment, advice=f"{way} List them: `roost releases {environment}`."
     )
 
 
 def _notes(desired: Desired, live: Live, releases: Releases, release: Release) -> Iterator[str]:
-    """Return what does not go back with a release, and what the file makes of it."""
+    """Yield what a rollback does not restore, and what the next apply would undo."""
     number = release.number
     if release.secrets != secrets_digest(live.secrets):
-        yield f"Secrets were changed since release {number}; their values stay as they are."
+        yield f"Secrets changed since release {number}; a rollback does not restore their values."
     yield from _override_notes(desired, release)
     wanted = draft(desired, live, releases)
     if wanted is None or wanted.setup != release.setup:
         yield (
             f"The file asks for something else than release {number}: merge a revert of it, or "
-            "the next apply goes forward again."
+            "the next apply undoes the rollback."
         )
 
 
 def _override_notes(desired: Desired, release: Release) -> Iterator[str]:
     in_force = _override(desired.machines[0].config if desired.machines else {})
-    put_back = release.override
-    if put_back == in_force:
+    restored = release.override
+    if restored == in_force:
         return
     if in_force:
-        yield "The override of scaling in force ends."
-    if found := decode(put_back):
+        yield "The scaling override in force ends."
+    if found := decode(restored):
         yield (
-            f"Release {release.number} ran with an override of scaling, which comes back with it: "
-            f"{found.brief()}. To end it again: `roost scale {desired.environment} --clear`."
+            f"Release {release.number} ran with a scaling override, which is restored with it: "
+            f"{found.summary()}. To end it again: `roost scale {desired.environment} --clear`."
         )
 
 

@@ -1,7 +1,7 @@
-"""Whether a plan does nothing but scale, or nothing but give secrets. Pure.
+"""Check that a plan only scales, or only sets secrets. Pure.
 
-Who scales has looked at the scaling, and at nothing else; whose new value of a secret is rolled
-out, at that value. What else is pending is for an apply.
+The person who scales or rotates a secret has reviewed that change and nothing else. Other pending
+changes need an apply.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from roost.plan.steps import (
 )
 
 _COUNT = "count"
-# What a plan's steps change for each field, by the names that steps give it.
+# The config fields that each scaling field changes.
 CHANGES = {
     "size": {"guest.cpu_kind", "guest.cpus"},
     "memory_mb": {"guest.memory_mb"},
@@ -32,16 +32,16 @@ CHANGES = {
     "min_machines_running": {"services[0].min_machines_running", "env.ROOST_IDLE_ACTION"},
 }
 OVERRIDE = "override"
-"""The field of a step's changes that stands for the override itself."""
-# What a machine boots with, and that it remembers which names its file had.
+"""The name of the override in the changes of a step."""
+# The secrets that a machine boots with, and the hash of their names in its metadata.
 _OF_SECRETS = {FIELD, f"metadata.{SECRETS_KEY}"}
 
 
 def beside(plan: Plan, fields: Iterable[str]) -> tuple[str, ...]:
-    """Name what a plan does beside scaling in these fields, as `machine/app-1 (image)`."""
+    """List what a plan changes besides these scaling fields, as `machine/app-1 (image)`."""
     scaled = set(fields)
     allowed = {OVERRIDE}.union(*(CHANGES[field] for field in scaled))
-    # What secrets an app has is remembered by its machines: the first one gets all anew.
+    # The first machine of an app gets all secrets: until then nothing records which are set.
     first = _COUNT in scaled and not plan.base["machines"]
     steps = [step for step in plan.steps if not (first and isinstance(step, SetSecrets))]
     return tuple(found for step in steps for found in _beside(step, scaled, allowed))
@@ -59,11 +59,11 @@ def _beside(step: Step, scaled: set[str], allowed: set[str]) -> Iterator[str]:
 
 
 def beside_secrets(plan: Plan, *, removing: bool = True) -> tuple[str, ...]:
-    """Name what a plan does beside giving secrets to the app and to its machines.
+    """List what a plan changes besides the secrets of the app and its machines.
 
     Args:
         plan: the plan.
-        removing: whether taking secrets away is a part of that.
+        removing: whether the removal of secrets is part of that change.
     """
     return tuple(found for step in plan.steps for found in _beside_secrets(step, removing=removing))
 

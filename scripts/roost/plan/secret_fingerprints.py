@@ -1,8 +1,8 @@
-"""What a machine remembers of the secrets it was given, so that a change is known without a value.
+"""Fingerprints of secrets in a machine's metadata, so that a plan can detect a changed value. Pure.
 
-Fly never gives a value back, and how it makes its digest is its own secret. So beside the digest
-that Fly returned stands a fingerprint of the value: scrypt over a salt of its own, slow on purpose.
-The marks are one entry of a machine's metadata, sent with the config that boots with them. Pure.
+Fly never returns a value, and does not document how it computes digests. So a mark holds Fly's digest
+and a fingerprint of the value: scrypt with a salt, slow on purpose. The marks are one entry of a
+machine's metadata, sent with the config that boots with them.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _HASH_BYTES = 16
 _PRINT = re.compile(
     r"scrypt\$ln=(\d{1,2}),r=(\d{1,2}),p=(\d{1,2})\$([\w+/]{16})\$([\w+/]{22})", re.ASCII
 )
-# Whoever may write metadata must not be able to make a plan take minutes or gigabytes.
+# Limits, because anybody who can write metadata could make a plan take minutes or gigabytes.
 _MOST_MEMORY = 2**28
 _MOST_TURNS = 4
 
 
 @dataclass(frozen=True)
 class Effort:
-    """What one fingerprint costs: 128 x r x 2^ln bytes and, times p, the time to fill them."""
+    """The cost of a fingerprint: 128 x r x 2^ln bytes, filled p times."""
 
     ln: int
     r: int = 8
@@ -41,12 +41,12 @@ class Effort:
 
     @property
     def memory(self) -> int:
-        """Bytes that are needed at once."""
+        """The memory it takes, in bytes."""
         return 128 * self.r * ((1 << self.ln) + self.p + 2)
 
     @property
     def bearable(self) -> bool:
-        """Whether it is one that we are ready to spend."""
+        """Whether it is within the limits."""
         return (
             self.ln >= 1
             and self.r >= 1
@@ -56,12 +56,12 @@ class Effort:
 
 
 MODERATE = Effort(ln=15)
-"""32 MiB and about 80 ms a secret: docs/decisions says why."""
+"""32 MiB and about 80 ms a secret; docs/decisions explains the choice."""
 
 
 @dataclass(frozen=True)
 class Mark:
-    """One secret as it was set: Fly's digest of it, and our fingerprint."""
+    """One secret as it was set: Fly's digest, and the fingerprint of its value."""
 
     digest: str
     fingerprint: str
@@ -71,14 +71,14 @@ Marks = Mapping[str, Mark]
 
 
 def fingerprint(value: SecretText, salt: bytes, effort: Effort = MODERATE) -> str:
-    """Return a text that tells a value from others, with all that it takes to make it again."""
+    """Return the fingerprint of a value, with the salt and cost that are needed to compare."""
     made = _derive(value, salt, effort)
     spelt = f"ln={effort.ln},r={effort.r},p={effort.p}"
     return f"scrypt${spelt}${_encode(salt)}${_encode(made)}"
 
 
 def same_value(value: SecretText, known: str) -> bool:
-    """Return whether a value has that fingerprint; it takes as long either way."""
+    """Return whether a value has a fingerprint; the comparison takes constant time."""
     match = _PRINT.fullmatch(known)
     if match is None:
         return False
@@ -91,7 +91,7 @@ def same_value(value: SecretText, known: str) -> bool:
 
 def _derive(value: SecretText, salt: bytes, effort: Effort) -> bytes:
     return hashlib.scrypt(
-        # A lone half of a surrogate pair is no UTF-8, and yet a variable may hold it.
+        # A variable can hold half a surrogate pair, which is not UTF-8.
         value.reveal().encode(errors="surrogatepass"),
         salt=salt,
         n=2**effort.ln,
@@ -107,7 +107,7 @@ def _encode(content: bytes) -> str:
 
 
 def read_marks(metadata: Mapping[str, str]) -> Marks:
-    """Read the marks of a machine; what is none of ours counts as no mark."""
+    """Return the marks in a machine's metadata; empty if they have another form."""
     try:
         found = json.loads(metadata.get(MARKS_KEY, "{}"))
         return {
@@ -119,7 +119,7 @@ def read_marks(metadata: Mapping[str, str]) -> Marks:
 
 
 def with_marks(config: Json, marks: Marks) -> Json:
-    """Return a machine's config with these marks, and none besides."""
+    """Return a machine's config with these marks in place of any others."""
     metadata = {k: v for k, v in (config.get("metadata") or {}).items() if k != MARKS_KEY}
     if marks:
         found = {name: vars(mark) for name, mark in sorted(marks.items())}

@@ -1,4 +1,4 @@
-"""Compare the declared secrets with what Fly has, without a single value from there. Pure."""
+"""Compare the declared secrets with those on Fly, which returns no values. Pure."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from roost.plan.steps import Change, Step, UpdateMachine
 from roost.secret_text import SecretText
 
 FIELD = "secrets"
-"""The field of a machine's changes that stands for the secrets it boots with."""
+"""The name, in the changes of a machine, of the secrets that it boots with."""
 
 
 class State(Enum):
-    """How a secret stands; the word is what people read."""
+    """The state of a secret; the value is what people read."""
 
     UNCHANGED = "unchanged"
     MISSING = "missing"
-    """Declared, and not on Fly."""
+    """Declared, but not on Fly."""
     CHANGED = "changed"
-    """The value here is another one than the last apply set."""
+    """Its value differs from what the last apply set."""
     BY_HAND = "set by hand"
-    """Fly's digest is another one than the last apply was given."""
+    """Fly's digest differs from the one that the last apply got."""
     UNKNOWN = "unknown"
-    """No apply has set it yet, so nobody can say which value it has."""
+    """No apply has set it yet, so its live value is unknown."""
     UNCHECKED = "not checked"
-    """As the last apply left it as far as one can see; the value is not here to compare."""
+    """Its digest is as the last apply left it; the value is not available to compare."""
     EXTRA = "extra"
-    """On Fly, and not declared."""
+    """On Fly, but not declared."""
 
     @property
     def is_set(self) -> bool:
@@ -42,7 +42,7 @@ class State(Enum):
 
 
 _VARIABLE = "env "
-"""Begins a source that is a variable; in a workflow, a secret that GitHub keeps."""
+"""The prefix of a source that is a variable; in a workflow, a GitHub secret."""
 _SET = {State.MISSING, State.CHANGED, State.BY_HAND, State.UNKNOWN}
 _WHY = {
     State.MISSING: "missing",
@@ -54,52 +54,52 @@ _WHY = {
 
 @dataclass(frozen=True)
 class SecretState:
-    """One secret and how it stands."""
+    """A secret and its state."""
 
     name: str
     state: State
 
-    def told(self, source: str) -> str:
-        """Return its name, why it is set, and where its value comes from."""
-        return f"{self.name} ({_WHY[self.state]}, from {told_source(self.name, source)})"
+    def reason(self, source: str) -> str:
+        """Return its name, why it is set, and the source of its value."""
+        return f"{self.name} ({_WHY[self.state]}, from {source_text(self.name, source)})"
 
 
-def told_source(name: str, source: str) -> str:
-    """Return a secret's source in words: most come from the variable that is called as they are."""
+def source_text(name: str, source: str) -> str:
+    """Return the source of a secret in words; most come from a variable of the same name."""
     return "the variable of the same name" if source == f"env {name}" else source
 
 
 def moved_sources(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
-    """Return which secrets have another source than before; a new secret has none before.
+    """Yield a sentence for each secret whose source changed.
 
     Args:
-        before: sources by the name of the secret.
-        after: the same, now.
+        before: the sources before, by the secret's name.
+        after: the sources now.
     """
     for name in sorted(before.keys() & after.keys()):
         if before[name] != after[name]:
-            was, now = (told_source(name, source) for source in (before[name], after[name]))
+            was, now = (source_text(name, source) for source in (before[name], after[name]))
             yield f"The value of the secret {name} comes from {now} now. It came from {was}."
 
 
 def secret_states(
     desired: Desired, live: Live, ours: Mapping[str, Machine]
 ) -> tuple[SecretState, ...]:
-    """Return every secret that is declared or there, by name: the declared ones first."""
+    """Return the state of every secret: the declared ones first, then others on Fly."""
     on_fly = {secret.name: secret for secret in live.secrets}
     marked = {name for machine in ours.values() for name in read_marks(machine.metadata)}
     fitting = fitting_marks(desired, live, ours)
 
-    def judge(name: str) -> State:
+    def state_of(name: str) -> State:
         if name not in on_fly:
             return State.MISSING
         if name not in fitting:
             if any(machine.config is None for machine in ours.values()):
-                return State.UNCHECKED  # it may be marked on a machine whose host does not answer
+                return State.UNCHECKED  # a machine whose host does not answer may have its mark
             return State.BY_HAND if name in marked else State.UNKNOWN
         return _compared(fitting[name], desired.values)
 
-    declared = [SecretState(name, judge(name)) for name in desired.secrets]
+    declared = [SecretState(name, state_of(name)) for name in desired.secrets]
     extra = sorted(set(on_fly) - set(desired.secrets))
     return (*declared, *(SecretState(name, State.EXTRA) for name in extra))
 
@@ -113,7 +113,7 @@ def _compared(mark: Mark, values: ValueCheck) -> State:
 def check_values(
     desired: Desired, live: Live, ours: Mapping[str, Machine], values: Mapping[str, SecretText]
 ) -> ValueCheck:
-    """Hold the values that are here to the fingerprints; the slow part, so done once."""
+    """Compare the available values with the fingerprints. This is slow, so it is done once."""
     fitting = fitting_marks(desired, live, ours)
     found = {
         mark.fingerprint: same_value(values[name], mark.fingerprint)
@@ -127,7 +127,7 @@ def check_values(
 
 
 def fitting_marks(desired: Desired, live: Live, ours: Mapping[str, Machine]) -> Marks:
-    """Return the marks of declared secrets that are still true: Fly has what was set then."""
+    """Return the marks of declared secrets whose digest on Fly is unchanged."""
     fitting: dict[str, Mark] = {}
     for _, machine in sorted(ours.items()):
         marks = read_marks(machine.metadata)
@@ -143,9 +143,9 @@ def _fits(mark: Mark, secret: SecretInfo) -> bool:
 
 
 def behind(desired: Desired, live: Live, machine: Machine) -> bool:
-    """Return whether a machine was last sent with other secrets than Fly has now.
+    """Return whether a machine's config was last sent with other secrets than Fly has now.
 
-    So it is where an apply died between setting them and booting the machine with them.
+    That happens if an apply was killed after it set secrets and before it restarted the machine.
     """
     marks = read_marks(machine.metadata)
     declared = [secret for secret in live.secrets if secret.name in desired.secrets]
@@ -158,15 +158,15 @@ def unreviewed_values(
     values: Mapping[str, SecretText],
     names: Iterable[str],
 ) -> tuple[str, ...]:
-    """Name the secrets whose value is another one than the last apply set, where no review saw that.
+    """Return the secrets whose value differs from the last apply's without a review of the change.
 
-    A file of SOPS is changed by a pull request. A variable's value comes from a secret of GitHub,
-    which everybody with write access can overwrite. One that no apply has set is no other one.
+    A SOPS file changes by pull request. A variable's value comes from a GitHub secret, which everybody
+    with write access can overwrite. A secret that no apply has set has no earlier value.
 
     Args:
-        desired: what is asked for.
-        live: what is there.
-        values: those that are here.
+        desired: the desired state.
+        live: the live state.
+        values: the available values.
         names: the secrets to be set.
     """
     ours = our_machines(desired, live)
@@ -174,9 +174,9 @@ def unreviewed_values(
     marks = [read_marks(machine.metadata) for _, machine in sorted(ours.items())]
 
     def is_other(name: str) -> bool:
-        """Where Fly's own digest says that a hand set it since, any mark of an apply counts."""
+        """Compare with the fitting mark; if the secret was set by hand since, with any mark."""
         held = [fitting[name]] if name in fitting else [m[name] for m in marks if name in m]
-        if not held or name not in values:  # an apply without a value is refused anyway
+        if not held or name not in values:  # an apply without the value is refused anyway
             return False
         return not any(same_value(values[name], mark.fingerprint) for mark in held)
 
@@ -192,7 +192,7 @@ def changes_secrets(desired: Desired, live: Live) -> bool:
 
 
 def rotates_asleep(steps: Iterable[Step]) -> bool:
-    """Return whether steps do nothing but give sleeping machines other values of their secrets."""
+    """Return whether the steps only change secrets of sleeping machines."""
     updates = [step for step in steps if isinstance(step, UpdateMachine)]
     rest = {step.kind for step in steps} - {"set-secrets", "unset-secrets", "update-machine"}
     return bool(updates) and not rest and all(_only_secrets_asleep(step) for step in updates)
@@ -203,5 +203,5 @@ def _only_secrets_asleep(step: UpdateMachine) -> bool:
 
 
 def sees_other_secrets(changes: Iterable[Change]) -> bool:
-    """Return whether changes of a machine are about its secrets too."""
+    """Return whether changes of a machine include its secrets."""
     return any(change.field == FIELD for change in changes)

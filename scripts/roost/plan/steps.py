@@ -1,6 +1,6 @@
-"""The kinds of change a plan is made of: one frozen value each, with all that carrying it out needs.
+"""The steps of a plan: frozen values with everything that carrying them out needs.
 
-A step never holds a secret's value, only its name.
+A step holds the names of secrets, never their values.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Json = dict[str, Any]
 
 
 class Risk(IntEnum):
-    """What a step may cost the people who use the server, from nothing to their data."""
+    """What a step puts at risk for the users of the server, from nothing to their data."""
 
     NONE = 0
     RESTART = 1
@@ -34,7 +34,7 @@ class Risk(IntEnum):
 
 @dataclass(frozen=True)
 class Change:
-    """One field that gets another value; None stands for absent."""
+    """A field's old and new value; None stands for absent."""
 
     field: str
     old: Any
@@ -43,7 +43,7 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True)
 class BaseStep:
-    """What every step says of itself."""
+    """The fields that all steps have."""
 
     kind: ClassVar[str]
     key: str
@@ -54,7 +54,7 @@ class BaseStep:
 
     @property
     def own(self) -> Json:
-        """The fields that its kind adds to what all steps say."""
+        """The fields that its kind adds."""
         return {
             one.name: getattr(self, one.name)
             for one in dataclasses.fields(self)
@@ -76,7 +76,7 @@ class CreateApp(BaseStep):
 
 @dataclass(frozen=True, kw_only=True)
 class AssignIp(BaseStep):
-    """Give the app an address."""
+    """Assign an address to the app."""
 
     kind = "assign-ip"
     ip_type: str
@@ -84,7 +84,7 @@ class AssignIp(BaseStep):
 
 @dataclass(frozen=True, kw_only=True)
 class ReleaseIp(BaseStep):
-    """Take an address away."""
+    """Release an address of the app."""
 
     kind = "release-ip"
     ip: str
@@ -92,7 +92,7 @@ class ReleaseIp(BaseStep):
 
 @dataclass(frozen=True, kw_only=True)
 class CreateVolume(BaseStep):
-    """Create the volume, on a host that fits the machine."""
+    """Create the volume, on a host with room for the machine."""
 
     kind = "create-volume"
     fields: Json
@@ -101,7 +101,7 @@ class CreateVolume(BaseStep):
 
 @dataclass(frozen=True, kw_only=True)
 class ExtendVolume(BaseStep):
-    """Make a volume larger; its machine's own step then boots it, to see that."""
+    """Extend a volume. The machine's own step restarts it, so that it sees the new size."""
 
     kind = "extend-volume"
     volume: str
@@ -124,13 +124,13 @@ class SetSecrets(BaseStep):
     kind = "set-secrets"
     names: tuple[str, ...]
     sources: dict[str, str] = field(default_factory=dict)
-    """By name, where each value comes from; what was approved from one source is not set from another."""
+    """The source of each value, by name. A value approved from one source is not set from another."""
     tried: str = ""
-    """The one of them that is the address of a database, and is tried before any is set."""
+    """The secret whose database address is tested before any is set; empty for none."""
 
     @property
     def own(self) -> Json:
-        """The fields that its kind adds; that something is tried first changes nothing that is set."""
+        """The fields that its kind adds; `tried` is left out if it is empty."""
         own = super().own
         if not self.tried:
             own.pop("tried")
@@ -147,7 +147,7 @@ class UnsetSecrets(BaseStep):
 
 @dataclass(frozen=True, kw_only=True)
 class CreateMachine(BaseStep):
-    """Create a machine; its mount's volume is filled in when it is known."""
+    """Create a machine; the executor fills in the id of its volume."""
 
     kind = "create-machine"
     name: str
@@ -157,20 +157,20 @@ class CreateMachine(BaseStep):
 
 @dataclass(frozen=True, kw_only=True)
 class UpdateMachine(BaseStep):
-    """Replace a machine's config, if it is still at `current_version`."""
+    """Replace a machine's config, if the machine is still at `current_version`."""
 
     kind = "update-machine"
     machine: str
     current_version: str
     config: Json
     skip_launch: bool
-    """True for a machine that sleeps: it is not woken for this."""
+    """True for a sleeping machine, which the update does not wake."""
     theirs: frozenset[str] = frozenset()
-    """Variables that are sent as they are found, and never shown or written."""
+    """Variables of somebody else, sent unchanged and never shown."""
 
     @property
     def own(self) -> Json:
-        """The fields that its kind adds, without the values that are not ours to show."""
+        """The fields that its kind adds; the values of `theirs` are hidden."""
         own = super().own
         own.pop("theirs")
         if self.theirs:
@@ -181,7 +181,7 @@ class UpdateMachine(BaseStep):
 
 @dataclass(frozen=True, kw_only=True)
 class UpdateMetadata(BaseStep):
-    """Change what a machine's metadata says, without a boot; an empty value removes its key."""
+    """Change a machine's metadata without a restart; an empty value removes its key."""
 
     kind = "update-metadata"
     machine: str
@@ -207,7 +207,7 @@ class UncordonMachine(BaseStep):
 
 @dataclass(frozen=True, kw_only=True)
 class ProveRelease(BaseStep):
-    """Prove a release that was sent and, because an apply was cut short, never judged."""
+    """Run the gate for a live release that has no verdict, because its apply was interrupted."""
 
     kind = "prove-release"
     machine: str
@@ -216,7 +216,7 @@ class ProveRelease(BaseStep):
 
 @dataclass(frozen=True, kw_only=True)
 class DestroyMachine(BaseStep):
-    """Remove a machine of ours that is no longer asked for; its volume stays."""
+    """Remove one of our machines that is no longer wanted; its volume stays."""
 
     kind = "destroy-machine"
     machine: str
@@ -243,15 +243,15 @@ Step = (
 
 @dataclass(frozen=True)
 class Refusal:
-    """What the plan will not do, why, and the way out."""
+    """A change that the plan refuses, why, and what to do instead."""
 
     key: str
     what: str
     advice: str
 
 
-Outcome = Step | Refusal | str
-"""What a part of the comparison finds: a step, a refusal, or a warning."""
+PlanItem = Step | Refusal | str
+"""One result of the comparison: a step, a refusal, or a warning."""
 
 
 @dataclass(frozen=True)
@@ -264,13 +264,13 @@ class Plan:
     refusals: tuple[Refusal, ...]
     warnings: tuple[str, ...]
     base: Json
-    """The live state the plan was made from, as far as the steps depend on it."""
+    """The part of the live state that the steps depend on."""
     unchecked: tuple[str, ...] = ()
-    """Secrets whose values are not here, so that nobody can say whether they changed."""
+    """Secrets whose values are not available, so that a change is unknown."""
     sources: Mapping[str, str] = field(default_factory=dict)
-    """By name, where the value of each declared secret comes from."""
+    """The source of each declared secret's value, by name."""
     marks: Marks = field(default_factory=dict, repr=False)
-    """The marks that stay true, for the machines that are sent a config. Never shown or written."""
+    """The marks that stay valid, for the machines that get a config. Never shown."""
 
     @property
     def risk(self) -> Risk:

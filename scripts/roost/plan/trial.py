@@ -1,9 +1,8 @@
-"""A machine of its own on which the address of a database is tried before the server gets it. Pure.
+"""A temporary machine that tests a database address before the server gets it. Pure.
 
-Its values reach it as secrets of other names: a machine that boots meanwhile, by whatever cause, boots
-with the address of before, and what is tried besides, which it does not read. The machine has no
-service, so the proxy sends it nobody, and it is not one of the environment's. What a killed apply
-leaves of it, the next one removes; a plan does not see it.
+The values reach it as secrets under temporary names, so a server that boots meanwhile still reads the
+old address. The machine has no service, so it gets no requests, and it does not belong to the
+environment: plans ignore it. The next apply removes what a killed one left of it.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ from roost.plan.steps import Json, SetSecrets
 from roost.secret_text import SecretText
 
 TRIAL_KEY = "roost_trial"
-"""Metadata: the environment whose database is tried."""
-SECRET_PREFIX = "ROOST_TRIAL_"  # noqa: S105 - how they are called
-# The image's own command, with the word that has it try and end (deploy/Dockerfile, deploy/server.py).
+"""The metadata key with the environment whose database is tested."""
+SECRET_PREFIX = "ROOST_TRIAL_"  # noqa: S105 - a prefix of names, not a value
+# The image's own command, with the argument that tests the database and exits (deploy/server.py).
 COMMAND = ("python", "server.py", "try-database")
 _TLS = "the value may ask for it with ?sslmode=require"
 SENTENCES = {
@@ -65,20 +64,20 @@ SENTENCES = {
         "them end"
     ),
 }
-"""By the exit code of a trial; as in deploy/roost_server/postgres_faults.py."""
+"""By exit code of the test; the codes are those of deploy/roost_server/postgres_faults.py."""
 
 
 def tried_secret(config: Json, names: Iterable[str]) -> str:
-    """Return which of some secrets is the address of a database that is tried; empty for none.
+    """Return which secret is the address of a database to test; empty for none.
 
-    An image that is not ours cannot try.
+    Only Roost's image has the command for the test.
     """
     name = str((config.get("env") or {}).get(DATABASE_URL_VARIABLE, ""))
     return name if name in set(names) and is_our_image(str(config.get("image", ""))) else ""
 
 
 def trial_values(step: SetSecrets, values: Mapping[str, SecretText]) -> dict[str, SecretText]:
-    """Return the secrets of a trial: the address, and its certificate where that is set with it."""
+    """Return the secrets of the test: the address, and its certificate if that is set with it."""
     url = values[step.tried]
     certificate = certificate_secret(url.reveal())
     names = [step.tried, *([certificate] if certificate in step.names else [])]
@@ -86,7 +85,7 @@ def trial_values(step: SetSecrets, values: Mapping[str, SecretText]) -> dict[str
 
 
 def trial_config(config: Json, environment: str) -> Json:
-    """Return the machine of a trial: as the server's, but that it serves nobody and runs once."""
+    """Return the config of the test's machine: the server's, without services, to run once."""
     return {
         "image": config["image"],
         "guest": config["guest"],
@@ -98,29 +97,29 @@ def trial_config(config: Json, environment: str) -> Json:
 
 
 def is_trial(machine: Machine) -> bool:
-    """Return whether a machine was made to try a database."""
+    """Return whether a machine was created to test a database."""
     return TRIAL_KEY in machine.metadata
 
 
 def is_trial_secret(secret: SecretInfo) -> bool:
-    """Return whether a secret was set to try a database."""
+    """Return whether a secret was set to test a database."""
     return secret.name.startswith(SECRET_PREFIX)
 
 
 def ending_of(machine: Machine) -> Json | None:
-    """Return how a trial ended, as Fly tells it; None while it has not."""
+    """Return the exit event of a test's machine; None while it runs."""
     return next((e.exit_event for e in machine.events if e.exit_event is not None), None)
 
 
-def told_ending(ending: Json) -> str:
-    """Return what a trial found wrong, as the rest of a sentence; empty where the database is good."""
+def ending_text(ending: Json) -> str:
+    """Return what a test found wrong, as the rest of a sentence; empty if the database works."""
     if ending.get("oom_killed"):
-        return "the machine that tried it was killed because its memory was full"
+        return "the machine that tested it was killed because its memory was full"
     code, signal = ending.get("exit_code"), ending.get("signal")
-    if isinstance(signal, int) and signal > 0:  # Fly writes -1 where there was none
-        return f"the machine that tried it was ended by the signal {signal}"
+    if isinstance(signal, int) and signal > 0:  # Fly writes -1 for none
+        return f"the machine that tested it was ended by signal {signal}"
     if code == 0:
         return ""
     if isinstance(code, int) and code in SENTENCES:
         return SENTENCES[code]
-    return f"the machine that tried it ended with the code {code}; its log says why"
+    return f"the machine that tested it exited with code {code}; its log says why"

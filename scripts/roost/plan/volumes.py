@@ -1,27 +1,29 @@
-"""From the live volume to the desired one; what would cost data is refused."""
+"""Plan the steps from the live volume to the desired one; refuse what would lose data."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
 from roost.fly.models import Machine, Volume
+from roost.plan.backups import retained_volumes
 from roost.plan.desired import Desired, DesiredVolume
 from roost.plan.disk_usage import fullness_notes
 from roost.plan.live import Live
 from roost.plan.ownership import candidate_volumes
-from roost.plan.retained_volumes import kept_volumes
 from roost.plan.steps import (
     Change,
     CreateVolume,
     ExtendVolume,
-    Outcome,
+    PlanItem,
     Refusal,
     UpdateVolume,
 )
 
 
-def volume_outcomes(desired: Desired, live: Live, ours: Mapping[str, Machine]) -> Iterator[Outcome]:
-    """Compare the volume an environment asks for with those the app has."""
+def compare_volumes(
+    desired: Desired, live: Live, ours: Mapping[str, Machine]
+) -> Iterator[PlanItem]:
+    """Compare the desired volume with those of the app."""
     if desired.volume is None:
         yield from _no_volume(live, ours)
         return
@@ -30,35 +32,35 @@ def volume_outcomes(desired: Desired, live: Live, ours: Mapping[str, Machine]) -
         yield from _changes(desired.volume, candidates[0])
         yield from fullness_notes(desired.volume, candidates[0])
         if not ours:
-            yield _taken_up(candidates[0])
+            yield _reused(candidates[0])
     elif candidates:
         yield _ambiguous(desired, candidates)
     elif ours:
         yield _unusable(ours)
     else:
         yield create_volume(desired, desired.volume)
-    kept = kept_volumes(ours.values())
+    kept = retained_volumes(ours.values())
     left = [v for v in live.volumes if v not in candidates]
     for volume in (v for v in left if v.id in kept):
         yield (
-            f"The volume {volume.id} ({volume.size_gb} GB) is from before a restore, and kept: it costs "
-            "money. When all is as it should be, remove it: "
+            f"The volume {volume.id} ({volume.size_gb} GB) is from before a restore and costs money. "
+            "Once the restored data is right, remove it: "
             f"`roost restore {desired.environment} --confirm {volume.id}`."
         )
     yield from _unused(v for v in left if v.id not in kept)
 
 
-def _taken_up(volume: Volume) -> str:
-    made = f", made {volume.created_at}," if volume.created_at else ""
+def _reused(volume: Volume) -> str:
+    made = f", created {volume.created_at}," if volume.created_at else ""
     return (
-        f"The new machine takes up the volume {volume.id}{made} which is there already, with whatever "
-        "data it holds. If that is not what you want, remove it first: "
+        f"The new machine uses the existing volume {volume.id}{made} with the data on it. "
+        "If you do not want that, remove the volume first: "
         f"`fly volumes destroy {volume.id}`."
     )
 
 
 def create_volume(desired: Desired, wanted: DesiredVolume) -> CreateVolume:
-    """Return the step that makes the volume, on a host that has room for the machine too."""
+    """Return the step that creates the volume, on a host with room for the machine."""
     machine = desired.machines[0]
     return CreateVolume(
         key=f"volume/{wanted.name}",
@@ -75,7 +77,7 @@ def create_volume(desired: Desired, wanted: DesiredVolume) -> CreateVolume:
     )
 
 
-def _changes(wanted: DesiredVolume, volume: Volume) -> Iterator[Outcome]:
+def _changes(wanted: DesiredVolume, volume: Volume) -> Iterator[PlanItem]:
     key = f"volume/{wanted.name}"
     if volume.region and volume.region != wanted.region:
         yield Refusal(
@@ -107,8 +109,8 @@ def _changes(wanted: DesiredVolume, volume: Volume) -> Iterator[Outcome]:
 def _larger_already(wanted: DesiredVolume, volume: Volume, key: str) -> Refusal:
     have = f"the volume has {volume.size_gb} GB"
     if not wanted.limit_gb:
-        told = f"{have}; Fly cannot shrink it to {wanted.size_gb}"
-        return Refusal(key, told, f"Set volume_gb to {volume.size_gb}.")
+        what = f"{have}; Fly cannot shrink it to {wanted.size_gb}"
+        return Refusal(key, what, f"Set volume_gb to {volume.size_gb}.")
     return Refusal(
         key,
         f"{have}, more than database.extend.limit_gb, and Fly cannot shrink it",
@@ -129,12 +131,12 @@ def _ambiguous(desired: Desired, candidates: tuple[Volume, ...]) -> Refusal:
 
 
 def _unusable(ours: Mapping[str, Machine]) -> Refusal:
-    """A machine keeps the mount it was created with (facts: fly.md section 1, Volumes)."""
+    """Refuse to add a volume: a machine keeps the mounts that it was created with."""
     if any(machine.mounted_volume for machine in ours.values()):
         return Refusal(
             "volume/data",
             "the machine's volume is not listed by Fly, or has another name",
-            "Look at `fly volumes list`; restore it from a snapshot before anything else.",
+            "See `fly volumes list`, and restore it from a snapshot first.",
         )
     if any(machine.config is None for machine in ours.values()):
         return Refusal(
@@ -149,7 +151,7 @@ def _unusable(ours: Mapping[str, Machine]) -> Refusal:
     )
 
 
-def _no_volume(live: Live, ours: Mapping[str, Machine]) -> Iterator[Outcome]:
+def _no_volume(live: Live, ours: Mapping[str, Machine]) -> Iterator[PlanItem]:
     if any(machine.mounted_volume for machine in ours.values()):
         yield Refusal(
             "volume/data",
@@ -160,7 +162,7 @@ def _no_volume(live: Live, ours: Mapping[str, Machine]) -> Iterator[Outcome]:
     yield from _unused(live.volumes)
 
 
-def _unused(volumes: Iterable[Volume]) -> Iterator[Outcome]:
+def _unused(volumes: Iterable[Volume]) -> Iterator[PlanItem]:
     names = sorted(f"{v.id} ({v.name})" for v in volumes if not v.attached_machine_id)
     if names:
         yield f"The app has volumes that nothing uses and that cost money: {', '.join(names)}."

@@ -15,7 +15,7 @@ from typing import Any
 from roost.errors import BadDocumentError
 from roost.plan.approval import Approved, read_approved
 from roost.report.markdown import code, is_plain_url, text
-from roost.report.outcome import Outcome, Result, read_outcome
+from roost.report.outcome import DeployOutcome, Result, read_outcome
 from roost.report.plan_layout import LIMIT, lay_out
 from roost.report.plan_section import PlannedEnvironment
 from roost.report.wording import counted
@@ -70,7 +70,7 @@ class Marker:
 
     head: str
     approved: Mapping[str, Approved] = field(default_factory=dict)
-    outcomes: Mapping[str, Outcome] = field(default_factory=dict)
+    outcomes: Mapping[str, DeployOutcome] = field(default_factory=dict)
     omitted: Mapping[str, Omitted] = field(default_factory=dict)
     checked: bool = False
 
@@ -170,7 +170,7 @@ def _as_many(names: Sequence[str]) -> dict[str, Omitted]:
     return kept
 
 
-def with_outcomes(body: str, outcomes: Iterable[Outcome], *, in_time: bool = True) -> str:
+def with_outcomes(body: str, outcomes: Iterable[DeployOutcome], *, in_time: bool = True) -> str:
     """Return a comment its final state: what came of each environment, above the plan.
 
     Of an environment that is told of again the newer word counts. That a job told nothing is no
@@ -203,7 +203,7 @@ def plan_and_outcomes(body: str) -> tuple[str, str]:
     return (rest[found.end() :], found[1]) if found else (rest, "")
 
 
-def _remembered(outcomes: Iterable[Outcome], room: int) -> dict[str, Outcome]:
+def _remembered(outcomes: Iterable[DeployOutcome], room: int) -> dict[str, DeployOutcome]:
     """Choose what the first line remembers: all of it, else less of each, else the worst."""
     entries, room = _worst_first(outcomes), min(room, LONGEST_OUTCOMES)
     for fields in _LESS:
@@ -217,7 +217,7 @@ def _remembered(outcomes: Iterable[Outcome], room: int) -> dict[str, Outcome]:
     return kept
 
 
-def _size(outcome: Outcome) -> int:
+def _size(outcome: DeployOutcome) -> int:
     return _hidden_size(outcome.environment, outcome.short_document())
 
 
@@ -225,19 +225,19 @@ _LESS = (frozenset({"environment", "outcome", "run_url"}), frozenset({"environme
 """What is remembered of each outcome where there is no room for more; the runs have the rest."""
 
 
-def _only(fields: frozenset[str], outcome: Outcome) -> Outcome:
-    return Outcome.model_validate(outcome.model_dump(include=set(fields)))
+def _only(fields: frozenset[str], outcome: DeployOutcome) -> DeployOutcome:
+    return DeployOutcome.model_validate(outcome.model_dump(include=set(fields)))
 
 
-def _worst_first(outcomes: Iterable[Outcome]) -> list[Outcome]:
+def _worst_first(outcomes: Iterable[DeployOutcome]) -> list[DeployOutcome]:
     return sorted(outcomes, key=lambda o: (o.outcome.good, o.environment))
 
 
-def _short(outcome: Outcome) -> Outcome:
+def _short(outcome: DeployOutcome) -> DeployOutcome:
     return outcome.model_copy(update={"message": outcome.message[:MAX_MESSAGE]})
 
 
-def outcome_section(outcomes: Iterable[Outcome], room: int = LONGEST_SECTION) -> str:
+def outcome_section(outcomes: Iterable[DeployOutcome], room: int = LONGEST_SECTION) -> str:
     """Write what came of each environment as a table, worst first.
 
     Args:
@@ -258,7 +258,7 @@ def outcome_section(outcomes: Iterable[Outcome], room: int = LONGEST_SECTION) ->
     return "\n".join((*lines, "", _END)) + "\n"
 
 
-def _headline(entries: list[Outcome]) -> str:
+def _headline(entries: list[DeployOutcome]) -> str:
     bad = [entry for entry in entries if not entry.outcome.good]
     if bad:
         return f"{counted(len(bad), 'environment')} of {len(entries)} not deployed"
@@ -267,7 +267,7 @@ def _headline(entries: list[Outcome]) -> str:
     return "Deployed"
 
 
-def _row(outcome: Outcome) -> str:
+def _row(outcome: DeployOutcome) -> str:
     told = _TOLD[outcome.outcome]
     if outcome.unproved:
         told = "deployed; not proved, as its server sleeps"

@@ -33,7 +33,7 @@ class Result(StrEnum):
         return self in {Result.DEPLOYED, Result.UNCHANGED, Result.SUPERSEDED}
 
 
-class Outcome(BaseModel):
+class DeployOutcome(BaseModel):
     """What came of one environment's deploy."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -72,9 +72,9 @@ _NO_WORD = (
 _NO_JOB = "GitHub starts no more jobs from one list, so the run had none for it. Run the deploy workflow for it."
 
 
-def missing(environment: str, run_url: str, *, had_job: bool = True) -> Outcome:
+def missing(environment: str, run_url: str, *, had_job: bool = True) -> DeployOutcome:
     """Return what stands for the outcome of a job that left none, or that never was."""
-    return Outcome(
+    return DeployOutcome(
         environment=environment,
         outcome=Result.MISSING,
         message=_NO_WORD if had_job else _NO_JOB,
@@ -82,14 +82,14 @@ def missing(environment: str, run_url: str, *, had_job: bool = True) -> Outcome:
     )
 
 
-def read_outcome(document: object, where: str) -> Outcome:
+def read_outcome(document: object, where: str) -> DeployOutcome:
     """Read what another job wrote.
 
     Raises:
         BadDocumentError: it is something else.
     """
     try:
-        return Outcome.model_validate(document)
+        return DeployOutcome.model_validate(document)
     except ValidationError as error:
         place = ".".join(map(str, error.errors()[0]["loc"]))
         raise BadDocumentError(

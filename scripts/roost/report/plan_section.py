@@ -9,7 +9,7 @@ from functools import partial
 
 from roost.plan.cost import CostChange
 from roost.plan.document import plan_digest
-from roost.plan.secrets import told_source
+from roost.plan.secrets import source_text
 from roost.plan.steps import Plan, Step
 from roost.report.markdown import code, text
 from roost.report.plan_rows import (
@@ -103,7 +103,7 @@ def _secret(plan: Plan, name: str) -> str:
 
 def unchecked_secret(name: str, source: str) -> str:
     """Show a secret that was not checked, with where its value comes from."""
-    told = told_source(name, source)
+    told = source_text(name, source)
     return f"{code(name)} from {code(told) if told == source else told}"
 
 

@@ -13,7 +13,7 @@ from roost.plan.cost import CostChange
 from roost.plan.document import canonical
 from roost.plan.image import is_our_image
 from roost.plan.releases import Release, Verdict, current
-from roost.plan.secrets import told_source
+from roost.plan.secrets import source_text
 from roost.plan.steps import Plan
 
 MAX_VALUE = 60
@@ -129,7 +129,7 @@ def unchecked_line(secrets: Sequence[str]) -> str:
 def unchecked(plan: Plan) -> list[str]:
     """Return the secrets that were not checked as plain text, each with where its value comes from."""
     return [
-        f"{name} (from {told_source(name, plan.sources[name])})" if name in plan.sources else name
+        f"{name} (from {source_text(name, plan.sources[name])})" if name in plan.sources else name
         for name in plan.unchecked
     ]
 

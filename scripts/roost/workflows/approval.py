@@ -14,7 +14,7 @@ from roost.plan.approval import Need, is_sealed, needs
 from roost.plan.document import canonical, plan_digest, plan_document
 from roost.plan.document_reader import read_plan
 from roost.plan.steps import Plan
-from roost.report.outcome import Outcome, Result
+from roost.report.outcome import DeployOutcome, Result
 from roost.report.visible import Visible
 from roost.workflows.merges import PUSH, branch_of, newest_pull, pulls_of_push
 from roost.workflows.pr_comment import Thread, read_thread
@@ -88,7 +88,7 @@ async def check_shown(github: GitHub, runner: Runner, newest: Pull, plan: Plan) 
     raise UnapprovedError(said, where=name, advice=by_hand(plan))
 
 
-def check_proved(plan: Plan, others: dict[str, Outcome | None]) -> None:
+def check_proved(plan: Plan, others: dict[str, DeployOutcome | None]) -> None:
     """See that the environments that come before a protected one have proved the same change.
 
     Args:
@@ -158,7 +158,7 @@ def _left(plan: Plan, threads: list[Thread]) -> list[_Left]:
     for need in needs(plan):
         sealed = [t.pull.number for t in threads if _is_sealed(need, plan, t)]
         if not any(number in seen and seen[number].shows(need, read) for number in sealed):
-            found.append(_Left(need.told, sealed[0] if sealed else None))
+            found.append(_Left(need.text, sealed[0] if sealed else None))
     return found
 
 

@@ -28,7 +28,7 @@ from roost.operations.planning import Planned, make_plan
 from roost.plan.document import plan_digest
 from roost.plan.restore import restoring
 from roost.report.comment import outcome_section
-from roost.report.outcome import Outcome, Result, read_outcome, result_of
+from roost.report.outcome import DeployOutcome, Result, read_outcome, result_of
 from roost.report.plan_section import WHOLE, PlannedEnvironment, plan_section
 from roost.report.text import plan_report
 from roost.workflows.approval import check_digest, check_merged, check_proved
@@ -88,7 +88,7 @@ class Attempt:
     planned: Planned | None = None
     url: str = ""
     unproved: bool = False
-    outcome: Outcome | None = None
+    outcome: DeployOutcome | None = None
 
     def __post_init__(self) -> None:
         self._began = time.monotonic()
@@ -146,7 +146,7 @@ class Attempt:
     def end(self, result: Result, error: RoostError | None = None) -> None:
         """Settle the outcome, and tell it to the run."""
         planned = self.planned
-        self.outcome = Outcome(
+        self.outcome = DeployOutcome(
             environment=self.request.name,
             app=planned.desired.app if planned else "",
             outcome=result,
@@ -164,13 +164,13 @@ class Attempt:
         rest = f"`./run roost plan {self.request.name} --json` shows all of it."
         self.runner.summary("\n".join(self._summary(self.outcome)), rest=rest)
 
-    def _summary(self, outcome: Outcome) -> Iterator[str]:
+    def _summary(self, outcome: DeployOutcome) -> Iterator[str]:
         yield outcome_section([outcome])
         if self.planned and self.planned.plan.steps:
             yield plan_section(PlannedEnvironment(self.planned.plan, self.planned.cost), WHOLE)
 
 
-def outcomes_before(context: Context, folder: Path) -> dict[str, Outcome | None]:
+def outcomes_before(context: Context, folder: Path) -> dict[str, DeployOutcome | None]:
     """Return what came of the environments that OPEN lists; None of one that told nothing.
 
     Raises:

@@ -18,7 +18,7 @@ from roost.github.deployments import DeploymentState
 from roost.github.models import Deployment
 from roost.operations.applying import moment
 from roost.operations.context import Context
-from roost.report.outcome import Outcome, Result
+from roost.report.outcome import DeployOutcome, Result
 from roost.workflows.open_pull import need_runner
 
 SUCCESS: DeploymentState = "success"
@@ -99,7 +99,7 @@ async def undeployed(context: Context, name: str) -> ExitCode:
     return ExitCode.DONE
 
 
-def proved_by(outcomes: Iterable[Outcome], runner: Runner) -> list[Proved]:
+def proved_by(outcomes: Iterable[DeployOutcome], runner: Runner) -> list[Proved]:
     """Return the deploys of this run that were proved; no other outcome is a deployment."""
     return [
         Proved(outcome.environment, runner.sha, outcome.url, outcome.at, outcome.digest)

@@ -18,7 +18,7 @@ from roost.github.actions import Runner
 from roost.github.api import GitHub, github_of
 from roost.operations.artifacts import write_document
 from roost.operations.context import Context
-from roost.report.outcome import Outcome, Result
+from roost.report.outcome import DeployOutcome, Result
 from roost.workflows.merges import PUSH, branch_of
 from roost.workflows.open_pull import need_runner
 from roost.workflows.remote_checkout import UntoldError, open_head
@@ -230,8 +230,8 @@ def _said(error: GitHubError) -> str:
     return f"{error.what} {error.advice}".strip()
 
 
-def _refused(runner: Runner, name: str, error: NotPermittedError) -> Outcome:
-    return Outcome(
+def _refused(runner: Runner, name: str, error: NotPermittedError) -> DeployOutcome:
+    return DeployOutcome(
         environment=name,
         outcome=Result.REFUSED,
         word=error.word,

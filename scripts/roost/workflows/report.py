@@ -20,7 +20,7 @@ from roost.operations.artifacts import read_documents
 from roost.operations.context import Context
 from roost.report.comment import outcome_section, with_outcomes
 from roost.report.markdown import text
-from roost.report.outcome import Outcome, missing, read_outcome
+from roost.report.outcome import DeployOutcome, missing, read_outcome
 from roost.workflows.artifact_hashes import OPEN, PROTECTED, named
 from roost.workflows.deployments import Proved, proved_by, record
 from roost.workflows.merges import PUSH, merged_pull, newest_pull, pulls_of_push
@@ -117,11 +117,11 @@ class _Place:
     """
 
     thread: Thread
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[DeployOutcome, ...]
 
 
 async def _places(
-    context: Context, github: GitHub, runner: Runner, outcomes: Sequence[Outcome]
+    context: Context, github: GitHub, runner: Runner, outcomes: Sequence[DeployOutcome]
 ) -> list[_Place]:
     """Find the comments that are about these outcomes."""
     if runner.event_name != PUSH:
@@ -136,7 +136,7 @@ async def _places(
 
 
 async def _places_of_push(
-    github: GitHub, runner: Runner, outcomes: Sequence[Outcome]
+    github: GitHub, runner: Runner, outcomes: Sequence[DeployOutcome]
 ) -> list[_Place]:
     """Find the comments of a push's pull requests.
 
@@ -187,8 +187,8 @@ async def _tell(context: Context, github: GitHub, place: _Place) -> None:
 
 
 def _silent(
-    names: Iterable[str], told: Iterable[Outcome], left: Sequence[str], run_url: str
-) -> list[Outcome]:
+    names: Iterable[str], told: Iterable[DeployOutcome], left: Sequence[str], run_url: str
+) -> list[DeployOutcome]:
     """Return an outcome for each environment whose job told none, or that had no job."""
     known = {outcome.environment for outcome in told}
     return [missing(n, run_url, had_job=n not in left) for n in names if n not in known]

@@ -26,7 +26,7 @@ def test_what_takes_too_long_is_stopped_and_says_what_to_do():
         virtual_time.run(change)
     assert ended == ["gave back"]
     assert "was stopped" in failure.value.what
-    assert "run the same command again: it goes on from there" in failure.value.advice
+    assert "run the same command again: it continues from there" in failure.value.advice
     assert "roost plan staging" in failure.value.advice
 
 

@@ -59,7 +59,7 @@ def test_a_server_that_woke_since_is_stopped_before_it_is_copied(world):
     )
     assert stopped < copied
     assert last.volume == volume
-    assert not [line for line in told if "does not hold still" in line]
+    assert not [line for line in told if "cannot freeze writes" in line]
     assert (world.fly.machines, world.fly.volumes) == ({}, {})
 
 

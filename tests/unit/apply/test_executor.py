@@ -17,9 +17,8 @@ from roost.errors import (
     SecretsLagError,
     UnappliableError,
 )
-from roost.plan.backups import NOTES_KEY
+from roost.plan.backups import KEPT_KEY, NOTES_KEY
 from roost.plan.restore import JOURNAL_KEY, Journal
-from roost.plan.retained_volumes import KEPT_KEY
 
 DEBUG = {"prefect": {"settings": {"PREFECT_LOGGING_LEVEL": "DEBUG"}}}
 AWAKE = {"scaling": {"min_machines_running": 1}}

@@ -63,7 +63,7 @@ def test_a_first_release_that_fails_stays_and_says_exactly_what_stands_where(wor
     [machine], [volume] = world.fly.machines, world.fly.volumes
     assert isinstance(run.error, NotRolledBackError)
     assert "Checks failed: ui: " in str(run.error)
-    assert "Nothing was put back: there is no other good release." in str(run.error)
+    assert "Nothing was rolled back: there is no other healthy release." in str(run.error)
     assert f"  machine app-1 {machine} started image registry.fly.io/acme" in str(run.error)
     assert f"  volume {volume} 1 GB in iad, untouched" in str(run.error)
     assert "  release 1 failed registry.fly.io/acme" in str(run.error)
@@ -78,7 +78,7 @@ def test_a_release_that_fails_is_restarted_once_and_then_the_last_good_one_is_ba
 
     assert isinstance(run.error, GateFailedError)
     assert "Release 2 failed: Checks failed: ui: " in str(run.error)
-    assert "The last good release is back, and proved." in str(run.error)
+    assert "The last healthy release was restored and passed the gate." in str(run.error)
     assert "`roost releases staging --clear 2`" in str(run.error)
     assert world.records == [(1, "good", 0), (2, "failed", 0), (3, "good", 1)]
     assert NO_PAGES not in world.env
@@ -97,7 +97,9 @@ def test_what_the_apply_changed_is_named_first_and_the_server_s_last_error_is_qu
         f"staging: This apply changed the setting {NO_PAGES}; the machine's size "
         "(memory_mb 512 to 1024). Release 2 failed: Checks failed: ui: "
     )
-    assert f'. The server\'s last error: "{error}" The last good release is back' in str(run.error)
+    assert f'. The server\'s last error: "{error}" The last healthy release was restored' in str(
+        run.error
+    )
     assert error in world.release(2).why
 
 
@@ -229,7 +231,9 @@ def test_an_upgrade_that_let_everybody_in_is_not_gone_back_from(world):
     run = world.apply(setting(version="3.8.8"))
 
     assert isinstance(run.error, NotRolledBackError)
-    assert "the server had let everybody in, and release 1 runs Prefect 3.7.8" in str(run.error)
+    assert "the server had already admitted clients, and release 1 runs Prefect 3.7.8" in str(
+        run.error
+    )
     assert world.restarts() == 1
     assert world.records == [(1, "good", 0), (2, "failed", 0)]
 
@@ -281,7 +285,9 @@ def test_a_good_release_that_is_no_good_any_more_ends_with_both_failures(world):
     run = world.apply(CHATTY)
 
     assert isinstance(run.error, NotRolledBackError)
-    assert "Nothing was put back: release 1 is no good now: Checks failed: ui" in str(run.error)
+    assert "Nothing was rolled back: release 1 is unhealthy now: Checks failed: ui" in str(
+        run.error
+    )
     assert world.records == [(1, "good", 0), (2, "failed", 0), (3, "failed", 1)]
 
 
@@ -303,7 +309,7 @@ def test_going_back_that_fly_refuses_says_so_and_the_next_apply_goes_back(world)
     else:
         pytest.fail("going back was never refused")
 
-    assert "Nothing was put back: putting it back failed: POST /apps/acme-prefect" in str(error)
+    assert "Nothing was rolled back: the rollback failed: POST /apps/acme-prefect" in str(error)
     assert world.records == [(1, "good", 0), (2, "failed", 0)]
     assert isinstance(world.apply(broken()).error, GateFailedError)
     assert world.records == [(1, "good", 0), (2, "failed", 0), (3, "good", 1)]
@@ -319,7 +325,7 @@ def test_a_release_that_differs_in_nothing_that_goes_back_is_no_way_back(world):
 
     run = world.apply(GOOD)
 
-    assert "Nothing was put back: there is no other good release." in str(run.error)
+    assert "Nothing was rolled back: there is no other healthy release." in str(run.error)
     assert world.records == [(1, "good", 0), (2, "failed", 0)]
 
 
@@ -455,7 +461,7 @@ def test_a_release_that_is_no_good_any_more_when_put_back_by_hand_is_gone_back_f
 
     assert isinstance(run.error, GateFailedError)
     assert "Release 3 failed: Checks failed: ui" in str(run.error)
-    assert "Mend the file" not in str(run.error)
+    assert "Correct the file" not in str(run.error)
     assert world.records == [(1, "good", 0), (2, "good", 0), (3, "failed", 1), (4, "good", 2)]
     assert world.env["PREFECT_LOGGING_LEVEL"] == "DEBUG"
     assert broken_later != CHATTY
@@ -485,7 +491,7 @@ def test_an_upgrade_that_nobody_proved_is_gone_back_from_by_hand_with_a_snapshot
     assert [world.release(n).snapshot for n in (2, 3)] == taken
 
 
-OPENED = "Release 2 was not proved within 15 minutes, so its server opened by itself;"
+OPENED = "Release 2 was not proved within 15 minutes, so its server admitted clients;"
 
 
 def test_from_an_upgrade_that_opened_by_itself_nobody_goes_back_by_hand(unproved):
@@ -506,7 +512,7 @@ def test_an_upgrade_that_opened_by_itself_stays_when_it_fails_its_gate_at_last(u
     run = unproved.apply(GOOD)
 
     assert isinstance(run.error, NotRolledBackError)
-    assert f"Nothing was put back: putting it back failed: staging: {OPENED}" in str(run.error)
+    assert f"Nothing was rolled back: the rollback failed: staging: {OPENED}" in str(run.error)
     assert unproved.records == [(1, "good", 0), (2, "failed", 0)]
     assert unproved.release(2).prefect == "3.8.8"
 

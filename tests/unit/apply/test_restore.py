@@ -37,11 +37,10 @@ from roost.errors import (
     UsageError,
 )
 from roost.fly.client import FlyClient
-from roost.plan.backups import Backup, newest
+from roost.plan.backups import Backup, newest, retained_volumes
 from roost.plan.diff import diff
 from roost.plan.live import read_live
 from roost.plan.restore import JOURNAL_KEY
-from roost.plan.retained_volumes import kept_volumes
 from roost.secret_text import SecretText
 
 DESIRED = desired_of()
@@ -154,7 +153,7 @@ def assert_sound(world, *served):
     assert world.volume in world.fly.volumes
     assert world.fly.data[world.volume] == "the present"
     live = look(world)
-    known = {machine["config"]["mounts"][0]["volume"], *kept_volumes(live.machines)}
+    known = {machine["config"]["mounts"][0]["volume"], *retained_volumes(live.machines)}
     assert set(world.fly.volumes) <= known
     plan = diff(DESIRED, live)
     assert (plan.steps, plan.refusals) == ((), ())

@@ -6,6 +6,8 @@ import traceback
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from helpers.applying import VALUE, desired_of, plan_and_apply
 from helpers.environments import POSTGRES, environment_file
@@ -16,13 +18,15 @@ from roost.apply.secret_values import (
     check_usable,
     database_note,
     find_values,
+    login_fault,
     require,
-    told_source,
+    source_text,
 )
 from roost.apply.sops import SopsFiles
 from roost.environment.model import AUTH_SECRET
 from roost.errors import ExitCode, MissingSecretError, UnusableSecretError
 from roost.plan.document import canonical, plan_document
+from roost.secret_text import SecretText
 
 SECRETS_CALL = 6  # of a first apply
 NOWHERE = Path("/nowhere")
@@ -84,7 +88,7 @@ def test_a_made_up_value_is_missing_no_more():
 def test_a_source_is_told_as_the_file_or_the_variable_it_is():
     hook = {"name": "HOOK", "from": {"sops": "production.sops.yaml"}}
 
-    told = [told_source(secret) for secret in declared("KEY", hook).secrets]
+    told = [source_text(secret) for secret in declared("KEY", hook).secrets]
 
     assert told == ["$KEY", "production.sops.yaml"]
 
@@ -153,3 +157,59 @@ def test_a_better_address_is_named_beside_the_secret(port, expected):
     assert note.startswith(expected)
     assert bool(note) == bool(expected)
     assert "hunter2" not in note
+
+
+def values_of(text):
+    declared = environment_file(secrets=[AUTH_SECRET]).environment
+    environ = {AUTH_SECRET: text}
+    return find_values(declared, environ, SopsFiles(Path("/nowhere"), environ))
+
+
+@pytest.mark.parametrize(
+    ("value", "fault"),
+    [
+        ("admin:hunter2\n", "has a line break or a tab"),
+        ("admin:hun\tter2", "has a line break or a tab"),
+        (" admin:hunter2", "begins or ends with white space"),
+        ("admin:hunter2 ", "begins or ends with white space"),
+        ("'admin:hunter2'", "begins or ends with a quotation mark"),
+        ('"admin:hunter2"', "begins or ends with a quotation mark"),
+        ("admin:hunter2\u00fc", "has a character that is not ASCII"),
+        ("admin:hunter2\u2028x", "has a character that is not ASCII"),
+        ("admin:hunter2\x07x", "has a character that cannot be printed"),
+        ("hunter2", "has no colon"),
+        (":hunter2", "has no user"),
+        ("hunter2:", "has no password"),
+    ],
+)
+def test_a_login_that_cannot_work_is_refused_by_name_and_without_its_value(value, fault):
+    with pytest.raises(UnusableSecretError) as refused:
+        check_usable(values_of(value))
+
+    said = str(refused.value)
+    assert refused.value.exit_code is ExitCode.BAD_INPUT
+    assert f"{AUTH_SECRET}: its value in ${AUTH_SECRET} {fault}" in said
+    assert "hunter2" not in said
+
+
+@pytest.mark.parametrize("value", ["admin:hunter2", "a:b", "a:b:c", "a:b c", "a:it's fine"])
+def test_a_login_that_works_is_taken(value):
+    assert login_fault(SecretText(value)) == ""
+
+
+@given(st.text(min_size=1))
+def test_what_is_taken_is_what_a_client_can_send_as_it_is(text):
+    if not login_fault(SecretText(text)):
+        assert text.isascii()
+        assert text.isprintable()
+        assert text.strip("\"'` ") == text
+        assert all(text.partition(":"))
+
+
+def test_only_the_login_has_a_form():
+    declared = environment_file(secrets=[AUTH_SECRET, "HOOK"]).environment
+    environ = {AUTH_SECRET: "a:b", "HOOK": "'\u00fc'\n"}
+
+    values = find_values(declared, environ, SopsFiles(Path("/nowhere"), environ))
+
+    assert set(values.found) == {AUTH_SECRET, "HOOK"}

@@ -113,7 +113,7 @@ def test_those_that_were_there_are_not_taken_for_it_though_they_are_whole_first(
 def test_one_that_is_never_whole_ends_the_wait_and_nothing_was_changed(world):
     world.fly.whole = False
 
-    with pytest.raises(SnapshotError, match=r"was not whole within 600 s\. Nothing was changed"):
+    with pytest.raises(SnapshotError, match=r"was not complete within 600 s\. Nothing was changed"):
         take(world)
 
 
@@ -124,7 +124,7 @@ def test_a_server_that_cannot_hold_still_is_copied_as_it_is_and_that_is_told(wor
     taken, told = take(world, "started")
 
     assert taken.rest is Rest.RUNNING
-    assert told[1].startswith("the server does not hold still (it answered 500")
+    assert told[1].startswith("the server cannot freeze writes (it answered 500")
     assert HOLD in world.prefect.asked
 
 
@@ -185,7 +185,9 @@ def test_what_cannot_be_asked_is_judged_by_its_variables_and_secrets(world, env,
     with pytest.raises(OtherDatabaseError) as caught:
         take(world, "started" if image.endswith("awake") else "stopped")
 
-    assert f"by {secret or next(iter(env))}. No copy of the volume" in str(caught.value)
+    assert f"by {secret or next(iter(env))}. A snapshot of the volume would miss it" in str(
+        caught.value
+    )
     assert world.fly.looks == 9
 
 
@@ -221,7 +223,7 @@ def test_what_runs_decides_whether_it_is_asked_and_not_what_the_file_says(world)
 
     assert (taken.rest, told[1:]) == (
         Rest.RUNNING,
-        ["the image is not ours: nothing holds its database still"],
+        ["the image is not Roost's: writes are not frozen during the snapshot"],
     )
     assert HOLD not in world.prefect.asked
 
@@ -243,7 +245,7 @@ def test_a_server_that_wakes_while_it_is_copied_is_copied_again(world, monkeypat
     taken, told = take(world)
 
     assert taken.rest is Rest.FLUSHED
-    assert "the server woke meanwhile: take another" in told
+    assert "the server woke meanwhile: take another snapshot" in told
 
 
 def test_what_the_server_was_before_does_not_count(world):

@@ -72,8 +72,8 @@ def test_without_its_key_the_recipient_that_is_needed_is_named(files, key, other
     unread = files(**environ).value(YAML, "AUTH")
 
     assert unread == Unread(
-        f"{YAML} cannot be decrypted here: there is no key of {key.recipient}",
-        "Give its age key in SOPS_AGE_KEY or SOPS_AGE_KEY_FILE.",
+        f"{YAML} cannot be decrypted here: there is no key for {key.recipient}",
+        "Set SOPS_AGE_KEY or SOPS_AGE_KEY_FILE to its age key.",
     )
 
 
@@ -81,7 +81,7 @@ def test_without_its_key_the_recipient_that_is_needed_is_named(files, key, other
 def test_a_name_without_a_text_is_told_so(files, key, name):
     unread = files(SOPS_AGE_KEY=key.private).value(YAML, name)
 
-    assert unread.why == f"{YAML} has no text {name}"
+    assert unread.why == f"{YAML} has no text value {name}"
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_what_is_no_key_is_told_so_and_not_shown(files, key, spoil):
 
     unread = files(SOPS_AGE_KEY=bad).value(YAML, "AUTH")
 
-    assert unread.why == f"{YAML} cannot be decrypted here: what is in SOPS_AGE_KEY is no age key"
+    assert unread.why == f"{YAML} cannot be decrypted here: SOPS_AGE_KEY does not hold an age key"
     assert "AGE-SECRET-KEY-" in unread.advice
     assert bad not in unread.why + unread.advice
 
@@ -127,7 +127,7 @@ def test_key_groups_need_a_key_of_each(files, key, tmp_path):
     both = files(SOPS_AGE_KEY=f"{key.private}\n{other.private}").value(path.name, "AUTH")
 
     assert "it needs keys of 2 of its key groups" in unread.why
-    assert "one age key of each group in SOPS_AGE_KEY, each in a line" in unread.advice
+    assert "Set SOPS_AGE_KEY to one age key of each group, one key a line" in unread.advice
     assert both == SecretText("text")
 
 
@@ -137,7 +137,7 @@ def test_an_ssh_recipient_is_told_with_the_variable_for_its_key(files, key, tmp_
 
     unread = files(SOPS_AGE_KEY=age_key().private).value(path.name, "AUTH")
 
-    assert "there is no key of an SSH recipient" in unread.why
+    assert "there is no key for an SSH recipient" in unread.why
     assert "SOPS_AGE_SSH_PRIVATE_KEY_FILE" in unread.advice
 
 
@@ -147,7 +147,7 @@ def test_a_file_that_was_changed_by_hand_is_refused_without_its_content(files, k
 
     unread = files(SOPS_AGE_KEY=key.private).value(YAML, "AUTH")
 
-    assert unread.why == f"{YAML} is refused by sops: it was changed by hand or is broken"
+    assert unread.why == f"sops refuses {YAML}: it was changed by hand or is damaged"
     assert VALUE.splitlines()[0] not in repr(unread)
 
 
@@ -161,8 +161,8 @@ def test_a_missing_program_is_told_with_how_to_bring_it(files, monkeypatch):
     monkeypatch.setattr("roost.apply.sops.find_sops", lambda *_: "")
 
     assert files(SOPS_AGE_KEY="any").value(YAML, "AUTH") == Unread(
-        f"{YAML} needs the program sops, which is not there",
-        "Bring it with `./run sops --help`, or install it.",
+        f"{YAML} needs the program sops, which is not installed",
+        "Install it with `./run sops --help`, or by hand.",
     )
 
 
@@ -174,7 +174,7 @@ def test_a_program_that_is_not_sops_ends_in_a_sentence(files, tmp_path, script):
     impostor.chmod(0o755)
 
     opened = files(PATH=str(impostor.parent), SOPS_AGE_KEY="any")
-    assert f"{YAML} is refused by sops" in opened.value(YAML, "A").why
+    assert f"sops refuses {YAML}" in opened.value(YAML, "A").why
 
 
 def test_a_program_that_does_not_run_ends_in_a_sentence(files, tmp_path):
@@ -185,7 +185,7 @@ def test_a_program_that_does_not_run_ends_in_a_sentence(files, tmp_path):
 
     unread = files(PATH=str(impostor.parent), SOPS_AGE_KEY="any").value(YAML, "AUTH")
 
-    assert unread.why.endswith("does not run, or not to its end")
+    assert unread.why.endswith("did not start or did not finish")
 
 
 def test_sops_sees_its_key_and_nothing_else_of_ours(files, tmp_path):
@@ -208,7 +208,7 @@ def test_without_any_key_sops_is_not_even_run(files, monkeypatch):
     """A pull request's file could have it ask a server of the author's."""
     monkeypatch.setattr("roost.apply.sops.find_sops", lambda *_: pytest.fail("looked for"))
 
-    assert "there is no key of age1" in files().value(YAML, "AUTH").why
+    assert "there is no key for age1" in files().value(YAML, "AUTH").why
 
 
 @pytest.mark.parametrize(

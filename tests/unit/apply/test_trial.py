@@ -58,7 +58,7 @@ def test_the_plan_says_that_it_is_tried_and_where():
 
     [step] = [step for step in run.plan.steps if step.kind == "set-secrets"]
     assert step.summary.endswith(
-        ", once the database of DATABASE_URL was tried on a machine of its own"
+        ", after its database address DATABASE_URL was tested on a temporary machine"
     )
 
 
@@ -71,7 +71,7 @@ def test_a_database_that_cannot_be_used_leaves_the_server_as_it_was():
 
     assert isinstance(run.error, DatabaseTrialError)
     assert run.error.exit_code is ExitCode.BAD_INPUT
-    assert "DATABASE_URL was tried on a machine of its own: the database refuses the user" in str(
+    assert "DATABASE_URL was tested on a temporary machine: the database refuses the user" in str(
         run.error
     )
     assert "hunter2" not in str(run.error)
@@ -118,9 +118,9 @@ def test_a_certificate_that_is_set_with_the_address_is_tried_with_it():
 @pytest.mark.parametrize(
     ("ending", "said"),
     [
-        ({"exit_code": 1}, "ended with the code 1; its log says why"),
+        ({"exit_code": 1}, "exited with code 1; its log says why"),
         ({"exit_code": 137, "oom_killed": True}, "was killed because its memory was full"),
-        ({"exit_code": 137, "signal": 9}, "was ended by the signal 9"),
+        ({"exit_code": 137, "signal": 9}, "was ended by signal 9"),
     ],
 )
 def test_a_trial_that_dies_proves_nothing(ending, said):

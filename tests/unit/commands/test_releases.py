@@ -122,7 +122,10 @@ def test_clearing_what_did_not_fail_changes_nothing(roost, applied, fly):
     said = roost("releases", "staging", "--clear", 1)
 
     assert (said.code, said.out) == (3, "")
-    assert "error [cannot-apply]: staging: Release 1 is good, so there is nothing to" in said.err
+    assert (
+        "error [cannot-apply]: staging: Release 1 passed its gate, so there is nothing to"
+        in said.err
+    )
     assert fly.changes == []
 
 
@@ -142,7 +145,7 @@ def test_a_rollback_shows_its_plan_proves_it_and_says_what_the_file_asks_for(roo
 
     assert (said.code, said.out) == (0, "Release 1 is back, and proved.\n")
     assert "env.PREFECT_LOGGING_LEVEL: INFO -> DEBUG" in said.err
-    assert "merge a revert of it, or the next apply goes forward again." in said.err
+    assert "merge a revert of it, or the next apply undoes the rollback." in said.err
     assert "ok   flow run" in said.err
     assert verdicts(roost) == [(3, "good", 1), (2, "good", None), (1, "good", None)]
     [machine] = fly.machines.values()
@@ -186,7 +189,7 @@ def test_after_a_rollback_a_plan_says_that_an_apply_undoes_it_and_an_apply_does(
     roost("rollback", "staging")
 
     said = roost("plan", "staging")
-    assert "warning: Release 1 was put back by hand, as release 3; the file asks for" in said.out
+    assert "warning: Somebody rolled back to release 1, as release 3; the file asks for" in said.out
     assert "To stay, merge a revert of the file first." in said.out
 
     assert applied("INFO").code == 0
@@ -214,8 +217,8 @@ def test_a_rollback_whose_gate_fails_ends_with_what_was_live(roost, applied, ser
 @pytest.mark.parametrize(
     ("to", "told"),
     [
-        (["--to", 2], "Release 2 is live already. Good ones: 1."),
-        (["--to", 7], "There is no release 7, or it is no longer remembered; there are 1, 2."),
+        (["--to", 2], "Release 2 is live already. Good releases: 1."),
+        (["--to", 7], "There is no release 7, or its record was dropped; there are 1, 2."),
     ],
 )
 def test_what_is_no_release_to_go_back_to_changes_nothing(roost, applied, fly, to, told):

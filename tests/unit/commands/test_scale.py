@@ -170,7 +170,7 @@ def test_an_override_that_fails_its_gate_is_rolled_back_and_gone(applied, fly, p
     assert json.loads(applied("plan", "staging", "--json").out)["steps"] == []
     again = applied("scale", "staging", "--memory-mb", "1024", "--until", "1h", "--reason", "again")
     assert again.code == 3
-    assert "this very configuration failed as release 2" in again.err
+    assert "the same configuration failed as release 2" in again.err
 
 
 def test_what_else_is_pending_is_not_applied_by_scaling(applied, fly, rewrite):
@@ -196,7 +196,7 @@ def test_after_a_rollback_by_hand_scaling_asks_for_the_revert_and_goes_nowhere(
     said = applied(*DEMO)
 
     assert said.code == 3
-    assert "Release 1 was put back by hand, as release 3" in said.err
+    assert "Somebody rolled back to release 1, as release 3" in said.err
     assert "Merge a revert of the file first, then scale" in said.err
     assert "or go forward (`./run roost apply staging`). Nothing was changed." in said.err
     assert fly.changes == []

@@ -249,10 +249,10 @@ def test_what_a_destroy_cut_short_left_is_told_and_brought_back_by_an_apply(roos
     for said in (status.out, planned.out):
         told = " ".join(said.split())
         assert f"The machine app-1 ({applied['id']}) is cordoned" in told
-        assert "To bring the server back: ./run roost apply staging." in told
+        assert "To serve again: ./run roost apply staging." in told
     assert "machine/app-1/cordon" in scaled.err
     assert done.code == 0, done.err
-    assert "let visitors reach the machine app-1 again" in done.err
+    assert "uncordon the machine app-1, so that requests reach it" in done.err
     [machine] = fly.machines.values()
     assert not machine["cordoned"]
     assert json.loads(roost("plan", "staging", "--json").out)["steps"] == []

@@ -30,10 +30,10 @@ def test_a_failed_release_can_be_cleared_wherever_it_stands():
     [
         (
             GOOD,
-            "Release 1 is good, so there is nothing to clear. To go back to it: `roost rollback",
+            "Release 1 passed its gate, so there is nothing to clear. To roll back to it: `roost rollback",
         ),
         (CLEARED, "Release 1 is cleared already. Try it: roost apply staging"),
-        (PENDING, "Release 1 was never judged. Prove it, if it is live, or go on from it: roost"),
+        (PENDING, "Release 1 has no verdict yet. To prove it, or to apply the file: roost"),
     ],
 )
 def test_what_did_not_fail_is_refused_with_what_to_do_instead(verdict, told):
@@ -45,7 +45,7 @@ def test_of_a_setup_that_failed_twice_the_later_one_is_to_be_cleared():
 
     told = refused(history, 1)
 
-    assert "Release 1 failed again as release 3, which is what is refused." in told
+    assert "Release 1 failed again as release 3, and that one is refused." in told
     assert "`roost releases staging --clear 3`" in told
     assert check_clearable("staging", history.releases, 3).number == 3
 
@@ -53,7 +53,7 @@ def test_of_a_setup_that_failed_twice_the_later_one_is_to_be_cleared():
 def test_a_number_that_is_not_remembered_is_refused_with_those_that_are():
     told = refused(History().went(ONE).went(TWO), 3, UsageError)
 
-    assert "There is no release 3, or it is no longer remembered; there are 1, 2." in told
+    assert "There is no release 3, or its record was dropped; there are 1, 2." in told
 
 
 def test_an_environment_without_releases_says_how_to_make_one():

@@ -10,6 +10,7 @@ from helpers.applying import desired_of
 from helpers.pretend_fly import applied
 from roost.fly.models import Machine, Snapshot
 from roost.plan.backups import (
+    KEPT_KEY,
     NOTES_KEPT,
     NOTES_KEY,
     Note,
@@ -21,7 +22,6 @@ from roost.plan.backups import (
     with_note,
 )
 from roost.plan.releases import draft
-from roost.plan.retained_volumes import KEPT_KEY
 
 DESIRED = desired_of()
 RELEASE = draft(DESIRED, applied(DESIRED), ())
@@ -87,7 +87,7 @@ def test_of_one_whose_machine_is_gone_nobody_knows_why_it_was_made():
     """The notes went with the machine: it may be anything, a last one before a destroy as well."""
     [backup] = list_backups({"vol_1": [snapshot("vs_1", 3)]}, [], ())
 
-    assert backup.why == "not known: what was noted went with the machine"
+    assert backup.why == "unknown: its note was removed with the machine"
     assert newest([backup]) == backup
 
 

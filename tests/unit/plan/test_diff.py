@@ -103,7 +103,7 @@ def test_a_sleeping_machine_is_updated_without_being_woken(state):
     step = only_step(diff(desired_of(image=NEWER), live))
 
     assert (step.skip_launch, step.risk) == (True, Risk.RESTART)
-    assert step.summary == "update the machine app-1, and wake it to be proved"
+    assert step.summary == "update the machine app-1, and wake it for the gate"
 
 
 def test_a_sleeping_machine_rests_on_where_another_one_serves():
@@ -465,7 +465,7 @@ def test_a_free_volume_of_another_region_does_not_hide_the_one_here():
     plan = diff(desired_of(), live)
 
     assert kinds(plan) == NEW_MACHINE
-    assert "The new machine takes up the volume vol_b which is there already" in plan.warnings[0]
+    assert "The new machine uses the existing volume vol_b with the data on it" in plan.warnings[0]
     assert "vol_a" in plan.warnings[1]
 
 
@@ -476,7 +476,7 @@ def test_a_file_with_another_name_makes_no_second_server_on_the_app():
     [refusal] = diff(renamed, live).refusals
 
     assert refusal.what == (
-        f"the machine {live.machines[0].id} on this app is that of the environment staging"
+        f"the machine {live.machines[0].id} on this app belongs to the environment staging"
     )
     assert "name the file staging.yaml again" in refusal.advice
 
@@ -558,8 +558,8 @@ def test_a_machine_with_data_is_never_removed_by_a_plan():
 
 NO_WAY_BACK = (
     "Prefect 3.9.0 migrates the Postgres database, and an older one cannot read it afterwards. "
-    "Roost takes no snapshot of a Postgres, and puts nothing back if this fails. Make a backup of "
-    "it first: there is no other way back."
+    "Roost takes no snapshot of a Postgres database and cannot roll this back. Make a backup of "
+    "it first."
 )
 
 

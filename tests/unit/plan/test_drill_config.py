@@ -73,7 +73,7 @@ def test_its_volume_is_as_large_as_the_one_that_was_copied_and_leaves_no_copies(
 
 
 def test_a_private_server_is_not_put_on_the_internet_for_it():
-    with pytest.raises(UnappliableError, match="Its server is private"):
+    with pytest.raises(UnappliableError, match="The server is private"):
         check_can_drill(desired_of(PRIVATE))
 
     check_can_drill(DESIRED)
@@ -105,7 +105,7 @@ def test_what_an_earlier_drill_left_may_be_removed(live):
 def test_what_no_drill_made_is_left_alone(live, owner):
     app = replace_owner(APP, owner)
 
-    with pytest.raises(UnappliableError, match="no drill made it"):
+    with pytest.raises(UnappliableError, match="no drill created it"):
         check_leftovers(DESIRED, app, live)
 
 

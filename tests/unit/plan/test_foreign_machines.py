@@ -21,7 +21,7 @@ IMAGE = "registry.fly.io/acme-prefect:prefect-3.8.8-0123456789ab"
 HTTP = {"internal_port": 4200, "ports": [{"port": 80}, {"port": 443}]}
 REST = "`fly machine cordon m9 -a acme-prefect` and `fly machine stop m9 -a acme-prefect`"
 BY_FLYCTL = {"fly_platform_version": "v2", "fly_process_group": "app"}
-LEFT_ALONE = "The machine m9 (quiet-moon-123) on this app is not ours; it is left alone."
+LEFT_ALONE = "The machine m9 (quiet-moon-123) on this app is not Roost's and is left alone."
 
 
 def desired_of(*parts, **fields):
@@ -58,7 +58,7 @@ def test_an_app_that_a_server_of_somebody_serves_is_refused_with_the_commands_th
 
     assert refusal.key == "machine/quiet-moon-123"
     assert refusal.what == (
-        "the machine m9 (quiet-moon-123), which Roost did not make, serves this app, and each of "
+        "the machine m9 (quiet-moon-123), which Roost did not create, serves this app, and each of "
         "two servers would get a part of the requests"
     )
     commands = [
@@ -137,7 +137,7 @@ def test_a_volume_that_is_larger_than_the_file_s_is_told():
 def test_data_in_a_postgres_stays_where_it_is():
     advice = only_refusal(desired_of(POSTGRES), served(server(volume=""))).advice
 
-    assert advice.startswith("Have the file name the database that it uses. Then")
+    assert advice.startswith("Set `database` in the file to the one that it uses. Then")
     assert "snapshots" not in advice
 
 

@@ -64,7 +64,7 @@ def test_an_ignored_field_is_no_difference_and_is_said_with_its_reason(field):
     live = live_with(file, *path, value=value)
 
     found = adopted(file, live)
-    plan = found.told(diff(found.desired, live))
+    plan = found.annotate(diff(found.desired, live))
 
     assert plan.steps == ()
     assert [left.change.field for left in found.left] == [field]
@@ -99,7 +99,7 @@ def test_a_setting_that_was_taken_away_by_hand_stays_away_where_it_is_ignored():
     found = adopted(file, live)
 
     assert diff(found.desired, live).steps == ()
-    assert found.left[0].told == (
+    assert found.left[0].sentence == (
         "Ignored: machine/app-1 env.PREFECT_LOGGING_LEVEL is absent instead of INFO (autoscaler sets it)."
     )
 
@@ -110,7 +110,7 @@ def test_a_setting_that_only_somebody_else_has_stays_and_is_not_shown():
     live = live_with(file, "env", "PREFECT_API_KEY", value="hunter2")
 
     found = adopted(file, live)
-    plan = found.told(diff(found.desired, live))
+    plan = found.annotate(diff(found.desired, live))
 
     assert plan.steps == ()
     assert plan.warnings == (
@@ -168,7 +168,7 @@ def test_a_rollback_leaves_alone_what_somebody_else_sets():
     assert step.config["guest"]["memory_mb"] == 1024
     assert (
         "Ignored: machine/app-1 guest.memory_mb is 1024 instead of 512 (autoscaler sets it)."
-        in (recovery.outcomes)
+        in (recovery.items)
     )
 
 
@@ -194,7 +194,7 @@ def test_what_failed_is_known_again_whatever_somebody_else_set_meanwhile(guest):
     [refusal] = diff(desired, live).refusals
 
     assert refusal.key == "release/1"
-    assert "this very configuration failed" in refusal.what
+    assert "the same configuration failed" in refusal.what
 
 
 def test_what_is_as_the_file_says_is_not_said_to_be_ignored():

@@ -52,7 +52,7 @@ def live_with(file, wanted):
 
 def plan_at(file, live, now):
     chosen = effective(file, live, now)
-    return chosen.told(diff(desired_by(chosen), live))
+    return chosen.annotate(diff(desired_by(chosen), live))
 
 
 def test_an_override_is_in_force_until_its_time_and_the_plan_says_so():
@@ -124,8 +124,7 @@ def test_one_override_takes_the_place_of_another_and_says_whose():
 
     assert chosen.file.environment.scaling.min_machines_running == 0
     assert chosen.notes[1] == (
-        "It takes the place of the override by ada (demo): "
-        "min_machines_running 1 until 2026-11-24 16:00 UTC."
+        "It replaces the override by ada (demo): min_machines_running 1 until 2026-11-24 16:00 UTC."
     )
 
 

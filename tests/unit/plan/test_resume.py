@@ -23,7 +23,7 @@ from helpers.pretend_fly import with_machine
 from roost.environment.model import AUTH_SECRET
 from roost.plan.diff import diff
 from roost.plan.override import Override, marked
-from roost.plan.releases import to_put_back
+from roost.plan.releases import rollback_target
 from roost.plan.steps import Change, Risk
 
 ONE, TWO, THREE = level("DEBUG"), level("INFO"), level("ERROR")
@@ -78,9 +78,7 @@ def test_a_failed_release_is_refused_with_the_command_that_allows_it_again():
     [refusal] = diff(TWO, live).refusals
 
     assert refusal.key == "release/2"
-    assert refusal.what == (
-        "this very configuration failed as release 2: Checks failed: pages: 404"
-    )
+    assert refusal.what == ("the same configuration failed as release 2: Checks failed: pages: 404")
     assert refusal.advice == (
         "Change the file, or allow it again: `roost releases staging --clear 2`."
     )
@@ -118,7 +116,7 @@ def test_a_failed_release_that_still_stands_is_gone_back_from():
     [step] = plan.steps
     assert level_in(step) == "DEBUG"
     assert plan.warnings == (
-        f"Release 2, which the file asks for, failed: {NEVER_WORKED} Release 1 is put back.",
+        f"Release 2, which the file asks for, failed: {NEVER_WORKED} The plan rolls back to release 1.",
     )
 
 
@@ -128,7 +126,7 @@ def test_going_back_that_was_cut_short_goes_on():
     plan = diff(TWO, live)
 
     assert kinds(plan) == ["prove-release"]
-    assert "Release 1 is put back." in plan.warnings[0]
+    assert "The plan rolls back to release 1." in plan.warnings[0]
 
 
 def test_going_back_that_failed_is_tried_again():
@@ -137,7 +135,7 @@ def test_going_back_that_failed_is_tried_again():
     plan = diff(TWO, history.live)
 
     assert kinds(plan) == ["prove-release"]
-    assert "Release 1 is put back." in plan.warnings[0]
+    assert "The plan rolls back to release 1." in plan.warnings[0]
 
 
 def test_a_file_that_asks_for_what_was_good_once_is_no_way_back():
@@ -190,8 +188,8 @@ def by_hand():
     return History().went(ONE).went(TWO)
 
 
-BACK_BY_HAND = "Release 1 was put back by hand, as release 3; the file asks for "
-AND_GOES_THERE = ", and an apply goes there. To stay, merge a revert of the file first."
+BACK_BY_HAND = "Somebody rolled back to release 1, as release 3; the file asks for "
+AND_GOES_THERE = ", which an apply restores. To stay, merge a revert of the file first."
 
 
 @pytest.mark.parametrize("verdict", [GOOD, PENDING])
@@ -261,7 +259,7 @@ def put_back_after(*went):
     history = History()
     for desired, verdict in went:
         history.went(desired, verdict)
-    return to_put_back(history.releases).number
+    return rollback_target(history.releases).number
 
 
 def test_an_override_that_ended_before_what_failed_is_not_put_back():

@@ -117,7 +117,7 @@ def test_on_postgres_a_backup_is_the_user_s_to_make():
     plan = plan_of(desired_of(POSTGRES), desired_of(POSTGRES, after))
 
     [told] = plan.warnings
-    assert "Roost takes no snapshot of a Postgres: make a backup of it first." in told
+    assert "Roost takes no snapshot of a Postgres database: make a backup of it first." in told
 
 
 def test_an_upgrade_that_has_more_deleted_is_still_told_as_an_upgrade():

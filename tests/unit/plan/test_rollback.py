@@ -18,7 +18,7 @@ from roost.plan.steps import Risk
 
 ASKS_FOR_ELSE = (
     "The file asks for something else than release {}: merge a revert of it, or the next apply "
-    "goes forward again."
+    "undoes the rollback."
 )
 ONE, TWO, THREE = level("DEBUG"), level("INFO"), level("ERROR")
 OLDER, NEWER = level("INFO", "3.7.8"), level("INFO", "3.8.8")
@@ -119,22 +119,22 @@ def test_an_environment_that_was_never_applied_has_nothing_to_go_back_to():
 
 
 def test_the_first_release_has_nothing_before_it():
-    assert "There is no good release before release 1. See what" in refused(History().went(ONE))
+    assert "There is no good release before release 1. List them" in refused(History().went(ONE))
 
 
 def test_a_number_that_is_not_remembered_is_refused_with_those_that_are():
     told = refused(three_good(), 7, UsageError)
 
-    assert "There is no release 7, or it is no longer remembered; there are 1, 2, 3." in told
+    assert "There is no release 7, or its record was dropped; there are 1, 2, 3." in told
     assert "`roost releases staging`" in told
 
 
 @pytest.mark.parametrize(
     ("verdict", "why"),
     [
-        (FAILED, "Release 2 failed: Checks failed: pages: 404. Good ones: 1."),
-        (PENDING, "Release 2 was never proved. Good ones: 1."),
-        (CLEARED, "Release 2 failed, and is cleared only to be tried again. Good ones: 1."),
+        (FAILED, "Release 2 failed: Checks failed: pages: 404. Good releases: 1."),
+        (PENDING, "Release 2 was never proved. Good releases: 1."),
+        (CLEARED, "Release 2 failed, and was only cleared to be tried again. Good releases: 1."),
     ],
 )
 def test_a_release_that_was_not_proved_good_is_refused_with_those_that_were(verdict, why):
@@ -144,7 +144,7 @@ def test_a_release_that_was_not_proved_good_is_refused_with_those_that_were(verd
 def test_a_release_that_is_live_already_is_refused():
     told = refused(three_good(), 3)
 
-    assert "Release 3 is live already. Good ones: 1, 2." in told
+    assert "Release 3 is live already. Good releases: 1, 2." in told
     again = refused(three_good().went(TWO, back_to=2), 2)
     assert "Release 4, which is live, is the same configuration as 2." in again
 
@@ -155,7 +155,7 @@ def test_a_release_that_failed_when_it_was_put_back_is_refused_until_it_is_clear
 
     told = refused(history, 2)
 
-    assert "Release 2 failed when it was put back as release 4: Checks failed" in told
+    assert "Release 2 failed when it was restored as release 4: Checks failed" in told
     assert "`roost releases staging --clear 4`" in told
     assert back(cleared, 2)[0].back_to == 2
 
@@ -214,7 +214,7 @@ def test_secrets_and_all_else_stay_as_the_file_says_and_the_plan_says_so():
     _, plan = back(history)
 
     assert plan.warnings == (
-        "Secrets were changed since release 2; their values stay as they are.",
+        "Secrets changed since release 2; a rollback does not restore their values.",
         ASKS_FOR_ELSE.format(2),
     )
     assert [step.kind for step in plan.steps] == ["update-machine"]
@@ -235,9 +235,9 @@ LARGER = Override(
     since=datetime(2029, 12, 31, tzinfo=UTC),
 )
 LONGER = replace(LARGER, until=datetime(2030, 1, 2, tzinfo=UTC))
-RESTS = "The override of scaling in force ends."
+RESTS = "The scaling override in force ends."
 COMES_BACK = (
-    "Release 2 ran with an override of scaling, which comes back with it: memory_mb 1024 until "
+    "Release 2 ran with a scaling override, which is restored with it: memory_mb 1024 until "
     "2030-01-01 00:00 UTC. To end it again: `roost scale staging --clear`."
 )
 

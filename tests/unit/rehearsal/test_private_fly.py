@@ -112,7 +112,7 @@ def test_a_private_server_is_not_opened_to_the_internet_by_going_back(
 
     [machine] = fly.machines.values()
     assert said.code == 4
-    assert "The last good release is back, and proved." in said.err
+    assert "The last healthy release was restored and passed the gate." in said.err
     assert [ip["type"] for ip in fly.ips] == ["private_v6"]
     assert [port["port"] for port in machine["config"]["services"][0]["ports"]] == [80]
     assert level(fly) != "DEBUG"

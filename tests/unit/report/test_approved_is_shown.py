@@ -34,7 +34,7 @@ from roost.report.comment import (
     with_outcomes,
 )
 from roost.report.drift import DriftResult, found_part
-from roost.report.outcome import Outcome, Result
+from roost.report.outcome import DeployOutcome, Result
 from roost.report.plan_rows import FEWEST_CHANGES
 from roost.report.plan_section import PlannedEnvironment
 from roost.report.wording import MAX_VALUE, shown, shown_whole, spelled
@@ -363,7 +363,9 @@ def test_outcomes_never_push_out_what_is_approved():
     body = comment_of(*many(120, {}, UPGRADE))
     approved = read_marker(body).approved
     bad = [
-        Outcome(environment=f"env-{n:03}", outcome=Result.FAILED, message="x-<>" * 200, run_url=RUN)
+        DeployOutcome(
+            environment=f"env-{n:03}", outcome=Result.FAILED, message="x-<>" * 200, run_url=RUN
+        )
         for n in range(120)
     ]
 

@@ -28,7 +28,7 @@ from roost.report.comment import (
     read_marker,
     with_outcomes,
 )
-from roost.report.outcome import Outcome, Result, missing, read_outcome, result_of
+from roost.report.outcome import DeployOutcome, Result, missing, read_outcome, result_of
 from roost.report.plan_section import PlannedEnvironment
 from roost.report.rehearsal import Memory, Rehearsal, Wake, rehearsal_lines
 
@@ -51,7 +51,7 @@ def comment_of(*entries, notes=()):
 
 
 def outcome(name, result, **more):
-    return Outcome(environment=name, app=f"acme-{name}", outcome=result, run_url=RUN, **more)
+    return DeployOutcome(environment=name, app=f"acme-{name}", outcome=result, run_url=RUN, **more)
 
 
 STAGING = entry("staging", None, {}, rehearsal="Rehearsed: **passed**.")

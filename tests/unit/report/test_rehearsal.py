@@ -50,7 +50,7 @@ FAILED: dict[str, Any] = {
     **NOTHING,
     "outcome": "failed",
     "word": "gate-failed",
-    "message": "Release 2 failed: Checks failed: ui: / answered 404 and no page. The last good release is back, and proved.",
+    "message": "Release 2 failed: Checks failed: ui: / answered 404 and no page. The last healthy release was restored and passed the gate.",
     "gate": [
         {"name": "health", "ok": True, "seconds": 2.0, "detail": ""},
         {"name": "ui", "ok": False, "seconds": 0.1, "detail": "/ answered 404 and no page"},

@@ -14,7 +14,7 @@ from roost.plan.document import canonical, plan_document
 from roost.plan.document_reader import read_plan
 from roost.plan.steps import Change, SetSecrets, UpdateMachine
 from roost.report.comment import Marker, planned_comment, with_outcomes
-from roost.report.outcome import Outcome, Result
+from roost.report.outcome import DeployOutcome, Result
 from roost.report.plan_section import PlannedEnvironment
 from roost.report.rehearsal import CheckFound, Rehearsal, rehearsal_lines
 from roost.report.visible import Visible
@@ -43,7 +43,7 @@ def comment_of(*plans, notes=(), **more):
 def hidden(body, plan=CHANGE):
     """What a plan needs and a comment does not show."""
     seen = Visible.of(body)
-    return [need.told for need in needs(plan) if not seen.shows(need, read_back(plan))]
+    return [need.text for need in needs(plan) if not seen.shows(need, read_back(plan))]
 
 
 def row_of(body):
@@ -79,7 +79,7 @@ def test_it_is_shown_beside_another_environment_a_rehearsal_notes_and_outcomes()
     body = comment_of(
         CHANGE, other, notes=["See `this` @you."], rehearsal=rehearsal_lines(rehearsal)
     )
-    told = Outcome(
+    told = DeployOutcome(
         environment="staging", outcome=Result.FAILED, message="It <b>fell</b>", run_url=RUN
     )
 
@@ -210,7 +210,7 @@ def test_what_people_cannot_see_as_the_workflow_writes_it_is_not_shown(forge):
     forged = forge(body)
 
     assert forged != body
-    assert hidden(forged) == [need.told for need in needs(CHANGE)]
+    assert hidden(forged) == [need.text for need in needs(CHANGE)]
 
 
 def test_a_plan_that_fills_the_comment_stays_below_what_came_of_it():
@@ -222,7 +222,7 @@ def test_a_plan_that_fills_the_comment_stays_below_what_came_of_it():
         plans.append(replace(plan, environment=f"staging-{n:02}"))
     body = comment_of(*plans)
     told = [
-        Outcome(
+        DeployOutcome(
             environment=f"staging-{n:02}",
             outcome=Result.FAILED,
             message="It fell. " * 60,

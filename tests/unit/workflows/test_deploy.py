@@ -25,7 +25,7 @@ from roost.github import actions
 from roost.operations.artifacts import write_document
 from roost.plan.approval import Approved
 from roost.report.comment import Marker, read_marker
-from roost.report.outcome import Outcome, Result
+from roost.report.outcome import DeployOutcome, Result
 from roost.workflows import merges
 from roost.workflows.merges import WEB_FLOW
 from roost.workflows.remote_checkout import MOST_FILES
@@ -801,7 +801,7 @@ def test_what_is_protected_waits_for_a_proof_that_an_overtaken_run_did_not_give(
     folder = deployed.folder / "proved"
     deployed.env("OPEN", '["staging"]')
     if left is not None:
-        outcome = Outcome(environment="staging", outcome=left)
+        outcome = DeployOutcome(environment="staging", outcome=left)
         write_document(folder, "staging", outcome.document())
     before = list(fly.changes)
 

@@ -11,7 +11,7 @@ from helpers.fake_github import ACTIONS_BOT, FakeGitHub
 from roost.operations.artifacts import write_document
 from roost.plan.approval import Approved
 from roost.report.comment import Marker
-from roost.report.outcome import Outcome, Result
+from roost.report.outcome import DeployOutcome, Result
 
 URL = "https://acme-staging.fly.dev"
 EARLY, LATE = "2026-11-29T10:00:00+00:00", "2026-11-29T11:00:00+00:00"
@@ -33,7 +33,7 @@ class Main:
 
     def report(self, result=Result.DEPLOYED, at=EARLY, **fields):
         """Run the job that reports, after one that deployed `staging`."""
-        outcome = Outcome(environment="staging", outcome=result, url=URL, at=at, **fields)
+        outcome = DeployOutcome(environment="staging", outcome=result, url=URL, at=at, **fields)
         write_document(self.folder / "results", "staging", outcome.document())
         return self.job("github", "report", "--results", self.folder / "results")
 
@@ -198,7 +198,7 @@ def crowded(main):
     marker = Marker(main.sha, {n: Approved("d" * 64, frozenset(), frozenset()) for n in names[:9]})
     main.github.add_comment(main.pull.number, f"{marker.line()}\n## Roost plan\n", ACTIONS_BOT)
     for name in names[:256]:
-        outcome = Outcome(
+        outcome = DeployOutcome(
             environment=name,
             app=f"acme-{name}",
             outcome=Result.UNCHANGED,

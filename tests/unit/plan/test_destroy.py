@@ -27,11 +27,11 @@ def test_a_plan_brings_a_cordoned_machine_back_and_names_both_ways_out():
 
     [step] = plan.steps
     assert (step.kind, step.key) == ("uncordon-machine", "machine/app-1/cordon")
-    assert step.summary == "let visitors reach the machine app-1 again"
+    assert step.summary == "uncordon the machine app-1, so that requests reach it"
     [warning] = plan.warnings
-    assert "is cordoned: nobody reaches it" in warning
-    assert "To go on with that: roost destroy staging." in warning
-    assert warning.endswith("To bring the server back: roost apply staging.")
+    assert "is cordoned: it receives no requests" in warning
+    assert "To finish that: roost destroy staging." in warning
+    assert warning.endswith("To serve again: roost apply staging.")
 
 
 def test_of_a_restore_under_way_the_plan_tells_and_not_of_its_cordon():
