@@ -10,15 +10,18 @@ import sys
 import warnings
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 import typer.exceptions
 
 from roost.cli.app import command_line
-from roost.cli.run import in_workflow, note_command, typed_here
+from roost.cli.run import in_workflow, note_command, typed_here, use_clients
 from roost.errors import ExitCode, InternalError, InvalidFilesError, RoostError
 from roost.report.hints import TYPED, as_typed
+
+if TYPE_CHECKING:
+    from roost.operations.context import Clients
 
 INTERRUPTED = 130
 
@@ -30,8 +33,13 @@ def _end_politely(number: int, frame: FrameType | None) -> NoReturn:
     signal.default_int_handler(number, frame)
 
 
-def main(argv: list[str]) -> int:
-    """Run one command line and return its exit code; report every failure in a sentence."""
+def main(argv: list[str], clients: Clients | None = None) -> int:
+    """Run one command line and return its exit code; report every failure in a sentence.
+
+    Args:
+        argv: the words after `roost`.
+        clients: how it reaches Fly and the registry; the real ones by default.
+    """
     # SIGTERM ends the process as Ctrl-C does: clean-up runs, and nothing is left behind.
     # SIGINT is set again, because a shell starts background jobs with SIGINT ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -40,6 +48,7 @@ def main(argv: list[str]) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")  # as standard error does by itself
     leave_no_core()
     note_command(argv)
+    use_clients(clients)
     try:
         code = command_line()(argv, prog_name=TYPED, standalone_mode=False)
     except RoostError as error:

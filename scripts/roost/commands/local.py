@@ -9,12 +9,9 @@ import httpx
 
 from roost.errors import ExitCode, LocalFlyError, UsageError
 from roost.operations.context import Context
+from roost.operations.fly_target import ensure_local_fly
 from roost.operations.generated_secrets import Throwaway
-from roost.operations.local_fly import (
-    ensure_local_fly,
-    find_local_fly,
-    run_localfly,
-)
+from roost.operations.local_fly import run_localfly
 from roost.report.text import listing
 
 
@@ -29,7 +26,7 @@ async def start(context: Context, port: int | None) -> ExitCode:
 
 async def stop(context: Context) -> ExitCode:
     """Stop it and its machines; state and volumes stay on disk."""
-    if await find_local_fly(context.local_home) is None:
+    if await context.clients.find_local_fly(context.local_home) is None:
         context.progress.print("The local Fly does not run. Nothing to stop.")
         return ExitCode.DONE
     await run_localfly(context.local_home, context.environ, "stop")
@@ -39,7 +36,7 @@ async def stop(context: Context) -> ExitCode:
 
 async def status(context: Context, *, as_json: bool) -> ExitCode:
     """Show its address, its apps and their machines."""
-    local = await find_local_fly(context.local_home)
+    local = await context.clients.find_local_fly(context.local_home)
     if local is None:
         raise LocalFlyError(
             "The local Fly does not run.", advice="Start it: ./run roost local start"
@@ -60,7 +57,7 @@ async def status(context: Context, *, as_json: bool) -> ExitCode:
 
 async def logs(context: Context, name: str, *, follow: bool) -> ExitCode:
     """Print the log of an app's machines, or of the local Fly itself."""
-    local = await find_local_fly(context.local_home)
+    local = await context.clients.find_local_fly(context.local_home)
     if local is None:
         raise LocalFlyError(
             "The local Fly does not run.", advice="Start it: ./run roost local start"

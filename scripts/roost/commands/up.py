@@ -10,9 +10,9 @@ from roost.errors import ExitCode, SmokeFailedError
 from roost.operations.applying import apply_planned
 from roost.operations.context import Context
 from roost.operations.database_proof import prove_database
-from roost.operations.fly_target import Target, connect
+from roost.operations.fly_target import Target, connect, ensure_local_fly
 from roost.operations.generated_secrets import throwaway_file
-from roost.operations.local_fly import ensure_local_fly, run_localfly
+from roost.operations.local_fly import run_localfly
 from roost.operations.planning import make_plan
 from roost.operations.secret_sources import given_values
 from roost.operations.server_proof import environment_subject

@@ -12,7 +12,7 @@ from roost.errors import MissingTokenError, PrivateNetworkError
 from roost.fly.client import FlyClient
 from roost.http.connection import resolves
 from roost.operations.context import Context
-from roost.operations.local_fly import LocalFly, ensure_local_fly, local_fly_at
+from roost.operations.local_fly import LocalFly, local_fly_at, start_local_fly
 from roost.plan.image import image_reference, read_image_parts
 from roost.secret_text import SecretText
 
@@ -81,12 +81,25 @@ async def connect(context: Context, *, local: bool) -> AsyncIterator[Target]:
         running, started = await ensure_local_fly(context)
         if started:
             context.progress.print("Started the local Fly. Stop it with: ./run roost local stop")
-        async with FlyClient(running.api_url, SecretText(LOCAL_TOKEN)) as fly:
+        async with context.clients.fly(running.api_url, SecretText(LOCAL_TOKEN)) as fly:
             yield Target(fly, running, MakesUp.LOGIN)
         return
     base_url = context.environ.get("FLY_FLAPS_BASE_URL") or FLY_API
-    async with FlyClient(base_url, fly_token(context.environ)) as fly:
+    async with context.clients.fly(base_url, fly_token(context.environ)) as fly:
         yield Target(fly, local_fly_at(base_url))
+
+
+async def ensure_local_fly(context: Context, port: int | None = None) -> tuple[LocalFly, bool]:
+    """Return the running local Fly, or start one; the flag is True if it was started now.
+
+    Raises:
+        LocalFlyError: it could not be started.
+    """
+    running = await context.clients.find_local_fly(context.local_home)
+    if running:
+        return running, False
+    started = await start_local_fly(context.local_home, context.environ, port)
+    return started, True
 
 
 def fly_token(environ: Mapping[str, str], *, has_local: bool = True) -> SecretText:

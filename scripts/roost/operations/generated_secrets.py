@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from roost.environment.model import AUTH_SECRET
@@ -22,10 +22,16 @@ def throwaway_file(home: Path) -> Path:
 
 
 class Throwaway:
-    """The values given so far, by app and name."""
+    """The values generated so far, by app and name.
 
-    def __init__(self, home: Path) -> None:
+    Args:
+        home: the local Fly's folder.
+        make: generates the value of a name.
+    """
+
+    def __init__(self, home: Path, make: Callable[[str], str] | None = None) -> None:
         self._path = throwaway_file(home)
+        self._make = make or make_value
 
     def values(
         self, app: str, names: Iterable[str]
@@ -34,7 +40,7 @@ class Throwaway:
         book = self._read()
         given = book.setdefault(app, {})
         new = frozenset(name for name in names if name not in given)
-        given.update({name: make_value(name) for name in sorted(new)})
+        given.update({name: self._make(name) for name in sorted(new)})
         if new:
             self._write(book)
         return {name: SecretText(given[name]) for name in names}, new

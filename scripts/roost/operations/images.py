@@ -7,7 +7,6 @@ from functools import partial
 
 from roost.environment.load import EnvironmentFile
 from roost.errors import ImageError, UnappliableError
-from roost.fly.registry import Registry
 from roost.operations.build_progress import build_progress
 from roost.operations.context import Context
 from roost.operations.docker import Docker, find_docker
@@ -39,7 +38,7 @@ async def ensure_image(
     host = registry_host(context)
     app, tag = _place(reference)
     token = fly_token(context.environ)
-    async with Registry(host, token) as registry:
+    async with context.clients.registry(host, token) as registry:
         if await registry.has(app, tag):
             return THERE
         program = _docker(context, file)

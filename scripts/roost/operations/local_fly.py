@@ -16,7 +16,6 @@ import httpx
 
 from roost.errors import LocalFlyError
 from roost.http.connection import is_this_computer
-from roost.operations.context import Context
 
 BUILD_LIMIT_S = 900
 START_LIMIT_S = 60
@@ -205,12 +204,3 @@ async def run_localfly(home: Path, environ: Mapping[str, str], *arguments: str) 
         said = done.stderr.decode(errors="replace").strip() or "no reason given"
         raise LocalFlyError(f"The local Fly: {said}")
     return done.stdout.decode(errors="replace")
-
-
-async def ensure_local_fly(context: Context, port: int | None = None) -> tuple[LocalFly, bool]:
-    """Find the running local Fly or start one; say which (True: started now)."""
-    running = await find_local_fly(context.local_home)
-    if running:
-        return running, False
-    started = await start_local_fly(context.local_home, context.environ, port)
-    return started, True

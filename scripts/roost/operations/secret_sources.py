@@ -56,7 +56,8 @@ def complete_values(
     context: Context, file: EnvironmentFile, known: Values, names: Iterable[str]
 ) -> Values:
     """Make up values of these names; each is shown once."""
-    made, new = Throwaway(context.local_home).values(file.environment.app, sorted(names))
+    generated = Throwaway(context.local_home, context.clients.make_value)
+    made, new = generated.values(file.environment.app, sorted(names))
     for name in sorted(new):
         context.progress.print(
             f"{name} has no value here. For the local Fly it is: {made[name].reveal()}"

@@ -14,7 +14,6 @@ from roost.environment.load import EnvironmentFile
 from roost.environment.model import AUTH_SECRET
 from roost.environment.rehearsal import Unplayable
 from roost.errors import ExitCode, GateError, RehearsalError, RoostError
-from roost.fly.client import FlyClient
 from roost.operations.applying import apply_planned
 from roost.operations.context import Context
 from roost.operations.fly_target import LOCAL_TOKEN, MakesUp, Target
@@ -133,7 +132,7 @@ async def play(head: Side, base: Base) -> Outcome:
 async def _play(head: Side, base: Base, course: Course) -> Outcome:
     async with (
         guarded_local_fly(head.context.environ) as guarded,
-        FlyClient(guarded.local.api_url, SecretText(LOCAL_TOKEN)) as fly,
+        head.context.clients.fly(guarded.local.api_url, SecretText(LOCAL_TOKEN)) as fly,
     ):
         for side in (base.side, head):
             image = side.file.environment.prefect.image if side else ""
@@ -296,7 +295,7 @@ class Stage:
 
     @property
     def _values(self) -> Throwaway:
-        return Throwaway(self.guarded.home)
+        return Throwaway(self.guarded.home, self.head.context.clients.make_value)
 
     async def _write(self, side: Side) -> tuple[str, ...]:
         return await self._with_server(side, write_rows)

@@ -84,11 +84,11 @@ def test_smoke_of_an_address_logs_in_only_with_a_value(roost, prefect, monkeypat
 
 
 @pytest.fixture
-def made_up(roost, fly, monkeypatch, tmp_path):  # noqa: ARG001 - they stand behind it
+def made_up(roost, fly, clients, monkeypatch, tmp_path):  # noqa: ARG001 - they stand behind it
     """The local Fly with the environment, whose login was made up."""
     monkeypatch.delenv(AUTH_SECRET)
     here = LocalFly("http://127.0.0.1:1")
-    monkeypatch.setattr("roost.operations.local_fly.find_local_fly", AsyncMock(return_value=here))
+    clients.use(find_local_fly=AsyncMock(return_value=here))
     monkeypatch.setattr(LocalFly, "app_url", AsyncMock(return_value="http://127.0.0.1:2"))
     Throwaway(tmp_path / "localfly").values("acme-prefect", [AUTH_SECRET])
 
@@ -161,10 +161,12 @@ def test_status_of_what_is_not_there_says_how_to_make_it(roost):
     assert (document["exists"], document["url"], document["machines"]) == (False, "", [])
 
 
-def test_what_to_type_next_is_for_the_local_fly_where_that_was_asked_for(roost, monkeypatch):
+def test_what_to_type_next_is_for_the_local_fly_where_that_was_asked_for(
+    roost, clients, monkeypatch
+):
     """Also in what a failure says; never in JSON, nor in a workflow, whose page anybody reads."""
     here = AsyncMock(return_value=LocalFly("http://127.0.0.1:1"))
-    monkeypatch.setattr("roost.operations.local_fly.find_local_fly", here)
+    clients.use(find_local_fly=here)
 
     told = roost("status", "staging", "--local").out
     failed = roost("wake", "staging", "--local").err

@@ -22,9 +22,9 @@ BUILD = ["buildx imagetools", "buildx build", "context inspect", "login", "push"
 
 
 @pytest.fixture
-def registry(roost, monkeypatch):  # noqa: ARG001 - which clears the environment first
+def registry(roost, clients, monkeypatch):  # noqa: ARG001 - which clears the environment first
     """The registry of the app, asked for real."""
-    monkeypatch.setattr("roost.operations.images.Registry", Registry)
+    clients.use(registry=Registry)
     monkeypatch.setattr(docker_module, "PAUSE_S", 0.01)
     monkeypatch.setenv("FLY_API_TOKEN", f"FlyV1 {TOKEN}")
     with fake_registry(TOKEN) as found, stamina.set_testing(True, attempts=3, cap=True):
@@ -239,8 +239,8 @@ def test_a_registry_that_stumbles_once_is_asked_again(roost, registry):
 
 
 @pytest.mark.usefixtures("app", "no_docker")
-def test_a_registry_that_does_not_answer_is_told_in_time(roost, registry, monkeypatch):
-    monkeypatch.setattr("roost.operations.images.Registry", partial(Registry, deadline_s=0.3))
+def test_a_registry_that_does_not_answer_is_told_in_time(roost, registry, clients):
+    clients.use(registry=partial(Registry, deadline_s=0.3))
     registry.trouble = [0] * 9
 
     said = roost("image", "staging", "--push")

@@ -18,12 +18,11 @@ STOCK = {"version": "3.8.8", "image": "registry.example/stock:1"}
 
 
 @pytest.fixture
-def local(roost, rewrite, monkeypatch):
+def local(roost, rewrite, clients, monkeypatch):
     """A local Fly, an environment with two secrets on it, and no value of either."""
     here = LocalFly("http://127.0.0.1:1")
-    monkeypatch.setattr("roost.operations.local_fly.find_local_fly", AsyncMock(return_value=here))
     monkeypatch.setattr(LocalFly, "app_url", AsyncMock(return_value="http://127.0.0.1:2"))
-    monkeypatch.setattr("roost.operations.generated_secrets.make_value", lambda _: LOGIN)
+    clients.use(find_local_fly=AsyncMock(return_value=here), make_value=lambda _: LOGIN)
     monkeypatch.delenv(AUTH_SECRET)
     rewrite(secrets=[AUTH_SECRET, DATABASE], prefect=STOCK)
     return roost
@@ -79,8 +78,7 @@ def test_a_made_up_login_replaces_none_that_is_set(local, monkeypatch, fly, tmp_
     monkeypatch.setenv(AUTH_SECRET, LOGIN)
     local(*APPLY)
     monkeypatch.delenv(AUTH_SECRET)
-    monkeypatch.setattr("roost.operations.generated_secrets.make_value", lambda _: "admin:made-up")
-    Throwaway(tmp_path / "localfly").values(APP, [AUTH_SECRET])
+    Throwaway(tmp_path / "localfly", lambda _: "admin:made-up").values(APP, [AUTH_SECRET])
     before = digests(fly)
     monkeypatch.setenv(DATABASE, "postgres://other")
 
