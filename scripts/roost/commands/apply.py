@@ -22,7 +22,12 @@ async def apply(
     as_json: bool,
     digest: str,
 ) -> ExitCode:
-    """Plan, carry it out, and prove the result good."""
+    """Plan, apply, and prove that the server is healthy.
+
+    Raises:
+        ChangedMeanwhileError: the plan is not the one with the given digest.
+        GateError: the gate failed.
+    """
     file = load_environment(name, context.environments)
     async with connect(context, local=local) as target:
         planned = await make_plan(context, file, target)

@@ -1,4 +1,4 @@
-"""Verbs about backups: backup, backups, restore."""
+"""`roost backup`, `roost backups` and `roost restore`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from roost.fly.models import Machine, Volume
 from roost.operations.applying import apply_planned, restorer_of
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
-from roost.operations.generated_secrets import make_value
 from roost.operations.images import ensure_image
 from roost.operations.lease_owner import holding
 from roost.operations.planning import Planned, make_plan
@@ -46,19 +45,19 @@ MB = 10**6
 
 @dataclass(frozen=True)
 class Scene:
-    """An environment with data on a volume, and what copies that and brings it back."""
+    """An environment with data on a volume, and its snapshots and restorer."""
 
     planned: Planned
     restorer: Restorer
 
     @property
     def identity(self) -> dict[str, str]:
-        """Which environment it is, for a document."""
+        """The environment and its app, for a JSON document."""
         return {"environment": self.planned.file.name, "app": self.planned.desired.app}
 
     @property
     def snapshots(self) -> Snapshots:
-        """What takes snapshots and lists them."""
+        """Takes and lists snapshots."""
         return self.restorer.snapshots
 
     @property
@@ -71,7 +70,7 @@ class Scene:
         """The volume in use.
 
         Raises:
-            UsageError: there is none, or it is not clear which.
+            UsageError: there is none, or there are several.
         """
         planned, wanted = self.planned, self.planned.desired.volume
         volume = find_volume(wanted, planned.live, self.ours) if wanted else None
@@ -84,7 +83,7 @@ class Scene:
         return volume
 
     async def backups(self) -> tuple[Backup, ...]:
-        """Return every backup there is, the newest first."""
+        """Return all backups, the newest first."""
         return await self.snapshots.list(self.ours.values())
 
 
@@ -92,11 +91,11 @@ class Scene:
 async def scene_of(
     context: Context, name: str, *, local: bool
 ) -> AsyncIterator[tuple[Scene, Target]]:
-    """Read what there is.
+    """Yield an environment's data and its Fly.
 
     Raises:
-        UsageError: the environment keeps no data on a volume, or is not there yet.
-        MissingSecretError: the server's login is nowhere.
+        UsageError: the environment has no volume, or does not exist yet.
+        MissingSecretError: no source has the server's login.
     """
     file = load_environment(name, context.environments)
     if not isinstance(file.environment.database, SqliteDatabase):
@@ -120,7 +119,7 @@ async def backup(
     local: bool,
     as_json: bool,
 ) -> ExitCode:
-    """Take a snapshot of the volume, with its database held still."""
+    """Take a snapshot of the volume while writes are frozen."""
     async with scene_of(context, name, local=local) as (scene, _):
         machines = scene.planned.live.machines
         taken = await scene.snapshots.back_up(scene.volume.id, machines, "roost backup")
@@ -142,7 +141,7 @@ async def backups(
     local: bool,
     as_json: bool,
 ) -> ExitCode:
-    """List the snapshots: when, how large, until when they are kept, and why they were made."""
+    """List the snapshots: when, why, how large, and their expiry."""
     async with scene_of(context, name, local=local) as (scene, _):
         found = await scene.backups()
     if as_json:
@@ -178,7 +177,7 @@ async def restore(
     local: bool,
     as_json: bool,
 ) -> ExitCode:
-    """Put the data of a snapshot back: a new machine on a new volume, proved before the old one goes."""
+    """Restore the data of a snapshot on a new volume, and prove it before the old machine goes."""
     async with scene_of(context, name, local=local) as (scene, target):
         planned = scene.planned
         await target.check_reach(planned.file)
@@ -190,7 +189,7 @@ async def restore(
         made = f" of {chosen.at} ({chosen.why})" if chosen.at else ""
         context.progress.print(f"Restoring {chosen.snapshot}{made}", markup=False)
         machine = under_way.old if under_way else next(iter(scene.ours.values()))
-        if goes_back(chosen, machine, planned.desired):  # its image may be one that never ran here
+        if goes_back(chosen, machine, planned.desired):  # its image may be missing in the registry
             await ensure_image(context, target, planned.file, planned.image)
         old = machine.mounted_volume or scene.volume.id
         results = await scene.restorer.restore(chosen)
@@ -206,10 +205,10 @@ async def restore(
 
 
 def choose(found: Iterable[Backup], snapshot: str, name: str) -> Backup:
-    """Return the backup that is asked for, or the newest; Fly may know one that it does not list.
+    """Return the requested backup, or the newest; Fly may have a snapshot that it does not list.
 
     Raises:
-        UsageError: it is gone, or there is none.
+        UsageError: it is not usable, or there is none.
     """
     listed = tuple(found)
     chosen = (
@@ -231,10 +230,10 @@ async def drill(
     local: bool,
     as_json: bool,
 ) -> ExitCode:
-    """Practise a restore beside the server, which goes on; nothing of it stays.
+    """Restore into a temporary app beside the server, prove it, and remove it.
 
     Raises:
-        DrillFailedError: the backup does not come back to life.
+        DrillFailedError: the restored server failed its gate.
     """
     began = time.monotonic()
     async with scene_of(context, name, local=local) as (scene, target):
@@ -252,7 +251,7 @@ async def drill(
             scene.snapshots.proof,
             app=app,
             find_url=partial(target.app_url, app, public=True),
-            auth=SecretText(make_value(AUTH_SECRET)),
+            auth=SecretText(context.clients.make_value(AUTH_SECRET)),
         )
         notice = scene.restorer.work.notice
         doing = holding("roost restore --drill", context.environ)
@@ -283,7 +282,7 @@ async def drill(
 async def _restore_from_nothing(
     context: Context, scene: Scene, target: Target, snapshot: str, *, as_json: bool
 ) -> ExitCode:
-    """Restore where no machine is, such as after `roost destroy`: the volume, then an apply."""
+    """Restore without a machine, such as after `roost destroy`: make the volume, then apply."""
     planned, name = scene.planned, scene.planned.file.name
     wanted = planned.desired.volume
     if wanted is None or candidate_volumes(wanted, planned.live, {}):
@@ -307,10 +306,10 @@ async def _restore_from_nothing(
 
 
 async def check_mounted(target: Target, planned: Planned, volume: str) -> None:
-    """See that the server is on the volume that was filled, and on no other.
+    """Check that the server mounts the restored volume.
 
     Raises:
-        ChangedMeanwhileError: it is not.
+        ChangedMeanwhileError: it mounts another one.
     """
     live = await read_live(target.fly, planned.desired.app)
     ours = our_machines(planned.desired, live).values()
@@ -323,7 +322,7 @@ async def check_mounted(target: Target, planned: Planned, volume: str) -> None:
 
 
 async def confirm(context: Context, name: str, *, volume: str, local: bool) -> ExitCode:
-    """Remove the volume that a restore left behind."""
+    """Remove the old volume that a restore kept."""
     async with scene_of(context, name, local=local) as (scene, _):
         machines = list(scene.ours.values())
         if not machines or restoring(scene.planned.desired, scene.planned.live):

@@ -1,4 +1,4 @@
-"""The verb that removes a server: destroy."""
+"""`roost destroy`: remove a server after a last snapshot of its data."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ async def destroy(
     """Remove a server after a last snapshot of its data.
 
     Raises:
-        ProtectedError: its file says that it is protected.
-        UsageError: nobody confirmed it by the app's name.
+        ProtectedError: its file protects it.
+        UsageError: the app's name was not typed.
     """
     file = load_environment(name, context.environments)
     if file.environment.protected:
@@ -75,10 +75,10 @@ async def destroy(
 
 
 def _check_confirmed(context: Context, app: str, confirm: str) -> None:
-    """Want the app's name from whoever asks.
+    """Check that the person confirmed with the app's name.
 
     Raises:
-        UsageError: it was another one, or none.
+        UsageError: it was another name, or none.
     """
     given = confirm
     if not given and sys.stdin.isatty():
@@ -95,7 +95,7 @@ def _not_confirmed(app: str) -> UsageError:
 
 
 async def _rows(target: Target, planned: Planned) -> list[str]:
-    """Ask the server what it holds, if it is awake: nobody is woken to be told that it goes."""
+    """Return what data the server holds, if it is awake; a sleeping one is not woken for this."""
     machines = planned.live.machines
     awake = [m for m in machines if m.state == "started" and not m.cordoned]
     public = planned.file.environment.access.public

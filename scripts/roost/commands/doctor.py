@@ -1,4 +1,4 @@
-"""`roost doctor`: what of the set-up is missing, in the checkout, on GitHub and on Fly."""
+"""`roost doctor`: report what the set-up lacks, in the checkout, on GitHub and on Fly."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ async def doctor(
     *,
     as_json: bool,
 ) -> ExitCode:
-    """Return what is missing; ends with 2 where something is.
+    """Print each check; the exit code is 2 if something is missing.
 
     Raises:
-        UnknownEnvironmentError: a name is no environment's.
+        UnknownEnvironmentError: no environment has that name.
     """
     checks: list[Check] = []
     async for check in _all(context, _loaded(context, names)):
@@ -59,7 +59,7 @@ async def doctor(
 
 
 def _loaded(context: Context, names: Sequence[str]) -> Loaded:
-    """Load the environments of these names, or all; what is wrong with them is a finding."""
+    """Load the named environments, or all; their faults are findings, not errors."""
     folder = context.environments
     if not names:
         return load_files([folder] if folder.is_dir() else [])

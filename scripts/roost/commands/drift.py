@@ -1,4 +1,4 @@
-"""`roost drift`: where live differs from what is desired, why, and, if asked, put back."""
+"""`roost drift`: show where Fly differs from the files, why, and heal it if asked."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from roost.report.drift import to_do
 from roost.report.text import status_table
 from roost.report.wording import counted, one_line, shown, unchecked, unchecked_line
 
-# Of several environments the worst counts; drift is not as bad as not knowing.
+# The worst exit code of several environments counts; an error is worse than drift.
 _WORST_LAST = (
     ExitCode.DONE,
     ExitCode.CHANGES,
@@ -46,15 +46,15 @@ _WORST_LAST = (
 
 
 class Mending(Enum):
-    """What is put back; the word is the option that asks for it."""
+    """What to heal; the value is the option that asks for it."""
 
     NOTHING = ""
     ENDED = "--end-overrides"
-    """What an override left, where nothing else differs."""
+    """What an expired override left, if nothing else differs."""
     ALL = "--heal"
 
     def takes(self, differences: tuple[Difference, ...]) -> bool:
-        """Return whether it puts these back: all of them, or none."""
+        """Return whether these differences are healed: all or none."""
         match self:
             case Mending.NOTHING:
                 return False
@@ -65,10 +65,10 @@ class Mending(Enum):
 
 
 def mending(*, heal: bool, end_overrides: bool) -> Mending:
-    """Return what the command line asks to put back.
+    """Return what the options ask to heal.
 
     Raises:
-        UsageError: it asks for both.
+        UsageError: they ask for both.
     """
     if heal and end_overrides:
         raise UsageError("--heal ends overrides too; leave out --end-overrides.")
@@ -79,7 +79,7 @@ def mending(*, heal: bool, end_overrides: bool) -> Mending:
 
 @dataclass(frozen=True)
 class Found:
-    """What was found of one environment, and what was done about it."""
+    """The drift of one environment, and whether it was healed."""
 
     name: str
     planned: Planned | None = None
@@ -87,18 +87,18 @@ class Found:
     healed: bool = False
     error: RoostError | None = None
     new: bool = False
-    """Whether it was never deployed: nothing is there that could have drifted."""
+    """Whether it was never deployed, so that nothing can have drifted."""
 
     @property
     def is_empty(self) -> bool:
-        """Return whether Fly has nothing of it: no machine, and no volume."""
+        """Whether Fly has neither a machine nor a volume of it."""
         return self.planned is not None and not (
             self.planned.live.machines or self.planned.live.volumes
         )
 
     @property
     def code(self) -> ExitCode:
-        """What the verb would end with, were it the only one."""
+        """The exit code for this environment alone."""
         if self.error:
             return ExitCode(self.error.exit_code)
         return ExitCode.CHANGES if self.differences and not self.healed else ExitCode.DONE
@@ -137,14 +137,14 @@ def _error(error: RoostError) -> Json:
 
 @dataclass
 class Totals:
-    """What was found of all of them."""
+    """The drift of all environments, and the orphaned apps."""
 
     found: list[Found] = field(default_factory=list)
     orphans: Orphans = field(default_factory=Orphans)
 
     @property
     def code(self) -> ExitCode:
-        """The worst of all; an app that no file asks for is drift."""
+        """The worst exit code of all; an orphaned app counts as drift."""
         codes = [found.code for found in self.found]
         codes += [ExitCode.CHANGES] if self.orphans.apps else []
         return max(codes, key=_WORST_LAST.index, default=ExitCode.DONE)
@@ -168,13 +168,13 @@ async def drift(  # noqa: PLR0913 - one argument an option
     as_json: bool,
     results: Path | None = None,
 ) -> ExitCode:
-    """Compare one environment, or all of them, and put back what is asked for.
+    """Compare one environment, or all, with Fly, and heal what is asked for.
 
-    With `results`, what was found is written there too, also where it ends with an error.
+    With `results`, each result is written there, an error too.
 
     Raises:
-        UsageError: neither one nor all is asked for, or both.
-        RoostError: of the one environment; of several each is told, and hides none.
+        UsageError: neither one environment nor all are asked for, or both.
+        RoostError: the one environment failed; with several, each failure is reported instead.
     """
     if bool(name) == every:
         raise UsageError("Name one environment, or give --all.", advice="See: roost drift --help")
@@ -216,7 +216,7 @@ async def _drift_of_all(
 
 
 def write_result(folder: Path | None, name: str, document: Json) -> None:
-    """Write what was found into a folder, for whoever goes on from there; nothing without one."""
+    """Write a result into a folder for the next job; do nothing without a folder."""
     if folder is not None:
         write_document(folder, name, document)
 
@@ -228,10 +228,10 @@ async def look_at_all(
     *,
     local: bool = False,
 ) -> Totals:
-    """Compare all environments, each told as it is known, and look for apps without a file.
+    """Compare all environments, report each as it is known, and search for orphaned apps.
 
     Raises:
-        UsageError: there is no file, or only examples.
+        UsageError: there is no file but the template's examples.
     """
     loaded = watched(context, local=local)
     if not loaded.files and not loaded.faults:
@@ -253,13 +253,13 @@ async def look_at_all(
 
 
 def watched(context: Context, *, local: bool = False) -> Loaded:
-    """Return the environments to look at: on Fly the template's examples are nobody's servers."""
+    """Return the environments to compare; on Fly.io without the template's examples."""
     loaded = load_files([context.environments])
     return Loaded(tuple(f for f in loaded.files if local or not is_example(f)), loaded.faults)
 
 
 def _broken(faults: tuple[Fault, ...]) -> list[Found]:
-    """Return the environments whose files have faults; the others are looked at all the same."""
+    """Return the environments with faulty files; the others are still compared."""
     by_name: dict[str, list[Fault]] = {}
     for fault in faults:
         by_name.setdefault(Path(fault.path).stem, []).append(fault)
@@ -270,7 +270,7 @@ def _broken(faults: tuple[Fault, ...]) -> list[Found]:
 
 
 async def look(context: Context, file: EnvironmentFile, target: Target) -> Found:
-    """Compare one environment; nothing is changed."""
+    """Compare one environment with Fly, and change nothing."""
     planned = await make_plan(context, file, target)
     differences = find_drift(planned.plan, planned.desired, planned.live, planned.effective.ended)
     return Found(file.name, planned, differences)
@@ -279,7 +279,7 @@ async def look(context: Context, file: EnvironmentFile, target: Target) -> Found
 async def look_safely(
     context: Context, file: EnvironmentFile, target: Target, mends: Mending
 ) -> Found:
-    """Compare one of several, and mend it if asked; what goes wrong becomes a part of the result."""
+    """Compare one of several and heal it if asked; a failure is part of the result."""
     found = Found(file.name)
     try:
         found = await look(context, file, target)
@@ -289,13 +289,13 @@ async def look_safely(
 
 
 async def mended(context: Context, target: Target, found: Found, mends: Mending) -> Found:
-    """Put back what is asked for, through the same apply and gate as everything else.
+    """Heal what is asked for, through the same apply and gate as every change.
 
-    What nobody has applied yet is no damage: it stays for an apply, which is approved.
+    A change of the file that nobody applied yet stays, because an apply needs its approval.
 
     Raises:
-        GateFailedError: it was no good, and the last good release is back.
-        NotRolledBackError: it was no good, and nothing could be put back.
+        GateFailedError: the gate failed, and the last good release was restored.
+        NotRolledBackError: the gate failed, and no release could be restored.
     """
     if found.planned is None or not mends.takes(found.differences):
         return found
@@ -305,7 +305,7 @@ async def mended(context: Context, target: Target, found: Found, mends: Mending)
 
 
 def report(found: Found) -> RenderableType:
-    """Show one environment: its state, then each difference, then what may be done."""
+    """Return the report of one environment: its state, each difference, and the next step."""
     if found.error:
         return Group(*(Text(line, style="red") for line in told(found.name, found.error)))
     count = counted(len(found.differences), "difference")
@@ -325,7 +325,7 @@ def report(found: Found) -> RenderableType:
 
 
 def told(name: str, error: RoostError) -> Iterable[str]:
-    """Return what went wrong with one of several, with every fault of its file."""
+    """Return the error of one environment, after every fault of its file."""
     if isinstance(error, InvalidFilesError):
         yield from (one_line(str(fault)) for fault in error.faults)
     yield f"{name}: error [{error.word}]: {one_line(str(error))}"
@@ -342,7 +342,7 @@ def _row(difference: Difference) -> tuple[str, ...]:
 
 
 def advice(found: Found) -> Iterable[str]:
-    """Return what to do about each cause there is."""
+    """Return the next step for each cause."""
     if only_apply_ends(found.differences):
         yield f"The file moved on. An apply brings that, and puts back the rest: roost apply {found.name}"
         return
@@ -351,7 +351,7 @@ def advice(found: Found) -> Iterable[str]:
 
 
 def ending(found: Found, mends: Mending) -> str:
-    """Return what came of putting back."""
+    """Return the result of healing as a sentence."""
     if found.healed:
         return f"{found.name} is healed, and proved."
     if not found.differences:
@@ -365,7 +365,7 @@ def ending(found: Found, mends: Mending) -> str:
 
 
 def summary(totals: Totals) -> RenderableType:
-    """Show the apps that no file asks for, and count all."""
+    """Return the orphaned apps, the notes and the counts."""
     lines = [
         Text(
             f"{orphan.app}: orphaned. It was made for {orphan.environment}, and {orphan.why}. "

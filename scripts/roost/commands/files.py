@@ -1,4 +1,4 @@
-"""Verbs that only read files: validate, show, schema."""
+"""`roost validate`, `roost show` and `roost schema`: commands that only read files."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ SCHEMA_FILE = "environment.schema.json"
 
 
 def validate(context: Context, paths: list[Path], *, as_json: bool) -> ExitCode:
-    """Check files and folders; every fault of every file in one run.
+    """Check files and folders, and report every fault of every file.
 
     Raises:
         InvalidFilesError: there is at least one fault.
-        UsageError: there is not a single environment to check.
+        UsageError: there is no environment file.
     """
     chosen = paths or [context.environments]
     loaded = load_files(chosen)
@@ -44,7 +44,7 @@ def validate(context: Context, paths: list[Path], *, as_json: bool) -> ExitCode:
 
 
 def show(context: Context, name: str, *, as_json: bool) -> ExitCode:
-    """Print an environment with its defaults, and the image it runs."""
+    """Print an environment with its defaults merged in, and its image."""
     file = load_environment(name, context.environments)
     data = merged(file)
     try:
@@ -61,7 +61,7 @@ def show(context: Context, name: str, *, as_json: bool) -> ExitCode:
 
 
 def schema(context: Context, *, write: bool, check: bool) -> ExitCode:
-    """Print the schema, write the committed file, or say whether that is stale."""
+    """Print the schema, write the committed file, or check that it is fresh."""
     committed = context.project / "environments" / SCHEMA_FILE
     wanted = render_schema()
     if check:

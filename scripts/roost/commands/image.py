@@ -18,12 +18,12 @@ async def image(
     push: bool,
     as_json: bool,
 ) -> ExitCode:
-    """Print an environment's image; with `push`, have it in the app's registry.
+    """Print an environment's image; with `push`, build and push it if the registry lacks it.
 
-    An app that is not there yet has none: the apply that creates it brings the image, too.
+    An app that does not exist yet has no registry: the apply that creates it pushes the image.
 
     Raises:
-        UnappliableError: there is no docker to build with.
+        UnappliableError: the image is missing, and there is no docker to build it with.
         ImageError: it could not be built or pushed.
     """
     file = load_environment(name, context.environments)

@@ -1,4 +1,4 @@
-"""`roost local`: the local Fly's life, by hand."""
+"""`roost local`: start, stop and inspect the local Fly."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from roost.report.text import listing
 
 
 async def start(context: Context, port: int | None) -> ExitCode:
-    """Start it in the background, or say that it runs."""
+    """Start the local Fly in the background, unless it runs."""
     local, started = await ensure_local_fly(context, port)
     word = "started" if started else "already runs"
     context.progress.print(f"The local Fly {word}. Stop it with: ./run roost local stop")
@@ -25,7 +25,7 @@ async def start(context: Context, port: int | None) -> ExitCode:
 
 
 async def stop(context: Context) -> ExitCode:
-    """Stop it and its machines; state and volumes stay on disk."""
+    """Stop the local Fly and its machines; their data is kept."""
     if await context.clients.find_local_fly(context.local_home) is None:
         context.progress.print("The local Fly does not run. Nothing to stop.")
         return ExitCode.DONE
@@ -35,7 +35,7 @@ async def stop(context: Context) -> ExitCode:
 
 
 async def status(context: Context, *, as_json: bool) -> ExitCode:
-    """Show its address, its apps and their machines."""
+    """Show the address of the local Fly, its apps and their machines."""
     local = await context.clients.find_local_fly(context.local_home)
     if local is None:
         raise LocalFlyError(
@@ -56,7 +56,7 @@ async def status(context: Context, *, as_json: bool) -> ExitCode:
 
 
 async def logs(context: Context, name: str, *, follow: bool) -> ExitCode:
-    """Print the log of an app's machines, or of the local Fly itself."""
+    """Print the log of an app's machines, or of the local Fly."""
     local = await context.clients.find_local_fly(context.local_home)
     if local is None:
         raise LocalFlyError(
@@ -80,7 +80,7 @@ async def logs(context: Context, name: str, *, follow: bool) -> ExitCode:
 
 
 async def reset(context: Context, *, yes: bool) -> ExitCode:
-    """Stop it and delete everything it stored."""
+    """Stop the local Fly and delete all its data."""
     if not yes and not _confirmed(context):
         raise UsageError(
             "Nothing was deleted.", advice="Answer with the word reset, or pass --yes."
@@ -92,7 +92,7 @@ async def reset(context: Context, *, yes: bool) -> ExitCode:
 
 
 def _confirmed(context: Context) -> bool:
-    """Ask for a typed word where somebody can type one."""
+    """Return whether the person at the terminal typed the word; False without a terminal."""
     if not sys.stdin.isatty():
         return False
     context.progress.print(

@@ -20,7 +20,7 @@ async def plan(
     as_json: bool,
     exit_code: bool,
 ) -> ExitCode:
-    """Show what would change; with `exit_code`, end with 2 when something would."""
+    """Show what would change; with `exit_code`, the exit code is 2 if something would."""
     file = load_environment(name, context.environments)
     async with connect(context, local=local) as target:
         planned = await make_plan(context, file, target)

@@ -1,4 +1,4 @@
-"""`roost rehearse`: a change tried on a local Fly of its own before anybody merges it."""
+"""`roost rehearse`: try a change on a private local Fly before it is merged."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from roost.report.rehearsal import facts, verdict
 from roost.report.text import status_table
 from roost.report.wording import one_line
 
-# All that reaches the local Fly and what it builds and runs. The rest may hold anybody's tokens,
+# The only variables that reach the local Fly and what it builds and runs. The others may hold tokens,
 # and code of a pull request runs here.
 KEPT = frozenset(
     {
@@ -34,7 +34,7 @@ KEPT = frozenset(
 )
 KEPT_PREFIXES = ("LC_", "UV_", "PIP_", "XDG_")
 OURS = ("ROOST_ENVIRONMENTS", "ROOST_DEPLOY")
-"""Where the head's files are; the base has its own."""
+"""Variables that name the head's folders; the base has its own."""
 _MB = 1024 * 1024
 
 
@@ -46,15 +46,15 @@ async def rehearse(
     results: Path | None,
     as_json: bool,
 ) -> ExitCode:
-    """Play each environment's change, whatever became of the others; end with the worst code.
+    """Rehearse each environment's change, also after a failure; return the worst exit code.
 
     Raises:
-        RoostError: what was given is no good; nothing was started.
+        RoostError: an argument or a file is invalid; nothing was started.
     """
     inside = replace(context, environ=kept(context))
     heads = [Side(inside, file) for file in load_all(inside, names)]
     for head in heads:
-        image_for(inside, head.file)  # a version without a lock is told before anything starts
+        image_for(inside, head.file)  # fails early on a version without a lock
     before = base_context(inside, base) if base else None
     outcomes = []
     for head in heads:
@@ -70,22 +70,22 @@ async def rehearse(
 
 
 def kept(context: Context) -> dict[str, str]:
-    """Return what of the process environment may be known where code of others runs."""
+    """Return the variables that code of a pull request may read."""
     environ = {
         name: value
         for name, value in context.environ.items()
         if name in OURS or name.upper() in KEPT or name.startswith(KEPT_PREFIXES)
     }
-    # Images are kept where the user's own local Fly keeps them: each is built once.
+    # Images are cached where the user's own local Fly caches them, so that each is built once.
     return {"LOCALFLY_CACHE": str(context.local_home / "cache"), **environ}
 
 
 def load_all(context: Context, names: Sequence[str]) -> list[EnvironmentFile]:
-    """Load each environment once, as it may be tried here.
+    """Load each environment once, restricted to what a rehearsal allows.
 
     Raises:
-        UnknownEnvironmentError: one has no file.
-        InvalidFilesError: carries the faults of all of them.
+        UnknownEnvironmentError: an environment has no file.
+        InvalidFilesError: has the faults of all of them.
     """
     files: list[EnvironmentFile] = []
     faults: set[Fault] = set()
@@ -100,10 +100,10 @@ def load_all(context: Context, names: Sequence[str]) -> list[EnvironmentFile]:
 
 
 def base_context(context: Context, folder: Path) -> Context:
-    """Return the context of another checkout: its own environments, its own image.
+    """Return the context of another checkout, with its own environments and image.
 
     Raises:
-        UsageError: it is none.
+        UsageError: the folder is not a checkout.
     """
     if not (folder / "environments").is_dir() or not (folder / "deploy").is_dir():
         raise UsageError(
@@ -115,7 +115,7 @@ def base_context(context: Context, folder: Path) -> Context:
 
 
 async def rehearse_one(head: Side, before: Context | None) -> Outcome:
-    """Play one environment, or say why it cannot be played here."""
+    """Rehearse one environment, or return why it cannot be rehearsed here."""
     base = find_base(head, before)
     sides = [head, base.side] if base.side else [head]
     for side in sides:
@@ -126,7 +126,7 @@ async def rehearse_one(head: Side, before: Context | None) -> Outcome:
 
 
 def find_base(head: Side, before: Context | None) -> Base:
-    """Find what the head's change is made to."""
+    """Return the base that the head's change is applied to."""
     name = head.file.name
     if before is None or name not in environment_names(before.environments):
         return Base("none")
@@ -143,12 +143,12 @@ def find_base(head: Side, before: Context | None) -> Base:
 
 
 def computer_mb() -> int:
-    """Return the memory of this computer."""
+    """Return the memory of this computer in MB."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // _MB
 
 
 def tell(context: Context, outcome: Outcome, *, quiet: bool) -> None:
-    """Report how one went: what went wrong, and what was measured."""
+    """Print the verdict of one rehearsal, its failure, and the measurements."""
     found = outcome.rehearsal
     style = {"passed": "green", "failed": "bold red", "skipped": "yellow"}[found.outcome]
     head = Text.assemble((f"{found.environment}: ", "bold"), (one_line(verdict(found)), style))

@@ -1,4 +1,4 @@
-"""`roost scale`: other scaling for a time, as an override; or for good, in the file."""
+"""`roost scale`: override the scaling until a time, or change it in the file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from roost.report.wording import one_line
 
 @dataclass(frozen=True)
 class Wish:
-    """What the command line asks for; None and empty stand for what it does not say."""
+    """The options of `roost scale`; None or empty for an option that was not given."""
 
     fields: Mapping[str, int | str | None]
     until: str = ""
@@ -52,7 +52,7 @@ async def scale(
     local: bool,
     as_json: bool,
 ) -> ExitCode:
-    """Set an override and apply it, end the one there is, or edit the file."""
+    """Set and apply an override, end one, or edit the file."""
     check_wish(wish)
     file = load_environment(name, context.environments)
     check_fields(file, wish.given)
@@ -73,10 +73,10 @@ async def scale(
 async def carry_out(
     context: Context, target: Target, planned: Planned, wish: Wish
 ) -> tuple[CheckResult, ...]:
-    """Apply what was planned, if it is scaling and nothing else.
+    """Apply the plan if it changes only the scaling.
 
     Raises:
-        UnappliableError: it is more than that; where there is nothing to clear, that is no matter.
+        UnappliableError: it changes more; not raised if there is no override to clear.
     """
     others = beside(planned.plan, scaled(planned, wish))
     if others and wish.clear and planned.effective.ended is None:
@@ -89,7 +89,7 @@ async def carry_out(
 
 
 def _more_than_scaling(planned: Planned, others: tuple[str, ...]) -> UnappliableError:
-    """Return the refusal; after a rollback by hand an apply would undo what somebody just did."""
+    """Return the refusal. After a manual rollback its hint is another: an apply would undo it."""
     name = planned.file.name
     what = f"There is more to change than the scaling: {'; '.join(others)}."
     advice = f"See it (`roost plan {name}`), apply it (`roost apply {name}`), then scale."
@@ -106,7 +106,7 @@ def _more_than_scaling(planned: Planned, others: tuple[str, ...]) -> Unappliable
 
 
 def scaled(planned: Planned, wish: Wish) -> set[str]:
-    """Return the fields that may change: those asked for, and those of the override before."""
+    """Return the fields that may change: the requested ones, and those of the previous override."""
     before = planned.effective.ended
     return {*wish.given, *(before.fields if before else ())}
 
@@ -117,10 +117,10 @@ def option(field: str) -> str:
 
 
 def check_wish(wish: Wish) -> None:
-    """Hold the command line to one of its three forms.
+    """Check that the options have one of the three valid forms.
 
     Raises:
-        UsageError: it is none of them; says what to add or leave out.
+        UsageError: they do not; the hint says what to add or leave out.
     """
     options = ", ".join(option(field) for field in SECTIONS)
     if wish.clear:
@@ -145,10 +145,10 @@ def check_wish(wish: Wish) -> None:
 
 
 def check_fields(file: EnvironmentFile, fields: Fields) -> None:
-    """Hold the environment, as it would be, to all that its file is held to.
+    """Check the scaled environment by the rules for files.
 
     Raises:
-        UsageError: it breaks a rule; says which option does.
+        UsageError: an option breaks a rule.
     """
     faults = [
         f"{' with '.join(f'{option(n)} {fields[n]}' for n in names)}: {message}."
@@ -159,10 +159,10 @@ def check_fields(file: EnvironmentFile, fields: Fields) -> None:
 
 
 def chosen_by(wish: Wish, environ: Mapping[str, str]) -> Choose:
-    """Return what decides what counts: the override asked for, or none.
+    """Return the function that decides on the override: the requested one, or none.
 
     Raises:
-        UsageError: its time is none, is past, or is too far away.
+        UsageError: its time is not valid, past, or too far away.
     """
     if wish.clear:
         return lambda file, live, _: cleared(file, live)
@@ -183,10 +183,10 @@ def chosen_by(wish: Wish, environ: Mapping[str, str]) -> Choose:
 
 
 def parse_until(text: str, now: datetime) -> datetime:
-    """Read a duration, such as 4h, or an RFC 3339 time.
+    """Parse a duration, such as 4h, or an RFC 3339 time.
 
     Raises:
-        UsageError: it is neither, is past, or is too far away.
+        UsageError: the text is neither, or the time is past or too far away.
     """
     until = _moment(text, now).replace(microsecond=0)
     if until <= now:
@@ -218,7 +218,7 @@ def _moment(text: str, now: datetime) -> datetime:
 
 
 def outcome(planned: Planned, wish: Wish) -> str:
-    """Return how it stands now."""
+    """Return the new state of the override as a sentence."""
     chosen, name = planned.effective, planned.file.name
     if wish.clear:
         return chosen.notes[0] if chosen.ended else f"There is no override on {name}."

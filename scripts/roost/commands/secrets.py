@@ -1,4 +1,4 @@
-"""`roost secrets`: how each secret stands, told without any value; and set, with nothing else."""
+"""`roost secrets`: show the state of each secret without its value, or set what changed."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from roost.report.text import listing, plan_report
 
 @dataclass(frozen=True)
 class Look:
-    """What was found, and what of it an apply would change."""
+    """The secrets of an environment, and what an apply would change."""
 
     file: EnvironmentFile
     states: tuple[SecretState, ...]
     values: Values
     made_up: frozenset[str]
-    """The names of those whose value was made up, for the local Fly."""
+    """Names of the secrets with a generated value."""
     behind: tuple[str, ...]
-    """Machines that were last booted with other secrets than Fly has now."""
+    """Machines that booted before the current secrets were set."""
 
     @property
     def to_do(self) -> bool:
-        """Whether an apply has something to do about secrets."""
+        """Whether an apply would change a secret."""
         prunes = self.file.environment.prune
         return bool(self.behind) or any(
             s.state.is_set or (prunes and s.state is State.EXTRA) for s in self.states
@@ -52,7 +52,7 @@ async def secrets(
     as_json: bool,
     exit_code: bool,
 ) -> ExitCode:
-    """Show how each secret stands; with `exit_code`, end with 2 when an apply would change one."""
+    """Show the state of each secret; with `exit_code`, the exit code is 2 if an apply would change one."""
     file = load_environment(name, context.environments)
     async with connect(context, local=local) as target:
         found = await look(context, file, target)
@@ -75,11 +75,11 @@ async def set_secrets(
     as_json: bool,
     exit_code: bool,
 ) -> ExitCode:
-    """Set what an apply would, roll it out and prove it; a server that sleeps is not woken.
+    """Set the secrets that an apply would set, roll them out and prove them; do not wake a server.
 
     Raises:
-        UsageError: --exit-code too: nothing is left that it could tell.
-        UnappliableError: more than secrets is to change; nothing was.
+        UsageError: --exit-code was given, too, which has no meaning here.
+        UnappliableError: more than secrets would change; nothing was changed.
     """
     if exit_code:
         raise UsageError("--set leaves nothing for --exit-code to tell; leave one of them out.")
@@ -96,10 +96,10 @@ async def set_secrets(
 
 
 def check_confined(planned: Planned) -> None:
-    """Hold a plan to secrets; what it refuses is told where it is carried out.
+    """Check that a plan changes only secrets; its refusals are reported by the apply.
 
     Raises:
-        UnappliableError: it does more.
+        UnappliableError: it changes more.
     """
     others = beside_secrets(planned.plan)
     if others and not planned.plan.refusals:
@@ -112,7 +112,7 @@ def check_confined(planned: Planned) -> None:
 
 
 def outcome(planned: Planned, *, proved: bool) -> str:
-    """Return what was set, and whether a server was seen to run with it."""
+    """Return what was set, and whether a running server was proved with it."""
     name, steps = planned.file.name, planned.plan.steps
     if not steps:
         return f"{name}: there is nothing to set."
@@ -129,8 +129,8 @@ def outcome(planned: Planned, *, proved: bool) -> str:
 
 
 async def look(context: Context, file: EnvironmentFile, target: Target) -> Look:
-    """Read Fly and the sources, and compare; nothing is changed and no value is made up."""
-    desired = desired_state(file, "")  # what runs is of no interest here
+    """Compare Fly with the sources; change nothing and generate no value."""
+    desired = desired_state(file, "")  # the image does not matter here
     live = await read_live(target.fly, desired.app)
     given = given_values(context, file)
     values = known_values(context, file, target, desired, live)
@@ -153,7 +153,7 @@ def _source(found: Look, name: str) -> str:
 
 
 def _remarks(found: Look) -> Iterator[str]:
-    """Return what the table cannot: why a value was not checked, and what to do next."""
+    """Return notes beside the table: why a value was not checked, and the next step."""
     if not found.states:
         yield "It has no secrets."
     for state in found.states:

@@ -31,7 +31,11 @@ async def sleep(
     local: bool,
     as_json: bool,
 ) -> ExitCode:
-    """Put every machine of an environment to sleep the way its file says."""
+    """Suspend or stop every machine of an environment, as its file says.
+
+    Raises:
+        UnappliableError: its autostop is off.
+    """
     file = load_environment(name, context.environments)
     how = file.environment.scaling.autostop
     if how == "off":
@@ -67,7 +71,7 @@ async def wake(
     local: bool,
     as_json: bool,
 ) -> ExitCode:
-    """Wake an environment the way its users do, with a request, and time the answer."""
+    """Wake an environment with a request, as its users do, and time the answer."""
     file = load_environment(name, context.environments)
     async with connect(context, local=local) as target:
         await our_machines(target, file)

@@ -59,6 +59,6 @@ async def smoke(  # noqa: PLR0913 - one argument an option
 
 
 def _about_clients(results: Sequence[CheckResult]) -> str:
-    """Return which clients work with the server that was looked at; empty where that is not known."""
+    """Return which client versions work with the server; empty if its version is unknown."""
     found = [result.detail for result in results if result.name == "version" and result.ok]
     return advise_clients(found[0].removeprefix("Prefect ")) if found else ""

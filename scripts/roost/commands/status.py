@@ -38,7 +38,7 @@ async def status(
     local: bool,
     as_json: bool,
 ) -> ExitCode:
-    """Show the machines, addresses and volume of an environment, and an override if there is one."""
+    """Show the machines, addresses, volume and override of an environment."""
     file = load_environment(name, context.environments)
     async with connect(context, local=local) as target:
         if target.local is not None:
@@ -92,7 +92,7 @@ def _image_of(machine: Machine) -> str:
 
 
 def _no_machine(file: EnvironmentFile, live: Live) -> Iterable[str]:
-    """Report that nothing runs, and how something does again."""
+    """Return the note that no machine exists, with the next step."""
     if live.machines:
         return
     name = file.name
@@ -107,7 +107,7 @@ def _no_machine(file: EnvironmentFile, live: Live) -> Iterable[str]:
 
 
 def _belongings(file: EnvironmentFile, live: Live) -> Iterable[str]:
-    """Name the addresses and the volumes, and what of them costs money without being used."""
+    """Return the addresses and volumes, with those that cost money unused."""
     if live.ips:
         yield f"Addresses: {', '.join(f'{ip.ip} ({ip.kind})' for ip in live.ips)}."
     mounted = {m.mounted_volume: m.name for m in live.machines}
@@ -115,7 +115,7 @@ def _belongings(file: EnvironmentFile, live: Live) -> Iterable[str]:
         user = mounted.get(volume.id)
         used = f"used by {user}" if user else "used by no machine"
         yield f"Volume {volume.id}: {volume.size_gb} GB in {volume.region}, {used}."
-    desired = desired_state(file, "")  # what runs is of no interest here
+    desired = desired_state(file, "")  # the image does not matter here
     told = volume_outcomes(desired, live, our_machines_by_slot(desired, live))
     yield from (outcome for outcome in told if isinstance(outcome, str))
 
@@ -150,7 +150,7 @@ def _status_document(file: EnvironmentFile, live: Live, url: str) -> dict[str, o
 
 
 def live_replica(file: EnvironmentFile, live: Live) -> str | None:
-    """Return where the database is copied to now; None where it is not copied."""
+    """Return the URL that the database is replicated to now; None if it is not."""
     for machine in our_machines_in(file, live):
         env = (machine.config or {}).get("env") or {}
         if url := env.get(REPLICA_URL):
@@ -159,14 +159,14 @@ def live_replica(file: EnvironmentFile, live: Live) -> str | None:
 
 
 def wanted_replica(file: EnvironmentFile) -> str | None:
-    """Return where the file asks for the database to be copied to."""
+    """Return the URL that the file asks to replicate the database to; None if it does not."""
     database = file.environment.database
     replica = database.replicate if isinstance(database, SqliteDatabase) else None
     return replica.url if replica else None
 
 
 def replica_notes(file: EnvironmentFile, live: Live) -> Iterable[str]:
-    """Return where the database is copied to, and where that is not what the file asks for."""
+    """Return notes on where the database is replicated to, and where the file asks for."""
     now, wanted = live_replica(file, live), wanted_replica(file)
     if now:
         yield f"The database is copied to {now} as it changes."

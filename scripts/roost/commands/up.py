@@ -1,4 +1,4 @@
-"""`roost up`: an environment as a running server on the local Fly, from file to proof."""
+"""`roost up`: run an environment on the local Fly, from its file to a proved server."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from roost.operations.server_state import tell_standing
 from roost.operations.sleep_wake import time_request
 from roost.report.text import plan_report
 
-# Beyond idle_after: the server looks every half second, and freezing takes a moment.
+# Beyond idle_after: the server checks every half second, and suspending takes a moment.
 SLEEP_SLACK_S = 30
 POLL_S = 0.2
 
 
 async def up(context: Context, name: str, *, leave: bool) -> ExitCode:
-    """Validate, plan, apply and prove; then stay until Ctrl-C, or prove sleep and wake and leave."""
+    """Validate, plan, apply and prove; then run until Ctrl-C, or prove sleep and wake and stop."""
     file = load_environment(name, context.environments)
     context.out.print(f"{file.path.name} is valid.")
     _, started = await ensure_local_fly(context)
@@ -46,7 +46,7 @@ async def up(context: Context, name: str, *, leave: bool) -> ExitCode:
 
 
 async def bring_up(context: Context, target: Target, file: EnvironmentFile) -> None:
-    """Apply the environment and say where it answers."""
+    """Apply the environment and print its address and login hint."""
     planned = await make_plan(context, file, target)
     context.out.print(plan_report(planned.plan, planned.cost))
     await apply_planned(context, target, planned)
@@ -64,7 +64,7 @@ async def bring_up(context: Context, target: Target, file: EnvironmentFile) -> N
 
 
 def client_settings(file: EnvironmentFile, url: str) -> str:
-    """Return the lines to copy for Prefect's own client; the login is a placeholder."""
+    """Return the settings for Prefect's client, to copy; the login is a placeholder."""
     lines = [f"  export PREFECT_API_URL={url}/api"]
     if file.environment.access.auth == "basic":
         lines.append("  export PREFECT_API_AUTH_STRING=USER:PASSWORD")
@@ -72,7 +72,7 @@ def client_settings(file: EnvironmentFile, url: str) -> str:
 
 
 def login_advice(context: Context, file: EnvironmentFile) -> str:
-    """Return where the value to log in with is to be found; the value itself was shown once."""
+    """Return where to find the login; its value was shown once."""
     if file.environment.access.auth != "basic":
         return "Anyone who reaches it is let in, as its file says."
     if AUTH_SECRET in given_values(context, file).found:
@@ -81,7 +81,7 @@ def login_advice(context: Context, file: EnvironmentFile) -> str:
 
 
 async def follow(context: Context, target: Target, file: EnvironmentFile, *, stops: bool) -> None:
-    """Report what its machines do, until Ctrl-C; which stops the local Fly only if this started it."""
+    """Print the events of the machines until Ctrl-C."""
     assert target.local is not None  # noqa: S101 - `up` is about the local Fly
     context.out.print(ctrl_c(stops=stops), soft_wrap=True)
     async with target.local.events() as events:
@@ -92,7 +92,7 @@ async def follow(context: Context, target: Target, file: EnvironmentFile, *, sto
 
 
 def ctrl_c(*, stops: bool) -> str:
-    """Return what Ctrl-C stops, and what goes on."""
+    """Return what Ctrl-C stops, and what keeps running."""
     if stops:
         return "Ctrl-C stops it."
     return (
@@ -105,7 +105,7 @@ async def prove_sleep(context: Context, target: Target, file: EnvironmentFile) -
     """Wait until the server sleeps by itself, then wake it with a request.
 
     Raises:
-        SmokeFailedError: it stays awake.
+        SmokeFailedError: it does not sleep.
     """
     scaling = file.environment.scaling
     if scaling.autostop == "off" or scaling.min_machines_running:

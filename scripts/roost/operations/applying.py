@@ -38,17 +38,19 @@ from roost.secret_text import SecretText
 async def apply_told(
     context: Context, target: Target, planned: Planned, document: Json | None, doing: str = ""
 ) -> tuple[CheckResult, ...]:
-    """Apply as `apply_planned` does, and print a document with what the gate found, failed or not.
+    """Apply as `apply_planned` does, and print a JSON document with the gate's results.
+
+    The document is printed also if the gate fails.
 
     Args:
         context: see `apply_planned`.
         target: see `apply_planned`.
         planned: see `apply_planned`.
-        document: what else to print; nothing is printed if None.
+        document: the rest of the JSON object; nothing is printed if None.
         doing: see `apply_planned`.
 
     Raises:
-        GateError: see `apply_planned`; it is told with the document, too.
+        GateError: see `apply_planned`; the document names it, too.
     """
 
     def tell(results: tuple[CheckResult, ...], error: str | None) -> None:
@@ -66,14 +68,14 @@ async def apply_told(
 
 
 async def settle(context: Context, target: Target, planned: Planned) -> None:
-    """End a restore that was cut short, before anything else is changed.
+    """Finish an interrupted restore before anything else is changed.
 
     Raises:
-        GateFailedError: the restored server was no good, and the old one is back.
-        NotRolledBackError: so it was, and the old one is no good either.
+        GateFailedError: the restored server failed its gate, and the old one runs again.
+        NotRolledBackError: it failed, and the old server fails, too.
     """
     await target.check_reach(planned.file)
-    context.progress.print("A restore was cut short; it is ended first.")
+    context.progress.print("A restore was interrupted; it is finished first.")
     async with restorer_of(context, target, planned) as restorer:
         await restorer.settle()
 
@@ -82,8 +84,8 @@ async def settle(context: Context, target: Target, planned: Planned) -> None:
 async def restorer_of(
     context: Context, target: Target, planned: Planned
 ) -> AsyncIterator[Restorer]:
-    """Return what restores the environment's data; it gives its leases back at the end."""
-    # Nothing is set here: of the values only the login is needed.
+    """Yield the restorer of the environment's data; release its leases at the end."""
+    # A restore sets no secret; the gate needs the login.
     needs = replace(planned, plan=replace(planned.plan, steps=()))
     auth = secret_values(context, target, needs).get(AUTH_SECRET)
 
@@ -102,28 +104,28 @@ async def restorer_of(
 
 
 def moment() -> str:
-    """Return the time as records write it."""
+    """Return the current time as release records write it."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 async def apply_planned(
     context: Context, target: Target, planned: Planned, doing: str = ""
 ) -> tuple[CheckResult, ...]:
-    """Carry a plan out and gate it; a plan without steps changes and proves nothing.
+    """Apply a plan and run the gate; a plan without steps changes and proves nothing.
 
     Args:
-        context: where things are, and where to print.
+        context: the folders, the consoles and the clients.
         target: the Fly to change.
-        planned: the plan, with all it was made from.
-        doing: what others are told who find a machine's lease taken; that it is an apply by default.
+        planned: the plan, with its inputs.
+        doing: the description that the lease carries; an apply by default.
 
     Raises:
-        GateFailedError: the gate failed, and the last good release is back.
-        NotRolledBackError: the gate failed, and nothing could be put back.
+        GateFailedError: the gate failed, and the last good release was restored.
+        NotRolledBackError: the gate failed, and no release could be restored.
         MissingSecretError: a value is missing; nothing was called.
-        UnusableSecretError: a value cannot work; nothing was called.
-        UnappliableError: the image has to be built, and cannot be; nothing was changed.
-        PrivateNetworkError: the server could not be proved from here; nothing was changed.
+        UnusableSecretError: a value has a wrong form; nothing was called.
+        UnappliableError: the image is missing and cannot be built; nothing was changed.
+        PrivateNetworkError: this computer cannot reach the server; nothing was changed.
     """
     check_usable(planned.values)
     check_appliable(planned.plan)
@@ -155,7 +157,7 @@ async def apply_planned(
 
 
 def proof_of(context: Context, target: Target, planned: Planned, auth: SecretText | None) -> Proof:
-    """Return how the environment's server is proved, each check told as it comes."""
+    """Return how to prove the environment's server; each check is printed when it ends."""
     environment = planned.file.environment
     return Proof(
         target.fly,
@@ -171,11 +173,11 @@ def proof_of(context: Context, target: Target, planned: Planned, auth: SecretTex
 
 
 def secret_values(context: Context, target: Target, planned: Planned) -> Mapping[str, SecretText]:
-    """Return the values the plan and the gate need; the local Fly gets a login that is made up.
+    """Return the secret values that the plan and the gate need; generate a login for the local Fly.
 
     Raises:
-        MissingSecretError: a needed value is nowhere.
-        UnusableSecretError: a value cannot work.
+        MissingSecretError: no source has a needed value.
+        UnusableSecretError: a value has a wrong form.
     """
     check_usable(planned.values)
     file = planned.file

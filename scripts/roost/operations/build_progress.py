@@ -1,4 +1,4 @@
-"""What building an image says: one changing line on a terminal, its stages elsewhere, all if it fails."""
+"""Progress of an image build: one changing line on a terminal, else its stages; all lines if it fails."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from roost.report.wording import one_line
 if TYPE_CHECKING:
     from rich.console import Console
 
-# Its stages, in the words of the local Fly, of uv and of docker; the rest is one line a package.
+# How the local Fly, uv and docker name their stages; the other lines are one a package.
 _STAGE = re.compile(r"installing |baking|Prepared |Installed |#\d+ \[")
 MAX_LINE = 100
 
 
 @contextmanager
 def build_progress(console: Console) -> Iterator[Callable[[str], None]]:
-    """Return what to tell each line of a build to."""
+    """Yield the function that takes each line of a build."""
     said: list[str] = []
     with ExitStack() as stack:
         status = stack.enter_context(console.status("starting")) if console.is_terminal else None

@@ -1,7 +1,7 @@
-"""Values that are made up: a login for the local Fly, and any secret for a rehearsal of its own.
+"""Generated secret values: the login of a local Fly, and every secret of a rehearsal.
 
-They are remembered beside the local Fly's own state, readable by the user alone, because the gate
-of the next run must log in with the same value. They go with `roost local reset`.
+They are stored beside the local Fly's state, readable only by the user, because the gate of the next
+run logs in with the same value. `roost local reset` deletes them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from roost.secret_text import SecretText
 
 
 def throwaway_file(home: Path) -> Path:
-    """Return the file in which the values are remembered."""
+    """Return the file that stores the values."""
     return home / "throwaway-secrets.json"
 
 
@@ -36,7 +36,7 @@ class Throwaway:
     def values(
         self, app: str, names: Iterable[str]
     ) -> tuple[dict[str, SecretText], frozenset[str]]:
-        """Return a value for each name, and say which of them are new and must be shown once."""
+        """Return a value for each name, and the names whose value is new and must be shown once."""
         book = self._read()
         given = book.setdefault(app, {})
         new = frozenset(name for name in names if name not in given)
@@ -46,12 +46,12 @@ class Throwaway:
         return {name: SecretText(given[name]) for name in names}, new
 
     def known(self, app: str, names: Iterable[str]) -> dict[str, SecretText]:
-        """Return those values that were made before; makes and writes none."""
+        """Return the values that exist already; generate none."""
         given = self._read().get(app, {})
         return {name: SecretText(given[name]) for name in names if name in given}
 
     def forget(self) -> None:
-        """Drop all of them."""
+        """Delete all values."""
         self._path.unlink(missing_ok=True)
 
     def _read(self) -> dict[str, dict[str, str]]:
@@ -71,6 +71,6 @@ class Throwaway:
 
 
 def make_value(name: str) -> str:
-    """Make a random value; the basic-auth one in the `user:password` form Prefect asks for."""
+    """Return a random value; the login has the `user:password` form that Prefect asks for."""
     value = secrets.token_urlsafe(12)
     return f"admin:{value}" if name == AUTH_SECRET else value

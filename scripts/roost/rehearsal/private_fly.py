@@ -1,4 +1,4 @@
-"""A local Fly of our own for a while: nobody else's, and gone afterwards, however we end."""
+"""A private local Fly for one rehearsal, removed afterwards even if this process is killed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ POLL_S = 0.05
 
 @dataclass(frozen=True)
 class Guarded:
-    """A local Fly that runs, and the folder in which it keeps all it has."""
+    """A running private local Fly, and its folder."""
 
     local: LocalFly
     home: Path
@@ -30,12 +30,12 @@ class Guarded:
 
 @asynccontextmanager
 async def guarded_local_fly(environ: Mapping[str, str]) -> AsyncIterator[Guarded]:
-    """Start one in a folder of its own; end it and remove the folder.
+    """Run a local Fly in a folder of its own; stop it and remove the folder at the end.
 
     Raises:
-        LocalFlyError: it did not start; carries what it said.
+        LocalFlyError: it did not start; the message has its output.
     """
-    # The guard makes the folder, so that there is no moment in which nobody would remove it.
+    # The watchdog creates the folder, so that at every moment somebody will remove it.
     home = Path(tempfile.gettempdir()) / f"roost-rehearsal-{secrets.token_hex(6)}"
     guard = subprocess.Popen(  # noqa: ASYNC220, S603 - our own program; starting it takes no time
         [sys.executable, "-m", "roost.rehearsal.watchdog", str(home)],
@@ -43,7 +43,7 @@ async def guarded_local_fly(environ: Mapping[str, str]) -> AsyncIterator[Guarded
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        start_new_session=True,  # Ctrl-C is for us
+        start_new_session=True,  # Ctrl-C reaches only this process
     )
     try:
         yield Guarded(await _answering(home, guard), home)
@@ -67,7 +67,7 @@ async def _answering(home: Path, guard: subprocess.Popen[bytes]) -> LocalFly:
 
 
 def _end(guard: subprocess.Popen[bytes]) -> str:
-    """Let the pipe end and wait until all is gone; return what was said of a daemon that died."""
+    """Close the pipe and wait until all is removed; return the output of a daemon that died."""
     assert guard.stdin  # noqa: S101 - both are pipes
     assert guard.stderr  # noqa: S101 - see above
     guard.stdin.close()

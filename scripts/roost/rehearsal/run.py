@@ -1,4 +1,4 @@
-"""One environment played: the base put up, the change applied and proved, sleep and wake timed."""
+"""Rehearse one environment: deploy the base, apply and prove the change, time sleep and wake."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ from roost.secret_text import SecretText
 T = TypeVar("T")
 TIMEOUT_S = 60.0
 IDLE_S = 2.0
-"""So long nobody asks anything before the memory of an idle server is read."""
+"""Idle time before the memory of an idle server is read."""
 LOG_LINES = 30
 
 
 @dataclass(frozen=True)
 class Side:
-    """What a folder asks for: the base's, or the head's."""
+    """One revision of an environment: the base or the head."""
 
     context: Context
     file: EnvironmentFile
@@ -60,7 +60,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Base:
-    """What the change is made to; `note` says what is unusual about it."""
+    """What the change is applied to; `note` says what is unusual about it."""
 
     kind: Literal["created", "none", "same"]
     side: Side | None = None
@@ -69,19 +69,19 @@ class Base:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What is known of one environment at the end, and the exit code it is worth."""
+    """The result of one rehearsal, and its exit code."""
 
     rehearsal: Rehearsal
     code: ExitCode = ExitCode.DONE
 
 
 class BaseFailedError(Exception):
-    """The base itself could not be put up; says why."""
+    """The base could not be deployed."""
 
 
 @dataclass
 class Course:
-    """What has been found so far, so that a failure keeps it."""
+    """The measurements so far; a failure reports them, too."""
 
     found: dict[str, Any] = field(default_factory=dict)
     wake: dict[str, float] = field(default_factory=dict)
@@ -89,7 +89,7 @@ class Course:
     memory: dict[str, int] = field(default_factory=dict)
 
     def rehearsal(self, head: Side, base: Base, outcome: str, **more: Any) -> Rehearsal:
-        """Return it as a value."""
+        """Return the measurements as a report."""
         peak = {"peak": max(self.peaks)} if self.peaks else {}
         wake = {name: round(seconds, 3) for name, seconds in self.wake.items()}
         return Rehearsal.model_validate(
@@ -106,23 +106,23 @@ class Course:
         )
 
     def seconds(self, name: str, began: float) -> None:
-        """Keep how long something took."""
+        """Record how long a part took, in seconds."""
         self.found[f"{name}_seconds"] = round(time.monotonic() - began, 3)
 
 
 def skipped(head: Side, base: Base, why: Unplayable) -> Outcome:
-    """Return the outcome of one that cannot be played."""
+    """Return the outcome of an environment that cannot be rehearsed here."""
     found = Course().rehearsal(head, base, "skipped", word=why.word, message=clipped(why.why))
     return Outcome(found)
 
 
 async def play(head: Side, base: Base) -> Outcome:
-    """Play one environment on a local Fly of its own; nothing is raised for what the files ask."""
+    """Rehearse one environment on a private local Fly; a failure is part of the outcome."""
     course = Course()
     try:
         return await _play(head, base, course)
     except BaseFailedError as error:
-        # What mends a broken base must be tried all the same, as it will be: on what is there.
+        # A change that fixes a broken base must be rehearsed, too: as a first deploy.
         note = f"The base could not be put up ({one_line(str(error))}), so this is a first deploy."
         return await play(head, Base("none", note=note))
     except RoostError as error:
@@ -192,7 +192,7 @@ def _steps(plan: Plan) -> tuple[StepDone, ...]:
 
 @dataclass(frozen=True)
 class Stage:
-    """Where one environment is played."""
+    """One rehearsal: its private local Fly, the head and the measurements."""
 
     guarded: Guarded
     target: Target
@@ -201,14 +201,14 @@ class Stage:
 
     @property
     def app(self) -> str:
-        """The app that is played with."""
+        """The app that is rehearsed."""
         return self.head.file.environment.app
 
     async def put_base_up(self, side: Side) -> tuple[str, ...]:
-        """Put up what is there now, and write a few rows.
+        """Deploy the base and write the canary rows.
 
         Raises:
-            BaseFailedError: that is no good by itself.
+            BaseFailedError: the base fails by itself.
         """
         self._say(
             f"{side.file.name}: what is there now, Prefect {side.file.environment.prefect.version}"
@@ -223,7 +223,7 @@ class Stage:
             raise BaseFailedError(str(error).partition("\n")[0]) from error
 
     async def put_head_up(self, rows: tuple[str, ...]) -> None:
-        """Apply the change while somebody asks for the server's health, and see what it kept."""
+        """Apply the change, measure the downtime, and check that the canary rows are kept."""
         version = self.head.file.environment.prefect.version
         self._say(
             f"{self.head.file.name}: {'the change' if rows else 'a first deploy'}, Prefect {version}"
@@ -234,7 +234,9 @@ class Stage:
         try:
             results = await self._apply(planned, context, attended=bool(rows))
         except RoostError:
-            with suppress(RoostError):  # why it failed is worth more than the log
+            with suppress(
+                RoostError
+            ):  # a failure to read the log must not hide the failure of the apply
                 self._show_log(before, await self._log())
             raise
         self.course.found["gate"] = _gate(results)
@@ -244,7 +246,7 @@ class Stage:
     async def _apply(
         self, planned: Planned, context: Context, *, attended: bool
     ) -> tuple[CheckResult, ...]:
-        """Apply the change; of a server that is up, know for how long it said nothing meanwhile."""
+        """Apply the change; measure the downtime if a server was up before."""
         began, attendance = time.monotonic(), None
         try:
             if not attended:
@@ -257,7 +259,7 @@ class Stage:
                 self.course.found["silence_seconds"] = round(attendance.silence_s, 3)
 
     async def prove_sleep(self) -> None:
-        """Put the server to sleep each way it may sleep, wake it, and see what it kept."""
+        """Suspend and stop the server, wake it each time, and check that the rows are kept."""
         await anyio.sleep(IDLE_S)
         memory = await self._keep_peak()
         if memory:
@@ -282,7 +284,7 @@ class Stage:
         self._say(f"It was {state}; a request woke it and was answered after {seconds:.2f} s.")
 
     async def _plan(self, side: Side) -> tuple[Planned, Context]:
-        """Plan one side with throwaway values, which nobody is shown, and have its image ready."""
+        """Plan one revision with generated secrets, and make sure that its image exists."""
         environ = {**side.context.environ, "LOCALFLY_HOME": str(self.guarded.home)}
         context = replace(side.context, environ=environ)
         names = [secret.name for secret in side.file.environment.secrets]
@@ -301,10 +303,10 @@ class Stage:
         return await self._with_server(side, write_rows)
 
     async def _prove_kept(self, rows: tuple[str, ...]) -> None:
-        """See that what was written is there.
+        """Check that the server still has the rows.
 
         Raises:
-            RehearsalError: some of it is not.
+            RehearsalError: some are lost.
         """
         if not rows:
             return
@@ -320,10 +322,10 @@ class Stage:
             )
 
     async def _with_server(self, side: Side, act: Callable[[Server], Awaitable[T]]) -> T:
-        """Do something with the server as one who is logged in.
+        """Call the server with its login.
 
         Raises:
-            RehearsalError: it does not do as a Prefect server does.
+            RehearsalError: it does not answer as a Prefect server does.
         """
         environment = side.file.environment
         auth = self._values.known(self.app, [AUTH_SECRET]).get(AUTH_SECRET)
@@ -338,7 +340,7 @@ class Stage:
                 ) from error
 
     async def _keep_peak(self) -> MachineMemory | None:
-        """Look at its memory; the most it used since it started may be the most of all."""
+        """Read the memory of the server and record its peak."""
         memory = await self.guarded.local.memory_mb(self.app)
         if memory:
             self.course.peaks.append(memory.peak)
@@ -353,7 +355,7 @@ class Stage:
         return await self.guarded.local.log(self.app) if await self._url() else ""
 
     def _show_log(self, before: str, after: str) -> None:
-        """Show how its log goes on from the change, for the folder it stands in goes."""
+        """Print the log from the change on, because its folder will be removed."""
         new = after.removeprefix(before)
         for secret in self.head.file.environment.secrets:
             for value in self._values.known(self.app, [secret.name]).values():
@@ -361,7 +363,7 @@ class Stage:
         lines = new.splitlines()
         self._say(f"Its log from the change on ({len(lines)} lines):")
         for line in lines[:LOG_LINES]:
-            # Where output is watched for commands, as in a workflow's log, this is none.
+            # GitHub's runner reads `##[` in a log as a command.
             self._say(f"  | {one_line(line).replace('##[', '## [')}")
 
     def _say(self, text: str) -> None:
