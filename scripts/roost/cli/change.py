@@ -137,8 +137,8 @@ def scale(  # noqa: PLR0913 - one argument an option
         "count": count,
         "min_machines_running": min_machines_running,
     }
-    wish = command.Wish(fields, until, reason, clear, permanent)
-    return run(command.scale, environment, wish=wish, local=local, as_json=as_json)
+    asked = command.ScaleOptions(fields, until, reason, clear, permanent)
+    return run(command.scale, environment, asked=asked, local=local, as_json=as_json)
 
 
 @change.add("roost sleep staging")

@@ -226,14 +226,14 @@ def scale(  # noqa: PLR0913 - one argument an option
     """
     from roost.workflows import scale as command
 
-    wanted = command.wish(
+    asked = command.scale_options(
         size=size,
         memory_mb=memory_mb,
         count=count,
         min_machines_running=min_machines_running,
         reason=reason,
     )
-    return run(command.scale, environment, wanted=wanted, opens=opens)
+    return run(command.scale, environment, asked=asked, opens=opens)
 
 
 @buttons.add("roost github rollback staging --to 3")

@@ -75,12 +75,12 @@ def drift(  # noqa: PLR0913 - one argument an option
     """
     from roost.commands import drift as command
 
-    mends = command.mending(heal=heal, end_overrides=end_overrides)
+    healing = command.healing_of(heal=heal, end_overrides=end_overrides)
     return run(
         command.drift,
         environment,
         every=every,
-        mends=mends,
+        healing=healing,
         local=local,
         as_json=as_json,
         results=results,

@@ -75,9 +75,9 @@ def init(  # noqa: PLR0913 - one argument an option
     The commands create the Fly app, its tokens, and the settings on GitHub.
     """
     from roost.commands import init as command
-    from roost.commands.init_questions import Given
+    from roost.commands.init_questions import Answers
 
-    given = Given(
+    given = Answers(
         environment, fly_app, organization, region, protected, size, memory, backend, owner
     )
     return command.init(make_context(), given, yes=yes, run=run_commands)

@@ -21,7 +21,7 @@ from roost.operations.applying import apply_planned, restorer_of
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
 from roost.operations.images import ensure_image
-from roost.operations.lease_owner import holding
+from roost.operations.lease_owner import lease_description
 from roost.operations.planning import Planned, make_plan
 from roost.plan.backups import Backup, Rest, newest
 from roost.plan.drill_config import check_can_drill, drill_app
@@ -44,7 +44,7 @@ MB = 10**6
 
 
 @dataclass(frozen=True)
-class Scene:
+class VolumeData:
     """An environment with data on a volume, and its snapshots and restorer."""
 
     planned: Planned
@@ -88,9 +88,9 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene_of(
+async def open_volume_data(
     context: Context, name: str, *, local: bool
-) -> AsyncIterator[tuple[Scene, Target]]:
+) -> AsyncIterator[tuple[VolumeData, Target]]:
     """Yield an environment's data and its Fly.
 
     Raises:
@@ -109,7 +109,7 @@ async def scene_of(
                 advice=f"Create it: roost apply {name}",
             )
         async with restorer_of(context, target, planned) as restorer:
-            yield Scene(planned, restorer), target
+            yield VolumeData(planned, restorer), target
 
 
 async def backup(
@@ -120,10 +120,10 @@ async def backup(
     as_json: bool,
 ) -> ExitCode:
     """Take a snapshot of the volume while writes are frozen."""
-    async with scene_of(context, name, local=local) as (scene, _):
-        machines = scene.planned.live.machines
-        taken = await scene.snapshots.back_up(scene.volume.id, machines, "roost backup")
-        [made] = [b for b in await scene.backups() if b.snapshot == taken.snapshot]
+    async with open_volume_data(context, name, local=local) as (data, _):
+        machines = data.planned.live.machines
+        taken = await data.snapshots.back_up(data.volume.id, machines, "roost backup")
+        [made] = [b for b in await data.backups() if b.snapshot == taken.snapshot]
     made = replace(made, why="roost backup", rest=taken.rest.value)
     if as_json:
         context.out.print_json(json.dumps(vars(made)))
@@ -142,11 +142,11 @@ async def backups(
     as_json: bool,
 ) -> ExitCode:
     """List the snapshots: when, why, how large, and their expiry."""
-    async with scene_of(context, name, local=local) as (scene, _):
-        found = await scene.backups()
+    async with open_volume_data(context, name, local=local) as (data, _):
+        found = await data.backups()
     if as_json:
         listed = {"backups": [vars(backup) for backup in found]}
-        context.out.print_json(json.dumps({**scene.identity, **listed}))
+        context.out.print_json(json.dumps({**data.identity, **listed}))
     elif not found:
         context.out.print(f"{name} has no backup yet. Make one: roost backup {name}")
     else:
@@ -178,23 +178,23 @@ async def restore(
     as_json: bool,
 ) -> ExitCode:
     """Restore the data of a snapshot on a new volume, and prove it before the old machine goes."""
-    async with scene_of(context, name, local=local) as (scene, target):
-        planned = scene.planned
+    async with open_volume_data(context, name, local=local) as (data, target):
+        planned = data.planned
         await target.check_reach(planned.file)
-        if not scene.ours:
-            return await _restore_from_nothing(context, scene, target, snapshot, as_json=as_json)
+        if not data.ours:
+            return await _restore_from_nothing(context, data, target, snapshot, as_json=as_json)
         under_way = restoring(planned.desired, planned.live)
         wanted = snapshot or (under_way.journal.snapshot if under_way else "")
-        chosen = choose(await scene.backups(), wanted, name)
+        chosen = choose(await data.backups(), wanted, name)
         made = f" of {chosen.at} ({chosen.why})" if chosen.at else ""
         context.progress.print(f"Restoring {chosen.snapshot}{made}", markup=False)
-        machine = under_way.old if under_way else next(iter(scene.ours.values()))
+        machine = under_way.old if under_way else next(iter(data.ours.values()))
         if goes_back(chosen, machine, planned.desired):  # its image may be missing in the registry
             await ensure_image(context, target, planned.file, planned.image)
-        old = machine.mounted_volume or scene.volume.id
-        results = await scene.restorer.restore(chosen)
+        old = machine.mounted_volume or data.volume.id
+        results = await data.restorer.restore(chosen)
     if as_json:
-        document = {**scene.identity, "snapshot": chosen.snapshot, "kept_volume": old}
+        document = {**data.identity, "snapshot": chosen.snapshot, "kept_volume": old}
         context.out.print_json(json.dumps({**document, "gate": [vars(r) for r in results]}))
     else:
         context.out.print(
@@ -236,27 +236,27 @@ async def drill(
         DrillFailedError: the restored server failed its gate.
     """
     began = time.monotonic()
-    async with scene_of(context, name, local=local) as (scene, target):
-        desired = scene.planned.desired
+    async with open_volume_data(context, name, local=local) as (data, target):
+        desired = data.planned.desired
         check_can_drill(desired)
-        chosen = choose(await scene.backups(), snapshot, name)
+        chosen = choose(await data.backups(), snapshot, name)
         context.progress.print(f"Trying {chosen.snapshot} of {chosen.at}", markup=False)
-        machine = next(iter(scene.ours.values()), None)
+        machine = next(iter(data.ours.values()), None)
         if machine is not None:
-            await scene.snapshots.check_database(machine)
+            await data.snapshots.check_database(machine)
         awake = machine is not None and machine.state == "started"
-        live_rows = await rows_of(scene.snapshots.proof) if awake else {}
+        live_rows = await rows_of(data.snapshots.proof) if awake else {}
         app = drill_app(desired.app)
         proof = replace(
-            scene.snapshots.proof,
+            data.snapshots.proof,
             app=app,
             find_url=partial(target.app_url, app, public=True),
             auth=SecretText(context.clients.make_value(AUTH_SECRET)),
         )
-        notice = scene.restorer.work.notice
-        doing = holding("roost restore --drill", context.environ)
+        notice = data.restorer.work.notice
+        doing = lease_description("roost restore --drill", context.environ)
         async with lease_holder(target.fly, app, notice, doing) as leases:
-            work = replace(scene.restorer.work, leases=leases)
+            work = replace(data.restorer.work, leases=leases)
             drilled = await Driller(work, proof, desired).drill(chosen, machine)
     seconds = round(time.monotonic() - began, 1)
     if not drilled.judged.good:
@@ -269,7 +269,7 @@ async def drill(
         document = {"snapshot": chosen.snapshot, "at": chosen.at, "seconds": seconds}
         rows = {"rows": drilled.rows, "live_rows": live_rows}
         gate = [vars(result) for result in drilled.judged.results]
-        context.out.print_json(json.dumps({**scene.identity, **document, **rows, "gate": gate}))
+        context.out.print_json(json.dumps({**data.identity, **document, **rows, "gate": gate}))
     else:
         beside = f"; the server has {told(live_rows)}" if live_rows else "; the server sleeps"
         context.out.print(
@@ -280,10 +280,10 @@ async def drill(
 
 
 async def _restore_from_nothing(
-    context: Context, scene: Scene, target: Target, snapshot: str, *, as_json: bool
+    context: Context, data: VolumeData, target: Target, snapshot: str, *, as_json: bool
 ) -> ExitCode:
     """Restore without a machine, such as after `roost destroy`: make the volume, then apply."""
-    planned, name = scene.planned, scene.planned.file.name
+    planned, name = data.planned, data.planned.file.name
     wanted = planned.desired.volume
     if wanted is None or candidate_volumes(wanted, planned.live, {}):
         raise UsageError(
@@ -292,13 +292,13 @@ async def _restore_from_nothing(
             advice=f"Make a machine for it first: roost apply {name}",
         )
     check_alone(planned.desired, planned.live)
-    chosen = choose(await scene.backups(), snapshot, name)
-    volume = await scene.restorer.make_first_volume(chosen, planned.plan)
+    chosen = choose(await data.backups(), snapshot, name)
+    volume = await data.restorer.make_first_volume(chosen, planned.plan)
     again = await make_plan(context, planned.file, target)
     results = await apply_planned(context, target, again)
     await check_mounted(target, planned, volume)
     if as_json:
-        document = {**scene.identity, "snapshot": chosen.snapshot, "kept_volume": None}
+        document = {**data.identity, "snapshot": chosen.snapshot, "kept_volume": None}
         context.out.print_json(json.dumps({**document, "gate": [vars(r) for r in results]}))
     else:
         context.out.print(f"{chosen.snapshot} is restored, and proved.")
@@ -323,12 +323,12 @@ async def check_mounted(target: Target, planned: Planned, volume: str) -> None:
 
 async def confirm(context: Context, name: str, *, volume: str, local: bool) -> ExitCode:
     """Remove the old volume that a restore kept."""
-    async with scene_of(context, name, local=local) as (scene, _):
-        machines = list(scene.ours.values())
-        if not machines or restoring(scene.planned.desired, scene.planned.live):
+    async with open_volume_data(context, name, local=local) as (data, _):
+        machines = list(data.ours.values())
+        if not machines or restoring(data.planned.desired, data.planned.live):
             raise UsageError(
                 "No restore is done here.", where=name, advice=f"Look at `roost plan {name}`."
             )
-        await scene.restorer.confirm(volume, machines[0])
+        await data.restorer.confirm(volume, machines[0])
     context.out.print(f"{volume} is removed. Its snapshots stay for as long as Fly keeps them.")
     return ExitCode.DONE

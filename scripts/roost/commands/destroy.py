@@ -17,7 +17,7 @@ from roost.errors import ExitCode, ProtectedError, UsageError
 from roost.operations.applying import proof_of
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
-from roost.operations.lease_owner import holding
+from roost.operations.lease_owner import lease_description
 from roost.operations.planning import Planned, make_plan
 from roost.plan.destroy import LAST_KEPT_DAYS, check_all_ours, losses
 from roost.prefect.object_counts import count_rows, told
@@ -66,7 +66,7 @@ async def destroy(
         def notice(text: str) -> None:
             context.progress.print(f"  {text}", markup=False)
 
-        doing = holding("roost destroy", context.environ)
+        doing = lease_description("roost destroy", context.environ)
         async with in_time(name), lease_holder(target.fly, app, notice, doing) as leases:
             work = Work(target.fly, leases, {}, notice)
             snapshots = Snapshots(proof_of(context, target, planned, None), notice)

@@ -18,7 +18,7 @@ from roost.operations.applying import apply_planned
 from roost.operations.artifacts import write_document
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
-from roost.operations.lease_owner import holding
+from roost.operations.lease_owner import lease_description
 from roost.operations.orphaned_apps import Orphans, find_orphans
 from roost.operations.planning import Planned, make_plan
 from roost.plan.drift import (
@@ -45,7 +45,7 @@ _WORST_LAST = (
 )
 
 
-class Mending(Enum):
+class Healing(Enum):
     """What to heal; the value is the option that asks for it."""
 
     NOTHING = ""
@@ -56,15 +56,15 @@ class Mending(Enum):
     def takes(self, differences: tuple[Difference, ...]) -> bool:
         """Return whether these differences are healed: all or none."""
         match self:
-            case Mending.NOTHING:
+            case Healing.NOTHING:
                 return False
-            case Mending.ENDED:
+            case Healing.ENDED:
                 return only_ended(differences)
-            case Mending.ALL:
+            case Healing.ALL:
                 return bool(differences) and may_heal(differences)
 
 
-def mending(*, heal: bool, end_overrides: bool) -> Mending:
+def healing_of(*, heal: bool, end_overrides: bool) -> Healing:
     """Return what the options ask to heal.
 
     Raises:
@@ -73,12 +73,12 @@ def mending(*, heal: bool, end_overrides: bool) -> Mending:
     if heal and end_overrides:
         raise UsageError("--heal ends overrides too; leave out --end-overrides.")
     if heal:
-        return Mending.ALL
-    return Mending.ENDED if end_overrides else Mending.NOTHING
+        return Healing.ALL
+    return Healing.ENDED if end_overrides else Healing.NOTHING
 
 
 @dataclass(frozen=True)
-class Found:
+class DriftFound:
     """The drift of one environment, and whether it was healed."""
 
     name: str
@@ -139,7 +139,7 @@ def _error(error: RoostError) -> Json:
 class Totals:
     """The drift of all environments, and the orphaned apps."""
 
-    found: list[Found] = field(default_factory=list)
+    found: list[DriftFound] = field(default_factory=list)
     orphans: Orphans = field(default_factory=Orphans)
 
     @property
@@ -163,7 +163,7 @@ async def drift(  # noqa: PLR0913 - one argument an option
     name: str,
     *,
     every: bool,
-    mends: Mending,
+    healing: Healing,
     local: bool,
     as_json: bool,
     results: Path | None = None,
@@ -179,35 +179,35 @@ async def drift(  # noqa: PLR0913 - one argument an option
     if bool(name) == every:
         raise UsageError("Name one environment, or give --all.", advice="See: roost drift --help")
     if every:
-        return await _drift_of_all(context, mends, results, local=local, as_json=as_json)
+        return await _drift_of_all(context, healing, results, local=local, as_json=as_json)
     file = load_environment(name, context.environments)
-    found = Found(name)
+    found = DriftFound(name)
     try:
         async with connect(context, local=local) as target:
-            found = await look(context, file, target)
+            found = await compare(context, file, target)
             if not as_json:
                 context.out.print(report(found))
-            found = await mended(context, target, found, mends)
+            found = await heal(context, target, found, healing)
     except RoostError as error:
         write_result(results, name, replace(found, error=error).document())
         raise
     write_result(results, name, found.document())
     if as_json:
         context.out.print_json(json.dumps(found.document()))
-    elif mends is not Mending.NOTHING:
-        context.out.print(ending(found, mends), markup=False, soft_wrap=True)
+    elif healing is not Healing.NOTHING:
+        context.out.print(ending(found, healing), markup=False, soft_wrap=True)
     return found.code
 
 
 async def _drift_of_all(
-    context: Context, mends: Mending, results: Path | None, *, local: bool, as_json: bool
+    context: Context, healing: Healing, results: Path | None, *, local: bool, as_json: bool
 ) -> ExitCode:
-    def tell(found: Found) -> None:
+    def tell(found: DriftFound) -> None:
         write_result(results, found.name, found.document())
         if not as_json:
             context.out.print(report(found))
 
-    totals = await look_at_all(context, tell, mends, local=local)
+    totals = await compare_all(context, tell, healing, local=local)
     if as_json:
         context.out.print_json(json.dumps(totals.document()))
     else:
@@ -221,10 +221,10 @@ def write_result(folder: Path | None, name: str, document: Json) -> None:
         write_document(folder, name, document)
 
 
-async def look_at_all(
+async def compare_all(
     context: Context,
-    tell: Callable[[Found], object],
-    mends: Mending = Mending.NOTHING,
+    tell: Callable[[DriftFound], object],
+    healing: Healing = Healing.NOTHING,
     *,
     local: bool = False,
 ) -> Totals:
@@ -245,7 +245,7 @@ async def look_at_all(
         tell(found)
     async with connect(context, local=local) as target:
         for file in (file for file in loaded.files if file.name not in names):
-            found = await look_safely(context, file, target, mends)
+            found = await compare_safely(context, file, target, healing)
             totals.found.append(found)
             tell(found)
         totals.orphans = await find_orphans(context.environments, loaded.files, target.fly)
@@ -258,37 +258,37 @@ def watched(context: Context, *, local: bool = False) -> Loaded:
     return Loaded(tuple(f for f in loaded.files if local or not is_example(f)), loaded.faults)
 
 
-def _broken(faults: tuple[Fault, ...]) -> list[Found]:
+def _broken(faults: tuple[Fault, ...]) -> list[DriftFound]:
     """Return the environments with faulty files; the others are still compared."""
     by_name: dict[str, list[Fault]] = {}
     for fault in faults:
         by_name.setdefault(Path(fault.path).stem, []).append(fault)
     return [
-        Found(name, error=InvalidFilesError(tuple(found)))
+        DriftFound(name, error=InvalidFilesError(tuple(found)))
         for name, found in sorted(by_name.items())
     ]
 
 
-async def look(context: Context, file: EnvironmentFile, target: Target) -> Found:
+async def compare(context: Context, file: EnvironmentFile, target: Target) -> DriftFound:
     """Compare one environment with Fly, and change nothing."""
     planned = await make_plan(context, file, target)
     differences = find_drift(planned.plan, planned.desired, planned.live, planned.effective.ended)
-    return Found(file.name, planned, differences)
+    return DriftFound(file.name, planned, differences)
 
 
-async def look_safely(
-    context: Context, file: EnvironmentFile, target: Target, mends: Mending
-) -> Found:
+async def compare_safely(
+    context: Context, file: EnvironmentFile, target: Target, healing: Healing
+) -> DriftFound:
     """Compare one of several and heal it if asked; a failure is part of the result."""
-    found = Found(file.name)
+    found = DriftFound(file.name)
     try:
-        found = await look(context, file, target)
-        return await mended(context, target, found, mends)
+        found = await compare(context, file, target)
+        return await heal(context, target, found, healing)
     except RoostError as error:
-        return Found(found.name, found.planned, found.differences, error=error)
+        return DriftFound(found.name, found.planned, found.differences, error=error)
 
 
-async def mended(context: Context, target: Target, found: Found, mends: Mending) -> Found:
+async def heal(context: Context, target: Target, found: DriftFound, healing: Healing) -> DriftFound:
     """Heal what is asked for, through the same apply and gate as every change.
 
     A change of the file that nobody applied yet stays, because an apply needs its approval.
@@ -297,14 +297,14 @@ async def mended(context: Context, target: Target, found: Found, mends: Mending)
         GateFailedError: the gate failed, and the last good release was restored.
         NotRolledBackError: the gate failed, and no release could be restored.
     """
-    if found.planned is None or not mends.takes(found.differences):
+    if found.planned is None or not healing.takes(found.differences):
         return found
-    doing = holding(f"roost drift {mends.value}", context.environ)
+    doing = lease_description(f"roost drift {healing.value}", context.environ)
     await apply_planned(context, target, found.planned, doing)
-    return Found(found.name, found.planned, found.differences, healed=True)
+    return DriftFound(found.name, found.planned, found.differences, healed=True)
 
 
-def report(found: Found) -> RenderableType:
+def report(found: DriftFound) -> RenderableType:
     """Return the report of one environment: its state, each difference, and the next step."""
     if found.error:
         return Group(*(Text(line, style="red") for line in told(found.name, found.error)))
@@ -341,7 +341,7 @@ def _row(difference: Difference) -> tuple[str, ...]:
     return (f"{difference.key} {difference.field}", live, wanted, why)
 
 
-def advice(found: Found) -> Iterable[str]:
+def advice(found: DriftFound) -> Iterable[str]:
     """Return the next step for each cause."""
     if only_apply_ends(found.differences):
         yield f"The file moved on. An apply brings that, and puts back the rest: roost apply {found.name}"
@@ -350,13 +350,13 @@ def advice(found: Found) -> Iterable[str]:
     yield from (line.replace("`", "") for line in to_do(found.name, causes))
 
 
-def ending(found: Found, mends: Mending) -> str:
+def ending(found: DriftFound, healing: Healing) -> str:
     """Return the result of healing as a sentence."""
     if found.healed:
         return f"{found.name} is healed, and proved."
     if not found.differences:
         return "There is nothing to heal."
-    if mends is Mending.ENDED:
+    if healing is Healing.ENDED:
         return f"{found.name} is left as it is: not all that differs is what an override left."
     return (
         f"{found.name} is not healed: what the file asks for was never applied, or needs a person. "

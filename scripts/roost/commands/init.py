@@ -11,7 +11,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from roost.commands.init_questions import Given, Interview, read_if_there, repository_owner
+from roost.commands.init_questions import Answers, Interview, read_if_there, repository_owner
 from roost.commands.init_setup import run_or_print
 from roost.doctor.files import codeowners_place
 from roost.environment.load import (
@@ -37,7 +37,7 @@ from roost.report.setup import (
 )
 
 
-def init(context: Context, given: Given, *, yes: bool, run: bool) -> ExitCode:
+def init(context: Context, given: Answers, *, yes: bool, run: bool) -> ExitCode:
     """Write the file of a new environment, and print or run the set-up commands.
 
     Raises:

@@ -40,7 +40,7 @@ YES, NO = ("y", "yes", "true"), ("n", "no", "false")
 
 
 @dataclass(frozen=True)
-class Given:
+class Answers:
     """The answers that options gave; None for a question that is still open."""
 
     environment: str | None = None
@@ -73,7 +73,7 @@ class Question:
 class Interview:
     """Collects each answer: from an option, from the person at the terminal, or by default."""
 
-    def __init__(self, context: Context, given: Given, defaults: Source, *, yes: bool) -> None:
+    def __init__(self, context: Context, given: Answers, defaults: Source, *, yes: bool) -> None:
         self.context = context
         self.given = given
         self.defaults = defaults

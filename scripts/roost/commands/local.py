@@ -10,7 +10,7 @@ import httpx
 from roost.errors import ExitCode, LocalFlyError, UsageError
 from roost.operations.context import Context
 from roost.operations.fly_target import ensure_local_fly
-from roost.operations.generated_secrets import Throwaway
+from roost.operations.generated_secrets import GeneratedSecrets
 from roost.operations.local_fly import run_localfly
 from roost.report.text import listing
 
@@ -86,7 +86,7 @@ async def reset(context: Context, *, yes: bool) -> ExitCode:
             "Nothing was deleted.", advice="Answer with the word reset, or pass --yes."
         )
     await run_localfly(context.local_home, context.environ, "reset", "--yes")
-    Throwaway(context.local_home).forget()
+    GeneratedSecrets(context.local_home).forget()
     context.progress.print("The local Fly is empty. Built images are kept.")
     return ExitCode.DONE
 

@@ -8,7 +8,7 @@ from roost.environment.load import load_environment
 from roost.errors import ExitCode
 from roost.operations.context import Context
 from roost.operations.fly_target import connect
-from roost.operations.planning import make_plan, tell_database
+from roost.operations.planning import make_plan, print_database_note
 from roost.report.text import plan_report
 
 
@@ -31,6 +31,6 @@ async def plan(
     for secret, bad in sorted(planned.values.unusable.items()):
         told = f"warning: An apply refuses {secret}: {bad.why}. {bad.advice}"
         context.progress.print(told, markup=False, soft_wrap=True)
-    tell_database(context, planned)
+    print_database_note(context, planned)
     pending = planned.plan.steps or planned.plan.refusals
     return ExitCode.CHANGES if exit_code and pending else ExitCode.DONE

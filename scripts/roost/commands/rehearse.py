@@ -18,7 +18,7 @@ from roost.operations.artifacts import write_document
 from roost.operations.context import Context
 from roost.operations.fly_target import image_for
 from roost.plan.desired import desired_state
-from roost.rehearsal.run import Base, Outcome, Side, play, skipped
+from roost.rehearsal.run import Base, Outcome, Revision, run_rehearsal, skipped
 from roost.report.rehearsal import facts, verdict
 from roost.report.text import status_table
 from roost.report.wording import one_line
@@ -52,7 +52,7 @@ async def rehearse(
         RoostError: an argument or a file is invalid; nothing was started.
     """
     inside = replace(context, environ=kept(context))
-    heads = [Side(inside, file) for file in load_all(inside, names)]
+    heads = [Revision(inside, file) for file in load_all(inside, names)]
     for head in heads:
         image_for(inside, head.file)  # fails early on a version without a lock
     before = base_context(inside, base) if base else None
@@ -114,7 +114,7 @@ def base_context(context: Context, folder: Path) -> Context:
     return replace(context, project=folder.absolute(), environ=environ)
 
 
-async def rehearse_one(head: Side, before: Context | None) -> Outcome:
+async def rehearse_one(head: Revision, before: Context | None) -> Outcome:
     """Rehearse one environment, or return why it cannot be rehearsed here."""
     base = find_base(head, before)
     sides = [head, base.side] if base.side else [head]
@@ -122,16 +122,16 @@ async def rehearse_one(head: Side, before: Context | None) -> Outcome:
         reason = unplayable(side.file, computer_mb())
         if reason:
             return skipped(head, base, reason)
-    return await play(head, base)
+    return await run_rehearsal(head, base)
 
 
-def find_base(head: Side, before: Context | None) -> Base:
+def find_base(head: Revision, before: Context | None) -> Base:
     """Return the base that the head's change is applied to."""
     name = head.file.name
     if before is None or name not in environment_names(before.environments):
         return Base("none")
     try:
-        side = Side(before, confined(load_environment(name, before.environments)))
+        side = Revision(before, confined(load_environment(name, before.environments)))
         wanted = desired_state(side.file, image_for(before, side.file))
     except (RoostError, OSError) as error:
         return Base("none", note=f"The base is no good ({one_line(str(error))}).")

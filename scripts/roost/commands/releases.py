@@ -10,10 +10,10 @@ from roost.apply.allow_retry import clear_release, environment_machines
 from roost.apply.executor import lease_holder
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.errors import ExitCode, UnappliableError
-from roost.operations.applying import apply_told
+from roost.operations.applying import apply_and_report
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
-from roost.operations.lease_owner import holding
+from roost.operations.lease_owner import lease_description
 from roost.operations.planning import Planned, make_plan
 from roost.plan.cost import cost_change, read_prices
 from roost.plan.diff import plan_from
@@ -66,7 +66,7 @@ async def _clear(context: Context, target: Target, file: EnvironmentFile, number
         context.progress.print(f"  {text}", markup=False)
 
     app = file.environment.app
-    doing = holding(CLEARING, context.environ)
+    doing = lease_description(CLEARING, context.environ)
     async with lease_holder(target.fly, app, notice, doing) as leases:
         await clear_release(target.fly, leases, file.name, number)
 
@@ -160,8 +160,8 @@ async def put_release_back(
             "back_to": recovery.back_to,
             "release": recovery.releases[-1].number + 1,
         }
-        doing = holding("roost rollback", context.environ)
-        await apply_told(context, target, planned, document if as_json else None, doing)
+        doing = lease_description("roost rollback", context.environ)
+        await apply_and_report(context, target, planned, document if as_json else None, doing)
         url = await target.app_url(file.environment.app, public=file.environment.access.public)
     if not as_json:
         context.out.print(f"Release {recovery.back_to} is back, and proved.")

@@ -15,7 +15,7 @@ from roost.operations.applying import apply_planned
 from roost.operations.context import Context
 from roost.operations.edit_file import scale_for_good
 from roost.operations.fly_target import Target, connect
-from roost.operations.lease_owner import holding, who
+from roost.operations.lease_owner import lease_description, who
 from roost.operations.planning import Planned, make_plan
 from roost.plan.effective import Choose, cleared, overridden
 from roost.plan.override import LONGEST, LONGEST_REASON, Override
@@ -29,7 +29,7 @@ from roost.report.wording import one_line
 
 
 @dataclass(frozen=True)
-class Wish:
+class ScaleOptions:
     """The options of `roost scale`; None or empty for an option that was not given."""
 
     fields: Mapping[str, int | str | None]
@@ -48,43 +48,43 @@ async def scale(
     context: Context,
     name: str,
     *,
-    wish: Wish,
+    asked: ScaleOptions,
     local: bool,
     as_json: bool,
 ) -> ExitCode:
     """Set and apply an override, end one, or edit the file."""
-    check_wish(wish)
+    check_options(asked)
     file = load_environment(name, context.environments)
-    check_fields(file, wish.given)
-    if wish.permanent:
-        return scale_for_good(context, file, wish.given, wish.reason, as_json=as_json)
-    choose = chosen_by(wish, context.environ)
+    check_fields(file, asked.given)
+    if asked.permanent:
+        return scale_for_good(context, file, asked.given, asked.reason, as_json=as_json)
+    choose = chosen_by(asked, context.environ)
     async with connect(context, local=local) as target:
         planned = await make_plan(context, file, target, choose)
-        results = await carry_out(context, target, planned, wish)
+        results = await carry_out(context, target, planned, asked)
     if as_json:
         document = planned.document()
         context.out.print_json(json.dumps({**document, "gate": [vars(r) for r in results]}))
     else:
-        context.out.print(outcome(planned, wish), markup=False, soft_wrap=True)
+        context.out.print(outcome(planned, asked), markup=False, soft_wrap=True)
     return ExitCode.DONE
 
 
 async def carry_out(
-    context: Context, target: Target, planned: Planned, wish: Wish
+    context: Context, target: Target, planned: Planned, asked: ScaleOptions
 ) -> tuple[CheckResult, ...]:
     """Apply the plan if it changes only the scaling.
 
     Raises:
         UnappliableError: it changes more; not raised if there is no override to clear.
     """
-    others = beside(planned.plan, scaled(planned, wish))
-    if others and wish.clear and planned.effective.ended is None:
+    others = beside(planned.plan, scaled(planned, asked))
+    if others and asked.clear and planned.effective.ended is None:
         return ()
     if others and not planned.plan.refusals:
         raise _more_than_scaling(planned, others)
     context.progress.print(plan_report(planned.plan, planned.cost))
-    doing = holding("roost scale", context.environ, wish.reason)
+    doing = lease_description("roost scale", context.environ, asked.reason)
     return await apply_planned(context, target, planned, doing)
 
 
@@ -105,10 +105,10 @@ def _more_than_scaling(planned: Planned, others: tuple[str, ...]) -> Unappliable
     return UnappliableError(what, where=name, advice=f"{advice} Nothing was changed.")
 
 
-def scaled(planned: Planned, wish: Wish) -> set[str]:
+def scaled(planned: Planned, asked: ScaleOptions) -> set[str]:
     """Return the fields that may change: the requested ones, and those of the previous override."""
     before = planned.effective.ended
-    return {*wish.given, *(before.fields if before else ())}
+    return {*asked.given, *(before.fields if before else ())}
 
 
 def option(field: str) -> str:
@@ -116,31 +116,31 @@ def option(field: str) -> str:
     return f"--{field.replace('_', '-')}"
 
 
-def check_wish(wish: Wish) -> None:
+def check_options(asked: ScaleOptions) -> None:
     """Check that the options have one of the three valid forms.
 
     Raises:
         UsageError: they do not; the hint says what to add or leave out.
     """
     options = ", ".join(option(field) for field in SECTIONS)
-    if wish.clear:
-        if wish.given or wish.until or wish.permanent:
+    if asked.clear:
+        if asked.given or asked.until or asked.permanent:
             raise UsageError("--clear ends an override and goes with nothing else.")
         return
-    if not wish.given:
+    if not asked.given:
         raise UsageError("There is nothing to change.", advice=f"Give one of {options}.")
-    if wish.permanent and wish.until:
+    if asked.permanent and asked.until:
         raise UsageError("--permanent has no end.", advice="Leave out --until, or --permanent.")
-    if wish.permanent:
+    if asked.permanent:
         return
-    if not wish.until:
+    if not asked.until:
         raise UsageError(
             "--until is missing: an override ends by itself.",
             advice="Add --until 4h, or --permanent to change the file instead.",
         )
-    if not wish.reason.strip():
+    if not asked.reason.strip():
         raise UsageError("--reason is missing.", advice='Say why, for others: --reason "demo".')
-    if len(one_line(wish.reason)) > LONGEST_REASON:
+    if len(one_line(asked.reason)) > LONGEST_REASON:
         raise UsageError(f"--reason is longer than {LONGEST_REASON} characters.")
 
 
@@ -158,24 +158,24 @@ def check_fields(file: EnvironmentFile, fields: Fields) -> None:
         raise UsageError(" ".join(faults), where=file.name, advice="Nothing was changed.")
 
 
-def chosen_by(wish: Wish, environ: Mapping[str, str]) -> Choose:
+def chosen_by(asked: ScaleOptions, environ: Mapping[str, str]) -> Choose:
     """Return the function that decides on the override: the requested one, or none.
 
     Raises:
         UsageError: its time is not valid, past, or too far away.
     """
-    if wish.clear:
+    if asked.clear:
         return lambda file, live, _: cleared(file, live)
-    if wish.given.get("count") == 0:
+    if asked.given.get("count") == 0:
         raise UsageError(
             "--count 0 would leave no machine to keep the override on, nor to end it.",
             advice="Put the server to sleep instead (`roost sleep ENV`), or use --permanent.",
         )
     now = datetime.now(UTC).replace(microsecond=0)
     override = Override(
-        fields=wish.given,
-        until=parse_until(wish.until, now),
-        reason=one_line(wish.reason),
+        fields=asked.given,
+        until=parse_until(asked.until, now),
+        reason=one_line(asked.reason),
         who=one_line(who(environ))[:100],
         since=now,
     )
@@ -217,9 +217,9 @@ def _moment(text: str, now: datetime) -> datetime:
     )
 
 
-def outcome(planned: Planned, wish: Wish) -> str:
+def outcome(planned: Planned, asked: ScaleOptions) -> str:
     """Return the new state of the override as a sentence."""
     chosen, name = planned.effective, planned.file.name
-    if wish.clear:
+    if asked.clear:
         return chosen.notes[0] if chosen.ended else f"There is no override on {name}."
     return f"{chosen.notes[0]} To end it sooner: roost scale {name} --clear"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from roost.apply.secret_values import Values, told_source
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.errors import ExitCode, UnappliableError, UsageError
-from roost.operations.applying import apply_told
+from roost.operations.applying import apply_and_report
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
 from roost.operations.planning import Planned, make_plan
@@ -24,7 +24,7 @@ from roost.report.text import listing, plan_report
 
 
 @dataclass(frozen=True)
-class Look:
+class SecretReport:
     """The secrets of an environment, and what an apply would change."""
 
     file: EnvironmentFile
@@ -55,7 +55,7 @@ async def secrets(
     """Show the state of each secret; with `exit_code`, the exit code is 2 if an apply would change one."""
     file = load_environment(name, context.environments)
     async with connect(context, local=local) as target:
-        found = await look(context, file, target)
+        found = await compare_secrets(context, file, target)
     if as_json:
         context.out.print_json(json.dumps(_document(found)))
     else:
@@ -89,7 +89,7 @@ async def set_secrets(
         check_confined(planned)
         context.progress.print(plan_report(planned.plan, planned.cost))
         document = planned.document() if as_json else None
-        results = await apply_told(context, target, planned, document, "roost secrets --set")
+        results = await apply_and_report(context, target, planned, document, "roost secrets --set")
     if not as_json:
         context.out.print(outcome(planned, proved=bool(results)), markup=False, soft_wrap=True)
     return ExitCode.DONE
@@ -128,7 +128,7 @@ def outcome(planned: Planned, *, proved: bool) -> str:
     return f"{name}: {'; '.join(told)}.{waking}"
 
 
-async def look(context: Context, file: EnvironmentFile, target: Target) -> Look:
+async def compare_secrets(context: Context, file: EnvironmentFile, target: Target) -> SecretReport:
     """Compare Fly with the sources; change nothing and generate no value."""
     desired = desired_state(file, "")  # the image does not matter here
     live = await read_live(target.fly, desired.app)
@@ -137,7 +137,9 @@ async def look(context: Context, file: EnvironmentFile, target: Target) -> Look:
     made_up = frozenset(values.found) - frozenset(given.found)
     ours = our_machines(desired, live)
     checked = replace(desired, values=check_values(desired, live, ours, values.found))
-    return Look(file, secret_states(checked, live, ours), values, made_up, _behind(desired, live))
+    return SecretReport(
+        file, secret_states(checked, live, ours), values, made_up, _behind(desired, live)
+    )
 
 
 def _behind(desired: Desired, live: Live) -> tuple[str, ...]:
@@ -145,14 +147,14 @@ def _behind(desired: Desired, live: Live) -> tuple[str, ...]:
     return tuple(m.id for _, m in sorted(ours.items()) if behind(desired, live, m))
 
 
-def _source(found: Look, name: str) -> str:
+def _source(found: SecretReport, name: str) -> str:
     if name in found.made_up:
         return "made up here"
     declared = {secret.name: secret for secret in found.file.environment.secrets}
     return told_source(declared[name]) if name in declared else "-"
 
 
-def _remarks(found: Look) -> Iterator[str]:
+def _remarks(found: SecretReport) -> Iterator[str]:
     """Return notes beside the table: why a value was not checked, and the next step."""
     if not found.states:
         yield "It has no secrets."
@@ -168,7 +170,7 @@ def _remarks(found: Look) -> Iterator[str]:
         yield f"To carry it out: roost apply {name}; and nothing else: roost secrets {name} --set"
 
 
-def _document(found: Look) -> dict[str, object]:
+def _document(found: SecretReport) -> dict[str, object]:
     return {
         "environment": found.file.name,
         "app": found.file.environment.app,

@@ -13,14 +13,14 @@ from roost.operations.fly_target import connect
 from roost.operations.server_proof import environment_subject, prove_woken
 from roost.operations.server_state import (
     ASLEEP,
-    tell_standing,
+    print_state_notes,
 )
 from roost.operations.sleep_wake import (
-    empty_memory,
-    keeps_in_memory,
-    lay_down,
+    buffers_writes,
+    flush_writes,
     our_machines,
-    time_request,
+    put_to_sleep,
+    time_wake,
 )
 
 
@@ -50,9 +50,9 @@ async def sleep(
             told = f"sleeps already: {state}."
             if state not in ASLEEP:
                 began = time.monotonic()
-                if how == "suspend" and keeps_in_memory(file, machine):
-                    await empty_memory(context, target, file)
-                state = await lay_down(target, file.environment.app, machine, how)
+                if how == "suspend" and buffers_writes(file, machine):
+                    await flush_writes(context, target, file)
+                state = await put_to_sleep(target, file.environment.app, machine, how)
                 seconds = round(time.monotonic() - began, 2)
                 told = f"{state} in {seconds:.2f} s. A request wakes it."
             laid.append({"id": machine.id, "state": state, "seconds": seconds})
@@ -77,7 +77,7 @@ async def wake(
         await our_machines(target, file)
         await target.check_reach(file)
         url = await target.app_url(file.environment.app, public=file.environment.access.public)
-        seconds = await time_request(url)
+        seconds = await time_wake(url)
         if as_json:
             document = {"environment": name, "app": file.environment.app, "url": url}
             context.out.print_json(json.dumps({**document, "seconds": round(seconds, 2)}))
@@ -86,5 +86,5 @@ async def wake(
         subject = environment_subject(context, file, target, url)
         await prove_database(url, subject.auth, file.environment.database.backend)
         await prove_woken(context, subject)
-        await tell_standing(context, target, file)
+        await print_state_notes(context, target, file)
     return ExitCode.DONE

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from roost.errors import ExitCode, SmokeFailedError
 from roost.operations.context import Context
 from roost.operations.database_proof import last_error_of
-from roost.operations.server_proof import run_checks, subject_of, tell_proved
+from roost.operations.server_proof import record_proved, run_checks, subject_of
 from roost.prefect.client_versions import advise_clients
 from roost.prefect.probe import CheckResult
 from roost.prefect.server_report import quoted
@@ -34,7 +34,7 @@ async def smoke(  # noqa: PLR0913 - one argument an option
         ]
         is_good = all(result.ok for result in results)
         if is_good:
-            await tell_proved(context, subject)
+            await record_proved(context, subject)
         said = "" if is_good else await last_error_of(subject.url, subject.auth)
     if subject.auth and not as_json and (advice := _about_clients(results)):
         context.out.print(advice, markup=False, highlight=False, soft_wrap=True)

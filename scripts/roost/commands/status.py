@@ -66,9 +66,9 @@ async def status(
         context.out.print(listing(columns, _machine_rows(live)))
     refused = (refusal.what for refusal in chosen.refusals)
     cordoned = cordoned_notes(name, our_machines_in(file, live))
-    belongings = (*_no_machine(file, live), *_belongings(file, live))
+    resources = (*_no_machine(file, live), *_addresses_and_volumes(file, live))
     standing = (*exit_notes(our_machines_in(file, live)), *verdict_notes(name, state.release))
-    notes = (*standing, *belongings, *replica_notes(file, live), *chosen.notes)
+    notes = (*standing, *resources, *replica_notes(file, live), *chosen.notes)
     for note in (*notes, *refused, *cordoned):
         context.out.print(one_line(note), markup=False, soft_wrap=True)
     return code
@@ -106,7 +106,7 @@ def _no_machine(file: EnvironmentFile, live: Live) -> Iterable[str]:
         )
 
 
-def _belongings(file: EnvironmentFile, live: Live) -> Iterable[str]:
+def _addresses_and_volumes(file: EnvironmentFile, live: Live) -> Iterable[str]:
     """Return the addresses and volumes, with those that cost money unused."""
     if live.ips:
         yield f"Addresses: {', '.join(f'{ip.ip} ({ip.kind})' for ip in live.ips)}."

@@ -11,13 +11,13 @@ from roost.operations.applying import apply_planned
 from roost.operations.context import Context
 from roost.operations.database_proof import prove_database
 from roost.operations.fly_target import Target, connect, ensure_local_fly
-from roost.operations.generated_secrets import throwaway_file
+from roost.operations.generated_secrets import generated_secrets_file
 from roost.operations.local_fly import run_localfly
 from roost.operations.planning import make_plan
 from roost.operations.secret_sources import given_values
 from roost.operations.server_proof import environment_subject
-from roost.operations.server_state import tell_standing
-from roost.operations.sleep_wake import time_request
+from roost.operations.server_state import print_state_notes
+from roost.operations.sleep_wake import time_wake
 from roost.report.text import plan_report
 
 # Beyond idle_after: the server checks every half second, and suspending takes a moment.
@@ -51,12 +51,12 @@ async def bring_up(context: Context, target: Target, file: EnvironmentFile) -> N
     context.out.print(plan_report(planned.plan, planned.cost))
     await apply_planned(context, target, planned)
     url = await target.app_url(file.environment.app, public=file.environment.access.public)
-    await time_request(url)
+    await time_wake(url)
     subject = environment_subject(context, file, target, url)
     await prove_database(url, subject.auth, file.environment.database.backend)
     idle = int(file.environment.scaling.idle_after.total_seconds())
     context.out.print(f"{file.name} is healthy at {url}", soft_wrap=True)
-    await tell_standing(context, target, file)
+    await print_state_notes(context, target, file)
     context.out.print(client_settings(file, url), soft_wrap=True)
     context.out.print(login_advice(context, file), soft_wrap=True)
     if file.environment.scaling.autostop != "off":
@@ -77,7 +77,7 @@ def login_advice(context: Context, file: EnvironmentFile) -> str:
         return "Anyone who reaches it is let in, as its file says."
     if AUTH_SECRET in given_values(context, file).found:
         return f"Log in with the value you gave for {AUTH_SECRET}."
-    return f"Log in with the value of {AUTH_SECRET}; it is kept in\n{throwaway_file(context.local_home)}"
+    return f"Log in with the value of {AUTH_SECRET}; it is kept in\n{generated_secrets_file(context.local_home)}"
 
 
 async def follow(context: Context, target: Target, file: EnvironmentFile, *, stops: bool) -> None:
@@ -123,7 +123,7 @@ async def prove_sleep(context: Context, target: Target, file: EnvironmentFile) -
             advice=f"See its log: ./run roost local logs {file.environment.app}",
         )
     context.out.print(f"It sleeps: {asleep}.")
-    seconds = await time_request(
+    seconds = await time_wake(
         await target.app_url(file.environment.app, public=file.environment.access.public)
     )
     context.out.print(f"A request woke it and was answered after {seconds:.3f} s.")

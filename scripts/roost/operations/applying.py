@@ -23,10 +23,10 @@ from roost.errors import GateError
 from roost.operations.context import Context
 from roost.operations.fly_target import Target
 from roost.operations.git import commit_of
-from roost.operations.images import image_before
-from roost.operations.lease_owner import holding
+from roost.operations.images import prepare_image
+from roost.operations.lease_owner import lease_description
 from roost.operations.planning import Planned
-from roost.operations.secret_sources import complete_values, to_make_up
+from roost.operations.secret_sources import complete_values, to_generate
 from roost.plan.document import Json
 from roost.plan.steps import SetSecrets
 from roost.prefect.probe import CheckResult
@@ -35,7 +35,7 @@ from roost.report.wording import one_line
 from roost.secret_text import SecretText
 
 
-async def apply_told(
+async def apply_and_report(
     context: Context, target: Target, planned: Planned, document: Json | None, doing: str = ""
 ) -> tuple[CheckResult, ...]:
     """Apply as `apply_planned` does, and print a JSON document with the gate's results.
@@ -93,7 +93,7 @@ async def restorer_of(
         context.progress.print(f"  {text}", markup=False)
 
     snapshots = Snapshots(proof_of(context, target, planned, auth), notice)
-    doing = holding("roost restore", context.environ)
+    doing = lease_description("roost restore", context.environ)
     async with (
         in_time(planned.file.name),
         lease_holder(target.fly, planned.desired.app, notice, doing) as leases,
@@ -135,12 +135,12 @@ async def apply_planned(
     await target.check_reach(planned.file)
     values = secret_values(context, target, planned)
     file, environment = planned.file, planned.file.environment
-    app_created = await image_before(context, target, file, planned.image, planned.plan)
+    app_created = await prepare_image(context, target, file, planned.image, planned.plan)
 
     def notice(text: str) -> None:
         context.progress.print(f"  {one_line(text)}", markup=False)
 
-    doing = doing or holding("roost apply", context.environ)
+    doing = doing or lease_description("roost apply", context.environ)
     async with (
         in_time(planned.file.name),
         lease_holder(target.fly, environment.app, notice, doing) as leases,
@@ -184,6 +184,6 @@ def secret_values(context: Context, target: Target, planned: Planned) -> Mapping
     needed = {name for s in planned.plan.steps if isinstance(s, SetSecrets) for name in s.names}
     if file.environment.access.auth == "basic":
         needed.add(AUTH_SECRET)  # the gate logs in
-    made_up = needed & to_make_up(target, planned.values, planned.live)
+    made_up = needed & to_generate(target, planned.values, planned.live)
     require(needed - made_up, planned.values)
     return complete_values(context, file, planned.values, made_up).found

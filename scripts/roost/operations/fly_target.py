@@ -22,7 +22,7 @@ PRIVATE_API = "_api.internal"
 LOCAL_TOKEN = "local"  # noqa: S105 - the local Fly takes any token
 
 
-class MakesUp(Enum):
+class Generates(Enum):
     """Which secrets get a generated value if nobody set one."""
 
     NOTHING = "nothing"
@@ -38,7 +38,7 @@ class Target:
 
     fly: FlyClient
     local: LocalFly | None = None
-    makes_up: MakesUp = MakesUp.NOTHING
+    generates: Generates = Generates.NOTHING
     """Which secrets get a generated value; none unless the local Fly was asked for."""
 
     async def app_url(self, app: str, *, public: bool) -> str:
@@ -82,7 +82,7 @@ async def connect(context: Context, *, local: bool) -> AsyncIterator[Target]:
         if started:
             context.progress.print("Started the local Fly. Stop it with: ./run roost local stop")
         async with context.clients.fly(running.api_url, SecretText(LOCAL_TOKEN)) as fly:
-            yield Target(fly, running, MakesUp.LOGIN)
+            yield Target(fly, running, Generates.LOGIN)
         return
     base_url = context.environ.get("FLY_FLAPS_BASE_URL") or FLY_API
     async with context.clients.fly(base_url, fly_token(context.environ)) as fly:

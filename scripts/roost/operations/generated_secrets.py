@@ -16,12 +16,12 @@ from roost.environment.model import AUTH_SECRET
 from roost.secret_text import SecretText
 
 
-def throwaway_file(home: Path) -> Path:
+def generated_secrets_file(home: Path) -> Path:
     """Return the file that stores the values."""
     return home / "throwaway-secrets.json"
 
 
-class Throwaway:
+class GeneratedSecrets:
     """The values generated so far, by app and name.
 
     Args:
@@ -30,7 +30,7 @@ class Throwaway:
     """
 
     def __init__(self, home: Path, make: Callable[[str], str] | None = None) -> None:
-        self._path = throwaway_file(home)
+        self._path = generated_secrets_file(home)
         self._make = make or make_value
 
     def values(

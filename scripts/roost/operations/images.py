@@ -59,7 +59,7 @@ async def ensure_image(
     return BUILT
 
 
-async def image_before(
+async def prepare_image(
     context: Context, target: Target, file: EnvironmentFile, reference: str, plan: Plan
 ) -> Callable[[], Awaitable[None]] | None:
     """Make sure that the image of a plan exists before anything is changed.

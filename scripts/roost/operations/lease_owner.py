@@ -13,7 +13,7 @@ LONGEST = 200
 """Longest description, in characters: one or two lines."""
 
 
-def holding(verb: str, environ: Mapping[str, str], why: str = "") -> str:
+def lease_description(verb: str, environ: Mapping[str, str], why: str = "") -> str:
     """Return the description of a lease: the command, its user, the reason and the time.
 
     Args:

@@ -69,7 +69,7 @@ async def make_plan(
     return Planned(chosen.file, image, desired, live, plan, cost, values, chosen, adopted.left)
 
 
-def tell_database(context: Context, planned: Planned) -> None:
+def print_database_note(context: Context, planned: Planned) -> None:
     """Print a note if another address of the database would serve better."""
     if note := database_note(planned.file.environment, planned.values):
         context.progress.print(f"note: {note}", markup=False, soft_wrap=True)

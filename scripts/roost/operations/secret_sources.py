@@ -10,8 +10,8 @@ from roost.apply.sops import SopsFiles, Unread
 from roost.environment.load import EnvironmentFile
 from roost.environment.model import AUTH_SECRET
 from roost.operations.context import Context
-from roost.operations.fly_target import MakesUp, Target
-from roost.operations.generated_secrets import Throwaway
+from roost.operations.fly_target import Generates, Target
+from roost.operations.generated_secrets import GeneratedSecrets
 from roost.plan.desired import Desired
 from roost.plan.live import Live
 from roost.plan.ownership import our_machines
@@ -32,31 +32,31 @@ def known_values(
 ) -> Values:
     """Return the given values and the generated ones that are set on the app; generate none."""
     given = given_values(context, file)
-    made = _made_before(context, file, _may_be_made_up(target, given))
+    made = _generated_before(context, file, _may_generate(target, given))
     kept = {name: value for name, value in made.items() if _keeps(desired, live, name, value)}
     known = given.with_made(kept)
     there = {secret.name for secret in live.secrets}
-    return _saying_what_is_set(known, _may_be_made_up(target, known) & there)
+    return _with_reason_if_set(known, _may_generate(target, known) & there)
 
 
-def with_made_login(
+def with_generated_login(
     context: Context, file: EnvironmentFile, target: Target, given: Values
 ) -> Values:
     """Return the values with the generated login added if none is given."""
-    names = _may_be_made_up(target, given) & {AUTH_SECRET}
-    return given.with_made(_made_before(context, file, names))
+    names = _may_generate(target, given) & {AUTH_SECRET}
+    return given.with_made(_generated_before(context, file, names))
 
 
-def to_make_up(target: Target, known: Values, live: Live) -> frozenset[str]:
+def to_generate(target: Target, known: Values, live: Live) -> frozenset[str]:
     """Return the names of the secrets to generate: they have no value, and the app does not have them."""
-    return _may_be_made_up(target, known) - {secret.name for secret in live.secrets}
+    return _may_generate(target, known) - {secret.name for secret in live.secrets}
 
 
 def complete_values(
     context: Context, file: EnvironmentFile, known: Values, names: Iterable[str]
 ) -> Values:
     """Generate values for these names; print each new value once."""
-    generated = Throwaway(context.local_home, context.clients.make_value)
+    generated = GeneratedSecrets(context.local_home, context.clients.make_value)
     made, new = generated.values(file.environment.app, sorted(names))
     for name in sorted(new):
         context.progress.print(
@@ -65,22 +65,22 @@ def complete_values(
     return known.with_made(made)
 
 
-def _may_be_made_up(target: Target, values: Values) -> frozenset[str]:
+def _may_generate(target: Target, values: Values) -> frozenset[str]:
     """Return the names of the secrets without a value that may be generated on this Fly."""
     absent = frozenset(values.missing) - values.unusable.keys()
-    match target.makes_up:
-        case MakesUp.NOTHING:
+    match target.generates:
+        case Generates.NOTHING:
             return frozenset()
-        case MakesUp.LOGIN:
+        case Generates.LOGIN:
             return absent & {AUTH_SECRET}
-        case MakesUp.ALL:
+        case Generates.ALL:
             return absent
 
 
-def _made_before(
+def _generated_before(
     context: Context, file: EnvironmentFile, names: Iterable[str]
 ) -> dict[str, SecretText]:
-    return Throwaway(context.local_home).known(file.environment.app, names)
+    return GeneratedSecrets(context.local_home).known(file.environment.app, names)
 
 
 def _keeps(desired: Desired, live: Live, name: str, value: SecretText) -> bool:
@@ -95,7 +95,7 @@ def _keeps(desired: Desired, live: Live, name: str, value: SecretText) -> bool:
     return states.get(name) not in _OTHER_IS_SET
 
 
-def _saying_what_is_set(values: Values, names: Iterable[str]) -> Values:
+def _with_reason_if_set(values: Values, names: Iterable[str]) -> Values:
     """Add to the reason of each missing value that the app has another one."""
     told = {
         name: Unread(

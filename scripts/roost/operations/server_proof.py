@@ -14,7 +14,7 @@ from roost.errors import FlyError, SmokeFailedError, UsageError
 from roost.operations.context import Context
 from roost.operations.database_proof import last_error_of
 from roost.operations.fly_target import Target, connect
-from roost.operations.secret_sources import given_values, with_made_login
+from roost.operations.secret_sources import given_values, with_generated_login
 from roost.operations.server_state import (
     our_machines_in,
 )
@@ -43,7 +43,7 @@ class Subject:
     """The environment and its Fly; None for a URL."""
 
 
-async def tell_proved(context: Context, subject: Subject) -> None:
+async def record_proved(context: Context, subject: Subject) -> None:
     """Record in the release that it is proved; print a note if the token may not."""
     if subject.target is None or subject.file is None:
         return
@@ -105,7 +105,7 @@ def environment_subject(
     """Return an environment's server, with its login if this computer has it."""
     environment, auth = file.environment, context.environ.get(AUTH_SECRET)
     given = given_values(context, file)
-    values = with_made_login(context, file, target, given)
+    values = with_generated_login(context, file, target, given)
     secret = values.found.get(AUTH_SECRET) or (SecretText(auth) if auth else None)
     wanted = secret if environment.access.auth == "basic" else None
     made_up = AUTH_SECRET in values.found and AUTH_SECRET not in given.found
@@ -139,4 +139,4 @@ async def prove_woken(context: Context, subject: Subject) -> None:
             f"{subject.url} is awake, and no good: {failed[0].name}: {failed[0].detail}.{said}",
             advice=failed[0].advice,
         )
-    await tell_proved(context, subject)
+    await record_proved(context, subject)

@@ -40,7 +40,7 @@ def our_machines_in(file: EnvironmentFile, live: Live) -> tuple[Machine, ...]:
 
 
 @dataclass(frozen=True)
-class Standing:
+class ServerState:
     """The state of a server, and of its release."""
 
     ready: bool | None
@@ -67,25 +67,25 @@ class Standing:
         return {"ready": self.ready, "ready_why": self.why, "release": told}
 
 
-async def look_at(target: Target, file: EnvironmentFile, live: Live, url: str) -> Standing:
+async def look_at(target: Target, file: EnvironmentFile, live: Live, url: str) -> ServerState:
     """Return the state of a server; ask it only if it is awake."""
     ours = our_machines_in(file, live)
     release = current(releases_on(ours))
     if not ours:
-        return Standing(None, "it has no machine", release)
+        return ServerState(None, "it has no machine", release)
     if not any(machine.state == "started" for machine in ours):
-        return Standing(*_not_running(ours), release)
+        return ServerState(*_not_running(ours), release)
     try:
         await target.check_reach(file)
     except PrivateNetworkError:
-        return Standing(None, "it is private, and cannot be reached from here", release)
+        return ServerState(None, "it is private, and cannot be reached from here", release)
     if not url:
-        return Standing(None, "it has no address yet", release)
+        return ServerState(None, "it has no address yet", release)
     async with prefect_client(url, LOOK_LIMIT_S) as http:
         seen = await until_ok(http, "/api/ready", ends=0)
     if seen:
-        return Standing(ready=False, why=_not_ready(seen), release=release)
-    return Standing(ready=True, why="the server and its database answer", release=release)
+        return ServerState(ready=False, why=_not_ready(seen), release=release)
+    return ServerState(ready=True, why="the server and its database answer", release=release)
 
 
 def ready_advice(seen: str, otherwise: str = NOT_READY_ADVICE) -> str:
@@ -161,7 +161,7 @@ def verdict_notes(name: str, release: Release | None) -> Iterable[str]:
         yield f"Release {release.number} {state}{why}. See what to do: roost plan {name}"
 
 
-async def tell_standing(context: Context, target: Target, file: EnvironmentFile) -> None:
+async def print_state_notes(context: Context, target: Target, file: EnvironmentFile) -> None:
     """Print the notes on failed machines and on a release that is not proved."""
     ours = our_machines_in(file, await read_live(target.fly, file.environment.app))
     release = current(releases_on(ours))

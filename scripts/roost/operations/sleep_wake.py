@@ -11,7 +11,7 @@ from roost.errors import SmokeFailedError, UsageError
 from roost.fly.models import Machine
 from roost.operations.context import Context
 from roost.operations.fly_target import Target
-from roost.operations.secret_sources import given_values, with_made_login
+from roost.operations.secret_sources import given_values, with_generated_login
 from roost.operations.server_state import (
     ready_advice,
     until_ok,
@@ -31,7 +31,7 @@ READY_LIMIT_S = 20.0
 STATE_LIMIT_S = 60
 
 
-def keeps_in_memory(file: EnvironmentFile, machine: Machine) -> bool:
+def buffers_writes(file: EnvironmentFile, machine: Machine) -> bool:
     """Return whether a machine's server acknowledges writes before they are on its disk."""
     return (
         machine.state == "started"
@@ -40,7 +40,7 @@ def keeps_in_memory(file: EnvironmentFile, machine: Machine) -> bool:
     )
 
 
-async def empty_memory(context: Context, target: Target, file: EnvironmentFile) -> None:
+async def flush_writes(context: Context, target: Target, file: EnvironmentFile) -> None:
     """Flush the last writes to the disk, as the server does before it suspends itself.
 
     An update drops the memory of a suspended machine. The write freeze ends before the machine is
@@ -48,7 +48,7 @@ async def empty_memory(context: Context, target: Target, file: EnvironmentFile) 
     """
     url = await target.app_url(file.environment.app, public=file.environment.access.public)
     given = given_values(context, file)
-    login = with_made_login(context, file, target, given).found.get(AUTH_SECRET)
+    login = with_generated_login(context, file, target, given).found.get(AUTH_SECRET)
     auth = login if file.environment.access.auth == "basic" else None
     try:
         async with prefect_client(url, PROBE_TIMEOUT_S) as http, held(http, auth):
@@ -68,7 +68,7 @@ async def empty_memory(context: Context, target: Target, file: EnvironmentFile) 
         )
 
 
-async def lay_down(
+async def put_to_sleep(
     target: Target, app: str, machine: Machine, how: Literal["suspend", "stop"]
 ) -> str:
     """Suspend or stop a machine, and return its new state."""
@@ -98,7 +98,7 @@ async def our_machines(target: Target, file: EnvironmentFile) -> tuple[Machine, 
     return found
 
 
-async def time_request(url: str) -> float:
+async def time_wake(url: str) -> float:
     """Return the seconds until the server is ready; the request wakes a sleeping one.
 
     `/api/health` answers without a database, `/api/ready` does not.

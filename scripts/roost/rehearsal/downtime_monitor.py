@@ -14,7 +14,7 @@ PAUSE_S = 0.02
 PATIENCE_S = 30.0
 
 
-class Attendance:
+class Downtime:
     """The longest time between two good answers so far, in seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -31,11 +31,11 @@ class Attendance:
 
 
 @asynccontextmanager
-async def attending(url: str, clock: Callable[[], float]) -> AsyncIterator[Attendance]:
+async def monitor_downtime(url: str, clock: Callable[[], float]) -> AsyncIterator[Downtime]:
     """Monitor the server inside the block, and ask once more at its end."""
     async with prefect_client(url, PATIENCE_S) as http:
         await is_healthy(http)  # wakes a sleeping server, which does not count as downtime
-        found, failure = Attendance(clock), None
+        found, failure = Downtime(clock), None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_ask, http, found)
             try:
@@ -49,7 +49,7 @@ async def attending(url: str, clock: Callable[[], float]) -> AsyncIterator[Atten
         raise failure
 
 
-async def _ask(http: httpx.AsyncClient, found: Attendance) -> None:
+async def _ask(http: httpx.AsyncClient, found: Downtime) -> None:
     while True:
         await anyio.sleep(PAUSE_S)
         found.answered(well=await is_healthy(http))

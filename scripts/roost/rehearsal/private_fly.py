@@ -21,7 +21,7 @@ POLL_S = 0.05
 
 
 @dataclass(frozen=True)
-class Guarded:
+class PrivateFly:
     """A running private local Fly, and its folder."""
 
     local: LocalFly
@@ -29,7 +29,7 @@ class Guarded:
 
 
 @asynccontextmanager
-async def guarded_local_fly(environ: Mapping[str, str]) -> AsyncIterator[Guarded]:
+async def private_local_fly(environ: Mapping[str, str]) -> AsyncIterator[PrivateFly]:
     """Run a local Fly in a folder of its own; stop it and remove the folder at the end.
 
     Raises:
@@ -46,7 +46,7 @@ async def guarded_local_fly(environ: Mapping[str, str]) -> AsyncIterator[Guarded
         start_new_session=True,  # Ctrl-C reaches only this process
     )
     try:
-        yield Guarded(await _answering(home, guard), home)
+        yield PrivateFly(await _answering(home, guard), home)
     finally:
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(_end, guard)

@@ -11,7 +11,7 @@ import pytest
 
 from helpers.fake_prefect import LOGIN, first, say
 from roost.environment.model import AUTH_SECRET
-from roost.operations.generated_secrets import Throwaway
+from roost.operations.generated_secrets import GeneratedSecrets
 from roost.operations.local_fly import LocalFly
 
 URL = "https://acme-prefect.fly.dev"
@@ -90,7 +90,7 @@ def made_up(roost, fly, clients, monkeypatch, tmp_path):  # noqa: ARG001 - they 
     here = LocalFly("http://127.0.0.1:1")
     clients.use(find_local_fly=AsyncMock(return_value=here))
     monkeypatch.setattr(LocalFly, "app_url", AsyncMock(return_value="http://127.0.0.1:2"))
-    Throwaway(tmp_path / "localfly").values("acme-prefect", [AUTH_SECRET])
+    GeneratedSecrets(tmp_path / "localfly").values("acme-prefect", [AUTH_SECRET])
 
 
 @pytest.mark.usefixtures("made_up")
@@ -106,7 +106,9 @@ def test_smoke_does_not_speak_of_a_value_that_nobody_set(roost, monkeypatch):
 
 @pytest.mark.usefixtures("made_up")
 def test_secrets_say_of_a_made_up_value_that_it_is(roost, monkeypatch, tmp_path):
-    value = Throwaway(tmp_path / "localfly").known("acme-prefect", [AUTH_SECRET])[AUTH_SECRET]
+    value = GeneratedSecrets(tmp_path / "localfly").known("acme-prefect", [AUTH_SECRET])[
+        AUTH_SECRET
+    ]
 
     said = roost("secrets", "staging", "--local")
     monkeypatch.setenv(AUTH_SECRET, "admin:given")

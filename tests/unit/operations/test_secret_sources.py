@@ -8,7 +8,7 @@ import pytest
 
 from helpers.fake_prefect import LOGIN
 from roost.environment.model import AUTH_SECRET
-from roost.operations.generated_secrets import Throwaway
+from roost.operations.generated_secrets import GeneratedSecrets
 from roost.operations.local_fly import LocalFly
 
 APP = "acme-prefect"
@@ -78,7 +78,7 @@ def test_a_made_up_login_replaces_none_that_is_set(local, monkeypatch, fly, tmp_
     monkeypatch.setenv(AUTH_SECRET, LOGIN)
     local(*APPLY)
     monkeypatch.delenv(AUTH_SECRET)
-    Throwaway(tmp_path / "localfly", lambda _: "admin:made-up").values(APP, [AUTH_SECRET])
+    GeneratedSecrets(tmp_path / "localfly", lambda _: "admin:made-up").values(APP, [AUTH_SECRET])
     before = digests(fly)
     monkeypatch.setenv(DATABASE, "postgres://other")
 

@@ -11,7 +11,7 @@ from helpers.fake_prefect import say
 from roost.errors import SmokeFailedError
 from roost.fly.models import Machine
 from roost.operations.server_state import exit_notes, last_exit
-from roost.operations.sleep_wake import time_request
+from roost.operations.sleep_wake import time_wake
 
 READY = ("GET", "/api/ready")
 OOM = {"exit_code": 137, "signal": 9, "oom_killed": True, "requested_stop": False}
@@ -75,7 +75,7 @@ async def test_up_takes_only_a_ready_server_for_a_healthy_one(prefect):
     prefect.broken = {READY: say(503)}
 
     with pytest.raises(SmokeFailedError, match="is up, and not ready: /api/ready: 503"):
-        await time_request("http://127.0.0.1:2")
+        await time_wake("http://127.0.0.1:2")
 
 
 def test_status_as_json_has_readiness_release_and_last_exit(roost, prefect, applied):
