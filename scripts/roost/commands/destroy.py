@@ -57,7 +57,7 @@ async def destroy(
         lines = [*losses(planned.desired, live), *await _rows(target, planned)]
         if live.app is None or not lines:
             context.progress.print(f"Nothing of {name} is left to remove.")
-            return _told(context, planned, (), as_json=as_json)
+            return _print_result(context, planned, (), as_json=as_json)
         context.progress.print(f"This removes from {app}:")
         for line in lines:
             context.progress.print(f"  {line}", markup=False)
@@ -71,7 +71,7 @@ async def destroy(
             work = Work(target.fly, leases, {}, notice)
             snapshots = Snapshots(proof_of(context, target, planned, None), notice)
             last = await Destroyer(work, snapshots, planned.desired).destroy(live)
-    return _told(context, planned, last, as_json=as_json)
+    return _print_result(context, planned, last, as_json=as_json)
 
 
 def _check_confirmed(context: Context, app: str, confirm: str) -> None:
@@ -110,7 +110,9 @@ async def _rows(target: Target, planned: Planned) -> list[str]:
     return [f"data: {told(rows)}"] if rows else []
 
 
-def _told(context: Context, planned: Planned, last: tuple[Last, ...], *, as_json: bool) -> ExitCode:
+def _print_result(
+    context: Context, planned: Planned, last: tuple[Last, ...], *, as_json: bool
+) -> ExitCode:
     app, name = planned.desired.app, planned.file.name
     if as_json:
         document = {
@@ -121,10 +123,10 @@ def _told(context: Context, planned: Planned, last: tuple[Last, ...], *, as_json
         context.out.print_json(json.dumps(document))
         return ExitCode.DONE
     for found in last:
-        whose = "" if found.in_use else ", the volume from before a restore,"
+        which = "" if found.in_use else ", the volume from before a restore,"
         what = "To bring the server back" if found.in_use else "To bring that older data back"
         context.out.print(
-            f"The last snapshot of {found.volume}{whose} is {found.snapshot}. Fly keeps it for "
+            f"The last snapshot of {found.volume}{which} is {found.snapshot}. Fly keeps it for "
             f"{LAST_KEPT_DAYS} days, in the empty app {app}, which costs nothing.\n"
             f"{what}: roost restore {name} --snapshot {found.snapshot}",
             soft_wrap=True,

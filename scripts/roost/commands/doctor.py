@@ -126,7 +126,7 @@ async def _on_fly(context: Context, loaded: Loaded) -> AsyncIterator[Check]:
 
 def _tell(context: Context, check: Check) -> None:
     word = (f"{check.state.value:<8} ", _STYLE[check.state])
-    whose = f"{check.environment}: " if check.environment else ""
-    context.out.print(Text.assemble(word, one_line(f"{whose}{check.what}")), soft_wrap=True)
+    prefix = f"{check.environment}: " if check.environment else ""
+    context.out.print(Text.assemble(word, one_line(f"{prefix}{check.what}")), soft_wrap=True)
     if check.mend:
         context.out.print(f"{'':9}{one_line(check.mend)}", markup=False, soft_wrap=True)

@@ -202,12 +202,12 @@ async def drift(  # noqa: PLR0913 - one argument an option
 async def _drift_of_all(
     context: Context, healing: Healing, results: Path | None, *, local: bool, as_json: bool
 ) -> ExitCode:
-    def tell(found: DriftFound) -> None:
+    def report_one(found: DriftFound) -> None:
         write_result(results, found.name, found.document())
         if not as_json:
             context.out.print(report(found))
 
-    totals = await compare_all(context, tell, healing, local=local)
+    totals = await compare_all(context, report_one, healing, local=local)
     if as_json:
         context.out.print_json(json.dumps(totals.document()))
     else:
@@ -223,7 +223,7 @@ def write_result(folder: Path | None, name: str, document: Json) -> None:
 
 async def compare_all(
     context: Context,
-    tell: Callable[[DriftFound], object],
+    report_one: Callable[[DriftFound], object],
     healing: Healing = Healing.NOTHING,
     *,
     local: bool = False,
@@ -242,12 +242,12 @@ async def compare_all(
     totals = Totals(found=_broken(loaded.faults))
     names = {found.name for found in totals.found}
     for found in totals.found:
-        tell(found)
+        report_one(found)
     async with connect(context, local=local) as target:
         for file in (file for file in loaded.files if file.name not in names):
             found = await compare_safely(context, file, target, healing)
             totals.found.append(found)
-            tell(found)
+            report_one(found)
         totals.orphans = await find_orphans(context.environments, loaded.files, target.fly)
     return totals
 
@@ -307,7 +307,7 @@ async def heal(context: Context, target: Target, found: DriftFound, healing: Hea
 def report(found: DriftFound) -> RenderableType:
     """Return the report of one environment: its state, each difference, and the next step."""
     if found.error:
-        return Group(*(Text(line, style="red") for line in told(found.name, found.error)))
+        return Group(*(Text(line, style="red") for line in error_lines(found.name, found.error)))
     count = counted(len(found.differences), "difference")
     head = f"{found.state}, {count}." if found.differences else f"{found.state}."
     style = "yellow" if found.state == "drift" else "green"
@@ -324,7 +324,7 @@ def report(found: DriftFound) -> RenderableType:
     return Group(*parts)
 
 
-def told(name: str, error: RoostError) -> Iterable[str]:
+def error_lines(name: str, error: RoostError) -> Iterable[str]:
     """Return the error of one environment, after every fault of its file."""
     if isinstance(error, InvalidFilesError):
         yield from (one_line(str(fault)) for fault in error.faults)

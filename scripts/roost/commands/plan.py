@@ -29,8 +29,8 @@ async def plan(
     else:
         context.out.print(plan_report(planned.plan, planned.cost))
     for secret, bad in sorted(planned.values.unusable.items()):
-        told = f"warning: An apply refuses {secret}: {bad.why}. {bad.advice}"
-        context.progress.print(told, markup=False, soft_wrap=True)
+        warning = f"warning: An apply refuses {secret}: {bad.why}. {bad.advice}"
+        context.progress.print(warning, markup=False, soft_wrap=True)
     print_database_note(context, planned)
     pending = planned.plan.steps or planned.plan.refusals
     return ExitCode.CHANGES if exit_code and pending else ExitCode.DONE

@@ -60,7 +60,7 @@ async def rehearse(
     for head in heads:
         outcome = await rehearse_one(head, before)
         outcomes.append(outcome)
-        tell(context, outcome, quiet=as_json)
+        print_outcome(context, outcome, quiet=as_json)
         if results:
             write_document(results, outcome.rehearsal.environment, outcome.rehearsal.document())
     if as_json:
@@ -147,7 +147,7 @@ def computer_mb() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // _MB
 
 
-def tell(context: Context, outcome: Outcome, *, quiet: bool) -> None:
+def print_outcome(context: Context, outcome: Outcome, *, quiet: bool) -> None:
     """Print the verdict of one rehearsal, its failure, and the measurements."""
     found = outcome.rehearsal
     style = {"passed": "green", "failed": "bold red", "skipped": "yellow"}[found.outcome]

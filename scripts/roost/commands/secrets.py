@@ -118,14 +118,14 @@ def outcome(planned: Planned, *, proved: bool) -> str:
         return f"{name}: there is nothing to set."
     given = [s.names for s in steps if isinstance(s, SetSecrets)]
     removed = [s.names for s in steps if isinstance(s, UnsetSecrets)]
-    told = [f"set {', '.join(names)}" for names in given]
-    told += [f"removed {', '.join(names)}" for names in removed]
-    told += [] if told else ["rolled out"]
+    changes = [f"set {', '.join(names)}" for names in given]
+    changes += [f"removed {', '.join(names)}" for names in removed]
+    changes += [] if changes else ["rolled out"]
     if proved:
-        return f"{name}: {'; '.join(told)}. Proved."
+        return f"{name}: {'; '.join(changes)}. Proved."
     asleep = any(isinstance(step, UpdateMachine) and step.skip_launch for step in steps)
     waking = f" It sleeps, and wakes with that; prove it then: roost smoke {name}" if asleep else ""
-    return f"{name}: {'; '.join(told)}.{waking}"
+    return f"{name}: {'; '.join(changes)}.{waking}"
 
 
 async def compare_secrets(context: Context, file: EnvironmentFile, target: Target) -> SecretReport:
@@ -161,8 +161,8 @@ def _remarks(found: SecretReport) -> Iterator[str]:
     for state in found.states:
         unread = found.values.missing.get(state.name)
         if unread and (unread.unusable or state.state.is_set or state.state is State.UNCHECKED):
-            told = "cannot be set" if unread.unusable else "has no value here"
-            yield f"{state.name} {told}: {unread.why}. {unread.advice}"
+            problem = "cannot be set" if unread.unusable else "has no value here"
+            yield f"{state.name} {problem}: {unread.why}. {unread.advice}"
     if found.behind:
         yield f"May have booted with older secrets: {', '.join(found.behind)}."
     if found.to_do:

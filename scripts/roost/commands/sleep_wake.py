@@ -47,17 +47,17 @@ async def sleep(
     async with connect(context, local=local) as target:
         for machine in await our_machines(target, file):
             state, seconds = machine.state, 0.0
-            told = f"sleeps already: {state}."
+            result = f"sleeps already: {state}."
             if state not in ASLEEP:
                 began = time.monotonic()
                 if how == "suspend" and buffers_writes(file, machine):
                     await flush_writes(context, target, file)
                 state = await put_to_sleep(target, file.environment.app, machine, how)
                 seconds = round(time.monotonic() - began, 2)
-                told = f"{state} in {seconds:.2f} s. A request wakes it."
+                result = f"{state} in {seconds:.2f} s. A request wakes it."
             laid.append({"id": machine.id, "state": state, "seconds": seconds})
             if not as_json:
-                context.out.print(f"{machine.id} {told}")
+                context.out.print(f"{machine.id} {result}")
     if as_json:
         document = {"environment": name, "app": file.environment.app, "machines": laid}
         context.out.print_json(json.dumps(document))

@@ -35,7 +35,7 @@ async def smoke(  # noqa: PLR0913 - one argument an option
         is_good = all(result.ok for result in results)
         if is_good:
             await record_proved(context, subject)
-        said = "" if is_good else await last_error_of(subject.url, subject.auth)
+        last_error = "" if is_good else await last_error_of(subject.url, subject.auth)
     if subject.auth and not as_json and (advice := _about_clients(results)):
         context.out.print(advice, markup=False, highlight=False, soft_wrap=True)
     if as_json:
@@ -45,14 +45,14 @@ async def smoke(  # noqa: PLR0913 - one argument an option
                     "url": subject.url,
                     "ok": is_good,
                     "checks": [vars(result) for result in results],
-                    "last_error": said,
+                    "last_error": last_error,
                 }
             )
         )
     failed = [result.name for result in results if not result.ok]
     if failed:
         raise SmokeFailedError(
-            f"{subject.url}: {', '.join(failed)} failed.{quoted(said)}",
+            f"{subject.url}: {', '.join(failed)} failed.{quoted(last_error)}",
             advice="Each failed check says what to do.",
         )
     return ExitCode.DONE

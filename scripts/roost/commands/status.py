@@ -48,7 +48,7 @@ async def status(
         url = await target.app_url(file.environment.app, public=public) if live.app else ""
         state = await look_at(target, file, live, url)
     chosen = effective(file, live, datetime.now(UTC))
-    code = ExitCode.DONE if state.good else ExitCode.ERROR
+    code = ExitCode.DONE if state.healthy else ExitCode.ERROR
     if as_json:
         override = chosen.override and chosen.override.document()
         document = {**_status_document(file, live, url), **state.document(), "override": override}
@@ -60,7 +60,7 @@ async def status(
         )
         return ExitCode.DONE
     context.out.print(f"{name}: {url}", soft_wrap=True)
-    context.out.print(state.told(), markup=False, soft_wrap=True)
+    context.out.print(state.sentence(), markup=False, soft_wrap=True)
     if live.machines:
         columns = ("machine", "id", "state", "last exit", "region", "Prefect", "image")
         context.out.print(listing(columns, _machine_rows(live)))
@@ -116,8 +116,8 @@ def _addresses_and_volumes(file: EnvironmentFile, live: Live) -> Iterable[str]:
         used = f"used by {user}" if user else "used by no machine"
         yield f"Volume {volume.id}: {volume.size_gb} GB in {volume.region}, {used}."
     desired = desired_state(file, "")  # the image does not matter here
-    told = volume_outcomes(desired, live, our_machines_by_slot(desired, live))
-    yield from (outcome for outcome in told if isinstance(outcome, str))
+    outcomes = volume_outcomes(desired, live, our_machines_by_slot(desired, live))
+    yield from (outcome for outcome in outcomes if isinstance(outcome, str))
 
 
 def _status_document(file: EnvironmentFile, live: Live, url: str) -> dict[str, object]:

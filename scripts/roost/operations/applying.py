@@ -53,7 +53,7 @@ async def apply_and_report(
         GateError: see `apply_planned`; the document names it, too.
     """
 
-    def tell(results: tuple[CheckResult, ...], error: str | None) -> None:
+    def print_document(results: tuple[CheckResult, ...], error: str | None) -> None:
         if document is not None:
             gate = [vars(result) for result in results]
             context.out.print_json(json.dumps({**document, "gate": gate, "error": error}))
@@ -61,9 +61,9 @@ async def apply_and_report(
     try:
         results = await apply_planned(context, target, planned, doing)
     except GateError as failure:
-        tell(failure.checks, failure.word)
+        print_document(failure.checks, failure.word)
         raise
-    tell(results, None)
+    print_document(results, None)
     return results
 
 

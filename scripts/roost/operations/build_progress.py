@@ -22,21 +22,21 @@ MAX_LINE = 100
 @contextmanager
 def build_progress(console: Console) -> Iterator[Callable[[str], None]]:
     """Yield the function that takes each line of a build."""
-    said: list[str] = []
+    lines: list[str] = []
     with ExitStack() as stack:
         status = stack.enter_context(console.status("starting")) if console.is_terminal else None
 
-        def tell(line: str) -> None:
-            said.append(one_line(line))
+        def report(line: str) -> None:
+            lines.append(one_line(line))
             if status:
-                status.update(Text(said[-1][:MAX_LINE]))
-            elif _STAGE.match(said[-1]):
-                console.print(f"  {said[-1]}", markup=False)
+                status.update(Text(lines[-1][:MAX_LINE]))
+            elif _STAGE.match(lines[-1]):
+                console.print(f"  {lines[-1]}", markup=False)
 
         try:
-            yield tell
+            yield report
         except Exception:
             stack.close()
-            for line in said:
+            for line in lines:
                 console.print(f"  {line}", markup=False)
             raise

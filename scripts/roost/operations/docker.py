@@ -55,12 +55,12 @@ class Docker:
     Args:
         program: its path.
         environ: the process environment; only what docker needs is passed on.
-        tell: takes each line of its output, without the token.
+        report: takes each line of its output, without the token.
     """
 
     program: str
     environ: Mapping[str, str]
-    tell: Callable[[str], None]
+    report: Callable[[str], None]
 
     async def build(self, folder: Path, version: str, reference: str) -> None:
         """Build the image of a Prefect version for Fly's machines.
@@ -122,7 +122,7 @@ class Docker:
             *("buildx", "imagetools", "inspect", found[1], "--format", "{{.Manifest.Digest}}")
         )
         if not _DIGEST.fullmatch(digest):
-            self.tell(f"no digest of {found[1]} is to be had; its tag is built from")
+            self.report(f"no digest of {found[1]} is to be had; its tag is built from")
             return ()
         return ("--build-arg", f"BASE={found[1]}@{digest}")
 
@@ -175,7 +175,7 @@ class Docker:
                 async with process:
                     await _give(process, password)
                     async for line in _lines(process):
-                        self.tell(_redacted(line, hidden))
+                        self.report(_redacted(line, hidden))
                     code = await process.wait()
         except TimeoutError:
             raise _failed(doing, f"it took more than {limit_s:.0f} s") from None

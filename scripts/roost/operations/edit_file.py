@@ -34,9 +34,9 @@ def scale_for_good(
         context.out.print_json(json.dumps(_document(file, old, fields, reason)))
         return ExitCode.DONE
     for name, value in fields.items():
-        told = f"{SECTIONS[name]}.{name}: {old[name]}"
-        told += f" -> {value}" if name in changed else ", as before"
-        context.out.print(f"{file.path}: {told}", markup=False, soft_wrap=True)
+        change = f"{SECTIONS[name]}.{name}: {old[name]}"
+        change += f" -> {value}" if name in changed else ", as before"
+        context.out.print(f"{file.path}: {change}", markup=False, soft_wrap=True)
     if changed:
         context.out.print(_next(file, changed, reason), markup=False, soft_wrap=True)
     return ExitCode.DONE
@@ -102,10 +102,10 @@ def _check_untouched(path: Path, before: bytes) -> None:
 
 
 def _next(file: EnvironmentFile, fields: Fields, reason: str) -> str:
-    said = one_line(reason) or f"Scale {file.name}"
+    subject = one_line(reason) or f"Scale {file.name}"
     values = ", ".join(f"{name} {value}" for name, value in fields.items())
     return (
-        f"Nothing is applied yet. Look at it (git diff), commit it (such as: {said}: {values}), "
+        f"Nothing is applied yet. Look at it (git diff), commit it (such as: {subject}: {values}), "
         f"then: roost apply {file.name}"
     )
 

@@ -45,8 +45,8 @@ async def ensure_image(
         version = file.environment.prefect.version
         context.progress.print(f"Building the image of Prefect {version} (once a version)")
         pushed = f"{host}/{app}:{tag}"
-        with build_progress(context.progress) as tell:
-            docker = Docker(program, context.environ, tell)
+        with build_progress(context.progress) as report:
+            docker = Docker(program, context.environ, report)
             await docker.build(context.deploy, version, pushed)
             await docker.push(pushed, host, token)
         if not await registry.has(app, tag):
@@ -125,6 +125,6 @@ async def _on_the_local_fly(
         return THERE
     version = file.environment.prefect.version
     context.progress.print(f"Building the image of Prefect {version} (once a version)")
-    with build_progress(context.progress) as tell:
-        await target.local.build_image(context.deploy, version, reference, tell)
+    with build_progress(context.progress) as report:
+        await target.local.build_image(context.deploy, version, reference, report)
     return BUILT

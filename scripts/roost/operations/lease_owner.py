@@ -13,18 +13,18 @@ LONGEST = 200
 """Longest description, in characters: one or two lines."""
 
 
-def lease_description(verb: str, environ: Mapping[str, str], why: str = "") -> str:
+def lease_description(command: str, environ: Mapping[str, str], why: str = "") -> str:
     """Return the description of a lease: the command, its user, the reason and the time.
 
     Args:
-        verb: the command, such as `roost apply`.
+        command: the command, such as `roost apply`.
         environ: names the user; on GitHub the run's URL is the default reason.
         why: the reason.
     """
     reason = one_line(why or run_url(environ))
-    told = f"{verb} by {one_line(who(environ))}" + (f" ({reason})" if reason else "")
+    text = f"{command} by {one_line(who(environ))}" + (f" ({reason})" if reason else "")
     since = f", since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-    return told[: LONGEST - len(since)] + since
+    return text[: LONGEST - len(since)] + since
 
 
 def who(environ: Mapping[str, str]) -> str:

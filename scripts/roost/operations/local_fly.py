@@ -19,7 +19,7 @@ from roost.http.connection import is_this_computer
 
 BUILD_LIMIT_S = 900
 START_LIMIT_S = 60
-NOT_ONE = (httpx.HTTPError, ValueError, LookupError, TypeError, AttributeError)
+CALL_FAILURES = (httpx.HTTPError, ValueError, LookupError, TypeError, AttributeError)
 """What a call raises if the local Fly ended, or if another program answers at its port."""
 
 
@@ -40,7 +40,7 @@ class LocalFly:
 
     async def status(self) -> dict[str, Any]:
         """Return what it runs: apps with their addresses, machines with their states."""
-        with _told():
+        with _calling():
             async with self._http() as http:
                 answer = await http.get("/localfly/status")
             answer.raise_for_status()
@@ -54,7 +54,7 @@ class LocalFly:
 
     async def memory_mb(self, app: str) -> Memory | None:
         """Return the memory of the app's first running machine; None if none runs."""
-        with _told():
+        with _calling():
             async with self._http() as http:
                 answer = await http.get("/localfly/memory", params={"app": app})
             answer.raise_for_status()
@@ -64,7 +64,7 @@ class LocalFly:
 
     async def log(self, app: str) -> str:
         """Return the end of the log of the app's machines."""
-        with _told():
+        with _calling():
             async with self._http() as http:
                 answer = await http.get("/localfly/logs", params={"app": app})
             answer.raise_for_status()
@@ -72,7 +72,7 @@ class LocalFly:
 
     async def has_image(self, ref: str) -> bool:
         """Return whether a machine can start from this image reference."""
-        with _told():
+        with _calling():
             async with self._http() as http:
                 answer = await http.get("/localfly/images", params={"ref": ref})
         return answer.status_code == httpx.codes.OK
@@ -86,7 +86,7 @@ class LocalFly:
             LocalFlyError: the build failed; it left nothing behind.
         """
         request = {"context": str(context), "version": version, "ref": ref}
-        with _told():
+        with _calling():
             async with (
                 self._http(timeout=BUILD_LIMIT_S) as http,
                 http.stream("POST", "/localfly/images", json=request) as answer,
@@ -96,7 +96,7 @@ class LocalFly:
     @asynccontextmanager
     async def events(self) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
         """Yield the events of all machines from now on."""
-        with _told((httpx.HTTPError,)):
+        with _calling((httpx.HTTPError,)):
             async with (
                 self._http(timeout=None) as http,
                 http.stream("GET", "/localfly/events", params={"follow": "1"}) as answer,
@@ -109,7 +109,7 @@ class LocalFly:
 
 
 @contextmanager
-def _told(kinds: tuple[type[Exception], ...] = NOT_ONE) -> Iterator[None]:
+def _calling(kinds: tuple[type[Exception], ...] = CALL_FAILURES) -> Iterator[None]:
     """Turn the failures of a call into one error with a hint."""
     try:
         yield
@@ -201,6 +201,6 @@ async def run_localfly(home: Path, environ: Mapping[str, str], *arguments: str) 
             advice="See its log: ./run roost local logs",
         ) from None
     if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip() or "no reason given"
-        raise LocalFlyError(f"The local Fly: {said}")
+        message = done.stderr.decode(errors="replace").strip() or "no reason given"
+        raise LocalFlyError(f"The local Fly: {message}")
     return done.stdout.decode(errors="replace")

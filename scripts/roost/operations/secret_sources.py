@@ -97,7 +97,7 @@ def _keeps(desired: Desired, live: Live, name: str, value: SecretText) -> bool:
 
 def _with_reason_if_set(values: Values, names: Iterable[str]) -> Values:
     """Add to the reason of each missing value that the app has another one."""
-    told = {
+    missing_here = {
         name: Unread(
             f"{values.missing[name].why}; the app has one, which is not replaced by a made-up one",
             f"{values.missing[name].advice} To begin with a new server instead: "
@@ -105,4 +105,4 @@ def _with_reason_if_set(values: Values, names: Iterable[str]) -> Values:
         )
         for name in names
     }
-    return Values(values.found, {**values.missing, **told})
+    return Values(values.found, {**values.missing, **missing_here})

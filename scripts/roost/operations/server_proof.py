@@ -134,9 +134,9 @@ async def prove_woken(context: Context, subject: Subject) -> None:
     stock = bool(environment.prefect.image)
     results = [result async for result in run_checks(context, subject, stock=stock, quiet=True)]
     if failed := [result for result in results if not result.ok]:
-        said = quoted(await last_error_of(subject.url, subject.auth))
+        last_error = quoted(await last_error_of(subject.url, subject.auth))
         raise SmokeFailedError(
-            f"{subject.url} is awake, and no good: {failed[0].name}: {failed[0].detail}.{said}",
+            f"{subject.url} is awake, and no good: {failed[0].name}: {failed[0].detail}.{last_error}",
             advice=failed[0].advice,
         )
     await record_proved(context, subject)

@@ -49,22 +49,22 @@ class ServerState:
     release: Release | None = None
 
     @property
-    def good(self) -> bool:
+    def healthy(self) -> bool:
         """Whether nobody has to act."""
         return self.ready is not False
 
-    def told(self) -> str:
-        """Return it as a sentence."""
+    def sentence(self) -> str:
+        """Return the state as a sentence."""
         ready = {True: "Ready", False: "Not ready", None: "Not asked"}[self.ready]
         release = self.release
         verdict = f" Release {release.number}: {release.verdict.value}." if release else ""
         return f"{ready}: {self.why}.{verdict}"
 
     def document(self) -> dict[str, object]:
-        """Return it as JSON."""
+        """Return the state as JSON."""
         release = self.release
-        told = release and {"number": release.number, "verdict": release.verdict.value}
-        return {"ready": self.ready, "ready_why": self.why, "release": told}
+        live = release and {"number": release.number, "verdict": release.verdict.value}
+        return {"ready": self.ready, "ready_why": self.why, "release": live}
 
 
 async def look_at(target: Target, file: EnvironmentFile, live: Live, url: str) -> ServerState:

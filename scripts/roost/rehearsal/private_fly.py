@@ -59,9 +59,9 @@ async def _answering(home: Path, guard: subprocess.Popen[bytes]) -> LocalFly:
             if local is not None:
                 return local
             await anyio.sleep(POLL_S)
-    said = await anyio.to_thread.run_sync(_end, guard)
+    output = await anyio.to_thread.run_sync(_end, guard)
     raise LocalFlyError(
-        f"A local Fly for the rehearsal did not start: {said or 'it does not answer.'}",
+        f"A local Fly for the rehearsal did not start: {output or 'it does not answer.'}",
         advice="Is there room and memory left? Run the same command again.",
     )
 
@@ -71,7 +71,7 @@ def _end(guard: subprocess.Popen[bytes]) -> str:
     assert guard.stdin  # noqa: S101 - both are pipes
     assert guard.stderr  # noqa: S101 - see above
     guard.stdin.close()
-    said = b"" if guard.stderr.closed else guard.stderr.read()
+    output = b"" if guard.stderr.closed else guard.stderr.read()
     guard.stderr.close()
     guard.wait()
-    return said.decode(errors="replace").strip()
+    return output.decode(errors="replace").strip()
