@@ -36,8 +36,8 @@ async def apply(
             planned = await make_plan(context, file, target)
         if digest and digest != plan_digest(planned.plan):
             raise ChangedMeanwhileError(
-                "The plan is not the one with that digest any more.",
-                advice=f"Look at what is new: roost plan {name}",
+                "The plan no longer has that digest.",
+                advice=f"See the new plan: roost plan {name}",
             )
         context.progress.print(plan_report(planned.plan, planned.cost))
         print_database_note(context, planned)
@@ -45,7 +45,7 @@ async def apply(
         await apply_and_report(context, target, planned, document)
     if rotates_asleep(planned.plan.steps):
         context.progress.print(
-            f"It sleeps, and wakes with the new secrets. Its release is unproved until then: roost smoke {name}",
+            f"The server sleeps and wakes with the new secrets. Its release is unproved until then: roost smoke {name}",
             soft_wrap=True,
         )
     return ExitCode.DONE

@@ -35,10 +35,10 @@ from roost.report.wording import short_time
 from roost.secret_text import SecretText
 
 HOW_STILL = {
-    Rest.HELD.value: "every row acknowledged before is in it",
-    Rest.FLUSHED.value: "every row acknowledged before is in it",
+    Rest.HELD.value: "it has every row acknowledged before",
+    Rest.FLUSHED.value: "it has every row acknowledged before",
     Rest.STOPPED.value: "nothing ran meanwhile",
-    Rest.RUNNING.value: "as after a power cut: the last acknowledged rows may be missing",
+    Rest.RUNNING.value: "as after a power failure: the last acknowledged rows may be missing",
 }
 MB = 10**6
 
@@ -99,7 +99,7 @@ async def open_volume_data(
     """
     file = load_environment(name, context.environments)
     if not isinstance(file.environment.database, SqliteDatabase):
-        raise UsageError("Its database is Postgres: whoever runs that has the backups.", where=name)
+        raise UsageError("The database is Postgres: its provider has the backups.", where=name)
     async with connect(context, local=local) as target:
         planned = await make_plan(context, file, target)
         if planned.live.app is None:
@@ -198,8 +198,8 @@ async def restore(
         context.out.print_json(json.dumps({**document, "gate": [vars(r) for r in results]}))
     else:
         context.out.print(
-            f"{chosen.snapshot} is restored, and proved. The volume of before, {old}, is kept.\n"
-            f"When all is as it should be, remove it: roost restore {name} --confirm {old}"
+            f"{chosen.snapshot} is restored and proved. The previous volume, {old}, is kept.\n"
+            f"Once you have checked the server, remove it: roost restore {name} --confirm {old}"
         )
     return ExitCode.DONE
 
@@ -218,7 +218,7 @@ def choose(found: Iterable[Backup], snapshot: str, name: str) -> Backup:
         return Backup(snapshot, "", "", 0, 0, "not listed", "", "", "")
     if chosen is None or not chosen.usable:
         what = f"The snapshot {snapshot} is {chosen.state}." if chosen else "There is no backup."
-        raise UsageError(what, where=name, advice=f"See what there is: roost backups {name}")
+        raise UsageError(what, where=name, advice=f"See the list: roost backups {name}")
     return chosen
 
 
@@ -261,9 +261,9 @@ async def drill(
     seconds = round(time.monotonic() - began, 1)
     if not drilled.judged.good:
         raise DrillFailedError(
-            f"The backup {chosen.snapshot} does not come back to life: {drilled.judged.why}",
+            f"The backup {chosen.snapshot} cannot be restored: {drilled.judged.why}",
             where=name,
-            advice=f"Make another and try that: roost backup {name}. The server was not touched.",
+            advice=f"Make another one and drill that: roost backup {name}. The server was not touched.",
         )
     if as_json:
         document = {"snapshot": chosen.snapshot, "at": chosen.at, "seconds": seconds}
@@ -273,8 +273,8 @@ async def drill(
     else:
         beside = f"; the server has {told(live_rows)}" if live_rows else "; the server sleeps"
         context.out.print(
-            f"{chosen.snapshot} of {chosen.at} comes back to life within {seconds} s, with "
-            f"{told(drilled.rows) or 'no rows told'}{beside}."
+            f"{chosen.snapshot} of {chosen.at} was restored and proved in {seconds} s, with "
+            f"{told(drilled.rows) or 'no rows reported'}{beside}."
         )
     return ExitCode.DONE
 
@@ -287,7 +287,7 @@ async def _restore_from_nothing(
     wanted = planned.desired.volume
     if wanted is None or candidate_volumes(wanted, planned.live, {}):
         raise UsageError(
-            "There is no machine, but a volume.",
+            "There is a volume, but no machine.",
             where=name,
             advice=f"Make a machine for it first: roost apply {name}",
         )
@@ -301,7 +301,7 @@ async def _restore_from_nothing(
         document = {**data.identity, "snapshot": chosen.snapshot, "kept_volume": None}
         context.out.print_json(json.dumps({**document, "gate": [vars(r) for r in results]}))
     else:
-        context.out.print(f"{chosen.snapshot} is restored, and proved.")
+        context.out.print(f"{chosen.snapshot} is restored and proved.")
     return ExitCode.DONE
 
 
@@ -317,7 +317,7 @@ async def check_mounted(target: Target, planned: Planned, volume: str) -> None:
         raise ChangedMeanwhileError(
             f"Somebody else applied meanwhile: the server is not on the restored volume {volume}.",
             where=planned.file.name,
-            advice=f"Look which data you want: roost plan {planned.file.name}, roost status {planned.file.name}.",
+            advice=f"Decide which data you want: roost plan {planned.file.name}, roost status {planned.file.name}.",
         )
 
 
@@ -327,8 +327,10 @@ async def confirm(context: Context, name: str, *, volume: str, local: bool) -> E
         machines = list(data.ours.values())
         if not machines or restoring(data.planned.desired, data.planned.live):
             raise UsageError(
-                "No restore is done here.", where=name, advice=f"Look at `roost plan {name}`."
+                "There is no finished restore here.",
+                where=name,
+                advice=f"Look at `roost plan {name}`.",
             )
         await data.restorer.confirm(volume, machines[0])
-    context.out.print(f"{volume} is removed. Its snapshots stay for as long as Fly keeps them.")
+    context.out.print(f"{volume} is removed. Its snapshots stay until Fly deletes them.")
     return ExitCode.DONE

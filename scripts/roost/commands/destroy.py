@@ -46,7 +46,7 @@ async def destroy(
         raise ProtectedError(
             f"{name} is protected.",
             where=str(file.path),
-            advice="Set protected to false in its file, have that merged, then destroy it.",
+            advice="Set protected to false in its file, merge that, then destroy it.",
         )
     if confirm and confirm != file.environment.app:
         raise _not_confirmed(file.environment.app)
@@ -135,5 +135,5 @@ def _print_result(
         context.out.print(
             f"To remove the app as well, and its snapshots with it: fly apps destroy {app}"
         )
-    context.out.print(f"Remove {planned.file.path} too, or the next apply makes an empty server.")
+    context.out.print(f"Remove {planned.file.path} too, or the next apply creates an empty server.")
     return ExitCode.DONE

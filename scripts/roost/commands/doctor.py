@@ -94,12 +94,12 @@ async def _on_github(
     context: Context, workflows: Workflows, loaded: Loaded
 ) -> AsyncIterator[Check]:
     if not context.environ.get("GITHUB_TOKEN"):
-        why = "GitHub was not looked at: GITHUB_TOKEN is not set"
+        why = "GitHub was not checked: GITHUB_TOKEN is not set"
         yield unknown(why, 'GITHUB_TOKEN="$(gh auth token)" ./run roost doctor')
         return
     slug = repository_slug(context.environ, context.environments)
     if not slug:
-        why = "GitHub was not looked at: which repository this is, is not known"
+        why = "GitHub was not checked: the repository is unknown"
         yield unknown(why, "set GITHUB_REPOSITORY=OWNER/NAME, or add the remote origin")
         return
     try:
@@ -107,12 +107,12 @@ async def _on_github(
             async for check in github_checks(github, workflows, loaded.files):
                 yield check
     except RoostError as error:
-        yield unknown(f"GitHub could not be looked at: {error}")
+        yield unknown(f"GitHub could not be checked: {error}")
 
 
 async def _on_fly(context: Context, loaded: Loaded) -> AsyncIterator[Check]:
     if not context.environ.get("FLY_API_TOKEN"):
-        why = "Fly was not looked at: FLY_API_TOKEN is not set"
+        why = "Fly was not checked: FLY_API_TOKEN is not set"
         yield unknown(why, 'FLY_API_TOKEN="$(fly auth token)" ./run roost doctor')
         return
     try:
@@ -121,7 +121,7 @@ async def _on_fly(context: Context, loaded: Loaded) -> AsyncIterator[Check]:
             async for check in fly_checks(target.fly, token, loaded.files, now):
                 yield check
     except RoostError as error:
-        yield unknown(f"Fly could not be looked at: {error}")
+        yield unknown(f"Fly could not be checked: {error}")
 
 
 def _tell(context: Context, check: Check) -> None:

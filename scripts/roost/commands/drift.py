@@ -231,13 +231,13 @@ async def compare_all(
     """Compare all environments, report each as it is known, and search for orphaned apps.
 
     Raises:
-        UsageError: there is no file but the template's examples.
+        UsageError: there is no file except the template's examples.
     """
     loaded = watched(context, local=local)
     if not loaded.files and not loaded.faults:
         raise UsageError(
-            f"There is no environment file in {context.environments} but the template's examples.",
-            advice="Without one, which organizations to look through is not known either.",
+            f"There is no environment file in {context.environments} except the template's examples.",
+            advice="A file also names the organization to search for orphaned apps.",
         )
     totals = Totals(found=_broken(loaded.faults))
     names = {found.name for found in totals.found}
@@ -344,7 +344,7 @@ def _row(difference: Difference) -> tuple[str, ...]:
 def advice(found: DriftFound) -> Iterable[str]:
     """Return the next step for each cause."""
     if only_apply_ends(found.differences):
-        yield f"The file moved on. An apply brings that, and puts back the rest: roost apply {found.name}"
+        yield f"The file changed, too. An apply applies that and undoes the rest: roost apply {found.name}"
         return
     causes = {difference.cause for difference in found.differences}
     yield from (line.replace("`", "") for line in to_do(found.name, causes))
@@ -357,9 +357,9 @@ def ending(found: DriftFound, healing: Healing) -> str:
     if not found.differences:
         return "There is nothing to heal."
     if healing is Healing.ENDED:
-        return f"{found.name} is left as it is: not all that differs is what an override left."
+        return f"{found.name} is unchanged: not all differences come from an expired override."
     return (
-        f"{found.name} is not healed: what the file asks for was never applied, or needs a person. "
+        f"{found.name} is not healed: a change of the file was never applied, or needs a person. "
         f"See it: roost plan {found.name}"
     )
 

@@ -36,7 +36,7 @@ def validate(context: Context, paths: list[Path], *, as_json: bool) -> ExitCode:
     if not loaded.files:
         raise UsageError(
             f"There is no environment file in {', '.join(map(str, chosen))}.",
-            advice="Environments are files NAME.yaml; name a file or a folder of them.",
+            advice="An environment is a file NAME.yaml. Name a file or a folder.",
         )
     count = len(loaded.files)
     context.out.print(f"{count} environment{'s' if count > 1 else ''} valid.")
@@ -67,7 +67,7 @@ def schema(context: Context, *, write: bool, check: bool) -> ExitCode:
     if check:
         if committed.is_file() and committed.read_text(encoding="utf-8") == wanted:
             return ExitCode.DONE
-        context.progress.print(f"{committed.name} is stale. Write it anew: ./run schema")
+        context.progress.print(f"{committed.name} is stale. Write it again: ./run schema")
         return ExitCode.CHANGES
     if write:
         committed.write_text(wanted, encoding="utf-8")

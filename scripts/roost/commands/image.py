@@ -48,11 +48,11 @@ async def _push(context: Context, file: EnvironmentFile, reference: str) -> str:
         if target.local is None and await target.fly.get_app(app) is None:
             context.progress.print(
                 f"The app {app} does not exist yet, so it has no registry to push to. "
-                "The apply that creates it brings the image in the same go.",
+                "The apply that creates it also pushes the image.",
                 soft_wrap=True,
             )
             return NO_APP
         state = await ensure_image(context, target, file, reference)
     if state == THERE:
-        context.progress.print("It is there already: nothing is built.")
+        context.progress.print("The registry has it already: nothing is built.")
     return state

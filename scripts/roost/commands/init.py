@@ -112,7 +112,7 @@ def _put(path: Path, text: str, *, new: bool) -> None:
             Path(aside).replace(path)
     except FileExistsError:
         raise UsageError(
-            "The file is there already, and is never overwritten.",
+            "The file exists already and is never overwritten.",
             where=str(path),
             advice="Choose another name with --environment, or remove it first.",
         ) from None
@@ -158,7 +158,7 @@ def _tell_examples(context: Context, folder: Path, name: str) -> None:
     examples = [str(file.path) for file in files if file.name != name]
     if examples:
         context.progress.print(
-            f"The template's examples are nobody's servers: git rm {' '.join(examples)}",
+            f"The template's examples cannot be deployed. Remove them: git rm {' '.join(examples)}",
             markup=False,
             soft_wrap=True,
         )

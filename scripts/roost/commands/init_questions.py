@@ -122,9 +122,9 @@ class Interview:
         ]
         if missing:
             raise UsageError(
-                f"Nobody can be asked here, and these are missing: {', '.join(missing)}.",
+                f"There is no terminal to ask, and these are missing: {', '.join(missing)}.",
                 advice="Give them"
-                + ("." if self.yes else ", or --yes to take what is usual where there is such."),
+                + ("." if self.yes else ", or --yes to use the defaults where there are any."),
             )
 
     def _name_question(self) -> Question:
@@ -171,7 +171,7 @@ class Interview:
         if wrong := name_fault(name):
             return wrong
         if name in self.names:
-            return f"{self.folder / name}.yaml is there already, and is never overwritten"
+            return f"{self.folder / name}.yaml exists already and is never overwritten"
         return ""
 
     def _ask(self, question: Question, fault: Callable[[str], str]) -> str:
@@ -202,7 +202,7 @@ class Interview:
             if not line:
                 raise UsageError("There was no answer. Nothing was written.")
             answer = line.strip() or question.default
-            wrong = fault(answer) if answer else "it has to be answered"
+            wrong = fault(answer) if answer else "an answer is required"
             if not wrong:
                 return answer
             self.context.progress.print(

@@ -32,7 +32,7 @@ def run_or_print(
     if run:
         why = f"there is no {' and no '.join(absent)} here" if absent else "nobody can be asked"
         context.progress.print(f"Nothing is run, because {why}.")
-    context.out.print("What else it needs, where `fly` and `gh` are logged in:\n")
+    context.out.print("Run these commands where `fly` and `gh` are logged in:\n")
     for command in wanted:
         context.out.print(f"# {command.what}\n{command.shell()}", markup=False, soft_wrap=True)
     context.out.print("")
@@ -46,7 +46,7 @@ def _run(context: Context, command: Command, folder: Path, *, ask: bool) -> None
     """
     context.progress.print(f"\n{command.what}:\n  {command.shell()}", markup=False, soft_wrap=True)
     if command.asks and not sys.stdin.isatty():  # an empty value would replace a good one
-        context.progress.print("Left out: it asks, and nobody can be asked here.")
+        context.progress.print("Skipped: it asks, and there is no terminal.")
         return
     if ask:
         context.progress.print("Run it? [Y/n]: ", end="", markup=False)
@@ -61,11 +61,11 @@ def _run(context: Context, command: Command, folder: Path, *, ask: bool) -> None
             "The command failed, and the others were not run.",
             where=command.words[0],
             advice=(
-                "Mend what it says, then run the rest by hand; the file is written. "
+                "Fix what it reports, then run the rest by hand. The file is written. "
                 "See what is missing: ./run roost doctor"
             ),
         )
-    context.progress.print("It failed; the rest works without it.")
+    context.progress.print("It failed. The others do not need it.")
 
 
 def _succeeds(command: Command, folder: Path) -> bool:

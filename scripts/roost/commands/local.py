@@ -27,7 +27,7 @@ async def start(context: Context, port: int | None) -> ExitCode:
 async def stop(context: Context) -> ExitCode:
     """Stop the local Fly and its machines; their data is kept."""
     if await context.clients.find_local_fly(context.local_home) is None:
-        context.progress.print("The local Fly does not run. Nothing to stop.")
+        context.progress.print("The local Fly does not run, so there is nothing to stop.")
         return ExitCode.DONE
     await run_localfly(context.local_home, context.environ, "stop")
     context.progress.print("The local Fly is stopped. Its state is kept for the next start.")

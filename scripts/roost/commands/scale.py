@@ -91,7 +91,7 @@ async def carry_out(
 def _more_than_scaling(planned: Planned, others: tuple[str, ...]) -> UnappliableError:
     """Return the refusal. After a manual rollback its hint is another: an apply would undo it."""
     name = planned.file.name
-    what = f"There is more to change than the scaling: {'; '.join(others)}."
+    what = f"The plan changes more than the scaling: {'; '.join(others)}."
     advice = f"See it (`roost plan {name}`), apply it (`roost apply {name}`), then scale."
     machines = our_machines(planned.desired, planned.live).values()
     if back := put_back_by_hand(releases_on(machines)):
@@ -99,9 +99,7 @@ def _more_than_scaling(planned: Planned, others: tuple[str, ...]) -> Unappliable
             f" Release {back.back_to} was put back by hand, as release {back.number}, and the file "
             "asks for something else: scaling by the file would go there again."
         )
-        advice = (
-            f"Merge a revert of the file first, then scale; or go forward (`roost apply {name}`)."
-        )
+        advice = f"Merge a revert of the file first, then scale, or apply the file (`roost apply {name}`)."
     return UnappliableError(what, where=name, advice=f"{advice} Nothing was changed.")
 
 
@@ -125,12 +123,14 @@ def check_options(asked: ScaleOptions) -> None:
     options = ", ".join(option(field) for field in SECTIONS)
     if asked.clear:
         if asked.given or asked.until or asked.permanent:
-            raise UsageError("--clear ends an override and goes with nothing else.")
+            raise UsageError("--clear ends an override and takes no other option.")
         return
     if not asked.given:
         raise UsageError("There is nothing to change.", advice=f"Give one of {options}.")
     if asked.permanent and asked.until:
-        raise UsageError("--permanent has no end.", advice="Leave out --until, or --permanent.")
+        raise UsageError(
+            "--permanent and --until exclude each other.", advice="Leave out one of them."
+        )
     if asked.permanent:
         return
     if not asked.until:
@@ -168,7 +168,7 @@ def chosen_by(asked: ScaleOptions, environ: Mapping[str, str]) -> Choose:
         return lambda file, live, _: cleared(file, live)
     if asked.given.get("count") == 0:
         raise UsageError(
-            "--count 0 would leave no machine to keep the override on, nor to end it.",
+            "--count 0 would leave no machine that stores the override and ends it.",
             advice="Put the server to sleep instead (`roost sleep ENV`), or use --permanent.",
         )
     now = datetime.now(UTC).replace(microsecond=0)
@@ -194,7 +194,7 @@ def parse_until(text: str, now: datetime) -> datetime:
     if until - now > LONGEST:
         raise UsageError(
             f"--until {text} is more than {LONGEST.days} days away.",
-            advice="What lasts longer belongs into the file: --permanent.",
+            advice="A longer change belongs into the file: --permanent.",
         )
     return until
 

@@ -82,7 +82,7 @@ async def set_secrets(
         UnappliableError: more than secrets would change; nothing was changed.
     """
     if exit_code:
-        raise UsageError("--set leaves nothing for --exit-code to tell; leave one of them out.")
+        raise UsageError("--set and --exit-code exclude each other: leave out one of them.")
     file = load_environment(name, context.environments)
     async with connect(context, local=local) as target:
         planned = await make_plan(context, file, target)
@@ -105,7 +105,7 @@ def check_confined(planned: Planned) -> None:
     if others and not planned.plan.refusals:
         name = planned.file.name
         raise UnappliableError(
-            f"There is more to change than secrets: {'; '.join(others)}.",
+            f"The plan changes more than secrets: {'; '.join(others)}.",
             where=name,
             advice=f"See it (`roost plan {name}`) and apply it (`roost apply {name}`), which sets the secrets too. Nothing was changed.",
         )
@@ -124,7 +124,11 @@ def outcome(planned: Planned, *, proved: bool) -> str:
     if proved:
         return f"{name}: {'; '.join(changes)}. Proved."
     asleep = any(isinstance(step, UpdateMachine) and step.skip_launch for step in steps)
-    waking = f" It sleeps, and wakes with that; prove it then: roost smoke {name}" if asleep else ""
+    waking = (
+        f" The server sleeps and wakes with them. Prove it then: roost smoke {name}"
+        if asleep
+        else ""
+    )
     return f"{name}: {'; '.join(changes)}.{waking}"
 
 
@@ -167,7 +171,7 @@ def _remarks(found: SecretReport) -> Iterator[str]:
         yield f"May have booted with older secrets: {', '.join(found.behind)}."
     if found.to_do:
         name = found.file.name
-        yield f"To carry it out: roost apply {name}; and nothing else: roost secrets {name} --set"
+        yield f"To apply it: roost apply {name}; and nothing else: roost secrets {name} --set"
 
 
 def _document(found: SecretReport) -> dict[str, object]:

@@ -74,7 +74,7 @@ def client_settings(file: EnvironmentFile, url: str) -> str:
 def login_advice(context: Context, file: EnvironmentFile) -> str:
     """Return where to find the login; its value was shown once."""
     if file.environment.access.auth != "basic":
-        return "Anyone who reaches it is let in, as its file says."
+        return "Anyone who reaches it has access, as its file says."
     if AUTH_SECRET in given_values(context, file).found:
         return f"Log in with the value you gave for {AUTH_SECRET}."
     return f"Log in with the value of {AUTH_SECRET}; it is kept in\n{generated_secrets_file(context.local_home)}"
@@ -96,7 +96,7 @@ def ctrl_c(*, stops: bool) -> str:
     if stops:
         return "Ctrl-C stops it."
     return (
-        "Ctrl-C ends only what is told here: the local Fly ran before, and goes on with all its "
+        "Ctrl-C ends only this report. The local Fly ran before and keeps running with all its "
         "servers. To stop it: roost local stop"
     )
 

@@ -53,7 +53,7 @@ def read_document(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise _bad(path, "it cannot be read") from error
     if not isinstance(document, dict):
-        raise _bad(path, "it is no JSON object, or is too large")
+        raise _bad(path, "it is not a JSON object, or is too large")
     return document
 
 
@@ -70,7 +70,7 @@ def _content(path: Path) -> bytes:
     """Return the content of a file; at most one byte more than the maximum."""
     try:
         if not path.resolve().is_file():
-            raise _bad(path, "it is no file")
+            raise _bad(path, "it is not a file")
         with path.open("rb") as file:
             return file.read(MOST_BYTES + 1)
     except (OSError, RuntimeError) as error:
@@ -79,7 +79,7 @@ def _content(path: Path) -> bytes:
 
 def _bad(path: Path, why: str) -> BadDocumentError:
     return BadDocumentError(
-        f"What another job left does not help: {why}.",
+        f"The file of another job cannot be used: {why}.",
         where=str(path),
         advice="See that job's log, then run the workflow again.",
     )

@@ -29,7 +29,8 @@ async def prove_database(url: str, auth: SecretText | None, backend: str) -> Non
         result = await run_check(DATABASE, server, time.monotonic)
     if not result.ok:
         raise SmokeFailedError(
-            f"{url} is up, and no good: {result.name}: {result.detail}.", advice=result.advice
+            f"{url} is up, but a check failed: {result.name}: {result.detail}.",
+            advice=result.advice,
         )
 
 

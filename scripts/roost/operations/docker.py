@@ -240,5 +240,5 @@ def _redacted(line: str, hidden: tuple[SecretText, ...]) -> str:
 def _failed(doing: str, why: str) -> ImageError:
     return ImageError(
         f"docker could not {doing}: {why}.",
-        advice="What it said stands above. Mend that and run the same command again.",
+        advice="See its output above. Fix the cause and run the same command again.",
     )

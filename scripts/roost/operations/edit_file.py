@@ -95,9 +95,9 @@ def _replace(path: Path, before: bytes, after: bytes) -> None:
 def _check_untouched(path: Path, before: bytes) -> None:
     if path.read_bytes() != before:
         raise ChangedMeanwhileError(
-            "Somebody wrote the file at the same time.",
+            "The file changed during the edit.",
             where=str(path),
-            advice="Look at it, then run the same command again.",
+            advice="Check it, then run the same command again.",
         )
 
 
@@ -105,7 +105,7 @@ def _next(file: EnvironmentFile, fields: Fields, reason: str) -> str:
     subject = one_line(reason) or f"Scale {file.name}"
     values = ", ".join(f"{name} {value}" for name, value in fields.items())
     return (
-        f"Nothing is applied yet. Look at it (git diff), commit it (such as: {subject}: {values}), "
+        f"Nothing is applied yet. Check it (git diff), commit it (such as: {subject}: {values}), "
         f"then: roost apply {file.name}"
     )
 

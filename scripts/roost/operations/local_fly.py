@@ -131,7 +131,7 @@ async def _follow(answer: httpx.Response, ref: str, on_progress: Callable[[str],
         if "error" in report:
             raise LocalFlyError(
                 f"The image {ref} could not be built: {report['error']}",
-                advice="Mend what it names and run the same command again.",
+                advice="Fix what it names and run the same command again.",
             )
         if "progress" in report:
             on_progress(str(report["progress"]))

@@ -51,11 +51,11 @@ async def find_orphans(folder: Path, files: Sequence[EnvironmentFile], fly: FlyC
             try:
                 machines = await fly.list_machines(app)
             except FlyError as error:
-                found.notes.append(f"Whether {app} is orphaned is not known: {error.what}")
+                found.notes.append(f"Whether {app} is orphaned is unknown: {error.what}")
                 return
         names = {name for m in machines if (name := m.metadata.get(ENVIRONMENT_KEY))}
         for name in sorted(names - unread):
-            why = "its file means another app now" if name in loaded else "its file is gone"
+            why = "its file names another app now" if name in loaded else "its file is gone"
             found.apps.append(Orphan(app, organization, name, why))
 
     for organization in sorted({file.environment.organization for file in files}):
@@ -63,8 +63,8 @@ async def find_orphans(folder: Path, files: Sequence[EnvironmentFile], fly: FlyC
             listed = await fly.list_apps(organization)
         except FlyError as error:
             found.notes.append(
-                f"Orphans were not looked for in {organization}: {error.what} "
-                "Listing its apps takes a token of the organization, such as `fly tokens create readonly`."
+                f"Orphaned apps were not searched in {organization}: {error.what} "
+                "Listing its apps needs a token of the organization, such as `fly tokens create readonly`."
             )
             continue
         async with anyio.create_task_group() as tasks:

@@ -99,7 +99,7 @@ def _with_reason_if_set(values: Values, names: Iterable[str]) -> Values:
     """Add to the reason of each missing value that the app has another one."""
     missing_here = {
         name: Unread(
-            f"{values.missing[name].why}; the app has one, which is not replaced by a made-up one",
+            f"{values.missing[name].why}; the app has one, which a generated one must not replace",
             f"{values.missing[name].advice} To begin with a new server instead: "
             "`roost local reset`, which deletes all local servers.",
         )

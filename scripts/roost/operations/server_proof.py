@@ -52,13 +52,13 @@ async def record_proved(context: Context, subject: Subject) -> None:
         proved = await mark_proved(subject.target.fly, app, name)
     except FlyError as error:
         context.progress.print(
-            f"It is good, and its release stays unproved: {one_line(str(error))}",
+            f"The server is healthy, but its release stays unproved: {one_line(str(error))}",
             markup=False,
             soft_wrap=True,
         )
         return
     if proved:
-        context.progress.print(f"Release {proved.number} was unproved, and is good now.")
+        context.progress.print(f"Release {proved.number} was unproved and is proved now.")
 
 
 async def run_checks(
@@ -136,7 +136,7 @@ async def prove_woken(context: Context, subject: Subject) -> None:
     if failed := [result for result in results if not result.ok]:
         last_error = quoted(await last_error_of(subject.url, subject.auth))
         raise SmokeFailedError(
-            f"{subject.url} is awake, and no good: {failed[0].name}: {failed[0].detail}.{last_error}",
+            f"{subject.url} is awake, but a check failed: {failed[0].name}: {failed[0].detail}.{last_error}",
             advice=failed[0].advice,
         )
     await record_proved(context, subject)

@@ -102,7 +102,7 @@ def _not_ready(seen: str) -> str:
 def _not_running(ours: tuple[Machine, ...]) -> tuple[bool | None, str]:
     """Return whether machines that do not run sleep, or failed."""
     if any(last_death(machine) for machine in ours):
-        return False, "no machine runs, and one ended without being asked to"
+        return False, "no machine runs, and one failed"
     if all(machine.state in ASLEEP for machine in ours):
         return None, "it sleeps; a request wakes it"
     states = {machine.state for machine in ours}
@@ -146,7 +146,7 @@ def exit_notes(machines: Iterable[Machine]) -> Iterable[str]:
         if death is None:
             continue
         unasked = [e for e in machine.events if (x := e.exit_event) and not x.get("requested_stop")]
-        often = f" {len(unasked)} of its last events are such ends." if len(unasked) > 1 else ""
+        often = f" {len(unasked)} of its last events are failures." if len(unasked) > 1 else ""
         yield f"{death}{often}"
 
 

@@ -61,7 +61,7 @@ async def flush_writes(context: Context, target: Target, file: EnvironmentFile) 
         )
     except NotHeldError as reason:
         context.progress.print(
-            f"Its database was not emptied onto the disk ({reason}): what was written in the last half "
+            f"Its database was not flushed to the disk ({reason}): what was written in the last half "
             f"minute is safe once it woke. Before you change it, wake it: roost wake {file.name}",
             markup=False,
             soft_wrap=True,

@@ -62,7 +62,7 @@ async def _answering(home: Path, guard: subprocess.Popen[bytes]) -> LocalFly:
     output = await anyio.to_thread.run_sync(_end, guard)
     raise LocalFlyError(
         f"A local Fly for the rehearsal did not start: {output or 'it does not answer.'}",
-        advice="Is there room and memory left? Run the same command again.",
+        advice="Check the free disk space and memory, then run the same command again.",
     )
 
 

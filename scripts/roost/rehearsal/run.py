@@ -123,7 +123,9 @@ async def run_rehearsal(head: Revision, base: Base) -> Outcome:
         return await _run_rehearsal(head, base, measurements)
     except BaseFailedError as error:
         # A change that fixes a broken base must be rehearsed, too: as a first deploy.
-        note = f"The base could not be put up ({one_line(str(error))}), so this is a first deploy."
+        note = (
+            f"The base could not be deployed ({one_line(str(error))}), so this is a first deploy."
+        )
         return await run_rehearsal(head, Base("none", note=note))
     except RoostError as error:
         return _failed(head, base, measurements, error)
@@ -153,8 +155,8 @@ async def _run_rehearsal(head: Revision, base: Base, measurements: Measurements)
 def _foreign(image: str) -> Unplayable:
     return Unplayable(
         "foreign-image",
-        f"The local Fly cannot run the image {image}, which is none of ours, so nothing was put up; "
-        "the file was checked.",
+        f"The local Fly cannot run the image {image}, which Roost did not build, so nothing was "
+        "deployed. The file was checked.",
     )
 
 

@@ -181,4 +181,4 @@ def test_a_base_that_is_no_good_is_none_and_that_is_noted(context, base, fields)
     found = found_base(context, base)
 
     assert found.kind == "none"
-    assert found.note.startswith("The base is no good (")
+    assert found.note.startswith("The base is not valid (")

@@ -92,7 +92,7 @@ def test_what_the_registry_has_is_not_built_again(roost, registry, bearer):
 
     assert said.code == 0
     assert REFERENCE.fullmatch(said.out.strip())
-    assert said.err == "It is there already: nothing is built.\n"
+    assert said.err == "The registry has it already: nothing is built.\n"
     assert len(registry.asked) == (3 if bearer else 1)
 
 
@@ -152,7 +152,7 @@ def test_what_docker_fails_at_is_told_with_what_it_said_but_the_token(roost, doc
     said = roost("image", "staging", "--push")
 
     assert (said.code, said.out) == (1, "")
-    assert f"error [image]: docker could not {doing}: it ended with 1. What it said" in said.err
+    assert f"error [image]: docker could not {doing}: it ended with 1. See its output" in said.err
     assert f"no luck with {name}" in said.err
     assert_hidden(docker, said)
     configs = {call["env"].get("DOCKER_CONFIG") for call in docker.calls} - {None}

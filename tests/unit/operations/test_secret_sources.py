@@ -103,7 +103,7 @@ def test_a_login_that_a_hand_set_before_the_first_apply_is_not_replaced(local, m
     said = local(*APPLY)
 
     assert said.code == 3
-    assert "which is not replaced by a made-up one" in said.err
+    assert "which a generated one must not replace" in said.err
     assert digests(fly) == before
 
 

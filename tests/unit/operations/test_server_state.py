@@ -103,7 +103,7 @@ def test_a_machine_that_crashes_again_and_again_is_told_though_it_is_started(
     assert applied["state"] == "started"
     assert "Not ready: /api/ready: ConnectError. It does not serve. Look at its log." in said.out
     assert f"The machine {applied['id']} exited with code 3 instead of serving." in said.out
-    assert "2 of its last events are such ends." in said.out
+    assert "2 of its last events are failures." in said.out
 
 
 def test_an_out_of_memory_kill_is_told_of_a_server_that_came_back(roost, applied):
@@ -125,7 +125,7 @@ def test_a_machine_that_fell_and_stays_down_is_not_taken_for_one_that_sleeps(
     said = roost("status", "staging")
 
     assert said.code == 1
-    assert "Not ready: no machine runs, and one ended without being asked to." in said.out
+    assert "Not ready: no machine runs, and one failed." in said.out
     assert prefect.asked == []
 
 
