@@ -227,7 +227,7 @@ def test_what_mends_a_broken_base_is_tried_as_a_first_deploy(rehearsing):
 
     found = rehearsing.result()
     assert (found.outcome, found.base) == ("passed", "none")
-    assert found.message.startswith("The base could not be put up (")
+    assert found.message.startswith("The base could not be deployed (")
 
 
 @pytest.mark.slow
@@ -237,7 +237,7 @@ def test_a_base_whose_file_has_faults_is_none_and_says_so(rehearsing):
     rehearsing()
 
     assert rehearsing.result().base == "none"
-    assert rehearsing.result().message.startswith("The base is no good (")
+    assert rehearsing.result().message.startswith("The base is not valid (")
 
 
 @pytest.mark.slow

@@ -219,9 +219,7 @@ def end_leases(site):
 def test_setting_rolls_out_a_value_and_nothing_else(hooked):
     write(hooked, AUTH_SECRET, HOOK, machine={"memory_mb": 1024})
     refused = hooked.roost.run(*SECRETS, "--set", expect=3, **NEW)
-    assert (
-        "There is more to change than secrets: machine/app-1 (guest.memory_mb)." in refused.stderr
-    )
+    assert "The plan changes more than secrets: machine/app-1 (guest.memory_mb)." in refused.stderr
     assert seen(hooked)[HOOK] == OLD[HOOK]
 
     write(hooked, AUTH_SECRET, HOOK)
@@ -238,7 +236,7 @@ def test_setting_does_not_start_a_machine_that_sleeps(hooked):
 
     said = hooked.roost.run(*SECRETS, "--set", **NEW)
 
-    assert "It sleeps, and wakes with that" in said.stdout
+    assert "The server sleeps and wakes with them" in said.stdout
     assert "start" not in [e["type"] for e in machine(hooked)["events"] if e["id"] > before]
     act(hooked, "start", "started")
     assert seen(hooked)[HOOK] == NEW[HOOK]
@@ -301,7 +299,7 @@ def test_the_table_says_name_state_and_source_and_what_to_do(hooked):
         ["LEFT_OVER", "extra", "-"],
     ]
     assert said.stdout.splitlines()[-1].startswith(
-        f"To carry it out: ./run roost apply {NAME} --local; and "
+        f"To apply it: ./run roost apply {NAME} --local; and "
     )
     assert NEW[HOOK] not in said.stdout + said.stderr
 

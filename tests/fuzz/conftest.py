@@ -13,7 +13,7 @@ from helpers.environments import environment_data
 from helpers.fake_fly import FakeFly
 from helpers.fake_prefect import LOGIN, FakePrefect
 from helpers.fake_registry import full_registry
-from helpers.roost_here import RoostHere
+from helpers.roost_here import ClientsOfTest, RoostHere
 from helpers.spoiling import Spoiler
 from roost.apply import gate
 from roost.environment.model import AUTH_SECRET
@@ -21,12 +21,18 @@ from roost.fly.client import FlyClient
 
 
 @pytest.fixture
-def spoiler(monkeypatch):
+def clients():
+    """How the command line of this test reaches Fly and the registry."""
+    return ClientsOfTest()
+
+
+@pytest.fixture
+def spoiler(monkeypatch, clients):
     """What stands between the command line and Fly."""
     found = Spoiler(FakeFly())
-    client = partial(FlyClient, transport=httpx.MockTransport(found))
-    monkeypatch.setattr("roost.operations.fly_target.FlyClient", client)
-    monkeypatch.setattr("roost.operations.images.Registry", full_registry)
+    clients.use(
+        fly=partial(FlyClient, transport=httpx.MockTransport(found)), registry=full_registry
+    )
     monkeypatch.setattr(
         "roost.prefect.transport.LoopbackNames", lambda _: httpx.MockTransport(FakePrefect())
     )
@@ -36,9 +42,9 @@ def spoiler(monkeypatch):
 
 
 @pytest.fixture
-def roost(tmp_path, capsys, monkeypatch, spoiler):  # noqa: ARG001 - it stands behind
+def roost(tmp_path, capsys, monkeypatch, clients, spoiler):  # noqa: ARG001 - it stands behind
     """The command line, with a token, the value of the one secret, and the environment `staging`."""
-    command = RoostHere(tmp_path, capsys, monkeypatch)
+    command = RoostHere(tmp_path, capsys, monkeypatch, clients)
     monkeypatch.setenv("FLY_API_TOKEN", "fm2_token")
     monkeypatch.setenv("ROOST_TRACEBACK", "1")  # what nobody foresaw shows itself to the test
     monkeypatch.setenv(AUTH_SECRET, LOGIN)

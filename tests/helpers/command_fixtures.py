@@ -16,7 +16,7 @@ from helpers.environments import environment_data
 from helpers.fake_fly import FakeFly
 from helpers.fake_prefect import LOGIN, FakePrefect
 from helpers.fake_registry import full_registry
-from helpers.roost_here import RoostHere
+from helpers.roost_here import ClientsOfTest, RoostHere
 from roost.apply import gate
 from roost.environment.model import AUTH_SECRET
 from roost.fly.client import FlyClient
@@ -25,12 +25,18 @@ EXAMPLE = "acme-the-example"
 
 
 @pytest.fixture
-def fly(monkeypatch):
+def clients():
+    """How the command line of this test reaches Fly and the registry."""
+    return ClientsOfTest()
+
+
+@pytest.fixture
+def fly(clients):
     """The Fly that commands talk to."""
     found = FakeFly()
-    client = partial(FlyClient, transport=httpx.MockTransport(found))
-    monkeypatch.setattr("roost.operations.fly_target.FlyClient", client)
-    monkeypatch.setattr("roost.operations.images.Registry", full_registry)
+    clients.use(
+        fly=partial(FlyClient, transport=httpx.MockTransport(found)), registry=full_registry
+    )
     with stamina.set_testing(True, attempts=2, cap=True):
         yield found
 
@@ -47,9 +53,9 @@ def prefect(monkeypatch):
 
 
 @pytest.fixture
-def roost(tmp_path, capsys, monkeypatch, fly, prefect):  # noqa: ARG001 - both stand behind it
+def roost(tmp_path, capsys, monkeypatch, clients, fly, prefect):  # noqa: ARG001 - both stand behind it
     """The command line, with a token, the value of the one secret, and the environment `staging`."""
-    command = RoostHere(tmp_path, capsys, monkeypatch)
+    command = RoostHere(tmp_path, capsys, monkeypatch, clients)
     monkeypatch.setenv("FLY_API_TOKEN", "fm2_token")
     monkeypatch.setenv(AUTH_SECRET, LOGIN)
     # The app of `staging` here is that of an example, and nobody would watch it.

@@ -6,14 +6,16 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from helpers.local_daemon import SCRIPTS
 from helpers.roost_command import FOREIGN
 from roost.cli.process import main
+from roost.operations.context import Clients
 
 
 @dataclass
@@ -25,13 +27,29 @@ class Said:
     err: str
 
 
+@dataclass
+class ClientsOfTest:
+    """The clients that commands of one test get: the real ones, but for those it replaces."""
+
+    made: Clients = field(default_factory=Clients)
+
+    def use(self, **factories: Any) -> None:
+        """Replace some of them, from the next command on."""
+        self.made = replace(self.made, **factories)
+
+
 class RoostHere:
     """Runs command lines; the environment files are those in `folder`."""
 
     def __init__(
-        self, folder: Path, capsys: pytest.CaptureFixture[str], patch: pytest.MonkeyPatch
+        self,
+        folder: Path,
+        capsys: pytest.CaptureFixture[str],
+        patch: pytest.MonkeyPatch,
+        clients: ClientsOfTest | None = None,
     ) -> None:
         self._capsys = capsys
+        self._clients = clients or ClientsOfTest()
         for name in [name for name in os.environ if name.startswith(FOREIGN)]:
             patch.delenv(name)
         patch.setenv("ROOST_ENVIRONMENTS", str(folder))
@@ -41,7 +59,7 @@ class RoostHere:
     def __call__(self, *arguments: object) -> Said:
         """Run one command line."""
         with _signals_put_back():
-            code = main([str(argument) for argument in arguments])
+            code = main([str(argument) for argument in arguments], self._clients.made)
         out, err = self._capsys.readouterr()
         return Said(code, out, err)
 

@@ -68,8 +68,6 @@ LONGER = {
     "scripts/localfly/api/machines.py",
     "scripts/roost/apply/executor.py",
     "scripts/roost/apply/restore.py",
-    "scripts/roost/cli/process.py",
-    "scripts/roost/commands/init.py",
     "scripts/roost/environment/load.py",
     "scripts/roost/errors.py",
     "scripts/roost/fly/client.py",

@@ -15,7 +15,7 @@ import typer.main
 import yaml
 
 from helpers.workflow_files import ROOT, Step, calls, matches, workflows
-from roost.cli.process import app
+from roost.cli.app import app
 from roost.environment.load import environment_names, load_environment
 from roost.report.setup import APP_KEY, PULL_REQUESTS
 from roost.workflows.permit import HARMLESS

@@ -1,1 +1,1 @@
-"""The command line: process, options and one module of commands a group; it only parses and calls."""
+"""The command line: process, options and one module of commands a section; it parses and calls."""

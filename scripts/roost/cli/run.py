@@ -12,7 +12,7 @@ from roost.errors import ExitCode, RoostError
 
 if TYPE_CHECKING:
     # The context brings in the clients; `roost --help` loads none of them.
-    from roost.operations.context import Context
+    from roost.operations.context import Clients, Context
 
 P = ParamSpec("P")
 
@@ -20,6 +20,15 @@ P = ParamSpec("P")
 _DIGITS = 5
 _LOCAL: ContextVar[bool] = ContextVar("local", default=False)
 """Whether the running command line works on the local Fly."""
+
+
+_CLIENTS: ContextVar[Clients | None] = ContextVar("clients", default=None)
+"""How commands reach the outside, where a test hands in its own."""
+
+
+def use_clients(clients: Clients | None) -> None:
+    """Set the clients of every command that runs in this process from now on."""
+    _CLIENTS.set(clients)
 
 
 def note_command(argv: Sequence[str]) -> None:
@@ -34,7 +43,7 @@ def typed_here(environ: Mapping[str, str]) -> bool | None:
 
 def make_context() -> Context:
     """Read the process environment once and open both consoles."""
-    from roost.operations.context import PROJECT, Context
+    from roost.operations.context import PROJECT, Clients, Context
     from roost.report.text import make_console
 
     out, progress = sys.stdout, sys.stderr
@@ -48,6 +57,7 @@ def make_context() -> Context:
         project=PROJECT,
         out=make_console(out, width=width, local=local),
         progress=make_console(progress, width=width, local=local),
+        clients=_CLIENTS.get() or Clients(),
     )
 
 

@@ -1,1 +1,1 @@
-"""What each verb does, put together from the rooms below; the command line only parses and calls."""
+"""What each command does, put together from operations; the command line only parses and calls."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from roost.environment.load import load_environment
 from roost.errors import ChangedMeanwhileError, ExitCode
-from roost.operations.applying import apply_told, settle
+from roost.operations.applying import apply_and_report, settle
 from roost.operations.context import Context
 from roost.operations.fly_target import connect
-from roost.operations.planning import make_plan, tell_database
+from roost.operations.planning import make_plan, print_database_note
 from roost.plan.document import plan_digest
 from roost.plan.restore import restoring
 from roost.plan.secrets import rotates_asleep
@@ -22,7 +22,12 @@ async def apply(
     as_json: bool,
     digest: str,
 ) -> ExitCode:
-    """Plan, carry it out, and prove the result good."""
+    """Plan, apply, and prove that the server is healthy.
+
+    Raises:
+        ChangedMeanwhileError: the plan is not the one with the given digest.
+        GateError: the gate failed.
+    """
     file = load_environment(name, context.environments)
     async with connect(context, local=local) as target:
         planned = await make_plan(context, file, target)
@@ -31,16 +36,16 @@ async def apply(
             planned = await make_plan(context, file, target)
         if digest and digest != plan_digest(planned.plan):
             raise ChangedMeanwhileError(
-                "The plan is not the one with that digest any more.",
-                advice=f"Look at what is new: roost plan {name}",
+                "The plan no longer has that digest.",
+                advice=f"See the new plan: roost plan {name}",
             )
         context.progress.print(plan_report(planned.plan, planned.cost))
-        tell_database(context, planned)
+        print_database_note(context, planned)
         document = planned.document() if as_json else None
-        await apply_told(context, target, planned, document)
+        await apply_and_report(context, target, planned, document)
     if rotates_asleep(planned.plan.steps):
         context.progress.print(
-            f"It sleeps, and wakes with the new secrets. Its release is unproved until then: roost smoke {name}",
+            f"The server sleeps and wakes with the new secrets. Its release is unproved until then: roost smoke {name}",
             soft_wrap=True,
         )
     return ExitCode.DONE

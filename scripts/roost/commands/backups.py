@@ -1,4 +1,4 @@
-"""Verbs about backups: backup, backups, restore."""
+"""`roost backup`, `roost backups` and `roost restore`."""
 
 from __future__ import annotations
 
@@ -20,9 +20,8 @@ from roost.fly.models import Machine, Volume
 from roost.operations.applying import apply_planned, restorer_of
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
-from roost.operations.generated_secrets import make_value
 from roost.operations.images import ensure_image
-from roost.operations.lease_owner import holding
+from roost.operations.lease_owner import lease_description
 from roost.operations.planning import Planned, make_plan
 from roost.plan.backups import Backup, Rest, newest
 from roost.plan.drill_config import check_can_drill, drill_app
@@ -36,29 +35,29 @@ from roost.report.wording import short_time
 from roost.secret_text import SecretText
 
 HOW_STILL = {
-    Rest.HELD.value: "every row acknowledged before is in it",
-    Rest.FLUSHED.value: "every row acknowledged before is in it",
+    Rest.HELD.value: "it has every row acknowledged before",
+    Rest.FLUSHED.value: "it has every row acknowledged before",
     Rest.STOPPED.value: "nothing ran meanwhile",
-    Rest.RUNNING.value: "as after a power cut: the last acknowledged rows may be missing",
+    Rest.RUNNING.value: "as after a power failure: the last acknowledged rows may be missing",
 }
 MB = 10**6
 
 
 @dataclass(frozen=True)
-class Scene:
-    """An environment with data on a volume, and what copies that and brings it back."""
+class VolumeData:
+    """An environment with data on a volume, and its snapshots and restorer."""
 
     planned: Planned
     restorer: Restorer
 
     @property
     def identity(self) -> dict[str, str]:
-        """Which environment it is, for a document."""
+        """The environment and its app, for a JSON document."""
         return {"environment": self.planned.file.name, "app": self.planned.desired.app}
 
     @property
     def snapshots(self) -> Snapshots:
-        """What takes snapshots and lists them."""
+        """Takes and lists snapshots."""
         return self.restorer.snapshots
 
     @property
@@ -71,7 +70,7 @@ class Scene:
         """The volume in use.
 
         Raises:
-            UsageError: there is none, or it is not clear which.
+            UsageError: there is none, or there are several.
         """
         planned, wanted = self.planned, self.planned.desired.volume
         volume = find_volume(wanted, planned.live, self.ours) if wanted else None
@@ -84,23 +83,23 @@ class Scene:
         return volume
 
     async def backups(self) -> tuple[Backup, ...]:
-        """Return every backup there is, the newest first."""
+        """Return all backups, the newest first."""
         return await self.snapshots.list(self.ours.values())
 
 
 @asynccontextmanager
-async def scene_of(
+async def open_volume_data(
     context: Context, name: str, *, local: bool
-) -> AsyncIterator[tuple[Scene, Target]]:
-    """Read what there is.
+) -> AsyncIterator[tuple[VolumeData, Target]]:
+    """Yield an environment's data and its Fly.
 
     Raises:
-        UsageError: the environment keeps no data on a volume, or is not there yet.
-        MissingSecretError: the server's login is nowhere.
+        UsageError: the environment has no volume, or does not exist yet.
+        MissingSecretError: no source has the server's login.
     """
     file = load_environment(name, context.environments)
     if not isinstance(file.environment.database, SqliteDatabase):
-        raise UsageError("Its database is Postgres: whoever runs that has the backups.", where=name)
+        raise UsageError("The database is Postgres: its provider has the backups.", where=name)
     async with connect(context, local=local) as target:
         planned = await make_plan(context, file, target)
         if planned.live.app is None:
@@ -110,7 +109,7 @@ async def scene_of(
                 advice=f"Create it: roost apply {name}",
             )
         async with restorer_of(context, target, planned) as restorer:
-            yield Scene(planned, restorer), target
+            yield VolumeData(planned, restorer), target
 
 
 async def backup(
@@ -120,11 +119,11 @@ async def backup(
     local: bool,
     as_json: bool,
 ) -> ExitCode:
-    """Take a snapshot of the volume, with its database held still."""
-    async with scene_of(context, name, local=local) as (scene, _):
-        machines = scene.planned.live.machines
-        taken = await scene.snapshots.back_up(scene.volume.id, machines, "roost backup")
-        [made] = [b for b in await scene.backups() if b.snapshot == taken.snapshot]
+    """Take a snapshot of the volume while writes are frozen."""
+    async with open_volume_data(context, name, local=local) as (data, _):
+        machines = data.planned.live.machines
+        taken = await data.snapshots.back_up(data.volume.id, machines, "roost backup")
+        [made] = [b for b in await data.backups() if b.snapshot == taken.snapshot]
     made = replace(made, why="roost backup", rest=taken.rest.value)
     if as_json:
         context.out.print_json(json.dumps(vars(made)))
@@ -142,12 +141,12 @@ async def backups(
     local: bool,
     as_json: bool,
 ) -> ExitCode:
-    """List the snapshots: when, how large, until when they are kept, and why they were made."""
-    async with scene_of(context, name, local=local) as (scene, _):
-        found = await scene.backups()
+    """List the snapshots: when, why, how large, and their expiry."""
+    async with open_volume_data(context, name, local=local) as (data, _):
+        found = await data.backups()
     if as_json:
         listed = {"backups": [vars(backup) for backup in found]}
-        context.out.print_json(json.dumps({**scene.identity, **listed}))
+        context.out.print_json(json.dumps({**data.identity, **listed}))
     elif not found:
         context.out.print(f"{name} has no backup yet. Make one: roost backup {name}")
     else:
@@ -178,38 +177,38 @@ async def restore(
     local: bool,
     as_json: bool,
 ) -> ExitCode:
-    """Put the data of a snapshot back: a new machine on a new volume, proved before the old one goes."""
-    async with scene_of(context, name, local=local) as (scene, target):
-        planned = scene.planned
+    """Restore the data of a snapshot on a new volume, and prove it before the old machine goes."""
+    async with open_volume_data(context, name, local=local) as (data, target):
+        planned = data.planned
         await target.check_reach(planned.file)
-        if not scene.ours:
-            return await _restore_from_nothing(context, scene, target, snapshot, as_json=as_json)
+        if not data.ours:
+            return await _restore_from_nothing(context, data, target, snapshot, as_json=as_json)
         under_way = restoring(planned.desired, planned.live)
         wanted = snapshot or (under_way.journal.snapshot if under_way else "")
-        chosen = choose(await scene.backups(), wanted, name)
+        chosen = choose(await data.backups(), wanted, name)
         made = f" of {chosen.at} ({chosen.why})" if chosen.at else ""
         context.progress.print(f"Restoring {chosen.snapshot}{made}", markup=False)
-        machine = under_way.old if under_way else next(iter(scene.ours.values()))
-        if goes_back(chosen, machine, planned.desired):  # its image may be one that never ran here
+        machine = under_way.old if under_way else next(iter(data.ours.values()))
+        if goes_back(chosen, machine, planned.desired):  # its image may be missing in the registry
             await ensure_image(context, target, planned.file, planned.image)
-        old = machine.mounted_volume or scene.volume.id
-        results = await scene.restorer.restore(chosen)
+        old = machine.mounted_volume or data.volume.id
+        results = await data.restorer.restore(chosen)
     if as_json:
-        document = {**scene.identity, "snapshot": chosen.snapshot, "kept_volume": old}
+        document = {**data.identity, "snapshot": chosen.snapshot, "kept_volume": old}
         context.out.print_json(json.dumps({**document, "gate": [vars(r) for r in results]}))
     else:
         context.out.print(
-            f"{chosen.snapshot} is restored, and proved. The volume of before, {old}, is kept.\n"
-            f"When all is as it should be, remove it: roost restore {name} --confirm {old}"
+            f"{chosen.snapshot} is restored and proved. The previous volume, {old}, is kept.\n"
+            f"Once you have checked the server, remove it: roost restore {name} --confirm {old}"
         )
     return ExitCode.DONE
 
 
 def choose(found: Iterable[Backup], snapshot: str, name: str) -> Backup:
-    """Return the backup that is asked for, or the newest; Fly may know one that it does not list.
+    """Return the requested backup, or the newest; Fly may have a snapshot that it does not list.
 
     Raises:
-        UsageError: it is gone, or there is none.
+        UsageError: it is not usable, or there is none.
     """
     listed = tuple(found)
     chosen = (
@@ -219,7 +218,7 @@ def choose(found: Iterable[Backup], snapshot: str, name: str) -> Backup:
         return Backup(snapshot, "", "", 0, 0, "not listed", "", "", "")
     if chosen is None or not chosen.usable:
         what = f"The snapshot {snapshot} is {chosen.state}." if chosen else "There is no backup."
-        raise UsageError(what, where=name, advice=f"See what there is: roost backups {name}")
+        raise UsageError(what, where=name, advice=f"See the list: roost backups {name}")
     return chosen
 
 
@@ -231,86 +230,86 @@ async def drill(
     local: bool,
     as_json: bool,
 ) -> ExitCode:
-    """Practise a restore beside the server, which goes on; nothing of it stays.
+    """Restore into a temporary app beside the server, prove it, and remove it.
 
     Raises:
-        DrillFailedError: the backup does not come back to life.
+        DrillFailedError: the restored server failed its gate.
     """
     began = time.monotonic()
-    async with scene_of(context, name, local=local) as (scene, target):
-        desired = scene.planned.desired
+    async with open_volume_data(context, name, local=local) as (data, target):
+        desired = data.planned.desired
         check_can_drill(desired)
-        chosen = choose(await scene.backups(), snapshot, name)
+        chosen = choose(await data.backups(), snapshot, name)
         context.progress.print(f"Trying {chosen.snapshot} of {chosen.at}", markup=False)
-        machine = next(iter(scene.ours.values()), None)
+        machine = next(iter(data.ours.values()), None)
         if machine is not None:
-            await scene.snapshots.check_database(machine)
+            await data.snapshots.check_database(machine)
         awake = machine is not None and machine.state == "started"
-        live_rows = await rows_of(scene.snapshots.proof) if awake else {}
+        live_rows = await rows_of(data.snapshots.proof) if awake else {}
         app = drill_app(desired.app)
         proof = replace(
-            scene.snapshots.proof,
+            data.snapshots.proof,
             app=app,
             find_url=partial(target.app_url, app, public=True),
-            auth=SecretText(make_value(AUTH_SECRET)),
+            auth=SecretText(context.clients.make_value(AUTH_SECRET)),
         )
-        notice = scene.restorer.work.notice
-        doing = holding("roost restore --drill", context.environ)
+        notice = data.restorer.work.notice
+        doing = lease_description("roost restore --drill", context.environ)
         async with lease_holder(target.fly, app, notice, doing) as leases:
-            work = replace(scene.restorer.work, leases=leases)
+            work = replace(data.restorer.work, leases=leases)
             drilled = await Driller(work, proof, desired).drill(chosen, machine)
     seconds = round(time.monotonic() - began, 1)
     if not drilled.judged.good:
         raise DrillFailedError(
-            f"The backup {chosen.snapshot} does not come back to life: {drilled.judged.why}",
+            f"The backup {chosen.snapshot} cannot be restored: {drilled.judged.why}",
             where=name,
-            advice=f"Make another and try that: roost backup {name}. The server was not touched.",
+            advice=f"Make another one and drill that: roost backup {name}. The server was not touched.",
         )
     if as_json:
         document = {"snapshot": chosen.snapshot, "at": chosen.at, "seconds": seconds}
         rows = {"rows": drilled.rows, "live_rows": live_rows}
         gate = [vars(result) for result in drilled.judged.results]
-        context.out.print_json(json.dumps({**scene.identity, **document, **rows, "gate": gate}))
+        context.out.print_json(json.dumps({**data.identity, **document, **rows, "gate": gate}))
     else:
         beside = f"; the server has {told(live_rows)}" if live_rows else "; the server sleeps"
         context.out.print(
-            f"{chosen.snapshot} of {chosen.at} comes back to life within {seconds} s, with "
-            f"{told(drilled.rows) or 'no rows told'}{beside}."
+            f"{chosen.snapshot} of {chosen.at} was restored and proved in {seconds} s, with "
+            f"{told(drilled.rows) or 'no rows reported'}{beside}."
         )
     return ExitCode.DONE
 
 
 async def _restore_from_nothing(
-    context: Context, scene: Scene, target: Target, snapshot: str, *, as_json: bool
+    context: Context, data: VolumeData, target: Target, snapshot: str, *, as_json: bool
 ) -> ExitCode:
-    """Restore where no machine is, such as after `roost destroy`: the volume, then an apply."""
-    planned, name = scene.planned, scene.planned.file.name
+    """Restore without a machine, such as after `roost destroy`: make the volume, then apply."""
+    planned, name = data.planned, data.planned.file.name
     wanted = planned.desired.volume
     if wanted is None or candidate_volumes(wanted, planned.live, {}):
         raise UsageError(
-            "There is no machine, but a volume.",
+            "There is a volume, but no machine.",
             where=name,
             advice=f"Make a machine for it first: roost apply {name}",
         )
     check_alone(planned.desired, planned.live)
-    chosen = choose(await scene.backups(), snapshot, name)
-    volume = await scene.restorer.make_first_volume(chosen, planned.plan)
+    chosen = choose(await data.backups(), snapshot, name)
+    volume = await data.restorer.make_first_volume(chosen, planned.plan)
     again = await make_plan(context, planned.file, target)
     results = await apply_planned(context, target, again)
     await check_mounted(target, planned, volume)
     if as_json:
-        document = {**scene.identity, "snapshot": chosen.snapshot, "kept_volume": None}
+        document = {**data.identity, "snapshot": chosen.snapshot, "kept_volume": None}
         context.out.print_json(json.dumps({**document, "gate": [vars(r) for r in results]}))
     else:
-        context.out.print(f"{chosen.snapshot} is restored, and proved.")
+        context.out.print(f"{chosen.snapshot} is restored and proved.")
     return ExitCode.DONE
 
 
 async def check_mounted(target: Target, planned: Planned, volume: str) -> None:
-    """See that the server is on the volume that was filled, and on no other.
+    """Check that the server mounts the restored volume.
 
     Raises:
-        ChangedMeanwhileError: it is not.
+        ChangedMeanwhileError: it mounts another one.
     """
     live = await read_live(target.fly, planned.desired.app)
     ours = our_machines(planned.desired, live).values()
@@ -318,18 +317,20 @@ async def check_mounted(target: Target, planned: Planned, volume: str) -> None:
         raise ChangedMeanwhileError(
             f"Somebody else applied meanwhile: the server is not on the restored volume {volume}.",
             where=planned.file.name,
-            advice=f"Look which data you want: roost plan {planned.file.name}, roost status {planned.file.name}.",
+            advice=f"Decide which data you want: roost plan {planned.file.name}, roost status {planned.file.name}.",
         )
 
 
 async def confirm(context: Context, name: str, *, volume: str, local: bool) -> ExitCode:
-    """Remove the volume that a restore left behind."""
-    async with scene_of(context, name, local=local) as (scene, _):
-        machines = list(scene.ours.values())
-        if not machines or restoring(scene.planned.desired, scene.planned.live):
+    """Remove the old volume that a restore kept."""
+    async with open_volume_data(context, name, local=local) as (data, _):
+        machines = list(data.ours.values())
+        if not machines or restoring(data.planned.desired, data.planned.live):
             raise UsageError(
-                "No restore is done here.", where=name, advice=f"Look at `roost plan {name}`."
+                "There is no finished restore here.",
+                where=name,
+                advice=f"Look at `roost plan {name}`.",
             )
-        await scene.restorer.confirm(volume, machines[0])
-    context.out.print(f"{volume} is removed. Its snapshots stay for as long as Fly keeps them.")
+        await data.restorer.confirm(volume, machines[0])
+    context.out.print(f"{volume} is removed. Its snapshots stay until Fly deletes them.")
     return ExitCode.DONE

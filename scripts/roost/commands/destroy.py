@@ -1,4 +1,4 @@
-"""The verb that removes a server: destroy."""
+"""`roost destroy`: remove a server after a last snapshot of its data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from roost.errors import ExitCode, ProtectedError, UsageError
 from roost.operations.applying import proof_of
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
-from roost.operations.lease_owner import holding
+from roost.operations.lease_owner import lease_description
 from roost.operations.planning import Planned, make_plan
 from roost.plan.destroy import LAST_KEPT_DAYS, check_all_ours, losses
 from roost.prefect.object_counts import count_rows, told
@@ -38,15 +38,15 @@ async def destroy(
     """Remove a server after a last snapshot of its data.
 
     Raises:
-        ProtectedError: its file says that it is protected.
-        UsageError: nobody confirmed it by the app's name.
+        ProtectedError: its file protects it.
+        UsageError: the app's name was not typed.
     """
     file = load_environment(name, context.environments)
     if file.environment.protected:
         raise ProtectedError(
             f"{name} is protected.",
             where=str(file.path),
-            advice="Set protected to false in its file, have that merged, then destroy it.",
+            advice="Set protected to false in its file, merge that, then destroy it.",
         )
     if confirm and confirm != file.environment.app:
         raise _not_confirmed(file.environment.app)
@@ -57,7 +57,7 @@ async def destroy(
         lines = [*losses(planned.desired, live), *await _rows(target, planned)]
         if live.app is None or not lines:
             context.progress.print(f"Nothing of {name} is left to remove.")
-            return _told(context, planned, (), as_json=as_json)
+            return _print_result(context, planned, (), as_json=as_json)
         context.progress.print(f"This removes from {app}:")
         for line in lines:
             context.progress.print(f"  {line}", markup=False)
@@ -66,19 +66,19 @@ async def destroy(
         def notice(text: str) -> None:
             context.progress.print(f"  {text}", markup=False)
 
-        doing = holding("roost destroy", context.environ)
+        doing = lease_description("roost destroy", context.environ)
         async with in_time(name), lease_holder(target.fly, app, notice, doing) as leases:
             work = Work(target.fly, leases, {}, notice)
             snapshots = Snapshots(proof_of(context, target, planned, None), notice)
             last = await Destroyer(work, snapshots, planned.desired).destroy(live)
-    return _told(context, planned, last, as_json=as_json)
+    return _print_result(context, planned, last, as_json=as_json)
 
 
 def _check_confirmed(context: Context, app: str, confirm: str) -> None:
-    """Want the app's name from whoever asks.
+    """Check that the person confirmed with the app's name.
 
     Raises:
-        UsageError: it was another one, or none.
+        UsageError: it was another name, or none.
     """
     given = confirm
     if not given and sys.stdin.isatty():
@@ -95,7 +95,7 @@ def _not_confirmed(app: str) -> UsageError:
 
 
 async def _rows(target: Target, planned: Planned) -> list[str]:
-    """Ask the server what it holds, if it is awake: nobody is woken to be told that it goes."""
+    """Return what data the server holds, if it is awake; a sleeping one is not woken for this."""
     machines = planned.live.machines
     awake = [m for m in machines if m.state == "started" and not m.cordoned]
     public = planned.file.environment.access.public
@@ -110,7 +110,9 @@ async def _rows(target: Target, planned: Planned) -> list[str]:
     return [f"data: {told(rows)}"] if rows else []
 
 
-def _told(context: Context, planned: Planned, last: tuple[Last, ...], *, as_json: bool) -> ExitCode:
+def _print_result(
+    context: Context, planned: Planned, last: tuple[Last, ...], *, as_json: bool
+) -> ExitCode:
     app, name = planned.desired.app, planned.file.name
     if as_json:
         document = {
@@ -121,10 +123,10 @@ def _told(context: Context, planned: Planned, last: tuple[Last, ...], *, as_json
         context.out.print_json(json.dumps(document))
         return ExitCode.DONE
     for found in last:
-        whose = "" if found.in_use else ", the volume from before a restore,"
+        which = "" if found.in_use else ", the volume from before a restore,"
         what = "To bring the server back" if found.in_use else "To bring that older data back"
         context.out.print(
-            f"The last snapshot of {found.volume}{whose} is {found.snapshot}. Fly keeps it for "
+            f"The last snapshot of {found.volume}{which} is {found.snapshot}. Fly keeps it for "
             f"{LAST_KEPT_DAYS} days, in the empty app {app}, which costs nothing.\n"
             f"{what}: roost restore {name} --snapshot {found.snapshot}",
             soft_wrap=True,
@@ -133,5 +135,5 @@ def _told(context: Context, planned: Planned, last: tuple[Last, ...], *, as_json
         context.out.print(
             f"To remove the app as well, and its snapshots with it: fly apps destroy {app}"
         )
-    context.out.print(f"Remove {planned.file.path} too, or the next apply makes an empty server.")
+    context.out.print(f"Remove {planned.file.path} too, or the next apply creates an empty server.")
     return ExitCode.DONE

@@ -1,4 +1,4 @@
-"""`roost doctor`: what of the set-up is missing, in the checkout, on GitHub and on Fly."""
+"""`roost doctor`: report what the set-up lacks, in the checkout, on GitHub and on Fly."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ async def doctor(
     *,
     as_json: bool,
 ) -> ExitCode:
-    """Return what is missing; ends with 2 where something is.
+    """Print each check; the exit code is 2 if something is missing.
 
     Raises:
-        UnknownEnvironmentError: a name is no environment's.
+        UnknownEnvironmentError: no environment has that name.
     """
     checks: list[Check] = []
     async for check in _all(context, _loaded(context, names)):
@@ -59,7 +59,7 @@ async def doctor(
 
 
 def _loaded(context: Context, names: Sequence[str]) -> Loaded:
-    """Load the environments of these names, or all; what is wrong with them is a finding."""
+    """Load the named environments, or all; their faults are findings, not errors."""
     folder = context.environments
     if not names:
         return load_files([folder] if folder.is_dir() else [])
@@ -94,12 +94,12 @@ async def _on_github(
     context: Context, workflows: Workflows, loaded: Loaded
 ) -> AsyncIterator[Check]:
     if not context.environ.get("GITHUB_TOKEN"):
-        why = "GitHub was not looked at: GITHUB_TOKEN is not set"
+        why = "GitHub was not checked: GITHUB_TOKEN is not set"
         yield unknown(why, 'GITHUB_TOKEN="$(gh auth token)" ./run roost doctor')
         return
     slug = repository_slug(context.environ, context.environments)
     if not slug:
-        why = "GitHub was not looked at: which repository this is, is not known"
+        why = "GitHub was not checked: the repository is unknown"
         yield unknown(why, "set GITHUB_REPOSITORY=OWNER/NAME, or add the remote origin")
         return
     try:
@@ -107,12 +107,12 @@ async def _on_github(
             async for check in github_checks(github, workflows, loaded.files):
                 yield check
     except RoostError as error:
-        yield unknown(f"GitHub could not be looked at: {error}")
+        yield unknown(f"GitHub could not be checked: {error}")
 
 
 async def _on_fly(context: Context, loaded: Loaded) -> AsyncIterator[Check]:
     if not context.environ.get("FLY_API_TOKEN"):
-        why = "Fly was not looked at: FLY_API_TOKEN is not set"
+        why = "Fly was not checked: FLY_API_TOKEN is not set"
         yield unknown(why, 'FLY_API_TOKEN="$(fly auth token)" ./run roost doctor')
         return
     try:
@@ -121,12 +121,12 @@ async def _on_fly(context: Context, loaded: Loaded) -> AsyncIterator[Check]:
             async for check in fly_checks(target.fly, token, loaded.files, now):
                 yield check
     except RoostError as error:
-        yield unknown(f"Fly could not be looked at: {error}")
+        yield unknown(f"Fly could not be checked: {error}")
 
 
 def _tell(context: Context, check: Check) -> None:
     word = (f"{check.state.value:<8} ", _STYLE[check.state])
-    whose = f"{check.environment}: " if check.environment else ""
-    context.out.print(Text.assemble(word, one_line(f"{whose}{check.what}")), soft_wrap=True)
+    prefix = f"{check.environment}: " if check.environment else ""
+    context.out.print(Text.assemble(word, one_line(f"{prefix}{check.what}")), soft_wrap=True)
     if check.mend:
         context.out.print(f"{'':9}{one_line(check.mend)}", markup=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`roost drift`: where live differs from what is desired, why, and, if asked, put back."""
+"""`roost drift`: show where Fly differs from the files, why, and heal it if asked."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from roost.operations.applying import apply_planned
 from roost.operations.artifacts import write_document
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
-from roost.operations.lease_owner import holding
+from roost.operations.lease_owner import lease_description
 from roost.operations.orphaned_apps import Orphans, find_orphans
 from roost.operations.planning import Planned, make_plan
 from roost.plan.drift import (
@@ -34,7 +34,7 @@ from roost.report.drift import to_do
 from roost.report.text import status_table
 from roost.report.wording import counted, one_line, shown, unchecked, unchecked_line
 
-# Of several environments the worst counts; drift is not as bad as not knowing.
+# The worst exit code of several environments counts; an error is worse than drift.
 _WORST_LAST = (
     ExitCode.DONE,
     ExitCode.CHANGES,
@@ -45,41 +45,41 @@ _WORST_LAST = (
 )
 
 
-class Mending(Enum):
-    """What is put back; the word is the option that asks for it."""
+class Healing(Enum):
+    """What to heal; the value is the option that asks for it."""
 
     NOTHING = ""
     ENDED = "--end-overrides"
-    """What an override left, where nothing else differs."""
+    """What an expired override left, if nothing else differs."""
     ALL = "--heal"
 
     def takes(self, differences: tuple[Difference, ...]) -> bool:
-        """Return whether it puts these back: all of them, or none."""
+        """Return whether these differences are healed: all or none."""
         match self:
-            case Mending.NOTHING:
+            case Healing.NOTHING:
                 return False
-            case Mending.ENDED:
+            case Healing.ENDED:
                 return only_ended(differences)
-            case Mending.ALL:
+            case Healing.ALL:
                 return bool(differences) and may_heal(differences)
 
 
-def mending(*, heal: bool, end_overrides: bool) -> Mending:
-    """Return what the command line asks to put back.
+def healing_of(*, heal: bool, end_overrides: bool) -> Healing:
+    """Return what the options ask to heal.
 
     Raises:
-        UsageError: it asks for both.
+        UsageError: they ask for both.
     """
     if heal and end_overrides:
         raise UsageError("--heal ends overrides too; leave out --end-overrides.")
     if heal:
-        return Mending.ALL
-    return Mending.ENDED if end_overrides else Mending.NOTHING
+        return Healing.ALL
+    return Healing.ENDED if end_overrides else Healing.NOTHING
 
 
 @dataclass(frozen=True)
-class Found:
-    """What was found of one environment, and what was done about it."""
+class DriftFound:
+    """The drift of one environment, and whether it was healed."""
 
     name: str
     planned: Planned | None = None
@@ -87,18 +87,18 @@ class Found:
     healed: bool = False
     error: RoostError | None = None
     new: bool = False
-    """Whether it was never deployed: nothing is there that could have drifted."""
+    """Whether it was never deployed, so that nothing can have drifted."""
 
     @property
     def is_empty(self) -> bool:
-        """Return whether Fly has nothing of it: no machine, and no volume."""
+        """Whether Fly has neither a machine nor a volume of it."""
         return self.planned is not None and not (
             self.planned.live.machines or self.planned.live.volumes
         )
 
     @property
     def code(self) -> ExitCode:
-        """What the verb would end with, were it the only one."""
+        """The exit code for this environment alone."""
         if self.error:
             return ExitCode(self.error.exit_code)
         return ExitCode.CHANGES if self.differences and not self.healed else ExitCode.DONE
@@ -137,14 +137,14 @@ def _error(error: RoostError) -> Json:
 
 @dataclass
 class Totals:
-    """What was found of all of them."""
+    """The drift of all environments, and the orphaned apps."""
 
-    found: list[Found] = field(default_factory=list)
+    found: list[DriftFound] = field(default_factory=list)
     orphans: Orphans = field(default_factory=Orphans)
 
     @property
     def code(self) -> ExitCode:
-        """The worst of all; an app that no file asks for is drift."""
+        """The worst exit code of all; an orphaned app counts as drift."""
         codes = [found.code for found in self.found]
         codes += [ExitCode.CHANGES] if self.orphans.apps else []
         return max(codes, key=_WORST_LAST.index, default=ExitCode.DONE)
@@ -163,51 +163,51 @@ async def drift(  # noqa: PLR0913 - one argument an option
     name: str,
     *,
     every: bool,
-    mends: Mending,
+    healing: Healing,
     local: bool,
     as_json: bool,
     results: Path | None = None,
 ) -> ExitCode:
-    """Compare one environment, or all of them, and put back what is asked for.
+    """Compare one environment, or all, with Fly, and heal what is asked for.
 
-    With `results`, what was found is written there too, also where it ends with an error.
+    With `results`, each result is written there, an error too.
 
     Raises:
-        UsageError: neither one nor all is asked for, or both.
-        RoostError: of the one environment; of several each is told, and hides none.
+        UsageError: neither one environment nor all are asked for, or both.
+        RoostError: the one environment failed; with several, each failure is reported instead.
     """
     if bool(name) == every:
         raise UsageError("Name one environment, or give --all.", advice="See: roost drift --help")
     if every:
-        return await _drift_of_all(context, mends, results, local=local, as_json=as_json)
+        return await _drift_of_all(context, healing, results, local=local, as_json=as_json)
     file = load_environment(name, context.environments)
-    found = Found(name)
+    found = DriftFound(name)
     try:
         async with connect(context, local=local) as target:
-            found = await look(context, file, target)
+            found = await compare(context, file, target)
             if not as_json:
                 context.out.print(report(found))
-            found = await mended(context, target, found, mends)
+            found = await heal(context, target, found, healing)
     except RoostError as error:
         write_result(results, name, replace(found, error=error).document())
         raise
     write_result(results, name, found.document())
     if as_json:
         context.out.print_json(json.dumps(found.document()))
-    elif mends is not Mending.NOTHING:
-        context.out.print(ending(found, mends), markup=False, soft_wrap=True)
+    elif healing is not Healing.NOTHING:
+        context.out.print(ending(found, healing), markup=False, soft_wrap=True)
     return found.code
 
 
 async def _drift_of_all(
-    context: Context, mends: Mending, results: Path | None, *, local: bool, as_json: bool
+    context: Context, healing: Healing, results: Path | None, *, local: bool, as_json: bool
 ) -> ExitCode:
-    def tell(found: Found) -> None:
+    def report_one(found: DriftFound) -> None:
         write_result(results, found.name, found.document())
         if not as_json:
             context.out.print(report(found))
 
-    totals = await look_at_all(context, tell, mends, local=local)
+    totals = await compare_all(context, report_one, healing, local=local)
     if as_json:
         context.out.print_json(json.dumps(totals.document()))
     else:
@@ -216,98 +216,98 @@ async def _drift_of_all(
 
 
 def write_result(folder: Path | None, name: str, document: Json) -> None:
-    """Write what was found into a folder, for whoever goes on from there; nothing without one."""
+    """Write a result into a folder for the next job; do nothing without a folder."""
     if folder is not None:
         write_document(folder, name, document)
 
 
-async def look_at_all(
+async def compare_all(
     context: Context,
-    tell: Callable[[Found], object],
-    mends: Mending = Mending.NOTHING,
+    report_one: Callable[[DriftFound], object],
+    healing: Healing = Healing.NOTHING,
     *,
     local: bool = False,
 ) -> Totals:
-    """Compare all environments, each told as it is known, and look for apps without a file.
+    """Compare all environments, report each as it is known, and search for orphaned apps.
 
     Raises:
-        UsageError: there is no file, or only examples.
+        UsageError: there is no file except the template's examples.
     """
     loaded = watched(context, local=local)
     if not loaded.files and not loaded.faults:
         raise UsageError(
-            f"There is no environment file in {context.environments} but the template's examples.",
-            advice="Without one, which organizations to look through is not known either.",
+            f"There is no environment file in {context.environments} except the template's examples.",
+            advice="A file also names the organization to search for orphaned apps.",
         )
     totals = Totals(found=_broken(loaded.faults))
     names = {found.name for found in totals.found}
     for found in totals.found:
-        tell(found)
+        report_one(found)
     async with connect(context, local=local) as target:
         for file in (file for file in loaded.files if file.name not in names):
-            found = await look_safely(context, file, target, mends)
+            found = await compare_safely(context, file, target, healing)
             totals.found.append(found)
-            tell(found)
+            report_one(found)
         totals.orphans = await find_orphans(context.environments, loaded.files, target.fly)
     return totals
 
 
 def watched(context: Context, *, local: bool = False) -> Loaded:
-    """Return the environments to look at: on Fly the template's examples are nobody's servers."""
+    """Return the environments to compare; on Fly.io without the template's examples."""
     loaded = load_files([context.environments])
     return Loaded(tuple(f for f in loaded.files if local or not is_example(f)), loaded.faults)
 
 
-def _broken(faults: tuple[Fault, ...]) -> list[Found]:
-    """Return the environments whose files have faults; the others are looked at all the same."""
+def _broken(faults: tuple[Fault, ...]) -> list[DriftFound]:
+    """Return the environments with faulty files; the others are still compared."""
     by_name: dict[str, list[Fault]] = {}
     for fault in faults:
         by_name.setdefault(Path(fault.path).stem, []).append(fault)
     return [
-        Found(name, error=InvalidFilesError(tuple(found)))
+        DriftFound(name, error=InvalidFilesError(tuple(found)))
         for name, found in sorted(by_name.items())
     ]
 
 
-async def look(context: Context, file: EnvironmentFile, target: Target) -> Found:
-    """Compare one environment; nothing is changed."""
+async def compare(context: Context, file: EnvironmentFile, target: Target) -> DriftFound:
+    """Compare one environment with Fly, and change nothing."""
     planned = await make_plan(context, file, target)
     differences = find_drift(planned.plan, planned.desired, planned.live, planned.effective.ended)
-    return Found(file.name, planned, differences)
+    return DriftFound(file.name, planned, differences)
 
 
-async def look_safely(
-    context: Context, file: EnvironmentFile, target: Target, mends: Mending
-) -> Found:
-    """Compare one of several, and mend it if asked; what goes wrong becomes a part of the result."""
-    found = Found(file.name)
+async def compare_safely(
+    context: Context, file: EnvironmentFile, target: Target, healing: Healing
+) -> DriftFound:
+    """Compare one of several and heal it if asked; a failure is part of the result."""
+    found = DriftFound(file.name)
     try:
-        found = await look(context, file, target)
-        return await mended(context, target, found, mends)
+        found = await compare(context, file, target)
+        return await heal(context, target, found, healing)
     except RoostError as error:
-        return Found(found.name, found.planned, found.differences, error=error)
+        return DriftFound(found.name, found.planned, found.differences, error=error)
 
 
-async def mended(context: Context, target: Target, found: Found, mends: Mending) -> Found:
-    """Put back what is asked for, through the same apply and gate as everything else.
+async def heal(context: Context, target: Target, found: DriftFound, healing: Healing) -> DriftFound:
+    """Heal what is asked for, through the same apply and gate as every change.
 
-    What nobody has applied yet is no damage: it stays for an apply, which is approved.
+    A change of the file that nobody applied yet stays, because an apply needs its approval.
 
     Raises:
-        GateFailedError: it was no good, and the last good release is back.
-        NotRolledBackError: it was no good, and nothing could be put back.
+        GateFailedError: the gate failed, and the last good release was restored.
+        NotRolledBackError: the gate failed, and no release could be restored.
     """
-    if found.planned is None or not mends.takes(found.differences):
+    if found.planned is None or not healing.takes(found.differences):
         return found
-    doing = holding(f"roost drift {mends.value}", context.environ)
+    doing = lease_description(f"roost drift {healing.value}", context.environ)
     await apply_planned(context, target, found.planned, doing)
-    return Found(found.name, found.planned, found.differences, healed=True)
+    return DriftFound(found.name, found.planned, found.differences, healed=True)
 
 
-def report(found: Found) -> RenderableType:
-    """Show one environment: its state, then each difference, then what may be done."""
+def report(found: DriftFound) -> RenderableType:
+    """Return the report of one environment: its state, each difference, and the next step."""
     if found.error:
-        return Group(*(Text(line, style="red") for line in told(found.name, found.error)))
+        return Group(*(Text(line, style="red") for line in error_lines(found.name, found.error)))
     count = counted(len(found.differences), "difference")
     head = f"{found.state}, {count}." if found.differences else f"{found.state}."
     style = "yellow" if found.state == "drift" else "green"
@@ -324,8 +324,8 @@ def report(found: Found) -> RenderableType:
     return Group(*parts)
 
 
-def told(name: str, error: RoostError) -> Iterable[str]:
-    """Return what went wrong with one of several, with every fault of its file."""
+def error_lines(name: str, error: RoostError) -> Iterable[str]:
+    """Return the error of one environment, after every fault of its file."""
     if isinstance(error, InvalidFilesError):
         yield from (one_line(str(fault)) for fault in error.faults)
     yield f"{name}: error [{error.word}]: {one_line(str(error))}"
@@ -341,31 +341,31 @@ def _row(difference: Difference) -> tuple[str, ...]:
     return (f"{difference.key} {difference.field}", live, wanted, why)
 
 
-def advice(found: Found) -> Iterable[str]:
-    """Return what to do about each cause there is."""
+def advice(found: DriftFound) -> Iterable[str]:
+    """Return the next step for each cause."""
     if only_apply_ends(found.differences):
-        yield f"The file moved on. An apply brings that, and puts back the rest: roost apply {found.name}"
+        yield f"The file changed, too. An apply applies that and undoes the rest: roost apply {found.name}"
         return
     causes = {difference.cause for difference in found.differences}
     yield from (line.replace("`", "") for line in to_do(found.name, causes))
 
 
-def ending(found: Found, mends: Mending) -> str:
-    """Return what came of putting back."""
+def ending(found: DriftFound, healing: Healing) -> str:
+    """Return the result of healing as a sentence."""
     if found.healed:
         return f"{found.name} is healed, and proved."
     if not found.differences:
         return "There is nothing to heal."
-    if mends is Mending.ENDED:
-        return f"{found.name} is left as it is: not all that differs is what an override left."
+    if healing is Healing.ENDED:
+        return f"{found.name} is unchanged: not all differences come from an expired override."
     return (
-        f"{found.name} is not healed: what the file asks for was never applied, or needs a person. "
+        f"{found.name} is not healed: a change of the file was never applied, or needs a person. "
         f"See it: roost plan {found.name}"
     )
 
 
 def summary(totals: Totals) -> RenderableType:
-    """Show the apps that no file asks for, and count all."""
+    """Return the orphaned apps, the notes and the counts."""
     lines = [
         Text(
             f"{orphan.app}: orphaned. It was made for {orphan.environment}, and {orphan.why}. "

@@ -1,4 +1,4 @@
-"""Verbs that only read files: validate, show, schema."""
+"""`roost validate`, `roost show` and `roost schema`: commands that only read files."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ SCHEMA_FILE = "environment.schema.json"
 
 
 def validate(context: Context, paths: list[Path], *, as_json: bool) -> ExitCode:
-    """Check files and folders; every fault of every file in one run.
+    """Check files and folders, and report every fault of every file.
 
     Raises:
         InvalidFilesError: there is at least one fault.
-        UsageError: there is not a single environment to check.
+        UsageError: there is no environment file.
     """
     chosen = paths or [context.environments]
     loaded = load_files(chosen)
@@ -36,7 +36,7 @@ def validate(context: Context, paths: list[Path], *, as_json: bool) -> ExitCode:
     if not loaded.files:
         raise UsageError(
             f"There is no environment file in {', '.join(map(str, chosen))}.",
-            advice="Environments are files NAME.yaml; name a file or a folder of them.",
+            advice="An environment is a file NAME.yaml. Name a file or a folder.",
         )
     count = len(loaded.files)
     context.out.print(f"{count} environment{'s' if count > 1 else ''} valid.")
@@ -44,7 +44,7 @@ def validate(context: Context, paths: list[Path], *, as_json: bool) -> ExitCode:
 
 
 def show(context: Context, name: str, *, as_json: bool) -> ExitCode:
-    """Print an environment with its defaults, and the image it runs."""
+    """Print an environment with its defaults merged in, and its image."""
     file = load_environment(name, context.environments)
     data = merged(file)
     try:
@@ -61,13 +61,13 @@ def show(context: Context, name: str, *, as_json: bool) -> ExitCode:
 
 
 def schema(context: Context, *, write: bool, check: bool) -> ExitCode:
-    """Print the schema, write the committed file, or say whether that is stale."""
+    """Print the schema, write the committed file, or check that it is fresh."""
     committed = context.project / "environments" / SCHEMA_FILE
     wanted = render_schema()
     if check:
         if committed.is_file() and committed.read_text(encoding="utf-8") == wanted:
             return ExitCode.DONE
-        context.progress.print(f"{committed.name} is stale. Write it anew: ./run schema")
+        context.progress.print(f"{committed.name} is stale. Write it again: ./run schema")
         return ExitCode.CHANGES
     if write:
         committed.write_text(wanted, encoding="utf-8")

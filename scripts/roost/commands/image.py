@@ -18,12 +18,12 @@ async def image(
     push: bool,
     as_json: bool,
 ) -> ExitCode:
-    """Print an environment's image; with `push`, have it in the app's registry.
+    """Print an environment's image; with `push`, build and push it if the registry lacks it.
 
-    An app that is not there yet has none: the apply that creates it brings the image, too.
+    An app that does not exist yet has no registry: the apply that creates it pushes the image.
 
     Raises:
-        UnappliableError: there is no docker to build with.
+        UnappliableError: the image is missing, and there is no docker to build it with.
         ImageError: it could not be built or pushed.
     """
     file = load_environment(name, context.environments)
@@ -48,11 +48,11 @@ async def _push(context: Context, file: EnvironmentFile, reference: str) -> str:
         if target.local is None and await target.fly.get_app(app) is None:
             context.progress.print(
                 f"The app {app} does not exist yet, so it has no registry to push to. "
-                "The apply that creates it brings the image in the same go.",
+                "The apply that creates it also pushes the image.",
                 soft_wrap=True,
             )
             return NO_APP
         state = await ensure_image(context, target, file, reference)
     if state == THERE:
-        context.progress.print("It is there already: nothing is built.")
+        context.progress.print("The registry has it already: nothing is built.")
     return state

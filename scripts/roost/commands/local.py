@@ -1,4 +1,4 @@
-"""`roost local`: the local Fly's life, by hand."""
+"""`roost local`: start, stop and inspect the local Fly."""
 
 from __future__ import annotations
 
@@ -9,17 +9,14 @@ import httpx
 
 from roost.errors import ExitCode, LocalFlyError, UsageError
 from roost.operations.context import Context
-from roost.operations.generated_secrets import Throwaway
-from roost.operations.local_fly import (
-    ensure_local_fly,
-    find_local_fly,
-    run_localfly,
-)
+from roost.operations.fly_target import ensure_local_fly
+from roost.operations.generated_secrets import GeneratedSecrets
+from roost.operations.local_fly import run_localfly
 from roost.report.text import listing
 
 
 async def start(context: Context, port: int | None) -> ExitCode:
-    """Start it in the background, or say that it runs."""
+    """Start the local Fly in the background, unless it runs."""
     local, started = await ensure_local_fly(context, port)
     word = "started" if started else "already runs"
     context.progress.print(f"The local Fly {word}. Stop it with: ./run roost local stop")
@@ -28,9 +25,9 @@ async def start(context: Context, port: int | None) -> ExitCode:
 
 
 async def stop(context: Context) -> ExitCode:
-    """Stop it and its machines; state and volumes stay on disk."""
-    if await find_local_fly(context.local_home) is None:
-        context.progress.print("The local Fly does not run. Nothing to stop.")
+    """Stop the local Fly and its machines; their data is kept."""
+    if await context.clients.find_local_fly(context.local_home) is None:
+        context.progress.print("The local Fly does not run, so there is nothing to stop.")
         return ExitCode.DONE
     await run_localfly(context.local_home, context.environ, "stop")
     context.progress.print("The local Fly is stopped. Its state is kept for the next start.")
@@ -38,8 +35,8 @@ async def stop(context: Context) -> ExitCode:
 
 
 async def status(context: Context, *, as_json: bool) -> ExitCode:
-    """Show its address, its apps and their machines."""
-    local = await find_local_fly(context.local_home)
+    """Show the address of the local Fly, its apps and their machines."""
+    local = await context.clients.find_local_fly(context.local_home)
     if local is None:
         raise LocalFlyError(
             "The local Fly does not run.", advice="Start it: ./run roost local start"
@@ -59,8 +56,8 @@ async def status(context: Context, *, as_json: bool) -> ExitCode:
 
 
 async def logs(context: Context, name: str, *, follow: bool) -> ExitCode:
-    """Print the log of an app's machines, or of the local Fly itself."""
-    local = await find_local_fly(context.local_home)
+    """Print the log of an app's machines, or of the local Fly."""
+    local = await context.clients.find_local_fly(context.local_home)
     if local is None:
         raise LocalFlyError(
             "The local Fly does not run.", advice="Start it: ./run roost local start"
@@ -83,19 +80,19 @@ async def logs(context: Context, name: str, *, follow: bool) -> ExitCode:
 
 
 async def reset(context: Context, *, yes: bool) -> ExitCode:
-    """Stop it and delete everything it stored."""
+    """Stop the local Fly and delete all its data."""
     if not yes and not _confirmed(context):
         raise UsageError(
             "Nothing was deleted.", advice="Answer with the word reset, or pass --yes."
         )
     await run_localfly(context.local_home, context.environ, "reset", "--yes")
-    Throwaway(context.local_home).forget()
+    GeneratedSecrets(context.local_home).forget()
     context.progress.print("The local Fly is empty. Built images are kept.")
     return ExitCode.DONE
 
 
 def _confirmed(context: Context) -> bool:
-    """Ask for a typed word where somebody can type one."""
+    """Return whether the person at the terminal typed the word; False without a terminal."""
     if not sys.stdin.isatty():
         return False
     context.progress.print(

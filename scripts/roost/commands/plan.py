@@ -8,7 +8,7 @@ from roost.environment.load import load_environment
 from roost.errors import ExitCode
 from roost.operations.context import Context
 from roost.operations.fly_target import connect
-from roost.operations.planning import make_plan, tell_database
+from roost.operations.planning import make_plan, print_database_note
 from roost.report.text import plan_report
 
 
@@ -20,7 +20,7 @@ async def plan(
     as_json: bool,
     exit_code: bool,
 ) -> ExitCode:
-    """Show what would change; with `exit_code`, end with 2 when something would."""
+    """Show what would change; with `exit_code`, the exit code is 2 if something would."""
     file = load_environment(name, context.environments)
     async with connect(context, local=local) as target:
         planned = await make_plan(context, file, target)
@@ -29,8 +29,8 @@ async def plan(
     else:
         context.out.print(plan_report(planned.plan, planned.cost))
     for secret, bad in sorted(planned.values.unusable.items()):
-        told = f"warning: An apply refuses {secret}: {bad.why}. {bad.advice}"
-        context.progress.print(told, markup=False, soft_wrap=True)
-    tell_database(context, planned)
+        warning = f"warning: An apply refuses {secret}: {bad.why}. {bad.advice}"
+        context.progress.print(warning, markup=False, soft_wrap=True)
+    print_database_note(context, planned)
     pending = planned.plan.steps or planned.plan.refusals
     return ExitCode.CHANGES if exit_code and pending else ExitCode.DONE

@@ -1,4 +1,4 @@
-"""`roost rehearse`: a change tried on a local Fly of its own before anybody merges it."""
+"""`roost rehearse`: try a change on a private local Fly before it is merged."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from roost.operations.artifacts import write_document
 from roost.operations.context import Context
 from roost.operations.fly_target import image_for
 from roost.plan.desired import desired_state
-from roost.rehearsal.run import Base, Outcome, Side, play, skipped
+from roost.rehearsal.run import Base, Outcome, Revision, run_rehearsal, skipped
 from roost.report.rehearsal import facts, verdict
 from roost.report.text import status_table
 from roost.report.wording import one_line
 
-# All that reaches the local Fly and what it builds and runs. The rest may hold anybody's tokens,
+# The only variables that reach the local Fly and what it builds and runs. The others may hold tokens,
 # and code of a pull request runs here.
 KEPT = frozenset(
     {
@@ -34,7 +34,7 @@ KEPT = frozenset(
 )
 KEPT_PREFIXES = ("LC_", "UV_", "PIP_", "XDG_")
 OURS = ("ROOST_ENVIRONMENTS", "ROOST_DEPLOY")
-"""Where the head's files are; the base has its own."""
+"""Variables that name the head's folders; the base has its own."""
 _MB = 1024 * 1024
 
 
@@ -46,21 +46,21 @@ async def rehearse(
     results: Path | None,
     as_json: bool,
 ) -> ExitCode:
-    """Play each environment's change, whatever became of the others; end with the worst code.
+    """Rehearse each environment's change, also after a failure; return the worst exit code.
 
     Raises:
-        RoostError: what was given is no good; nothing was started.
+        RoostError: an argument or a file is invalid; nothing was started.
     """
     inside = replace(context, environ=kept(context))
-    heads = [Side(inside, file) for file in load_all(inside, names)]
+    heads = [Revision(inside, file) for file in load_all(inside, names)]
     for head in heads:
-        image_for(inside, head.file)  # a version without a lock is told before anything starts
+        image_for(inside, head.file)  # fails early on a version without a lock
     before = base_context(inside, base) if base else None
     outcomes = []
     for head in heads:
         outcome = await rehearse_one(head, before)
         outcomes.append(outcome)
-        tell(context, outcome, quiet=as_json)
+        print_outcome(context, outcome, quiet=as_json)
         if results:
             write_document(results, outcome.rehearsal.environment, outcome.rehearsal.document())
     if as_json:
@@ -70,22 +70,22 @@ async def rehearse(
 
 
 def kept(context: Context) -> dict[str, str]:
-    """Return what of the process environment may be known where code of others runs."""
+    """Return the variables that code of a pull request may read."""
     environ = {
         name: value
         for name, value in context.environ.items()
         if name in OURS or name.upper() in KEPT or name.startswith(KEPT_PREFIXES)
     }
-    # Images are kept where the user's own local Fly keeps them: each is built once.
+    # Images are cached where the user's own local Fly caches them, so that each is built once.
     return {"LOCALFLY_CACHE": str(context.local_home / "cache"), **environ}
 
 
 def load_all(context: Context, names: Sequence[str]) -> list[EnvironmentFile]:
-    """Load each environment once, as it may be tried here.
+    """Load each environment once, restricted to what a rehearsal allows.
 
     Raises:
-        UnknownEnvironmentError: one has no file.
-        InvalidFilesError: carries the faults of all of them.
+        UnknownEnvironmentError: an environment has no file.
+        InvalidFilesError: has the faults of all of them.
     """
     files: list[EnvironmentFile] = []
     faults: set[Fault] = set()
@@ -100,10 +100,10 @@ def load_all(context: Context, names: Sequence[str]) -> list[EnvironmentFile]:
 
 
 def base_context(context: Context, folder: Path) -> Context:
-    """Return the context of another checkout: its own environments, its own image.
+    """Return the context of another checkout, with its own environments and image.
 
     Raises:
-        UsageError: it is none.
+        UsageError: the folder is not a checkout.
     """
     if not (folder / "environments").is_dir() or not (folder / "deploy").is_dir():
         raise UsageError(
@@ -114,27 +114,27 @@ def base_context(context: Context, folder: Path) -> Context:
     return replace(context, project=folder.absolute(), environ=environ)
 
 
-async def rehearse_one(head: Side, before: Context | None) -> Outcome:
-    """Play one environment, or say why it cannot be played here."""
+async def rehearse_one(head: Revision, before: Context | None) -> Outcome:
+    """Rehearse one environment, or return why it cannot be rehearsed here."""
     base = find_base(head, before)
     sides = [head, base.side] if base.side else [head]
     for side in sides:
         reason = unplayable(side.file, computer_mb())
         if reason:
             return skipped(head, base, reason)
-    return await play(head, base)
+    return await run_rehearsal(head, base)
 
 
-def find_base(head: Side, before: Context | None) -> Base:
-    """Find what the head's change is made to."""
+def find_base(head: Revision, before: Context | None) -> Base:
+    """Return the base that the head's change is applied to."""
     name = head.file.name
     if before is None or name not in environment_names(before.environments):
         return Base("none")
     try:
-        side = Side(before, confined(load_environment(name, before.environments)))
+        side = Revision(before, confined(load_environment(name, before.environments)))
         wanted = desired_state(side.file, image_for(before, side.file))
     except (RoostError, OSError) as error:
-        return Base("none", note=f"The base is no good ({one_line(str(error))}).")
+        return Base("none", note=f"The base is not valid ({one_line(str(error))}).")
     if side.file.environment.app != head.file.environment.app:
         return Base("none", note=f"The base has another app, {side.file.environment.app}.")
     if wanted == desired_state(head.file, image_for(head.context, head.file)):
@@ -143,12 +143,12 @@ def find_base(head: Side, before: Context | None) -> Base:
 
 
 def computer_mb() -> int:
-    """Return the memory of this computer."""
+    """Return the memory of this computer in MB."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // _MB
 
 
-def tell(context: Context, outcome: Outcome, *, quiet: bool) -> None:
-    """Report how one went: what went wrong, and what was measured."""
+def print_outcome(context: Context, outcome: Outcome, *, quiet: bool) -> None:
+    """Print the verdict of one rehearsal, its failure, and the measurements."""
     found = outcome.rehearsal
     style = {"passed": "green", "failed": "bold red", "skipped": "yellow"}[found.outcome]
     head = Text.assemble((f"{found.environment}: ", "bold"), (one_line(verdict(found)), style))

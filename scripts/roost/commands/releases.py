@@ -1,4 +1,4 @@
-"""Verbs about releases: releases, rollback."""
+"""`roost releases` and `roost rollback`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from roost.apply.release_records import clear_release, environment_machines
 from roost.apply.work import lease_holder
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.errors import ExitCode, UnappliableError
-from roost.operations.applying import apply_told
+from roost.operations.applying import apply_and_report
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
-from roost.operations.lease_owner import holding
+from roost.operations.lease_owner import lease_description
 from roost.operations.planning import Planned, make_plan
 from roost.plan.cost import cost_change, read_prices
 from roost.plan.diff import plan_from
@@ -38,7 +38,7 @@ async def releases(
     as_json: bool,
     clear: int | None,
 ) -> ExitCode:
-    """Show what was released, newest first; or allow a failed release again."""
+    """List the releases, newest first; with `clear`, allow a failed release to be tried again."""
     file = load_environment(name, context.environments)
     async with connect(context, local=local) as target:
         if clear is not None:
@@ -65,7 +65,7 @@ async def _clear(context: Context, target: Target, file: EnvironmentFile, number
         context.progress.print(f"  {text}", markup=False)
 
     app = file.environment.app
-    doing = holding(CLEARING, context.environ)
+    doing = lease_description(CLEARING, context.environ)
     async with lease_holder(target.fly, app, notice, doing) as leases:
         await clear_release(target.fly, leases, file.name, number)
 
@@ -86,12 +86,12 @@ def _rows(found: tuple[Release, ...]) -> Iterator[tuple[str, ...]]:
 
 
 def _with_before(found: tuple[Release, ...]) -> Iterator[tuple[Release, Release | None]]:
-    """Return each release, the newest first, with the one before it if that is remembered."""
+    """Yield each release, the newest first, with its predecessor if that is recorded."""
     return zip(reversed(found), [*reversed(found[:-1]), None], strict=False)
 
 
 def _what(release: Release, before: Release | None) -> str:
-    """Return what a release changed, and what became of it."""
+    """Return what a release changed, and why it failed or what it restored."""
     fields = changed_fields(before, release) if before else ()
     more = f" and {len(fields) - MOST_FIELDS} more" if len(fields) > MOST_FIELDS else ""
     changed = f"changes {', '.join(fields[:MOST_FIELDS])}{more}" if fields else ""
@@ -137,7 +137,7 @@ async def rollback(
     to: int | None,
     as_json: bool,
 ) -> ExitCode:
-    """Put a good release back, by plan, apply and gate; the file stays as it is."""
+    """Restore a good release by plan, apply and gate; the file stays as it is."""
     await put_release_back(context, name, to, local=local, as_json=as_json)
     return ExitCode.DONE
 
@@ -145,10 +145,10 @@ async def rollback(
 async def put_release_back(
     context: Context, name: str, to: int | None, *, local: bool = False, as_json: bool = False
 ) -> tuple[Recovery, str]:
-    """Carry out a rollback, and return what was put back, and the server's address.
+    """Carry out a rollback; return what it restored, and the server's address.
 
     Raises:
-        RoostError: it cannot be planned, or failed.
+        RoostError: the rollback cannot be planned, or it failed.
     """
     file = load_environment(name, context.environments)
     async with connect(context, local=local) as target:
@@ -159,8 +159,8 @@ async def put_release_back(
             "back_to": recovery.back_to,
             "release": recovery.releases[-1].number + 1,
         }
-        doing = holding("roost rollback", context.environ)
-        await apply_told(context, target, planned, document if as_json else None, doing)
+        doing = lease_description("roost rollback", context.environ)
+        await apply_and_report(context, target, planned, document if as_json else None, doing)
         url = await target.app_url(file.environment.app, public=file.environment.access.public)
     if not as_json:
         context.out.print(f"Release {recovery.back_to} is back, and proved.")
@@ -170,11 +170,11 @@ async def put_release_back(
 async def _plan_rollback(
     context: Context, file: EnvironmentFile, target: Target, to: int | None
 ) -> tuple[Planned, Recovery]:
-    """Plan to put a release back, as `plan` does for what the file asks for.
+    """Plan a rollback, as `plan` plans what the file asks for.
 
     Raises:
         UsageError: there is no such release.
-        UnappliableError: it is not one to go back to.
+        UnappliableError: the release cannot be restored.
     """
     planned = await make_plan(context, file, target)
     recovery = roll_back(planned.desired, planned.live, to)
@@ -192,7 +192,7 @@ async def _plan_rollback(
 
 
 async def _check_image(target: Target, file: EnvironmentFile, image: str) -> None:
-    """Ask the local Fly for the image before anything is changed; Fly itself refuses in time."""
+    """Check that the local Fly has the image before anything is changed; Fly.io refuses by itself."""
     if target.local is not None and not await target.local.has_image(image):
         raise UnappliableError(
             f"The local Fly does not have the image {image} any more.",

@@ -1,4 +1,4 @@
-"""`roost scale`: other scaling for a time, as an override; or for good, in the file."""
+"""`roost scale`: override the scaling until a time, or change it in the file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from roost.operations.applying import apply_planned
 from roost.operations.context import Context
 from roost.operations.edit_file import scale_for_good
 from roost.operations.fly_target import Target, connect
-from roost.operations.lease_owner import holding, who
+from roost.operations.lease_owner import lease_description, who
 from roost.operations.planning import Planned, make_plan
 from roost.plan.effective import Choose, cleared, overridden
 from roost.plan.override import LONGEST, LONGEST_REASON, Override
@@ -29,8 +29,8 @@ from roost.report.wording import one_line
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What the command line asks for; None and empty stand for what it does not say."""
+class ScaleOptions:
+    """The options of `roost scale`; None or empty for an option that was not given."""
 
     fields: Mapping[str, int | str | None]
     until: str = ""
@@ -48,50 +48,50 @@ async def scale(
     context: Context,
     name: str,
     *,
-    wish: Wish,
+    asked: ScaleOptions,
     local: bool,
     as_json: bool,
 ) -> ExitCode:
-    """Set an override and apply it, end the one there is, or edit the file."""
-    check_wish(wish)
+    """Set and apply an override, end one, or edit the file."""
+    check_options(asked)
     file = load_environment(name, context.environments)
-    check_fields(file, wish.given)
-    if wish.permanent:
-        return scale_for_good(context, file, wish.given, wish.reason, as_json=as_json)
-    choose = chosen_by(wish, context.environ)
+    check_fields(file, asked.given)
+    if asked.permanent:
+        return scale_for_good(context, file, asked.given, asked.reason, as_json=as_json)
+    choose = chosen_by(asked, context.environ)
     async with connect(context, local=local) as target:
         planned = await make_plan(context, file, target, choose)
-        results = await carry_out(context, target, planned, wish)
+        results = await carry_out(context, target, planned, asked)
     if as_json:
         document = planned.document()
         context.out.print_json(json.dumps({**document, "gate": [vars(r) for r in results]}))
     else:
-        context.out.print(outcome(planned, wish), markup=False, soft_wrap=True)
+        context.out.print(outcome(planned, asked), markup=False, soft_wrap=True)
     return ExitCode.DONE
 
 
 async def carry_out(
-    context: Context, target: Target, planned: Planned, wish: Wish
+    context: Context, target: Target, planned: Planned, asked: ScaleOptions
 ) -> tuple[CheckResult, ...]:
-    """Apply what was planned, if it is scaling and nothing else.
+    """Apply the plan if it changes only the scaling.
 
     Raises:
-        UnappliableError: it is more than that; where there is nothing to clear, that is no matter.
+        UnappliableError: it changes more; not raised if there is no override to clear.
     """
-    others = beside(planned.plan, scaled(planned, wish))
-    if others and wish.clear and planned.effective.ended is None:
+    others = beside(planned.plan, scaled(planned, asked))
+    if others and asked.clear and planned.effective.ended is None:
         return ()
     if others and not planned.plan.refusals:
         raise _more_than_scaling(planned, others)
     context.progress.print(plan_report(planned.plan, planned.cost))
-    doing = holding("roost scale", context.environ, wish.reason)
+    doing = lease_description("roost scale", context.environ, asked.reason)
     return await apply_planned(context, target, planned, doing)
 
 
 def _more_than_scaling(planned: Planned, others: tuple[str, ...]) -> UnappliableError:
-    """Return the refusal; after a rollback by hand an apply would undo what somebody just did."""
+    """Return the refusal. After a manual rollback its hint is another: an apply would undo it."""
     name = planned.file.name
-    what = f"There is more to change than the scaling: {'; '.join(others)}."
+    what = f"The plan changes more than the scaling: {'; '.join(others)}."
     advice = f"See it (`roost plan {name}`), apply it (`roost apply {name}`), then scale."
     machines = our_machines(planned.desired, planned.live).values()
     if back := rolled_back_by_hand(releases_on(machines)):
@@ -99,16 +99,14 @@ def _more_than_scaling(planned: Planned, others: tuple[str, ...]) -> Unappliable
             f" Release {back.back_to} was put back by hand, as release {back.number}, and the file "
             "asks for something else: scaling by the file would go there again."
         )
-        advice = (
-            f"Merge a revert of the file first, then scale; or go forward (`roost apply {name}`)."
-        )
+        advice = f"Merge a revert of the file first, then scale, or apply the file (`roost apply {name}`)."
     return UnappliableError(what, where=name, advice=f"{advice} Nothing was changed.")
 
 
-def scaled(planned: Planned, wish: Wish) -> set[str]:
-    """Return the fields that may change: those asked for, and those of the override before."""
+def scaled(planned: Planned, asked: ScaleOptions) -> set[str]:
+    """Return the fields that may change: the requested ones, and those of the previous override."""
     before = planned.effective.ended
-    return {*wish.given, *(before.fields if before else ())}
+    return {*asked.given, *(before.fields if before else ())}
 
 
 def option(field: str) -> str:
@@ -116,39 +114,41 @@ def option(field: str) -> str:
     return f"--{field.replace('_', '-')}"
 
 
-def check_wish(wish: Wish) -> None:
-    """Hold the command line to one of its three forms.
+def check_options(asked: ScaleOptions) -> None:
+    """Check that the options have one of the three valid forms.
 
     Raises:
-        UsageError: it is none of them; says what to add or leave out.
+        UsageError: they do not; the hint says what to add or leave out.
     """
     options = ", ".join(option(field) for field in SECTIONS)
-    if wish.clear:
-        if wish.given or wish.until or wish.permanent:
-            raise UsageError("--clear ends an override and goes with nothing else.")
+    if asked.clear:
+        if asked.given or asked.until or asked.permanent:
+            raise UsageError("--clear ends an override and takes no other option.")
         return
-    if not wish.given:
+    if not asked.given:
         raise UsageError("There is nothing to change.", advice=f"Give one of {options}.")
-    if wish.permanent and wish.until:
-        raise UsageError("--permanent has no end.", advice="Leave out --until, or --permanent.")
-    if wish.permanent:
+    if asked.permanent and asked.until:
+        raise UsageError(
+            "--permanent and --until exclude each other.", advice="Leave out one of them."
+        )
+    if asked.permanent:
         return
-    if not wish.until:
+    if not asked.until:
         raise UsageError(
             "--until is missing: an override ends by itself.",
             advice="Add --until 4h, or --permanent to change the file instead.",
         )
-    if not wish.reason.strip():
+    if not asked.reason.strip():
         raise UsageError("--reason is missing.", advice='Say why, for others: --reason "demo".')
-    if len(one_line(wish.reason)) > LONGEST_REASON:
+    if len(one_line(asked.reason)) > LONGEST_REASON:
         raise UsageError(f"--reason is longer than {LONGEST_REASON} characters.")
 
 
 def check_fields(file: EnvironmentFile, fields: Fields) -> None:
-    """Hold the environment, as it would be, to all that its file is held to.
+    """Check the scaled environment by the rules for files.
 
     Raises:
-        UsageError: it breaks a rule; says which option does.
+        UsageError: an option breaks a rule.
     """
     faults = [
         f"{' with '.join(f'{option(n)} {fields[n]}' for n in names)}: {message}."
@@ -158,24 +158,24 @@ def check_fields(file: EnvironmentFile, fields: Fields) -> None:
         raise UsageError(" ".join(faults), where=file.name, advice="Nothing was changed.")
 
 
-def chosen_by(wish: Wish, environ: Mapping[str, str]) -> Choose:
-    """Return what decides what counts: the override asked for, or none.
+def chosen_by(asked: ScaleOptions, environ: Mapping[str, str]) -> Choose:
+    """Return the function that decides on the override: the requested one, or none.
 
     Raises:
-        UsageError: its time is none, is past, or is too far away.
+        UsageError: its time is not valid, past, or too far away.
     """
-    if wish.clear:
+    if asked.clear:
         return lambda file, live, _: cleared(file, live)
-    if wish.given.get("count") == 0:
+    if asked.given.get("count") == 0:
         raise UsageError(
-            "--count 0 would leave no machine to keep the override on, nor to end it.",
+            "--count 0 would leave no machine that stores the override and ends it.",
             advice="Put the server to sleep instead (`roost sleep ENV`), or use --permanent.",
         )
     now = datetime.now(UTC).replace(microsecond=0)
     override = Override(
-        fields=wish.given,
-        until=parse_until(wish.until, now),
-        reason=one_line(wish.reason),
+        fields=asked.given,
+        until=parse_until(asked.until, now),
+        reason=one_line(asked.reason),
         who=one_line(who(environ))[:100],
         since=now,
     )
@@ -183,10 +183,10 @@ def chosen_by(wish: Wish, environ: Mapping[str, str]) -> Choose:
 
 
 def parse_until(text: str, now: datetime) -> datetime:
-    """Read a duration, such as 4h, or an RFC 3339 time.
+    """Parse a duration, such as 4h, or an RFC 3339 time.
 
     Raises:
-        UsageError: it is neither, is past, or is too far away.
+        UsageError: the text is neither, or the time is past or too far away.
     """
     until = _moment(text, now).replace(microsecond=0)
     if until <= now:
@@ -194,7 +194,7 @@ def parse_until(text: str, now: datetime) -> datetime:
     if until - now > LONGEST:
         raise UsageError(
             f"--until {text} is more than {LONGEST.days} days away.",
-            advice="What lasts longer belongs into the file: --permanent.",
+            advice="A longer change belongs into the file: --permanent.",
         )
     return until
 
@@ -217,9 +217,9 @@ def _moment(text: str, now: datetime) -> datetime:
     )
 
 
-def outcome(planned: Planned, wish: Wish) -> str:
-    """Return how it stands now."""
+def outcome(planned: Planned, asked: ScaleOptions) -> str:
+    """Return the new state of the override as a sentence."""
     chosen, name = planned.effective, planned.file.name
-    if wish.clear:
+    if asked.clear:
         return chosen.notes[0] if chosen.ended else f"There is no override on {name}."
     return f"{chosen.notes[0]} To end it sooner: roost scale {name} --clear"

@@ -1,4 +1,4 @@
-"""`roost secrets`: how each secret stands, told without any value; and set, with nothing else."""
+"""`roost secrets`: show the state of each secret without its value, or set what changed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from roost.apply.secret_values import Values, source_text
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.errors import ExitCode, UnappliableError, UsageError
-from roost.operations.applying import apply_told
+from roost.operations.applying import apply_and_report
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
 from roost.operations.planning import Planned, make_plan
@@ -24,20 +24,20 @@ from roost.report.text import listing, plan_report
 
 
 @dataclass(frozen=True)
-class Look:
-    """What was found, and what of it an apply would change."""
+class SecretReport:
+    """The secrets of an environment, and what an apply would change."""
 
     file: EnvironmentFile
     states: tuple[SecretState, ...]
     values: Values
     made_up: frozenset[str]
-    """The names of those whose value was made up, for the local Fly."""
+    """Names of the secrets with a generated value."""
     behind: tuple[str, ...]
-    """Machines that were last booted with other secrets than Fly has now."""
+    """Machines that booted before the current secrets were set."""
 
     @property
     def to_do(self) -> bool:
-        """Whether an apply has something to do about secrets."""
+        """Whether an apply would change a secret."""
         prunes = self.file.environment.prune
         return bool(self.behind) or any(
             s.state.is_set or (prunes and s.state is State.EXTRA) for s in self.states
@@ -52,10 +52,10 @@ async def secrets(
     as_json: bool,
     exit_code: bool,
 ) -> ExitCode:
-    """Show how each secret stands; with `exit_code`, end with 2 when an apply would change one."""
+    """Show the state of each secret; with `exit_code`, the exit code is 2 if an apply would change one."""
     file = load_environment(name, context.environments)
     async with connect(context, local=local) as target:
-        found = await look(context, file, target)
+        found = await compare_secrets(context, file, target)
     if as_json:
         context.out.print_json(json.dumps(_document(found)))
     else:
@@ -75,69 +75,75 @@ async def set_secrets(
     as_json: bool,
     exit_code: bool,
 ) -> ExitCode:
-    """Set what an apply would, roll it out and prove it; a server that sleeps is not woken.
+    """Set the secrets that an apply would set, roll them out and prove them; do not wake a server.
 
     Raises:
-        UsageError: --exit-code too: nothing is left that it could tell.
-        UnappliableError: more than secrets is to change; nothing was.
+        UsageError: --exit-code was given, too, which has no meaning here.
+        UnappliableError: more than secrets would change; nothing was changed.
     """
     if exit_code:
-        raise UsageError("--set leaves nothing for --exit-code to tell; leave one of them out.")
+        raise UsageError("--set and --exit-code exclude each other: leave out one of them.")
     file = load_environment(name, context.environments)
     async with connect(context, local=local) as target:
         planned = await make_plan(context, file, target)
         check_confined(planned)
         context.progress.print(plan_report(planned.plan, planned.cost))
         document = planned.document() if as_json else None
-        results = await apply_told(context, target, planned, document, "roost secrets --set")
+        results = await apply_and_report(context, target, planned, document, "roost secrets --set")
     if not as_json:
         context.out.print(outcome(planned, proved=bool(results)), markup=False, soft_wrap=True)
     return ExitCode.DONE
 
 
 def check_confined(planned: Planned) -> None:
-    """Hold a plan to secrets; what it refuses is told where it is carried out.
+    """Check that a plan changes only secrets; its refusals are reported by the apply.
 
     Raises:
-        UnappliableError: it does more.
+        UnappliableError: it changes more.
     """
     others = beside_secrets(planned.plan)
     if others and not planned.plan.refusals:
         name = planned.file.name
         raise UnappliableError(
-            f"There is more to change than secrets: {'; '.join(others)}.",
+            f"The plan changes more than secrets: {'; '.join(others)}.",
             where=name,
             advice=f"See it (`roost plan {name}`) and apply it (`roost apply {name}`), which sets the secrets too. Nothing was changed.",
         )
 
 
 def outcome(planned: Planned, *, proved: bool) -> str:
-    """Return what was set, and whether a server was seen to run with it."""
+    """Return what was set, and whether a running server was proved with it."""
     name, steps = planned.file.name, planned.plan.steps
     if not steps:
         return f"{name}: there is nothing to set."
     given = [s.names for s in steps if isinstance(s, SetSecrets)]
     removed = [s.names for s in steps if isinstance(s, UnsetSecrets)]
-    told = [f"set {', '.join(names)}" for names in given]
-    told += [f"removed {', '.join(names)}" for names in removed]
-    told += [] if told else ["rolled out"]
+    changes = [f"set {', '.join(names)}" for names in given]
+    changes += [f"removed {', '.join(names)}" for names in removed]
+    changes += [] if changes else ["rolled out"]
     if proved:
-        return f"{name}: {'; '.join(told)}. Proved."
+        return f"{name}: {'; '.join(changes)}. Proved."
     asleep = any(isinstance(step, UpdateMachine) and step.skip_launch for step in steps)
-    waking = f" It sleeps, and wakes with that; prove it then: roost smoke {name}" if asleep else ""
-    return f"{name}: {'; '.join(told)}.{waking}"
+    waking = (
+        f" The server sleeps and wakes with them. Prove it then: roost smoke {name}"
+        if asleep
+        else ""
+    )
+    return f"{name}: {'; '.join(changes)}.{waking}"
 
 
-async def look(context: Context, file: EnvironmentFile, target: Target) -> Look:
-    """Read Fly and the sources, and compare; nothing is changed and no value is made up."""
-    desired = desired_state(file, "")  # what runs is of no interest here
+async def compare_secrets(context: Context, file: EnvironmentFile, target: Target) -> SecretReport:
+    """Compare Fly with the sources; change nothing and generate no value."""
+    desired = desired_state(file, "")  # the image does not matter here
     live = await read_live(target.fly, desired.app)
     given = given_values(context, file)
     values = known_values(context, file, target, desired, live)
     made_up = frozenset(values.found) - frozenset(given.found)
     ours = our_machines(desired, live)
     checked = replace(desired, values=check_values(desired, live, ours, values.found))
-    return Look(file, secret_states(checked, live, ours), values, made_up, _behind(desired, live))
+    return SecretReport(
+        file, secret_states(checked, live, ours), values, made_up, _behind(desired, live)
+    )
 
 
 def _behind(desired: Desired, live: Live) -> tuple[str, ...]:
@@ -145,30 +151,30 @@ def _behind(desired: Desired, live: Live) -> tuple[str, ...]:
     return tuple(m.id for _, m in sorted(ours.items()) if behind(desired, live, m))
 
 
-def _source(found: Look, name: str) -> str:
+def _source(found: SecretReport, name: str) -> str:
     if name in found.made_up:
         return "made up here"
     declared = {secret.name: secret for secret in found.file.environment.secrets}
     return source_text(declared[name]) if name in declared else "-"
 
 
-def _remarks(found: Look) -> Iterator[str]:
-    """Return what the table cannot: why a value was not checked, and what to do next."""
+def _remarks(found: SecretReport) -> Iterator[str]:
+    """Return notes beside the table: why a value was not checked, and the next step."""
     if not found.states:
         yield "It has no secrets."
     for state in found.states:
         unread = found.values.missing.get(state.name)
         if unread and (unread.unusable or state.state.is_set or state.state is State.UNCHECKED):
-            told = "cannot be set" if unread.unusable else "has no value here"
-            yield f"{state.name} {told}: {unread.why}. {unread.advice}"
+            problem = "cannot be set" if unread.unusable else "has no value here"
+            yield f"{state.name} {problem}: {unread.why}. {unread.advice}"
     if found.behind:
         yield f"May have booted with older secrets: {', '.join(found.behind)}."
     if found.to_do:
         name = found.file.name
-        yield f"To carry it out: roost apply {name}; and nothing else: roost secrets {name} --set"
+        yield f"To apply it: roost apply {name}; and nothing else: roost secrets {name} --set"
 
 
-def _document(found: Look) -> dict[str, object]:
+def _document(found: SecretReport) -> dict[str, object]:
     return {
         "environment": found.file.name,
         "app": found.file.environment.app,

@@ -13,14 +13,14 @@ from roost.operations.fly_target import connect
 from roost.operations.server_proof import environment_subject, prove_woken
 from roost.operations.server_state import (
     ASLEEP,
-    tell_standing,
+    print_state_notes,
 )
 from roost.operations.sleep_wake import (
-    empty_memory,
-    keeps_in_memory,
-    lay_down,
+    buffers_writes,
+    flush_writes,
     our_machines,
-    time_request,
+    put_to_sleep,
+    time_wake,
 )
 
 
@@ -31,7 +31,11 @@ async def sleep(
     local: bool,
     as_json: bool,
 ) -> ExitCode:
-    """Put every machine of an environment to sleep the way its file says."""
+    """Suspend or stop every machine of an environment, as its file says.
+
+    Raises:
+        UnappliableError: its autostop is off.
+    """
     file = load_environment(name, context.environments)
     how = file.environment.scaling.autostop
     if how == "off":
@@ -43,17 +47,17 @@ async def sleep(
     async with connect(context, local=local) as target:
         for machine in await our_machines(target, file):
             state, seconds = machine.state, 0.0
-            told = f"sleeps already: {state}."
+            result = f"sleeps already: {state}."
             if state not in ASLEEP:
                 began = time.monotonic()
-                if how == "suspend" and keeps_in_memory(file, machine):
-                    await empty_memory(context, target, file)
-                state = await lay_down(target, file.environment.app, machine, how)
+                if how == "suspend" and buffers_writes(file, machine):
+                    await flush_writes(context, target, file)
+                state = await put_to_sleep(target, file.environment.app, machine, how)
                 seconds = round(time.monotonic() - began, 2)
-                told = f"{state} in {seconds:.2f} s. A request wakes it."
+                result = f"{state} in {seconds:.2f} s. A request wakes it."
             laid.append({"id": machine.id, "state": state, "seconds": seconds})
             if not as_json:
-                context.out.print(f"{machine.id} {told}")
+                context.out.print(f"{machine.id} {result}")
     if as_json:
         document = {"environment": name, "app": file.environment.app, "machines": laid}
         context.out.print_json(json.dumps(document))
@@ -67,13 +71,13 @@ async def wake(
     local: bool,
     as_json: bool,
 ) -> ExitCode:
-    """Wake an environment the way its users do, with a request, and time the answer."""
+    """Wake an environment with a request, as its users do, and time the answer."""
     file = load_environment(name, context.environments)
     async with connect(context, local=local) as target:
         await our_machines(target, file)
         await target.check_reach(file)
         url = await target.app_url(file.environment.app, public=file.environment.access.public)
-        seconds = await time_request(url)
+        seconds = await time_wake(url)
         if as_json:
             document = {"environment": name, "app": file.environment.app, "url": url}
             context.out.print_json(json.dumps({**document, "seconds": round(seconds, 2)}))
@@ -82,5 +86,5 @@ async def wake(
         subject = environment_subject(context, file, target, url)
         await prove_database(url, subject.auth, file.environment.database.backend)
         await prove_woken(context, subject)
-        await tell_standing(context, target, file)
+        await print_state_notes(context, target, file)
     return ExitCode.DONE

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from roost.errors import ExitCode, SmokeFailedError
 from roost.operations.context import Context
 from roost.operations.database_proof import last_error_of
-from roost.operations.server_proof import run_checks, subject_of, tell_proved
+from roost.operations.server_proof import record_proved, run_checks, subject_of
 from roost.prefect.client_versions import advise_clients
 from roost.prefect.probe import CheckResult
 from roost.prefect.server_report import quoted
@@ -34,8 +34,8 @@ async def smoke(  # noqa: PLR0913 - one argument an option
         ]
         is_good = all(result.ok for result in results)
         if is_good:
-            await tell_proved(context, subject)
-        said = "" if is_good else await last_error_of(subject.url, subject.auth)
+            await record_proved(context, subject)
+        last_error = "" if is_good else await last_error_of(subject.url, subject.auth)
     if subject.auth and not as_json and (advice := _about_clients(results)):
         context.out.print(advice, markup=False, highlight=False, soft_wrap=True)
     if as_json:
@@ -45,20 +45,20 @@ async def smoke(  # noqa: PLR0913 - one argument an option
                     "url": subject.url,
                     "ok": is_good,
                     "checks": [vars(result) for result in results],
-                    "last_error": said,
+                    "last_error": last_error,
                 }
             )
         )
     failed = [result.name for result in results if not result.ok]
     if failed:
         raise SmokeFailedError(
-            f"{subject.url}: {', '.join(failed)} failed.{quoted(said)}",
+            f"{subject.url}: {', '.join(failed)} failed.{quoted(last_error)}",
             advice="Each failed check says what to do.",
         )
     return ExitCode.DONE
 
 
 def _about_clients(results: Sequence[CheckResult]) -> str:
-    """Return which clients work with the server that was looked at; empty where that is not known."""
+    """Return which client versions work with the server; empty if its version is unknown."""
     found = [result.detail for result in results if result.name == "version" and result.ok]
     return advise_clients(found[0].removeprefix("Prefect ")) if found else ""

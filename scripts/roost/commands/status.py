@@ -38,7 +38,7 @@ async def status(
     local: bool,
     as_json: bool,
 ) -> ExitCode:
-    """Show the machines, addresses and volume of an environment, and an override if there is one."""
+    """Show the machines, addresses, volume and override of an environment."""
     file = load_environment(name, context.environments)
     async with connect(context, local=local) as target:
         if target.local is not None:
@@ -48,7 +48,7 @@ async def status(
         url = await target.app_url(file.environment.app, public=public) if live.app else ""
         state = await look_at(target, file, live, url)
     chosen = effective(file, live, datetime.now(UTC))
-    code = ExitCode.DONE if state.good else ExitCode.ERROR
+    code = ExitCode.DONE if state.healthy else ExitCode.ERROR
     if as_json:
         override = chosen.override and chosen.override.document()
         document = {**_status_document(file, live, url), **state.document(), "override": override}
@@ -60,15 +60,15 @@ async def status(
         )
         return ExitCode.DONE
     context.out.print(f"{name}: {url}", soft_wrap=True)
-    context.out.print(state.told(), markup=False, soft_wrap=True)
+    context.out.print(state.sentence(), markup=False, soft_wrap=True)
     if live.machines:
         columns = ("machine", "id", "state", "last exit", "region", "Prefect", "image")
         context.out.print(listing(columns, _machine_rows(live)))
     refused = (refusal.what for refusal in chosen.refusals)
     cordoned = cordoned_notes(name, our_machines_in(file, live))
-    belongings = (*_no_machine(file, live), *_belongings(file, live))
+    resources = (*_no_machine(file, live), *_addresses_and_volumes(file, live))
     standing = (*exit_notes(our_machines_in(file, live)), *verdict_notes(name, state.release))
-    notes = (*standing, *belongings, *replica_notes(file, live), *chosen.notes)
+    notes = (*standing, *resources, *replica_notes(file, live), *chosen.notes)
     for note in (*notes, *refused, *cordoned):
         context.out.print(one_line(note), markup=False, soft_wrap=True)
     return code
@@ -92,7 +92,7 @@ def _image_of(machine: Machine) -> str:
 
 
 def _no_machine(file: EnvironmentFile, live: Live) -> Iterable[str]:
-    """Report that nothing runs, and how something does again."""
+    """Return the note that no machine exists, with the next step."""
     if live.machines:
         return
     name = file.name
@@ -106,8 +106,8 @@ def _no_machine(file: EnvironmentFile, live: Live) -> Iterable[str]:
         )
 
 
-def _belongings(file: EnvironmentFile, live: Live) -> Iterable[str]:
-    """Name the addresses and the volumes, and what of them costs money without being used."""
+def _addresses_and_volumes(file: EnvironmentFile, live: Live) -> Iterable[str]:
+    """Return the addresses and volumes, with those that cost money unused."""
     if live.ips:
         yield f"Addresses: {', '.join(f'{ip.ip} ({ip.kind})' for ip in live.ips)}."
     mounted = {m.mounted_volume: m.name for m in live.machines}
@@ -115,9 +115,9 @@ def _belongings(file: EnvironmentFile, live: Live) -> Iterable[str]:
         user = mounted.get(volume.id)
         used = f"used by {user}" if user else "used by no machine"
         yield f"Volume {volume.id}: {volume.size_gb} GB in {volume.region}, {used}."
-    desired = desired_state(file, "")  # what runs is of no interest here
-    told = compare_volumes(desired, live, our_machines_by_slot(desired, live))
-    yield from (outcome for outcome in told if isinstance(outcome, str))
+    desired = desired_state(file, "")  # the image does not matter here
+    outcomes = compare_volumes(desired, live, our_machines_by_slot(desired, live))
+    yield from (outcome for outcome in outcomes if isinstance(outcome, str))
 
 
 def _status_document(file: EnvironmentFile, live: Live, url: str) -> dict[str, object]:
@@ -150,7 +150,7 @@ def _status_document(file: EnvironmentFile, live: Live, url: str) -> dict[str, o
 
 
 def live_replica(file: EnvironmentFile, live: Live) -> str | None:
-    """Return where the database is copied to now; None where it is not copied."""
+    """Return the URL that the database is replicated to now; None if it is not."""
     for machine in our_machines_in(file, live):
         env = (machine.config or {}).get("env") or {}
         if url := env.get(REPLICA_URL):
@@ -159,14 +159,14 @@ def live_replica(file: EnvironmentFile, live: Live) -> str | None:
 
 
 def wanted_replica(file: EnvironmentFile) -> str | None:
-    """Return where the file asks for the database to be copied to."""
+    """Return the URL that the file asks to replicate the database to; None if it does not."""
     database = file.environment.database
     replica = database.replicate if isinstance(database, SqliteDatabase) else None
     return replica.url if replica else None
 
 
 def replica_notes(file: EnvironmentFile, live: Live) -> Iterable[str]:
-    """Return where the database is copied to, and where that is not what the file asks for."""
+    """Return notes on where the database is replicated to, and where the file asks for."""
     now, wanted = live_replica(file, live), wanted_replica(file)
     if now:
         yield f"The database is copied to {now} as it changes."

@@ -1,4 +1,4 @@
-"""`roost up`: an environment as a running server on the local Fly, from file to proof."""
+"""`roost up`: run an environment on the local Fly, from its file to a proved server."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from roost.errors import ExitCode, SmokeFailedError
 from roost.operations.applying import apply_planned
 from roost.operations.context import Context
 from roost.operations.database_proof import prove_database
-from roost.operations.fly_target import Target, connect
-from roost.operations.generated_secrets import throwaway_file
-from roost.operations.local_fly import ensure_local_fly, run_localfly
+from roost.operations.fly_target import Target, connect, ensure_local_fly
+from roost.operations.generated_secrets import generated_secrets_file
+from roost.operations.local_fly import run_localfly
 from roost.operations.planning import make_plan
 from roost.operations.secret_sources import given_values
 from roost.operations.server_proof import environment_subject
-from roost.operations.server_state import tell_standing
-from roost.operations.sleep_wake import time_request
+from roost.operations.server_state import print_state_notes
+from roost.operations.sleep_wake import time_wake
 from roost.report.text import plan_report
 
-# Beyond idle_after: the server looks every half second, and freezing takes a moment.
+# Beyond idle_after: the server checks every half second, and suspending takes a moment.
 SLEEP_SLACK_S = 30
 POLL_S = 0.2
 
 
 async def up(context: Context, name: str, *, leave: bool) -> ExitCode:
-    """Validate, plan, apply and prove; then stay until Ctrl-C, or prove sleep and wake and leave."""
+    """Validate, plan, apply and prove; then run until Ctrl-C, or prove sleep and wake and stop."""
     file = load_environment(name, context.environments)
     context.out.print(f"{file.path.name} is valid.")
     _, started = await ensure_local_fly(context)
@@ -46,17 +46,17 @@ async def up(context: Context, name: str, *, leave: bool) -> ExitCode:
 
 
 async def bring_up(context: Context, target: Target, file: EnvironmentFile) -> None:
-    """Apply the environment and say where it answers."""
+    """Apply the environment and print its address and login hint."""
     planned = await make_plan(context, file, target)
     context.out.print(plan_report(planned.plan, planned.cost))
     await apply_planned(context, target, planned)
     url = await target.app_url(file.environment.app, public=file.environment.access.public)
-    await time_request(url)
+    await time_wake(url)
     subject = environment_subject(context, file, target, url)
     await prove_database(url, subject.auth, file.environment.database.backend)
     idle = int(file.environment.scaling.idle_after.total_seconds())
     context.out.print(f"{file.name} is healthy at {url}", soft_wrap=True)
-    await tell_standing(context, target, file)
+    await print_state_notes(context, target, file)
     context.out.print(client_settings(file, url), soft_wrap=True)
     context.out.print(login_advice(context, file), soft_wrap=True)
     if file.environment.scaling.autostop != "off":
@@ -64,7 +64,7 @@ async def bring_up(context: Context, target: Target, file: EnvironmentFile) -> N
 
 
 def client_settings(file: EnvironmentFile, url: str) -> str:
-    """Return the lines to copy for Prefect's own client; the login is a placeholder."""
+    """Return the settings for Prefect's client, to copy; the login is a placeholder."""
     lines = [f"  export PREFECT_API_URL={url}/api"]
     if file.environment.access.auth == "basic":
         lines.append("  export PREFECT_API_AUTH_STRING=USER:PASSWORD")
@@ -72,16 +72,16 @@ def client_settings(file: EnvironmentFile, url: str) -> str:
 
 
 def login_advice(context: Context, file: EnvironmentFile) -> str:
-    """Return where the value to log in with is to be found; the value itself was shown once."""
+    """Return where to find the login; its value was shown once."""
     if file.environment.access.auth != "basic":
-        return "Anyone who reaches it is let in, as its file says."
+        return "Anyone who reaches it has access, as its file says."
     if AUTH_SECRET in given_values(context, file).found:
         return f"Log in with the value you gave for {AUTH_SECRET}."
-    return f"Log in with the value of {AUTH_SECRET}; it is kept in\n{throwaway_file(context.local_home)}"
+    return f"Log in with the value of {AUTH_SECRET}; it is kept in\n{generated_secrets_file(context.local_home)}"
 
 
 async def follow(context: Context, target: Target, file: EnvironmentFile, *, stops: bool) -> None:
-    """Report what its machines do, until Ctrl-C; which stops the local Fly only if this started it."""
+    """Print the events of the machines until Ctrl-C."""
     assert target.local is not None  # noqa: S101 - `up` is about the local Fly
     context.out.print(ctrl_c(stops=stops), soft_wrap=True)
     async with target.local.events() as events:
@@ -92,11 +92,11 @@ async def follow(context: Context, target: Target, file: EnvironmentFile, *, sto
 
 
 def ctrl_c(*, stops: bool) -> str:
-    """Return what Ctrl-C stops, and what goes on."""
+    """Return what Ctrl-C stops, and what keeps running."""
     if stops:
         return "Ctrl-C stops it."
     return (
-        "Ctrl-C ends only what is told here: the local Fly ran before, and goes on with all its "
+        "Ctrl-C ends only this report. The local Fly ran before and keeps running with all its "
         "servers. To stop it: roost local stop"
     )
 
@@ -105,7 +105,7 @@ async def prove_sleep(context: Context, target: Target, file: EnvironmentFile) -
     """Wait until the server sleeps by itself, then wake it with a request.
 
     Raises:
-        SmokeFailedError: it stays awake.
+        SmokeFailedError: it does not sleep.
     """
     scaling = file.environment.scaling
     if scaling.autostop == "off" or scaling.min_machines_running:
@@ -123,7 +123,7 @@ async def prove_sleep(context: Context, target: Target, file: EnvironmentFile) -
             advice=f"See its log: ./run roost local logs {file.environment.app}",
         )
     context.out.print(f"It sleeps: {asleep}.")
-    seconds = await time_request(
+    seconds = await time_wake(
         await target.app_url(file.environment.app, public=file.environment.access.public)
     )
     context.out.print(f"A request woke it and was answered after {seconds:.3f} s.")

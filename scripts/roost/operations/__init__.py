@@ -1,1 +1,1 @@
-"""What commands, workflows and rehearsals share: planning and applying one environment, and where its values come from."""
+"""What commands, workflows and rehearsals share: plan, apply and prove one environment."""

@@ -24,10 +24,10 @@ from roost.errors import GateError
 from roost.operations.context import Context
 from roost.operations.fly_target import Target
 from roost.operations.git import commit_of
-from roost.operations.images import image_before
-from roost.operations.lease_owner import holding
+from roost.operations.images import prepare_image
+from roost.operations.lease_owner import lease_description
 from roost.operations.planning import Planned
-from roost.operations.secret_sources import complete_values, to_make_up
+from roost.operations.secret_sources import complete_values, to_generate
 from roost.plan.document import Json
 from roost.plan.steps import SetSecrets
 from roost.prefect.probe import CheckResult
@@ -36,23 +36,25 @@ from roost.report.wording import one_line
 from roost.secret_text import SecretText
 
 
-async def apply_told(
+async def apply_and_report(
     context: Context, target: Target, planned: Planned, document: Json | None, doing: str = ""
 ) -> tuple[CheckResult, ...]:
-    """Apply as `apply_planned` does, and print a document with what the gate found, failed or not.
+    """Apply as `apply_planned` does, and print a JSON document with the gate's results.
+
+    The document is printed also if the gate fails.
 
     Args:
         context: see `apply_planned`.
         target: see `apply_planned`.
         planned: see `apply_planned`.
-        document: what else to print; nothing is printed if None.
+        document: the rest of the JSON object; nothing is printed if None.
         doing: see `apply_planned`.
 
     Raises:
-        GateError: see `apply_planned`; it is told with the document, too.
+        GateError: see `apply_planned`; the document names it, too.
     """
 
-    def tell(results: tuple[CheckResult, ...], error: str | None) -> None:
+    def print_document(results: tuple[CheckResult, ...], error: str | None) -> None:
         if document is not None:
             gate = [vars(result) for result in results]
             context.out.print_json(json.dumps({**document, "gate": gate, "error": error}))
@@ -60,21 +62,21 @@ async def apply_told(
     try:
         results = await apply_planned(context, target, planned, doing)
     except GateError as failure:
-        tell(failure.checks, failure.word)
+        print_document(failure.checks, failure.word)
         raise
-    tell(results, None)
+    print_document(results, None)
     return results
 
 
 async def settle(context: Context, target: Target, planned: Planned) -> None:
-    """End a restore that was cut short, before anything else is changed.
+    """Finish an interrupted restore before anything else is changed.
 
     Raises:
-        GateFailedError: the restored server was no good, and the old one is back.
-        NotRolledBackError: so it was, and the old one is no good either.
+        GateFailedError: the restored server failed its gate, and the old one runs again.
+        NotRolledBackError: it failed, and the old server fails, too.
     """
     await target.check_reach(planned.file)
-    context.progress.print("A restore was cut short; it is ended first.")
+    context.progress.print("A restore was interrupted; it is finished first.")
     async with restorer_of(context, target, planned) as restorer:
         await restorer.settle()
 
@@ -83,8 +85,8 @@ async def settle(context: Context, target: Target, planned: Planned) -> None:
 async def restorer_of(
     context: Context, target: Target, planned: Planned
 ) -> AsyncIterator[Restorer]:
-    """Return what restores the environment's data; it gives its leases back at the end."""
-    # Nothing is set here: of the values only the login is needed.
+    """Yield the restorer of the environment's data; release its leases at the end."""
+    # A restore sets no secret; the gate needs the login.
     needs = replace(planned, plan=replace(planned.plan, steps=()))
     auth = secret_values(context, target, needs).get(AUTH_SECRET)
 
@@ -92,7 +94,7 @@ async def restorer_of(
         context.progress.print(f"  {text}", markup=False)
 
     snapshots = Snapshots(proof_of(context, target, planned, auth), notice)
-    doing = holding("roost restore", context.environ)
+    doing = lease_description("roost restore", context.environ)
     async with (
         in_time(planned.file.name),
         lease_holder(target.fly, planned.desired.app, notice, doing) as leases,
@@ -103,28 +105,28 @@ async def restorer_of(
 
 
 def moment() -> str:
-    """Return the time as records write it."""
+    """Return the current time as release records write it."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 async def apply_planned(
     context: Context, target: Target, planned: Planned, doing: str = ""
 ) -> tuple[CheckResult, ...]:
-    """Carry a plan out and gate it; a plan without steps changes and proves nothing.
+    """Apply a plan and run the gate; a plan without steps changes and proves nothing.
 
     Args:
-        context: where things are, and where to print.
+        context: the folders, the consoles and the clients.
         target: the Fly to change.
-        planned: the plan, with all it was made from.
-        doing: what others are told who find a machine's lease taken; that it is an apply by default.
+        planned: the plan, with its inputs.
+        doing: the description that the lease carries; an apply by default.
 
     Raises:
-        GateFailedError: the gate failed, and the last good release is back.
-        NotRolledBackError: the gate failed, and nothing could be put back.
+        GateFailedError: the gate failed, and the last good release was restored.
+        NotRolledBackError: the gate failed, and no release could be restored.
         MissingSecretError: a value is missing; nothing was called.
-        UnusableSecretError: a value cannot work; nothing was called.
-        UnappliableError: the image has to be built, and cannot be; nothing was changed.
-        PrivateNetworkError: the server could not be proved from here; nothing was changed.
+        UnusableSecretError: a value has a wrong form; nothing was called.
+        UnappliableError: the image is missing and cannot be built; nothing was changed.
+        PrivateNetworkError: this computer cannot reach the server; nothing was changed.
     """
     check_usable(planned.values)
     check_appliable(planned.plan)
@@ -134,12 +136,12 @@ async def apply_planned(
     await target.check_reach(planned.file)
     values = secret_values(context, target, planned)
     file, environment = planned.file, planned.file.environment
-    app_created = await image_before(context, target, file, planned.image, planned.plan)
+    app_created = await prepare_image(context, target, file, planned.image, planned.plan)
 
     def notice(text: str) -> None:
         context.progress.print(f"  {one_line(text)}", markup=False)
 
-    doing = doing or holding("roost apply", context.environ)
+    doing = doing or lease_description("roost apply", context.environ)
     async with (
         in_time(planned.file.name),
         lease_holder(target.fly, environment.app, notice, doing) as leases,
@@ -156,7 +158,7 @@ async def apply_planned(
 
 
 def proof_of(context: Context, target: Target, planned: Planned, auth: SecretText | None) -> Proof:
-    """Return how the environment's server is proved, each check told as it comes."""
+    """Return how to prove the environment's server; each check is printed when it ends."""
     environment = planned.file.environment
     return Proof(
         target.fly,
@@ -172,17 +174,17 @@ def proof_of(context: Context, target: Target, planned: Planned, auth: SecretTex
 
 
 def secret_values(context: Context, target: Target, planned: Planned) -> Mapping[str, SecretText]:
-    """Return the values the plan and the gate need; the local Fly gets a login that is made up.
+    """Return the secret values that the plan and the gate need; generate a login for the local Fly.
 
     Raises:
-        MissingSecretError: a needed value is nowhere.
-        UnusableSecretError: a value cannot work.
+        MissingSecretError: no source has a needed value.
+        UnusableSecretError: a value has a wrong form.
     """
     check_usable(planned.values)
     file = planned.file
     needed = {name for s in planned.plan.steps if isinstance(s, SetSecrets) for name in s.names}
     if file.environment.access.auth == "basic":
         needed.add(AUTH_SECRET)  # the gate logs in
-    made_up = needed & to_make_up(target, planned.values, planned.live)
+    made_up = needed & to_generate(target, planned.values, planned.live)
     require(needed - made_up, planned.values)
     return complete_values(context, file, planned.values, made_up).found

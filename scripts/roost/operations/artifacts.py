@@ -1,4 +1,4 @@
-"""JSON files by which one job of a workflow tells another one what it found, one an environment."""
+"""JSON files that pass results from one job of a workflow to another, one file an environment."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_BYTES = 8 * 2**20
 
 
 def write_document(folder: Path, name: str, document: Mapping[str, Any]) -> None:
-    """Write a document, whole or not at all."""
+    """Write a document atomically."""
     folder.mkdir(parents=True, exist_ok=True)
     aside = folder / f".{name}.{os.getpid()}.new"
     aside.write_text(json.dumps(document, indent=1, sort_keys=True), encoding="utf-8")
@@ -23,29 +23,29 @@ def write_document(folder: Path, name: str, document: Mapping[str, Any]) -> None
 
 
 def read_documents(folder: Path) -> dict[str, Any]:
-    """Read all documents of a folder and below it, by environment; none where there is no folder.
+    """Return all documents below a folder, by environment; none if there is no folder.
 
     Raises:
-        BadDocumentError: a file is no JSON object, or is too large.
+        BadDocumentError: a file is not a JSON object, or is too large.
     """
     return {name: read_document(path) for name, path in document_paths(folder).items()}
 
 
 def document_paths(folder: Path) -> dict[str, Path]:
-    """Return where the documents of a folder and below it are, by environment."""
+    """Return the paths of the documents below a folder, by environment."""
     return {path.stem: path for path in document_files(folder)}
 
 
 def document_files(folder: Path) -> list[Path]:
-    """Return every file of a folder and below it that may be a document."""
+    """Return every file below a folder that may be a document."""
     return sorted(folder.rglob("[!._]*.json")) if folder.is_dir() else []
 
 
 def read_document(path: Path) -> dict[str, Any]:
-    """Read one document, never more of it than one may have.
+    """Return one document; read no more than its maximum size.
 
     Raises:
-        BadDocumentError: it is no JSON object, or is too large.
+        BadDocumentError: it is not a JSON object, or is too large.
     """
     content = _content(path)
     try:
@@ -53,12 +53,12 @@ def read_document(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise _bad(path, "it cannot be read") from error
     if not isinstance(document, dict):
-        raise _bad(path, "it is no JSON object, or is too large")
+        raise _bad(path, "it is not a JSON object, or is too large")
     return document
 
 
 def document_hash(path: Path) -> str:
-    """Return a hash of a document, by which a reader knows it for the one that was written.
+    """Return the SHA-256 of a document, so that a reader can check that it was not replaced.
 
     Raises:
         BadDocumentError: it cannot be read.
@@ -67,10 +67,10 @@ def document_hash(path: Path) -> str:
 
 
 def _content(path: Path) -> bytes:
-    """Return what is in a file, and of one that is too large enough to see that."""
+    """Return the content of a file; at most one byte more than the maximum."""
     try:
         if not path.resolve().is_file():
-            raise _bad(path, "it is no file")
+            raise _bad(path, "it is not a file")
         with path.open("rb") as file:
             return file.read(MOST_BYTES + 1)
     except (OSError, RuntimeError) as error:
@@ -79,7 +79,7 @@ def _content(path: Path) -> bytes:
 
 def _bad(path: Path, why: str) -> BadDocumentError:
     return BadDocumentError(
-        f"What another job left does not help: {why}.",
+        f"The file of another job cannot be used: {why}.",
         where=str(path),
         advice="See that job's log, then run the workflow again.",
     )

@@ -1,4 +1,4 @@
-"""What building an image says: one changing line on a terminal, its stages elsewhere, all if it fails."""
+"""Progress of an image build: one changing line on a terminal, else its stages; all lines if it fails."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from roost.report.wording import one_line
 if TYPE_CHECKING:
     from rich.console import Console
 
-# Its stages, in the words of the local Fly, of uv and of docker; the rest is one line a package.
+# How the local Fly, uv and docker name their stages; the other lines are one a package.
 _STAGE = re.compile(r"installing |baking|Prepared |Installed |#\d+ \[")
 MAX_LINE = 100
 
 
 @contextmanager
 def build_progress(console: Console) -> Iterator[Callable[[str], None]]:
-    """Return what to tell each line of a build to."""
-    said: list[str] = []
+    """Yield the function that takes each line of a build."""
+    lines: list[str] = []
     with ExitStack() as stack:
         status = stack.enter_context(console.status("starting")) if console.is_terminal else None
 
-        def tell(line: str) -> None:
-            said.append(one_line(line))
+        def report(line: str) -> None:
+            lines.append(one_line(line))
             if status:
-                status.update(Text(said[-1][:MAX_LINE]))
-            elif _STAGE.match(said[-1]):
-                console.print(f"  {said[-1]}", markup=False)
+                status.update(Text(lines[-1][:MAX_LINE]))
+            elif _STAGE.match(lines[-1]):
+                console.print(f"  {lines[-1]}", markup=False)
 
         try:
-            yield tell
+            yield report
         except Exception:
             stack.close()
-            for line in said:
+            for line in lines:
                 console.print(f"  {line}", markup=False)
             raise

@@ -1,11 +1,17 @@
-"""What every verb is given: where things are, what the environment says, where to print."""
+"""What every command gets: the environment variables, the folders, the consoles and the clients."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from roost.fly.client import FlyClient
+from roost.fly.registry import Registry
+from roost.operations.generated_secrets import make_value
+from roost.operations.local_fly import LocalFly, find_local_fly
+from roost.secret_text import SecretText
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -14,33 +20,48 @@ PROJECT = Path(__file__).parents[3]
 
 
 @dataclass(frozen=True)
+class Clients:
+    """How a command reaches what is outside of it; tests hand in their own factories."""
+
+    fly: Callable[[str, SecretText], FlyClient] = FlyClient
+    """Opens the Machines API at a base URL with a token."""
+    registry: Callable[[str, SecretText], Registry] = Registry
+    """Opens the image registry at a host with a token."""
+    find_local_fly: Callable[[Path], Awaitable[LocalFly | None]] = find_local_fly
+    """Finds the running local Fly that keeps its state in a folder."""
+    make_value: Callable[[str], str] = make_value
+    """Generates the value of a secret that nobody set, on a local Fly."""
+
+
+@dataclass(frozen=True)
 class Context:
-    """Passed in, never looked up: tests hand in their own."""
+    """Passed to every command, so that nothing reads the process environment or a global."""
 
     environ: Mapping[str, str]
     project: Path
     out: Console
-    """Standard output: data, and what the verb was asked for."""
+    """Standard output: data, and what the command was asked for."""
     progress: Console
-    """Standard error: what happens as it happens."""
+    """Standard error: progress and notes."""
+    clients: Clients = field(default_factory=Clients)
 
     @property
     def environments(self) -> Path:
-        """The folder whose files are environments; ROOST_ENVIRONMENTS names another."""
+        """The folder of the environment files: ROOST_ENVIRONMENTS, or the project's own."""
         return Path(self.environ.get("ROOST_ENVIRONMENTS") or self.project / "environments")
 
     @property
     def deploy(self) -> Path:
-        """What runs on the machine, and what limits it; ROOST_DEPLOY names another."""
+        """The folder of what runs on machines: ROOST_DEPLOY, or the project's own."""
         return Path(self.environ.get("ROOST_DEPLOY") or self.project / "deploy")
 
     @property
     def prices(self) -> Path:
-        """The price list; always our own, whoever's files are planned."""
+        """The price list; always the project's own, even for the files of another checkout."""
         return self.project / "deploy" / "prices.yaml"
 
     @property
     def local_home(self) -> Path:
-        """Where the local Fly keeps its state: LOCALFLY_HOME, or in the state of `./run`."""
+        """The folder of the local Fly's state: LOCALFLY_HOME, or below RUN_STATE as `./run` sets it."""
         state = self.environ.get("RUN_STATE") or self.project / ".run"
         return Path(self.environ.get("LOCALFLY_HOME") or Path(state) / "localfly")

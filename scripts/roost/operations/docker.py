@@ -1,8 +1,8 @@
-"""The `docker` program: builds our image and brings it to a registry.
+"""The `docker` program: builds Roost's image and pushes it to a registry.
 
-It gets none of our environment but what it needs to find its daemon: the rest holds tokens and
-values of secrets. The Fly token reaches it on standard input alone, and what it keeps of a login
-stands in a folder of its own that does not outlive the push.
+docker gets only the environment variables that it needs to find its daemon: the others hold tokens
+and secret values. It reads the Fly token from standard input, and stores its login in a temporary
+folder that is removed after the push.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ BUILD_LIMIT_S = 1800
 PUSH_LIMIT_S = 900
 PUSHES = 3
 PAUSE_S = 5.0
-"""Between pushes: the registry of an app that was just made may not know it yet."""
+"""Pause between pushes: the registry may not know a new app yet."""
 MAX_LINE = 2000
 _PASSED_ON = {
     *("HOME", "PATH", "TMPDIR", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "SSH_AUTH_SOCK"),
@@ -43,34 +43,34 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 
 
 def find_docker(environ: Mapping[str, str]) -> str:
-    """Return the program; empty where there is none."""
+    """Return the path of docker; empty if there is none."""
     path = environ.get("PATH") or ""
     return (shutil.which("docker", path=path) if path else None) or ""
 
 
 @dataclass(frozen=True)
 class Docker:
-    """One `docker`, and whom to tell what it says.
+    """One `docker` program.
 
     Args:
-        program: where it is.
-        environ: ours; only what it needs of it is passed on.
-        tell: told each line of what it says, free of the token.
+        program: its path.
+        environ: the process environment; only what docker needs is passed on.
+        report: takes each line of its output, without the token.
     """
 
     program: str
     environ: Mapping[str, str]
-    tell: Callable[[str], None]
+    report: Callable[[str], None]
 
     async def build(self, folder: Path, version: str, reference: str) -> None:
-        """Build the image of a Prefect version for the machines of Fly.
+        """Build the image of a Prefect version for Fly's machines.
 
         Raises:
             ImageError: the build failed.
         """
         arguments = [
             *("buildx", "build", "--load", "--progress", "plain", "--platform", "linux/amd64"),
-            # One plain manifest: attestations make an index of it, which no machine needs.
+            # A single manifest: attestations would turn it into an index, which no machine needs.
             *("--provenance=false", "--sbom=false"),
             *("--build-arg", f"PREFECT_VERSION={version}"),
             *await self._base(folder),
@@ -79,7 +79,7 @@ class Docker:
         await self._run(arguments, limit_s=BUILD_LIMIT_S, doing="build the image")
 
     async def push(self, reference: str, host: str, token: SecretText) -> None:
-        """Push an image that was built, as the holder of a Fly token.
+        """Push a built image with a Fly token.
 
         Raises:
             ImageError: the login or the push failed.
@@ -114,7 +114,7 @@ class Docker:
                     return
 
     async def _base(self, folder: Path) -> tuple[str, ...]:
-        """Return the base image with the digest that its tag has now, so that the log names it."""
+        """Return the base image with the digest that its tag has now, for the log."""
         found = _BASE.search((folder / "Dockerfile").read_text(encoding="utf-8"))
         if found is None or "@" in found[1]:
             return ()
@@ -122,17 +122,17 @@ class Docker:
             *("buildx", "imagetools", "inspect", found[1], "--format", "{{.Manifest.Digest}}")
         )
         if not _DIGEST.fullmatch(digest):
-            self.tell(f"no digest of {found[1]} is to be had; its tag is built from")
+            self.report(f"no digest of {found[1]} is to be had; its tag is built from")
             return ()
         return ("--build-arg", f"BASE={found[1]}@{digest}")
 
     async def _daemon(self) -> dict[str, str]:
-        """Return where the daemon listens: the settings that say so are not in the folder of a login."""
+        """Return the daemon's address, because the temporary login folder has no settings that name it."""
         host = await self._ask("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
         return {"DOCKER_HOST": host} if host else {}
 
     async def _ask(self, *arguments: str) -> str:
-        """Return what it prints, in one line; nothing where it fails."""
+        """Return one printable line of its output; empty if it fails."""
         with anyio.move_on_after(LOOK_LIMIT_S):
             try:
                 done = await anyio.run_process(
@@ -157,7 +157,7 @@ class Docker:
         password: bytes = b"",
         hidden: tuple[SecretText, ...] = (),
     ) -> None:
-        """Run it to its end, and tell each line.
+        """Run docker to its end and report each line.
 
         Raises:
             ImageError: it failed, or did not end in time.
@@ -175,7 +175,7 @@ class Docker:
                 async with process:
                     await _give(process, password)
                     async for line in _lines(process):
-                        self.tell(_redacted(line, hidden))
+                        self.report(_redacted(line, hidden))
                     code = await process.wait()
         except TimeoutError:
             raise _failed(doing, f"it took more than {limit_s:.0f} s") from None
@@ -186,23 +186,23 @@ class Docker:
 
     def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
         passed = {name: value for name, value in self.environ.items() if name in _PASSED_ON}
-        if "DOCKER_HOST" in more:  # which a context would be at odds with
+        if "DOCKER_HOST" in more:  # DOCKER_CONTEXT would contradict it
             passed.pop("DOCKER_CONTEXT", None)
         return {**passed, **more}
 
 
 @contextmanager
 def _login_folder(host: str) -> Iterator[str]:
-    """Return a folder for what docker keeps of a login; it is removed with it."""
+    """Yield a temporary folder for docker's login."""
     with tempfile.TemporaryDirectory(prefix="roost-docker-") as folder:
-        # An entry, however empty, keeps docker from choosing the computer's own key store.
+        # An entry, even an empty one, keeps docker from using the computer's key store.
         config = json.dumps({"auths": {host: {}}})
         Path(folder, "config.json").write_text(config, encoding="utf-8")
         yield folder
 
 
 async def _give(process: Process, text: bytes) -> None:
-    """Write its standard input, and end it; it may have gone without reading."""
+    """Write the process's standard input and close it; the process may end without reading."""
     if process.stdin is None:
         return
     with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
@@ -240,5 +240,5 @@ def _redacted(line: str, hidden: tuple[SecretText, ...]) -> str:
 def _failed(doing: str, why: str) -> ImageError:
     return ImageError(
         f"docker could not {doing}: {why}.",
-        advice="What it said stands above. Mend that and run the same command again.",
+        advice="See its output above. Fix the cause and run the same command again.",
     )

@@ -1,4 +1,4 @@
-"""`roost scale --permanent`: other values in the environment file itself, and nothing else of it."""
+"""`roost scale --permanent`: change values in an environment file, and no other byte of it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from roost.report.wording import one_line
 def scale_for_good(
     context: Context, file: EnvironmentFile, fields: Fields, reason: str, *, as_json: bool
 ) -> ExitCode:
-    """Write other values into the file; nothing is called, and nothing is applied.
+    """Write new values into the file; Fly is not called.
 
     Raises:
-        UnappliableError: the file has them in a form that only a person can change.
-        ChangedMeanwhileError: somebody wrote the file at the same time.
+        UnappliableError: the values have a form that only a person can edit.
+        ChangedMeanwhileError: the file changed during the edit.
     """
     old = {name: value_of(file.environment, name) for name in fields}
     changed = {name: value for name, value in fields.items() if old[name] != value}
@@ -34,22 +34,22 @@ def scale_for_good(
         context.out.print_json(json.dumps(_document(file, old, fields, reason)))
         return ExitCode.DONE
     for name, value in fields.items():
-        told = f"{SECTIONS[name]}.{name}: {old[name]}"
-        told += f" -> {value}" if name in changed else ", as before"
-        context.out.print(f"{file.path}: {told}", markup=False, soft_wrap=True)
+        change = f"{SECTIONS[name]}.{name}: {old[name]}"
+        change += f" -> {value}" if name in changed else ", as before"
+        context.out.print(f"{file.path}: {change}", markup=False, soft_wrap=True)
     if changed:
         context.out.print(_next(file, changed, reason), markup=False, soft_wrap=True)
     return ExitCode.DONE
 
 
 def rewrite(file: EnvironmentFile, fields: Fields) -> None:
-    """Put values into a file: all of it is there and right, or none.
+    """Put values into a file atomically, and check the result first.
 
     Raises:
         UnappliableError: see `scale_for_good`.
         ChangedMeanwhileError: see `scale_for_good`.
     """
-    path = file.path.resolve()  # of a link, the file
+    path = file.path.resolve()  # the target of a link, not the link
     content = path.read_bytes()
     try:
         edited = edit(content, fields)
@@ -62,9 +62,9 @@ def rewrite(file: EnvironmentFile, fields: Fields) -> None:
     if faults or environment != with_fields(file.environment, fields):
         found = f" ({faults[0].message})" if faults else ""
         raise UnappliableError(
-            f"With the new values the file would not mean what it should{found}.",
+            f"The edited file would not parse to the requested values{found}.",
             where=str(file.path),
-            advice="Edit it by hand. It is as it was.",
+            advice="Edit it by hand. The file is unchanged.",
         )
     _replace(path, content, edited)
 
@@ -76,7 +76,7 @@ def _merged(path: Path, content: bytes) -> Source:
 
 
 def _replace(path: Path, before: bytes, after: bytes) -> None:
-    """Put the new file in the place of the old one in one go; its rights stay."""
+    """Replace the file atomically and keep its permissions."""
     descriptor, aside = tempfile.mkstemp(prefix=".", suffix=".new", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as new:
@@ -95,17 +95,17 @@ def _replace(path: Path, before: bytes, after: bytes) -> None:
 def _check_untouched(path: Path, before: bytes) -> None:
     if path.read_bytes() != before:
         raise ChangedMeanwhileError(
-            "Somebody wrote the file at the same time.",
+            "The file changed during the edit.",
             where=str(path),
-            advice="Look at it, then run the same command again.",
+            advice="Check it, then run the same command again.",
         )
 
 
 def _next(file: EnvironmentFile, fields: Fields, reason: str) -> str:
-    said = one_line(reason) or f"Scale {file.name}"
+    subject = one_line(reason) or f"Scale {file.name}"
     values = ", ".join(f"{name} {value}" for name, value in fields.items())
     return (
-        f"Nothing is applied yet. Look at it (git diff), commit it (such as: {said}: {values}), "
+        f"Nothing is applied yet. Check it (git diff), commit it (such as: {subject}: {values}), "
         f"then: roost apply {file.name}"
     )
 

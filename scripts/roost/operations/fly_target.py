@@ -1,4 +1,4 @@
-"""Which Fly a verb talks to: Fly.io, or the local Fly. The calls are the same."""
+"""Which Fly a command talks to: Fly.io or the local Fly. The API is the same."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from roost.errors import MissingTokenError
 from roost.fly.client import FlyClient
 from roost.operations import server_address
 from roost.operations.context import Context
-from roost.operations.local_fly import LocalFly, ensure_local_fly, local_fly_at
+from roost.operations.local_fly import LocalFly, local_fly_at, start_local_fly
 from roost.plan.image import image_reference, read_image_parts
 from roost.secret_text import SecretText
 
@@ -20,67 +20,80 @@ FLY_API = "https://api.machines.dev"
 LOCAL_TOKEN = "local"  # noqa: S105 - the local Fly takes any token
 
 
-class MakesUp(Enum):
-    """For which secrets a value is made up where they have none."""
+class Generates(Enum):
+    """Which secrets get a generated value if nobody set one."""
 
     NOTHING = "nothing"
     LOGIN = "login"
-    """On the local Fly: a login that nobody set. Any other secret is missing, as on Fly.io."""
+    """On the local Fly: the login. Any other secret is missing, as on Fly.io."""
     ALL = "all"
-    """In a rehearsal: nothing is set on its own local Fly, which is thrown away."""
+    """In a rehearsal: its private local Fly has no secrets and is removed afterwards."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """A Fly to talk to, and how its apps are reached."""
+    """A Fly, and how to reach its apps."""
 
     fly: FlyClient
     local: LocalFly | None = None
-    makes_up: MakesUp = MakesUp.NOTHING
-    """Whether secrets without a value get one made up: only where the local Fly was asked for."""
+    generates: Generates = Generates.NOTHING
+    """Which secrets get a generated value; none unless the local Fly was asked for."""
 
     async def app_url(self, app: str, *, public: bool) -> str:
-        """Return the address at which the app's server answers; a private one has none on the internet."""
+        """Return the address of the app's server; a private one has a Flycast address."""
         return await server_address.app_url(self.local, app, public=public)
 
     async def check_reach(self, file: EnvironmentFile) -> None:
-        """Make sure that a server can be talked to from here, before anything of it is changed.
+        """Check that this computer can reach a server, before anything is changed.
 
         Raises:
-            PrivateNetworkError: it is private, and this computer is not in Fly's private network.
+            PrivateNetworkError: the server is private, and this computer is not in Fly's private network.
         """
         await server_address.check_reach(file, self.local)
 
 
 @asynccontextmanager
 async def connect(context: Context, *, local: bool) -> AsyncIterator[Target]:
-    """Open the Machines API the command line asks for; start the local Fly where there is none.
+    """Open the Machines API that the command line asks for; start the local Fly if it does not run.
 
-    A FLY_FLAPS_BASE_URL on this computer is a local Fly's: its apps are then reached as `--local`
-    reaches them, and everything else is as on Fly.io.
+    A FLY_FLAPS_BASE_URL on this computer is that of a local Fly: its apps are reached as with
+    `--local`, and everything else is as on Fly.io.
 
     Raises:
-        MissingTokenError: Fly.io was meant, and no token is set.
+        MissingTokenError: Fly.io is asked for, and no token is set.
         LocalFlyError: the local Fly could not be started.
     """
     if local:
         running, started = await ensure_local_fly(context)
         if started:
             context.progress.print("Started the local Fly. Stop it with: ./run roost local stop")
-        async with FlyClient(running.api_url, SecretText(LOCAL_TOKEN)) as fly:
-            yield Target(fly, running, MakesUp.LOGIN)
+        async with context.clients.fly(running.api_url, SecretText(LOCAL_TOKEN)) as fly:
+            yield Target(fly, running, Generates.LOGIN)
         return
     base_url = context.environ.get("FLY_FLAPS_BASE_URL") or FLY_API
-    async with FlyClient(base_url, fly_token(context.environ)) as fly:
+    async with context.clients.fly(base_url, fly_token(context.environ)) as fly:
         yield Target(fly, local_fly_at(base_url))
+
+
+async def ensure_local_fly(context: Context, port: int | None = None) -> tuple[LocalFly, bool]:
+    """Return the running local Fly, or start one; the flag is True if it was started now.
+
+    Raises:
+        LocalFlyError: it could not be started.
+    """
+    running = await context.clients.find_local_fly(context.local_home)
+    if running:
+        return running, False
+    started = await start_local_fly(context.local_home, context.environ, port)
+    return started, True
 
 
 def fly_token(environ: Mapping[str, str], *, has_local: bool = True) -> SecretText:
     """Return the token that flyctl would use.
 
     Args:
-        environ: where it stands.
-        has_local: whether the verb could do without it, with `--local`.
+        environ: the process environment.
+        has_local: whether the command takes `--local`, which needs no token.
 
     Raises:
         MissingTokenError: FLY_API_TOKEN is not set.
@@ -96,7 +109,7 @@ def fly_token(environ: Mapping[str, str], *, has_local: bool = True) -> SecretTe
 
 
 def image_for(context: Context, file: EnvironmentFile) -> str:
-    """Return the image reference an environment asks for: its own, or ours named by its parts.
+    """Return the image reference of an environment: its own, or Roost's, named by the hash of its parts.
 
     Raises:
         MissingLockError: there is no lock for the Prefect version.

@@ -1,7 +1,7 @@
-"""Values that are made up: a login for the local Fly, and any secret for a rehearsal of its own.
+"""Generated secret values: the login of a local Fly, and every secret of a rehearsal.
 
-They are remembered beside the local Fly's own state, readable by the user alone, because the gate
-of the next run must log in with the same value. They go with `roost local reset`.
+They are stored beside the local Fly's state, readable only by the user, because the gate of the next
+run logs in with the same value. `roost local reset` deletes them.
 """
 
 from __future__ import annotations
@@ -9,43 +9,49 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from roost.environment.model import AUTH_SECRET
 from roost.secret_text import SecretText
 
 
-def throwaway_file(home: Path) -> Path:
-    """Return the file in which the values are remembered."""
+def generated_secrets_file(home: Path) -> Path:
+    """Return the file that stores the values."""
     return home / "throwaway-secrets.json"
 
 
-class Throwaway:
-    """The values given so far, by app and name."""
+class GeneratedSecrets:
+    """The values generated so far, by app and name.
 
-    def __init__(self, home: Path) -> None:
-        self._path = throwaway_file(home)
+    Args:
+        home: the local Fly's folder.
+        make: generates the value of a name.
+    """
+
+    def __init__(self, home: Path, make: Callable[[str], str] | None = None) -> None:
+        self._path = generated_secrets_file(home)
+        self._make = make or make_value
 
     def values(
         self, app: str, names: Iterable[str]
     ) -> tuple[dict[str, SecretText], frozenset[str]]:
-        """Return a value for each name, and say which of them are new and must be shown once."""
+        """Return a value for each name, and the names whose value is new and must be shown once."""
         book = self._read()
         given = book.setdefault(app, {})
         new = frozenset(name for name in names if name not in given)
-        given.update({name: make_value(name) for name in sorted(new)})
+        given.update({name: self._make(name) for name in sorted(new)})
         if new:
             self._write(book)
         return {name: SecretText(given[name]) for name in names}, new
 
     def known(self, app: str, names: Iterable[str]) -> dict[str, SecretText]:
-        """Return those values that were made before; makes and writes none."""
+        """Return the values that exist already; generate none."""
         given = self._read().get(app, {})
         return {name: SecretText(given[name]) for name in names if name in given}
 
     def forget(self) -> None:
-        """Drop all of them."""
+        """Delete all values."""
         self._path.unlink(missing_ok=True)
 
     def _read(self) -> dict[str, dict[str, str]]:
@@ -65,6 +71,6 @@ class Throwaway:
 
 
 def make_value(name: str) -> str:
-    """Make a random value; the basic-auth one in the `user:password` form Prefect asks for."""
+    """Return a random value; the login has the `user:password` form that Prefect asks for."""
     value = secrets.token_urlsafe(12)
     return f"admin:{value}" if name == AUTH_SECRET else value

@@ -1,4 +1,4 @@
-"""`roost image`: which image an environment runs, and that image where its machines find it."""
+"""Images: check that the registry has an environment's image, and build and push it if not."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from functools import partial
 
 from roost.environment.load import EnvironmentFile
 from roost.errors import ImageError, UnappliableError
-from roost.fly.registry import Registry
 from roost.operations.build_progress import build_progress
 from roost.operations.context import Context
 from roost.operations.docker import Docker, find_docker
@@ -16,19 +15,19 @@ from roost.plan.image import REGISTRY
 from roost.plan.steps import CreateApp, CreateMachine, Plan, UpdateMachine
 
 THERE, BUILT, FOREIGN, NO_APP = "there", "built", "foreign", "no-app"
-"""What became of an image: it was there, it was built, it is not ours to build, or its app is missing."""
+"""The state of an image: already there, built now, not built by Roost, or without an app to push to."""
 
 
 async def ensure_image(
     context: Context, target: Target, file: EnvironmentFile, reference: str
 ) -> str:
-    """Have an environment's image where its machines find it: it is there, or it is built now.
+    """Make sure that the registry has an environment's image; build and push it if it is missing.
 
     Returns:
         THERE, BUILT or FOREIGN.
 
     Raises:
-        UnappliableError: it is not there, and there is nothing to build it with.
+        UnappliableError: it is missing, and there is no docker to build it with.
         ImageError: it could not be built or pushed.
         FlyError: the registry refused, failed, or did not answer.
     """
@@ -39,15 +38,15 @@ async def ensure_image(
     host = registry_host(context)
     app, tag = _place(reference)
     token = fly_token(context.environ)
-    async with Registry(host, token) as registry:
+    async with context.clients.registry(host, token) as registry:
         if await registry.has(app, tag):
             return THERE
         program = _docker(context, file)
         version = file.environment.prefect.version
         context.progress.print(f"Building the image of Prefect {version} (once a version)")
         pushed = f"{host}/{app}:{tag}"
-        with build_progress(context.progress) as tell:
-            docker = Docker(program, context.environ, tell)
+        with build_progress(context.progress) as report:
+            docker = Docker(program, context.environ, report)
             await docker.build(context.deploy, version, pushed)
             await docker.push(pushed, host, token)
         if not await registry.has(app, tag):
@@ -60,22 +59,22 @@ async def ensure_image(
     return BUILT
 
 
-async def image_before(
+async def prepare_image(
     context: Context, target: Target, file: EnvironmentFile, reference: str, plan: Plan
 ) -> Callable[[], Awaitable[None]] | None:
-    """Have the image of a plan ready before anything is changed, or say what makes it ready.
+    """Make sure that the image of a plan exists before anything is changed.
 
-    Only an app that exists has a registry. For one that the plan creates, this gives what is to be
-    called once it is created; that it can be built is made sure of now.
+    An app has a registry only once it exists. If the plan creates the app, this checks that docker is
+    there and returns the function to call once the app is created.
 
     Raises:
-        UnappliableError: it has to be built, and there is nothing to build it with.
+        UnappliableError: it is missing, and there is no docker to build it with.
         ImageError: it could not be built or pushed.
     """
     foreign = bool(file.environment.prefect.image)
     machines = [step for step in plan.steps if isinstance(step, CreateMachine | UpdateMachine)]
     if foreign or reference not in {step.config.get("image") for step in machines}:
-        return None  # what goes back to an earlier release runs an image that was there
+        return None  # a rollback runs an image that was pushed before
     new = any(isinstance(step, CreateApp) for step in plan.steps)
     if target.local is None and new:
         _docker(context, file)
@@ -89,21 +88,21 @@ async def _make(context: Context, target: Target, file: EnvironmentFile, referen
 
 
 def registry_host(context: Context) -> str:
-    """Return the registry's host; FLY_REGISTRY_HOST names another, as for flyctl."""
+    """Return the registry's host; FLY_REGISTRY_HOST overrides it, as for flyctl."""
     return context.environ.get("FLY_REGISTRY_HOST") or REGISTRY
 
 
 def _place(reference: str) -> tuple[str, str]:
-    """Take our own reference apart: the app, and the tag."""
+    """Split one of Roost's own references into the app and the tag."""
     app, _, tag = reference.removeprefix(f"{REGISTRY}/").partition(":")
     return app, tag
 
 
 def _docker(context: Context, file: EnvironmentFile) -> str:
-    """Return the program that builds.
+    """Return the path of docker.
 
     Raises:
-        UnappliableError: it is not there.
+        UnappliableError: there is none.
     """
     program = find_docker(context.environ)
     if not program:
@@ -121,11 +120,11 @@ def _docker(context: Context, file: EnvironmentFile) -> str:
 async def _on_the_local_fly(
     context: Context, target: Target, file: EnvironmentFile, reference: str
 ) -> str:
-    """Have the image ready on the local Fly, as it is in the app's registry on Fly.io."""
+    """Make sure that the local Fly has the image; build it if it is missing."""
     if target.local is None or await target.local.has_image(reference):
         return THERE
     version = file.environment.prefect.version
     context.progress.print(f"Building the image of Prefect {version} (once a version)")
-    with build_progress(context.progress) as tell:
-        await target.local.build_image(context.deploy, version, reference, tell)
+    with build_progress(context.progress) as report:
+        await target.local.build_image(context.deploy, version, reference, report)
     return BUILT

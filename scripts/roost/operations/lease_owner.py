@@ -1,4 +1,4 @@
-"""What others are told who find a machine's lease taken: who has it, since when, and why."""
+"""The description of a lease: who holds it, what for, and since when."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from datetime import UTC, datetime
 from roost.report.wording import one_line
 
 LONGEST = 200
-"""Cut to what fits a line or two."""
+"""Longest description, in characters: one or two lines."""
 
 
-def holding(verb: str, environ: Mapping[str, str], why: str = "") -> str:
-    """Return what is done, by whom, for what reason, and since when.
+def lease_description(command: str, environ: Mapping[str, str], why: str = "") -> str:
+    """Return the description of a lease: the command, its user, the reason and the time.
 
     Args:
-        verb: such as `roost apply`.
-        environ: tells who runs it; on GitHub the run is the reason, if no other is given.
+        command: the command, such as `roost apply`.
+        environ: names the user; on GitHub the run's URL is the default reason.
         why: the reason.
     """
     reason = one_line(why or run_url(environ))
-    told = f"{verb} by {one_line(who(environ))}" + (f" ({reason})" if reason else "")
+    text = f"{command} by {one_line(who(environ))}" + (f" ({reason})" if reason else "")
     since = f", since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-    return told[: LONGEST - len(since)] + since
+    return text[: LONGEST - len(since)] + since
 
 
 def who(environ: Mapping[str, str]) -> str:
-    """Return who asks: GitHub's actor, or the user of this computer."""
+    """Return the user: GitHub's actor, or the user of this computer."""
     named = environ.get("GITHUB_ACTOR") or environ.get("LOGNAME") or environ.get("USER")
     if named and named.strip():
         return named
@@ -39,7 +39,7 @@ def who(environ: Mapping[str, str]) -> str:
 
 
 def run_url(environ: Mapping[str, str]) -> str:
-    """Return the address of the run on GitHub; empty outside of one."""
+    """Return the URL of the run on GitHub; empty outside of a run."""
     names = ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID")
     server, repository, run = (environ.get(name, "") for name in names)
     return f"{server}/{repository}/actions/runs/{run}" if run else ""

@@ -1,4 +1,4 @@
-"""The local Fly seen from outside: started as a process, asked over HTTP, never imported."""
+"""The local Fly as a client sees it: started as a process, called over HTTP, never imported."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ import httpx
 
 from roost.errors import LocalFlyError
 from roost.http.connection import is_this_computer
-from roost.operations.context import Context
 
 BUILD_LIMIT_S = 900
 START_LIMIT_S = 60
-NOT_ONE = (httpx.HTTPError, ValueError, LookupError, TypeError, AttributeError)
-"""What calling a local Fly raises that is none, or went away."""
+CALL_FAILURES = (httpx.HTTPError, ValueError, LookupError, TypeError, AttributeError)
+"""What a call raises if the local Fly ended, or if another program answers at its port."""
 
 
 @dataclass(frozen=True)
 class Memory:
-    """What a machine uses now, used at most since it started, and has, in MB."""
+    """Memory of a machine in MB: now, at most since it started, and its limit."""
 
     used: int
     peak: int
@@ -35,13 +34,13 @@ class Memory:
 
 @dataclass(frozen=True)
 class LocalFly:
-    """A local Fly that answers at `api_url`; its own endpoints stand beside Fly's `/v1`."""
+    """A local Fly at `api_url`; its own endpoints are under `/localfly`, beside Fly's `/v1`."""
 
     api_url: str
 
     async def status(self) -> dict[str, Any]:
-        """Everything it runs: apps with their addresses, machines with their states."""
-        with _told():
+        """Return what it runs: apps with their addresses, machines with their states."""
+        with _calling():
             async with self._http() as http:
                 answer = await http.get("/localfly/status")
             answer.raise_for_status()
@@ -49,13 +48,13 @@ class LocalFly:
             return {**status, "pid": int(status["pid"]), "apps": dict(status["apps"])}
 
     async def app_url(self, app: str) -> str:
-        """Where the app answers, such as `http://127.0.0.1:40123`; empty when unknown."""
+        """Return the address of an app, such as `http://127.0.0.1:40123`; empty if unknown."""
         apps = (await self.status())["apps"]
         return str(apps[app]["url"]) if app in apps else ""
 
     async def memory_mb(self, app: str) -> Memory | None:
-        """What the app's first running machine uses of its memory; None while none runs."""
-        with _told():
+        """Return the memory of the app's first running machine; None if none runs."""
+        with _calling():
             async with self._http() as http:
                 answer = await http.get("/localfly/memory", params={"app": app})
             answer.raise_for_status()
@@ -64,16 +63,16 @@ class LocalFly:
         return None
 
     async def log(self, app: str) -> str:
-        """The end of what the app's machines wrote."""
-        with _told():
+        """Return the end of the log of the app's machines."""
+        with _calling():
             async with self._http() as http:
                 answer = await http.get("/localfly/logs", params={"app": app})
             answer.raise_for_status()
         return answer.text
 
     async def has_image(self, ref: str) -> bool:
-        """Return whether a machine could be started from this image reference."""
-        with _told():
+        """Return whether a machine can start from this image reference."""
+        with _calling():
             async with self._http() as http:
                 answer = await http.get("/localfly/images", params={"ref": ref})
         return answer.status_code == httpx.codes.OK
@@ -81,13 +80,13 @@ class LocalFly:
     async def build_image(
         self, context: Path, version: str, ref: str, on_progress: Callable[[str], None]
     ) -> None:
-        """Build the image from its folder of parts, or find it built.
+        """Build the image from the folder of its parts, unless it is built already.
 
         Raises:
-            LocalFlyError: the build failed; nothing half-built is left.
+            LocalFlyError: the build failed; it left nothing behind.
         """
         request = {"context": str(context), "version": version, "ref": ref}
-        with _told():
+        with _calling():
             async with (
                 self._http(timeout=BUILD_LIMIT_S) as http,
                 http.stream("POST", "/localfly/images", json=request) as answer,
@@ -96,8 +95,8 @@ class LocalFly:
 
     @asynccontextmanager
     async def events(self) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
-        """Follow what machines do, from now on: one event at a time."""
-        with _told((httpx.HTTPError,)):
+        """Yield the events of all machines from now on."""
+        with _calling((httpx.HTTPError,)):
             async with (
                 self._http(timeout=None) as http,
                 http.stream("GET", "/localfly/events", params={"follow": "1"}) as answer,
@@ -105,13 +104,13 @@ class LocalFly:
                 yield (json.loads(line) async for line in answer.aiter_lines() if line)
 
     def _http(self, timeout: float | None = 30) -> httpx.AsyncClient:
-        # trust_env off: a proxy configured for the internet must not get requests for 127.0.0.1.
+        # trust_env is off: a proxy for the internet must not get requests for 127.0.0.1.
         return httpx.AsyncClient(base_url=self.api_url, timeout=timeout, trust_env=False)
 
 
 @contextmanager
-def _told(kinds: tuple[type[Exception], ...] = NOT_ONE) -> Iterator[None]:
-    """Tell in a sentence that it went away meanwhile, or that something else answers there."""
+def _calling(kinds: tuple[type[Exception], ...] = CALL_FAILURES) -> Iterator[None]:
+    """Turn the failures of a call into one error with a hint."""
     try:
         yield
     except kinds as error:
@@ -122,7 +121,7 @@ def _told(kinds: tuple[type[Exception], ...] = NOT_ONE) -> Iterator[None]:
 
 
 async def _follow(answer: httpx.Response, ref: str, on_progress: Callable[[str], None]) -> None:
-    """Pass on what a build says, to its end.
+    """Report the progress of a build until it ends.
 
     Raises:
         LocalFlyError: the build failed.
@@ -132,17 +131,17 @@ async def _follow(answer: httpx.Response, ref: str, on_progress: Callable[[str],
         if "error" in report:
             raise LocalFlyError(
                 f"The image {ref} could not be built: {report['error']}",
-                advice="Mend what it names and run the same command again.",
+                advice="Fix what it names and run the same command again.",
             )
         if "progress" in report:
             on_progress(str(report["progress"]))
 
 
 async def find_local_fly(home: Path) -> LocalFly | None:
-    """Find the local Fly that keeps its state in `home`, if one runs.
+    """Return the running local Fly that keeps its state in `home`; None if none runs.
 
-    One that was killed leaves its record, and its port may be another program's by now: perhaps
-    another local Fly's.
+    A killed one leaves its record behind, and another program may use its port by now, perhaps another
+    local Fly: the process id tells them apart.
     """
     try:
         record = json.loads((home / "daemon.json").read_text(encoding="utf-8"))
@@ -155,7 +154,7 @@ async def find_local_fly(home: Path) -> LocalFly | None:
 
 
 def local_fly_at(url: str) -> LocalFly | None:
-    """Return the local Fly at a base URL on this computer; None where Fly.io is meant. Asks nobody."""
+    """Return the local Fly at a base URL of this computer; None for any other URL. Makes no call."""
     try:
         host = httpx.URL(url).host
     except httpx.InvalidURL:
@@ -167,7 +166,7 @@ async def start_local_fly(home: Path, environ: Mapping[str, str], port: int | No
     """Start a local Fly in the background and wait until it answers.
 
     Raises:
-        LocalFlyError: it did not start; carries what it said.
+        LocalFlyError: it did not start; the message has its output.
     """
     wanted = ["--port", str(port)] if port is not None else []
     await run_localfly(home, environ, "start", "--detach", *wanted)
@@ -184,11 +183,11 @@ async def run_localfly(home: Path, environ: Mapping[str, str], *arguments: str) 
     """Run one command of the local Fly and return what it printed.
 
     Raises:
-        LocalFlyError: it ended with an error; carries what it said.
+        LocalFlyError: it ended with an error; the message has its output.
     """
     try:
         with anyio.fail_after(START_LIMIT_S):
-            # Its own session: Ctrl-C is for us, and we then stop it in order.
+            # A session of its own, so that Ctrl-C reaches only this process, which stops it in order.
             done = await anyio.run_process(
                 [sys.executable, "-m", "localfly", *arguments],
                 env={**environ, "LOCALFLY_HOME": str(home)},
@@ -202,15 +201,6 @@ async def run_localfly(home: Path, environ: Mapping[str, str], *arguments: str) 
             advice="See its log: ./run roost local logs",
         ) from None
     if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip() or "no reason given"
-        raise LocalFlyError(f"The local Fly: {said}")
+        message = done.stderr.decode(errors="replace").strip() or "no reason given"
+        raise LocalFlyError(f"The local Fly: {message}")
     return done.stdout.decode(errors="replace")
-
-
-async def ensure_local_fly(context: Context, port: int | None = None) -> tuple[LocalFly, bool]:
-    """Find the running local Fly or start one; say which (True: started now)."""
-    running = await find_local_fly(context.local_home)
-    if running:
-        return running, False
-    started = await start_local_fly(context.local_home, context.environ, port)
-    return started, True

@@ -1,4 +1,4 @@
-"""Apps that were made for an environment which no file describes any more."""
+"""Orphaned apps: created for an environment that no file describes any more."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ AT_ONCE = 4
 
 @dataclass(frozen=True)
 class Orphan:
-    """An app, the environment that its machines say they are of, and why nothing asks for it."""
+    """An orphaned app, the environment that its machines name, and why no file asks for it."""
 
     app: str
     organization: str
@@ -28,17 +28,17 @@ class Orphan:
 
 @dataclass
 class Orphans:
-    """What was found, and what could not be looked at."""
+    """The orphaned apps, and notes on what could not be read."""
 
     apps: list[Orphan] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
 async def find_orphans(folder: Path, files: Sequence[EnvironmentFile], fly: FlyClient) -> Orphans:
-    """Look through the organizations that the files name for machines of ours without a file.
+    """Search the organizations that the files name for Roost's machines without a file.
 
-    An environment whose file is there, but cannot be read, has no orphan: its app is unknown.
-    A token for single apps cannot list an organization; that is noted, and is no failure.
+    An environment with an invalid file has no orphan, because its app is unknown. A token for single
+    apps cannot list an organization: that adds a note and is not an error.
     """
     found = Orphans()
     apps = {file.environment.app for file in files}
@@ -51,11 +51,11 @@ async def find_orphans(folder: Path, files: Sequence[EnvironmentFile], fly: FlyC
             try:
                 machines = await fly.list_machines(app)
             except FlyError as error:
-                found.notes.append(f"Whether {app} is orphaned is not known: {error.what}")
+                found.notes.append(f"Whether {app} is orphaned is unknown: {error.what}")
                 return
         names = {name for m in machines if (name := m.metadata.get(ENVIRONMENT_KEY))}
         for name in sorted(names - unread):
-            why = "its file means another app now" if name in loaded else "its file is gone"
+            why = "its file names another app now" if name in loaded else "its file is gone"
             found.apps.append(Orphan(app, organization, name, why))
 
     for organization in sorted({file.environment.organization for file in files}):
@@ -63,8 +63,8 @@ async def find_orphans(folder: Path, files: Sequence[EnvironmentFile], fly: FlyC
             listed = await fly.list_apps(organization)
         except FlyError as error:
             found.notes.append(
-                f"Orphans were not looked for in {organization}: {error.what} "
-                "Listing its apps takes a token of the organization, such as `fly tokens create readonly`."
+                f"Orphaned apps were not searched in {organization}: {error.what} "
+                "Listing its apps needs a token of the organization, such as `fly tokens create readonly`."
             )
             continue
         async with anyio.create_task_group() as tasks:

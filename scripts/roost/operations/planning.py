@@ -27,7 +27,7 @@ from roost.plan.steps import Plan
 
 @dataclass(frozen=True)
 class Planned:
-    """A plan with all it was made from."""
+    """A plan and its inputs."""
 
     file: EnvironmentFile
     image: str
@@ -38,12 +38,12 @@ class Planned:
     values: Values
     effective: Effective
     left: tuple[Left, ...] = ()
-    """Differences that the file leaves to somebody else."""
+    """Differences that the file tells Roost to ignore."""
     recovery: Recovery | None = None
-    """What it is to reach, where that is not what the file asks for."""
+    """The target of a rollback, if it differs from the file."""
 
     def document(self) -> Json:
-        """Return all of it that people see as one JSON object."""
+        """Return the public part as one JSON object."""
         override = self.effective.override
         document = plan_document(self.plan, self.cost)
         ignored = [left.document() for left in self.left]
@@ -53,7 +53,7 @@ class Planned:
 async def make_plan(
     context: Context, file: EnvironmentFile, target: Target, choose: Choose = effective
 ) -> Planned:
-    """Read live and compare it with what the file, and an override, ask for now."""
+    """Read what is live and compare it with the file and its override."""
     if target.local is not None:
         file = rehearsed(file)
     image = image_for(context, file)
@@ -69,7 +69,7 @@ async def make_plan(
     return Planned(chosen.file, image, desired, live, plan, cost, values, chosen, adopted.left)
 
 
-def tell_database(context: Context, planned: Planned) -> None:
-    """Report which address of the database would serve better than the one that is given."""
+def print_database_note(context: Context, planned: Planned) -> None:
+    """Print a note if another address of the database would serve better."""
     if note := database_note(planned.file.environment, planned.values):
         context.progress.print(f"note: {note}", markup=False, soft_wrap=True)

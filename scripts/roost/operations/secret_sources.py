@@ -1,4 +1,4 @@
-"""The values of an environment's secrets that are here, from wherever its file says they come."""
+"""The secret values of an environment, from the sources that its file names."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from roost.apply.sops import SopsFiles, Unread
 from roost.environment.load import EnvironmentFile
 from roost.environment.model import AUTH_SECRET
 from roost.operations.context import Context
-from roost.operations.fly_target import MakesUp, Target
-from roost.operations.generated_secrets import Throwaway
+from roost.operations.fly_target import Generates, Target
+from roost.operations.generated_secrets import GeneratedSecrets
 from roost.plan.desired import Desired
 from roost.plan.live import Live
 from roost.plan.ownership import our_machines
@@ -22,7 +22,7 @@ _OTHER_IS_SET = frozenset({State.CHANGED, State.BY_HAND})
 
 
 def given_values(context: Context, file: EnvironmentFile) -> Values:
-    """Return what the sources hold; what is not to be had is told, not raised."""
+    """Return the values of the sources; a missing value is part of the result, not an error."""
     files = SopsFiles(file.repository, context.environ)
     return find_values(file.environment, context.environ, files)
 
@@ -30,33 +30,34 @@ def given_values(context: Context, file: EnvironmentFile) -> Values:
 def known_values(
     context: Context, file: EnvironmentFile, target: Target, desired: Desired, live: Live
 ) -> Values:
-    """Return the given values, and those that were made up before and are what is set; makes none."""
+    """Return the given values and the generated ones that are set on the app; generate none."""
     given = given_values(context, file)
-    made = _made_before(context, file, _may_be_made_up(target, given))
+    made = _generated_before(context, file, _may_generate(target, given))
     kept = {name: value for name, value in made.items() if _keeps(desired, live, name, value)}
     known = given.with_made(kept)
     there = {secret.name for secret in live.secrets}
-    return _saying_what_is_set(known, _may_be_made_up(target, known) & there)
+    return _with_reason_if_set(known, _may_generate(target, known) & there)
 
 
-def with_made_login(
+def with_generated_login(
     context: Context, file: EnvironmentFile, target: Target, given: Values
 ) -> Values:
-    """Return values to log in with: where none is given, with the login that was made up before."""
-    names = _may_be_made_up(target, given) & {AUTH_SECRET}
-    return given.with_made(_made_before(context, file, names))
+    """Return the values with the generated login added if none is given."""
+    names = _may_generate(target, given) & {AUTH_SECRET}
+    return given.with_made(_generated_before(context, file, names))
 
 
-def to_make_up(target: Target, known: Values, live: Live) -> frozenset[str]:
-    """Return the names of the secrets for which a value is made up: the app has none of them."""
-    return _may_be_made_up(target, known) - {secret.name for secret in live.secrets}
+def to_generate(target: Target, known: Values, live: Live) -> frozenset[str]:
+    """Return the names of the secrets to generate: they have no value, and the app does not have them."""
+    return _may_generate(target, known) - {secret.name for secret in live.secrets}
 
 
 def complete_values(
     context: Context, file: EnvironmentFile, known: Values, names: Iterable[str]
 ) -> Values:
-    """Make up values of these names; each is shown once."""
-    made, new = Throwaway(context.local_home).values(file.environment.app, sorted(names))
+    """Generate values for these names; print each new value once."""
+    generated = GeneratedSecrets(context.local_home, context.clients.make_value)
+    made, new = generated.values(file.environment.app, sorted(names))
     for name in sorted(new):
         context.progress.print(
             f"{name} has no value here. For the local Fly it is: {made[name].reveal()}"
@@ -64,29 +65,29 @@ def complete_values(
     return known.with_made(made)
 
 
-def _may_be_made_up(target: Target, values: Values) -> frozenset[str]:
-    """Return the names of the secrets without a value for which one may be made up."""
+def _may_generate(target: Target, values: Values) -> frozenset[str]:
+    """Return the names of the secrets without a value that may be generated on this Fly."""
     absent = frozenset(values.missing) - values.unusable.keys()
-    match target.makes_up:
-        case MakesUp.NOTHING:
+    match target.generates:
+        case Generates.NOTHING:
             return frozenset()
-        case MakesUp.LOGIN:
+        case Generates.LOGIN:
             return absent & {AUTH_SECRET}
-        case MakesUp.ALL:
+        case Generates.ALL:
             return absent
 
 
-def _made_before(
+def _generated_before(
     context: Context, file: EnvironmentFile, names: Iterable[str]
 ) -> dict[str, SecretText]:
-    return Throwaway(context.local_home).known(file.environment.app, names)
+    return GeneratedSecrets(context.local_home).known(file.environment.app, names)
 
 
 def _keeps(desired: Desired, live: Live, name: str, value: SecretText) -> bool:
-    """Return whether an apply with this value would replace no other one.
+    """Return whether an apply with this value replaces no other value.
 
-    A secret whose value is unknown was set by an apply that was cut short before it started a
-    machine: the values that were made up for it are kept, so that the next apply goes on.
+    A secret with an unknown value was set by an apply that was interrupted before it started a
+    machine. Its generated value is kept, so that the next apply goes on.
     """
     ours = our_machines(desired, live)
     checked = replace(desired, values=check_values(desired, live, ours, {name: value}))
@@ -94,14 +95,14 @@ def _keeps(desired: Desired, live: Live, name: str, value: SecretText) -> bool:
     return states.get(name) not in _OTHER_IS_SET
 
 
-def _saying_what_is_set(values: Values, names: Iterable[str]) -> Values:
-    """Return values whose missing ones say, too, that another one is set on the app."""
-    told = {
+def _with_reason_if_set(values: Values, names: Iterable[str]) -> Values:
+    """Add to the reason of each missing value that the app has another one."""
+    missing_here = {
         name: Unread(
-            f"{values.missing[name].why}; the app has one, which is not replaced by a made-up one",
+            f"{values.missing[name].why}; the app has one, which a generated one must not replace",
             f"{values.missing[name].advice} To begin with a new server instead: "
             "`roost local reset`, which deletes all local servers.",
         )
         for name in names
     }
-    return Values(values.found, {**values.missing, **told})
+    return Values(values.found, {**values.missing, **missing_here})

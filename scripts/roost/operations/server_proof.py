@@ -14,7 +14,7 @@ from roost.errors import FlyError, SmokeFailedError, UsageError
 from roost.operations.context import Context
 from roost.operations.database_proof import last_error_of
 from roost.operations.fly_target import Target, connect
-from roost.operations.secret_sources import given_values, with_made_login
+from roost.operations.secret_sources import given_values, with_generated_login
 from roost.operations.server_state import (
     our_machines_in,
 )
@@ -31,20 +31,20 @@ from roost.secret_text import SecretText
 
 @dataclass(frozen=True)
 class Subject:
-    """What `smoke` is to look at."""
+    """The server to check."""
 
     url: str
     version: str
     auth: SecretText | None
     made_up: bool = False
-    """Whether nobody set the login here: it was made up for the local Fly."""
+    """Whether the login was generated for the local Fly."""
     target: Target | None = None
     file: EnvironmentFile | None = None
-    """The environment, and its Fly; None of a mere address."""
+    """The environment and its Fly; None for a URL."""
 
 
-async def tell_proved(context: Context, subject: Subject) -> None:
-    """Write into the release that it is proved, where it was not; a token may not be allowed to."""
+async def record_proved(context: Context, subject: Subject) -> None:
+    """Record in the release that it is proved; print a note if the token may not."""
     if subject.target is None or subject.file is None:
         return
     name, app = subject.file.name, subject.file.environment.app
@@ -52,13 +52,13 @@ async def tell_proved(context: Context, subject: Subject) -> None:
         proved = await mark_proved(subject.target.fly, app, name)
     except FlyError as error:
         context.progress.print(
-            f"It is good, and its release stays unproved: {one_line(str(error))}",
+            f"The server is healthy, but its release stays unproved: {one_line(str(error))}",
             markup=False,
             soft_wrap=True,
         )
         return
     if proved:
-        context.progress.print(f"Release {proved.number} was unproved, and is good now.")
+        context.progress.print(f"Release {proved.number} was unproved and is proved now.")
 
 
 async def run_checks(
@@ -81,7 +81,7 @@ async def run_checks(
 async def subject_of(
     context: Context, name: str, version: str, *, local: bool
 ) -> AsyncIterator[Subject]:
-    """Read a URL as it is, or find the address and the login of an environment."""
+    """Yield the server at a URL, or that of an environment with its login."""
     auth = context.environ.get(AUTH_SECRET)
     if name.startswith(("http://", "https://")):
         yield Subject(name, version, SecretText(auth) if auth else None)
@@ -102,10 +102,10 @@ async def subject_of(
 def environment_subject(
     context: Context, file: EnvironmentFile, target: Target, url: str, version: str = ""
 ) -> Subject:
-    """Return an environment's server with the login that is here for it."""
+    """Return an environment's server, with its login if this computer has it."""
     environment, auth = file.environment, context.environ.get(AUTH_SECRET)
     given = given_values(context, file)
-    values = with_made_login(context, file, target, given)
+    values = with_generated_login(context, file, target, given)
     secret = values.found.get(AUTH_SECRET) or (SecretText(auth) if auth else None)
     wanted = secret if environment.access.auth == "basic" else None
     made_up = AUTH_SECRET in values.found and AUTH_SECRET not in given.found
@@ -113,13 +113,13 @@ def environment_subject(
 
 
 async def prove_woken(context: Context, subject: Subject) -> None:
-    """Prove a server whose live release is unproved, as `smoke` does; without its login, say so.
+    """Prove a server whose live release is unproved; without its login, print that it stays so.
 
     Raises:
         SmokeFailedError: at least one check failed.
     """
-    assert subject.file is not None  # noqa: S101 - it is made of an environment
-    assert subject.target is not None  # noqa: S101 - see above
+    assert subject.file is not None  # noqa: S101 - an environment's subject has both
+    assert subject.target is not None  # noqa: S101 - see the line above
     environment = subject.file.environment
     live = await read_live(subject.target.fly, environment.app)
     releases = releases_on(our_machines_in(subject.file, live))
@@ -134,9 +134,9 @@ async def prove_woken(context: Context, subject: Subject) -> None:
     stock = bool(environment.prefect.image)
     results = [result async for result in run_checks(context, subject, stock=stock, quiet=True)]
     if failed := [result for result in results if not result.ok]:
-        said = quoted(await last_error_of(subject.url, subject.auth))
+        last_error = quoted(await last_error_of(subject.url, subject.auth))
         raise SmokeFailedError(
-            f"{subject.url} is awake, and no good: {failed[0].name}: {failed[0].detail}.{said}",
+            f"{subject.url} is awake, but a check failed: {failed[0].name}: {failed[0].detail}.{last_error}",
             advice=failed[0].advice,
         )
-    await tell_proved(context, subject)
+    await record_proved(context, subject)

@@ -1,4 +1,4 @@
-"""How a server stands: ready or not, how its machines ended last, and what its release is."""
+"""The state of a server: whether it is ready, how its machines exited, and its release."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from roost.report.wording import one_line, unproved_notes
 LOOK_LIMIT_S = 10.0
 ASLEEP = frozenset({"stopped", "suspended"})
 FULL = "507"
-"""How our server answers `/api/ready` while its volume is full."""
+"""Roost's server answers `/api/ready` with this status while its volume is full."""
 FULL_ADVICE = (
     "Its volume is full, and every write is refused. Raise database.volume_gb and apply; it goes on "
     "by itself."
@@ -35,74 +35,74 @@ NOT_READY_ADVICE = "Its database does not answer. Look at its log and at the dat
 
 
 def our_machines_in(file: EnvironmentFile, live: Live) -> tuple[Machine, ...]:
-    """Return the machines that carry the environment's name."""
+    """Return the machines that carry the environment's name in their metadata."""
     return tuple(m for m in live.machines if m.metadata.get(ENVIRONMENT_KEY) == file.name)
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How a server is: whether it is ready, and what is known of its release."""
+class ServerState:
+    """The state of a server, and of its release."""
 
     ready: bool | None
-    """None where nobody was asked, because that would wake it or it cannot be reached."""
+    """None if it was not asked, because a request would wake it or cannot reach it."""
     why: str
     release: Release | None = None
 
     @property
-    def good(self) -> bool:
-        """Whether nobody has to do anything."""
+    def healthy(self) -> bool:
+        """Whether nobody has to act."""
         return self.ready is not False
 
-    def told(self) -> str:
-        """Return it as a sentence."""
+    def sentence(self) -> str:
+        """Return the state as a sentence."""
         ready = {True: "Ready", False: "Not ready", None: "Not asked"}[self.ready]
         release = self.release
         verdict = f" Release {release.number}: {release.verdict.value}." if release else ""
         return f"{ready}: {self.why}.{verdict}"
 
     def document(self) -> dict[str, object]:
-        """Return it as JSON."""
+        """Return the state as JSON."""
         release = self.release
-        told = release and {"number": release.number, "verdict": release.verdict.value}
-        return {"ready": self.ready, "ready_why": self.why, "release": told}
+        live = release and {"number": release.number, "verdict": release.verdict.value}
+        return {"ready": self.ready, "ready_why": self.why, "release": live}
 
 
-async def look_at(target: Target, file: EnvironmentFile, live: Live, url: str) -> Standing:
-    """Ask a server that is awake whether it is ready; one that sleeps is not woken by it."""
+async def look_at(target: Target, file: EnvironmentFile, live: Live, url: str) -> ServerState:
+    """Return the state of a server; ask it only if it is awake."""
     ours = our_machines_in(file, live)
     release = current(releases_on(ours))
     if not ours:
-        return Standing(None, "it has no machine", release)
+        return ServerState(None, "it has no machine", release)
     if not any(machine.state == "started" for machine in ours):
-        return Standing(*_not_running(ours), release)
+        return ServerState(*_not_running(ours), release)
     try:
         await target.check_reach(file)
     except PrivateNetworkError:
-        return Standing(None, "it is private, and cannot be reached from here", release)
+        return ServerState(None, "it is private, and cannot be reached from here", release)
     if not url:
-        return Standing(None, "it has no address yet", release)
+        return ServerState(None, "it has no address yet", release)
     async with prefect_client(url, LOOK_LIMIT_S) as http:
         seen = await until_ok(http, "/api/ready", ends=0)
     if seen:
-        return Standing(ready=False, why=_not_ready(seen), release=release)
-    return Standing(ready=True, why="the server and its database answer", release=release)
+        return ServerState(ready=False, why=_not_ready(seen), release=release)
+    return ServerState(ready=True, why="the server and its database answer", release=release)
 
 
 def ready_advice(seen: str, otherwise: str = NOT_READY_ADVICE) -> str:
-    """Return what to do about an answer of `/api/ready`: Prefect sends 503 where its database is gone."""
+    """Return the hint for a status of `/api/ready`: Prefect sends 503 if its database does not answer."""
     return {"503": NOT_READY_ADVICE, FULL: FULL_ADVICE}.get(seen, otherwise)
 
 
 def _not_ready(seen: str) -> str:
-    """Return why a server is not ready, and what to do."""
+    """Return why a server is not ready, with the hint."""
     advice = ready_advice(seen, "It does not serve. Look at its log.")
     return f"/api/ready: {seen}. {advice.rstrip('.')}"
 
 
 def _not_running(ours: tuple[Machine, ...]) -> tuple[bool | None, str]:
-    """Return whether machines of which none is started sleep, or fell."""
+    """Return whether machines that do not run sleep, or failed."""
     if any(last_death(machine) for machine in ours):
-        return False, "no machine runs, and one ended without being asked to"
+        return False, "no machine runs, and one failed"
     if all(machine.state in ASLEEP for machine in ours):
         return None, "it sleeps; a request wakes it"
     states = {machine.state for machine in ours}
@@ -111,14 +111,14 @@ def _not_running(ours: tuple[Machine, ...]) -> tuple[bool | None, str]:
 
 
 def last_death(machine: Machine) -> MachineFailedError | None:
-    """Return how a machine ended last, if nobody asked for that."""
+    """Return the last exit of a machine as an error, if nobody asked it to stop."""
     ended = [event for event in machine.events if event.exit_event is not None][:1]
     log = f"`fly logs -i {machine.id}`, here: ./run roost local logs"
     return failure_in(machine.id, ended, frozenset(), log)
 
 
 def last_exit(machine: Machine) -> str:
-    """Return in a few words how a machine ended last: out of memory, a code, or as asked."""
+    """Return the last exit of a machine in a few words: out of memory, a code, or as asked."""
     ended = next((event for event in machine.events if event.exit_event is not None), None)
     if ended is None or ended.exit_event is None:
         return "-"
@@ -136,22 +136,22 @@ def _time_of(event: MachineEvent) -> str:
     try:
         return f", {datetime.fromtimestamp(event.timestamp / 1000, UTC):%Y-%m-%d %H:%M}"
     except (ValueError, OverflowError, OSError):
-        return ""  # whatever Fly sent is no time
+        return ""  # Fly sent no valid time
 
 
 def exit_notes(machines: Iterable[Machine]) -> Iterable[str]:
-    """Say of each machine that ended last without being asked, why, and how often it did."""
+    """Return a note for each machine that failed: why, and how often."""
     for machine in machines:
         death = last_death(machine)
         if death is None:
             continue
         unasked = [e for e in machine.events if (x := e.exit_event) and not x.get("requested_stop")]
-        often = f" {len(unasked)} of its last events are such ends." if len(unasked) > 1 else ""
+        often = f" {len(unasked)} of its last events are failures." if len(unasked) > 1 else ""
         yield f"{death}{often}"
 
 
 def verdict_notes(name: str, release: Release | None) -> Iterable[str]:
-    """Return what a release that is not good wants."""
+    """Return notes on a release that is not proved."""
     if release is None:
         return
     yield from unproved_notes(name, (release,))
@@ -161,8 +161,8 @@ def verdict_notes(name: str, release: Release | None) -> Iterable[str]:
         yield f"Release {release.number} {state}{why}. See what to do: roost plan {name}"
 
 
-async def tell_standing(context: Context, target: Target, file: EnvironmentFile) -> None:
-    """Report of a server that is ready what else is known: unasked ends, and a release that is not good."""
+async def print_state_notes(context: Context, target: Target, file: EnvironmentFile) -> None:
+    """Print the notes on failed machines and on a release that is not proved."""
     ours = our_machines_in(file, await read_live(target.fly, file.environment.app))
     release = current(releases_on(ours))
     for note in (*exit_notes(ours), *verdict_notes(file.name, release)):
@@ -170,7 +170,7 @@ async def tell_standing(context: Context, target: Target, file: EnvironmentFile)
 
 
 async def until_ok(http: httpx.AsyncClient, path: str, ends: float) -> str:
-    """Ask until the answer is 200; return what was seen instead at the end, else nothing."""
+    """Ask until the status is 200; return the last status or failure if it never is, else empty."""
     while True:
         try:
             answer = await http.get(path)

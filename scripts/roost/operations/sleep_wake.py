@@ -11,7 +11,7 @@ from roost.errors import SmokeFailedError, UsageError
 from roost.fly.models import Machine
 from roost.operations.context import Context
 from roost.operations.fly_target import Target
-from roost.operations.secret_sources import given_values, with_made_login
+from roost.operations.secret_sources import given_values, with_generated_login
 from roost.operations.server_state import (
     ready_advice,
     until_ok,
@@ -25,14 +25,14 @@ PROBE_TIMEOUT_S = 90.0
 
 
 READY_LIMIT_S = 20.0
-"""So long a database may take to answer once the process does."""
+"""Longest time a database may take to answer after the process does."""
 
 
 STATE_LIMIT_S = 60
 
 
-def keeps_in_memory(file: EnvironmentFile, machine: Machine) -> bool:
-    """Return whether a machine runs a server that answers before what it was given is on its disk."""
+def buffers_writes(file: EnvironmentFile, machine: Machine) -> bool:
+    """Return whether a machine's server acknowledges writes before they are on its disk."""
     return (
         machine.state == "started"
         and isinstance(file.environment.database, SqliteDatabase)
@@ -40,15 +40,15 @@ def keeps_in_memory(file: EnvironmentFile, machine: Machine) -> bool:
     )
 
 
-async def empty_memory(context: Context, target: Target, file: EnvironmentFile) -> None:
-    """Have what was written last put onto the disk, as the server does before it sleeps by itself.
+async def flush_writes(context: Context, target: Target, file: EnvironmentFile) -> None:
+    """Flush the last writes to the disk, as the server does before it suspends itself.
 
-    A change drops the memory of a suspended machine. The hold ends before the machine is suspended:
-    one that resumes with it would keep writers waiting.
+    An update drops the memory of a suspended machine. The write freeze ends before the machine is
+    suspended, because a machine that resumes with it would keep writers waiting.
     """
     url = await target.app_url(file.environment.app, public=file.environment.access.public)
     given = given_values(context, file)
-    login = with_made_login(context, file, target, given).found.get(AUTH_SECRET)
+    login = with_generated_login(context, file, target, given).found.get(AUTH_SECRET)
     auth = login if file.environment.access.auth == "basic" else None
     try:
         async with prefect_client(url, PROBE_TIMEOUT_S) as http, held(http, auth):
@@ -61,17 +61,17 @@ async def empty_memory(context: Context, target: Target, file: EnvironmentFile) 
         )
     except NotHeldError as reason:
         context.progress.print(
-            f"Its database was not emptied onto the disk ({reason}): what was written in the last half "
+            f"Its database was not flushed to the disk ({reason}): what was written in the last half "
             f"minute is safe once it woke. Before you change it, wake it: roost wake {file.name}",
             markup=False,
             soft_wrap=True,
         )
 
 
-async def lay_down(
+async def put_to_sleep(
     target: Target, app: str, machine: Machine, how: Literal["suspend", "stop"]
 ) -> str:
-    """Put a machine to sleep, and return the state it is in then."""
+    """Suspend or stop a machine, and return its new state."""
     act = target.fly.suspend_machine if how == "suspend" else target.fly.stop_machine
     goal = "suspended" if how == "suspend" else "stopped"
     await act(app, machine.id)
@@ -83,7 +83,7 @@ async def our_machines(target: Target, file: EnvironmentFile) -> tuple[Machine, 
     """Return an environment's machines.
 
     Raises:
-        UsageError: there is none.
+        UsageError: it has none.
     """
     app = await target.fly.get_app(file.environment.app)
     found = (
@@ -98,13 +98,13 @@ async def our_machines(target: Target, file: EnvironmentFile) -> tuple[Machine, 
     return found
 
 
-async def time_request(url: str) -> float:
-    """Return the seconds until the server is ready; a sleeping one is woken by it.
+async def time_wake(url: str) -> float:
+    """Return the seconds until the server is ready; the request wakes a sleeping one.
 
-    Ready is more than healthy: `/api/health` answers without a database, `/api/ready` does not.
+    `/api/health` answers without a database, `/api/ready` does not.
 
     Raises:
-        SmokeFailedError: it was not, within the limit; says which of the two.
+        SmokeFailedError: one of the two did not answer within its limit.
     """
     began = time.monotonic()
     async with prefect_client(url, PROBE_TIMEOUT_S) as http:

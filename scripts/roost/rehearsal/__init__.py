@@ -1,1 +1,1 @@
-"""A change tried on a local Fly of its own, from the base to the proof."""
+"""Rehearsals: a change applied to its base on a private local Fly, and proved there."""

@@ -1,4 +1,4 @@
-"""A few rows on a server that is tried out, to see whether they stay."""
+"""Canary rows: a few flow runs on a rehearsed server, to see whether a change keeps them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from roost.prefect.server import NOT_PREFECT, CheckFailedError, Server, with_csr
 
 ROWS = 5
 TROUBLE = (CheckFailedError, httpx.HTTPError, *NOT_PREFECT)
-"""What either of these raises when the server does not do as a Prefect server does."""
+"""What the calls raise if the server does not answer as a Prefect server does."""
 
 
 async def write_rows(server: Server, count: int = ROWS) -> tuple[str, ...]:
-    """Write flow runs, and return the ids of those that the server said it has."""
+    """Write flow runs and return the ids that the server acknowledged."""
     server = await with_csrf(server)
     flow = await server.call("POST", "/flows/", {"name": "rehearsal"})
     wanted = {"flow_id": flow["id"], "name": "rehearsal", "state": {"type": "PENDING"}}
@@ -21,7 +21,7 @@ async def write_rows(server: Server, count: int = ROWS) -> tuple[str, ...]:
 
 
 async def count_rows(server: Server, rows: tuple[str, ...]) -> int:
-    """Count those of the rows that are there."""
+    """Return how many of the rows the server still has."""
     server = await with_csrf(server)
     chosen = {"flow_runs": {"id": {"any_": list(rows)}}, "limit": len(rows)}
     return len(await server.call("POST", "/flow_runs/filter", chosen))

@@ -1,4 +1,4 @@
-"""Somebody who asks a server for its health all the time, and knows for how long it said nothing."""
+"""A monitor that asks a server for its health all the time, and measures its longest downtime."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ PAUSE_S = 0.02
 PATIENCE_S = 30.0
 
 
-class Attendance:
-    """The longest time between two good answers so far."""
+class Downtime:
+    """The longest time between two good answers so far, in seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -23,7 +23,7 @@ class Attendance:
         self.silence_s = 0.0
 
     def answered(self, *, well: bool) -> None:
-        """Take note of an answer; a bad one, or none, only makes the silence longer."""
+        """Record an answer; a bad one extends the downtime."""
         now = self._clock()
         self.silence_s = max(self.silence_s, now - self._last)
         if well:
@@ -31,11 +31,11 @@ class Attendance:
 
 
 @asynccontextmanager
-async def attending(url: str, clock: Callable[[], float]) -> AsyncIterator[Attendance]:
-    """Ask from now on, and once more at the end."""
+async def monitor_downtime(url: str, clock: Callable[[], float]) -> AsyncIterator[Downtime]:
+    """Monitor the server inside the block, and ask once more at its end."""
     async with prefect_client(url, PATIENCE_S) as http:
-        await is_healthy(http)  # wakes one that sleeps, which is no silence
-        found, failure = Attendance(clock), None
+        await is_healthy(http)  # wakes a sleeping server, which does not count as downtime
+        found, failure = Downtime(clock), None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_ask, http, found)
             try:
@@ -49,14 +49,14 @@ async def attending(url: str, clock: Callable[[], float]) -> AsyncIterator[Atten
         raise failure
 
 
-async def _ask(http: httpx.AsyncClient, found: Attendance) -> None:
+async def _ask(http: httpx.AsyncClient, found: Downtime) -> None:
     while True:
         await anyio.sleep(PAUSE_S)
         found.answered(well=await is_healthy(http))
 
 
 async def is_healthy(http: httpx.AsyncClient) -> bool:
-    """Return whether the server answers well."""
+    """Return whether the server answers its health check."""
     try:
         return (await http.get("/api/health")).is_success
     except httpx.HTTPError:

@@ -1,4 +1,4 @@
-"""A local Fly of our own for a while: nobody else's, and gone afterwards, however we end."""
+"""A private local Fly for one rehearsal, removed afterwards even if this process is killed."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ POLL_S = 0.05
 
 
 @dataclass(frozen=True)
-class Guarded:
-    """A local Fly that runs, and the folder in which it keeps all it has."""
+class PrivateFly:
+    """A running private local Fly, and its folder."""
 
     local: LocalFly
     home: Path
 
 
 @asynccontextmanager
-async def guarded_local_fly(environ: Mapping[str, str]) -> AsyncIterator[Guarded]:
-    """Start one in a folder of its own; end it and remove the folder.
+async def private_local_fly(environ: Mapping[str, str]) -> AsyncIterator[PrivateFly]:
+    """Run a local Fly in a folder of its own; stop it and remove the folder at the end.
 
     Raises:
-        LocalFlyError: it did not start; carries what it said.
+        LocalFlyError: it did not start; the message has its output.
     """
-    # The guard makes the folder, so that there is no moment in which nobody would remove it.
+    # The watchdog creates the folder, so that at every moment somebody will remove it.
     home = Path(tempfile.gettempdir()) / f"roost-rehearsal-{secrets.token_hex(6)}"
     guard = subprocess.Popen(  # noqa: ASYNC220, S603 - our own program; starting it takes no time
         [sys.executable, "-m", "roost.rehearsal.watchdog", str(home)],
@@ -43,10 +43,10 @@ async def guarded_local_fly(environ: Mapping[str, str]) -> AsyncIterator[Guarded
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        start_new_session=True,  # Ctrl-C is for us
+        start_new_session=True,  # Ctrl-C reaches only this process
     )
     try:
-        yield Guarded(await _answering(home, guard), home)
+        yield PrivateFly(await _answering(home, guard), home)
     finally:
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(_end, guard)
@@ -59,19 +59,19 @@ async def _answering(home: Path, guard: subprocess.Popen[bytes]) -> LocalFly:
             if local is not None:
                 return local
             await anyio.sleep(POLL_S)
-    said = await anyio.to_thread.run_sync(_end, guard)
+    output = await anyio.to_thread.run_sync(_end, guard)
     raise LocalFlyError(
-        f"A local Fly for the rehearsal did not start: {said or 'it does not answer.'}",
-        advice="Is there room and memory left? Run the same command again.",
+        f"A local Fly for the rehearsal did not start: {output or 'it does not answer.'}",
+        advice="Check the free disk space and memory, then run the same command again.",
     )
 
 
 def _end(guard: subprocess.Popen[bytes]) -> str:
-    """Let the pipe end and wait until all is gone; return what was said of a daemon that died."""
+    """Close the pipe and wait until all is removed; return the output of a daemon that died."""
     assert guard.stdin  # noqa: S101 - both are pipes
     assert guard.stderr  # noqa: S101 - see above
     guard.stdin.close()
-    said = b"" if guard.stderr.closed else guard.stderr.read()
+    output = b"" if guard.stderr.closed else guard.stderr.read()
     guard.stderr.close()
     guard.wait()
-    return said.decode(errors="replace").strip()
+    return output.decode(errors="replace").strip()

@@ -1,4 +1,4 @@
-"""One environment played: the base put up, the change applied and proved, sleep and wake timed."""
+"""Rehearse one environment: deploy the base, apply and prove the change, time sleep and wake."""
 
 from __future__ import annotations
 
@@ -14,21 +14,20 @@ from roost.environment.load import EnvironmentFile
 from roost.environment.model import AUTH_SECRET
 from roost.environment.rehearsal import Unplayable
 from roost.errors import ExitCode, GateError, RehearsalError, RoostError
-from roost.fly.client import FlyClient
 from roost.operations.applying import apply_planned
 from roost.operations.context import Context
-from roost.operations.fly_target import LOCAL_TOKEN, MakesUp, Target
-from roost.operations.generated_secrets import Throwaway
+from roost.operations.fly_target import LOCAL_TOKEN, Generates, Target
+from roost.operations.generated_secrets import GeneratedSecrets
 from roost.operations.images import ensure_image
 from roost.operations.local_fly import Memory as MachineMemory
 from roost.operations.planning import Planned, make_plan
-from roost.operations.sleep_wake import lay_down, our_machines, time_request
+from roost.operations.sleep_wake import our_machines, put_to_sleep, time_wake
 from roost.plan.steps import Plan
 from roost.prefect.probe import CheckResult, Server
 from roost.prefect.transport import prefect_client
 from roost.rehearsal.canary_rows import TROUBLE, count_rows, write_rows
-from roost.rehearsal.downtime_monitor import attending
-from roost.rehearsal.private_fly import Guarded, guarded_local_fly
+from roost.rehearsal.downtime_monitor import monitor_downtime
+from roost.rehearsal.private_fly import PrivateFly, private_local_fly
 from roost.report.rehearsal import (
     MAX_CHECKS,
     MAX_MESSAGE,
@@ -47,13 +46,13 @@ from roost.secret_text import SecretText
 T = TypeVar("T")
 TIMEOUT_S = 60.0
 IDLE_S = 2.0
-"""So long nobody asks anything before the memory of an idle server is read."""
+"""Idle time before the memory of an idle server is read."""
 LOG_LINES = 30
 
 
 @dataclass(frozen=True)
-class Side:
-    """What a folder asks for: the base's, or the head's."""
+class Revision:
+    """One revision of an environment: the base or the head."""
 
     context: Context
     file: EnvironmentFile
@@ -61,36 +60,36 @@ class Side:
 
 @dataclass(frozen=True)
 class Base:
-    """What the change is made to; `note` says what is unusual about it."""
+    """What the change is applied to; `note` says what is unusual about it."""
 
     kind: Literal["created", "none", "same"]
-    side: Side | None = None
+    side: Revision | None = None
     note: str = ""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What is known of one environment at the end, and the exit code it is worth."""
+    """The result of one rehearsal, and its exit code."""
 
     rehearsal: Rehearsal
     code: ExitCode = ExitCode.DONE
 
 
 class BaseFailedError(Exception):
-    """The base itself could not be put up; says why."""
+    """The base could not be deployed."""
 
 
 @dataclass
-class Course:
-    """What has been found so far, so that a failure keeps it."""
+class Measurements:
+    """The measurements so far; a failure reports them, too."""
 
     found: dict[str, Any] = field(default_factory=dict)
     wake: dict[str, float] = field(default_factory=dict)
     peaks: list[int] = field(default_factory=list)
     memory: dict[str, int] = field(default_factory=dict)
 
-    def rehearsal(self, head: Side, base: Base, outcome: str, **more: Any) -> Rehearsal:
-        """Return it as a value."""
+    def rehearsal(self, head: Revision, base: Base, outcome: str, **more: Any) -> Rehearsal:
+        """Return the measurements as a report."""
         peak = {"peak": max(self.peaks)} if self.peaks else {}
         wake = {name: round(seconds, 3) for name, seconds in self.wake.items()}
         return Rehearsal.model_validate(
@@ -107,69 +106,73 @@ class Course:
         )
 
     def seconds(self, name: str, began: float) -> None:
-        """Keep how long something took."""
+        """Record how long a part took, in seconds."""
         self.found[f"{name}_seconds"] = round(time.monotonic() - began, 3)
 
 
-def skipped(head: Side, base: Base, why: Unplayable) -> Outcome:
-    """Return the outcome of one that cannot be played."""
-    found = Course().rehearsal(head, base, "skipped", word=why.word, message=clipped(why.why))
+def skipped(head: Revision, base: Base, why: Unplayable) -> Outcome:
+    """Return the outcome of an environment that cannot be rehearsed here."""
+    found = Measurements().rehearsal(head, base, "skipped", word=why.word, message=clipped(why.why))
     return Outcome(found)
 
 
-async def play(head: Side, base: Base) -> Outcome:
-    """Play one environment on a local Fly of its own; nothing is raised for what the files ask."""
-    course = Course()
+async def run_rehearsal(head: Revision, base: Base) -> Outcome:
+    """Rehearse one environment on a private local Fly; a failure is part of the outcome."""
+    measurements = Measurements()
     try:
-        return await _play(head, base, course)
+        return await _run_rehearsal(head, base, measurements)
     except BaseFailedError as error:
-        # What mends a broken base must be tried all the same, as it will be: on what is there.
-        note = f"The base could not be put up ({one_line(str(error))}), so this is a first deploy."
-        return await play(head, Base("none", note=note))
+        # A change that fixes a broken base must be rehearsed, too: as a first deploy.
+        note = (
+            f"The base could not be deployed ({one_line(str(error))}), so this is a first deploy."
+        )
+        return await run_rehearsal(head, Base("none", note=note))
     except RoostError as error:
-        return _failed(head, base, course, error)
+        return _failed(head, base, measurements, error)
 
 
-async def _play(head: Side, base: Base, course: Course) -> Outcome:
+async def _run_rehearsal(head: Revision, base: Base, measurements: Measurements) -> Outcome:
     async with (
-        guarded_local_fly(head.context.environ) as guarded,
-        FlyClient(guarded.local.api_url, SecretText(LOCAL_TOKEN)) as fly,
+        private_local_fly(head.context.environ) as private_fly,
+        head.context.clients.fly(private_fly.local.api_url, SecretText(LOCAL_TOKEN)) as fly,
     ):
         for side in (base.side, head):
             image = side.file.environment.prefect.image if side else ""
-            if image and not await guarded.local.has_image(image):
+            if image and not await private_fly.local.has_image(image):
                 return skipped(head, base, _foreign(image))
-        stage = Stage(guarded, Target(fly, guarded.local, MakesUp.ALL), head, course)
+        run = RehearsalRun(
+            private_fly, Target(fly, private_fly.local, Generates.ALL), head, measurements
+        )
         rows: tuple[str, ...] = ()
         if base.side:
-            rows = await stage.put_base_up(base.side)
-        await stage.put_head_up(rows)
-        await stage.prove_sleep()
+            rows = await run.deploy_base(base.side)
+        await run.apply_head(rows)
+        await run.prove_sleep()
     note = clipped(base.note, MAX_MESSAGE)
-    return Outcome(course.rehearsal(head, base, "passed", message=note))
+    return Outcome(measurements.rehearsal(head, base, "passed", message=note))
 
 
 def _foreign(image: str) -> Unplayable:
     return Unplayable(
         "foreign-image",
-        f"The local Fly cannot run the image {image}, which is none of ours, so nothing was put up; "
-        "the file was checked.",
+        f"The local Fly cannot run the image {image}, which Roost did not build, so nothing was "
+        "deployed. The file was checked.",
     )
 
 
-def _failed(head: Side, base: Base, course: Course, error: RoostError) -> Outcome:
+def _failed(head: Revision, base: Base, measurements: Measurements, error: RoostError) -> Outcome:
     checks = error.checks if isinstance(error, GateError) else ()
-    gate = _gate(checks) or course.found.get("gate", ())
+    gate = _gate(checks) or measurements.found.get("gate", ())
     what = error.what.partition("\n")[0]
     advice = "" if isinstance(error, GateError) else error.advice
     where = "" if error.where == head.file.name else f"{error.where}: " if error.where else ""
     message = " ".join(part for part in (f"{where}{what}", advice, base.note) if part)
-    course.found |= {
+    measurements.found |= {
         "gate": gate,
         "word": error.word,
         "message": clipped(one_line(message), MAX_MESSAGE),
     }
-    return Outcome(course.rehearsal(head, base, "failed"), ExitCode(error.exit_code))
+    return Outcome(measurements.rehearsal(head, base, "failed"), ExitCode(error.exit_code))
 
 
 def _gate(checks: tuple[CheckResult, ...]) -> tuple[CheckFound, ...]:
@@ -192,80 +195,82 @@ def _steps(plan: Plan) -> tuple[StepDone, ...]:
 
 
 @dataclass(frozen=True)
-class Stage:
-    """Where one environment is played."""
+class RehearsalRun:
+    """One rehearsal: its private local Fly, the head and the measurements."""
 
-    guarded: Guarded
+    private_fly: PrivateFly
     target: Target
-    head: Side
-    course: Course
+    head: Revision
+    measurements: Measurements
 
     @property
     def app(self) -> str:
-        """The app that is played with."""
+        """The app that is rehearsed."""
         return self.head.file.environment.app
 
-    async def put_base_up(self, side: Side) -> tuple[str, ...]:
-        """Put up what is there now, and write a few rows.
+    async def deploy_base(self, side: Revision) -> tuple[str, ...]:
+        """Deploy the base and write the canary rows.
 
         Raises:
-            BaseFailedError: that is no good by itself.
+            BaseFailedError: the base fails by itself.
         """
-        self._say(
+        self._print(
             f"{side.file.name}: what is there now, Prefect {side.file.environment.prefect.version}"
         )
         try:
             planned, context = await self._plan(side)
             began = time.monotonic()
             await apply_planned(context, self.target, planned)
-            self.course.seconds("base", began)
+            self.measurements.seconds("base", began)
             return await self._write(side)
         except (RoostError, OSError) as error:
             raise BaseFailedError(str(error).partition("\n")[0]) from error
 
-    async def put_head_up(self, rows: tuple[str, ...]) -> None:
-        """Apply the change while somebody asks for the server's health, and see what it kept."""
+    async def apply_head(self, rows: tuple[str, ...]) -> None:
+        """Apply the change, measure the downtime, and check that the canary rows are kept."""
         version = self.head.file.environment.prefect.version
-        self._say(
+        self._print(
             f"{self.head.file.name}: {'the change' if rows else 'a first deploy'}, Prefect {version}"
         )
         planned, context = await self._plan(self.head)
-        self.course.found["steps"] = _steps(planned.plan)
+        self.measurements.found["steps"] = _steps(planned.plan)
         before = await self._log()
         try:
             results = await self._apply(planned, context, attended=bool(rows))
         except RoostError:
-            with suppress(RoostError):  # why it failed is worth more than the log
+            with suppress(
+                RoostError
+            ):  # a failure to read the log must not hide the failure of the apply
                 self._show_log(before, await self._log())
             raise
-        self.course.found["gate"] = _gate(results)
+        self.measurements.found["gate"] = _gate(results)
         await self._keep_peak()
         await self._prove_kept(rows)
 
     async def _apply(
         self, planned: Planned, context: Context, *, attended: bool
     ) -> tuple[CheckResult, ...]:
-        """Apply the change; of a server that is up, know for how long it said nothing meanwhile."""
-        began, attendance = time.monotonic(), None
+        """Apply the change; measure the downtime if a server was up before."""
+        began, downtime = time.monotonic(), None
         try:
             if not attended:
                 return await apply_planned(context, self.target, planned)
-            async with attending(await self._url(), time.monotonic) as attendance:
+            async with monitor_downtime(await self._url(), time.monotonic) as downtime:
                 return await apply_planned(context, self.target, planned)
         finally:
-            self.course.seconds("apply", began)
-            if attendance:
-                self.course.found["silence_seconds"] = round(attendance.silence_s, 3)
+            self.measurements.seconds("apply", began)
+            if downtime:
+                self.measurements.found["silence_seconds"] = round(downtime.silence_s, 3)
 
     async def prove_sleep(self) -> None:
-        """Put the server to sleep each way it may sleep, wake it, and see what it kept."""
+        """Suspend and stop the server, wake it each time, and check that the rows are kept."""
         await anyio.sleep(IDLE_S)
         memory = await self._keep_peak()
         if memory:
-            self.course.memory["idle"] = memory.used
+            self.measurements.memory["idle"] = memory.used
         scaling = self.head.file.environment.scaling
         if scaling.autostop == "off" or scaling.min_machines_running:
-            self._say("It never sleeps, as its file says.")
+            self._print("It never sleeps, as its file says.")
             return
         rows = await self._write(self.head)
         if scaling.autostop == "suspend":
@@ -277,14 +282,14 @@ class Stage:
     async def _sleep_and_wake(self, how: Literal["suspend", "stop"]) -> None:
         state = "suspended" if how == "suspend" else "stopped"
         for machine in await our_machines(self.target, self.head.file):
-            await lay_down(self.target, self.app, machine, how)
-        seconds = await time_request(await self._url())
-        self.course.wake[f"{state}_seconds"] = seconds
-        self._say(f"It was {state}; a request woke it and was answered after {seconds:.2f} s.")
+            await put_to_sleep(self.target, self.app, machine, how)
+        seconds = await time_wake(await self._url())
+        self.measurements.wake[f"{state}_seconds"] = seconds
+        self._print(f"It was {state}; a request woke it and was answered after {seconds:.2f} s.")
 
-    async def _plan(self, side: Side) -> tuple[Planned, Context]:
-        """Plan one side with throwaway values, which nobody is shown, and have its image ready."""
-        environ = {**side.context.environ, "LOCALFLY_HOME": str(self.guarded.home)}
+    async def _plan(self, side: Revision) -> tuple[Planned, Context]:
+        """Plan one revision with generated secrets, and make sure that its image exists."""
+        environ = {**side.context.environ, "LOCALFLY_HOME": str(self.private_fly.home)}
         context = replace(side.context, environ=environ)
         names = [secret.name for secret in side.file.environment.secrets]
         self._values.values(self.app, names)
@@ -295,17 +300,17 @@ class Stage:
         return planned, context
 
     @property
-    def _values(self) -> Throwaway:
-        return Throwaway(self.guarded.home)
+    def _values(self) -> GeneratedSecrets:
+        return GeneratedSecrets(self.private_fly.home, self.head.context.clients.make_value)
 
-    async def _write(self, side: Side) -> tuple[str, ...]:
+    async def _write(self, side: Revision) -> tuple[str, ...]:
         return await self._with_server(side, write_rows)
 
     async def _prove_kept(self, rows: tuple[str, ...]) -> None:
-        """See that what was written is there.
+        """Check that the server still has the rows.
 
         Raises:
-            RehearsalError: some of it is not.
+            RehearsalError: some are lost.
         """
         if not rows:
             return
@@ -320,11 +325,11 @@ class Stage:
                 advice="The change loses data. Do not merge it.",
             )
 
-    async def _with_server(self, side: Side, act: Callable[[Server], Awaitable[T]]) -> T:
-        """Do something with the server as one who is logged in.
+    async def _with_server(self, side: Revision, act: Callable[[Server], Awaitable[T]]) -> T:
+        """Call the server with its login.
 
         Raises:
-            RehearsalError: it does not do as a Prefect server does.
+            RehearsalError: it does not answer as a Prefect server does.
         """
         environment = side.file.environment
         auth = self._values.known(self.app, [AUTH_SECRET]).get(AUTH_SECRET)
@@ -339,11 +344,11 @@ class Stage:
                 ) from error
 
     async def _keep_peak(self) -> MachineMemory | None:
-        """Look at its memory; the most it used since it started may be the most of all."""
-        memory = await self.guarded.local.memory_mb(self.app)
+        """Read the memory of the server and record its peak."""
+        memory = await self.private_fly.local.memory_mb(self.app)
         if memory:
-            self.course.peaks.append(memory.peak)
-            self.course.memory["limit"] = memory.limit
+            self.measurements.peaks.append(memory.peak)
+            self.measurements.memory["limit"] = memory.limit
         return memory
 
     async def _url(self) -> str:
@@ -351,21 +356,21 @@ class Stage:
         return await self.target.app_url(self.app, public=public)
 
     async def _log(self) -> str:
-        return await self.guarded.local.log(self.app) if await self._url() else ""
+        return await self.private_fly.local.log(self.app) if await self._url() else ""
 
     def _show_log(self, before: str, after: str) -> None:
-        """Show how its log goes on from the change, for the folder it stands in goes."""
+        """Print the log from the change on, because its folder will be removed."""
         new = after.removeprefix(before)
         for secret in self.head.file.environment.secrets:
             for value in self._values.known(self.app, [secret.name]).values():
                 new = value.redact(new)
         lines = new.splitlines()
-        self._say(f"Its log from the change on ({len(lines)} lines):")
+        self._print(f"Its log from the change on ({len(lines)} lines):")
         for line in lines[:LOG_LINES]:
-            # Where output is watched for commands, as in a workflow's log, this is none.
-            self._say(f"  | {one_line(line).replace('##[', '## [')}")
+            # GitHub's runner reads `##[` in a log as a command.
+            self._print(f"  | {one_line(line).replace('##[', '## [')}")
 
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         self.head.context.progress.print(
             one_line(text) if text[:2] != "  " else text, markup=False, soft_wrap=True
         )

@@ -1,8 +1,8 @@
-"""A local Fly that lives as long as somebody holds our standard input open, and leaves nothing.
+"""A local Fly that runs while standard input is open, and leaves nothing behind.
 
-Run as `python -m roost.rehearsal.watchdog HOME`. Whoever started us may end in any way, killed too: the kernel
-closes the pipe then, and the daemon, its machines and its folder go. Imports nothing of a server,
-so that it is there at once.
+Run as `python -m roost.rehearsal.watchdog HOME`. If the parent
+process ends in any way, killed too, the kernel closes the pipe, and the daemon, its machines and its
+folder are removed. Imports little, so that it starts at once.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import sys
 from pathlib import Path
 
 ORDER_LIMIT_S = 40
-"""A machine may take 20 s to end; then nobody waits for it."""
+"""Longest wait for the daemon; a machine may take 20 s to stop."""
 LOG_BYTES = 4096
 POLITE = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def main(home: Path) -> int:
-    """Run a local Fly in a new folder until the pipe ends, or the daemon does."""
-    for number in POLITE:  # as the end of the pipe; what we start gets the usual ones
+    """Run a local Fly in a new folder until the pipe or the daemon ends."""
+    for number in POLITE:  # the pipe ends it, not a signal; the daemon gets the default handlers
         signal.signal(number, signal.default_int_handler)
     daemon = None
     try:
@@ -33,7 +33,7 @@ def main(home: Path) -> int:
     except KeyboardInterrupt:
         pass
     finally:
-        for number in POLITE:  # nothing hurries this
+        for number in POLITE:  # a signal must not interrupt the clean-up
             signal.signal(number, lambda *_: None)
         if daemon is not None:
             _end(home, daemon)
@@ -63,7 +63,7 @@ def _environ(home: Path) -> dict[str, str]:
 
 
 def _wait(daemon: subprocess.Popen[bytes]) -> None:
-    """Wait for the end of the pipe, on which nothing is ever sent, or of the daemon."""
+    """Wait until the pipe or the daemon ends; nothing is ever sent on the pipe."""
     ended = os.pidfd_open(daemon.pid)
     try:
         select.select([sys.stdin.fileno(), ended], [], [])
@@ -72,8 +72,8 @@ def _wait(daemon: subprocess.Popen[bytes]) -> None:
 
 
 def _end(home: Path, daemon: subprocess.Popen[bytes]) -> None:
-    """End the daemon with its machines."""
-    if daemon.poll() is not None:  # by itself: whoever waits for it is told what it said
+    """Stop the daemon and its machines."""
+    if daemon.poll() is not None:  # it ended by itself: report its output
         sys.stderr.write(_log(home).read_bytes()[-LOG_BYTES:].decode(errors="replace"))
     daemon.terminate()
     try:
@@ -81,7 +81,7 @@ def _end(home: Path, daemon: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         daemon.kill()
         code = daemon.wait()
-    if code:  # its machines run on: one more daemon finds them by its records and ends them
+    if code:  # its machines still run: another daemon finds them by its records and stops them
         subprocess.run(
             [sys.executable, "-m", "localfly", "reset", "--yes"],
             env=_environ(home),

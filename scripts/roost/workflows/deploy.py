@@ -23,7 +23,7 @@ from roost.operations.applying import apply_planned, moment, settle
 from roost.operations.artifacts import read_documents, write_document
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
-from roost.operations.lease_owner import holding
+from roost.operations.lease_owner import lease_description
 from roost.operations.planning import Planned, make_plan
 from roost.plan.document import plan_digest
 from roost.plan.restore import restoring
@@ -108,7 +108,10 @@ class Attempt:
                 await check_newest(self.context, github, self.runner, file)
             self.context.progress.print(plan_report(planned.plan, planned.cost))
             checks = await apply_planned(
-                self.context, target, planned, holding("roost github deploy", self.context.environ)
+                self.context,
+                target,
+                planned,
+                lease_description("roost github deploy", self.context.environ),
             )
             public = file.environment.access.public
             self.url = await target.app_url(file.environment.app, public=public)

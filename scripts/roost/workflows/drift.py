@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from roost.commands.drift import (
-    Found,
+    DriftFound,
     Totals,
-    look_at_all,
+    compare_all,
     report,
     summary,
     watched,
@@ -62,7 +62,7 @@ async def drift(context: Context, results: Path | None) -> ExitCode:
     if runner and not loaded.files and not loaded.faults:
         return nothing_to_watch(context, runner, results)
     token = look_at_token(context, datetime.now(UTC))
-    totals = await look_at_all(context, lambda found: context.out.print(report(found)))
+    totals = await compare_all(context, lambda found: context.out.print(report(found)))
     totals.found = await without_new(context, totals.found)
     context.out.print(summary(totals))
     if token.soon:
@@ -92,7 +92,7 @@ def nothing_to_watch(context: Context, runner: Runner, results: Path | None) -> 
     return ExitCode.DONE
 
 
-async def without_new(context: Context, found: Sequence[Found]) -> list[Found]:
+async def without_new(context: Context, found: Sequence[DriftFound]) -> list[DriftFound]:
     """Report what was never deployed from what is gone.
 
     Fly has nothing of either. What was proved once has a record on GitHub; where that cannot be
@@ -130,7 +130,7 @@ def look_at_token(context: Context, now: datetime) -> TokenFound:
     return TokenFound(ends=ends, soon=ends is not None and ends - now < SOON)
 
 
-def found_document(found: Found, *, scheduled: bool) -> Json:
+def found_document(found: DriftFound, *, scheduled: bool) -> Json:
     """Return what was found of one environment, and which job puts it back.
 
     On the schedule nothing of what is protected is healed: that may wait for a reviewer for days, and
@@ -154,7 +154,7 @@ def with_jobs(documents: list[Json]) -> list[Json]:
     return documents
 
 
-def heals_itself(found: Found) -> bool:
+def heals_itself(found: DriftFound) -> bool:
     """Return whether its file asks for healing, and what differs may be healed."""
     asks = found.planned is not None and found.planned.file.environment.drift.heal
     return asks and not found.error and bool(found.differences) and may_heal(found.differences)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from roost.commands.scale import Wish, check_fields, check_wish
+from roost.commands.scale import ScaleOptions, check_fields, check_options
 from roost.environment.load import load_environment
 from roost.environment.scale import SECTIONS, value_of
 from roost.errors import ExitCode, UsageError
@@ -14,14 +14,14 @@ from roost.report.wording import one_line, shown
 from roost.workflows.open_pull import Proposal, need_runner, path_in_repository, propose
 
 
-def wish(
+def scale_options(
     *,
     size: str | None,
     memory_mb: int | None,
     count: int | None,
     min_machines_running: int | None,
     reason: str,
-) -> Wish:
+) -> ScaleOptions:
     """Return what the options ask for."""
     fields = {
         "size": size,
@@ -29,14 +29,14 @@ def wish(
         "count": count,
         "min_machines_running": min_machines_running,
     }
-    return Wish(fields, reason=reason, permanent=True)
+    return ScaleOptions(fields, reason=reason, permanent=True)
 
 
 async def scale(
     context: Context,
     name: str,
     *,
-    wanted: Wish,
+    asked: ScaleOptions,
     opens: bool,
 ) -> ExitCode:
     """Edit the file, every other byte as it was, and propose that; `opens` says how.
@@ -45,14 +45,14 @@ async def scale(
         UsageError: the options make no sense, or the file says so already.
         UnappliableError: the file has the values in a form that only a person can change.
     """
-    check_wish(wanted)
-    if not wanted.reason.strip():
+    check_options(asked)
+    if not asked.reason.strip():
         raise UsageError("--reason is missing.", advice="Say why, for who reviews it.")
     runner = need_runner(context)
     file = load_environment(name, context.environments)
-    check_fields(file, wanted.given)
-    old = {field: value_of(file.environment, field) for field in wanted.given}
-    new = {field: value for field, value in wanted.given.items() if old[field] != value}
+    check_fields(file, asked.given)
+    old = {field: value_of(file.environment, field) for field in asked.given}
+    new = {field: value for field, value in asked.given.items() if old[field] != value}
     if not new:
         raise UsageError("The file has these values already.", where=name)
     before = file.path.read_bytes()
@@ -67,7 +67,7 @@ async def scale(
         before,
         file.path.read_bytes(),
         f"Scale {name}: {values}",
-        ("\n".join(rows), text(f"Why: {one_line(wanted.reason)}")),
+        ("\n".join(rows), text(f"Why: {one_line(asked.reason)}")),
     )
     async with github_of(context.environ) as github:
         await propose(github, runner, proposal, opens=opens)

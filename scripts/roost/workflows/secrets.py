@@ -10,7 +10,7 @@ from roost.github.api import GitHub, github_of
 from roost.operations.applying import apply_planned
 from roost.operations.context import Context
 from roost.operations.fly_target import connect
-from roost.operations.lease_owner import holding
+from roost.operations.lease_owner import lease_description
 from roost.operations.planning import make_plan
 from roost.plan.scope_check import beside_secrets
 from roost.report.text import plan_report
@@ -67,7 +67,7 @@ async def _set(context: Context, runner: Runner, name: str, *, strict: bool) -> 
             await _check_reviewed(github, runner, file)
             check_values(runner, planned)
         context.progress.print(plan_report(planned.plan, planned.cost))
-        doing = holding("roost github secrets", context.environ)
+        doing = lease_description("roost github secrets", context.environ)
         results = await apply_planned(context, target, planned, doing)
     return outcome(planned, proved=bool(results))
 

@@ -1,4 +1,4 @@
-"""Every verb has help with an example that works, and a bad command line is told in a sentence."""
+"""Every command has help with an example that works; a wrong command line gets one sentence."""
 
 from __future__ import annotations
 
@@ -7,19 +7,11 @@ import shlex
 import pytest
 import typer.main
 
-from roost.cli.process import app
+from roost.cli.app import app
+from roost.cli.sections import catalog
 
-
-def verbs(command, *path):
-    """Every command below a group, as the words that call it."""
-    for name, inner in command.commands.items():
-        if hasattr(inner, "commands"):
-            yield from verbs(inner, *path, name)
-        else:
-            yield (*path, name)
-
-
-VERBS = list(verbs(typer.main.get_command(app)))
+CATALOG = list(catalog(typer.main.get_command(app)))
+VERBS = [tuple(entry.name.split()) for entry in CATALOG]
 
 
 def example_in(help_text):
@@ -35,6 +27,41 @@ def test_the_verbs_are_those_that_people_were_promised():
         *("releases", "rollback"),
         *("local start", "local stop", "local status", "local logs", "local reset"),
     }
+
+
+def test_help_groups_the_commands():
+    sections = list(dict.fromkeys(entry.section for entry in CATALOG))
+
+    assert sections == ["Start", "Change", "Look", "Data", "GitHub"]
+
+
+@pytest.mark.parametrize(
+    "group", ["", "local", "github"], ids=lambda group: group or "all commands"
+)
+def test_no_summary_is_cut_off_or_wrapped_at_80_columns(roost, group, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = [line.strip() for line in roost(*group.split(), "--help").out.splitlines()]
+    listed = dict(line.split(maxsplit=1) for line in lines if " " in line)
+    shown = [entry for entry in CATALOG if entry.name.rpartition(" ")[0] == group]
+
+    assert shown
+    assert {entry.name.split()[-1]: entry.summary for entry in shown}.items() <= listed.items()
+    assert max(map(len, lines)) < 80
+
+
+def test_a_group_is_listed_with_its_summary(roost):
+    listed = roost("--help").out
+
+    assert "  local     Start, stop and inspect the local Fly on this machine\n" in listed
+    assert "  github    Run what GitHub's workflows run\n" in listed
+
+
+def test_the_catalog_has_what_a_command_s_own_help_shows(roost):
+    for entry in CATALOG:
+        text = roost(*entry.name.split(), "--help").out
+
+        assert entry.summary in " ".join(text.split())
+        assert f"Example: ./run {entry.example}" in " ".join(text.split())
 
 
 @pytest.mark.parametrize("verb", VERBS, ids=" ".join)

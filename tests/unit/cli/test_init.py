@@ -117,7 +117,7 @@ def test_where_nobody_can_be_asked_all_that_is_missing_is_named(roost, folder):
     said = roost("init", "--app", "my-prefect")
 
     assert (said.code, said.out) == (3, "")
-    assert "error [usage]: Nobody can be asked here, and these are missing: --environment, " in (
+    assert "error [usage]: There is no terminal to ask, and these are missing: --environment, " in (
         said.err
     )
     for flag in ("--organization", "--region", "--protected or --no-protected", "--size"):
@@ -176,7 +176,7 @@ def test_a_file_that_is_there_is_never_overwritten(roost, folder):
     said = roost("init", *FLAGS)
 
     assert said.code == 3
-    assert "demo.yaml is there already, and is never overwritten." in said.err
+    assert "demo.yaml exists already and is never overwritten." in said.err
     assert (folder / "demo.yaml").read_text() == "mine"
 
 
@@ -377,7 +377,7 @@ def test_run_runs_them_where_the_repository_is_and_hands_the_token_over(
     assert not any("fm2_" in call["words"] for call in programs.calls)
     assert "reviewers" not in " ".join(words)
     # gh would take the end of its input for a value.
-    assert "Left out: it asks, and nobody can be asked here." in said.err
+    assert "Skipped: it asks, and there is no terminal." in said.err
     assert not any(AUTH_SECRET in line for line in words)
 
 
@@ -398,7 +398,7 @@ def test_what_a_plan_of_github_does_not_have_is_left_out(roost, programs):
     said = roost("init", *FLAGS, "--protected", "--run")
 
     assert said.code == 0
-    assert said.err.count("It failed; the rest works without it.") == 3  # two rulesets, one app
+    assert said.err.count("It failed. The others do not need it.") == 3  # two rulesets, one app
 
 
 # On a terminal

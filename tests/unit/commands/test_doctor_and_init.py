@@ -120,7 +120,7 @@ def test_what_init_prints_makes_the_set_up_that_doctor_wants(place):
 
     assert (code, place.missing()) == (0, [])
     assert {c["what"] for c in checks if c["state"] == "unknown"} == {
-        "Fly was not looked at: FLY_API_TOKEN is not set"
+        "Fly was not checked: FLY_API_TOKEN is not set"
     }
     environments = place.state.environments
     assert {*environments} == {"demo", "plan", "pull-requests"}

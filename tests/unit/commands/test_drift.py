@@ -96,7 +96,7 @@ def test_a_field_that_both_changed_is_not_healed_to_what_nobody_applied(applied,
 
     assert said.code == 2
     assert config_of(fly)["guest"]["memory_mb"] == 2048
-    assert "An apply brings that, and puts back the rest: ./run roost apply staging" in said.out
+    assert "An apply applies that and undoes the rest: ./run roost apply staging" in said.out
     assert "To put back" not in said.out
 
 
@@ -106,7 +106,7 @@ def test_where_the_file_moved_on_too_the_advice_is_one_apply_and_no_healing(appl
 
     said = applied("drift", "staging")
 
-    assert "An apply brings that, and puts back the rest: ./run roost apply staging" in said.out
+    assert "An apply applies that and undoes the rest: ./run roost apply staging" in said.out
     assert "--heal" not in said.out
 
 
@@ -138,7 +138,7 @@ def test_healing_applies_nothing_that_was_never_applied(applied, fly, rewrite):
 
     assert said.code == 2
     assert "The file moved on. Apply it: ./run roost apply staging" in said.out
-    assert "staging is not healed: what the file asks for was never applied" in said.out
+    assert "staging is not healed: a change of the file was never applied" in said.out
     assert fly.changes == []
 
 
@@ -182,7 +182,7 @@ def test_ending_overrides_puts_nothing_else_back(applied, fly):
     said = applied("drift", "staging", "--end-overrides")
 
     assert said.code == 2
-    assert "staging is left as it is: not all that differs is what an override left." in said.out
+    assert "staging is unchanged: not all differences come from an expired override." in said.out
     assert fly.changes == []
 
 
@@ -339,7 +339,7 @@ def test_one_that_cannot_be_looked_at_hides_no_other(applied, fly, tmp_path):
 
 @pytest.mark.parametrize(
     ("app", "why"),
-    [(None, "its file is gone"), ("acme-new", "its file means another app now")],
+    [(None, "its file is gone"), ("acme-new", "its file names another app now")],
 )
 def test_an_app_that_no_file_asks_for_is_orphaned_and_left(applied, fly, tmp_path, app, why):
     (tmp_path / "other.yaml").write_text(yaml.safe_dump(environment_data(app="acme-other")))
@@ -369,8 +369,8 @@ def test_a_token_that_cannot_list_an_organization_is_noted_and_no_failure(applie
     said = applied("drift", "--all")
 
     assert said.code == 0
-    assert "Orphans were not looked for in personal: " in said.out
-    assert "takes a token of the organization" in said.out
+    assert "Orphaned apps were not searched in personal: " in said.out
+    assert "needs a token of the organization" in said.out
 
 
 def test_without_a_single_file_there_is_nothing_to_look_at(applied, fly, tmp_path):

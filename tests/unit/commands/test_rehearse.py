@@ -14,7 +14,7 @@ from roost.commands.rehearse import base_context, find_base, kept, load_all
 from roost.environment.model import AUTH_SECRET
 from roost.errors import InvalidFilesError, UnknownEnvironmentError, UsageError
 from roost.operations.context import PROJECT, Context
-from roost.rehearsal.run import Side
+from roost.rehearsal.run import Revision
 from roost.report.text import make_console
 
 PLAIN = {
@@ -67,7 +67,7 @@ def found_base(context, base, **fields):
     """The base of a head with these fields."""
     write(context.environments, **fields)
     [file] = load_all(context, ["staging"])
-    return find_base(Side(context, file), base_context(context, base))
+    return find_base(Revision(context, file), base_context(context, base))
 
 
 # What it may know
@@ -131,7 +131,7 @@ def test_without_a_base_there_is_none(context):
     write(context.environments)
     [file] = load_all(context, ["staging"])
 
-    assert find_base(Side(context, file), None).kind == "none"
+    assert find_base(Revision(context, file), None).kind == "none"
 
 
 def test_a_new_environment_has_none(context, base):
@@ -181,4 +181,4 @@ def test_a_base_that_is_no_good_is_none_and_that_is_noted(context, base, fields)
     found = found_base(context, base)
 
     assert found.kind == "none"
-    assert found.note.startswith("The base is no good (")
+    assert found.note.startswith("The base is not valid (")

@@ -179,7 +179,7 @@ def test_what_else_is_pending_is_not_applied_by_scaling(applied, fly, rewrite):
     said = applied(*DEMO)
 
     assert said.code == 3
-    assert "error [cannot-apply]: staging: There is more to change than the scaling: " in said.err
+    assert "error [cannot-apply]: staging: The plan changes more than the scaling: " in said.err
     assert "machine/app-1 (env.PREFECT_LOGGING_LEVEL). " in said.err
     assert "apply it (`./run roost apply staging`), then scale. Nothing was changed." in said.err
     assert fly.changes == []
@@ -198,7 +198,7 @@ def test_after_a_rollback_by_hand_scaling_asks_for_the_revert_and_goes_nowhere(
     assert said.code == 3
     assert "Somebody rolled back to release 1, as release 3" in said.err
     assert "Merge a revert of the file first, then scale" in said.err
-    assert "or go forward (`./run roost apply staging`). Nothing was changed." in said.err
+    assert "or apply the file (`./run roost apply staging`). Nothing was changed." in said.err
     assert fly.changes == []
     rewrite()  # the revert is merged
     assert applied(*DEMO).code == 0
@@ -224,7 +224,10 @@ def test_an_environment_that_was_never_applied_is_not_made_by_scaling(roost, fly
         ("--memory-mb 1024 --until 2026-01-01 --reason x", "neither a duration nor a time with"),
         ("--memory-mb 1024 --until 2026-01-01T00:00:00Z --reason x", "is past; it is "),
         ("--memory-mb 1024 --until 0s --reason x", "--until 0s is past"),
-        ("--memory-mb 1024 --until 721h --reason x", "more than 30 days away. What lasts longer"),
+        (
+            "--memory-mb 1024 --until 721h --reason x",
+            "more than 30 days away. A longer change belongs",
+        ),
         ("--memory-mb 1024 --until 9999-12-31T23:59:59+00:00 --reason x", "30 days away"),
         ("--memory-mb 600 --until 4h --reason x", "--memory-mb 600: memory_mb must be a multiple"),
         ("--size tiny --until 4h --reason x", "--size tiny: size must be one of shared-cpu-1x,"),
@@ -237,9 +240,9 @@ def test_an_environment_that_was_never_applied_is_not_made_by_scaling(roost, fly
             "--min-machines-running 2 --until 4h --reason x",
             "--min-machines-running 2: min_machines_running 2 is more than count 1",
         ),
-        ("--clear --until 4h", "--clear ends an override and goes with nothing else."),
-        ("--clear --permanent", "--clear ends an override and goes with nothing else."),
-        ("--memory-mb 1024 --permanent --until 4h", "--permanent has no end."),
+        ("--clear --until 4h", "--clear ends an override and takes no other option."),
+        ("--clear --permanent", "--clear ends an override and takes no other option."),
+        ("--memory-mb 1024 --permanent --until 4h", "--permanent and --until exclude each other."),
     ],
 )
 def test_a_command_line_that_makes_no_sense_is_told_by_its_option_and_calls_nothing(
@@ -261,7 +264,7 @@ def test_no_override_can_be_kept_where_there_is_no_machine(roost, fly, rewrite):
     said = roost("scale", "staging", "--count", "0", "--until", "4h", "--reason", "x")
 
     assert said.code == 3
-    assert "--count 0 would leave no machine to keep the override on" in said.err
+    assert "--count 0 would leave no machine that stores the override" in said.err
     assert fly.asked == []
 
 

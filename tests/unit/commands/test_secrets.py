@@ -146,7 +146,10 @@ def test_setting_does_not_wake_who_sleeps(applied, fly, prefect, monkeypatch):
     said = applied("secrets", "staging", "--set")
 
     assert said.code == 0
-    assert "It sleeps, and wakes with that; prove it then: ./run roost smoke staging" in said.out
+    assert (
+        "The server sleeps and wakes with them. Prove it then: ./run roost smoke staging"
+        in said.out
+    )
     assert the_machine(fly)["state"] == "stopped"
     assert prefect.asked == []
 
@@ -159,7 +162,7 @@ def test_setting_does_nothing_where_more_is_pending(applied, fly, monkeypatch, r
     said = applied("secrets", "staging", "--set")
 
     assert (said.code, said.out) == (3, "")
-    assert "[cannot-apply]: staging: There is more to change than secrets: " in said.err
+    assert "[cannot-apply]: staging: The plan changes more than secrets: " in said.err
     assert "machine/app-1 (guest.memory_mb)" in said.err
     assert "Nothing was changed." in said.err
     assert fly.changes == []
@@ -169,7 +172,7 @@ def test_setting_before_the_first_apply_says_what_is_missing(roost, fly):
     said = roost("secrets", "staging", "--set")
 
     assert said.code == 3
-    assert "There is more to change than secrets: app/acme-prefect; " in said.err
+    assert "The plan changes more than secrets: app/acme-prefect; " in said.err
     assert fly.changes == []
 
 
@@ -210,7 +213,7 @@ def test_setting_leaves_nothing_to_tell_by_an_exit_code(applied):
     said = applied("secrets", "staging", "--set", "--exit-code")
 
     assert (said.code, said.out) == (3, "")
-    assert "leave one of them out" in said.err
+    assert "leave out one of them" in said.err
 
 
 def test_an_environment_without_secrets_says_so(roost, rewrite):
@@ -248,7 +251,7 @@ def test_what_was_set_in_sleep_is_unproved_until_it_is_proved(roost, verb):
     said = roost(verb, "staging")
 
     assert said.code == 0, said.err
-    assert "Release 1 was unproved, and is good now." in said.err
+    assert "Release 1 was unproved and is proved now." in said.err
     assert verdicts(roost) == ["good"]
 
 

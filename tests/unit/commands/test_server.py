@@ -11,7 +11,7 @@ import pytest
 
 from helpers.fake_prefect import LOGIN, first, say
 from roost.environment.model import AUTH_SECRET
-from roost.operations.generated_secrets import Throwaway
+from roost.operations.generated_secrets import GeneratedSecrets
 from roost.operations.local_fly import LocalFly
 
 URL = "https://acme-prefect.fly.dev"
@@ -84,13 +84,13 @@ def test_smoke_of_an_address_logs_in_only_with_a_value(roost, prefect, monkeypat
 
 
 @pytest.fixture
-def made_up(roost, fly, monkeypatch, tmp_path):  # noqa: ARG001 - they stand behind it
+def made_up(roost, fly, clients, monkeypatch, tmp_path):  # noqa: ARG001 - they stand behind it
     """The local Fly with the environment, whose login was made up."""
     monkeypatch.delenv(AUTH_SECRET)
     here = LocalFly("http://127.0.0.1:1")
-    monkeypatch.setattr("roost.operations.local_fly.find_local_fly", AsyncMock(return_value=here))
+    clients.use(find_local_fly=AsyncMock(return_value=here))
     monkeypatch.setattr(LocalFly, "app_url", AsyncMock(return_value="http://127.0.0.1:2"))
-    Throwaway(tmp_path / "localfly").values("acme-prefect", [AUTH_SECRET])
+    GeneratedSecrets(tmp_path / "localfly").values("acme-prefect", [AUTH_SECRET])
 
 
 @pytest.mark.usefixtures("made_up")
@@ -106,7 +106,9 @@ def test_smoke_does_not_speak_of_a_value_that_nobody_set(roost, monkeypatch):
 
 @pytest.mark.usefixtures("made_up")
 def test_secrets_say_of_a_made_up_value_that_it_is(roost, monkeypatch, tmp_path):
-    value = Throwaway(tmp_path / "localfly").known("acme-prefect", [AUTH_SECRET])[AUTH_SECRET]
+    value = GeneratedSecrets(tmp_path / "localfly").known("acme-prefect", [AUTH_SECRET])[
+        AUTH_SECRET
+    ]
 
     said = roost("secrets", "staging", "--local")
     monkeypatch.setenv(AUTH_SECRET, "admin:given")
@@ -161,10 +163,12 @@ def test_status_of_what_is_not_there_says_how_to_make_it(roost):
     assert (document["exists"], document["url"], document["machines"]) == (False, "", [])
 
 
-def test_what_to_type_next_is_for_the_local_fly_where_that_was_asked_for(roost, monkeypatch):
+def test_what_to_type_next_is_for_the_local_fly_where_that_was_asked_for(
+    roost, clients, monkeypatch
+):
     """Also in what a failure says; never in JSON, nor in a workflow, whose page anybody reads."""
     here = AsyncMock(return_value=LocalFly("http://127.0.0.1:1"))
-    monkeypatch.setattr("roost.operations.local_fly.find_local_fly", here)
+    clients.use(find_local_fly=here)
 
     told = roost("status", "staging", "--local").out
     failed = roost("wake", "staging", "--local").err

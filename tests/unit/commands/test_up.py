@@ -7,5 +7,5 @@ from roost.commands.up import ctrl_c
 
 def test_ctrl_c_is_said_to_stop_only_what_this_command_started():
     assert ctrl_c(stops=True) == "Ctrl-C stops it."
-    assert "the local Fly ran before, and goes on" in ctrl_c(stops=False)
+    assert "The local Fly ran before and keeps running" in ctrl_c(stops=False)
     assert ctrl_c(stops=False).endswith("To stop it: roost local stop")

@@ -8,10 +8,10 @@ import shlex
 
 import pytest
 import typer.main
-from roost.cli.app import app
 from typer._click.exceptions import BadOptionUsage, ClickException, MissingParameter
 
 from helpers.documents import ROOT, blocks, inline, pages
+from roost.cli.app import app
 
 WHOLE = typer.main.get_command(app)
 SHELL = {"", "sh", "bash", "console", "text"}

@@ -6,9 +6,9 @@ import ast
 
 import pytest
 import typer.main
-from roost.cli.app import app
 
 from helpers.documents import DOCS, ROOT
+from roost.cli.app import app
 from roost.cli.references import pages, write
 from roost.environment.schema import environment_schema
 from roost.errors import ExitCode

@@ -154,8 +154,8 @@ def test_without_tokens_nobody_is_asked_and_nothing_is_a_fault(roost, fly, monke
 
     assert said.code == 0
     assert lines(said, "unknown") == [
-        "GitHub was not looked at: GITHUB_TOKEN is not set",
-        "Fly was not looked at: FLY_API_TOKEN is not set",
+        "GitHub was not checked: GITHUB_TOKEN is not set",
+        "Fly was not checked: FLY_API_TOKEN is not set",
     ]
     assert 'GITHUB_TOKEN="$(gh auth token)" ./run roost doctor' in said.out
     assert fly.asked == []
@@ -868,7 +868,7 @@ def test_a_repository_that_is_not_known_is_not_guessed(roost, github, monkeypatc
 
     said = roost("doctor")
 
-    assert any("which repository this is, is not known" in line for line in lines(said, "unknown"))
+    assert any("the repository is unknown" in line for line in lines(said, "unknown"))
     assert github.asked == []
 
 

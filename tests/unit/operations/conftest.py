@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from helpers.command_fixtures import fly, prefect, rewrite, roost
+from helpers.command_fixtures import clients, fly, prefect, rewrite, roost
 
-__all__ = ["fly", "prefect", "rewrite", "roost"]
+__all__ = ["clients", "fly", "prefect", "rewrite", "roost"]

@@ -1,4 +1,4 @@
-"""Throwaway values for the local Fly: made once, kept for the user alone, and forgotten when asked."""
+"""Generated values for the local Fly: made once, readable by the user alone, deleted on request."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from helpers.environments import environment_file
 from roost.commands.up import client_settings, login_advice
 from roost.environment.model import AUTH_SECRET
 from roost.operations.context import Context
-from roost.operations.generated_secrets import Throwaway, make_value, throwaway_file
+from roost.operations.generated_secrets import GeneratedSecrets, generated_secrets_file, make_value
 
 
 @pytest.fixture
@@ -23,15 +23,15 @@ def revealed(values):
 
 
 def test_a_value_is_new_once_and_the_same_from_then_on(home):
-    first, new = Throwaway(home).values("acme", [AUTH_SECRET])
-    second, again = Throwaway(home).values("acme", [AUTH_SECRET])
+    first, new = GeneratedSecrets(home).values("acme", [AUTH_SECRET])
+    second, again = GeneratedSecrets(home).values("acme", [AUTH_SECRET])
 
     assert (new, again) == ({AUTH_SECRET}, frozenset())
     assert revealed(first) == revealed(second)
 
 
 def test_only_what_has_no_value_yet_is_made(home):
-    book = Throwaway(home)
+    book = GeneratedSecrets(home)
     before, _ = book.values("acme", ["HOOK"])
 
     after, new = book.values("acme", ["HOOK", "KEY"])
@@ -41,37 +41,37 @@ def test_only_what_has_no_value_yet_is_made(home):
 
 
 def test_apps_do_not_share_values(home):
-    one, _ = Throwaway(home).values("one", ["HOOK"])
-    other, new = Throwaway(home).values("other", ["HOOK"])
+    one, _ = GeneratedSecrets(home).values("one", ["HOOK"])
+    other, new = GeneratedSecrets(home).values("other", ["HOOK"])
 
     assert new == {"HOOK"}
     assert one != other
 
 
 def test_the_file_is_for_the_user_alone_from_its_first_moment(home):
-    Throwaway(home).values("acme", ["HOOK"])
+    GeneratedSecrets(home).values("acme", ["HOOK"])
 
-    assert stat.S_IMODE(throwaway_file(home).stat().st_mode) == 0o600
-    assert [path.name for path in home.iterdir()] == [throwaway_file(home).name]
+    assert stat.S_IMODE(generated_secrets_file(home).stat().st_mode) == 0o600
+    assert [path.name for path in home.iterdir()] == [generated_secrets_file(home).name]
 
 
 def test_nothing_is_written_where_nothing_is_new(home):
-    Throwaway(home).values("acme", [])
+    GeneratedSecrets(home).values("acme", [])
 
     assert not home.exists()
 
 
 def test_only_looking_makes_no_value_and_writes_nothing(home):
-    assert Throwaway(home).known("acme", ["HOOK"]) == {}
+    assert GeneratedSecrets(home).known("acme", ["HOOK"]) == {}
     assert not home.exists()
 
-    made, _ = Throwaway(home).values("acme", ["HOOK"])
+    made, _ = GeneratedSecrets(home).values("acme", ["HOOK"])
 
-    assert Throwaway(home).known("acme", ["HOOK", "KEY"]) == made
+    assert GeneratedSecrets(home).known("acme", ["HOOK", "KEY"]) == made
 
 
 def test_forgotten_values_are_made_anew(home):
-    book = Throwaway(home)
+    book = GeneratedSecrets(home)
     before, _ = book.values("acme", ["HOOK"])
 
     book.forget()
@@ -83,7 +83,7 @@ def test_forgotten_values_are_made_anew(home):
 
 
 def test_a_value_hides_itself(home):
-    values, _ = Throwaway(home).values("acme", ["HOOK"])
+    values, _ = GeneratedSecrets(home).values("acme", ["HOOK"])
 
     assert values["HOOK"].reveal() not in repr(values)
 
@@ -114,7 +114,7 @@ def test_the_advice_says_where_the_value_is_and_never_the_value(home, fields, en
 
     said = login_advice(context, environment_file(**fields))
 
-    assert advice.format(file=throwaway_file(home)) in said
+    assert advice.format(file=generated_secrets_file(home)) in said
     assert "a:b" not in said
 
 

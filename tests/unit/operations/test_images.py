@@ -22,9 +22,9 @@ BUILD = ["buildx imagetools", "buildx build", "context inspect", "login", "push"
 
 
 @pytest.fixture
-def registry(roost, monkeypatch):  # noqa: ARG001 - which clears the environment first
+def registry(roost, clients, monkeypatch):  # noqa: ARG001 - which clears the environment first
     """The registry of the app, asked for real."""
-    monkeypatch.setattr("roost.operations.images.Registry", Registry)
+    clients.use(registry=Registry)
     monkeypatch.setattr(docker_module, "PAUSE_S", 0.01)
     monkeypatch.setenv("FLY_API_TOKEN", f"FlyV1 {TOKEN}")
     with fake_registry(TOKEN) as found, stamina.set_testing(True, attempts=3, cap=True):
@@ -92,7 +92,7 @@ def test_what_the_registry_has_is_not_built_again(roost, registry, bearer):
 
     assert said.code == 0
     assert REFERENCE.fullmatch(said.out.strip())
-    assert said.err == "It is there already: nothing is built.\n"
+    assert said.err == "The registry has it already: nothing is built.\n"
     assert len(registry.asked) == (3 if bearer else 1)
 
 
@@ -152,7 +152,7 @@ def test_what_docker_fails_at_is_told_with_what_it_said_but_the_token(roost, doc
     said = roost("image", "staging", "--push")
 
     assert (said.code, said.out) == (1, "")
-    assert f"error [image]: docker could not {doing}: it ended with 1. What it said" in said.err
+    assert f"error [image]: docker could not {doing}: it ended with 1. See its output" in said.err
     assert f"no luck with {name}" in said.err
     assert_hidden(docker, said)
     configs = {call["env"].get("DOCKER_CONFIG") for call in docker.calls} - {None}
@@ -239,8 +239,8 @@ def test_a_registry_that_stumbles_once_is_asked_again(roost, registry):
 
 
 @pytest.mark.usefixtures("app", "no_docker")
-def test_a_registry_that_does_not_answer_is_told_in_time(roost, registry, monkeypatch):
-    monkeypatch.setattr("roost.operations.images.Registry", partial(Registry, deadline_s=0.3))
+def test_a_registry_that_does_not_answer_is_told_in_time(roost, registry, clients):
+    clients.use(registry=partial(Registry, deadline_s=0.3))
     registry.trouble = [0] * 9
 
     said = roost("image", "staging", "--push")

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from roost.operations.lease_owner import LONGEST, holding
+from roost.operations.lease_owner import LONGEST, lease_description
 
 SINCE = r", since \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 ADA = {"GITHUB_ACTOR": "ada", "USER": "runner"}
@@ -28,11 +28,11 @@ RUN = {
     ],
 )
 def test_it_says_who_since_when_and_why(environ, why, told):
-    assert re.fullmatch(re.escape(told) + SINCE, holding("roost apply", environ, why))
+    assert re.fullmatch(re.escape(told) + SINCE, lease_description("roost apply", environ, why))
 
 
 def test_it_is_short_and_says_since_when_whatever_the_reason():
-    found = holding("roost scale", ADA, "x" * 1000)
+    found = lease_description("roost scale", ADA, "x" * 1000)
 
     assert len(found) == LONGEST
     assert re.search(SINCE + "$", found)

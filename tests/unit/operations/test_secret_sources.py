@@ -8,7 +8,7 @@ import pytest
 
 from helpers.fake_prefect import LOGIN
 from roost.environment.model import AUTH_SECRET
-from roost.operations.generated_secrets import Throwaway
+from roost.operations.generated_secrets import GeneratedSecrets
 from roost.operations.local_fly import LocalFly
 
 APP = "acme-prefect"
@@ -18,12 +18,11 @@ STOCK = {"version": "3.8.8", "image": "registry.example/stock:1"}
 
 
 @pytest.fixture
-def local(roost, rewrite, monkeypatch):
+def local(roost, rewrite, clients, monkeypatch):
     """A local Fly, an environment with two secrets on it, and no value of either."""
     here = LocalFly("http://127.0.0.1:1")
-    monkeypatch.setattr("roost.operations.local_fly.find_local_fly", AsyncMock(return_value=here))
     monkeypatch.setattr(LocalFly, "app_url", AsyncMock(return_value="http://127.0.0.1:2"))
-    monkeypatch.setattr("roost.operations.generated_secrets.make_value", lambda _: LOGIN)
+    clients.use(find_local_fly=AsyncMock(return_value=here), make_value=lambda _: LOGIN)
     monkeypatch.delenv(AUTH_SECRET)
     rewrite(secrets=[AUTH_SECRET, DATABASE], prefect=STOCK)
     return roost
@@ -79,8 +78,7 @@ def test_a_made_up_login_replaces_none_that_is_set(local, monkeypatch, fly, tmp_
     monkeypatch.setenv(AUTH_SECRET, LOGIN)
     local(*APPLY)
     monkeypatch.delenv(AUTH_SECRET)
-    monkeypatch.setattr("roost.operations.generated_secrets.make_value", lambda _: "admin:made-up")
-    Throwaway(tmp_path / "localfly").values(APP, [AUTH_SECRET])
+    GeneratedSecrets(tmp_path / "localfly", lambda _: "admin:made-up").values(APP, [AUTH_SECRET])
     before = digests(fly)
     monkeypatch.setenv(DATABASE, "postgres://other")
 
@@ -105,7 +103,7 @@ def test_a_login_that_a_hand_set_before_the_first_apply_is_not_replaced(local, m
     said = local(*APPLY)
 
     assert said.code == 3
-    assert "which is not replaced by a made-up one" in said.err
+    assert "which a generated one must not replace" in said.err
     assert digests(fly) == before
 
 

@@ -11,7 +11,7 @@ from helpers.fake_prefect import say
 from roost.errors import SmokeFailedError
 from roost.fly.models import Machine
 from roost.operations.server_state import exit_notes, last_exit
-from roost.operations.sleep_wake import time_request
+from roost.operations.sleep_wake import time_wake
 
 READY = ("GET", "/api/ready")
 OOM = {"exit_code": 137, "signal": 9, "oom_killed": True, "requested_stop": False}
@@ -75,7 +75,7 @@ async def test_up_takes_only_a_ready_server_for_a_healthy_one(prefect):
     prefect.broken = {READY: say(503)}
 
     with pytest.raises(SmokeFailedError, match="is up, and not ready: /api/ready: 503"):
-        await time_request("http://127.0.0.1:2")
+        await time_wake("http://127.0.0.1:2")
 
 
 def test_status_as_json_has_readiness_release_and_last_exit(roost, prefect, applied):
@@ -103,7 +103,7 @@ def test_a_machine_that_crashes_again_and_again_is_told_though_it_is_started(
     assert applied["state"] == "started"
     assert "Not ready: /api/ready: ConnectError. It does not serve. Look at its log." in said.out
     assert f"The machine {applied['id']} exited with code 3 instead of serving." in said.out
-    assert "2 of its last events are such ends." in said.out
+    assert "2 of its last events are failures." in said.out
 
 
 def test_an_out_of_memory_kill_is_told_of_a_server_that_came_back(roost, applied):
@@ -125,7 +125,7 @@ def test_a_machine_that_fell_and_stays_down_is_not_taken_for_one_that_sleeps(
     said = roost("status", "staging")
 
     assert said.code == 1
-    assert "Not ready: no machine runs, and one ended without being asked to." in said.out
+    assert "Not ready: no machine runs, and one failed." in said.out
     assert prefect.asked == []
 
 

@@ -11,13 +11,13 @@ import pytest
 from helpers import virtual_time
 from helpers.fake_prefect import FakePrefect, say
 from roost.errors import UsageError
-from roost.rehearsal.downtime_monitor import Attendance, attending
+from roost.rehearsal.downtime_monitor import Downtime, monitor_downtime
 
 
 def silence(*answers):
     """The longest silence after answers, as (time, well), from time 0 on."""
     times = itertools.chain([0.0], (when for when, _ in answers))
-    found = Attendance(lambda: next(times))
+    found = Downtime(lambda: next(times))
     for _, well in answers:
         found.answered(well=well)
     return found.silence_s
@@ -46,7 +46,7 @@ def prefect(monkeypatch):
 
 def test_a_server_is_asked_from_the_beginning_to_after_the_end(prefect):
     async def scenario():
-        async with attending("http://prefect.test", anyio.current_time) as found:
+        async with monitor_downtime("http://prefect.test", anyio.current_time) as found:
             await anyio.sleep(1)
             prefect.broken["GET", "/api/health"] = say(503)
             await anyio.sleep(3)
@@ -61,7 +61,7 @@ def test_a_server_that_cannot_be_reached_is_silent(prefect):
     prefect.broken["GET", "/api/health"] = httpx.ConnectError("refused")
 
     async def scenario():
-        async with attending("http://prefect.test", anyio.current_time) as found:
+        async with monitor_downtime("http://prefect.test", anyio.current_time) as found:
             await anyio.sleep(2)
         return found.silence_s
 
@@ -71,7 +71,7 @@ def test_a_server_that_cannot_be_reached_is_silent(prefect):
 @pytest.mark.usefixtures("prefect")
 def test_what_goes_wrong_meanwhile_is_raised_as_itself():
     async def scenario():
-        async with attending("http://prefect.test", anyio.current_time):
+        async with monitor_downtime("http://prefect.test", anyio.current_time):
             raise UsageError("no")
 
     with pytest.raises(UsageError):

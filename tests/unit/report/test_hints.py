@@ -7,7 +7,7 @@ import typer.main
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roost.cli.process import app
+from roost.cli.app import app
 from roost.report.hints import GROUPS, ON_A_FLY, OTHERS, as_typed, insertions
 
 COMMANDS = [

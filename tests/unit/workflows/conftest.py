@@ -8,14 +8,24 @@ import subprocess
 import pytest
 import yaml
 
-from helpers.command_fixtures import fly, prefect, rewrite, roost
+from helpers.command_fixtures import clients, fly, prefect, rewrite, roost
 from helpers.environments import environment_data
 from helpers.local_daemon import SCRIPTS
 from helpers.roost_here import RoostHere
 from helpers.step_outputs import outputs_in
 from roost.operations import context
 
-__all__ = ["fly", "job", "outputs", "prefect", "repository", "rewrite", "roost", "summary"]
+__all__ = [
+    "clients",
+    "fly",
+    "job",
+    "outputs",
+    "prefect",
+    "repository",
+    "rewrite",
+    "roost",
+    "summary",
+]
 GIT = {
     "GIT_CONFIG_NOSYSTEM": "1",
     "GIT_CONFIG_GLOBAL": "/dev/null",
@@ -69,9 +79,9 @@ def repository(tmp_path):
 
 
 @pytest.fixture
-def job(tmp_path, repository, capsys, monkeypatch):
+def job(tmp_path, repository, capsys, monkeypatch, clients):
     """The command line as a step has it; what it outputs and sums up stands in `tmp_path`."""
-    command = RoostHere(repository.environments, capsys, monkeypatch)
+    command = RoostHere(repository.environments, capsys, monkeypatch, clients)
     monkeypatch.delenv("ROOST_ENVIRONMENTS")
     monkeypatch.setattr(context, "PROJECT", repository.folder)
     for name, value in {

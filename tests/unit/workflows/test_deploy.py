@@ -35,15 +35,13 @@ LARGER = {"machine": {"memory_mb": 1024}}
 
 
 @pytest.fixture
-def fly(monkeypatch):
-    """The Fly that verbs talk to."""
+def fly(monkeypatch, clients):
+    """The Fly that commands talk to."""
     found = FakeFly()
     found.name = APP
-    monkeypatch.setattr(
-        "roost.operations.fly_target.FlyClient",
-        partial(FlyClient, transport=httpx.MockTransport(found)),
+    clients.use(
+        fly=partial(FlyClient, transport=httpx.MockTransport(found)), registry=full_registry
     )
-    monkeypatch.setattr("roost.operations.images.Registry", full_registry)
     monkeypatch.setenv("FLY_API_TOKEN", "fm2_token")
     monkeypatch.setenv(AUTH_SECRET, LOGIN)
     with stamina.set_testing(True, attempts=2, cap=True):

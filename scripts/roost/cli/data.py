@@ -1,0 +1,64 @@
+"""The commands about the data of a server: its snapshots."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from roost.cli.options import (
+    AsJson,
+    Environment,
+    Local,
+)
+from roost.cli.run import run
+from roost.cli.sections import Section
+from roost.errors import ExitCode
+
+data = Section("Data")
+
+
+@data.add("roost backup staging")
+def backup(environment: Environment, *, local: Local = False, as_json: AsJson = False) -> ExitCode:
+    """Take a snapshot of the data, with writes frozen meanwhile."""
+    from roost.commands import backups
+
+    return run(backups.backup, environment, local=local, as_json=as_json)
+
+
+@data.add("roost backups staging --json")
+def backups(environment: Environment, *, local: Local = False, as_json: AsJson = False) -> ExitCode:
+    """List the snapshots: when, why, how large, and their expiry."""
+    from roost.commands import backups as command
+
+    return run(command.backups, environment, local=local, as_json=as_json)
+
+
+@data.add("roost restore staging --snapshot vs_1a2b3c")
+def restore(  # noqa: PLR0913 - one argument an option
+    environment: Environment,
+    *,
+    snapshot: Annotated[
+        str, typer.Option(metavar="ID", help="The snapshot to restore. Default: the newest.")
+    ] = "",
+    confirm: Annotated[
+        str, typer.Option(metavar="VOLUME", help="Remove the volume that an earlier restore kept.")
+    ] = "",
+    drill: Annotated[
+        bool,
+        typer.Option("--drill", help="Prove the snapshot beside the server, and change nothing."),
+    ] = False,
+    local: Local = False,
+    as_json: AsJson = False,
+) -> ExitCode:
+    """Restore the data of a snapshot, or rehearse that.
+
+    A new machine on a new volume is proved before the old one is removed.
+    """
+    from roost.commands import backups
+
+    if confirm:
+        return run(backups.confirm, environment, volume=confirm, local=local)
+    if drill:
+        return run(backups.drill, environment, snapshot=snapshot, local=local, as_json=as_json)
+    return run(backups.restore, environment, snapshot=snapshot, local=local, as_json=as_json)

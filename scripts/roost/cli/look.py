@@ -1,0 +1,124 @@
+"""The commands that only look at a server."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from roost.cli.options import (
+    AsJson,
+    Environment,
+    Local,
+    ResultsIfAny,
+)
+from roost.cli.run import make_context, run
+from roost.cli.sections import Section
+from roost.errors import ExitCode
+
+look = Section("Look")
+
+
+@look.add("roost status staging --local")
+def status(environment: Environment, *, local: Local = False, as_json: AsJson = False) -> ExitCode:
+    """Show what runs now: machines, states, addresses, volume."""
+    from roost.commands import status as command
+
+    return run(command.status, environment, local=local, as_json=as_json)
+
+
+@look.add("roost smoke http://127.0.0.1:4200 --version 3.9.1")
+def smoke(
+    target: Annotated[
+        str, typer.Argument(metavar="URL|ENV", help="A Prefect server, or an environment.")
+    ],
+    *,
+    local: Local = False,
+    version: Annotated[str, typer.Option(help="The Prefect version it must report.")] = "",
+    stock: Annotated[
+        bool, typer.Option("--stock", help="Skip the checks that only Roost's own image passes.")
+    ] = False,
+    as_json: AsJson = False,
+) -> ExitCode:
+    """Run the checks of the gate against a server.
+
+    The login is read from PREFECT_SERVER_API_AUTH_STRING.
+    """
+    from roost.commands import smoke as command
+
+    return run(command.smoke, target, local=local, version=version, stock=stock, as_json=as_json)
+
+
+@look.add("roost drift staging --heal")
+def drift(  # noqa: PLR0913 - one argument an option
+    environment: Annotated[
+        str, typer.Argument(metavar="[ENV]", help="A file in environments/, without .yaml.")
+    ] = "",
+    *,
+    every: Annotated[
+        bool, typer.Option("--all", help="All environments, and apps that no file names.")
+    ] = False,
+    heal: Annotated[
+        bool, typer.Option("--heal", help="Undo changes made by hand and expired overrides.")
+    ] = False,
+    end_overrides: Annotated[
+        bool,
+        typer.Option("--end-overrides", help="Undo expired overrides, and nothing else."),
+    ] = False,
+    results: ResultsIfAny = None,
+    local: Local = False,
+    as_json: AsJson = False,
+) -> ExitCode:
+    """Show where Fly differs from the files, and why.
+
+    The exit code is 2 if it differs.
+    """
+    from roost.commands import drift as command
+
+    healing = command.healing_of(heal=heal, end_overrides=end_overrides)
+    return run(
+        command.drift,
+        environment,
+        every=every,
+        healing=healing,
+        local=local,
+        as_json=as_json,
+        results=results,
+    )
+
+
+@look.add("roost releases staging --clear 4")
+def releases(
+    environment: Environment,
+    *,
+    local: Local = False,
+    as_json: AsJson = False,
+    clear: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Allow the failed release N to be tried again."),
+    ] = None,
+) -> ExitCode:
+    """List the releases, newest first, with verdict and snapshot."""
+    from roost.commands import releases as command
+
+    return run(command.releases, environment, local=local, as_json=as_json, clear=clear)
+
+
+@look.add("roost cost staging --hours-per-day 4")
+def cost(
+    environment: Annotated[
+        str, typer.Argument(metavar="[ENV]", help="A file in environments/, without .yaml.")
+    ] = "",
+    *,
+    every: Annotated[bool, typer.Option("--all", help="All environments.")] = False,
+    hours_per_day: Annotated[
+        float | None, typer.Option(metavar="N", help="Add a column: awake for N hours a day.")
+    ] = None,
+    as_json: AsJson = False,
+) -> ExitCode:
+    """Print what a server costs a month, asleep and awake."""
+    from roost.commands import cost as command
+
+    return command.cost(
+        make_context(), environment, every=every, hours_per_day=hours_per_day, as_json=as_json
+    )
