@@ -177,5 +177,5 @@ def test_a_job_that_came_to_nothing_is_told_and_the_next_one_closes_its_issue(sc
     schedule.restore_copy("--heal")
     schedule.tell("--healed", str(schedule.healed))
 
-    assert "putting it back ended with `not-put-back`" in body
+    assert "healing it failed with `not-put-back`" in body
     assert schedule.issues == [(1, f"Drift: {NAME}", "closed")]

@@ -114,7 +114,7 @@ def test_a_change_is_applied_to_the_base_and_timed(rehearsing):
     assert found.wake.suspended_seconds > 0
     assert found.wake.stopped_seconds > 0
     assert 0 < found.memory_mb.idle <= found.memory_mb.peak < found.memory_mb.limit == 512
-    assert "passed. The change was applied to what the base asks for" in done.stdout
+    assert "passed. The change was applied to the state of the base" in done.stdout
     assert "did not answer for" in done.stdout
 
 

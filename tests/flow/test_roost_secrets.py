@@ -315,7 +315,7 @@ def test_looking_needs_no_value_changes_nothing_and_says_what_it_could_not_check
     assert f"{HOOK} has no value here: the environment variable {HOOK} is not set. Set it." in (
         said.stdout
     )
-    assert f"Not checked, because the values are not here: {HOOK} (from " in plan.stdout
+    assert f"Not checked, as their values are not available here: {HOOK} (from " in plan.stdout
 
 
 # SOPS

@@ -1,4 +1,4 @@
-"""CODEOWNERS as GitHub reads it: whose review a change of a file needs.
+"""Read CODEOWNERS as GitHub does: whose review a change of a file needs.
 
 https://docs.github.com/en/repositories/managing-your-repositorys-settings-and-features/customizing-your-repository/about-code-owners
 """
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 PLACES = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS")
-"""Where GitHub looks for it: the first that is there counts, and no other."""
+"""The places where GitHub looks for it; only the first that exists counts."""
 MAX_BYTES = 3 * 1024 * 1024
-"""GitHub ignores a file that is larger: nothing has an owner then."""
+"""GitHub ignores a larger file, so that nothing has an owner."""
 # A space in a pattern is escaped.
 _WORD = re.compile(r"(?:\\.|[^\s\\])+")
 _PERSON = re.compile(r"@[A-Za-z0-9][\w-]*(?:/[\w.-]+)?|[^\s@]+@[^\s@]+\.[^\s@]+", re.ASCII)
@@ -21,7 +21,7 @@ _PERSON = re.compile(r"@[A-Za-z0-9][\w-]*(?:/[\w.-]+)?|[^\s@]+@[^\s@]+\.[^\s@]+"
 
 @dataclass(frozen=True)
 class Rule:
-    """One line that names files and their owners; without owners it takes them away."""
+    """One line with a pattern and its owners; a line without owners removes them."""
 
     line: int
     pattern: str
@@ -32,20 +32,20 @@ class Rule:
         return re.compile(_expression_of(self.pattern))
 
     def covers(self, path: str) -> bool:
-        """Return whether the rule is about a file, named from the top of the repository."""
+        """Return whether the rule matches a file, by its path from the top of the repository."""
         return self._expression.fullmatch(path) is not None
 
 
 @dataclass(frozen=True)
 class CodeOwners:
-    """What a CODEOWNERS file says."""
+    """The rules of a CODEOWNERS file."""
 
     rules: tuple[Rule, ...]
     skipped: tuple[int, ...] = ()
-    """Lines that GitHub does not understand, and skips."""
+    """Numbers of the lines that GitHub cannot parse and skips."""
 
     def rule_of(self, path: str) -> Rule | None:
-        """Return the rule that decides about a file: the last one that is about it."""
+        """Return the rule that applies to a file: the last one that matches it."""
         return next((rule for rule in reversed(self.rules) if rule.covers(path)), None)
 
     def owners_of(self, path: str) -> tuple[str, ...]:
@@ -73,7 +73,7 @@ def read_codeowners(text: str) -> CodeOwners:
 
 
 def _words(line: str) -> Iterator[str]:
-    """Return the words of a line before a comment."""
+    """Yield the words of a line up to a comment."""
     for word in _WORD.findall(line):
         if word.startswith("#"):
             return
@@ -88,12 +88,12 @@ def _is_understood(rule: Rule) -> bool:
 
 
 def _expression_of(pattern: str) -> str:
-    """Translate a pattern, as in .gitignore, into a regular expression of a file's path.
+    """Translate a pattern, as in .gitignore, into a regular expression for paths.
 
-    One difference: `docs/*` is about the files of docs alone, not about those of its folders.
+    One difference: `docs/*` matches the files of docs, but not those of its subfolders.
     """
     name = pattern.rstrip("/")
-    if not name:  # "/" is about nothing
+    if not name:  # "/" matches nothing
         return r"(?!)"
     anywhere = ["**"] if "/" not in name and name != "**" else []
     within = ["**"] if pattern.endswith("/") else []
@@ -109,7 +109,7 @@ def _folder(part: str) -> str:
 
 
 def _name(part: str) -> str:
-    """Translate what stands between two slashes."""
+    """Translate the part of a pattern between two slashes."""
     found = []
     for match in re.finditer(r"\\(.)|(.)", part):
         escaped, plain = match.groups()

@@ -1,6 +1,6 @@
-"""The one comment of a pull request: its plan, what was approved by merging it, and what came of it.
+"""Write and read the comment of a pull request: its plan, what a merge approves, and the outcomes.
 
-Its first line is hidden from readers and is how the next job finds and reads the comment. Pure.
+The first line is an HTML comment with JSON. By it the next job finds and reads the comment. Pure.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ ENTIRE_LIMIT = 65_000
 """GitHub takes 65,536 characters."""
 LONGEST_OMITTED = 3_000
 LONGEST_OUTCOMES = 10_000
-"""Of the first line; what is approved has its room beside these."""
+"""The limit for outcomes in the first line; approvals have a limit of their own."""
 LONGEST_SECTION = 20_000
 MAX_MESSAGE = 600
 _ENDING = 100
-"""Characters below the table of outcomes."""
+"""Characters for the lines below the table of outcomes."""
 _MARKER = re.compile(r"^<!-- roost-plan (\{.*\}) -->$")
 _BEGIN, _END = "<!-- roost-outcome -->", "<!-- end of roost-outcome -->"
 _SECTION = re.compile(rf"\A{_BEGIN}\n(.*?\n){_END}\n", re.DOTALL)
-"""Stands right below the first line; what looks like it elsewhere is somebody's value."""
-_TOLD = {
+"""The section right below the first line; a lookalike elsewhere is somebody's value."""
+_RESULT_TEXT = {
     Result.DEPLOYED: "deployed and proved",
     Result.UNCHANGED: "nothing to do",
     Result.SUPERSEDED: "superseded by a newer commit",
@@ -50,22 +50,23 @@ class Omitted(StrEnum):
     """Why a merge does not approve what an environment's plan would do."""
 
     LONG = "long"
-    """There was no room for it in the comment."""
+    """The comment had no room for its plan."""
     LATE = "late"
-    """The comment was not written before the merge."""
+    """The comment was written after the merge."""
 
 
 @dataclass(frozen=True)
 class Marker:
-    """What the comment remembers.
+    """The data in the first line of the comment.
 
     Args:
-        head: the commit of the pull request that was planned.
+        head: the planned commit of the pull request.
         approved: by environment, what a merge of that commit approves.
-        outcomes: by environment, what came of it.
-        omitted: by environment, why a merge does not approve it.
-        checked: whether the report saw that what is approved was written before the merge. It
-            writes after the merge, so the time of its own text says nothing. Only the report sets it.
+        outcomes: by environment, the outcome of its deploy.
+        omitted: by environment, why a merge does not approve its plan.
+        checked: whether the report job saw that the approvals were written before the merge. It
+            edits the comment after the merge, so the comment's time no longer shows that. Only the
+            report sets it.
     """
 
     head: str
@@ -75,7 +76,7 @@ class Marker:
     checked: bool = False
 
     def line(self) -> str:
-        """Write it as the first line of the comment. What is approved is never left out of it."""
+        """Return the first line of the comment; it always has all approvals."""
         document = {
             "format": FORMAT,
             "head": self.head,
@@ -87,13 +88,13 @@ class Marker:
         return f"<!-- roost-plan {_hidden(document)} -->"
 
     def approving_nothing(self) -> Marker:
-        """Take out what it approves, as it was not written before the merge."""
+        """Return the marker without approvals, for a comment that was written after the merge."""
         late = dict.fromkeys(self.approved, Omitted.LATE)
         return replace(self, approved={}, omitted={**self.omitted, **late}, checked=False)
 
 
 def _hidden(document: object) -> str:
-    """Write JSON in which nothing can end an HTML comment, nor stand for one."""
+    """Return JSON that can neither begin nor end an HTML comment."""
     written = json.dumps(document, separators=(",", ":"))
     for sign in "-<>":
         written = written.replace(sign, f"\\u{ord(sign):04x}")
@@ -101,17 +102,17 @@ def _hidden(document: object) -> str:
 
 
 def _hidden_size(name: str, document: object) -> int:
-    """Return how many characters an entry takes in the first line, with what parts it from the next."""
+    """Return the characters of an entry in the first line, its comma included."""
     return len(_hidden({name: document})) - 1
 
 
 def is_ours(body: str) -> bool:
-    """Return whether a comment is the one of the plan, readable or not."""
+    """Return whether a comment is the plan's comment, readable or not."""
     return body.startswith("<!-- roost-plan")
 
 
 def read_marker(body: str) -> Marker | None:
-    """Read what a comment remembers; None where it is none of ours, or is spoilt."""
+    """Return the marker of a comment; None if it has none, or it is damaged."""
     found = _MARKER.match(body.split("\n", 1)[0].rstrip("\r"))
     if not found:
         return None
@@ -142,25 +143,25 @@ def planned_comment(
     notes: Iterable[str] = (),
     run_url: str = "",
 ) -> str:
-    """Write the comment of a plan; notes stand at its end.
+    """Write the comment of a plan, with notes at its end.
 
     Args:
-        marker: with all that a merge would approve. Of that counts only what the comment shows.
-        planned: what to tell of each environment.
-        notes: what else is to be told.
-        run_url: the run whose summary shows whole what the comment cuts.
+        marker: with everything that a merge could approve; only what the comment shows is kept.
+        planned: the plan of each environment.
+        notes: further sentences.
+        run_url: the run whose summary shows the plans in full length.
     """
-    told = "".join(f"\n> {text(note)}\n" for note in notes)
+    tail = "".join(f"\n> {text(note)}\n" for note in notes)
     sizes = {name: _hidden_size(name, a.document()) for name, a in marker.approved.items()}
-    found = lay_out(planned, sizes, room=LIMIT - len(told), run_url=run_url)
+    found = lay_out(planned, sizes, room=LIMIT - len(tail), run_url=run_url)
     shown = {name: a for name, a in marker.approved.items() if name in found.whole}
     omitted = sorted(marker.approved.keys() - shown.keys())
     kept = replace(marker, approved=shown, omitted=_as_many(omitted))
-    return f"{kept.line()}\n{found.text}{told}"
+    return f"{kept.line()}\n{found.text}{tail}"
 
 
 def _as_many(names: Sequence[str]) -> dict[str, Omitted]:
-    """Remember which environments were left out, as far as there is room."""
+    """Return the omitted environments, as many as there is room for."""
     kept: dict[str, Omitted] = {}
     room = LONGEST_OMITTED
     for name in names:
@@ -171,15 +172,15 @@ def _as_many(names: Sequence[str]) -> dict[str, Omitted]:
 
 
 def with_outcomes(body: str, outcomes: Iterable[DeployOutcome], *, in_time: bool = True) -> str:
-    """Return a comment its final state: what came of each environment, above the plan.
+    """Return a comment with the outcomes of a deploy above its plan.
 
-    Of an environment that is told of again the newer word counts. That a job told nothing is no
-    word: what an earlier one left, such as a server that stands badly, stays told.
+    A newer outcome of an environment replaces an older one. A missing outcome replaces nothing, so
+    that a failure from an earlier run stays visible.
 
     Args:
         body: the comment as it is.
-        outcomes: what came of environments.
-        in_time: whether what it approves was written before the merge; else it is taken out.
+        outcomes: the new outcomes.
+        in_time: whether the approvals were written before the merge; otherwise they are removed.
     """
     found = read_marker(body) or Marker("")
     marker = replace(found, checked=True) if in_time else found.approving_nothing()
@@ -188,23 +189,23 @@ def with_outcomes(body: str, outcomes: Iterable[DeployOutcome], *, in_time: bool
         for outcome in outcomes
         if outcome.outcome is not Result.MISSING or outcome.environment not in marker.outcomes
     }
-    told = {**marker.outcomes, **newer}
+    merged = {**marker.outcomes, **newer}
     plan, _ = plan_and_outcomes(body)
-    # What is approved has to stay there: a deploy that runs again looks for it.
+    # The approvals must stay: a deploy that runs again reads them.
     room = ENTIRE_LIMIT - len(plan) - len(replace(marker, outcomes={}).line())
-    first = replace(marker, outcomes=_remembered(told.values(), room // 2)).line()
-    return f"{first}\n{outcome_section(told.values(), room // 2)}{plan}"
+    first = replace(marker, outcomes=_remembered(merged.values(), room // 2)).line()
+    return f"{first}\n{outcome_section(merged.values(), room // 2)}{plan}"
 
 
 def plan_and_outcomes(body: str) -> tuple[str, str]:
-    """Part what a comment shows below its first line: the plan, and what came of it above that."""
+    """Split a comment below its first line into the plan and the section of outcomes."""
     rest = body.partition("\n")[2]
     found = _SECTION.match(rest)
     return (rest[found.end() :], found[1]) if found else (rest, "")
 
 
 def _remembered(outcomes: Iterable[DeployOutcome], room: int) -> dict[str, DeployOutcome]:
-    """Choose what the first line remembers: all of it, else less of each, else the worst."""
+    """Return the outcomes for the first line: all, else fewer fields of each, else the worst."""
     entries, room = _worst_first(outcomes), min(room, LONGEST_OUTCOMES)
     for fields in _LESS:
         if sum(map(_size, entries)) > room:
@@ -222,7 +223,7 @@ def _size(outcome: DeployOutcome) -> int:
 
 
 _LESS = (frozenset({"environment", "outcome", "run_url"}), frozenset({"environment", "outcome"}))
-"""What is remembered of each outcome where there is no room for more; the runs have the rest."""
+"""The fields of each outcome that are kept if there is less room; the runs have the rest."""
 
 
 def _only(fields: frozenset[str], outcome: DeployOutcome) -> DeployOutcome:
@@ -238,11 +239,11 @@ def _short(outcome: DeployOutcome) -> DeployOutcome:
 
 
 def outcome_section(outcomes: Iterable[DeployOutcome], room: int = LONGEST_SECTION) -> str:
-    """Write what came of each environment as a table, worst first.
+    """Write the outcomes as a table, the worst first.
 
     Args:
-        outcomes: what came of environments.
-        room: characters for all of it; what has none is counted.
+        outcomes: the outcome of each environment.
+        room: characters for the section; environments beyond are counted.
     """
     entries = _worst_first(outcomes)
     lines = [_BEGIN, f"## {_headline(entries)}", "", "| environment | outcome | |", "|---|---|---|"]
@@ -268,12 +269,12 @@ def _headline(entries: list[DeployOutcome]) -> str:
 
 
 def _row(outcome: DeployOutcome) -> str:
-    told = _TOLD[outcome.outcome]
+    state = _RESULT_TEXT[outcome.outcome]
     if outcome.unproved:
-        told = "deployed; not proved, as its server sleeps"
+        state = "deployed; not proved, as its server sleeps"
     elif outcome.outcome is Result.DEPLOYED:
-        told += f" in {outcome.seconds:.0f} s"
+        state += f" in {outcome.seconds:.0f} s"
     words = [text(outcome.message)] if outcome.message else []
     words += [code(outcome.url)] if outcome.url and outcome.outcome.good else []
     words += [f"[Run]({outcome.run_url})"] if is_plain_url(outcome.run_url) else []
-    return f"| {code(outcome.environment)} | {told} | {'<br>'.join(words)} |"
+    return f"| {code(outcome.environment)} | {state} | {'<br>'.join(words)} |"

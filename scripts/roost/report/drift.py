@@ -1,7 +1,6 @@
-"""What the schedule found, read back from its files, and as Markdown for a run's summary.
+"""Read what the drift schedule found, and write it as Markdown for a run's summary. Pure.
 
-The files go from one job to another, so what stands in them is somebody else's until it was read
-here. Pure.
+The files go from one job to another, so their content is not trusted until it was checked here.
 """
 
 from __future__ import annotations
@@ -19,52 +18,52 @@ from roost.report.plan_layout import LIMIT
 from roost.report.wording import counted, one_line
 
 SUMMARY = "_summary"
-"""The name of the file of what about no single environment; no environment's name begins with `_`."""
+"""The name of the file about the whole run; no environment's name begins with `_`."""
 LONGEST = 500
 _BLANKS = re.compile(r"\n{3,}")
 
 
 def _known_cause(value: object) -> object:
-    """A word that this version does not know is told as an unknown cause."""
+    """Return the cause; a word that this version does not know counts as an unknown cause."""
     return value if isinstance(value, Cause) or value in _CAUSES else Cause.UNKNOWN
 
 
 _CAUSES = frozenset(cause.value for cause in Cause)
 _TO_DO = {
-    Cause.NOT_APPLIED: "The file moved on. Apply it: `roost apply {name}`",
+    Cause.NOT_APPLIED: "The file changed. Apply it: `roost apply {name}`",
     Cause.BY_HAND: (
-        "To put back what a hand changed: `roost drift {name} --heal`. To keep it, write it "
-        "into the file, or under `drift.ignore` with a reason."
+        "To undo a change by hand: `roost drift {name} --heal`. To keep it, add it to the file, "
+        "or to `drift.ignore` with a reason."
     ),
-    Cause.ENDED: "An override ended. To go back to the file: `roost drift {name} --heal`",
-    Cause.CUT_SHORT: "To finish what was cut short: `roost apply {name}`",
-    Cause.NOT_RUNNING: "To start what does not run: `roost drift {name} --heal`",
-    Cause.REFUSED: "See what a person has to decide: `roost plan {name}`",
+    Cause.ENDED: "An override ended. To return to the file: `roost drift {name} --heal`",
+    Cause.CUT_SHORT: "To finish an interrupted apply: `roost apply {name}`",
+    Cause.NOT_RUNNING: "To start a machine that does not run: `roost drift {name} --heal`",
+    Cause.REFUSED: "A person has to decide. See the plan: `roost plan {name}`",
     Cause.NO_DATA: (
-        "Its data is not there, and an apply makes an empty server. To bring back a backup: "
+        "The volume is missing, and an apply creates an empty server. To restore a backup: "
         "`roost restore {name}`"
     ),
     Cause.NO_MACHINE: (
-        "Its machine is gone, and an apply makes one on the volume that is left. See which that is: "
+        "The machine is missing, and an apply creates one on the volume that is left. See which: "
         "`roost plan {name}`"
     ),
     Cause.FAILED: (
-        "Its release failed, and there is none to go back to. Mend the file, and apply: `roost apply {name}`"
+        "The release failed, and there is none to roll back to. Correct the file and apply: `roost apply {name}`"
     ),
-    Cause.UNRECORDED: "Nobody knows how it was before. Compare, then apply: `roost plan {name}`",
-    Cause.UNKNOWN: "Nobody knows how it was before. See it: `roost plan {name}`",
+    Cause.UNRECORDED: "The previous value is unknown. Compare, then apply: `roost plan {name}`",
+    Cause.UNKNOWN: "The previous value is unknown. See the plan: `roost plan {name}`",
 }
 Listed = Annotated[tuple[str, ...], Field(strict=False)]
 
 
 class Read(BaseModel):
-    """Frozen; what is not read here is left out."""
+    """A frozen model; unknown fields are dropped."""
 
     model_config = ConfigDict(frozen=True)
 
 
 class DifferenceFound(Read):
-    """One thing in which live is not as desired."""
+    """One difference between live and desired."""
 
     key: str
     what: str
@@ -76,7 +75,7 @@ class DifferenceFound(Read):
 
 
 class FaultFound(Read):
-    """One thing wrong with a file."""
+    """One fault in a file."""
 
     path: str
     line: int
@@ -85,7 +84,7 @@ class FaultFound(Read):
 
 
 class ErrorFound(Read):
-    """Why an environment could not be looked at, or not be healed."""
+    """Why an environment could not be compared or healed."""
 
     word: str
     message: str
@@ -93,7 +92,7 @@ class ErrorFound(Read):
 
 
 class DriftResult(Read):
-    """What was found of one environment: `Found.document()`, and what comes of it."""
+    """The result for one environment: `Found.document()`, and what happens next."""
 
     environment: str
     app: str | None = None
@@ -103,13 +102,13 @@ class DriftResult(Read):
     notes: Listed = ()
     error: ErrorFound | None = None
     heal: bool = False
-    """Whether the file asks for healing, and all that differs may be healed."""
+    """Whether the file asks for healing, and every difference can be healed."""
     end: bool = False
-    """Whether it is nothing but what an override left."""
+    """Whether every difference is left by an expired override."""
     by_button: bool = False
-    """Whether the button would put it back, and the schedule does not, because it is protected."""
+    """Whether only the button heals it, because the environment is protected."""
     protected: bool = False
-    """Whether its file says so: then a reviewer may have to let the job that puts it back."""
+    """Whether it is protected, so that a reviewer may have to approve the job that heals it."""
 
 
 class OrphanFound(Read):
@@ -122,24 +121,24 @@ class OrphanFound(Read):
 
 
 class TokenFound(Read):
-    """When the token of the schedule ends; None where it does not say so."""
+    """When the token of the schedule expires; None if the token does not say."""
 
     ends: datetime | None = None
     soon: bool = False
 
 
 class RunResult(Read):
-    """What a run found beside single environments."""
+    """What a run found apart from the environments."""
 
     environments: Listed
-    """Those that have a file."""
+    """The names of environments with a file."""
     orphans: tuple[OrphanFound, ...] = ()
     notes: Listed = ()
     token: TokenFound = TokenFound()
 
 
 def drift_summary(results: Sequence[DriftResult], run: RunResult) -> str:
-    """Write the summary of a run: a line an environment, then what differs, and what else is to know."""
+    """Write the summary of a run: a row for each environment, then the differences and notes."""
     lines = ["## Roost drift", "", _headline(results, run), ""]
     lines += [f"**Warning:** {text(line)}\n" for line in (token_line(run.token),) if run.token.soon]
     ordered = sorted(results, key=lambda result: result.environment)
@@ -162,13 +161,13 @@ def _headline(results: Sequence[DriftResult], run: RunResult) -> str:
     words = [
         f"{states.count(word)} {word}" for word in ("clean", "new", "healed", "drift", "error")
     ]
-    told = [word for word in words if not word.startswith("0 ")]
-    told += [f"{len(run.orphans)} orphaned"] if run.orphans else []
-    return f"{counted(len(results), 'environment')}: {', '.join(told) or 'none'}."
+    counts = [word for word in words if not word.startswith("0 ")]
+    counts += [f"{len(run.orphans)} orphaned"] if run.orphans else []
+    return f"{counted(len(results), 'environment')}: {', '.join(counts) or 'none'}."
 
 
 def to_do(name: str, causes: Collection[Cause]) -> Iterator[str]:
-    """Return what ends each kind of difference, a line each, with the command as texts name it."""
+    """Yield a line with the next step for each cause; commands are written as in texts."""
     return (line.format(name=name) for cause, line in _TO_DO.items() if cause in causes)
 
 
@@ -186,17 +185,17 @@ def _next(result: DriftResult) -> str:
     if result.by_button:
         return "waits for the button, as it is protected"
     if result.heal:
-        return "put back by this run"
+        return "healed by this run"
     return "the override is ended by this run" if result.end else "waits for a person"
 
 
 def found_part(result: DriftResult, room: int) -> str:
-    """Write what was found of an environment, in so many characters: error, differences, notes."""
+    """Write the error, differences and notes of an environment within `room` characters."""
     error = _error_part(result.error, room // 4) if result.error else ""
     notes = [f"- {text(_cut(note))}" for note in result.notes]
     if result.unchecked_secrets:
         names = ", ".join(f"`{plain(name)}`" for name in result.unchecked_secrets)
-        notes.append(f"- Not compared, because their values are not here: {text(names)}")
+        notes.append(f"- Not compared, as their values are not available here: {text(names)}")
     tail = fitted(notes, room // 4, "note")
     rows = [_difference_row(difference) for difference in result.differences]
     table = ""
@@ -210,9 +209,9 @@ _TABLE = "| what | live | wanted | why |\n|---|---|---|---|\n"
 
 
 def fitted(lines: Sequence[str], room: int, noun: str) -> str:
-    """Write as many lines as there is room for, and say how many more there are."""
+    """Write as many lines as there is room for, and the count of the rest."""
     written = ""
-    room -= 100  # what says how many more
+    room -= 100  # for the line with the count
     for number, line in enumerate(lines):
         if len(written) + len(line) + 1 > room:
             more = counted(len(lines) - number, f"more {noun}")
@@ -242,25 +241,25 @@ def _difference_row(difference: DifferenceFound) -> str:
 
 
 def orphan_line(orphan: OrphanFound) -> str:
-    """Return which app no file asks for."""
+    """Return a sentence about an app without a file."""
     return (
-        f"The app `{plain(orphan.app)}` of the organization `{plain(orphan.organization)}` was made "
-        f"for `{plain(orphan.environment)}`, and {plain(orphan.why)}. Nothing removes it by itself."
+        f"The app `{plain(orphan.app)}` of the organization `{plain(orphan.organization)}` was created "
+        f"for `{plain(orphan.environment)}`, and {plain(orphan.why)}. Roost does not remove it by itself."
     )
 
 
 def token_line(token: TokenFound) -> str:
-    """Return when the token of the schedule ends."""
+    """Return a sentence about when the token of the schedule expires."""
     if token.ends is None:
-        return "The Fly token of the schedule does not say when it ends."
+        return "The Fly token of the schedule does not say when it expires."
     return (
-        f"The Fly token of the schedule ends on {token.ends:%Y-%m-%d at %H:%M} UTC. "
-        "After that nothing is looked at and nothing is planned."
+        f"The Fly token of the schedule expires on {token.ends:%Y-%m-%d at %H:%M} UTC. "
+        "After that, neither the drift check nor plans work."
     )
 
 
 def plain(value: str) -> str:
-    """Take backticks out of a value that is to stand between some."""
+    """Return a value without backticks, to be written between backticks."""
     return _cut(value).replace("`", "'") or "(empty)"
 
 

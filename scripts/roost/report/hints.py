@@ -1,7 +1,7 @@
-"""How the commands that texts name are typed here. Pure.
+"""Write the commands in a text as they are typed in this checkout. Pure.
 
-A text says `roost plan staging`. Whoever reads it in a terminal types `./run roost plan staging`, and
-with `--local` where that is the Fly he is looking at: without it the same words ask Fly.io.
+A text says `roost plan staging`. In a terminal that is typed as `./run roost plan staging`, and with
+`--local` if the text is about the local Fly, as the command would otherwise ask Fly.io.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import re
 from collections.abc import Iterator
 
 TYPED = "./run roost"
-"""What is typed for `roost`, in the checkout."""
+"""The form of `roost` in the checkout."""
 ON_A_FLY = frozenset(
     {
         *("plan", "apply", "secrets", "smoke", "status", "sleep", "wake", "backup", "backups"),
         *("scale", "releases", "rollback", "restore", "destroy", "drift", "connect"),
     }
 )
-"""The verbs that take `--local`."""
+"""The commands that take `--local`."""
 OTHERS = frozenset(
     {"validate", "show", "init", "doctor", "image", "schema", "up", "rehearse", "cost"}
 )
@@ -27,7 +27,7 @@ _NEEDS_NO_NAME = frozenset({"validate", "init", "doctor", "schema", "up", "drift
 Insertion = tuple[int, str]
 
 _VERBS = "|".join(sorted(ON_A_FLY | OTHERS))
-# After "by" it is no advice: who holds a machine is told so ("changed by roost scale by ada").
+# After "by" it is not a hint but the holder of a lease ("changed by roost scale by ada").
 _MENTION = re.compile(r"(?<![\w./-])(?<!\bby )(?P<run>\./run )?roost (?=(?P<rest>[^`\n]*))")
 _VERB = re.compile(rf"(?:--help|(?:{'|'.join(sorted(GROUPS))})(?: [a-z-]+)?|{_VERBS})(?![\w-])")
 _NAME = re.compile(r" [^\s`,;()>|-](?:[^\s`,;()]*[^\s`,;():.?!'\"])?")
@@ -38,11 +38,11 @@ _SENTENCE = re.compile(r"[.;)](?= |$)")
 
 
 def as_typed(text: str, *, local: bool) -> str:
-    """Write every command that a text names as it is typed here.
+    """Return a text with every command as it is typed here.
 
     Args:
-        text: what a person reads.
-        local: whether what it is about is on the local Fly.
+        text: text for a person.
+        local: whether it is about the local Fly.
     """
     for place, words in reversed(tuple(insertions(text, local=local))):
         text = f"{text[:place]}{words}{text[place:]}"
@@ -50,7 +50,7 @@ def as_typed(text: str, *, local: bool) -> str:
 
 
 def insertions(text: str, *, local: bool) -> Iterator[Insertion]:
-    """Return what `as_typed` puts into a text, and where; nothing of the text itself changes."""
+    """Yield what `as_typed` inserts into a text, and where; the text itself is unchanged."""
     for found in _MENTION.finditer(text):
         ticked = text[: found.start()].endswith("`")
         place = _place_of_options(found["rest"], ticked=ticked)
@@ -63,11 +63,11 @@ def insertions(text: str, *, local: bool) -> Iterator[Insertion]:
 
 
 def _place_of_options(rest: str, *, ticked: bool) -> int | None:
-    """Return where the options of a command begin; None where words are no command.
+    """Return where the options of a command go; None if the words are not a command.
 
     Args:
-        rest: what stands behind `roost`, to the end of the line or of the backticks.
-        ticked: whether it stands in backticks; such words are a command whatever follows.
+        rest: the text after `roost`, to the end of the line or of the backticks.
+        ticked: whether it is in backticks, and so a command whatever follows.
     """
     verb = _VERB.match(rest)
     if verb is None:
@@ -80,7 +80,7 @@ def _place_of_options(rest: str, *, ticked: bool) -> int | None:
 
 
 def _is_on_a_fly(rest: str, *, ticked: bool) -> bool:
-    """Return whether a command takes `--local`, and does not have it."""
+    """Return whether a command takes `--local` and does not have it yet."""
     ending = None if ticked else _SENTENCE.search(rest)
     command = rest[: ending.start()] if ending else rest
     return command.split()[0] in ON_A_FLY and not (_SETTLED.search(command) or "://" in command)

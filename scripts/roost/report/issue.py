@@ -1,8 +1,8 @@
-"""The issue of an environment that differs: what it says, and when it is opened, closed or reopened.
+"""The drift issue of an environment: its text, and when it is opened, closed or reopened. Pure.
 
-There is one for each environment, for ever: found again by its label and by the marker in its
-first line, which says what it is about and what was told last. Only issues that the workflows' own
-login opened count, because anybody may open one that looks the same. Pure.
+Each environment has one issue, which is reused. It is found by its label and by the marker in its first
+line, which says what it is about and what it reported last. Only issues of the workflows' own login
+count, because anybody can open one that looks the same.
 """
 
 from __future__ import annotations
@@ -42,55 +42,55 @@ LABEL_COLOR = "d93f0b"
 LABEL_TEXT = "Live differs from what environments/ asks for"
 TOKEN = "token"  # noqa: S105 - what an issue is about
 _MARKER = re.compile(r"\A<!-- roost-drift (\{[^\n]{0,1000}\}) -->")
-# An orphan's environment is what somebody wrote into a machine's metadata.
+# The environment of an orphan comes from a machine's metadata, which anybody may have written.
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
 _BLANKS = re.compile(r"\n{3,}")
 _OPEN, _CLOSED = "open", "closed"
 
 
 class Marker(Read):
-    """What the first line of an issue says of it."""
+    """The data in the first line of an issue."""
 
     about: str
     """`environment/NAME`, or `token`."""
     told: str = ""
-    """A mark of what was told last: while it stays, there is nothing new to say."""
+    """A hash of what it reported last. While that is equal, no comment is added."""
     run: int = 0
-    """The run that wrote it. An older one, which waited for a reviewer, knows less and leaves it."""
+    """The run that wrote it. An older run, which waited for a reviewer, does not overwrite it."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """When it was looked, and in which run."""
+    """The time of the check, and its run."""
 
     when: datetime
     run_url: str = ""
 
     @property
     def run(self) -> int:
-        """The number of the run, which GitHub counts up; 0 outside of one."""
+        """The number of the run, which GitHub counts up; 0 outside a run."""
         number = self.run_url.rpartition("/")[2]
         return int(number) if number.isascii() and number.isdigit() else 0
 
     @property
     def line(self) -> str:
-        """Report both."""
+        """The time with a link to the run."""
         run = f", in [this run]({self.run_url})" if self.run_url else ""
         return f"{self.when:%Y-%m-%d %H:%M} UTC{run}"
 
 
 @dataclass(frozen=True)
 class Topic:
-    """What there is to say of one thing now.
+    """The present content of one issue.
 
     Args:
-        about: see Marker.
-        title: never changes.
-        is_open: whether somebody has to know.
-        body: all of it, with the marker.
-        told: see Marker.
-        news: one line, for when that changes.
-        run: see Marker.
+        about: see `Marker`.
+        title: the title, which never changes.
+        is_open: whether somebody has to act.
+        body: the body with its marker.
+        told: see `Marker`.
+        news: the comment to add if `told` changed.
+        run: see `Marker`.
     """
 
     about: str
@@ -104,33 +104,33 @@ class Topic:
 
 @dataclass(frozen=True)
 class Change:
-    """What is to be done: to a new issue where it has no number."""
+    """A change of an issue; without a number, a new one is opened."""
 
     topic: Topic
     number: int = 0
     state: str = ""
-    """Empty where it stays."""
+    """The new state; empty if it stays."""
     comment: str = ""
     duplicates: tuple[int, ...] = field(default=())
-    """Open ones about the same, to be closed."""
+    """The numbers of open duplicates, to be closed."""
 
     @property
     def word(self) -> str:
-        """What is done, for people."""
+        """The change in a word, for people."""
         if not self.number:
             return "opened"
         return {_OPEN: "reopened", _CLOSED: "closed"}.get(self.state, "updated")
 
 
 def changes(topics: Iterable[Topic], issues: Iterable[Issue]) -> tuple[Change, ...]:
-    """Return what brings the issues to what there is to say; nothing for what was closed and is fine."""
+    """Return the changes that bring the issues up to date; none for a closed one that stays closed."""
     known = known_issues(issues)
     found = (_change(topic, known.get(topic.about, ())) for topic in topics)
     return tuple(change for change in found if change)
 
 
 def known_issues(issues: Iterable[Issue]) -> Mapping[str, tuple[Issue, ...]]:
-    """Return the issues that count by what they are about, the oldest first."""
+    """Return Roost's own issues by what they are about, the oldest first."""
     known: dict[str, tuple[Issue, ...]] = {}
     for issue in sorted(issues, key=lambda issue: issue.number):
         marker = read_marker(issue.body)
@@ -158,7 +158,7 @@ def _change(topic: Topic, issues: Sequence[Issue]) -> Change | None:
 
 
 def read_marker(body: str) -> Marker | None:
-    """Read the first line of an issue; None where it is none of ours."""
+    """Return the marker of an issue; None if it has none."""
     found = _MARKER.match(body)
     if found is None:
         return None
@@ -169,10 +169,10 @@ def read_marker(body: str) -> Marker | None:
 
 
 def _marked(about: str, told: str, seen: Seen, lines: Iterable[str]) -> str:
-    """Put the marker before a text; nothing in it can end the comment that it stands in."""
+    """Return a text with its marker, in which nothing can end the HTML comment."""
     written_by = {"run": seen.run} if seen.run else {}
-    said = json.dumps({"about": about, "told": told, **written_by}, separators=(",", ":"))
-    hidden = said.replace("<", "\\u003c").replace(">", "\\u003e")
+    fields = json.dumps({"about": about, "told": told, **written_by}, separators=(",", ":"))
+    hidden = fields.replace("<", "\\u003c").replace(">", "\\u003e")
     written = "\n".join([f"<!-- roost-drift {hidden} -->", *lines])
     return _BLANKS.sub("\n\n", f"{written}\n")
 
@@ -183,13 +183,13 @@ def topics(
     known: Iterable[str],
     seen: Seen,
 ) -> tuple[Topic, ...]:
-    """Return all there is to say: of each environment that was looked at or is gone, and of the token.
+    """Return the content of all issues: of each environment that was checked or is gone, and the token.
 
     Args:
-        results: of each environment the last one; one without a result is not spoken of.
-        run: what was found beside them.
-        known: what there are issues about.
-        seen: when, and in which run.
+        results: the latest result of each environment; one without a result is left out.
+        run: what the run found apart from them.
+        known: what the existing issues are about.
+        seen: the time and the run.
     """
     by_name = {result.environment: result for result in results}
     orphans: dict[str, tuple[OrphanFound, ...]] = {}
@@ -202,7 +202,7 @@ def topics(
         environment_topic(name, by_name.get(name), orphans.get(name, ()), seen)
         for name in sorted({*by_name, *orphans})
     ]
-    if not run.notes:  # where something could not be looked at, its app may be there
+    if not run.notes:  # a note says that something could not be read, so an app may still exist
         found += [gone_topic(name, seen) for name in sorted(gone)]
     return (*found, token_topic(run.token, seen))
 
@@ -213,13 +213,13 @@ _ENVIRONMENT = "environment/"
 def environment_topic(
     name: str, result: DriftResult | None, orphans: Sequence[OrphanFound], seen: Seen
 ) -> Topic:
-    """Return how an environment stands.
+    """Return the issue of an environment.
 
     Args:
-        name: the environment's.
-        result: what was found; None for one whose file is gone.
-        orphans: apps that were made for it, and that its file does not mean.
-        seen: when, and in which run.
+        name: name of the environment.
+        result: the result; None if its file is gone.
+        orphans: apps that were created for it and that its file does not name.
+        seen: the time and the run.
     """
     is_open = bool(orphans) or (result is not None and result.state in {"drift", "error"})
     headline = _headline(name, result, orphans)
@@ -234,8 +234,8 @@ def environment_topic(
 
 
 def gone_topic(name: str, seen: Seen) -> Topic:
-    """Report that neither the file nor the app of an environment is there any more."""
-    headline = f"{code(name)} is gone: it has no file, and no app."
+    """Return the issue of an environment without a file and without an app."""
+    headline = f"{code(name)} is gone: it has neither a file nor an app."
     about = f"{_ENVIRONMENT}{name}"
     body = _marked(about, "gone", seen, [headline, *_last(seen, is_open=False)])
     news = f"{headline} {_at(seen)}"
@@ -243,7 +243,7 @@ def gone_topic(name: str, seen: Seen) -> Topic:
 
 
 def token_topic(token: TokenFound, seen: Seen) -> Topic:
-    """Return when the token of the schedule ends."""
+    """Return the issue about the expiry of the schedule's token."""
     headline = text(token_line(token))
     lines = [headline]
     if token.soon:
@@ -251,9 +251,9 @@ def token_topic(token: TokenFound, seen: Seen) -> Topic:
             "",
             "### What to do",
             "",
-            "- Make another one: `fly tokens create readonly ORGANIZATION -x 2160h`",
-            "- Put it where the job finds it: `gh secret set FLY_API_TOKEN --env plan`",
-            "- The deploy tokens of the other GitHub environments may end about then, too.",
+            "- Create a new one: `fly tokens create readonly ORGANIZATION -x 2160h`",
+            "- Store it for the job: `gh secret set FLY_API_TOKEN --env plan`",
+            "- The deploy tokens of the other GitHub environments may expire at that time, too.",
         ]
     told = token.ends.isoformat() if token.ends else ""
     body = _marked(TOKEN, told, seen, [*lines, *_last(seen, is_open=token.soon)])
@@ -263,73 +263,71 @@ def token_topic(token: TokenFound, seen: Seen) -> Topic:
 
 def _headline(name: str, result: DriftResult | None, orphans: Sequence[OrphanFound]) -> str:
     if result is None:
-        return f"{code(name)} is orphaned: its file is gone, and its app is not."
+        return f"{code(name)} is orphaned: its file is gone, but its app still exists."
     app = f" (app {code(result.app)})" if result.app else ""
-    said = _said(result)
+    state = _state_text(result)
     beside = (
-        f" {counted(len(orphans), 'app')} of it that its file does not mean." if orphans else ""
+        f" {counted(len(orphans), 'app')} of it that its file does not name." if orphans else ""
     )
-    return f"{code(name)}{app} {said}{beside}"
+    return f"{code(name)}{app} {state}{beside}"
 
 
-def _said(result: DriftResult) -> str:
+def _state_text(result: DriftResult) -> str:
     count = counted(len(result.differences), "difference")
     if result.state == "healed":
         return "is healed, and proved."
     if result.state == "clean":
-        return "is as its file asks."
+        return "matches its file."
     if result.state == "new":
         return "was never deployed."
     if result.state == "drift":
-        return f"is not as its file asks: {count}."
+        return f"differs from its file: {count}."
     word = code(result.error.word[:100] if result.error else "error")
     if result.differences:
-        return f"is not as its file asks, and putting it back ended with {word}: {count}."
+        return f"differs from its file, and healing it failed with {word}: {count}."
     return f"cannot be compared: {word}."
 
 
 def _steps(name: str, result: DriftResult | None, orphans: Sequence[OrphanFound]) -> Iterator[str]:
-    told = [f"{orphan_line(orphan)} {_removal(name, orphan)}" for orphan in orphans]
+    steps = [f"{orphan_line(orphan)} {_removal(name, orphan)}" for orphan in orphans]
     if result is not None and result.state == "drift":
-        told += _advice(name, result)
+        steps += _advice(name, result)
     if result is not None and result.state == "error":
-        told.append("Mend what the error says. The next run of the schedule looks again.")
-    if told:
-        lines = [f"- {text(line)}" for line in told]
+        steps.append("Correct what the error says. The next run of the schedule checks again.")
+    if steps:
+        lines = [f"- {text(line)}" for line in steps]
         yield f"\n### What to do\n\n{fitted(lines, LIMIT // 4, 'app')}"
 
 
 def _removal(name: str, orphan: OrphanFound) -> str:
     if "file is gone" not in orphan.why:
-        return (
-            f"Look at what it holds, then remove it by hand: `fly apps destroy {plain(orphan.app)}`"
-        )
+        return f"Check its data, then remove it by hand: `fly apps destroy {plain(orphan.app)}`"
     return (
-        f"To remove it after a last snapshot, put the file back, run `./run roost destroy "
+        f"To remove it after a final snapshot, restore the file, run `./run roost destroy "
         f"{plain(name)}`, and remove the file again."
     )
 
 
 def _advice(name: str, result: DriftResult) -> Iterator[str]:
     if result.heal or result.end:
-        what = "what was changed" if result.heal else "what the override left"
+        what = "the changes by hand" if result.heal else "what the override left"
         if result.protected:
             yield (
-                f"If the run below waits for a reviewer, approve it: it puts back {what}, and says so here."
+                f"If the run below waits for a reviewer, approve it: it undoes {what} and reports here."
             )
             return
-        yield f"Nothing: the schedule puts back {what}, and says so here."
+        yield f"Nothing: the schedule undoes {what} and reports here."
         return
     if result.by_button:
         yield (
             "It is protected, so the schedule leaves it to a person with the role maintain or admin, or "
-            "to one whose run a reviewer approves. To put it back: under Actions, "
+            "to one whose run a reviewer approves. To heal it: under Actions, "
             f"Drift, Run workflow; or by hand `./run roost drift {plain(name)} --heal`"
         )
         return
     if only_apply_ends(result.differences):
         command = f"`./run roost apply {plain(name)}`"
-        yield f"The file moved on. An apply brings that, and puts back the rest: {command}"
+        yield f"The file changed. An apply brings that change and undoes the others: {command}"
         return
     causes = {difference.cause for difference in result.differences}
     yield from (as_typed(line, local=False) for line in to_do(plain(name), causes))
@@ -337,7 +335,7 @@ def _advice(name: str, result: DriftResult) -> Iterator[str]:
 
 def _last(seen: Seen, *, is_open: bool) -> Iterator[str]:
     keeps = "It is kept up to date by the drift workflow"
-    yield f"\n---\n\nLast looked at {seen.line}. {keeps}{', and closes by itself' if is_open else ', and opens again by itself'}."
+    yield f"\n---\n\nLast checked {seen.line}. {keeps}{', and closes by itself' if is_open else ', and opens again by itself'}."
 
 
 def _at(seen: Seen) -> str:
@@ -345,14 +343,14 @@ def _at(seen: Seen) -> str:
 
 
 def _mark(result: DriftResult | None, orphans: Sequence[OrphanFound]) -> str:
-    """Return a mark of what matters: not of times, request ids or the order of things."""
-    told: dict[str, Any] = {"orphans": sorted(orphan.app for orphan in orphans)}
+    """Return a hash of the result, without times, request ids and order."""
+    content: dict[str, Any] = {"orphans": sorted(orphan.app for orphan in orphans)}
     if result is not None:
         differences = [difference.model_dump(mode="json") for difference in result.differences]
-        told["differences"] = sorted(json.dumps(found, sort_keys=True) for found in differences)
-        told["open"] = result.state in {"drift", "error"}
+        content["differences"] = sorted(json.dumps(found, sort_keys=True) for found in differences)
+        content["open"] = result.state in {"drift", "error"}
         if result.error:
-            told["error"] = result.error.word
-            told["faults"] = sorted(f"{f.path}: {f.message}" for f in result.error.faults)
-    written = json.dumps(told, sort_keys=True)
+            content["error"] = result.error.word
+            content["faults"] = sorted(f"{f.path}: {f.message}" for f in result.error.faults)
+    written = json.dumps(content, sort_keys=True)
     return hashlib.sha256(written.encode(errors="backslashreplace")).hexdigest()[:16]

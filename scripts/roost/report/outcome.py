@@ -1,4 +1,4 @@
-"""What came of a deploy, as one job writes it and another one reads it. Pure."""
+"""The outcome of a deploy, which one job writes and another reads. Pure."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ Short = Annotated[str, Field(max_length=500)]
 
 
 class Result(StrEnum):
-    """What came of it, in a word."""
+    """The outcome of a deploy, in a word."""
 
     DEPLOYED = "deployed"
     UNCHANGED = "unchanged"
     SUPERSEDED = "superseded"
     REFUSED = "refused"
-    """Nothing was changed: it was not approved, or cannot be applied."""
+    """Nothing was changed: the plan was not approved, or cannot be applied."""
     FAILED = "failed"
     ROLLED_BACK = "rolled-back"
     NOT_ROLLED_BACK = "not-rolled-back"
     MISSING = "missing"
-    """No job told anything: it was rejected, skipped, cut short, or failed before it could."""
+    """No job reported an outcome: it was rejected, skipped, interrupted, or failed before that."""
 
     @property
     def good(self) -> bool:
-        """Whether nobody has to do anything."""
+        """Whether nobody has to act."""
         return self in {Result.DEPLOYED, Result.UNCHANGED, Result.SUPERSEDED}
 
 
 class DeployOutcome(BaseModel):
-    """What came of one environment's deploy."""
+    """The outcome of one environment's deploy."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -43,37 +43,37 @@ class DeployOutcome(BaseModel):
     app: Short = ""
     outcome: Result
     word: Short = ""
-    """The machine word of what went wrong."""
+    """The word of the error, for scripts."""
     message: Text = ""
-    """What went wrong, and what to do; empty where nothing did."""
+    """What went wrong and what to do next; empty if nothing did."""
     url: Short = ""
     digest: Short = ""
-    """Of the plan that was carried out, or that would have been."""
+    """The digest of the plan, carried out or not."""
     seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
     run_url: Short = ""
     at: Short = ""
-    """When it ended, in UTC as RFC 3339 writes it."""
+    """When it ended, as RFC 3339 in UTC."""
     unproved: bool = False
-    """Whether it was deployed to a server that sleeps, and that no gate has seen since."""
+    """Whether it was deployed to a sleeping server, so that no gate has run yet."""
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON."""
         return self.model_dump(mode="json")
 
     def short_document(self) -> dict[str, Any]:
-        """Return the same without what a reader knows: defaults, and which environment it is of."""
+        """Return the JSON form without defaults and the environment's name."""
         return self.model_dump(mode="json", exclude_defaults=True, exclude={"environment"})
 
 
 _NO_WORD = (
-    "It was rejected, skipped or cut short, or failed before it could tell. "
-    "See why in the run, then run its failed jobs again."
+    "It was rejected, skipped or interrupted, or failed before it could report. "
+    "See the reason in the run, then run its failed jobs again."
 )
-_NO_JOB = "GitHub starts no more jobs from one list, so the run had none for it. Run the deploy workflow for it."
+_NO_JOB = "GitHub limits the jobs of a matrix, so the run had none for it. Run the deploy workflow for it."
 
 
 def missing(environment: str, run_url: str, *, had_job: bool = True) -> DeployOutcome:
-    """Return what stands for the outcome of a job that left none, or that never was."""
+    """Return the outcome for a job that reported none, or that never existed."""
     return DeployOutcome(
         environment=environment,
         outcome=Result.MISSING,
@@ -83,17 +83,17 @@ def missing(environment: str, run_url: str, *, had_job: bool = True) -> DeployOu
 
 
 def read_outcome(document: object, where: str) -> DeployOutcome:
-    """Read what another job wrote.
+    """Read an outcome that another job wrote.
 
     Raises:
-        BadDocumentError: it is something else.
+        BadDocumentError: the document has another form.
     """
     try:
         return DeployOutcome.model_validate(document)
     except ValidationError as error:
         place = ".".join(map(str, error.errors()[0]["loc"]))
         raise BadDocumentError(
-            f"It is no outcome of a deploy: {place or 'all of it'} is not as it should be.",
+            f"The file is not the outcome of a deploy: {place or 'the whole document'} has another form.",
             where=where,
         ) from error
 
@@ -107,7 +107,7 @@ _REFUSED = frozenset({"plan-changed", "not-planned", "not-proved", "changed-mean
 
 
 def result_of(error: RoostError) -> Result:
-    """Say in a word what a failure of an apply left."""
+    """Return the outcome for an error of an apply."""
     if error.word == "superseded":
         return Result.SUPERSEDED
     if error.word in _REFUSED:

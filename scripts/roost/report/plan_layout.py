@@ -18,20 +18,20 @@ from roost.report.plan_section import (
 from roost.report.wording import counted
 
 LIMIT = 60_000
-"""GitHub takes 65,536 characters; some are left for what a workflow adds."""
+"""GitHub allows 65,536 characters; the rest is left for what a workflow adds."""
 LONGEST_APPROVALS = 30_000
-"""The first line of the comment holds what is approved; so many characters of it."""
-LONGEST_QUIET = 8_000
+"""Characters of the first line for the approvals."""
+LONGEST_UNCHANGED = 8_000
 PLAN_HEADING = "## Roost plan"
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What a comment says, below its first line.
+    """A comment below its first line.
 
     Args:
         text: the Markdown.
-        whole: the environments whose plan is in it; what is cut there has its hash.
+        whole: the environments whose plan it shows; cut values have their hash.
     """
 
     text: str
@@ -45,35 +45,35 @@ def lay_out(
     room: int = LIMIT,
     run_url: str = "",
 ) -> Layout:
-    """Write the comment: environments that change by name, then those that do not.
+    """Write the comment: environments that change, sorted by name, then the others.
 
-    It stays below the limit: first the rehearsals give way, then lines of each step, which leave
-    their hash, and then whole environments, which are listed.
+    To stay below the limit, it drops first the rehearsals, then lines of each step, which leave their
+    hash, and last whole environments, which are then only listed.
 
     Args:
-        planned: what to tell of each environment.
-        approvals: by environment, how many characters the first line needs to approve it.
-        room: characters for all of it, the approvals included.
-        run_url: where what is cut here is shown whole.
+        planned: the plan of each environment.
+        approvals: by environment, the characters that its approval takes in the first line.
+        room: characters for the comment, approvals included.
+        run_url: the run whose summary shows everything in full length.
     """
     entries = sorted(planned, key=lambda entry: entry.plan.environment)
     changing = [entry for entry in entries if has_news(entry)]
-    # A merge approves that their values are set from where this shows that they come from.
+    # A merge also approves the sources that are shown for these secrets, so they need a section.
     unchecked = [entry for entry in entries if entry.plan.unchecked and not has_news(entry)]
     others = [entry for entry in entries if not (has_news(entry) or entry.plan.unchecked)]
     sizes = approvals or {}
     head = f"{PLAN_HEADING}\n\n{_headline(changing, len(entries))}\n{_whole_at(changing, run_url)}"
-    quiet = _Quiet.of([entry.plan.environment for entry in others], sizes)
-    left = room - len(head) - len(quiet.text) - quiet.size
-    found = _fit([*changing, *unchecked], sizes, left, quiet.size, run_url)
-    return Layout(head + found.text + quiet.text, found.whole | quiet.whole)
+    unchanged = _Unchanged.of([entry.plan.environment for entry in others], sizes)
+    left = room - len(head) - len(unchanged.text) - unchanged.size
+    found = _fit([*changing, *unchecked], sizes, left, unchanged.size, run_url)
+    return Layout(head + found.text + unchanged.text, found.whole | unchanged.whole)
 
 
 def _whole_at(changing: Sequence[PlannedEnvironment], run_url: str) -> str:
-    """Return where people find what is cut in the comment."""
+    """Return a line about cut values, if the comment shows steps."""
     if not any(entry.plan.steps for entry in changing):
         return ""
-    return f"\nWhat is cut here is given with its sha256, and stands whole in {_page(run_url)}.\n"
+    return f"\nA value that is cut here has its sha256; {_page(run_url)} shows it in full.\n"
 
 
 def _page(run_url: str) -> str:
@@ -82,10 +82,10 @@ def _page(run_url: str) -> str:
 
 
 def _headline(changing: Sequence[PlannedEnvironment], total: int) -> str:
-    if not total:  # nobody looked at any
+    if not total:  # the pull request touches none
         return "No environment changes in this pull request."
     if not changing:
-        return "No changes: live is as the files ask."
+        return "No changes: live matches the files."
     risk = max(entry.plan.risk for entry in changing)
     refused = sum(bool(entry.plan.refusals) for entry in changing)
     stop = f" **{counted(refused, 'environment')} cannot be applied.**" if refused else ""
@@ -96,13 +96,13 @@ def _headline(changing: Sequence[PlannedEnvironment], total: int) -> str:
 
 
 @dataclass(frozen=True)
-class _Quiet:
-    """What is told of environments in which nothing changes.
+class _Unchanged:
+    """The line about environments without changes.
 
     Args:
         text: the Markdown.
-        size: characters that the first line needs for them.
-        whole: those that the first line has room for.
+        size: characters that their approvals take in the first line.
+        whole: the environments whose approvals fit into it.
     """
 
     text: str
@@ -110,11 +110,11 @@ class _Quiet:
     whole: frozenset[str]
 
     @classmethod
-    def of(cls, names: Sequence[str], sizes: Mapping[str, int]) -> _Quiet:
-        """Choose, in their order, as many as there is room for."""
+    def of(cls, names: Sequence[str], sizes: Mapping[str, int]) -> _Unchanged:
+        """Take environments in their order, as many as there is room for."""
         used, kept = 0, []
         for name in names:
-            if used + sizes.get(name, 0) <= LONGEST_QUIET:
+            if used + sizes.get(name, 0) <= LONGEST_UNCHANGED:
                 used += sizes.get(name, 0)
                 kept.append(name)
         written = f"\nUnchanged: {_cut_list(names)}.\n" if names else ""
@@ -123,7 +123,7 @@ class _Quiet:
 
 @dataclass(frozen=True)
 class _Offer:
-    """What one environment would take of the comment: its section, and characters of the first line."""
+    """The section of one environment, and the characters of its approval in the first line."""
 
     entry: PlannedEnvironment
     section: str
@@ -137,7 +137,7 @@ def _fit(
     used: int,
     run_url: str,
 ) -> Layout:
-    """Write as much of each as there is room for; what there is none for is listed."""
+    """Write the sections with the most detail that fits; list those that do not fit at all."""
     offers: list[_Offer] = []
     for detail in DETAILS:
         offers = [
@@ -153,7 +153,7 @@ def _fit(
 
 
 def _choose(offers: Sequence[_Offer], room: int, approvals: int, run_url: str) -> Layout:
-    """Take environments in their order while they fit, and list the others: nobody approves those."""
+    """Take environments in their order while they fit; list the others, which no merge approves."""
     head = _left_head(run_url)
     rows = {offer.entry.plan.environment: _left_row(offer.entry) for offer in offers}
     list_room = min(sum(map(len, rows.values())), room // 2)

@@ -20,7 +20,7 @@ from roost.report.wording import hash_of_all, shown_whole
 
 MAX_CHANGES = 30
 FEWEST_CHANGES = 8
-"""So many lines of a step are shown where there is no room for more."""
+"""Lines of a step that are always shown, however little room there is."""
 TABLE_HEAD = "| step | what changes | risk |"
 TABLE_RULE = "|---|---|---|"
 SOURCES = "sources"
@@ -46,15 +46,15 @@ def step_row(step: Step, most: int | None) -> str:
 
 
 def row_start(key: str) -> str:
-    """Return what the row of a step begins with, before its summary."""
+    """Return the beginning of a step's row, up to its summary."""
     return f"| {code(key)} | "
 
 
 def row_ends(step: Step) -> frozenset[str]:
-    """Return what the row of a step can end with: all that its seal covers, and the risk.
+    """Return the possible ends of a step's row: what its seal covers, and the risk.
 
-    There is one for each layout and risk. What stands before it are the summary and the lines of
-    `boot_start`.
+    There is one for each level of detail and risk. Before it a row has only the summary and the lines
+    that begin with `boot_start`.
     """
     return frozenset(
         f"{_BREAK}{_BREAK.join(_sealed_cells(step, most))} | {risk_text(risk)} |"
@@ -64,34 +64,34 @@ def row_ends(step: Step) -> frozenset[str]:
 
 
 def boot_start() -> str:
-    """Return what the line of a row begins with that says why a machine boots for its secrets."""
+    """Return the beginning of the line that says why a machine restarts for its secrets."""
     return f"{code(FIELD)}: "
 
 
 def secret_cell(name: str, source: str) -> str:
-    """Return the line of a row that says where the value of a secret to be set comes from."""
+    """Return the line of a row with the source of a secret that is set."""
     [line] = _spread(SOURCES, {name: source})
     return line.written(whole=False)
 
 
 def _sealed_cells(step: Step, most: int | None) -> list[str]:
-    """Write what the seal of a step covers. It is the same for the same seal, whatever the wording."""
+    """Return the lines that the seal of a step covers; equal seals have equal lines."""
     lines, rest = list(_lines(step)), list(_rest(step))
     if most is None or not step.changes:
         lines, rest = [*lines, *rest], []
-    if SOURCES in step.own:  # which of them is set is known only at the deploy, so each is shown
+    if SOURCES in step.own:  # only the deploy knows which of them it sets, so all are shown
         most = None if most is None else len(lines)
     kept = lines[:most]
     cells = [line.written(whole=most is None) for line in kept]
     if left := lines[len(kept) :]:
         cells.append(f"and {len(left)} more, sha256 {code(_hash(left))}")
-    if rest:  # what is sent beside the changes is no news
+    if rest:  # fields that are sent unchanged are only hashed
         cells.append(f"all that is sent: sha256 {code(_hash(rest))}")
     return cells
 
 
 def _boots(step: Step) -> Iterator[str]:
-    """Return why a machine boots for its secrets; that follows from other steps and is not sealed."""
+    """Yield why a machine restarts for its secrets; it follows from other steps and is not sealed."""
     for change in step.changes:
         if change.field == FIELD:
             yield _Line(FIELD, (change.old, change.new)).written(whole=False)
@@ -99,7 +99,7 @@ def _boots(step: Step) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class _Line:
-    """One field of a step: from an old value to a new one, or just what it is."""
+    """One field of a step: an old and a new value, or a single value."""
 
     field: str
     values: tuple[Any, ...]
@@ -114,13 +114,13 @@ def _hash(lines: Iterable[_Line]) -> str:
 
 
 def _lines(step: Step) -> Iterator[_Line]:
-    """List what a step changes."""
+    """List the changes of a step, without secrets."""
     changes = (change for change in step.changes if change.field != FIELD)
     return (_Line(change.field, (change.old, change.new)) for change in changes)
 
 
 def _rest(step: Step) -> Iterator[_Line]:
-    """List what a step sends beside its changes: a merge approves that as well."""
+    """List the fields that a step sends besides its changes; a merge approves those as well."""
     listed = {(change.field, canonical(change.new)) for change in step.changes}
     for name, value in sealed_fields(step).items():
         if (name, canonical(value)) not in listed:
@@ -128,7 +128,7 @@ def _rest(step: Step) -> Iterator[_Line]:
 
 
 _SPREAD = frozenset({"config", "config.env", "fields", SOURCES})
-"""Maps of what is created, of which each entry is a line."""
+"""Maps of a new object whose entries are shown on a line each."""
 
 
 def _spread(name: str, value: Any) -> Iterator[_Line]:

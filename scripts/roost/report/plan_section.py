@@ -31,11 +31,11 @@ class PlannedEnvironment:
     """One environment's part of the comment.
 
     Args:
-        plan: the plan; where there is none, one without steps.
-        cost: what it costs.
-        digest: of a plan that another job made; else it is taken from the plan.
-        failure: why there is no plan, where that is so.
-        rehearsal: how the rehearsal went, as Markdown of our own.
+        plan: the plan; an empty one if planning failed.
+        cost: its cost.
+        digest: the digest of a plan that another job made; if empty, it is computed.
+        failure: why planning failed.
+        rehearsal: the result of the rehearsal, as trusted Markdown.
     """
 
     plan: Plan
@@ -50,8 +50,8 @@ class Detail:
     """How much of a plan a section shows.
 
     Args:
-        most: lines of a step; None for all, with every value whole.
-        rehearsal: whether the rehearsal is shown, or only named.
+        most: lines of a step; None for all, with every value in full length.
+        rehearsal: whether the result of the rehearsal is shown, or only mentioned.
     """
 
     most: int | None = MAX_CHANGES
@@ -59,7 +59,7 @@ class Detail:
 
 
 WHOLE = Detail(most=None)
-"""For the page of a run, which has more room."""
+"""For the summary of a run, which has more room."""
 DETAILS = (Detail(), Detail(rehearsal=False), Detail(FEWEST_CHANGES, rehearsal=False))
 
 
@@ -87,12 +87,12 @@ def plan_section(entry: PlannedEnvironment, detail: Detail = Detail()) -> str:
 
 
 def section_start(plan: Plan) -> str:
-    """Return what the heading of an environment's section begins with."""
+    """Return the beginning of the heading of an environment's section."""
     return f"{environment_start(plan.environment)}{_app(plan)}: "
 
 
 def environment_start(environment: str) -> str:
-    """Return what the heading of an environment's section begins with, whatever its app."""
+    """Return the beginning of the heading of an environment's section, for any app."""
     return f"### {code(environment)}"
 
 
@@ -102,9 +102,9 @@ def _secret(plan: Plan, name: str) -> str:
 
 
 def unchecked_secret(name: str, source: str) -> str:
-    """Show a secret that was not checked, with where its value comes from."""
-    told = source_text(name, source)
-    return f"{code(name)} from {code(told) if told == source else told}"
+    """Return a secret that was not checked, with the source of its value."""
+    words = source_text(name, source)
+    return f"{code(name)} from {code(words) if words == source else words}"
 
 
 _NO_ROOM_FOR_REHEARSAL = "**Rehearsal:** there is no room for it here; see its job in the run."

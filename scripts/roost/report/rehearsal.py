@@ -1,7 +1,7 @@
-"""What a rehearsal found: written by one job, read by another that trusts nothing in it.
+"""The result of a rehearsal, which one job writes and another reads without trusting it.
 
-A pull request may change all that a rehearsal runs, and so what its file says. Sizes are bounded,
-numbers are finite, and text is shown as code or plain text only.
+A pull request can change the code that a rehearsal runs, and so the content of its file. So sizes are
+limited, numbers must be finite, and text is only shown as code or plain text.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _WORD = r"^[a-z0-9-]{0,60}$"
 
 
 def _is_text(value: str) -> str:
-    """Refuse half a surrogate pair, which JSON can hold and nothing can write."""
+    """Refuse half a surrogate pair, which JSON can hold and UTF-8 cannot."""
     if any("\ud800" <= c <= "\udfff" for c in value):
         raise ValueError("is no text")
     return value
@@ -44,13 +44,13 @@ Megabytes = Annotated[int, Field(ge=0, le=2**24)]
 
 
 class _Part(BaseModel):
-    """Frozen and strict; what is unknown is refused, for we wrote it."""
+    """A frozen, strict model; unknown fields are refused, as Roost itself wrote the file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class CheckFound(_Part):
-    """How one check of the gate went."""
+    """The result of one check of the gate."""
 
     name: Line
     ok: bool
@@ -66,14 +66,14 @@ class StepDone(_Part):
 
 
 class Wake(_Part):
-    """Seconds from a request to its answer, by how the machine slept; None where it does not so."""
+    """Seconds from a request to its answer, by kind of sleep; None if not measured."""
 
     suspended_seconds: Seconds | None = None
     stopped_seconds: Seconds | None = None
 
 
 class Memory(_Part):
-    """What the machine used of its memory, in MB; None where it was not measured."""
+    """Memory that the machine used, in MB; None if not measured."""
 
     idle: Megabytes | None = None
     peak: Megabytes | None = None
@@ -87,15 +87,15 @@ class Rehearsal(_Part):
     environment: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
     outcome: Literal["passed", "failed", "skipped"]
     word: Annotated[str, Field(pattern=_WORD)] = ""
-    """Why it failed or was skipped, for scripts."""
+    """The word for why it failed or was skipped, for scripts."""
     message: Annotated[Text, Field(max_length=MAX_MESSAGE)] = ""
-    """The same for people; of one that passed, what was unusual."""
+    """The same as sentences; for one that passed, what was unusual."""
     base: Literal["created", "none", "same"]
-    """What the change was applied to: what the base asks for, or nothing, or there was no change."""
+    """What the change was applied to: the base's state, nothing, or there was no change."""
     base_seconds: Seconds | None = None
     apply_seconds: Seconds | None = None
     silence_seconds: Seconds | None = None
-    """The longest time without a good answer, of a server that was changed."""
+    """The longest time without a good answer while the server was changed."""
     gate: Annotated[tuple[CheckFound, ...], Field(strict=False, max_length=MAX_CHECKS)] = ()
     wake: Wake = Wake()
     memory_mb: Memory = Memory()
@@ -108,16 +108,16 @@ class Rehearsal(_Part):
 
 
 def clipped(value: str, limit: int = MAX_LINE) -> str:
-    """Return a text that fits, whatever it was."""
+    """Return a text cut to a length, valid as UTF-8."""
     sound = value.encode("utf-8", "replace").decode("utf-8")
     return sound if len(sound) <= limit else f"{sound[: limit - 3]}..."
 
 
 def read_rehearsal(path: Path) -> Rehearsal:
-    """Read what `roost rehearse --results` wrote; nothing in it is believed before it fits.
+    """Read and check a result of `roost rehearse --results`.
 
     Raises:
-        BadDocumentError: it cannot be read, or does not fit; never shows what is in it.
+        BadDocumentError: the file cannot be read or has another form. The message never quotes it.
     """
     try:
         content = _content(path)
@@ -128,16 +128,16 @@ def read_rehearsal(path: Path) -> Rehearsal:
         ) from None
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        if first["type"] == "extra_forbidden":  # its name is anybody's
+        if first["type"] == "extra_forbidden":  # its name may be anything
             raise _bad(path, "has a field that is not known") from None
         place = ".".join(map(str, first["loc"])) or "whole"
-        raise _bad(path, f"does not fit, {place}: {first['msg']}") from None
+        raise _bad(path, f"has another form, {place}: {first['msg']}") from None
     except (ValueError, RecursionError):
         raise _bad(path, "is not JSON") from None
 
 
 def _content(path: Path) -> bytes:
-    if not path.is_file():  # a pipe or a device may have no end
+    if not path.is_file():  # a pipe or a device may be endless
         raise FileNotFoundError(2, "No such file")
     with path.open("rb") as file:
         content = file.read(MAX_BYTES + 1)
@@ -155,7 +155,7 @@ def _bad(path: Path, why: str) -> BadDocumentError:
 
 
 def verdict(rehearsal: Rehearsal) -> str:
-    """Say in a sentence how it went."""
+    """Return the result in a sentence."""
     message = f": {rehearsal.message}" if rehearsal.message else "."
     match rehearsal.outcome:
         case "skipped":
@@ -164,19 +164,19 @@ def verdict(rehearsal: Rehearsal) -> str:
             return f"failed{message}"
         case _:
             how = {
-                "created": "The change was applied to what the base asks for",
-                "none": "It was put up for the first time",
-                "same": "Nothing changes; it was put up and proved",
+                "created": "The change was applied to the state of the base",
+                "none": "The server was created for the first time",
+                "same": "Nothing changes; the server was created and proved",
             }[rehearsal.base]
             more = f" {rehearsal.message}" if rehearsal.message else ""
             return f"passed. {how}, with Prefect {rehearsal.prefect}.{more}"
 
 
 def facts(rehearsal: Rehearsal) -> Iterator[tuple[str, str]]:
-    """Return what was measured, as a label and a figure each."""
+    """Yield a label and a figure for each measurement."""
     wake, memory = rehearsal.wake, rehearsal.memory_mb
     figures = (
-        ("base put up in", rehearsal.base_seconds),
+        ("base created in", rehearsal.base_seconds),
         (
             "applied and proved in" if rehearsal.outcome == "passed" else "tried for",
             rehearsal.apply_seconds,

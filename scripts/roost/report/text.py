@@ -1,4 +1,4 @@
-"""Plans, checks and states for a terminal: values in, renderables out; nothing prints here."""
+"""Render plans, checks and tables for a terminal. Functions return renderables and print nothing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PLAIN_WIDTH = 120
 MAX_CHANGES = 12
 GAP = "  "
 ROOM_FOR_WORDS = 24
-"""With less room beside a row, its words stand below it."""
+"""If less room is left beside a row, its text is printed below it."""
 _STYLE = {
     Risk.NONE: "green",
     Risk.RESTART: "yellow",
@@ -43,7 +43,7 @@ _STYLE = {
 
 @dataclass(frozen=True)
 class Verbatim:
-    """Data that is printed as it is: the commands it may name are no advice of ours."""
+    """Data that is printed unchanged: the commands in it are not hints."""
 
     text: str
 
@@ -53,10 +53,10 @@ class Verbatim:
 
 
 class _Console(Console):
-    """Prints texts with the commands they name as they are typed.
+    """Prints texts with commands as they are typed in the checkout.
 
     Args:
-        local: whether what they are about is on the local Fly; None where nobody types.
+        local: whether the texts are about the local Fly; None if nobody types the commands.
         options: see rich.
     """
 
@@ -65,16 +65,16 @@ class _Console(Console):
         self._local = local
 
     def print(self, *objects: Any, **options: Any) -> None:
-        """Print; what is wider than the terminal goes on in its next line, and is not cut off."""
+        """Print; a line wider than the terminal is wrapped and not cut."""
         typed = objects if self._local is None else map(self._typed, objects)
         super().print(*typed, **{"crop": False, **options})
 
     def print_json(self, json: str | None = None, **options: Any) -> None:
-        """Print JSON in ASCII: names that Fly gives may hold what a terminal obeys, or no encoding can write."""
+        """Print JSON in ASCII, as names from Fly may hold control characters of a terminal."""
         super().print_json(json, **{"ensure_ascii": True, **options})
 
     def _typed(self, what: Any) -> Any:
-        """Write the commands of a text, or of all texts of a group; a table holds data."""
+        """Rewrite the commands in a text or group; tables hold data and stay as they are."""
         local = bool(self._local)
         if isinstance(what, str):
             return as_typed(what, local=local)
@@ -84,7 +84,7 @@ class _Console(Console):
 
 
 def _typed_text(text: Text, *, local: bool) -> Text:
-    """Do to a styled text what `as_typed` does to a plain one."""
+    """Apply `as_typed` to a styled text."""
     whole = text.copy()
     for place, words in reversed(tuple(insertions(text.plain, local=local))):
         before, after = whole.divide([place])
@@ -97,9 +97,9 @@ def make_console(file: TextIO, *, width: int = 0, local: bool | None = None) -> 
 
     Args:
         file: where it prints.
-        width: of what a pipe gets; a usual one if 0.
-        local: whether what is told is on the local Fly, for the commands that are to be typed next;
-            None leaves those as they are.
+        width: columns for a pipe; `PLAIN_WIDTH` if 0.
+        local: whether texts are about the local Fly, for the commands in them; None leaves the
+            commands as they are.
     """
     columns = None if file.isatty() else width or PLAIN_WIDTH
     return _Console(
@@ -113,13 +113,13 @@ def make_console(file: TextIO, *, width: int = 0, local: bool | None = None) -> 
 
 
 def plan_report(plan: Plan, cost: CostChange | None) -> RenderableType:
-    """Show a plan: steps with old and new values and risk, then cost, refusals and warnings."""
+    """Render a plan: steps with old and new values and risk, then cost, refusals and warnings."""
     parts: list[RenderableType] = []
     if plan.steps:
         parts.append(_steps_table(plan.steps))
     elif not plan.refusals:
-        asking = "the file and the override ask" if "overrides" in plan.base else "the file asks"
-        parts.append(Text(f"No changes: live is as {asking}.", style="green"))
+        source = "the file and the override" if "overrides" in plan.base else "the file"
+        parts.append(Text(f"No changes: live matches {source}.", style="green"))
     if cost is not None:
         parts.append(Text(cost_line(cost)))
     if plan.unchecked:
@@ -156,7 +156,7 @@ def _change_lines(changes: Sequence[Change]) -> Iterable[Text]:
 
 
 def check_line(result: CheckResult) -> Text:
-    """Show one check: mark, name, time, and what was found; advice when it failed."""
+    """Render one check: mark, name, time and detail, and the next step if it failed."""
     mark, style = ("ok  ", "green") if result.ok else ("FAIL", "bold red")
     line = Text.assemble(
         (f"  {mark} ", style),
@@ -190,13 +190,13 @@ def _stripped(line: Sequence[Segment]) -> Sequence[Segment]:
 
 @dataclass(frozen=True)
 class Listing:
-    """Rows of what people copy, such as ids: no cell is ever broken, however narrow the terminal.
+    """Rows of values that people copy, such as ids: their cells are never wrapped.
 
     Args:
         columns: the headings.
         rows: the cells, one for each heading.
-        words: the heading of one more cell, at the end of each row, whose words may be broken: it
-            stands beside the others where there is room, else below them.
+        words: heading of a last column of text, which may be wrapped; it is printed beside the
+            other cells if there is room, else below them.
     """
 
     columns: tuple[str, ...]
@@ -229,7 +229,7 @@ class Listing:
 
 
 def listing(columns: Iterable[str], rows: Iterable[Sequence[str]], words: str = "") -> Listing:
-    """Show rows of what people copy under their headings, each with words where `words` heads them."""
+    """Return a `Listing` of rows; `words` is the heading of a last column of text."""
     return Listing(tuple(columns), tuple(map(tuple, rows)), words)
 
 
@@ -249,7 +249,7 @@ def _unbroken(line: str, style: str = "") -> Text:
 
 
 def status_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """Show rows of words under their headings; what is copied from stands in a `listing`."""
+    """Return a table of text; use `listing` for values that people copy."""
     table = _Table(box=None, show_edge=False, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")

@@ -1,15 +1,15 @@
-"""What a pull request's comment shows to people, held to what its hidden first line has sealed. Pure.
+"""Check that a pull request's comment shows people what its hidden first line approves. Pure.
 
-Any workflow of a branch can write the comment as GitHub's bot, and the seals of the first line can
-be computed by anybody. So a step counts as approved only where people could read it: in the one
-section of its environment, in the row that the renderer writes for this very step.
+Any workflow of a branch can write the comment as GitHub's bot, and anybody can compute the seals of the
+first line. So a step counts as approved only if people could read it: in the one section of its
+environment, in exactly the row that the renderer writes for this step.
 
-It stops a comment that shows no plan or another one, and a row that is there and cannot be seen: in
-an HTML comment, a folded part, a diagram, a link's title, a cell that a table drops, or behind
-blank lines. So all of the comment may hold only the markup that the renderer uses.
+This refuses a comment with no plan or another plan, and a row that cannot be seen: in an HTML comment,
+a folded part, a diagram, a link's title, a cell that a table drops, or behind blank lines. For that,
+the whole comment may contain only markup that the renderer uses.
 
-It does not stop a comment that shows the true rows among words that lie about them, such as a
-headline that says that nothing changes, nor one that is written after the merge, when nobody looks.
+This does not refuse a comment whose true rows stand beside false sentences, such as a headline that
+says that nothing changes, nor one written after the merge, which other checks refuse.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ _RULE = re.compile(r"\|(?:---\|)+")
 _BREAK = "<br>"
 _PLACEHOLDER = "x"
 _FOREIGN = frozenset("`<>[]\\~$")
-"""What the renderer writes as entities, outside of what the patterns above know."""
+"""Characters that the renderer writes as entities, outside the patterns above."""
 _INVISIBLE_SPACE = "\u200b"
-"""Stands behind `@` and `#`, so that nobody is notified."""
+"""Written after `@` and `#`, so that GitHub notifies nobody."""
 _BARS = 4
-"""Of a row with three cells. GitHub drops cells that a table has no column for."""
+"""The bars of a row with three cells. GitHub does not show further cells."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Visible:
     """The sections of a comment, each as its lines with the heading first.
 
     Args:
-        sections: in their order; none where anything stands there as the workflow does not write it.
+        sections: in their order; empty if the comment has anything that the workflow does not write.
     """
 
     sections: tuple[tuple[str, ...], ...] = ()
@@ -75,11 +75,11 @@ class Visible:
         return cls(tuple(_sections(lines)))
 
     def shows(self, need: Need, plan: Plan) -> bool:
-        """Return whether people can read in it what a plan needs.
+        """Return whether people can read a need of a plan in the comment.
 
         Args:
-            need: one that the plan has.
-            plan: as a reader of its document has it, with the values that JSON has.
+            need: a need of the plan.
+            plan: the plan as read from its JSON document.
         """
         of_it = environment_start(plan.environment)
         found = [s for s in self.sections if re.match(rf"{re.escape(of_it)}(?: \(|: )", s[0])]
@@ -93,13 +93,13 @@ class Visible:
 
 
 def _unfolded(found: re.Match[str]) -> str:
-    """Unfold a table that is folded as the renderer folds one; leave any other, which is foreign."""
+    """Unfold a table that is folded as the renderer does; leave any other one folded."""
     rows = found[2].count("\n") - 2
     return found[2] if rows == int(found[1]) > MANY_STEPS else found[0]
 
 
 def _is_plain(line: str) -> bool:
-    """Return whether a line has only markup that the renderer uses, and something to see."""
+    """Return whether a line has only the renderer's markup, and visible text."""
     if not line or _RULE.fullmatch(line):
         return True
     if line[0] in " <" or "``" in line or not line.replace(_INVISIBLE_SPACE, "").isprintable():
@@ -116,7 +116,7 @@ def _sections(lines: list[str]) -> Iterator[tuple[str, ...]]:
 
 
 def _rows(section: tuple[str, ...]) -> Iterator[str]:
-    """Return the rows of the tables of steps, as far as a table shows all of their cells."""
+    """Yield the rows of the tables of steps whose cells are all visible."""
     inside = False
     for number, line in enumerate(section):
         inside = inside and line.startswith("|")
@@ -127,7 +127,7 @@ def _rows(section: tuple[str, ...]) -> Iterator[str]:
 
 
 def _is_row(row: str, start: str, end: str) -> bool:
-    """Return whether a row has this start and end, and between them only what stands there by right."""
+    """Return whether a row has this start and end, and only permitted lines between them."""
     if not (row.startswith(start) and row.endswith(end) and len(row) >= len(start) + len(end)):
         return False
     _, *lines = row[len(start) : -len(end)].split(_BREAK)
@@ -135,12 +135,12 @@ def _is_row(row: str, start: str, end: str) -> bool:
 
 
 def _shows_secret(section: tuple[str, ...], need: Need) -> bool:
-    """Return whether a section shows a secret with its source: as one to be set, or as not checked."""
+    """Return whether a section shows a secret with its source, as one that is set or not checked."""
     if not need.source:
         return False
-    told = unchecked_secret(need.secret, need.source)
+    shown = unchecked_secret(need.secret, need.source)
     listed = (line for line in section if line[:1] not in ("#", "|"))
-    if any(f"{told}{sign}" in line for line in listed for sign in (",", ".")):
+    if any(f"{shown}{sign}" in line for line in listed for sign in (",", ".")):
         return True
     start, cell = row_start(need.step.key), secret_cell(need.secret, need.source)
     rows = (row for row in _rows(section) if row.startswith(start))

@@ -1,4 +1,4 @@
-"""The words that a terminal and a pull request share."""
+"""Texts and formats that terminal output and pull request comments share."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from roost.plan.steps import Plan
 MAX_VALUE = 60
 BEGINNING = 32
 HASH_DIGITS = 24
-"""As many as a seal has. Who writes a value can try many, and shorter hashes would soon meet."""
+"""As many as a seal has. The author of a value could find a collision of a shorter hash."""
 NONE = "(none)"
 _PLAIN = re.compile(r"(?!\")[!-~]+(?: [!-~]+)*")
 _REPEATED_BLANK = re.compile(r"(?<= ) ")
 
 
 def shown(value: Any) -> str:
-    """Show a value of a plan on one line: two values that differ look different.
+    """Return a value of a plan on one line, so that different values look different.
 
-    What is too long is cut, with its length and its hash. A text is hashed as it is, anything else
-    as canonical JSON. Nothing in the line is a character that a terminal would obey.
+    A long value is cut, with its length and hash. A text is hashed as it is, anything else as
+    canonical JSON. The line has no control characters.
     """
     whole = shown_whole(value)
     if len(whole) <= MAX_VALUE:
@@ -38,7 +38,7 @@ def shown(value: Any) -> str:
 
 
 def shown_whole(value: Any) -> str:
-    """Show a value of a plan on one line and whole; None stands for absent."""
+    """Return a value of a plan on one line, in full length; None stands for absent."""
     if value is None:
         return NONE
     if isinstance(value, str) and not _reads_as_another(value):
@@ -47,16 +47,16 @@ def shown_whole(value: Any) -> str:
 
 
 def spelled(text: str) -> str:
-    """Write a text so that all of it can be seen: as it is, else quoted, in ASCII and with escapes.
+    """Return a text as it is, or quoted in ASCII with escapes if a part of it could mislead.
 
-    So nothing hides in white space, in characters that show nothing or change the direction of
-    reading, or in letters that look like others.
+    That covers white space, invisible characters, those that change the reading direction, and
+    letters that look like others.
     """
     return text if _PLAIN.fullmatch(text) else _as_json(text)
 
 
 def spelled_short(text: str, most: int) -> str:
-    """Write a text as `spelled` does; one that is too long is cut, with its length and its hash."""
+    """Return a text as `spelled` does; a long one is cut, with its length and hash."""
     whole = spelled(text)
     return whole if len(whole) <= most else _cut(whole, text)
 
@@ -67,7 +67,7 @@ def _cut(whole: str, text: str) -> str:
 
 def short_hash(text: str) -> str:
     """Return the first digits of a text's sha256, for people to compare."""
-    # Half a surrogate pair, which JSON can hold, is no UTF-8.
+    # JSON can hold half a surrogate pair, which is not UTF-8.
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:HASH_DIGITS]
 
 
@@ -77,7 +77,7 @@ def hash_of_all(values: Iterable[Any]) -> str:
 
 
 def _reads_as_another(text: str) -> bool:
-    """Whether a text as it is would be taken for a value that is no text, or for none."""
+    """Return whether a text would look like a value of another type, or like an absent one."""
     try:
         json.loads(text)
     except RecursionError:
@@ -88,13 +88,13 @@ def _reads_as_another(text: str) -> bool:
 
 
 def _as_json(value: Any) -> str:
-    # Blanks beside each other look like one in a comment, and what is deleted like nothing.
+    # A comment shows repeated blanks as one, and DEL not at all.
     written = json.dumps(value, sort_keys=True).replace("\x7f", "\\u007f")
     return _REPEATED_BLANK.sub(r"\\u0020", written)
 
 
 def one_line(text: str) -> str:
-    """Put a text on one line and write what cannot be seen as its escape."""
+    """Return a text on one line, with escapes for characters that cannot be printed."""
     line = " ".join(text.split())
     if line.isprintable():
         return line
@@ -102,7 +102,7 @@ def one_line(text: str) -> str:
 
 
 def short_time(moment: str) -> str:
-    """Show a time as RFC 3339 writes it to the minute, in UTC; what is none as it is."""
+    """Return an RFC 3339 time to the minute, in UTC; any other text is returned on one line."""
     try:
         return f"{datetime.fromisoformat(moment).astimezone(UTC):%Y-%m-%d %H:%M}"
     except (ValueError, OverflowError):
@@ -110,24 +110,24 @@ def short_time(moment: str) -> str:
 
 
 def short_image(reference: str) -> str:
-    """Show what tells images apart: of ours the hash, for the version has a column of its own."""
+    """Return a short name of an image: of Roost's only the hash, as lists also show the version."""
     short = reference.rpartition("/")[2]
     return short.rpartition("-")[2] if is_our_image(reference) else one_line(short)
 
 
 def counted(count: int, noun: str) -> str:
-    """Count things: `1 step`, `2 steps`."""
+    """Return a count with its noun: `1 step`, `2 steps`."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def unchecked_line(secrets: Sequence[str]) -> str:
-    """Return which values could not be compared, each with its source, and where they can be."""
+    """Return a sentence about the secrets whose values could not be compared."""
     listed = ", ".join(secrets)
-    return f"Not checked, because the values are not here: {listed}. An apply that has them sets what changed."
+    return f"Not checked, as their values are not available here: {listed}. An apply with the values sets those that changed."
 
 
 def unchecked(plan: Plan) -> list[str]:
-    """Return the secrets that were not checked as plain text, each with where its value comes from."""
+    """Return the secrets that were not checked, each with the source of its value, as plain text."""
     return [
         f"{name} (from {source_text(name, plan.sources[name])})" if name in plan.sources else name
         for name in plan.unchecked
@@ -135,17 +135,17 @@ def unchecked(plan: Plan) -> list[str]:
 
 
 def unproved_notes(environment: str, releases: tuple[Release, ...]) -> Iterator[str]:
-    """Report that the live release was not proved with its secrets, and what proves it."""
+    """Yield a note if the live release was not proved with its secrets, and how to prove it."""
     now = current(releases)
     if now and now.verdict is Verdict.UNPROVED:
         yield (
-            f"Release {now.number} is unproved: its secrets were set while it slept, and nothing has "
-            f"seen it run with them. Prove it: roost smoke {environment}, or roost wake {environment}."
+            f"Release {now.number} is unproved: its secrets were set while it slept, and no check has "
+            f"run since. Prove it: roost smoke {environment}, or roost wake {environment}."
         )
 
 
 def cost_line(cost: CostChange) -> str:
-    """Return what it costs a month, asleep to awake, now and then."""
+    """Return a sentence with the monthly cost, asleep to awake, before and after."""
     now, then = cost.now, cost.then
     after = f"${then.low:.2f} (asleep) to ${then.high:.2f} (awake) a month"
     if (round(now.low, 2), round(now.high, 2)) == (round(then.low, 2), round(then.high, 2)):

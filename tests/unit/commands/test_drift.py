@@ -62,7 +62,7 @@ def test_a_field_that_a_hand_changed_is_named_with_its_values(applied, fly):
     assert differences(said) == [("guest.memory_mb", 2048, 512, "changed by hand")]
     assert json.loads(said.out)["differences"][0]["sent"] == 512
     assert "staging: drift, 1 difference." in spoken.out
-    assert "To put back what a hand changed: ./run roost drift staging --heal." in spoken.out
+    assert "To undo a change by hand: ./run roost drift staging --heal." in spoken.out
     assert fly.changes == []
 
 
@@ -137,7 +137,7 @@ def test_healing_applies_nothing_that_was_never_applied(applied, fly, rewrite):
     said = applied("drift", "staging", "--heal")
 
     assert said.code == 2
-    assert "The file moved on. Apply it: ./run roost apply staging" in said.out
+    assert "The file changed. Apply it: ./run roost apply staging" in said.out
     assert "staging is not healed: a change of the file was never applied" in said.out
     assert fly.changes == []
 
@@ -399,5 +399,5 @@ def test_secrets_whose_values_are_not_here_are_told_as_not_checked(roost, monkey
     document = json.loads(roost("drift", "staging", "--json").out)
 
     assert said.code == 0
-    assert f"Not checked, because the values are not here: {AUTH_SECRET} (from " in said.out
+    assert f"Not checked, as their values are not available here: {AUTH_SECRET} (from " in said.out
     assert document["unchecked_secrets"] == [AUTH_SECRET]

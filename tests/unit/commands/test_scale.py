@@ -71,7 +71,7 @@ def test_plan_status_and_apply_show_an_override_and_leave_it(applied, fly):
     assert plan["steps"] == []
     assert plan["override"]["reason"] == "demo"
     for said in (applied("plan", "staging").out, applied("apply", "staging").err):
-        assert "No changes: live is as the file and the override ask." in said
+        assert "No changes: live matches the file and the override." in said
         assert "Override until " in said
         assert "by ada (demo): min_machines_running 1 instead of 0." in said
     assert "by ada (demo): min_machines_running 1 instead of 0." in applied("status", "staging").out

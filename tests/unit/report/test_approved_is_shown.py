@@ -260,7 +260,7 @@ def test_the_setting_after_the_last_line_leaves_its_hash():
     for body in bodies:
         assert re.search(r"<br>and 2 more, sha256 `[0-9a-f]{24}`", body)
         assert "PREFECT_SETTING_29" in body
-        assert f"stands whole in [the summary of the run]({RUN})" in body
+        assert f"[the summary of the run]({RUN}) shows it in full" in body
     assert visible(bodies[0]) != visible(bodies[1])
 
 

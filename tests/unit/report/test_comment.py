@@ -214,7 +214,7 @@ def test_an_error_is_an_outcome_in_a_word(error, result):
 
 @pytest.mark.parametrize("junk", [None, [], {}, {"environment": "../x", "outcome": "deployed"}])
 def test_a_document_that_is_no_outcome_is_told(junk):
-    with pytest.raises(BadDocumentError, match="no outcome of a deploy"):
+    with pytest.raises(BadDocumentError, match="not the outcome of a deploy"):
         read_outcome(junk, "results/x.json")
 
 
@@ -224,5 +224,5 @@ def test_a_document_that_is_no_outcome_is_told(junk):
 def test_a_document_that_is_no_plan_is_told(change):
     document = {**plan_document(*planned("staging", None, {})), **change}
 
-    with pytest.raises(BadDocumentError, match=f"no plan: {min(change)}"):
+    with pytest.raises(BadDocumentError, match=f"not a plan document: {min(change)}"):
         read_plan(document, "plans/x.json")

@@ -142,7 +142,7 @@ def test_it_is_never_too_long():
 def test_without_a_run_it_says_when_only():
     body = topic(BY_HAND, seen=Seen(SEEN.when)).body
 
-    assert "Last looked at 2026-11-25 04:37 UTC. It is kept" in body
+    assert "Last checked 2026-11-25 04:37 UTC. It is kept" in body
 
 
 # What happens to it
@@ -184,7 +184,7 @@ def test_what_changed_in_substance_is_a_comment(now):
     change = only(changes([now], [issue_of(topic(BY_HAND))]))
 
     assert (change.word, change.state) == ("updated", "")
-    assert change.comment.startswith("`staging` (app `acme-staging`) is not as its file asks")
+    assert change.comment.startswith("`staging` (app `acme-staging`) differs from its file")
     assert change.comment.endswith("([run](https://github.com/acme/infra/actions/runs/1001))")
 
 
@@ -201,7 +201,7 @@ def test_what_is_clean_or_healed_is_closed_with_a_comment(now):
 
     assert (change.word, change.state) == ("closed", "closed")
     assert change.comment.count("\n") == 0
-    assert re.search(r"is as its file asks|is healed, and proved", change.comment)
+    assert re.search(r"matches its file|is healed, and proved", change.comment)
 
 
 def test_what_is_closed_and_clean_stays_as_it_is():
@@ -268,7 +268,7 @@ def test_one_whose_file_is_gone_is_orphaned_while_its_app_is_there():
     found = topics([], run("staging", orphans=[orphan()]), ["environment/old"], SEEN)
 
     assert abouts(found)["environment/old"] is True
-    assert "`old` is orphaned: its file is gone, and its app is not." in found[0].body
+    assert "`old` is orphaned: its file is gone, but its app still exists." in found[0].body
 
 
 def test_one_whose_file_and_app_are_gone_is_closed():

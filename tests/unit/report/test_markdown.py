@@ -190,7 +190,7 @@ def test_the_source_of_each_secret_stands_beside_its_name_though_nothing_changes
 
     assert (
         "`A` from the variable of the same name, `B` from `env OTHER`, "
-        "`C` from `sops production.sops.yaml`. An apply that has them sets what changed."
+        "`C` from `sops production.sops.yaml`. An apply with the values sets those that changed."
     ) in comment
     assert "### `quiet` (app `acme-prefect`): no changes" in comment
 

@@ -99,10 +99,10 @@ def test_the_terminal_has_the_same_facts():
 
     assert (
         verdict(found)
-        == "passed. The change was applied to what the base asks for, with Prefect 3.8.8."
+        == "passed. The change was applied to the state of the base, with Prefect 3.8.8."
     )
     assert dict(facts(found)) == {
-        "base put up in": "9.48 s",
+        "base created in": "9.48 s",
         "applied and proved in": "11.06 s",
         "did not answer for": "10.61 s",
         "woke from suspended in": "0.06 s",

@@ -1352,7 +1352,7 @@ def test_a_pull_request_that_only_removes_a_file_is_told_that_its_server_stays(q
 
     assert "The file of `demo` is removed. Its server stays" in comment
     assert "No environment changes in this pull request." in comment
-    assert "live is as" not in comment
+    assert "live matches" not in comment
 
     monkeypatch.setenv("REMOVED", "[]")
     _, [comment] = quiet()

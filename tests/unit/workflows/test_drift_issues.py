@@ -119,9 +119,9 @@ def test_it_is_closed_when_clean_and_reopened_when_drift_comes_back(told, github
 
     assert closed == [(1, "Drift: staging", "closed", "completed")]
     assert states(github) == [(1, "Drift: staging", "open", "reopened")]
-    assert [body.partition(" is ")[2].partition(" (")[0] for body in comments(github)] == [
-        "as its file asks.",
-        "not as its file asks: 1 difference.",
+    assert [body.partition(") ")[2].partition(" (")[0] for body in comments(github)] == [
+        "matches its file.",
+        "differs from its file: 1 difference.",
     ]
 
 
@@ -154,14 +154,14 @@ def test_healing_that_failed_is_told_with_what_differs_and_ends_with_1(told, git
     told(found(BY_HAND, heal=True), healed=[failure], expect=1)
 
     [issue] = github.issues(LABEL)
-    assert "putting it back ended with `gate-failed`: 1 difference." in issue.body
+    assert "healing it failed with `gate-failed`: 1 difference." in issue.body
     assert "`guest.memory_mb` | `2048`" in issue.body
 
 
 def test_healing_that_left_no_result_is_an_error(told, github):
     told(found(BY_HAND, end=True), healed=[], expect=1)
 
-    assert "putting it back ended with `not-put-back`" in github.issues(LABEL)[0].body
+    assert "healing it failed with `not-put-back`" in github.issues(LABEL)[0].body
 
 
 # Before it is put back, and long after
@@ -185,8 +185,8 @@ def test_where_a_protected_one_may_wait_for_its_reviewer_everything_is_told_at_o
     told(found(BY_HAND, heal=True), waits, names=("production", "staging"), options=NOW)
 
     waiting, healing = (issue.body for issue in github.issues(LABEL))
-    assert "- If the run below waits for a reviewer, approve it: it puts back what" in waiting
-    assert "- Nothing: the schedule puts back what was changed" in healing
+    assert "- If the run below waits for a reviewer, approve it: it undoes " in waiting
+    assert "- Nothing: the schedule undoes the changes by hand" in healing
 
 
 def test_a_protected_one_that_nothing_puts_back_keeps_nothing_from_being_healed_quietly(
@@ -274,7 +274,7 @@ def test_one_whose_file_is_gone_is_orphaned_and_then_closed(told, github):
     orphaned = github.issues(LABEL)[0].body
     told(names=())
 
-    assert "`staging` is orphaned: its file is gone, and its app is not." in orphaned
+    assert "`staging` is orphaned: its file is gone, but its app still exists." in orphaned
     assert states(github) == [(1, "Drift: staging", "closed", "completed")]
 
 
