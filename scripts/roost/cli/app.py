@@ -153,9 +153,9 @@ def tell(error: RoostError) -> int:
     lines = f"roost: error [{error.word}]: {said}".split("\n")  # what stands where has several
     print("\n".join(map(show, lines)), file=sys.stderr)  # noqa: T201 - see main
     if in_workflow(os.environ):
-        from roost.workflows.annotations import tell_runner
+        from roost.workflows.run_page import show_failure
 
-        tell_runner(os.environ, error)
+        show_failure(os.environ, error)
     return int(error.exit_code)
 
 

@@ -41,8 +41,8 @@ from roost.plan.ownership import our_machines as our_machines_by_slot
 from roost.plan.releases import releases_on
 from roost.plan.volumes import volume_outcomes
 from roost.prefect.client_versions import advise_clients
+from roost.prefect.gate_pages import quoted
 from roost.prefect.probe import CheckResult, Server, prove, select_checks
-from roost.prefect.server_report import quoted
 from roost.prefect.transport import prefect_client
 from roost.prefect.write_freeze import NotHeldError, NothingToHoldError, held
 from roost.report.text import check_line, listing

@@ -1,7 +1,7 @@
-"""What a server says of itself: the report of our image, and the settings that any Prefect shows.
+"""Pages of a server for the gate: the report, the settings, and the one that opens it to all.
 
-The report (deploy/roost_server/server_report.py) is there for the gate alone. Other images, and ours of
-before, do not have it: then nothing is known, which is no finding.
+The report (deploy/roost_server/server_report.py) exists only in our image, since some release of it.
+Where a server has none, nothing is known, and no check fails for that.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from typing import Any
 import anyio
 import httpx
 
-from roost.prefect.admit_traffic import GATE_HEADERS
-from roost.prefect.server import NOT_PREFECT, Server
+from roost.prefect.server import NOT_PREFECT, CheckFailedError, Server
 
+GATE_HEADERS = {"x-roost-gate": "1"}
+OPEN_PATH = "/roost/open"
 REPORT_PATH = "/roost/report"
 LIMIT_S = 5.0
 API_PATH = "/api"
@@ -24,12 +25,12 @@ MAX_ERROR = 300
 
 @dataclass(frozen=True)
 class ServerReport:
-    """What our image reports.
+    """The report of our image.
 
     Args:
-        database: which one Prefect uses, such as `sqlite on the volume`.
-        api_path: under which it serves its API.
-        last_error: the last error that it logged, without secrets; empty where there was none.
+        database: the one that Prefect uses, such as `sqlite on the volume`.
+        api_path: the path of its API.
+        last_error: the last error in its log, without secrets; empty where there was none.
     """
 
     database: str
@@ -38,7 +39,7 @@ class ServerReport:
 
 
 async def ask_report(server: Server) -> ServerReport | None:
-    """Ask a server for its report; None where it has none, or does not answer."""
+    """Return the report of a server; None where it has none, or does not answer."""
     headers = {**server.login(), **GATE_HEADERS}
     found = await _ask(server, REPORT_PATH, headers)
     if not isinstance(found, dict) or not isinstance(found.get("database"), str):
@@ -50,16 +51,35 @@ async def ask_report(server: Server) -> ServerReport | None:
 
 
 def quoted(last_error: str) -> str:
-    """Return the sentence that quotes a server's last error, after a blank; empty where there was none."""
+    """Return a blank and the sentence that quotes a server's last error; empty without an error."""
     return f' The server\'s last error: "{last_error}"' if last_error else ""
 
 
 async def ask_setting(server: Server, *path: str) -> Any:
-    """Return one of Prefect's own settings as it shows them; None where it does not."""
+    """Return one of Prefect's settings, whatever name set it; None where the server does not show it."""
     found = await _ask(server, "/api/admin/settings", server.login())
     for part in path:
         found = found.get(part) if isinstance(found, dict) else None
     return found
+
+
+async def check_opened(server: Server) -> str:
+    """Open the server to all, and check that a client without the gate's header is let in.
+
+    After a migration our image admits only the gate, so that a rollback loses nobody's work
+    (deploy/roost_server/maintenance_mode.py).
+    """
+    opened = await server.http.post(OPEN_PATH, headers=server.login())
+    request = server.http.build_request("GET", "/api/health")
+    for name in GATE_HEADERS:
+        request.headers.pop(name, None)
+    answer = await server.http.send(request)
+    if answer.status_code != HTTPStatus.OK:
+        raise CheckFailedError(
+            f"asked to open, the server answered {opened.status_code}, and clients still get "
+            f"{answer.status_code}"
+        )
+    return ""
 
 
 async def _ask(server: Server, path: str, headers: dict[str, str]) -> Any:
@@ -68,4 +88,4 @@ async def _ask(server: Server, path: str, headers: dict[str, str]) -> Any:
             answer = await server.http.get(path, headers=headers)
             return answer.json() if answer.status_code == HTTPStatus.OK else None
     except (TimeoutError, httpx.HTTPError, *NOT_PREFECT):
-        return None  # the checks find out what is wrong with it
+        return None  # the checks find what is wrong with the server

@@ -38,7 +38,7 @@ from roost.report.drift import (
 from roost.report.markdown import text
 from roost.report.wording import one_line
 from roost.workflows.changed import MOST_JOBS
-from roost.workflows.read_token import need_read_token
+from roost.workflows.job import need_read_token
 
 NOTHING = (
     "There is no server to watch yet: no environment file but the template's examples. Make one: "

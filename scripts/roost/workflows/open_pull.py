@@ -10,11 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
-from roost.errors import ChangedMeanwhileError, GitHubConflictError, UsageError
-from roost.github.actions import Runner, runner_of
+from roost.errors import ChangedMeanwhileError, GitHubConflictError
+from roost.github.actions import Runner
 from roost.github.api import GitHub
 from roost.github.contents import blob_sha
-from roost.operations.context import Context
 from roost.report.markdown import code
 
 LONGEST_LINK = 4000
@@ -133,20 +132,6 @@ async def ensure_branch(github: GitHub, branch: str, head: str, proposal: Propos
                 where=proposal.path,
                 advice="Delete that branch, then run the failed job again.",
             ) from None
-
-
-def need_runner(context: Context) -> Runner:
-    """Return the runner of this step.
-
-    Raises:
-        UsageError: this is no run of a workflow.
-    """
-    runner = runner_of(context.environ)
-    if runner is None:
-        raise UsageError(
-            "This is for a workflow of GitHub.", advice="See what it is for: roost github --help"
-        )
-    return runner
 
 
 def path_in_repository(name: str) -> str:

@@ -19,8 +19,8 @@ from roost.github.api import GitHub, github_of
 from roost.operations.artifacts import write_document
 from roost.operations.context import Context
 from roost.report.outcome import Outcome, Result
+from roost.workflows.job import need_runner
 from roost.workflows.merges import PUSH, branch_of
-from roost.workflows.open_pull import need_runner
 from roost.workflows.remote_checkout import UntoldError, open_head
 from roost.workflows.superseded import DEPLOY, decides
 

@@ -21,7 +21,7 @@ from roost.plan.steps import Plan
 from roost.report.markdown import WHOLE, PlannedEnvironment, plan_section
 from roost.report.text import plan_report
 from roost.workflows.artifact_hashes import hand_over, named
-from roost.workflows.read_token import need_read_token
+from roost.workflows.job import need_read_token
 
 ELSEWHERE = "The JSON files in the artifact `plans` of this run have all of it."
 

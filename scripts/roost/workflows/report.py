@@ -23,8 +23,9 @@ from roost.report.markdown import text
 from roost.report.outcome import Outcome, missing, read_outcome
 from roost.workflows.artifact_hashes import OPEN, PROTECTED, named
 from roost.workflows.deployments import Proved, proved_by, record
+from roost.workflows.job import need_runner
 from roost.workflows.merges import PUSH, merged_pull, newest_pull, pulls_of_push
-from roost.workflows.open_pull import need_runner, path_in_repository
+from roost.workflows.open_pull import path_in_repository
 from roost.workflows.pr_comment import Thread, read_thread
 from roost.workflows.rest import left_line
 

@@ -10,7 +10,7 @@ from roost.operations.context import Context
 from roost.report.markdown import text
 from roost.report.wording import counted
 from roost.workflows.artifact_hashes import REST, named
-from roost.workflows.open_pull import need_runner
+from roost.workflows.job import need_runner
 
 
 def rest(context: Context, workflow: str) -> ExitCode:

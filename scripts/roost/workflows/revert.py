@@ -19,7 +19,8 @@ from roost.plan.desired import desired_state
 from roost.plan.live import Live
 from roost.plan.releases import draft
 from roost.report.markdown import code, text
-from roost.workflows.open_pull import Proposal, need_runner, path_in_repository, propose
+from roost.workflows.job import need_runner
+from roost.workflows.open_pull import Proposal, path_in_repository, propose
 from roost.workflows.rollback import PutBack, read_put_back
 from roost.workflows.superseded import concerns
 

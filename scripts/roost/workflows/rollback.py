@@ -14,7 +14,7 @@ from roost.commands.releases import put_release_back
 from roost.errors import ExitCode, UsageError
 from roost.operations.context import Context
 from roost.plan.resume import Recovery
-from roost.workflows.open_pull import need_runner
+from roost.workflows.job import need_runner
 
 OUTPUT = "release"
 LONGEST = 500

@@ -11,7 +11,8 @@ from roost.operations.context import Context
 from roost.operations.edit_file import rewrite
 from roost.report.markdown import code, text, value_code
 from roost.report.wording import one_line, shown
-from roost.workflows.open_pull import Proposal, need_runner, path_in_repository, propose
+from roost.workflows.job import need_runner
+from roost.workflows.open_pull import Proposal, path_in_repository, propose
 
 
 def wish(

@@ -13,10 +13,10 @@ from roost.operations.fly_target import connect
 from roost.operations.lease_owner import holding
 from roost.plan.scope_check import beside_secrets
 from roost.report.text import plan_report
+from roost.workflows.approval import check_values
+from roost.workflows.job import need_runner
 from roost.workflows.merges import newest_pull
-from roost.workflows.open_pull import need_runner
-from roost.workflows.secret_exposure import check_values
-from roost.workflows.step_summary import put_on_page
+from roost.workflows.run_page import show_output
 from roost.workflows.superseded import check_newest
 
 
@@ -48,7 +48,7 @@ async def secrets(context: Context, name: str, strict: bool) -> ExitCode:  # noq
             "run again: start the workflow Secrets anew, which takes the branch as it is now."
         )
     context.out.print(told, markup=False, soft_wrap=True)
-    put_on_page(context)
+    show_output(context)
     return ExitCode.DONE
 
 

@@ -433,7 +433,7 @@ def test_a_run_of_an_older_commit_leaves_the_comment_to_the_run_of_the_newest(de
     said = deployed.plan_again(older)
 
     assert deployed.comment == before
-    assert "is at another commit by now" in " ".join(said.out.split())
+    assert "has a newer commit, so its comment" in " ".join(said.out.split())
 
 
 def test_a_pull_request_that_is_opened_again_is_planned_again(deployed):
@@ -810,7 +810,7 @@ def test_what_is_protected_waits_for_a_proof_that_an_overtaken_run_did_not_give(
     assert (said.code, outcome["outcome"]) == (code, result), said.err
     if code:
         assert outcome["word"] == "not-proved"
-        assert "The change was not proved here" in said.err
+        assert "The change was not proved in this run" in said.err
         assert "Wait until staging is proved" in said.err
         assert fly.changes == before
         assert "**not applied**" in deployed.comment
@@ -1110,8 +1110,8 @@ def test_secrets_of_what_is_protected_are_set_only_from_a_pull_request(
 
 
 UNSEEN = (
-    f"secret/{AUTH_SECRET}: its value in GitHub is another one than the last apply set, and nobody's "
-    "review saw that."
+    f"secret/{AUTH_SECRET}: its value in GitHub is not the one that the last apply set, and nobody "
+    "reviewed that."
 )
 
 
@@ -1133,7 +1133,7 @@ def test_a_push_gives_what_is_protected_no_value_that_a_writer_may_have_put_into
 
     assert (said.code, outcome["word"]) == (1, "plan-changed")
     assert outcome["message"].count(UNSEEN) == 1
-    assert f"runs the workflow Secrets for {NAME}" in said.err
+    assert f"run the workflow Secrets for {NAME}" in said.err
     assert ROTATED not in said.err + said.out
     assert fly.changes == before
 
@@ -1174,7 +1174,7 @@ def test_a_push_sets_a_value_of_what_is_protected_that_no_apply_has_set(deployed
     deployed.env("HOOK", "b")
     said = deployed.job("github", "secrets", NAME)
     assert said.code == 1
-    assert "secret/HOOK: its value in GitHub is another one" in " ".join(said.err.split())
+    assert "secret/HOOK: its value in GitHub is not the one" in " ".join(said.err.split())
 
 
 def test_nothing_to_set_needs_nobody_s_leave(deployed):
@@ -1382,8 +1382,8 @@ def test_another_plan_than_the_one_that_was_made_is_not_shown_and_approves_nothi
 
     assert said.code == 1
     assert "::error title=Not the plan that was made::Left out, " in said.out
-    assert f"{NAME}.json. Look at what this pull request runs" in said.out
-    assert "**No plan:** What the job that plans wrote is not there any more" in deployed.comment
+    assert f"{NAME}.json. Check the code that this pull request runs" in said.out
+    assert "**No plan:** The plan that the job Plan wrote is missing" in deployed.comment
     assert "nothing at all" not in deployed.comment
     assert read_marker(deployed.comment).approved == {}
 
@@ -1407,4 +1407,4 @@ def test_outside_of_a_workflow_these_verbs_say_what_they_are_for(job, monkeypatc
     said = job("github", *verb)
 
     assert said.code == 3
-    assert "This is for a workflow of GitHub." in said.err
+    assert "This command runs only in a workflow of GitHub." in said.err
