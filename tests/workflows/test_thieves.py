@@ -96,7 +96,7 @@ def test_a_rehearsal_that_puts_another_plan_in_the_place_of_the_real_one_approve
     assert "nothing at all" not in comment
     assert "production" not in comment
     assert read_marker(comment).approved == {}
-    [told] = [found for found in run.annotations() if "Left out" in found["message"]]
+    [told] = [found for found in run.annotations() if "Ignored" in found["message"]]
     assert "production.json, staging.json" in told["message"]
 
 

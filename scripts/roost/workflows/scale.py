@@ -1,4 +1,4 @@
-"""`roost github scale`: other scaling for good, as a pull request that edits the file."""
+"""`roost github scale`: propose permanent scaling, by a pull request that edits the file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def wish(
     min_machines_running: int | None,
     reason: str,
 ) -> Wish:
-    """Return what the options ask for."""
+    """Return the values of the options."""
     fields = {
         "size": size,
         "memory_mb": memory_mb,
@@ -38,15 +38,15 @@ async def scale(
     wanted: Wish,
     opens: bool,  # noqa: FBT001 - set by name in cli
 ) -> ExitCode:
-    """Edit the file, every other byte as it was, and propose that; `opens` says how.
+    """Change only the values in the file, and propose that; `opens` lets it open the pull request.
 
     Raises:
-        UsageError: the options make no sense, or the file says so already.
+        UsageError: the options are wrong, or the file has these values already.
         UnappliableError: the file has the values in a form that only a person can change.
     """
     check_wish(wanted)
     if not wanted.reason.strip():
-        raise UsageError("--reason is missing.", advice="Say why, for who reviews it.")
+        raise UsageError("--reason is missing.", advice="Give the reason; reviewers read it.")
     runner = need_runner(context)
     file = load_environment(name, context.environments)
     check_fields(file, wanted.given)

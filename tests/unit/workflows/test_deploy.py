@@ -354,8 +354,8 @@ def test_a_comment_that_somebody_edited_is_not_made_the_bot_s_again_by_the_repor
     assert (said.code, outcome["word"]) == (1, "not-planned")
     assert edited.comment == mallorys
     told = reported(edited, NAME)
-    assert "Not told at" in told.out
-    assert "as mallory edited it" in told.out
+    assert "Did not update" in told.out
+    assert "because mallory edited it" in told.out
 
 
 def test_what_was_edited_and_planned_again_is_the_bot_s_and_approves(deployed):
@@ -381,7 +381,7 @@ def test_where_github_does_not_say_who_edited_the_comment_it_approves_nothing(de
     said, outcome = deployed.deploy()
 
     assert (said.code, outcome["word"]) == (1, "not-planned")
-    assert "Who wrote the comment of pull request" in said.err
+    assert "The author of the comment of pull request" in said.err
     assert "Resource not accessible by integration" in said.err
     assert outcome["digest"] in said.err
     assert fly.changes == before
@@ -548,7 +548,7 @@ def test_beyond_what_github_shows_the_page_of_the_run_names_the_artifact(
     deployed.write({"prefect": {"settings": {LONG: "x" * 2_000}}})
     deployed.plan()
 
-    assert "The JSON files in the artifact `plans` of this run have all of it." in summary()
+    assert "The JSON files in the artifact `plans` of this run have the whole plans." in summary()
 
 
 def too_long(story, fly):
@@ -945,7 +945,7 @@ def test_of_a_file_that_is_gone_nothing_is_deployed_and_nobody_is_said_to(deploy
     said, outcome = deployed.deploy()
 
     assert (said.code, outcome["outcome"]) == (0, "superseded")
-    assert "has no file of it any more" in said.out
+    assert "no longer has its file" in said.out
     assert "The run of that commit" not in said.out
     assert fly.changes == before
 
@@ -979,7 +979,7 @@ def large_file(folder):
     [
         (faults, "it has 1 fault"),
         (link, "deploy/prices.yaml is no plain file"),
-        (broken_parts, "its deploy/ is not whole"),
+        (broken_parts, "its deploy/ is incomplete"),
         (many_files, "51 of its files differ"),
         (large_file, "no file of at most 1 MB"),
     ],
@@ -1053,8 +1053,8 @@ def test_an_older_run_of_secrets_sets_no_older_values(deployed, fly, summary, mo
 
     assert said.code == 0
     assert f"The secrets of {NAME} are superseded" in said.out
-    assert "start the workflow Secrets anew" in said.out
-    assert "start the workflow Secrets anew" in summary()
+    assert "start the workflow Secrets, which uses the head" in said.out
+    assert "start the workflow Secrets, which uses the head" in summary()
     assert fly.changes == before
 
 
@@ -1381,7 +1381,7 @@ def test_another_plan_than_the_one_that_was_made_is_not_shown_and_approves_nothi
     said = deployed.job("github", "comment", "--plans", plans, "--rehearsals", plans / "none")
 
     assert said.code == 1
-    assert "::error title=Not the plan that was made::Left out, " in said.out
+    assert "::error title=Not the plan that was made::Ignored, " in said.out
     assert f"{NAME}.json. Check the code that this pull request runs" in said.out
     assert "**No plan:** The plan that the job Plan wrote is missing" in deployed.comment
     assert "nothing at all" not in deployed.comment
