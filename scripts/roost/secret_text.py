@@ -1,4 +1,4 @@
-"""Secret values, in a type that hides itself wherever a value could leak by accident."""
+"""A type for secret values that hides its value in text, reprs and pickles."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ HIDDEN = "[hidden]"
 
 
 class SecretText:
-    """A value that only `reveal` gives: not str, repr, format, pickle, copy or JSON."""
+    """A value that only `reveal` returns: not str, repr, format, pickle, copy or JSON."""
 
     __slots__ = ("_value",)
 
@@ -23,11 +23,11 @@ class SecretText:
 
     @property
     def is_text(self) -> bool:
-        """Whether it can be sent and be a variable's value: Unicode, and without a NUL."""
+        """Whether it can be sent and be the value of a variable: valid Unicode without NUL."""
         return "\0" not in self._value and not any("\ud800" <= c <= "\udfff" for c in self._value)
 
     def redact(self, text: str) -> str:
-        """Take the value out of a text that may echo it, plain or as JSON and URLs spell it."""
+        """Replace the value in a text that may echo it, plain or escaped as in JSON and URLs."""
         for spelling in _spellings(self._value):
             text = text.replace(spelling, HIDDEN)
         return text
@@ -55,7 +55,7 @@ class SecretText:
 
 
 def _spellings(value: str) -> tuple[str, ...]:
-    """Return the ways an answer may echo a value, the longest first."""
+    """Return the forms in which an answer may echo a value, the longest first."""
     if not value:
         return ()
     ways = {

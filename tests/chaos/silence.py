@@ -19,7 +19,7 @@ from roost.environment.load import load_environment
 from roost.plan.desired import desired_state
 from roost.plan.image import image_reference, read_image_parts
 from roost.plan.ownership import with_volume
-from roost.prefect.admit_traffic import GATE_HEADERS, OPEN_PATH
+from roost.prefect.gate_pages import GATE_HEADERS, OPEN_PATH
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 BEFORE, AFTER = OLDER, NEWEST

@@ -22,11 +22,14 @@ BOMB = "x-a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
 # By the name of the file: what it holds, and the fault that is told.
 BAD = {
     "unknown-key": (GOOD + "regoin: ams\n", "5:1: there is no key regoin; did you mean region?"),
-    "duplicate-key": (GOOD + "region: ams\n", "5:1: region stands here twice, first in line 2;"),
+    "duplicate-key": (
+        GOOD + "region: ams\n",
+        "5:1: region is written here twice, first in line 2;",
+    ),
     "wrong-unit": (GOOD + "machine: {memory_mb: 512MB}\n", "5:22: memory_mb must be a whole"),
     "tab": (GOOD + "scaling:\n\tcount: 1\n", "6:1: a tab; YAML indents with spaces"),
     "empty": ("", "1:1: is empty; an environment needs at least app, region and prefect"),
-    "hiding-merge": (GOOD + "x-a: &a {region: ams}\n<<: *a\n", "6:1: << brings region, which is"),
+    "hiding-merge": (GOOD + "x-a: &a {region: ams}\n<<: *a\n", "6:1: << adds region, which is"),
     "ten-megabytes": (GOOD + "#" * 10_000_000, "1:1: is larger than 256 KiB"),
     "alias-bomb": (BOMB + GOOD, "expands to too much; use fewer aliases"),
     "refused-name": (GOOD.replace("acme", "Acme_1"), "1:6: app must be 2 to 63 lower-case letters"),

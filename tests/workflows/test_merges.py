@@ -182,5 +182,5 @@ def test_a_secret_that_is_changed_in_git_reaches_the_server(world):
     again = world.happens(another, "secrets")["secrets"]
 
     assert again.good, again
-    assert "start the workflow Secrets anew" in again.summary
+    assert "start the workflow Secrets, which uses the head" in again.summary
     assert world.sees_hook("staging", "https://hooks.example/canary-three-4Kd8")

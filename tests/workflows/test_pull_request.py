@@ -179,7 +179,7 @@ def test_who_is_given_no_secrets_has_everything_but_a_token_and_a_comment(world,
     assert set(run.jobs) == {"validate", "changed", "rehearse staging", "passed"}
     assert run.artifacts == {"rehearsal-staging"}
     assert run.artifact("rehearsal-staging")["outcome"] == "passed"
-    assert f"hands no secrets to runs {'of' if whose == 'a fork' else 'that'}" in run.summary
+    assert f"gives no secrets to runs {'of' if whose == 'a fork' else 'that'}" in run.summary
     assert "staging" in run.summary
     assert world.github.comments(number) == []
     assert not world.github.changes()

@@ -92,11 +92,11 @@ def test_a_rehearsal_that_puts_another_plan_in_the_place_of_the_real_one_approve
     assert (run.jobs["plan"], run.jobs["comment"]) == ("success", "failure")
     assert not run.good
     comment = world.comment(number)
-    assert "What the job that plans wrote is not there any more, or is another one." in comment
+    assert "The plan that the job Plan wrote is missing, or was changed." in comment
     assert "nothing at all" not in comment
     assert "production" not in comment
     assert read_marker(comment).approved == {}
-    [told] = [found for found in run.annotations() if "Left out" in found["message"]]
+    [told] = [found for found in run.annotations() if "Ignored" in found["message"]]
     assert "production.json, staging.json" in told["message"]
 
 

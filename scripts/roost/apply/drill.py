@@ -28,7 +28,7 @@ from roost.plan.drill_config import (
     version_of,
 )
 from roost.plan.live import read_live
-from roost.prefect.admit_traffic import GATE_HEADERS
+from roost.prefect.gate_pages import GATE_HEADERS
 from roost.prefect.object_counts import count_rows
 from roost.prefect.probe import Server
 from roost.prefect.transport import prefect_client

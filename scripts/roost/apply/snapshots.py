@@ -27,9 +27,9 @@ from roost.plan.desired import VOLUME_NAME
 from roost.plan.image import is_our_image
 from roost.plan.other_database import chosen_elsewhere
 from roost.plan.releases import releases_on
-from roost.prefect.database_check import SQLITE, WANTED
+from roost.prefect.gate_pages import ask_report
+from roost.prefect.read_checks import SQLITE, WANTED
 from roost.prefect.server import Server
-from roost.prefect.server_report import ask_report
 from roost.prefect.transport import prefect_client
 from roost.prefect.write_freeze import NotHeldError, NothingToHoldError, held
 

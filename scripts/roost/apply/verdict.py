@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 from roost.apply.gate import Gate, OnCheck
 from roost.fly.client import FlyClient
 from roost.fly.models import Machine
-from roost.prefect.admit_traffic import GATE_HEADERS
+from roost.prefect.gate_pages import GATE_HEADERS, ask_report, quoted
 from roost.prefect.probe import OPENING, CheckResult, Server, select_checks
-from roost.prefect.server_report import ask_report, quoted
 from roost.prefect.transport import prefect_client
 from roost.secret_text import SecretText
 

@@ -116,9 +116,9 @@ def report(error: RoostError) -> int:
     lines = f"roost: error [{error.word}]: {message}".split("\n")  # escapes would hide line ends
     print("\n".join(map(escape, lines)), file=sys.stderr)  # noqa: T201 - see main
     if in_workflow(os.environ):
-        from roost.workflows.annotations import tell_runner
+        from roost.workflows.run_page import show_failure
 
-        tell_runner(os.environ, error)
+        show_failure(os.environ, error)
     return int(error.exit_code)
 
 

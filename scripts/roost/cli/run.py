@@ -97,9 +97,9 @@ def run(
         raise first_cause(group) from group
     finally:
         if summarizes:
-            from roost.workflows.step_summary import put_on_page
+            from roost.workflows.run_page import show_output
 
-            put_on_page(context)
+            show_output(context)
 
 
 def in_workflow(environ: Mapping[str, str]) -> bool:

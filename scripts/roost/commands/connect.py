@@ -7,16 +7,16 @@ import json
 import sys
 from dataclasses import asdict
 
-from roost.apply.login import login_fault
+from roost.apply.secret_values import login_fault
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.environment.model import AUTH_SECRET
 from roost.errors import ExitCode, UnusableSecretError, UsageError
 from roost.operations.client_profile import Connected, find_python, overriding, write_profile
 from roost.operations.context import Context
-from roost.operations.generated_secrets import Throwaway
+from roost.operations.generated_secrets import GeneratedSecrets
 from roost.operations.secret_sources import given_values
 from roost.operations.server_address import server_url
-from roost.operations.sleep_wake import time_request
+from roost.operations.sleep_wake import time_wake
 from roost.prefect.client_versions import client_fault
 from roost.secret_text import SecretText
 
@@ -44,7 +44,7 @@ async def connect(  # noqa: PLR0913 - one argument an option
         return ExitCode.DONE
     find_python(context.environ)  # before anybody types a password
     auth = _login(context, file, local=local)
-    await time_request(url)
+    await time_wake(url)
     connected = await write_profile(context.environ, profile or name, url, auth)
     _report(context, profile or name, url, connected, as_json=as_json)
     return ExitCode.DONE
@@ -74,7 +74,7 @@ def _login(context: Context, file: EnvironmentFile, *, local: bool) -> SecretTex
     known = given_values(context, file).found
     if local:
         known = {
-            **Throwaway(context.local_home).known(file.environment.app, [AUTH_SECRET]),
+            **GeneratedSecrets(context.local_home).known(file.environment.app, [AUTH_SECRET]),
             **known,
         }
     given = context.environ.get(AUTH_SECRET)

@@ -10,8 +10,8 @@ from roost.operations.context import Context
 from roost.operations.database_proof import last_error_of
 from roost.operations.server_proof import record_proved, run_checks, subject_of
 from roost.prefect.client_versions import advise_clients
+from roost.prefect.gate_pages import quoted
 from roost.prefect.probe import CheckResult
-from roost.prefect.server_report import quoted
 
 
 async def smoke(  # noqa: PLR0913 - one argument an option

@@ -1,4 +1,4 @@
-"""The rules of main as GitHub holds them: what a writer could do alone, and who gets past them.
+"""Check the rules of main: what a writer could do alone, and who may bypass them.
 
 Shapes: https://docs.github.com/rest/repos/rules and https://docs.github.com/rest/branches/branch-protection.
 """
@@ -19,34 +19,34 @@ from roost.report.setup import RULESETS, create_ruleset, update_ruleset
 MAIN = "main"
 """The branch whose pushes the workflows deploy."""
 REQUIRED = ("Checks passed", "Plan passed")
-"""The jobs of checks.yml and plan.yml that a merge has to wait for."""
+"""The jobs of checks.yml and plan.yml that a merge must require."""
 ACTIONS_APP = 15368
-"""GitHub Actions, as the rules know the App whose checks count."""
+"""The id of the App GitHub Actions in rules about checks."""
 ADMIN = 5
-"""The repository role `admin`; the others are 2 (maintain) and 4 (write), or custom ones."""
+"""The id of the repository role `admin`; others are 2 (maintain), 4 (write) and custom ones."""
 BASE, REVIEW = RULESETS
 AS_ADMIN = 'as an admin of the repository: GITHUB_TOKEN="$(gh auth token)" ./run roost doctor'
 
-# What can be asked of a merge, by names of ours; the required checks are asked for by their own.
+# Keys of requirements for a merge; required checks have their names as keys.
 PULL, FORCE, DELETE, STRICT = "pull", "force", "delete", "strict"
 COUNT, OWNER, STALE, LAST = "count", "owner", "stale", "last"
-# The older protection's own way past: actors that need no pull request, and whose push waits for checks.
+# A bypass of the classic protection: actors that need no pull request, but whose push needs the checks.
 _PAST_PULLS = "bypass_pull_request_allowances"
 _ROLES = {2: "everybody with the role maintain", 4: "everybody with write access"}
 
 
 @dataclass(frozen=True)
 class Need:
-    """One thing to ask of a merge."""
+    """One requirement for a merge."""
 
     key: str
     without: str
-    """What can be done where nothing asks for it."""
+    """What is possible where nothing requires it."""
     ruleset: str
 
 
 NEEDS = (
-    Need(PULL, f"a writer can push to {MAIN}: no rule asks for a pull request", BASE),
+    Need(PULL, f"a writer can push to {MAIN}: no rule requires a pull request", BASE),
     Need(FORCE, f"a writer can force-push to {MAIN}: there is no rule non_fast_forward", BASE),
     Need(DELETE, f"a writer can delete {MAIN}: there is no rule deletion", BASE),
     *(
@@ -96,13 +96,13 @@ REVIEWED = frozenset({COUNT, OWNER, STALE, LAST})
 
 @dataclass(frozen=True)
 class Source:
-    """One ruleset, or the older protection: what it asks for, and whom it lets past.
+    """One ruleset, or the classic protection: its requirements and its bypass actors.
 
     Args:
-        name: as people see it.
-        met: keys of what it asks for.
-        actors: whom it lets past; None where that is not shown.
-        mend: what puts it right.
+        name: for people.
+        met: the keys of its requirements.
+        actors: who may bypass it; None where the token may not read that.
+        mend: the command that corrects it.
     """
 
     name: str
@@ -120,17 +120,17 @@ async def rule_checks(github: GitHub) -> tuple[Check, ...]:
         numbers = dict.fromkeys(rule.ruleset_id for rule in rules)
         whole = {number: await github.ruleset(number) for number in numbers if number}
     except RoostError as error:
-        return (unknown(f"the rules of {MAIN} are not to be seen: {error}"),)
+        return (unknown(f"the rules of {MAIN} could not be read: {error}"),)
     sources = rulesets_of(rules, whole)
     if protection is None and not rules:
-        return (unknown(f"the protection of {MAIN} is not to be seen with this token", AS_ADMIN),)
+        return (unknown(f"the protection of {MAIN} cannot be read with this token", AS_ADMIN),)
     if protection and protection.is_on and missed(sources):
         sources = (*sources, protection_of(protection))
     return (*_idle(known, numbers), *judged(sources, known))
 
 
 def judged(sources: tuple[Source, ...], known: Iterable[Ruleset]) -> Iterator[Check]:
-    """Report what the rules leave open, and who gets past them."""
+    """Report missing requirements, and who may bypass the rules."""
     lacking = missed(sources)
     for need in lacking:
         yield missing(need.without, _mend(need.ruleset, known))
@@ -147,7 +147,7 @@ def judged(sources: tuple[Source, ...], known: Iterable[Ruleset]) -> Iterator[Ch
 
 
 def missed(sources: Iterable[Source]) -> tuple[Need, ...]:
-    """Return what no source asks for; of a check that is not required, not whose it is."""
+    """Return the requirements that no source has, without those that follow from a missing one."""
     met = {key for source in sources for key in source.met}
     left = [need for need in NEEDS if need.key not in met]
     absent = {need.key for need in left}
@@ -163,7 +163,7 @@ def missed(sources: Iterable[Source]) -> tuple[Need, ...]:
 def rulesets_of(
     rules: Iterable[BranchRule], whole: Mapping[int, Ruleset | None]
 ) -> tuple[Source, ...]:
-    """Return each ruleset that holds main, by what its rules ask for."""
+    """Return each ruleset of main, with the requirements of its rules."""
     met: dict[int, set[str]] = {}
     for rule in rules:
         met.setdefault(rule.ruleset_id, set()).update(_met_by(rule))
@@ -217,7 +217,7 @@ def _checks(found: Any, app: str) -> Iterator[str]:
 
 
 def protection_of(found: BranchProtection) -> Source:
-    """Return what the older protection of a branch asks for."""
+    """Return the requirements of the classic protection of a branch."""
     met = {
         key
         for key, allowed in {FORCE: found.force_pushes, DELETE: found.deletions}.items()
@@ -253,7 +253,7 @@ def _bypasses(sources: tuple[Source, ...]) -> Iterator[Check]:
     for source in sources:
         if source.actors is None and source.met:
             yield unknown(
-                f"who bypasses {source.name} is not shown to this token, only to who may change it",
+                f"who bypasses {source.name} cannot be read with this token, only by an admin",
                 AS_ADMIN,
             )
         for actor in source.actors or ():
@@ -266,21 +266,21 @@ def _bypasses(sources: tuple[Source, ...]) -> Iterator[Check]:
 
 
 def _escaped(actor: BypassActor, source: Source, sources: Iterable[Source]) -> frozenset[str]:
-    """Return what does not hold for an actor, and should: what no other source asks of them."""
+    """Return the requirements that an actor bypasses, and that no other source makes."""
     others = (other for other in sources if not _lets(other, actor))
     kept = frozenset(key for other in others for key in other.met)
     if actor.bypass_mode == _PAST_PULLS:
         return (source.met & (REVIEWED | {PULL})) - kept
     if actor.bypass_mode != "pull_request":
         return source.met - kept
-    # This mode leaves the pull request itself, and what no pull request does.
+    # In this mode a pull request is still needed, and pushes stay forbidden.
     escaped = (source.met & (CHECKED | REVIEWED)) - kept
     return escaped - REVIEWED if _is_admin(actor) else escaped
 
 
 def _lets(source: Source, actor: BypassActor) -> bool:
-    told = [(one.actor_type, one.actor_id) for one in source.actors or ()]
-    return source.actors is None or (actor.actor_type, actor.actor_id) in told
+    known = [(one.actor_type, one.actor_id) for one in source.actors or ()]
+    return source.actors is None or (actor.actor_type, actor.actor_id) in known
 
 
 def _is_admin(actor: BypassActor) -> bool:
@@ -314,23 +314,21 @@ def _deed(escaped: frozenset[str]) -> str:
 
 
 def _idle(known: Iterable[Ruleset], in_force: Iterable[int]) -> Iterator[Check]:
-    """Report rulesets of ours that hold nobody, or another branch."""
+    """Report rulesets of the template that are disabled, or apply to another branch."""
     numbers = {*in_force}
     for found in known:
         if found.name not in RULESETS or found.id in numbers:
             continue
         mend = shlex.join(update_ruleset(found.id, RULESETS[found.name]))
         if found.enforcement == "active":
-            what = f"the ruleset `{found.name}` does not hold {MAIN}: it names other branches"
+            what = f"the ruleset `{found.name}` does not apply to {MAIN}: it names other branches"
         else:
-            what = (
-                f"the ruleset `{found.name}` holds nobody: its enforcement is {found.enforcement}"
-            )
+            what = f"the ruleset `{found.name}` is not enforced: its enforcement is {found.enforcement}"
         yield missing(what, mend)
 
 
 def _mend(name: str, known: Iterable[Ruleset]) -> str:
-    """Return what puts a ruleset of ours right, or creates it."""
+    """Return the command that corrects or creates a ruleset of the template."""
     file = RULESETS[name]
     ids = [
         found.id for found in known if found.name == name and found.source_type != "Organization"

@@ -1,4 +1,4 @@
-"""One thing that was looked at, and how it stands."""
+"""The result of one check of `roost doctor`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class State(Enum):
-    """How a thing stands; what could not be looked at is no fault."""
+    """The state of a thing; UNKNOWN, which could not be checked, is no fault."""
 
     OK = "ok"
     MISSING = "missing"
@@ -16,30 +16,30 @@ class State(Enum):
 
 @dataclass(frozen=True)
 class Check:
-    """A thing, how it stands, and what mends it."""
+    """A thing that was checked, its state, and its fix."""
 
     state: State
     what: str
     mend: str = ""
-    """A command, or a sentence; empty where nothing is to be done."""
+    """A command or a sentence; empty where nothing has to be done."""
     environment: str = ""
 
     def document(self) -> dict[str, str]:
-        """Return it as JSON."""
+        """Return the check as JSON."""
         found = {"state": self.state.value, "environment": self.environment}
         return {**found, "what": self.what, "mend": self.mend}
 
 
 def ok(what: str, environment: str = "") -> Check:
-    """Report that a thing is as it should be."""
+    """Return a check that passed."""
     return Check(State.OK, what, environment=environment)
 
 
 def missing(what: str, mend: str, environment: str = "") -> Check:
-    """Return what is wrong, and what mends it."""
+    """Return a check that failed, with its fix."""
     return Check(State.MISSING, what, mend, environment)
 
 
 def unknown(what: str, mend: str = "", environment: str = "") -> Check:
-    """Return why nobody could look."""
+    """Return a check that could not be made, with the reason."""
     return Check(State.UNKNOWN, what, mend, environment)

@@ -1,4 +1,4 @@
-"""What can be seen in the checkout itself."""
+"""Check the files of the checkout: environments, locks, workflows and CODEOWNERS."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from roost.report.wording import counted
 
 SOPS_KEY = "SOPS_AGE_KEY"
 FOLDERS = (".github", ".ci", "scripts", "deploy", "requirements")
-"""What the jobs of workflows are made of, with the files at the top."""
+"""The folders of files that run in jobs, beside those at the top."""
 PROSE = (".md", "LICENSE")
 MOST_NAMED = 5
 
@@ -26,7 +26,7 @@ MOST_NAMED = 5
 def file_checks(
     context: Context, files: Iterable[EnvironmentFile], faults: Iterable[Fault]
 ) -> Iterator[Check]:
-    """Look at environment files and locks."""
+    """Check environment files and locks."""
     by_path: dict[str, int] = {}
     for fault in faults:
         by_path[fault.path] = by_path.get(fault.path, 0) + 1
@@ -56,29 +56,29 @@ def _file(context: Context, file: EnvironmentFile) -> Iterator[Check]:
 def workflow_checks(
     workflows: Workflows, files: Iterable[EnvironmentFile], repository: Path
 ) -> Iterator[Check]:
-    """Look at workflow files, and at who has to review a change of them."""
+    """Check workflow files, and who has to review changes of them."""
     if workflows.absent:
         listed = ", ".join(workflows.absent)
-        mend = f"bring {FOLDER}/ from the template again, in a pull request"
+        mend = f"copy {FOLDER}/ from the template again, in a pull request"
         yield missing(f"there is no {listed} in {FOLDER}", mend)
     for name in workflows.unreadable:
-        yield missing(f"{FOLDER}/{name} is no workflow", "mend it, in a pull request")
+        yield missing(f"{FOLDER}/{name} is no workflow", "correct it, in a pull request")
     chosen = list(files)
-    lacking = list(_not_handed(workflows, chosen))
+    lacking = list(_not_passed_on(workflows, chosen))
     yield from lacking
     if workflows.holders and not lacking:
-        yield ok("the workflows hand every secret on that comes from GitHub")
+        yield ok("the workflows pass on every secret that comes from GitHub")
     yield _owners(chosen, repository)
 
 
 def wanted_variables(file: EnvironmentFile) -> tuple[str, ...]:
-    """Name the variables that an environment's values come from, a key of SOPS among them."""
+    """Return the variables that an environment's values come from, the SOPS key included."""
     names = secret_names(file.environment.secrets)
     sops = any(secret.source.sops for secret in file.environment.secrets)
     return (*names, *([SOPS_KEY] if sops else []))
 
 
-def _not_handed(workflows: Workflows, files: list[EnvironmentFile]) -> Iterator[Check]:
+def _not_passed_on(workflows: Workflows, files: list[EnvironmentFile]) -> Iterator[Check]:
     wanted: dict[str, list[str]] = {}
     for file in files:
         for variable in wanted_variables(file):
@@ -87,13 +87,13 @@ def _not_handed(workflows: Workflows, files: list[EnvironmentFile]) -> Iterator[
         if places := workflows.lacking(variable):
             line = f"{variable}: ${{{{ secrets.{variable} }}}}"
             yield missing(
-                f"{variable} ({', '.join(names)}) is not handed on by {', '.join(places)}",
+                f"{variable} ({', '.join(names)}) is not passed on by {', '.join(places)}",
                 f"add to the `env` of the steps there that have FLY_API_TOKEN: {line}",
             )
 
 
 def _owners(files: Iterable[EnvironmentFile], repository: Path) -> Check:
-    """Look at who reviews what can change servers, as GitHub would take it from CODEOWNERS."""
+    """Check that CODEOWNERS, as GitHub reads it, has an owner for all that can change servers."""
     place = codeowners_place(repository)
     path = repository / place
     text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
@@ -103,11 +103,12 @@ def _owners(files: Iterable[EnvironmentFile], repository: Path) -> Check:
     stale = [rule for name, rule in freed(found).items() if name not in there]
     taken = sorted({rule.line: rule for rule in (*lacking.values(), *stale) if rule}.items())
     if not lacking and not stale:
-        return ok(f"{place} says who reviews what can change servers")
+        return ok(f"{place} has an owner for all that can change servers")
     if not taken:
         owner = known_owner(text) or "@acme/platform"
         return missing(
-            f"nobody owns {shortened(lacking)}", f"write into {place}, before all others: * {owner}"
+            f"nobody owns {shortened(lacking)}",
+            f"add to {place}, before all other lines: * {owner}",
         )
     names = (f"line {line} ({rule.pattern})" for line, rule in taken)
     what = f", so nobody owns {shortened(lacking)}" if lacking else ": there is no such environment"
@@ -118,12 +119,12 @@ def _owners(files: Iterable[EnvironmentFile], repository: Path) -> Check:
 
 
 def codeowners_place(repository: Path) -> str:
-    """Return where CODEOWNERS is, or should be."""
+    """Return the path of CODEOWNERS, existing or to be created."""
     return next((place for place in PLACES if (repository / place).is_file()), CODEOWNERS)
 
 
 def _files_of_the_tool(repository: Path) -> list[str]:
-    """Return the files there are that run in jobs, or that such a file is made of."""
+    """Return the existing files that run in jobs, or from which such a file is built."""
     found = [path for folder in FOLDERS for path in (repository / folder).rglob("*")]
     files = [path for path in (*found, *repository.glob("*")) if path.is_file()]
     named = sorted(path.relative_to(repository).as_posix() for path in files)
@@ -131,7 +132,7 @@ def _files_of_the_tool(repository: Path) -> list[str]:
 
 
 def shortened(paths: Iterable[str]) -> str:
-    """Name the first of them, and say how many more there are."""
+    """List the first MOST_NAMED paths, and count the others."""
     listed = list(paths)
     more = len(listed) - MOST_NAMED
     return ", ".join(listed[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

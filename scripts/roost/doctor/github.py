@@ -1,4 +1,4 @@
-"""What can be seen on GitHub, with whatever the token at hand may look at."""
+"""Check the repository's settings on GitHub, as far as the token may read them."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ _SEES_SETTINGS = "use a token of an admin: `gh auth token`, or one with Administ
 async def github_checks(
     github: GitHub, workflows: Workflows, files: Iterable[EnvironmentFile]
 ) -> AsyncIterator[Check]:
-    """Look at the repository, its environments, the rules of main and the workflows."""
+    """Check the repository, its environments, the rules of main and the workflows."""
     try:
         repository = await github.repository_info()
         environments = {found.name: found for found in await github.environments()}
     except RoostError as error:
-        yield unknown(f"GitHub could not be looked at: {error}")
+        yield unknown(f"GitHub could not be read: {error}")
         return
     if repository.default_branch != MAIN:
         yield missing(
@@ -60,6 +60,8 @@ async def github_checks(
 
 
 class _Checkup:
+    """The checks of one repository, and what they have found out so far."""
+
     def __init__(
         self, github: GitHub, workflows: Workflows, environments: dict[str, GitHubEnvironment]
     ) -> None:
@@ -67,12 +69,12 @@ class _Checkup:
         self.workflows = workflows
         self.environments = environments
         self.looked_at = {PLAN}
-        """Environments whose branches were looked at, or are not to be."""
+        """Environments whose branches are checked already, or need no check."""
         self.names: set[str] = {*GUARDED_SECRETS}
-        """Names that hold a secret of an environment's own."""
+        """Names of secrets that belong in an environment."""
 
     async def environment(self, file: EnvironmentFile) -> AsyncIterator[Check]:
-        """Look at the GitHub environment of one file."""
+        """Check the GitHub environment of one file."""
         name = file.name
         todo = _commands(file)
         found = self.environments.get(name)
@@ -94,7 +96,7 @@ class _Checkup:
     async def branches(
         self, found: GitHubEnvironment, reached: str = "its token"
     ) -> AsyncIterator[Check]:
-        """Look at which branches and tags reach an environment's secrets."""
+        """Check which branches and tags may use an environment's secrets."""
         name, mend = found.name, only_main(found.name, found)
         if found.branches is None:
             yield missing(f"every branch reaches {reached}, not only {MAIN}", mend, name)
@@ -105,7 +107,7 @@ class _Checkup:
                 return
             listed = await self.github.environment_branches(name)
         except RoostError as error:
-            yield unknown(f"which branches reach {reached} is not to be seen: {error}", "", name)
+            yield unknown(f"which branches reach {reached} could not be read: {error}", "", name)
             return
         too_many = [policy for policy in listed if (policy.name, policy.type) != (MAIN, "branch")]
         for policy in too_many:
@@ -120,18 +122,18 @@ class _Checkup:
             yield ok(f"only {MAIN} reaches {reached}", name)
 
     async def protected(self, name: str, reached: str, mend: str) -> Check:
-        """Look at an environment for protected branches: only the older protection counts there.
+        """Check an environment for protected branches, for which only the classic protection counts.
 
         Where no branch has one, GitHub lets every branch use the environment.
         """
         protection = await self.github.branch_protection(MAIN)
         others = {branch.name for branch in await self.github.protected_branches()} - {MAIN}
         if others:
-            told = ", ".join(sorted(others))
-            return missing(f"every protected branch reaches {reached}, also {told}", mend, name)
+            listed = ", ".join(sorted(others))
+            return missing(f"every protected branch reaches {reached}, also {listed}", mend, name)
         if protection is None:
             return unknown(
-                f"whether only {MAIN} reaches {reached} is not shown to this token: its policy is "
+                f"whether only {MAIN} reaches {reached} cannot be read with this token: its policy is "
                 "`protected branches`",
                 mend,
                 name,
@@ -148,14 +150,14 @@ class _Checkup:
     async def secrets(
         self, name: str, wanted: Iterable[str], todo: tuple[Command, ...]
     ) -> AsyncIterator[Check]:
-        """Look at the names of an environment's secrets."""
+        """Check that an environment has the secrets it needs."""
         try:
             there = await self.github.environment_secrets(name)
         except RoostError as error:
-            yield unknown(f"its secrets are not to be seen: {error}", "", name)
+            yield unknown(f"its secrets could not be read: {error}", "", name)
             return
         if there is None:
-            yield unknown("its secrets are not to be seen with this token", _SEES_SECRETS, name)
+            yield unknown("its secrets cannot be read with this token", _SEES_SECRETS, name)
             return
         have = {secret.upper() for secret in there}
         self.names |= have
@@ -175,7 +177,7 @@ class _Checkup:
                 )
 
     async def repository(self, repository: Repository) -> AsyncIterator[Check]:
-        """Look at what there is once."""
+        """Check what the repository has once, not for each environment."""
         async for check in self.plan():
             yield check
         async for check in self.pull_requests():
@@ -193,7 +195,7 @@ class _Checkup:
         yield await self.drift()
 
     async def plan(self) -> AsyncIterator[Check]:
-        """Look at the environment of the token that only reads."""
+        """Check the environment of the read-only token."""
         todo = _once()
         create = _mend(todo, f"Once: the GitHub environment {PLAN}")
         found = self.environments.get(PLAN)
@@ -208,7 +210,7 @@ class _Checkup:
             yield check
 
     async def pull_requests(self) -> AsyncIterator[Check]:
-        """Look at the environment of the App's key: whoever has the key can approve as the App."""
+        """Check the environment of the App's key: anybody with the key can approve as the App."""
         self.looked_at.add(PULL_REQUESTS)
         found = self.environments.get(PULL_REQUESTS)
         if found is None:
@@ -221,7 +223,7 @@ class _Checkup:
             yield check
 
     async def names_in(self, name: str) -> frozenset[str] | None:
-        """Return the names of an environment's secrets; None where they are not shown."""
+        """Return the names of an environment's secrets; None where they cannot be read."""
         try:
             there = await self.github.environment_secrets(name)
         except RoostError:
@@ -229,27 +231,27 @@ class _Checkup:
         return None if there is None else frozenset(secret.upper() for secret in there)
 
     async def left_over(self) -> AsyncIterator[Check]:
-        """Look at the environments that no file looked at here names, where they hold a token."""
+        """Check the environments without a file that have a token."""
         for name, found in self.environments.items():
             if name in self.looked_at:
                 continue
             there = await self.names_in(name)
             if there is None:
-                yield unknown("its secrets are not to be seen with this token", _SEES_SECRETS, name)
+                yield unknown("its secrets cannot be read with this token", _SEES_SECRETS, name)
                 continue
             if held := sorted(there & GUARDED_SECRETS):
                 async for check in self.branches(found, f"its {', '.join(held)}"):
                     yield check
 
     async def permissions(self) -> tuple[Check, ...]:
-        """Look at what a workflow's own token may do unless the workflow says less."""
+        """Check the default permissions of a workflow's token."""
         mend = _mend(_once(), "Once: workflows only read")
         try:
             found = await self.github.workflow_permissions()
         except RoostError as error:
-            return (unknown(f"what workflows may do is not to be seen: {error}"),)
+            return (unknown(f"the default permissions of workflows could not be read: {error}"),)
         if found is None:
-            what = "what workflows may do by default is not to be seen with this token"
+            what = "the default permissions of workflows cannot be read with this token"
             return (unknown(what, _SEES_SETTINGS),)
         wrong: list[str] = []
         if found.default_workflow_permissions != "read":
@@ -267,15 +269,15 @@ class _Checkup:
         return (ok("workflows only read by default, and approve no pull request"),)
 
     async def drift(self) -> Check:
-        """Look whether the schedule that looks for drift is on: GitHub stops it after 60 quiet days."""
+        """Check that the drift schedule is on: GitHub stops it after 60 days without a commit."""
         try:
             found = await self.github.workflow(DRIFT)
         except RoostError as error:
-            return unknown(f"whether {DRIFT} is on is not to be seen: {error}")
+            return unknown(f"whether {DRIFT} is on could not be read: {error}")
         if found is None:
-            return unknown(f"{DRIFT} is not to be seen: {MAIN} has it only after the first merge")
+            return unknown(f"{DRIFT} was not found: {MAIN} has it only after the first merge")
         if found.state == "active":
-            return ok("the schedule that looks for drift is on")
+            return ok("the drift schedule is on")
         return missing(f"{DRIFT} is off ({found.state})", f"gh workflow enable {DRIFT}")
 
 
@@ -299,9 +301,9 @@ def _once() -> tuple[Command, ...]:
 
 
 def only_main(name: str, found: GitHubEnvironment | None = None) -> str:
-    """Return the commands that let only main use a GitHub environment, and keep what else protects it.
+    """Return the commands that let only main use a GitHub environment, and keep its other protection.
 
-    GitHub resets what a PUT leaves out: without them, an environment would lose its reviewers.
+    GitHub resets what a PUT leaves out, so the reviewers of the environment are sent again.
     """
     put, post = only_main_commands(name, "", "")
     kept = _kept(found) if found else {}
@@ -310,7 +312,7 @@ def only_main(name: str, found: GitHubEnvironment | None = None) -> str:
 
 
 def _kept(found: GitHubEnvironment) -> dict[str, object]:
-    """Return what protects an environment beside its branches, as a PUT takes it."""
+    """Return an environment's protection except for its branches, in the form of a PUT."""
     people = [{"type": one.type, "id": one.id} for one in found.reviewers if one.id]
     waits = max((rule.wait_timer for rule in found.protection_rules), default=0)
     others = any(rule.prevent_self_review for rule in found.protection_rules)
@@ -325,18 +327,16 @@ def _policy_path(name: str, policy: BranchPolicy) -> str:
 
 
 def _named(policy: BranchPolicy) -> str:
-    """Name what a policy lets in, as `the branch release` or `every tag like v*`."""
+    """Return what a policy allows, as `the branch release` or `every tag like v*`."""
     kind = "tag" if policy.type == "tag" else "branch"
     is_pattern = any(character in policy.name for character in "*?[")
     return f"every {kind} like {policy.name}" if is_pattern else f"the {kind} {policy.name}"
 
 
 def _reviewed(found: GitHubEnvironment, mend: str) -> Check:
-    """Return who has to approve deployments; that it may be who started them is right for one alone."""
+    """Check that deployments need an approval; a person who works alone may approve their own."""
     if not found.reviewers:
-        what = (
-            "nobody has to approve its deployments; whether GitHub's plan allows that is not told"
-        )
+        what = "nobody has to approve its deployments; GitHub does not show whether its plan allows reviewers"
         return unknown(what, mend, found.name)
     alone = [*_alone(found)]
     return ok(
@@ -346,6 +346,6 @@ def _reviewed(found: GitHubEnvironment, mend: str) -> Check:
 
 def _alone(found: GitHubEnvironment) -> Iterator[str]:
     if not any(rule.prevent_self_review for rule in found.protection_rules):
-        yield "who starts one may approve it (prevent_self_review is off)"
+        yield "the person who starts one may approve it (prevent_self_review is off)"
     if found.can_admins_bypass:
-        yield "an admin may pass (can_admins_bypass is on)"
+        yield "an admin may bypass the review (can_admins_bypass is on)"

@@ -1,8 +1,8 @@
-"""Who can open the files of SOPS: one key for several environments opens the protected one's, too.
+"""Check that no key of another environment decrypts the SOPS files of a protected one.
 
-A job of an environment that is not protected holds the key of its own files. Where that key opens
-the files of a protected environment as well, no reviewer stands before them. Recipients are public
-and stand in the files, so no key is needed to see this.
+A job of an unprotected environment has the key of its own files. Where that key also decrypts the
+files of a protected environment, the review of the protected one is bypassed. The files contain
+their public recipients, so this check needs no key.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from roost.environment.sops_file import SopsFileError, read_sops_file, sops_path
 
 @dataclass(frozen=True)
 class _Holder:
-    """An environment, and by the files of SOPS that it names, who can open them."""
+    """An environment, and the recipients of each SOPS file that it names."""
 
     name: str
     protected: bool
@@ -26,14 +26,14 @@ class _Holder:
 
     @property
     def keys(self) -> frozenset[str]:
-        """All that open any of its files."""
+        """All recipients of its files."""
         return frozenset().union(*self.recipients.values())
 
 
 def key_checks(files: Iterable[EnvironmentFile]) -> Iterator[Check]:
-    """Look for keys that open the files of a protected environment and of another one.
+    """Check for keys that decrypt files of a protected environment and of another one.
 
-    A file that both name is a fault of the file that is not protected, and `validate` reports it.
+    A file that both name is reported by `validate`, as a fault of the unprotected environment.
     """
     holders = [holder for file in files if (holder := _holder(file)).recipients]
     found: list[Check] = []
@@ -43,7 +43,7 @@ def key_checks(files: Iterable[EnvironmentFile]) -> Iterator[Check]:
             found += _shared_keys(holder, others)
     yield from found
     if holders and not found:
-        yield ok("no key of another environment opens the SOPS files of a protected one")
+        yield ok("no key of another environment decrypts the SOPS files of a protected one")
 
 
 def _holder(file: EnvironmentFile) -> _Holder:
@@ -60,24 +60,24 @@ def _recipients(file: EnvironmentFile, name: str) -> frozenset[str]:
 
 
 def _shared_keys(holder: _Holder, others: Sequence[_Holder]) -> Iterator[Check]:
-    """Report each file that a key for another environment's files opens."""
+    """Report each file that a key of another environment's files decrypts."""
     for name, keys in holder.recipients.items():
         sharing = [o for o in others if name not in o.recipients and keys & o.keys]
         if sharing:
             shared = sorted(keys & frozenset().union(*(o.keys for o in sharing)))
             names = ", ".join(sorted(o.name for o in sharing))
             yield missing(
-                f"{name} opens with a key that opens files of {names} as well: {', '.join(shared)}",
+                f"a key that decrypts files of {names} also decrypts {name}: {', '.join(shared)}",
                 _mend(name, shared, holder.name),
                 holder.name,
             )
 
 
 def _mend(name: str, shared: Sequence[str], environment: str) -> str:
-    """Return how to give a file a key of its own; the old one still opens what git keeps."""
+    """Return how to give a file its own key; the old key still decrypts the file in git's history."""
     command = f"./run sops rotate --in-place --add-age age1... --rm-age {','.join(shared)}"
     return (
-        "make a key (`age-keygen`) and write its public half (age1...) into .sops.yaml for this "
+        "create a key (`age-keygen`) and write its public half (age1...) into .sops.yaml for this "
         f"file alone; then {command} {shlex.quote(name)}; then gh secret set SOPS_AGE_KEY --env "
-        f"{environment}; and change the values, as the old key opens the file that git keeps"
+        f"{environment}; and change the values, because the old key decrypts the file in git's history"
     )

@@ -1,4 +1,4 @@
-"""Workflow files as they lie in the checkout: which steps hold a deploy token, and what they are handed."""
+"""Read the workflow files of a checkout: the steps with a deploy token, and the secrets they get."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from roost.report.setup import PLAN, TOKEN
 
 FOLDER = ".github/workflows"
 WANTED = ("checks", "plan", "deploy", "drift", "scale", "rollback", "secrets", "server", "destroy")
-# The verbs that may have to set a secret, or to log in to prove what they did.
+# The commands that may set a secret, or log in to prove what they did.
 _NEEDS_VALUES = re.compile(
     r"\broost\s+(github\s+(deploy|secrets|rollback)|apply|secrets|drift|scale|rollback|restore)\b"
 )
@@ -23,26 +23,26 @@ _SECRET = re.compile(r"\$\{\{\s*secrets\.(\w+)\s*\}\}", re.ASCII)
 
 @dataclass(frozen=True)
 class Holder:
-    """A step that holds a deploy token and may need every value."""
+    """A step with a deploy token, which may need the value of every secret."""
 
     workflow: str
     job: str
     handed: Mapping[str, str]
-    """By variable: the secret of GitHub's that it gets."""
+    """The secret of GitHub that each variable is set to."""
 
 
 @dataclass(frozen=True)
 class Workflows:
-    """What the workflow files say."""
+    """The workflow files of a checkout."""
 
     holders: tuple[Holder, ...]
     absent: tuple[str, ...]
-    """Files that are not there."""
+    """Files of the template that are missing."""
     unreadable: tuple[str, ...]
-    """Files that are no workflows."""
+    """Files that cannot be read as workflows."""
 
     def lacking(self, variable: str) -> tuple[str, ...]:
-        """Return where a variable is not handed on: workflows, with their jobs."""
+        """Return the workflows, with their jobs, that do not pass a variable on."""
         jobs: dict[str, dict[str, None]] = {}
         for holder in self.holders:
             if variable not in holder.handed:
@@ -50,7 +50,7 @@ class Workflows:
         return tuple(f"{workflow} ({', '.join(names)})" for workflow, names in jobs.items())
 
     def secret_of(self, variable: str) -> str:
-        """Return the secret of GitHub's that a variable comes from."""
+        """Return the secret of GitHub that a variable is set to."""
         found = [h.handed[variable] for h in self.holders if variable in h.handed]
         return found[0] if found else variable
 

@@ -1,7 +1,7 @@
-"""The database stands under `database`: whatever else Prefect would take it from is a fault.
+"""Rules that the database is configured under `database`, and by no setting or other secret.
 
 A server on another database than its file names is backed up, restored and put to sleep as if it
-were on that one: each of them then reports success over an empty volume.
+were on that one: each of them would then report success over an empty volume.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from roost.environment.prefect_settings import PrefectSettings
 
 DATABASE = "PREFECT_SERVER_DATABASE_"
 URL = f"{DATABASE}CONNECTION_URL"
-# How the database is used, not which one it is. A name that a newer Prefect adds is none of these.
+# Settings about the use of the database, not the choice of it. Names that a newer Prefect adds count
+# as a choice.
 TUNING = frozenset(
     {"ECHO", "MIGRATE_ON_START", "TIMEOUT", "CONNECTION_TIMEOUT", "MIGRATION_TIMEOUT"}
 )
@@ -19,14 +20,14 @@ _ADDRESS = "postgresql://USER:PASSWORD@HOST:5432/NAME"
 
 
 def chooses_database(name: str, known: PrefectSettings) -> bool:
-    """Return whether Prefect takes its database, or a part of its address, from a variable."""
+    """Return whether Prefect reads its database, or a part of its address, from a variable."""
     canonical = known.canonical(name)
     part = canonical.removeprefix(DATABASE)
     return part != canonical and part not in TUNING and not part.startswith("SQLALCHEMY_")
 
 
 def setting_fault(environment: Environment, name: str, known: PrefectSettings) -> str:
-    """Return why a setting that chooses the database is none; empty where it does not choose it."""
+    """Return why a setting may not choose the database; empty for other settings."""
     if not chooses_database(name, known):
         return ""
     if isinstance(environment.database, PostgresDatabase):
@@ -40,7 +41,7 @@ def setting_fault(environment: Environment, name: str, known: PrefectSettings) -
 
 
 def secret_fault(environment: Environment, name: str, known: PrefectSettings) -> str:
-    """Return why a secret must not be named so; empty where its name does not choose the database."""
+    """Return why a secret may not choose the database by its name; empty for other names."""
     if not chooses_database(name, known):
         return ""
     if not isinstance(environment.database, PostgresDatabase):
@@ -52,7 +53,7 @@ def secret_fault(environment: Environment, name: str, known: PrefectSettings) ->
 
 
 def url_secret_fault(environment: Environment, known: PrefectSettings) -> str:
-    """Return why the address does not reach Prefect by the secret that is named; empty where it does."""
+    """Return why Prefect would not read the address from the named secret; empty where it would."""
     database = environment.database
     if not isinstance(database, PostgresDatabase) or not _is_declared(environment):
         return ""
@@ -77,8 +78,8 @@ def _other_database(name: str, secret: str) -> str:
 
 def _second_way(environment: Environment, name: str) -> str:
     database = environment.database
-    assert isinstance(database, PostgresDatabase)  # noqa: S101 - both callers have looked
-    # What stands in the name's place may be the address itself.
+    assert isinstance(database, PostgresDatabase)  # noqa: S101 - both callers have checked it
+    # A text that is no declared name may be the address itself, so it is not shown.
     secret = f"the secret {database.url_secret}" if _is_declared(environment) else "one secret"
     return (
         f"{name} is decided by database.url_secret: the server takes the whole address from "

@@ -1,4 +1,4 @@
-"""What keeps a disk from filling up: how long data is kept, and how far a volume may grow."""
+"""Settings against a full disk: how long data is kept, and how far a volume may grow."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from roost.environment.strict import Model
 
-# Prefect's settings for the same: those of its vacuum service (prefect.server.services.db_vacuum).
+# Prefect's settings for retention, read by its vacuum service (prefect.server.services.db_vacuum).
 EVENTS_SETTING = "PREFECT_SERVER_EVENTS_RETENTION_PERIOD"
 VACUUM_SETTING = "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED"
 FLOW_RUNS_SETTING = "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD"
 KEEP = "keep"
 EVENTS_DAYS = 7
-"""How long Prefect itself keeps events."""
+"""Prefect's own default for events."""
 MOST_DAYS = 3650
 LEAST_PERCENT, MOST_PERCENT = 50, 99
 MOST_GB = 500
@@ -26,7 +26,7 @@ def parse_days(value: object) -> int:
     """Read `90d` as 90 days.
 
     Raises:
-        ValueError: it is written another way, or is longer than ten years.
+        ValueError: the value has another form, or is longer than ten years.
     """
     match = _DAYS.fullmatch(value) if isinstance(value, str) else None
     days = int(match[1]) if match else 0
@@ -36,10 +36,10 @@ def parse_days(value: object) -> int:
 
 
 def parse_days_or_keep(value: object) -> object:
-    """Read `90d` as 90 days, and `keep` as it is.
+    """Read `90d` as 90 days, and `keep` unchanged.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: the value is neither.
     """
     if value == KEEP:
         return value
@@ -50,7 +50,7 @@ def parse_days_or_keep(value: object) -> object:
 
 
 def format_days(value: int | str) -> str:
-    """Write days the way the file does: `90d`."""
+    """Write days in the form of the file: `90d`."""
     return value if isinstance(value, str) else f"{value}d"
 
 

@@ -1,7 +1,7 @@
-"""Change values in the text of an environment file, and nothing but the bytes of those values.
+"""Change values in the text of an environment file, and only the bytes of those values.
 
-Comments, order, quotes, anchors and line ends stay. What is missing is inserted in the style of
-its neighbours. What stands in several places through an anchor is left to a person.
+Comments, order, quotes, anchors and line ends stay. Missing keys are inserted in the style of their
+neighbours. A value that an anchor shares between several places is left to a person.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from roost.environment.model import Environment
 from roost.environment.scale import SECTIONS, Fields, Value
 from roost.environment.yaml_source import decode, read_source
 
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one that files are read with
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same loader that reads the files
 BOM = b"\xef\xbb\xbf"
 _ANCHOR = re.compile(r"&[^\s,\[\]{}]+\s+")
 _ALIAS = re.compile(r"\s*:\s+\*[^\s,\[\]{}]+")
@@ -30,7 +30,7 @@ Pair = tuple[yaml.Node, yaml.Node]
 
 
 class CannotEditError(Exception):
-    """A value cannot be changed by us without changing more; says where and why."""
+    """A value cannot be changed without changing more; has the line and the reason."""
 
     def __init__(self, node: yaml.Node | None, message: str) -> None:
         super().__init__(message)
@@ -38,7 +38,7 @@ class CannotEditError(Exception):
 
 
 class Splice(NamedTuple):
-    """Text that takes the place of what is between two offsets."""
+    """A text that replaces the characters between two offsets."""
 
     start: int
     end: int
@@ -46,14 +46,14 @@ class Splice(NamedTuple):
 
 
 def edit(content: bytes, fields: Fields) -> bytes:
-    """Return the file's bytes with other values in scaling fields.
+    """Return the file's bytes with new values in scaling fields.
 
     Args:
-        content: of a file that loads without a fault.
-        fields: their new values.
+        content: the content of a file that loads without a fault.
+        fields: the new values.
 
     Raises:
-        CannotEditError: a value stands in several places, or in a form that is not ours to change.
+        CannotEditError: a value is shared between places, or written in an unsupported form.
     """
     for name, value in fields.items():
         content = _edit_one(content, SECTIONS[name], name, value)
@@ -73,16 +73,16 @@ def _edit_one(content: bytes, section: str, key: str, value: Value) -> bytes:
 
 
 def _check_meaning(before: bytes, after: bytes, section: str, key: str, value: Value) -> None:
-    """Hold the result to what was asked for, whatever the text looks like."""
+    """Check that the edited file parses to the old values with the one new value."""
     old, new = read_source("", before), read_source("", after)
     wanted = deepcopy(old.data)
     wanted.setdefault(section, {})[key] = value
     if new.faults or new.data != wanted:
-        raise CannotEditError(None, f"{section}.{key} stands in a form that is not understood")
+        raise CannotEditError(None, f"{section}.{key} is written in a form that cannot be edited")
 
 
 def _times_used(root: yaml.Node) -> Counter[int]:
-    """Count the places at which each node stands; an alias is one more place of its node."""
+    """Count the places of each node; an alias is another place of its node."""
     used: Counter[int] = Counter()
 
     def visit(node: yaml.Node) -> None:
@@ -106,6 +106,8 @@ def _children(node: yaml.Node) -> Iterator[yaml.Node]:
 
 @dataclass(frozen=True)
 class _Editor:
+    """Finds the one splice that sets a value in a text."""
+
     text: str
     root: yaml.MappingNode
     used: Counter[int]
@@ -116,7 +118,7 @@ class _Editor:
         return "\r\n" if "\r\n" in self.text else "\n"
 
     def splice(self, section: str, key: str, value: Value) -> Splice:
-        """Return the one change that sets `section.key`."""
+        """Return the splice that sets `section.key`."""
         place = self.find(self.root, section)
         if place is None:
             return self.new_section(section, key, value)
@@ -131,10 +133,10 @@ class _Editor:
         return self.replaced(pair[1], f"{section}.{key}", value)
 
     def find(self, mapping: yaml.MappingNode, name: str) -> Pair | None:
-        """Find a key that is written in a mapping.
+        """Find a key that is written in a mapping itself.
 
         Raises:
-            CannotEditError: it comes from elsewhere, through a merge key.
+            CannotEditError: the key comes from another mapping, through a merge key.
         """
         for key, value in mapping.value:
             if key.value == name:
@@ -142,22 +144,22 @@ class _Editor:
         for key, value in mapping.value:
             if _is_merge(key) and name in _names_in(value):
                 raise CannotEditError(
-                    key, f"{name} comes through <<; write it out where it is meant"
+                    key, f"{name} comes through <<; write it out where it belongs"
                 )
         return None
 
     def check_own(self, node: yaml.Node, name: str) -> None:
-        """Refuse what stands in several places: changing it here would change it there."""
+        """Refuse a node with several places: a change here would change the other places."""
         if self.used[id(node)] > 1:
             raise CannotEditError(
                 node,
-                f"{name} is shared through an anchor (& and *); write it out where it is meant",
+                f"{name} is shared through an anchor (& and *); write it out where it belongs",
             )
 
-    # A value that is there
+    # Replacing an existing value
 
     def replaced(self, node: yaml.Node, name: str, value: Value) -> Splice:
-        """Return the change of a value that is written; its quotes stay."""
+        """Return the splice that replaces a value; its quotes stay."""
         start, end = _start(node), _end(node)
         anchor = _ANCHOR.match(self.text, start, end)
         start = anchor.end() if anchor else start
@@ -166,18 +168,18 @@ class _Editor:
         quote = node.style or ""
         return Splice(start, end, f"{quote}{value}{quote}")
 
-    # A key that is not
+    # Adding a missing key
 
     def new_key(
         self, mapping: yaml.MappingNode, key: str, value: Value, after: list[Pair]
     ) -> Splice:
-        """Return the change that adds a key to a mapping, after the last of these pairs."""
+        """Return the splice that adds a key to a mapping, after the last of these pairs."""
         if mapping.flow_style:
             return self.in_flow(mapping, key, str(value))
         return self.in_block((after or mapping.value)[-1], [f"{key}: {value}"])
 
     def new_section(self, section: str, key: str, value: Value) -> Splice:
-        """Return the change that adds a section with one key, where the order of sections has it."""
+        """Return the splice that adds a section with one key, at its place in the order of sections."""
         if self.root.flow_style:
             quote = _quote(self.root)
             return self.in_flow(
@@ -191,10 +193,10 @@ class _Editor:
         return self.in_block(chosen, [*blank, f"{section}:", f"{' ' * self.step()}{key}: {value}"])
 
     def in_block(self, pair: Pair, lines: list[str]) -> Splice:
-        """Return the change that adds lines below a pair, as deep as its key stands."""
+        """Return the splice that adds lines below a pair, indented like its key."""
         key = pair[0]
         indent = key.start_mark.column
-        if self.line_before(_start(key)).strip(" "):  # neither `? ` nor `- ` may stand there
+        if self.line_before(_start(key)).strip(" "):  # a `? ` or `- ` before the key
             raise CannotEditError(key, f"nothing can be added below {key.value}")
         position = self.below(self.content_end(pair), indent)
         written = self.newline.join(f"{' ' * indent}{line}" if line else "" for line in lines)
@@ -225,7 +227,7 @@ class _Editor:
             return alias.end()
         if isinstance(node, yaml.ScalarNode) and node.style in {"|", ">"}:
             if not self.text.endswith("\n") and _end(node) == len(self.text):
-                raise CannotEditError(node, "the last line has no end; add a line break there")
+                raise CannotEditError(node, "the last line has no line break; add one")
             return len(self.text[: _end(node)].rstrip())
         if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
             last = node.value[-1]
@@ -233,7 +235,7 @@ class _Editor:
         return _end(node)
 
     def in_flow(self, mapping: yaml.MappingNode, key: str, value: str) -> Splice:
-        """Return the change that adds a key between braces, on a line of its own if others have one."""
+        """Return the splice that adds a key in braces, on its own line where the others have one."""
         quote = _quote(mapping)
         entry = f"{quote}{key}{quote}: {value}"
         if quote and not value.startswith("{"):
@@ -255,7 +257,7 @@ class _Editor:
         return Splice(below, below, f"{indent}{entry},{self.newline}")
 
     def line_before(self, offset: int) -> str:
-        """Return what stands before an offset on its line."""
+        """Return the text before an offset on its line."""
         return self.text[self.text.rfind("\n", 0, offset) + 1 : offset]
 
     # Style
@@ -273,7 +275,7 @@ class _Editor:
         return line
 
     def step(self) -> int:
-        """Return by how much the file indents."""
+        """Return the number of spaces by which the file indents."""
         for key, value in self.root.value:
             if isinstance(value, yaml.MappingNode) and not value.flow_style and value.value:
                 step = value.value[0][0].start_mark.column - key.start_mark.column
@@ -295,7 +297,7 @@ def _is_merge(key: yaml.Node) -> bool:
 
 
 def _names_in(node: yaml.Node) -> set[str]:
-    """Return every key that a merge brings, those that its mappings merge in turn too."""
+    """Return every key that a merge adds, including those that its mappings merge in turn."""
     mappings = node.value if isinstance(node, yaml.SequenceNode) else [node]
     names: set[str] = set()
     for mapping in mappings:
@@ -306,12 +308,12 @@ def _names_in(node: yaml.Node) -> set[str]:
 
 
 def _quote(mapping: yaml.MappingNode) -> str:
-    """Return the quotes that a mapping's keys have, as in JSON."""
+    """Return the quotes of a mapping's keys, as in JSON; empty where they have none."""
     return mapping.value[-1][0].style or "" if mapping.value else ""
 
 
 def _json(quote: str, value: Value) -> str:
-    """Write a value as its neighbours would have it: text in quotes where keys are."""
+    """Write a value in the style of its neighbours: text is quoted where keys are."""
     text = str(value)
     return text if not quote or text.isdigit() else f"{quote}{text}{quote}"
 

@@ -1,11 +1,11 @@
-"""What people bring from fly.toml, compose files and other hosts, and where it stands here."""
+"""Hints for keys of fly.toml, compose files and other hosts: the name that they have here."""
 
 from __future__ import annotations
 
-_DATABASE = "write database.volume_gb: the volume and its mount are made from it"
+_DATABASE = "write database.volume_gb: roost creates the volume and its mount from it"
 _SERVICE = (
-    "roost makes the one HTTP service with its health check; when it sleeps and how much it takes "
-    "stand under scaling"
+    "roost creates the one HTTP service with its health check; its sleep and its load limits are under "
+    "scaling"
 )
 _SIZE = "write machine.size and machine.memory_mb"
 _ENV = (
@@ -18,18 +18,18 @@ _PROCESSES = (
     "their own, with PREFECT_API_URL set to this server's address"
 )
 _DOMAIN = (
-    "roost sets up no domain of one's own yet; the server is at https://APP.fly.dev, and another "
-    "name is added by hand: `fly certs add NAME -a APP`"
+    "roost does not set up custom domains yet; the server is at https://APP.fly.dev; add another name "
+    "by hand: `fly certs add NAME -a APP`"
 )
-# By the key at the top of a file: what to write instead, after "there is no key KEY here: ".
+# Hints by top-level key; each follows "there is no key KEY here: ".
 FOREIGN_KEYS = {
     "processes": _PROCESSES,
     "command": _PROCESSES,
     "mounts": _DATABASE,
     "volumes": _DATABASE,
     "metrics": (
-        "roost sets up no scraping by Fly yet; PREFECT_SERVER_METRICS_ENABLED: true under "
-        "prefect.settings has the server answer at /api/metrics, behind its login"
+        "roost does not set up scraping by Fly yet; PREFECT_SERVER_METRICS_ENABLED: true under "
+        "prefect.settings lets the server answer at /api/metrics, behind its login"
     ),
     "domain": _DOMAIN,
     "domains": _DOMAIN,
@@ -48,6 +48,6 @@ FOREIGN_KEYS = {
     "deploy": "roost replaces a machine and proves it; a deploy needs no settings",
     "kill_signal": "roost stops the server by SIGTERM and gives it 20 seconds",
     "kill_timeout": "roost stops the server by SIGTERM and gives it 20 seconds",
-    "restart": "roost has a server that fails started again, up to 5 times",
+    "restart": "roost lets Fly restart a server that fails, up to 5 times",
     "replicas": "write scaling.count",
 }

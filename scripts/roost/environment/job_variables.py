@@ -1,9 +1,9 @@
-"""Variables that belong to the job or the person that runs roost, and never to a server.
+"""Variables of the job or the person that runs roost, which no file may send to a server.
 
-An environment file chooses which variables roost reads and sends to a server, where everybody who
-may run a flow can read them. Beside the values of secrets a job holds credentials of its own: the
-token that deploys, GitHub's, a key that opens every file of SOPS, the login of a cloud. So a file
-cannot name them. The table is wide on purpose: the way out is always another name for the variable.
+An environment file names variables that roost reads and sends to a server, where everybody who may
+run a flow can read them. A job has credentials of its own beside the values of secrets: the deploy
+token, GitHub's token, SOPS keys, cloud logins. So a file cannot name these. The table is wide on
+purpose: the fix is always to use another name for the variable.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from roost.environment.model import BUCKET_SECRETS, Secret
 
 OWN = "ACME_"
-"""Begins the variable of one's own that messages propose."""
-# What a message may repeat: a token that was pasted in the place of a name has small letters.
+"""The prefix of the variables that messages propose."""
+# Names that a message may repeat: a token that was pasted instead of a name has lower-case letters.
 _SHOWABLE = re.compile(r"[A-Z][A-Z0-9_]{0,99}", re.ASCII)
 
 
@@ -25,9 +25,9 @@ class JobVariables:
 
     Args:
         what: what they are, as in "it is WHAT".
-        why: what would come of it if a server had them, after "is not sent to a server:".
-        prefixes: how their names begin.
-        names: names that begin otherwise.
+        why: the danger if a server had them, after "is not sent to a server:".
+        prefixes: the beginnings of their names.
+        names: further names.
     """
 
     what: str
@@ -104,10 +104,10 @@ JOB_VARIABLES = (
 
 
 def refused_source(secret: Secret, *, replicates: bool) -> str:
-    """Return why the variable that a secret names is not read, and what to do; empty where it may be.
+    """Return why the variable of a secret may not be read, and the fix; empty where it may.
 
     Args:
-        secret: of an environment file.
+        secret: a secret of an environment file.
         replicates: whether the environment's database is copied to a bucket, whose two keys have
             names that are fixed (`BUCKET_SECRETS`): those alone may come from a variable of
             their own name.
@@ -118,8 +118,8 @@ def refused_source(secret: Secret, *, replicates: bool) -> str:
     if group is None or (replicates and is_bucket_key):
         return ""
     name = secret.name if _SHOWABLE.fullmatch(secret.name) else "NAME"
-    told = variable if _SHOWABLE.fullmatch(variable) else "this variable"
+    shown = variable if _SHOWABLE.fullmatch(variable) else "this variable"
     return (
-        f"{told} is {group.what}, and is not sent to a server: {group.why}; "
+        f"{shown} is {group.what}, and is not sent to a server: {group.why}; "
         f"use a variable of your own, such as {{name: {name}, from: {{env: {OWN}{name}}}}}"
     )

@@ -1,4 +1,4 @@
-"""Pydantic's findings in words for the person who wrote the file."""
+"""Turn pydantic's errors into messages for the person who wrote the file."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _UNION_TAGS = ("sqlite", "postgres")
 
 _NESTED = ("a mapping", "a list")
 NOT_SHOWN = "something that may be a secret and is not shown"
-# A login in an address, and how the tokens of Fly, Prefect, GitHub, AWS, Slack and age begin.
+# Logins in addresses, and the prefixes of tokens of Fly, Prefect, GitHub, AWS, Slack and age.
 _SECRET_LOOK = re.compile(
     r"://[^/?#\s]*@|\bf(?:m\d[a-z]?|o1)_|\bpn[ub]_|\bgh[a-z]_|\bgithub_pat_|\bAKIA|\bxox[a-z]-"
     r"|\bAGE-SECRET|-----BEGIN|\bBearer |\bBasic |\beyJ"
 )
 
-# What a pattern means, by the last name of the field it guards.
+# The meaning of a field's pattern, by the last part of the field's path.
 _FORMS = {
     "app": "must be 2 to 63 lower-case letters, digits and dashes, not beginning or ending with a dash",
     "organization": "must be the organization's slug: lower-case letters, digits and dashes",
@@ -40,7 +40,7 @@ _FORMS = {
 
 
 def field_path(error: ErrorDetails) -> Path:
-    """Return the path of the field in the file; pydantic adds the names of union members to it."""
+    """Return the path of the field in the file, without the union members that pydantic adds."""
     path = tuple(error["loc"])
     if len(path) > 1 and path[0] == "database" and path[1] in _UNION_TAGS:
         return (path[0], *path[2:])
@@ -48,7 +48,7 @@ def field_path(error: ErrorDetails) -> Path:
 
 
 def message(error: ErrorDetails, path: Path) -> str:
-    """Return what is wrong with a field and how to mend it."""
+    """Return what is wrong with a field, and the fix."""
     name = _named(path)
     found = _found(error["input"], path)
     context = error.get("ctx", {})
@@ -57,7 +57,7 @@ def message(error: ErrorDetails, path: Path) -> str:
         return writer(name, found, context)
     if error["type"] == "extra_forbidden":
         known = known_keys(path[:-1])
-        if name in known:  # of the two databases, the other one
+        if name in known:  # a key of the other database backend
             return f"{name} is for the other backend; remove it, or change backend"
         if len(path) == 1 and name in FOREIGN_KEYS:
             return f"there is no key {name} here: {FOREIGN_KEYS[name]}"
@@ -66,7 +66,7 @@ def message(error: ErrorDetails, path: Path) -> str:
 
 
 def _found(value: object, path: Path) -> str:
-    """Show what was found; a text where a secret's name belongs may be the secret itself."""
+    """Return the value to show; a text instead of a secret's name may be the secret itself."""
     secret_s_place = bool(path) and (path[0] == "secrets" or path[-1] == "url_secret")
     return NOT_SHOWN if secret_s_place and isinstance(value, str) else _shown(value)
 
@@ -81,7 +81,7 @@ def _named(path: Path) -> str:
 
 
 def suggestion(name: str, known: list[str]) -> str:
-    """Name the known key that comes closest, or all of them; a key of another backend is none."""
+    """Return a hint with the closest known key, or with all known keys."""
     known = [key for key in known if key != name]
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     if close:
@@ -90,7 +90,7 @@ def suggestion(name: str, known: list[str]) -> str:
 
 
 def known_keys(path: Path) -> list[str]:
-    """Return the keys that may stand at a place of the file."""
+    """Return the keys that are allowed at a path of the file."""
     models: list[type[BaseModel]] = [Environment]
     for part in path:
         if isinstance(part, str):
@@ -114,7 +114,7 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
 
 
 def _shown(value: object) -> str:
-    """Show a value as the file has it, short."""
+    """Return a value as the file has it, shortened."""
     if value is None:
         return "nothing"
     if isinstance(value, dict | list | tuple):
@@ -131,7 +131,7 @@ def _shown(value: object) -> str:
 
 def _whole_number(name: str, found: str, _: Mapping[str, Any]) -> str:
     plain = found.replace("_", "")
-    usable = plain.isascii() and plain.isdigit() and len(plain) <= 9  # noqa: PLR2004 - none is larger
+    usable = plain.isascii() and plain.isdigit() and len(plain) <= 9  # noqa: PLR2004 - no field allows a larger one
     instead = f"; write {int(plain)}" if usable else ""
     return f"{name} must be a whole number, without quotes or unit, found {found}{instead}"
 
@@ -143,7 +143,9 @@ def _truth(name: str, found: str, _: Mapping[str, Any]) -> str:
 def _text(name: str, found: str, _: Mapping[str, Any]) -> str:
     if found == "nothing":
         return f"{name} is empty; give it a value or remove the key"
-    if name == "version":  # a version of two numbers reads as one; quotes would not mend it
+    if (
+        name == "version"
+    ):  # YAML reads `3.9` as a number; quotes alone would not make it a full version
         return _pattern(name, found, {})
     quotes = "" if found in _NESTED else "; put it in quotes if it is meant"
     return f"{name} must be text, found {found}{quotes}"
@@ -168,7 +170,7 @@ def _choice(name: str, found: str, context: Mapping[str, Any]) -> str:
 
 
 def _region_instead(found: str) -> str:
-    """Name the region nearest to one that is closed; letters that look alike are far apart."""
+    """Return a hint with the region nearest to a closed one; similar names would mislead."""
     if found not in CLOSED_REGIONS:
         return ""
     place, nearest = CLOSED_REGIONS[found]

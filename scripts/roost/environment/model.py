@@ -1,7 +1,7 @@
 """The environment file as values: one file is one Fly app running one Prefect server.
 
-`environment.schema.json` is generated from this model. It checks types, names and ranges; rules
-that look at more than one field stand in `rules.py`, where their messages can be long.
+`environment.schema.json` is generated from this model, with the docstrings of the fields. The model
+checks types, names and ranges; rules about more than one field are in `rules.py`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ REGIONS = (
     *("ams", "arn", "bom", "cdg", "dfw", "ewr", "fra", "gru", "iad"),
     *("jnb", "lax", "lhr", "nrt", "ord", "sin", "sjc", "syd", "yyz"),
 )
-# Regions that Fly had, where they were, and which of those above is nearest to each.
+# Regions that Fly has closed: the city, and the nearest of the regions above.
 CLOSED_REGIONS = {
     "atl": ("Atlanta", "iad"),
     "bog": ("Bogota", "iad"),
@@ -54,7 +54,7 @@ SIZES = (
     *(f"shared-cpu-{cpus}x" for cpus in (1, 2, 4, 6, 8)),
     *(f"performance-{cpus}x" for cpus in (1, 2, 4, 6, 8, 10, 12, 14, 16)),
 )
-# What somebody else may be left to set, as plans name it.
+# Fields that `drift.ignore` may name, as plans name them.
 IGNORABLE_FIELDS = (
     *(f"guest.{name}" for name in ("cpu_kind", "cpus", "memory_mb")),
     *(f"services[0].{name}" for name in ("autostart", "autostop", "min_machines_running")),
@@ -67,8 +67,8 @@ _IGNORABLE_NAMES = "|".join(re.escape(name) for name in IGNORABLE_FIELDS)
 IGNORABLE = rf"^({_IGNORABLE_NAMES}|env\.PREFECT_[A-Z0-9_]+)$"
 AUTH_SECRET = "PREFECT_SERVER_API_AUTH_STRING"  # noqa: S105 - the name, not the value
 HEAL = "heal"
-"""`drift: heal`, in one word."""
-# The keys of a bucket; Litestream knows them by these names.
+"""The short form `drift: heal`."""
+# The access keys of a bucket, under the names that Litestream reads.
 BUCKET_SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 _DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s)?", re.ASCII)
 
@@ -77,7 +77,7 @@ def parse_duration(value: object) -> timedelta:
     """Read `90s`, `5m` or `1h30m`.
 
     Raises:
-        ValueError: it is written another way.
+        ValueError: the value has another form.
     """
     if isinstance(value, timedelta):
         return value
@@ -89,26 +89,26 @@ def parse_duration(value: object) -> timedelta:
 
 
 def format_duration(value: timedelta) -> str:
-    """Write a duration the way the file does: `5m`, `1h30m`, `0s`."""
+    """Write a duration in the form of the file: `5m`, `1h30m`, `0s`."""
     total = int(value.total_seconds())
     parts = ((total // 3600, "h"), (total % 3600 // 60, "m"), (total % 60, "s"))
     return "".join(f"{amount}{unit}" for amount, unit in parts if amount) or "0s"
 
 
 def setting_text(value: object) -> object:
-    """Return a setting as the text that was written: settings become environment variables."""
+    """Return a setting as the text that was written, because it becomes an environment variable."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return getattr(value, "source", value)
 
 
 def expand_drift(value: object) -> object:
-    """Return `drift: heal` as the mapping it stands for, and anything else as it is."""
+    """Return the mapping of the short form `drift: heal`, and anything else unchanged."""
     return {"heal": True} if value == HEAL else value
 
 
 NAME = r"^[A-Za-z_][A-Za-z0-9_]{0,254}$"
-# Plain names only: no query, no credentials, nothing that means one place in two ways.
+# Only plain paths, so that no place has two names: no query, no credentials, no `..`.
 REPLICA_URL = (
     r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_=-][A-Za-z0-9._=-]{0,127}){1,16}$"
 )
@@ -212,9 +212,9 @@ class Replicate(Model):
     @model_validator(mode="before")
     @classmethod
     def _expand(cls, value: object) -> object:
-        """`s3://BUCKET/PATH` alone is the url."""
+        """Read the short form `s3://BUCKET/PATH` as the url."""
         if not isinstance(value, str | dict | Replicate):
-            raise ValueError("must be s3://BUCKET/PATH, or a mapping with url")  # noqa: TRY004 - pydantic tells no other as a fault of the file
+            raise ValueError("must be s3://BUCKET/PATH, or a mapping with url")  # noqa: TRY004 - pydantic reports only ValueError as a fault of the file
         return {"url": value} if isinstance(value, str) else value
 
     @classmethod
@@ -293,11 +293,11 @@ class Secret(Model):
     @model_validator(mode="before")
     @classmethod
     def _expand(cls, value: object) -> object:
-        """`NAME` alone means: the environment variable of the same name."""
+        """Read the short form `NAME` as the environment variable of that name."""
         written = {"name": value} if isinstance(value, str) else value
         if isinstance(written, dict) and "from" not in written:
             name = written.get("name")
-            # A name that is no name is one fault, not two.
+            # An invalid name is reported once, as the name, and not again as the variable.
             good = isinstance(name, str) and re.fullmatch(NAME, name)
             return {**written, "from": {"env": name if good else "NAME"}}
         return written
@@ -333,7 +333,7 @@ class Drift(Model):
     @model_validator(mode="before")
     @classmethod
     def _expand(cls, value: object) -> object:
-        """`heal` alone is heal: true."""
+        """Read the short form `heal` as heal: true."""
         written = expand_drift(value)
         if not isinstance(written, dict | Drift):
             raise ValueError("must be heal, or a mapping with heal and ignore")  # noqa: TRY004 - see Replicate

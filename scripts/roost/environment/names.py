@@ -1,6 +1,6 @@
-"""What an environment may be called: its name is its file's, its GitHub environment's and its label.
+"""Rules for the name of an environment, which its file and its GitHub environment share.
 
-One list for whoever makes, checks or sets up environments, so that no door is forgotten.
+Every command that creates, checks or sets up environments uses these rules.
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ from collections.abc import Mapping
 
 FILE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
 PLAN = "plan"
-"""GitHub's environment of the token that only reads."""
+"""The GitHub environment with the read-only token."""
 PULL_REQUESTS = "pull-requests"
-"""GitHub's environment of the key of the App that opens pull requests; only main may use it."""
+"""The GitHub environment with the key of the App that opens pull requests; only main may use it."""
 RESERVED: Mapping[str, str] = {
-    PLAN: "holds the token that only reads, and every branch may use it",
-    PULL_REQUESTS: "holds the key of the App that opens pull requests",
-    "copilot": "hands its secrets to GitHub's coding agent, which works on any branch",
-    "github-pages": "is made by GitHub itself, for the site of a repository",
+    PLAN: "has the read-only token, and every branch may use it",
+    PULL_REQUESTS: "has the key of the App that opens pull requests",
+    "copilot": "gives its secrets to GitHub's coding agent, which works on any branch",
+    "github-pages": "is created by GitHub itself, for the site of a repository",
 }
-"""GitHub environments that serve another purpose, in lower case: what each of them does."""
+"""GitHub environments with another purpose, in lower case, and what each does."""
 
 
 def name_fault(name: str) -> str:
-    """Return why a name cannot be an environment's, and what to do; empty where it can.
+    """Return why an environment cannot have a name, and the fix; empty where it can.
 
-    GitHub compares the names of its environments without case, and so does this.
+    GitHub ignores the case of environment names, so this does too.
     """
     if reason := RESERVED.get(name.lower()):
         return f"the name {name} is reserved: GitHub's environment {name.lower()} {reason}; choose another name"

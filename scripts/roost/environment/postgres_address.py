@@ -1,7 +1,7 @@
-"""The form of a Postgres address as its owner pastes it, checked before it is sent anywhere. Pure.
+"""Check the form of a Postgres address before it is sent anywhere.
 
-It mirrors what the server reads (deploy/roost_server/postgres_address.py). No sentence holds any part
-of an address: a password may stand wherever one does not expect it.
+The rules mirror those of the server (deploy/roost_server/postgres_address.py). No message contains
+any part of an address, because a password may be anywhere in it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 FORM = "its form is postgresql://USER:PASSWORD@HOST:5432/DATABASE"
 SCHEMES = ("postgres", "postgresql", "postgresql+asyncpg")
 SSL_MODES = frozenset({"disable", "allow", "prefer", "require", "verify-ca", "verify-full"})
-# What the server understands after the "?", or leaves out because it needs none of it.
+# Options after the "?" that the server understands, or ignores because it does not need them.
 OPTIONS = frozenset(
     {
         *("sslmode", "sslrootcert", "application_name", "options", "ssl", "host", "port", "user"),
@@ -26,14 +26,14 @@ OPTIONS = frozenset(
     }
 )
 _ENDPOINT = re.compile(r"(?:-c\s*)?(?:endpoint|project)=(?P<name>[\w-]+)", re.ASCII)
-# As the driver reads it: a password ends at the first "@", whatever else is in it.
+# As the driver reads an address: the password ends at the first "@".
 _ADDRESS = re.compile(
     r"(?P<scheme>[^:]*)://(?:(?P<user>[^:/?@]*)(?::(?P<password>[^@]*))?@)?(?P<place>[^?]*)\??(?P<query>.*)",
     re.DOTALL,
 )
 _HOST = r"(?:\[[0-9a-fA-F:.]*\]|[^\[\]:/,@]*)(?::\d*)?"
 _PLACE = re.compile(rf"(?P<hosts>{_HOST}(?:,{_HOST})*)(?:/(?P<database>[^@]*))?", re.DOTALL)
-# Beside the form itself: what providers show in a value's place, and what a shell or a template fills in.
+# Placeholders of providers' web pages, shells and templates.
 _BRACKETED = re.compile(
     r"\[[A-Za-z _-]+\]|<[^>]*>|\$?\{.*\}|\$[A-Z_]{2,}|%\(\w+\)s|%[A-Z_]{2,}%", re.ASCII
 )
@@ -47,7 +47,7 @@ _QUOTES = "\"'`\u2018\u2019\u201c\u201d"
 
 
 class Parts(NamedTuple):
-    """An address in its parts; each is empty where it is not there."""
+    """The parts of an address; a missing one is empty."""
 
     scheme: str
     user: str
@@ -58,25 +58,25 @@ class Parts(NamedTuple):
 
 
 def address_fault(value: str, declared: Collection[str]) -> str:
-    """Return what is wrong with an address, as the rest of a sentence; empty for one that may work.
+    """Return what is wrong with an address, as the rest of a sentence; empty where it may work.
 
     Args:
         value: the address.
-        declared: the names of the environment's secrets, one of which may hold a certificate.
+        declared: the names of the environment's secrets, one of which may have a certificate.
     """
-    return next((told for told in (*_form(value), *_contents(value, declared)) if told), "")
+    return next((fault for fault in (*_form(value), *_contents(value, declared)) if fault), "")
 
 
 def native_fault(value: str) -> str:
-    """Return what is wrong with an address that Prefect's own image reads, without Roost's launcher."""
-    faults = [told for told in _form(value) if told]
+    """Return what is wrong with an address for Prefect's own image, without Roost's launcher."""
+    faults = [fault for fault in _form(value) if fault]
     if not faults and not value.startswith("postgresql+asyncpg://"):
         return "does not begin with postgresql+asyncpg://, and with prefect.image only Prefect reads it"
     return next(iter(faults), "")
 
 
 def address_note(value: str) -> str:
-    """Return which address would serve better, as a sentence; empty where none is known."""
+    """Return a sentence about a better address of the same database; empty without one."""
     parts = _take_apart(value)
     if parts is None:
         return ""
@@ -85,7 +85,7 @@ def address_note(value: str) -> str:
 
 
 def certificate_secret(value: str) -> str:
-    """Return the name of the secret that holds the certificate of an address; empty for none."""
+    """Return the name of the secret with the certificate for an address; empty without one."""
     parts = _take_apart(value)
     name = parts.options.get("sslrootcert", "") if parts else ""
     return name if name != "system" and _CERTIFICATE_SECRET.fullmatch(name) else ""
@@ -102,12 +102,12 @@ def _form(value: str) -> Iterator[str]:
         "=" in scheme, "begins with a name and an equals sign; only the address is its value"
     )
     yield _where(" " in scheme, "begins with a command; only the address is its value")
-    yield _where(scheme not in SCHEMES, f"is no address of a Postgres; {FORM}")
+    yield _where(scheme not in SCHEMES, f"is no Postgres address; {FORM}")
     yield _where("://" not in value, f"has no :// after its beginning; {FORM}")
 
 
-def _where(is_fault: bool, told: str) -> str:  # noqa: FBT001 - reads as a table above
-    return told if is_fault else ""
+def _where(is_fault: bool, message: str) -> str:  # noqa: FBT001 - reads as a table above
+    return message if is_fault else ""
 
 
 def _contents(value: str, declared: Collection[str]) -> Iterator[str]:
@@ -164,7 +164,7 @@ def _options_fault(parts: Parts) -> str:
 def _ssl_fault(options: dict[str, str], declared: Collection[str]) -> str:
     mode = options.get("sslmode") or options.get("ssl") or "require"
     if mode not in SSL_MODES | {"true", "false", "0", "1"}:
-        return f"has another sslmode than those that there are: {', '.join(sorted(SSL_MODES))}"
+        return f"has an unknown sslmode; it must be one of {', '.join(sorted(SSL_MODES))}"
     certificate = options.get("sslrootcert", "")
     if not certificate or certificate == "system" or certificate.startswith("/"):
         return ""
@@ -213,12 +213,12 @@ def _note_of(host: str, parts: Parts) -> str:
         return ""
     return (
         "it goes through a pooler in transaction mode, which works, but without prepared statements "
-        f"and without a turn at migrations. Better is a direct one: {better}."
+        f"and without a lock around migrations. Better is a direct one: {better}."
     )
 
 
 def _take_apart(value: str) -> Parts | None:
-    """Return an address in its parts; None where it has no host and port in their place."""
+    """Return the parts of an address; None where no host and port follow the first @."""
     address = _ADDRESS.fullmatch(value)
     place = _PLACE.fullmatch(address["place"]) if address else None
     if address is None or place is None:

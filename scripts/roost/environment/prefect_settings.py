@@ -1,7 +1,7 @@
-"""What each locked version of Prefect takes as a setting: `deploy/settings/prefect-VERSION.txt`.
+"""Read the settings of each locked version of Prefect from `deploy/settings/prefect-VERSION.txt`.
 
-`./run lock VERSION` writes the lock and this list beside it, from that version's own settings.
-One line is one setting: its name, the type of its value, and its other names.
+`./run lock VERSION` writes the lock and this list, from that version's own settings. Each line has
+the name of a setting, the type of its value, and its other names.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from roost.environment.sops_file import repository_of
 
 OWN_DEPLOY = Path(__file__).parents[3] / "deploy"
 OLDEST = (3, 1, 13)
-"""The oldest Prefect that the server of our image runs."""
+"""The oldest Prefect that the server of our image can run."""
 GROUP = "group"
-"""The type of a name that takes several settings at once, as JSON."""
+"""The type of a name that sets several settings at once, as JSON."""
 _MAX_BYTES = 256 * 1024
 _LINE = re.compile(r"PREFECT_[A-Z0-9_]+ \S+( PREFECT_[A-Z0-9_]+)*", re.ASCII)
 _LOCK = re.compile(r"prefect-(\d+\.\d+\.\d+)\.txt", re.ASCII)
@@ -27,7 +27,7 @@ _LOCK = re.compile(r"prefect-(\d+\.\d+\.\d+)\.txt", re.ASCII)
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting: the name that Prefect itself gives it, and the type of its value."""
+    """One setting: its canonical name, and the type of its value."""
 
     name: str
     kind: str
@@ -35,28 +35,28 @@ class Setting:
 
 @dataclass(frozen=True)
 class PrefectSettings:
-    """The settings by every name that Prefect takes them by.
+    """The settings of a version, by each of their names.
 
     Args:
-        by_name: each name in capitals.
-        complete: whether the list is that of the very version; otherwise a name that is not in it
-            may be right.
+        by_name: the settings; names are in capitals.
+        complete: whether the list is of exactly that version; otherwise names that are not in it
+            may exist.
     """
 
     by_name: Mapping[str, Setting]
     complete: bool
 
     def find(self, name: str) -> Setting | None:
-        """Return the setting that a variable sets; Prefect reads names in any case."""
+        """Return the setting that a variable sets; Prefect ignores the case of names."""
         return self.by_name.get(name.upper())
 
     def canonical(self, name: str) -> str:
-        """Return Prefect's own name of a setting; a name that is not known as it is, in capitals."""
+        """Return the canonical name of a setting; an unknown name in capitals."""
         found = self.find(name)
         return found.name if found else name.upper()
 
     def nearest(self, name: str) -> str:
-        """Return the known name that comes closest; empty where none is close."""
+        """Return the closest known name; empty where none is close."""
         close = difflib.get_close_matches(name.upper(), self.by_name, n=1, cutoff=0.75)
         return close[0] if close else ""
 
@@ -85,12 +85,12 @@ def version_fault(version: str, deploy: Path) -> str:
         return ""
     return (
         f"there is no lock for Prefect {version}, only for {', '.join(locked) or 'none'}; "
-        f"run `./run lock {version}` and commit what it writes, or use another version"
+        f"run `./run lock {version}` and commit the files it writes, or use another version"
     )
 
 
 def settings_of(deploy: Path, version: str) -> PrefectSettings:
-    """Return what one version takes; where it has no list, what every listed version takes."""
+    """Return the settings of a version; without a list, those of all listed versions together."""
     own = _read(_list_of(deploy, version))
     if own:
         return PrefectSettings(own, complete=True)
@@ -105,7 +105,7 @@ def _list_of(deploy: Path, version: str) -> Path:
 
 
 def _as_numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part[:9]) for part in version.split("."))  # no real one is longer
+    return tuple(int(part[:9]) for part in version.split("."))  # real versions are shorter
 
 
 @cache

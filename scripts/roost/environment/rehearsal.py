@@ -1,4 +1,4 @@
-"""An environment as the local Fly runs it: it must do nothing in the world."""
+"""Adapt an environment to the local Fly, where it must not touch anything outside."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from roost.environment.model import PostgresDatabase, Source, SqliteDatabase
 from roost.environment.rules import replica_of
 
 NO_VALUE = "ROOST_NO_VALUE"
-"""A variable that nobody sets."""
+"""A variable that is never set."""
 _THIS_COMPUTER = re.compile(r"http://(127\.0\.0\.1|localhost)(:[0-9]+)?", re.ASCII)
 
 
 def rehearsed(file: EnvironmentFile) -> EnvironmentFile:
     """Return a file without its copy to a bucket, unless the bucket is on this computer.
 
-    The real server writes there: a second writer would spoil the copy, and an empty volume here
-    would fetch the data of the real one.
+    The real server writes to the bucket: a second writer would corrupt the copy, and an empty volume
+    here would restore the real server's data.
     """
     replica = replica_of(file.environment)
     if replica is None or _THIS_COMPUTER.fullmatch(replica.endpoint or ""):
@@ -28,10 +28,10 @@ def rehearsed(file: EnvironmentFile) -> EnvironmentFile:
 
 
 def confined(file: EnvironmentFile) -> EnvironmentFile:
-    """Return a file as anybody's may be tried: without any copy, and with no value of a secret.
+    """Return an untrusted file for a rehearsal: without any copy, and without values of secrets.
 
-    Each secret is looked for where there is none, so that a throwaway value stands in for it,
-    whatever is set on this computer.
+    Each secret gets a source that has no value, so that a generated one is used, whatever is set on
+    this computer.
     """
     environment = file.environment
     secrets = tuple(
@@ -45,14 +45,14 @@ def confined(file: EnvironmentFile) -> EnvironmentFile:
 
 @dataclass(frozen=True)
 class Unplayable:
-    """Why an environment cannot be tried here: a word for scripts, a sentence for people."""
+    """The reason why an environment cannot be rehearsed here, as a word and as a sentence."""
 
     word: str
     why: str
 
 
 def unplayable(file: EnvironmentFile, memory_mb: int) -> Unplayable | None:
-    """Return why an environment cannot run on a computer with so much memory; None where it can."""
+    """Return why an environment cannot run on a computer with `memory_mb`; None where it can."""
     environment = file.environment
     if isinstance(environment.database, PostgresDatabase):
         return Unplayable(

@@ -1,7 +1,7 @@
-"""Rules that look at more than one field, or at more than one file.
+"""Rules about more than one field of an environment.
 
-Each rule is one function that yields (field path, message); `RULES` lists them. Those that need to
-know what a version of Prefect takes stand in `settings_rules` and `database_rules`.
+Each rule is a function that yields (field path, message); `RULES` lists them. Rules that depend on a
+version of Prefect are in `settings_rules` and `database_rules`.
 """
 
 from __future__ import annotations
@@ -24,12 +24,10 @@ Finding = tuple[Path, str]
 Rule = Callable[[Environment], Iterator[Finding]]
 
 SUSPEND_LIMIT_MB = 2048
-SHARED_MB = (256, 2048)  # per virtual CPU: facts of Fly's machine sizing page
+SHARED_MB = (256, 2048)  # per virtual CPU, from Fly's page on machine sizing
 PERFORMANCE_MB = (2048, 8192)
-PERFORMANCE_STEP_MB = (
-    1024  # flyctl refuses what lies between; of shared ones all steps of 256 are sold
-)
-# Networks that are one's own: this computer, and Fly's between the machines of an organization.
+PERFORMANCE_STEP_MB = 1024  # flyctl refuses other values; shared sizes have steps of 256
+# Private networks: this computer, and Fly's network between the machines of an organization.
 _OWN_NETWORK = re.compile(
     r"http://(127\.0\.0\.1|localhost|.+\.(internal|flycast))(:\d+)?", re.ASCII
 )
@@ -38,7 +36,7 @@ SETTING = re.compile(r"PREFECT_[A-Z0-9_]+", re.ASCII)
 
 
 def sqlite_is_one_machine(environment: Environment) -> Iterator[Finding]:
-    """Two servers on one SQLite file lose most writes, and a volume serves one machine."""
+    """SQLite needs one machine: two servers on one file lose most writes, and a volume has one machine."""
     if isinstance(environment.database, SqliteDatabase) and environment.scaling.count > 1:
         yield (
             ("scaling", "count"),
@@ -47,7 +45,7 @@ def sqlite_is_one_machine(environment: Environment) -> Iterator[Finding]:
 
 
 def a_volume_may_grow(environment: Environment) -> Iterator[Finding]:
-    """A limit that is no larger than the volume extends nothing."""
+    """The limit of an extension must be larger than the volume."""
     database = environment.database
     if not isinstance(database, SqliteDatabase) or database.extend is None:
         return
@@ -59,7 +57,7 @@ def a_volume_may_grow(environment: Environment) -> Iterator[Finding]:
 
 
 def postgres_is_one_machine(environment: Environment) -> Iterator[Finding]:
-    """Leases and events live in the memory of a server, where no other one looks (measured)."""
+    """Postgres needs one machine too: leases and events are in one server's memory (measured)."""
     if isinstance(environment.database, PostgresDatabase) and environment.scaling.count > 1:
         yield (
             ("scaling", "count"),
@@ -73,19 +71,19 @@ def postgres_is_one_machine(environment: Environment) -> Iterator[Finding]:
 
 
 def a_volume_needs_its_machine(environment: Environment) -> Iterator[Finding]:
-    """A volume without a machine costs money and serves nobody."""
+    """A volume needs a machine: without one it costs money and serves nobody."""
     if isinstance(environment.database, SqliteDatabase) and environment.scaling.count == 0:
         yield (
             ("scaling", "count"),
             (
                 "count 0 would leave the SQLite volume without a machine; "
-                "keep count at 1: asleep it costs next to nothing"
+                "keep count at 1: while it sleeps it costs next to nothing"
             ),
         )
 
 
 def suspend_fits_memory(environment: Environment) -> Iterator[Finding]:
-    """Fly suspends machines of up to 2 GB."""
+    """Suspending needs at most 2 GB of memory, which is Fly's limit."""
     if (
         environment.scaling.autostop == "suspend"
         and environment.machine.memory_mb > SUSPEND_LIMIT_MB
@@ -100,7 +98,7 @@ def suspend_fits_memory(environment: Environment) -> Iterator[Finding]:
 
 
 def memory_fits_size(environment: Environment) -> Iterator[Finding]:
-    """Fly sells memory by the CPU."""
+    """The memory must be in the range of the size, which depends on its CPUs."""
     machine = environment.machine
     cpus = int(machine.size.rsplit("-", 1)[1].removesuffix("x"))
     low, high = SHARED_MB if machine.size.startswith("shared") else PERFORMANCE_MB
@@ -124,7 +122,7 @@ def memory_fits_size(environment: Environment) -> Iterator[Finding]:
 
 
 def prefect_fits_memory(environment: Environment) -> Iterator[Finding]:
-    """The server alone needs about 200 MB; 256 leaves the kernel nothing (measured)."""
+    """Prefect needs more than 256 MB: its server alone uses about 200 MB (measured)."""
     if environment.machine.memory_mb < 512 and environment.prefect.image is None:  # noqa: PLR2004 - the next size up
         yield (
             ("machine", "memory_mb"),
@@ -133,7 +131,7 @@ def prefect_fits_memory(environment: Environment) -> Iterator[Finding]:
 
 
 def an_image_has_a_server(environment: Environment) -> Iterator[Finding]:
-    """The client's image lacks what a server needs."""
+    """The image must not be Prefect's client, which has no server."""
     if _CLIENT_IMAGE.search(environment.prefect.image or ""):
         yield (
             ("prefect", "image"),
@@ -142,7 +140,7 @@ def an_image_has_a_server(environment: Environment) -> Iterator[Finding]:
 
 
 def always_on_fits_count(environment: Environment) -> Iterator[Finding]:
-    """More machines cannot run than there are."""
+    """No more machines can be kept running than there are."""
     scaling = environment.scaling
     if scaling.min_machines_running > scaling.count:
         yield (
@@ -155,7 +153,7 @@ def always_on_fits_count(environment: Environment) -> Iterator[Finding]:
 
 
 def soft_limit_below_hard(environment: Environment) -> Iterator[Finding]:
-    """The proxy prefers another machine before it makes anybody wait."""
+    """The soft limit must not be above the hard limit."""
     concurrency = environment.scaling.concurrency
     if concurrency.soft_limit > concurrency.hard_limit:
         yield (
@@ -168,14 +166,14 @@ def soft_limit_below_hard(environment: Environment) -> Iterator[Finding]:
 
 
 def idle_long_enough(environment: Environment) -> Iterator[Finding]:
-    """A server that sleeps between two clicks is a nuisance; one that boots never stays up."""
+    """The idle time must be from five seconds, so that a boot can end, to a week."""
     seconds = environment.scaling.idle_after.total_seconds()
     if not 5 <= seconds <= 7 * 86400:  # noqa: PLR2004 - five seconds to a week
         yield ("scaling", "idle_after"), "idle_after must be from 5s to 168h"
 
 
 def public_means_guarded(environment: Environment) -> Iterator[Finding]:
-    """Whoever reaches an open Prefect server can run code where its workers are."""
+    """A public server needs a login: anybody could run code on its workers."""
     if environment.access.public and environment.access.auth == "none":
         yield (
             ("access", "auth"),
@@ -187,7 +185,7 @@ def public_means_guarded(environment: Environment) -> Iterator[Finding]:
 
 
 def auth_has_its_secret(environment: Environment) -> Iterator[Finding]:
-    """Basic auth is switched on by its secret."""
+    """Basic auth and its secret need each other: the secret switches it on."""
     declared = any(secret.name == AUTH_SECRET for secret in environment.secrets)
     if environment.access.auth == "basic" and not declared:
         yield ("secrets",), f"auth: basic needs the secret {AUTH_SECRET}; add it to secrets"
@@ -199,7 +197,7 @@ def auth_has_its_secret(environment: Environment) -> Iterator[Finding]:
 
 
 def postgres_has_its_secret(environment: Environment) -> Iterator[Finding]:
-    """The connection URL holds a password; what stands in the name's place may be one, and is not shown."""
+    """The secret of the connection URL must be declared; its name is not shown, it may be the URL."""
     database = environment.database
     if isinstance(database, PostgresDatabase) and not any(
         secret.name == database.url_secret for secret in environment.secrets
@@ -211,13 +209,13 @@ def postgres_has_its_secret(environment: Environment) -> Iterator[Finding]:
 
 
 def replica_of(environment: Environment) -> Replicate | None:
-    """Return where the database is copied to, if anywhere."""
+    """Return the copy of the database that an environment configures, if any."""
     database = environment.database
     return database.replicate if isinstance(database, SqliteDatabase) else None
 
 
 def replica_has_its_keys(environment: Environment) -> Iterator[Finding]:
-    """Litestream reads them by these names, and a bucket that takes anybody's data is none."""
+    """A copy needs the access keys of its bucket, as secrets with the names that Litestream reads."""
     declared = {secret.name for secret in environment.secrets}
     missing = [name for name in BUCKET_SECRETS if name not in declared]
     if replica_of(environment) and missing:
@@ -232,7 +230,7 @@ def replica_has_its_keys(environment: Environment) -> Iterator[Finding]:
 
 
 def replica_needs_our_image(environment: Environment) -> Iterator[Finding]:
-    """Who copies the database stands in our image."""
+    """A copy needs our image, which contains Litestream."""
     if replica_of(environment) and environment.prefect.image is not None:
         yield (
             ("database", "replicate"),
@@ -241,18 +239,18 @@ def replica_needs_our_image(environment: Environment) -> Iterator[Finding]:
 
 
 def replica_is_private_on_its_way(environment: Environment) -> Iterator[Finding]:
-    """The copy holds all that the server knows, and the key to its blocks."""
+    """A copy must be encrypted in transit: it contains all data, and the key of the server's blocks."""
     replica = replica_of(environment)
     endpoint = (replica and replica.endpoint) or ""
     if endpoint.startswith("http://") and not _OWN_NETWORK.fullmatch(endpoint):
         yield (
             ("database", "replicate", "endpoint"),
-            "the database would travel in clear; write https://",
+            "the database would be sent unencrypted; write https://",
         )
 
 
 def replica_is_paid_by_request(environment: Environment) -> Iterator[Finding]:
-    """Below a second Litestream asks without end; above an hour a snapshot does as well."""
+    """A copy needs an interval from a second to an hour: requests cost money, and data may be lost."""
     replica = replica_of(environment)
     if replica and not 1 <= replica.sync_interval.total_seconds() <= 3600:  # noqa: PLR2004 - a second to an hour
         yield ("database", "replicate", "sync_interval"), "sync_interval must be from 1s to 1h"
@@ -264,7 +262,7 @@ def _named(names: list[str]) -> str:
 
 
 def secrets_once(environment: Environment) -> Iterator[Finding]:
-    """One name, one value."""
+    """Each secret is listed once."""
     seen: set[str] = set()
     for index, secret in enumerate(environment.secrets):
         if secret.name in seen:
@@ -273,7 +271,7 @@ def secrets_once(environment: Environment) -> Iterator[Finding]:
 
 
 def sources_are_not_the_job_s(environment: Environment) -> Iterator[Finding]:
-    """A file cannot hand a credential of the job that deploys it to the server."""
+    """No secret may come from a credential of the job that deploys it."""
     replicates = replica_of(environment) is not None
     for index, secret in enumerate(environment.secrets):
         if message := refused_source(secret, replicates=replicates):
@@ -281,27 +279,27 @@ def sources_are_not_the_job_s(environment: Environment) -> Iterator[Finding]:
 
 
 def settings_are_settings(environment: Environment) -> Iterator[Finding]:
-    """Settings become variables of the process; what Prefect makes of them is in `settings_rules`."""
+    """Settings need names and values of variables; `settings_rules` checks their meaning."""
     for name, value in environment.prefect.settings.items():
         path = ("prefect", "settings", name)
         if not SETTING.fullmatch(name):
             yield path, _not_prefect(name)
         elif "\0" in value:
-            yield path, f"{name} holds a NUL character, which no environment variable can"
+            yield path, f"{name} has a NUL character, which no environment variable can have"
 
 
 def _not_prefect(name: str) -> str:
-    told = f"{name} is not a Prefect setting; they begin with PREFECT_, in capitals"
+    message = f"{name} is not a Prefect setting; they begin with PREFECT_, in capitals"
     if name.upper().startswith("PREFECT"):
-        return told
+        return message
     return (
-        f"{told}. List it under secrets, which are variables of the server too, with a variable of "
+        f"{message}. List it under secrets, which are variables of the server too, with a variable of "
         f"your own as the source: {{name: {name}, from: {{env: ACME_{name}}}}}"
     )
 
 
 def ignored_is_known(environment: Environment) -> Iterator[Finding]:
-    """A rule that can match nothing is a slip, and hides that the difference is not ignored."""
+    """Each ignored field must exist: a rule that matches nothing would hide a mistake."""
     seen: set[str] = set()
     for index, rule in enumerate(environment.drift.ignore):
         path = ("drift", "ignore", index, "field")

@@ -1,4 +1,4 @@
-"""The fields that `roost scale` changes, and an environment with other values in them."""
+"""The fields that `roost scale` changes, and the checks of their new values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from roost.environment.rules import findings
 Value = int | str
 Fields = Mapping[str, Value]
 
-# Each field by its own name, with the section of the file it stands in.
+# The section of the file that each field is in.
 SECTIONS = {
     "size": "machine",
     "memory_mb": "machine",
@@ -21,20 +21,20 @@ SECTIONS = {
     "min_machines_running": "scaling",
 }
 ScaleFault = tuple[tuple[str, ...], str]
-"""The fields that are at fault together, and what is wrong."""
+"""The fields that cause a fault together, and its message."""
 
 
 def value_of(environment: Environment, field: str) -> Value:
-    """Return what an environment has in a field."""
+    """Return the value of a field."""
     value: Value = getattr(getattr(environment, SECTIONS[field]), field)
     return value
 
 
 def with_fields(environment: Environment, fields: Fields) -> Environment:
-    """Return the environment with other values; rules across fields are not looked at.
+    """Return the environment with new values, without checking rules across fields.
 
     Raises:
-        ValidationError: a value is none that the field can have.
+        ValidationError: a field cannot have its value.
     """
     changed = {
         "machine": Machine.model_validate({**vars(environment.machine), **_of("machine", fields)}),
@@ -47,7 +47,7 @@ def _of(section: str, fields: Fields) -> Fields:
     return {name: value for name, value in fields.items() if SECTIONS[name] == section}
 
 
-# What Fly calls what a field sets: while that is ignored, the field has no effect.
+# Fly's fields that each field sets; while `drift.ignore` names one, the field has no effect.
 FLY_FIELDS = {
     "size": ("guest.cpu_kind", "guest.cpus"),
     "memory_mb": ("guest.memory_mb",),
@@ -57,7 +57,7 @@ FLY_FIELDS = {
 
 
 def scale_faults(environment: Environment, fields: Fields) -> tuple[ScaleFault, ...]:
-    """Hold a good environment with other values to all that its file is held to."""
+    """Return the faults that a valid environment would have with new values."""
     if ignored := tuple(_ignored_faults(environment, fields)):
         return ignored
     try:
@@ -71,12 +71,15 @@ def _ignored_faults(environment: Environment, fields: Fields) -> Iterator[ScaleF
     for name in fields:
         for rule in environment.drift.ignore:
             if rule.field in FLY_FIELDS[name]:
-                told = f"drift.ignore leaves {rule.field} to somebody else ({rule.reason})"
-                yield (name,), f"{told}; remove that rule first"
+                reason = f"drift.ignore leaves {rule.field} to somebody else ({rule.reason})"
+                yield (name,), f"{reason}; remove that rule first"
 
 
 def _findings(environment: Environment, fields: Fields) -> tuple[str, ...]:
-    """Return what the other values bring: a file that is rehearsed is not all that its author wrote."""
+    """Return the messages of rules that only the new values break.
+
+    An environment that was adapted for a rehearsal may break some already.
+    """
     before = {message for _, message in findings(environment)}
     found = (message for _, message in findings(with_fields(environment, fields)))
     return tuple(message for message in found if message not in before)
@@ -89,7 +92,7 @@ def _value_faults(error: ValidationError) -> Iterator[ScaleFault]:
 
 
 def _culprits(environment: Environment, fields: Fields, message: str) -> tuple[str, ...]:
-    """Name the fields without which the fault would not be; all where none does it alone."""
+    """Return the fields that cause a fault: those without which it goes, or else all."""
     without = {
         name: {other: value for other, value in fields.items() if other != name} for name in fields
     }

@@ -1,4 +1,4 @@
-"""The JSON Schema that editors use, generated from the model, and the check against it."""
+"""Generate the JSON Schema for editors from the model, and check files against it."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def render_schema() -> str:
 
 
 def disagreements(data: dict[str, Any]) -> Iterator[tuple[Path, str]]:
-    """Return what the schema objects to in a file; the model has accepted it, so this is our fault."""
+    """Return the schema's errors for data that the model accepted; each is a fault of Roost."""
     for error in _validator().iter_errors(data):
         yield tuple(error.absolute_path), error.message
 
 
 @cache
 def _validator() -> Any:
-    # Loaded late: most verbs read one file, and the help none.
+    # Imported late, because the import is slow and the help needs no schema.
     from jsonschema import Draft202012Validator
 
     return Draft202012Validator(environment_schema())

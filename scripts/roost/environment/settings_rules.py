@@ -1,7 +1,7 @@
-"""What may stand under `prefect.settings`, and which secrets Prefect would take for a setting.
+"""Rules for `prefect.settings`, and for secrets that Prefect would read as settings.
 
-A setting that cannot work here is refused with the reason: found by the gate, it would cost an
-outage of a minute or two.
+A setting that cannot work here is refused with the reason; otherwise the gate would find it, after
+an outage of a minute or two.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from roost.environment.prefect_settings import GROUP, PrefectSettings
 from roost.environment.rules import SETTING, Finding
 
 MANY = 100
-"""Beyond so many settings no near name is looked for: each search takes milliseconds."""
+"""With more settings no similar name is searched for, because each search takes milliseconds."""
 REFERENCE = "https://docs.prefect.io/v3/api-ref/settings-ref"
 _TRANSACTION_POOLER = re.compile(r":6543(/|$|\?)")
 _SECRET_SETTING = re.compile(
     r"AUTH_STRING|CONNECTION_URL|PASSWORD|API_KEY|ENCRYPTION_KEY|REDIS.*URL|DOCKET_URL"
 )
-# Words that Prefect reads as yes and no.
+# Values that Prefect reads as true and false.
 _ON = frozenset({"1", "true", "t", "yes", "y", "on"})
 _OFF = frozenset({"0", "false", "f", "no", "n", "off"})
-# Settings that roost decides, and how.
+# Settings that roost sets itself, and from what.
 OWNED_SETTINGS = {
     "PREFECT_HOME": "by database",
     "PREFECT_SERVER_API_HOST": "by roost: the server listens where Fly's proxy looks",
@@ -59,9 +59,9 @@ class Refused:
     """A setting that cannot work here.
 
     Args:
-        why: what follows the name, up to and with what to do.
-        when: for which values.
-        any_image: whether it is so with `prefect.image` too.
+        why: the reason and the fix, after the name of the setting.
+        when: returns whether a value is refused.
+        any_image: whether it is refused with `prefect.image` too.
     """
 
     why: str
@@ -69,7 +69,7 @@ class Refused:
     any_image: bool = False
 
     def applies(self, value: str | None, *, ours: bool) -> bool:
-        """Return whether it is refused; the value of a secret is not known, and refused with all."""
+        """Return whether the setting is refused; a secret, whose value is unknown (None), always is."""
         return (ours or self.any_image) and (value is None or self.when(value))
 
 
@@ -102,7 +102,7 @@ REFUSED = {
         any_image=True,
     ),
     "PREFECT_SERVER_UI_ENABLED": Refused(
-        "switches off the pages, which the gate opens to prove a server good; remove it",
+        "switches off the pages, which the gate opens to prove that a server is healthy; remove it",
         _is_off,
         any_image=True,
     ),
@@ -110,18 +110,18 @@ REFUSED = {
         "is decided by the image, which has the pages ready; remove it"
     ),
     "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": Refused(
-        "switches off the scheduler: no schedule would make a run, and the gate proves that they "
+        "switches off the scheduler: no schedule would create a run, and the gate proves that they "
         "do; remove it, and pause the schedules that must not run",
         _is_off,
         any_image=True,
     ),
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": Refused(
-        "switches off what keeps events: none would ever be seen; remove it",
+        "switches off the service that stores events: all would be lost; remove it",
         _is_off,
         any_image=True,
     ),
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_ENABLED": Refused(
-        "switches off what keeps task runs: none would ever be seen; remove it",
+        "switches off the service that stores task runs: all would be lost; remove it",
         _is_off,
         any_image=True,
     ),
@@ -140,7 +140,7 @@ REFUSED = {
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": _MODULE,
     "PREFECT_SERVER_WORKER_CHANNEL_CLEANUP_QUEUE_STORAGE": _MODULE,
     "PREFECT_SERVER_DOCKET_URL": Refused(
-        "names a Redis, which roost does not run a server with: one machine needs none; remove it",
+        "names a Redis, which a server of roost does not use: one machine needs none; remove it",
         lambda value: not value.startswith("memory://"),
     ),
     "PREFECT_SERVER_API_KEEPALIVE_TIMEOUT": _SERVING,
@@ -151,7 +151,7 @@ REFUSED = {
     "PREFECT_TESTING_UNIT_TEST_LOOP_DEBUG": _TEST,
     "PREFECT_TESTING_TEST_SETTING": _TEST,
 }
-# Names that no settings model has, by how they begin.
+# Prefixes of names that are in no settings model of Prefect.
 _FOREIGN = {
     "PREFECT_REDIS_": "belongs to prefect_redis, which is not in the image: one machine needs no "
     "Redis; remove it",
@@ -161,7 +161,7 @@ _FOREIGN = {
 
 
 def settings_findings(environment: Environment, known: PrefectSettings) -> Iterator[Finding]:
-    """Return what is wrong with each setting, and with each secret that Prefect takes for one."""
+    """Return what is wrong with each setting, and with each secret that Prefect reads as one."""
     for name, value in environment.prefect.settings.items():
         if fault := _setting_fault(environment, name, value, known):
             yield ("prefect", "settings", name), fault
@@ -175,7 +175,7 @@ def settings_findings(environment: Environment, known: PrefectSettings) -> Itera
 
 
 def _retention_fault(environment: Environment, known: PrefectSettings) -> str:
-    """Report that this Prefect has no vacuum of flow runs; of a version without a list nobody knows."""
+    """Return why flow runs cannot be deleted; empty where they can, or the version has no list."""
     if environment.database.retention.flow_runs == KEEP or not known.complete:
         return ""
     found = known.find(VACUUM_SETTING)
@@ -188,7 +188,7 @@ def _retention_fault(environment: Environment, known: PrefectSettings) -> str:
 
 
 def _setting_fault(environment: Environment, name: str, value: str, known: PrefectSettings) -> str:
-    if not SETTING.fullmatch(name):  # a fault by itself, see settings_are_settings
+    if not SETTING.fullmatch(name):  # reported by rules.settings_are_settings
         return ""
     return (
         database_rules.setting_fault(environment, name, known)
@@ -235,7 +235,7 @@ def _refused(environment: Environment, name: str, value: str | None, known: Pref
 
 
 def _unknown(environment: Environment, name: str, known: PrefectSettings) -> str:
-    """Report that our image's Prefect has no such setting; another image may hold more than Prefect."""
+    """Return why a name is no setting of our image's Prefect; other images may have more settings."""
     database = environment.database
     if isinstance(database, PostgresDatabase) and name == database.url_secret:
         return ""
@@ -250,7 +250,7 @@ def _unknown(environment: Environment, name: str, known: PrefectSettings) -> str
 
 
 def _mistyped(environment: Environment, name: str, value: str, known: PrefectSettings) -> str:
-    """Report that a value is none of the setting's type, without the value; empty where it may be."""
+    """Return why a value has the wrong type, without showing it; empty where it may be right."""
     setting = known.find(name)
     kind = setting.kind if setting and environment.prefect.image is None else ""
     text = value.strip()

@@ -1,8 +1,8 @@
-"""SOPS files as they lie in the repository: names, kinds and recipients, read without any key.
+"""Read names, types and recipients from SOPS files, without any key.
 
-SOPS leaves names in the clear and writes each value as `ENC[AES256_GCM,data:...,type:str]`
-(https://getsops.io/docs). So what is wrong with a file can be told where nobody may decrypt it.
-Nothing that is found in a file is shown, but names, recipients and line numbers.
+SOPS does not encrypt names, and writes each value as `ENC[AES256_GCM,data:...,type:str]`
+(https://getsops.io/docs). So a file can be checked where it cannot be decrypted. Messages contain
+only names, recipients and line numbers of a file.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _RECIPIENT = re.compile(r"age1[0-9a-z]{10,2000}", re.ASCII)
 _DOTENV_AGE = re.compile(r"sops_age__list_\d+__map_(recipient|enc)", re.ASCII)
 _DOTENV_KEEPER = re.compile(r"sops_(\w+?)__(?:list|map)_.*", re.ASCII)
 _META = "sops"
-# What SOPS writes of a file, but for whom it is encrypted.
+# SOPS's metadata of a file, except for the recipients.
 _ABOUT = frozenset(
     {
         *("lastmodified", "mac", "mac_only_encrypted", "shamir_threshold", "version"),
@@ -33,7 +33,7 @@ _ABOUT = frozenset(
         *(f"{which}encrypted_comment_regex" for which in ("", "un")),
     }
 )
-# By the names of their metadata: keepers of keys that sops would ask over the network, or by a program.
+# Key services by the names of their metadata; sops calls them over the network, or runs a program.
 _KEEPERS = {
     "kms": "AWS KMS",
     "gcp_kms": "Google Cloud KMS",
@@ -45,20 +45,20 @@ _KEEPERS = {
 
 
 class SopsFileError(Exception):
-    """A file that cannot serve as a source; the sentence says how to mend it."""
+    """A file that cannot be the source of secrets; the message has the fix."""
 
 
 @dataclass(frozen=True)
 class SopsFile:
-    """What a file shows without a key."""
+    """The parts of a SOPS file that are readable without a key."""
 
     names: frozenset[str]
     faults: dict[str, str]
-    """For each name that cannot be used: why."""
+    """The reason for each name that cannot be used."""
     recipients: tuple[str, ...]
-    """Public keys; whoever has the private one of any of them can decrypt."""
+    """Public keys; each of their private keys can decrypt the file."""
     groups_needed: int = 1
-    """Of how many groups of keys one each is needed; SOPS splits the file's own key among them."""
+    """From how many key groups a key is needed; SOPS splits the file's own key among them."""
     for_ssh: bool = False
     """Whether an SSH key is among those that can decrypt."""
 
@@ -81,7 +81,7 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def repository_of(path: Path) -> Path:
-    """Return the repository that an environment file is in, or what holds its folder."""
+    """Return the repository of an environment file, or else the folder above its folder."""
     folder = path.absolute().parent
     for above in (folder, *folder.parents):
         if (above / ".git").exists():
@@ -90,19 +90,19 @@ def repository_of(path: Path) -> Path:
 
 
 def leads_out(path: Path, repository: Path) -> bool:
-    """Return whether a path leads out of its repository, or to where git keeps its own files.
+    """Return whether a path leads out of its repository, or into its `.git` folder.
 
-    A job's git may hold a token there (`.git/config`).
+    `.git/config` may contain a job's token.
     """
     top, real = repository.resolve(), path.resolve()
     return not real.is_relative_to(top) or ".git" in real.relative_to(top).parts
 
 
 def sops_path(repository: Path, name: str) -> Path:
-    """Return where a file that an environment names lies.
+    """Return the path of a file that an environment names.
 
     Raises:
-        SopsFileError: outside of the repository, or of a kind that is not read.
+        SopsFileError: it is outside of the repository, or has an unsupported suffix.
     """
     parts = PurePosixPath(name)
     path = repository / parts
@@ -110,15 +110,17 @@ def sops_path(repository: Path, name: str) -> Path:
     if not inside or leads_out(path, repository):
         raise SopsFileError("is outside of the repository; name a file in it, from its top folder")
     if parts.suffix not in _FORMS:
-        raise SopsFileError(f"must end in one of {', '.join(_FORMS)}, so that SOPS knows its form")
+        raise SopsFileError(
+            f"must end in one of {', '.join(_FORMS)}, so that SOPS knows its format"
+        )
     return path
 
 
 def read_sops_file(path: Path) -> SopsFile:
-    """Read what a file shows without a key.
+    """Read the parts of a file that need no key.
 
     Raises:
-        SopsFileError: it is not there, not whole, not encrypted, or not for age keys alone.
+        SopsFileError: it is missing, incomplete, not encrypted, or not for age keys only.
     """
     data = _PARSERS[_FORMS[path.suffix]](_text(path), str(path))
     meta = data.pop(_META, None)
@@ -127,7 +129,7 @@ def read_sops_file(path: Path) -> SopsFile:
             "is not encrypted: anyone who reads the repository reads its values. "
             "Encrypt it (`sops encrypt --in-place FILE`), and change every value that was committed"
         )
-    # In JSON it is all the same to SOPS, which is written in Go.
+    # Go's JSON ignores case, so SOPS would read both.
     if any(name.casefold() == _META for name in data):
         raise SopsFileError(f"has metadata of SOPS twice; only `{_META}` can be its name")
     _refuse_keepers(meta)
@@ -160,13 +162,13 @@ def _value_fault(name: str, value: object) -> str:
 
 
 def _refuse_keepers(meta: Json) -> None:
-    """Refuse every way to the key but age.
+    """Refuse every key service but age.
 
-    To decrypt, sops would go wherever the file says with whatever login it finds, such as ~/.vault-token:
-    whoever changes the file chooses who gets it.
+    To decrypt, sops would send the login that it finds, such as ~/.vault-token, to the address in the
+    file, which anybody who changes the file can choose.
 
     Raises:
-        SopsFileError: the file names one.
+        SopsFileError: the file names a key service.
     """
     for group in (meta, *_dicts(meta.get("key_groups"))):
         for name, value in group.items():
@@ -206,7 +208,7 @@ def _text(path: Path) -> bytes:
             content = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise SopsFileError(
-            "is not there; make it with `sops edit FILE`, or correct the name"
+            "does not exist; create it with `sops edit FILE`, or correct the name"
         ) from None
     except OSError as error:
         raise SopsFileError(
@@ -219,9 +221,9 @@ def _text(path: Path) -> bytes:
 
 def _yaml(content: bytes, path: str) -> Json:
     source = read_source(path, content)
-    if source.faults:  # their texts may show what stands there
+    if source.faults:  # their messages may quote the content
         raise SopsFileError(
-            f"is not plain YAML (line {source.faults[0].line}); mend it with `sops edit`"
+            f"is not plain YAML (line {source.faults[0].line}); correct it with `sops edit`"
         )
     return dict(source.data)
 
@@ -232,15 +234,15 @@ def _json(content: bytes, _: str) -> Json:
     except (ValueError, RecursionError):
         data = None
     if not isinstance(data, dict):
-        raise SopsFileError("is not a JSON object; mend it with `sops edit`") from None
+        raise SopsFileError("is not a JSON object; correct it with `sops edit`") from None
     return data
 
 
 def _distinct(pairs: list[tuple[str, object]]) -> Json:
-    """Refuse a name that stands twice, of which SOPS and we might take different ones.
+    """Return a JSON object; refuse a repeated name, for which SOPS may read another value.
 
     Raises:
-        ValueError: it stands twice.
+        ValueError: a name is repeated.
     """
     found = dict(pairs)
     if len(found) < len(pairs):
@@ -256,7 +258,7 @@ def _dotenv(content: bytes, _: str) -> Json:
         if not line.strip() or line.startswith("#"):
             continue
         if not equals:
-            raise SopsFileError("has a line that is not NAME=VALUE; mend it with `sops edit`")
+            raise SopsFileError("has a line that is not NAME=VALUE; correct it with `sops edit`")
         if known := _DOTENV_AGE.fullmatch(name):
             meta["age"].append({known[1]: value})
         elif name.startswith("sops_"):

@@ -1,4 +1,4 @@
-"""A first environment file, written from a few answers and held to the same rules as any other."""
+"""Write a new environment file from a few answers, and check it like any other."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from roost.environment.yaml_source import Source, read_source
 from roost.errors import Fault
 
 EXAMPLES = frozenset({"acme-prefect", "acme-prefect-staging"})
-"""The apps of the files that the template comes with: nobody's servers."""
+"""The apps in the example files of the template, for which no servers exist."""
 BACKENDS = ("sqlite", "postgres")
 URL_SECRET = "DATABASE_URL"  # noqa: S105 - the name, not the value
 COMFORTABLE_MB = 512
-# What YAML of whichever version takes for text without quotes.
+# Texts that need no quotes in any version of YAML.
 _PLAIN = re.compile(r"[a-z]+-[a-z0-9-]*[a-z0-9]|[a-z]{3,}[0-9]*|[0-9]+\.[0-9]+\.[0-9]+", re.ASCII)
 _WORDS = frozenset({"yes", "off", "true", "false", "null"})
 
 
 def is_example(file: EnvironmentFile) -> bool:
-    """Return whether it is one of the template's own files, as it came."""
+    """Return whether a file is an example of the template, with its app unchanged."""
     return file.environment.app in EXAMPLES
 
 
 @dataclass(frozen=True, kw_only=True)
 class Starter:
-    """What a new environment has to be told."""
+    """The answers for a new environment."""
 
     name: str
     app: str = "acme-prefect"
@@ -39,17 +39,17 @@ class Starter:
     version: str = "3.9.1"
     size: str = "shared-cpu-1x"
     memory_mb: int | str = COMFORTABLE_MB
-    """As a text it is whatever somebody answered."""
+    """A text is an answer that is not checked yet."""
     backend: str = "sqlite"
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The secrets that it cannot do without."""
+        """The secrets that the environment needs."""
         return (AUTH_SECRET, URL_SECRET) if self.backend == "postgres" else (AUTH_SECRET,)
 
 
 def least_memory_mb(size: str) -> int:
-    """Return the least memory that a size is sold with and that Prefect is comfortable in."""
+    """Return the least memory of a size in MB that is enough for Prefect."""
     cpus = re.search(r"-(\d{1,3})x$", size)
     low = SHARED_MB[0] if size.startswith("shared") else PERFORMANCE_MB[0]
     return max(COMFORTABLE_MB, (int(cpus[1]) if cpus else 1) * low)
@@ -60,8 +60,8 @@ def written(starter: Starter, defaults: Source) -> str:
 
     Args:
         starter: the answers.
-        defaults: of its folder; their secrets are written out where a file adds to them, as a
-            list takes the place of theirs.
+        defaults: those of its folder; their secrets are repeated in the file where it adds some,
+            because a list replaces theirs.
     """
     sleeps = isinstance(starter.memory_mb, int) and starter.memory_mb > SUSPEND_LIMIT_MB
     lines = [
@@ -141,7 +141,7 @@ def _entry(entry: object) -> str:
 
 
 def _text(value: str) -> str:
-    """Write a text so that it is one again when it is read."""
+    """Quote a text where YAML would not read it as text."""
     plain = _PLAIN.fullmatch(value) and value not in _WORDS
     return value if plain else json.dumps(value)
 
@@ -151,5 +151,5 @@ def _number(value: int | str) -> str:
 
 
 def secret_names(secrets: tuple[Secret, ...]) -> tuple[str, ...]:
-    """Name the variables that secrets come from, where they come from the environment."""
+    """Return the variables of the secrets that come from the process environment."""
     return tuple(dict.fromkeys(secret.source.env for secret in secrets if secret.source.env))

@@ -1,4 +1,4 @@
-"""The base of every part of an environment file."""
+"""The base class of every section of an environment file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Model(BaseModel):
-    """Frozen and strict: unknown keys and loose types are errors."""
+    """A section of an environment file: frozen, with unknown keys and wrong types as errors."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True

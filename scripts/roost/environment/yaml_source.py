@@ -1,8 +1,8 @@
-"""YAML, strictly: plain data with the line and column of every key and value.
+"""Read YAML strictly, as plain data with the line and column of every key and value.
 
-The text is judged before anything is built from it (size, encoding, characters, depth, aliases,
-tags, documents), so that no file can make us hang, crash or run something. Scalars follow YAML 1.2:
-`no`, `on` and `1_000` are text; only true/false, decimal numbers and null are more than that.
+The text is checked before anything is built from it (size, encoding, characters, depth, aliases,
+tags, documents), so that no file can hang, crash or control the reader. Scalars follow YAML 1.2:
+`no`, `on` and `1_000` are text; only true, false, null and decimal numbers are not.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})", re.ASCII)
 _FLOAT = re.compile(r"[-+]?(0|[1-9][0-9]*)\.[0-9]+([eE][-+]?[0-9]{1,3})?", re.ASCII)
 _CONSTANTS = {"true": True, "false": False, "null": None, "~": None, "": None}
-# Characters that show a reader something else than the machine reads.
+# Characters that make a text look different from what is read.
 _BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 _CONTROL = "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff"
-# One pass, so that no file makes this slow: a tab that indents, what hides text, what controls.
+# One expression, so that one pass finds them all: tabs that indent, hiding and control characters.
 _OBJECTIONABLE = re.compile(rf"^ *\t|[{_BIDI}{_CONTROL}]|\r(?!\n)", re.MULTILINE)
-# What git leaves where two changes meet.
+# The markers of a merge conflict in git.
 _CONFLICT = re.compile(r"^(?:<{7}|>{7}) ", re.MULTILINE)
 
 
@@ -62,7 +62,7 @@ class SourceFloat(float):
 
 
 class RefusedError(Exception):
-    """The text cannot be taken as an environment file; carries where and why."""
+    """The text is refused; has the place and the reason."""
 
     def __init__(self, line: int, column: int, message: str) -> None:
         super().__init__(message)
@@ -71,26 +71,26 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True)
 class Position:
-    """Where something stands: 1-based line and column of a file."""
+    """A place in a file: line and column, both from 1."""
 
     path: str
     line: int
     column: int
 
     def fault(self, message: str) -> Fault:
-        """Make a fault that points here."""
+        """Return a fault at this place."""
         return Fault(self.path, self.line, self.column, printable(message))
 
 
 def printable(text: str) -> str:
-    """Write what a terminal would obey instead of show as its Python escape; cut what is long."""
+    """Escape characters that a terminal would interpret, and cut a long text."""
     short = text if len(text) <= MAX_MESSAGE else f"{text[: MAX_MESSAGE - 3]}..."
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in short)
 
 
 @dataclass(frozen=True)
 class Source:
-    """One YAML mapping as plain data, and where each part of it stands."""
+    """One YAML mapping as plain data, with the place of each part."""
 
     path: str
     data: dict[str, Any]
@@ -99,11 +99,11 @@ class Source:
     faults: tuple[Fault, ...] = ()
 
     def key(self, path: Path) -> Position:
-        """Return the position of a key, or of the nearest thing above it."""
+        """Return the position of a key, or of its nearest parent."""
         return self._nearest(self.keys, path)
 
     def value(self, path: Path) -> Position:
-        """Return the position of a value, or of the nearest thing above it."""
+        """Return the position of a value, or of its nearest parent."""
         return self._nearest(self.values, path)
 
     def _nearest(self, positions: dict[Path, Position], path: Path) -> Position:
@@ -113,7 +113,7 @@ class Source:
 
 
 def read_source(path: str, content: bytes) -> Source:
-    """Read one file's bytes; what is wrong with them comes back as faults, never as an exception."""
+    """Read a file's content; errors are returned as faults, never raised."""
     try:
         text = decode(content)
         judge_events(text)
@@ -137,7 +137,7 @@ def decode(content: bytes) -> str:
     """Return the file's text.
 
     Raises:
-        RefusedError: it is too large, not UTF-8, or holds characters that hide or break things.
+        RefusedError: it is too large, not UTF-8, or has characters that mislead a reader.
     """
     if len(content) > MAX_BYTES:
         message = f"is larger than {MAX_BYTES // 1024} KiB; an environment file is a page or two"
@@ -158,11 +158,11 @@ def _judge_characters(text: str) -> None:
     conflict = _CONFLICT.search(text)
     if conflict:
         line = text.count("\n", 0, conflict.start()) + 1
-        raise RefusedError(line, 1, "a conflict of a merge was left here; settle it")
+        raise RefusedError(line, 1, "a merge conflict was left here; resolve it")
     found = _OBJECTIONABLE.search(text)
     if found is None:
         return
-    position = found.end() - 1  # of a tab's indentation, the tab
+    position = found.end() - 1  # the tab, where blanks precede it
     line_start = text.rfind("\n", 0, position) + 1
     line, column = text.count("\n", 0, position) + 1, position - line_start + 1
     raise RefusedError(line, column, _objection(text[position]))
@@ -177,10 +177,10 @@ def _objection(character: str) -> str:
 
 
 def judge_events(text: str) -> None:
-    """Refuse what must not be built: deep nesting, custom tags, several documents, alias bombs.
+    """Refuse deep nesting, tags and several documents before anything is built.
 
     Raises:
-        RefusedError: with the place of the first offence.
+        RefusedError: with the place of the first one.
     """
     depth = documents = 0
     for event in yaml.parse(text, Loader=_LOADER):
@@ -202,7 +202,7 @@ def judge_events(text: str) -> None:
 
 
 class _Builder:
-    """Turns composed nodes into plain data, noting positions and faults on the way."""
+    """Builds plain data from nodes, and collects positions and faults."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -241,7 +241,7 @@ class _Builder:
             elif key in data:
                 first = self._keys[(*path, key)]
                 self._fault(
-                    key_node, f"{key} stands here twice, first in line {first.line}; keep one"
+                    key_node, f"{key} is written here twice, first in line {first.line}; keep one"
                 )
             else:
                 self._keys[(*path, key)] = self._position(key_node)
@@ -249,7 +249,7 @@ class _Builder:
         return data
 
     def _pairs(self, node: yaml.MappingNode) -> Iterator[tuple[yaml.Node, yaml.Node]]:
-        """Return written pairs first, then those a merge key (`<<`) brings; a clash is a fault."""
+        """Return written pairs, then those that a merge key (`<<`) adds; a clash is a fault."""
         merges = [pair for pair in node.value if _is_merge(pair[0])]
         yield from (pair for pair in node.value if not _is_merge(pair[0]))
         taken = {key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)}
@@ -262,7 +262,7 @@ class _Builder:
                 for key, value in self._merged(mapping):
                     if getattr(key, "value", None) in taken:
                         message = (
-                            f"<< brings {key.value}, which is written here too; keep one of them"
+                            f"<< adds {key.value}, which is written here too; keep one of them"
                         )
                         self._fault(merge, message)
                         continue
@@ -272,7 +272,7 @@ class _Builder:
     def _merged(
         self, mapping: yaml.MappingNode, depth: int = 0
     ) -> Iterator[tuple[yaml.Node, yaml.Node]]:
-        """Return the pairs a merge brings, with those its mapping merges in turn."""
+        """Return the pairs that a merge adds, including those that its mapping merges in turn."""
         self._bound(mapping, depth)
         for key, value in mapping.value:
             if not _is_merge(key):
@@ -283,7 +283,7 @@ class _Builder:
                     yield from self._merged(source, depth + 1)
 
     def _bound(self, node: yaml.Node, depth: int) -> None:
-        """Bound the work: aliases make much of little text, and one may hold itself."""
+        """Limit the work: aliases can expand a short text enormously, and one may contain itself."""
         self._nodes += 1
         if self._nodes > MAX_NODES or depth > MAX_DEPTH:
             raise RefusedError(*_place(node), "expands to too much; use fewer aliases (*name)")
@@ -305,7 +305,7 @@ def _place(part: yaml.Node | yaml.Event) -> tuple[int, int]:
 
 
 def read_scalar(node: yaml.ScalarNode) -> Any:
-    """Read a scalar by YAML 1.2's core rules; anything quoted, or unclear, is text."""
+    """Read a scalar by the core schema of YAML 1.2; anything quoted or ambiguous is text."""
     text: str = node.value
     if node.style:
         return text
@@ -319,10 +319,10 @@ def read_scalar(node: yaml.ScalarNode) -> Any:
 
 
 def _explain(error: yaml.MarkedYAMLError) -> str:
-    """Return what the parser objects to, in words that help."""
+    """Return the parser's error, with a hint."""
     problem = error.problem or "is not YAML"
     if "undefined alias" in problem:
         return f"{problem}; name it first with & under a key that begins with x-"
     if "second occurrence" in problem:
-        return "an anchor (&name) of a name that was given before; choose another one"
+        return "an anchor (&name) with a name that was used before; choose another one"
     return f"is not YAML here: {problem}; check the indentation, quotes and colons of this line"

@@ -1,4 +1,4 @@
-"""Hold a machine's lease while something is done to it."""
+"""Take, refresh and release the leases of machines that are being changed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Notice = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Lease:
-    """One machine's lease, as one who holds it or wants it knows it; `nonce` proves holding it."""
+    """The lease of one machine, held where there is a `nonce`, else to be taken."""
 
     fly: FlyClient
     app: str
@@ -35,7 +35,7 @@ class Lease:
     description: str
     nonce: str = ""
     over: Callable[[], bool] = lambda: False
-    """Says whether its machine is being removed, and the lease with it."""
+    """Returns whether the machine is being removed, and its lease with it."""
 
     async def take(self) -> str:
         """Take the lease and return its nonce."""
@@ -43,19 +43,19 @@ class Lease:
         return taken.nonce
 
     async def refresh(self) -> None:
-        """Keep the lease for another `ttl_s`.
+        """Extend the lease by another `ttl_s` seconds.
 
         Raises:
-            LeaseLostError: it had ended, and what was taken is another one.
+            LeaseLostError: it had expired, and Fly granted a new one.
         """
         kept = await self.fly.refresh_lease(
             self.app, self.machine, self.ttl_s, self.description, self.nonce
         )
         if kept.nonce != self.nonce:
-            raise self.lost("it ended unnoticed, and somebody else may have held it since.")
+            raise self.lost("it expired, and somebody else may have held it since.")
 
     def lost(self, why: str) -> LeaseLostError:
-        """Return the error that ends the body."""
+        """Return the error for a lost lease."""
         return LeaseLostError(
             f"The lease was lost: {why}",
             where=f"{self.app}/{self.machine}",
@@ -67,18 +67,17 @@ class Lease:
 async def hold_lease(
     lease: Lease, *, patience_s: float = 0.0, notice: Notice = lambda _: None
 ) -> AsyncIterator[str]:
-    """Take the lease (or keep it if it has a nonce), refresh it at a third of its time, release it.
+    """Take a lease unless it is held, refresh it every third of its time, and release it at the end.
 
-    Somebody else's lease is waited for, up to `patience_s`: one whose holder was killed ends by
-    itself. The wait is noticed once.
+    While somebody else holds it, this waits up to `patience_s`: the lease of a process that was
+    killed expires by itself. The wait is reported once.
 
-    The body is cancelled when the lease is lost: going on would mix two changes. A failure to
-    release is only noticed, so that it never hides what went wrong before; the lease then ends by
-    itself.
+    The body is cancelled when the lease is lost, because two changes would mix. A failed release is
+    only reported, so that it does not hide an earlier error; the lease then expires by itself.
 
     Raises:
         FlyLeasedError: somebody else holds it.
-        LeaseLostError: it was lost before the body was done.
+        LeaseLostError: it was lost before the body ended.
     """
     if lease.nonce:
         await _introduce(lease)
@@ -99,10 +98,10 @@ class HeldLeases:
     Args:
         fly: the API.
         app: whose machines.
-        ttl_s: how long a lease lives when nobody refreshes it.
-        description: who holds them, for others to read.
-        patience_s: how long somebody else's lease is waited for.
-        notice: told of waiting, and of leases that could not be released.
+        ttl_s: how long a lease lasts when nobody refreshes it.
+        description: the holder, as others read it.
+        patience_s: how long to wait for somebody else's lease.
+        notice: prints that it waits, and which leases could not be released.
     """
 
     fly: FlyClient
@@ -128,10 +127,10 @@ class HeldLeases:
         return await self._stack.__aexit__(kind, error, trace)
 
     async def hold(self, machine: str, nonce: str = "") -> str:
-        """Return the nonce of a machine's lease, which is held from now on if it was not yet.
+        """Return the nonce of a machine's lease, taking it first where it is not held.
 
         Raises:
-            FlyLeasedError: somebody else holds it still.
+            FlyLeasedError: somebody else still holds it.
         """
         if machine not in self._nonces:
             held = hold_lease(
@@ -141,9 +140,9 @@ class HeldLeases:
         return self._nonces[machine]
 
     async def take(self, machine: str) -> str:
-        """Take the lease of a machine that is to be removed at once, and the lease with it.
+        """Return the nonce for removing a machine, taking its lease first where it is not held.
 
-        One that was held is not refreshed any more: that it is gone then is no loss.
+        The lease is not refreshed any more: it goes with its machine, and is then not lost.
         """
         self._removed.add(machine)
         if machine in self._nonces:
@@ -158,19 +157,19 @@ class HeldLeases:
 
 
 async def _introduce(lease: Lease) -> None:
-    """Report who holds a lease that came with its machine: whoever creates one cannot say it there.
+    """Add the description to a lease that was created with its machine, which has none.
 
-    It is only for others to read: what goes wrong with it is left to the next refresh.
+    The description is only for others to read, so an error is left to the next refresh.
     """
     with anyio.move_on_after(lease.ttl_s / 3), suppress(FlyError):
         await lease.refresh()
 
 
 async def take_lease(lease: Lease, patience_s: float, notice: Notice) -> str:
-    """Take a lease that nobody refreshes; while somebody else holds it, wait up to `patience_s`.
+    """Take a lease, without refreshing it; wait up to `patience_s` while somebody else holds it.
 
     Raises:
-        FlyLeasedError: somebody else holds it still.
+        FlyLeasedError: somebody else still holds it.
     """
     ends = anyio.current_time() + patience_s
     noticed = False
@@ -188,7 +187,7 @@ async def take_lease(lease: Lease, patience_s: float, notice: Notice) -> str:
 
 
 async def _held_still(lease: Lease, refusal: FlyLeasedError, patience_s: float) -> FlyLeasedError:
-    """Return the error that says for whom one did not wait any longer."""
+    """Return the error that names the holder after the wait is over."""
     waited = f" After {patience_s:.0f} s of waiting it still is." if patience_s else ""
     return FlyLeasedError(
         f"{await _holder(lease)}.{waited}",
@@ -201,7 +200,7 @@ async def _held_still(lease: Lease, refusal: FlyLeasedError, patience_s: float) 
 
 
 async def _holder(lease: Lease) -> str:
-    """Return who holds a machine's lease, as far as Fly tells."""
+    """Return a sentence with the holder of a machine's lease, as far as Fly names one."""
     try:
         held = await lease.fly.get_lease(lease.app, lease.machine)
     except FlyError:
@@ -212,21 +211,21 @@ async def _holder(lease: Lease) -> str:
 
 @asynccontextmanager
 async def _kept(lease: Lease) -> AsyncIterator[None]:
-    """Refresh a lease beside the body; the body's own error comes out as it is, in no group."""
+    """Refresh a lease while the body runs; an error of the body is raised without an ExceptionGroup."""
     ended: list[Exception] = []
 
     async def keep() -> None:
         try:
             await _refresh_for_ever(lease)
         except LeaseLostError as error:
-            ended.insert(0, error)  # before what the body says about being stopped
+            ended.insert(0, error)  # before the error that the body raises when it is cancelled
             tasks.cancel_scope.cancel()
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(keep)
         try:
             yield
-        except Exception as error:  # noqa: BLE001 - raised again below, outside of the group
+        except Exception as error:  # noqa: BLE001 - raised below, outside of the group
             ended.append(error)
         tasks.cancel_scope.cancel()
     if ended:
@@ -234,9 +233,9 @@ async def _kept(lease: Lease) -> AsyncIterator[None]:
 
 
 async def _refresh_for_ever(lease: Lease) -> None:
-    """Refresh at a third of the time; what Fly cannot answer is tried again until it has ended.
+    """Refresh a lease every third of its time; repeat what Fly cannot answer until it expires.
 
-    Returns once its machine is being removed.
+    Returns when the machine is being removed.
     """
     ends = anyio.current_time() + lease.ttl_s
     while True:
@@ -262,4 +261,4 @@ async def _release(lease: Lease, notice: Notice) -> None:
     try:
         await lease.fly.release_lease(lease.app, lease.machine, lease.nonce)
     except FlyError as error:
-        notice(f"The lease could not be released and ends by itself: {error}")
+        notice(f"The lease could not be released and expires by itself: {error}")

@@ -1,4 +1,4 @@
-"""Fly's answers, typed. What Fly adds tomorrow is kept, not refused.
+"""Fly's answers, typed; fields that Fly adds later are kept, not refused.
 
 Shapes: the Machines API as published (https://docs.machines.dev) and as flyctl decodes it.
 """
@@ -18,29 +18,29 @@ from pydantic import (
 
 T = TypeVar("T")
 
-# Volumes on their way out are listed for a day; nothing should be planned on them.
+# Destroyed volumes are listed for another day; no plan may use them.
 DYING_VOLUMES = frozenset(
     {"scheduling_destroy", "fork_cleanup", "waiting_for_detach", "pending_destroy", "destroying"}
 )
 
-# Machines on their way out, and those that are listed after they are gone.
+# Fly goes on listing destroyed machines for a while.
 GONE_MACHINES = frozenset({"destroying", "destroyed"})
 
 # Go writes an empty list as null.
 Many = Annotated[tuple[T, ...], BeforeValidator(lambda found: () if found is None else found)]
 
-# Numbers are counted and priced: as many digits as a float holds without loss.
+# Costs are computed from these numbers, so only those that a float holds exactly are accepted.
 Number = Annotated[int, Field(ge=-(2**53), le=2**53)]
 
 
 class Answer(BaseModel):
-    """Frozen, and open to fields that are not known yet."""
+    """An answer, or a part of one: frozen, with unknown fields kept."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
 
 class _Read(BaseModel):
-    """A part of a machine's config that is read, strictly; what stands beside it is only compared."""
+    """A part of a machine's config that Roost reads; other fields are compared, not read."""
 
     model_config = ConfigDict(strict=True)
 
@@ -72,10 +72,10 @@ class _Config(_Read):
 
 
 def _readable(config: dict[str, Any]) -> dict[str, Any]:
-    """Return a config as it is, once what is read of it is known to be what it should.
+    """Return a config unchanged, after checking the types of the fields that are read.
 
     Raises:
-        ValueError: it is not; names the place.
+        ValueError: a field has another type; names the field.
     """
     try:
         _Config.model_validate(config)
@@ -90,7 +90,7 @@ MachineConfig = Annotated[dict[str, Any], AfterValidator(_readable)]
 
 
 class Organization(Answer):
-    """Who owns an app."""
+    """The owner of an app."""
 
     slug: str = ""
     name: str = ""
@@ -106,7 +106,7 @@ class App(Answer):
 
 
 class MachineEvent(Answer):
-    """Something that happened to a machine; newest first in lists, `timestamp` in ms."""
+    """An event of a machine; lists are newest first, `timestamp` is in milliseconds."""
 
     id: str = ""
     type: str = ""
@@ -117,7 +117,7 @@ class MachineEvent(Answer):
 
     @property
     def exit_event(self) -> dict[str, Any] | None:
-        """Exit code, signal, oom_killed and requested_stop, for events of type `exit`."""
+        """Exit code, signal, oom_killed and requested_stop of an event of type `exit`, else None."""
         ending = (self.request or {}).get("exit_event") if self.type == "exit" else None
         return ending if isinstance(ending, dict) else None
 
@@ -131,7 +131,7 @@ class Check(Answer):
 
 
 class Machine(Answer):
-    """A machine; `config` is what it was asked to be, and None while its host does not answer."""
+    """A machine; `config` is the requested one, and None while its host does not answer."""
 
     id: str
     name: str = ""
@@ -157,7 +157,7 @@ class Machine(Answer):
 
     @property
     def mounted_volume(self) -> str:
-        """The id of the volume it mounts; empty when it mounts none."""
+        """The id of the mounted volume; empty when none is."""
         mounts = (self.config or self.incomplete_config or {}).get("mounts") or [{}]
         return str(mounts[0].get("volume") or "")
 
@@ -180,7 +180,7 @@ class Volume(Answer):
 
 
 class VolumeExtension(Answer):
-    """What Fly says when a volume was made larger."""
+    """The answer to the extension of a volume."""
 
     needs_restart: bool = False
 
@@ -197,21 +197,21 @@ class Snapshot(Answer):
 
 
 class TokenInfo(Answer):
-    """What a token reaches: these apps of an organization, or all of them where none is named."""
+    """What a token gives access to: these apps of an organization, or all where it names none."""
 
     org_slug: str | None = None
     apps: Many[str] = ()
 
 
 class SecretInfo(Answer):
-    """A secret's name and digest; Fly never gives the value."""
+    """A secret's name and digest; Fly never returns the value."""
 
     name: str
     digest: str = ""
 
 
 class SecretsUpdate(Answer):
-    """What a change of secrets left; `version` is the app's, for `min_secrets_version`."""
+    """The secrets after a change; `version` is the app's, for `min_secrets_version`."""
 
     version: Number = 0
     secrets: Many[SecretInfo] = ()
@@ -228,7 +228,7 @@ class IpAssignment(Answer):
 
     @property
     def kind(self) -> str:
-        """The type one asks for to get such an address: v4, shared_v4, v6 or private_v6."""
+        """The type to request for such an address: v4, shared_v4, v6 or private_v6."""
         if self.type:
             return self.type
         if ":" not in self.ip:
@@ -237,7 +237,7 @@ class IpAssignment(Answer):
 
 
 class Lease(Answer):
-    """The right to change a machine; `expires_at` in seconds since the epoch."""
+    """A lease on a machine; `expires_at` is in seconds since the epoch."""
 
     nonce: str = ""
     expires_at: Number = 0

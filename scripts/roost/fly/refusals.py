@@ -1,7 +1,7 @@
-"""What Fly's refusals mean: status and body to one of our errors.
+"""Translate Fly's refusals, by status and body, to one of our errors.
 
-Capacity comes under many status codes, so the body is read before the code (observed in
-production; see docs/decisions for the sources).
+Fly reports a lack of capacity under many status codes, so the body counts more than the code
+(observed in production; docs/decisions has the sources).
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _BY_STATUS: dict[int, tuple[type[FlyError], str]] = {
     408: (FlyWaitTimeoutError, "Look at the machine's log and run the same command again."),
     409: (
         FlyConflictError,
-        "Something of that name is there already. Plan again: `roost plan ENV`.",
+        "Something with that name exists already. Plan again: `roost plan ENV`.",
     ),
     412: (FlyPreconditionError, "It changed since it was read. Plan again: `roost plan ENV`."),
     422: (FlyRejectedError, "Correct the environment file; Fly says what it does not accept."),
@@ -96,14 +96,16 @@ def _classify(status: int, said: str, status_word: str) -> tuple[type[FlyError],
 def _capacity_advice(said: str) -> str:
     if _PINNED.search(said):
         return (
-            "The host it is tied to is full. Try again later. If that does not help, make it anew"
-            " elsewhere: its volume from a snapshot, or the machine alone where there is no volume."
+            "The host it is tied to is full. Try again later. If that does not help, create it again"
+            " elsewhere: its volume from a snapshot, or only the machine where there is no volume."
         )
-    return "Fly has no room for it there now. Try again later, or choose another region or size."
+    return (
+        "Fly has no capacity for it there now. Try again later, or choose another region or size."
+    )
 
 
 def read_message(response: httpx.Response, secrets: Iterable[SecretText]) -> tuple[str, str]:
-    """Return Fly's own words and its status word; bodies are not always JSON, nor even text."""
+    """Return Fly's message and its status word; bodies are not always JSON, nor even text."""
     text = response.content.decode("utf-8", errors="replace")
     status_word = ""
     try:

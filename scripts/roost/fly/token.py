@@ -1,10 +1,9 @@
-"""When a Fly token ends, read from the token itself. Pure, and without a call.
+"""Read from a Fly token when it expires, without calling Fly.
 
-A token of Fly is one or more macaroons: `fm2_` and the base64 of MessagePack, with commas between
-them. Each is an array of a nonce, a place, its caveats and a signature; the caveats are an array
-of a number (which kind) and a body in turn. A kind of its own says from when until when it is
-valid, and Fly takes the token as long as all of them do (superfly/macaroon: format.go, caveat.go).
-Nothing here proves the signature: that is for Fly.
+A Fly token is one or more macaroons, separated by commas: `fm2_` and base64 of MessagePack. Each is
+an array of a nonce, a location, its caveats and a signature. The caveats are an array in which the
+number of a kind and its body alternate. One kind is a validity window; the token is valid as long
+as all its windows are (superfly/macaroon: format.go, caveat.go). The signature is not checked here.
 """
 
 from __future__ import annotations
@@ -20,36 +19,36 @@ import msgpack
 from roost.secret_text import SecretText
 
 SOON = timedelta(days=14)
-"""So long before its end a token is worth a word."""
+"""A token that expires within this time is reported."""
 MAX_CHARACTERS = 64 * 1024
 """Fly's longest tokens have a few thousand."""
 _SCHEMES = re.compile(r"(?:(?:FlyV1|Bearer)\s+)*", re.IGNORECASE)
 _MACAROON = re.compile(r"fm(?:2|1[ar])_([A-Za-z0-9+/]+)=*", re.ASCII)
 _VALIDITY_WINDOW = 4
 _IF_PRESENT = 13
-"""Wraps other caveats, for requests about some kinds of things; an end among them is an end."""
+"""A caveat that wraps others, for some kinds of requests; a window inside of it counts too."""
 _DEEPEST = 8
 _PARTS = 4
-# All that MessagePack says of bytes that are none of it, too deep or too large.
+# Every error that msgpack raises for bytes that are not MessagePack, too deep or too large.
 _JUNK = (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException)
 
 
 def token_ends(token: SecretText) -> datetime | None:
-    """Return when a token ends, the first of its parts to do so; None where that cannot be read.
+    """Return when a token expires, by the earliest of its windows; None where it has none.
 
-    Older tokens and those of other kinds say nothing of it.
+    Older tokens and tokens of other kinds have no window that can be read.
     """
     text = token.reveal()
     if len(text) > MAX_CHARACTERS:
         return None
     text = text.strip()
-    parts = text[_SCHEMES.match(text).end() :].split(",")  # type: ignore[union-attr] # it matches nothing at all, too
+    parts = text[_SCHEMES.match(text).end() :].split(",")  # type: ignore[union-attr] # the pattern also matches an empty text
     ends = [end for part in parts for end in _ends_of(part.strip())]
     return min(ends, default=None)
 
 
 def ends_soon(token: SecretText, now: datetime) -> datetime | None:
-    """Return when a token ends, if that is within 14 days."""
+    """Return when a token expires, if that is within 14 days or was before now."""
     end = token_ends(token)
     return end if end is not None and end - now < SOON else None
 
@@ -81,7 +80,7 @@ def _ends_in(caveats: Any, depth: int) -> Iterator[datetime]:
 
 
 def _moment(seconds: Any) -> datetime | None:
-    """Return a time; one that no calendar has is as good as none."""
+    """Return a time of seconds since the epoch; None for anything that is no such number."""
     if not isinstance(seconds, int) or isinstance(seconds, bool):
         return None
     try:

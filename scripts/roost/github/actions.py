@@ -1,8 +1,8 @@
-"""The runner of GitHub Actions: what a step is told, and what it tells.
+"""The runner of GitHub Actions: read the run's variables and event, write annotations and outputs.
 
-A step speaks to its runner by lines on its standard output that begin with `::` (workflow
-commands) and by files. Names and messages come from pull requests and from Fly, so none of them is
-trusted: whatever they hold, what comes out is one command, and the one that was meant.
+A step talks to its runner by lines on standard output that begin with `::` (workflow commands) and
+by files. Names and messages come from pull requests and from Fly, so none of them is trusted: each
+is escaped, so that no text can end a command or begin another one.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from roost.errors import BadEventError, RunnerFileError
 from roost.secret_text import SecretText
 
 MAX_ANNOTATIONS = 10
-"""GitHub shows so many of a kind from one step and drops the others without a word."""
+"""GitHub shows this many of a kind from one step and silently drops the others."""
 MAX_MESSAGE = 4000
 """The runner cuts messages at 4,096 characters."""
 MAX_TITLE = 255
 MAX_SUMMARY = 1_000_000
-"""Bytes of all that a step puts into its summary; above 1 MiB GitHub drops it whole."""
+"""Bytes of a step's whole summary; GitHub drops a summary above 1 MiB."""
 MAX_EVENT = 32 * 2**20
 CUT = "\n\n_The rest is left out: GitHub shows no longer summary. {rest}_\n"
 IN_THE_LOG = "The run's log has all of it."
 _WORST_FIRST = ("error", "warning", "notice")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-# What the runner takes for a command: `::` after any blanks at the start of a line, and `##[`
-# anywhere. It compares as people read, so characters that are not seen do not count.
+# The runner reads `::` after blanks at the start of a line as a command, and `##[` anywhere. Its
+# comparison ignores invisible characters, so these patterns allow them between the characters.
 _COMMAND = re.compile(r"^([^!-~\n]*:)(?=[^ -~\n]*:)", re.MULTILINE)
 _OLD_COMMAND = re.compile(r"#(?=[^ -~\n]*#[^ -~\n]*\[)")
 
@@ -43,7 +43,7 @@ Kind = Literal["error", "warning", "notice"]
 
 @dataclass(frozen=True)
 class Annotation:
-    """What GitHub shows beside a line of a file, or at the top of a run where there is none."""
+    """A message that GitHub shows beside a line of a file, or without a file at the top of a run."""
 
     kind: Kind
     message: str
@@ -54,14 +54,14 @@ class Annotation:
 
 
 def _print(line: str) -> None:
-    """Print a line at once: what is told in time order must not wait in a buffer."""
+    """Print a line and flush: in a buffer it would be shown after later lines of standard error."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
 
 @dataclass(frozen=True)
 class Runner:
-    """The runner of this step, and the run that it is a part of."""
+    """The runner of this step, and the run that the step belongs to."""
 
     repository: str = ""
     sha: str = ""
@@ -71,7 +71,7 @@ class Runner:
     actor: str = ""
     """Who started the run."""
     triggering_actor: str = ""
-    """Who started this attempt of it: whoever ran it again, else the same."""
+    """Who started this attempt; another person than `actor` where somebody ran the run again."""
     workflow: str = ""
     event_name: str = ""
     server_url: str = ""
@@ -80,18 +80,18 @@ class Runner:
     summary_path: str = ""
     output_path: str = ""
     say: Callable[[str], None] = field(default=_print, repr=False, compare=False)
-    """Prints one line where the runner reads."""
+    """Prints one line to the runner."""
 
     @property
     def run_url(self) -> str:
-        """Where a person sees this run."""
+        """The address of this run's page."""
         return f"{self.server_url}/{self.repository}/actions/runs/{self.run_id}"
 
     def event(self) -> Mapping[str, Any]:
-        """Return what started the workflow, as GitHub sent it.
+        """Return the event that started the workflow, as GitHub sent it.
 
         Raises:
-            BadEventError: there is no such file, or nothing in it that can be read.
+            BadEventError: the file of the event is missing or cannot be read.
         """
         if not self.event_path:
             raise _bad_event("is not set")
@@ -111,7 +111,7 @@ class Runner:
         return event
 
     def annotate(self, annotations: Iterable[Annotation]) -> int:
-        """Show annotations, the worst first and at most 10 of a kind; return how many were left out."""
+        """Show annotations, errors first and at most 10 of a kind; return how many were left out."""
         shown: Counter[str] = Counter()
         left_out = 0
         for annotation in sorted(annotations, key=_rank):
@@ -123,11 +123,11 @@ class Runner:
         return left_out
 
     def summary(self, markdown: str, *, rest: str = IN_THE_LOG) -> None:
-        """Add to the page of this run, as far as there is room.
+        """Add Markdown to the page of this run, cut where the page would become too long.
 
         Args:
             markdown: what to add.
-            rest: where people find what there is no room for.
+            rest: the sentence that says where to find what was cut.
 
         Raises:
             RunnerFileError: it could not be written.
@@ -138,14 +138,14 @@ class Runner:
         try:
             used = path.stat().st_size if path.exists() else 0
             written = cut_markdown(f"{markdown.rstrip()}\n\n", MAX_SUMMARY - used, rest)
-            # Nothing is left out without a word; GitHub takes a little more than our limit.
-            said = CUT.format(rest=rest) if used <= MAX_SUMMARY else ""
-            _append(path, written or said)
+            # A cut is always reported; GitHub's limit is a little above ours, so there is room for that.
+            notice = CUT.format(rest=rest) if used <= MAX_SUMMARY else ""
+            _append(path, written or notice)
         except (OSError, ValueError) as error:
             raise _not_written("GITHUB_STEP_SUMMARY", error) from None
 
     def output(self, name: str, value: str) -> None:
-        """Give an output of this step; the value may hold anything.
+        """Set an output of this step; the value may contain anything.
 
         Raises:
             RunnerFileError: it could not be written.
@@ -154,21 +154,21 @@ class Runner:
             raise ValueError(f"{name!r} is no name of an output")
         if not self.output_path:
             return
-        end = f"end-{secrets.token_hex(16)}"  # nobody can guess it, so no value can end with it
+        end = f"end-{secrets.token_hex(16)}"  # random, so that no value can contain the delimiter
         try:
             _append(Path(self.output_path), f"{name}<<{end}\n{value}\n{end}\n")
         except (OSError, ValueError) as error:
             raise _not_written("GITHUB_OUTPUT", error) from None
 
     def mask(self, value: SecretText) -> None:
-        """Have the runner hide a value, and each line of it alone, in all that is logged later."""
+        """Mask a value, and each of its lines, in everything that is logged later."""
         for line in dict.fromkeys(re.split(r"[\r\n]+", value.reveal())):
             if line.strip():
                 self.say(f"::add-mask::{_data(line)}")
 
     @contextmanager
     def group(self, title: str) -> Iterator[None]:
-        """Fold what is printed meanwhile under a title."""
+        """Group what the body prints under a title that can be folded."""
         self.say(f"::group::{_data(_one_line(title))}")
         try:
             yield
@@ -177,7 +177,7 @@ class Runner:
 
 
 def runner_of(environ: Mapping[str, str], say: Callable[[str], None] = _print) -> Runner | None:
-    """Return the runner that this process is a step of, or None outside of GitHub Actions."""
+    """Return the runner of this process, or None outside of GitHub Actions."""
     if environ.get("GITHUB_ACTIONS") != "true":
         return None
     return Runner(
@@ -200,10 +200,10 @@ def runner_of(environ: Mapping[str, str], say: Callable[[str], None] = _print) -
 
 
 def quiet(text: str) -> str:
-    """Make a text that others wrote harmless in a log: no line of it is a command to the runner.
+    """Make a text from others harmless in a log: the runner reads no line of it as a command.
 
-    It stays readable: a blank parts what would begin a command, and what cannot be seen is
-    written as its escape.
+    The text stays readable: a blank is inserted where a command would begin, and invisible
+    characters are written as escapes.
     """
     seen = "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in _lines(text))
     return _OLD_COMMAND.sub("# ", _COMMAND.sub(r"\1 ", seen))
@@ -211,16 +211,16 @@ def quiet(text: str) -> str:
 
 @dataclass(frozen=True)
 class QuietFile:
-    """A file to print to, in which no text of others is a command to the runner.
+    """A text file that makes everything harmless that is written to it (see `quiet`).
 
     Args:
-        file: where it is written.
+        file: the file behind it.
     """
 
     file: TextIO
 
     def write(self, text: str) -> int:
-        """Write a text, made harmless."""
+        """Write a text after making it harmless."""
         return self.file.write(quiet(text))
 
     def __getattr__(self, name: str) -> Any:
@@ -228,7 +228,7 @@ class QuietFile:
 
 
 def cut_markdown(text: str, limit: int, rest: str = IN_THE_LOG) -> str:
-    """Cut a text at the end of a line, so that it has at most so many bytes; says that it did."""
+    """Cut a text at the end of a line to at most `limit` bytes, with a note that it was cut."""
     content = _encoded(text)
     if len(content) <= limit:
         return text
@@ -242,7 +242,7 @@ def cut_markdown(text: str, limit: int, rest: str = IN_THE_LOG) -> str:
 
 
 def _command(annotation: Annotation) -> str:
-    """Write an annotation as the runner reads it; a place on the line needs the line."""
+    """Return the workflow command of an annotation; a column counts only with a line."""
     has_line = bool(annotation.path) and annotation.line > 0
     properties = {
         "file": _one_line(annotation.path),
@@ -281,7 +281,7 @@ def _one_line(text: str) -> str:
 
 
 def _encoded(text: str) -> bytes:
-    """Return bytes of any text: file names may hold what is no Unicode."""
+    """Encode any text, with escapes for surrogates, which file names may contain."""
     return text.encode("utf-8", errors="backslashreplace")
 
 
@@ -301,5 +301,5 @@ def _not_written(name: str, error: Exception) -> RunnerFileError:
     return RunnerFileError(
         f"The file that {name} names cannot be written ({type(error).__name__}).",
         where=name,
-        advice="Run this as a step of a workflow; there the runner makes it.",
+        advice="Run this as a step of a workflow; there the runner creates it.",
     )

@@ -1,10 +1,11 @@
-"""GitHub's API: one method for each thing asked of one repository, typed answers.
+"""GitHub's API for one repository: one method for each call, typed answers.
 
-Paths and bodies: https://docs.github.com/rest; what only GraphQL tells is asked there. How calls
-are sent, repeated, paged and refused is in calls.py, transport.py and refusals.py. A create whose answer was
-lost may have happened: where GitHub itself allows only one of a kind (a label, a branch, an open
-pull request of a branch) the method looks and gives what is there; elsewhere (a comment, an issue)
-the error says `ambiguous`, and the caller looks for its own marker.
+Paths and bodies: https://docs.github.com/rest; GraphQL is used for what REST does not return. How
+calls are sent, repeated, paged and refused is in calls.py, transport.py and refusals.py.
+
+A create whose answer was lost may have happened. Where GitHub allows only one of a kind (a label, a
+branch, an open pull request of a branch), the method looks and returns the existing one. Elsewhere
+(a comment, an issue) the error has `ambiguous` set, and the caller looks for its own marker.
 """
 
 from __future__ import annotations
@@ -25,17 +26,17 @@ API_URL = "https://api.github.com"
 
 
 class GitHub(PullCalls, IssueCalls, ContentCalls, DeploymentCalls, SettingCalls):
-    """Everything that is asked of one repository; use as an asynchronous context manager."""
+    """Every call that Roost makes about a repository; use as an asynchronous context manager."""
 
 
 def github_of(
     environ: Mapping[str, str], *, transport: httpx.AsyncBaseTransport | None = None
 ) -> GitHub:
-    """Return the connection that a step of a workflow, or a person with the same variables, has.
+    """Return the connection that the variables of a workflow step, or of a person's shell, describe.
 
     Raises:
         MissingTokenError: GITHUB_TOKEN is not set.
-        UsageError: the address, the repository or the token is none.
+        UsageError: the address, the repository or the token cannot be one.
     """
     token = environ.get("GITHUB_TOKEN", "")
     if not token:

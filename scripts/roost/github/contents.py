@@ -31,15 +31,15 @@ class ContentCalls(RepositoryCalls):
     """Read and write branches and files."""
 
     async def branch_head(self, branch: str) -> str:
-        """Return the commit that a branch stands at."""
+        """Return the commit at the head of a branch."""
         reply = await self._send("GET", "git", "ref", "heads", *branch.split("/"))
         return reply.part("object").part("sha").read(str)
 
     async def create_branch(self, name: str, sha: str) -> None:
-        """Create a branch at a commit; one that stands there already is fine.
+        """Create a branch at a commit; a branch that already is at that commit is fine.
 
         Raises:
-            GitHubConflictError: it is there, and stands elsewhere.
+            GitHubConflictError: the branch exists, at another commit.
         """
         try:
             await self._send("POST", "git", "refs", body={"ref": f"refs/heads/{name}", "sha": sha})
@@ -58,11 +58,11 @@ class ContentCalls(RepositoryCalls):
                 raise
 
     async def file_at(self, path: str, ref: str) -> FileContent | None:
-        """Return a file as it is at a branch or commit, or None when there is none.
+        """Return a file of a branch or commit, or None when it has no such file.
 
         Raises:
             GitHubNotFoundError: there is no such branch or commit.
-            GitHubAnswerError: it is a folder, or larger than the 1 MB that come this way.
+            GitHubAnswerError: it is a folder, or larger than the 1 MB that this call returns.
         """
         try:
             reply = await self._send("GET", "contents", *path.split("/"), params={"ref": ref})
@@ -75,12 +75,12 @@ class ContentCalls(RepositoryCalls):
     async def put_file(
         self, path: str, content: bytes, message: str, branch: str, sha: str | None = None
     ) -> None:
-        """Write a file in a commit of its own; `sha` is the file's that is replaced, None for none.
+        """Write a file in a commit of its own; `sha` is that of the file it replaces, None for none.
 
-        Twice is the same as once: what is there already with this content is not written again.
+        A repeat has no further effect: a file that already has this content is fine.
 
         Raises:
-            GitHubConflictError: the file is another one than `sha` by now.
+            GitHubConflictError: the file is no longer the one with `sha`.
         """
         wanted = {
             "message": message,
@@ -96,13 +96,13 @@ class ContentCalls(RepositoryCalls):
                 raise
 
     async def changed_files(self, base: str, head: str) -> tuple[str, ...]:
-        """Return what differs between `head` and where it left `base`, sorted; both names of a moved file.
+        """Return the files that `head` changed since it left `base`, sorted; a moved file by both names.
 
-        A comparison lists at most 300 files. Where it may have left some out, the two trees are
-        read whole and compared here.
+        A comparison lists at most 300 files. Where it may have left some out, both trees are read
+        and compared here.
 
         Raises:
-            GitHubAnswerError: even the trees are too long to be told whole.
+            GitHubAnswerError: the trees have more files than GitHub lists.
         """
         reply = await self._get(self._comparison(base, head), _ONE)
         files = reply.part("files").read_all(_ChangedFile)
@@ -114,10 +114,10 @@ class ContentCalls(RepositoryCalls):
         return tuple(sorted({name for name, _ in before.items() ^ after.items()}))
 
     async def line(self, base: str, head: str) -> tuple[str, ...]:
-        """Return the commits by which a branch went from `base` to `head`, the newest first.
+        """Return the first-parent commits of a branch from `base` to `head`, the newest first.
 
-        What a merge brought along is none of them. Of a way that is longer than a comparison tells
-        on MOST_COMMIT_PAGES pages nothing is given.
+        Commits that a merge brought along are not among them. The result is empty where a
+        comparison has more commits than MOST_COMMIT_PAGES pages list.
         """
         found: dict[str, Commit] = {}
         for page in range(1, MOST_COMMIT_PAGES + 1):
@@ -130,7 +130,7 @@ class ContentCalls(RepositoryCalls):
         return tuple(_first_parents(found, head))
 
     async def last_change(self, path: str, ref: str) -> Commit | None:
-        """Return the last commit, as of a branch or commit, that changed a file or folder."""
+        """Return the last commit before a branch or commit that changed a file or folder."""
         reply = await self._send("GET", "commits", params={"path": path, "sha": ref, **_ONE})
         return next(iter(reply.read_all(Commit)), None)
 
@@ -173,7 +173,7 @@ class _TreeEntry(BaseModel):
 
 
 class _Content(BaseModel):
-    """A file as the API gives it."""
+    """A file as the API returns it."""
 
     type: str
     encoding: str = ""
@@ -189,7 +189,7 @@ def _first_parents(commits: Mapping[str, Commit], head: str) -> Iterator[str]:
 
 
 def blob_sha(content: bytes) -> str:
-    """Return git's hash of a file, by which GitHub names it."""
+    """Return git's hash of a file's content, which GitHub calls its `sha`."""
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 

@@ -26,7 +26,7 @@ class DeploymentCalls(RepositoryCalls):
     """Read workflow runs and their reviews; read and record deployments."""
 
     async def workflow(self, workflow_file: str) -> Workflow | None:
-        """Return a workflow, or None where there is none of that name."""
+        """Return a workflow, or None when there is none of that name."""
         try:
             reply = await self._send("GET", "actions", "workflows", workflow_file)
         except GitHubNotFoundError:
@@ -36,7 +36,7 @@ class DeploymentCalls(RepositoryCalls):
     async def workflow_runs(
         self, workflow_file: str, event: str = "schedule", per_page: int = 1
     ) -> tuple[WorkflowRun, ...]:
-        """Return the newest runs of a workflow that an event started."""
+        """Return the newest runs of a workflow that were started by an event."""
         params = {"event": event, "per_page": str(per_page)}
         reply = await self._send(
             "GET", "actions", "workflows", workflow_file, "runs", params=params
@@ -44,12 +44,12 @@ class DeploymentCalls(RepositoryCalls):
         return reply.part("workflow_runs").read_all(WorkflowRun)
 
     async def deployment_reviews(self, run_id: str) -> tuple[DeploymentReview, ...]:
-        """Return what reviewers said about a run's deployments, of all its attempts; `actions: read`."""
+        """Return the reviews of a run's deployments, of all its attempts; needs `actions: read`."""
         reply = await self._send("GET", "actions", "runs", run_id, "approvals")
         return reply.read_all(DeploymentReview)
 
     async def collaborator(self, login: str) -> Collaborator | None:
-        """Return what an account may do in the repository, or None where GitHub knows no such account."""
+        """Return an account's permissions in the repository, or None for an unknown account."""
         try:
             reply = await self._send("GET", "collaborators", login, "permission")
         except GitHubNotFoundError:
@@ -57,7 +57,7 @@ class DeploymentCalls(RepositoryCalls):
         return reply.read(Collaborator)
 
     async def environment(self, name: str) -> GitHubEnvironment:
-        """Return one of the repository's environments, with what protects it; `actions: read`."""
+        """Return a GitHub environment with its protection rules; needs `actions: read`."""
         return (await self._send("GET", "environments", name)).read(GitHubEnvironment)
 
     async def deployments(self, environment: str) -> tuple[Deployment, ...]:
@@ -68,13 +68,13 @@ class DeploymentCalls(RepositoryCalls):
     async def create_deployment(
         self, sha: str, environment: str, description: str, payload: Json
     ) -> Deployment:
-        """Record a deployment of exactly this commit; nothing is merged or awaited for it.
+        """Record a deployment of exactly this commit, without merging or waiting for checks.
 
-        No environment is marked as production: GitHub ends what was deployed before to the same
-        environment only where it is not, and there is one server behind each of ours.
+        No deployment is marked as production: GitHub marks earlier deployments of an environment as
+        inactive only where they are not, and each of our environments has one server.
 
         Raises:
-            GitHubUnavailableError: `ambiguous` when it may have been recorded all the same.
+            GitHubUnavailableError: `ambiguous` when it may have been recorded.
         """
         wanted = {
             "ref": sha,
@@ -89,16 +89,16 @@ class DeploymentCalls(RepositoryCalls):
         return (await self._send("POST", "deployments", body=wanted)).read(Deployment)
 
     async def deployment_statuses(self, deployment: int) -> tuple[DeploymentStatus, ...]:
-        """Return all that was said about how a deployment went."""
+        """Return the statuses of a deployment, the newest first."""
         return await self._list(DeploymentStatus, "deployments", str(deployment), "statuses")
 
     async def create_deployment_status(
         self, deployment: int, state: DeploymentState, *, url: str, log_url: str, description: str
     ) -> DeploymentStatus:
-        """Return how a deployment went; a success ends the one before it in the same environment.
+        """Add a status to a deployment; a success makes the environment's earlier ones inactive.
 
         Raises:
-            GitHubUnavailableError: `ambiguous` when it may have been written all the same.
+            GitHubUnavailableError: `ambiguous` when it may have been added.
         """
         wanted = {
             "state": state,

@@ -1,6 +1,6 @@
-"""Whether the schedule runs at all: GitHub ends it without a word when a repository is quiet for long.
+"""Check that the drift schedule still runs: GitHub silently stops schedules of quiet repositories.
 
-A run that is not there tells nobody anything. So whoever runs for another reason looks for it.
+A schedule that is off cannot report that itself, so runs that start for another reason check it.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from roost.github.models import Workflow, WorkflowRun
 
 WORKFLOW = "drift.yml"
 OVERDUE = timedelta(hours=26)
-"""It runs twice a day, and GitHub starts it late when many do."""
+"""The schedule runs twice a day, and GitHub starts it late at busy times."""
 LOOKED_AT = 30
 _ACTIVE = "active"
 _ENABLE = f"Switch it on again: `gh workflow enable {WORKFLOW}`"
-_RUN = f"Run it by hand, and see why: `gh workflow run {WORKFLOW}`"
+_RUN = f"Run it by hand and see why: `gh workflow run {WORKFLOW}`"
 _OFF = {
-    "disabled_inactivity": "GitHub has switched the schedule of drift off, because nothing was committed for 60 days",
-    "disabled_manually": "Somebody has switched the schedule of drift off",
-    "disabled_fork": "The schedule of drift does not run, because this repository is a fork",
-    "deleted": "The workflow of drift was deleted",
+    "disabled_inactivity": "GitHub has switched the drift schedule off, because nothing was committed for 60 days",
+    "disabled_manually": "Somebody has switched the drift schedule off",
+    "disabled_fork": "The drift schedule does not run, because this repository is a fork",
+    "deleted": "The drift workflow was deleted",
 }
 
 
 async def look_for_schedule(github: GitHub, now: datetime, workflow: str = WORKFLOW) -> str:
-    """Say in a sentence that the schedule does not run; nothing where it does.
+    """Return a sentence that says why the schedule does not run; empty where it runs.
 
     Raises:
-        GitHubError: it could not be read, for which a job needs `actions: read`.
+        GitHubError: the workflow could not be read; a job needs `actions: read` for that.
     """
     found = await github.workflow(workflow)
     if found is None:
@@ -42,16 +42,16 @@ async def look_for_schedule(github: GitHub, now: datetime, workflow: str = WORKF
 def missed_schedule(
     runs: Iterable[WorkflowRun], now: datetime, workflow: Workflow | None = None
 ) -> str:
-    """Say in a sentence that the schedule has not run, or not ended well; nothing where it has.
+    """Return a sentence where the schedule is off, or no run of it succeeded lately; else empty.
 
     Args:
-        runs: the newest ones that the schedule started.
+        runs: the newest runs that the schedule started.
         now: the time.
-        workflow: whether it is on, and since when there is one.
+        workflow: its state, and when it was created; None where that is unknown.
     """
     if workflow is not None and workflow.state not in {_ACTIVE, ""}:
-        why = _OFF.get(workflow.state, f"The schedule of drift is off ({workflow.state})")
-        return f"{why}: nobody looks whether live is as the files ask. {_ENABLE}"
+        why = _OFF.get(workflow.state, f"The drift schedule is off ({workflow.state})")
+        return f"{why}: nobody checks whether the servers match their files. {_ENABLE}"
     found = tuple(runs)
     good = [run.created_at for run in found if run.conclusion == "success"]
     last = max(good, default=None)
@@ -60,10 +60,10 @@ def missed_schedule(
     if last is None and not found and _is_new(workflow, now):
         return ""
     since = f"since {last.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if last else "yet"
-    what = "run" if not found or last == max(run.created_at for run in found) else "ended well"
-    return f"The schedule of drift has not {what} {since}. {_RUN}"
+    what = "run" if not found or last == max(run.created_at for run in found) else "succeeded"
+    return f"The drift schedule has not {what} {since}. {_RUN}"
 
 
 def _is_new(workflow: Workflow | None, now: datetime) -> bool:
-    """Return whether its first run may still be to come."""
+    """Return whether the workflow is so new that its first run may not be due yet."""
     return workflow is None or workflow.created_at is None or now - workflow.created_at <= OVERDUE

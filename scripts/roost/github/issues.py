@@ -31,7 +31,7 @@ class IssueCalls(RepositoryCalls):
         """Write a comment.
 
         Raises:
-            GitHubUnavailableError: `ambiguous` when it may have been written all the same.
+            GitHubUnavailableError: `ambiguous` when it may have been written.
         """
         reply = await self._send("POST", "issues", str(number), "comments", body={"body": body})
         return reply.read(Comment)
@@ -42,16 +42,16 @@ class IssueCalls(RepositoryCalls):
         return reply.read(Comment)
 
     async def written(self, comment: Comment) -> Written:
-        """Return a comment's text as it is now, and who wrote or edited that; REST tells only the author.
+        """Return a comment's current text with its author and last editor; REST has only the author.
 
         Raises:
-            GitHubAnswerError: GitHub does not say so.
+            GitHubAnswerError: the answer lacks one of them.
         """
         reply = await self._query(_WRITTEN, {"id": comment.node_id})
         return reply.part("node").read(Written)
 
     async def issues(self, label: str, state: State = "all") -> tuple[Issue, ...]:
-        """Return the issues with a label, the newest first; pull requests are not among them."""
+        """Return the issues with a label, the newest first, without pull requests."""
         params = {"labels": label, "state": state}
         found = await self._list(Issue, "issues", params=params)
         return tuple(issue for issue in found if not issue.is_pull)
@@ -60,7 +60,7 @@ class IssueCalls(RepositoryCalls):
         """Open an issue.
 
         Raises:
-            GitHubUnavailableError: `ambiguous` when it may have been opened all the same.
+            GitHubUnavailableError: `ambiguous` when it may have been opened.
         """
         wanted = {"title": title, "body": body, "labels": list(labels)}
         return (await self._send("POST", "issues", body=wanted)).read(Issue)
@@ -74,13 +74,13 @@ class IssueCalls(RepositoryCalls):
         state: Literal["open", "closed"] | None = None,
         state_reason: Reason | None = None,
     ) -> Issue:
-        """Change what is given of an issue, and leave the rest."""
+        """Change the given fields of an issue."""
         wanted = {"title": title, "body": body, "state": state, "state_reason": state_reason}
         reply = await self._send("PATCH", "issues", str(number), body=present(wanted))
         return reply.read(Issue)
 
     async def ensure_label(self, name: str, color: str, description: str) -> None:
-        """Have a label; one that is there stays as people made it."""
+        """Create a label unless it exists; an existing one keeps its color and description."""
         try:
             (await self._send("GET", "labels", name)).read(Label)
         except GitHubNotFoundError:

@@ -11,7 +11,7 @@ class PullCalls(RepositoryCalls):
     """Read and open pull requests."""
 
     async def pulls_of_commit(self, sha: str) -> tuple[Pull, ...]:
-        """Return the pull requests that brought a commit, or hold it while they are open."""
+        """Return the pull requests that contain a commit, merged and open ones."""
         return await self._list(Pull, "commits", sha, "pulls")
 
     async def pull(self, number: int) -> Pull:
@@ -28,7 +28,7 @@ class PullCalls(RepositoryCalls):
         return await self._list(Pull, "pulls", params=params)
 
     async def create_pull(self, title: str, body: str, head: str, base: str) -> Pull:
-        """Open a pull request; where this branch has an open one already, return that."""
+        """Open a pull request, or return the one that this branch already has open."""
         wanted = {"title": title, "body": body, "head": head, "base": base}
         try:
             return (await self._send("POST", "pulls", body=wanted)).read(Pull)

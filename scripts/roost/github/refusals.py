@@ -1,6 +1,6 @@
-"""What GitHub's refusals mean: status and body to one of our errors.
+"""Translate GitHub's refusals, by status and body, to one of our errors.
 
-A body may echo what was sent, so only its messages are told, on one line and without the token.
+A body may echo what was sent, so errors quote only its messages, on one line and without the token.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from roost.http.retry import http_date
 from roost.secret_text import SecretText
 
 ACCEPTED = "x-accepted-github-permissions"
-UNTOLD_WAIT_S = 60.0
-"""GitHub asks for at least a minute where a limit comes without a time."""
+DEFAULT_WAIT_S = 60.0
+"""GitHub's documentation asks for at least a minute where a limit comes without a time."""
 _MAX_FAULTS = 5
 _LIMIT_WORDS = re.compile(r"rate limit|abuse detection", re.IGNORECASE)
 _TAKEN_WORDS = re.compile(r"already[ _]exists|\"sha\" wasn't supplied", re.IGNORECASE)
 _SETTING_WORDS = re.compile(r"not permitted to create or approve pull requests", re.IGNORECASE)
 
-# 500 stands for all from there on.
+# 500 also covers every status above it.
 _BY_STATUS: dict[int, tuple[type[GitHubError], str]] = {
-    400: (GitHubRejectedError, "Look at what GitHub does not accept."),
+    400: (GitHubRejectedError, "Correct what GitHub does not accept."),
     **dict.fromkeys(
         (301, 302, 307, 308),
         (
@@ -52,21 +52,21 @@ _BY_STATUS: dict[int, tuple[type[GitHubError], str]] = {
     ),
     409: (GitHubConflictError, "It changed since it was read. Run the same command again."),
     410: (GitHubNotFoundError, "It was removed, or is switched off in the repository's settings."),
-    422: (GitHubRejectedError, "Look at what GitHub does not accept."),
+    422: (GitHubRejectedError, "Correct what GitHub does not accept."),
     500: (GitHubUnavailableError, "Run the same command again. See www.githubstatus.com."),
 }
 
-# GraphQL answers 200 and gives a type with each error; one without a type is about the query itself.
+# GraphQL answers 200 with a type for each error; an error without a type is about the query itself.
 _BY_TYPE: dict[str, tuple[type[GitHubError], str]] = {
     "RATE_LIMITED": (GitHubRateLimitedError, ""),
     **dict.fromkeys(
         ("FORBIDDEN", "INSUFFICIENT_SCOPES"),
         (
             GitHubForbiddenError,
-            "The token may not see that. Check the `permissions:` of the job, or the token's own.",
+            "The token may not read that. Check the `permissions:` of the job, or the token's own.",
         ),
     ),
-    "NOT_FOUND": (GitHubNotFoundError, "It is not there, or the token may not see it."),
+    "NOT_FOUND": (GitHubNotFoundError, "It does not exist, or the token may not read it."),
 }
 _PASSING_WORDS = re.compile(r"something went wrong|timed? ?out", re.IGNORECASE)
 
@@ -97,7 +97,7 @@ def query_refusal(
     secrets: Iterable[SecretText],
     now: Callable[[], datetime],
 ) -> GitHubError | None:
-    """Return the error for a query of GraphQL that was refused, which is a success with errors in it."""
+    """Return the error for a refused query of GraphQL, which answers with a success that has errors."""
     errors = body.get("errors") if isinstance(body, dict) else None
     if not errors:
         return None
@@ -127,7 +127,7 @@ def unreadable(response: httpx.Response, where: str, reason: str) -> GitHubAnswe
 
 
 def is_limit(response: httpx.Response) -> bool:
-    """Return whether it refuses because of too many calls: then it did nothing."""
+    """Return whether a limit of calls was the reason; the call then had no effect."""
     if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
         return True
     if response.status_code != httpx.codes.FORBIDDEN:
@@ -140,7 +140,7 @@ def is_limit(response: httpx.Response) -> bool:
 
 
 def limit_wait_s(response: httpx.Response, now: Callable[[], datetime]) -> float:
-    """Return how long GitHub wants to be left alone: by Retry-After, by the limit's end, or a minute."""
+    """Return how many seconds to wait: by Retry-After, by the limit's end, or a minute."""
     written = response.headers.get("retry-after", "")
     wait = _seconds(written)
     if wait is None:
@@ -149,7 +149,7 @@ def limit_wait_s(response: httpx.Response, now: Callable[[], datetime]) -> float
     if wait is None and response.headers.get("x-ratelimit-remaining") == "0":
         reset = _seconds(response.headers.get("x-ratelimit-reset", ""))
         wait = reset - now().timestamp() + 1 if reset is not None else None
-    return UNTOLD_WAIT_S if wait is None else max(wait, 0.0)
+    return DEFAULT_WAIT_S if wait is None else max(wait, 0.0)
 
 
 def _classify(
@@ -165,7 +165,7 @@ def _classify(
     if status == httpx.codes.UNPROCESSABLE_ENTITY and _TAKEN_WORDS.search(said):
         return (
             GitHubConflictError,
-            "It is there already. Run the same command again: it looks first.",
+            "It exists already. Run the same command again: it looks first.",
         )
     if response.is_redirect:
         return (
@@ -210,7 +210,7 @@ def _missing_advice(response: httpx.Response) -> str:
     wanted = _wanted(response)
     hint = f" (it needs {wanted})" if wanted else ""
     return (
-        "It is not there, or the token may not see it: check the name, and the `permissions:` of the"
+        "It does not exist, or the token may not read it: check the name, and the `permissions:` of the"
         f" job{hint}."
     )
 
@@ -229,7 +229,7 @@ def _wanted(response: httpx.Response) -> str:
 
 
 def _read_message(response: httpx.Response, secrets: Iterable[SecretText]) -> str:
-    """Return GitHub's own words; bodies are not always JSON, nor even text."""
+    """Return GitHub's message; bodies are not always JSON, nor even text."""
     text = response.content.decode("utf-8", errors="replace")[:MAX_READ]
     try:
         body = json.loads(text)
@@ -238,12 +238,12 @@ def _read_message(response: httpx.Response, secrets: Iterable[SecretText]) -> st
     if isinstance(body, dict) and isinstance(body.get("message"), str):
         text = ": ".join([body["message"], *filter(None, ["; ".join(_faults(body.get("errors")))])])
     elif text.lstrip().startswith("<"):
-        text = ""  # a page of a proxy, which says nothing on one line
+        text = ""  # an HTML page, such as a proxy's, has no message
     return redacted(text, secrets) or one_line(response.reason_phrase)
 
 
 def _faults(errors: Any) -> Iterator[str]:
-    """Return what a 422 finds wrong: fields, codes and messages, never the values."""
+    """Return the errors of a 422: fields, codes and messages, never the values."""
     for error in (errors if isinstance(errors, list) else [errors])[:_MAX_FAULTS]:
         if isinstance(error, str):
             yield error
@@ -253,5 +253,5 @@ def _faults(errors: Any) -> Iterator[str]:
 
 
 def _seconds(written: str) -> float | None:
-    """Read a number of seconds; `nan` and `inf` are none."""
+    """Read a number of seconds; None for anything else, also for `nan` and `inf`."""
     return float(written) if written.isascii() and written.isdigit() else None

@@ -1,4 +1,4 @@
-"""Settings of a repository, as `roost doctor` reads them; None where the token may not see them."""
+"""Read the settings of a repository for `roost doctor`; None where the token may not read them."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ _NOT_PROTECTED = "Branch not protected"
 
 
 class SettingCalls(RepositoryCalls):
-    """Read environments, secrets' names, rules and permissions."""
+    """Read environments, names of secrets, rules and permissions."""
 
     async def repository_info(self) -> Repository:
-        """Return the repository itself."""
+        """Return the repository."""
         return (await self._send("GET")).read(Repository)
 
     async def environments(self) -> tuple[GitHubEnvironment, ...]:
-        """Return the repository's environments, with what protects them."""
+        """Return the repository's environments with their protection rules."""
         return await self._list(GitHubEnvironment, "environments", key="environments")
 
     async def environment_branches(self, name: str) -> tuple[BranchPolicy, ...]:
-        """Return the names of branches that may deploy to an environment that has such a list."""
+        """Return the branches on the list of those that may deploy to an environment."""
         path = ("environments", name, "deployment-branch-policies")
         return await self._list(BranchPolicy, *path, key="branch_policies")
 
     async def environment_secrets(self, name: str) -> tuple[str, ...] | None:
-        """Return the names of an environment's secrets; their values never leave GitHub."""
+        """Return the names of an environment's secrets; GitHub never returns values."""
         try:
             found = await self._list(Named, "environments", name, "secrets", key="secrets")
         except GitHubForbiddenError:
@@ -60,9 +60,9 @@ class SettingCalls(RepositoryCalls):
         return tuple(secret.name for secret in found)
 
     async def runners(self) -> tuple[str, ...] | None:
-        """Return the names of the repository's self-hosted runners; None where a token sees none of it.
+        """Return the names of the repository's self-hosted runners; None where the token may not read them.
 
-        Those of the organization's groups are not among them.
+        Runners of the organization's groups are not among them.
         """
         try:
             found = await self._list(Named, "actions", "runners", key="runners")
@@ -71,7 +71,7 @@ class SettingCalls(RepositoryCalls):
         return tuple(runner.name for runner in found)
 
     async def has_variable(self, name: str) -> bool | None:
-        """Return whether the repository has a variable; None where the token may not see that."""
+        """Return whether the repository has a variable; None where the token may not read that."""
         try:
             await self._send("GET", "actions", "variables", name)
         except GitHubNotFoundError:
@@ -81,23 +81,23 @@ class SettingCalls(RepositoryCalls):
         return True
 
     async def protected_branches(self) -> tuple[Branch, ...]:
-        """Return the branches that are protected in any way."""
+        """Return the branches with a protection of any kind."""
         return await self._list(Branch, "branches", params={"protected": "true"})
 
     async def rulesets(self) -> tuple[Ruleset, ...]:
-        """Return all rulesets that concern the repository, also those that are off; without bypasses."""
+        """Return all rulesets of the repository, disabled ones included, without their bypass actors."""
         return await self._list(Ruleset, "rulesets")
 
     async def ruleset(self, number: int) -> Ruleset | None:
-        """Return one ruleset with who may bypass it, as far as the token may see that."""
+        """Return one ruleset with its bypass actors, as far as the token may read them."""
         return await self._readable(Ruleset, "rulesets", str(number))
 
     async def branch_rules(self, branch: str) -> tuple[BranchRule, ...]:
-        """Return the rules that rulesets hold a branch to."""
+        """Return the rules of all rulesets for a branch."""
         return await self._list(BranchRule, "rules", "branches", branch)
 
     async def branch_protection(self, branch: str) -> BranchProtection | None:
-        """Return the older protection of a branch, which may be off."""
+        """Return the classic protection of a branch, with `is_on` False where there is none."""
         try:
             reply = await self._send("GET", "branches", branch, "protection")
         except GitHubForbiddenError:
@@ -107,9 +107,9 @@ class SettingCalls(RepositoryCalls):
         return reply.read(BranchProtection)
 
     async def actions_permissions(self) -> ActionsPermissions | None:
-        """Return whether Actions may run, and which."""
+        """Return whether Actions may run, and which ones."""
         return await self._readable(ActionsPermissions, "actions", "permissions")
 
     async def workflow_permissions(self) -> WorkflowPermissions | None:
-        """Return what a workflow's token may do by default."""
+        """Return the default permissions of a workflow's token."""
         return await self._readable(WorkflowPermissions, "actions", "permissions", "workflow")

@@ -1,4 +1,4 @@
-"""Text from a service that people read: on one line, cut, and without what a terminal obeys."""
+"""Clean text from a service before people see it: one line, cut, without control characters."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from roost.secret_text import SecretText
 MAX_MESSAGE = 500
 MAX_HEADER = 100
 MAX_READ = 2**16
-"""Characters of a body that are searched for a message."""
+"""How many characters of a body are searched for a message."""
 
 
 def one_line(text: str, most: int = MAX_MESSAGE) -> str:
-    """Return at most `most` characters on one line; `?` replaces what does not print."""
+    """Return at most `most` characters on one line; `?` replaces unprintable ones."""
     words = " ".join(text.split())[:most]
     return "".join(char if char.isprintable() else "?" for char in words)
 
 
 def sentence(text: str) -> str:
-    """Return a text that ends as a sentence, as advice follows it."""
+    """Return a text with a full stop where it lacks one, so that a hint can follow."""
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
@@ -33,5 +33,5 @@ def redacted(text: str, secrets: Iterable[SecretText]) -> str:
 
 
 def header(response: httpx.Response, name: str) -> str:
-    """Return a header to show, at most MAX_HEADER characters; empty where there is none."""
+    """Return at most MAX_HEADER characters of a header; empty where there is none."""
     return one_line(response.headers.get(name, ""))[:MAX_HEADER]

@@ -1,4 +1,4 @@
-"""A successful answer: JSON, read as the type that the service documents."""
+"""Read a successful answer: JSON, as the type that the service documents."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from roost.http.messages import one_line
 Json = dict[str, Any]
 T = TypeVar("T")
 Unreadable = Callable[[httpx.Response, str, str], ServiceError]
-"""Returns a service's error for an answer, the call it belongs to, and what is wrong with it."""
+"""Makes the service's error from an answer, the call it belongs to, and what is wrong with it."""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """A decoded body, and what an error about it must name.
+    """A decoded body, and what an error about it needs.
 
     Args:
         body: the decoded JSON; None where there was no content.
         where: the call, such as `GET /apps`.
-        response: the answer itself.
+        response: the undecoded answer.
         unreadable: makes the service's error.
     """
 
@@ -47,13 +47,13 @@ class Reply:
         except RecursionError:
             raise self.wrong("nested too deeply") from None
         except ValidationError as error:
-            # Neither the input nor the context: both may hold what was sent.
+            # The input and the context stay out of the message: both may echo what was sent.
             first = error.errors(include_url=False, include_input=False, include_context=False)[0]
             place = ".".join(str(part) for part in first["loc"]) or "the body"
             raise self.wrong(one_line(f"{place}: {first['msg']}")) from None
 
     def wrong(self, reason: str) -> ServiceError:
-        """Return the error that says what is wrong with this answer."""
+        """Return the service's error with what is wrong with this answer."""
         return self.unreadable(self.response, self.where, reason)
 
 
@@ -72,10 +72,10 @@ def decode(response: httpx.Response, where: str, unreadable: Unreadable) -> Any:
 
 
 def _no_number(word: str) -> float:
-    raise ValueError(word)  # NaN and Infinity are Python's, not JSON's
+    raise ValueError(word)  # Python reads NaN and Infinity, which are not JSON
 
 
 def _finite(written: str) -> float:
-    """Read a number; one that is too large for a float could not be written back as JSON."""
+    """Read a number; refuse one too large for a float, which could not be written back as JSON."""
     number = float(written)
     return number if isfinite(number) else _no_number(written)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from roost.errors import SmokeFailedError
+from roost.prefect.gate_pages import ask_report
 from roost.prefect.probe import DATABASE, Server, run_check
-from roost.prefect.server_report import ask_report
 from roost.prefect.transport import prefect_client
 from roost.secret_text import SecretText
 

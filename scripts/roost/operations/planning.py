@@ -65,7 +65,7 @@ async def make_plan(
     check = check_values(desired, live, our_machines(desired, live), values.found)
     desired = replace(desired, values=check)
     cost = cost_change(read_prices(context.prices), desired, live)
-    plan = chosen.told(adopted.told(diff(desired, live)))
+    plan = chosen.annotate(adopted.annotate(diff(desired, live)))
     return Planned(chosen.file, image, desired, live, plan, cost, values, chosen, adopted.left)
 
 

@@ -21,8 +21,8 @@ from roost.operations.server_state import (
 from roost.operations.sleep_wake import PROBE_TIMEOUT_S
 from roost.plan.live import read_live
 from roost.plan.releases import releases_on
+from roost.prefect.gate_pages import quoted
 from roost.prefect.probe import CheckResult, Server, prove, select_checks
-from roost.prefect.server_report import quoted
 from roost.prefect.transport import prefect_client
 from roost.report.text import check_line
 from roost.report.wording import one_line, unproved_notes

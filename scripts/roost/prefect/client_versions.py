@@ -1,7 +1,7 @@
 """Which releases of Prefect's client work with which servers, as `./run clients` measured it.
 
-With a login on, a server takes task runs and events through a socket that asks for the login. A client
-that does not know this completes its flow runs, and its task runs and events are lost without a word.
+A server with a login receives task runs and events through a socket that requires the login. Older
+clients do not send it: their flow runs complete, and their task runs and events are silently lost.
 `docs/prefect.md` shows the same table.
 """
 
@@ -12,17 +12,17 @@ from dataclasses import dataclass
 from roost.prefect.versions import parse_version
 
 SERVERS = ("3.8.8", "3.9.1")
-"""The servers that were tried, each under the launcher of our image and with a login."""
+"""The servers that were measured, each with the launcher of our image and a login."""
 
 
 @dataclass(frozen=True)
 class Client:
-    """What arrives of one flow run with three tasks and one event, the same on every server.
+    """What the server stored of one flow run with three tasks and one event, on every server.
 
     Args:
-        version: of the client.
-        task_runs: of three.
-        events: of one.
+        version: the version of the client.
+        task_runs: how many of the three task runs.
+        events: how many of the one event.
     """
 
     version: str
@@ -31,7 +31,7 @@ class Client:
 
     @property
     def works(self) -> bool:
-        """Whether all of it arrives."""
+        """Whether nothing is lost."""
         return (self.task_runs, self.events) == (3, 1)
 
 
@@ -44,15 +44,17 @@ CLIENTS = (
     Client("3.8.8", 3, 1),
     Client("3.9.1", 3, 1),
 )
-"""The flow run itself was Completed with each of them."""
+"""The flow run itself was Completed with each client."""
 
 
 def advise_clients(server: str) -> str:
-    """Return which clients work with a server that has a login, in one line.
+    """Return one line about the clients that work with a server that has a login.
 
     Args:
-        server: the version that the server has; empty where the server is of a minor version that
-            was not tried, or of none.
+        server: the server's version.
+
+    Returns:
+        Empty for a minor version that was not measured, and for no version.
     """
     tried = {_minor(each): each for each in SERVERS}
     minor = _minor(server)

@@ -1,7 +1,7 @@
-"""Check that an event that is sent as Prefect's client sends it is kept, and comes back through the API.
+"""Check that an event, sent as Prefect's client sends it, is stored and comes back by the API.
 
-Task runs are events, too: a server whose socket for events is shut completes flow runs and keeps no task
-run. Prefect's client opens `/api/events/in` with the subprotocol `prefect`, sends its login as the first
+Task runs are events too: a server whose socket for events is closed completes flow runs but stores no
+task run. Prefect's client opens `/api/events/in` with the subprotocol `prefect`, sends its login as the first
 message, waits for `auth_success`, and then sends one event after the other
 (prefect.events.clients.PrefectEventsClient, 3.6.14 to 3.9.1).
 """
@@ -27,39 +27,39 @@ from roost.prefect.websocket import (
 PATH = "/api/events/in"
 SUBPROTOCOL = "prefect"
 NAME = "roost.smoke"
-"""Of the event, and the beginning of its resource's id: no automation of Prefect's own waits for it."""
+"""The name of the event, and the prefix of its resource's id; no automation of Prefect matches it."""
 CLOCKS = timedelta(days=1)
-"""How far the server's clock may be from ours."""
+"""The largest difference between the server's clock and ours."""
 POLICY_VIOLATION = 1008
-"""The code with which Prefect closes a socket whose login it does not know (RFC 6455, 7.4.1)."""
+"""The code with which Prefect closes a socket with a wrong login (RFC 6455, 7.4.1)."""
 REFUSED: dict[int, str] = {
     HTTPStatus.UNAUTHORIZED: (
-        "Something before the server asks sockets for a login of its own. Let it pass requests to "
-        f"{PATH}: the server asks for its login within the socket."
+        "Something before the server requires a login of its own for sockets. Let it pass requests to "
+        f"{PATH}: the server checks its login within the socket."
     ),
     HTTPStatus.FORBIDDEN: (
-        "Prefect closes a socket without the subprotocol prefect so. Let what stands before the "
-        "server pass the header Sec-WebSocket-Protocol; is something else guarding the address?"
+        "Prefect answers so to a socket without the subprotocol prefect. Let the proxy before the "
+        "server pass the header Sec-WebSocket-Protocol; or does something else guard the address?"
     ),
     HTTPStatus.SERVICE_UNAVAILABLE: LOOK_AT_LOG,
 }
 NO_SOCKETS = (
-    f"Something before the server passes no WebSockets. Let requests to {PATH} keep their headers "
+    f"Something before the server blocks WebSockets. Let requests to {PATH} keep their headers "
     "Connection and Upgrade; without them task runs and events are lost."
 )
-LOGIN_REFUSED = "The server takes events with another login. Set PREFECT_SERVER_API_AUTH_STRING to its user:password."
+LOGIN_REFUSED = "The server requires another login for events. Set PREFECT_SERVER_API_AUTH_STRING to its user:password."
 BROKEN = (
     "The server, or something before it, broke the socket. Look at the server's log; a proxy has to "
     "keep sockets open."
 )
 NOT_KEPT = (
-    "The server took the event and does not keep it. Is PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED "
+    "The server accepted the event and does not store it. Is PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED "
     "off? Look at the server's log."
 )
 
 
 async def check_events(server: Server) -> str:
-    """An event goes in through the socket and comes back through the API."""
+    """Send an event through the socket, and wait until the API returns it."""
     server.waiting.last = f"{PATH} does not answer"
     event = make_event(server)
     try:
@@ -73,16 +73,16 @@ async def check_events(server: Server) -> str:
             REFUSED.get(refused.status, NO_SOCKETS),
         ) from None
     except SocketClosedError as closed:
-        said = server.quote(closed.reason)
+        reason = server.quote(closed.reason)
         raise CheckFailedError(
-            f"{PATH} was closed ({closed.code}{f': {said}' if said else ''})",
+            f"{PATH} was closed ({closed.code}{f': {reason}' if reason else ''})",
             LOGIN_REFUSED if closed.code == POLICY_VIOLATION else BROKEN,
         ) from None
     return "sent through the socket, read back"
 
 
 def make_event(server: Server) -> dict[str, Any]:
-    """Make an event as Prefect's client sends it (prefect.events.schemas.events.Event)."""
+    """Return an event as Prefect's client sends it (prefect.events.schemas.events.Event)."""
     key = uuid.uuid4()
     return {
         "id": str(key),
@@ -95,11 +95,11 @@ def make_event(server: Server) -> dict[str, Any]:
 
 
 async def _log_in(server: Server, socket: WebSocket) -> None:
-    """Send the first message and wait for its answer; a server without a login answers, too."""
+    """Send the login and wait for its answer; a server without a login answers too."""
     if socket.subprotocol != SUBPROTOCOL:
         raise CheckFailedError(
             f"{PATH} opened without the subprotocol prefect",
-            "Let what stands before the server pass the header Sec-WebSocket-Protocol.",
+            "Let the proxy before the server pass the header Sec-WebSocket-Protocol.",
         )
     token = server.auth.reveal() if server.auth else None
     await socket.send(json.dumps({"type": "auth", "token": token}))
@@ -109,9 +109,9 @@ async def _log_in(server: Server, socket: WebSocket) -> None:
 
 
 async def _wait_for(server: Server, event: dict[str, Any]) -> None:
-    """Wait until the API has the event; Prefect writes what it took every 5 s.
+    """Wait until the API has the event; Prefect writes the events it accepted every 5 s.
 
-    A failed look is asked again by `Server.call` alone. When it takes too long, the check says so.
+    Only `Server.call` repeats a failed request; the limit of the check ends the wait.
     """
     now = server.now()
     occurred = {"since": (now - CLOCKS).isoformat(), "until": (now + CLOCKS).isoformat()}

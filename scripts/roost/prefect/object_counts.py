@@ -1,4 +1,4 @@
-"""How much a Prefect server holds, told by itself."""
+"""Count the objects of a Prefect server by its API."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ COUNTED = ("flows", "flow_runs", "deployments", "variables", "block_documents")
 
 
 async def count_rows(server: Server) -> dict[str, int]:
-    """Return how many of each there are; what the server does not tell is left out."""
+    """Return the number of objects of each kind; a kind that cannot be counted is left out."""
     found: dict[str, int] = {}
     for kind in COUNTED:
         try:
@@ -22,5 +22,5 @@ async def count_rows(server: Server) -> dict[str, int]:
 
 
 def told(rows: dict[str, int]) -> str:
-    """Report it in words, such as `3 flows, 12 flow runs`."""
+    """Return the counts in words, such as `3 flows, 12 flow runs`."""
     return ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in rows.items())

@@ -1,20 +1,19 @@
-"""Prove a Prefect server good, from outside: named checks, each with its time, limit and advice."""
+"""Prove from outside that a Prefect server is healthy: named checks with limits and hints."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import anyio
 import httpx
 
-from roost.prefect.admit_traffic import check_opened
-from roost.prefect.causes import find_cause
-from roost.prefect.database_check import check_database
 from roost.prefect.events_check import NOT_KEPT, check_events
+from roost.prefect.gate_pages import API_PATH, ask_report, ask_setting, check_opened
 from roost.prefect.read_checks import (
     check_auth_closed,
     check_costly_pages,
+    check_database,
     check_health,
     check_ready,
     check_ui,
@@ -40,7 +39,7 @@ Action = Callable[[Server], Awaitable[str]]
 
 @dataclass(frozen=True)
 class CheckResult:
-    """How one check went."""
+    """The result of one check."""
 
     name: str
     ok: bool
@@ -52,16 +51,16 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class Check:
-    """One thing to prove: `action` returns a detail or raises CheckFailedError.
+    """One check: `action` returns a detail or raises CheckFailedError.
 
     Args:
-        name: as people and scripts read it.
+        name: for people and scripts.
         limit_s: the check fails when it takes longer.
-        action: looks at the server.
-        advice: what to do when it took longer, or got no answer.
-        ours_only: only our image promises it.
-        needs_login: it means nothing without credentials.
-        vital: no later check can mean anything if this one fails.
+        action: checks the server.
+        advice: the hint for a check that took longer, or got no answer.
+        ours_only: only our image must pass it.
+        needs_login: it needs credentials.
+        vital: the later checks are left out if this one fails.
     """
 
     name: str
@@ -74,16 +73,21 @@ class Check:
 
 
 _SLOW = "The server is slow. Give it more CPU or memory."
+_SCHEDULER_OFF = (
+    "The scheduler is off: PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED is false, set under this or "
+    "another name. Remove it, and pause the schedules that must not run."
+)
+_UI_OFF = "The UI is off: remove PREFECT_SERVER_UI_ENABLED, or set it to true."
 
 DATABASE = Check("database", 30, check_database, _SLOW, vital=True)
-"""Vital, so that no check writes into a database that is not the server's own."""
+"""Vital, so that no check writes into a database that is not the one of its file."""
 
 CHECKS: tuple[Check, ...] = (
     Check(
         "health",
         120,
         check_health,
-        "The server does not come up. Look at its log.",
+        "The server does not start. Look at its log.",
         vital=True,
     ),
     Check(
@@ -106,8 +110,8 @@ CHECKS: tuple[Check, ...] = (
         "scheduler",
         20,
         check_scheduler,
-        "Schedules make no runs. Look at the server's log. In an image that Roost does not build, a "
-        "SQLAlchemy newer than its Prefect knows ends the scheduler.",
+        "The scheduler creates no runs. Look at the server's log. In an image that Roost does not build, a "
+        "SQLAlchemy too new for its Prefect stops the scheduler.",
     ),
 )
 
@@ -115,13 +119,13 @@ OPENING = Check(
     "opened to all",
     15,
     check_opened,
-    "The server was proved good, and opens by itself in 15 minutes. Look at its log.",
+    "The server passed its checks, and opens by itself in 15 minutes. Look at its log.",
 )
-"""The gate's last word to a server of our image that passed every other check."""
+"""Run by the gate at the end, on a server of our image that passed every other check."""
 
 
 def select_checks(*, login: bool, stock: bool) -> tuple[Check, ...]:
-    """Leave out what cannot be asked of this server."""
+    """Return the checks that apply to a server with or without a login, of our image or stock."""
     return tuple(
         check
         for check in CHECKS
@@ -132,10 +136,10 @@ def select_checks(*, login: bool, stock: bool) -> tuple[Check, ...]:
 async def prove(
     server: Server, checks: tuple[Check, ...], clock: Callable[[], float]
 ) -> AsyncIterator[CheckResult]:
-    """Run the checks in order; a vital one that fails ends the proof."""
+    """Run the checks in order; a vital one that fails is the last."""
     ready = server
     for check in checks:
-        result = await find_cause(ready, await run_check(check, ready, clock))
+        result = await _with_cause(ready, await run_check(check, ready, clock))
         yield result
         if check.vital and not result.ok:
             return
@@ -144,7 +148,7 @@ async def prove(
 
 
 async def run_check(check: Check, server: Server, clock: Callable[[], float]) -> CheckResult:
-    """Run one check within its limit; whatever the server does becomes a result."""
+    """Run one check within its limit; every error becomes a failed result."""
     began = clock()
     server.waiting.last = ""
     try:
@@ -177,4 +181,29 @@ def _failed(
         limit_s=check.limit_s,
         detail=detail,
         advice=advice or check.advice,
+    )
+
+
+async def _with_cause(server: Server, result: CheckResult) -> CheckResult:
+    """Return a failed check with the advice for its cause, where the server's own settings show it."""
+    if result.ok:
+        return result
+    advice = ""
+    if result.name == "scheduler":
+        enabled = await ask_setting(server, "server", "services", "scheduler", "enabled")
+        advice = _SCHEDULER_OFF if enabled is False else ""
+    elif result.name == "ui":
+        advice = _UI_OFF if await ask_setting(server, "server", "ui", "enabled") is False else ""
+    elif result.name == "health":
+        advice = await _path_advice(server)
+    return replace(result, advice=advice) if advice else result
+
+
+async def _path_advice(server: Server) -> str:
+    report = await ask_report(server)
+    if report is None or report.api_path in ("", API_PATH):
+        return ""
+    return (
+        f"Its API is under {report.api_path}, where neither the gate nor Fly's checks look for it. "
+        "Remove PREFECT_SERVER_API_BASE_PATH."
     )

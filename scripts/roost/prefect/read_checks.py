@@ -1,6 +1,6 @@
-"""Checks that only look: is it up, is it the right one, is it shut, is it usable.
+"""Checks that only read: is the server up, the right version, closed to strangers, usable.
 
-What each guards against was measured on Prefect 3.8.8.
+What each check guards against was measured on Prefect 3.8.8.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 import anyio
 import httpx
 
+from roost.prefect.gate_pages import ask_report, ask_setting
 from roost.prefect.server import LOOK_AT_LOG, CheckFailedError, Server
 from roost.prefect.transport import basic
 from roost.secret_text import SecretText
@@ -28,23 +29,36 @@ WHILE_BOOTING = frozenset(
     }
 )
 CLOSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
-_ANY_HOST = frozenset({"0.0.0.0", "::"})  # noqa: S104 - recognised, never bound
+_ANY_HOST = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, never bound
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+SQLITE, POSTGRES = "sqlite", "postgres"
+WANTED = {SQLITE: "sqlite on the volume", POSTGRES: "postgres"}
+"""What the server's report calls each backend of the environment file."""
+_DATABASE_ADVICE = {
+    SQLITE: (
+        "A setting or a secret names another database, which backups do not contain. Remove it; or set "
+        "database.backend: postgres, and database.url_secret to the secret with its address."
+    ),
+    POSTGRES: (
+        "The server does not use the address in the secret that database.url_secret names. Remove "
+        "every other setting and secret that names a database."
+    ),
+}
 
 
 async def check_health(server: Server) -> str:
-    """The process answers; polls, because it may be booting."""
+    """Wait until the process answers; it may be booting."""
     server.waiting.last = "it hangs without an answer"
     while True:
-        seen = await _look_at_health(server)
+        seen = await _health(server)
         if not seen:
             return ""
         server.waiting.last = seen
         await anyio.sleep(server.poll_s)
 
 
-async def _look_at_health(server: Server) -> str:
-    """Return what stands in the way, empty for health; what no boot explains is a finding."""
+async def _health(server: Server) -> str:
+    """Return why the server is not up yet, empty when it is; fail on what no boot explains."""
     try:
         answer = await server.http.get("/api/health")
     except httpx.TransportError as failure:
@@ -78,7 +92,7 @@ def _why_no_answer(failure: httpx.TransportError) -> str:
 
 
 async def check_ready(server: Server) -> str:
-    """The database answers."""
+    """Wait until the server reaches its database."""
     server.waiting.last = "it hangs without an answer"
     while True:
         answer = await server.http.get("/api/ready")
@@ -91,20 +105,49 @@ async def check_ready(server: Server) -> str:
 
 
 async def check_version(server: Server) -> str:
-    """The version that was pinned is the one that runs."""
+    """Check that the pinned version is the one that runs."""
     found = await server.call("GET", "/admin/version")
     if not isinstance(found, str):
         raise TypeError("a version is a text")
     if server.version and found != server.version:
         raise CheckFailedError(
             f"runs {server.quote(found)}, pinned is {server.version}",
-            "The image holds another Prefect than its name says. Build it anew.",
+            "The image contains another Prefect than its name says. Build it again.",
         )
     return f"Prefect {server.quote(found)}"
 
 
+async def check_database(server: Server) -> str:
+    """Check that the database is the one that the file names, as far as the server shows it.
+
+    A server on another database is backed up, restored and put to sleep as if it were on that of
+    the file: each of them would then report success over an empty volume.
+    """
+    report = await ask_report(server)
+    found = report.database if report else await _driver(server)
+    wanted = WANTED.get(server.database, "")
+    if not found:
+        return "not proved: only Roost's own image reports its database"
+    if wanted and found != wanted and not (report is None and wanted.startswith(found)):
+        raise CheckFailedError(
+            f"the server uses {found}, and its file names {wanted}",
+            _DATABASE_ADVICE[server.database],
+        )
+    return found if report else f"{found}, by its driver alone"
+
+
+async def _driver(server: Server) -> str:
+    """Return the database of the driver in Prefect's settings, empty where none is set.
+
+    Prefect never shows the address.
+    """
+    driver = await ask_setting(server, "server", "database", "driver")
+    name = str(driver or "").partition("+")[0]
+    return {"postgresql": POSTGRES, "sqlite": SQLITE}.get(name, "")
+
+
 async def check_auth_closed(server: Server) -> str:
-    """Without credentials, and with wrong ones, the API is shut; with them it opens."""
+    """Check that the API refuses no and wrong credentials, and accepts ours."""
     wrong = basic(SecretText(f"nobody:{secrets.token_hex(8)}"))
     for kind, headers in (("no", {}), ("wrong", wrong)):
         answer = await server.http.get("/api/admin/version", headers=headers)
@@ -125,17 +168,17 @@ async def check_auth_closed(server: Server) -> str:
 
 
 def _about_login(server: Server) -> str:
-    """Return what to do where the server does not know our login."""
+    """Return the hint for a server that refuses our login."""
     if server.made_up:
         return (
-            "The login made up here is not the server's, which was given another one. Set "
+            "The login that was generated here is not the server's, which was given another one. Set "
             "PREFECT_SERVER_API_AUTH_STRING to that."
         )
     return "The value of PREFECT_SERVER_API_AUTH_STRING here is not the server's. Correct it."
 
 
 async def check_costly_pages(server: Server) -> str:
-    """Pages that cost seconds of the event loop a request are closed to strangers."""
+    """Check that the pages are closed that block the event loop for seconds at each request."""
     for path in ("/docs", "/openapi.json"):
         answer = await server.http.get(path)
         if answer.status_code not in CLOSED:
@@ -147,7 +190,7 @@ async def check_costly_pages(server: Server) -> str:
 
 
 async def check_ui(server: Server) -> str:
-    """The UI is served, and tells browsers an API address that they can use."""
+    """Check that the UI is served, with an API address that browsers can use."""
     page = await server.http.get("/", headers={"accept": "text/html"}, follow_redirects=True)
     if page.status_code != HTTPStatus.OK or "text/html" not in page.headers.get("content-type", ""):
         raise CheckFailedError(f"/ answered {page.status_code} and no page", LOOK_AT_LOG)

@@ -1,4 +1,4 @@
-"""The server under proof, and how to talk to it."""
+"""The Prefect server that is checked, and calls to its API."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ BUSY_ATTEMPTS = 12
 MAX_QUOTE = 160
 LOOK_AT_LOG = "Look at the server's log."
 NOT_PREFECT = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
-"""What reading an answer of another shape than Prefect's raises."""
+"""The errors that reading an answer with another shape than Prefect's raises."""
 
 
 class CheckFailedError(Exception):
-    """A check's finding: what was seen, what to do about it, and its own name if it has one."""
+    """A check failed: what was observed, a hint, and a name where it differs from the check's."""
 
     def __init__(self, detail: str, advice: str = LOOK_AT_LOG, *, name: str = "") -> None:
         super().__init__(detail)
@@ -37,7 +37,7 @@ class CheckFailedError(Exception):
 
 @dataclass
 class Waiting:
-    """What a check that waits has seen last, for the day it waits in vain."""
+    """The last observation of a check that waits, shown when its time is over."""
 
     last: str = ""
 
@@ -49,11 +49,11 @@ class Server:
     Args:
         http: a client whose base URL is the server's address, without `/api`.
         auth: `user:password`, None where the server asks for none.
-        version: the version it should run, empty for any.
+        version: the version it should run; empty for any.
         headers: sent with every call that logs in.
-        poll_s: between two looks at something that is awaited.
+        poll_s: seconds between two polls.
         now: the clock that the age of leftovers is read against.
-        made_up: whether nobody set the login here: it was made up for a server on this computer.
+        made_up: whether the login was generated for a server on this computer, as none was set.
         database: the backend that its file names, `sqlite` or `postgres`; empty for any.
     """
 
@@ -68,19 +68,19 @@ class Server:
     database: str = ""
 
     def login(self) -> dict[str, str]:
-        """Return the headers of a user of the server."""
+        """Return the headers with the login."""
         return {**(basic(self.auth) if self.auth else {}), **self.headers}
 
     async def call(self, verb: str, path: str, body: Any = None, *, also: int | None = None) -> Any:
-        """Call the API and return its answer; `also` is a status that is as good as a success.
+        """Call the API and return its answer; the status `also` counts as a success.
 
-        A busy SQLite answers 503 and means later (nearly always to the removal of a flow right
-        after its run), so that is asked again.
+        A busy SQLite makes the server answer 503 (nearly always to the removal of a flow right
+        after its run), so a 503 is sent again.
 
         Raises:
-            CheckFailedError: neither a success nor `also`.
+            CheckFailedError: the status is neither a success nor `also`.
         """
-        answer = await self._ask_patiently(verb, f"/api{path}", body)
+        answer = await self._send_until_free(verb, f"/api{path}", body)
         if not answer.is_success and answer.status_code != also:
             raise CheckFailedError(
                 f"{verb} /api{path} answered {answer.status_code}: {self.quote(answer.text)}",
@@ -89,34 +89,34 @@ class Server:
         return answer.json() if answer.content else None
 
     async def status(self, path: str) -> int:
-        """Return the status of a page of the API, whatever it is."""
-        return (await self._ask_patiently("GET", f"/api{path}", None)).status_code
+        """Return the status of a path of the API, success or not."""
+        return (await self._send_until_free("GET", f"/api{path}", None)).status_code
 
-    async def _ask_patiently(self, verb: str, path: str, body: Any) -> httpx.Response:
-        answer = await self._ask(verb, path, body)
+    async def _send_until_free(self, verb: str, path: str, body: Any) -> httpx.Response:
+        answer = await self._send(verb, path, body)
         for attempt in range(1, BUSY_ATTEMPTS):
             if answer.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
                 break
             await anyio.sleep(self.poll_s * attempt)
-            answer = await self._ask(verb, path, body)
+            answer = await self._send(verb, path, body)
         return answer
 
-    async def _ask(self, verb: str, path: str, body: Any) -> httpx.Response:
+    async def _send(self, verb: str, path: str, body: Any) -> httpx.Response:
         return await self.http.request(verb, path, json=body, headers=self.login())
 
     def quote(self, text: str, most: int = MAX_QUOTE) -> str:
-        """Return the beginning of an answer in one line, printable and without our credentials."""
+        """Return the beginning of an answer on one line, printable and without our credentials."""
         return one_line(self.auth.redact(text) if self.auth else text, most)
 
 
 def _advice_for(status: int) -> str:
     if status == HTTPStatus.UNAUTHORIZED:
-        return "The server wants a login that it knows. Set PREFECT_SERVER_API_AUTH_STRING to its user:password."
+        return "The server requires another login. Set PREFECT_SERVER_API_AUTH_STRING to its user:password."
     return LOOK_AT_LOG
 
 
 async def with_csrf(server: Server) -> Server:
-    """Fetch the token that changes need where CSRF protection is on; 422 says it is off."""
+    """Return the server with the token that changes need where CSRF protection is on (422: off)."""
     client = secrets.token_hex(8)
     try:
         answer = await server.http.get(
@@ -124,6 +124,6 @@ async def with_csrf(server: Server) -> Server:
         )
         token = str(answer.json()["token"]) if answer.status_code == HTTPStatus.OK else ""
     except (httpx.HTTPError, *NOT_PREFECT):
-        token = ""  # what needs it will say so
+        token = ""  # the checks that need it will fail
     headers = {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": client}
     return replace(server, headers={**server.headers, **headers}) if token else server

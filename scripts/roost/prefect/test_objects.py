@@ -1,4 +1,4 @@
-"""What a check makes on somebody's server, and its removal whatever happens."""
+"""Objects that a check creates on a real server, and their removal."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _TROUBLE = (CheckFailedError, httpx.HTTPError, *NOT_PREFECT)
 
 
 def own_name() -> str:
-    """Return a name that no other smoke has."""
+    """Return a name that no other check uses."""
     return f"{NAME_PREFIX}{secrets.token_hex(6)}"
 
 
 class Belongings:
-    """Things of ours on the server; those that are left at the end are removed, newest first.
+    """The objects that a check created; those left at its end are removed, newest first.
 
-    Removal goes on while the check is being cancelled, but never for long. What could not be
-    removed fails a check that went well, and never hides why another one failed.
+    Removal goes on while the check is cancelled, for at most CLEANUP_LIMIT_S seconds. An object
+    that could not be removed fails a check that passed, and hides no other failure.
     """
 
     def __init__(self, server: Server) -> None:
@@ -52,29 +52,29 @@ class Belongings:
         if self._paths and error is None:
             raise CheckFailedError(
                 f"could not remove {', '.join(self._paths)}",
-                "Look at the server's log. A smoke removes what is older than an hour.",
+                "Look at the server's log. The next smoke removes what is older than an hour.",
             )
 
     async def make(self, path: str, body: Json) -> str:
-        """Make a thing and return its path, such as `/flows/ID`."""
+        """Create an object and return its path, such as `/flows/ID`."""
         made = await self._server.call("POST", f"{path}/", body)
         own = f"{path}/{made['id']}"
         self._paths.append(own)
         return own
 
     async def remove(self, path: str) -> None:
-        """Remove a thing; one that is gone is fine."""
+        """Remove an object; one that is gone is fine."""
         await self._server.call("DELETE", path, also=HTTPStatus.NOT_FOUND)
         self._paths.remove(path)
 
 
 def id_of(path: str) -> str:
-    """Return the id at the end of a thing's path."""
+    """Return the id at the end of an object's path."""
     return path.rpartition("/")[2]
 
 
 async def remove_leftovers(server: Server) -> None:
-    """Remove flows, with all that hangs on them, of smokes that were killed over an hour ago."""
+    """Remove flows, with all that belongs to them, of checks that were killed over an hour ago."""
     chosen = {"flows": {"name": {"like_": NAME_PREFIX}}, "limit": 50}
     with suppress(*_TROUBLE):
         for flow in await server.call("POST", "/flows/filter", chosen):

@@ -1,4 +1,4 @@
-"""HTTP to a Prefect server, wherever its name leads."""
+"""An HTTP client for a Prefect server, on the internet or on this computer."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ LOOPBACK = "127.0.0.1"
 
 
 class LoopbackNames(httpx.AsyncBaseTransport):
-    """Connect `*.localhost` to this machine: RFC 6761 says so, not every resolver does.
+    """Connect `*.localhost` to this computer, as RFC 6761 asks and not every resolver does.
 
-    What it answers is bounded: a smoke may be pointed at anything.
+    The size of answers is limited: a smoke test may be pointed at any address.
     """
 
     def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
@@ -34,7 +34,7 @@ class LoopbackNames(httpx.AsyncBaseTransport):
 
 
 def _to_loopback(request: httpx.Request) -> httpx.Request:
-    """Return the request that goes to this machine; the caller's own stays as it is."""
+    """Return the request with the loopback address; the caller's own is not changed."""
     host = request.url.host
     if not host.endswith(".localhost"):
         return request
@@ -53,10 +53,10 @@ def prefect_client(
     transport: httpx.AsyncBaseTransport | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> httpx.AsyncClient:
-    """Open a client for one server; PREFECT_API_URL, which ends in `/api`, is fine too.
+    """Return a client for one server; a PREFECT_API_URL, which ends in `/api`, is accepted too.
 
     Raises:
-        UsageError: the address is none.
+        UsageError: it is no http address.
     """
     return httpx.AsyncClient(
         base_url=_check_address(base_url),

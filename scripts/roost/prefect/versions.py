@@ -1,4 +1,4 @@
-"""Prefect's version numbers."""
+"""Read and compare Prefect's version numbers."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A WebSocket over the client that the other checks use: same address, same headers, same trust.
+"""A WebSocket over an httpx client, with its address, headers and certificates.
 
-`websockets` encodes and reads the frames; httpx connects, asks for the upgrade and then lends its stream
+`websockets` writes and reads the frames; httpx connects, requests the upgrade and lends its stream
 (https://www.python-httpx.org/advanced/extensions/#network_stream).
 """
 
@@ -21,14 +21,14 @@ from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 MAX_BYTES = 64 * 1024
-"""Of one message; Prefect's answers have a few dozen."""
+"""The limit of one message; Prefect's answers have a few dozen bytes."""
 
 
 class UpgradeRefusedError(Exception):
-    """The answer to the request for a WebSocket is another one.
+    """The server did not open a WebSocket.
 
     Args:
-        status: of the answer; 101 where the handshake itself is wrong.
+        status: of its answer; 101 where the handshake is wrong.
     """
 
     def __init__(self, status: int) -> None:
@@ -40,8 +40,8 @@ class SocketClosedError(Exception):
     """The other side closed the socket.
 
     Args:
-        code: why, by RFC 6455; 1006 where the connection broke.
-        reason: in its words; of the other side, so to be quoted with care.
+        code: as in RFC 6455; 1006 where the connection broke.
+        reason: the text of the other side, untrusted.
     """
 
     def __init__(self, code: int, reason: str) -> None:
@@ -51,17 +51,17 @@ class SocketClosedError(Exception):
 
 
 class NetworkStream(Protocol):
-    """What httpx lends of a connection that was upgraded."""
+    """The stream of an upgraded connection, as httpx lends it."""
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - httpx's own
-        """Return what came; empty at the end."""
+        """Return the next bytes; empty at the end."""
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - httpx's own
-        """Send all of it."""
+        """Send all bytes."""
 
 
 class WebSocket:
-    """An open socket for texts; it ends with the `async with` of `open_websocket`."""
+    """An open socket for texts, closed at the end of `open_websocket`."""
 
     def __init__(self, protocol: ClientProtocol, stream: NetworkStream) -> None:
         self._protocol = protocol
@@ -69,7 +69,7 @@ class WebSocket:
 
     @property
     def subprotocol(self) -> str | None:
-        """The one that the server chose of those that were offered."""
+        """The subprotocol that the server chose, None where it chose none."""
         return self._protocol.subprotocol
 
     async def send(self, text: str) -> None:
@@ -93,7 +93,7 @@ class WebSocket:
             await self._read()
 
     async def close(self) -> None:
-        """Tell the other side that this is the end."""
+        """Send the closing frame, unless the socket is closed."""
         if self._protocol.state is State.OPEN:
             self._protocol.send_close()
             with suppress(SocketClosedError):
@@ -119,7 +119,7 @@ class WebSocket:
 
 @contextmanager
 def _breaks() -> Iterator[None]:
-    """Take a connection that breaks for a socket that is closed; what httpx lends raises as httpcore does."""
+    """Raise SocketClosedError for a broken connection; the stream raises httpcore's errors."""
     try:
         yield
     except (httpcore.NetworkError, httpcore.TimeoutException, OSError) as error:
@@ -135,19 +135,19 @@ async def open_websocket(
     Args:
         http: its base URL and headers are used, as for any other request.
         path: such as `/api/events/in`.
-        subprotocol: what is offered.
+        subprotocol: the one that is offered.
         headers: of this request alone.
 
     Raises:
-        UpgradeRefusedError: there is none.
-        httpx.HTTPError: there is no answer.
+        UpgradeRefusedError: the server opened no socket.
+        httpx.HTTPError: the server did not answer.
     """
     protocol = ClientProtocol(
         parse_uri("ws://server/"), subprotocols=[Subprotocol(subprotocol)], max_size=MAX_BYTES
     )
     wanted = protocol.connect()
     protocol.send_request(wanted)
-    protocol.data_to_send()  # httpx sends it
+    protocol.data_to_send()  # discarded: httpx sends the request
     own = {name: value for name, value in wanted.headers.raw_items() if name.lower() != "host"}
     async with http.stream("GET", path, headers={**own, **headers}) as answer:
         if answer.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
@@ -155,14 +155,14 @@ async def open_websocket(
         protocol.receive_data(_as_bytes(answer))
         if isinstance(protocol.handshake_exc, InvalidHandshake):
             raise UpgradeRefusedError(answer.status_code)
-        protocol.events_received()  # the answer itself
+        protocol.events_received()  # discarded: the answer to the handshake
         socket = WebSocket(protocol, answer.extensions["network_stream"])
         yield socket
         await socket.close()
 
 
 def _as_bytes(answer: httpx.Response) -> bytes:
-    """Write an answer's head as it came, for who reads it once more."""
+    """Return the head of an answer as bytes, for `websockets`, which parses it again."""
     lines = [b"HTTP/1.1 101 Switching Protocols"]
     lines += [name + b": " + value for name, value in answer.headers.raw]
     return b"\r\n".join([*lines, b"", b""])

@@ -1,7 +1,7 @@
-"""Checks that use the server: a flow run's whole way, and the scheduler.
+"""Checks that write: the life of a flow run, and the scheduler.
 
-With a wrong SQLAlchemy every endpoint is green while the scheduler is dead, so one check waits
-for the runs of a schedule.
+With a wrong SQLAlchemy every endpoint answers while the scheduler is dead, so one check waits for
+the runs of a schedule.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from roost.prefect.server import CheckFailedError, Server
 from roost.prefect.test_objects import Belongings, id_of, own_name, remove_leftovers
 
 SCHEDULE_INTERVAL_S = 3600
-"""Long, so that the scheduler makes three runs and not a hundred, and none is due meanwhile."""
+"""Long, so that the scheduler creates three runs and not a hundred, and none starts meanwhile."""
 INFO = 20
 
 
 async def check_flow_run(server: Server) -> str:
-    """A flow run goes its whole way: made, running, completed, read back, found, removed."""
+    """Check the life of a flow run: created, running, completed, read back, found, removed."""
     await remove_leftovers(server)
     async with Belongings(server) as ours:
         flow = await ours.make("/flows", {"name": own_name()})
@@ -36,11 +36,13 @@ async def check_flow_run(server: Server) -> str:
 
 
 async def _move(server: Server, run: str, state: str) -> None:
-    """Move a run on; the server may say no with a success (REJECT, WAIT, ABORT)."""
+    """Set the state of a run; the server refuses with a success too (REJECT, WAIT, ABORT)."""
     body = {"state": {"type": state}, "force": False}
     answer = await server.call("POST", f"{run}/set_state", body)
     if answer["status"] != "ACCEPT":
-        raise CheckFailedError(f"the server said {server.quote(str(answer['status']))} to {state}")
+        raise CheckFailedError(
+            f"the server answered {server.quote(str(answer['status']))} to {state}"
+        )
 
 
 async def _log(server: Server, run: str) -> None:
@@ -66,7 +68,7 @@ async def _read_back(server: Server, run: str) -> None:
 
 
 async def check_scheduler(server: Server) -> str:
-    """A deployment with an interval schedule gets runs, which go when it is removed."""
+    """Check that a deployment with an interval schedule gets runs; removing it removes them."""
     async with Belongings(server) as ours:
         flow = await ours.make("/flows", {"name": own_name()})
         schedule = {"interval": SCHEDULE_INTERVAL_S, "anchor_date": "2026-01-01T00:00:00Z"}
@@ -79,7 +81,7 @@ async def check_scheduler(server: Server) -> str:
             },
         )
         runs = await _wait_for_runs(server, deployment)
-        await server.call("PATCH", deployment, {"paused": True})  # no worker shall pick one up
+        await server.call("PATCH", deployment, {"paused": True})  # so that no worker starts one
     return f"{runs} runs scheduled"
 
 

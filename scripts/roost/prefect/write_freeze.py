@@ -1,4 +1,4 @@
-"""Have a server of our image hold its database still for a while (deploy/roost_server/write_freeze.py)."""
+"""Freeze writes to the database of a server of our image (deploy/roost_server/write_freeze.py)."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import anyio
 import httpx
 
 from roost.http.messages import one_line
-from roost.prefect.admit_traffic import GATE_HEADERS
+from roost.prefect.gate_pages import GATE_HEADERS
 from roost.prefect.transport import basic
 from roost.secret_text import SecretText
 
 HOLD_PATH = "/roost/hold"
 HELD = "held"
-# A sleeping server is woken by this; one that does not come up is not waited for as the gate would.
+# The request wakes a sleeping server; the wait for one that does not start is shorter than the gate's.
 BEGIN_LIMIT_S = 45
 ATTEMPTS = 3
 LOOK_S = 0.05
 
 
-# 409 gives the reason; images of before passed the request on to Prefect, which knows no such page.
+# 409 comes with a reason; older images passed the request on to Prefect, which has no such page.
 NOTHING_TO_HOLD = frozenset(
     {HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
 )
@@ -31,21 +31,21 @@ MAX_REASON = 160
 
 
 class NotHeldError(Exception):
-    """The server does not hold still; says why."""
+    """The server does not freeze its writes; says why."""
 
 
 class NothingToHoldError(NotHeldError):
-    """The server's database is no file on its volume; says which it is."""
+    """The server's database is no file on its volume; says which one it is."""
 
 
 @dataclass(frozen=True)
 class Hold:
-    """A hold that began."""
+    """A write freeze that began."""
 
     lines: AsyncIterator[str]
 
     async def lasts(self) -> bool:
-        """Return whether it holds still: the server ends the answer when it goes on."""
+        """Return whether the freeze lasts: the server ends its answer when it resumes writing."""
         with anyio.move_on_after(LOOK_S) as look:
             try:
                 await anext(self.lines)
@@ -56,18 +56,18 @@ class Hold:
 
 @asynccontextmanager
 async def held(http: httpx.AsyncClient, auth: SecretText | None) -> AsyncIterator[Hold]:
-    """Hold the database still until the body is done; the server limits how long.
+    """Freeze writes until the body ends; the server limits for how long.
 
     Raises:
-        NothingToHoldError: its database is no file on its volume.
-        NotHeldError: it does not begin.
+        NothingToHoldError: the database is no file on the volume.
+        NotHeldError: the freeze did not begin.
     """
     answer, lines = await _begin(http, auth)
     try:
         yield Hold(lines)
     finally:
         with anyio.CancelScope(shield=True):
-            await answer.aclose()  # whoever hangs up lets go
+            await answer.aclose()  # the server resumes writing when the connection closes
 
 
 async def _begin(
@@ -98,7 +98,7 @@ async def _begin(
 
 
 async def _reason(answer: httpx.Response) -> str:
-    """Return what the server says of its database; an older one says nothing of use."""
+    """Return the server's reason; the answer of an older image has none."""
     if answer.status_code != HTTPStatus.CONFLICT:
         return f"it answered {answer.status_code}: it has no database on its volume"
     return one_line((await answer.aread()).decode(errors="replace"), MAX_REASON)

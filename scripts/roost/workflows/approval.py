@@ -1,4 +1,4 @@
-"""Whether somebody approved a plan: by merging a pull request that shows it, or by its digest."""
+"""Check that a plan was approved: by the merge of a pull request that shows it, or by its digest."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from roost.errors import GitHubError, NotPlannedError, NotProvedError, Unapprove
 from roost.github.actions import Runner
 from roost.github.api import GitHub
 from roost.github.models import Pull
+from roost.operations.planning import Planned
 from roost.plan.approval import Need, is_sealed, needs
 from roost.plan.document import canonical, plan_digest, plan_document
 from roost.plan.document_reader import read_plan
-from roost.plan.steps import Plan
+from roost.plan.secrets import unreviewed_values
+from roost.plan.steps import Plan, SetSecrets
 from roost.report.outcome import DeployOutcome, Result
 from roost.report.visible import Visible
 from roost.workflows.merges import PUSH, branch_of, newest_pull, pulls_of_push
@@ -23,25 +25,28 @@ MOST_OBJECTIONS = 5
 
 
 def check_digest(plan: Plan, digest: str) -> None:
-    """Hold a plan to the digest that somebody approved.
+    """Check that a plan has the digest that somebody approved.
 
     Raises:
-        UnapprovedError: it is another plan.
+        UnapprovedError: it has another one.
     """
     if digest != plan_digest(plan):
         raise UnapprovedError(
-            "The plan is not the one with that digest any more.",
+            "The plan no longer has that digest.",
             where=plan.environment,
             advice=by_hand(plan),
         )
 
 
 async def check_merged(github: GitHub, runner: Runner, plan: Plan, *, strict: bool) -> str:
-    """Hold a plan to what was merged; return what is to be said where nothing was, and may be so.
+    """Check that a merged pull request approved a plan.
+
+    Returns:
+        A note for a push without a pull request, which an unprotected environment allows; else empty.
 
     Raises:
-        NotPlannedError: nobody was shown a plan of this, or nobody merged one.
-        UnapprovedError: a step is new, or another one.
+        NotPlannedError: no pull request was merged, or it showed no plan of this environment.
+        UnapprovedError: the plan has a step that was not approved.
     """
     pull = await newest_pull(github, runner)
     if pull is not None:
@@ -55,7 +60,7 @@ async def check_merged(github: GitHub, runner: Runner, plan: Plan, *, strict: bo
         )
     if runner.event_name != PUSH:
         raise NotPlannedError(
-            f"The commit that {branch_of(runner)} stands at came without a pull request, so this "
+            f"The commit at the head of {branch_of(runner)} came without a pull request, so this "
             "deploy needs the digest of the plan.",
             where=plan.environment,
             advice=by_hand(plan),
@@ -64,9 +69,10 @@ async def check_merged(github: GitHub, runner: Runner, plan: Plan, *, strict: bo
 
 
 async def check_shown(github: GitHub, runner: Runner, newest: Pull, plan: Plan) -> None:
-    """Hold a plan to what the pull requests of a push showed when they were merged.
+    """Check that the pull requests of a push showed every step of a plan when they were merged.
 
-    Each step needs one of them that has its seal and shows it. The newest is looked at first, and mostly the only one.
+    Each step needs a pull request whose comment has its seal and shows it. The newest one is read
+    first, and often no other is needed.
 
     Raises:
         NotPlannedError: none showed a plan of its last commit for this environment.
@@ -82,28 +88,60 @@ async def check_shown(github: GitHub, runner: Runner, newest: Pull, plan: Plan) 
         if not _left(plan, approving):
             return
     if not approving:
-        said = " ".join(objections[:MOST_OBJECTIONS])
-        raise NotPlannedError(said, where=name, advice=by_hand(plan))
-    said = " ".join(_objections(_left(plan, approving), approving))
-    raise UnapprovedError(said, where=name, advice=by_hand(plan))
+        message = " ".join(objections[:MOST_OBJECTIONS])
+        raise NotPlannedError(message, where=name, advice=by_hand(plan))
+    message = " ".join(_objections(_left(plan, approving), approving))
+    raise UnapprovedError(message, where=name, advice=by_hand(plan))
+
+
+def check_values(runner: Runner, planned: Planned) -> None:
+    """Refuse to change the values of a protected environment's secrets in a run that a push started.
+
+    Everybody with write access can overwrite the secrets of GitHub's environments by its API, and no
+    comment shows a value. So a push may set only values that the last apply set, and values of a
+    SOPS file, which came by a pull request.
+
+    Raises:
+        UnapprovedError: a value from a variable differs from the one that the last apply set.
+    """
+    if runner.event_name != PUSH:  # of who starts one by hand, a role or an approval is required
+        return
+    to_set = [n for step in planned.plan.steps if isinstance(step, SetSecrets) for n in step.names]
+    found = unreviewed_values(planned.desired, planned.live, planned.values.found, to_set)
+    if not found:
+        return
+    name = planned.file.name
+    raise UnapprovedError(
+        " ".join(
+            f"secret/{secret}: its value in GitHub is not the one that the last apply set, and "
+            "nobody reviewed that."
+            for secret in found
+        ),
+        where=name,
+        advice=(
+            "Nothing was changed. If the value is right, have somebody with the role maintain or admin "
+            f"run the workflow Secrets for {name}, or, where more changes, the deploy workflow "
+            f"with the digest {plan_digest(planned.plan)}. Then run the failed job again."
+        ),
+    )
 
 
 def check_proved(plan: Plan, others: dict[str, DeployOutcome | None]) -> None:
-    """See that the environments that come before a protected one have proved the same change.
+    """Check that the environments before a protected one have proved the same change.
 
     Args:
-        plan: of the protected one.
-        others: by environment, what came of it in this run; None where nothing is told.
+        plan: the plan of the protected one.
+        others: the outcome of each other environment in this run; None where it is unknown.
 
     Raises:
-        NotProvedError: one of them was left to a newer commit, or nobody knows what came of it.
+        NotProvedError: one of them was left to a newer commit, or has no known outcome.
     """
     missing = [n for n, o in sorted(others.items()) if o is None or o.outcome is Result.SUPERSEDED]
     if missing:
         names = _joined(missing)
         raise NotProvedError(
-            f"The change was not proved here: a newer commit changes {names} as well, or what came "
-            "of it in this run is not known.",
+            f"The change was not proved in this run: {names} was left to a newer commit, or its outcome "
+            "is not known.",
             where=plan.environment,
             advice=(
                 f"Nothing was changed. Wait until {names} is proved. Then read the plan in this run's "
@@ -114,7 +152,7 @@ def check_proved(plan: Plan, others: dict[str, DeployOutcome | None]) -> None:
 
 
 def by_hand(plan: Plan) -> str:
-    """Return how to go on: look, and approve what is seen."""
+    """Return the next step: read the plan, and approve it by its digest."""
     return (
         "Nothing was changed. Read the plan in this run's summary; if it is right, run the deploy "
         f"workflow for {plan.environment} with the digest {plan_digest(plan)}."
@@ -129,7 +167,7 @@ async def _threads(
             yield await read_thread(github, pull)
         except GitHubError as error:
             raise NotPlannedError(
-                f"Who wrote the comment of pull request {pull.number} cannot be told, so it approves "
+                f"The author of the comment of pull request {pull.number} could not be read, so it approves "
                 f"nothing ({error.what.rstrip('.')}).",
                 where=plan.environment,
                 advice=f"Run the failed job again. {by_hand(plan)}",
@@ -138,11 +176,11 @@ async def _threads(
 
 @dataclass(frozen=True)
 class _Left:
-    """What no merge approved of a plan.
+    """A part of a plan that no merge approved.
 
     Args:
-        told: in words.
-        hidden: the pull request whose comment has its seal and does not show it; None without one.
+        told: the part, in words.
+        hidden: the pull request whose comment has its seal but does not show it; None without one.
     """
 
     told: str
@@ -150,7 +188,7 @@ class _Left:
 
 
 def _left(plan: Plan, threads: list[Thread]) -> list[_Left]:
-    """Find what a plan needs and no merge approved: each needs a comment that has and shows it."""
+    """Find the parts of a plan that no comment both has the seal of and shows."""
     read, _, _ = read_plan(json.loads(canonical(plan_document(plan))), plan.environment)
     bodies = {t.pull.number: t.comment.body for t in threads if t.comment}
     seen = {number: Visible.of(body) for number, body in bodies.items()}
@@ -168,7 +206,7 @@ def _is_sealed(need: Need, plan: Plan, thread: Thread) -> bool:
 
 
 def _objections(left: list[_Left], threads: list[Thread]) -> Iterator[str]:
-    """Return what was not approved, and what may have been by a comment that hides it."""
+    """Return sentences about what was not approved, and about comments that hide what they approve."""
     numbers = sorted(thread.pull.number for thread in threads)
     if other := [item.told for item in left if item.hidden is None]:
         noun = "pull request" if len(numbers) == 1 else "pull requests"

@@ -1,8 +1,8 @@
-"""What the job that plans hands to the job that comments: documents, and its word for each of them.
+"""Pass plans from the job Plan to the job Comment, as files whose hashes are an output of Plan.
 
-Other jobs of the same run carry out a pull request's own code, and can leave an artifact of any
-name, or put theirs in another one's place. The outputs of a job are its own. So the documents come
-as files, their hashes as an output, and a file without its hash is none.
+Other jobs of the same run execute a pull request's own code, and can upload an artifact of any name
+or replace another one. Nobody but a job can set its outputs. So a file counts only where the output
+has its hash.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from roost.github.actions import Runner
 from roost.operations.artifacts import document_files, document_hash, read_document
 
 ENVIRONMENTS, PLANNED = "ENVIRONMENTS", "PLANNED"
-"""The variables in which a job is told the environments that change, and the hashes of their plans."""
+"""Variables of a job with the environments that change, and with the hashes of their plans."""
 OPEN = "OPEN"
-"""The variable in which a job is told the environments that change and are not protected."""
+"""The variable with the environments that change and are not protected."""
 PROTECTED, REST = "PROTECTED", "REST"
-"""Those that are protected, and those that the run has no job for."""
+"""Variables with those that are protected, and with those that the run has no job for."""
 OUTPUT = "planned"
 
 
 @dataclass(frozen=True)
 class Handed:
-    """What came of the job that plans.
+    """The results of the job Plan.
 
     Args:
-        documents: by environment, what it wrote.
-        lost: environments whose document it wrote, and that is not there as it wrote it.
-        strangers: files that it did not write.
+        documents: its documents, by environment.
+        lost: environments whose document is missing or was changed.
+        strangers: files that the job did not write.
     """
 
     documents: Mapping[str, dict[str, Any]]
@@ -43,16 +43,16 @@ class Handed:
 
 
 def hand_over(runner: Runner, results: Path, names: Iterable[str]) -> None:
-    """Give the hashes of the documents that stand for these environments as an output."""
+    """Set the output with the hashes of these environments' documents."""
     hashes = {name: document_hash(results / f"{name}.json") for name in names}
     runner.output(OUTPUT, json.dumps(hashes))
 
 
 def named(environ: Mapping[str, str], variable: str = ENVIRONMENTS) -> tuple[str, ...]:
-    """Return the environments that change, as the job that compared said; none where it said nothing.
+    """Return the environments in a variable, which the job Changed set; none where it is empty.
 
     Raises:
-        UsageError: it is no list of names.
+        UsageError: the variable is no list of names.
     """
     found = _read(environ, variable, [])
     if not isinstance(found, list) or not all(map(_is_name, found)):
@@ -61,11 +61,11 @@ def named(environ: Mapping[str, str], variable: str = ENVIRONMENTS) -> tuple[str
 
 
 def receive(environ: Mapping[str, str], folder: Path, names: Iterable[str]) -> Handed:
-    """Read what the job that plans wrote about these environments, and nothing else.
+    """Read the documents that the job Plan wrote about these environments, and no other file.
 
     Raises:
-        UsageError: what it said of its documents is not there to be read.
-        BadDocumentError: it wrote something else than a document.
+        UsageError: the variable with the hashes cannot be read.
+        BadDocumentError: a file with the right hash is no document.
     """
     said = _read(environ, PLANNED, {})
     if not isinstance(said, dict):
@@ -98,5 +98,5 @@ def _bad(name: str, wanted: str) -> UsageError:
     return UsageError(
         f"{name} is not {wanted}.",
         where=name,
-        advice="Hand on the output of the job before, as plan.yml and deploy.yml do.",
+        advice="Pass on the output of the job before, as plan.yml and deploy.yml do.",
     )

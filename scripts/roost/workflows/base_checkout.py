@@ -1,4 +1,4 @@
-"""The files of another commit, beside those that are checked out."""
+"""Read the files of another commit of the checkout's repository."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from roost.operations.git import ask_git, repository_top, run_git
 
 LIMIT_S = 120
 NOTHING = "0" * 40
-"""What GitHub gives as the commit before the first one."""
+"""The commit that GitHub names as the one before the first."""
 
 
 _WHOLE = re.compile(r"[0-9a-f]{40}")
 
 
 def is_lost(context: Context, base: str) -> bool:
-    """Return whether a base is a commit that was here and is not: a forced push leaves it behind.
+    """Return whether the checkout lacks the base commit, as after a forced push.
 
-    GitHub names the commit that the branch stood at, and no checkout of the branch has it then.
+    GitHub names the former head of the branch, which is then in no checkout of the branch.
     """
     if base == NOTHING or not _WHOLE.fullmatch(base) or Path(base).is_dir():
         return False
@@ -37,10 +37,10 @@ def is_lost(context: Context, base: str) -> bool:
 
 @contextmanager
 def open_base(context: Context, base: str) -> Iterator[Context | None]:
-    """Return a context whose files are those of a folder or a commit; None where there is none.
+    """Return a context with the files of a folder or a commit; None for an empty base.
 
     Raises:
-        UsageError: it is neither a folder nor a commit of this repository.
+        UsageError: the base is neither a folder nor a commit of this repository.
     """
     if not base or base == NOTHING:
         yield None
@@ -53,30 +53,30 @@ def open_base(context: Context, base: str) -> Iterator[Context | None]:
 
 
 def at(context: Context, project: Path) -> Context:
-    """Return a context whose files are those of another folder."""
+    """Return a context with the files of another folder."""
     elsewhere = ("ROOST_ENVIRONMENTS", "ROOST_DEPLOY")
     environ = {name: value for name, value in context.environ.items() if name not in elsewhere}
     return replace(context, project=project, environ=environ)
 
 
 def _within_repository(project: Path) -> Path:
-    """Return where in its repository the project is."""
+    """Return the path of the project in its repository."""
     top = repository_top(project)
     return project.absolute().relative_to(top) if top else Path()
 
 
 def _extract(context: Context, commit: str, folder: Path) -> None:
-    """Write a commit's files into a folder; nothing of it lands elsewhere.
+    """Write a commit's files into a folder, and none outside of it.
 
     Raises:
-        UsageError: there is no such commit here, or git does not give it.
+        UsageError: the commit is not here, or git fails.
     """
     words = ("archive", "--format=tar", "--end-of-options", commit)
     done = run_git(context.environ, context.project, *words, limit_s=LIMIT_S)
     if done is None or done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip().splitlines() if done else []
+        lines = done.stderr.decode(errors="replace").strip().splitlines() if done else []
         raise UsageError(
-            f"{commit} is neither a folder nor a commit here ({said[-1] if said else 'git failed'}).",
+            f"{commit} is neither a folder nor a commit here ({lines[-1] if lines else 'git failed'}).",
             advice="Check out the whole history (`fetch-depth: 0`), or name a folder.",
         )
     with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:

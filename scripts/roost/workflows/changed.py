@@ -1,10 +1,10 @@
-"""`roost github changed`: which environments a change concerns, for the jobs that follow."""
+"""`roost github changed`: find the environments that a change affects, for the jobs that follow."""
 
 from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,28 +18,31 @@ from roost.environment.load import (
 from roost.environment.sops_file import sops_path
 from roost.environment.starter import is_example
 from roost.errors import ExitCode, InvalidFilesError, MissingLockError
-from roost.github.actions import runner_of
+from roost.github.actions import Runner, runner_of
 from roost.operations.context import Context
 from roost.operations.fly_target import image_for
 from roost.report.markdown import text
 from roost.workflows.base_checkout import NOTHING, is_lost, open_base
-from roost.workflows.unplanned import no_plan
 
 MOST_JOBS = 256
-"""GitHub starts so many jobs from one matrix, and fails a workflow whose list is longer."""
+"""GitHub starts this many jobs from one matrix, and fails a workflow with a longer list."""
+
+PULL_REQUEST = "pull_request"
+DEPENDABOT = "dependabot[bot]"
+"""The actor of runs that get no secrets, whoever opened the pull request: a push by a person is theirs."""
+_NOT_DEPLOYED = "A merge without a plan deploys nothing before somebody approves it by its digest."
 
 
 @dataclass(frozen=True)
 class Changed:
-    """What a change concerns.
+    """The environments that a change affects.
 
     Args:
-        open: environments that need nobody's leave; those that come first.
-        protected: environments that are protected, before the change or after it.
-        removed: environments whose file is gone. Nothing is done about their servers.
-        examples: files of the template that are still there. Nobody has such servers, so they are
-            neither changed nor removed.
-        lost: whether the commit to compare with is not here, so that every environment is taken.
+        open: those that are not protected; they are deployed first.
+        protected: those that are protected, before the change or after it.
+        removed: those whose file is gone; nothing is done to their servers.
+        examples: example files of the template, which are ignored, because nobody has such servers.
+        lost: whether the commit to compare with is not here, so that every environment counts.
     """
 
     open: tuple[str, ...]
@@ -50,11 +53,11 @@ class Changed:
 
     @property
     def environments(self) -> tuple[str, ...]:
-        """All that is there and changed."""
+        """All changed environments, sorted."""
         return tuple(sorted((*self.open, *self.protected)))
 
     def document(self) -> dict[str, list[str]]:
-        """Return it as JSON."""
+        """Return the result as JSON."""
         return {
             "environments": list(self.environments),
             "open": list(self.open),
@@ -64,7 +67,9 @@ class Changed:
 
 
 def changed(context: Context, *, base: str, name: str, as_json: bool) -> ExitCode:
-    """Compare with another commit: by what files mean, not by their text; or take the one named.
+    """Print and output the environments that differ from another commit, or the one that is named.
+
+    Files are compared by the environments that they describe, not by their text.
 
     Raises:
         InvalidFilesError: a file has faults.
@@ -72,11 +77,11 @@ def changed(context: Context, *, base: str, name: str, as_json: bool) -> ExitCod
         UnknownEnvironmentError: there is no environment of that name.
     """
     found = only(context, name) if name else find_changed(context, base)
-    said = list(_said(found))
+    remarks = list(_remarks(found))
     if runner := runner_of(context.environ):
         for key, value in _outputs(found).items():
             runner.output(key, json.dumps(value))
-        on_page = [*said, *no_plan(runner, found.environments)]
+        on_page = [*remarks, *no_plan(runner, found.environments)]
         runner.summary("\n\n".join(text(line) for line in on_page))
     if as_json:
         context.out.print_json(json.dumps(found.document()))
@@ -86,7 +91,7 @@ def changed(context: Context, *, base: str, name: str, as_json: bool) -> ExitCod
         context.out.print(f"{changing}{protected}", markup=False)
     for gone in found.removed:
         context.out.print(f"{gone}: its file is gone; its server stays until it is destroyed.")
-    for line in said:
+    for line in remarks:
         context.out.print(line, markup=False, soft_wrap=True)
     if not found.environments and not found.removed:
         context.out.print("No environment changes.")
@@ -94,7 +99,7 @@ def changed(context: Context, *, base: str, name: str, as_json: bool) -> ExitCod
 
 
 def _outputs(found: Changed) -> dict[str, Any]:
-    """Return what the jobs that follow are told; the lists that become matrices have an end."""
+    """Return the outputs for the jobs that follow; lists for matrices are cut to MOST_JOBS."""
     return {
         **found.document(),
         "open": found.open[:MOST_JOBS],
@@ -105,40 +110,69 @@ def _outputs(found: Changed) -> dict[str, Any]:
     }
 
 
-def _said(found: Changed) -> Iterator[str]:
-    """Return what is to be known beside the lists."""
+def _remarks(found: Changed) -> Iterator[str]:
+    """Return remarks about the lists, for people."""
     if found.lost:
         yield (
-            "The commit that the branch stood at before is not here, as after a forced push. So every "
-            "environment is taken, as if it were protected: where nothing differs, nothing is done."
+            "The former head of the branch is not in this checkout, as after a forced push. So every "
+            "environment counts as changed and as protected; where nothing differs, nothing is done."
         )
     if len(found.environments) > MOST_JOBS:
         yield (
             f"{len(found.environments)} environments change, and GitHub starts at most {MOST_JOBS} jobs "
-            "from one list. The jobs that follow take the first of each list, and the last one says "
-            "which were left."
+            "from one list. The jobs that follow take the first of each list, and the last job names "
+            "those that were left."
         )
     if found.examples:
         yield left_out(found.examples)
 
 
 def left_out(examples: Iterable[str]) -> str:
-    """Return which files are left out: a repository made from the template is pushed whole, with them."""
+    """Return a sentence about example files, which are still in a new copy of the template."""
     listed = shlex.join(examples)
     return (
-        f"The template's examples are nobody's servers, and are left out. Remove them: "
+        f"The template's examples describe nobody's servers, and are ignored. Remove them: "
         f"`git rm {listed}`; or choose another `app` in them."
     )
 
 
+def no_plan(runner: Runner, environments: Sequence[str]) -> Iterator[str]:
+    """Return why a pull request gets no plan, and how to get one; nothing where it gets a plan.
+
+    GitHub gives no secrets to runs of forks and to runs that Dependabot starts.
+    """
+    if runner.event_name != PULL_REQUEST or not environments:
+        return
+    checked = "The files are checked and rehearsed, but there is no plan and no comment:"
+    if is_of_a_fork(runner):
+        yield (
+            f"{checked} GitHub gives no secrets to runs of a fork. To get a plan, push the branch to this "
+            f"repository and open a pull request from there. {_NOT_DEPLOYED}"
+        )
+    elif runner.actor == DEPENDABOT:
+        yield (
+            f"{checked} GitHub gives no secrets to runs that Dependabot starts. To get a plan, close and "
+            "reopen this pull request, or push a commit to its branch: then you start the run. "
+            f"{_NOT_DEPLOYED}"
+        )
+
+
+def is_of_a_fork(runner: Runner) -> bool:
+    """Return whether the pull request comes from another repository, or from a deleted one."""
+    head: object = runner.event()
+    for key in (PULL_REQUEST, "head", "repo", "full_name"):
+        head = head.get(key) if isinstance(head, dict) else None
+    return head != runner.repository
+
+
 def only(context: Context, name: str) -> Changed:
-    """Return one environment as if it changed."""
+    """Return one environment as changed."""
     protected = load_environment(name, context.environments).environment.protected
     return Changed((), (name,)) if protected else Changed((name,), ())
 
 
 def find_changed(context: Context, base: str) -> Changed:
-    """Find what differs; every environment, where there is nothing to compare with."""
+    """Find the environments that differ from a commit; all where there is none to compare with."""
     loaded = load_files([context.environments])
     if loaded.faults:
         raise InvalidFilesError(loaded.faults)
@@ -157,9 +191,9 @@ def find_changed(context: Context, base: str) -> Changed:
             )
         ]
         gone = environment_names(before.environments) if before else frozenset()
-    # What was an example has no server that could stay.
+    # A former example has no server, so it is not reported as removed.
     names = {f.name for f in loaded.files} | {f.name for f in old.files if is_example(f)}
-    # Of what is lost nobody knows whether it was protected.
+    # Without the commit nobody knows whether an environment was protected.
     guarded = {f.name for f in differing if lost or _protected(f, known.get(f.name))}
     return Changed(
         tuple(sorted(file.name for file in differing if file.name not in guarded)),
@@ -171,15 +205,15 @@ def find_changed(context: Context, base: str) -> Changed:
 
 
 def _protected(*files: EnvironmentFile | None) -> bool:
-    """Whether it is protected, or was: taking the word away is a change to be approved as well."""
+    """Return whether one version is protected: removing the protection needs approval too."""
     return any(file.environment.protected for file in files if file)
 
 
 def meaning(context: Context, file: EnvironmentFile) -> tuple[object, ...]:
-    """Return all that decides what an apply of the environment would do.
+    """Return everything in the files that decides what an apply of the environment does.
 
-    Whatever asks whether a commit changes an environment asks this: a run that is started for a
-    change and a run that leaves it to a newer one must never be of two minds.
+    Each question whether a commit changes an environment is answered by this one function: a run
+    that deploys a change and a run that leaves it to a newer commit must agree.
     """
     try:
         image = image_for(context, file)

@@ -1,4 +1,4 @@
-"""`roost github comment`: what the plans and rehearsals of a pull request found, in one comment."""
+"""`roost github comment`: write the plans and rehearsals of a pull request into one comment."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from roost.report.markdown import text
 from roost.report.plan_section import PlannedEnvironment
 from roost.report.rehearsal import read_rehearsal, rehearsal_lines
 from roost.workflows.artifact_hashes import REST, Handed, named, receive
-from roost.workflows.open_pull import need_runner
+from roost.workflows.job import need_runner
 from roost.workflows.pr_comment import find_comment, write_comment
 
-SUSPECT = "Look at what this pull request runs, then run the workflow again."
-FORGED = f"What the job that plans wrote is not there any more, or is another one. {SUSPECT}"
+SUSPECT = "Check the code that this pull request runs, then run the workflow again."
+FORGED = f"The plan that the job Plan wrote is missing, or was changed. {SUSPECT}"
 
 
 @dataclass(frozen=True)
 class Subject:
-    """The pull request that this run is about."""
+    """The pull request of this run."""
 
     number: int
     head: str
@@ -40,17 +40,18 @@ class Subject:
 
 
 async def comment(context: Context, *, plans: Path, rehearsals: Path) -> ExitCode:
-    """Write the comment of this pull request; none where nothing is to be told and none is there.
+    """Write the comment about the environments in ENVIRONMENTS; none is created without one.
 
-    A merge approves what the comment shows. So nothing is written into it once the pull request
-    is not open, nor for a commit that is not its last; that is no failure of this run.
+    A merge approves what the comment shows. So the comment is not changed once the pull request is
+    closed, nor for a commit that is not its last; the run succeeds all the same.
 
-    It is about the environments that ENVIRONMENTS names, and ends with 1 where somebody left
-    another plan than the job that plans.
+    Returns:
+        ERROR where a plan is not the one that the job Plan wrote.
 
     Raises:
-        UsageError: this is no run of a workflow, or it is about no pull request.
-        BadDocumentError: what another job left is not what it should be.
+        UsageError: this is no run of a workflow, or a list of environments cannot be read.
+        BadEventError: the run is about no pull request.
+        BadDocumentError: a file of another job is no document.
         GitHubError: GitHub refuses or fails.
     """
     runner = need_runner(context)
@@ -58,18 +59,17 @@ async def comment(context: Context, *, plans: Path, rehearsals: Path) -> ExitCod
     names = named(context.environ)
     handed = receive(context.environ, plans, names)
     entries, marker = gather(subject, names, handed, document_paths(rehearsals))
-    code = tell_forged(runner, handed)
+    code = report_forged(runner, handed)
     async with github_of(context.environ) as github:
-        silent = await silence(context, github)
-        told = tuple(notes(context.environ))
-        body = planned_comment(marker, entries, (*told, *silent), runner.run_url)
+        overdue = await schedule_notes(context, github)
+        remarks = tuple(notes(context.environ))
+        body = planned_comment(marker, entries, (*remarks, *overdue), runner.run_url)
         stopped = await ended(github, subject)
         runner.summary(f"{text(stopped)}\n\n{body}" if stopped else body)
         if stopped:
             context.out.print(stopped, markup=False, soft_wrap=True)
             return code
-        news = bool(entries or told)
-        if not news and await find_comment(github, subject.number) is None:
+        if not entries and not remarks and await find_comment(github, subject.number) is None:
             context.out.print("No environment changes: there is nothing to comment.")
             return code
         written = await write_comment(github, subject.number, lambda _: body)
@@ -78,7 +78,7 @@ async def comment(context: Context, *, plans: Path, rehearsals: Path) -> ExitCod
 
 
 async def ended(github: GitHub, subject: Subject) -> str:
-    """Return why this run may not write into the comment; empty where it may."""
+    """Return why this run must not change the comment; empty where it may."""
     pull = await github.pull(subject.number)
     if pull.merged or pull.state != "open":
         state = "merged" if pull.merged else "closed"
@@ -88,41 +88,43 @@ async def ended(github: GitHub, subject: Subject) -> str:
         )
     if pull.head_sha != subject.head:
         return (
-            f"Pull request {subject.number} is at another commit by now, so its comment is left to "
+            f"Pull request {subject.number} has a newer commit, so its comment is left to "
             f"the run of that commit ({pull.head_sha[:10]}). This run planned {subject.head[:10]}."
         )
     return ""
 
 
-def tell_forged(runner: Runner, handed: Handed) -> ExitCode:
-    """Say at the top of the run what is not from the job that plans, and was left out."""
+def report_forged(runner: Runner, handed: Handed) -> ExitCode:
+    """Annotate the run with the files that are not from the job Plan, and were ignored."""
     files = [*handed.strangers, *(f"{name}.json" for name in sorted(handed.lost))]
     if not files:
         return ExitCode.DONE
-    message = f"Left out, as the job that plans did not write it so: {', '.join(files)}. {SUSPECT}"
+    message = f"Ignored, because the job Plan did not write them: {', '.join(files)}. {SUSPECT}"
     runner.annotate([Annotation("error", message, "Not the plan that was made")])
     return ExitCode.ERROR
 
 
-async def silence(context: Context, github: GitHub) -> tuple[str, ...]:
-    """Report that nobody looks for drift, where that is so: a schedule that is off tells nobody."""
+async def schedule_notes(context: Context, github: GitHub) -> tuple[str, ...]:
+    """Return a sentence where the drift schedule does not run, which it cannot report itself."""
     try:
-        told = await look_for_schedule(github, datetime.now(UTC))
+        overdue = await look_for_schedule(github, datetime.now(UTC))
     except GitHubError as error:
-        context.progress.print(f"Whether drift is looked for is not known: {error}", markup=False)
+        context.progress.print(
+            f"Whether the drift schedule runs could not be read: {error}", markup=False
+        )
         return ()
-    return (told,) if told else ()
+    return (overdue,) if overdue else ()
 
 
 def subject_of(runner: Runner) -> Subject:
     """Return the pull request of the event.
 
     Raises:
-        BadEventError: the event is another one.
+        BadEventError: the event is not about a pull request.
     """
     pull = runner.event().get("pull_request")
     try:
-        return Subject(int(pull["number"]), str(pull["head"]["sha"]), str(pull["html_url"]))  # type: ignore[index] # anything else is told
+        return Subject(int(pull["number"]), str(pull["head"]["sha"]), str(pull["html_url"]))  # type: ignore[index] # other types raise, and are reported
     except (TypeError, KeyError, ValueError) as error:
         raise BadEventError(
             "The event is not about a pull request.",
@@ -133,7 +135,7 @@ def subject_of(runner: Runner) -> Subject:
 def gather(
     subject: Subject, names: Iterable[str], handed: Handed, rehearsals: Mapping[str, Path]
 ) -> tuple[list[PlannedEnvironment], Marker]:
-    """Put together what is told of each environment, and what its merge approves."""
+    """Return the comment's entry for each environment, and the marker of what the merge approves."""
     entries, approved = [], {}
     for name in sorted(names):
         rehearsal = _rehearsed(rehearsals.get(name))
@@ -155,14 +157,14 @@ def _rehearsed(path: Path | None) -> str:
     try:
         return rehearsal_lines(read_rehearsal(path))
     except RoostError:
-        # The pull request's own code wrote it; that it is junk is its own affair, and told.
+        # The pull request's own code wrote the file, so it may contain anything.
         return "Rehearsal: **its result cannot be read.**"
 
 
 def _failure(document: Mapping[str, Any] | None) -> str:
     error = (document or {}).get("error")
     message = error.get("message") if isinstance(error, dict) else None
-    return str(message or "The job that plans did not get so far; see its log.")[:2000]
+    return str(message or "The job Plan ended before it wrote a plan; see its log.")[:2000]
 
 
 def _nothing(name: str) -> Plan:
@@ -170,19 +172,19 @@ def _nothing(name: str) -> Plan:
 
 
 def notes(environ: Mapping[str, str]) -> Iterator[str]:
-    """Return what is beside the plans: environments whose file this change removes."""
+    """Return remarks beside the plans: on removed files, and environments without a job."""
     try:
         removed = json.loads(environ.get("REMOVED") or "[]")
     except ValueError:
         return
     for name in removed if isinstance(removed, list) else []:
         yield (
-            f"The file of `{name}` is removed. Its server stays, and costs what it costs, until somebody "
-            "runs the destroy workflow, which needs the file: destroy first, then remove it."
+            f"The file of `{name}` is removed. Its server stays, and costs money, until somebody runs the "
+            "destroy workflow, which needs the file: destroy the server first, then remove the file."
         )
     if rest := named(environ, REST):
         listed = ", ".join(f"`{name}`" for name in rest)
         yield (
-            f"Not rehearsed, as GitHub starts no more jobs from one list: {listed}. The merge deploys the "
-            "first of the list as well, and says how to deploy the others."
+            f"Not rehearsed, because GitHub starts no more jobs from one list: {listed}. The merge deploys the "
+            "first of the list too, and reports how to deploy the others."
         )

@@ -1,7 +1,7 @@
-"""`roost github deploy`: apply what was approved, and nothing else, on a push to the main branch.
+"""`roost github deploy`: apply only what was approved, on a push to main or by hand.
 
-An approval is a merged pull request whose comment shows the plan, or the digest of a plan that
-somebody read and typed. The verdict on the server is the gate's, as with every apply.
+A plan is approved by a merged pull request whose comment shows it, or by its digest, which somebody
+types after reading the plan. As with every apply, the gate decides whether the server is healthy.
 """
 
 from __future__ import annotations
@@ -31,22 +31,21 @@ from roost.report.comment import outcome_section
 from roost.report.outcome import DeployOutcome, Result, read_outcome, result_of
 from roost.report.plan_section import WHOLE, PlannedEnvironment, plan_section
 from roost.report.text import plan_report
-from roost.workflows.approval import check_digest, check_merged, check_proved
+from roost.workflows.approval import check_digest, check_merged, check_proved, check_values
 from roost.workflows.artifact_hashes import OPEN, named
-from roost.workflows.open_pull import need_runner
-from roost.workflows.secret_exposure import check_values
+from roost.workflows.job import need_runner
 from roost.workflows.superseded import check_newest
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be deployed, and how it was approved.
+    """An environment to deploy, and the kind of approval.
 
     Args:
         name: the environment.
-        digest: of a plan that somebody read and approved by hand; empty for a merge's approval.
-        strict: whether a push without a pull request is refused; so it is for protected ones.
-        after: where the outcomes of those are that prove the change first; None for none.
+        digest: the digest of a plan that somebody approved by hand; empty for approval by a merge.
+        strict: refuse a push without a pull request, as for protected environments.
+        after: the folder with the outcomes of the environments that are deployed before; or None.
     """
 
     name: str
@@ -56,11 +55,11 @@ class Request:
 
 
 async def deploy(context: Context, request: Request, *, results: Path | None) -> ExitCode:
-    """Deploy one environment, and say what came of it to the run and to the job that reports.
+    """Deploy one environment, and report the outcome to the run and to the job Report.
 
     Raises:
         UsageError: this is no run of a workflow.
-        RoostError: it was not deployed; the outcome is written all the same.
+        RoostError: the deploy failed; its outcome is written before.
     """
     runner = need_runner(context)
     attempt = Attempt(context, request, runner)
@@ -80,7 +79,7 @@ async def deploy(context: Context, request: Request, *, results: Path | None) ->
 
 @dataclass
 class Attempt:
-    """One deploy, and what is known of it so far."""
+    """One deploy, and what is known about it so far."""
 
     context: Context
     request: Request
@@ -94,7 +93,7 @@ class Attempt:
         self._began = time.monotonic()
 
     async def run(self) -> None:
-        """Check that it is the newest and approved, apply, prove, and tell."""
+        """Check that the commit is the newest and the plan approved; apply, prove and report it."""
         file = load_environment(self.request.name, self.context.environments)
         async with (
             github_of(self.context.environ) as github,
@@ -104,7 +103,7 @@ class Attempt:
             planned = await self.plan(file, target)
             if planned.plan.steps:
                 await self.check_approved(github, planned)
-                # Reading took its time; a newer commit may have come meanwhile.
+                # Checking takes seconds; a newer commit may have been pushed meanwhile.
                 await check_newest(self.context, github, self.runner, file)
             self.context.progress.print(plan_report(planned.plan, planned.cost))
             checks = await apply_planned(
@@ -119,7 +118,7 @@ class Attempt:
         self.end(Result.DEPLOYED if planned.plan.steps else Result.UNCHANGED)
 
     async def plan(self, file: EnvironmentFile, target: Target) -> Planned:
-        """Plan anew; a restore that was cut short is ended first, as every apply does."""
+        """Make the plan; finish an interrupted restore first, as every apply does."""
         self.planned = await make_plan(self.context, file, target)
         if restoring(self.planned.desired, self.planned.live):
             await settle(self.context, target, self.planned)
@@ -127,12 +126,12 @@ class Attempt:
         return self.planned
 
     async def check_approved(self, github: GitHub, planned: Planned) -> None:
-        """Hold every step to what was approved.
+        """Check that every step was approved.
 
         Raises:
-            UnapprovedError: a step is new, or another one, or a secret's value is.
-            NotPlannedError: nobody was shown a plan.
-            NotProvedError: what comes before it in this run did not prove the change.
+            UnapprovedError: a step, or the value of a secret, was not approved.
+            NotPlannedError: no pull request showed a plan.
+            NotProvedError: an environment before this one did not prove the change.
         """
         if self.request.digest:
             check_digest(planned.plan, self.request.digest)
@@ -140,14 +139,14 @@ class Attempt:
         if self.request.after:
             check_proved(planned.plan, outcomes_before(self.context, self.request.after))
         strict = self.request.strict or planned.file.environment.protected
-        told = await check_merged(github, self.runner, planned.plan, strict=strict)
+        note = await check_merged(github, self.runner, planned.plan, strict=strict)
         if strict:
             check_values(self.runner, planned)
-        if told:
-            self.context.progress.print(told)
+        if note:
+            self.context.progress.print(note)
 
     def end(self, result: Result, error: RoostError | None = None) -> None:
-        """Settle the outcome, and tell it to the run."""
+        """Set the outcome, and write it to the run's outputs and page."""
         planned = self.planned
         self.outcome = DeployOutcome(
             environment=self.request.name,
@@ -164,7 +163,7 @@ class Attempt:
         )
         self.runner.output("outcome", result.value)
         self.runner.output("url", self.url)
-        rest = f"`./run roost plan {self.request.name} --json` shows all of it."
+        rest = f"`./run roost plan {self.request.name} --json` shows the whole plan."
         self.runner.summary("\n".join(self._summary(self.outcome)), rest=rest)
 
     def _summary(self, outcome: DeployOutcome) -> Iterator[str]:
@@ -174,11 +173,11 @@ class Attempt:
 
 
 def outcomes_before(context: Context, folder: Path) -> dict[str, DeployOutcome | None]:
-    """Return what came of the environments that OPEN lists; None of one that told nothing.
+    """Return the outcome of each environment in OPEN; None where its job left none.
 
     Raises:
-        UsageError: it is no list of names.
-        BadDocumentError: what another job left is not what it should be.
+        UsageError: OPEN is no list of names.
+        BadDocumentError: a file of another job is no outcome.
     """
     found = read_documents(folder)
     return {

@@ -1,7 +1,8 @@
-"""Deployments as GitHub records them: what was deployed and proved, once, and nothing else.
+"""Record on GitHub what was deployed and proved, once for each deployment.
 
-The jobs themselves record none (`deployment: false`): a job that ends well proves nothing about the
-commit it ran on, as a smoke, a rollback and a deploy that was left to a newer commit show.
+Jobs do not record deployments themselves (`deployment: false`), because the success of a job does
+not mean that its commit is deployed: a smoke test, a rollback, and a deploy that was left to a newer
+commit succeed too.
 """
 
 from __future__ import annotations
@@ -19,25 +20,25 @@ from roost.github.models import Deployment
 from roost.operations.applying import moment
 from roost.operations.context import Context
 from roost.report.outcome import DeployOutcome, Result
-from roost.workflows.open_pull import need_runner
+from roost.workflows.job import need_runner
 
 SUCCESS: DeploymentState = "success"
 INACTIVE: DeploymentState = "inactive"
 LOOKED_AT = 10
-"""Deployments of an environment that may still be told as live; all but one ended long ago."""
+"""How many deployments of an environment are checked for being active; the older ones ended."""
 SHA_DIGITS = 40
 
 
 @dataclass(frozen=True)
 class Proved:
-    """A release that serves, and that the gate found good.
+    """A release that is live and passed the gate.
 
     Args:
-        environment: whose.
-        sha: the commit it came from.
-        url: where it answers; empty where that is not known.
+        environment: its environment.
+        sha: its commit.
+        url: the address of the server; empty where it is not known.
         at: when it was proved, in UTC as `moment` writes it.
-        digest: of the plan that was carried out; empty for a rollback.
+        digest: the digest of the applied plan; empty for a rollback.
     """
 
     environment: str
@@ -47,11 +48,11 @@ class Proved:
     digest: str = ""
 
     def payload(self, runner: Runner) -> dict[str, Any]:
-        """Return what the record holds for later runs."""
+        """Return the data that the record keeps for later runs."""
         return {"run": runner.run_id, "at": self.at, "digest": self.digest}
 
     def is_in(self, found: Deployment, runner: Runner) -> bool:
-        """Return whether this run recorded it before."""
+        """Return whether a record is of this release and this run."""
         return found.sha == self.sha and found.payload.get("run") == runner.run_id
 
 
@@ -68,12 +69,12 @@ async def deployed(context: Context, name: str, *, sha: str, url: str) -> ExitCo
         raise UsageError(
             f"{sha or 'Nothing'} is not the whole hash of a commit.",
             where="--sha",
-            advice="Where the commit is not known, no deployment can be recorded.",
+            advice="Give the whole hash. Without a commit, no deployment can be recorded.",
         )
     load_environment(name, context.environments)
     async with github_of(context.environ) as github:
-        said = await record(github, runner, Proved(name, sha, url, moment()))
-    context.out.print(said, markup=False, soft_wrap=True)
+        message = await record(github, runner, Proved(name, sha, url, moment()))
+    context.out.print(message, markup=False, soft_wrap=True)
     return ExitCode.DONE
 
 
@@ -94,13 +95,13 @@ async def undeployed(context: Context, name: str) -> ExitCode:
                 await github.create_deployment_status(
                     found.id, INACTIVE, url="", log_url=runner.run_url, description="Destroyed"
                 )
-                said = f"Recorded that {found.sha[:10]} is deployed to {name} no more."
-                context.out.print(said, markup=False, soft_wrap=True)
+                message = f"Recorded that {found.sha[:10]} is no longer deployed to {name}."
+                context.out.print(message, markup=False, soft_wrap=True)
     return ExitCode.DONE
 
 
 def proved_by(outcomes: Iterable[DeployOutcome], runner: Runner) -> list[Proved]:
-    """Return the deploys of this run that were proved; no other outcome is a deployment."""
+    """Return the deploys of this run that were proved; other outcomes are no deployments."""
     return [
         Proved(outcome.environment, runner.sha, outcome.url, outcome.at, outcome.digest)
         for outcome in outcomes
@@ -109,9 +110,9 @@ def proved_by(outcomes: Iterable[DeployOutcome], runner: Runner) -> list[Proved]
 
 
 async def record(github: GitHub, runner: Runner, proved: Proved) -> str:
-    """Record a deployment, unless this run has, and return a sentence about it.
+    """Record a deployment, unless this run recorded it before, and return a sentence about it.
 
-    A report that runs again later must not end what was deployed in the meantime.
+    A report that is run again later does not replace a deployment that was made in the meantime.
 
     Raises:
         GitHubError: GitHub refuses or fails.
@@ -129,7 +130,7 @@ async def record(github: GitHub, runner: Runner, proved: Proved) -> str:
 
 
 async def _create(github: GitHub, runner: Runner, proved: Proved) -> Deployment:
-    """Create the record; where the answer was lost, look for it."""
+    """Create the record; look for it where the answer was lost."""
     payload = proved.payload(runner)
     try:
         return await github.create_deployment(
@@ -145,7 +146,7 @@ async def _create(github: GitHub, runner: Runner, proved: Proved) -> Deployment:
 
 
 async def _succeed(github: GitHub, runner: Runner, found: Deployment, proved: Proved) -> None:
-    """Add the status; where the answer was lost, look for it."""
+    """Add the status; look for it where the answer was lost."""
     try:
         await github.create_deployment_status(
             found.id,
@@ -160,5 +161,5 @@ async def _succeed(github: GitHub, runner: Runner, found: Deployment, proved: Pr
 
 
 async def _has_success(github: GitHub, found: Deployment) -> bool:
-    """Return whether a deployment ever succeeded; a later one ends it."""
+    """Return whether a deployment ever succeeded, even if a later one replaced it."""
     return any(status.state == SUCCESS for status in await github.deployment_statuses(found.id))

@@ -1,4 +1,4 @@
-"""`roost github drift`: look at all environments, and tell the jobs that come after what to do."""
+"""`roost github drift`: compare all environments with their files, for the jobs that follow."""
 
 from __future__ import annotations
 
@@ -36,22 +36,25 @@ from roost.report.drift import (
     token_line,
 )
 from roost.report.markdown import text
-from roost.report.wording import one_line
+from roost.report.wording import counted, one_line
 from roost.workflows.changed import MOST_JOBS
-from roost.workflows.read_token import need_read_token
+from roost.workflows.job import need_read_token
 
 NOTHING = (
-    "There is no server to watch yet: no environment file but the template's examples. Make one: "
+    "There is no server to watch yet: no environment file but the template's examples. Create one: "
     "`./run roost init`"
 )
 
 
 async def drift(context: Context, results: Path | None) -> ExitCode:
-    """Compare all with a token that only reads; end with 0 if all is clean, 2 if not, 1 on errors.
+    """Compare all environments with a read-only token.
 
-    In a workflow drift ends with 0: the jobs that follow are told by the outputs, people by the
-    issue, and a run that is red is one in which somebody could not look. Where nobody has a server
-    yet, there is nothing to look at, and no token is wanted.
+    In a workflow drift does not fail the run: the jobs that follow read the outputs, people read
+    the issue, and a failed run means that an environment could not be read. Where nobody has a
+    server yet, no token is needed.
+
+    Returns:
+        DONE if all is clean, CHANGES for drift (outside of a workflow), ERROR for errors.
 
     Raises:
         UsageError: there is no environment file, outside of a workflow.
@@ -76,13 +79,13 @@ async def drift(context: Context, results: Path | None) -> ExitCode:
     write_result(results, SUMMARY, run)
     if runner is None:
         return outcome(totals)
-    tell(runner, totals, documents, run)
+    write_to_run(runner, totals, documents, run)
     return ExitCode.ERROR if outcome(totals) is ExitCode.ERROR else ExitCode.DONE
 
 
 def nothing_to_watch(context: Context, runner: Runner, results: Path | None) -> ExitCode:
-    """Report that there is no server yet, to people and to the jobs that follow; nothing is called."""
-    # The note keeps the job that follows from taking an app for gone: nobody looked.
+    """Report that there is no server yet, to people and to the jobs that follow, without any call."""
+    # With the note, the job that follows does not report an app as gone: Fly was not read.
     run = RunResult(environments=(), notes=(NOTHING,))
     write_result(results, SUMMARY, {"format": 1, **run.model_dump(mode="json")})
     for name, value in (("heal", "[]"), ("end", "[]"), ("any", "false"), ("state", "clean")):
@@ -93,10 +96,10 @@ def nothing_to_watch(context: Context, runner: Runner, results: Path | None) -> 
 
 
 async def without_new(context: Context, found: Sequence[DriftFound]) -> list[DriftFound]:
-    """Report what was never deployed from what is gone.
+    """Mark environments that were never deployed, as distinct from those whose server is gone.
 
-    Fly has nothing of either. What was proved once has a record on GitHub; where that cannot be
-    read, an empty app counts as one whose server is gone.
+    Fly has no machine in either case. A server that was proved once has a record on GitHub; where
+    the records cannot be read, an empty app counts as one whose server is gone.
     """
     if not context.environ.get("GITHUB_TOKEN") or not any(one.is_empty for one in found):
         return list(found)
@@ -109,18 +112,20 @@ async def without_new(context: Context, found: Sequence[DriftFound]) -> list[Dri
                 for one in found
             ]
     except RoostError as error:
-        context.progress.print(f"What was ever deployed is not known: {error}", markup=False)
+        context.progress.print(
+            f"The records of deployments could not be read: {error}", markup=False
+        )
         return list(found)
 
 
 def outcome(totals: Totals) -> ExitCode:
-    """Return what a workflow tells apart: clean, drift, and not knowing."""
+    """Return one of three codes: DONE for clean, CHANGES for drift, ERROR for anything else."""
     done = totals.code in {ExitCode.DONE, ExitCode.CHANGES}
     return totals.code if done else ExitCode.ERROR
 
 
 def look_at_token(context: Context, now: datetime) -> TokenFound:
-    """Return when the token that this run has ends; nothing is called.
+    """Return when this run's token expires, read from the token itself.
 
     Raises:
         MissingTokenError: no Fly token is set.
@@ -131,11 +136,11 @@ def look_at_token(context: Context, now: datetime) -> TokenFound:
 
 
 def found_document(found: DriftFound, *, scheduled: bool) -> Json:
-    """Return what was found of one environment, and which job puts it back.
+    """Return the result of one environment, with the job that restores it.
 
-    On the schedule nothing of what is protected is healed: that may wait for a reviewer for days, and
-    holds the one line in which a rollback of that server would stand behind it. An override ends all
-    the same: its end was agreed to with it.
+    On the schedule a protected environment is not healed: the job could wait for a reviewer for days
+    and block the queue of that server, with it a rollback. Expired overrides are ended all the same:
+    their end was approved together with their start.
     """
     ended = not found.error and only_ended(found.differences)
     protected = found.planned is not None and found.planned.file.environment.protected
@@ -147,7 +152,7 @@ def found_document(found: DriftFound, *, scheduled: bool) -> Json:
 
 
 def with_jobs(documents: list[Json]) -> list[Json]:
-    """Return them with no more to put back than GitHub starts jobs for; the next run takes the others."""
+    """Return the results with at most MOST_JOBS to restore; the next run restores the others."""
     for key in ("heal", "end"):
         chosen = [d["environment"] for d in documents if d[key]][:MOST_JOBS]
         documents = [{**d, key: d["environment"] in chosen} for d in documents]
@@ -155,13 +160,13 @@ def with_jobs(documents: list[Json]) -> list[Json]:
 
 
 def heals_itself(found: DriftFound) -> bool:
-    """Return whether its file asks for healing, and what differs may be healed."""
+    """Return whether the file asks for healing, and all differences may be healed."""
     asks = found.planned is not None and found.planned.file.environment.drift.heal
     return asks and not found.error and bool(found.differences) and may_heal(found.differences)
 
 
 def run_document(context: Context, totals: Totals, token: TokenFound) -> Json:
-    """Return what is about no single environment."""
+    """Return the part of the results that belongs to no single environment."""
     document = totals.document()
     return {
         "format": 1,
@@ -177,8 +182,8 @@ def examples_of(context: Context) -> frozenset[str]:
     return frozenset(f.name for f in load_files([context.environments]).files if is_example(f))
 
 
-def tell(runner: Runner, totals: Totals, documents: list[Json], run: Json) -> None:
-    """Give outputs, summary and annotations."""
+def write_to_run(runner: Runner, totals: Totals, documents: list[Json], run: Json) -> None:
+    """Write outputs, summary and annotations."""
     heal = [document["environment"] for document in documents if document["heal"]]
     end = [document["environment"] for document in documents if document["end"]]
     states = {ExitCode.DONE: "clean", ExitCode.CHANGES: "drift"}
@@ -193,23 +198,23 @@ def tell(runner: Runner, totals: Totals, documents: list[Json], run: Json) -> No
 
 
 def messages(totals: Totals, token: TokenFound) -> list[Annotation]:
-    """Say at the top of the run what is wrong: one line an environment."""
-    said = [Annotation("warning", token_line(token), "Fly token")] if token.soon else []
+    """Return the annotations of the run: one for each environment that needs attention."""
+    shown = [Annotation("warning", token_line(token), "Fly token")] if token.soon else []
     for found in totals.found:
         if found.error:
             message = f"{found.name}: {one_line(str(found.error))}"
-            said.append(Annotation("error", message, f"Drift: {found.error.word}"))
+            shown.append(Annotation("error", message, f"Drift: {found.error.word}"))
         elif found.new:
             message = (
                 f"{found.name} was never deployed: see the Deploy run of the commit that added it."
             )
-            said.append(Annotation("notice", message, "Drift"))
+            shown.append(Annotation("notice", message, "Drift"))
         elif found.differences:
             count = len(found.differences)
-            message = f"{found.name} is not as its file asks ({count})."
-            said.append(Annotation("warning", message, "Drift"))
-    said += [
+            message = f"{found.name} differs from its file ({counted(count, 'difference')})."
+            shown.append(Annotation("warning", message, "Drift"))
+    shown += [
         Annotation("warning", f"{orphan.app} is orphaned: {orphan.why}.", "Drift")
         for orphan in totals.orphans.apps
     ]
-    return said
+    return shown

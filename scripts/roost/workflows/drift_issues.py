@@ -1,4 +1,4 @@
-"""`roost github drift-issues`: one issue for each environment that differs, kept up to date."""
+"""`roost github drift-issues`: keep one issue up to date for each environment with drift."""
 
 from __future__ import annotations
 
@@ -36,12 +36,13 @@ from roost.report.issue import (
 )
 
 MAX_BYTES = 8 * 2**20
-"""A result of an environment has a few thousand."""
+"""The result of an environment has a few thousand bytes."""
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,200}", re.ASCII)
 _STATES: dict[str, Literal["open", "closed"]] = {"open": "open", "closed": "closed"}
-_UNREADABLE = ErrorFound(word="result", message="What was found cannot be read; see the run.")
+_UNREADABLE = ErrorFound(word="result", message="The result cannot be read; see the run.")
 _NO_RESULT = ErrorFound(
-    word="not-put-back", message="The job that was to put it back did not come so far; see the run."
+    word="not-put-back",
+    message="The job that restores it ended before it wrote a result; see the run.",
 )
 M = TypeVar("M", bound=BaseModel)
 
@@ -53,12 +54,13 @@ async def drift_issues(
     healed: Path | None,
     before_healing: bool,
 ) -> ExitCode:
-    """Bring the issues to what was found, and to what came of putting it back.
+    """Update the issues with the results of the comparison and of healing.
 
-    Before the jobs that put back it tells what they leave: what is healed at once opens no issue.
+    With `before_healing` it reports only drift that the healing jobs leave: what is healed at once
+    opens no issue.
 
-    Drift is told by its issue, and ends well. It ends with 1 where an environment could not be
-    looked at or put back: that is a run to look at.
+    Returns:
+        ERROR where an environment could not be read or restored; drift itself is no error.
 
     Raises:
         UsageError: there are no results.
@@ -68,7 +70,7 @@ async def drift_issues(
     run = read_run(results)
     found = read_results(results, healed)
     if before_healing:
-        found = to_tell_now(found, run)
+        found = to_report_now(found, run)
     runner = runner_of(context.environ)
     seen = Seen(datetime.now(UTC), runner.run_url if runner else "")
     async with github_of(context.environ) as github:
@@ -79,7 +81,7 @@ async def drift_issues(
             try:
                 context.out.print(await bring(github, change), markup=False, soft_wrap=True)
             except (GitHubForbiddenError, GitHubUnauthorizedError):
-                raise  # what this token may not do once, it may not do again
+                raise  # the token lacks the permission for the other issues too
             except GitHubError as error:
                 failed = failed or error
     if failed:
@@ -90,7 +92,7 @@ async def drift_issues(
 
 
 async def bring(github: GitHub, change: Change) -> str:
-    """Do what is to be done about one issue, and say so."""
+    """Make one change of an issue, and return a sentence about it."""
     topic = change.topic
     for number in change.duplicates:
         await close_duplicate(github, number, change.number)
@@ -109,10 +111,10 @@ async def bring(github: GitHub, change: Change) -> str:
 
 
 async def open_once(github: GitHub, change: Change) -> str:
-    """Open an issue; where somebody else did so meanwhile, keep theirs.
+    """Open an issue, or keep the one that another run opened meanwhile.
 
     Raises:
-        GitHubUnavailableError: the answer was lost, and no issue came to be.
+        GitHubUnavailableError: the answer was lost, and no issue was opened.
     """
     topic = change.topic
     await github.ensure_label(LABEL, LABEL_COLOR, LABEL_TEXT)
@@ -124,7 +126,7 @@ async def open_once(github: GitHub, change: Change) -> str:
             raise
     found = await about(github, topic.about)
     first = found[0] if found else made
-    if first is None:  # it was there a moment ago, and somebody took its label or its marker
+    if first is None:  # somebody removed its label or its marker meanwhile
         return f"{topic.title}: opened"
     if made is not None and made.number != first.number:
         await close_duplicate(github, made.number, first.number)
@@ -133,33 +135,33 @@ async def open_once(github: GitHub, change: Change) -> str:
 
 
 async def about(github: GitHub, subject: str) -> tuple[Issue, ...]:
-    """Return the issues about one thing, the oldest first."""
+    """Return the issues about one subject, the oldest first."""
     return known_issues(await github.issues(LABEL)).get(subject, ())
 
 
 async def close_duplicate(github: GitHub, number: int, first: int) -> None:
-    """Close an issue that is the second about one thing."""
+    """Close an issue that duplicates another one."""
     await github.update_issue(number, state="closed", state_reason="not_planned")
     await github.create_comment(number, f"Duplicate of #{first}")
 
 
 def read_run(folder: Path) -> RunResult:
-    """Read what is about no single environment.
+    """Read the part of the results that belongs to no single environment.
 
     Raises:
-        UsageError: it is not there: nobody has looked.
+        UsageError: there is none, because nothing was compared.
     """
     run = _read(folder / f"{SUMMARY}.json", RunResult)
     if run is None:
         raise UsageError(
-            f"There are no results of a look at all environments in {folder}.",
+            f"There are no results of a comparison of all environments in {folder}.",
             advice="Run `roost github drift --results DIR` first, and give the same folder.",
         )
     return run
 
 
 def read_results(folder: Path, healed: Path | None) -> tuple[DriftResult, ...]:
-    """Read what was found of each environment; what came of putting it back takes its place."""
+    """Read the result of each environment, replaced by that of healing where there is one."""
     found = {result.environment: result for result in _results(folder)}
     if healed is not None:
         back = {result.environment: result for result in _results(healed)}
@@ -171,27 +173,27 @@ def read_results(folder: Path, healed: Path | None) -> tuple[DriftResult, ...]:
     return tuple(found[name] for name in sorted(found))
 
 
-def to_tell_now(found: tuple[DriftResult, ...], run: RunResult) -> tuple[DriftResult, ...]:
-    """Leave out what this run puts back at once; it is told once that is done.
+def to_report_now(found: tuple[DriftResult, ...], run: RunResult) -> tuple[DriftResult, ...]:
+    """Return the results without those that this run heals at once; they are reported afterwards.
 
-    Where a protected environment is among those, the run may wait for its reviewer, for days: then
-    everything is told now.
+    Where a protected environment is among those, the run may wait for a reviewer for days, so
+    everything is reported now.
     """
     if any(result.protected for result in found if result.heal or result.end):
         return found
-    orphaned = {orphan.environment for orphan in run.orphans}  # that is told of the same issue
+    orphaned = {orphan.environment for orphan in run.orphans}  # reported in the same issue
     return tuple(r for r in found if not (r.heal or r.end) or r.environment in orphaned)
 
 
 def _after(before: DriftResult, back: DriftResult) -> DriftResult:
-    """Return what came of putting back; where that says only what went wrong, with what differed."""
+    """Return the result of healing; an error without differences gets those of before."""
     if back.error and not back.differences:
         return back.model_copy(update={"app": before.app, "differences": before.differences})
     return back
 
 
 def _results(folder: Path) -> Iterator[DriftResult]:
-    for path in sorted(folder.rglob("*.json")):  # each job's files may come in a folder of its own
+    for path in sorted(folder.rglob("*.json")):  # each job's files may be in a folder of their own
         name = path.stem
         if name == SUMMARY or not _NAME.fullmatch(name):
             continue
@@ -202,7 +204,7 @@ def _results(folder: Path) -> Iterator[DriftResult]:
 
 
 def _read(path: Path, kind: type[M]) -> M | None:
-    """Read a file that another job wrote; None for what is not there, too large or something else."""
+    """Read a file that another job wrote; None where it is missing, too large or malformed."""
     try:
         if not path.is_file() or path.stat().st_size > MAX_BYTES:
             return None

@@ -1,8 +1,8 @@
-"""Pull requests that a button proposes: one file in another form, for people to look at and merge.
+"""Propose the change of one file by a pull request, for people to review and merge.
 
-A GitHub App opens the pull request where there is one. A workflow's own token opens none: what lets it
-open pull requests lets it approve them, too. The branch is pushed then, and a person opens its pull
-request by a link. Either way its checks start by themselves.
+A GitHub App opens the pull request where one is set up. A workflow's own token does not, because the
+setting that lets it open pull requests also lets it approve them. Without an App the branch is pushed,
+and a person opens its pull request by a link. Either way its checks start by themselves.
 """
 
 from __future__ import annotations
@@ -10,15 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
-from roost.errors import ChangedMeanwhileError, GitHubConflictError, UsageError
-from roost.github.actions import Runner, runner_of
+from roost.errors import ChangedMeanwhileError, GitHubConflictError
+from roost.github.actions import Runner
 from roost.github.api import GitHub
 from roost.github.contents import blob_sha
-from roost.operations.context import Context
 from roost.report.markdown import code
 
 LONGEST_LINK = 4000
-"""Characters; a longer one begins the pull request with a title and no text."""
+"""Characters; a longer link opens the pull request with a title and without a text."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +25,11 @@ class Proposal:
     """A change of one file.
 
     Args:
-        path: of the file, from the top of the repository.
-        before: what the file is where the change was made.
-        after: what it is to be.
-        title: of the commit and of the pull request.
-        lines: what the pull request says, as Markdown of our own.
+        path: the file, from the top of the repository.
+        before: the content that was changed.
+        after: the new content.
+        title: the title of the commit and of the pull request.
+        lines: the text of the pull request, in safe Markdown.
     """
 
     path: str
@@ -41,24 +40,24 @@ class Proposal:
 
 
 async def propose(github: GitHub, runner: Runner, proposal: Proposal, *, opens: bool) -> None:
-    """Push the branch, open its pull request or link to where a person opens it, and say so.
+    """Push the branch, open its pull request or print a link for opening it.
 
-    The same run again finds what it did and goes on.
+    A run that is started again finds what it did before, and goes on.
 
     Args:
-        github: with the token of the App, or of the job.
-        runner: which the summary and the log are written for.
-        proposal: what is changed.
+        github: the API, with the token of the App or of the job.
+        runner: the runner whose summary and log are written.
+        proposal: the change.
         opens: whether the token may open pull requests.
 
     Raises:
-        ChangedMeanwhileError: main, or the branch of this run, has another file by now.
+        ChangedMeanwhileError: the file was changed on main, or on the branch of this run.
         GitHubError: GitHub refuses or fails.
     """
     base = runner.ref.removeprefix("refs/heads/")
     branch = f"roost/{runner.workflow.lower().replace(' ', '-')}-{runner.run_id}"
     await push(github, branch, base, proposal)
-    by = f"Asked for by {code(runner.actor)} in [this run]({runner.run_url})."
+    by = f"Requested by {code(runner.actor)} in [this run]({runner.run_url})."
     body = "\n\n".join((*proposal.lines, by))
     if opens:
         pull = await github.create_pull(proposal.title, body, branch, base)
@@ -73,17 +72,17 @@ async def propose(github: GitHub, runner: Runner, proposal: Proposal, *, opens: 
 
 
 async def push(github: GitHub, branch: str, base: str, proposal: Proposal) -> None:
-    """Have the branch of this run with the change in it.
+    """Create the branch of this run with the change in it.
 
     Raises:
-        ChangedMeanwhileError: main, or that branch, has another file by now.
+        ChangedMeanwhileError: the file was changed on main, or on that branch.
         GitHubError: GitHub refuses or fails.
     """
     head = await github.branch_head(base)
     found = await github.file_at(proposal.path, head)
     if found is None or found.content != proposal.before:
         raise ChangedMeanwhileError(
-            f"{base} has another version of it by now.",
+            f"{base} has another version of it now.",
             where=proposal.path,
             advice="Run the workflow again.",
         )
@@ -114,14 +113,14 @@ def _report(runner: Runner, what: str, url: str) -> None:
 
 
 async def ensure_branch(github: GitHub, branch: str, head: str, proposal: Proposal) -> None:
-    """Have the branch of this run, where it stands now or where an earlier attempt left it.
+    """Create the branch of this run, unless an earlier attempt of the run has created it.
 
-    An attempt that was refused the pull request has left the branch, with the commit or without it,
-    and the base may have moved on since. The branch's name is this run's alone, so what counts is
-    the one file.
+    An attempt whose pull request was refused leaves the branch, with the commit or without it, and
+    the base may have moved on since. The branch's name is unique to the run, so it is enough to
+    compare the one file.
 
     Raises:
-        ChangedMeanwhileError: the file of that branch is neither as it was nor as it is to be.
+        ChangedMeanwhileError: the file on that branch has neither the old nor the new content.
     """
     try:
         await github.create_branch(branch, head)
@@ -129,26 +128,12 @@ async def ensure_branch(github: GitHub, branch: str, head: str, proposal: Propos
         found = await github.file_at(proposal.path, branch)
         if found is None or found.content not in {proposal.before, proposal.after}:
             raise ChangedMeanwhileError(
-                f"The branch {branch} has another version of it by now.",
+                f"The branch {branch} has another version of it.",
                 where=proposal.path,
                 advice="Delete that branch, then run the failed job again.",
             ) from None
 
 
-def need_runner(context: Context) -> Runner:
-    """Return the runner of this step.
-
-    Raises:
-        UsageError: this is no run of a workflow.
-    """
-    runner = runner_of(context.environ)
-    if runner is None:
-        raise UsageError(
-            "This is for a workflow of GitHub.", advice="See what it is for: roost github --help"
-        )
-    return runner
-
-
 def path_in_repository(name: str) -> str:
-    """Return where a file of the environments folder is in the repository."""
+    """Return the path of an environment file in the repository."""
     return f"environments/{name}"

@@ -1,9 +1,9 @@
-"""`roost github permit`: whether whoever started a run may change a protected environment.
+"""`roost github permit`: check that the person who started a run may change the environment.
 
 Everybody with write access may run workflows, and GitHub offers reviewers of deployments only for
-public repositories and on its Enterprise plan. So this asks GitHub in the job itself, after any
-reviewer and before any step that holds a token. It changes nothing, and refuses where GitHub does
-not answer.
+public repositories and on its Enterprise plan. So this command checks the person's role in the job
+itself, after any review and before the steps that have a token. It changes nothing, and refuses
+where GitHub does not answer.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ from roost.github.api import GitHub, github_of
 from roost.operations.artifacts import write_document
 from roost.operations.context import Context
 from roost.report.outcome import DeployOutcome, Result
+from roost.workflows.job import need_runner
 from roost.workflows.merges import PUSH, branch_of
-from roost.workflows.open_pull import need_runner
 from roost.workflows.remote_checkout import UntoldError, open_head
 from roost.workflows.superseded import DEPLOY, decides
 
 UNATTENDED = frozenset({PUSH, "schedule"})
-"""Events that no person starts by a button; what a push may change is decided by its approval."""
+"""Events that no person starts by hand; the approval of its plan decides what a push may change."""
 HARMLESS = frozenset({"smoke", "wake"})
-"""Verbs that change nothing: a request wakes a server as well, and a smoke test cleans up."""
+"""Commands that change nothing: any request wakes a server, and a smoke test cleans up."""
 FIRST = "1"
-"""The number of a run's first attempt; every later one was started by a person."""
+"""The number of a run's first attempt; a person starts each later one."""
 BOT = "[bot]"
-"""Ends the name of an App, or of a workflow's own token. No person can have such a name."""
+"""The suffix of the names of Apps and of workflows' own tokens, which no person can have."""
 NEEDED = "maintain or admin"
 
 
 @dataclass(frozen=True)
 class Person:
-    """One of those who started a run, and what GitHub says of them.
+    """A person who started a run, and their role.
 
     Args:
-        login: the name.
-        started: how, such as `ran it again`.
-        role: in the repository.
-        maintains: whether that role is enough by itself.
+        login: the account.
+        started: how they started it, such as `ran it again`.
+        role: their role in the repository.
+        maintains: whether that role is sufficient.
     """
 
     login: str
@@ -56,43 +56,43 @@ class Person:
 
 
 async def permit(context: Context, name: str, *, doing: str, results: Path | None) -> ExitCode:
-    """Check that whoever started this run may change an environment.
+    """Check that the people who started this run may change an environment.
 
     Args:
         context: where things are, and where to print.
-        name: of the environment.
-        doing: what is to be done, where a verb is chosen by whoever starts the run.
-        results: where a refusal is written as an outcome, for the job that reports; None for nowhere.
+        name: the environment.
+        doing: the command to run, where the run has a choice of them.
+        results: the folder for the outcome of a refusal, which the job Report reads; or None.
 
     Raises:
         UsageError: this is no run of a workflow.
-        NotPermittedError: they may not, or GitHub does not say that they may.
+        NotPermittedError: they may not, or GitHub does not answer.
         MissingTokenError: GITHUB_TOKEN is not set.
     """
     runner = need_runner(context)
     try:
-        told = await _check(context, runner, name, doing)
+        reason = await _check(context, runner, name, doing)
     except NotPermittedError as error:
         if results:
             write_document(results, name, _refused(runner, name, error).document())
         raise
-    context.out.print(told, markup=False, soft_wrap=True)
+    context.out.print(reason, markup=False, soft_wrap=True)
     return ExitCode.DONE
 
 
 async def _check(context: Context, runner: Runner, name: str, doing: str) -> str:
-    """Return why they may.
+    """Return the reason why the run is permitted.
 
     Raises:
-        NotPermittedError: they may not.
+        NotPermittedError: it is not.
     """
     file = load_environment(name, context.environments)
     if doing in HARMLESS:
-        return f"{doing} changes nothing: whoever may run workflows may do it."
+        return f"{doing} changes nothing: everybody who may run workflows may do it."
     started = started_by(runner, name)
     if not started:
         return f"No person started this run: the {runner.event_name} did."
-    anybody = f"{name} is not protected: whoever may run workflows may change it."
+    anybody = f"{name} is not protected: everybody who may run workflows may change it."
     if not file.environment.protected and runner.run_attempt == FIRST:
         return anybody
     async with github_of(context.environ) as github:
@@ -102,13 +102,14 @@ async def _check(context: Context, runner: Runner, name: str, doing: str) -> str
 
 
 def started_by(runner: Runner, name: str) -> dict[str, str]:
-    """Return who started this attempt of a run, and how; nobody where GitHub did so by itself.
+    """Return who started this attempt of a run, and how; empty where no person did.
 
-    A run has its actor in every attempt, and acts with that person's rights. A later attempt also
-    has whoever ran it again: both have to be permitted, but for what no person started at first.
+    A run keeps its actor in every attempt, and acts with that person's rights. A later attempt also
+    has the person who ran it again. Both must be permitted; where an event started the run, only the
+    second one.
 
     Raises:
-        NotPermittedError: the run does not say.
+        NotPermittedError: the runner names nobody.
     """
     is_first = runner.run_attempt == FIRST
     attended = runner.event_name not in UNATTENDED
@@ -119,9 +120,9 @@ def started_by(runner: Runner, name: str) -> dict[str, str]:
     found = again | pressed
     if "" in found:
         raise NotPermittedError(
-            "The run does not say who started it.",
+            "The runner does not name the person who started the run.",
             where=name,
-            advice="Nothing was changed. Update the runner, then start the workflow anew.",
+            advice="Nothing was changed. Update the runner, then start the workflow again.",
         )
     return found
 
@@ -129,10 +130,10 @@ def started_by(runner: Runner, name: str) -> dict[str, str]:
 async def _is_protected(
     context: Context, github: GitHub, runner: Runner, file: EnvironmentFile
 ) -> bool:
-    """Return whether an environment is protected, in this commit or by now.
+    """Return whether an environment is protected, in this commit or at the head of the branch.
 
-    A run that is started again has the files of its own commit, which may be 30 days old. What the
-    branch has by now and cannot be read counts as protected.
+    A run that is started again has the files of its own commit, which may be 30 days old. Where the
+    files at the head cannot be read, the environment counts as protected.
     """
     if file.environment.protected:
         return True
@@ -161,19 +162,21 @@ async def _check_people(github: GitHub, runner: Runner, name: str, started: dict
         try:
             people.append(await _person(github, login, how))
         except GitHubError as error:
-            objections.append(f"GitHub did not say what {login} may do: {_said(error)}")
+            objections.append(f"GitHub did not return what {login} may do: {_explained(error)}")
     if not objections and all(person.maintains for person in people):
         return f"{name} is protected. {_sentence(people)}"
     try:
         reviewers = await reviewers_of(github, runner, name)
     except GitHubError as error:
         raise _refusal(
-            name, people, [*objections, f"GitHub did not say who approved it: {_said(error)}"]
+            name,
+            people,
+            [*objections, f"GitHub did not return who approved it: {_explained(error)}"],
         ) from error
     own = sorted(reviewers & {login.casefold() for login in started})
     others = sorted(reviewers.difference(own))
-    # Of a later attempt nobody knows which review let it go on; their own may have, and the
-    # others' be of an earlier one.
+    # GitHub does not tell the reviews of attempts apart: in a later attempt the approval may be the
+    # person's own, and the approvals of others may be of an earlier attempt.
     if others and (not own or runner.run_attempt == FIRST):
         return f"{name} is protected, and {', '.join(others)} approved this run."
     objections += [f"An approval by {login} does not count for their own run." for login in own]
@@ -181,7 +184,7 @@ async def _check_people(github: GitHub, runner: Runner, name: str, started: dict
 
 
 async def _person(github: GitHub, login: str, how: str) -> Person:
-    """Ask for what somebody may do; an App, or the token of a workflow, is nobody with a role."""
+    """Return a person with their role; Apps and workflows' own tokens have none."""
     found = None if login.endswith(BOT) else await github.collaborator(login)
     if found is None:
         return Person(login, how, "no role here", maintains=False)
@@ -190,10 +193,10 @@ async def _person(github: GitHub, login: str, how: str) -> Person:
 
 
 async def reviewers_of(github: GitHub, runner: Runner, name: str) -> frozenset[str]:
-    """Return the people who approved this run for an environment, in small letters.
+    """Return the people who approved this run for an environment, in lower case.
 
-    GitHub lists the reviews of all attempts of a run, and asks for a new one at each, as long as
-    the environment wants any. Where it no longer does, one of an earlier attempt does not count.
+    GitHub lists the reviews of all attempts of a run, and requires a new one for each attempt while
+    the environment has reviewers. Where it no longer has any, earlier reviews do not count.
 
     Raises:
         GitHubError: GitHub refuses or fails.
@@ -208,14 +211,14 @@ async def reviewers_of(github: GitHub, runner: Runner, name: str) -> frozenset[s
 
 def _refusal(name: str, people: Iterable[Person], objections: Iterable[str]) -> NotPermittedError:
     lacking = [person for person in people if not person.maintains]
-    said = " ".join(filter(None, [_sentence(lacking), *objections]))
+    reasons = " ".join(filter(None, [_sentence(lacking), *objections]))
     return NotPermittedError(
-        f"It is protected: to change it by hand needs the role {NEEDED}, or another person's approval "
-        f"of the run. {said}",
+        f"It is protected: changing it by hand needs the role {NEEDED}, or another person's approval "
+        f"of the run. {reasons}",
         where=name,
         advice=(
             f"Nothing was changed. Ask somebody with the role {NEEDED} to start the workflow; or, "
-            f"where the GitHub environment {name} has reviewers, start it anew and have one of them "
+            f"where the GitHub environment {name} has reviewers, start it again and have one of them "
             "approve it."
         ),
     )
@@ -225,8 +228,8 @@ def _sentence(people: list[Person]) -> str:
     return f"{'; '.join(map(str, people))}." if people else ""
 
 
-def _said(error: GitHubError) -> str:
-    """What GitHub said, and which permission would help, as the refusal itself tells."""
+def _explained(error: GitHubError) -> str:
+    """Return an error with its hint, which names the permission that GitHub requires."""
     return f"{error.what} {error.advice}".strip()
 
 

@@ -1,4 +1,4 @@
-"""`roost github plan`: the plans of a pull request, as documents for the job that comments."""
+"""`roost github plan`: plan the environments of a pull request, for the job Comment."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from roost.plan.steps import Plan
 from roost.report.plan_section import WHOLE, PlannedEnvironment, plan_section
 from roost.report.text import plan_report
 from roost.workflows.artifact_hashes import hand_over, named
-from roost.workflows.read_token import need_read_token
+from roost.workflows.job import need_read_token
 
-ELSEWHERE = "The JSON files in the artifact `plans` of this run have all of it."
+ELSEWHERE = "The JSON files in the artifact `plans` of this run have the whole plans."
 
 
 async def plan(context: Context, names: list[str], *, results: Path) -> ExitCode:
-    """Plan each environment, and write what came of it; one that cannot be planned hides none.
+    """Plan each environment and write its document; a failure does not stop the others.
 
-    In a workflow the environments may stand in ENVIRONMENTS instead, and the hashes of what was
-    written are an output, by which the job that comments knows it.
+    In a workflow the environments may be given in ENVIRONMENTS. The hashes of the documents are set
+    as an output, so that the job Comment can verify them.
 
     Raises:
-        UsageError: no environment is named, or the files reach out of their checkout.
+        UsageError: no environment is named, or a link leads out of the checkout.
     """
     wanted = tuple(names) or named(context.environ)
     if not wanted:
@@ -43,13 +43,13 @@ async def plan(context: Context, names: list[str], *, results: Path) -> ExitCode
     codes = []
     for count, name in enumerate(wanted, start=1):
         codes.append(await plan_one(context, name, results))
-        if runner:  # each time anew: what is planned counts, though the job may end early
+        if runner:  # after each plan, because a job that is stopped early must keep its hashes
             hand_over(runner, results, wanted[:count])
     return max(codes)
 
 
 async def plan_one(context: Context, name: str, results: Path) -> ExitCode:
-    """Plan one environment, write the document, and tell it."""
+    """Plan one environment, write its document, and show it."""
     runner = runner_of(context.environ)
     try:
         need_read_token(context)
@@ -72,16 +72,17 @@ async def plan_one(context: Context, name: str, results: Path) -> ExitCode:
 
 
 def with_moved_sources(context: Context, plan: Plan) -> Plan:
-    """Return a plan that warns of each secret whose source is another one than in our own files.
+    """Add a warning for each secret whose source differs from that in the trusted checkout.
 
-    In a pull request's job these are the base's, and the files that are planned the request's.
+    In the job Plan the trusted checkout has the base's files, and the planned ones are those of the
+    pull request.
     """
     base = context.project / "environments"
     if base.resolve() == context.environments.resolve():
         return plan
     try:
         before = load_environment(plan.environment, base).environment
-    except RoostError:  # a new environment, or one that could not be deployed as it was
+    except RoostError:  # a new environment, or one that was invalid before
         return plan
     sources = {secret.name: secret.source.told for secret in before.secrets}
     return replace(plan, warnings=(*moved_sources(sources, plan.sources), *plan.warnings))
@@ -97,7 +98,7 @@ def failure(name: str, error: RoostError) -> dict[str, Any]:
 
 
 def summarize(runner: Runner, planned: Planned) -> None:
-    """Put the whole plan on the page of the run, and what is refused beside it."""
+    """Add the whole plan to the page of the run, and annotate refusals."""
     section = plan_section(PlannedEnvironment(planned.plan, planned.cost), WHOLE)
     runner.summary(section, rest=ELSEWHERE)
     runner.annotate(_refusals(planned.plan, planned.file.path))
@@ -109,17 +110,17 @@ def _refusals(plan: Plan, path: Path) -> Iterator[Annotation]:
             "error",
             f"{refusal.key}: {refusal.what}. {refusal.advice}",
             "Cannot be applied",
-            # GitHub knows files by their place in the repository.
+            # GitHub needs the path in the repository.
             f"environments/{path.name}",
             1,
         )
 
 
 def check_contained(folders: Sequence[Path]) -> None:
-    """Refuse files that lead elsewhere: a pull request's files are read beside a token.
+    """Refuse links out of the checkout: a pull request's files are read in a job with a token.
 
     Raises:
-        UsageError: a link in a folder leads out of the checkout that the folder is in.
+        UsageError: a link in a folder leads out of the folder's checkout.
     """
     for link in _links(folders):
         top = next(f.resolve().parent for f in folders if link.is_relative_to(f))
@@ -127,7 +128,7 @@ def check_contained(folders: Sequence[Path]) -> None:
             raise UsageError(
                 "This link leads out of the repository.",
                 where=str(link),
-                advice="Put the file itself in its place. Nothing was read.",
+                advice="Replace it with the file itself. Nothing was read.",
             )
 
 

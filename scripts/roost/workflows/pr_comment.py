@@ -1,4 +1,4 @@
-"""The one comment of a pull request: found, written, and read as far as it can be trusted."""
+"""Find, write and read the one comment of a pull request, as far as it can be trusted."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from roost.report.comment import Marker, Omitted, is_ours, read_marker
 
 @dataclass(frozen=True)
 class Thread:
-    """A merged pull request, and its comment as far as there is one.
+    """A merged pull request with its comment, where it has one.
 
     Args:
         pull: the pull request.
-        comment: ours, with the text that it had when it was asked who wrote that.
-        stranger: who else than a workflow wrote that text; empty where nobody did.
+        comment: our comment, with the text that its author and editor were read with.
+        stranger: who wrote or edited that text, where that was not a workflow; else empty.
         written_at: when that text was written, in whole seconds; None without a comment.
     """
 
@@ -31,18 +31,18 @@ class Thread:
 
     @property
     def marker(self) -> Marker | None:
-        """Return what the comment remembers; nothing where somebody else may have written it."""
+        """The data in the comment; None where somebody else may have written it."""
         if self.comment is None or self.stranger:
             return None
         return read_marker(self.comment.body)
 
     @property
     def in_time(self) -> bool:
-        """Whether what the comment approves was written before the merge.
+        """Whether the comment was written before the merge.
 
-        GitHub's times have whole seconds, so a text of the same second may be from after the merge,
-        and nobody can have read it before. After the merge only the report writes into the comment,
-        and it says whether it checked this before it did.
+        GitHub's times are in whole seconds, so a text of the same second may be newer than the
+        merge, and does not count. After the merge only the report edits the comment, and records
+        whether this check had passed before.
         """
         marker, merged_at = self.marker, self.pull.merged_at
         if marker is None or self.written_at is None or merged_at is None:
@@ -59,14 +59,14 @@ class Thread:
         }
 
     def approved(self, environment: str) -> Approved | None:
-        """Return what the merge approved of an environment, planned of its last commit and before the merge."""
+        """Return what the merge approved for an environment: a plan of its last commit, in time."""
         marker = self.marker
         if marker is None or marker.head != self.pull.head_sha or not self.in_time:
             return None
         return marker.approved.get(environment)
 
     def objection(self, environment: str) -> str:
-        """Say in a sentence why it approves nothing of an environment that it does not approve."""
+        """Return a sentence that says why the merge approved nothing for an environment."""
         number = self.pull.number
         if self.stranger:
             return (
@@ -98,22 +98,22 @@ class Thread:
 
 
 async def read_thread(github: GitHub, pull: Pull) -> Thread:
-    """Read a pull request's comment, and who edited it: its author stays the bot whoever does.
+    """Read a pull request's comment with its last editor; an edit does not change its author.
 
     Raises:
-        GitHubError: GitHub does not say who.
+        GitHubError: the comment or its editor cannot be read.
     """
     comment = await find_comment(github, pull.number)
     if comment is None:
         return Thread(pull)
-    # The text, its author and its time in one answer: nobody can edit between them.
+    # One answer has the text, its author and its time, so no edit can come between them.
     written = await github.written(comment)
     as_written = comment.model_copy(update={"body": written.body})
     return Thread(pull, as_written, written.stranger, written.at)
 
 
 async def find_comment(github: GitHub, number: int) -> Comment | None:
-    """Return our comment on a pull request; what others wrote in its form is not it."""
+    """Return our comment on a pull request, by its author and marker; None without one."""
     for comment in await github.comments(number):
         if comment.author == ACTIONS_BOT and is_ours(comment.body):
             return comment
@@ -121,10 +121,10 @@ async def find_comment(github: GitHub, number: int) -> Comment | None:
 
 
 async def write_comment(github: GitHub, number: int, write: Callable[[str], str]) -> Comment:
-    """Write the comment anew from what it is now, empty where there is none.
+    """Create or update the comment; `write` makes the new text from the old, empty for none.
 
     Raises:
-        GitHubError: it could not be written. Twice it never is.
+        GitHubError: it could not be written; a second comment is never created.
     """
     found = await find_comment(github, number)
     body = write(found.body if found else "")

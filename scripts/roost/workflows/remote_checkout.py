@@ -1,4 +1,4 @@
-"""The files of a commit that GitHub has and this checkout has not."""
+"""Read the files of a commit that is on GitHub but not in this checkout."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from roost.operations.context import Context
 from roost.workflows.base_checkout import at
 
 MOST_FILES = 50
-"""More than these are not asked for one by one: GitHub counts a repository's calls by the hour."""
+"""More files are not read one by one, because GitHub limits a repository's calls per hour."""
 _REGULAR = frozenset({"100644", "100755"})
 
 
 class UntoldError(Exception):
-    """What a commit holds cannot be told from here; says why."""
+    """The files of a commit cannot be read from here; says why."""
 
 
 @asynccontextmanager
 async def open_head(
     context: Context, github: GitHub, commit: str, wanted: Callable[[str], bool]
 ) -> AsyncIterator[Context]:
-    """Return a context whose files are those of a commit on GitHub, as far as they are wanted.
+    """Return a context with the wanted files of a commit on GitHub.
 
-    It is told by the API, because a job's checkout has one commit, and no token to fetch another.
-    What the two have in common is taken from the checkout.
+    They are read by the API, because a job's checkout has one commit and no token to fetch another.
+    Files that are the same in the checkout are copied from it.
 
     Raises:
-        UntoldError: they are too many, or not all of them plain files.
+        UntoldError: too many files differ, or one is no plain file.
         GitHubError: GitHub refuses or fails.
     """
     files = {path: file for path, file in (await github.tree(commit)).items() if wanted(path)}
@@ -55,7 +55,7 @@ async def open_head(
 
 
 def _here(path: Path, file: GitFile) -> bytes | None:
-    """Return the checkout's file where it is the same one."""
+    """Return the content of the checkout's file where it is the same, else None."""
     try:
         content = path.read_bytes()
     except OSError:
@@ -64,7 +64,7 @@ def _here(path: Path, file: GitFile) -> bytes | None:
 
 
 def _leads_out(path: str) -> bool:
-    """Git has no such paths; what GitHub answers is read from a disk, and written to one, all the same."""
+    """Return whether a path leaves its folder; git has none, but the answer becomes a path on disk."""
     parts = PurePosixPath(path)
     return parts.is_absolute() or ".." in parts.parts
 

@@ -1,4 +1,4 @@
-"""`roost github report`: what came of a deploy, in the merged pull request's comment and as a deployment."""
+"""`roost github report`: write outcomes of a deploy into comments, and record deployments."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ from roost.report.markdown import text
 from roost.report.outcome import DeployOutcome, missing, read_outcome
 from roost.workflows.artifact_hashes import OPEN, PROTECTED, named
 from roost.workflows.deployments import Proved, proved_by, record
+from roost.workflows.job import need_runner
 from roost.workflows.merges import PUSH, merged_pull, newest_pull, pulls_of_push
-from roost.workflows.open_pull import need_runner, path_in_repository
+from roost.workflows.open_pull import path_in_repository
 from roost.workflows.pr_comment import Thread, read_thread
 from roost.workflows.rest import left_line
 
@@ -32,37 +33,37 @@ WORKFLOW = "deploy"
 
 
 async def report(context: Context, results: Path) -> ExitCode:
-    """Bring the comments to their final state; a push without a pull request has none.
+    """Write the outcomes into the comments of the pull requests, and record deployments.
 
-    What was deployed and proved is recorded as a deployment of the commit.
+    The outcome of a deploy by hand is written where the environment was changed last.
 
-    What came of a deploy by hand is told where the environment was changed last.
+    ENVIRONMENTS lists all environments to deploy, because a job that was rejected, skipped or
+    cancelled leaves no outcome. OPEN and PROTECTED list those that had a job.
 
-    ENVIRONMENTS lists all that were to be deployed: a job that was rejected, skipped or cut short
-    leaves nothing, and would else be told nowhere. OPEN and PROTECTED list those that had a job;
-    where others are left, it ends with 1.
+    Returns:
+        ERROR where environments were left without a job.
 
     Raises:
-        UsageError: this is no run of a workflow, or the list is none.
-        BadDocumentError: what another job left is not what it should be.
+        UsageError: this is no run of a workflow, or a list of environments cannot be read.
+        BadDocumentError: a file of another job is no outcome.
         GitHubError: GitHub refuses or fails.
     """
     runner = need_runner(context)
     documents = read_documents(results)
-    told = [read_outcome(document, name) for name, document in documents.items()]
+    known = [read_outcome(document, name) for name, document in documents.items()]
     left = _left(context)
-    silent = _silent(named(context.environ), told, left, runner.run_url)
+    silent = _silent(named(context.environ), known, left, runner.run_url)
     if silent:
-        # The other jobs put theirs there themselves.
+        # The deploy jobs added the others to the page themselves.
         runner.summary(outcome_section(silent))
     if left:
-        said = left_line(left, WORKFLOW)
-        runner.summary(text(said))
-        context.out.print(said, markup=False, soft_wrap=True)
+        message = left_line(left, WORKFLOW)
+        runner.summary(text(message))
+        context.out.print(message, markup=False, soft_wrap=True)
     names = ", ".join(o.environment for o in silent if o.environment not in left)
     if names:
         context.out.print(f"Not deployed, as its job did not get so far: {names}.", soft_wrap=True)
-    outcomes = [*told, *silent]
+    outcomes = [*known, *silent]
     if not outcomes:
         context.out.print("Nothing was deployed: there is nothing to report.")
         return ExitCode.DONE
@@ -70,7 +71,7 @@ async def report(context: Context, results: Path) -> ExitCode:
         failed = await _record(context, github, proved_by(outcomes, runner), runner)
         places = await _places(context, github, runner, outcomes)
         for place in places:
-            await _tell(context, github, place)
+            await _update_comment(context, github, place)
     if not places:
         context.out.print("No pull request with a plan brought this commit.")
     if failed:
@@ -79,13 +80,13 @@ async def report(context: Context, results: Path) -> ExitCode:
 
 
 def _left(context: Context) -> tuple[str, ...]:
-    """Return the environments that were to be deployed, and that this run has no job for.
+    """Return the environments to deploy that this run has no job for.
 
     Raises:
-        UsageError: a list of environments is none.
+        UsageError: a list of environments cannot be read.
     """
     environ = context.environ
-    if PROTECTED not in environ:  # nobody says which there are
+    if PROTECTED not in environ:  # which ones had a job is not known
         return ()
     jobs = {*named(environ, OPEN), *named(environ, PROTECTED)}
     return tuple(name for name in named(environ) if name not in jobs)
@@ -94,14 +95,14 @@ def _left(context: Context) -> tuple[str, ...]:
 async def _record(
     context: Context, github: GitHub, proved: Iterable[Proved], runner: Runner
 ) -> GitHubError | None:
-    """Record the deployments; one that fails keeps no comment and no other record from being made."""
+    """Record the deployments; return the first error, after trying the others."""
     failed: GitHubError | None = None
     for found in proved:
         try:
-            said = await record(github, runner, found)
-            context.out.print(said, markup=False, soft_wrap=True)
+            message = await record(github, runner, found)
+            context.out.print(message, markup=False, soft_wrap=True)
         except (GitHubForbiddenError, GitHubUnauthorizedError, GitHubRateLimitedError) as error:
-            return error  # the next one would fare no better
+            return error  # the others would fail too
         except GitHubError as error:
             failed = failed or error
     return failed
@@ -109,11 +110,11 @@ async def _record(
 
 @dataclass(frozen=True)
 class _Place:
-    """Where outcomes are told.
+    """A comment to update.
 
     Args:
         thread: the pull request.
-        outcomes: those that its comment is about.
+        outcomes: the outcomes that its comment is about.
     """
 
     thread: Thread
@@ -140,8 +141,8 @@ async def _places_of_push(
 ) -> list[_Place]:
     """Find the comments of a push's pull requests.
 
-    Of a single one all is told in its comment, even what could not be planned there. Of several that
-    a queue merged at once each has what its comment is about.
+    A single pull request gets all outcomes, also of environments that could not be planned there.
+    Where a queue merged several at once, each gets the outcomes that its comment is about.
     """
     newest = await newest_pull(github, runner)
     if newest is None:
@@ -153,7 +154,7 @@ async def _places_of_push(
 
 
 async def _last_about(context: Context, github: GitHub, runner: Runner, name: str) -> Thread | None:
-    """Find the pull request that changed an environment last, for a deploy by hand."""
+    """Find the last pull request that changed an environment, for a deploy by hand."""
     for sha in (runner.sha, *await _changes(context, github, runner, name)):
         pull = await merged_pull(github, runner, sha)
         thread = await read_thread(github, pull) if pull else None
@@ -163,7 +164,7 @@ async def _last_about(context: Context, github: GitHub, runner: Runner, name: st
 
 
 async def _changes(context: Context, github: GitHub, runner: Runner, name: str) -> list[str]:
-    """Return the last commit of each file that may decide what an environment is, the newest first."""
+    """Return the last commit of each file that an environment depends on, the newest first."""
     files = [f"{name}{suffix}" for suffix in SUFFIXES]
     paths = [path_in_repository(f) for f in files if (context.environments / f).exists()]
     paths += [path_in_repository(DEFAULTS), "deploy"]
@@ -172,23 +173,23 @@ async def _changes(context: Context, github: GitHub, runner: Runner, name: str) 
     return sorted(dated, key=lambda sha: dated[sha], reverse=True)
 
 
-async def _tell(context: Context, github: GitHub, place: _Place) -> None:
-    """Bring a comment to its final state; what somebody else wrote stays theirs."""
+async def _update_comment(context: Context, github: GitHub, place: _Place) -> None:
+    """Write outcomes into a comment, unless somebody else edited it."""
     thread, comment = place.thread, place.thread.comment
     if comment is None:
         return
     if thread.stranger:
-        told = f"Not told at {comment.url}, as {thread.stranger} edited it."
+        message = f"Did not update {comment.url}, because {thread.stranger} edited it."
     else:
         body = with_outcomes(comment.body, place.outcomes, in_time=thread.in_time)
         await github.update_comment(comment.id, body)
-        told = f"Told at {comment.url}"
-    context.out.print(told, markup=False, soft_wrap=True)
+        message = f"Updated {comment.url}"
+    context.out.print(message, markup=False, soft_wrap=True)
 
 
 def _silent(
-    names: Iterable[str], told: Iterable[DeployOutcome], left: Sequence[str], run_url: str
+    names: Iterable[str], outcomes: Iterable[DeployOutcome], left: Sequence[str], run_url: str
 ) -> list[DeployOutcome]:
-    """Return an outcome for each environment whose job told none, or that had no job."""
-    known = {outcome.environment for outcome in told}
+    """Return an outcome for each environment whose job left none, or that had no job."""
+    known = {outcome.environment for outcome in outcomes}
     return [missing(n, run_url, had_job=n not in left) for n in names if n not in known]

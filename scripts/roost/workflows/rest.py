@@ -1,4 +1,4 @@
-"""`roost github rest`: the environments that a run has no job for, and how to bring them up all the same."""
+"""`roost github rest`: report the environments that a run has no job for, with a command for them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from roost.operations.context import Context
 from roost.report.markdown import text
 from roost.report.wording import counted
 from roost.workflows.artifact_hashes import REST, named
-from roost.workflows.open_pull import need_runner
+from roost.workflows.job import need_runner
 
 
 def rest(context: Context, workflow: str) -> ExitCode:
-    """Name the environments in REST, with the command that starts a run for each; end with 1.
+    """Print the environments in REST, with the command that starts a run for each.
+
+    Returns:
+        ERROR where there are any.
 
     Raises:
         UsageError: this is no run of a workflow, or REST is no list of names.
@@ -24,14 +27,14 @@ def rest(context: Context, workflow: str) -> ExitCode:
     if not names:
         context.out.print("No environment was left.")
         return ExitCode.DONE
-    said = left_line(names, workflow)
-    runner.summary(text(said))
-    context.out.print(said, markup=False, soft_wrap=True)
+    message = left_line(names, workflow)
+    runner.summary(text(message))
+    context.out.print(message, markup=False, soft_wrap=True)
     return ExitCode.ERROR
 
 
 def left_line(names: Sequence[str], workflow: str) -> str:
-    """Return which environments a run had no job for, and how to start a run for each of them."""
+    """Return a sentence with the environments that had no job, and the command for them."""
     listed = " ".join(map(shlex.quote, names))
     return (
         f"GitHub starts no more jobs from one list, so this run left {counted(len(names), 'environment')}. "

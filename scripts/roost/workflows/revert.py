@@ -1,7 +1,7 @@
-"""`roost github revert`: after a rollback by hand, the pull request that makes the file say so too.
+"""`roost github revert`: after a rollback by hand, propose to revert the environment file as well.
 
-Without it the next apply would bring back what was rolled back: git is what counts. Which release is live
-is handed on by the job that rolled back, so whoever writes to git here holds no token of Fly's.
+Without it the next apply would undo the rollback, because applies follow git. The job that rolled
+back passes on which release is live, so this job, which writes to git, needs no Fly token.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from roost.plan.desired import desired_state
 from roost.plan.live import Live
 from roost.plan.releases import draft
 from roost.report.markdown import code, text
-from roost.workflows.open_pull import Proposal, need_runner, path_in_repository, propose
+from roost.workflows.job import need_runner
+from roost.workflows.open_pull import Proposal, path_in_repository, propose
 from roost.workflows.rollback import PutBack, read_put_back
 from roost.workflows.superseded import concerns
 
 MOST = 20
-"""Paths that are told; a change of `deploy/` may have many."""
+"""The number of paths that are listed; a change of `deploy/` may have many."""
 
 
 async def revert(
@@ -34,24 +35,24 @@ async def revert(
     handed: str,
     opens: bool,
 ) -> ExitCode:
-    """Propose to put the file back to the commit of the release that is live.
+    """Propose to revert the file to the commit of the release that is live.
 
     Args:
-        context: of this run.
-        name: of the environment.
-        handed: what `roost github rollback` put out.
+        context: the context of this run.
+        name: the environment.
+        handed: the output of `roost github rollback`.
         opens: whether the token may open pull requests.
 
     Raises:
-        UnappliableError: nobody knows which commit that release came from, or what brought what was
-            rolled back stands in files that are not this environment's alone.
-        UsageError: what was handed on is no output of a rollback.
+        UnappliableError: the commit of that release is not known, or the change that was rolled back
+            is in files that are not this environment's alone.
+        UsageError: `handed` is no output of a rollback.
     """
     runner = need_runner(context)
     try:
         await put_back(context, runner, name, read_put_back(handed), opens=opens)
     except RoostError as error:
-        runner.summary(text(str(error)))  # who pressed the button looks there
+        runner.summary(text(str(error)))  # the person who started the run reads its page
         raise
     return ExitCode.DONE
 
@@ -59,7 +60,7 @@ async def revert(
 async def put_back(
     context: Context, runner: Runner, name: str, release: PutBack, *, opens: bool
 ) -> None:
-    """Propose the revert where there is something to revert, and say what was done.
+    """Propose the revert where there is something to revert, and report it.
 
     Raises:
         RoostError: see revert.
@@ -72,16 +73,16 @@ async def put_back(
         since = await github.changed_files(release.commit, runner.sha)
         others = others_of(file, since)
         if then.content == before:
-            said = settled(context, file, release, others)
-            runner.summary(said)
-            context.out.print(said, markup=False, soft_wrap=True)
+            message = settled(context, file, release, others)
+            runner.summary(message)
+            context.out.print(message, markup=False, soft_wrap=True)
             return
         proposal = Proposal(
             path_in_repository(file.path.name),
             before,
             then.content,
-            f"Put {name} back to release {release.origin}",
-            told(file, release, others),
+            f"Revert {name} to release {release.origin}",
+            description(file, release, others),
         )
         await propose(github, runner, proposal, opens=opens)
 
@@ -89,55 +90,55 @@ async def put_back(
 def settled(
     context: Context, file: EnvironmentFile, release: PutBack, others: Sequence[str]
 ) -> str:
-    """Report that the file needs no revert.
+    """Return the sentence that the file needs no revert.
 
     Raises:
-        UnappliableError: other files do, as what was rolled back comes from them.
+        UnappliableError: other files need it, because the change that was rolled back is in them.
     """
     as_it_was = f"{file.path.name} is as it was at release {release.origin}."
     if not others or asks_for(context, file, release):
         return f"{as_it_was} There is nothing to revert."
     raise UnappliableError(
-        f"{as_it_was} What was rolled back comes from what changed beside it: {', '.join(others[:MOST])}.",
+        f"{as_it_was} The change that was rolled back is in other files: {', '.join(others[:MOST])}.",
         where=file.name,
-        advice="Revert these by hand: until then the next deploy brings back what was rolled back.",
+        advice="Revert these by hand: until then the next deploy undoes the rollback.",
     )
 
 
 def asks_for(context: Context, file: EnvironmentFile, release: PutBack) -> bool:
-    """Return whether the files as they are now ask for what a release runs."""
+    """Return whether the current files describe what a release runs."""
     try:
         wanted = draft(desired_state(file, image_for(context, file)), Live(), ())
-    except MissingLockError:  # the next deploy tells it
+    except MissingLockError:  # the next deploy reports it
         return False
     return wanted is not None and wanted.setup == release.setup
 
 
 def check_known(file: EnvironmentFile, release: PutBack) -> None:
-    """Hold the release to one that names its commit.
+    """Check that the commit of the release is known.
 
     Raises:
-        UnappliableError: the record of the release that is live again is gone, or names no commit.
+        UnappliableError: the release's record is gone, or names no commit.
     """
     if not release.commit:
         raise UnappliableError(
-            f"Which commit release {release.live} came from is not known.",
+            f"The commit of release {release.live} is not known.",
             where=file.name,
-            advice="Revert the file by hand: `git revert` the commit that brought what was rolled back.",
+            advice="Revert the file by hand: `git revert` the commit with the change that was rolled back.",
         )
 
 
 async def file_then(github: GitHub, file: EnvironmentFile, release: PutBack) -> FileContent:
-    """Return the file as it was at the release's commit.
+    """Return the file of the release's commit.
 
     Raises:
-        UnappliableError: it was not there.
+        UnappliableError: the commit does not have it.
     """
     path = path_in_repository(file.path.name)
     found = await github.file_at(path, release.commit)
     if found is None:
         raise UnappliableError(
-            f"{path} was not there at {release.commit[:10]}, the commit of release {release.origin}.",
+            f"{path} does not exist at {release.commit[:10]}, the commit of release {release.origin}.",
             where=file.name,
             advice="Revert the file by hand.",
         )
@@ -145,23 +146,23 @@ async def file_then(github: GitHub, file: EnvironmentFile, release: PutBack) -> 
 
 
 def others_of(file: EnvironmentFile, since: Sequence[str]) -> tuple[str, ...]:
-    """Return what changed beside the environment's own file, and decides what it is."""
+    """Return the other changed files that the environment depends on."""
     own = path_in_repository(file.path.name)
     return tuple(other for other in since if other != own and concerns(other, file))
 
 
-def told(file: EnvironmentFile, release: PutBack, others: Sequence[str]) -> tuple[str, ...]:
-    """Return what the pull request does, and what it leaves."""
+def description(file: EnvironmentFile, release: PutBack, others: Sequence[str]) -> tuple[str, ...]:
+    """Return the text of the pull request: what it changes, and what it leaves."""
     path = path_in_repository(file.path.name)
     lines = [
         f"Release {release.live} is live, which is release {release.origin} again.",
-        f"Until this is merged, the next deploy of {code(file.name)} brings back what was rolled back.",
+        f"Until this is merged, the next deploy of {code(file.name)} undoes the rollback.",
         f"{code(path)} becomes what it was at {code(release.commit[:10])}.",
     ]
     if others:
         listed = ", ".join(code(other) for other in others[:MOST])
         lines.append(
-            f"Changed since as well, and left as it is now: {listed}. "
-            "The plan of this pull request shows what that still changes."
+            f"Also changed since then, and left as it is: {listed}. "
+            "The plan of this pull request shows the effect."
         )
     return tuple(lines)

@@ -1,6 +1,6 @@
-"""`roost github rollback`: a rollback in a workflow, which hands on what is live to the job that writes to git.
+"""`roost github rollback`: roll back in a workflow, and pass on the live release to the next jobs.
 
-What is handed on is an output of the job: numbers and hashes, and nothing that anybody wrote.
+It is passed on as an output of the job, which has only numbers and hashes, and no text from anybody.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from roost.commands.releases import put_release_back
 from roost.errors import ExitCode, UsageError
 from roost.operations.context import Context
 from roost.plan.resume import Recovery
-from roost.workflows.open_pull import need_runner
+from roost.workflows.job import need_runner
 
 OUTPUT = "release"
 LONGEST = 500
@@ -23,13 +23,13 @@ _Number = Annotated[int, Field(ge=1, le=10**9)]
 
 
 class PutBack(BaseModel):
-    """A release that was put back: numbers and hashes, as the other job reads them.
+    """A release that was rolled back to: numbers and hashes, as the next job reads them.
 
     Args:
         live: the number of the release that is live now.
-        origin: the number of the release that it puts back.
-        commit: of that one, empty where it is not known.
-        setup: the hash of what runs, as releases have it.
+        origin: the number of the release that it repeats.
+        commit: the commit of that one; empty where it is not known.
+        setup: the hash of its setup, as release records have it.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
@@ -41,7 +41,7 @@ class PutBack(BaseModel):
 
 
 async def rollback(context: Context, name: str, *, to: int | None) -> ExitCode:
-    """Roll back as `roost rollback` does, and put out which release is live."""
+    """Roll back as `roost rollback` does, and set the outputs with the live release."""
     runner = need_runner(context)
     recovery, url = await put_release_back(context, name, to)
     found = put_back_by(recovery)
@@ -52,7 +52,7 @@ async def rollback(context: Context, name: str, *, to: int | None) -> ExitCode:
 
 
 def put_back_by(recovery: Recovery) -> PutBack:
-    """Return what a rollback that was carried out put back."""
+    """Return the release that a finished rollback went back to."""
     origin = next((r for r in recovery.releases if r.number == recovery.back_to), None)
     known = origin is not None and _COMMIT.fullmatch(origin.git)
     return PutBack(
@@ -64,16 +64,16 @@ def put_back_by(recovery: Recovery) -> PutBack:
 
 
 def read_put_back(text: str) -> PutBack:
-    """Read what the job that rolled back put out.
+    """Read the output of the job that rolled back.
 
     Raises:
-        UsageError: it is something else.
+        UsageError: the text is something else.
     """
     try:
         return PutBack.model_validate_json(text[:LONGEST])
     except ValidationError:
         raise UsageError(
-            "This names no release that was put back.",
+            "This is no output of a rollback.",
             where="--release",
-            advice="It is the output `release` of `roost github rollback`; press Roll back again.",
+            advice="Give the output `release` of `roost github rollback`; or run the workflow Roll back again.",
         ) from None

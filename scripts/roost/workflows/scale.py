@@ -1,4 +1,4 @@
-"""`roost github scale`: other scaling for good, as a pull request that edits the file."""
+"""`roost github scale`: propose permanent scaling, by a pull request that edits the file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from roost.operations.context import Context
 from roost.operations.edit_file import rewrite
 from roost.report.markdown import code, text, value_code
 from roost.report.wording import one_line, shown
-from roost.workflows.open_pull import Proposal, need_runner, path_in_repository, propose
+from roost.workflows.job import need_runner
+from roost.workflows.open_pull import Proposal, path_in_repository, propose
 
 
 def scale_options(
@@ -22,7 +23,7 @@ def scale_options(
     min_machines_running: int | None,
     reason: str,
 ) -> ScaleOptions:
-    """Return what the options ask for."""
+    """Return the values of the options."""
     fields = {
         "size": size,
         "memory_mb": memory_mb,
@@ -39,15 +40,15 @@ async def scale(
     asked: ScaleOptions,
     opens: bool,
 ) -> ExitCode:
-    """Edit the file, every other byte as it was, and propose that; `opens` says how.
+    """Change only the values in the file, and propose that; `opens` lets it open the pull request.
 
     Raises:
-        UsageError: the options make no sense, or the file says so already.
+        UsageError: the options are wrong, or the file has these values already.
         UnappliableError: the file has the values in a form that only a person can change.
     """
     check_options(asked)
     if not asked.reason.strip():
-        raise UsageError("--reason is missing.", advice="Say why, for who reviews it.")
+        raise UsageError("--reason is missing.", advice="Give the reason; reviewers read it.")
     runner = need_runner(context)
     file = load_environment(name, context.environments)
     check_fields(file, asked.given)

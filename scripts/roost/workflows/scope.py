@@ -1,10 +1,9 @@
-"""`roost github scope`: whether a change may concern the tool itself, or only servers and documentation."""
+"""`roost github scope`: find out whether a change affects the tool, so that all checks must run."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
 
 from roost.errors import ExitCode, UsageError
 from roost.github.actions import runner_of
@@ -19,16 +18,16 @@ _LIGHT = re.compile(
     r"|LICENSE",
     re.DOTALL,
 )
-"""Files that the plan, the rehearsal and a reader look at. What tests read elsewhere is not among them."""
-_MOST_TOLD = 10
+"""Files that only plans, rehearsals and people read, and no test of the tool."""
+_MOST_LISTED = 10
 
 
 def scope(context: Context, base: str) -> ExitCode:
-    """Say, as an output, whether all checks have to run for what a commit changes.
+    """Set the output `all`: whether all checks must run for the changes of a commit.
 
     Args:
         context: where the repository is.
-        base: the commit to compare HEAD with; everything has to run where there is none.
+        base: the commit to compare HEAD with; without one, all checks must run.
 
     Raises:
         UsageError: git cannot compare them.
@@ -38,36 +37,32 @@ def scope(context: Context, base: str) -> ExitCode:
     everything = bool(heavy) or not files
     if runner := runner_of(context.environ):
         runner.output("all", json.dumps(everything))
-    for name in heavy[:_MOST_TOLD]:
-        context.out.print(f"All checks run, as {name} changes.", markup=False, soft_wrap=True)
+    for name in heavy[:_MOST_LISTED]:
+        context.out.print(f"All checks run, because {name} changes.", markup=False, soft_wrap=True)
     if not files:
-        context.out.print("All checks run: there is no change to look at.")
+        context.out.print("All checks run: there is no change to compare.")
     if not everything:
         context.out.print("Only environments, secrets and documentation change.")
     return ExitCode.DONE
 
 
 def is_light(name: str) -> bool:
-    """Return whether a file is no part of the tool, and of nothing that its tests read."""
+    """Return whether a file is neither part of the tool nor read by its tests."""
     return bool(_LIGHT.fullmatch(name))
 
 
 def changed_names(context: Context, base: str) -> tuple[str, ...]:
-    """Return the files in which HEAD differs from a commit; of a file that moved, both names.
+    """Return the files in which HEAD differs from a commit; a moved file by both names.
 
     Raises:
         UsageError: git cannot compare them.
     """
     words = ("diff", "--name-only", "--no-renames", "-z", "--end-of-options", base, "HEAD")
-    told = ask_git(context.environ, context.project, *words)
-    if told is None:
+    listed = ask_git(context.environ, context.project, *words)
+    if listed is None:
         raise UsageError(
             f"HEAD cannot be compared with {base}.",
             where="--base",
             advice="Check out that commit as well (`fetch-depth: 0`).",
         )
-    return tuple(_split(told))
-
-
-def _split(told: str) -> Iterable[str]:
-    return filter(None, told.split("\0"))
+    return tuple(filter(None, listed.split("\0")))

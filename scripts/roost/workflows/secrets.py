@@ -1,4 +1,4 @@
-"""`roost github secrets`: set an environment's secrets, unless a newer commit has others."""
+"""`roost github secrets`: set an environment's secrets, unless a newer commit changes them."""
 
 from __future__ import annotations
 
@@ -14,54 +14,54 @@ from roost.operations.lease_owner import lease_description
 from roost.operations.planning import make_plan
 from roost.plan.scope_check import beside_secrets
 from roost.report.text import plan_report
+from roost.workflows.approval import check_values
+from roost.workflows.job import need_runner
 from roost.workflows.merges import newest_pull
-from roost.workflows.open_pull import need_runner
-from roost.workflows.secret_exposure import check_values
-from roost.workflows.step_summary import put_on_page
+from roost.workflows.run_page import show_output
 from roost.workflows.superseded import check_newest
 
 
 async def secrets(context: Context, name: str, *, strict: bool) -> ExitCode:
-    """Set what a deploy would, and nothing else; superseded by a newer commit, do nothing.
+    """Set the secrets that a deploy would set, and nothing else.
 
-    A run that waited, or that somebody runs again, has the values of its own commit: an older one
-    would bring back what was changed since, such as a value that leaked.
+    Where a newer commit changes them, nothing is done: a run that waited, or that somebody runs
+    again, has the values of its own commit and would restore old ones, such as a value that leaked.
 
     Args:
         context: where things are, and where to print.
-        name: of the environment.
-        strict: whether a commit without a pull request is refused; so it is for protected ones.
+        name: the environment.
+        strict: refuse a commit without a pull request, as for protected environments.
 
     Raises:
         UsageError: this is no run of a workflow.
-        NotPlannedError: a pull request is wanted, and the commit came without one.
-        UnapprovedError: it is protected, and a push would give it a value that nobody reviewed.
-        UnappliableError: more than secrets is to change, and no run of Deploy does that.
+        NotPlannedError: a pull request is required, and the commit came without one.
+        UnapprovedError: a push would give a protected environment a value that nobody reviewed.
+        UnappliableError: more than secrets would change, and no run of Deploy does that.
         RoostError: see `roost secrets --set`.
     """
     runner = need_runner(context)
-    context.out.record = True  # as with every button, what is printed stands on the run's page
+    context.out.record = True  # what is printed is added to the run's page below
     try:
-        told = await _set(context, runner, name, strict=strict)
+        message = await _set(context, runner, name, strict=strict)
     except SupersededError as error:
-        told = (
-            f"The secrets of {name} are superseded: {error} To set them once more, do not run this "
-            "run again: start the workflow Secrets anew, which takes the branch as it is now."
+        message = (
+            f"The secrets of {name} are superseded: {error} To set them again, do not run this run "
+            "again: start the workflow Secrets, which uses the head of the branch."
         )
-    context.out.print(told, markup=False, soft_wrap=True)
-    put_on_page(context)
+    context.out.print(message, markup=False, soft_wrap=True)
+    show_output(context)
     return ExitCode.DONE
 
 
 async def _set(context: Context, runner: Runner, name: str, *, strict: bool) -> str:
-    """Set them where that is for this run to do, and say what came of it."""
+    """Set the secrets where this run may, and return a sentence about it."""
     file = load_environment(name, context.environments)
     async with github_of(context.environ) as github, connect(context, local=False) as target:
-        # Once is enough: whatever a newer commit starts waits in line behind this job.
+        # Checked once: the jobs of newer commits wait in the queue behind this one.
         await check_newest(context, github, runner, file)
         planned = await make_plan(context, file, target)
         others = beside_secrets(planned.plan, removing=False)
-        if others and not planned.plan.refusals:  # those are told where it is carried out
+        if others and not planned.plan.refusals:  # refusals are reported when the plan is applied
             return _left(runner, name, others)
         if planned.plan.steps and (strict or file.environment.protected):
             await _check_reviewed(github, runner, file)
@@ -73,10 +73,10 @@ async def _set(context: Context, runner: Runner, name: str, *, strict: bool) -> 
 
 
 def _left(runner: Runner, name: str, others: tuple[str, ...]) -> str:
-    """Leave what is more than secrets to Deploy, which the same push starts; say so.
+    """Return a sentence that leaves other changes to Deploy, which the same push starts.
 
     Raises:
-        UnappliableError: no push started this run, and so none of Deploy.
+        UnappliableError: no push started this run, so there is no run of Deploy.
     """
     more = f"There is more to change than secrets: {'; '.join(others)}."
     if runner.event_name == "push":
@@ -92,10 +92,10 @@ def _left(runner: Runner, name: str, others: tuple[str, ...]) -> str:
 
 
 async def _check_reviewed(github: GitHub, runner: Runner, file: EnvironmentFile) -> None:
-    """Hold what is protected to what came by a pull request, as a deploy does.
+    """Check that the commit came by a pull request, as a deploy does.
 
     Raises:
-        NotPlannedError: the commit came without one.
+        NotPlannedError: it did not.
     """
     if await newest_pull(github, runner) is None:
         raise NotPlannedError(
@@ -103,6 +103,6 @@ async def _check_reviewed(github: GitHub, runner: Runner, file: EnvironmentFile)
             where=file.name,
             advice=(
                 f"Nothing was changed. Run the deploy workflow for {file.name}: it shows the plan, "
-                "and carries it out once it is given the plan's digest."
+                "and applies it when you give it the plan's digest."
             ),
         )

@@ -1,4 +1,4 @@
-"""Whether a run is still the one to change an environment, or leaves it to a newer commit's run."""
+"""Check that no newer commit changes an environment, whose own run would then deploy it."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ UNTOUCHED = "Nothing was changed here."
 async def check_newest(
     context: Context, github: GitHub, runner: Runner, file: EnvironmentFile
 ) -> None:
-    """See that no newer commit of the branch makes another thing of this environment.
+    """Check that no newer commit of the branch changes this environment.
 
-    A path that changed is only a reason to look: the newer commit's run deploys what means
-    something else (`changed.meaning`), and would never come to what was left to it otherwise.
+    A changed path alone does not count: the newer commit's run deploys only environments whose
+    meaning changed (`changed.meaning`), and would not deploy one that was left to it otherwise.
 
     Raises:
-        SupersededError: one does, and is deployed by a run of its own.
+        SupersededError: a newer commit changes it, and has a run of its own.
         GitHubError: GitHub refuses or fails.
     """
     branch = runner.ref.removeprefix("refs/heads/")
@@ -46,7 +46,7 @@ async def check_newest(
         changes = await _changes(context, github, head, file)
     except UnknownEnvironmentError:
         raise SupersededError(
-            f"{moved} has no file of it any more.",
+            f"{moved} no longer has its file.",
             where=file.name,
             advice=f"{UNTOUCHED} Its server, if there is one, stays until it is destroyed.",
         ) from None
@@ -55,7 +55,7 @@ async def check_newest(
             f"{moved} changes {concerned[0]}.",
             where=file.name,
             advice=(
-                f"{UNTOUCHED} Whether the run of that commit deploys it cannot be told from here "
+                f"{UNTOUCHED} Whether the run of that commit deploys it could not be determined "
                 f"({error}). See that run; if it does not, run the deploy workflow for {file.name}."
             ),
         ) from None
@@ -68,11 +68,11 @@ async def check_newest(
 
 
 async def _changes(context: Context, github: GitHub, head: str, file: EnvironmentFile) -> bool:
-    """Return whether a commit's environment means something else than the one that is checked out.
+    """Return whether a commit changes the meaning of the environment in the checkout.
 
     Raises:
-        UnknownEnvironmentError: it has none of that name.
-        UntoldError: what it means cannot be told.
+        UnknownEnvironmentError: the commit has no environment of that name.
+        UntoldError: its meaning cannot be determined.
     """
     try:
         async with open_head(context, github, head, lambda path: decides(path, file)) as there:
@@ -82,17 +82,17 @@ async def _changes(context: Context, github: GitHub, head: str, file: Environmen
         raise UntoldError(f"it has {counted(len(error.faults), 'fault')}") from None
     except GitHubAnswerError as error:  # a file or a list that is too long for the API
         raise UntoldError(error.what.rstrip(".")) from None
-    except (OSError, ValueError, LookupError) as error:  # what its image is made of is spoilt
-        raise UntoldError(f"its {DEPLOY} is not whole, {type(error).__name__}") from None
+    except (OSError, ValueError, LookupError) as error:  # the files of its image are broken
+        raise UntoldError(f"its {DEPLOY} is incomplete, {type(error).__name__}") from None
 
 
 def concerns(path: str, file: EnvironmentFile) -> bool:
-    """Return whether a file of the repository may decide what an environment is."""
+    """Return whether an environment depends on a file of the repository."""
     return decides(path, file) and not (file.environment.prefect.image and path.startswith(DEPLOY))
 
 
 def decides(path: str, file: EnvironmentFile) -> bool:
-    """Return whether a file has to be there to tell what an environment is, with any image."""
+    """Return whether a file is needed to determine an environment's meaning, with any image."""
     names = {f"{file.name}{suffix}" for suffix in SUFFIXES} | {DEFAULTS}
     ours = {f"{ENVIRONMENTS}{name}" for name in names}
     secrets = {secret.source.sops for secret in file.environment.secrets} - {""}

@@ -9,7 +9,7 @@ import pytest
 
 from helpers.fake_prefect import LOGIN
 from roost.environment.model import AUTH_SECRET
-from roost.operations.generated_secrets import Throwaway
+from roost.operations.generated_secrets import GeneratedSecrets
 
 URL = "https://acme-prefect.fly.dev"
 # A Python that notes how it is called, and answers as the program does that it is handed.
@@ -165,7 +165,7 @@ def test_a_login_made_up_for_the_local_fly_is_not_taken_for_another_server(
     roost, client, monkeypatch, tmp_path
 ):
     monkeypatch.delenv(AUTH_SECRET)
-    Throwaway(tmp_path / "localfly").values("acme-prefect", [AUTH_SECRET])
+    GeneratedSecrets(tmp_path / "localfly").values("acme-prefect", [AUTH_SECRET])
 
     assert roost("connect", "staging").code == 3
 

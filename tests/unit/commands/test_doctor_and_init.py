@@ -259,7 +259,7 @@ WRONG = {
         "",
         [
             (
-                "every branch reaches the repository's secret FLY_API_TOKEN: a writer can print it by a "
+                "every branch reaches the repository's secret FLY_API_TOKEN: a writer can print it with a "
                 "workflow"
             )
         ],
@@ -270,12 +270,12 @@ WRONG = {
         "",
         [
             (
-                "every branch reaches the organization's secret FLY_API_TOKEN: a writer can print it by "
+                "every branch reaches the organization's secret FLY_API_TOKEN: a writer can print it with "
                 "a workflow"
             )
         ],
         (
-            "take FLY_API_TOKEN from this repository: "
+            "remove FLY_API_TOKEN from this repository: "
             "https://github.com/organizations/acme/settings/secrets/actions"
         ),
     ),
@@ -337,7 +337,7 @@ def test_a_wrong_set_up_is_named_and_what_is_said_to_mend_it_does(place, change,
 
     assert place.missing() == [(whose, what, mend) for what in told]
 
-    if mend.startswith("take "):
+    if mend.startswith("remove "):
         place.state.organization_secrets.clear()
     else:
         place.gh.run(mend, place.folder)
@@ -355,10 +355,10 @@ def test_a_token_that_sees_less_says_so_and_calls_nothing_right(place, monkeypat
     assert code == 0
     unseen = {c["what"] for c in checks if c["state"] == "unknown"}
     for what in (
-        "its secrets are not to be seen with this token",
-        "the secrets of the repository are not to be seen with this token",
-        "what workflows may do by default is not to be seen with this token",
-        "who bypasses the ruleset `main` is not shown to this token, only to who may change it",
+        "its secrets cannot be read with this token",
+        "the secrets of the repository cannot be read with this token",
+        "the default permissions of workflows cannot be read with this token",
+        "who bypasses the ruleset `main` cannot be read with this token, only by an admin",
     ):
         assert what in unseen
     assert not any("bypasses" in c["what"] for c in checks if c["state"] == "ok")

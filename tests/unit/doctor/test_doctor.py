@@ -111,17 +111,17 @@ def test_where_all_is_well_it_ends_with_0(roost, github):
     assert lines(said, "unknown") == ["when FLY_API_TOKEN ends cannot be read from it"]
     for words in (
         "staging: its file is valid, and its Prefect has a lock",
-        "the workflows hand every secret on that comes from GitHub",
+        "the workflows pass on every secret that comes from GitHub",
         "staging: only main reaches its token",
         "staging: its GitHub environment has every secret",
         "plan: its GitHub environment has every secret",
         "pull-requests: only main reaches its ROOST_APP_PRIVATE_KEY",
-        "no secret of an environment is one of the repository or its organization as well",
+        "no secret of an environment is also a secret of the repository or its organization",
         "main takes pull requests only, checked by Actions and approved by a code owner",
         "nobody bypasses the rules of main, but an admin may merge without an approval",
         "workflows only read by default, and approve no pull request",
-        "the schedule that looks for drift is on",
-        "FLY_API_TOKEN reaches acme-prefect-x alone",
+        "the drift schedule is on",
+        "FLY_API_TOKEN reaches only acme-prefect-x",
         "staging: FLY_API_TOKEN reaches the app my-prefect",
     ):
         assert words in lines(said, "ok")
@@ -207,7 +207,7 @@ def test_a_secret_that_a_workflow_does_not_hand_on_is_named_with_the_place(roost
     said = roost("doctor")
 
     assert said.code == 2
-    assert "SLACK_HOOK (staging) is not handed on by deploy.yml (deploy)" in lines(said, "missing")
+    assert "SLACK_HOOK (staging) is not passed on by deploy.yml (deploy)" in lines(said, "missing")
     assert "SLACK_HOOK: ${{ secrets.SLACK_HOOK }}" in said.out
     assert not any("COMMON" in line and "handed" in line for line in lines(said, "missing"))
 
@@ -220,7 +220,7 @@ def test_the_workflow_that_sets_secrets_is_looked_at_as_well(roost, rewrite, rep
 
     [told] = [line for line in lines(roost("doctor"), "missing") if "SLACK_HOOK" in line][:1]
 
-    assert "is not handed on by deploy.yml (deploy), secrets.yml (secrets)" in told
+    assert "is not passed on by deploy.yml (deploy), secrets.yml (secrets)" in told
 
 
 @pytest.mark.usefixtures("repository")
@@ -239,7 +239,7 @@ def test_a_key_of_sops_has_to_be_handed_on_where_a_file_uses_it(roost, rewrite, 
 
     found = lines(roost("doctor"), "missing")
 
-    assert found == ["SOPS_AGE_KEY (staging) is not handed on by deploy.yml (deploy)"]
+    assert found == ["SOPS_AGE_KEY (staging) is not passed on by deploy.yml (deploy)"]
 
 
 def test_workflows_that_are_not_there_or_are_none_are_told(roost, repository):
@@ -306,7 +306,7 @@ def test_files_that_no_line_is_about_are_told_with_the_line_that_owns_everything
     assert line.startswith("nobody owns ")
     assert "run, noxfile.py" in line or ".github/CODEOWNERS" in line
     owner = "@b" if "@b" in old else "@acme/platform"
-    assert f"write into .github/CODEOWNERS, before all others: * {owner}" in said.out
+    assert f"add to .github/CODEOWNERS, before all other lines: * {owner}" in said.out
 
 
 def test_the_file_that_github_reads_is_the_one_that_is_looked_at(roost, repository):
@@ -420,7 +420,7 @@ WRONG = {
     "token-on-repository-level": (
         {"/actions/secrets": GitHubSettings.secrets("FLY_API_TOKEN")},
         (
-            "every branch reaches the repository's secret FLY_API_TOKEN: a writer can print it by a "
+            "every branch reaches the repository's secret FLY_API_TOKEN: a writer can print it with a "
             "workflow"
         ),
         "gh secret delete FLY_API_TOKEN",
@@ -429,16 +429,16 @@ WRONG = {
         {"/actions/organization-secrets": GitHubSettings.secrets("PREFECT_SERVER_API_AUTH_STRING")},
         (
             "every branch reaches the organization's secret PREFECT_SERVER_API_AUTH_STRING: a writer can "
-            "print it by a workflow"
+            "print it with a workflow"
         ),
         (
-            "take PREFECT_SERVER_API_AUTH_STRING from this repository: "
+            "remove PREFECT_SERVER_API_AUTH_STRING from this repository: "
             "https://github.com/organizations/acme/settings/secrets/actions"
         ),
     ),
     "no-rules": (
         {"/rules/branches/main": [], "/rulesets": []},
-        "a writer can push to main: no rule asks for a pull request",
+        "a writer can push to main: no rule requires a pull request",
         POST_MAIN,
     ),
     "check-not-required": (
@@ -572,7 +572,7 @@ WRONG = {
             "/rules/branches/main": [r for r in rules() if r["ruleset_id"] == 11],
             "/rulesets": [ruleset(12, "review of main", enforcement="evaluate")],
         },
-        "the ruleset `review of main` holds nobody: its enforcement is evaluate",
+        "the ruleset `review of main` is not enforced: its enforcement is evaluate",
         PUT_REVIEW,
     ),
     "ruleset-of-another-branch": (
@@ -580,7 +580,7 @@ WRONG = {
             "/rules/branches/main": [r for r in rules() if r["ruleset_id"] == 11],
             "/rulesets": [ruleset(12, "review of main")],
         },
-        "the ruleset `review of main` does not hold main: it names other branches",
+        "the ruleset `review of main` does not apply to main: it names other branches",
         PUT_REVIEW,
     ),
     "actions-may-approve": (
@@ -633,7 +633,7 @@ def test_without_any_rule_each_thing_is_told_once_and_what_follows_from_it_is_no
     found = lines(roost("doctor"), "missing")
 
     assert found == [
-        "a writer can push to main: no rule asks for a pull request",
+        "a writer can push to main: no rule requires a pull request",
         "a writer can force-push to main: there is no rule non_fast_forward",
         "a writer can delete main: there is no rule deletion",
         "a writer can merge before `Checks passed`: it is no required check",
@@ -685,20 +685,20 @@ def test_the_repository_of_a_person_has_no_organization_to_ask(roost, github):
 @pytest.mark.parametrize(
     ("path", "told"),
     [
-        ("/environments/staging/secrets", "its secrets are not to be seen with this token"),
+        ("/environments/staging/secrets", "its secrets cannot be read with this token"),
         ("/environments/staging/deployment-branch-policies", "which branches reach its token"),
-        ("/environments/plan/secrets", "its secrets are not to be seen with this token"),
-        ("/rules/branches/main", "the rules of main are not to be seen"),
-        ("/rulesets/12", "who bypasses the ruleset `12` is not shown to this token"),
-        ("/actions/secrets", "the secrets of the repository are not to be seen with this token"),
+        ("/environments/plan/secrets", "its secrets cannot be read with this token"),
+        ("/rules/branches/main", "the rules of main could not be read"),
+        ("/rulesets/12", "who bypasses the ruleset `12` cannot be read with this token"),
+        ("/actions/secrets", "the secrets of the repository cannot be read with this token"),
         (
             "/actions/organization-secrets",
-            "the secrets of the organization are not to be seen with this token",
+            "the secrets of the organization cannot be read with this token",
         ),
-        ("/actions/permissions/workflow", "what workflows may do by default is not to be seen"),
-        ("/actions/workflows/drift.yml", "whether drift.yml is on is not to be seen"),
-        ("/environments", "GitHub could not be looked at"),
-        ("", "GitHub could not be looked at"),
+        ("/actions/permissions/workflow", "the default permissions of workflows cannot be read"),
+        ("/actions/workflows/drift.yml", "whether drift.yml is on could not be read"),
+        ("/environments", "GitHub could not be read"),
+        ("", "GitHub could not be read"),
     ],
 )
 def test_what_the_token_may_not_see_is_no_fault(roost, github, path, told):
@@ -720,8 +720,7 @@ def test_who_bypasses_a_ruleset_is_unknown_where_it_is_hidden(roost, github):
     assert said.code == 0
     [told] = [line for line in lines(said, "unknown") if "bypasses" in line]
     assert told == (
-        "who bypasses the ruleset `review of main` is not shown to this token, only to who may "
-        "change it"
+        "who bypasses the ruleset `review of main` cannot be read with this token, only by an admin"
     )
     assert not any("bypasses" in line for line in lines(said, "ok"))
     assert "as an admin of the repository" in said.out
@@ -833,7 +832,7 @@ def test_the_older_protection_of_a_branch_counts_too(roost, github):
         ),
         (
             {"required_pull_request_reviews": None},
-            "a writer can push to main: no rule asks for a pull request",
+            "a writer can push to main: no rule requires a pull request",
         ),
     ],
 )
@@ -857,8 +856,8 @@ def test_a_protected_environment_without_reviewers_is_left_open(roost, rewrite, 
     assert not any("nobody has to approve" in line for line in lines(said, "unknown"))
     # Right for one person alone, so it is no fault; said, because two people would have it otherwise.
     assert (
-        "staging: its deployments wait for a reviewer: who starts one may approve it "
-        "(prevent_self_review is off); an admin may pass (can_admins_bypass is on)"
+        "staging: its deployments wait for a reviewer: the person who starts one may approve it "
+        "(prevent_self_review is off); an admin may bypass the review (can_admins_bypass is on)"
     ) in lines(said, "ok")
 
 
@@ -902,8 +901,8 @@ def test_an_app_that_is_not_there_or_another_s_is_missing(roost, fly, rewrite):
     ("status", "state", "told"),
     [
         (401, "missing", "FLY_API_TOKEN is wrong, expired or revoked"),
-        (404, "unknown", "what FLY_API_TOKEN reaches is not to be seen"),
-        (500, "unknown", "what FLY_API_TOKEN reaches is not to be seen"),
+        (404, "unknown", "what FLY_API_TOKEN reaches could not be read"),
+        (500, "unknown", "what FLY_API_TOKEN reaches could not be read"),
     ],
 )
 def test_a_token_that_fly_does_not_take_is_missing_and_trouble_is_not(

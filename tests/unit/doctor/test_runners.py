@@ -44,7 +44,7 @@ def test_a_runner_of_the_repository_is_named_with_what_a_writer_can_do():
     assert "docs/github.md, A private server" in runner.mend
     assert variable.state is State.UNKNOWN
     assert (
-        "jobs with tokens run where ROOST_RUNNER says, and a writer can change that"
+        "jobs with tokens run on the runner that ROOST_RUNNER names, and a writer can change it"
         in variable.what
     )
 

@@ -82,8 +82,7 @@ def test_a_key_that_opens_a_protected_environment_s_file_and_another_s_is_named(
     assert set(found) == ({"production", "other"} if other_protected else {"production"})
     assert found["production"].state is State.MISSING
     assert found["production"].what == (
-        "production.sops.yaml opens with a key that opens files of other as well: "
-        f"{shared.recipient}"
+        f"a key that decrypts files of other also decrypts production.sops.yaml: {shared.recipient}"
     )
 
 

@@ -107,7 +107,7 @@ def test_a_copy_is_for_sqlite_only(faults_of):
         (GOOD + "regoin: ams\n", "5:1: there is no key regoin; did you mean region?"),
         (GOOD + "scaling: {cuont: 1}\n", "5:11: there is no key cuont; did you mean count?"),
         (GOOD + "5: x\n", "5:1: there is no key 5; known here: access, app,"),
-        (GOOD + "region: ams\n", "5:1: region stands here twice, first in line 2; keep one"),
+        (GOOD + "region: ams\n", "5:1: region is written here twice, first in line 2; keep one"),
         (GOOD + "? [a]\n: x\n", "5:3: a key must be a plain word"),
         ("app: x\nscaling:\n\tcount: 1\n", "3:1: a tab; YAML indents with spaces"),
         ("app: x\nscaling:\n  \tcount: 1\n", "3:3: a tab; YAML indents with spaces"),
@@ -248,7 +248,7 @@ def test_the_values_of_fields(faults_of, text, fault):
         ),
         (
             REPLICATED.replace("https", "http"),
-            "9:15: the database would travel in clear; write https://",
+            "9:15: the database would be sent unencrypted; write https://",
         ),
         (REPLICATED + "    sync_interval: 0s\n", "sync_interval must be from 1s to 1h"),
         (REPLICATED + "    sync_interval: 2h\n", "sync_interval must be from 1s to 1h"),
@@ -268,7 +268,7 @@ def test_rules_across_fields(faults_of, text, fault):
         ("PREFECT_X: null", "PREFECT_X is empty; give it a value or remove the key"),
         ('"": null', "a key without a name is empty; give it a value or remove the key"),
         ("PREFECT_X: [1]", "PREFECT_X must be text, found a list"),
-        (r'PREFECT_UI_URL: "a\0b"', "holds a NUL character"),
+        (r'PREFECT_UI_URL: "a\0b"', "has a NUL character"),
     ],
 )
 def test_settings(faults_of, setting, fault):
@@ -281,9 +281,9 @@ def test_settings(faults_of, setting, fault):
 @pytest.mark.parametrize(
     ("addition", "fault"),
     [
-        ("x-a: &a {region: ams}\n<<: *a\n", "6:1: << brings region, which is written here too"),
+        ("x-a: &a {region: ams}\n<<: *a\n", "6:1: << adds region, which is written here too"),
         ("x-a: &a x\n<<: *a\n", "6:1: << merges mappings only"),
-        ("x-a: &a {k: 1}\nx-b: &b {k: 2}\nx-c: {<<: [*a, *b]}\n", "<< brings k"),
+        ("x-a: &a {k: 1}\nx-b: &b {k: 2}\nx-c: {<<: [*a, *b]}\n", "<< adds k"),
     ],
 )
 def test_a_merge_that_hides_a_field_is_a_fault(faults_of, addition, fault):

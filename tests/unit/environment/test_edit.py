@@ -292,7 +292,7 @@ def test_the_mark_of_utf_8_stays():
         ("x-m: &m {memory_mb: 512}\nmachine:\n  <<: [*m]\n", 3, "memory_mb comes through <<"),
         ("x-a: &a\n  machine: {memory_mb: 512}\n<<: *a\n", 3, "machine comes through <<"),
         ("machine:\n  size: |-\n    shared-cpu-1x\n", 3, "machine.size is not written on one line"),
-        ("prefect:\n  settings:\n    A: |\n      x", 3, "the last line has no end"),
+        ("prefect:\n  settings:\n    A: |\n      x", 3, "the last line has no line break"),
         ("machine:\n  ? size\n  : shared-cpu-1x\n", 2, "nothing can be added below size"),
     ],
 )

@@ -142,8 +142,8 @@ def test_how_the_database_is_used_may_be_set(faults_of, name, value):
     [
         ("PREFECT_API_SERVICES_SCHEDULER_ENABLED", "false", "switches off the scheduler"),
         ("PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED", "0", "switches off the scheduler"),
-        ("PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_ENABLED", "no", "keeps task runs"),
-        ("PREFECT_API_SERVICES_EVENT_PERSISTER_ENABLED", "off", "keeps events"),
+        ("PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_ENABLED", "no", "stores task runs"),
+        ("PREFECT_API_SERVICES_EVENT_PERSISTER_ENABLED", "off", "stores events"),
         ("PREFECT_SERVER_API_BASE_PATH", "/prefect/api", "moves the API away from /api"),
         ("PREFECT_UI_SERVE_BASE", "/prefect", "moves the pages away from /"),
         ("PREFECT_UI_ENABLED", "false", "switches off the pages, which the gate opens"),

@@ -126,7 +126,7 @@ def test_one_value_left_in_the_clear_is_a_fault_that_does_not_show_it(repository
 @pytest.mark.parametrize(
     ("file", "content", "said"),
     [
-        ("no.sops.yaml", None, "is not there; make it with `sops edit FILE`"),
+        ("no.sops.yaml", None, "does not exist; create it with `sops edit FILE`"),
         ("bad.sops.yaml", f"HOOK: [{HIDDEN}\n", "is not plain YAML (line 2)"),
         ("bad.sops.json", f'{{"HOOK": "{HIDDEN}"', "is not a JSON object"),
         ("deep.sops.json", "[" * 100_000, "is not a JSON object"),

@@ -356,7 +356,7 @@ def test_a_limit_is_not_waited_for_past_the_deadline():
             "`issues: write` or `pull-requests: write` and `contents: read`",
         ),
         (says(403), GitHubForbiddenError, "`permissions:`"),
-        (says(404, {"message": "Not Found"}), GitHubNotFoundError, "may not see it"),
+        (says(404, {"message": "Not Found"}), GitHubNotFoundError, "may not read it"),
         (
             says(
                 403,

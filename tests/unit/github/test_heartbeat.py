@@ -36,9 +36,9 @@ def ran(hours, conclusion="success", number=1):
         ([ran(1, ""), ran(25)], ""),
         ([ran(27)], "has not run since 2026-11-24 09:00 UTC."),
         ([ran(50), ran(30)], "has not run since 2026-11-24 06:00 UTC."),
-        ([ran(3, "failure"), ran(27)], "has not ended well since 2026-11-24 09:00 UTC."),
-        ([ran(3, "failure")], "has not ended well yet."),
-        ([ran(1, "cancelled")], "has not ended well yet."),
+        ([ran(3, "failure"), ran(27)], "has not succeeded since 2026-11-24 09:00 UTC."),
+        ([ran(3, "failure")], "has not succeeded yet."),
+        ([ran(1, "cancelled")], "has not succeeded yet."),
         ([], "has not run yet."),
     ],
 )
@@ -62,7 +62,7 @@ def test_a_new_workflow_has_a_day_to_run_first():
     ("state", "why"),
     [
         ("disabled_inactivity", "because nothing was committed for 60 days"),
-        ("disabled_manually", "Somebody has switched the schedule of drift off"),
+        ("disabled_manually", "Somebody has switched the drift schedule off"),
         ("disabled_fork", "this repository is a fork"),
         ("of_a_later_year", "is off (of_a_later_year)"),
     ],

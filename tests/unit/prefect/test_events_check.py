@@ -81,7 +81,7 @@ def test_the_socket_is_asked_for_as_prefect_s_client_does_and_with_the_gate_s_he
         (502, NO_SOCKETS),
         (299, NO_SOCKETS),
         (599, NO_SOCKETS),
-        (401, "asks sockets for a login of its own"),
+        (401, "requires a login of its own for sockets"),
         (403, "pass the header Sec-WebSocket-Protocol"),
         (503, "Look at the server's log."),
     ],
@@ -104,7 +104,11 @@ def test_an_upgrade_that_is_none_is_no_socket():
 @pytest.mark.parametrize(
     ("trouble", "detail", "advice"),
     [
-        ("other", f"{PATH} answered {{'type': 'auth_failure'}}", "takes events with another login"),
+        (
+            "other",
+            f"{PATH} answered {{'type': 'auth_failure'}}",
+            "requires another login for events",
+        ),
         ("bare", f"{PATH} opened without the subprotocol prefect", "Sec-WebSocket-Protocol"),
         ("broken", f"{PATH} was closed (1006)", "broke the socket"),
         ("silent", f"not within {SHORT_S:g} s: {PATH} does not answer", "Look at the server's log"),
@@ -154,5 +158,5 @@ def test_a_login_that_the_socket_refuses_is_not_shown():
 
     assert not result.ok
     assert result.detail == f"{PATH} was closed (1008: Invalid token)"
-    assert "takes events with another login" in result.advice
+    assert "requires another login for events" in result.advice
     assert "s3cret" not in repr(result)

@@ -132,7 +132,7 @@ def test_the_first_push_of_the_template_deploys_none_of_its_examples(
     assert said.code == 0
     assert outputs()["any"] == "false"
     assert {outputs()[name] for name in ("environments", "open", "protected")} == {"[]"}
-    assert f"left out. Remove them: `{remove}`; or choose another `app` in them." in said.out
+    assert f"are ignored. Remove them: `{remove}`; or choose another `app` in them." in said.out
     assert f"`{remove}`" in summary()
 
 
@@ -178,7 +178,7 @@ def test_faults_stand_on_their_lines_ten_at_most_and_all_in_the_summary(job, rep
     assert len(lines) == 10
     assert f"file=environments/staging.yaml,line={first}," in lines[0]
     assert "## 12 faults in the environment files" in summary()
-    assert "10 of them stand on their lines, 2 only here." in summary()
+    assert "10 of them are shown on their lines, 2 only here." in summary()
     assert summary().count("typo") >= 12
 
 
@@ -250,8 +250,8 @@ def test_a_commit_that_a_forced_push_left_behind_hides_no_change(
     assert said.code == 0, said.err
     # Taking the protection away may have been a part of it, so each needs what a protected one needs.
     assert (outputs()["open"], outputs()["protected"]) == ("[]", '["production", "staging"]')
-    assert "is not here, as after a forced push" in said.out
-    assert "is not here, as after a forced push" in summary()
+    assert "is not in this checkout, as after a forced push" in said.out
+    assert "is not in this checkout, as after a forced push" in summary()
 
 
 # Pull requests that get no plan
@@ -269,8 +269,8 @@ def pulled(monkeypatch, tmp_path, *, repo="acme/infra", actor="ada"):
 @pytest.mark.parametrize(
     ("repo", "actor", "told"),
     [
-        ("stranger/infra", "mallory", "GitHub hands no secrets to runs of a fork"),
-        ("", "mallory", "GitHub hands no secrets to runs of a fork"),
+        ("stranger/infra", "mallory", "GitHub gives no secrets to runs of a fork"),
+        ("", "mallory", "GitHub gives no secrets to runs of a fork"),
         ("acme/infra", "dependabot[bot]", "close and reopen this pull request, or push a commit"),
     ],
 )

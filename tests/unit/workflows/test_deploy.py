@@ -352,8 +352,8 @@ def test_a_comment_that_somebody_edited_is_not_made_the_bot_s_again_by_the_repor
     assert (said.code, outcome["word"]) == (1, "not-planned")
     assert edited.comment == mallorys
     told = reported(edited, NAME)
-    assert "Not told at" in told.out
-    assert "as mallory edited it" in told.out
+    assert "Did not update" in told.out
+    assert "because mallory edited it" in told.out
 
 
 def test_what_was_edited_and_planned_again_is_the_bot_s_and_approves(deployed):
@@ -379,7 +379,7 @@ def test_where_github_does_not_say_who_edited_the_comment_it_approves_nothing(de
     said, outcome = deployed.deploy()
 
     assert (said.code, outcome["word"]) == (1, "not-planned")
-    assert "Who wrote the comment of pull request" in said.err
+    assert "The author of the comment of pull request" in said.err
     assert "Resource not accessible by integration" in said.err
     assert outcome["digest"] in said.err
     assert fly.changes == before
@@ -431,7 +431,7 @@ def test_a_run_of_an_older_commit_leaves_the_comment_to_the_run_of_the_newest(de
     said = deployed.plan_again(older)
 
     assert deployed.comment == before
-    assert "is at another commit by now" in " ".join(said.out.split())
+    assert "has a newer commit, so its comment" in " ".join(said.out.split())
 
 
 def test_a_pull_request_that_is_opened_again_is_planned_again(deployed):
@@ -546,7 +546,7 @@ def test_beyond_what_github_shows_the_page_of_the_run_names_the_artifact(
     deployed.write({"prefect": {"settings": {LONG: "x" * 2_000}}})
     deployed.plan()
 
-    assert "The JSON files in the artifact `plans` of this run have all of it." in summary()
+    assert "The JSON files in the artifact `plans` of this run have the whole plans." in summary()
 
 
 def too_long(story, fly):
@@ -808,7 +808,7 @@ def test_what_is_protected_waits_for_a_proof_that_an_overtaken_run_did_not_give(
     assert (said.code, outcome["outcome"]) == (code, result), said.err
     if code:
         assert outcome["word"] == "not-proved"
-        assert "The change was not proved here" in said.err
+        assert "The change was not proved in this run" in said.err
         assert "Wait until staging is proved" in said.err
         assert fly.changes == before
         assert "**not applied**" in deployed.comment
@@ -943,7 +943,7 @@ def test_of_a_file_that_is_gone_nothing_is_deployed_and_nobody_is_said_to(deploy
     said, outcome = deployed.deploy()
 
     assert (said.code, outcome["outcome"]) == (0, "superseded")
-    assert "has no file of it any more" in said.out
+    assert "no longer has its file" in said.out
     assert "The run of that commit" not in said.out
     assert fly.changes == before
 
@@ -977,7 +977,7 @@ def large_file(folder):
     [
         (faults, "it has 1 fault"),
         (link, "deploy/prices.yaml is no plain file"),
-        (broken_parts, "its deploy/ is not whole"),
+        (broken_parts, "its deploy/ is incomplete"),
         (many_files, "51 of its files differ"),
         (large_file, "no file of at most 1 MB"),
     ],
@@ -1051,8 +1051,8 @@ def test_an_older_run_of_secrets_sets_no_older_values(deployed, fly, summary, mo
 
     assert said.code == 0
     assert f"The secrets of {NAME} are superseded" in said.out
-    assert "start the workflow Secrets anew" in said.out
-    assert "start the workflow Secrets anew" in summary()
+    assert "start the workflow Secrets, which uses the head" in said.out
+    assert "start the workflow Secrets, which uses the head" in summary()
     assert fly.changes == before
 
 
@@ -1108,8 +1108,8 @@ def test_secrets_of_what_is_protected_are_set_only_from_a_pull_request(
 
 
 UNSEEN = (
-    f"secret/{AUTH_SECRET}: its value in GitHub is another one than the last apply set, and nobody's "
-    "review saw that."
+    f"secret/{AUTH_SECRET}: its value in GitHub is not the one that the last apply set, and nobody "
+    "reviewed that."
 )
 
 
@@ -1131,7 +1131,7 @@ def test_a_push_gives_what_is_protected_no_value_that_a_writer_may_have_put_into
 
     assert (said.code, outcome["word"]) == (1, "plan-changed")
     assert outcome["message"].count(UNSEEN) == 1
-    assert f"runs the workflow Secrets for {NAME}" in said.err
+    assert f"run the workflow Secrets for {NAME}" in said.err
     assert ROTATED not in said.err + said.out
     assert fly.changes == before
 
@@ -1172,7 +1172,7 @@ def test_a_push_sets_a_value_of_what_is_protected_that_no_apply_has_set(deployed
     deployed.env("HOOK", "b")
     said = deployed.job("github", "secrets", NAME)
     assert said.code == 1
-    assert "secret/HOOK: its value in GitHub is another one" in " ".join(said.err.split())
+    assert "secret/HOOK: its value in GitHub is not the one" in " ".join(said.err.split())
 
 
 def test_nothing_to_set_needs_nobody_s_leave(deployed):
@@ -1379,9 +1379,9 @@ def test_another_plan_than_the_one_that_was_made_is_not_shown_and_approves_nothi
     said = deployed.job("github", "comment", "--plans", plans, "--rehearsals", plans / "none")
 
     assert said.code == 1
-    assert "::error title=Not the plan that was made::Left out, " in said.out
-    assert f"{NAME}.json. Look at what this pull request runs" in said.out
-    assert "**No plan:** What the job that plans wrote is not there any more" in deployed.comment
+    assert "::error title=Not the plan that was made::Ignored, " in said.out
+    assert f"{NAME}.json. Check the code that this pull request runs" in said.out
+    assert "**No plan:** The plan that the job Plan wrote is missing" in deployed.comment
     assert "nothing at all" not in deployed.comment
     assert read_marker(deployed.comment).approved == {}
 
@@ -1405,4 +1405,4 @@ def test_outside_of_a_workflow_these_verbs_say_what_they_are_for(job, monkeypatc
     said = job("github", *verb)
 
     assert said.code == 3
-    assert "This is for a workflow of GitHub." in said.err
+    assert "This command runs only in a workflow of GitHub." in said.err

@@ -79,7 +79,7 @@ def test_a_hand_s_change_is_drift_and_waits_for_a_person(applied, fly, runner, t
     assert said.code == 0
     assert outputs(runner) == {"heal": [], "end": [], "any": False, "state": "drift"}
     assert (document["state"], document["heal"], document["end"]) == ("drift", False, False)
-    assert "::warning title=Drift::staging is not as its file asks (1)." in said.out
+    assert "::warning title=Drift::staging differs from its file (1 difference)." in said.out
     assert "| `staging` | **drift** | 1 | waits for a person |" in runner()[1]
     assert fly.changes == []
 

@@ -263,7 +263,7 @@ def test_without_results_nobody_has_looked(roost, github, tmp_path):
     said = roost("github", "drift-issues", "--results", tmp_path / "nowhere")
 
     assert said.code == 3
-    assert "There are no results of a look at all environments in " in said.err
+    assert "There are no results of a comparison of all environments in " in said.err
     assert github.calls == []
 
 

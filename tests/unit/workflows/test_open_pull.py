@@ -69,7 +69,7 @@ def test_the_app_opens_the_pull_request_and_its_checks_need_nobody(github, scale
 
     [pull] = github.pulls()
     assert pull.issue.author == "roost-acme[bot]"
-    assert "Asked for by `ada`" in pull.issue.body
+    assert "Requested by `ada`" in pull.issue.body
     assert "Approve its workflow runs" not in pull.issue.body
     url = f"https://github.com/acme/infra/pull/{pull.number}"
     assert summary() == f"[Opened the pull request]({url})\n\n"
@@ -177,7 +177,7 @@ def test_a_branch_on_which_somebody_wrote_another_file_is_left_and_told(github, 
     said = scale()
 
     assert said.code == 1
-    assert f"The branch {BRANCH} has another version of it by now." in said.err
+    assert f"The branch {BRANCH} has another version of it." in said.err
     assert "Delete that branch, then run the failed job again." in said.err
     assert github.head(BRANCH) == theirs
     assert github.pulls() == []

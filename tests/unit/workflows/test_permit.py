@@ -241,7 +241,7 @@ def test_where_the_role_is_not_told_it_is_refused_and_says_so(github, press, sta
 
     assert said.code == ExitCode.ERROR
     assert "[not-permitted]" in said.err
-    assert "GitHub did not say what alice may do" in said.err
+    assert "GitHub did not return what alice may do" in said.err
 
 
 def test_an_approval_counts_where_the_role_is_not_told(github, press):
@@ -260,7 +260,7 @@ def test_a_workflow_that_may_not_see_reviews_is_told_its_missing_permission(
     said = press("bob")
 
     assert said.code == ExitCode.ERROR
-    assert "GitHub did not say who approved it" in said.err
+    assert "GitHub did not return who approved it" in said.err
     assert "`permissions:` with `actions: read`" in said.err
 
 
@@ -291,7 +291,7 @@ def test_a_run_that_does_not_say_who_started_it_is_refused(github, job, monkeypa
     said = job("github", "permit", NAME)
 
     assert said.code == ExitCode.ERROR
-    assert "does not say who started it" in said.err
+    assert "does not name the person who started the run" in said.err
     assert github.calls == []
 
 

@@ -117,9 +117,8 @@ def test_a_change_beside_the_file_is_told_and_is_to_be_reverted_by_hand(main, su
     said = main.revert()
 
     told = (
-        "staging.yaml is as it was at release 1. What was rolled back comes from what changed "
-        f"beside it: {path}. Revert these by hand: until then the next deploy brings back what was "
-        "rolled back."
+        "staging.yaml is as it was at release 1. The change that was rolled back is in "
+        f"other files: {path}. Revert these by hand: until then the next deploy undoes the rollback."
     )
     assert said.code == 3
     assert told in said.err
@@ -149,7 +148,7 @@ def test_what_changed_beside_a_file_that_changed_too_is_left_and_told(main):
     assert main.revert().code == 0
 
     [pull] = main.github.pulls()
-    assert "left as it is now: `environments/_defaults.yaml`" in pull.issue.body
+    assert "left as it is: `environments/_defaults.yaml`" in pull.issue.body
 
 
 def test_why_there_is_no_pull_request_stands_on_the_page_of_the_run(main, summary):
@@ -193,7 +192,7 @@ def test_a_commit_that_is_none_is_not_handed_on_and_is_reverted_by_hand(main, su
 
     assert json.loads(main.handed)["commit"] == ""
     assert said.code == 3
-    assert "Which commit release 3 came from is not known." in said.err
+    assert "The commit of release 3 is not known." in said.err
     assert "Revert the file by hand" in summary()
     assert main.github.pulls() == []
 
@@ -215,7 +214,7 @@ def test_what_is_no_output_of_a_rollback_is_refused(main, change):
     said = main.revert(json.dumps({**json.loads(main.handed), **change}))
 
     assert said.code == 3
-    assert "This names no release that was put back." in said.err
+    assert "This is no output of a rollback." in said.err
     assert main.github.changes() == []
 
 

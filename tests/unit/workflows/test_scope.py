@@ -58,7 +58,7 @@ def test_a_file_of_the_tool_beside_it_runs_them_all(merged, repository):
         repository.write("staging", machine={"memory_mb": 1024})
         (repository.folder / "run").write_text("another tool\n")
 
-    assert merged(change) == ("true", "All checks run, as run changes.\n")
+    assert merged(change) == ("true", "All checks run, because run changes.\n")
 
 
 def test_a_file_of_the_tool_that_moves_among_the_documents_counts_by_where_it_was(

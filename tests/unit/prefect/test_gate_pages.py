@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from helpers.fake_prefect import LOGIN, FakePrefect, say
+from roost.prefect.gate_pages import ask_report
 from roost.prefect.probe import Server, prove, select_checks
-from roost.prefect.server_report import ask_report
 from roost.prefect.transport import prefect_client
 from roost.secret_text import SecretText
 
@@ -138,7 +138,7 @@ CAUSES = {
             "settings": shows("server", "services", "scheduler", "enabled", value=False),
         },
         "scheduler",
-        "The scheduler is off: its setting PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED is false",
+        "The scheduler is off: PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED is false",
     ),
     "scheduler on": (
         {
@@ -146,7 +146,7 @@ CAUSES = {
             "settings": shows("server", "services", "scheduler", "enabled", value=True),
         },
         "scheduler",
-        "Schedules make no runs. Look at the server's log.",
+        "The scheduler creates no runs. Look at the server's log.",
     ),
     "ui off": (
         {

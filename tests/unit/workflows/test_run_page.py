@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from roost.workflows.annotations import place_of
+from roost.workflows.run_page import path_in_repository
 
 
 def test_what_a_verb_prints_stands_on_the_page_too(job, repository, summary):
@@ -33,11 +33,14 @@ def test_why_a_verb_failed_stands_there_too(job, summary):
 
 
 def test_a_file_is_told_by_its_place_in_the_repository():
-    assert place_of("/w/environments/a.yaml", "/w") == "environments/a.yaml"
-    assert place_of("/w/head/environments/a.yaml", "/w") == "environments/a.yaml"
-    assert place_of("/w/environments/head/environments/a.yaml", "/w") == "environments/a.yaml"
-    assert place_of("/w/other/a.yaml", "/w") == "other/a.yaml"
-    assert place_of("/elsewhere/a.yaml", "/w") == "/elsewhere/a.yaml"
+    assert path_in_repository("/w/environments/a.yaml", "/w") == "environments/a.yaml"
+    assert path_in_repository("/w/head/environments/a.yaml", "/w") == "environments/a.yaml"
+    assert (
+        path_in_repository("/w/environments/head/environments/a.yaml", "/w")
+        == "environments/a.yaml"
+    )
+    assert path_in_repository("/w/other/a.yaml", "/w") == "other/a.yaml"
+    assert path_in_repository("/elsewhere/a.yaml", "/w") == "/elsewhere/a.yaml"
 
 
 def test_no_text_of_a_file_is_a_command_to_the_runner(job, repository):
