@@ -1,4 +1,4 @@
-"""Prove that a server is healthy: which server, with which login, and what its release record gets."""
+"""Prove that a server is healthy, record that in its release, and read what it reports of itself."""
 
 from __future__ import annotations
 
