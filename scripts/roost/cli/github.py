@@ -1,4 +1,4 @@
-"""`roost github`: the commands that GitHub's workflows run, driven by options and variables alone."""
+"""`roost github`: the commands that GitHub's workflows run, with options and variables alone."""
 
 from __future__ import annotations
 

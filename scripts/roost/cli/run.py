@@ -37,7 +37,7 @@ def note_command(argv: Sequence[str]) -> None:
 
 
 def typed_here(environ: Mapping[str, str]) -> bool | None:
-    """Return whether hints name the local Fly; None in a workflow, where nobody types the next command."""
+    """Return whether hints name the local Fly; None in a workflow, where nobody types them."""
     return None if in_workflow(environ) else _LOCAL.get()
 
 
@@ -108,7 +108,7 @@ def in_workflow(environ: Mapping[str, str]) -> bool:
 
 
 def first_cause(error: BaseException) -> BaseException:
-    """Return the failure to report from a group: the first of Roost's own errors, else the first."""
+    """Return the failure to report from a group: the first of Roost's errors, else the first."""
     if not isinstance(error, BaseExceptionGroup):
         return error
     causes = [first_cause(inner) for inner in error.exceptions]

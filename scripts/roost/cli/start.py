@@ -1,4 +1,4 @@
-"""The commands that begin with a file: `roost up`, `init`, `doctor`, `validate`, `show`, `schema`."""
+"""The commands to start with: `roost up`, `init`, `doctor`, `validate`, `show`, `schema`."""
 
 from __future__ import annotations
 

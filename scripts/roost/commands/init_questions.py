@@ -1,4 +1,4 @@
-"""The questions of `roost init`: asked of a person, answered by options, or left at their defaults."""
+"""The questions of `roost init`: asked at a terminal, answered by options, or by default."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class Interview:
         return self._ask(Question("owner", text, usual or "nobody"), _owner_fault)
 
     def _check_enough(self) -> None:
-        """Check that no answer is missing where nobody can be asked; report all missing ones at once."""
+        """Without a terminal, check that no answer is missing; report all missing ones at once."""
         if self.asks:
             return
         questions = [self._name_question(), *self._questions(Starter(name="x"))]

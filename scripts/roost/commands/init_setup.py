@@ -69,7 +69,7 @@ def _run(context: Context, command: Command, folder: Path, *, ask: bool) -> None
 
 
 def _succeeds(command: Command, folder: Path) -> bool:
-    """Run a command in the repository; the first program's output goes only to the second program."""
+    """Run a command in the repository; only the second program gets the first one's output."""
     given = command.given.encode() if command.given else None
     if not command.into:
         done = subprocess.run(command.words, cwd=folder, input=given, check=False)  # noqa: S603 - the person saw and confirmed it

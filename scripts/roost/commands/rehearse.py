@@ -23,8 +23,8 @@ from roost.report.rehearsal import facts, verdict
 from roost.report.text import status_table
 from roost.report.wording import one_line
 
-# The only variables that reach the local Fly and what it builds and runs. The others may hold tokens,
-# and code of a pull request runs here.
+# The only variables that reach the local Fly and what it builds and runs. The others may hold
+# tokens, and code of a pull request runs here.
 KEPT = frozenset(
     {
         *("PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR", "UV", "LD_LIBRARY_PATH"),

@@ -192,7 +192,7 @@ async def _plan_rollback(
 
 
 async def _check_image(target: Target, file: EnvironmentFile, image: str) -> None:
-    """Check that the local Fly has the image before anything is changed; Fly.io refuses by itself."""
+    """Check that the local Fly has the image before a change; Fly.io refuses by itself."""
     if target.local is not None and not await target.local.has_image(image):
         raise UnappliableError(
             f"The local Fly does not have the image {image} any more.",

@@ -52,7 +52,7 @@ async def secrets(
     as_json: bool,
     exit_code: bool,
 ) -> ExitCode:
-    """Show the state of each secret; with `exit_code`, the exit code is 2 if an apply would change one."""
+    """Show the state of each secret; with `exit_code`, return 2 if an apply would change one."""
     file = load_environment(name, context.environments)
     async with connect(context, local=local) as target:
         found = await compare_secrets(context, file, target)

@@ -8,9 +8,8 @@ import time
 from roost.environment.load import load_environment
 from roost.errors import ExitCode, UnappliableError
 from roost.operations.context import Context
-from roost.operations.database_proof import prove_database
 from roost.operations.fly_target import connect
-from roost.operations.server_proof import environment_subject, prove_woken
+from roost.operations.server_proof import environment_subject, prove_database, prove_woken
 from roost.operations.server_state import (
     ASLEEP,
     print_state_notes,

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 from roost.errors import ExitCode, SmokeFailedError
 from roost.operations.context import Context
-from roost.operations.database_proof import last_error_of
-from roost.operations.server_proof import record_proved, run_checks, subject_of
+from roost.operations.server_proof import last_error_of, record_proved, run_checks, subject_of
 from roost.prefect.client_versions import advise_clients
 from roost.prefect.gate_pages import quoted
 from roost.prefect.probe import CheckResult

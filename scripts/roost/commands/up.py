@@ -9,13 +9,12 @@ from roost.environment.model import AUTH_SECRET
 from roost.errors import ExitCode, SmokeFailedError
 from roost.operations.applying import apply_planned
 from roost.operations.context import Context
-from roost.operations.database_proof import prove_database
 from roost.operations.fly_target import Target, connect, ensure_local_fly
 from roost.operations.generated_secrets import generated_secrets_file
 from roost.operations.local_fly import run_localfly
 from roost.operations.planning import make_plan
 from roost.operations.secret_sources import given_values
-from roost.operations.server_proof import environment_subject
+from roost.operations.server_proof import environment_subject, prove_database
 from roost.operations.server_state import print_state_notes
 from roost.operations.sleep_wake import time_wake
 from roost.report.text import plan_report

@@ -1,4 +1,4 @@
-"""Apply one planned environment: resolve its secrets, build its image, change Fly and run the gate."""
+"""Apply one planned environment: secrets, image, changes on Fly, and the gate."""
 
 from __future__ import annotations
 

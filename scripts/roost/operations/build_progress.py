@@ -1,4 +1,7 @@
-"""Progress of an image build: one changing line on a terminal, else its stages; all lines if it fails."""
+"""Progress of an image build: one changing line on a terminal, else its stages.
+
+If the build fails, all lines are printed.
+"""
 
 from __future__ import annotations
 

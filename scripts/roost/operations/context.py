@@ -62,6 +62,6 @@ class Context:
 
     @property
     def local_home(self) -> Path:
-        """The folder of the local Fly's state: LOCALFLY_HOME, or below RUN_STATE as `./run` sets it."""
+        """The folder of the local Fly's state: LOCALFLY_HOME, or `localfly` below RUN_STATE."""
         state = self.environ.get("RUN_STATE") or self.project / ".run"
         return Path(self.environ.get("LOCALFLY_HOME") or Path(state) / "localfly")

@@ -127,7 +127,7 @@ class Docker:
         return ("--build-arg", f"BASE={found[1]}@{digest}")
 
     async def _daemon(self) -> dict[str, str]:
-        """Return the daemon's address, because the temporary login folder has no settings that name it."""
+        """Return the daemon's address, which the temporary login folder has no setting for."""
         host = await self._ask("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
         return {"DOCKER_HOST": host} if host else {}
 

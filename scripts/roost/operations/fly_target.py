@@ -47,7 +47,7 @@ class Target:
         """Check that this computer can reach a server, before anything is changed.
 
         Raises:
-            PrivateNetworkError: the server is private, and this computer is not in Fly's private network.
+            PrivateNetworkError: the server is private, and this computer is outside its network.
         """
         await server_address.check_reach(file, self.local)
 
@@ -109,7 +109,7 @@ def fly_token(environ: Mapping[str, str], *, has_local: bool = True) -> SecretTe
 
 
 def image_for(context: Context, file: EnvironmentFile) -> str:
-    """Return the image reference of an environment: its own, or Roost's, named by the hash of its parts.
+    """Return the image reference of an environment: its own, or Roost's by the hash of its parts.
 
     Raises:
         MissingLockError: there is no lock for the Prefect version.

@@ -1,7 +1,7 @@
 """Generated secret values: the login of a local Fly, and every secret of a rehearsal.
 
-They are stored beside the local Fly's state, readable only by the user, because the gate of the next
-run logs in with the same value. `roost local reset` deletes them.
+They are stored beside the local Fly's state, readable only by the user, because the gate of the
+next run logs in with the same value. `roost local reset` deletes them.
 """
 
 from __future__ import annotations

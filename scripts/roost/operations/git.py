@@ -9,8 +9,9 @@ from pathlib import Path
 
 LIMIT_S = 10
 _COMMIT = re.compile(r"[0-9a-f]{40,64}", re.ASCII)
-# Matches https://github.com/acme/infra.git, git@github.com:acme/infra and ssh://git@github.com/acme/infra.
-# A remote without a host is a folder, which names no repository. A host of one letter is a Windows drive.
+# Matches https://github.com/acme/infra.git, git@github.com:acme/infra and
+# ssh://git@github.com/acme/infra. A remote without a host is a folder, which names no repository.
+# A host of one letter is a Windows drive.
 _HOST = r"(?:[^@/\s]+@)?[A-Za-z0-9][A-Za-z0-9.-]+"
 _REMOTE = re.compile(
     rf"(?:(?:https?|ssh|git)://{_HOST}(?::[0-9]+)?/|{_HOST}:/?)"
@@ -30,7 +31,7 @@ def repository_top(folder: Path) -> Path | None:
     """Return the nearest folder upwards that has a `.git`; None where there is none.
 
     Git itself accepts any folder with HEAD, config, objects and refs as a repository, and runs the
-    programs that its config names. A pull request can commit those files. It cannot commit a `.git`.
+    programs that its config names. A pull request can commit those files, but not a `.git`.
     """
     start = folder.absolute()
     return next((above for above in (start, *start.parents) if (above / ".git").exists()), None)
@@ -72,7 +73,7 @@ def ask_git(environ: Mapping[str, str], folder: Path, *words: str) -> str | None
 
 
 def commit_of(environ: Mapping[str, str], folder: Path) -> str:
-    """Return GITHUB_SHA, or the commit of a clean checkout; empty if no commit describes the files."""
+    """Return GITHUB_SHA, or the commit of a clean checkout; empty if there is neither."""
     if given := environ.get("GITHUB_SHA"):
         return given
     if ask_git(environ, folder, "status", "--porcelain") != "":
@@ -82,7 +83,7 @@ def commit_of(environ: Mapping[str, str], folder: Path) -> str:
 
 
 def repository_slug(environ: Mapping[str, str], folder: Path) -> str:
-    """Return OWNER/NAME from GITHUB_REPOSITORY, or from the remote `origin`; empty if neither is set."""
+    """Return OWNER/NAME from GITHUB_REPOSITORY or the remote `origin`; empty without both."""
     if given := environ.get("GITHUB_REPOSITORY"):
         return given
     found = _REMOTE.fullmatch(ask_git(environ, folder, "remote", "get-url", "origin") or "")

@@ -15,7 +15,7 @@ from roost.plan.image import REGISTRY
 from roost.plan.steps import CreateApp, CreateMachine, Plan, UpdateMachine
 
 THERE, BUILT, FOREIGN, NO_APP = "there", "built", "foreign", "no-app"
-"""The state of an image: already there, built now, not built by Roost, or without an app to push to."""
+"""States of an image: already there, built now, not Roost's to build, without an app."""
 
 
 async def ensure_image(
@@ -64,8 +64,8 @@ async def prepare_image(
 ) -> Callable[[], Awaitable[None]] | None:
     """Make sure that the image of a plan exists before anything is changed.
 
-    An app has a registry only once it exists. If the plan creates the app, this checks that docker is
-    there and returns the function to call once the app is created.
+    An app has a registry only once it exists. If the plan creates the app, this checks that docker
+    is there and returns the function to call once the app is created.
 
     Raises:
         UnappliableError: it is missing, and there is no docker to build it with.

@@ -140,8 +140,8 @@ async def _follow(answer: httpx.Response, ref: str, on_progress: Callable[[str],
 async def find_local_fly(home: Path) -> LocalFly | None:
     """Return the running local Fly that keeps its state in `home`; None if none runs.
 
-    A killed one leaves its record behind, and another program may use its port by now, perhaps another
-    local Fly: the process id tells them apart.
+    A killed one leaves its record behind, and another program may use its port by now, perhaps
+    another local Fly: the process id tells them apart.
     """
     try:
         record = json.loads((home / "daemon.json").read_text(encoding="utf-8"))
@@ -154,7 +154,7 @@ async def find_local_fly(home: Path) -> LocalFly | None:
 
 
 def local_fly_at(url: str) -> LocalFly | None:
-    """Return the local Fly at a base URL of this computer; None for any other URL. Makes no call."""
+    """Return the local Fly at a base URL of this computer; None for any other. Makes no call."""
     try:
         host = httpx.URL(url).host
     except httpx.InvalidURL:
@@ -187,7 +187,7 @@ async def run_localfly(home: Path, environ: Mapping[str, str], *arguments: str) 
     """
     try:
         with anyio.fail_after(START_LIMIT_S):
-            # A session of its own, so that Ctrl-C reaches only this process, which stops it in order.
+            # A session of its own: Ctrl-C reaches only this process, which stops it in order.
             done = await anyio.run_process(
                 [sys.executable, "-m", "localfly", *arguments],
                 env={**environ, "LOCALFLY_HOME": str(home)},

@@ -37,8 +37,8 @@ class Orphans:
 async def find_orphans(folder: Path, files: Sequence[EnvironmentFile], fly: FlyClient) -> Orphans:
     """Search the organizations that the files name for Roost's machines without a file.
 
-    An environment with an invalid file has no orphan, because its app is unknown. A token for single
-    apps cannot list an organization: that adds a note and is not an error.
+    An environment with an invalid file has no orphan, because its app is unknown. A token for
+    single apps cannot list an organization: that adds a note and is not an error.
     """
     found = Orphans()
     apps = {file.environment.app for file in files}

@@ -48,7 +48,7 @@ def with_generated_login(
 
 
 def to_generate(target: Target, known: Values, live: Live) -> frozenset[str]:
-    """Return the names of the secrets to generate: they have no value, and the app does not have them."""
+    """Return the names of the secrets to generate: without a value here or on the app."""
     return _may_generate(target, known) - {secret.name for secret in live.secrets}
 
 

@@ -1,4 +1,4 @@
-"""Prove that a server is healthy: which server, with which login, and what its release record gets."""
+"""Prove that a server is healthy, record that in its release, and read what it reports of itself."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from roost.environment.load import EnvironmentFile, load_environment
 from roost.environment.model import AUTH_SECRET
 from roost.errors import FlyError, SmokeFailedError, UsageError
 from roost.operations.context import Context
-from roost.operations.database_proof import last_error_of
 from roost.operations.fly_target import Target, connect
 from roost.operations.secret_sources import given_values, with_generated_login
 from roost.operations.server_state import (
@@ -21,12 +20,15 @@ from roost.operations.server_state import (
 from roost.operations.sleep_wake import PROBE_TIMEOUT_S
 from roost.plan.live import read_live
 from roost.plan.releases import releases_on
-from roost.prefect.gate_pages import quoted
-from roost.prefect.probe import CheckResult, Server, prove, select_checks
+from roost.prefect.gate_pages import ask_report, quoted
+from roost.prefect.probe import DATABASE, CheckResult, Server, prove, run_check, select_checks
 from roost.prefect.transport import prefect_client
 from roost.report.text import check_line
 from roost.report.wording import one_line, unproved_notes
 from roost.secret_text import SecretText
+
+REPORT_LIMIT_S = 20.0
+"""Longest wait for what a server reports of itself."""
 
 
 @dataclass(frozen=True)
@@ -140,3 +142,31 @@ async def prove_woken(context: Context, subject: Subject) -> None:
             advice=failed[0].advice,
         )
     await record_proved(context, subject)
+
+
+async def prove_database(url: str, auth: SecretText | None, backend: str) -> None:
+    """Check that a server uses the database that its file names.
+
+    Args:
+        url: address of the server.
+        auth: its login; without it, the check passes unseen if the server asks for one.
+        backend: the file's database, `sqlite` or `postgres`.
+
+    Raises:
+        SmokeFailedError: it uses another database.
+    """
+    async with prefect_client(url, REPORT_LIMIT_S) as http:
+        server = Server(http, auth, database=backend)
+        result = await run_check(DATABASE, server, time.monotonic)
+    if not result.ok:
+        raise SmokeFailedError(
+            f"{url} is up, but a check failed: {result.name}: {result.detail}.",
+            advice=result.advice,
+        )
+
+
+async def last_error_of(url: str, auth: SecretText | None) -> str:
+    """Return the last error that a server of Roost's image logged; empty if it reports none."""
+    async with prefect_client(url, REPORT_LIMIT_S) as http:
+        report = await ask_report(Server(http, auth))
+    return report.last_error if report else ""

@@ -89,7 +89,7 @@ async def look_at(target: Target, file: EnvironmentFile, live: Live, url: str) -
 
 
 def ready_advice(seen: str, otherwise: str = NOT_READY_ADVICE) -> str:
-    """Return the hint for a status of `/api/ready`: Prefect sends 503 if its database does not answer."""
+    """Return the hint for a status of `/api/ready`; 503 means that the database does not answer."""
     return {"503": NOT_READY_ADVICE, FULL: FULL_ADVICE}.get(seen, otherwise)
 
 

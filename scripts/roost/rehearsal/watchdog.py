@@ -1,8 +1,8 @@
 """A local Fly that runs while standard input is open, and leaves nothing behind.
 
 Run as `python -m roost.rehearsal.watchdog HOME`. If the parent
-process ends in any way, killed too, the kernel closes the pipe, and the daemon, its machines and its
-folder are removed. Imports little, so that it starts at once.
+process ends in any way, killed too, the kernel closes the pipe, and the daemon, its machines and
+its folder are removed. Imports little, so that it starts at once.
 """
 
 from __future__ import annotations
