@@ -1,7 +1,7 @@
 """List the settings of the installed Prefect: `python list_settings.py FILE`.
 
-`./run lock VERSION` runs it with the Prefect of that lock. Each line describes one setting: its name,
-the type of its value, and its aliases. `roost validate` reads the file.
+`./run lock VERSION` runs it with the Prefect of that lock. Each line describes one setting: its
+name, the type of its value, and its aliases. `roost validate` reads the file.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _aliases(field: Any, own: str) -> list[str]:
 
 
 def type_of(annotation: Any) -> str:
-    """Return the name of a type whose values can be checked without Prefect; "text" for the others."""
+    """Return the name of a type that can be checked without Prefect; "text" for the others."""
     if get_origin(annotation) is Literal:
         return "|".join(str(value) for value in get_args(annotation))
     if get_origin(annotation) in (Union, UnionType):
@@ -65,7 +65,7 @@ def type_of(annotation: Any) -> str:
 
 
 def logging_lines(path: Path) -> Iterator[str]:
-    """Return one line for each value of Prefect's logging.yml that an environment variable overrides."""
+    """Return one line for each value of Prefect's logging.yml, which variables can override."""
     import yaml
 
     for keys in _leaves(yaml.safe_load(path.read_text("utf-8"))):

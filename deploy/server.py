@@ -11,7 +11,8 @@ import os
 import sys
 import time
 
-# Importing Prefect creates many objects that stay alive: collecting garbage meanwhile only costs time.
+# Importing Prefect creates many objects that stay alive: collecting garbage meanwhile only costs
+# time.
 gc.disable()
 
 from roost_server.errors import BootError  # noqa: E402 - after the collector is off
@@ -56,7 +57,7 @@ def main(argv: list[str]) -> int:
 
 
 def report_failure(failure: str | Exception) -> None:
-    """Write why the server ends into the machine's metadata, without secrets, for the gate to read."""
+    """Write why the server ends into the machine's metadata, without secrets."""
     from roost_server.exit_reason import write_exit_reason
     from roost_server.last_error import LAST_ERROR, name_failure
 

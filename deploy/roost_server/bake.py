@@ -1,4 +1,4 @@
-"""Prepare the image at build time: the UI's files and a migrated database, so that starts are fast."""
+"""Prepare the UI's files and a migrated database at build time, so that starts are fast."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from roost_server.write_queue import WriteQueue
 
 
 def bake(environ: MutableMapping[str, str]) -> int:
-    """Write the UI, the seed database and the list of revisions into the image; return the exit code.
+    """Write the UI, the seed database and the revisions into the image; return the exit code.
 
     Prefect reads the environment when it is imported, so PREFECT_HOME is set before.
     """
@@ -78,7 +78,9 @@ async def _make_database() -> None:
 
 
 async def _prove_write_queue() -> None:
-    """Check that this Prefect's sessions still wait in the write queue, which no start would notice.
+    """Check that this Prefect's sessions still wait in the write queue.
+
+    A start of the server would not notice if they did not.
 
     Raises:
         RuntimeError: a release moved what `sqlite_writers` builds on.
@@ -94,7 +96,7 @@ async def _prove_write_queue() -> None:
 
 
 def _prove_message_queues() -> None:
-    """Check that the messages in Prefect's queues can be counted, which only a stop would notice."""
+    """Check that the messages in Prefect's queues can be counted, as a stop does."""
     topics = internals.TOPIC.load()
     topics.by_name("roost").subscribe()
     waiting_messages()

@@ -1,9 +1,9 @@
-"""Refuse writes while the volume is full, with the reason, and accept them again when there is room.
+"""Refuse writes with the reason while the volume is full, and accept them when there is room.
 
-SQLite rolls back a transaction that does not fit, so no acknowledged write is lost. Prefect then answers
-500, which its clients do not retry, and its services drop events after five attempts. This layer answers
-503, which clients retry, and services wait until there is room. Meanwhile `/api/ready` answers 507.
-`/api/health` stays 200, because a restart would not free any space.
+SQLite rolls back a transaction that does not fit, so no acknowledged write is lost. Prefect then
+answers 500, which its clients do not retry, and its services drop events after five attempts. This
+layer answers 503, which clients retry, and services wait until there is room. Meanwhile
+`/api/ready` answers 507. `/api/health` stays 200, because a restart would not free any space.
 """
 
 from __future__ import annotations
@@ -174,8 +174,9 @@ def refuse_when_full(app: App, fullness: Fullness) -> App:
 def _would_lose(path: str, fullness: Fullness) -> bool:
     """Return whether a request would lose data if it began without room.
 
-    Prefect accepts an event into memory, and a stop loses it. Prefect takes a concurrency slot in the
-    database before it writes the file of its lease; without that file the slot is never released.
+    Prefect accepts an event into memory, and a stop loses it. Prefect takes a concurrency slot in
+    the database before it writes the file of its lease; without that file the slot is never
+    released.
     """
     if path == EVENTS_PATH:
         return fullness.is_full()
@@ -257,5 +258,5 @@ def _exempt_vacuum(fullness: Fullness) -> None:
 
 
 def _is_no_full_error(record: logging.LogRecord) -> bool:
-    """Return False for a record of a full volume: its traceback would add nothing to our own line."""
+    """Return False for a record of a full volume: its traceback adds nothing to our own line."""
     return not (record.exc_info and is_full_error(record.exc_info[1]))

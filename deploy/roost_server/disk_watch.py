@@ -46,8 +46,8 @@ async def watch_disk(
 ) -> None:
     """Log each step once when the volume reaches it, until cancelled.
 
-    Below a step, the step is logged again the next time. A folder that does not exist yet, as before
-    the first row, is checked again later.
+    Below a step, the step is logged again the next time. A folder that does not exist yet, as
+    before the first row, is checked again later.
     """
     logged = 0
     while True:

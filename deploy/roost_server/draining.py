@@ -1,8 +1,8 @@
 """Before the server ends, let Prefect's services handle the messages that clients know as accepted.
 
 Prefect acknowledges an event as soon as it is in a queue in memory; its services write it to the
-database later. When they are told to stop, they drop what is still queued. What they do not handle in
-time is saved on the volume, if there is one (`message_handover`).
+database later. When they are told to stop, they drop what is still queued. What they do not handle
+in time is saved on the volume, if there is one (`message_handover`).
 """
 
 from __future__ import annotations

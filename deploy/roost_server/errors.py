@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class BootError(Exception):
-    """The machine's settings do not make a working server; the message has the cause and the fix."""
+    """The machine's settings make no working server; the message has the cause and the fix."""
 
 
 class MovedError(RuntimeError):

@@ -1,9 +1,9 @@
 """Make Prefect write each event to SQLite once, however often it arrives.
 
-After a restart, clients send again what was not confirmed, and messages saved at a stop are delivered
-again. Prefect leaves out events that the database has, and then fails if none is left
-(prefect.server.events.storage.database: an INSERT without rows) or if a batch holds an event twice. It
-logs an error and drops the whole batch after five attempts.
+After a restart, clients send again what was not confirmed, and messages saved at a stop are
+delivered again. Prefect leaves out events that the database has, and then fails if none is left
+(prefect.server.events.storage.database: an INSERT without rows) or if a batch holds an event twice.
+It logs an error and drops the whole batch after five attempts.
 """
 
 from __future__ import annotations

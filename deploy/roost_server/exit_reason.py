@@ -1,7 +1,8 @@
 """Write why the machine ends into the machine's own metadata, where the gate reads it.
 
-Fly has no API for logs, and a machine that exited answers no request. The metadata is written over the
-machine's own socket, which needs no token, and does not restart the machine (docs.machines.dev).
+Fly has no API for logs, and a machine that exited answers no request. The metadata is written over
+the machine's own socket, which needs no token, and does not restart the machine
+(docs.machines.dev).
 """
 
 from __future__ import annotations

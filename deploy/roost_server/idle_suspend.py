@@ -117,8 +117,9 @@ async def suspend_or_stop(
     Returns:
         Whether Fly agreed to an action or its reply was lost.
 
-    This takes a moment, so the idle time is checked before each request. The reply may be lost in the
-    suspend itself. Nothing else is requested then: the request that woke the server is not counted yet.
+    This takes a moment, so the idle time is checked before each request. The reply may be lost in
+    the suspend itself. Nothing else is requested then: the request that woke the server is not
+    counted yet.
     """
     if uses_sqlite_file(environ):
         await asyncio.to_thread(checkpoint, home_folder(environ) / DATABASE)

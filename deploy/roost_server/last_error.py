@@ -41,7 +41,7 @@ RAISED = re.compile(r"[A-Za-z_][\w.]*: .*", re.ASCII)
 
 
 def redactor(environ: Mapping[str, str]) -> Callable[[str], str]:
-    """Return a function that replaces every secret of an environment, and parts of it, in a text."""
+    """Return a function that replaces an environment's secrets and their parts in a text."""
     secrets: set[str] = set()
     places: set[str] = set()
     for name, value in environ.items():

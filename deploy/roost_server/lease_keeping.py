@@ -1,7 +1,7 @@
 """Keep concurrency leases over a stop, and give their holders time to renew them.
 
-Prefect keeps leases in memory. After a restart it refuses the next renewal, the run that holds the lease
-crashes, and its slot is never released. `leases` keeps them on the volume instead.
+Prefect keeps leases in memory. After a restart it refuses the next renewal, the run that holds the
+lease crashes, and its slot is never released. `leases` keeps them on the volume instead.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ SLACK_S = 30.0
 class Grace:
     """Whether holders have had time to renew a lease that expired while the server was away.
 
-    A holder cannot renew while the server is suspended, starts, or is in maintenance mode. So a lease
-    is revoked only after the server has been available to all clients for a while.
+    A holder cannot renew while the server is suspended, starts, or is in maintenance mode. So a
+    lease is revoked only after the server has been available to all clients for a while.
     """
 
     is_open: Callable[[], bool] = lambda: True

@@ -1,7 +1,8 @@
 """Prefect's file storage for concurrency leases, adapted to one server on a volume.
 
-PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE names this module (see `settings`), and Prefect imports it. The
-files are Prefect's own, in PREFECT_HOME/concurrency_leases, and Prefect's own storage can read them.
+PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE names this module (see `settings`), and Prefect imports it.
+The files are Prefect's own, in PREFECT_HOME/concurrency_leases, and Prefect's own storage can read
+them.
 """
 
 from __future__ import annotations
