@@ -17,13 +17,13 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from chaos import pairs, report, silence
+from chaos import downtime, pairs, report
 from chaos.crashes import Outcome, Play
-from chaos.ground import Ground, open_ground
-from chaos.mishaps import tell_mishap
 from chaos.outages import Cut, CutPlay
 from chaos.scenarios import DONE, SCENARIOS, SLEEPLESS, Scenario, find
 from chaos.storms import StormyPlay, Weathered
+from chaos.testbed import Ground, open_ground
+from chaos.unexpected_errors import tell_mishap
 from helpers.local_daemon import LocalDaemon
 from helpers.small_server import build_small_server
 
@@ -240,10 +240,10 @@ def bring_up(ground: Ground) -> None:
 def play_silence(stage: Stage, rounds: int) -> Played:
     """Watch a real server from outside; one at a time, so that nothing disturbs the times."""
 
-    def play(change: silence.Change) -> silence.Silence:
-        return silence.measure(change, stage.new_folder("silence"), stage.prefect, rounds)
+    def play(change: downtime.Change) -> downtime.Silence:
+        return downtime.measure(change, stage.new_folder("silence"), stage.prefect, rounds)
 
-    changes = {change.name: change for change in silence.CHANGES}
+    changes = {change.name: change for change in downtime.CHANGES}
     silences, faults = replace(stage, jobs=1).each(play, changes)
     return report.silence_table(silences), faults
 

@@ -57,7 +57,7 @@ class Commands:
         self.latest = "no command was run yet"
         """How the latest command ended, in a line, for whoever tells of something that went wrong."""
         self._zygote = subprocess.Popen(
-            [sys.executable, "-m", "chaos.zygote"],
+            [sys.executable, "-m", "chaos.preforked_commands"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from chaos.commands import Ended
-from chaos.ground import Ground
-from chaos.mishaps import MOST
+from chaos.invariants import long_leases
+from chaos.row_writers import Visitors, visiting
 from chaos.scenarios import BAD_INPUT, DONE, Scenario
-from chaos.standing import long_leases
-from chaos.visitors import Visitors, visiting
+from chaos.testbed import Ground
+from chaos.unexpected_errors import MOST
 from helpers.api_door import HANG_UP, Answer
 from helpers.roost_command import shows_traceback
 

@@ -13,11 +13,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from chaos.api_faults import refused
 from chaos.crashes import Play
-from chaos.ground import Ground
 from chaos.scenarios import Scenario
 from chaos.storms import BROKEN, ENDS, STOPPED, bad_end
-from chaos.weather import refused
+from chaos.testbed import Ground
 from helpers.api_door import HANG_UP, Answer
 
 CLOCKS = {"deadline_s": 6.0, "timeout_s": 2.0}

@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from chaos.commands import Ended
-from chaos.ground import Fields, Ground
-from chaos.mishaps import tell_mishap
+from chaos.invariants import faults
+from chaos.row_writers import visiting
 from chaos.scenarios import DONE, SLEEPLESS, settings
-from chaos.standing import faults
 from chaos.storms import BROKEN, bad_end
-from chaos.visitors import visiting
+from chaos.testbed import Fields, Ground
+from chaos.unexpected_errors import tell_mishap
 
 LATEST_S = 1.5
 Command = tuple[str, ...]

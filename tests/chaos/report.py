@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from chaos.crashes import Moment, Outcome, Point
+from chaos.downtime import Silence
 from chaos.outages import Cut
 from chaos.pairs import BOTH, ONE, Met
-from chaos.silence import Silence
 from chaos.storms import STOPPED, Weathered, count_ends
 
 KILLED = (Moment.BEFORE, Moment.AFTER)

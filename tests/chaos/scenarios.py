@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from chaos.ground import APP, HOOK, Fields, Ground
-from chaos.standing import faults, not_gone
+from chaos.invariants import faults, not_gone
+from chaos.testbed import APP, HOOK, Fields, Ground
 from helpers.small_server import EXITS, ILL, OTHER, SMALL, TROUBLE, VERSION
 from roost.environment.model import AUTH_SECRET
 

@@ -6,11 +6,11 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
+from chaos.api_faults import Storm
 from chaos.commands import HUNG, Ended
 from chaos.crashes import Play
-from chaos.ground import Ground
 from chaos.scenarios import DONE, ROLLED_BACK, Scenario
-from chaos.weather import Storm
+from chaos.testbed import Ground
 from helpers.roost_command import shows_traceback
 
 ENDS = {DONE: "done", ROLLED_BACK: "rolled back"}

@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 
 from chaos.crashes import Moment, Play
-from chaos.ground import open_ground
 from chaos.outages import CutPlay
 from chaos.pairs import PAIRS, meet
 from chaos.scenarios import SLEEPLESS, find
 from chaos.storms import StormyPlay
+from chaos.testbed import open_ground
 from helpers.waiting import LIMIT_S
 
 SAMPLE = 11

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from bench.acknowledged_work import Fate, compare, read_database, read_journals
 from bench.crowd import SETTLE_S, Address, allow_slots, cross, crowd, slots_taken, wait_settled
-from bench.kept import Fate, compare, read_database, read_journals
 from bench.lab import Lab
 from bench.stats import Aim, Limit, Row, Sample, Table, Unit
 from helpers.prefect_process import LOGIN as STOCK_LOGIN

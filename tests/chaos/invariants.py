@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from chaos.ground import Ground
+from chaos.testbed import Ground
 from roost.apply.executor import LEASE_TTL_S
 from roost.plan.destroy import LAST_KEPT_DAYS
 from roost.plan.live import Live

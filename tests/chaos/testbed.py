@@ -14,7 +14,7 @@ import anyio
 import httpx
 
 from chaos.commands import Commands, Ended
-from chaos.mishaps import tell_mishap
+from chaos.unexpected_errors import tell_mishap
 from helpers.api_door import Door, counting
 from helpers.fake_prefect import LOGIN
 from helpers.local_daemon import LocalDaemon

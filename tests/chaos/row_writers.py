@@ -8,8 +8,8 @@ from contextlib import contextmanager, suppress
 
 import httpx
 
-from chaos.ground import Ground
-from chaos.mishaps import tell_mishap
+from chaos.testbed import Ground
+from chaos.unexpected_errors import tell_mishap
 
 PAUSE_S = 0.1
 PATIENCE_S = 2.0
