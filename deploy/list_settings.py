@@ -1,7 +1,7 @@
-"""List the settings of the Prefect that is installed: `python list_settings.py FILE`.
+"""List the settings of the installed Prefect: `python list_settings.py FILE`.
 
-`./run lock VERSION` runs it beside the lock's own Prefect. One line is one setting: its name, the
-type of its value, and the other names by which Prefect takes it. `roost validate` reads the file.
+`./run lock VERSION` runs it with the Prefect of that lock. Each line describes one setting: its
+name, the type of its value, and its aliases. `roost validate` reads the file.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ GROUP, TEXT = "group", "text"
 
 
 def main(argv: list[str]) -> int:
-    """Write the list to the file that is named."""
+    """Write the list to the file named by the first argument; return the exit code."""
     lines = {
         line.split()[0]: line
         for line in (*logging_lines(LOGGING_FILE.load()), *setting_lines(SETTINGS.load()))
@@ -30,7 +30,7 @@ def main(argv: list[str]) -> int:
 
 
 def setting_lines(model: Any) -> Iterator[str]:
-    """Return a line for each field of a settings model, and of the models in it."""
+    """Return one line for each field of a settings model and of its nested models."""
     prefix = model.model_config["env_prefix"]
     for name, field in model.model_fields.items():
         inner = _model_in(field.annotation)
@@ -55,7 +55,7 @@ def _aliases(field: Any, own: str) -> list[str]:
 
 
 def type_of(annotation: Any) -> str:
-    """Name a type whose values can be judged by sight; every other one is text."""
+    """Return the name of a type that can be checked without Prefect; "text" for the others."""
     if get_origin(annotation) is Literal:
         return "|".join(str(value) for value in get_args(annotation))
     if get_origin(annotation) in (Union, UnionType):
@@ -65,7 +65,7 @@ def type_of(annotation: Any) -> str:
 
 
 def logging_lines(path: Path) -> Iterator[str]:
-    """Return a line for each value of Prefect's logging.yml, which a variable replaces."""
+    """Return one line for each value of Prefect's logging.yml, which variables can override."""
     import yaml
 
     for keys in _leaves(yaml.safe_load(path.read_text("utf-8"))):

@@ -1,4 +1,8 @@
-"""The program of the machine: `python server.py` serves, `bake` prepares the image, `try-database` tries one."""
+"""The machine's program: `python server.py` serves Prefect.
+
+`python server.py bake` prepares the image at build time, and `python server.py try-database` checks
+whether a Postgres database can be used.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,8 @@ import os
 import sys
 import time
 
-# Importing Prefect makes a great many objects that all stay: collecting among them is in vain.
+# Importing Prefect creates many objects that stay alive: collecting garbage meanwhile only costs
+# time.
 gc.disable()
 
 from roost_server.errors import BootError  # noqa: E402 - after the collector is off
@@ -20,7 +25,10 @@ from roost_server.settings import (  # noqa: E402 - as above
 
 
 def main(argv: list[str]) -> int:
-    """Serve or bake; settings must be in the environment before Prefect is imported."""
+    """Run one of the three commands and return the exit code.
+
+    Prefect reads its settings when it is imported, so they must be in the environment before that.
+    """
     began = time.monotonic()
     for name, value in image_settings(os.environ).items():
         os.environ.setdefault(name, value)
@@ -49,7 +57,7 @@ def main(argv: list[str]) -> int:
 
 
 def report_failure(failure: str | Exception) -> None:
-    """Leave the reason of this end for the gate; of an exception, without what is secret in it."""
+    """Write why the server ends into the machine's metadata, without secrets."""
     from roost_server.exit_reason import write_exit_reason
     from roost_server.last_error import LAST_ERROR, name_failure
 
@@ -59,9 +67,9 @@ def report_failure(failure: str | Exception) -> None:
 
 
 def prepare() -> None:
-    """Settle user, lost volume, way back, leases, database and template.
+    """Prepare the volume and the settings, in the order in which the steps depend on each other.
 
-    A user's own settings win over what we would spare.
+    `setdefault` keeps a value that the user set.
     """
     from roost_server.lease_keeping import clear_locks
     from roost_server.postgres_address import database_settings
@@ -84,7 +92,7 @@ def prepare() -> None:
 
 
 def prepare_postgres() -> None:
-    """Settle what only the machine and the database itself know of an address."""
+    """Set what depends on the machine's certificates and on what is in front of the database."""
     from roost_server.postgres_certificate import certificate_settings
     from roost_server.postgres_pooler import probe_pooling
 

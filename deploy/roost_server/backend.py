@@ -1,7 +1,7 @@
-"""Which database Prefect really uses, named without any part of its address.
+"""Name the database that Prefect uses, without any part of its address.
 
-Prefect takes its database from several names, in any case, from parts, from JSON and from files
-(`prefect.settings`, 3.8.8). What it made of them is known only once it is imported.
+Prefect reads the database from several variables, in any case, and from parts, JSON and files
+(`prefect.settings`, 3.8.8). The result is known only after Prefect was imported.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ UNKNOWN = "another database"
 
 
 def effective_url() -> str:
-    """Return the address that Prefect settled on; imports Prefect. It may hold a password."""
+    """Return the address that Prefect resolved, which may hold a password; imports Prefect."""
     url = CURRENT_SETTINGS.load()().server.database.connection_url
     return str(url.get_secret_value())
 
 
 def effective_api_path() -> str:
-    """Return the path under which Prefect serves its API, as it settled on it."""
+    """Return the path that Prefect resolved for its API, such as `/api`."""
     return CURRENT_SETTINGS.load()().server.api.base_path or "/api"
 
 
 def name_backend(url: str, database: Path) -> str:
-    """Name the kind of database at an address of SQLAlchemy's.
+    """Return which kind of database a SQLAlchemy address names.
 
     Args:
         url: the address.
-        database: the file on the volume.
+        database: Prefect's own file on the volume.
     """
     scheme, _, rest = url.partition("://")
     if scheme.startswith("postgres"):
@@ -48,5 +48,5 @@ def name_backend(url: str, database: Path) -> str:
 
 
 def is_sqlite(backend: str) -> bool:
-    """Return whether a named backend is SQLite, wherever it lies."""
+    """Return whether a backend named by `name_backend` is SQLite, on the volume or elsewhere."""
     return backend in (VOLUME, ELSEWHERE, MEMORY)

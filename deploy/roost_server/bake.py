@@ -1,4 +1,4 @@
-"""Prepare the image once, so that no start pays for it: the UI in its place, a migrated database."""
+"""Prepare the UI's files and a migrated database at build time, so that starts are fast."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from roost_server.write_queue import WriteQueue
 
 
 def bake(environ: MutableMapping[str, str]) -> int:
-    """Have Prefect lay out its pages and its schema; it reads the environment when imported."""
+    """Write the UI, the seed database and the revisions into the image; return the exit code.
+
+    Prefect reads the environment when it is imported, so PREFECT_HOME is set before.
+    """
     baked = baked_folder(environ)
     baked.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as home:
@@ -36,16 +39,14 @@ def bake(environ: MutableMapping[str, str]) -> int:
         shutil.copyfile(Path(home) / DATABASE, baked / DATABASE)
     known = list_revisions()
     if revision(baked / DATABASE) not in known:
-        # Every upgrade from this image would be refused as one from a newer Prefect.
-        raise RuntimeError(
-            "the new database stands at a revision that list_revisions does not give"
-        )
+        # A server of this image would refuse each of its own databases as one of a newer Prefect.
+        raise RuntimeError("the new database is at a revision that list_revisions does not return")
     (baked / REVISIONS).write_text(json.dumps(known), encoding="utf-8")
     return 0
 
 
 def list_revisions() -> list[str]:
-    """List every revision of SQLite's schema that this Prefect knows."""
+    """Return every revision of SQLite's schema that this Prefect knows."""
     from alembic.script import ScriptDirectory
 
     scripts = ScriptDirectory.from_config(internals.ALEMBIC_CONFIG.load()())
@@ -55,17 +56,19 @@ def list_revisions() -> list[str]:
 
 
 def _prove_internals() -> None:
-    """See that this Prefect has what the server uses of its insides, also what only a stop would notice.
+    """Check that this Prefect has every internal that the server uses.
+
+    Some of them are used only at a stop, so no start of the server would notice that they moved.
 
     Raises:
-        MovedError: names each part that it has not.
+        MovedError: names each internal that moved.
     """
     if found := list(internals.moved()):
         raise MovedError("\n".join(found))
 
 
 async def _make_database() -> None:
-    """Migrate to the newest schema and register the blocks, as Prefect does at its start."""
+    """Migrate to the newest schema and register the blocks, as Prefect does when it starts."""
     database = internals.PROVIDE_DATABASE.load()()
     await database.create_db()
     internals.LOAD_COLLECTIONS.load()()
@@ -75,10 +78,12 @@ async def _make_database() -> None:
 
 
 async def _prove_write_queue() -> None:
-    """See that this Prefect's sessions still take turns in our queue, which no start would notice.
+    """Check that this Prefect's sessions still wait in the write queue.
+
+    A start of the server would not notice if they did not.
 
     Raises:
-        RuntimeError: a release has moved what `sqlite_writers` builds on.
+        RuntimeError: a release moved what `sqlite_writers` builds on.
     """
     queue = WriteQueue()
     queue_writes(queue)
@@ -87,11 +92,11 @@ async def _prove_write_queue() -> None:
         taken = queue.is_taken()
     await (await database.engine()).dispose()
     if not taken:
-        raise RuntimeError("this Prefect's transactions take no turn in the write queue")
+        raise RuntimeError("this Prefect's transactions do not wait in the write queue")
 
 
 def _prove_message_queues() -> None:
-    """See that what waits in Prefect's queues can still be counted, which only a stop would notice."""
+    """Check that the messages in Prefect's queues can be counted, as a stop does."""
     topics = internals.TOPIC.load()
     topics.by_name("roost").subscribe()
     waiting_messages()
@@ -99,14 +104,14 @@ def _prove_message_queues() -> None:
 
 
 def seal(database: Path) -> None:
-    """Make one small file of it, without anything that must differ from server to server.
+    """Make the database one small file without the rows that identify a server.
 
-    `configuration` holds the encryption key and the telemetry session: a server without them makes
-    its own.
+    `configuration` holds the encryption key and the telemetry session. A server that finds none
+    creates its own.
     """
     with closing(sqlite3.connect(database, isolation_level=None)) as connection:
         connection.execute("DELETE FROM configuration")
         connection.execute("PRAGMA journal_mode = DELETE")
-        # So that the file can become smaller again (see `shrinking`); it takes a VACUUM to begin.
+        # `vacuum` can shrink the file only in this mode, which a VACUUM writes into the file.
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("VACUUM")

@@ -1,9 +1,9 @@
-"""A full volume: writes are refused with the reason, and go on by themselves when there is room.
+"""Refuse writes with the reason while the volume is full, and accept them when there is room.
 
-SQLite rolls back what does not fit, so nothing is lost that was acknowledged. Prefect answers 500 then,
-which its clients do not try again, and its services drop events after five tries. Here such a request
-is answered 503, which clients repeat, and services wait with what they hold until there is room.
-`/api/ready` answers 507 meanwhile; `/api/health` stays good, as a restart would mend nothing.
+SQLite rolls back a transaction that does not fit, so no acknowledged write is lost. Prefect then
+answers 500, which its clients do not retry, and its services drop events after five attempts. This
+layer answers 503, which clients retry, and services wait until there is room. Meanwhile
+`/api/ready` answers 507. `/api/health` stays 200, because a restart would not free any space.
 """
 
 from __future__ import annotations
@@ -25,35 +25,35 @@ from roost_server.prefect_internals import DB_VACUUM, installed
 from roost_server.write_queue import ORIGIN, Origin
 
 ROOM = 2**20
-"""With less free than this many bytes, a volume that refused a write still counts as full."""
+"""Bytes. After a refused write, the volume counts as full until more than this is free."""
 LOOK_S = 1.0
-QUIET_S = 60.0
+LOG_AGAIN_S = 60.0
 RETRY_AFTER_S = 5
 FAILED, TRY_AGAIN, NO_ROOM = 500, 503, 507
 READY_PATH, EVENTS_PATH = "/api/ready", "/api/events"
 LEASE_PATH = "/api/v2/concurrency_limits/increment-with-lease"
 FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT})
 ADVICE = (
-    "raise database.volume_gb or database.extend.limit_gb and apply; the server goes on by itself when "
+    "raise database.volume_gb or database.extend.limit_gb and apply; the server accepts writes again when "
     "there is room"
 )
 SENTENCE = f"The volume of this server is full, and nothing can be written: {ADVICE}."
 FREEING: ContextVar[bool] = ContextVar("roost_freeing", default=False)
-"""Whether what runs deletes in order to make room: it never waits for room."""
+"""Whether the current task deletes rows to free space; such a task never waits for room."""
 
 LOGGERS = ("prefect.server", "uvicorn.error", "docket.worker")
-"""Who logs what requests and services failed of, with a traceback."""
+"""The loggers that write failed requests and services with a traceback."""
 
 Free = Callable[[], int]
 
 
 class Fullness:
-    """What is known of the room on the volume: full from a write that it refused until there is room.
+    """Whether the volume is full: from a refused write until there is room again.
 
     Args:
-        folder: on the volume.
-        free: counts the free bytes; by default, by asking the file system.
-        clock: seconds.
+        folder: a folder on the volume.
+        free: returns the free bytes; asks the file system by default.
+        clock: returns seconds.
     """
 
     def __init__(
@@ -65,60 +65,60 @@ class Fullness:
         self._free = free or (lambda: look(folder).free)
         self._clock = clock
         self._refused = False
-        self._ends = False
-        self._said_at: float | None = None
+        self._shutting_down = False
+        self._logged_at: float | None = None
 
     def note_refused(self) -> None:
-        """Note that a write did not fit, and log it, once a minute at most."""
+        """Record that a write did not fit, and log it at most once a minute."""
         self._refused = True
         now = self._clock()
-        if self._said_at is None or now - self._said_at >= QUIET_S:
-            self._said_at = now
+        if self._logged_at is None or now - self._logged_at >= LOG_AGAIN_S:
+            self._logged_at = now
             print(f"roost: the volume is full, and a write was refused: {ADVICE}", flush=True)
 
     def note_freed(self) -> None:
-        """Note that rows were deleted: SQLite writes into their place, whatever the volume has."""
-        self._open("rows were deleted")
+        """Record that rows were deleted: SQLite reuses their pages, even on a full volume."""
+        self._accept_writes("rows were deleted")
 
     def has_room(self) -> bool:
-        """Return whether there is room on the volume for more than a few small files."""
+        """Return whether the volume has room for more than a few small files."""
         return self._free() >= ROOM
 
     def is_full(self) -> bool:
-        """Return whether a write was refused and there is no more room since."""
+        """Return whether a write was refused and there has been no room since."""
         if self._refused and self.has_room():
-            self._open("there is room on the volume")
+            self._accept_writes("there is room on the volume")
         return self._refused
 
     def end(self) -> None:
-        """Let nobody wait any more: the server ends, and what does not fit now is lost."""
-        self._ends = True
+        """Stop all waiting: the server shuts down, and what does not fit now is lost."""
+        self._shutting_down = True
 
     async def wait_for_room(self, look_s: float = LOOK_S) -> None:
-        """Wait while the volume is full; what makes room does not wait."""
-        while not FREEING.get() and not self._ends and self.is_full():  # noqa: ASYNC110 - a file system has no event
+        """Wait while the volume is full; tasks that free space do not wait."""
+        while not FREEING.get() and not self._shutting_down and self.is_full():  # noqa: ASYNC110 - a file system has no event
             await asyncio.sleep(look_s)
 
-    def _open(self, why: str) -> None:
+    def _accept_writes(self, why: str) -> None:
         if self._refused:
-            print(f"roost: {why}: writes go on", flush=True)
+            print(f"roost: {why}: writes are accepted again", flush=True)
         self._refused = False
-        self._said_at = None
+        self._logged_at = None
 
 
 def is_full_error(error: BaseException | None) -> bool:
-    """Return whether an error, or what it came of, is that there is no room."""
-    return any(_says_full(each) for each in _causes(error))
+    """Return whether an error, or one of its causes, means that there is no room."""
+    return any(_is_full_itself(each) for each in _causes(error))
 
 
-def _says_full(error: BaseException) -> bool:
+def _is_full_itself(error: BaseException) -> bool:
     if isinstance(error, sqlite3.Error):
         return getattr(error, "sqlite_errorname", "") == "SQLITE_FULL"
     return isinstance(error, OSError) and error.errno in FULL_ERRNOS
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Walk from an error through what it was raised from, and through the parts of a group."""
+    """Return an error, its causes, and the parts of exception groups."""
     seen: set[int] = set()
     waiting = [error]
     while waiting:
@@ -132,7 +132,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def refuse_when_full(app: App, fullness: Fullness) -> App:
-    """Answer 503 with the reason where an application fails because there is no room."""
+    """Answer 503 with the reason when the application fails because there is no room."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -144,37 +144,39 @@ def refuse_when_full(app: App, fullness: Fullness) -> App:
         if scope["method"] == "POST" and _would_lose(_path(scope), fullness):
             await _answer(send, TRY_AGAIN)
             return
-        # Services wait for room; whoever asked is answered.
+        # A request is answered at once; only services wait for room (see WriteQueue).
         ORIGIN.set(Origin.REQUEST)
-        held: list[Message] = []
+        withheld: list[Message] = []
 
-        async def hold_failures(message: Message) -> None:
-            if held or (message["type"] == "http.response.start" and message["status"] == FAILED):
-                held.append(message)
+        async def withhold_failures(message: Message) -> None:
+            starts = message["type"] == "http.response.start"
+            if withheld or (starts and message["status"] == FAILED):
+                withheld.append(message)
             else:
                 await send(message)
 
         try:
-            await app(scope, receive, hold_failures)
+            await app(scope, receive, withhold_failures)
         except Exception as error:
-            if held and is_full_error(error):
+            if withheld and is_full_error(error):
                 fullness.note_refused()
                 await _answer(send, TRY_AGAIN)
                 return
-            await _pass_on(held, send)
+            await _pass_on(withheld, send)
             raise
-        await _pass_on(held, send)
-        if scope["method"] == "DELETE" and not held:
+        await _pass_on(withheld, send)
+        if scope["method"] == "DELETE" and not withheld:
             fullness.note_freed()
 
     return serve
 
 
 def _would_lose(path: str, fullness: Fullness) -> bool:
-    """Return whether a request must not begin without room.
+    """Return whether a request would lose data if it began without room.
 
-    An event is accepted into memory, which a stop loses. A slot is taken in the database before its
-    lease gets a file: without the file nobody would ever give the slot back.
+    Prefect accepts an event into memory, and a stop loses it. Prefect takes a concurrency slot in
+    the database before it writes the file of its lease; without that file the slot is never
+    released.
     """
     if path == EVENTS_PATH:
         return fullness.is_full()
@@ -186,27 +188,27 @@ def _path(scope: Scope) -> str:
 
 
 def wait_until_end(app: App, fullness: Fullness) -> App:
-    """Have nobody wait for room once an application is told to shut down."""
+    """End all waiting for room when the application is told to shut down."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        async def receive_too() -> Message:
+        async def receive_and_note() -> Message:
             message = await receive()
             if message["type"] == "lifespan.shutdown":
                 fullness.end()
             return message
 
-        await app(scope, receive_too if scope["type"] == "lifespan" else receive, send)
+        await app(scope, receive_and_note if scope["type"] == "lifespan" else receive, send)
 
     return serve
 
 
-async def _pass_on(held: list[Message], send: Send) -> None:
-    for message in held:
+async def _pass_on(withheld: list[Message], send: Send) -> None:
+    for message in withheld:
         await send(message)
 
 
 async def _answer(send: Send, status: int) -> None:
-    """Answer in the form of Prefect's own errors."""
+    """Send the reason in the form of Prefect's own errors."""
     body = json.dumps({"exception_message": SENTENCE}).encode()
     headers = [
         (b"content-type", b"application/json"),
@@ -218,7 +220,10 @@ async def _answer(send: Send, status: int) -> None:
 
 
 def survive_full(fullness: Fullness) -> None:
-    """Note what Prefect's services fail to write, and have its vacuum make room; once, before its engine is made."""
+    """Watch what Prefect's services fail to write, and let Prefect's vacuum free space.
+
+    Call it once, before Prefect creates its database engine.
+    """
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
 
@@ -227,17 +232,17 @@ def survive_full(fullness: Fullness) -> None:
             fullness.note_refused()
 
     event.listen(Engine, "handle_error", note)
-    _let_vacuum_through(fullness)
+    _exempt_vacuum(fullness)
     for name in LOGGERS:
         logging.getLogger(name).addFilter(_is_no_full_error)
 
 
-def _let_vacuum_through(fullness: Fullness) -> None:
-    """Have Prefect's vacuum try while the volume is full, and note what it deleted."""
-    if not DB_VACUUM.is_due(installed()):  # a Prefect from before it had one
+def _exempt_vacuum(fullness: Fullness) -> None:
+    """Let Prefect's vacuum write while the volume is full, and note when it deleted rows."""
+    if not DB_VACUUM.is_due(installed()):  # older releases have no vacuum
         return
     db_vacuum = DB_VACUUM.load()
-    delete: Callable[..., Awaitable[int]] = db_vacuum._batch_delete  # noqa: SLF001 - all of its deleting goes through it
+    delete: Callable[..., Awaitable[int]] = db_vacuum._batch_delete  # noqa: SLF001 - every deletion of the vacuum goes through it
 
     async def batch_delete(*arguments: Any, **named: Any) -> int:
         token = FREEING.set(True)
@@ -253,5 +258,5 @@ def _let_vacuum_through(fullness: Fullness) -> None:
 
 
 def _is_no_full_error(record: logging.LogRecord) -> bool:
-    """Keep tracebacks of a full volume out of the log, which has one line a minute of it."""
+    """Return False for a record of a full volume: its traceback adds nothing to our own line."""
     return not (record.exc_info and is_full_error(record.exc_info[1]))

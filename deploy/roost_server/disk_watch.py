@@ -1,4 +1,4 @@
-"""Look at the volume now and then, while the server is awake, and log when it fills up."""
+"""Log when the volume fills up, while the server is awake."""
 
 from __future__ import annotations
 
@@ -19,36 +19,37 @@ ADVICE = (
 
 @dataclass(frozen=True)
 class Space:
-    """How much of a file system is there and free, in bytes."""
+    """The size and the free space of a file system, in bytes."""
 
     total: int
     free: int
 
     @property
     def used_percent(self) -> int:
-        """How full it is, rounded down."""
+        """The used share in percent, rounded down."""
         return 100 * (self.total - self.free) // self.total if self.total else 0
 
 
 def look(folder: Path) -> Space:
-    """Return the space of the file system that a folder is on."""
+    """Return the space of the file system that holds a folder."""
     seen = os.statvfs(folder)
     return Space(seen.f_blocks * seen.f_frsize, seen.f_bavail * seen.f_frsize)
 
 
 def step_reached(percent: int) -> int:
-    """Return the highest step that a percentage has reached; 0 below them all."""
+    """Return the highest step that a percentage reaches, or 0 below the first step."""
     return max((step for step in STEPS_PERCENT if percent >= step), default=0)
 
 
 async def watch_disk(
     folder: Path, every_s: float = LOOK_S, measure: Callable[[Path], Space] = look
 ) -> None:
-    """Log each step that the volume reaches, once, until cancelled; below a step it counts anew.
+    """Log each step once when the volume reaches it, until cancelled.
 
-    A folder that is not there yet, as before the first row, is looked at again later.
+    Below a step, the step is logged again the next time. A folder that does not exist yet, as
+    before the first row, is checked again later.
     """
-    told = 0
+    logged = 0
     while True:
         try:
             space = measure(folder)
@@ -56,11 +57,11 @@ async def watch_disk(
             await asyncio.sleep(every_s)
             continue
         reached = step_reached(space.used_percent)
-        if reached > told:
+        if reached > logged:
             print(
                 f"roost: the volume is {space.used_percent} % full, {space.free / GB:.2f} of "
                 f"{space.total / GB:.2f} GB are free: {ADVICE}",
                 flush=True,
             )
-        told = reached
+        logged = reached
         await asyncio.sleep(every_s)

@@ -1,8 +1,8 @@
-"""Before the server ends, let its services finish what clients were told is accepted.
+"""Before the server ends, let Prefect's services handle the messages that clients know as accepted.
 
-Prefect answers an event, or takes it from a socket, when it is in a queue in memory: its services then
-write it to the database. Asked to end, they drop what waits in those queues. What they do not finish
-in time is kept on the volume, where there is one (`carrying`).
+Prefect acknowledges an event as soon as it is in a queue in memory; its services write it to the
+database later. When they are told to stop, they drop what is still queued. What they do not handle
+in time is saved on the volume, if there is one (`message_handover`).
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from collections.abc import Callable
 from roost_server.asgi import App, Message, Receive, Scope, Send
 from roost_server.prefect_internals import TOPIC
 
-# Of the 20 s that a machine gets to end (stop_config): after open requests, before the last copy.
+# Part of the 20 s that a machine has to stop (stop_config): after open requests, before Litestream.
 LIMIT_S = 6.0
 LOOK_S = 0.05
-# What was taken from a queue is still being written for a moment.
+# A message that was taken from a queue is still being written for a moment.
 SETTLE_S = 0.25
 
 Pending = Callable[[], int]
@@ -30,13 +30,13 @@ def drain_before_shutdown(
     limit_s: float = LIMIT_S,
     save: Save | None = None,
 ) -> App:
-    """Tell an application to shut down only when its queues are empty, or the limit has passed.
+    """Delay an application's shutdown until its queues are empty or the limit has passed.
 
     Args:
-        app: what is told.
-        pending: counts what still waits; by default, in Prefect's own queues.
-        limit_s: it is told then, whatever waits.
-        save: takes out of the queues what waits then, keeps it, and returns how much it has kept.
+        app: the application.
+        pending: returns the number of waiting messages; counts Prefect's own queues by default.
+        limit_s: the longest delay, in seconds.
+        save: moves the remaining messages to the volume and returns how many are saved.
     """
     count = pending or waiting_messages
 
@@ -73,16 +73,16 @@ async def _wait_until_empty(pending: Pending, limit_s: float) -> None:
 async def _save_the_rest(pending: Pending, save: Save | None) -> None:
     if pending() and save:
         save()
-        # Of what is being handled now, more may come, such as the action of a trigger.
+        # Handling a message may create others, such as the action of an automation.
         await asyncio.sleep(SETTLE_S)
         if kept := save():
-            print(f"roost: {kept} messages are kept on the volume for the next start", flush=True)
+            print(f"roost: {kept} messages are saved on the volume for the next start", flush=True)
     if left := pending():
         print(f"roost: {left} messages were not handled before the end", flush=True)
 
 
 def waiting_messages() -> int:
-    """Count the messages that wait in Prefect's queues in memory; with another broker there are none."""
-    topics = TOPIC.load()._topics.values()  # noqa: SLF001 - nothing else knows them
+    """Return how many messages wait in Prefect's queues in memory; 0 with another broker."""
+    topics = TOPIC.load()._topics.values()  # noqa: SLF001 - there is no public list of topics
     subscriptions = [each for topic in topics for each in topic._subscriptions]  # noqa: SLF001 - as above
     return sum(each._queue.qsize() + each._retry.qsize() for each in subscriptions)  # noqa: SLF001 - as above

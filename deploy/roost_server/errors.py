@@ -1,11 +1,11 @@
-"""What can keep the server from starting, told in one line and never with a value."""
+"""Errors that keep the server from starting; no message holds the value of a setting."""
 
 from __future__ import annotations
 
 
 class BootError(Exception):
-    """The machine's settings make no server; the message says which and what to do."""
+    """The machine's settings make no working server; the message has the cause and the fix."""
 
 
 class MovedError(RuntimeError):
-    """Prefect has not what this server uses of its insides; the message names the entry."""
+    """Prefect no longer has an internal that this server uses; the message names it."""

@@ -1,9 +1,9 @@
-"""Have Prefect write each event to SQLite once, however often it arrives.
+"""Make Prefect write each event to SQLite once, however often it arrives.
 
-A client sends again after a restart what its socket had not confirmed, and what a stop kept is
-delivered again. Prefect leaves out what the database has, and then fails where nothing is left
-(prefect.server.events.storage.database: an INSERT without rows), or where a batch has an event twice:
-it logs an error and, after five tries, drops the whole batch.
+After a restart, clients send again what was not confirmed, and messages saved at a stop are
+delivered again. Prefect leaves out events that the database has, and then fails if none is left
+(prefect.server.events.storage.database: an INSERT without rows) or if a batch holds an event twice.
+It logs an error and drops the whole batch after five attempts.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import Any
 
 from roost_server.prefect_internals import EVENT_STORAGE, PROVIDE_DATABASE
 
-# Far below the number of variables that any SQLite takes in one statement (999).
+# Far below the number of variables that any SQLite accepts in one statement (999).
 ASKED_AT_ONCE = 500
 
 
 def write_each_once() -> None:
-    """Wrap what writes events to SQLite; once, before Prefect's services start."""
+    """Wrap Prefect's function that writes events; call it once, before Prefect's services start."""
     import sqlalchemy as sa
 
     storage = EVENT_STORAGE.load()
     provide_database_interface = PROVIDE_DATABASE.load()
-    write = storage._write_sqlite_events  # noqa: SLF001 - it is what loses them
+    write = storage._write_sqlite_events  # noqa: SLF001 - the function that loses the batch
 
     @wraps(write)
     async def write_new(session: Any, events: list[Any]) -> None:
@@ -42,5 +42,5 @@ def write_each_once() -> None:
 
 
 def parts(things: list[Any], size: int) -> Iterator[list[Any]]:
-    """Cut a list into parts of at most that size."""
+    """Split a list into parts of at most `size` elements."""
     return (things[at : at + size] for at in range(0, len(things), size))

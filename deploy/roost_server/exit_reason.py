@@ -1,7 +1,8 @@
-"""Why this machine ends, left where the gate finds it: in the machine's own metadata.
+"""Write why the machine ends into the machine's own metadata, where the gate reads it.
 
-Fly has no interface for logs, and a machine that exits answers nobody. Metadata is written through
-the machine's own socket, without a token, and starts nothing anew (docs.machines.dev).
+Fly has no API for logs, and a machine that exited answers no request. The metadata is written over
+the machine's own socket, which needs no token, and does not restart the machine
+(docs.machines.dev).
 """
 
 from __future__ import annotations
@@ -18,19 +19,19 @@ LIMIT_S = 3.0
 
 
 def write_exit_reason(text: str, environ: Mapping[str, str]) -> bool:
-    """Write a text that holds no secret into the metadata; say whether Fly took it.
+    """Write a text without secrets into the metadata; return whether Fly accepted it.
 
-    With the version of the machine's config, so that no later one is blamed for it.
+    The version of the machine's config is stored with it, so that no later version is blamed.
     """
     app, machine = environ.get("FLY_APP_NAME"), environ.get("FLY_MACHINE_ID")
     if not app or not machine:
         return False
-    word = json.dumps({"version": environ.get("FLY_MACHINE_VERSION", ""), "error": text})
+    entry = json.dumps({"version": environ.get("FLY_MACHINE_VERSION", ""), "error": text})
     api = UnixConnection(environ.get("FLY_API_SOCKET", "/.fly/api"), LIMIT_S)
     path = f"/v1/apps/{app}/machines/{machine}/metadata/{KEY}"
     with closing(api):
         try:
-            body = json.dumps({"value": word})
+            body = json.dumps({"value": entry})
             api.request("POST", path, body, {"content-type": "application/json"})
             return api.getresponse().status < http.client.BAD_REQUEST
         except (OSError, http.client.HTTPException):

@@ -1,4 +1,4 @@
-"""Watch for quiet, then put the machine to sleep through its own API socket."""
+"""Suspend the machine over its own API socket when the server has been idle."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from roost_server.seed_database import checkpoint
 from roost_server.settings import DATABASE, home_folder, uses_sqlite_file
 from roost_server.unix_http import UnixConnection
 
-# What to ask for, and what else when Fly refuses: not every machine can be suspended.
+# By ROOST_IDLE_ACTION: what to request, in order, as Fly cannot suspend every machine.
 ACTIONS = {"suspend": ("suspend", "stop"), "stop": ("stop",)}
 LOOK_S = 0.5
 ASK_LIMIT_S = 10.0
 FIRST_BACKOFF_S, LAST_BACKOFF_S = 5.0, 300.0
-# The proxy's requests carry this header; Fly's own health checks come without it.
+# Fly's proxy adds this header to each request; Fly's own health checks do not have it.
 PROXY_HEADER = b"fly-request-id"
 
 
 class FlyReply(Enum):
-    """What Fly said to what it was asked for; of an answer that was lost nobody knows."""
+    """Fly's reply to a request; after LOST it is unknown what Fly did."""
 
     AGREED = "agreed"
     REFUSED = "refused"
@@ -34,14 +34,14 @@ class FlyReply(Enum):
 
 @dataclass
 class Activity:
-    """What keeps the server awake: requests and sockets that came through the proxy."""
+    """The requests and sockets that came through the proxy, which keep the server awake."""
 
     clock: Callable[[], float] = time.monotonic
     open: int = 0
     last: float = 0.0
 
     def layer(self, app: App) -> App:
-        """Count what is in flight through an application."""
+        """Count the requests and sockets that are open in an application."""
 
         async def serve(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] not in ("http", "websocket") or is_host_check(scope):
@@ -57,16 +57,16 @@ class Activity:
         return serve
 
     def note(self) -> None:
-        """Begin the quiet anew."""
+        """Restart the idle time."""
         self.last = self.clock()
 
     def idle_s(self) -> float:
-        """Return the seconds since the last activity; 0 while there is some."""
+        """Return the seconds since the last activity; 0 while a request or a socket is open."""
         return 0.0 if self.open else self.clock() - self.last
 
 
 def is_host_check(scope: Scope) -> bool:
-    """Return whether a request is a health check of the host, which must not keep us awake."""
+    """Return whether a request is one of Fly's health checks, which do not count as activity."""
     names = {name for name, _ in scope.get("headers", ())}
     return scope.get("path") in ("/api/health", "/api/ready") and PROXY_HEADER not in names
 
@@ -74,12 +74,12 @@ def is_host_check(scope: Scope) -> bool:
 async def watch(
     activity: Activity, environ: Mapping[str, str], flush: Callable[[], None] | None = None
 ) -> None:
-    """Sleep whenever it has been quiet for long enough; runs as long as the server.
+    """Suspend or stop the machine whenever it is idle for long enough; runs as long as the server.
 
     Args:
-        activity: what keeps it awake.
-        environ: says what sleep is, and after how long.
-        flush: completes the copy of the database first, where there is one.
+        activity: the requests that keep the server awake.
+        environ: holds the action (ROOST_IDLE_ACTION) and the idle time in s (ROOST_IDLE_AFTER_S).
+        flush: completes the replica of the database first, if there is one.
     """
     actions = ACTIONS.get(environ.get("ROOST_IDLE_ACTION", "off"), ())
     limit = float(environ.get("ROOST_IDLE_AFTER_S", "300"))
@@ -97,13 +97,13 @@ async def watch(
             await asyncio.to_thread(flush)
         if await suspend_or_stop(actions, environ, is_idle):
             backoff = FIRST_BACKOFF_S
-            # Where it worked, this line runs after the wake; where not, quiet begins anew.
+            # After a suspend this line runs at the wake; the idle time then starts again.
             await asyncio.sleep(LOOK_S)
         elif is_idle():
             await asyncio.sleep(backoff)
             backoff = min(2 * backoff, LAST_BACKOFF_S)
         else:
-            # Somebody came meanwhile: that is no refusal of Fly's to wait longer and longer for.
+            # A request came meanwhile. Fly refused nothing, so the back-off starts again.
             backoff = FIRST_BACKOFF_S
             continue
         activity.note()
@@ -112,10 +112,14 @@ async def watch(
 async def suspend_or_stop(
     actions: tuple[str, ...], environ: Mapping[str, str], is_idle: Callable[[], bool]
 ) -> bool:
-    """Bring the database to rest, then ask for each action until Fly does not refuse one; say whether that was.
+    """Checkpoint the database, then request each action until Fly does not refuse one.
 
-    All this takes a while: nobody who came meanwhile is put to sleep. And an answer may be lost in the very
-    sleep it brings, so after a lost one nothing more is asked for: whoever woke the server is not counted yet.
+    Returns:
+        Whether Fly agreed to an action or its reply was lost.
+
+    This takes a moment, so the idle time is checked before each request. The reply may be lost in
+    the suspend itself. Nothing else is requested then: the request that woke the server is not
+    counted yet.
     """
     if uses_sqlite_file(environ):
         await asyncio.to_thread(checkpoint, home_folder(environ) / DATABASE)
@@ -128,7 +132,7 @@ async def suspend_or_stop(
 
 
 def ask(action: str, environ: Mapping[str, str]) -> FlyReply:
-    """Ask Fly to suspend or stop this very machine; return what it said, and log it."""
+    """Ask Fly to suspend or stop this machine; log and return its reply."""
     machine = f"/v1/apps/{environ.get('FLY_APP_NAME')}/machines/{environ.get('FLY_MACHINE_ID')}"
     api = UnixConnection(environ.get("FLY_API_SOCKET", "/.fly/api"), ASK_LIMIT_S)
     with closing(api):
@@ -141,7 +145,7 @@ def ask(action: str, environ: Mapping[str, str]) -> FlyReply:
             api.request("POST", f"{machine}/{action}")
             status = api.getresponse().status
         except (OSError, http.client.HTTPException) as error:
-            lost = f"asked Fly to {action} this machine, and its answer was lost: {error!r}"
+            lost = f"asked Fly to {action} this machine, and the reply was lost: {error!r}"
             print(f"roost: idle; {lost}", flush=True)
             return FlyReply.LOST
     agreed = status < http.client.BAD_REQUEST

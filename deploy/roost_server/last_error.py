@@ -1,8 +1,7 @@
-"""The server's last error, without a secret, for whoever asks why it is no good.
+"""The server's last error without secrets, for the gate's report of a server that fails its checks.
 
-Fly has no interface for logs, so a gate that fails could only name the log. What the log says last
-is kept here. `reporting` returns it while the server is up, `last_words` leaves it when
-the machine ends.
+Fly has no API for logs, so without this a failed check could only refer to the log. `server_report`
+returns the error while the server runs, and `exit_reason` stores it when the machine ends.
 """
 
 from __future__ import annotations
@@ -17,32 +16,32 @@ from urllib.parse import parse_qsl, quote, quote_plus, unquote
 
 HIDDEN = "[hidden]"
 LONGEST = 300
-SHORTEST_VALUE = 4  # a shorter value is no secret, and stands in plain words
+SHORTEST_VALUE = 4  # a shorter value is not treated as a secret
 SHORTEST_PLACE = 2
-# Variables of the system, of Fly and of our own, and Prefect's settings: no secret is in them.
+# Variables of the system, of Fly, of Roost, and Prefect's settings: they hold no secret, except for
 PLAIN = re.compile(
     r"PATH|HOME|USER|PWD|OLDPWD|HOSTNAME|SHLVL|TERM|LANG|LC_\w+|TZ|TMPDIR|IMAGE_ROOT|DO_NOT_TRACK"
     r"|PRIMARY_REGION|PYTHON\w*|PY_\w+|GPG_KEY|UV_\w+|SSL_CERT_\w+|FLY_\w+|ROOST_\w+|PREFECT_\w+",
     re.ASCII | re.IGNORECASE,
 )
-# But for those whose name says that there is one, or that may hold one among other things.
+# those whose name suggests a secret, or that may hold one among other values.
 GUARDED = re.compile(
     r"PASS|SECRET|TOKEN|(?<!GPG_)KEY|AUTH|URL|DSN|CREDENTIAL|HEADER|CONNECT_ARGS"
     r"|DATABASE$|^PREFECT_(SERVER|API|CLIENT)$",
     re.IGNORECASE,
 )
-# Where the database is and who uses it: hidden as whole words, as they may be parts of others.
+# Parts of an address: redacted as whole words only, because short ones occur inside other words.
 PLACES = re.compile(r"DATABASE_(HOST|USER|NAME)$", re.IGNORECASE)
-# Public by what they are for.
+# Addresses that are public.
 OPEN = frozenset({"PREFECT_API_URL", "PREFECT_UI_URL", "PREFECT_SERVER_UI_API_URL"})
-# uvicorn's last line about a start that failed; the one before it says why.
-BLAND = "Application startup failed. Exiting."
-# The line of a traceback that names the exception; others may follow, such as an SQL statement.
+# uvicorn's last line about a failed start; the line before it has the reason.
+WITHOUT_REASON = "Application startup failed. Exiting."
+# The line of a traceback that names the exception; an SQL statement may follow it.
 RAISED = re.compile(r"[A-Za-z_][\w.]*: .*", re.ASCII)
 
 
 def redactor(environ: Mapping[str, str]) -> Callable[[str], str]:
-    """Return what takes every secret of an environment out of a text, and their parts."""
+    """Return a function that replaces an environment's secrets and their parts in a text."""
     secrets: set[str] = set()
     places: set[str] = set()
     for name, value in environ.items():
@@ -61,14 +60,14 @@ def redactor(environ: Mapping[str, str]) -> Callable[[str], str]:
 
 
 def is_guarded(name: str) -> bool:
-    """Return whether a variable may hold a secret: any that is not known to hold none."""
+    """Return whether a variable may hold a secret: every variable not known to hold none."""
     if name.upper() in OPEN:
         return False
     return not PLAIN.fullmatch(name) or bool(GUARDED.search(name))
 
 
 def _take_apart(value: str, secrets: set[str], places: set[str]) -> None:
-    """Add a value, its lines, and what an address, a login or JSON in it is made of."""
+    """Add a value, its lines, and the parts of an address, a login or JSON in it."""
     secrets.add(value)
     secrets.update(line.strip() for line in value.splitlines())
     if "://" in value:
@@ -81,7 +80,7 @@ def _take_apart(value: str, secrets: set[str], places: set[str]) -> None:
 
 
 def _take_address_apart(url: str, secrets: set[str], places: set[str]) -> None:
-    """Add the parts of an address; its password may hold any character, also an @ or a slash."""
+    """Add the parts of an address; its password may hold any character, including @ and /."""
     rest = url.partition("://")[2]
     for cut in (rest.partition("@"), rest.rpartition("@")):
         if cut[1]:
@@ -91,13 +90,13 @@ def _take_address_apart(url: str, secrets: set[str], places: set[str]) -> None:
         where, _, query = cut[2].partition("?")
         secrets.update(value for _, value in parse_qsl(query))
         hosts, _, database = where.partition("/")
-        # Also of a webhook, whose path is its password.
+        # The path of a webhook is its password.
         places.update(unquote(part) for part in (database, *database.split("/")))
         places.update(re.sub(r":\d*$", "", host) for host in hosts.split(","))
 
 
 def _leaves(text: str) -> Iterator[str]:
-    """Return every text in JSON; nothing where it is none."""
+    """Return every string in a JSON text; none if the text is not JSON."""
     try:
         left = [json.loads(text)]
     except (ValueError, RecursionError):
@@ -113,7 +112,7 @@ def _leaves(text: str) -> Iterator[str]:
 
 
 def _spellings(values: Iterable[str], shortest: int = SHORTEST_VALUE) -> list[str]:
-    """Return the ways a message may spell values, the longest first."""
+    """Return the spellings of values in messages, the longest first."""
     ways: set[str] = set()
     for value in values:
         safe = value.encode("utf-8", "replace").decode()
@@ -124,22 +123,22 @@ def _spellings(values: Iterable[str], shortest: int = SHORTEST_VALUE) -> list[st
 
 @dataclass
 class LastError:
-    """The last error that was logged; one for the process.
+    """The last error that was logged; the process has one.
 
     Args:
-        hide: takes secrets out.
-        text: what was logged, in one line of at most 300 characters; empty where nothing was.
+        hide: removes secrets from a text.
+        text: the error in one line of at most 300 characters; empty before the first error.
     """
 
     hide: Callable[[str], str] = lambda _: HIDDEN
     text: str = field(default="", init=False)
 
     def learn_secrets(self, environ: Mapping[str, str]) -> None:
-        """Learn from an environment what is to be hidden."""
+        """Redact the secrets of this environment from now on."""
         self.hide = redactor(environ)
 
     def watch(self) -> None:
-        """Note every error that is logged from now on, whichever logger and handlers it has."""
+        """Record every error that is logged from now on, by any logger and handler."""
         make = logging.getLogRecordFactory()
 
         def make_and_note(*args: Any, **kwargs: Any) -> logging.LogRecord:
@@ -151,12 +150,12 @@ class LastError:
         logging.setLogRecordFactory(make_and_note)
 
     def note(self, text: str) -> None:
-        """Keep a text as the last error."""
-        if text and text != BLAND:
+        """Record a text as the last error."""
+        if text and text != WITHOUT_REASON:
             self.text = self.redact(text)
 
     def redact(self, text: str) -> str:
-        """Return a text in one line, without secrets, cut to its length afterwards."""
+        """Return a text in one line, without secrets, cut to its length after redaction."""
         words = " ".join(self.hide(text).split())
         plain = "".join(char if char.isprintable() else "?" for char in words)
         return plain if len(plain) <= LONGEST else f"{plain[: LONGEST - 3]}..."
@@ -166,7 +165,7 @@ LAST_ERROR = LastError()
 
 
 def describe(record: logging.LogRecord) -> str:
-    """Say in a line what a record is about; whatever is wrong with the record is no error of ours."""
+    """Return a log record in one line; a malformed record raises nothing."""
     try:
         message = first_cause(record.getMessage())
     except Exception:  # noqa: BLE001 - arguments that do not fit their format raise anything
@@ -178,18 +177,18 @@ def describe(record: logging.LogRecord) -> str:
 
 
 def name_failure(failure: BaseException) -> str:
-    """Name an exception with the first line of what it says: others may be a statement and rows."""
+    """Return an exception's type and first line; later lines may hold a statement and its rows."""
     if isinstance(failure, BaseExceptionGroup):
         return name_failure(failure.exceptions[0])
     try:
-        said = next(iter(str(failure).splitlines()), "")
+        first = next(iter(str(failure).splitlines()), "")
     except Exception:  # noqa: BLE001 - an exception may fail to describe itself
-        said = ""
-    return f"{type(failure).__name__}: {said}" if said else type(failure).__name__
+        first = ""
+    return f"{type(failure).__name__}: {first}" if first else type(failure).__name__
 
 
 def first_cause(message: str) -> str:
-    """Return the line that counts of a message: of a traceback, the exception at its end."""
+    """Return the line of a message that has the cause: the exception at the end of a traceback."""
     lines = [line for line in message.splitlines() if line.strip()]
     if len(lines) > 1 and any(line.lstrip(" |+").startswith("Traceback") for line in lines):
         return next((line for line in reversed(lines) if RAISED.fullmatch(line)), lines[-1])

@@ -1,7 +1,7 @@
-"""What a server on a volume does for concurrency leases across a stop: it keeps them, and gives their holders time.
+"""Keep concurrency leases over a stop, and give their holders time to renew them.
 
-Prefect keeps leases in memory: after any restart the next renewal is refused, the run that holds the
-lease crashes, and its slot is never given back. See `leases`, which keeps them on the volume.
+Prefect keeps leases in memory. After a restart it refuses the next renewal, the run that holds the
+lease crashes, and its slot is never released. `leases` keeps them on the volume instead.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from dataclasses import dataclass
 
 from roost_server.settings import home_folder
 
-# Prefect's clients try again after at most 32 s and a fifth of it more.
+# Prefect's clients retry after at most 32 s plus a jitter of 20 %.
 GRACE_S = 60.0
-# Late by so much more than two rounds, a look at the leases was delayed by sleep, not by work.
+# A check that is later than this after two rounds was delayed by a suspend, not by work.
 SLACK_S = 30.0
 
 
 @dataclass
 class Grace:
-    """Whether holders had the time to renew a lease that ran out while the server was away.
+    """Whether holders have had time to renew a lease that expired while the server was away.
 
-    A holder whose server sleeps, starts, or lets only the gate in cannot renew. So a lease is not
-    taken away before the server has been there for everybody for a while.
+    A holder cannot renew while the server is suspended, starts, or is in maintenance mode. So a
+    lease is revoked only after the server has been available to all clients for a while.
     """
 
     is_open: Callable[[], bool] = lambda: True
@@ -33,7 +33,7 @@ class Grace:
     _looked: float | None = None
 
     def is_over(self, every_s: float) -> bool:
-        """Return whether leases that ran out may be taken away; asked every so many seconds."""
+        """Return whether expired leases may be revoked; Prefect asks every `every_s` seconds."""
         now, looked = self.clock(), self._looked
         was_there = looked is not None and 0 <= now - looked <= 2 * every_s + SLACK_S
         if not was_there or not self.is_open():
@@ -42,15 +42,15 @@ class Grace:
         return now - self._since >= self.lasts_s
 
 
-# One server, one grace; Prefect makes a storage for each request.
+# One for the process: Prefect creates a lease storage for each request.
 GRACE = Grace()
 
 
 def clear_locks(environ: Mapping[str, str]) -> None:
-    """Remove the lock of leases that a killed server left behind; nobody else is on its volume.
+    """Remove lock files of leases that a killed server left; no other server uses this volume.
 
-    Prefect believes such a lock while a process of that number lives, and after a restart of a
-    machine that is often the new server itself: it would wait for itself for ever.
+    Prefect trusts such a lock while a process with its number lives. After a restart of the machine
+    that is often the new server itself, which would wait for itself forever.
     """
     for lock in home_folder(environ).glob("concurrency_leases/*.lock"):
         lock.unlink(missing_ok=True)

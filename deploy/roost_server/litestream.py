@@ -1,11 +1,12 @@
-"""Keep Litestream running beside the server, and know whether the copy is complete.
+"""Run Litestream beside the server, and report when the replica is incomplete.
 
-It is a process of its own: should it fail, the server does not, and the log says so.
+Litestream is a process of its own. If it fails, the server continues and the log reports it.
 
-The copy is a chain of changes read from SQLite's write-ahead log, and must have no gap: a restored
-database would be damaged. Litestream keeps the log from beginning anew while it runs, by a read that
-never ends. What was written while it did not run it may miss, and not know. So every start empties the
-log first: then it cannot find where it left off, and sends the whole database.
+The replica is a chain of changes read from SQLite's write-ahead log. A gap in the chain would
+damage a restored database. While Litestream runs, an endless read transaction keeps SQLite from
+restarting the log. Litestream may miss what was written while it did not run, without noticing. So
+each start empties the log first: Litestream then does not find its last position and sends the
+whole database.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ from roost_server.replica_config import (
 )
 from roost_server.unix_http import UnixConnection
 
-# Runs a command until its own input ends, which it does when we close it, or end in any way. Then the
-# command is asked to end, once: Litestream takes a second signal for leave to send nothing more, and
-# the kernel's own (PR_SET_PDEATHSIG) comes once for each thread of ours.
+# Runs a command until our end of its input closes, which also happens when this process is killed.
+# It then sends one SIGTERM: Litestream takes a second signal as permission to send nothing more,
+# and PR_SET_PDEATHSIG would send one for each of our threads.
 KEEPER = """
 exec 3<&0
 "$@" 3<&- </dev/null & command=$!
@@ -45,7 +46,7 @@ kill "$watch" 2>/dev/null
 exit "$code"
 """
 FIRST_BACKOFF_S, LAST_BACKOFF_S = 1.0, 60.0
-STEADY_S = 60.0  # who ran that long is started again at once
+STEADY_S = 60.0  # a run this long resets the back-off
 FIRST_LOOK_S, LOOK_S = 0.05, 30.0
 ASK_LIMIT_S = 10.0
 FLUSH_LIMIT_S = 10.0
@@ -55,19 +56,19 @@ END_LIMIT_S = LAST_SYNC_S + 2
 
 
 class NotCopiedError(Exception):
-    """Why the copy is not complete."""
+    """The replica is incomplete; the message has the reason."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Numbers of changes: the last one found in the database, and the last one in the bucket."""
+    """Numbers of the last change found in the database and the last change sent to the bucket."""
 
     found: int
     sent: int
 
 
 class Replicator:
-    """Litestream as our child: started, watched, asked to send what is left, and ended last."""
+    """Litestream as a child process: it is started, watched, and stopped after the server."""
 
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
@@ -81,32 +82,32 @@ class Replicator:
         ]
 
     def start(self) -> None:
-        """Begin to copy; returns at once."""
+        """Start to replicate; return at once."""
         for thread in self._threads:
             thread.start()
 
     def send(self, limit_s: float = FLUSH_LIMIT_S) -> None:
-        """Have everything sent that is committed now, and wait for it.
+        """Wait until everything that is committed now is sent.
 
         Raises:
-            NotCopiedError: it was not sent in time.
+            NotCopiedError: it was not sent within `limit_s` seconds.
         """
         deadline = time.monotonic() + limit_s
         wanted = (progress := self._progress()).found
         while progress.sent < wanted:
             if time.monotonic() > deadline:
                 raise NotCopiedError(
-                    f"nothing was sent for {limit_s:g} s, see what Litestream says above"
+                    f"nothing was sent for {limit_s:g} s; see Litestream's messages above"
                 )
             time.sleep(FIRST_LOOK_S)
             progress = self._progress()
 
     def flush(self) -> None:
-        """Have everything sent before the machine sleeps, or say what is in the way."""
+        """Send everything before the machine sleeps; log what prevents it."""
         self._check()
 
     def stop(self) -> None:
-        """End it, after it has sent what is left; the server is over by now."""
+        """Stop Litestream after it sent the rest; the server has ended by now."""
         self._ending.set()
         process = self._process
         if process is not None:
@@ -115,16 +116,18 @@ class Replicator:
                 process.wait(END_LIMIT_S)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
-                print("roost: Litestream did not end in time; the replica may lack the last writes")
+                print(
+                    "roost: Litestream did not stop in time; the replica may lack the last writes"
+                )
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join(END_LIMIT_S)
 
     def _progress(self) -> Progress:
-        """Have it look for changes in the database now; it sends them by itself.
+        """Make Litestream look for changes now, and return its progress; it sends them by itself.
 
-        It can wait for that, too (`wait`, `timeout`). But then Litestream 0.5.17 drops its endless
-        read when the answer is given, and with it what keeps the log whole.
+        Litestream can also wait until they are sent (`wait`, `timeout`). Litestream 0.5.17 then
+        ends its read transaction with the reply, and without it the log may be restarted.
         """
         folder = self._folder
         if folder is None:
@@ -144,7 +147,7 @@ class Replicator:
             connection.close()
 
     def _check(self) -> bool:
-        """See whether the copy is complete, and tell it where that changes."""
+        """Return whether the replica is complete; log a change of that."""
         try:
             self.send()
         except NotCopiedError as error:
@@ -154,7 +157,7 @@ class Replicator:
         return True
 
     def _keep_checking(self) -> None:
-        """Have it take hold of the database at once, then see every while that it copies."""
+        """Make Litestream open the database at once, then check the replica at intervals."""
         pause = FIRST_LOOK_S
         while pause < LOOK_S and not self._ending.wait(pause):
             try:
@@ -163,13 +166,13 @@ class Replicator:
             except NotCopiedError:
                 pause *= 2
         else:
-            self._check()  # it never took hold: that is told now, and not after an interval
-        # A look sends what is there: it must not come more often than sending was asked for.
+            self._check()  # Litestream never opened the database: report it now
+        # A check sends what it finds, so it must not run more often than the configured interval.
         while not self._ending.wait(max(LOOK_S, self._replica.every_s)):
             self._check()
 
     def _keep_running(self) -> None:
-        """Start it again whenever it ends, later each time."""
+        """Start Litestream again whenever it ends, with a growing delay."""
         backoff = FIRST_BACKOFF_S
         while not self._ending.is_set():
             began = time.monotonic()
@@ -191,65 +194,66 @@ class Replicator:
             backoff = min(2 * backoff, LAST_BACKOFF_S)
 
     def _run(self) -> int:
-        """Run it once; return its exit code."""
+        """Run Litestream until it ends; return its exit code."""
         with working_folder(self._replica) as folder:
-            # A session of its own: the signal that ends the server must not reach it meanwhile.
-            # And a log that is not ours to pass on: a reader that dies would end it in mid-sentence.
+            # In a session of its own, a signal for the server's group does not reach it. It
+            # inherits our log: if we forwarded its output, it would end with us in the middle of a
+            # line.
             command = (PROGRAM, "replicate", "-no-expand-env", "-config", CONFIG)
             process = subprocess.Popen(  # noqa: S603 - the programs of the image
                 ["/bin/sh", "-c", KEEPER, "keeper", *command],
                 cwd=folder,
                 env=self._replica.environ(folder),
                 stdin=subprocess.PIPE,
-                stderr=subprocess.STDOUT,  # ours may be held back just now
+                stderr=subprocess.STDOUT,  # our stderr may be withheld (settings_errors)
                 start_new_session=True,
             )
             self._folder, self._process = folder, process
-            if self._ending.is_set():  # asked to stop between the two
+            if self._ending.is_set():  # `stop` was called before the process was stored
                 ask_to_end(process)
             code = process.wait()
-            ask_to_end(process)  # whoever outlived the keeper
+            ask_to_end(process)  # ends the command if the shell around it was killed
             self._folder = None
             return code
 
 
 def ask_to_end(process: subprocess.Popen[bytes]) -> None:
-    """Have the keeper end what it runs."""
+    """Make the shell around Litestream send it a SIGTERM."""
     if process.stdin:
         process.stdin.close()
 
 
 class LagReport:
-    """What keeps the copy from being complete, told when it begins, now and again, and at its end."""
+    """Logs why the replica is incomplete: at the beginning, at intervals, and at the end."""
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._reported_at: float | None = None
 
     def note(self, reason: str) -> None:
-        """Take the outcome of one look: a reason, or "" where all is well."""
+        """Record the result of one check: a reason, or "" if the replica is complete."""
         now = time.monotonic()
         if reason and (self._reported_at is None or now - self._reported_at >= REPORT_AGAIN_S):
             self._reported_at = now
             print(
-                f"roost: the replica {self._url} is behind: {reason}; the server goes on, "
-                "and what it writes is on the volume alone until this is mended",
+                f"roost: the replica {self._url} is behind: {reason}; the server continues, "
+                "and new writes are only on the volume until this is fixed",
                 flush=True,
             )
         elif not reason and self._reported_at is not None:
             self._reported_at = None
-            print(f"roost: the replica {self._url} has everything again", flush=True)
+            print(f"roost: the replica {self._url} is complete again", flush=True)
 
 
 def empty_log(database: Path, limit_s: float = EMPTY_LIMIT_S) -> None:
-    """Move the whole write-ahead log into the database, so that nothing of it is left to be read.
+    """Move the whole write-ahead log into the database, and empty it.
 
     Args:
-        database: the file.
-        limit_s: how long others may still read and write.
+        database: the database file.
+        limit_s: how long to wait for other readers and writers, in seconds.
 
     Raises:
-        sqlite3.Error: somebody reads or writes all the time, or there is no database.
+        sqlite3.Error: others use the database all the time, or it does not exist.
     """
     address = f"{database.as_uri()}?mode=rw"
     with closing(sqlite3.connect(address, uri=True, timeout=limit_s)) as connection:

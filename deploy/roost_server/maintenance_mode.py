@@ -1,13 +1,15 @@
-"""Closed until proved: where one may have to go back, only the gate is let in, so that it loses nothing.
+"""Serve only the gate until it has proved the server, so that a restore loses no client's work.
 
-That is after a migration, and on a volume that another machine wrote last: a restored one. Clients
-are told to come again. Prefect's own client does so until the server is open: it does not count an
-answer that has `Prefect-Maintenance` among its tries (prefect.client.base). Without a `Retry-After`
-it comes every second; an older client, which does not know the first header, comes for a minute,
-where a `Retry-After` of 5 s would have it give up after half of one.
+The server starts in maintenance mode after a migration, and on a volume that another machine wrote
+last (a restored volume). Clients are told to retry. Prefect's own client then retries until the
+server is open: it does not count a reply with `Prefect-Maintenance` as an attempt
+(prefect.client.base). Without a `Retry-After` it retries every second. An older client, which does
+not know `Prefect-Maintenance`, retries for a minute; a `Retry-After` of 5 s would make it give up
+after half a minute.
 
-A socket is held instead. Prefect's events client drops an event whose socket is refused, and comes
-again when a socket does not open in time (prefect.events.clients, RETRYABLE_EXCEPTIONS).
+A socket is delayed instead of refused. Prefect's events client drops an event whose socket is
+refused, and reconnects when a socket does not open in time (prefect.events.clients,
+RETRYABLE_EXCEPTIONS).
 """
 
 from __future__ import annotations
@@ -27,9 +29,10 @@ from roost_server.upgrade import finish_upgrade, read_note
 
 GATE_HEADER = b"x-roost-gate"
 OPEN_PATH = "/roost/open"
-# Should nobody come to prove it, a server that answers is worth more than the way back.
+# If no gate proves the server in this time, an available server is worth more than the way back.
 LIMIT_S = 900
-# Longer than a client waits for a socket to open (10 s), so that it leaves by itself and comes again.
+# Longer than a client waits for a socket to open (10 s), so that the client itself gives up and
+# retries.
 SOCKET_S = 15.0
 LOOK_S = 0.1
 MAINTENANCE = (b"prefect-maintenance", b"true")
@@ -38,14 +41,14 @@ OWNER = "machine-id"
 
 
 class MaintenanceMode:
-    """Whether this server is closed, and the layer that keeps it so.
+    """Whether the server is in maintenance mode, and the layer that turns clients away meanwhile.
 
     Args:
         home: the volume.
-        environ: says whose it is, and who may log in.
-        clock: gives seconds of 1970.
-        on_open: is called once, when everybody is let in.
-        socket_s: how long a socket is held while the server is closed.
+        environ: holds the id of this machine and the login.
+        clock: returns seconds since 1970.
+        on_open: called once, when the server accepts all clients.
+        socket_s: how long a socket is delayed in maintenance mode, in seconds.
     """
 
     def __init__(
@@ -71,14 +74,14 @@ class MaintenanceMode:
             self._notify_open()
 
     def is_open(self) -> bool:
-        """Return whether everybody is let in; opens by itself when the limit has passed."""
+        """Return whether all clients are accepted; maintenance mode ends after LIMIT_S."""
         if self._closed_since is not None and self._clock() - self._closed_since > LIMIT_S:
-            print("roost: nobody proved this server; opening to everybody", flush=True)
+            print("roost: no gate proved this server in time; accepting all clients", flush=True)
             self.open()
         return self._closed_since is None
 
     def open(self) -> None:
-        """Let everybody in; an upgrade stands, and the volume is this machine's."""
+        """Accept all clients: an upgrade becomes final, and the volume belongs to this machine."""
         self._closed_since = None
         finish_upgrade(self._home)
         take_over(self._home, self._environ)
@@ -90,7 +93,7 @@ class MaintenanceMode:
             on_open()
 
     def layer(self, app: App) -> App:
-        """Let only the gate and the host's checks through while the server is closed."""
+        """Pass on only the gate's requests and the host's checks in maintenance mode."""
 
         async def serve(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] not in ("http", "websocket"):
@@ -107,7 +110,7 @@ class MaintenanceMode:
         return serve
 
     async def _delay_socket(self, app: App, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a socket open once the server is open; refuse it where that takes too long."""
+        """Pass a socket on once the server is open; refuse it after `socket_s` seconds."""
         messages = iter([await receive()])
         if await self._is_disconnected(receive):
             return
@@ -121,9 +124,9 @@ class MaintenanceMode:
         await app(scope, receive_all, send)
 
     async def _is_disconnected(self, receive: Receive) -> bool:
-        """Wait until the server is open, or for as long as a socket is held; say whether its client left.
+        """Wait until the server is open or the delay is over; return whether the client left.
 
-        Before a socket is accepted, nothing else can come from a client.
+        A client can send nothing but a disconnect before its socket is accepted.
         """
         leaving = asyncio.ensure_future(receive())
         ends = time.monotonic() + self._socket_s
@@ -144,12 +147,12 @@ class MaintenanceMode:
 
 
 def from_gate(scope: Scope) -> bool:
-    """Return whether a request is the gate's; it opens no door but this one."""
+    """Return whether a request has the gate's header, which only bypasses maintenance mode."""
     return any(name == GATE_HEADER for name, _ in scope.get("headers", ()))
 
 
 def is_logged_in(scope: Scope, environ: Mapping[str, str]) -> bool:
-    """Return whether a request carries the server's login; where there is none, every one does."""
+    """Return whether a request carries the server's login; True if the server has none."""
     login = environ.get(AUTH_SETTING, "")
     given = dict(scope["headers"]).get(b"authorization", b"")
     wanted = b"Basic " + base64.b64encode(login.encode())
@@ -157,7 +160,7 @@ def is_logged_in(scope: Scope, environ: Mapping[str, str]) -> bool:
 
 
 def is_moved(home: Path, environ: Mapping[str, str]) -> bool:
-    """Return whether another machine wrote this volume last: it was restored, or copied."""
+    """Return whether another machine wrote this volume last, as after a restore or a copy."""
     try:
         owner = (home / OWNER).read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -166,7 +169,7 @@ def is_moved(home: Path, environ: Mapping[str, str]) -> bool:
 
 
 def take_over(home: Path, environ: Mapping[str, str]) -> None:
-    """Note on the volume that it is this machine's."""
+    """Write this machine's id on the volume."""
     machine = environ.get("FLY_MACHINE_ID", "")
     if not machine or not home.is_dir() or not uses_sqlite_file(environ):
         return
@@ -178,7 +181,7 @@ def take_over(home: Path, environ: Mapping[str, str]) -> None:
 
 
 async def refuse(scope: Scope, send: Send) -> None:
-    """Send a client away for a moment."""
+    """Turn a client away: it retries until the server is open."""
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1013, "reason": "upgrading"})
     else:

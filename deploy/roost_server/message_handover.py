@@ -1,9 +1,9 @@
-"""Carry what a stop finds unhandled in Prefect's queues over to the next start, on the volume.
+"""Hand messages that a stop leaves in Prefect's queues over to the next start, on the volume.
 
-Prefect keeps events in memory until its services have written them: one queue for each service. A
-server that stops has 20 s, and a busy one may have thousands of them. Each is delivered once, to the
-service that it waited for, when that service is there again and the server is open to all: what is
-put back after a failed upgrade must still have it.
+Prefect keeps events in memory, in one queue for each service, until the services have written them.
+A server has 20 s to stop, and a busy one may have thousands of messages left. Each is delivered
+once, to the service that it waited for, when that service reads again and the server is out of
+maintenance mode. A server that is rolled back after a failed upgrade must still find them.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from roost_server.seed_database import flush
 FILE = "roost-carried.json"
 
 Waiting = dict[str, list[dict[str, Any]]]
-"""Messages as the file has them, by the service that they wait for."""
+"""Messages as in the file, by the service that they wait for."""
 
 
 class MessageHandover:
-    """The messages of the stop before, until they are delivered, and those of this stop.
+    """The messages of the last stop until they are delivered, and the messages of this stop.
 
     Args:
         home: the volume.
@@ -33,30 +33,31 @@ class MessageHandover:
         self._file = home / FILE
         self._subscriptions: dict[str, Any] = {}
         self._waiting: Waiting | None = None
-        """None while the server is not open: what is on the volume stays there."""
+        """None until the server is open: the messages on the volume stay there."""
 
     def watch(self) -> None:
-        """Learn of every service that begins to read; once, before Prefect starts them."""
+        """Register every service that starts to read; call it once, before Prefect starts them."""
         consumers = CONSUMER.load()
         init = consumers.__init__
 
         @wraps(init)
         def begin(consumer: Any, topic: str, *arguments: Any, **options: Any) -> None:
             init(consumer, topic, *arguments, **options)
-            # Others read for one client, such as a page that is open: nothing waits for them.
+            # Prefect passes a subscription for one client, such as an open page; it needs no
+            # handover.
             if "subscription" not in options:
                 self._begin(f"{topic}/{options.get('group', '')}", consumer.subscription)
 
         consumers.__init__ = begin
 
     def open(self) -> None:
-        """Deliver what was carried, now and to every service that begins later."""
+        """Deliver the saved messages, now and to every service that starts later."""
         self._waiting = read(self._file)
         for name, subscription in self._subscriptions.items():
             self._deliver(name, subscription)
 
     def save(self) -> int:
-        """Take out of the queues all that waits, and write it to the volume; return how much."""
+        """Move all waiting messages from the queues to the volume; return how many are saved."""
         if self._waiting is None:
             return 0
         for name, subscription in self._subscriptions.items():
@@ -74,9 +75,9 @@ class MessageHandover:
         count = len(messages)
         if rest := enqueue(subscription, messages):
             self._waiting[name] = rest
-        # What is delivered must not come twice: triggers count it.
+        # A delivered message must not be delivered again: triggers would count it twice.
         self._write_file(self._waiting)
-        print(f"roost: {count} messages of before the stop go on in {name}", flush=True)
+        print(f"roost: {count} messages from before the stop were delivered to {name}", flush=True)
 
     def _write_file(self, waiting: Waiting) -> None:
         if any(waiting.values()):
@@ -86,9 +87,9 @@ class MessageHandover:
 
 
 def enqueue(subscription: Any, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Put messages into a queue of Prefect's; return those for which it has no room."""
+    """Put messages into one of Prefect's queues; return those that do not fit."""
     message = MESSAGE.load()
-    queue = subscription._queue  # noqa: SLF001 - as in take
+    queue = subscription._queue  # noqa: SLF001 - as in dequeue
     rest = list(messages)
     while rest and not queue.full():
         queue.put_nowait(message(**rest.pop(0)))
@@ -96,9 +97,9 @@ def enqueue(subscription: Any, messages: list[dict[str, Any]]) -> list[dict[str,
 
 
 def dequeue(subscription: Any) -> list[dict[str, Any]]:
-    """Empty a queue of Prefect's; return its messages, those first that are to be tried again."""
+    """Empty one of Prefect's queues; return its messages, those that wait for a retry first."""
     found = []
-    for queue in (subscription._retry, subscription._queue):  # noqa: SLF001 - nothing else has them
+    for queue in (subscription._retry, subscription._queue):  # noqa: SLF001 - no public access
         while not queue.empty():
             message = queue.get_nowait()
             data = message.data if isinstance(message.data, str) else message.data.decode()
@@ -113,19 +114,19 @@ def dequeue(subscription: Any) -> list[dict[str, Any]]:
 
 
 def read(file: Path) -> Waiting:
-    """Read what was carried; of a file that cannot be read, nothing."""
+    """Return the saved messages; none if the file cannot be read."""
     try:
         found: Waiting = json.loads(file.read_text("utf-8"))
     except FileNotFoundError:
         return {}
     except ValueError as error:
-        print(f"roost: {file.name} cannot be read, and is left out: {error}", flush=True)
+        print(f"roost: {file.name} cannot be read and is ignored: {error}", flush=True)
         return {}
     return found
 
 
 def write(file: Path, waiting: Waiting) -> None:
-    """Write what is carried, whole or not at all."""
+    """Write the messages, whole or not at all."""
     aside = file.with_name(f"{file.name}.new")
     aside.write_text(json.dumps(waiting), "utf-8")
     flush(aside)

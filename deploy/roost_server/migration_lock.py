@@ -1,7 +1,7 @@
-"""One machine at a time brings a Postgres database to its schema; the others wait, and find it done.
+"""Let one machine at a time migrate a Postgres database; the others wait and find it migrated.
 
-Prefect migrates as it starts. Two machines that start on one empty database both begin, and the one
-that comes second ends with an error (3.8.8).
+Prefect migrates when it starts. If two machines start on one empty database, both begin, and the
+second fails with an error (3.8.8).
 """
 
 from __future__ import annotations
@@ -19,18 +19,19 @@ from roost_server.postgres_connection import connected, explained
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-# Any number that others do not use: "roost" as bytes.
+# A number that other programs are unlikely to use: "roost" as bytes.
 KEY = int.from_bytes(b"roost")
-# Shorter than the grace of the machine's check (60 s, scripts/roost/plan/desired.py) less the time that
-# the imports take, so that it is this message that is read. Fly then starts the machine again.
+# Shorter than the grace period of the machine's check (60 s, scripts/roost/plan/desired.py) minus
+# the time of the imports, so that this message is logged before Fly restarts the machine.
 LIMIT_S = 30.0
 POLL_S = 0.1
 KEEP_ALIVE_S = 5.0
-# Of a holder that vanished without a word, such as a host that lost its power, the server ends the
-# session after this: a later start finds the lock free. Longer than a start blocks its own beat.
+# Postgres ends the session of a holder that vanished, as after a power failure, after this many
+# seconds. A later start then finds the lock free. Longer than a start blocks the keep-alive
+# statements.
 IDLE_SESSION_S = 45
 STARTED = ("lifespan.startup.complete", "lifespan.startup.failed")
-# The columns of another user's session may be hidden.
+# Postgres may hide the columns of another user's session.
 HOLDER = """
 SELECT a.pid, 'process ' || a.pid || ' (' || concat_ws(', ',
     coalesce(nullif(a.application_name, ''), 'without a name'),
@@ -47,7 +48,7 @@ TakeLock = Callable[[], AbstractAsyncContextManager[None]]
 
 
 def migrate_under_lock(app: App, take_lock: TakeLock) -> App:
-    """Let an application start, which migrates, only while it has its turn."""
+    """Let an application start, which migrates, only while it has the lock."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":
@@ -72,14 +73,14 @@ def migrate_under_lock(app: App, take_lock: TakeLock) -> App:
 
 
 def postgres_lock(environ: Mapping[str, str], limit_s: float = LIMIT_S) -> TakeLock:
-    """Return how to take the turn on the database that the environment names.
+    """Return a function that takes the migration lock of the environment's database.
 
-    A lock of the session, which ends with the connection: whoever is killed holds nobody up. A
-    transaction pooler hands each transaction another session, and would keep a lock whose holder is
-    gone, so there none is taken.
+    The lock belongs to the session and ends with the connection, so a killed server blocks nobody.
+    A transaction pooler may give each transaction another session and would keep a lock whose
+    holder is gone, so no lock is taken behind one.
 
     Raises:
-        BootError: as the turn is taken: another holds the lock for longer than `limit_s`; names it.
+        BootError: when the lock is taken: another session had it for `limit_s` seconds; names it.
     """
 
     @asynccontextmanager
@@ -97,19 +98,19 @@ def postgres_lock(environ: Mapping[str, str], limit_s: float = LIMIT_S) -> TakeL
 
 
 async def _take(connection: AsyncConnection, limit_s: float) -> None:
-    """Wait for the lock, and have the server end this session should we fall silent."""
+    """Wait for the lock, and make Postgres end this session if it falls silent."""
     from sqlalchemy import text
     from sqlalchemy.exc import DBAPIError
 
     now = asyncio.get_running_loop().time
     ends = now() + limit_s
-    # Asked for again and again: one who waits within a statement has a snapshot, for whose end the
-    # other's CREATE INDEX CONCURRENTLY waits in turn.
+    # Polled, because a waiting statement would keep a snapshot open, and CREATE INDEX CONCURRENTLY
+    # in the holder's migration waits for the end of all snapshots.
     while not await connection.scalar(text(f"SELECT pg_try_advisory_lock({KEY})")):
         if now() > ends:
             raise BootError(await _describe_holder(connection, limit_s))
         await asyncio.sleep(POLL_S)
-    with suppress(DBAPIError):  # before PostgreSQL 14 there is no such limit
+    with suppress(DBAPIError):  # PostgreSQL before 14 has no such setting
         await connection.execute(text(f"SET idle_session_timeout = '{IDLE_SESSION_S}s'"))
 
 
@@ -117,10 +118,10 @@ async def _describe_holder(connection: AsyncConnection, limit_s: float) -> str:
     from sqlalchemy import text
 
     held = (
-        f"another session of the database holds the turn to migrate for more than {limit_s:.0f} s"
+        f"another session of the database has held the migration lock for more than {limit_s:.0f} s"
     )
     found = (await connection.execute(text(HOLDER), {"key": KEY})).first()
-    if found is None:  # it has ended this very moment
+    if found is None:  # the session ended meanwhile
         return f"{held}; start again"
     pid, who = found
     return (
@@ -130,7 +131,7 @@ async def _describe_holder(connection: AsyncConnection, limit_s: float) -> str:
 
 
 async def _keep_alive(connection: AsyncConnection) -> None:
-    """Have the server know that the holder lives; a connection that broke has lost the turn anyway."""
+    """Keep the session from timing out; after a broken connection the lock is lost anyway."""
     from sqlalchemy import text
     from sqlalchemy.exc import SQLAlchemyError
 

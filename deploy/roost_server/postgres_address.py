@@ -1,7 +1,7 @@
-"""A Postgres address as its owner copies it from a provider, and what Prefect needs to use it.
+"""Convert a Postgres address, as a provider shows it, into the settings that Prefect needs.
 
-Pure: environments in, environments out. No message holds any part of an address but its options'
-names.
+Pure functions from environments to environments. A message holds no part of an address except the
+names of its options.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ CACHE_SETTINGS = (
 )
 APPLICATION_NAME = f"{SQLALCHEMY}CONNECT_ARGS_APPLICATION_NAME"
 RECYCLE = f"{SQLALCHEMY}POOL_RECYCLE"
-# Fly's proxy closes a connection after 600 s, and Prefect keeps one for 3600 s.
+# Fly's proxy closes a connection after 600 s; Prefect keeps one for 3600 s by default.
 RECYCLE_S = 540
 POOLING = "ROOST_DATABASE_POOLING"
 ROOT_CERTIFICATE = "ROOST_DATABASE_ROOT_CERTIFICATE"
 SYSTEM = "system"
 SCHEMES = ("postgres", "postgresql", "postgresql+asyncpg")
-# As SQLAlchemy reads it: a password ends at the first "@", whatever else is in it.
+# As SQLAlchemy reads it: the user and password end at the first "@".
 ADDRESS = re.compile(
     r"(?P<scheme>[^:]*)://(?P<user>[^:/?@]*(?::[^@]*)?@)?(?P<place>[^?]*)\??(?P<query>.*)",
     re.DOTALL,
 )
-# One host or several, each perhaps with a port, and the name of a database.
+# One or several hosts, each with an optional port, and the name of a database.
 _HOST = r"(?:\[[^\]@/]*\]|[^\[\]:/,@]*)(?::\d*)?"
 PLACE = re.compile(rf"{_HOST}(?:,{_HOST})*(?:/[^@]*)?", re.DOTALL)
 _ONE_HOST = re.compile(r"(?P<host>\[[^\]]*\]|[^:]*)(?::(?P<port>\d*))?")
-# What an address says to other drivers and asyncpg does not understand, but does not need either.
+# Options for other drivers that asyncpg neither understands nor needs.
 HINTS = frozenset(
     {
         *("pgbouncer", "connection_limit", "pool_timeout", "connect_timeout", "supa", "workaround"),
@@ -46,16 +46,16 @@ HINTS = frozenset(
         *("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count"),
     }
 )
-# Those that asyncpg takes as words (https://magicstack.github.io/asyncpg), and SQLAlchemy's own.
+# Options that asyncpg takes (https://magicstack.github.io/asyncpg), and SQLAlchemy's own.
 WORDS = frozenset(
     {
         *("ssl", "host", "port", "user", "password", "database", "passfile"),
         *("target_session_attrs", "krbsrvname", "gsslib", "prepared_statement_cache_size"),
     }
 )
-# Those that are read here, each in a way of its own.
+# Options that this module converts.
 OURS = frozenset({"sslmode", "sslrootcert", "application_name", "options"})
-# As other drivers write it, for example that of node.
+# Spellings of other drivers, such as Node's.
 SSL_MODES = {"true": "require", "1": "require", "false": "disable", "0": "disable"}
 KNOWN_SSL_MODES = frozenset(
     {"", "disable", "allow", "prefer", "require", "verify-ca", "verify-full"}
@@ -66,15 +66,15 @@ TRANSACTION_PORT = 6543
 
 
 class Pooling(Enum):
-    """What stands between Prefect and Postgres."""
+    """What is between Prefect and Postgres."""
 
     TRANSACTION = "transaction"
-    """A pooler that hands each transaction another session: nothing of a session lasts."""
+    """A pooler that may give each transaction another session: session state does not last."""
     SESSION = "session"
-    """A pooler that keeps one session for one connection."""
+    """A pooler that keeps one session for each connection."""
     DIRECT = "direct"
     UNKNOWN = "unknown"
-    """Any host: only the database itself says."""
+    """A host that no provider's rules describe; only the database itself can tell."""
 
 
 class _Host(NamedTuple):
@@ -84,7 +84,7 @@ class _Host(NamedTuple):
 
 @dataclass(frozen=True)
 class _Address:
-    """An address in its parts; its representation holds none of them."""
+    """The parts of an address; its repr holds none of them."""
 
     user: str
     place: str
@@ -95,20 +95,20 @@ class _Address:
 
     @property
     def hosts(self) -> tuple[_Host, ...]:
-        """Return each host with its port; an empty host is this machine."""
+        """Return the hosts and their ports; an empty host is this machine."""
         found = (_ONE_HOST.fullmatch(one) for one in self.place.partition("/")[0].split(","))
         return tuple(_Host(m["host"].lower(), int(m["port"] or 5432)) for m in found if m)
 
     def option(self, name: str) -> str:
-        """Return an option's value, empty where it is not there."""
+        """Return the value of an option; empty if it is absent."""
         return dict(self.pairs).get(name, "")
 
 
 def database_settings(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return Prefect's settings for the database that a secret names, in its driver's form.
+    """Return Prefect's settings for the database whose address is in a secret.
 
     Raises:
-        BootError: the secret is missing, or is no Postgres address that can be used.
+        BootError: the secret is missing or holds no usable Postgres address.
     """
     name = environ.get(URL_VARIABLE, "")
     if not name:
@@ -130,37 +130,37 @@ def database_settings(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def pooling_settings(pooling: Pooling, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings that follow from what stands before the database."""
+    """Return the settings that a pooler in front of the database requires."""
     settings = {} if pooling is Pooling.UNKNOWN else {POOLING: pooling.value}
     if pooling in (Pooling.TRANSACTION, Pooling.SESSION) and RECYCLE not in environ:
         settings[RECYCLE] = str(RECYCLE_S)
     if pooling is Pooling.TRANSACTION:
-        # Each transaction may meet another session: nothing may be prepared for a later one.
+        # The next transaction may have another session, so no prepared statement can be reused.
         settings |= dict.fromkeys(CACHE_SETTINGS, "0")
     return settings
 
 
 def database_url(environ: Mapping[str, str]) -> str:
-    """Return the address that Prefect uses; empty where it has none."""
+    """Return the address that Prefect uses; empty if none is set."""
     return environ.get(URL_SETTING) or environ.get(URL_ALIAS) or ""
 
 
 def pooling_of(environ: Mapping[str, str]) -> Pooling:
-    """Return what is known to stand before the database that Prefect uses."""
+    """Return what is in front of Prefect's database, as far as it is known without connecting."""
     if known := environ.get(POOLING):
         return Pooling(known)
     try:
         return _pooling_of(_take_apart(database_url(environ), URL_SETTING))
-    except BootError:  # another database, or an address that Prefect itself refuses
+    except BootError:  # another kind of database, or an address that Prefect refuses itself
         return Pooling.UNKNOWN
 
 
 def asyncpg_url(url: str, name: str) -> str:
-    """Rewrite a Postgres address as its owner copies it into one for asyncpg; touches no password.
+    """Return a provider's Postgres address in asyncpg's form; the password is not changed.
 
     Raises:
-        BootError: it is no Postgres address, or asks for what asyncpg cannot do; names the variable,
-            never its value.
+        BootError: it is no Postgres address, or asks for what asyncpg cannot do; names the
+            variable, never its value.
     """
     return _rewritten(_take_apart(url, name), name)
 
@@ -179,20 +179,20 @@ def _rewritten(address: _Address, name: str) -> str:
 
 
 def _ssl_pairs(address: _Address) -> Iterator[tuple[str, str]]:
-    """Return how far TLS is asked for; a certificate that is named is held against the server's."""
+    """Return the SSL mode; a given root certificate requires that the server's is verified."""
     given = address.option("sslmode") or address.option("ssl")
     mode = SSL_MODES.get(given, given)
     certificate = address.option("sslrootcert")
     if certificate and not mode:
         mode = "verify-full"
-    elif certificate and mode in WEAK_SSL_MODES:  # so libpq does it, and refuses it for `system`
+    elif certificate and mode in WEAK_SSL_MODES:  # as libpq does, which refuses it for `system`
         mode = "verify-full" if certificate == SYSTEM else "verify-ca"
     if mode:
         yield "ssl", mode
 
 
 def _root_certificate(address: _Address) -> str:
-    """Return where the certificate is that the server's is held against; empty for none."""
+    """Return which root certificate to verify the server against; empty for none."""
     mode = dict(_ssl_pairs(address)).get("ssl", "")
     if not mode.startswith("verify-"):
         return ""
@@ -210,7 +210,7 @@ def _unknown_option(name: str, unknown: list[str]) -> str:
 
 
 def _check_options(options: str, address: _Address, name: str) -> None:
-    """Accept the Neon endpoint that the host names as well; asyncpg sends no other option."""
+    """Accept a Neon endpoint that the host names as well; asyncpg cannot send other options."""
     endpoint = _ENDPOINT.fullmatch(options.strip())
     if endpoint is None:
         raise BootError(
@@ -235,9 +235,9 @@ def _pooling_of(address: _Address) -> Pooling:
 
 
 def _pooling_of_host(host: _Host) -> Pooling:
-    """Judge by what providers document; any other host, and one that can be switched, is asked."""
+    """Classify a host by its provider's documentation; UNKNOWN if it cannot be decided that way."""
     first, _, domain = host.name.partition(".")
-    if host.port == TRANSACTION_PORT:  # Supabase, and by habit others
+    if host.port == TRANSACTION_PORT:  # Supabase's, and by convention others'
         return Pooling.TRANSACTION
     if domain.endswith(".neon.tech"):
         return Pooling.TRANSACTION if first.endswith("-pooler") else Pooling.DIRECT
@@ -253,7 +253,7 @@ def _take_apart(url: str, name: str) -> _Address:
     if address is None or address["scheme"] not in SCHEMES:
         raise BootError(f"{name} is no Postgres address; it must begin with postgresql://")
     if not PLACE.fullmatch(address["place"]):
-        # Else the driver would take a part of the password for the host and the port, and show it.
+        # The driver would take a part of the password for the host, and show it in an error.
         raise BootError(
             f"{name} has no host and port after its first @; write an @ in user or password as %40"
         )

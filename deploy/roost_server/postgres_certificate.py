@@ -1,4 +1,4 @@
-"""The certificate that a Postgres server's own is held against: a secret's, or the system's."""
+"""The root certificate for a Postgres server: from a secret, or the system's."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ from roost_server.errors import BootError
 from roost_server.postgres_address import ROOT_CERTIFICATE, SYSTEM
 from roost_server.settings import URL_VARIABLE, home_folder
 
-# asyncpg reads it, as libpq does (https://www.postgresql.org/docs/current/libpq-envars.html).
+# asyncpg reads this variable, as libpq does
+# (https://www.postgresql.org/docs/current/libpq-envars.html).
 FILE_VARIABLE = "PGSSLROOTCERT"
 FILE_NAME = "postgres-ca.pem"
 SECRET = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def certificate_settings(environ: Mapping[str, str]) -> dict[str, str]:
-    """Put the certificate where asyncpg finds it, and return the variable that says where.
+    """Write the certificate where asyncpg finds it; return the variable that names the file.
 
     Raises:
-        BootError: the address names a secret without a value, or one that holds no certificate; or
-            a file, which is not on the machine.
+        BootError: the address names a file that is not on the machine, a secret without a value, or
+            a secret that holds no certificate.
     """
     wanted = environ.get(ROOT_CERTIFICATE, "")
     if not wanted:
         return {}
     if wanted == SYSTEM:
-        # What somebody set by that variable of libpq's stays.
+        # A value that the user set for libpq's variable is kept.
         return {FILE_VARIABLE: environ.get(FILE_VARIABLE) or _system_file()}
     if wanted.startswith("/") and Path(wanted).is_file():
         return {FILE_VARIABLE: wanted}
@@ -42,7 +43,7 @@ def certificate_settings(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _write(environ: Mapping[str, str], secret: str, name: str) -> Path:
-    # Where a value is kept in one line, its line breaks are written as two characters.
+    # Some secret stores keep a value in one line and write its line breaks as two characters.
     pem = environ.get(secret, "").replace("\\n", "\n").strip() + "\n"
     if not pem.strip():
         raise BootError(
@@ -51,7 +52,7 @@ def _write(environ: Mapping[str, str], secret: str, name: str) -> Path:
         )
     try:
         ssl.create_default_context(cadata=pem)
-    except (ssl.SSLError, ValueError, TypeError):  # the last for what is not ASCII
+    except (ssl.SSLError, ValueError, TypeError):  # TypeError for text that is not ASCII
         raise BootError(
             f"the secret {secret} holds no certificate; its value is the text of the file, from "
             "-----BEGIN CERTIFICATE----- on"
@@ -63,7 +64,7 @@ def _write(environ: Mapping[str, str], secret: str, name: str) -> Path:
 
 
 def _system_file() -> str:
-    """Return the file of the authorities that the image trusts."""
+    """Return the file with the certificate authorities that the image trusts."""
     file = ssl.get_default_verify_paths().cafile
     if file:
         return file

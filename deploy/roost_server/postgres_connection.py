@@ -1,4 +1,4 @@
-"""One connection to the database that Prefect will use, and why there is none, in words without secrets."""
+"""Connect to the database that Prefect will use; a failure is explained without secrets."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from roost_server.settings import URL_SETTING, URL_VARIABLE
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-# As Prefect's own default, PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT.
+# Prefect's own default, PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT.
 CONNECT_S = 5.0
 COMMAND_S = 10.0
 TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})  # as pydantic reads a setting
 TLS = f"{SQLALCHEMY}CONNECT_ARGS_TLS_"
-# By the code of PostgreSQL's own (https://www.postgresql.org/docs/current/errcodes-appendix.html).
+# PostgreSQL's error codes (https://www.postgresql.org/docs/current/errcodes-appendix.html).
 BY_CODE = {
     "28P01": Fault.LOGIN,
     "28000": Fault.NOT_ADMITTED,
@@ -31,7 +31,7 @@ BY_CODE = {
     "53300": Fault.FULL,
     "57P03": Fault.STARTING,
 }
-# What poolers say with one code for all, PgBouncer 08P01 and Supabase XX000, in small letters.
+# Messages of poolers, which use one code for all (PgBouncer 08P01, Supabase XX000), in lower case.
 BY_WORDS = {
     "authentication failed": Fault.LOGIN,
     "no such database": Fault.NO_DATABASE,
@@ -48,7 +48,7 @@ SPEAKERS = frozenset({"asyncpg.exceptions", "asyncpg.exceptions._base", "builtin
 
 @asynccontextmanager
 async def connected(environ: Mapping[str, str]) -> AsyncIterator[AsyncConnection]:
-    """Connect as Prefect will, prepare nothing, and begin no transaction by itself."""
+    """Connect as Prefect will, without prepared statements and in autocommit mode."""
     from sqlalchemy.ext.asyncio import create_async_engine
     from sqlalchemy.pool import NullPool
 
@@ -70,7 +70,7 @@ async def connected(environ: Mapping[str, str]) -> AsyncIterator[AsyncConnection
 
 
 def _tls(environ: Mapping[str, str]) -> dict[str, ssl.SSLContext]:
-    """Return how TLS is done where Prefect's own settings say it, as Prefect does it."""
+    """Return TLS arguments from Prefect's settings, as Prefect builds them; none if off."""
     if environ.get(f"{TLS}ENABLED", "").lower() not in TRUE:
         return {}
     context = ssl.create_default_context(cafile=environ.get(f"{TLS}CA_FILE") or None)
@@ -84,31 +84,32 @@ def _tls(environ: Mapping[str, str]) -> dict[str, ssl.SSLContext]:
 
 @contextmanager
 def explained(environ: Mapping[str, str]) -> Iterator[None]:
-    """Put whatever goes wrong with the database into words without secrets.
+    """Convert any database error into one without secrets.
 
     Raises:
-        BootError: says why, and names the secret; not chained, as the error may hold the address.
+        BootError: has the cause and the secret's name; not chained, as the error may hold the
+            address.
     """
     try:
         yield
     except BootError:
         raise
-    except Exception as error:  # noqa: BLE001 - of whatever kind, its own text may hold the address
+    except Exception as error:  # noqa: BLE001 - the text of any error may hold the address
         fault, more = find_fault(error)
         raise DatabaseFaultError(fault, environ.get(URL_VARIABLE) or URL_SETTING, more) from None
 
 
 def unnamed() -> str:
-    """Return the name of a statement that lasts until the next one.
+    """Return an empty name for prepared statements: such a statement lasts until the next one.
 
-    asyncpg counts the names of others from 1 in each process: behind a pooler in transaction mode,
-    a session may still hold those of the process before.
+    asyncpg numbers its statements from 1 in each process. Behind a pooler in transaction mode, a
+    session may still have the statements of an earlier process.
     """
     return ""
 
 
 def find_fault(error: BaseException) -> tuple[Fault, str]:
-    """Return what is wrong with the database, and what names it where that is something else."""
+    """Return the fault of an error, and the error's type and code for an unknown fault."""
     chain = list(_chain(error))
     for one in chain:
         code, words = getattr(one, "sqlstate", None), str(one).lower()
@@ -136,7 +137,7 @@ def _network(error: BaseException) -> Fault | None:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Return an error, and those that it came from."""
+    """Return an error and its causes."""
     seen: BaseException | None = error
     while seen is not None:
         yield seen

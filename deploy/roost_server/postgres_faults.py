@@ -1,6 +1,6 @@
-"""Why a database cannot be used: a number, with which a trial ends, and a sentence without secrets.
+"""Why a database cannot be used: the exit code of a trial, and a sentence without secrets.
 
-Whoever asks for a trial reads its number from Fly, since Fly hands out no log
+Fly has no API for logs, so whoever starts a trial reads its exit code from Fly
 (scripts/roost/plan/trial.py has the same sentences).
 """
 
@@ -12,7 +12,7 @@ from roost_server.errors import BootError
 
 
 class Fault(IntEnum):
-    """What is wrong, as the exit code of a trial."""
+    """A fault of a database, as the exit code of a trial."""
 
     ADDRESS = 20
     LOGIN = 21

@@ -1,15 +1,15 @@
 """Find out whether a transaction-mode pooler is in front of Postgres, and adapt Prefect to it.
 
-A pooler in transaction mode can have any host and any port, so it is recognised by its behaviour. Two
-open connections never share a server session, and one connection never changes its session, except
-through such a pooler: an idle pooler gives both connections the same session, and a round-robin pooler
-gives each transaction another one (tried with PgBouncer 1.18.0 and 1.25.2, with and without
-`server_round_robin`, with one session and with several).
+A pooler in transaction mode can have any host and any port, so it is recognised by its behaviour.
+Two open connections never share a server session, and one connection never changes its session,
+except through such a pooler: an idle pooler gives both connections the same session, and a
+round-robin pooler gives each transaction another one (tried with PgBouncer 1.18.0 and 1.25.2, with
+and without `server_round_robin`, with one session and with several).
 
-Nothing of a session lasts behind it. With both caches off, asyncpg still names what SQLAlchemy prepares
-and closes it later, in another session. The pooler's sessions keep those names, and a later process,
-which counts from 1 again, fails because the name is taken (seen with PgBouncer 1.18.0; newer releases
-rename statements). A statement without a name is replaced by the next one.
+Nothing of a session lasts behind it. With both caches off, asyncpg still names what SQLAlchemy
+prepares and closes it later, in another session. The pooler's sessions keep those names, and a
+later process, which counts from 1 again, fails because the name is taken (seen with PgBouncer
+1.18.0; newer releases rename statements). A statement without a name is replaced by the next one.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from roost_server.prefect_internals import TRIGGERS
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-# A pool of one session keeps the second connection waiting: then it is one for each connection.
+# A pool of one session makes the second connection wait; then each connection has its own session.
 SECOND_LIMIT_S = 2.0
-# The number of a process alone may be the same on two servers behind one address.
+# Two servers behind one address may have the same process id, so the start time is compared too.
 SESSION = "SELECT pid || ' ' || backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
 
 
 def probe_pooling(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings that follow from what stands before the database; ask where it is unknown.
+    """Return the settings for the pooler in front of the database; connect if it is unknown.
 
     Raises:
-        BootError: the database cannot be reached or refuses the login, or its pooler knows no
-            transactions. Names the secret, never its value.
+        BootError: the database cannot be reached or refuses the login, or its pooler supports no
+            transactions. The message names the secret, never its value.
     """
     is_postgres = database_url(environ).startswith("postgresql")
     if not is_postgres or pooling_of(environ) is not Pooling.UNKNOWN:
@@ -47,14 +47,14 @@ def probe_pooling(environ: Mapping[str, str]) -> dict[str, str]:
     if pooling is Pooling.TRANSACTION:
         print(
             "roost: the database is behind a pooler in transaction mode: no statement is prepared, "
-            "and the migration takes no turn",
+            "and the migration takes no lock",
             flush=True,
         )
     return pooling_settings(pooling, environ)
 
 
 async def find_pooling(environ: Mapping[str, str]) -> Pooling:
-    """Return TRANSACTION, or DIRECT where each connection has a session of its own."""
+    """Return TRANSACTION, or DIRECT if each connection has a session of its own."""
     async with AsyncExitStack() as stack:
         first = await stack.enter_async_context(connected(environ))
         await _begin(first)
@@ -67,7 +67,7 @@ async def find_pooling(environ: Mapping[str, str]) -> Pooling:
 
 
 async def _begin(connection: AsyncConnection) -> None:
-    """Do what a pooler in statement mode refuses."""
+    """Run a transaction, which a pooler in statement mode refuses."""
     from sqlalchemy import text
 
     await connection.execute(text("BEGIN"))
@@ -75,10 +75,10 @@ async def _begin(connection: AsyncConnection) -> None:
 
 
 async def _compare(first: AsyncConnection, second: AsyncConnection) -> Pooling:
-    """Look until two transactions met what a connection of its own cannot meet, or often enough.
+    """Compare the sessions of two connections until they show a transaction-mode pooler.
 
-    Each is asked twice in a row, since a pooler that takes turns would else give each connection its
-    own; and all again, since a pool may have grown between two of them.
+    Each is asked twice in a row, because a round-robin pooler would otherwise always give each
+    connection the same session; and all again, because the pool may have grown meanwhile.
     """
     from sqlalchemy import text
 
@@ -91,13 +91,13 @@ async def _compare(first: AsyncConnection, second: AsyncConnection) -> Pooling:
 
 
 def adapt_to_pooler() -> None:
-    """Name no statement, and listen for no notification, which would reach another session."""
+    """Use unnamed statements and no notifications, which would arrive in another session."""
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
 
     event.listen(Engine, "do_connect", _without_names)
-    # Prefect then takes it that there is no listening, as with SQLite. It looks for changed
-    # automations every 5 s by itself (3.7.8 to 3.9.1: `reconcile_automations`).
+    # Prefect then behaves as with SQLite, where it cannot listen. It looks for changed automations
+    # every 5 s by itself (3.7.8 to 3.9.1: `reconcile_automations`).
     TRIGGERS.load().get_pg_notify_connection = _no_connection
 
 

@@ -1,7 +1,8 @@
-"""Try a database beside the server: `python server.py try-database`, on a machine of its own.
+"""Check whether Prefect could use a database: `python server.py try-database`, on its own machine.
 
-It connects as Prefect will, and looks whether Prefect could use what it finds. Nothing is left in the
-database: what is created is rolled back. It says one sentence, and ends with the number of a fault.
+It connects as Prefect will and checks what Prefect needs. It leaves nothing in the database,
+because it rolls back what it creates. It prints one sentence and exits with the number of the
+fault.
 """
 
 from __future__ import annotations
@@ -27,15 +28,15 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-# What is tried reaches the machine under names of its own: no server boots with it meanwhile.
+# The settings have names of their own on the machine, so that no server starts with them meanwhile.
 PREFIX = "ROOST_TRIAL_"
-# `gen_random_uuid`, which Prefect's migrations use, came with it.
+# The first release with `gen_random_uuid`, which Prefect's migrations use.
 OLDEST = 130000
 REVISION = re.compile(r"^revision\s*=\s*[\"'](\w+)[\"']", re.MULTILINE)
 
 
 def try_database(environ: MutableMapping[str, str]) -> int:
-    """Try the database that the environment names; return 0, or the number of what is wrong."""
+    """Check the database that the environment names; return 0 or the number of the fault."""
     names = [name for name in environ if name.startswith(PREFIX)]
     for name in names:
         environ[name.removeprefix(PREFIX)] = environ.pop(name)
@@ -77,7 +78,7 @@ async def _look(environ: Mapping[str, str]) -> None:
 
 @asynccontextmanager
 async def _undone(connection: AsyncConnection) -> AsyncIterator[None]:
-    """Undo what the body does: PostgreSQL rolls back tables and extensions too."""
+    """Roll back what the body does; PostgreSQL also rolls back tables and extensions."""
     from sqlalchemy import text
 
     await connection.execute(text("BEGIN"))
@@ -99,7 +100,7 @@ async def _try_extension(connection: AsyncConnection, name: str) -> None:
 
 
 async def _revision(connection: AsyncConnection) -> str:
-    """Return the schema that the database is at; empty where no Prefect was there yet."""
+    """Return the revision of the database's schema; empty if no Prefect has migrated it."""
     from sqlalchemy import text
 
     if await connection.scalar(text("SELECT to_regclass('alembic_version') IS NULL")):
@@ -108,7 +109,7 @@ async def _revision(connection: AsyncConnection) -> str:
 
 
 def _is_known(revision: str) -> bool:
-    """Return whether the image's Prefect has a migration to that schema; where it has none to be read, yes."""
+    """Return whether the image's Prefect knows a revision; True if that cannot be read."""
     found = importlib.util.find_spec("prefect")
     folders = [Path(path) for path in (found.submodule_search_locations or ())] if found else []
     known = {

@@ -1,9 +1,9 @@
-"""What this server uses of Prefect's insides: every import of Prefect goes through this list.
+"""The internals of Prefect that this server uses: every import of Prefect goes through this list.
 
-None of it is promised by Prefect, and a release may move it. `bake` proves the list when an image is
-built, so a moved part ends the build and no machine; `python -m roost_server.prefect_internals` proves
-it against whatever Prefect is installed. Prefect is imported when an entry is loaded, not before: it
-reads its settings when it is imported.
+Prefect promises none of them, and a release may move one. `bake` checks the list when an image is
+built, so a moved internal fails the build instead of a machine. `python -m
+roost_server.prefect_internals` checks it with the installed Prefect. Prefect is imported when an
+entry is loaded, not before, because it reads its settings when it is imported.
 """
 
 from __future__ import annotations
@@ -31,17 +31,19 @@ def _itself(part: Any) -> Any:
 
 @dataclass(frozen=True)
 class Internal:
-    """One part of Prefect, or of a library under it, that Roost uses.
+    """One internal of Prefect, or of a library that Prefect uses.
 
     Args:
-        module: where it is imported from.
-        name: what is imported; empty for the module itself.
+        module: the module to import.
+        name: the name in the module; empty for the module itself.
         why: what Roost needs it for.
-        since: the first release that has it here; an older one is not asked for it. Of those tried:
-            3.1.13 (the oldest that this server runs), each 3.4 about a change, 3.6.13, 3.7.8, 3.8.8, 3.9.1.
-        parts: dotted names of what Roost reads of it.
-        takes: for each function of it that Roost calls or replaces (empty: itself), what that takes.
-        seen_as: makes of it the object that has the parts.
+        since: the first release that has it here; it is not checked with older releases. Tried were
+            3.1.13 (the oldest that this server runs), each 3.4 about a change, 3.6.13, 3.7.8,
+            3.8.8, 3.9.1.
+        parts: the attributes that Roost reads, as dotted names.
+        takes: the arguments of each function that Roost calls or replaces; "" is the internal
+            itself.
+        seen_as: converts the internal into the object that has the parts.
     """
 
     module: str
@@ -54,23 +56,23 @@ class Internal:
 
     @property
     def place(self) -> str:
-        """Where it is, as `module:name`."""
+        """The module and the name, as `module:name`."""
         return f"{self.module}:{self.name}" if self.name else self.module
 
     def load(self) -> Any:
-        """Import it. Any fault of the import stays as it is: a wrong setting of Prefect's is one, too."""
+        """Import it; errors of the import, such as a wrong setting, are not converted."""
         module = import_module(self.module)
         return getattr(module, self.name) if self.name else module
 
     def is_due(self, version: str) -> bool:
-        """Return whether a release is to have it."""
+        """Return whether a release should have it."""
         return _number(version) >= _number(self.since)
 
     def prove(self) -> None:
-        """Load it and look for each part.
+        """Load it and check that it has each part.
 
         Raises:
-            MovedError: names the entry, the Prefect that is installed, and what Roost needs it for.
+            MovedError: names the entry, the installed Prefect, and what Roost needs it for.
         """
         try:
             part = self.load()
@@ -83,8 +85,8 @@ class Internal:
             raise MovedError(
                 f"Prefect {installed()} has no {self.place} as Roost uses it "
                 f"({type(error).__name__}: {error}). Roost needs it to {self.why}; Prefect has it "
-                f"since {self.since}. Look for where it went, or for a library that is too new, and "
-                "mend its entry in deploy/roost_server/prefect_internals.py"
+                f"since {self.since}. Find where it moved, or which library is too new, and "
+                "fix its entry in deploy/roost_server/prefect_internals.py"
             ) from error
 
     @staticmethod
@@ -95,9 +97,9 @@ class Internal:
 
 
 def _subscribed(topic: Any) -> Any:
-    """Make a topic with one subscription, as Prefect's services do; what is seen is both."""
+    """Return a topic, its class and one subscription, as Prefect's services create them."""
     made = topic("roost")
-    return SimpleNamespace(topics=topic._topics, topic=made, subscription=made.subscribe())  # noqa: SLF001 - this is the list of what is private
+    return SimpleNamespace(topics=topic._topics, topic=made, subscription=made.subscribe())  # noqa: SLF001 - this module lists private parts
 
 
 CREATE_APP = Internal(
@@ -139,14 +141,14 @@ REGISTER_BLOCKS = Internal(
 DB_VACUUM = Internal(
     "prefect.server.services.db_vacuum",
     "",
-    why="let Prefect's vacuum make room while the volume is full",
+    why="let Prefect's vacuum free space while the volume is full",
     since="3.6.21",
     takes={"_batch_delete": ("db", "model", "condition", "batch_size")},
 )
 TOPIC = Internal(
     "prefect.server.utilities.messaging.memory",
     "Topic",
-    why="count the events that wait in memory, and end only when none does",
+    why="count the events that wait in memory, and end only when there are none",
     since="3.1.13",
     parts=(
         *("topics.values", "topic._subscriptions"),
@@ -157,14 +159,14 @@ TOPIC = Internal(
 CONSUMER = Internal(
     "prefect.server.utilities.messaging.memory",
     "Consumer",
-    why="learn which service reads which queue, and keep for it what a stop finds there",
+    why="know which service reads which queue, and save for it the messages that a stop leaves",
     since="3.1.13",
     takes={"__init__": ("self", "topic", "subscription")},
 )
 MESSAGE = Internal(
     "prefect.server.utilities.messaging.memory",
     "MemoryMessage",
-    why="put back into a queue what a stop found there",
+    why="put a message that a stop left back into its queue",
     since="3.1.13",
     takes={"": ("data", "attributes", "retry_count")},
 )
@@ -185,7 +187,7 @@ TRIGGERS = Internal(
 SQLITE_CONFIGURATION = Internal(
     "prefect.server.database.configurations",
     "AioSqliteConfiguration",
-    why="let a transaction begin in its turn, as one that writes",
+    why="let a transaction wait in the write queue, and begin it as one that writes",
     since="3.1.13",
     takes={"begin_transaction": ("self", "session", "with_for_update")},
 )
@@ -205,7 +207,7 @@ LEASE_FILES = Internal(
 CURRENT_SETTINGS = Internal(
     "prefect.settings",
     "get_current_settings",
-    why="know which database Prefect settled on, and how often it looks for leases that ran out",
+    why="know the database that Prefect resolved, and how often it looks for expired leases",
     since="3.4.9",
     parts=(
         *("server.services.repossessor.loop_seconds", "server.api.base_path"),
@@ -216,21 +218,21 @@ CURRENT_SETTINGS = Internal(
 SETTINGS = Internal(
     "prefect.settings.models.root",
     "Settings",
-    why="list the settings that a Prefect takes (deploy/settings)",
+    why="list the settings of a Prefect (deploy/settings)",
     since="3.1.13",
     parts=("model_config", "model_fields"),
 )
 LOGGING_FILE = Internal(
     "prefect.logging.configuration",
     "DEFAULT_LOGGING_SETTINGS_PATH",
-    why="list the loggers that settings may change (deploy/settings)",
+    why="list the loggers that settings can change (deploy/settings)",
     since="3.1.13",
     parts=("read_text",),
 )
 AWAIT_ONLY = Internal(
     "sqlalchemy.util",
     "await_only",
-    why="wait for a turn within a statement, which SQLAlchemy carries out in a greenlet",
+    why="wait for a write slot within a statement, which SQLAlchemy runs in a greenlet",
     since="3.1.13",  # SQLAlchemy's own: in 2.0 (Prefect 3.8.8) and in 2.1 (3.9.1)
     takes={"": ("awaitable",)},
 )
@@ -238,7 +240,7 @@ INTERNALS = {name: each for name, each in globals().items() if isinstance(each, 
 
 
 def installed() -> str:
-    """Return the version of the Prefect that is installed."""
+    """Return the version of the installed Prefect."""
     try:
         return metadata.version("prefect")
     except metadata.PackageNotFoundError:
@@ -246,7 +248,7 @@ def installed() -> str:
 
 
 def moved() -> Iterator[str]:
-    """List what of Prefect is not as Roost uses it, as `ENTRY: what is wrong`."""
+    """Return each internal that moved, as `ENTRY: what is wrong`."""
     for name, each in INTERNALS.items():
         if not each.is_due(installed()):
             continue
@@ -257,7 +259,7 @@ def moved() -> Iterator[str]:
 
 
 def main() -> int:
-    """Print each entry that has moved; 1 if one has."""
+    """Print each internal that moved; return 1 if there is one."""
     found = list(moved())
     for line in found:
         print(line)

@@ -1,4 +1,4 @@
-"""Become an ordinary user: a volume on Fly belongs to root, so only root can hand it over."""
+"""Drop root: a volume on Fly belongs to root, so the server starts as root and hands it over."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from pathlib import Path
 
 from roost_server.settings import home_folder
 
-USER, UID = "prefect", 10001  # made by the Dockerfile; any other user of that name is not ours
+USER, UID = (
+    "prefect",
+    10001,
+)  # created by the Dockerfile; a user of that name with another id is not ours
 SOCKET = "/.fly/api"
 
 
 def image_user() -> pwd.struct_passwd | None:
-    """Return the user that the image made for us, where we may become it."""
+    """Return the user that the image created, or None if this process may not become it."""
     if os.geteuid() != 0:
         return None
     try:
@@ -25,7 +28,7 @@ def image_user() -> pwd.struct_passwd | None:
 
 
 def drop_privileges(environ: Mapping[str, str]) -> dict[str, str]:
-    """Hand the home folder over, open the machine's own API to us, and give up being root."""
+    """Hand the home folder over, open the machine's API socket, and become the image's user."""
     user = image_user()
     if user is None:
         return {}
@@ -36,16 +39,16 @@ def drop_privileges(environ: Mapping[str, str]) -> dict[str, str]:
     os.setgroups([])
     os.setgid(user.pw_gid)
     os.setuid(user.pw_uid)
-    # Root's home cannot be read any more, and drivers look there for certificates.
+    # The user cannot read root's home, where drivers look for certificates.
     return {"HOME": user.pw_dir}
 
 
 def hand_over(folder: Path, uid: int, gid: int) -> None:
-    """Give a folder and what is in it to a user; a folder that is already theirs costs one look."""
+    """Change the owner of a folder and its contents, unless the folder already has that owner."""
     folder.mkdir(parents=True, exist_ok=True)
     if folder.stat().st_uid == uid:
         return
     for found in folder.rglob("*"):
         os.chown(found, uid, gid, follow_symlinks=False)
-    # Last: a hand-over that was cut short begins anew at the next start.
+    # Last, so that the next start repeats a hand-over that was interrupted.
     os.chown(folder, uid, gid)

@@ -1,6 +1,6 @@
-"""The database's continuous copy in a bucket: what Litestream is told, and the way back from it.
+"""The database's replica in a bucket: Litestream's configuration, and the restore from it.
 
-Imported only where a replica is asked for (see `settings.has_replica`).
+Imported only if a replica is configured (see `settings.has_replica`).
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from roost_server.settings import DATABASE, REPLICA_URL, home_folder
 KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 CONFIG, SOCKET, STATE = "litestream.json", "litestream.sock", "state"
 PROGRAM = "litestream"
-# A stop gives 20 s to us both (stop_config), and the server needs some of them.
+# A stop has 20 s for the server and Litestream together (stop_config).
 LAST_SYNC_S = 8
-SEND_MS = 250  # at most so long a change that was found waits to be sent
+SEND_MS = 250  # the longest time from finding a change to sending it
 
 
 @dataclass(frozen=True)
 class Replica:
-    """Where the copy is, how fresh it is to be, and the keys to it."""
+    """Where the replica is, how often it is updated, and the keys of the bucket."""
 
     database: Path
     url: str
@@ -39,7 +39,7 @@ class Replica:
     keys: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def config(self, folder: Path) -> str:
-        """Return Litestream's configuration to run in a folder; JSON is YAML. No key is in it."""
+        """Return Litestream's configuration for a working folder, as JSON without keys."""
         replica = {
             "url": self.url,
             "endpoint": self.endpoint,
@@ -48,9 +48,10 @@ class Replica:
         }
         database = {
             "path": str(self.database),
-            # Its notes, with what is not sent yet. They go with the process: see `litestream`.
+            # Litestream's state, with what is not sent yet. It is deleted with the process: see
+            # `litestream`.
             "meta-path": str(folder / STATE),
-            # Each look that finds a change makes one file, and each file is one paid request.
+            # Each interval with a change creates one file, and each file is one paid request.
             "monitor-interval": f"{self.every_s:g}s",
             "replica": {name: value for name, value in replica.items() if value},
         }
@@ -59,7 +60,7 @@ class Replica:
             "socket": {"enabled": True, "path": SOCKET},
             "shutdown-sync-timeout": f"{LAST_SYNC_S}s",
             "shutdown-sync-interval": "2s",
-            # Listing is paid for too, and nobody follows this copy.
+            # Listing costs requests too, and nothing reads this replica continuously.
             "levels": [{"interval": "5m"}, {"interval": "1h"}],
             "l0-retention-check-interval": "5m",
             "dbs": [database],
@@ -67,7 +68,7 @@ class Replica:
         return json.dumps(settings, indent=2)
 
     def environ(self, folder: Path) -> dict[str, str]:
-        """Return the little that Litestream is to know: nothing of ours but the keys of the bucket."""
+        """Return Litestream's environment; the bucket's keys are its only secrets."""
         return {
             "PATH": self.path,
             "HOME": str(folder),
@@ -78,14 +79,14 @@ class Replica:
         }
 
     def hide_keys(self, text: str) -> str:
-        """Return a text of Litestream's without the keys."""
+        """Return a text of Litestream with each key replaced by its name."""
         for name, value in self.keys.items():
             text = text.replace(value, f"({name})")
         return text
 
 
 def read_replica(environ: Mapping[str, str]) -> Replica:
-    """Read what was asked for."""
+    """Return the replica that the environment configures."""
     return Replica(
         database=(home_folder(environ) / DATABASE).absolute(),
         url=environ[REPLICA_URL],
@@ -99,7 +100,7 @@ def read_replica(environ: Mapping[str, str]) -> Replica:
 
 @contextmanager
 def working_folder(replica: Replica) -> Iterator[Path]:
-    """Make a folder with the configuration, for Litestream to run in; nobody else looks into it."""
+    """Create a folder with the configuration, readable by this user alone."""
     with tempfile.TemporaryDirectory(prefix="litestream-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         (folder / CONFIG).write_text(replica.config(folder), encoding="utf-8")
@@ -107,11 +108,11 @@ def working_folder(replica: Replica) -> Iterator[Path]:
 
 
 def restore_lost(environ: Mapping[str, str]) -> None:
-    """Fetch the database back onto an empty volume; one that has a database is left alone.
+    """Restore the database from the replica if the volume has none.
 
     Raises:
-        BootError: the replica cannot be read. To begin with an empty database would let that one
-            take the place of the copy.
+        BootError: the replica cannot be read. Starting with an empty database instead would replace
+            the replica.
     """
     replica = read_replica(environ)
     if is_taken(replica.database):
@@ -121,14 +122,14 @@ def restore_lost(environ: Mapping[str, str]) -> None:
         size = replica.database.stat().st_size
         print(f"roost: its database is back from {replica.url} ({size / 1e6:.1f} MB)", flush=True)
     else:
-        print("roost: nothing was copied there yet; beginning anew", flush=True)
+        print("roost: the replica is empty; starting with a new database", flush=True)
 
 
 def fetch(replica: Replica, target: Path) -> None:
-    """Write the newest state that the replica has to a file; none where the replica is empty.
+    """Restore the newest state of the replica to a file; write none if the replica is empty.
 
     Raises:
-        BootError: it cannot be read, or what it gave is not whole.
+        BootError: the replica cannot be read, or the restored database is damaged.
     """
     options = ("-no-expand-env", "-config", CONFIG, "-if-replica-exists")
     to = ("-integrity-check", "quick", "-o", str(target), str(replica.database))
@@ -151,6 +152,6 @@ def fetch(replica: Replica, target: Path) -> None:
         reason = (done.stdout.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         raise BootError(
             f"the volume is empty, and the replica {replica.url} cannot be read "
-            f"({replica.hide_keys(reason)}); mend database.replicate or the secrets "
-            f"{' and '.join(KEYS)}, or take replicate out to begin with an empty database"
+            f"({replica.hide_keys(reason)}); fix database.replicate or the secrets "
+            f"{' and '.join(KEYS)}, or remove replicate to start with an empty database"
         )

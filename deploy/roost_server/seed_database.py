@@ -1,7 +1,7 @@
-"""The database that the image brings: copied to an empty volume, so that no first start migrates.
+"""The migrated database in the image, copied to an empty volume so that no first start migrates.
 
-It holds Prefect's schema and block types and nothing that makes a server itself: the encryption key
-and the telemetry session are made anew by each server (see `bake`).
+It holds Prefect's schema and block types, and nothing that identifies a server: each server creates
+its own encryption key and telemetry session (see `bake`).
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ MIGRATE, REGISTER = (
 
 
 def seed(environ: Mapping[str, str]) -> dict[str, str]:
-    """Put the seed_file onto an empty volume; return the settings that spare Prefect what is done.
+    """Copy the seed database to an empty volume; return settings that skip work already done.
 
-    Migrations are left out only when the database stands at the very revision that this image's
-    Prefect brings; anything else is Prefect's to migrate or to refuse.
+    Migrations are skipped only if the database has exactly the revision of this image's Prefect.
+    Any other revision is Prefect's to migrate or to refuse.
     """
     seed_file = baked_folder(environ) / DATABASE
     if not seed_file.exists() or not uses_sqlite_file(environ):
         return {}
     database = home_folder(environ) / DATABASE
     if copy_once(seed_file, database):
-        # Prefect then notes by itself that its blocks are registered, beside the database.
+        # Prefect then writes a note beside the database that its blocks are registered.
         return {MIGRATE: "false", REGISTER: "false"}
     stands_at = revision(database)
     return {MIGRATE: "false"} if stands_at and stands_at == revision(seed_file) else {}
 
 
 def copy_once(seed_file: Path, database: Path) -> bool:
-    """Copy whole or not at all, and never over anything; say whether it was copied."""
+    """Copy the whole file or nothing, and never over a database; return whether it was copied."""
 
     def copy(aside: Path) -> None:
         shutil.copyfile(seed_file, aside)
@@ -49,34 +49,35 @@ def copy_once(seed_file: Path, database: Path) -> bool:
 
 
 def is_taken(database: Path) -> bool:
-    """Return whether a volume has a database, or had one.
+    """Return whether a volume has a database or parts of one.
 
-    A write-ahead log without its database is a loss to look into, not an empty volume.
+    A write-ahead log without its database is a data loss to investigate, not an empty volume.
     """
     ends = ("", "-wal", "-journal")
     return any(database.with_name(f"{database.name}{end}").exists() for end in ends)
 
 
 def create_once(database: Path, make: Callable[[Path], None]) -> bool:
-    """Put a database where there is none, whole or not at all; say whether it was put.
+    """Create a database where there is none, whole or not at all; return whether it was created.
 
     Args:
-        database: where; what already has the name wins.
-        make: writes the database to the path it is given, or leaves nothing there.
+        database: the path; an existing file is never replaced.
+        make: writes the database to the path it is given, or writes nothing.
     """
     database.parent.mkdir(parents=True, exist_ok=True)
     with _locked_folder(database.parent):
         if is_taken(database):
             return False
         aside = database.with_name(f"{database.name}.new")
-        # Left by a start that was cut short, it may be the other name of a database: never into it.
+        # A start that was interrupted may leave a hard link to a database here: never write into
+        # it.
         aside.unlink(missing_ok=True)
         make(aside)
         if not aside.exists():
             return False
         flush(aside)
         try:
-            os.link(aside, database)  # unlike a rename, fails where a file stands
+            os.link(aside, database)  # unlike a rename, this fails if the file exists
         except FileExistsError:
             return False
         finally:
@@ -86,7 +87,7 @@ def create_once(database: Path, make: Callable[[Path], None]) -> bool:
 
 
 def revision(database: Path) -> str:
-    """Return the schema's revision as Alembic notes it; empty when there is none to read."""
+    """Return the schema revision that Alembic wrote; empty if it cannot be read."""
     address = f"{database.absolute().as_uri()}?mode=ro"
     try:
         with closing(sqlite3.connect(address, uri=True, timeout=1)) as connection:
@@ -97,24 +98,24 @@ def revision(database: Path) -> str:
 
 
 def checkpoint(database: Path) -> None:
-    """Move what is committed from the write-ahead log into the database, and onto the disk.
+    """Move committed changes from the write-ahead log into the database, and sync them to the disk.
 
-    A machine that sleeps may be thrown away by its host; what it acknowledged must not be.
-    Readers and writers are not waited for: the log stays whole without this.
+    A host may discard a sleeping machine, and acknowledged writes must survive that. This does not
+    wait for readers and writers: the log remains complete without it.
     """
     if not database.exists():
         return
     with suppress(sqlite3.Error), closing(sqlite3.connect(database, timeout=1)) as connection:
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
-    # Under a reader that stays, as Litestream does, SQLite moves nothing, and syncs nothing. Of the log only: to close
-    # another handle of the database would end SQLite's own locks on it.
+    # While a reader stays, as Litestream does, SQLite moves and syncs nothing. Sync only the log:
+    # closing another handle of the database would release SQLite's own locks on it.
     with suppress(FileNotFoundError):
         flush(database.with_name(f"{database.name}-wal"))
 
 
 @contextmanager
 def _locked_folder(folder: Path) -> Iterator[None]:
-    """Keep other starts out; the system lets go when this process ends, however it ends."""
+    """Keep other starts out of a folder; the kernel releases the lock when this process ends."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -124,7 +125,7 @@ def _locked_folder(folder: Path) -> Iterator[None]:
 
 
 def flush(path: Path) -> None:
-    """Have a file, or the names in a folder, on the disk before anything else happens."""
+    """Sync a file, or the names in a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

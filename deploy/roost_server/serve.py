@@ -1,4 +1,4 @@
-"""Prefect's own server application in one process, with our layers around it."""
+"""Run Prefect's server application in one process, with Roost's layers around it."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
     from roost_server.asgi import App, Receive, Scope, Send
     from roost_server.litestream import Replicator
 
-# Longer than a proxy keeps a connection, so that it is never closed under a request.
+# Longer than a proxy keeps an idle connection, so that no request meets a closing connection.
 KEEP_ALIVE_S = 75
-# A machine gets 20 s to end (stop_config); streams and sockets get the first of them.
+# A machine has 20 s to stop (stop_config); open streams and sockets get the first of them.
 DRAIN_S = 3
 LOOK_S = 0.05
 # Unauthenticated pages that cost seconds of the event loop a request.
@@ -54,16 +54,20 @@ NO_PORT = "it cannot listen on its port"
 
 
 def serve(environ: Mapping[str, str], began: float) -> int:
-    """Run until a signal ends it; return the exit code. `began` is a time of the monotonic clock.
+    """Serve until a signal; return the exit code.
+
+    Args:
+        environ: the settings of the server.
+        began: when the program started, in seconds of the monotonic clock.
 
     Raises:
-        BootError: a setting is not one Prefect accepts.
+        BootError: a setting is not valid for Prefect.
     """
     replicator = make_replicator(environ)
     LAST_ERROR.learn_secrets(environ)
     LAST_ERROR.watch()
-    # Before Prefect opens its database, so that no change of it is missed; but what is not proved
-    # yet does not take the place of what is.
+    # Replication starts before Prefect opens its database, so that no change is missed. In
+    # maintenance mode it waits, so that an unproved database does not replace a proved one.
     handover = MessageHandover(home_folder(environ)) if uses_sqlite_file(environ) else None
 
     def on_open() -> None:
@@ -92,13 +96,13 @@ def make_app(
     fullness: Fullness,
     handover: MessageHandover | None = None,
 ) -> App:
-    """Import Prefect, which reads its settings, and make its application with our layers.
+    """Import Prefect, which reads its settings, and build its application with Roost's layers.
 
     Args:
-        environ: says which database it uses, and who may log in.
-        queue: the turns of all that writes to SQLite.
+        environ: holds the settings of the database and the login.
+        queue: the queue of everything that writes to SQLite.
         fullness: knows whether the volume is full.
-        handover: keeps what a stop finds unhandled, where there is a volume.
+        handover: saves unhandled messages at a stop; None without a volume.
 
     Raises:
         BootError: names the settings that are wrong, never their values.
@@ -106,7 +110,7 @@ def make_app(
     from pydantic import ValidationError
 
     try:
-        # Prefect itself tells such a failure too, with the values.
+        # Prefect prints such an error itself, with the values.
         with withhold_stderr(ValidationError):
             create_app = CREATE_APP.load()
             if handover:
@@ -116,7 +120,7 @@ def make_app(
             app = wait_until_end(block_costly_pages(create_app()), fullness)
             app = drain_before_shutdown(app, save=save)
     except ValidationError as error:
-        # Not chained: pydantic shows the values, and one of them may be a secret.
+        # Not chained: pydantic shows the values, and one may be a secret.
         raise BootError(explain(error)) from None
     backend = name_backend(effective_url(), home_folder(environ) / DATABASE)
     check_backend(backend, environ)
@@ -135,7 +139,7 @@ def make_app(
 
 
 def block_costly_pages(app: App) -> App:
-    """Answer 404 for the pages that are closed."""
+    """Answer 404 for the blocked pages."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].rstrip("/") in BLOCKED_PAGES:
@@ -148,10 +152,10 @@ def block_costly_pages(app: App) -> App:
 
 
 def check_backend(backend: str, environ: Mapping[str, str]) -> None:
-    """See that Prefect uses the database that this start prepared, and that backups copy.
+    """Check that Prefect uses the database that this start prepared and that backups copy.
 
     Raises:
-        BootError: Prefect found another one, under a name that is read only by itself.
+        BootError: Prefect uses another one, from a setting that only Prefect reads.
     """
     if uses_sqlite_file(environ) and backend != VOLUME:
         raise BootError(
@@ -162,7 +166,7 @@ def check_backend(backend: str, environ: Mapping[str, str]) -> None:
 
 
 def report(backend: str) -> dict[str, str]:
-    """Return what the gate may know: the database, the API's path, and the last error."""
+    """Return the report for the gate: the database, the API's path, and the last error."""
     return {
         "database": backend,
         "api_path": effective_api_path(),
@@ -171,7 +175,7 @@ def report(backend: str) -> dict[str, str]:
 
 
 def make_server(app: App, environ: Mapping[str, str]) -> uvicorn.Server:
-    """Make the HTTP server; what a proxy says of its clients is believed from anywhere."""
+    """Create the HTTP server; it trusts the forwarded headers of any proxy."""
     import uvicorn
 
     return uvicorn.Server(
@@ -189,14 +193,14 @@ def make_server(app: App, environ: Mapping[str, str]) -> uvicorn.Server:
 
 @dataclass(frozen=True)
 class StartTimes:
-    """When the start began, and when everything was imported; times of the monotonic clock."""
+    """When the start began and when the imports ended, in seconds of the monotonic clock."""
 
     began: float
     imported: float
 
 
 def make_replicator(environ: Mapping[str, str]) -> Replicator | None:
-    """Make what copies the database as it changes, where that is asked for."""
+    """Return the replicator of the database, or None if no replica is configured."""
     if not has_replica(environ):
         return None
     from roost_server.litestream import Replicator
@@ -216,7 +220,7 @@ async def _serve(
     server = make_server(activity.layer(app), environ)
     gc.freeze()
     gc.enable()
-    # uvicorn raises the signal that ended it once more: a stop that was asked for is no failure.
+    # uvicorn raises the signal again after its shutdown, which would turn a stop into a failure.
     signal.signal(signal.SIGTERM, lambda *_: None)
     signal.signal(signal.SIGINT, lambda *_: None)
     watches = [watch(activity, environ, flush)]
@@ -226,20 +230,20 @@ async def _serve(
     watching = asyncio.create_task(_log_ready_and_watch(server, times, watches))
     try:
         await server.serve()
-    except SystemExit:  # uvicorn's way out of a start that failed, once it has said why
+    except SystemExit:  # uvicorn exits like this after it logged why a start failed
         failed = "Prefect failed while it started" if server.lifespan.should_exit else NO_PORT
         why = f" ({LAST_ERROR.text})" if LAST_ERROR.text else ""
-        raise BootError(f"{failed}{why}; what was written above says why") from None
+        raise BootError(f"{failed}{why}; the lines above have the details") from None
     finally:
         watching.cancel()
     return 0 if server.started else 1
 
 
 async def _keep_watching(watching: Coroutine[None, None, None]) -> None:
-    """Run one watch; log what ends it, and leave the others alone."""
+    """Run one background task; log its failure without ending the others."""
     try:
         await watching
-    except Exception as error:  # noqa: BLE001 - the log and the gate get to know it, whatever it is
+    except Exception as error:  # noqa: BLE001 - any failure is logged and reported to the gate
         LAST_ERROR.note(f"a watch of the server ended ({name_failure(error)})")
         print(f"roost: {LAST_ERROR.text}", flush=True)
 
@@ -257,7 +261,7 @@ async def _log_ready_and_watch(
             f"database and services {now - times.imported:.2f})",
             flush=True,
         )
-        # Each by itself: a server whose volume cannot be looked at must still go to sleep.
+        # Separately: a server that cannot check its volume must still suspend when idle.
         await asyncio.gather(*(_keep_watching(each) for each in watches))
     finally:
         for each in watches:

@@ -1,4 +1,4 @@
-"""What the server knows of itself and nobody sees from outside, for the gate that proves it."""
+"""Report to the gate what the server knows about itself: its database, API path and last error."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ REPORT_PATH = "/roost/report"
 def report_to_gate(
     app: App, environ: Mapping[str, str], report: Callable[[], Mapping[str, str]]
 ) -> App:
-    """Answer the gate, logged in, with what the server reports; pass everything else on.
+    """Answer the gate's authenticated request with the report; pass everything else on.
 
     Args:
-        app: answers the rest.
-        environ: says who may log in.
-        report: returns what to report, which holds no secret.
+        app: answers all other requests.
+        environ: holds the login.
+        report: returns the report, which must hold no secret.
     """
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,6 +1,6 @@
-"""Settings that follow from where the server runs, put into the environment before Prefect reads it.
+"""Settings that follow from where the server runs; they must be set before Prefect is imported.
 
-Pure: environments in, environments out. What a user set stays as it is.
+Pure functions from environments to settings. A value that the user set is kept.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ LEASE_STORAGE = "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE"
 
 
 def baked_folder(environ: Mapping[str, str]) -> Path:
-    """Return the folder of the image that was prepared when it was built."""
+    """Return the image's folder with what `bake` prepared."""
     return Path(environ.get("IMAGE_ROOT", "/opt/roost")) / "baked"
 
 
 def home_folder(environ: Mapping[str, str]) -> Path:
-    """Return the folder where Prefect keeps its database, as Prefect itself finds it."""
+    """Return the folder of Prefect's database, as Prefect itself resolves it."""
     return Path(environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
 
 
 def image_settings(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return what the image implies: its baked pages, no guesses about a missing server, quiet."""
+    """Return settings for the image: its UI, no ephemeral server, no telemetry."""
     return {
         "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(baked_folder(environ) / "ui"),
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
@@ -39,15 +39,15 @@ def image_settings(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def lease_settings(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return where concurrency leases are kept: on the volume, where there is one."""
+    """Return where concurrency leases are stored: on the volume, if there is one."""
     return {LEASE_STORAGE: "roost_server.leases"} if uses_sqlite_file(environ) else {}
 
 
 def uses_sqlite_file(environ: Mapping[str, str]) -> bool:
-    """Return whether the database seems to be Prefect's own file in its home folder.
+    """Return whether the usual variables name Prefect's own file in its home folder.
 
-    Read before Prefect is imported, from the usual names alone. What Prefect makes of every name,
-    `serve` compares with this, and starts nothing where they differ.
+    This runs before Prefect is imported, which reads more names. `serve` compares the result with
+    the database that Prefect resolved, and does not start if they differ.
     """
     database = home_folder(environ) / DATABASE
     driver = environ.get("PREFECT_SERVER_DATABASE_DRIVER") or "sqlite+aiosqlite"
@@ -58,5 +58,5 @@ def uses_sqlite_file(environ: Mapping[str, str]) -> bool:
 
 
 def has_replica(environ: Mapping[str, str]) -> bool:
-    """Return whether the database is to be copied to a bucket as it changes."""
+    """Return whether the database is replicated to a bucket."""
     return bool(environ.get(REPLICA_URL)) and uses_sqlite_file(environ)

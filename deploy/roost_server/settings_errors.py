@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 STDERR = 2
 HIDDEN = "[hidden]"
 OWN_WORDS = ("Value error", "Assertion failed")
-"""How pydantic begins what a validator says that is not its own."""
-SHORTEST_VALUE = 3  # a shorter one is no secret, and stands in plain words
+"""The prefixes of messages that pydantic takes from a validator."""
+SHORTEST_VALUE = 3  # a shorter value is not treated as a secret
 
 
 @contextmanager
 def withhold_stderr(reported: type[Exception]) -> Iterator[None]:
-    """Hold back what is written, and let it go at the end, unless the body failed so.
+    """Withhold standard error, and write it at the end, except after an exception of this type.
 
-    By its number, not by `sys.stderr`: what a logger made meanwhile writes to must stay good.
+    The file descriptor is replaced, not `sys.stderr`: a logger created meanwhile must stay usable.
     """
     sys.stderr.flush()
     real = os.dup(STDERR)
     drop = False
-    with os.fdopen(os.memfd_create("stderr"), "w+b") as held:
-        os.dup2(held.fileno(), STDERR)
+    with os.fdopen(os.memfd_create("stderr"), "w+b") as withheld:
+        os.dup2(withheld.fileno(), STDERR)
         try:
             yield
         except reported:
@@ -40,28 +40,26 @@ def withhold_stderr(reported: type[Exception]) -> Iterator[None]:
             os.dup2(real, STDERR)
             os.close(real)
             if not drop:
-                held.seek(0)
+                withheld.seek(0)
                 with os.fdopen(STDERR, "wb", closefd=False) as stderr:
-                    shutil.copyfileobj(held, stderr)
+                    shutil.copyfileobj(withheld, stderr)
 
 
 def explain(error: ValidationError) -> str:
-    """Name each wrong setting and what it must be, without what it is.
+    """Return each wrong setting and its rule, without its value.
 
-    Pydantic's own words never hold the value; those of Prefect's validators may.
+    Pydantic's own messages never hold the value; those of Prefect's validators may.
     """
     faults = [
         f"{'.'.join(str(part) for part in fault['loc']) or error.title}: "
         f"{without_values(fault['msg'], fault['input'])}"
         for fault in error.errors(include_context=False, include_url=False)
     ]
-    return (
-        f"a Prefect setting is wrong ({'; '.join(faults)}); mend prefect.settings and apply again"
-    )
+    return f"a Prefect setting is wrong ({'; '.join(faults)}); fix prefect.settings and apply again"
 
 
 def without_values(message: str, given: object) -> str:
-    """Take every value that was given, at any depth, out of what is said of it."""
+    """Remove every given value, at any depth, from a validator's message."""
     if not message.startswith(OWN_WORDS):
         return message
     for value in sorted(set(_texts(given)), key=len, reverse=True):

@@ -1,8 +1,8 @@
-"""Have everything in Prefect that writes to SQLite wait for its turn in one queue.
+"""Make everything in Prefect that writes to SQLite wait in one queue.
 
-The seam is what all of Prefect's code goes through: the transaction that its database configuration
-opens, and, for the few sessions that write without one, each statement. This is the one place that
-touches Prefect's own code while the server runs; `bake` proves that it holds when the image is built.
+Prefect's code writes in the transactions of its database configuration, and a few sessions execute
+statements without one; both are wrapped. Only this module changes Prefect's own code while the
+server runs, and `bake` checks it when the image is built.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from roost_server.prefect_internals import AWAIT_ONLY, SQLITE_CONFIGURATION
 from roost_server.write_queue import WriteQueue
 
-# A statement that changes data, as SQLAlchemy writes it; one may begin with what it selects from.
+# A statement that changes data, as SQLAlchemy writes it; it may start with a WITH clause.
 CHANGES = re.compile(r"\s*(?:INSERT|UPDATE|DELETE|REPLACE)\b", re.IGNORECASE)
 CHANGES_AFTER_WITH = re.compile(
     r"\s*WITH\b.*\b(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM)\b", re.IGNORECASE | re.DOTALL
@@ -25,7 +25,7 @@ CHANGES_AFTER_WITH = re.compile(
 
 
 def queue_writes(queue: WriteQueue) -> None:
-    """Make Prefect's sessions take their turns in a queue; once, before its engine is made."""
+    """Make Prefect's sessions wait in a queue; call it once, before Prefect creates its engine."""
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
     from sqlalchemy.pool import Pool
@@ -37,10 +37,10 @@ def queue_writes(queue: WriteQueue) -> None:
 
 
 def _queue_transactions(configuration: Any, queue: WriteQueue) -> None:
-    """Let a transaction begin in its turn, and as one that writes.
+    """Make a transaction wait for a write slot, and begin it as one that writes.
 
-    One that reads first and writes later would be refused by SQLite, at once and for good, when
-    another process wrote in between, as a continuous copy does.
+    SQLite refuses a transaction that reads first and writes later, at once and for good, if another
+    process wrote in between, as Litestream does.
     """
     begin = configuration.begin_transaction
 
@@ -58,9 +58,9 @@ def _queue_transactions(configuration: Any, queue: WriteQueue) -> None:
 
 
 def _queue_statements(queue: WriteQueue, *, many: bool = False) -> Any:
-    """Make a listener that carries out a changing statement in a turn of its own.
+    """Return a listener that executes a changing statement in a write slot of its own.
 
-    Within a transaction the turn is taken already, and SQLAlchemy goes on as ever.
+    Within a transaction the slot is taken already, and SQLAlchemy executes the statement as usual.
     """
     await_only = AWAIT_ONLY.load()
 
@@ -79,10 +79,10 @@ def _queue_statements(queue: WriteQueue, *, many: bool = False) -> Any:
 
 
 def roll_back(connection: Any, _: Any, error: BaseException | None) -> None:
-    """End the transaction of a connection that is thrown away because its task was cancelled.
+    """Roll back a connection that is discarded because its task was cancelled.
 
-    Closing alone would leave it open, and SQLite locked, until Python's collector has found all that
-    still refers to its statements.
+    Closing it would leave the transaction open and SQLite locked until Python's garbage collector
+    has found every reference to its statements.
     """
     if isinstance(error, asyncio.CancelledError):
         connection.rollback()

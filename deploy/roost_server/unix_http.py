@@ -1,4 +1,4 @@
-"""HTTP over a Unix socket, with nothing but the standard library."""
+"""HTTP over a Unix socket, with the standard library only."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 
 
 class UnixConnection(http.client.HTTPConnection):
-    """A connection to a server that listens on a socket of this machine."""
+    """A connection to a server that listens on a Unix socket of this machine."""
 
     def __init__(self, path: str | Path, limit_s: float) -> None:
         super().__init__("localhost", timeout=limit_s)
         self._path = Path(path)
 
     def connect(self) -> None:
-        """Connect by way of the socket's folder: the path itself may be longer than sockets take."""
+        """Connect through the socket's folder, because a socket address limits the path."""
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(self.timeout)
         folder = os.open(self._path.parent, os.O_PATH | os.O_DIRECTORY)

@@ -1,8 +1,8 @@
-"""Keep the way back open while a newer Prefect migrates the database.
+"""Keep a way back while a newer Prefect migrates the database.
 
-Before its first migration the database is copied beside itself, and a note says so. While the note
-stands nobody's work is taken (see `maintenance`), so going back loses none: the image of before,
-started on that volume, puts the copy in its place.
+Before the first migration the database is copied on the volume, and a note records that. While the
+note exists, the server is in maintenance mode (see `maintenance_mode`), so a rollback loses no
+client's work: the previous image, started on that volume, restores the copy.
 """
 
 from __future__ import annotations
@@ -23,23 +23,24 @@ NOTE = "upgrade.json"
 COPY = "before-upgrade.db"
 FAILED = "failed-upgrade.db"
 REVISIONS = "revisions.json"
-ENDS = ("-wal", "-shm", "")  # the database itself last: without it, the next start begins anew
-ROOM = 1.1  # times the size of the database, for its copy
+SUFFIXES = ("-wal", "-shm", "")  # the database last: without it, the next start restores again
+ROOM = 1.1  # the free space that the copy needs, as a multiple of the database's size
 
 
 @dataclass(frozen=True)
 class Note:
-    """An upgrade that is not proved yet: the revision of before, and when it began, in s of 1970."""
+    """An upgrade that is not proved: the previous revision, and its start in s since 1970."""
 
     came_from: str
     began: float
 
 
 def guard_upgrade(environ: Mapping[str, str], now: float) -> None:
-    """Copy the database before it is migrated, or put the copy back after an upgrade that failed.
+    """Copy the database before a migration, or restore the copy after a failed upgrade.
 
     Raises:
-        BootError: a newer Prefect has migrated it for good, or the volume has no room for a copy.
+        BootError: a newer Prefect migrated the database for good, or the volume has no room for a
+            copy.
     """
     seed_file = baked_folder(environ) / DATABASE
     if not seed_file.exists() or not uses_sqlite_file(environ):
@@ -69,7 +70,7 @@ def known_revisions(environ: Mapping[str, str]) -> frozenset[str]:
 
 
 def read_note(home: Path) -> Note | None:
-    """Return the note of an upgrade whose copy is there; without its copy it means nothing."""
+    """Return the note of an upgrade; None if there is none, or if its copy is missing."""
     if not (home / COPY).exists():
         return None
     try:
@@ -79,7 +80,7 @@ def read_note(home: Path) -> Note | None:
 
 
 def write_note(home: Path, note: Note) -> None:
-    """Write it whole or not at all."""
+    """Write the note, whole or not at all."""
     aside = home / f"{NOTE}.new"
     aside.write_text(json.dumps(asdict(note)), encoding="utf-8")
     flush(aside)
@@ -88,10 +89,10 @@ def write_note(home: Path, note: Note) -> None:
 
 
 def copy_before_upgrade(home: Path) -> None:
-    """Copy the database as of this moment, its write-ahead log included.
+    """Copy the database as of now, including its write-ahead log.
 
     Raises:
-        BootError: there is no room for it.
+        BootError: the volume has no room for it.
     """
     database, aside = home / DATABASE, home / f"{COPY}.new"
     aside.unlink(missing_ok=True)
@@ -104,12 +105,12 @@ def copy_before_upgrade(home: Path) -> None:
 
 
 def check_room(home: Path) -> None:
-    """Refuse to migrate without a way back.
+    """Check that the volume has room for the copy.
 
     Raises:
-        BootError: the volume is too full.
+        BootError: it has not.
     """
-    files = [home / f"{DATABASE}{end}" for end in ENDS]
+    files = [home / f"{DATABASE}{end}" for end in SUFFIXES]
     needed = ROOM * sum(path.stat().st_size for path in files if path.exists())
     free = shutil.disk_usage(home).free
     if free < needed:
@@ -120,8 +121,8 @@ def check_room(home: Path) -> None:
 
 
 def restore_copy(home: Path) -> None:
-    """Put the copy in the place of the migrated database, which is kept under another name."""
-    for end in ENDS:
+    """Replace the migrated database by the copy; the migrated one is kept under another name."""
+    for end in SUFFIXES:
         (home / f"{FAILED}{end}").unlink(missing_ok=True)
         if (home / f"{DATABASE}{end}").exists():
             (home / f"{DATABASE}{end}").replace(home / f"{FAILED}{end}")
@@ -129,12 +130,12 @@ def restore_copy(home: Path) -> None:
     (home / COPY).replace(home / DATABASE)
     flush(home)
     (home / NOTE).unlink(missing_ok=True)
-    print("roost: the upgrade was taken back; the database is the one of before it", flush=True)
+    print("roost: the upgrade was rolled back to the database from before it", flush=True)
 
 
 def finish_upgrade(home: Path) -> None:
-    """Let an upgrade stand: from here on there is no way back."""
+    """Make an upgrade final: delete its note and the copy."""
     (home / NOTE).unlink(missing_ok=True)
     flush(home)
-    for name in (COPY, *(f"{FAILED}{end}" for end in ENDS)):
+    for name in (COPY, *(f"{FAILED}{end}" for end in SUFFIXES)):
         (home / name).unlink(missing_ok=True)

@@ -1,8 +1,8 @@
-"""Give the room of deleted rows back to the volume, a little at a time, between other writers.
+"""Return the space of deleted rows to the volume, in small steps between other writers.
 
-SQLite uses the pages of deleted rows again, and never makes its file smaller by itself. A database that
-was made with `auto_vacuum = INCREMENTAL`, as `bake` makes its template, can cut them off in small steps.
-One that was made before stays as large as it was, and uses its free pages again.
+SQLite reuses the pages of deleted rows, and does not shrink its file by itself. A database that was
+created with `auto_vacuum = INCREMENTAL`, as `bake` creates the seed database, can release pages in
+small steps. An older database keeps its size and reuses its free pages.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from roost_server.write_queue import WriteQueue
 LOOK_S = 600.0
 FIRST_LOOK_S = 60.0
 STEP_PAGES = 256
-"""So many pages, of 4 KB, are given back in one turn."""
+"""The number of pages, of 4 KB, that one write slot releases."""
 KEPT_SHARE = 0.1
-"""This share of the file stays free for the next rows."""
+"""The share of the file that stays free for new rows."""
 PATIENCE_S = 5.0
 INCREMENTAL = 2
 
@@ -30,7 +30,7 @@ async def keep_shrinking(
     first_s: float = FIRST_LOOK_S,
     every_s: float = LOOK_S,
 ) -> None:
-    """Give back what is free beyond what is kept, again and again, until cancelled."""
+    """Release the free pages that exceed the kept share, at intervals, until cancelled."""
     wait_s = first_s
     while True:
         await asyncio.sleep(wait_s)
@@ -43,11 +43,11 @@ async def keep_shrinking(
         except sqlite3.Error as error:
             print(f"roost: cannot make the database smaller: {error}", flush=True)
         if given:
-            print(f"roost: gave {given} free pages of the database back to the volume", flush=True)
+            print(f"roost: returned {given} free pages of the database to the volume", flush=True)
 
 
 def pages_to_give(database: Path) -> int:
-    """Return how many free pages are more than what is kept; 0 where they cannot be given back."""
+    """Return how many free pages exceed the kept share; 0 if they cannot be released."""
     with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as reader:
         if _ask(reader, "auto_vacuum") != INCREMENTAL:
             return 0
@@ -56,7 +56,7 @@ def pages_to_give(database: Path) -> int:
 
 
 def give_back(database: Path, pages: int = STEP_PAGES) -> int:
-    """Cut free pages off the file; return how many.
+    """Release free pages at the end of the file; return how many.
 
     Raises:
         sqlite3.Error: another process writes, or there is no room for the log.
@@ -66,7 +66,7 @@ def give_back(database: Path, pages: int = STEP_PAGES) -> int:
         sqlite3.connect(address, uri=True, timeout=PATIENCE_S, isolation_level=None)
     ) as writer:
         before = _ask(writer, "freelist_count")
-        # `execute` takes one step, and each step gives one page; a script goes on to the end.
+        # `execute` runs one step, which releases one page; a script runs to the end.
         writer.executescript(f"PRAGMA incremental_vacuum({pages:d})")
         return before - _ask(writer, "freelist_count")
 

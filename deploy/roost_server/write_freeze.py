@@ -1,9 +1,9 @@
-"""Hold the database still while its volume is copied: then a backup has every row that was acknowledged.
+"""Freeze writes while the volume is copied, so that a backup has every acknowledged row.
 
-A snapshot copies the blocks of a disk. SQLite, the way Prefect sets it, answers before the disk has
-the row (`synchronous = NORMAL`), so first its log is emptied into it, on the disk; then nobody writes
-until the request ends. The request itself is the hold: whoever asked for it lets go by hanging up,
-and one who was killed hangs up too.
+A snapshot copies the blocks of a disk. With Prefect's settings (`synchronous = NORMAL`), SQLite
+acknowledges a row before it is on the disk. So the write-ahead log is first moved into the database
+and synced, and then nothing writes until the request ends. The request itself is the freeze: the
+client ends it by closing the connection, and a client that is killed closes it too.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from roost_server.settings import DATABASE, has_replica, home_folder
 from roost_server.write_queue import ORIGIN, Origin, WriteQueue
 
 FREEZE_PATH = "/roost/hold"
-# Clients wait that long for their write at the worst; Prefect's own give up after a minute.
+# The longest delay of a client's write; Prefect's own clients give up after a minute.
 LIMIT_S = 20.0
 WRITER_S = 2.0
 TRIES = 3
 
 
 class WriteFreeze:
-    """The layer that holds the database still for whom it may.
+    """The layer that freezes writes for an authenticated gate.
 
     Args:
-        environ: says where the database is, and who may log in.
-        queue: where everybody who writes takes a turn.
-        limit_s: no hold is longer.
+        environ: holds the folder of the database and the login.
+        queue: the queue of everything that writes.
+        limit_s: the longest freeze, in seconds.
     """
 
     def __init__(
@@ -43,11 +43,12 @@ class WriteFreeze:
         self._queue = queue
         self._limit_s = limit_s
         self._database = home_folder(environ) / DATABASE
-        # Litestream reads all the time: under a reader the log is never empty, only waited for.
+        # Litestream always reads, and under a reader the log never becomes empty: do not wait for
+        # that.
         self._tries = 1 if has_replica(environ) else TRIES
 
     def layer(self, app: App) -> App:
-        """Answer the one request that holds; pass everything else on."""
+        """Answer the freeze request; pass everything else on."""
 
         async def serve(scope: Scope, receive: Receive, send: Send) -> None:
             asked = scope["type"] == "http" and scope["path"] == FREEZE_PATH and from_gate(scope)
@@ -66,10 +67,10 @@ class WriteFreeze:
             try:
                 connection = await asyncio.to_thread(freeze_writes, self._database, self._tries)
             except sqlite3.Error as error:
-                print(f"roost: cannot hold the database still: {error}", flush=True)
+                print(f"roost: cannot freeze writes to the database: {error}", flush=True)
                 await answer(send, 503)
                 return
-            # Closing lets go, and takes no time: it must not wait for a thread when all is cancelled.
+            # Closing ends the freeze. It must not wait for a thread, as this task may be cancelled.
             with closing(connection):
                 await send({"type": "http.response.start", "status": 200, "headers": []})
                 await send({"type": "http.response.body", "body": b"held\n", "more_body": True})
@@ -83,17 +84,17 @@ class WriteFreeze:
                     pass
         except TimeoutError:
             print(
-                f"roost: the database was held still for {self._limit_s:g} s; going on", flush=True
+                f"roost: the write freeze ended after its limit of {self._limit_s:g} s", flush=True
             )
 
 
 def refuse_freeze(app: App, environ: Mapping[str, str], backend: str) -> App:
-    """Answer a hold with 409 and the reason: the data is in no file of the volume.
+    """Answer a freeze request with 409 and the reason: the data is in no file on the volume.
 
     Args:
         app: answers everything else.
-        environ: says who may log in.
-        backend: names the database that Prefect uses.
+        environ: holds the login.
+        backend: the database that Prefect uses, as `name_backend` names it.
     """
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
@@ -111,11 +112,11 @@ def refuse_freeze(app: App, environ: Mapping[str, str], backend: str) -> App:
 
 
 def freeze_writes(database: Path, tries: int = TRIES) -> sqlite3.Connection:
-    """Empty the log into the database and keep every writer out until the connection is closed.
+    """Empty the log into the database, and block every writer until the connection is closed.
 
     Args:
-        database: the file.
-        tries: how often to try to empty it; one alone does not wait for readers.
+        database: the database file.
+        tries: how often to try to empty the log; a single try does not wait for readers.
 
     Raises:
         sqlite3.Error: a writer does not end, or there is no database.
@@ -136,9 +137,9 @@ def freeze_writes(database: Path, tries: int = TRIES) -> sqlite3.Connection:
 
 
 def _empty_log(connection: sqlite3.Connection, log: Path, tries: int) -> None:
-    """Begin the writer's turn with an empty log, or with one that is whole on the disk.
+    """Begin a write transaction with the log empty, or completely synced to the disk.
 
-    A process that takes no turn here, such as a continuous copy, may write between the two.
+    A process outside the queue, such as Litestream, may write between the checkpoint and the BEGIN.
     """
     how = "PASSIVE" if tries == 1 else "TRUNCATE"
     for left in reversed(range(tries)):
@@ -148,5 +149,6 @@ def _empty_log(connection: sqlite3.Connection, log: Path, tries: int) -> None:
             return
         if left:
             connection.execute("ROLLBACK")
-    # Of the log only: to close another handle of the database would end SQLite's own locks on it.
+    # Sync only the log: closing another handle of the database would release SQLite's own locks on
+    # it.
     flush(log)

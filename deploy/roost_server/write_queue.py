@@ -1,9 +1,9 @@
-"""One writer at a time at SQLite: requests, Prefect's background services and backups share one queue.
+"""Let one writer at a time use SQLite: requests, Prefect's services and backups share one queue.
 
-SQLite lets one connection write. Who comes while another writes is either blocked in a thread or, in
-a transaction that has already read, refused at once ("database is locked"). Here everybody waits for
-a turn before a connection is taken, in order of arrival; requests and services alternate, so that a
-flood of the one does not starve the other.
+SQLite lets one connection write. A second one blocks its thread, or, in a transaction that has
+already read, fails at once ("database is locked"). Here a writer waits for a slot before it takes a
+connection, in order of arrival. Requests and services alternate, so that many requests do not
+starve the services.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum
 
-# As long as Prefect lets SQLite itself wait (its busy_timeout). Longer than any backup holds.
+# As long as SQLite itself waits with Prefect's settings (busy_timeout), and longer than a backup.
 SLOT_LIMIT_S = 60.0
 
 
 class Origin(Enum):
-    """Who asks for a slot."""
+    """What asks for a slot."""
 
     REQUEST = "request"
     SERVICE = "service"
@@ -29,7 +29,7 @@ class Origin(Enum):
 
 @dataclass(eq=False)
 class WriteSlot:
-    """The right to write, until it ends."""
+    """The right to write, until it is released."""
 
     ends_at: asyncio.TimerHandle | None = None
     active: bool = True
@@ -40,15 +40,15 @@ _SLOT: ContextVar[WriteSlot | None] = ContextVar("roost_write_slot", default=Non
 
 
 class WriteQueue:
-    """Gives turns, first come, first served, and alternates between requests and services.
+    """Grants write slots in order of arrival, alternating between requests and services.
 
-    A turn is given back when its block ends, however it ends. It must never be the reason why nobody
-    writes any more: what is called within a turn passes through, and a turn that lasts too long is
-    overtaken. Then SQLite's own lock decides, as it does in a server without this queue.
+    A slot is released when its block ends, in any way. The queue itself must never stop all
+    writing, so calls within a slot pass through, and a slot that lasts too long is taken away.
+    SQLite's own lock then decides, as in a server without this queue.
 
     Args:
-        limit_s: how long others wait for one slot.
-        before_service: what a service waits for before it asks for a turn, such as room to write.
+        limit_s: the longest time that others wait for one slot, in seconds.
+        before_service: awaited before a service asks for a slot; it may wait for room to write.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class WriteQueue:
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
-        """Wait for the turn and keep it for the block."""
+        """Wait for a slot and keep it for the block."""
         if self.has_slot() or self._is_elsewhere():
             yield
             return
@@ -82,11 +82,11 @@ class WriteQueue:
             _SLOT.reset(token)
 
     def is_taken(self) -> bool:
-        """Return whether somebody has the slot."""
+        """Return whether a slot is granted now."""
         return self._current is not None
 
     def has_slot(self) -> bool:
-        """Return whether whoever asks was called by the holder of the turn, who would wait for itself."""
+        """Return whether the caller runs within the granted slot and would wait for itself."""
         slot = _SLOT.get()
         return slot is not None and slot.active
 
@@ -104,7 +104,7 @@ class WriteQueue:
         try:
             slot: WriteSlot = await waiter
         except asyncio.CancelledError:
-            # It may have been given in the very moment in which we are cancelled.
+            # The slot may have been granted in the same moment; nothing else would release it.
             if waiter.done() and not waiter.cancelled():
                 self._release(waiter.result())
             raise
@@ -130,14 +130,14 @@ class WriteQueue:
         for origin in (others, self._last):
             while self._waiting[origin]:
                 waiter = self._waiting[origin].popleft()
-                if not waiter.done():  # else it was cancelled
+                if not waiter.done():  # a done one was cancelled
                     waiter.set_result(self._grant(origin))
                     return
 
     def _expire(self, slot: WriteSlot) -> None:
         if any(self._waiting.values()):
             print(
-                f"roost: a writer kept its turn for {self._limit_s:g} s; the next one goes on",
+                f"roost: a writer kept its slot for {self._limit_s:g} s; the next one continues",
                 flush=True,
             )
         self._release(slot)

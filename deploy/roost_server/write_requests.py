@@ -1,13 +1,13 @@
-"""Requests that write to SQLite are let in one at a time, and a busy database is waited out here.
+"""Let one changing request at a time reach Prefect, and retry it here while SQLite is busy.
 
-Each then waits for its turn to write in the queue that it shares with Prefect's services
-(`write_queue`). Here it waits before it takes anything of Prefect's, whose places for requests are
-few. Another process may still write, as a continuous copy does: Prefect answers 503 when SQLite is
-locked, having rolled its transaction back, and its own client then sends the request again. The same
-is done here, nearer and sooner.
+Each request then waits in the queue that it shares with Prefect's services (`write_queue`). It
+waits here first because Prefect has few places for requests. Another process may still write, as
+Litestream does. Prefect then rolls its transaction back and answers 503, and its own client sends
+the request again. This layer does the same, sooner.
 
-A client gives up after a while (Prefect's own after a minute) and sends its request again. What it
-left while it waited here has not begun, so it is dropped: carried out, it would be there twice.
+A client gives up after a while (Prefect's own after a minute) and sends its request again. A
+request that its client left while it waited here is dropped: executed, its effect would exist
+twice.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import IO
 from roost_server.asgi import App, Message, Receive, Scope, Send
 from roost_server.write_queue import ORIGIN, Origin
 
-# These read, though they are sent with POST.
+# Requests that only read, although their method is POST.
 READS = (
     *("/filter", "/paginate", "/read", "/history", "/lateness", "/validate", "/next-runs"),
     *("/count", "/counts", "/count-deployments", "/count-task-runs", "/concurrency_status"),
@@ -32,9 +32,9 @@ COUNTS = re.compile(r"/events/count-by/[\w-]+$")
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 BUSY = 503
 RETRY_DELAYS_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
-KEPT_IN_MEMORY = 2**16  # bytes of one body; the rest waits in a file, as there may be a hundred
+KEPT_IN_MEMORY = 2**16  # bytes of one body; the rest is in a file, as a hundred requests may wait
 PART = 2**16
-# Turns of the event loop that it takes to hear what is known already, through the layers around.
+# Iterations of the event loop until a pending disconnect has passed the layers around this one.
 LOOKS = 3
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -46,13 +46,13 @@ def queue_requests(
     slot: asyncio.Semaphore | None = None,
     may_write: Callable[[Scope], bool] = lambda _: True,
 ) -> App:
-    """Let one changing request at a time reach the database, and repeat it while that is busy.
+    """Let one changing request at a time reach the database, and retry it while that is busy.
 
     Args:
-        app: what changes the database.
-        sleep: between two tries.
-        slot: the semaphore that each request takes before it is let in.
-        may_write: says who is let in at all; of others, whom the application sends away, nothing is kept.
+        app: the application that changes the database.
+        sleep: called between two attempts.
+        slot: the semaphore that each request takes.
+        may_write: returns whether a request may change anything; the body of others is not stored.
     """
     slot = slot or asyncio.Semaphore(1)
 
@@ -76,7 +76,8 @@ def is_write(scope: Scope) -> bool:
     """Return whether a request may change the database."""
     if scope["type"] != "http" or scope["method"] not in WRITES:
         return False
-    # Of other methods the last word may be a name: a variable may be called "count".
+    # The last part of a path may be a user's name with other methods: a variable may be named
+    # "count".
     path = str(scope["path"]).rstrip("/")
     reads = path.endswith(READS) or COUNTS.search(path)
     return scope["method"] != "POST" or not reads
@@ -84,15 +85,15 @@ def is_write(scope: Scope) -> bool:
 
 @dataclass
 class Body:
-    """What a client sent, as often as it is asked for; and its leaving, if it left before the end."""
+    """The body of a request, which can be read several times, and an early disconnect."""
 
     receive: Receive
     file: IO[bytes]
     size: int
-    left: Message | None = None
+    disconnect: Message | None = None
 
     def replay(self) -> Receive:
-        """Return it once more from its start, and then what comes after it."""
+        """Return a `receive` that starts with the body and continues with what follows it."""
         messages = self._messages()
 
         async def receive() -> Message:
@@ -106,16 +107,16 @@ class Body:
         while True:
             part = self.file.read(PART)
             rest -= len(part)
-            more = rest > 0 or self.left is not None
+            more = rest > 0 or self.disconnect is not None
             yield {"type": "http.request", "body": part, "more_body": more}
             if rest <= 0:
                 break
-        if self.left:
-            yield self.left
+        if self.disconnect:
+            yield self.disconnect
 
 
 async def is_disconnected(receive: Receive) -> bool:
-    """Return whether a client that has sent its whole request is gone; nothing else can come of it."""
+    """Return whether the client has disconnected; after a whole request nothing else can follow."""
     message = asyncio.ensure_future(receive())
     for _ in range(LOOKS):
         await asyncio.sleep(0)
@@ -125,12 +126,12 @@ async def is_disconnected(receive: Receive) -> bool:
 
 
 async def read_body(receive: Receive, file: IO[bytes]) -> Body:
-    """Read a request's body before it takes its turn, so that a slow client holds nobody up."""
+    """Read a request's body before it takes its slot, so that a slow client delays no other."""
     size = 0
     while True:
         message = await receive()
         if message["type"] != "http.request":
-            return Body(receive, file, size, left=message)
+            return Body(receive, file, size, disconnect=message)
         size += file.write(message.get("body", b""))
         if not message.get("more_body"):
             return Body(receive, file, size)
@@ -138,7 +139,7 @@ async def read_body(receive: Receive, file: IO[bytes]) -> Body:
 
 @dataclass
 class Answer:
-    """Passes an answer on, unless it begins with "busy" and may be asked for again."""
+    """Passes a reply on, but withholds one with status 503 if the request may be retried."""
 
     send: Send
     retry_busy: bool
@@ -147,7 +148,7 @@ class Answer:
     withheld: list[Message] = field(default_factory=list)
 
     async def __call__(self, message: Message) -> None:
-        """Take one part of the answer."""
+        """Handle one message of the reply."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self.busy = self.status == BUSY
@@ -163,7 +164,7 @@ async def _retry(app: App, scope: Scope, body: Body, send: Send, sleep: Sleep) -
         try:
             await app(dict(scope), body.replay(), answer)
         except Exception:
-            # Prefect's framework answers, then raises for the log: the connection need not break.
+            # Prefect's framework raises after it has replied; the connection need not be closed.
             if not answer.busy:
                 raise
         if not answer.withheld or seconds is None:

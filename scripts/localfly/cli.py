@@ -1,4 +1,4 @@
-"""The local Fly's command line."""
+"""The local Fly's command line: start and stop the daemon, read logs, build images."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import typer.exceptions
 
 from localfly.errors import LocalFlyError
 from localfly.images.builder import Images
-from localfly.state.home import Delays, Settings, discovery_file, hold
+from localfly.state.home import Delays, Settings, discovery_file, lock_home
 
 START_LIMIT_S = 30
 STOP_LIMIT_S = 60
@@ -28,7 +28,7 @@ POLL_S = 0.05
 app = typer.Typer(
     name="localfly",
     help="A small Fly.io on this machine: the Machines API, the proxy, and machines as processes.",
-    epilog="Point any client at it: export FLY_FLAPS_BASE_URL=$(localfly start --detach)",
+    epilog="Point any client to it: export FLY_FLAPS_BASE_URL=$(localfly start --detach)",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -37,7 +37,7 @@ app = typer.Typer(
 Port = Annotated[
     int, typer.Option(min=0, max=65535, help="Port of the API; a free one if left out.")
 ]
-Token = Annotated[str, typer.Option(help="The only token it takes; any if left out.")]
+Token = Annotated[str, typer.Option(help="The only token that is accepted; any token if left out.")]
 SuspendTakes = Annotated[
     float, typer.Option(min=0, help="Seconds that a machine takes to be suspended.")
 ]
@@ -47,17 +47,17 @@ SecretsTake = Annotated[
 
 
 def main(argv: list[str]) -> int:
-    """Run one command line; a known failure is one sentence on standard error."""
+    """Run one command line; print a known failure as one sentence on standard error."""
     try:
         code = app(argv, prog_name="localfly", standalone_mode=False)
     except LocalFlyError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - the command line's own voice
+        print(error, file=sys.stderr)  # noqa: T201 - the output of a command
         return 1
-    except OSError as error:  # such as a home that cannot be written
+    except OSError as error:  # such as a home folder that cannot be written
         print(f"{error.filename or 'localfly'}: {error.strerror or error}.", file=sys.stderr)  # noqa: T201 - see above
         return 1
     except typer.exceptions.TyperException as error:
-        print(f"localfly: {error} See: localfly --help", file=sys.stderr)  # noqa: T201 - the command line's own voice
+        print(f"localfly: {error} See: localfly --help", file=sys.stderr)  # noqa: T201 - the output of a command
         return 2
     except (KeyboardInterrupt, typer.Abort):
         return 130
@@ -65,13 +65,13 @@ def main(argv: list[str]) -> int:
 
 
 def home_folder() -> Path:
-    """Return the folder that LOCALFLY_HOME names, or one in the user's home."""
+    """Return the home folder from LOCALFLY_HOME, or the default in the user's home."""
     named = os.environ.get("LOCALFLY_HOME")
     return Path(named or Path.home() / ".local" / "state" / "localfly").absolute()
 
 
 def cache_folder() -> Path:
-    """Return the folder built images are kept in."""
+    """Return the folder of built images."""
     return Path(os.environ.get("LOCALFLY_CACHE") or home_folder() / "cache").absolute()
 
 
@@ -83,7 +83,7 @@ def serve_here(
     secrets_take: SecretsTake = 0,
 ) -> None:
     """Run in the foreground until Ctrl-C."""
-    from localfly.daemon import serve  # noqa: PLC0415 - other commands answer without the server
+    from localfly.daemon import serve  # noqa: PLC0415 - importing the server would slow down the other commands
 
     delays = Delays(suspend_takes, secrets_take)
     asyncio.run(serve(Settings(home_folder(), cache_folder(), port, token or None, delays)))
@@ -94,9 +94,11 @@ def start(
     port: Port = 0,
     token: Token = "",
     *,
-    detach: Annotated[bool, typer.Option("--detach", help="Return when it answers.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Run in the background; return when it answers.")
+    ] = False,
 ) -> None:
-    """Start it; prints the address of its API."""
+    """Start the daemon and print the address of its API."""
     if not detach:
         serve_here(port, token)
         return
@@ -107,13 +109,13 @@ def start(
 
 
 def start_detached(port: int, token: str) -> dict[str, Any]:
-    """Start a daemon of its own session and wait until it answers."""
+    """Start a daemon in a session of its own and wait until it answers."""
     log = home_folder() / "logs" / "daemon.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     arguments = [*(["--port", str(port)] if port else []), *(["--token", token] if token else [])]
     began = log.stat().st_size if log.exists() else 0
     with log.open("ab") as output:
-        process = subprocess.Popen(  # noqa: S603 - our own program
+        process = subprocess.Popen(  # noqa: S603 - runs this package
             [sys.executable, "-m", "localfly", "serve", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -126,15 +128,17 @@ def start_detached(port: int, token: str) -> dict[str, Any]:
         if running is not None:
             return running
         if process.poll() is not None:
-            said = log.read_bytes()[began:].decode(errors="replace").strip()
-            raise LocalFlyError(said or f"The daemon ended with code {process.returncode}.")
+            text = log.read_bytes()[began:].decode(errors="replace").strip()
+            raise LocalFlyError(text or f"The daemon ended with code {process.returncode}.")
         time.sleep(POLL_S)
     process.kill()
-    raise LocalFlyError(f"It did not answer within {START_LIMIT_S} s.", advice=f"See {log}.")
+    raise LocalFlyError(
+        f"The daemon did not answer within {START_LIMIT_S} s.", advice=f"See {log}."
+    )
 
 
 def find() -> dict[str, Any] | None:
-    """Ask the daemon of this home folder for its status; None when none runs."""
+    """Return the status of this home folder's daemon; None if it does not run."""
     try:
         record = json.loads(discovery_file(home_folder()).read_text(encoding="utf-8"))
         answer = httpx.get(f"{record['api_url']}/localfly/status", timeout=5, trust_env=False)
@@ -146,31 +150,32 @@ def find() -> dict[str, Any] | None:
 
 @app.command(epilog="Example: localfly stop")
 def stop() -> None:
-    """Stop it and its machines; state and volumes stay."""
+    """Stop the daemon and its machines; state and volumes are kept."""
     running = find()
     if running is None:
-        typer.echo("It does not run.", err=True)
+        typer.echo("The local Fly is not running.", err=True)
         return
     httpx.post(f"{running['api_url']}/localfly/stop", timeout=5, trust_env=False)
     deadline = time.monotonic() + STOP_LIMIT_S
     while time.monotonic() < deadline:
         try:
-            hold(home_folder()).close()
+            lock_home(home_folder()).close()
         except LocalFlyError:
             time.sleep(POLL_S)
             continue
         return
     raise LocalFlyError(
-        f"It did not stop within {STOP_LIMIT_S} s.", advice=f"End process {running['pid']} by hand."
+        f"The daemon did not stop within {STOP_LIMIT_S} s.",
+        advice=f"End its process: kill {running['pid']}.",
     )
 
 
 @app.command(epilog="Example: localfly status --json")
-def status(*, as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> int:
-    """Show its address, apps and machines; ends with 1 when it does not run."""
+def status(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> int:
+    """Show the daemon's address, apps and machines; exit with 1 if it does not run."""
     running = find()
     if running is None:
-        typer.echo("It does not run.", err=True)
+        typer.echo("The local Fly is not running.", err=True)
         return 1
     if as_json:
         typer.echo(json.dumps(running, indent=2))
@@ -183,8 +188,10 @@ def status(*, as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] 
 
 
 @app.command(epilog="Example: localfly reset --yes")
-def reset(*, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
-    """Stop it and delete all it stored, but not the built images."""
+def reset(
+    *, yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False
+) -> None:
+    """Stop the daemon and delete apps, machines and volumes; built images are kept."""
     home = home_folder()
     if not yes:
         typer.confirm(f"Delete every app and volume in {home}?", abort=True)
@@ -201,9 +208,9 @@ def reset(*, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = F
 
 
 def end_strays(home: Path) -> None:
-    """End machines of a daemon that was killed: one more daemon adopts and stops them."""
+    """End the machines of a killed daemon: a new daemon adopts and stops them."""
     if (home / "state.db").exists():
-        with contextlib.suppress(LocalFlyError):  # a damaged state is deleted all the same
+        with contextlib.suppress(LocalFlyError):  # a damaged state is deleted anyway
             start_detached(0, "")
             stop()
 
@@ -211,25 +218,27 @@ def end_strays(home: Path) -> None:
 @app.command(epilog="Example: localfly logs acme --follow")
 def logs(
     name: Annotated[
-        str, typer.Argument(metavar="[APP]", help="An app; the daemon if left out.")
+        str, typer.Argument(metavar="[APP]", help="An app; the daemon's own log if left out.")
     ] = "",
     *,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Continue until Ctrl-C.")] = False,
 ) -> None:
     """Print what an app's machines wrote."""
     running = find()
     if running is None:
-        raise LocalFlyError("It does not run.", advice="Start it: localfly start --detach.")
+        raise LocalFlyError(
+            "The local Fly is not running.", advice="Start it: localfly start --detach."
+        )
     params = {"app": name, **({"follow": "1"} if follow else {})}
     url = f"{running['api_url']}/localfly/logs"
-    with httpx.stream("GET", url, params=params, timeout=None, trust_env=False) as answer:  # noqa: S113 - --follow has no end
+    with httpx.stream("GET", url, params=params, timeout=None, trust_env=False) as answer:  # noqa: S113 - --follow streams without end
         if answer.status_code != httpx.codes.OK:
             raise LocalFlyError(f"There is no app {name}.", advice="See: localfly status.")
         for text in answer.iter_text():
             typer.echo(text, nl=False)
 
 
-image_app = typer.Typer(help="Images: folders of parts, built once.", rich_markup_mode=None)
+image_app = typer.Typer(help="Build images from folders of parts.", rich_markup_mode=None)
 app.add_typer(image_app, name="image")
 
 
@@ -237,11 +246,11 @@ app.add_typer(image_app, name="image")
     "build", epilog="Example: localfly image build ./deploy --version 1.2.3 --ref acme:1"
 )
 def image_build(
-    context: Annotated[Path, typer.Argument(help="The folder that has image.json.")],
-    version: Annotated[str, typer.Option(help="Put for {version} in the lock's name.")],
-    ref: Annotated[str, typer.Option(help="The reference machines will name.")],
+    context: Annotated[Path, typer.Argument(help="The folder with image.json.")],
+    version: Annotated[str, typer.Option(help="Replaces {version} in the lock's name.")],
+    ref: Annotated[str, typer.Option(help="The reference for machine configs.")],
 ) -> None:
-    """Build an image from its folder of parts; needs no daemon."""
+    """Build an image from a folder with image.json; needs no daemon."""
     build = Images(cache_folder()).build(
         context, version, ref, lambda line: typer.echo(line, err=True)
     )

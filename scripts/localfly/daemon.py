@@ -1,4 +1,4 @@
-"""The local Fly as one process: API, proxy, machine sockets and machines, wired together."""
+"""Run the local Fly in one process: the API, the proxy, the machine sockets and the machines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from localfly.proxy.addresses import Proxy
 from localfly.runtime.machine_processes import Runtime
 from localfly.runtime.machine_sockets import MachineSockets
 from localfly.runtime.serving import Serving
-from localfly.state.home import Settings, announce, discovery_file, hold, keep_port, last_port
+from localfly.state.home import Settings, announce, discovery_file, last_port, lock_home, save_port
 from localfly.state.records import App
 from localfly.state.world import World
 
@@ -28,14 +28,14 @@ OPEN_FILES = 65_536
 
 
 async def serve(settings: Settings) -> None:
-    """Run until told to stop by a signal or over the API.
+    """Run until a signal or the API stops the daemon.
 
     Raises:
-        AlreadyRunningError: the home folder is held by another daemon.
-        PortTakenError: the port that was asked for is in use.
+        AlreadyRunningError: another daemon uses the home folder.
+        PortTakenError: the requested port is in use.
     """
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    lock = hold(settings.home)
+    lock = lock_home(settings.home)
     try:
         await _serve(settings)
     finally:
@@ -44,7 +44,7 @@ async def serve(settings: Settings) -> None:
 
 
 def _take_open_files() -> None:
-    """Take more open files than many systems give at first: 1,024 is fewer than clients may be."""
+    """Raise the limit of open files: the usual 1,024 is fewer than the proxy's clients may need."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
@@ -88,7 +88,7 @@ async def _serve(settings: Settings) -> None:
 
 
 async def _open_app(proxy: Proxy, world: World, app: App) -> None:
-    """Open an app's port, the one it had if that is still free."""
+    """Open an app's port: its last one if that is free, else another."""
     try:
         port = await proxy.open(app.name, app.port)
     except PortTakenError:
@@ -99,7 +99,7 @@ async def _open_app(proxy: Proxy, world: World, app: App) -> None:
 
 
 def _listen(settings: Settings) -> socket.socket:
-    """Listen on the port asked for, else on the last one, else on a free one."""
+    """Listen on the requested port; without one, on the last port or a free one."""
     wanted = [settings.port] if settings.port else [last_port(settings.home), 0]
     for port in wanted:
         listening = socket.socket()
@@ -110,8 +110,9 @@ def _listen(settings: Settings) -> socket.socket:
         except OSError:
             listening.close()
             continue
-        keep_port(settings.home, listening.getsockname()[1])
+        save_port(settings.home, listening.getsockname()[1])
         return listening
     raise PortTakenError(
-        f"Port {settings.port} is in use.", advice="Name another with --port, or leave it out."
+        f"Port {settings.port} is in use.",
+        advice="Name another with --port, or leave it out.",
     )

@@ -1,10 +1,10 @@
-"""Everything that can go wrong in the local Fly, one class per cause."""
+"""The errors of the local Fly, one class for each cause."""
 
 from __future__ import annotations
 
 
 class LocalFlyError(Exception):
-    """A failure told in short sentences: what happened, then what to do."""
+    """An error with what happened and the next step."""
 
     def __init__(self, what: str, *, advice: str = "") -> None:
         super().__init__(what)
@@ -12,36 +12,36 @@ class LocalFlyError(Exception):
         self.advice = advice
 
     def __str__(self) -> str:
-        """The sentence and the next step, on one line."""
+        """Return what happened and the next step in one line."""
         return f"{self.what} {self.advice}".rstrip()
 
 
 class ImageSpecError(LocalFlyError):
-    """An image.json is absent, unreadable or says something unknown."""
+    """An image.json is missing, unreadable or has an unknown key or value."""
 
 
 class ImageBuildError(LocalFlyError):
-    """The environment could not be installed, or the bake command failed."""
+    """The installation of the environment or the bake command failed."""
 
 
 class UvMissingError(LocalFlyError):
-    """No uv executable was found, so no image can be built."""
+    """There is no uv executable, so no image can be built."""
 
 
 class SpawnError(LocalFlyError):
-    """A machine's command could not be started at all."""
+    """A machine's command cannot be started."""
 
 
 class NoAddressError(LocalFlyError):
-    """No loopback address has the wanted ports free."""
+    """No loopback address has the needed ports free."""
 
 
 class PortTakenError(LocalFlyError):
-    """The port an app is served on belongs to another program."""
+    """The port for an app is used by another program."""
 
 
 class StartRefusedError(LocalFlyError):
-    """A machine cannot be started now; `lasting` says that trying again soon is no use."""
+    """A machine cannot be started now; `lasting` means that an immediate retry is useless."""
 
     def __init__(self, what: str, *, lasting: bool = False) -> None:
         super().__init__(what)
@@ -49,7 +49,7 @@ class StartRefusedError(LocalFlyError):
 
 
 class UnroutableError(LocalFlyError):
-    """No machine could be found for a request; `code` is Fly's word for why."""
+    """No machine can take a request; `code` is Fly's code for the reason."""
 
     def __init__(self, code: str, what: str) -> None:
         super().__init__(what)

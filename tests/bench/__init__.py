@@ -1,1 +1,1 @@
-"""What Roost costs and gains, measured beside stock Prefect: `./run bench [SUBJECT...]`."""
+"""Benchmarks of Roost compared with stock Prefect: `./run bench [SUBJECT...]`."""

@@ -1,4 +1,4 @@
-"""The command line: measure subjects, print tables, and write docs/benchmarks.md."""
+"""The command line of `./run bench`: measure subjects, print tables, write docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def main(
     ] = False,
     write: Annotated[bool, typer.Option("--write", help="Write docs/benchmarks.md too.")] = False,
 ) -> None:
-    """Measure Roost beside stock Prefect: all subjects, or those named."""
+    """Measure all subjects, or the named ones, for Roost and stock Prefect."""
     if smallest and write:
         raise typer.BadParameter("Figures of --smallest mean nothing; leave out --write.")
     seconds = min(seconds, 1) if smallest else seconds
@@ -74,14 +74,14 @@ def main(
 
 
 def write_section(name: str, text: str) -> None:
-    """Put a subject's section into the page; what is measured stays, whatever comes after."""
+    """Write a subject's section into the page at once, so that a later failure does not lose it."""
     page = PAGE.read_text("utf-8") if PAGE.exists() else ""
     PAGE.write_text(merged(page, [(name, text)], OPENING), "utf-8")
     tell(f"Written: {PAGE.relative_to(PROJECT)}")
 
 
 def check_subjects(names: list[str]) -> list[str]:
-    """Return the subjects, each once.
+    """Return the subjects without duplicates.
 
     Raises:
         BadParameter: there is no such subject.
@@ -93,7 +93,7 @@ def check_subjects(names: list[str]) -> list[str]:
 
 
 def circumstances(lab: Lab, name: str) -> Circumstances:
-    """Return how a subject was measured, so that anybody can do it again."""
+    """Return how a subject was measured, so that it can be repeated."""
     options = (
         (f"--rounds {lab.runs}", lab.runs != ROUNDS),
         (f"--seconds {lab.seconds:g}", lab.seconds != SECONDS),
@@ -111,12 +111,12 @@ def circumstances(lab: Lab, name: str) -> Circumstances:
 
 
 def tell(line: str) -> None:
-    """Report what happens, beside the results."""
+    """Print progress to standard error."""
     typer.echo(line, err=True)
 
 
 if __name__ == "__main__":
-    # A polite kill ends as Ctrl-C does: every server is ended.
+    # SIGTERM ends like Ctrl-C: every server is ended.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         typer.run(main)

@@ -1,4 +1,4 @@
-"""The one HTTP client of all measurements: thin, so that what is timed is the server."""
+"""The HTTP client of all measurements; it adds little time of its own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WELL = range(200, 300)
 
 @dataclass(frozen=True)
 class Answer:
-    """What a request came to; `status` is UNANSWERED where nothing came in time."""
+    """The result of a request; `status` is UNANSWERED without a response in time."""
 
     status: int
     body: bytes
@@ -29,19 +29,19 @@ class Answer:
 
     @property
     def well(self) -> bool:
-        """Whether it was answered with a 2xx."""
+        """Whether the status is 2xx."""
         return self.status in _WELL
 
     @property
     def took_s(self) -> float:
-        """Seconds from the first byte sent to the last byte read."""
+        """The seconds from the first byte sent to the last byte read."""
         return self.ended - self.began
 
     def json(self) -> Any:
-        """Return the parsed body of a good answer.
+        """Return the parsed body of a successful response.
 
         Raises:
-            BenchError: it was no good answer.
+            BenchError: the response was not successful.
         """
         if not self.well:
             raise BenchError(f"A request came to {self.status}: {self.body[:300]!r}")
@@ -49,12 +49,12 @@ class Answer:
 
 
 class Client:
-    """One connection, kept while it lasts; for one thread.
+    """One connection for one thread, which is kept open.
 
     Args:
-        url: where to, such as http://127.0.0.1:4200.
-        headers: sent with every request, such as those `basic` gives.
-        limit_s: a request that is not answered for that long counts as unanswered.
+        url: the server's address, such as http://127.0.0.1:4200.
+        headers: sent with every request, such as those of `basic`.
+        limit_s: after this time a request counts as unanswered.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Client:
         return self.send("POST", path, body)
 
     def send(self, method: str, path: str, body: Any = None) -> Answer:
-        """Send one request; a failure to get an answer is an answer too, and is not repeated."""
+        """Send one request once; a missing response is a result, too."""
         content = None if body is None else json.dumps(body).encode()
         began = time.monotonic()
         self._drop_closed()
@@ -95,19 +95,19 @@ class Client:
         return Answer(response.status, read, began, time.monotonic())
 
     def _drop_closed(self) -> None:
-        """Close a connection that the server has closed meanwhile, as every pool of connections does."""
+        """Close a connection that the server has closed, as every connection pool does."""
         kept = self._connection.sock
         if kept is not None and select.select([kept], [], [], 0)[0]:
             self._connection.close()
 
 
 def basic(login: str) -> Mapping[str, str]:
-    """Return the header that logs in as `user:password`."""
+    """Return the authorization header for `user:password`."""
     return {"Authorization": f"Basic {b64encode(login.encode()).decode()}"}
 
 
 def wait_well(url: str, path: str, limit_s: float, *, pause_s: float = 0.01) -> float | None:
-    """Ask until it is answered well and return that moment (monotonic); None after the limit."""
+    """Poll until a request succeeds; return the time (monotonic), or None after the limit."""
     give_up_at = time.monotonic() + limit_s
     while (left := give_up_at - time.monotonic()) > 0:
         with Client(url, limit_s=left) as client:

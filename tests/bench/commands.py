@@ -1,4 +1,4 @@
-"""Commands that are timed from outside, as a person at a terminal meets them."""
+"""Time commands from outside, as a user at a terminal does."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ ROOST = (sys.executable, "-m", "roost")
 
 
 def timed(argv: Sequence[str], env: Mapping[str, str]) -> float:
-    """Run a command to its end and return the seconds it took.
+    """Run a command and return its duration in seconds.
 
     Raises:
-        BenchError: it failed; carries what it said.
+        BenchError: it failed; has its output.
     """
     began = time.monotonic()
     done = subprocess.run(
@@ -37,8 +37,8 @@ def timed(argv: Sequence[str], env: Mapping[str, str]) -> float:
 
 
 def roost_environ(lab: Lab, **extra: str) -> dict[str, str]:
-    """Return the variables for `python -m roost`, with its bytecode kept after the first run."""
-    # Some places never let it be written; a person's machine has it after the first command.
+    """Return the environment for `python -m roost`, with a bytecode cache."""
+    # Some file systems prevent its creation; a user's machine has it after the first command.
     inherited = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     return {
         **inherited,

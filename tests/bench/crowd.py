@@ -1,4 +1,4 @@
-"""Client processes with real flows, which are at work while something happens to their server."""
+"""Client processes that run real flows while their server is changed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PROGRAM = Path(__file__).with_name("inflight_work.py")
 BEGIN_LIMIT_S = 120.0
 END_LIMIT_S = 180.0
 SETTLE_S = 20.0
-"""Prefect writes events 5 s after they came, and task runs one by one: a busy computer takes its time."""
+"""Prefect writes events 5 s after they arrive, and task runs one by one; a busy computer is slow."""
 SETTLE_LIMIT_S = 300.0
 LOOK_S = 0.25
 BEFORE_S = 2.0
@@ -34,14 +34,14 @@ FEW_ROLES = (("steady", 3.0), ("mapped", 0.0))
 
 @dataclass(frozen=True)
 class Address:
-    """A server as its clients know it, and the Python that has their Prefect."""
+    """The address of a server, and the Python with its clients' Prefect."""
 
     url: str
     login: str
     python: Path
 
     def http(self) -> httpx.Client:
-        """Open a client of the API, logged in."""
+        """Return an authenticated client of the API."""
         user, _, password = self.login.partition(":")
         return httpx.Client(
             base_url=f"{self.url}/api", auth=(user, password), trust_env=False, timeout=60
@@ -50,7 +50,7 @@ class Address:
 
 @dataclass
 class Crowd:
-    """Processes at work, and the folder with their journals."""
+    """The running processes and the folder with their journals."""
 
     folder: Path
     address: Address
@@ -58,7 +58,7 @@ class Crowd:
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def journals(self) -> list[Path]:
-        """Find the journals of all."""
+        """Return the journals of all processes."""
         return [self.folder / f"{name}.journal" for name in self.processes]
 
     def start(self, role: str, name: str, ends_after_s: float, mapped: int) -> None:
@@ -87,7 +87,7 @@ class Crowd:
             )
 
     def wait_at_work(self) -> None:
-        """Wait until each has done something; one that a server does not let begin has lost its run."""
+        """Wait until each process has worked; one that the server rejects has lost its run."""
         limit = time.monotonic() + BEGIN_LIMIT_S
         for name, process in self.processes.items():
             journal = self.folder / f"{name}.journal"
@@ -95,11 +95,11 @@ class Crowd:
                 time.sleep(LOOK_S)
 
     def tell(self, what: str) -> None:
-        """Tell all how far the measurement is: `soon`, then `change`."""
+        """Signal the phase of the measurement to all processes: `soon`, then `change`."""
         (self.folder / what).touch()
 
     def resume_paused(self) -> None:
-        """Resume the runs that are paused, as often as it takes for the server to be back."""
+        """Resume the paused runs, and retry until the server is back."""
         names = [name for name in self.processes if "-paused-" in name]
         asked = {"flow_runs": {"name": {"any_": names}, "state": {"type": {"any_": ["PAUSED"]}}}}
         limit, resumed = time.monotonic() + BEGIN_LIMIT_S, 0
@@ -118,18 +118,18 @@ class Crowd:
         return any(self.processes[name].poll() is None for name in names)
 
     def wait_ended(self) -> None:
-        """Wait until all have ended by themselves; one that does not is ended, and has lost its run."""
+        """Wait until all processes have ended; one that does not is killed and has lost its run."""
         limit = time.monotonic() + END_LIMIT_S
         for process in self.processes.values():
             while process.poll() is None and time.monotonic() < limit:
                 time.sleep(LOOK_S)
 
     def log(self, name: str) -> str:
-        """Return what one wrote."""
+        """Return the output of one process."""
         return (self.folder / f"{name}.log").read_text("utf-8", "replace")
 
     def complaints(self, words: str) -> int:
-        """Count the lines in the logs of all that have these words."""
+        """Return how many lines of all logs contain these words."""
         return sum(
             line.count(words) for name in self.processes for line in self.log(name).splitlines()
         )
@@ -137,7 +137,7 @@ class Crowd:
 
 @contextmanager
 def crowd(folder: Path, address: Address, prefix: str, *, few: bool = False) -> Iterator[Crowd]:
-    """Start all processes and wait until they are at work; none is left behind."""
+    """Start all processes and wait until they work; end them afterwards."""
     found = Crowd(folder, address, prefix)
     try:
         for number, (role, seconds) in enumerate(FEW_ROLES if few else ROLES):
@@ -151,7 +151,7 @@ def crowd(folder: Path, address: Address, prefix: str, *, few: bool = False) -> 
 
 
 def cross(found: Crowd, change: Callable[[], object]) -> None:
-    """Make a change while a crowd is at work, and see it to its end."""
+    """Make a change while the processes work, and wait until they end."""
     found.tell("soon")
     time.sleep(BEFORE_S)
     found.tell("change")
@@ -161,7 +161,7 @@ def cross(found: Crowd, change: Callable[[], object]) -> None:
 
 
 def wait_settled(count: Callable[[], object], settle_s: float = SETTLE_S) -> None:
-    """Wait until what is counted has not changed for a while."""
+    """Wait until a count has not changed for a while."""
     limit = time.monotonic() + SETTLE_LIMIT_S
     last, since = count(), time.monotonic()
     while time.monotonic() < limit and time.monotonic() - since < settle_s:
@@ -171,7 +171,7 @@ def wait_settled(count: Callable[[], object], settle_s: float = SETTLE_S) -> Non
 
 
 def allow_slots(address: Address) -> None:
-    """Make the concurrency limit that one of the processes takes a slot of."""
+    """Create the concurrency limit of which one process takes a slot."""
     body = {"name": "bench", "limit": 1, "active": True}
     with address.http() as http:
         if not http.get("/v2/concurrency_limits/bench").is_success:
@@ -179,7 +179,7 @@ def allow_slots(address: Address) -> None:
 
 
 def slots_taken(address: Address) -> int:
-    """Count the slots of that limit that are still taken."""
+    """Return how many slots of that limit are taken."""
     with address.http() as http:
         taken = http.get("/v2/concurrency_limits/bench").raise_for_status().json()["active_slots"]
     return int(taken)

@@ -1,7 +1,7 @@
-"""What keeps a measurement from being made."""
+"""The error of the benchmarks."""
 
 from __future__ import annotations
 
 
 class BenchError(Exception):
-    """It cannot be measured; the message says what happened and where to look."""
+    """A measurement failed; the message has the cause and where to look."""

@@ -1,12 +1,12 @@
-"""One client process of the subject `inflight`: a real flow, which notes what it has done in a file.
+"""One client process of the subject `inflight`: a real flow that records its work in a file.
 
-Runs under the Python of Prefect's image, alone: `python inflight_work.py ROLE NAME FOLDER ENDS_AFTER_S`.
-In FOLDER it keeps its journal, and looks for the files `soon` and `change`, whose appearance tells it
-how far the measurement is.
+Runs under the Python of Prefect's image, alone: `python inflight_work.py ROLE NAME FOLDER
+ENDS_AFTER_S`. In FOLDER it writes its journal, and polls for the files `soon` and `change`, which
+signal the phase of the measurement.
 """
 
 # mypy: ignore-errors
-# A program of its own, in Prefect's environment: the types session has no Prefect.
+# A separate program in Prefect's environment; the types session has no Prefect.
 
 import os
 import sys
@@ -25,13 +25,13 @@ from prefect.task_runners import ThreadPoolTaskRunner  # noqa: E402
 
 
 def note(line):
-    """Keep a line of what has been done; the file outlives this process."""
+    """Append a line to the journal, which outlives this process."""
     with (FOLDER / f"{NAME}.journal").open("a") as journal:
         journal.write(f"{line}\n")
 
 
 def act(name, number):
-    """Log, emit an event, and note both."""
+    """Log a line and emit an event, and record both."""
     get_run_logger().info("bench %s %s", name, number)
     emit_event(
         "bench.tick",
@@ -43,25 +43,25 @@ def act(name, number):
 
 @task(task_run_name="{name} {number}")
 def tick(name, number):
-    """Work for a moment."""
+    """Run a short task."""
     act(name, number)
 
 
 @task(task_run_name="{name} {number}")
 def slow_tick(name, number):
-    """Work for some tenths of a second."""
+    """Run a task of some tenths of a second."""
     act(name, number)
     time.sleep(0.3)
 
 
 def is_over():
-    """Return whether the change began as long ago as this process is to go on."""
+    """Return whether the change began long enough ago to stop."""
     change = FOLDER / "change"
     return change.exists() and time.time() - change.stat().st_mtime >= ENDS_AFTER_S
 
 
 def tick_until_over():
-    """Run a task each second."""
+    """Run a task each second until the time is over."""
     began, number = time.monotonic(), 0
     while not is_over() and time.monotonic() - began < LIMIT_S:
         tick(NAME, number)
@@ -71,20 +71,20 @@ def tick_until_over():
 
 @flow(flow_run_name=NAME)
 def steady():
-    """Run a task each second, until some time after the change began."""
+    """Run a task each second until some time after the change."""
     tick_until_over()
 
 
 @flow(flow_run_name=NAME)
 def slot():
-    """The same, with a concurrency slot held."""
+    """Run a task each second while taking a concurrency slot."""
     with concurrency("bench", occupy=1, strict=True):
         tick_until_over()
 
 
 @flow(flow_run_name=NAME)
 def paused():
-    """Pause, and go on once somebody resumes the run."""
+    """Pause, and continue once the run is resumed."""
     tick(NAME, 0)
     pause_flow_run(timeout=600, poll_interval=2)
     tick(NAME, 1)
@@ -92,7 +92,7 @@ def paused():
 
 @flow(flow_run_name=NAME, task_runner=ThreadPoolTaskRunner(max_workers=8))
 def mapped():
-    """Map many tasks, beginning shortly before the change."""
+    """Map many tasks, starting shortly before the change."""
     tick(NAME, "first")
     began = time.monotonic()
     while not (FOLDER / "soon").exists() and time.monotonic() - began < LIMIT_S:

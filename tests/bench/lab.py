@@ -1,7 +1,7 @@
-"""What all subjects share: the image, the environment, and the two servers made of them.
+"""What all subjects share: the image, the environment, and the two servers.
 
 Ours and stock run in one locked environment: the same interpreter, the same packages, the same
-settings. What differs is what Roost adds.
+settings. They differ only in what Roost adds.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from roost.plan.image import image_reference, read_image_parts
 SOURCE = "staging"
 LOGIN = "admin:bench"
 AUTH = "PREFECT_SERVER_API_AUTH_STRING"
-# Loops that run once after a start have run by then.
+# Services that run once after a start have run by then.
 SETTLE_S = 3.0
 _SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
 class Side(Enum):
-    """Who is measured."""
+    """The server to measure."""
 
     STOCK = "stock"
     OURS = "ours"
@@ -41,7 +41,7 @@ class Side(Enum):
 
 @dataclass(frozen=True)
 class Lab:
-    """One session of measuring."""
+    """One session of measurements."""
 
     project: Path
     cache: Path
@@ -60,7 +60,7 @@ class Lab:
         return Path(mkdtemp(prefix=f"{name}-", dir=self.scratch))
 
     def used_home(self, side: Side) -> Path:
-        """Return a copy of a PREFECT_HOME that its side has used before."""
+        """Return a copy of a PREFECT_HOME that the same server has used before."""
         if not self._homes:
             self._homes.update(prepare_homes(self))
         home = self.folder(f"{side.value}-home")
@@ -68,7 +68,7 @@ class Lab:
         return home
 
     def environ(self, home: Path) -> dict[str, str]:
-        """Return the variables both sides are started with."""
+        """Return the variables of both servers."""
         return {
             "PATH": f"{self.image.bin}:{_SYSTEM_PATH}",
             "HOME": str(self.folder("user")),
@@ -92,18 +92,18 @@ def open_lab(
     *,
     smallest: bool = False,
 ) -> Iterator[Lab]:
-    """Build or find the image of the example; leave nothing but the image behind."""
+    """Build the image of the example or take it from the cache; clean up everything else."""
     file = load_environment(SOURCE, project / "tests" / "examples")
     version, deploy = file.environment.prefect.version, project / "deploy"
     ref = image_reference("roost-bench", version, read_image_parts(deploy, version))
     build = asyncio.run(Images(cache).build(deploy, version, ref, tell))
-    # Servers that were killed may leave files behind that come and go.
+    # Killed servers may leave temporary files that vanish meanwhile.
     with TemporaryDirectory(prefix="roost-bench-", ignore_cleanup_errors=True) as scratch:
         yield Lab(project, cache, Path(scratch), build.image, file, runs, seconds, tell, smallest)
 
 
 def program(lab: Lab, side: Side, home: Path, extra: Mapping[str, str] | None = None) -> Program:
-    """Describe a server on a home: `prefect server start`, or what the machine runs."""
+    """Return a server on a home folder: `prefect server start`, or the machine's program."""
     port = str(free_port())
     address = {"PREFECT_SERVER_API_HOST": "127.0.0.1", "PREFECT_SERVER_API_PORT": port}
     argv, own = stock(lab) if side is Side.STOCK else ours(lab)
@@ -113,23 +113,23 @@ def program(lab: Lab, side: Side, home: Path, extra: Mapping[str, str] | None = 
 
 
 def stock(lab: Lab) -> tuple[Sequence[str], Mapping[str, str]]:
-    """Return stock's command, and the variables that are its own."""
-    # By default it copies its UI to where its packages are; they are ours too, and shared.
+    """Return stock's command and its own variables."""
+    # By default stock copies its UI into its packages, which both servers share.
     own = {"PREFECT_SERVER_UI_STATIC_DIRECTORY": str(lab.scratch / "stock-ui")}
     return (str(lab.image.bin / "prefect"), "server", "start"), own
 
 
 def ours(lab: Lab) -> tuple[Sequence[str], Mapping[str, str]]:
-    """Return the command of our machines, and the variables Roost starts them with."""
+    """Return the command of our machines and the variables that Roost sets."""
     config = machine_config(lab.file, lab.image.ref, "app-1")
-    # There is no Fly around it that could wake it.
+    # There is no Fly here that could wake it.
     alone = {"IMAGE_ROOT": str(lab.image.folder), "ROOST_IDLE_ACTION": "off"}
     return lab.image.command, {**lab.image.env, **config["env"], **alone}
 
 
 @contextmanager
 def both(lab: Lab, extra: Mapping[str, str] | None = None) -> Iterator[dict[Side, Running]]:
-    """Start both sides on used homes, at once, and wait until they are healthy and settled."""
+    """Start both servers on used homes at once, and wait until they are healthy and settled."""
     with ExitStack() as stack:
         servers = {
             side: stack.enter_context(running(program(lab, side, lab.used_home(side), extra)))
@@ -142,7 +142,7 @@ def both(lab: Lab, extra: Mapping[str, str] | None = None) -> Iterator[dict[Side
 
 
 def prepare_homes(lab: Lab) -> dict[Side, Path]:
-    """Let each side make its database and be used a little, once a session."""
+    """Let each server create its database and be used a little, once for each session."""
     lab.tell("preparing a used volume for each side")
     homes = {side: lab.folder(f"{side.value}-prepared") for side in Side}
     with ExitStack() as stack:
@@ -158,7 +158,7 @@ def prepare_homes(lab: Lab) -> dict[Side, Path]:
 
 
 def free_port() -> int:
-    """Find a port that nobody listens on now."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -1,4 +1,4 @@
-"""Flow runs as clients write them: by several writers at once, with an eye on the server's health."""
+"""Write flow runs as clients do, with several writers at once, and watch the server's health."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from bench.stats import longest_gap, percentile
 
 LOGS_A_RUN = 5
 PROBE_EVERY_S = 0.05
-# What is not answered by then counts as not answered: the server may hang for a minute.
+# A request without a response by then counts as unanswered: the server may hang for a minute.
 ANSWER_LIMIT_S = 6.0
 DUE_RUNS = 40
 MAKE_TRIES = 100
-# How long after its time Prefect is told to mark a run late, and how often to look (settings).
+# The delay until Prefect marks a run late, and its polling interval (settings).
 MARK_AFTER_S = 1
 MARKING = {
     "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": str(MARK_AFTER_S),
@@ -34,7 +34,7 @@ MARK_LIMIT_S = 20.0
 
 @dataclass(frozen=True)
 class Load:
-    """What writers got: every answer, and the moments at which health was answered well."""
+    """The results of the writers: every response, and the times of successful health checks."""
 
     answers: tuple[Answer, ...]
     health: tuple[float, ...]
@@ -42,39 +42,39 @@ class Load:
     ended: float
 
     def well_share(self) -> float:
-        """Return the share of requests that were answered well, in percent."""
+        """Return the share of successful requests in percent."""
         return 100 * sum(answer.well for answer in self.answers) / len(self.answers)
 
     def failures(self) -> dict[int, int]:
-        """Count the answers that were not good, by status."""
+        """Return the number of failed responses by status."""
         return dict(Counter(answer.status for answer in self.answers if not answer.well))
 
     def rate(self) -> float:
-        """Return the requests answered well in a second."""
+        """Return the successful requests per second."""
         return sum(answer.well for answer in self.answers) / (self.ended - self.began)
 
     def p95_ms(self) -> float:
-        """Return the time 95 % of requests took at most, unanswered ones up to the limit."""
+        """Return the 95th percentile of the request times; unanswered ones count the limit."""
         return 1000 * percentile((answer.took_s for answer in self.answers), 0.95)
 
     def silence_s(self) -> float:
-        """Return the longest time without a good answer of the health page."""
+        """Return the longest time without a successful health check."""
         return longest_gap(self.health, self.began, self.ended)
 
 
 @dataclass(frozen=True)
 class Due:
-    """How many seconds after its time each run was marked late; one that never was, until we gave up."""
+    """The seconds until each run was marked late; for one that never was, until the limit."""
 
     late_s: tuple[float, ...]
 
     def p95_s(self) -> float:
-        """Return the time by which 95 % were marked."""
+        """Return the 95th percentile of the times until runs were marked."""
         return percentile(self.late_s, 0.95)
 
 
 def put_load(url: str, writers: int, seconds: float) -> Load:
-    """Let writers write flow runs for some seconds, each as fast as it is answered."""
+    """Let each writer write flow runs as fast as possible for some seconds."""
     flow = make_flow(url)
     over = threading.Event()
     with ThreadPoolExecutor(writers + 1) as pool:
@@ -94,7 +94,7 @@ def put_load(url: str, writers: int, seconds: float) -> Load:
 
 
 def put_load_while_due(url: str, writers: int, seconds: float) -> Due:
-    """Let writers write while many runs are due that nobody starts; return how late they were marked."""
+    """Let writers write while runs are due that no worker starts; return the late marks."""
     flow = make_flow(url)
     with Client(url, basic(LOGIN)) as client:
         runs = tuple(make_due(client, flow) for _ in range(DUE_RUNS))
@@ -105,14 +105,14 @@ def put_load_while_due(url: str, writers: int, seconds: float) -> Due:
 
 
 def make_due(client: Client, flow: str) -> str:
-    """Make a run that is due now, for whoever watches for late ones; return its id.
+    """Create a run that is due now, so that it will be marked late; return its id.
 
     Raises:
-        BenchError: it was not made in many tries.
+        BenchError: it was not created in many attempts.
     """
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     state = {"type": "SCHEDULED", "state_details": {"scheduled_time": now}}
-    # Repeated, as a client does: it is not what is measured, and stock may be busy marking others.
+    # Retried, as a client does: it is not measured, and stock may be busy.
     for _ in range(MAKE_TRIES):
         made = client.post("/api/flow_runs/", {"flow_id": flow, "state": state})
         if made.well:
@@ -122,7 +122,7 @@ def make_due(client: Client, flow: str) -> str:
 
 
 def watch_due(client: Client, runs: tuple[str, ...], due_at: float) -> Due:
-    """Wait until all are marked, for a while; return when each was, by the server's own clock."""
+    """Wait until all runs are marked or the limit; return their times by the server's clock."""
     give_up_at = time.monotonic() + MARK_LIMIT_S
     marked: dict[str, float] = {}
     while len(marked) < len(runs) and time.monotonic() < give_up_at:
@@ -135,20 +135,20 @@ def watch_due(client: Client, runs: tuple[str, ...], due_at: float) -> Due:
 
 
 def marks(runs: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, float]]:
-    """Return each run that was marked late, and when, in seconds of 1970."""
+    """Return each run that was marked late with the time in seconds since 1970."""
     for run in runs:
         if run["state"]["name"] == "Late":
             yield run["id"], datetime.fromisoformat(run["state"]["timestamp"]).timestamp()
 
 
 def make_flow(url: str) -> str:
-    """Make the flow that all runs are of; return its id."""
+    """Create the flow of all runs; return its id."""
     with Client(url, basic(LOGIN)) as client:
         return str(client.post("/api/flows/", {"name": "bench"}).json()["id"])
 
 
 def write_runs(url: str, flow: str, go_on: Callable[[], bool]) -> list[Answer]:
-    """Write one run after the other over one connection, while told to go on."""
+    """Write runs one after the other over one connection, until told to stop."""
     answers: list[Answer] = []
     with Client(url, basic(LOGIN), limit_s=ANSWER_LIMIT_S) as client:
         while go_on():
@@ -157,7 +157,7 @@ def write_runs(url: str, flow: str, go_on: Callable[[], bool]) -> list[Answer]:
 
 
 def write_run(client: Client, flow: str) -> Iterator[Answer]:
-    """Write a flow run as its process does; it is given up at the first request not answered well."""
+    """Write a flow run as its process does; stop at the first failed request."""
     created = client.post("/api/flow_runs/", {"flow_id": flow, "state": {"type": "PENDING"}})
     yield created
     if not created.well:
@@ -171,7 +171,7 @@ def write_run(client: Client, flow: str) -> Iterator[Answer]:
 
 
 def steps(run: str) -> Iterator[tuple[str, Any]]:
-    """Return what is sent for a run that was created: path and body."""
+    """Return the requests for a created run: path and body."""
     move = f"/api/flow_runs/{run}/set_state"
     yield move, {"state": {"type": "RUNNING"}}
     yield "/api/logs/", [log_line(run, number) for number in range(LOGS_A_RUN)]
@@ -179,7 +179,7 @@ def steps(run: str) -> Iterator[tuple[str, Any]]:
 
 
 def log_line(run: str, number: int) -> dict[str, object]:
-    """Return one line of a run's log, as the API takes it."""
+    """Return one log line of a run in the API's form."""
     return {
         "flow_run_id": run,
         "name": "bench",
@@ -190,7 +190,7 @@ def log_line(run: str, number: int) -> dict[str, object]:
 
 
 def probe_health(url: str, over: threading.Event) -> list[float]:
-    """Ask the health page at a steady pace until it is over; return the moments of good answers."""
+    """Poll the health check at a steady rate; return the times of successful responses."""
     answered: list[float] = []
     with Client(url, limit_s=ANSWER_LIMIT_S) as client:
         while not over.wait(PROBE_EVERY_S):

@@ -1,4 +1,4 @@
-"""Processes that are measured: started, asked, weighed, and always ended."""
+"""Start, query, measure and end the processes that are benchmarked."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HEALTH = "/api/health"
 
 @dataclass(frozen=True)
 class Program:
-    """A server that can be started, and where it will answer."""
+    """A server to start, and its address."""
 
     argv: Sequence[str]
     env: Mapping[str, str]
@@ -34,14 +34,14 @@ class Program:
 
 @dataclass(frozen=True)
 class Running:
-    """A program that was started; `began` is the moment before it was (monotonic)."""
+    """A started program; `began` is the time just before its start (monotonic)."""
 
     program: Program
     process: subprocess.Popen[bytes]
     began: float
 
     def wait_healthy(self) -> float:
-        """Wait for the first good answer of its health page; return the seconds since its start.
+        """Wait for the first successful health check; return the seconds since the start.
 
         Raises:
             BenchError: it did not answer in time; carries the end of its log.
@@ -64,10 +64,10 @@ class Running:
 
 @contextlib.contextmanager
 def running(program: Program) -> Iterator[Running]:
-    """Start a program, and end it with everything it started, whatever happens."""
+    """Start a program, and end it and its descendants in any case."""
     with program.log.open("ab") as log:
         began = time.monotonic()
-        # A session of its own: Ctrl-C is for us, and the group can be ended as one.
+        # In its own session, so that Ctrl-C does not reach it and the group can be killed.
         process = subprocess.Popen(
             program.argv,
             env=dict(program.env),
@@ -84,7 +84,7 @@ def running(program: Program) -> Iterator[Running]:
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Ask a process to end; then make its whole group."""
+    """Signal a process to end, then kill its whole group."""
     try:
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -1,4 +1,4 @@
-"""Rounds: everything once, then everything again, so that a noisy minute hits all alike."""
+"""Run trials in interleaved rounds, so that disturbances affect all alike."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bench.stats import Sample
 
 
 def interleaved(lab: Lab, trials: Mapping[str, Callable[[], float]]) -> dict[str, Sample]:
-    """Run all trials in order, as many rounds as the session asks for."""
+    """Run all trials in order, for as many rounds as the session has."""
     found: dict[str, list[float]] = {name: [] for name in trials}
     for number in range(1, lab.runs + 1):
         for name, trial in trials.items():

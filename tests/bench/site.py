@@ -1,4 +1,4 @@
-"""A local Fly of our own, and machines on it as Roost makes them."""
+"""A local Fly for the session, and machines as Roost creates them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TOKEN = {"Authorization": "Bearer bench"}
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine, and the address its app answers at."""
+    """A machine and its app's address."""
 
     app: str
     id: str
@@ -32,14 +32,14 @@ class Machine:
 
 @dataclass(frozen=True)
 class Site:
-    """The local Fly while it runs."""
+    """A running local Fly."""
 
     lab: Lab
     home: Path
     api_url: str
 
     def new_machine(self, app: str) -> Machine:
-        """Create an app with a machine that never ran, on an empty volume."""
+        """Create an app with a machine that never ran and an empty volume."""
         desired = desired_state(self.lab.file, self.lab.image.ref)
         (wanted,) = desired.machines
         self.send("POST", "/apps", {"name": app, "org_slug": "personal"})
@@ -56,7 +56,7 @@ class Site:
         return Machine(app, made["id"], f"http://127.0.0.1:{self.port(app)}")
 
     def port(self, app: str) -> int:
-        """Return the port the proxy serves an app on."""
+        """Return the proxy's port for an app."""
         with Client(self.api_url) as client:
             status = client.get("/localfly/status").json()
         return int(status["apps"][app]["port"])
@@ -74,16 +74,16 @@ class Site:
         self.send("GET", f"{path(machine)}/wait?{wanted}")
 
     def remove(self, machine: Machine) -> None:
-        """Delete the machine's app, with everything it has."""
+        """Delete the machine's app and all its resources."""
         self.send("DELETE", f"/apps/{machine.app}?force=true")
 
     def send(self, method: str, where: str, body: Any = None) -> Any:
-        """Send a request of the Machines API and return its answer.
+        """Send a request to the Machines API and return the response.
 
         Raises:
             BenchError: it was refused.
         """
-        # A connection for each: the API closes one that rests while servers are measured.
+        # A connection for each request: the API closes idle ones while servers are measured.
         with Client(self.api_url, TOKEN, limit_s=STATE_LIMIT_S + 10) as client:
             answer = client.send(method, f"/v1{where}", body)
         if not answer.well:
@@ -93,7 +93,7 @@ class Site:
 
 @contextmanager
 def local_fly(lab: Lab) -> Iterator[Site]:
-    """Run a local Fly of our own; it and its machines are ended, whatever happens."""
+    """Run a local Fly; it and its machines are ended in any case."""
     home = lab.folder("fly")
     daemon = LocalDaemon(home, lab.cache)
     try:
@@ -108,10 +108,10 @@ def path(machine: Machine) -> str:
 
 
 def request_to_200(machine: Machine) -> float:
-    """Ask a machine's health through the proxy, which wakes it; return the seconds to the first 200.
+    """Wake a machine through the proxy by a health request; return the seconds to the first 200.
 
     Raises:
-        BenchError: it did not come.
+        BenchError: there was no 200 in time.
     """
     began = time.monotonic()
     answered = wait_well(machine.url, HEALTH, START_LIMIT_S)

@@ -1,4 +1,4 @@
-"""Figures, and what they say: medians, spreads, ratios and whether an aim is met. Pure."""
+"""Statistics of measurements: medians, spreads, ratios and limits. Pure functions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from math import ceil
 
 
 class Unit(Enum):
-    """What a figure counts, and how many digits of it mean something."""
+    """The unit of a figure and its significant digits."""
 
     SECONDS = ("s", 3)
     MILLISECONDS = ("ms", 0)
@@ -25,18 +25,18 @@ class Unit(Enum):
 
     @property
     def label(self) -> str:
-        """The unit's sign."""
+        """The symbol of the unit."""
         return self.value[0]
 
     def tell(self, value: float) -> str:
-        """Return a value with its unit; long times need fewer digits than short ones."""
+        """Return a value with its unit; long times get fewer digits."""
         digits = 2 if self is Unit.SECONDS and value >= 1 else self.value[1]
         return f"{value:.{digits}f} {self.label}".rstrip()
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One thing, measured as often as there are values."""
+    """The values of one repeated measurement."""
 
     values: tuple[float, ...]
 
@@ -51,12 +51,12 @@ class Sample:
 
     @property
     def spread(self) -> tuple[float, float]:
-        """The least and the greatest value."""
+        """The minimum and the maximum."""
         return min(self.values), max(self.values)
 
 
 class Aim(Enum):
-    """What a limit is put on, and which side of it is good."""
+    """What a limit applies to, and which side of it is good."""
 
     RATIO_AT_MOST = auto()
     AT_MOST = auto()
@@ -65,7 +65,7 @@ class Aim(Enum):
 
 @dataclass(frozen=True)
 class Limit:
-    """An aim with its figure; it is told as met or missed, and fails nothing."""
+    """A target with its figure; a missed one is reported and fails nothing."""
 
     aim: Aim
     value: float
@@ -73,7 +73,7 @@ class Limit:
 
 @dataclass(frozen=True)
 class Row:
-    """One thing compared: ours, stock where there is such a thing, and the aim where there is one."""
+    """A comparison: ours, stock if it has the feature, and the target if there is one."""
 
     what: str
     unit: Unit
@@ -83,14 +83,14 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """Ours by stock, of the medians; None where that has no meaning."""
+        """The ratio of the medians, ours to stock; None if it has no meaning."""
         if self.stock is None or self.stock.median == 0:
             return None
         return self.ours.median / self.stock.median
 
     @property
     def met(self) -> bool | None:
-        """Whether the aim is met; None where there is none, or nothing to compare with."""
+        """Whether the target is met; None without a target or a comparison."""
         if self.limit is None:
             return None
         match self.limit.aim:
@@ -104,7 +104,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """What measuring a subject came to; `about` says what each row means, as markdown."""
+    """The result of a subject; `about` explains each row in Markdown."""
 
     subject: str
     title: str

@@ -1,4 +1,4 @@
-"""Tables as text: for a terminal, and for docs/benchmarks.md. Pure."""
+"""Format tables for a terminal and for docs/benchmarks.md. Pure functions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SECTION = re.compile(r"^## .*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 
 @dataclass(frozen=True)
 class Circumstances:
-    """When, where and how figures came about."""
+    """When, where and how figures were measured."""
 
     command: str
     date: str
@@ -24,7 +24,7 @@ class Circumstances:
 
 
 def cells(row: Row) -> tuple[str, ...]:
-    """Return a row's five cells."""
+    """Return the five cells of a row."""
     return (
         row.what,
         tell_sample(row.ours, row.unit),
@@ -42,7 +42,7 @@ def tell_sample(sample: Sample, unit: Unit) -> str:
 
 
 def tell_aim(row: Row) -> str:
-    """Return the aim and whether it is met."""
+    """Return the target and whether it is met."""
     if row.limit is None:
         return NONE
     verdicts = {True: "met", False: "missed", None: "not measured"}
@@ -50,7 +50,7 @@ def tell_aim(row: Row) -> str:
 
 
 def tell_limit(limit: Limit, unit: Unit) -> str:
-    """Return what is aimed at, such as `<= 0.85 of stock`."""
+    """Return the target, such as `<= 0.85 of stock`."""
     match limit.aim:
         case Aim.RATIO_AT_MOST:
             return f"<= {limit.value:g} of stock"
@@ -73,7 +73,7 @@ def _padded(line: Sequence[str], widths: Sequence[int]) -> Iterable[str]:
 
 
 def section(table: Table, circumstances: Circumstances) -> str:
-    """Return a table as a section of docs/benchmarks.md, with what its rows mean."""
+    """Return a table as a section of docs/benchmarks.md with the meaning of its rows."""
     how = (
         f"`{circumstances.command}`, {circumstances.date}, {circumstances.machine}; "
         f"medians of {circumstances.runs} runs, in brackets the least and the greatest."
@@ -85,7 +85,7 @@ def section(table: Table, circumstances: Circumstances) -> str:
 
 
 def merged(page: str, sections: Iterable[tuple[str, str]], opening: str) -> str:
-    """Put sections, by subject, into a page: new ones replace old ones, others stay as they are."""
+    """Insert sections by subject into a page: new ones replace old ones, others stay."""
     found = {_subject(text): text.strip() + "\n" for text in _SECTION.findall(page)}
     return "\n".join([opening.strip() + "\n", *(found | dict(sections)).values()])
 

@@ -1,1 +1,1 @@
-"""Roost at its worst moments: killed between any two calls, answers lost, storms, two at once."""
+"""Test Roost under faults: kills between calls, lost responses, API faults, concurrent commands."""

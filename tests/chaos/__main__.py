@@ -1,4 +1,4 @@
-"""The command line: play the parts, print tables, and write them into docs/reliability.md."""
+"""The command line of `./run chaos`: run the parts, print tables, write docs/reliability.md."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from chaos import pairs, report, silence
-from chaos.crashes import Outcome, Play
-from chaos.ground import Ground, open_ground
-from chaos.mishaps import tell_mishap
-from chaos.outages import Cut, CutPlay
+from chaos import downtime, pairs, report
+from chaos.crashes import CrashRun, Outcome
+from chaos.outages import OutageResult, OutageRun
 from chaos.scenarios import DONE, SCENARIOS, SLEEPLESS, Scenario, find
-from chaos.storms import StormyPlay, Weathered
+from chaos.storms import StormResult, StormRun
+from chaos.testbed import Testbed, open_testbed
+from chaos.unexpected_errors import describe_error
 from helpers.local_daemon import LocalDaemon
 from helpers.small_server import build_small_server
 
@@ -36,14 +36,14 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Stage:
-    """Where parts are played.
+    """The folders, images and limits that the parts share.
 
     Args:
-        folder: for all they need.
-        cache: has the small server's image.
-        prefect: the cache that has, or gets, images of Prefect.
-        jobs: so much is played at once.
-        numbers: of its folders.
+        folder: the folder for all files of the run.
+        cache: the image cache with the small server.
+        prefect: the image cache for real Prefect versions.
+        jobs: how many scenarios run at once.
+        numbers: the numbers for the names of folders.
     """
 
     folder: Path
@@ -53,9 +53,9 @@ class Stage:
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def each(self, play: Callable[[T], R], things: Mapping[str, T]) -> tuple[list[R], list[str]]:
-        """Play all of them, some at once; return what came of each in order, and what went wrong.
+        """Run all items, several at once; return the results in order, and the errors.
 
-        An exception is a fault of the one it came out of, and the others are played all the same.
+        An exception fails only its own item.
         """
         faults = []
 
@@ -63,19 +63,19 @@ class Stage:
             try:
                 return (play(things[name]),)
             except Exception as error:  # noqa: BLE001 - told as a fault, and the others are played
-                faults.append(f"{name}: {tell_mishap(error)}")
+                faults.append(f"{name}: {describe_error(error)}")
                 return ()
 
         with ThreadPoolExecutor(self.jobs) as pool:
             return [found for some in pool.map(guarded, things) for found in some], faults
 
     def new_folder(self, what: str) -> Path:
-        """Return a folder that nobody has used; its name is short, as those of sockets below it must be."""
+        """Return a new folder with a short name, because the paths of sockets are limited."""
         return self.folder / f"{what}-{next(self.numbers)}"
 
     @contextmanager
     def daemon(self) -> Iterator[LocalDaemon]:
-        """Have a local Fly."""
+        """Run a local Fly."""
         daemon = LocalDaemon(self.new_folder("fly"), self.cache)
         try:
             yield daemon.start()
@@ -83,14 +83,14 @@ class Stage:
             daemon.clean()
 
     @contextmanager
-    def place(self, daemon: LocalDaemon) -> Iterator[Ground]:
-        """Have a place on a local Fly."""
-        with open_ground(self.new_folder("ground"), daemon, "chaos") as found:
+    def place(self, daemon: LocalDaemon) -> Iterator[Testbed]:
+        """Return an environment on a local Fly."""
+        with open_testbed(self.new_folder("testbed"), daemon, "chaos") as found:
             yield found
 
     @contextmanager
-    def ground(self) -> Iterator[Ground]:
-        """Have a place on a local Fly of its own."""
+    def testbed(self) -> Iterator[Testbed]:
+        """Return an environment on its own local Fly."""
         with self.daemon() as daemon, self.place(daemon) as found:
             yield found
 
@@ -110,7 +110,7 @@ def main(
     jobs: Annotated[int, typer.Option(min=1, help="So much at once.")] = 2,
     write: Annotated[bool, typer.Option("--write", help="Write docs/reliability.md too.")] = False,
 ) -> None:
-    """Kill, lose, storm and meet: all parts, or those named. Ends with 1 when anything is lost."""
+    """Run all parts, or the named ones; exit with 1 if anything was lost."""
     chosen = parts or list(PARTS)
     unknown = set(chosen) - set(PARTS)
     if unknown:
@@ -139,14 +139,14 @@ def main(
             began = time.monotonic()
             text, faults = players[part]()
             typer.echo(f"\n{text}\n")
-            tell(f"{part} took {time.monotonic() - began:.0f} s")
+            show_progress(f"{part} took {time.monotonic() - began:.0f} s")
             for fault in faults:
-                tell(f"FAULT {fault}")
+                show_progress(f"FAULT {fault}")
             bad += len(faults)
             if write and not faults:
                 write_section(part, options[part], text)
     if bad:
-        tell(f"{bad} faults")
+        show_progress(f"{bad} faults")
         raise typer.Exit(1)
 
 
@@ -154,17 +154,17 @@ Played = tuple[str, list[str]]
 
 
 def by_name(scenarios: Iterable[Scenario]) -> dict[str, Scenario]:
-    """Return scenarios by what people call them."""
+    """Return the scenarios by name."""
     return {scenario.name: scenario for scenario in scenarios}
 
 
 def play_crashes(stage: Stage, scenarios: Sequence[Scenario], every: int) -> Played:
-    """Kill an apply at every call."""
+    """Kill an apply at every call of the API."""
 
     def play(scenario: Scenario) -> Outcome:
-        with stage.ground() as ground:
-            outcome = Play(ground, scenario, every).run()
-        tell(f"  {report.crash_line([outcome])}: {scenario.name}")
+        with stage.testbed() as testbed:
+            outcome = CrashRun(testbed, scenario, every).run()
+        show_progress(f"  {report.crash_line([outcome])}: {scenario.name}")
         return outcome
 
     outcomes, faults = stage.each(play, by_name(scenarios))
@@ -173,25 +173,25 @@ def play_crashes(stage: Stage, scenarios: Sequence[Scenario], every: int) -> Pla
 
 
 def play_storms(stage: Stage, scenarios: Sequence[Scenario], seeds: range) -> Played:
-    """Apply in bad weather."""
+    """Apply while the API fails at random."""
 
-    def play(scenario: Scenario) -> list[Weathered]:
-        with stage.ground() as ground:
-            weathered = StormyPlay(ground, scenario).run(seeds)
-        tell(f"  {len(weathered)} storms: {scenario.name}")
-        return weathered
+    def play(scenario: Scenario) -> list[StormResult]:
+        with stage.testbed() as testbed:
+            results = StormRun(testbed, scenario).run(seeds)
+        show_progress(f"  {len(results)} storms: {scenario.name}")
+        return results
 
     played, faults = stage.each(play, by_name(scenarios))
-    weathered = [each for some in played for each in some]
-    return report.storm_table(weathered), [*faults, *(str(w) for w in weathered if w.faults)]
+    results = [each for some in played for each in some]
+    return report.storm_table(results), [*faults, *(str(w) for w in results if w.faults)]
 
 
 def play_outages(stage: Stage, scenarios: Sequence[Scenario], count: int, seed: int) -> Played:
-    """Lose Fly for good in the middle; little is done meanwhile but waiting, so more are played at once."""
+    """Lose Fly permanently within an apply. This mostly waits, so more scenarios run at once."""
 
-    def play(scenario: Scenario) -> list[Cut]:
-        with stage.ground() as ground:
-            return CutPlay(ground, scenario, seed).run(count)
+    def play(scenario: Scenario) -> list[OutageResult]:
+        with stage.testbed() as testbed:
+            return OutageRun(testbed, scenario, seed).run(count)
 
     things = {name: scenario for name, scenario in by_name(scenarios).items() if scenario.cut}
     played, faults = replace(stage, jobs=2 * stage.jobs).each(play, things)
@@ -200,16 +200,16 @@ def play_outages(stage: Stage, scenarios: Sequence[Scenario], count: int, seed: 
 
 
 def play_pairs(stage: Stage, seeds: range) -> Played:
-    """Have two act at once."""
+    """Run two commands at once."""
 
-    def play(pair: pairs.Pair | None) -> list[pairs.Met]:
+    def play(pair: pairs.Pair | None) -> list[pairs.PairResult]:
         if pair is None:
             return play_sleep(stage, seeds)
         with stage.daemon() as daemon, stage.place(daemon) as one, stage.place(daemon) as other:
             return pairs.play(
                 pair.name,
                 seeds,
-                lambda seed: pairs.meet(pair, (one, other), seed),
+                lambda seed: pairs.run_pair(pair, (one, other), seed),
                 one.remove if pair.fresh else lambda: bring_up(one),
             )
 
@@ -219,38 +219,38 @@ def play_pairs(stage: Stage, seeds: range) -> Played:
     return report.pair_table(met), [*faults, *(str(m) for m in met if m.faults)]
 
 
-def play_sleep(stage: Stage, seeds: range) -> list[pairs.Met]:
-    """Have a server that goes to sleep while it is changed."""
-    with stage.ground() as ground:
+def play_sleep(stage: Stage, seeds: range) -> list[pairs.PairResult]:
+    """Change a server that is suspended meanwhile."""
+    with stage.testbed() as testbed:
         return pairs.play(
             pairs.SLEEP,
             seeds,
-            lambda seed: pairs.meet_sleep(ground, seed),
-            lambda: bring_up(ground),
+            lambda seed: pairs.apply_during_suspends(testbed, seed),
+            lambda: bring_up(testbed),
         )
 
 
-def bring_up(ground: Ground) -> None:
-    """Have a new server before anything happens to it."""
-    ground.remove()
-    ground.write(SLEEPLESS)
-    ground.expect(DONE, "apply")
+def bring_up(testbed: Testbed) -> None:
+    """Create a server before the faults begin."""
+    testbed.remove()
+    testbed.write(SLEEPLESS)
+    testbed.expect(DONE, "apply")
 
 
 def play_silence(stage: Stage, rounds: int) -> Played:
-    """Watch a real server from outside; one at a time, so that nothing disturbs the times."""
+    """Measure the downtime of a real server; one at a time, so that nothing disturbs the times."""
 
-    def play(change: silence.Change) -> silence.Silence:
-        return silence.measure(change, stage.new_folder("silence"), stage.prefect, rounds)
+    def play(change: downtime.Change) -> downtime.Silence:
+        return downtime.measure(change, stage.new_folder("silence"), stage.prefect, rounds)
 
-    changes = {change.name: change for change in silence.CHANGES}
+    changes = {change.name: change for change in downtime.CHANGES}
     silences, faults = replace(stage, jobs=1).each(play, changes)
     return report.silence_table(silences), faults
 
 
 @contextmanager
 def open_stage(jobs: int) -> Iterator[Stage]:
-    """Build what is needed; leave nothing but images of Prefect behind."""
+    """Prepare images and folders; keep only the images of Prefect."""
     state = Path(os.environ.get("RUN_STATE") or PROJECT / ".run")
     prefect = Path(os.environ.get("LOCALFLY_CACHE") or state / "images").absolute()
     with TemporaryDirectory(prefix="roost-chaos-", ignore_cleanup_errors=True) as scratch:
@@ -260,24 +260,24 @@ def open_stage(jobs: int) -> Iterator[Stage]:
 
 
 def write_section(part: str, options: str, text: str) -> None:
-    """Put a part's tables into the page; what people wrote there stays."""
+    """Write a part's tables into the page, and keep its other text."""
     page = PAGE.read_text("utf-8")
     opening, begin, rest = page.partition(f"<!-- {part} -->\n")
     _, end, closing = rest.partition(f"<!-- end of {part} -->")
     date = time.strftime("%Y-%m-%d", time.gmtime())
     command = f"./run chaos {part} {options}".strip()
-    said = f"`{command}`, {date}, {len(os.sched_getaffinity(0))} cores:\n\n{text}\n\n"
-    PAGE.write_text(opening + begin + said + end + closing, "utf-8")
-    tell(f"Written: {PAGE.relative_to(PROJECT)}")
+    section = f"`{command}`, {date}, {len(os.sched_getaffinity(0))} cores:\n\n{text}\n\n"
+    PAGE.write_text(opening + begin + section + end + closing, "utf-8")
+    show_progress(f"Written: {PAGE.relative_to(PROJECT)}")
 
 
-def tell(line: str) -> None:
-    """Report what happens, beside the results."""
+def show_progress(line: str) -> None:
+    """Print progress to standard error."""
     typer.echo(line, err=True)
 
 
 if __name__ == "__main__":
-    # A polite kill ends as Ctrl-C does: every process is ended.
+    # SIGTERM ends like Ctrl-C: every process is ended.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     program = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     program.command()(main)

@@ -1,4 +1,4 @@
-"""Command lines of Roost, each a process that can be killed."""
+"""Run command lines of Roost, each in a process that can be killed."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ HUNG = -1000
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a command ended: its exit code, or minus the signal; and all it said."""
+class CommandResult:
+    """The result of a command: its exit code, or the negative signal; and its output."""
 
     code: int
-    said: str
+    output: str
 
     @property
     def last(self) -> str:
-        """The last thing it said."""
-        return (self.said.strip().splitlines() or [""])[-1]
+        """The last line of its output."""
+        return (self.output.strip().splitlines() or [""])[-1]
 
     @property
     def killed(self) -> bool:
-        """Whether it was killed."""
+        """Whether the command was killed."""
         return self.code == -signal.SIGKILL
 
 
 class Commands:
-    """Runs command lines, one at a time, each in a process of its own.
+    """Runs command lines one after the other, each in its own process.
 
     Args:
-        environ: what each is given.
-        log: where what it says is kept meanwhile.
+        environ: the environment of each command.
+        log: the file for the output.
     """
 
     def __init__(self, environ: Mapping[str, str], log: Path) -> None:
@@ -55,9 +55,9 @@ class Commands:
         self.clocks: dict[str, float] = {}
         """What the commands' own patience is cut to; empty leaves it as it is."""
         self.latest = "no command was run yet"
-        """How the latest command ended, in a line, for whoever tells of something that went wrong."""
-        self._zygote = subprocess.Popen(
-            [sys.executable, "-m", "chaos.zygote"],
+        """The end of the latest command in one line, for reports of errors."""
+        self._forker = subprocess.Popen(
+            [sys.executable, "-m", "chaos.preforked_commands"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -76,9 +76,9 @@ class Commands:
     ) -> None:
         with suppress(ChildProcessError):
             self.clear()
-        cast(IO[str], self._zygote.stdin).close()
-        self._zygote.wait()
-        cast(IO[str], self._zygote.stdout).close()
+        cast(IO[str], self._forker.stdin).close()
+        self._forker.wait()
+        cast(IO[str], self._forker.stdout).close()
 
     def begin(self, *argv: str, **environ: str) -> None:
         """Start a command."""
@@ -86,17 +86,17 @@ class Commands:
         self._log.unlink(missing_ok=True)  # never what an earlier one said
         given = {"environ": {**self._environ, **environ}, "clocks": self.clocks}
         line = {"argv": argv, "log": str(self._log), **given}
-        print(json.dumps(line), file=self._zygote.stdin)
+        print(json.dumps(line), file=self._forker.stdin)
         self._process = self._answer()
 
     def kill(self) -> None:
-        """End the command as a lost machine does, if it runs."""
+        """Kill the running command, as the loss of its machine would."""
         if self._process:
             with suppress(ProcessLookupError):
                 os.kill(self._process, signal.SIGKILL)
 
-    def finish(self) -> Ended:
-        """Wait for its end; one that never ends is killed, and is said to have hung."""
+    def finish(self) -> CommandResult:
+        """Wait for the command to end; after the limit it is killed and reported as hung."""
         hung = threading.Event()
 
         def give_up() -> None:
@@ -111,23 +111,23 @@ class Commands:
             timer.cancel()
             self._process = 0
         said = self._log.read_text("utf-8", "replace") if self._log.exists() else ""
-        ended = Ended(HUNG if hung.is_set() else code, said)
+        ended = CommandResult(HUNG if hung.is_set() else code, said)
         self.latest = f"`{' '.join(self._began)}` ended with {ended.code}: {ended.last}"
         return ended
 
     def clear(self) -> None:
-        """End what runs still, if something does."""
+        """Kill the command if it still runs."""
         if self._process:
             self.kill()
             self.finish()
 
     def _answer(self) -> int:
-        """Read what the zygote tells.
+        """Read a line from the process that forks the commands.
 
         Raises:
-            ChildProcessError: it has ended, and nothing can be run any more.
+            ChildProcessError: that process has ended.
         """
-        told = cast(IO[str], self._zygote.stdout).readline()
+        told = cast(IO[str], self._forker.stdout).readline()
         if not told:
-            raise ChildProcessError(f"the zygote has ended with {self._zygote.poll()}")
+            raise ChildProcessError(f"the forking process has ended with {self._forker.poll()}")
         return int(told)

@@ -1,7 +1,7 @@
-"""Trouble that does not end: from some call on nothing of Fly's API works any more.
+"""Permanent outages: from one call on, nothing of Fly's API works.
 
-A command may then not go on for ever: each ends within its limits, and says what to do. Its patience
-with a call is cut to seconds here; the real one is in the unit tests, where no time passes.
+A command must then end within its limits, and say what to do. Its retries of a call are limited to
+seconds here; the unit tests have the real limits, in virtual time.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from chaos.crashes import Play
-from chaos.ground import Ground
+from chaos.api_faults import refused
+from chaos.crashes import CrashRun
 from chaos.scenarios import Scenario
 from chaos.storms import BROKEN, ENDS, STOPPED, bad_end
-from chaos.weather import refused
+from chaos.testbed import Testbed
 from helpers.api_door import HANG_UP, Answer
 
 CLOCKS = {"deadline_s": 6.0, "timeout_s": 2.0}
@@ -30,7 +30,7 @@ LATEST = 24
 
 
 def silence() -> Answer:
-    """Answer nothing for longer than anybody waits."""
+    """Send no response for longer than any client waits."""
     time.sleep(SILENT_S)
     return HANG_UP
 
@@ -46,8 +46,8 @@ KINDS: dict[str, Callable[[], Answer]] = {
 
 
 @dataclass(frozen=True)
-class Cut:
-    """How a command fared that Fly was lost to."""
+class OutageResult:
+    """The result of a command during an outage."""
 
     scenario: Scenario
     kind: str
@@ -61,17 +61,17 @@ class Cut:
 
 
 @dataclass
-class CutPlay:
-    """One scenario, outages of one kind after the other, each from another call on."""
+class OutageRun:
+    """One scenario with one kind of outage after the other, each from another call on."""
 
-    ground: Ground
+    testbed: Testbed
     scenario: Scenario
     seed: int
     longest_s: float = LONGEST_S
 
-    def run(self, count: int) -> list[Cut]:
-        """Play so many kinds, other ones for each seed and scenario; there are not more than all."""
-        play, cuts, kinds = Play(self.ground, self.scenario), list[Cut](), list(KINDS)
+    def run(self, count: int) -> list[OutageResult]:
+        """Run this many kinds of outages, chosen by seed and scenario."""
+        play, cuts, kinds = CrashRun(self.testbed, self.scenario), list[OutageResult](), list(KINDS)
         first = random.Random(f"{self.seed} {self.scenario.name}").randrange(len(kinds))
         for change, kind in enumerate((kinds[first:] + kinds[:first])[:count], 1):
             try:
@@ -79,12 +79,12 @@ class CutPlay:
                     play.start_over()
                 cuts.append(self.cut(play, change, kind))
             except Exception as error:  # noqa: BLE001 - told as a fault, and the others are played
-                wrong = (self.ground.tell_mishap(error),)
-                cuts.append(Cut(self.scenario, kind, BROKEN, 0.0, wrong))
+                wrong = (self.testbed.describe_error(error),)
+                cuts.append(OutageResult(self.scenario, kind, BROKEN, 0.0, wrong))
         return cuts
 
-    def cut(self, play: Play, change: int, kind: str) -> Cut:
-        """Lose Fly in the middle; then have it back, and look."""
+    def cut(self, play: CrashRun, change: int, kind: str) -> OutageResult:
+        """Apply with an outage from one call on; then end the outage and check."""
         first = random.Random(f"{self.seed} {self.scenario.name} {kind}").randrange(1, LATEST)
         numbers, began, lock = itertools.count(1), list[float](), threading.Lock()
 
@@ -97,20 +97,20 @@ class CutPlay:
                 began.append(time.monotonic())
             return KINDS[kind]()
 
-        self.ground.write(self.scenario.after(change))
-        self.scenario.setup(self.ground, change)
-        self.ground.door.asked = asked
-        self.ground.commands.clocks = CLOCKS
-        self.ground.begin(*self.scenario.command)
-        ended = self.ground.commands.finish()
+        self.testbed.write(self.scenario.after(change))
+        self.scenario.setup(self.testbed, change)
+        self.testbed.door.asked = asked
+        self.testbed.commands.clocks = CLOCKS
+        self.testbed.begin(*self.scenario.command)
+        ended = self.testbed.commands.finish()
         seconds = time.monotonic() - began[0] if began else 0.0
-        self.ground.commands.clocks = {}
-        self.ground.open_door()
-        self.ground.end_leases()
+        self.testbed.commands.clocks = {}
+        self.testbed.open_door()
+        self.testbed.end_leases()
         wrong = bad_end(ended)
         if seconds > self.longest_s:
             wrong += (f"went on for {seconds:.0f} s",)
-        again = self.ground.run(*self.scenario.again)
+        again = self.testbed.run(*self.scenario.again)
         wrong += play.wrong_end(again, self.scenario.next_ends)
         end = ENDS.get(ended.code, STOPPED)
-        return Cut(self.scenario, kind, end, seconds, (*wrong, *play.check()))
+        return OutageResult(self.scenario, kind, end, seconds, (*wrong, *play.check()))

@@ -1,4 +1,4 @@
-"""Two who act on one server at once: one wins, the other waits or stops, and nothing is mixed."""
+"""Two concurrent commands on one server: one wins, and the other waits or stops."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from chaos.commands import Ended
-from chaos.ground import Fields, Ground
-from chaos.mishaps import tell_mishap
+from chaos.commands import CommandResult
+from chaos.invariants import faults
+from chaos.row_writers import writing_rows
 from chaos.scenarios import DONE, SLEEPLESS, settings
-from chaos.standing import faults
 from chaos.storms import BROKEN, bad_end
-from chaos.visitors import visiting
+from chaos.testbed import Fields, Testbed
+from chaos.unexpected_errors import describe_error
 
 LATEST_S = 1.5
 Command = tuple[str, ...]
@@ -29,8 +29,8 @@ BOTH, ONE, NONE = "both, one after the other", "one, the other stopped", "none"
 
 
 @dataclass(frozen=True)
-class Met:
-    """How one round went."""
+class PairResult:
+    """The result of one round."""
 
     name: str
     seed: int
@@ -43,13 +43,13 @@ class Met:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two who meet.
+    """Two commands that run at once.
 
     Args:
-        name: what people call it.
-        files: the files of the two, in the round of that number.
-        commands: what each of the two runs.
-        fresh: whether there is no app before.
+        name: the name for reports.
+        files: returns the two environment files of a round.
+        commands: the two commands.
+        fresh: whether the app does not exist before.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Pair:
 
 
 def two_changes(n: int) -> tuple[Fields, Fields]:
-    """Return two changes that a mixture would show of."""
+    """Return two changes whose mixture can be detected."""
     return (
         {**settings(PREFECT_LOGGING_LEVEL=f"A{n}"), "machine": {"memory_mb": 512}},
         {**settings(PREFECT_LOGGING_LEVEL=f"B{n}"), "machine": {"memory_mb": 768}},
@@ -67,7 +67,7 @@ def two_changes(n: int) -> tuple[Fields, Fields]:
 
 
 def change_and_scaling(n: int) -> tuple[Fields, Fields]:
-    """Return a change of the file, and the file of before, beside which somebody scales for a time."""
+    """Return a changed file and the previous one, for a change during a temporary scaling."""
     before = settings(PREFECT_LOGGING_LEVEL=f"C{n - 1}")
     return settings(PREFECT_LOGGING_LEVEL=f"C{n}"), before
 
@@ -81,11 +81,11 @@ PAIRS = (
 SLEEP = "a change and sleep"
 
 
-def meet(pair: Pair, grounds: tuple[Ground, Ground], seed: int) -> Met:
-    """Let the two act, one a little after the other."""
-    one, other = grounds
-    for ground, fields in zip(grounds, pair.files(seed), strict=True):
-        ground.write(fields)
+def run_pair(pair: Pair, testbeds: tuple[Testbed, Testbed], seed: int) -> PairResult:
+    """Run the two commands, one a little after the other."""
+    one, other = testbeds
+    for testbed, fields in zip(testbeds, pair.files(seed), strict=True):
+        testbed.write(fields)
     late = random.Random(seed).uniform(0, LATEST_S)
     one.begin(*pair.commands[0])
     time.sleep(late)
@@ -95,80 +95,83 @@ def meet(pair: Pair, grounds: tuple[Ground, Ground], seed: int) -> Met:
     won = sum(end.code == DONE for end in ended)
     if won == 0:
         wrong += ("nobody won", *(end.last for end in ended))
-    found = [faults(ground) for ground in grounds]
+    found = [faults(testbed) for testbed in testbeds]
     if all(found):
         wrong += (f"a mixture, {' | '.join('; '.join(one) for one in found)}",)
-    wrong += calm(grounds[pair.commands.index(APPLY)])
+    wrong += calm(testbeds[pair.commands.index(APPLY)])
     if pair.fresh:
         one.remove()
-    return Met(pair.name, seed, (NONE, ONE, BOTH)[won], wrong)
+    return PairResult(pair.name, seed, (NONE, ONE, BOTH)[won], wrong)
 
 
-def nameless(ended: Ended) -> tuple[str, ...]:
-    """Return where somebody waited or stopped for a lease, and was not told whose, why or since when."""
-    told = _WAITS.findall(ended.said)
-    if "[fly-leased]" in ended.said and not told:
+def nameless(ended: CommandResult) -> tuple[str, ...]:
+    """Return outputs that name a lease without its owner, reason or time."""
+    told = _WAITS.findall(ended.output)
+    if "[fly-leased]" in ended.output and not told:
         return (f"stopped, and does not say for whom: {ended.last}",)
     return tuple(f"does not say who, since when and why: {t}" for t in told if not _WHO.search(t))
 
 
-def calm(ground: Ground) -> tuple[str, ...]:
-    """Apply alone, and look; an override of before is no fault, and ends here."""
-    again = ground.run("apply")
+def calm(testbed: Testbed) -> tuple[str, ...]:
+    """Apply alone and check; an earlier override is not a fault, and ends here."""
+    again = testbed.run("apply")
     stopped = () if again.code == DONE else (f"then ended with {again.code}: {again.last}",)
-    return (*stopped, *faults(ground), *ground.mishaps())
+    return (*stopped, *faults(testbed), *testbed.errors())
 
 
 def play(
-    name: str, seeds: range, meeting: Callable[[int], Met], bring_up: Callable[[], None]
-) -> list[Met]:
-    """Play a round a seed; what nobody expects is the round's fault, and the next one is played."""
-    met = list[Met]()
+    name: str, seeds: range, meeting: Callable[[int], PairResult], bring_up: Callable[[], None]
+) -> list[PairResult]:
+    """Run one round for each seed; an unexpected error fails only its round."""
+    met = list[PairResult]()
     for seed in seeds:
         try:
             if not met or met[-1].end == BROKEN:
                 bring_up()
             met.append(meeting(seed))
         except Exception as error:  # noqa: BLE001 - told as a fault, and the others are played
-            met.append(Met(name, seed, BROKEN, (tell_mishap(error),)))
+            met.append(PairResult(name, seed, BROKEN, (describe_error(error),)))
     return met
 
 
-def meet_sleep(ground: Ground, seed: int) -> Met:
-    """Apply while the machine puts itself to sleep again and again, and visitors wake it."""
-    ground.write(settings(PREFECT_LOGGING_LEVEL=f"S{seed}"))
-    with visiting(ground) as visitors, falling_asleep(ground, random.Random(seed)) as mishaps:
-        ended = ground.run("apply")
-    wrong = (*bad_end(ended), *calm(ground), *visitors.mishaps, *mishaps)
-    lost = len(visitors.lost())
+def apply_during_suspends(testbed: Testbed, seed: int) -> PairResult:
+    """Apply while the machine suspends itself repeatedly and requests wake it."""
+    testbed.write(settings(PREFECT_LOGGING_LEVEL=f"S{seed}"))
+    with (
+        writing_rows(testbed) as row_writer,
+        falling_asleep(testbed, random.Random(seed)) as errors,
+    ):
+        ended = testbed.run("apply")
+    wrong = (*bad_end(ended), *calm(testbed), *row_writer.errors, *errors)
+    lost = len(row_writer.lost())
     if lost:
         wrong += (f"{lost} rows lost",)
-    return Met(SLEEP, seed, ONE if ended.code == DONE else NONE, wrong)
+    return PairResult(SLEEP, seed, ONE if ended.code == DONE else NONE, wrong)
 
 
 @contextmanager
-def falling_asleep(ground: Ground, dice: random.Random) -> Iterator[list[str]]:
-    """Suspend or stop the machine now and then, as it does itself: without anybody's lease.
+def falling_asleep(testbed: Testbed, dice: random.Random) -> Iterator[list[str]]:
+    """Suspend or stop the machine at intervals without a lease, as the machine itself does.
 
-    Gives what went wrong with that, which is known at the end.
+    Yields a list that has the errors at the end.
     """
-    over, mishaps = threading.Event(), list[str]()
+    over, errors = threading.Event(), list[str]()
 
     def sleep() -> None:
         while not over.wait(dice.uniform(0.05, 0.6)):
             try:
-                for machine in ground.live().machines:
+                for machine in testbed.live().machines:
                     act = dice.choice(("suspend", "stop"))
-                    path = f"/v1/apps/{ground.app}/machines/{machine.id}/{act}"
-                    ground.daemon.client.post(path)
+                    path = f"/v1/apps/{testbed.app}/machines/{machine.id}/{act}"
+                    testbed.daemon.client.post(path)
             except Exception as error:  # noqa: BLE001 - told as a fault; nobody else would see it
-                mishaps.append(f"the machine's own sleep: {tell_mishap(error)}")
+                errors.append(f"the machine's own sleep: {describe_error(error)}")
                 return
 
     thread = threading.Thread(target=sleep)
     thread.start()
     try:
-        yield mishaps
+        yield errors
     finally:
         over.set()
         thread.join()

@@ -1,20 +1,20 @@
-"""What came of it, as tables for a terminal and for docs/reliability.md. Pure."""
+"""Format the results as tables for a terminal and for docs/reliability.md. Pure functions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
 from chaos.crashes import Moment, Outcome, Point
-from chaos.outages import Cut
-from chaos.pairs import BOTH, ONE, Met
-from chaos.silence import Silence
-from chaos.storms import STOPPED, Weathered, count_ends
+from chaos.downtime import Silence
+from chaos.outages import OutageResult
+from chaos.pairs import BOTH, ONE, PairResult
+from chaos.storms import STOPPED, StormResult, count_ends
 
 KILLED = (Moment.BEFORE, Moment.AFTER)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a table in Markdown, whose columns line up on a terminal too."""
+    """Return a table in Markdown with aligned columns."""
     cells = [list(map(str, row)) for row in (head, *rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
@@ -26,7 +26,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def crash_table(outcomes: Sequence[Outcome]) -> str:
-    """Return what became of every crash point and every lost answer."""
+    """Return the table of crash points and lost responses."""
     head = (
         *("scenario", "crash points", "converged", "answers lost", "converged"),
         *("unaided", "rows acknowledged", "rows lost"),
@@ -49,7 +49,7 @@ def _crash_row(outcome: Outcome) -> Sequence[object]:
 
 
 def crash_line(outcomes: Sequence[Outcome]) -> str:
-    """Return it in one sentence."""
+    """Return the result of a scenario in one sentence."""
     rows, lost = sum(o.acknowledged for o in outcomes), sum(o.lost for o in outcomes)
     parts = (
         tell_points("crash points", [p for o in outcomes for p in o.of(*KILLED)]),
@@ -60,38 +60,36 @@ def crash_line(outcomes: Sequence[Outcome]) -> str:
 
 
 def tell_points(what: str, points: Sequence[Point]) -> str:
-    """Return how many there were, and from how many it converged."""
+    """Return the number of points, and how many converged."""
     return f"{len(points)} {what}, {sum(point.converged for point in points)} converged"
 
 
-def storm_table(weathered: Sequence[Weathered]) -> str:
-    """Return how runs in bad weather ended."""
-    names = dict.fromkeys(w.scenario.name for w in weathered)
+def storm_table(results: Sequence[StormResult]) -> str:
+    """Return the table of runs with API faults."""
+    names = dict.fromkeys(w.scenario.name for w in results)
     head = ("scenario", "storms", "troubles", "done", "rolled back", "stopped", "sound afterwards")
-    return table(
-        head, (_storm_row(n, [w for w in weathered if w.scenario.name == n]) for n in names)
-    )
+    return table(head, (_storm_row(n, [w for w in results if w.scenario.name == n]) for n in names))
 
 
-def _storm_row(name: str, weathered: list[Weathered]) -> Sequence[object]:
-    ends = count_ends(weathered)
+def _storm_row(name: str, results: list[StormResult]) -> Sequence[object]:
+    ends = count_ends(results)
     return (
         name,
-        len(weathered),
-        sum(w.troubles for w in weathered),
+        len(results),
+        sum(w.troubles for w in results),
         *(ends[end] for end in ("done", "rolled back", "stopped")),
-        sum(not w.faults for w in weathered),
+        sum(not w.faults for w in results),
     )
 
 
-def outage_table(cuts: Sequence[Cut]) -> str:
-    """Return how runs ended that Fly was lost to."""
+def outage_table(cuts: Sequence[OutageResult]) -> str:
+    """Return the table of runs with an outage."""
     head = ("Fly", "runs", "done", "stopped", "longest", "sound afterwards")
     kinds = dict.fromkeys(cut.kind for cut in cuts)
     return table(head, (_outage_row(k, [c for c in cuts if c.kind == k]) for k in kinds))
 
 
-def _outage_row(kind: str, cuts: list[Cut]) -> Sequence[object]:
+def _outage_row(kind: str, cuts: list[OutageResult]) -> Sequence[object]:
     ends = [cut.end for cut in cuts]
     return (
         kind,
@@ -103,20 +101,20 @@ def _outage_row(kind: str, cuts: list[Cut]) -> Sequence[object]:
     )
 
 
-def pair_table(met: Sequence[Met]) -> str:
-    """Return how rounds of two at once ended."""
+def pair_table(met: Sequence[PairResult]) -> str:
+    """Return the table of concurrent runs."""
     names = dict.fromkeys(m.name for m in met)
     head = ("who", "rounds", "both, in turn", "one, the other stopped", "sound afterwards")
     return table(head, (_pair_row(n, [m for m in met if m.name == n]) for n in names))
 
 
-def _pair_row(name: str, met: list[Met]) -> Sequence[object]:
+def _pair_row(name: str, met: list[PairResult]) -> Sequence[object]:
     ends = [m.end for m in met]
     return (name, len(met), ends.count(BOTH), ends.count(ONE), sum(not m.faults for m in met))
 
 
 def silence_table(silences: Sequence[Silence]) -> str:
-    """Return how long a server did not answer."""
+    """Return the table of downtimes."""
     head = ("change", "roost apply", "by hand", "ratio")
     return table(head, map(_silence_row, silences))
 

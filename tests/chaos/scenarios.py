@@ -1,4 +1,4 @@
-"""What is done to a server again and again, each time at another bad moment."""
+"""The changes of a server that are repeated, each time with another fault."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from chaos.ground import APP, HOOK, Fields, Ground
-from chaos.standing import faults, not_gone
+from chaos.invariants import faults, not_gone
+from chaos.testbed import APP, HOOK, Fields, Testbed
 from helpers.small_server import EXITS, ILL, OTHER, SMALL, TROUBLE, VERSION
 from roost.environment.model import AUTH_SECRET
 
@@ -21,23 +21,23 @@ DRILL = ("restore", "--drill")
 
 @dataclass(frozen=True)
 class Scenario:
-    """One kind of change.
+    """One kind of change of a server.
 
     Args:
-        name: what people call it.
-        before: the file that is live before the change.
-        after: the file of the nth change, counted from 1, each unlike the one before.
-        code: what the change ends with when nothing is in its way.
-        fresh: each change begins without an app.
-        back: the verb that goes back to `before` after every change, empty where nobody needs to.
-        command: the verb that makes the change, with its options.
-        again: the verb that goes on where it was ended.
-        setup: what is done before the nth change.
-        check: names what is wrong afterwards, beside what is looked for everywhere.
-        stands: what is looked for everywhere: that all is there as the file asks.
-        undoes: whether it goes back where Fly refuses, as a restore does.
-        visited: whether somebody writes rows meanwhile, which must all be there afterwards.
-        cut: whether Fly is lost to it for good, too: some that together make every kind of call.
+        name: the name for reports.
+        before: the environment file before the change.
+        after: returns the file of the n-th change, from 1 on, each different from the last.
+        code: the exit code of the change without a fault.
+        fresh: whether each change starts without an app.
+        back: the command that restores `before` after each change; empty for none.
+        command: the command that makes the change, with its options.
+        again: the command that resumes an interrupted change.
+        setup: called before the n-th change.
+        check: returns faults after the change, in addition to the invariants.
+        stands: returns violated invariants: differences from the file.
+        undoes: whether it rolls back when Fly refuses a call, as a restore does.
+        visited: whether rows are written meanwhile, which must all exist afterwards.
+        cut: whether it is also run with outages; these scenarios make every kind of call.
     """
 
     name: str
@@ -48,153 +48,153 @@ class Scenario:
     back: tuple[str, ...] = ()
     command: tuple[str, ...] = ("apply",)
     again: tuple[str, ...] = ("apply",)
-    setup: Callable[[Ground, int], None] = lambda _, __: None
-    check: Callable[[Ground], Iterable[str]] = lambda _: ()
-    stands: Callable[[Ground], Iterable[str]] = faults
+    setup: Callable[[Testbed, int], None] = lambda _, __: None
+    check: Callable[[Testbed], Iterable[str]] = lambda _: ()
+    stands: Callable[[Testbed], Iterable[str]] = faults
     undoes: bool = False
     visited: bool = False
     cut: bool = False
 
     @property
     def kept(self) -> bool:
-        """Whether the change is there afterwards; a bad one is not."""
+        """Whether the change is live afterwards; a broken one is not."""
         return self.code == DONE
 
     @property
     def next_ends(self) -> set[int]:
-        """What the next command may end with, once trouble is over: it goes on, or tells the end.
+        """The allowed exit codes of the next command after the fault.
 
-        What was no good is refused by then, and what was being put back is back now.
+        A broken release is refused by then, and a rollback in progress is complete.
         """
         return {self.code, *(() if self.kept else (BAD_INPUT,)), *((ROLLED_BACK,) * self.undoes)}
 
 
 def settings(**values: str) -> Fields:
-    """Return a file with these settings of the server."""
+    """Return an environment file with these server settings."""
     return {**SLEEPLESS, "prefect": {"settings": values}}
 
 
 def bad(how: str) -> Callable[[int], Fields]:
-    """Return changes to a server that is no good, each another one: a failed one is refused."""
+    """Return changes to a broken server, each different: a failed release is refused."""
     return lambda n: settings(**{TROUBLE: f"{how}-{n}"})
 
 
 def upgrade(n: int) -> Fields:
-    """Return the nth of ever newer versions."""
+    """Return the n-th version, each newer than the last."""
     version = f"3.9.{n}"
     return {**SLEEPLESS, "prefect": {"version": version, "settings": {VERSION: version}}}
 
 
 def elsewhere(count: int) -> Fields:
-    """Return a file with one machine, or none, on a database elsewhere."""
+    """Return a file with one machine or none, and a database elsewhere."""
     database = {"backend": "postgres", "url_secret": URL}
     scaling = {"autostop": "off", "count": count}
     return {"database": database, "secrets": [AUTH_SECRET, URL], "scaling": scaling}
 
 
 def hook(n: int) -> Fields:
-    """Return a file with one more secret, and without it, in turns."""
+    """Return a file with an additional secret and without it, alternately."""
     names = [AUTH_SECRET, HOOK] if n % 2 else [AUTH_SECRET]
     return {**SLEEPLESS, "prune": True, "secrets": names}
 
 
 def image(n: int) -> Fields:
-    """Return a file with the one image and the other, in turns."""
+    """Return a file with one image and another, alternately."""
     return {**SLEEPLESS, "prefect": {"image": OTHER if n % 2 else SMALL}}
 
 
 def memory(n: int) -> Fields:
-    """Return a file with more memory and with less, in turns."""
+    """Return a file with more memory and with less, alternately."""
     return {**SLEEPLESS, "machine": {"memory_mb": 768 if n % 2 else 512}}
 
 
 def volume(n: int) -> Fields:
-    """Return a file with an ever larger volume."""
+    """Return a file with a larger volume each time."""
     return {**SLEEPLESS, "database": {"backend": "sqlite", "volume_gb": 1 + n}}
 
 
 def rotated(_: int) -> Fields:
-    """Return a file with a secret whose value is another one each time."""
+    """Return a file with a secret that has another value each time."""
     return {**SLEEPLESS, "secrets": [AUTH_SECRET, HOOK]}
 
 
-def rotate(ground: Ground, n: int) -> None:
-    """Have another value for it."""
-    ground.environ = {HOOK: f"https://hook.test/{n}"}
+def rotate(testbed: Testbed, n: int) -> None:
+    """Change the value of the secret."""
+    testbed.environ = {HOOK: f"https://hook.test/{n}"}
 
 
-def unseen(ground: Ground) -> Iterator[str]:
-    """Return whether the server runs with another value than the newest."""
-    wanted = hashlib.sha256(ground.environ[HOOK].encode()).hexdigest()
-    if ground.ask("/seen") != wanted:
+def unseen(testbed: Testbed) -> Iterator[str]:
+    """Return a fault if the server does not run with the newest value."""
+    wanted = hashlib.sha256(testbed.environ[HOOK].encode()).hexdigest()
+    if testbed.ask("/seen") != wanted:
         yield "the server has an older value"
 
 
-def release_two(ground: Ground, n: int) -> None:
-    """Make one more good release, to go back from."""
-    ground.write(settings(PREFECT_LOGGING_LEVEL=f"R{n}"))
-    ground.expect(DONE, "apply")
+def release_two(testbed: Testbed, n: int) -> None:
+    """Make another good release, to roll back from."""
+    testbed.write(settings(PREFECT_LOGGING_LEVEL=f"R{n}"))
+    testbed.expect(DONE, "apply")
 
 
-def clear_override(ground: Ground, n: int) -> None:
-    """End the override of the change before."""
+def clear_override(testbed: Testbed, n: int) -> None:
+    """End the override of the previous change."""
     if n > 1:
-        ground.expect(DONE, "scale", "--clear")
+        testbed.expect(DONE, "scale", "--clear")
 
 
-def back_up(ground: Ground, _: int) -> None:
-    """Write a row, copy it, and write another one."""
+def back_up(testbed: Testbed, _: int) -> None:
+    """Write a row, take a backup, and write another row."""
     for when in ("before", "after"):
-        ground.rows[when] = ground.write_row_surely()
+        testbed.rows[when] = testbed.write_row_surely()
         if when == "before":
-            ground.expect(DONE, "backup")
+            testbed.expect(DONE, "backup")
 
 
-def note_volume(ground: Ground, _: int) -> None:
-    """Remember which volume has the data."""
-    [ground.noted["volume"]] = (m.mounted_volume for m in ground.live().machines)
+def note_volume(testbed: Testbed, _: int) -> None:
+    """Record which volume has the data."""
+    [testbed.noted["volume"]] = (m.mounted_volume for m in testbed.live().machines)
 
 
-def note_row(ground: Ground, n: int) -> None:
-    """Write a row, and remember which volume has it."""
-    note_volume(ground, n)
-    ground.rows["before"] = ground.write_row_surely()
+def note_row(testbed: Testbed, n: int) -> None:
+    """Write a row, and record which volume has it."""
+    note_volume(testbed, n)
+    testbed.rows["before"] = testbed.write_row_surely()
 
 
-def missing_row(ground: Ground) -> Iterator[str]:
-    """Return whether the row is lost; where its volume was gone, a restore brings it."""
-    if ground.noted["volume"] not in {volume.id for volume in ground.live().volumes}:
-        ended = ground.run("restore")
+def missing_row(testbed: Testbed) -> Iterator[str]:
+    """Return a fault if the row is lost; after the loss of its volume, a restore brings it back."""
+    if testbed.noted["volume"] not in {volume.id for volume in testbed.live().volumes}:
+        ended = testbed.run("restore")
         if ended.code != DONE:
             yield f"the last snapshot is not restored: {ended.last}"
             return
-    if ground.rows["before"] not in ground.ask("/kept").split():
+    if testbed.rows["before"] not in testbed.ask("/kept").split():
         yield "a row is lost"
 
 
-def note_server(ground: Ground, n: int) -> None:
-    """Remember what runs, and have a backup of it."""
-    note_volume(ground, n)
-    if not ground.snapshots(ground.noted["volume"]):
-        ground.expect(DONE, "backup")
-    ground.noted["server"] = standing_server(ground)
+def note_server(testbed: Testbed, n: int) -> None:
+    """Record the running server, and take a backup of it."""
+    note_volume(testbed, n)
+    if not testbed.snapshots(testbed.noted["volume"]):
+        testbed.expect(DONE, "backup")
+    testbed.noted["server"] = standing_server(testbed)
 
 
-def standing_server(ground: Ground) -> list[tuple[object, ...]]:
-    """Return the machines with all that happened to them."""
-    machines = ground.live().machines
+def standing_server(testbed: Testbed) -> list[tuple[object, ...]]:
+    """Return the machines with their events."""
+    machines = testbed.live().machines
     return [(m.id, m.instance_id, m.state, m.cordoned, [e.id for e in m.events]) for m in machines]
 
 
-def touched(ground: Ground) -> Iterator[str]:
-    """Return whether anything happened to the server."""
-    if standing_server(ground) != ground.noted["server"]:
-        yield f"the server was touched: {ground.noted['server']} and now {standing_server(ground)}"
+def touched(testbed: Testbed) -> Iterator[str]:
+    """Return a fault if anything happened to the server."""
+    if standing_server(testbed) != testbed.noted["server"]:
+        yield f"the server was touched: {testbed.noted['server']} and now {standing_server(testbed)}"
 
 
-def missing_rows(ground: Ground) -> Iterator[str]:
-    """Name what the copy had and is not there."""
-    if ground.rows["before"] not in ground.ask("/kept").split():
+def missing_rows(testbed: Testbed) -> Iterator[str]:
+    """Return the rows of the backup that are missing."""
+    if testbed.rows["before"] not in testbed.ask("/kept").split():
         yield "a row of the backup is lost"
 
 
@@ -290,7 +290,7 @@ SCENARIOS = (
 
 
 def find(names: list[str]) -> tuple[Scenario, ...]:
-    """Return the scenarios whose name begins with one of these; all of them when there is none."""
+    """Return the scenarios whose name starts with one of these; all without any."""
     return tuple(
         s for s in SCENARIOS if not names or any(s.name.startswith(name) for name in names)
     )

@@ -1,1 +1,1 @@
-"""What each release of Prefect's client keeps on each server: `./run clients`."""
+"""Which Prefect clients work with which servers: `./run clients`."""

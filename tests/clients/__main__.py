@@ -1,4 +1,4 @@
-"""`./run clients [--smallest]`: print which clients work with which servers, as `docs/prefect.md` has it."""
+"""The command line of `./run clients [--smallest]`: print the table of docs/prefect.md."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Start each server once and have each client run its flow; 1 where the server's own client loses something.
+    """Run each client's flow on each server; exit with 1 if the server's own client loses data.
 
-    `--smallest` takes the newest server and the client that is installed with it.
+    `--smallest` runs only the newest server with its own client.
     """
     smallest = "--smallest" in arguments
-    # A server that was killed may leave files behind that come and go.
+    # A killed server may leave temporary files that vanish meanwhile.
     with TemporaryDirectory(prefix="roost-clients-", ignore_cleanup_errors=True) as name:
         folder = Path(os.environ.get("ROOST_CLIENTS") or name)
         clients = {} if smallest else make_clients(folder)
@@ -41,13 +41,13 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def make_clients(folder: Path) -> dict[str, Path]:
-    """Install every client of the table; return the Python of each."""
+    """Install every client of the table; return its Python."""
     uv = os.environ.get("UV") or shutil.which("uv") or "uv"
     return {version: make_client(folder, version, uv) for version in CLIENTS}
 
 
 def build(version: str) -> Image:
-    """Build the image of a locked Prefect, or take it from the cache."""
+    """Build the image of a locked Prefect or take it from the cache."""
     ref = image_reference("acme-prefect", version, read_image_parts(DEPLOY, version))
     images = Images(Path(os.environ["LOCALFLY_CACHE"]))
     return asyncio.run(images.build(DEPLOY, version, ref)).image

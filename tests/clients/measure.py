@@ -1,4 +1,4 @@
-"""Have real clients of several releases run a flow against real servers, and count what arrives."""
+"""Run a flow with real clients of several releases on real servers, and count what arrives."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from helpers.waiting import LIMIT_S
 
 CLIENTS = ("3.1.10", "3.4.24", "3.6.13", "3.6.21", "3.7.8", "3.8.8", "3.9.1")
 TASKS = 3
-# Prefect declares wider ranges than it runs with; see deploy/locks/constraints-*.in.
+# Prefect declares wider version ranges than it works with; see deploy/locks/constraints-*.in.
 PINS = ("sqlalchemy>=2.0,<2.1", "fastapi<0.116")
 PINS_SINCE_3_7 = ("sqlalchemy>=2.0,<2.1",)
 SETTLE_S = 30.0
@@ -45,15 +45,15 @@ steps()
 
 @dataclass(frozen=True)
 class Kept:
-    """What of one client's flow run is on one server.
+    """What one server has of one client's flow run.
 
     Args:
-        client: its version.
-        server: its version.
-        state: of the flow run, such as `COMPLETED`; empty where it has none.
-        task_runs: of those that it made, how many are there.
-        events: of the one that it emitted, how many are there.
-        said: the last line of what the client wrote, where it failed.
+        client: the client's version.
+        server: the server's version.
+        state: the flow run's state, such as `COMPLETED`; empty without one.
+        task_runs: how many of its task runs exist.
+        events: how many of its one event exist.
+        said: the last line of a failed client's output.
     """
 
     client: str
@@ -70,7 +70,7 @@ class Kept:
 
 
 def make_client(folder: Path, version: str, uv: str) -> Path:
-    """Install one release into an environment of its own; return its Python."""
+    """Install one release into its own environment; return its Python."""
     python = folder / version / "bin" / "python"
     if not python.exists():
         subprocess.run([uv, "venv", "--quiet", "--no-project", folder / version], check=True)
@@ -82,7 +82,7 @@ def make_client(folder: Path, version: str, uv: str) -> Path:
 
 
 def measure(server: PrefectProcess, version: str, clients: dict[str, Path]) -> Iterator[Kept]:
-    """Run one flow with each client against a server that is up."""
+    """Run one flow with each client on a running server."""
     for client, python in clients.items():
         name = f"roost-{uuid.uuid4().hex}"
         done = subprocess.run(

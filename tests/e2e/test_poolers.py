@@ -228,7 +228,7 @@ def test_who_holds_the_turn_to_migrate_is_named_before_anybody_gives_up_on_the_s
         held.wait()
     taken = run(image, TURN, url)
 
-    assert "holds the turn to migrate for more than 0 s: process " in refused
+    assert "has held the migration lock for more than 0 s: process " in refused
     assert "(psql, from 127.0.0.1, connected since " in refused
     assert "SELECT pg_terminate_backend(" in refused
     assert taken == "taken"

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from chaos.crashes import Moment, Play
-from chaos.ground import open_ground
-from chaos.outages import CutPlay
-from chaos.pairs import PAIRS, meet
+from chaos.crashes import CrashRun, Moment
+from chaos.outages import OutageRun
+from chaos.pairs import PAIRS, run_pair
 from chaos.scenarios import SLEEPLESS, find
-from chaos.storms import StormyPlay
+from chaos.storms import StormRun
+from chaos.testbed import open_testbed
 from helpers.waiting import LIMIT_S
 
 SAMPLE = 11
@@ -20,10 +20,10 @@ SAMPLE = 11
 
 
 @pytest.fixture
-def ground(tmp_path, daemon, small_server, request):  # noqa: ARG001 - the image must be there
+def testbed(tmp_path, daemon, small_server, request):  # noqa: ARG001 - the image must be there
     """A place of the test's own on the shared local Fly."""
     app = f"chaos-{zlib.crc32(request.node.name.encode())}"
-    with open_ground(tmp_path / "ground", daemon, app) as found:
+    with open_testbed(tmp_path / "testbed", daemon, app) as found:
         found.commands.limit_s = (
             3 * LIMIT_S
         )  # however busy this computer is; `./run chaos` is stricter
@@ -40,20 +40,20 @@ def ground(tmp_path, daemon, small_server, request):  # noqa: ARG001 - the image
         pytest.param("destroy, given up", 8, marks=pytest.mark.slow),
     ],
 )
-def test_from_whatever_call_an_apply_was_ended_the_next_one_goes_on(ground, name, first):
+def test_from_whatever_call_an_apply_was_ended_the_next_one_goes_on(testbed, name, first):
     [scenario] = find([name])
 
-    outcome = Play(ground, scenario, SAMPLE, first).run((Moment.AFTER,))
+    outcome = CrashRun(testbed, scenario, SAMPLE, first).run((Moment.AFTER,))
 
     assert outcome.points
     assert [str(point) for point in outcome.failed] == []
     assert outcome.lost == 0
 
 
-def test_whatever_answer_is_lost_the_change_is_made_once(ground):
+def test_whatever_answer_is_lost_the_change_is_made_once(testbed):
     [scenario] = find(["image"])
 
-    outcome = Play(ground, scenario, SAMPLE, 2).run((Moment.LOST,))
+    outcome = CrashRun(testbed, scenario, SAMPLE, 2).run((Moment.LOST,))
 
     assert outcome.points
     assert [str(point) for point in outcome.failed] == []
@@ -61,26 +61,27 @@ def test_whatever_answer_is_lost_the_change_is_made_once(ground):
 
 
 @pytest.mark.slow
-def test_of_a_fly_that_is_lost_for_good_a_command_lets_go_and_says_what_to_do(ground):
+def test_of_a_fly_that_is_lost_for_good_a_command_lets_go_and_says_what_to_do(testbed):
     [scenario] = find(["settings"])
 
-    cuts = CutPlay(ground, scenario, 1, longest_s=LIMIT_S).run(1)  # however busy this computer is
+    run = OutageRun(testbed, scenario, 1, longest_s=LIMIT_S)  # however busy this computer is
+    cuts = run.run(1)
 
     assert [str(cut) for cut in cuts if cut.faults] == []
 
 
 @pytest.mark.slow
-def test_a_mishap_is_a_fault_of_its_point_and_the_others_are_played(ground):
+def test_a_mishap_is_a_fault_of_its_point_and_the_others_are_played(testbed):
     [scenario] = find(["settings"])
     asked = iter([True])
     faults = scenario.stands
 
-    def stands(ground):
+    def stands(testbed):
         if next(asked, False):
             raise KeyError("nobody expected this")
-        return faults(ground)
+        return faults(testbed)
 
-    play = Play(ground, replace(scenario, stands=stands, visited=False), 9, 3)
+    play = CrashRun(testbed, replace(scenario, stands=stands, visited=False), 9, 3)
     outcome = play.run((Moment.BEFORE,))
 
     first, *others = outcome.faults
@@ -93,23 +94,23 @@ def test_a_mishap_is_a_fault_of_its_point_and_the_others_are_played(ground):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["memory"])
-def test_bad_weather_ends_in_a_change_or_in_a_sentence(ground, name):
+def test_bad_weather_ends_in_a_change_or_in_a_sentence(testbed, name):
     [scenario] = find([name])
 
-    weathered = StormyPlay(ground, scenario).run(range(1, 3))
+    results = StormRun(testbed, scenario).run(range(1, 3))
 
-    assert sum(each.troubles for each in weathered) > 0
-    assert [str(each) for each in weathered if each.faults] == []
+    assert sum(each.troubles for each in results) > 0
+    assert [str(each) for each in results if each.faults] == []
 
 
 @pytest.mark.slow
-def test_of_two_changes_at_once_one_wins_and_they_are_never_mixed(ground, tmp_path, daemon):
+def test_of_two_changes_at_once_one_wins_and_they_are_never_mixed(testbed, tmp_path, daemon):
     [pair] = [pair for pair in PAIRS if pair.name == "two changes"]
-    ground.write(SLEEPLESS)
-    ground.run("apply")
+    testbed.write(SLEEPLESS)
+    testbed.run("apply")
 
-    with open_ground(tmp_path / "other", daemon, ground.app) as other:
-        other.commands.limit_s = ground.commands.limit_s
-        met = [meet(pair, (ground, other), seed) for seed in (3,)]
+    with open_testbed(tmp_path / "other", daemon, testbed.app) as other:
+        other.commands.limit_s = testbed.commands.limit_s
+        met = [run_pair(pair, (testbed, other), seed) for seed in (3,)]
 
     assert [str(each) for each in met if each.faults] == []

@@ -1,1 +1,1 @@
-"""The server's image, built and booted without a Docker daemon: `./run image [VERSION]`."""
+"""Build and boot the server's image without a Docker daemon: `./run image [VERSION]`."""

@@ -1,4 +1,4 @@
-"""The command line: build the image, look into it, boot it, and say what was found."""
+"""The command line of `./run image`: build the image, check its files, boot it, and report."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ENVIRONMENT = "staging"
 
 @dataclass(frozen=True)
 class Built:
-    """An image that was built."""
+    """A built image."""
 
     name: str
     base: Base
@@ -52,7 +52,7 @@ def main(
     ] = "",
     rounds: Annotated[int, typer.Option(min=1, help="How often it is booted, twice each.")] = 3,
 ) -> None:
-    """Build deploy/Dockerfile and boot the image to a passed smoke, without a Docker daemon."""
+    """Build deploy/Dockerfile, boot the image and run the smoke test, without a Docker daemon."""
     require(["buildah", "setpriv", "unshare"])
     if os.geteuid():
         raise ImageError("Building without a daemon needs root. Run: sudo ./run image")
@@ -71,10 +71,10 @@ def main(
 
 @contextlib.contextmanager
 def workshop(folder: Path) -> Iterator[Buildah]:
-    """Open the storage for this run alone, without what a killed run may have left.
+    """Open the storage exclusively, and remove what a killed run left.
 
     Raises:
-        ImageError: another run uses it.
+        ImageError: another run uses the storage.
     """
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "log"
@@ -94,13 +94,13 @@ def workshop(folder: Path) -> Iterator[Buildah]:
 
 
 def tidy(buildah: Buildah) -> None:
-    """Remove what this run, or one that was killed, has left."""
+    """Remove what this run or a killed one left."""
     shutil.rmtree(buildah.scratch, ignore_errors=True)
     buildah.remove_containers()
 
 
 def build(buildah: Buildah, version: str) -> Built:
-    """Run every step of the Dockerfile; the image's name is the one roost computes."""
+    """Run every step of the Dockerfile; the image gets the name that roost computes."""
     parts = read_image_parts(DEPLOY, version)
     base = bring_base(buildah, default_base((DEPLOY / "Dockerfile").read_text("utf-8")), tell)
     name = f"localhost/roost:{image_tag(version, parts)}"
@@ -113,7 +113,7 @@ def build(buildah: Buildah, version: str) -> Built:
 
 
 def pip_secret(folder: Path) -> dict[str, Path]:
-    """Write this machine's package index to a file for the build; nothing where it has none."""
+    """Write this machine's package index to a file for the build; none without one."""
     texts = [p.read_text("utf-8") for p in host.pip_files(os.environ) if p.is_file()]
     configuration = host.pip_configuration(texts, os.environ)
     if not configuration:
@@ -131,7 +131,7 @@ def host_mounts() -> list[Path]:
 def prove(
     buildah: Buildah, built: Built, file: EnvironmentFile, version: str, rounds: int
 ) -> Findings:
-    """Look into the image and boot it."""
+    """Check the image's files and boot it."""
     login = f"admin:{secrets.token_urlsafe(12)}"
     with (
         buildah.container(built.name) as container,
@@ -157,17 +157,17 @@ def prove(
 
 
 def shipped(parts: tuple[Part, ...]) -> list[Part]:
-    """Leave out the parts that say how an image is made, and are not in it."""
+    """Return the parts without those that only describe the build."""
     return [part for part in parts if not part[0].endswith((".json", ".txt", "Dockerfile"))]
 
 
 def tell(line: str) -> None:
-    """Report what happens, beside the results."""
+    """Print progress to standard error."""
     typer.echo(line, err=True)
 
 
 if __name__ == "__main__":
-    # A polite kill ends as Ctrl-C does: containers are removed.
+    # SIGTERM ends like Ctrl-C: containers are removed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         typer.run(main)

@@ -1,4 +1,4 @@
-"""The image that the Dockerfile starts from: the real one, or one like it where no registry is."""
+"""The Dockerfile's base image: the real one, or a stand-in without a registry."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from image.buildah import Buildah
 from image.errors import CommandError, ImageError
 from image.shell import require
 
-# What python:slim has beside Debian's minimum. Pip and venv are packages of their own in Debian.
+# Packages of python:slim beyond a minimal Debian. Pip and venv are separate packages in Debian.
 STAND_IN_PACKAGES = (
     *("ca-certificates", "netbase", "tzdata"),
     *("python3", "python3-pip", "python3-venv"),
 )
-# Left by debootstrap, and not in a published image: no bytecode either, as in python:slim.
+# Files that debootstrap leaves and a published image lacks, including bytecode.
 LEFTOVERS = (
     *("var/cache/apt/archives/*.deb", "var/lib/apt/lists/*_*", "var/log/*.log"),
     "usr/lib/python3*/**/*.pyc",
@@ -26,17 +26,17 @@ LEFTOVERS = (
 
 @dataclass(frozen=True)
 class Base:
-    """An image to start from; `stand_in_for` names the real one where this is not it."""
+    """A base image; `stand_in_for` names the real one if this is a stand-in."""
 
     image: str
     stand_in_for: str = ""
 
 
 def bring_base(buildah: Buildah, wanted: str, tell: Callable[[str], None]) -> Base:
-    """Bring the image the Dockerfile names; where it cannot be had, make one like it, once.
+    """Return the Dockerfile's base image; if it cannot be pulled, build a stand-in once.
 
     Raises:
-        ImageError: it cannot be had, and one like it cannot be made here.
+        ImageError: it can be neither pulled nor replaced by a stand-in.
     """
     if buildah.has(wanted):
         return Base(wanted)
@@ -44,7 +44,7 @@ def bring_base(buildah: Buildah, wanted: str, tell: Callable[[str], None]) -> Ba
     try:
         buildah.pull(wanted)
     except CommandError as error:
-        # Its last line names the cause; those before tell how often it was tried.
+        # Its last line has the cause; the lines before are retries.
         tell(f"base: not there: {str(error).splitlines()[-1].strip()}")
     else:
         return Base(wanted)
@@ -57,10 +57,10 @@ def bring_base(buildah: Buildah, wanted: str, tell: Callable[[str], None]) -> Ba
 
 
 def debian_release(image: str) -> str:
-    """Read the Debian release from an image's tag, such as python:3.13-slim-trixie.
+    """Return the Debian release of an image's tag, such as python:3.13-slim-trixie.
 
     Raises:
-        ImageError: the tag does not end in one.
+        ImageError: the tag does not end in a release.
     """
     found = re.search(r":[^@/]*-slim-([a-z]+)(@|$)", image)
     if not found:
@@ -71,7 +71,7 @@ def debian_release(image: str) -> str:
 
 
 def make_stand_in(buildah: Buildah, release: str, image: str) -> None:
-    """Make an image of Debian with its own Python."""
+    """Build an image of Debian with Debian's Python."""
     require(["debootstrap"])
     with TemporaryDirectory(dir=buildah.scratch) as folder:
         tree = Path(folder) / "root"

@@ -1,4 +1,4 @@
-"""Images and containers in a storage of our own, by buildah, without a daemon."""
+"""Images and containers in a separate storage, with buildah and without a daemon."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 from image.errors import CommandError
 from image.shell import Shell
 
-# Needs no user namespace, no kernel driver and no OCI runtime: works inside a container too.
+# These need no user namespace, kernel driver or OCI runtime, so they work inside a container.
 DRIVER, ISOLATION = "vfs", "chroot"
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What `docker build` would be told."""
+    """The options of a build, as of `docker build`."""
 
     context: Path
     arguments: Mapping[str, str]
@@ -28,18 +28,18 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Buildah:
-    """A storage below a folder; nothing in it is anybody else's."""
+    """A storage below a folder, used only by this session."""
 
     folder: Path
     shell: Shell
 
     @property
     def scratch(self) -> Path:
-        """Where files go that are of no use after this run."""
+        """The folder for temporary files of this run."""
         return self.folder / "scratch"
 
     def argv(self, *arguments: str) -> list[str]:
-        """Return the command line of a buildah command on this storage."""
+        """Return the command line of buildah with this storage."""
         storage = ("--root", str(self.folder / "storage"), "--runroot", str(self.folder / "run"))
         return ["buildah", "--storage-driver", DRIVER, *storage, *arguments]
 
@@ -48,12 +48,12 @@ class Buildah:
         return image in (name for listed in self._images() for name in listed.get("names") or ())
 
     def size(self, image: str) -> str:
-        """Return an image's size, unpacked, as buildah words it."""
+        """Return an image's unpacked size in buildah's words."""
         sizes = {name: row["size"] for row in self._images() for name in row.get("names") or ()}
         return str(sizes[image])
 
     def pull(self, image: str) -> None:
-        """Bring an image from its registry.
+        """Pull an image from its registry.
 
         Raises:
             CommandError: the registry cannot be reached, or has no such image.
@@ -61,7 +61,7 @@ class Buildah:
         self._run("pull", "--quiet", image)
 
     def import_tree(self, tree: Path, image: str) -> None:
-        """Make an image of a folder that is a whole root file system."""
+        """Create an image from a folder with a root file system."""
         with self.container("scratch") as container:
             self._run("copy", "--quiet", container, str(tree), "/")
             self._run("commit", "--quiet", container, image)
@@ -83,7 +83,7 @@ class Buildah:
 
     @contextlib.contextmanager
     def container(self, image: str) -> Iterator[str]:
-        """Make a container of an image, for as long as it is used."""
+        """Create a container of an image for the block."""
         container = self._run("from", "--pull=never", image)
         try:
             yield container
@@ -92,26 +92,26 @@ class Buildah:
 
     @contextlib.contextmanager
     def tree(self, container: str) -> Iterator[Path]:
-        """Return the folder that is a container's root file system, to be read."""
+        """Return the folder with a container's root file system, for reading."""
         try:
             yield Path(self._run("mount", container))
         finally:
             self._run("umount", container)
 
     def start_command(self, image: str) -> tuple[str, ...]:
-        """Return what a container of an image starts: its entry point and its command."""
+        """Return an image's entry point and command."""
         config = json.loads(self._run("inspect", "--type", "image", image))["OCIv1"]["config"]
         return (*config.get("Entrypoint", ()), *config.get("Cmd", ()))
 
     def remove_containers(self) -> None:
-        """Remove every container, such as a killed run leaves."""
+        """Remove every container, including those of a killed run."""
         self._run("rm", "--all")
 
     def clean(self, keep: Sequence[str]) -> None:
-        """Remove every image but those named."""
+        """Remove every image except the named ones."""
         for row in self._images():
             if not set(row.get("names") or ()) & set(keep):
-                # What another image is made of stays until that one goes.
+                # The base of another image cannot be removed before that image.
                 with contextlib.suppress(CommandError):
                     self._run("rmi", row["id"])
 

@@ -1,15 +1,15 @@
-"""What an image must and must not hold, read from its files without starting it."""
+"""Check what an image must and must not contain, without starting it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-# Compiled when Prefect starts from them, or never imported by a server.
+# Modules that are compiled when Prefect runs them as scripts, or that a server never imports.
 NOT_COMPILED = ("pip", "ensurepip", "idlelib", "test", "lib2to3")
-# Of the machine that built it, or of the building.
+# Files of the building machine or of the build.
 STRANGERS = ("etc/pip.conf", "tmp/lock.txt", "opt/venv/bin/pip", "usr/bin/gcc")
-# What the server starts beside itself.
+# Programs that the server starts.
 PROGRAMS = ("opt/venv/bin/litestream",)
 LIBRARIES = ("usr/local/lib", "usr/lib")
 ROOT = PurePosixPath("opt/roost")
@@ -18,11 +18,11 @@ SHOWN = 3
 
 
 def faults(tree: Path, parts: Iterable[tuple[str, bytes]]) -> Iterator[str]:
-    """Return what is wrong with an image's files, in sentences.
+    """Return the faults of an image's files as sentences.
 
     Args:
         tree: The image's root file system.
-        parts: Name and content of the files that must be in the image's own folder, as they are.
+        parts: The name and content of the files that must be in the image's folder unchanged.
     """
     for name, content in parts:
         path = tree / ROOT / name
@@ -44,19 +44,19 @@ def faults(tree: Path, parts: Iterable[tuple[str, bytes]]) -> Iterator[str]:
 
 
 def installed(tree: Path) -> Iterator[Path]:
-    """Find the files the image adds to its base."""
+    """Return the files that the image adds to its base."""
     return (path for path in sorted((tree / "opt").rglob("*")) if path.is_file())
 
 
 def examples(tree: Path, paths: list[Path]) -> str:
-    """Name the first of some files, and how many there are."""
+    """Return the names of the first files, and their number."""
     some = ", ".join(f"/{path.relative_to(tree)}" for path in paths[:SHOWN])
     return some if len(paths) <= SHOWN else f"{some} and {len(paths) - SHOWN} more"
 
 
 def without_bytecode(tree: Path) -> Iterator[Path]:
-    """Find the modules that Python would have to compile at every start."""
-    # Python's own library, in a published base and in one of Debian's making.
+    """Return the modules that Python would compile at every start."""
+    # Python's standard library, in a published base and in a stand-in.
     standard = (path for lib in LIBRARIES for path in (tree / lib).glob("python3.*"))
     sources = (file for folder in (tree / "opt", *standard) for file in folder.rglob("*.py"))
     for source in sorted(sources):
@@ -69,6 +69,6 @@ def without_bytecode(tree: Path) -> Iterator[Path]:
 
 
 def user_id(tree: Path) -> int | None:
-    """Return the number of the user the server is to become; None where there is none."""
+    """Return the id of the server's user; None if it does not exist."""
     rows = (line.split(":") for line in (tree / "etc" / "passwd").read_text().splitlines())
     return next((int(row[2]) for row in rows if row[0] == USER), None)

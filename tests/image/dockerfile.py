@@ -1,4 +1,4 @@
-"""Read a Dockerfile as far as its agreement with image.json needs: instructions, in order."""
+"""Parse the instructions of a Dockerfile, to compare it with image.json."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from image.errors import ImageError
 
 @dataclass(frozen=True)
 class Instruction:
-    """One instruction: its word in capitals, and the rest of it on one line."""
+    """One instruction: its keyword in capitals, and its text in one line."""
 
     word: str
     text: str
 
     @property
     def argv(self) -> tuple[str, ...]:
-        """Return the arguments of an instruction in the form of a JSON array."""
+        """Return the arguments of an instruction with a JSON array."""
         return tuple(json.loads(self.text))
 
 
 def instructions(text: str) -> Iterator[Instruction]:
-    """Return the instructions, without comments, each joined from its lines."""
+    """Return the instructions without comments; continued lines are joined."""
     code = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
     for line in re.sub(r"\\\n\s*", " ", code).splitlines():
         word, _, rest = line.strip().partition(" ")
@@ -33,10 +33,10 @@ def instructions(text: str) -> Iterator[Instruction]:
 
 
 def default_base(text: str) -> str:
-    """Return the image a Dockerfile starts from when it is told no other.
+    """Return a Dockerfile's default base image.
 
     Raises:
-        ImageError: it has no `ARG BASE=...`.
+        ImageError: the Dockerfile has no `ARG BASE=...`.
     """
     for instruction in instructions(text):
         name, _, value = instruction.text.partition("=")

@@ -1,11 +1,11 @@
-"""What makes the image session fail."""
+"""The errors of the image session."""
 
 from __future__ import annotations
 
 
 class ImageError(Exception):
-    """The image is not good, or cannot be built here; the message says what is wrong."""
+    """The image is faulty or cannot be built here; the message has the cause."""
 
 
 class CommandError(ImageError):
-    """A program ended with a failure; the message carries the end of what it said."""
+    """A program failed; the message has the end of its output."""

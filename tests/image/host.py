@@ -1,4 +1,4 @@
-"""What a build may use of this machine: its certificates, and where it takes packages from."""
+"""What a build uses of this machine: its certificates and package index."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from pathlib import Path
 CERTIFICATES = Path("/etc/ssl/certs")
 SYSTEM_PIP_FILES = (Path("/etc/xdg/pip/pip.conf"), Path("/etc/pip.conf"))
 USER_PIP_FILES = (".pip/pip.conf", ".config/pip/pip.conf")
-# What says where packages come from. Certificates are found where they are mounted.
+# Settings for package indexes. Certificates are found where they are mounted.
 INDEX_OPTIONS = ("index-url", "extra-index-url", "trusted-host", "timeout")
 SECTIONS = ("global", "install")
 
 
 def pip_files(environ: Mapping[str, str]) -> tuple[Path, ...]:
-    """Return the files pip would read, the one that wins last."""
+    """Return the configuration files that pip reads, in increasing priority."""
     home = Path(environ.get("HOME", "/"))
     named = [environ["PIP_CONFIG_FILE"]] if "PIP_CONFIG_FILE" in environ else []
     return (*SYSTEM_PIP_FILES, *(home / name for name in USER_PIP_FILES), *map(Path, named))
 
 
 def pip_configuration(texts: Iterable[str], environ: Mapping[str, str]) -> str:
-    """Merge pip's settings into one file for a build; empty where pip's defaults do.
+    """Return pip's settings as one file for a build; empty if they are the defaults.
 
-    Folders of this machine are left out: a build does not see them.
+    Folders of this machine are left out, because a build cannot see them.
     """
     found: dict[str, str] = {}
     for text in texts:

@@ -1,4 +1,4 @@
-"""A server in a container, started as Fly would start the machine Roost asks for."""
+"""Run a server in a container as Fly would run Roost's machine."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LOOK_S = 0.02
 
 @dataclass(frozen=True)
 class Machine:
-    """What a container is started with."""
+    """The settings of a container."""
 
     env: Mapping[str, str]
     port: int
@@ -38,23 +38,23 @@ class Machine:
 
     @property
     def url(self) -> str:
-        """Where it answers."""
+        """The server's address."""
         return f"http://127.0.0.1:{self.port}"
 
 
 @dataclass(frozen=True)
 class Served:
-    """A server that was started."""
+    """A running server."""
 
     machine: Machine
     process: subprocess.Popen[bytes]
     log: Path
 
     def wait_healthy(self) -> float:
-        """Wait for the first 200 of the health page; return the seconds since its program started.
+        """Wait for the first successful health check; return the seconds since the program's start.
 
         Raises:
-            ImageError: it ended, or did not answer in time; carries the end of its log.
+            ImageError: the server ended or did not answer in time; has the end of its log.
         """
         deadline = time.monotonic() + HEALTHY_LIMIT_S
         while not answers(self.machine.port):
@@ -66,10 +66,10 @@ class Served:
         return time.clock_gettime(time.CLOCK_BOOTTIME) - started_s(self.init().pid)
 
     def init(self) -> psutil.Process:
-        """Find the first process of the container.
+        """Return the first process of the container.
 
         Raises:
-            ImageError: there is none of that name.
+            ImageError: there is no process with that name.
         """
         for process in psutil.Process(self.process.pid).children(recursive=True):
             if process.name() == INIT:
@@ -77,7 +77,7 @@ class Served:
         raise self._failure(f"{INIT} does not run: the image does not start through it")
 
     def user_id(self) -> int:
-        """Return the user the server runs as."""
+        """Return the id of the server's user."""
         (server,) = self.init().children()
         return int(server.uids().effective)
 
@@ -85,7 +85,7 @@ class Served:
         """Send SIGTERM to the first process, as Fly does; return the exit code and the seconds.
 
         Raises:
-            ImageError: it did not end in the time its machine is given.
+            ImageError: it did not end within the machine's stop timeout.
         """
         began = time.monotonic()
         self.init().send_signal(signal.SIGTERM)
@@ -102,7 +102,7 @@ class Served:
 
 
 def machine_of(file: EnvironmentFile, image: str, login: str) -> Machine:
-    """Return the machine an environment asks for, on a free port, with no Fly around to wake it."""
+    """Return the machine of an environment on a free port, without autostop."""
     config = machine_config(file, image, "app-1")
     port = free_port()
     own = {
@@ -115,7 +115,7 @@ def machine_of(file: EnvironmentFile, image: str, login: str) -> Machine:
 
 
 def run_argv(machine: Machine, container: str, volume: Path, command: Sequence[str]) -> list[str]:
-    """Return the arguments of `buildah run` that start a machine; its network is the host's."""
+    """Return the arguments of `buildah run` for a machine with the host's network."""
     env = (f"--env={name}={value}" for name, value in machine.env.items())
     options = ("--isolation", ISOLATION, f"--volume={volume}:{MOUNT_PATH}", *env)
     return ["run", *options, container, "--", *command]
@@ -123,13 +123,13 @@ def run_argv(machine: Machine, container: str, volume: Path, command: Sequence[s
 
 @contextlib.contextmanager
 def served(machine: Machine, argv: Sequence[str], log: Path) -> Iterator[Served]:
-    """Start a server, and end it with everything it started, whatever happens."""
+    """Start a server, and end it and its descendants in any case."""
     with log.open("wb") as said, contained(argv, stdout=said, stderr=said) as process:
         yield Served(machine, process, log)
 
 
 def answers(port: int) -> bool:
-    """Return whether the health page answers with 200."""
+    """Return whether the health check answers 200."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.request("GET", HEALTH)
@@ -141,14 +141,14 @@ def answers(port: int) -> bool:
 
 
 def started_s(pid: int) -> float:
-    """Return when a process started, in seconds of CLOCK_BOOTTIME, to a hundredth."""
-    # proc(5): field 22, in clock ticks; the name, field 2, may hold anything.
+    """Return a process's start time in seconds of CLOCK_BOOTTIME, with a resolution of 0.01 s."""
+    # proc(5): field 22 in clock ticks; the name in field 2 may contain any character.
     after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return int(after_name[19]) / os.sysconf("SC_CLK_TCK")
 
 
 def free_port() -> int:
-    """Return a port nobody listens on now."""
+    """Return a free port."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])

@@ -1,4 +1,4 @@
-"""What was found, for people."""
+"""Format the findings."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from image.trial import Findings
 def report(
     name: str, base: Base, sizes: tuple[str, str], build_s: float, findings: Findings
 ) -> str:
-    """Word the result: what was built, how big and how quick it is, and what it does not prove.
+    """Return a report: the image, its size and times, and what is not proved.
 
     Args:
-        name: The image.
-        base: What it was made from.
-        sizes: Of the image and of its base, unpacked.
-        build_s: Seconds the build took.
-        findings: What the trial measured.
+        name: The name of the image.
+        base: Its base image.
+        sizes: The unpacked sizes of the image and its base.
+        build_s: The duration of the build in seconds.
+        findings: The measurements of the trial.
     """
     rows = [
         ("image", name),
@@ -35,7 +35,7 @@ def report(
 
 
 def base_line(base: Base) -> str:
-    """Return which base it is; of one that stands in, what is proved with it and what is not."""
+    """Return the base's name; for a stand-in also what it proves and what not."""
     if not base.stand_in_for:
         return base.image
     return (
@@ -45,6 +45,6 @@ def base_line(base: Base) -> str:
 
 
 def timing(seconds: Sequence[float]) -> str:
-    """Word measurements: the median, and all of them."""
+    """Return measurements as text: the median and all values."""
     each = ", ".join(f"{value:.2f}" for value in seconds)
     return f"{median(seconds):.2f} s ({each})"

@@ -1,4 +1,4 @@
-"""Other programs: started so that nothing of them can outlive us, and heard."""
+"""Run other programs so that none outlives this process, and keep their output."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import psutil
 
 from image.errors import CommandError, ImageError
 
-# A process tree and mounts of their own, which the kernel ends when we end, even by SIGKILL:
-# debootstrap mounts /proc, and buildah leaves a server running when it is killed alone.
+# Separate process and mount namespaces, which the kernel ends with this process, even after
+# SIGKILL: debootstrap mounts /proc, and a killed buildah leaves a server running.
 CONTAINED = (
     *("setpriv", "--pdeathsig", "KILL"),
     *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
@@ -31,12 +31,12 @@ TOLD_LINES = 25
 
 @dataclass(frozen=True)
 class Shell:
-    """Runs programs; what they say goes to the end of one log."""
+    """Runs programs and appends their output to one log."""
 
     log: Path
 
     def run(self, *argv: str) -> str:
-        """Run a program to its end and return its standard output.
+        """Run a program and return its standard output.
 
         Raises:
             CommandError: it failed.
@@ -55,7 +55,7 @@ class Shell:
 def contained(
     argv: Sequence[str], stdout: int | IO[bytes], stderr: int | IO[bytes]
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a program in a container of its own; end it with all it started, whatever happens."""
+    """Start a program in its own namespaces; end it and its descendants in any case."""
     process = subprocess.Popen(
         [*CONTAINED, *argv],
         stdin=subprocess.DEVNULL,
@@ -70,7 +70,7 @@ def contained(
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """End the first process inside, and with it, by the kernel, all others; then see it out."""
+    """Kill the first process inside, with which the kernel ends all others; then wait for it."""
     with contextlib.suppress(psutil.NoSuchProcess):
         inside = psutil.Process(process.pid).children()
         for first in inside:
@@ -81,10 +81,10 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def require(programs: Iterable[str], find: Callable[[str], str | None] = shutil.which) -> None:
-    """Make sure that programs are there.
+    """Check that programs are installed.
 
     Raises:
-        ImageError: some are not; says which Debian packages have them.
+        ImageError: some are missing; names their Debian packages.
     """
     missing = [program for program in programs if find(program) is None]
     packages = " ".join(sorted({DEBIAN_PACKAGES[program] for program in missing}))
@@ -96,7 +96,7 @@ def require(programs: Iterable[str], find: Callable[[str], str | None] = shutil.
 
 
 def end_of(log: Path, offset: int = 0) -> str:
-    """Return the last lines of a log, of those after an offset in bytes."""
+    """Return the last lines of a log after an offset in bytes."""
     if not log.exists():
         return ""
     said = log.read_bytes()[offset:].decode("utf-8", "replace")
@@ -104,6 +104,6 @@ def end_of(log: Path, offset: int = 0) -> str:
 
 
 def shown(argv: Sequence[str]) -> str:
-    """Return a command as a person would name it: the program and what it is to do."""
+    """Return a short form of a command: the program and its task."""
     words = [Path(argv[0]).name, *(word for word in argv[1:] if not word.startswith(("-", "/")))]
     return " ".join(words[:3])

@@ -1,4 +1,4 @@
-"""The proof: boot an image on empty and on used volumes, smoke it, stop it."""
+"""The trial: boot an image on empty and used volumes, run the smoke test, stop it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from roost.environment.model import AUTH_SECRET
 
 @dataclass
 class Findings:
-    """What was measured, in seconds, and what is wrong."""
+    """The measurements in seconds, and the faults."""
 
     empty_s: list[float] = field(default_factory=list)
     used_s: list[float] = field(default_factory=list)
@@ -27,13 +27,13 @@ class Findings:
     """An ordered set: what is wrong at every boot is told once."""
 
     def blame(self, fault: str) -> None:
-        """Keep what is wrong."""
+        """Record a fault."""
         self.faults[fault] = None
 
 
 @dataclass(frozen=True)
 class Trial:
-    """An image in a container, and what it is to be held to."""
+    """The trial of an image in a container, with its limits."""
 
     buildah: Buildah
     container: str
@@ -45,10 +45,10 @@ class Trial:
     tell: Callable[[str], None]
 
     def run(self, rounds: int) -> Findings:
-        """Boot it twice a round: on a volume nothing was ever on, and on the same one again.
+        """Boot the image twice in each round: on an empty volume, and again on the same one.
 
         Raises:
-            ImageError: it does not start or does not end.
+            ImageError: the server does not start or does not end.
         """
         findings = Findings()
         for number in range(1, rounds + 1):
@@ -67,7 +67,7 @@ class Trial:
         return findings
 
     def new_volume(self, number: int) -> Path:
-        """Make a folder as Fly mounts a new volume: empty, and root's alone to write."""
+        """Create a folder like a new volume on Fly: empty, and writable by root only."""
         folder = self.scratch / f"volume-{number}"
         folder.mkdir()
         folder.chmod(0o755)
@@ -75,7 +75,7 @@ class Trial:
 
     @contextmanager
     def booted(self, volume: Path, findings: Findings) -> Iterator[Served]:
-        """Start it on a volume; end it as Fly does, and hold it to a clean end."""
+        """Start the server on a volume; stop it as Fly does, and check that it ends cleanly."""
         argv = self.buildah.argv(*run_argv(self.machine, self.container, volume, self.command))
         log = self.scratch / "server.log"
         with served(self.machine, argv, log) as server:
@@ -90,7 +90,7 @@ class Trial:
             )
 
     def look(self, server: Served, findings: Findings) -> None:
-        """Hold a running server to the user it is to run as."""
+        """Check the user of a running server."""
         actual = server.user_id()
         if self.user_id is None:
             findings.blame("The image has no user for the server to become.")
@@ -98,7 +98,7 @@ class Trial:
             findings.blame(f"The server runs as user {actual}, not as {self.user_id}.")
 
     def smoke(self, findings: Findings) -> None:
-        """Let `roost smoke` prove it, as a person would."""
+        """Run `roost smoke`, as a user would."""
         verb = ("smoke", self.machine.url, "--version", self.version)
         login = {AUTH_SECRET: self.machine.env[AUTH_SECRET]}
         done = subprocess.run(

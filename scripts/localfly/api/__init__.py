@@ -1,1 +1,1 @@
-"""Fly's Machines API over HTTP, one module a resource."""
+"""Fly's Machines API over HTTP, with one module for each resource."""

@@ -1,4 +1,4 @@
-"""The API as one application: routes, errors in Fly's form, tokens, request ids."""
+"""The API as one application: routes, authorization, request ids, and errors in Fly's form."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     ("POST", "/platform/placements", platform.place),
     ("GET", "/tokens/current", platform.current_token),
 )
-# Published by Fly and not here: answered with a 501 that says so.
+# Endpoints of Fly that the local Fly does not have; they answer 501.
 ABSENT: tuple[tuple[str, str], ...] = (
     ("GET", f"{APP}/certificates"),
     ("POST", f"{APP}/certificates/acme"),
@@ -122,7 +122,7 @@ def make_api(state: ApiState, token: str | None) -> Starlette:
     """Build the application.
 
     Args:
-        state: is given to each endpoint.
+        state: the first argument of each endpoint.
         token: the only token that is accepted; None accepts any.
     """
     routes = _routes(state, ENDPOINTS)
@@ -136,7 +136,7 @@ def make_api(state: ApiState, token: str | None) -> Starlette:
             405: _no_such_verb,
         },
     )
-    api.add_middleware(Guard, token=token)
+    api.add_middleware(AccessControl, token=token)
     return api
 
 
@@ -148,20 +148,20 @@ def _routes(state: ApiState, endpoints: Iterable[tuple[str, str, Endpoint]]) -> 
 
 
 async def absent(request: Request) -> Response:
-    """Report that the local Fly does not have a published endpoint."""
+    """Answer 501 for an endpoint of Fly that the local Fly does not have."""
     what = f"{request.method} {request.url.path.removeprefix('/v1')}"
     raise ApiError(501, f"the local Fly does not have {what}; see its README")
 
 
-class Guard:
-    """Lets only those in who carry a token, or are a machine asking about itself."""
+class AccessControl:
+    """Accepts requests with a token, and requests of a machine about itself."""
 
     def __init__(self, app: ASGIApp, token: str | None) -> None:
         self._app = app
         self._token = token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request, with an id on its answer, whatever becomes of it."""
+        """Serve a request; every response gets a request id."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -176,17 +176,18 @@ class Guard:
             try:
                 await send(message)
             except h11.LocalProtocolError:
-                # The client broke its own request, and uvicorn has told it so: nobody listens.
+                # The client broke the protocol, and uvicorn has answered it: no response can be
+                # sent.
                 await _until_gone(receive)
 
-        refusal = self._objection(scope)
+        refusal = self._refusal(scope)
         if refusal:
             await JSONResponse(refusal.body(), refusal.status)(scope, receive, send_with_id)
             return
         try:
             await self._app(scope, receive, send_with_id)
         except ClientDisconnect:
-            return  # the client went away in the middle of its request: nobody listens
+            return  # the client disconnected within its request: no response can be sent
         except Exception as error:
             if began:
                 raise
@@ -194,7 +195,7 @@ class Guard:
             body = {"error": f"internal: {type(error).__name__}; see the daemon's log"}
             await JSONResponse(body, 500)(scope, receive, send_with_id)
 
-    def _objection(self, scope: Scope) -> ApiError | None:
+    def _refusal(self, scope: Scope) -> ApiError | None:
         own = scope.get(MACHINE_SCOPE)
         path = str(scope["path"])
         if own is not None:

@@ -1,4 +1,4 @@
-"""Apps, their addresses and their secrets."""
+"""Endpoints of apps, their IP addresses and their secrets."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ IP_TYPES = ("v4", "shared_v4", "v6", "private_v6")
 
 
 def show_app(world: World, app: App) -> Json:
-    """Return an app as the API shows it."""
+    """Return the API's representation of an app."""
     machines = world.machines_of(app.name)
     return {
         "id": app.id,
@@ -85,7 +85,7 @@ async def get_app(api: ApiState, request: Request) -> Response:
 
 
 async def delete_app(api: ApiState, request: Request) -> Response:
-    """DELETE /apps/{app}: with its machines and volumes."""
+    """DELETE /apps/{app}: also deletes its machines and volumes."""
     app = app_of(api, request)
     for machine in api.world.machines_of(app.name):
         await api.machines.destroy_machine(machine, force=True)
@@ -134,7 +134,7 @@ def _free_address(app: App, kind: str) -> str:
 
 
 def _address(kind: str) -> str:
-    """Make an address of a documentation range; nothing is ever routed to it."""
+    """Return an address of a documentation range; nothing is routed to it."""
     tail = ":".join(random_values.token_hex(2) for _ in range(2))
     match kind:
         case "v6":
@@ -155,7 +155,7 @@ async def release_ip(api: ApiState, request: Request) -> Response:
     return nothing()
 
 
-# Secrets: values go in and never come out
+# Secrets: no endpoint returns a value.
 
 
 def show_secret(name: str, secret: Json) -> Json:
@@ -185,7 +185,7 @@ async def get_secret(api: ApiState, request: Request) -> Response:
 
 
 async def set_secrets(api: ApiState, request: Request) -> Response:
-    """POST /apps/{app}/secrets: many in one atomic batch, null unsets."""
+    """POST /apps/{app}/secrets: sets several in one transaction; null unsets one."""
     app = app_of(api, request)
     body = await read_json(request)
     refuse_unknown(body, "values")

@@ -1,4 +1,4 @@
-"""The local Fly's own endpoints, outside `/v1`: what Fly itself does by other means."""
+"""The local Fly's own endpoints outside `/v1`: status, logs, images, stop."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ POLL_S = 0.2
 
 
 async def status(api: ApiState, _: Request) -> Response:
-    """GET /localfly/status: what runs, and where it answers."""
+    """GET /localfly/status: the daemon, its apps and machines, and their addresses."""
     world = api.world
     apps = {
         app.name: {
             "port": app.port,
-            # By number: `APP.localhost` has no address in glibc's resolver, so Prefect's own client
-            # could not be pointed at it. The port alone says which app is meant.
+            # A numeric address, because glibc's resolver does not know `APP.localhost`, so
+            # Prefect's own client could not use it. The port alone selects the app.
             "url": f"http://{LOOPBACK}:{app.port}" if app.port else "",
             "machines": [
                 {"id": m.id, "name": m.name, "state": m.state, "region": m.region}
@@ -47,14 +47,14 @@ async def status(api: ApiState, _: Request) -> Response:
 
 
 async def memory(api: ApiState, request: Request) -> Response:
-    """GET /localfly/memory?app=: what each running machine uses, used at most, and has, in MB."""
+    """GET /localfly/memory?app=: MB that each running machine uses, used at most, and may use."""
     app = api.world.app(request.query_params.get("app") or "")
-    lives = ((m, api.machines.processes.life(m).process) for m in api.world.machines_of(app.name))
+    running = ((m, api.machines.processes.live(m).process) for m in api.world.machines_of(app.name))
     return JSONResponse(
         {
             "machines": [
                 {"id": machine.id, **_memory(process.memory_bytes(), process)}
-                for machine, process in lives
+                for machine, process in running
                 if process is not None
             ]
         }
@@ -62,13 +62,13 @@ async def memory(api: ApiState, request: Request) -> Response:
 
 
 def _memory(used: int, process: RunningProcess) -> Json:
-    """Return the figures of one machine; what is in use now may be more than was seen before."""
+    """Return one machine's figures; the current use may exceed the last measured peak."""
     most = max(used, process.peak_bytes)
     return {"used_mb": used // MB, "peak_mb": most // MB, "limit_mb": process.memory_mb}
 
 
 async def stop(api: ApiState, _: Request) -> Response:
-    """POST /localfly/stop: end machines and daemon in order."""
+    """POST /localfly/stop: stop the machines, then the daemon."""
     api.stop.set()
     return JSONResponse({"ok": True})
 
@@ -83,7 +83,7 @@ async def find_image(api: ApiState, request: Request) -> Response:
 
 
 async def build_image(api: ApiState, request: Request) -> Response:
-    """POST /localfly/images: build from a folder of parts; one JSON object a line."""
+    """POST /localfly/images: build an image; answers one JSON object per line."""
     body = await read_json(request)
     refuse_unknown(body, "context", "version", "ref")
     if not all(isinstance(body.get(name), str) for name in ("context", "version", "ref")):
@@ -119,7 +119,7 @@ async def _build(api: ApiState, body: Json) -> AsyncIterator[str]:
 
 
 async def events(api: ApiState, _: Request) -> Response:
-    """GET /localfly/events: what machines do from now on, one JSON object a line."""
+    """GET /localfly/events: stream the machines' events, one JSON object per line."""
     return StreamingResponse(_events(api), media_type=LINES)
 
 
@@ -132,13 +132,13 @@ async def _events(api: ApiState) -> AsyncIterator[str]:
                 async with asyncio.timeout(1):
                     yield json.dumps(await queue.get()) + "\n"
             except TimeoutError:
-                yield "\n"  # notices a reader that went away
+                yield "\n"  # an empty line detects a client that disconnected
     finally:
         world.unfollow(queue)
 
 
 async def logs(api: ApiState, request: Request) -> Response:
-    """GET /localfly/logs?app=&follow=: what machines wrote, or the daemon's own log."""
+    """GET /localfly/logs?app=&follow=: an app's logs, or the daemon's log without `app`."""
     name = request.query_params.get("app")
     folder = api.world.home / "logs"
     paths = [folder / "daemon.log"]

@@ -1,4 +1,4 @@
-"""Leases of machines: only the holder of the nonce may change a leased machine."""
+"""Endpoints of leases: only the holder of the nonce may change a leased machine."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _envelope(lease: Lease) -> Json:
 
 
 def check_lease_ttl(ttl_s: int) -> int:
-    """Return back a lease's seconds if they are some.
+    """Return the seconds of a lease if they are in range.
 
     Raises:
         ApiError: 400.
@@ -49,7 +49,7 @@ async def get_lease(api: ApiState, request: Request) -> Response:
 
 
 async def acquire_lease(api: ApiState, request: Request) -> Response:
-    """POST …/lease: take it, or refresh it with its nonce."""
+    """POST …/lease: take the lease, or extend it with its nonce."""
     machine, body = machine_of(api, request), await read_json(request)
     refuse_unknown(body, "ttl", "description")
     require(body, ttl=int, description=str)

@@ -1,4 +1,4 @@
-"""Start, stop, suspend, restart, signal, cordon and wait for machines."""
+"""Endpoints that start, stop, suspend, restart, signal, cordon and wait for machines."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ async def restart_machine(api: ApiState, request: Request) -> Response:
 
 
 def _timeout(text: str | None) -> str | None:
-    """Return a timeout as a duration; here Fly takes bare seconds too."""
+    """Return a timeout as a duration; Fly accepts bare seconds in this query."""
     return f"{text}s" if text and text.isascii() and text.isdecimal() else text
 
 
@@ -85,7 +85,7 @@ async def signal_machine(api: ApiState, request: Request) -> Response:
 
 
 async def cordon_machine(api: ApiState, request: Request) -> Response:
-    """POST …/cordon: no requests are routed to it."""
+    """POST …/cordon: the proxy stops routing to the machine."""
     return _set_cordoned(api, request, cordoned=True)
 
 
@@ -103,7 +103,7 @@ def _set_cordoned(api: ApiState, request: Request, *, cordoned: bool) -> Respons
 
 
 async def wait_machine(api: ApiState, request: Request) -> Response:
-    """GET …/wait: block until a state is reached, 60 s at most."""
+    """GET …/wait: wait until the machine reaches a state, 60 s at most."""
     world, machine, query = api.world, machine_of(api, request), request.query_params
     wanted = [part for value in query.getlist("state") for part in value.split(",")] or ["started"]
     unknown = [state for state in wanted if state not in _STATES]
@@ -135,7 +135,7 @@ async def wait_machine(api: ApiState, request: Request) -> Response:
 
 
 def _reached(machine: Machine, states: set[str], version: str | None, after: str | None) -> bool:
-    """Return whether it is in such a state, in that version, by an event after that one."""
+    """Return whether a machine is in one of the states, in the version, after the event."""
     newest = machine.events[0]["id"] if machine.events else ""
     in_version = not version or machine.instance_id == version
     return machine.state in states and in_version and newest != after

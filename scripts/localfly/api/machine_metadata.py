@@ -1,4 +1,4 @@
-"""Metadata of machines: strings by key, in the machine's config."""
+"""Endpoints of a machine's metadata, which is part of its config."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ async def get_metadata(api: ApiState, request: Request) -> Response:
 
 
 async def replace_metadata(api: ApiState, request: Request) -> Response:
-    """PUT …/metadata: all of it anew."""
+    """PUT …/metadata: replace all keys."""
     return await _write_metadata(api, request, merge=False)
 
 
 async def merge_metadata(api: ApiState, request: Request) -> Response:
-    """PATCH …/metadata: some of it."""
+    """PATCH …/metadata: merge the given keys."""
     return await _write_metadata(api, request, merge=True)
 
 
@@ -56,10 +56,10 @@ async def _write_metadata(api: ApiState, request: Request, *, merge: bool) -> Re
 
 
 def _check_unchanged(machine: Machine, body: Json) -> None:
-    """Hold the preconditions of a write against the machine.
+    """Check the preconditions of a write.
 
     Raises:
-        ApiError: 412 that says what it is now.
+        ApiError: 412 with the current value.
     """
     for name, now in (("machine_version", machine.instance_id), ("updated_at", machine.updated_at)):
         if body.get(name) and body[name] != now:

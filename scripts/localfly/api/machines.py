@@ -1,4 +1,4 @@
-"""Machines: list, create, read, update and delete them, and list what they did."""
+"""Endpoints that list, create, read, update and delete machines, and list their history."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _CREATE_FIELDS = (
 
 
 def show_machine(machines: Machines, machine: Machine, *, summary: bool = False) -> Json:
-    """Return a machine as the API shows it; a summary leaves out what is long."""
+    """Return the API's representation of a machine; a summary leaves out the long parts."""
     shown: Json = {
         "id": machine.id,
         "name": machine.name,
@@ -59,7 +59,7 @@ def show_machine(machines: Machines, machine: Machine, *, summary: bool = False)
 
 
 def image_ref(image: str, digest: str) -> Json:
-    """Take an image's name apart, as a registry client does; the digest is of what runs."""
+    """Return the parts of an image's name, as a registry client does, and the running digest."""
     name, _, _ = image.partition("@")
     first, slash, rest = name.partition("/")
     has_registry = bool(slash) and (first == "localhost" or "." in first or ":" in first)
@@ -100,7 +100,7 @@ async def create_machine(api: ApiState, request: Request) -> Response:
     refuse_unknown(body, *_CREATE_FIELDS)
     _check_types(body)
     machine = api.machines.create(app, body)
-    # Told as it was created; by the time the answer is sent it may have started.
+    # The response shows the machine as created; it may have started before it is sent.
     shown, lease = show_machine(api.machines, machine), machine.current_lease
     await api.open_app(app)
     return answer({**shown, "nonce": lease.nonce} if lease else shown)
@@ -112,7 +112,7 @@ async def get_machine(api: ApiState, request: Request) -> Response:
 
 
 async def update_machine(api: ApiState, request: Request) -> Response:
-    """POST /apps/{app}/machines/{machine}: the whole config anew."""
+    """POST /apps/{app}/machines/{machine}: replace the whole config."""
     app, machine = app_of(api, request), machine_of(api, request)
     body = await read_json(request)
     refuse_unknown(body, *_CREATE_FIELDS, "current_version")
@@ -147,13 +147,13 @@ async def list_events(api: ApiState, request: Request) -> Response:
 
 
 async def list_versions(api: ApiState, request: Request) -> Response:
-    """GET …/versions: each config as the user sent it."""
+    """GET …/versions: the configs as the user sent them."""
     return answer(machine_of(api, request).versions)
 
 
 async def list_processes(api: ApiState, request: Request) -> Response:
     """GET …/ps."""
-    process = api.machines.processes.life(machine_of(api, request)).process
+    process = api.machines.processes.live(machine_of(api, request)).process
     found = await asyncio.to_thread(process.processes) if process else []
     return answer(
         [

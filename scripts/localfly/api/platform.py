@@ -1,4 +1,4 @@
-"""Regions, placements and tokens."""
+"""Endpoints of regions, placements and tokens."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def list_regions(_api: ApiState, _request: Request) -> Response:
 
 
 def show_region(region: Region) -> Json:
-    """Return a region as the API shows it."""
+    """Return the API's representation of a region."""
     return {
         "code": region.code,
         "name": region.name,
@@ -37,7 +37,7 @@ def show_region(region: Region) -> Json:
 
 
 async def place(_: ApiState, request: Request) -> Response:
-    """POST /platform/placements: there is always room here."""
+    """POST /platform/placements: the local Fly always has room."""
     body = await read_json(request)
     refuse_unknown(body, *_PLACEMENT_FIELDS, "weights")
     require(body, org_slug=str, region=str, count=int, compute=dict, volume_name=str, weights=dict)

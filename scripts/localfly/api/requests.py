@@ -1,4 +1,4 @@
-"""What every endpoint needs of a request: its JSON body, its nonce, and the world it acts on."""
+"""What endpoints share: the typed state, path lookups, and request and response bodies."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ Endpoint = Callable[[ApiState, Request], Awaitable[Response]]
 
 
 def app_of(api: ApiState, request: Request) -> App:
-    """Return the app the path names.
+    """Return the app that the path names.
 
     Raises:
         ApiError: 404.
@@ -56,7 +56,7 @@ def app_of(api: ApiState, request: Request) -> App:
 
 
 def machine_of(api: ApiState, request: Request) -> Machine:
-    """Return the machine the path names.
+    """Return the machine that the path names.
 
     Raises:
         ApiError: 404.
@@ -67,10 +67,10 @@ def machine_of(api: ApiState, request: Request) -> Machine:
 
 
 async def read_json(request: Request) -> Json:
-    """Read a JSON object; an empty body is an empty object.
+    """Return the JSON object of a body; an empty body is an empty object.
 
     Raises:
-        ApiError: 400 for anything else, 413 for too much.
+        ApiError: 400 for any other body, 413 for a too large one.
     """
     content = b""
     async for chunk in request.stream():
@@ -81,7 +81,7 @@ async def read_json(request: Request) -> Json:
         return {}
     try:
         body = json.loads(content)
-        # Half a surrogate pair is JSON, and no text: nothing could be answered with it.
+        # Half a surrogate pair is valid JSON, but no response could contain it.
         json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
         raise ApiError(400, "invalid_argument: the body is not JSON") from None
@@ -93,7 +93,7 @@ async def read_json(request: Request) -> Json:
 
 
 def _depth(value: Any) -> int:
-    """Count how deep a value is nested, without going deep ourselves."""
+    """Return how deep a value is nested, without recursion."""
     depth, level = 0, [value]
     while level:
         depth += 1
@@ -107,10 +107,10 @@ def _depth(value: Any) -> int:
 
 
 def require(body: Json, **kinds: type) -> None:
-    """Check the types of the fields that are there.
+    """Check the types of the fields that a body has.
 
     Raises:
-        ApiError: 400 that names the field.
+        ApiError: 400 with the name of the field.
     """
     for name, kind in kinds.items():
         value = body.get(name)
@@ -120,10 +120,10 @@ def require(body: Json, **kinds: type) -> None:
 
 
 def refuse_unknown(body: Json, *known: str) -> None:
-    """Refuse fields that the API does not have.
+    """Check that a body has no fields other than the known ones.
 
     Raises:
-        ApiError: 422 that names them.
+        ApiError: 422 with their names.
     """
     unknown = sorted(set(body) - set(known))
     if unknown:
@@ -131,20 +131,20 @@ def refuse_unknown(body: Json, *known: str) -> None:
 
 
 def nonce(request: Request) -> str:
-    """Return the nonce of the lease the caller holds, if any."""
+    """Return the nonce of the caller's lease; empty without one."""
     return request.headers.get("fly-machine-lease-nonce", "")
 
 
 def source(request: Request) -> str:
-    """Return who asks: a machine about itself is the user too, as events of Fly show it."""
+    """Return the source for events: "machine" for a machine's own request, else "user"."""
     return "machine" if request.scope.get(MACHINE_SCOPE) else "user"
 
 
 def whole_number(text: str | None, default: int, name: str) -> int:
-    """Read a number of a query; `default` when there is none.
+    """Return a number of a query, or `default` without one.
 
     Raises:
-        ApiError: 400 that names it.
+        ApiError: 400 with the name of the parameter.
     """
     if not text:
         return default
@@ -154,10 +154,10 @@ def whole_number(text: str | None, default: int, name: str) -> int:
 
 
 def answer(body: Any, status: int = 200) -> Response:
-    """Answer JSON."""
+    """Return a JSON response."""
     return JSONResponse(body, status)
 
 
 def nothing(status: int = 204) -> Response:
-    """Answer without a body."""
+    """Return a response without a body."""
     return Response(status_code=status)

@@ -1,4 +1,4 @@
-"""Volumes and their snapshots."""
+"""Endpoints of volumes and their snapshots."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _FIELDS = (
 
 
 def volume_of(api: ApiState, request: Request) -> Volume:
-    """Return the volume the path names.
+    """Return the volume that the path names.
 
     Raises:
         ApiError: 404.
@@ -43,7 +43,7 @@ def volume_of(api: ApiState, request: Request) -> Volume:
 
 
 def show_volume(world: World, volume: Volume) -> Json:
-    """Return a volume as the API shows it; sizes are those of the folder."""
+    """Return the API's representation of a volume; its used size is that of the folder."""
     folder = world.volume_folder(volume.id)
     used = folder_bytes(folder)
     total = volume.size_gb * 1024**3
@@ -80,14 +80,14 @@ async def list_volumes(api: ApiState, request: Request) -> Response:
 
 
 async def create_volume(api: ApiState, request: Request) -> Response:
-    """POST /apps/{app}/volumes: empty, from a snapshot, or from another volume."""
+    """POST /apps/{app}/volumes: an empty one, or a copy of a snapshot or a volume."""
     app, body = app_of(api, request), await read_json(request)
     _check_wanted(body)
     source = _source(api.world, app.name, body)
     volume = _new_volume(app.name, body, source.least_gb if source else 1)
     async with contextlib.AsyncExitStack() as stack:
         if source and source.busy:
-            await stack.enter_async_context(api.machines.still(source.busy))
+            await stack.enter_async_context(api.machines.frozen_writer(source.busy))
         await asyncio.to_thread(
             api.world.create_volume_data, volume, source.folder if source else None
         )
@@ -133,7 +133,7 @@ def _new_volume(app: str, body: Json, least_gb: int) -> Volume:
 
 @dataclass(frozen=True)
 class _Source:
-    """What a new volume is filled with; `busy` is a volume that may be written to meanwhile."""
+    """The data for a new volume; `busy` is a source that a machine may write to."""
 
     folder: Path
     least_gb: int
@@ -162,7 +162,7 @@ async def get_volume(api: ApiState, request: Request) -> Response:
 
 
 async def update_volume(api: ApiState, request: Request) -> Response:
-    """PUT /apps/{app}/volumes/{volume}: retention and backups only."""
+    """PUT /apps/{app}/volumes/{volume}: changes the retention and the backups."""
     world, volume, body = api.world, volume_of(api, request), await read_json(request)
     refuse_unknown(body, "snapshot_retention", "auto_backup_enabled")
     require(body, snapshot_retention=int, auto_backup_enabled=bool)
@@ -183,7 +183,7 @@ def _check_retention(days: int) -> None:
 
 
 async def extend_volume(api: ApiState, request: Request) -> Response:
-    """PUT …/extend: larger, never smaller."""
+    """PUT …/extend: increases the size."""
     world, volume, body = api.world, volume_of(api, request), await read_json(request)
     refuse_unknown(body, "size_gb")
     require(body, size_gb=int)
@@ -196,7 +196,7 @@ async def extend_volume(api: ApiState, request: Request) -> Response:
 
 
 async def delete_volume(api: ApiState, request: Request) -> Response:
-    """DELETE /apps/{app}/volumes/{volume}: recoverable for a day."""
+    """DELETE /apps/{app}/volumes/{volume}: the data is recoverable for a day."""
     world, volume = api.world, volume_of(api, request)
     world.destroy_volume(volume)
     return answer(show_volume(world, volume))
@@ -208,6 +208,6 @@ async def list_snapshots(api: ApiState, request: Request) -> Response:
 
 
 async def create_snapshot(api: ApiState, request: Request) -> Response:
-    """POST …/snapshots: made in the background; find it in the list."""
+    """POST …/snapshots: starts one; the list shows its status."""
     api.machines.begin_snapshot(volume_of(api, request))
     return answer({"ok": True})

@@ -1,4 +1,4 @@
-"""Durations as the API takes them: Go's form ("1m30s"), or nanoseconds."""
+"""Durations in the API's forms: Go's ("1m30s"), or nanoseconds."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from localfly.api_errors import ApiError
 
 _PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|ms|s|m|h)", re.ASCII)
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_LIMIT_S = 292 * 365 * 86400.0  # what Go's 64 bits of nanoseconds hold
+_LIMIT_S = 292 * 365 * 86400.0  # the most that Go's 64 bits of nanoseconds can hold
 
 
 def seconds(value: Any, default: float) -> float:
-    """Read a duration; `default` when there is none.
+    """Return a duration in seconds, or `default` without one.
 
     Raises:
-        ApiError: 400 for what is no duration.
+        ApiError: 400 for a value that is not a duration.
     """
     if value is None or value == "":
         return default

@@ -1,6 +1,6 @@
-"""The fields of a machine config and their types, as Fly's OpenAPI document has them.
+"""The fields of a machine config and their types, from Fly's OpenAPI document.
 
-A test holds this table to the document. Fields that only newer clients know stand in `NEWER`.
+A test compares this table with the document. `NEWER` has fields that only newer clients know.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Kind:
-    """A type of value, as a message names it."""
+    """A type of value, with its name for messages."""
 
     name: str
     fits: Callable[[Any], bool]
@@ -23,20 +23,20 @@ class Kind:
 
 @dataclass(frozen=True)
 class Named:
-    """An object whose keys are the user's, and whose values are all of one shape."""
+    """An object with arbitrary keys and values of one shape."""
 
     shape: Any
 
 
 @dataclass(frozen=True)
 class Unknown:
-    """A field the API does not have."""
+    """A field that the API does not have."""
 
     path: str
     hint: str
 
     def __str__(self) -> str:
-        """Name the field, and the one that was probably meant."""
+        """Return the field and a hint at the field that was probably meant."""
         return f"{self.path} ({self.hint})" if self.hint else self.path
 
 
@@ -48,7 +48,7 @@ class Mistyped:
     wanted: str
 
     def __str__(self) -> str:
-        """Name the field and what belongs there."""
+        """Return the field and the type that it must have."""
         return f"{self.path} must be {self.wanted}"
 
 
@@ -176,9 +176,9 @@ FIELDS: Json = {
     "spot": ANYTHING,
 }
 NEWER = frozenset({"volumes", "spot"})
-"""In Fly's newest client or documentation, not in the document the tests have."""
+"""Fields of Fly's newest client or documentation that the tests' document lacks."""
 
-# fly.toml spells these another way, and people mix them up.
+# Names in fly.toml for fields of the API, which people confuse.
 TOML_NAMES = {
     "auto_stop_machines": "autostop",
     "auto_start_machines": "autostart",
@@ -196,9 +196,9 @@ TOML_NAMES = {
 
 
 def faults(value: Any, shape: Any, path: str) -> Iterator[Fault]:
-    """Find every field that the API does not have, and every value it cannot read.
+    """Return every unknown field and every value of a wrong type.
 
-    A null is as good as an absent field, as Go reads it.
+    A null counts as an absent field, as Go reads it.
     """
     if value is None:
         return
@@ -234,7 +234,7 @@ def _object_faults(value: Json, shape: Json, path: str) -> Iterator[Fault]:
 
 
 def _needed(value: Any, shape: Any, path: str) -> Iterator[Fault]:
-    """Check a member of a list or map, where null stands for nothing."""
+    """Check an element of a list or an object, where null is not allowed."""
     if value is None:
         yield Mistyped(path, shape.name if isinstance(shape, Kind) else "an object")
     else:

@@ -1,7 +1,7 @@
-"""The machine config: what Fly would refuse of it, and how Fly gives it back.
+"""Check a machine config as Fly does, and return it as Fly echoes it.
 
-Fly itself ignores unknown fields in silence (observed in the field); a stand-in that did so would
-hide the mistake, so here they are refused by name.
+Fly ignores unknown fields without an error (observed in the field). A stand-in that did so would
+hide mistakes, so here they are refused by name.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ MAX_PORT = 65535
 MOST_PERCENT = 99
 _PER_CPU_MB = {"shared": (256, 2048), "performance": (2048, 8192)}
 _STEP_MB = {"shared": 256, "performance": 1024}  # flyctl's own check
-# The sizes of fly-go's presets.
+# The cpus of fly-go's presets.
 _CPUS = {"shared": (1, 2, 4, 6, 8), "performance": (1, 2, 4, 6, 8, 10, 12, 14, 16)}
 _POLICIES = ("no", "always", "on-failure")
 _STOP_SIGNALS = ("SIGHUP", "SIGINT", "SIGQUIT", "SIGKILL", "SIGUSR1", "SIGUSR2", "SIGTERM")
 
 
 def check_config(config: Json) -> None:
-    """Refuse a config that Fly would refuse, or silently misread.
+    """Check a config for what Fly would refuse or silently ignore.
 
     Raises:
-        ApiError: 422 that names every unknown field; 400 for a bad value; 501 for what is not here.
+        ApiError: 422 with every unknown field, 400 for a bad value, 501 for an absent feature.
     """
     refuse_faults(config, FIELDS, "config")
     if not config.get("image"):
@@ -59,7 +59,7 @@ def check_config(config: Json) -> None:
 
 
 def refuse_faults(value: Any, shape: Any, path: str) -> None:
-    """Refuse unknown fields (422) before values of a wrong type (400), all of them at once."""
+    """Check for unknown fields (422), then for values of a wrong type (400)."""
     found = list(faults(value, shape, path))
     unknown = [str(fault) for fault in found if isinstance(fault, Unknown)]
     if unknown:
@@ -79,7 +79,7 @@ def _check_size(config: Json) -> None:
 
 
 def check_guest(guest: Json) -> None:
-    """Refuse a size that Fly does not sell.
+    """Check that Fly sells a machine size.
 
     Raises:
         ApiError: 400.
@@ -100,7 +100,7 @@ def check_guest(guest: Json) -> None:
 
 
 def _guest(config: Json) -> Json:
-    """Return a machine's whole size, from `guest`, from a preset's name, or Fly's default."""
+    """Return a machine's full size: from `guest`, a preset's name, and Fly's defaults."""
     given = {key: value for key, value in (config.get("guest") or {}).items() if value is not None}
     guest = {"cpu_kind": "shared", "cpus": 1, **_preset(config.get("size") or ""), **given}
     low, _ = _PER_CPU_MB.get(guest["cpu_kind"], (0, 0))
@@ -108,7 +108,7 @@ def _guest(config: Json) -> Json:
 
 
 def _preset(name: str) -> Json:
-    """Take a preset such as shared-cpu-2x or performance-1x apart."""
+    """Return the cpu kind and the cpus of a preset such as shared-cpu-2x."""
     kind, _, count = name.removesuffix("x").replace("-cpu", "").partition("-")
     return {"cpu_kind": kind, "cpus": int(count) if count.isdecimal() else 0} if name else {}
 
@@ -126,7 +126,7 @@ def _check_mounts(mounts: list[Json]) -> None:
 
 
 def _check_extension(mount: Json) -> None:
-    """Hold the three fields by which a volume extends itself to each other; Fly's bounds are not published."""
+    """Check the three fields for extending a volume; Fly does not publish their bounds."""
     threshold, add = mount.get("extend_threshold_percent"), mount.get("add_size_gb")
     if threshold and not 1 <= threshold <= MOST_PERCENT:
         raise _invalid(f"mounts[].extend_threshold_percent must be from 1 to {MOST_PERCENT}")
@@ -188,10 +188,10 @@ def _check_ending(config: Json) -> None:
 
 
 def signal_number(signal: Any) -> int:
-    """Read a signal: its name, with or without SIG, or flyctl's number.
+    """Return a signal's number from its name, with or without SIG, or flyctl's number.
 
     Raises:
-        ApiError: 400 for what is no signal.
+        ApiError: 400 for an unknown signal.
     """
     try:
         if isinstance(signal, str):
@@ -202,20 +202,20 @@ def signal_number(signal: Any) -> int:
 
 
 def may_suspend(config: Json) -> bool:
-    """Whether a machine may be suspended (Fly: at most 2 GB, and no swap)."""
+    """Return whether a machine may be suspended (Fly: at most 2 GB of memory, and no swap)."""
     swap = (config.get("init") or {}).get("swap_size_mb")
     return int(config["guest"]["memory_mb"]) <= SUSPEND_LIMIT_MB and not swap
 
 
 def echo(config: Json, volume_size_gb: int | None) -> Json:
-    """Return the config the way Fly gives it back: defaults filled in, autostop respelt."""
+    """Return a config as Fly echoes it: with defaults, and autostop in Fly's form."""
     echoed = {key: value for key, value in copy.deepcopy(config).items() if value is not None}
     echoed["guest"] = _guest(config)
     echoed.pop("size", None)
     echoed["init"] = echoed.get("init") or {}
     echoed.setdefault("dns", {})
     for service in echoed.get("services") or []:
-        # Fly respells it: false for off, true for stop (fly-go, and read back live).
+        # Fly echoes false for off and true for stop (fly-go, and read back live).
         asked = service.get("autostop")
         service["autostop"] = "suspend" if asked == "suspend" else asked in ("stop", True)
         service.setdefault("autostart", False)

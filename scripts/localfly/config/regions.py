@@ -17,7 +17,7 @@ class Region(NamedTuple):
     latitude: float
     longitude: float
     part: str
-    """The part of the world."""
+    """The continent, as Fly names it."""
 
 
 # Fly's documentation of regions, August 2026.
@@ -45,7 +45,7 @@ CODES = frozenset(region.code for region in REGIONS)
 
 
 def check_region(code: str | None) -> str:
-    """Return a region that exists, the default for none.
+    """Return a region's code after a check, or the default region.
 
     Raises:
         ApiError: 400.

@@ -1,1 +1,1 @@
-"""Images: a lock, files and a command, built once and named by what they are made of."""
+"""Build images from a lock, files and a command, and name them by a hash of these parts."""

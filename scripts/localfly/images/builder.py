@@ -1,7 +1,7 @@
-"""Images: a lock, files and a command, built once and named by what they are made of.
+"""Build images from a lock, files and a command, and name them by a hash of these parts.
 
 Where Fly boots a container image, the local Fly runs the same parts from two folders: an
-environment installed from the lock, shared by all images with that lock, and the image's own files.
+environment installed from the lock, shared by all images with that lock, and the image's files.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 @dataclass(frozen=True)
 class Image:
-    """A built image. `folder` is its root (IMAGE_ROOT), `bin` holds its `python`; never write there."""
+    """A built image: the read-only root `folder` (IMAGE_ROOT) and `bin`, which has `python`."""
 
     ref: str
     digest: str
@@ -44,7 +44,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Build:
-    """What building came to: the image, and whether it stood ready."""
+    """The result of a build: the image, and whether it was in the cache."""
 
     image: Image
     cached: bool
@@ -52,7 +52,7 @@ class Build:
 
 @dataclass(frozen=True)
 class _Parts:
-    """Everything an image is made of, read once, so that what is hashed is what is built."""
+    """The parts of an image, read once, so that the build uses the bytes that were hashed."""
 
     spec: ImageSpec
     lock: bytes | None
@@ -70,7 +70,7 @@ class _Parts:
 
 
 class Images:
-    """Builds images into a cache folder and finds them again by reference."""
+    """Builds images into a cache folder, and looks them up by reference."""
 
     def __init__(self, cache: Path) -> None:
         self._cache = Cache(cache.absolute())
@@ -82,18 +82,18 @@ class Images:
         ref: str,
         progress: Callable[[str], None] = lambda _: None,
     ) -> Build:
-        """Build the parts in `context` and let `ref` stand for the result.
+        """Build the parts in `context` and point `ref` to the result.
 
         Args:
-            context: The folder that has image.json.
-            version: Put for `{version}` in the lock's name.
-            ref: The reference machines will name, such as registry.fly.io/APP:TAG.
-            progress: Told what happens, line by line.
+            context: The folder with image.json.
+            version: Replaces `{version}` in the lock's name.
+            ref: The reference in machine configs, such as registry.fly.io/APP:TAG.
+            progress: Called with each line of output.
 
         Raises:
-            ImageSpecError: image.json or a part it names is not right; nothing was built.
-            ImageBuildError: Installing or baking failed; nothing is left of it.
-            UvMissingError: There is no uv.
+            ImageSpecError: image.json or a part that it names is invalid; nothing was built.
+            ImageBuildError: The installation or the bake command failed; nothing of it is kept.
+            UvMissingError: uv is not installed.
         """
         parts = await asyncio.to_thread(_read_parts, context, version)
         venv, _ = await self._cache.get(
@@ -107,18 +107,18 @@ class Images:
         return Build(image, cached)
 
     def lookup(self, ref: str) -> Image | None:
-        """Find the image a reference stands for; None when it is not built, or not whole."""
+        """Return the image of a reference; None if it is not built or not complete."""
         record = self._cache.read(_REFS).get(ref)
         image = _from_record(ref, record) if record else None
         return image if image and image.folder.is_dir() and image.bin.is_dir() else None
 
     def list(self) -> list[Image]:
-        """List every image that can be run, by reference."""
+        """Return every image that can be run, sorted by reference."""
         found = (self.lookup(ref) for ref in sorted(self._cache.read(_REFS)))
         return [image for image in found if image]
 
     async def _remember(self, image: Image) -> None:
-        """Let the reference stand for the image, beside what other builders remember."""
+        """Store the reference; other builders' references are kept."""
         async with self._cache.lock(_REFS):
             refs = self._cache.read(_REFS)
             self._cache.write(_REFS, refs | {image.ref: _to_record(image)})
@@ -133,7 +133,7 @@ def _read_parts(context: Path, version: str) -> _Parts:
 
 
 async def _install(folder: Path, parts: _Parts, progress: Callable[[str], None]) -> None:
-    """Make the environment from the bytes that were hashed, whatever the file says by now."""
+    """Install the environment from the bytes that were hashed, even if the file changed since."""
     if parts.lock is None:
         await make_venv(folder, None, progress)
         return
@@ -145,7 +145,7 @@ async def _install(folder: Path, parts: _Parts, progress: Callable[[str], None])
 
 
 async def _fill(folder: Path, venv: Path, parts: _Parts, progress: Callable[[str], None]) -> None:
-    """Lay the files out, compile them, and bake what is dear to make at each start."""
+    """Write the files, compile them, and run the bake command."""
     await asyncio.to_thread(_copy, folder, parts.files)
     python = str(venv / "bin" / "python")
     with tempfile.TemporaryDirectory() as scratch:

@@ -1,7 +1,7 @@
-"""A folder of finished things: each is made once, by one maker, and seen only when it is whole.
+"""A cache of folders: each entry is created once, and is visible only when it is complete.
 
-Entries are made where they will stay, not moved there: scripts and bytecode remember their path.
-A mark, written last, tells a finished entry from the rest of a maker that was killed.
+Entries are created in place instead of moved, because scripts and bytecode contain their path.
+A marker file, written last, distinguishes a complete entry from one of a killed process.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ _POLL_S = 0.1
 
 
 class Cache:
-    """Entries by key, below one folder that several processes may share."""
+    """The entries below one folder, which several processes may share."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def find(self, kind: str, key: str) -> Path | None:
-        """Report where a finished entry is, None when there is none."""
+        """Return the path of a complete entry; None if there is none."""
         entry = self._path(kind, key)
         return entry if (entry / _MARK).exists() else None
 
     async def get(
         self, kind: str, key: str, make: Callable[[Path], Awaitable[None]]
     ) -> tuple[Path, bool]:
-        """Return an entry and whether it was there; `make` fills its folder when it was not.
+        """Return an entry, and whether it existed; `make` fills its folder if it did not.
 
-        Whatever ends `make` early, nothing is left of the entry.
+        If `make` fails in any way, the entry is deleted.
         """
         async with self.lock(f"{kind}-{key}"):
             if found := self.find(kind, key):
@@ -57,16 +57,16 @@ class Cache:
 
     @asynccontextmanager
     async def lock(self, name: str) -> AsyncIterator[None]:
-        """Hold a lock among all processes; it is let go even by a process that is killed."""
+        """Hold a lock among all processes; the kernel releases it if a process is killed."""
         path = self.folder / "locks" / f"{name}.lock"
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w") as file:
-            while not _try_lock(file.fileno()):  # noqa: ASYNC110 - the holder is another process
+            while not _try_lock(file.fileno()):  # noqa: ASYNC110 - another process has the lock
                 await asyncio.sleep(_POLL_S)
             yield
 
     def read(self, name: str) -> dict[str, Any]:
-        """Read a JSON object kept beside the entries; an absent one is empty."""
+        """Return a JSON object stored beside the entries; an absent one is empty."""
         try:
             document: dict[str, Any] = json.loads((self.folder / name).read_text("utf-8"))
         except FileNotFoundError:
@@ -74,7 +74,7 @@ class Cache:
         return document
 
     def write(self, name: str, document: dict[str, Any]) -> None:
-        """Replace a JSON object at once; a reader sees the old one or the new one."""
+        """Replace a JSON object atomically: a reader sees the old one or the new one."""
         self.folder.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=self.folder, prefix=f".{name}-")
         with os.fdopen(handle, "w", encoding="utf-8") as file:

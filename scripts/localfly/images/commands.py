@@ -1,4 +1,4 @@
-"""Runs a command to its end while its lines are passed on as they come."""
+"""Run a command and pass its output on line by line."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _LINE_BYTES = 1024 * 1024
 async def run_command(
     argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], progress: Callable[[str], None]
 ) -> None:
-    """Run a command; end it and its children if the caller gives up.
+    """Run a command; kill it and its children if the caller is cancelled.
 
     Raises:
-        ImageBuildError: It cannot be run or fails; carries the last lines it said.
+        ImageBuildError: It cannot be run or fails; has the last lines of its output.
     """
     try:
         process = await asyncio.create_subprocess_exec(
@@ -49,14 +49,14 @@ async def run_command(
         await asyncio.shield(process.wait())
         raise
     if status:
-        said = "\n".join(tail)
-        raise ImageBuildError(f"`{' '.join(argv)}` ended with {status}:\n{said}")
+        output = "\n".join(tail)
+        raise ImageBuildError(f"`{' '.join(argv)}` ended with {status}:\n{output}")
 
 
 async def _pass_on(
     process: asyncio.subprocess.Process, progress: Callable[[str], None]
 ) -> deque[str]:
-    """Hand on each line that says something; keep the last ones."""
+    """Pass on each line that is not empty; return the last ones."""
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
     if process.stdout is not None:
         async for raw in process.stdout:

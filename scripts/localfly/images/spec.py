@@ -1,4 +1,4 @@
-"""image.json: what an image is made of, read strictly, and the parts it names."""
+"""Read image.json strictly, and the parts that it names."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _LAST_PORT = 65535
 
 @dataclass(frozen=True)
 class ImageSpec:
-    """What image.json says, for one version.
+    """The content of image.json, for one version.
 
     Attributes:
-        command: What a machine runs, in the image's folder.
-        lock: The hashed requirements to install, or None for a bare Python.
-        files: Files and folders that go into the image, at the same place.
-        bake: A command run once while building, to make what is dear to make at each start.
-        env: Variables every machine of the image has.
-        port: Where the command listens, for information.
+        command: The command of a machine, run in the image's folder.
+        lock: The requirements file with hashes, or None for Python alone.
+        files: Files and folders that are copied into the image, under the same path.
+        bake: A command that is run once at build time, for work that would slow down each start.
+        env: The variables of every machine with the image.
+        port: The port that the command listens on, for information.
     """
 
     command: tuple[str, ...]
@@ -42,27 +42,27 @@ class ImageSpec:
 
 
 def read_spec(context: Path, version: str) -> ImageSpec:
-    """Read image.json of a folder of parts.
+    """Return the content of a folder's image.json.
 
     Raises:
-        ImageSpecError: It is absent, is no JSON object, or has a key or a value unknown here.
+        ImageSpecError: It is missing, not a JSON object, or has an unknown key or value.
     """
     if not _VERSION.fullmatch(version):
-        raise ImageSpecError(f"{version!r} is no version.", advice="Write it as 1.2.3.")
+        raise ImageSpecError(f"{version!r} is not a version.", advice="Write it as 1.2.3.")
     return parse_spec(_read_object(context / "image.json"), version)
 
 
 def parse_spec(document: Mapping[str, Any], version: str) -> ImageSpec:
-    """Take a document apart; everything in it must be understood."""
+    """Return the spec of a document; unknown keys are refused."""
     unknown = sorted(set(document) - _KEYS)
     if unknown:
         raise ImageSpecError(
             f"image.json has unknown keys: {', '.join(unknown)}.",
-            advice=f"Known are {', '.join(sorted(_KEYS))}.",
+            advice=f"The known keys are {', '.join(sorted(_KEYS))}.",
         )
     command = _strings(document, "command")
     if not command:
-        raise ImageSpecError("image.json names no command.", advice='Add "command": [...].')
+        raise ImageSpecError("image.json has no command.", advice='Add "command": [...].')
     return ImageSpec(
         command=command,
         lock=_lock(document.get("lock"), version),
@@ -74,7 +74,7 @@ def parse_spec(document: Mapping[str, Any], version: str) -> ImageSpec:
 
 
 def read_lock(context: Path, spec: ImageSpec) -> bytes | None:
-    """Read the lock, None for a bare image; a missing one names those that exist."""
+    """Return the lock's bytes, or None without one; an error lists the locks that exist."""
     if spec.lock is None:
         return None
     path = context / spec.lock
@@ -89,13 +89,13 @@ def read_lock(context: Path, spec: ImageSpec) -> bytes | None:
 
 
 def read_files(context: Path, spec: ImageSpec) -> list[tuple[PurePosixPath, bytes]]:
-    """Read the files of the image, folders with all below them, sorted by path."""
+    """Return the image's files with their content, sorted by path."""
     paths = {path for name in spec.files for path in _expand(context, name)}
     return [(path, (context / path).read_bytes()) for path in sorted(paths)]
 
 
 def digest(parts: Iterable[bytes]) -> str:
-    """Name bytes by what they are: sha256, each part preceded by its length."""
+    """Return a sha256 of parts, each preceded by its length."""
     whole = hashlib.sha256()
     for part in parts:
         whole.update(len(part).to_bytes(8, "big"))
@@ -118,7 +118,7 @@ def _read_object(path: Path) -> dict[str, Any]:
 
 
 def _expand(context: Path, name: PurePosixPath) -> Iterator[PurePosixPath]:
-    """List the files a name stands for; compiled Python is never a part."""
+    """Return the files of a name, without compiled Python."""
     path = context / name
     if path.is_file():
         yield name
@@ -132,7 +132,7 @@ def _expand(context: Path, name: PurePosixPath) -> Iterator[PurePosixPath]:
 
 
 def _inside(name: str) -> PurePosixPath:
-    """Keep a path within its folder."""
+    """Return a path after checking that it stays inside its folder."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not path.parts:
         raise ImageSpecError(

@@ -1,4 +1,4 @@
-"""Virtual environments made by uv from a hashed lock, with their bytecode compiled."""
+"""Create virtual environments with uv from a lock with hashes, with compiled bytecode."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 
 def find_uv(environ: Mapping[str, str] = os.environ) -> str:
-    """Find uv: where $UV says, on PATH, or as the Python package.
+    """Return the path of uv: from $UV, PATH, or the Python package.
 
     Raises:
-        UvMissingError: It is nowhere.
+        UvMissingError: It is in none of them.
     """
     named = environ.get("UV") or shutil.which("uv", path=environ.get("PATH"))
     if named:
         return named
     if importlib.util.find_spec("uv"):
-        import uv  # noqa: PLC0415 - one of three places, absent more often than not
+        import uv  # noqa: PLC0415 - optional: usually not installed
 
         return str(uv.find_uv_bin())
     raise UvMissingError(
@@ -39,16 +39,16 @@ def find_uv(environ: Mapping[str, str] = os.environ) -> str:
 
 
 def venv_key(lock: bytes | None) -> str:
-    """Name an environment by its lock and the Python it is for, installation included."""
+    """Return a key for an environment: a hash of its lock and the Python installation."""
     python = (platform.python_version(), sysconfig.get_platform(), sys.base_prefix)
     return digest([*(part.encode() for part in python), lock or b""])[:24]
 
 
 async def make_venv(folder: Path, lock: Path | None, progress: Callable[[str], None]) -> None:
-    """Install exactly what the lock says, each file checked against its hash.
+    """Install exactly the packages of the lock, and check each file against its hash.
 
-    Wheels only, and no uv.toml of any folder above has a say: to build a package is to run its code, and the
-    hashes of a lock do not cover what a build brings in.
+    Only wheels are installed, and no uv.toml applies: building a package runs its code, and the
+    lock's hashes do not cover the packages that a build needs.
     """
     uv = find_uv()
     env = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}

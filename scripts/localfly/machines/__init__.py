@@ -1,1 +1,1 @@
-"""The life of machines: admitted, created, started, suspended, stopped, updated, destroyed."""
+"""The life cycle of machines: admission, processes, health checks, restarts, recovery."""

@@ -1,4 +1,4 @@
-"""What is asked of machines: refused as Fly refuses it, or turned into a record."""
+"""Check requests for machines as Fly does, and convert them into records."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ MAX_NAME = 63
 
 @dataclass(frozen=True)
 class Admission:
-    """Holds requests against the world as it is."""
+    """Checks requests against the stored apps, machines and volumes."""
 
     world: World
     images: Images
     delays: Delays
 
     def new_machine(self, app: App, request: Json) -> Machine:
-        """Make the record of a new machine; nothing is stored yet.
+        """Return the record of a new machine; nothing is stored yet.
 
         Raises:
-            ApiError: Fly would refuse it too.
+            ApiError: Fly would refuse the request, too.
         """
         config = request.get("config") or {}
         region = check_region(request.get("region"))
@@ -50,16 +50,17 @@ class Admission:
             config=echo(config, volume.size_gb if volume else None),
             user_config=config,
             image_digest=find_image(self.images, config["image"]).digest,
-            # How a blue-green deploy of flyctl begins; uncordon registers the services later.
+            # flyctl's blue-green deploy creates machines like this, and uncordons them later.
             cordoned=bool(request.get("skip_service_registration")),
             skip_secrets=bool(request.get("skip_secrets")),
         )
 
     def change(self, app: App, machine: Machine, request: Json) -> None:
-        """Give the record its new config and version; nothing is stored yet.
+        """Set a record's new config and version; nothing is stored yet.
 
         Raises:
-            ApiError: it changed meanwhile, or the config is refused; the record is as it was.
+            ApiError: the machine changed meanwhile, or the config is refused; the record is
+                unchanged.
         """
         _check_current(machine, request)
         _check_immutable(machine, request)

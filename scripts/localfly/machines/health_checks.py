@@ -1,4 +1,4 @@
-"""Fly's health checks: asked by the host, not through the proxy, so they neither load nor wake."""
+"""Fly's health checks: the host sends them, not the proxy, so they neither add load nor wake."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class _Result:
 
 @dataclass(frozen=True)
 class _Check:
-    """One check and its last result; `routes` if a failing one keeps requests away."""
+    """One check and its last result; `routes` if a failing check stops routing to the machine."""
 
     config: Json
     port: int
@@ -49,7 +49,7 @@ class _Check:
 
 
 def _checks(config: Json) -> Iterator[_Check]:
-    """Return the checks of a config under the names Fly gives them."""
+    """Return the checks of a config with Fly's names for them."""
     for service in config.get("services") or []:
         for index, check in enumerate(service.get("checks") or []):
             port = int(check.get("port") or service["internal_port"])
@@ -61,7 +61,7 @@ def _checks(config: Json) -> Iterator[_Check]:
 
 
 class CheckRunner:
-    """Runs the checks of one machine while its process lives."""
+    """Runs the checks of one machine while its process runs."""
 
     def __init__(self, config: Json, address: str) -> None:
         self._address = address
@@ -71,22 +71,22 @@ class CheckRunner:
         self._checks = list(_checks(config))
 
     def results(self) -> list[Json]:
-        """Return each check's last result, in the API's form."""
+        """Return the last result of each check in the API's form."""
         return [check.result.document() for check in self._checks]
 
     def passing(self) -> bool | None:
-        """Return whether all that routing depends on pass; None while one has no verdict yet."""
+        """Return whether all checks for routing pass; None while one has no result."""
         results = [check.result for check in self._checks if check.routes]
         if not results or not all(result.seen for result in results):
             return None
         return all(result.status == "passing" for result in results)
 
     def pause(self) -> None:
-        """Ask nothing while the machine is suspended."""
+        """Stop checking while the machine is suspended."""
         self._awake.clear()
 
     def resume(self) -> None:
-        """Ask again; what was known before the sleep is known no more."""
+        """Check again; results from before the suspend do not count."""
         for check in self._checks:
             check.result.seen = False
         self._began = time.monotonic()

@@ -1,7 +1,7 @@
-"""The life of machines: created, started, suspended, stopped, updated, destroyed.
+"""Create, start, suspend, stop, update and destroy machines.
 
-One lock a machine keeps its transitions in order, whoever asks: the API, the proxy, or the machine
-itself. Facts about states and events: Fly's documentation of machine states, and fly-go.
+Each machine has a lock, so that its transitions run one after the other, whether the API, the proxy
+or the machine requests them. States and events: Fly's documentation of machine states, and fly-go.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ Json = dict[str, Any]
 STARTABLE = frozenset({"created", "stopped", "suspended", "failed"})
 SUSPENDED = frozenset({"suspended", "suspending"})
 STOPPABLE = frozenset({"started", "starting"}) | SUSPENDED
-# The answer to a machine that suspends itself must be out before it is frozen.
+# A machine that suspends itself must get the response before it is frozen.
 ANSWER_FIRST_S = 0.05
 
 
 class Machines:
-    """All machines of the local Fly; also the `Host` that the proxy asks."""
+    """All machines of the local Fly, and the `Host` that the proxy uses."""
 
     def __init__(
         self,
@@ -54,7 +54,8 @@ class Machines:
         self._admission = Admission(world, images, delays)
         self.processes = Processes(world, images, runtime, sockets, self._finished)
 
-    # The proxy's view (host.Host). Shielded: a visitor who goes away leaves nothing half done.
+    # The proxy's interface (host.Host). Shielded: a client that disconnects must not stop a
+    # transition.
 
     def machines(self, app: str) -> Sequence[MachineView]:
         """Return every machine of the app, for routing."""
@@ -73,23 +74,23 @@ class Machines:
             raise StartRefusedError(str(error)) from error
 
     async def stop(self, app: str, machine_id: str, source: str) -> None:
-        """Stop a machine, unless somebody holds its lease."""
+        """Stop a machine, unless it is leased."""
         machine = self._world.machine(app, machine_id)
         if machine.current_lease is None:
             await asyncio.shield(self.processes.background(self.stop_machine(machine, source)))
 
     async def suspend(self, app: str, machine_id: str, source: str) -> None:
-        """Suspend a machine, unless somebody holds its lease."""
+        """Suspend a machine, unless it is leased."""
         machine = self._world.machine(app, machine_id)
         if machine.current_lease is None:
             await asyncio.shield(self.processes.background(self.suspend_machine(machine, source)))
 
     def log(self, app: str, machine_id: str | None, line: str) -> None:
-        """Keep a line of the proxy's in the machine's log, or the app's."""
+        """Add a line of the proxy to the machine's log, or to the app's."""
         write_log(self._world.home, machine_id or app, f"proxy[{app}] {line}")
 
     def _view(self, machine: Machine) -> MachineView:
-        checks = self.processes.life(machine).checks
+        checks = self.processes.live(machine).checks
         return MachineView(
             id=machine.id,
             name=machine.name,
@@ -104,10 +105,10 @@ class Machines:
     # Creation and change
 
     def create(self, app: App, request: Json) -> Machine:
-        """Create a machine; it starts in the background unless `skip_launch` says not to.
+        """Create a machine; it is started in the background unless `skip_launch` is set.
 
         Raises:
-            ApiError: Fly would refuse it too.
+            ApiError: Fly would refuse the request, too.
         """
         machine = self._admission.new_machine(app, request)
         machine.launch_pending = not request.get("skip_launch")
@@ -121,10 +122,10 @@ class Machines:
         return machine
 
     def update(self, app: App, machine: Machine, request: Json, nonce: str) -> None:
-        """Replace the whole config; what runs is replaced in the background.
+        """Replace the whole config; a running process is replaced in the background.
 
         Raises:
-            ApiError: it is leased, changed meanwhile, or the config is refused.
+            ApiError: the machine is leased or changed meanwhile, or the config is refused.
         """
         self._world.check_lease(machine, nonce)
         self.check_exists(machine)
@@ -138,82 +139,82 @@ class Machines:
             self.processes.background(self._replace(machine))
 
     def launch_pending(self, machine: Machine) -> None:
-        """Start a machine that was asked to be started, in the background of other work."""
+        """Start a machine in the background if its start is pending."""
         if machine.launch_pending:
             self.processes.background(self._launch_pending(machine))
 
     async def _launch_pending(self, machine: Machine) -> None:
-        async with self.processes.life(machine).lock:
+        async with self.processes.live(machine).lock:
             if machine.launch_pending:
                 await self.processes.launch_or_fail(machine, "user")
 
     async def _replace(self, machine: Machine) -> None:
-        life = self.processes.life(machine)
-        async with life.lock:
-            life.restarts = Restarts()
+        live = self.processes.live(machine)
+        async with live.lock:
+            live.restarts = Restarts()
             await self.processes.end(machine)
             if machine.launch_pending:
                 await self.processes.launch_or_fail(machine, "user")
             else:
-                self.processes.settle(machine, "stopped")
+                self.processes.set_state(machine, "stopped")
 
     # Starting and stopping
 
     async def start_machine(self, machine: Machine, source: str) -> str:
-        """Start or resume; return the state it was in.
+        """Start or resume a machine; return its previous state.
 
         Raises:
-            ApiError: 412 from a state that cannot be started from.
+            ApiError: 412 in a state in which Fly starts no machine.
             LocalFlyError: its process cannot be started.
         """
-        life, began = self.processes.life(machine), time.monotonic()
-        _check_startable(machine, at_rest=False)  # what is going down is not waited for
-        async with life.lock:
+        live, began = self.processes.live(machine), time.monotonic()
+        _check_startable(machine, at_rest=False)  # a start does not wait for a stop
+        async with live.lock:
             before = machine.state
             if before == "started":
                 return before
             _check_startable(machine, at_rest=True)
-            if before == "suspended" and life.process and life.process.running:
+            if before == "suspended" and live.process and live.process.running:
                 self._resume(machine, source, began)
                 return before
-            life.restarts = Restarts()
+            live.restarts = Restarts()
             await self.processes.launch(machine, source, began)
             return before
 
     def _resume(self, machine: Machine, source: str, began: float) -> None:
-        life = self.processes.life(machine)
-        assert life.process is not None  # noqa: S101 - the caller has looked
-        life.process.resume()
-        if life.checks:
-            life.checks.resume()
+        live = self.processes.live(machine)
+        assert live.process is not None  # noqa: S101 - the caller has checked it
+        live.process.resume()
+        if live.checks:
+            live.checks.resume()
         machine.state = "started"
         self.processes.note(machine, "start", "started", source, took_s=time.monotonic() - began)
 
     async def suspend_machine(self, machine: Machine, source: str) -> None:
-        """Freeze a machine; one that cannot be is stopped instead, as on Fly."""
+        """Suspend a machine, or stop it if Fly cannot suspend it."""
         if not may_suspend(machine.config):
             await self.stop_machine(machine, source)
             return
-        life, began = self.processes.life(machine), time.monotonic()
-        async with life.lock:
-            if machine.state != "started" or life.process is None:
+        live, began = self.processes.live(machine), time.monotonic()
+        async with live.lock:
+            if machine.state != "started" or live.process is None:
                 return
             if self._delays.suspend_s:
-                self.processes.settle(machine, "suspending")
+                self.processes.set_state(machine, "suspending")
                 await asyncio.sleep(self._delays.suspend_s)
-            if life.checks:
-                life.checks.pause()
-            life.process.suspend()
+            if live.checks:
+                live.checks.pause()
+            live.process.suspend()
             machine.state = "suspended"
             self.processes.note(
                 machine, "suspend", "suspended", source, took_s=time.monotonic() - began
             )
 
     def begin_suspend(self, machine: Machine, nonce: str, source: str) -> None:
-        """Answer first, then freeze: the one who asks may be the machine itself.
+        """Suspend after the response was sent: the machine itself may be the client.
 
         Raises:
-            ApiError: it is leased, or does not run.
+            ApiError: the machine is leased or does not run.
         """
         self._world.check_lease(machine, nonce)
         if machine.state in SUSPENDED:
@@ -225,10 +226,10 @@ class Machines:
     def begin_stop(
         self, machine: Machine, nonce: str, source: str, ending: Ending | None = None
     ) -> None:
-        """Answer first, then stop.
+        """Stop after the response was sent.
 
         Raises:
-            ApiError: it is leased or gone.
+            ApiError: the machine is leased or destroyed.
         """
         self._world.check_lease(machine, nonce)
         self.check_exists(machine)
@@ -239,28 +240,28 @@ class Machines:
     async def stop_machine(
         self, machine: Machine, source: str, ending: Ending | None = None
     ) -> None:
-        """Stop a machine; a suspended one loses its memory."""
+        """Stop a machine; a suspended one loses its memory state."""
         began = time.monotonic()
-        async with self.processes.life(machine).lock:
+        async with self.processes.live(machine).lock:
             if machine.state not in STOPPABLE:
                 return
             machine.launch_pending = False
             machine.state = "stopping"
             self.processes.note(machine, "stop", "stopping", source)
             await self.processes.end(machine, ending)
-            self.processes.settle(machine, "stopped")
-            told = {"type": "stop", "status": "stopped", "source": source}
-            self._world.tell(machine, told, time.monotonic() - began)
+            self.processes.set_state(machine, "stopped")
+            published = {"type": "stop", "status": "stopped", "source": source}
+            self._world.publish(machine, published, time.monotonic() - began)
 
     async def restart_machine(
         self, machine: Machine, source: str, ending: Ending | None = None
     ) -> None:
-        """Stop and start in one go.
+        """Stop and start a machine in one transition.
 
         Raises:
-            ApiError: 412 from a state that cannot be started from.
+            ApiError: 412 in a state in which Fly starts no machine.
         """
-        async with self.processes.life(machine).lock:
+        async with self.processes.live(machine).lock:
             if machine.state not in STARTABLE | STOPPABLE:
                 raise precondition(f"unable to restart machine from state: '{machine.state}'")
             self.processes.note(machine, "restart", "restarting", source)
@@ -268,12 +269,12 @@ class Machines:
             await self.processes.launch(machine, source, time.monotonic())
 
     async def destroy_machine(self, machine: Machine, *, force: bool) -> None:
-        """End a machine for ever; its volume is free again.
+        """Destroy a machine and detach its volume.
 
         Raises:
-            ApiError: 412 while it runs and is not forced.
+            ApiError: 412 if it runs and `force` is not set.
         """
-        async with self.processes.life(machine).lock:
+        async with self.processes.live(machine).lock:
             if machine.state in (*STOPPABLE, "replacing") and not force:
                 raise precondition("unable to destroy machine, not currently stopped; use force")
             machine.launch_pending = False
@@ -287,27 +288,27 @@ class Machines:
         await asyncio.to_thread(shutil.rmtree, root, ignore_errors=True)
 
     def send_signal(self, machine: Machine, signal: str | int) -> None:
-        """Send a signal to what runs in the machine.
+        """Send a signal to the machine's process.
 
         Raises:
-            ApiError: 400 for no signal, 412 when nothing runs.
+            ApiError: 400 for an unknown signal, 412 if no process runs.
         """
         number = signal_number(signal)
-        process = self.processes.life(machine).process
+        process = self.processes.live(machine).process
         if process is None:
             raise precondition(f"machine is {machine.state}")
         process.send_signal(number)
 
     @contextlib.asynccontextmanager
-    async def still(self, volume: Volume) -> AsyncIterator[None]:
-        """Hold whoever writes to a volume while it is copied: a copy of one moment, as Fly's are."""
+    async def frozen_writer(self, volume: Volume) -> AsyncIterator[None]:
+        """Freeze the machine that writes to a volume while it is copied, for a consistent copy."""
         machine = self._world.machines.get(volume.attached_machine_id or "")
         if machine is None:
             yield
             return
-        life = self.processes.life(machine)
-        async with life.lock:
-            running = life.process if machine.state == "started" else None
+        live = self.processes.live(machine)
+        async with live.lock:
+            running = live.process if machine.state == "started" else None
             try:
                 if running:
                     running.suspend()
@@ -322,23 +323,23 @@ class Machines:
         self.processes.background(self._snapshot(volume, self._world.begin_snapshot(volume)))
 
     async def _snapshot(self, volume: Volume, record: Json) -> None:
-        async with self.still(volume):
+        async with self.frozen_writer(volume):
             await self._world.fill_snapshot(volume, record)
 
     async def _finished(self, machine: Machine) -> None:
-        """Go on after a process ended for good."""
+        """Handle the final end of a process."""
         if machine.config.get("auto_destroy"):
             await self.destroy_machine(machine, force=True)
 
     async def shut_down(self) -> None:
-        """Stop every machine, as a host does before it goes; the next request wakes them."""
+        """Stop every machine, as a host does before maintenance; the next request wakes them."""
         self.processes.closing = True
-        alive = [m for m in self._world.machines.values() if self.processes.life(m).occupied]
+        alive = [m for m in self._world.machines.values() if self.processes.live(m).busy]
         await asyncio.gather(*(self.stop_machine(machine, "flyd") for machine in alive))
         await self.processes.aclose()
 
     def check_exists(self, machine: Machine) -> None:
-        """Refuse what is asked of a machine that is no more.
+        """Check that a machine is not destroyed.
 
         Raises:
             ApiError: 404.
@@ -353,12 +354,12 @@ class Machines:
 
 
 def _check_startable(machine: Machine, *, at_rest: bool) -> None:
-    """Refuse a start from a state that Fly starts nothing from.
+    """Check that Fly starts a machine in its state.
 
     Args:
-        machine: what is to be started.
-        at_rest: nothing is being done to it now; a start waits for one that is on its way up, or
-            is being suspended.
+        machine: the machine to start.
+        at_rest: whether no transition is in progress; else a start waits for a start or a suspend
+            to finish.
 
     Raises:
         ApiError: 412.

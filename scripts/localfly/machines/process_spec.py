@@ -1,4 +1,4 @@
-"""What a machine's process is made from: its image, its volume, its environment, its address."""
+"""Describe a machine's process: its image, volume, environment and address."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def find_image(images: Images, ref: str) -> Image:
     """Return a built image.
 
     Raises:
-        ApiError: 400; Fly would look in a registry, and there is none here.
+        ApiError: 400 for an image that was not built; there is no registry here.
     """
     image = images.lookup(ref)
     if image is None:
@@ -33,10 +33,10 @@ def find_image(images: Images, ref: str) -> Image:
 async def make_spec(
     world: World, images: Images, sockets: MachineSockets, machine: Machine
 ) -> ProcessSpec:
-    """Describe the process of a machine, as its config and its app's secrets are now.
+    """Return the description of a machine's process from its config and its app's secrets.
 
     Raises:
-        ApiError: its image is gone.
+        ApiError: its image does not exist any more.
         NoAddressError: no loopback address has its ports free.
     """
     config = machine.config
@@ -59,12 +59,12 @@ async def make_spec(
 
 
 def log_path(home: Path, machine: str) -> Path:
-    """Return the file a machine's output goes to."""
+    """Return the file with a machine's output."""
     return home / "logs" / f"{machine}.log"
 
 
 def write_log(home: Path, name: str, line: str) -> None:
-    """Add a line to a machine's log, or an app's."""
+    """Add a line to the log of a machine or an app."""
     path = log_path(home, name)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
@@ -72,12 +72,12 @@ def write_log(home: Path, name: str, line: str) -> None:
 
 
 def root_folder(home: Path, machine: str) -> Path:
-    """Return the folder of a machine's own root file system."""
+    """Return the folder of a machine's root file system."""
     return home / "roots" / machine
 
 
 def _environment(app: App, machine: Machine) -> dict[str, str]:
-    """Return what a process sees: the config's, then secrets, then Fly's own."""
+    """Return the environment of a process: the config's variables, secrets, and Fly's own."""
     secrets = {} if machine.skip_secrets else app.secrets
     return {
         **(machine.config.get("env") or {}),
@@ -94,7 +94,7 @@ def _environment(app: App, machine: Machine) -> dict[str, str]:
 
 
 def _argv(config: Json) -> list[str] | None:
-    """Return the command a config asks for; None for the image's own."""
+    """Return the command of a config; None for the image's own."""
     init = config.get("init") or {}
     if init.get("exec"):
         return list(init["exec"])

@@ -1,7 +1,7 @@
-"""What a daemon finds when it starts: machines that ran on, ended, or were half made.
+"""Recover at start from a killed daemon: adopt, end or restart its machines.
 
-The daemon before may have been killed at any moment. What it told is stored; what it was about to
-do is finished or undone here.
+The previous daemon may have been killed at any moment. What it reported is stored; what it had begun
+is completed or undone here.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from localfly.runtime.process import Exit, RunningProcess
 from localfly.state.records import Machine
 from localfly.state.world import World
 
-# A process of a machine in one of these states was on its way out.
+# In these states, the process of a machine was being stopped.
 LEAVING = frozenset({"stopping", "replacing", "destroyed"})
-# A machine in one of these states was on its way up, or up: a host that boots starts it again.
+# In these states, a machine ran or was being started: a host that boots starts it again.
 WANTED_UP = frozenset({"started", "starting"})
 
 
 async def recover(
     world: World, machines: Machines, runtime: Runtime, sockets: MachineSockets
 ) -> None:
-    """Bring processes, records and folders back together."""
+    """Make processes, records and folders consistent again."""
     world.tidy()
     for machine in list(world.machines.values()):
         process = _find(world, runtime, machine)
         if process is None:
-            _take_loss(machines, machine)
+            _record_loss(machines, machine)
         elif machine.state in LEAVING or machine.launch_pending:
             await _finish_end(machines, machine, process)
         else:
@@ -57,11 +57,11 @@ def _find(world: World, runtime: Runtime, machine: Machine) -> RunningProcess | 
 
 
 def _adopt(machines: Machines, machine: Machine, process: RunningProcess) -> None:
-    """Go on with a process. A frozen one was suspended, or was held while its volume was copied."""
+    """Adopt a running process. A frozen one was suspended, or its volume was being copied."""
     if machine.state != "suspended":
         process.resume()
     state = "suspended" if process.suspended else "started"
-    machines.processes.settle(machine, state)
+    machines.processes.set_state(machine, state)
     machines.processes.watch(machine, process)
 
 
@@ -70,15 +70,15 @@ async def _finish_end(machines: Machines, machine: Machine, process: RunningProc
     ended = await process.wait()
     machine.pid = None
     if machine.state == "destroyed":
-        machines.processes.settle(machine, "destroyed")
+        machines.processes.set_state(machine, "destroyed")
         return
     machines.processes.note_exit(machine, ended, requested=True)
-    machines.processes.settle(machine, "stopped")
+    machines.processes.set_state(machine, "stopped")
     machines.launch_pending(machine)
 
 
-def _take_loss(machines: Machines, machine: Machine) -> None:
-    """Note an end that nobody saw, and start again what should be up."""
+def _record_loss(machines: Machines, machine: Machine) -> None:
+    """Record an exit that no daemon saw, and start again what should run."""
     if machine.state in ("destroyed", "created", "stopped", "failed") and machine.pid is None:
         machines.launch_pending(machine)
         return
@@ -89,14 +89,14 @@ def _take_loss(machines: Machines, machine: Machine) -> None:
         machines.processes.note_exit(
             machine, Exit(), requested=False, restarting=bool(machine.launch_pending)
         )
-    machines.processes.settle(machine, "stopped")
+    machines.processes.set_state(machine, "stopped")
     machines.launch_pending(machine)
 
 
 def _end_strays(world: World) -> None:
-    """End processes of machines that no record knows: started just before the daemon was killed.
+    """Kill processes of unknown machines, which were started just before the daemon was killed.
 
-    Their HOME gives them away: each machine's is a folder below ours.
+    They are recognised by HOME, which is a folder below this daemon's.
     """
     roots = f"{world.home / 'roots'}{os.sep}"
     known = {machine.id for machine in world.machines.values() if machine.pid is not None}
@@ -118,7 +118,7 @@ def _machine_of(process: Path, roots: str) -> str | None:
 
 
 def _remove_roots(world: World) -> None:
-    """Delete the root file systems of machines that are no more."""
+    """Delete the root file systems of destroyed machines."""
     roots = world.home / "roots"
     alive = {machine.id for machine in world.machines.values() if machine.state != "destroyed"}
     for folder in roots.iterdir() if roots.is_dir() else ():

@@ -1,6 +1,6 @@
-"""The restart policy: whether a machine whose process ended by itself is started again, and when.
+"""The restart policy: whether and when a machine is restarted after its process ended.
 
-Fly: `on-failure` where nothing is said (`no` with auto_destroy), up to 10 times in 5 minutes.
+Fly's default is `on-failure` (`no` with auto_destroy), up to 10 times in 5 minutes.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ BACKOFF_S = (0.2, 1.0, 2.0, 4.0, 8.0)
 
 
 def policy_of(config: Json) -> str:
-    """Return the policy of a config, with Fly's default."""
+    """Return the policy of a config, or Fly's default."""
     default = "no" if config.get("auto_destroy") else "on-failure"
     return (config.get("restart") or {}).get("policy") or default
 
 
 @dataclass
 class Restarts:
-    """The restarts of one machine since somebody last started it."""
+    """The restarts of one machine since its last requested start."""
 
     moments: list[float] = field(default_factory=list)
-    """Seconds of the monotonic clock."""
+    """Times of the restarts, in seconds of the monotonic clock."""
 
     @property
     def count(self) -> int:
-        """How many there were within the window, when last asked."""
+        """The number of restarts within the window at the last check."""
         return len(self.moments)
 
     def allowed(self, config: Json, ended: Exit, now: float) -> bool:
-        """Return whether the policy starts the machine again; an end of unknown cause is a failure."""
+        """Return whether the policy restarts the machine; an unknown exit counts as a failure."""
         policy = policy_of(config)
         failed = ended.oom_killed or ended.exit_code != 0
         if policy == "no" or (policy == "on-failure" and not failed):
@@ -46,7 +46,7 @@ class Restarts:
         return policy == "always" or self.count < retries
 
     def next_delay_s(self, now: float) -> float:
-        """Count one more restart, and say how long to wait before it."""
+        """Count a restart; return the delay before it in seconds."""
         delay = BACKOFF_S[min(self.count, len(BACKOFF_S) - 1)]
         self.moments.append(now)
         return delay

@@ -1,6 +1,6 @@
-"""The process of each machine: launched, watched, ended, and started again as its policy says.
+"""Launch, watch, end and restart the processes of machines.
 
-Whoever calls `launch` or `end` holds the machine's lock.
+Callers of `launch` and `end` must have taken the machine's lock.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _LOG = logging.getLogger(__name__)
 Json = dict[str, Any]
 
 STOP_TIMEOUT_S = 5.0  # Fly's default kill timeout
-SHELL_SIGNAL_BASE = 128  # Fly tells the end by a signal as a shell does: 137 for SIGKILL
+SHELL_SIGNAL_BASE = 128  # Fly reports an end by a signal as a shell does: 137 for SIGKILL
 
 
 @dataclass
-class Life:
-    """What is not stored of a machine: its process, its lock, and who watches it."""
+class LiveMachine:
+    """The state of a machine that is not stored: its process, lock, restarts and checks."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     process: RunningProcess | None = None
@@ -43,21 +43,21 @@ class Life:
     checks: CheckRunner | None = None
 
     @property
-    def occupied(self) -> bool:
-        """Whether it runs, or somebody is about to change that."""
+    def busy(self) -> bool:
+        """Whether a process runs or a transition is in progress."""
         return self.process is not None or self.lock.locked()
 
 
 @dataclass(frozen=True)
 class Ending:
-    """How a process is to be ended."""
+    """The signal and the timeout, in seconds, to end a process with."""
 
     signal: int
     timeout_s: float
 
 
 class Processes:
-    """What runs, and what becomes of it. `finished` is told of machines that ended for good."""
+    """The processes of all machines; `finished` is awaited after a final exit."""
 
     def __init__(
         self,
@@ -72,21 +72,21 @@ class Processes:
         self._runtime = runtime
         self._sockets = sockets
         self._finished = finished
-        self._lives: dict[str, Life] = {}
+        self._live: dict[str, LiveMachine] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self.closing = False
-        """Nothing is launched any more."""
+        """Whether the daemon is stopping, and launches nothing any more."""
 
     async def aclose(self) -> None:
-        """Stop watching."""
+        """Cancel all background tasks."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def launch_or_fail(self, machine: Machine, source: str) -> None:
-        """Launch for somebody who has his answer already: a failure becomes a state."""
+        """Launch a machine in the background; a failure sets its state."""
         if self.closing:
-            return  # it stays pending: the next daemon starts it
+            return  # the start stays pending for the next daemon
         try:
             await self.launch(machine, source, time.monotonic())
         except (ApiError, LocalFlyError) as error:
@@ -95,11 +95,11 @@ class Processes:
                 self._fail(machine)
 
     async def launch(self, machine: Machine, source: str, began: float) -> None:
-        """Start a process; `began` is when it was asked for, in seconds of the monotonic clock.
+        """Start a process; `began` is the time of the request, in seconds of the monotonic clock.
 
         Raises:
-            ApiError: its image is gone, or we are.
-            LocalFlyError: it cannot be started; the machine is failed.
+            ApiError: its image does not exist any more, or the daemon is stopping.
+            LocalFlyError: it cannot be started; the machine's state is `failed`.
         """
         if self.closing:
             raise ApiError(503, "the local Fly is shutting down")
@@ -123,77 +123,77 @@ class Processes:
         self.note(machine, "launch", "failed", "flyd")
 
     def watch(self, machine: Machine, process: RunningProcess) -> None:
-        """Check a process's health, and notice its end."""
-        life = self.life(machine)
-        life.process = process
-        life.checks = CheckRunner(machine.config, machine.address)
+        """Run a process's health checks, and wait for its exit."""
+        live = self.live(machine)
+        live.process = process
+        live.checks = CheckRunner(machine.config, machine.address)
         if machine.state == "suspended":
-            life.checks.pause()
-        self.background(life.checks.run(process))
+            live.checks.pause()
+        self.background(live.checks.run(process))
         self.background(self._await_exit(machine, process))
 
     async def end(self, machine: Machine, ending: Ending | None = None) -> None:
-        """End the process, as `stop_config` says where nothing is asked; its exit is noted here."""
-        life = self.life(machine)
-        process = life.process
+        """End a machine's process, by default as `stop_config` says, and record its exit."""
+        live = self.live(machine)
+        process = live.process
         if process is None:
             return
         how = ending or self.ending(machine)
         ended = await process.stop(how.signal, how.timeout_s)
-        life.process = None
+        live.process = None
         machine.pid = None
         self.note_exit(machine, ended, requested=True)
 
     def ending(self, machine: Machine, signal: Any = None, timeout: Any = None) -> Ending:
-        """Return how a process is to be ended; Fly's own defaults are SIGINT and 5 s.
+        """Return how to end a process; Fly's defaults are SIGINT and 5 s.
 
         Raises:
-            ApiError: 400 for what is no signal or no duration.
+            ApiError: 400 for an unknown signal or an invalid duration.
         """
         asked = machine.config.get("stop_config") or {}
         limit = seconds(timeout, seconds(asked.get("timeout"), STOP_TIMEOUT_S))
         return Ending(signal_number(signal or asked.get("signal") or "SIGINT"), limit)
 
     async def _await_exit(self, machine: Machine, process: RunningProcess) -> None:
-        """Wait for a process to end by itself, and do what the restart policy says."""
+        """Wait for a process to exit by itself, and apply the restart policy."""
         ended = await process.wait()
-        life = self.life(machine)
-        async with life.lock:
-            if life.process is not process:
-                return  # it was asked to end, and that is noted already
-            life.process = None
+        live = self.live(machine)
+        async with live.lock:
+            if live.process is not process:
+                return  # `end` stopped it and has recorded the exit
+            live.process = None
             machine.pid = None
-            again = life.restarts.allowed(machine.config, ended, time.monotonic())
+            again = live.restarts.allowed(machine.config, ended, time.monotonic())
             if again:
                 machine.state = "starting"
             self.note_exit(machine, ended, requested=False, restarting=again)
             if not again:
-                self.settle(machine, "stopped")
+                self.set_state(machine, "stopped")
         if again:
             await self._restart_later(machine)
         else:
             await self._finished(machine)
 
     async def _restart_later(self, machine: Machine) -> None:
-        life = self.life(machine)
-        await asyncio.sleep(life.restarts.next_delay_s(time.monotonic()))
-        async with life.lock:
-            if machine.state == "starting" and life.process is None:
+        live = self.live(machine)
+        await asyncio.sleep(live.restarts.next_delay_s(time.monotonic()))
+        async with live.lock:
+            if machine.state == "starting" and live.process is None:
                 await self.launch_or_fail(machine, "flyd")
 
-    def life(self, machine: Machine) -> Life:
-        """Return what is not stored of a machine."""
-        return self._lives.setdefault(machine.id, Life())
+    def live(self, machine: Machine) -> LiveMachine:
+        """Return the live state of a machine."""
+        return self._live.setdefault(machine.id, LiveMachine())
 
     def check_results(self, machine: Machine) -> list[Json]:
         """Return the last result of each health check."""
-        checks = self.life(machine).checks
+        checks = self.live(machine).checks
         return checks.results() if checks else []
 
     def note_exit(
         self, machine: Machine, ended: Exit, *, requested: bool, restarting: bool = False
     ) -> None:
-        """Note how a process ended."""
+        """Record the exit of a process as an event."""
         by_signal = SHELL_SIGNAL_BASE + ended.signal if ended.signal is not None else 0
         code = ended.exit_code if ended.exit_code is not None else by_signal
         request = {
@@ -207,12 +207,12 @@ class Processes:
                 "restarting": restarting,
                 "exited_at": timestamp(),
             },
-            "restart_count": self.life(machine).restarts.count,
+            "restart_count": self.live(machine).restarts.count,
         }
         self.note(machine, "exit", "stopped", "flyd", request=request)
 
-    def settle(self, machine: Machine, state: str) -> None:
-        """Let a machine rest in a state; what led to it is noted already."""
+    def set_state(self, machine: Machine, state: str) -> None:
+        """Set and store a machine's state without an event."""
         machine.state = state
         self._world.save(machine)
 
@@ -226,13 +226,13 @@ class Processes:
         request: Json | None = None,
         took_s: float | None = None,
     ) -> None:
-        """Store an event with the machine as it is now, and tell whoever follows."""
+        """Store an event and the machine, and publish the event to followers."""
         event = machine.add_event(kind, status, source, request)
         self._world.save(machine)
-        self._world.tell(machine, event, took_s)
+        self._world.publish(machine, event, took_s)
 
     def background(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Do something while others go on; it ends with us at the latest."""
+        """Run a task in the background; it is cancelled when the daemon stops."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._forget)

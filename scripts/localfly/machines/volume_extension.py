@@ -1,9 +1,9 @@
-"""Volumes that extend themselves, as a machine's mount asks for (`extend_threshold_percent` and its kin).
+"""Extend volumes automatically, as a machine's mount asks (`extend_threshold_percent` etc.).
 
-Fly publishes the three fields (https://docs.machines.dev, fly.MachineMount) and not how often it looks.
-Here a running machine's volume is looked at every few seconds. As on Fly, one that is full grows by what
-is added, up to the limit, and never shrinks. A folder has no end of its own: how full a volume is
-follows from its size and what its files take.
+Fly documents the three fields (https://docs.machines.dev, fly.MachineMount), not how often it
+checks. Here a running machine's volume is checked every few seconds. As on Fly, a full volume grows
+by `add_size_gb` up to its limit, and never shrinks. A folder has no size limit, so the used share is
+computed from the volume's size and its files.
 """
 
 from __future__ import annotations
@@ -23,36 +23,36 @@ RUNNING = "started"
 
 
 async def keep_extending(world: World, every_s: float = LOOK_S) -> None:
-    """Extend what is full enough, again and again, until cancelled."""
+    """Extend volumes that are full enough, at intervals, until cancelled."""
     while True:
         await asyncio.sleep(every_s)
-        await extend_full(world)
+        await extend_due(world)
 
 
-async def extend_full(world: World, measure: Callable[[Path], int] = folder_bytes) -> None:
-    """Extend each volume of a started machine that is full enough, once.
+async def extend_due(world: World, measure: Callable[[Path], int] = folder_bytes) -> None:
+    """Extend each volume of a started machine once if it is full enough.
 
     Args:
-        world: what is there.
-        measure: returns how many bytes the files of a folder take; called in a thread.
+        world: the machines and volumes.
+        measure: returns the bytes in a folder; called in a thread.
     """
     for machine in list(world.machines.values()):
         volume = world.volume_of(machine) if machine.state == RUNNING else None
         if volume is None or not _extends(mount_of(machine)):
             continue
         used = await asyncio.to_thread(measure, world.volume_folder(volume.id))
-        if world.volumes.get(volume.id) is volume:  # else its app was removed meanwhile
+        if world.volumes.get(volume.id) is volume:  # its app may have been deleted meanwhile
             extend(world, volume, mount_of(machine), used)
 
 
 def mount_of(machine: Machine) -> Json:
-    """Return the one mount of a machine; an empty one where it has none."""
+    """Return a machine's mount; an empty one if it has none."""
     mounts: list[Json] = machine.config.get("mounts") or [{}]
     return mounts[0]
 
 
 def extend(world: World, volume: Volume, mount: Json, used: int) -> bool:
-    """Extend a volume once if its mount asks for it and `used` bytes of it reach the threshold."""
+    """Extend a volume once if `used` bytes reach its mount's threshold; return whether it was."""
     size = extended_gb(volume.size_gb, mount, used)
     if size == volume.size_gb:
         return False
@@ -62,7 +62,7 @@ def extend(world: World, volume: Volume, mount: Json, used: int) -> bool:
 
 
 def extended_gb(size_gb: int, mount: Json, used: int) -> int:
-    """Return the size in GB that a volume has once its mount has had its say."""
+    """Return a volume's size in GB after applying its mount's rules."""
     if not _extends(mount) or used * 100 < mount["extend_threshold_percent"] * size_gb * GB:
         return size_gb
     larger: int = size_gb + mount["add_size_gb"]

@@ -1,8 +1,8 @@
-"""Fly's proxy, here: one address for each app, in front of its machines.
+"""Fly's proxy as a local server: one port for each app, in front of its machines.
 
-A request to a sleeping app wakes a machine and is held until it can be answered. The app's one local
-port stands for Fly's port 443 with the TLS left out, so `force_https` has nothing to redirect: every
-request is already where port 80 would send it, and the scheme told to the machine is http.
+A request to a sleeping app wakes a machine and is held until it can be answered. The app's local
+port stands for Fly's port 443 without TLS, so `force_https` redirects nothing, and machines see the
+scheme http.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from localfly.proxy.autostop import Autostop
 from localfly.proxy.host import Host, MachineView
-from localfly.proxy.listener import Front, ProxySettings
+from localfly.proxy.listener import AppListener, ProxySettings
 
 if TYPE_CHECKING:
     from localfly.proxy.router import Router
@@ -21,41 +21,41 @@ __all__ = ["Host", "MachineView", "Proxy", "ProxySettings"]
 
 
 class Proxy:
-    """Serves every app that was opened, and puts machines to sleep that nobody needs."""
+    """Serves every opened app, and suspends or stops machines without load."""
 
     def __init__(self, host: Host, settings: ProxySettings | None = None) -> None:
         self._host = host
         self._settings = settings or ProxySettings()
-        self._fronts: dict[str, Front] = {}
+        self._listeners: dict[str, AppListener] = {}
         self.autostop = Autostop(host, self._routers, self._settings.autostop)
         self._loop: asyncio.Task[None] | None = None
         self._opening = asyncio.Lock()
 
     async def open(self, app: str, port: int | None = None) -> int:
-        """Serve an app; return the port. Asked again, it only returns the port.
+        """Serve an app and return its port; a served app keeps its port.
 
         Raises:
-            PortTakenError: Another program has that port.
+            PortTakenError: Another program uses that port.
         """
         async with self._opening:
-            if app not in self._fronts:
-                front = Front(app, self._host, self._settings)
-                await front.open(port)
-                self._fronts[app] = front
+            if app not in self._listeners:
+                listener = AppListener(app, self._host, self._settings)
+                await listener.open(port)
+                self._listeners[app] = listener
         if self._loop is None:
             self._loop = asyncio.create_task(self.autostop.run())
-        return self._fronts[app].port
+        return self._listeners[app].port
 
     def load(self, app: str) -> dict[str, int]:
-        """Tell the requests and tunnels in flight, by machine."""
-        front = self._fronts.get(app)
-        return front.router.loads if front else {}
+        """Return the number of requests and tunnels in flight by machine."""
+        listener = self._listeners.get(app)
+        return listener.router.loads if listener else {}
 
     async def close(self, app: str) -> None:
-        """Stop serving an app; what is in flight is cut."""
-        front = self._fronts.pop(app, None)
-        if front is not None:
-            await front.close()
+        """Stop serving an app; requests in flight are cut."""
+        listener = self._listeners.pop(app, None)
+        if listener is not None:
+            await listener.close()
 
     async def aclose(self) -> None:
         """Stop serving all apps."""
@@ -63,8 +63,8 @@ class Proxy:
             self._loop.cancel()
             await asyncio.gather(self._loop, return_exceptions=True)
             self._loop = None
-        for app in list(self._fronts):
+        for app in list(self._listeners):
             await self.close(app)
 
     def _routers(self) -> list[Router]:
-        return [front.router for front in self._fronts.values()]
+        return [listener.router for listener in self._listeners.values()]

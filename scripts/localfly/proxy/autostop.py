@@ -1,7 +1,8 @@
-"""The proxy's loop that puts machines to sleep for want of load.
+"""The proxy's loop that suspends or stops machines without load.
 
-Fly, of each region, every few minutes: of several machines one is stopped when the rest can carry the
-load; a lone machine only at load 0; at least `min_machines_running` stay in the primary region.
+Fly checks each region every few minutes. Of several machines it stops one when the others can take
+the load, and a single machine only at load 0. At least `min_machines_running` stay in the primary
+region.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AutostopSettings:
-    """How the loop goes.
+    """Settings of the loop.
 
     Attributes:
-        interval_s: Between two passes. Fly says "every few minutes"; about five are reported.
-        load: What counts: requests in flight at the pass ("sampled"), or the most there were at once
-            since the pass before ("windowed"). Fly's documents do not say which it is.
+        interval_s: The time between two passes. Fly says "every few minutes"; about five are reported.
+        load: The load of a machine: the requests in flight at the pass ("sampled"), or their
+            maximum since the previous pass ("windowed"). Fly does not document which it is.
     """
 
     interval_s: float = 300.0
@@ -36,7 +37,7 @@ class AutostopSettings:
 
 
 def choose(pool: Sequence[Candidate], loads: dict[str, int]) -> list[Candidate]:
-    """Choose what to put to sleep now: at most one machine of each region."""
+    """Return the machines to suspend or stop now: at most one in each region."""
     regions: dict[str, list[Candidate]] = defaultdict(list)
     for candidate in pool:
         if candidate.machine.state == "started":
@@ -57,7 +58,7 @@ def _choose_in_region(group: Sequence[Candidate], loads: dict[str, int]) -> Cand
 
 
 def _kept_running(group: Sequence[Candidate]) -> int:
-    """Report how many must stay up; only the primary region keeps any."""
+    """Return how many machines must keep running, which only the primary region requires."""
     return max(
         c.service.min_machines_running
         if primary_region(c.machine.config) in (None, c.machine.region)
@@ -80,13 +81,13 @@ class Autostop:
         self._settings = settings
 
     async def run(self) -> None:
-        """Pass again and again, until cancelled."""
+        """Run passes at intervals until cancelled."""
         while True:
             await asyncio.sleep(self._settings.interval_s)
             await self.sweep()
 
     async def sweep(self) -> None:
-        """Pass once over every app."""
+        """Run one pass over every app."""
         for router in list(self._routers()):
             loads = router.take_peaks() if self._settings.load == "windowed" else router.loads
             for candidate in choose(router.candidates(), loads):
@@ -99,6 +100,6 @@ class Autostop:
         self._host.log(router.app, machine.id, f"{verb} machine {machine.id}: no load")
         try:
             await router.put_to_sleep(machine.id, action)
-        except Exception as error:  # noqa: BLE001 - one machine's trouble must not end the loop
+        except Exception as error:  # noqa: BLE001 - a failure of one machine must not end the loop
             line = f"[PM07] failed to change machine state: {error}"
             self._host.log(router.app, machine.id, line)

@@ -1,7 +1,8 @@
-"""Where a request goes: the proxy's choice among machines, as a pure function.
+"""Choose the machine for a request, as a pure function.
 
-Fly: the least loaded machine below its hard limit; when all that run are above their soft limit, or
-none runs, one that sleeps is started; a machine whose check fails, or that is cordoned, gets nothing.
+Fly routes to the least loaded machine below its hard limit. When all running machines are above
+their soft limit, or none runs, it starts a sleeping one. A cordoned machine, or one with a failing
+check, gets no requests.
 """
 
 from __future__ import annotations
@@ -16,13 +17,17 @@ if TYPE_CHECKING:
 
     from localfly.proxy.host import MachineView
 
-ASLEEP = ("suspended", "suspending", "stopped")  # in the order in which they are woken
+ASLEEP = (
+    "suspended",
+    "suspending",
+    "stopped",
+)  # in the order in which they are preferred for a wake
 _ON_THE_WAY = ("starting", "restarting", "updating", "replacing", "stopping")
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A machine with the service it offers and the requests it has now."""
+    """A machine, its service, and its current number of requests."""
 
     machine: MachineView
     service: Service
@@ -30,17 +35,17 @@ class Candidate:
 
     @property
     def serving(self) -> bool:
-        """Whether it is up and no check says otherwise."""
+        """Whether it runs and no check fails."""
         return self.machine.state == "started" and self.machine.checks_passing is not False
 
     @property
     def wakeable(self) -> bool:
-        """Whether a request may start it."""
+        """Whether a request may wake it."""
         return self.machine.state in ASLEEP and self.service.autostart
 
     @property
     def open(self) -> bool:
-        """Whether it may be given one more request."""
+        """Whether it may get one more request."""
         return self.serving and (
             self.service.hard_limit is None or self.load < self.service.hard_limit
         )
@@ -48,7 +53,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Route:
-    """Send it to this machine; `also_wake` names one to start for the requests after it."""
+    """Send the request to this machine; `also_wake` names a machine to start for later requests."""
 
     to: Candidate
     also_wake: str | None = None
@@ -56,14 +61,14 @@ class Route:
 
 @dataclass(frozen=True)
 class Wake:
-    """Hold it and start this machine."""
+    """Hold the request and start this machine."""
 
     machine_id: str
 
 
 @dataclass(frozen=True)
 class Hold:
-    """Hold it until something changes; the code and the reason are for when nothing does."""
+    """Hold the request until something changes; the code and reason apply if nothing does."""
 
     code: str
     reason: str
@@ -71,7 +76,7 @@ class Hold:
 
 @dataclass(frozen=True)
 class Refuse:
-    """Nothing that could change by waiting; Fly's code and the reason."""
+    """Refuse the request, because waiting cannot help; Fly's code and the reason."""
 
     code: str
     reason: str
@@ -83,7 +88,7 @@ Decision = Route | Wake | Hold | Refuse
 def candidates(
     machines: Sequence[MachineView], loads: Mapping[str, int], *, only: str | None = None
 ) -> list[Candidate]:
-    """Pick the machines that offer a service and take requests; `only` asks for one of them."""
+    """Return the machines with a service that are not cordoned; `only` selects one of them."""
     return [
         Candidate(machine, service, loads.get(machine.id, 0))
         for machine in machines
@@ -94,7 +99,7 @@ def candidates(
 
 
 def decide(pool: Sequence[Candidate], *, refused: Collection[str] = ()) -> Decision:
-    """Choose what to do with one request; `refused` names machines that would not start for it."""
+    """Return what to do with a request; `refused` has the machines that failed to start for it."""
     wakeable = sorted(
         (c for c in pool if c.wakeable and c.machine.id not in refused),
         key=lambda c: (ASLEEP.index(c.machine.state), c.machine.name, c.machine.id),
@@ -113,7 +118,7 @@ def _route(serving: Sequence[Candidate], wakeable: Sequence[Candidate]) -> Route
 
 
 def _hold(pool: Sequence[Candidate]) -> Hold | None:
-    """Return why waiting may help, None when it cannot."""
+    """Return why to wait; None if waiting cannot help."""
     if any(c.serving for c in pool):
         return Hold("PR01", "every machine is at its hard limit")
     if any(c.machine.state == "started" for c in pool):

@@ -1,7 +1,8 @@
-"""One request and its answer, carried between a client and a machine as they come.
+"""Pass one request and its response between a client and a machine.
 
-Both directions run at once: an answer may come before the request is whole, and a client that hangs
-up ends the work behind it. What was read of a safe request is kept, so that it can be sent again.
+Both directions run at once: a response may start before the request is complete, and a client that
+disconnects ends the request on the machine. The body of a safe request is kept while it is small, so
+that it can be resent.
 """
 
 from __future__ import annotations
@@ -28,20 +29,20 @@ T = TypeVar("T")
 _SAFE = (b"GET", b"HEAD", b"OPTIONS", b"TRACE")
 _REPLAY_BYTES = 1024 * 1024
 _SWITCHING = 101
-# A WebSocket close frame with 1001, "going away": what Fly sends before it suspends a machine.
+# A WebSocket close frame with 1001, "going away", which Fly sends before a suspend.
 _GOING_AWAY = b"\x88\x02\x03\xe9"
 
 
 class ClientGoneError(Exception):
-    """The client hung up; there is nobody to answer."""
+    """The client closed the connection; no response can be sent."""
 
 
 class SlowClientError(Exception):
-    """The client did not send what it announced in time."""
+    """The client did not send its request in time."""
 
 
 class BadRequestError(Exception):
-    """What the client sends is not HTTP; `status` is what to answer."""
+    """The request is not valid HTTP; `status` is the status to answer with."""
 
     def __init__(self, reason: str, status: int) -> None:
         super().__init__(reason)
@@ -49,20 +50,20 @@ class BadRequestError(Exception):
 
 
 class MachineFailedError(Exception):
-    """The machine broke the connection before the first byte of an answer."""
+    """The machine closed the connection before the first byte of a response."""
 
 
 class AnswerCutError(Exception):
-    """The machine broke the connection within an answer: all that is left is to cut ours too."""
+    """The machine closed the connection within a response, so the client's is cut as well."""
 
 
 class ReplayError(Exception):
-    """The machine asks Fly to send the request elsewhere, which is not done here."""
+    """The machine asked for a replay on another machine, which is not supported."""
 
 
 @dataclass
 class Body:
-    """What follows the head of a client's request, readable again while it is small and safe."""
+    """The body of a request, which can be read again while it is small and safe."""
 
     client: Wire
     safe: bool
@@ -73,14 +74,14 @@ class Body:
 
     @property
     def replayable(self) -> bool:
-        """Whether the request may be sent again from its beginning."""
+        """Whether the request may be resent from its beginning."""
         return self.safe and self._size <= _REPLAY_BYTES
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield what was read before, then what comes.
+        """Yield the parts read before, then new ones.
 
         Raises:
-            BadRequestError: The client breaks the framing.
+            BadRequestError: The body is not valid HTTP.
             SlowClientError: The client pauses for too long.
         """
         for chunk in self._kept:
@@ -93,7 +94,7 @@ class Body:
                 self._whole = True
 
     async def skip(self) -> None:
-        """Read on to the end of a request that has no body."""
+        """Read to the end of a request without a body."""
         async for _ in self.chunks():
             pass
 
@@ -121,7 +122,7 @@ class Body:
 
 @dataclass
 class Exchange:
-    """One request on its way; `deliver` may be called again as long as it can be replayed."""
+    """One request; `deliver` may be called again while the body can be replayed."""
 
     client: Wire
     request: h11.Request
@@ -130,15 +131,15 @@ class Exchange:
     answered: bool = False
 
     async def deliver(self, machine: Wire, service: Service) -> bool:
-        """Send the request to a machine and its answer to the client.
+        """Send the request to a machine and its response to the client.
 
         Returns:
-            True when the connection was handed over to another protocol (101).
+            True if the connection switched to another protocol (101).
 
         Raises:
-            MachineFailedError: No byte of an answer came; another attempt may be made.
-            ReplayError: The answer is a `fly-replay`.
-            AnswerCutError: The answer broke off.
+            MachineFailedError: No byte of a response came; a retry is possible.
+            ReplayError: The response is a `fly-replay`.
+            AnswerCutError: The response is incomplete.
             ClientGoneError, SlowClientError, BadRequestError: The client is at fault.
         """
         sending = asyncio.create_task(self._send(machine))
@@ -155,7 +156,7 @@ class Exchange:
     async def _send(self, machine: Wire) -> None:
         """Send the request, then watch the client until it hangs up.
 
-        A machine that stops listening may still have answered: that is for the other direction.
+        A machine that stops reading may still have responded; `_answer` handles that.
         """
         head = h11.Request(
             method=self.request.method,
@@ -175,7 +176,7 @@ class Exchange:
             await self.client.until_closed()
 
     async def _answer(self, machine: Wire, service: Service) -> bool:
-        """Pass the answer on as it comes."""
+        """Pass the response on as it arrives."""
         while True:
             events = await self._receive(machine)
             switching = getattr(events[-1], "status_code", None) == _SWITCHING
@@ -199,10 +200,10 @@ class Exchange:
         return events
 
     def _translate(self, event: object, service: Service) -> Any:
-        """Say to the client what the machine said; None where the client would not understand."""
+        """Return an event of the machine for the client; None if the client cannot handle it."""
         match event:
             case h11.InformationalResponse() if self.request.http_version == b"1.0":
-                return None  # a client of 1.0 knows no interim answers
+                return None  # HTTP/1.0 has no interim responses
             case h11.InformationalResponse(status_code=code) if code != _SWITCHING:
                 return event
             case h11.Response() if find(event.headers, b"fly-replay") is not None:
@@ -214,13 +215,13 @@ class Exchange:
                     status_code=event.status_code, headers=headers, reason=event.reason
                 )
             case h11.EndOfMessage():
-                return h11.EndOfMessage()  # without trailers, which the client may not take
+                return h11.EndOfMessage()  # without trailers, which the client may not accept
             case _:
                 return event
 
 
 class Tunnel:
-    """Two connections joined byte for byte, as after a WebSocket's handshake."""
+    """Two connections joined byte for byte, as after a WebSocket handshake."""
 
     def __init__(self, client: Wire, machine: Wire) -> None:
         self._client = client
@@ -241,16 +242,16 @@ class Tunnel:
             await self._machine.close()
 
     def close(self) -> None:
-        """End it because the machine goes to sleep; a WebSocket client is told so."""
+        """Close the tunnel before a suspend; a WebSocket client gets a close frame."""
         self._client.writer.write(_GOING_AWAY)
         self._closing.set()
 
 
 async def unless_gone(client: Wire, work: Coroutine[Any, Any, T]) -> T:
-    """Do some work as long as the client is there.
+    """Run some work while the client stays connected.
 
     Raises:
-        ClientGoneError: It hung up first, and the work was given up.
+        ClientGoneError: The client disconnected first, and the work was cancelled.
     """
     working = asyncio.create_task(work)
     watching = asyncio.create_task(client.until_closed())
@@ -264,19 +265,19 @@ async def unless_gone(client: Wire, work: Coroutine[Any, Any, T]) -> T:
 
 
 async def cancel(*tasks: asyncio.Task[Any]) -> None:
-    """End tasks and wait for them; what they still say is of no interest."""
+    """Cancel tasks and wait for them; their results are ignored."""
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def is_safe(request: h11.Request) -> bool:
-    """Report whether a request may be carried out twice (RFC 9110 9.2.1), upgrades excepted."""
+    """Return whether a request may be executed twice (RFC 9110 9.2.1); upgrades may not."""
     return request.method in _SAFE and not is_upgrade(list(request.headers))
 
 
 def _origin_form(target: bytes) -> bytes:
-    """Turn a request for a whole URL, as made to a proxy, into one for its path."""
+    """Return the path of a request target, which may be a whole URL."""
     scheme, separator, rest = target.partition(b"://")
     if not separator or scheme.lower() not in (b"http", b"https"):
         return target
@@ -284,7 +285,7 @@ def _origin_form(target: bytes) -> bytes:
 
 
 async def _pump(source: Wire, target: Wire) -> None:
-    """Pass bytes one way until the end; first what was read along with the handshake."""
+    """Pass bytes one way until the end, starting with those read with the handshake."""
     early, ended = source.http.trailing_data
     with contextlib.suppress(OSError):
         target.writer.write(early)

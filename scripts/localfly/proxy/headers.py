@@ -1,4 +1,4 @@
-"""Which headers pass the proxy, and which it adds, as pure functions over h11's header lists."""
+"""Filter and add headers, as pure functions over h11's header lists."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 Headers = list[tuple[bytes, bytes]]
 
-# RFC 9110 7.6.1: meant for one connection only.
+# Headers for one connection only (RFC 9110 7.6.1).
 _HOP_BY_HOP = frozenset(
     {
         b"connection",
@@ -26,7 +26,7 @@ _HOP_BY_HOP = frozenset(
         b"upgrade",
     }
 )
-# Told by the proxy alone: a client cannot claim them. `fly-replay-src` is Fly's too.
+# Headers that only the proxy sets; a client's are dropped. `fly-replay-src` is Fly's, too.
 _OURS = frozenset(
     {
         b"fly-client-ip",
@@ -46,7 +46,7 @@ _FLY_ANSWER = frozenset({b"server", b"via", b"fly-request-id"})
 
 @dataclass(frozen=True)
 class Origin:
-    """What the proxy knows of where a request comes from and where it goes."""
+    """Where a request comes from, and which app it is for."""
 
     app: str
     client_ip: str
@@ -56,31 +56,31 @@ class Origin:
 
 
 def find(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
-    """Find the first value of a header; names are lower case here."""
+    """Return the first value of a header; `name` is in lower case."""
     return next((value for key, value in headers if key.lower() == name), None)
 
 
 def tokens(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> set[bytes]:
-    """Collect the comma-separated words of a header, in lower case."""
+    """Return the comma-separated words of a header in lower case."""
     values = (value for key, value in headers if key.lower() == name)
     return {word.strip().lower() for value in values for word in value.split(b",") if word.strip()}
 
 
 def has_body(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Report whether a request announces a body (RFC 9112 6.3)."""
+    """Return whether a request announces a body (RFC 9112 6.3)."""
     return any(key in (b"content-length", b"transfer-encoding") for key, _ in headers)
 
 
 def is_upgrade(headers: Headers) -> bool:
-    """Report whether a client asks for another protocol, as a WebSocket does."""
+    """Return whether a client asks for another protocol, such as WebSocket."""
     return b"upgrade" in tokens(headers, b"connection") and find(headers, b"upgrade") is not None
 
 
 def to_machine(headers: Headers, origin: Origin) -> Headers:
-    """Make the headers a machine gets.
+    """Return the request headers for a machine.
 
-    The app's one local port stands for Fly's 443 with the TLS left out, so the scheme told is the
-    one the browser used: http. Redirects a server builds from it then lead back here.
+    The app's local port stands for Fly's 443 without TLS, so the forwarded scheme is the one that
+    the browser used: http. Redirects that a server builds from it lead back here.
     """
     forwarded = find(headers, b"x-forwarded-for")
     client = origin.client_ip.encode()
@@ -104,7 +104,7 @@ def to_machine(headers: Headers, origin: Origin) -> Headers:
 
 
 def to_client(headers: Headers, origin: Origin, service: Service, *, switching: bool) -> Headers:
-    """Make the headers of an answer: the machine's, then Fly's, then what the service sets."""
+    """Return the response headers: the machine's, Fly's, and those that the service sets."""
     passed = _framed(list(_passing(headers)), headers)
     if switching:
         passed += _upgrade(headers)
@@ -115,7 +115,7 @@ def to_client(headers: Headers, origin: Origin, service: Service, *, switching: 
 
 
 def own_answer(origin: Origin) -> Headers:
-    """Make what every answer through Fly carries."""
+    """Return the headers of every response of the proxy."""
     return [
         (b"server", b"Fly/local"),
         (b"via", b"1.1 fly.io"),
@@ -124,13 +124,13 @@ def own_answer(origin: Origin) -> Headers:
 
 
 def _passing(headers: Headers) -> Iterable[tuple[bytes, bytes]]:
-    """Drop what is meant for one connection, and what that connection's own header names."""
+    """Return the headers without those for one connection and those that `connection` names."""
     dropped = _HOP_BY_HOP | tokens(headers, b"connection")
     return ((key.lower(), value) for key, value in headers if key.lower() not in dropped)
 
 
 def _framed(passed: Headers, original: Headers) -> Headers:
-    """Keep a chunked body chunked. A length beside it is a contradiction that smugglers use."""
+    """Keep a chunked body chunked, without a length: both together allow request smuggling."""
     if b"chunked" not in tokens(original, b"transfer-encoding"):
         return passed
     return [(k, v) for k, v in passed if k != b"content-length"] + [
@@ -144,7 +144,7 @@ def _upgrade(headers: Headers) -> Headers:
 
 
 def _configured(service: Service) -> Headers:
-    """List the headers a service sets itself; false removes one, a list repeats it."""
+    """Return the headers that a service sets; false removes one, a list repeats it."""
     found: Headers = []
     for name, value in service.response_headers.items():
         values = value if isinstance(value, list) else [value]

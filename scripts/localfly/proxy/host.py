@@ -1,4 +1,4 @@
-"""What the proxy sees of the machines, and what it asks of whoever runs them."""
+"""The interface between the proxy and the program that runs the machines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MachineView:
-    """One machine as the proxy needs to know it; `config` is the plain JSON of the API."""
+    """A machine as the proxy sees it; `config` is the JSON of the API."""
 
     id: str
     name: str
@@ -26,10 +26,10 @@ class MachineView:
 
 
 class Host(Protocol):
-    """Runs the machines. `source` is what their events name as the cause, here always "proxy"."""
+    """Runs the machines. `source` is the source of their events, here always "proxy"."""
 
     def machines(self, app: str) -> Sequence[MachineView]:
-        """Every machine of the app, in any state. Called for each request: must be cheap."""
+        """Return every machine of the app in any state; must be cheap, as each request calls it."""
         ...
 
     async def start(self, app: str, machine_id: str, source: str) -> None:
@@ -49,5 +49,5 @@ class Host(Protocol):
         ...
 
     def log(self, app: str, machine_id: str | None, line: str) -> None:
-        """Keep a line of the proxy's in the machine's log, or the app's when there is none."""
+        """Add a line of the proxy to the machine's log, or to the app's without a machine."""
         ...

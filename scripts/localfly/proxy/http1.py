@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection over asyncio streams, parsed by h11 and never read faster than used."""
+"""One HTTP/1.1 connection over asyncio streams, parsed by h11, with back-pressure."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 import h11
 
 CHUNK_BYTES = 64 * 1024
-HEAD_BYTES = 64 * 1024  # a request or answer whose head is larger is refused (431, 502)
+HEAD_BYTES = 64 * 1024  # a request or response with a larger head is refused (431, 502)
 _HALF_OPEN_S = 1.0
 
 Event = Any
-"""One of h11's events, or its NEED_DATA or PAUSED marks; h11 has no common type for them."""
+"""An event of h11, or its NEED_DATA or PAUSED marker; h11 has no common type for them."""
 
 
 class Wire:
-    """One side of the proxy: a socket, and the state of the HTTP on it."""
+    """One side of the proxy: a socket and its HTTP state."""
 
     def __init__(
         self,
@@ -30,10 +30,10 @@ class Wire:
         self.writer = writer
 
     async def receive(self) -> Event:
-        """Read up to the next event.
+        """Read and return the next event.
 
         Raises:
-            h11.RemoteProtocolError: What came is not HTTP; it hints at the status to answer with.
+            h11.RemoteProtocolError: The data is not HTTP; the error has a status to answer with.
             ConnectionError: The other side reset the connection.
         """
         while (event := self.http.next_event()) is h11.NEED_DATA:
@@ -41,10 +41,10 @@ class Wire:
         return event
 
     async def receive_ready(self) -> list[Event]:
-        """Read up to the next event, and take along what came in one piece with it.
+        """Return the next event, and those that arrived with it.
 
         Raises:
-            As `receive`; what came before a fault in the same piece is lost with it.
+            As `receive`; events before an error in the same data are lost.
         """
         events = [await self.receive()]
         while self.http.their_state is h11.SEND_BODY:
@@ -55,12 +55,12 @@ class Wire:
         return events
 
     async def send(self, *events: Event) -> None:
-        """Write events at once and wait until the other side has room again."""
+        """Write events in one piece, and wait until the other side accepts more."""
         self.writer.write(b"".join(filter(None, map(self.http.send, events))))
         await self.writer.drain()
 
     async def until_closed(self) -> None:
-        """Return when the other side hangs up; what it sends before that is kept for later."""
+        """Return when the other side disconnects; data that it sends before is kept."""
         while self.http.trailing_data == (b"", False):
             data = await self.reader.read(CHUNK_BYTES)
             if not data:
@@ -70,7 +70,7 @@ class Wire:
 
     @property
     def idle_and_open(self) -> bool:
-        """Whether a new exchange may begin on it, as far as can be known without trying."""
+        """Whether a new request can probably be sent on it."""
         return (
             not self.reader.at_eof()
             and not self.writer.is_closing()
@@ -78,16 +78,16 @@ class Wire:
         )
 
     def try_next_cycle(self) -> bool:
-        """Get ready for another exchange; False when the connection has to end."""
+        """Prepare for another request; return False if the connection has to close."""
         if self.http.our_state is h11.DONE and self.http.their_state is h11.DONE:
             self.http.start_next_cycle()
             return True
         return False
 
     async def linger(self) -> None:
-        """Let an answer arrive that came before the request's end.
+        """Let the client read a response that was sent before the request ended.
 
-        Closing on unread bytes makes the kernel reset the connection and drop the answer.
+        Closing with unread bytes makes the kernel reset the connection and drop the response.
         """
         with contextlib.suppress(OSError, TimeoutError):
             self.writer.write_eof()
@@ -96,11 +96,11 @@ class Wire:
                     pass
 
     async def close(self) -> None:
-        """Report goodbye in order: what was written is delivered."""
+        """Close the connection after what was written is delivered."""
         with contextlib.suppress(OSError, TimeoutError):
             self.writer.close()
             await asyncio.wait_for(self.writer.wait_closed(), _HALF_OPEN_S)
 
     def abort(self) -> None:
-        """Cut the connection, so that the other side sees that something is missing."""
+        """Reset the connection, so that the other side notices that data is missing."""
         self.writer.transport.abort()

@@ -1,4 +1,4 @@
-"""One app's listener: its clients, their requests, and what they are told when there is no answer."""
+"""One app's listener: it accepts clients, routes their requests, and answers errors."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
     from localfly.proxy.router import Slot
 
 _ADDRESS = "127.0.0.1"
-_ATTEMPTS = 3  # for one request whose machine breaks the connection; refused ones are not counted
+_ATTEMPTS = 3  # for one request whose machine closes the connection; refused starts do not count
 _CANNOT = 501
 _BAD_GATEWAY = 502
 _UNAVAILABLE = 503
 _TIMEOUT = 408
-# What the proxy answers itself; everything else that goes wrong leaves nobody to answer.
+# Errors that the proxy answers; after any other one, no response can be sent.
 _ANSWERED_HERE = (
     BadRequestError,
     SlowClientError,
@@ -55,10 +55,10 @@ class ProxySettings:
     """The proxy's limits. Times are seconds.
 
     Attributes:
-        hold_s: How long a request waits for a machine that can take it.
-        head_s: How long a client may take for the head of its next request.
-        body_s: How long a client may pause within a body.
-        connections: How many clients an app may have at once (Fly, per edge: 2048).
+        hold_s: The longest time that a request waits for a machine.
+        head_s: The longest time for the head of the next request.
+        body_s: The longest pause within a body.
+        connections: The number of concurrent clients of an app (Fly, per edge: 2048).
     """
 
     hold_s: float = 60.0
@@ -68,8 +68,8 @@ class ProxySettings:
     autostop: AutostopSettings = field(default_factory=AutostopSettings)
 
 
-class Front:
-    """One app's listener and the clients on it."""
+class AppListener:
+    """The listener of one app, and its clients."""
 
     def __init__(self, app: str, host: Host, settings: ProxySettings) -> None:
         self.router = Router(app, host)
@@ -81,7 +81,7 @@ class Front:
         self._clients: set[asyncio.Task[None]] = set()
 
     async def open(self, port: int | None) -> None:
-        """Listen on the port asked for, or on any."""
+        """Listen on a port, or on a free one."""
         try:
             self._server = await asyncio.start_server(self._accept, _ADDRESS, port or 0)
         except OSError as error:
@@ -92,7 +92,7 @@ class Front:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
-        """Stop listening and let every client go."""
+        """Stop listening, and disconnect every client."""
         if self._server is not None:
             self._server.close()
         for task in list(self._clients):
@@ -101,18 +101,18 @@ class Front:
         await self.router.aclose()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection; nothing a client does reaches further than this."""
+        """Serve one connection; its errors affect no other one."""
         task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - a coroutine of a server always runs in a task
+        assert task is not None  # noqa: S101 - asyncio runs the coroutine of a server in a task
         self._clients.add(task)
         client = Wire(h11.SERVER, reader, writer)
         try:
             await self._serve(client)
             await client.close()
         except (ClientGoneError, AnswerCutError, OSError, asyncio.CancelledError):
-            # The server that started this task reports a cancelled one as a fault (Python 3.11).
+            # asyncio's server reports a cancelled task as an error (Python 3.11).
             client.abort()
-        except Exception as error:  # noqa: BLE001 - a fault of ours costs this connection only
+        except Exception as error:  # noqa: BLE001 - an error of the proxy ends only this connection
             self._host.log(self._app, None, f"[PU04] internal error of the proxy: {error!r}")
             client.abort()
         finally:
@@ -120,7 +120,7 @@ class Front:
             self._clients.discard(task)
 
     async def _serve(self, client: Wire) -> None:
-        """Answer one request after another, until one side has had enough."""
+        """Answer requests until one side closes the connection."""
         while True:
             try:
                 request = await self._next_request(client)
@@ -137,7 +137,7 @@ class Front:
                 return
 
     async def _next_request(self, client: Wire) -> h11.Request | None:
-        """Read the head of a request; None when the client is done."""
+        """Return the head of the next request; None if the client is done."""
         try:
             async with asyncio.timeout(self._settings.head_s):
                 event = await client.receive()
@@ -156,10 +156,10 @@ class Front:
         return event
 
     async def _answer(self, client: Wire, request: h11.Request) -> bool:
-        """Find a machine for a request and carry its answer; try again where that is safe.
+        """Find a machine for a request and pass on its response; retry if that is safe.
 
         Returns:
-            True when the connection was handed over to another protocol and is done.
+            True if the connection switched to another protocol, and has ended.
         """
         if len(self._clients) > self._settings.connections:
             raise UnroutableError("PR01", "too many clients are connected")
@@ -180,12 +180,12 @@ class Front:
                 if failures >= _ATTEMPTS or not exchange.body.replayable:
                     raise
             except _MachineLeftError:
-                continue  # it went down while the connection was made; look for another
+                continue  # it stopped while the connection was made; try another one
             finally:
                 self.router.release(slot)
 
     async def _attempt(self, exchange: Exchange, slot: Slot, give_up_at: float) -> bool:
-        """Carry a request to one machine."""
+        """Send a request to one machine."""
         safe = exchange.body.safe
         machine = self.router.pool.take(slot.target, safe=safe)
         if machine is None:
@@ -202,7 +202,7 @@ class Front:
         return False
 
     async def _connect(self, slot: Slot, give_up_at: float) -> Wire:
-        """Connect to a machine, as soon as it listens."""
+        """Connect to a machine once it listens."""
         try:
             return await self.router.pool.connect(slot.target)
         except OSError:
@@ -213,7 +213,7 @@ class Front:
             raise _MachineLeftError from error
 
     async def _join(self, client: Wire, machine: Wire, slot: Slot) -> None:
-        """Join both ends, as a WebSocket needs it."""
+        """Join the client and the machine for a WebSocket."""
         tunnel = Tunnel(client, machine)
         slot.on_suspend = tunnel.close
         await tunnel.run()
@@ -223,7 +223,7 @@ class Front:
         return Exchange(client, request, self._origin(client), body)
 
     def _origin(self, client: Wire) -> Origin:
-        """Report where a request came from; the region is the edge's, so the app's first."""
+        """Return the origin of a request; its region is the app's first."""
         peer = client.writer.get_extra_info("peername") or (_ADDRESS, 0)
         machines = self._host.machines(self._app)
         region = next((primary_region(m.config) or m.region for m in machines), "local")
@@ -236,7 +236,7 @@ class Front:
         )
 
     async def _reject(self, client: Wire, error: Exception) -> None:
-        """Answer in the proxy's own name, where an answer can still be given."""
+        """Send an error response of the proxy, if a response can still be sent."""
         status, code, reason = _explain(error)
         origin = self._origin(client)
         if code:
@@ -257,11 +257,11 @@ class Front:
 
 
 class _MachineLeftError(Exception):
-    """The machine accepts no connection any more."""
+    """The machine does not accept connections any more."""
 
 
 def _explain(error: Exception) -> tuple[int, str, str]:
-    """Return the status, Fly's code for the log, and the sentence for the client."""
+    """Return the status, Fly's code for the log, and a sentence for the client."""
     match error:
         case BadRequestError(status=status):
             return status, "", f"the request is not understood ({error})"

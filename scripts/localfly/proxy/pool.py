@@ -1,4 +1,4 @@
-"""Connections to machines, kept for a few seconds so that the next request need not make one."""
+"""Idle connections to machines, kept for a few seconds for the next request."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _KEEP_COUNT = 32
 
 @dataclass(frozen=True)
 class Target:
-    """A machine's port."""
+    """The address and port of a machine."""
 
     machine_id: str
     address: str
@@ -25,18 +25,18 @@ class Target:
 
 
 class Pool:
-    """Idle connections by target.
+    """The idle connections by target.
 
-    A machine may close an idle connection in the very moment a request is sent on it. A safe request
-    is then sent again; one that is not safe could be carried out twice, so it only gets a connection
-    that was in use a moment ago, which no server closes yet.
+    A machine may close an idle connection just when a request is sent on it. A safe request is then
+    resent. Any other request could be executed twice, so it only gets a connection that was in use
+    a moment ago, which no server closes yet.
     """
 
     def __init__(self) -> None:
         self._idle: dict[Target, list[tuple[float, Wire]]] = defaultdict(list)
 
     def take(self, target: Target, *, safe: bool) -> Wire | None:
-        """Hand out a kept connection that is fresh and still open; close those that are not."""
+        """Return a fresh and open connection, if there is one; close those that are not."""
         now = asyncio.get_running_loop().time()
         kept = self._idle[target]
         while kept:
@@ -47,16 +47,16 @@ class Pool:
         return None
 
     async def connect(self, target: Target) -> Wire:
-        """Make a new connection.
+        """Return a new connection.
 
         Raises:
-            OSError: Nothing listens there, or not any more.
+            OSError: Nothing listens there.
         """
         reader, writer = await asyncio.open_connection(target.address, target.port)
         return Wire(h11.CLIENT, reader, writer)
 
     def keep(self, target: Target, wire: Wire) -> None:
-        """Take a connection back after an exchange; it ends if it cannot serve another."""
+        """Keep a connection for another request, or close it if it cannot be reused."""
         kept = self._idle[target]
         if not wire.try_next_cycle() or not wire.idle_and_open or len(kept) >= _KEEP_COUNT:
             wire.abort()
@@ -67,13 +67,13 @@ class Pool:
         loop.call_later(KEEP_S, self._expire, target, entry)
 
     def forget(self, machine_id: str) -> None:
-        """Close what is kept to a machine: it was asleep or is another process now."""
+        """Close the connections to a machine that slept or restarted."""
         for target in [target for target in self._idle if target.machine_id == machine_id]:
             for _, wire in self._idle.pop(target):
                 wire.abort()
 
     def close(self) -> None:
-        """Close everything that is kept."""
+        """Close all idle connections."""
         for machine_id in {target.machine_id for target in self._idle}:
             self.forget(machine_id)
 

@@ -1,4 +1,4 @@
-"""One app's requests: held until a machine can take them, counted while it has them."""
+"""Route one app's requests: hold each until a machine can take it, and count them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from localfly.proxy.host import Host
     from localfly.proxy.services import Autostop
 
-_LOOK_S = 0.05  # machines change without telling; a held request looks this often
+_LOOK_S = 0.05  # machine changes send no notification, so a held request polls
 _AGAIN_S = 0.5  # between two attempts to start one machine for one request
 _GUARD_S = 0.2
 _PROBE_FIRST_S = 0.01
@@ -27,25 +27,25 @@ _PROBE_LAST_S = 0.1
 
 @dataclass(eq=False)
 class Slot:
-    """One request's place on a machine. `on_suspend` makes it a tunnel, which wakes nothing."""
+    """A request on a machine; with `on_suspend` it is a tunnel, which wakes no machine."""
 
     candidate: Candidate
     on_suspend: Callable[[], None] | None = None
 
     @property
     def machine_id(self) -> str:
-        """The machine it is on."""
+        """The machine's id."""
         return self.candidate.machine.id
 
     @property
     def target(self) -> Target:
-        """Where that machine listens."""
+        """The address that the machine listens on."""
         machine = self.candidate.machine
         return Target(machine.id, machine.address, self.candidate.service.internal_port)
 
 
 class Router:
-    """Finds a machine for each request of one app, and starts one where that is needed."""
+    """Finds a machine for each request of an app, and starts one if needed."""
 
     def __init__(self, app: str, host: Host) -> None:
         self.app = app
@@ -62,16 +62,16 @@ class Router:
 
     @property
     def loads(self) -> dict[str, int]:
-        """Requests and tunnels in flight, by machine."""
+        """The number of requests and tunnels in flight by machine."""
         return {machine_id: len(slots) for machine_id, slots in self._slots.items() if slots}
 
     def take_peaks(self) -> dict[str, int]:
-        """Tell the most each machine had at once since this was asked before."""
+        """Return each machine's maximum load since the last call."""
         peaks, self._peaks = self._peaks, dict(self.loads)
         return peaks
 
     def candidates(self, only: str | None = None) -> list[Candidate]:
-        """See the machines as they are now; one that is about to sleep counts as gone."""
+        """Return the machines as they are now; one that is being stopped counts as stopping."""
         machines = [
             replace(machine, state="stopping")
             if machine.id in self._draining and machine.state == "started"
@@ -81,7 +81,7 @@ class Router:
         return candidates(machines, self.loads, only=only)
 
     def acquire_now(self, *, only: str | None = None) -> Slot | None:
-        """Take a place where there is one without waiting; None means `acquire`."""
+        """Return a slot if there is one without waiting; after None, call `acquire`."""
         decision = decide(self.candidates(only))
         return (
             self._take(decision.to)
@@ -90,10 +90,10 @@ class Router:
         )
 
     async def acquire(self, give_up_at: float, *, only: str | None = None) -> Slot:
-        """Hold a request until a machine has room for it; return the place back with `release`.
+        """Hold a request until a machine has a slot for it; free the slot with `release`.
 
         Raises:
-            UnroutableError: No machine can take it, or none did until `give_up_at` (loop time).
+            UnroutableError: No machine can take it, or none could until `give_up_at` (loop time).
         """
         refused: dict[str, StartRefusedError] = {}
         woken: set[str] = set()
@@ -116,17 +116,17 @@ class Router:
                     await self._wake_and_wait(machine_id, refused, give_up_at)
 
     def release(self, slot: Slot) -> None:
-        """Give a place back."""
+        """Free a slot."""
         self._slots[slot.machine_id].discard(slot)
         self.notify()
 
     def notify(self) -> None:
-        """Let held requests look again."""
+        """Let held requests check again."""
         self._changed.set()
         self._changed = asyncio.Event()
 
     def wake(self, machine_id: str) -> asyncio.Task[None]:
-        """Start a machine, once for all who ask while it starts."""
+        """Start a machine; concurrent calls share one start."""
         task = self._starting.get(machine_id)
         if task is None:
             task = asyncio.create_task(self._start(machine_id))
@@ -135,10 +135,10 @@ class Router:
         return task
 
     async def listening(self, slot: Slot, give_up_at: float) -> None:
-        """Wait until a machine's port accepts, or the machine is up no longer. Asked by one for all.
+        """Wait until a machine's port accepts connections or it stops; calls share one probe.
 
         Raises:
-            UnroutableError: The machine is up and does not listen.
+            UnroutableError: The machine runs but does not listen.
         """
         target = slot.target
         task = self._probing.get(target)
@@ -159,10 +159,10 @@ class Router:
             self._asking[target] -= 1
             if not self._asking[target]:
                 del self._asking[target]
-                task.cancel()  # nobody wants to know any more
+                task.cancel()  # no other call waits for it
 
     async def put_to_sleep(self, machine_id: str, action: Autostop) -> None:
-        """Stop or suspend a machine for want of load; no request is sent there from now on."""
+        """Suspend or stop a machine without load; it gets no requests from now on."""
         self._draining.add(machine_id)
         try:
             act = self._host.suspend if action == "suspend" else self._host.stop
@@ -173,7 +173,7 @@ class Router:
             self.notify()
 
     async def aclose(self) -> None:
-        """End what runs in the background."""
+        """Cancel the background tasks."""
         tasks = [*self._starting.values(), *self._probing.values()]
         tasks += [self._guard] if self._guard else []
         for task in tasks:
@@ -208,7 +208,7 @@ class Router:
                 refused[machine_id] = error
 
     async def _start(self, machine_id: str) -> None:
-        """Start a machine; whatever goes wrong is a refusal with a reason."""
+        """Start a machine; any error becomes a StartRefusedError."""
         self.pool.forget(machine_id)
         try:
             await self._host.start(self.app, machine_id, "proxy")
@@ -222,11 +222,11 @@ class Router:
     def _started(self, machine_id: str, task: asyncio.Task[None]) -> None:
         self._starting.pop(machine_id, None)
         if not task.cancelled():
-            task.exception()  # those who wait are told; without any, it is in the log
+            task.exception()  # marks the error as handled: waiters get it, and the log has it
         self.notify()
 
     async def _probe(self, target: Target) -> None:
-        """Try the port until it accepts, more slowly with time."""
+        """Try a port until it accepts connections, with a growing delay."""
         pause = _PROBE_FIRST_S
         while self._is_up(target.machine_id):
             await asyncio.sleep(pause)
@@ -244,9 +244,9 @@ class Router:
         return any(m.id == machine_id and m.state == "started" for m in machines)
 
     async def _keep_awake(self) -> None:
-        """While requests are in flight, wake a machine that fell asleep with some of them.
+        """Wake a machine that was suspended with requests in flight.
 
-        An open tunnel alone does not keep a machine up: it is closed, as Fly does before a suspend.
+        A tunnel does not keep a machine running: it is closed, as Fly does before a suspend.
         """
         while any(self._slots.values()):
             await asyncio.sleep(_GUARD_S)
@@ -271,7 +271,7 @@ def _check_time(give_up_at: float, code: str, reason: str) -> None:
 
 
 def _refusal(code: str, reason: str, refused: dict[str, StartRefusedError]) -> tuple[str, str]:
-    """Report what a machine said when it would not start, rather than that none can be."""
+    """Return a machine's own reason for not starting, if there is one."""
     if refused:
         return "PM01", "; ".join(str(error) for error in refused.values())
     return code, reason

@@ -1,4 +1,4 @@
-"""What a machine's config asks of the proxy: the service behind its web address."""
+"""The service in a machine's config that the proxy serves on its web address."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 Autostop = Literal["off", "stop", "suspend"]
-_DEFAULT_SOFT_LIMIT = 20  # Fly's, where none is set
+_DEFAULT_SOFT_LIMIT = 20  # Fly's default
 _WEB_PORTS = (443, 80)
-# Fly: of several services of one machine the least aggressive autostop wins.
+# Fly uses the least aggressive autostop of a machine's services.
 _BY_AGGRESSION: tuple[Autostop, ...] = ("off", "suspend", "stop")
 
 
@@ -20,15 +20,15 @@ class Service:
     """One service, with Fly's defaults filled in.
 
     Attributes:
-        internal_port: Where the machine listens.
-        autostart: Whether a request may start a sleeping machine. Off where unset, as Fly's table of
-            config fields has it.
-        autostop: What the proxy does with a machine that is not needed.
-        min_machines_running: How many stay up in the primary region.
-        soft_limit: The load above which another machine is started.
-        hard_limit: The load a machine is never given more than; None is no limit.
-        response_headers: Set on every answer (`http_options.response.headers`).
-        pristine: Whether Fly's own headers are kept out of answers.
+        internal_port: The port that the machine listens on.
+        autostart: Whether a request may start a sleeping machine. Off where unset, as Fly's table
+            of config fields has it.
+        autostop: What the proxy does with a machine without load.
+        min_machines_running: How many keep running in the primary region.
+        soft_limit: The load from which another machine is started.
+        hard_limit: The highest load of a machine; None for no limit.
+        response_headers: Set on every response (`http_options.response.headers`).
+        pristine: Whether responses lack Fly's own headers.
     """
 
     internal_port: int
@@ -42,14 +42,14 @@ class Service:
 
 
 def web_service(config: Mapping[str, Any]) -> Service | None:
-    """Find the service on port 443, else 80, else the first; None when there is no service."""
+    """Return the service on port 443, else 80, else the first; None without a service."""
     services = config.get("services") or []
     ranked = sorted(services, key=_rank)
     return _read(ranked[0], services) if ranked else None
 
 
 def primary_region(config: Mapping[str, Any]) -> str | None:
-    """Tell the app's primary region: the variable flyctl sets, the platform sets none."""
+    """Return the app's primary region from flyctl's variable; the platform itself sets none."""
     region = (config.get("env") or {}).get("PRIMARY_REGION")
     return str(region) if region else None
 
@@ -75,7 +75,7 @@ def _read(service: Mapping[str, Any], services: Sequence[Mapping[str, Any]]) -> 
 
 
 def _autostop(service: Mapping[str, Any]) -> Autostop:
-    """Read both forms the API knows: a word, or true for stop."""
+    """Return autostop from either form of the API: a word, or true for stop."""
     match service.get("autostop"):
         case "stop" | True:
             return "stop"
@@ -86,7 +86,7 @@ def _autostop(service: Mapping[str, Any]) -> Autostop:
 
 
 def _response_options(service: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Find the options for answers, on the port that serves the web."""
+    """Return the options for responses of the port that serves the web."""
     for port in service.get("ports") or []:
         options: Mapping[str, Any] = (port.get("http_options") or {}).get("response") or {}
         if options:

@@ -1,1 +1,1 @@
-"""Machines as processes of this computer."""
+"""Run machines as processes of this computer."""

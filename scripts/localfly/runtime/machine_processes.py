@@ -1,7 +1,7 @@
-"""Machines as processes of this computer: started, watched for memory, and found again.
+"""Start machines as processes, watch their memory, and find them again after a crash.
 
-A machine outlives the daemon on purpose (it leads a session of its own and is not tied to its
-parent's death), so that a killed daemon finds it again by pid and start time.
+A machine outlives the daemon on purpose: it leads its own session and is not tied to its parent. The
+next daemon finds it again by pid and start time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from localfly.errors import NoAddressError, SpawnError
 from localfly.runtime import procfs
 from localfly.runtime.memory import MemoryWatch
-from localfly.runtime.path_mapping import Root
+from localfly.runtime.path_mapping import PathMapping
 from localfly.runtime.process import Exit, ProcessInfo, RunningProcess
 
 if TYPE_CHECKING:
@@ -36,19 +36,19 @@ _ADDRESS_TRIES = 50
 
 @dataclass(frozen=True)
 class ProcessSpec:
-    """All that a machine's process is made from.
+    """The description of a machine's process.
 
     Attributes:
-        machine_id: Names the machine in messages.
-        image: What it runs.
-        argv: Its command, or None for the image's own.
-        env: The machine's environment, secrets included; values are rewritten (see rewrite.py).
+        machine_id: The machine's id, for messages.
+        image: The image to run.
+        argv: The command, or None for the image's own.
+        env: The machine's environment with secrets; values are rewritten (see path_mapping.py).
         address: Its own loopback address, from `free_address`.
-        mounts: From a mount path in the machine to the volume's folder here.
-        log: The file that gets its standard output and error, appended.
-        memory_mb: The memory it may use before it is killed.
+        mounts: The volume's folder here, by the mount path in the machine.
+        log: The file to which its standard output and error are appended.
+        memory_mb: The memory limit; above it the process is killed.
         scratch: The folder of its root file system; its `home` and `tmp` are emptied at each start.
-        socket: The machine-local API socket, `/.fly/api` in the machine's own terms.
+        socket: The machine-local API socket, which the machine sees as `/.fly/api`.
     """
 
     machine_id: str
@@ -62,21 +62,21 @@ class ProcessSpec:
     scratch: Path
     socket: Path
 
-    def root(self) -> Root:
-        """Report where the places of the machine's world are."""
+    def path_mapping(self) -> PathMapping:
+        """Return the mapping from paths in the machine to paths here."""
         paths = {path: str(folder) for path, folder in self.mounts.items()}
-        return Root(
+        return PathMapping(
             paths={"/tmp": str(self.scratch / "tmp"), "/.fly/api": str(self.socket), **paths},  # noqa: S108 - the machine's /tmp, not ours
             address=self.address,
         )
 
     def command(self) -> list[str]:
-        """Tell the command to run, in this world's paths."""
-        root = self.root()
-        return [root.rewrite(part) for part in (self.argv or self.image.command)]
+        """Return the command with paths rewritten to those here."""
+        mapping = self.path_mapping()
+        return [mapping.rewrite(part) for part in (self.argv or self.image.command)]
 
     def environment(self) -> dict[str, str]:
-        """Tell the whole environment; nothing of the daemon's own leaks in.
+        """Return the whole environment, without any variable of the daemon.
 
         The image's variables come first, then the machine's, as in a container.
         """
@@ -86,29 +86,29 @@ class ProcessSpec:
             "HOME": str(self.scratch / "home"),
             "TMPDIR": str(self.scratch / "tmp"),
             "LANG": "C.UTF-8",
-            **self.root().rewrite_all(asked),
+            **self.path_mapping().rewrite_all(asked),
             "IMAGE_ROOT": str(self.image.folder),
         }
 
 
 class Runtime:
-    """Starts and adopts machines' processes, and keeps each within its memory.
+    """Starts and adopts machines' processes, and enforces their memory limits.
 
-    Needs a running event loop from its first machine on.
+    The first machine needs a running event loop.
     """
 
     def __init__(self) -> None:
         self._watch = MemoryWatch()
 
     async def aclose(self) -> None:
-        """Stop watching. The machines run on, for the next daemon to adopt."""
+        """Stop watching; the machines continue to run for the next daemon to adopt."""
         await self._watch.aclose()
 
     async def start(self, spec: ProcessSpec) -> RunningProcess:
-        """Start a machine's process on a fresh root.
+        """Start a machine's process with an empty root file system.
 
         Raises:
-            SpawnError: The command does not exist or may not be run.
+            SpawnError: The command does not exist or is not executable.
         """
         await asyncio.to_thread(_prepare, spec)
         pid = _spawn(spec)
@@ -122,7 +122,7 @@ class Runtime:
     def adopt(
         self, pid: int, create_time: float, *, memory_mb: int | None = None, log: Path | None = None
     ) -> RunningProcess | None:
-        """Find a process that an earlier daemon started; None when it is gone or another's."""
+        """Return the process of an earlier daemon; None if it ended or the pid was reused."""
         process = _open(pid, create_time, memory_mb=memory_mb, log=log)
         if process is not None:
             self._watch.add(process)
@@ -130,13 +130,13 @@ class Runtime:
 
 
 def free_address(ports: Sequence[int]) -> str:
-    """Choose a loopback address (Linux serves all of 127/8) on which every port is free.
+    """Return a loopback address (Linux serves all of 127/8) on which every port is free.
 
     Raises:
-        NoAddressError: None was found; something else listens on such a port on all addresses.
+        NoAddressError: None was found, because another program listens on all addresses.
     """
     for _ in range(_ADDRESS_TRIES):
-        address = f"127.{random.randint(64, 127)}.{random.randint(0, 255)}.{random.randint(1, 254)}"  # noqa: S311 - spreads, protects nothing
+        address = f"127.{random.randint(64, 127)}.{random.randint(0, 255)}.{random.randint(1, 254)}"  # noqa: S311 - for distribution, not for security
         if all(_is_free(address, port) for port in ports):
             return address
     wanted = ", ".join(str(port) for port in ports)
@@ -147,7 +147,7 @@ def free_address(ports: Sequence[int]) -> str:
 
 
 def _is_free(address: str, port: int) -> bool:
-    """Try to listen there. A port whose last connections still fade away counts as free."""
+    """Return whether a port is free; one with connections in TIME_WAIT counts as free."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -158,7 +158,7 @@ def _is_free(address: str, port: int) -> bool:
 
 
 def _prepare(spec: ProcessSpec) -> None:
-    """Give the machine an empty root of its own and a log that is not endless."""
+    """Create an empty root file system, and rotate a large log."""
     for folder in (spec.scratch / "home", spec.scratch / "tmp"):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -169,10 +169,10 @@ def _prepare(spec: ProcessSpec) -> None:
 
 
 def _spawn(spec: ProcessSpec) -> int:
-    """Run the command in a session of its own; the pid is watched by pidfd from here on."""
+    """Run the command in its own session; the pid is watched by pidfd from here on."""
     try:
         with spec.log.open("ab") as log:
-            child = subprocess.Popen(  # noqa: S603 - running what the machine asks for is the task
+            child = subprocess.Popen(  # noqa: S603 - runs the machine's command
                 spec.command(),
                 cwd=spec.image.folder,
                 env=spec.environment(),
@@ -186,14 +186,14 @@ def _spawn(spec: ProcessSpec) -> int:
             f"Machine {spec.machine_id} cannot run {spec.command()[0]!r}: {error}.",
             advice="Check the machine's init and the image's command.",
         ) from error
-    child.returncode = 0  # Popen shall neither wait for it nor complain: RunningProcess reaps
+    child.returncode = 0  # keeps Popen from waiting or warning: RunningProcess reaps it
     return child.pid
 
 
 def _open(
     pid: int, create_time: float, *, memory_mb: int | None, log: Path | None
 ) -> RunningProcess | None:
-    """Take hold of a process first, then make sure that it is the one meant."""
+    """Open a process by pid first, then verify that it is the expected one."""
     try:
         process = RunningProcess(pid, create_time, memory_mb=memory_mb, log=log)
     except (ProcessLookupError, OSError):

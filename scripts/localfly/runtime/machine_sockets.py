@@ -1,4 +1,4 @@
-"""The machine-local API socket: `/.fly/api` on Fly, one Unix socket a machine here."""
+"""Machine-local API sockets: `/.fly/api` on Fly, one Unix socket per machine here."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from localfly.runtime.serving import Serving
 
 Json = dict[str, Any]
 MACHINE_SCOPE = "localfly.machine"
-"""Key of the ASGI scope that says which machine a request comes from."""
+"""The key of the ASGI scope with the machine that a request comes from."""
 
 
 class MachineSockets:
-    """Opens and closes the sockets; the API application is given later, by the daemon."""
+    """Opens and closes the sockets; the daemon sets the API application later."""
 
     def __init__(self, home: Path) -> None:
-        # Unix socket paths may have about 100 characters; a home folder may have more.
+        # Unix socket paths are limited to about 100 characters, so home folders are too long.
         name = hashlib.sha256(str(home.resolve()).encode()).hexdigest()[:12]
         self._folder = Path(tempfile.gettempdir()) / f"localfly-{os.getuid()}-{name}"
         self._serving: dict[str, Serving] = {}
         self.app: Any = None
 
     async def open(self, app: str, machine: str) -> Path:
-        """Return the path of a machine's socket, open."""
+        """Open a machine's socket if needed, and return its path."""
         path = self._folder / machine
         if machine not in self._serving:
             self._folder.mkdir(mode=0o700, exist_ok=True)
@@ -40,7 +40,7 @@ class MachineSockets:
         return path
 
     def close(self, machine: str) -> None:
-        """Close a machine's socket, in the background of other work."""
+        """Close a machine's socket in the background."""
         serving = self._serving.pop(machine, None)
         if serving:
             task = asyncio.ensure_future(serving.close())
@@ -48,7 +48,7 @@ class MachineSockets:
         (self._folder / machine).unlink(missing_ok=True)
 
     async def aclose(self) -> None:
-        """Close all of them."""
+        """Close all sockets."""
         for machine, serving in list(self._serving.items()):
             await serving.close()
             (self._folder / machine).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Keeps every machine within the memory it has, as a Fly machine's kernel does."""
+"""Enforce the memory limits of machines, as the kernel of a Fly machine does."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 _INTERVAL_S = 0.25
 _TICKS_PER_SCAN = 4
 _MB = 1024 * 1024
-_STEP = _MB  # a growth worth a closer look
+_STEP = _MB  # the growth that triggers an exact measurement
 
 
 class MemoryWatch:
-    """Looks at the memory of all machines a few times a second, and for new processes once a second.
+    """Measures the memory of all machines four times a second, and finds processes once a second.
 
-    Reading which processes there are costs milliseconds; reading what a known one uses, almost none.
+    Listing processes costs milliseconds; reading the memory of a known one costs almost nothing.
     """
 
     def __init__(self, interval_s: float = _INTERVAL_S) -> None:
@@ -30,13 +30,13 @@ class MemoryWatch:
         self._task: asyncio.Task[None] | None = None
 
     def add(self, process: RunningProcess) -> None:
-        """Watch one more machine, until it ends."""
+        """Watch a machine until it ends."""
         self._groups[process] = [process.pid]
         if self._task is None:
             self._task = asyncio.create_task(self._run())
 
     async def aclose(self) -> None:
-        """Stop watching; the machines run on."""
+        """Stop watching; the machines continue to run."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -55,7 +55,7 @@ class MemoryWatch:
                 _look(process, pids)
 
     def _scan(self) -> None:
-        """Learn which processes belong to each machine; what is frozen takes no more than it has."""
+        """Find the processes of each machine, without frozen ones, as their memory cannot grow."""
         stats = procfs.read_all() if self._groups else []
         for process in self._groups:
             group = procfs.members(process.pid, stats)
@@ -63,9 +63,9 @@ class MemoryWatch:
 
 
 def _look(process: RunningProcess, pids: list[int]) -> None:
-    """Note the most a machine used, and end one that uses more than it has.
+    """Record a machine's peak memory, and kill it above its limit.
 
-    The exact figure is dear: asked for near the limit, and where more is in use than ever before.
+    The exact figure is expensive, so it is read only near the limit and at a new peak.
     """
     limit = (process.memory_mb or 0) * _MB
     resident = sum(map(procfs.resident_bytes, pids))

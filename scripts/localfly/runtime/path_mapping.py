@@ -1,7 +1,7 @@
-"""A machine's own file system, told in the paths of this one.
+"""Map the paths and addresses of a machine to those of this computer.
 
-A machine on Fly is alone: `/data` is its volume, port 4200 on every address is its own. Here it is a
-process among others, so what names a place in its world is rewritten in the values it is given.
+On Fly a machine has `/data` and each port to itself. Here it is one process among others, so the
+paths and addresses in its environment and arguments are rewritten.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# A path begins a value or follows something that cannot belong to a path: a list separator, an
+# A path starts a value or follows a character that cannot belong to a path: a list separator, an
 # assignment, a quote. After a scheme, `sqlite:///x` is relative and only `sqlite:////x` is a root
 # (SQLAlchemy); every other scheme's path begins at its third slash (`file:///x`).
 _BEFORE = r"""(?P<before>
@@ -26,30 +26,30 @@ _EVERY_ADDRESS = re.compile(r"(?P<before>-[\w-]+=|)(?:0\.0\.0\.0|\[::\]|::)(?P<a
 
 
 @dataclass(frozen=True)
-class Root:
-    """Where the places of a machine's world are in this one.
+class PathMapping:
+    """The mapping from a machine's paths and addresses to those here.
 
     Attributes:
-        paths: From a path in the machine (`/data`) to the path here.
-        address: The loopback address that is the machine's alone.
+        paths: The path here, by the path in the machine (`/data`).
+        address: The machine's own loopback address.
     """
 
     paths: Mapping[str, str]
     address: str
 
     def rewrite(self, value: str) -> str:
-        """Tell one value in this world's terms: an address to listen on, or paths anywhere in it."""
+        """Return a value with its listening address or all paths in it rewritten."""
         listening = _EVERY_ADDRESS.fullmatch(value)
         if listening:
             return f"{listening['before']}{self.address}{listening['after']}"
         return self._rewrite_paths(value)
 
     def rewrite_all(self, values: Mapping[str, str]) -> dict[str, str]:
-        """Rewrite every value of an environment; names stay as they are."""
+        """Return an environment with every value rewritten."""
         return {name: self.rewrite(value) for name, value in values.items()}
 
     def _rewrite_paths(self, value: str) -> str:
-        """Replace each whole path prefix once; what was put in is not looked at again."""
+        """Replace each whole path prefix once; replacements are not rewritten again."""
         here = {path.rstrip("/"): target for path, target in self.paths.items() if path.strip("/")}
         if not any(path in value for path in here):
             return value

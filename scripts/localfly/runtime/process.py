@@ -1,4 +1,4 @@
-"""One machine's process group, whoever started it: watched, frozen, signalled and ended."""
+"""Watch, freeze, signal and end one machine's process group."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MB = 1024 * 1024
-_LEFTOVERS_S = 2.0  # how long killed grandchildren may take to vanish before an exit is told anyway
-_SCANS = 5  # a group that forks while it is signalled is caught by looking again
+_LEFTOVERS_S = 2.0  # how long an exit waits for killed descendants to vanish
+_SCANS = 5  # repeated, because the group may fork while it is signalled
 
 
 @dataclass(frozen=True)
 class Exit:
     """How a machine's main process ended.
 
-    Both numbers are None for an adopted process: only a parent is told how its child ended.
+    Both numbers are None for an adopted process: only a parent learns how its child ended.
     """
 
     exit_code: int | None = None
@@ -37,7 +37,7 @@ class Exit:
 
 @dataclass(frozen=True)
 class ProcessInfo:
-    """One process of a machine, as `ps` shows it. Times are seconds, `rss` is bytes."""
+    """One process of a machine for `ps`. Times are in seconds, `rss` is in bytes."""
 
     pid: int
     command: str
@@ -50,14 +50,14 @@ class ProcessInfo:
 
 
 class RunningProcess:
-    """A machine's main process and everything below it.
+    """A machine's main process and all its descendants.
 
     Args:
-        pid: The main process; it leads a session of its own.
+        pid: The main process, which leads its own session.
         create_time: Seconds from the computer's boot to its start. With the pid it names one
-            process for ever, since pids are used again.
-        memory_mb: What the group may use, or None when nobody watches.
-        log: Where an end for memory is written down.
+            process uniquely, since pids are reused.
+        memory_mb: The memory limit of the group, or None for none.
+        log: The file for a message when the limit is exceeded.
     """
 
     def __init__(
@@ -68,9 +68,9 @@ class RunningProcess:
         self.memory_mb = memory_mb
         self._log = log
         self.peak_bytes = 0
-        """The most that it was seen to use."""
+        """The highest measured memory, in bytes."""
         self.resident_high = 0
-        """The most with shared pages counted whole: only beyond that it is worth a closer look."""
+        """The highest memory with shared pages counted fully; more triggers an exact reading."""
         self._oom_killed = False
         self._pidfd = os.pidfd_open(pid)
         self._loop = asyncio.get_running_loop()
@@ -79,12 +79,12 @@ class RunningProcess:
         self._loop.add_reader(self._pidfd, self._on_exit)
 
     def __repr__(self) -> str:
-        """The pid is what a person looks for."""
+        """Return the class and the pid."""
         return f"RunningProcess(pid={self.pid})"
 
     @property
     def running(self) -> bool:
-        """Whether its end has not been seen yet."""
+        """Whether its exit has not been seen yet."""
         return not self._exit.done()
 
     @property
@@ -94,7 +94,7 @@ class RunningProcess:
         return stat is not None and stat.frozen
 
     async def wait(self) -> Exit:
-        """Wait for the end of the main process; what it left behind is gone by then."""
+        """Wait for the exit of the main process; its descendants are gone by then."""
         return await asyncio.shield(self._exit)
 
     def send_signal(self, signal: int) -> None:
@@ -103,18 +103,18 @@ class RunningProcess:
             signals.pidfd_send_signal(self._pidfd, signal)
 
     def suspend(self) -> None:
-        """Freeze the whole group where it is; its memory and sockets stay."""
+        """Freeze the whole group; its memory and sockets stay."""
         self._signal_group(signals.SIGSTOP, done=lambda stat: stat.frozen)
 
     def resume(self) -> None:
-        """Let a frozen group run on. The main process comes last, so that no child misses it.
+        """Continue a frozen group. The main process comes last, so that no child misses the signal.
 
-        Who looks as if it ran gets the signal too: it may be about to freeze.
+        Running processes get the signal, too, because they may be about to freeze.
         """
         self._signal_group(signals.SIGCONT, done=lambda _: False)
 
     async def frozen(self, limit_s: float = 1.0) -> bool:
-        """Wait until the whole group is frozen, as it is a moment after it was asked to be."""
+        """Wait until the whole group is frozen, a moment after the signal; return whether it is."""
         deadline = self._loop.time() + limit_s
         while not (done := all(stat.frozen for stat in self.members())):
             if self._loop.time() > deadline:
@@ -123,11 +123,11 @@ class RunningProcess:
         return done
 
     def kill(self) -> None:
-        """End the whole group at once; nobody in it is asked."""
+        """Kill the whole group."""
         self._signal_group(signals.SIGKILL, done=lambda stat: not stat.alive)
 
     def kill_for_memory(self, used_bytes: int) -> None:
-        """End the group as the kernel of a Fly machine does when memory runs out."""
+        """Kill the group as the kernel of a Fly machine does when memory runs out."""
         self._oom_killed = True
         self.kill()
         if self._log is not None:
@@ -139,7 +139,7 @@ class RunningProcess:
                 log.write(line)
 
     async def stop(self, signal: int, timeout_s: float) -> Exit:
-        """Ask the main process to end, then kill the group; a frozen one is not asked.
+        """Signal the main process to end, then kill the group; a frozen one is killed at once.
 
         Fly drops the memory of a suspended machine that is stopped: its process never runs again.
         """
@@ -154,27 +154,27 @@ class RunningProcess:
             return await self.wait()
 
     def members(self) -> list[procfs.Stat]:
-        """List what lives in the group now."""
+        """Return the live processes of the group."""
         return procfs.members(self.pid, procfs.read_all())
 
     def memory_bytes(self) -> int:
-        """Tell the memory in use by the group, shared pages counted once."""
+        """Return the memory of the group in bytes, with shared pages counted once."""
         return sum(procfs.proportional_bytes(stat.pid) for stat in self.members())
 
     def processes(self) -> list[ProcessInfo]:
-        """Describe each process of the group, the main one first."""
+        """Return the processes of the group, the main one first."""
         infos = (_describe(stat.pid) for stat in self.members())
         return sorted((i for i in infos if i is not None), key=lambda i: (i.pid != self.pid, i.pid))
 
     def release(self) -> None:
-        """Stop watching and leave the process running, for whoever adopts it."""
+        """Stop watching, and leave the process running for another daemon."""
         if self._pidfd >= 0:
             self._loop.remove_reader(self._pidfd)
             os.close(self._pidfd)
             self._pidfd = -1
 
     def _signal_group(self, signal: int, *, done: Callable[[procfs.Stat], bool]) -> None:
-        """Signal each member once, and again those who joined meanwhile."""
+        """Signal each member once, including those that join meanwhile."""
         seen: set[int] = set()
         for _ in range(_SCANS):
             targets = [s.pid for s in self.members() if s.pid not in seen and not done(s)]
@@ -186,14 +186,14 @@ class RunningProcess:
             seen.update(targets)
 
     def _on_exit(self) -> None:
-        """Take the end of the main process, once; the pidfd became readable."""
+        """Handle the exit of the main process, when the pidfd becomes readable."""
         ended = _reap(self._pidfd)
         self.release()
         result = Exit(ended.exit_code, ended.signal, self._oom_killed)
         self._finishing = self._loop.create_task(self._finish(result))
 
     async def _finish(self, result: Exit) -> None:
-        """End what the main process left behind, as a machine ends with its main process."""
+        """Kill the descendants of the main process, as a machine ends with its main process."""
         deadline = self._loop.time() + _LEFTOVERS_S
         while self.members() and self._loop.time() < deadline:
             self.kill()
@@ -203,7 +203,7 @@ class RunningProcess:
 
 
 def _reap(pidfd: int) -> Exit:
-    """Collect a child's status; somebody else's child leaves no status for us."""
+    """Return a child's exit status; it is unknown for another process's child."""
     try:
         status = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
     except ChildProcessError:
@@ -216,7 +216,7 @@ def _reap(pidfd: int) -> Exit:
 
 
 def _describe(pid: int) -> ProcessInfo | None:
-    """Ask psutil about one process; None when it is gone."""
+    """Return psutil's description of one process; None if it is gone."""
     try:
         process = psutil.Process(pid)
         with process.oneshot():
@@ -235,7 +235,7 @@ def _describe(pid: int) -> ProcessInfo | None:
 
 
 def _listening(process: psutil.Process) -> tuple[tuple[str, str], ...]:
-    """List the TCP sockets a process listens on."""
+    """Return the TCP sockets that a process listens on."""
     return tuple(
         ("tcp", f"{connection.laddr.ip}:{connection.laddr.port}")
         for connection in process.net_connections("tcp")

@@ -1,4 +1,4 @@
-"""Linux's own account of processes, read as cheaply as it can be (proc(5))."""
+"""Read processes from Linux's /proc as cheaply as possible (proc(5))."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
 
 @dataclass(frozen=True)
 class Stat:
-    """What /proc/PID/stat says of one process; `started` is seconds since the computer booted."""
+    """The content of /proc/PID/stat of one process; `started` is in seconds since boot."""
 
     pid: int
     state: str
@@ -27,17 +27,17 @@ class Stat:
 
     @property
     def alive(self) -> bool:
-        """Whether it still runs, or could: a zombie only waits to be asked how it ended."""
+        """Whether it still exists: a zombie only waits for its status to be read."""
         return self.state not in ("Z", "X")
 
     @property
     def frozen(self) -> bool:
-        """Whether SIGSTOP holds it."""
+        """Whether it is stopped by SIGSTOP."""
         return self.state in ("T", "t")
 
 
 def read_stat(pid: int) -> Stat | None:
-    """Read one process, None when there is none. Its name may hold spaces and brackets."""
+    """Return one process; None if there is none. Its name may contain spaces and brackets."""
     text = _read(f"/proc/{pid}/stat")
     if not text:
         return None
@@ -52,13 +52,13 @@ def read_stat(pid: int) -> Stat | None:
 
 
 def read_all() -> list[Stat]:
-    """Read every process of this computer that lives."""
+    """Return every live process of this computer."""
     pids = (int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit())
     return [stat for pid in pids if (stat := read_stat(pid)) is not None and stat.alive]
 
 
 def members(leader: int, stats: Iterable[Stat]) -> list[Stat]:
-    """Pick a session leader, its session, and the descendants of those that left the session."""
+    """Return a session leader, its session, and descendants that left the session."""
     inside: dict[int, Stat] = {}
     outside = list(stats)
     grown = True
@@ -71,20 +71,20 @@ def members(leader: int, stats: Iterable[Stat]) -> list[Stat]:
 
 
 def resident_bytes(pid: int) -> int:
-    """Tell the memory a process has in use, shared pages counted whole; 0 when it is gone."""
+    """Return a process's memory in bytes, with shared pages counted fully; 0 if it is gone."""
     text = _read(f"/proc/{pid}/statm")
     return int(text.split()[1]) * _PAGE_BYTES if text else 0
 
 
 def proportional_bytes(pid: int) -> int:
-    """Tell its fair share: shared pages divided by those who share them. Costs a millisecond."""
+    """Return a process's memory in bytes with shared pages divided; takes about 1 ms."""
     lines = _read(f"/proc/{pid}/smaps_rollup").splitlines()
     kilobytes = [int(line.split()[1]) for line in lines if line.startswith(b"Pss:")]
     return kilobytes[0] * 1024 if kilobytes else resident_bytes(pid)
 
 
 def _read(path: str) -> bytes:
-    """Read a small file of the kernel's, several times as fast as pathlib does; b"" when gone."""
+    """Return a small file of /proc, several times faster than pathlib; b"" if it is gone."""
     try:
         handle = os.open(path, os.O_RDONLY)
     except _GONE:

@@ -1,4 +1,4 @@
-"""uvicorn inside our own event loop: several servers in one process, signals left to the daemon."""
+"""Run several uvicorn servers in one event loop; the daemon handles signals."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import uvicorn
 
 
 class EmbeddedServer(uvicorn.Server):
-    """A uvicorn server that does not take over the process's signals."""
+    """A uvicorn server that does not handle signals."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave signals alone."""
+        """Install no signal handlers."""
         yield
 
 
 class Serving:
-    """An application served on an open socket until closed."""
+    """An application that is served on an open socket until it is closed."""
 
     def __init__(self, app: Any, listening: socket.socket) -> None:
         config = uvicorn.Config(
@@ -32,7 +32,7 @@ class Serving:
         self._task = asyncio.get_running_loop().create_task(self._server.serve(sockets=[listening]))
 
     async def close(self) -> None:
-        """Answer what is being answered, briefly, and close the socket."""
+        """Finish open responses for a short time, and close the socket."""
         self._server.should_exit = True
         with contextlib.suppress(asyncio.CancelledError):
             await self._task

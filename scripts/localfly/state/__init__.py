@@ -1,1 +1,1 @@
-"""What the local Fly remembers, and where."""
+"""The stored state of the local Fly: records, the SQLite file, the home folder."""

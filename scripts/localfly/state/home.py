@@ -1,4 +1,4 @@
-"""The home folder of a daemon: who holds it, and where its daemon answers."""
+"""The home folder of a daemon: its lock, the daemon's address, and the settings."""
 
 from __future__ import annotations
 
@@ -14,49 +14,49 @@ from localfly.errors import LocalFlyError
 
 
 class AlreadyRunningError(LocalFlyError):
-    """Another daemon holds this home folder."""
+    """Another daemon uses this home folder."""
 
 
 @dataclass(frozen=True)
 class Delays:
-    """What Fly takes its time for, in seconds; here all is at once unless asked for."""
+    """Delays of Fly, in seconds; 0 unless the command line sets them."""
 
     suspend_s: float = 0.0
-    """How long a machine is `suspending` before it is suspended."""
+    """The time that a machine is `suspending` before it is `suspended`."""
     secrets_s: float = 0.0
-    """How long new secrets are unknown to the hosts, which refuse machines that ask for them."""
+    """The time until hosts know new secrets; they refuse machines that need them until then."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the command line may choose."""
+    """The settings from the command line and the environment."""
 
     home: Path
     cache: Path
     port: int = 0
-    """0 for a free one; the last one is tried first."""
+    """0 for the last port or a free one."""
     token: str | None = None
     delays: Delays = Delays()
 
 
 def discovery_file(home: Path) -> Path:
-    """Return the file that says where the daemon of a home folder answers."""
+    """Return the file with the address of a home folder's daemon."""
     return home / "daemon.json"
 
 
 def announce(home: Path, api_url: str) -> None:
-    """Report where we answer; whoever reads the file sees all of it or none."""
+    """Write the daemon's address, atomically for readers."""
     record = {"pid": os.getpid(), "api_url": api_url, "started_at": int(time.time())}
     aside = home / "daemon.json.new"
     aside.write_text(json.dumps(record), encoding="utf-8")
     aside.replace(discovery_file(home))
 
 
-def hold(home: Path) -> IO[str]:
-    """Hold a home folder for as long as the file is open; the kernel lets go when we die.
+def lock_home(home: Path) -> IO[str]:
+    """Lock a home folder while the file is open; the kernel unlocks it when the process ends.
 
     Raises:
-        AlreadyRunningError: somebody else holds it.
+        AlreadyRunningError: another daemon has locked it.
     """
     lock = (home / "lock").open("a+")
     try:
@@ -64,26 +64,26 @@ def hold(home: Path) -> IO[str]:
     except OSError:
         lock.close()
         raise AlreadyRunningError(
-            f"A local Fly{_who(home)} already runs with {home}.",
+            f"A local Fly{_describe_holder(home)} already runs with {home}.",
             advice="Stop it first: localfly stop.",
         ) from None
     return lock
 
 
 def last_port(home: Path) -> int:
-    """Return the port the API had last; 0 for none."""
+    """Return the API's last port; 0 for none."""
     try:
         return int((home / "port").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return 0
 
 
-def keep_port(home: Path, port: int) -> None:
-    """Remember the port the API has."""
+def save_port(home: Path, port: int) -> None:
+    """Store the API's port."""
     (home / "port").write_text(str(port), encoding="utf-8")
 
 
-def _who(home: Path) -> str:
+def _describe_holder(home: Path) -> str:
     try:
         record = json.loads(discovery_file(home).read_text(encoding="utf-8"))
     except (OSError, ValueError):

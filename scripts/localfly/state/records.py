@@ -1,4 +1,4 @@
-"""What the local Fly remembers: apps, machines, volumes, secrets and leases, as they are stored."""
+"""The stored records: apps, machines, volumes, secrets and leases."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ MAX_VERSIONS = 50
 
 
 def timestamp() -> str:
-    """Return the time now, in RFC 3339 with a Z, as Fly writes it."""
+    """Return the current time in RFC 3339 with a Z, as Fly writes it."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @dataclass
 class Record:
-    """Something stored as one document."""
+    """A record that is stored as one document."""
 
     def document(self) -> Json:
-        """Return what is stored."""
+        """Return the document to store."""
         return asdict(self)
 
     @classmethod
     def read(cls, document: Json) -> Self:
-        """Take what was stored, by whichever version of us."""
+        """Return a record from a document of any version of this program."""
         known = {f.name for f in fields(cls)}
         return cls(**{key: value for key, value in document.items() if key in known})
 
@@ -45,13 +45,13 @@ class App(Record):
     network: str = "default"
     created_at: str = field(default_factory=timestamp)
     port: int | None = None
-    """The port its proxy listened on last."""
+    """The last port of its proxy."""
     ips: list[Json] = field(default_factory=list)
     secrets: dict[str, Json] = field(default_factory=dict)
     """By name: value, digest, created_at, updated_at."""
     secrets_version: int = 0
     secrets_changed_at: float = 0.0
-    """When that version came, in seconds since the epoch."""
+    """The time of the last change, in seconds since 1970."""
 
 
 @dataclass
@@ -75,7 +75,7 @@ class Volume(Record):
 
 @dataclass
 class Lease(Record):
-    """The right to change a machine; `expires_at` in seconds since the epoch."""
+    """The exclusive right to change a machine; `expires_at` is in seconds since 1970."""
 
     nonce: str
     expires_at: int
@@ -85,13 +85,13 @@ class Lease(Record):
 
     @property
     def held(self) -> bool:
-        """Whether its time has not run out."""
+        """Whether it has not expired."""
         return time.time() < self.expires_at
 
 
 @dataclass
 class Machine(Record):
-    """A machine, with its process while it has one."""
+    """A machine, and its process if one runs."""
 
     id: str
     app: str
@@ -113,10 +113,10 @@ class Machine(Record):
     create_time: float = 0.0
     skip_secrets: bool = False
     launch_pending: bool = False
-    """Somebody asked for it to be started, and it was not yet."""
+    """Whether a start was requested and has not happened yet."""
 
     def add_event(self, kind: str, status: str, source: str, request: Json | None = None) -> Json:
-        """Note what happened, newest first; only the newest are kept."""
+        """Add an event at the front, and drop the oldest beyond the limit."""
         event: Json = {
             "id": ulid(),
             "type": kind,
@@ -130,17 +130,17 @@ class Machine(Record):
         return event
 
     def new_version(self) -> None:
-        """Begin another version, with what the user sent for it."""
+        """Start a new version with the user's config."""
         self.instance_id = ulid()
         self.note_version()
 
     def note_version(self) -> None:
-        """Remember the current version."""
+        """Add the current version to the history."""
         self.versions.insert(0, {"version": self.instance_id, "user_config": self.user_config})
         del self.versions[MAX_VERSIONS:]
 
     @property
     def current_lease(self) -> Lease | None:
-        """The lease, while it is held."""
+        """The lease if it has not expired."""
         lease = Lease.read(self.lease) if self.lease else None
         return lease if lease and lease.held else None

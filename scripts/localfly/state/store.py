@@ -1,7 +1,7 @@
-"""What survives: JSON documents by kind and id, in one SQLite file.
+"""Store JSON documents by kind and id in one SQLite file.
 
-Every change is committed before it is answered, so a daemon that is killed at any moment finds its
-world again as it last told it. The file is readable by its owner alone: it holds secrets.
+Every change is committed before its response is sent, so after a kill at any moment the next daemon
+finds what was last reported. Only its owner can read the file, which holds secrets.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ create table if not exists documents (
 
 
 class StateError(LocalFlyError):
-    """The file that holds the state is damaged, or is something else."""
+    """The state file is damaged or not a database."""
 
 
 class Store:
-    """Documents on disk.
+    """The documents on disk.
 
     Raises:
         StateError: the file cannot be read.
@@ -41,28 +41,28 @@ class Store:
         self._database = sqlite3.connect(path, isolation_level=None)
         try:
             self._database.execute("pragma journal_mode=wal")
-            # The file outlives us, not the power: a local stand-in need not wait for the disk.
+            # The file survives a crash of the daemon. A power failure need not be survived here.
             self._database.execute("pragma synchronous=normal")
             self._database.execute(_SCHEMA)
         except sqlite3.DatabaseError as error:
             self._database.close()
             raise StateError(
                 f"The state in {path} cannot be read: {error}.",
-                advice="Begin anew: localfly reset --yes. Volumes are in the folder beside it.",
+                advice="Start over: localfly reset --yes. Volumes are in the folder beside it.",
             ) from error
 
     def put(self, kind: str, key: str, document: Json) -> None:
-        """Keep a document, in place of an older one."""
+        """Store a document, replacing an older one."""
         self._database.execute(
             "insert or replace into documents values (?, ?, ?)", (kind, key, json.dumps(document))
         )
 
     def delete(self, kind: str, key: str) -> None:
-        """Forget a document."""
+        """Delete a document."""
         self._database.execute("delete from documents where kind = ? and id = ?", (kind, key))
 
     def all(self, kind: str) -> Iterator[Json]:
-        """Return every document of a kind, by id."""
+        """Return every document of a kind, sorted by id."""
         query = "select document from documents where kind = ? order by id"
         for (text,) in self._database.execute(query, (kind,)).fetchall():
             yield json.loads(text)

@@ -1,4 +1,4 @@
-"""The local Fly's memory: every record, loaded once and written through at each change."""
+"""All records of the local Fly, loaded once and written to disk at each change."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MAX_EVENTS_WAITING = 1000
 
 
 class World:
-    """Apps, volumes and machines by name or id, and the folders their data is in."""
+    """The apps, volumes and machines, and the folders of their data."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -38,36 +38,36 @@ class World:
         self._changed = asyncio.Event()
         self._listeners: set[asyncio.Queue[Json]] = set()
 
-    # Saving and telling
+    # Saving and publishing
 
     def save(self, record: Record) -> None:
-        """Write a record through, and wake whoever waits for a change."""
+        """Store a record, and wake the tasks that wait for a change."""
         kind, key = _identity(record)
         self.store.put(kind, key, record.document())
         self._changed.set()
         self._changed = asyncio.Event()
 
     async def change(self) -> None:
-        """Wait for the next change of any record."""
+        """Wait until any record is stored."""
         await self._changed.wait()
 
-    def tell(self, machine: Machine, event: Json, took_s: float | None = None) -> None:
-        """Pass an event on to everybody who follows; `took_s` is how long it took to get there."""
-        told = {"app": machine.app, "machine": machine.id, "name": machine.name, **event}
+    def publish(self, machine: Machine, event: Json, took_s: float | None = None) -> None:
+        """Send an event to all followers; `took_s` is the duration of the transition in seconds."""
+        published = {"app": machine.app, "machine": machine.id, "name": machine.name, **event}
         if took_s is not None:
-            told["seconds"] = round(took_s, 4)
+            published["seconds"] = round(took_s, 4)
         for queue in self._listeners:
             if queue.qsize() < MAX_EVENTS_WAITING:
-                queue.put_nowait(told)
+                queue.put_nowait(published)
 
     def follow(self) -> asyncio.Queue[Json]:
-        """Begin to follow events; end with `unfollow`."""
+        """Return a queue of future events; end it with `unfollow`."""
         queue: asyncio.Queue[Json] = asyncio.Queue()
         self._listeners.add(queue)
         return queue
 
     def unfollow(self, queue: asyncio.Queue[Json]) -> None:
-        """Stop following."""
+        """Stop sending events to a queue."""
         self._listeners.discard(queue)
 
     # Apps
@@ -83,7 +83,7 @@ class World:
         return self.apps[name]
 
     def create_app(self, name: str, organization: str, network: str) -> App:
-        """Create an app; names are taken once."""
+        """Create an app; its name must be unused."""
         if name in self.apps:
             raise ApiError(422, "Name has already been taken", "name_taken")
         app = App(name, organization, secrets.token_hex(8), secrets.randbelow(10**7), network)
@@ -92,7 +92,7 @@ class World:
         return app
 
     def delete_app(self, name: str) -> None:
-        """Forget an app with its volumes; its machines are destroyed before."""
+        """Delete an app and its volumes; its machines must have been destroyed."""
         for volume in list(self.volumes_of(name)):
             self.remove_volume_data(volume)
             self.store.delete("volume", volume.id)
@@ -106,7 +106,7 @@ class World:
     # Secrets
 
     def set_secrets(self, app: App, values: dict[str, str | None]) -> None:
-        """Set and unset (None) in one go; the version moves only when something changed."""
+        """Set and unset (None) secrets together; the version changes only with a value."""
         before = {name: secret["value"] for name, secret in app.secrets.items()}
         now = timestamp()
         for name, value in values.items():
@@ -128,7 +128,7 @@ class World:
         self.save(app)
 
     def digest(self, value: str) -> str:
-        """Return a secret's digest: keyed, so that nobody can compute it from the value."""
+        """Return a secret's digest; it is keyed, so it cannot be computed from the value alone."""
         return hmac.new(self._key, value.encode(), hashlib.sha256).hexdigest()[:16]
 
     def _digest_key(self) -> bytes:
@@ -141,7 +141,7 @@ class World:
     # Volumes
 
     def volumes_of(self, app: str) -> Iterator[Volume]:
-        """Return an app's volumes, those on their way out too."""
+        """Return an app's volumes, including those being destroyed."""
         return (volume for volume in self.volumes.values() if volume.app == app)
 
     def volume(self, app: str, key: str) -> Volume:
@@ -156,7 +156,7 @@ class World:
         return volume
 
     def create_volume_data(self, volume: Volume, source: Path | None) -> Volume:
-        """Make a volume's folder, with the data of `source` in it if there is one."""
+        """Create a volume's folder with a copy of `source`, or empty without one."""
         folder = self.volume_folder(volume.id)
         if source is not None:
             copy_folder(source, folder)
@@ -165,31 +165,31 @@ class World:
         return volume
 
     def add_volume(self, volume: Volume) -> None:
-        """Let a volume exist; its folder is there."""
+        """Register a volume after its folder was created."""
         self.volumes[volume.id] = volume
         self.save(volume)
 
     def volume_of(self, machine: Machine) -> Volume | None:
-        """Return the volume a machine mounts."""
+        """Return the volume that a machine mounts; None without one."""
         mounts = machine.config.get("mounts") or []
         return self.volumes.get(mounts[0]["volume"]) if mounts else None
 
     def attach_volume(self, machine: Machine) -> None:
-        """Let a machine hold the volume it mounts."""
+        """Attach the volume that a machine mounts."""
         volume = self.volume_of(machine)
         if volume and volume.attached_machine_id != machine.id:
             volume.attached_machine_id = machine.id
             self.save(volume)
 
     def detach_volumes(self, machine: Machine) -> None:
-        """Free what a machine held."""
+        """Detach a machine's volumes."""
         for volume in self.volumes.values():
             if volume.attached_machine_id == machine.id:
                 volume.attached_machine_id = None
                 self.save(volume)
 
     def destroy_volume(self, volume: Volume) -> None:
-        """Begin to destroy; Fly keeps the data recoverable for a day, and so do we."""
+        """Mark a volume as destroyed; its data stays recoverable for a day, as on Fly."""
         if volume.attached_machine_id:
             raise ApiError(409, f"volume {volume.id} is attached to {volume.attached_machine_id}")
         volume.state = "pending_destroy"
@@ -202,15 +202,15 @@ class World:
             shutil.rmtree(self.snapshot_folder(snapshot["id"]), ignore_errors=True)
 
     def volume_folder(self, key: str) -> Path:
-        """Return the folder that stands for a volume."""
+        """Return the folder with a volume's data."""
         return self.home / "volumes" / key
 
     def snapshot_folder(self, key: str) -> Path:
-        """Return the folder that holds a snapshot's copy."""
+        """Return the folder with a snapshot's data."""
         return self.home / "snapshots" / key
 
     def begin_snapshot(self, volume: Volume) -> Json:
-        """Let a snapshot be seen before it is made."""
+        """Register a snapshot that is not complete yet, and return its record."""
         record: Json = {
             "id": snapshot_id(),
             "status": "running",
@@ -225,7 +225,7 @@ class World:
         return record
 
     async def fill_snapshot(self, volume: Volume, record: Json) -> None:
-        """Copy a volume aside, in the background of other work; nobody writes to it meanwhile."""
+        """Copy a volume into a snapshot; nothing may write to the volume meanwhile."""
         folder = self.snapshot_folder(record["id"])
         try:
             await asyncio.to_thread(copy_folder, self.volume_folder(volume.id), folder)
@@ -237,7 +237,7 @@ class World:
         self.save(volume)
 
     def tidy(self) -> None:
-        """Put right what a killed daemon left half done with volumes."""
+        """Complete or undo what a killed daemon left unfinished with volumes."""
         alive = {m.id: m for m in self.machines.values() if m.state != "destroyed"}
         for volume in self.volumes.values():
             if volume.attached_machine_id and volume.attached_machine_id not in alive:
@@ -256,11 +256,11 @@ class World:
     # Machines
 
     def machines_of(self, app: str) -> list[Machine]:
-        """Return an app's machines that still exist."""
+        """Return an app's machines except destroyed ones."""
         return [m for m in self.machines.values() if m.app == app and m.state != "destroyed"]
 
     def machine(self, app: str, key: str) -> Machine:
-        """Return a machine, destroyed ones too.
+        """Return a machine, even a destroyed one.
 
         Raises:
             ApiError: 404.
@@ -271,10 +271,10 @@ class World:
         return machine
 
     def check_lease(self, machine: Machine, nonce: str) -> None:
-        """Refuse a change by anybody but the holder of the machine's lease.
+        """Check that a machine is not leased by another client.
 
         Raises:
-            ApiError: 409 that says who holds it, and until when.
+            ApiError: 409 with the lease's owner and expiry.
         """
         lease = machine.current_lease
         if lease and nonce != lease.nonce:
@@ -286,7 +286,7 @@ class World:
             )
 
     def take_lease(self, machine: Machine, ttl_s: int, description: str, nonce: str) -> Lease:
-        """Take the lease, or keep it with its nonce."""
+        """Take a machine's lease, or extend it with its nonce."""
         self.check_lease(machine, nonce)
         held = machine.current_lease
         if nonce and held is None:
@@ -312,7 +312,7 @@ class World:
 
 
 def copy_folder(source: Path, target: Path) -> None:
-    """Copy files, folders and links; sockets and pipes hold no data."""
+    """Copy files, folders and links, but not sockets and pipes."""
 
     def special(folder: str, names: list[str]) -> set[str]:
         paths = {name: Path(folder, name) for name in names}
@@ -324,17 +324,17 @@ def copy_folder(source: Path, target: Path) -> None:
 
 
 def folder_bytes(folder: Path) -> int:
-    """Return the size of all files below a folder; those that vanish while we look count nothing."""
+    """Return the bytes of all files below a folder; files that vanish meanwhile count 0."""
     total = 0
     for parent, _, names in os.walk(folder):
         for name in names:
             with contextlib.suppress(OSError):
-                total += os.lstat(os.path.join(parent, name)).st_size  # noqa: PTH118 - os.walk's own kind of path, often
+                total += os.lstat(os.path.join(parent, name)).st_size  # noqa: PTH118 - strings from os.walk, many times
     return total
 
 
 def _keep_only(folder: Path, known: set[str]) -> None:
-    """Delete what no record knows."""
+    """Delete the entries of a folder without a record."""
     for entry in folder.iterdir() if folder.is_dir() else ():
         if entry.name not in known:
             shutil.rmtree(entry, ignore_errors=True)

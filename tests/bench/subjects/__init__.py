@@ -1,1 +1,1 @@
-"""The subjects: each measures one thing and gives a table."""
+"""The subjects; each measures one thing and returns a table."""

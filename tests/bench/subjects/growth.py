@@ -1,4 +1,4 @@
-"""How much of the volume flow runs take, and how much of that leaves again with their events."""
+"""Measure how much of the volume flow runs take, and how much is freed with their events."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _STAGES = {
 
 
 def measure(lab: Lab) -> Table:
-    """Run flows on a new server, and weigh its database whole and in part."""
+    """Run flows on a new server, and measure its database and parts of it."""
     found: dict[str, list[float]] = {stage: [] for stage in _STAGES}
     count = SMALLEST_FLOW_RUNS if lab.smallest else FLOW_RUNS
     for number in range(1, lab.runs + 1):
@@ -79,10 +79,10 @@ def measure(lab: Lab) -> Table:
 
 
 def run_flows(lab: Lab, server: Running, count: int) -> None:
-    """Run flows to their ends with Prefect's own client.
+    """Run flows with Prefect's own client until they end.
 
     Raises:
-        BenchError: one failed; carries what was said.
+        BenchError: one failed; has its output.
     """
     done = subprocess.run(
         [lab.image.bin / "python", "-c", _FLOWS, str(count), str(TASKS)],
@@ -103,7 +103,7 @@ def run_flows(lab: Lab, server: Running, count: int) -> None:
 
 
 def copy_of(database: Path, folder: Path) -> Path:
-    """Copy a database that is in use, whole."""
+    """Return a consistent copy of a database in use."""
     copy = folder / database.name
     with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(copy)) as target:
         source.backup(target)
@@ -112,7 +112,7 @@ def copy_of(database: Path, folder: Path) -> Path:
 
 
 def delete_rows(database: Path, tables: tuple[str, ...]) -> None:
-    """Delete all rows of tables, and what goes with them."""
+    """Delete all rows of tables, and the rows that depend on them."""
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute("PRAGMA foreign_keys = ON")
         for table in tables:
@@ -120,7 +120,7 @@ def delete_rows(database: Path, tables: tuple[str, ...]) -> None:
 
 
 def used_bytes(database: Path) -> int:
-    """Return how many bytes of a database hold something; free pages are used again."""
+    """Return how many bytes of a database are used, without free pages."""
     with closing(sqlite3.connect(database)) as connection:
         pages, free, size = (
             connection.execute(f"PRAGMA {name}").fetchone()[0]

@@ -1,4 +1,4 @@
-"""How long a command line keeps a person waiting who only asks what it can do."""
+"""Measure how long `--help` takes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ The whole process, from its start to its end, with all bytecode compiled.
 
 
 def measure(lab: Lab) -> Table:
-    """Time both command lines and their interpreters, in turns, after one run to warm up."""
+    """Time both command lines and their interpreters alternately, after one run to warm up."""
     environs = {"roost": roost_environ(lab), "prefect": lab.environ(lab.folder("home"))}
     commands = {
         "roost --help": [*ROOST, "--help"],
@@ -36,7 +36,7 @@ def measure(lab: Lab) -> Table:
 
 
 def table(found: dict[str, Sample]) -> Table:
-    """Set ours beside stock."""
+    """Return the table of ours and stock."""
     aim = Limit(Aim.AT_MOST, 0.2)
     rows = (
         Row("--help", Unit.SECONDS, found["roost --help"], found["prefect --help"], aim),

@@ -1,4 +1,4 @@
-"""What work in flight loses while its server is changed, beside a stock server that is restarted."""
+"""Measure what running flows lose during changes of their server, and a restart of stock."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from bench.acknowledged_work import Fate, compare, read_database, read_journals
 from bench.crowd import SETTLE_S, Address, allow_slots, cross, crowd, slots_taken, wait_settled
-from bench.kept import Fate, compare, read_database, read_journals
 from bench.lab import Lab
 from bench.stats import Aim, Limit, Row, Sample, Table, Unit
 from helpers.prefect_process import LOGIN as STOCK_LOGIN
@@ -49,7 +49,7 @@ Cell = Mapping[str, Fate]
 
 @dataclass(frozen=True)
 class Change:
-    """Something that happens to a server, by the name its rows have."""
+    """A change of a server, with the name of its rows."""
 
     name: str
     make: Callable[[PrefectSite], object]
@@ -58,7 +58,7 @@ class Change:
 
 
 def apply(**fields: object) -> Callable[[PrefectSite], object]:
-    """Make what changes the environment file and applies it."""
+    """Return a change that edits the environment file and applies it."""
 
     def change(site: PrefectSite) -> None:
         site.write(scaling=AWAKE, **fields)
@@ -68,12 +68,12 @@ def apply(**fields: object) -> Callable[[PrefectSite], object]:
 
 
 def roost(*commands: str) -> Callable[[PrefectSite], object]:
-    """Make what runs commands, one after the other."""
+    """Return a change that runs commands one after the other."""
     return lambda site: [site.roost.run(command, NAME, "--local") for command in commands]
 
 
 def rest(action: str) -> Callable[[PrefectSite], object]:
-    """Make what puts the machine to rest from outside; whoever comes wakes it."""
+    """Return a change that suspends or stops the machine from outside; a request wakes it."""
 
     def change(site: PrefectSite) -> None:
         site.daemon.call("POST", f"{APP}/machines/{site.machine}/{action}")
@@ -83,7 +83,7 @@ def rest(action: str) -> Callable[[PrefectSite], object]:
 
 
 def changes(lab: Lab) -> tuple[Change, ...]:
-    """Return the changes in their order; those that are not `older` share one server."""
+    """Return the changes in order; those that are not `older` share one server."""
     version = {"version": lab.file.environment.prefect.version}
     rested = (Change("settings", apply(prefect=version | QUIET)), Change("stop", rest("stop")))
     if lab.smallest:
@@ -99,7 +99,7 @@ def changes(lab: Lab) -> tuple[Change, ...]:
 
 
 def measure(lab: Lab) -> Table:
-    """Make each change while clients are at work, and restart stock, in turns."""
+    """Make each change, and restart stock, alternately while clients work."""
     ours: dict[str, list[Cell]] = defaultdict(list)
     stock: list[Cell] = []
     for number in range(1, lab.runs + 1):
@@ -114,7 +114,7 @@ def measure(lab: Lab) -> Table:
 
 
 def restart_stock(lab: Lab, prefix: str) -> Cell:
-    """Restart a stock server in the midst of the work."""
+    """Restart a stock server while clients work."""
     server = PrefectProcess(lab.image, lab.folder("stock"), stock=True)
     with server:
         address = Address(server.url, STOCK_LOGIN, lab.image.bin / "python")
@@ -127,7 +127,7 @@ def restart_stock(lab: Lab, prefix: str) -> Cell:
 
 
 def change_ours(lab: Lab, number: int) -> Iterator[tuple[str, Cell]]:
-    """Make each change of ours in the midst of the work."""
+    """Make each of our changes while clients work."""
     for older in (True, False):
         chosen = [change for change in changes(lab) if change.older is older]
         if not chosen:
@@ -147,14 +147,14 @@ def change_ours(lab: Lab, number: int) -> Iterator[tuple[str, Cell]]:
 
 
 def database_of(site: PrefectSite) -> Path:
-    """Find the database that the machine uses; a restore leaves the volume of before beside it."""
+    """Return the database that the machine uses; a restore keeps the previous volume beside it."""
     volumes = site.daemon.call("GET", f"{APP}/volumes")
     [used] = [v["id"] for v in volumes if v["attached_machine_id"] == site.machine]
     return site.daemon.home / "volumes" / str(used) / "prefect.db"
 
 
 def make_on(change: Change, site: PrefectSite) -> Callable[[], object]:
-    """Return a change as something to do on a site."""
+    """Return a change as a function of a site."""
     return lambda: change.make(site)
 
 
@@ -165,7 +165,7 @@ def at_work(
     prefix: str,
     change: Callable[[], object],
 ) -> Cell:
-    """Make a change while a crowd is at work; compare what it did with what the database has."""
+    """Make a change while processes work; compare their work with the database."""
     allow_slots(address)
     with crowd(lab.folder(prefix), address, prefix, few=lab.smallest) as found:
         cross(found, change)
@@ -183,7 +183,7 @@ def at_work(
 
 @contextmanager
 def site_of(lab: Lab, version: str) -> Iterator[PrefectSite]:
-    """Bring a server up on a local Fly of its own."""
+    """Start a server on its own local Fly."""
     site = PrefectSite(lab.folder("site"), lab.cache)
     try:
         yield site.start(scaling=AWAKE, prefect={"version": version}).bring_up()
@@ -192,7 +192,7 @@ def site_of(lab: Lab, version: str) -> Iterator[PrefectSite]:
 
 
 def python_of(lab: Lab, version: str) -> Path:
-    """Return the Python that has a version of Prefect, for its clients."""
+    """Return the Python with a version of Prefect, for clients."""
     if version == lab.file.environment.prefect.version:
         return lab.image.bin / "python"
     deploy = lab.project / "deploy"
@@ -201,7 +201,7 @@ def python_of(lab: Lab, version: str) -> Path:
 
 
 def brief(cell: Cell) -> str:
-    """Return what came of everything in a line."""
+    """Return all results in one line."""
     return "; ".join(
         f"{kind}: {fate.lost} of {fate.expected} lost{names(fate)}, {fate.doubled} doubled"
         for kind, fate in cell.items()
@@ -209,12 +209,12 @@ def brief(cell: Cell) -> str:
 
 
 def names(fate: Fate) -> str:
-    """Name some of what is lost."""
+    """Return the names of some lost entries."""
     return f" ({', '.join(fate.missing[:NAMED])})" if fate.missing else ""
 
 
 def rows(ours: Mapping[str, list[Cell]], stock: list[Cell]) -> Iterator[Row]:
-    """Set each change of ours beside the restart of stock, kind by kind."""
+    """Return rows that compare each change with the restart of stock, by kind."""
     for name, cells in ours.items():
         for kind in KINDS:
             for what in ("lost", "doubled"):
@@ -228,5 +228,5 @@ def rows(ours: Mapping[str, list[Cell]], stock: list[Cell]) -> Iterator[Row]:
 
 
 def sample(cells: list[Cell], kind: str, what: str) -> Sample:
-    """Return one figure of several rounds."""
+    """Return one figure over several rounds."""
     return Sample(tuple(float(getattr(cell[kind], what)) for cell in cells))

@@ -1,4 +1,4 @@
-"""How much memory a server holds, idle and after work."""
+"""Measure a server's memory, idle and after work."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ process that has them. Both servers run at once, on copies of a used SQLite data
 
 
 def measure(lab: Lab) -> Table:
-    """Weigh both sides before and after the same work."""
+    """Measure both servers before and after the same work."""
     found: dict[tuple[Side, str], list[float]] = defaultdict(list)
     for number in range(1, lab.runs + 1):
         with both(lab) as servers:
@@ -44,7 +44,7 @@ def measure(lab: Lab) -> Table:
 
 
 def table(found: dict[tuple[Side, str], Sample]) -> Table:
-    """Set ours beside stock."""
+    """Return the table of ours and stock."""
 
     def row(what: str, unit: Unit, key: str) -> Row:
         return Row(what, unit, found[Side.OURS, key], found[Side.STOCK, key])
@@ -58,7 +58,7 @@ def table(found: dict[tuple[Side, str], Sample]) -> Table:
 
 
 def work(servers: dict[Side, Running], count: int) -> dict[Side, float]:
-    """Write the flow runs on all servers at once; return the shares answered well, in percent."""
+    """Write flow runs on all servers at once; return the percentages of successful requests."""
     over = threading.Event()
     with ThreadPoolExecutor(len(servers)) as pool:
         try:
@@ -72,7 +72,7 @@ def work(servers: dict[Side, Running], count: int) -> dict[Side, float]:
 
 
 def write_all(url: str, count: int, over: threading.Event) -> float:
-    """Write the flow runs on one server; return the share answered well, in percent."""
+    """Write flow runs on one server; return the percentage of successful requests."""
     left = iter(range(count))
 
     def go_on() -> bool:

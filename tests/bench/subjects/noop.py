@@ -1,4 +1,4 @@
-"""What an apply costs that has nothing to do: the most frequent one of all."""
+"""Measure an apply without changes, which is the most frequent one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ would use instead, `flyctl deploy`, cannot run without Fly.
 
 
 def measure(lab: Lab) -> Table:
-    """Apply once, then again and again with nothing to do."""
+    """Apply once, then repeatedly without changes."""
     with local_fly(lab) as site:
         env = apply_environ(lab, site)
         lab.tell("  first apply, with its gate")
@@ -44,7 +44,7 @@ def measure(lab: Lab) -> Table:
 
 
 def apply_environ(lab: Lab, site: Site) -> dict[str, str]:
-    """Return the variables for an apply as CI runs it, on environment files of its own."""
+    """Return the environment of an apply as in CI, with separate environment files."""
     folder = lab.folder("environments")
     shutil.copytree(lab.file.path.parent, folder, dirs_exist_ok=True)
     return roost_environ(
@@ -57,10 +57,10 @@ def apply_environ(lab: Lab, site: Site) -> dict[str, str]:
 
 
 def count_calls(site: Site, env: dict[str, str]) -> float:
-    """Apply through a door that counts.
+    """Apply through a proxy that counts calls.
 
     Raises:
-        BenchError: something else than a read went through.
+        BenchError: a call was not a read.
     """
     with counting(site.api_url) as door:
         timed([*ROOST, "apply", SOURCE], env | {"FLY_FLAPS_BASE_URL": door.url})

@@ -1,4 +1,4 @@
-"""How long Roost thinks about many environments."""
+"""Measure the planning of many environments."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from roost.secret_text import SecretText
 
 SIZES = (1, 10, 100, 1000)
 SMALLEST_SIZES = SIZES[:2]
-# One in so many environments has something to change, as in a folder that people work on.
+# One in this many environments has a change, as in a folder in use.
 CHANGED_EVERY = 10
 ABOUT = f"""
 Seconds to read and validate so many environment files and plan each of them, one after the other, in
@@ -42,7 +42,7 @@ Roost itself takes; on Fly.io the way to the API comes on top, two rounds of cal
 
 
 def measure(lab: Lab) -> Table:
-    """Plan each number of environments, in turns."""
+    """Plan each number of environments alternately."""
     sizes = SMALLEST_SIZES if lab.smallest else SIZES
     folders = {size: write_environments(lab, size) for size in sizes}
     largest = context(lab, folders[max(sizes)])
@@ -70,33 +70,33 @@ def name(size: int) -> str:
 
 
 def write_environments(lab: Lab, size: int) -> Path:
-    """Write so many files, each the committed one with an app of its own."""
+    """Write environment files, each a copy of the committed one with its own app."""
     folder = lab.folder("environments")
     text = lab.file.path.read_text("utf-8")
     app = lab.file.environment.app
     for number in range(size):
         own = text.replace(f"app: {app}", f"app: {app}-{number:04}")
         (folder / f"bench-{number:04}.yaml").write_text(own, "utf-8")
-    # As users have it: the defaults of the template are merged under every file.
+    # As in a user's repository: the template's defaults are merged into every file.
     shutil.copy2(lab.project / "environments" / DEFAULTS, folder)
     return folder
 
 
 def context(lab: Lab, environments: Path) -> Context:
-    """Return what verbs are given; nothing is printed."""
+    """Return the context for commands, which prints nothing."""
     console = make_console(io.StringIO())
     return Context({"ROOST_ENVIRONMENTS": str(environments)}, lab.project, console, console)
 
 
 class StandIn:
-    """A Fly in this process: answers what is asked of the apps it has."""
+    """A stand-in for Fly in this process that answers reads of its apps."""
 
     def __init__(self) -> None:
         self._answers: dict[str, Any] = {}
         self._apps = 0
 
     def add(self, file: EnvironmentFile, image: str) -> None:
-        """Have an environment's app the way an apply leaves it, or nearly so."""
+        """Add an environment's app as an apply leaves it, or with a difference."""
         live = applied(desired_state(file, image))
         if self._apps % CHANGED_EVERY == 0:
             (machine,) = live.machines
@@ -105,13 +105,13 @@ class StandIn:
         self._answers |= answers(file.environment.app, live)
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        """Answer one request."""
+        """Return the response to one request."""
         found = self._answers.get(request.url.path)
         return httpx.Response(200, json=found) if found is not None else httpx.Response(404)
 
 
 def answers(app: str, live: Live) -> dict[str, Any]:
-    """Return what Fly answers about an app, by path."""
+    """Return Fly's responses about an app by path."""
     assert live.app is not None
     parts = {
         "ip_assignments": {"ips": [ip.model_dump() for ip in live.ips]},
@@ -124,10 +124,10 @@ def answers(app: str, live: Live) -> dict[str, Any]:
 
 
 def plan_all(made: Context, stand_in: StandIn, size: int) -> float:
-    """Validate and plan a folder of environments; return the seconds it took.
+    """Validate and plan a folder of environments; return the duration in seconds.
 
     Raises:
-        BenchError: the plans are not what they must be, so that the time means nothing.
+        BenchError: the plans are wrong, so the time has no meaning.
     """
     began = time.monotonic()
     with_steps = anyio.run(count_plans_with_steps, made, stand_in)
@@ -138,7 +138,7 @@ def plan_all(made: Context, stand_in: StandIn, size: int) -> float:
 
 
 async def count_plans_with_steps(made: Context, stand_in: StandIn) -> int:
-    """Plan every environment; return how many have something to do."""
+    """Plan every environment; return how many have steps."""
     loaded = load_files([made.environments])
     if loaded.faults:
         raise BenchError(str(loaded.faults[0]))

@@ -1,4 +1,4 @@
-"""What is lost with a volume that Litestream copies, and what the copying costs."""
+"""Measure what is lost with a replicated volume, and what replication costs."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ is lost if it was answered before the end and is not in the restored database.
 
 @dataclass(frozen=True)
 class Write:
-    """A flow run that was acknowledged, and when (monotonic)."""
+    """An acknowledged flow run and its time (monotonic)."""
 
     run: str
     at: float
@@ -54,7 +54,7 @@ class Write:
 
 @dataclass(frozen=True)
 class Loss:
-    """What an end cost."""
+    """What one end of a server lost."""
 
     written: int
     lost: int
@@ -62,7 +62,7 @@ class Loss:
 
 
 def measure(lab: Lab) -> Table:
-    """End servers in three ways, in turns, and count what comes back."""
+    """End servers in three ways alternately, and count what is restored."""
     found: dict[str, list[float]] = defaultdict(list)
     with closing(Bucket(lab.folder("bucket"))) as bucket:
         for number in range(1, lab.runs + 1):
@@ -82,7 +82,7 @@ def trial(
     end: Callable[[Running], None],
     found: dict[str, list[float]],
 ) -> Loss:
-    """Write, end in the midst of it, lose the volume, restore, and count."""
+    """Write rows, end the server meanwhile, delete the volume, restore, and count."""
     with copied(lab, bucket, place) as (server, healthy_s):
         found["start with"].append(healthy_s)
         if end is lose_machine:
@@ -100,8 +100,8 @@ def trial(
             with suppress(psutil.TimeoutExpired):
                 litestream.wait(END_LIMIT_S)
         back = read_runs(bucket.fetch(place, lab.folder("restored") / "prefect.db"))
-    # A write that was answered after the end began is no promise that was broken at its moment,
-    # but one that a server in its own last seconds gave: where it ends in order, it counts.
+    # A write that was acknowledged after the end began does not count for a kill, but it counts
+    # for an orderly stop, in which the server still acknowledges writes.
     answered = [write for write in writes if write.at < ended or end is not lose_machine]
     lost = [write for write in answered if write.run not in back]
     oldest = max((ended - write.at for write in lost), default=0.0)
@@ -110,7 +110,7 @@ def trial(
 
 @contextmanager
 def copied(lab: Lab, bucket: Bucket, place: str) -> Iterator[tuple[Running, float]]:
-    """Start a server whose database is copied, and wait until it has settled."""
+    """Start a replicated server, and wait until it has settled."""
     extra = {
         "ROOST_REPLICA_URL": bucket.url(place),
         "ROOST_REPLICA_ENDPOINT": bucket.endpoint,
@@ -124,13 +124,13 @@ def copied(lab: Lab, bucket: Bucket, place: str) -> Iterator[tuple[Running, floa
 
 
 def start_alone(lab: Lab) -> float:
-    """Start a server that is not copied; return the seconds until it is healthy."""
+    """Start a server without a replica; return the seconds until it is healthy."""
     with running(program(lab, Side.OURS, lab.used_home(Side.OURS))) as server:
         return server.wait_healthy()
 
 
 def child_of(server: Running) -> psutil.Process:
-    """Find Litestream.
+    """Return Litestream's process.
 
     Raises:
         BenchError: it does not run.
@@ -142,7 +142,7 @@ def child_of(server: Running) -> psutil.Process:
 
 
 def lose_machine(server: Running) -> None:
-    """End everything at one moment: frozen first, nobody sees the other's end."""
+    """Kill all processes at once; they are frozen first, so that none sees another's end."""
     main = psutil.Process(server.process.pid)
     processes = [main, *main.children(recursive=True)]
     for signal_number in (signal.SIGSTOP, signal.SIGKILL):
@@ -151,12 +151,12 @@ def lose_machine(server: Running) -> None:
 
 
 def kill_server(server: Running) -> None:
-    """End the server alone."""
+    """Kill only the server."""
     server.process.kill()
 
 
 def stop(server: Running) -> None:
-    """Ask the server to end."""
+    """Stop the server with SIGTERM."""
     server.process.terminate()
     server.process.wait(END_LIMIT_S)
 
@@ -170,7 +170,7 @@ ENDS: Mapping[str, Callable[[Running], None]] = {
 
 @contextmanager
 def writing(url: str) -> Iterator[list[Write]]:
-    """Write flow runs until the block is left; gives the list that fills."""
+    """Write flow runs while the block runs; yield the growing list."""
     flow, over = make_flow(url), threading.Event()
     writes: list[Write] = []
 
@@ -194,26 +194,26 @@ def writing(url: str) -> Iterator[list[Write]]:
 
 
 def read_runs(database: Path) -> set[str]:
-    """Return the flow runs that a database has."""
+    """Return the flow runs in a database."""
     with closing(sqlite3.connect(database)) as connection:
         return {run for (run,) in connection.execute("SELECT id FROM flow_run")}
 
 
 def requests(bucket: Bucket, seconds: float, meanwhile: Callable[[], None]) -> float:
-    """Return the paid requests in a minute, while something happens for so many seconds."""
+    """Return the paid requests per minute during an activity."""
     before = paid(bucket)
     meanwhile()
     return (paid(bucket) - before) * 60 / seconds
 
 
 def paid(bucket: Bucket) -> int:
-    """Count the requests so far that a bill counts one by one."""
+    """Return the number of requests so far that are billed one by one."""
     calls = bucket.calls()
     return calls["PUT"] + calls["LIST"] + calls["POST"]
 
 
 def table(found: Mapping[str, Sample]) -> Table:
-    """Set the figures under each other."""
+    """Return the table of the figures."""
     losses = [
         row
         for name in ENDS

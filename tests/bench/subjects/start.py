@@ -1,4 +1,4 @@
-"""How long a sleeping server keeps its first visitor waiting."""
+"""Measure how long the first request to a sleeping server takes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ files the computer has in memory.
 
 
 def measure(lab: Lab) -> Table:
-    """Measure every state of both sides, in turns."""
+    """Measure every state of both servers alternately."""
     with local_fly(lab) as site:
         used = site.new_machine("bench-used")
         site.start(used)
@@ -59,7 +59,7 @@ def measure(lab: Lab) -> Table:
 
 
 def table(found: dict[str, Sample]) -> Table:
-    """Set ours beside stock."""
+    """Return the table of ours and stock."""
 
     def row(what: str, ours: str, stock: str, limit: Limit | None = None) -> Row:
         return Row(what, Unit.SECONDS, found[f"ours {ours}"], found[f"stock {stock}"], limit)
@@ -75,14 +75,14 @@ def table(found: dict[str, Sample]) -> Table:
 
 
 def stock_start(lab: Lab, extra: dict[str, str], *, used: bool) -> float:
-    """Start stock, on a volume that was used or an empty one, and end it."""
+    """Start stock on a used or an empty volume, and end it."""
     home = lab.used_home(Side.STOCK) if used else lab.folder("empty")
     with running(program(lab, Side.STOCK, home, extra)) as server:
         return server.wait_healthy()
 
 
 def fresh_file_system(lab: Lab, bytecode: Path | None = None) -> dict[str, str]:
-    """Return the variables that hide from stock what only an image could have kept for it."""
+    """Return variables that hide from stock what only an image could have kept."""
     fresh = lab.folder("fresh")
     return {
         "PYTHONPYCACHEPREFIX": str(bytecode or fresh / "bytecode"),
@@ -93,7 +93,7 @@ def fresh_file_system(lab: Lab, bytecode: Path | None = None) -> dict[str, str]:
 
 
 def packages_bytecode(lab: Lab) -> Path:
-    """Lay out the packages' bytecode, and no other, the way PYTHONPYCACHEPREFIX wants it."""
+    """Write only the packages' bytecode, in the layout of PYTHONPYCACHEPREFIX."""
     prefix = lab.folder("bytecode")
     venv = lab.image.bin.parent
     for compiled in venv.rglob("__pycache__/*.pyc"):
@@ -104,7 +104,7 @@ def packages_bytecode(lab: Lab) -> Path:
 
 
 def wake(site: Site, machine: Machine, action: str) -> float:
-    """Let a machine settle and rest, then time the request that wakes it."""
+    """Let a machine settle and sleep, then time the request that wakes it."""
     time.sleep(SETTLE_S)
     site.rest(machine, action)
     time.sleep(REST_S)
@@ -112,7 +112,7 @@ def wake(site: Site, machine: Machine, action: str) -> float:
 
 
 def first_start(site: Site, app: str) -> float:
-    """Time the first start of a new machine on an empty volume, and remove it."""
+    """Time the first start of a new machine on an empty volume, and delete it."""
     machine = site.new_machine(app)
     began = time.monotonic()
     site.start(machine)

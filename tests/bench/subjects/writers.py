@@ -1,4 +1,4 @@
-"""What SQLite writers get from a server, one at a time and many at once."""
+"""Measure writes to SQLite with one writer and with many."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ Cell = tuple[int, Side]
 
 
 def measure(lab: Lab) -> Table:
-    """Put each load on both sides, in turns."""
+    """Run each load on both servers alternately."""
     loads: dict[Cell, list[Load]] = defaultdict(list)
     marked: dict[Side, list[Marked]] = defaultdict(list)
     for number in range(1, lab.runs + 1):
@@ -71,31 +71,31 @@ def measure(lab: Lab) -> Table:
 
 @dataclass(frozen=True)
 class Marked:
-    """What came of runs that were due under load: when they were marked, and what was logged."""
+    """The result of due runs under load: when they were marked, and what was logged."""
 
     due: Due
     locked_lines: int
 
     def __str__(self) -> str:
-        """Return it in a line."""
+        """Return the result in one line."""
         return f"p95 {self.due.p95_s():.2f} s, {self.locked_lines} lines of locked"
 
 
 def measure_marks(lab: Lab) -> dict[Side, Marked]:
-    """Put the greatest load on both sides, one after the other, while runs are due."""
+    """Run the highest load on both servers, one after the other, while runs are due."""
     with both(lab, {**MARKING, **TELL_LOCKED}) as servers:
         return {side: mark(server, lab.seconds) for side, server in servers.items()}
 
 
 def mark(server: Running, seconds: float) -> Marked:
-    """Put the greatest load on one server while runs are due."""
+    """Run the highest load on one server while runs are due."""
     due = put_load_while_due(server.program.url, max(WRITERS), seconds)
     log = server.program.log.read_text("utf-8", "replace")
     return Marked(due, sum(LOCKED in line for line in log.splitlines()))
 
 
 def mark_rows(marked: dict[Side, list[Marked]]) -> Iterable[Row]:
-    """Set ours beside stock, for late marks and for what was logged."""
+    """Return rows that compare late marks and log lines."""
     ours, stock = marked[Side.OURS], marked[Side.STOCK]
     name = f"{max(WRITERS)} writers, runs due"
     late = [Sample(tuple(found.due.p95_s() for found in side)) for side in (ours, stock)]
@@ -105,7 +105,7 @@ def mark_rows(marked: dict[Side, list[Marked]]) -> Iterable[Row]:
 
 
 def brief(load: Load) -> str:
-    """Return a load in a line."""
+    """Return a load's results in one line."""
     return (
         f"{load.well_share():.1f} % of {len(load.answers)} well, {load.rate():.1f}/s, "
         f"p95 {load.p95_ms():.0f} ms, silence {load.silence_s():.2f} s, "
@@ -114,7 +114,7 @@ def brief(load: Load) -> str:
 
 
 def rows(loads: dict[Cell, list[Load]]) -> Iterable[Row]:
-    """Set ours beside stock, figure by figure."""
+    """Return rows that compare each figure."""
     for writers in WRITERS:
         ours, stock = loads[writers, Side.OURS], loads[writers, Side.STOCK]
         name = f"{writers} writer{'s' if writers > 1 else ''}"
@@ -129,5 +129,5 @@ def rows(loads: dict[Cell, list[Load]]) -> Iterable[Row]:
 
 
 def sample(loads: Iterable[Load], figure: Callable[[Load], float]) -> Sample:
-    """Return one figure of several loads."""
+    """Return one figure over several loads."""
     return Sample(tuple(figure(load) for load in loads))

@@ -8,7 +8,15 @@ from contextlib import closing
 
 import pytest
 
-from bench.kept import LOG_START, Fate, Found, Work, compare, read_database, read_journals
+from bench.acknowledged_work import (
+    LOG_START,
+    Fate,
+    Found,
+    Work,
+    compare,
+    read_database,
+    read_journals,
+)
 from bench.subjects.inflight import brief, rows
 
 WORK = Work(frozenset({"a-1"}), frozenset({"a-1 0", "a-1 1"}))

@@ -56,7 +56,7 @@ def test_an_answer_that_is_none_leaves_open_what_happened(
 
     out = capsys.readouterr().out
     assert out.startswith(
-        "roost: idle; asked Fly to suspend this machine, and its answer was lost: "
+        "roost: idle; asked Fly to suspend this machine, and the reply was lost: "
     )
     assert told in out
 

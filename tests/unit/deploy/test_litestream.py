@@ -181,10 +181,10 @@ def test_a_bucket_that_does_not_answer_is_trouble_and_passes(
     assert copied() == ["the first", "meanwhile"]
     told = capfd.readouterr().out
     assert (
-        " is behind: nothing was sent for 0.5 s, see what Litestream says above; the server goes on"
+        " is behind: nothing was sent for 0.5 s; see Litestream's messages above; the server continues"
         in told
     )
-    assert " has everything again" in told
+    assert " is complete again" in told
 
 
 def test_a_bucket_that_is_gone_is_told_in_the_bucket_s_words(replicated, database, capfd):
@@ -396,8 +396,8 @@ def test_trouble_is_told_once_then_now_and_again_until_its_end(capfd, monkeypatc
         return capfd.readouterr().out
 
     assert note("") == ""
-    assert "s3://b/x is behind: no such bucket; the server goes on" in note("no such bucket")
+    assert "s3://b/x is behind: no such bucket; the server continues" in note("no such bucket")
     assert note("no such bucket", later=600) == ""
     assert "is behind" in note("no such bucket", later=600)
-    assert "has everything again" in note("", later=1)
+    assert "is complete again" in note("", later=1)
     assert note("") == ""

@@ -158,5 +158,5 @@ def test_a_stop_keeps_what_is_not_handled_in_time(tmp_path, capfd):
     asyncio.run(layer({"type": "lifespan"}, receive, None))
 
     said = capfd.readouterr().out
-    assert "roost: 1 messages are kept on the volume for the next start" in said
+    assert "roost: 1 messages are saved on the volume for the next start" in said
     assert "not handled" not in said

@@ -55,7 +55,7 @@ def test_where_nothing_was_copied_yet_it_begins_anew_and_says_so(replicated, tmp
     assert not (tmp_path / "data" / "prefect.db").exists()
     looking, outcome = capfd.readouterr().out.splitlines()
     assert looking.startswith("roost: the volume is empty; looking for its database at s3://")
-    assert "beginning anew" in outcome
+    assert "starting with a new database" in outcome
 
 
 @pytest.mark.parametrize("there", ["prefect.db", "prefect.db-wal"])
@@ -89,7 +89,7 @@ def test_a_replica_that_cannot_be_read_is_not_taken_for_an_empty_one(replicated,
 
     told = str(caught.value)
     assert told.startswith("the volume is empty, and the replica s3://")
-    assert "mend database.replicate or the secrets" in told
+    assert "fix database.replicate or the secrets" in told
     assert "\n" not in told
     assert KEYS["AWS_SECRET_ACCESS_KEY"] not in told
     assert list((tmp_path / "data").iterdir()) == []

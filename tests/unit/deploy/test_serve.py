@@ -85,7 +85,7 @@ def test_a_wrong_setting_is_named_and_its_value_is_not(settings, named):
     assert named in text
     assert SECRET not in text
     assert "77077" not in text
-    assert text.endswith("mend prefect.settings and apply again")
+    assert text.endswith("fix prefect.settings and apply again")
 
 
 def test_every_wrong_setting_is_named():

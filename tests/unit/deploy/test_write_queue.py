@@ -195,7 +195,7 @@ def test_a_turn_that_does_not_end_is_overtaken_and_its_end_takes_nobody_s_turn_a
 
     assert began[:2] == ["stubborn", "b"]
     assert (
-        "roost: a writer kept its turn for 0.01 s; the next one goes on" in capfd.readouterr().out
+        "roost: a writer kept its slot for 0.01 s; the next one continues" in capfd.readouterr().out
     )
 
 

@@ -41,7 +41,7 @@ def test_only_the_command_is_needed():
     ("document", "said"),
     [
         ({"command": ["x"], "comand": []}, "unknown keys: comand"),
-        ({}, "names no command"),
+        ({}, "has no command"),
         ({"command": "x"}, '"command"'),
         ({"command": [1]}, '"command"'),
         ({"command": ["x"], "files": ["../up"]}, "outside its folder"),
@@ -74,7 +74,7 @@ def test_a_folder_without_an_image_is_refused(tmp_path):
 
 @pytest.mark.parametrize("version", ["", "../1", "1/2", "-x"])
 def test_a_version_cannot_lead_out_of_the_folder(tmp_path, version):
-    with pytest.raises(ImageSpecError, match="no version"):
+    with pytest.raises(ImageSpecError, match="not a version"):
         read_spec(tmp_path, version)
 
 

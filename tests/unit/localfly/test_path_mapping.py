@@ -6,9 +6,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from localfly.runtime.path_mapping import Root
+from localfly.runtime.path_mapping import PathMapping
 
-ROOT = Root(
+ROOT = PathMapping(
     paths={
         "/data": "/host/vol",
         "/data/deep": "/host/deep",
@@ -90,17 +90,19 @@ def test_every_address_is_the_machines_own(value, expected):
 
 
 def test_what_was_put_in_is_not_rewritten_again():
-    root = Root(paths={"/data": "/tmp/volumes/data", "/tmp": "/tmp/scratch"}, address="127.1.1.1")
+    root = PathMapping(
+        paths={"/data": "/tmp/volumes/data", "/tmp": "/tmp/scratch"}, address="127.1.1.1"
+    )
 
     assert root.rewrite("/data/x:/tmp/y") == "/tmp/volumes/data/x:/tmp/scratch/y"
 
 
 def test_a_mount_may_be_written_with_a_slash_at_its_end_and_its_target_hold_anything():
-    assert Root({"/data/": r"/a b\1"}, "127.1.1.1").rewrite("/data/x") == r"/a b\1/x"
+    assert PathMapping({"/data/": r"/a b\1"}, "127.1.1.1").rewrite("/data/x") == r"/a b\1/x"
 
 
 def test_the_root_itself_is_never_a_prefix():
-    assert Root({"/": "/host"}, "127.1.1.1").rewrite("/etc/hosts") == "/etc/hosts"
+    assert PathMapping({"/": "/host"}, "127.1.1.1").rewrite("/etc/hosts") == "/etc/hosts"
 
 
 def test_names_of_variables_stay():

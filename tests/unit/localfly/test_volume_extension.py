@@ -11,7 +11,7 @@ from helpers.waiting import LIMIT_S
 from localfly.api.volumes import show_volume
 from localfly.api_errors import ApiError
 from localfly.config.machine_config import check_config
-from localfly.machines.volume_extension import GB, extend_full, extended_gb
+from localfly.machines.volume_extension import GB, extend_due, extended_gb
 from localfly.state.records import Machine, Volume
 from localfly.state.world import World
 
@@ -46,7 +46,7 @@ def test_a_started_machine_s_volume_is_extended_and_says_so_truthfully(tmp_path,
     world.machines["m1"] = Machine("m1", "acme", "app-1", "iad", config, config, state=state)
     before = show_volume(world, volume)
 
-    asyncio.run(extend_full(world))
+    asyncio.run(extend_due(world))
     after = show_volume(world, volume)
 
     assert before["blocks_avail"] * before["block_size"] == pytest.approx(GB / 10, abs=4096)
@@ -75,7 +75,7 @@ def test_a_volume_that_is_removed_while_it_is_looked_at_does_not_come_back(tmp_p
             assert removed.wait(LIMIT_S)
             return GB
 
-        await extend_full(world, measure)
+        await extend_due(world, measure)
 
     asyncio.run(look())
 

@@ -1,4 +1,4 @@
-"""Where one scenario is played: an environment on a local Fly, with a door before its API."""
+"""The testbed of a scenario: an environment on a local Fly, with a proxy in front of its API."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 import anyio
 import httpx
 
-from chaos.commands import Commands, Ended
-from chaos.mishaps import tell_mishap
+from chaos.commands import CommandResult, Commands
+from chaos.unexpected_errors import describe_error
 from helpers.api_door import Door, counting
 from helpers.fake_prefect import LOGIN
 from helpers.local_daemon import LocalDaemon
@@ -40,7 +40,7 @@ APP = "{app}"
 
 @dataclass(frozen=True)
 class Held:
-    """A lease that somebody holds."""
+    """A lease that has not expired."""
 
     machine: str
     path: str
@@ -48,14 +48,14 @@ class Held:
     expires_at: float
 
 
-class Ground:
-    """One environment, its app, and who acts on it.
+class Testbed:
+    """One environment, its app, and the commands that change it.
 
     Args:
-        roost: the folder of files and what each command is given.
+        roost: the folder of environment files, and the environment of commands.
         daemon: the local Fly.
-        door: stands before its API.
-        commands: run Roost against the door.
+        door: the proxy in front of the API, which can fail calls.
+        commands: run Roost through the proxy.
         app: the app's name.
     """
 
@@ -75,64 +75,64 @@ class Ground:
         """What was there before the change, by what it is."""
 
     def write(self, fields: Fields) -> None:
-        """Write the environment file."""
+        """Write the environment file of the testbed."""
         prefect = {"version": "3.8.8", "image": SMALL, **fields.get("prefect", {})}
         self.roost.write(NAME, {**fields, "app": self.app, "prefect": prefect})
 
     def begin(self, *argv: str) -> None:
-        """Start a verb on the environment; `{app}` in an option stands for the app's name."""
+        """Start a command on the environment; `{app}` in an option becomes the app's name."""
         verb, *options = (word.replace(APP, self.app) for word in argv)
         self.commands.begin(verb, NAME, "--local", *options, **self.environ)
 
-    def run(self, *argv: str) -> Ended:
-        """Run a verb on the environment to its end, with nobody in the way."""
+    def run(self, *argv: str) -> CommandResult:
+        """Run a command on the environment to its end, without faults."""
         self.open_door()
         self.begin(*argv)
         return self.commands.finish()
 
     def expect(self, code: int, *argv: str) -> None:
-        """Run a verb that must end so for anything to begin.
+        """Run a command that must end with this code before a scenario begins.
 
         Raises:
-            AssertionError: it does not.
+            AssertionError: it ends with another code.
         """
         ended = self.run(*argv)
         if ended.code != code:
-            raise AssertionError(f"{' '.join(argv)} ended with {ended.code}: {ended.said}")
+            raise AssertionError(f"{' '.join(argv)} ended with {ended.code}: {ended.output}")
 
-    def tell_mishap(self, error: Exception) -> str:
-        """Return what nobody expected as a fault, with what was run last; and end that."""
-        told = tell_mishap(error, self.commands.latest)
+    def describe_error(self, error: Exception) -> str:
+        """Return an unexpected error as a fault, with the last command; and end that command."""
+        told = describe_error(error, self.commands.latest)
         self.open_door()
         with suppress(ChildProcessError):
             self.commands.clear()
         return told
 
-    def mishaps(self) -> Iterator[str]:
-        """Tell of what went wrong at the door, once."""
+    def errors(self) -> Iterator[str]:
+        """Return the proxy's own errors, once."""
         while self.door.mishaps:
-            yield f"at the door: {tell_mishap(self.door.mishaps.pop(0))}"
+            yield f"at the door: {describe_error(self.door.mishaps.pop(0))}"
 
     def open_door(self) -> None:
-        """Let everything pass from now on."""
+        """Let every call pass from now on."""
         self.door.asked = lambda _: None
         self.door.answered = lambda _: None
 
     def call(self, verb: str, path: str, **options: Any) -> Any:
-        """Send a request below the app's own path to the API itself."""
+        """Send a request below the app's path directly to the API."""
         return self.daemon.call(verb, f"/apps/{self.app}{path}", **options)
 
     def short(self, note: str) -> str:
-        """Return a call that the door noted without what all of them share."""
+        """Return a recorded call without the part that all calls share."""
         return note.replace(f"/v1/apps/{self.app}", "").replace("/v1", "")
 
     def desired(self) -> Desired:
-        """Return what the file asks for now."""
+        """Return the desired state from the environment file."""
         file = load_environment(NAME, self.roost.environments)
         return desired_state(file, file.environment.prefect.image or SMALL)
 
     def live(self) -> Live:
-        """Return what is there now."""
+        """Return the live state."""
 
         async def look() -> Live:
             async with FlyClient(str(self.daemon.client.base_url), SecretText("any")) as fly:
@@ -145,22 +145,22 @@ class Ground:
         return tuple(our_machines(self.desired(), live).values())
 
     def releases(self, live: Live) -> tuple[Release, ...]:
-        """Return what the machines remember."""
+        """Return the release records in the machines' metadata."""
         return releases_on(self.machines(live))
 
     def steps_left(self) -> tuple[str, ...]:
-        """Return what a plan would do now, or refuses to do."""
+        """Return the steps that a plan has now, or its refusal."""
         ended = self.run("plan", "--json")
         try:
-            # Progress stands beside it, before or after.
-            plan, _ = json.JSONDecoder().raw_decode(ended.said[ended.said.index("{") :])
+            # Progress lines may be before or after it.
+            plan, _ = json.JSONDecoder().raw_decode(ended.output[ended.output.index("{") :])
         except ValueError:
             return (f"nobody knows, the plan ended with {ended.code}: {ended.last}",)
         refused = (f"refused: {refusal['what']}" for refusal in plan["refusals"])
         return (*(step["summary"] for step in plan["steps"]), *refused)
 
     def leases(self) -> Iterator[Held]:
-        """Return the leases that somebody holds, those in the app of a drill too."""
+        """Return the leases that have not expired, including those of a drill's app."""
         for app in (self.app, self.drill_app):
             answer = self.daemon.client.get(f"/v1/apps/{app}/machines")
             for machine in answer.json() if answer.is_success else ():
@@ -170,26 +170,26 @@ class Ground:
                     yield Held(machine["name"], path, held["nonce"], held["expires_at"])
 
     def end_leases(self) -> None:
-        """Let the time of every lease run out: what is waited for outside of tests.
+        """Expire every lease, which a user would wait for.
 
-        One whose time has run out meanwhile, or whose machine went, is fine.
+        A lease may have expired or its machine may be gone meanwhile.
         """
         for held in self.leases():
             nonce = {"fly-machine-lease-nonce": held.nonce}
             self.daemon.client.delete(held.path, headers=nonce)
 
     def remove(self) -> None:
-        """Delete the app, if it is there, and that of a drill."""
+        """Delete the app and the app of a drill, if they exist."""
         for app in (self.drill_app, self.app):
             self.daemon.client.delete(f"/v1/apps/{app}", params={"force": "true"})
 
     @property
     def drill_app(self) -> str:
-        """The app in which drills of this one run."""
+        """The name of the app for drills."""
         return drill_app(self.app)
 
     def ask(self, path: str) -> str:
-        """Ask the server itself, as soon as it answers.
+        """Send a request to the server, and wait until it answers.
 
         Raises:
             TimeoutError: it does not.
@@ -204,7 +204,7 @@ class Ground:
         raise TimeoutError(f"{self.app} does not answer {path}")
 
     def write_row(self, patience_s: float = PATIENCE_S) -> str:
-        """Write a flow run; return its id if the server said that it has it, else nothing."""
+        """Write a flow run; return its id if the server acknowledged it, else nothing."""
         user, _, password = LOGIN.partition(":")
         with httpx.Client(
             base_url=self.url, auth=(user, password), trust_env=False, timeout=patience_s
@@ -213,10 +213,10 @@ class Ground:
         return str(answer.json()["id"]) if answer.status_code == httpx.codes.CREATED else ""
 
     def write_row_surely(self) -> str:
-        """Write a flow run, again until the server says that it has one; return its id.
+        """Write a flow run, and retry until the server acknowledges it; return its id.
 
         Raises:
-            TimeoutError: it never does.
+            TimeoutError: it does not.
         """
         ends = time.monotonic() + PATIENCE_S
         while time.monotonic() < ends:
@@ -227,20 +227,20 @@ class Ground:
         raise TimeoutError(f"{self.app} takes no row")
 
     def snapshots(self, volume: str) -> list[Any]:
-        """Return the whole snapshots of a volume."""
+        """Return the completed snapshots of a volume."""
         found = self.call("GET", f"/volumes/{volume}/snapshots")
         return [snapshot for snapshot in found if snapshot["status"] == "created"]
 
     @property
     def url(self) -> str:
-        """Where its visitors go; empty while there is no app."""
+        """The app's URL; empty while there is no app."""
         apps = self.daemon.client.get("/localfly/status").json()["apps"]
         return f"http://127.0.0.1:{apps[self.app]['port']}" if self.app in apps else ""
 
 
 @contextmanager
-def open_ground(folder: Path, daemon: LocalDaemon, app: str) -> Iterator[Ground]:
-    """Make a place on a local Fly, and leave nothing there."""
+def open_testbed(folder: Path, daemon: LocalDaemon, app: str) -> Iterator[Testbed]:
+    """Create a testbed on a local Fly, and delete everything afterwards."""
     values = {
         AUTH_SECRET: LOGIN,
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": DATABASE_URL,
@@ -253,8 +253,8 @@ def open_ground(folder: Path, daemon: LocalDaemon, app: str) -> Iterator[Ground]
     ):
         roost.home.mkdir()
         (roost.home / "daemon.json").write_text(f'{{"api_url": "{door.url}"}}')
-        ground = Ground(roost, daemon, door, commands, app)
+        testbed = Testbed(roost, daemon, door, commands, app)
         try:
-            yield ground
+            yield testbed
         finally:
-            ground.remove()
+            testbed.remove()

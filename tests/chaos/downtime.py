@@ -1,4 +1,4 @@
-"""For how long a real Prefect server does not answer while it is changed, by Roost and by hand."""
+"""Measure a real Prefect server's downtime during changes, by Roost and by hand."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Change:
-    """One change of a server that is up.
+    """One change of a running server.
 
     Args:
-        name: what people call it.
-        before: the file that is live.
-        after: the file that is applied.
-        code: what that ends with.
+        name: the name for reports.
+        before: the environment file that is live.
+        after: the environment file to apply.
+        code: the expected exit code.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Silence:
-    """The longest time without a good answer, run by run, in seconds."""
+    """The longest time without a successful response in each run, in seconds."""
 
     change: Change
     ours: tuple[float, ...]
@@ -56,7 +56,7 @@ class Silence:
 
     @property
     def medians(self) -> tuple[float, float | None]:
-        """The middle one of ours, and of those by hand."""
+        """The medians with Roost and by hand."""
         return median(self.ours), median(self.by_hand) if self.by_hand else None
 
 
@@ -85,7 +85,7 @@ CHANGES = (
 
 
 def measure(change: Change, folder: Path, cache: Path, runs: int) -> Silence:
-    """Change a server by Roost, and one by hand, in turns."""
+    """Change one server by Roost and one by hand, alternately."""
     ours, by_hand = [], []
     for run in range(runs):
         ours.append(watched(change, folder / f"ours-{run}", cache, apply))
@@ -95,7 +95,7 @@ def measure(change: Change, folder: Path, cache: Path, runs: int) -> Silence:
 
 
 def watched(change: Change, folder: Path, cache: Path, act: Any) -> float:
-    """Bring a server up, change it, and return the longest silence in seconds."""
+    """Start a server, change it, and return the longest downtime in seconds."""
     site = PrefectSite(folder, cache)
     try:
         site.start(**change.before)
@@ -110,9 +110,9 @@ def watched(change: Change, folder: Path, cache: Path, act: Any) -> float:
 
 @contextmanager
 def watching(site: PrefectSite) -> Iterator[list[float]]:
-    """Ask for the server's health all the time; return the times between good answers.
+    """Poll the server's health; yield the times between successful responses.
 
-    The server answers when this ends: whoever changed it has waited for that.
+    The server answers when this ends, because the change waits for that.
     """
     silences = [0.0]
     over, url = threading.Event(), site.url()
@@ -138,7 +138,7 @@ def watching(site: PrefectSite) -> Iterator[list[float]]:
 
 
 def is_healthy(http: httpx.Client, url: str) -> bool:
-    """Return whether a server answers well."""
+    """Return whether a server's health check succeeds."""
     try:
         return http.get(f"{url}/api/health").is_success
     except httpx.HTTPError:
@@ -146,12 +146,12 @@ def is_healthy(http: httpx.Client, url: str) -> bool:
 
 
 def apply(site: PrefectSite, change: Change) -> None:
-    """Change it as users of Roost do."""
+    """Change the server with `roost apply`."""
     site.roost.run("apply", NAME, "--local", expect=change.code)
 
 
 def change_by_hand(site: PrefectSite, change: Change) -> None:
-    """Change it as one does by hand: stop it, change it, start it, wait until it answers, open it."""
+    """Change it by hand: stop it, change it, start it, wait until it answers, and open it."""
     del change  # it stands in the file
     file = load_environment(NAME, site.roost.environments)
     version = file.environment.prefect.version
@@ -162,19 +162,19 @@ def change_by_hand(site: PrefectSite, change: Change) -> None:
     site.rest("stop", "stopped")
     path = f"{APP}/machines/{machine['id']}"
     site.daemon.call("POST", path, {"config": config, "skip_launch": True})
-    # Fly refuses a start while it still replaces the machine.
+    # Fly refuses a start while it replaces the machine.
     while site.daemon.machine(APP, machine["id"])["state"] == "replacing":
         time.sleep(PAUSE_S)
     site.daemon.call("POST", f"{path}/start")
     wait_healthy(site.url())
     user, _, password = LOGIN.partition(":")
-    # After a migration it waits for this; else there is nothing to open.
+    # After a migration the server waits for this request; otherwise it has no effect.
     url = f"{site.url()}{OPEN_PATH}"
     httpx.post(url, auth=(user, password), headers=GATE_HEADERS, trust_env=False)
 
 
 def wait_healthy(url: str) -> None:
-    """Wait until a server answers.
+    """Wait until a server's health check succeeds.
 
     Raises:
         TimeoutError: it does not.

@@ -1,4 +1,4 @@
-"""What nobody expected, told as a fault in one line: nothing is hidden, and the rest is played on."""
+"""Report an unexpected error as a fault of its scenario, in one line; the others continue."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import sys
 import traceback
 from pathlib import Path
 
-MOST = 3
-"""So many mishaps end a scenario: what goes wrong every time needs no more of it."""
+MAX_ERRORS = 3
+"""The number of unexpected errors that ends a scenario, because they would repeat."""
 
 
-def tell_mishap(error: Exception, latest: str = "") -> str:
-    """Return an exception in a line: what it is, where it came from, and what was run last.
+def describe_error(error: Exception, latest: str = "") -> str:
+    """Return an exception in one line: its type, its place, and the last command.
 
-    All of it is printed beside the results.
+    The full traceback is printed to standard error.
     """
     traceback.print_exception(error, file=sys.stderr)
     frames = traceback.extract_tb(error.__traceback__)

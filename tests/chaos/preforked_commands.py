@@ -1,7 +1,7 @@
-"""A process that has Roost loaded and forks one that runs a command line, for each line it reads.
+"""A process that imports Roost and forks a process for each command line that it reads.
 
-A command so starts in milliseconds, is a process of its own, and can be killed as one. The answer
-to a line is the process's number, and when it has ended another line: its code, as `wait` has it.
+So a command starts in milliseconds and is a process that can be killed. For each line it prints the
+process id, and after the end of the process a line with its wait status.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LOADED = (
 
 
 def main() -> None:
-    """Fork, wait and tell, until there are no more lines."""
+    """Fork, wait and report, until the input ends."""
     for name in LOADED:
         importlib.import_module(name)
     gc.freeze()
@@ -37,9 +37,9 @@ def main() -> None:
 
 
 def shorten(clocks: dict[str, float]) -> None:
-    """Let a client lose its patience sooner, where a play would last for minutes otherwise.
+    """Shorten a client's limits, because a scenario would take minutes otherwise.
 
-    The real limits are in the unit tests, where no time passes.
+    The unit tests have the real limits, in virtual time.
     """
     if not clocks:
         return
@@ -50,7 +50,7 @@ def shorten(clocks: dict[str, float]) -> None:
 
 
 def be_roost(argv: list[str], environ: dict[str, str], log: str) -> None:
-    """Run a command line as the program does, and end with its code."""
+    """Run a command line as the program does, and exit with its code."""
     from roost.cli.process import main as roost  # noqa: PLC0415 - the parent has it loaded already
 
     os.environ.clear()

@@ -1,4 +1,4 @@
-"""What a server's database has of work that clients say they did: kept, lost or doubled."""
+"""Compare the work that clients have done with a server's database: kept, lost or duplicated."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LOG_START = "bench "
 
 @dataclass(frozen=True)
 class Work:
-    """What clients did: names of flow runs, and of what each task did (it ran, logged, and emitted)."""
+    """The work of clients: names of flow runs, and of what each task did (ran, logged, emitted)."""
 
     flow_runs: frozenset[str]
     done: frozenset[str]
@@ -27,7 +27,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Found:
-    """What a database has, as often as it has it; of runs, the states of each."""
+    """The content of a database with the count of each entry; for runs, their states."""
 
     flow_runs: tuple[tuple[str, str], ...]
     task_runs: tuple[tuple[str, str], ...]
@@ -37,7 +37,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Fate:
-    """What came of one kind of thing; `missing` names what is lost."""
+    """The result for one kind of work; `missing` has the names of lost entries."""
 
     expected: int
     missing: tuple[str, ...]
@@ -45,14 +45,14 @@ class Fate:
 
     @property
     def lost(self) -> int:
-        """How many are lost."""
+        """The number of lost entries."""
         return len(self.missing)
 
 
 def read_journals(files: Iterable[Path]) -> Work:
-    """Read what the processes noted; a process is one flow run, named as its journal.
+    """Return the work from the processes' journals; a process is one flow run.
 
-    One that never began has no journal, and did nothing.
+    A process that never began has no journal.
     """
     paths = list(files)
     texts = [path.read_text("utf-8") for path in paths if path.exists()]
@@ -62,7 +62,7 @@ def read_journals(files: Iterable[Path]) -> Work:
 
 
 def read_database(file: Path, prefix: str) -> Found:
-    """Read what a server's SQLite database has of the processes whose names begin so."""
+    """Return what a SQLite database has of the processes with this prefix."""
     like = (f"{prefix}%",)
     with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as database:
         logs = database.execute(LOGS, (f"{LOG_START}{prefix}%",)).fetchall()
@@ -76,7 +76,7 @@ def read_database(file: Path, prefix: str) -> Found:
 
 
 def compare(work: Work, found: Found) -> Mapping[str, Fate]:
-    """Return what came of each kind; a run that did not come to its end well counts as lost."""
+    """Return the result of each kind; a run that did not complete counts as lost."""
     return {
         "flow runs": _fate_of_runs(work.flow_runs, found.flow_runs),
         "task runs": _fate_of_runs(work.done, found.task_runs),

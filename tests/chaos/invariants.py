@@ -1,11 +1,11 @@
-"""What must hold once an apply has gone on from where another one was ended."""
+"""The invariants after an apply has resumed an interrupted one."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 
-from chaos.ground import Ground
+from chaos.testbed import Testbed
 from roost.apply.work import LEASE_TTL_S
 from roost.plan.backups import retained_volumes
 from roost.plan.destroy import LAST_KEPT_DAYS
@@ -14,21 +14,21 @@ from roost.plan.ownership import slot_of
 from roost.plan.releases import Verdict, current
 
 
-def faults(ground: Ground) -> tuple[str, ...]:
-    """Name whatever is missing, doubled, held or untrue, compared with the file as it is."""
-    live = ground.live()
+def faults(testbed: Testbed) -> tuple[str, ...]:
+    """Return what is missing, duplicated, leased or wrong, compared with the environment file."""
+    live = testbed.live()
     return (
-        *(f"still to do: {step}" for step in ground.steps_left()),
-        *doubled(ground, live),
-        *(f"{held.machine}: a lease is held" for held in ground.leases()),
-        *left_of_drill(ground),
-        *untrue_record(ground, live),
+        *(f"still to do: {step}" for step in testbed.steps_left()),
+        *doubled(testbed, live),
+        *(f"{held.machine}: a lease is held" for held in testbed.leases()),
+        *left_of_drill(testbed),
+        *untrue_record(testbed, live),
     )
 
 
-def doubled(ground: Ground, live: Live) -> Iterator[str]:
-    """Name what is there more often than the file asks for."""
-    desired = ground.desired()
+def doubled(testbed: Testbed, live: Live) -> Iterator[str]:
+    """Return resources that exist more often than the file asks for."""
+    desired = testbed.desired()
     slots = sorted(slot_of(machine) for machine in live.machines)
     if slots != sorted(machine.name for machine in desired.machines):
         yield f"machines {slots}"
@@ -42,11 +42,11 @@ def doubled(ground: Ground, live: Live) -> Iterator[str]:
         yield f"addresses {kinds}"
 
 
-def untrue_record(ground: Ground, live: Live) -> Iterator[str]:
-    """Return where the newest release record is not what is live and proved."""
-    machines, release = ground.machines(live), current(ground.releases(live))
+def untrue_record(testbed: Testbed, live: Live) -> Iterator[str]:
+    """Return differences between the newest release record and the live, proved state."""
+    machines, release = testbed.machines(live), current(testbed.releases(live))
     if release is None:
-        if ground.desired().machines:  # it goes with the last machine
+        if testbed.desired().machines:  # it goes with the last machine
             yield "no release record"
         return
     if release.verdict is not Verdict.GOOD:
@@ -59,25 +59,25 @@ def untrue_record(ground: Ground, live: Live) -> Iterator[str]:
                 yield f"release {release.number} has another {part} than {slot_of(machine)}"
 
 
-def long_leases(ground: Ground) -> tuple[str, ...]:
-    """Name the leases that outlive whom they were given to by more than their time."""
+def long_leases(testbed: Testbed) -> tuple[str, ...]:
+    """Return the leases that outlive their command by more than their duration."""
     latest = time.time() + LEASE_TTL_S + 1
     return tuple(
         f"{held.machine}: a lease is held for too long"
-        for held in ground.leases()
+        for held in testbed.leases()
         if held.expires_at > latest
     )
 
 
-def left_of_drill(ground: Ground) -> Iterator[str]:
-    """Return whether anything of a drill is left."""
-    if ground.daemon.client.get(f"/v1/apps/{ground.drill_app}").is_success:
-        yield f"the app {ground.drill_app} is left"
+def left_of_drill(testbed: Testbed) -> Iterator[str]:
+    """Return what is left of a drill."""
+    if testbed.daemon.client.get(f"/v1/apps/{testbed.drill_app}").is_success:
+        yield f"the app {testbed.drill_app} is left"
 
 
-def not_gone(ground: Ground) -> Iterator[str]:
-    """Name whatever a destroy left, beside the empty app and its last snapshot; and what it should."""
-    live = ground.live()
+def not_gone(testbed: Testbed) -> Iterator[str]:
+    """Return what a destroy left wrongly: only the empty app and its last snapshot may remain."""
+    live = testbed.live()
     if live.app is None:
         yield "the app is gone, and the last snapshot with it"
         return
@@ -85,6 +85,6 @@ def not_gone(ground: Ground) -> Iterator[str]:
     yield from (f"the volume {volume.id} is left" for volume in live.volumes)
     yield from (f"the address {ip.ip} is left" for ip in live.ips)
     yield from (f"the secret {secret.name} is left" for secret in live.secrets)
-    volume = ground.noted["volume"]
-    if not any(s["retention_days"] == LAST_KEPT_DAYS for s in ground.snapshots(volume)):
+    volume = testbed.noted["volume"]
+    if not any(s["retention_days"] == LAST_KEPT_DAYS for s in testbed.snapshots(volume)):
         yield f"there is no last snapshot of the volume {volume}"

@@ -1,4 +1,4 @@
-"""Somebody outside who goes on using the server: writes rows, and remembers what was acknowledged."""
+"""A client that writes rows meanwhile, and records which were acknowledged."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from contextlib import contextmanager, suppress
 
 import httpx
 
-from chaos.ground import Ground
-from chaos.mishaps import tell_mishap
+from chaos.testbed import Testbed
+from chaos.unexpected_errors import describe_error
 
 PAUSE_S = 0.1
 PATIENCE_S = 2.0
 
 
-class Visitors:
-    """Write flow runs, one after the other, from a thread of their own."""
+class RowWriter:
+    """Writes flow runs one after the other, in its own thread."""
 
-    def __init__(self, ground: Ground) -> None:
-        self._ground = ground
+    def __init__(self, testbed: Testbed) -> None:
+        self._ground = testbed
         self._gone = threading.Event()
         self.acknowledged: list[str] = []
-        self.mishaps: list[str] = []
+        self.errors: list[str] = []
 
     def visit(self) -> None:
-        """Write until told to go."""
+        """Write rows until `go` is called."""
         while not self._gone.wait(PAUSE_S):
             try:
                 with suppress(httpx.HTTPError):
                     row = self._ground.write_row(PATIENCE_S) if self._ground.url else ""
                     self.acknowledged += [row] if row else []
             except Exception as error:  # noqa: BLE001 - told as a fault; nobody else would see it
-                self.mishaps.append(f"a visitor: {tell_mishap(error)}")
+                self.errors.append(f"a visitor: {describe_error(error)}")
                 return
 
     def go(self) -> None:
@@ -40,23 +40,23 @@ class Visitors:
         self._gone.set()
 
     def forget(self) -> None:
-        """Forget what was acknowledged: the server that did was taken away on purpose."""
+        """Forget the acknowledged rows: their server was deleted on purpose."""
         self.acknowledged.clear()
 
     def lost(self) -> tuple[str, ...]:
-        """Return the rows that were acknowledged and are not there."""
+        """Return the acknowledged rows that are missing."""
         kept = set(self._ground.ask("/kept").split())
         return tuple(row for row in self.acknowledged if row not in kept)
 
 
 @contextmanager
-def visiting(ground: Ground) -> Iterator[Visitors]:
-    """Have somebody use the server meanwhile."""
-    visitors = Visitors(ground)
-    thread = threading.Thread(target=visitors.visit)
+def writing_rows(testbed: Testbed) -> Iterator[RowWriter]:
+    """Write rows while the body runs."""
+    row_writer = RowWriter(testbed)
+    thread = threading.Thread(target=row_writer.visit)
     thread.start()
     try:
-        yield visitors
+        yield row_writer
     finally:
-        visitors.go()
+        row_writer.go()
         thread.join()

@@ -1,4 +1,4 @@
-"""What the way to Fly and Fly itself may do to a call. Sources: facts on capacity in its refusals."""
+"""Faults that Fly's API and the way to it may have. Sources: Fly's documented refusals."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ONE_MACHINE = re.compile(r"^GET /machines/[0-9a-f]+(\?|$)")
 
 
 def refused(status: int, error: str, word: str = "", **headers: str) -> Answer:
-    """Return a refusal as Fly writes it."""
+    """Return an error response in Fly's form."""
     body = {"error": error, **({"status": word} if word else {})}
     return Answer(status, json.dumps(body).encode(), tuple(headers.items()))
 
@@ -26,7 +26,7 @@ def refused(status: int, error: str, word: str = "", **headers: str) -> Answer:
 LEASED = refused(409, "failed to get lease: lease currently held by somebody@example.com")
 NOT_VISIBLE = refused(404, "machine not found")
 EXPIRED = refused(401, "unauthorized: token expired")
-# Refused before anything was done; a client may ask again.
+# Refused before any effect; a client may retry.
 PASSING = (
     refused(429, "rate limit exceeded"),
     refused(429, "rate limit exceeded", **{"Retry-After": "1"}),
@@ -46,7 +46,7 @@ CAPACITY = (
     refused(503, "deploys to this host are temporarily disabled"),
 )
 MOVED = refused(412, "failed_precondition: machine version has changed")
-# Done, and the answer is not what was sent.
+# Executed, but the response is lost or changed.
 SPOILT: tuple[Callable[[Answer], Answer], ...] = (
     lambda _: HANG_UP,
     lambda _: refused(500, "internal server error"),
@@ -59,11 +59,11 @@ _MAKES = re.compile(r"^(POST /volumes|POST /machines(/[0-9a-f]+(/start)?)?)$")
 
 @dataclass
 class Storm:
-    """Trouble for one run, the same for the same seed as far as the calls are the same.
+    """The faults of one run; the same seed and calls give the same faults.
 
     Args:
-        seed: what decides.
-        short: shortens a call as the door notes it.
+        seed: decides the faults.
+        short: shortens a call for reports.
     """
 
     seed: int
@@ -77,7 +77,7 @@ class Storm:
         self._made = 0.0
 
     def before(self, call: str) -> Answer | None:
-        """Return what is answered instead of asking Fly."""
+        """Return a response instead of passing a call to Fly; None to pass it."""
         what = self.short(call)
         if "/localfly/" in what:
             return None
@@ -92,7 +92,7 @@ class Storm:
         return self._note("refused", what, self._refusal(what))
 
     def after(self, call: str) -> Answer | None:
-        """Return what is answered instead of what Fly answered; it has done what it was asked."""
+        """Return another response than Fly's, which has executed the call."""
         what = self.short(call)
         if what.startswith("POST /machines"):
             self._made = time.monotonic()
@@ -107,7 +107,7 @@ class Storm:
         return None
 
     def _refusal(self, what: str) -> Answer:
-        """Most calls meet passing trouble; those that need room or a state sometimes meet theirs."""
+        """Most calls get transient errors; some need capacity or a state and get those errors."""
         if what.endswith("/lease") and self._dice.random() < LIKELY * 2:
             return LEASED
         if _MAKES.match(what) and self._dice.random() < LIKELY * 2:
