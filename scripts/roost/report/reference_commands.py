@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-TYPED = "./run roost"
+from roost.report.hints import TYPED
+
 WIDTH = 80
 HEAD = """\
 # Commands
@@ -23,9 +24,20 @@ def commands_reference(whole: Any) -> str:
     Args:
         whole: the command line as typer builds it (`typer.main.get_command`).
     """
-    contents = [f"[{name}](#{name.replace(' ', '-')})" for name, _ in leaves(whole)]
     sections = [line for name, command in leaves(whole) for line in _section(name, command)]
-    return "\n".join([HEAD, ", ".join(contents) + ".", *sections]) + "\n"
+    return "\n".join([HEAD, *_contents(whole), *sections]) + "\n"
+
+
+def _contents(whole: Any) -> Iterator[str]:
+    """Return links to all commands, one line for each section of `--help`."""
+    lines: dict[str, list[str]] = {}
+    for name, command in leaves(whole):
+        panel = getattr(command, "rich_help_panel", None)
+        title = f"{panel}: " if isinstance(panel, str) else ""
+        group, _, _ = name.rpartition(" ")
+        lines.setdefault(title or group, []).append(f"[{name}](#{name.replace(' ', '-')})")
+    for title, names in lines.items():
+        yield f"- {title if title.endswith(': ') else ''}{', '.join(names)}"
 
 
 def leaves(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -81,8 +82,25 @@ def _section(path: str, schema: Schema, known: dict[str, Schema]) -> Iterator[st
     for name, field in schema["properties"].items():
         default = "required" if name in required else _default(field)
         meaning = _cell(field.get("description") or _described(field, known))
-        yield f"| `{name}` | {_cell(_value(field, known))} | {default} | {meaning} |"
+        value = _linked(_cell(_value(field, known)), path, name, field, known)
+        yield f"| `{name}` | {value} | {default} | {meaning} |"
     yield ""
+
+
+def _linked(value: str, path: str, name: str, field: Schema, known: dict[str, Schema]) -> str:
+    """Return the values of a field, with the word mapping linked to the section about it."""
+    inside, _, _ = path.partition(" ")  # `database (sqlite)` is `database` in a file
+    below = f"{inside}.{name}" if inside else name
+    labels = dict.fromkeys(label for label, _ in _mappings(field, known))
+    links = (
+        f"[mapping{label.removesuffix('[]')}](#{_anchor(f'{below}{label}')})" for label in labels
+    )
+    return re.sub(r"\bmapping\b(?! of)", " or ".join(links), value)
+
+
+def _anchor(heading: str) -> str:
+    """Return the anchor that GitHub makes of a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def _described(field: Schema, known: dict[str, Schema]) -> str:

@@ -80,6 +80,9 @@ REMEDIES = {
     "other-database": "Remove the setting or secret that names another database.",
     "not-held-still": "Read the server's log, or stop the machine and copy it at rest.",
     "drill-failed": "Take another backup and practise with that one. The server was not touched.",
+    # The client of a user
+    "client-missing": "Activate the virtual environment of your flows, or install Prefect in it.",
+    "client-failed": "Read the client's own words in the message; check the address and the login.",
     # Workflows
     "bad-event": "Run the command as a step of a workflow.",
     "runner-file": "Run the command as a step of a workflow.",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -111,8 +110,6 @@ REHEARSAL = Rehearsal(
     memory_mb=Memory(idle=187, peak=201, limit=1024),
     prefect="3.9.1",
 )
-README = Path(__file__).parents[3] / "README.md"
-OPERATIONS = Path(__file__).parents[3] / "docs" / "operations.md"
 
 
 def test_the_readme_shows_a_comment_as_it_looks(check_golden):
@@ -122,20 +119,7 @@ def test_the_readme_shows_a_comment_as_it_looks(check_golden):
     )
     shown = with_outcomes(body, [deployed])
 
-    check_golden("readme.md", shown)
-    assert quoted(shown) in README.read_text("utf-8")
-
-
-def test_the_documentation_shows_a_drift_issue_as_it_looks():
-    issue = (Path(__file__).parent / "golden" / "drift-by-hand.md").read_text("utf-8")
-
-    assert quoted(issue) in OPERATIONS.read_text("utf-8")
-
-
-def quoted(markdown):
-    """A text as a quote in Markdown, without what nobody sees."""
-    lines = [line for line in markdown.splitlines() if not line.startswith("<!--")]
-    return "".join(f"> {line}".rstrip() + "\n" for line in lines)
+    check_golden("readme.md", shown)  # tests/unit/docs/test_quotes.py compares the README with it
 
 
 def test_an_environment_that_could_not_be_planned_is_told_with_why(check_golden):
