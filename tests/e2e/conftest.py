@@ -1,4 +1,4 @@
-"""One real Prefect server that most tests here share, brought up once; each begins by waking it."""
+"""One real Prefect server that many tests here share; each of them wakes it first."""
 
 from __future__ import annotations
 
@@ -15,16 +15,32 @@ from roost.plan.image import image_reference, read_image_parts
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 FOLDER = Path(__file__).parent
+# Fixtures that each worker can have for itself: a built image stands in the one cache.
+SHARED_BY_ALL = {"image", "image_cache", "tmp_path_factory", "event_loop_policy"}
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Keep these tests on one worker, which brings the server up; building its image takes minutes."""
+    """Mark these tests, and keep those on one worker that share what is slow to start."""
     for item in items:
         if item.path.is_relative_to(FOLDER):
             item.add_marker(pytest.mark.e2e)
-            item.add_marker(pytest.mark.xdist_group("e2e"))
             item.add_marker(pytest.mark.timeout(1800))
+            if group := _group(item):
+                item.add_marker(pytest.mark.xdist_group(group))
+
+
+def _group(item):
+    """Return the name of the tests that must run on this test's worker; None where it shares nothing.
+
+    Tests with servers of their own run on any worker, so that they wait beside each other. The cache
+    of images is locked between processes: whoever needs an image first builds it.
+    """
+    known = item._fixtureinfo.name2fixturedefs
+    scopes = {name: found[-1].scope for name, found in known.items() if name not in SHARED_BY_ALL}
+    if scopes.get("site") == "session":
+        return "e2e"
+    return f"e2e-{item.path.stem}" if {"module", "session"} & {*scopes.values()} else None
 
 
 @pytest.fixture(scope="session")

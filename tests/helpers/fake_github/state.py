@@ -227,7 +227,8 @@ class State:
                 pull.head_sha = self.git.head(pull.head_ref) or pull.head_sha
             if self.git.resolve(pull.head_sha) is None:
                 continue
-            self.git.move(f"refs/pull/{pull.number}/head", pull.head_sha)
+            if self.git.ref(f"refs/pull/{pull.number}/head") != pull.head_sha:
+                self.git.move(f"refs/pull/{pull.number}/head", pull.head_sha)
             base = self.git.head(pull.base_ref)
             if base and self.git.is_ancestor(pull.head_sha, base):
                 self.merged(pull, self.git.brought_by(pull.head_sha, base), "")

@@ -26,9 +26,22 @@ __all__ = [
     "roost",
     "summary",
 ]
+SETTINGS = {
+    # Every commit would start a program that looks whether there is anything to tidy up.
+    "gc.auto": "0",
+    "maintenance.auto": "false",
+    # A test's repository need not survive a loss of power.
+    "core.fsync": "none",
+    # A copy of the files is known by size and time, so that git does not read them all again.
+    "core.checkStat": "minimal",
+    "core.trustctime": "false",
+}
 GIT = {
     "GIT_CONFIG_NOSYSTEM": "1",
     "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_CONFIG_COUNT": str(len(SETTINGS)),
+    **{f"GIT_CONFIG_KEY_{number}": name for number, name in enumerate(SETTINGS)},
+    **{f"GIT_CONFIG_VALUE_{number}": value for number, value in enumerate(SETTINGS.values())},
     "GIT_AUTHOR_NAME": "Ada",
     "GIT_AUTHOR_EMAIL": "ada@example.com",
     "GIT_COMMITTER_NAME": "Ada",
@@ -42,9 +55,42 @@ class Repository:
     def __init__(self, folder):
         self.folder = folder
         self.environments = folder / "environments"
-        self.environments.mkdir(parents=True)
+        self.origin = None
+
+    @classmethod
+    def create(cls, folder):
+        """Make a repository with `deploy/` in its index, and without a commit."""
+        made = cls(folder)
+        made.environments.mkdir(parents=True)
         shutil.copytree(SCRIPTS.parent / "deploy", folder / "deploy")
-        self.git("init", "--quiet", "--initial-branch", "main")
+        made.git("init", "--quiet", "--template=", "--initial-branch", "main")
+        made.git("add", "--all")
+        return made
+
+    def copy(self, folder):
+        """Return a copy that reads the objects of this one, and writes its own."""
+        leave_out = shutil.ignore_patterns("objects")
+        shutil.copytree(
+            self.folder,
+            folder,
+            ignore=lambda at, names: leave_out(at, names) if at.endswith(".git") else (),
+        )
+        share_objects(self.folder / ".git", folder / ".git")
+        return Repository(folder)
+
+    def connect(self, origin):
+        """Take a bare repository as the one that is pushed to.
+
+        It reads the objects of this checkout, so that a push moves a branch and copies nothing.
+        """
+        self.git("remote", "add", "origin", str(origin))
+        share_objects(self.folder / ".git", origin)
+        self.origin = origin
+
+    def push(self, branch="main", commit="HEAD"):
+        """Have a branch of the origin stand at a commit, whatever stood there before."""
+        sha = self.git("rev-parse", commit)
+        self.git("--git-dir", str(self.origin), "update-ref", f"refs/heads/{branch}", sha)
 
     def git(self, *arguments):
         """Run git, and return what it says."""
@@ -72,10 +118,23 @@ class Repository:
         return self.git("rev-parse", "HEAD")
 
 
+def share_objects(lender, borrower):
+    """Let a repository read the objects of another one; both are the folders that hold `objects`."""
+    info = borrower / "objects" / "info"
+    info.mkdir(parents=True, exist_ok=True)
+    (info / "alternates").write_text(f"{lender / 'objects'}\n")
+
+
+@pytest.fixture(scope="session")
+def first_repository(tmp_path_factory):
+    """The repository that each test has a copy of."""
+    return Repository.create(tmp_path_factory.mktemp("first") / "checkout")
+
+
 @pytest.fixture
-def repository(tmp_path):
+def repository(tmp_path, first_repository):
     """A repository without a commit."""
-    return Repository(tmp_path / "checkout")
+    return first_repository.copy(tmp_path / "checkout")
 
 
 @pytest.fixture

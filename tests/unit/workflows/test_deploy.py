@@ -76,7 +76,7 @@ class Story:
     def push(self, branch="main"):
         """Commit what is there to a branch, push it, and have the next jobs run on it."""
         sha, before = self.repository.commit(), self.github.head(branch)
-        self.repository.git("push", "--quiet", "--force", "origin", f"HEAD:refs/heads/{branch}")
+        self.repository.push(branch, sha)
         self.pushed(before, sha)
         return sha
 
@@ -200,7 +200,7 @@ def story(tmp_path, repository, job, fly, monkeypatch):  # noqa: ARG001 - stands
         monkeypatch.setenv("GITHUB_API_URL", github.url)
         monkeypatch.setenv("GITHUB_TOKEN", github.token)
         monkeypatch.setenv("GITHUB_EVENT_PATH", str(tmp_path / "event"))
-        repository.git("remote", "add", "origin", str(github.state.git.path))
+        repository.connect(github.state.git.path)
         found = Story(github, repository, job, tmp_path, monkeypatch)
         found.write()
         found.push()

@@ -27,7 +27,7 @@ class Main:
     def push(self):
         """Push what is there; the next jobs are of a run that this started."""
         self.sha = self.repository.commit()
-        self.repository.git("push", "--quiet", "--force", "origin", "HEAD:refs/heads/main")
+        self.repository.push()
         self.env("GITHUB_SHA", self.sha)
         return self.sha
 
@@ -51,7 +51,7 @@ def main(tmp_path, repository, job, monkeypatch):
         monkeypatch.setenv("GITHUB_API_URL", github.url)
         monkeypatch.setenv("GITHUB_TOKEN", github.token)
         monkeypatch.setenv("GITHUB_EVENT_PATH", str(tmp_path / "event"))
-        repository.git("remote", "add", "origin", str(github.state.git.path))
+        repository.connect(github.state.git.path)
         repository.write("staging")
         found = Main(github, repository, job, tmp_path, monkeypatch)
         found.push()

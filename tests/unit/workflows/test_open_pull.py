@@ -31,9 +31,9 @@ def github(job, monkeypatch):  # noqa: ARG001 - what it sets is set anew here
 def scale(github, repository, job):
     """Run the job that scales for good, in a fresh checkout of the commit that started the run."""
     repository.write("prefect")
-    repository.git("remote", "add", "origin", str(github.state.git.path))
+    repository.connect(github.state.git.path)
     started = repository.commit()
-    repository.git("push", "--quiet", "--force", "origin", "HEAD:refs/heads/main")
+    repository.push()
 
     def run(*options, reason="big UI"):
         repository.git("reset", "--quiet", "--hard", started)

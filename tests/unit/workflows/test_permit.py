@@ -36,7 +36,7 @@ def github(job, repository, tmp_path, monkeypatch):  # noqa: ARG001 - which sets
     """A private repository with people of every role, and the run of this job."""
     origin = tmp_path / "origin"
     repository.git("init", "--quiet", "--bare", "--initial-branch", "main", str(origin))
-    repository.git("remote", "add", "origin", str(origin))
+    repository.connect(origin)
     repository.write(NAME, protected=True)
     with FakeGitHub(origin) as found:
         found.state.roles = dict(ROLES)
@@ -54,7 +54,7 @@ def push(repository, github, monkeypatch):
 
     def push():
         sha = repository.commit()
-        repository.git("push", "--quiet", "origin", "HEAD:refs/heads/main")
+        repository.push()
         monkeypatch.setenv("GITHUB_SHA", sha)
 
     push()
@@ -358,7 +358,7 @@ def test_a_run_of_an_older_commit_that_is_started_again_minds_what_main_says_by_
     push()
     repository.write(NAME, protected=True)
     repository.commit()
-    repository.git("push", "--quiet", "origin", "HEAD:refs/heads/main")
+    repository.push()
     repository.git("checkout", "--quiet", "HEAD^")
 
     assert press("bob", again_by="bob").code == ExitCode.ERROR
@@ -375,7 +375,7 @@ def test_what_main_says_by_now_and_cannot_be_read_counts_as_protected(
     if broken == "gone":
         path.unlink()
     repository.commit()
-    repository.git("push", "--quiet", "origin", "HEAD:refs/heads/main")
+    repository.push()
     repository.git("checkout", "--quiet", "HEAD^")
 
     assert press("bob", again_by="bob").code == ExitCode.ERROR
@@ -386,7 +386,7 @@ def test_a_newer_commit_that_leaves_it_unprotected_changes_nothing(repository, p
     push()
     repository.write("staging")
     repository.commit()
-    repository.git("push", "--quiet", "origin", "HEAD:refs/heads/main")
+    repository.push()
     repository.git("checkout", "--quiet", "HEAD^")
 
     assert press("bob", again_by="bob").code == ExitCode.DONE

@@ -35,7 +35,7 @@ class Main:
     def push(self):
         """Commit what is there to main; the next jobs run on it."""
         commit = self.repository.commit()
-        self.repository.git("push", "--quiet", "--force", "origin", "HEAD:refs/heads/main")
+        self.repository.push()
         self.env("GITHUB_SHA", commit)
         return commit
 
@@ -68,7 +68,7 @@ def main(repository, job, monkeypatch):
             "GITHUB_WORKFLOW": "Roll back",
         }.items():
             monkeypatch.setenv(name, value)
-        repository.git("remote", "add", "origin", str(github.state.git.path))
+        repository.connect(github.state.git.path)
         found = Main(github, repository, job, monkeypatch)
 
         # Who may write to git holds no token of Fly's, and needs none.
