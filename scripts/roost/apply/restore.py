@@ -42,7 +42,7 @@ from roost.prefect.probe import CheckResult
 
 DOWN = frozenset({"stopped", "created", "failed", "launch_failed"})
 REFUSED = (FlyNotFoundError, FlyRejectedError)
-"""Errors of a request for a volume that trying again cannot mend, such as a mistyped snapshot."""
+"""Errors of a request for a volume that stay the same on a retry, such as a mistyped snapshot."""
 
 
 @dataclass(frozen=True)

@@ -58,8 +58,8 @@ def effective(file: EnvironmentFile, live: Live, now: datetime) -> Effective:
     if override is None:
         return Effective(file, notes=(_unreadable(file),) if text else ())
     if override.since > now + AHEAD:
-        told = f"The override by {override.who} ({override.reason}) begins in the future; it is removed."
-        return Effective(file, ended=override, notes=(told,))
+        note = f"The override by {override.who} ({override.reason}) begins in the future; it is removed."
+        return Effective(file, ended=override, notes=(note,))
     if override.until <= now:
         return Effective(file, ended=override, notes=(_over(override),))
     return _in_force(file, override)
@@ -71,8 +71,8 @@ def overridden(file: EnvironmentFile, live: Live, override: Override) -> Effecti
     chosen = _in_force(file, override)
     if before is None or before.fields == override.fields:
         return chosen
-    told = f"It replaces the override by {before.who} ({before.reason}): {before.summary()}."
-    return replace(chosen, ended=before, notes=(*chosen.notes, told))
+    note = f"It replaces the override by {before.who} ({before.reason}): {before.summary()}."
+    return replace(chosen, ended=before, notes=(*chosen.notes, note))
 
 
 def cleared(file: EnvironmentFile, live: Live) -> Effective:
@@ -80,8 +80,8 @@ def cleared(file: EnvironmentFile, live: Live) -> Effective:
     before = current_override(file, live)
     if before is None:
         return Effective(file)
-    told = f"The override by {before.who} ({before.reason}) ends: {before.summary()}."
-    return Effective(file, ended=before, notes=(told,))
+    note = f"The override by {before.who} ({before.reason}) ends: {before.summary()}."
+    return Effective(file, ended=before, notes=(note,))
 
 
 def current_override(file: EnvironmentFile, live: Live) -> Override | None:
@@ -109,12 +109,12 @@ def _release_number(machine: Machine) -> int:
 
 def _in_force(file: EnvironmentFile, override: Override) -> Effective:
     faults = scale_faults(file.environment, override.fields)
-    told = override.sentence(file.environment)
+    note = override.sentence(file.environment)
     if faults:
         refusals = tuple(_contradiction(file, override, message) for _, message in faults)
-        return Effective(file, override, notes=(told,), refusals=refusals)
+        return Effective(file, override, notes=(note,), refusals=refusals)
     environment = with_fields(file.environment, override.fields)
-    return Effective(replace(file, environment=environment), override, notes=(told,))
+    return Effective(replace(file, environment=environment), override, notes=(note,))
 
 
 def _contradiction(file: EnvironmentFile, override: Override, message: str) -> Refusal:

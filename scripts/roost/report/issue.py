@@ -168,10 +168,10 @@ def read_marker(body: str) -> Marker | None:
         return None
 
 
-def _marked(about: str, told: str, seen: Seen, lines: Iterable[str]) -> str:
+def _marked(about: str, mark: str, seen: Seen, lines: Iterable[str]) -> str:
     """Return a text with its marker, in which nothing can end the HTML comment."""
     written_by = {"run": seen.run} if seen.run else {}
-    fields = json.dumps({"about": about, "told": told, **written_by}, separators=(",", ":"))
+    fields = json.dumps({"about": about, "told": mark, **written_by}, separators=(",", ":"))
     hidden = fields.replace("<", "\\u003c").replace(">", "\\u003e")
     written = "\n".join([f"<!-- roost-drift {hidden} -->", *lines])
     return _BLANKS.sub("\n\n", f"{written}\n")
@@ -228,9 +228,9 @@ def environment_topic(
     if result is not None and is_open:
         room = LIMIT - sum(map(len, [*lines, *tail])) - 2000
         lines.append(found_part(result, room))
-    about, told = f"{_ENVIRONMENT}{name}", _mark(result, orphans)
-    body = _marked(about, told, seen, [*lines, *tail])
-    return Topic(about, f"Drift: {name}", is_open, body, told, f"{headline} {_at(seen)}", seen.run)
+    about, mark = f"{_ENVIRONMENT}{name}", _mark(result, orphans)
+    body = _marked(about, mark, seen, [*lines, *tail])
+    return Topic(about, f"Drift: {name}", is_open, body, mark, f"{headline} {_at(seen)}", seen.run)
 
 
 def gone_topic(name: str, seen: Seen) -> Topic:
@@ -255,10 +255,10 @@ def token_topic(token: TokenFound, seen: Seen) -> Topic:
             "- Store it for the job: `gh secret set FLY_API_TOKEN --env plan`",
             "- The deploy tokens of the other GitHub environments may expire at that time, too.",
         ]
-    told = token.ends.isoformat() if token.ends else ""
-    body = _marked(TOKEN, told, seen, [*lines, *_last(seen, is_open=token.soon)])
+    mark = token.ends.isoformat() if token.ends else ""
+    body = _marked(TOKEN, mark, seen, [*lines, *_last(seen, is_open=token.soon)])
     news = f"{headline} {_at(seen)}"
-    return Topic(TOKEN, "Fly token ends soon", token.soon, body, told, news, seen.run)
+    return Topic(TOKEN, "Fly token ends soon", token.soon, body, mark, news, seen.run)
 
 
 def _headline(name: str, result: DriftResult | None, orphans: Sequence[OrphanFound]) -> str:

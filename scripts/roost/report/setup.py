@@ -1,7 +1,7 @@
-"""What sets a repository up beside its files: commands for `fly` and `gh` as data, and who reviews what.
+"""The commands of `fly` and `gh` that set up a repository, as data, and its CODEOWNERS.
 
-No command holds the value of a token or a secret: a token goes from the program that makes it
-straight to the one that keeps it, and `gh` itself asks for a secret.
+No command contains the value of a token or secret: a token is piped from the program that creates it
+to the one that stores it, and `gh` itself asks for a secret.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ TOKEN = "FLY_API_TOKEN"  # noqa: S105 - the name, not the value
 PLAN = names.PLAN
 DAYS_30 = "720h"
 HERE = "repos/{owner}/{repo}"
-"""The repository that `gh` is run in; it fills that in itself."""
+"""The repository that `gh` runs in; `gh` fills it in."""
 PULL_REQUESTS = names.PULL_REQUESTS
 APP_ID = "ROOST_APP_ID"
 """The variable that names the App; its value is the client id."""
 APP_KEY = "ROOST_APP_PRIVATE_KEY"
 """The secret that holds the App's private key."""
 RULESETS = {"main": ".github/rulesets/main.json", "review of main": ".github/rulesets/review.json"}
-"""The rules of main by the name of each ruleset: what nobody bypasses, and what an admin may."""
+"""The rulesets of main, by name: one that nobody bypasses, and one that an admin can."""
 CODEOWNERS = ".github/CODEOWNERS"
 _ENVIRONMENT = re.compile(r"/environments/([a-z0-9][a-z0-9-]*)[.]ya?ml", re.ASCII)
 PLACEHOLDER = re.compile(r"@your-[A-Za-z0-9-]+(?:/[\w.-]+)?", re.ASCII)
@@ -42,25 +42,25 @@ ONLY_MAIN = {"protected_branches": False, "custom_branch_policies": True}
 
 @dataclass(frozen=True)
 class Command:
-    """One thing to do: a program, or two of which the second reads what the first prints."""
+    """A command: one program, or two of which the second reads the output of the first."""
 
     what: str
     words: tuple[str, ...]
     into: tuple[str, ...] = ()
     given: str = ""
-    """What the program reads."""
+    """The standard input of the program."""
     optional: bool = False
-    """Whether the rest is of use without it."""
+    """Whether the setup works without it."""
     asks: bool = False
-    """Whether it asks whoever runs it for a value."""
+    """Whether it asks the person who runs it for a value."""
 
     @property
     def programs(self) -> frozenset[str]:
-        """What has to be installed for it."""
+        """The programs that must be installed for it."""
         return frozenset({self.words[0], *self.into[:1]})
 
     def shell(self) -> str:
-        """Return it as a person types it."""
+        """Return the command as it is typed in a shell."""
         parts = [shlex.join(self.words), *([shlex.join(self.into)] if self.into else [])]
         if self.given:
             parts.insert(0, f"echo {shlex.quote(self.given)}")
@@ -68,11 +68,11 @@ class Command:
 
 
 def commands(starter: Starter, secrets: Iterable[str]) -> tuple[Command, ...]:
-    """Return everything to do for one environment, and once for its repository, in order.
+    """Return the commands for one environment, then those for its repository, in order.
 
     Args:
         starter: the environment.
-        secrets: names that its GitHub environment has to have a value for.
+        secrets: names of the secrets that its GitHub environment needs.
     """
     name, path = starter.name, f"{HERE}/environments/{starter.name}"
     found = [
@@ -112,7 +112,7 @@ def _ending(app: str, name: str) -> tuple[str, ...]:
 
 
 def _reviewer(path: str) -> Command:
-    """Have each deployment wait for whoever runs this; GitHub allows it not on every plan."""
+    """Return the command that makes its runner approve each deployment; not every GitHub plan has it."""
     wanted = f'{{deployment_branch_policy: {json.dumps(ONLY_MAIN)}, reviewers: [{{type: "User", id: .id}}]}}'
     return Command(
         "You approve each deployment to it (on public repositories, or GitHub Enterprise)",
@@ -123,7 +123,7 @@ def _reviewer(path: str) -> Command:
 
 
 def _once(starter: Starter) -> tuple[Command, ...]:
-    """Return what a repository needs once, however many environments it has."""
+    """Return the commands that a repository needs once, for any number of environments."""
     return (
         Command(
             f"Once: the GitHub environment {PLAN}, for pull requests and the drift check",
@@ -162,7 +162,7 @@ def _once(starter: Starter) -> tuple[Command, ...]:
 
 
 def only_main_commands(name: str, what: str, which: str) -> tuple[Command, Command]:
-    """Return what makes a GitHub environment, and what lets only main use it."""
+    """Return the commands that create a GitHub environment and restrict it to main."""
     path = f"{HERE}/environments/{name}"
     return (
         Command(
@@ -184,7 +184,7 @@ def create_ruleset(file: str) -> tuple[str, ...]:
 
 
 def update_ruleset(number: int, file: str) -> tuple[str, ...]:
-    """Return the command that makes an existing ruleset what its file says."""
+    """Return the command that updates a ruleset from its file."""
     return ("gh", "api", "-X", "PUT", f"{HERE}/rulesets/{number}", "--input", file)
 
 
@@ -195,8 +195,8 @@ def app_steps(owner: str, server: str = "https://github.com") -> str:
     https://docs.github.com/apps/sharing-github-apps/registering-a-github-app-using-url-parameters
 
     Args:
-        owner: of the repository, without its @; empty where it is not known.
-        server: where GitHub is.
+        owner: the owner of the repository, without @; empty if unknown.
+        server: the address of GitHub.
     """
     query = urlencode(
         {
@@ -244,7 +244,7 @@ GUARDED = (
     *("environments/_defaults.yaml", "environments/a-new-one.yaml", "environments/config"),
     *(".sops.yaml", "new.sops.yaml", "secrets/new.sops.json"),
 )
-"""Files that could change servers, reach the tokens, or give a server its secrets, there or not."""
+"""Sample paths that could change servers, reach tokens, or set secrets; they need not exist."""
 _EVERYTHING = ("*", "**")
 _HEAD = """\
 # Whose review a change here needs, once the branch rule of main asks for one of code owners.
@@ -254,13 +254,13 @@ _ALL = """\
 # Everything has an owner, so also what somebody adds. Of the lines about a file the last one counts.
 """
 _WITHIN = "/environments/*/"
-"""A folder in the place of a file that nobody owns is no environment."""
+"""Folders below environments/ have an owner: only files of unprotected environments have none."""
 _FREE = """\
 # The one exception: environments that are not protected. A line without an owner means that a change of this file needs
 # no owner's review. A new environment has no line yet, so an owner sees it once. `./run roost init` writes these lines,
 # and the one after them, for a folder of such a name.
 """
-# What this file was made of before everything had an owner.
+# The lines that earlier versions wrote, before everything had an owner.
 _FORMERLY = frozenset(
     {
         *(
@@ -282,13 +282,13 @@ _FORMERLY = frozenset(
 
 
 def must_be_owned(files: Iterable[EnvironmentFile]) -> tuple[str, ...]:
-    """Return the paths whose change an owner has to review, as these environments are."""
+    """Return the paths whose changes an owner has to review, for these environments."""
     theirs = (path for file in files for path in _entries(file))
     return tuple(dict.fromkeys((*GUARDED, *theirs)))
 
 
 def _entries(file: EnvironmentFile) -> Iterator[str]:
-    """Return what makes an environment what it is: of a protected one its file, with either suffix."""
+    """Yield the file of a protected environment, with either suffix, and the files of its secrets."""
     if file.environment.protected:
         yield from (f"environments/{file.name}{suffix}" for suffix in SUFFIXES)
     for secret in file.environment.secrets:
@@ -297,15 +297,15 @@ def _entries(file: EnvironmentFile) -> Iterator[str]:
 
 
 def with_owners(text: str, owner: str, files: Iterable[EnvironmentFile]) -> str:
-    """Return CODEOWNERS in which everything has an owner but the files of unprotected environments.
+    """Return CODEOWNERS in which everything but the files of unprotected environments has an owner.
 
-    What somebody wrote themselves stays, and goes before what is added. A file of which every line is
-    ours, of this version or of an earlier one, is written anew.
+    Lines of other authors stay, before the added ones. If Roost wrote every line, in this version or an
+    earlier one, the file is written again.
 
     Args:
-        text: as it is; empty where there is none.
-        owner: takes the place of the template's, and owns everything where nobody does.
-        files: all environments that there are.
+        text: the present content; empty if there is no file.
+        owner: replaces the template's placeholder, and owns everything without an owner.
+        files: all environment files.
     """
     text = PLACEHOLDER.sub(owner, text)
     free = sorted(file.name for file in files if not file.environment.protected)
@@ -331,19 +331,21 @@ def _owners_in(line: str) -> list[str]:
 
 
 def _is_ours(line: str, free: Iterable[str]) -> bool:
-    """Return whether a line is one that was written here; what frees or binds an environment may be stale."""
+    """Return whether Roost wrote a line; one about an environment may be out of date."""
     if not line.strip() or line.startswith(_PUT):
         return True
     if line.startswith("#"):
         return line in {*_FORMERLY, *f"{_HEAD}{_ALL}{_FREE}".splitlines()}
     pattern, *owners = line.split()
-    if found := _ENVIRONMENT.fullmatch(pattern):  # to own what could be free is somebody's choice
+    if found := _ENVIRONMENT.fullmatch(
+        pattern
+    ):  # an owner for an unprotected environment is a person's choice
         return not owners or found[1] not in free
     return pattern in {*_FORMERLY, "*", _WITHIN} and bool(owners)
 
 
 def _amended(text: str, owner: str, free: list[str]) -> str:
-    """Change as little as need be in a file that somebody wrote into."""
+    """Change as little as possible in a file that a person edited."""
     lines = [line for line in text.splitlines() if not _is_stale(line, free)]
     at = [i for i, line in enumerate(lines) if line.split()[:1] and line.split()[0] in _EVERYTHING]
     if not at or not _owners_in(lines[at[-1]]):
@@ -362,13 +364,13 @@ def _amended(text: str, owner: str, free: list[str]) -> str:
 
 
 def _is_stale(line: str, free: Iterable[str]) -> bool:
-    """Return whether a line frees an environment that is protected, or is not there."""
+    """Return whether a line exempts an environment that is protected or does not exist."""
     found = _ENVIRONMENT.fullmatch(line.strip())
     return found is not None and found[1] not in free
 
 
 def unowned(found: CodeOwners, paths: Iterable[str]) -> dict[str, Rule | None]:
-    """Return which of these paths nobody owns, and the line that says so; the template's owner is nobody."""
+    """Return the paths without an owner, each with its rule; the template's placeholder is no owner."""
     lacking = {}
     for path in paths:
         rule = found.rule_of(path)
@@ -378,13 +380,13 @@ def unowned(found: CodeOwners, paths: Iterable[str]) -> dict[str, Rule | None]:
 
 
 def freed(found: CodeOwners) -> dict[str, Rule]:
-    """Return the environments of which a line says that nobody owns their file."""
+    """Return the environments whose file a rule exempts from owners, with the rule."""
     named = ((_ENVIRONMENT.fullmatch(rule.pattern), rule) for rule in found.rules)
     return {match[1]: rule for match, rule in named if match and not rule.owners}
 
 
 def known_owner(text: str) -> str:
-    """Return an owner that CODEOWNERS names, other than the template's; empty for none."""
+    """Return an owner in CODEOWNERS other than the template's placeholder; empty for none."""
     for word in (word for line in text.splitlines() for word in _owners_in(line)):
         if OWNER.fullmatch(word) and not PLACEHOLDER.fullmatch(word):
             return word

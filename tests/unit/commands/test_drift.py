@@ -97,7 +97,7 @@ def test_a_field_that_both_changed_is_not_healed_to_what_nobody_applied(applied,
     assert said.code == 2
     assert config_of(fly)["guest"]["memory_mb"] == 2048
     assert "An apply applies that and undoes the rest: ./run roost apply staging" in said.out
-    assert "To put back" not in said.out
+    assert "To undo a change by hand" not in said.out
 
 
 def test_where_the_file_moved_on_too_the_advice_is_one_apply_and_no_healing(applied, fly, rewrite):

@@ -196,7 +196,7 @@ def test_after_a_rollback_by_hand_scaling_asks_for_the_revert_and_goes_nowhere(
     said = applied(*DEMO)
 
     assert said.code == 3
-    assert "Somebody rolled back to release 1, as release 3" in said.err
+    assert "Release 1 was put back by hand, as release 3" in said.err
     assert "Merge a revert of the file first, then scale" in said.err
     assert "or apply the file (`./run roost apply staging`). Nothing was changed." in said.err
     assert fly.changes == []

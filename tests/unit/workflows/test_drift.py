@@ -202,7 +202,7 @@ def test_a_token_near_its_end_is_a_warning(applied, runner, monkeypatch, tmp_pat
 
     said = applied("github", "drift", "--results", tmp_path / "found")
 
-    sentence = f"The Fly token of the schedule ends on {ends:%Y-%m-%d at %H:%M} UTC."
+    sentence = f"The Fly token of the schedule expires on {ends:%Y-%m-%d at %H:%M} UTC."
     document = json.loads((tmp_path / "found" / "_summary.json").read_text())["token"]
     assert said.code == 0
     assert (f"::warning title=Fly token::{sentence}" in said.out) is told
