@@ -51,15 +51,15 @@ async def github_checks(
             f"the default branch is {repository.default_branch}, and the workflows deploy {MAIN}",
             f"gh api -X POST {shlex.quote(f'{HERE}/branches/{repository.default_branch}/rename')} -f new_name={MAIN}",
         )
-    checkup = _Checkup(github, workflows, environments)
+    checks = _GitHubChecks(github, workflows, environments)
     for file in files:
-        async for check in checkup.environment(file):
+        async for check in checks.environment(file):
             yield check
-    async for check in checkup.repository(repository):
+    async for check in checks.repository(repository):
         yield check
 
 
-class _Checkup:
+class _GitHubChecks:
     """The checks of one repository, and what they have found out so far."""
 
     def __init__(

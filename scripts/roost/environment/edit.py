@@ -200,7 +200,7 @@ class _Editor:
             raise CannotEditError(key, f"nothing can be added below {key.value}")
         position = self.below(self.content_end(pair), indent)
         written = self.newline.join(f"{' ' * indent}{line}" if line else "" for line in lines)
-        if position and self.text[position - 1] != "\n":  # the last line has no end
+        if position and self.text[position - 1] != "\n":  # the last line has no line break
             return Splice(position, position, f"{self.newline}{written}")
         return Splice(position, position, f"{written}{self.newline}")
 
@@ -209,7 +209,7 @@ class _Editor:
         rest = _COMMENT.match(self.text, offset)
         position = rest.end() if rest else offset
         if position < len(self.text) and self.text[position] != "\n":
-            raise CannotEditError(None, "something stands where a line should end")
+            raise CannotEditError(None, "there is text where a line should end")
         position = min(position + 1, len(self.text))
         while found := _COMMENT_LINE.match(self.text, position):
             if len(found["indent"]) <= indent:
@@ -220,10 +220,10 @@ class _Editor:
     def content_end(self, pair: Pair) -> int:
         """Return where the text of a pair ends, without the comments and blank lines below."""
         key, node = pair
-        if _start(node) < _start(key):  # it stands where its anchor is, and here is an alias
+        if _start(node) < _start(key):  # the node is at its anchor, and this place has an alias
             alias = _ALIAS.match(self.text, _end(key))
             if alias is None:
-                raise CannotEditError(key, f"the alias under {key.value} is not understood")
+                raise CannotEditError(key, f"the alias under {key.value} cannot be read")
             return alias.end()
         if isinstance(node, yaml.ScalarNode) and node.style in {"|", ">"}:
             if not self.text.endswith("\n") and _end(node) == len(self.text):

@@ -65,7 +65,7 @@ class FlyCalls(Connection):
     async def _remove(
         self, path: str, params: Mapping[str, str] | None = None, nonce: str = ""
     ) -> None:
-        """Delete a thing; 404 is fine: it was gone, or an attempt whose answer was lost deleted it."""
+        """Delete a thing; a 404 is fine, as an attempt with a lost answer may have deleted it."""
         self._transport.removed(path)
         try:
             await self._send("DELETE", path, params=params, nonce=nonce)

@@ -97,7 +97,7 @@ class HeldLeases:
 
     Args:
         fly: the API.
-        app: whose machines.
+        app: the app of the machines.
         ttl_s: how long a lease lasts when nobody refreshes it.
         description: the holder, as others read it.
         patience_s: how long to wait for somebody else's lease.

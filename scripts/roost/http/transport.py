@@ -90,7 +90,7 @@ class ServiceTransport(Generic[C, R]):
     """A connection to a service that counts the requests it sends; each service has a subclass.
 
     Args:
-        http: the client, opened by whoever uses the transport.
+        http: the client; the caller opens and closes it.
         deadline_s: no call goes on past this many seconds, its repeats included.
         now: the clock that dates in answers are read against.
         clock: seconds, for the deadline.

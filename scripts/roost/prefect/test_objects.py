@@ -25,7 +25,7 @@ def own_name() -> str:
     return f"{NAME_PREFIX}{secrets.token_hex(6)}"
 
 
-class Belongings:
+class CreatedObjects:
     """The objects that a check created; those left at its end are removed, newest first.
 
     Removal goes on while the check is cancelled, for at most CLEANUP_LIMIT_S seconds. An object

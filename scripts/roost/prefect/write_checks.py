@@ -11,7 +11,7 @@ from http import HTTPStatus
 import anyio
 
 from roost.prefect.server import CheckFailedError, Server
-from roost.prefect.test_objects import Belongings, id_of, own_name, remove_leftovers
+from roost.prefect.test_objects import CreatedObjects, id_of, own_name, remove_leftovers
 
 SCHEDULE_INTERVAL_S = 3600
 """Long, so that the scheduler creates three runs and not a hundred, and none starts meanwhile."""
@@ -21,7 +21,7 @@ INFO = 20
 async def check_flow_run(server: Server) -> str:
     """Check the life of a flow run: created, running, completed, read back, found, removed."""
     await remove_leftovers(server)
-    async with Belongings(server) as ours:
+    async with CreatedObjects(server) as ours:
         flow = await ours.make("/flows", {"name": own_name()})
         wanted = {"flow_id": id_of(flow), "name": "smoke", "state": {"type": "PENDING"}}
         run = await ours.make("/flow_runs", wanted)
@@ -69,7 +69,7 @@ async def _read_back(server: Server, run: str) -> None:
 
 async def check_scheduler(server: Server) -> str:
     """Check that a deployment with an interval schedule gets runs; removing it removes them."""
-    async with Belongings(server) as ours:
+    async with CreatedObjects(server) as ours:
         flow = await ours.make("/flows", {"name": own_name()})
         schedule = {"interval": SCHEDULE_INTERVAL_S, "anchor_date": "2026-01-01T00:00:00Z"}
         deployment = await ours.make(

@@ -65,7 +65,7 @@ async def check_merged(github: GitHub, runner: Runner, plan: Plan, *, strict: bo
             where=plan.environment,
             advice=by_hand(plan),
         )
-    return "It came without a pull request: whoever pushed it approved it."
+    return "It came without a pull request: the person who pushed it approved it."
 
 
 async def check_shown(github: GitHub, runner: Runner, newest: Pull, plan: Plan) -> None:

@@ -28,7 +28,7 @@ OUTPUT = "planned"
 
 
 @dataclass(frozen=True)
-class Handed:
+class ReceivedPlans:
     """The results of the job Plan.
 
     Args:
@@ -60,7 +60,7 @@ def named(environ: Mapping[str, str], variable: str = ENVIRONMENTS) -> tuple[str
     return tuple(found)
 
 
-def receive(environ: Mapping[str, str], folder: Path, names: Iterable[str]) -> Handed:
+def receive(environ: Mapping[str, str], folder: Path, names: Iterable[str]) -> ReceivedPlans:
     """Read the documents that the job Plan wrote about these environments, and no other file.
 
     Raises:
@@ -75,7 +75,7 @@ def receive(environ: Mapping[str, str], folder: Path, names: Iterable[str]) -> H
     documents = {name: read_document(paths[name]) for name in sorted(good)}
     theirs = {name for name, found in documents.items() if found.get("environment") != name}
     strangers = [path for path in document_files(folder) if path not in paths.values()]
-    return Handed(
+    return ReceivedPlans(
         {name: found for name, found in documents.items() if name not in theirs},
         frozenset({*paths} - good | theirs),
         tuple(str(path.relative_to(folder)) for path in strangers),

@@ -29,7 +29,7 @@ MOST_JOBS = 256
 
 PULL_REQUEST = "pull_request"
 DEPENDABOT = "dependabot[bot]"
-"""The actor of runs that get no secrets, whoever opened the pull request: a push by a person is theirs."""
+"""The actor of runs without secrets; a person's push to Dependabot's branch starts a run with them."""
 _NOT_DEPLOYED = "A merge without a plan deploys nothing before somebody approves it by its digest."
 
 

@@ -22,7 +22,7 @@ from roost.report.comment import Marker, planned_comment
 from roost.report.markdown import text
 from roost.report.plan_section import PlannedEnvironment
 from roost.report.rehearsal import read_rehearsal, rehearsal_lines
-from roost.workflows.artifact_hashes import REST, Handed, named, receive
+from roost.workflows.artifact_hashes import REST, ReceivedPlans, named, receive
 from roost.workflows.job import need_runner
 from roost.workflows.pr_comment import find_comment, write_comment
 
@@ -94,7 +94,7 @@ async def ended(github: GitHub, subject: Subject) -> str:
     return ""
 
 
-def report_forged(runner: Runner, handed: Handed) -> ExitCode:
+def report_forged(runner: Runner, handed: ReceivedPlans) -> ExitCode:
     """Annotate the run with the files that are not from the job Plan, and were ignored."""
     files = [*handed.strangers, *(f"{name}.json" for name in sorted(handed.lost))]
     if not files:
@@ -133,7 +133,7 @@ def subject_of(runner: Runner) -> Subject:
 
 
 def gather(
-    subject: Subject, names: Iterable[str], handed: Handed, rehearsals: Mapping[str, Path]
+    subject: Subject, names: Iterable[str], handed: ReceivedPlans, rehearsals: Mapping[str, Path]
 ) -> tuple[list[PlannedEnvironment], Marker]:
     """Return the comment's entry for each environment, and the marker of what the merge approves."""
     entries, approved = [], {}

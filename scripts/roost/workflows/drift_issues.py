@@ -186,7 +186,7 @@ def to_report_now(found: tuple[DriftResult, ...], run: RunResult) -> tuple[Drift
 
 
 def _after(before: DriftResult, back: DriftResult) -> DriftResult:
-    """Return the result of healing; an error without differences gets those of before."""
+    """Return the result of healing; an error without differences keeps the former ones."""
     if back.error and not back.differences:
         return back.model_copy(update={"app": before.app, "differences": before.differences})
     return back

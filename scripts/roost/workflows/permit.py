@@ -21,7 +21,7 @@ from roost.operations.context import Context
 from roost.report.outcome import DeployOutcome, Result
 from roost.workflows.job import need_runner
 from roost.workflows.merges import PUSH, branch_of
-from roost.workflows.remote_checkout import UntoldError, open_head
+from roost.workflows.remote_checkout import UnreadableCommitError, open_head
 from roost.workflows.superseded import DEPLOY, decides
 
 UNATTENDED = frozenset({PUSH, "schedule"})
@@ -147,7 +147,7 @@ async def _is_protected(
     try:
         async with open_head(context, github, head, wanted) as there:
             return load_environment(file.name, there.environments).environment.protected
-    except (UntoldError, RoostError):
+    except (UnreadableCommitError, RoostError):
         return True
 
 
@@ -175,7 +175,7 @@ async def _check_people(github: GitHub, runner: Runner, name: str, started: dict
         ) from error
     own = sorted(reviewers & {login.casefold() for login in started})
     others = sorted(reviewers.difference(own))
-    # GitHub does not tell the reviews of attempts apart: in a later attempt the approval may be the
+    # GitHub does not return the attempt of a review: in a later attempt the approval may be the
     # person's own, and the approvals of others may be of an earlier attempt.
     if others and (not own or runner.run_attempt == FIRST):
         return f"{name} is protected, and {', '.join(others)} approved this run."

@@ -18,7 +18,7 @@ MOST_FILES = 50
 _REGULAR = frozenset({"100644", "100755"})
 
 
-class UntoldError(Exception):
+class UnreadableCommitError(Exception):
     """The files of a commit cannot be read from here; says why."""
 
 
@@ -32,21 +32,21 @@ async def open_head(
     Files that are the same in the checkout are copied from it.
 
     Raises:
-        UntoldError: too many files differ, or one is no plain file.
+        UnreadableCommitError: too many files differ, or one is no plain file.
         GitHubError: GitHub refuses or fails.
     """
     files = {path: file for path, file in (await github.tree(commit)).items() if wanted(path)}
     odd = [path for path, file in files.items() if file.mode not in _REGULAR or _leads_out(path)]
     if odd:
-        raise UntoldError(f"{odd[0]} is no plain file")
+        raise UnreadableCommitError(f"{odd[0]} is no plain file")
     found = {path: _here(context.project / path, file) for path, file in files.items()}
     others = [path for path, content in found.items() if content is None]
     if len(others) > MOST_FILES:
-        raise UntoldError(f"{len(others)} of its files differ")
+        raise UnreadableCommitError(f"{len(others)} of its files differ")
     for path in others:
         there = await github.file_at(path, commit)
         if there is None or there.sha != files[path].sha:
-            raise UntoldError(f"{path} is not what GitHub listed")
+            raise UnreadableCommitError(f"{path} is not what GitHub listed")
         found[path] = there.content
     with TemporaryDirectory(prefix="roost-head-") as folder:
         for path, content in found.items():

@@ -16,7 +16,7 @@ from roost.github.api import GitHub
 from roost.operations.context import Context
 from roost.report.wording import counted
 from roost.workflows.changed import meaning
-from roost.workflows.remote_checkout import UntoldError, open_head
+from roost.workflows.remote_checkout import UnreadableCommitError, open_head
 
 ENVIRONMENTS, DEPLOY = "environments/", "deploy/"
 UNTOUCHED = "Nothing was changed here."
@@ -50,7 +50,7 @@ async def check_newest(
             where=file.name,
             advice=f"{UNTOUCHED} Its server, if there is one, stays until it is destroyed.",
         ) from None
-    except UntoldError as error:
+    except UnreadableCommitError as error:
         raise SupersededError(
             f"{moved} changes {concerned[0]}.",
             where=file.name,
@@ -72,18 +72,18 @@ async def _changes(context: Context, github: GitHub, head: str, file: Environmen
 
     Raises:
         UnknownEnvironmentError: the commit has no environment of that name.
-        UntoldError: its meaning cannot be determined.
+        UnreadableCommitError: its meaning cannot be determined.
     """
     try:
         async with open_head(context, github, head, lambda path: decides(path, file)) as there:
             newer = load_environment(file.name, there.environments)
             return meaning(there, newer) != meaning(context, file)
     except InvalidFilesError as error:
-        raise UntoldError(f"it has {counted(len(error.faults), 'fault')}") from None
+        raise UnreadableCommitError(f"it has {counted(len(error.faults), 'fault')}") from None
     except GitHubAnswerError as error:  # a file or a list that is too long for the API
-        raise UntoldError(error.what.rstrip(".")) from None
+        raise UnreadableCommitError(error.what.rstrip(".")) from None
     except (OSError, ValueError, LookupError) as error:  # the files of its image are broken
-        raise UntoldError(f"its {DEPLOY} is incomplete, {type(error).__name__}") from None
+        raise UnreadableCommitError(f"its {DEPLOY} is incomplete, {type(error).__name__}") from None
 
 
 def concerns(path: str, file: EnvironmentFile) -> bool:

@@ -99,7 +99,7 @@ def test_smoke_does_not_speak_of_a_value_that_nobody_set(roost, monkeypatch):
     monkeypatch.setenv(AUTH_SECRET, "admin:wrong")
     given = roost("smoke", "staging", "--local")
 
-    assert "The login made up here is not the server's" in said.out
+    assert "The login that was generated here is not the server's" in said.out
     assert f"The value of {AUTH_SECRET} here" not in said.out
     assert f"The value of {AUTH_SECRET} here is not the server's. Correct it." in given.out
 

@@ -824,7 +824,7 @@ def test_a_push_without_a_pull_request_deploys_what_is_not_protected(deployed):
     said, outcome = deployed.deploy()
 
     assert (said.code, outcome["outcome"]) == (0, "deployed")
-    assert "whoever pushed it approved it" in said.err
+    assert "the person who pushed it approved it" in said.err
 
 
 @pytest.mark.parametrize(
