@@ -137,10 +137,10 @@ class Replicator:
             wanted = json.dumps({"path": str(self._replica.database)})
             connection.request("POST", "/sync", wanted)
             answer = connection.getresponse()
-            told = json.loads(answer.read())
+            reply = json.loads(answer.read())
             if answer.status != http.client.OK:
-                raise NotCopiedError(self._replica.hide_keys(str(told["error"])))
-            return Progress(told["txid"], told["replicated_txid"])
+                raise NotCopiedError(self._replica.hide_keys(str(reply["error"])))
+            return Progress(reply["txid"], reply["replicated_txid"])
         except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError) as error:
             raise NotCopiedError(f"Litestream does not answer: {error!r}") from None
         finally:

@@ -1,8 +1,8 @@
 """Serve only the gate until it has proved the server, so that a restore loses no client's work.
 
 The server starts in maintenance mode after a migration, and on a volume that another machine wrote
-last (a restored volume). Clients are told to retry. Prefect's own client then retries until the
-server is open: it does not count a reply with `Prefect-Maintenance` as an attempt
+last (a restored volume). Clients get a reply that makes them retry. Prefect's own client then
+retries until the server is open: it does not count a reply with `Prefect-Maintenance` as an attempt
 (prefect.client.base). Without a `Retry-After` it retries every second. An older client, which does
 not know `Prefect-Maintenance`, retries for a minute; a `Retry-After` of 5 s would make it give up
 after half a minute.

@@ -74,7 +74,7 @@ class Pooling(Enum):
     """A pooler that keeps one session for each connection."""
     DIRECT = "direct"
     UNKNOWN = "unknown"
-    """A host that no provider's rules describe; only the database itself can tell."""
+    """A host that no provider's rules describe; only the database itself shows it."""
 
 
 class _Host(NamedTuple):

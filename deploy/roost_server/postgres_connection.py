@@ -115,8 +115,8 @@ def find_fault(error: BaseException) -> tuple[Fault, str]:
         code, words = getattr(one, "sqlstate", None), str(one).lower()
         if code in BY_CODE:
             return BY_CODE[code], ""
-        for said, fault in BY_WORDS.items():
-            if said in words and code in POOLERS_CODES and type(one).__module__ in SPEAKERS:
+        for phrase, fault in BY_WORDS.items():
+            if phrase in words and code in POOLERS_CODES and type(one).__module__ in SPEAKERS:
                 return fault, ""
     for one in chain:
         if (network := _network(one)) is not None:

@@ -1,6 +1,6 @@
 """Why a database cannot be used: the exit code of a trial, and a sentence without secrets.
 
-Fly has no API for logs, so whoever starts a trial reads its exit code from Fly
+Fly has no API for logs, so the client of a trial reads its exit code from Fly
 (scripts/roost/plan/trial.py has the same sentences).
 """
 

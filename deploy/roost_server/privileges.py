@@ -9,10 +9,8 @@ from pathlib import Path
 
 from roost_server.settings import home_folder
 
-USER, UID = (
-    "prefect",
-    10001,
-)  # created by the Dockerfile; a user of that name with another id is not ours
+# Created by the Dockerfile; a user of that name with another id is not the image's.
+USER, UID = "prefect", 10001
 SOCKET = "/.fly/api"
 
 

@@ -1,4 +1,4 @@
-"""What tests of the machine's server share: databases as Prefect leaves them, and Fly's socket."""
+"""Fixtures for tests of the server: databases as Prefect leaves them, and Fly's socket."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def make_database():
 
 @pytest.fixture
 def read_notes():
-    """Reads the notes of a database that is whole."""
+    """Reads the notes of a database after an integrity check."""
 
     def read(path):
         with closing(sqlite3.connect(path)) as connection:
@@ -45,7 +45,7 @@ def read_notes():
 
 
 class MachineApi(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    """The machine's own part of Fly's API, on a socket: gives its answers in turn, the last for ever."""
+    """A stand-in for Fly's API on a socket: sends its answers in order, the last forever."""
 
     block_on_close = True
 
@@ -60,15 +60,15 @@ class MachineApi(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
     @property
     def environ(self):
-        """What Fly tells a machine of itself, and where this is."""
+        """The variables that Fly sets for a machine, with the path of this socket."""
         return {"FLY_API_SOCKET": self.path, "FLY_APP_NAME": "acme", "FLY_MACHINE_ID": "m1"}
 
 
 class MachineApiCall(socketserver.StreamRequestHandler):
-    """One call of it."""
+    """One call of the API."""
 
     def handle(self):
-        """Note what is asked, then answer; an answer that is None never comes."""
+        """Record the request, then answer; an answer of None is never sent."""
         api = self.server
         verb, path, _ = self.rfile.readline().decode().split(" ", 2)
         length = 0
@@ -99,13 +99,13 @@ def machine_api(tmp_path):
 
 @pytest.fixture
 def says():
-    """Makes an answer of Fly's with that status."""
+    """Makes a response of Fly with that status."""
     return lambda status: b"HTTP/1.1 %d Status\r\nContent-Length: 0\r\n\r\n" % status
 
 
 @pytest.fixture(scope="session")
 def bucket(tmp_path_factory):
-    """A bucket, which tests share: each has a place of its own in it."""
+    """A bucket that tests share; each test has its own path in it."""
     found = Bucket(tmp_path_factory.mktemp("bucket"))
     yield found
     found.close()
@@ -113,13 +113,13 @@ def bucket(tmp_path_factory):
 
 @pytest.fixture
 def place(tmp_path):
-    """A path in the bucket that is this test's own."""
+    """This test's own path in the bucket."""
     return tmp_path.name
 
 
 @pytest.fixture
 def replicated(tmp_path, bucket, place):
-    """The environment of a machine whose volume is copied to the bucket."""
+    """The environment of a machine whose database is replicated to the bucket."""
     return {
         "PREFECT_HOME": str(tmp_path / "data"),
         "PATH": f"{PROGRAMS}:/usr/bin:/bin",

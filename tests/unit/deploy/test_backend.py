@@ -1,4 +1,4 @@
-"""The database that Prefect uses is named by what it is, without any part of its address."""
+"""The database that Prefect uses is named by its kind, without any part of its address."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pages that cost more than they are worth are closed, and nothing else is."""
+"""The expensive pages are blocked, and no others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from roost_server.serve import BLOCKED_PAGES, block_costly_pages
 
 
 async def open_to_all(_, __, send):
-    """Answer whatever comes."""
+    """Answer any request."""
     await answer(send, 200, b"a page")
 
 

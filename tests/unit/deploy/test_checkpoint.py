@@ -1,4 +1,4 @@
-"""Before a sleep: what is committed goes from the log into the database, and writers go on."""
+"""Before a suspend, committed changes move from the log into the database; writers continue."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def database(tmp_path, make_database):
 
 @pytest.fixture
 def server(database):
-    """A server's connection with its settings; nothing leaves its log by itself."""
+    """A server's connection with its settings and without automatic checkpoints."""
     with closing(sqlite3.connect(database, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA wal_autocheckpoint = 0")
@@ -29,7 +29,7 @@ def server(database):
 
 @pytest.fixture
 def survivors(database, tmp_path, read_notes):
-    """Reads what would be left if the log were lost."""
+    """Reads what would be left without the log."""
 
     def read():
         return read_notes(shutil.copy(database, tmp_path / "alone.db"))
@@ -63,7 +63,7 @@ def test_a_writer_in_the_middle_is_not_disturbed(database, server, survivors):
 def test_under_a_reader_that_stays_the_log_is_put_onto_the_disk(
     database, server, survivors, monkeypatch
 ):
-    """As Litestream stays: SQLite moves nothing then, and syncs nothing."""
+    """As Litestream does; SQLite then moves and syncs nothing."""
     synced = []
     monkeypatch.setattr(
         os, "fsync", lambda file: synced.append(str(Path(f"/proc/self/fd/{file}").readlink()))

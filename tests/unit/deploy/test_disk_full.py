@@ -1,4 +1,4 @@
-"""A full volume refuses writes with the reason, and everything goes on when there is room."""
+"""A full volume refuses writes with the reason, and accepts them when there is room."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from roost_server.write_queue import ORIGIN, Origin, WriteQueue
 
 
 class Disk:
-    """How much is free, and what time it is, as a test has it."""
+    """The free space and the time, set by a test."""
 
     def __init__(self, tmp_path):
         self.free, self.now = 0, 0.0
@@ -40,7 +40,7 @@ def disk(tmp_path):
 
 @pytest.fixture
 def full_error(tmp_path):
-    """What SQLite itself says where there is no room."""
+    """The error of SQLite itself without room."""
     with closing(sqlite3.connect(tmp_path / "small.db")) as connection:
         connection.execute("PRAGMA max_page_count = 3")
         connection.execute("CREATE TABLE note (text TEXT)")
@@ -50,7 +50,7 @@ def full_error(tmp_path):
 
 
 class Answer:
-    """What a client gets of one request."""
+    """What a client receives for one request."""
 
     def __init__(self, app, method, path):
         client = asyncio.run(Client().call(app, http(method, path)))

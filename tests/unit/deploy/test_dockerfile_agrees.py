@@ -1,4 +1,4 @@
-"""One image, two builders: the Dockerfile does what image.json says, which the local Fly follows."""
+"""One image, two builders: the Dockerfile agrees with image.json, which the local Fly uses."""
 
 from __future__ import annotations
 

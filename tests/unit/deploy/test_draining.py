@@ -1,4 +1,4 @@
-"""A server that is asked to end first finishes what waits in its queues, and never waits for ever."""
+"""A stopping server first handles the messages in its queues, within a limit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SHUTDOWN = {"type": "lifespan.shutdown"}
 
 
 def shut_down(pending, limit_s=5.0):
-    """Have an application shut down; return what it saw waiting when it was told, and after how long."""
+    """Shut an application down; return the messages that waited at that time, and the delay."""
     seen = []
 
     async def app(_, receive, __):

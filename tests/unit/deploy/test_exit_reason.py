@@ -1,4 +1,4 @@
-"""A machine that ends leaves the reason in its own metadata; where it cannot, it ends all the same."""
+"""A machine that ends writes the reason into its metadata; if it cannot, it ends anyway."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clients of a real HTTP server that leave while they wait, over sockets of their own."""
+"""Clients of a real HTTP server that disconnect while they wait, over real sockets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REQUEST = "POST /{name} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nConnection: 
 
 @asynccontextmanager
 async def serving(app):
-    """Serve an application as the launcher does; return its port."""
+    """Serve an application as `serve` does; return its port."""
     port = free_port()
     server = uvicorn.Server(
         uvicorn.Config(app, host="127.0.0.1", port=port, lifespan="off", log_level="warning")
@@ -36,7 +36,7 @@ async def serving(app):
 
 
 async def send(port, name):
-    """Send a whole request, and wait for nothing."""
+    """Send a complete request without waiting."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(REQUEST.format(name=name).encode())
     await writer.drain()
@@ -51,7 +51,7 @@ async def hang_up(writer):
 
 
 class Keeper:
-    """An application that keeps what it is asked to, the first thing only when it is let go."""
+    """An application that stores requests; the first waits until the test releases it."""
 
     def __init__(self):
         self.kept, self.go_on, self.asked = [], asyncio.Event(), asyncio.Event()
@@ -87,7 +87,7 @@ def test_of_two_tries_of_one_client_that_both_wait_one_is_carried_out():
 
 @pytest.fixture
 def closed(tmp_path):
-    """A server after an upgrade that is not proved yet, whose application echoes over sockets."""
+    """A server in maintenance mode, with an application that echoes over sockets."""
 
     async def echo(_, receive, send):
         await receive()
@@ -115,7 +115,7 @@ def test_a_client_that_waits_for_its_socket_gets_it_when_the_server_opens(closed
 
 
 def test_a_client_that_gives_up_waiting_for_its_socket_comes_again(closed):
-    """Prefect's does so after a timeout, and drops its event when it is refused."""
+    """Prefect's client does so after a timeout, and drops its event if the socket is refused."""
     maintenance, app = closed
 
     async def scenario():

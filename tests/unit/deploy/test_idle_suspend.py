@@ -1,4 +1,4 @@
-"""Quiet is watched: what counts as activity, and when the machine asks to sleep."""
+"""Idle time: what counts as activity, and when the machine asks to be suspended."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ WEBSOCKET = {"type": "websocket", "path": "/api/events/in", "headers": []}
 
 
 class EnoughError(Exception):
-    """The time of a scene is over."""
+    """The end of a scene's time."""
 
 
 class Scene:
-    """A server, a Fly that agrees to all but `refuses`, and time that passes only in sleeps."""
+    """A server, a Fly that refuses only `refuses`, and time that passes only in sleeps."""
 
     def __init__(self, monkeypatch):
         self.now, self.until = 1000.0, 0.0
@@ -41,7 +41,7 @@ class Scene:
         monkeypatch.setattr(idle_suspend, "asyncio", time)
 
     async def sleep(self, seconds):
-        """Let time pass, and what is due happen."""
+        """Advance the time, and run what is due."""
         self.slept.append(seconds)
         self.now += seconds
         for moment in [moment for moment in self.happenings if moment <= self.now]:
@@ -58,7 +58,7 @@ class Scene:
         return FlyReply.REFUSED if action in self.refuses else FlyReply.AGREED
 
     def play(self, seconds, action="suspend", *, limit_s=LIMIT_S, happenings=()):
-        """Watch for so long; happenings are what to call, by the second they happen at."""
+        """Watch for that long; `happenings` are functions by the second at which to call them."""
         self.began, self.until = self.now, self.now + seconds
         self.happenings = {self.began + at: call for at, call in dict(happenings).items()}
         environ = {"ROOST_IDLE_ACTION": action, "ROOST_DATABASE_URL_VARIABLE": "ELSEWHERE"}
@@ -68,7 +68,7 @@ class Scene:
             asyncio.run(watch(self.activity, environ))
 
     def come(self):
-        """Let a request begin."""
+        """Begin a request."""
         self.activity.open += 1
 
     def go(self):
@@ -83,7 +83,7 @@ def scene(monkeypatch):
 
 
 def through(activity, scope, app):
-    """Call an application through the layer that counts."""
+    """Call an application through the counting layer."""
     asyncio.run(Client().call(activity.layer(app), scope))
 
 
@@ -232,7 +232,7 @@ def test_who_came_while_fly_was_asked_is_not_stopped(scene, visit):
 
 
 def test_where_the_answer_was_lost_it_may_have_slept_and_is_not_stopped(scene):
-    """Who woke it is not counted yet: it takes a request a moment to get here."""
+    """The request that woke it is not counted yet: it takes a moment to arrive."""
     scene.loses = {"suspend"}
 
     scene.play(3 * LIMIT_S)
@@ -254,7 +254,7 @@ def test_after_refusals_it_asks_ever_more_seldom(scene):
 
 
 def test_whoever_comes_while_it_falls_asleep_is_no_refusal_of_fly_s(scene):
-    """No pause that grows: once the visitor is gone it is quiet, and then it asks."""
+    """The back-off does not grow: the server is idle once the visitor is gone, and asks then."""
     scene.refuses = {"suspend", "stop"}
 
     def visit():

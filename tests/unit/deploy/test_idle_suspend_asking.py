@@ -1,4 +1,4 @@
-"""Asking Fly to sleep: over the machine's own socket, after the database came to rest."""
+"""Asking Fly for a suspend over the machine's own socket, after a checkpoint of the database."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_machine_without_the_socket_cannot_ask(tmp_path, capsys):
 
 @pytest.fixture
 def home(tmp_path, make_database):
-    """A server's home, its database in use: what it writes stays in the log by itself."""
+    """A server's home with its database in use; its writes stay in the log."""
     database = make_database(tmp_path / "home" / "prefect.db", note="old")
     with closing(sqlite3.connect(database, isolation_level=None)) as server:
         server.execute("PRAGMA journal_mode = WAL")
@@ -80,7 +80,7 @@ def home(tmp_path, make_database):
 
 @pytest.fixture
 def safe_when_asked(machine_api, home, tmp_path, read_notes):
-    """What of the database would survive without its log, at each time that Fly is asked."""
+    """What of the database would survive without its log, at each request to Fly."""
     seen = []
 
     def look():

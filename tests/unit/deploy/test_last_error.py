@@ -1,4 +1,4 @@
-"""The last error that was logged is kept in a line, and no secret of the environment is in it."""
+"""The last logged error is kept in one line, without any secret of the environment."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SECRETS = (
 
 @pytest.fixture
 def last():
-    """What keeps the last error, of loggers made while it watches."""
+    """The recorder of the last error, also of loggers that were made meanwhile."""
     before = logging.getLogRecordFactory()
     found = LastError()
     found.learn_secrets(ENVIRON)
@@ -46,7 +46,7 @@ def last():
 
 @pytest.fixture
 def logger():
-    """A logger as Prefect has them: what it tells goes to no other."""
+    """A logger as Prefect has them, which does not propagate."""
     found = logging.getLogger("roost.tests.last_error")
     found.propagate = False
     return found

@@ -1,4 +1,4 @@
-"""A lease that ran out while its server was away is not taken away before its holder could renew it."""
+"""A lease that expired while its server was away is kept until its holder could renew it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ EVERY_S = 15.0
 
 
 class Clock:
-    """A clock that goes on when it is told to."""
+    """A clock that a test advances."""
 
     now = 1_000_000.0
 
@@ -21,7 +21,7 @@ class Clock:
 
 
 def looks(grace, clock, seconds, every_s=EVERY_S):
-    """Look at the leases for so long, as the service does; say at which second the grace was over."""
+    """Check the leases for that long, as the service does; return when the grace period ended."""
     began = clock.now
     while clock.now - began < seconds:
         if grace.is_over(every_s):

@@ -1,4 +1,4 @@
-"""Litestream beside the server: it sends everything, comes back when it ends, and its trouble is told."""
+"""Litestream beside the server: it sends everything, is restarted, and its failures are logged."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def database(replicated, make_database):
 
 @pytest.fixture
 def begin(replicated):
-    """Starts what copies the database, and waits until it has taken hold."""
+    """Starts the replicator, and waits until it has opened the database."""
     started = []
 
     def run(**extra):
@@ -70,7 +70,7 @@ def begin(replicated):
 
 
 def litestream_of(replicator):
-    """Find the process itself."""
+    """Return Litestream's process."""
     children = psutil.Process(replicator._process.pid).children()
     [found] = [child for child in children if child.name() == "litestream"]
     return found
@@ -86,7 +86,7 @@ def is_complete(replicator):
 
 
 def write(path, *notes):
-    """Write notes as Prefect writes rows: each is acknowledged by itself."""
+    """Write notes as Prefect writes rows: each in its own transaction."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         for note in notes:
             connection.execute("INSERT INTO note VALUES (?)", (note,))
@@ -94,7 +94,7 @@ def write(path, *notes):
 
 @pytest.fixture
 def copied(bucket, place, tmp_path, read_notes):
-    """Reads the notes that come back from the bucket."""
+    """Reads the notes that are restored from the bucket."""
     return lambda: read_notes(bucket.fetch(place, tmp_path / "back.db"))
 
 
@@ -214,7 +214,7 @@ def test_a_copy_that_never_begins_is_told_soon(replicated, database, capfd, monk
 
 
 def trouble_of(replicator):
-    """Return what is in the way, if anything."""
+    """Return why the replica is incomplete, if it is."""
     try:
         replicator.send(0.5)
     except NotCopiedError as error:
@@ -223,14 +223,14 @@ def trouble_of(replicator):
 
 
 def churn(path, rows):
-    """Write so much that SQLite empties its log by itself and begins it anew, as Prefect does."""
+    """Write so much that SQLite checkpoints and restarts its log, as with Prefect."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         for number in range(rows):
             connection.execute("INSERT INTO note VALUES (?)", (f"{number} " + "x" * 3000,))
 
 
 def test_the_log_is_copied_without_a_gap_when_it_is_full(begin, database, bucket, place, tmp_path):
-    """Prefect writes so too; the real one in tests/e2e also shows whether Litestream lets go of the log."""
+    """Prefect writes like this; tests/e2e also shows whether Litestream releases the log."""
     replicator = begin()
     other = sqlite3.connect(database)  # a server's own: the log is not removed with the last writer
     other.execute("SELECT * FROM note").fetchall()
@@ -248,7 +248,7 @@ def test_the_log_is_copied_without_a_gap_when_it_is_full(begin, database, bucket
 def test_what_was_written_while_it_did_not_run_leaves_no_gap(
     begin, database, bucket, place, tmp_path
 ):
-    """SQLite began the log anew meanwhile, and where Litestream left off still stands in it."""
+    """SQLite restarted the log meanwhile, and Litestream's last position is still in it."""
     with closing(sqlite3.connect(database)) as other:
         replicator = begin()
         churn(database, 100)
@@ -269,7 +269,7 @@ def test_what_was_written_while_it_did_not_run_leaves_no_gap(
 
 
 def dump(path):
-    """Return the notes of a database that is whole, in their order."""
+    """Return the notes of a database in order, after an integrity check."""
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         return connection.execute("SELECT rowid, text FROM note").fetchall()
@@ -300,7 +300,7 @@ def test_a_database_that_an_upgrade_put_back_takes_the_place_of_the_migrated_one
 def test_an_older_volume_that_comes_back_takes_the_place_of_the_newer(
     begin, database, copied, tmp_path
 ):
-    """So it is after `roost restore`: what was copied since stays in the bucket's history."""
+    """This is the state after `roost restore`; later changes stay in the bucket's history."""
     replicator = begin()
     write(database, "kept")
     replicator.stop()
@@ -378,7 +378,7 @@ def test_it_is_looked_at_no_more_often_than_it_is_to_send(begin, database, monke
 
 
 def test_a_signal_to_the_server_s_group_does_not_reach_it(begin, database):
-    """An init passes the signal of a stop on to all, and the server writes until its own end."""
+    """An init sends the signal of a stop to all processes, and the server writes until its end."""
     replicator = begin()
 
     assert os.getpgid(litestream_of(replicator).pid) != os.getpgid(os.getpid())

@@ -1,4 +1,4 @@
-"""After a migration only the gate gets in, until it opens the server or nobody came for long."""
+"""After a migration only the gate is served, until it opens the server or the limit has passed."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ GATE = {**CLIENT, "x_roost_gate": "1"}
 
 
 async def serve(_, __, send):
-    """Answer whatever comes."""
+    """Answer any request."""
     await answer(send, 200, b"a page")
 
 
 @pytest.fixture
 def home(tmp_path):
-    """A volume with an upgrade that is not proved yet."""
+    """A volume with an unproved upgrade."""
     (tmp_path / COPY).write_bytes(b"the database of before")
     write_note(tmp_path, Note("2025", NOW))
     return tmp_path
@@ -31,7 +31,7 @@ def home(tmp_path):
 
 @pytest.fixture
 def visit(home):
-    """Visits a server that started a moment after the upgrade began."""
+    """Sends requests to a server that started just after the upgrade began."""
     clock = [NOW + 1]
     maintenance = MaintenanceMode(home, {}, clock=lambda: clock[0])
 
@@ -57,13 +57,13 @@ LEFT = {"type": "websocket.disconnect", "code": 1006}
 
 
 async def accept(_, receive, send):
-    """Accept a socket, as an application does, and say what it heard."""
+    """Accept a socket, as an application does, and record its messages."""
     assert await receive() == CONNECT
     await send({"type": "websocket.accept"})
 
 
 def hold_socket(home, *messages, socket_s=30.0, meanwhile=lambda _: None):
-    """Have a client open a socket while the server is closed; return what it got."""
+    """Open a client's socket in maintenance mode; return what it received."""
 
     async def scenario():
         maintenance = MaintenanceMode(home, {}, clock=lambda: NOW, socket_s=socket_s)
@@ -142,7 +142,7 @@ def test_where_there_is_a_login_only_its_owner_opens(home, given, status):
 
 
 def machine(name):
-    """Return what Fly tells a machine of itself."""
+    """Return the variables that Fly sets for a machine."""
     return {"FLY_MACHINE_ID": name}
 
 

@@ -1,4 +1,4 @@
-"""What a stop finds unhandled is delivered once, after the next start, to the service it waited for."""
+"""Messages that a stop leaves are delivered once, after the next start, to their service."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ READER = "events/task-run-recorder"
 
 @dataclass
 class Message:
-    """One message, as Prefect's queues in memory have it."""
+    """A message as in Prefect's queues in memory."""
 
     data: str | bytes
     attributes: dict[str, str] = field(default_factory=dict)
@@ -25,7 +25,7 @@ class Message:
 
 
 class Subscription:
-    """What a service reads from, as Prefect has it."""
+    """A subscription as Prefect's services have it."""
 
     def __init__(self, *messages, again=(), room=100):
         self._queue, self._retry = asyncio.Queue(room), asyncio.Queue()
@@ -36,7 +36,7 @@ class Subscription:
 
 @pytest.fixture(autouse=True)
 def _no_prefect(monkeypatch):
-    """Put messages of this file's kind; `tests/e2e/test_restart.py` has Prefect's."""
+    """Use this file's messages; `tests/e2e/test_restart.py` uses Prefect's."""
 
     def enqueue(subscription, messages):
         rest = deque(messages)
@@ -48,13 +48,13 @@ def _no_prefect(monkeypatch):
 
 
 def begin(handover, subscription, name=READER):
-    """Have a service begin to read."""
+    """Register a service that starts to read."""
     handover._begin(name, subscription)
     return subscription
 
 
 def data(subscription):
-    """Return what waits in a queue."""
+    """Return the waiting messages of a queue."""
     return [message["data"] for message in dequeue(subscription)]
 
 
@@ -93,7 +93,7 @@ def test_what_is_delivered_does_not_come_again(tmp_path):
 
 
 def test_a_server_that_is_not_proved_leaves_it_to_whoever_is(tmp_path):
-    """After a failed upgrade the database of before is put back, and must still get it."""
+    """After a failed upgrade the previous database is restored, and must still get them."""
     stopped = MessageHandover(tmp_path)
     stopped.open()
     begin(stopped, Subscription(Message("one")))

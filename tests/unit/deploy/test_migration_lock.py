@@ -1,4 +1,4 @@
-"""One machine at a time migrates a Postgres database: from before Prefect starts until it has."""
+"""One machine at a time migrates a Postgres database, from before Prefect's start until its end."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ LIFE = {"type": "lifespan"}
 
 
 class Turns:
-    """Takes note of when the turn is taken and let go."""
+    """Records when the lock is taken and released."""
 
     def __init__(self):
         self.happened = []
 
     @asynccontextmanager
     async def __call__(self):
-        """Take the turn."""
+        """Take the lock."""
         self.happened.append("taken")
         try:
             yield
@@ -32,7 +32,7 @@ class Turns:
             self.happened.append("let go")
 
     def live(self, *sends, error=None):
-        """Let an application live that says this; give what happened, in order."""
+        """Run an application that sends these messages; return the events in order."""
 
         async def app(_, __, send):
             self.happened.append("migrating")

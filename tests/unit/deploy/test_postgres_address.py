@@ -1,4 +1,4 @@
-"""A Postgres address as its owner copies it: what Prefect is told of it, and what stands before it."""
+"""A provider's Postgres address: the settings for Prefect, and the pooler in front of it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NEON = "ep-cool-darkness-123456"
 
 
 def settled(url):
-    """The settings that come of a secret named DB_URL with that value."""
+    """The settings from a secret DB_URL with that value."""
     return database_settings({URL_VARIABLE: "DB_URL", "DB_URL": url})
 
 
@@ -103,7 +103,7 @@ def test_what_asyncpg_does_not_know_is_refused_without_a_trace_of_it(query):
     ],
 )
 def test_an_at_sign_that_was_not_escaped_shows_no_part_of_a_password(place):
-    """The driver would read the rest as host and port, and say so with both."""
+    """The driver would read the rest as host and port, and show both in an error."""
     message = refusal({URL_VARIABLE: "DB_URL", "DB_URL": f"postgres://{place}"})
 
     assert message.startswith("DB_URL has no host and port after its first @")

@@ -1,4 +1,4 @@
-"""The certificate that a database's own is held against reaches asyncpg, wherever it comes from."""
+"""The root certificate of a database reaches asyncpg from every source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with a database, by what its driver, its server and poolers say of it."""
+"""Faults of a database, by the errors of its driver, server and poolers."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from roost_server.postgres_trial import PREFIX
 
 
 def said(text, code=None):
-    """An error as the driver raises it, with what a server says."""
+    """An error of the driver with a server's message."""
     error = type("Error", (Exception,), {"__module__": "asyncpg.exceptions", "sqlstate": code})
     return error(text)
 
 
 def wrapped(error):
-    """The same, as SQLAlchemy passes it on."""
+    """The same error as SQLAlchemy raises it."""
     outer = RuntimeError("postgresql://u:hunter2@h")
     outer.__cause__ = error
     return outer

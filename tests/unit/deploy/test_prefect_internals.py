@@ -1,4 +1,4 @@
-"""What the server uses of Prefect's insides stands in one list, and a part that moved is named."""
+"""The internals of Prefect that the server uses are in one list, and a moved one is named."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OF_PREFECT = ("prefect", "pydocket", "docket", "prefect_redis")
 
 
 def imports_of(path):
-    """Every module that a file imports, also within a function, and by its name as text."""
+    """Every module that a file imports, also within functions, and by name as text."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -32,7 +32,7 @@ def files():
 
 @pytest.mark.parametrize("path", files(), ids=lambda p: p.relative_to(DEPLOY).as_posix())
 def test_prefect_is_imported_through_the_list_alone(path):
-    """A part that is used and not listed is not proved when the image is built."""
+    """An internal that is not listed would not be checked when the image is built."""
     found = {module for module in imports_of(path) if module.split(".")[0] in OF_PREFECT}
 
     assert found == set()

@@ -1,4 +1,4 @@
-"""The server becomes an ordinary user, and its volume with it: only as root, and only as our user."""
+"""The server and its volume change to the image's user, if the server starts as root."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def user(uid, name=USER):
 
 @pytest.fixture
 def machine(monkeypatch):
-    """Makes a machine with these users, on which we are root or not, and stay it."""
+    """Makes a machine with these users, where the process runs as root or not."""
 
     def forbidden(*_):
         pytest.fail("the process of the tests would have become somebody else")
@@ -68,7 +68,7 @@ def machine(monkeypatch):
 
 @pytest.fixture
 def volume(tmp_path):
-    """What a server left on a volume, and a link out of it."""
+    """Files of a server on a volume, and a link out of it."""
     outside = tmp_path / "outside"
     outside.write_text("somebody else's")
     home = tmp_path / "volume" / "home"
@@ -81,7 +81,7 @@ def volume(tmp_path):
 
 @pytest.fixture
 def chowned(monkeypatch):
-    """What would be given away, in this order."""
+    """The paths that would get another owner, in order."""
     given = []
 
     def note(path, uid, gid, *, follow_symlinks=True):
@@ -96,7 +96,7 @@ def owners(folder):
 
 
 def dropped(home, api):
-    """What a process tells of itself that dropped its privileges in that home."""
+    """What a process reports after it dropped its privileges in that home."""
     root_s = home.parent / "root-s"
     root_s.touch(0o600)
     done = subprocess.run(

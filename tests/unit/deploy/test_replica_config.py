@@ -1,4 +1,4 @@
-"""What Litestream is told, and how an empty volume gets its database back."""
+"""Litestream's configuration, and the restore of a database onto an empty volume."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from roost_server.settings import has_replica
 
 
 def copy_once(replicated):
-    """Have Litestream copy the database to the bucket, all of it, and end."""
+    """Let Litestream replicate the whole database to the bucket, and end."""
     replica = read_replica(replicated)
     with working_folder(replica) as folder:
         subprocess.run(
@@ -30,7 +30,7 @@ def copy_once(replicated):
 
 
 def lose(replica):
-    """Lose the volume, with all that is on it."""
+    """Delete the volume."""
     folder = replica.database.parent
     folder.rename(folder.with_name("lost"))
 
@@ -83,7 +83,7 @@ def test_a_volume_that_has_something_is_left_alone(
     ],
 )
 def test_a_replica_that_cannot_be_read_is_not_taken_for_an_empty_one(replicated, tmp_path, wrong):
-    """Else an empty database would take the place of the copy."""
+    """An empty database would otherwise replace the replica."""
     with pytest.raises(BootError) as caught:
         restore_lost(replicated | wrong)
 

@@ -1,4 +1,4 @@
-"""A baked database is one small file, with nothing in it that must differ from server to server."""
+"""A seed database is one small file without the rows that identify a server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KEY = "an-encryption-key-that-must-not-be-shared"
 
 @pytest.fixture
 def database(tmp_path, make_database):
-    """A database as Prefect leaves it: with its log, its key, and room that is free."""
+    """A database as Prefect leaves it: with a log, an encryption key, and free pages."""
     path = make_database(tmp_path / "prefect.db", note="kept")
     with closing(sqlite3.connect(path, isolation_level=None)) as prefect:
         prefect.execute("PRAGMA journal_mode = WAL")

@@ -1,4 +1,4 @@
-"""The database that the image brings: onto an empty volume, whole, once, and never over anything."""
+"""The seed database is copied to an empty volume, whole, once, and never over a file."""
 
 from __future__ import annotations
 
@@ -57,17 +57,17 @@ def database(tmp_path):
 
 @pytest.fixture
 def environ(template, database):
-    """An image that brings a database, and an empty volume."""
+    """An image with a seed database, and an empty volume."""
     return {"IMAGE_ROOT": str(template.parents[1]), "PREFECT_HOME": str(database.parent)}
 
 
 def names(database):
-    """What lies in a database's folder."""
+    """The files in a database's folder."""
     return sorted(path.name for path in database.parent.iterdir())
 
 
 def start_killed_before(step, environ):
-    """Seed in a process that is killed there, and leaves what a kill leaves; say whether it was."""
+    """Seed in a process that is killed at that point; return whether it was."""
     done = subprocess.run(
         [sys.executable, "-B", "-c", KILLED, str(step)],
         env={"PYTHONPATH": str(DEPLOY)} | environ,

@@ -1,4 +1,4 @@
-"""Prefect's application in our layers, and what is said of a setting that it does not accept."""
+"""Prefect's application with Roost's layers, and the errors of wrong settings."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_every_wrong_setting_is_named():
 
 
 class Talkative(BaseModel):
-    """Settings whose own checks say what they were given, as some of Prefect's do."""
+    """Settings whose validators show the given value, as some of Prefect's do."""
 
     name: str = ""
     many: dict[str, SecretStr] = {}
@@ -140,14 +140,14 @@ def test_the_words_are_the_same_whatever_the_value_is(value):
 
 
 def made(environ):
-    """Make the application as `serve` does, but for what a stop would keep."""
+    """Make the application as `serve` does, without the message handover."""
     fullness = Fullness(home_folder(environ))
     return make_app(environ, WriteQueue(before_service=fullness.wait_for_room), fullness)
 
 
 @pytest.fixture
 def prefect(monkeypatch):
-    """Puts an application, or what is raised instead, in the place of Prefect's."""
+    """Replaces Prefect by an application, or by an exception."""
 
     def put(made, url="sqlite+aiosqlite:////data/prefect.db", api_path=None):
         address = SimpleNamespace(get_secret_value=lambda: url)
@@ -207,7 +207,7 @@ def test_costly_pages_are_closed_on_every_database(prefect, environ, url):
 
 @pytest.mark.parametrize("url", [POSTGRES, OTHER_FILE, "sqlite+aiosqlite:///:memory:"])
 def test_a_database_that_only_prefect_found_ends_the_start_without_its_address(prefect, url):
-    """By a name in small letters, in JSON, in a file of Prefect's settings: no list has them all."""
+    """Named in lower case, in JSON, or in a file of Prefect's settings: no list has them all."""
     prefect(Scripted([200]), url)
 
     with pytest.raises(
@@ -276,7 +276,7 @@ def test_any_other_trouble_of_prefect_keeps_its_trace(prefect):
 
 
 def test_a_watch_that_fails_is_logged_and_ends_no_other(capsys, monkeypatch):
-    """Else a server whose volume cannot be looked at would never sleep again."""
+    """Otherwise a server whose volume cannot be checked would never be suspended again."""
     ran = []
     known = LastError()
     known.learn_secrets({"HOOK": "canary-of-a-secret"})

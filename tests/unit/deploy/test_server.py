@@ -1,4 +1,4 @@
-"""The program of the machine, run as the machine runs it, around an application in Prefect's place."""
+"""The machine's program, run as on a machine, with a stand-in for Prefect."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Consumer:
 
 @pytest.fixture
 def stand_in(tmp_path):
-    """A folder with a package in Prefect's place."""
+    """A folder with a stand-in package for Prefect."""
     package = tmp_path / "packages" / "prefect" / "server" / "api"
     package.mkdir(parents=True)
     (package / "server.py").write_text(PREFECT)
@@ -114,7 +114,7 @@ def stand_in(tmp_path):
 
 @pytest.fixture
 def environ(tmp_path):
-    """What a machine has in its environment, on a volume and an image of its own."""
+    """A machine's environment, with its own volume and image."""
     return {
         "PREFECT_HOME": str(tmp_path / "home"),
         "PREFECT_SERVER_API_PORT": str(free_port()),
@@ -124,7 +124,7 @@ def environ(tmp_path):
 
 
 class Program:
-    """A server that runs."""
+    """A running server."""
 
     def __init__(self, process, port):
         self.process = process
@@ -132,7 +132,7 @@ class Program:
         self.told = []
 
     def wait_until_ready(self):
-        """Read what it tells until it is ready; a server that ends instead is none."""
+        """Read the output until the server is ready; fail if it ends."""
         for line in self.process.stdout:
             self.told.append(line.rstrip())
             if "ready after" in line:
@@ -140,12 +140,12 @@ class Program:
         pytest.fail(f"it ended: {self.process.stderr.read()}")
 
     def ask(self, path="/", **options):
-        """Ask for a page."""
+        """Request a page."""
         with httpx.Client(base_url=self.url, timeout=LIMIT_S, **options) as client:
             return client.get(path)
 
     def wait(self):
-        """Wait for its end; return the exit code and what it said of trouble."""
+        """Wait for its end; return the exit code and the errors."""
         told, trouble = self.process.communicate(timeout=LIMIT_S)
         self.told += told.splitlines()
         return self.process.returncode, trouble
@@ -153,7 +153,7 @@ class Program:
 
 @pytest.fixture
 def start(stand_in, environ):
-    """Starts the program; whatever a test does, it is gone after it."""
+    """Starts the program, and kills it after the test."""
     started = []
 
     def run(*, path=stand_in, **extra):
@@ -398,7 +398,7 @@ def test_a_machine_that_ends_leaves_the_reason_for_the_gate(
 def test_what_it_writes_last_is_copied_too(
     start, replicated, environ, bucket, place, make_database, read_notes, tmp_path
 ):
-    """Litestream ends after the server, though an init sends both the signal."""
+    """Litestream ends after the server, although an init sends both the signal."""
     make_database(Path(environ["PREFECT_HOME"]) / "prefect.db", note="the first")
     own = replicated | {"PREFECT_HOME": environ["PREFECT_HOME"], "ROOST_REPLICA_EVERY_S": "3600"}
     program = start(LAST_WORDS="goodbye", **own).wait_until_ready()

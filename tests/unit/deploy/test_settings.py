@@ -1,4 +1,4 @@
-"""Settings that follow from where the server runs: which database it uses, and what the image implies."""
+"""Settings that follow from where the server runs: its database and its image."""
 
 from __future__ import annotations
 

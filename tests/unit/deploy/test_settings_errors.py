@@ -1,4 +1,4 @@
-"""Standard error, held back and let go, in a program of its own: pytest has another one."""
+"""Standard error, withheld and released, in a separate program, because pytest replaces it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ logger.emit(logging.makeLogRecord({{"msg": "after"}}))
 
 
 def told(last):
-    """Return what a program told, whose part that is held back ends so."""
+    """Return the output of a program whose withheld part ends like that."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(last=last)],
         env={"PYTHONPATH": str(DEPLOY)},
@@ -55,5 +55,5 @@ def test_it_is_dropped_only_after_a_failure_that_is_told_elsewhere(last, kept):
 
 
 def test_it_is_held_back_until_the_end():
-    """What ends the program before that takes it along."""
+    """An exit before the end of the block drops the output."""
     assert told("os._exit(0)") == "before "

@@ -1,4 +1,4 @@
-"""Before a newer Prefect migrates there is a copy, and the image of before puts it back."""
+"""Before a migration the database is copied, and the previous image restores the copy."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def home(tmp_path):
 
 @pytest.fixture
 def image(tmp_path, home, make_database):
-    """Makes the environment of an image whose Prefect brings a revision and knows those before."""
+    """Makes the environment of an image whose Prefect has this revision and knows those before."""
 
     def make(brought):
         root = tmp_path / f"image-{brought}"
@@ -69,7 +69,7 @@ def database(home, make_database):
 
 
 def migrate(path, revision=NEW, note="of the gate"):
-    """Do what Prefect does next: move the schema, and work on."""
+    """Migrate and write, as Prefect does next."""
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = ?", (revision,))
         connection.execute("INSERT INTO note VALUES (?)", (note,))
@@ -151,7 +151,7 @@ def test_an_upgrade_that_was_proved_does_not_go_back(image, database, home, read
 
 @pytest.mark.parametrize("revision", [NEW, ""])
 def test_a_database_that_needs_no_migration_is_not_copied(image, home, make_database, revision):
-    """Nor is one that shows no revision: what it is, Prefect must find out."""
+    """Nor is one without a revision, which is left to Prefect."""
     make_database(home / "prefect.db", revision)
 
     guard_upgrade(image(NEW), NOW)
@@ -187,7 +187,7 @@ def test_a_full_volume_refuses_the_upgrade_and_says_what_to_do(
 
 
 def run_killed(environ, after):
-    """Start a process that dies before its n-th change on the disk; say whether it did."""
+    """Start a process that dies before its n-th change on the disk; return whether it did."""
     done = subprocess.run(
         [sys.executable, "-c", KILLED, str(after)],
         env={**os.environ, **environ, "PYTHONPATH": str(DEPLOY)},

@@ -1,4 +1,4 @@
-"""The room of deleted rows goes back to the volume, a little in each turn."""
+"""The space of deleted rows returns to the volume, a little in each write slot."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROWS = 3000
 
 
 def make(path, *, sealed):
-    """A database in WAL mode whose rows are deleted but for the last."""
+    """A database in WAL mode with all rows deleted except the last."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("CREATE TABLE configuration (key TEXT)")
     if sealed:

@@ -1,4 +1,4 @@
-"""A hold lets no writer in and leaves the log empty, until whoever asked for it goes away."""
+"""A write freeze blocks writers and leaves the log empty, until its client disconnects."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ LOGGED_IN = {"authorization": "Basic YWRtaW46c2VjcmV0"}
 
 
 async def serve(_, __, send):
-    """Answer whatever comes."""
+    """Answer any request."""
     await answer(send, 201)
 
 
 @pytest.fixture
 def database(tmp_path, make_database):
-    """A database with a log that holds a row, as Prefect leaves it while it runs."""
+    """A database with a row in its log, as Prefect leaves it while it runs."""
     path = make_database(tmp_path / "prefect.db")
     writer = sqlite3.connect(path)
     writer.execute("PRAGMA journal_mode = WAL")
@@ -43,7 +43,7 @@ def write(connection, note):
 
 
 def try_to_write(path):
-    """Return whether a writer who does not wait gets in, such as one of Prefect's services."""
+    """Return whether a writer that does not wait can write, such as Prefect's services."""
     with closing(sqlite3.connect(path, timeout=0)) as connection:
         try:
             write(connection, "too early")
@@ -53,21 +53,21 @@ def try_to_write(path):
 
 
 class Holder(Client):
-    """Asks for a hold, and keeps it until it lets go."""
+    """Requests a write freeze, and ends it when the test says so."""
 
     def __init__(self):
         super().__init__()
         self.held, self.left = asyncio.Event(), asyncio.Event()
 
     async def receive(self):
-        """Send the request, then stay until it is enough."""
+        """Send the request, then stay connected until released."""
         if self.sends:
             return self.sends.pop(0)
         await self.left.wait()
         return DISCONNECT
 
     async def send(self, message):
-        """Take a message, and note that the hold has begun."""
+        """Receive a message, and record that the freeze has begun."""
         await super().send(message)
         if message.get("body") == b"held\n":
             self.held.set()

@@ -1,4 +1,4 @@
-"""Whoever writes waits for a turn, and nothing that goes wrong in one keeps the others from theirs."""
+"""Writers wait for a slot, and no error in one slot blocks the others."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from roost_server.write_queue import ORIGIN, Origin, WriteQueue
 
 
 async def others_run():
-    """Let every other task go as far as it gets."""
+    """Let every other task run as far as it can."""
     for _ in range(20):
         await asyncio.sleep(0)
 
 
 class Writers:
-    """Tasks that write: each notes that it began, and stays until it is let go."""
+    """Tasks that write: each records its start, and waits until it is released."""
 
     def __init__(self, queue):
         self.queue = queue
@@ -27,7 +27,7 @@ class Writers:
         self.tasks, self.let_go = {}, {}
 
     async def start(self, name, origin=Origin.SERVICE):
-        """Begin a writer, and wait until it has its turn or its place."""
+        """Start a writer, and wait until it has its slot or its place in the queue."""
         self.let_go[name] = asyncio.Event()
         self.tasks[name] = asyncio.create_task(self._write(name, origin))
         await others_run()
@@ -44,7 +44,7 @@ class Writers:
                 self.inside -= 1
 
     async def end(self, *names):
-        """Let writers go, one after the other."""
+        """Release writers one after the other."""
         for name in names:
             self.let_go[name].set()
             await others_run()
@@ -144,7 +144,7 @@ def test_who_fails_or_is_cancelled_in_its_turn_gives_it_back():
 
 
 def test_what_is_called_within_a_turn_does_not_wait_for_itself():
-    """A session within a session, or the server calling its own API, in the task or in one of its own."""
+    """A session within a session, or the server calling its own API, in any task."""
 
     async def scenario():
         queue, done = WriteQueue(), []

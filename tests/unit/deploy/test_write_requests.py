@@ -1,4 +1,4 @@
-"""Writes come one at a time, and whatever reads is not held up by them."""
+"""Writes are executed one at a time, and reads are not delayed by them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from roost_server.write_requests import READS, WRITES, is_write, queue_requests
 
 
 class Database:
-    """An application that stays in each write until it is let go, and counts who is in it."""
+    """An application that waits in each write until released, and counts concurrent ones."""
 
     def __init__(self):
         self.inside = self.most = self.served = 0
@@ -35,13 +35,13 @@ class Database:
 
 
 async def others_run():
-    """Let every other task go as far as it gets."""
+    """Let every other task run as far as it can."""
     for _ in range(20):
         await asyncio.sleep(0)
 
 
 def with_one_writing(body):
-    """Run a scenario in which one write is in the database and stays there."""
+    """Run a scenario in which one write is in progress and stays there."""
 
     async def scenario():
         database = Database()
@@ -132,7 +132,7 @@ def test_a_client_that_goes_away_while_it_waits_takes_no_turn():
 
 
 def test_what_a_client_gave_up_while_it_waited_is_not_carried_out():
-    """Its client sends it again: carried out, it would be there twice."""
+    """Its client sends it again: executed, its effect would exist twice."""
 
     async def give_up(app, database, group, _):
         client = Client(chunks(b"x"))
@@ -177,7 +177,7 @@ def test_an_application_that_fails_gives_its_turn_back():
 
 
 def test_of_who_is_sent_away_nothing_is_kept_and_no_turn_is_taken():
-    """An application that asks for a login answers without reading what comes with a wrong one."""
+    """An application with a login does not read the body of an unauthenticated request."""
 
     async def scenario():
         heard = []

@@ -1,4 +1,4 @@
-"""A write that finds SQLite busy is asked for again here, and its client sees the last answer only."""
+"""A write that finds SQLite busy is retried here, and its client gets the last response only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LARGE = [bytes([part]) * (KEPT_IN_MEMORY // 2 + part) for part in range(5)]
 
 
 def write(app, bodies=(b"body",), *, then=(), scope=None):
-    """Write through the layer with a clock of its own; return the client, and the pauses made."""
+    """Write through the layer with a test clock; return the client and the delays."""
     pauses = []
 
     async def pause(seconds):

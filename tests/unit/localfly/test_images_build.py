@@ -1,4 +1,4 @@
-"""Building images for real: uv, the cache, and builders that get in each other's way."""
+"""Real image builds: uv, the cache, and concurrent builders."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LOCK = """six==1.17.0 \\
 
 @pytest.fixture
 def context(tmp_path):
-    """A folder of parts without a lock: a bare Python, one file, a bake."""
+    """An image folder without a lock: one file and a bake command."""
     folder = tmp_path / "context"
     folder.mkdir()
     (folder / "program.py").write_text(PROGRAM)

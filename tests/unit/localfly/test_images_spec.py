@@ -1,4 +1,4 @@
-"""image.json is read strictly: what is not understood is refused before anything is built."""
+"""image.json is read strictly: unknown content is refused before the build."""
 
 from __future__ import annotations
 

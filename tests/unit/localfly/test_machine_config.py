@@ -1,4 +1,4 @@
-"""Machine configs without a daemon: durations, faults by name, and Fly's way of giving them back."""
+"""Machine configs without a daemon: durations, named faults, and Fly's echo."""
 
 from __future__ import annotations
 

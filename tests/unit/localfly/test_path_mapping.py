@@ -1,4 +1,4 @@
-"""What names a place in a machine's own world is told in the paths of this one."""
+"""Paths and addresses of a machine are rewritten to those of this computer."""
 
 from __future__ import annotations
 

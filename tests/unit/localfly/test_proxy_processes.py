@@ -1,4 +1,4 @@
-"""The proxy in front of a real process: frozen with SIGSTOP, and woken by whoever asks."""
+"""The proxy in front of a real process, which is frozen with SIGSTOP and woken by requests."""
 
 from __future__ import annotations
 

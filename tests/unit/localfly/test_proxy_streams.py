@@ -1,4 +1,4 @@
-"""What passes through the proxy: streams, sockets, kept connections, and both ends' faults."""
+"""Traffic through the proxy: streams, sockets, reused connections, and faults of both ends."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MB = 1024 * 1024
 
 @asynccontextmanager
 async def proxied(host, settings=None):
-    """An app behind the proxy; gives the proxy and its port."""
+    """An app behind the proxy; yields the proxy and its port."""
     proxy = Proxy(host, settings)
     try:
         yield proxy, await proxy.open("app")
@@ -35,7 +35,7 @@ async def proxied(host, settings=None):
 
 
 async def behind(answer, ask, *, settings=None, **fields):
-    """Ask something of one machine that answers so; gives what came of it, and the machine."""
+    """Send a request to a machine with this response; return the result and the machine."""
     host = FakeHost()
     upstream = await host.add(answer=answer, **fields)
     async with proxied(host, settings) as (_, port):

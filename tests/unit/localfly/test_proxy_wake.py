@@ -1,4 +1,4 @@
-"""Requests that find nobody awake, too many at once, or a machine that falls asleep under them."""
+"""Requests without a running machine, too many at once, or during a suspend."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def proxied(host, settings=None):
 
 
 def slow(seen_event, go_on):
-    """An answer that says when it was asked and waits until it may come."""
+    """A response that signals its request and waits until it is released."""
 
     async def answer(_):
         seen_event.set()

@@ -1,4 +1,4 @@
-"""Machines as real processes: started, frozen, ended, killed for memory, found again."""
+"""Machines as real processes: started, frozen, ended, killed for memory, adopted."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def image(tmp_path):
 
 @pytest.fixture
 def spec(tmp_path, image):
-    """Makes what a machine's process is made from; `code` is the Python it runs."""
+    """Makes the description of a machine's process; `code` is its Python program."""
 
     def make(code=SLEEP, *, argv=None, memory_mb=256, **env):
         return ProcessSpec(
@@ -67,7 +67,7 @@ def spec(tmp_path, image):
 
 @contextlib.asynccontextmanager
 async def a_runtime():
-    """A runtime whose machines do not outlive the test."""
+    """A runtime whose machines end with the test."""
     runtime = Runtime()
     started = []
     original = runtime.start
@@ -390,7 +390,7 @@ def test_what_runs_in_a_machine_is_listed(spec):
 
 
 def start_by_a_process_that_is_killed(log):
-    """Start a machine from a Python that ends by SIGKILL; return what is left of it."""
+    """Start a machine from a Python that is killed; return what remains of it."""
     starter = (
         "import asyncio, os, sys, json, signal, pathlib\n"
         "from localfly.images.builder import Image\n"

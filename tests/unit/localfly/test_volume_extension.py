@@ -1,4 +1,4 @@
-"""The local Fly extends a volume as the mount of its machine asks for."""
+"""Volumes are extended as the mounts of their machines ask."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the local Fly remembers, without a daemon: records, files, ids."""
+"""The local Fly's state without a daemon: records, files, ids."""
 
 from __future__ import annotations
 
