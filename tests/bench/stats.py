@@ -65,7 +65,7 @@ class Aim(Enum):
 
 @dataclass(frozen=True)
 class Limit:
-    """An aim with its figure; it is told as met or missed, and fails nothing."""
+    """An aim with its figure; reported as met or missed; a missed aim fails nothing."""
 
     aim: Aim
     value: float
