@@ -28,7 +28,7 @@ SUBJECTS = (
 OPENING = """# Benchmarks
 
 Written by `./run bench --write`. Ratios are worth more than seconds: both sides are measured in one
-run, in turns, on one machine. An aim is told as met or missed, and fails nothing.
+run, in turns, on one machine. An aim is reported as met or missed; a missed aim fails nothing.
 """
 
 

@@ -76,7 +76,7 @@ def section(table: Table, circumstances: Circumstances) -> str:
     """Return a table as a section of docs/benchmarks.md with the meaning of its rows."""
     how = (
         f"`{circumstances.command}`, {circumstances.date}, {circumstances.machine}; "
-        f"medians of {circumstances.runs} runs, in brackets the least and the greatest."
+        f"medians of {circumstances.runs} runs, in brackets the lowest and the highest."
     )
     rows = [HEAD, ("---",) * len(HEAD), *(cells(row) for row in table.rows)]
     lines = [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]

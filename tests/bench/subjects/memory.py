@@ -21,7 +21,7 @@ process that has them. Both servers run at once, on copies of a used SQLite data
 
 - *idle*: {IDLE_S:g} s after the first good answer of `/api/health`.
 - *after {FLOW_RUNS} flow runs*: created, RUNNING, five log lines, COMPLETED, one after the other by
-  one writer, the most that stock bears.
+  one writer, the most that stock can serve.
 - *answered well*: the share of the requests of these runs, to show that both did the work.
 """
 

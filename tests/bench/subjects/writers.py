@@ -24,7 +24,7 @@ from bench.stats import Aim, Limit, Row, Sample, Table, Unit
 WRITERS = (1, 4, 8)
 ABOUT = f"""
 Each writer has one connection and writes flow runs as fast as it is answered: create, RUNNING, five
-log lines, COMPLETED. Nothing is repeated: a run is given up at the first request that is not
+log lines, COMPLETED. Nothing is repeated: a run ends at the first request that is not
 answered well. Each cell is a new server on a copy of a used SQLite database, asked directly,
 without a proxy.
 
@@ -34,7 +34,7 @@ without a proxy.
 - *p95*: the time 95 % of requests took at most, failed ones too, cut at {ANSWER_LIMIT_S:g} s.
 - *silence of health*: the longest time without a good answer from `/api/health`, asked over a
   connection of its own 50 ms after its last answer. It cannot be longer than writers were at it:
-  where stock has some seconds, it was silent all along. Fly's check fails after 5 s.
+  where stock has some seconds, health did not answer all the while. Fly's check fails after 5 s.
 
 The last rows are another cell: while the most writers write, {DUE_RUNS} runs are due that nobody starts, and
 Prefect is told to mark them late after {MARK_AFTER_S} s and to look each second.
