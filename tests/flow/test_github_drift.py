@@ -52,7 +52,7 @@ class Schedule:
         names = [line.partition("<<")[0] for line in lines[::3]]
         return dict(zip(names, lines[1::3], strict=True))
 
-    def restore_copy(self, option, expect=0):
+    def put_back(self, option, expect=0):
         """Do what the job of one environment does."""
         results = ("--results", str(self.healed))
         return self.site.roost.run(
@@ -125,7 +125,7 @@ def test_a_change_by_hand_opens_an_issue_and_healing_closes_it(schedule, site):
 
     ask_for_healing(site)
     assert json.loads(schedule.look()["heal"]) == [NAME]
-    schedule.restore_copy("--heal")
+    schedule.put_back("--heal")
     schedule.tell("--healed", str(schedule.healed))
     assert memory_of(site) == 512
     assert schedule.issues == [(1, f"Drift: {NAME}", "closed")]
@@ -147,7 +147,7 @@ def test_an_override_that_ended_is_ended_without_healing_anything_else(schedule,
     site.daemon.call("POST", path, {"value": metadata[OVERRIDE_KEY]}, expect=204)
 
     assert json.loads(schedule.look()["end"]) == [NAME]
-    schedule.restore_copy("--end-overrides")
+    schedule.put_back("--end-overrides")
     schedule.tell("--healed", str(schedule.healed))
     assert schedule.issues == []
     assert schedule.look(expect=0)["state"] == "clean"
@@ -174,7 +174,7 @@ def test_a_job_that_came_to_nothing_is_told_and_the_next_one_closes_its_issue(sc
     body = schedule.github.issues(LABEL)[0].body
 
     schedule.look()
-    schedule.restore_copy("--heal")
+    schedule.put_back("--heal")
     schedule.tell("--healed", str(schedule.healed))
 
     assert "healing it failed with `not-put-back`" in body
