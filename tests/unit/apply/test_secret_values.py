@@ -73,7 +73,7 @@ def test_a_sops_file_that_cannot_be_read_leaves_its_value_missing_and_stops_noth
     values = find(declared(AUTH_SECRET, hook), {AUTH_SECRET: "a:b", "HOOK": "x"})
 
     assert set(values.found) == {AUTH_SECRET}
-    assert values.missing["HOOK"].why.startswith("production.sops.yaml is not there")
+    assert values.missing["HOOK"].why.startswith("production.sops.yaml does not exist")
 
 
 def test_a_made_up_value_is_missing_no_more():
