@@ -44,10 +44,11 @@ DURATIONS = ("--durations", "10")
 UV = ("uv", "--no-config")
 # The oldest that deploy/roost_server runs: before it a login closed the health check, too.
 OLDEST_PREFECT = (3, 1, 13)
-COMPILE = [
+RESOLVE = [
     *("pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--no-build"),
-    *("--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url"),
+    *("--no-header", "--no-annotate", "--no-emit-index-url"),
 ]
+COMPILE = [*RESOLVE, "--generate-hashes"]
 
 
 def install(session: nox.Session, name: str) -> None:
@@ -189,13 +190,33 @@ def chaos(session: nox.Session) -> None:
 
 @nox.session
 def lock(session: nox.Session) -> None:
-    """Lock anew: ./run lock (all of requirements/) or ./run lock VERSION (a Prefect version)."""
-    for version in session.posargs:
+    """Lock anew: ./run lock [--upgrade] (all of requirements/) or ./run lock VERSION (a Prefect version)."""
+    versions = [word for word in session.posargs if word != "--upgrade"]
+    for version in versions:
         lock_prefect(session, version)
-    if session.posargs:
+    if versions:
         return
+    constraints = Path(session.create_tmp()) / "constraints.txt"
+    resolve_all(session, constraints, upgrade="--upgrade" in session.posargs)
     for name, sources in LOCKS.items():
-        session.run(*UV, *COMPILE, *sources, "-o", f"requirements/{name}.txt")
+        output = ("--upgrade", "-o", f"requirements/{name}.txt")
+        session.run(*UV, *COMPILE, *sources, "--constraints", str(constraints), *output)
+
+
+def resolve_all(session: nox.Session, constraints: Path, *, upgrade: bool) -> None:
+    """Write one version of each package that any lock needs: one resolution for all locks.
+
+    It keeps the versions that the locks have, except for an upgrade.
+    """
+    files = sorted(Path("requirements").glob("*.txt"))
+    pins = {line for file in files for line in file.read_text("utf-8").splitlines() if "==" in line}
+    kept = [] if upgrade else sorted(pin.removesuffix(" \\") for pin in pins)
+    # uv takes what the output file has for what it prefers.
+    constraints.write_text("".join(f"{pin}\n" for pin in kept), encoding="utf-8")
+    groups = dict.fromkeys(word for sources in LOCKS.values() for word in sources)
+    names = [word for word in groups if word not in {"--group", "pyproject.toml"}]
+    wanted = ("pyproject.toml", *(word for name in names for word in ("--group", name)))
+    session.run(*UV, *RESOLVE, *wanted, "-o", str(constraints))
 
 
 def lock_prefect(session: nox.Session, version: str) -> None:

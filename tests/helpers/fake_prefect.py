@@ -7,6 +7,7 @@ import json
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import anyio
@@ -83,17 +84,19 @@ class FakePrefect:
         return None
 
     def _page(self, path: str) -> httpx.Response | None:
-        docs = say(200 if self.docs else 404, {})
+        """Return the answer of a path that needs no login; None for any other."""
+        docs = partial(say, 200 if self.docs else 404, {})
+        # An answer is made when it is asked for: the others would cost more than all the rest.
         pages = {
-            "/api/health": say(200, body=True),
-            "/api/ready": say(200, {"message": "OK"}),
-            "/": say(307, location="/v2/"),
-            "/v2/": httpx.Response(200, html="<html>"),
-            "/ui-settings": say(200, {"api_url": self.api_url}),
+            "/api/health": partial(say, 200, body=True),
+            "/api/ready": partial(say, 200, {"message": "OK"}),
+            "/": partial(say, 307, location="/v2/"),
+            "/v2/": partial(httpx.Response, 200, html="<html>"),
+            "/ui-settings": partial(say, 200, {"api_url": self.api_url}),
             "/docs": docs,
             "/openapi.json": docs,
         }
-        return pages.get(path)
+        return pages[path]() if path in pages else None
 
     def _own_report(self, request: httpx.Request, path: str) -> httpx.Response | None:
         if "x-roost-gate" in request.headers and path == "/roost/hold":

@@ -841,6 +841,8 @@ def test_what_is_downloaded_was_uploaded_by_the_same_workflow():
 
 def test_dependabot_keeps_the_pins_fresh_and_lets_others_try_first():
     found = yaml.safe_load((ROOT / ".github/dependabot.yml").read_text())
-    [actions] = [u for u in found["updates"] if u["package-ecosystem"] == "github-actions"]
+    kinds = {update["package-ecosystem"]: update for update in found["updates"]}
 
-    assert actions["cooldown"]["default-days"] >= 7
+    assert set(kinds) == {"github-actions", "pip"}
+    assert all(update["cooldown"]["default-days"] >= 7 for update in kinds.values())
+    assert kinds["pip"]["directory"] == "/requirements"
