@@ -30,7 +30,8 @@ def serving(site, image, tmp_path):
     site.roost.run("connect", NAME, "--local", **environ)
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(
-            [image.bin / "python", EXAMPLES / "serve_flows.py"],
+            # A shell starts what it runs in the background with SIGINT ignored; all below inherit that.
+            ["env", "--default-signal=INT", image.bin / "python", EXAMPLES / "serve_flows.py"],
             env={**environ, "PREFECT_RUNNER_POLL_FREQUENCY": "1"},
             stdin=subprocess.DEVNULL,
             stdout=log,
