@@ -81,7 +81,7 @@ def test_a_rehearsal_that_puts_another_plan_in_the_place_of_the_real_one_approve
     world.found(staging={})
     world.branch("thief")
     world.write("staging", prefect={"settings": {"PREFECT_LOGGING_LEVEL": "DEBUG"}})
-    path = world.desk / "scripts" / "roost" / "verbs" / "rehearse.py"
+    path = world.desk / "scripts" / "roost" / "commands" / "rehearse.py"
     future = "from __future__ import annotations\n"
     path.write_text(path.read_text().replace(future, f"{future}{FORGER}", 1))
 
