@@ -44,7 +44,7 @@ class Run:
     @cached_property
     def jobs(self) -> dict[str, str]:
         """How each job ended, by the id of the file and, for a matrix, its environment; not those skipped."""
-        return {_named(r): str(r["jobResult"]) for r in self.records if "jobResult" in r}
+        return {named(r): str(r["jobResult"]) for r in self.records if "jobResult" in r}
 
     @cached_property
     def names(self) -> dict[str, str]:
@@ -69,7 +69,7 @@ class Run:
 
     def log_of(self, job: str) -> str:
         """What the steps of one job printed."""
-        printed = (r for r in self.records if r.get("raw_output") and _named(r) == job)
+        printed = (r for r in self.records if r.get("raw_output") and named(r) == job)
         return "".join(str(record["msg"]) for record in printed)
 
     def annotations(self, kind: str = "error") -> list[dict[str, str]]:
@@ -117,7 +117,8 @@ def _is_of_the_runner(record: Mapping[str, Any]) -> bool:
     )
 
 
-def _named(record: Mapping[str, Any]) -> str:
+def named(record: Mapping[str, Any]) -> str:
+    """Return the job of a record: its id in the file and, for a matrix, its environment."""
     environment = (record.get("matrix") or {}).get("environment")
     return " ".join(filter(None, (str(record.get("jobID")), environment)))
 
