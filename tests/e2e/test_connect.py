@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
+import tomllib
 
 import pytest
 
@@ -55,6 +56,23 @@ def test_one_command_wakes_a_server_and_connects_a_real_client_to_it(site, perso
     file = tmp_path / "prefect" / "profiles.toml"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert "[profiles.mine]" in file.read_text()
+
+
+def test_a_profile_of_that_name_keeps_its_other_settings_and_loses_a_key_of_the_cloud(
+    site, person, tmp_path
+):
+    environ, _ = person
+    file = tmp_path / "prefect" / "profiles.toml"
+    file.write_text(f'{MINE}PREFECT_API_KEY = "pnu_key"\n')
+    file.chmod(0o644)
+
+    site.roost.run("connect", NAME, "--local", "--profile", "mine", **environ)
+
+    found = tomllib.loads(file.read_text())["profiles"]["mine"]
+    assert found["PREFECT_LOGGING_LEVEL"] == "INFO"
+    assert found["PREFECT_API_AUTH_STRING"] == LOGIN
+    assert "PREFECT_API_KEY" not in found
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 def test_a_wrong_login_leaves_the_profiles_as_they_were(site, person, tmp_path):

@@ -40,7 +40,7 @@ try:
     import prefect
     from prefect.client.orchestration import get_client
     from prefect.settings import (
-        PREFECT_API_AUTH_STRING, PREFECT_API_KEY, PREFECT_API_URL, Profile,
+        PREFECT_API_AUTH_STRING, PREFECT_API_KEY, PREFECT_API_URL,
         get_current_settings, load_profiles, save_profiles, temporary_settings,
     )
 except ImportError as error:
@@ -60,13 +60,15 @@ except Exception as error:
 
 profiles = load_profiles(include_defaults=False)
 before = profiles.active_name or ""
-if request["name"] in profiles.names:
-    profiles.remove_profile(request["name"])
-profiles.add_profile(Profile(name=request["name"], settings=settings))
+# What else the person set in a profile of that name stays; a key of Prefect Cloud would go along.
+dropped = {PREFECT_API_KEY: None, PREFECT_API_AUTH_STRING: None}
+known = request["name"] in profiles.names
+profiles.update_profile(name=request["name"], settings={**dropped, **settings} if known else settings)
 profiles.set_active(request["name"])
-save_profiles(profiles)
 path = get_current_settings().profiles_path
-os.chmod(path, 0o600)
+if os.path.exists(path):
+    os.chmod(path, 0o600)  # before the login is in it
+save_profiles(profiles)
 end(client=prefect.__version__, server=server, before=before, path=str(path))
 """
 
@@ -127,7 +129,7 @@ async def write_profile(
 
     Args:
         environ: the person's, which names their Prefect's home.
-        name: of the profile; one of that name is replaced.
+        name: of the profile; other settings of one that exists are kept.
         url: of the server, without `/api`.
         auth: the login; None where the server asks for none.
 
