@@ -10,7 +10,7 @@ from roost.errors import ExitCode, InvalidFilesError, UsageError
 from roost.operations.context import Context
 from roost.plan.cost import Prices, read_prices
 from roost.plan.cost_table import HOURS_PER_DAY, USUAL_HOURS, CostLine, CostTable, cost_table
-from roost.plan.desired import desired_state
+from roost.plan.desired_state import desired_state
 from roost.report.text import Listing, listing
 
 NO_IMAGE = "none"

@@ -14,7 +14,8 @@ from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
 from roost.operations.planning import Planned, make_plan
 from roost.operations.secret_sources import given_values, known_values
-from roost.plan.desired import Desired, desired_state
+from roost.plan.desired import Desired
+from roost.plan.desired_state import desired_state
 from roost.plan.live import Live, read_live
 from roost.plan.ownership import our_machines
 from roost.plan.scope_check import beside_secrets

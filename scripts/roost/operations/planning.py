@@ -12,7 +12,8 @@ from roost.operations.context import Context
 from roost.operations.fly_target import Target, image_for
 from roost.operations.secret_sources import known_values
 from roost.plan.cost import CostChange, cost_change, read_prices
-from roost.plan.desired import Desired, desired_state
+from roost.plan.desired import Desired
+from roost.plan.desired_state import desired_state
 from roost.plan.diff import diff
 from roost.plan.document import Json, plan_document
 from roost.plan.effective import Choose, Effective, effective
