@@ -7,7 +7,8 @@ import json
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.errors import ExitCode
 from roost.operations.context import Context
-from roost.operations.fly_target import connect, fly_token, image_for
+from roost.operations.fly_target import connect, fly_token
+from roost.operations.image_parts import image_for
 from roost.operations.images import FOREIGN, NO_APP, THERE, ensure_image
 
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from roost.environment import messages
 from roost.environment.conflicts import conflicts, conflicts_with, possible_rivals, same_names
+from roost.environment.fields import Secret
 from roost.environment.files import (
     DEFAULTS,
     SUFFIXES,
@@ -22,7 +23,10 @@ from roost.environment.files import (
     read_defaults,
     read_file,
 )
-from roost.environment.model import Environment, Secret, expand_drift
+from roost.environment.flow_folder import FlowFolderError, check_flow_folder
+from roost.environment.flow_rules import flow_findings
+from roost.environment.flow_units import flow_units, split_name
+from roost.environment.model import Environment, expand_drift
 from roost.environment.names import name_fault
 from roost.environment.prefect_settings import deploy_of, settings_of, version_fault
 from roost.environment.rules import findings
@@ -74,19 +78,36 @@ def load_files(paths: Sequence[Path]) -> Loaded:
 def load_environment(name: str, folder: Path) -> EnvironmentFile:
     """Load one environment by its name.
 
+    Args:
+        name: of an environment, or of one of its flow servers as ENVIRONMENT.NAME.
+        folder: the folder with the environment files.
+
     Raises:
         UnknownEnvironmentError: no file has that name; the error lists those that exist.
         InvalidFilesError: the file, or the defaults beside it, has faults, or it conflicts with
             another file of the folder.
     """
-    path = files_by_name(folder).get(name)
+    own, flow = split_name(name)
+    path = files_by_name(folder).get(own)
     if path is None:
-        raise _unknown(name, folder)
+        raise _unknown(own, folder)
     loaded = load_files([path])
     faults = loaded.faults or tuple(_conflicts_in(folder, loaded.files[0]))
     if faults:
         raise InvalidFilesError(faults)
-    return loaded.files[0]
+    return _flow_of(loaded.files[0], flow) if flow else loaded.files[0]
+
+
+def _flow_of(file: EnvironmentFile, name: str) -> EnvironmentFile:
+    """Return one flow server of an environment."""
+    found = {unit.flow.entry.name: unit for unit in flow_units(file) if unit.flow}
+    if name not in found:
+        listed = ", ".join(unit.name for unit in found.values()) or "none yet"
+        raise UnknownEnvironmentError(
+            f"The environment {file.name} has no flow server {name!r}.",
+            advice=f"There are: {listed}.",
+        )
+    return found[name]
 
 
 def environment_names(folder: Path) -> frozenset[str]:
@@ -112,6 +133,7 @@ def load_file(path: Path, defaults: Source) -> tuple[EnvironmentFile | None, Sou
     if environment:
         faults.extend(_sops_faults(environment, source, repository_of(path)))
         faults.extend(_prefect_faults(environment, source, deploy_of(path)))
+        faults.extend(_flow_faults(environment, source, repository_of(path)))
     if environment is None or faults:
         return None, source, faults
     return EnvironmentFile(name, path, environment), source, []
@@ -124,7 +146,8 @@ def check(source: Source) -> tuple[Environment | None, list[Fault]]:
         environment = Environment.model_validate(data)
     except ValidationError as error:
         return None, [_fault(source, detail) for detail in error.errors(include_url=False)]
-    faults = [source.value(path).fault(message) for path, message in findings(environment)]
+    found = (*findings(environment), *flow_findings(environment))
+    faults = [source.value(path).fault(message) for path, message in found]
     if not faults:
         # The schema is what editors check with: it must accept what the model accepts.
         faults = [
@@ -159,7 +182,12 @@ def merge_defaults(own: Source, defaults: Source) -> Source:
 def merged(file: EnvironmentFile) -> dict[str, Any]:
     """Return an environment with every default written out, in the form of the file."""
     data = file.environment.model_dump(mode="json", by_alias=True, exclude_none=True)
-    return {**data, "secrets": [_as_written(secret) for secret in file.environment.secrets]}
+    flows = [
+        {**written, "secrets": [_as_written(secret) for secret in entry.secrets]}
+        for written, entry in zip(data.pop("flows"), file.environment.flows, strict=True)
+    ]
+    secrets = [_as_written(secret) for secret in file.environment.secrets]
+    return {**data, "secrets": secrets, **({"flows": flows} if flows else {})}
 
 
 def _load(
@@ -222,6 +250,29 @@ def _prefect_faults(environment: Environment, source: Source, deploy: Path) -> I
     known = settings_of(deploy, prefect.version)
     for path, message in settings_findings(environment, known):
         yield source.value(path).fault(message)
+
+
+def _flow_faults(environment: Environment, source: Source, repository: Path) -> Iterator[Fault]:
+    """Check the folder of each flow server, and that its Prefect works with the server's."""
+    server = _numbers(environment.prefect.version)
+    for index, entry in enumerate(environment.flows):
+        place = source.value(("flows", index, "path"))
+        try:
+            version = check_flow_folder(repository, entry.path)
+        except FlowFolderError as error:
+            yield place.fault(f"{entry.path} {error}")
+            continue
+        client = _numbers(version)
+        if client[0] != server[0] or client > server:
+            yield place.fault(
+                f"{entry.path} locks Prefect {version}, and the server runs "
+                f"{environment.prefect.version}: a client must not be newer; change "
+                "requirements.in and lock it again, or upgrade the server first"
+            )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
 
 
 def _is_another(key: str, here: dict[Any, Any], below: dict[Any, Any]) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
+from roost.environment.fields import Source
 from roost.environment.load import EnvironmentFile
-from roost.environment.model import PostgresDatabase, Source, SqliteDatabase
+from roost.environment.model import PostgresDatabase, SqliteDatabase
 from roost.environment.rules import replica_of
 
 NO_VALUE = "ROOST_NO_VALUE"

@@ -6,8 +6,9 @@ import json
 import re
 from dataclasses import dataclass
 
+from roost.environment.fields import Secret
 from roost.environment.load import EnvironmentFile, check, merge_defaults
-from roost.environment.model import AUTH_SECRET, Secret
+from roost.environment.model import AUTH_SECRET
 from roost.environment.rules import PERFORMANCE_MB, SHARED_MB, SUSPEND_LIMIT_MB
 from roost.environment.yaml_source import Source, read_source
 from roost.errors import Fault

@@ -9,7 +9,8 @@ from roost.apply.secret_values import Values, database_note
 from roost.environment.load import EnvironmentFile
 from roost.environment.rehearsal import rehearsed
 from roost.operations.context import Context
-from roost.operations.fly_target import Target, image_for
+from roost.operations.fly_target import Target
+from roost.operations.image_parts import image_for
 from roost.operations.secret_sources import known_values
 from roost.plan.cost import CostChange, cost_change, read_prices
 from roost.plan.desired import Desired

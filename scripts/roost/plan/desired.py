@@ -26,6 +26,8 @@ OVERRIDE_KEY = "roost_override"
 REPLICA_URL = "ROOST_REPLICA_URL"
 REPLICA_ENDPOINT = "ROOST_REPLICA_ENDPOINT"
 IDLE_ACTION = "ROOST_IDLE_ACTION"
+FLOW_SERVER = "ROOST_FLOW_SERVER"
+"""The variable with the name of a flow server, which a Prefect server does not have."""
 EXTENSION_FIELDS = ("extend_threshold_percent", "add_size_gb", "size_gb_limit")
 LIMIT_FIELD = EXTENSION_FIELDS[-1]
 DATABASE_URL_VARIABLE = "ROOST_DATABASE_URL_VARIABLE"
@@ -103,12 +105,21 @@ class Desired:
 
 
 def always_on(configs: Sequence[Json | None]) -> int:
-    """Return how many machines never sleep: all without autostop, else the proxy's minimum."""
-    services = [service_of(config or {}) for config in configs]
+    """Return how many machines never sleep: all without autostop, else the proxy's minimum.
+
+    A flow server has no autostop of the proxy's, and stops itself.
+    """
+    services = [service_of(config or {}) for config in configs if not stops_itself(config or {})]
     if any(AUTOSTOPS.get(service.get("autostop"), "off") == "off" for service in services):
         return len(services)
     least = max((int(service.get("min_machines_running") or 0) for service in services), default=0)
     return min(least, len(services))
+
+
+def stops_itself(config: Json) -> bool:
+    """Return whether a machine is a flow server that sleeps when it has no work."""
+    variables = config.get("env") or {}
+    return FLOW_SERVER in variables and variables.get(IDLE_ACTION, "off") != "off"
 
 
 def service_of(config: Json) -> Json:

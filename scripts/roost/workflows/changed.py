@@ -20,7 +20,7 @@ from roost.environment.starter import is_example
 from roost.errors import ExitCode, InvalidFilesError, MissingLockError
 from roost.github.actions import Runner, runner_of
 from roost.operations.context import Context
-from roost.operations.fly_target import image_for
+from roost.operations.image_parts import image_for
 from roost.report.markdown import text
 from roost.workflows.base_checkout import NOTHING, is_lost, open_base
 
