@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
+from roost.environment.flow_units import flow_units
 from roost.environment.load import EnvironmentFile, load_environment, load_files
 from roost.errors import ExitCode, InvalidFilesError, UsageError
 from roost.operations.context import Context
@@ -31,7 +32,13 @@ def cost(
     given = () if hours_per_day is None else (hours_per_day,)
     hours = tuple(sorted({*USUAL_HOURS, *given}))
     tables = [
-        cost_table(file.name, desired_state(file, NO_IMAGE), prices, hours)
+        cost_table(
+            file.name,
+            desired_state(file, NO_IMAGE),
+            prices,
+            hours,
+            {unit.name: desired_state(unit, NO_IMAGE) for unit in flow_units(file)},
+        )
         for file in _files(context, name, every=every)
     ]
     if as_json:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from roost.apply.secret_values import Values, source_text
-from roost.environment.load import EnvironmentFile, load_environment
+from roost.environment.load import EnvironmentFile, load_unit
 from roost.errors import ExitCode, UnappliableError, UsageError
 from roost.operations.applying import apply_and_report
 from roost.operations.context import Context
@@ -54,7 +54,7 @@ async def secrets(
     exit_code: bool,
 ) -> ExitCode:
     """Show the state of each secret; with `exit_code`, return 2 if an apply would change one."""
-    file = load_environment(name, context.environments)
+    file = load_unit(name, context.environments)
     async with connect(context, local=local) as target:
         found = await compare_secrets(context, file, target)
     if as_json:
@@ -84,7 +84,7 @@ async def set_secrets(
     """
     if exit_code:
         raise UsageError("--set and --exit-code exclude each other: leave out one of them.")
-    file = load_environment(name, context.environments)
+    file = load_unit(name, context.environments)
     async with connect(context, local=local) as target:
         planned = await make_plan(context, file, target)
         check_confined(planned)

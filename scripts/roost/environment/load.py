@@ -53,6 +53,7 @@ __all__ = [
     "load_environment",
     "load_file",
     "load_files",
+    "load_unit",
     "merge_defaults",
     "merged",
 ]
@@ -78,34 +79,37 @@ def load_files(paths: Sequence[Path]) -> Loaded:
 def load_environment(name: str, folder: Path) -> EnvironmentFile:
     """Load one environment by its name.
 
-    Args:
-        name: of an environment, or of one of its flow servers as ENVIRONMENT.NAME.
-        folder: the folder with the environment files.
-
     Raises:
         UnknownEnvironmentError: no file has that name; the error lists those that exist.
         InvalidFilesError: the file, or the defaults beside it, has faults, or it conflicts with
             another file of the folder.
     """
-    own, flow = split_name(name)
-    path = files_by_name(folder).get(own)
+    path = files_by_name(folder).get(name)
     if path is None:
-        raise _unknown(own, folder)
+        raise _unknown(name, folder)
     loaded = load_files([path])
     faults = loaded.faults or tuple(_conflicts_in(folder, loaded.files[0]))
     if faults:
         raise InvalidFilesError(faults)
-    return _flow_of(loaded.files[0], flow) if flow else loaded.files[0]
+    return loaded.files[0]
 
 
-def _flow_of(file: EnvironmentFile, name: str) -> EnvironmentFile:
-    """Return one flow server of an environment."""
-    found = {unit.flow.entry.name: unit for unit in flow_units(file) if unit.flow}
+def load_unit(name: str, folder: Path) -> EnvironmentFile:
+    """Load an environment, or one of its flow servers by `ENVIRONMENT.NAME`.
+
+    Raises:
+        UnknownEnvironmentError: there is none of that name; the error lists those that exist.
+        InvalidFilesError: see `load_environment`.
+    """
+    environment, flow = split_name(name)
+    file = load_environment(environment, folder)
+    if not flow:
+        return file
+    found = {unit.name: unit for unit in flow_units(file)}
     if name not in found:
-        listed = ", ".join(unit.name for unit in found.values()) or "none yet"
         raise UnknownEnvironmentError(
-            f"The environment {file.name} has no flow server {name!r}.",
-            advice=f"There are: {listed}.",
+            f"The environment {file.name} has no flow server {flow!r}.",
+            advice=f"There are: {', '.join(found) or 'none yet'}.",
         )
     return found[name]
 
@@ -296,7 +300,13 @@ def _fault(source: Source, detail: Any) -> Fault:
 
 
 def _unknown(name: str, folder: Path) -> UnknownEnvironmentError:
+    environment, flow = split_name(name)
     known = sorted(files_by_name(folder))
+    if flow and environment in known:
+        return UnknownEnvironmentError(
+            f"{name} is a flow server, and this command is for Prefect servers.",
+            advice=f"Name the environment: {environment}.",
+        )
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"Did you mean {close[0]}? " if close else ""
     listed = ", ".join(known) or "none yet"

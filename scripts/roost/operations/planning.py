@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -69,6 +70,12 @@ async def make_plan(
     cost = cost_change(read_prices(context.prices), desired, live)
     plan = chosen.annotate(adopted.annotate(diff(desired, live)))
     return Planned(chosen.file, image, desired, live, plan, cost, values, chosen, adopted.left)
+
+
+def plans_document(plans: Sequence[Planned]) -> Json:
+    """Return the plan of an environment as one JSON object, with those of its flow servers."""
+    first, *flows = (planned.document() for planned in plans)
+    return {**first, "flows": flows} if flows else first
 
 
 def print_database_note(context: Context, planned: Planned) -> None:
