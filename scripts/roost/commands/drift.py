@@ -182,11 +182,9 @@ async def drift(  # noqa: PLR0913 - one argument an option
     if every:
         return await _drift_of_all(context, healing, results, local=local, as_json=as_json)
     file = load_unit(name, context.environments)
-    codes = [
-        await _drift_of_one(context, unit, healing, results, local=local, as_json=as_json)
-        for unit in units(file)
-    ]
-    return max(codes)
+    options = {"local": local, "as_json": as_json}
+    codes = [await _drift_of_one(context, u, healing, results, **options) for u in units(file)]
+    return max(codes, key=_WORST_LAST.index)
 
 
 async def _drift_of_one(  # noqa: PLR0913 - the options of the command

@@ -226,7 +226,7 @@ def _conflicts_in(folder: Path, file: EnvironmentFile) -> Iterator[Fault]:
 def _sops_faults(environment: Environment, source: Source, repository: Path) -> Iterator[Fault]:
     """Check each SOPS file that is named, as far as is possible without its key."""
     known: dict[str, SopsFile | str] = {}
-    for index, secret in enumerate(environment.secrets):
+    for place, secret in environment.all_secrets:
         name = secret.source.sops
         if not name:
             continue
@@ -235,7 +235,7 @@ def _sops_faults(environment: Environment, source: Source, repository: Path) -> 
         file = known[name]
         message = file if isinstance(file, str) else file.fault(secret.name)
         if message:
-            yield source.value(("secrets", index, "from", "sops")).fault(f"{name} {message}")
+            yield source.value((*place, "from", "sops")).fault(f"{name} {message}")
 
 
 def _read_sops(repository: Path, name: str) -> SopsFile | str:

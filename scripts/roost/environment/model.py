@@ -57,6 +57,7 @@ IGNORABLE = rf"^({_IGNORABLE_NAMES}|env\.PREFECT_[A-Z0-9_]+)$"
 AUTH_SECRET = "PREFECT_SERVER_API_AUTH_STRING"  # noqa: S105 - the name, not the value
 HEAL = "heal"
 """The short form `drift: heal`."""
+SecretPlace = tuple[str | int, ...]
 # The access keys of a bucket, under the names that Litestream reads.
 BUCKET_SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
@@ -254,3 +255,19 @@ class Environment(Model):
     """Names, or {name: NAME, from: {env: OTHER}}; a value never stands here."""
     flows: Annotated[tuple[FlowServer, ...], Field(strict=False, max_length=20)] = ()
     """What runs flows on Fly.io for this server; each entry is an app of its own, APP-NAME."""
+
+    @property
+    def all_secrets(self) -> tuple[tuple[SecretPlace, Secret], ...]:
+        """The secrets of the server and of the flow servers, each with its place in the file."""
+        own = ((("secrets", index), secret) for index, secret in enumerate(self.secrets))
+        theirs = (
+            (("flows", number, "secrets", index), secret)
+            for number, entry in enumerate(self.flows)
+            for index, secret in enumerate(entry.secrets)
+        )
+        return (*own, *theirs)
+
+    @property
+    def sops_files(self) -> tuple[str, ...]:
+        """The SOPS files that any secret names, sorted."""
+        return tuple(sorted({secret.source.sops for _, secret in self.all_secrets} - {""}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from roost.environment.fields import Secret
@@ -151,6 +152,6 @@ def _number(value: int | str) -> str:
     return value if isinstance(value, str) and value.isdigit() else json.dumps(value)
 
 
-def secret_names(secrets: tuple[Secret, ...]) -> tuple[str, ...]:
+def secret_names(secrets: Iterable[Secret]) -> tuple[str, ...]:
     """Return the variables of the secrets that come from the process environment."""
     return tuple(dict.fromkeys(secret.source.env for secret in secrets if secret.source.env))
