@@ -118,6 +118,8 @@ _SHARED: tuple[Callable[[Environment], Iterator[Finding]], ...] = (
 def shared_rules(environment: Environment) -> Iterator[Finding]:
     """Apply the rules about machines and secrets to each flow server."""
     for index, entry in enumerate(environment.flows):
+        if len(flow_app(environment.app, entry.name)) > LONGEST_APP:
+            continue  # `names_once` reports it
         derived = flow_environment(environment, entry)
         added = len(derived.secrets) - len(entry.secrets)
         for rule in _SHARED:
