@@ -129,7 +129,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("shellcheck", "run", ".ci/run", ".ci/packages")
-    session.run("hadolint", "deploy/Dockerfile")
+    session.run("hadolint", "deploy/Dockerfile", "deploy/flows/Dockerfile")
     session.run("actionlint")  # with shellcheck, which it finds beside itself
     session.run(
         "zizmor", "--offline", "--persona", "pedantic", "--no-progress", "--quiet", ".github"

@@ -12,7 +12,6 @@ import pytest
 from helpers.waiting import LIMIT_S
 from roost_machine import sleep_request
 from roost_machine.sleep_request import FlyReply, ask
-from roost_server import idle_suspend
 from roost_server.idle_suspend import Activity, suspend_or_stop, watch
 
 ASKED = {action: ("POST", f"/v1/apps/acme/machines/m1/{action}") for action in ("suspend", "stop")}
