@@ -12,6 +12,7 @@ from roost.plan.document import plan_digest
 from roost.plan.restore import restoring
 from roost.plan.secrets import rotates_asleep
 from roost.report.text import plan_report
+from roost.report.wording import connect_line
 
 
 async def apply(
@@ -48,4 +49,6 @@ async def apply(
             f"The server sleeps and wakes with the new secrets. Its release is unproved until then: roost smoke {name}",
             soft_wrap=True,
         )
+    if not as_json:
+        context.progress.print(connect_line(name))
     return ExitCode.DONE
