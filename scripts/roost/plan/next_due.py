@@ -36,7 +36,7 @@ class NextDue:
     Args:
         at: when, in UTC.
         flow_server: the flow server that runs it.
-        deployment: its flow and deployment, as `flow/deployment`.
+        deployment: its flow and deployment, as `flow/deployment`; empty for a run of none.
     """
 
     at: datetime
@@ -76,6 +76,8 @@ def read_next_due(left: Any) -> NextDue:
     if not isinstance(left, dict):
         raise ValueError("it is no JSON object")  # noqa: TRY004 - a fault of the text, not of a caller
     flow_server, deployment = (_words(left, key) for key in ("flow_server", "deployment"))
+    if not flow_server:
+        raise ValueError("it names no flow server")
     return NextDue(read_time(left.get("at")), flow_server, deployment)
 
 
@@ -95,8 +97,8 @@ def read_time(value: Any) -> datetime:
 
 def _words(left: dict[str, Any], key: str) -> str:
     value = left.get(key)
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"it has no {key}")
+    if not isinstance(value, str):
+        raise ValueError(f"it has no {key}")  # noqa: TRY004 - a fault of the text, not of a caller
     return one_line(value, MAX_WORDS)
 
 

@@ -15,6 +15,7 @@ from roost.http.messages import one_line
 from roost.plan.next_due import MAX_WORDS, NextDue, read_next_due, read_time
 
 MAX_ERROR = 300
+POLLS = "polls_last_minute"
 MOST = 2**53
 
 
@@ -37,7 +38,7 @@ class ConnectedClients:
 
     def document(self) -> dict[str, int]:
         """Return the JSON form."""
-        return {"sockets": self.sockets, "polls": self.polls}
+        return {"sockets": self.sockets, POLLS: self.polls}
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def read_work(report: Mapping[str, Any]) -> ServerWork:
 def _clients(value: Any) -> ConnectedClients | None:
     if not isinstance(value, dict):
         return None
-    sockets, polls = (_count(value.get(key)) for key in ("sockets", "polls"))
+    sockets, polls = (_count(value.get(key)) for key in ("sockets", POLLS))
     return None if sockets is None or polls is None else ConnectedClients(sockets, polls)
 
 

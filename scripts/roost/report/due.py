@@ -80,7 +80,7 @@ def lateness(due: NextDue, now: datetime) -> str:
 
 def run_of(due: NextDue) -> str:
     """Return which run is due, and where it runs."""
-    return f"{one_line(due.deployment)} on the flow server {one_line(due.flow_server)}"
+    return f"{one_line(due.deployment) or 'a run without a deployment'} on the flow server {one_line(due.flow_server)}"
 
 
 def asleep_notes(

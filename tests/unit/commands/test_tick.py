@@ -225,7 +225,7 @@ def test_status_of_a_sleeping_server_names_a_run_that_is_late(roost, leave):
 
 
 WORK = {
-    "clients": {"sockets": 1, "polls": 6},
+    "clients": {"sockets": 1, "polls_last_minute": 6},
     "flow_servers": [
         {"name": "nightly", "due": None, "overdue": 2, "running": [], "wake_error": "timed out"}
     ],
@@ -299,6 +299,6 @@ def test_sleep_as_json_has_the_clients(roost, awake, applied):
 
 
 def test_sleep_of_a_server_that_nobody_is_connected_to_speaks_of_nobody(roost, awake):
-    awake.report = {"database": "postgres", "clients": {"sockets": 0, "polls": 0}}
+    awake.report = {"database": "postgres", "clients": {"sockets": 0, "polls_last_minute": 0}}
 
     assert "connected" not in roost("sleep", "staging").out

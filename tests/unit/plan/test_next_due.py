@@ -97,6 +97,10 @@ def test_names_are_printable_and_of_bounded_length():
     assert len(due.deployment) == MAX_WORDS
 
 
+def test_a_run_may_have_no_deployment():
+    assert parse_next_due(left(deployment="")).deployment == ""
+
+
 def test_what_a_newer_image_adds_is_no_fault():
     assert parse_next_due(left(more=[1]))
 

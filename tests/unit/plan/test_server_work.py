@@ -23,7 +23,11 @@ RECORD = {
 
 def test_a_report_is_read_whole():
     due = {"at": AT, "flow_server": "nightly", "deployment": "load/all"}
-    report = {"clients": {"sockets": 1, "polls": 6}, "flow_servers": [RECORD], "next_due": due}
+    report = {
+        "clients": {"sockets": 1, "polls_last_minute": 6},
+        "flow_servers": [RECORD],
+        "next_due": due,
+    }
 
     work = read_work({"database": "postgres", **report})
 
@@ -48,9 +52,9 @@ def test_an_older_image_reports_nothing_and_nothing_is_known():
 @pytest.mark.parametrize(
     "junk",
     [
-        *(7, "x", None, [], {}, {"sockets": 1}, {"sockets": -1, "polls": 0}),
-        *({"sockets": True, "polls": 1}, {"sockets": 2**60, "polls": 0}),
-        {"sockets": "1", "polls": "2"},
+        *(7, "x", None, [], {}, {"sockets": 1}, {"sockets": -1, "polls_last_minute": 0}),
+        *({"sockets": True, "polls_last_minute": 1}, {"sockets": 2**60, "polls_last_minute": 0}),
+        {"sockets": "1", "polls_last_minute": "2"},
     ],
 )
 def test_clients_of_another_form_are_unknown(junk):
@@ -58,10 +62,10 @@ def test_clients_of_another_form_are_unknown(junk):
 
 
 def test_nobody_connected_is_known_and_is_nobody():
-    work = read_work({"clients": {"sockets": 0, "polls": 0}})
+    work = read_work({"clients": {"sockets": 0, "polls_last_minute": 0}})
 
     assert not work.clients.are_there
-    assert work.document()["clients"] == {"sockets": 0, "polls": 0}
+    assert work.document()["clients"] == {"sockets": 0, "polls_last_minute": 0}
 
 
 @pytest.mark.parametrize("junk", [7, "x", None, {}, True])

@@ -8,7 +8,7 @@ import pytest
 
 from roost.plan.next_due import Decided, Decision, NextDue
 from roost.plan.server_work import ConnectedClients, FlowServerWork, ServerWork
-from roost.report.due import asleep_notes, length, tick_line, when, woken_line, work_notes
+from roost.report.due import asleep_notes, length, run_of, tick_line, when, woken_line, work_notes
 
 NOW = datetime(2026, 11, 30, 9, 0, tzinfo=UTC)
 RUN = "load/all on the flow server nightly"
@@ -45,6 +45,10 @@ def test_a_woken_server_is_said_to_be_late_or_early():
         f"staging: woken in 2.31 s, 3 min after a run was due at 2026-11-30 08:57:00 UTC ({RUN})."
     )
     assert "12 s before a run is due" in woken_line("staging", due(seconds=12), NOW, 1)
+
+
+def test_a_run_without_a_deployment_is_said_to_have_none():
+    assert run_of(NextDue(NOW, "nightly", "")).startswith("a run without a deployment on the flow")
 
 
 @pytest.mark.parametrize(
