@@ -458,10 +458,15 @@ class World:
         payload = {"ref": "refs/heads/main", "before": "0" * 40, "after": self.main}
         return self.happens(Event("push", self.main, payload), "deploy")["deploy"]
 
-    def schedule(self) -> Run:
-        """Let the time of the schedule come."""
-        payload = {"ref": "refs/heads/main", "schedule": "23 5,17 * * *"}
-        return self.happens(Event("schedule", self.main, payload), "drift")["drift"]
+    def schedule(self, workflow: str = "drift") -> Run:
+        """Let the time of a workflow's schedule come."""
+        [entry] = next(
+            found.events["schedule"]
+            for found in workflows(self._clone_of(self.main))
+            if found.file == f"{workflow}.yml"
+        )
+        payload = {"ref": "refs/heads/main", "schedule": entry["cron"]}
+        return self.happens(Event("schedule", self.main, payload), workflow)[workflow]
 
     def _run(self, name: str, event: Event) -> Run:
         number = next(self._numbers)

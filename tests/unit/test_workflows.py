@@ -90,11 +90,11 @@ def of(found):
         # Whatever else a file may be kept in: the deploy compares what is in it.
         ("push", {"files": ["secrets/production.json"]}, {"checks", "deploy"}),
         ("push", {"branch": "feature", "files": ["environments/staging.yaml"]}, set()),
-        ("schedule", {}, {"drift"}),
+        ("schedule", {}, {"drift", "tick"}),
         (
             "workflow_dispatch",
             {},
-            {"deploy", "destroy", "drift", "rollback", "scale", "secrets", "server"},
+            {"deploy", "destroy", "drift", "rollback", "scale", "secrets", "server", "tick"},
         ),
     ],
 )
@@ -131,9 +131,32 @@ def test_no_workflow_is_started_by_what_hands_a_stranger_our_secrets():
     }
 
 
-def test_the_schedule_keeps_away_from_the_full_hour():
-    for entry in WORKFLOWS["drift.yml"].events["schedule"]:
-        assert int(entry["cron"].split()[0]) % 5
+SCHEDULED = [w for w in WORKFLOWS.values() if "schedule" in w.events]
+
+
+@pytest.mark.parametrize("workflow", SCHEDULED, ids=lambda workflow: workflow.file)
+def test_a_schedule_keeps_away_from_the_full_hour(workflow):
+    """GitHub is busiest then, and its other multiples of five minutes are what most people take."""
+    for entry in workflow.events["schedule"]:
+        first, _, rest = entry["cron"].split()[0].partition("-")
+        last, _, step = rest.partition("/")
+        minutes = range(int(first), int(last or first) + 1, int(step or 1))
+
+        assert all(minute % 5 for minute in minutes)
+
+
+def test_the_tick_runs_only_where_somebody_switched_it_on_and_with_nothing_but_the_token_that_reads():
+    """A job that is skipped is billed nothing."""
+    tick = WORKFLOWS["tick.yml"].job("tick")
+    [step] = [step for step in tick.steps if step.run]
+
+    assert tick.condition == "vars.ROOST_TICK == 'on'"
+    # It has the token that changes nothing, and no login: what it does to a server is a request.
+    assert tick.environment == READ_ONLY
+    assert (set(tick.secrets), tick.permissions) == ({TOKEN}, {"contents": "read"})
+    assert step.run == "./run roost tick --all"
+    # Two at once would read the same times; the newest of those that wait is enough.
+    assert tick.data["concurrency"] == {"group": "tick", "cancel-in-progress": "false"}
 
 
 @pytest.mark.parametrize("name", ["checks", "plan"])
@@ -531,7 +554,8 @@ def test_every_job_has_a_limit_and_one_kind_of_runner(job):
     assert 0 < int(job.data["timeout-minutes"]) <= 60
     # A private server is reached by a runner of one's own; nothing of a pull request runs there.
     own = "${{ vars.ROOST_RUNNER || 'ubuntu-24.04' }}"
-    assert job.data["runs-on"] == (own if job in DEPLOYING else "ubuntu-24.04")
+    reaches_servers = job in DEPLOYING or of(job) == "tick.yml:tick"
+    assert job.data["runs-on"] == (own if reaches_servers else "ubuntu-24.04")
     assert "permissions" in job.data
 
 

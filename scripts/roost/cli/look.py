@@ -87,6 +87,25 @@ def drift(  # noqa: PLR0913 - one argument an option
     )
 
 
+@look.add("roost tick --all")
+def tick(
+    environments: Annotated[
+        list[str] | None, typer.Argument(metavar="[ENV...]", help="Files in environments/.")
+    ] = None,
+    *,
+    every: Annotated[bool, typer.Option("--all", help="All environments.")] = False,
+    local: Local = False,
+    as_json: AsJson = False,
+) -> ExitCode:
+    """Wake the servers that have a flow run due, and no other.
+
+    The exit code is 1 if one of them could not be read or woken.
+    """
+    from roost.commands import tick as command
+
+    return run(command.tick, environments or (), every=every, local=local, as_json=as_json)
+
+
 @look.add("roost releases staging --clear 4")
 def releases(
     environment: Environment,

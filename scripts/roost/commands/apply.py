@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from roost.environment.flow_units import units
+from roost.environment.flow_units import split_name, units
 from roost.environment.load import EnvironmentFile, load_unit
 from roost.errors import ChangedMeanwhileError, ExitCode
 from roost.operations.applying import apply_and_report, settle
@@ -13,6 +13,7 @@ from roost.plan.document import plan_digest
 from roost.plan.restore import restoring
 from roost.plan.secrets import rotates_asleep
 from roost.report.text import plan_report
+from roost.report.wording import connect_line
 
 
 async def apply(
@@ -37,6 +38,8 @@ async def apply(
     async with connect(context, local=local) as target:
         for unit in chosen:
             await _apply_one(context, target, unit, digest=digest, as_json=as_json)
+    if not as_json:
+        context.progress.print(connect_line(split_name(name)[0]))
     return ExitCode.DONE
 
 

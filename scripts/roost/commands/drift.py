@@ -127,11 +127,12 @@ class DriftFound:
             "ignored": [left.document() for left in self.planned.left] if self.planned else [],
             "unchecked_secrets": list(self.planned.plan.unchecked) if self.planned else [],
             "notes": list(self.planned.plan.warnings) if self.planned else [],
-            "error": _error(self.error) if self.error else None,
+            "error": error_document(self.error) if self.error else None,
         }
 
 
-def _error(error: RoostError) -> Json:
+def error_document(error: RoostError) -> Json:
+    """Return an error, with every fault of a file, as JSON."""
     faults = error.faults if isinstance(error, InvalidFilesError) else ()
     return {"word": error.word, "message": str(error), "faults": [vars(fault) for fault in faults]}
 
@@ -255,7 +256,9 @@ async def compare_all(
             f"There is no environment file in {context.environments} except the template's examples.",
             advice="A file also names the organization to search for orphaned apps.",
         )
-    totals = Totals(found=_broken(loaded.faults))
+    totals = Totals(
+        found=[DriftFound(name, error=error) for name, error in faulty(loaded.faults).items()]
+    )
     names = {found.name for found in totals.found}
     for found in totals.found:
         report_one(found)
@@ -276,15 +279,12 @@ def watched(context: Context, *, local: bool = False) -> Loaded:
     return Loaded(tuple(f for f in loaded.files if local or not is_example(f)), loaded.faults)
 
 
-def _broken(faults: tuple[Fault, ...]) -> list[DriftFound]:
-    """Return the environments with faulty files; the others are still compared."""
+def faulty(faults: tuple[Fault, ...]) -> dict[str, InvalidFilesError]:
+    """Return the error of each environment with a faulty file, by name; the others are still read."""
     by_name: dict[str, list[Fault]] = {}
     for fault in faults:
         by_name.setdefault(Path(fault.path).stem, []).append(fault)
-    return [
-        DriftFound(name, error=InvalidFilesError(tuple(found)))
-        for name, found in sorted(by_name.items())
-    ]
+    return {name: InvalidFilesError(tuple(found)) for name, found in sorted(by_name.items())}
 
 
 async def compare(context: Context, file: EnvironmentFile, target: Target) -> DriftFound:

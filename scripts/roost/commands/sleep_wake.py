@@ -14,6 +14,7 @@ from roost.operations.server_state import (
     ASLEEP,
     print_state_notes,
 )
+from roost.operations.server_work import ask_work
 from roost.operations.sleep_wake import (
     buffers_writes,
     flush_writes,
@@ -21,6 +22,7 @@ from roost.operations.sleep_wake import (
     put_to_sleep,
     time_wake,
 )
+from roost.report.due import sleep_note
 
 
 async def sleep(
@@ -43,8 +45,12 @@ async def sleep(
             advice="Set scaling.autostop to suspend or stop and apply.",
         )
     laid: list[dict[str, object]] = []
+    clients = None
     async with connect(context, local=local) as target:
-        for machine in await our_machines(target, file):
+        machines = await our_machines(target, file)
+        if any(machine.state == "started" for machine in machines):
+            clients = (await ask_work(context, target, file)).clients
+        for machine in machines:
             state, seconds = machine.state, 0.0
             result = f"sleeps already: {state}."
             if state not in ASLEEP:
@@ -59,7 +65,10 @@ async def sleep(
                 context.out.print(f"{machine.id} {result}")
     if as_json:
         document = {"environment": name, "app": file.environment.app, "machines": laid}
-        context.out.print_json(json.dumps(document))
+        connected = None if clients is None else clients.document()
+        context.out.print_json(json.dumps({**document, "clients": connected}))
+    elif clients and clients.are_there:
+        context.out.print(sleep_note(clients), markup=False, soft_wrap=True)
     return ExitCode.DONE
 
 

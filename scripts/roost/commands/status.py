@@ -12,22 +12,27 @@ from roost.environment.rehearsal import rehearsed
 from roost.errors import ExitCode
 from roost.fly.models import Machine
 from roost.operations.context import Context
-from roost.operations.fly_target import connect
+from roost.operations.fly_target import Target, connect
 from roost.operations.server_state import (
+    ServerState,
     exit_notes,
     last_exit,
     look_at,
     our_machines_in,
     verdict_notes,
 )
+from roost.operations.server_work import ask_work
 from roost.plan.desired import REPLICA_URL, VERSION_KEY
 from roost.plan.desired_state import desired_state
 from roost.plan.destroy import cordoned_notes
 from roost.plan.disk_usage import used_percent
 from roost.plan.effective import effective
 from roost.plan.live import Live, read_live
+from roost.plan.next_due import next_due_of
 from roost.plan.ownership import our_machines as our_machines_by_slot
+from roost.plan.server_work import ServerWork
 from roost.plan.volumes import compare_volumes
+from roost.report.due import asleep_notes, work_notes
 from roost.report.text import listing
 from roost.report.wording import one_line, short_image
 
@@ -48,11 +53,13 @@ async def status(
         public = file.environment.access.public
         url = await target.app_url(file.environment.app, public=public) if live.app else ""
         state = await look_at(target, file, live, url)
+        work, work_lines = await _work(context, target, file, live, state)
     chosen = effective(file, live, datetime.now(UTC))
     code = ExitCode.DONE if state.healthy else ExitCode.ERROR
     if as_json:
         override = chosen.override and chosen.override.document()
-        document = {**_status_document(file, live, url), **state.document(), "override": override}
+        known = {**_status_document(file, live, url), **state.document(), **work.document()}
+        document = {**known, "override": override}
         context.out.print_json(json.dumps(document))
         return code
     if live.app is None:
@@ -69,10 +76,25 @@ async def status(
     cordoned = cordoned_notes(name, our_machines_in(file, live))
     resources = (*_no_machine(file, live), *_addresses_and_volumes(file, live))
     standing = (*exit_notes(our_machines_in(file, live)), *verdict_notes(name, state.release))
-    notes = (*standing, *resources, *replica_notes(file, live), *chosen.notes)
+    notes = (*work_lines, *standing, *resources, *replica_notes(file, live), *chosen.notes)
     for note in (*notes, *refused, *cordoned):
         context.out.print(one_line(note), markup=False, soft_wrap=True)
     return code
+
+
+async def _work(
+    context: Context, target: Target, file: EnvironmentFile, live: Live, state: ServerState
+) -> tuple[ServerWork, tuple[str, ...]]:
+    """Return the work of a server, with notes: asked of one that is awake, else as it left it."""
+    now = datetime.now(UTC)
+    if state.ready:
+        work = await ask_work(context, target, file)
+        return work, tuple(work_notes(work, now))
+    ours = our_machines_in(file, live)
+    if any(machine.state == "started" for machine in ours):
+        return ServerWork(), ()  # what it left before it woke says nothing now
+    due, notes = next_due_of(ours)
+    return ServerWork(next_due=due), tuple(asleep_notes(file.name, due, notes, now))
 
 
 def _machine_rows(live: Live) -> Iterable[tuple[str, ...]]:

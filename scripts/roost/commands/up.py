@@ -19,6 +19,7 @@ from roost.operations.server_proof import environment_subject, prove_database
 from roost.operations.server_state import print_state_notes
 from roost.operations.sleep_wake import time_wake
 from roost.report.text import plan_report
+from roost.report.wording import connect_line
 
 # Beyond idle_after: the server checks every half second, and suspending takes a moment.
 SLEEP_SLACK_S = 30
@@ -63,6 +64,7 @@ async def bring_up(context: Context, target: Target, file: EnvironmentFile) -> N
     context.out.print(login_advice(context, file), soft_wrap=True)
     if file.environment.scaling.autostop != "off":
         context.out.print(f"It sleeps after {idle} s of quiet; the next request wakes it.")
+    context.out.print(connect_line(file.name))
 
 
 async def bring_up_flows(context: Context, target: Target, file: EnvironmentFile) -> None:

@@ -78,8 +78,12 @@ def flow_image_parts(deploy: Path, folder: FlowFolder) -> tuple[Part, ...]:
     """
     base = deploy / FLOWS
     spec = json.loads((base / SPEC).read_text(encoding="utf-8"))
-    names = [SPEC, "Dockerfile", *_listed(base, (n for n in spec["files"] if n != CODE))]
-    ours = ((name, (base / name).read_bytes()) for name in names)
+    ours = [(name, (base / name).read_bytes()) for name in (SPEC, "Dockerfile")]
+    for entry in spec["files"]:
+        if entry != CODE:
+            # What every machine needs is beside the folder, and the rest in it.
+            place = base if (base / entry).exists() else deploy
+            ours += [(name, (place / name).read_bytes()) for name in _listed(place, [entry])]
     theirs = ((f"{CODE}/{name}", content) for name, content in folder.files)
     return (*ours, (LOCK, folder.lock), *theirs)
 

@@ -38,11 +38,16 @@ class ServerReport:
     last_error: str
 
 
+async def ask_whole_report(server: Server) -> dict[str, Any]:
+    """Return a server's report as it sent it; empty where it has none, or does not answer."""
+    found = await _ask(server, REPORT_PATH, {**server.login(), **GATE_HEADERS})
+    return found if isinstance(found, dict) else {}
+
+
 async def ask_report(server: Server) -> ServerReport | None:
     """Return the report of a server; None where it has none, or does not answer."""
-    headers = {**server.login(), **GATE_HEADERS}
-    found = await _ask(server, REPORT_PATH, headers)
-    if not isinstance(found, dict) or not isinstance(found.get("database"), str):
+    found = await ask_whole_report(server)
+    if not isinstance(found.get("database"), str):
         return None
     api_path, error = (str(found.get(key) or "") for key in ("api_path", "last_error"))
     return ServerReport(

@@ -15,6 +15,7 @@ ON_A_FLY = frozenset(
     {
         *("plan", "apply", "secrets", "smoke", "status", "sleep", "wake", "backup", "backups"),
         *("scale", "releases", "rollback", "restore", "destroy", "drift", "connect"),
+        "tick",
     }
 )
 """The commands that take `--local`."""
@@ -22,7 +23,7 @@ OTHERS = frozenset(
     {"validate", "show", "init", "doctor", "image", "schema", "up", "rehearse", "cost"}
 )
 GROUPS = frozenset({"local", "github"})
-_NEEDS_NO_NAME = frozenset({"validate", "init", "doctor", "schema", "up", "drift", "cost"})
+_NEEDS_NO_NAME = frozenset({"validate", "init", "doctor", "schema", "up", "drift", "cost", "tick"})
 
 Insertion = tuple[int, str]
 

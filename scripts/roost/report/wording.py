@@ -144,6 +144,11 @@ def unproved_notes(environment: str, releases: tuple[Release, ...]) -> Iterator[
         )
 
 
+def connect_line(environment: str) -> str:
+    """Return the command that connects a person's own Prefect to a server, to be copied."""
+    return f"Connect your Prefect: roost connect {environment}"
+
+
 def cost_line(cost: CostChange) -> str:
     """Return a sentence with the monthly cost, asleep to awake, before and after."""
     now, then = cost.now, cost.then

@@ -196,3 +196,10 @@ def test_a_server_without_a_login_needs_none(roost, client, rewrite, monkeypatch
 
 async def _everywhere(_name):
     return True
+
+
+def test_apply_ends_with_the_command_that_connects(roost):
+    said = roost("apply", "staging")
+
+    assert said.err.endswith("Connect your Prefect: ./run roost connect staging\n")
+    assert "Connect your" not in roost("apply", "staging", "--json").err

@@ -38,10 +38,12 @@ class Answers:
         self.asked: list[str] = []
 
     def next(self, key):
+        """Return the next answer of a kind."""
         answers = self.given[key]
         return answers.pop(0) if len(answers) > 1 else answers[0]
 
     def __call__(self, request):
+        """Answer a request."""
         path = request.url.path
         self.asked.append(f"{request.method} {path}")
         if path == "/api/ready":
@@ -139,7 +141,7 @@ async def test_a_worker_is_named_by_its_pool():
 
 @pytest.mark.anyio
 async def test_the_record_of_a_stranger_is_none():
-    def answer(request):
+    def answer(_):
         return httpx.Response(404, content=json.dumps({"detail": "Not Found"}))
 
     async with httpx.AsyncClient(

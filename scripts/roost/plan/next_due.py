@@ -1,0 +1,190 @@
+"""Read when a sleeping server is needed next, and decide whether to wake it. Pure.
+
+A server of Roost's image leaves the time in its machine's metadata before it sleeps, as JSON:
+`{"at": RFC 3339, "flow_server": NAME, "deployment": "flow/deployment"}`, or nothing. It is text that a
+machine sent, so it is checked and shortened.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import Any
+
+from roost.fly.models import Machine
+from roost.http.messages import one_line
+
+NEXT_DUE_KEY = "roost_next_due"
+LEAD = timedelta(seconds=60)
+"""So long before a run is due its server is woken. A server stays awake for what is nearer."""
+TRIES = timedelta(hours=1)
+"""So long a server is woken again for the same run, if it slept and left the same time."""
+MAX_WORDS = 100
+_ASLEEP = frozenset({"stopped", "suspended", "stopping", "suspending"})
+_AWAKE = frozenset({"started", "starting"})
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
+
+
+@dataclass(frozen=True)
+class NextDue:
+    """The next run that a server has to start.
+
+    Args:
+        at: when, in UTC.
+        flow_server: the flow server that runs it.
+        deployment: its flow and deployment, as `flow/deployment`; empty for a run of none.
+    """
+
+    at: datetime
+    flow_server: str
+    deployment: str
+
+    def document(self) -> dict[str, str]:
+        """Return the JSON form, as in the metadata."""
+        return {
+            "at": self.at.isoformat().replace("+00:00", "Z"),
+            "flow_server": self.flow_server,
+            "deployment": self.deployment,
+        }
+
+
+def parse_next_due(text: str) -> NextDue | None:
+    """Return what a machine's metadata says is due next; None if nothing is.
+
+    Raises:
+        ValueError: the text has another form.
+    """
+    if not text:
+        return None
+    try:
+        left = json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    return read_next_due(left)
+
+
+def read_next_due(left: Any) -> NextDue:
+    """Return a parsed JSON value as the next run that is due.
+
+    Raises:
+        ValueError: the value has another form.
+    """
+    if not isinstance(left, dict):
+        raise ValueError("it is no JSON object")  # noqa: TRY004 - a fault of the text, not of a caller
+    flow_server, deployment = (_words(left, key) for key in ("flow_server", "deployment"))
+    if not flow_server:
+        raise ValueError("it names no flow server")
+    return NextDue(read_time(left.get("at")), flow_server, deployment)
+
+
+def read_time(value: Any) -> datetime:
+    """Return a time of RFC 3339 in UTC.
+
+    Raises:
+        ValueError: the value is another thing, or no time that exists.
+    """
+    if not isinstance(value, str) or not _RFC_3339.fullmatch(value):
+        raise ValueError("its time is none of RFC 3339")
+    try:
+        return datetime.fromisoformat(value).astimezone(UTC)
+    except OverflowError:
+        raise ValueError("its time is out of range") from None
+
+
+def _words(left: dict[str, Any], key: str) -> str:
+    value = left.get(key)
+    if not isinstance(value, str):
+        raise ValueError(f"it has no {key}")  # noqa: TRY004 - a fault of the text, not of a caller
+    return one_line(value, MAX_WORDS)
+
+
+class Decision(Enum):
+    """What a tick does about one environment."""
+
+    NO_MACHINE = "no-machine"
+    AWAKE = "awake"
+    BUSY = "busy"
+    """Its machine is being created, replaced or removed, or it failed."""
+    NOTHING_DUE = "nothing-due"
+    LATER = "later"
+    LEFT_OVER = "left-over"
+    """It was awake since the run was due, for long enough, and slept again in peace."""
+    DUE = "due"
+    """It is woken."""
+
+
+@dataclass(frozen=True)
+class Decided:
+    """The decision about one environment, and what it rests on.
+
+    Args:
+        decision: what to do.
+        due: the next run that the machines name.
+        notes: values in the metadata that could not be read.
+    """
+
+    decision: Decision
+    due: NextDue | None = None
+    notes: tuple[str, ...] = ()
+
+
+def next_due_of(machines: Iterable[Machine]) -> tuple[NextDue | None, tuple[str, ...]]:
+    """Return the earliest run that machines name, and a note for each value that cannot be read."""
+    found: list[NextDue] = []
+    notes: list[str] = []
+    for machine in machines:
+        try:
+            due = parse_next_due(machine.metadata.get(NEXT_DUE_KEY, ""))
+        except ValueError as fault:
+            why = one_line(str(fault), MAX_WORDS)
+            notes.append(
+                f"The metadata {NEXT_DUE_KEY} of {machine.id} cannot be read ({why}): nothing is known "
+                "to be due. The server writes it again when it sleeps the next time."
+            )
+            continue
+        found += [due] if due else []
+    return min(found, key=lambda due: due.at, default=None), tuple(notes)
+
+
+def decide(machines: Sequence[Machine], now: datetime) -> Decided:
+    """Decide whether to wake an environment's server now.
+
+    Args:
+        machines: the environment's machines, as Fly lists them, with their newest events.
+        now: the time.
+    """
+    # A cordoned machine gets no requests: Fly's proxy would not start it.
+    serving = [machine for machine in machines if not machine.cordoned]
+    if not serving:
+        return Decided(Decision.NO_MACHINE)
+    due, notes = next_due_of(serving)
+    return Decided(_decision(serving, due, now), due, notes)
+
+
+def _decision(serving: Sequence[Machine], due: NextDue | None, now: datetime) -> Decision:
+    states = {machine.state for machine in serving}
+    if not states & _ASLEEP or states & _AWAKE:
+        return Decision.AWAKE if states & _AWAKE else Decision.BUSY
+    if due is None:
+        return Decision.NOTHING_DUE
+    if due.at > now + LEAD:
+        return Decision.LATER
+    is_old = now - due.at > TRIES
+    left_over = is_old and any(_was_awake_since(machine, due.at) for machine in serving)
+    return Decision.LEFT_OVER if left_over else Decision.DUE
+
+
+def _was_awake_since(machine: Machine, due: datetime) -> bool:
+    """Return whether a machine was started since a run was due, and did not fail afterwards.
+
+    Such a server did not write its metadata anew when it slept: an older image is back, which knows
+    nothing of it. To wake that one at each tick would keep it awake for good.
+    """
+    since = [event for event in machine.events if event.timestamp / 1000 > due.timestamp()]
+    started = any((event.type, event.status) == ("start", "started") for event in since)
+    endings = [ending for event in since if (ending := event.exit_event) is not None]
+    return started and all(ending.get("requested_stop") for ending in endings)

@@ -1,0 +1,142 @@
+"""Read what an awake server reports of its work: clients, flow servers, the next run. Pure.
+
+The fields `clients`, `flow_servers` and `next_due` of `/roost/report`. An older image reports none of
+them, and a field of another form counts as missing: then nothing is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from roost.http.messages import one_line
+from roost.plan.next_due import MAX_WORDS, NextDue, read_next_due, read_time
+
+MAX_ERROR = 300
+POLLS = "polls_last_minute"
+MOST = 2**53
+
+
+@dataclass(frozen=True)
+class ConnectedClients:
+    """What keeps a server awake, apart from its own flow servers.
+
+    Args:
+        sockets: open web sockets, of workers and browsers.
+        polls: polls for work in the last minute, of workers and `serve()`.
+    """
+
+    sockets: int
+    polls: int
+
+    @property
+    def are_there(self) -> bool:
+        """Whether anybody is connected."""
+        return bool(self.sockets or self.polls)
+
+    def document(self) -> dict[str, int]:
+        """Return the JSON form."""
+        return {"sockets": self.sockets, POLLS: self.polls}
+
+
+@dataclass(frozen=True)
+class FlowServerWork:
+    """The work of one flow server, as the server knows it.
+
+    Args:
+        name: the flow server.
+        due: its next run that is due, in UTC.
+        overdue: how many of its runs should have started.
+        running: how many of its runs are executing.
+        wake_error: why it could not be woken; empty if it could.
+    """
+
+    name: str
+    due: datetime | None
+    overdue: int
+    running: int
+    wake_error: str
+
+    def document(self) -> dict[str, object]:
+        """Return the JSON form."""
+        due = self.due and self.due.isoformat().replace("+00:00", "Z")
+        counts = {"overdue": self.overdue, "running": self.running}
+        return {"name": self.name, "due": due, **counts, "wake_error": self.wake_error}
+
+
+@dataclass(frozen=True)
+class ServerWork:
+    """What is known of a server's work; None is unknown.
+
+    Args:
+        clients: who is connected.
+        flow_servers: its flow servers.
+        next_due: the next run of any of them; None also if there is none.
+    """
+
+    clients: ConnectedClients | None = None
+    flow_servers: tuple[FlowServerWork, ...] | None = None
+    next_due: NextDue | None = None
+
+    def document(self) -> dict[str, object]:
+        """Return the JSON form."""
+        servers = self.flow_servers
+        return {
+            "next_due": self.next_due and self.next_due.document(),
+            "flow_servers": None if servers is None else [s.document() for s in servers],
+            "clients": None if self.clients is None else self.clients.document(),
+        }
+
+
+def read_work(report: Mapping[str, Any]) -> ServerWork:
+    """Return the work that a server's report shows; what has another form is left out."""
+    servers = report.get("flow_servers")
+    return ServerWork(
+        _clients(report.get("clients")),
+        tuple(_flow_servers(servers)) if isinstance(servers, list) else None,
+        _next_due(report.get("next_due")),
+    )
+
+
+def _clients(value: Any) -> ConnectedClients | None:
+    if not isinstance(value, dict):
+        return None
+    sockets, polls = (_count(value.get(key)) for key in ("sockets", POLLS))
+    return None if sockets is None or polls is None else ConnectedClients(sockets, polls)
+
+
+def _flow_servers(records: list[Any]) -> Iterator[FlowServerWork]:
+    for record in records:
+        if not isinstance(record, dict) or not isinstance(record.get("name"), str):
+            continue
+        running = record.get("running")
+        error = record.get("wake_error")
+        yield FlowServerWork(
+            one_line(record["name"], MAX_WORDS),
+            _time(record.get("due")),
+            _count(record.get("overdue")) or 0,
+            len(running) if isinstance(running, list) else 0,
+            one_line(error, MAX_ERROR) if isinstance(error, str) else "",
+        )
+
+
+def _next_due(value: Any) -> NextDue | None:
+    try:
+        return read_next_due(value)
+    except ValueError:
+        return None
+
+
+def _time(value: Any) -> datetime | None:
+    try:
+        return read_time(value)
+    except ValueError:
+        return None
+
+
+def _count(value: Any) -> int | None:
+    """Return a count; None if the value is none."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return value if whole and 0 <= value <= MOST else None

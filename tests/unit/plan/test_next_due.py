@@ -1,0 +1,181 @@
+"""A server is woken when a run is due, and at no other time, whatever its machine's metadata holds."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from roost.fly.models import Machine
+from roost.plan.next_due import (
+    LEAD,
+    MAX_WORDS,
+    NEXT_DUE_KEY,
+    TRIES,
+    Decision,
+    NextDue,
+    decide,
+    next_due_of,
+    parse_next_due,
+)
+
+NOW = datetime(2026, 11, 30, 9, 0, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+STARTED = {"type": "start", "status": "started"}
+
+
+def left(at=NOW, **changes):
+    """What a server leaves before it sleeps."""
+    at = at.isoformat() if isinstance(at, datetime) else at
+    fields = {"at": at, "flow_server": "nightly", "deployment": "load/all", **changes}
+    return json.dumps(fields)
+
+
+def machine(text="", state="suspended", **fields):
+    """A machine that holds a text in its metadata."""
+    config = {"metadata": {NEXT_DUE_KEY: text} if text else {}}
+    return Machine.model_validate({"id": "m1", "state": state, "config": config, **fields})
+
+
+def event(at, **fields):
+    return {"id": "e1", "timestamp": int(at.timestamp() * 1000), **fields}
+
+
+def ended(at, *, asked):
+    request = {"exit_event": {"exit_code": 0 if asked else 1, "requested_stop": asked}}
+    return event(at, type="exit", status="stopped", request=request)
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        "2026-11-30T09:00:00Z",
+        "2026-11-30T09:00:00+00:00",
+        "2026-11-30T10:00:00+01:00",
+        "2026-11-30T03:30:00.000000-05:30",
+    ],
+)
+def test_a_time_is_read_in_any_zone_as_utc(at):
+    due = parse_next_due(left(at))
+
+    assert due == NextDue(NOW, "nightly", "load/all")
+    assert due.document()["at"] == "2026-11-30T09:00:00Z"
+
+
+def test_nothing_in_the_metadata_is_nothing_due():
+    assert parse_next_due("") is None
+    assert next_due_of([machine()]) == (None, ())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("x", "7", "[]", "null", "{}", "[" * 9_000, '"2026-11-30T09:00:00Z"', "1" * 5_000),
+        left(at=7),
+        left(at=None),
+        *(left(at=text) for text in ("", "soon", "2026-11-30", "2026-11-30T09:00:00")),
+        *(left(at=text) for text in ("2026-13-30T09:00:00Z", "2026-11-30T25:00:00Z")),
+        *(left(at=text) for text in ("0001-01-01T00:00:00+14:00", "2026-11-30 09:00:00Z")),
+        left(flow_server=None),
+        left(flow_server=" "),
+        left(deployment=["load/all"]),
+    ],
+)
+def test_a_value_of_another_form_wakes_nobody_and_is_named_in_a_note(text):
+    decided = decide([machine(text)], NOW)
+
+    assert (decided.decision, decided.due) == (Decision.NOTHING_DUE, None)
+    [note] = decided.notes
+    assert f"The metadata {NEXT_DUE_KEY} of m1 cannot be read" in note
+
+
+def test_names_are_printable_and_of_bounded_length():
+    due = parse_next_due(left(flow_server="a\n\x1b[31m", deployment="x" * 999))
+
+    assert due.flow_server == "a ?[31m"
+    assert len(due.deployment) == MAX_WORDS
+
+
+def test_a_run_may_have_no_deployment():
+    assert parse_next_due(left(deployment="")).deployment == ""
+
+
+def test_what_a_newer_image_adds_is_no_fault():
+    assert parse_next_due(left(more=[1]))
+
+
+@pytest.mark.parametrize(
+    ("at", "decision"),
+    [
+        (NOW + LEAD + SECOND, Decision.LATER),
+        (NOW + LEAD, Decision.DUE),
+        (NOW, Decision.DUE),
+        (NOW - timedelta(minutes=20), Decision.DUE),
+        (NOW - timedelta(days=9), Decision.DUE),
+    ],
+)
+@pytest.mark.parametrize("state", ["suspended", "stopped", "suspending", "stopping"])
+def test_a_server_that_sleeps_is_woken_from_a_minute_before_its_run_on(state, at, decision):
+    decided = decide([machine(left(at), state)], NOW)
+
+    assert decided.decision is decision
+    assert decided.due.at == at
+
+
+@pytest.mark.parametrize(
+    ("state", "decision"),
+    [
+        *((state, Decision.AWAKE) for state in ("started", "starting")),
+        *((state, Decision.BUSY) for state in ("created", "replacing", "failed", "anything")),
+    ],
+)
+def test_a_server_that_does_not_sleep_is_never_woken(state, decision):
+    assert decide([machine(left(NOW), state)], NOW).decision is decision
+
+
+def test_where_one_of_several_machines_is_awake_nobody_is_woken():
+    machines = [machine(left(NOW), "suspended"), machine(state="started")]
+
+    assert decide(machines, NOW).decision is Decision.AWAKE
+
+
+def test_the_earliest_of_several_machines_counts():
+    machines = [machine(left(NOW + timedelta(hours=1))), machine("x"), machine(left(NOW))]
+
+    decided = decide(machines, NOW)
+
+    assert (decided.decision, decided.due.at, len(decided.notes)) == (Decision.DUE, NOW, 1)
+
+
+def test_a_cordoned_machine_gets_no_request_and_so_is_not_woken():
+    assert decide([machine(left(NOW), cordoned=True)], NOW).decision is Decision.NO_MACHINE
+    assert decide([], NOW).decision is Decision.NO_MACHINE
+
+
+DUE = NOW - TRIES - SECOND
+
+
+@pytest.mark.parametrize(
+    ("events", "decision"),
+    [
+        ([], Decision.DUE),
+        ([event(DUE - SECOND, **STARTED)], Decision.DUE),
+        ([event(DUE + SECOND, **STARTED)], Decision.LEFT_OVER),
+        ([ended(NOW, asked=True), event(DUE + SECOND, **STARTED)], Decision.LEFT_OVER),
+        ([ended(NOW, asked=False), event(DUE + SECOND, **STARTED)], Decision.DUE),
+        ([event(DUE + SECOND, type="start", status="starting")], Decision.DUE),
+    ],
+    ids=["never started", "before it", "started", "and slept", "and failed", "not yet started"],
+)
+def test_a_time_that_an_older_image_leaves_for_ever_does_not_keep_the_server_awake(
+    events, decision
+):
+    assert decide([machine(left(DUE), events=events)], NOW).decision is decision
+
+
+def test_a_server_that_was_put_to_sleep_again_is_woken_again_for_an_hour():
+    due = NOW - TRIES
+    events = [ended(NOW, asked=True), event(due + SECOND, **STARTED)]
+
+    assert decide([machine(left(due), events=events)], NOW).decision is Decision.DUE
