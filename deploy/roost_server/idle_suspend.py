@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from enum import Enum
+from typing import Protocol
 
 from roost_server.asgi import App, Receive, Scope, Send
 from roost_server.seed_database import checkpoint
@@ -30,6 +31,16 @@ class FlyReply(Enum):
     AGREED = "agreed"
     REFUSED = "refused"
     LOST = "lost"
+
+
+class Work(Protocol):
+    """Work that keeps the server awake without a request."""
+
+    def stays_awake(self) -> str | None:
+        """Return why the server must not sleep now; None if it may."""
+
+    async def prepare_sleep(self) -> bool:
+        """Leave what others need while the server sleeps; return whether it may sleep."""
 
 
 @dataclass
@@ -72,7 +83,10 @@ def is_host_check(scope: Scope) -> bool:
 
 
 async def watch(
-    activity: Activity, environ: Mapping[str, str], flush: Callable[[], None] | None = None
+    activity: Activity,
+    environ: Mapping[str, str],
+    flush: Callable[[], None] | None = None,
+    work: Work | None = None,
 ) -> None:
     """Suspend or stop the machine whenever it is idle for long enough; runs as long as the server.
 
@@ -80,18 +94,24 @@ async def watch(
         activity: the requests that keep the server awake.
         environ: holds the action (ROOST_IDLE_ACTION) and the idle time in s (ROOST_IDLE_AFTER_S).
         flush: completes the replica of the database first, if there is one.
+        work: what else keeps the server awake.
     """
     actions = ACTIONS.get(environ.get("ROOST_IDLE_ACTION", "off"), ())
     limit = float(environ.get("ROOST_IDLE_AFTER_S", "300"))
 
     def is_idle() -> bool:
-        return activity.idle_s() >= limit
+        return activity.idle_s() >= limit and not (work and work.stays_awake())
 
     activity.note()
     backoff = FIRST_BACKOFF_S
+    logged = False
     while actions:
         await asyncio.sleep(min(LOOK_S, limit))
         if not is_idle():
+            logged = log_work(activity, limit, work, logged=logged)
+            continue
+        logged = False
+        if work and not await work.prepare_sleep():
             continue
         if flush:
             await asyncio.to_thread(flush)
@@ -107,6 +127,14 @@ async def watch(
             backoff = FIRST_BACKOFF_S
             continue
         activity.note()
+
+
+def log_work(activity: Activity, limit: float, work: Work | None, *, logged: bool) -> bool:
+    """Log once why the server stays awake without a request; return whether that is logged."""
+    why = work.stays_awake() if work and activity.idle_s() >= limit else None
+    if why and not logged:
+        print(f"roost: no request for {limit:g} s, and stays awake: {why}", flush=True)
+    return bool(why)
 
 
 async def suspend_or_stop(
