@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 from roost.environment.flow_units import split_name, units
 from roost.environment.load import EnvironmentFile, load_unit
 from roost.errors import ChangedMeanwhileError, ExitCode
 from roost.operations.applying import apply_and_report, settle
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
-from roost.operations.planning import make_plan, print_database_note
-from roost.plan.document import plan_digest
+from roost.operations.planning import joined, make_plan, print_database_note
+from roost.plan.document import Json, plan_digest
 from roost.plan.restore import restoring
 from roost.plan.secrets import rotates_asleep
 from roost.report.text import plan_report
@@ -26,7 +28,7 @@ async def apply(
 ) -> ExitCode:
     """Plan, apply, and prove that the server is healthy, and then each of its flow servers.
 
-    With `as_json`, one document is printed for each of them.
+    With `as_json`, one object is printed, with those of the flow servers under `flows`.
 
     Raises:
         ChangedMeanwhileError: the plan is not the one with the given digest.
@@ -35,17 +37,27 @@ async def apply(
     file = load_unit(name, context.environments)
     # A digest is of one plan, so each flow server is then applied by its own name.
     chosen = (file,) if digest else units(file)
-    async with connect(context, local=local) as target:
-        for unit in chosen:
-            await _apply_one(context, target, unit, digest=digest, as_json=as_json)
+    documents: list[Json] | None = [] if as_json else None
+    try:
+        async with connect(context, local=local) as target:
+            for unit in chosen:
+                await _apply_one(context, target, unit, digest, documents)
+    finally:
+        if documents:
+            context.out.print_json(json.dumps(joined(documents)))
     if not as_json:
         context.progress.print(connect_line(split_name(name)[0]))
     return ExitCode.DONE
 
 
 async def _apply_one(
-    context: Context, target: Target, file: EnvironmentFile, *, digest: str, as_json: bool
+    context: Context,
+    target: Target,
+    file: EnvironmentFile,
+    digest: str,
+    documents: list[Json] | None,
 ) -> None:
+    """Plan and apply a server or a flow server; add its document, also if its gate fails."""
     planned = await make_plan(context, file, target)
     if restoring(planned.desired, planned.live):
         await settle(context, target, planned)
@@ -57,8 +69,11 @@ async def _apply_one(
         )
     context.progress.print(plan_report(planned.plan, planned.cost))
     print_database_note(context, planned)
-    document = planned.document() if as_json else None
-    await apply_and_report(context, target, planned, document)
+    if documents is None:
+        await apply_and_report(context, target, planned, None)
+    else:
+        document = planned.document()
+        await apply_and_report(context, target, planned, document, hand_over=documents.append)
     if rotates_asleep(planned.plan.steps):
         context.progress.print(
             "The server sleeps and wakes with the new secrets. Its release is unproved until then: "

@@ -21,7 +21,7 @@ from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
 from roost.operations.lease_owner import lease_description
 from roost.operations.orphaned_apps import Orphans, find_orphans
-from roost.operations.planning import Planned, make_plan
+from roost.operations.planning import Planned, joined, make_plan
 from roost.plan.drift import (
     Difference,
     changed_twice,
@@ -184,8 +184,10 @@ async def drift(  # noqa: PLR0913 - one argument an option
         return await _drift_of_all(context, healing, results, local=local, as_json=as_json)
     file = load_unit(name, context.environments)
     options = {"local": local, "as_json": as_json}
-    codes = [await _drift_of_one(context, u, healing, results, **options) for u in units(file)]
-    return max(codes, key=_WORST_LAST.index)
+    found = [await _drift_of_one(context, u, healing, results, **options) for u in units(file)]
+    if as_json:
+        context.out.print_json(json.dumps(joined([one.document() for one in found])))
+    return max((one.code for one in found), key=_WORST_LAST.index)
 
 
 async def _drift_of_one(  # noqa: PLR0913 - the options of the command
@@ -196,7 +198,7 @@ async def _drift_of_one(  # noqa: PLR0913 - the options of the command
     *,
     local: bool,
     as_json: bool,
-) -> ExitCode:
+) -> DriftFound:
     """Compare one server or flow server, report it, and heal it if asked."""
     found = DriftFound(file.name)
     try:
@@ -209,11 +211,9 @@ async def _drift_of_one(  # noqa: PLR0913 - the options of the command
         write_result(results, file.name, replace(found, error=error).document())
         raise
     write_result(results, file.name, found.document())
-    if as_json:
-        context.out.print_json(json.dumps(found.document()))
-    elif healing is not Healing.NOTHING:
+    if not as_json and healing is not Healing.NOTHING:
         context.out.print(ending(found, healing), markup=False, soft_wrap=True)
-    return found.code
+    return found
 
 
 async def _drift_of_all(

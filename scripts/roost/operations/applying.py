@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -41,8 +41,14 @@ from roost.report.wording import one_line
 from roost.secret_text import SecretText
 
 
-async def apply_and_report(
-    context: Context, target: Target, planned: Planned, document: Json | None, doing: str = ""
+async def apply_and_report(  # noqa: PLR0913 - those of `apply_planned`, and where the document goes
+    context: Context,
+    target: Target,
+    planned: Planned,
+    document: Json | None,
+    doing: str = "",
+    *,
+    hand_over: Callable[[Json], object] | None = None,
 ) -> tuple[CheckResult, ...]:
     """Apply as `apply_planned` does, and print a JSON document with the gate's results.
 
@@ -54,6 +60,7 @@ async def apply_and_report(
         planned: see `apply_planned`.
         document: the rest of the JSON object; nothing is printed if None.
         doing: see `apply_planned`.
+        hand_over: takes the whole document, instead of printing it.
 
     Raises:
         GateError: see `apply_planned`; the document names it, too.
@@ -62,7 +69,11 @@ async def apply_and_report(
     def print_document(results: tuple[CheckResult, ...], error: str | None) -> None:
         if document is not None:
             gate = [vars(result) for result in results]
-            context.out.print_json(json.dumps({**document, "gate": gate, "error": error}))
+            whole = {**document, "gate": gate, "error": error}
+            if hand_over:
+                hand_over(whole)
+            else:
+                context.out.print_json(json.dumps(whole))
 
     try:
         results = await apply_planned(context, target, planned, doing)

@@ -74,7 +74,12 @@ async def make_plan(
 
 def plans_document(plans: Sequence[Planned]) -> Json:
     """Return the plan of an environment as one JSON object, with those of its flow servers."""
-    first, *flows = (planned.document() for planned in plans)
+    return joined([planned.document() for planned in plans])
+
+
+def joined(documents: Sequence[Json]) -> Json:
+    """Return the document of a server, with those of its flow servers under `flows`."""
+    first, *flows = documents
     return {**first, "flows": flows} if flows else first
 
 
