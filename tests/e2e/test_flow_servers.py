@@ -17,10 +17,13 @@ from types import SimpleNamespace
 import pytest
 
 from helpers.machine_api import serving
+from helpers.postgres import find_programs, postgres_server
 from helpers.prefect_process import LOGIN, PrefectProcess
 from helpers.waiting import until
 from roost_server.flow_server_watch import KEY
 from roost_server.flow_servers import FlowServer, from_json
+
+PROGRAMS = find_programs()
 
 pytestmark = pytest.mark.slow
 
@@ -131,8 +134,20 @@ def state_of(http, run):
     return http.get(f"/flow_runs/{run}").raise_for_status().json()["state"]
 
 
-def test_a_new_start_takes_over_from_one_that_is_gone(serve):
-    server = serve()
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request):
+    """The settings of each kind of database."""
+    if request.param == "sqlite":
+        yield {}
+        return
+    if PROGRAMS is None:
+        pytest.skip("no PostgreSQL here: apt-get install postgresql")
+    with postgres_server(PROGRAMS) as postgres:
+        yield {"ROOST_DATABASE_URL_VARIABLE": "DB_URL", "DB_URL": postgres.url}
+
+
+def test_a_new_start_takes_over_from_one_that_is_gone(serve, database):
+    server = serve(**database)
     with server.http() as api:
         first, second = Launcher(api, "b1"), Launcher(api, "b2")
         assert first.call("GET").status_code == 404
