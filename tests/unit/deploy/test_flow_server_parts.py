@@ -16,6 +16,9 @@ CLIENTS = {"sockets": 0, "polls_last_minute": 0, "flow_server_sockets": 0}
 class Away:
     """A database that cannot be read."""
 
+    def __init__(self, _):
+        """Know nothing."""
+
     async def load(self):
         """Fail."""
         raise OSError("the database is away")
@@ -28,7 +31,7 @@ def ask(flows):
 
 
 def test_a_server_without_flow_servers_reports_its_clients(monkeypatch):
-    class Empty:
+    class Empty(Away):
         async def load(self):
             """Return no record."""
             return {}
