@@ -38,8 +38,9 @@ from roost_machine.sleep_request import ask
 ONLINE_LIMIT_S = 120.0
 RETRY_S = 1.0
 LOOK_S = 0.5
-# How often it is remembered which deployments are paused, in seconds.
-REMEMBER_S = 30.0
+# How often it is remembered which deployments are paused, in seconds. It is also how soon a start
+# that was replaced notices that and ends its flow runs.
+REMEMBER_S = 10.0
 
 
 def launch(environ: MutableMapping[str, str]) -> int:

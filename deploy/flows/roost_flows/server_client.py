@@ -124,6 +124,8 @@ class ServerClient:
                 connection.request(verb, parts.path, content, headers)
                 reply = connection.getresponse()
                 text = reply.read(_LONGEST_BODY)
+                if reply.length:  # a read up to a length does not notice that the rest is missing
+                    raise http.client.IncompleteRead(text, reply.length)
         except (OSError, http.client.HTTPException) as error:
             raise UnreachableError(
                 f"the server at {self.settings.api_url} does not answer: {error!r}. "
