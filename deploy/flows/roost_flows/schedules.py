@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from roost_flows.errors import FencedError, LaunchError
+from roost_flows.errors import FencedError, ForgottenError, LaunchError
 from roost_flows.log import log
 from roost_flows.server_client import ServerClient
 
@@ -20,12 +20,13 @@ def read_paused(client: ServerClient, known: Mapping[str, bool]) -> dict[str, bo
 
     Raises:
         FencedError: a newer start of this flow server took over.
+        ForgottenError: the server has no record of this flow server any more.
     """
     try:
         record = client.record(LIMIT_S)
         served = [str(each["id"]) for each in record.get("deployments") or []]
         return client.paused(served, LIMIT_S)
-    except FencedError:
+    except (FencedError, ForgottenError):
         raise
     except LaunchError as error:
         log(f"cannot read which deployments are paused: {error}")

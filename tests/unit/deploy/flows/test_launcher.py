@@ -256,6 +256,17 @@ def test_a_newer_start_ends_this_one_and_its_flow_run(machine, server):
     assert Processes(boot).pids() == []
 
 
+@pytest.mark.slow
+def test_a_server_that_was_restored_gets_to_know_it_again(machine, server):
+    machine.up()
+    server.statuses = {"record": [404, 200]}
+
+    until(lambda: len(server.called("online")) == 2)
+
+    first, again = server.called("online")
+    assert first == again
+
+
 def test_an_idle_machine_asks_fly_to_suspend_it(machine, server):
     machine.up(ROOST_IDLE_AFTER_S="0")
 

@@ -10,6 +10,7 @@ import pytest
 from helpers.flow_server_api import PREFECT
 from roost_flows.errors import (
     FencedError,
+    ForgottenError,
     NoFlowServersError,
     RefusedError,
     UnreachableError,
@@ -60,6 +61,19 @@ def test_a_refusal_has_a_class_of_its_own(client, server, status, error, words):
 
     with pytest.raises(error, match=words):
         client.online(PREFECT)
+
+
+@pytest.mark.parametrize("path", ["record", "drain", "canary"])
+def test_a_server_that_has_no_record_of_it_forgot_it(client, server, path):
+    server.statuses[path] = [404]
+    calls = {
+        "record": client.record,
+        "drain": lambda: client.drain(draining=True),
+        "canary": client.canary_done,
+    }
+
+    with pytest.raises(ForgottenError, match="no record of nightly any more"):
+        calls[path]()
 
 
 def test_another_server_s_page_is_no_answer(client, server):

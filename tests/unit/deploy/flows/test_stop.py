@@ -94,6 +94,14 @@ def test_a_record_that_cannot_be_read_is_replaced_by_what_was_known(stop, server
     assert server.paused == {"d1": False, "d2": True}
 
 
+def test_a_server_that_forgot_it_keeps_the_schedules_that_were_known(stop, server):
+    server.statuses = {"drain": [404], "record": [404]}
+
+    stop(paused={"d1": False, "d2": True})
+
+    assert server.paused == {"d1": False, "d2": True}
+
+
 def test_the_login_is_in_no_message(stop, server, capsys):
     server.login = "somebody:else"
 
