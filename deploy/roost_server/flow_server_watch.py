@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from roost_machine.metadata import write_metadata
 from roost_server.due_runs import WaitingRun, active_runs, deployment_names, waiting_runs
 from roost_server.flow_server_book import Book
 from roost_server.flow_server_wake import Waker
 from roost_server.flow_servers import Caller, FlowServer
 from roost_server.last_error import LAST_ERROR, name_failure
-from roost_server.machine_metadata import write_metadata
 from roost_server.missed_runs import MISSED_S
 
 LOOK_S = 2.0

@@ -3,34 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import http.client
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from dataclasses import dataclass
-from enum import Enum
 from typing import Protocol
 
+from roost_machine.sleep_request import ACTIONS, FlyReply, ask
 from roost_server.asgi import App, Receive, Scope, Send
 from roost_server.seed_database import checkpoint
 from roost_server.settings import DATABASE, home_folder, uses_sqlite_file
-from roost_server.unix_http import UnixConnection
 
-# By ROOST_IDLE_ACTION: what to request, in order, as Fly cannot suspend every machine.
-ACTIONS = {"suspend": ("suspend", "stop"), "stop": ("stop",)}
 LOOK_S = 0.5
-ASK_LIMIT_S = 10.0
 FIRST_BACKOFF_S, LAST_BACKOFF_S = 5.0, 300.0
 # Fly's proxy adds this header to each request; Fly's own health checks do not have it.
 PROXY_HEADER = b"fly-request-id"
-
-
-class FlyReply(Enum):
-    """Fly's reply to a request; after LOST it is unknown what Fly did."""
-
-    AGREED = "agreed"
-    REFUSED = "refused"
-    LOST = "lost"
 
 
 class Work(Protocol):
@@ -157,26 +143,3 @@ async def suspend_or_stop(
         if await asyncio.to_thread(ask, action, environ) is not FlyReply.REFUSED:
             return True
     return False
-
-
-def ask(action: str, environ: Mapping[str, str]) -> FlyReply:
-    """Ask Fly to suspend or stop this machine; log and return its reply."""
-    machine = f"/v1/apps/{environ.get('FLY_APP_NAME')}/machines/{environ.get('FLY_MACHINE_ID')}"
-    api = UnixConnection(environ.get("FLY_API_SOCKET", "/.fly/api"), ASK_LIMIT_S)
-    with closing(api):
-        try:
-            api.connect()
-        except OSError as error:
-            print(f"roost: cannot ask Fly to {action} this machine: {error!r}", flush=True)
-            return FlyReply.REFUSED
-        try:
-            api.request("POST", f"{machine}/{action}")
-            status = api.getresponse().status
-        except (OSError, http.client.HTTPException) as error:
-            lost = f"asked Fly to {action} this machine, and the reply was lost: {error!r}"
-            print(f"roost: idle; {lost}", flush=True)
-            return FlyReply.LOST
-    agreed = status < http.client.BAD_REQUEST
-    verdict = "agreed" if agreed else f"refused with status {status}"
-    print(f"roost: idle; asked Fly to {action} this machine: {verdict}", flush=True)
-    return FlyReply.AGREED if agreed else FlyReply.REFUSED

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from roost_server.machine_metadata import write_metadata
+from roost_machine.metadata import write_metadata
 
 KEY = "roost_last_error"
 LIMIT_S = 3.0

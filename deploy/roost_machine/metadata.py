@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from contextlib import closing
 
-from roost_server.unix_http import UnixConnection
+from roost_machine.unix_http import UnixConnection
 
 LIMIT_S = 3.0
 
