@@ -7,6 +7,7 @@ run ends Cancelled, named `Skipped`, with the reason, so that none is lost in si
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -33,12 +34,13 @@ class OverdueRun:
     Args:
         run: its id.
         at: when it was due.
-        schedule: identifies the deployment and the schedule that created it.
+        same: what the runs have in common of which one is enough: the deployment and the parameters.
+            The schedule is not, as each registration of a deployment creates its schedules anew.
     """
 
     run: str
     at: datetime
-    schedule: str
+    same: str
 
 
 def missed_runs(
@@ -46,11 +48,11 @@ def missed_runs(
 ) -> list[tuple[OverdueRun, str]]:
     """Return the runs to skip, each with the reason.
 
-    A single overdue run of a schedule is always executed, late.
+    A single overdue run is always executed, late.
     """
     groups: dict[str, list[OverdueRun]] = defaultdict(list)
     for run in overdue:
-        groups[run.schedule].append(run)
+        groups[run.same].append(run)
     skipped = []
     for group in groups.values():
         latest = max(group, key=lambda run: run.at)
@@ -95,7 +97,7 @@ async def _overdue(
 
     db = PROVIDE_DATABASE.load()()
     run, due = db.FlowRun, db.FlowRun.next_scheduled_start_time
-    columns = (run.id, due, run.deployment_id, run.created_by)
+    columns = (run.id, due, run.deployment_id, run.parameters)
     query = with_pools(sa.select(*columns).select_from(run)).where(
         waits_for(deployments, pools),
         due <= now,
@@ -106,8 +108,8 @@ async def _overdue(
     async with db.session_context() as session:
         rows = await session.execute(query.order_by(due))
         return [
-            OverdueRun(str(each), at, f"{deployment}/{getattr(creator, 'id', None)}")
-            for each, at, deployment, creator in rows.all()
+            OverdueRun(str(each), at, f"{deployment} {json.dumps(parameters, sort_keys=True)}")
+            for each, at, deployment, parameters in rows.all()
         ]
 
 

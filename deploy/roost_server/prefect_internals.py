@@ -118,7 +118,12 @@ PROVIDE_DATABASE = Internal(
         *("Configuration.key", "Configuration.value", "Deployment.name", "Flow.name"),
         *("FlowRun.state_type", "FlowRun.state_name", "FlowRun.next_scheduled_start_time"),
         *("FlowRun.deployment_id", "FlowRun.work_queue_id", "FlowRun.auto_scheduled"),
-        *("FlowRun.run_count", "FlowRun.empirical_policy", "FlowRun.parent_task_run_id"),
+        *(
+            "FlowRun.parameters",
+            "FlowRun.run_count",
+            "FlowRun.empirical_policy",
+            "FlowRun.parent_task_run_id",
+        ),
         *("WorkQueue.work_pool_id", "WorkQueue.is_paused", "WorkPool.name", "WorkPool.is_paused"),
     ),
     takes={"": ()},

@@ -27,6 +27,10 @@ class NoFlowServersError(LaunchError):
     """What answers is no server that runs flow servers."""
 
 
+class ForgottenError(LaunchError):
+    """The server has no record of this flow server: an older database was restored, or it was removed."""
+
+
 class RefusedError(LaunchError):
     """The server refuses a request for another reason."""
 

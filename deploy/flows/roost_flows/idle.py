@@ -69,9 +69,9 @@ class IdleWatch:
         """
         if not self._actions:
             return
-        if self.draining and not self._try_drain(draining=False):
-            return
         now = self._clock.seconds()
+        if self.draining and (now < self._next_try or not self._try_drain(draining=False)):
+            return
         if self._running.flow_runs() or self._door.wakes != self._wakes:
             self._wakes = self._door.wakes
             self._quiet_since = now

@@ -21,7 +21,7 @@ from roost_flows.command import (
     terminate,
 )
 from roost_flows.due import REGISTRATION, hold_s
-from roost_flows.errors import LaunchError, UnreachableError
+from roost_flows.errors import ForgottenError, LaunchError, UnreachableError
 from roost_flows.idle import IdleWatch
 from roost_flows.listener import Listener
 from roost_flows.log import log
@@ -38,8 +38,9 @@ from roost_machine.sleep_request import ask
 ONLINE_LIMIT_S = 120.0
 RETRY_S = 1.0
 LOOK_S = 0.5
-# How often it is remembered which deployments are paused, in seconds.
-REMEMBER_S = 30.0
+# How often it is remembered which deployments are paused, in seconds. It is also how soon a start
+# that was replaced notices that and ends its flow runs.
+REMEMBER_S = 10.0
 
 
 def launch(environ: MutableMapping[str, str]) -> int:
@@ -150,9 +151,14 @@ class Launcher:
 
     def _remember_paused(self) -> None:
         """Remember now and then what is paused, for a command that ends by itself."""
-        if self._clock.seconds() - self._remembered >= REMEMBER_S:
+        if self._clock.seconds() - self._remembered < REMEMBER_S:
+            return
+        try:
             self._paused = read_paused(self._client, self._paused)
-            self._remembered = self._clock.seconds()
+        except ForgottenError as error:
+            log(f"announces itself again: {error}")
+            self._announce()
+        self._remembered = self._clock.seconds()
 
     def _command_ended(self, code: int) -> int:
         self._processes.kill()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from roost_flows.errors import LaunchError
+from roost_flows.errors import FencedError, ForgottenError, LaunchError
 from roost_flows.log import log
 from roost_flows.server_client import ServerClient
 
@@ -16,11 +16,18 @@ LIMIT_S = 10.0
 
 
 def read_paused(client: ServerClient, known: Mapping[str, bool]) -> dict[str, bool]:
-    """Return which deployments of this flow server are paused; what is known if the server is away."""
+    """Return which deployments of this flow server are paused; what is known if the server is away.
+
+    Raises:
+        FencedError: a newer start of this flow server took over.
+        ForgottenError: the server has no record of this flow server any more.
+    """
     try:
         record = client.record(LIMIT_S)
         served = [str(each["id"]) for each in record.get("deployments") or []]
         return client.paused(served, LIMIT_S)
+    except (FencedError, ForgottenError):
+        raise
     except LaunchError as error:
         log(f"cannot read which deployments are paused: {error}")
         return dict(known)

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from roost_flows.errors import (
     FencedError,
+    ForgottenError,
     NoFlowServersError,
     RefusedError,
     UnreachableError,
@@ -99,7 +100,15 @@ class ServerClient:
     def _own(self, verb: str, path: str, body: Json | None = None, limit_s: float = LIMIT_S) -> Any:
         root = self.settings.api_url.removesuffix("/api")
         url = f"{root}/roost/flow-servers/{self.settings.name}{path}"
-        return self._request(verb, url, body, limit_s)
+        try:
+            return self._request(verb, url, body, limit_s)
+        except NoFlowServersError as error:
+            if path == "/online":
+                raise
+            # It knew this flow server when it came online.
+            raise ForgottenError(
+                f"the server at {self.settings.api_url} has no record of {self.settings.name} any more"
+            ) from error
 
     def _api(self, verb: str, path: str, body: Json | None = None, limit_s: float = LIMIT_S) -> Any:
         return self._request(verb, f"{self.settings.api_url}{path}", body, limit_s)
@@ -124,6 +133,8 @@ class ServerClient:
                 connection.request(verb, parts.path, content, headers)
                 reply = connection.getresponse()
                 text = reply.read(_LONGEST_BODY)
+                if reply.length:  # a read up to a length does not notice that the rest is missing
+                    raise http.client.IncompleteRead(text, reply.length)
         except (OSError, http.client.HTTPException) as error:
             raise UnreachableError(
                 f"the server at {self.settings.api_url} does not answer: {error!r}. "

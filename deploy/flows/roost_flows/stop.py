@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from roost_flows.clock import Clock
-from roost_flows.errors import LaunchError
+from roost_flows.errors import FencedError, ForgottenError, LaunchError
 from roost_flows.log import log
 from roost_flows.schedules import read_paused, resume_paused
 from roost_flows.server_client import ServerClient
@@ -51,7 +51,12 @@ def stop_gracefully(  # noqa: PLR0913, PLR0917 - each is something else that it 
     """
     _drain(client)
     _wait_for_runs(running, clock, limit_s)
-    before = read_paused(client, paused)
+    try:
+        before = read_paused(client, paused)
+    except FencedError:
+        before = {}  # the newer start serves these deployments now
+    except ForgottenError:
+        before = dict(paused)
     if left := sorted(running.flow_runs()):
         log(
             f"{len(left)} flow runs did not end within {limit_s:g} s; Prefect cancels them now: "

@@ -15,14 +15,20 @@ CONTAINERS_OWN = {"IMAGE_ROOT", "PATH", "PYTHONDONTWRITEBYTECODE"}
 INIT = "/usr/bin/tini"
 
 
-@pytest.fixture(scope="module")
-def spec():
-    return json.loads((DEPLOY / "image.json").read_text("utf-8"))
+@pytest.fixture(scope="module", params=["server", "flow server"])
+def folder(request):
+    """The folder with the parts of an image."""
+    return DEPLOY if request.param == "server" else DEPLOY / "flows"
 
 
 @pytest.fixture(scope="module")
-def steps():
-    return list(instructions((DEPLOY / "Dockerfile").read_text("utf-8")))
+def spec(folder):
+    return json.loads((folder / "image.json").read_text("utf-8"))
+
+
+@pytest.fixture(scope="module")
+def steps(folder):
+    return list(instructions((folder / "Dockerfile").read_text("utf-8")))
 
 
 def texts(steps, word):
@@ -52,15 +58,15 @@ def test_installs_from_the_lock_with_hashes(spec, steps):
     assert f"--require-hashes --requirement {lock}" in install
 
 
-@pytest.mark.parametrize("folder", ["the image's root", "the working directory"])
-def test_files_lie_where_the_server_looks_for_them(spec, steps, folder):
+@pytest.mark.parametrize("place", ["the image's root", "the working directory"])
+def test_files_lie_where_the_program_looks_for_them(spec, steps, place):
     root = variables(steps)["IMAGE_ROOT"]
     actual = {"the image's root": root, "the working directory": texts(steps, "WORKDIR")[-1]}
     targets = {
         source: target for source, target in copied(steps).items() if source in spec["files"]
     }
 
-    assert actual[folder] == root
+    assert actual[place] == root
     assert set(targets.values()) <= {"./", *(f"./{name}" for name in spec["files"])}
 
 
@@ -93,11 +99,13 @@ def test_sets_the_same_variables(spec, steps):
 
 
 def test_listens_on_the_port_that_is_declared(spec, steps):
-    assert variables(steps)["PREFECT_SERVER_API_PORT"] == str(spec["port"])
+    ports = [value for name, value in variables(steps).items() if name.endswith("_PORT")]
+
+    assert ports == [str(spec["port"])]
 
 
-def test_the_context_holds_what_is_copied_and_nothing_else(spec):
-    lines = (DEPLOY / ".dockerignore").read_text("utf-8").split("\n")
+def test_the_context_holds_what_is_copied_and_nothing_else(spec, folder):
+    lines = (folder / ".dockerignore").read_text("utf-8").split("\n")
     rules = [line for line in lines if line and not line.startswith("#")]
 
     assert rules[0] == "*"
