@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from contextlib import suppress
@@ -9,11 +10,13 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from unittest.mock import AsyncMock
 
+import anyio
 import httpx
 import pytest
 import yaml
 
 from helpers.environments import PRIVATE, environment_data
+from helpers.fake_fly import FakeFly
 from helpers.fake_prefect import first, say
 from helpers.fly_trouble import (
     KilledError,
@@ -23,8 +26,10 @@ from helpers.fly_trouble import (
     loses_the_answer,
     never_answers,
 )
+from helpers.waiting import LIMIT_S
 from roost.environment.model import AUTH_SECRET
 from roost.fly.client import FlyClient
+from roost.plan.desired import ENVIRONMENT_KEY
 from roost.plan.next_due import NEXT_DUE_KEY
 
 HEALTH = ("GET", "/api/health")
@@ -168,6 +173,38 @@ def test_fly_that_answers_badly_is_the_failure_of_its_environment(roost, clients
     assert said.code == 1
     assert "staging: error [fly" in said.out
     assert "1 of 1 environment failed: staging." in said.out
+
+
+def test_two_servers_are_woken_at_the_same_time(
+    roost, fly, clients, tmp_path, leave, applied, monkeypatch
+):
+    """One that takes its whole limit must not make the others late."""
+    leave(minutes=-3)
+    (tmp_path / "demo.yaml").write_text(yaml.safe_dump(environment_data(app="acme-demo")))
+    twin = copy.deepcopy(applied) | {"id": "twin"}
+    twin["config"]["metadata"][ENVIRONMENT_KEY] = "demo"
+    other = FakeFly("acme-demo", fly.organization, machines={"twin": twin})
+
+    def either(request):
+        return other(request) if "/apps/acme-demo" in request.url.path else fly(request)
+
+    clients.use(fly=partial(FlyClient, transport=httpx.MockTransport(either)))
+    waking, both = [], anyio.Event()
+
+    async def answers_when_both_are_asked(url):
+        waking.append(url)
+        if len(waking) == 2:
+            both.set()
+        with anyio.fail_after(LIMIT_S):
+            await both.wait()
+        return 1.0
+
+    monkeypatch.setattr("roost.commands.tick.time_wake", answers_when_both_are_asked)
+
+    said = roost("tick", "staging", "demo")
+
+    assert said.code == 0
+    assert said.out.count("woken in 1.00 s") == 2
 
 
 @pytest.mark.parametrize("nth", [1, 2])
