@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 import nox
+from packaging.requirements import Requirement  # nox needs it, too
 
 nox.needs_version = ">=2025.2"
 nox.options.default_venv_backend = "uv"
@@ -129,7 +130,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("shellcheck", "run", ".ci/run", ".ci/packages")
-    session.run("hadolint", "deploy/Dockerfile")
+    session.run("hadolint", "deploy/Dockerfile", "deploy/flows/Dockerfile")
     session.run("actionlint")  # with shellcheck, which it finds beside itself
     session.run(
         "zizmor", "--offline", "--persona", "pedantic", "--no-progress", "--quiet", ".github"
@@ -190,11 +191,15 @@ def chaos(session: nox.Session) -> None:
 
 @nox.session
 def lock(session: nox.Session) -> None:
-    """Lock anew: ./run lock [--upgrade] (all of requirements/) or ./run lock VERSION (a Prefect version)."""
-    versions = [word for word in session.posargs if word != "--upgrade"]
-    for version in versions:
+    """Lock anew: ./run lock [--upgrade] (all of requirements/), ./run lock VERSION (a Prefect version), or ./run lock --flows NAME [--upgrade]."""
+    words = [word for word in session.posargs if word != "--upgrade"]
+    if words and words[0] == "--flows":
+        for name in words[1:] or [""]:
+            lock_flows(session, name, upgrade="--upgrade" in session.posargs)
+        return
+    for version in words:
         lock_prefect(session, version)
-    if versions:
+    if words:
         return
     constraints = Path(session.create_tmp()) / "constraints.txt"
     resolve_all(session, constraints, upgrade="--upgrade" in session.posargs)
@@ -237,6 +242,70 @@ def lock_prefect(session: nox.Session, version: str) -> None:
         *UV, *COMPILE, str(wanted), *constraints, "-o", f"deploy/locks/prefect-{version}.txt"
     )
     list_settings(session, version)
+
+
+def lock_flows(session: nox.Session, name: str, *, upgrade: bool) -> None:
+    """Compile what the image of a flow server is made of: requirements.in to requirements.txt.
+
+    `name` is a folder of flows/, or the path of a folder in this repository.
+    """
+    folder = (ROOT / (name if "/" in name else f"flows/{name}")).resolve()
+    if not name or not folder.is_dir() or ROOT.resolve() not in folder.parents:
+        session.error(
+            f"There is no folder flows/{name} in this repository: put the code of the flows there"
+        )
+    wanted = folder / "requirements.in"
+    if not wanted.is_file():
+        wanted.write_text(f"prefect=={locked_versions()[-1]}\n", encoding="utf-8")
+        session.log(f"wrote {wanted.relative_to(ROOT.resolve())}: add what your flows import")
+    try:
+        version = version_for_flows(wanted.read_text("utf-8"), locked_versions())
+    except ValueError as error:
+        session.error(f"{wanted}: {error}")
+    # One version in all cases, so that the constraints of its minor version apply.
+    pins = Path(session.create_tmp()) / "flows-constraints.txt"
+    pins.write_text(f"prefect=={version}\nprefect-client=={version}\n", encoding="utf-8")
+    constraints = (str(constraints_of(version)), str(pins))
+    output, proven = folder / "requirements.txt", Path(f"deploy/locks/prefect-{version}.txt")
+    if proven.is_file() and not output.is_file():
+        # uv prefers what the output file has: these are the versions that the server is tested with.
+        output.write_bytes(proven.read_bytes())
+    session.run(
+        *(*UV, *COMPILE, str(wanted), *(["--upgrade"] if upgrade else [])),
+        *(word for path in constraints for word in ("--constraints", path)),
+        *("-o", str(output)),
+    )
+
+
+def locked_versions() -> list[str]:
+    """Return the Prefect versions that servers are locked with, the oldest first."""
+    names = (
+        path.stem.removeprefix("prefect-") for path in Path("deploy/locks").glob("prefect-*.txt")
+    )
+    return sorted(names, key=lambda version: tuple(map(int, version.split("."))))
+
+
+def version_for_flows(text: str, locked: list[str]) -> str:
+    """Return the Prefect version that requirements ask for: the named one, else the newest that a server runs.
+
+    Raises:
+        ValueError: they name no Prefect, or none that a server runs; clients must not be newer than the server.
+    """
+    lines = (line.partition("#")[0].strip() for line in text.splitlines())
+    names = re.compile(r"(?i)prefect(-client)?\s*(?![\w.-])")
+    found = [Requirement(line) for line in lines if names.match(line)]
+    if not found:
+        raise ValueError(
+            "it names neither prefect nor prefect-client: add a line such as prefect==" + locked[-1]
+        )
+    wanted = found[0].specifier
+    exact = [each.version for each in wanted if each.operator == "==" and "*" not in each.version]
+    fitting = exact or [version for version in locked if version in wanted]
+    if not fitting:
+        raise ValueError(
+            f"no server is locked with {found[0]}: ask for one of {', '.join(locked)}, or ./run lock VERSION first"
+        )
+    return fitting[-1]
 
 
 def constraints_of(version: str) -> Path:

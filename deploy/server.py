@@ -58,7 +58,7 @@ def main(argv: list[str]) -> int:
 
 def report_failure(failure: str | Exception) -> None:
     """Write why the server ends into the machine's metadata, without secrets."""
-    from roost_server.exit_reason import write_exit_reason
+    from roost_machine.exit_reason import write_exit_reason
     from roost_server.last_error import LAST_ERROR, name_failure
 
     LAST_ERROR.learn_secrets(os.environ)

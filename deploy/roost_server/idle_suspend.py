@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import http.client
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from dataclasses import dataclass
-from enum import Enum
+from typing import Protocol
 
+from roost_machine.sleep_request import ACTIONS, FlyReply, ask
 from roost_server.asgi import App, Receive, Scope, Send
 from roost_server.seed_database import checkpoint
 from roost_server.settings import DATABASE, home_folder, uses_sqlite_file
-from roost_server.unix_http import UnixConnection
 
-# By ROOST_IDLE_ACTION: what to request, in order, as Fly cannot suspend every machine.
-ACTIONS = {"suspend": ("suspend", "stop"), "stop": ("stop",)}
 LOOK_S = 0.5
-ASK_LIMIT_S = 10.0
 FIRST_BACKOFF_S, LAST_BACKOFF_S = 5.0, 300.0
 # Fly's proxy adds this header to each request; Fly's own health checks do not have it.
 PROXY_HEADER = b"fly-request-id"
 
 
-class FlyReply(Enum):
-    """Fly's reply to a request; after LOST it is unknown what Fly did."""
+class Work(Protocol):
+    """Work that keeps the server awake without a request."""
 
-    AGREED = "agreed"
-    REFUSED = "refused"
-    LOST = "lost"
+    def stays_awake(self) -> str | None:
+        """Return why the server must not sleep now; None if it may."""
+
+    async def prepare_sleep(self) -> bool:
+        """Leave what others need while the server sleeps; return whether it may sleep."""
 
 
 @dataclass
@@ -72,7 +69,10 @@ def is_host_check(scope: Scope) -> bool:
 
 
 async def watch(
-    activity: Activity, environ: Mapping[str, str], flush: Callable[[], None] | None = None
+    activity: Activity,
+    environ: Mapping[str, str],
+    flush: Callable[[], None] | None = None,
+    work: Work | None = None,
 ) -> None:
     """Suspend or stop the machine whenever it is idle for long enough; runs as long as the server.
 
@@ -80,18 +80,24 @@ async def watch(
         activity: the requests that keep the server awake.
         environ: holds the action (ROOST_IDLE_ACTION) and the idle time in s (ROOST_IDLE_AFTER_S).
         flush: completes the replica of the database first, if there is one.
+        work: what else keeps the server awake.
     """
     actions = ACTIONS.get(environ.get("ROOST_IDLE_ACTION", "off"), ())
     limit = float(environ.get("ROOST_IDLE_AFTER_S", "300"))
 
     def is_idle() -> bool:
-        return activity.idle_s() >= limit
+        return activity.idle_s() >= limit and not (work and work.stays_awake())
 
     activity.note()
     backoff = FIRST_BACKOFF_S
+    logged = False
     while actions:
         await asyncio.sleep(min(LOOK_S, limit))
         if not is_idle():
+            logged = log_work(activity, limit, work, logged=logged)
+            continue
+        logged = False
+        if work and not await work.prepare_sleep():
             continue
         if flush:
             await asyncio.to_thread(flush)
@@ -107,6 +113,14 @@ async def watch(
             backoff = FIRST_BACKOFF_S
             continue
         activity.note()
+
+
+def log_work(activity: Activity, limit: float, work: Work | None, *, logged: bool) -> bool:
+    """Log once why the server stays awake without a request; return whether that is logged."""
+    why = work.stays_awake() if work and activity.idle_s() >= limit else None
+    if why and not logged:
+        print(f"roost: no request for {limit:g} s, and stays awake: {why}", flush=True)
+    return bool(why)
 
 
 async def suspend_or_stop(
@@ -129,26 +143,3 @@ async def suspend_or_stop(
         if await asyncio.to_thread(ask, action, environ) is not FlyReply.REFUSED:
             return True
     return False
-
-
-def ask(action: str, environ: Mapping[str, str]) -> FlyReply:
-    """Ask Fly to suspend or stop this machine; log and return its reply."""
-    machine = f"/v1/apps/{environ.get('FLY_APP_NAME')}/machines/{environ.get('FLY_MACHINE_ID')}"
-    api = UnixConnection(environ.get("FLY_API_SOCKET", "/.fly/api"), ASK_LIMIT_S)
-    with closing(api):
-        try:
-            api.connect()
-        except OSError as error:
-            print(f"roost: cannot ask Fly to {action} this machine: {error!r}", flush=True)
-            return FlyReply.REFUSED
-        try:
-            api.request("POST", f"{machine}/{action}")
-            status = api.getresponse().status
-        except (OSError, http.client.HTTPException) as error:
-            lost = f"asked Fly to {action} this machine, and the reply was lost: {error!r}"
-            print(f"roost: idle; {lost}", flush=True)
-            return FlyReply.LOST
-    agreed = status < http.client.BAD_REQUEST
-    verdict = "agreed" if agreed else f"refused with status {status}"
-    print(f"roost: idle; asked Fly to {action} this machine: {verdict}", flush=True)
-    return FlyReply.AGREED if agreed else FlyReply.REFUSED

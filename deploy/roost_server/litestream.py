@@ -23,6 +23,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from roost_machine.unix_http import UnixConnection
 from roost_server.replica_config import (
     CONFIG,
     LAST_SYNC_S,
@@ -31,7 +32,6 @@ from roost_server.replica_config import (
     Replica,
     working_folder,
 )
-from roost_server.unix_http import UnixConnection
 
 # Runs a command until our end of its input closes, which also happens when this process is killed.
 # It then sends one SIGTERM: Litestream takes a second signal as permission to send nothing more,

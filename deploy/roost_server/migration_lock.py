@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # A number that other programs are unlikely to use: "roost" as bytes.
 KEY = int.from_bytes(b"roost")
-# Shorter than the grace period of the machine's check (60 s, scripts/roost/plan/desired.py) minus
+# Shorter than the grace period of the machine's check (60 s, scripts/roost/plan/machine_config.py) minus
 # the time of the imports, so that this message is logged before Fly restarts the machine.
 LIMIT_S = 30.0
 POLL_S = 0.1

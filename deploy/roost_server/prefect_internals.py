@@ -111,9 +111,16 @@ CREATE_APP = Internal(
 PROVIDE_DATABASE = Internal(
     "prefect.server.database",
     "provide_database_interface",
-    why="migrate the database of the image, and list the revisions that a Prefect knows",
+    why="migrate the database of the image, list the revisions that a Prefect knows, and read runs",
     since="3.1.13",
-    parts=("create_db", "engine", "session", "session_context", "orm.versions_dir", "Event.id"),
+    parts=(
+        *("create_db", "engine", "session", "session_context", "orm.versions_dir", "Event.id"),
+        *("Configuration.key", "Configuration.value", "Deployment.name", "Flow.name"),
+        *("FlowRun.state_type", "FlowRun.state_name", "FlowRun.next_scheduled_start_time"),
+        *("FlowRun.deployment_id", "FlowRun.work_queue_id", "FlowRun.auto_scheduled"),
+        *("FlowRun.run_count", "FlowRun.empirical_policy", "FlowRun.parent_task_run_id"),
+        *("WorkQueue.work_pool_id", "WorkQueue.is_paused", "WorkPool.name", "WorkPool.is_paused"),
+    ),
     takes={"": ()},
     seen_as=lambda provide: provide(),
 )
@@ -228,6 +235,39 @@ LOGGING_FILE = Internal(
     why="list the loggers that settings can change (deploy/settings)",
     since="3.1.13",
     parts=("read_text",),
+)
+CONFIGURATIONS = Internal(
+    "prefect.server.models.configuration",
+    "",
+    why="keep the records of flow servers in Prefect's database",
+    since="3.1.13",
+    takes={
+        "write_configuration": ("session", "configuration"),
+        "delete_configuration": ("session", "key"),
+    },
+)
+CONFIGURATION = Internal(
+    "prefect.server.schemas.core",
+    "Configuration",
+    why="keep the records of flow servers in Prefect's database",
+    since="3.1.13",
+    parts=("key", "value"),
+    seen_as=lambda configuration: configuration(key="roost", value={}),
+)
+SET_RUN_STATE = Internal(
+    "prefect.server.models.flow_runs",
+    "set_flow_run_state",
+    why="end the runs of a flow server that is gone, and skip missed runs",
+    since="3.1.13",
+    takes={"": ("session", "flow_run_id", "state", "force")},
+)
+STATES = Internal(
+    "prefect.server.schemas.states",
+    "",
+    why="end the runs of a flow server that is gone, and skip missed runs",
+    since="3.1.13",
+    takes={"AwaitingRetry": ("scheduled_time",)},
+    parts=("Crashed", "Cancelled", "StateType.SCHEDULED"),
 )
 AWAIT_ONLY = Internal(
     "sqlalchemy.util",

@@ -3,26 +3,11 @@
 from __future__ import annotations
 
 import os
-import pwd
 from collections.abc import Mapping
 from pathlib import Path
 
+from roost_machine.image_user import become, image_user
 from roost_server.settings import home_folder
-
-# Created by the Dockerfile; a user of that name with another id is not the image's.
-USER, UID = "prefect", 10001
-SOCKET = "/.fly/api"
-
-
-def image_user() -> pwd.struct_passwd | None:
-    """Return the user that the image created, or None if this process may not become it."""
-    if os.geteuid() != 0:
-        return None
-    try:
-        user = pwd.getpwnam(USER)
-    except KeyError:
-        return None
-    return user if user.pw_uid == UID else None
 
 
 def drop_privileges(environ: Mapping[str, str]) -> dict[str, str]:
@@ -31,14 +16,7 @@ def drop_privileges(environ: Mapping[str, str]) -> dict[str, str]:
     if user is None:
         return {}
     hand_over(home_folder(environ), user.pw_uid, user.pw_gid)
-    socket = Path(environ.get("FLY_API_SOCKET", SOCKET))
-    if socket.is_socket():
-        socket.chmod(0o666)  # only this machine's own processes can reach it
-    os.setgroups([])
-    os.setgid(user.pw_gid)
-    os.setuid(user.pw_uid)
-    # The user cannot read root's home, where drivers look for certificates.
-    return {"HOME": user.pw_dir}
+    return become(user, environ)
 
 
 def hand_over(folder: Path, uid: int, gid: int) -> None:

@@ -17,6 +17,7 @@ from roost_server.disk_watch import watch_disk
 from roost_server.draining import drain_before_shutdown
 from roost_server.errors import BootError
 from roost_server.event_deduplication import write_each_once
+from roost_server.flow_server_parts import FlowServers
 from roost_server.idle_suspend import Activity, watch
 from roost_server.last_error import LAST_ERROR, name_failure
 from roost_server.lease_keeping import GRACE
@@ -81,10 +82,12 @@ def serve(environ: Mapping[str, str], began: float) -> int:
     try:
         fullness = Fullness(home_folder(environ))
         queue = WriteQueue(before_service=fullness.wait_for_room)
-        app = maintenance.layer(make_app(environ, queue, fullness, handover))
+        flows = FlowServers(environ, maintenance.is_open)
+        app = flows.layer(make_app(environ, queue, fullness, handover, flows))
+        app = maintenance.layer(app)
         imported = time.monotonic()
         flush = replicator.flush if replicator else None
-        return asyncio.run(_serve(app, environ, StartTimes(began, imported), flush, queue))
+        return asyncio.run(_serve(app, environ, StartTimes(began, imported), flush, queue, flows))
     finally:
         if replicator:
             replicator.stop()
@@ -95,6 +98,7 @@ def make_app(
     queue: WriteQueue,
     fullness: Fullness,
     handover: MessageHandover | None = None,
+    flows: FlowServers | None = None,
 ) -> App:
     """Import Prefect, which reads its settings, and build its application with Roost's layers.
 
@@ -103,6 +107,7 @@ def make_app(
         queue: the queue of everything that writes to SQLite.
         fullness: knows whether the volume is full.
         handover: saves unhandled messages at a stop; None without a volume.
+        flows: adds to the report what is known about flow servers.
 
     Raises:
         BootError: names the settings that are wrong, never their values.
@@ -124,7 +129,8 @@ def make_app(
         raise BootError(explain(error)) from None
     backend = name_backend(effective_url(), home_folder(environ) / DATABASE)
     check_backend(backend, environ)
-    app = report_to_gate(app, environ, partial(report, backend))
+    more = flows.report if flows else None
+    app = report_to_gate(app, environ, partial(report, backend), more)
     if not is_sqlite(backend):
         if pooling_of(environ) is Pooling.TRANSACTION:
             adapt_to_pooler()
@@ -209,12 +215,13 @@ def make_replicator(environ: Mapping[str, str]) -> Replicator | None:
     return Replicator(read_replica(environ))
 
 
-async def _serve(
+async def _serve(  # noqa: PLR0913, PLR0917 - what `serve` put together
     app: App,
     environ: Mapping[str, str],
     times: StartTimes,
     flush: Callable[[], None] | None,
     queue: WriteQueue,
+    flows: FlowServers,
 ) -> int:
     activity = Activity()
     server = make_server(activity.layer(app), environ)
@@ -223,7 +230,7 @@ async def _serve(
     # uvicorn raises the signal again after its shutdown, which would turn a stop into a failure.
     signal.signal(signal.SIGTERM, lambda *_: None)
     signal.signal(signal.SIGINT, lambda *_: None)
-    watches = [watch(activity, environ, flush)]
+    watches = [watch(activity, environ, flush, flows.watch), flows.watch.run()]
     if uses_sqlite_file(environ):
         home = home_folder(environ)
         watches += [watch_disk(home), keep_shrinking(home / DATABASE, queue)]

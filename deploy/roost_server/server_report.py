@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from roost_server.asgi import App, Receive, Scope, Send, answer
 from roost_server.maintenance_mode import from_gate, is_logged_in
@@ -12,7 +13,10 @@ REPORT_PATH = "/roost/report"
 
 
 def report_to_gate(
-    app: App, environ: Mapping[str, str], report: Callable[[], Mapping[str, str]]
+    app: App,
+    environ: Mapping[str, str],
+    report: Callable[[], Mapping[str, str]],
+    report_more: Callable[[], Awaitable[Mapping[str, Any]]] | None = None,
 ) -> App:
     """Answer the gate's authenticated request with the report; pass everything else on.
 
@@ -20,6 +24,7 @@ def report_to_gate(
         app: answers all other requests.
         environ: holds the login.
         report: returns the report, which must hold no secret.
+        report_more: returns further keys of it, from the database.
     """
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
@@ -29,8 +34,10 @@ def report_to_gate(
         elif not is_logged_in(scope, environ):
             await answer(send, 401)
         else:
+            more = await report_more() if report_more else {}
             kind = (b"content-type", b"application/json")
             await send({"type": "http.response.start", "status": 200, "headers": [kind]})
-            await send({"type": "http.response.body", "body": json.dumps(report()).encode()})
+            body = json.dumps({**report(), **more}).encode()
+            await send({"type": "http.response.body", "body": body})
 
     return serve

@@ -21,8 +21,8 @@ from bench.client import Client, basic
 from bench.process import Program, Running, running
 from localfly.images.builder import Image, Images
 from roost.environment.load import EnvironmentFile, load_environment
-from roost.plan.desired import machine_config
 from roost.plan.image import image_reference, read_image_parts
+from roost.plan.machine_config import machine_config
 
 SOURCE = "staging"
 LOGIN = "admin:bench"

@@ -14,7 +14,7 @@ from bench.errors import BenchError
 from bench.lab import AUTH, LOGIN, Lab
 from bench.process import HEALTH, START_LIMIT_S
 from helpers.local_daemon import LocalDaemon
-from roost.plan.desired import desired_state
+from roost.plan.desired_state import desired_state
 from roost.plan.ownership import with_volume
 
 STATE_LIMIT_S = 60

@@ -16,7 +16,7 @@ import httpx
 from helpers.prefect_site import APP, LOGIN, NAME, PrefectSite
 from helpers.prefect_versions import NEWEST, OLDER
 from roost.environment.load import load_environment
-from roost.plan.desired import desired_state
+from roost.plan.desired_state import desired_state
 from roost.plan.image import image_reference, read_image_parts
 from roost.plan.ownership import with_volume
 from roost.prefect.gate_pages import GATE_HEADERS, OPEN_PATH

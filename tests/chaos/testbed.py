@@ -24,7 +24,8 @@ from roost.environment.load import load_environment
 from roost.environment.model import AUTH_SECRET
 from roost.fly.client import FlyClient
 from roost.fly.models import Machine
-from roost.plan.desired import Desired, desired_state
+from roost.plan.desired import Desired
+from roost.plan.desired_state import desired_state
 from roost.plan.drill_config import drill_app
 from roost.plan.live import Live, read_live
 from roost.plan.ownership import our_machines

@@ -70,6 +70,25 @@ def test_what_a_machine_sees_of_its_world(daemon, app):
     assert not [name for name in env if name.startswith("LOCALFLY")]
 
 
+def test_a_machine_reaches_other_apps_and_its_own_where_their_proxies_are(daemon, app):
+    app_name = app.removeprefix("/apps/")
+    other = f"{app_name}-other"
+    daemon.new_machine(daemon.new_app(other))
+    addresses = {
+        "OTHER": f"http://{other}.flycast/api",
+        "PUBLIC": f"https://{other}.fly.dev/api",
+        "OWN": f"http://{app_name}.flycast",
+        "NOBODY": "http://nobody.flycast",
+    }
+    daemon.new_machine(app, config=tiny_config(env=addresses))
+
+    env = daemon.ask(app, "/env")
+    for name in ("OTHER", "PUBLIC"):
+        assert httpx.get(env[name], trust_env=False).json() == {"path": "/api"}
+    assert httpx.get(env["OWN"] + "/env", trust_env=False).json()["FLY_APP_NAME"] == app_name
+    assert env["NOBODY"] == "http://nobody.flycast"
+
+
 def test_a_secret_set_later_is_seen_after_the_next_start_only(daemon, app):
     machine = daemon.new_machine(app)["id"]
     version = daemon.call("POST", f"{app}/secrets", {"values": {"LATE": "1"}})["version"]

@@ -20,7 +20,8 @@ from roost.apply.work import Work, lease_holder
 from roost.errors import RoostError
 from roost.fly.client import FlyClient
 from roost.fly.models import SecretInfo
-from roost.plan.desired import Desired, desired_state
+from roost.plan.desired import Desired
+from roost.plan.desired_state import desired_state
 from roost.plan.diff import diff
 from roost.plan.live import read_live
 from roost.plan.ownership import find_volume, our_machines

@@ -7,7 +7,8 @@ from typing import Any
 
 from helpers.environments import environment_file
 from helpers.pretend_fly import applied
-from roost.plan.desired import Desired, desired_state
+from roost.plan.desired import Desired
+from roost.plan.desired_state import desired_state
 from roost.plan.live import Live
 from roost.plan.ownership import our_machines
 from roost.plan.releases import Release, Verdict, draft, records_in, releases_on, with_records

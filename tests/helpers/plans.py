@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from helpers.environments import environment_file
 from helpers.pretend_fly import applied
 from roost.plan.cost import CostChange, cost_change, read_prices
-from roost.plan.desired import desired_state
+from roost.plan.desired_state import desired_state
 from roost.plan.diff import diff
 from roost.plan.live import Live
 from roost.plan.steps import Change, DestroyMachine, Plan, Refusal, Risk

@@ -14,7 +14,7 @@ from helpers.roost_command import RoostCommand
 from roost.environment.load import load_environment
 from roost.environment.model import AUTH_SECRET
 from roost.fly.client import FlyClient
-from roost.plan.desired import desired_state
+from roost.plan.desired_state import desired_state
 from roost.plan.diff import diff
 from roost.plan.live import read_live
 from roost.secret_text import SecretText

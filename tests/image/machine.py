@@ -20,7 +20,8 @@ from image.errors import ImageError
 from image.shell import contained, end_of
 from roost.environment.load import EnvironmentFile
 from roost.environment.model import AUTH_SECRET
-from roost.plan.desired import MOUNT_PATH, machine_config
+from roost.plan.desired import MOUNT_PATH
+from roost.plan.machine_config import machine_config
 
 INIT = "tini"
 HEALTH = "/api/health"

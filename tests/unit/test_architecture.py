@@ -13,6 +13,8 @@ SCRIPTS = ROOT / "scripts"
 ROOST = SCRIPTS / "roost"
 LOCALFLY = SCRIPTS / "localfly"
 DEPLOY = ROOT / "deploy"
+MACHINE = DEPLOY / "roost_machine"
+FLOWS = DEPLOY / "flows"
 
 _DATA = {"errors", "secret_text", "http", "environment", "fly", "prefect"}
 _BELOW_OPERATIONS = _DATA | {"github", "plan", "report", "apply"}
@@ -61,6 +63,9 @@ LOCALFLY_ROOMS: dict[str, set[str]] = {
 EFFECTS = {"httpx", "os", "time", "socket", "subprocess", "asyncio", "anyio", "random"}
 PURE_ROOMS = ("environment", "plan", "report")
 EFFECTFUL = {"plan/live.py"}  # the only module of a pure room that reads Fly
+
+# Of the launcher of flows; each runs in a process of its own, which ends.
+WITH_PREFECT = {"canary.py"}
 
 MOST_LINES = 400
 
@@ -160,6 +165,31 @@ def test_what_runs_on_a_machine_imports_nothing_of_scripts(path):
     modules = {module.split(".")[0] for module in imported_modules(path, DEPLOY)}
 
     assert not modules & {"roost", "localfly", "scripts"}
+
+
+@pytest.mark.parametrize("path", python_files(MACHINE), ids=lambda p: p.name)
+def test_what_every_machine_needs_imports_nothing_but_the_standard_library(path):
+    modules = {module.split(".")[0] for module in imported_modules(path, DEPLOY)}
+
+    assert modules <= {"roost_machine", *sys.stdlib_module_names}
+
+
+@pytest.mark.parametrize("path", python_files(FLOWS), ids=lambda p: str(p.relative_to(FLOWS)))
+def test_the_launcher_of_flows_knows_no_server_and_needs_no_package(path):
+    """Its image has no server's code, and its memory is that of flows: Prefect stays out of it."""
+    modules = {module.split(".")[0] for module in imported_modules(path, FLOWS)}
+    may_import = {"roost_flows", "roost_machine", *sys.stdlib_module_names}
+
+    assert modules - (may_import | ({"prefect"} if path.name in WITH_PREFECT else set())) == set()
+
+
+@pytest.mark.parametrize(
+    "path", python_files(DEPLOY / "roost_server"), ids=lambda p: str(p.relative_to(DEPLOY))
+)
+def test_the_server_knows_nothing_of_the_launcher_of_flows(path):
+    modules = {module.split(".")[0] for module in imported_modules(path, DEPLOY)}
+
+    assert not modules & {"roost_flows", "flow_server", "flows"}
 
 
 def test_the_local_fly_does_not_know_roost():

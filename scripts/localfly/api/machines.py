@@ -99,10 +99,11 @@ async def create_machine(api: ApiState, request: Request) -> Response:
     body = await read_json(request)
     refuse_unknown(body, *_CREATE_FIELDS)
     _check_types(body)
+    # First, so that the machine's process finds the address of its own app.
+    await api.open_app(app)
     machine = api.machines.create(app, body)
     # The response shows the machine as created; it may have started before it is sent.
     shown, lease = show_machine(api.machines, machine), machine.current_lease
-    await api.open_app(app)
     return answer({**shown, "nonce": lease.nonce} if lease else shown)
 
 

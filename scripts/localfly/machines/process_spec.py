@@ -55,7 +55,14 @@ async def make_spec(
         memory_mb=config["guest"]["memory_mb"],
         scratch=root_folder(world.home, machine.id),
         socket=await sockets.open(machine.app, machine.id),
+        ports=_ports(world),
     )
+
+
+def _ports(world: World) -> dict[str, int]:
+    """Return the port of each app that the proxy serves, which are those with a machine."""
+    apps = world.apps.values()
+    return {app.name: app.port for app in apps if app.port and world.machines_of(app.name)}
 
 
 def log_path(home: Path, machine: str) -> Path:

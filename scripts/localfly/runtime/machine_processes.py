@@ -49,6 +49,7 @@ class ProcessSpec:
         memory_mb: The memory limit; above it the process is killed.
         scratch: The folder of its root file system; its `home` and `tmp` are emptied at each start.
         socket: The machine-local API socket, which the machine sees as `/.fly/api`.
+        ports: The port of each app's proxy, by the app's name.
     """
 
     machine_id: str
@@ -61,6 +62,7 @@ class ProcessSpec:
     memory_mb: int
     scratch: Path
     socket: Path
+    ports: Mapping[str, int] = field(default_factory=dict)
 
     def path_mapping(self) -> PathMapping:
         """Return the mapping from paths in the machine to paths here."""
@@ -68,6 +70,7 @@ class ProcessSpec:
         return PathMapping(
             paths={"/tmp": str(self.scratch / "tmp"), "/.fly/api": str(self.socket), **paths},  # noqa: S108 - the machine's /tmp, not ours
             address=self.address,
+            ports=self.ports,
         )
 
     def command(self) -> list[str]:

@@ -1,13 +1,14 @@
 """Map the paths and addresses of a machine to those of this computer.
 
 On Fly a machine has `/data` and each port to itself. Here it is one process among others, so the
-paths and addresses in its environment and arguments are rewritten.
+paths and addresses in its environment and arguments are rewritten. The public and the private
+address of an app become the address of its proxy here.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,6 +23,11 @@ _BEFORE = r"""(?P<before>
     | \b(?!sqlite)[A-Za-z][A-Za-z0-9+.-]*:///?
 )"""
 _AFTER = r"""(?= $ | [\s=:,;'"`)\]}<>|&@/?#] )"""
+# An app's public address (the port here stands for 443 without TLS) and its private one (Flycast).
+_APP_ADDRESS = re.compile(
+    r"(?:https://(?P<public>[a-z0-9-]+)\.fly\.dev(?::443)?"
+    r"|http://(?P<private>[a-z0-9-]+)\.flycast(?::80)?)(?=[/?#]|$)"
+)
 _EVERY_ADDRESS = re.compile(r"(?P<before>-[\w-]+=|)(?:0\.0\.0\.0|\[::\]|::)(?P<after>|:\d{1,5})")
 
 
@@ -32,16 +38,22 @@ class PathMapping:
     Attributes:
         paths: The path here, by the path in the machine (`/data`).
         address: The machine's own loopback address.
+        ports: The port of each app's proxy on 127.0.0.1, by the app's name.
     """
 
     paths: Mapping[str, str]
     address: str
+    ports: Mapping[str, int] = field(default_factory=dict)
 
     def rewrite(self, value: str) -> str:
-        """Return a value with its listening address or all paths in it rewritten."""
+        """Return a value with its listening address, an app's address or all paths rewritten."""
         listening = _EVERY_ADDRESS.fullmatch(value)
         if listening:
             return f"{listening['before']}{self.address}{listening['after']}"
+        app = _APP_ADDRESS.match(value)
+        port = self.ports.get(app["public"] or app["private"]) if app else None
+        if app and port:
+            return f"http://127.0.0.1:{port}{value[app.end() :]}"
         return self._rewrite_paths(value)
 
     def rewrite_all(self, values: Mapping[str, str]) -> dict[str, str]:

@@ -67,6 +67,8 @@ class Gate:
     clock: Callable[[], float]
     opening: Check | None = None
     """The call that admits clients, made after all other checks passed."""
+    started_after: str = "health"
+    """The check after which Fly must report a machine as started."""
 
     async def run(self, on_check: OnCheck) -> GateRun:
         """Run every check and report each result; stop when a machine exits or is killed.
@@ -103,7 +105,7 @@ class Gate:
         async for result in prove(self.server, self.checks, self.clock):
             good &= result.ok
             record(result)
-            if result.name == "health" and result.ok:
+            if result.name == self.started_after and result.ok:
                 started = await self._started()
                 good &= started.ok
                 record(started)

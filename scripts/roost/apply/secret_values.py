@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from roost.apply.sops import SopsFiles, Unread
-from roost.environment.model import AUTH_SECRET, Environment, PostgresDatabase, Secret
+from roost.environment.fields import Secret
+from roost.environment.flow_server import CLIENT_LOGIN
+from roost.environment.model import AUTH_SECRET, Environment, PostgresDatabase
 from roost.environment.postgres_address import address_fault, address_note, native_fault
 from roost.errors import MissingSecretError, UnusableSecretError
 from roost.secret_text import SecretText
@@ -53,7 +55,7 @@ def find_values(environment: Environment, environ: Mapping[str, str], files: Sop
 
 def _forms(environment: Environment) -> dict[str, Fault]:
     """Return the check for each secret whose form is known, by name."""
-    forms: dict[str, Fault] = {AUTH_SECRET: login_fault}
+    forms: dict[str, Fault] = {AUTH_SECRET: login_fault, CLIENT_LOGIN: login_fault}
     database = environment.database
     if isinstance(database, PostgresDatabase):
         declared = frozenset(secret.name for secret in environment.secrets)
@@ -86,7 +88,7 @@ def database_note(environment: Environment, values: Values) -> str:
 def _look_for(secret: Secret, environ: Mapping[str, str], files: SopsFiles) -> SecretText | Unread:
     source = secret.source
     if source.sops:
-        return files.value(source.sops, secret.name)
+        return files.value(source.sops, secret.key)
     value = SecretText(environ.get(source.env, ""))
     if value:
         not_text = Unread(f"${source.env} is not UTF-8 text", "Correct it.", unusable=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from roost.environment.load import load_environment
+from roost.environment.flow_units import split_name, units
+from roost.environment.load import EnvironmentFile, load_unit
 from roost.errors import ChangedMeanwhileError, ExitCode
 from roost.operations.applying import apply_and_report, settle
 from roost.operations.context import Context
-from roost.operations.fly_target import connect
+from roost.operations.fly_target import Target, connect
 from roost.operations.planning import make_plan, print_database_note
 from roost.plan.document import plan_digest
 from roost.plan.restore import restoring
@@ -23,32 +24,44 @@ async def apply(
     as_json: bool,
     digest: str,
 ) -> ExitCode:
-    """Plan, apply, and prove that the server is healthy.
+    """Plan, apply, and prove that the server is healthy, and then each of its flow servers.
+
+    With `as_json`, one document is printed for each of them.
 
     Raises:
         ChangedMeanwhileError: the plan is not the one with the given digest.
         GateError: the gate failed.
     """
-    file = load_environment(name, context.environments)
+    file = load_unit(name, context.environments)
+    # A digest is of one plan, so each flow server is then applied by its own name.
+    chosen = (file,) if digest else units(file)
     async with connect(context, local=local) as target:
+        for unit in chosen:
+            await _apply_one(context, target, unit, digest=digest, as_json=as_json)
+    if not as_json:
+        context.progress.print(connect_line(split_name(name)[0]))
+    return ExitCode.DONE
+
+
+async def _apply_one(
+    context: Context, target: Target, file: EnvironmentFile, *, digest: str, as_json: bool
+) -> None:
+    planned = await make_plan(context, file, target)
+    if restoring(planned.desired, planned.live):
+        await settle(context, target, planned)
         planned = await make_plan(context, file, target)
-        if restoring(planned.desired, planned.live):
-            await settle(context, target, planned)
-            planned = await make_plan(context, file, target)
-        if digest and digest != plan_digest(planned.plan):
-            raise ChangedMeanwhileError(
-                "The plan no longer has that digest.",
-                advice=f"See the new plan: roost plan {name}",
-            )
-        context.progress.print(plan_report(planned.plan, planned.cost))
-        print_database_note(context, planned)
-        document = planned.document() if as_json else None
-        await apply_and_report(context, target, planned, document)
+    if digest and digest != plan_digest(planned.plan):
+        raise ChangedMeanwhileError(
+            "The plan no longer has that digest.",
+            advice=f"See the new plan: roost plan {file.name}",
+        )
+    context.progress.print(plan_report(planned.plan, planned.cost))
+    print_database_note(context, planned)
+    document = planned.document() if as_json else None
+    await apply_and_report(context, target, planned, document)
     if rotates_asleep(planned.plan.steps):
         context.progress.print(
-            f"The server sleeps and wakes with the new secrets. Its release is unproved until then: roost smoke {name}",
+            "The server sleeps and wakes with the new secrets. Its release is unproved until then: "
+            f"roost smoke {file.name}",
             soft_wrap=True,
         )
-    if not as_json:
-        context.progress.print(connect_line(name))
-    return ExitCode.DONE

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
+from roost.environment.flow_units import flow_units
 from roost.environment.load import EnvironmentFile, load_environment, load_files
 from roost.errors import ExitCode, InvalidFilesError, UsageError
 from roost.operations.context import Context
 from roost.plan.cost import Prices, read_prices
 from roost.plan.cost_table import HOURS_PER_DAY, USUAL_HOURS, CostLine, CostTable, cost_table
-from roost.plan.desired import desired_state
+from roost.plan.desired_state import desired_state
 from roost.report.text import Listing, listing
 from roost.report.wording import KEEPS_AWAKE
 
@@ -32,7 +33,13 @@ def cost(
     given = () if hours_per_day is None else (hours_per_day,)
     hours = tuple(sorted({*USUAL_HOURS, *given}))
     tables = [
-        cost_table(file.name, desired_state(file, NO_IMAGE), prices, hours)
+        cost_table(
+            file.name,
+            desired_state(file, NO_IMAGE),
+            prices,
+            hours,
+            {unit.name: desired_state(unit, NO_IMAGE) for unit in flow_units(file)},
+        )
         for file in _files(context, name, every=every)
     ]
     if as_json:

@@ -11,9 +11,10 @@ from roost.apply.command_deadline import in_time
 from roost.apply.destroy import Destroyer, Last
 from roost.apply.snapshots import Snapshots
 from roost.apply.work import Work, lease_holder
-from roost.environment.load import load_environment
+from roost.environment.flow_units import flow_units
+from roost.environment.load import EnvironmentFile, load_unit
 from roost.environment.model import AUTH_SECRET
-from roost.errors import ExitCode, ProtectedError, UsageError
+from roost.errors import ExitCode, ProtectedError, UnappliableError, UsageError
 from roost.operations.applying import proof_of
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
@@ -41,7 +42,7 @@ async def destroy(
         ProtectedError: its file protects it.
         UsageError: the app's name was not typed.
     """
-    file = load_environment(name, context.environments)
+    file = load_unit(name, context.environments)
     if file.environment.protected:
         raise ProtectedError(
             f"{name} is protected.",
@@ -51,6 +52,7 @@ async def destroy(
     if confirm and confirm != file.environment.app:
         raise _not_confirmed(file.environment.app)
     async with connect(context, local=local) as target:
+        await _check_no_flow_server(target, file)
         planned = await make_plan(context, file, target)
         app, live = planned.desired.app, planned.live
         check_all_ours(planned.desired, live)
@@ -72,6 +74,24 @@ async def destroy(
             snapshots = Snapshots(proof_of(context, target, planned, None), notice)
             last = await Destroyer(work, snapshots, planned.desired).destroy(live)
     return _print_result(context, planned, last, as_json=as_json)
+
+
+async def _check_no_flow_server(target: Target, file: EnvironmentFile) -> None:
+    """Check that no flow server of an environment is left: it would go on without its server.
+
+    Raises:
+        UnappliableError: names those that are, and how to remove them.
+    """
+    left = [unit for unit in flow_units(file) if await target.fly.get_app(unit.environment.app)]
+    if left:
+        commands = ", ".join(
+            f"`roost destroy {unit.name} --confirm {unit.environment.app}`" for unit in left
+        )
+        raise UnappliableError(
+            f"Flow servers of {file.name} exist: {', '.join(unit.name for unit in left)}.",
+            where=file.name,
+            advice=f"Remove them first: {commands}. Nothing was changed.",
+        )
 
 
 def _check_confirmed(context: Context, app: str, confirm: str) -> None:
@@ -96,6 +116,8 @@ def _not_confirmed(app: str) -> UsageError:
 
 async def _rows(target: Target, planned: Planned) -> list[str]:
     """Return what data the server holds, if it is awake; a sleeping one is not woken for this."""
+    if planned.file.flow:
+        return []
     machines = planned.live.machines
     awake = [m for m in machines if m.state == "started" and not m.cordoned]
     public = planned.file.environment.access.public
@@ -135,5 +157,12 @@ def _print_result(
         context.out.print(
             f"To remove the app as well, and its snapshots with it: fly apps destroy {app}"
         )
+    if planned.file.flow:
+        context.out.print(
+            f"Remove it from `flows` in {planned.file.path} too, or the next apply creates it again. "
+            "Its deployments stay on the Prefect server until somebody deletes them there.",
+            soft_wrap=True,
+        )
+        return ExitCode.DONE
     context.out.print(f"Remove {planned.file.path} too, or the next apply creates an empty server.")
     return ExitCode.DONE

@@ -11,7 +11,8 @@ from pathlib import Path
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from roost.environment.load import EnvironmentFile, Loaded, load_environment, load_files
+from roost.environment.flow_units import units
+from roost.environment.load import EnvironmentFile, Loaded, load_files, load_unit
 from roost.environment.starter import is_example
 from roost.errors import ExitCode, Fault, InvalidFilesError, RoostError, UsageError
 from roost.operations.applying import apply_planned
@@ -181,8 +182,23 @@ async def drift(  # noqa: PLR0913 - one argument an option
         raise UsageError("Name one environment, or give --all.", advice="See: roost drift --help")
     if every:
         return await _drift_of_all(context, healing, results, local=local, as_json=as_json)
-    file = load_environment(name, context.environments)
-    found = DriftFound(name)
+    file = load_unit(name, context.environments)
+    options = {"local": local, "as_json": as_json}
+    codes = [await _drift_of_one(context, u, healing, results, **options) for u in units(file)]
+    return max(codes, key=_WORST_LAST.index)
+
+
+async def _drift_of_one(  # noqa: PLR0913 - the options of the command
+    context: Context,
+    file: EnvironmentFile,
+    healing: Healing,
+    results: Path | None,
+    *,
+    local: bool,
+    as_json: bool,
+) -> ExitCode:
+    """Compare one server or flow server, report it, and heal it if asked."""
+    found = DriftFound(file.name)
     try:
         async with connect(context, local=local) as target:
             found = await compare(context, file, target)
@@ -190,9 +206,9 @@ async def drift(  # noqa: PLR0913 - one argument an option
                 context.out.print(report(found))
             found = await heal(context, target, found, healing)
     except RoostError as error:
-        write_result(results, name, replace(found, error=error).document())
+        write_result(results, file.name, replace(found, error=error).document())
         raise
-    write_result(results, name, found.document())
+    write_result(results, file.name, found.document())
     if as_json:
         context.out.print_json(json.dumps(found.document()))
     elif healing is not Healing.NOTHING:
@@ -247,11 +263,13 @@ async def compare_all(
     for found in totals.found:
         report_one(found)
     async with connect(context, local=local) as target:
-        for file in (file for file in loaded.files if file.name not in names):
-            found = await compare_safely(context, file, target, healing)
+        files = [file for file in loaded.files if file.name not in names]
+        for unit in (unit for file in files for unit in units(file)):
+            found = await compare_safely(context, unit, target, healing)
             totals.found.append(found)
             report_one(found)
-        totals.orphans = await find_orphans(context.environments, loaded.files, target.fly)
+        known = [unit for file in loaded.files for unit in units(file)]
+        totals.orphans = await find_orphans(context.environments, known, target.fly)
     return totals
 
 

@@ -11,7 +11,7 @@ from roost.environment.load import load_environment, load_files, merged
 from roost.environment.schema import render_schema
 from roost.errors import ExitCode, InvalidFilesError, RoostError, UsageError
 from roost.operations.context import Context
-from roost.operations.fly_target import image_for
+from roost.operations.image_parts import image_for
 from roost.report.text import Verbatim
 
 SCHEMA_FILE = "environment.schema.json"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 
-from roost.environment.load import EnvironmentFile, load_environment
+from roost.environment.load import EnvironmentFile, load_unit
 from roost.errors import ExitCode
 from roost.operations.context import Context
-from roost.operations.fly_target import connect, fly_token, image_for
+from roost.operations.fly_target import connect, fly_token
+from roost.operations.image_parts import image_for
 from roost.operations.images import FOREIGN, NO_APP, THERE, ensure_image
 
 
@@ -26,7 +27,7 @@ async def image(
         UnappliableError: the image is missing, and there is no docker to build it with.
         ImageError: it could not be built or pushed.
     """
-    file = load_environment(name, context.environments)
+    file = load_unit(name, context.environments)
     reference = image_for(context, file)
     state = await _push(context, file, reference) if push else None
     if as_json:

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from roost.doctor.files import codeowners_place
+from roost.environment.fields import SIZES
 from roost.environment.load import (
     environment_names,
 )
-from roost.environment.model import REGIONS, SIZES
+from roost.environment.model import REGIONS
 from roost.environment.names import name_fault
 from roost.environment.sops_file import repository_of
 from roost.environment.starter import (

@@ -16,8 +16,8 @@ from roost.environment.rehearsal import confined, unplayable
 from roost.errors import ExitCode, Fault, InvalidFilesError, RoostError, UsageError
 from roost.operations.artifacts import write_document
 from roost.operations.context import Context
-from roost.operations.fly_target import image_for
-from roost.plan.desired import desired_state
+from roost.operations.image_parts import image_for
+from roost.plan.desired_state import desired_state
 from roost.rehearsal.run import Base, Outcome, Revision, run_rehearsal, skipped
 from roost.report.rehearsal import facts, verdict
 from roost.report.text import status_table

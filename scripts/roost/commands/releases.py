@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from roost.apply.release_records import clear_release, environment_machines
 from roost.apply.work import lease_holder
-from roost.environment.load import EnvironmentFile, load_environment
+from roost.environment.load import EnvironmentFile, load_unit
 from roost.errors import ExitCode, UnappliableError
 from roost.operations.applying import apply_and_report
 from roost.operations.context import Context
@@ -39,7 +39,7 @@ async def releases(
     clear: int | None,
 ) -> ExitCode:
     """List the releases, newest first; with `clear`, allow a failed release to be tried again."""
-    file = load_environment(name, context.environments)
+    file = load_unit(name, context.environments)
     async with connect(context, local=local) as target:
         if clear is not None:
             await _clear(context, target, file, clear)
@@ -150,7 +150,7 @@ async def put_release_back(
     Raises:
         RoostError: the rollback cannot be planned, or it failed.
     """
-    file = load_environment(name, context.environments)
+    file = load_unit(name, context.environments)
     async with connect(context, local=local) as target:
         planned, recovery = await _plan_rollback(context, file, target, to)
         context.progress.print(plan_report(planned.plan, planned.cost))
@@ -161,7 +161,8 @@ async def put_release_back(
         }
         doing = lease_description("roost rollback", context.environ)
         await apply_and_report(context, target, planned, document if as_json else None, doing)
-        url = await target.app_url(file.environment.app, public=file.environment.access.public)
+        server = file.flow.server if file.flow else file.environment
+        url = await target.app_url(server.app, public=server.access.public)
     if not as_json:
         context.out.print(f"Release {recovery.back_to} is back, and proved.")
     return recovery, url

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from roost.environment.fields import parse_duration
 from roost.environment.load import EnvironmentFile, load_environment
-from roost.environment.model import parse_duration
 from roost.environment.scale import SECTIONS, Fields, scale_faults
 from roost.errors import ExitCode, UnappliableError, UsageError
 from roost.operations.applying import apply_planned

@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from roost.apply.secret_values import Values, source_text
-from roost.environment.load import EnvironmentFile, load_environment
+from roost.environment.load import EnvironmentFile, load_unit
 from roost.errors import ExitCode, UnappliableError, UsageError
 from roost.operations.applying import apply_and_report
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
 from roost.operations.planning import Planned, make_plan
 from roost.operations.secret_sources import given_values, known_values
-from roost.plan.desired import Desired, desired_state
+from roost.plan.desired import Desired
+from roost.plan.desired_state import desired_state
 from roost.plan.live import Live, read_live
 from roost.plan.ownership import our_machines
 from roost.plan.scope_check import beside_secrets
@@ -53,7 +54,7 @@ async def secrets(
     exit_code: bool,
 ) -> ExitCode:
     """Show the state of each secret; with `exit_code`, return 2 if an apply would change one."""
-    file = load_environment(name, context.environments)
+    file = load_unit(name, context.environments)
     async with connect(context, local=local) as target:
         found = await compare_secrets(context, file, target)
     if as_json:
@@ -83,7 +84,7 @@ async def set_secrets(
     """
     if exit_code:
         raise UsageError("--set and --exit-code exclude each other: leave out one of them.")
-    file = load_environment(name, context.environments)
+    file = load_unit(name, context.environments)
     async with connect(context, local=local) as target:
         planned = await make_plan(context, file, target)
         check_confined(planned)

@@ -22,7 +22,8 @@ from roost.operations.server_state import (
     verdict_notes,
 )
 from roost.operations.server_work import ask_work
-from roost.plan.desired import REPLICA_URL, VERSION_KEY, desired_state
+from roost.plan.desired import REPLICA_URL, VERSION_KEY
+from roost.plan.desired_state import desired_state
 from roost.plan.destroy import cordoned_notes
 from roost.plan.disk_usage import used_percent
 from roost.plan.effective import effective

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import anyio
 
+from roost.environment.flow_units import flow_units
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.environment.model import AUTH_SECRET
 from roost.errors import ExitCode, SmokeFailedError
@@ -33,6 +34,8 @@ async def up(context: Context, name: str, *, leave: bool) -> ExitCode:
     try:
         async with connect(context, local=True) as target:
             await bring_up(context, target, file)
+            for unit in flow_units(file):
+                await bring_up_flows(context, target, unit)
             if leave:
                 await prove_sleep(context, target, file)
             else:
@@ -62,6 +65,14 @@ async def bring_up(context: Context, target: Target, file: EnvironmentFile) -> N
     if file.environment.scaling.autostop != "off":
         context.out.print(f"It sleeps after {idle} s of quiet; the next request wakes it.")
     context.out.print(connect_line(file.name))
+
+
+async def bring_up_flows(context: Context, target: Target, file: EnvironmentFile) -> None:
+    """Apply a flow server, whose gate runs a flow on it."""
+    planned = await make_plan(context, file, target)
+    context.out.print(plan_report(planned.plan, planned.cost))
+    await apply_planned(context, target, planned)
+    context.out.print(f"{file.name} is up and runs flows.")
 
 
 def client_settings(file: EnvironmentFile, url: str) -> str:

@@ -73,9 +73,8 @@ def workflow_checks(
 
 def wanted_variables(file: EnvironmentFile) -> tuple[str, ...]:
     """Return the variables that an environment's values come from, the SOPS key included."""
-    names = secret_names(file.environment.secrets)
-    sops = any(secret.source.sops for secret in file.environment.secrets)
-    return (*names, *([SOPS_KEY] if sops else []))
+    names = secret_names([secret for _, secret in file.environment.all_secrets])
+    return (*names, *([SOPS_KEY] if file.environment.sops_files else []))
 
 
 def _not_passed_on(workflows: Workflows, files: list[EnvironmentFile]) -> Iterator[Check]:

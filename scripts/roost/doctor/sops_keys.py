@@ -47,8 +47,7 @@ def key_checks(files: Iterable[EnvironmentFile]) -> Iterator[Check]:
 
 
 def _holder(file: EnvironmentFile) -> _Holder:
-    names = {secret.source.sops for secret in file.environment.secrets} - {""}
-    recipients = {name: _recipients(file, name) for name in sorted(names)}
+    recipients = {name: _recipients(file, name) for name in file.environment.sops_files}
     return _Holder(file.name, file.environment.protected, recipients)
 
 

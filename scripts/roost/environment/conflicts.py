@@ -132,7 +132,7 @@ def _shared_sops_files(
     }
     for found in _sops_files(file):
         if other := protected.get(found.real):
-            position = sources[str(file.path)].value(("secrets", found.index, "from", "sops"))
+            position = sources[str(file.path)].value((*found.place, "from", "sops"))
             yield position.fault(
                 f"{found.name} has the secrets of {other}, which is protected, and {file.name} is "
                 f"not; give {file.name} a file of its own with a key of its own, such as "
@@ -144,17 +144,17 @@ def _shared_sops_files(
 class _SopsFile:
     """A SOPS file that a secret names; `real` is its path with links resolved."""
 
-    index: int
+    place: YamlPath
     name: str
     path: Path
     real: Path
 
 
 def _sops_files(file: EnvironmentFile) -> Iterator[_SopsFile]:
-    for index, secret in enumerate(file.environment.secrets):
+    for place, secret in file.environment.all_secrets:
         if name := secret.source.sops:
             path = file.repository / name
-            yield _SopsFile(index, name, path, path.resolve())
+            yield _SopsFile(place, name, path, path.resolve())
 
 
 def _contains(path: Path, text: str) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from roost.environment.flow_server import FlowServer
 from roost.environment.model import Environment
 from roost.environment.sops_file import leads_out, repository_of
 from roost.environment.yaml_source import MAX_BYTES, Source, read_source
@@ -26,12 +27,28 @@ _MISPLACED = (
 
 
 @dataclass(frozen=True)
+class FlowUnit:
+    """A flow server of an environment: its entry in the file, and the environment of its server."""
+
+    entry: FlowServer
+    server: Environment
+
+
+@dataclass(frozen=True)
 class EnvironmentFile:
-    """One environment; its name is that of the file, without the suffix."""
+    """One environment, or one of its flow servers in the form of an environment.
+
+    Args:
+        name: that of the file without the suffix; of a flow server, `ENVIRONMENT.NAME`.
+        path: the file.
+        environment: what the file says; of a flow server, what it says of its app.
+        flow: the flow server; None for the environment's own server.
+    """
 
     name: str
     path: Path
     environment: Environment
+    flow: FlowUnit | None = None
 
     @property
     def repository(self) -> Path:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from roost.environment.model import BUCKET_SECRETS, Secret
+from roost.environment.fields import Secret
+from roost.environment.model import BUCKET_SECRETS
 
 OWN = "ACME_"
 """The prefix of the variables that messages propose."""

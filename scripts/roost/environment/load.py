@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from roost.environment import messages
 from roost.environment.conflicts import conflicts, conflicts_with, possible_rivals, same_names
+from roost.environment.fields import Secret
 from roost.environment.files import (
     DEFAULTS,
     SUFFIXES,
@@ -22,7 +23,10 @@ from roost.environment.files import (
     read_defaults,
     read_file,
 )
-from roost.environment.model import Environment, Secret, expand_drift
+from roost.environment.flow_folder import FlowFolderError, check_flow_folder
+from roost.environment.flow_rules import flow_findings
+from roost.environment.flow_units import flow_units, split_name
+from roost.environment.model import Environment, expand_drift
 from roost.environment.names import name_fault
 from roost.environment.prefect_settings import deploy_of, settings_of, version_fault
 from roost.environment.rules import findings
@@ -49,6 +53,7 @@ __all__ = [
     "load_environment",
     "load_file",
     "load_files",
+    "load_unit",
     "merge_defaults",
     "merged",
 ]
@@ -89,6 +94,26 @@ def load_environment(name: str, folder: Path) -> EnvironmentFile:
     return loaded.files[0]
 
 
+def load_unit(name: str, folder: Path) -> EnvironmentFile:
+    """Load an environment, or one of its flow servers by `ENVIRONMENT.NAME`.
+
+    Raises:
+        UnknownEnvironmentError: there is none of that name; the error lists those that exist.
+        InvalidFilesError: see `load_environment`.
+    """
+    environment, flow = split_name(name)
+    file = load_environment(environment, folder)
+    if not flow:
+        return file
+    found = {unit.name: unit for unit in flow_units(file)}
+    if name not in found:
+        raise UnknownEnvironmentError(
+            f"The environment {file.name} has no flow server {flow!r}.",
+            advice=f"There are: {', '.join(found) or 'none yet'}.",
+        )
+    return found[name]
+
+
 def environment_names(folder: Path) -> frozenset[str]:
     """Return the names of the environments that have a file, valid or not."""
     return frozenset(files_by_name(folder))
@@ -112,6 +137,7 @@ def load_file(path: Path, defaults: Source) -> tuple[EnvironmentFile | None, Sou
     if environment:
         faults.extend(_sops_faults(environment, source, repository_of(path)))
         faults.extend(_prefect_faults(environment, source, deploy_of(path)))
+        faults.extend(_flow_faults(environment, source, repository_of(path)))
     if environment is None or faults:
         return None, source, faults
     return EnvironmentFile(name, path, environment), source, []
@@ -124,7 +150,8 @@ def check(source: Source) -> tuple[Environment | None, list[Fault]]:
         environment = Environment.model_validate(data)
     except ValidationError as error:
         return None, [_fault(source, detail) for detail in error.errors(include_url=False)]
-    faults = [source.value(path).fault(message) for path, message in findings(environment)]
+    found = (*findings(environment), *flow_findings(environment))
+    faults = [source.value(path).fault(message) for path, message in found]
     if not faults:
         # The schema is what editors check with: it must accept what the model accepts.
         faults = [
@@ -159,7 +186,12 @@ def merge_defaults(own: Source, defaults: Source) -> Source:
 def merged(file: EnvironmentFile) -> dict[str, Any]:
     """Return an environment with every default written out, in the form of the file."""
     data = file.environment.model_dump(mode="json", by_alias=True, exclude_none=True)
-    return {**data, "secrets": [_as_written(secret) for secret in file.environment.secrets]}
+    flows = [
+        {**written, "secrets": [_as_written(secret) for secret in entry.secrets]}
+        for written, entry in zip(data.pop("flows"), file.environment.flows, strict=True)
+    ]
+    secrets = [_as_written(secret) for secret in file.environment.secrets]
+    return {**data, "secrets": secrets, **({"flows": flows} if flows else {})}
 
 
 def _load(
@@ -194,7 +226,7 @@ def _conflicts_in(folder: Path, file: EnvironmentFile) -> Iterator[Fault]:
 def _sops_faults(environment: Environment, source: Source, repository: Path) -> Iterator[Fault]:
     """Check each SOPS file that is named, as far as is possible without its key."""
     known: dict[str, SopsFile | str] = {}
-    for index, secret in enumerate(environment.secrets):
+    for place, secret in environment.all_secrets:
         name = secret.source.sops
         if not name:
             continue
@@ -203,7 +235,7 @@ def _sops_faults(environment: Environment, source: Source, repository: Path) -> 
         file = known[name]
         message = file if isinstance(file, str) else file.fault(secret.name)
         if message:
-            yield source.value(("secrets", index, "from", "sops")).fault(f"{name} {message}")
+            yield source.value((*place, "from", "sops")).fault(f"{name} {message}")
 
 
 def _read_sops(repository: Path, name: str) -> SopsFile | str:
@@ -222,6 +254,29 @@ def _prefect_faults(environment: Environment, source: Source, deploy: Path) -> I
     known = settings_of(deploy, prefect.version)
     for path, message in settings_findings(environment, known):
         yield source.value(path).fault(message)
+
+
+def _flow_faults(environment: Environment, source: Source, repository: Path) -> Iterator[Fault]:
+    """Check the folder of each flow server, and that its Prefect works with the server's."""
+    server = _numbers(environment.prefect.version)
+    for index, entry in enumerate(environment.flows):
+        place = source.value(("flows", index, "path"))
+        try:
+            version = check_flow_folder(repository, entry.path)
+        except FlowFolderError as error:
+            yield place.fault(f"{entry.path} {error}")
+            continue
+        client = _numbers(version)
+        if client[0] != server[0] or client > server:
+            yield place.fault(
+                f"{entry.path} locks Prefect {version}, and the server runs "
+                f"{environment.prefect.version}: a client must not be newer; change "
+                "requirements.in and lock it again, or upgrade the server first"
+            )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
 
 
 def _is_another(key: str, here: dict[Any, Any], below: dict[Any, Any]) -> bool:
@@ -245,7 +300,13 @@ def _fault(source: Source, detail: Any) -> Fault:
 
 
 def _unknown(name: str, folder: Path) -> UnknownEnvironmentError:
+    environment, flow = split_name(name)
     known = sorted(files_by_name(folder))
+    if flow and environment in known:
+        return UnknownEnvironmentError(
+            f"{name} is a flow server, and this command is for Prefect servers.",
+            advice=f"Name the environment: {environment}.",
+        )
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"Did you mean {close[0]}? " if close else ""
     listed = ", ".join(known) or "none yet"

@@ -6,23 +6,16 @@ checks types, names and ranges; rules about more than one field are in `rules.py
 
 from __future__ import annotations
 
-import json
 import re
 from datetime import timedelta
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    GetJsonSchemaHandler,
-    PlainSerializer,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
 from roost.environment.disk import Extend, Retention
+from roost.environment.fields import Duration, Machine, Name, Secret, SettingText
+from roost.environment.flow_server import FlowServer
 from roost.environment.strict import Model
 
 REGIONS = (
@@ -50,10 +43,6 @@ CLOSED_REGIONS = {
     "waw": ("Warsaw", "arn"),
     "yul": ("Montreal", "yyz"),
 }
-SIZES = (
-    *(f"shared-cpu-{cpus}x" for cpus in (1, 2, 4, 6, 8)),
-    *(f"performance-{cpus}x" for cpus in (1, 2, 4, 6, 8, 10, 12, 14, 16)),
-)
 # Fields that `drift.ignore` may name, as plans name them.
 IGNORABLE_FIELDS = (
     *(f"guest.{name}" for name in ("cpu_kind", "cpus", "memory_mb")),
@@ -68,38 +57,9 @@ IGNORABLE = rf"^({_IGNORABLE_NAMES}|env\.PREFECT_[A-Z0-9_]+)$"
 AUTH_SECRET = "PREFECT_SERVER_API_AUTH_STRING"  # noqa: S105 - the name, not the value
 HEAL = "heal"
 """The short form `drift: heal`."""
+SecretPlace = tuple[str | int, ...]
 # The access keys of a bucket, under the names that Litestream reads.
 BUCKET_SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-_DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s)?", re.ASCII)
-
-
-def parse_duration(value: object) -> timedelta:
-    """Read `90s`, `5m` or `1h30m`.
-
-    Raises:
-        ValueError: the value has another form.
-    """
-    if isinstance(value, timedelta):
-        return value
-    match = _DURATION.fullmatch(value) if isinstance(value, str) and value else None
-    if not match:
-        raise ValueError("is not a duration; write a number and its unit, such as 90s, 5m or 1h30m")
-    hours, minutes, seconds = (int(part or 0) for part in match.groups())
-    return timedelta(hours=hours, minutes=minutes, seconds=seconds)
-
-
-def format_duration(value: timedelta) -> str:
-    """Write a duration in the form of the file: `5m`, `1h30m`, `0s`."""
-    total = int(value.total_seconds())
-    parts = ((total // 3600, "h"), (total % 3600 // 60, "m"), (total % 60, "s"))
-    return "".join(f"{amount}{unit}" for amount, unit in parts if amount) or "0s"
-
-
-def setting_text(value: object) -> object:
-    """Return a setting as the text that was written, because it becomes an environment variable."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return getattr(value, "source", value)
 
 
 def expand_drift(value: object) -> object:
@@ -107,30 +67,10 @@ def expand_drift(value: object) -> object:
     return {"heal": True} if value == HEAL else value
 
 
-NAME = r"^[A-Za-z_][A-Za-z0-9_]{0,254}$"
 # Only plain paths, so that no place has two names: no query, no credentials, no `..`.
 REPLICA_URL = (
     r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_=-][A-Za-z0-9._=-]{0,127}){1,16}$"
 )
-Name = Annotated[str, Field(pattern=NAME)]
-Duration = Annotated[
-    timedelta,
-    BeforeValidator(parse_duration),
-    PlainSerializer(format_duration),
-    WithJsonSchema(
-        {
-            "type": "string",
-            "minLength": 2,
-            "pattern": "^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?$",
-            "examples": ["90s", "5m", "1h30m"],
-        }
-    ),
-]
-SettingText = Annotated[
-    str,
-    BeforeValidator(setting_text),
-    WithJsonSchema({"type": ["string", "number", "boolean"]}),
-]
 
 
 class Prefect(Model):
@@ -145,15 +85,6 @@ class Prefect(Model):
         Field(json_schema_extra={"propertyNames": {"pattern": "^PREFECT_[A-Z0-9_]+$"}}),
     ] = {}  # noqa: RUF012 - pydantic copies it for each value
     """Prefect settings as environment variables; secrets belong under `secrets`."""
-
-
-class Machine(Model):
-    """The size of the machine."""
-
-    size: Annotated[Literal[SIZES], Field(examples=["shared-cpu-1x"])] = "shared-cpu-1x"  # type: ignore[valid-type] # one tuple serves model and messages
-    """Fly's name of the CPU size."""
-    memory_mb: Annotated[int, Field(ge=256, le=131072, multiple_of=256)] = 512
-    """Memory in MB, in steps of 256; 512 is comfortable for Prefect."""
 
 
 class Concurrency(Model):
@@ -259,60 +190,6 @@ class Access(Model):
     """basic: needs the secret PREFECT_SERVER_API_AUTH_STRING, as user:password."""
 
 
-class Source(Model):
-    """Where a secret's value comes from: exactly one of the two."""
-
-    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
-
-    env: Annotated[str, Field(pattern=NAME)] = ""
-    """An environment variable of the process that runs roost; not one of its own credentials."""
-    sops: Annotated[str, Field(min_length=1, max_length=512)] = ""
-    """A SOPS file with age, named from the top of the repository; the secret's name is its key there."""
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        if bool(self.env) == bool(self.sops):
-            raise ValueError("must name one source, either {env: NAME} or {sops: FILE}")
-        return self
-
-    @property
-    def told(self) -> str:
-        """The source as plans name it, such as `env SLACK_HOOK` or `sops production.sops.yaml`."""
-        if self.env:
-            return f"env {self.env}"
-        plain = re.fullmatch(r"[A-Za-z0-9._/-]+", self.sops)
-        return f"sops {self.sops if plain else json.dumps(self.sops)}"
-
-
-class Secret(Model):
-    """A secret of the app; its value never stands in this file."""
-
-    name: Name
-    source: Annotated[Source, Field(alias="from")]
-
-    @model_validator(mode="before")
-    @classmethod
-    def _expand(cls, value: object) -> object:
-        """Read the short form `NAME` as the environment variable of that name."""
-        written = {"name": value} if isinstance(value, str) else value
-        if isinstance(written, dict) and "from" not in written:
-            name = written.get("name")
-            # An invalid name is reported once, as the name, and not again as the variable.
-            good = isinstance(name, str) and re.fullmatch(NAME, name)
-            return {**written, "from": {"env": name if good else "NAME"}}
-        return written
-
-    @classmethod
-    def __get_pydantic_json_schema__(
-        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        """Allow the short form, a name alone, beside the mapping."""
-        written = handler.resolve_ref_schema(handler(core_schema))
-        written["required"] = ["name"]
-        name = {"type": "string", "pattern": NAME}
-        return {"anyOf": [name, written]}
-
-
 class Ignored(Model):
     """A field in which live may differ: somebody else sets it."""
 
@@ -350,7 +227,7 @@ class Drift(Model):
 
 
 class Environment(Model):
-    """One file: one Fly app running one Prefect server."""
+    """One file: one Fly app running one Prefect server, and the flow servers beside it."""
 
     app: Annotated[
         str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,61}[a-z0-9]$", examples=["acme-prefect"])
@@ -376,3 +253,21 @@ class Environment(Model):
     """`heal` alone, or a mapping with heal and ignore."""
     secrets: Annotated[tuple[Secret, ...], Field(strict=False, max_length=200)] = ()
     """Names, or {name: NAME, from: {env: OTHER}}; a value never stands here."""
+    flows: Annotated[tuple[FlowServer, ...], Field(strict=False, max_length=20)] = ()
+    """What runs flows on Fly.io for this server; each entry is an app of its own, APP-NAME."""
+
+    @property
+    def all_secrets(self) -> tuple[tuple[SecretPlace, Secret], ...]:
+        """The secrets of the server and of the flow servers, each with its place in the file."""
+        own = ((("secrets", index), secret) for index, secret in enumerate(self.secrets))
+        theirs = (
+            (("flows", number, "secrets", index), secret)
+            for number, entry in enumerate(self.flows)
+            for index, secret in enumerate(entry.secrets)
+        )
+        return (*own, *theirs)
+
+    @property
+    def sops_files(self) -> tuple[str, ...]:
+        """The SOPS files that any secret names, sorted."""
+        return tuple(sorted({secret.source.sops for _, secret in self.all_secrets} - {""}))

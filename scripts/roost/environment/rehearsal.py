@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
+from roost.environment.fields import Source
 from roost.environment.load import EnvironmentFile
-from roost.environment.model import PostgresDatabase, Source, SqliteDatabase
+from roost.environment.model import PostgresDatabase, SqliteDatabase
 from roost.environment.rules import replica_of
 
 NO_VALUE = "ROOST_NO_VALUE"
@@ -37,7 +38,18 @@ def confined(file: EnvironmentFile) -> EnvironmentFile:
     secrets = tuple(
         secret.model_copy(update={"source": Source(env=NO_VALUE)}) for secret in environment.secrets
     )
-    update: dict[str, object] = {"secrets": secrets}
+    flows = tuple(
+        entry.model_copy(
+            update={
+                "secrets": tuple(
+                    secret.model_copy(update={"source": Source(env=NO_VALUE)})
+                    for secret in entry.secrets
+                )
+            }
+        )
+        for entry in environment.flows
+    )
+    update: dict[str, object] = {"secrets": secrets, "flows": flows}
     if isinstance(environment.database, SqliteDatabase):
         update["database"] = environment.database.model_copy(update={"replicate": None})
     return replace(file, environment=environment.model_copy(update=update))

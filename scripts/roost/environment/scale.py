@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from pydantic import ValidationError
 
 from roost.environment import messages
-from roost.environment.model import Environment, Machine, Scaling
+from roost.environment.fields import Machine
+from roost.environment.model import Environment, Scaling
 from roost.environment.rules import findings
 
 Value = int | str

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from roost.environment.fields import Secret
 from roost.environment.load import EnvironmentFile, check, merge_defaults
-from roost.environment.model import AUTH_SECRET, Secret
+from roost.environment.model import AUTH_SECRET
 from roost.environment.rules import PERFORMANCE_MB, SHARED_MB, SUSPEND_LIMIT_MB
 from roost.environment.yaml_source import Source, read_source
 from roost.errors import Fault
@@ -150,6 +152,6 @@ def _number(value: int | str) -> str:
     return value if isinstance(value, str) and value.isdigit() else json.dumps(value)
 
 
-def secret_names(secrets: tuple[Secret, ...]) -> tuple[str, ...]:
+def secret_names(secrets: Iterable[Secret]) -> tuple[str, ...]:
     """Return the variables of the secrets that come from the process environment."""
     return tuple(dict.fromkeys(secret.source.env for secret in secrets if secret.source.env))

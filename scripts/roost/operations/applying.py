@@ -12,6 +12,7 @@ from functools import partial
 
 from roost.apply.command_deadline import in_time
 from roost.apply.executor import check_appliable
+from roost.apply.flow_verdict import FlowProof
 from roost.apply.release import Releaser
 from roost.apply.restore import Restorer
 from roost.apply.secret_values import check_usable, require
@@ -19,6 +20,9 @@ from roost.apply.snapshots import Snapshots
 from roost.apply.trial import remove_trials
 from roost.apply.verdict import Proof
 from roost.apply.work import Work, lease_holder
+from roost.environment.files import FlowUnit
+from roost.environment.flow_units import login_name
+from roost.environment.load import EnvironmentFile
 from roost.environment.model import AUTH_SECRET
 from roost.errors import GateError
 from roost.operations.context import Context
@@ -30,6 +34,7 @@ from roost.operations.planning import Planned
 from roost.operations.secret_sources import complete_values, to_generate
 from roost.plan.document import Json
 from roost.plan.steps import SetSecrets
+from roost.prefect.flow_server_checks import FlowServerSubject
 from roost.prefect.probe import CheckResult
 from roost.report.text import check_line
 from roost.report.wording import one_line
@@ -149,7 +154,7 @@ async def apply_planned(
         work = Work(target.fly, leases, values, notice, app_created=app_created)
         releaser = Releaser(
             work,
-            proof_of(context, target, planned, values.get(AUTH_SECRET)),
+            proof_of(context, target, planned, values.get(login_name(file))),
             planned.desired,
             commit_of(context.environ, file.path.parent),
             moment,
@@ -158,8 +163,10 @@ async def apply_planned(
 
 
 def proof_of(context: Context, target: Target, planned: Planned, auth: SecretText | None) -> Proof:
-    """Return how to prove the environment's server; each check is printed when it ends."""
+    """Return how to prove the app's server; each check is printed when it ends."""
     environment = planned.file.environment
+    if planned.file.flow:
+        return _flow_proof(context, target, planned.file, planned.file.flow, auth)
     return Proof(
         target.fly,
         environment.app,
@@ -173,6 +180,23 @@ def proof_of(context: Context, target: Target, planned: Planned, auth: SecretTex
     )
 
 
+def _flow_proof(
+    context: Context, target: Target, file: EnvironmentFile, flow: FlowUnit, auth: SecretText | None
+) -> FlowProof:
+    server = flow.server
+    return FlowProof(
+        target.fly,
+        file.environment.app,
+        partial(target.app_url, server.app, public=server.access.public),
+        auth if server.access.auth == "basic" else None,
+        stock=False,
+        clock=time.monotonic,
+        on_check=lambda result: context.progress.print(check_line(result)),
+        on_url=lambda url: context.progress.print(f"Gate, at {url}", soft_wrap=True),
+        subject=FlowServerSubject(flow.entry.name, file.name),
+    )
+
+
 def secret_values(context: Context, target: Target, planned: Planned) -> Mapping[str, SecretText]:
     """Return the secret values that the plan and the gate need; generate a login for the local Fly.
 
@@ -183,8 +207,8 @@ def secret_values(context: Context, target: Target, planned: Planned) -> Mapping
     check_usable(planned.values)
     file = planned.file
     needed = {name for s in planned.plan.steps if isinstance(s, SetSecrets) for name in s.names}
-    if file.environment.access.auth == "basic":
-        needed.add(AUTH_SECRET)  # the gate logs in
+    if login := login_name(file):
+        needed.add(login)  # the gate logs in
     made_up = needed & to_generate(target, planned.values, planned.live)
     require(needed - made_up, planned.values)
     return complete_values(context, file, planned.values, made_up).found

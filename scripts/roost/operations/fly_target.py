@@ -13,7 +13,6 @@ from roost.fly.client import FlyClient
 from roost.operations import server_address
 from roost.operations.context import Context
 from roost.operations.local_fly import LocalFly, local_fly_at, start_local_fly
-from roost.plan.image import image_reference, read_image_parts
 from roost.secret_text import SecretText
 
 FLY_API = "https://api.machines.dev"
@@ -106,16 +105,3 @@ def fly_token(environ: Mapping[str, str], *, has_local: bool = True) -> SecretTe
             advice=f"Make one with `fly tokens create deploy -a APP -x 720h`{instead}.",
         )
     return SecretText(token)
-
-
-def image_for(context: Context, file: EnvironmentFile) -> str:
-    """Return the image reference of an environment: its own, or Roost's by the hash of its parts.
-
-    Raises:
-        MissingLockError: there is no lock for the Prefect version.
-    """
-    prefect = file.environment.prefect
-    if prefect.image:
-        return prefect.image
-    parts = read_image_parts(context.deploy, prefect.version)
-    return image_reference(file.environment.app, prefect.version, parts)

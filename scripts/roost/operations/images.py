@@ -11,6 +11,7 @@ from roost.operations.build_progress import build_progress
 from roost.operations.context import Context
 from roost.operations.docker import Docker, find_docker
 from roost.operations.fly_target import Target, fly_token
+from roost.operations.image_parts import build_folder
 from roost.plan.image import REGISTRY
 from roost.plan.steps import CreateApp, CreateMachine, Plan, UpdateMachine
 
@@ -42,12 +43,14 @@ async def ensure_image(
         if await registry.has(app, tag):
             return THERE
         program = _docker(context, file)
-        version = file.environment.prefect.version
-        context.progress.print(f"Building the image of Prefect {version} (once a version)")
         pushed = f"{host}/{app}:{tag}"
+        with build_folder(context, file) as (folder, version):
+            _print_building(context, file, version)
+            with build_progress(context.progress) as report:
+                docker = Docker(program, context.environ, report)
+                await docker.build(folder, version, pushed)
         with build_progress(context.progress) as report:
             docker = Docker(program, context.environ, report)
-            await docker.build(context.deploy, version, pushed)
             await docker.push(pushed, host, token)
         if not await registry.has(app, tag):
             raise ImageError(
@@ -123,8 +126,14 @@ async def _on_the_local_fly(
     """Make sure that the local Fly has the image; build it if it is missing."""
     if target.local is None or await target.local.has_image(reference):
         return THERE
-    version = file.environment.prefect.version
-    context.progress.print(f"Building the image of Prefect {version} (once a version)")
-    with build_progress(context.progress) as report:
-        await target.local.build_image(context.deploy, version, reference, report)
+    with build_folder(context, file) as (folder, version):
+        _print_building(context, file, version)
+        with build_progress(context.progress) as report:
+            await target.local.build_image(folder, version, reference, report)
     return BUILT
+
+
+def _print_building(context: Context, file: EnvironmentFile, version: str) -> None:
+    what = f"the image of {file.name}" if file.flow else f"the image of Prefect {version}"
+    often = "once for each change of its code" if file.flow else "once a version"
+    context.progress.print(f"Building {what} ({often})")

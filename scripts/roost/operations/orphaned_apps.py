@@ -8,6 +8,7 @@ from pathlib import Path
 
 import anyio
 
+from roost.environment.flow_units import split_name
 from roost.environment.load import EnvironmentFile, environment_names
 from roost.errors import FlyError
 from roost.fly.client import FlyClient
@@ -54,7 +55,7 @@ async def find_orphans(folder: Path, files: Sequence[EnvironmentFile], fly: FlyC
                 found.notes.append(f"Whether {app} is orphaned is unknown: {error.what}")
                 return
         names = {name for m in machines if (name := m.metadata.get(ENVIRONMENT_KEY))}
-        for name in sorted(names - unread):
+        for name in sorted(n for n in names if split_name(n)[0] not in unread):
             why = "its file names another app now" if name in loaded else "its file is gone"
             found.apps.append(Orphan(app, organization, name, why))
 

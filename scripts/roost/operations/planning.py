@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -9,10 +10,12 @@ from roost.apply.secret_values import Values, database_note
 from roost.environment.load import EnvironmentFile
 from roost.environment.rehearsal import rehearsed
 from roost.operations.context import Context
-from roost.operations.fly_target import Target, image_for
+from roost.operations.fly_target import Target
+from roost.operations.image_parts import image_for
 from roost.operations.secret_sources import known_values
 from roost.plan.cost import CostChange, cost_change, read_prices
-from roost.plan.desired import Desired, desired_state
+from roost.plan.desired import Desired
+from roost.plan.desired_state import desired_state
 from roost.plan.diff import diff
 from roost.plan.document import Json, plan_document
 from roost.plan.effective import Choose, Effective, effective
@@ -67,6 +70,12 @@ async def make_plan(
     cost = cost_change(read_prices(context.prices), desired, live)
     plan = chosen.annotate(adopted.annotate(diff(desired, live)))
     return Planned(chosen.file, image, desired, live, plan, cost, values, chosen, adopted.left)
+
+
+def plans_document(plans: Sequence[Planned]) -> Json:
+    """Return the plan of an environment as one JSON object, with those of its flow servers."""
+    first, *flows = (planned.document() for planned in plans)
+    return {**first, "flows": flows} if flows else first
 
 
 def print_database_note(context: Context, planned: Planned) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from roost.apply.secret_values import Values, find_values
 from roost.apply.sops import SopsFiles, Unread
+from roost.environment.flow_server import CLIENT_LOGIN
 from roost.environment.load import EnvironmentFile
 from roost.environment.model import AUTH_SECRET
 from roost.operations.context import Context
@@ -57,7 +58,9 @@ def complete_values(
 ) -> Values:
     """Generate values for these names; print each new value once."""
     generated = GeneratedSecrets(context.local_home, context.clients.make_value)
-    made, new = generated.values(file.environment.app, sorted(names))
+    login = _generated_before(context, file, set(names) & {CLIENT_LOGIN})
+    made, new = generated.values(file.environment.app, sorted(set(names) - {CLIENT_LOGIN}))
+    made |= login
     for name in sorted(new):
         context.progress.print(
             f"{name} has no value here. For the local Fly it is: {made[name].reveal()}"
@@ -72,7 +75,7 @@ def _may_generate(target: Target, values: Values) -> frozenset[str]:
         case Generates.NOTHING:
             return frozenset()
         case Generates.LOGIN:
-            return absent & {AUTH_SECRET}
+            return absent & {AUTH_SECRET, CLIENT_LOGIN}
         case Generates.ALL:
             return absent
 
@@ -80,7 +83,13 @@ def _may_generate(target: Target, values: Values) -> frozenset[str]:
 def _generated_before(
     context: Context, file: EnvironmentFile, names: Iterable[str]
 ) -> dict[str, SecretText]:
-    return GeneratedSecrets(context.local_home).known(file.environment.app, names)
+    """Return generated values; a flow server's login is the one generated for its Prefect server."""
+    store, wanted = GeneratedSecrets(context.local_home), set(names)
+    known = store.known(file.environment.app, wanted - {CLIENT_LOGIN})
+    if file.flow and CLIENT_LOGIN in wanted:
+        login = store.known(file.flow.server.app, {AUTH_SECRET}).get(AUTH_SECRET)
+        return {**known, CLIENT_LOGIN: login} if login else known
+    return known
 
 
 def _keeps(desired: Desired, live: Live, name: str, value: SecretText) -> bool:

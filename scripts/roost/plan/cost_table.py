@@ -6,7 +6,7 @@ and snapshots beyond the 10 GB that Fly stores for nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from roost.plan.cost import Json, Prices, machine_month
@@ -63,7 +63,11 @@ class CostTable:
 
 
 def cost_table(
-    environment: str, desired: Desired, prices: Prices, hours: Sequence[float]
+    environment: str,
+    desired: Desired,
+    prices: Prices,
+    hours: Sequence[float],
+    flows: Mapping[str, Desired] | None = None,
 ) -> CostTable:
     """Return what a file asks for costs.
 
@@ -71,8 +75,21 @@ def cost_table(
         environment: the name of the file.
         desired: what it asks for.
         prices: the price list.
-        hours: awake hours a day, each from 0 to 24.
+        hours: awake hours a day, each from 0 to 24; of flow servers too.
+        flows: what it asks for its flow servers, by their names.
     """
+    lines = [*_machine_lines("", desired, prices, hours)]
+    if desired.volume:
+        lines.append(CostLine("volume", (desired.volume.size_gb * prices.volume_gb,) * len(hours)))
+    for name, wanted in (flows or {}).items():
+        lines += _machine_lines(f"{name}: ", wanted, prices, hours)
+    return CostTable(environment, tuple(hours), tuple(lines))
+
+
+def _machine_lines(
+    prefix: str, desired: Desired, prices: Prices, hours: Sequence[float]
+) -> tuple[CostLine, ...]:
+    """Return the cost of an app's machines, awake and asleep."""
     awake, asleep = [0.0] * len(hours), [0.0] * len(hours)
     for number, machine in enumerate(desired.machines):
         month = machine_month(prices, machine.config.get("guest") or {}, machine.region)
@@ -81,10 +98,7 @@ def cost_table(
             share = 1.0 if number < desired.always_on else given / HOURS_PER_DAY
             awake[column] += month * share
             asleep[column] += stopped * (1 - share)
-    volume = desired.volume.size_gb * prices.volume_gb if desired.volume else 0.0
-    lines = [
-        CostLine("machine, awake", tuple(awake)),
-        CostLine("root file system, asleep", tuple(asleep)),
-        *([CostLine("volume", (volume,) * len(hours))] if volume else []),
-    ]
-    return CostTable(environment, tuple(hours), tuple(lines))
+    return (
+        CostLine(f"{prefix}machine, awake", tuple(awake)),
+        CostLine(f"{prefix}root file system, asleep", tuple(asleep)),
+    )

@@ -1,26 +1,12 @@
-"""Compute the desired state of an app from its environment file, without any network.
-
-Field names and forms are those of the Machines API, not of fly.toml.
-"""
+"""The desired state of an app as a value. `desired_state` computes it from an environment file."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from roost.environment.disk import Extend
-from roost.environment.load import EnvironmentFile
-from roost.environment.model import (
-    Environment,
-    Ignored,
-    PostgresDatabase,
-    Replicate,
-    SqliteDatabase,
-)
-from roost.plan.image import is_stock_image
-from roost.plan.retention import retention_settings
+from roost.environment.model import Ignored
 
 Json = dict[str, Any]
 
@@ -40,6 +26,8 @@ OVERRIDE_KEY = "roost_override"
 REPLICA_URL = "ROOST_REPLICA_URL"
 REPLICA_ENDPOINT = "ROOST_REPLICA_ENDPOINT"
 IDLE_ACTION = "ROOST_IDLE_ACTION"
+FLOW_SERVER = "ROOST_FLOW_SERVER"
+"""The variable with the name of a flow server, which a Prefect server does not have."""
 EXTENSION_FIELDS = ("extend_threshold_percent", "add_size_gb", "size_gb_limit")
 LIMIT_FIELD = EXTENSION_FIELDS[-1]
 DATABASE_URL_VARIABLE = "ROOST_DATABASE_URL_VARIABLE"
@@ -117,12 +105,21 @@ class Desired:
 
 
 def always_on(configs: Sequence[Json | None]) -> int:
-    """Return how many machines never sleep: all without autostop, else the proxy's minimum."""
-    services = [service_of(config or {}) for config in configs]
+    """Return how many machines never sleep: all without autostop, else the proxy's minimum.
+
+    A flow server has no autostop of the proxy's, and stops itself.
+    """
+    services = [service_of(config or {}) for config in configs if not stops_itself(config or {})]
     if any(AUTOSTOPS.get(service.get("autostop"), "off") == "off" for service in services):
         return len(services)
     least = max((int(service.get("min_machines_running") or 0) for service in services), default=0)
     return min(least, len(services))
+
+
+def stops_itself(config: Json) -> bool:
+    """Return whether a machine is a flow server that sleeps when it has no work."""
+    variables = config.get("env") or {}
+    return FLOW_SERVER in variables and variables.get(IDLE_ACTION, "off") != "off"
 
 
 def service_of(config: Json) -> Json:
@@ -137,181 +134,8 @@ def idle_action(service: Json) -> str:
     return AUTOSTOPS.get(service.get("autostop"), "off")
 
 
-def desired_state(file: EnvironmentFile, image: str) -> Desired:
-    """Return the desired state of an environment that runs this image."""
-    environment = file.environment
-    return Desired(
-        environment=file.name,
-        app=environment.app,
-        organization=environment.organization,
-        ip_types=("v6", "shared_v4") if environment.access.public else ("private_v6",),
-        volume=_volume(environment),
-        secrets=tuple(sorted(secret.name for secret in environment.secrets)),
-        prune=environment.prune,
-        machines=tuple(
-            DesiredMachine(
-                name=f"{PROCESS_GROUP}-{slot}",
-                region=environment.region,
-                config=machine_config(file, image, f"{PROCESS_GROUP}-{slot}"),
-            )
-            for slot in range(1, environment.scaling.count + 1)
-        ),
-        ignored=environment.drift.ignore,
-        sources={secret.name: secret.source.told for secret in environment.secrets},
-    )
-
-
-def machine_config(file: EnvironmentFile, image: str, slot: str) -> Json:
-    """Return the whole config of one machine."""
-    environment = file.environment
-    config: Json = {
-        "image": image,
-        "guest": guest(environment),
-        "env": environment_variables(environment),
-        "services": [service(environment)],
-        "restart": {"policy": "on-failure", "max_retries": 5},
-        "stop_config": {"signal": "SIGTERM", "timeout": "20s"},
-        "metadata": {
-            # With these two, flyctl lists and manages the machine as one of its own.
-            "fly_platform_version": "v2",
-            "fly_process_group": PROCESS_GROUP,
-            ENVIRONMENT_KEY: file.name,
-            SLOT_KEY: slot,
-            VERSION_KEY: environment.prefect.version,
-            SECRETS_KEY: secrets_mark(environment),
-        },
-    }
-    if is_stock_image(image):
-        config["init"] = {"cmd": list(STOCK_COMMAND)}
-    if isinstance(environment.database, SqliteDatabase):
-        mount = {"name": VOLUME_NAME, "path": MOUNT_PATH}
-        config["mounts"] = [{**mount, **extension(environment.database.extend)}]
-        # A larger volume may be seen only after a restart. With the size in the metadata, that restart
-        # is a step of the plan, and the next plan still has it if the apply is interrupted.
-        config["metadata"][VOLUME_KEY] = str(environment.database.volume_gb)
-    return config
-
-
-def extension(extend: Extend | None) -> Json:
-    """Return the fields of a mount that say when Fly extends its volume (fly.MachineMount)."""
-    if extend is None:
-        return {}
-    values = (extend.at_percent, extend.add_gb, extend.limit_gb)
-    return dict(zip(EXTENSION_FIELDS, values, strict=True))
-
-
 def named_database(config: Json) -> str:
     """Return the database backend of a machine's config: `postgres`, `sqlite`, or empty."""
     if (config.get("env") or {}).get(DATABASE_URL_VARIABLE):
         return "postgres"
     return "sqlite" if config.get("mounts") else ""
-
-
-def secrets_mark(environment: Environment) -> str:
-    """Return a short hash of the declared secrets' names.
-
-    If an apply is killed after it set secrets and before it restarted the machine, the machine has
-    another hash, so the next plan restarts it.
-    """
-    names = "\n".join(sorted(secret.name for secret in environment.secrets))
-    return hashlib.sha256(names.encode()).hexdigest()[:12]
-
-
-def guest(environment: Environment) -> Json:
-    """Return the machine's size in the fields of the API."""
-    kind, _, count = environment.machine.size.partition("-")
-    return {
-        "cpu_kind": kind,
-        "cpus": int(count.removeprefix("cpu-").removesuffix("x")),
-        "memory_mb": environment.machine.memory_mb,
-    }
-
-
-def environment_variables(environment: Environment) -> dict[str, str]:
-    """Return the server's environment variables: Prefect's settings, and those of the launcher."""
-    scaling, database = environment.scaling, environment.database
-    sqlite = isinstance(database, SqliteDatabase)
-    variables = {
-        "FLY_PROCESS_GROUP": PROCESS_GROUP,
-        "PRIMARY_REGION": environment.region,  # the proxy keeps min_machines_running here
-        **environment.prefect.settings,
-        **retention_settings(database.retention),
-        "DO_NOT_TRACK": "1",
-        "PREFECT_HOME": MOUNT_PATH if sqlite else "/tmp/prefect",  # noqa: S108 - the machine's own
-        "PREFECT_SERVER_API_HOST": "0.0.0.0",  # noqa: S104 - the proxy comes from outside
-        "PREFECT_SERVER_API_PORT": str(INTERNAL_PORT),
-        "PREFECT_SERVER_UI_API_URL": "/api",
-        IDLE_ACTION: idle_action(service(environment)),
-        "ROOST_IDLE_AFTER_S": str(int(scaling.idle_after.total_seconds())),
-    }
-    # A user may override these; nothing in Roost depends on them.
-    defaults = {
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
-    }
-    if isinstance(database, PostgresDatabase):
-        variables[DATABASE_URL_VARIABLE] = database.url_secret
-    elif database.replicate:
-        variables |= replica_variables(database.replicate)
-    return {**defaults, **variables}
-
-
-def replica_variables(replica: Replicate) -> dict[str, str]:
-    """Return the variables for the replica's bucket; its keys reach the machine as secrets."""
-    variables = {
-        REPLICA_URL: replica.url,
-        REPLICA_ENDPOINT: replica.endpoint,
-        "ROOST_REPLICA_REGION": replica.region,
-        "ROOST_REPLICA_EVERY_S": str(int(replica.sync_interval.total_seconds())),
-    }
-    return {name: value for name, value in variables.items() if value}
-
-
-def service(environment: Environment) -> Json:
-    """Return the HTTP service: its ports, and when the proxy starts and stops the machine."""
-    scaling = environment.scaling
-    return {
-        "protocol": "tcp",
-        "internal_port": INTERNAL_PORT,
-        "autostart": True,
-        "autostop": scaling.autostop,
-        "min_machines_running": scaling.min_machines_running,
-        "concurrency": {
-            "type": scaling.concurrency.type,
-            "soft_limit": scaling.concurrency.soft_limit,
-            "hard_limit": scaling.concurrency.hard_limit,
-        },
-        "ports": _ports(environment),
-        "checks": [
-            {
-                "type": "http",
-                "method": "GET",
-                "path": "/api/health",
-                "interval": "15s",
-                "timeout": "5s",
-                "grace_period": "60s",
-            }
-        ],
-    }
-
-
-def _ports(environment: Environment) -> list[Json]:
-    if not environment.access.public:
-        return [{"port": 80, "handlers": ["http"]}]  # Flycast speaks plain HTTP
-    return [
-        {"port": 80, "handlers": ["http"], "force_https": True},
-        {"port": 443, "handlers": ["tls", "http"]},
-    ]
-
-
-def _volume(environment: Environment) -> DesiredVolume | None:
-    database = environment.database
-    if not isinstance(database, SqliteDatabase):
-        return None
-    return DesiredVolume(
-        VOLUME_NAME,
-        environment.region,
-        database.volume_gb,
-        database.snapshot_retention_days,
-        database.extend.limit_gb if database.extend else 0,
-    )

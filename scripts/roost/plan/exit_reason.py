@@ -1,6 +1,6 @@
 """Read the last error that a server of Roost's image left in its machine's metadata. Pure.
 
-Written by deploy/roost_server/exit_reason.py, which removes secrets. It is still text that a machine
+Written by deploy/roost_machine/exit_reason.py, which removes secrets. It is still text that a machine
 sent, so it is checked and shortened.
 """
 

@@ -8,13 +8,18 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from roost.environment.flow_folder import LOCK, FlowFolder
 from roost.errors import MissingLockError
 
 REGISTRY = "registry.fly.io"
 SPEC = "image.json"
+FLOWS = "flows"
+"""The folder in `deploy` with what every flow server's image has."""
+CODE = "code"
+"""The folder with the user's code in a flow server's image."""
 Part = tuple[str, bytes]
 
-_OURS = re.compile(rf"{re.escape(REGISTRY)}/[^/:]+:prefect-\d+\.\d+\.\d+-[0-9a-f]{{12}}")
+_OURS = re.compile(rf"{re.escape(REGISTRY)}/[^/:]+:prefect-(\d+\.\d+\.\d+)-[0-9a-f]{{12}}")
 
 _STOCK = re.compile(r"(?:(?:index\.)?docker\.io/)?prefecthq/prefect(?:[:@].*)?")
 
@@ -39,6 +44,12 @@ def is_our_image(reference: str) -> bool:
     return _OURS.fullmatch(reference) is not None
 
 
+def version_in(reference: str) -> str:
+    """Return the Prefect version in a reference of the form of `image_reference`; else empty."""
+    match = _OURS.fullmatch(reference)
+    return match[1] if match else ""
+
+
 def is_stock_image(reference: str) -> bool:
     """Return whether a reference names Prefect's own image, which has no server command."""
     return _STOCK.fullmatch(reference) is not None
@@ -56,6 +67,25 @@ def read_image_parts(deploy: Path, version: str) -> tuple[Part, ...]:
         raise _missing_lock(deploy, spec["lock"], version)
     names = [SPEC, "Dockerfile", lock, *_listed(deploy, spec["files"])]
     return tuple((name, (deploy / name).read_bytes()) for name in names)
+
+
+def flow_image_parts(deploy: Path, folder: FlowFolder) -> tuple[Part, ...]:
+    """Return every file of a flow server's image by its path in the build context, in a fixed order.
+
+    Args:
+        deploy: the folder with Roost's part of the image in `flows`.
+        folder: the user's part.
+    """
+    base = deploy / FLOWS
+    spec = json.loads((base / SPEC).read_text(encoding="utf-8"))
+    ours = [(name, (base / name).read_bytes()) for name in (SPEC, "Dockerfile")]
+    for entry in spec["files"]:
+        if entry != CODE:
+            # What every machine needs is beside the folder, and the rest in it.
+            place = base if (base / entry).exists() else deploy
+            ours += [(name, (place / name).read_bytes()) for name in _listed(place, [entry])]
+    theirs = ((f"{CODE}/{name}", content) for name, content in folder.files)
+    return (*ours, (LOCK, folder.lock), *theirs)
 
 
 def _listed(deploy: Path, entries: Iterable[str]) -> Iterator[str]:

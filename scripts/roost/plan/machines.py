@@ -7,12 +7,7 @@ from dataclasses import dataclass
 
 from roost.fly.models import Machine
 from roost.plan.compare import differences, leftovers
-from roost.plan.desired import (
-    OVERRIDE_KEY,
-    VERSION_KEY,
-    Desired,
-    DesiredMachine,
-)
+from roost.plan.desired import OVERRIDE_KEY, VERSION_KEY, Desired, DesiredMachine
 from roost.plan.foreign_machines import foreign_machine_item
 from roost.plan.live import Live
 from roost.plan.override import decode

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from roost.environment.model import Environment, Machine, Scaling
+from roost.environment.fields import Machine
+from roost.environment.model import Environment, Scaling
 from roost.environment.scale import SECTIONS, Fields, value_of
 from roost.plan.desired import OVERRIDE_KEY, Desired
 from roost.plan.document import canonical

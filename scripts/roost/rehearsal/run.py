@@ -10,6 +10,8 @@ from typing import Any, Literal, TypeVar
 
 import anyio
 
+from roost.environment.flow_server import CLIENT_LOGIN
+from roost.environment.flow_units import flow_units
 from roost.environment.load import EnvironmentFile
 from roost.environment.model import AUTH_SECRET
 from roost.environment.rehearsal import Unplayable
@@ -147,6 +149,8 @@ async def _run_rehearsal(head: Revision, base: Base, measurements: Measurements)
         if base.side:
             rows = await run.deploy_base(base.side)
         await run.apply_head(rows)
+        for unit in flow_units(head.file):
+            await run.apply_flows(unit)
         await run.prove_sleep()
     note = clipped(base.note, MAX_MESSAGE)
     return Outcome(measurements.rehearsal(head, base, "passed", message=note))
@@ -247,6 +251,16 @@ class RehearsalRun:
         await self._keep_peak()
         await self._prove_kept(rows)
 
+    async def apply_flows(self, file: EnvironmentFile) -> None:
+        """Apply a flow server, prove that it runs a flow, and stop it: it would keep the server awake."""
+        self._print(f"{file.name}: a first deploy")
+        planned, context = await self._plan(Revision(self.head.context, file))
+        results = await apply_planned(context, self.target, planned)
+        named = (replace(result, name=f"{file.name}: {result.name}") for result in results)
+        self.measurements.found["gate"] += _gate(tuple(named))
+        for machine in await our_machines(self.target, file):
+            await put_to_sleep(self.target, file.environment.app, machine, "stop")
+
     async def _apply(
         self, planned: Planned, context: Context, *, attended: bool
     ) -> tuple[CheckResult, ...]:
@@ -291,8 +305,10 @@ class RehearsalRun:
         """Plan one revision with generated secrets, and make sure that its image exists."""
         environ = {**side.context.environ, "LOCALFLY_HOME": str(self.private_fly.home)}
         context = replace(side.context, environ=environ)
-        names = [secret.name for secret in side.file.environment.secrets]
-        self._values.values(self.app, names)
+        environment = side.file.environment
+        # The login of a flow server is the one that was generated for the server.
+        names = [s.name for s in environment.secrets if s.name != CLIENT_LOGIN]
+        self._values.values(environment.app, names)
         planned = await make_plan(context, side.file, self.target)
         context.progress.print(plan_report(planned.plan, planned.cost))
         if not side.file.environment.prefect.image:

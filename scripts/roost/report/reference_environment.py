@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from roost.environment.disk import format_days
-from roost.environment.model import format_duration
+from roost.environment.fields import format_duration
 from roost.environment.schema import environment_schema
 
 HEAD = """\

@@ -15,6 +15,7 @@ from pathlib import PurePosixPath
 from urllib.parse import urlencode
 
 from roost.environment import names
+from roost.environment.flow_folder import LOCK
 from roost.environment.load import SUFFIXES, EnvironmentFile
 from roost.environment.starter import Starter
 from roost.report.codeowners import CodeOwners, Rule
@@ -291,9 +292,8 @@ def _entries(file: EnvironmentFile) -> Iterator[str]:
     """Yield the file of a protected environment, with either suffix, and the files of its secrets."""
     if file.environment.protected:
         yield from (f"environments/{file.name}{suffix}" for suffix in SUFFIXES)
-    for secret in file.environment.secrets:
-        if secret.source.sops:
-            yield PurePosixPath(secret.source.sops).as_posix()
+        yield from (f"{entry.path}/{LOCK}" for entry in file.environment.flows)
+    yield from (PurePosixPath(name).as_posix() for name in file.environment.sops_files)
 
 
 def with_owners(text: str, owner: str, files: Iterable[EnvironmentFile]) -> str:

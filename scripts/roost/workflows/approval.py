@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 
+from roost.environment.flow_units import split_name
 from roost.errors import GitHubError, NotPlannedError, NotProvedError, UnapprovedError
 from roost.github.actions import Runner
 from roost.github.api import GitHub
@@ -155,7 +156,7 @@ def by_hand(plan: Plan) -> str:
     """Return the next step: read the plan, and approve it by its digest."""
     return (
         "Nothing was changed. Read the plan in this run's summary; if it is right, run the deploy "
-        f"workflow for {plan.environment} with the digest {plan_digest(plan)}."
+        f"workflow for {split_name(plan.environment)[0]} with the digest {plan_digest(plan)}."
     )
 
 

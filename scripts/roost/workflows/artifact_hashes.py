@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from roost.environment.names import name_fault
+from roost.environment.flow_units import split_name
+from roost.environment.names import FILE_NAME, name_fault
 from roost.errors import UsageError
 from roost.github.actions import Runner
 from roost.operations.artifacts import document_files, document_hash, read_document
@@ -60,6 +61,20 @@ def named(environ: Mapping[str, str], variable: str = ENVIRONMENTS) -> tuple[str
     return tuple(found)
 
 
+def planned_names(environ: Mapping[str, str], names: Iterable[str]) -> tuple[str, ...]:
+    """Return environments, each with the flow servers of it that the job Plan planned.
+
+    Raises:
+        UsageError: the variable with the hashes cannot be read.
+    """
+    said = _hashes(environ)
+    return tuple(
+        unit
+        for name in names
+        for unit in (name, *sorted(key for key in said if split_name(key)[0] == name != key))
+    )
+
+
 def receive(environ: Mapping[str, str], folder: Path, names: Iterable[str]) -> ReceivedPlans:
     """Read the documents that the job Plan wrote about these environments, and no other file.
 
@@ -67,9 +82,7 @@ def receive(environ: Mapping[str, str], folder: Path, names: Iterable[str]) -> R
         UsageError: the variable with the hashes cannot be read.
         BadDocumentError: a file with the right hash is no document.
     """
-    said = _read(environ, PLANNED, {})
-    if not isinstance(said, dict):
-        raise _bad(PLANNED, "hashes by environment")
+    said = _hashes(environ)
     paths = {name: folder / f"{name}.json" for name in names if name in said}
     good = {n for n, p in paths.items() if p.is_file() and document_hash(p) == said[n]}
     documents = {name: read_document(paths[name]) for name in sorted(good)}
@@ -82,12 +95,26 @@ def receive(environ: Mapping[str, str], folder: Path, names: Iterable[str]) -> R
     )
 
 
+def _hashes(environ: Mapping[str, str]) -> dict[str, Any]:
+    said = _read(environ, PLANNED, {})
+    if not isinstance(said, dict) or not all(map(_is_unit_name, said)):
+        raise _bad(PLANNED, "hashes by environment")
+    return said
+
+
 def _read(environ: Mapping[str, str], name: str, otherwise: object) -> Any:
     written = environ.get(name)
     try:
         return json.loads(written) if written else otherwise
     except (ValueError, RecursionError):
         raise _bad(name, "JSON") from None
+
+
+def _is_unit_name(found: object) -> bool:
+    if not isinstance(found, str):
+        return False
+    environment, flow = split_name(found)
+    return not name_fault(environment) and (not flow or FILE_NAME.fullmatch(flow) is not None)
 
 
 def _is_name(found: object) -> bool:

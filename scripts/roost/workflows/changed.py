@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from roost.environment.flow_units import flow_units
 from roost.environment.load import (
     EnvironmentFile,
     Loaded,
@@ -20,7 +21,7 @@ from roost.environment.starter import is_example
 from roost.errors import ExitCode, InvalidFilesError, MissingLockError
 from roost.github.actions import Runner, runner_of
 from roost.operations.context import Context
-from roost.operations.fly_target import image_for
+from roost.operations.image_parts import image_for
 from roost.report.markdown import text
 from roost.workflows.base_checkout import NOTHING, is_lost, open_base
 
@@ -219,9 +220,10 @@ def meaning(context: Context, file: EnvironmentFile) -> tuple[object, ...]:
         image = image_for(context, file)
     except MissingLockError:
         image = ""
-    return (file.environment, image, tuple(_sops_contents(file)))
+    flows = tuple(image_for(context, unit) for unit in flow_units(file))
+    return (file.environment, image, flows, tuple(_sops_contents(file)))
 
 
 def _sops_contents(file: EnvironmentFile) -> Iterable[bytes]:
-    for name in sorted({secret.source.sops for secret in file.environment.secrets} - {""}):
+    for name in file.environment.sops_files:
         yield sops_path(file.repository, name).read_bytes()

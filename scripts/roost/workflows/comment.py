@@ -22,7 +22,7 @@ from roost.report.comment import Marker, planned_comment
 from roost.report.markdown import text
 from roost.report.plan_section import PlannedEnvironment
 from roost.report.rehearsal import read_rehearsal, rehearsal_lines
-from roost.workflows.artifact_hashes import REST, ReceivedPlans, named, receive
+from roost.workflows.artifact_hashes import REST, ReceivedPlans, named, planned_names, receive
 from roost.workflows.job import need_runner
 from roost.workflows.pr_comment import find_comment, write_comment
 
@@ -56,7 +56,7 @@ async def comment(context: Context, *, plans: Path, rehearsals: Path) -> ExitCod
     """
     runner = need_runner(context)
     subject = subject_of(runner)
-    names = named(context.environ)
+    names = planned_names(context.environ, named(context.environ))
     handed = receive(context.environ, plans, names)
     entries, marker = gather(subject, names, handed, document_paths(rehearsals))
     code = report_forged(runner, handed)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from roost.environment.flow_units import flow_units
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.errors import (
     ExitCode,
@@ -84,7 +85,11 @@ class Attempt:
     context: Context
     request: Request
     runner: Runner
-    planned: Planned | None = None
+    plans: list[Planned] = field(default_factory=list)
+    """The plan of the server, and then of each flow server."""
+    left: list[Planned] = field(default_factory=list)
+    """Plans that somebody who approved another one by its digest did not approve."""
+    changed: bool = False
     url: str = ""
     unproved: bool = False
     outcome: DeployOutcome | None = None
@@ -99,31 +104,54 @@ class Attempt:
             github_of(self.context.environ) as github,
             connect(self.context, local=False) as target,
         ):
-            await check_newest(self.context, github, self.runner, file)
-            planned = await self.plan(file, target)
-            if planned.plan.steps:
-                await self.check_approved(github, planned)
-                # Checking takes seconds; a newer commit may have been pushed meanwhile.
-                await check_newest(self.context, github, self.runner, file)
-            self.context.progress.print(plan_report(planned.plan, planned.cost))
-            checks = await apply_planned(
-                self.context,
-                target,
-                planned,
-                lease_description("roost github deploy", self.context.environ),
-            )
+            await self.deploy_unit(github, target, file, file)
             public = file.environment.access.public
             self.url = await target.app_url(file.environment.app, public=public)
-        self.unproved = bool(planned.plan.steps) and not checks
-        self.end(Result.DEPLOYED if planned.plan.steps else Result.UNCHANGED)
+            for unit in flow_units(file):
+                await self.deploy_unit(github, target, file, unit)
+        if self.left and not self.changed:
+            check_digest(self.left[0].plan, self.request.digest)
+        self.end(Result.DEPLOYED if self.changed else Result.UNCHANGED)
+
+    async def deploy_unit(
+        self, github: GitHub, target: Target, file: EnvironmentFile, unit: EnvironmentFile
+    ) -> None:
+        """Deploy the server of an environment, or one of its flow servers, if it was approved."""
+        await check_newest(self.context, github, self.runner, file)
+        planned = await self.plan(unit, target)
+        if planned.plan.steps and file.environment.flows and self.is_another(planned):
+            self.left.append(planned)
+            self.context.progress.print(
+                f"{unit.name} has a plan with another digest, and stays as it is."
+            )
+            return
+        if planned.plan.steps:
+            await self.check_approved(github, planned)
+            # Checking takes seconds; a newer commit may have been pushed meanwhile.
+            await check_newest(self.context, github, self.runner, file)
+        self.context.progress.print(plan_report(planned.plan, planned.cost))
+        checks = await apply_planned(
+            self.context,
+            target,
+            planned,
+            lease_description("roost github deploy", self.context.environ),
+        )
+        self.changed |= bool(planned.plan.steps)
+        self.unproved |= bool(planned.plan.steps) and not checks
+
+    def is_another(self, planned: Planned) -> bool:
+        """Return whether somebody approved the plan of another app of the environment by its digest."""
+        return bool(self.request.digest) and plan_digest(planned.plan) != self.request.digest
 
     async def plan(self, file: EnvironmentFile, target: Target) -> Planned:
         """Make the plan; finish an interrupted restore first, as every apply does."""
-        self.planned = await make_plan(self.context, file, target)
-        if restoring(self.planned.desired, self.planned.live):
-            await settle(self.context, target, self.planned)
-            self.planned = await make_plan(self.context, file, target)
-        return self.planned
+        planned = await make_plan(self.context, file, target)
+        self.plans.append(planned)
+        if restoring(planned.desired, planned.live):
+            await settle(self.context, target, planned)
+            planned = await make_plan(self.context, file, target)
+            self.plans[-1] = planned
+        return planned
 
     async def check_approved(self, github: GitHub, planned: Planned) -> None:
         """Check that every step was approved.
@@ -147,7 +175,7 @@ class Attempt:
 
     def end(self, result: Result, error: RoostError | None = None) -> None:
         """Set the outcome, and write it to the run's outputs and page."""
-        planned = self.planned
+        planned = self.plans[0] if self.plans else None
         self.outcome = DeployOutcome(
             environment=self.request.name,
             app=planned.desired.app if planned else "",
@@ -168,8 +196,9 @@ class Attempt:
 
     def _summary(self, outcome: DeployOutcome) -> Iterator[str]:
         yield outcome_section([outcome])
-        if self.planned and self.planned.plan.steps:
-            yield plan_section(PlannedEnvironment(self.planned.plan, self.planned.cost), WHOLE)
+        for planned in self.plans:
+            if planned.plan.steps:
+                yield plan_section(PlannedEnvironment(planned.plan, planned.cost), WHOLE)
 
 
 def outcomes_before(context: Context, folder: Path) -> dict[str, DeployOutcome | None]:

@@ -17,6 +17,7 @@ from roost.commands.drift import (
     watched,
     write_result,
 )
+from roost.environment.flow_units import split_name
 from roost.environment.load import environment_names, load_files
 from roost.environment.starter import is_example
 from roost.errors import ExitCode, RoostError
@@ -107,7 +108,9 @@ async def without_new(context: Context, found: Sequence[DriftFound]) -> list[Dri
         async with github_of(context.environ) as github:
             return [
                 replace(one, new=True, differences=())
-                if one.is_empty and not one.error and not await github.deployments(one.name)
+                if one.is_empty
+                and not one.error
+                and not await github.deployments(split_name(one.name)[0])
                 else one
                 for one in found
             ]
@@ -170,7 +173,11 @@ def run_document(context: Context, totals: Totals, token: TokenFound) -> Json:
     document = totals.document()
     return {
         "format": 1,
-        "environments": sorted(environment_names(context.environments) - examples_of(context)),
+        # An issue about a name that is not listed is closed.
+        "environments": sorted(
+            (environment_names(context.environments) | {found.name for found in totals.found})
+            - examples_of(context)
+        ),
         "orphans": document["orphans"],
         "notes": document["notes"],
         "token": token.model_dump(mode="json"),
@@ -184,8 +191,7 @@ def examples_of(context: Context) -> frozenset[str]:
 
 def write_to_run(runner: Runner, totals: Totals, documents: list[Json], run: Json) -> None:
     """Write outputs, summary and annotations."""
-    heal = [document["environment"] for document in documents if document["heal"]]
-    end = [document["environment"] for document in documents if document["end"]]
+    heal, end = _jobs(documents, "heal"), _jobs(documents, "end")
     states = {ExitCode.DONE: "clean", ExitCode.CHANGES: "drift"}
     runner.output("heal", json.dumps(heal))
     runner.output("end", json.dumps(end))
@@ -195,6 +201,12 @@ def write_to_run(runner: Runner, totals: Totals, documents: list[Json], run: Jso
     results = [DriftResult.model_validate_json(json.dumps(document)) for document in documents]
     runner.summary(drift_summary(results, read))
     runner.annotate(messages(totals, read.token))
+
+
+def _jobs(documents: list[Json], key: str) -> list[str]:
+    """Return the environments that need a job; its job also heals its flow servers."""
+    chosen = [split_name(document["environment"])[0] for document in documents if document[key]]
+    return list(dict.fromkeys(chosen))
 
 
 def messages(totals: Totals, token: TokenFound) -> list[Annotation]:

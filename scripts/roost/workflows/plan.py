@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from roost.environment.load import load_environment
+from roost.environment.flow_units import units
+from roost.environment.load import load_environment, load_unit
 from roost.errors import ExitCode, RoostError, UsageError
 from roost.github.actions import Annotation, Runner, runner_of
 from roost.operations.artifacts import write_document
@@ -41,19 +42,30 @@ async def plan(context: Context, names: list[str], *, results: Path) -> ExitCode
     check_contained([context.environments, context.deploy])
     runner = runner_of(context.environ)
     codes = []
-    for count, name in enumerate(wanted, start=1):
+    done: list[str] = []
+    for name in (unit for environment in wanted for unit in _unit_names(context, environment)):
         codes.append(await plan_one(context, name, results))
+        done.append(name)
         if runner:  # after each plan, because a job that is stopped early must keep its hashes
-            hand_over(runner, results, wanted[:count])
+            hand_over(runner, results, done)
     return max(codes)
 
 
+def _unit_names(context: Context, name: str) -> tuple[str, ...]:
+    """Return an environment's name and those of its flow servers; only the first if it is invalid."""
+    try:
+        file = load_environment(name, context.environments)
+    except RoostError:  # planning it reports the error
+        return (name,)
+    return tuple(unit.name for unit in units(file))
+
+
 async def plan_one(context: Context, name: str, results: Path) -> ExitCode:
-    """Plan one environment, write its document, and show it."""
+    """Plan one server or flow server, write its document, and show it."""
     runner = runner_of(context.environ)
     try:
         need_read_token(context)
-        file = load_environment(name, context.environments)
+        file = load_unit(name, context.environments)
         async with connect(context, local=False) as target:
             planned = await make_plan(context, file, target)
         planned = replace(planned, plan=with_moved_sources(context, planned.plan))
@@ -81,7 +93,7 @@ def with_moved_sources(context: Context, plan: Plan) -> Plan:
     if base.resolve() == context.environments.resolve():
         return plan
     try:
-        before = load_environment(plan.environment, base).environment
+        before = load_unit(plan.environment, base).environment
     except RoostError:  # a new environment, or one that was invalid before
         return plan
     sources = {secret.name: secret.source.told for secret in before.secrets}

@@ -14,8 +14,8 @@ from roost.github.actions import Runner
 from roost.github.api import GitHub, github_of
 from roost.github.models import FileContent
 from roost.operations.context import Context
-from roost.operations.fly_target import image_for
-from roost.plan.desired import desired_state
+from roost.operations.image_parts import image_for
+from roost.plan.desired_state import desired_state
 from roost.plan.live import Live
 from roost.plan.releases import draft
 from roost.report.markdown import code, text

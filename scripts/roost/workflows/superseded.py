@@ -95,6 +95,6 @@ def decides(path: str, file: EnvironmentFile) -> bool:
     """Return whether a file is needed to determine an environment's meaning, with any image."""
     names = {f"{file.name}{suffix}" for suffix in SUFFIXES} | {DEFAULTS}
     ours = {f"{ENVIRONMENTS}{name}" for name in names}
-    secrets = {secret.source.sops for secret in file.environment.secrets} - {""}
-    sops = {PurePosixPath(name).as_posix() for name in secrets}
-    return path in ours | sops or path.startswith(DEPLOY)
+    sops = {PurePosixPath(name).as_posix() for name in file.environment.sops_files}
+    folders = (DEPLOY, *(f"{entry.path}/" for entry in file.environment.flows))
+    return path in ours | sops or path.startswith(folders)

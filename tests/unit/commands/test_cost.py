@@ -9,7 +9,7 @@ import pytest
 from roost.environment.load import load_environment
 from roost.operations.context import PROJECT
 from roost.plan.cost import cost_change, read_prices
-from roost.plan.desired import desired_state
+from roost.plan.desired_state import desired_state
 from roost.plan.live import Live
 
 

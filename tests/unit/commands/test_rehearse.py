@@ -155,7 +155,15 @@ def test_one_that_asks_for_the_same_is_the_same_however_it_is_written(context, b
 
 def test_another_image_of_the_same_version_is_a_change(context, base):
     (base / "deploy").unlink()
-    for part in ("image.json", "Dockerfile", "server.py", "prices.yaml", "locks", "roost_server"):
+    for part in (
+        "image.json",
+        "Dockerfile",
+        "server.py",
+        "prices.yaml",
+        "locks",
+        "roost_machine",
+        "roost_server",
+    ):
         target = base / "deploy" / part
         target.parent.mkdir(exist_ok=True)
         target.symlink_to(PROJECT / "deploy" / part)

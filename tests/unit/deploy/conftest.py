@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import socketserver
 import sqlite3
-import threading
 from contextlib import closing
 
 import pytest
 
 from helpers.bucket import KEYS, PROGRAMS, Bucket
-
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+from helpers.machine_api import serving
 
 
 @pytest.fixture
@@ -44,57 +40,10 @@ def read_notes():
     return read
 
 
-class MachineApi(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    """A stand-in for Fly's API on a socket: sends its answers in order, the last forever."""
-
-    block_on_close = True
-
-    def __init__(self, path):
-        super().__init__(str(path), MachineApiCall)
-        self.path = str(path)
-        self.asked = []
-        self.bodies = []
-        self.answers = [OK]
-        self.when_asked = lambda: None
-        self.closing = threading.Event()
-
-    @property
-    def environ(self):
-        """The variables that Fly sets for a machine, with the path of this socket."""
-        return {"FLY_API_SOCKET": self.path, "FLY_APP_NAME": "acme", "FLY_MACHINE_ID": "m1"}
-
-
-class MachineApiCall(socketserver.StreamRequestHandler):
-    """One call of the API."""
-
-    def handle(self):
-        """Record the request, then answer; an answer of None is never sent."""
-        api = self.server
-        verb, path, _ = self.rfile.readline().decode().split(" ", 2)
-        length = 0
-        while line := self.rfile.readline().strip():
-            name, _, value = line.lower().partition(b":")
-            length = int(value) if name == b"content-length" else length
-        if length:
-            api.bodies.append(json.loads(self.rfile.read(length)))
-        api.asked.append((verb, path))
-        api.when_asked()
-        answer = api.answers.pop(0) if len(api.answers) > 1 else api.answers[0]
-        if answer is None:
-            api.closing.wait(30)
-        else:
-            self.wfile.write(answer)
-
-
 @pytest.fixture
 def machine_api(tmp_path):
-    with MachineApi(tmp_path / "api.sock") as api:
-        thread = threading.Thread(target=api.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with serving(tmp_path / "api.sock") as api:
         yield api
-        api.closing.set()
-        api.shutdown()
-        thread.join()
 
 
 @pytest.fixture

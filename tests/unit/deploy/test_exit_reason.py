@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from roost_server import exit_reason
-from roost_server.exit_reason import write_exit_reason
+from roost_machine import exit_reason
+from roost_machine.exit_reason import write_exit_reason
 
 
 def test_the_reason_is_left_with_the_version_that_it_is_about(machine_api):

@@ -8,13 +8,13 @@ from types import SimpleNamespace
 import pytest
 
 from helpers.asgi_calls import Client, http
+from roost_machine.sleep_request import FlyReply
 from roost_server import idle_suspend
 from roost_server.idle_suspend import (
     FIRST_BACKOFF_S,
     LAST_BACKOFF_S,
     LOOK_S,
     Activity,
-    FlyReply,
     watch,
 )
 

@@ -10,8 +10,9 @@ from contextlib import closing
 import pytest
 
 from helpers.waiting import LIMIT_S
-from roost_server import idle_suspend
-from roost_server.idle_suspend import Activity, FlyReply, ask, suspend_or_stop, watch
+from roost_machine import sleep_request
+from roost_machine.sleep_request import FlyReply, ask
+from roost_server.idle_suspend import Activity, suspend_or_stop, watch
 
 ASKED = {action: ("POST", f"/v1/apps/acme/machines/m1/{action}") for action in ("suspend", "stop")}
 
@@ -50,7 +51,7 @@ def test_an_answer_that_is_none_leaves_open_what_happened(
     machine_api, capsys, monkeypatch, answer, told
 ):
     machine_api.answers = [answer]
-    monkeypatch.setattr(idle_suspend, "ASK_LIMIT_S", 0.1)
+    monkeypatch.setattr(sleep_request, "ASK_LIMIT_S", 0.1)
 
     assert ask("suspend", machine_api.environ) is FlyReply.LOST
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from roost_server.privileges import UID, USER, drop_privileges, hand_over, image_user
+from roost_machine.image_user import UID, USER, image_user
+from roost_server.privileges import drop_privileges, hand_over
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can hand over and become others")
@@ -21,7 +22,8 @@ AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can hand over 
 DROP = """
 import json, os, pwd, sys
 from pathlib import Path
-from roost_server.privileges import UID, USER, drop_privileges
+from roost_machine.image_user import UID, USER
+from roost_server.privileges import drop_privileges
 
 def can(act, *arguments):
     try:

@@ -8,7 +8,7 @@ import pytest
 
 from image.machine import answers, free_port, machine_of, run_argv, started_s
 from roost.environment.load import load_environment
-from roost.plan.desired import environment_variables
+from roost.plan.machine_config import environment_variables
 
 PROJECT = Path(__file__).parents[3]
 

@@ -89,6 +89,41 @@ def test_every_address_is_the_machines_own(value, expected):
     assert ROOT.rewrite(value) == expected
 
 
+APPS = PathMapping(paths={"/api": "/host"}, address="127.1.1.1", ports={"acme": 9001, "b-2": 9002})
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("https://acme.fly.dev", "http://127.0.0.1:9001"),
+        ("https://acme.fly.dev/api", "http://127.0.0.1:9001/api"),
+        ("https://acme.fly.dev:443/api?x=1", "http://127.0.0.1:9001/api?x=1"),
+        ("http://b-2.flycast", "http://127.0.0.1:9002"),
+        ("http://b-2.flycast:80/api", "http://127.0.0.1:9002/api"),
+    ],
+)
+def test_the_address_of_an_app_is_that_of_its_proxy(value, expected):
+    assert APPS.rewrite(value) == expected
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "https://unknown.fly.dev/api",
+        "https://acme.fly.dev.example.com",
+        "https://acme.fly.developer",
+        "https://acme.fly.dev:8443/api",
+        "http://acme.fly.dev",
+        "https://acme.flycast",
+        "http://acme.flycast:4200/api",
+        "see https://acme.fly.dev",
+        "acme.flycast",
+    ],
+)
+def test_what_only_looks_like_the_address_of_an_app_stays(value):
+    assert APPS.rewrite(value) == value
+
+
 def test_what_was_put_in_is_not_rewritten_again():
     root = PathMapping(
         paths={"/data": "/tmp/volumes/data", "/tmp": "/tmp/scratch"}, address="127.1.1.1"

@@ -13,7 +13,7 @@ from helpers.pretend_fly import applied, with_machine
 from roost.environment.model import AUTH_SECRET
 from roost.plan.approval import approve, read_approved, unapproved
 from roost.plan.backups import Note, Rest, with_note
-from roost.plan.desired import desired_state
+from roost.plan.desired_state import desired_state
 from roost.plan.diff import diff
 from roost.plan.document import plan_digest, plan_document
 from roost.plan.live import Live

@@ -12,8 +12,9 @@ from helpers.pretend_fly import applied
 from roost.environment.model import REGIONS
 from roost.fly.models import Machine, Volume
 from roost.plan.cost import cost_change, machine_month, read_prices
-from roost.plan.desired import desired_state, guest
+from roost.plan.desired_state import desired_state
 from roost.plan.live import Live
+from roost.plan.machine_config import guest
 
 PRICES = read_prices(Path(__file__).parents[3] / "deploy" / "prices.yaml")
 IMAGE = "registry.fly.io/acme-prefect:prefect-3.8.8-0123456789ab"

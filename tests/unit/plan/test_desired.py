@@ -6,7 +6,7 @@ import pytest
 
 from helpers.environments import POSTGRES, PRIVATE, environment_file
 from roost.environment.model import AUTH_SECRET
-from roost.plan.desired import desired_state
+from roost.plan.desired_state import desired_state
 
 IMAGE = "registry.fly.io/acme-prefect:prefect-3.8.8-0123456789ab"
 

@@ -16,7 +16,7 @@ from helpers.pretend_fly import (
     with_volume_fields,
 )
 from roost.fly.models import App, Machine, Organization, SecretInfo, Volume
-from roost.plan.desired import desired_state
+from roost.plan.desired_state import desired_state
 from roost.plan.diff import diff
 from roost.plan.document import plan_document
 from roost.plan.live import Live

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from helpers.environments import environment_file, environments
 from helpers.pretend_fly import PretendFly, address, applied
 from roost.fly.models import Machine, SecretInfo, Volume
-from roost.plan.desired import desired_state
+from roost.plan.desired_state import desired_state
 from roost.plan.diff import diff
 from roost.plan.document import canonical, plan_document
 from roost.plan.live import Live

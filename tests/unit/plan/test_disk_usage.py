@@ -12,7 +12,8 @@ from helpers.pretend_fly import applied, with_volume_fields
 from roost.environment.rules import findings
 from roost.fly.models import Volume
 from roost.plan.cost import cost_change, read_prices
-from roost.plan.desired import DesiredVolume, desired_state
+from roost.plan.desired import DesiredVolume
+from roost.plan.desired_state import desired_state
 from roost.plan.diff import diff
 from roost.plan.disk_usage import fullness_notes, used_percent
 from roost.plan.drift import find_drift

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from helpers.environments import environment_file
 from helpers.pretend_fly import applied, with_machine
-from roost.plan.desired import desired_state
+from roost.plan.desired_state import desired_state
 from roost.plan.diff import diff
 from roost.plan.document import canonical, plan_digest, plan_document
 from roost.plan.live import Live

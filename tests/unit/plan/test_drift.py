@@ -14,7 +14,8 @@ from helpers.pretend_fly import applied
 from roost.environment import rules
 from roost.environment.model import AUTH_SECRET
 from roost.fly.models import SecretInfo
-from roost.plan.desired import OVERRIDE_KEY, desired_state
+from roost.plan.desired import OVERRIDE_KEY
+from roost.plan.desired_state import desired_state
 from roost.plan.diff import diff
 from roost.plan.drift import Cause, find_drift, may_heal
 from roost.plan.effective import effective, overridden

@@ -11,7 +11,7 @@ from helpers.histories import FAILED, History, level
 from helpers.pretend_fly import applied
 from roost.errors import UnappliableError
 from roost.fly.models import App, Machine, Organization, Volume
-from roost.plan.desired import desired_state
+from roost.plan.desired_state import desired_state
 from roost.plan.diff import diff, plan_from
 from roost.plan.foreign_machines import check_alone
 from roost.plan.live import Live

@@ -12,7 +12,7 @@ from helpers.histories import FAILED, History
 from helpers.pretend_fly import PretendFly, applied, with_machine, with_volume_fields
 from roost.environment.model import IGNORABLE_FIELDS
 from roost.plan.cost import cost_change, read_prices
-from roost.plan.desired import desired_state
+from roost.plan.desired_state import desired_state
 from roost.plan.diff import diff, plan_from
 from roost.plan.ignored import SLEEP, adopt
 from roost.plan.rollback import roll_back

@@ -14,7 +14,8 @@ from helpers.environments import POSTGRES, environment_file, environments
 from helpers.pretend_fly import PretendFly, applied, with_machine
 from roost.environment import rules
 from roost.environment.scale import scale_faults
-from roost.plan.desired import OVERRIDE_KEY, desired_state
+from roost.plan.desired import OVERRIDE_KEY
+from roost.plan.desired_state import desired_state
 from roost.plan.diff import diff
 from roost.plan.effective import cleared, current_override, effective, overridden
 from roost.plan.override import LONGEST, Override, decode, marked, noted

@@ -15,7 +15,8 @@ from helpers.environments import POSTGRES, environment_file, environments
 from helpers.histories import CLEARED, FAILED, GOOD, PENDING, History, desired_of, level
 from helpers.pretend_fly import applied
 from roost.fly.models import Machine, SecretInfo
-from roost.plan.desired import VERSION_KEY, desired_state
+from roost.plan.desired import VERSION_KEY
+from roost.plan.desired_state import desired_state
 from roost.plan.live import Live
 from roost.plan.releases import (
     KEPT,

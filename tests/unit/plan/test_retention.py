@@ -9,8 +9,9 @@ from helpers.pretend_fly import applied
 from roost.environment.disk import EVENTS_SETTING as EVENTS
 from roost.environment.disk import FLOW_RUNS_SETTING as FLOW_RUNS
 from roost.environment.disk import VACUUM_SETTING as VACUUM
-from roost.plan.desired import desired_state, environment_variables
+from roost.plan.desired_state import desired_state
 from roost.plan.diff import diff
+from roost.plan.machine_config import environment_variables
 from roost.plan.retention import deletes_more
 from roost.plan.steps import Risk
 

@@ -11,7 +11,7 @@ from helpers.environments import POSTGRES, environment_file
 from helpers.pretend_fly import applied, with_machine
 from roost.environment.model import AUTH_SECRET
 from roost.fly.models import SecretInfo
-from roost.plan.desired import desired_state
+from roost.plan.desired_state import desired_state
 from roost.plan.diff import diff
 from roost.plan.document import canonical, plan_digest, plan_document
 from roost.plan.live import Live

@@ -18,7 +18,7 @@ from helpers.environments import environment_file, environments
 from helpers.plans import IMAGE, UPGRADE, planned
 from helpers.pretend_fly import applied
 from roost.plan.approval import approve
-from roost.plan.desired import desired_state
+from roost.plan.desired_state import desired_state
 from roost.plan.diff import diff
 from roost.plan.document import plan_document
 from roost.plan.document_reader import read_plan

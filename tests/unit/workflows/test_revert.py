@@ -12,7 +12,7 @@ from helpers.fake_github import FakeGitHub
 from helpers.histories import FAILED, History
 from roost.environment.load import load_environment
 from roost.errors import UsageError
-from roost.plan.desired import desired_state
+from roost.plan.desired_state import desired_state
 from roost.plan.image import image_reference, read_image_parts
 from roost.plan.resume import Recovery
 from roost.workflows.rollback import put_back_by, read_put_back

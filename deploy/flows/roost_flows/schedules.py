@@ -1,0 +1,42 @@
+"""Keep schedules as they are when the command ends.
+
+Prefect's runner pauses the deployments that it serves when it ends (`pause_on_shutdown`). Nobody
+would notice that no schedule fires any more, so what was not paused before is resumed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from roost_flows.errors import LaunchError
+from roost_flows.log import log
+from roost_flows.server_client import ServerClient
+
+LIMIT_S = 10.0
+
+
+def read_paused(client: ServerClient, known: Mapping[str, bool]) -> dict[str, bool]:
+    """Return which deployments of this flow server are paused; what is known if the server is away."""
+    try:
+        record = client.record(LIMIT_S)
+        served = [str(each["id"]) for each in record.get("deployments") or []]
+        return client.paused(served, LIMIT_S)
+    except LaunchError as error:
+        log(f"cannot read which deployments are paused: {error}")
+        return dict(known)
+
+
+def resume_paused(client: ServerClient, before: Mapping[str, bool]) -> list[str]:
+    """Resume the deployments that are paused now and were not before; return their ids."""
+    ours = [deployment for deployment, paused in before.items() if not paused]
+    resumed: list[str] = []
+    try:
+        now = client.paused(ours, LIMIT_S)
+        for deployment in [each for each in ours if now.get(each)]:
+            client.resume(deployment, LIMIT_S)
+            resumed.append(deployment)
+    except LaunchError as error:
+        log(f"cannot resume the deployments that the command paused: {error}")
+    if resumed:
+        log(f"resumed {len(resumed)} deployments that the command paused when it ended")
+    return resumed

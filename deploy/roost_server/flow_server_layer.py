@@ -1,0 +1,176 @@
+"""The layer for flow servers: it reads their header, fences old boots, and learns what they do.
+
+A request without the header passes as it is. A flow server's poll for work tells for which
+deployments and pools it works; a run that it sets to Pending or Running is recorded as its own
+before Prefect sees the request, so that its end is noticed even if both are killed.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from typing import Any
+from uuid import UUID
+
+from roost_server.asgi import App, Receive, Scope, Send
+from roost_server.flow_server_book import Book, FencedError
+from roost_server.flow_server_clients import Clients
+from roost_server.flow_server_requests import (
+    Reply,
+    answer_failure,
+    answer_json,
+    is_uuid,
+    read_deployments,
+    read_document,
+    read_proposed,
+    uncompressed,
+)
+from roost_server.flow_servers import Caller, read_caller
+from roost_server.maintenance_mode import is_logged_in
+from roost_server.write_queue import ORIGIN, Origin
+from roost_server.write_requests import KEPT_IN_MEMORY, read_body
+
+POLL = re.compile(r"/(?:deployments|work_pools/(?P<pool>[^/]+))/get_scheduled_flow_runs/?$")
+SET_STATE = re.compile(r"/flow_runs/(?P<run>[0-9a-fA-F-]{36})/set_state/?$")
+CREATES = re.compile(r"/(?:create_flow_run|resume|set_state|flow_runs)/?$")
+EXECUTED = ("PENDING", "RUNNING")
+
+
+class FlowServerLayer:
+    """Passes requests on, and notes what flow servers do.
+
+    Args:
+        book: the flow servers.
+        environ: holds the login.
+        nudge: called when a run may have been created.
+        clients: counts the sockets and polls of others.
+    """
+
+    def __init__(
+        self, book: Book, environ: Mapping[str, str], nudge: Callable[[], None], clients: Clients
+    ) -> None:
+        self._book = book
+        self._environ = environ
+        self._nudge = nudge
+        self._clients = clients
+
+    def layer(self, app: App) -> App:
+        """Put the layer around an application."""
+
+        async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "websocket":
+                await self._socket(app, scope, receive, send)
+            elif scope["type"] != "http":
+                await app(scope, receive, send)
+            elif (caller := read_caller(scope)) and is_logged_in(scope, self._environ):
+                await self._from_flow_server(app, scope, receive, send, caller)
+            else:
+                await self._from_other(app, scope, receive, send)
+
+        return serve
+
+    async def _socket(self, app: App, scope: Scope, receive: Receive, send: Send) -> None:
+        caller = read_caller(scope)
+        if caller and self._is_fenced(caller):
+            await receive()
+            await send({"type": "websocket.close", "code": 1008, "reason": "replaced"})
+            return
+        of_flow_server = int(bool(caller and caller.name in self._book.servers))
+        self._clients.flow_server_sockets += of_flow_server
+        self._clients.sockets += 1 - of_flow_server
+        try:
+            await app(scope, receive, send)
+        finally:
+            self._clients.flow_server_sockets -= of_flow_server
+            self._clients.sockets -= 1 - of_flow_server
+
+    def _is_fenced(self, caller: Caller) -> bool:
+        record = self._book.servers.get(caller.name)
+        return record is not None and caller.boot in record.fenced
+
+    async def _from_other(self, app: App, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "POST" and POLL.search(scope["path"]):
+            self._clients.note_poll()
+        try:
+            await app(scope, receive, send)
+        finally:
+            if scope["method"] == "POST" and CREATES.search(scope["path"]):
+                self._nudge()
+
+    async def _from_flow_server(
+        self, app: App, scope: Scope, receive: Receive, send: Send, caller: Caller
+    ) -> None:
+        await self._book.load()
+        try:
+            record = self._book.check(caller)
+        except FencedError as error:
+            await answer_json(send, 409, {"detail": str(error)})
+            return
+        if record is None:
+            await self._from_other(app, scope, receive, send)
+            return
+        with self._book.request(caller):
+            if scope["method"] == "POST" and (poll := POLL.search(scope["path"])):
+                await self._poll(app, scope, receive, send, caller, poll["pool"])
+            elif scope["method"] == "POST" and (state := SET_STATE.search(scope["path"])):
+                await self._set_state(app, scope, receive, send, caller, state["run"])
+            else:
+                await app(scope, receive, send)
+                if scope["method"] == "POST" and CREATES.search(scope["path"]):
+                    self._nudge()
+
+    async def _poll(  # noqa: PLR0913, PLR0917 - an ASGI call has four arguments already
+        self,
+        app: App,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        caller: Caller,
+        pool: str | None,
+    ) -> None:
+        with closing(tempfile.SpooledTemporaryFile(KEPT_IN_MEMORY)) as file:
+            body = await read_body(receive, file)
+            ORIGIN.set(Origin.REQUEST)
+            found = await self._try(
+                send,
+                lambda: self._book.poll(
+                    caller, read_deployments(read_document(body)), [pool] if pool else []
+                ),
+            )
+            if found is True:
+                await app(scope, body.replay(), send)
+            elif found is False:
+                await answer_json(send, 200, [])
+
+    async def _set_state(  # noqa: PLR0913, PLR0917 - an ASGI call has four arguments already
+        self, app: App, scope: Scope, receive: Receive, send: Send, caller: Caller, run: str
+    ) -> None:
+        run = str(UUID(run)) if is_uuid(run) else run
+        with closing(tempfile.SpooledTemporaryFile(KEPT_IN_MEMORY)) as file:
+            body = await read_body(receive, file)
+            if not is_uuid(run) or read_proposed(read_document(body)) not in EXECUTED:
+                await app(scope, body.replay(), send)
+                return
+            self._book.claiming.add(run)
+            try:
+                ORIGIN.set(Origin.REQUEST)
+                is_new = await self._try(send, lambda: self._book.claim(caller, run))
+                if is_new is None:
+                    return
+                reply = Reply(send)
+                await app(uncompressed(scope), body.replay(), reply)
+                if is_new and not reply.is_accepted():
+                    self._book.release(caller.name, [run])
+            finally:
+                self._book.claiming.discard(run)
+
+    @staticmethod
+    async def _try(send: Send, change: Callable[[], Any]) -> bool | None:
+        """Return what a change of a record returns; answer 503 and return None if it failed."""
+        try:
+            return bool(await change())
+        except Exception as error:  # noqa: BLE001 - as Prefect answers while its database is busy
+            await answer_failure(send, error)
+            return None

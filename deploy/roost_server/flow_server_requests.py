@@ -1,0 +1,90 @@
+"""Read requests of flow servers and Prefect's replies to them, and answer in JSON."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from roost_server.asgi import Message, Scope, Send
+from roost_server.write_requests import Body
+
+LONGEST_BODY = 2**20
+
+
+def uncompressed(scope: Scope) -> Scope:
+    """Return the scope of a request without the wish for a compressed reply, so that it is read."""
+    headers = [each for each in scope["headers"] if each[0] != b"accept-encoding"]
+    return {**scope, "headers": headers}
+
+
+@dataclass
+class Reply:
+    """Passes a reply of Prefect on, and reads whether it accepted a state."""
+
+    send: Send
+    status: int = 0
+    body: bytes = b""
+
+    async def __call__(self, message: Message) -> None:
+        """Handle one message of the reply."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        elif len(self.body) < LONGEST_BODY:
+            self.body += message.get("body", b"")
+        await self.send(message)
+
+    def is_accepted(self) -> bool:
+        """Return whether the state was accepted; True if the reply cannot be read."""
+        if self.status >= 500 or not self.status:  # noqa: PLR2004 - it may have been written
+            return True
+        with suppress(ValueError, AttributeError):
+            return bool(json.loads(self.body).get("status") == "ACCEPT")
+        return self.status < 400  # noqa: PLR2004 - refused
+
+
+async def answer_json(send: Send, status: int, document: Any) -> None:
+    """Answer with a JSON document."""
+    kind = (b"content-type", b"application/json")
+    await send({"type": "http.response.start", "status": status, "headers": [kind]})
+    await send({"type": "http.response.body", "body": json.dumps(document).encode()})
+
+
+async def answer_failure(send: Send, error: Exception) -> None:
+    """Answer 503, which clients retry, and log why."""
+    print(f"roost: a record of a flow server was not written: {type(error).__name__}", flush=True)
+    detail = "The server cannot write its database now. Try again."
+    await answer_json(send, 503, {"detail": detail})
+
+
+def read_document(body: Body) -> Any:
+    """Return the JSON document of a request; None if it is none, or too long."""
+    if body.size > LONGEST_BODY:
+        return None
+    body.file.seek(0)
+    with suppress(ValueError, RecursionError):
+        return json.loads(body.file.read())
+    return None
+
+
+def read_deployments(document: Any) -> list[str]:
+    """Return the ids of the deployments in a poll; others than ids are left out."""
+    found = document.get("deployment_ids") if isinstance(document, dict) else None
+    if not isinstance(found, list):
+        return []
+    return [str(UUID(each)) for each in found if is_uuid(each)]
+
+
+def read_proposed(document: Any) -> str:
+    """Return the type of the state that a request proposes; empty if there is none."""
+    state = document.get("state") if isinstance(document, dict) else None
+    return str(state.get("type")) if isinstance(state, dict) else ""
+
+
+def is_uuid(text: Any) -> bool:
+    """Return whether a value is the text of an id, as Prefect writes ids."""
+    with suppress(ValueError, AttributeError, TypeError):
+        return bool(UUID(text))
+    return False

@@ -1,0 +1,216 @@
+"""Records of flow servers: what is known about each, and how that changes. Pure.
+
+A flow server is a Fly app that runs a user's flows. Each start of its launcher is a *boot* with a
+random id, which every request of that boot carries in a header. When a newer boot is online, the
+older ones are fenced: their requests are refused, so that no run is executed twice.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from enum import Enum
+from typing import Any, NamedTuple
+
+from roost_server.asgi import Scope
+
+HEADER = b"x-roost-flow-server"
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+BOOT = re.compile(r"[A-Za-z0-9_-]{1,64}")
+ADDRESS = re.compile(r"https?://[A-Za-z0-9.\-:\[\]]{1,200}/?")
+DRAIN_S = 600.0
+"""After this many seconds a flow server that did not say that it works again gets work again."""
+KEPT_BOOTS = 32
+KEPT_VERSIONS = 16
+LONGEST = 200
+
+
+class Missed(Enum):
+    """What happens to automatic runs that were missed while everything slept."""
+
+    RUN_LATEST = "run_latest"
+    RUN_ALL = "run_all"
+    SKIP = "skip"
+
+
+class BadOnlineError(ValueError):
+    """A request of a flow server is not valid; the message names the field."""
+
+
+class Caller(NamedTuple):
+    """The flow server and the boot that a request comes from."""
+
+    name: str
+    boot: str
+
+
+@dataclass(frozen=True)
+class Online:
+    """What a flow server sends when it starts."""
+
+    boot: str
+    version: str
+    address: str
+    prefect: str
+    missed: Missed
+
+
+@dataclass(frozen=True)
+class FlowServer:
+    """What is known about one flow server, as it is kept in the database.
+
+    Args:
+        name: the name in the environment file.
+        address: the private address that starts its machine.
+        boot: the id of its newest start.
+        version: the version of its machine's config.
+        prefect: the version of its Prefect client.
+        missed: what happens to missed runs.
+        online_at: when the boot came online, RFC 3339 in UTC.
+        fenced: the ids of earlier boots, oldest first; their requests are refused.
+        canaries: the versions that ran the canary flow.
+        deployments: the ids of the deployments that it polls for.
+        pools: the names of the work pools that it polls for.
+        learned_from: the boot whose polls named the deployments and pools.
+        draining_until: until when it gets no work, in seconds since 1970; 0 if it gets work.
+        polled: when it last asked for work and got what there was, in seconds since 1970.
+        runs: the boot that executes a flow run, by the run's id.
+    """
+
+    name: str
+    address: str
+    boot: str
+    version: str
+    prefect: str
+    missed: Missed
+    online_at: str
+    fenced: tuple[str, ...] = ()
+    canaries: tuple[str, ...] = ()
+    deployments: tuple[str, ...] = ()
+    pools: tuple[str, ...] = ()
+    learned_from: str = ""
+    draining_until: float = 0.0
+    polled: float = 0.0
+    runs: Mapping[str, str] = field(default_factory=dict)
+
+    def is_draining(self, now: float) -> bool:
+        """Return whether it gets no work now; `now` is in seconds since 1970."""
+        return now < self.draining_until <= now + DRAIN_S
+
+    def dead_runs(self) -> list[str]:
+        """Return the runs of all fenced boots."""
+        return [run for run, boot in self.runs.items() if boot in self.fenced]
+
+    def fence(self, boots: Iterable[str]) -> FlowServer:
+        """Refuse the requests of these boots from now on."""
+        new = [boot for boot in dict.fromkeys(boots) if boot and boot not in self.fenced]
+        return replace(self, fenced=(*self.fenced, *new)[-KEPT_BOOTS:])
+
+    def come_online(self, online: Online, at: str) -> FlowServer:
+        """Take over a new boot; every other known boot is fenced. Repeated, it changes nothing."""
+        others = {self.boot, *self.runs.values()} - {online.boot}
+        return replace(
+            self.fence(sorted(others)),
+            address=online.address,
+            boot=online.boot,
+            version=online.version,
+            prefect=online.prefect,
+            missed=online.missed,
+            online_at=self.online_at if online.boot == self.boot else at,
+            draining_until=0.0,
+        )
+
+    def ran_canary(self, version: str) -> FlowServer:
+        """Record that this version ran the canary flow."""
+        others = [known for known in self.canaries if known != version]
+        return replace(self, canaries=(*others, version)[-KEPT_VERSIONS:])
+
+    def learn(
+        self, boot: str, deployments: Collection[str] = (), pools: Collection[str] = ()
+    ) -> FlowServer:
+        """Record what a boot polls for; the first poll of a new boot replaces the older lists."""
+        known = self if self.learned_from == boot else replace(self, deployments=(), pools=())
+        learned = replace(
+            known,
+            deployments=tuple(sorted({*known.deployments, *deployments})),
+            pools=tuple(sorted({*known.pools, *pools})),
+            learned_from=boot,
+        )
+        return self if learned == self else learned
+
+    def claim(self, run: str, boot: str) -> FlowServer:
+        """Record that a boot executes a run."""
+        return replace(self, runs={**self.runs, run: boot})
+
+    def release(self, runs: Collection[str]) -> FlowServer:
+        """Forget who executes these runs, because they ended."""
+        return replace(self, runs={run: boot for run, boot in self.runs.items() if run not in runs})
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as a JSON document."""
+        return {**asdict(self), "missed": self.missed.value}
+
+
+def first_online(name: str, online: Online, at: str) -> FlowServer:
+    """Return the record of a flow server that was never online before."""
+    return FlowServer(
+        name=name,
+        address=online.address,
+        boot=online.boot,
+        version=online.version,
+        prefect=online.prefect,
+        missed=online.missed,
+        online_at=at,
+    )
+
+
+def from_json(document: Mapping[str, Any]) -> FlowServer:
+    """Return the record that a JSON document holds; keys of a newer Roost are ignored.
+
+    Raises:
+        KeyError, TypeError, ValueError: it holds no record.
+    """
+    known = {each.name for each in fields(FlowServer)}
+    values = {key: value for key, value in document.items() if key in known}
+    for key in ("fenced", "canaries", "deployments", "pools"):
+        values[key] = tuple(values.get(key, ()))
+    return FlowServer(**{**values, "missed": Missed(values["missed"])})
+
+
+def read_online(body: Any) -> Online:
+    """Return what a flow server sent when it started.
+
+    Raises:
+        BadOnlineError: names the field that is missing or not valid.
+    """
+    if not isinstance(body, Mapping):
+        raise BadOnlineError("the body must be a JSON object")
+    boot, address = _text(body, "boot"), _text(body, "address")
+    if not BOOT.fullmatch(boot):
+        raise BadOnlineError("boot must be 1 to 64 letters, digits, - or _")
+    if not ADDRESS.fullmatch(address):
+        raise BadOnlineError("address must be http:// and a host, without a path")
+    try:
+        missed = Missed(body.get("missed") or Missed.RUN_LATEST.value)
+    except ValueError:
+        allowed = ", ".join(each.value for each in Missed)
+        raise BadOnlineError(f"missed must be one of {allowed}") from None
+    return Online(boot, _text(body, "version"), address, _text(body, "prefect"), missed)
+
+
+def _text(body: Mapping[str, Any], key: str) -> str:
+    value = body.get(key)
+    if not isinstance(value, str) or len(value) > LONGEST:
+        raise BadOnlineError(f"{key} must be a text of at most {LONGEST} characters")
+    return value
+
+
+def read_caller(scope: Scope) -> Caller | None:
+    """Return the flow server that a request's header names; None without a valid header."""
+    for name, value in scope.get("headers", ()):
+        if name == HEADER:
+            server, _, boot = value.decode("latin-1").partition("/")
+            if NAME.fullmatch(server) and BOOT.fullmatch(boot):
+                return Caller(server, boot)
+    return None

@@ -1,0 +1,53 @@
+"""Run the gate for a flow server: its checks are made at the Prefect server that it works for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from roost.apply.gate import Gate
+from roost.apply.verdict import TIMEOUT_S, GateResult, Proof
+from roost.fly.models import Machine
+from roost.prefect.flow_server_checks import ONLINE, FlowServerSubject, flow_server_checks
+from roost.prefect.gate_pages import GATE_HEADERS
+from roost.prefect.probe import Server
+from roost.prefect.transport import prefect_client
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowProof(Proof):
+    """How a flow server is proved; `find_url` returns the address of its Prefect server.
+
+    Args:
+        subject: the flow server.
+    """
+
+    subject: FlowServerSubject
+
+    async def run_gate(
+        self,
+        machines: Mapping[str, str],
+        version: str,  # noqa: ARG002 - a flow server's Prefect is that of its lock
+        before: tuple[Machine, ...],
+    ) -> GateResult:
+        """Run the gate; see `Proof.run_gate`."""
+        url = await self.find_url()
+        self.on_url(url)
+        subject = replace(self.subject, versions=frozenset(machines.values()))
+        async with prefect_client(url, TIMEOUT_S, headers=GATE_HEADERS) as http:
+            gate = Gate(
+                self.fly,
+                self.app,
+                machines,
+                Server(http, self.auth),
+                flow_server_checks(subject),
+                frozenset(event.id for machine in before for event in machine.events),
+                self.clock,
+                started_after=ONLINE,
+            )
+            found = await gate.run(self.on_check)
+        if found.died:
+            return GateResult(found.results, str(found.died), died=True)
+        failed = [result for result in found.results if not result.ok]
+        reasons = "; ".join(f"{r.name}: {r.detail or r.advice}" for r in failed)
+        return GateResult(found.results, f"Checks failed: {reasons}." if failed else "")

@@ -1,0 +1,147 @@
+"""The folder of a flow server: its code and its lock, read as data. Nothing of it is imported or run."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from roost.environment.sops_file import leads_out
+
+LOCK = "requirements.txt"
+MAX_FILE_BYTES = 10 * 1024 * 1024
+MAX_BYTES = 50 * 1024 * 1024
+MAX_FILES = 2000
+_LEFT_OUT = frozenset({"__pycache__", "node_modules", "venv"})
+_PREFECT = re.compile(
+    r"^prefect(?:-client)?(?:\[[a-z0-9,_-]*\])?==(\d+\.\d+\.\d+)\b", re.MULTILINE | re.ASCII
+)
+_HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}\b")
+_ADDRESS = re.compile(
+    r"^\s*(-i|--index-url|--extra-index-url|-f|--find-links|--trusted-host|-e|--editable)\b",
+    re.MULTILINE,
+)
+
+
+class FlowFolderError(Exception):
+    """A folder cannot be used; the text is the rest of a sentence that begins with its path."""
+
+
+@dataclass(frozen=True)
+class FlowFolder:
+    """The content of a flow server's folder.
+
+    Args:
+        lock: the bytes of requirements.txt.
+        prefect: the version of Prefect in the lock.
+        files: the other files with their content, by their path in the folder, sorted.
+    """
+
+    lock: bytes
+    prefect: str
+    files: tuple[tuple[str, bytes], ...]
+
+
+def check_flow_folder(repository: Path, path: str) -> str:
+    """Check a folder and its lock, and return the version of Prefect in the lock.
+
+    Raises:
+        FlowFolderError: the folder or its lock cannot be used.
+    """
+    return _lock_version(_lock(_folder(repository, path), repository))
+
+
+def read_flow_folder(repository: Path, path: str) -> FlowFolder:
+    """Read a folder: every file but hidden ones, caches and virtual environments.
+
+    Raises:
+        FlowFolderError: it is missing, outside of the repository, too large, or has a link out.
+    """
+    folder = _folder(repository, path)
+    lock = _lock(folder, repository)
+    files: list[tuple[str, bytes]] = []
+    total = 0
+    for found in sorted(_files(folder, repository)):
+        content = _read(found, repository)
+        total += len(content)
+        if total > MAX_BYTES or len(files) >= MAX_FILES:
+            raise FlowFolderError(
+                f"has more than {MAX_FILES} files or {MAX_BYTES // 2**20} MB; keep data out of it"
+            )
+        files.append((found.relative_to(folder).as_posix(), content))
+    return FlowFolder(lock, _lock_version(lock), tuple(files))
+
+
+def _folder(repository: Path, path: str) -> Path:
+    folder = repository / path
+    if leads_out(folder, repository):
+        raise FlowFolderError("leads out of the repository; name a folder in it")
+    if not folder.is_dir():
+        raise FlowFolderError("is no folder of this repository; create it, or correct the path")
+    return folder
+
+
+def _lock(folder: Path, repository: Path) -> bytes:
+    path = folder / LOCK
+    if not path.is_file():
+        raise FlowFolderError(f"has no {LOCK}; write it: `./run lock --flows {folder.name}`")
+    return _read(path, repository)
+
+
+def _lock_version(lock: bytes) -> str:
+    """Return the version of Prefect in a lock.
+
+    Raises:
+        FlowFolderError: it has no Prefect, no hashes, or names an index.
+    """
+    text = lock.decode("utf-8", errors="replace")
+    if found := _ADDRESS.search(text):
+        raise FlowFolderError(
+            f"has {found[1]} in {LOCK}, and an image is built from the public index alone; remove it"
+        )
+    version = _PREFECT.search(text)
+    if version is None:
+        raise FlowFolderError(
+            f"has no prefect==VERSION in {LOCK}; add prefect to requirements.in and lock it again"
+        )
+    if not _HASH.search(text):
+        raise FlowFolderError(f"has no hashes in {LOCK}; write it with `./run lock --flows`")
+    return version[1]
+
+
+def _files(folder: Path, repository: Path) -> Iterator[Path]:
+    """Find the files to copy; a link that leads out of the repository is refused."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(f for f in folders if not f.startswith(".") and f not in _LEFT_OUT)
+        for linked in (name for name in folders if (Path(place) / name).is_symlink()):
+            raise FlowFolderError(
+                f"has the link {linked} to a folder; put the files themselves here"
+            )
+        for name in names:
+            path = Path(place) / name
+            if name.startswith(".") or path.suffix == ".pyc":
+                continue
+            if path.is_symlink() and leads_out(path, repository):
+                raise FlowFolderError(f"has the link {name} out of the repository; remove it")
+            yield path
+
+
+def _read(path: Path, repository: Path) -> bytes:
+    if path.is_symlink() and leads_out(path, repository):
+        raise FlowFolderError(f"has the link {path.name} out of the repository; remove it")
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            raise FlowFolderError(f"has {path.name}, which is not a file; remove it")
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise FlowFolderError(f"has {path.name}, which cannot be read; check it") from error
+    if len(content) > MAX_FILE_BYTES:
+        raise FlowFolderError(
+            f"has {path.name}, which is larger than {MAX_FILE_BYTES // 2**20} MB; keep data out of it"
+        )
+    return content

@@ -1,0 +1,154 @@
+"""Rules for the section `flows` that need nothing but the file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+from roost.environment.flow_server import CLIENT_LOGIN, FlowServer
+from roost.environment.flow_units import flow_app, flow_environment
+from roost.environment.model import Environment
+from roost.environment.rules import (
+    Finding,
+    memory_fits_size,
+    secrets_once,
+    sources_are_not_the_job_s,
+    suspend_fits_memory,
+)
+from roost.environment.yaml_source import Path
+
+LONGEST_APP = 63
+LONGEST_STOP_S = 240
+"""Fly ends a machine at the latest 300 s after its stop; the rest is for the cancellation."""
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}", re.ASCII)
+_OWNED = frozenset(
+    {
+        *("PREFECT_API_URL", "PREFECT_API_KEY", CLIENT_LOGIN, "PREFECT_HOME", "PREFECT_PROFILE"),
+        *("PREFECT_CLIENT_CUSTOM_HEADERS", "PATH", "HOME", "IMAGE_ROOT", "PRIMARY_REGION"),
+    }
+)
+_OWNED_PREFIXES = ("ROOST_", "FLY_", "PREFECT__", "PREFECT_SERVER_")
+_SECRET = re.compile(r"PASSWORD|TOKEN|SECRET|API_KEY|CREDENTIAL", re.IGNORECASE)
+
+
+def names_once(environment: Environment) -> Iterator[Finding]:
+    """Each flow server has its own name, which is part of its app's name."""
+    seen: set[str] = set()
+    for index, entry in enumerate(environment.flows):
+        path = ("flows", index, "name")
+        if entry.name in seen:
+            yield path, f"{entry.name} is the name of two flow servers; rename one"
+        seen.add(entry.name)
+        app = flow_app(environment.app, entry.name)
+        if len(app) > LONGEST_APP:
+            yield path, f"the app {app} would have more than {LONGEST_APP} characters; shorten name"
+
+
+def the_server_is_ours(environment: Environment) -> Iterator[Finding]:
+    """A flow server needs a Prefect server of Roost's image, which knows when to wake it."""
+    if environment.flows and environment.prefect.image is not None:
+        yield (
+            ("flows",),
+            "flow servers are woken by roost's own image; remove prefect.image, or flows",
+        )
+    if environment.flows and environment.scaling.count == 0:
+        yield ("flows",), "flow servers need a Prefect server; set scaling.count to 1"
+
+
+def times_are_possible(environment: Environment) -> Iterator[Finding]:
+    """The idle time and the time to stop have limits."""
+    for index, entry in enumerate(environment.flows):
+        if not 10 <= entry.idle_after.total_seconds() <= 7 * 86400:  # noqa: PLR2004 - ten seconds to a week
+            yield ("flows", index, "idle_after"), "idle_after must be from 10s to 168h"
+        if not 0 <= entry.stop_limit.total_seconds() <= LONGEST_STOP_S:
+            yield (
+                ("flows", index, "stop_limit"),
+                "stop_limit must be at most 4m: Fly ends a machine 5 minutes after its stop",
+            )
+
+
+def folders_are_plain(environment: Environment) -> Iterator[Finding]:
+    """The folder is named from the top of the repository, without `..`."""
+    for index, entry in enumerate(environment.flows):
+        if ".." in entry.path.split("/"):
+            yield ("flows", index, "path"), f"{entry.path} leads out of the repository"
+
+
+def variables_are_theirs(environment: Environment) -> Iterator[Finding]:
+    """The variables of flows must not be those that Roost, Fly or a secret sets."""
+    for index, entry in enumerate(environment.flows):
+        for name, value in entry.environment.items():
+            if message := _variable_fault(name, value, entry):
+                yield ("flows", index, "environment", name), message
+        for number, secret in enumerate(entry.secrets):
+            if _is_owned(secret.name):
+                path = ("flows", index, "secrets", number)
+                yield path, f"{secret.name} is set by roost; remove it"
+
+
+def _variable_fault(name: str, value: str, entry: FlowServer) -> str:
+    if not _VARIABLE.fullmatch(name):
+        return f"{name} is not the name of a variable"
+    if _is_owned(name):
+        return f"{name} is set by roost; remove it"
+    if any(secret.name == name for secret in entry.secrets):
+        return f"{name} is also under secrets; keep one"
+    if "\0" in value:
+        return f"{name} has a NUL character, which no environment variable can have"
+    if _SECRET.search(name):
+        return (
+            f"{name} looks like a secret, whose value never stands in a file; list it under secrets"
+        )
+    return ""
+
+
+def _is_owned(name: str) -> bool:
+    return name.upper() in _OWNED or name.upper().startswith(_OWNED_PREFIXES)
+
+
+# Rules for a server that hold for a flow server too, with the place of each field in its entry.
+_SHARED: tuple[Callable[[Environment], Iterator[Finding]], ...] = (
+    memory_fits_size,
+    suspend_fits_memory,
+    secrets_once,
+    sources_are_not_the_job_s,
+)
+
+
+def shared_rules(environment: Environment) -> Iterator[Finding]:
+    """Apply the rules about machines and secrets to each flow server."""
+    for index, entry in enumerate(environment.flows):
+        if len(flow_app(environment.app, entry.name)) > LONGEST_APP:
+            continue  # `names_once` reports it
+        derived = flow_environment(environment, entry)
+        added = len(derived.secrets) - len(entry.secrets)
+        for rule in _SHARED:
+            for path, message in rule(derived):
+                yield ("flows", index, *_entry_path(path, added)), message
+
+
+def _entry_path(path: Path, added: int) -> Path:
+    """Return the place in an entry of a field of the derived environment."""
+    match path:
+        case ("scaling", field):
+            return (field,)
+        case ("secrets", int(number), *rest):
+            return ("secrets", max(0, number - added), *rest)
+        case _:
+            return path
+
+
+FLOW_RULES = (
+    names_once,
+    the_server_is_ours,
+    times_are_possible,
+    folders_are_plain,
+    variables_are_theirs,
+    shared_rules,
+)
+
+
+def flow_findings(environment: Environment) -> Iterator[Finding]:
+    """Return what every rule about flow servers finds."""
+    for rule in FLOW_RULES:
+        yield from rule(environment)

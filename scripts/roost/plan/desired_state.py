@@ -1,0 +1,38 @@
+"""Compute the desired state of an app from its environment file, without any network."""
+
+from __future__ import annotations
+
+from roost.environment.load import EnvironmentFile
+from roost.plan.desired import PROCESS_GROUP, Desired, DesiredMachine, Json
+from roost.plan.flow_machine import flow_machine_config
+from roost.plan.machine_config import machine_config, volume
+
+
+def desired_state(file: EnvironmentFile, image: str) -> Desired:
+    """Return the desired state of an environment that runs this image."""
+    environment = file.environment
+    return Desired(
+        environment=file.name,
+        app=environment.app,
+        organization=environment.organization,
+        ip_types=("v6", "shared_v4") if environment.access.public else ("private_v6",),
+        volume=None if file.flow else volume(environment),
+        secrets=tuple(sorted(secret.name for secret in environment.secrets)),
+        prune=environment.prune,
+        machines=tuple(
+            DesiredMachine(
+                name=f"{PROCESS_GROUP}-{slot}",
+                region=environment.region,
+                config=_config(file, image, f"{PROCESS_GROUP}-{slot}"),
+            )
+            for slot in range(1, environment.scaling.count + 1)
+        ),
+        ignored=environment.drift.ignore,
+        sources={secret.name: secret.source.told for secret in environment.secrets},
+    )
+
+
+def _config(file: EnvironmentFile, image: str, slot: str) -> Json:
+    if file.flow:
+        return flow_machine_config(file, file.flow, image, slot)
+    return machine_config(file, image, slot)

@@ -1,0 +1,108 @@
+"""The config of a flow server's machine, from its entry in an environment file.
+
+Its launcher is in deploy/flows and reads the variables named here.
+"""
+
+from __future__ import annotations
+
+import json
+
+from roost.environment.files import FlowUnit
+from roost.environment.flow_units import flow_app
+from roost.environment.load import EnvironmentFile
+from roost.environment.model import Environment
+from roost.plan.desired import (
+    ENVIRONMENT_KEY,
+    FLOW_SERVER,
+    IDLE_ACTION,
+    PROCESS_GROUP,
+    SECRETS_KEY,
+    SLOT_KEY,
+    VERSION_KEY,
+    Json,
+)
+from roost.plan.image import version_in
+from roost.plan.machine_config import guest, secrets_mark
+
+PORT = 8080
+GRACE_S = 30
+"""Seconds of a stop after its limit, in which Prefect cancels what still runs."""
+
+
+def server_address(server: Environment) -> str:
+    """Return the address at which flow servers reach their Prefect server.
+
+    A public server redirects plain HTTP, on its Flycast address too, so they use its public one.
+    """
+    return (
+        f"https://{server.app}.fly.dev" if server.access.public else f"http://{server.app}.flycast"
+    )
+
+
+def flow_machine_config(file: EnvironmentFile, flow: FlowUnit, image: str, slot: str) -> Json:
+    """Return the whole config of a flow server's machine."""
+    environment, entry = file.environment, flow.entry
+    stop_s = int(entry.stop_limit.total_seconds())
+    return {
+        "image": image,
+        "guest": guest(environment),
+        "env": _variables(flow, environment),
+        "services": [_service()],
+        "restart": {"policy": "on-failure", "max_retries": 5},
+        "stop_config": {"signal": "SIGTERM", "timeout": f"{stop_s + GRACE_S}s"},
+        "metadata": {
+            # With these two, flyctl lists and manages the machine as one of its own.
+            "fly_platform_version": "v2",
+            "fly_process_group": PROCESS_GROUP,
+            ENVIRONMENT_KEY: file.name,
+            SLOT_KEY: slot,
+            # No server's version, so that no change of it counts as a migration of data.
+            VERSION_KEY: f"client {version_in(image)}",
+            SECRETS_KEY: secrets_mark(environment),
+        },
+    }
+
+
+def _variables(flow: FlowUnit, environment: Environment) -> dict[str, str]:
+    entry = flow.entry
+    return {
+        **entry.environment,
+        "DO_NOT_TRACK": "1",
+        "FLY_PROCESS_GROUP": PROCESS_GROUP,
+        "PRIMARY_REGION": environment.region,
+        "PREFECT_API_URL": f"{server_address(flow.server)}/api",
+        IDLE_ACTION: "off" if entry.run == "always" else entry.autostop,
+        "ROOST_IDLE_AFTER_S": str(int(entry.idle_after.total_seconds())),
+        FLOW_SERVER: entry.name,
+        "ROOST_FLOW_ADDRESS": f"http://{flow_app(flow.server.app, entry.name)}.flycast",
+        "ROOST_FLOW_COMMAND": json.dumps(list(entry.command)),
+        "ROOST_FLOW_HOST": "0.0.0.0",  # noqa: S104 - the proxy comes from outside
+        "ROOST_FLOW_PORT": str(PORT),
+        "ROOST_STOP_LIMIT_S": str(int(entry.stop_limit.total_seconds())),
+        "ROOST_MISSED": entry.missed,
+    }
+
+
+def _service() -> Json:
+    """Return the service by which the Prefect server wakes the machine.
+
+    The proxy never stops it, as it sees no load while flows run: the machine stops itself.
+    """
+    return {
+        "protocol": "tcp",
+        "internal_port": PORT,
+        "autostart": True,
+        "autostop": "off",
+        "min_machines_running": 0,
+        "ports": [{"port": 80, "handlers": ["http"]}],  # Flycast speaks plain HTTP
+        "checks": [
+            {
+                "type": "http",
+                "method": "GET",
+                "path": "/",
+                "interval": "15s",
+                "timeout": "5s",
+                "grace_period": "60s",
+            }
+        ],
+    }

@@ -1,0 +1,184 @@
+"""The config of a Prefect server's machine, from its environment file.
+
+Field names and forms are those of the Machines API, not of fly.toml.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from roost.environment.disk import Extend
+from roost.environment.load import EnvironmentFile
+from roost.environment.model import Environment, PostgresDatabase, Replicate, SqliteDatabase
+from roost.plan.desired import (
+    DATABASE_URL_VARIABLE,
+    ENVIRONMENT_KEY,
+    EXTENSION_FIELDS,
+    IDLE_ACTION,
+    INTERNAL_PORT,
+    MOUNT_PATH,
+    PROCESS_GROUP,
+    REPLICA_ENDPOINT,
+    REPLICA_URL,
+    SECRETS_KEY,
+    SLOT_KEY,
+    STOCK_COMMAND,
+    VERSION_KEY,
+    VOLUME_KEY,
+    VOLUME_NAME,
+    DesiredVolume,
+    Json,
+    idle_action,
+)
+from roost.plan.image import is_stock_image
+from roost.plan.retention import retention_settings
+
+
+def machine_config(file: EnvironmentFile, image: str, slot: str) -> Json:
+    """Return the whole config of one machine."""
+    environment = file.environment
+    config: Json = {
+        "image": image,
+        "guest": guest(environment),
+        "env": environment_variables(environment),
+        "services": [service(environment)],
+        "restart": {"policy": "on-failure", "max_retries": 5},
+        "stop_config": {"signal": "SIGTERM", "timeout": "20s"},
+        "metadata": {
+            # With these two, flyctl lists and manages the machine as one of its own.
+            "fly_platform_version": "v2",
+            "fly_process_group": PROCESS_GROUP,
+            ENVIRONMENT_KEY: file.name,
+            SLOT_KEY: slot,
+            VERSION_KEY: environment.prefect.version,
+            SECRETS_KEY: secrets_mark(environment),
+        },
+    }
+    if is_stock_image(image):
+        config["init"] = {"cmd": list(STOCK_COMMAND)}
+    if isinstance(environment.database, SqliteDatabase):
+        mount = {"name": VOLUME_NAME, "path": MOUNT_PATH}
+        config["mounts"] = [{**mount, **extension(environment.database.extend)}]
+        # A larger volume may be seen only after a restart. With the size in the metadata, that restart
+        # is a step of the plan, and the next plan still has it if the apply is interrupted.
+        config["metadata"][VOLUME_KEY] = str(environment.database.volume_gb)
+    return config
+
+
+def extension(extend: Extend | None) -> Json:
+    """Return the fields of a mount that say when Fly extends its volume (fly.MachineMount)."""
+    if extend is None:
+        return {}
+    values = (extend.at_percent, extend.add_gb, extend.limit_gb)
+    return dict(zip(EXTENSION_FIELDS, values, strict=True))
+
+
+def secrets_mark(environment: Environment) -> str:
+    """Return a short hash of the declared secrets' names.
+
+    If an apply is killed after it set secrets and before it restarted the machine, the machine has
+    another hash, so the next plan restarts it.
+    """
+    names = "\n".join(sorted(secret.name for secret in environment.secrets))
+    return hashlib.sha256(names.encode()).hexdigest()[:12]
+
+
+def guest(environment: Environment) -> Json:
+    """Return the machine's size in the fields of the API."""
+    kind, _, count = environment.machine.size.partition("-")
+    return {
+        "cpu_kind": kind,
+        "cpus": int(count.removeprefix("cpu-").removesuffix("x")),
+        "memory_mb": environment.machine.memory_mb,
+    }
+
+
+def environment_variables(environment: Environment) -> dict[str, str]:
+    """Return the server's environment variables: Prefect's settings, and those of the launcher."""
+    scaling, database = environment.scaling, environment.database
+    sqlite = isinstance(database, SqliteDatabase)
+    variables = {
+        "FLY_PROCESS_GROUP": PROCESS_GROUP,
+        "PRIMARY_REGION": environment.region,  # the proxy keeps min_machines_running here
+        **environment.prefect.settings,
+        **retention_settings(database.retention),
+        "DO_NOT_TRACK": "1",
+        "PREFECT_HOME": MOUNT_PATH if sqlite else "/tmp/prefect",  # noqa: S108 - the machine's own
+        "PREFECT_SERVER_API_HOST": "0.0.0.0",  # noqa: S104 - the proxy comes from outside
+        "PREFECT_SERVER_API_PORT": str(INTERNAL_PORT),
+        "PREFECT_SERVER_UI_API_URL": "/api",
+        IDLE_ACTION: idle_action(service(environment)),
+        "ROOST_IDLE_AFTER_S": str(int(scaling.idle_after.total_seconds())),
+    }
+    # A user may override these; nothing in Roost depends on them.
+    defaults = {
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+    }
+    if isinstance(database, PostgresDatabase):
+        variables[DATABASE_URL_VARIABLE] = database.url_secret
+    elif database.replicate:
+        variables |= replica_variables(database.replicate)
+    return {**defaults, **variables}
+
+
+def replica_variables(replica: Replicate) -> dict[str, str]:
+    """Return the variables for the replica's bucket; its keys reach the machine as secrets."""
+    variables = {
+        REPLICA_URL: replica.url,
+        REPLICA_ENDPOINT: replica.endpoint,
+        "ROOST_REPLICA_REGION": replica.region,
+        "ROOST_REPLICA_EVERY_S": str(int(replica.sync_interval.total_seconds())),
+    }
+    return {name: value for name, value in variables.items() if value}
+
+
+def service(environment: Environment) -> Json:
+    """Return the HTTP service: its ports, and when the proxy starts and stops the machine."""
+    scaling = environment.scaling
+    return {
+        "protocol": "tcp",
+        "internal_port": INTERNAL_PORT,
+        "autostart": True,
+        "autostop": scaling.autostop,
+        "min_machines_running": scaling.min_machines_running,
+        "concurrency": {
+            "type": scaling.concurrency.type,
+            "soft_limit": scaling.concurrency.soft_limit,
+            "hard_limit": scaling.concurrency.hard_limit,
+        },
+        "ports": _ports(environment),
+        "checks": [
+            {
+                "type": "http",
+                "method": "GET",
+                "path": "/api/health",
+                "interval": "15s",
+                "timeout": "5s",
+                "grace_period": "60s",
+            }
+        ],
+    }
+
+
+def _ports(environment: Environment) -> list[Json]:
+    if not environment.access.public:
+        return [{"port": 80, "handlers": ["http"]}]  # Flycast speaks plain HTTP
+    return [
+        {"port": 80, "handlers": ["http"], "force_https": True},
+        {"port": 443, "handlers": ["tls", "http"]},
+    ]
+
+
+def volume(environment: Environment) -> DesiredVolume | None:
+    """Return the volume of an environment with SQLite; None for Postgres."""
+    database = environment.database
+    if not isinstance(database, SqliteDatabase):
+        return None
+    return DesiredVolume(
+        VOLUME_NAME,
+        environment.region,
+        database.volume_gb,
+        database.snapshot_retention_days,
+        database.extend.limit_gb if database.extend else 0,
+    )

@@ -1,0 +1,291 @@
+"""Flow servers of a real Prefect server: known by their polls, woken, drained, fenced, settled."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import threading
+import time
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+import pytest
+
+from helpers.machine_api import serving
+from helpers.prefect_process import LOGIN, PrefectProcess
+from helpers.waiting import until
+from roost_server.flow_server_watch import KEY
+from roost_server.flow_servers import FlowServer, from_json
+
+pytestmark = pytest.mark.slow
+
+SERVED = """
+from prefect import flow
+
+@flow(log_prints=True)
+def hello():
+    print("hello from Fly")
+
+if __name__ == "__main__":
+    hello.serve(name="nightly", pause_on_shutdown=False)
+"""
+
+
+@pytest.fixture
+def serve(image, tmp_path):
+    """Makes a server of the test's own; it is ended with the test."""
+    made = []
+
+    def serve(**settings):
+        made.append(PrefectProcess(image, tmp_path, **settings))
+        return made[-1].__enter__()
+
+    yield serve
+    for server in made:
+        server.kill()
+
+
+@contextmanager
+def listening():
+    """An address where a flow server would be; remembers who asked for it."""
+    asked = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_):
+            """Keep the test's output free of it."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield SimpleNamespace(url=f"http://127.0.0.1:{server.server_port}", asked=asked)
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class Launcher:
+    """Speaks to the server as one start of a flow server's launcher does."""
+
+    def __init__(self, http, boot, address="http://127.0.0.1:9"):
+        self.http, self.boot, self.address = http, boot, address
+        self.headers = {"X-Roost-Flow-Server": f"nightly/{boot}"}
+
+    def call(self, method, what="", **body):
+        """Call an endpoint of the flow server."""
+        url = f"{str(self.http.base_url).removesuffix('/api/')}/roost/flow-servers/nightly{what}"
+        return self.http.request(method, url, json=body or None, headers=self.headers)
+
+    def online(self, version="v1", **more):
+        """Come online."""
+        body = {"boot": self.boot, "version": version, "address": self.address, "prefect": "3.9.1"}
+        return self.call("POST", "/online", **body, missed="run_latest", **more)
+
+    def record(self):
+        """Read the record."""
+        return self.call("GET").raise_for_status().json()
+
+    def poll(self, *deployments):
+        """Ask for work as a runner does; return the ids of the runs."""
+        body = {"deployment_ids": list(deployments), "scheduled_before": after(10)}
+        path = "/deployments/get_scheduled_flow_runs"
+        found = self.http.post(path, json=body, headers=self.headers)
+        return [run["id"] for run in found.raise_for_status().json()]
+
+    def set_state(self, run, kind):
+        """Propose a state of a run, as who executes it does."""
+        path, body = f"/flow_runs/{run}/set_state", {"state": {"type": kind}}
+        return self.http.post(path, json=body, headers=self.headers)
+
+
+def after(seconds):
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
+
+
+def deploy(http):
+    """Make a deployment; return its id."""
+    flow = http.post("/flows/", json={"name": "hello"}).json()["id"]
+    made = http.post("/deployments/", json={"name": "nightly", "flow_id": flow})
+    return made.raise_for_status().json()["id"]
+
+
+def begin_run(http, deployment, retries=None, due_s=0.0):
+    """Make a run of a deployment; return its id."""
+    state = {"type": "SCHEDULED", "state_details": {"scheduled_time": after(due_s)}}
+    body = {"state": state, "empirical_policy": {"retries": retries, "retry_delay": 3600}}
+    made = http.post(f"/deployments/{deployment}/create_flow_run", json=body)
+    return made.raise_for_status().json()["id"]
+
+
+def state_of(http, run):
+    return http.get(f"/flow_runs/{run}").raise_for_status().json()["state"]
+
+
+def test_a_new_start_takes_over_from_one_that_is_gone(serve):
+    server = serve()
+    with server.http() as api:
+        first, second = Launcher(api, "b1"), Launcher(api, "b2")
+        assert first.call("GET").status_code == 404
+        assert first.online().json()["canary"] is True
+        assert first.call("POST", "/canary", version="v1").status_code == 200
+        deployment = deploy(api)
+        assert first.poll(deployment) == []
+        known = first.record()
+        assert known["deployments"] == [{"id": deployment, "name": "nightly", "flow": "hello"}]
+        states = {}
+        for kind, retries in (("RUNNING", None), ("RUNNING", 1), ("PENDING", None)):
+            run = begin_run(api, deployment, retries)
+            assert run in first.poll(deployment)
+            for each in ("PENDING", "RUNNING")[: 1 if kind == "PENDING" else 2]:
+                assert first.set_state(run, each).json()["status"] == "ACCEPT"
+            states[run] = {(None, "RUNNING"): "Crashed"}.get((retries, kind), "AwaitingRetry")
+        cancelled = begin_run(api, deployment)
+        first.set_state(cancelled, "RUNNING")
+        api.post(f"/flow_runs/{cancelled}/set_state", json={"state": {"type": "CANCELLING"}})
+        states[cancelled] = "Cancelled"
+        of_another = begin_run(api, deployment)
+        api.post(f"/flow_runs/{of_another}/set_state", json={"state": {"type": "RUNNING"}})
+        states[of_another] = "Running"
+        # Somebody else executes it already, so a refused claim must not make it ours.
+        assert first.set_state(of_another, "PENDING").json()["status"] != "ACCEPT"
+        assert len(first.record()["running"]) == 4
+        drained = first.call("POST", "/drain", draining=True).json()
+        waiting = begin_run(api, deployment)
+        polled = first.poll(deployment)
+
+        assert (drained["draining"], polled) == (True, [])
+        assert second.online().json()["canary"] is False
+        assert {run: state_of(api, run)["name"] for run in states} == states
+        assert "started again" in state_of(api, cancelled)["message"]
+        assert first.set_state(waiting, "PENDING").status_code == 409
+        assert first.call("GET").status_code == 409
+        assert waiting in second.poll(deployment)
+        assert second.record()["running"] == []
+        assert Launcher(api, "b3").http.get("/health").status_code == 200
+
+
+def test_what_is_due_while_it_sleeps_wakes_it_and_then_the_server(serve, tmp_path):
+    with listening() as flow_server, serving(tmp_path / "api.sock") as fly:
+        settings = {"ROOST_IDLE_ACTION": "stop", "ROOST_IDLE_AFTER_S": "1"}
+        server = serve(**settings, **fly.environ)
+        with server.http() as api:
+            launcher = Launcher(api, "b1", flow_server.url)
+            launcher.online()
+            deployment = deploy(api)
+            launcher.poll(deployment)
+            launcher.call("POST", "/drain", draining=True)
+            late = begin_run(api, deployment, due_s=7200)
+            until(lambda: any(path.endswith("/stop") for _, path in fly.asked))
+            left = [(path, body) for (_, path), body in zip(fly.asked, fly.bodies, strict=False)]
+            told = [json.loads(body["value"]) for path, body in left if path.endswith(KEY)]
+            assert told[-1]["flow_server"] == "nightly"
+            assert told[-1]["deployment"] == "hello/nightly"
+            assert launcher.record()["due"] == told[-1]["at"]
+            assert flow_server.asked == []
+
+            begin_run(api, deployment)
+            until(lambda: flow_server.asked)
+            before = len(fly.asked)
+            until(lambda: "stays awake: the run" in server.log())
+
+            assert flow_server.asked[0] == "/"
+            assert len(fly.asked) == before
+            assert state_of(api, late)["type"] == "SCHEDULED"
+
+
+def overdue(server, api, deployment, count):
+    """Make runs of a schedule that are overdue for hours, and a flow server that slept meanwhile."""
+    runs = [begin_run(api, deployment, due_s=-3600 * (each + 1)) for each in range(count)]
+    server.stop()
+    with closing(sqlite3.connect(server.home / "prefect.db")) as database, database:
+        database.executemany(
+            "UPDATE flow_run SET auto_scheduled = 1 WHERE id = ?", [(run,) for run in runs]
+        )
+        key = "ROOST_FLOW_SERVER:nightly"
+        query = "SELECT value FROM configuration WHERE key = ?"
+        record = json.loads(database.execute(query, (key,)).fetchone()[0])
+        slept = json.dumps(record | {"polled": time.time() - 7200})
+        database.execute("UPDATE configuration SET value = ? WHERE key = ?", (slept, key))
+    server.start()
+    return runs, from_json(record)
+
+
+def test_missed_runs_are_skipped_but_the_latest_before_work_is_given(serve):
+    server = serve()
+    with server.http() as api:
+        launcher = Launcher(api, "b1")
+        launcher.online()
+        deployment = deploy(api)
+        by_hand = begin_run(api, deployment, due_s=-7200)
+        launcher.poll(deployment)
+
+        runs, record = overdue(server, api, deployment, 45)
+
+        assert isinstance(record, FlowServer)
+        given = launcher.poll(deployment)
+        assert set(given) == {runs[0], by_hand}
+        states = [state_of(api, run) for run in runs[1:]]
+        assert {(state["type"], state["name"]) for state in states} == {("CANCELLED", "Skipped")}
+        assert "was due at" in states[0]["message"]
+
+
+def test_a_served_flow_is_known_and_executed_by_its_header(serve, image, tmp_path):
+    server = serve()
+    script = tmp_path / "serve_flows.py"
+    script.write_text(SERVED)
+    with server.http() as api:
+        launcher = Launcher(api, "b1")
+        launcher.online()
+        environ = {
+            **{name: server.environ()[name] for name in ("PATH", "LANG", "DO_NOT_TRACK")},
+            "HOME": str(tmp_path),
+            "PREFECT_HOME": str(tmp_path / "client"),
+            "PREFECT_API_URL": f"{server.url}/api",
+            "PREFECT_API_AUTH_STRING": LOGIN,
+            "PREFECT_RUNNER_POLL_FREQUENCY": "1",
+            "PREFECT_CLIENT_CUSTOM_HEADERS": json.dumps(launcher.headers),
+        }
+        log = (tmp_path / "runner.log").open("wb")
+        with (
+            log,
+            subprocess.Popen(
+                [image.bin / "python", script],
+                env=environ,
+                cwd=tmp_path,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            ) as runner,
+        ):
+            try:
+                known = until(lambda: launcher.record()["deployments"])
+                assert [(each["flow"], each["name"]) for each in known] == [("hello", "nightly")]
+                run = begin_run(api, known[0]["id"])
+                seen = until(lambda: launcher.record()["running"])
+                until(lambda: state_of(api, run)["type"] == "COMPLETED")
+                until(lambda: not launcher.record()["running"])
+
+                assert seen == [run]
+                gate = {"X-Roost-Gate": "1"}
+                report = api.get(f"{server.url}/roost/report", headers=gate).json()
+                assert report["clients"]["polls_last_minute"] == 0
+                assert report["clients"]["sockets"] == 0
+                assert report["clients"]["flow_server_sockets"] > 0
+                # A newer start fences the process, and then it gets nothing more.
+                Launcher(api, "b2").online()
+                next_run = begin_run(api, known[0]["id"])
+                until(lambda: "409" in (tmp_path / "runner.log").read_text())
+                assert state_of(api, next_run)["type"] == "SCHEDULED"
+            finally:
+                os.killpg(runner.pid, signal.SIGKILL)

@@ -1,0 +1,252 @@
+"""The section `flows`: its rules, its folders, and each entry in the form of an environment."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+import yaml
+
+from helpers.environments import environment_data, environment_file
+from helpers.flow_folders import NIGHTLY, write_flow_folder
+from roost.environment import flow_folder
+from roost.environment.flow_folder import FlowFolderError, read_flow_folder
+from roost.environment.flow_server import CLIENT_LOGIN
+from roost.environment.flow_units import flow_units, login_name, split_name, units
+from roost.environment.load import load_environment, load_files, load_unit, merged
+from roost.environment.model import AUTH_SECRET
+from roost.environment.rehearsal import NO_VALUE, confined
+from roost.errors import UnknownEnvironmentError
+
+
+@pytest.fixture
+def repository(tmp_path):
+    """A repository with an environment folder and the folder of a flow server."""
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "environments").mkdir()
+    write_flow_folder(tmp_path)
+    return tmp_path
+
+
+def faults_of(repository, *entries, **fields):
+    """Return what is wrong with an environment that has these flow servers."""
+    path = repository / "environments" / "staging.yaml"
+    path.write_text(yaml.safe_dump(environment_data(flows=list(entries), **fields)))
+    return [fault.message for fault in load_files([path]).faults]
+
+
+def entry(**fields):
+    """Return a good entry with some fields changed."""
+    return {**NIGHTLY, **fields}
+
+
+def test_a_good_flow_server_is_loaded_with_its_defaults(repository):
+    assert faults_of(repository, NIGHTLY) == []
+
+    server, flows = units(load_environment("staging", repository / "environments"))
+
+    assert server.flow is None
+    assert flows.name == "staging.nightly"
+    assert flows.environment.app == "acme-prefect-nightly"
+    assert flows.flow.entry.idle_after == timedelta(minutes=2)
+    assert flows.flow.server == server.environment
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"name": "Nightly"}, "name"),
+        ({"path": "../flows"}, "path"),
+        ({"path": "flows/../../elsewhere"}, "path"),
+        ({"path": "flows/other"}, "flows/other is no folder of this repository"),
+        ({"command": []}, "command"),
+        ({"machine": {"size": "shared-cpu-1x", "memory_mb": 8192}}, "shared-cpu-1x takes"),
+        (
+            {"machine": {"size": "shared-cpu-4x", "memory_mb": 4096}},
+            "Fly suspends machines of up to 2048 MB",
+        ),
+        ({"idle_after": "1s"}, "idle_after must be from 10s"),
+        ({"stop_limit": "5m"}, "stop_limit must be at most 4m"),
+        ({"environment": {"PREFECT_API_URL": "http://x"}}, "PREFECT_API_URL is set by roost"),
+        ({"environment": {"FLY_REGION": "iad"}}, "FLY_REGION is set by roost"),
+        ({"environment": {"DB_PASSWORD": "x"}}, "looks like a secret"),
+        ({"environment": {"A B": "x"}}, "A B is not the name of a variable"),
+        ({"environment": {"HOOK": "x"}, "secrets": ["HOOK"]}, "HOOK is also under secrets"),
+        ({"secrets": [CLIENT_LOGIN]}, f"{CLIENT_LOGIN} is set by roost"),
+        ({"secrets": ["HOOK", "HOOK"]}, "HOOK is listed twice"),
+        ({"secrets": ["GITHUB_TOKEN"]}, "GITHUB_TOKEN is one of the workflow's own variables"),
+    ],
+)
+def test_what_cannot_work_is_a_fault_of_its_field(repository, fields, said):
+    faults = faults_of(repository, entry(**fields))
+
+    assert faults
+    assert any(said in fault for fault in faults), faults
+
+
+def test_a_fault_of_a_secret_is_in_its_own_line(repository):
+    """The login that Roost adds must not shift the place of the others."""
+    path = repository / "environments" / "staging.yaml"
+    text = yaml.safe_dump(environment_data()) + (
+        "flows:\n- name: nightly\n  path: flows/nightly\n  command: [python, serve_flows.py]\n"
+        "  secrets:\n  - GOOD\n  - GITHUB_TOKEN\n"
+    )
+    path.write_text(text)
+
+    (fault,) = load_files([path]).faults
+
+    assert text.splitlines()[fault.line - 1] == "  - GITHUB_TOKEN"
+
+
+def test_two_flow_servers_need_two_names(repository):
+    assert "nightly is the name of two flow servers; rename one" in faults_of(
+        repository, NIGHTLY, NIGHTLY
+    )
+
+
+def test_a_long_app_name_is_refused(repository):
+    faults = faults_of(repository, entry(name="n" * 30), app="a" * 40)
+
+    assert any("more than 63 characters" in fault for fault in faults)
+
+
+def test_a_foreign_image_cannot_wake_flow_servers(repository):
+    faults = faults_of(
+        repository, NIGHTLY, prefect={"version": "3.8.8", "image": "prefecthq/prefect:3.8.8"}
+    )
+
+    assert any("remove prefect.image, or flows" in fault for fault in faults)
+
+
+@pytest.mark.parametrize(
+    ("lock", "said"),
+    [
+        ("requests==2.0 --hash=sha256:" + "0" * 64, "has no prefect==VERSION"),
+        ("prefect==3.8.8", "has no hashes"),
+        ("--index-url https://x\nprefect==3.8.8 --hash=sha256:" + "0" * 64, "has --index-url"),
+        ("prefect==3.9.0 --hash=sha256:" + "0" * 64, "a client must not be newer"),
+        ("prefect==2.20.0 --hash=sha256:" + "0" * 64, "a client must not be newer"),
+    ],
+)
+def test_a_lock_that_cannot_work_is_a_fault(repository, lock, said):
+    (repository / "flows/nightly/requirements.txt").write_text(lock)
+
+    assert any(said in fault for fault in faults_of(repository, NIGHTLY))
+
+
+def test_a_folder_without_a_lock_names_the_command(repository):
+    (repository / "flows/nightly/requirements.txt").unlink()
+
+    assert any("./run lock --flows nightly" in fault for fault in faults_of(repository, NIGHTLY))
+
+
+@pytest.mark.parametrize("name", ["prefect", "prefect-client", "prefect[sqlalchemy]"])
+def test_the_lock_may_name_the_client_or_extras(repository, name):
+    lock = repository / "flows/nightly/requirements.txt"
+    lock.write_text(f"{name}==3.8.8 \\\n    --hash=sha256:{'0' * 64}\n")
+
+    assert faults_of(repository, NIGHTLY) == []
+
+
+def test_a_link_out_of_the_repository_is_refused(repository, tmp_path_factory):
+    outside = tmp_path_factory.mktemp("outside") / "secret"
+    outside.write_text("value")
+    (repository / "flows/nightly/link").symlink_to(outside)
+
+    with pytest.raises(FlowFolderError, match="link link out of the repository"):
+        read_flow_folder(repository, "flows/nightly")
+
+
+def test_a_folder_that_is_a_link_out_is_refused(repository, tmp_path_factory):
+    outside = write_flow_folder(tmp_path_factory.mktemp("outside"))
+    (repository / "flows/other").symlink_to(outside)
+
+    assert any(
+        "leads out of the repository" in f for f in faults_of(repository, entry(path="flows/other"))
+    )
+
+
+def test_hidden_files_and_caches_are_not_read(repository):
+    folder = repository / "flows/nightly"
+    for name in (".env", ".venv/pyvenv.cfg", "__pycache__/a.pyc", "lib/b.pyc", "lib/data.csv"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("x")
+
+    names = [name for name, _ in read_flow_folder(repository, "flows/nightly").files]
+
+    assert names == ["lib/data.csv", "requirements.txt", "serve_flows.py"]
+
+
+def test_a_folder_with_data_is_refused_by_size(repository, monkeypatch):
+    monkeypatch.setattr(flow_folder, "MAX_BYTES", 10)
+
+    with pytest.raises(FlowFolderError, match="keep data out of it"):
+        read_flow_folder(repository, "flows/nightly")
+
+
+def test_the_login_comes_from_the_servers_source():
+    login = {"name": AUTH_SECRET, "from": {"sops": "prod.sops.yaml"}}
+    (unit,) = flow_units(environment_file(secrets=[login], flows=[NIGHTLY]))
+    (secret,) = unit.environment.secrets
+
+    assert (secret.name, secret.source.sops) == (CLIENT_LOGIN, "prod.sops.yaml")
+    assert secret.key == AUTH_SECRET
+    assert login_name(unit) == CLIENT_LOGIN
+
+
+def test_a_server_without_a_login_gives_none_to_its_flow_servers():
+    access = {"public": False, "auth": "none"}
+    (unit,) = flow_units(environment_file(access=access, secrets=[], flows=[NIGHTLY]))
+
+    assert unit.environment.secrets == ()
+    assert login_name(unit) == ""
+
+
+@pytest.mark.parametrize(
+    ("run", "least", "autostop"), [("always", 1, "off"), ("on_demand", 0, "suspend")]
+)
+def test_a_flow_server_sleeps_unless_it_always_runs(run, least, autostop):
+    (unit,) = flow_units(environment_file(flows=[entry(run=run)]))
+    scaling = unit.environment.scaling
+
+    assert (scaling.min_machines_running, scaling.autostop) == (least, autostop)
+
+
+def test_a_flow_server_has_a_name_of_two_parts(repository):
+    faults_of(repository, NIGHTLY)
+    folder = repository / "environments"
+
+    assert split_name("staging.nightly") == ("staging", "nightly")
+    assert load_unit("staging.nightly", folder).environment.app == "acme-prefect-nightly"
+    with pytest.raises(UnknownEnvironmentError, match="no flow server 'hourly'"):
+        load_unit("staging.hourly", folder)
+    with pytest.raises(UnknownEnvironmentError, match="this command is for Prefect servers"):
+        load_environment("staging.nightly", folder)
+
+
+def test_show_prints_the_section_as_a_person_writes_it(repository):
+    faults_of(repository, entry(secrets=["HOOK"]))
+
+    (shown,) = merged(load_environment("staging", repository / "environments"))["flows"]
+
+    assert shown["secrets"] == ["HOOK"]
+    assert (shown["idle_after"], shown["run"]) == ("2m", "on_demand")
+
+
+def test_a_rehearsal_has_no_value_of_their_secrets():
+    file = confined(environment_file(flows=[entry(secrets=["HOOK"])]))
+    (unit,) = flow_units(file)
+
+    assert {secret.source.env for secret in unit.environment.secrets} == {NO_VALUE}
+
+
+def test_secrets_of_flow_servers_count_as_the_environments():
+    file = environment_file(
+        flows=[entry(secrets=[{"name": "HOOK", "from": {"sops": "flows.sops.yaml"}}])]
+    )
+
+    assert file.environment.sops_files == ("flows.sops.yaml",)
+    assert [place for place, _ in file.environment.all_secrets] == [
+        ("secrets", 0),
+        ("flows", 0, "secrets", 0),
+    ]
