@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,40 @@ def test_a_run_from_the_ui_completes_while_both_sleep(flows_site):
     assert any("rebuilt everything" in line for line in lines)
     until(lambda: are_asleep(site))
     assert site.roost.json("plan", NAME, "--local")["flows"][0]["steps"] == []
+
+
+FAR = timedelta(seconds=150)
+"""Beyond what both take to fall asleep, also on a busy computer, and the minute that keeps them awake."""
+
+
+@pytest.mark.slow
+def test_a_tick_wakes_both_for_a_run_that_is_due_and_not_before(flows_site):
+    """The server leaves the time when it sleeps; from there on only the tick asks, and only Fly."""
+    site = flows_site
+    at = datetime.now(UTC) + FAR
+    state = {"type": "SCHEDULED", "state_details": {"scheduled_time": at.isoformat()}}
+    path = f"/deployments/{deployment(site, 'by-hand')['id']}/create_flow_run"
+    run = site.ask("POST", path, {"state": state}).json()["id"]
+    until(lambda: are_asleep(site))
+
+    shown = site.roost.json("status", NAME, "--local")
+    early = site.roost.json("tick", NAME, "--local")["environments"][0]
+    slept_on = are_asleep(site)
+    woken = until(lambda: woken_by_a_tick(site))
+
+    assert shown["next_due"]["deployment"] == "rebuild/by-hand"
+    assert shown["next_due"]["flow_server"] == "nightly"
+    assert (early["decision"], early["due"], slept_on) == ("later", shown["next_due"], True)
+    assert woken["due"] == shown["next_due"]
+    until(lambda: flow_state(site) == "started")
+    until(lambda: site.ask("GET", f"/flow_runs/{run}").json()["state_type"] == "COMPLETED")
+    until(lambda: are_asleep(site))
+    after = site.roost.json("status", NAME, "--local")
+    assert after["next_due"]["deployment"] == "nightly-report/nightly"
+
+
+def woken_by_a_tick(site):
+    """Tick, and return what it did once it woke the server."""
+    [found] = site.roost.json("tick", NAME, "--local")["environments"]
+    assert found["decision"] in {"later", "due"}, found
+    return found if found["woken_s"] is not None else None

@@ -75,6 +75,7 @@ def test_up_migrates_proves_sees_it_sleep_and_wake_and_leaves_nothing_running(
         "export PREFECT_API_URL=http://127.0.0.1:",
         "export PREFECT_API_AUTH_STRING=USER:PASSWORD",
         f"It sleeps after {IDLE_S} s of quiet; the next request wakes it.",
+        "Connect your Prefect: ./run roost connect demo --local",
         "Waiting until it sleeps by itself, for ",
         "It sleeps: suspended.",
         "A request woke it and was answered after ",

@@ -14,11 +14,13 @@ from helpers.fuzzing import examples
 from helpers.junk import NASTY, spoilt
 from roost.errors import ExitCode
 from roost.plan.desired import ENVIRONMENT_KEY
+from roost.plan.next_due import NEXT_DUE_KEY
 
 CODES = {int(code) for code in ExitCode}
 LOOKS = [("plan",), ("plan", "--json"), ("status",), ("releases",), ("secrets",), ("backups",)]
 KEYS = ["roost_release_1", "roost_release_2", "roost_release_999999999", "roost_override"]
 OURS = [*KEYS, "roost_slot", "roost_prefect_version", "roost_secret_marks", "roost_volume_gb"]
+OURS += [NEXT_DUE_KEY]
 
 
 @pytest.fixture
@@ -88,6 +90,24 @@ def test_a_look_at_junk_in_metadata_ends_in_a_sentence_and_changes_nothing(roost
     verb, *options = data.draw(st.sampled_from(LOOKS))
 
     assert_told(roost(verb, "staging", *options))
+    assert [call for call in applied.asked if not call.startswith("GET ")] == []
+
+
+DUE = json.dumps({"at": "2026-11-30T09:00:00Z", "flow_server": "nightly", "deployment": "load/all"})
+
+
+@given(data=st.data())
+@examples(20)
+def test_junk_for_the_next_run_of_a_sleeping_server_ends_in_a_sentence(roost, applied, data):
+    applied.begin(None)
+    [machine] = applied.fly.machines.values()
+    machine["state"] = "suspended"
+    machine["config"]["metadata"][NEXT_DUE_KEY] = data.draw(junk_text(DUE), label="text")
+
+    for command in ("tick", "status"):
+        said = roost(command, "staging")
+        assert_told(said)
+        assert said.code == ExitCode.DONE, said
     assert [call for call in applied.asked if not call.startswith("GET ")] == []
 
 

@@ -13,6 +13,7 @@ from roost.plan.cost import Prices, read_prices
 from roost.plan.cost_table import HOURS_PER_DAY, USUAL_HOURS, CostLine, CostTable, cost_table
 from roost.plan.desired_state import desired_state
 from roost.report.text import Listing, listing
+from roost.report.wording import KEEPS_AWAKE
 
 NO_IMAGE = "none"
 """An image costs nothing by its name."""
@@ -102,5 +103,6 @@ def _heading(hours: float) -> str:
 def _footnote(prices: Prices) -> str:
     return (
         f"USD per 30 days, prices of {prices.date} ({prices.source}). Without outgoing traffic, and "
-        "snapshots beyond the 10 GB that are free."
+        f"snapshots beyond the 10 GB that are free. {KEEPS_AWAKE} Such a server costs what the column "
+        "always on says."
     )

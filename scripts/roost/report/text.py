@@ -18,6 +18,7 @@ from roost.plan.steps import Change, Plan, Risk, Step
 from roost.prefect.probe import CheckResult
 from roost.report.hints import as_typed, insertions
 from roost.report.wording import (
+    KEEPS_AWAKE,
     cost_line,
     hash_of_all,
     one_line,
@@ -121,7 +122,8 @@ def plan_report(plan: Plan, cost: CostChange | None) -> RenderableType:
         source = "the file and the override" if "overrides" in plan.base else "the file"
         parts.append(Text(f"No changes: live matches {source}.", style="green"))
     if cost is not None:
-        parts.append(Text(cost_line(cost)))
+        sleeps = round(cost.then.low, 2) != round(cost.then.high, 2)
+        parts.append(Text(f"{cost_line(cost)}{f' {KEEPS_AWAKE}' if sleeps else ''}"))
     if plan.unchecked:
         parts.append(Text(one_line(unchecked_line(unchecked(plan))), style="dim"))
     parts += [_labelled("warning", "yellow", warning) for warning in plan.warnings]

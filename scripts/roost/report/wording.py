@@ -21,6 +21,8 @@ BEGINNING = 32
 HASH_DIGITS = 24
 """As many as a seal has. The author of a value could find a collision of a shorter hash."""
 NONE = "(none)"
+KEEPS_AWAKE = "A connected worker or serve() keeps the server awake."
+"""Said beside a cost, but not in a pull request's comment, whose room is for what is approved."""
 _PLAIN = re.compile(r"(?!\")[!-~]+(?: [!-~]+)*")
 _REPEATED_BLANK = re.compile(r"(?<= ) ")
 

@@ -82,3 +82,10 @@ def test_a_file_with_faults_is_refused(roost, tmp_path):
     (tmp_path / "broken.yaml").write_text("app: [\n")
 
     assert roost("cost", "--all").code == 3
+
+
+def test_it_says_what_keeps_a_server_awake_and_so_which_column_counts(roost):
+    said = " ".join(roost("cost", "staging").out.split())
+
+    assert "A connected worker or serve() keeps the server awake." in said
+    assert said.endswith("Such a server costs what the column always on says.")

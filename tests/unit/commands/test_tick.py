@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from unittest.mock import AsyncMock
 
+import anyio
 import httpx
 import pytest
 import yaml
 
 from helpers.environments import PRIVATE, environment_data
-from helpers.fake_prefect import say
+from helpers.fake_fly import FakeFly
+from helpers.fake_prefect import first, say
+from helpers.fly_trouble import (
+    KilledError,
+    TroubledFly,
+    is_followed_by_a_kill,
+    is_forestalled_by_a_kill,
+    loses_the_answer,
+    never_answers,
+)
+from helpers.waiting import LIMIT_S
 from roost.environment.model import AUTH_SECRET
 from roost.fly.client import FlyClient
+from roost.plan.desired import ENVIRONMENT_KEY
 from roost.plan.next_due import NEXT_DUE_KEY
 
 HEALTH = ("GET", "/api/health")
@@ -159,6 +173,74 @@ def test_fly_that_answers_badly_is_the_failure_of_its_environment(roost, clients
     assert said.code == 1
     assert "staging: error [fly" in said.out
     assert "1 of 1 environment failed: staging." in said.out
+
+
+def test_two_servers_are_woken_at_the_same_time(
+    roost, fly, clients, tmp_path, leave, applied, monkeypatch
+):
+    """One that takes its whole limit must not make the others late."""
+    leave(minutes=-3)
+    (tmp_path / "demo.yaml").write_text(yaml.safe_dump(environment_data(app="acme-demo")))
+    twin = copy.deepcopy(applied) | {"id": "twin"}
+    twin["config"]["metadata"][ENVIRONMENT_KEY] = "demo"
+    other = FakeFly("acme-demo", fly.organization, machines={"twin": twin})
+
+    def either(request):
+        return other(request) if "/apps/acme-demo" in request.url.path else fly(request)
+
+    clients.use(fly=partial(FlyClient, transport=httpx.MockTransport(either)))
+    waking, both = [], anyio.Event()
+
+    async def answers_when_both_are_asked(url):
+        waking.append(url)
+        if len(waking) == 2:
+            both.set()
+        with anyio.fail_after(LIMIT_S):
+            await both.wait()
+        return 1.0
+
+    monkeypatch.setattr("roost.commands.tick.time_wake", answers_when_both_are_asked)
+
+    said = roost("tick", "staging", "demo")
+
+    assert said.code == 0
+    assert said.out.count("woken in 1.00 s") == 2
+
+
+@pytest.mark.parametrize("nth", [1, 2])
+@pytest.mark.parametrize(
+    "trouble",
+    [loses_the_answer, never_answers, is_followed_by_a_kill, is_forestalled_by_a_kill],
+    ids=lambda trouble: trouble.__name__,
+)
+def test_wherever_a_tick_is_cut_short_the_next_one_does_it(
+    roost, fly, clients, prefect, leave, trouble, nth
+):
+    leave(minutes=-3)
+    troubled = TroubledFly(fly, trouble, nth)
+    through = httpx.MockTransport(troubled.answer)
+    clients.use(fly=partial(FlyClient, transport=through))
+    with suppress(KilledError):
+        roost("tick", "staging")
+    assert troubled.happened
+
+    clients.use(fly=partial(FlyClient, transport=httpx.MockTransport(fly)))
+    said = roost("tick", "staging")
+
+    assert said.out.startswith("staging: woken in ")
+    assert HEALTH in prefect.asked
+    assert fly.changes == []
+
+
+def test_a_server_that_did_not_wake_is_tried_again_by_the_next_tick(
+    roost, prefect, leave, monkeypatch
+):
+    monkeypatch.setattr("roost.operations.sleep_wake.PROBE_TIMEOUT_S", 0)
+    prefect.broken = {HEALTH: first(say(502))}
+    leave(minutes=-3)
+
+    assert roost("tick", "staging").code == 1
+    assert roost("tick", "staging").code == 0
 
 
 def test_a_private_server_that_cannot_be_reached_is_said_to_be_due_with_the_next_step(

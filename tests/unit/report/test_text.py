@@ -152,6 +152,16 @@ def test_cost_is_said_with_what_it_was(now, then, expected):
     assert expected in cost_line(CostChange(now, then, "source", "2026-08-09"))
 
 
+@pytest.mark.parametrize(("low", "sleeps"), [(0.2, True), (3.34, False)])
+def test_a_plan_says_what_keeps_a_server_awake_where_it_may_sleep(low, sleeps):
+    plan, _ = planned("staging", None, {})
+    cost = CostChange(Cost(0, 0), Cost(low, 3.34), "source", "2026-08-09")
+
+    told = rendered(plan_report(plan, cost), width=200)
+
+    assert ("A connected worker or serve() keeps the server awake." in told) == sleeps
+
+
 def test_things_are_counted_in_english():
     assert (counted(0, "step"), counted(1, "step"), counted(2, "step")) == (
         "0 steps",
