@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from roost.environment.load import load_environment
 from roost.errors import ChangedMeanwhileError, ExitCode
+from roost.errors.command import Command
 from roost.operations.applying import apply_and_report, settle
 from roost.operations.context import Context
 from roost.operations.fly_target import connect
@@ -37,7 +38,7 @@ async def apply(
         if digest and digest != plan_digest(planned.plan):
             raise ChangedMeanwhileError(
                 "The plan no longer has that digest.",
-                advice=f"See the new plan: roost plan {name}",
+                advice=f"See the new plan: {Command('plan', name)}",
             )
         context.progress.print(plan_report(planned.plan, planned.cost))
         print_database_note(context, planned)
@@ -45,7 +46,7 @@ async def apply(
         await apply_and_report(context, target, planned, document)
     if rotates_asleep(planned.plan.steps):
         context.progress.print(
-            f"The server sleeps and wakes with the new secrets. Its release is unproved until then: roost smoke {name}",
+            f"The server sleeps and wakes with the new secrets. Its release is unproved until then: {Command('smoke', name)}",
             soft_wrap=True,
         )
     return ExitCode.DONE

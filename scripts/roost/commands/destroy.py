@@ -14,6 +14,7 @@ from roost.apply.work import Work, lease_holder
 from roost.environment.load import load_environment
 from roost.environment.model import AUTH_SECRET
 from roost.errors import ExitCode, ProtectedError, UsageError
+from roost.errors.command import Command
 from roost.operations.applying import proof_of
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
@@ -66,7 +67,7 @@ async def destroy(
         def notice(text: str) -> None:
             context.progress.print(f"  {text}", markup=False)
 
-        doing = lease_description("roost destroy", context.environ)
+        doing = lease_description("destroy", context.environ)
         async with in_time(name), lease_holder(target.fly, app, notice, doing) as leases:
             work = Work(target.fly, leases, {}, notice)
             snapshots = Snapshots(proof_of(context, target, planned, None), notice)
@@ -128,7 +129,7 @@ def _print_result(
         context.out.print(
             f"The last snapshot of {found.volume}{which} is {found.snapshot}. Fly keeps it for "
             f"{LAST_KEPT_DAYS} days, in the empty app {app}, which costs nothing.\n"
-            f"{what}: roost restore {name} --snapshot {found.snapshot}",
+            f"{what}: {Command('restore', name, '--snapshot', found.snapshot)}",
             soft_wrap=True,
         )
     if planned.desired.volume is not None and planned.live.app is not None:
