@@ -108,10 +108,11 @@ def report(error: RoostError) -> int:
     In a workflow it is also written as an annotation.
     """
     escape = escape_commands if in_workflow(os.environ) else escape_controls
+    style = style_here(os.environ)
     if isinstance(error, InvalidFilesError):
         for fault in error.faults:
-            print(escape(str(fault)), file=sys.stderr)  # noqa: T201 - see main
-    message = rendered(error.message, style_here(os.environ))
+            print(escape(rendered(str(fault), style)), file=sys.stderr)  # noqa: T201 - see main
+    message = rendered(error.message, style)
     lines = f"roost: error [{error.word}]: {message}".split("\n")  # escapes would hide line ends
     print("\n".join(map(escape, lines)), file=sys.stderr)  # noqa: T201 - see main
     if in_workflow(os.environ):

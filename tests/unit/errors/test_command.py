@@ -130,8 +130,8 @@ def test_an_error_keeps_its_commands_until_an_edge_writes_them():
 
 
 @pytest.mark.parametrize("kind", error_classes())
-def test_no_mark_of_an_error_is_left_at_an_edge(kind):
-    """A class with a text of its own changes `message`, which every edge and every other text reads."""
+def test_an_error_with_a_text_of_its_own_changes_the_message(kind):
+    """Every edge, and every text around it, reads `message`; `str` and f-strings follow from it."""
     assert ("__str__" in vars(kind)) is (kind is RoostError)
     assert ("__format__" in vars(kind)) is (kind is RoostError)
 
