@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 import anyio
 
 from roost.errors import OvertimeError
+from roost.errors.command import Command
 
 LIMIT_S = 3600.0
 """A slow snapshot, the gate twice, and the same on the way back take about half of it."""
@@ -33,7 +34,7 @@ async def in_time(environment: str) -> AsyncIterator[None]:
             f"The command did not finish within {LIMIT_S / 60:.0f} minutes and was stopped.",
             where=environment,
             advice=(
-                "The steps so far stay done. See what is left (`roost plan "
-                f"{environment}`), and run the same command again: it continues from there."
+                f"The steps so far stay done. See what is left (`{Command('plan', environment)}`), "
+                "and run the same command again: it continues from there."
             ),
         )

@@ -21,6 +21,7 @@ from roost.errors import (
     FlyUnavailableError,
     UnappliableError,
 )
+from roost.errors.command import Command
 from roost.fly.client import FlyClient
 from roost.fly.models import Machine, SecretInfo
 from roost.plan.desired import OVERRIDE_KEY, SECRETS_KEY
@@ -346,7 +347,7 @@ class _Executor:
         return ChangedMeanwhileError(
             f"The machine {step.machine} changed after the plan was made.",
             where=step.key,
-            advice=f"Make a new plan and review it: roost plan {self.plan.environment}",
+            advice=f"Make a new plan and review it: {Command('plan', self.plan.environment)}",
         )
 
     async def stop_suspended(self, machine: Machine, nonce: str) -> None:

@@ -14,6 +14,7 @@ from roost.errors import (
     FlyWaitTimeoutError,
     MachineFailedError,
 )
+from roost.errors.command import Command
 from roost.fly.client import FlyClient
 from roost.fly.models import Machine, MachineEvent
 from roost.plan.exit_reason import last_words_of
@@ -98,7 +99,7 @@ class Gate:
 
     @property
     def _log(self) -> str:
-        return f"`fly logs -a {self.app}`, here: ./run roost local logs {self.app}"
+        return f"`fly logs -a {self.app}`, here: {Command('local', 'logs', self.app)}"
 
     async def _prove(self, record: OnCheck, opened: list[Check]) -> None:
         good = True

@@ -18,6 +18,7 @@ from roost.apply.trial import remove_trials
 from roost.apply.verdict import GateResult, Proof
 from roost.apply.work import Work
 from roost.errors import GateFailedError, NotRolledBackError, RoostError, UnappliableError
+from roost.errors.command import Command
 from roost.fly.models import Machine
 from roost.plan.desired import VERSION_KEY, Desired, named_database
 from roost.plan.diff import plan_from
@@ -143,7 +144,7 @@ class Releaser:
                 where=environment,
                 advice=(
                     "Correct the file and apply again. Or restore a backup from before the upgrade: "
-                    f"`roost backups {environment}`."
+                    f"`{Command('backups', environment)}`."
                 ),
             )
 
@@ -235,7 +236,7 @@ class Releaser:
             where=self.desired.environment,
             advice=(
                 f"{correct}To try the same release again: "
-                f"`roost releases {self.desired.environment} --clear {failed.number}`."
+                f"`{Command('releases', self.desired.environment, '--clear', failed.number)}`."
             ),
             checks=result.results,
         )
@@ -246,7 +247,7 @@ class Releaser:
             where=self.desired.environment,
             advice=(
                 f"See its log (`fly logs -a {self.desired.app}`, here: "
-                f"./run roost local logs {self.desired.app}), correct the file and apply again."
+                f"{Command('local', 'logs', self.desired.app)}), correct the file and apply again."
             ),
             checks=result.results,
         )

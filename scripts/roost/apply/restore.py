@@ -25,6 +25,7 @@ from roost.errors import (
     UnappliableError,
     UsageError,
 )
+from roost.errors.command import Command
 from roost.fly.models import Machine
 from roost.plan.backups import Backup, retained_entry, retained_volumes
 from roost.plan.desired import VERSION_KEY, Desired
@@ -97,7 +98,7 @@ class Restorer:
             raise UnappliableError(
                 f"A restore of {state.journal.snapshot} was interrupted.",
                 where=self.desired.environment,
-                advice=f"Finish it first: roost apply {self.desired.environment}",
+                advice=f"Finish it first: {Command('apply', self.desired.environment)}",
             )
         return await self._continue(state, backup)
 
@@ -167,7 +168,7 @@ class Restorer:
             raise ChangedMeanwhileError(
                 "Somebody else began or finished a restore at the same time.",
                 where=self.desired.environment,
-                advice=f"See `roost status {self.desired.environment}`, then run the same command again.",
+                advice=f"See `{Command('status', self.desired.environment)}`, then run the same command again.",
             )
         return again, live
 
@@ -177,7 +178,7 @@ class Restorer:
             raise UnappliableError(
                 f"{self.app} does not have exactly one machine with a volume whose host answers.",
                 where=self.desired.environment,
-                advice=f"See `roost plan {self.desired.environment}`.",
+                advice=f"See `{Command('plan', self.desired.environment)}`.",
             )
         return ours[0]
 

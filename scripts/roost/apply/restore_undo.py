@@ -17,6 +17,7 @@ from roost.errors import (
     RoostError,
     UnappliableError,
 )
+from roost.errors.command import Command, bare
 from roost.fly.models import Machine
 from roost.plan.backups import Note, retained_entry, retained_volumes, with_note
 from roost.plan.desired import Desired
@@ -57,7 +58,7 @@ class Undo:
         try:
             result = await self.undo(state, why, fresh=fresh)
         except RoostError as error:
-            raise await self.not_undone(why, str(error)) from error
+            raise await self.not_undone(why, error.message) from error
         if not result.good:
             raise await self.not_undone(why, result.why)
         raise self.undone(state.journal, why)
@@ -75,7 +76,7 @@ class Undo:
         fly, old = self.work.fly, state.old
         self.work.notice(f"restore failed, start the old machine {old.id} again: {why}")
         if not state.journal.why:
-            failed = replace(state.journal, why=why[:LONGEST_REASON])
+            failed = replace(state.journal, why=bare(why)[:LONGEST_REASON])
             await fly.patch_metadata(self.app, old.id, failed.entry())
         # The new machine goes first: two machines that serve would split the writes.
         if state.new is not None:
@@ -122,7 +123,7 @@ class Undo:
         return UnappliableError(
             f"No volume can be created from the snapshot {state.journal.snapshot}: {error.cause}",
             where=environment,
-            advice=f"Nothing was changed. List the backups: `roost backups {environment}`.",
+            advice=f"Nothing was changed. List the backups: `{Command('backups', environment)}`.",
         )
 
     def undone(self, journal: Journal, why: str) -> GateFailedError:
@@ -132,8 +133,8 @@ class Undo:
             f"The restore failed: {why} The old machine serves its own data again and passed the gate.",
             where=environment,
             advice=(
-                f"To try again: `roost restore {environment} --snapshot {journal.snapshot}`, "
-                f"or with another one of `roost backups {environment}`."
+                f"To try again: `{Command('restore', environment, '--snapshot', journal.snapshot)}`, "
+                f"or with another one of `{Command('backups', environment)}`."
             ),
         )
 
@@ -144,5 +145,5 @@ class Undo:
             f"The restore failed: {why} The old machine does not serve again: {reason}\n"
             f"{describe_live(self.desired, live)}\n",
             where=self.desired.environment,
-            advice=f"No data was removed. To try again: roost apply {self.desired.environment}",
+            advice=f"No data was removed. To try again: {Command('apply', self.desired.environment)}",
         )

@@ -15,6 +15,7 @@ from roost.errors import (
     FlyConflictError,
     FlyUnavailableError,
 )
+from roost.errors.command import Command
 from roost.fly.client import FlyClient
 from roost.fly.leases import Notice
 from roost.fly.models import Machine
@@ -107,7 +108,7 @@ async def try_database(fly: FlyClient, notice: Notice, trial: Trial) -> None:
             where=trial.environment,
             advice=(
                 "Correct the value, then run the same command again. The live server was not touched; "
-                f"the trial's log: `fly logs -a {trial.app}`, here: ./run roost local logs {trial.app}."
+                f"the trial's log: `fly logs -a {trial.app}`, here: {Command('local', 'logs', trial.app)}."
             ),
         )
 

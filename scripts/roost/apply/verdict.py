@@ -103,7 +103,7 @@ class Proof:
             failed = [result for result in found.results if not result.ok]
             report = await ask_report(server) if failed and not found.died else None
         if found.died:
-            return GateResult(found.results, str(found.died), died=True, opened=found.opened)
+            return GateResult(found.results, found.died.message, died=True, opened=found.opened)
         reasons = "; ".join(f"{r.name}: {r.detail or r.advice}" for r in failed)
         why = f"Checks failed: {reasons}." if failed else ""
         if report:

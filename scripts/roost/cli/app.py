@@ -16,7 +16,7 @@ from roost.cli.local import local_fly
 from roost.cli.look import look
 from roost.cli.sections import Section, SectionedGroup
 from roost.cli.start import start
-from roost.report.hints import TYPED
+from roost.errors.command import TYPED
 
 
 def _group(sections: Iterable[Section], text: str, epilog: str | None = None) -> typer.Typer:
@@ -64,6 +64,6 @@ def command_line() -> Any:
 
 def _write_examples(command: Any) -> None:
     """Write each example as it is typed in a checkout: `./run roost` instead of `roost`."""
-    command.epilog = (command.epilog or "").replace("roost", TYPED, 1)
+    command.epilog = (command.epilog or "").replace("roost", TYPED.prefix, 1)
     for inner in getattr(command, "commands", {}).values():
         _write_examples(inner)

@@ -16,9 +16,9 @@ import typer
 import typer.exceptions
 
 from roost.cli.app import command_line
-from roost.cli.run import in_workflow, note_command, typed_here, use_clients
+from roost.cli.run import in_workflow, note_command, style_here, use_clients
 from roost.errors import ExitCode, InternalError, InvalidFilesError, RoostError
-from roost.report.hints import TYPED, as_typed
+from roost.errors.command import TYPED, rendered
 
 if TYPE_CHECKING:
     from roost.operations.context import Clients
@@ -50,7 +50,7 @@ def main(argv: list[str], clients: Clients | None = None) -> int:
     note_command(argv)
     use_clients(clients)
     try:
-        code = command_line()(argv, prog_name=TYPED, standalone_mode=False)
+        code = command_line()(argv, prog_name=TYPED.prefix, standalone_mode=False)
     except RoostError as error:
         return report(error)
     except typer.exceptions.TyperException as error:
@@ -97,7 +97,7 @@ def misuse(error: typer.exceptions.TyperException) -> str:
     if message.startswith("Usage:"):
         return message
     context = getattr(error, "ctx", None)
-    command = context.command_path if context else TYPED
+    command = context.command_path if context else TYPED.prefix
     ending = "" if message.endswith((".", "?", "!")) else "."
     return f"roost: {message}{ending} See: {command} --help"
 
@@ -108,11 +108,11 @@ def report(error: RoostError) -> int:
     In a workflow it is also written as an annotation.
     """
     escape = escape_commands if in_workflow(os.environ) else escape_controls
+    style = style_here(os.environ)
     if isinstance(error, InvalidFilesError):
         for fault in error.faults:
-            print(escape(str(fault)), file=sys.stderr)  # noqa: T201 - see main
-    local = typed_here(os.environ)
-    message = str(error) if local is None else as_typed(str(error), local=local)
+            print(escape(rendered(str(fault), style)), file=sys.stderr)  # noqa: T201 - see main
+    message = rendered(error.message, style)
     lines = f"roost: error [{error.word}]: {message}".split("\n")  # escapes would hide line ends
     print("\n".join(map(escape, lines)), file=sys.stderr)  # noqa: T201 - see main
     if in_workflow(os.environ):

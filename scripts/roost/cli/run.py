@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TextIO, cast
 
 from roost.errors import ExitCode, RoostError
+from roost.errors.command import BARE, TYPED, TYPED_LOCAL, Style
 
 if TYPE_CHECKING:
     # The context brings in the clients; `roost --help` loads none of them.
@@ -32,13 +33,15 @@ def use_clients(clients: Clients | None) -> None:
 
 
 def note_command(argv: Sequence[str]) -> None:
-    """Record whether the command line uses the local Fly, so that hints repeat the option."""
+    """Record whether the command line uses the local Fly, so that commands in texts repeat the option."""
     _LOCAL.set("--local" in argv or list(argv[:1]) == ["up"])
 
 
-def typed_here(environ: Mapping[str, str]) -> bool | None:
-    """Return whether hints name the local Fly; None in a workflow, where nobody types them."""
-    return None if in_workflow(environ) else _LOCAL.get()
+def style_here(environ: Mapping[str, str]) -> Style:
+    """Return how commands in texts are written: in a workflow, where nobody types them, bare."""
+    if in_workflow(environ):
+        return BARE
+    return TYPED_LOCAL if _LOCAL.get() else TYPED
 
 
 def make_context() -> Context:
@@ -51,12 +54,12 @@ def make_context() -> Context:
         from roost.github.actions import QuietFile
 
         out, progress = cast(TextIO, QuietFile(out)), cast(TextIO, QuietFile(progress))
-    width, local = piped_width(os.environ), typed_here(os.environ)
+    width, style = piped_width(os.environ), style_here(os.environ)
     return Context(
         environ=dict(os.environ),
         project=PROJECT,
-        out=make_console(out, width=width, local=local),
-        progress=make_console(progress, width=width, local=local),
+        out=make_console(out, width=width, style=style),
+        progress=make_console(progress, width=width, style=style),
         clients=_CLIENTS.get() or Clients(),
     )
 

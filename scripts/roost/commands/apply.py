@@ -7,6 +7,7 @@ import json
 from roost.environment.flow_units import split_name, units
 from roost.environment.load import EnvironmentFile, load_unit
 from roost.errors import ChangedMeanwhileError, ExitCode
+from roost.errors.command import Command
 from roost.operations.applying import apply_and_report, settle
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
@@ -65,7 +66,7 @@ async def _apply_one(
     if digest and digest != plan_digest(planned.plan):
         raise ChangedMeanwhileError(
             "The plan no longer has that digest.",
-            advice=f"See the new plan: roost plan {file.name}",
+            advice=f"See the new plan: {Command('plan', file.name)}",
         )
     context.progress.print(plan_report(planned.plan, planned.cost))
     print_database_note(context, planned)
@@ -77,6 +78,6 @@ async def _apply_one(
     if rotates_asleep(planned.plan.steps):
         context.progress.print(
             "The server sleeps and wakes with the new secrets. Its release is unproved until then: "
-            f"roost smoke {file.name}",
+            f"{Command('smoke', file.name)}",
             soft_wrap=True,
         )

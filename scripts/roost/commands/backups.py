@@ -16,6 +16,7 @@ from roost.apply.work import lease_holder
 from roost.environment.load import load_environment
 from roost.environment.model import AUTH_SECRET, SqliteDatabase
 from roost.errors import ChangedMeanwhileError, DrillFailedError, ExitCode, UsageError
+from roost.errors.command import Command
 from roost.fly.models import Machine, Volume
 from roost.operations.applying import apply_planned, restorer_of
 from roost.operations.context import Context
@@ -78,7 +79,7 @@ class VolumeData:
             raise UsageError(
                 "There is no volume in use.",
                 where=planned.file.name,
-                advice=f"Look at `roost plan {planned.file.name}`.",
+                advice=f"Look at `{Command('plan', planned.file.name)}`.",
             )
         return volume
 
@@ -106,7 +107,7 @@ async def open_volume_data(
             raise UsageError(
                 f"{planned.desired.app} does not exist yet.",
                 where=name,
-                advice=f"Create it: roost apply {name}",
+                advice=f"Create it: {Command('apply', name)}",
             )
         async with restorer_of(context, target, planned) as restorer:
             yield VolumeData(planned, restorer), target
@@ -148,7 +149,7 @@ async def backups(
         listed = {"backups": [vars(backup) for backup in found]}
         context.out.print_json(json.dumps({**data.identity, **listed}))
     elif not found:
-        context.out.print(f"{name} has no backup yet. Make one: roost backup {name}")
+        context.out.print(f"{name} has no backup yet. Make one: {Command('backup', name)}")
     else:
         columns = ("snapshot", "made", "size", "state", "kept until")
         context.out.print(listing(columns, _rows(found), words="why"))
@@ -199,7 +200,7 @@ async def restore(
     else:
         context.out.print(
             f"{chosen.snapshot} is restored and proved. The previous volume, {old}, is kept.\n"
-            f"Once you have checked the server, remove it: roost restore {name} --confirm {old}"
+            f"Once you have checked the server, remove it: {Command('restore', name, '--confirm', old)}"
         )
     return ExitCode.DONE
 
@@ -218,7 +219,7 @@ def choose(found: Iterable[Backup], snapshot: str, name: str) -> Backup:
         return Backup(snapshot, "", "", 0, 0, "not listed", "", "", "")
     if chosen is None or not chosen.usable:
         what = f"The snapshot {snapshot} is {chosen.state}." if chosen else "There is no backup."
-        raise UsageError(what, where=name, advice=f"See the list: roost backups {name}")
+        raise UsageError(what, where=name, advice=f"See the list: {Command('backups', name)}")
     return chosen
 
 
@@ -254,7 +255,7 @@ async def drill(
             auth=SecretText(context.clients.make_value(AUTH_SECRET)),
         )
         notice = data.restorer.work.notice
-        doing = lease_description("roost restore --drill", context.environ)
+        doing = lease_description("restore --drill", context.environ)
         async with lease_holder(target.fly, app, notice, doing) as leases:
             work = replace(data.restorer.work, leases=leases)
             drilled = await Driller(work, proof, desired).drill(chosen, machine)
@@ -263,7 +264,7 @@ async def drill(
         raise DrillFailedError(
             f"The backup {chosen.snapshot} cannot be restored: {drilled.judged.why}",
             where=name,
-            advice=f"Make another one and drill that: roost backup {name}. The server was not touched.",
+            advice=f"Make another one and drill that: {Command('backup', name)}. The server was not touched.",
         )
     if as_json:
         document = {"snapshot": chosen.snapshot, "at": chosen.at, "seconds": seconds}
@@ -289,7 +290,7 @@ async def _restore_from_nothing(
         raise UsageError(
             "There is a volume, but no machine.",
             where=name,
-            advice=f"Make a machine for it first: roost apply {name}",
+            advice=f"Make a machine for it first: {Command('apply', name)}",
         )
     check_alone(planned.desired, planned.live)
     chosen = choose(await data.backups(), snapshot, name)
@@ -317,7 +318,7 @@ async def check_mounted(target: Target, planned: Planned, volume: str) -> None:
         raise ChangedMeanwhileError(
             f"Somebody else applied meanwhile: the server is not on the restored volume {volume}.",
             where=planned.file.name,
-            advice=f"Decide which data you want: roost plan {planned.file.name}, roost status {planned.file.name}.",
+            advice=f"Decide which data you want: {Command('plan', planned.file.name)}, {Command('status', planned.file.name)}.",
         )
 
 
@@ -329,7 +330,7 @@ async def confirm(context: Context, name: str, *, volume: str, local: bool) -> E
             raise UsageError(
                 "There is no finished restore here.",
                 where=name,
-                advice=f"Look at `roost plan {name}`.",
+                advice=f"Look at `{Command('plan', name)}`.",
             )
         await data.restorer.confirm(volume, machines[0])
     context.out.print(f"{volume} is removed. Its snapshots stay until Fly deletes them.")

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from roost.environment.flow_units import flow_units
 from roost.environment.load import EnvironmentFile, load_environment, load_files
 from roost.errors import ExitCode, InvalidFilesError, UsageError
+from roost.errors.command import Command
 from roost.operations.context import Context
 from roost.plan.cost import Prices, read_prices
 from roost.plan.cost_table import HOURS_PER_DAY, USUAL_HOURS, CostLine, CostTable, cost_table
@@ -57,7 +58,7 @@ def _check(name: str, *, every: bool, hours_per_day: float | None) -> None:
     if bool(name) == every:
         raise UsageError(
             "Name one environment, or all of them with --all.",
-            advice="Examples: roost cost staging, roost cost --all",
+            advice=f"Examples: {Command('cost', 'staging')}, {Command('cost', '--all')}",
         )
     if hours_per_day is not None and not 0 <= hours_per_day <= HOURS_PER_DAY:
         raise UsageError("--hours-per-day is a number from 0 to 24.", where="--hours-per-day")
@@ -72,7 +73,7 @@ def _files(context: Context, name: str, *, every: bool) -> tuple[EnvironmentFile
     if not loaded.files:
         raise UsageError(
             f"There is no environment file in {context.environments}.",
-            advice="Make one: roost init",
+            advice=f"Make one: {Command('init')}",
         )
     return loaded.files
 

@@ -15,6 +15,7 @@ from roost.environment.flow_units import flow_units
 from roost.environment.load import EnvironmentFile, load_unit
 from roost.environment.model import AUTH_SECRET
 from roost.errors import ExitCode, ProtectedError, UnappliableError, UsageError
+from roost.errors.command import Command
 from roost.operations.applying import proof_of
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
@@ -68,7 +69,7 @@ async def destroy(
         def notice(text: str) -> None:
             context.progress.print(f"  {text}", markup=False)
 
-        doing = lease_description("roost destroy", context.environ)
+        doing = lease_description("destroy", context.environ)
         async with in_time(name), lease_holder(target.fly, app, notice, doing) as leases:
             work = Work(target.fly, leases, {}, notice)
             snapshots = Snapshots(proof_of(context, target, planned, None), notice)
@@ -85,7 +86,7 @@ async def _check_no_flow_server(target: Target, file: EnvironmentFile) -> None:
     left = [unit for unit in flow_units(file) if await target.fly.get_app(unit.environment.app)]
     if left:
         commands = ", ".join(
-            f"`roost destroy {unit.name} --confirm {unit.environment.app}`" for unit in left
+            f"`{Command('destroy', unit.name, '--confirm', unit.environment.app)}`" for unit in left
         )
         raise UnappliableError(
             f"Flow servers of {file.name} exist: {', '.join(unit.name for unit in left)}.",
@@ -150,7 +151,7 @@ def _print_result(
         context.out.print(
             f"The last snapshot of {found.volume}{which} is {found.snapshot}. Fly keeps it for "
             f"{LAST_KEPT_DAYS} days, in the empty app {app}, which costs nothing.\n"
-            f"{what}: roost restore {name} --snapshot {found.snapshot}",
+            f"{what}: {Command('restore', name, '--snapshot', found.snapshot)}",
             soft_wrap=True,
         )
     if planned.desired.volume is not None and planned.live.app is not None:

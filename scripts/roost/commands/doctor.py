@@ -23,6 +23,7 @@ from roost.environment.load import (
 )
 from roost.environment.sops_file import repository_of
 from roost.errors import ExitCode, Fault, InvalidFilesError, RoostError
+from roost.errors.command import Command
 from roost.github.api import github_of
 from roost.operations.context import Context
 from roost.operations.fly_target import connect, fly_token
@@ -77,7 +78,7 @@ async def _all(context: Context, loaded: Loaded) -> AsyncIterator[Check]:
     repository = repository_of(context.environments / "x")
     workflows = read_workflows(repository)
     if not environment_names(context.environments):
-        yield missing("there is no environment yet", "./run roost init")
+        yield missing("there is no environment yet", Command("init").typed)
     for check in file_checks(context, loaded.files, loaded.faults):
         yield check
     for check in key_checks(loaded.files):
@@ -95,7 +96,7 @@ async def _on_github(
 ) -> AsyncIterator[Check]:
     if not context.environ.get("GITHUB_TOKEN"):
         why = "GitHub was not checked: GITHUB_TOKEN is not set"
-        yield unknown(why, 'GITHUB_TOKEN="$(gh auth token)" ./run roost doctor')
+        yield unknown(why, f'GITHUB_TOKEN="$(gh auth token)" {Command("doctor").typed}')
         return
     slug = repository_slug(context.environ, context.environments)
     if not slug:
@@ -113,7 +114,7 @@ async def _on_github(
 async def _on_fly(context: Context, loaded: Loaded) -> AsyncIterator[Check]:
     if not context.environ.get("FLY_API_TOKEN"):
         why = "Fly was not checked: FLY_API_TOKEN is not set"
-        yield unknown(why, 'FLY_API_TOKEN="$(fly auth token)" ./run roost doctor')
+        yield unknown(why, f'FLY_API_TOKEN="$(fly auth token)" {Command("doctor").typed}')
         return
     try:
         async with connect(context, local=False) as target:

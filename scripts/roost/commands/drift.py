@@ -15,6 +15,7 @@ from roost.environment.flow_units import units
 from roost.environment.load import EnvironmentFile, Loaded, load_files, load_unit
 from roost.environment.starter import is_example
 from roost.errors import ExitCode, Fault, InvalidFilesError, RoostError, UsageError
+from roost.errors.command import Command
 from roost.operations.applying import apply_planned
 from roost.operations.artifacts import write_document
 from roost.operations.context import Context
@@ -179,7 +180,9 @@ async def drift(  # noqa: PLR0913 - one argument an option
         RoostError: the one environment failed; with several, each failure is reported instead.
     """
     if bool(name) == every:
-        raise UsageError("Name one environment, or give --all.", advice="See: roost drift --help")
+        raise UsageError(
+            "Name one environment, or give --all.", advice=f"See: {Command('drift', '--help')}"
+        )
     if every:
         return await _drift_of_all(context, healing, results, local=local, as_json=as_json)
     file = load_unit(name, context.environments)
@@ -317,7 +320,7 @@ async def heal(context: Context, target: Target, found: DriftFound, healing: Hea
     """
     if found.planned is None or not healing.takes(found.differences):
         return found
-    doing = lease_description(f"roost drift {healing.value}", context.environ)
+    doing = lease_description(f"drift {healing.value}", context.environ)
     await apply_planned(context, target, found.planned, doing)
     return DriftFound(found.name, found.planned, found.differences, healed=True)
 
@@ -346,7 +349,7 @@ def error_lines(name: str, error: RoostError) -> Iterable[str]:
     """Return the error of one environment, after every fault of its file."""
     if isinstance(error, InvalidFilesError):
         yield from (one_line(str(fault)) for fault in error.faults)
-    yield f"{name}: error [{error.word}]: {one_line(str(error))}"
+    yield f"{name}: error [{error.word}]: {one_line(error.message)}"
 
 
 def _row(difference: Difference) -> tuple[str, ...]:
@@ -362,7 +365,7 @@ def _row(difference: Difference) -> tuple[str, ...]:
 def advice(found: DriftFound) -> Iterable[str]:
     """Return the next step for each cause."""
     if only_apply_ends(found.differences):
-        yield f"The file changed, too. An apply applies that and undoes the rest: roost apply {found.name}"
+        yield f"The file changed, too. An apply applies that and undoes the rest: {Command('apply', found.name)}"
         return
     causes = {difference.cause for difference in found.differences}
     yield from (line.replace("`", "") for line in to_do(found.name, causes))
@@ -378,7 +381,7 @@ def ending(found: DriftFound, healing: Healing) -> str:
         return f"{found.name} is unchanged: not all differences come from an expired override."
     return (
         f"{found.name} is not healed: a change of the file was never applied, or needs a person. "
-        f"See it: roost plan {found.name}"
+        f"See it: {Command('plan', found.name)}"
     )
 
 

@@ -28,6 +28,7 @@ from roost.environment.starter import (
 )
 from roost.environment.yaml_source import Source, read_source
 from roost.errors import ExitCode, InvalidFilesError, RoostError, UsageError
+from roost.errors.command import Command
 from roost.operations.context import Context
 from roost.operations.git import repository_slug
 from roost.report.setup import (
@@ -59,7 +60,7 @@ def init(context: Context, given: Answers, *, yes: bool, run: bool) -> ExitCode:
     _explain_app(context, folder)
     context.out.print(
         f"Next: commit it on a branch, open a pull request, and see what is still missing: "
-        f"./run roost doctor {starter.name}",
+        f"{Command('doctor', starter.name)}",
         markup=False,
         soft_wrap=True,
     )
@@ -129,7 +130,7 @@ def _own(context: Context, repository: Path, owner: str, file: EnvironmentFile) 
         context.progress.print(
             f"Nobody reviews changes of servers yet: write a person or a team of GitHub into "
             f"{place}, such as @anna or @acme/platform. What needs a line there says: "
-            f"./run roost doctor {file.name}",
+            f"{Command('doctor', file.name)}",
             markup=False,
             soft_wrap=True,
         )

@@ -10,15 +10,16 @@ from shutil import which
 
 from roost.commands.init_questions import YES
 from roost.errors import UsageError
+from roost.errors.command import Command
 from roost.operations.context import Context
 from roost.report.setup import (
-    Command,
+    SetupCommand,
 )
 from roost.secret_text import SecretText
 
 
 def run_or_print(
-    context: Context, wanted: Iterable[Command], folder: Path, *, run: bool, yes: bool
+    context: Context, wanted: Iterable[SetupCommand], folder: Path, *, run: bool, yes: bool
 ) -> None:
     """Run each command that the person confirms, or print all of them."""
     path = context.environ.get("PATH") or ""
@@ -38,7 +39,7 @@ def run_or_print(
     context.out.print("")
 
 
-def _run(context: Context, command: Command, folder: Path, *, ask: bool) -> None:
+def _run(context: Context, command: SetupCommand, folder: Path, *, ask: bool) -> None:
     """Run one command, once the person confirms it.
 
     Raises:
@@ -62,13 +63,13 @@ def _run(context: Context, command: Command, folder: Path, *, ask: bool) -> None
             where=command.words[0],
             advice=(
                 "Fix what it reports, then run the rest by hand. The file is written. "
-                "See what is missing: ./run roost doctor"
+                f"See what is missing: {Command('doctor')}"
             ),
         )
     context.progress.print("It failed. The others do not need it.")
 
 
-def _succeeds(command: Command, folder: Path) -> bool:
+def _succeeds(command: SetupCommand, folder: Path) -> bool:
     """Run a command in the repository; only the second program gets the first one's output."""
     given = command.given.encode() if command.given else None
     if not command.into:

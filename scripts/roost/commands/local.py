@@ -8,6 +8,7 @@ import sys
 import httpx
 
 from roost.errors import ExitCode, LocalFlyError, UsageError
+from roost.errors.command import Command
 from roost.operations.context import Context
 from roost.operations.fly_target import ensure_local_fly
 from roost.operations.generated_secrets import GeneratedSecrets
@@ -19,7 +20,7 @@ async def start(context: Context, port: int | None) -> ExitCode:
     """Start the local Fly in the background, unless it runs."""
     local, started = await ensure_local_fly(context, port)
     word = "started" if started else "already runs"
-    context.progress.print(f"The local Fly {word}. Stop it with: ./run roost local stop")
+    context.progress.print(f"The local Fly {word}. Stop it with: {Command('local', 'stop')}")
     context.out.print(f"export FLY_FLAPS_BASE_URL={local.api_url}", soft_wrap=True)
     return ExitCode.DONE
 
@@ -39,7 +40,7 @@ async def status(context: Context, *, as_json: bool) -> ExitCode:
     local = await context.clients.find_local_fly(context.local_home)
     if local is None:
         raise LocalFlyError(
-            "The local Fly does not run.", advice="Start it: ./run roost local start"
+            "The local Fly does not run.", advice=f"Start it: {Command('local', 'start')}"
         )
     found = await local.status()
     if as_json:
@@ -60,7 +61,7 @@ async def logs(context: Context, name: str, *, follow: bool) -> ExitCode:
     local = await context.clients.find_local_fly(context.local_home)
     if local is None:
         raise LocalFlyError(
-            "The local Fly does not run.", advice="Start it: ./run roost local start"
+            "The local Fly does not run.", advice=f"Start it: {Command('local', 'start')}"
         )
     wanted = {
         key: value for key, value in (("app", name), ("follow", "1" if follow else "")) if value
@@ -71,7 +72,8 @@ async def logs(context: Context, name: str, *, follow: bool) -> ExitCode:
     ):
         if answer.status_code != httpx.codes.OK:
             raise UsageError(
-                f"There is no app {name} on the local Fly.", advice="See: ./run roost local status"
+                f"There is no app {name} on the local Fly.",
+                advice=f"See: {Command('local', 'status')}",
             )
         async for text in answer.aiter_text():
             sys.stdout.write(text)

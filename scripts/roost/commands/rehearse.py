@@ -134,7 +134,7 @@ def find_base(head: Revision, before: Context | None) -> Base:
         side = Revision(before, confined(load_environment(name, before.environments)))
         wanted = desired_state(side.file, image_for(before, side.file))
     except (RoostError, OSError) as error:
-        return Base("none", note=f"The base is not valid ({one_line(str(error))}).")
+        return Base("none", note=f"The base is not valid ({one_line(format(error))}).")
     if side.file.environment.app != head.file.environment.app:
         return Base("none", note=f"The base has another app, {side.file.environment.app}.")
     if wanted == desired_state(head.file, image_for(head.context, head.file)):

@@ -10,6 +10,7 @@ from roost.apply.release_records import clear_release, environment_machines
 from roost.apply.work import lease_holder
 from roost.environment.load import EnvironmentFile, load_unit
 from roost.errors import ExitCode, UnappliableError
+from roost.errors.command import Command
 from roost.operations.applying import apply_and_report
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
@@ -25,7 +26,7 @@ from roost.report.text import listing, plan_report
 from roost.report.wording import short_image, short_time, unproved_notes
 
 COLUMNS = ("release", "verdict", "when", "git", "Prefect", "image", "snapshot")
-CLEARING = "roost releases --clear"
+CLEARING = "releases --clear"
 GIT_DIGITS = 7
 MOST_FIELDS = 4
 
@@ -49,10 +50,12 @@ async def releases(
         context.out.print_json(json.dumps(_document(file, found)))
     elif clear is not None:
         context.out.print(
-            f"Release {clear} is cleared: a plan may try it again. Next: roost plan {name}"
+            f"Release {clear} is cleared: a plan may try it again. Next: {Command('plan', name)}"
         )
     elif not found:
-        context.out.print(f"{name} has no release yet. Make the first one: roost apply {name}")
+        context.out.print(
+            f"{name} has no release yet. Make the first one: {Command('apply', name)}"
+        )
     else:
         context.out.print(listing(COLUMNS, _rows(found), words="what"))
         for note in unproved_notes(name, found):
@@ -159,7 +162,7 @@ async def put_release_back(
             "back_to": recovery.back_to,
             "release": recovery.releases[-1].number + 1,
         }
-        doing = lease_description("roost rollback", context.environ)
+        doing = lease_description("rollback", context.environ)
         await apply_and_report(context, target, planned, document if as_json else None, doing)
         server = file.flow.server if file.flow else file.environment
         url = await target.app_url(server.app, public=server.access.public)
@@ -184,7 +187,7 @@ async def _plan_rollback(
         raise UnappliableError(
             f"Release {recovery.back_to} is live already: nothing would change.",
             where=file.name,
-            advice=f"Name another one: `roost rollback {file.name} --to N`.",
+            advice=f"Name another one: `{Command('rollback', file.name, '--to', 'N')}`.",
         )
     image = str(recovery.desired.machines[0].config["image"])
     await _check_image(target, file, image)
@@ -198,5 +201,5 @@ async def _check_image(target: Target, file: EnvironmentFile, image: str) -> Non
         raise UnappliableError(
             f"The local Fly does not have the image {image} any more.",
             where=file.name,
-            advice=f"Check out the commit of that release and build it: roost apply {file.name} --local",
+            advice=f"Check out the commit of that release and build it: {Command('apply', file.name, '--local')}",
         )

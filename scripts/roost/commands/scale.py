@@ -11,6 +11,7 @@ from roost.environment.fields import parse_duration
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.environment.scale import SECTIONS, Fields, scale_faults
 from roost.errors import ExitCode, UnappliableError, UsageError
+from roost.errors.command import Command
 from roost.operations.applying import apply_planned
 from roost.operations.context import Context
 from roost.operations.edit_file import scale_for_good
@@ -84,7 +85,7 @@ async def carry_out(
     if others and not planned.plan.refusals:
         raise _more_than_scaling(planned, others)
     context.progress.print(plan_report(planned.plan, planned.cost))
-    doing = lease_description("roost scale", context.environ, asked.reason)
+    doing = lease_description("scale", context.environ, asked.reason)
     return await apply_planned(context, target, planned, doing)
 
 
@@ -92,14 +93,16 @@ def _more_than_scaling(planned: Planned, others: tuple[str, ...]) -> Unappliable
     """Return the refusal. After a manual rollback its hint is another: an apply would undo it."""
     name = planned.file.name
     what = f"The plan changes more than the scaling: {'; '.join(others)}."
-    advice = f"See it (`roost plan {name}`), apply it (`roost apply {name}`), then scale."
+    advice = (
+        f"See it (`{Command('plan', name)}`), apply it (`{Command('apply', name)}`), then scale."
+    )
     machines = our_machines(planned.desired, planned.live).values()
     if back := rolled_back_by_hand(releases_on(machines)):
         what += (
             f" Release {back.back_to} was put back by hand, as release {back.number}, and the file "
             "asks for something else: scaling by the file would go there again."
         )
-        advice = f"Merge a revert of the file first, then scale, or apply the file (`roost apply {name}`)."
+        advice = f"Merge a revert of the file first, then scale, or apply the file (`{Command('apply', name)}`)."
     return UnappliableError(what, where=name, advice=f"{advice} Nothing was changed.")
 
 
@@ -169,7 +172,7 @@ def chosen_by(asked: ScaleOptions, environ: Mapping[str, str]) -> Choose:
     if asked.given.get("count") == 0:
         raise UsageError(
             "--count 0 would leave no machine that stores the override and ends it.",
-            advice="Put the server to sleep instead (`roost sleep ENV`), or use --permanent.",
+            advice=f"Put the server to sleep instead (`{Command('sleep', 'ENV')}`), or use --permanent.",
         )
     now = datetime.now(UTC).replace(microsecond=0)
     override = Override(
@@ -222,4 +225,4 @@ def outcome(planned: Planned, asked: ScaleOptions) -> str:
     chosen, name = planned.effective, planned.file.name
     if asked.clear:
         return chosen.notes[0] if chosen.ended else f"There is no override on {name}."
-    return f"{chosen.notes[0]} To end it sooner: roost scale {name} --clear"
+    return f"{chosen.notes[0]} To end it sooner: {Command('scale', name, '--clear')}"

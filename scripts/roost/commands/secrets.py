@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 from roost.apply.secret_values import Values, source_text
 from roost.environment.load import EnvironmentFile, load_unit
 from roost.errors import ExitCode, UnappliableError, UsageError
+from roost.errors.command import Command
 from roost.operations.applying import apply_and_report
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
+from roost.operations.lease_owner import lease_description
 from roost.operations.planning import Planned, make_plan
 from roost.operations.secret_sources import given_values, known_values
 from roost.plan.desired import Desired
@@ -90,7 +92,8 @@ async def set_secrets(
         check_confined(planned)
         context.progress.print(plan_report(planned.plan, planned.cost))
         document = planned.document() if as_json else None
-        results = await apply_and_report(context, target, planned, document, "roost secrets --set")
+        doing = lease_description("secrets --set", context.environ)
+        results = await apply_and_report(context, target, planned, document, doing)
     if not as_json:
         context.out.print(outcome(planned, proved=bool(results)), markup=False, soft_wrap=True)
     return ExitCode.DONE
@@ -108,7 +111,7 @@ def check_confined(planned: Planned) -> None:
         raise UnappliableError(
             f"The plan changes more than secrets: {'; '.join(others)}.",
             where=name,
-            advice=f"See it (`roost plan {name}`) and apply it (`roost apply {name}`), which sets the secrets too. Nothing was changed.",
+            advice=f"See it (`{Command('plan', name)}`) and apply it (`{Command('apply', name)}`), which sets the secrets too. Nothing was changed.",
         )
 
 
@@ -126,7 +129,7 @@ def outcome(planned: Planned, *, proved: bool) -> str:
         return f"{name}: {'; '.join(changes)}. Proved."
     asleep = any(isinstance(step, UpdateMachine) and step.skip_launch for step in steps)
     waking = (
-        f" The server sleeps and wakes with them. Prove it then: roost smoke {name}"
+        f" The server sleeps and wakes with them. Prove it then: {Command('smoke', name)}"
         if asleep
         else ""
     )
@@ -172,7 +175,7 @@ def _remarks(found: SecretReport) -> Iterator[str]:
         yield f"May have booted with older secrets: {', '.join(found.behind)}."
     if found.to_do:
         name = found.file.name
-        yield f"To apply it: roost apply {name}; and nothing else: roost secrets {name} --set"
+        yield f"To apply it: {Command('apply', name)}; and nothing else: {Command('secrets', name, '--set')}"
 
 
 def _document(found: SecretReport) -> dict[str, object]:

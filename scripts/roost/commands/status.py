@@ -10,6 +10,7 @@ from roost.environment.load import EnvironmentFile, load_environment
 from roost.environment.model import SqliteDatabase
 from roost.environment.rehearsal import rehearsed
 from roost.errors import ExitCode
+from roost.errors.command import Command
 from roost.fly.models import Machine
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
@@ -64,7 +65,7 @@ async def status(
         return code
     if live.app is None:
         context.out.print(
-            f"{file.environment.app} does not exist yet. Create it: roost apply {name}"
+            f"{file.environment.app} does not exist yet. Create it: {Command('apply', name)}"
         )
         return ExitCode.DONE
     context.out.print(f"{name}: {url}", soft_wrap=True)
@@ -120,12 +121,12 @@ def _no_machine(file: EnvironmentFile, live: Live) -> Iterable[str]:
         return
     name = file.name
     if live.volumes or not isinstance(file.environment.database, SqliteDatabase):
-        yield f"It has no machine. Make one: roost apply {name}"
+        yield f"It has no machine. Make one: {Command('apply', name)}"
     else:
         yield (
-            f"It has no machine and no volume. To bring back its data: `roost restore {name} --snapshot "
-            f"ID` (`roost backups {name}` lists them). To begin with an empty database: "
-            f"`roost apply {name}`."
+            f"It has no machine and no volume. To bring back its data: "
+            f"`{Command('restore', name, '--snapshot', 'ID')}` (`{Command('backups', name)}` lists them). To begin with an empty database: "
+            f"`{Command('apply', name)}`."
         )
 
 
@@ -196,5 +197,5 @@ def replica_notes(file: EnvironmentFile, live: Live) -> Iterable[str]:
     if wanted and wanted != now:
         yield (
             f"The file asks for copies of the database in {wanted}, and nothing is copied there "
-            f"yet: roost apply {file.name}."
+            f"yet: {Command('apply', file.name)}."
         )

@@ -16,6 +16,7 @@ import anyio
 from roost.commands.drift import error_document, error_lines, faulty, watched
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.errors import ExitCode, RoostError, UsageError
+from roost.errors.command import Command
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
 from roost.operations.sleep_wake import time_wake
@@ -88,7 +89,7 @@ async def tick(
         MissingTokenError: there is no token of Fly.
     """
     if bool(names) == every:
-        raise UsageError("Name environments, or give --all.", advice="See: roost tick --help")
+        raise UsageError("Name environments, or give --all.", advice=f"See: {Command('tick', '--help')}")
     now = datetime.now(UTC)
     files, broken = _files(context, names, now, local=local)
     done: list[Ticked] = []

@@ -8,6 +8,7 @@ from roost.environment.flow_units import flow_units
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.environment.model import AUTH_SECRET
 from roost.errors import ExitCode, SmokeFailedError
+from roost.errors.command import Command
 from roost.operations.applying import apply_planned
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect, ensure_local_fly
@@ -109,7 +110,7 @@ def ctrl_c(*, stops: bool) -> str:
         return "Ctrl-C stops it."
     return (
         "Ctrl-C ends only this report. The local Fly ran before and keeps running with all its "
-        "servers. To stop it: roost local stop"
+        f"servers. To stop it: {Command('local', 'stop')}"
     )
 
 
@@ -132,7 +133,7 @@ async def prove_sleep(context: Context, target: Target, file: EnvironmentFile) -
     if waiting.cancelled_caught:
         raise SmokeFailedError(
             f"It was quiet for {limit:.0f} s and did not sleep.",
-            advice=f"See its log: ./run roost local logs {file.environment.app}",
+            advice=f"See its log: {Command('local', 'logs', file.environment.app)}",
         )
     context.out.print(f"It sleeps: {asleep}.")
     seconds = await time_wake(

@@ -12,6 +12,7 @@ from typing import Any
 
 from roost.doctor.check import Check, missing, ok, unknown
 from roost.errors import RoostError
+from roost.errors.command import Command
 from roost.github.api import GitHub
 from roost.github.settings_models import BranchProtection, BranchRule, BypassActor, Ruleset
 from roost.report.setup import RULESETS, create_ruleset, update_ruleset
@@ -25,7 +26,9 @@ ACTIONS_APP = 15368
 ADMIN = 5
 """The id of the repository role `admin`; others are 2 (maintain), 4 (write) and custom ones."""
 BASE, REVIEW = RULESETS
-AS_ADMIN = 'as an admin of the repository: GITHUB_TOKEN="$(gh auth token)" ./run roost doctor'
+AS_ADMIN = (
+    f'as an admin of the repository: GITHUB_TOKEN="$(gh auth token)" {Command("doctor").typed}'
+)
 
 # Keys of requirements for a merge; required checks have their names as keys.
 PULL, FORCE, DELETE, STRICT = "pull", "force", "delete", "strict"

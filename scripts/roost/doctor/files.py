@@ -10,6 +10,7 @@ from roost.doctor.workflows import FOLDER, Workflows
 from roost.environment.load import EnvironmentFile, environment_names
 from roost.environment.starter import is_example, secret_names
 from roost.errors import Fault, MissingLockError
+from roost.errors.command import Command
 from roost.operations.context import Context
 from roost.plan.image import read_image_parts
 from roost.report.codeowners import PLACES, read_codeowners
@@ -32,7 +33,7 @@ def file_checks(
         by_path[fault.path] = by_path.get(fault.path, 0) + 1
     for path, count in by_path.items():
         name = Path(path).stem
-        mend = f"./run roost validate {path}"
+        mend = Command("validate", path).typed
         yield missing(f"its file has {counted(count, 'fault')}", mend, name)
     for file in files:
         yield from _file(context, file)

@@ -24,7 +24,7 @@ from roost.report.setup import (
     PLAN,
     PULL_REQUESTS,
     TOKEN,
-    Command,
+    SetupCommand,
     commands,
     only_main_commands,
 )
@@ -148,7 +148,7 @@ class _GitHubChecks:
         return ok(f"only {MAIN} reaches {reached}", name)
 
     async def secrets(
-        self, name: str, wanted: Iterable[str], todo: tuple[Command, ...]
+        self, name: str, wanted: Iterable[str], todo: tuple[SetupCommand, ...]
     ) -> AsyncIterator[Check]:
         """Check that an environment has the secrets it needs."""
         try:
@@ -281,7 +281,7 @@ class _GitHubChecks:
         return missing(f"{DRIFT} is off ({found.state})", f"gh workflow enable {DRIFT}")
 
 
-def _commands(file: EnvironmentFile) -> tuple[Command, ...]:
+def _commands(file: EnvironmentFile) -> tuple[SetupCommand, ...]:
     environment = file.environment
     starter = Starter(
         name=file.name,
@@ -292,11 +292,11 @@ def _commands(file: EnvironmentFile) -> tuple[Command, ...]:
     return commands(starter, ())
 
 
-def _mend(todo: Iterable[Command], beginning: str) -> str:
+def _mend(todo: Iterable[SetupCommand], beginning: str) -> str:
     return next((command.shell() for command in todo if command.what.startswith(beginning)), "")
 
 
-def _once() -> tuple[Command, ...]:
+def _once() -> tuple[SetupCommand, ...]:
     return commands(Starter(name="x", organization="ORGANIZATION"), ())
 
 

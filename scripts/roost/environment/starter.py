@@ -13,6 +13,7 @@ from roost.environment.model import AUTH_SECRET
 from roost.environment.rules import PERFORMANCE_MB, SHARED_MB, SUSPEND_LIMIT_MB
 from roost.environment.yaml_source import Source, read_source
 from roost.errors import Fault
+from roost.errors.command import Command
 
 EXAMPLES = frozenset({"acme-prefect", "acme-prefect-staging"})
 """The apps in the example files of the template, for which no servers exist."""
@@ -69,7 +70,7 @@ def written(starter: Starter, defaults: Source) -> str:
     lines = [
         "# yaml-language-server: $schema=environment.schema.json",
         "# One Prefect server. What may stand here, and what it means: environment.schema.json, which an",
-        f"# editor reads by the line above, or `./run roost show {starter.name}`: all of it, with its defaults.",
+        f"# editor reads by the line above, or `{Command('show', starter.name).typed}`: all of it, with its defaults.",
         f"app: {_text(starter.app)} # https://APP.fly.dev",
         f"organization: {_text(starter.organization)} # who pays",
         f"region: {_text(starter.region)}",

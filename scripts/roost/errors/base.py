@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
+from roost.errors.command import bare, unmarked
+
 
 class ExitCode(IntEnum):
     """The exit code of a command."""
@@ -24,13 +26,22 @@ class RoostError(Exception):
     word = "error"
 
     def __init__(self, what: str, *, where: str = "", advice: str = "") -> None:
-        super().__init__(what)
+        super().__init__(bare(what))
         self.what = what
-        self.where = where
+        self.where = unmarked(where)
         self.advice = advice
 
     def __str__(self) -> str:
-        """Return one line: where, what happened, and what to do next."""
+        """Return one line: where, what happened, and what to do next, with commands as `roost ...`."""
+        return bare(self.message)
+
+    def __format__(self, spec: str) -> str:
+        """Return `message`: in an f-string, which becomes a part of another text."""
+        return format(self.message, spec)
+
+    @property
+    def message(self) -> str:
+        """The same line with its commands not rendered yet, for an edge or a text around it."""
         return f"{self.cause} {self.advice}".strip()
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from roost.errors.base import ExitCode, Fault, RoostError
+from roost.errors.command import Command
 
 
 class InvalidFilesError(RoostError):
@@ -16,7 +17,7 @@ class InvalidFilesError(RoostError):
         count = len(self.faults)
         super().__init__(
             f"{count} fault{'s' if count != 1 else ''} in the environment files.",
-            advice="Mend what is listed and run `roost validate` again. Nothing was called.",
+            advice=f"Mend what is listed and run `{Command('validate')}` again. Nothing was called.",
         )
 
 

@@ -29,10 +29,11 @@ class ServiceError(RoostError):
         self.request_id = request_id
         self.body = body
 
-    def __str__(self) -> str:
-        """Return the message, followed by the request id."""
+    @property
+    def message(self) -> str:
+        """The message, followed by the request id."""
         identity = f" ({self.id_header} {self.request_id})" if self.request_id else ""
-        return f"{super().__str__()}{identity}"
+        return f"{super().message}{identity}"
 
 
 class FlyError(ServiceError):

@@ -27,6 +27,7 @@ from roost.errors import (
     FlyUnavailableError,
     FlyWaitTimeoutError,
 )
+from roost.errors.command import Command
 from roost.http.messages import MAX_READ, header, one_line, redacted, sentence
 from roost.secret_text import SecretText
 
@@ -51,13 +52,19 @@ _BY_STATUS: dict[int, tuple[type[FlyError], str]] = {
         FlyForbiddenError,
         "The token does not reach this app, or another organization holds its name. Check `app` and `organization`.",
     ),
-    404: (FlyNotFoundError, "Look at `roost status ENV`; it may have been removed meanwhile."),
+    404: (
+        FlyNotFoundError,
+        f"Look at `{Command('status', 'ENV')}`; it may have been removed meanwhile.",
+    ),
     408: (FlyWaitTimeoutError, "Look at the machine's log and run the same command again."),
     409: (
         FlyConflictError,
-        "Something with that name exists already. Plan again: `roost plan ENV`.",
+        f"Something with that name exists already. Plan again: `{Command('plan', 'ENV')}`.",
     ),
-    412: (FlyPreconditionError, "It changed since it was read. Plan again: `roost plan ENV`."),
+    412: (
+        FlyPreconditionError,
+        f"It changed since it was read. Plan again: `{Command('plan', 'ENV')}`.",
+    ),
     422: (FlyRejectedError, "Correct the environment file; Fly says what it does not accept."),
     429: (FlyRateLimitedError, "Fly limits calls. Wait a minute and run the same command again."),
 }

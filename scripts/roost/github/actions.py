@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, TextIO
 
 from roost.errors import BadEventError, RunnerFileError
+from roost.errors.command import bare
 from roost.secret_text import SecretText
 
 MAX_ANNOTATIONS = 10
@@ -137,7 +138,7 @@ class Runner:
         path = Path(self.summary_path)
         try:
             used = path.stat().st_size if path.exists() else 0
-            written = cut_markdown(f"{markdown.rstrip()}\n\n", MAX_SUMMARY - used, rest)
+            written = cut_markdown(f"{bare(markdown).rstrip()}\n\n", MAX_SUMMARY - used, rest)
             # A cut is always reported; GitHub's limit is a little above ours, so there is room for that.
             notice = CUT.format(rest=rest) if used <= MAX_SUMMARY else ""
             _append(path, written or notice)
@@ -251,7 +252,7 @@ def _command(annotation: Annotation) -> str:
         "title": _one_line(annotation.title)[:MAX_TITLE],
     }
     written = ",".join(f"{name}={_property(value)}" for name, value in properties.items() if value)
-    message = quiet(annotation.message)
+    message = quiet(bare(annotation.message))
     if len(message) > MAX_MESSAGE:
         message = f"{message[: MAX_MESSAGE - 3]}..."
     return f"::{annotation.kind}{f' {written}' if written else ''}::{_data(message)}"

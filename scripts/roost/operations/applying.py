@@ -110,7 +110,7 @@ async def restorer_of(
         context.progress.print(f"  {text}", markup=False)
 
     snapshots = Snapshots(proof_of(context, target, planned, auth), notice)
-    doing = lease_description("roost restore", context.environ)
+    doing = lease_description("restore", context.environ)
     async with (
         in_time(planned.file.name),
         lease_holder(target.fly, planned.desired.app, notice, doing) as leases,
@@ -157,7 +157,7 @@ async def apply_planned(
     def notice(text: str) -> None:
         context.progress.print(f"  {one_line(text)}", markup=False)
 
-    doing = doing or lease_description("roost apply", context.environ)
+    doing = doing or lease_description("apply", context.environ)
     async with (
         in_time(planned.file.name),
         lease_holder(target.fly, environment.app, notice, doing) as leases,

@@ -10,15 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from roost.errors import BadDocumentError
+from roost.errors.command import bare_document
 
 MOST_BYTES = 8 * 2**20
 
 
 def write_document(folder: Path, name: str, document: Mapping[str, Any]) -> None:
-    """Write a document atomically."""
+    """Write a document atomically, with the commands in its texts as `roost ...`."""
     folder.mkdir(parents=True, exist_ok=True)
     aside = folder / f".{name}.{os.getpid()}.new"
-    aside.write_text(json.dumps(document, indent=1, sort_keys=True), encoding="utf-8")
+    aside.write_text(
+        json.dumps(bare_document(document), indent=1, sort_keys=True), encoding="utf-8"
+    )
     aside.replace(folder / f"{name}.json")
 
 

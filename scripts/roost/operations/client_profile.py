@@ -18,6 +18,7 @@ from subprocess import PIPE, CompletedProcess
 import anyio
 
 from roost.errors import ClientError, MissingClientError
+from roost.errors.command import Command
 from roost.secret_text import SecretText
 
 LIMIT_S = 120
@@ -196,4 +197,4 @@ def _read(answer: dict[str, object], python: Path, url: str) -> Connected:
 def _advice(status: object) -> str:
     if status in {401, 403}:
         return "The login is not the server's. Nothing was written."
-    return "See what the server says of itself with `roost smoke`. Nothing was written."
+    return f"See what the server says of itself with `{Command('smoke')}`. Nothing was written."

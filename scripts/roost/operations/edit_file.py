@@ -13,6 +13,7 @@ from roost.environment.load import DEFAULTS, EnvironmentFile, check, merge_defau
 from roost.environment.scale import SECTIONS, Fields, value_of, with_fields
 from roost.environment.yaml_source import Source, read_source
 from roost.errors import ChangedMeanwhileError, ExitCode, UnappliableError
+from roost.errors.command import Command
 from roost.operations.context import Context
 from roost.report.wording import one_line
 
@@ -106,7 +107,7 @@ def _next(file: EnvironmentFile, fields: Fields, reason: str) -> str:
     values = ", ".join(f"{name} {value}" for name, value in fields.items())
     return (
         f"Nothing is applied yet. Check it (git diff), commit it (such as: {subject}: {values}), "
-        f"then: roost apply {file.name}"
+        f"then: {Command('apply', file.name)}"
     )
 
 

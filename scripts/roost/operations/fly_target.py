@@ -9,6 +9,7 @@ from enum import Enum
 
 from roost.environment.load import EnvironmentFile
 from roost.errors import MissingTokenError
+from roost.errors.command import Command
 from roost.fly.client import FlyClient
 from roost.operations import server_address
 from roost.operations.context import Context
@@ -65,7 +66,9 @@ async def connect(context: Context, *, local: bool) -> AsyncIterator[Target]:
     if local:
         running, started = await ensure_local_fly(context)
         if started:
-            context.progress.print("Started the local Fly. Stop it with: ./run roost local stop")
+            context.progress.print(
+                f"Started the local Fly. Stop it with: {Command('local', 'stop')}"
+            )
         async with context.clients.fly(running.api_url, SecretText(LOCAL_TOKEN)) as fly:
             yield Target(fly, running, Generates.LOGIN)
         return

@@ -17,12 +17,12 @@ def lease_description(command: str, environ: Mapping[str, str], why: str = "") -
     """Return the description of a lease: the command, its user, the reason and the time.
 
     Args:
-        command: the command, such as `roost apply`.
+        command: the command without `roost`, such as `apply`.
         environ: names the user; on GitHub the run's URL is the default reason.
         why: the reason.
     """
     reason = one_line(why or run_url(environ))
-    text = f"{command} by {one_line(who(environ))}" + (f" ({reason})" if reason else "")
+    text = f"roost {command} by {one_line(who(environ))}" + (f" ({reason})" if reason else "")
     since = f", since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     return text[: LONGEST - len(since)] + since
 

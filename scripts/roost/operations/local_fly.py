@@ -15,6 +15,7 @@ import anyio
 import httpx
 
 from roost.errors import LocalFlyError
+from roost.errors.command import Command
 from roost.http.connection import is_this_computer
 
 BUILD_LIMIT_S = 900
@@ -116,7 +117,7 @@ def _calling(kinds: tuple[type[Exception], ...] = CALL_FAILURES) -> Iterator[Non
     except kinds as error:
         raise LocalFlyError(
             f"The local Fly does not answer as it should ({type(error).__name__}).",
-            advice="See its log: ./run roost local logs. Then run the same command again.",
+            advice=f"See its log: {Command('local', 'logs')}. Then run the same command again.",
         ) from error
 
 
@@ -174,7 +175,7 @@ async def start_local_fly(home: Path, environ: Mapping[str, str], port: int | No
     if local is None:
         raise LocalFlyError(
             "The local Fly started but does not answer.",
-            advice="See its log: ./run roost local logs",
+            advice=f"See its log: {Command('local', 'logs')}",
         )
     return local
 
@@ -198,7 +199,7 @@ async def run_localfly(home: Path, environ: Mapping[str, str], *arguments: str) 
     except TimeoutError:
         raise LocalFlyError(
             f"`localfly {arguments[0]}` took more than {START_LIMIT_S} s.",
-            advice="See its log: ./run roost local logs",
+            advice=f"See its log: {Command('local', 'logs')}",
         ) from None
     if done.returncode != 0:
         message = done.stderr.decode(errors="replace").strip() or "no reason given"

@@ -10,6 +10,7 @@ from roost.apply.sops import SopsFiles, Unread
 from roost.environment.flow_server import CLIENT_LOGIN
 from roost.environment.load import EnvironmentFile
 from roost.environment.model import AUTH_SECRET
+from roost.errors.command import Command
 from roost.operations.context import Context
 from roost.operations.fly_target import Generates, Target
 from roost.operations.generated_secrets import GeneratedSecrets
@@ -110,7 +111,7 @@ def _with_reason_if_set(values: Values, names: Iterable[str]) -> Values:
         name: Unread(
             f"{values.missing[name].why}; the app has one, which a generated one must not replace",
             f"{values.missing[name].advice} To begin with a new server instead: "
-            "`roost local reset`, which deletes all local servers.",
+            f"`{Command('local', 'reset')}`, which deletes all local servers.",
         )
         for name in names
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from roost.environment.load import EnvironmentFile
 from roost.errors import PrivateNetworkError, UsageError
+from roost.errors.command import Command
 from roost.http.connection import resolves
 from roost.operations.context import Context
 from roost.operations.local_fly import LocalFly, find_local_fly, local_fly_at
@@ -49,7 +50,7 @@ async def server_url(context: Context, file: EnvironmentFile, *, local: bool) ->
     found = await _local_fly(context, local=local)
     if local and found is None:
         raise UsageError(
-            "The local Fly does not run.", advice=f"Bring the server up: roost up {file.name}"
+            "The local Fly does not run.", advice=f"Bring the server up: {Command('up', file.name)}"
         )
     environment = file.environment
     await check_reach(file, found)
@@ -57,7 +58,7 @@ async def server_url(context: Context, file: EnvironmentFile, *, local: bool) ->
     if not url:
         raise UsageError(
             f"{environment.app} is not on the local Fly.",
-            advice=f"Apply it: roost apply {file.name} --local",
+            advice=f"Apply it: {Command('apply', file.name, '--local')}",
         )
     return url
 

@@ -11,6 +11,7 @@ from roost.apply.release_records import mark_proved
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.environment.model import AUTH_SECRET
 from roost.errors import FlyError, SmokeFailedError, UsageError
+from roost.errors.command import Command
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
 from roost.operations.secret_sources import given_values, with_generated_login
@@ -54,7 +55,7 @@ async def record_proved(context: Context, subject: Subject) -> None:
         proved = await mark_proved(subject.target.fly, app, name)
     except FlyError as error:
         context.progress.print(
-            f"The server is healthy, but its release stays unproved: {one_line(str(error))}",
+            f"The server is healthy, but its release stays unproved: {one_line(error.message)}",
             markup=False,
             soft_wrap=True,
         )
@@ -96,7 +97,7 @@ async def subject_of(
         if not url:
             raise UsageError(
                 f"{environment.app} is not on the local Fly.",
-                advice=f"Apply it: roost apply {name} --local",
+                advice=f"Apply it: {Command('apply', name, '--local')}",
             )
         yield environment_subject(context, file, target, url, version)
 

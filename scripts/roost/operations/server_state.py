@@ -14,6 +14,7 @@ from roost.apply.gate import failure_in
 from roost.apply.start_stop import ON_THE_WAY, SUSPENDED
 from roost.environment.load import EnvironmentFile
 from roost.errors import MachineFailedError, PrivateNetworkError
+from roost.errors.command import Command
 from roost.fly.models import Machine, MachineEvent
 from roost.operations.context import Context
 from roost.operations.fly_target import Target
@@ -113,7 +114,7 @@ def _not_running(ours: tuple[Machine, ...]) -> tuple[bool | None, str]:
 def last_death(machine: Machine) -> MachineFailedError | None:
     """Return the last exit of a machine as an error, if nobody asked it to stop."""
     ended = [event for event in machine.events if event.exit_event is not None][:1]
-    log = f"`fly logs -i {machine.id}`, here: ./run roost local logs"
+    log = f"`fly logs -i {machine.id}`, here: {Command('local', 'logs')}"
     return failure_in(machine.id, ended, frozenset(), log)
 
 
@@ -158,7 +159,7 @@ def verdict_notes(name: str, release: Release | None) -> Iterable[str]:
     if release.verdict in {Verdict.PENDING, Verdict.FAILED}:
         state = "failed" if release.verdict is Verdict.FAILED else "was never proved"
         why = f": {release.why.rstrip('.')}" if release.why else ""
-        yield f"Release {release.number} {state}{why}. See what to do: roost plan {name}"
+        yield f"Release {release.number} {state}{why}. See what to do: {Command('plan', name)}"
 
 
 async def print_state_notes(context: Context, target: Target, file: EnvironmentFile) -> None:

@@ -8,6 +8,7 @@ from typing import Literal
 from roost.environment.load import EnvironmentFile
 from roost.environment.model import AUTH_SECRET, SqliteDatabase
 from roost.errors import SmokeFailedError, UsageError
+from roost.errors.command import Command
 from roost.fly.models import Machine
 from roost.operations.context import Context
 from roost.operations.fly_target import Target
@@ -55,14 +56,14 @@ async def flush_writes(context: Context, target: Target, file: EnvironmentFile) 
             pass
     except NothingToHoldError as reason:
         context.progress.print(
-            f"Its data is not on its volume: {reason}. See what to do: roost smoke {file.name}",
+            f"Its data is not on its volume: {reason}. See what to do: {Command('smoke', file.name)}",
             markup=False,
             soft_wrap=True,
         )
     except NotHeldError as reason:
         context.progress.print(
             f"Its database was not flushed to the disk ({reason}): what was written in the last half "
-            f"minute is safe once it woke. Before you change it, wake it: roost wake {file.name}",
+            f"minute is safe once it woke. Before you change it, wake it: {Command('wake', file.name)}",
             markup=False,
             soft_wrap=True,
         )
@@ -93,7 +94,7 @@ async def our_machines(target: Target, file: EnvironmentFile) -> tuple[Machine, 
     )
     if not found:
         raise UsageError(
-            f"{file.name} has no machine yet.", advice=f"Create it: roost apply {file.name}"
+            f"{file.name} has no machine yet.", advice=f"Create it: {Command('apply', file.name)}"
         )
     return found
 

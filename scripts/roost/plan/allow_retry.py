@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from roost.errors import UnappliableError, UsageError
+from roost.errors.command import Command
 from roost.plan.releases import Release, Verdict, failed_like
 
 
@@ -21,9 +22,9 @@ def find_release(environment: str, releases: tuple[Release, ...], number: int) -
         if releases
         else f"There is no release {number}: the environment has none yet.",
         where=environment,
-        advice=f"See them: `roost releases {environment}`."
+        advice=f"See them: `{Command('releases', environment)}`."
         if releases
-        else f"Make the first one: roost apply {environment}",
+        else f"Make the first one: {Command('apply', environment)}",
     )
 
 
@@ -43,7 +44,7 @@ def check_clearable(environment: str, releases: tuple[Release, ...], number: int
         raise UnappliableError(
             f"Release {number} failed again as release {later.number}, and that one is refused.",
             where=environment,
-            advice=f"Clear that one: `roost releases {environment} --clear {later.number}`.",
+            advice=f"Clear that one: `{Command('releases', environment, '--clear', later.number)}`.",
         )
     return release
 
@@ -53,12 +54,18 @@ def _not_failed(environment: str, release: Release) -> tuple[str, str]:
     match release.verdict:
         case Verdict.GOOD:
             what = f"Release {number} passed its gate, so there is nothing to clear."
-            return what, f"To roll back to it: `roost rollback {environment} --to {number}`."
+            return (
+                what,
+                f"To roll back to it: `{Command('rollback', environment, '--to', number)}`.",
+            )
         case Verdict.UNPROVED:
             what = f"Release {number} did not fail: its secrets changed while it slept."
-            return what, f"Prove it, if it is live: `roost smoke {environment}`."
+            return what, f"Prove it, if it is live: `{Command('smoke', environment)}`."
         case Verdict.CLEARED:
-            return f"Release {number} is cleared already.", f"Try it: roost apply {environment}"
+            return (
+                f"Release {number} is cleared already.",
+                f"Try it: {Command('apply', environment)}",
+            )
         case _:
             what = f"Release {number} has no verdict yet."
-            return what, f"To prove it, or to apply the file: roost apply {environment}"
+            return what, f"To prove it, or to apply the file: {Command('apply', environment)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from roost.errors import UnappliableError
+from roost.errors.command import Command
 from roost.fly.models import Machine, Volume
 from roost.plan.desired import VOLUME_NAME, Desired
 from roost.plan.live import Live
@@ -57,5 +58,5 @@ def cordoned_notes(environment: str, machines: Iterable[Machine]) -> Iterator[st
             yield (
                 f"The machine {slot_of(machine)} ({machine.id}) is cordoned: it receives no "
                 "requests, and none wakes it. An interrupted destroy leaves it so. To finish that: "
-                f"roost destroy {environment}. To serve again: roost apply {environment}."
+                f"{Command('destroy', environment)}. To serve again: {Command('apply', environment)}."
             )

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from roost.environment.load import EnvironmentFile
 from roost.environment.scale import scale_faults, with_fields
+from roost.errors.command import Command
 from roost.fly.models import Machine
 from roost.plan.desired import ENVIRONMENT_KEY, OVERRIDE_KEY
 from roost.plan.live import Live
@@ -121,7 +122,7 @@ def _contradiction(file: EnvironmentFile, override: Override, message: str) -> R
     return Refusal(
         "override",
         f"the file and the override ({override.summary()}) do not go together: {message}",
-        f"Change the file, or end the override: `roost scale {file.name} --clear`.",
+        f"Change the file, or end the override: `{Command('scale', file.name, '--clear')}`.",
     )
 
 

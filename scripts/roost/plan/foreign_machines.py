@@ -7,6 +7,7 @@ server beside an existing one would answer a part of its requests.
 from __future__ import annotations
 
 from roost.errors import UnappliableError
+from roost.errors.command import Command
 from roost.fly.models import Machine
 from roost.plan.desired import ENVIRONMENT_KEY, INTERNAL_PORT, VERSION_KEY, Desired, service_of
 from roost.plan.live import Live
@@ -73,14 +74,14 @@ def _way_in(desired: Desired, live: Live, machine: Machine) -> str:
     remove = f"`fly machine destroy {machine.id} -a {desired.app}`"
     if desired.volume is None:
         return (
-            f"Set `database` in the file to the one that it uses. Then {rest}, and `roost apply "
-            f"{desired.environment}`. Once the new server works, {remove}."
+            f"Set `database` in the file to the one that it uses. Then {rest}, and "
+            f"`{Command('apply', desired.environment)}`. Once the new server works, {remove}."
         )
     if not machine.mounted_volume:
         return (
             "It has no volume. If its data is in a Postgres database, set that under `database`; data "
-            f"on its own disk is lost when it stops. Then {rest}, and `roost apply "
-            f"{desired.environment}`. Once the new server works, {remove}."
+            f"on its own disk is lost when it stops. Then {rest}, and "
+            f"`{Command('apply', desired.environment)}`. Once the new server works, {remove}."
         )
     size = next((v.size_gb for v in live.volumes if v.id == machine.mounted_volume), 0)
     grow = f"First set database.volume_gb to {size}. " if size > desired.volume.size_gb else ""
@@ -92,7 +93,7 @@ def _with_its_volume(desired: Desired, volume: str, rest: str, remove: str) -> s
     return (
         f"To bring its data over by hand: 1. {rest}. 2. `fly volumes snapshots create {volume}`, and "
         f"wait until `fly volumes snapshots list {volume}` says that it is created. "
-        f"3. `roost restore {desired.environment} --snapshot ID`, with the ID from that list. The "
+        f"3. `{Command('restore', desired.environment, '--snapshot', 'ID')}`, with the ID from that list. The "
         f"database has to be prefect.db at the top of that volume, of Prefect {version} or older. "
         f"Once the new server works, {remove}. To start without its data, remove only the machine and its "
         f"volume (`fly volumes destroy {volume}`)."

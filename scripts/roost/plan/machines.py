@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from roost.errors.command import Command
 from roost.fly.models import Machine
 from roost.plan.compare import differences, leftovers
 from roost.plan.desired import OVERRIDE_KEY, VERSION_KEY, Desired, DesiredMachine
@@ -218,10 +219,10 @@ def _way_back(environment: str, machine: Machine, want: Version) -> str:
     if not machine.mounted_volume:
         return "For the older one, make a new environment with a database from before the upgrade."
     snapshot = snapshot_before(releases_on([machine]), want) or "ID"
-    listed = "" if snapshot != "ID" else f" (`roost backups {environment}` lists them)"
+    listed = "" if snapshot != "ID" else f" (`{Command('backups', environment)}` lists them)"
     return (
         f"To go back with the data from before the upgrade, and lose what was written since: with "
-        f"prefect.version {want} in the file, `roost restore {environment} --snapshot {snapshot}`"
+        f"prefect.version {want} in the file, `{Command('restore', environment, '--snapshot', snapshot)}`"
         f"{listed}."
     )
 

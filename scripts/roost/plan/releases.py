@@ -18,6 +18,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from roost.errors.command import bare
 from roost.fly.models import Machine, SecretInfo
 from roost.plan.compare import Json, differences, without_fields
 from roost.plan.desired import (
@@ -147,7 +148,7 @@ class Release:
 
     def with_verdict(self, verdict: Verdict, why: str = "") -> Release:
         """Return the release with a verdict."""
-        return replace(self, verdict=verdict, why=why[:_LONGEST_WHY])
+        return replace(self, verdict=verdict, why=bare(why)[:_LONGEST_WHY])
 
     def with_secrets(self, secrets: Iterable[SecretInfo]) -> Release:
         """Return the release with these secrets."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from roost.errors import UnappliableError
+from roost.errors.command import Command
 from roost.fly.models import Machine, Volume
 from roost.plan.backups import RESTORE_OF, Backup, retained_entry, retained_volumes
 from roost.plan.desired import EXTENSION_FIELDS, MOUNT_PATH, VERSION_KEY, VOLUME_NAME, Desired
@@ -100,7 +101,7 @@ def refusal(desired: Desired, state: Restoring) -> Refusal:
     return Refusal(
         f"machine/{slot_of(state.old)}",
         f"a restore of the snapshot {state.journal.snapshot} was interrupted",
-        f"`roost restore {desired.environment}` continues it; `roost apply` finishes or undoes it.",
+        f"`{Command('restore', desired.environment)}` continues it; `{Command('apply')}` finishes or undoes it.",
     )
 
 

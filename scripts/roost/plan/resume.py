@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from roost.errors.command import Command
 from roost.fly.models import Machine
 from roost.plan.desired import Desired
 from roost.plan.ignored import adopt
@@ -155,6 +156,6 @@ def _refusal(desired: Desired, failed: Release) -> Refusal:
         f"the same configuration failed as release {failed.number}: {why}",
         (
             "Change the file, or allow it again: "
-            f"`roost releases {desired.environment} --clear {failed.number}`."
+            f"`{Command('releases', desired.environment, '--clear', failed.number)}`."
         ),
     )

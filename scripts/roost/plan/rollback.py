@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from roost.errors import UnappliableError, UsageError
+from roost.errors.command import Command
 from roost.plan.allow_retry import find_release
 from roost.plan.desired import OVERRIDE_KEY, Desired
 from roost.plan.ignored import adopt
@@ -52,7 +53,7 @@ def roll_back(desired: Desired, live: Live, to: int | None) -> Recovery:
     if now is None:
         raise UsageError(
             f"{desired.environment} has no release yet.",
-            advice=f"Make the first one: roost apply {desired.environment}",
+            advice=f"Make the first one: {Command('apply', desired.environment)}",
         )
     in_force = _override(desired.machines[0].config if desired.machines else {})
     release = choose_release(desired.environment, releases, to, in_force)
@@ -102,7 +103,7 @@ def choose_release(
         raise UnappliableError(
             f"There is no good release before release {releases[-1].number}.",
             where=environment,
-            advice=f"{_named(environment, releases)}List them: `roost releases {environment}`.",
+            advice=f"{_named(environment, releases)}List them: `{Command('releases', environment)}`.",
         )
     if not release.was_proved:
         raise _refused(environment, releases, f"Release {release.number} {_wrong(release)}.")
@@ -115,7 +116,7 @@ def choose_release(
             f"Release {release.number} failed when it was restored as release {failed.number}: "
             f"{failed.why}",
             where=environment,
-            advice=f"Allow it again: `roost releases {environment} --clear {failed.number}`.",
+            advice=f"Allow it again: `{Command('releases', environment, '--clear', failed.number)}`.",
         )
     return release
 
@@ -127,7 +128,7 @@ def _named(environment: str, releases: Releases) -> str:
         return ""
     return (
         f"Release {earlier[-1]} was never proved with its latest secrets; to roll back to it "
-        f"nevertheless: `roost rollback {environment} --to {earlier[-1]}`. "
+        f"nevertheless: `{Command('rollback', environment, '--to', earlier[-1])}`. "
     )
 
 
@@ -148,7 +149,7 @@ def _refused(environment: str, releases: Releases, what: str) -> UnappliableErro
     numbers = ", ".join(str(release.number) for release in good)
     way = f"Good releases: {numbers}." if good else "There is no other good release."
     return UnappliableError(
-        what, where=environment, advice=f"{way} List them: `roost releases {environment}`."
+        what, where=environment, advice=f"{way} List them: `{Command('releases', environment)}`."
     )
 
 
@@ -176,7 +177,7 @@ def _override_notes(desired: Desired, release: Release) -> Iterator[str]:
     if found := decode(restored):
         yield (
             f"Release {release.number} ran with a scaling override, which is restored with it: "
-            f"{found.summary()}. To end it again: `roost scale {desired.environment} --clear`."
+            f"{found.summary()}. To end it again: `{Command('scale', desired.environment, '--clear')}`."
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from roost.errors.command import Command
 from roost.fly.models import Machine, Volume
 from roost.plan.backups import retained_volumes
 from roost.plan.desired import Desired, DesiredVolume
@@ -45,7 +46,7 @@ def compare_volumes(
         yield (
             f"The volume {volume.id} ({volume.size_gb} GB) is from before a restore and costs money. "
             "Once the restored data is right, remove it: "
-            f"`roost restore {desired.environment} --confirm {volume.id}`."
+            f"`{Command('restore', desired.environment, '--confirm', volume.id)}`."
         )
     yield from _unused(v for v in left if v.id not in kept)
 

@@ -228,7 +228,7 @@ class RehearsalRun:
             self.measurements.seconds("base", began)
             return await self._write(side)
         except (RoostError, OSError) as error:
-            raise BaseFailedError(str(error).partition("\n")[0]) from error
+            raise BaseFailedError(f"{error}".partition("\n")[0]) from error
 
     async def apply_head(self, rows: tuple[str, ...]) -> None:
         """Apply the change, measure the downtime, and check that the canary rows are kept."""

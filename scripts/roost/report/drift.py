@@ -6,12 +6,13 @@ The files go from one job to another, so their content is not trusted until it w
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from roost.errors.command import Command
 from roost.plan.drift import Cause, changed_twice
 from roost.report.markdown import code, short_code, text, value_code
 from roost.report.plan_layout import LIMIT
@@ -29,30 +30,6 @@ def _known_cause(value: object) -> object:
 
 
 _CAUSES = frozenset(cause.value for cause in Cause)
-_TO_DO = {
-    Cause.NOT_APPLIED: "The file changed. Apply it: `roost apply {name}`",
-    Cause.BY_HAND: (
-        "To undo a change by hand: `roost drift {name} --heal`. To keep it, add it to the file, "
-        "or to `drift.ignore` with a reason."
-    ),
-    Cause.ENDED: "An override ended. To return to the file: `roost drift {name} --heal`",
-    Cause.CUT_SHORT: "To finish an interrupted apply: `roost apply {name}`",
-    Cause.NOT_RUNNING: "To start a machine that does not run: `roost drift {name} --heal`",
-    Cause.REFUSED: "A person has to decide. See the plan: `roost plan {name}`",
-    Cause.NO_DATA: (
-        "The volume is missing, and an apply creates an empty server. To restore a backup: "
-        "`roost restore {name}`"
-    ),
-    Cause.NO_MACHINE: (
-        "The machine is missing, and an apply creates one on the volume that is left. See which: "
-        "`roost plan {name}`"
-    ),
-    Cause.FAILED: (
-        "The release failed, and there is none to roll back to. Correct the file and apply: `roost apply {name}`"
-    ),
-    Cause.UNRECORDED: "The previous value is unknown. Compare, then apply: `roost plan {name}`",
-    Cause.UNKNOWN: "The previous value is unknown. See the plan: `roost plan {name}`",
-}
 Listed = Annotated[tuple[str, ...], Field(strict=False)]
 
 
@@ -167,8 +144,36 @@ def _headline(results: Sequence[DriftResult], run: RunResult) -> str:
 
 
 def to_do(name: str, causes: Collection[Cause]) -> Iterator[str]:
-    """Yield a line with the next step for each cause; commands are written as in texts."""
-    return (line.format(name=name) for cause, line in _TO_DO.items() if cause in causes)
+    """Yield a line with the next step for each cause; its commands are not rendered yet."""
+    return (line for cause, line in _next_steps(name).items() if cause in causes)
+
+
+def _next_steps(name: str) -> Mapping[Cause, str]:
+    """Return the next step for each cause of drift."""
+    return {
+        Cause.NOT_APPLIED: f"The file changed. Apply it: `{Command('apply', name)}`",
+        Cause.BY_HAND: (
+            f"To undo a change by hand: `{Command('drift', name, '--heal')}`. To keep it, add it to the file, "
+            "or to `drift.ignore` with a reason."
+        ),
+        Cause.ENDED: f"An override ended. To return to the file: `{Command('drift', name, '--heal')}`",
+        Cause.CUT_SHORT: f"To finish an interrupted apply: `{Command('apply', name)}`",
+        Cause.NOT_RUNNING: f"To start a machine that does not run: `{Command('drift', name, '--heal')}`",
+        Cause.REFUSED: f"A person has to decide. See the plan: `{Command('plan', name)}`",
+        Cause.NO_DATA: (
+            "The volume is missing, and an apply creates an empty server. To restore a backup: "
+            f"`{Command('restore', name)}`"
+        ),
+        Cause.NO_MACHINE: (
+            "The machine is missing, and an apply creates one on the volume that is left. See which: "
+            f"`{Command('plan', name)}`"
+        ),
+        Cause.FAILED: (
+            f"The release failed, and there is none to roll back to. Correct the file and apply: `{Command('apply', name)}`"
+        ),
+        Cause.UNRECORDED: f"The previous value is unknown. Compare, then apply: `{Command('plan', name)}`",
+        Cause.UNKNOWN: f"The previous value is unknown. See the plan: `{Command('plan', name)}`",
+    }
 
 
 def _row(result: DriftResult) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+from roost.errors.command import Command
 from roost.plan.next_due import LEAD, TRIES, Decided, Decision, NextDue
 from roost.plan.server_work import ConnectedClients, FlowServerWork, ServerWork
 from roost.report.wording import counted, one_line
@@ -44,12 +45,12 @@ def tick_line(name: str, decided: Decided, now: datetime) -> str:
         return (
             f"{name}: not woken. A run was due {when(due, now)} ({run_of(due)}), but the server was "
             f"awake since then and left this time unchanged for over {length(TRIES)}. If the run did "
-            f"not start, wake the server: roost wake {name}"
+            f"not start, wake the server: {Command('wake', name)}"
         )
     return {
         Decision.NO_MACHINE: f"{name}: it has no machine that serves; nothing to wake.",
         Decision.AWAKE: f"{name}: awake already.",
-        Decision.BUSY: f"{name}: its machine is being changed, or failed. See: roost status {name}",
+        Decision.BUSY: f"{name}: its machine is being changed, or failed. See: {Command('status', name)}",
     }.get(decided.decision, f"{name}: asleep, nothing is due.")
 
 
@@ -93,12 +94,12 @@ def asleep_notes(
     yield f"Next run: {when(due, now)}, {run_of(due)}."
     if due.at > now:
         yield (
-            f"The server sleeps until then. `roost tick {name}` wakes it if somebody runs it at that "
+            f"The server sleeps until then. `{Command('tick', name)}` wakes it if somebody runs it at that "
             "time: see docs/schedules.md."
         )
     elif now - due.at > LEAD:
         yield (
-            f"That run is late, because nobody woke the server. To start it now: roost wake {name}. "
+            f"That run is late, because nobody woke the server. To start it now: {Command('wake', name)}. "
             "To have it woken on time: see docs/schedules.md."
         )
 

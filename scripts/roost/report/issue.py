@@ -17,6 +17,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from roost.errors.command import TYPED, Command, rendered
 from roost.github.models import ACTIONS_BOT, Issue
 from roost.plan.drift import only_apply_ends
 from roost.report.drift import (
@@ -32,7 +33,6 @@ from roost.report.drift import (
     to_do,
     token_line,
 )
-from roost.report.hints import as_typed
 from roost.report.markdown import code, text
 from roost.report.plan_layout import LIMIT
 from roost.report.wording import counted
@@ -295,7 +295,7 @@ def _steps(name: str, result: DriftResult | None, orphans: Sequence[OrphanFound]
     if result is not None and result.state == "error":
         steps.append("Correct what the error says. The next run of the schedule checks again.")
     if steps:
-        lines = [f"- {text(line)}" for line in steps]
+        lines = [f"- {text(rendered(line, TYPED))}" for line in steps]
         yield f"\n### What to do\n\n{fitted(lines, LIMIT // 4, 'app')}"
 
 
@@ -303,8 +303,8 @@ def _removal(name: str, orphan: OrphanFound) -> str:
     if "file is gone" not in orphan.why:
         return f"Check its data, then remove it by hand: `fly apps destroy {plain(orphan.app)}`"
     return (
-        f"To remove it after a final snapshot, restore the file, run `./run roost destroy "
-        f"{plain(name)}`, and remove the file again."
+        f"To remove it after a final snapshot, restore the file, run "
+        f"`{Command('destroy', plain(name))}`, and remove the file again."
     )
 
 
@@ -322,15 +322,15 @@ def _advice(name: str, result: DriftResult) -> Iterator[str]:
         yield (
             "It is protected, so the schedule leaves it to a person with the role maintain or admin, or "
             "to one whose run a reviewer approves. To heal it: under Actions, "
-            f"Drift, Run workflow; or by hand `./run roost drift {plain(name)} --heal`"
+            f"Drift, Run workflow; or by hand `{Command('drift', plain(name), '--heal')}`"
         )
         return
     if only_apply_ends(result.differences):
-        command = f"`./run roost apply {plain(name)}`"
+        command = f"`{Command('apply', plain(name))}`"
         yield f"The file changed. An apply brings that change and undoes the others: {command}"
         return
     causes = {difference.cause for difference in result.differences}
-    yield from (as_typed(line, local=False) for line in to_do(plain(name), causes))
+    yield from to_do(plain(name), causes)
 
 
 def _last(seen: Seen, *, is_open: bool) -> Iterator[str]:

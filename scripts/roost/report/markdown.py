@@ -10,6 +10,7 @@ import html
 import re
 from typing import Any
 
+from roost.errors.command import bare
 from roost.report.wording import one_line, shown, shown_whole, spelled, spelled_short
 
 # Characters with a meaning in Markdown are written as entities. GitHub finds mentions and references
@@ -46,8 +47,11 @@ def _span(line: str) -> str:
 
 
 def text(value: str) -> str:
-    """Return a sentence as plain text; Roost's own spans in backticks stay code."""
-    line = one_line(value)
+    """Return a sentence as plain text; Roost's own spans in backticks stay code.
+
+    Commands that were not rendered yet become `roost ...`.
+    """
+    line = one_line(bare(value))
     parts = line.split("`")
     if len(parts) % 2 == 0 or "``" in line:  # not Roost's: backticks are not in pairs
         return _plain(line)

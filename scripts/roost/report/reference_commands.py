@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from roost.report.hints import TYPED
+from roost.errors.command import TYPED
 
 WIDTH = 80
 HEAD = """\
@@ -53,9 +53,9 @@ def leaves(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 def _section(name: str, command: Any) -> Iterator[str]:
     context = command.make_context(
-        f"{TYPED} {name}", [], resilient_parsing=True, terminal_width=WIDTH
+        f"{TYPED.prefix} {name}", [], resilient_parsing=True, terminal_width=WIDTH
     )
     text = command.get_help(context).rstrip()
     # The command line writes the example as it is typed in a checkout; so does this page.
-    typed = text.replace("Example: roost ", f"Example: {TYPED} ")
+    typed = text.replace("Example: roost ", f"Example: {TYPED.prefix} ")
     yield from ("", f"## {name}", "", "```text", typed, "```")

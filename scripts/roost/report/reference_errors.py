@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from roost import errors
 from roost.errors import ExitCode, RoostError
+from roost.errors.command import TYPED, Command, rendered
 
 EXIT_CODES = {
     ExitCode.DONE: "Done. For a command that compares: no difference.",
@@ -24,7 +25,7 @@ INTERRUPTED = "130", "Stopped by Ctrl-C. Completed steps stay; run the same comm
 # the file, the machine and the command.
 REMEDIES = {
     # Input
-    "invalid-files": "Correct each listed line and run `./run roost validate` again.",
+    "invalid-files": f"Correct each listed line and run `{Command('validate')}` again.",
     "unknown-environment": "Check the spelling. The files are in `environments/`.",
     "usage": "Run the command with `--help`.",
     "secret-missing": "Set the variable that the message names, or add the value to the SOPS file.",
@@ -38,13 +39,13 @@ REMEDIES = {
     "fly-forbidden": "Use a token of this app's organization, or choose another app name.",
     "fly-not-found": "Check `app` and `organization`. An app that was just created can take a moment.",
     "fly-leased": "Wait for the other command to end. A lease that nobody refreshes ends in 30 s.",
-    "fly-conflict": "Run `./run roost plan ENV` to see what exists now.",
+    "fly-conflict": f"Run `{Command('plan', 'ENV')}` to see what exists now.",
     "fly-precondition": "Run the command again. It plans on the current state.",
     "fly-capacity": "Try again later, or choose another `region` or a smaller `machine.size`.",
     "fly-rejected": "Read Fly's words. Where a value of the file is meant, correct it.",
     "fly-rate-limited": "Wait a minute, then run the same command again.",
     "fly-unavailable": "See https://status.flyio.net, then run the same command again: it continues.",
-    "fly-wait-timeout": "Run `./run roost status ENV`, then the same command again.",
+    "fly-wait-timeout": f"Run `{Command('status', 'ENV')}`, then the same command again.",
     "fly-answer": "Run the command again. If it stays, report it with the message.",
     # GitHub
     "github-error": "Read GitHub's own words in the message.",
@@ -62,7 +63,7 @@ REMEDIES = {
     "changed-meanwhile": "Somebody else applied at the same time. Plan again, then apply.",
     "private-network": "Run the command inside the network: docs/github.md, A private server.",
     "secrets-lag": "Run the same command again: it continues.",
-    "overtime": "Run `./run roost plan ENV` to see what is left, then the same command again.",
+    "overtime": f"Run `{Command('plan', 'ENV')}` to see what is left, then the same command again.",
     "cannot-apply": "Follow the message: it names the field or the step, and the way around it.",
     "protected": "Remove `protected: true` in a reviewed change first, if you mean it.",
     "image": "Read the builder's output above the message, correct that, run it again.",
@@ -70,11 +71,11 @@ REMEDIES = {
     "machine-failed": "Read the machine's log. A wrong setting or too little memory are usual.",
     "gate": "Read the failed check and the server's last error in the message.",
     "gate-failed": "Correct the file. The failed release is refused until the file changes or "
-    "`./run roost releases ENV --clear N`.",
+    f"`{Command('releases', 'ENV', '--clear', 'N')}`.",
     "gate-failed-not-rolled-back": "Read what runs now in the message. Correct the file and apply.",
-    "smoke-failed": "Read the failed check. `./run roost status ENV` shows the machine.",
+    "smoke-failed": f"Read the failed check. `{Command('status', 'ENV')}` shows the machine.",
     "rehearsal-failed": "Read the failed check in the comment; reproduce it with "
-    "`./run roost rehearse ENV`.",
+    f"`{Command('rehearse', 'ENV')}`.",
     # Backups
     "snapshot": "See `fly volumes snapshots list`, then run the command again.",
     "other-database": "Remove the setting or secret that names another database.",
@@ -95,7 +96,7 @@ REMEDIES = {
     "not-permitted": "Ask somebody with the role maintain or admin to run it, or a reviewer to "
     "approve the run.",
     # Roost
-    "local-fly": "Run `./run roost local status`, and `./run roost local logs APP`.",
+    "local-fly": f"Run `{Command('local', 'status')}`, and `{Command('local', 'logs', 'APP')}`.",
     "internal": "Report it, with the output of the same command under `ROOST_TRACEBACK=1`.",
     "error": "Read the message: the computer's own words, such as a full disk.",
 }
@@ -162,7 +163,7 @@ def _table(title: str, classes: list[type[RoostError]]) -> Iterator[str]:
     )
     for kind in sorted(classes, key=lambda kind: kind.word):
         cause = _cell(inspect.cleandoc(kind.__doc__ or "").split("\n\n")[0])
-        yield f"| `{kind.word}` | {int(kind.exit_code)} | {cause} | {_cell(REMEDIES[kind.word])} |"
+        yield f"| `{kind.word}` | {int(kind.exit_code)} | {cause} | {_cell(rendered(REMEDIES[kind.word], TYPED))} |"
 
 
 def _cell(text: str) -> str:

@@ -42,7 +42,7 @@ ONLY_MAIN = {"protected_branches": False, "custom_branch_policies": True}
 
 
 @dataclass(frozen=True)
-class Command:
+class SetupCommand:
     """A command: one program, or two of which the second reads the output of the first."""
 
     what: str
@@ -68,7 +68,7 @@ class Command:
         return " | ".join(parts)
 
 
-def commands(starter: Starter, secrets: Iterable[str]) -> tuple[Command, ...]:
+def commands(starter: Starter, secrets: Iterable[str]) -> tuple[SetupCommand, ...]:
     """Return the commands for one environment, then those for its repository, in order.
 
     Args:
@@ -77,7 +77,7 @@ def commands(starter: Starter, secrets: Iterable[str]) -> tuple[Command, ...]:
     """
     name, path = starter.name, f"{HERE}/environments/{starter.name}"
     found = [
-        Command(
+        SetupCommand(
             "An empty app, which costs nothing: a token of one app needs it",
             ("fly", "apps", "create", starter.app, "--org", starter.organization),
             optional=True,
@@ -91,14 +91,14 @@ def commands(starter: Starter, secrets: Iterable[str]) -> tuple[Command, ...]:
     if starter.protected:
         found.append(_reviewer(path))
     found.append(
-        Command(
+        SetupCommand(
             "A token that deploys this app and no other, for 30 days",
             ("fly", "tokens", "create", "deploy", *_ending(starter.app, f"roost-{name}")),
             into=("gh", "secret", "set", TOKEN, "--env", name),
         )
     )
     found += [
-        Command(
+        SetupCommand(
             f"{secret}: gh asks for its value",
             ("gh", "secret", "set", secret, "--env", name),
             asks=True,
@@ -112,10 +112,10 @@ def _ending(app: str, name: str) -> tuple[str, ...]:
     return ("-a", app, "-n", name, "-x", DAYS_30)
 
 
-def _reviewer(path: str) -> Command:
+def _reviewer(path: str) -> SetupCommand:
     """Return the command that makes its runner approve each deployment; not every GitHub plan has it."""
     wanted = f'{{deployment_branch_policy: {json.dumps(ONLY_MAIN)}, reviewers: [{{type: "User", id: .id}}]}}'
-    return Command(
+    return SetupCommand(
         "You approve each deployment to it (on public repositories, or GitHub Enterprise)",
         ("gh", "api", "user", "--jq", wanted),
         into=("gh", "api", "-X", "PUT", path, "--input", "-"),
@@ -123,14 +123,14 @@ def _reviewer(path: str) -> Command:
     )
 
 
-def _once(starter: Starter) -> tuple[Command, ...]:
+def _once(starter: Starter) -> tuple[SetupCommand, ...]:
     """Return the commands that a repository needs once, for any number of environments."""
     return (
-        Command(
+        SetupCommand(
             f"Once: the GitHub environment {PLAN}, for pull requests and the drift check",
             ("gh", "api", "-X", "PUT", f"{HERE}/environments/{PLAN}"),
         ),
-        Command(
+        SetupCommand(
             "Once: a token that only reads, for 30 days",
             (
                 *("fly", "tokens", "create", "readonly", starter.organization),
@@ -143,7 +143,7 @@ def _once(starter: Starter) -> tuple[Command, ...]:
             f"Once: the GitHub environment {PULL_REQUESTS}, for the key of an App that opens them",
             "Once: only main uses it, so that no other branch reaches the key",
         ),
-        Command(
+        SetupCommand(
             "Once: workflows only read by default, and approve no pull request",
             (
                 *("gh", "api", "-X", "PUT", f"{HERE}/actions/permissions/workflow"),
@@ -152,7 +152,7 @@ def _once(starter: Starter) -> tuple[Command, ...]:
             ),
         ),
         *(
-            Command(
+            SetupCommand(
                 f"Once: the ruleset `{name}` (on public repositories, or a paid plan)",
                 create_ruleset(file),
                 optional=True,
@@ -162,16 +162,16 @@ def _once(starter: Starter) -> tuple[Command, ...]:
     )
 
 
-def only_main_commands(name: str, what: str, which: str) -> tuple[Command, Command]:
+def only_main_commands(name: str, what: str, which: str) -> tuple[SetupCommand, SetupCommand]:
     """Return the commands that create a GitHub environment and restrict it to main."""
     path = f"{HERE}/environments/{name}"
     return (
-        Command(
+        SetupCommand(
             what,
             ("gh", "api", "-X", "PUT", path, "--input", "-"),
             given=json.dumps({"deployment_branch_policy": ONLY_MAIN}),
         ),
-        Command(
+        SetupCommand(
             which,
             ("gh", "api", "-X", "POST", f"{path}/deployment-branch-policies", "-f", "name=main"),
             optional=True,

@@ -5,18 +5,19 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from json import loads
 from typing import Any, TextIO, cast
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.segment import Segment
 from rich.table import Table
-from rich.text import Text
+from rich.text import Span, Text
 
+from roost.errors.command import BARE, Style, bare_document, has_marks, parts
 from roost.plan.cost import CostChange
 from roost.plan.steps import Change, Plan, Risk, Step
 from roost.prefect.probe import CheckResult
-from roost.report.hints import as_typed, insertions
 from roost.report.wording import (
     KEEPS_AWAKE,
     cost_line,
@@ -44,67 +45,66 @@ _STYLE = {
 
 @dataclass(frozen=True)
 class Verbatim:
-    """Data that is printed unchanged: the commands in it are not hints."""
+    """Text of somebody else that is printed unchanged, to its last character."""
 
     text: str
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Return it to rich."""
-        yield Text(self.text, end="")
+        yield from Text(self.text, end="").__rich_console__(console, options)
 
 
 class _Console(Console):
-    """Prints texts with commands as they are typed in the checkout.
+    """Prints texts with the commands in them as its readers type them.
 
     Args:
-        local: whether the texts are about the local Fly; None if nobody types the commands.
+        style: how commands are written.
         options: see rich.
     """
 
-    def __init__(self, *, local: bool | None, **options: Any) -> None:
+    def __init__(self, *, style: Style, **options: Any) -> None:
         super().__init__(**options)
-        self._local = local
+        self._style = style
 
     def print(self, *objects: Any, **options: Any) -> None:
         """Print; a line wider than the terminal is wrapped and not cut."""
-        typed = objects if self._local is None else map(self._typed, objects)
-        super().print(*typed, **{"crop": False, **options})
+        super().print(*objects, **{"crop": False, **options})
 
     def print_json(self, json: str | None = None, **options: Any) -> None:
         """Print JSON in ASCII, as names from Fly may hold control characters of a terminal."""
-        super().print_json(json, **{"ensure_ascii": True, **options})
+        data = bare_document(loads(json)) if json else options.pop("data", None)
+        super().print_json(data=data, **{"ensure_ascii": True, **options})
 
-    def _typed(self, what: Any) -> Any:
-        """Rewrite the commands in a text or group; tables hold data and stay as they are."""
-        local = bool(self._local)
-        if isinstance(what, str):
-            return as_typed(what, local=local)
-        if isinstance(what, Text):
-            return _typed_text(what, local=local)
-        return Group(*map(self._typed, what.renderables)) if isinstance(what, Group) else what
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """Return the segments of a part of the output. Here every text passes, also in tables."""
+        if isinstance(renderable, Text) and has_marks(renderable.plain):
+            renderable = _written(renderable, self._style)
+        return super().render(renderable, options)
 
 
-def _typed_text(text: Text, *, local: bool) -> Text:
-    """Apply `as_typed` to a styled text."""
+def _written(text: Text, style: Style) -> Text:
+    """Apply `rendered` to a styled text; a command keeps its own style."""
     whole = text.copy()
-    for place, words in reversed(tuple(insertions(text.plain, local=local))):
-        before, after = whole.divide([place])
-        whole = before.append(words).append_text(after)
+    for part in reversed(tuple(parts(text.plain, style))):
+        before, command, after = whole.divide([part.start, part.end])
+        spans = [Span(0, len(part.words), span.style) for span in command.spans]
+        whole = before.append_text(Text(part.words, command.style, spans=spans)).append_text(after)
     return whole
 
 
-def make_console(file: TextIO, *, width: int = 0, local: bool | None = None) -> Console:
+def make_console(file: TextIO, *, width: int = 0, style: Style = BARE) -> Console:
     """Open a console; a pipe gets plain text of a width that does not depend on the terminal.
 
     Args:
         file: where it prints.
         width: columns for a pipe; `PLAIN_WIDTH` if 0.
-        local: whether texts are about the local Fly, for the commands in them; None leaves the
-            commands as they are.
+        style: how the commands in texts are written.
     """
     columns = None if file.isatty() else width or PLAIN_WIDTH
     return _Console(
-        local=local,
+        style=style,
         file=file,
         width=columns,
         highlight=False,

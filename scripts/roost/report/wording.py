@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from roost.errors.command import MARKS, Command
 from roost.plan.cost import CostChange
 from roost.plan.document import canonical
 from roost.plan.image import is_our_image
@@ -96,11 +97,11 @@ def _as_json(value: Any) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return a text on one line, with escapes for characters that cannot be printed."""
+    """Return a text on one line, with escapes for what cannot be printed; commands stay in marks."""
     line = " ".join(text.split())
     if line.isprintable():
         return line
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+    return "".join(c if c.isprintable() or c in MARKS else repr(c)[1:-1] for c in line)
 
 
 def short_time(moment: str) -> str:
@@ -142,13 +143,13 @@ def unproved_notes(environment: str, releases: tuple[Release, ...]) -> Iterator[
     if now and now.verdict is Verdict.UNPROVED:
         yield (
             f"Release {now.number} is unproved: its secrets were set while it slept, and no check has "
-            f"run since. Prove it: roost smoke {environment}, or roost wake {environment}."
+            f"run since. Prove it: {Command('smoke', environment)}, or {Command('wake', environment)}."
         )
 
 
 def connect_line(environment: str) -> str:
     """Return the command that connects a person's own Prefect to a server, to be copied."""
-    return f"Connect your Prefect: roost connect {environment}"
+    return f"Connect your Prefect: {Command('connect', environment)}"
 
 
 def cost_line(cost: CostChange) -> str:

@@ -18,6 +18,7 @@ from roost.errors import (
     RoostError,
     SupersededError,
 )
+from roost.errors.command import Command
 from roost.github.actions import Runner
 from roost.github.api import GitHub, github_of
 from roost.operations.applying import apply_planned, moment, settle
@@ -134,7 +135,7 @@ class Attempt:
             self.context,
             target,
             planned,
-            lease_description("roost github deploy", self.context.environ),
+            lease_description("github deploy", self.context.environ),
         )
         self.changed |= bool(planned.plan.steps)
         self.unproved |= bool(planned.plan.steps) and not checks
@@ -191,7 +192,7 @@ class Attempt:
         )
         self.runner.output("outcome", result.value)
         self.runner.output("url", self.url)
-        rest = f"`./run roost plan {self.request.name} --json` shows the whole plan."
+        rest = f"`{Command('plan', self.request.name, '--json').typed}` shows the whole plan."
         self.runner.summary("\n".join(self._summary(self.outcome)), rest=rest)
 
     def _summary(self, outcome: DeployOutcome) -> Iterator[str]:

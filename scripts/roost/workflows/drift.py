@@ -21,6 +21,7 @@ from roost.environment.flow_units import split_name
 from roost.environment.load import environment_names, load_files
 from roost.environment.starter import is_example
 from roost.errors import ExitCode, RoostError
+from roost.errors.command import Command
 from roost.fly.token import SOON, token_ends
 from roost.github.actions import Annotation, Runner, runner_of
 from roost.github.api import github_of
@@ -43,7 +44,7 @@ from roost.workflows.job import need_read_token
 
 NOTHING = (
     "There is no server to watch yet: no environment file but the template's examples. Create one: "
-    "`./run roost init`"
+    f"`{Command('init')}`"
 )
 
 

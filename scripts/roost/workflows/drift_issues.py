@@ -19,6 +19,7 @@ from roost.errors import (
     GitHubUnavailableError,
     UsageError,
 )
+from roost.errors.command import Command
 from roost.github.actions import runner_of
 from roost.github.api import GitHub, github_of
 from roost.github.models import Issue
@@ -155,7 +156,7 @@ def read_run(folder: Path) -> RunResult:
     if run is None:
         raise UsageError(
             f"There are no results of a comparison of all environments in {folder}.",
-            advice="Run `roost github drift --results DIR` first, and give the same folder.",
+            advice=f"Run `{Command('github', 'drift', '--results', 'DIR')}` first, and give the same folder.",
         )
     return run
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from roost.errors import MissingTokenError, UsageError
+from roost.errors.command import Command
 from roost.github.actions import Runner, runner_of
 from roost.operations.context import Context
 
@@ -17,7 +18,7 @@ def need_runner(context: Context) -> Runner:
     if runner is None:
         raise UsageError(
             "This command runs only in a workflow of GitHub.",
-            advice="See what it does: roost github --help",
+            advice=f"See what it does: {Command('github', '--help')}",
         )
     return runner
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from roost.commands.releases import put_release_back
 from roost.errors import ExitCode, UsageError
+from roost.errors.command import Command
 from roost.operations.context import Context
 from roost.plan.resume import Recovery
 from roost.workflows.job import need_runner
@@ -75,5 +76,5 @@ def read_put_back(text: str) -> PutBack:
         raise UsageError(
             "This is no output of a rollback.",
             where="--release",
-            advice="Give the output `release` of `roost github rollback`; or run the workflow Roll back again.",
+            advice=f"Give the output `release` of `{Command('github', 'rollback')}`; or run the workflow Roll back again.",
         ) from None

@@ -67,7 +67,7 @@ async def _set(context: Context, runner: Runner, name: str, *, strict: bool) -> 
             await _check_reviewed(github, runner, file)
             check_values(runner, planned)
         context.progress.print(plan_report(planned.plan, planned.cost))
-        doing = lease_description("roost github secrets", context.environ)
+        doing = lease_description("github secrets", context.environ)
         results = await apply_planned(context, target, planned, doing)
     return outcome(planned, proved=bool(results))
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from helpers.fly_answers import TOKEN, ask, says
 from roost import errors
+from roost.errors.command import bare
 from roost.fly.refusals import refusal
 from roost.http.messages import MAX_MESSAGE
 from roost.secret_text import HIDDEN, SecretText
@@ -49,7 +50,8 @@ def test_every_refusal_has_its_class_words_place_id_and_advice(status, kind):
     assert error.where == "GET /apps/a/machines"
     assert error.advice
     for part in ("this is why", str(status), error.where, error.advice, "01J-iad"):
-        assert part in str(error)
+        assert part in error.message
+    assert str(error) == bare(error.message)
 
 
 def test_every_class_of_error_has_a_word_of_its_own():

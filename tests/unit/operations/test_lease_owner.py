@@ -28,11 +28,11 @@ RUN = {
     ],
 )
 def test_it_says_who_since_when_and_why(environ, why, told):
-    assert re.fullmatch(re.escape(told) + SINCE, lease_description("roost apply", environ, why))
+    assert re.fullmatch(re.escape(told) + SINCE, lease_description("apply", environ, why))
 
 
 def test_it_is_short_and_says_since_when_whatever_the_reason():
-    found = lease_description("roost scale", ADA, "x" * 1000)
+    found = lease_description("scale", ADA, "x" * 1000)
 
     assert len(found) == LONGEST
     assert re.search(SINCE + "$", found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from helpers.histories import History, desired_of
+from roost.errors.command import bare
 from roost.plan.diff import diff
 from roost.plan.drift import Cause, find_drift, may_heal
 from roost.plan.restore import JOURNAL_KEY, Journal
@@ -28,7 +29,7 @@ def test_a_plan_brings_a_cordoned_machine_back_and_names_both_ways_out():
     [step] = plan.steps
     assert (step.kind, step.key) == ("uncordon-machine", "machine/app-1/cordon")
     assert step.summary == "uncordon the machine app-1, so that requests reach it"
-    [warning] = plan.warnings
+    [warning] = map(bare, plan.warnings)
     assert "is cordoned: it receives no requests" in warning
     assert "To finish that: roost destroy staging." in warning
     assert warning.endswith("To serve again: roost apply staging.")

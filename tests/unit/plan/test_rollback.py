@@ -10,6 +10,7 @@ import pytest
 from helpers.environments import POSTGRES
 from helpers.histories import CLEARED, FAILED, PENDING, History, desired_of, level
 from roost.errors import ExitCode, UnappliableError, UsageError
+from roost.errors.command import bare
 from roost.plan.diff import plan_from
 from roost.plan.live import Live
 from roost.plan.override import Override, marked
@@ -168,7 +169,7 @@ def test_a_downgrade_of_what_was_proved_is_refused_and_names_the_snapshot_from_b
 
     [refusal] = plan.refusals
     assert refusal.what == "Prefect 3.8.8 already migrated the database; 3.7.8 cannot read it"
-    assert refusal.advice.endswith(
+    assert bare(refusal.advice).endswith(
         "with prefect.version 3.7.8 in the file, `roost restore staging --snapshot vs_1`."
     )
     assert recovery.desired.back is False
@@ -303,7 +304,9 @@ def test_a_release_under_the_override_in_force_is_gone_back_to():
 
 
 def test_a_release_that_is_named_brings_its_override_back_and_the_plan_says_so():
-    assert back(scaled_and_cleared().went(TWO), to=2)[1].warnings[0] == COMES_BACK
+    warnings = back(scaled_and_cleared().went(TWO), to=2)[1].warnings
+
+    assert bare(warnings[0]) == COMES_BACK
 
 
 def test_an_override_in_force_that_a_release_did_not_have_is_said_to_end():
@@ -317,4 +320,4 @@ def test_one_override_in_place_of_another_is_told():
         History().went(ONE).went(under(LARGER)).went(under(LONGER, scaling={"idle_after": "7m"}))
     )
 
-    assert list(back(history, to=2)[1].warnings[:2]) == [RESTS, COMES_BACK]
+    assert [bare(line) for line in back(history, to=2)[1].warnings[:2]] == [RESTS, COMES_BACK]

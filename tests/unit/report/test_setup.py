@@ -15,7 +15,7 @@ from roost.environment.starter import Starter
 from roost.report.codeowners import read_codeowners
 from roost.report.setup import (
     RULESETS,
-    Command,
+    SetupCommand,
     app_steps,
     commands,
     known_owner,
@@ -38,8 +38,8 @@ PROTECTED = environment_file(
 
 
 def test_a_command_with_a_second_one_is_a_pipe_and_what_it_reads_stands_before_it():
-    two = Command("", ("fly", "tokens", "create", "a b"), into=("gh", "secret", "set", "X"))
-    reading = Command("", ("gh", "api", "--input", "-"), given='{"a": 1}')
+    two = SetupCommand("", ("fly", "tokens", "create", "a b"), into=("gh", "secret", "set", "X"))
+    reading = SetupCommand("", ("gh", "api", "--input", "-"), given='{"a": 1}')
 
     assert two.shell() == "fly tokens create 'a b' | gh secret set X"
     assert two.programs == {"fly", "gh"}

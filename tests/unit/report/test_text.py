@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 
 import pytest
 from hypothesis import given
@@ -11,10 +12,11 @@ from rich.console import Console, Group
 from rich.text import Text
 
 from helpers.plans import UPGRADE, hostile_plans, planned
+from roost.errors.command import BARE, TYPED, TYPED_LOCAL, Command
 from roost.plan.cost import Cost, CostChange
 from roost.prefect.probe import CheckResult
 from roost.report.text import Verbatim, check_line, listing, make_console, plan_report, status_table
-from roost.report.wording import cost_line, counted, short_time, shown
+from roost.report.wording import cost_line, counted, one_line, short_time, shown
 
 
 def sha256(text):
@@ -54,43 +56,83 @@ def test_a_pipe_gets_plain_text_of_one_width(monkeypatch):
     assert "create the app acme-prefect in personal" in pipe.getvalue()
 
 
-def piped(*objects, width=0, local=None, **options):
+def piped(*objects, width=0, style=BARE, **options):
     """What a pipe gets."""
     pipe = io.StringIO()
-    make_console(pipe, width=width, local=local).print(*objects, **options)
+    make_console(pipe, width=width, style=style).print(*objects, **options)
     return pipe.getvalue()
 
 
-ADVICE = "Create it: roost apply staging"
-TYPED = "Create it: ./run roost apply staging --local"
+APPLY = f"{Command('apply', 'staging')}"
+ADVICE = f"Create it: {APPLY}"
+WRITTEN = [
+    (BARE, "Create it: roost apply staging"),
+    (TYPED, "Create it: ./run roost apply staging"),
+    (TYPED_LOCAL, "Create it: ./run roost apply staging --local"),
+]
 
 
 @pytest.mark.parametrize(
     "told",
-    [ADVICE, Text(ADVICE), Group(Text(ADVICE)), Text.assemble(("Create it: ", "red"), ADVICE[11:])],
-    ids=["words", "text", "group", "styled"],
+    [
+        ADVICE,
+        Text(ADVICE),
+        Group(Text(ADVICE)),
+        Text.assemble(("Create it: ", "red"), APPLY),
+        Text(one_line(ADVICE)),
+    ],
+    ids=["words", "text", "group", "styled", "one line"],
 )
-def test_advice_is_printed_as_it_is_typed(told):
-    assert piped(told, local=True) == f"{TYPED}\n"
-    assert piped(told, local=False) == f"{TYPED.removesuffix(' --local')}\n"
-    assert piped(told) == f"{ADVICE}\n"
+@pytest.mark.parametrize(("style", "written"), WRITTEN)
+def test_a_command_is_printed_in_the_style_of_the_console(told, style, written):
+    assert piped(told, style=style) == f"{written}\n"
 
 
-def test_advice_keeps_its_style():
-    styled = Text.assemble(("warning: ", "yellow"), ADVICE)
+@pytest.mark.parametrize(("style", "written"), WRITTEN)
+def test_a_command_in_a_table_is_printed_in_the_same_style(style, written):
+    table = status_table(("why", "next"), [("x", ADVICE)])
+    listed = listing(("why",), [("x", ADVICE)], "next")
+
+    for part in (table, listed):
+        _, *lines = piped(part, style=style).splitlines()  # it may be wrapped
+        assert " ".join(" ".join(lines).split()[1:]) == written
+
+
+def test_a_command_keeps_its_style_and_that_of_the_text_around_it():
     terminal = io.StringIO()
     terminal.isatty = lambda: True
 
-    make_console(terminal, local=True).print(styled)
+    make_console(terminal, style=TYPED).print(
+        Text.assemble(("warning: ", "yellow"), ("see ", "red"), (APPLY, "bold"), "; then ", APPLY)
+    )
 
-    assert terminal.getvalue() == f"\x1b[33mwarning: \x1b[0m{TYPED}\n"
+    assert terminal.getvalue() == (
+        "\x1b[33mwarning: \x1b[0m\x1b[31msee \x1b[0m\x1b[1m./run roost apply staging\x1b[0m"
+        "; then ./run roost apply staging\n"
+    )
 
 
-def test_data_is_printed_as_it_is():
-    told = status_table(("why",), [(ADVICE,)])
+def test_json_has_bare_commands():
+    pipe = io.StringIO()
 
-    assert piped(told, local=True).splitlines()[1].rstrip() == ADVICE
-    assert piped(Verbatim(f"{ADVICE} :x:\n"), end="", local=True) == f"{ADVICE} :x:\n"
+    make_console(pipe, style=TYPED_LOCAL).print_json(json.dumps({"a": [ADVICE], "é": 1}))
+
+    assert json.loads(pipe.getvalue()) == {"a": ["Create it: roost apply staging"], "é": 1}
+    assert pipe.getvalue().isascii()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["roost apply staging :x:\n", "./run roost apply x\n", f"# {ADVICE}\n", "\ue0b0 \uf015\n"],
+)
+def test_text_of_somebody_else_is_printed_as_it_is(text):
+    assert piped(Verbatim(text), end="", style=TYPED_LOCAL) == text
+
+
+def test_a_sentence_that_only_looks_like_a_command_is_printed_as_it_is():
+    text = "a person wrote: roost apply staging, `roost plan x`, ./run roost drift --all"
+
+    assert piped(text, style=TYPED_LOCAL) == f"{text}\n"
 
 
 @given(hostile_plans())
