@@ -89,7 +89,9 @@ async def tick(
         MissingTokenError: there is no token of Fly.
     """
     if bool(names) == every:
-        raise UsageError("Name environments, or give --all.", advice=f"See: {Command('tick', '--help')}")
+        raise UsageError(
+            "Name environments, or give --all.", advice=f"See: {Command('tick', '--help')}"
+        )
     now = datetime.now(UTC)
     files, broken = _files(context, names, now, local=local)
     done: list[Ticked] = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import stat
 from collections.abc import Iterator
@@ -114,19 +113,19 @@ def _lock_version(lock: bytes) -> str:
 
 def _files(folder: Path, repository: Path) -> Iterator[Path]:
     """Find the files to copy; a link that leads out of the repository is refused."""
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(f for f in folders if not f.startswith(".") and f not in _LEFT_OUT)
-        for linked in (name for name in folders if (Path(place) / name).is_symlink()):
-            raise FlowFolderError(
-                f"has the link {linked} to a folder; put the files themselves here"
-            )
-        for name in names:
-            path = Path(place) / name
-            if name.startswith(".") or path.suffix == ".pyc":
-                continue
-            if path.is_symlink() and leads_out(path, repository):
-                raise FlowFolderError(f"has the link {name} out of the repository; remove it")
+    for path in folder.iterdir():
+        if path.name.startswith(".") or path.name in _LEFT_OUT or path.suffix == ".pyc":
+            continue
+        if path.is_symlink() and leads_out(path, repository):
+            raise FlowFolderError(f"has the link {path.name} out of the repository; remove it")
+        if not path.is_dir():
             yield path
+        elif path.is_symlink():
+            raise FlowFolderError(
+                f"has the link {path.name} to a folder; put the files themselves here"
+            )
+        else:
+            yield from _files(path, repository)
 
 
 def _read(path: Path, repository: Path) -> bytes:

@@ -94,8 +94,9 @@ def asleep_notes(
     yield f"Next run: {when(due, now)}, {run_of(due)}."
     if due.at > now:
         yield (
-            f"The server sleeps until then. `{Command('tick', name)}` wakes it if somebody runs it at that "
-            "time: see docs/schedules.md."
+            f"The server sleeps until then. `{Command('tick', name)}` wakes it. The workflow Tick runs "
+            "that every five minutes once it is switched on, and GitHub may run it late: see "
+            "docs/schedules.md."
         )
     elif now - due.at > LEAD:
         yield (

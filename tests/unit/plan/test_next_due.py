@@ -19,6 +19,7 @@ from roost.plan.next_due import (
     next_due_of,
     parse_next_due,
 )
+from roost_server import flow_server_watch
 
 NOW = datetime(2026, 11, 30, 9, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -179,3 +180,9 @@ def test_a_server_that_was_put_to_sleep_again_is_woken_again_for_an_hour():
     events = [ended(NOW, asked=True), event(due + SECOND, **STARTED)]
 
     assert decide([machine(left(due), events=events)], NOW).decision is Decision.DUE
+
+
+def test_the_server_leaves_it_where_it_is_looked_for():
+    assert flow_server_watch.KEY == NEXT_DUE_KEY
+    # Else a server that was woken early would sleep again before its run.
+    assert LEAD.total_seconds() <= flow_server_watch.NEAR_S
