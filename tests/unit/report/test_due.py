@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from roost.errors.command import bare
 from roost.plan.next_due import Decided, Decision, NextDue
 from roost.plan.server_work import ConnectedClients, FlowServerWork, ServerWork
 from roost.report.due import asleep_notes, length, run_of, tick_line, when, woken_line, work_notes
@@ -63,7 +64,7 @@ def test_a_run_without_a_deployment_is_said_to_have_none():
     ],
 )
 def test_what_is_not_woken_is_said_in_one_line_with_the_next_step(decided, words):
-    line = tick_line("staging", decided, NOW)
+    line = bare(tick_line("staging", decided, NOW))
 
     assert line.startswith("staging: ")
     assert words in line
@@ -73,14 +74,14 @@ def test_a_late_run_of_a_sleeping_server_names_the_command_that_starts_it():
     [run, late] = asleep_notes("staging", due(minutes=-12), (), NOW)
 
     assert run == f"Next run: 2026-11-30 08:48:00 UTC, 12 min ago, {RUN}."
-    assert "To start it now: roost wake staging." in late
+    assert "To start it now: roost wake staging." in bare(late)
 
 
 def test_a_later_run_of_a_sleeping_server_says_what_wakes_it():
     [note, _, wakes] = asleep_notes("staging", due(hours=1), ("It cannot be read.",), NOW)
 
     assert note == "It cannot be read."
-    assert "`roost tick staging` wakes it" in wakes
+    assert "`roost tick staging` wakes it" in bare(wakes)
 
 
 def test_a_run_that_is_due_right_now_is_not_called_late():
