@@ -97,8 +97,13 @@ class FlowServerLayer:
         try:
             await app(scope, receive, send)
         finally:
-            if scope["method"] == "POST" and CREATES.search(scope["path"]):
-                self._nudge()
+            self._note_run(scope)
+
+    def _note_run(self, scope: Scope) -> None:
+        """Have the watch look now if a request may have created a run."""
+        is_new = scope["method"] == "POST" and CREATES.search(scope["path"])
+        if is_new and is_logged_in(scope, self._environ):
+            self._nudge()
 
     async def _from_flow_server(
         self, app: App, scope: Scope, receive: Receive, send: Send, caller: Caller
@@ -127,8 +132,7 @@ class FlowServerLayer:
                 await self._set_state(app, scope, receive, send, caller, state["run"])
             else:
                 await app(scope, receive, send)
-                if scope["method"] == "POST" and CREATES.search(scope["path"]):
-                    self._nudge()
+                self._note_run(scope)
 
     async def _poll(  # noqa: PLR0913, PLR0917 - an ASGI call has four arguments already
         self,

@@ -12,6 +12,8 @@ from roost_server.flow_servers import FlowServer, from_json
 from roost_server.prefect_internals import CONFIGURATION, CONFIGURATIONS, PROVIDE_DATABASE
 
 PREFIX = "ROOST_FLOW_SERVER:"
+APP = "app"
+"""The key of a record that names the server's app."""
 
 
 class Records(Protocol):
@@ -28,7 +30,15 @@ class Records(Protocol):
 
 
 class Store:
-    """The records in Prefect's database; every method may raise an error of SQLAlchemy."""
+    """The records in Prefect's database; every method may raise an error of SQLAlchemy.
+
+    Args:
+        app: the app of this server. Records of another one are not loaded: in a copy of a database,
+            as a drill makes it, they would wake the flow servers of the original.
+    """
+
+    def __init__(self, app: str = "") -> None:
+        self._app = app
 
     async def load(self) -> dict[str, FlowServer]:
         """Return all records by name; a row that holds no record is logged and left out."""
@@ -48,13 +58,16 @@ class Store:
             except (KeyError, TypeError, ValueError) as error:
                 print(f"roost: the record {name} cannot be read: {error!r}", flush=True)
             else:
-                records[record.name] = record
+                if document.get(APP, "") == self._app:
+                    records[record.name] = record
         return records
 
     async def save(self, record: FlowServer) -> None:
         """Write one record."""
         db = PROVIDE_DATABASE.load()()
-        row = CONFIGURATION.load()(key=f"{PREFIX}{record.name}", value=record.to_json())
+        row = CONFIGURATION.load()(
+            key=f"{PREFIX}{record.name}", value=record.to_json() | {APP: self._app}
+        )
         async with db.session_context(begin_transaction=True) as session:
             await CONFIGURATIONS.load().write_configuration(session=session, configuration=row)
 

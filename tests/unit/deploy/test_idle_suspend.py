@@ -57,7 +57,7 @@ class Scene:
             return FlyReply.LOST
         return FlyReply.REFUSED if action in self.refuses else FlyReply.AGREED
 
-    def play(self, seconds, action="suspend", *, limit_s=LIMIT_S, happenings=()):
+    def play(self, seconds, action="suspend", *, limit_s=LIMIT_S, happenings=(), work=None):
         """Watch for that long; `happenings` are functions by the second at which to call them."""
         self.began, self.until = self.now, self.now + seconds
         self.happenings = {self.began + at: call for at, call in dict(happenings).items()}
@@ -65,7 +65,7 @@ class Scene:
         if limit_s is not None:
             environ["ROOST_IDLE_AFTER_S"] = str(limit_s)
         with pytest.raises(EnoughError):
-            asyncio.run(watch(self.activity, environ))
+            asyncio.run(watch(self.activity, environ, work=work))
 
     def come(self):
         """Begin a request."""
@@ -281,3 +281,59 @@ def test_after_it_slept_it_asks_as_soon_as_ever(scene):
 
     pauses = [pause for pause in scene.slept if pause != LOOK_S]
     assert pauses[:3] == [FIRST_BACKOFF_S, 2 * FIRST_BACKOFF_S, FIRST_BACKOFF_S]
+
+
+class Work:
+    """Work without a request, until it is done."""
+
+    def __init__(self, *, may_sleep=True):
+        self.why, self.prepared, self.may_sleep = None, 0, may_sleep
+
+    def stays_awake(self):
+        """Return why."""
+        return self.why
+
+    async def prepare_sleep(self):
+        """Count."""
+        self.prepared += 1
+        return self.may_sleep
+
+    def begin(self, why):
+        """Return what changes the reason."""
+        return lambda: setattr(self, "why", why)
+
+
+def test_work_without_a_request_keeps_it_awake_until_it_is_done(scene, capsys):
+    work = Work()
+    work.why = "a run is due"
+
+    scene.play(3 * LIMIT_S, work=work, happenings={2 * LIMIT_S: work.begin(None)})
+
+    assert [action for action, _ in scene.asked] == ["suspend"]
+    assert scene.asked[0][1] == pytest.approx(2 * LIMIT_S, abs=2 * LOOK_S)
+    assert work.prepared == 1
+    assert capsys.readouterr().out.count("stays awake: a run is due") == 1
+
+
+def test_it_does_not_sleep_before_everything_is_left_for_others(scene):
+    work = Work(may_sleep=False)
+
+    scene.play(2 * LIMIT_S, work=work)
+
+    assert scene.asked == []
+    assert work.prepared > 1
+
+
+def test_work_that_begins_while_a_sleep_is_prepared_ends_it(scene):
+    work = Work()
+    work.prepare_sleep, prepare = None, work.prepare_sleep
+
+    async def begin():
+        work.why = "a run is due"
+        return await prepare()
+
+    work.prepare_sleep = begin
+
+    scene.play(2 * LIMIT_S, work=work)
+
+    assert scene.asked == []

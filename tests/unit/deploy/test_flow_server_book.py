@@ -1,0 +1,201 @@
+"""The book of flow servers: takeovers, drains, claims, and what a restart keeps."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from helpers.flow_books import Scene, online
+from roost_server import flow_server_book
+from roost_server.flow_server_book import ALIVE_S, GAP_S, FencedError
+from roost_server.flow_servers import DRAIN_S, Caller
+
+B1, B2 = Caller("nightly", "b1"), Caller("nightly", "b2")
+
+
+@pytest.fixture
+def settled(monkeypatch):
+    """The runs that were settled, each call for itself; tests/e2e has the real ones."""
+    seen = []
+
+    async def settle(runs, why, *, may_retry=True):
+        seen.append((sorted(runs), why, may_retry))
+
+    monkeypatch.setattr(flow_server_book, "settle_runs", settle)
+    return seen
+
+
+@pytest.fixture
+def skipped(monkeypatch):
+    """The deployments whose missed runs were looked for."""
+    seen = []
+
+    async def skip(deployments, pools, policy, name):  # noqa: ARG001 - as the real one
+        seen.append(sorted(deployments))
+
+    monkeypatch.setattr(flow_server_book, "skip_missed", skip)
+    return seen
+
+
+@pytest.fixture
+def scene(settled, skipped):  # noqa: ARG001 - both replace the database
+    return Scene()
+
+
+def test_a_new_boot_ends_the_runs_of_the_old_one_once(scene, settled):
+    async def play():
+        await scene.book.come_online("nightly", online("b1"))
+        await scene.book.claim(B1, "run")
+        await scene.book.come_online("nightly", online("b1"))
+        await scene.book.come_online("nightly", online("b2"))
+        await scene.book.come_online("nightly", online("b2"))
+
+    asyncio.run(play())
+
+    why = "flow server nightly started again, and the process of this run is gone"
+    assert settled == [(["run"], why, True)]
+    assert scene.records.rows["nightly"]["runs"] == {}
+    with pytest.raises(FencedError, match="b1"):
+        scene.book.check(B1)
+    assert scene.book.check(B2)
+
+
+def test_a_fenced_boot_cannot_come_back(scene):
+    async def play():
+        await scene.book.come_online("nightly", online("b1"))
+        await scene.book.come_online("nightly", online("b2"))
+        await scene.book.come_online("nightly", online("b1"))
+
+    with pytest.raises(FencedError):
+        asyncio.run(play())
+
+    assert scene.book.servers["nightly"].boot == "b2"
+
+
+def test_the_last_request_of_an_old_boot_ends_before_its_runs_are_settled(scene, settled):
+    async def play():
+        await scene.book.come_online("nightly", online("b1"))
+        await scene.book.claim(B1, "run")
+        with scene.book.request(B1):
+            taking_over = asyncio.create_task(scene.book.come_online("nightly", online("b2")))
+            for _ in range(5):
+                await asyncio.sleep(0.01)
+            early = list(settled)
+        await taking_over
+        return early
+
+    assert asyncio.run(play()) == []
+    assert len(settled) == 1
+
+
+def test_a_restart_keeps_records_claims_fences_and_drains(scene):
+    async def play():
+        await scene.book.come_online("nightly", online("b1"))
+        await scene.book.come_online("nightly", online("b2"))
+        await scene.book.poll(B2, ["d"], ["pool"])
+        await scene.book.claim(B2, "run")
+        await scene.book.drain("nightly", draining=True)
+        scene.restart()
+        await scene.book.load()
+        await scene.book.load()
+        return scene.book.servers["nightly"], await scene.book.poll(B2, ["d"])
+
+    record, given = asyncio.run(play())
+
+    assert scene.records.loads == 1
+    assert (record.deployments, record.pools) == (("d",), ("pool",))
+    assert (record.fenced, record.runs, given) == (("b1",), {"run": "b2"}, False)
+
+
+def test_a_drain_ends_by_itself(scene):
+    async def play():
+        await scene.book.come_online("nightly", online("b1"))
+        await scene.book.drain("nightly", draining=True)
+        given = [await scene.book.poll(B1)]
+        scene.pass_time(DRAIN_S)
+        return [*given, await scene.book.poll(B1)]
+
+    assert asyncio.run(play()) == [False, True]
+
+
+def test_it_is_asleep_after_a_while_and_at_once_when_it_drains(scene):
+    async def play():
+        await scene.book.come_online("nightly", online("b1"))
+        found = [scene.book.is_asleep("nightly")]
+        scene.pass_time(ALIVE_S + 1)
+        found.append(scene.book.is_asleep("nightly"))
+        await scene.book.poll(B1)
+        found.append(scene.book.is_asleep("nightly"))
+        await scene.book.drain("nightly", draining=True)
+        found.append(scene.book.is_asleep("nightly"))
+        await scene.book.poll(B1)
+        found.append(scene.book.is_asleep("nightly"))
+        await scene.book.drain("nightly", draining=False)
+        return [*found, scene.book.is_asleep("nightly")]
+
+    assert asyncio.run(play()) == [False, True, False, True, True, False]
+
+
+def test_runs_are_missed_only_after_a_gap_in_the_polls(scene, skipped):
+    async def play():
+        await scene.book.come_online("nightly", online("b1"))
+        await scene.book.poll(B1, ["d"])
+        skipped.clear()
+        found = []
+        # A busy flow server polls on, and what waits for its turn was not missed; nor after a crash.
+        for seconds, act in (
+            (5, lambda: scene.book.poll(B1, ["d"])),
+            (GAP_S - 10, lambda: scene.book.come_online("nightly", online("b2"))),
+            (1, lambda: scene.book.poll(B2, ["d"])),
+            (GAP_S + 1, lambda: scene.book.poll(B2, ["d"])),
+            (GAP_S + 1, lambda: scene.book.drain("nightly", draining=False)),
+        ):
+            scene.pass_time(seconds)
+            await act()
+            found.append(len(skipped))
+        return found
+
+    assert asyncio.run(play()) == [0, 0, 0, 1, 2]
+
+
+def test_a_claim_is_written_before_it_counts_and_once(scene):
+    async def play():
+        await scene.book.come_online("nightly", online("b1"))
+        found = [await scene.book.claim(B1, "run"), await scene.book.claim(B1, "run")]
+        scene.records.fails = True
+        with pytest.raises(OSError, match="away"):
+            await scene.book.claim(B1, "other")
+        scene.records.fails = False
+        await scene.book.save_dirty()
+        return found
+
+    assert asyncio.run(play()) == [True, False]
+    assert set(scene.records.rows["nightly"]["runs"]) == {"run", "other"}
+
+
+def test_an_ended_run_is_forgotten_unless_it_is_claimed_again_meanwhile(scene):
+    async def play():
+        await scene.book.come_online("nightly", online("b1"))
+        for run in ("ended", "again", "under way"):
+            await scene.book.claim(B1, run)
+        scene.book.claiming.add("under way")
+        reviewed = scene.book.begin_review()
+        await scene.book.claim(B1, "again")
+        scene.book.end_review(reviewed)
+        return reviewed, set(scene.book.servers["nightly"].runs)
+
+    assert asyncio.run(play()) == ({"ended", "again"}, {"again", "under way"})
+
+
+def test_a_removed_flow_server_leaves_no_run_and_no_record(scene, settled):
+    async def play():
+        await scene.book.come_online("nightly", online("b1"))
+        await scene.book.claim(B1, "run")
+        await scene.book.forget("nightly")
+
+    asyncio.run(play())
+
+    assert settled == [(["run"], "flow server nightly was removed", False)]
+    assert scene.records.rows == scene.book.servers == {}
+    assert scene.book.check(B1) is None

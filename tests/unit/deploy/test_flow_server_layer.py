@@ -1,0 +1,249 @@
+"""The layer for flow servers: who passes, who is refused, and what it learns."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from uuid import uuid4
+
+import pytest
+
+from helpers.asgi_calls import Client, answer, body_of, chunks, http
+from helpers.flow_books import Scene, online
+from roost_server import flow_server_book
+from roost_server.flow_server_clients import Clients
+from roost_server.flow_server_layer import FlowServerLayer
+
+LOGIN = {"PREFECT_SERVER_API_AUTH_STRING": "admin:s3cret"}
+AUTH = {"authorization": "Basic YWRtaW46czNjcmV0"}
+OLD, NEW = ({"x_roost_flow_server": f"nightly/{boot}"} for boot in ("b1", "b2"))
+POLL, POOL_POLL = (
+    f"/api/{each}/get_scheduled_flow_runs" for each in ("deployments", "work_pools/pool")
+)
+RUN, DEPLOYMENT = str(uuid4()), str(uuid4())
+SET_STATE = f"/api/flow_runs/{RUN}/set_state"
+
+
+class World:
+    """The layer around an application that remembers what it saw, with b2 online after b1."""
+
+    def __init__(self, scene, reply=b'{"status": "ACCEPT"}'):
+        self.scene, self.reply = scene, reply
+        self.seen, self.nudges, self.claims = [], 0, []
+        self.time = 0.0
+        self.clients = Clients(lambda: self.time)
+        self.layer = FlowServerLayer(scene.book, LOGIN, self.nudge, self.clients).layer(self.app)
+
+    def nudge(self):
+        """Count."""
+        self.nudges += 1
+
+    async def app(self, scope, receive, send):
+        """Answer as Prefect does."""
+        self.claims.append(dict(self.scene.records.rows["nightly"]["runs"]))
+        if scope["type"] == "websocket":
+            self.seen.append(("websocket", self.clients.report()))
+            return
+        self.seen.append((scope["path"], await body_of(receive)))
+        await answer(send, 201, self.reply)
+
+    async def begin(self):
+        """Bring both starts online."""
+        await self.scene.book.load()
+        for boot in ("b1", "b2"):
+            await self.scene.book.come_online("nightly", online(boot))
+        return self
+
+    async def call(self, path, body=None, *, method="POST", **headers):
+        """Send a request."""
+        client = Client(sends=chunks(json.dumps(body).encode()))
+        return await client.call(self.layer, http(method, path, **AUTH, **headers))
+
+
+@pytest.fixture
+def scene(monkeypatch):
+    async def nothing(*_, **__):
+        return 0
+
+    monkeypatch.setattr(flow_server_book, "settle_runs", nothing)
+    monkeypatch.setattr(flow_server_book, "skip_missed", nothing)
+    return Scene()
+
+
+def play(scene, act, **options):
+    async def whole():
+        world = await World(scene, **options).begin()
+        return world, await act(world)
+
+    return asyncio.run(whole())
+
+
+def test_a_server_without_flow_servers_reads_nothing_for_its_requests(scene):
+    layer = FlowServerLayer(scene.book, LOGIN, lambda: None, Clients()).layer
+
+    async def app(_, __, send):
+        await answer(send, 200)
+
+    client = asyncio.run(Client().call(layer(app), http("POST", POLL, **AUTH)))
+
+    assert client.statuses == [200]
+    assert scene.records.loads == 0
+
+
+@pytest.mark.parametrize("path", [POLL, SET_STATE, "/api/logs/"])
+def test_a_replaced_start_is_refused_everything(scene, path):
+    world, client = play(scene, lambda world: world.call(path, {}, **OLD))
+
+    assert client.statuses == [409]
+    assert "Start again with a new id" in json.loads(client.body)["detail"]
+    assert world.seen == []
+
+
+def test_a_replaced_start_gets_no_socket(scene):
+    async def act(world):
+        scope = {**http(**OLD), "type": "websocket"}
+        return await Client(sends=[{"type": "websocket.connect"}]).call(world.layer, scope)
+
+    world, client = play(scene, act)
+
+    assert [message["type"] for message in client.got] == ["websocket.close"]
+    assert world.seen == []
+
+
+def test_the_header_alone_changes_nothing_without_the_login(scene):
+    async def act(world):
+        body = chunks(json.dumps({"deployment_ids": [DEPLOYMENT]}).encode())
+        return await Client(sends=body).call(world.layer, http("POST", POLL, **NEW))
+
+    world, client = play(scene, act)
+
+    assert client.statuses == [201]  # Prefect itself answers 401
+    assert scene.book.servers["nightly"].deployments == ()
+    assert len(world.seen) == 1
+
+
+def test_a_flow_server_that_is_not_known_passes(scene):
+    world, client = play(
+        scene, lambda world: world.call(POLL, {}, x_roost_flow_server="another/b1")
+    )
+
+    assert (client.statuses, len(world.seen)) == ([201], 1)
+
+
+def test_polls_tell_what_a_flow_server_works_for(scene):
+    async def act(world):
+        bodies = {"deployment_ids": [DEPLOYMENT, "no id", 7]}
+        await world.call(POLL, bodies, **NEW)
+        await world.call(POOL_POLL, {"limit": 1}, **NEW)
+
+    world, _ = play(scene, act)
+
+    record = scene.book.servers["nightly"]
+    assert (record.deployments, record.pools) == ((DEPLOYMENT,), ("pool",))
+    assert json.loads(world.seen[0][1])["deployment_ids"] == [DEPLOYMENT, "no id", 7]
+    assert world.clients.report()["polls_last_minute"] == 0
+
+
+@pytest.mark.parametrize("body", [None, [], {"deployment_ids": "x"}, {"deployment_ids": None}])
+def test_a_poll_that_makes_no_sense_is_for_prefect_to_answer(scene, body):
+    world, client = play(scene, lambda world: world.call(POLL, body, **NEW))
+
+    assert client.statuses == [201]
+    assert json.loads(world.seen[0][1]) == body
+
+
+@pytest.mark.parametrize("path", [POLL, POOL_POLL])
+def test_a_draining_flow_server_gets_no_work(scene, path):
+    async def act(world):
+        await scene.book.drain("nightly", draining=True)
+        return await world.call(path, {}, **NEW)
+
+    world, client = play(scene, act)
+
+    assert (client.statuses, json.loads(client.body), world.seen) == ([200], [], [])
+
+
+@pytest.mark.parametrize("kind", ["PENDING", "RUNNING"])
+def test_a_run_is_recorded_before_prefect_sees_the_request(scene, kind):
+    world, client = play(
+        scene, lambda world: world.call(SET_STATE, {"state": {"type": kind}}, **NEW)
+    )
+
+    assert client.statuses == [201]
+    assert world.claims == [{RUN: "b2"}]
+    assert scene.book.servers["nightly"].runs == {RUN: "b2"}
+    assert scene.book.claiming == set()
+
+
+@pytest.mark.parametrize("kind", ["COMPLETED", "SCHEDULED", None, ["x"]])
+def test_other_states_record_nothing(scene, kind):
+    play(scene, lambda world: world.call(SET_STATE, {"state": {"type": kind}}, **NEW))
+
+    assert scene.book.servers["nightly"].runs == {}
+
+
+@pytest.mark.parametrize("reply", [b'{"status": "ABORT"}', b'{"status": "REJECT"}'])
+def test_a_run_that_prefect_refuses_is_not_recorded(scene, reply):
+    play(
+        scene,
+        lambda world: world.call(SET_STATE, {"state": {"type": "PENDING"}}, **NEW),
+        reply=reply,
+    )
+
+    assert scene.book.servers["nightly"].runs == {}
+
+
+def test_a_run_that_cannot_be_recorded_does_not_begin(scene, capsys):
+    async def act(world):
+        scene.records.fails = True
+        return await world.call(SET_STATE, {"state": {"type": "PENDING"}}, **NEW)
+
+    world, client = play(scene, act)
+
+    assert (client.statuses, world.seen) == ([503], [])
+    assert "a record of a flow server was not written: OSError" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "nudges"),
+    [
+        ("/api/deployments/x/create_flow_run", "POST", 1),
+        ("/api/flow_runs/x/resume", "POST", 1),
+        ("/api/flow_runs/", "POST", 1),
+        ("/api/flow_runs/filter", "POST", 0),
+        ("/api/flow_runs/x", "GET", 0),
+    ],
+)
+def test_a_run_that_may_be_new_is_looked_at_now(scene, path, method, nudges):
+    world, _ = play(scene, lambda world: world.call(path, {}, method=method))
+
+    assert world.nudges == nudges
+
+
+def test_a_stranger_makes_nobody_look(scene):
+    async def act(world):
+        await Client().call(world.layer, http("POST", "/api/flow_runs/"))
+
+    world, _ = play(scene, act)
+
+    assert (len(world.seen), world.nudges) == (1, 0)
+
+
+def test_who_else_is_connected_is_counted_apart(scene):
+    async def act(world):
+        for headers in ({}, NEW):
+            scope = {**http(**headers), "type": "websocket"}
+            await Client().call(world.layer, scope)
+        await world.call(POLL, {})
+        world.time = 30.0
+        await world.call(POOL_POLL, {})
+        both = world.clients.report()["polls_last_minute"]
+        world.time = 61.0
+        return both, world.clients.report()
+
+    world, (both, report) = play(scene, act)
+
+    counts = [(seen["sockets"], seen["flow_server_sockets"]) for _, seen in world.seen[:2]]
+    assert counts == [(1, 0), (0, 1)]
+    assert both == 2
+    assert report == {"sockets": 0, "polls_last_minute": 1, "flow_server_sockets": 0}

@@ -1,0 +1,340 @@
+"""The watch over flow servers: whom it wakes, whose runs it ends, and when the server may sleep."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from helpers.flow_books import Scene, online
+from helpers.waiting import until_soon
+from roost_server import flow_server_book, flow_server_watch
+from roost_server.due_runs import DeploymentName, WaitingRun
+from roost_server.flow_server_book import ALIVE_S
+from roost_server.flow_server_wake import GIVE_UP_S, Waker
+from roost_server.flow_server_watch import AHEAD_S, KEY, NEAR_S, SILENT_S, FlowWatch
+from roost_server.flow_servers import Caller
+from roost_server.last_error import LastError
+
+B1 = Caller("nightly", "b1")
+METADATA = f"/v1/apps/acme/machines/m1/metadata/{KEY}"
+
+
+class World(Scene):
+    """A watch whose database answers with what the test put there."""
+
+    def __init__(self, monkeypatch, environ):
+        super().__init__()
+        self.waiting, self.active, self.reads = [], set(), 0
+        self.woken, self.settled, self.skipped = [], [], []
+        self.is_open = True
+        monkeypatch.setattr(flow_server_watch, "waiting_runs", self.read_waiting)
+        monkeypatch.setattr(flow_server_watch, "active_runs", self.read_active)
+        monkeypatch.setattr(flow_server_watch, "deployment_names", self.read_names)
+        monkeypatch.setattr(flow_server_watch, "LAST_ERROR", LastError(hide=str))
+        monkeypatch.setattr(flow_server_book, "settle_runs", self.settle)
+        monkeypatch.setattr(flow_server_book, "skip_missed", self.skip)
+        self.waker = Waker(lambda: self.clock.seconds, self.get, lambda: self.now)
+        self.watch = FlowWatch(self.book, self.waker, environ, lambda: self.is_open)
+
+    async def read_waiting(self, deployments, pools, *, after=None, before=None, limit=1000):
+        """Return waiting runs as the query does."""
+        self.reads += 1
+        found = [
+            run
+            for run in sorted(self.waiting, key=lambda run: run.at)
+            if (run.deployment in deployments or run.pool in pools)
+            and (after is None or run.at > after)
+            and (before is None or run.at <= before)
+        ]
+        return found[:limit]
+
+    async def read_active(self, runs):
+        """Return executed runs."""
+        return self.active & set(runs)
+
+    async def read_names(self, deployments):
+        """Return names."""
+        return {each: DeploymentName("nightly", "load") for each in deployments if each}
+
+    async def settle(self, runs, why, *, may_retry=True):  # noqa: ARG002 - as the real one
+        """Note who was settled."""
+        self.settled.append((sorted(runs), why))
+
+    async def skip(self, *_):
+        """Note when."""
+        self.skipped.append(self.now)
+
+    async def get(self, address):
+        """Answer as an address that wakes."""
+        self.woken.append(address)
+        return 200
+
+    def put(self, due_s, run="run", **more):
+        """Add a run that is due in `due_s` seconds."""
+        at = datetime.fromtimestamp(self.now, UTC) + timedelta(seconds=due_s)
+        self.waiting.append(WaitingRun(run, at, **({"deployment": "d"} | more)))
+
+    async def begin(self):
+        """Bring a start online that works for a deployment and a pool."""
+        await self.book.load()
+        await self.book.come_online("nightly", online())
+        await self.book.poll(B1, ["d"], ["pool"])
+        self.reads = 0
+
+    async def look(self):
+        """Look once, and let the requests go out."""
+        await self.watch.look()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def world(monkeypatch, machine_api):
+    return World(monkeypatch, machine_api.environ)
+
+
+def play(world, act):
+    async def whole():
+        await world.begin()
+        return await act()
+
+    return asyncio.run(whole())
+
+
+@pytest.mark.parametrize(
+    ("due_s", "more", "woken"),
+    [
+        pytest.param(-1, {}, 1, id="overdue"),
+        pytest.param(AHEAD_S - 1, {}, 1, id="nearly due"),
+        pytest.param(AHEAD_S + 1, {}, 0, id="later"),
+        pytest.param(-1, {"deployment": None, "pool": "pool"}, 1, id="of its pool"),
+        pytest.param(-1, {"deployment": "other"}, 0, id="of somebody else"),
+    ],
+)
+def test_a_due_run_wakes_who_executes_it(world, due_s, more, woken):
+    async def act():
+        world.pass_time(ALIVE_S + 1)
+        world.put(due_s, **more)
+        await world.look()
+
+    play(world, act)
+
+    assert len(world.woken) == woken
+
+
+def test_a_flow_server_that_asks_for_work_needs_no_wake(world):
+    async def act():
+        world.put(-1)
+        await world.look()
+        await world.book.drain("nightly", draining=True)
+        before = list(world.woken)
+        await world.look()
+        return before
+
+    assert play(world, act) == []
+    assert len(world.woken) == 1
+
+
+def test_missed_runs_are_skipped_while_it_wakes(world):
+    async def act():
+        world.pass_time(4000)
+        world.skipped.clear()
+        world.put(-3600, "a")
+        await world.look()
+        alone = list(world.skipped)
+        world.put(-1800, "b")
+        await world.look()
+        return alone
+
+    assert play(world, act) == []
+    assert world.skipped == [world.now]
+
+
+def test_the_runs_of_a_boot_that_is_silent_for_ten_awake_minutes_are_ended(world):
+    async def act():
+        await world.book.claim(B1, "run")
+        world.active = {"run"}
+        world.pass_time(SILENT_S - 10)
+        await world.look()
+        awake = world.watch.stays_awake()
+        world.now += 86_400  # a suspend
+        await world.look()
+        early = list(world.settled)
+        world.pass_time(20)
+        await world.look()
+        return early, awake
+
+    early, awake = play(world, act)
+
+    assert early == []
+    assert awake == "flow server nightly executes the run run"
+    [(runs, why)] = world.settled
+    assert (runs, why[:43]) == (["run"], "flow server nightly was not seen any more, ")
+    assert world.book.servers["nightly"].fenced == ("b1",)
+
+
+def test_a_boot_that_executes_nothing_may_be_silent(world):
+    async def act():
+        await world.book.claim(B1, "run")
+        await world.look()  # the run ended
+        world.pass_time(10 * SILENT_S)
+        await world.look()
+
+    play(world, act)
+
+    assert world.settled == []
+    assert world.book.servers["nightly"].fenced == ()
+    assert world.book.servers["nightly"].runs == {}
+
+
+def test_what_could_not_be_settled_is_settled_at_the_next_look(world, monkeypatch):
+    async def fail(*_, **__):
+        raise OSError("the database is away")
+
+    async def act():
+        await world.book.claim(B1, "run")
+        with monkeypatch.context() as patch:
+            patch.setattr(flow_server_book, "settle_runs", fail)
+            with pytest.raises(OSError, match="away"):
+                await world.book.come_online("nightly", online("b2"))
+        await world.look()
+
+    world.active = {"run"}
+    play(world, act)
+
+    assert [runs for runs, _ in world.settled] == [["run"]]
+
+
+@pytest.mark.parametrize(
+    ("due_s", "awake"),
+    [(NEAR_S - 1, True), (NEAR_S + 30, False), (-30, True)],
+    ids=["soon", "later", "overdue"],
+)
+def test_what_is_due_sooner_than_a_sleep_is_worth_keeps_it_awake(world, due_s, awake):
+    async def act():
+        world.put(due_s)
+        await world.look()
+        return world.watch.stays_awake(), await world.watch.prepare_sleep()
+
+    why, may_sleep = play(world, act)
+
+    assert (bool(why), may_sleep) == (awake, not awake)
+
+
+def test_a_flow_server_that_never_wakes_keeps_nobody_awake_for_ever(world, machine_api):
+    async def act():
+        world.pass_time(ALIVE_S + 1)
+        world.put(-1)
+        world.put(7200, "next")
+        await world.look()
+        world.pass_time(GIVE_UP_S - 10)
+        await world.look()
+        waited = await world.watch.prepare_sleep()
+        world.pass_time(20)
+        await world.look()
+        return waited, await world.watch.prepare_sleep()
+
+    assert play(world, act) == (False, True)
+    # The run that nobody takes would wake the server again and again.
+    told = json.loads(machine_api.bodies[-1]["value"])
+    assert datetime.fromisoformat(told["at"]) == world.waiting[1].at
+
+
+def test_the_next_due_time_is_left_before_a_sleep_and_removed_when_there_is_none(
+    world, machine_api
+):
+    async def act():
+        world.put(7200)
+        found = [await world.watch.prepare_sleep()]
+        world.waiting.clear()
+        return [*found, await world.watch.prepare_sleep()]
+
+    assert play(world, act) == [True, True]
+    assert machine_api.asked[-2:] == [("POST", METADATA), ("DELETE", METADATA)]
+    told = json.loads(machine_api.bodies[-1]["value"])
+    assert told == {
+        "at": "1970-01-12T15:46:40+00:00",
+        "flow_server": "nightly",
+        "deployment": "load/nightly",
+    }
+
+
+def test_a_refused_entry_is_logged_and_the_server_sleeps(world, machine_api, says, capsys):
+    machine_api.answers = [says(403)]
+
+    async def act():
+        world.put(7200)
+        return await world.watch.prepare_sleep()
+
+    assert play(world, act)
+    assert f"cannot write {KEY}" in capsys.readouterr().out
+
+
+def test_a_server_that_cannot_look_sleeps_anyway(world, capsys, monkeypatch):
+    async def fail(*_, **__):
+        raise OSError("the database is away")
+
+    async def act():
+        monkeypatch.setattr(flow_server_watch, "waiting_runs", fail)
+        return await world.watch.prepare_sleep()
+
+    assert play(world, act)
+    assert "the watch of flow servers failed (OSError: the database is away)" in (
+        capsys.readouterr().out
+    )
+
+
+def test_without_a_flow_server_nothing_is_read_or_written(world, machine_api):
+    async def act():
+        watching = asyncio.create_task(world.watch.run())
+        for _ in range(20):
+            world.watch.nudge()
+            await asyncio.sleep(0)
+        found = world.watch.stays_awake(), await world.watch.prepare_sleep()
+        watching.cancel()
+        return found
+
+    assert asyncio.run(act()) == (None, True)
+    assert (world.records.loads, world.reads, machine_api.asked) == (1, 0, [])
+
+
+def test_the_watch_rests_in_maintenance_mode(world):
+    async def act():
+        world.pass_time(ALIVE_S + 1)
+        world.put(-1)
+        world.is_open = False
+        watching = asyncio.create_task(world.watch.run())
+        for _ in range(20):
+            await asyncio.sleep(0)
+        found = world.watch.stays_awake(), await world.watch.prepare_sleep(), world.reads
+        world.is_open = True
+        world.watch.nudge()
+        await until_soon(lambda: world.woken)
+        watching.cancel()
+        return found
+
+    assert play(world, act) == (None, True, 0)
+
+
+def test_the_watch_goes_on_after_a_failure(world, monkeypatch, capsys):
+    real = world.read_waiting
+    monkeypatch.setattr(flow_server_watch, "AFTER_FAILURE_S", 0.01)
+
+    async def fail_once(*_, **__):
+        monkeypatch.setattr(flow_server_watch, "waiting_runs", real)
+        raise OSError("the database is away")
+
+    async def act():
+        world.pass_time(ALIVE_S + 1)
+        world.put(-1)
+        monkeypatch.setattr(flow_server_watch, "waiting_runs", fail_once)
+        watching = asyncio.create_task(world.watch.run())
+        await until_soon(lambda: world.woken)
+        watching.cancel()
+
+    play(world, act)
+
+    assert capsys.readouterr().out.count("the database is away") == 1

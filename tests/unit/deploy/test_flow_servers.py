@@ -1,0 +1,148 @@
+"""Records of flow servers: who is fenced, what is learned, and which input is refused."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from helpers.asgi_calls import http
+from roost_server.flow_servers import (
+    DRAIN_S,
+    KEPT_BOOTS,
+    BadOnlineError,
+    Caller,
+    Missed,
+    Online,
+    first_online,
+    from_json,
+    read_caller,
+    read_online,
+)
+
+BODY = {
+    "boot": "b1",
+    "version": "01V",
+    "address": "http://acme-nightly.flycast",
+    "prefect": "3.9.1",
+    "missed": "skip",
+}
+
+
+def online(boot="b1", **more):
+    return read_online({**BODY, "boot": boot, **more})
+
+
+def record(boot="b1"):
+    return first_online("nightly", online(boot), "2026-11-30T08:00:00+00:00")
+
+
+@pytest.mark.parametrize(
+    ("value", "caller"),
+    [
+        ("nightly/b1", Caller("nightly", "b1")),
+        ("a-1/B_-9", Caller("a-1", "B_-9")),
+        *[(bad, None) for bad in ("nightly", "nightly/", "/b1", "Nightly/b1", "a/b/c", "-a/b")],
+        ("n" * 64 + "/b1", None),
+        ("nightly/" + "b" * 65, None),
+        ("nightly/b1\n", None),
+    ],
+)
+def test_only_a_whole_header_names_a_flow_server(value, caller):
+    assert read_caller(http(x_roost_flow_server=value)) == caller
+
+
+def test_a_request_without_the_header_is_of_nobody():
+    assert read_caller(http()) is None
+
+
+def test_what_a_launcher_sends_is_read():
+    assert online() == Online("b1", "01V", BODY["address"], "3.9.1", Missed.SKIP)
+    assert online(missed=None).missed is Missed.RUN_LATEST
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"boot": ""}, "boot"),
+        ({"boot": 1}, "boot"),
+        ({"boot": "a/b"}, "boot"),
+        ({"version": None}, "version"),
+        ({"address": "ftp://x"}, "address"),
+        ({"address": "http://x/path"}, "address"),
+        ({"address": "http://user@x"}, "address"),
+        ({"prefect": "3" * 201}, "prefect"),
+        ({"missed": "sometimes"}, "missed must be one of run_latest, run_all, skip"),
+        ({"missed": ["skip"]}, "missed"),
+    ],
+)
+def test_a_bad_field_is_named(change, field):
+    with pytest.raises(BadOnlineError, match=field):
+        read_online({**BODY, **change})
+
+
+@pytest.mark.parametrize("body", [None, [], "x", 1])
+def test_a_body_that_is_no_object_is_refused(body):
+    with pytest.raises(BadOnlineError, match="object"):
+        read_online(body)
+
+
+def test_a_newer_boot_fences_the_older_one_and_whoever_executes_runs():
+    known = record("b1").claim("run-1", "b0").claim("run-2", "b1")
+
+    taken = known.come_online(online("b2"), "later")
+
+    assert set(taken.fenced) == {"b0", "b1"}
+    assert set(taken.dead_runs()) == {"run-1", "run-2"}
+    assert (taken.boot, taken.online_at) == ("b2", "later")
+
+
+def test_the_same_boot_may_come_online_again_after_a_lost_reply():
+    known = record("b2").fence(["b1"]).claim("run", "b2")
+
+    assert known.come_online(online("b2"), "later") == known
+
+
+def test_old_boots_are_forgotten_after_many_starts():
+    known = record("b0")
+    for number in range(1, 100):
+        known = known.come_online(online(f"b{number}"), "later")
+
+    assert known.fenced == tuple(f"b{number}" for number in range(99 - KEPT_BOOTS, 99))
+
+
+def test_polls_of_one_boot_add_up_and_the_next_boot_starts_anew():
+    known = record().learn("b1", ["d2"]).learn("b1", ["d1"]).learn("b1", [], ["pool"])
+
+    assert (known.deployments, known.pools) == (("d1", "d2"), ("pool",))
+    assert known.learn("b1", ["d1"]) is known
+    assert known.learn("b2", ["d3"]).deployments == ("d3",)
+    assert known.learn("b2", ["d3"]).pools == ()
+
+
+def test_draining_ends_by_itself_at_online_and_after_a_clock_that_jumped():
+    drained = from_json(record().to_json() | {"draining_until": 1000.0 + DRAIN_S})
+
+    assert drained.is_draining(1000.0)
+    assert not drained.is_draining(1000.0 + DRAIN_S)
+    assert not drained.is_draining(0.0)
+    assert not drained.come_online(online("b1"), "later").is_draining(1000.0)
+
+
+def test_each_version_runs_its_canary_once():
+    known = record().ran_canary("v1").ran_canary("v2").ran_canary("v1")
+
+    assert known.canaries == ("v2", "v1")
+
+
+def test_a_record_survives_the_database_and_a_newer_roost():
+    known = record().learn("b1", ["d"], ["p"]).claim("run", "b1").fence(["b0"]).ran_canary("v")
+
+    assert from_json(json.loads(json.dumps(known.to_json()))) == known
+    assert from_json({**known.to_json(), "of_the_future": 1}) == known
+
+
+@pytest.mark.parametrize("document", [{}, {"name": "nightly"}, {"missed": "never"}])
+def test_what_is_no_record_is_refused(document):
+    with pytest.raises((KeyError, TypeError, ValueError)):
+        from_json(document)
