@@ -14,7 +14,7 @@ from contextlib import closing
 from typing import Any
 from uuid import UUID
 
-from roost_server.asgi import App, Receive, Scope, Send
+from roost_server.asgi import App, Receive, Scope, Send, answer
 from roost_server.flow_server_book import Book, FencedError
 from roost_server.flow_server_clients import Clients
 from roost_server.flow_server_requests import (
@@ -34,6 +34,7 @@ from roost_server.write_requests import KEPT_IN_MEMORY, read_body
 
 POLL = re.compile(r"/(?:deployments|work_pools/(?P<pool>[^/]+))/get_scheduled_flow_runs/?$")
 SET_STATE = re.compile(r"/flow_runs/(?P<run>[0-9a-fA-F-]{36})/set_state/?$")
+PAUSE = re.compile(r"/deployments/[0-9a-fA-F-]{36}/pause_deployment/?$")
 CREATES = re.compile(r"/(?:create_flow_run|resume|set_state|flow_runs)/?$")
 EXECUTED = ("PENDING", "RUNNING")
 
@@ -119,6 +120,14 @@ class FlowServerLayer:
         with self._book.request(caller):
             if scope["method"] == "POST" and (poll := POLL.search(scope["path"])):
                 await self._poll(app, scope, receive, send, caller, poll["pool"])
+            elif (
+                scope["method"] == "POST"
+                and PAUSE.search(scope["path"])
+                and record.is_draining(self._book.now())
+            ):
+                # Prefect's runner pauses what it serves when it ends, and a pause deletes the runs
+                # that are scheduled or late. A flow server drains before it ends on purpose.
+                await answer(send, 204)
             elif scope["method"] == "POST" and (state := SET_STATE.search(scope["path"])):
                 await self._set_state(app, scope, receive, send, caller, state["run"])
             else:
