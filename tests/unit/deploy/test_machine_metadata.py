@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from roost_server.machine_metadata import write_metadata
+from roost_machine.metadata import write_metadata
 
 PATH = "/v1/apps/acme/machines/m1/metadata/key"
 
