@@ -123,6 +123,13 @@ def run_by_hand(http, served):
     return ask(http, "POST", path, body)["id"]
 
 
+def scheduled_runs(http):
+    """The ids of the runs that wait for their time."""
+    runs = {"state": {"type": {"any_": ["SCHEDULED"]}}}
+    found = ask(http, "POST", "/flow_runs/filter", {"flow_runs": runs})
+    return sorted(each["id"] for each in found)
+
+
 def state(http, run):
     return ask(http, "GET", f"/flow_runs/{run}")["state_type"]
 
@@ -153,7 +160,9 @@ def test_a_flow_server_comes_online_with_a_canary_runs_flows_and_stops(machine, 
         known = record(http)
         assert sorted(each["name"] for each in known["deployments"]) == DEPLOYMENTS
 
+        scheduled = until(lambda: scheduled_runs(http))
         assert machine.stop() == 0
+        assert scheduled_runs(http) == scheduled
         assert [each["paused"] for each in deployments(http).values()] == [False, False]
         assert record(http)["draining"]
         assert "Traceback" not in machine.log()

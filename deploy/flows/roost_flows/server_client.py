@@ -154,8 +154,9 @@ class ServerClient:
             raise NoFlowServersError(_not_roost(settings))
         if status == _FENCED:
             raise FencedError(
-                f"another machine runs the flow server {settings.name} since then, so this one ends. "
-                "Check that it has one machine: `roost status`"
+                f"the server ended this start of the flow server {settings.name}: a newer one took "
+                "over, or it was silent for too long while a flow ran. Fly starts the machine again; "
+                "check that there is one machine: `roost status`"
             )
         if status in _LATER:
             raise UnreachableError(

@@ -198,5 +198,5 @@ def test_a_machine_that_always_runs_never_sleeps(variables, client, running, clo
 def test_a_newer_start_is_no_matter_to_wait_for(scene, server, path):
     server.statuses[path] = [409]
 
-    with pytest.raises(FencedError, match="another machine runs the flow server nightly"):
+    with pytest.raises(FencedError, match="the server ended this start of the flow server nightly"):
         scene.play(200)

@@ -252,7 +252,7 @@ def test_a_newer_start_ends_this_one_and_its_flow_run(machine, server):
     code, log = machine.end()
 
     assert code == 1
-    assert "another machine runs the flow server nightly" in log
+    assert "the server ended this start of the flow server nightly" in log
     assert Processes(boot).pids() == []
 
 

@@ -50,7 +50,7 @@ def test_it_announces_what_the_server_keeps(client, server):
         (401, WrongLoginError, "PREFECT_API_AUTH_STRING"),
         (404, NoFlowServersError, "no Roost server with flow servers"),
         (405, NoFlowServersError, "no Roost server with flow servers"),
-        (409, FencedError, "another machine runs the flow server nightly"),
+        (409, FencedError, "the server ended this start of the flow server nightly"),
         (422, RefusedError, "refuses POST /roost/flow-servers/nightly/online with status 422"),
         (502, UnreachableError, "answers POST /roost/flow-servers/nightly/online with status 502"),
         (503, UnreachableError, "fly logs"),
