@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from uuid import uuid4
 
 import pytest
 
@@ -20,7 +19,7 @@ OLD, NEW = ({"x_roost_flow_server": f"nightly/{boot}"} for boot in ("b1", "b2"))
 POLL, POOL_POLL = (
     f"/api/{each}/get_scheduled_flow_runs" for each in ("deployments", "work_pools/pool")
 )
-RUN, DEPLOYMENT = str(uuid4()), str(uuid4())
+RUN, DEPLOYMENT = "5bc82a91-6dfd-45ea-9300-9284e0f77b2c", "6a29376a-65a8-40bb-90c9-dade4d5e0993"
 SET_STATE = f"/api/flow_runs/{RUN}/set_state"
 
 
