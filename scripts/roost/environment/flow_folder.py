@@ -113,7 +113,7 @@ def _lock_version(lock: bytes) -> str:
 
 def _files(folder: Path, repository: Path) -> Iterator[Path]:
     """Find the files to copy; a link that leads out of the repository is refused."""
-    for path in folder.iterdir():
+    for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or path.name in _LEFT_OUT or path.suffix == ".pyc":
             continue
         if path.is_symlink() and leads_out(path, repository):
