@@ -203,19 +203,6 @@ def test_a_new_start_takes_over_from_one_that_is_gone(serve, database):
         assert Launcher(api, "b3").call("GET").status_code == 200
 
 
-def test_a_copy_of_a_database_wakes_nobody_of_the_original(serve):
-    server = serve(FLY_APP_NAME="acme")
-    with server.http() as api:
-        launcher = Launcher(api, "b1")
-        launcher.online()
-        assert launcher.call("GET").status_code == 200
-        server.stop()
-        server.settings["FLY_APP_NAME"] = "acme-copy"
-        server.start()
-
-        assert launcher.call("GET").status_code == 404
-
-
 def test_what_is_due_while_it_sleeps_wakes_it_and_then_the_server(serve, tmp_path):
     with listening() as flow_server, serving(tmp_path / "api.sock") as fly:
         settings = {"ROOST_IDLE_ACTION": "stop", "ROOST_IDLE_AFTER_S": "1"}
@@ -260,8 +247,8 @@ def overdue(server, api, deployment, count):
     return runs, from_json(record)
 
 
-def test_missed_runs_are_skipped_but_the_latest_before_work_is_given(serve):
-    server = serve()
+def test_missed_runs_are_skipped_and_a_copy_of_the_database_knows_no_flow_server(serve):
+    server = serve(FLY_APP_NAME="acme")
     with server.http() as api:
         launcher = Launcher(api, "b1")
         launcher.online()
@@ -277,6 +264,10 @@ def test_missed_runs_are_skipped_but_the_latest_before_work_is_given(serve):
         states = [state_of(api, run) for run in runs[1:]]
         assert {(state["type"], state["name"]) for state in states} == {("CANCELLED", "Skipped")}
         assert "was due at" in states[0]["message"]
+        server.kill()
+        server.settings["FLY_APP_NAME"] = "acme-copy"
+        server.start()
+        assert launcher.call("GET").status_code == 404
 
 
 class Runner:
