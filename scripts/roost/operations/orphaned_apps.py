@@ -24,6 +24,8 @@ class Orphan:
     organization: str
     environment: str
     why: str
+    file_is_gone: bool = True
+    """False if the environment's file is there and names another app."""
 
 
 @dataclass
@@ -55,8 +57,9 @@ async def find_orphans(folder: Path, files: Sequence[EnvironmentFile], fly: FlyC
                 return
         names = {name for m in machines if (name := m.metadata.get(ENVIRONMENT_KEY))}
         for name in sorted(names - unread):
-            why = "its file names another app now" if name in loaded else "its file is gone"
-            found.apps.append(Orphan(app, organization, name, why))
+            gone = name not in loaded
+            why = "its file is gone" if gone else "its file names another app now"
+            found.apps.append(Orphan(app, organization, name, why, gone))
 
     for organization in sorted({file.environment.organization for file in files}):
         try:
