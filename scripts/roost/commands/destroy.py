@@ -22,7 +22,7 @@ from roost.operations.fly_target import Target, connect
 from roost.operations.lease_owner import lease_description
 from roost.operations.planning import Planned, make_plan
 from roost.plan.destroy import LAST_KEPT_DAYS, check_all_ours, losses
-from roost.prefect.object_counts import count_rows, told
+from roost.prefect.object_counts import count_objects, counts_text
 from roost.prefect.probe import Server
 from roost.prefect.transport import prefect_client
 
@@ -129,8 +129,8 @@ async def _rows(target: Target, planned: Planned) -> list[str]:
     rows: dict[str, int] = {}
     with anyio.move_on_after(ROWS_LIMIT_S):
         async with prefect_client(url, ROWS_LIMIT_S) as http:
-            rows = await count_rows(Server(http, auth))
-    return [f"data: {told(rows)}"] if rows else []
+            rows = await count_objects(Server(http, auth))
+    return [f"data: {counts_text(rows)}"] if rows else []
 
 
 def _print_result(

@@ -25,6 +25,8 @@ class Orphan:
     organization: str
     environment: str
     why: str
+    file_is_gone: bool = True
+    """False if the environment's file is there and names another app."""
 
 
 @dataclass
@@ -56,8 +58,9 @@ async def find_orphans(folder: Path, files: Sequence[EnvironmentFile], fly: FlyC
                 return
         names = {name for m in machines if (name := m.metadata.get(ENVIRONMENT_KEY))}
         for name in sorted(n for n in names if split_name(n)[0] not in unread):
-            why = "its file names another app now" if name in loaded else "its file is gone"
-            found.apps.append(Orphan(app, organization, name, why))
+            gone = name not in loaded
+            why = "its file is gone" if gone else "its file names another app now"
+            found.apps.append(Orphan(app, organization, name, why, gone))
 
     for organization in sorted({file.environment.organization for file in files}):
         try:
