@@ -18,6 +18,7 @@ from roost.errors import ExitCode, ProtectedError, UnappliableError, UsageError
 from roost.errors.command import Command
 from roost.operations.applying import proof_of
 from roost.operations.context import Context
+from roost.operations.flow_record import forget
 from roost.operations.fly_target import Target, connect
 from roost.operations.lease_owner import lease_description
 from roost.operations.planning import Planned, make_plan
@@ -60,6 +61,7 @@ async def destroy(
         lines = [*losses(planned.desired, live), *await _rows(target, planned)]
         if live.app is None or not lines:
             context.progress.print(f"Nothing of {name} is left to remove.")
+            await _forget(context, target, file)
             return _print_result(context, planned, (), as_json=as_json)
         context.progress.print(f"This removes from {app}:")
         for line in lines:
@@ -74,6 +76,7 @@ async def destroy(
             work = Work(target.fly, leases, {}, notice)
             snapshots = Snapshots(proof_of(context, target, planned, None), notice)
             last = await Destroyer(work, snapshots, planned.desired).destroy(live)
+        await _forget(context, target, file)
     return _print_result(context, planned, last, as_json=as_json)
 
 
@@ -93,6 +96,12 @@ async def _check_no_flow_server(target: Target, file: EnvironmentFile) -> None:
             where=file.name,
             advice=f"Remove them first: {commands}. Nothing was changed.",
         )
+
+
+async def _forget(context: Context, target: Target, file: EnvironmentFile) -> None:
+    """Have the Prefect server forget a flow server, also one whose removal was cut short before that."""
+    if file.flow is not None:
+        await forget(context, target, file, file.flow)
 
 
 def _check_confirmed(context: Context, app: str, confirm: str) -> None:
