@@ -10,6 +10,7 @@ from roost.environment.files import DEFAULTS, EnvironmentFile, files_in, read_co
 from roost.environment.flow_units import flow_app
 from roost.environment.model import Environment
 from roost.environment.rules import replica_of
+from roost.environment.sops_file import real_path
 from roost.environment.yaml_source import Path as YamlPath
 from roost.environment.yaml_source import Source, printable
 from roost.errors import Fault
@@ -194,7 +195,7 @@ def _sops_files(file: EnvironmentFile) -> Iterator[_SopsFile]:
     for place, secret in file.environment.all_secrets:
         if name := secret.source.sops:
             path = file.repository / name
-            yield _SopsFile(place, name, path, path.resolve())
+            yield _SopsFile(place, name, path, real_path(path))
 
 
 def _text(path: Path) -> bytes:
