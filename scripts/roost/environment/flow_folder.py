@@ -50,7 +50,7 @@ def check_flow_folder(repository: Path, path: str) -> str:
     Raises:
         FlowFolderError: the folder or its lock cannot be used.
     """
-    return _lock_version(_lock(_folder(repository, path), repository))
+    return _lock_version(_lock(_folder(repository, path)))
 
 
 def read_flow_folder(repository: Path, path: str) -> FlowFolder:
@@ -60,7 +60,7 @@ def read_flow_folder(repository: Path, path: str) -> FlowFolder:
         FlowFolderError: it is missing, outside of the repository, too large, or has a link out.
     """
     folder = _folder(repository, path)
-    lock = _lock(folder, repository)
+    lock = _lock(folder)
     files: list[tuple[str, bytes]] = []
     total = 0
     for found in sorted(_files(folder)):
@@ -85,7 +85,7 @@ def _folder(repository: Path, path: str) -> Path:
     return folder
 
 
-def _lock(folder: Path, repository: Path) -> bytes:
+def _lock(folder: Path) -> bytes:
     path = folder / LOCK
     if not path.is_file():
         raise FlowFolderError(f"has no {LOCK}; write it: `./run lock --flows {folder.name}`")
@@ -125,7 +125,9 @@ def _files(folder: Path) -> Iterator[Path]:
             if path.name.startswith(".") or path.name in _LEFT_OUT or path.suffix == ".pyc":
                 continue
             if not path.name.isprintable():
-                raise FlowFolderError(f"has a file with an unreadable name, {ascii(path.name)}; rename it")
+                raise FlowFolderError(
+                    f"has a file with an unreadable name, {path.name!a}; rename it"
+                )
             if not path.is_dir():
                 yield path
             elif path.is_symlink():

@@ -248,7 +248,11 @@ def environment_topic(
 
 def gone_topic(name: str, seen: Seen) -> Topic:
     """Return the issue of an environment without a file and without an app."""
-    lacks = "it is in no file and has no app" if split_name(name)[1] else "it has neither a file nor an app"
+    lacks = (
+        "it is in no file and has no app"
+        if split_name(name)[1]
+        else "it has neither a file nor an app"
+    )
     headline = f"{code(name)} is gone: {lacks}."
     about = f"{_ENVIRONMENT}{name}"
     body = _marked(about, "gone", seen, [headline, *_last(seen, is_open=False)])

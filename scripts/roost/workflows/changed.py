@@ -92,7 +92,11 @@ def changed(context: Context, *, base: str, name: str, as_json: bool) -> ExitCod
         protected = " (protected)" if changing in found.protected else ""
         context.out.print(f"{changing}{protected}", markup=False)
     for gone in found.removed:
-        what = "it is no longer in its file; its app" if split_name(gone)[1] else "its file is gone; its server"
+        what = (
+            "it is no longer in its file; its app"
+            if split_name(gone)[1]
+            else "its file is gone; its server"
+        )
         context.out.print(f"{gone}: {what} stays until it is destroyed.")
     for line in remarks:
         context.out.print(line, markup=False, soft_wrap=True)
@@ -232,7 +236,9 @@ def _meaning_before(context: Context, file: EnvironmentFile) -> tuple[object, ..
     """Return the meaning of the other commit's file; empty where the files beside it are broken."""
     try:
         return meaning(context, file)
-    except InvalidFilesError:  # the folder of a flow server cannot be used; this change may correct it
+    except (
+        InvalidFilesError
+    ):  # the folder of a flow server cannot be used; this change may correct it
         return ()
 
 

@@ -191,7 +191,9 @@ def test_a_link_within_the_folder_is_its_file(repository):
 def test_a_folder_that_is_a_link_is_refused_as_its_changes_are_elsewhere(repository):
     (repository / "flows/other").symlink_to(repository / "flows/nightly")
 
-    assert any("leads through a link" in f for f in faults_of(repository, entry(path="flows/other")))
+    assert any(
+        "leads through a link" in f for f in faults_of(repository, entry(path="flows/other"))
+    )
 
 
 def test_a_link_to_itself_is_refused(repository):
@@ -225,9 +227,7 @@ def test_a_deep_folder_is_read(repository):
 
 @pytest.mark.parametrize("name", [b"a\n::error::b.py", b"\xff\xfe.py", b"\x1b[2J"])
 def test_a_name_that_would_spoil_a_log_is_refused_and_shown_in_plain_letters(repository, name):
-    path = os.path.join(os.fsencode(repository / "flows/nightly"), name)
-    with open(path, "wb"):
-        pass
+    (repository / "flows/nightly" / os.fsdecode(name)).touch()
 
     with pytest.raises(FlowFolderError, match="unreadable name") as caught:
         read_flow_folder(repository, "flows/nightly")

@@ -336,9 +336,7 @@ def test_a_flow_server_that_its_file_no_longer_names_is_orphaned_and_then_closed
     assert "is gone: it is in no file and has no app." in comments(github)[-1]
 
 
-def test_a_flow_server_that_was_healed_is_closed_and_its_server_stays_with_the_button(
-    told, github
-):
+def test_a_flow_server_that_was_healed_is_closed_and_its_server_stays_with_the_button(told, github):
     """The job of an environment looks at all of it, and reports of the rest without who heals it."""
     told(
         found(BY_HAND, protected=True, by_button=True),
