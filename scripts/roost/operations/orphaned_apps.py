@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,9 +59,9 @@ async def find_orphans(folder: Path, files: Sequence[EnvironmentFile], fly: FlyC
                 return
         names = {name for m in machines if (name := m.metadata.get(ENVIRONMENT_KEY))}
         for name in sorted(n for n in names if split_name(n)[0] not in unread):
-            gone = name not in loaded
-            why = "its file is gone" if gone else "its file names another app now"
-            found.apps.append(Orphan(app, organization, name, why, gone))
+            found.apps.append(
+                Orphan(app, organization, name, _why(name, loaded), name not in loaded)
+            )
 
     for organization in sorted({file.environment.organization for file in files}):
         try:
@@ -78,3 +79,11 @@ async def find_orphans(folder: Path, files: Sequence[EnvironmentFile], fly: FlyC
     found.apps.sort(key=lambda orphan: orphan.app)
     found.notes.sort()
     return found
+
+
+def _why(name: str, loaded: AbstractSet[str]) -> str:
+    """Return why no file asks for the app of an environment or flow server."""
+    if name in loaded:
+        return "its file names another app now"
+    environment, flow = split_name(name)
+    return "its file no longer names it" if flow and environment in loaded else "its file is gone"

@@ -121,7 +121,7 @@ def check_values(runner: Runner, planned: Planned) -> None:
         where=name,
         advice=(
             "Nothing was changed. If the value is right, have somebody with the role maintain or admin "
-            f"run the workflow Secrets for {name}, or, where more changes, the deploy workflow "
+            f"run the workflow Secrets for {split_name(name)[0]}, or, where more changes, the deploy workflow "
             f"with the digest {plan_digest(planned.plan)}. Then run the failed job again."
         ),
     )

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from roost.environment.load import DEFAULTS, SUFFIXES
+from roost.environment.load import DEFAULTS, SUFFIXES, load_environment
 from roost.errors import (
     ExitCode,
     GitHubError,
     GitHubForbiddenError,
     GitHubRateLimitedError,
     GitHubUnauthorizedError,
+    RoostError,
 )
 from roost.github.actions import Runner
 from roost.github.api import GitHub, github_of
@@ -171,10 +172,19 @@ async def _changes(context: Context, github: GitHub, runner: Runner, name: str) 
     """Return the last commit of each file that an environment depends on, the newest first."""
     files = [f"{name}{suffix}" for suffix in SUFFIXES]
     paths = [path_in_repository(f) for f in files if (context.environments / f).exists()]
-    paths += [path_in_repository(DEFAULTS), "deploy"]
+    paths += [path_in_repository(DEFAULTS), "deploy", *_beside(context, name)]
     found = [await github.last_change(path, runner.sha) for path in paths]
     dated = {c.sha: c.committed_at for c in found if c is not None and c.committed_at is not None}
     return sorted(dated, key=lambda sha: dated[sha], reverse=True)
+
+
+def _beside(context: Context, name: str) -> tuple[str, ...]:
+    """Return the folders of an environment's flow servers and its SOPS files; none if it is invalid."""
+    try:
+        environment = load_environment(name, context.environments).environment
+    except RoostError:
+        return ()
+    return (*dict.fromkeys(entry.path for entry in environment.flows), *environment.sops_files)
 
 
 async def _update_comment(context: Context, github: GitHub, place: _Place) -> None:
