@@ -319,7 +319,7 @@ def _steps(name: str, result: DriftResult | None, orphans: Sequence[OrphanFound]
 
 
 def _removal(name: str, orphan: OrphanFound) -> str:
-    if "file is gone" not in orphan.why:
+    if not orphan.file_is_gone:
         return f"Check its data, then remove it by hand: `fly apps destroy {plain(orphan.app)}`"
     return (
         f"To remove it after a final snapshot, restore the file, run "

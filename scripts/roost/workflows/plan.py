@@ -97,7 +97,7 @@ def with_moved_sources(context: Context, plan: Plan) -> Plan:
         before = load_unit(plan.environment, base).environment
     except RoostError:  # a new environment, or one that was invalid before
         return plan
-    sources = {secret.name: secret.source.told for secret in before.secrets}
+    sources = {secret.name: secret.source.description for secret in before.secrets}
     return replace(plan, warnings=(*moved_sources(sources, plan.sources), *plan.warnings))
 
 
