@@ -34,7 +34,7 @@ from roost_server.write_requests import KEPT_IN_MEMORY, read_body
 
 POLL = re.compile(r"/(?:deployments|work_pools/(?P<pool>[^/]+))/get_scheduled_flow_runs/?$")
 SET_STATE = re.compile(r"/flow_runs/(?P<run>[0-9a-fA-F-]{36})/set_state/?$")
-PAUSE = re.compile(r"/deployments/[0-9a-fA-F-]{36}/pause_deployment/?$")
+DEPLOYMENT = re.compile(r"/deployments/[0-9a-fA-F-]{36}/?$")
 CREATES = re.compile(r"/(?:create_flow_run|resume|set_state|flow_runs)/?$")
 EXECUTED = ("PENDING", "RUNNING")
 
@@ -121,13 +121,11 @@ class FlowServerLayer:
             if scope["method"] == "POST" and (poll := POLL.search(scope["path"])):
                 await self._poll(app, scope, receive, send, caller, poll["pool"])
             elif (
-                scope["method"] == "POST"
-                and PAUSE.search(scope["path"])
+                scope["method"] == "PATCH"
+                and DEPLOYMENT.search(scope["path"])
                 and record.is_draining(self._book.now())
             ):
-                # Prefect's runner pauses what it serves when it ends, and a pause deletes the runs
-                # that are scheduled or late. A flow server drains before it ends on purpose.
-                await answer(send, 204)
+                await self._change_deployment(app, scope, receive, send)
             elif scope["method"] == "POST" and (state := SET_STATE.search(scope["path"])):
                 await self._set_state(app, scope, receive, send, caller, state["run"])
             else:
@@ -156,6 +154,21 @@ class FlowServerLayer:
                 await app(scope, body.replay(), send)
             elif found is False:
                 await answer_json(send, 200, [])
+
+    @staticmethod
+    async def _change_deployment(app: App, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a pause by a draining flow server without effect; pass every other change.
+
+        Prefect's runner pauses what it serves when it ends (3.8.8, 3.9.1), and any change of a
+        deployment deletes its scheduled runs. A flow server drains before it ends on purpose, and
+        its schedules must go on.
+        """
+        with closing(tempfile.SpooledTemporaryFile(KEPT_IN_MEMORY)) as file:
+            body = await read_body(receive, file)
+            if read_document(body) == {"paused": True}:
+                await answer(send, 204)
+            else:
+                await app(scope, body.replay(), send)
 
     async def _set_state(  # noqa: PLR0913, PLR0917 - an ASGI call has four arguments already
         self, app: App, scope: Scope, receive: Receive, send: Send, caller: Caller, run: str

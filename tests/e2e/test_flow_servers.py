@@ -26,16 +26,28 @@ PROGRAMS = find_programs()
 
 pytestmark = pytest.mark.slow
 
+# The first attempt never ends; the second one does.
 SERVED = """
+import time
+from pathlib import Path
 from prefect import flow
 
-@flow(log_prints=True)
+begun = Path(__file__).with_name("begun")
+
+@flow(retries=1, log_prints=True)
 def hello():
+    if not begun.exists():
+        begun.touch()
+        time.sleep(3600)
     print("hello from Fly")
 
 if __name__ == "__main__":
     hello.serve(name="nightly", pause_on_shutdown=False)
 """
+
+PROGRAMS = find_programs()
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -121,10 +133,10 @@ def deploy(http):
     return made.raise_for_status().json()["id"]
 
 
-def begin_run(http, deployment, retries=None, due_s=0.0):
+def begin_run(http, deployment, retries=None, due_s=0.0, retry_delay=3600):
     """Make a run of a deployment; return its id."""
     state = {"type": "SCHEDULED", "state_details": {"scheduled_time": after(due_s)}}
-    body = {"state": state, "empirical_policy": {"retries": retries, "retry_delay": 3600}}
+    body = {"state": state, "empirical_policy": {"retries": retries, "retry_delay": retry_delay}}
     made = http.post(f"/deployments/{deployment}/create_flow_run", json=body)
     return made.raise_for_status().json()["id"]
 
@@ -191,19 +203,6 @@ def test_a_new_start_takes_over_from_one_that_is_gone(serve, database):
         assert Launcher(api, "b3").call("GET").status_code == 200
 
 
-def test_a_copy_of_a_database_wakes_nobody_of_the_original(serve):
-    server = serve(FLY_APP_NAME="acme")
-    with server.http() as api:
-        launcher = Launcher(api, "b1")
-        launcher.online()
-        assert launcher.call("GET").status_code == 200
-        server.stop()
-        server.settings["FLY_APP_NAME"] = "acme-copy"
-        server.start()
-
-        assert launcher.call("GET").status_code == 404
-
-
 def test_what_is_due_while_it_sleeps_wakes_it_and_then_the_server(serve, tmp_path):
     with listening() as flow_server, serving(tmp_path / "api.sock") as fly:
         settings = {"ROOST_IDLE_ACTION": "stop", "ROOST_IDLE_AFTER_S": "1"}
@@ -248,8 +247,8 @@ def overdue(server, api, deployment, count):
     return runs, from_json(record)
 
 
-def test_missed_runs_are_skipped_but_the_latest_before_work_is_given(serve):
-    server = serve()
+def test_missed_runs_are_skipped_and_a_copy_of_the_database_knows_no_flow_server(serve):
+    server = serve(FLY_APP_NAME="acme")
     with server.http() as api:
         launcher = Launcher(api, "b1")
         launcher.online()
@@ -265,55 +264,69 @@ def test_missed_runs_are_skipped_but_the_latest_before_work_is_given(serve):
         states = [state_of(api, run) for run in runs[1:]]
         assert {(state["type"], state["name"]) for state in states} == {("CANCELLED", "Skipped")}
         assert "was due at" in states[0]["message"]
+        server.kill()
+        server.settings["FLY_APP_NAME"] = "acme-copy"
+        server.start()
+        assert launcher.call("GET").status_code == 404
 
 
-def test_a_served_flow_is_known_and_executed_by_its_header(serve, image, tmp_path):
-    server = serve()
-    script = tmp_path / "serve_flows.py"
-    script.write_text(SERVED)
-    with server.http() as api:
-        launcher = Launcher(api, "b1")
-        launcher.online()
+class Runner:
+    """A process of a flow server that serves a flow, with the header of one start."""
+
+    def __init__(self, server, image, folder):
+        self.server, self.image, self.folder = server, image, folder
+        self.script, self.log_file = folder / "serve_flows.py", folder / "runner.log"
+        self.script.write_text(SERVED)
+
+    @contextmanager
+    def run(self, launcher):
+        """Run until the body ends, and then kill it, with the flow that it executes."""
         environ = {
-            **{name: server.environ()[name] for name in ("PATH", "LANG", "DO_NOT_TRACK")},
-            "HOME": str(tmp_path),
-            "PREFECT_HOME": str(tmp_path / "client"),
-            "PREFECT_API_URL": f"{server.url}/api",
+            **{name: self.server.environ()[name] for name in ("PATH", "LANG", "DO_NOT_TRACK")},
+            "HOME": str(self.folder),
+            "PREFECT_HOME": str(self.folder / "client"),
+            "PREFECT_API_URL": f"{self.server.url}/api",
             "PREFECT_API_AUTH_STRING": LOGIN,
             "PREFECT_RUNNER_POLL_FREQUENCY": "1",
             "PREFECT_CLIENT_CUSTOM_HEADERS": json.dumps(launcher.headers),
         }
-        log = (tmp_path / "runner.log").open("wb")
-        with (
-            log,
-            subprocess.Popen(
-                [image.bin / "python", script],
+        with self.log_file.open("ab") as log:
+            process = subprocess.Popen(
+                [self.image.bin / "python", self.script],
                 env=environ,
-                cwd=tmp_path,
+                cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-            ) as runner,
-        ):
-            try:
-                known = until(lambda: launcher.record()["deployments"])
-                assert [(each["flow"], each["name"]) for each in known] == [("hello", "nightly")]
-                run = begin_run(api, known[0]["id"])
-                seen = until(lambda: launcher.record()["running"])
-                until(lambda: state_of(api, run)["type"] == "COMPLETED")
-                until(lambda: not launcher.record()["running"])
+            )
+        try:
+            yield
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
-                assert seen == [run]
-                gate = {"X-Roost-Gate": "1"}
-                report = api.get(f"{server.url}/roost/report", headers=gate).json()
-                assert report["clients"]["polls_last_minute"] == 0
-                assert report["clients"]["sockets"] == 0
-                assert report["clients"]["flow_server_sockets"] > 0
-                # A newer start fences the process, and then it gets nothing more.
-                Launcher(api, "b2").online()
-                next_run = begin_run(api, known[0]["id"])
-                until(lambda: "409" in (tmp_path / "runner.log").read_text())
-                assert state_of(api, next_run)["type"] == "SCHEDULED"
-            finally:
-                os.killpg(runner.pid, signal.SIGKILL)
+
+def test_a_run_of_a_killed_flow_server_is_executed_again_by_the_next_one(serve, image, tmp_path):
+    server = serve()
+    runner = Runner(server, image, tmp_path)
+    with server.http() as api:
+        first, second = Launcher(api, "b1"), Launcher(api, "b2")
+        first.online()
+        with runner.run(first):
+            known = until(lambda: first.record()["deployments"])
+            assert [(each["flow"], each["name"]) for each in known] == [("hello", "nightly")]
+            run = begin_run(api, known[0]["id"], retry_delay=0)
+            until((tmp_path / "begun").exists)
+            assert first.record()["running"] == [run]
+            report = api.get(f"{server.url}/roost/report", headers={"X-Roost-Gate": "1"}).json()
+            assert report["clients"]["polls_last_minute"] == report["clients"]["sockets"] == 0
+            assert report["clients"]["flow_server_sockets"] > 0
+            second.online()
+            assert first.set_state(run, "RUNNING").status_code == 409
+            assert state_of(api, run)["name"] == "AwaitingRetry"
+        with runner.run(second):
+            until(lambda: state_of(api, run)["type"] == "COMPLETED")
+            until(lambda: not second.record()["running"])
+
+        assert api.get(f"/flow_runs/{run}").json()["run_count"] == 2

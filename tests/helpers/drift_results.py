@@ -51,7 +51,13 @@ def run(*names: str, **fields: Any) -> RunResult:
 
 def orphan(name: str = "old", why: str = "its file is gone") -> OrphanFound:
     """Return an app that no file asks for."""
-    return OrphanFound(app=f"acme-{name}", organization="acme", environment=name, why=why)
+    return OrphanFound(
+        app=f"acme-{name}",
+        organization="acme",
+        environment=name,
+        why=why,
+        file_is_gone=why == "its file is gone",
+    )
 
 
 def failed(word: str, message: str, **fields: Any) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from roost_flows.command import (
     terminate,
 )
 from roost_flows.due import REGISTRATION, hold_s
-from roost_flows.errors import ForgottenError, LaunchError, UnreachableError
+from roost_flows.errors import ForgottenError, LaunchError, RefusedError, UnreachableError
 from roost_flows.idle import IdleWatch
 from roost_flows.listener import Listener
 from roost_flows.log import log
@@ -141,10 +141,15 @@ class Launcher:
 
     def _hold(self) -> None:
         """Wait while a start of the command would make the server forget a run that is due soon."""
-        served = [str(each["id"]) for each in self._client.record().get("deployments") or []]
         now = self._clock.now()
         ahead = (now + REGISTRATION).isoformat()
-        seconds = hold_s(self._client.scheduled(served, now.isoformat(), ahead), now)
+        try:
+            record = self._client.record()
+            served = [str(each["id"]) for each in record.get("deployments") or []]
+            seconds = hold_s(self._client.scheduled(served, now.isoformat(), ahead), now)
+        except (UnreachableError, RefusedError) as error:
+            log(f"starts the command without knowing what is due: {error}")
+            return
         if seconds:
             log(f"starts the command in {seconds:.1f} s, when the runs that are due soon are due")
             self._clock.wait(seconds)

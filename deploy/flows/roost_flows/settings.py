@@ -16,8 +16,9 @@ HEADER = "X-Roost-Flow-Server"
 BOOT_VARIABLE = "ROOST_FLOW_BOOT"
 MISSED = ("run_latest", "run_all", "skip")
 OFF = "off"
-# How often the command asks for work, in seconds. Prefect's 10 s would be most of a short wake.
-POLL_S = "2"
+# How often the command of a flow server on demand asks for work, in seconds. With Prefect's 10 s most
+# of a short wake would be waiting. One that always runs asks as often as Prefect's default says.
+POLL_S = "1"
 LAST_PORT = 65535
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
@@ -100,10 +101,10 @@ def command_environment(
         environ: the machine's variables.
         home: the folder for Prefect's own files, which needs not be kept.
     """
+    names = ("PREFECT_RUNNER_POLL_FREQUENCY", "PREFECT_WORKER_QUERY_SECONDS")
     return {
         "PREFECT_HOME": home,
-        "PREFECT_RUNNER_POLL_FREQUENCY": POLL_S,
-        "PREFECT_WORKER_QUERY_SECONDS": POLL_S,
+        **({} if settings.idle_action == OFF else dict.fromkeys(names, POLL_S)),
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
         "DO_NOT_TRACK": "1",
         **environ,

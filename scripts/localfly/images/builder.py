@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from localfly.errors import ImageSpecError
+from localfly.errors import ImageBuildError, ImageSpecError
 from localfly.images.cache import Cache
 from localfly.images.commands import run_command
 from localfly.images.spec import digest, read_files, read_lock, read_spec
@@ -158,7 +158,11 @@ async def _fill(folder: Path, venv: Path, parts: _Parts, progress: Callable[[str
             "IMAGE_ROOT": str(folder),
         }
         compile_all = [python, "-m", "compileall", "-q", "."]
-        await run_command(compile_all, cwd=folder, env=env, progress=progress)
+        try:
+            await run_command(compile_all, cwd=folder, env=env, progress=progress)
+        except ImageBuildError:
+            # A template may be named .py; whether the program itself works is seen when it runs.
+            progress("the files above do not compile; they are in the image as they are")
         if parts.spec.bake:
             progress(f"baking: {' '.join(parts.spec.bake)}")
             await run_command(parts.spec.bake, cwd=folder, env=env, progress=progress)

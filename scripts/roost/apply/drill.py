@@ -29,7 +29,7 @@ from roost.plan.drill_config import (
 )
 from roost.plan.live import read_live
 from roost.prefect.gate_pages import GATE_HEADERS
-from roost.prefect.object_counts import count_rows
+from roost.prefect.object_counts import count_objects
 from roost.prefect.probe import Server
 from roost.prefect.transport import prefect_client
 
@@ -134,4 +134,4 @@ async def rows_of(proof: Proof) -> dict[str, int]:
     """Return how many objects of each kind a server holds."""
     url = await proof.find_url()
     async with prefect_client(url, TIMEOUT_S, headers=GATE_HEADERS) as http:
-        return await count_rows(Server(http, proof.auth))
+        return await count_objects(Server(http, proof.auth))

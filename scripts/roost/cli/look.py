@@ -74,8 +74,9 @@ def drift(  # noqa: PLR0913 - one argument an option
     The exit code is 2 if it differs.
     """
     from roost.commands import drift as command
+    from roost.operations.healing import healing_of
 
-    healing = command.healing_of(heal=heal, end_overrides=end_overrides)
+    healing = healing_of(heal=heal, end_overrides=end_overrides)
     return run(
         command.drift,
         environment,

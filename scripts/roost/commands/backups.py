@@ -30,7 +30,7 @@ from roost.plan.foreign_machines import check_alone
 from roost.plan.live import read_live
 from roost.plan.ownership import candidate_volumes, find_volume, our_machines
 from roost.plan.restore import goes_back, restoring
-from roost.prefect.object_counts import told
+from roost.prefect.object_counts import counts_text
 from roost.report.text import listing
 from roost.report.wording import short_time
 from roost.secret_text import SecretText
@@ -272,10 +272,12 @@ async def drill(
         gate = [vars(result) for result in drilled.judged.results]
         context.out.print_json(json.dumps({**data.identity, **document, **rows, "gate": gate}))
     else:
-        beside = f"; the server has {told(live_rows)}" if live_rows else "; the server sleeps"
+        beside = (
+            f"; the server has {counts_text(live_rows)}" if live_rows else "; the server sleeps"
+        )
         context.out.print(
             f"{chosen.snapshot} of {chosen.at} was restored and proved in {seconds} s, with "
-            f"{told(drilled.rows) or 'no rows reported'}{beside}."
+            f"{counts_text(drilled.rows) or 'no rows reported'}{beside}."
         )
     return ExitCode.DONE
 

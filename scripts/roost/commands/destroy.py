@@ -18,11 +18,12 @@ from roost.errors import ExitCode, ProtectedError, UnappliableError, UsageError
 from roost.errors.command import Command
 from roost.operations.applying import proof_of
 from roost.operations.context import Context
+from roost.operations.flow_record import forget
 from roost.operations.fly_target import Target, connect
 from roost.operations.lease_owner import lease_description
 from roost.operations.planning import Planned, make_plan
 from roost.plan.destroy import LAST_KEPT_DAYS, check_all_ours, losses
-from roost.prefect.object_counts import count_rows, told
+from roost.prefect.object_counts import count_objects, counts_text
 from roost.prefect.probe import Server
 from roost.prefect.transport import prefect_client
 
@@ -60,6 +61,7 @@ async def destroy(
         lines = [*losses(planned.desired, live), *await _rows(target, planned)]
         if live.app is None or not lines:
             context.progress.print(f"Nothing of {name} is left to remove.")
+            await _forget(context, target, file)
             return _print_result(context, planned, (), as_json=as_json)
         context.progress.print(f"This removes from {app}:")
         for line in lines:
@@ -74,6 +76,7 @@ async def destroy(
             work = Work(target.fly, leases, {}, notice)
             snapshots = Snapshots(proof_of(context, target, planned, None), notice)
             last = await Destroyer(work, snapshots, planned.desired).destroy(live)
+        await _forget(context, target, file)
     return _print_result(context, planned, last, as_json=as_json)
 
 
@@ -93,6 +96,12 @@ async def _check_no_flow_server(target: Target, file: EnvironmentFile) -> None:
             where=file.name,
             advice=f"Remove them first: {commands}. Nothing was changed.",
         )
+
+
+async def _forget(context: Context, target: Target, file: EnvironmentFile) -> None:
+    """Have the Prefect server forget a flow server, also one whose removal was cut short before that."""
+    if file.flow is not None:
+        await forget(context, target, file, file.flow)
 
 
 def _check_confirmed(context: Context, app: str, confirm: str) -> None:
@@ -129,8 +138,8 @@ async def _rows(target: Target, planned: Planned) -> list[str]:
     rows: dict[str, int] = {}
     with anyio.move_on_after(ROWS_LIMIT_S):
         async with prefect_client(url, ROWS_LIMIT_S) as http:
-            rows = await count_rows(Server(http, auth))
-    return [f"data: {told(rows)}"] if rows else []
+            rows = await count_objects(Server(http, auth))
+    return [f"data: {counts_text(rows)}"] if rows else []
 
 
 def _print_result(

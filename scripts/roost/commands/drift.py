@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from enum import Enum
 from pathlib import Path
 
 from rich.console import Group, RenderableType
@@ -20,6 +19,7 @@ from roost.operations.applying import apply_planned
 from roost.operations.artifacts import write_document
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
+from roost.operations.healing import Healing
 from roost.operations.lease_owner import lease_description
 from roost.operations.orphaned_apps import Orphans, find_orphans
 from roost.operations.planning import Planned, joined, make_plan
@@ -27,9 +27,7 @@ from roost.plan.drift import (
     Difference,
     changed_twice,
     find_drift,
-    may_heal,
     only_apply_ends,
-    only_ended,
 )
 from roost.plan.steps import Json
 from roost.report.drift import to_do
@@ -45,38 +43,6 @@ _WORST_LAST = (
     ExitCode.ROLLED_BACK,
     ExitCode.NOT_ROLLED_BACK,
 )
-
-
-class Healing(Enum):
-    """What to heal; the value is the option that asks for it."""
-
-    NOTHING = ""
-    ENDED = "--end-overrides"
-    """What an expired override left, if nothing else differs."""
-    ALL = "--heal"
-
-    def takes(self, differences: tuple[Difference, ...]) -> bool:
-        """Return whether these differences are healed: all or none."""
-        match self:
-            case Healing.NOTHING:
-                return False
-            case Healing.ENDED:
-                return only_ended(differences)
-            case Healing.ALL:
-                return bool(differences) and may_heal(differences)
-
-
-def healing_of(*, heal: bool, end_overrides: bool) -> Healing:
-    """Return what the options ask to heal.
-
-    Raises:
-        UsageError: they ask for both.
-    """
-    if heal and end_overrides:
-        raise UsageError("--heal ends overrides too; leave out --end-overrides.")
-    if heal:
-        return Healing.ALL
-    return Healing.ENDED if end_overrides else Healing.NOTHING
 
 
 @dataclass(frozen=True)

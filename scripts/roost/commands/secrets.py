@@ -128,11 +128,11 @@ def outcome(planned: Planned, *, proved: bool) -> str:
     if proved:
         return f"{name}: {'; '.join(changes)}. Proved."
     asleep = any(isinstance(step, UpdateMachine) and step.skip_launch for step in steps)
-    waking = (
-        f" The server sleeps and wakes with them. Prove it then: {Command('smoke', name)}"
-        if asleep
-        else ""
-    )
+    waking = ""
+    if asleep and planned.file.flow:
+        waking = " The flow server sleeps and wakes with them."
+    elif asleep:
+        waking = f" The server sleeps and wakes with them. Prove it then: {Command('smoke', name)}"
     return f"{name}: {'; '.join(changes)}.{waking}"
 
 

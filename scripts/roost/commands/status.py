@@ -13,6 +13,7 @@ from roost.errors import ExitCode
 from roost.errors.command import Command
 from roost.fly.models import Machine
 from roost.operations.context import Context
+from roost.operations.flow_state import flow_states
 from roost.operations.fly_target import Target, connect
 from roost.operations.server_state import (
     ServerState,
@@ -55,12 +56,14 @@ async def status(
         url = await target.app_url(file.environment.app, public=public) if live.app else ""
         state = await look_at(target, file, live, url)
         work, work_lines = await _work(context, target, file, live, state)
+        flows = await flow_states(target, file)
     chosen = effective(file, live, datetime.now(UTC))
-    code = ExitCode.DONE if state.healthy else ExitCode.ERROR
+    healthy = state.healthy and all(flow.healthy for flow in flows)
+    code = ExitCode.DONE if healthy else ExitCode.ERROR
     if as_json:
         override = chosen.override and chosen.override.document()
         known = {**_status_document(file, live, url), **state.document(), **work.document()}
-        document = {**known, "override": override}
+        document = {**known, "override": override, "flows": [flow.document() for flow in flows]}
         context.out.print_json(json.dumps(document))
         return code
     if live.app is None:
@@ -72,12 +75,14 @@ async def status(
     context.out.print(state.sentence(), markup=False, soft_wrap=True)
     if live.machines:
         columns = ("machine", "id", "state", "last exit", "region", "Prefect", "image")
-        context.out.print(listing(columns, _machine_rows(live)))
+        theirs = (row for flow in flows for row in _machine_rows(flow.machines, flow.name))
+        context.out.print(listing(columns, (*_machine_rows(live.machines), *theirs)))
     refused = (refusal.what for refusal in chosen.refusals)
     cordoned = cordoned_notes(name, our_machines_in(file, live))
     resources = (*_no_machine(file, live), *_addresses_and_volumes(file, live))
     standing = (*exit_notes(our_machines_in(file, live)), *verdict_notes(name, state.release))
-    notes = (*work_lines, *standing, *resources, *replica_notes(file, live), *chosen.notes)
+    running = (*work_lines, *(note for flow in flows for note in flow.notes()))
+    notes = (*running, *standing, *resources, *replica_notes(file, live), *chosen.notes)
     for note in (*notes, *refused, *cordoned):
         context.out.print(one_line(note), markup=False, soft_wrap=True)
     return code
@@ -98,10 +103,11 @@ async def _work(
     return ServerWork(next_due=due), tuple(asleep_notes(file.name, due, notes, now))
 
 
-def _machine_rows(live: Live) -> Iterable[tuple[str, ...]]:
-    for machine in live.machines:
+def _machine_rows(machines: Iterable[Machine], name: str = "") -> Iterable[tuple[str, ...]]:
+    """Return a row for each machine; those of a flow server have its name."""
+    for machine in machines:
         yield (
-            machine.name,
+            name or machine.name,
             machine.id,
             f"{machine.state}, cordoned" if machine.cordoned else machine.state,
             last_exit(machine),

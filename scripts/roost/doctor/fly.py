@@ -6,12 +6,18 @@ from collections.abc import AsyncIterator, Iterable
 from datetime import datetime
 
 from roost.doctor.check import Check, missing, ok, unknown
+from roost.environment.flow_units import units
 from roost.environment.load import EnvironmentFile
 from roost.errors import FlyForbiddenError, FlyUnauthorizedError, RoostError
 from roost.fly.client import FlyClient
 from roost.fly.token import ends_soon, token_ends
 from roost.report.setup import DAYS_30
 from roost.secret_text import SecretText
+
+_TWO_APPS = (
+    "then join the tokens of the server's app and of this one with a comma, without the second `FlyV1 `, "
+    "in FLY_API_TOKEN"
+)
 
 
 async def fly_checks(
@@ -37,8 +43,8 @@ async def fly_checks(
         else:
             yield ok(f"FLY_API_TOKEN reaches only {', '.join(apps) or 'nothing'}")
     yield _ending(token, now)
-    for file in files:
-        yield await _app(fly, file)
+    for unit in (unit for file in files for unit in units(file)):
+        yield await _app(fly, unit)
 
 
 def _ending(token: SecretText, now: datetime) -> Check:
@@ -57,7 +63,8 @@ async def _app(fly: FlyClient, file: EnvironmentFile) -> Check:
     try:
         found = await fly.get_app(app)
     except FlyForbiddenError:
-        return missing(f"FLY_API_TOKEN does not reach the app {app}", _make(app), name)
+        mend = f"{_make(app)}; {_TWO_APPS}" if file.flow else _make(app)
+        return missing(f"FLY_API_TOKEN does not reach the app {app}", mend, name)
     except RoostError as error:
         return unknown(f"the app {app} could not be read: {error}", "", name)
     if found is None:

@@ -7,43 +7,56 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from roost.environment.files import DEFAULTS, EnvironmentFile, files_in, read_content
+from roost.environment.flow_units import flow_app
 from roost.environment.model import Environment
 from roost.environment.rules import replica_of
+from roost.environment.sops_file import real_path
 from roost.environment.yaml_source import Path as YamlPath
 from roost.environment.yaml_source import Source, printable
 from roost.errors import Fault
 
+_FLOWS = b"flows"
 Sources = Mapping[str, Source]
 """What each environment was read from, by the path of its file."""
 
 
 @dataclass(frozen=True)
-class _Claim:
-    """Something that only one environment may use."""
+class _Kind:
+    """Something that only one environment may use: how it is found, and the fault of the second."""
 
-    path: YamlPath
-    value: Callable[[Environment], str]
-    """Returns it in a form that can be compared; empty where the environment uses none."""
+    claims: Callable[[Environment], Iterator[_Claim]]
     message: str
 
-    def mark(self, environment: Environment) -> str:
-        """Return the text that any file with the same claim must contain."""
-        return self.value(environment).rpartition(" ")[2]
+
+@dataclass(frozen=True)
+class _Claim:
+    """What one environment uses, in a form that can be compared, with its place in the file."""
+
+    path: YamlPath
+    value: str
+
+    @property
+    def mark(self) -> str:
+        """The text that stands for it in a message."""
+        return self.value.rpartition(" ")[2]
 
 
-def _replica_place(environment: Environment) -> str:
-    replica = replica_of(environment)
-    return f"{(replica.endpoint or 'https://amazon').lower()} {replica.url}" if replica else ""
+def _apps(environment: Environment) -> Iterator[_Claim]:
+    """Yield the app of the server and those of its flow servers."""
+    yield _Claim(("app",), environment.app)
+    for index, entry in enumerate(environment.flows):
+        yield _Claim(("flows", index, "name"), flow_app(environment.app, entry.name))
 
 
-_CLAIMS = (
-    _Claim(
-        ("app",),
-        lambda environment: environment.app,
-        "the app {value} is also that of {there}; one app, one file",
-    ),
-    _Claim(
-        ("database", "replicate"),
+def _replica_place(environment: Environment) -> Iterator[_Claim]:
+    if replica := replica_of(environment):
+        endpoint = (replica.endpoint or "https://amazon").lower()
+        yield _Claim(("database", "replicate"), f"{endpoint} {replica.url}")
+
+
+_KINDS = (
+    _Kind(_apps, "the app {value} is also that of {there}; one app, one file"),
+    _Kind(
         _replica_place,
         "{value} is also where {there} is copied to, and two writers spoil a copy; "
         "give each a path of its own",
@@ -53,8 +66,8 @@ _CLAIMS = (
 
 def conflicts(files: Sequence[EnvironmentFile], sources: Sources) -> Iterator[Fault]:
     """Find files that claim the same app or copy, and unprotected ones that share SOPS files."""
-    for claim in _CLAIMS:
-        yield from _shared(claim, files, sources)
+    for kind in _KINDS:
+        yield from _shared(kind, files, sources)
     for file in files:
         yield from _shared_sops_files(file, files, sources)
 
@@ -63,10 +76,9 @@ def conflicts_with(
     file: EnvironmentFile, others: Sequence[EnvironmentFile], sources: Sources
 ) -> Iterator[Fault]:
     """Find the conflicts of one file with others, and not those of the others among themselves."""
-    for claim in _CLAIMS:
-        value = claim.value(file.environment)
-        same = [other for other in others if claim.value(other.environment) == value]
-        yield from _shared(claim, [file, *same], sources)
+    for kind in _KINDS:
+        values = _values(kind, file)
+        yield from _shared(kind, [file, *others], sources, values)
     yield from _shared_sops_files(file, others, sources)
 
 
@@ -86,32 +98,61 @@ def possible_rivals(file: EnvironmentFile, folder: Path) -> list[Path]:
     Only those that contain the text of a claim, or have it from their defaults, are returned:
     parsing all files of a folder of 1,000 takes seconds.
     """
-    marks = [mark for claim in _CLAIMS if (mark := claim.mark(file.environment))]
+    marks = [claim.mark for kind in _KINDS for claim in kind.claims(file.environment)]
     if not file.environment.protected:
         marks += [
             name for found in _sops_files(file) for name in (found.path.name, found.real.name)
         ]
-    by_default = any(_contains(folder / DEFAULTS, mark) for mark in marks)
+    # The app of a flow server is put together from two values, so its text is in no file.
+    parts = [part for claim in _apps(file.environment) for part in _parts_of(claim.value)]
+    defaults = _text(folder / DEFAULTS)
+    by_default = any(mark.encode() in defaults for mark in marks) or _FLOWS in defaults
     return [
         path
         for path in files_in([folder], [])
-        if path != file.path and (by_default or any(_contains(path, mark) for mark in marks))
+        if path != file.path and (by_default or _may_claim(_text(path), marks, parts))
     ]
 
 
-def _shared(claim: _Claim, files: Sequence[EnvironmentFile], sources: Sources) -> Iterator[Fault]:
-    """Find files with one claim: each apply of one would undo the last apply of the other."""
-    first: dict[str, Path] = {}
+def _parts_of(app: str) -> Iterator[tuple[bytes, bytes]]:
+    """Yield each server's app and name that a flow server with this app can have."""
+    words = app.encode().split(b"-")
+    for count in range(1, len(words)):
+        yield b"-".join(words[:count]), b"-".join(words[count:])
+
+
+def _may_claim(text: bytes, marks: Iterable[str], parts: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Return whether a file has the text of a claim, or both parts of a flow server's app."""
+    if any(mark.encode() in text for mark in marks):
+        return True
+    return _FLOWS in text and any(app in text and name in text for app, name in parts)
+
+
+def _values(kind: _Kind, file: EnvironmentFile) -> frozenset[str]:
+    return frozenset(claim.value for claim in kind.claims(file.environment))
+
+
+def _shared(
+    kind: _Kind,
+    files: Sequence[EnvironmentFile],
+    sources: Sources,
+    only: frozenset[str] | None = None,
+) -> Iterator[Fault]:
+    """Find files with one claim: each apply of one would undo the last apply of the other.
+
+    With `only`, claims of other values are left out.
+    """
+    first: dict[str, tuple[Path, _Claim]] = {}
     for file in files:
-        value = claim.value(file.environment)
-        other = first.setdefault(value, file.path) if value else file.path
-        if other != file.path:
+        for claim in kind.claims(file.environment):
+            other, theirs = first.setdefault(claim.value, (file.path, claim))
+            if other == file.path or (only is not None and claim.value not in only):
+                continue
             position = sources[str(file.path)].value(claim.path)
-            theirs = sources[str(other)].value(claim.path)
+            place = sources[str(other)].value(theirs.path)
             # A value from the defaults is in no line of the file itself.
-            there = f"{other}:{theirs.line}" if theirs.path == str(other) else str(other)
-            mark = claim.mark(file.environment)
-            yield position.fault(claim.message.format(value=mark, there=there))
+            there = f"{other}:{place.line}" if place.path == str(other) else str(other)
+            yield position.fault(kind.message.format(value=claim.mark, there=there))
 
 
 def _shared_sops_files(
@@ -154,11 +195,11 @@ def _sops_files(file: EnvironmentFile) -> Iterator[_SopsFile]:
     for place, secret in file.environment.all_secrets:
         if name := secret.source.sops:
             path = file.repository / name
-            yield _SopsFile(place, name, path, path.resolve())
+            yield _SopsFile(place, name, path, real_path(path))
 
 
-def _contains(path: Path, text: str) -> bool:
+def _text(path: Path) -> bytes:
     try:
-        return text.encode() in read_content(path)
+        return read_content(path)
     except OSError:
-        return False
+        return b""

@@ -104,7 +104,7 @@ class Source(Model):
         return self
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         """The source as plans name it, such as `env SLACK_HOOK` or `sops production.sops.yaml`."""
         if self.env:
             return f"env {self.env}"

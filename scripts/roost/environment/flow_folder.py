@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from roost.environment.sops_file import leads_out
+from roost.environment.sops_file import leads_out, real_path
 
 LOCK = "requirements.txt"
 MAX_FILE_BYTES = 10 * 1024 * 1024
@@ -50,7 +50,7 @@ def check_flow_folder(repository: Path, path: str) -> str:
     Raises:
         FlowFolderError: the folder or its lock cannot be used.
     """
-    return _lock_version(_lock(_folder(repository, path), repository))
+    return _lock_version(_lock(_folder(repository, path)))
 
 
 def read_flow_folder(repository: Path, path: str) -> FlowFolder:
@@ -60,11 +60,11 @@ def read_flow_folder(repository: Path, path: str) -> FlowFolder:
         FlowFolderError: it is missing, outside of the repository, too large, or has a link out.
     """
     folder = _folder(repository, path)
-    lock = _lock(folder, repository)
+    lock = _lock(folder)
     files: list[tuple[str, bytes]] = []
     total = 0
-    for found in sorted(_files(folder, repository)):
-        content = _read(found, repository)
+    for found in sorted(_files(folder)):
+        content = _read(found, folder)
         total += len(content)
         if total > MAX_BYTES or len(files) >= MAX_FILES:
             raise FlowFolderError(
@@ -80,14 +80,16 @@ def _folder(repository: Path, path: str) -> Path:
         raise FlowFolderError("leads out of the repository; name a folder in it")
     if not folder.is_dir():
         raise FlowFolderError("is no folder of this repository; create it, or correct the path")
+    if real_path(folder) != real_path(repository) / path:
+        raise FlowFolderError("leads through a link; name the folder itself")
     return folder
 
 
-def _lock(folder: Path, repository: Path) -> bytes:
+def _lock(folder: Path) -> bytes:
     path = folder / LOCK
     if not path.is_file():
         raise FlowFolderError(f"has no {LOCK}; write it: `./run lock --flows {folder.name}`")
-    return _read(path, repository)
+    return _read(path, folder)
 
 
 def _lock_version(lock: bytes) -> str:
@@ -111,26 +113,49 @@ def _lock_version(lock: bytes) -> str:
     return version[1]
 
 
-def _files(folder: Path, repository: Path) -> Iterator[Path]:
-    """Find the files to copy; a link that leads out of the repository is refused."""
-    for path in folder.iterdir():
-        if path.name.startswith(".") or path.name in _LEFT_OUT or path.suffix == ".pyc":
-            continue
-        if path.is_symlink() and leads_out(path, repository):
-            raise FlowFolderError(f"has the link {path.name} out of the repository; remove it")
-        if not path.is_dir():
-            yield path
-        elif path.is_symlink():
-            raise FlowFolderError(
-                f"has the link {path.name} to a folder; put the files themselves here"
-            )
-        else:
-            yield from _files(path, repository)
+def _files(folder: Path) -> Iterator[Path]:
+    """Find the files to copy; each folder is listed once, at any depth.
+
+    A link must stay in the folder: a change of a file elsewhere would be no change of the flow server,
+    and would need the review of that other place alone.
+    """
+    folders = [folder]
+    while folders:
+        for path in _entries(folders.pop()):
+            if path.name.startswith(".") or path.name in _LEFT_OUT or path.suffix == ".pyc":
+                continue
+            if not path.name.isprintable():
+                raise FlowFolderError(
+                    f"has a file with an unreadable name, {path.name!a}; rename it"
+                )
+            if not path.is_dir():
+                yield path
+            elif path.is_symlink():
+                raise FlowFolderError(
+                    f"has the link {path.name} to a folder; put the files themselves here"
+                )
+            else:
+                folders.append(path)
 
 
-def _read(path: Path, repository: Path) -> bytes:
-    if path.is_symlink() and leads_out(path, repository):
-        raise FlowFolderError(f"has the link {path.name} out of the repository; remove it")
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError as error:
+        raise FlowFolderError(f"has {folder.name}, which cannot be read; check it") from error
+
+
+def _read(path: Path, folder: Path) -> bytes:
+    """Read a file of the folder, or one to which a link in it leads.
+
+    Raises:
+        FlowFolderError: it is no file, too large, cannot be read, or a link leads out of the folder.
+    """
+    if path.is_symlink() and not real_path(path).is_relative_to(real_path(folder)):
+        raise FlowFolderError(
+            f"has the link {path.name} out of the folder; put the file itself here, or name a folder "
+            "above both as the path"
+        )
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):

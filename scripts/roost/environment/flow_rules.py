@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 
-from roost.environment.flow_server import CLIENT_LOGIN, FlowServer
+from roost.environment.flow_server import CLIENT_LOGIN
 from roost.environment.flow_units import flow_app, flow_environment
 from roost.environment.model import Environment
 from roost.environment.rules import (
@@ -15,20 +14,18 @@ from roost.environment.rules import (
     sources_are_not_the_job_s,
     suspend_fits_memory,
 )
+from roost.environment.variable_rules import is_owned, variable_fault
 from roost.environment.yaml_source import Path
 
 LONGEST_APP = 63
 LONGEST_STOP_S = 240
 """Fly ends a machine at the latest 300 s after its stop; the rest is for the cancellation."""
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}", re.ASCII)
 _OWNED = frozenset(
     {
-        *("PREFECT_API_URL", "PREFECT_API_KEY", CLIENT_LOGIN, "PREFECT_HOME", "PREFECT_PROFILE"),
-        *("PREFECT_CLIENT_CUSTOM_HEADERS", "PATH", "HOME", "IMAGE_ROOT", "PRIMARY_REGION"),
+        *("PREFECT_API_URL", "PREFECT_API_KEY", CLIENT_LOGIN, "PREFECT_PROFILE"),
+        "PREFECT_CLIENT_CUSTOM_HEADERS",
     }
 )
-_OWNED_PREFIXES = ("ROOST_", "FLY_", "PREFECT__", "PREFECT_SERVER_")
-_SECRET = re.compile(r"PASSWORD|TOKEN|SECRET|API_KEY|CREDENTIAL", re.IGNORECASE)
 
 
 def names_once(environment: Environment) -> Iterator[Finding]:
@@ -78,32 +75,21 @@ def variables_are_theirs(environment: Environment) -> Iterator[Finding]:
     """The variables of flows must not be those that Roost, Fly or a secret sets."""
     for index, entry in enumerate(environment.flows):
         for name, value in entry.environment.items():
-            if message := _variable_fault(name, value, entry):
-                yield ("flows", index, "environment", name), message
+            path: Path = ("flows", index, "environment", name)
+            if _is_owned(name):
+                yield path, f"{name} is set by roost; remove it"
+            elif message := variable_fault(name, value, entry.secrets):
+                yield path, message
         for number, secret in enumerate(entry.secrets):
             if _is_owned(secret.name):
                 path = ("flows", index, "secrets", number)
                 yield path, f"{secret.name} is set by roost; remove it"
 
 
-def _variable_fault(name: str, value: str, entry: FlowServer) -> str:
-    if not _VARIABLE.fullmatch(name):
-        return f"{name} is not the name of a variable"
-    if _is_owned(name):
-        return f"{name} is set by roost; remove it"
-    if any(secret.name == name for secret in entry.secrets):
-        return f"{name} is also under secrets; keep one"
-    if "\0" in value:
-        return f"{name} has a NUL character, which no environment variable can have"
-    if _SECRET.search(name):
-        return (
-            f"{name} looks like a secret, whose value never stands in a file; list it under secrets"
-        )
-    return ""
-
-
 def _is_owned(name: str) -> bool:
-    return name.upper() in _OWNED or name.upper().startswith(_OWNED_PREFIXES)
+    """Return whether a variable is Roost's on a flow server; a server's settings are of no use there."""
+    upper = name.upper()
+    return upper in _OWNED or upper.startswith("PREFECT_SERVER_") or is_owned(name)
 
 
 # Rules for a server that hold for a flow server too, with the place of each field in its entry.

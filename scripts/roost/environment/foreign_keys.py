@@ -9,13 +9,13 @@ _SERVICE = (
 )
 _SIZE = "write machine.size and machine.memory_mb"
 _ENV = (
-    "Prefect's settings go under prefect.settings, other variables under secrets, which are "
-    "variables of the server too"
+    "Prefect's settings go under prefect.settings, other variables under environment, and secret "
+    "ones under secrets"
 )
 _BUILD = "roost builds the image of prefect.version; to run another one, name it in prefect.image"
 _PROCESSES = (
-    "a machine runs the Prefect server and nothing else; run workers and cron jobs as an app of "
-    "their own, with PREFECT_API_URL set to this server's address"
+    "a machine runs the Prefect server and nothing else; write what runs your flows under flows, where "
+    "each entry is an app of its own (docs/flows.md)"
 )
 _DOMAIN = (
     "roost does not set up custom domains yet; the server is at https://APP.fly.dev; add another name "
@@ -35,7 +35,6 @@ FOREIGN_KEYS = {
     "domains": _DOMAIN,
     "certs": _DOMAIN,
     "env": _ENV,
-    "environment": _ENV,
     "build": _BUILD,
     "image": _BUILD,
     "http_service": _SERVICE,

@@ -39,6 +39,7 @@ from roost.environment.sops_file import (
     repository_of,
     sops_path,
 )
+from roost.environment.variable_rules import server_variables
 from roost.environment.yaml_source import Source, printable
 from roost.errors import Fault, InvalidFilesError, UnknownEnvironmentError
 
@@ -150,7 +151,11 @@ def check(source: Source) -> tuple[Environment | None, list[Fault]]:
         environment = Environment.model_validate(data)
     except ValidationError as error:
         return None, [_fault(source, detail) for detail in error.errors(include_url=False)]
-    found = (*findings(environment), *flow_findings(environment))
+    found = (
+        *findings(environment),
+        *server_variables(environment),
+        *flow_findings(environment),
+    )
     faults = [source.value(path).fault(message) for path, message in found]
     if not faults:
         # The schema is what editors check with: it must accept what the model accepts.

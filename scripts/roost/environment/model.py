@@ -242,6 +242,8 @@ class Environment(Model):
     prune: bool = False
     """true: secrets that are set on the app but not listed here are removed."""
     prefect: Prefect
+    environment: dict[str, SettingText] = {}  # noqa: RUF012 - pydantic copies it for each value
+    """Variables of the server that are not Prefect's, such as TZ, HTTPS_PROXY or OTEL_*; secrets belong under `secrets`."""
     machine: Machine = Machine()
     scaling: Scaling = Scaling()
     database: Annotated[SqliteDatabase | PostgresDatabase, Field(discriminator="backend")] = (

@@ -292,10 +292,7 @@ def _not_prefect(name: str) -> str:
     message = f"{name} is not a Prefect setting; they begin with PREFECT_, in capitals"
     if name.upper().startswith("PREFECT"):
         return message
-    return (
-        f"{message}. List it under secrets, which are variables of the server too, with a variable of "
-        f"your own as the source: {{name: {name}, from: {{env: ACME_{name}}}}}"
-    )
+    return f"{message}. Write it under environment; a secret one under secrets"
 
 
 def ignored_is_known(environment: Environment) -> Iterator[Finding]:

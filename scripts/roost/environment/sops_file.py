@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -94,8 +95,13 @@ def leads_out(path: Path, repository: Path) -> bool:
 
     `.git/config` may contain a job's token.
     """
-    top, real = repository.resolve(), path.resolve()
+    top, real = real_path(repository), real_path(path)
     return not real.is_relative_to(top) or ".git" in real.relative_to(top).parts
+
+
+def real_path(path: Path) -> Path:
+    """Return a path with its links followed; one that leads round in a circle cannot be opened."""
+    return Path(os.path.realpath(path))  # Path.resolve raises for a circle, up to Python 3.12
 
 
 def sops_path(repository: Path, name: str) -> Path:

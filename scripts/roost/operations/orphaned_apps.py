@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +26,8 @@ class Orphan:
     organization: str
     environment: str
     why: str
+    file_is_gone: bool = True
+    """False if the environment's file is there and names another app."""
 
 
 @dataclass
@@ -56,8 +59,9 @@ async def find_orphans(folder: Path, files: Sequence[EnvironmentFile], fly: FlyC
                 return
         names = {name for m in machines if (name := m.metadata.get(ENVIRONMENT_KEY))}
         for name in sorted(n for n in names if split_name(n)[0] not in unread):
-            why = "its file names another app now" if name in loaded else "its file is gone"
-            found.apps.append(Orphan(app, organization, name, why))
+            found.apps.append(
+                Orphan(app, organization, name, _why(name, loaded), name not in loaded)
+            )
 
     for organization in sorted({file.environment.organization for file in files}):
         try:
@@ -75,3 +79,11 @@ async def find_orphans(folder: Path, files: Sequence[EnvironmentFile], fly: FlyC
     found.apps.sort(key=lambda orphan: orphan.app)
     found.notes.sort()
     return found
+
+
+def _why(name: str, loaded: AbstractSet[str]) -> str:
+    """Return why no file asks for the app of an environment or flow server."""
+    if name in loaded:
+        return "its file names another app now"
+    environment, flow = split_name(name)
+    return "its file no longer names it" if flow and environment in loaded else "its file is gone"

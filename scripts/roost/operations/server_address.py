@@ -21,12 +21,13 @@ async def app_url(local: LocalFly | None, app: str, *, public: bool) -> str:
 
 
 async def check_reach(file: EnvironmentFile, local: LocalFly | None) -> None:
-    """Check that a server can be reached from here.
+    """Check that a server can be reached from here; a flow server is proved at its Prefect server.
 
     Raises:
         PrivateNetworkError: it is private, and this computer is not in Fly's private network.
     """
-    if file.environment.access.public or local or await resolves(PRIVATE_API):
+    server = file.flow.server if file.flow else file.environment
+    if server.access.public or local or await resolves(PRIVATE_API):
         return
     raise PrivateNetworkError(
         "The server is private, and this computer is not in the organization's private network "

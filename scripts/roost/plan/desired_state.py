@@ -28,7 +28,7 @@ def desired_state(file: EnvironmentFile, image: str) -> Desired:
             for slot in range(1, environment.scaling.count + 1)
         ),
         ignored=environment.drift.ignore,
-        sources={secret.name: secret.source.told for secret in environment.secrets},
+        sources={secret.name: secret.source.description for secret in environment.secrets},
     )
 
 

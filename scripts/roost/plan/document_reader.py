@@ -17,7 +17,9 @@ from roost.plan.steps import BaseStep, Change, Json, Plan, Refusal, Risk
 
 Text = Annotated[str, Field(max_length=20_000)]
 Name = Annotated[str, Field(max_length=300)]
-Environment = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+_NAME = r"[a-z0-9][a-z0-9-]{0,62}"
+Environment = Annotated[str, Field(pattern=rf"^{_NAME}([.]{_NAME})?$")]
+"""The name of an environment, or of a flow server, `ENVIRONMENT.NAME`."""
 _MOST = 5_000
 
 

@@ -25,8 +25,8 @@ from roost.plan.image import version_in
 from roost.plan.machine_config import guest, secrets_mark
 
 PORT = 8080
-GRACE_S = 30
-"""Seconds of a stop after its limit, in which Prefect cancels what still runs."""
+GRACE_S = 60
+"""Seconds of a stop after its limit, in which Prefect cancels what still runs: up to 40, measured."""
 
 
 def server_address(server: Environment) -> str:

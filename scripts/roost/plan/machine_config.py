@@ -119,7 +119,7 @@ def environment_variables(environment: Environment) -> dict[str, str]:
         variables[DATABASE_URL_VARIABLE] = database.url_secret
     elif database.replicate:
         variables |= replica_variables(database.replicate)
-    return {**defaults, **variables}
+    return {**defaults, **environment.environment, **variables}
 
 
 def replica_variables(replica: Replicate) -> dict[str, str]:

@@ -9,7 +9,7 @@ from roost.prefect.server import NOT_PREFECT, CheckFailedError, Server
 COUNTED = ("flows", "flow_runs", "deployments", "variables", "block_documents")
 
 
-async def count_rows(server: Server) -> dict[str, int]:
+async def count_objects(server: Server) -> dict[str, int]:
     """Return the number of objects of each kind; a kind that cannot be counted is left out."""
     found: dict[str, int] = {}
     for kind in COUNTED:
@@ -21,6 +21,6 @@ async def count_rows(server: Server) -> dict[str, int]:
     return found
 
 
-def told(rows: dict[str, int]) -> str:
+def counts_text(rows: dict[str, int]) -> str:
     """Return the counts in words, such as `3 flows, 12 flow runs`."""
     return ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in rows.items())

@@ -20,7 +20,7 @@ async def write_rows(server: Server, count: int = ROWS) -> tuple[str, ...]:
     return tuple(str(row["id"]) for row in rows)
 
 
-async def count_rows(server: Server, rows: tuple[str, ...]) -> int:
+async def count_canary_rows(server: Server, rows: tuple[str, ...]) -> int:
     """Return how many of the rows the server still has."""
     server = await with_csrf(server)
     chosen = {"flow_runs": {"id": {"any_": list(rows)}}, "limit": len(rows)}

@@ -27,7 +27,7 @@ from roost.operations.sleep_wake import our_machines, put_to_sleep, time_wake
 from roost.plan.steps import Plan
 from roost.prefect.probe import CheckResult, Server
 from roost.prefect.transport import prefect_client
-from roost.rehearsal.canary_rows import TROUBLE, count_rows, write_rows
+from roost.rehearsal.canary_rows import TROUBLE, count_canary_rows, write_rows
 from roost.rehearsal.downtime_monitor import monitor_downtime
 from roost.rehearsal.private_fly import PrivateFly, private_local_fly
 from roost.report.rehearsal import (
@@ -332,7 +332,7 @@ class RehearsalRun:
             return
 
         async def count(server: Server) -> int:
-            return await count_rows(server, rows)
+            return await count_canary_rows(server, rows)
 
         kept = await self._with_server(self.head, count)
         if kept != len(rows):

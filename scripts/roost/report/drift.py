@@ -95,6 +95,7 @@ class OrphanFound(Read):
     organization: str
     environment: str
     why: str
+    file_is_gone: bool = False
 
 
 class TokenFound(Read):

@@ -17,6 +17,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from roost.environment.flow_units import split_name
 from roost.errors.command import TYPED, Command, rendered
 from roost.github.models import ACTIONS_BOT, Issue
 from roost.plan.drift import only_apply_ends
@@ -43,7 +44,7 @@ LABEL_TEXT = "Live differs from what environments/ asks for"
 TOKEN = "token"  # noqa: S105 - what an issue is about
 _MARKER = re.compile(r"\A<!-- roost-drift (\{[^\n]{0,1000}\}) -->")
 # The environment of an orphan comes from a machine's metadata, which anybody may have written.
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}([.][a-z0-9][a-z0-9-]{0,62})?", re.ASCII)
 _BLANKS = re.compile(r"\n{3,}")
 _OPEN, _CLOSED = "open", "closed"
 
@@ -197,7 +198,11 @@ def topics(
         if _NAME.fullmatch(orphan.environment):
             orphans[orphan.environment] = (*orphans.get(orphan.environment, ()), orphan)
     had = {about.removeprefix(_ENVIRONMENT) for about in known if about.startswith(_ENVIRONMENT)}
-    gone = had - {*by_name, *orphans, *run.environments}
+    gone = {
+        name
+        for name in had - {*by_name, *orphans, *run.environments}
+        if not _unknown(name, by_name, run)
+    }
     found = [
         environment_topic(name, by_name.get(name), orphans.get(name, ()), seen)
         for name in sorted({*by_name, *orphans})
@@ -208,6 +213,14 @@ def topics(
 
 
 _ENVIRONMENT = "environment/"
+
+
+def _unknown(name: str, results: Mapping[str, DriftResult], run: RunResult) -> bool:
+    """Return whether a flow server may still be in the file of its environment, which was not read."""
+    environment, flow = split_name(name)
+    result = results.get(environment)
+    unread = result is None or result.state == "error"
+    return bool(flow) and environment in run.environments and unread
 
 
 def environment_topic(
@@ -235,7 +248,12 @@ def environment_topic(
 
 def gone_topic(name: str, seen: Seen) -> Topic:
     """Return the issue of an environment without a file and without an app."""
-    headline = f"{code(name)} is gone: it has neither a file nor an app."
+    lacks = (
+        "it is in no file and has no app"
+        if split_name(name)[1]
+        else "it has neither a file nor an app"
+    )
+    headline = f"{code(name)} is gone: {lacks}."
     about = f"{_ENVIRONMENT}{name}"
     body = _marked(about, "gone", seen, [headline, *_last(seen, is_open=False)])
     news = f"{headline} {_at(seen)}"
@@ -263,7 +281,8 @@ def token_topic(token: TokenFound, seen: Seen) -> Topic:
 
 def _headline(name: str, result: DriftResult | None, orphans: Sequence[OrphanFound]) -> str:
     if result is None:
-        return f"{code(name)} is orphaned: its file is gone, but its app still exists."
+        why = text(orphans[0].why) if orphans else "its file is gone"
+        return f"{code(name)} is orphaned: {why}, but its app still exists."
     app = f" (app {code(result.app)})" if result.app else ""
     state = _state_text(result)
     beside = (
@@ -300,7 +319,7 @@ def _steps(name: str, result: DriftResult | None, orphans: Sequence[OrphanFound]
 
 
 def _removal(name: str, orphan: OrphanFound) -> str:
-    if "file is gone" not in orphan.why:
+    if not orphan.file_is_gone:
         return f"Check its data, then remove it by hand: `fly apps destroy {plain(orphan.app)}`"
     return (
         f"To remove it after a final snapshot, restore the file, run "

@@ -55,6 +55,8 @@ class DeployOutcome(BaseModel):
     """When it ended, as RFC 3339 in UTC."""
     unproved: bool = False
     """Whether it was deployed to a sleeping server, so that no gate has run yet."""
+    left: Annotated[tuple[Short, ...], Field(max_length=50)] = ()
+    """The server or flow servers that stay as they are, as somebody approved the plan of another."""
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON."""

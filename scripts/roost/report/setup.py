@@ -292,7 +292,10 @@ def _entries(file: EnvironmentFile) -> Iterator[str]:
     """Yield the file of a protected environment, with either suffix, and the files of its secrets."""
     if file.environment.protected:
         yield from (f"environments/{file.name}{suffix}" for suffix in SUFFIXES)
-        yield from (f"{entry.path}/{LOCK}" for entry in file.environment.flows)
+        for entry in file.environment.flows:
+            yield from (
+                f"{entry.path}/{name}" for name in (LOCK, "a_new_one.py", "lib/a_new_one.py")
+            )
     yield from (PurePosixPath(name).as_posix() for name in file.environment.sops_files)
 
 

@@ -20,7 +20,7 @@ from roost.plan.steps import Plan, SetSecrets
 from roost.report.outcome import DeployOutcome, Result
 from roost.report.visible import Visible
 from roost.workflows.merges import PUSH, branch_of, newest_pull, pulls_of_push
-from roost.workflows.pr_comment import Thread, read_thread
+from roost.workflows.pr_comment import MergedPull, read_merged_pull
 
 MOST_OBJECTIONS = 5
 
@@ -80,12 +80,12 @@ async def check_shown(github: GitHub, runner: Runner, newest: Pull, plan: Plan) 
         UnapprovedError: they did not show all of these steps.
     """
     name, objections = plan.environment, []
-    approving: list[Thread] = []
-    async for thread in _threads(github, runner, newest, plan):
-        if thread.approved(name) is None:
-            objections.append(thread.objection(name))
+    approving: list[MergedPull] = []
+    async for merged in _merged_pulls(github, runner, newest, plan):
+        if merged.approved(name) is None:
+            objections.append(merged.objection(name))
             continue
-        approving.append(thread)
+        approving.append(merged)
         if not _left(plan, approving):
             return
     if not approving:
@@ -121,7 +121,7 @@ def check_values(runner: Runner, planned: Planned) -> None:
         where=name,
         advice=(
             "Nothing was changed. If the value is right, have somebody with the role maintain or admin "
-            f"run the workflow Secrets for {name}, or, where more changes, the deploy workflow "
+            f"run the workflow Secrets for {split_name(name)[0]}, or, where more changes, the deploy workflow "
             f"with the digest {plan_digest(planned.plan)}. Then run the failed job again."
         ),
     )
@@ -160,12 +160,12 @@ def by_hand(plan: Plan) -> str:
     )
 
 
-async def _threads(
+async def _merged_pulls(
     github: GitHub, runner: Runner, newest: Pull, plan: Plan
-) -> AsyncIterator[Thread]:
+) -> AsyncIterator[MergedPull]:
     async for pull in pulls_of_push(github, runner, newest):
         try:
-            yield await read_thread(github, pull)
+            yield await read_merged_pull(github, pull)
         except GitHubError as error:
             raise NotPlannedError(
                 f"The author of the comment of pull request {pull.number} could not be read, so it approves "
@@ -188,27 +188,27 @@ class _Left:
     hidden: int | None
 
 
-def _left(plan: Plan, threads: list[Thread]) -> list[_Left]:
+def _left(plan: Plan, merged_pulls: list[MergedPull]) -> list[_Left]:
     """Find the parts of a plan that no comment both has the seal of and shows."""
     read, _, _ = read_plan(json.loads(canonical(plan_document(plan))), plan.environment)
-    bodies = {t.pull.number: t.comment.body for t in threads if t.comment}
+    bodies = {t.pull.number: t.comment.body for t in merged_pulls if t.comment}
     seen = {number: Visible.of(body) for number, body in bodies.items()}
     found = []
     for need in needs(plan):
-        sealed = [t.pull.number for t in threads if _is_sealed(need, plan, t)]
+        sealed = [t.pull.number for t in merged_pulls if _is_sealed(need, plan, t)]
         if not any(number in seen and seen[number].shows(need, read) for number in sealed):
             found.append(_Left(need.text, sealed[0] if sealed else None))
     return found
 
 
-def _is_sealed(need: Need, plan: Plan, thread: Thread) -> bool:
-    approved = thread.approved(plan.environment)
-    return approved is not None and is_sealed(need, plan, approved, thread.pull.url)
+def _is_sealed(need: Need, plan: Plan, merged: MergedPull) -> bool:
+    approved = merged.approved(plan.environment)
+    return approved is not None and is_sealed(need, plan, approved, merged.pull.url)
 
 
-def _objections(left: list[_Left], threads: list[Thread]) -> Iterator[str]:
+def _objections(left: list[_Left], merged_pulls: list[MergedPull]) -> Iterator[str]:
     """Return sentences about what was not approved, and about comments that hide what they approve."""
-    numbers = sorted(thread.pull.number for thread in threads)
+    numbers = sorted(merged.pull.number for merged in merged_pulls)
     if other := [item.told for item in left if item.hidden is None]:
         noun = "pull request" if len(numbers) == 1 else "pull requests"
         yield (

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from roost.environment.flow_units import flow_units
+from roost.environment.flow_units import flow_units, split_name, units
 from roost.environment.load import (
     EnvironmentFile,
     Loaded,
@@ -41,7 +41,8 @@ class Changed:
     Args:
         open: those that are not protected; they are deployed first.
         protected: those that are protected, before the change or after it.
-        removed: those whose file is gone; nothing is done to their servers.
+        removed: those whose file is gone, and flow servers that are no longer in theirs; nothing is
+            done to their apps.
         examples: example files of the template, which are ignored, because nobody has such servers.
         lost: whether the commit to compare with is not here, so that every environment counts.
     """
@@ -91,7 +92,12 @@ def changed(context: Context, *, base: str, name: str, as_json: bool) -> ExitCod
         protected = " (protected)" if changing in found.protected else ""
         context.out.print(f"{changing}{protected}", markup=False)
     for gone in found.removed:
-        context.out.print(f"{gone}: its file is gone; its server stays until it is destroyed.")
+        what = (
+            "it is no longer in its file; its app"
+            if split_name(gone)[1]
+            else "its file is gone; its server"
+        )
+        context.out.print(f"{gone}: {what} stays until it is destroyed.")
     for line in remarks:
         context.out.print(line, markup=False, soft_wrap=True)
     if not found.environments and not found.removed:
@@ -188,12 +194,14 @@ def find_changed(context: Context, base: str) -> Changed:
             and (
                 before is None
                 or file.name not in known
-                or meaning(context, file) != meaning(before, known[file.name])
+                or meaning(context, file) != _meaning_before(before, known[file.name])
             )
         ]
         gone = environment_names(before.environments) if before else frozenset()
+    gone |= {unit.name for file in old.files if not is_example(file) for unit in flow_units(file)}
     # A former example has no server, so it is not reported as removed.
-    names = {f.name for f in loaded.files} | {f.name for f in old.files if is_example(f)}
+    names = {unit.name for f in loaded.files for unit in units(f)}
+    names |= {f.name for f in old.files if is_example(f)}
     # Without the commit nobody knows whether an environment was protected.
     guarded = {f.name for f in differing if lost or _protected(f, known.get(f.name))}
     return Changed(
@@ -222,6 +230,16 @@ def meaning(context: Context, file: EnvironmentFile) -> tuple[object, ...]:
         image = ""
     flows = tuple(image_for(context, unit) for unit in flow_units(file))
     return (file.environment, image, flows, tuple(_sops_contents(file)))
+
+
+def _meaning_before(context: Context, file: EnvironmentFile) -> tuple[object, ...]:
+    """Return the meaning of the other commit's file; empty where the files beside it are broken."""
+    try:
+        return meaning(context, file)
+    except (
+        InvalidFilesError
+    ):  # the folder of a flow server cannot be used; this change may correct it
+        return ()
 
 
 def _sops_contents(file: EnvironmentFile) -> Iterable[bytes]:

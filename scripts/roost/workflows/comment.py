@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from roost.environment.flow_units import split_name
 from roost.errors import BadEventError, ExitCode, GitHubError, RoostError
+from roost.errors.command import Command
 from roost.github.actions import Annotation, Runner
 from roost.github.api import GitHub, github_of
 from roost.github.heartbeat import look_for_schedule
@@ -178,6 +180,13 @@ def notes(environ: Mapping[str, str]) -> Iterator[str]:
     except ValueError:
         return
     for name in removed if isinstance(removed, list) else []:
+        if split_name(str(name))[1]:
+            yield (
+                f"The flow server `{name}` is no longer in its file. Its app stays, and costs money, until "
+                f"somebody runs `{Command('destroy', str(name)).typed}`, which needs the entry: destroy the "
+                "flow server first, then remove the entry."
+            )
+            continue
         yield (
             f"The file of `{name}` is removed. Its server stays, and costs money, until somebody runs the "
             "destroy workflow, which needs the file: destroy the server first, then remove the file."

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from roost.environment.flow_units import flow_units
+from roost.environment.flow_units import units
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.errors import (
     ExitCode,
@@ -90,7 +90,7 @@ class Attempt:
     """The plan of the server, and then of each flow server."""
     left: list[Planned] = field(default_factory=list)
     """Plans that somebody who approved another one by its digest did not approve."""
-    changed: bool = False
+    applied: list[Planned] = field(default_factory=list)
     url: str = ""
     unproved: bool = False
     outcome: DeployOutcome | None = None
@@ -99,50 +99,67 @@ class Attempt:
         self._began = time.monotonic()
 
     async def run(self) -> None:
-        """Check that the commit is the newest and the plan approved; apply, prove and report it."""
+        """Check that the commit is the newest and every plan approved; then apply, prove and report.
+
+        The server comes first. Nothing is applied before every plan of the environment was checked.
+        """
         file = load_environment(self.request.name, self.context.environments)
         async with (
             github_of(self.context.environ) as github,
             connect(self.context, local=False) as target,
         ):
-            await self.deploy_unit(github, target, file, file)
-            public = file.environment.access.public
-            self.url = await target.app_url(file.environment.app, public=public)
-            for unit in flow_units(file):
-                await self.deploy_unit(github, target, file, unit)
-        if self.left and not self.changed:
-            check_digest(self.left[0].plan, self.request.digest)
-        self.end(Result.DEPLOYED if self.changed else Result.UNCHANGED)
-
-    async def deploy_unit(
-        self, github: GitHub, target: Target, file: EnvironmentFile, unit: EnvironmentFile
-    ) -> None:
-        """Deploy the server of an environment, or one of its flow servers, if it was approved."""
-        await check_newest(self.context, github, self.runner, file)
-        planned = await self.plan(unit, target)
-        if planned.plan.steps and file.environment.flows and self.is_another(planned):
-            self.left.append(planned)
-            self.context.progress.print(
-                f"{unit.name} has a plan with another digest, and stays as it is."
-            )
-            return
-        if planned.plan.steps:
-            await self.check_approved(github, planned)
-            # Checking takes seconds; a newer commit may have been pushed meanwhile.
             await check_newest(self.context, github, self.runner, file)
-        self.context.progress.print(plan_report(planned.plan, planned.cost))
-        checks = await apply_planned(
-            self.context,
-            target,
-            planned,
-            lease_description("github deploy", self.context.environ),
-        )
-        self.changed |= bool(planned.plan.steps)
-        self.unproved |= bool(planned.plan.steps) and not checks
+            for unit in units(file):
+                await self.plan(unit, target)
+            approved = [p for p in self.plans if await self.is_approved(github, p)]
+            for planned in approved:
+                if planned.plan.steps:
+                    await self.check_newest(github, file)
+                await self.apply(target, planned)
+                if planned is self.plans[0]:
+                    public = file.environment.access.public
+                    self.url = await target.app_url(file.environment.app, public=public)
+        self.end(Result.DEPLOYED if self.applied else Result.UNCHANGED)
 
-    def is_another(self, planned: Planned) -> bool:
-        """Return whether somebody approved the plan of another app of the environment by its digest."""
-        return bool(self.request.digest) and plan_digest(planned.plan) != self.request.digest
+    async def is_approved(self, github: GitHub, planned: Planned) -> bool:
+        """Return whether to apply a plan; a digest approves one of several plans, and leaves the others.
+
+        Raises:
+            RoostError: see `check_approved`.
+        """
+        if not planned.plan.steps:
+            return True
+        changing = [plan_digest(p.plan) for p in self.plans if p.plan.steps]
+        if self.request.digest in changing and plan_digest(planned.plan) != self.request.digest:
+            self.left.append(planned)
+            message = f"{planned.file.name} has a plan with another digest, and stays as it is."
+            self.context.progress.print(message, markup=False, soft_wrap=True)
+            return False
+        await self.check_approved(github, planned)
+        return True
+
+    async def check_newest(self, github: GitHub, file: EnvironmentFile) -> None:
+        """Check again before an apply: a newer commit may have been pushed while others took time.
+
+        Raises:
+            SupersededError: a newer commit changes the environment.
+        """
+        try:
+            await check_newest(self.context, github, self.runner, file)
+        except SupersededError as error:
+            if not self.applied:
+                raise
+            advice = "The run of that commit deploys what is left."
+            raise SupersededError(error.what, where=error.where, advice=advice) from None
+
+    async def apply(self, target: Target, planned: Planned) -> None:
+        """Apply and prove one plan."""
+        self.context.progress.print(plan_report(planned.plan, planned.cost))
+        doing = lease_description("github deploy", self.context.environ)
+        checks = await apply_planned(self.context, target, planned, doing)
+        if planned.plan.steps:
+            self.applied.append(planned)
+            self.unproved |= not checks
 
     async def plan(self, file: EnvironmentFile, target: Target) -> Planned:
         """Make the plan; finish an interrupted restore first, as every apply does."""
@@ -176,24 +193,41 @@ class Attempt:
 
     def end(self, result: Result, error: RoostError | None = None) -> None:
         """Set the outcome, and write it to the run's outputs and page."""
-        planned = self.plans[0] if self.plans else None
         self.outcome = DeployOutcome(
             environment=self.request.name,
-            app=planned.desired.app if planned else "",
+            app=self.plans[0].desired.app if self.plans else "",
             outcome=result,
             word=error.word if error else "",
-            message=str(error) if error else "",
+            message=self._message(error),
             url=self.url,
-            digest=plan_digest(planned.plan) if planned else "",
+            digest=self._digest(error),
             seconds=round(time.monotonic() - self._began, 1),
             run_url=self.runner.run_url,
             at=moment(),
             unproved=self.unproved,
+            left=tuple(planned.file.name for planned in self.left),
         )
         self.runner.output("outcome", result.value)
         self.runner.output("url", self.url)
         rest = f"`{Command('plan', self.request.name, '--json').typed}` shows the whole plan."
         self.runner.summary("\n".join(self._summary(self.outcome)), rest=rest)
+
+    def _message(self, error: RoostError | None) -> str:
+        """Return what went wrong or was left, after what was deployed before that."""
+        if error is None:
+            return " ".join(
+                f"{planned.file.name} stays as it is: to deploy it too, read its plan, and run the "
+                f"deploy workflow with the digest {plan_digest(planned.plan)}."
+                for planned in self.left
+            )
+        done = ", ".join(planned.file.name for planned in self.applied)
+        return f"{done} was deployed before this: {error}" if done else str(error)
+
+    def _digest(self, error: RoostError | None) -> str:
+        """Return the digest of the plan that an outcome is about: the server's, or the one that failed."""
+        plans = {planned.file.name: planned.plan for planned in self.plans}
+        about = plans.get(error.where if error else "") or plans.get(self.request.name)
+        return plan_digest(about) if about else ""
 
     def _summary(self, outcome: DeployOutcome) -> Iterator[str]:
         yield outcome_section([outcome])

@@ -101,11 +101,11 @@ async def undeployed(context: Context, name: str) -> ExitCode:
 
 
 def proved_by(outcomes: Iterable[DeployOutcome], runner: Runner) -> list[Proved]:
-    """Return the deploys of this run that were proved; other outcomes are no deployments."""
+    """Return the deploys of this run that were proved whole; other outcomes are no deployments."""
     return [
         Proved(outcome.environment, runner.sha, outcome.url, outcome.at, outcome.digest)
         for outcome in outcomes
-        if outcome.outcome is Result.DEPLOYED and not outcome.unproved
+        if outcome.outcome is Result.DEPLOYED and not outcome.unproved and not outcome.left
     ]
 
 

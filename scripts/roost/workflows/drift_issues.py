@@ -162,14 +162,20 @@ def read_run(folder: Path) -> RunResult:
 
 
 def read_results(folder: Path, healed: Path | None) -> tuple[DriftResult, ...]:
-    """Read the result of each environment, replaced by that of healing where there is one."""
+    """Read the result of each environment, replaced by that of healing where it was to be healed.
+
+    A job looks at the server and at every flow server of its environment. What it reports of one that
+    it was not to heal lacks who heals it instead, so the first result stays.
+    """
     found = {result.environment: result for result in _results(folder)}
     if healed is not None:
         back = {result.environment: result for result in _results(healed)}
         for name, before in found.items():
+            if not (before.heal or before.end):
+                continue
             if name in back:
                 found[name] = _after(before, back[name])
-            elif before.heal or before.end:
+            else:
                 found[name] = before.model_copy(update={"state": "error", "error": _NO_RESULT})
     return tuple(found[name] for name in sorted(found))
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from roost.environment.flow_units import units
 from roost.environment.load import load_environment, load_unit
+from roost.environment.sops_file import real_path
 from roost.errors import ExitCode, RoostError, UsageError
 from roost.github.actions import Annotation, Runner, runner_of
 from roost.operations.artifacts import write_document
@@ -96,7 +97,7 @@ def with_moved_sources(context: Context, plan: Plan) -> Plan:
         before = load_unit(plan.environment, base).environment
     except RoostError:  # a new environment, or one that was invalid before
         return plan
-    sources = {secret.name: secret.source.told for secret in before.secrets}
+    sources = {secret.name: secret.source.description for secret in before.secrets}
     return replace(plan, warnings=(*moved_sources(sources, plan.sources), *plan.warnings))
 
 
@@ -135,8 +136,8 @@ def check_contained(folders: Sequence[Path]) -> None:
         UsageError: a link in a folder leads out of the folder's checkout.
     """
     for link in _links(folders):
-        top = next(f.resolve().parent for f in folders if link.is_relative_to(f))
-        if not link.resolve().is_relative_to(top):
+        top = next(real_path(f).parent for f in folders if link.is_relative_to(f))
+        if not real_path(link).is_relative_to(top):
             raise UsageError(
                 "This link leads out of the repository.",
                 where=str(link),

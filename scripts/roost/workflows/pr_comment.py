@@ -14,7 +14,7 @@ from roost.report.comment import Marker, Omitted, is_ours, read_marker
 
 
 @dataclass(frozen=True)
-class Thread:
+class MergedPull:
     """A merged pull request with its comment, where it has one.
 
     Args:
@@ -97,7 +97,7 @@ class Thread:
         )
 
 
-async def read_thread(github: GitHub, pull: Pull) -> Thread:
+async def read_merged_pull(github: GitHub, pull: Pull) -> MergedPull:
     """Read a pull request's comment with its last editor; an edit does not change its author.
 
     Raises:
@@ -105,11 +105,11 @@ async def read_thread(github: GitHub, pull: Pull) -> Thread:
     """
     comment = await find_comment(github, pull.number)
     if comment is None:
-        return Thread(pull)
+        return MergedPull(pull)
     # One answer has the text, its author and its time, so no edit can come between them.
     written = await github.written(comment)
     as_written = comment.model_copy(update={"body": written.body})
-    return Thread(pull, as_written, written.stranger, written.at)
+    return MergedPull(pull, as_written, written.stranger, written.at)
 
 
 async def find_comment(github: GitHub, number: int) -> Comment | None:

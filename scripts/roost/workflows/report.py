@@ -6,13 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from roost.environment.load import DEFAULTS, SUFFIXES
+from roost.environment.load import DEFAULTS, SUFFIXES, load_environment
 from roost.errors import (
     ExitCode,
     GitHubError,
     GitHubForbiddenError,
     GitHubRateLimitedError,
     GitHubUnauthorizedError,
+    RoostError,
 )
 from roost.github.actions import Runner
 from roost.github.api import GitHub, github_of
@@ -26,7 +27,7 @@ from roost.workflows.deployments import Proved, proved_by, record
 from roost.workflows.job import need_runner
 from roost.workflows.merges import PUSH, merged_pull, newest_pull, pulls_of_push
 from roost.workflows.open_pull import path_in_repository
-from roost.workflows.pr_comment import Thread, read_thread
+from roost.workflows.pr_comment import MergedPull, read_merged_pull
 from roost.workflows.rest import left_line
 
 WORKFLOW = "deploy"
@@ -113,11 +114,11 @@ class _Place:
     """A comment to update.
 
     Args:
-        thread: the pull request.
+        merged: the pull request.
         outcomes: the outcomes that its comment is about.
     """
 
-    thread: Thread
+    merged: MergedPull
     outcomes: tuple[DeployOutcome, ...]
 
 
@@ -127,13 +128,13 @@ async def _places(
     """Find the comments that are about these outcomes."""
     if runner.event_name != PUSH:
         found = [
-            _Place(thread, (outcome,))
+            _Place(merged, (outcome,))
             for outcome in outcomes
-            if (thread := await _last_about(context, github, runner, outcome.environment))
+            if (merged := await _last_about(context, github, runner, outcome.environment))
         ]
     else:
         found = await _places_of_push(github, runner, outcomes)
-    return [place for place in found if place.outcomes and place.thread.comment]
+    return [place for place in found if place.outcomes and place.merged.comment]
 
 
 async def _places_of_push(
@@ -147,19 +148,23 @@ async def _places_of_push(
     newest = await newest_pull(github, runner)
     if newest is None:
         return []
-    threads = [await read_thread(github, p) async for p in pulls_of_push(github, runner, newest)]
-    if len(threads) == 1:
-        return [_Place(threads[0], tuple(outcomes))]
-    return [_Place(t, tuple(o for o in outcomes if t.knows(o.environment))) for t in threads]
+    merged_pulls = [
+        await read_merged_pull(github, p) async for p in pulls_of_push(github, runner, newest)
+    ]
+    if len(merged_pulls) == 1:
+        return [_Place(merged_pulls[0], tuple(outcomes))]
+    return [_Place(t, tuple(o for o in outcomes if t.knows(o.environment))) for t in merged_pulls]
 
 
-async def _last_about(context: Context, github: GitHub, runner: Runner, name: str) -> Thread | None:
+async def _last_about(
+    context: Context, github: GitHub, runner: Runner, name: str
+) -> MergedPull | None:
     """Find the last pull request that changed an environment, for a deploy by hand."""
     for sha in (runner.sha, *await _changes(context, github, runner, name)):
         pull = await merged_pull(github, runner, sha)
-        thread = await read_thread(github, pull) if pull else None
-        if thread is not None and thread.knows(name):
-            return thread
+        merged = await read_merged_pull(github, pull) if pull else None
+        if merged is not None and merged.knows(name):
+            return merged
     return None
 
 
@@ -167,21 +172,30 @@ async def _changes(context: Context, github: GitHub, runner: Runner, name: str) 
     """Return the last commit of each file that an environment depends on, the newest first."""
     files = [f"{name}{suffix}" for suffix in SUFFIXES]
     paths = [path_in_repository(f) for f in files if (context.environments / f).exists()]
-    paths += [path_in_repository(DEFAULTS), "deploy"]
+    paths += [path_in_repository(DEFAULTS), "deploy", *_beside(context, name)]
     found = [await github.last_change(path, runner.sha) for path in paths]
     dated = {c.sha: c.committed_at for c in found if c is not None and c.committed_at is not None}
     return sorted(dated, key=lambda sha: dated[sha], reverse=True)
 
 
+def _beside(context: Context, name: str) -> tuple[str, ...]:
+    """Return the folders of an environment's flow servers and its SOPS files; none if it is invalid."""
+    try:
+        environment = load_environment(name, context.environments).environment
+    except RoostError:
+        return ()
+    return (*dict.fromkeys(entry.path for entry in environment.flows), *environment.sops_files)
+
+
 async def _update_comment(context: Context, github: GitHub, place: _Place) -> None:
     """Write outcomes into a comment, unless somebody else edited it."""
-    thread, comment = place.thread, place.thread.comment
+    merged, comment = place.merged, place.merged.comment
     if comment is None:
         return
-    if thread.stranger:
-        message = f"Did not update {comment.url}, because {thread.stranger} edited it."
+    if merged.stranger:
+        message = f"Did not update {comment.url}, because {merged.stranger} edited it."
     else:
-        body = with_outcomes(comment.body, place.outcomes, in_time=thread.in_time)
+        body = with_outcomes(comment.body, place.outcomes, in_time=merged.in_time)
         await github.update_comment(comment.id, body)
         message = f"Updated {comment.url}"
     context.out.print(message, markup=False, soft_wrap=True)

@@ -1,17 +1,21 @@
-"""`roost github secrets`: set an environment's secrets, unless a newer commit changes them."""
+"""`roost github secrets`: set an environment's secrets, unless a newer commit changes them.
+
+Those of its flow servers are set with them.
+"""
 
 from __future__ import annotations
 
 from roost.commands.secrets import outcome
+from roost.environment.flow_units import units
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.errors import ExitCode, NotPlannedError, SupersededError, UnappliableError
 from roost.github.actions import Runner
 from roost.github.api import GitHub, github_of
 from roost.operations.applying import apply_planned
 from roost.operations.context import Context
-from roost.operations.fly_target import connect
+from roost.operations.fly_target import Target, connect
 from roost.operations.lease_owner import lease_description
-from roost.operations.planning import make_plan
+from roost.operations.planning import Planned, make_plan
 from roost.plan.scope_check import beside_secrets
 from roost.report.text import plan_report
 from roost.workflows.approval import check_values
@@ -54,25 +58,35 @@ async def secrets(context: Context, name: str, *, strict: bool) -> ExitCode:
 
 
 async def _set(context: Context, runner: Runner, name: str, *, strict: bool) -> str:
-    """Set the secrets where this run may, and return a sentence about it."""
+    """Set the secrets of the server and its flow servers where this run may; return what it did.
+
+    Everything is checked before anything is set, as a flow server has the login of its server.
+    """
     file = load_environment(name, context.environments)
     async with github_of(context.environ) as github, connect(context, local=False) as target:
         # Checked once: the jobs of newer commits wait in the queue behind this one.
         await check_newest(context, github, runner, file)
-        planned = await make_plan(context, file, target)
-        others = beside_secrets(planned.plan, removing=False)
-        if others and not planned.plan.refusals:  # refusals are reported when the plan is applied
-            return _left(runner, name, others)
-        if planned.plan.steps and (strict or file.environment.protected):
+        plans = [await make_plan(context, unit, target) for unit in units(file)]
+        for planned in plans:
+            others = beside_secrets(planned.plan, removing=False)
+            if others and not planned.plan.refusals:  # refusals are reported when a plan is applied
+                return _left(runner, planned.file.name, name, others)
+        changing = [planned for planned in plans if planned.plan.steps]
+        if changing and (strict or file.environment.protected):
             await _check_reviewed(github, runner, file)
-            check_values(runner, planned)
-        context.progress.print(plan_report(planned.plan, planned.cost))
-        doing = lease_description("github secrets", context.environ)
-        results = await apply_planned(context, target, planned, doing)
+            for planned in changing:
+                check_values(runner, planned)
+        return " ".join([await _apply(context, target, planned) for planned in plans])
+
+
+async def _apply(context: Context, target: Target, planned: Planned) -> str:
+    context.progress.print(plan_report(planned.plan, planned.cost))
+    doing = lease_description("github secrets", context.environ)
+    results = await apply_planned(context, target, planned, doing)
     return outcome(planned, proved=bool(results))
 
 
-def _left(runner: Runner, name: str, others: tuple[str, ...]) -> str:
+def _left(runner: Runner, name: str, environment: str, others: tuple[str, ...]) -> str:
     """Return a sentence that leaves other changes to Deploy, which the same push starts.
 
     Raises:
@@ -87,7 +101,7 @@ def _left(runner: Runner, name: str, others: tuple[str, ...]) -> str:
     raise UnappliableError(
         more,
         where=name,
-        advice=f"Run the deploy workflow for {name}, which sets the secrets too. Nothing was changed.",
+        advice=f"Run the deploy workflow for {environment}, which sets the secrets too. Nothing was changed.",
     )
 
 

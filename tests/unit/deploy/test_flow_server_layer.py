@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from uuid import uuid4
 
 import pytest
 
@@ -20,7 +19,9 @@ OLD, NEW = ({"x_roost_flow_server": f"nightly/{boot}"} for boot in ("b1", "b2"))
 POLL, POOL_POLL = (
     f"/api/{each}/get_scheduled_flow_runs" for each in ("deployments", "work_pools/pool")
 )
-RUN, DEPLOYMENT = str(uuid4()), str(uuid4())
+# Fixed, because they are part of the names of tests, which all workers must agree on.
+RUN = "7d1b5c52-6a0b-406b-b2ba-b1747c92ca0b"
+DEPLOYMENT = "0f8b9a52-8f7e-4a0c-9d5e-6c2f41a6b9d1"
 SET_STATE = f"/api/flow_runs/{RUN}/set_state"
 
 

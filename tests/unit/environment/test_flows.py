@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from datetime import timedelta
 
 import pytest
@@ -153,8 +155,84 @@ def test_a_link_out_of_the_repository_is_refused(repository, tmp_path_factory):
     outside.write_text("value")
     (repository / "flows/nightly/link").symlink_to(outside)
 
-    with pytest.raises(FlowFolderError, match="link link out of the repository"):
+    with pytest.raises(FlowFolderError, match="link link out of the folder"):
         read_flow_folder(repository, "flows/nightly")
+
+
+@pytest.mark.parametrize("name", ["shared.py", "requirements.txt"])
+def test_a_link_to_another_folder_of_the_repository_is_refused(repository, name):
+    """A change there would be no change of the flow server, and would have another reviewer."""
+    elsewhere = repository / "elsewhere"
+    elsewhere.write_text((repository / "flows/nightly/requirements.txt").read_text())
+    link = repository / "flows/nightly" / name
+    link.unlink(missing_ok=True)
+    link.symlink_to(elsewhere)
+
+    with pytest.raises(FlowFolderError, match=f"link {name} out of the folder"):
+        read_flow_folder(repository, "flows/nightly")
+
+
+def test_a_link_to_a_hidden_file_of_git_is_refused(repository):
+    (repository / ".git/config").write_text("a token")
+    (repository / "flows/nightly/notes").symlink_to("../../.git/config")
+
+    with pytest.raises(FlowFolderError, match="link notes out of the folder"):
+        read_flow_folder(repository, "flows/nightly")
+
+
+def test_a_link_within_the_folder_is_its_file(repository):
+    (repository / "flows/nightly/again.py").symlink_to("serve_flows.py")
+
+    files = dict(read_flow_folder(repository, "flows/nightly").files)
+
+    assert files["again.py"] == files["serve_flows.py"]
+
+
+def test_a_folder_that_is_a_link_is_refused_as_its_changes_are_elsewhere(repository):
+    (repository / "flows/other").symlink_to(repository / "flows/nightly")
+
+    assert any(
+        "leads through a link" in f for f in faults_of(repository, entry(path="flows/other"))
+    )
+
+
+def test_a_link_to_itself_is_refused(repository):
+    (repository / "flows/nightly/loop").symlink_to("loop")
+    (repository / "flows/round").symlink_to("round")
+
+    with pytest.raises(FlowFolderError, match="loop"):
+        read_flow_folder(repository, "flows/nightly")
+    assert faults_of(repository, entry(path="flows/round"))
+
+
+def test_a_deep_folder_is_read(repository):
+    """Git takes paths of 4096 characters, which are more levels than Python's calls."""
+    deep = repository / "flows/nightly"
+    here = os.open(deep, os.O_RDONLY)
+    try:
+        for _ in range(1200):
+            os.mkdir("d", dir_fd=here)
+            below = os.open("d", os.O_RDONLY, dir_fd=here)
+            os.close(here)
+            here = below
+        os.close(os.open("f.py", os.O_CREAT | os.O_WRONLY, dir_fd=here))
+    finally:
+        os.close(here)
+
+    try:
+        assert len(read_flow_folder(repository, "flows/nightly").files) == 3
+    finally:  # Python's own removal of a folder calls itself for each level
+        subprocess.run(["rm", "-r", deep / "d"], check=True)
+
+
+@pytest.mark.parametrize("name", [b"a\n::error::b.py", b"\xff\xfe.py", b"\x1b[2J"])
+def test_a_name_that_would_spoil_a_log_is_refused_and_shown_in_plain_letters(repository, name):
+    (repository / "flows/nightly" / os.fsdecode(name)).touch()
+
+    with pytest.raises(FlowFolderError, match="unreadable name") as caught:
+        read_flow_folder(repository, "flows/nightly")
+
+    assert str(caught.value).isprintable()
 
 
 def test_a_folder_that_is_a_link_out_is_refused(repository, tmp_path_factory):

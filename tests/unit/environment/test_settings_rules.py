@@ -276,14 +276,12 @@ def test_many_unknown_settings_take_no_time(faults_of):
 
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "NO_PROXY", "TZ"])
-def test_other_variables_go_under_secrets(faults_of, name):
+def test_other_variables_go_under_environment(faults_of, name):
     [found] = faults_of(setting(name))
 
     assert f"{name} is not a Prefect setting" in found
-    assert "List it under secrets, which are variables of the server too" in found
-    source = {"env": f"ACME_{name}"}
-    assert f"{{name: {name}, from: {{env: ACME_{name}}}}}" in found
-    assert faults_of(secrets({"name": name, "from": source})) == []
+    assert "Write it under environment; a secret one under secrets" in found
+    assert faults_of(environment={name: "value"}) == []
 
 
 def test_the_client_s_image_has_no_server(faults_of):

@@ -209,3 +209,16 @@ def test_without_uv_the_message_says_how_to_get_it(monkeypatch):
 
 def test_uv_is_taken_from_where_the_variable_says():
     assert venvs.find_uv({"UV": "/opt/uv", "PATH": ""}) == "/opt/uv"
+
+
+def test_a_file_that_does_not_compile_is_in_the_image_and_reported(tmp_path, context):
+    """As in an image of Docker: the file may be a template, which nobody imports."""
+    (context / "template.py").write_text("def {{ name }}(:\n")
+    describe(context, files=["program.py", "template.py"])
+    said = []
+
+    image = build(Images(tmp_path / "cache"), context, progress=said.append).image
+
+    assert (image.folder / "template.py").is_file()
+    assert any("template.py" in line for line in said)
+    assert any("do not compile" in line for line in said)

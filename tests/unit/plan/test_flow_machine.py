@@ -72,7 +72,7 @@ def test_the_launcher_gets_the_entry():
     assert (variables["ROOST_STOP_LIMIT_S"], variables["ROOST_MISSED"]) == ("90", "skip")
     assert (variables["ROOST_IDLE_ACTION"], variables["TZ"]) == ("stop", "Europe/Berlin")
     # Fly ends the machine later than the launcher needs for its runs.
-    assert config["stop_config"]["timeout"] == "120s"
+    assert config["stop_config"]["timeout"] == "150s"
 
 
 def test_the_proxy_starts_it_and_never_stops_it():

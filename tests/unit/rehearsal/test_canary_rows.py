@@ -8,7 +8,7 @@ import pytest
 from helpers import virtual_time
 from helpers.fake_prefect import LOGIN, FakePrefect, say
 from roost.prefect.server import Server
-from roost.rehearsal.canary_rows import ROWS, TROUBLE, count_rows, write_rows
+from roost.rehearsal.canary_rows import ROWS, TROUBLE, count_canary_rows, write_rows
 from roost.secret_text import SecretText
 
 
@@ -30,7 +30,7 @@ def test_what_was_written_is_counted(csrf):
     rows = asking(prefect, write_rows)
 
     assert len(set(rows)) == ROWS
-    assert asking(prefect, count_rows, rows) == ROWS
+    assert asking(prefect, count_canary_rows, rows) == ROWS
 
 
 def test_what_is_gone_is_missing_in_the_count():
@@ -38,7 +38,7 @@ def test_what_is_gone_is_missing_in_the_count():
     rows = asking(prefect, write_rows)
     del prefect.things[rows[0]]
 
-    assert asking(prefect, count_rows, rows) == ROWS - 1
+    assert asking(prefect, count_canary_rows, rows) == ROWS - 1
 
 
 @pytest.mark.parametrize("answer", [say(500), say(200, []), httpx.ReadTimeout("slow")])

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from helpers.flow_folders import NIGHTLY, write_flow_folder
+from helpers.sops_files import age_key, encrypt
 from roost.operations import context
 
 
@@ -295,3 +297,92 @@ def test_a_person_s_push_to_a_branch_of_dependabot_s_is_planned_as_any(
     assert job("github", "changed", "--base", base).code == 0
 
     assert "no plan" not in summary()
+
+
+# Flow servers
+
+
+NIGHT = {"prefect": {"version": "3.8.8"}, "flows": [NIGHTLY]}
+
+
+@pytest.fixture
+def flowing(repository):
+    """A commit with an environment that has a flow server, and one that has none."""
+    write_flow_folder(repository.folder)
+    repository.write("staging", NIGHT)
+    repository.write("production", protected=True)
+    return repository.commit()
+
+
+@pytest.mark.parametrize("name", ["serve_flows.py", "requirements.txt", "lib/a_new_one.py"])
+def test_a_folder_of_flows_concerns_the_environment_that_runs_it(job, repository, flowing, name):
+    path = repository.folder / "flows/nightly" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"{path.read_text() if path.exists() else ''}# more\n")
+
+    assert changed(job, flowing)["environments"] == ["staging"]
+
+
+def test_what_no_image_of_flows_has_is_no_change(job, repository, flowing):
+    for name in ("flows/other/serve_flows.py", "flows/nightly/.env", "flows/README.md"):
+        path = repository.folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("x")
+
+    assert changed(job, flowing)["environments"] == []
+
+
+def test_roosts_part_of_the_image_of_flows_concerns_who_has_flow_servers(job, repository, flowing):
+    path = repository.folder / "deploy/flows/flow_server.py"
+    path.write_text(f"{path.read_text()}\n# another byte\n")
+
+    assert changed(job, flowing)["environments"] == ["staging"]
+
+
+def test_a_sops_file_of_a_flow_server_alone_concerns_its_environment(job, repository, flowing):  # noqa: ARG001 - there is a commit
+    secret = {"name": "HOOK", "from": {"sops": "flows.sops.yaml"}}
+    repository.write("staging", NIGHT, flows=[{**NIGHTLY, "secrets": [secret]}])
+    key = age_key()
+    encrypt(repository.folder / "flows.sops.yaml", "HOOK: one\n", key)
+    before = repository.commit()
+    encrypt(repository.folder / "flows.sops.yaml", "HOOK: two\n", key)
+
+    assert changed(job, before)["environments"] == ["staging"]
+
+
+def test_a_flow_server_of_what_is_protected_is_deployed_with_it(job, repository, flowing):  # noqa: ARG001 - there is a commit
+    repository.write("production", NIGHT, protected=True)
+    before = repository.commit()
+    (repository.folder / "flows/nightly/serve_flows.py").write_text("print(2)\n")
+
+    found = changed(job, before)
+
+    assert (found["open"], found["protected"]) == (["staging"], ["production"])
+
+
+def test_a_flow_server_that_is_taken_out_of_its_file_is_told(job, repository, flowing):
+    repository.write("staging")
+
+    found = changed(job, flowing)
+    told = job("github", "changed", "--base", flowing).out
+
+    assert (found["open"], found["removed"]) == (["staging"], ["staging.nightly"])
+    assert "staging.nightly: it is no longer in its file; its app stays until" in told
+
+
+def test_a_base_whose_folder_of_flows_is_broken_hides_no_change(job, repository, flowing):  # noqa: ARG001 - there is a commit
+    link = repository.folder / "flows/nightly/link"
+    link.symlink_to("../../environments")
+    broken = repository.commit()
+    link.unlink()
+
+    assert changed(job, broken)["environments"] == ["staging"]
+
+
+def test_a_folder_of_flows_that_cannot_be_used_is_a_fault_with_its_name(job, repository, flowing):
+    (repository.folder / "flows/nightly/link").symlink_to("../../environments")
+
+    said = job("github", "changed", "--base", flowing)
+
+    assert said.code == 3
+    assert "the folder of staging.nightly, flows/nightly, has the link link" in said.err

@@ -295,6 +295,74 @@ def test_a_token_near_its_end_has_an_issue_until_there_is_another_one(told, gith
     assert states(github) == [(1, "Fly token ends soon", "closed", "completed")]
 
 
+# Flow servers, which have an issue of their own
+
+
+NIGHTLY = "staging.nightly"
+
+
+def test_a_flow_server_has_an_issue_that_opens_is_updated_and_closes(told, github):
+    told(found(), found(BY_HAND, name=NIGHTLY))
+    told(found(), found(BY_HAND, SECRET, name=NIGHTLY))
+    opened = states(github)
+    body = github.issues(LABEL)[0].body
+    told(found(), found(name=NIGHTLY))
+
+    assert opened == [(1, "Drift: staging.nightly", "open", None)]
+    assert "`staging.nightly` (app `acme-staging.nightly`) differs from its file: 2" in body
+    assert states(github) == [(1, "Drift: staging.nightly", "closed", "completed")]
+    assert len(comments(github)) == 2
+
+
+def test_while_the_file_has_a_fault_the_issue_of_its_flow_server_stays_open(told, github):
+    """Nobody looked at the flow server, whose app exists and may still differ."""
+    told(found(), found(BY_HAND, name=NIGHTLY))
+    told(found(app=None, **failed("invalid-files", "1 fault.")), expect=1)
+
+    assert (1, "Drift: staging.nightly", "open", None) in states(github)
+    assert comments(github) == []
+
+
+def test_a_flow_server_that_its_file_no_longer_names_is_orphaned_and_then_closed(told, github):
+    told(found(), found(BY_HAND, name=NIGHTLY))
+    orphan = {"app": "acme-prefect-nightly", "organization": "acme", "environment": NIGHTLY}
+    told(found(), orphans=[{**orphan, "why": "its file no longer names it"}])
+    orphaned = github.issues(LABEL)[0].body
+    told(found())
+
+    assert "`staging.nightly` is orphaned: its file no longer names it, but its app" in orphaned
+    assert "fly apps destroy acme-prefect-nightly" in orphaned
+    assert states(github) == [(1, "Drift: staging.nightly", "closed", "completed")]
+    assert "is gone: it is in no file and has no app." in comments(github)[-1]
+
+
+def test_a_flow_server_that_was_healed_is_closed_and_its_server_stays_with_the_button(told, github):
+    """The job of an environment looks at all of it, and reports of the rest without who heals it."""
+    told(
+        found(BY_HAND, protected=True, by_button=True),
+        found(BY_HAND, name=NIGHTLY, heal=True),
+        healed=[found(BY_HAND), found(BY_HAND, name=NIGHTLY, state="healed")],
+    )
+
+    [issue] = github.issues(LABEL)
+    assert issue.title == "Drift: staging"
+    assert "the schedule leaves it to a person" in issue.body
+
+
+def test_a_flow_server_that_its_job_did_not_reach_is_an_error_of_its_own(told, github):
+    failure = found(app=None, **failed("gate-failed", "The gate failed."))
+    told(
+        found(BY_HAND, heal=True),
+        found(BY_HAND, name=NIGHTLY, heal=True),
+        healed=[failure],
+        expect=1,
+    )
+
+    server, nightly = github.issues(LABEL)
+    assert "healing it failed with `gate-failed`" in server.body
+    assert "healing it failed with `not-put-back`" in nightly.body
+
+
 # Trouble, and others
 
 

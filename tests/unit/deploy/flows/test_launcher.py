@@ -222,6 +222,15 @@ def test_a_server_that_wakes_slowly_is_waited_for(machine, server):
     assert len(server.called("/admin/version")) == 3
 
 
+@pytest.mark.parametrize("status", [422, 503])
+def test_a_server_that_does_not_say_what_is_due_holds_nothing_up(machine, server, status):
+    server.record = {"deployments": [{"id": "d1"}]}
+    server.paused = {"d1": False}
+    server.statuses["/flow_runs/filter"] = [status]
+
+    assert machine.up().has("started")
+
+
 def test_a_stop_while_it_waits_for_the_server_ends_it(machine, server):
     server.statuses["/admin/version"] = [503]
     machine.start()

@@ -66,10 +66,16 @@ def test_the_command_gets_the_header_a_short_poll_and_its_own_variables(variable
         "X-Roost-Flow-Server": "nightly/b1"
     }
     assert environment["ROOST_FLOW_BOOT"] == "b1"
-    assert environment["PREFECT_RUNNER_POLL_FREQUENCY"] == "2"
+    assert environment["PREFECT_RUNNER_POLL_FREQUENCY"] == "1"
     assert environment["PREFECT_HOME"] == "/tmp/home"
     assert environment["PREFECT_API_AUTH_STRING"] == LOGIN
     assert environment["TZ"] == "UTC"
+
+
+def test_a_flow_server_that_always_runs_asks_as_prefect_does(variables):
+    always = read_settings({**variables, "ROOST_IDLE_ACTION": "off"}, "b1")
+
+    assert "PREFECT_RUNNER_POLL_FREQUENCY" not in command_environment(always, variables, "/x")
 
 
 def test_what_the_user_set_is_kept(variables, settings):
