@@ -24,6 +24,8 @@ GAP_S = 120.0
 ALIVE_S = 15.0
 """A flow server that asked for no work for this many seconds is asleep, stopped, or starts."""
 IN_FLIGHT_S, LOOK_S = 10.0, 0.02
+HOLD_S = 3.0
+"""How long a poll of a flow server that is being woken waits for the end of its drain, in seconds."""
 
 
 class FencedError(Exception):
@@ -37,14 +39,20 @@ class Book:
         records: where they are kept.
         clock: the awake seconds of this server.
         on_alive: called with the name of a flow server that asks for work.
+        is_waking: returns whether a flow server was requested to wake and did not ask for work yet.
     """
 
     def __init__(
-        self, records: Records, clock: AwakeClock, on_alive: Callable[[str], None] = lambda _: None
+        self,
+        records: Records,
+        clock: AwakeClock,
+        on_alive: Callable[[str], None] = lambda _: None,
+        is_waking: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._records = records
         self.clock = clock
         self._on_alive = on_alive
+        self._is_waking = is_waking
         self.servers: dict[str, FlowServer] = {}
         self.changed = asyncio.Event()
         self.in_flight: Counter[Caller] = Counter()
@@ -160,12 +168,26 @@ class Book:
         if learned is not record:
             self.put(learned)
             await self.save(caller.name)
-        if self.servers[caller.name].is_draining(self.now()):
+        if not await self._may_work(caller):
             return False
         await self.skip_missed(caller.name)
         self._note_alive(caller.name)
         self.put(replace(self.servers[caller.name], polled=self.now()))
         return True
+
+    async def _may_work(self, caller: Caller) -> bool:
+        """Return whether a caller gets work; while it wakes, wait for the end of its drain.
+
+        Its command asks at once after a wake, and its launcher ends the drain at the same time. An
+        empty reply would cost the run that it was woken for a whole interval between two polls.
+        """
+        ends = time.monotonic() + HOLD_S
+        while (record := self.servers.get(caller.name)) and record.is_draining(self.now()):
+            if not self._is_waking(caller.name) or time.monotonic() >= ends:
+                return False
+            await asyncio.sleep(LOOK_S)
+        # Meanwhile it may have been forgotten, or replaced by a newer boot.
+        return record is not None and caller.boot not in record.fenced
 
     async def claim(self, caller: Caller, run: str) -> bool:
         """Record, before it begins, that a caller executes a run; return whether that was new."""

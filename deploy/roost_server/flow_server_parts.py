@@ -31,7 +31,7 @@ class FlowServers:
     def __init__(self, environ: Mapping[str, str], is_open: Callable[[], bool]) -> None:
         clock = AwakeClock(is_open=is_open)
         waker = Waker(lambda: clock.seconds)
-        book = Book(Store(environ.get("FLY_APP_NAME", "")), clock, on_alive=waker.note_seen)
+        book = Book(Store(environ.get("FLY_APP_NAME", "")), clock, waker.note_seen, waker.is_waking)
         self.watch = FlowWatch(book, waker, environ, is_open)
         self.clients = Clients()
         self._layer = FlowServerLayer(book, environ, self.watch.nudge, self.clients)

@@ -75,6 +75,10 @@ class Waker:
         """Forget the attempts: the flow server asks for work."""
         self._waking.pop(name, None)
 
+    def is_waking(self, name: str) -> bool:
+        """Return whether it was requested to wake and was not seen since."""
+        return name in self._waking
+
     def error(self, name: str) -> str:
         """Return why the last attempt failed; empty if there was none or it was answered."""
         waking = self._waking.get(name)

@@ -23,7 +23,18 @@ PROJECT = Path(__file__).parents[2]
 PAGE = PROJECT / "docs" / "benchmarks.md"
 ROUNDS, SECONDS = 5, 5.0
 SUBJECTS = (
-    *("start", "writers", "memory", "noop", "plans", "help", "replica", "growth", "inflight"),
+    *(
+        "start",
+        "writers",
+        "memory",
+        "noop",
+        "plans",
+        "help",
+        "replica",
+        "growth",
+        "inflight",
+        "work",
+    ),
 )
 OPENING = """# Benchmarks
 

@@ -48,7 +48,8 @@ class Scene:
         self.records = MemoryRecords()
         self.alive: list[str] = []
         self.clock = AwakeClock(lambda: self.now)
-        self.book = Book(self.records, self.clock, self.alive.append)
+        self.waking: set[str] = set()
+        self.book = Book(self.records, self.clock, self.alive.append, self.waking.__contains__)
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass with the server awake, in steps as its watch takes them."""

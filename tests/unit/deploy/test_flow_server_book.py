@@ -119,6 +119,41 @@ def test_a_drain_ends_by_itself(scene):
     assert asyncio.run(play()) == [False, True]
 
 
+@pytest.mark.parametrize(
+    ("then", "given"),
+    [
+        (lambda book: book.drain("nightly", draining=False), True),
+        (lambda book: book.come_online("nightly", online("b2")), False),
+    ],
+)
+def test_a_poll_of_a_waking_flow_server_waits_for_the_end_of_its_drain(scene, then, given):
+    """The command asks before the launcher ended the drain; a boot that was replaced gets nothing."""
+
+    async def play():
+        await scene.book.come_online("nightly", online("b1"))
+        await scene.book.drain("nightly", draining=True)
+        scene.waking.add("nightly")
+        poll = asyncio.create_task(scene.book.poll(B1))
+        await asyncio.sleep(2 * flow_server_book.LOOK_S)
+        was_done = poll.done()
+        await then(scene.book)
+        return was_done, await poll
+
+    assert asyncio.run(play()) == (False, given)
+
+
+def test_a_poll_does_not_wait_longer_than_its_limit(scene, monkeypatch):
+    monkeypatch.setattr(flow_server_book, "HOLD_S", 0.0)
+
+    async def play():
+        await scene.book.come_online("nightly", online("b1"))
+        await scene.book.drain("nightly", draining=True)
+        scene.waking.add("nightly")
+        return await scene.book.poll(B1)
+
+    assert asyncio.run(play()) is False
+
+
 def test_it_is_asleep_after_a_while_and_at_once_when_it_drains(scene):
     async def play():
         await scene.book.come_online("nightly", online("b1"))

@@ -47,6 +47,18 @@ def play(scene):
     return asyncio.run(scene())
 
 
+def test_it_is_waking_from_the_request_until_it_is_seen():
+    async def scene():
+        door = Door()
+        found = [door.waker.is_waking("nightly")]
+        await door.wake()
+        found.append(door.waker.is_waking("nightly"))
+        door.waker.note_seen("nightly")
+        return [*found, door.waker.is_waking("nightly")]
+
+    assert play(scene) == [False, True, False]
+
+
 def test_a_woken_flow_server_is_asked_again_only_after_a_while():
     async def scene():
         door = Door()
