@@ -8,7 +8,7 @@ from pathlib import Path
 
 import anyio
 
-from roost.environment.flow_units import split_name
+from roost.environment.flow_units import flow_units, split_name
 from roost.environment.load import EnvironmentFile, environment_names
 from roost.errors import FlyError
 from roost.fly.client import FlyClient
@@ -26,7 +26,7 @@ class Orphan:
     environment: str
     why: str
     file_is_gone: bool = True
-    """False if the environment's file is there and names another app."""
+    """False if the environment's file is there, and names another app or no such flow server."""
 
 
 @dataclass
@@ -58,8 +58,10 @@ async def find_orphans(folder: Path, files: Sequence[EnvironmentFile], fly: FlyC
                 return
         names = {name for m in machines if (name := m.metadata.get(ENVIRONMENT_KEY))}
         for name in sorted(n for n in names if split_name(n)[0] not in unread):
-            gone = name not in loaded
+            gone = split_name(name)[0] not in loaded
             why = "its file is gone" if gone else "its file names another app now"
+            if not gone and name not in loaded:
+                why = "its file has no such flow server any more"
             found.apps.append(Orphan(app, organization, name, why, gone))
 
     for organization in sorted({file.environment.organization for file in files}):
@@ -78,3 +80,23 @@ async def find_orphans(folder: Path, files: Sequence[EnvironmentFile], fly: FlyC
     found.apps.sort(key=lambda orphan: orphan.app)
     found.notes.sort()
     return found
+
+
+async def left_flow_apps(file: EnvironmentFile, fly: FlyClient) -> tuple[str, ...]:
+    """Return the apps of flow servers that were removed from an environment's file and not from Fly.
+
+    A token that cannot list the organization's apps finds none.
+    """
+    known = {unit.environment.app for unit in flow_units(file)}
+    mine = f"{file.environment.app}-"
+    found = []
+    try:
+        for app in await fly.list_apps(file.environment.organization):
+            if not app.name.startswith(mine) or app.name in known:
+                continue
+            names = {m.metadata.get(ENVIRONMENT_KEY, "") for m in await fly.list_machines(app.name)}
+            if any(split_name(name)[0] == file.name and split_name(name)[1] for name in names):
+                found.append(app.name)
+    except FlyError:
+        return ()
+    return tuple(sorted(found))
