@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from roost.apply.gate import Gate
@@ -10,7 +10,7 @@ from roost.apply.verdict import TIMEOUT_S, GateResult, Proof
 from roost.fly.models import Machine
 from roost.prefect.flow_server_checks import ONLINE, FlowServerSubject, flow_server_checks
 from roost.prefect.gate_pages import GATE_HEADERS
-from roost.prefect.probe import Server
+from roost.prefect.probe import CheckResult, Server
 from roost.prefect.transport import prefect_client
 
 
@@ -49,5 +49,9 @@ class FlowProof(Proof):
         if found.died:
             return GateResult(found.results, str(found.died), died=True)
         failed = [result for result in found.results if not result.ok]
-        reasons = "; ".join(f"{r.name}: {r.detail or r.advice}" for r in failed)
-        return GateResult(found.results, f"Checks failed: {reasons}." if failed else "")
+        return GateResult(found.results, f"Checks failed: {_reasons(failed)}" if failed else "")
+
+
+def _reasons(failed: Iterable[CheckResult]) -> str:
+    """Return why checks failed, each with its advice: a record shows this, and nothing else of it."""
+    return " ".join(f"{result.name}: {result.detail}. {result.advice}" for result in failed)

@@ -21,6 +21,7 @@ from roost.operations.context import Context
 from roost.operations.flow_record import forget
 from roost.operations.fly_target import Target, connect
 from roost.operations.lease_owner import lease_description
+from roost.operations.orphaned_apps import left_flow_apps
 from roost.operations.planning import Planned, make_plan
 from roost.plan.destroy import LAST_KEPT_DAYS, check_all_ours, losses
 from roost.prefect.object_counts import count_objects, counts_text
@@ -95,6 +96,13 @@ async def _check_no_flow_server(target: Target, file: EnvironmentFile) -> None:
             f"Flow servers of {file.name} exist: {', '.join(unit.name for unit in left)}.",
             where=file.name,
             advice=f"Remove them first: {commands}. Nothing was changed.",
+        )
+    if file.flow is None and (orphans := await left_flow_apps(file, target.fly)):
+        commands = ", ".join(f"`fly apps destroy {app}`" for app in orphans)
+        raise UnappliableError(
+            f"Flow servers that are no longer in its file exist: {', '.join(orphans)}.",
+            where=file.name,
+            advice=f"They hold no data. Remove them first: {commands}. Nothing was changed.",
         )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import anyio
 
-from roost.environment.flow_units import split_name
+from roost.environment.flow_units import flow_units, split_name
 from roost.environment.load import EnvironmentFile, environment_names
 from roost.errors import FlyError
 from roost.fly.client import FlyClient
@@ -27,7 +27,7 @@ class Orphan:
     environment: str
     why: str
     file_is_gone: bool = True
-    """False if the environment's file is there and names another app."""
+    """False if the environment's file is there, and names another app or no such flow server."""
 
 
 @dataclass
@@ -86,3 +86,23 @@ def _why(name: str, loaded: AbstractSet[str]) -> str:
         return "its file names another app now"
     environment, flow = split_name(name)
     return "its file no longer names it" if flow and environment in loaded else "its file is gone"
+
+
+async def left_flow_apps(file: EnvironmentFile, fly: FlyClient) -> tuple[str, ...]:
+    """Return the apps of flow servers that were removed from an environment's file and not from Fly.
+
+    A token that cannot list the organization's apps finds none.
+    """
+    known = {unit.environment.app for unit in flow_units(file)}
+    mine = f"{file.environment.app}-"
+    found = []
+    try:
+        for app in await fly.list_apps(file.environment.organization):
+            if not app.name.startswith(mine) or app.name in known:
+                continue
+            names = {m.metadata.get(ENVIRONMENT_KEY, "") for m in await fly.list_machines(app.name)}
+            if any(split_name(name)[0] == file.name and split_name(name)[1] for name in names):
+                found.append(app.name)
+    except FlyError:
+        return ()
+    return tuple(sorted(found))

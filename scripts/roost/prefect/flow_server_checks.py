@@ -96,18 +96,25 @@ async def _check_online(subject: FlowServerSubject, server: Server) -> str:
     await _check_supported(server)
     server.waiting.last = "it never was online"
     next_wake = anyio.current_time()
+    # Known, it may sleep by now, and Fly must report it as started: wake it once in any case.
+    if await read_record(server, subject.name) is not None:
+        await _wake(subject, server)
+        next_wake += WAKE_EVERY_S
 
     async def look() -> Json | None:
         nonlocal next_wake
-        if (record := await _current_record(subject, server)) is None and (
-            anyio.current_time() >= next_wake
-        ):
+        record = await _current_record(subject, server)
+        if record is None and anyio.current_time() >= next_wake:
             next_wake = anyio.current_time() + WAKE_EVERY_S
-            await server.http.post(f"{PATH}/{subject.name}/wake", headers=server.login())
+            await _wake(subject, server)
         return record
 
     record = await _poll(server, look)
     return f"Prefect {server.quote(str(record.get('prefect')))}"
+
+
+async def _wake(subject: FlowServerSubject, server: Server) -> None:
+    await server.http.post(f"{PATH}/{subject.name}/wake", headers=server.login())
 
 
 async def _check_supported(server: Server) -> None:

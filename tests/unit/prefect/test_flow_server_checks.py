@@ -83,12 +83,23 @@ async def test_a_flow_server_that_works_passes():
 
 @pytest.mark.anyio
 async def test_it_is_woken_until_its_new_version_is_online():
-    answers = Answers(records=[None, {**RECORD, "version": "V1"}, RECORD])
+    answers = Answers(records=[None, None, {**RECORD, "version": "V1"}, RECORD])
 
     results = await results_of(answers)
 
     assert results["online"].ok
     assert "POST /roost/flow-servers/nightly/wake" in answers.asked
+
+
+@pytest.mark.anyio
+async def test_one_that_sleeps_since_it_was_online_is_woken_once():
+    """Its record is current, and Fly reports its machine as suspended."""
+    answers = Answers()
+
+    results = await results_of(answers)
+
+    assert results["online"].ok
+    assert answers.asked.count("POST /roost/flow-servers/nightly/wake") == 1
 
 
 @pytest.mark.anyio
@@ -127,7 +138,7 @@ async def test_the_canary_must_run_and_its_log_arrive():
 async def test_a_poll_from_before_it_was_online_does_not_count():
     before = {**RECORD, "polled_at": "2026-11-30T09:00:00Z"}
 
-    results = await results_of(Answers(records=[RECORD, RECORD, before, before, RECORD]))
+    results = await results_of(Answers(records=[RECORD, RECORD, RECORD, before, before, RECORD]))
 
     assert results["asks for work"].ok
 
