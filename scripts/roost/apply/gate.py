@@ -23,7 +23,8 @@ from roost.prefect.probe import Check, CheckResult, Server, prove, run_check
 STARTED_LIMIT_S = 30
 WATCH_S = 1.0
 
-NEW_CONFIG = frozenset({"launch", "update"})
+LAUNCH, START = "launch", "start"
+NEW_CONFIG = frozenset({LAUNCH, "update"})
 """Events that give a machine a new config; an exit before them belongs to the old config."""
 
 GIVEN_UP = frozenset({"failed", "launch_failed"})
@@ -182,27 +183,36 @@ def failure_in(
         seen: ids of the events from before the change.
         log: how to read its log.
     """
+    newest = None
     for event in events:
         if event.type in NEW_CONFIG:
-            return None
-        ending = None if event.id in seen else event.exit_event
-        if ending is None:
-            continue
-        if ending.get("oom_killed"):
-            return MachineFailedError(
-                f"The machine {machine} was killed because its memory was full.",
-                advice="Raise machine.memory_mb and apply again.",
-            )
-        code, signal = _number(ending.get("exit_code")), _number(ending.get("signal"))
-        killed = signal > 0
-        if not ending.get("requested_stop") and (code or killed):
-            # Fly reports an exit code for a signal too, as a shell does: 137 for signal 9.
-            how = f"was ended by signal {signal}" if killed else f"exited with code {code}"
-            return MachineFailedError(
-                f"The machine {machine} {how} instead of serving.",
-                advice=f"Its log says why ({log}). A wrong setting is the usual cause.",
-            )
-    return None
+            # An update stops the machine: what ends before the next start had the old config.
+            return newest if event.type == LAUNCH else None
+        if newest is not None and event.type == START:
+            return newest
+        ending = None if newest or event.id in seen else event.exit_event
+        if ending is not None:
+            newest = _failure(machine, ending, log)
+    return newest
+
+
+def _failure(machine: str, ending: Mapping[str, object], log: str) -> MachineFailedError | None:
+    """Return the error for the exit of a machine; None if somebody asked for it, or it has code 0."""
+    if ending.get("oom_killed"):
+        return MachineFailedError(
+            f"The machine {machine} was killed because its memory was full.",
+            advice="Raise machine.memory_mb and apply again.",
+        )
+    code, signal = _number(ending.get("exit_code")), _number(ending.get("signal"))
+    killed = signal > 0
+    if ending.get("requested_stop") or not (code or killed):
+        return None
+    # Fly reports an exit code for a signal too, as a shell does: 137 for signal 9.
+    how = f"was ended by signal {signal}" if killed else f"exited with code {code}"
+    return MachineFailedError(
+        f"The machine {machine} {how} instead of serving.",
+        advice=f"Its log says why ({log}). A wrong setting is the usual cause.",
+    )
 
 
 def quoted(death: MachineFailedError, words: str) -> MachineFailedError:

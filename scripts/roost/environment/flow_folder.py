@@ -121,7 +121,7 @@ def _files(folder: Path) -> Iterator[Path]:
     """
     folders = [folder]
     while folders:
-        for path in _entries(folders.pop()):
+        for path in sorted(_entries(folders.pop())):
             if path.name.startswith(".") or path.name in _LEFT_OUT or path.suffix == ".pyc":
                 continue
             if not path.name.isprintable():

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -100,8 +99,11 @@ def leads_out(path: Path, repository: Path) -> bool:
 
 
 def real_path(path: Path) -> Path:
-    """Return a path with its links followed; one that leads round in a circle cannot be opened."""
-    return Path(os.path.realpath(path))  # Path.resolve raises for a circle, up to Python 3.12
+    """Return a path with its links followed; one that leads round in a circle leads nowhere inside."""
+    try:
+        return path.resolve()
+    except RuntimeError:  # a circle, up to Python 3.12
+        return Path(path.anchor)
 
 
 def sops_path(repository: Path, name: str) -> Path:

@@ -59,9 +59,8 @@ async def find_orphans(folder: Path, files: Sequence[EnvironmentFile], fly: FlyC
                 return
         names = {name for m in machines if (name := m.metadata.get(ENVIRONMENT_KEY))}
         for name in sorted(n for n in names if split_name(n)[0] not in unread):
-            found.apps.append(
-                Orphan(app, organization, name, _why(name, loaded), name not in loaded)
-            )
+            why, gone = _why(name, loaded), split_name(name)[0] not in loaded
+            found.apps.append(Orphan(app, organization, name, why, gone))
 
     for organization in sorted({file.environment.organization for file in files}):
         try:

@@ -192,7 +192,7 @@ def examples_of(context: Context) -> frozenset[str]:
 
 def write_to_run(runner: Runner, totals: Totals, documents: list[Json], run: Json) -> None:
     """Write outputs, summary and annotations."""
-    heal, end = _jobs(documents, "heal"), _jobs(documents, "end")
+    heal, end = jobs_of(documents, "heal"), jobs_of(documents, "end")
     states = {ExitCode.DONE: "clean", ExitCode.CHANGES: "drift"}
     runner.output("heal", json.dumps(heal))
     runner.output("end", json.dumps(end))
@@ -204,7 +204,7 @@ def write_to_run(runner: Runner, totals: Totals, documents: list[Json], run: Jso
     runner.annotate(messages(totals, read.token))
 
 
-def _jobs(documents: list[Json], key: str) -> list[str]:
+def jobs_of(documents: list[Json], key: str) -> list[str]:
     """Return the environments that need a job; its job also heals its flow servers."""
     chosen = [split_name(document["environment"])[0] for document in documents if document[key]]
     return list(dict.fromkeys(chosen))

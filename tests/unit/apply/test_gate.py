@@ -192,6 +192,30 @@ def test_a_death_from_before_the_machine_got_its_config_is_that_of_another_one(k
     assert failure_in("m1", map(MachineEvent.model_validate, events), frozenset(), "") is None
 
 
+@pytest.mark.parametrize("how", [{"oom_killed": True, "requested_stop": True}, {"exit_code": 1}])
+def test_a_death_while_the_machine_is_updated_is_that_of_its_old_config(how):
+    """A server that fills its memory was killed by the update that rolled it back."""
+    old = [ended("e2", **how), named("update"), ended("e1", exit_code=1)]
+    started = [named("start"), *old]
+    died = [ended("e3", exit_code=3), *started]
+
+    found = [
+        failure_in("m1", map(MachineEvent.model_validate, events), frozenset(), "")
+        for events in (old, started, died)
+    ]
+
+    assert found[:2] == [None, None]
+    assert "exited with code 3" in str(found[2])
+
+
+def test_a_death_before_the_first_start_was_seen_is_a_death():
+    events = [ended(exit_code=1), named("launch")]
+
+    failure = failure_in("m1", map(MachineEvent.model_validate, events), frozenset(), "")
+
+    assert "exited with code 1" in str(failure)
+
+
 @pytest.mark.parametrize(
     ("answer", "detail"),
     [

@@ -10,7 +10,7 @@ from helpers.step_outputs import outputs_in
 from roost.errors import UsageError
 from roost.github.actions import Runner
 from roost.operations.artifacts import write_document
-from roost.workflows.artifact_hashes import hand_over, named, receive
+from roost.workflows.artifact_hashes import hand_over, named, planned_names, receive
 
 NAMES = ("production", "staging")
 
@@ -106,3 +106,30 @@ def test_what_is_no_list_of_environments_is_refused(value):
 def test_what_are_no_hashes_is_refused(value, tmp_path):
     with pytest.raises(UsageError, match="PLANNED is not"):
         receive({"PLANNED": value}, tmp_path, [])
+
+
+# Flow servers
+
+
+def test_an_environment_has_the_flow_servers_that_the_job_planned_and_no_others():
+    hashes = {"staging": "1", "staging.nightly": "2", "staging-two.hourly": "3", "production": "4"}
+    environ = {"PLANNED": json.dumps(hashes)}
+
+    assert planned_names(environ, ["staging"]) == ("staging", "staging.nightly")
+    assert planned_names({}, ["staging"]) == ("staging",)
+
+
+def test_a_document_of_a_flow_server_that_says_it_is_another_one_is_lost(tmp_path):
+    write_document(tmp_path, "staging.nightly", {"environment": "staging", "steps": []})
+    hand_over(Runner(output_path=str(tmp_path / "output")), tmp_path, ["staging.nightly"])
+    environ = {"PLANNED": outputs_in(tmp_path / "output")["planned"]}
+
+    found = receive(environ, tmp_path, planned_names(environ, ["staging"]))
+
+    assert (found.documents, found.lost) == ({}, {"staging.nightly"})
+
+
+@pytest.mark.parametrize("name", ["../x", "staging.../x", "staging.a.b", "plan.x", "staging.A", ""])
+def test_a_hash_of_what_can_be_no_name_is_refused(tmp_path, name):
+    with pytest.raises(UsageError, match="PLANNED is not"):
+        receive({"PLANNED": json.dumps({name: "1"})}, tmp_path, [])

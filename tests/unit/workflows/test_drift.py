@@ -12,7 +12,7 @@ from helpers.environments import environment_data
 from helpers.fake_github import FakeGitHub
 from helpers.fly_tokens import fly_token
 from helpers.overrides import end_override
-from roost.workflows.drift import with_jobs
+from roost.workflows.drift import jobs_of, with_jobs
 
 DEMO = ("--min-machines-running", "1", "--until", "4h", "--reason", "demo")
 
@@ -308,3 +308,16 @@ def test_no_more_is_put_back_at_once_than_github_starts_jobs_for():
 
     assert [sum(document[key] for document in found) for key in ("heal", "end")] == [256, 256]
     assert [document["environment"] for document in found if document["heal"]][-1] == "e510"
+
+
+# Flow servers
+
+
+def test_the_job_of_an_environment_heals_its_flow_servers_too_once():
+    documents = [
+        {"environment": name, "heal": True, "end": False}
+        for name in ("production.nightly", "staging", "staging.hourly", "staging.nightly")
+    ]
+
+    assert jobs_of(documents, "heal") == ["production", "staging"]
+    assert jobs_of(documents, "end") == []
