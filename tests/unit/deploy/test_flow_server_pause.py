@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from uuid import uuid4
 
 import pytest
 
@@ -17,7 +16,7 @@ from roost_server.flow_server_layer import FlowServerLayer
 LOGIN = {"PREFECT_SERVER_API_AUTH_STRING": "admin:s3cret"}
 AUTH = {"authorization": "Basic YWRtaW46czNjcmV0"}
 FLOW_SERVER = {"x_roost_flow_server": "nightly/b1"}
-DEPLOYMENT = f"/api/deployments/{uuid4()}"
+DEPLOYMENT = "/api/deployments/0f8b9a52-8f7e-4a0c-9d5e-6c2f41a6b9d1"
 PAUSE = {"paused": True}
 
 
