@@ -14,6 +14,7 @@ _LIGHT = re.compile(
     r"environments/[^/]+\.ya?ml"
     r"|(.*/)?[^/]*\.sops\.(yaml|yml|json|env)"
     r"|docs/.*"
+    r"|flows/.*"
     r"|[^/]+\.md"
     r"|LICENSE",
     re.DOTALL,
@@ -42,7 +43,7 @@ def scope(context: Context, base: str) -> ExitCode:
     if not files:
         context.out.print("All checks run: there is no change to compare.")
     if not everything:
-        context.out.print("Only environments, secrets and documentation change.")
+        context.out.print("Only environments, flows, secrets and documentation change.")
     return ExitCode.DONE
 
 

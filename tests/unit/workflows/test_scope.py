@@ -7,6 +7,8 @@ import pytest
 from roost.workflows.scope import is_light
 
 LIGHT = [
+    "flows/nightly/serve_flows.py",
+    "flows/nightly/requirements.txt",
     *("environments/staging.yaml", "environments/demo.yml", "environments/_defaults.yaml"),
     *("production.sops.yaml", "secrets/a/b.sops.json", "x.sops.env", "x.sops.yml"),
     *("docs/github.md", "docs/decisions/0009-approval.md", "README.md", "LICENSE"),
@@ -50,7 +52,7 @@ def merged(repository, job, outputs):
 def test_one_line_of_an_environment_file_runs_no_test_of_the_tool(merged, repository):
     found = merged(lambda: repository.write("staging", machine={"memory_mb": 1024}))
 
-    assert found == ("false", "Only environments, secrets and documentation change.\n")
+    assert found == ("false", "Only environments, flows, secrets and documentation change.\n")
 
 
 def test_a_file_of_the_tool_beside_it_runs_them_all(merged, repository):
