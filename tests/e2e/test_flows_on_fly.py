@@ -46,15 +46,20 @@ def are_asleep(site):
 
 
 @pytest.fixture
-def flows_site(tmp_path, image_cache):
-    """A server and a flow server with the example's flows, brought up by one apply."""
+def bring_up(tmp_path, image_cache):
+    """Brings up a server and a flow server with the example's folder, by one apply."""
     site = PrefectSite(tmp_path, image_cache)
     shutil.copytree(EXAMPLE, tmp_path / "flows" / "nightly")
     try:
-        site.start(flows=[ENTRY]).bring_up()
-        yield site
+        yield lambda **fields: site.start(flows=[{**ENTRY, **fields}]).bring_up()
     finally:
         site.daemon.clean()
+
+
+@pytest.fixture
+def flows_site(bring_up):
+    """A server and a flow server that serves the example's flows."""
+    return bring_up()
 
 
 @pytest.mark.slow
@@ -109,3 +114,30 @@ def woken_by_a_tick(site):
     [found] = site.roost.json("tick", NAME, "--local")["environments"]
     assert found["decision"] in {"later", "due"}, found
     return found if found["woken_s"] is not None else None
+
+
+WORKER = ["prefect", "worker", "start", "--pool", "nightly", "--type", "process"]
+IN_THE_FOLDER = {
+    "prefect.deployments.steps.set_working_directory": {"directory": "{{ $IMAGE_ROOT }}/code"}
+}
+
+
+@pytest.mark.slow
+def test_a_worker_runs_what_is_due_in_its_pool(bring_up):
+    """The flow server is woken for a pool as for deployments that it serves itself."""
+    site = bring_up(command=WORKER)
+    wanted = {
+        "name": "worked",
+        "flow_id": site.ask("POST", "/flows/", {"name": "rebuild"}).json()["id"],
+        "work_pool_name": "nightly",
+        "entrypoint": "serve_flows.py:rebuild",
+        "pull_steps": [IN_THE_FOLDER],
+    }
+    deployed = site.ask("POST", "/deployments/", wanted).json()["id"]
+    until(lambda: are_asleep(site))
+
+    run = site.ask("POST", f"/deployments/{deployed}/create_flow_run", {}).json()["id"]
+
+    until(lambda: site.ask("GET", f"/flow_runs/{run}").json()["end_time"])
+    assert site.ask("GET", f"/flow_runs/{run}").json()["state_type"] == "COMPLETED"
+    until(lambda: are_asleep(site))
