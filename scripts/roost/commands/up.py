@@ -24,6 +24,9 @@ from roost.report.wording import connect_line
 
 # Beyond idle_after: the server checks every half second, and suspending takes a moment.
 SLEEP_SLACK_S = 30
+# A suspended flow server's sockets are found to be dead by Prefect's ping: 20 s, and 20 s for the
+# answer. A run that is due within a minute keeps both awake until it ended.
+FLOWS_SLACK_S = 120
 POLL_S = 0.2
 
 
@@ -121,11 +124,11 @@ async def prove_sleep(context: Context, target: Target, file: EnvironmentFile) -
         SmokeFailedError: it does not sleep.
     """
     scaling = file.environment.scaling
-    if scaling.autostop == "off" or scaling.min_machines_running:
+    limit = sleep_limit_s(file)
+    if limit is None:
         context.out.print("It never sleeps, as its file says.")
         return
     asleep = "suspended" if scaling.autostop == "suspend" else "stopped"
-    limit = scaling.idle_after.total_seconds() + SLEEP_SLACK_S
     context.out.print(f"Waiting until it sleeps by itself, for {limit:.0f} s at most.")
     with anyio.move_on_after(limit) as waiting:
         while not await _all_in(target, file, asleep):  # noqa: ASYNC110 - Fly has no event to wait on
@@ -140,6 +143,21 @@ async def prove_sleep(context: Context, target: Target, file: EnvironmentFile) -
         await target.app_url(file.environment.app, public=file.environment.access.public)
     )
     context.out.print(f"A request woke it and was answered after {seconds:.3f} s.")
+
+
+def sleep_limit_s(file: EnvironmentFile) -> float | None:
+    """Return the seconds within which an idle server sleeps; None if it never does.
+
+    A flow server sleeps first, and its server then finds that its sockets are closed.
+    """
+    scaling = file.environment.scaling
+    always = any(entry.run == "always" for entry in file.environment.flows)
+    if scaling.autostop == "off" or scaling.min_machines_running or always:
+        return None
+    own = scaling.idle_after.total_seconds() + SLEEP_SLACK_S
+    theirs = (entry.idle_after.total_seconds() for entry in file.environment.flows)
+    first = max(theirs, default=0.0)
+    return own + first + (FLOWS_SLACK_S if file.environment.flows else 0.0)
 
 
 async def _all_in(target: Target, file: EnvironmentFile, state: str) -> bool:
