@@ -15,7 +15,7 @@ from roost.operations.planning import joined, make_plan, print_database_note
 from roost.plan.document import Json, plan_digest
 from roost.plan.restore import restoring
 from roost.plan.secrets import rotates_asleep
-from roost.report.text import plan_report
+from roost.report.text import plan_report, unit_heading
 from roost.report.wording import connect_line
 
 
@@ -68,6 +68,8 @@ async def _apply_one(
             "The plan no longer has that digest.",
             advice=f"See the new plan: {Command('plan', file.name)}",
         )
+    if file.flow is not None or file.environment.flows:
+        context.progress.print(unit_heading(file.name, planned.desired.app))
     context.progress.print(plan_report(planned.plan, planned.cost))
     print_database_note(context, planned)
     if documents is None:

@@ -10,7 +10,7 @@ from roost.errors import ExitCode
 from roost.operations.context import Context
 from roost.operations.fly_target import connect
 from roost.operations.planning import make_plan, plans_document, print_database_note
-from roost.report.text import plan_report
+from roost.report.text import plan_report, unit_heading
 
 
 async def plan(
@@ -29,6 +29,8 @@ async def plan(
         context.out.print_json(json.dumps(plans_document(found)))
     for planned in found:
         if not as_json:
+            if len(found) > 1:
+                context.out.print(unit_heading(planned.file.name, planned.desired.app))
             context.out.print(plan_report(planned.plan, planned.cost))
         for secret, bad in sorted(planned.values.unusable.items()):
             warning = f"warning: An apply refuses {secret}: {bad.why}. {bad.advice}"

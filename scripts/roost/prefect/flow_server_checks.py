@@ -19,6 +19,7 @@ from roost.prefect.read_checks import check_ready
 from roost.prefect.server import CheckFailedError, Server
 
 PATH = "/roost/flow-servers"
+LOGIN = "PREFECT_SERVER_API_AUTH_STRING"
 CANARY = "roost-canary"
 """The name of the flow that each new version of a flow server runs first (deploy/flows)."""
 CANARY_LOG = "roost canary of "
@@ -83,6 +84,12 @@ async def read_record(server: Server, name: str) -> Json | None:
     answer = await server.http.get(f"{PATH}/{name}", headers=server.login())
     if answer.status_code == HTTPStatus.NOT_FOUND:
         return None
+    if answer.status_code == HTTPStatus.UNAUTHORIZED:
+        raise CheckFailedError(
+            "the Prefect server refuses the login (status 401)",
+            f"The value of {LOGIN} here is not the server's. Set it to the server's and apply again; "
+            "to change the login, apply the environment, which sets it on both.",
+        )
     if answer.status_code != HTTPStatus.OK:
         raise CheckFailedError(
             f"GET {PATH}/{name} answered {answer.status_code}: {server.quote(answer.text)}"

@@ -134,6 +134,11 @@ def plan_report(plan: Plan, cost: CostChange | None) -> RenderableType:
     return Group(*parts)
 
 
+def unit_heading(name: str, app: str) -> Text:
+    """Return the line above the plan of a server or flow server, where a command shows several."""
+    return Text(f"{name} (app {app})", style="bold")
+
+
 def _steps_table(steps: Sequence[Step]) -> Table:
     table = _Table(title=None, show_edge=False, pad_edge=False, box=None, header_style="bold")
     table.add_column("step", overflow="fold")

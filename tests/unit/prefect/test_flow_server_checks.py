@@ -9,6 +9,7 @@ import pytest
 
 from roost.prefect.flow_server_checks import FlowServerSubject, flow_server_checks, read_record
 from roost.prefect.probe import Server, prove
+from roost.prefect.server import CheckFailedError
 
 SUBJECT = FlowServerSubject("nightly", "staging.nightly", frozenset({"V2"}))
 RECORD = {
@@ -159,3 +160,14 @@ async def test_the_record_of_a_stranger_is_none():
         transport=httpx.MockTransport(answer), base_url="http://server"
     ) as http:
         assert await read_record(Server(http), "nightly") is None
+
+
+@pytest.mark.anyio
+async def test_another_login_is_named_with_what_to_set():
+    transport = httpx.MockTransport(lambda _: httpx.Response(401))
+    async with httpx.AsyncClient(transport=transport, base_url="http://server") as http:
+        with pytest.raises(CheckFailedError) as refused:
+            await read_record(Server(http), "nightly")
+
+    assert "refuses the login" in refused.value.detail
+    assert "PREFECT_SERVER_API_AUTH_STRING" in refused.value.advice
