@@ -19,7 +19,7 @@ from roost.operations.secret_sources import given_values
 from roost.operations.server_proof import environment_subject, prove_database
 from roost.operations.server_state import print_state_notes
 from roost.operations.sleep_wake import time_wake
-from roost.report.text import plan_report
+from roost.report.text import plan_report, unit_heading
 from roost.report.wording import connect_line
 
 # Beyond idle_after: the server checks every half second, and suspending takes a moment.
@@ -74,6 +74,7 @@ async def bring_up(context: Context, target: Target, file: EnvironmentFile) -> N
 async def bring_up_flows(context: Context, target: Target, file: EnvironmentFile) -> None:
     """Apply a flow server, whose gate runs a flow on it."""
     planned = await make_plan(context, file, target)
+    context.out.print(unit_heading(file.name, planned.desired.app))
     context.out.print(plan_report(planned.plan, planned.cost))
     await apply_planned(context, target, planned)
     context.out.print(f"{file.name} is up and runs flows.")
