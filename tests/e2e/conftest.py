@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.prefect_process import PrefectProcess
 from helpers.prefect_site import PrefectSite
 from helpers.prefect_versions import NEWEST
 from localfly.images.builder import Images
@@ -67,3 +68,17 @@ def site(tmp_path_factory, image_cache):
         yield found.start().bring_up()
     finally:
         found.daemon.clean()
+
+
+@pytest.fixture
+def serve(image, tmp_path):
+    """Makes a server of the test's own; it is ended with the test."""
+    made = []
+
+    def serve(**settings):
+        made.append(PrefectProcess(image, tmp_path, **settings))
+        return made[-1].__enter__()
+
+    yield serve
+    for server in made:
+        server.kill()

@@ -6,24 +6,31 @@ import asyncio
 import json
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
-from helpers.flow_stage import stage_flow_server
 from helpers.machine_api import serving
 from helpers.prefect_process import LOGIN, PrefectProcess, free_port
 from helpers.waiting import LIMIT_S, until
 from localfly.images.builder import Images
+from roost.environment.flow_folder import read_flow_folder
+from roost.plan.image import flow_image_parts
 
 pytestmark = pytest.mark.slow
 
+ROOT = Path(__file__).parents[2]
+DEPLOY, EXAMPLE = ROOT / "deploy", "examples/flows/nightly"
 DEPLOYMENTS = ["by-hand", "nightly"]
 
 
 @pytest.fixture(scope="module")
 def flow_image(image_cache, tmp_path_factory):
     """The image of the example, which leaves it to the launcher to keep its schedules."""
-    folder = stage_flow_server(tmp_path_factory.mktemp("flows") / "parts")
+    folder = tmp_path_factory.mktemp("flows")
+    for name, content in flow_image_parts(DEPLOY, read_flow_folder(ROOT, EXAMPLE)):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
     program = folder / "code" / "serve_flows.py"
     text = program.read_text("utf-8")
     assert text.count("        pause_on_shutdown=False,\n") == 1

@@ -18,13 +18,9 @@ import pytest
 
 from helpers.machine_api import serving
 from helpers.postgres import find_programs, postgres_server
-from helpers.prefect_process import LOGIN, PrefectProcess
+from helpers.prefect_process import LOGIN
 from helpers.waiting import until
 from roost_server.flow_servers import FlowServer, from_json
-
-PROGRAMS = find_programs()
-
-pytestmark = pytest.mark.slow
 
 # The first attempt never ends; the second one does.
 SERVED = """
@@ -48,20 +44,6 @@ if __name__ == "__main__":
 PROGRAMS = find_programs()
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def serve(image, tmp_path):
-    """Makes a server of the test's own; it is ended with the test."""
-    made = []
-
-    def serve(**settings):
-        made.append(PrefectProcess(image, tmp_path, **settings))
-        return made[-1].__enter__()
-
-    yield serve
-    for server in made:
-        server.kill()
 
 
 @contextmanager

@@ -79,7 +79,7 @@ def test_a_run_from_the_ui_completes_while_both_sleep(flows_site):
     assert site.roost.json("plan", NAME, "--local")["flows"][0]["steps"] == []
 
 
-FAR = timedelta(seconds=150)
+FAR = timedelta(seconds=210)
 """Beyond what both take to fall asleep, also on a busy computer, and the minute that keeps them awake."""
 
 

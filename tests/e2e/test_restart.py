@@ -12,7 +12,6 @@ from uuid import uuid4
 
 import pytest
 
-from helpers.prefect_process import PrefectProcess
 from helpers.waiting import until
 from roost_server.maintenance_mode import OPEN_PATH, OWNER
 
@@ -37,20 +36,6 @@ def many():
 
 many()
 """
-
-
-@pytest.fixture
-def serve(image, tmp_path):
-    """Makes a server of the test's own; it is ended with the test."""
-    made = []
-
-    def serve(**settings):
-        made.append(PrefectProcess(image, tmp_path, **settings))
-        return made[-1].__enter__()
-
-    yield serve
-    for server in made:
-        server.kill()
 
 
 def restart(server, how):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from helpers.due_runs import next_due
 from helpers.small_server import NAME, SMALL, SMALL_PREFECT
 from roost.plan.next_due import NEXT_DUE_KEY
 
@@ -21,8 +21,7 @@ SLEEPY = {"autostop": "suspend", "idle_after": "1h"}
 def leave(site, app, **far):
     """Leave in the machine of an app what a server leaves there for a run so far from now."""
     [machine] = site.daemon.call("GET", f"/apps/{app}/machines")
-    at = (datetime.now(UTC) + timedelta(**far)).isoformat()
-    due = json.dumps({"at": at, "flow_server": "nightly", "deployment": "load/all"})
+    due = json.dumps(next_due(**far))
     path = f"/apps/{app}/machines/{machine['id']}"
     site.daemon.call("POST", f"{path}/metadata/{NEXT_DUE_KEY}", {"value": due}, expect=204)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,17 +13,28 @@ RANDOM = {"uuid1", "uuid4", "token_hex", "token_urlsafe", "urandom", "random", "
 
 
 def random_constants(source: str) -> list[str]:
-    """Return the constants of a module whose value is another one in each process."""
-    return [
-        ast.unparse(statement)
-        for statement in ast.parse(source).body
-        if isinstance(statement, ast.Assign)
-        for call in ast.walk(statement.value)
-        if isinstance(call, ast.Call)
-        and getattr(call.func, "attr", getattr(call.func, "id", "")) in RANDOM
-        # What is called later, as a lambda, is in no name.
-        and not any(isinstance(part, ast.Lambda) for part in ast.walk(statement.value))
-    ]
+    """Return the constants and decorators of a module whose value is another one in each process."""
+    return [ast.unparse(part) for part in _evaluated(ast.parse(source)) if _is_random(part)]
+
+
+def _evaluated(module: ast.Module) -> Iterator[ast.expr]:
+    """Yield the expressions that are evaluated when a module is imported."""
+    for statement in module.body:
+        if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value:
+            yield statement.value
+        yield from getattr(statement, "decorator_list", ())
+
+
+def _is_random(expression: ast.expr) -> bool:
+    """Return whether an expression calls for chance, but in a lambda, which is called later."""
+    later = [part for part in ast.walk(expression) if isinstance(part, ast.Lambda)]
+    inside = {id(part) for each in later for part in ast.walk(each)}
+    return any(
+        isinstance(part, ast.Call)
+        and id(part) not in inside
+        and getattr(part.func, "attr", getattr(part.func, "id", "")) in RANDOM
+        for part in ast.walk(expression)
+    )
 
 
 @pytest.mark.parametrize(
@@ -38,5 +50,7 @@ def test_no_name_depends_on_chance(path):
 
 
 def test_a_random_constant_is_found():
-    assert random_constants("RUN = str(uuid4())") == ["RUN = str(uuid4())"]
+    assert random_constants("RUN = str(uuid4())") == ["str(uuid4())"]
+    assert random_constants("RUN: str = str(uuid4())") == ["str(uuid4())"]
+    assert random_constants("@mark([uuid4()])\ndef test(): ...") == ["mark([uuid4()])"]
     assert random_constants("make = lambda: uuid4()") == []

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from helpers.due_runs import next_due
 from helpers.workflow_world import PLAN_TOKEN
 from roost.plan.next_due import NEXT_DUE_KEY
 
@@ -15,8 +15,7 @@ pytestmark = pytest.mark.workflows
 
 def leave(world, name, **far):
     """Leave in a server's machine what it leaves there for a run so far from now."""
-    at = datetime.now(UTC) + timedelta(**far)
-    due = json.dumps({"at": at.isoformat(), "flow_server": "nightly", "deployment": "load/all"})
+    due = json.dumps(next_due(**far))
     path = f"/apps/{world.app(name)}/machines/{world.machine(name)['id']}"
     world.fly.call("POST", f"{path}/metadata/{NEXT_DUE_KEY}", {"value": due}, expect=204)
 

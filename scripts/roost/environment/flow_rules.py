@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from roost.environment.flow_server import CLIENT_LOGIN
 from roost.environment.flow_units import flow_app, flow_environment
 from roost.environment.model import Environment
 from roost.environment.rules import (
     Finding,
+    Rule,
     memory_fits_size,
     secrets_once,
     sources_are_not_the_job_s,
@@ -93,7 +94,7 @@ def _is_owned(name: str) -> bool:
 
 
 # Rules for a server that hold for a flow server too, with the place of each field in its entry.
-_SHARED: tuple[Callable[[Environment], Iterator[Finding]], ...] = (
+_SHARED: tuple[Rule, ...] = (
     memory_fits_size,
     suspend_fits_memory,
     secrets_once,
@@ -124,7 +125,7 @@ def _entry_path(path: Path, added: int) -> Path:
             return path
 
 
-FLOW_RULES = (
+FLOW_RULES: tuple[Rule, ...] = (
     names_once,
     the_server_is_ours,
     times_are_possible,
@@ -132,9 +133,3 @@ FLOW_RULES = (
     variables_are_theirs,
     shared_rules,
 )
-
-
-def flow_findings(environment: Environment) -> Iterator[Finding]:
-    """Return what every rule about flow servers finds."""
-    for rule in FLOW_RULES:
-        yield from rule(environment)

@@ -35,7 +35,7 @@ class FlowServer(Model):
     autostop: Literal["stop", "suspend"] = "suspend"
     """What sleep is: suspend wakes in a second, stop in several; suspend needs at most 2048 MB."""
     idle_after: Duration = timedelta(minutes=2)
-    """Sleep when no run executes or is due for this long."""
+    """Sleep after this much idle time, if no run is due within as much again."""
     stop_limit: Duration = timedelta(minutes=2)
     """How long running flows may go on at a stop or an update, before Prefect cancels them; at most 4m."""
     missed: Literal["run_latest", "run_all", "skip"] = "run_latest"

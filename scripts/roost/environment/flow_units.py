@@ -38,6 +38,11 @@ def split_name(name: str) -> tuple[str, str]:
     return environment, flow
 
 
+def is_flow_server(name: str) -> bool:
+    """Return whether a name is that of a flow server, `ENVIRONMENT.NAME`."""
+    return SEPARATOR in name
+
+
 def flow_app(app: str, name: str) -> str:
     """Return the name of a flow server's app."""
     return f"{app}-{name}"

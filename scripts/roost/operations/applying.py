@@ -203,7 +203,7 @@ def _flow_proof(
         stock=False,
         clock=time.monotonic,
         on_check=lambda result: context.progress.print(check_line(result)),
-        on_url=lambda url: context.progress.print(f"Gate, at {url}", soft_wrap=True),
+        on_url=lambda url: context.progress.print(f"Gate: {url}", soft_wrap=True),
         subject=FlowServerSubject(flow.entry.name, file.name),
     )
 

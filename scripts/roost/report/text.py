@@ -14,6 +14,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Span, Text
 
+from roost.environment.flow_units import is_flow_server
 from roost.errors.command import BARE, Style, bare_document, has_marks, parts
 from roost.plan.cost import CostChange
 from roost.plan.steps import Change, Plan, Risk, Step
@@ -122,8 +123,10 @@ def plan_report(plan: Plan, cost: CostChange | None) -> RenderableType:
         source = "the file and the override" if "overrides" in plan.base else "the file"
         parts.append(Text(f"No changes: live matches {source}.", style="green"))
     if cost is not None:
+        parts.append(Text(cost_line(cost)))
         sleeps = round(cost.then.low, 2) != round(cost.then.high, 2)
-        parts.append(Text(f"{cost_line(cost)}{f' {KEEPS_AWAKE}' if sleeps else ''}"))
+        if sleeps and not is_flow_server(plan.environment):
+            parts.append(Text(KEEPS_AWAKE))
     if plan.unchecked:
         parts.append(Text(one_line(unchecked_line(unchecked(plan))), style="dim"))
     parts += [_labelled("warning", "yellow", warning) for warning in plan.warnings]

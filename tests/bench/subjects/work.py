@@ -14,9 +14,10 @@ from bench.lab import Lab
 from bench.served import Pair, Served, always_on, sleeping_pair
 from bench.stats import Aim, Limit, Row, Sample, Table, Unit
 from helpers.prefect_site import IDLE_S
+from roost_flows.settings import POLL_S
 
 REST_S = 1.0
-STOCK_POLL_S, OUR_POLL_S = 10.0, 2.0
+STOCK_POLL_S, OUR_POLL_S = 10.0, float(POLL_S)
 STOCK, STOCK_FAST = "stock", "stock, polls as ours"
 AIMS = {"suspended": Limit(Aim.AT_MOST, 5), "stopped": Limit(Aim.AT_MOST, 15)}
 ABOUT = f"""

@@ -6,7 +6,6 @@ import copy
 import json
 import re
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from unittest.mock import AsyncMock
 
@@ -15,6 +14,7 @@ import httpx
 import pytest
 import yaml
 
+from helpers.due_runs import next_due
 from helpers.environments import PRIVATE, environment_data
 from helpers.fake_fly import FakeFly
 from helpers.fake_prefect import first, say
@@ -37,12 +37,6 @@ REPORT = ("GET", "/roost/report")
 RUN = "load/all on the flow server nightly"
 
 
-def document(**far):
-    """What a server leaves for a run so far from now."""
-    at = (datetime.now(UTC) + timedelta(**far)).isoformat(timespec="seconds")
-    return {"at": at, "flow_server": "nightly", "deployment": "load/all"}
-
-
 @pytest.fixture
 def applied(roost, fly, prefect):
     """The environment, applied and asleep; gives its one machine."""
@@ -59,7 +53,7 @@ def leave(applied):
     """Have the machine hold what a server leaves for a run so far from now, or any text."""
 
     def write(text="", **far):
-        applied["config"]["metadata"][NEXT_DUE_KEY] = text or json.dumps(document(**far))
+        applied["config"]["metadata"][NEXT_DUE_KEY] = text or json.dumps(next_due(**far))
 
     return write
 
@@ -311,7 +305,7 @@ WORK = {
     "flow_servers": [
         {"name": "nightly", "due": None, "overdue": 2, "running": [], "wake_error": "timed out"}
     ],
-    "next_due": document(minutes=5),
+    "next_due": next_due(minutes=5),
 }
 
 

@@ -13,6 +13,7 @@ import httpx
 import pytest
 import stamina
 
+from helpers.deploy_jobs import DeployJobs
 from helpers.fake_fly import FakeFly
 from helpers.fake_github import ACTIONS_BOT, FakeGitHub
 from helpers.fake_prefect import LOGIN, FakePrefect, say
@@ -59,8 +60,10 @@ def prefect(monkeypatch):
     return found
 
 
-class Story:
+class Story(DeployJobs):
     """One repository on GitHub, and the jobs of its workflows, one after the other."""
+
+    name = NAME
 
     def __init__(self, github, repository, job, folder, monkeypatch):
         self.github, self.repository, self.job, self.folder = github, repository, job, folder
@@ -163,20 +166,6 @@ class Story:
         """Have main's files here."""
         self.repository.git("fetch", "--quiet", "origin", "main")
         self.repository.git("reset", "--quiet", "--hard", "FETCH_HEAD")
-
-    def deploy(self, *options):
-        """Run the job that deploys, then the one that reports."""
-        results = self.folder / "results"
-        said = self.job("github", "deploy", "--results", results, *options, NAME)
-        assert self.job("github", "report", "--results", results).code == 0
-        return said, json.loads((results / f"{NAME}.json").read_text())
-
-    def by_hand(self, *options):
-        """Press the button of the deploy workflow, with main as it is now."""
-        self.env("GITHUB_EVENT_NAME", "workflow_dispatch")
-        self.env("GITHUB_SHA", self.github.head())
-        (self.folder / "event").write_text(json.dumps({"inputs": {}}))
-        return self.deploy(*options)
 
     @property
     def comment(self):

@@ -9,6 +9,7 @@ import httpx
 import pytest
 import stamina
 
+from helpers.deploy_jobs import DeployJobs
 from helpers.fake_flow_prefect import FlowPrefect
 from helpers.fake_github import FakeGitHub
 from helpers.fake_prefect import LOGIN
@@ -59,8 +60,10 @@ def prefect(monkeypatch, fly):
     return found
 
 
-class Story:
+class Story(DeployJobs):
     """A repository on GitHub with a server and a flow server, and the jobs of its workflows."""
+
+    name = NAME
 
     def __init__(self, github, repository, job, folder, env):
         self.github, self.repository, self.job = github, repository, job
@@ -116,20 +119,6 @@ class Story:
         self.github.pass_time()
         before = self.github.head()
         self.event(before, self.github.merge_pull(self.pull.number, method="squash"), WEB_FLOW)
-
-    def deploy(self, *options):
-        """Run the jobs Deploy and Report; return what the first said, and its outcome."""
-        results = self.folder / "results"
-        said = self.job("github", "deploy", "--results", results, *options, NAME)
-        assert self.job("github", "report", "--results", results).code == 0
-        return said, json.loads((results / f"{NAME}.json").read_text())
-
-    def by_hand(self, *options):
-        """Press the button Deploy, with main as it is now."""
-        self.env("GITHUB_EVENT_NAME", "workflow_dispatch")
-        self.env("GITHUB_SHA", self.github.head())
-        (self.folder / "event").write_text(json.dumps({"inputs": {}}))
-        return self.deploy(*options)
 
     @property
     def comment(self):

@@ -8,16 +8,14 @@ from contextlib import closing
 
 import pytest
 
+from helpers.prefect_process import free_port
 from roost_flows.errors import ImageError
 from roost_flows.listener import Listener
 
 
 @pytest.fixture
 def listener():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    found = Listener("127.0.0.1", port)
+    found = Listener("127.0.0.1", free_port())
     found.start()
     yield found
     found.close()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import socketserver
-import threading
-
 import pytest
 
 from helpers.flow_server_api import PREFECT
+from helpers.raw_server import raw_server
 from roost_flows.errors import (
     FencedError,
     ForgottenError,
@@ -88,20 +86,12 @@ def test_another_server_s_page_is_no_answer(client, server):
     "answer", [b"", b"SSH-2.0\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx"]
 )
 def test_what_is_no_answer_means_that_the_server_is_away(variables, answer):
-    class Handler(socketserver.BaseRequestHandler):
-        def handle(self):
-            self.request.recv(65536)
-            self.request.sendall(answer)
-
-    with socketserver.TCPServer(("127.0.0.1", 0), Handler) as listening:
-        thread = threading.Thread(target=listening.handle_request)
-        thread.start()
-        url = f"http://127.0.0.1:{listening.server_address[1]}/api"
+    with raw_server(lambda connection: connection.sendall(answer)) as server:
+        url = f"{server.url}/api"
         client = ServerClient(read_settings({**variables, "PREFECT_API_URL": url}, "b1"))
 
         with pytest.raises(UnreachableError, match="does not answer"):
             client.prefect_version()
-        thread.join()
 
 
 def test_a_server_below_a_path_is_reached_there(variables, server):
