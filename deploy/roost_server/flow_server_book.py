@@ -64,6 +64,7 @@ class Book:
         self._touched: set[str] = set()
         self._loaded = False
         self._loading, self._saving, self._skipping = (asyncio.Lock() for _ in range(3))
+        self._settling = asyncio.Lock()
 
     async def load(self) -> None:
         """Load the records, once; each executing boot has its full time to be seen again."""
@@ -196,7 +197,12 @@ class Book:
         if record.runs.get(run) == caller.boot:
             return False
         self.put(record.claim(run, caller.boot))
-        await self.save(caller.name)
+        try:
+            await self.save(caller.name)
+        except BaseException:
+            # The client sends the request again, and its claim has to be written then.
+            self.release(caller.name, [run])
+            raise
         return True
 
     def begin_review(self) -> set[str]:
@@ -248,22 +254,31 @@ class Book:
 
     async def settle(self, name: str) -> None:
         """End the runs of fenced boots, after the last request of those boots."""
-        record = self.servers[name]
-        if not (dead := record.dead_runs()):
-            return
-        ends = time.monotonic() + IN_FLIGHT_S
-        while self._fenced_in_flight(record) and time.monotonic() < ends:  # noqa: ASYNC110 - a counter has no event
-            await asyncio.sleep(LOOK_S)
-        why = f"flow server {name} started again, and the process of this run is gone"
-        if record.boot in record.fenced:
-            why = f"flow server {name} was not seen any more, and the process of this run is gone"
-        await settle_runs(dead, why)
-        self.release(name, dead)
-        await self.save(name)
+        # One at a time: the next boot may already execute what an earlier call scheduled again.
+        async with self._settling:
+            ends = time.monotonic() + IN_FLIGHT_S
+            while self._dead_in_flight(name) and time.monotonic() < ends:  # noqa: ASYNC110 - a counter has no event
+                await asyncio.sleep(LOOK_S)
+            record = self.servers.get(name)
+            if record is None or not (dead := record.dead_runs()):
+                return
+            why = f"flow server {name} started again, and the process of this run is gone"
+            if record.boot in record.fenced:
+                why = (
+                    f"flow server {name} was not seen any more, and the process of this run is gone"
+                )
+            await settle_runs(dead, why)
+            if (now := self.servers.get(name)) is None:
+                return
+            self.release(name, set(dead) & set(now.dead_runs()))
+            await self.save(name)
 
-    def _fenced_in_flight(self, record: FlowServer) -> bool:
-        callers = (Caller(record.name, boot) for boot in record.fenced)
-        return any(caller in self.in_flight for caller in callers)
+    def _dead_in_flight(self, name: str) -> bool:
+        """Return whether a fenced boot that has runs still has a request under way."""
+        record = self.servers.get(name)
+        if record is None or not record.dead_runs():
+            return False
+        return any(Caller(name, boot) in self.in_flight for boot in record.fenced)
 
     async def skip_missed(self, name: str) -> None:
         """Skip missed runs by the policy, if the flow server asked for no work for a while."""

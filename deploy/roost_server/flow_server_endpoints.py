@@ -16,7 +16,7 @@ from roost_server.flow_server_book import Book, FencedError
 from roost_server.flow_server_requests import LONGEST_BODY, answer_failure, answer_json
 from roost_server.flow_server_wake import Waker
 from roost_server.flow_server_watch import FlowWatch, describe_due
-from roost_server.flow_servers import BadOnlineError, FlowServer, read_caller, read_online
+from roost_server.flow_servers import NAME, BadOnlineError, FlowServer, read_caller, read_online
 from roost_server.maintenance_mode import is_logged_in
 from roost_server.prefect_internals import installed
 from roost_server.write_queue import ORIGIN, Origin
@@ -24,7 +24,7 @@ from roost_server.write_requests import read_body
 
 ROOT = "/roost/flow-servers"
 PATH = re.compile(
-    rf"{ROOT}(?:/(?P<name>[a-z0-9][a-z0-9-]{{0,62}})(?:/(?P<what>online|canary|drain|wake))?)?/?"
+    rf"{ROOT}(?:/(?P<name>{NAME.pattern})(?:/(?P<what>online|canary|drain|wake))?)?/?"
 )
 
 

@@ -108,11 +108,14 @@ class FlowServerLayer:
     async def _from_flow_server(
         self, app: App, scope: Scope, receive: Receive, send: Send, caller: Caller
     ) -> None:
-        await self._book.load()
         try:
+            await self._book.load()
             record = self._book.check(caller)
         except FencedError as error:
             await answer_json(send, 409, {"detail": str(error)})
+            return
+        except Exception as error:  # noqa: BLE001 - any failure of the database is answered alike
+            await answer_failure(send, error)
             return
         if record is None:
             await self._from_other(app, scope, receive, send)

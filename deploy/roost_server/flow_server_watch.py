@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from roost_server.flow_servers import Caller, FlowServer
 from roost_server.last_error import LAST_ERROR, name_failure
 from roost_server.missed_runs import MISSED_S
 
-LOOK_S = 2.0
+LOOK_S, LEAST_S = 2.0, 0.5
 AFTER_FAILURE_S = 5.0
 SAVE_S = 60.0
 AHEAD_S = 5.0
@@ -70,11 +71,13 @@ class FlowWatch:
         self._saved_at = 0.0
         self._failed = ""
         self._written: NextDue | None = None
+        # What an earlier process wrote is not known, nor what a failed write left.
+        self._is_written = False
 
     async def run(self) -> None:
         """Watch until cancelled; a failure of the database is logged, and the watch goes on."""
         while True:
-            pause_s = LOOK_S
+            pause_s, began = LOOK_S, time.monotonic()
             try:
                 await self._book.load()
                 await self._book.changed.wait()
@@ -87,6 +90,8 @@ class FlowWatch:
             self._book.clock.tick()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._nudge.wait(), pause_s)
+                # Many runs may be created in a second; one look sees them all.
+                await asyncio.sleep(LEAST_S - (time.monotonic() - began))
             self._nudge.clear()
 
     def nudge(self) -> None:
@@ -189,16 +194,17 @@ class FlowWatch:
         return min(found, key=lambda due: due.run.at, default=None)
 
     async def _write_if_new(self, due: NextDue | None) -> None:
-        if due != self._written:
+        if not self._is_written or due != self._written:
             await self.write_next_due(due)
 
     async def write_next_due(self, due: NextDue | None) -> None:
         """Write the next due time into the machine's metadata, or remove it."""
-        self._written = due
         if not self._environ.get("FLY_MACHINE_ID"):
             return
         value = json.dumps(await describe_due(due)) if due else None
-        if not await asyncio.to_thread(write_metadata, KEY, value, self._environ):
+        self._is_written = await asyncio.to_thread(write_metadata, KEY, value, self._environ)
+        self._written = due
+        if not self._is_written:
             print(
                 f"roost: cannot write {KEY} into this machine's metadata; while it sleeps, no "
                 "tick knows when a run is due",

@@ -21,7 +21,8 @@ BOOT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 ADDRESS = re.compile(r"https?://[A-Za-z0-9.\-:\[\]]{1,200}/?")
 DRAIN_S = 600.0
 """After this many seconds a flow server that did not say that it works again gets work again."""
-KEPT_BOOTS = 32
+KEPT_BOOTS = 1000
+"""So many earlier boots are refused by name, and all those that still have runs."""
 KEPT_VERSIONS = 16
 LONGEST = 200
 
@@ -105,7 +106,10 @@ class FlowServer:
     def fence(self, boots: Iterable[str]) -> FlowServer:
         """Refuse the requests of these boots from now on."""
         new = [boot for boot in dict.fromkeys(boots) if boot and boot not in self.fenced]
-        return replace(self, fenced=(*self.fenced, *new)[-KEPT_BOOTS:])
+        every = (*self.fenced, *new)
+        oldest, busy = every[:-KEPT_BOOTS], frozenset(self.runs.values())
+        kept = (boot for boot in oldest if boot in busy)
+        return replace(self, fenced=(*kept, *every[-KEPT_BOOTS:]))
 
     def come_online(self, online: Online, at: str) -> FlowServer:
         """Take over a new boot; every other known boot is fenced. Repeated, it changes nothing."""

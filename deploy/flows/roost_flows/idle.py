@@ -9,28 +9,21 @@ from roost_flows.clock import Clock
 from roost_flows.due import reason_to_stay_awake
 from roost_flows.errors import FencedError, LaunchError
 from roost_flows.log import log
+from roost_flows.processes import SETTLE_S, Running
 from roost_flows.server_client import ServerClient
 from roost_flows.settings import Settings
 from roost_machine.sleep_request import ACTIONS, FlyReply
 
 # Prefect sends logs every 2 s, and those of a run that just ended must have arrived.
 LEAST_QUIET_S = 3.0
-# After this time no poll from before the drain can still turn into a flow run's process.
-SETTLE_S = 1.5
+# A stop waits for the end of a request, and has better use for its time.
+LIMIT_S = 10.0
 # How often the server is asked while it has a reason to keep the machine awake.
 ASK_S = 10.0
 FIRST_BACKOFF_S, LAST_BACKOFF_S = 5.0, 300.0
 # After Fly agreed, the machine freezes soon. It is awake again when a clock jumped, or when this
 # time passed and a request came through the proxy, or at the latest after the limit.
 TICK_S, JUMP_S, SURE_S, ASLEEP_LIMIT_S = 0.2, 1.5, 2.0, 30.0
-
-
-class Running(Protocol):
-    """The processes of this start."""
-
-    def flow_runs(self) -> frozenset[str]:
-        """Return the ids of the flow runs that have a process."""
-        ...
 
 
 class Door(Protocol):
@@ -125,7 +118,7 @@ class IdleWatch:
         )
         try:
             reason = reason or reason_to_stay_awake(
-                self._client.record(), self._clock.now(), self._idle_after
+                self._client.record(LIMIT_S), self._clock.now(), self._idle_after
             )
         except FencedError:
             raise
@@ -140,7 +133,7 @@ class IdleWatch:
         """Tell the server whether to hand out work; return whether it knows."""
         self.draining = True
         try:
-            self._client.drain(draining=draining)
+            self._client.drain(draining=draining, limit_s=LIMIT_S)
         except FencedError:
             raise
         except LaunchError as error:

@@ -162,8 +162,15 @@ class Launcher:
             self._paused = read_paused(self._client, self._paused)
         except ForgottenError as error:
             log(f"announces itself again: {error}")
-            self._announce()
+            self._announce_again()
         self._remembered = self._clock.seconds()
+
+    def _announce_again(self) -> None:
+        """Announce this start once more; a server that is away is asked again later."""
+        try:
+            self._client.online(client_version())
+        except UnreachableError as error:
+            log(f"waits for the server: {error}")
 
     def _command_ended(self, code: int) -> int:
         self._processes.kill()

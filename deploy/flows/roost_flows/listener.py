@@ -23,7 +23,7 @@ class Listener:
             self._server = _Server((host, port), _Handler)
         except OSError as error:
             raise ImageError(
-                f"port {port} of the machine is taken: {error}. Let the command use another port"
+                f"port {port} of the machine is taken: {error}. Name another one in ROOST_FLOW_PORT"
             ) from error
         self._server.listener = self
         self.port = int(self._server.server_address[1])

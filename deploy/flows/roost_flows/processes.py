@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from roost_flows.settings import BOOT_VARIABLE
 
@@ -19,6 +20,20 @@ PROC = Path("/proc")
 # Set by Prefect's runner and its workers for the process of a flow run (3.8.8, 3.9.1).
 RUN_VARIABLE = "PREFECT__FLOW_RUN_ID"
 _ZOMBIE = (b"Z", b"X")
+# After this time no poll from before a drain can still turn into a flow run's process.
+SETTLE_S = 1.5
+
+
+class Running(Protocol):
+    """The processes of this start."""
+
+    def flow_runs(self) -> frozenset[str]:
+        """Return the ids of the flow runs that have a process."""
+        ...
+
+    def kill(self) -> None:
+        """Kill all of them."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -39,11 +39,15 @@ def resume_paused(client: ServerClient, before: Mapping[str, bool]) -> list[str]
     resumed: list[str] = []
     try:
         now = client.paused(ours, LIMIT_S)
-        for deployment in [each for each in ours if now.get(each)]:
-            client.resume(deployment, LIMIT_S)
-            resumed.append(deployment)
     except LaunchError as error:
         log(f"cannot resume the deployments that the command paused: {error}")
+        return []
+    for deployment in [each for each in ours if now.get(each)]:
+        try:
+            client.resume(deployment, LIMIT_S)
+            resumed.append(deployment)
+        except LaunchError as error:  # one that was deleted must not keep the others paused
+            log(f"cannot resume the deployment {deployment}, which the command paused: {error}")
     if resumed:
         log(f"resumed {len(resumed)} deployments that the command paused when it ended")
     return resumed

@@ -3,32 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 from roost_flows.clock import Clock
 from roost_flows.errors import FencedError, ForgottenError, LaunchError
 from roost_flows.log import log
+from roost_flows.processes import SETTLE_S, Running
 from roost_flows.schedules import read_paused, resume_paused
 from roost_flows.server_client import ServerClient
 
 DRAIN_LIMIT_S = 5.0
-# After this time no poll from before the drain can still turn into a flow run's process.
-SETTLE_S = 1.5
 LOOK_S = 0.25
 # Prefect's runner cancels what is left when it ends: 30 s is its own limit for one flow run.
 END_LIMIT_S = 40.0
-
-
-class Running(Protocol):
-    """The processes of this start."""
-
-    def flow_runs(self) -> frozenset[str]:
-        """Return the ids of the flow runs that have a process."""
-        ...
-
-    def kill(self) -> None:
-        """Kill all of them."""
-        ...
 
 
 def stop_gracefully(  # noqa: PLR0913, PLR0917 - each is something else that it ends or asks

@@ -1,7 +1,7 @@
 """Read the last error that a server of Roost's image left in its machine's metadata. Pure.
 
-Written by deploy/roost_machine/exit_reason.py, which removes secrets. It is still text that a machine
-sent, so it is checked and shortened.
+Written by deploy/roost_machine/exit_reason.py, after its caller removed secrets. It is still text that a
+machine sent, so it is checked and shortened.
 """
 
 from __future__ import annotations

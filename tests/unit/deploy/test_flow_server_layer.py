@@ -91,6 +91,19 @@ def test_a_server_without_flow_servers_reads_nothing_for_its_requests(scene):
     assert scene.records.loads == 0
 
 
+def test_a_request_while_the_database_is_away_is_sent_again_by_its_client(scene, monkeypatch):
+    async def fail():
+        raise OSError("the database is away")
+
+    async def act(world):
+        monkeypatch.setattr(scene.book, "load", fail)
+        return await world.call(SET_STATE, {}, **NEW)
+
+    world, client = play(scene, act)
+
+    assert (client.statuses, world.seen) == ([503], [])
+
+
 @pytest.mark.parametrize("path", [POLL, SET_STATE, "/api/logs/"])
 def test_a_replaced_start_is_refused_everything(scene, path):
     world, client = play(scene, lambda world: world.call(path, {}, **OLD))

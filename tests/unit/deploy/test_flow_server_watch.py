@@ -273,6 +273,22 @@ def test_a_refused_entry_is_logged_and_the_server_sleeps(world, machine_api, say
     assert f"cannot write {KEY}" in capsys.readouterr().out
 
 
+def test_a_refused_entry_is_written_at_the_next_time(world, machine_api, says):
+    """Others may suspend the machine at any time, and the tick then reads what stands there."""
+    machine_api.answers = [says(403), says(200)]
+
+    async def act():
+        world.put(7200)
+        await world.watch.look()
+        world.pass_time(flow_server_watch.SAVE_S + 1)
+        await world.watch.look()
+        world.pass_time(flow_server_watch.SAVE_S + 1)
+        await world.watch.look()
+
+    play(world, act)
+    assert machine_api.asked == [("POST", METADATA)] * 2
+
+
 def test_a_server_that_cannot_look_sleeps_anyway(world, capsys, monkeypatch):
     async def fail(*_, **__):
         raise OSError("the database is away")

@@ -105,10 +105,20 @@ def test_the_same_boot_may_come_online_again_after_a_lost_reply():
 
 def test_old_boots_are_forgotten_after_many_starts():
     known = record("b0")
-    for number in range(1, 100):
+    last = KEPT_BOOTS + 20
+    for number in range(1, last + 1):
         known = known.come_online(online(f"b{number}"), "later")
 
-    assert known.fenced == tuple(f"b{number}" for number in range(99 - KEPT_BOOTS, 99))
+    assert known.fenced == tuple(f"b{number}" for number in range(last - KEPT_BOOTS, last))
+
+
+def test_a_boot_whose_run_is_not_settled_is_refused_however_many_started_since():
+    known = record("b0").claim("run", "b0")
+    for number in range(1, KEPT_BOOTS + 20):
+        known = known.come_online(online(f"b{number}"), "later")
+
+    assert known.fenced[0] == "b0"
+    assert known.dead_runs() == ["run"]
 
 
 def test_polls_of_one_boot_add_up_and_the_next_boot_starts_anew():

@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from roost_flows.errors import FencedError
-from roost_flows.idle import ASLEEP_LIMIT_S, SETTLE_S, IdleWatch
+from roost_flows.idle import ASLEEP_LIMIT_S, IdleWatch
+from roost_flows.processes import SETTLE_S
 from roost_flows.settings import read_settings
 from roost_machine.sleep_request import FlyReply
 from unit.deploy.flows.conftest import NOON

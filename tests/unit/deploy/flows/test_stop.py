@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from helpers.flow_server_api import LOGIN
-from roost_flows.stop import END_LIMIT_S, SETTLE_S, stop_gracefully
+from roost_flows.processes import SETTLE_S
+from roost_flows.stop import END_LIMIT_S, stop_gracefully
 
 LIMIT_S = 60.0
 
