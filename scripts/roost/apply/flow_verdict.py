@@ -47,7 +47,7 @@ class FlowProof(Proof):
             )
             found = await gate.run(self.on_check)
         if found.died:
-            return GateResult(found.results, str(found.died), died=True)
+            return GateResult(found.results, found.died.message, died=True)
         failed = [result for result in found.results if not result.ok]
         return GateResult(found.results, f"Checks failed: {_reasons(failed)}" if failed else "")
 

@@ -14,7 +14,7 @@ from roost.apply.work import Work, lease_holder
 from roost.environment.flow_units import flow_units
 from roost.environment.load import EnvironmentFile, load_unit
 from roost.environment.model import AUTH_SECRET
-from roost.errors import ExitCode, ProtectedError, UnappliableError, UsageError
+from roost.errors import ExitCode, FlyForbiddenError, ProtectedError, UnappliableError, UsageError
 from roost.errors.command import Command
 from roost.operations.applying import proof_of
 from roost.operations.context import Context
@@ -55,7 +55,7 @@ async def destroy(
     if confirm and confirm != file.environment.app:
         raise _not_confirmed(file.environment.app)
     async with connect(context, local=local) as target:
-        await _check_no_flow_server(target, file)
+        await _check_no_flow_server(context, target, file)
         planned = await make_plan(context, file, target)
         app, live = planned.desired.app, planned.live
         check_all_ours(planned.desired, live)
@@ -81,7 +81,7 @@ async def destroy(
     return _print_result(context, planned, last, as_json=as_json)
 
 
-async def _check_no_flow_server(target: Target, file: EnvironmentFile) -> None:
+async def _check_no_flow_server(context: Context, target: Target, file: EnvironmentFile) -> None:
     """Check that no flow server of an environment is left: it would go on without its server.
 
     Raises:
@@ -97,13 +97,28 @@ async def _check_no_flow_server(target: Target, file: EnvironmentFile) -> None:
             where=file.name,
             advice=f"Remove them first: {commands}. Nothing was changed.",
         )
-    if file.flow is None and (orphans := await left_flow_apps(file, target.fly)):
+    if file.flow is None and (orphans := await _left_flow_apps(context, target, file)):
         commands = ", ".join(f"`fly apps destroy {app}`" for app in orphans)
         raise UnappliableError(
             f"Flow servers that are no longer in its file exist: {', '.join(orphans)}.",
             where=file.name,
             advice=f"They hold no data. Remove them first: {commands}. Nothing was changed.",
         )
+
+
+async def _left_flow_apps(
+    context: Context, target: Target, file: EnvironmentFile
+) -> tuple[str, ...]:
+    try:
+        return await left_flow_apps(file, target.fly)
+    except FlyForbiddenError as error:
+        context.progress.print(
+            f"Flow servers that are no longer in its file were not searched: {error.what} Look for "
+            f"apps that begin with {file.environment.app}-: fly apps list",
+            markup=False,
+            soft_wrap=True,
+        )
+        return ()
 
 
 async def _forget(context: Context, target: Target, file: EnvironmentFile) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from roost.apply.release_records import clear_release, environment_machines
 from roost.apply.work import lease_holder
+from roost.environment.flow_units import flow_units
 from roost.environment.load import EnvironmentFile, load_unit
 from roost.errors import ExitCode, UnappliableError
 from roost.errors.command import Command
@@ -17,11 +18,14 @@ from roost.operations.fly_target import Target, connect
 from roost.operations.lease_owner import lease_description
 from roost.operations.planning import Planned, make_plan
 from roost.plan.cost import cost_change, read_prices
+from roost.plan.desired import ENVIRONMENT_KEY, VERSION_KEY
 from roost.plan.diff import plan_from
 from roost.plan.document import Json, plan_document
+from roost.plan.flow_machine import CLIENT
 from roost.plan.releases import Release, changed_fields, current, releases_on
 from roost.plan.resume import Recovery
 from roost.plan.rollback import roll_back
+from roost.prefect.versions import parse_version
 from roost.report.text import listing, plan_report
 from roost.report.wording import short_image, short_time, unproved_notes
 
@@ -189,10 +193,34 @@ async def _plan_rollback(
             where=file.name,
             advice=f"Name another one: `{Command('rollback', file.name, '--to', 'N')}`.",
         )
+    await _check_clients(
+        target, file, str(recovery.desired.machines[0].config["metadata"][VERSION_KEY])
+    )
     image = str(recovery.desired.machines[0].config["image"])
     await _check_image(target, file, image)
     cost = cost_change(read_prices(context.prices), recovery.desired, planned.live)
     return replace(planned, image=image, plan=plan, cost=cost, recovery=recovery), recovery
+
+
+async def _check_clients(target: Target, file: EnvironmentFile, prefect: str) -> None:
+    """Check that no flow server has a newer Prefect than the release: its client must not be newer.
+
+    Raises:
+        UnappliableError: names those that have, and how to roll them back first.
+    """
+    server = parse_version(prefect)
+    for unit in flow_units(file):
+        key = {ENVIRONMENT_KEY: unit.name}
+        app = unit.environment.app
+        there = server and await target.fly.get_app(app)
+        for machine in await target.fly.list_machines(app, key) if there else ():
+            client = parse_version(machine.metadata.get(VERSION_KEY, "").removeprefix(CLIENT))
+            if server and client and client > server:
+                raise UnappliableError(
+                    f"{unit.name} runs Prefect {client}, which is newer than {server} of that release.",
+                    where=file.name,
+                    advice=f"Roll it back first: `{Command('rollback', unit.name)}`. Nothing was changed.",
+                )
 
 
 async def _check_image(target: Target, file: EnvironmentFile, image: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from roost.apply.secret_values import Values, source_text
+from roost.environment.flow_units import units
 from roost.environment.load import EnvironmentFile, load_unit
 from roost.errors import ExitCode, UnappliableError, UsageError
 from roost.errors.command import Command
@@ -14,16 +15,17 @@ from roost.operations.applying import apply_and_report
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
 from roost.operations.lease_owner import lease_description
-from roost.operations.planning import Planned, make_plan
+from roost.operations.planning import Planned, joined, make_plan
 from roost.operations.secret_sources import given_values, known_values
 from roost.plan.desired import Desired
 from roost.plan.desired_state import desired_state
+from roost.plan.document import Json
 from roost.plan.live import Live, read_live
 from roost.plan.ownership import our_machines
 from roost.plan.scope_check import beside_secrets
 from roost.plan.secrets import SecretState, State, behind, check_values, secret_states
 from roost.plan.steps import SetSecrets, UnsetSecrets, UpdateMachine
-from roost.report.text import listing, plan_report
+from roost.report.text import listing, plan_report, unit_heading
 
 
 @dataclass(frozen=True)
@@ -58,16 +60,19 @@ async def secrets(
     """Show the state of each secret; with `exit_code`, return 2 if an apply would change one."""
     file = load_unit(name, context.environments)
     async with connect(context, local=local) as target:
-        found = await compare_secrets(context, file, target)
+        reports = [await compare_secrets(context, unit, target) for unit in units(file)]
     if as_json:
-        context.out.print_json(json.dumps(_document(found)))
-    else:
+        context.out.print_json(json.dumps(joined([_document(found) for found in reports])))
+    for found in () if as_json else reports:
+        if len(reports) > 1:
+            context.out.print(unit_heading(found.file.name, found.file.environment.app))
         rows = [(s.name, s.state.value, _source(found, s.name)) for s in found.states]
         if rows:
             context.out.print(listing(("secret", "state", "source"), rows))
         for line in _remarks(found):
             context.out.print(line, markup=False, soft_wrap=True)
-    return ExitCode.CHANGES if exit_code and found.to_do else ExitCode.DONE
+    to_do = any(found.to_do for found in reports)
+    return ExitCode.CHANGES if exit_code and to_do else ExitCode.DONE
 
 
 async def set_secrets(
@@ -87,15 +92,26 @@ async def set_secrets(
     if exit_code:
         raise UsageError("--set and --exit-code exclude each other: leave out one of them.")
     file = load_unit(name, context.environments)
-    async with connect(context, local=local) as target:
-        planned = await make_plan(context, file, target)
-        check_confined(planned)
-        context.progress.print(plan_report(planned.plan, planned.cost))
-        document = planned.document() if as_json else None
-        doing = lease_description("secrets --set", context.environ)
-        results = await apply_and_report(context, target, planned, document, doing)
-    if not as_json:
-        context.out.print(outcome(planned, proved=bool(results)), markup=False, soft_wrap=True)
+    documents: list[Json] = []
+    doing = lease_description("secrets --set", context.environ)
+    try:
+        async with connect(context, local=local) as target:
+            # All are checked before any is set, as a flow server has the login of its server.
+            plans = [await make_plan(context, unit, target) for unit in units(file)]
+            for planned in plans:
+                check_confined(planned)
+            for planned in plans:
+                context.progress.print(plan_report(planned.plan, planned.cost))
+                document = planned.document()
+                results = await apply_and_report(
+                    context, target, planned, document, doing, hand_over=documents.append
+                )
+                if not as_json:
+                    said = outcome(planned, proved=bool(results))
+                    context.out.print(said, markup=False, soft_wrap=True)
+    finally:
+        if as_json and documents:
+            context.out.print_json(json.dumps(joined(documents)))
     return ExitCode.DONE
 
 

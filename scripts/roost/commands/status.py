@@ -70,7 +70,9 @@ async def status(
         context.out.print(
             f"{file.environment.app} does not exist yet. Create it: {Command('apply', name)}"
         )
-        return ExitCode.DONE
+        for note in (note for flow in flows if flow.machines for note in flow.notes()):
+            context.out.print(one_line(note), markup=False, soft_wrap=True)
+        return code
     context.out.print(f"{name}: {url}", soft_wrap=True)
     context.out.print(state.sentence(), markup=False, soft_wrap=True)
     if live.machines:

@@ -169,5 +169,7 @@ def _end(context: Context, done: Sequence[Ticked], now: datetime, *, as_json: bo
             soft_wrap=True,
         )
     elif not found:
-        context.out.print("There is no environment yet, so nothing is due. Make one: roost init")
+        context.out.print(
+            f"There is no environment yet, so nothing is due. Make one: {Command('init')}"
+        )
     return ExitCode.ERROR if failed else ExitCode.DONE

@@ -10,12 +10,13 @@ from roost.environment.model import Environment
 from roost.environment.rules import (
     Finding,
     Rule,
+    findings,
     memory_fits_size,
     secrets_once,
     sources_are_not_the_job_s,
     suspend_fits_memory,
 )
-from roost.environment.variable_rules import is_owned, variable_fault
+from roost.environment.variable_rules import is_owned, server_variables, variable_fault
 from roost.environment.yaml_source import Path
 
 LONGEST_APP = 63
@@ -133,3 +134,9 @@ FLOW_RULES: tuple[Rule, ...] = (
     variables_are_theirs,
     shared_rules,
 )
+
+
+def all_findings(environment: Environment) -> Iterator[Finding]:
+    """Return what every rule finds about an environment and its flow servers."""
+    yield from findings(environment)
+    yield from findings(environment, (server_variables, *FLOW_RULES))

@@ -24,12 +24,11 @@ from roost.environment.files import (
     read_file,
 )
 from roost.environment.flow_folder import FlowFolderError, check_flow_folder
-from roost.environment.flow_rules import FLOW_RULES
+from roost.environment.flow_rules import all_findings
 from roost.environment.flow_units import flow_units, split_name
 from roost.environment.model import Environment, expand_drift
 from roost.environment.names import name_fault
 from roost.environment.prefect_settings import deploy_of, settings_of, version_fault
-from roost.environment.rules import RULES, findings
 from roost.environment.schema import disagreements
 from roost.environment.settings_rules import settings_findings
 from roost.environment.sops_file import (
@@ -39,7 +38,6 @@ from roost.environment.sops_file import (
     repository_of,
     sops_path,
 )
-from roost.environment.variable_rules import server_variables
 from roost.environment.yaml_source import Source, printable
 from roost.errors import Fault, InvalidFilesError, UnknownEnvironmentError
 
@@ -151,7 +149,7 @@ def check(source: Source) -> tuple[Environment | None, list[Fault]]:
         environment = Environment.model_validate(data)
     except ValidationError as error:
         return None, [_fault(source, detail) for detail in error.errors(include_url=False)]
-    found = findings(environment, (*RULES, server_variables, *FLOW_RULES))
+    found = all_findings(environment)
     faults = [source.value(path).fault(message) for path, message in found]
     if not faults:
         # The schema is what editors check with: it must accept what the model accepts.

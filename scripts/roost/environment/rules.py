@@ -338,7 +338,7 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def findings(environment: Environment, rules: Iterable[Rule] = RULES) -> Iterator[Finding]:
-    """Return what every rule finds, in the order of the rules."""
-    for rule in rules:
+def findings(environment: Environment, rules: Iterable[Rule] = ()) -> Iterator[Finding]:
+    """Return what rules find, in their order: those of this module where none are given."""
+    for rule in rules or RULES:
         yield from rule(environment)

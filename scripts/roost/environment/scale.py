@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from roost.environment import messages
 from roost.environment.fields import Machine
+from roost.environment.flow_rules import all_findings
 from roost.environment.model import Environment, Scaling
-from roost.environment.rules import findings
 
 Value = int | str
 Fields = Mapping[str, Value]
@@ -81,8 +81,8 @@ def _findings(environment: Environment, fields: Fields) -> tuple[str, ...]:
 
     An environment that was adapted for a rehearsal may break some already.
     """
-    before = {message for _, message in findings(environment)}
-    found = (message for _, message in findings(with_fields(environment, fields)))
+    before = {message for _, message in all_findings(environment)}
+    found = (message for _, message in all_findings(with_fields(environment, fields)))
     return tuple(message for message in found if message not in before)
 
 

@@ -24,7 +24,9 @@ OWNED = frozenset(
 )
 OWNED_PREFIXES = ("ROOST_", "FLY_", "LD_", "PREFECT__")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}", re.ASCII)
-_SECRET = re.compile(r"PASSWORD|PASSWD|TOKEN|SECRET|API_?KEY|CREDENTIAL", re.IGNORECASE)
+_SECRET = re.compile(
+    r"(?:^|_)(?:PASSWORD|PASSWD|TOKEN|SECRET|API_?KEY|CREDENTIALS?)(?:_|$)", re.IGNORECASE
+)
 
 
 def server_variables(environment: Environment) -> Iterator[Finding]:

@@ -21,10 +21,11 @@ from roost.apply.trial import remove_trials
 from roost.apply.verdict import Proof
 from roost.apply.work import Work, lease_holder
 from roost.environment.files import FlowUnit
-from roost.environment.flow_units import login_name
+from roost.environment.flow_units import login_name, split_name
 from roost.environment.load import EnvironmentFile
 from roost.environment.model import AUTH_SECRET
-from roost.errors import GateError
+from roost.errors import GateError, UnappliableError
+from roost.errors.command import Command
 from roost.operations.context import Context
 from roost.operations.fly_target import Target
 from roost.operations.git import commit_of
@@ -33,6 +34,7 @@ from roost.operations.lease_owner import lease_description
 from roost.operations.planning import Planned
 from roost.operations.secret_sources import complete_values, to_generate
 from roost.plan.document import Json
+from roost.plan.flow_machine import stop_s
 from roost.plan.steps import SetSecrets
 from roost.prefect.flow_server_checks import FlowServerSubject
 from roost.prefect.probe import CheckResult
@@ -150,6 +152,7 @@ async def apply_planned(
         await remove_trials(target.fly, planned.desired.app, planned.live)
         return ()
     await target.check_reach(planned.file)
+    await _check_server(target, planned.file)
     values = secret_values(context, target, planned)
     file, environment = planned.file, planned.file.environment
     app_created = await prepare_image(context, target, file, planned.image, planned.plan)
@@ -171,6 +174,22 @@ async def apply_planned(
             moment,
         )
         return await releaser.apply(planned.plan, planned.live, planned.recovery)
+
+
+async def _check_server(target: Target, file: EnvironmentFile) -> None:
+    """Check that the Prefect server of a flow server exists: nothing proves it without one.
+
+    Raises:
+        UnappliableError: it does not.
+    """
+    if file.flow is None or await target.fly.get_app(file.flow.server.app):
+        return
+    environment, _ = split_name(file.name)
+    raise UnappliableError(
+        f"Its Prefect server {file.flow.server.app} does not exist yet.",
+        where=file.name,
+        advice=f"Apply it first: {Command('apply', environment)}. Nothing was changed.",
+    )
 
 
 def proof_of(context: Context, target: Target, planned: Planned, auth: SecretText | None) -> Proof:
@@ -204,7 +223,7 @@ def _flow_proof(
         clock=time.monotonic,
         on_check=lambda result: context.progress.print(check_line(result)),
         on_url=lambda url: context.progress.print(f"Gate: {url}", soft_wrap=True),
-        subject=FlowServerSubject(flow.entry.name, file.name),
+        subject=FlowServerSubject(flow.entry.name, file.name, stop_s=stop_s(flow.entry)),
     )
 
 
@@ -222,4 +241,6 @@ def secret_values(context: Context, target: Target, planned: Planned) -> Mapping
         needed.add(login)  # the gate logs in
     made_up = needed & to_generate(target, planned.values, planned.live)
     require(needed - made_up, planned.values)
-    return complete_values(context, file, planned.values, made_up).found
+    complete = complete_values(context, file, planned.values, made_up)
+    require(needed, complete)  # the login of a flow server is generated for its server alone
+    return complete.found

@@ -11,7 +11,7 @@ import anyio
 
 from roost.environment.flow_units import flow_units, split_name
 from roost.environment.load import EnvironmentFile, environment_names
-from roost.errors import FlyError
+from roost.errors import FlyError, FlyForbiddenError
 from roost.fly.client import FlyClient
 from roost.plan.desired import ENVIRONMENT_KEY
 
@@ -91,18 +91,21 @@ def _why(name: str, loaded: AbstractSet[str]) -> str:
 async def left_flow_apps(file: EnvironmentFile, fly: FlyClient) -> tuple[str, ...]:
     """Return the apps of flow servers that were removed from an environment's file and not from Fly.
 
-    A token that cannot list the organization's apps finds none.
+    Raises:
+        FlyForbiddenError: the token cannot list the organization's apps.
+        FlyError: Fly could not be asked.
     """
     known = {unit.environment.app for unit in flow_units(file)}
     mine = f"{file.environment.app}-"
     found = []
-    try:
-        for app in await fly.list_apps(file.environment.organization):
-            if not app.name.startswith(mine) or app.name in known:
-                continue
-            names = {m.metadata.get(ENVIRONMENT_KEY, "") for m in await fly.list_machines(app.name)}
-            if any(split_name(name)[0] == file.name and split_name(name)[1] for name in names):
-                found.append(app.name)
-    except FlyError:
-        return ()
+    for app in await fly.list_apps(file.environment.organization):
+        if not app.name.startswith(mine) or app.name in known:
+            continue
+        try:
+            machines = await fly.list_machines(app.name)
+        except FlyForbiddenError:
+            continue  # somebody else's app of a similar name
+        names = {machine.metadata.get(ENVIRONMENT_KEY, "") for machine in machines}
+        if any(split_name(name)[0] == file.name and split_name(name)[1] for name in names):
+            found.append(app.name)
     return tuple(sorted(found))

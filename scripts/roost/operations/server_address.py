@@ -8,6 +8,7 @@ from roost.errors.command import Command
 from roost.http.connection import resolves
 from roost.operations.context import Context
 from roost.operations.local_fly import LocalFly, find_local_fly, local_fly_at
+from roost.plan.flow_machine import app_address
 
 PRIVATE_API = "_api.internal"
 """A name that only Fly's private network knows (https://fly.io/docs/networking/private-networking/)."""
@@ -17,7 +18,7 @@ async def app_url(local: LocalFly | None, app: str, *, public: bool) -> str:
     """Return the address of an app's server; a private one has none on the internet."""
     if local:
         return await local.app_url(app)
-    return f"https://{app}.fly.dev" if public else f"http://{app}.flycast"
+    return app_address(app, public=public)
 
 
 async def check_reach(file: EnvironmentFile, local: LocalFly | None) -> None:

@@ -70,13 +70,17 @@ async def flush_writes(context: Context, target: Target, file: EnvironmentFile) 
 
 
 async def put_to_sleep(
-    target: Target, app: str, machine: Machine, how: Literal["suspend", "stop"]
+    target: Target,
+    app: str,
+    machine: Machine,
+    how: Literal["suspend", "stop"],
+    limit_s: float = STATE_LIMIT_S,
 ) -> str:
-    """Suspend or stop a machine, and return its new state."""
+    """Suspend or stop a machine, and return its new state, which it reaches within a limit in seconds."""
     act = target.fly.suspend_machine if how == "suspend" else target.fly.stop_machine
     goal = "suspended" if how == "suspend" else "stopped"
     await act(app, machine.id)
-    await target.fly.wait_machine(app, machine.id, goal, STATE_LIMIT_S, version=machine.instance_id)
+    await target.fly.wait_machine(app, machine.id, goal, limit_s, version=machine.instance_id)
     return goal
 
 

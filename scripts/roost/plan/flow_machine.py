@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 
 from roost.environment.files import FlowUnit
+from roost.environment.flow_server import FlowServer
 from roost.environment.flow_units import flow_app
 from roost.environment.load import EnvironmentFile
 from roost.environment.model import Environment
@@ -25,31 +26,36 @@ from roost.plan.image import version_in
 from roost.plan.machine_config import guest, secrets_mark
 
 PORT = 8080
+CLIENT = "client "
+"""Before the version of Prefect in the metadata of a flow server's machine."""
 GRACE_S = 60
 """Seconds of a stop after its limit, in which Prefect cancels what still runs: up to 40, measured."""
 
 
-def server_address(server: Environment) -> str:
-    """Return the address at which flow servers reach their Prefect server.
+def app_address(app: str, *, public: bool) -> str:
+    """Return the address of an app on Fly.io; a private one has none on the internet.
 
-    A public server redirects plain HTTP, on its Flycast address too, so they use its public one.
+    A public server redirects plain HTTP, on its Flycast address too, so flow servers use its public
+    one.
     """
-    return (
-        f"https://{server.app}.fly.dev" if server.access.public else f"http://{server.app}.flycast"
-    )
+    return f"https://{app}.fly.dev" if public else f"http://{app}.flycast"
+
+
+def stop_s(entry: FlowServer) -> int:
+    """Return how many seconds a flow server may take to stop: its limit, and what comes after it."""
+    return int(entry.stop_limit.total_seconds()) + GRACE_S
 
 
 def flow_machine_config(file: EnvironmentFile, flow: FlowUnit, image: str, slot: str) -> Json:
     """Return the whole config of a flow server's machine."""
     environment, entry = file.environment, flow.entry
-    stop_s = int(entry.stop_limit.total_seconds())
     return {
         "image": image,
         "guest": guest(environment),
         "env": _variables(flow, environment),
         "services": [_service()],
         "restart": {"policy": "on-failure", "max_retries": 5},
-        "stop_config": {"signal": "SIGTERM", "timeout": f"{stop_s + GRACE_S}s"},
+        "stop_config": {"signal": "SIGTERM", "timeout": f"{stop_s(entry)}s"},
         "metadata": {
             # With these two, flyctl lists and manages the machine as one of its own.
             "fly_platform_version": "v2",
@@ -57,7 +63,7 @@ def flow_machine_config(file: EnvironmentFile, flow: FlowUnit, image: str, slot:
             ENVIRONMENT_KEY: file.name,
             SLOT_KEY: slot,
             # No server's version, so that no change of it counts as a migration of data.
-            VERSION_KEY: f"client {version_in(image)}",
+            VERSION_KEY: f"{CLIENT}{version_in(image)}",
             SECRETS_KEY: secrets_mark(environment),
         },
     }
@@ -70,11 +76,11 @@ def _variables(flow: FlowUnit, environment: Environment) -> dict[str, str]:
         "DO_NOT_TRACK": "1",
         "FLY_PROCESS_GROUP": PROCESS_GROUP,
         "PRIMARY_REGION": environment.region,
-        "PREFECT_API_URL": f"{server_address(flow.server)}/api",
+        "PREFECT_API_URL": f"{app_address(flow.server.app, public=flow.server.access.public)}/api",
         IDLE_ACTION: "off" if entry.run == "always" else entry.autostop,
         "ROOST_IDLE_AFTER_S": str(int(entry.idle_after.total_seconds())),
         FLOW_SERVER: entry.name,
-        "ROOST_FLOW_ADDRESS": f"http://{flow_app(flow.server.app, entry.name)}.flycast",
+        "ROOST_FLOW_ADDRESS": app_address(flow_app(flow.server.app, entry.name), public=False),
         "ROOST_FLOW_COMMAND": json.dumps(list(entry.command)),
         "ROOST_FLOW_HOST": "0.0.0.0",  # noqa: S104 - the proxy comes from outside
         "ROOST_FLOW_PORT": str(PORT),

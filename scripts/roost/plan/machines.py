@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from roost.errors.command import Command
 from roost.fly.models import Machine
 from roost.plan.compare import differences, leftovers
-from roost.plan.desired import OVERRIDE_KEY, VERSION_KEY, Desired, DesiredMachine
+from roost.plan.desired import FLOW_SERVER, OVERRIDE_KEY, VERSION_KEY, Desired, DesiredMachine
 from roost.plan.foreign_machines import foreign_machine_item
 from roost.plan.live import Live
 from roost.plan.override import decode
@@ -244,11 +244,14 @@ def _update(
     risk: Risk,
     sleep: _Sleep,
 ) -> UpdateMachine:
-    sleeps = machine.state not in LAUNCHED and not sleep.must_run
+    only_secrets = all(change.field == FIELD for change in changes)
+    # No command proves a flow server that sleeps, so new secrets wake it for its gate.
+    wakes = sleep.must_run or (only_secrets and FLOW_SERVER in _env(wanted.config))
+    sleeps = machine.state not in LAUNCHED and not wakes
     # A sleeping machine that only gets other secrets stays asleep; the next use proves it.
     if risk is Risk.RESTART and deletes_more(_env(machine.config), _env(wanted.config)):
         risk = Risk.DATA  # a snapshot is taken first
-    rests = sleeps and (sleep.served or all(change.field == FIELD for change in changes))
+    rests = sleeps and (sleep.served or only_secrets)
     note = ", which stays asleep" if rests else ", and wake it for the gate" if sleeps else ""
     return UpdateMachine(
         key=f"machine/{wanted.name}",

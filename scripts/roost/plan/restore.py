@@ -101,7 +101,7 @@ def refusal(desired: Desired, state: Restoring) -> Refusal:
     return Refusal(
         f"machine/{slot_of(state.old)}",
         f"a restore of the snapshot {state.journal.snapshot} was interrupted",
-        f"`{Command('restore', desired.environment)}` continues it; `{Command('apply')}` finishes or undoes it.",
+        f"`{Command('restore', desired.environment)}` continues it; `{Command('apply', desired.environment)}` finishes or undoes it.",
     )
 
 

@@ -25,7 +25,7 @@ CANARY = "roost-canary"
 CANARY_LOG = "roost canary of "
 ENDED_BADLY = frozenset({"FAILED", "CRASHED", "CANCELLED"})
 WAKE_EVERY_S = 10.0
-ONLINE = "online"
+ONLINE, ONLINE_LIMIT_S = "online", 180.0
 Json = dict[str, Any]
 Found = TypeVar("Found")
 
@@ -43,6 +43,8 @@ class FlowServerSubject:
     name: str
     label: str
     versions: frozenset[str] = frozenset()
+    stop_s: float = 0.0
+    """How long its former start may take to end, before the new one comes online."""
 
 
 def flow_server_checks(subject: FlowServerSubject) -> tuple[Check, ...]:
@@ -57,7 +59,7 @@ def flow_server_checks(subject: FlowServerSubject) -> tuple[Check, ...]:
         ),
         Check(
             ONLINE,
-            180,
+            ONLINE_LIMIT_S + subject.stop_s,
             partial(_check_online, subject),
             "It did not reach the Prefect server. Look at the log of its app.",
             vital=True,

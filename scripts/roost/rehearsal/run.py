@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 
 import anyio
 
+from roost.environment.files import FlowUnit
 from roost.environment.flow_server import CLIENT_LOGIN
 from roost.environment.flow_units import flow_units
 from roost.environment.load import EnvironmentFile
@@ -24,6 +25,7 @@ from roost.operations.images import ensure_image
 from roost.operations.local_fly import Memory as MachineMemory
 from roost.operations.planning import Planned, make_plan
 from roost.operations.sleep_wake import our_machines, put_to_sleep, time_wake
+from roost.plan.flow_machine import stop_s
 from roost.plan.steps import Plan
 from roost.prefect.probe import CheckResult, Server
 from roost.prefect.transport import prefect_client
@@ -150,7 +152,8 @@ async def _run_rehearsal(head: Revision, base: Base, measurements: Measurements)
             rows = await run.deploy_base(base.side)
         await run.apply_head(rows)
         for unit in flow_units(head.file):
-            await run.apply_flows(unit)
+            assert unit.flow is not None  # noqa: S101 - `flow_units` returns nothing else
+            await run.apply_flows(unit, unit.flow)
         await run.prove_sleep()
     note = clipped(base.note, MAX_MESSAGE)
     return Outcome(measurements.rehearsal(head, base, "passed", message=note))
@@ -251,7 +254,7 @@ class RehearsalRun:
         await self._keep_peak()
         await self._prove_kept(rows)
 
-    async def apply_flows(self, file: EnvironmentFile) -> None:
+    async def apply_flows(self, file: EnvironmentFile, flow: FlowUnit) -> None:
         """Apply a flow server, prove that it runs a flow, and stop it: it would keep the server awake."""
         self._print(f"{file.name}: a first deploy")
         planned, context = await self._plan(Revision(self.head.context, file))
@@ -259,7 +262,8 @@ class RehearsalRun:
         named = (replace(result, name=f"{file.name}: {result.name}") for result in results)
         self.measurements.found["gate"] += _gate(tuple(named))
         for machine in await our_machines(self.target, file):
-            await put_to_sleep(self.target, file.environment.app, machine, "stop")
+            app, limit_s = file.environment.app, stop_s(flow.entry)
+            await put_to_sleep(self.target, app, machine, "stop", limit_s)
 
     async def _apply(
         self, planned: Planned, context: Context, *, attended: bool

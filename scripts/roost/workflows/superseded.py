@@ -19,6 +19,8 @@ from roost.workflows.changed import meaning
 from roost.workflows.remote_checkout import UnreadableCommitError, open_head
 
 ENVIRONMENTS, DEPLOY = "environments/", "deploy/"
+FLOWS = "flows/"
+"""The usual place of the folders that flow servers run."""
 UNTOUCHED = "Nothing was changed here."
 
 
@@ -96,5 +98,6 @@ def decides(path: str, file: EnvironmentFile) -> bool:
     names = {f"{file.name}{suffix}" for suffix in SUFFIXES} | {DEFAULTS}
     ours = {f"{ENVIRONMENTS}{name}" for name in names}
     sops = {PurePosixPath(name).as_posix() for name in file.environment.sops_files}
-    folders = (DEPLOY, *(f"{entry.path}/" for entry in file.environment.flows))
+    # A newer file may name another folder of flows than this one.
+    folders = (DEPLOY, FLOWS, *(f"{entry.path}/" for entry in file.environment.flows))
     return path in ours | sops or path.startswith(folders)

@@ -18,6 +18,7 @@ from roost.environment.flow_units import flow_units, login_name, split_name, uni
 from roost.environment.load import load_environment, load_files, load_unit, merged
 from roost.environment.model import AUTH_SECRET
 from roost.environment.rehearsal import NO_VALUE, confined
+from roost.environment.scale import scale_faults
 from roost.errors import UnknownEnvironmentError
 
 
@@ -104,6 +105,18 @@ def test_two_flow_servers_need_two_names(repository):
     assert "nightly is the name of two flow servers; rename one" in faults_of(
         repository, NIGHTLY, NIGHTLY
     )
+
+
+def test_a_scale_to_no_server_is_refused_as_in_the_file():
+    postgres = {"backend": "postgres", "url_secret": "DATABASE_URL"}
+    file = environment_file(
+        database=postgres, secrets=[AUTH_SECRET, "DATABASE_URL"], flows=[NIGHTLY]
+    )
+
+    [(fields, message)] = scale_faults(file.environment, {"count": 0})
+
+    assert fields == ("count",)
+    assert "flow servers need a Prefect server" in message
 
 
 def test_a_long_app_name_is_refused(repository):

@@ -26,6 +26,8 @@ def faults_of(**variables):
         ("OTEL_SERVICE_NAME", "prefect"),
         ("SENTRY_DSN", "https://key@sentry.example/1"),
         ("no_proxy", "localhost"),
+        ("TOKENIZERS_PARALLELISM", "false"),
+        ("SECRETARY", "ada"),
     ],
 )
 def test_a_variable_reaches_the_machine(name, value):

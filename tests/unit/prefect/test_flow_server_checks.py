@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -149,6 +150,17 @@ async def test_a_worker_is_named_by_its_pool():
     results = await results_of(Answers(records=[{**RECORD, "deployments": [], "pools": ["p"]}]))
 
     assert results["asks for work"].detail == "pool p"
+
+
+def test_a_flow_server_may_take_its_whole_time_to_stop_before_the_new_one_comes():
+    """A running flow holds the former start, and the gate must not call that a failure."""
+    limits = {check.name: check.limit_s for check in flow_server_checks(SUBJECT)}
+    longer = flow_server_checks(replace(SUBJECT, stop_s=300))
+
+    assert {check.name: check.limit_s for check in longer} == {
+        **limits,
+        "online": limits["online"] + 300,
+    }
 
 
 @pytest.mark.anyio

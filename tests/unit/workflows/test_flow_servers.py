@@ -21,6 +21,7 @@ from roost.apply import gate
 from roost.environment.flow_server import CLIENT_LOGIN
 from roost.environment.model import AUTH_SECRET
 from roost.fly.client import FlyClient
+from roost.plan.desired import VERSION_KEY
 from roost.report.comment import read_marker
 from roost.workflows import deploy
 
@@ -410,6 +411,67 @@ def test_the_button_secrets_gives_a_new_login_to_the_server_and_its_flow_servers
     assert f"{NAME}: set {AUTH_SECRET}" in said.out
     assert f"{UNIT}: set {CLIENT_LOGIN}" in said.out
     assert fly.apps[FLOW_APP].secrets == {CLIENT_LOGIN: "admin:another"}
+
+
+def test_secrets_by_hand_sets_and_shows_those_of_the_flow_servers_too(
+    deployed, fly, monkeypatch, prefect
+):
+    monkeypatch.setenv(AUTH_SECRET, "admin:another")
+    prefect.login = "admin:another"
+
+    before = deployed.job("secrets", NAME, "--exit-code")
+    said = deployed.job("secrets", NAME, "--set", "--json")
+    after = deployed.job("secrets", NAME, "--exit-code")
+
+    assert (before.code, after.code) == (2, 0)
+    assert said.code == 0, said.err
+    document = json.loads(said.out)
+    assert [each["environment"] for each in (document, *document["flows"])] == [NAME, UNIT]
+    assert fly.apps[FLOW_APP].secrets == {CLIENT_LOGIN: "admin:another"}
+    assert CLIENT_LOGIN in after.out
+
+
+def test_new_secrets_wake_a_sleeping_flow_server_for_its_gate(deployed, fly, monkeypatch, prefect):
+    """Nothing else would prove it with them: no command wakes a flow server."""
+    [machine] = fly.apps[FLOW_APP].machines.values()
+    machine["state"] = "suspended"
+    monkeypatch.setenv(AUTH_SECRET, "admin:another")
+    prefect.login = "admin:another"
+
+    said = deployed.job("apply", UNIT)
+
+    assert said.code == 0, said.err
+    assert "canary run" in said.err
+    assert "unproved" not in deployed.job("releases", UNIT).out
+
+
+def test_a_flow_server_is_not_applied_before_its_server(story, fly):
+    story.write()
+    del fly.apps[APP]
+
+    said = story.job("apply", UNIT)
+
+    assert said.code != 0
+    assert f"Its Prefect server {APP} does not exist yet" in said.err
+    assert f"apply {NAME}" in said.err
+    assert fly.changes == []
+
+
+def test_a_server_is_not_rolled_back_below_the_prefect_of_a_flow_server(deployed, fly):
+    """The flow server could not come online, and nothing would say so."""
+    deployed.repository.write(NAME, WITH_FLOWS, app=APP, machine={"memory_mb": 1024})
+    deployed.push()
+    assert deployed.deploy()[0].code == 0
+    [machine] = fly.apps[FLOW_APP].machines.values()
+    machine["config"]["metadata"][VERSION_KEY] = "client 99.1.0"
+    before = fly.changes
+
+    said = deployed.job("rollback", NAME)
+
+    assert said.code != 0
+    assert f"{UNIT} runs Prefect 99.1.0, which is newer than" in said.err
+    assert f"rollback {UNIT}" in said.err
+    assert fly.changes == before
 
 
 def test_a_push_gives_no_changed_value_of_a_protected_environment_to_a_flow_server(
