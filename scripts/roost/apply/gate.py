@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import anyio
@@ -16,8 +16,9 @@ from roost.errors import (
 )
 from roost.errors.command import Command
 from roost.fly.client import FlyClient
-from roost.fly.models import Machine, MachineEvent
+from roost.fly.models import Machine
 from roost.plan.exit_reason import last_words_of
+from roost.plan.memory_advice import memory_advice
 from roost.prefect.probe import Check, CheckResult, Server, prove, run_check
 
 STARTED_LIMIT_S = 30
@@ -168,23 +169,20 @@ class Gate:
             )
         else:
             given_up.add(key)
-        death = failure_in(key, machine.events, self.seen, self._log)
+        death = failure_in(machine, self.seen, self._log)
         return death and quoted(death, last_words_of(machine, self.machines[key]))
 
 
-def failure_in(
-    machine: str, events: Iterable[MachineEvent], seen: frozenset[str], log: str
-) -> MachineFailedError | None:
+def failure_in(machine: Machine, seen: frozenset[str], log: str) -> MachineFailedError | None:
     """Return the error for the newest unrequested exit of a machine; None if there is none.
 
     Args:
-        machine: id of the machine.
-        events: its events, the newest first.
+        machine: the machine; its events have the newest first.
         seen: ids of the events from before the change.
         log: how to read its log.
     """
     newest = None
-    for event in events:
+    for event in machine.events:
         if event.type in NEW_CONFIG:
             # An update stops the machine: what ends before the next start had the old config.
             return newest if event.type == LAUNCH else None
@@ -196,12 +194,12 @@ def failure_in(
     return newest
 
 
-def _failure(machine: str, ending: Mapping[str, object], log: str) -> MachineFailedError | None:
+def _failure(machine: Machine, ending: Mapping[str, object], log: str) -> MachineFailedError | None:
     """Return the error for the exit of a machine; None if somebody asked for it, or it has code 0."""
     if ending.get("oom_killed"):
         return MachineFailedError(
-            f"The machine {machine} was killed because its memory was full.",
-            advice="Raise machine.memory_mb and apply again.",
+            f"The machine {machine.id} was killed because its memory was full.",
+            advice=memory_advice(machine),
         )
     code, signal = _number(ending.get("exit_code")), _number(ending.get("signal"))
     killed = signal > 0
@@ -210,7 +208,7 @@ def _failure(machine: str, ending: Mapping[str, object], log: str) -> MachineFai
     # Fly reports an exit code for a signal too, as a shell does: 137 for signal 9.
     how = f"was ended by signal {signal}" if killed else f"exited with code {code}"
     return MachineFailedError(
-        f"The machine {machine} {how} instead of serving.",
+        f"The machine {machine.id} {how} instead of serving.",
         advice=f"Its log says why ({log}). A wrong setting is the usual cause.",
     )
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 
 from roost.environment.job_variables import refused_source
+from roost.environment.machine_memory import kind_and_cpus, memory_range
 from roost.environment.model import (
     AUTH_SECRET,
     BUCKET_SECRETS,
@@ -24,9 +25,6 @@ Finding = tuple[Path, str]
 Rule = Callable[[Environment], Iterator[Finding]]
 
 SUSPEND_LIMIT_MB = 2048
-SHARED_MB = (256, 2048)  # per virtual CPU, from Fly's page on machine sizing
-PERFORMANCE_MB = (2048, 8192)
-PERFORMANCE_STEP_MB = 1024  # flyctl refuses other values; shared sizes have steps of 256
 # Private networks: this computer, and Fly's network between the machines of an organization.
 _OWN_NETWORK = re.compile(
     r"http://(127\.0\.0\.1|localhost|.+\.(internal|flycast))(:\d+)?", re.ASCII
@@ -100,23 +98,22 @@ def suspend_fits_memory(environment: Environment) -> Iterator[Finding]:
 def memory_fits_size(environment: Environment) -> Iterator[Finding]:
     """The memory must be in the range of the size, which depends on its CPUs."""
     machine = environment.machine
-    cpus = int(machine.size.rsplit("-", 1)[1].removesuffix("x"))
-    low, high = SHARED_MB if machine.size.startswith("shared") else PERFORMANCE_MB
-    if not cpus * low <= machine.memory_mb <= cpus * high:
+    sold = memory_range(*kind_and_cpus(machine.size))
+    if not sold.low <= machine.memory_mb <= sold.high:
         yield (
             ("machine", "memory_mb"),
             (
-                f"{machine.size} takes {cpus * low} to {cpus * high} MB; "
+                f"{machine.size} takes {sold.low} to {sold.high} MB; "
                 f"change memory_mb, or choose another size"
             ),
         )
-    elif machine.size.startswith("performance") and machine.memory_mb % PERFORMANCE_STEP_MB:
-        lower = machine.memory_mb - machine.memory_mb % PERFORMANCE_STEP_MB
+    elif beyond := machine.memory_mb % sold.step:
+        lower = machine.memory_mb - beyond
         yield (
             ("machine", "memory_mb"),
             (
-                f"{machine.size} takes memory in steps of {PERFORMANCE_STEP_MB} MB; "
-                f"use {lower} or {lower + PERFORMANCE_STEP_MB}"
+                f"{machine.size} takes memory in steps of {sold.step} MB; "
+                f"use {lower} or {lower + sold.step}"
             ),
         )
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from roost.environment.fields import Secret
 from roost.environment.load import EnvironmentFile, check, merge_defaults
+from roost.environment.machine_memory import PERFORMANCE, SHARED, memory_range
 from roost.environment.model import AUTH_SECRET
-from roost.environment.rules import PERFORMANCE_MB, SHARED_MB, SUSPEND_LIMIT_MB
+from roost.environment.rules import SUSPEND_LIMIT_MB
 from roost.environment.yaml_source import Source, read_source
 from roost.errors import Fault
 from roost.errors.command import Command
@@ -54,8 +55,8 @@ class Starter:
 def least_memory_mb(size: str) -> int:
     """Return the least memory of a size in MB that is enough for Prefect."""
     cpus = re.search(r"-(\d{1,3})x$", size)
-    low = SHARED_MB[0] if size.startswith("shared") else PERFORMANCE_MB[0]
-    return max(COMFORTABLE_MB, (int(cpus[1]) if cpus else 1) * low)
+    kind = SHARED if size.startswith(SHARED) else PERFORMANCE
+    return max(COMFORTABLE_MB, memory_range(kind, int(cpus[1]) if cpus else 1).low)
 
 
 def written(starter: Starter, defaults: Source) -> str:

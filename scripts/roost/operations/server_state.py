@@ -112,10 +112,12 @@ def _not_running(ours: tuple[Machine, ...]) -> tuple[bool | None, str]:
 
 
 def last_death(machine: Machine) -> MachineFailedError | None:
-    """Return the last exit of a machine as an error, if nobody asked it to stop."""
-    ended = [event for event in machine.events if event.exit_event is not None][:1]
+    """Return the last exit of a machine as an error, if nobody asked it to stop.
+
+    An exit from before its present config says nothing of that.
+    """
     log = f"`fly logs -i {machine.id}`, here: {Command('local', 'logs')}"
-    return failure_in(machine.id, ended, frozenset(), log)
+    return failure_in(machine, frozenset(), log)
 
 
 def last_exit(machine: Machine) -> str:

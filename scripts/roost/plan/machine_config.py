@@ -9,6 +9,7 @@ import hashlib
 
 from roost.environment.disk import Extend
 from roost.environment.load import EnvironmentFile
+from roost.environment.machine_memory import kind_and_cpus
 from roost.environment.model import Environment, PostgresDatabase, Replicate, SqliteDatabase
 from roost.plan.desired import (
     DATABASE_URL_VARIABLE,
@@ -85,10 +86,10 @@ def secrets_mark(environment: Environment) -> str:
 
 def guest(environment: Environment) -> Json:
     """Return the machine's size in the fields of the API."""
-    kind, _, count = environment.machine.size.partition("-")
+    kind, cpus = kind_and_cpus(environment.machine.size)
     return {
         "cpu_kind": kind,
-        "cpus": int(count.removeprefix("cpu-").removesuffix("x")),
+        "cpus": cpus,
         "memory_mb": environment.machine.memory_mb,
     }
 

@@ -17,7 +17,7 @@ from roost.apply import gate
 from roost.apply.gate import Gate, failure_in
 from roost.errors import FlyError, MachineFailedError
 from roost.fly.client import FlyClient
-from roost.fly.models import MachineEvent
+from roost.fly.models import Machine
 from roost.prefect.probe import Server, select_checks
 from roost.prefect.transport import prefect_client
 from roost.secret_text import SecretText
@@ -38,6 +38,11 @@ def ended(key="e1", **how):
 def named(kind):
     """Return another event of a machine."""
     return {"id": kind, "type": kind, "status": "started"}
+
+
+def machine_with(events, **config):
+    """Return a machine with its events, the newest first."""
+    return Machine.model_validate({"id": "m1", "events": events, "config": config})
 
 
 @dataclass
@@ -66,7 +71,7 @@ class WatchedFly:
         if self.look is not None:
             return httpx.Response(self.look.status_code, content=self.look.content)
         its_own = request.url.path.endswith(self.machine) and self.looks >= self.from_look
-        seen = {"id": "m", "state": self.state, "instance_id": self.version}
+        seen = {"id": self.machine, "state": self.state, "instance_id": self.version}
         return says(200, {**seen, "events": self.events if its_own else []})
 
 
@@ -171,15 +176,13 @@ def test_a_machine_that_dies_while_its_server_is_used_is_told_with_what_passed_b
     ],
 )
 def test_an_end_from_before_or_on_request_is_no_death(event):
-    events = [MachineEvent.model_validate(event)]
-
-    assert failure_in("m1", events, frozenset({"old"}), "a log") is None
+    assert failure_in(machine_with([event]), frozenset({"old"}), "a log") is None
 
 
 def test_the_newest_death_is_told_when_there_are_several():
     events = [ended("e3", exit_code=3), ended("e2", requested_stop=True), ended("e1", signal=11)]
 
-    failure = failure_in("m1", map(MachineEvent.model_validate, events), frozenset(), "a log")
+    failure = failure_in(machine_with(events), frozenset(), "a log")
 
     assert "exited with code 3" in str(failure)
 
@@ -189,7 +192,7 @@ def test_a_death_from_before_the_machine_got_its_config_is_that_of_another_one(k
     """A bad server that is started again and again may die between the look and the update."""
     events = [named("start"), named(kind), ended("e1", exit_code=1)]
 
-    assert failure_in("m1", map(MachineEvent.model_validate, events), frozenset(), "") is None
+    assert failure_in(machine_with(events), frozenset(), "") is None
 
 
 @pytest.mark.parametrize("how", [{"oom_killed": True, "requested_stop": True}, {"exit_code": 1}])
@@ -199,10 +202,7 @@ def test_a_death_while_the_machine_is_updated_is_that_of_its_old_config(how):
     started = [named("start"), *old]
     died = [ended("e3", exit_code=3), *started]
 
-    found = [
-        failure_in("m1", map(MachineEvent.model_validate, events), frozenset(), "")
-        for events in (old, started, died)
-    ]
+    found = [failure_in(machine_with(events), frozenset(), "") for events in (old, started, died)]
 
     assert found[:2] == [None, None]
     assert "exited with code 3" in str(found[2])
@@ -211,7 +211,7 @@ def test_a_death_while_the_machine_is_updated_is_that_of_its_old_config(how):
 def test_a_death_before_the_first_start_was_seen_is_a_death():
     events = [ended(exit_code=1), named("launch")]
 
-    failure = failure_in("m1", map(MachineEvent.model_validate, events), frozenset(), "")
+    failure = failure_in(machine_with(events), frozenset(), "")
 
     assert "exited with code 1" in str(failure)
 
