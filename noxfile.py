@@ -176,6 +176,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def story(session: nox.Session) -> None:
+    """Run two projects' flows in real time, asleep in between, and report the cost: ./run story [--minutes 60] [--write]."""
+    install(session, "tests")
+    run_package(session, "story")
+
+
+@nox.session
 def clients(session: nox.Session) -> None:
     """Have real Prefect clients of several releases run a flow against each locked server: ./run clients [--smallest]."""
     install(session, "tests")

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -83,7 +84,7 @@ class RoostCommand:
         assert not shows_traceback(done.stderr), done.stderr
         return done
 
-    def json(self, *arguments, **environ):
+    def json(self, *arguments: str, **environ: Any) -> Any:
         """Run a command with --json, and return what it printed."""
         return json.loads(self.run(*arguments, "--json", **environ).stdout)
 
