@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,6 +20,16 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+@dataclass(frozen=True)
+class Known:
+    """What is open and what opens next, and from when until when that holds."""
+
+    since: datetime
+    until: datetime
+    is_open: Span | None
+    following: Span | None
+
+
 class AwakeWindows:
     """The windows of this server: work that keeps it awake, and a source of due times.
 
@@ -31,6 +42,7 @@ class AwakeWindows:
 
     def __init__(self, environ: Mapping[str, str], now: Callable[[], datetime] = utc_now) -> None:
         self._now = now
+        self._known: Known | None = None
         self._faults: list[str] = []
         self._windows = tuple(self._usable(environ.get(VARIABLE, "")))
         for fault in self._faults:
@@ -82,4 +94,10 @@ class AwakeWindows:
                 yield window
 
     def _around(self, now: datetime) -> tuple[Span | None, Span | None]:
-        return spans_around(self._windows, now)
+        """Return what is open and what opens next; computed at each opening and closing only."""
+        if self._known is None or not self._known.since <= now < self._known.until:
+            is_open, following = spans_around(self._windows, now)
+            ends = [is_open.end] if is_open else []
+            ends += [following.begin] if following else []
+            self._known = Known(now, min(ends, default=now), is_open, following)
+        return self._known.is_open, self._known.following

@@ -60,17 +60,18 @@ async def status(
         now = datetime.now(UTC)
         work, work_lines = await _work(context, target, file, live, state, now)
         flows = await flow_states(target, file)
+    ours = our_machines_in(file, live)
+    windows = window_state((machine.config for machine in ours), now)
     chosen = effective(file, live, now)
     healthy = state.healthy and all(flow.healthy for flow in flows)
     code = ExitCode.DONE if healthy else ExitCode.ERROR
     if as_json:
         override = chosen.override and chosen.override.document()
-        windows = window_state((machine.config for machine in our_machines_in(file, live)), now)
         known = {
             **_status_document(file, live, url),
             **state.document(),
             **work.document(),
-            "windows": windows and windows.document(),
+            "windows": windows and {**windows.document(), "faults": list(work.window_faults)},
         }
         document = {**known, "override": override, "flows": [flow.document() for flow in flows]}
         context.out.print_json(json.dumps(document))
@@ -89,10 +90,11 @@ async def status(
         theirs = (row for flow in flows for row in _machine_rows(flow.machines, flow.name))
         context.out.print(listing(columns, (*_machine_rows(live.machines), *theirs)))
     refused = (refusal.what for refusal in chosen.refusals)
-    cordoned = cordoned_notes(name, our_machines_in(file, live))
+    cordoned = cordoned_notes(name, ours)
     resources = (*_no_machine(file, live), *_addresses_and_volumes(file, live))
-    standing = (*exit_notes(our_machines_in(file, live)), *verdict_notes(name, state.release))
-    running = (*work_lines, *(note for flow in flows for note in flow.notes()))
+    standing = (*exit_notes(ours), *verdict_notes(name, state.release))
+    inside = window_notes(name, windows, work.next_due, now, is_awake=_is_awake(ours))
+    running = (*work_lines, *inside, *(note for flow in flows for note in flow.notes()))
     notes = (*running, *standing, *resources, *replica_notes(file, live), *chosen.notes)
     for note in (*notes, *refused, *cordoned):
         context.out.print(one_line(note), markup=False, soft_wrap=True)
@@ -108,24 +110,19 @@ async def _work(  # noqa: PLR0913, PLR0917 - what is known of one server
     now: datetime,
 ) -> tuple[ServerWork, tuple[str, ...]]:
     """Return the work of a server, with notes: asked of one that is awake, else as it left it."""
-    ours = our_machines_in(file, live)
-    windows = window_state((machine.config for machine in ours), now)
-    is_awake = any(machine.state == "started" for machine in ours)
-    lines: list[str] = []
     if state.ready:
         work = await ask_work(context, target, file)
-        lines += work_notes(work, now)
-    elif is_awake:
-        work = ServerWork()  # what it left before it woke says nothing now
-    else:
-        named, notes = next_due_of(ours)
-        work = ServerWork(next_due=as_of_now(named, now) if named else None)
-        lines += asleep_notes(file.name, work.next_due, notes, now)
-    if windows:
-        due = work.next_due
-        is_named = bool(due and due.window and due.at > now)
-        lines += window_notes(file.name, windows, now, is_awake=is_awake, is_named=is_named)
-    return work, tuple(lines)
+        return work, tuple(work_notes(work, now))
+    ours = our_machines_in(file, live)
+    if _is_awake(ours):
+        return ServerWork(), ()  # what it left before it woke says nothing now
+    named, notes = next_due_of(ours)
+    due = as_of_now(named, now) if named else None
+    return ServerWork(next_due=due), tuple(asleep_notes(file.name, due, notes, now))
+
+
+def _is_awake(machines: Iterable[Machine]) -> bool:
+    return any(machine.state == "started" for machine in machines)
 
 
 def _machine_rows(machines: Iterable[Machine], name: str = "") -> Iterable[tuple[str, ...]]:

@@ -90,7 +90,6 @@ class ServerWork:
             "next_due": self.next_due and self.next_due.document(),
             "flow_servers": None if servers is None else [s.document() for s in servers],
             "clients": None if self.clients is None else self.clients.document(),
-            "window_faults": list(self.window_faults),
         }
 
 

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from roost.environment.windows import Span, WindowError, read_window
 from roost.errors.command import Command
 from roost.plan.awake_windows import WindowState
+from roost.plan.next_due import NextDue
 from roost.report.wording import one_line
 
 NEEDS_A_TICK = (
@@ -49,17 +50,19 @@ def open_until(span: Span, now: datetime) -> str:
 
 
 def window_notes(
-    name: str, state: WindowState, now: datetime, *, is_awake: bool, is_named: bool
+    name: str, state: WindowState | None, due: NextDue | None, now: datetime, *, is_awake: bool
 ) -> Iterator[str]:
     """Return notes of `roost status` on windows.
 
     Args:
         name: the environment.
-        state: what is open and what opens next.
+        state: what is open and what opens next; None without windows.
+        due: what another note names as next; the window is not named again.
         now: the time.
         is_awake: whether the server is awake.
-        is_named: whether another note names the next window.
     """
+    if state is None:
+        return
     if state.is_open and is_awake:
         yield f"{open_until(state.is_open, now)}. The server stays awake until then."
     elif state.is_open:
@@ -67,6 +70,7 @@ def window_notes(
             f"{open_until(state.is_open, now)}, and the server sleeps. The next request wakes it, "
             f"and it stays awake until then. To wake it now: {Command('wake', name)}"
         )
+    is_named = due is not None and due.window and due.at > now
     if state.following and not is_named:
         begin, opens = state.following.begin, state.following.opens
         yield f"Next window: {opening(str(opens), begin, now)}."

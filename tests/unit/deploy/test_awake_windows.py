@@ -9,9 +9,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from roost.plan.next_due import LEAD
+from roost_server import awake_windows
 from roost_server.awake_windows import NEAR, VARIABLE, AwakeWindows
 from roost_server.idle_suspend import AllWork
 from roost_server.next_due import DueTimes, MachineMetadata
+from roost_server.windows import spans_around
 
 OFFICE = "mon-fri 08:00-18:00 Europe/Berlin"
 SECOND = timedelta(seconds=1)
@@ -60,6 +62,27 @@ def test_it_sleeps_when_the_clock_on_the_wall_says_so_through_a_year(end):
         at_end = found.stays_awake()
         clock.now -= SECOND
         assert (at_end, bool(found.stays_awake())) == (None, True)
+
+
+def test_one_look_holds_until_the_next_opening_or_closing_and_a_clock_may_be_put_back(monkeypatch):
+    """It is asked twice a second while the server is idle."""
+    looks = []
+
+    def look(*arguments):
+        looks.append(arguments)
+        return spans_around(*arguments)
+
+    monkeypatch.setattr(awake_windows, "spans_around", look)
+    clock = Clock("2026-11-30T06:00")
+    found = AwakeWindows({VARIABLE: OFFICE}, clock)
+    seen = []
+    for hours in (0, 0.5, 1, 10.9, 11, 12, -12):
+        clock.now = datetime(2026, 11, 30, 6, tzinfo=UTC) + hours * 3600 * SECOND
+        seen.append((bool(found.stays_awake()), len(looks)))
+
+    assert seen == [
+        *((False, 1), (False, 1), (True, 2), (True, 2), (False, 3), (False, 3), (False, 4))
+    ]
 
 
 def test_the_next_window_is_a_due_time():

@@ -9,6 +9,7 @@ import pytest
 from roost.environment.windows import read_windows, spans_around
 from roost.errors.command import bare
 from roost.plan.awake_windows import WindowState
+from roost.plan.next_due import NextDue
 from roost.report.windows import opening, slept_in_window, window_notes
 
 NOW = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
@@ -16,10 +17,9 @@ OFFICE = "mon-fri 08:00-18:00 Europe/Berlin"
 NIGHT = "mon 12:00-06:00 Asia/Tokyo"
 
 
-def notes(text, now=NOW, **more):
+def notes(text, now=NOW, due=None, *, is_awake=True):
     state = WindowState(*spans_around(read_windows(text), now))
-    given = {"is_awake": True, "is_named": False} | more
-    return [bare(note) for note in window_notes("staging", state, now, **given)]
+    return [bare(note) for note in window_notes("staging", state, due, now, is_awake=is_awake)]
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,19 @@ def test_an_awake_server_says_until_when_it_stays_so_and_what_comes_next():
         "A window is open until 18:00 Europe/Berlin. The server stays awake until then.",
         "Next window: Tue 08:00 Europe/Berlin (mon-fri 08:00-18:00).",
     ]
-    assert notes(OFFICE, is_named=True) == notes(OFFICE)[:1]
+
+
+def test_a_next_window_that_another_note_names_is_not_named_again():
+    tomorrow, run = NextDue(NOW + timedelta(hours=19), window=OFFICE), NextDue(NOW, "nightly", "a")
+
+    assert notes(OFFICE, due=tomorrow) == notes(OFFICE)[:1]
+    assert notes(OFFICE, due=run) == notes(OFFICE)
+    # It is open, and no other note says so.
+    assert notes(OFFICE, due=NextDue(NOW, window=OFFICE)) == notes(OFFICE)
+
+
+def test_a_server_without_windows_has_no_notes_on_them():
+    assert list(window_notes("staging", None, None, NOW, is_awake=True)) == []
 
 
 def test_a_window_ends_by_the_clock_of_the_one_that_closes_last():
