@@ -94,6 +94,7 @@ def test_a_look_at_junk_in_metadata_ends_in_a_sentence_and_changes_nothing(roost
 
 
 DUE = json.dumps({"at": "2026-11-30T09:00:00Z", "flow_server": "nightly", "deployment": "load/all"})
+OPENS = json.dumps({"at": "2026-11-30T07:00:00Z", "window": "mon-fri 08:00-18:00 Europe/Berlin"})
 
 
 @given(data=st.data())
@@ -102,7 +103,9 @@ def test_junk_for_the_next_run_of_a_sleeping_server_ends_in_a_sentence(roost, ap
     applied.begin(None)
     [machine] = applied.fly.machines.values()
     machine["state"] = "suspended"
-    machine["config"]["metadata"][NEXT_DUE_KEY] = data.draw(junk_text(DUE), label="text")
+    machine["config"]["metadata"][NEXT_DUE_KEY] = data.draw(
+        junk_text(DUE) | junk_text(OPENS), label="text"
+    )
 
     for command in ("tick", "status"):
         said = roost(command, "staging")

@@ -24,18 +24,20 @@ from roost.operations.server_state import (
     verdict_notes,
 )
 from roost.operations.server_work import ask_work
+from roost.plan.awake_windows import window_state
 from roost.plan.desired import REPLICA_URL, VERSION_KEY
 from roost.plan.desired_state import desired_state
 from roost.plan.destroy import cordoned_notes
 from roost.plan.disk_usage import used_percent
 from roost.plan.effective import effective
 from roost.plan.live import Live, read_live
-from roost.plan.next_due import next_due_of
+from roost.plan.next_due import as_of_now, next_due_of
 from roost.plan.ownership import our_machines as our_machines_by_slot
 from roost.plan.server_work import ServerWork
 from roost.plan.volumes import compare_volumes
 from roost.report.due import asleep_notes, work_notes
 from roost.report.text import listing
+from roost.report.windows import window_notes
 from roost.report.wording import one_line, short_image
 
 
@@ -55,14 +57,22 @@ async def status(
         public = file.environment.access.public
         url = await target.app_url(file.environment.app, public=public) if live.app else ""
         state = await look_at(target, file, live, url)
-        work, work_lines = await _work(context, target, file, live, state)
+        now = datetime.now(UTC)
+        work, work_lines = await _work(context, target, file, live, state, now)
         flows = await flow_states(target, file)
-    chosen = effective(file, live, datetime.now(UTC))
+    ours = our_machines_in(file, live)
+    windows = window_state((machine.config for machine in ours), now)
+    chosen = effective(file, live, now)
     healthy = state.healthy and all(flow.healthy for flow in flows)
     code = ExitCode.DONE if healthy else ExitCode.ERROR
     if as_json:
         override = chosen.override and chosen.override.document()
-        known = {**_status_document(file, live, url), **state.document(), **work.document()}
+        known = {
+            **_status_document(file, live, url),
+            **state.document(),
+            **work.document(),
+            "windows": windows and {**windows.document(), "faults": list(work.window_faults)},
+        }
         document = {**known, "override": override, "flows": [flow.document() for flow in flows]}
         context.out.print_json(json.dumps(document))
         return code
@@ -80,29 +90,39 @@ async def status(
         theirs = (row for flow in flows for row in _machine_rows(flow.machines, flow.name))
         context.out.print(listing(columns, (*_machine_rows(live.machines), *theirs)))
     refused = (refusal.what for refusal in chosen.refusals)
-    cordoned = cordoned_notes(name, our_machines_in(file, live))
+    cordoned = cordoned_notes(name, ours)
     resources = (*_no_machine(file, live), *_addresses_and_volumes(file, live))
-    standing = (*exit_notes(our_machines_in(file, live)), *verdict_notes(name, state.release))
-    running = (*work_lines, *(note for flow in flows for note in flow.notes()))
+    standing = (*exit_notes(ours), *verdict_notes(name, state.release))
+    inside = window_notes(name, windows, work.next_due, now, is_awake=_is_awake(ours))
+    running = (*work_lines, *inside, *(note for flow in flows for note in flow.notes()))
     notes = (*running, *standing, *resources, *replica_notes(file, live), *chosen.notes)
     for note in (*notes, *refused, *cordoned):
         context.out.print(one_line(note), markup=False, soft_wrap=True)
     return code
 
 
-async def _work(
-    context: Context, target: Target, file: EnvironmentFile, live: Live, state: ServerState
+async def _work(  # noqa: PLR0913, PLR0917 - what is known of one server
+    context: Context,
+    target: Target,
+    file: EnvironmentFile,
+    live: Live,
+    state: ServerState,
+    now: datetime,
 ) -> tuple[ServerWork, tuple[str, ...]]:
     """Return the work of a server, with notes: asked of one that is awake, else as it left it."""
-    now = datetime.now(UTC)
     if state.ready:
         work = await ask_work(context, target, file)
         return work, tuple(work_notes(work, now))
     ours = our_machines_in(file, live)
-    if any(machine.state == "started" for machine in ours):
+    if _is_awake(ours):
         return ServerWork(), ()  # what it left before it woke says nothing now
-    due, notes = next_due_of(ours)
+    named, notes = next_due_of(ours)
+    due = as_of_now(named, now) if named else None
     return ServerWork(next_due=due), tuple(asleep_notes(file.name, due, notes, now))
+
+
+def _is_awake(machines: Iterable[Machine]) -> bool:
+    return any(machine.state == "started" for machine in machines)
 
 
 def _machine_rows(machines: Iterable[Machine], name: str = "") -> Iterable[tuple[str, ...]]:

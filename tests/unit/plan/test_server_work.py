@@ -81,3 +81,24 @@ def test_a_record_of_another_form_is_left_out_and_its_fields_are_what_can_be_rea
     assert server.name.startswith("b?x")
     assert len(server.name) == 100
     assert (server.due, server.overdue, server.running, server.wake_error) == (None, 0, 0, "")
+
+
+def test_faults_of_windows_are_texts_and_few():
+    faults = ["the time zone\nMars/Base is not known", 7, None, *["x" * 500] * 100]
+
+    found = read_work({"windows": {"open_until": None, "faults": faults}}).window_faults
+
+    assert found[0] == "the time zone Mars/Base is not known"
+    assert len(found) < len(faults)
+    assert max(map(len, found)) <= 300
+
+
+@pytest.mark.parametrize("junk", [None, 7, [], "x", {}, {"faults": 7}, {"faults": {}}])
+def test_windows_of_another_form_have_no_faults(junk):
+    assert read_work({"windows": junk}) == ServerWork()
+
+
+def test_a_window_may_be_due_next():
+    due = {"at": AT, "window": "mon-fri 08:00-18:00 Europe/Berlin"}
+
+    assert read_work({"next_due": due}).document()["next_due"] == due
