@@ -46,10 +46,15 @@ class FlowServers:
 
         A database that does not answer leaves out the last two.
         """
-        clients = {"clients": self.clients.report()}
+        clients = {"clients": self.clients.report(), **self._waker()}
         try:
             async with asyncio.timeout(REPORT_S):
                 return clients | await self._endpoints.report()
         except Exception as error:  # noqa: BLE001 - the gate needs the rest of the report anyway
             print(f"roost: no report of flow servers ({name_failure(error)})", flush=True)
             return clients
+
+    def _waker(self) -> dict[str, Any]:
+        """Return the result of the last announcement to the waker, if there is one."""
+        outcome = self.watch.announcer.outcome
+        return {"waker": outcome.document()} if outcome else {}

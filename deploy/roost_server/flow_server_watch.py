@@ -21,6 +21,7 @@ from roost_server.flow_server_wake import Waker
 from roost_server.flow_servers import Caller, FlowServer
 from roost_server.last_error import LAST_ERROR, name_failure
 from roost_server.missed_runs import MISSED_S
+from roost_server.waker_announcement import Announcer
 
 LOOK_S, LEAST_S = 2.0, 0.5
 AFTER_FAILURE_S = 5.0
@@ -55,12 +56,19 @@ class FlowWatch:
         waker: wakes them.
         environ: holds the names of the app and the machine.
         is_open: returns whether the server accepts all clients; the watch rests until then.
+        announcer: announces the next due time to the organization's waker, if there is one.
     """
 
     def __init__(
-        self, book: Book, waker: Waker, environ: Mapping[str, str], is_open: Callable[[], bool]
+        self,
+        book: Book,
+        waker: Waker,
+        environ: Mapping[str, str],
+        is_open: Callable[[], bool],
+        announcer: Announcer | None = None,
     ) -> None:
         self._book = book
+        self.announcer = announcer or Announcer(environ)
         self._waker = waker
         self._environ = environ
         self._is_open = is_open
@@ -160,7 +168,7 @@ class FlowWatch:
             due = (run for run in self._waiting if run.at <= near and waits_for(record, run))
             if (run := next(due, None)) and not self._waker.gave_up(record.name):
                 return f"the run {run.run} for flow server {record.name} is due at {run.at:%H:%M:%S} UTC"
-        return None
+        return self.announcer.stays_awake()
 
     async def prepare_sleep(self) -> bool:
         """Look again, and leave the next due time in the machine's metadata.
@@ -175,7 +183,9 @@ class FlowWatch:
             await self._book.save_dirty()
             if self.stays_awake():
                 return False
-            await self.write_next_due(await self.next_due())
+            due = await self.next_due()
+            await self.write_next_due(due)
+            return await self.announcer.may_sleep(_time_of(due))
         except Exception as error:  # noqa: BLE001 - a server that cannot look must still sleep
             self._note_failure(error)
         return True
@@ -196,6 +206,7 @@ class FlowWatch:
     async def _write_if_new(self, due: NextDue | None) -> None:
         if not self._is_written or due != self._written:
             await self.write_next_due(due)
+        self.announcer.announce_soon(_time_of(due))
 
     async def write_next_due(self, due: NextDue | None) -> None:
         """Write the next due time into the machine's metadata, or remove it."""
@@ -219,6 +230,10 @@ class FlowWatch:
 
     def _time(self) -> datetime:
         return datetime.fromtimestamp(self._book.now(), UTC)
+
+
+def _time_of(due: NextDue | None) -> datetime | None:
+    return due.run.at if due else None
 
 
 async def describe_due(due: NextDue | None) -> dict[str, Any] | None:
