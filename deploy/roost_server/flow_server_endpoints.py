@@ -15,9 +15,9 @@ from roost_server.due_runs import active_runs, deployment_names, waiting_runs
 from roost_server.flow_server_book import Book, FencedError
 from roost_server.flow_server_requests import LONGEST_BODY, answer_failure, answer_json
 from roost_server.flow_server_wake import Waker
-from roost_server.flow_server_watch import FlowWatch, describe_due
 from roost_server.flow_servers import NAME, BadOnlineError, FlowServer, read_caller, read_online
 from roost_server.maintenance_mode import is_logged_in
+from roost_server.next_due import DueTimes
 from roost_server.prefect_internals import installed
 from roost_server.write_queue import ORIGIN, Origin
 from roost_server.write_requests import read_body
@@ -34,16 +34,16 @@ class FlowServerEndpoints:
     Args:
         book: the flow servers.
         waker: wakes them.
-        watch: knows the next due run.
+        due_times: know when this server is needed next.
         environ: holds the login.
     """
 
     def __init__(
-        self, book: Book, waker: Waker, watch: FlowWatch, environ: Mapping[str, str]
+        self, book: Book, waker: Waker, due_times: DueTimes, environ: Mapping[str, str]
     ) -> None:
         self._book = book
         self._waker = waker
-        self._watch = watch
+        self._due_times = due_times
         self._environ = environ
 
     def layer(self, app: App) -> App:
@@ -138,8 +138,7 @@ class FlowServerEndpoints:
 
     async def _forget(self, name: str, _: Any, send: Send) -> None:
         await self._book.forget(name)
-        if not self._book.servers:
-            await self._watch.write_next_due(None)
+        await self._due_times.try_leave()
         await answer(send, 204)
 
     async def describe_all(self) -> list[dict[str, Any]]:
@@ -177,11 +176,12 @@ class FlowServerEndpoints:
         }
 
     async def report(self) -> dict[str, Any]:
-        """Return what `/roost/report` says of flow servers."""
+        """Return what `/roost/report` says of flow servers, and of the next due time."""
         await self._book.load()
+        due = await self._due_times.next_due()
         return {
             "flow_servers": await self.describe_all(),
-            "next_due": await describe_due(await self._watch.next_due()),
+            "next_due": due.document() if due else None,
         }
 
 

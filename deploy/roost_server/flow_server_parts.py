@@ -1,4 +1,4 @@
-"""The parts that look after flow servers, put together: layers, the watch, and the hooks of sleep."""
+"""The parts that look after flow servers, put together: layers, the watch, and the due times."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from roost_server.flow_server_store import Store
 from roost_server.flow_server_wake import Waker
 from roost_server.flow_server_watch import FlowWatch
 from roost_server.last_error import name_failure
+from roost_server.next_due import DueTimes, MachineMetadata
+from roost_server.waker_announcement import Announcer
 
 REPORT_S = 5.0
 
@@ -32,10 +34,13 @@ class FlowServers:
         clock = AwakeClock(is_open=is_open)
         waker = Waker(lambda: clock.seconds)
         book = Book(Store(environ.get("FLY_APP_NAME", "")), clock, waker.note_seen, waker.is_waking)
-        self.watch = FlowWatch(book, waker, environ, is_open)
+        self.watch = FlowWatch(book, waker, is_open)
+        self.announcer = Announcer(environ)
+        sinks = (MachineMetadata(environ), self.announcer)
+        self.due_times = DueTimes((self.watch,), sinks, is_open)
         self.clients = Clients()
         self._layer = FlowServerLayer(book, environ, self.watch.nudge, self.clients)
-        self._endpoints = FlowServerEndpoints(book, waker, self.watch, environ)
+        self._endpoints = FlowServerEndpoints(book, waker, self.due_times, environ)
 
     def layer(self, app: App) -> App:
         """Put the endpoints and the layer before an application."""
@@ -56,5 +61,5 @@ class FlowServers:
 
     def _waker(self) -> dict[str, Any]:
         """Return the result of the last announcement to the waker, if there is one."""
-        outcome = self.watch.announcer.outcome
+        outcome = self.announcer.outcome
         return {"waker": outcome.document()} if outcome else {}

@@ -6,22 +6,18 @@ It does nothing until a flow server was online once: a server without one costs 
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-from roost_machine.metadata import write_metadata
 from roost_server.due_runs import WaitingRun, active_runs, deployment_names, waiting_runs
 from roost_server.flow_server_book import Book
 from roost_server.flow_server_wake import Waker
 from roost_server.flow_servers import Caller, FlowServer
-from roost_server.last_error import LAST_ERROR, name_failure
+from roost_server.last_error import FailureLog
 from roost_server.missed_runs import MISSED_S
-from roost_server.waker_announcement import Announcer
+from roost_server.next_due import NextDue
 
 LOOK_S, LEAST_S = 2.0, 0.5
 AFTER_FAILURE_S = 5.0
@@ -32,15 +28,6 @@ NEAR_S = 60.0
 """A run that is due sooner than this keeps the server awake: a sleep would not be worth it."""
 SILENT_S = 600.0
 """A boot that was not seen for this long while it executed runs is gone, in awake seconds."""
-KEY = "roost_next_due"
-
-
-@dataclass(frozen=True)
-class NextDue:
-    """The next run that a flow server has to execute, and when it is due."""
-
-    run: WaitingRun
-    name: str
 
 
 def waits_for(record: FlowServer, run: WaitingRun) -> bool:
@@ -54,33 +41,19 @@ class FlowWatch:
     Args:
         book: the flow servers.
         waker: wakes them.
-        environ: holds the names of the app and the machine.
         is_open: returns whether the server accepts all clients; the watch rests until then.
-        announcer: announces the next due time to the organization's waker, if there is one.
     """
 
-    def __init__(
-        self,
-        book: Book,
-        waker: Waker,
-        environ: Mapping[str, str],
-        is_open: Callable[[], bool],
-        announcer: Announcer | None = None,
-    ) -> None:
+    def __init__(self, book: Book, waker: Waker, is_open: Callable[[], bool]) -> None:
         self._book = book
-        self.announcer = announcer or Announcer(environ)
         self._waker = waker
-        self._environ = environ
         self._is_open = is_open
         self._waiting: list[WaitingRun] = []
         self._active: set[str] = set()
         self._nudge = asyncio.Event()
         self._looking = asyncio.Lock()
         self._saved_at = 0.0
-        self._failed = ""
-        self._written: NextDue | None = None
-        # What an earlier process wrote is not known, nor what a failed write left.
-        self._is_written = False
+        self._failures = FailureLog("the watch of flow servers failed")
 
     async def run(self) -> None:
         """Watch until cancelled; a failure of the database is logged, and the watch goes on."""
@@ -91,9 +64,9 @@ class FlowWatch:
                 await self._book.changed.wait()
                 if self._is_open() and self._book.servers:
                     await self.look()
-                self._failed = ""
+                self._failures.clear()
             except Exception as error:  # noqa: BLE001 - any failure is logged and tried again
-                self._note_failure(error)
+                self._failures.note(error)
                 pause_s = AFTER_FAILURE_S
             self._book.clock.tick()
             with suppress(TimeoutError):
@@ -117,8 +90,6 @@ class FlowWatch:
                 await self._end_silent(name)
             if self._book.now() - self._saved_at >= SAVE_S:
                 await self._book.save_dirty()
-                # Others than this server may suspend the machine, without a word to it.
-                await self._write_if_new(await self.next_due())
                 self._saved_at = self._book.now()
 
     async def _read(self) -> None:
@@ -168,27 +139,26 @@ class FlowWatch:
             due = (run for run in self._waiting if run.at <= near and waits_for(record, run))
             if (run := next(due, None)) and not self._waker.gave_up(record.name):
                 return f"the run {run.run} for flow server {record.name} is due at {run.at:%H:%M:%S} UTC"
-        return self.announcer.stays_awake()
+        return None
 
     async def prepare_sleep(self) -> bool:
-        """Look again, and leave the next due time in the machine's metadata.
+        """Look again, and return whether the server may sleep.
 
-        Returns:
-            Whether the server may sleep. Without any flow server nothing is read or written.
+        Without any flow server nothing is read or written.
         """
         if not self._book.servers or not self._is_open():
             return True
         try:
             await self.look()
             await self._book.save_dirty()
-            if self.stays_awake():
-                return False
-            due = await self.next_due()
-            await self.write_next_due(due)
-            return await self.announcer.may_sleep(_time_of(due))
         except Exception as error:  # noqa: BLE001 - a server that cannot look must still sleep
-            self._note_failure(error)
-        return True
+            self._failures.note(error)
+            return True
+        return not self.stays_awake()
+
+    def is_used(self) -> bool:
+        """Return whether there is any flow server."""
+        return bool(self._book.servers)
 
     async def next_due(self) -> NextDue | None:
         """Return the earliest run that waits for a flow server.
@@ -196,55 +166,22 @@ class FlowWatch:
         A run that is overdue for a flow server that cannot be woken is left out: it would wake this
         server again and again.
         """
-        found = []
+        await self._book.load()
+        found: list[tuple[WaitingRun, str]] = []
         for record in self._book.servers.values():
             after = self._time() if self._waker.gave_up(record.name) else None
             runs = await waiting_runs(record.deployments, record.pools, after=after, limit=1)
-            found += [NextDue(run, record.name) for run in runs]
-        return min(found, key=lambda due: due.run.at, default=None)
-
-    async def _write_if_new(self, due: NextDue | None) -> None:
-        if not self._is_written or due != self._written:
-            await self.write_next_due(due)
-        self.announcer.announce_soon(_time_of(due))
-
-    async def write_next_due(self, due: NextDue | None) -> None:
-        """Write the next due time into the machine's metadata, or remove it."""
-        if not self._environ.get("FLY_MACHINE_ID"):
-            return
-        value = json.dumps(await describe_due(due)) if due else None
-        self._is_written = await asyncio.to_thread(write_metadata, KEY, value, self._environ)
-        self._written = due
-        if not self._is_written:
-            print(
-                f"roost: cannot write {KEY} into this machine's metadata; while it sleeps, no "
-                "tick knows when a run is due",
-                flush=True,
-            )
-
-    def _note_failure(self, error: Exception) -> None:
-        text = f"the watch of flow servers failed ({name_failure(error)})"
-        if text != self._failed:
-            self._failed = text
-            print(f"roost: {LAST_ERROR.redact(text)}; trying again", flush=True)
+            found += [(run, record.name) for run in runs]
+        earliest = min(found, key=lambda each: each[0].at, default=None)
+        return await _describe(*earliest) if earliest else None
 
     def _time(self) -> datetime:
         return datetime.fromtimestamp(self._book.now(), UTC)
 
 
-def _time_of(due: NextDue | None) -> datetime | None:
-    return due.run.at if due else None
-
-
-async def describe_due(due: NextDue | None) -> dict[str, Any] | None:
-    """Return a next due run as the document that `roost tick` and the report read."""
-    if due is None:
-        return None
-    deployment = due.run.deployment
-    names = await deployment_names([deployment] if deployment else [])
-    named = names.get(deployment or "")
-    return {
-        "at": due.run.at.astimezone(UTC).isoformat(),
-        "flow_server": due.name,
-        "deployment": f"{named.flow}/{named.name}" if named else "",
-    }
+async def _describe(run: WaitingRun, name: str) -> NextDue:
+    """Return a run as what is due next, with the names of its flow server and deployment."""
+    names = await deployment_names([run.deployment] if run.deployment else [])
+    named = names.get(run.deployment or "")
+    deployment = f"{named.flow}/{named.name}" if named else ""
+    return NextDue(run.at, {"flow_server": name, "deployment": deployment})

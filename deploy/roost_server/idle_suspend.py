@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -27,6 +27,28 @@ class Work(Protocol):
 
     async def prepare_sleep(self) -> bool:
         """Leave what others need while the server sleeps; return whether it may sleep."""
+
+
+@dataclass(frozen=True)
+class AllWork:
+    """Several kinds of work as one.
+
+    Args:
+        parts: the kinds, in the order in which they prepare for a sleep.
+    """
+
+    parts: Sequence[Work]
+
+    def stays_awake(self) -> str | None:
+        """Return the first reason why the server must not sleep now; None if there is none."""
+        return next((why for part in self.parts if (why := part.stays_awake())), None)
+
+    async def prepare_sleep(self) -> bool:
+        """Prepare each; return False as soon as one of them needs the server."""
+        for part in self.parts:
+            if not await part.prepare_sleep():
+                return False
+        return True
 
 
 @dataclass

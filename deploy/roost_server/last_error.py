@@ -164,6 +164,29 @@ class LastError:
 LAST_ERROR = LastError()
 
 
+@dataclass
+class FailureLog:
+    """Logs a failure of what is tried again: once, for as long as it stays the same.
+
+    Args:
+        what: what failed, as the beginning of a sentence.
+    """
+
+    what: str
+    _logged: str = field(default="", init=False)
+
+    def note(self, error: Exception) -> None:
+        """Log a failure, without secrets, unless it was the last one as well."""
+        text = f"{self.what} ({name_failure(error)})"
+        if text != self._logged:
+            self._logged = text
+            print(f"roost: {LAST_ERROR.redact(text)}; trying again", flush=True)
+
+    def clear(self) -> None:
+        """Note that it succeeded: the next failure is logged, even the same one."""
+        self._logged = ""
+
+
 def describe(record: logging.LogRecord) -> str:
     """Return a log record in one line; a malformed record raises nothing."""
     try:

@@ -18,7 +18,7 @@ from roost_server.draining import drain_before_shutdown
 from roost_server.errors import BootError
 from roost_server.event_deduplication import write_each_once
 from roost_server.flow_server_parts import FlowServers
-from roost_server.idle_suspend import Activity, watch
+from roost_server.idle_suspend import Activity, AllWork, watch
 from roost_server.last_error import LAST_ERROR, name_failure
 from roost_server.lease_keeping import GRACE
 from roost_server.maintenance_mode import MaintenanceMode, is_logged_in
@@ -230,7 +230,8 @@ async def _serve(  # noqa: PLR0913, PLR0917 - what `serve` put together
     # uvicorn raises the signal again after its shutdown, which would turn a stop into a failure.
     signal.signal(signal.SIGTERM, lambda *_: None)
     signal.signal(signal.SIGINT, lambda *_: None)
-    watches = [watch(activity, environ, flush, flows.watch), flows.watch.run()]
+    work = AllWork((flows.watch, flows.due_times, flows.announcer))
+    watches = [watch(activity, environ, flush, work), flows.watch.run(), flows.due_times.run()]
     if uses_sqlite_file(environ):
         home = home_folder(environ)
         watches += [watch_disk(home), keep_shrinking(home / DATABASE, queue)]

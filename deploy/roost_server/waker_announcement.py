@@ -17,6 +17,7 @@ from typing import Any
 
 from roost_machine.metadata import write_metadata
 from roost_server.last_error import name_failure
+from roost_server.next_due import NextDue
 
 WAKER, ADDRESS = "ROOST_WAKER", "ROOST_SERVER_ADDRESS"
 """The variables with the waker's address and this server's own; set where the file has a waker."""
@@ -54,7 +55,10 @@ class Outcome:
 
 
 class Announcer:
-    """Announces the next time, if there is a waker.
+    """Leaves the next due time with the waker, if there is one.
+
+    It is a sink of the due time (`next_due.Sink`), and work before a sleep (`idle_suspend.Work`), after
+    the one that leaves the time.
 
     Args:
         environ: holds the addresses, and the names of the app and the machine.
@@ -76,79 +80,58 @@ class Announcer:
         self._written: Outcome | None = None
         self._failing_since: float | None = None
         self._again_at = 0.0
-        self._turn = asyncio.Lock()
-        self._task: asyncio.Task[Outcome] | None = None
         self.outcome: Outcome | None = None
         """The last result; None before the first one, and without a waker."""
 
-    @property
-    def is_used(self) -> bool:
-        """Whether there is a waker."""
-        return bool(self._environ.get(WAKER) and self._environ.get(ADDRESS))
-
-    async def may_sleep(self, at: datetime | None) -> bool:
-        """Announce when this server has to be awake again; return whether it may sleep now.
-
-        Without a waker nothing is done. A time that the waker does not take keeps the server awake
-        for HOLD_S at most; a withdrawal that fails costs one wake for nothing, and does not.
-        """
-        return not self.is_used or not self._holds(await self._announce(at))
-
-    def announce_soon(self, at: datetime | None) -> None:
-        """Announce a time that the waker does not know yet, without waiting for it.
-
-        Others than this server may suspend the machine, without a word to it.
-        """
-        known = self.outcome is not None and not self.outcome.error and self.outcome.at == at
-        is_under_way = self._task is not None and not self._task.done()
-        if self.is_used and not known and not is_under_way:
-            self._task = asyncio.create_task(self._announce(at))
-
-    async def _announce(self, at: datetime | None) -> Outcome:
-        async with self._turn:  # the last one is of the newest time
-            outcome = await self._outcome(at)
-            self._note(outcome)
-            if outcome != self._written:
-                value = json.dumps(outcome.document())
-                if await asyncio.to_thread(write_metadata, KEY, value, self._environ):
-                    self._written = outcome
-            return outcome
+    async def leave(self, due: NextDue | None) -> bool:
+        """Announce when this server has to be awake, or that it has not; return whether that succeeded."""
+        if not self._environ.get(WAKER) or not self._environ.get(ADDRESS):
+            return True
+        outcome = await self._announce(due.at if due else None)
+        self._note(outcome)
+        if outcome != self._written:
+            value = json.dumps(outcome.document())
+            if await asyncio.to_thread(write_metadata, KEY, value, self._environ):
+                self._written = outcome
+        return not outcome.error
 
     def stays_awake(self) -> str | None:
         """Return why the server waits before it announces again, for its log; None if it does not."""
-        if self._failing_since is None or self._clock() >= self._again_at:
+        if self.outcome is None or self._failing_since is None or self._clock() >= self._again_at:
             return None
-        return f"the waker does not take the time of the next run ({self._error()})"
+        return f"the waker does not know when it is needed ({self.outcome.error})"
 
-    def _error(self) -> str:
-        return self.outcome.error if self.outcome else ""
+    async def prepare_sleep(self) -> bool:
+        """Return whether the server may sleep with what the waker knows now.
 
-    def _holds(self, outcome: Outcome) -> bool:
-        """Return whether a failed announcement keeps the server awake, and until when it rests."""
-        if not outcome.error or outcome.at is None or not outcome.may_change:
+        A time that the waker did not take keeps it awake for HOLD_S at most. A withdrawal that failed
+        costs one wake for nothing, and does not.
+        """
+        outcome = self.outcome
+        if outcome is None or not outcome.error or outcome.at is None or not outcome.may_change:
             self._failing_since = None
-            return False
+            return True
         now = self._clock()
         since = self._failing_since if self._failing_since is not None else now
         if now - since >= HOLD_S:
             self._failing_since = None  # the next sleep begins anew
             print(
-                f"roost: sleeps, and the waker does not know when the next run is due "
-                f"({outcome.error}): only `roost tick` wakes this server in time",
+                f"roost: sleeps, and the waker does not know when it is needed ({outcome.error}): "
+                "only `roost tick` wakes this server in time",
                 flush=True,
             )
-            return False
+            return True
         self._failing_since, self._again_at = since, now + AGAIN_S
-        return True
+        return False
 
     def _note(self, outcome: Outcome) -> None:
         before, self.outcome = self.outcome, outcome
         if outcome.error and (before is None or outcome.error != before.error):
-            print(f"roost: cannot announce the next run: {outcome.error}", flush=True)
+            print(f"roost: cannot announce when this server is needed: {outcome.error}", flush=True)
         elif before is not None and before.error and not outcome.error:
             print("roost: the waker takes announcements again", flush=True)
 
-    async def _outcome(self, at: datetime | None) -> Outcome:
+    async def _announce(self, at: datetime | None) -> Outcome:
         error, may_change = "", False
         for attempt in range(TRIES):
             if attempt:

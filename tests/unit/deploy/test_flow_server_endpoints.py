@@ -13,6 +13,7 @@ from roost_server import flow_server_book, flow_server_endpoints
 from roost_server.flow_server_endpoints import ROOT, FlowServerEndpoints
 from roost_server.flow_server_wake import Waker
 from roost_server.flow_server_watch import FlowWatch
+from roost_server.next_due import DueTimes
 
 LOGIN = {"PREFECT_SERVER_API_AUTH_STRING": "admin:s3cret"}
 AUTH = {"authorization": "Basic YWRtaW46czNjcmV0"}
@@ -38,9 +39,10 @@ class World(Scene):
             monkeypatch.setattr(flow_server_book, name, nothing)
         self.woken = []
         waker = Waker(lambda: 0.0, self.get)
-        watch = FlowWatch(self.book, waker, {}, lambda: True)
+        watch = FlowWatch(self.book, waker, lambda: True)
+        due_times = DueTimes((watch,), (), lambda: True)
         self.prefect = Scripted([200])
-        endpoints = FlowServerEndpoints(self.book, waker, watch, LOGIN)
+        endpoints = FlowServerEndpoints(self.book, waker, due_times, LOGIN)
         self.app = endpoints.layer(self.prefect)
 
     async def get(self, address):

@@ -14,9 +14,11 @@ from roost_server import flow_server_book, flow_server_watch
 from roost_server.due_runs import DeploymentName, WaitingRun
 from roost_server.flow_server_book import ALIVE_S
 from roost_server.flow_server_wake import GIVE_UP_S, Waker
-from roost_server.flow_server_watch import AHEAD_S, KEY, NEAR_S, SILENT_S, FlowWatch
+from roost_server.flow_server_watch import AHEAD_S, NEAR_S, SILENT_S, FlowWatch
 from roost_server.flow_servers import Caller
-from roost_server.last_error import LastError
+from roost_server.idle_suspend import AllWork
+from roost_server.last_error import LAST_ERROR
+from roost_server.next_due import KEY, DueTimes, MachineMetadata
 
 B1 = Caller("nightly", "b1")
 METADATA = f"/v1/apps/acme/machines/m1/metadata/{KEY}"
@@ -33,11 +35,13 @@ class World(Scene):
         monkeypatch.setattr(flow_server_watch, "waiting_runs", self.read_waiting)
         monkeypatch.setattr(flow_server_watch, "active_runs", self.read_active)
         monkeypatch.setattr(flow_server_watch, "deployment_names", self.read_names)
-        monkeypatch.setattr(flow_server_watch, "LAST_ERROR", LastError(hide=str))
+        monkeypatch.setattr(LAST_ERROR, "hide", str)
         monkeypatch.setattr(flow_server_book, "settle_runs", self.settle)
         monkeypatch.setattr(flow_server_book, "skip_missed", self.skip)
         self.waker = Waker(lambda: self.clock.seconds, self.get, lambda: self.now)
-        self.watch = FlowWatch(self.book, self.waker, environ, lambda: self.is_open)
+        self.watch = FlowWatch(self.book, self.waker, lambda: self.is_open)
+        self.due_times = DueTimes((self.watch,), (MachineMetadata(environ),), lambda: self.is_open)
+        self.work = AllWork((self.watch, self.due_times))
 
     async def read_waiting(self, deployments, pools, *, after=None, before=None, limit=1000):
         """Return waiting runs as the query does."""
@@ -159,7 +163,7 @@ def test_the_runs_of_a_boot_that_is_silent_for_ten_awake_minutes_are_ended(world
         world.active = {"run"}
         world.pass_time(SILENT_S - 10)
         await world.look()
-        awake = world.watch.stays_awake()
+        awake = world.work.stays_awake()
         world.now += 86_400  # a suspend
         await world.look()
         early = list(world.settled)
@@ -217,7 +221,7 @@ def test_what_is_due_sooner_than_a_sleep_is_worth_keeps_it_awake(world, due_s, a
     async def act():
         world.put(due_s)
         await world.look()
-        return world.watch.stays_awake(), await world.watch.prepare_sleep()
+        return world.work.stays_awake(), await world.work.prepare_sleep()
 
     why, may_sleep = play(world, act)
 
@@ -232,10 +236,10 @@ def test_a_flow_server_that_never_wakes_keeps_nobody_awake_for_ever(world, machi
         await world.look()
         world.pass_time(GIVE_UP_S - 10)
         await world.look()
-        waited = await world.watch.prepare_sleep()
+        waited = await world.work.prepare_sleep()
         world.pass_time(20)
         await world.look()
-        return waited, await world.watch.prepare_sleep()
+        return waited, await world.work.prepare_sleep()
 
     assert play(world, act) == (False, True)
     # The run that nobody takes would wake the server again and again.
@@ -248,9 +252,9 @@ def test_the_next_due_time_is_left_before_a_sleep_and_removed_when_there_is_none
 ):
     async def act():
         world.put(7200)
-        found = [await world.watch.prepare_sleep()]
+        found = [await world.work.prepare_sleep()]
         world.waiting.clear()
-        return [*found, await world.watch.prepare_sleep()]
+        return [*found, await world.work.prepare_sleep()]
 
     assert play(world, act) == [True, True]
     assert machine_api.asked[-2:] == [("POST", METADATA), ("DELETE", METADATA)]
@@ -267,26 +271,10 @@ def test_a_refused_entry_is_logged_and_the_server_sleeps(world, machine_api, say
 
     async def act():
         world.put(7200)
-        return await world.watch.prepare_sleep()
+        return await world.work.prepare_sleep()
 
     assert play(world, act)
     assert f"cannot write {KEY}" in capsys.readouterr().out
-
-
-def test_a_refused_entry_is_written_at_the_next_time(world, machine_api, says):
-    """Others may suspend the machine at any time, and the tick then reads what stands there."""
-    machine_api.answers = [says(403), says(200)]
-
-    async def act():
-        world.put(7200)
-        await world.watch.look()
-        world.pass_time(flow_server_watch.SAVE_S + 1)
-        await world.watch.look()
-        world.pass_time(flow_server_watch.SAVE_S + 1)
-        await world.watch.look()
-
-    play(world, act)
-    assert machine_api.asked == [("POST", METADATA)] * 2
 
 
 def test_a_server_that_cannot_look_sleeps_anyway(world, capsys, monkeypatch):
@@ -295,7 +283,7 @@ def test_a_server_that_cannot_look_sleeps_anyway(world, capsys, monkeypatch):
 
     async def act():
         monkeypatch.setattr(flow_server_watch, "waiting_runs", fail)
-        return await world.watch.prepare_sleep()
+        return await world.work.prepare_sleep()
 
     assert play(world, act)
     assert "the watch of flow servers failed (OSError: the database is away)" in (
@@ -309,7 +297,7 @@ def test_without_a_flow_server_nothing_is_read_or_written(world, machine_api):
         for _ in range(20):
             world.watch.nudge()
             await asyncio.sleep(0)
-        found = world.watch.stays_awake(), await world.watch.prepare_sleep()
+        found = world.work.stays_awake(), await world.work.prepare_sleep()
         watching.cancel()
         return found
 
@@ -325,7 +313,7 @@ def test_the_watch_rests_in_maintenance_mode(world):
         watching = asyncio.create_task(world.watch.run())
         for _ in range(20):
             await asyncio.sleep(0)
-        found = world.watch.stays_awake(), await world.watch.prepare_sleep(), world.reads
+        found = world.work.stays_awake(), await world.work.prepare_sleep(), world.reads
         world.is_open = True
         world.watch.nudge()
         await until_soon(lambda: world.woken)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
+from roost_server.next_due import NextDue
 from roost_server.waker_announcement import AGAIN_S, HOLD_S, KEY, TRIES, Announcer
 
 AT = datetime(2026, 11, 30, 12, tzinfo=UTC)
@@ -39,7 +40,12 @@ class World:
 
     def may_sleep(self, at=AT):
         """Announce as before a sleep."""
-        return asyncio.run(self.announcer.may_sleep(at))
+
+        async def act():
+            await self.announcer.leave(NextDue(at, {}) if at else None)
+            return await self.announcer.prepare_sleep()
+
+        return asyncio.run(act())
 
 
 @pytest.fixture
@@ -112,7 +118,7 @@ def test_a_waker_that_is_away_keeps_the_server_awake_for_a_while_and_not_for_eve
     assert left(machine_api)["at"] == "2026-11-30T12:00:00+00:00"
     assert "no route" in left(machine_api)["error"]
     said = capsys.readouterr().out
-    assert said.count("cannot announce the next run") == 1
+    assert said.count("cannot announce when this server is needed") == 1
     assert "only `roost tick` wakes this server in time" in said
 
 
@@ -142,16 +148,9 @@ def test_a_withdrawal_that_fails_costs_a_wake_and_does_not_keep_it_awake(world):
     assert world(OSError("no route")).may_sleep(None)
 
 
-def test_an_awake_server_announces_what_is_new_without_waiting(world):
-    found = world(200)
+def test_an_awake_server_is_told_whether_the_waker_has_it(world):
+    """So that it is announced again in a minute: others may suspend the machine."""
+    due = NextDue(AT, {})
 
-    async def act():
-        for at in (AT, AT, AT + timedelta(hours=1)):
-            found.announcer.announce_soon(at)
-            for _ in range(50):
-                await asyncio.sleep(0.01)
-                if found.announcer.outcome and found.announcer.outcome.at == at:
-                    break
-        return [body["at"][11:13] for _, body in found.posts]
-
-    assert asyncio.run(act()) == ["12", "13"]
+    assert asyncio.run(world(200).announcer.leave(due))
+    assert not asyncio.run(world(503).announcer.leave(due))
