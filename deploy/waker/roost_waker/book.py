@@ -15,8 +15,9 @@ from datetime import datetime, timedelta
 from roost_waker.announcement import Announcement
 from roost_waker.errors import FullError
 
-LEAD = timedelta(seconds=30)
-"""A server is requested this long before its run is due: one that is stopped takes up to 15 s to start."""
+LEAD = timedelta(seconds=45)
+"""A server is requested this long before its run is due: a stopped one takes up to 15 s to start, longer
+on a busy host. It stays awake for what is due within 60 s, so this must be less."""
 MOST_ENTRIES = 100
 """Each entry is some 120 bytes of the machine's metadata, for which Fly documents no limit."""
 FIRST_BACKOFF_S, LAST_BACKOFF_S = 2.0, 60.0

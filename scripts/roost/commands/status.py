@@ -24,6 +24,7 @@ from roost.operations.server_state import (
     verdict_notes,
 )
 from roost.operations.server_work import ask_work
+from roost.plan.announced import Announced, announced_of
 from roost.plan.desired import REPLICA_URL, VERSION_KEY
 from roost.plan.desired_state import desired_state
 from roost.plan.destroy import cordoned_notes
@@ -36,6 +37,7 @@ from roost.plan.server_work import ServerWork
 from roost.plan.volumes import compare_volumes
 from roost.report.due import asleep_notes, work_notes
 from roost.report.text import listing
+from roost.report.waker import asleep_waker_note, awake_waker_note
 from roost.report.wording import one_line, short_image
 
 
@@ -97,12 +99,22 @@ async def _work(
     now = datetime.now(UTC)
     if state.ready:
         work = await ask_work(context, target, file)
-        return work, tuple(work_notes(work, now))
+        return work, (*work_notes(work, now), *_awake_waker(file, work.waker))
     ours = our_machines_in(file, live)
     if any(machine.state == "started" for machine in ours):
         return ServerWork(), ()  # what it left before it woke says nothing now
     due, notes = next_due_of(ours)
-    return ServerWork(next_due=due), tuple(asleep_notes(file.name, due, notes, now))
+    waker = file.environment.waker
+    announced = announced_of(ours) if waker else None
+    told = asleep_waker_note(file.name, waker.app, announced, due) if waker and due else ""
+    lines = asleep_notes(file.name, due, notes, now, told)
+    return ServerWork(next_due=due, waker=announced), tuple(lines)
+
+
+def _awake_waker(file: EnvironmentFile, announced: Announced | None) -> Iterable[str]:
+    waker = file.environment.waker
+    if waker and (note := awake_waker_note(waker.app, announced)):
+        yield note
 
 
 def _machine_rows(machines: Iterable[Machine], name: str = "") -> Iterable[tuple[str, ...]]:

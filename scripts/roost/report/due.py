@@ -85,14 +85,28 @@ def run_of(due: NextDue) -> str:
 
 
 def asleep_notes(
-    name: str, due: NextDue | None, notes: tuple[str, ...], now: datetime
+    name: str,
+    due: NextDue | None,
+    notes: tuple[str, ...],
+    now: datetime,
+    waker_note: str = "",
 ) -> Iterator[str]:
-    """Return notes of `roost status` on the next run of a sleeping server."""
+    """Return notes of `roost status` on the next run of a sleeping server.
+
+    Args:
+        name: the environment.
+        due: its next run, if any.
+        notes: what could not be read.
+        now: the time.
+        waker_note: who wakes it, where the environment has a waker.
+    """
     yield from notes
     if due is None:
         return
     yield f"Next run: {when(due, now)}, {run_of(due)}."
-    if due.at > now:
+    if due.at > now and waker_note:
+        yield waker_note
+    elif due.at > now:
         yield (
             f"The server sleeps until then. `{Command('tick', name)}` wakes it. The workflow Tick runs "
             "that every five minutes once it is switched on, and GitHub may run it late: see "
