@@ -35,7 +35,7 @@ class Announced:
 
     def document(self) -> dict[str, str | None]:
         """Return the JSON form."""
-        at = self.at and self.at.isoformat().replace("+00:00", "Z")
+        at = self.at.isoformat().replace("+00:00", "Z") if self.at else None
         return {"at": at, "error": self.error}
 
 

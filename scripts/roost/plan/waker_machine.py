@@ -67,7 +67,7 @@ def _service() -> Json:
                 "path": "/",
                 "interval": "15s",
                 "timeout": "5s",
-                "grace_period": "30s",
+                "grace_period": "60s",
             }
         ],
     }
