@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from roost_server.asgi import App
@@ -16,7 +16,7 @@ from roost_server.flow_server_store import Store
 from roost_server.flow_server_wake import Waker
 from roost_server.flow_server_watch import FlowWatch
 from roost_server.last_error import name_failure
-from roost_server.next_due import DueTimes, MachineMetadata
+from roost_server.next_due import DueTimes, MachineMetadata, Source
 from roost_server.waker_announcement import Announcer
 
 REPORT_S = 5.0
@@ -28,16 +28,22 @@ class FlowServers:
     Args:
         environ: holds the login and the names of the app and the machine.
         is_open: returns whether the server accepts all clients.
+        sources: know what else this server is needed for.
     """
 
-    def __init__(self, environ: Mapping[str, str], is_open: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        is_open: Callable[[], bool],
+        sources: Sequence[Source] = (),
+    ) -> None:
         clock = AwakeClock(is_open=is_open)
         waker = Waker(lambda: clock.seconds)
         book = Book(Store(environ.get("FLY_APP_NAME", "")), clock, waker.note_seen, waker.is_waking)
         self.watch = FlowWatch(book, waker, is_open)
         self.announcer = Announcer(environ)
         sinks = (MachineMetadata(environ), self.announcer)
-        self.due_times = DueTimes((self.watch,), sinks, is_open)
+        self.due_times = DueTimes((self.watch, *sources), sinks, is_open)
         self.clients = Clients()
         self._layer = FlowServerLayer(book, environ, self.watch.nudge, self.clients)
         self._endpoints = FlowServerEndpoints(book, waker, self.due_times, environ)

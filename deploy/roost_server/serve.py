@@ -6,11 +6,12 @@ import asyncio
 import gc
 import signal
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from roost_server.awake_windows import AwakeWindows
 from roost_server.backend import VOLUME, effective_api_path, effective_url, is_sqlite, name_backend
 from roost_server.disk_full import Fullness, refuse_when_full, survive_full, wait_until_end
 from roost_server.disk_watch import watch_disk
@@ -18,7 +19,7 @@ from roost_server.draining import drain_before_shutdown
 from roost_server.errors import BootError
 from roost_server.event_deduplication import write_each_once
 from roost_server.flow_server_parts import FlowServers
-from roost_server.idle_suspend import Activity, AllWork, watch
+from roost_server.idle_suspend import Activity, AllWork, Work, watch
 from roost_server.last_error import LAST_ERROR, name_failure
 from roost_server.lease_keeping import GRACE
 from roost_server.maintenance_mode import MaintenanceMode, is_logged_in
@@ -82,12 +83,20 @@ def serve(environ: Mapping[str, str], began: float) -> int:
     try:
         fullness = Fullness(home_folder(environ))
         queue = WriteQueue(before_service=fullness.wait_for_room)
-        flows = FlowServers(environ, maintenance.is_open)
-        app = flows.layer(make_app(environ, queue, fullness, handover, flows))
+        windows = AwakeWindows(environ)
+        flows = FlowServers(environ, maintenance.is_open, (windows,))
+
+        async def report_more() -> Mapping[str, Any]:
+            return {**windows.report(), **await flows.report()}
+
+        app = flows.layer(make_app(environ, queue, fullness, handover, report_more))
         app = maintenance.layer(app)
         imported = time.monotonic()
         flush = replicator.flush if replicator else None
-        return asyncio.run(_serve(app, environ, StartTimes(began, imported), flush, queue, flows))
+        sleep = SleepGuards(
+            AllWork((windows, flows.watch, flows.due_times, flows.announcer)), flush
+        )
+        return asyncio.run(_serve(app, environ, StartTimes(began, imported), sleep, queue, flows))
     finally:
         if replicator:
             replicator.stop()
@@ -98,7 +107,7 @@ def make_app(
     queue: WriteQueue,
     fullness: Fullness,
     handover: MessageHandover | None = None,
-    flows: FlowServers | None = None,
+    report_more: Callable[[], Awaitable[Mapping[str, Any]]] | None = None,
 ) -> App:
     """Import Prefect, which reads its settings, and build its application with Roost's layers.
 
@@ -107,7 +116,7 @@ def make_app(
         queue: the queue of everything that writes to SQLite.
         fullness: knows whether the volume is full.
         handover: saves unhandled messages at a stop; None without a volume.
-        flows: adds to the report what is known about flow servers.
+        report_more: returns what the report has beside the server itself.
 
     Raises:
         BootError: names the settings that are wrong, never their values.
@@ -129,8 +138,7 @@ def make_app(
         raise BootError(explain(error)) from None
     backend = name_backend(effective_url(), home_folder(environ) / DATABASE)
     check_backend(backend, environ)
-    more = flows.report if flows else None
-    app = report_to_gate(app, environ, partial(report, backend), more)
+    app = report_to_gate(app, environ, partial(report, backend), report_more)
     if not is_sqlite(backend):
         if pooling_of(environ) is Pooling.TRANSACTION:
             adapt_to_pooler()
@@ -205,6 +213,14 @@ class StartTimes:
     imported: float
 
 
+@dataclass(frozen=True)
+class SleepGuards:
+    """What comes before a sleep: work that keeps the server awake, and the flush of the replica."""
+
+    work: Work
+    flush: Callable[[], None] | None
+
+
 def make_replicator(environ: Mapping[str, str]) -> Replicator | None:
     """Return the replicator of the database, or None if no replica is configured."""
     if not has_replica(environ):
@@ -219,7 +235,7 @@ async def _serve(  # noqa: PLR0913, PLR0917 - what `serve` put together
     app: App,
     environ: Mapping[str, str],
     times: StartTimes,
-    flush: Callable[[], None] | None,
+    sleep: SleepGuards,
     queue: WriteQueue,
     flows: FlowServers,
 ) -> int:
@@ -230,8 +246,11 @@ async def _serve(  # noqa: PLR0913, PLR0917 - what `serve` put together
     # uvicorn raises the signal again after its shutdown, which would turn a stop into a failure.
     signal.signal(signal.SIGTERM, lambda *_: None)
     signal.signal(signal.SIGINT, lambda *_: None)
-    work = AllWork((flows.watch, flows.due_times, flows.announcer))
-    watches = [watch(activity, environ, flush, work), flows.watch.run(), flows.due_times.run()]
+    watches = [
+        watch(activity, environ, sleep.flush, sleep.work),
+        flows.watch.run(),
+        flows.due_times.run(),
+    ]
     if uses_sqlite_file(environ):
         home = home_folder(environ)
         watches += [watch_disk(home), keep_shrinking(home / DATABASE, queue)]

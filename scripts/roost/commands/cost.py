@@ -50,6 +50,9 @@ def cost(
         context.out.print_json(json.dumps({**about, **source, "environments": found}))
         return ExitCode.DONE
     context.out.print(_by_environment(tables) if every else _by_line(tables[0]))
+    for table in tables:
+        if table.window_hours:
+            context.out.print(window_note(table, every=every), markup=False, soft_wrap=True)
     context.out.print(_footnote(prices), markup=False, highlight=False, soft_wrap=True)
     return ExitCode.DONE
 
@@ -99,6 +102,13 @@ def _row(line: CostLine) -> tuple[str, ...]:
 
 def _heading(hours: float) -> str:
     return {0: "asleep", HOURS_PER_DAY: "always on"}.get(hours, f"{hours:g} h a day")
+
+
+def window_note(table: CostTable, *, every: bool) -> str:
+    """Return for how long windows keep a server awake, which each column includes."""
+    who = f"{table.environment} is awake in windows" if every else "Awake in windows"
+    hours = f"{table.window_hours:.0f} h a month"
+    return f"{who} for {hours}: each column has at least these hours."
 
 
 def _footnote(prices: Prices) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import UTC, datetime
 
 from roost.environment.load import load_environment
 from roost.errors import ExitCode, UnappliableError
@@ -22,7 +23,9 @@ from roost.operations.sleep_wake import (
     put_to_sleep,
     time_wake,
 )
+from roost.plan.awake_windows import window_state
 from roost.report.due import sleep_note
+from roost.report.windows import slept_in_window
 
 
 async def sleep(
@@ -48,6 +51,8 @@ async def sleep(
     clients = None
     async with connect(context, local=local) as target:
         machines = await our_machines(target, file)
+        now = datetime.now(UTC)
+        windows = window_state((machine.config for machine in machines), now)
         if any(machine.state == "started" for machine in machines):
             clients = (await ask_work(context, target, file)).clients
         for machine in machines:
@@ -66,9 +71,13 @@ async def sleep(
     if as_json:
         document = {"environment": name, "app": file.environment.app, "machines": laid}
         connected = None if clients is None else clients.document()
-        context.out.print_json(json.dumps({**document, "clients": connected}))
-    elif clients and clients.are_there:
+        more = {"clients": connected, "windows": windows and windows.document()}
+        context.out.print_json(json.dumps({**document, **more}))
+        return ExitCode.DONE
+    if clients and clients.are_there:
         context.out.print(sleep_note(clients), markup=False, soft_wrap=True)
+    if windows and windows.is_open:
+        context.out.print(slept_in_window(windows.is_open, now), markup=False, soft_wrap=True)
     return ExitCode.DONE
 
 

@@ -25,19 +25,21 @@ from roost.operations.server_state import (
 )
 from roost.operations.server_work import ask_work
 from roost.plan.announced import Announced, announced_of
+from roost.plan.awake_windows import window_state
 from roost.plan.desired import REPLICA_URL, VERSION_KEY
 from roost.plan.desired_state import desired_state
 from roost.plan.destroy import cordoned_notes
 from roost.plan.disk_usage import used_percent
 from roost.plan.effective import effective
 from roost.plan.live import Live, read_live
-from roost.plan.next_due import next_due_of
+from roost.plan.next_due import NextDue, as_of_now, next_due_of
 from roost.plan.ownership import our_machines as our_machines_by_slot
 from roost.plan.server_work import ServerWork
 from roost.plan.volumes import compare_volumes
 from roost.report.due import asleep_notes, work_notes
 from roost.report.text import listing
 from roost.report.waker import asleep_waker_note, awake_waker_note
+from roost.report.windows import window_notes
 from roost.report.wording import one_line, short_image
 
 
@@ -57,14 +59,21 @@ async def status(
         public = file.environment.access.public
         url = await target.app_url(file.environment.app, public=public) if live.app else ""
         state = await look_at(target, file, live, url)
-        work, work_lines = await _work(context, target, file, live, state)
+        now = datetime.now(UTC)
+        work, work_lines = await _work(context, target, file, live, state, now)
         flows = await flow_states(target, file)
-    chosen = effective(file, live, datetime.now(UTC))
+    chosen = effective(file, live, now)
     healthy = state.healthy and all(flow.healthy for flow in flows)
     code = ExitCode.DONE if healthy else ExitCode.ERROR
     if as_json:
         override = chosen.override and chosen.override.document()
-        known = {**_status_document(file, live, url), **state.document(), **work.document()}
+        windows = window_state((machine.config for machine in our_machines_in(file, live)), now)
+        known = {
+            **_status_document(file, live, url),
+            **state.document(),
+            **work.document(),
+            "windows": windows and windows.document(),
+        }
         document = {**known, "override": override, "flows": [flow.document() for flow in flows]}
         context.out.print_json(json.dumps(document))
         return code
@@ -92,29 +101,47 @@ async def status(
     return code
 
 
-async def _work(
-    context: Context, target: Target, file: EnvironmentFile, live: Live, state: ServerState
+async def _work(  # noqa: PLR0913, PLR0917 - what is known of one server
+    context: Context,
+    target: Target,
+    file: EnvironmentFile,
+    live: Live,
+    state: ServerState,
+    now: datetime,
 ) -> tuple[ServerWork, tuple[str, ...]]:
     """Return the work of a server, with notes: asked of one that is awake, else as it left it."""
-    now = datetime.now(UTC)
+    ours = our_machines_in(file, live)
+    windows = window_state((machine.config for machine in ours), now)
+    is_awake = any(machine.state == "started" for machine in ours)
+    lines: list[str] = []
     if state.ready:
         work = await ask_work(context, target, file)
-        return work, (*work_notes(work, now), *_awake_waker(file, work.waker))
-    ours = our_machines_in(file, live)
-    if any(machine.state == "started" for machine in ours):
-        return ServerWork(), ()  # what it left before it woke says nothing now
-    due, notes = next_due_of(ours)
-    waker = file.environment.waker
-    announced = announced_of(ours) if waker else None
-    told = asleep_waker_note(file.name, waker.app, announced, due) if waker and due else ""
-    lines = asleep_notes(file.name, due, notes, now, told)
-    return ServerWork(next_due=due, waker=announced), tuple(lines)
+        lines += [*work_notes(work, now), *_awake_waker(file, work.waker)]
+    elif is_awake:
+        work = ServerWork()  # what it left before it woke says nothing now
+    else:
+        named, notes = next_due_of(ours)
+        announced = announced_of(ours) if file.environment.waker else None
+        due = as_of_now(named, now) if named else None
+        work = ServerWork(next_due=due, waker=announced)
+        lines += asleep_notes(file.name, due, notes, now, _who_wakes(file, announced, due))
+    if windows:
+        due = work.next_due
+        is_named = bool(due and due.window and due.at > now)
+        lines += window_notes(file.name, windows, now, is_awake=is_awake, is_named=is_named)
+    return work, tuple(lines)
 
 
 def _awake_waker(file: EnvironmentFile, announced: Announced | None) -> Iterable[str]:
     waker = file.environment.waker
     if waker and (note := awake_waker_note(waker.app, announced)):
         yield note
+
+
+def _who_wakes(file: EnvironmentFile, announced: Announced | None, due: NextDue | None) -> str:
+    """Return the note on the waker of a sleeping server; empty without a waker."""
+    waker = file.environment.waker
+    return asleep_waker_note(file.name, waker.app, announced, due) if waker and due else ""
 
 
 def _machine_rows(machines: Iterable[Machine], name: str = "") -> Iterable[tuple[str, ...]]:

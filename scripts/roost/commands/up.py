@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import anyio
 
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.environment.model import AUTH_SECRET
 from roost.environment.units import to_apply
+from roost.environment.window_rules import windows_of
+from roost.environment.windows import spans_around
 from roost.errors import ExitCode, SmokeFailedError
 from roost.errors.command import Command
 from roost.operations.applying import apply_planned
@@ -20,6 +24,7 @@ from roost.operations.server_proof import environment_subject, prove_database
 from roost.operations.server_state import print_state_notes
 from roost.operations.sleep_wake import time_wake
 from roost.report.text import plan_report, unit_heading
+from roost.report.windows import open_until
 from roost.report.wording import connect_line
 
 # Beyond idle_after: the server checks every half second, and suspending takes a moment.
@@ -67,7 +72,8 @@ async def bring_up(context: Context, target: Target, file: EnvironmentFile) -> N
     context.out.print(client_settings(file, url), soft_wrap=True)
     context.out.print(login_advice(context, file), soft_wrap=True)
     if file.environment.scaling.autostop != "off":
-        context.out.print(f"It sleeps after {idle} s of quiet; the next request wakes it.")
+        outside = " outside of its windows" if file.environment.scaling.windows else ""
+        context.out.print(f"It sleeps after {idle} s of quiet{outside}; the next request wakes it.")
     context.out.print(connect_line(file.name))
 
 
@@ -129,6 +135,11 @@ async def prove_sleep(context: Context, target: Target, file: EnvironmentFile) -
     limit = sleep_limit_s(file)
     if limit is None:
         context.out.print("It never sleeps, as its file says.")
+        return
+    now = datetime.now(UTC)
+    is_open, _ = spans_around(windows_of(file.environment), now)
+    if is_open:
+        context.out.print(f"{open_until(is_open, now)}: it does not sleep before.")
         return
     asleep = "suspended" if scaling.autostop == "suspend" else "stopped"
     context.out.print(f"Waiting until it sleeps by itself, for {limit:.0f} s at most.")

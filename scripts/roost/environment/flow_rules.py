@@ -18,6 +18,7 @@ from roost.environment.rules import (
 )
 from roost.environment.variable_rules import is_owned, server_variables, variable_fault
 from roost.environment.waker_rules import WAKER_RULES
+from roost.environment.window_rules import WINDOW_RULES
 from roost.environment.yaml_source import Path
 
 LONGEST_APP = 63
@@ -140,4 +141,4 @@ FLOW_RULES: tuple[Rule, ...] = (
 def all_findings(environment: Environment) -> Iterator[Finding]:
     """Return what every rule finds about an environment and what stands beside its server."""
     yield from findings(environment)
-    yield from findings(environment, (server_variables, *FLOW_RULES, *WAKER_RULES))
+    yield from findings(environment, (server_variables, *WINDOW_RULES, *FLOW_RULES, *WAKER_RULES))

@@ -36,6 +36,10 @@ _FORMS = {
     "endpoint": "must be https://HOST or https://HOST:PORT",
     "region": "must be the bucket's region: lower-case letters, digits and dashes",
     "url_secret": "must be the name of a secret, such as DATABASE_URL",
+    "days": "must be days such as mon-fri, sat,sun or daily, in lower case and without blanks",
+    "from": 'must be a time from 00:00 to 23:59 with two digits each, such as "08:00"',
+    "to": 'must be a time from 00:00 to 24:00 with two digits each, such as "18:00"',
+    "timezone": "must be the name of a time zone, such as Europe/Berlin or UTC",
     "field": "must be a field as plans show it, such as guest.memory_mb or env.PREFECT_LOGGING_LEVEL",
 }
 

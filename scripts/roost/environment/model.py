@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
+from roost.environment.awake_window import MOST_WINDOWS, AwakeWindow
 from roost.environment.disk import Extend, Retention
 from roost.environment.fields import Duration, Machine, Name, Secret, SettingText
 from roost.environment.flow_server import FlowServer
@@ -86,6 +87,8 @@ class Scaling(Model):
     """What sleep is: suspend wakes in well under a second, stop in seconds, off never sleeps."""
     idle_after: Duration = timedelta(minutes=5)
     """Sleep after this much quiet."""
+    windows: Annotated[tuple[AwakeWindow, ...], Field(strict=False, max_length=MOST_WINDOWS)] = ()
+    """Times of the week in which the server stays awake: days, from, to, timezone (docs/schedules.md)."""
     concurrency: Concurrency = Concurrency()
 
 

@@ -1,4 +1,4 @@
-"""Estimate what an environment costs a month: asleep all the time, and awake all the time.
+"""Estimate what an environment costs a month: asleep but for its windows, and awake all the time.
 
 An estimate in USD per 30 days from `deploy/prices.yaml`, which carries its source and date.
 """
@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict
 
 from roost.fly.models import Machine, Volume
+from roost.plan.awake_windows import window_hours, window_share
 from roost.plan.desired import LIMIT_FIELD, Desired, DesiredVolume, always_on
 from roost.plan.live import Live
 from roost.plan.ownership import find_volume, is_ours, our_machines
@@ -47,12 +48,20 @@ class Cost:
     """USD per 30 days."""
 
     low: float
-    """Asleep all month, except for machines that always run."""
+    """Asleep all month, except for machines that always run, and inside windows."""
     high: float
     """Awake all month, with the volume extended to its limit."""
+    window_hours: float = 0.0
+    """The hours in which windows keep a server awake."""
 
     def __add__(self, other: Cost) -> Cost:
-        return Cost(self.low + other.low, self.high + other.high)
+        hours = max(self.window_hours, other.window_hours)
+        return Cost(self.low + other.low, self.high + other.high, hours)
+
+    def document(self) -> Json:
+        """Return the JSON form, rounded to cents."""
+        hours = round(self.window_hours, 1)
+        return {"low": round(self.low, 2), "high": round(self.high, 2), "window_hours": hours}
 
 
 @dataclass(frozen=True)
@@ -69,8 +78,8 @@ class CostChange:
         return {
             "currency": "USD",
             "per": "30 days",
-            "now": {"low": round(self.now.low, 2), "high": round(self.now.high, 2)},
-            "then": {"low": round(self.then.low, 2), "high": round(self.then.high, 2)},
+            "now": self.now.document(),
+            "then": self.then.document(),
             "source": self.source,
             "date": self.date,
         }
@@ -89,13 +98,13 @@ def cost_change(prices: Prices, desired: Desired, live: Live) -> CostChange:
     volume = find_volume(desired.volume, live, ours) if desired.volume else None
     other_gb = sum(v.size_gb for v in live.volumes if v is not volume)
     others = _machines_cost(
-        prices, [(_guest(m.config), m.region) for m in strangers], _always_on(strangers)
+        prices, [(m.config or {}, m.region) for m in strangers], _always_on(strangers)
     ) + _volume_cost(prices, other_gb)
     now = _machines_cost(
-        prices, [(_guest(m.config), m.region) for m in ours.values()], _always_on(ours.values())
+        prices, [(m.config or {}, m.region) for m in ours.values()], _always_on(ours.values())
     ) + _volume_cost(prices, volume.size_gb if volume else 0, _limit_gb(ours.values()))
     then = _machines_cost(
-        prices, [(_guest(m.config), m.region) for m in desired.machines], desired.always_on
+        prices, [(m.config, m.region) for m in desired.machines], desired.always_on
     ) + _wanted_volume_cost(prices, desired.volume, volume)
     return CostChange(now + others, then + others, prices.source, str(prices.date))
 
@@ -111,10 +120,18 @@ def machine_month(prices: Prices, guest: Json, region: str) -> float:
 
 
 def _machines_cost(prices: Prices, machines: list[tuple[Json, str]], always_on: int) -> Cost:
-    awake = [machine_month(prices, guest, region) for guest, region in machines]
+    """Return the cost of machines, by their configs and regions."""
+    awake = [
+        machine_month(prices, config.get("guest") or {}, region) for config, region in machines
+    ]
     asleep = prices.image_gb * prices.rootfs_gb
     kept = min(always_on, len(awake))
-    return Cost(sum(awake[:kept]) + asleep * (len(awake) - kept), sum(awake))
+    sleeping = [
+        (month, window_share(config)) for month, (config, _) in zip(awake, machines, strict=True)
+    ]
+    low = sum(month * share + asleep * (1 - share) for month, share in sleeping[kept:])
+    hours = max((window_hours(config) for config, _ in machines), default=0.0)
+    return Cost(sum(awake[:kept]) + low, sum(awake), hours)
 
 
 def _volume_cost(prices: Prices, size_gb: int, limit_gb: int = 0) -> Cost:
@@ -136,10 +153,6 @@ def _limit_gb(machines: Iterable[Machine]) -> int:
     """Return the size limit in GB of a volume that Fly may extend; 0 if it may not."""
     mounts = (mount for m in machines for mount in (m.config or {}).get("mounts") or ())
     return max((int(mount.get(LIMIT_FIELD) or 0) for mount in mounts), default=0)
-
-
-def _guest(config: Json | None) -> Json:
-    return (config or {}).get("guest") or {}
 
 
 def _always_on(machines: Iterable[Machine]) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from roost.plan.awake_windows import window_hours, window_share
 from roost.plan.cost import Json, Prices, machine_month
 from roost.plan.desired import Desired
 
@@ -36,13 +37,15 @@ class CostTable:
     Args:
         environment: its name.
         hours: the awake hours a day that the columns stand for; a machine that never sleeps is
-            awake for 24 in each.
+            awake for 24 in each, and one with windows at least inside them.
         lines: what is paid for.
+        window_hours: the hours of 30 days in which windows keep the server awake.
     """
 
     environment: str
     hours: tuple[float, ...]
     lines: tuple[CostLine, ...]
+    window_hours: float = 0.0
 
     @property
     def total(self) -> CostLine:
@@ -55,6 +58,7 @@ class CostTable:
         return {
             "environment": self.environment,
             "hours_per_day": list(self.hours),
+            "window_hours": round(self.window_hours, 1),
             "lines": {
                 line.name: [round(amount, 2) for amount in line.amounts]
                 for line in (*self.lines, self.total)
@@ -83,7 +87,8 @@ def cost_table(
         lines.append(CostLine("volume", (desired.volume.size_gb * prices.volume_gb,) * len(hours)))
     for name, wanted in (beside or {}).items():
         lines += _machine_lines(f"{name}: ", wanted, prices, hours)
-    return CostTable(environment, tuple(hours), tuple(lines))
+    inside = max((window_hours(machine.config) for machine in desired.machines), default=0.0)
+    return CostTable(environment, tuple(hours), tuple(lines), inside)
 
 
 def _machine_lines(
@@ -95,7 +100,8 @@ def _machine_lines(
         month = machine_month(prices, machine.config.get("guest") or {}, machine.region)
         stopped = prices.image_gb * prices.rootfs_gb
         for column, given in enumerate(hours):
-            share = 1.0 if number < desired.always_on else given / HOURS_PER_DAY
+            least = 1.0 if number < desired.always_on else window_share(machine.config)
+            share = max(least, given / HOURS_PER_DAY)
             awake[column] += month * share
             asleep[column] += stopped * (1 - share)
     return (

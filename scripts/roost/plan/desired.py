@@ -26,6 +26,8 @@ OVERRIDE_KEY = "roost_override"
 REPLICA_URL = "ROOST_REPLICA_URL"
 REPLICA_ENDPOINT = "ROOST_REPLICA_ENDPOINT"
 IDLE_ACTION = "ROOST_IDLE_ACTION"
+WINDOWS = "ROOST_WINDOWS"
+"""The variable with the windows in which a server stays awake; a server without any does not have it."""
 FLOW_SERVER = "ROOST_FLOW_SERVER"
 """The variable with the name of a flow server, which a Prefect server does not have."""
 EXTENSION_FIELDS = ("extend_threshold_percent", "add_size_gb", "size_gb_limit")
@@ -107,7 +109,7 @@ class Desired:
 def always_on(configs: Sequence[Json | None]) -> int:
     """Return how many machines never sleep: all without autostop, else the proxy's minimum.
 
-    A flow server has no autostop of the proxy's, and stops itself.
+    Flow servers and servers with windows have no autostop of the proxy's, and stop themselves.
     """
     services = [service_of(config or {}) for config in configs if not stops_itself(config or {})]
     if any(AUTOSTOPS.get(service.get("autostop"), "off") == "off" for service in services):
@@ -117,9 +119,10 @@ def always_on(configs: Sequence[Json | None]) -> int:
 
 
 def stops_itself(config: Json) -> bool:
-    """Return whether a machine is a flow server that sleeps when it has no work."""
+    """Return whether a machine sleeps by itself alone, without Fly's proxy."""
     variables = config.get("env") or {}
-    return FLOW_SERVER in variables and variables.get(IDLE_ACTION, "off") != "off"
+    is_left_to_it = FLOW_SERVER in variables or WINDOWS in variables
+    return is_left_to_it and variables.get(IDLE_ACTION, "off") != "off"
 
 
 def service_of(config: Json) -> Json:

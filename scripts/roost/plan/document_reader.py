@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from roost.errors import BadDocumentError
+from roost.plan.awake_windows import HOURS_A_MONTH
 from roost.plan.cost import Cost, CostChange
 from roost.plan.steps import BaseStep, Change, Json, Plan, Refusal, Risk
 
@@ -50,6 +51,7 @@ class _Refusal(_Part):
 class _Cost(_Part):
     low: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     high: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    window_hours: Annotated[float, Field(ge=0, le=HOURS_A_MONTH, allow_inf_nan=False)] = 0.0
 
 
 class _CostChange(_Part):
@@ -135,5 +137,5 @@ def _step(step: _Step, written: Json) -> ShownStep:
 def _cost(cost: _CostChange | None) -> CostChange | None:
     if cost is None:
         return None
-    now, then = Cost(cost.now.low, cost.now.high), Cost(cost.then.low, cost.then.high)
+    now, then = (Cost(**each.model_dump()) for each in (cost.now, cost.then))
     return CostChange(now, then, cost.source, cost.date)

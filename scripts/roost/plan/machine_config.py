@@ -10,6 +10,8 @@ import hashlib
 from roost.environment.disk import Extend
 from roost.environment.load import EnvironmentFile
 from roost.environment.model import Environment, PostgresDatabase, Replicate, SqliteDatabase
+from roost.environment.window_rules import windows_of
+from roost.environment.windows import write_windows
 from roost.plan.app_address import app_address
 from roost.plan.desired import (
     DATABASE_URL_VARIABLE,
@@ -27,9 +29,9 @@ from roost.plan.desired import (
     VERSION_KEY,
     VOLUME_KEY,
     VOLUME_NAME,
+    WINDOWS,
     DesiredVolume,
     Json,
-    idle_action,
 )
 from roost.plan.image import is_stock_image
 from roost.plan.retention import retention_settings
@@ -108,9 +110,11 @@ def environment_variables(environment: Environment) -> dict[str, str]:
         "PREFECT_SERVER_API_HOST": "0.0.0.0",  # noqa: S104 - the proxy comes from outside
         "PREFECT_SERVER_API_PORT": str(INTERNAL_PORT),
         "PREFECT_SERVER_UI_API_URL": "/api",
-        IDLE_ACTION: idle_action(service(environment)),
+        IDLE_ACTION: "off" if scaling.min_machines_running else scaling.autostop,
         "ROOST_IDLE_AFTER_S": str(int(scaling.idle_after.total_seconds())),
     }
+    if scaling.windows:
+        variables[WINDOWS] = write_windows(windows_of(environment))
     # A user may override these; nothing in Roost depends on them.
     defaults = {
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -145,13 +149,16 @@ def waker_variables(environment: Environment) -> dict[str, str]:
 
 
 def service(environment: Environment) -> Json:
-    """Return the HTTP service: its ports, and when the proxy starts and stops the machine."""
+    """Return the HTTP service: its ports, and when the proxy starts and stops the machine.
+
+    The proxy does not know of windows, so a server that has any stops itself.
+    """
     scaling = environment.scaling
     return {
         "protocol": "tcp",
         "internal_port": INTERNAL_PORT,
         "autostart": True,
-        "autostop": scaling.autostop,
+        "autostop": "off" if scaling.windows else scaling.autostop,
         "min_machines_running": scaling.min_machines_running,
         "concurrency": {
             "type": scaling.concurrency.type,

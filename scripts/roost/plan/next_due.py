@@ -1,7 +1,8 @@
 """Read when a sleeping server is needed next, and decide whether to wake it. Pure.
 
-A server of Roost's image leaves the time in its machine's metadata before it sleeps, as JSON:
-`{"at": RFC 3339, "flow_server": NAME, "deployment": "flow/deployment"}`, or nothing. It is text that a
+A server of Roost's image leaves the time in its machine's metadata before it sleeps, as JSON, or nothing:
+`{"at": RFC 3339, "flow_server": NAME, "deployment": "flow/deployment"}` for a run, and `{"at": RFC 3339,
+"window": "mon-fri 08:00-18:00 Europe/Berlin"}` for a window in which it stays awake. It is text that a
 machine sent, so it is checked and shortened.
 """
 
@@ -10,19 +11,20 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any
 
+from roost.environment.windows import WindowError, read_window, spans_around
 from roost.fly.models import Machine
 from roost.http.messages import one_line
 
 NEXT_DUE_KEY = "roost_next_due"
 LEAD = timedelta(seconds=60)
-"""So long before a run is due its server is woken. A server stays awake for what is nearer."""
+"""So long before something is due its server is woken. A server stays awake for what is nearer."""
 TRIES = timedelta(hours=1)
-"""So long a server is woken again for the same run, if it slept and left the same time."""
+"""So long a server is woken again for the same thing, if it slept and left the same time."""
 MAX_WORDS = 100
 _ASLEEP = frozenset({"stopped", "suspended", "stopping", "suspending"})
 _AWAKE = frozenset({"started", "starting"})
@@ -31,29 +33,30 @@ _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\
 
 @dataclass(frozen=True)
 class NextDue:
-    """The next run that a server has to start.
+    """What a server is needed for next: a run that it has to start, or a window.
 
     Args:
         at: when, in UTC.
-        flow_server: the flow server that runs it.
+        flow_server: the flow server that runs it; empty for a window.
         deployment: its flow and deployment, as `flow/deployment`; empty for a run of none.
+        window: the window that opens; empty for a run.
     """
 
     at: datetime
-    flow_server: str
-    deployment: str
+    flow_server: str = ""
+    deployment: str = ""
+    window: str = ""
 
     def document(self) -> dict[str, str]:
         """Return the JSON form, as in the metadata."""
-        return {
-            "at": self.at.isoformat().replace("+00:00", "Z"),
-            "flow_server": self.flow_server,
-            "deployment": self.deployment,
-        }
+        at = {"at": self.at.isoformat().replace("+00:00", "Z")}
+        if self.window:
+            return {**at, "window": self.window}
+        return {**at, "flow_server": self.flow_server, "deployment": self.deployment}
 
 
 def parse_next_due(text: str) -> NextDue | None:
-    """Return what a machine's metadata says is due next; None if nothing is.
+    """Return what a machine's metadata names next; None if it names nothing.
 
     Raises:
         ValueError: the text has another form.
@@ -68,17 +71,36 @@ def parse_next_due(text: str) -> NextDue | None:
 
 
 def read_next_due(left: Any) -> NextDue:
-    """Return a parsed JSON value as the next run that is due.
+    """Return a parsed JSON value as what a server is needed for next.
 
     Raises:
         ValueError: the value has another form.
     """
     if not isinstance(left, dict):
         raise ValueError("it is no JSON object")  # noqa: TRY004 - a fault of the text, not of a caller
+    at = read_time(left.get("at"))
+    if "window" in left and (window := _words(left, "window")):
+        return NextDue(at, window=window)
     flow_server, deployment = (_words(left, key) for key in ("flow_server", "deployment"))
     if not flow_server:
-        raise ValueError("it names no flow server")
-    return NextDue(read_time(left.get("at")), flow_server, deployment)
+        raise ValueError("it names neither a flow server nor a window")
+    return NextDue(at, flow_server, deployment)
+
+
+def as_of_now(due: NextDue, now: datetime) -> NextDue:
+    """Return a window that has closed since it was named at its newest opening; others unchanged.
+
+    A run that was missed still has to be started. A window that nobody was woken for is over: what
+    counts is the one that is open now, or the next.
+    """
+    if not due.window or due.at > now:
+        return due
+    try:
+        is_open, following = spans_around([read_window(due.window)], now)
+    except WindowError:  # of another version, or with a zone that is not known here
+        return due
+    newest = is_open or following
+    return replace(due, at=newest.begin) if newest else due
 
 
 def read_time(value: Any) -> datetime:
@@ -112,7 +134,7 @@ class Decision(Enum):
     NOTHING_DUE = "nothing-due"
     LATER = "later"
     LEFT_OVER = "left-over"
-    """It was awake since the run was due, for long enough, and slept again in peace."""
+    """It was awake since it was due, for long enough, and slept again in peace."""
     DUE = "due"
     """It is woken."""
 
@@ -123,7 +145,7 @@ class Decided:
 
     Args:
         decision: what to do.
-        due: the next run that the machines name.
+        due: the next run or window that the machines name.
         notes: values in the metadata that could not be read.
     """
 
@@ -133,7 +155,7 @@ class Decided:
 
 
 def next_due_of(machines: Iterable[Machine]) -> tuple[NextDue | None, tuple[str, ...]]:
-    """Return the earliest run that machines name, and a note for each value that cannot be read."""
+    """Return the earliest time that machines name, and a note for each value that cannot be read."""
     found: list[NextDue] = []
     notes: list[str] = []
     for machine in machines:
@@ -161,7 +183,8 @@ def decide(machines: Sequence[Machine], now: datetime) -> Decided:
     serving = [machine for machine in machines if not machine.cordoned]
     if not serving:
         return Decided(Decision.NO_MACHINE)
-    due, notes = next_due_of(serving)
+    named, notes = next_due_of(serving)
+    due = as_of_now(named, now) if named else None
     return Decided(_decision(serving, due, now), due, notes)
 
 

@@ -1,7 +1,7 @@
-"""Read what an awake server reports of its work: clients, flow servers, the next run. Pure.
+"""Read what an awake server reports of its work: clients, flow servers, windows, what is next. Pure.
 
-The fields `clients`, `flow_servers` and `next_due` of `/roost/report`. An older image reports none of
-them, and a field of another form counts as missing: then nothing is known.
+The fields `clients`, `flow_servers`, `next_due` and `windows` of `/roost/report`. An older image reports
+none of them, and a field of another form counts as missing: then nothing is known.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from roost.plan.announced import Announced, read_announced
 from roost.plan.next_due import MAX_WORDS, NextDue, read_next_due, read_time
 
 MAX_ERROR = 300
+MOST_FAULTS = 20
 POLLS = "polls_last_minute"
 MOST = 2**53
 
@@ -74,14 +75,16 @@ class ServerWork:
     Args:
         clients: who is connected.
         flow_servers: its flow servers.
-        next_due: the next run of any of them; None also if there is none.
+        next_due: the next run of any of them, or the next window; None also if there is none.
         waker: whether the waker knows that time; None also without a waker.
+        window_faults: why it cannot use windows of its config.
     """
 
     clients: ConnectedClients | None = None
     flow_servers: tuple[FlowServerWork, ...] | None = None
     next_due: NextDue | None = None
     waker: Announced | None = None
+    window_faults: tuple[str, ...] = ()
 
     def document(self) -> dict[str, object]:
         """Return the JSON form."""
@@ -91,6 +94,7 @@ class ServerWork:
             "flow_servers": None if servers is None else [s.document() for s in servers],
             "waker": self.waker and self.waker.document(),
             "clients": None if self.clients is None else self.clients.document(),
+            "window_faults": list(self.window_faults),
         }
 
 
@@ -102,6 +106,7 @@ def read_work(report: Mapping[str, Any]) -> ServerWork:
         tuple(_flow_servers(servers)) if isinstance(servers, list) else None,
         _next_due(report.get("next_due")),
         read_announced(report.get("waker")),
+        tuple(_window_faults(report.get("windows"))),
     )
 
 
@@ -132,6 +137,13 @@ def _next_due(value: Any) -> NextDue | None:
         return read_next_due(value)
     except ValueError:
         return None
+
+
+def _window_faults(value: Any) -> Iterator[str]:
+    faults = value.get("faults") if isinstance(value, dict) else None
+    for fault in (faults if isinstance(faults, list) else [])[:MOST_FAULTS]:
+        if isinstance(fault, str):
+            yield one_line(fault, MAX_ERROR)
 
 
 def _time(value: Any) -> datetime | None:

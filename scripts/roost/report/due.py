@@ -1,4 +1,4 @@
-"""Sentences about runs that are due: of a tick, and of `roost status` and `roost sleep`. Pure."""
+"""Sentences about what is due: of a tick, and of `roost status` and `roost sleep`. Pure."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from roost.errors.command import Command
 from roost.plan.next_due import LEAD, TRIES, Decided, Decision, NextDue
 from roost.plan.server_work import ConnectedClients, FlowServerWork, ServerWork
+from roost.report.windows import opening
 from roost.report.wording import counted, one_line
 
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
@@ -30,7 +31,7 @@ def moment(at: datetime) -> str:
 
 
 def when(due: NextDue, now: datetime) -> str:
-    """Return when a run is due, and how far that is: `..., in 3 h` or `..., 12 min ago`."""
+    """Return when it is due, and how far that is: `..., in 3 h` or `..., 12 min ago`."""
     far = due.at - now
     side = f"in {length(far)}" if far >= timedelta(0) else f"{length(far)} ago"
     return f"{moment(due.at)}, {side}"
@@ -40,12 +41,15 @@ def tick_line(name: str, decided: Decided, now: datetime) -> str:
     """Return the decision about an environment that is not woken as a sentence."""
     due = decided.due
     if due and decided.decision is Decision.LATER:
-        return f"{name}: asleep, the next run is due {when(due, now)} ({run_of(due)})."
+        is_due = "the next window opens" if due.window else "the next run is due"
+        return f"{name}: asleep, {is_due} {when(due, now)} ({what(due)})."
     if due and decided.decision is Decision.LEFT_OVER:
+        was_due = "A window opened" if due.window else "A run was due"
+        in_doubt = "To keep it awake now" if due.window else "If the run did not start"
         return (
-            f"{name}: not woken. A run was due {when(due, now)} ({run_of(due)}), but the server was "
-            f"awake since then and left this time unchanged for over {length(TRIES)}. If the run did "
-            f"not start, wake the server: {Command('wake', name)}"
+            f"{name}: not woken. {was_due} {when(due, now)} ({what(due)}), but the server was "
+            f"awake since then and left this time unchanged for over {length(TRIES)}. {in_doubt}, "
+            f"wake the server: {Command('wake', name)}"
         )
     return {
         Decision.NO_MACHINE: f"{name}: it has no machine that serves; nothing to wake.",
@@ -59,28 +63,32 @@ def woken_line(name: str, due: NextDue, now: datetime, seconds: float) -> str:
 
     Args:
         name: the environment.
-        due: the run that it was woken for.
+        due: the run or window that it was woken for.
         now: when the tick began.
         seconds: from the request to the answer.
     """
-    return f"{name}: woken in {seconds:.2f} s, {lateness(due, now)} ({run_of(due)})."
+    return f"{name}: woken in {seconds:.2f} s, {lateness(due, now)} ({what(due)})."
 
 
 def unwoken_line(name: str, due: NextDue, now: datetime) -> str:
-    """Return that a run is due and its server could not be woken; the reason follows."""
-    return f"{name}: not woken, {lateness(due, now)} ({run_of(due)})."
+    """Return that something is due and its server could not be woken; the reason follows."""
+    return f"{name}: not woken, {lateness(due, now)} ({what(due)})."
 
 
 def lateness(due: NextDue, now: datetime) -> str:
-    """Return how long after, or before, a run was due."""
+    """Return how long after, or before, it was due."""
     late = now - due.at
     if late > timedelta(0):
-        return f"{length(late)} after a run was due at {moment(due.at)}"
-    return f"{length(late)} before a run is due at {moment(due.at)}"
+        was_due = "a window opened" if due.window else "a run was due"
+        return f"{length(late)} after {was_due} at {moment(due.at)}"
+    is_due = "a window opens" if due.window else "a run is due"
+    return f"{length(late)} before {is_due} at {moment(due.at)}"
 
 
-def run_of(due: NextDue) -> str:
-    """Return which run is due, and where it runs."""
+def what(due: NextDue) -> str:
+    """Return which window opens, or which run is due and where it runs."""
+    if due.window:
+        return one_line(due.window)
     return f"{one_line(due.deployment) or 'a run without a deployment'} on the flow server {one_line(due.flow_server)}"
 
 
@@ -91,19 +99,19 @@ def asleep_notes(
     now: datetime,
     waker_note: str = "",
 ) -> Iterator[str]:
-    """Return notes of `roost status` on the next run of a sleeping server.
+    """Return notes of `roost status` on what a sleeping server is needed for next.
 
     Args:
         name: the environment.
-        due: its next run, if any.
+        due: its next run or window, if any.
         notes: what could not be read.
         now: the time.
         waker_note: who wakes it, where the environment has a waker.
     """
     yield from notes
-    if due is None:
+    if due is None or (due.window and due.at <= now):  # `window_notes` reports what is open
         return
-    yield f"Next run: {when(due, now)}, {run_of(due)}."
+    yield next_line(due, now)
     if due.at > now and waker_note:
         yield waker_note
     elif due.at > now:
@@ -119,10 +127,19 @@ def asleep_notes(
         )
 
 
+def next_line(due: NextDue, now: datetime) -> str:
+    """Return what is next, and when."""
+    if due.window:
+        return f"Next window: {opening(due.window, due.at, now)}, in {length(due.at - now)}."
+    return f"Next run: {when(due, now)}, {what(due)}."
+
+
 def work_notes(work: ServerWork, now: datetime) -> Iterator[str]:
     """Return notes of `roost status` on the work of an awake server."""
     if due := work.next_due:
-        yield f"Next run: {when(due, now)}, {run_of(due)}."
+        yield next_line(due, now)
+    for fault in work.window_faults:
+        yield f"The server may sleep in one of its windows: {one_line(fault).rstrip('.')}."
     for server in work.flow_servers or ():
         yield from _flow_server_notes(server)
     if work.clients and work.clients.are_there:

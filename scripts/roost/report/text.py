@@ -19,6 +19,7 @@ from roost.errors.command import BARE, Style, bare_document, has_marks, parts
 from roost.plan.cost import CostChange
 from roost.plan.steps import Change, Plan, Risk, Step
 from roost.prefect.probe import CheckResult
+from roost.report.windows import NEEDS_A_TICK
 from roost.report.wording import (
     KEEPS_AWAKE,
     cost_line,
@@ -127,6 +128,8 @@ def plan_report(plan: Plan, cost: CostChange | None) -> RenderableType:
         sleeps = round(cost.then.low, 2) != round(cost.then.high, 2)
         if sleeps and not is_flow_server(plan.environment):
             parts.append(Text(KEEPS_AWAKE))
+        if cost.then.window_hours:
+            parts.append(Text(NEEDS_A_TICK))
     if plan.unchecked:
         parts.append(Text(one_line(unchecked_line(unchecked(plan))), style="dim"))
     parts += [_labelled("warning", "yellow", warning) for warning in plan.warnings]

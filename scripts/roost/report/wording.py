@@ -155,7 +155,9 @@ def connect_line(environment: str) -> str:
 def cost_line(cost: CostChange) -> str:
     """Return a sentence with the monthly cost, asleep to awake, before and after."""
     now, then = cost.now, cost.then
-    after = f"${then.low:.2f} (asleep) to ${then.high:.2f} (awake) a month"
+    asleep = f"asleep, and awake in windows for {then.window_hours:.0f} h"
+    low = f"${then.low:.2f} ({asleep if then.window_hours else 'asleep'})"
+    after = f"{low} to ${then.high:.2f} (awake) a month"
     if (round(now.low, 2), round(now.high, 2)) == (round(then.low, 2), round(then.high, 2)):
         return f"Cost: {after}, unchanged. Prices of {cost.date}."
     before = f"${now.low:.2f} to ${now.high:.2f}" if now.high else "nothing"

@@ -89,3 +89,19 @@ def test_it_says_what_keeps_a_server_awake_and_so_which_column_counts(roost):
 
     assert "A connected worker or serve() keeps the server awake." in said
     assert said.endswith("Such a server costs what the column always on says.")
+
+
+OFFICE = {"days": "mon-fri", "from": "08:00", "to": "18:00", "timezone": "Europe/Berlin"}
+
+
+def test_windows_are_awake_hours_in_each_column_and_are_named(roost, rewrite):
+    asleep = lines(roost("cost", "staging", "--json"))["machine, awake"][0]
+    rewrite(scaling={"windows": [OFFICE]})
+
+    said = roost("cost", "staging")
+    [found] = json.loads(roost("cost", "staging", "--json").out)["environments"]
+
+    assert "Awake in windows for 214 h a month: each column has at least these hours." in said.out
+    assert "staging is awake in windows for 214 h a month" in roost("cost", "--all").out
+    assert found["window_hours"] == 214.3
+    assert found["lines"]["machine, awake"][0] > asleep == 0

@@ -155,3 +155,25 @@ def test_where_the_database_is_copied_to_reaches_the_machine_and_no_key_of_it():
 
 def test_where_nothing_is_copied_the_machine_is_told_nothing_of_it():
     assert not [name for name in config_of()["env"] if "REPLICA" in name]
+
+
+OFFICE = {"days": "mon-fri", "from": "08:00", "to": "18:00", "timezone": "Europe/Berlin"}
+
+
+@pytest.mark.parametrize("autostop", ["suspend", "stop"])
+def test_a_server_with_windows_sleeps_by_itself_alone(autostop):
+    """Fly's proxy knows no windows, and still starts it."""
+    night = {**OFFICE, "days": "daily", "from": "22:00", "to": "02:00"}
+    config = config_of(scaling={"autostop": autostop, "windows": [OFFICE, night]})
+
+    [service] = config["services"]
+    assert (service["autostop"], service["autostart"]) == ("off", True)
+    assert config["env"]["ROOST_IDLE_ACTION"] == autostop
+    assert config["env"]["ROOST_WINDOWS"] == (
+        "mon-fri 08:00-18:00 Europe/Berlin; daily 22:00-02:00 Europe/Berlin"
+    )
+
+
+def test_a_server_without_windows_has_no_variable_for_them():
+    assert config_of(scaling={"windows": []}) == config_of()
+    assert "ROOST_WINDOWS" not in config_of()["env"]

@@ -19,7 +19,7 @@ from roost.plan.next_due import (
     next_due_of,
     parse_next_due,
 )
-from roost_server import flow_server_watch
+from roost_server import flow_server_watch, next_due
 
 NOW = datetime(2026, 11, 30, 9, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -183,6 +183,62 @@ def test_a_server_that_was_put_to_sleep_again_is_woken_again_for_an_hour():
 
 
 def test_the_server_leaves_it_where_it_is_looked_for():
-    assert flow_server_watch.KEY == NEXT_DUE_KEY
+    assert next_due.KEY == NEXT_DUE_KEY
     # Else a server that was woken early would sleep again before its run.
     assert LEAD.total_seconds() <= flow_server_watch.NEAR_S
+
+
+OFFICE = "mon-fri 08:00-18:00 Europe/Berlin"
+OPENS = datetime(2026, 11, 30, 7, 0, tzinfo=UTC)
+
+
+def opens(at=OPENS, window=OFFICE):
+    """What a server leaves whose next need is a window."""
+    return json.dumps({"at": at.isoformat(), "window": window})
+
+
+def test_a_window_is_read_and_written_in_its_own_form():
+    found = parse_next_due(opens())
+
+    assert found == NextDue(OPENS, window=OFFICE)
+    assert found.document() == {"at": "2026-11-30T07:00:00Z", "window": OFFICE}
+
+
+@pytest.mark.parametrize("window", ["", 7, None, [OFFICE]])
+def test_a_window_without_a_text_is_a_fault_of_the_metadata(window):
+    with pytest.raises(ValueError, match="it "):
+        parse_next_due(json.dumps({"at": OPENS.isoformat(), "window": window}))
+
+
+def test_the_text_of_a_window_is_printable_and_of_bounded_length():
+    found = parse_next_due(opens(window="mon\x1b[31m\n" + "x" * 500))
+
+    assert found.window.isprintable()
+    assert len(found.window) <= MAX_WORDS
+
+
+@pytest.mark.parametrize(
+    ("far", "decision", "at"),
+    [
+        pytest.param(-2 * LEAD, Decision.LATER, OPENS, id="before"),
+        pytest.param(-LEAD, Decision.DUE, OPENS, id="a minute before"),
+        pytest.param(timedelta(hours=9), Decision.DUE, OPENS, id="open"),
+        pytest.param(
+            timedelta(hours=10), Decision.LATER, OPENS + timedelta(days=1), id="it has closed"
+        ),
+        pytest.param(
+            timedelta(days=1, hours=1), Decision.DUE, OPENS + timedelta(days=1), id="the next"
+        ),
+    ],
+)
+def test_a_server_is_woken_for_a_window_while_it_is_open_and_not_for_one_that_closed(
+    far, decision, at
+):
+    decided = decide([machine(opens())], OPENS + far)
+
+    assert (decided.decision, decided.due.at) == (decision, at)
+
+
+@pytest.mark.parametrize("window", ["office hours", "mon-fri 08:00-18:00 Mars/Base"])
+def test_a_window_that_cannot_be_understood_here_wakes_as_a_run_does(window):
+    assert decide([machine(opens(window=window))], NOW).decision is Decision.DUE

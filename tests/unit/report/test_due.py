@@ -9,7 +9,7 @@ import pytest
 from roost.errors.command import bare
 from roost.plan.next_due import Decided, Decision, NextDue
 from roost.plan.server_work import ConnectedClients, FlowServerWork, ServerWork
-from roost.report.due import asleep_notes, length, run_of, tick_line, when, woken_line, work_notes
+from roost.report.due import asleep_notes, length, tick_line, what, when, woken_line, work_notes
 
 NOW = datetime(2026, 11, 30, 9, 0, tzinfo=UTC)
 RUN = "load/all on the flow server nightly"
@@ -49,7 +49,7 @@ def test_a_woken_server_is_said_to_be_late_or_early():
 
 
 def test_a_run_without_a_deployment_is_said_to_have_none():
-    assert run_of(NextDue(NOW, "nightly", "")).startswith("a run without a deployment on the flow")
+    assert what(NextDue(NOW, "nightly", "")).startswith("a run without a deployment on the flow")
 
 
 @pytest.mark.parametrize(
@@ -70,14 +70,14 @@ def test_what_is_not_woken_is_said_in_one_line_with_the_next_step(decided, words
     assert words in line
 
 
-def test_a_late_run_of_a_sleeping_server_names_the_command_that_starts_it():
+def test_a_late_what_a_sleeping_server_names_the_command_that_starts_it():
     [run, late] = asleep_notes("staging", due(minutes=-12), (), NOW)
 
     assert run == f"Next run: 2026-11-30 08:48:00 UTC, 12 min ago, {RUN}."
     assert "To start it now: roost wake staging." in bare(late)
 
 
-def test_a_later_run_of_a_sleeping_server_says_what_wakes_it():
+def test_a_later_what_a_sleeping_server_says_what_wakes_it():
     [note, _, wakes] = asleep_notes("staging", due(hours=1), ("It cannot be read.",), NOW)
 
     assert note == "It cannot be read."
@@ -121,3 +121,59 @@ def test_connected_clients_are_said_to_keep_the_server_awake(clients, words):
 
     assert len(notes) == len(words)
     assert all(word in note for word, note in zip(words, notes, strict=True))
+
+
+OFFICE = "mon-fri 08:00-18:00 Europe/Berlin"
+
+
+def opens(**far):
+    return NextDue(NOW + timedelta(**far), window=OFFICE)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        pytest.param(
+            tick_line("staging", Decided(Decision.LATER, opens(hours=3)), NOW),
+            f"staging: asleep, the next window opens 2026-11-30 12:00:00 UTC, in 3 h ({OFFICE}).",
+            id="later",
+        ),
+        pytest.param(
+            woken_line("staging", opens(minutes=-3), NOW, 2.314),
+            "staging: woken in 2.31 s, 3 min after a window opened at 2026-11-30 08:57:00 UTC",
+            id="woken late",
+        ),
+        pytest.param(
+            woken_line("staging", opens(seconds=12), NOW, 2.314),
+            f"12 s before a window opens at 2026-11-30 09:00:12 UTC ({OFFICE}).",
+            id="woken early",
+        ),
+        pytest.param(
+            tick_line("staging", Decided(Decision.LEFT_OVER, opens(hours=-2)), NOW),
+            "not woken. A window opened 2026-11-30 07:00:00 UTC, 2 h ago",
+            id="left over",
+        ),
+    ],
+)
+def test_a_tick_says_window_where_a_window_is_due(line, words):
+    assert words in bare(line)
+    assert "run " not in bare(line).replace("roost", "")
+
+
+def test_the_next_window_of_a_sleeping_server_is_named_by_the_clock_there():
+    first, then = asleep_notes("staging", opens(days=1, hours=-2), (), NOW)
+
+    assert first == "Next window: Tue 08:00 Europe/Berlin (mon-fri 08:00-18:00), in 22 h."
+    assert then.startswith("The server sleeps until then. ")
+
+
+def test_a_window_that_is_open_is_left_to_the_notes_on_windows():
+    assert list(asleep_notes("staging", opens(minutes=-2), (), NOW)) == []
+
+
+def test_a_window_that_the_server_cannot_use_is_named():
+    work = ServerWork(window_faults=("the time zone Mars/Base is not known",))
+
+    assert list(work_notes(work, NOW)) == [
+        "The server may sleep in one of its windows: the time zone Mars/Base is not known."
+    ]

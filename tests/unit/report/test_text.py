@@ -194,6 +194,15 @@ def test_cost_is_said_with_what_it_was(now, then, expected):
     assert expected in cost_line(CostChange(now, then, "source", "2026-08-09"))
 
 
+def test_a_cost_line_says_for_how_long_windows_keep_a_server_awake():
+    cost = CostChange(Cost(0.2, 3.34), Cost(1.13, 3.34, 214.3), "source", "2026-08-09")
+
+    assert cost_line(cost) == (
+        "Cost: $1.13 (asleep, and awake in windows for 214 h) to $3.34 (awake) a month, "
+        "now $0.20 to $3.34. Prices of 2026-08-09."
+    )
+
+
 @pytest.mark.parametrize(("low", "sleeps"), [(0.2, True), (3.34, False)])
 def test_a_plan_says_what_keeps_a_server_awake_where_it_may_sleep(low, sleeps):
     plan, _ = planned("staging", None, {})
