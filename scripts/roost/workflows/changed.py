@@ -229,7 +229,7 @@ def meaning(context: Context, file: EnvironmentFile) -> tuple[object, ...]:
     except MissingLockError:
         image = ""
     flows = tuple(image_for(context, unit) for unit in flow_units(file))
-    return (file.environment, image, flows, tuple(_sops_contents(file)))
+    return (file.environment, file.objects, image, flows, tuple(_sops_contents(file)))
 
 
 def _meaning_before(context: Context, file: EnvironmentFile) -> tuple[object, ...]:
