@@ -32,7 +32,7 @@ class Section:
     counted: frozenset[str] = frozenset()
 
 
-_PLAIN = re.compile(r"[^/%&><\x00-\x1f]+")
+_PLAIN = re.compile(r"(?!\.+$)[^/%&><\x00-\x1f]+")
 _PLAIN_TOLD = "without / % & > <"
 WORK_POOLS, LIMITS, VARIABLES = "work_pools", "concurrency_limits", "variables"
 BLOCKS, AUTOMATIONS = "blocks", "automations"
@@ -65,7 +65,7 @@ SECTIONS: Mapping[str, Section] = {
             }
         ),
         ("name", "type"),
-        re.compile(r"(?!prefect)[^/%&><\x00-\x1f]+", re.IGNORECASE),
+        re.compile(r"(?!prefect|\.+$)[^/%&><\x00-\x1f]+", re.IGNORECASE),
         f"{_PLAIN_TOLD}, and not beginning with prefect, which is reserved",
     ),
     AUTOMATIONS: Section(

@@ -18,6 +18,7 @@ from roost.plan.steps import (
     BaseStep,
     Plan,
     ProveRelease,
+    ReconcileObjects,
     SetSecrets,
     StartMachine,
     Step,
@@ -105,7 +106,9 @@ class Need:
     @property
     def source(self) -> str:
         """The source of the secret's value; empty if it is unknown."""
-        return self.step.sources.get(self.secret, "") if isinstance(self.step, SetSecrets) else ""
+        if not isinstance(self.step, SetSecrets | ReconcileObjects):
+            return ""
+        return self.step.sources.get(self.secret, "")
 
 
 def needs(plan: Plan) -> Iterator[Need]:
@@ -114,6 +117,8 @@ def needs(plan: Plan) -> Iterator[Need]:
     for step in plan.steps:
         if isinstance(step, SetSecrets):
             yield from (_secret_need(step, name) for name in step.names)
+        elif isinstance(step, ReconcileObjects) and _only_secrets(step):
+            yield from (_secret_need(step, name) for name in step.sources)
         elif not (_only_starts(step) or (rotates and _only_boots_with_secrets(step))):
             yield Need(f"{step.key}: {step.summary}", step)
 
@@ -132,7 +137,7 @@ def unapproved(plan: Plan, approved: Approved, salt: str) -> tuple[str, ...]:
     return tuple(n.text for n in needs(plan) if not is_sealed(n, plan, approved, salt))
 
 
-def _secret_need(step: SetSecrets, name: str) -> Need:
+def _secret_need(step: SetSecrets | ReconcileObjects, name: str) -> Need:
     source = step.sources.get(name) or "a source that is not known"
     return Need(f"secret/{name}: take it from {source}", step, name)
 
@@ -140,6 +145,11 @@ def _secret_need(step: SetSecrets, name: str) -> Need:
 def _only_starts(step: Step) -> bool:
     """Return whether a step only starts or proves a machine that was approved before."""
     return isinstance(step, StartMachine | ProveRelease)
+
+
+def _only_secrets(step: ReconcileObjects) -> bool:
+    """Return whether a step only gives blocks new values of secrets that they have already."""
+    return {change.field for change in step.changes} == {FIELD}
 
 
 def _only_boots_with_secrets(step: Step) -> bool:

@@ -41,7 +41,7 @@ class State(Enum):
         return self in _SET
 
 
-_VARIABLE = "env "
+VARIABLE = "env "
 """The prefix of a source that is a variable; in a workflow, a GitHub secret."""
 _SET = {State.MISSING, State.CHANGED, State.BY_HAND, State.UNKNOWN}
 _WHY = {
@@ -181,7 +181,7 @@ def unreviewed_values(
         return not any(same_value(values[name], mark.fingerprint) for mark in held)
 
     return tuple(
-        name for name in names if desired.sources[name].startswith(_VARIABLE) and is_other(name)
+        name for name in names if desired.sources[name].startswith(VARIABLE) and is_other(name)
     )
 
 

@@ -78,7 +78,7 @@ def test_a_good_file_is_loaded_in_the_order_to_create_its_objects(repository):
     assert found.objects[2].body == {"name": "warehouse", "limit": 2}
 
 
-def test_the_place_of_each_secret_is_found(repository):
+def test_the_place_of_each_secret_is_found():
     data = {"url": {"secret": "A"}, "deep": {"one": {"secret": "B"}}, "plain": {"secret": 1}}
 
     assert list(secret_places(data)) == [(("url",), "A"), (("deep", "one"), "B")]
@@ -105,7 +105,7 @@ def test_the_place_of_each_secret_is_found(repository):
         ("blocks: [{name: a, type: json, data: {value: [{secret: SLACK_URL}]}}]\n", "cannot be in a list"),
         ("variables: [{name: a, value: {secret: SLACK_URL}}]\n", "only be in the data of a block"),
         ("variables: [{name: a, value: !!python/object 1}]\n", "is not allowed; write plain values"),
-        ("variables: [{name: a, value: \"b]\n", "is not YAML here"),
+        ('variables: [{name: a, value: "b]\n', "is not YAML here"),
         ("- a\n", "must be a mapping"),
         ("", f"{PATH} is empty; its sections are variables"),
         (b"variables: \xff\n", "is not UTF-8"),
