@@ -172,12 +172,12 @@ def test_without_the_login_they_are_not_compared(roost, prefect, monkeypatch):
 
 def test_a_server_that_does_not_answer_is_a_note_of_drift(roost, prefect):
     roost("apply", "staging")
-    prefect.broken[("GET", "/api/variables/*")] = say(503)
+    prefect.broken[("GET", "/api/variables/*")] = say(502)
 
     said = roost("drift", "staging")
 
     assert said.code == 0
-    assert "Prefect's objects were not compared: the server failed (status 503)" in said.out
+    assert "Prefect's objects were not compared: the server failed (status 502)" in said.out
 
 
 def test_a_rotated_secret_of_a_block_is_planned_and_written(roost, prefect, monkeypatch):
