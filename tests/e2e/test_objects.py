@@ -119,7 +119,9 @@ def test_the_example_is_created_kept_changed_healed_and_removed(prefect):
     bad = with_body(by_key["work_pools/etl"], concurrency_limit=-1)
     pasted = PrefectObject("blocks", {"name": "x", "type": "slack-webhook", "data": {"url": VALUE}})
     refused = site.apply(bad, pasted)
-    assert "concurrency_limit: Input should be greater than or equal to 0" in refused.failed[bad.key]
+    assert (
+        "concurrency_limit: Input should be greater than or equal to 0" in refused.failed[bad.key]
+    )
     assert "Prefect keeps this field secret" in refused.failed[pasted.key]
     assert "hunter2" not in repr(refused)
 
@@ -132,7 +134,9 @@ def test_a_run_whose_heartbeats_stop_is_crashed_by_the_example(prefect):
     site = Site(prefect)
     [zombies] = [entry for entry in example() if entry.name == ZOMBIES]
     # Ten minutes, but for a test: ten seconds is the shortest that Prefect takes.
-    assert site.apply(with_body(zombies, trigger={**zombies.body["trigger"], "within": 10})).done == 1
+    assert (
+        site.apply(with_body(zombies, trigger={**zombies.body["trigger"], "within": 10})).done == 1
+    )
     with prefect.http() as http:
         flow = http.post("/flows/", json={"name": "zombie"}).json()
         pending = {"flow_id": flow["id"], "state": {"type": "PENDING"}}
