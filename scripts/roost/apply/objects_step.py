@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 
 from roost.apply.objects import ObjectsServer, Outcome, reconcile
 from roost.apply.work import Work
-from roost.errors import ObjectsError
+from roost.errors import ChangedMeanwhileError, ObjectsError
 from roost.errors.command import Command
 from roost.fly.models import Machine
 from roost.plan.desired import ENVIRONMENT_KEY
-from roost.plan.objects_record import OBJECTS_KEY, ObjectsRecord, record_on
-from roost.plan.prefect_objects import entries_of
+from roost.plan.objects_record import OBJECTS_KEY, ObjectsRecord, base_records, record_on
+from roost.plan.prefect_objects import KEY, entries_of
 from roost.plan.steps import Plan, ReconcileObjects
 
 
@@ -41,17 +41,19 @@ class ObjectsKeeper:
     app: str
     environment: str
 
-    async def carry_out(self, step: ReconcileObjects) -> None:
-        """Make the objects as the step says.
+    async def carry_out(self, step: ReconcileObjects, plan: Plan) -> None:
+        """Make the objects as a plan's step says.
 
         The record is written twice: before, so that an object is known to be Roost's even if this
         apply is killed right after it was created; and after, with what was done.
 
         Raises:
+            ChangedMeanwhileError: another apply set objects since the plan was made.
             ObjectsError: some objects are not as the step says; the others are.
         """
         self.work.notice(step.summary)
         machines = await self._held_machines()
+        self._check_unchanged(machines, plan)
         record = record_on(machines) or ObjectsRecord()
         before = _before_writing(record, step)
         if before != record:
@@ -69,6 +71,17 @@ class ObjectsKeeper:
         for machine in await self.work.fly.list_machines(self.app, chosen):
             await self.work.leases.hold(machine.id)
         return await self.work.fly.list_machines(self.app, chosen)
+
+    def _check_unchanged(self, machines: tuple[Machine, ...], plan: Plan) -> None:
+        """Check that no other apply wrote a record; a machine that was created since has none."""
+        planned = plan.base.get("objects", {})
+        for machine, found in base_records(machines).items():
+            if found != planned.get(machine):
+                raise ChangedMeanwhileError(
+                    "Another apply set Prefect's objects after the plan was made.",
+                    where=KEY,
+                    advice=f"Make a new plan and review it: {Command('plan', self.environment)}",
+                )
 
     async def _keep(self, machines: tuple[Machine, ...], record: ObjectsRecord) -> None:
         text = record.encoded()

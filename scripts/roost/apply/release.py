@@ -102,7 +102,7 @@ class Releaser:
             results = await self._release(plan, live, recovery)
         step = objects_step(plan)
         if step and self.objects:
-            await self.objects.carry_out(step)
+            await self.objects.carry_out(step, plan)
         return results
 
     async def _release(

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from roost.plan.document import Json, canonical, step_document
-from roost.plan.secrets import FIELD
+from roost.plan.secrets import FIELD, gives_new_values
 from roost.plan.steps import (
     BaseStep,
     Plan,
@@ -117,7 +117,7 @@ def needs(plan: Plan) -> Iterator[Need]:
     for step in plan.steps:
         if isinstance(step, SetSecrets):
             yield from (_secret_need(step, name) for name in step.names)
-        elif isinstance(step, ReconcileObjects) and _only_secrets(step):
+        elif isinstance(step, ReconcileObjects) and gives_new_values(step):
             yield from (_secret_need(step, name) for name in step.sources)
         elif not (_only_starts(step) or (rotates and _only_boots_with_secrets(step))):
             yield Need(f"{step.key}: {step.summary}", step)
@@ -145,11 +145,6 @@ def _secret_need(step: SetSecrets | ReconcileObjects, name: str) -> Need:
 def _only_starts(step: Step) -> bool:
     """Return whether a step only starts or proves a machine that was approved before."""
     return isinstance(step, StartMachine | ProveRelease)
-
-
-def _only_secrets(step: ReconcileObjects) -> bool:
-    """Return whether a step only gives blocks new values of secrets that they have already."""
-    return {change.field for change in step.changes} == {FIELD}
 
 
 def _only_boots_with_secrets(step: Step) -> bool:

@@ -14,6 +14,7 @@ from roost.plan.destroy import cordoned_notes
 from roost.plan.disclosures import disclosures
 from roost.plan.live import Live
 from roost.plan.machines import compare_machines, surplus_machines
+from roost.plan.objects_record import base_records
 from roost.plan.ownership import our_machines
 from roost.plan.prefect_objects import compare_objects, unchecked_secrets
 from roost.plan.restore import refusal, restoring
@@ -115,8 +116,10 @@ def base_state(live: Live) -> Json:
     overrides = {
         m.id: m.metadata[OVERRIDE_KEY] for m in live.machines if OVERRIDE_KEY in m.metadata
     }
+    objects = base_records(live.machines)
     return {
         **({"overrides": overrides} if overrides else {}),
+        **({"objects": objects} if objects else {}),
         "app": live.app is not None,
         "ips": sorted(ip.kind for ip in live.ips),
         "volumes": sorted([volume.id, volume.size_gb] for volume in live.volumes),

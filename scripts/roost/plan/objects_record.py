@@ -111,6 +111,12 @@ def record_on(machines: Iterable[Machine]) -> ObjectsRecord | None:
     return next((found for text in texts if text and (found := decode(text))), None)
 
 
+def base_records(machines: Iterable[Machine]) -> dict[str, str]:
+    """Return a hash of each machine's record, by the machine's id: what a plan was made from."""
+    texts = {machine.id: machine.metadata.get(OBJECTS_KEY, "") for machine in machines}
+    return {key: digest(text) for key, text in texts.items() if text}
+
+
 def outdated(metadata: Mapping[str, str]) -> dict[str, str]:
     """Return the entry of metadata for a machine that gets other data; empty if it has no record."""
     found = decode(metadata.get(OBJECTS_KEY, ""))

@@ -11,7 +11,7 @@ from roost.plan.desired import Desired, ValueCheck
 from roost.plan.live import Live
 from roost.plan.ownership import our_machines
 from roost.plan.secret_fingerprints import Mark, Marks, read_marks, same_value
-from roost.plan.steps import Change, Step, UpdateMachine
+from roost.plan.steps import Change, ReconcileObjects, Step, UpdateMachine
 from roost.secret_text import SecretText
 
 FIELD = "secrets"
@@ -196,6 +196,11 @@ def rotates_asleep(steps: Iterable[Step]) -> bool:
     updates = [step for step in steps if isinstance(step, UpdateMachine)]
     rest = {step.kind for step in steps} - {"set-secrets", "unset-secrets", "update-machine"}
     return bool(updates) and not rest and all(_only_secrets_asleep(step) for step in updates)
+
+
+def gives_new_values(step: ReconcileObjects) -> bool:
+    """Return whether a step only gives Prefect's blocks new values of secrets that they have."""
+    return {change.field for change in step.changes} == {FIELD}
 
 
 def _only_secrets_asleep(step: UpdateMachine) -> bool:

@@ -19,12 +19,14 @@ from roost.apply.objects import ObjectsServer, find_differences, reconcile
 from roost.apply.objects_step import ObjectsKeeper
 from roost.apply.work import Work, lease_holder
 from roost.environment.prefect_objects import PrefectObject
-from roost.errors import ObjectsError
+from roost.errors import ChangedMeanwhileError, ObjectsError
 from roost.fly.client import FlyClient
 from roost.plan.desired import ENVIRONMENT_KEY
+from roost.plan.diff import base_state
+from roost.plan.live import read_live
 from roost.plan.objects_record import OBJECTS_KEY, ObjectsRecord, decode
 from roost.plan.secret_fingerprints import Effort, fingerprint
-from roost.plan.steps import ReconcileObjects
+from roost.plan.steps import Plan, ReconcileObjects
 from roost.prefect.objects import is_kept_secret
 from roost.prefect.objects_api import ObjectsUnreachableError
 from roost.prefect.transport import prefect_client
@@ -303,8 +305,11 @@ def test_a_field_is_kept_secret_as_prefect_s_server_decides_it(path, fields, kep
 APP, NAME = "acme-prefect", "staging"
 
 
-def carry_out(fly, given_step):
-    """Carry out a step against a fake Fly; return the lines that were printed."""
+def carry_out(fly, given_step, between=lambda: None):
+    """Carry out a step against a fake Fly; return the lines that were printed.
+
+    `between` is called after the plan was made.
+    """
     lines = []
 
     async def run():
@@ -313,8 +318,11 @@ def carry_out(fly, given_step):
             FlyClient("http://fly.test", SecretText("t"), transport=transport) as client,
             lease_holder(client, APP, lines.append, "test") as leases,
         ):
+            base = base_state(await read_live(client, APP))
+            between()
             work = Work(client, leases, EveryName(), lines.append)
-            await ObjectsKeeper(work, server(), APP, NAME).carry_out(given_step)
+            plan = Plan(NAME, APP, (given_step,), (), (), base)
+            await ObjectsKeeper(work, server(), APP, NAME).carry_out(given_step, plan)
 
     anyio.run(run)
     return lines
@@ -376,6 +384,24 @@ def test_a_lost_answer_is_an_error_and_the_next_apply_goes_on(prefect):
     assert "2 others were written" in str(failed.value)
     assert carry_out(fly, step(*ALL))
     assert prefect.objects.names() == NAMES
+
+
+def test_an_apply_of_an_older_plan_does_not_undo_what_another_one_set(prefect):
+    fly = applied_fly(desired_of())
+    carry_out(fly, step(REGION))
+    newer = ("variables", {"name": "region", "value": "us"})
+
+    with pytest.raises(ChangedMeanwhileError, match="Another apply set Prefect's objects"):
+        carry_out(fly, step(REGION), between=lambda: _set_by_another(fly, newer))
+
+    assert prefect.objects.fields("variables", "region")["value"] == "eu"
+
+
+def _set_by_another(fly, entry):
+    """Write the record of another apply."""
+    [machine] = fly.machines.values()
+    record = ObjectsRecord((PrefectObject(*entry),))
+    machine["config"]["metadata"][OBJECTS_KEY] = record.encoded()
 
 
 def test_no_value_of_a_secret_is_in_anything_that_is_printed_kept_or_raised(prefect, capsys):

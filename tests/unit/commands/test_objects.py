@@ -192,6 +192,24 @@ def test_a_rotated_secret_of_a_block_is_planned_and_written(roost, prefect, monk
     assert json.loads(roost("plan", "staging", "--json").out)["steps"] == []
 
 
+def test_secrets_set_writes_a_new_value_of_a_block_and_leaves_other_changes(
+    roost, write, prefect, monkeypatch
+):
+    roost("apply", "staging")
+    monkeypatch.setenv("HOOK", "https://hooks.example/T0/hunter3")
+    write(larger(concurrency_limit=5))
+    refused = roost("secrets", "staging", "--set")
+    write()
+
+    said = roost("secrets", "staging", "--set")
+
+    assert (refused.code, said.code) == (3, 0)
+    assert "The plan changes more than secrets: prefect/objects" in refused.err
+    assert "staging: set the new secrets of Prefect's blocks." in said.out
+    block = prefect.objects.fields("block_documents", f"{WEBHOOK}/ops")
+    assert block["data"]["url"].endswith("hunter3")
+
+
 def test_no_command_shows_the_value_of_a_secret(roost, write, prefect, monkeypatch):
     bad = {"name": "bad", "type": WEBHOOK, "data": {"url": {"secret": "HOOK"}}}
     said = [roost("plan", "staging"), roost("apply", "staging", "--json")]
