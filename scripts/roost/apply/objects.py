@@ -11,6 +11,7 @@ import secrets as random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from roost.environment.prefect_objects import (
@@ -28,7 +29,12 @@ from roost.plan.steps import Change, ReconcileObjects
 from roost.prefect.gate_pages import GATE_HEADERS
 from roost.prefect.objects import BLOCKS as BLOCK_KIND
 from roost.prefect.objects import KINDS, Found, is_kept_secret, leaves
-from roost.prefect.objects_api import ObjectRefusedError, ObjectsApi, ObjectsUnreachableError
+from roost.prefect.objects_api import (
+    NOT_PREFECT_S,
+    ObjectRefusedError,
+    ObjectsApi,
+    ObjectsUnreachableError,
+)
 from roost.prefect.server import NOT_PREFECT, Server, with_csrf
 from roost.prefect.transport import prefect_client
 from roost.secret_text import SecretText
@@ -82,6 +88,7 @@ async def reconcile(
     step: ReconcileObjects,
     record: ObjectsRecord,
     notice: Callable[[str], object],
+    known: frozenset[str] = frozenset(),
 ) -> Outcome:
     """Make the objects as the step says: create, change, then remove. Others are not touched.
 
@@ -91,15 +98,16 @@ async def reconcile(
         server: the server.
         step: the entries of the file, and what is removed.
         record: what the last apply left.
-        notice: called with a line for each object that is written.
+        notice: called with a line for each object that is written or adopted.
+        known: the keys of objects that were Roost's before; another one that exists is adopted.
     """
     entries = entries_of(step)
     async with server.open() as api:
-        run = _Run(api, server.values, record, notice)
+        run = _Run(api, server.values, record, notice, known)
         for entry in entries:
-            await run.attempt(entry.key, lambda entry=entry: run.ensure(entry))  # type: ignore[misc] # mypy cannot infer the type of a default argument
+            await run.attempt(entry.key, partial(run.ensure, entry))
         for key in sorted(step.removed, key=_removal_order):
-            await run.attempt(key, lambda key=key: run.remove(key))  # type: ignore[misc] # see above
+            await run.attempt(key, partial(run.remove, key))
     return Outcome(run.result(entries, step.removed), run.failed, run.done)
 
 
@@ -120,9 +128,7 @@ async def find_differences(
             except ObjectRefusedError as refusal:
                 found.append(Change(entry.key, str(refusal), "as the file says"))
             except NOT_PREFECT:
-                raise ObjectsUnreachableError(
-                    "it answers something else than Prefect does"
-                ) from None
+                raise ObjectsUnreachableError(NOT_PREFECT_S) from None
     return tuple(found)
 
 
@@ -134,6 +140,7 @@ class _Run:
     values: Mapping[str, SecretText]
     record: ObjectsRecord
     notice: Callable[[str], object]
+    known: frozenset[str] = frozenset()
     failed: dict[str, str] = field(default_factory=dict)
     done: int = 0
     unreachable: str = ""
@@ -150,9 +157,7 @@ class _Run:
         except ObjectsUnreachableError as error:
             self.unreachable = self.failed[key] = str(error)
         except NOT_PREFECT:
-            self.unreachable = self.failed[key] = (
-                "the server answers something else than Prefect does"
-            )
+            self.unreachable = self.failed[key] = NOT_PREFECT_S
 
     async def ensure(self, entry: PrefectObject) -> None:
         """Create an object, or change the fields that differ."""
@@ -165,14 +170,18 @@ class _Run:
             self._note(f"{entry.key}: created")
         else:
             fields = self._to_write(entry, resolved, found)
+            adopted = entry.key not in self.known
             if not fields:
+                if adopted:
+                    self.notice(f"{entry.key}: adopted as it is")
                 return
             wanted = managed(resolved)
             await kind.change(
                 self.api, found, self._filled({name: wanted[name] for name in fields})
             )
-            adopted = "" if entry.key in self.record.keys else "adopted, and "
-            self._note(f"{entry.key}: {adopted}changed {', '.join(fields)}")
+            self._note(
+                f"{entry.key}: {'adopted, and ' if adopted else ''}changed {', '.join(fields)}"
+            )
         await self._remember(resolved)
 
     async def remove(self, key: str) -> None:

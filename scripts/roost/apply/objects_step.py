@@ -59,7 +59,7 @@ class ObjectsKeeper:
         if before != record:
             await self._keep(machines, before)
         outcome = await reconcile(
-            self.server, step, before, lambda line: self.work.notice(f"  {line}")
+            self.server, step, before, lambda line: self.work.notice(f"  {line}"), record.keys
         )
         await self._keep(machines, outcome.record)
         if outcome.failed:

@@ -15,6 +15,7 @@ from roost.secret_text import SecretText
 Json = dict[str, Any]
 
 MAX_WORDS = 400
+NOT_PREFECT_S = "the server answers something else than Prefect does"
 
 
 class ObjectRefusedError(Exception):
@@ -78,7 +79,7 @@ class ObjectsApi:
         try:
             content = answer.json() if answer.content else None
         except NOT_PREFECT:
-            raise ObjectsUnreachableError("it answers something else than Prefect does") from None
+            raise ObjectsUnreachableError(NOT_PREFECT_S) from None
         if answer.is_success:
             return content
         raise ObjectRefusedError(f"{self._words(content)} (status {answer.status_code})")

@@ -91,7 +91,8 @@ def made(*entries, record=None, lines=None, removed=(), value=VALUE, auth=LOGIN)
     """Reconcile these entries, and return the outcome."""
     notice = (lines if lines is not None else []).append
     known = record or ObjectsRecord()
-    return anyio.run(reconcile, server(value, auth), step(*entries, removed=removed), known, notice)
+    wanted = step(*entries, removed=removed)
+    return anyio.run(reconcile, server(value, auth), wanted, known, notice, known.keys)
 
 
 def drift(*entries, record):
@@ -120,7 +121,12 @@ def test_without_a_record_a_second_pass_adopts_and_writes_only_what_it_cannot_co
     again = made(*ALL, lines=lines)
 
     assert again.failed == {}
-    assert lines == [f"blocks/{WEBHOOK}/ops: adopted, and changed url"]
+    assert lines == [
+        "variables/region: adopted as it is",
+        f"blocks/{WEBHOOK}/ops: adopted, and changed url",
+        *(f"{key}: adopted as it is" for key in ("concurrency_limits/warehouse", "work_pools/etl")),
+        "automations/Crash zombies: adopted as it is",
+    ]
 
 
 def test_a_block_gets_the_value_of_its_secret_and_an_action_the_id_of_its_block(prefect):
@@ -384,6 +390,21 @@ def test_a_lost_answer_is_an_error_and_the_next_apply_goes_on(prefect):
     assert "2 others were written" in str(failed.value)
     assert carry_out(fly, step(*ALL))
     assert prefect.objects.names() == NAMES
+
+
+@pytest.mark.usefixtures("prefect")
+def test_what_somebody_made_by_hand_is_adopted_and_the_apply_says_so():
+    made(LIMIT)
+    fly = applied_fly(desired_of())
+    larger = ("concurrency_limits", {"name": "warehouse", "limit": 5})
+
+    lines = carry_out(fly, step(larger, REGION))
+
+    assert lines[1:] == [
+        "  variables/region: created",
+        "  concurrency_limits/warehouse: adopted, and changed limit",
+    ]
+    assert carry_out(fly, step(larger, REGION))[1:] == []
 
 
 def test_an_apply_of_an_older_plan_does_not_undo_what_another_one_set(prefect):
