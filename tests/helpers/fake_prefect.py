@@ -14,6 +14,7 @@ import anyio
 import httpx
 
 from helpers.fake_events import EventSocket
+from helpers.fake_objects import FakeObjects
 
 Json = dict[str, Any]
 LOGIN = "admin:s3cret"
@@ -52,6 +53,8 @@ class FakePrefect:
     things: dict[str, Json] = field(default_factory=dict)
     events: dict[str, Json] = field(default_factory=dict)
     asked: list[tuple[str, str]] = field(default_factory=list)
+    objects: FakeObjects = field(default_factory=FakeObjects)
+    """Its work pools, limits, variables, blocks and automations."""
 
     async def __call__(self, request: httpx.Request) -> httpx.Response:
         """Answer one request."""
@@ -119,6 +122,9 @@ class FakePrefect:
         self, request: httpx.Request, path: str
     ) -> httpx.Response:
         body = json.loads(request.content) if request.content else {}
+        below = path.removeprefix("/api/")
+        if self.objects.knows(below, body):
+            return self.objects.answer(request.method, below, body)
         match (request.method, *path.removeprefix("/api/").rstrip("/").split("/")):
             case ("GET", "admin", "settings"):
                 return say(200, self.settings)

@@ -15,7 +15,9 @@ from roost.plan.desired import Desired
 from roost.plan.diff import diff
 from roost.plan.live import Live
 from roost.plan.machines import merged_config
+from roost.plan.objects_record import OBJECTS_KEY, ObjectsRecord, record_on
 from roost.plan.ownership import with_volume
+from roost.plan.prefect_objects import entries_of
 from roost.plan.secret_fingerprints import Mark, with_marks
 from roost.plan.steps import (
     AssignIp,
@@ -25,6 +27,7 @@ from roost.plan.steps import (
     DestroyMachine,
     ExtendVolume,
     ProveRelease,
+    ReconcileObjects,
     ReleaseIp,
     SetSecrets,
     StartMachine,
@@ -118,6 +121,8 @@ class PretendFly:
                 self._boot(self._machine(step.machine).model_copy(update={"cordoned": False}))
             case DestroyMachine():
                 self._remove_machine(step.machine)
+            case ReconcileObjects():
+                self._keep_objects(step)
             case ProveRelease():
                 pass  # only looks
 
@@ -157,6 +162,18 @@ class PretendFly:
         merged = {**config["metadata"], **step.values}
         config = {**config, "metadata": {name: text for name, text in merged.items() if text}}
         self._put_machine(machine.model_copy(update={"config": config}))
+
+    def _keep_objects(self, step: ReconcileObjects) -> None:
+        for machine in self.live.machines:
+            known = record_on([machine]) or ObjectsRecord()
+            entries = entries_of(step)
+            others = known.keys - {entry.key for entry in entries} - {*step.removed}
+            record = ObjectsRecord(entries, tuple(sorted(others)))
+            config = machine.config or {}
+            metadata = {**config["metadata"], OBJECTS_KEY: record.encoded()}
+            self._put_machine(
+                machine.model_copy(update={"config": {**config, "metadata": metadata}})
+            )
 
     def _boot(self, machine: Machine) -> None:
         self.booted_with[machine.id] = frozenset(self._secret_names())

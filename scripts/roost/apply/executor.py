@@ -42,6 +42,7 @@ from roost.plan.steps import (
     Json,
     Plan,
     ProveRelease,
+    ReconcileObjects,
     ReleaseIp,
     SetSecrets,
     StartMachine,
@@ -147,6 +148,8 @@ async def carry_out(
     if records.keeper and records.release:
         await executor.leave_record(records.keeper, records.release)
     for step in plan.steps:
+        if isinstance(step, ReconcileObjects):
+            continue
         work.notice(step.summary)
         await executor.do(step)
     return CarriedOut(progress.touched, progress.woken)
@@ -200,6 +203,8 @@ class _Executor:
                 await self.fly.uncordon_machine(app, step.machine, nonce)
             case ProveRelease():
                 await self.prove_release(step)
+            case ReconcileObjects():
+                pass  # carried out after the gate: apply/objects_step.py
             case DestroyMachine():
                 nonce = await self.work.leases.take(step.machine)
                 await self.fly.destroy_machine(app, step.machine, nonce)

@@ -13,6 +13,7 @@ from itertools import groupby
 from typing import Never
 
 from roost.apply.executor import CarriedOut, Records, carry_out
+from roost.apply.objects_step import ObjectsKeeper, objects_step, only_objects
 from roost.apply.snapshots import Snapshots
 from roost.apply.trial import remove_trials
 from roost.apply.verdict import GateResult, Proof
@@ -69,6 +70,7 @@ class Releaser:
         desired: what the environment file asks for.
         git: the commit it comes from, empty when unknown.
         now: returns the time in RFC 3339 form.
+        objects: sets Prefect's objects, if the plan has a step for them.
     """
 
     work: Work
@@ -76,6 +78,7 @@ class Releaser:
     desired: Desired
     git: str
     now: Callable[[], str]
+    objects: ObjectsKeeper | None = None
 
     async def apply(
         self, plan: Plan, live: Live, recovery: Recovery | None = None
@@ -90,9 +93,22 @@ class Releaser:
         Raises:
             GateFailedError: the gate failed, and the last healthy release was restored.
             NotRolledBackError: the gate failed, and nothing could be restored.
+            ObjectsError: the gate passed, and some of Prefect's objects could not be set.
             RoostError: the apply stopped on the way; the steps so far stay done.
         """
         await remove_trials(self.work.fly, self.desired.app, live)
+        results: tuple[CheckResult, ...] = ()
+        if not only_objects(plan):
+            results = await self._release(plan, live, recovery)
+        step = objects_step(plan)
+        if step and self.objects:
+            await self.objects.carry_out(step, plan)
+        return results
+
+    async def _release(
+        self, plan: Plan, live: Live, recovery: Recovery | None
+    ) -> tuple[CheckResult, ...]:
+        """Change the machines and prove them; roll back what fails. See `apply`."""
         if recovery is None:
             recovery = recover(self.desired, live, our_machines(self.desired, live))
         result = await self._change(plan, live, recovery)

@@ -41,10 +41,25 @@ Fault = Callable[[SecretText], str]
 
 def find_values(environment: Environment, environ: Mapping[str, str], files: SopsFiles) -> Values:
     """Read the value of each declared secret from the source that the environment file names."""
+    return _read(environment.secrets, _forms(environment), environ, files)
+
+
+def find_object_values(
+    environment: Environment, environ: Mapping[str, str], files: SopsFiles
+) -> Values:
+    """Read the value of each secret of Prefect's blocks; see `find_values`."""
+    return _read(environment.prefect.object_secrets, {}, environ, files)
+
+
+def _read(
+    secrets: Iterable[Secret],
+    forms: Mapping[str, Fault],
+    environ: Mapping[str, str],
+    files: SopsFiles,
+) -> Values:
     found: dict[str, SecretText] = {}
     missing: dict[str, Unread] = {}
-    forms = _forms(environment)
-    for secret in environment.secrets:
+    for secret in secrets:
         value = _usable(secret, _look_for(secret, environ, files), forms.get(secret.name))
         if isinstance(value, Unread):
             missing[secret.name] = value

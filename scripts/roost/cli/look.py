@@ -65,6 +65,10 @@ def drift(  # noqa: PLR0913 - one argument an option
         bool,
         typer.Option("--end-overrides", help="Undo expired overrides, and nothing else."),
     ] = False,
+    objects: Annotated[
+        bool,
+        typer.Option("--objects", help="Wake a sleeping server to compare Prefect's objects."),
+    ] = False,
     results: ResultsIfAny = None,
     local: Local = False,
     as_json: AsJson = False,
@@ -85,6 +89,7 @@ def drift(  # noqa: PLR0913 - one argument an option
         local=local,
         as_json=as_json,
         results=results,
+        objects=objects,
     )
 
 

@@ -21,6 +21,7 @@ from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
 from roost.operations.healing import Healing
 from roost.operations.lease_owner import lease_description
+from roost.operations.objects_drift import objects_drift
 from roost.operations.orphaned_apps import Orphans, find_orphans
 from roost.operations.planning import Planned, joined, make_plan
 from roost.plan.drift import (
@@ -56,6 +57,8 @@ class DriftFound:
     error: RoostError | None = None
     new: bool = False
     """Whether it was never deployed, so that nothing can have drifted."""
+    objects_note: str = ""
+    """Why Prefect's objects were not compared; empty if they were, or if there are none."""
 
     @property
     def is_empty(self) -> bool:
@@ -63,6 +66,12 @@ class DriftFound:
         return self.planned is not None and not (
             self.planned.live.machines or self.planned.live.volumes
         )
+
+    @property
+    def objects_notes(self) -> tuple[str, ...]:
+        """A sentence about Prefect's objects, if they were not compared."""
+        note = f"Prefect's objects were not compared: {self.objects_note}."
+        return (note,) if self.objects_note else ()
 
     @property
     def code(self) -> ExitCode:
@@ -93,7 +102,7 @@ class DriftFound:
             "differences": [difference.document() for difference in self.differences],
             "ignored": [left.document() for left in self.planned.left] if self.planned else [],
             "unchecked_secrets": list(self.planned.plan.unchecked) if self.planned else [],
-            "notes": list(self.planned.plan.warnings) if self.planned else [],
+            "notes": [*(self.planned.plan.warnings if self.planned else ()), *self.objects_notes],
             "error": error_document(self.error) if self.error else None,
         }
 
@@ -136,10 +145,12 @@ async def drift(  # noqa: PLR0913 - one argument an option
     local: bool,
     as_json: bool,
     results: Path | None = None,
+    objects: bool = False,
 ) -> ExitCode:
     """Compare one environment, or all, with Fly, and heal what is asked for.
 
-    With `results`, each result is written there, an error too.
+    With `results`, each result is written there, an error too. With `objects`, a sleeping server is
+    woken, so that Prefect's objects are compared too.
 
     Raises:
         UsageError: neither one environment nor all are asked for, or both.
@@ -150,9 +161,10 @@ async def drift(  # noqa: PLR0913 - one argument an option
             "Name one environment, or give --all.", advice=f"See: {Command('drift', '--help')}"
         )
     if every:
-        return await _drift_of_all(context, healing, results, local=local, as_json=as_json)
+        options = {"local": local, "as_json": as_json, "objects": objects}
+        return await _drift_of_all(context, healing, results, **options)
     file = load_unit(name, context.environments)
-    options = {"local": local, "as_json": as_json}
+    options = {"local": local, "as_json": as_json, "objects": objects}
     found = [await _drift_of_one(context, u, healing, results, **options) for u in units(file)]
     if as_json:
         context.out.print_json(json.dumps(joined([one.document() for one in found])))
@@ -167,12 +179,13 @@ async def _drift_of_one(  # noqa: PLR0913 - the options of the command
     *,
     local: bool,
     as_json: bool,
+    objects: bool,
 ) -> DriftFound:
     """Compare one server or flow server, report it, and heal it if asked."""
     found = DriftFound(file.name)
     try:
         async with connect(context, local=local) as target:
-            found = await compare(context, file, target)
+            found = await compare(context, file, target, wake=objects)
             if not as_json:
                 context.out.print(report(found))
             found = await heal(context, target, found, healing)
@@ -185,15 +198,21 @@ async def _drift_of_one(  # noqa: PLR0913 - the options of the command
     return found
 
 
-async def _drift_of_all(
-    context: Context, healing: Healing, results: Path | None, *, local: bool, as_json: bool
+async def _drift_of_all(  # noqa: PLR0913 - the options of the command
+    context: Context,
+    healing: Healing,
+    results: Path | None,
+    *,
+    local: bool,
+    as_json: bool,
+    objects: bool,
 ) -> ExitCode:
     def report_one(found: DriftFound) -> None:
         write_result(results, found.name, found.document())
         if not as_json:
             context.out.print(report(found))
 
-    totals = await compare_all(context, report_one, healing, local=local)
+    totals = await compare_all(context, report_one, healing, local=local, wake=objects)
     if as_json:
         context.out.print_json(json.dumps(totals.document()))
     else:
@@ -213,6 +232,7 @@ async def compare_all(
     healing: Healing = Healing.NOTHING,
     *,
     local: bool = False,
+    wake: bool = False,
 ) -> Totals:
     """Compare all environments, report each as it is known, and search for orphaned apps.
 
@@ -234,7 +254,7 @@ async def compare_all(
     async with connect(context, local=local) as target:
         files = [file for file in loaded.files if file.name not in names]
         for unit in (unit for file in files for unit in units(file)):
-            found = await compare_safely(context, unit, target, healing)
+            found = await compare_safely(context, unit, target, healing, wake=wake)
             totals.found.append(found)
             report_one(found)
         known = [unit for file in loaded.files for unit in units(file)]
@@ -256,20 +276,24 @@ def faulty(faults: tuple[Fault, ...]) -> dict[str, InvalidFilesError]:
     return {name: InvalidFilesError(tuple(found)) for name, found in sorted(by_name.items())}
 
 
-async def compare(context: Context, file: EnvironmentFile, target: Target) -> DriftFound:
-    """Compare one environment with Fly, and change nothing."""
+async def compare(
+    context: Context, file: EnvironmentFile, target: Target, *, wake: bool = False
+) -> DriftFound:
+    """Compare one environment with Fly, and change nothing; `wake` is that of `objects_drift`."""
     planned = await make_plan(context, file, target)
     differences = find_drift(planned.plan, planned.desired, planned.live, planned.effective.ended)
-    return DriftFound(file.name, planned, differences)
+    objects = await objects_drift(context, target, planned, wake=wake)
+    found = (*differences, *objects.differences)
+    return DriftFound(file.name, objects.planned, found, objects_note=objects.note)
 
 
 async def compare_safely(
-    context: Context, file: EnvironmentFile, target: Target, healing: Healing
+    context: Context, file: EnvironmentFile, target: Target, healing: Healing, *, wake: bool = False
 ) -> DriftFound:
     """Compare one of several and heal it if asked; a failure is part of the result."""
     found = DriftFound(file.name)
     try:
-        found = await compare(context, file, target)
+        found = await compare(context, file, target, wake=wake)
         return await heal(context, target, found, healing)
     except RoostError as error:
         return DriftFound(found.name, found.planned, found.differences, error=error)
@@ -306,6 +330,7 @@ def report(found: DriftFound) -> RenderableType:
         parts.append(Text(one_line(unchecked_line(unchecked(found.planned.plan)))))
     if found.planned:
         parts += [Text(one_line(note)) for note in found.planned.plan.warnings]
+    parts += [Text(one_line(note)) for note in found.objects_notes]
     if not found.healed:
         parts += [Text(line) for line in advice(found)]
     return Group(*parts)

@@ -24,7 +24,7 @@ from roost.plan.live import Live, read_live
 from roost.plan.ownership import our_machines
 from roost.plan.scope_check import beside_secrets
 from roost.plan.secrets import SecretState, State, behind, check_values, secret_states
-from roost.plan.steps import SetSecrets, UnsetSecrets, UpdateMachine
+from roost.plan.steps import ReconcileObjects, SetSecrets, UnsetSecrets, UpdateMachine
 from roost.report.text import listing, plan_report, unit_heading
 
 
@@ -140,6 +140,8 @@ def outcome(planned: Planned, *, proved: bool) -> str:
     removed = [s.names for s in steps if isinstance(s, UnsetSecrets)]
     changes = [f"set {', '.join(names)}" for names in given]
     changes += [f"removed {', '.join(names)}" for names in removed]
+    if any(isinstance(step, ReconcileObjects) for step in steps):
+        changes.append("set the new secrets of Prefect's blocks")
     changes += [] if changes else ["rolled out"]
     if proved:
         return f"{name}: {'; '.join(changes)}. Proved."

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from roost.environment.flow_server import FlowServer
 from roost.environment.model import Environment
+from roost.environment.prefect_objects import ObjectsFile
 from roost.environment.sops_file import leads_out, repository_of
 from roost.environment.waker import Waker
 from roost.environment.yaml_source import MAX_BYTES, Source, read_source
@@ -52,12 +53,14 @@ class EnvironmentFile:
         path: the file.
         environment: what the file says; of what stands beside the server, what it says of its app.
         beside: the flow server or the waker; None for the environment's own server.
+        objects: Prefect's objects that the server must have; None if the file names none.
     """
 
     name: str
     path: Path
     environment: Environment
     beside: FlowUnit | WakerUnit | None = None
+    objects: ObjectsFile | None = None
 
     @property
     def flow(self) -> FlowUnit | None:

@@ -28,6 +28,8 @@ from roost.environment.flow_rules import all_findings
 from roost.environment.flow_units import SEPARATOR, split_name
 from roost.environment.model import Environment, expand_drift
 from roost.environment.names import name_fault
+from roost.environment.objects_file import ObjectsFileError, read_objects_file
+from roost.environment.prefect_objects import ObjectsFile
 from roost.environment.prefect_settings import deploy_of, settings_of, version_fault
 from roost.environment.schema import disagreements
 from roost.environment.settings_rules import settings_findings
@@ -147,9 +149,13 @@ def load_file(path: Path, defaults: Source) -> tuple[EnvironmentFile | None, Sou
         faults.extend(_sops_faults(environment, source, repository_of(path)))
         faults.extend(_prefect_faults(environment, source, deploy_of(path)))
         faults.extend(_flow_faults(environment, source, repository_of(path)))
+    objects = None
+    if environment:
+        objects, found = _objects(environment, source, repository_of(path))
+        faults.extend(found)
     if environment is None or faults:
         return None, source, faults
-    return EnvironmentFile(name, path, environment), source, []
+    return EnvironmentFile(name, path, environment, objects=objects), source, []
 
 
 def check(source: Source) -> tuple[Environment | None, list[Fault]]:
@@ -200,6 +206,10 @@ def merged(file: EnvironmentFile) -> dict[str, Any]:
         for written, entry in zip(data.pop("flows"), file.environment.flows, strict=True)
     ]
     secrets = [_as_written(secret) for secret in file.environment.secrets]
+    of_objects = [_as_written(secret) for secret in file.environment.prefect.object_secrets]
+    data["prefect"].pop("object_secrets")
+    if of_objects:
+        data["prefect"]["object_secrets"] = of_objects
     return {**data, "secrets": secrets, **({"flows": flows} if flows else {})}
 
 
@@ -291,6 +301,21 @@ def _flow_faults(environment: Environment, source: Source, repository: Path) -> 
                 f"{environment.prefect.version}: a client must not be newer; change "
                 "requirements.in and lock it again, or upgrade the server first"
             )
+
+
+def _objects(
+    environment: Environment, source: Source, repository: Path
+) -> tuple[ObjectsFile | None, list[Fault]]:
+    """Read the file of Prefect's objects, if the environment names one."""
+    prefect = environment.prefect
+    if prefect.objects is None:
+        return None, []
+    try:
+        names = [secret.name for secret in prefect.object_secrets]
+        return read_objects_file(repository, prefect.objects, names), []
+    except ObjectsFileError as error:
+        place = source.value(("prefect", "objects"))
+        return None, [place.fault(f"{prefect.objects} {error}")]
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -35,6 +35,7 @@ _FORMS = {
     "url": "must be s3://BUCKET/PATH, with a path that is this environment's alone",
     "endpoint": "must be https://HOST or https://HOST:PORT",
     "region": "must be the bucket's region: lower-case letters, digits and dashes",
+    "objects": "must be a YAML file of this repository, such as prefect/production.yaml",
     "url_secret": "must be the name of a secret, such as DATABASE_URL",
     "days": "must be days such as mon-fri, sat,sun or daily, in lower case and without blanks",
     "from": 'must be a time from 00:00 to 23:59 with two digits each, such as "08:00"',
@@ -42,6 +43,8 @@ _FORMS = {
     "timezone": "must be the name of a time zone, such as Europe/Berlin or UTC",
     "field": "must be a field as plans show it, such as guest.memory_mb or env.PREFECT_LOGGING_LEVEL",
 }
+
+_OF_SECRETS = frozenset({"secrets", "object_secrets"})
 
 
 def field_path(error: ErrorDetails) -> Path:
@@ -72,7 +75,7 @@ def message(error: ErrorDetails, path: Path) -> str:
 
 def _found(value: object, path: Path) -> str:
     """Return the value to show; a text instead of a secret's name may be the secret itself."""
-    secret_s_place = bool(path) and (path[0] == "secrets" or path[-1] == "url_secret")
+    secret_s_place = bool(_OF_SECRETS.intersection(path)) or path[-1:] == ("url_secret",)
     return NOT_SHOWN if secret_s_place and isinstance(value, str) else _shown(value)
 
 

@@ -49,6 +49,8 @@ def expand_drift(value: object) -> object:
 REPLICA_URL = (
     r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_=-][A-Za-z0-9._=-]{0,127}){1,16}$"
 )
+# A plain relative path, so that no file has two names; a rule refuses `..`.
+OBJECTS_FILE = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9_][A-Za-z0-9._-]{0,99}){0,9}\.ya?ml$"
 
 
 class Prefect(Model):
@@ -63,6 +65,15 @@ class Prefect(Model):
         Field(json_schema_extra={"propertyNames": {"pattern": "^PREFECT_[A-Z0-9_]+$"}}),
     ] = {}  # noqa: RUF012 - pydantic copies it for each value
     """Prefect settings as environment variables; secrets belong under `secrets`."""
+    objects: (
+        Annotated[
+            str, Field(pattern=OBJECTS_FILE, max_length=512, examples=["prefect/production.yaml"])
+        ]
+        | None
+    ) = None
+    """File of this repository with the work pools, limits, variables, blocks and automations (docs/objects.md)."""
+    object_secrets: Annotated[tuple[Secret, ...], Field(strict=False, max_length=100)] = ()
+    """Secrets of the blocks in `objects`, written like `secrets`; they are not set on the app."""
 
 
 class Concurrency(Model):
@@ -242,14 +253,18 @@ class Environment(Model):
 
     @property
     def all_secrets(self) -> tuple[tuple[SecretPlace, Secret], ...]:
-        """The secrets of the server and of the flow servers, each with its place in the file."""
+        """The secrets of the server, its objects and its flow servers, each with its place in the file."""
         own = ((("secrets", index), secret) for index, secret in enumerate(self.secrets))
+        of_objects = (
+            (("prefect", "object_secrets", index), secret)
+            for index, secret in enumerate(self.prefect.object_secrets)
+        )
         theirs = (
             (("flows", number, "secrets", index), secret)
             for number, entry in enumerate(self.flows)
             for index, secret in enumerate(entry.secrets)
         )
-        return (*own, *theirs)
+        return (*own, *of_objects, *theirs)
 
     @property
     def sops_files(self) -> tuple[str, ...]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from roost.environment.fields import Source
+from roost.environment.fields import Secret, Source
 from roost.environment.load import EnvironmentFile
 from roost.environment.model import PostgresDatabase, SqliteDatabase
 from roost.environment.rules import replica_of
@@ -40,24 +41,25 @@ def confined(file: EnvironmentFile) -> EnvironmentFile:
     this computer.
     """
     environment = file.environment
-    secrets = tuple(
-        secret.model_copy(update={"source": Source(env=NO_VALUE)}) for secret in environment.secrets
-    )
     flows = tuple(
-        entry.model_copy(
-            update={
-                "secrets": tuple(
-                    secret.model_copy(update={"source": Source(env=NO_VALUE)})
-                    for secret in entry.secrets
-                )
-            }
-        )
+        entry.model_copy(update={"secrets": _without_values(entry.secrets)})
         for entry in environment.flows
     )
-    update: dict[str, object] = {"secrets": secrets, "flows": flows}
+    of_objects = {"object_secrets": _without_values(environment.prefect.object_secrets)}
+    update: dict[str, object] = {
+        "secrets": _without_values(environment.secrets),
+        "prefect": environment.prefect.model_copy(update=of_objects),
+        "flows": flows,
+    }
     if isinstance(environment.database, SqliteDatabase):
         update["database"] = environment.database.model_copy(update={"replicate": None})
     return replace(file, environment=environment.model_copy(update=update))
+
+
+def _without_values(secrets: Iterable[Secret]) -> tuple[Secret, ...]:
+    """Return secrets whose source has no value."""
+    nowhere = Source(env=NO_VALUE)
+    return tuple(secret.model_copy(update={"source": nowhere}) for secret in secrets)
 
 
 @dataclass(frozen=True)

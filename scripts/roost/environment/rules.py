@@ -275,6 +275,26 @@ def sources_are_not_the_job_s(environment: Environment) -> Iterator[Finding]:
             yield ("secrets", index, "from", "env"), message
 
 
+def object_secrets_fit(environment: Environment) -> Iterator[Finding]:
+    """The secrets of blocks are listed once, and never come from a credential of the job."""
+    own = {secret.name: secret.source for secret in environment.secrets}
+    seen: set[str] = set()
+    for index, secret in enumerate(environment.prefect.object_secrets):
+        path: Path = ("prefect", "object_secrets", index)
+        if secret.name in seen:
+            yield path, f"{secret.name} is listed twice; keep one"
+        elif own.get(secret.name, secret.source) != secret.source:
+            yield path, f"{secret.name} has another source under secrets; choose another name here"
+        if message := refused_source(secret, replicates=False):
+            yield (*path, "from", "env"), message
+        seen.add(secret.name)
+    if environment.prefect.object_secrets and environment.prefect.objects is None:
+        yield (
+            ("prefect", "object_secrets"),
+            "object_secrets are for the blocks of a file; add objects",
+        )
+
+
 def settings_are_settings(environment: Environment) -> Iterator[Finding]:
     """Settings need names and values of variables; `settings_rules` checks their meaning."""
     for name, value in environment.prefect.settings.items():
@@ -330,6 +350,7 @@ RULES: tuple[Rule, ...] = (
     replica_is_paid_by_request,
     secrets_once,
     sources_are_not_the_job_s,
+    object_secrets_fit,
     settings_are_settings,
     ignored_is_known,
 )

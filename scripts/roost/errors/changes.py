@@ -63,6 +63,12 @@ class NotRolledBackError(GateError):
     word = "gate-failed-not-rolled-back"
 
 
+class ObjectsError(RoostError):
+    """Some of Prefect's own objects could not be made as their file says; the server is healthy."""
+
+    word = "prefect-objects"
+
+
 class ImageError(RoostError):
     """The server's image could not be built or pushed to the registry."""
 

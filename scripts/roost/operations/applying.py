@@ -13,6 +13,8 @@ from functools import partial
 from roost.apply.command_deadline import in_time
 from roost.apply.executor import check_appliable
 from roost.apply.flow_verdict import FlowProof
+from roost.apply.objects import ObjectsServer
+from roost.apply.objects_step import ObjectsKeeper, objects_step
 from roost.apply.release import Releaser
 from roost.apply.restore import Restorer
 from roost.apply.secret_values import check_usable, require
@@ -142,12 +144,14 @@ async def apply_planned(
     Raises:
         GateFailedError: the gate failed, and the last good release was restored.
         NotRolledBackError: the gate failed, and no release could be restored.
+        ObjectsError: the gate passed, and some of Prefect's objects could not be set.
         MissingSecretError: a value is missing; nothing was called.
         UnusableSecretError: a value has a wrong form; nothing was called.
         UnappliableError: the image is missing and cannot be built; nothing was changed.
         PrivateNetworkError: this computer cannot reach the server; nothing was changed.
     """
     check_usable(planned.values)
+    check_usable(planned.object_values)
     check_appliable(planned.plan)
     if not planned.plan.steps:
         await remove_trials(target.fly, planned.desired.app, planned.live)
@@ -173,6 +177,9 @@ async def apply_planned(
             planned.desired,
             commit_of(context.environ, file.path.parent),
             moment,
+            ObjectsKeeper(
+                work, objects_server(target, planned, values), environment.app, file.name
+            ),
         )
         return await releaser.apply(planned.plan, planned.live, planned.recovery)
 
@@ -190,6 +197,18 @@ async def _check_server(target: Target, file: EnvironmentFile) -> None:
         f"Its Prefect server {file.flow.server.app} does not exist yet.",
         where=file.name,
         advice=f"Apply it first: {Command('apply', environment)}. Nothing was changed.",
+    )
+
+
+def objects_server(
+    target: Target, planned: Planned, values: Mapping[str, SecretText]
+) -> ObjectsServer:
+    """Return the Prefect server of an environment, with its login and the secrets of its blocks."""
+    environment = planned.file.environment
+    return ObjectsServer(
+        partial(target.app_url, environment.app, public=environment.access.public),
+        values.get(AUTH_SECRET) if environment.access.auth == "basic" else None,
+        planned.object_values.found,
     )
 
 
@@ -266,6 +285,8 @@ def secret_values(context: Context, target: Target, planned: Planned) -> Mapping
         needed.add(login)  # the gate logs in
     made_up = needed & to_generate(target, planned.values, planned.live)
     require(needed - made_up, planned.values)
+    if step := objects_step(planned.plan):
+        require(step.sources, planned.object_values)
     complete = complete_values(context, file, planned.values, made_up)
     require(needed, complete)  # the login of a flow server is generated for its server alone
     return complete.found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from roost.apply.secret_values import Values, database_note
@@ -12,7 +12,7 @@ from roost.environment.rehearsal import rehearsed
 from roost.operations.context import Context
 from roost.operations.fly_target import Target
 from roost.operations.image_parts import image_for
-from roost.operations.secret_sources import known_values
+from roost.operations.secret_sources import known_values, object_values
 from roost.plan.cost import CostChange, cost_change, read_prices
 from roost.plan.desired import Desired
 from roost.plan.desired_state import desired_state
@@ -21,6 +21,7 @@ from roost.plan.document import Json, plan_document
 from roost.plan.effective import Choose, Effective, effective
 from roost.plan.ignored import Left, adopt
 from roost.plan.live import Live, read_live
+from roost.plan.objects_record import check_object_values, record_on
 from roost.plan.override import marked
 from roost.plan.ownership import our_machines
 from roost.plan.resume import Recovery
@@ -44,6 +45,8 @@ class Planned:
     """Differences that the file tells Roost to ignore."""
     recovery: Recovery | None = None
     """The target of a rollback, if it differs from the file."""
+    object_values: Values = field(default_factory=Values)
+    """The values of the secrets of Prefect's blocks."""
 
     def document(self) -> Json:
         """Return the public part as one JSON object."""
@@ -65,11 +68,27 @@ async def make_plan(
     adopted = adopt(marked(desired_state(chosen.file, image), chosen.override), live)
     desired = adopted.desired
     values = known_values(context, file, target, desired, live)
-    check = check_values(desired, live, our_machines(desired, live), values.found)
-    desired = replace(desired, values=check)
+    ours = our_machines(desired, live)
+    of_objects = object_values(context, file, target)
+    desired = replace(
+        desired,
+        values=check_values(desired, live, ours, values.found),
+        object_values=check_object_values(record_on(ours.values()), of_objects.found),
+    )
     cost = cost_change(read_prices(context.prices), desired, live)
     plan = chosen.annotate(adopted.annotate(diff(desired, live)))
-    return Planned(chosen.file, image, desired, live, plan, cost, values, chosen, adopted.left)
+    return Planned(
+        chosen.file,
+        image,
+        desired,
+        live,
+        plan,
+        cost,
+        values,
+        chosen,
+        adopted.left,
+        object_values=of_objects,
+    )
 
 
 def plans_document(plans: Sequence[Planned]) -> Json:

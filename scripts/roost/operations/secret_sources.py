@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from roost.apply.secret_values import Values, find_values
+from roost.apply.secret_values import Values, find_object_values, find_values
 from roost.apply.sops import SopsFiles, Unread
 from roost.environment.flow_server import CLIENT_LOGIN
 from roost.environment.load import EnvironmentFile
@@ -39,6 +39,18 @@ def known_values(
     known = given.with_made(kept)
     there = {secret.name for secret in live.secrets}
     return _with_reason_if_set(known, _may_generate(target, known) & there)
+
+
+def object_values(context: Context, file: EnvironmentFile, target: Target) -> Values:
+    """Return the values of the secrets of Prefect's blocks; a rehearsal generates those it lacks."""
+    files = SopsFiles(file.repository, context.environ)
+    given = find_object_values(file.environment, context.environ, files)
+    if target.generates is not Generates.ALL:
+        return given
+    store = GeneratedSecrets(context.local_home, context.clients.make_value)
+    absent = sorted(given.missing.keys() - given.unusable.keys())
+    made, _ = store.values(file.environment.app, absent) if absent else ({}, frozenset())
+    return given.with_made(made)
 
 
 def with_generated_login(

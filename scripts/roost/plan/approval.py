@@ -13,11 +13,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from roost.plan.document import Json, canonical, step_document
-from roost.plan.secrets import FIELD
+from roost.plan.secrets import FIELD, gives_new_values
 from roost.plan.steps import (
     BaseStep,
     Plan,
     ProveRelease,
+    ReconcileObjects,
     SetSecrets,
     StartMachine,
     Step,
@@ -105,7 +106,9 @@ class Need:
     @property
     def source(self) -> str:
         """The source of the secret's value; empty if it is unknown."""
-        return self.step.sources.get(self.secret, "") if isinstance(self.step, SetSecrets) else ""
+        if not isinstance(self.step, SetSecrets | ReconcileObjects):
+            return ""
+        return self.step.sources.get(self.secret, "")
 
 
 def needs(plan: Plan) -> Iterator[Need]:
@@ -114,6 +117,8 @@ def needs(plan: Plan) -> Iterator[Need]:
     for step in plan.steps:
         if isinstance(step, SetSecrets):
             yield from (_secret_need(step, name) for name in step.names)
+        elif isinstance(step, ReconcileObjects) and gives_new_values(step):
+            yield from (_secret_need(step, name) for name in step.sources)
         elif not (_only_starts(step) or (rotates and _only_boots_with_secrets(step))):
             yield Need(f"{step.key}: {step.summary}", step)
 
@@ -132,7 +137,7 @@ def unapproved(plan: Plan, approved: Approved, salt: str) -> tuple[str, ...]:
     return tuple(n.text for n in needs(plan) if not is_sealed(n, plan, approved, salt))
 
 
-def _secret_need(step: SetSecrets, name: str) -> Need:
+def _secret_need(step: SetSecrets | ReconcileObjects, name: str) -> Need:
     source = step.sources.get(name) or "a source that is not known"
     return Need(f"secret/{name}: take it from {source}", step, name)
 

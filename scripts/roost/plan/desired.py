@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from roost.environment.model import Ignored
+from roost.environment.prefect_objects import ObjectsFile
 
 Json = dict[str, Any]
 
@@ -99,6 +100,12 @@ class Desired:
     """How the available values compare with those that were set."""
     sources: Mapping[str, str] = field(default_factory=dict)
     """The source of each secret's value, by the secret's name."""
+    objects: ObjectsFile | None = None
+    """Prefect's objects; None if the file names none."""
+    object_sources: Mapping[str, str] = field(default_factory=dict)
+    """The source of each secret of the objects, by the secret's name."""
+    object_values: ValueCheck = field(default=ValueCheck(), repr=False)
+    """How the available values of those secrets compare with those that were applied."""
 
     @property
     def always_on(self) -> int:

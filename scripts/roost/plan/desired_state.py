@@ -30,6 +30,10 @@ def desired_state(file: EnvironmentFile, image: str) -> Desired:
         ),
         ignored=environment.drift.ignore,
         sources={secret.name: secret.source.description for secret in environment.secrets},
+        objects=file.objects,
+        object_sources={
+            secret.name: secret.source.description for secret in environment.prefect.object_secrets
+        },
     )
 
 

@@ -14,7 +14,9 @@ from roost.plan.destroy import cordoned_notes
 from roost.plan.disclosures import disclosures
 from roost.plan.live import Live
 from roost.plan.machines import compare_machines, surplus_machines
+from roost.plan.objects_record import base_records
 from roost.plan.ownership import our_machines
+from roost.plan.prefect_objects import compare_objects, unchecked_secrets
 from roost.plan.restore import refusal, restoring
 from roost.plan.resume import Recovery, recover, unproved
 from roost.plan.retention import deletion_notes
@@ -74,6 +76,8 @@ def plan_from(recovery: Recovery, live: Live) -> Plan:
         *surplus_machines(desired, live, ours, back=recovery.back_to > 0),
         *_surplus_ips(desired, live),
     ]
+    if not recovery.back_to:  # a rollback leaves Prefect's objects as they are
+        found += list(compare_objects(desired, ours, found))
     steps = [item for item in found if not isinstance(item, Refusal | str)]
     return Plan(
         environment=desired.environment,
@@ -87,8 +91,11 @@ def plan_from(recovery: Recovery, live: Live) -> Plan:
             *(item for item in found if isinstance(item, str)),
         ),
         base=base_state(live),
-        unchecked=tuple(s.name for s in states if s.state is State.UNCHECKED),
-        sources=desired.sources,
+        unchecked=(
+            *(s.name for s in states if s.state is State.UNCHECKED),
+            *unchecked_secrets(desired, ours),
+        ),
+        sources={**desired.object_sources, **desired.sources},
         marks=fitting_marks(desired, live, ours),
     )
 
@@ -109,8 +116,10 @@ def base_state(live: Live) -> Json:
     overrides = {
         m.id: m.metadata[OVERRIDE_KEY] for m in live.machines if OVERRIDE_KEY in m.metadata
     }
+    objects = base_records(live.machines)
     return {
         **({"overrides": overrides} if overrides else {}),
+        **({"objects": objects} if objects else {}),
         "app": live.app is not None,
         "ips": sorted(ip.kind for ip in live.ips),
         "volumes": sorted([volume.id, volume.size_gb] for volume in live.volumes),

@@ -30,6 +30,7 @@ from roost.plan.steps import (
     Json,
     Plan,
     ProveRelease,
+    ReconcileObjects,
     SetSecrets,
     StartMachine,
     Step,
@@ -182,7 +183,7 @@ def _of_step(step: Step, evidence: _Evidence) -> Iterator[Difference]:
 def _cause(step: Step, evidence: _Evidence) -> Cause:  # noqa: PLR0911 - one return for each kind of step
     if isinstance(step, CreateVolume) and evidence.live.app is not None:
         return Cause.NO_DATA
-    if evidence.never_applied:
+    if evidence.never_applied or isinstance(step, ReconcileObjects):
         return Cause.NOT_APPLIED
     if isinstance(step, UpdateMetadata):
         return Cause.ENDED if evidence.ended else Cause.CUT_SHORT

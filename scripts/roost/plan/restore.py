@@ -19,6 +19,7 @@ from roost.plan.backups import RESTORE_OF, Backup, retained_entry, retained_volu
 from roost.plan.desired import EXTENSION_FIELDS, MOUNT_PATH, VERSION_KEY, VOLUME_NAME, Desired
 from roost.plan.document import canonical
 from roost.plan.live import Live
+from roost.plan.objects_record import outdated
 from roost.plan.ownership import is_ours, slot_of
 from roost.plan.releases import Release, Verdict, last_good, releases_on
 from roost.plan.steps import Json, Refusal
@@ -113,6 +114,7 @@ def moved_config(state: Restoring, volume: str, release: Release) -> Json:
     config = {**(state.old.config or {}), **changed}
     metadata = {k: v for k, v in state.old.metadata.items() if k != JOURNAL_KEY}
     metadata |= changed["metadata"]
+    metadata |= outdated(state.old.metadata)  # Prefect's objects are those of the snapshot now
     mount: Json = next(iter((state.old.config or {}).get("mounts") or ()), {})
     extends = {name: mount[name] for name in EXTENSION_FIELDS if name in mount}
     kept = retained_entry([*retained_volumes([state.old]), state.old.mounted_volume])

@@ -10,6 +10,7 @@ from roost.plan.allow_retry import find_release
 from roost.plan.desired import OVERRIDE_KEY, Desired
 from roost.plan.ignored import adopt
 from roost.plan.live import Live
+from roost.plan.objects_record import record_on
 from roost.plan.override import decode
 from roost.plan.ownership import our_machines
 from roost.plan.releases import (
@@ -159,6 +160,11 @@ def _notes(desired: Desired, live: Live, releases: Releases, release: Release) -
     if release.secrets != secrets_digest(live.secrets):
         yield f"Secrets changed since release {number}; a rollback does not restore their values."
     yield from _override_notes(desired, release)
+    if desired.objects or record_on(our_machines(desired, live).values()):
+        yield (
+            "Prefect's objects stay as they are: a rollback changes only the server. To change them "
+            "back, revert their file and apply."
+        )
     wanted = draft(desired, live, releases)
     if wanted is None or wanted.setup != release.setup:
         yield (

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from roost.plan.desired import SECRETS_KEY
-from roost.plan.secrets import FIELD
+from roost.plan.secrets import FIELD, gives_new_values
 from roost.plan.steps import (
     CreateMachine,
     DestroyMachine,
     Plan,
     ProveRelease,
+    ReconcileObjects,
     SetSecrets,
     StartMachine,
     Step,
@@ -70,6 +71,8 @@ def beside_secrets(plan: Plan, *, removing: bool = True) -> tuple[str, ...]:
 
 def _beside_secrets(step: Step, *, removing: bool) -> Iterator[str]:
     if isinstance(step, SetSecrets | ProveRelease):
+        return
+    if isinstance(step, ReconcileObjects) and gives_new_values(step):
         return
     if isinstance(step, UnsetSecrets):
         if not removing:

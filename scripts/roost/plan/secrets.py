@@ -11,7 +11,7 @@ from roost.plan.desired import Desired, ValueCheck
 from roost.plan.live import Live
 from roost.plan.ownership import our_machines
 from roost.plan.secret_fingerprints import Mark, Marks, read_marks, same_value
-from roost.plan.steps import Change, Step, UpdateMachine
+from roost.plan.steps import Change, ReconcileObjects, Step, UpdateMachine
 from roost.secret_text import SecretText
 
 FIELD = "secrets"
@@ -41,7 +41,7 @@ class State(Enum):
         return self in _SET
 
 
-_VARIABLE = "env "
+VARIABLE = "env "
 """The prefix of a source that is a variable; in a workflow, a GitHub secret."""
 _SET = {State.MISSING, State.CHANGED, State.BY_HAND, State.UNKNOWN}
 _WHY = {
@@ -181,7 +181,7 @@ def unreviewed_values(
         return not any(same_value(values[name], mark.fingerprint) for mark in held)
 
     return tuple(
-        name for name in names if desired.sources[name].startswith(_VARIABLE) and is_other(name)
+        name for name in names if desired.sources[name].startswith(VARIABLE) and is_other(name)
     )
 
 
@@ -196,6 +196,11 @@ def rotates_asleep(steps: Iterable[Step]) -> bool:
     updates = [step for step in steps if isinstance(step, UpdateMachine)]
     rest = {step.kind for step in steps} - {"set-secrets", "unset-secrets", "update-machine"}
     return bool(updates) and not rest and all(_only_secrets_asleep(step) for step in updates)
+
+
+def gives_new_values(step: ReconcileObjects) -> bool:
+    """Return whether a step only gives Prefect's blocks new values of secrets that they have."""
+    return {change.field for change in step.changes} == {FIELD}
 
 
 def _only_secrets_asleep(step: UpdateMachine) -> bool:

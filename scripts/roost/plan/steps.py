@@ -222,6 +222,29 @@ class DestroyMachine(BaseStep):
     machine: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class ReconcileObjects(BaseStep):
+    """Make Prefect's own objects as their file says, after the gate; nothing else of the server's."""
+
+    kind = "reconcile-objects"
+    path: str
+    """The file, from the top of the repository; empty if the environment names none any more."""
+    objects: Json
+    """By section, the bodies of Prefect's create calls; a secret is `{secret: NAME}`."""
+    removed: tuple[str, ...] = ()
+    """The keys of objects of an earlier file that are removed."""
+    sources: dict[str, str] = field(default_factory=dict)
+    """The source of each secret's value, by name."""
+
+    @property
+    def own(self) -> Json:
+        """The fields that its kind adds; `sources` is left out if it is empty."""
+        own = super().own
+        if not self.sources:
+            own.pop("sources")
+        return own
+
+
 Step = (
     CreateApp
     | AssignIp
@@ -238,6 +261,7 @@ Step = (
     | UncordonMachine
     | ProveRelease
     | DestroyMachine
+    | ReconcileObjects
 )
 
 

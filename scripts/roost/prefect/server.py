@@ -80,7 +80,7 @@ class Server:
         Raises:
             CheckFailedError: the status is neither a success nor `also`.
         """
-        answer = await self._send_until_free(verb, f"/api{path}", body)
+        answer = await self.send(verb, path, body)
         if not answer.is_success and answer.status_code != also:
             raise CheckFailedError(
                 f"{verb} /api{path} answered {answer.status_code}: {self.quote(answer.text)}",
@@ -90,9 +90,11 @@ class Server:
 
     async def status(self, path: str) -> int:
         """Return the status of a path of the API, success or not."""
-        return (await self._send_until_free("GET", f"/api{path}", None)).status_code
+        return (await self.send("GET", path)).status_code
 
-    async def _send_until_free(self, verb: str, path: str, body: Any) -> httpx.Response:
+    async def send(self, verb: str, path: str, body: Any = None) -> httpx.Response:
+        """Call the API and return the answer, whatever its status; a 503 is sent again."""
+        path = f"/api{path}"
         answer = await self._send(verb, path, body)
         for attempt in range(1, BUSY_ATTEMPTS):
             if answer.status_code != HTTPStatus.SERVICE_UNAVAILABLE:

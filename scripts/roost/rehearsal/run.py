@@ -384,7 +384,8 @@ class RehearsalRun:
     def _show_log(self, before: str, after: str) -> None:
         """Print the log from the change on, because its folder will be removed."""
         new = after.removeprefix(before)
-        for secret in self.head.file.environment.secrets:
+        environment = self.head.file.environment
+        for secret in (*environment.secrets, *environment.prefect.object_secrets):
             for value in self._values.known(self.app, [secret.name]).values():
                 new = value.redact(new)
         lines = new.splitlines()

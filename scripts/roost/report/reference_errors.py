@@ -74,6 +74,8 @@ REMEDIES = {
     f"`{Command('releases', 'ENV', '--clear', 'N')}`.",
     "gate-failed-not-rolled-back": "Read what runs now in the message. Correct the file and apply.",
     "smoke-failed": f"Read the failed check. `{Command('status', 'ENV')}` shows the machine.",
+    "prefect-objects": "Read Prefect's words for each object, correct its entry, and apply again: it "
+    "continues with what is left.",
     "rehearsal-failed": "Read the failed check in the comment; reproduce it with "
     f"`{Command('rehearse', 'ENV')}`.",
     # Backups

@@ -289,13 +289,15 @@ def must_be_owned(files: Iterable[EnvironmentFile]) -> tuple[str, ...]:
 
 
 def _entries(file: EnvironmentFile) -> Iterator[str]:
-    """Yield the file of a protected environment, with either suffix, and the files of its secrets."""
+    """Yield the files of a protected environment, with either suffix, and those of its secrets."""
     if file.environment.protected:
         yield from (f"environments/{file.name}{suffix}" for suffix in SUFFIXES)
         for entry in file.environment.flows:
             yield from (
                 f"{entry.path}/{name}" for name in (LOCK, "a_new_one.py", "lib/a_new_one.py")
             )
+        if file.environment.prefect.objects:
+            yield file.environment.prefect.objects
     yield from (PurePosixPath(name).as_posix() for name in file.environment.sops_files)
 
 

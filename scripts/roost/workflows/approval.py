@@ -15,6 +15,7 @@ from roost.operations.planning import Planned
 from roost.plan.approval import Need, is_sealed, needs
 from roost.plan.document import canonical, plan_digest, plan_document
 from roost.plan.document_reader import read_plan
+from roost.plan.prefect_objects import unreviewed_object_values
 from roost.plan.secrets import unreviewed_values
 from roost.plan.steps import Plan, SetSecrets
 from roost.report.outcome import DeployOutcome, Result
@@ -109,6 +110,7 @@ def check_values(runner: Runner, planned: Planned) -> None:
         return
     to_set = [n for step in planned.plan.steps if isinstance(step, SetSecrets) for n in step.names]
     found = unreviewed_values(planned.desired, planned.live, planned.values.found, to_set)
+    found += unreviewed_object_values(planned.desired, planned.live)
     if not found:
         return
     name = planned.file.name

@@ -230,7 +230,7 @@ def meaning(context: Context, file: EnvironmentFile) -> tuple[object, ...]:
     except MissingLockError:
         image = ""
     others = tuple(image_for(context, unit) for unit in beside(file))
-    return (file.environment, image, others, tuple(_sops_contents(file)))
+    return (file.environment, file.objects, image, others, tuple(_sops_contents(file)))
 
 
 def _meaning_before(context: Context, file: EnvironmentFile) -> tuple[object, ...]:

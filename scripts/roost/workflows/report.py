@@ -179,12 +179,14 @@ async def _changes(context: Context, github: GitHub, runner: Runner, name: str) 
 
 
 def _beside(context: Context, name: str) -> tuple[str, ...]:
-    """Return the folders of an environment's flow servers and its SOPS files; none if it is invalid."""
+    """Return what an environment names beside its file: flows, objects, SOPS files; none if invalid."""
     try:
         environment = load_environment(name, context.environments).environment
     except RoostError:
         return ()
-    return (*dict.fromkeys(entry.path for entry in environment.flows), *environment.sops_files)
+    objects = [environment.prefect.objects] if environment.prefect.objects else []
+    flows = dict.fromkeys(entry.path for entry in environment.flows)
+    return (*flows, *objects, *environment.sops_files)
 
 
 async def _update_comment(context: Context, github: GitHub, place: _Place) -> None:

@@ -15,6 +15,7 @@ _LIGHT = re.compile(
     r"|(.*/)?[^/]*\.sops\.(yaml|yml|json|env)"
     r"|docs/.*"
     r"|flows/.*"
+    r"|prefect/[^/]+\.ya?ml"
     r"|[^/]+\.md"
     r"|LICENSE",
     re.DOTALL,

@@ -21,6 +21,8 @@ from roost.workflows.remote_checkout import UnreadableCommitError, open_head
 ENVIRONMENTS, DEPLOY = "environments/", "deploy/"
 FLOWS = "flows/"
 """The usual place of the folders that flow servers run."""
+OBJECTS = "prefect/"
+"""The usual place of the files with Prefect's objects."""
 UNTOUCHED = "Nothing was changed here."
 
 
@@ -98,6 +100,7 @@ def decides(path: str, file: EnvironmentFile) -> bool:
     names = {f"{file.name}{suffix}" for suffix in SUFFIXES} | {DEFAULTS}
     ours = {f"{ENVIRONMENTS}{name}" for name in names}
     sops = {PurePosixPath(name).as_posix() for name in file.environment.sops_files}
-    # A newer file may name another folder of flows than this one.
-    folders = (DEPLOY, FLOWS, *(f"{entry.path}/" for entry in file.environment.flows))
-    return path in ours | sops or path.startswith(folders)
+    objects = {file.environment.prefect.objects}
+    # A newer file may name another folder of flows, or another file of objects, than this one.
+    folders = (DEPLOY, FLOWS, OBJECTS, *(f"{entry.path}/" for entry in file.environment.flows))
+    return path in ours | sops | objects or path.startswith(folders)

@@ -8,6 +8,8 @@ import yaml
 from helpers.documents import ROOT, blocks, pages
 from roost.environment.load import check
 from roost.environment.model import AUTH_SECRET, Environment
+from roost.environment.objects_file import read_objects_file
+from roost.environment.prefect_objects import SECTIONS
 from roost.environment.yaml_source import read_source
 
 FIELDS = set(Environment.model_fields)
@@ -32,10 +34,14 @@ def faults_of(text):
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=str)
-def test_a_yaml_block_is_what_validate_takes(block):
+def test_a_yaml_block_is_what_validate_takes(block, tmp_path):
     data = yaml.safe_load(block.text)
 
-    if set(data) != OTHERS:
+    if set(data) <= set(SECTIONS):
+        path = tmp_path / "objects.yaml"
+        path.write_text(block.text, encoding="utf-8")
+        assert read_objects_file(tmp_path, path.name, ["SLACK_URL"]).objects
+    elif set(data) != OTHERS:
         assert set(data) <= FIELDS
         assert faults_of(block.text) == []
 

@@ -386,3 +386,34 @@ def test_a_folder_of_flows_that_cannot_be_used_is_a_fault_with_its_name(job, rep
 
     assert said.code == 3
     assert "the folder of staging.nightly, flows/nightly, has the link link" in said.err
+
+
+# Prefect's objects
+
+
+OBJECTS = "prefect/staging.yaml"
+
+
+@pytest.fixture
+def with_objects(repository):
+    """A commit with an environment that names a file of objects, and one that names none."""
+    path = repository.folder / OBJECTS
+    path.parent.mkdir()
+    path.write_text("variables: [{name: region, value: eu}]\n")
+    repository.write("staging", {"prefect": {"version": "3.8.8", "objects": OBJECTS}})
+    repository.write("production", protected=True)
+    return repository.commit()
+
+
+def test_a_file_of_objects_alone_concerns_the_environment_that_names_it(
+    job, repository, with_objects
+):
+    (repository.folder / OBJECTS).write_text("variables: [{name: region, value: us}]\n")
+
+    assert changed(job, with_objects)["environments"] == ["staging"]
+
+
+def test_a_file_of_objects_that_only_reads_differently_is_no_change(job, repository, with_objects):
+    (repository.folder / OBJECTS).write_text("# eu\nvariables:\n  - name: region\n    value: eu\n")
+
+    assert changed(job, with_objects)["environments"] == []

@@ -9,14 +9,13 @@ import httpx
 import pytest
 import stamina
 
-from helpers.deploy_jobs import DeployJobs
+from helpers.deploy_jobs import PullRequestJobs
 from helpers.fake_flow_prefect import FlowPrefect
 from helpers.fake_github import FakeGitHub
 from helpers.fake_prefect import LOGIN
 from helpers.fake_registry import full_registry
 from helpers.flow_folders import NIGHTLY, write_flow_folder
 from helpers.fly_of_apps import FlyOfApps
-from helpers.step_outputs import outputs_in
 from roost.apply import gate
 from roost.environment.flow_server import CLIENT_LOGIN
 from roost.environment.model import AUTH_SECRET
@@ -29,7 +28,6 @@ NAME, APP = "prefect", "acme-server"
 UNIT, FLOW_APP = "prefect.nightly", "acme-server-nightly"
 WITH_FLOWS = {"app": APP, "flows": [NIGHTLY]}
 LARGER = {"machine": {"memory_mb": 1024}}
-WEB_FLOW = "web-flow"
 
 
 @pytest.fixture
@@ -61,15 +59,10 @@ def prefect(monkeypatch, fly):
     return found
 
 
-class Story(DeployJobs):
+class Story(PullRequestJobs):
     """A repository on GitHub with a server and a flow server, and the jobs of its workflows."""
 
     name = NAME
-
-    def __init__(self, github, repository, job, folder, env):
-        self.github, self.repository, self.job = github, repository, job
-        self.folder, self.env = folder, env
-        self.pull, self.plans = None, folder / "plans"
 
     def write(self, *parts, **fields):
         """Write the environment, with its flow server."""
@@ -78,54 +71,6 @@ class Story(DeployJobs):
     def code(self, text):
         """Change the code of the flow server."""
         (self.repository.folder / "flows/nightly/serve_flows.py").write_text(text)
-
-    def push(self, branch="main"):
-        """Commit and push what is there; the next jobs are those of the push."""
-        sha, before = self.repository.commit(), self.github.head(branch)
-        self.repository.push(branch, sha)
-        self.event(before, sha)
-        return sha
-
-    def event(self, before, sha, committer="ada"):
-        """Have the next jobs be those of a push."""
-        pushed = {
-            "before": before,
-            "head_commit": {"id": sha, "committer": {"username": committer}},
-        }
-        (self.folder / "event").write_text(json.dumps(pushed))
-        self.env("GITHUB_EVENT_NAME", "push")
-        self.env("GITHUB_SHA", sha)
-
-    def plan(self):
-        """Run the jobs Plan and Comment of a pull request; return what Plan said."""
-        head = self.push("change")
-        self.pull = self.pull or self.github.add_pull("change")
-        url = f"https://github.com/acme/infra/pull/{self.pull.number}"
-        event = {"number": self.pull.number, "head": {"sha": head}, "html_url": url}
-        (self.folder / "event").write_text(json.dumps({"pull_request": event}))
-        self.env("ENVIRONMENTS", json.dumps([NAME]))
-        said = self.job("github", "plan", "--results", self.plans)
-        self.env("PLANNED", outputs_in(self.folder / "output")["planned"])
-        assert self.tell().code == 0
-        return said
-
-    def tell(self):
-        """Run the job Comment."""
-        return self.job(
-            "github", "comment", "--plans", self.plans, "--rehearsals", self.folder / "none"
-        )
-
-    def merge(self):
-        """Merge the pull request after somebody read its comment."""
-        self.github.pass_time()
-        before = self.github.head()
-        self.event(before, self.github.merge_pull(self.pull.number, method="squash"), WEB_FLOW)
-
-    @property
-    def comment(self):
-        """The one comment of the pull request."""
-        [found] = self.github.comments(self.pull.number)
-        return found.body
 
 
 @pytest.fixture

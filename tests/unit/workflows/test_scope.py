@@ -9,6 +9,7 @@ from roost.workflows.scope import is_light
 LIGHT = [
     "flows/nightly/serve_flows.py",
     "flows/nightly/requirements.txt",
+    "prefect/production.yaml",
     *("environments/staging.yaml", "environments/demo.yml", "environments/_defaults.yaml"),
     *("production.sops.yaml", "secrets/a/b.sops.json", "x.sops.env", "x.sops.yml"),
     *("docs/github.md", "docs/decisions/0009-approval.md", "README.md", "LICENSE"),
