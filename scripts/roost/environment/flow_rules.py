@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from roost.environment.extras import extras_are_packages, extras_need_our_image
 from roost.environment.flow_server import CLIENT_LOGIN
 from roost.environment.flow_units import flow_app, flow_environment
 from roost.environment.model import Environment
@@ -139,4 +140,5 @@ FLOW_RULES: tuple[Rule, ...] = (
 def all_findings(environment: Environment) -> Iterator[Finding]:
     """Return what every rule finds about an environment and its flow servers."""
     yield from findings(environment)
+    yield from findings(environment, (extras_are_packages, extras_need_our_image))
     yield from findings(environment, (server_variables, *FLOW_RULES))

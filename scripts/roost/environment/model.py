@@ -85,6 +85,11 @@ class Prefect(Model):
         Field(json_schema_extra={"propertyNames": {"pattern": "^PREFECT_[A-Z0-9_]+$"}}),
     ] = {}  # noqa: RUF012 - pydantic copies it for each value
     """Prefect settings as environment variables; secrets belong under `secrets`."""
+    extras: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=200, examples=["prefect-redis"])], ...],
+        Field(strict=False, max_length=50, examples=[["prefect-redis", "prefect-aws==0.5.*"]]),
+    ] = ()
+    """More packages in the server's image; needs environments/locks/NAME.txt (`./run lock --server NAME`)."""
 
 
 class Concurrency(Model):

@@ -11,6 +11,7 @@ from pathlib import Path
 from roost.environment.files import FlowUnit
 from roost.environment.flow_folder import FlowFolderError, read_flow_folder
 from roost.environment.load import EnvironmentFile
+from roost.environment.server_lock import ServerLockError, lock_of, read_server_lock
 from roost.errors import Fault, InvalidFilesError
 from roost.operations.context import Context
 from roost.plan.image import Part, flow_image_parts, image_reference, read_image_parts
@@ -29,7 +30,7 @@ def image_for(context: Context, file: EnvironmentFile) -> str:
 
     Raises:
         MissingLockError: there is no lock for the Prefect version.
-        InvalidFilesError: the folder of a flow server cannot be used.
+        InvalidFilesError: the folder of a flow server, or the lock of the extras, cannot be used.
     """
     if file.environment.prefect.image:
         return file.environment.prefect.image
@@ -41,14 +42,14 @@ def image_for(context: Context, file: EnvironmentFile) -> str:
 def build_folder(context: Context, file: EnvironmentFile) -> Iterator[tuple[Path, str]]:
     """Yield the folder to build an image from, and the version of Prefect in it.
 
-    A server is built from the folder `deploy` itself. For a flow server, Roost's part and the user's
-    are copied into a temporary folder.
+    A server is built from the folder `deploy` itself. For a flow server, and for a server with extra
+    packages, Roost's part and the user's are copied into a temporary folder.
     """
-    if file.flow is None:
+    if file.flow is None and not file.environment.prefect.extras:
         yield context.deploy, file.environment.prefect.version
         return
     found = _parts(context, file)
-    with tempfile.TemporaryDirectory(prefix="roost-flows-") as folder:
+    with tempfile.TemporaryDirectory(prefix="roost-image-") as folder:
         for name, content in found.parts:
             path = Path(folder) / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,8 +60,23 @@ def build_folder(context: Context, file: EnvironmentFile) -> Iterator[tuple[Path
 def _parts(context: Context, file: EnvironmentFile) -> ImageParts:
     if file.flow is None:
         version = file.environment.prefect.version
-        return ImageParts(version, read_image_parts(context.deploy, version))
+        return ImageParts(version, read_image_parts(context.deploy, version, _own_lock(file)))
     return _flow_parts(context, file, file.flow)
+
+
+def _own_lock(file: EnvironmentFile) -> bytes | None:
+    """Return the lock of a server with extra packages; None without extras.
+
+    The file was loaded with it, so it fails here only where it was removed since.
+    """
+    if not file.environment.prefect.extras:
+        return None
+    lock = lock_of(file.path, file.name)
+    try:
+        return read_server_lock(lock, file.repository)
+    except ServerLockError as error:
+        fault = Fault(str(file.path), 1, 1, f"the lock of the extras, {lock}, {error}")
+        raise InvalidFilesError((fault,)) from error
 
 
 def _flow_parts(context: Context, file: EnvironmentFile, flow: FlowUnit) -> ImageParts:
