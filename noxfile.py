@@ -166,7 +166,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def image(session: nox.Session) -> None:
-    """Build the server's image and boot it, without a Docker daemon: ./run image [VERSION]."""
+    """Build the server's image and boot it, without a Docker daemon: ./run image [VERSION] [--server ENV]."""
     install(session, "roost")
     run_package(session, "image")
 

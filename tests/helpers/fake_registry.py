@@ -127,6 +127,9 @@ if NAME == "buildx imagetools":
 elif NAME == "context inspect":
     print("unix:///run/fake-docker.sock")
 elif NAME == "buildx build":
+    context = pathlib.Path(ARGUMENTS[-1])
+    files = {{file.name: file.read_text() for file in context.glob("locks/*.txt")}}
+    (HERE / "locks").write_text(json.dumps(files))
     print("#1 [1/7] FROM base")
     print("#1 DONE 0.1s", file=sys.stderr)
 elif NAME == "login":
@@ -168,6 +171,12 @@ class FakeDocker:
         """Return every call: its arguments, what it read and its environment."""
         log = self.folder / "calls"
         return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+    @property
+    def locks(self) -> dict[str, str]:
+        """Return the locks in the folder that was built last, by name."""
+        found: dict[str, str] = json.loads((self.folder / "locks").read_text())
+        return found
 
     @property
     def names(self) -> list[str]:

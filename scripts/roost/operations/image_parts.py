@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,24 +50,32 @@ def build_folder(context: Context, file: EnvironmentFile) -> Iterator[tuple[Path
         return
     found = _parts(context, file)
     with tempfile.TemporaryDirectory(prefix="roost-image-") as folder:
-        for name, content in found.parts:
-            path = Path(folder) / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
+        write_parts(found.parts, Path(folder))
         yield Path(folder), found.version
+
+
+def write_parts(parts: Iterable[Part], folder: Path) -> None:
+    """Write the parts of an image into an empty folder, to build it from there."""
+    for name, content in parts:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
 
 
 def _parts(context: Context, file: EnvironmentFile) -> ImageParts:
     if file.flow is None:
         version = file.environment.prefect.version
-        return ImageParts(version, read_image_parts(context.deploy, version, _own_lock(file)))
+        return ImageParts(version, read_image_parts(context.deploy, version, own_lock(file)))
     return _flow_parts(context, file, file.flow)
 
 
-def _own_lock(file: EnvironmentFile) -> bytes | None:
+def own_lock(file: EnvironmentFile) -> bytes | None:
     """Return the lock of a server with extra packages; None without extras.
 
-    The file was loaded with it, so it fails here only where it was removed since.
+    The file was loaded with it, so this fails only where the lock was removed since.
+
+    Raises:
+        InvalidFilesError: the lock cannot be read.
     """
     if not file.environment.prefect.extras:
         return None
