@@ -31,6 +31,7 @@ from roost.plan.desired import (
     idle_action,
 )
 from roost.plan.image import is_stock_image
+from roost.plan.proxy_bypass import bypass
 from roost.plan.retention import retention_settings
 
 
@@ -119,7 +120,8 @@ def environment_variables(environment: Environment) -> dict[str, str]:
         variables[DATABASE_URL_VARIABLE] = database.url_secret
     elif database.replicate:
         variables |= replica_variables(database.replicate)
-    return {**defaults, **environment.environment, **variables}
+    own, secrets = environment.environment, (secret.name for secret in environment.secrets)
+    return {**defaults, **own, **bypass(own, secrets), **variables}
 
 
 def replica_variables(replica: Replicate) -> dict[str, str]:
