@@ -54,7 +54,7 @@ async def status(
         live = await read_live(target.fly, file.environment.app)
         public = file.environment.access.public
         url = await target.app_url(file.environment.app, public=public) if live.app else ""
-        state = await look_at(target, file, live, url)
+        state = await look_at(context, target, file, live, url)
         work, work_lines = await _work(context, target, file, live, state)
         flows = await flow_states(target, file)
     chosen = effective(file, live, datetime.now(UTC))

@@ -207,6 +207,7 @@ def proof_of(context: Context, target: Target, planned: Planned, auth: SecretTex
         lambda result: context.progress.print(check_line(result)),
         lambda url: context.progress.print(f"Gate: {url}", soft_wrap=True),
         environment.database.backend,
+        context.clients.prefect,
     )
 
 
@@ -223,6 +224,7 @@ def _flow_proof(
         clock=time.monotonic,
         on_check=lambda result: context.progress.print(check_line(result)),
         on_url=lambda url: context.progress.print(f"Gate: {url}", soft_wrap=True),
+        open_server=context.clients.prefect,
         subject=FlowServerSubject(flow.entry.name, file.name, stop_s=stop_s(flow.entry)),
     )
 

@@ -16,7 +16,7 @@ import stamina
 from helpers.deploy_jobs import DeployJobs
 from helpers.fake_fly import FakeFly
 from helpers.fake_github import ACTIONS_BOT, FakeGitHub
-from helpers.fake_prefect import LOGIN, FakePrefect, say
+from helpers.fake_prefect import LOGIN, FakePrefect, opens, say
 from helpers.fake_registry import full_registry
 from helpers.server_locks import lock_text, write_server_lock
 from helpers.step_outputs import outputs_in
@@ -51,12 +51,10 @@ def fly(monkeypatch, clients):
 
 
 @pytest.fixture(autouse=True)
-def prefect(monkeypatch):
+def prefect(monkeypatch, clients):
     """The server that answers at every address."""
     found = FakePrefect()
-    monkeypatch.setattr(
-        "roost.prefect.transport.LoopbackNames", lambda _: httpx.MockTransport(found)
-    )
+    clients.use(prefect=opens(found))
     monkeypatch.setattr(gate, "WATCH_S", 0.01)
     return found
 
