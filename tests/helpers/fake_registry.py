@@ -1,4 +1,4 @@
-"""A registry of images, and a `docker` that brings some to it; both remember what they were given."""
+"""An image registry, and a `docker` that pushes to it; both record their calls."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ class FakeRegistry:
 
 
 def full_registry(*arguments: Any, **options: Any) -> Registry:
-    """Open the real client in front of a registry that has every image, in no network."""
+    """Open the real client with a registry in memory that has every image."""
     everything = httpx.MockTransport(lambda _: httpx.Response(200))
     return Registry(*arguments, **options, transport=everything)
 
 
 @contextmanager
 def fake_registry(token: str) -> Iterator[FakeRegistry]:
-    """Run one on this computer."""
+    """Serve a registry on this computer."""
     registry = FakeRegistry(token)
 
     class Handler(BaseHTTPRequestHandler):
@@ -151,7 +151,7 @@ elif NAME == "push":
 
 
 class FakeDocker:
-    """A program of that name in a folder of its own."""
+    """A program `docker` in a folder of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
