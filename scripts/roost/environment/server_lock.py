@@ -12,7 +12,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from roost.environment.extras import Extra, extras_of
+from roost.environment.extras import (
+    Extra,
+    extras_are_packages,
+    extras_need_our_image,
+    extras_of,
+)
 from roost.environment.model import Environment
 from roost.environment.sops_file import leads_out, repository_of
 
@@ -111,14 +116,17 @@ def proven_pins(deploy: Path, version: str) -> Pins:
 def environment_lock_fault(environment: Environment, path: Path, deploy: Path) -> str:
     """Return what is wrong with the lock of an environment file, and the fix; empty without extras.
 
+    It is empty as well where the extras themselves are at fault, which their rules report.
+
     Args:
-        environment: what the file says, valid in itself.
+        environment: what the file says.
         path: the file.
         deploy: the folder with the locks that Roost is tested with.
     """
-    extras = extras_of(environment)
-    if not extras:
+    faulty = (*extras_are_packages(environment), *extras_need_our_image(environment))
+    if faulty or not environment.prefect.extras:
         return ""
+    extras = extras_of(environment)
     version, name = environment.prefect.version, path.stem
     lock = lock_of(path, name)
     try:

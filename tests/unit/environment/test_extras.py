@@ -130,6 +130,16 @@ def test_a_lock_that_fits_is_no_fault(repository):
     assert faults(repository) == []
 
 
+@pytest.mark.parametrize("entry", ["x @ https://example.org/x.whl", "prefect", "one two"])
+def test_of_extras_that_are_none_their_own_fault_is_told_and_no_lock_is_missed(repository, entry):
+    write(repository, entry)
+    lock(repository, "").unlink()
+
+    [message] = faults(repository)
+
+    assert "lock of the extras" not in message
+
+
 def test_a_server_without_extras_needs_no_lock_and_reads_none(repository):
     lock(repository, "junk")
     write(repository)
