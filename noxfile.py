@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 import nox
+from nox.command import CommandFailed
 from packaging.requirements import Requirement  # nox needs it, too
 
 nox.needs_version = ">=2025.2"
@@ -50,6 +51,8 @@ RESOLVE = [
     *("--no-header", "--no-annotate", "--no-emit-index-url"),
 ]
 COMPILE = [*RESOLVE, "--generate-hashes"]
+# Fly's machines, with the C library of the image's Debian or an older one.
+PLATFORM = ("--python-platform", "x86_64-manylinux_2_40")
 
 
 def install(session: nox.Session, name: str) -> None:
@@ -163,7 +166,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def image(session: nox.Session) -> None:
-    """Build the server's image and boot it, without a Docker daemon: ./run image [VERSION]."""
+    """Build the server's image and boot it, without a Docker daemon: ./run image [VERSION] [--server ENV]."""
     install(session, "roost")
     run_package(session, "image")
 
@@ -198,11 +201,12 @@ def chaos(session: nox.Session) -> None:
 
 @nox.session
 def lock(session: nox.Session) -> None:
-    """Lock anew: ./run lock [--upgrade] (all of requirements/), ./run lock VERSION (a Prefect version), or ./run lock --flows NAME [--upgrade]."""
+    """Lock anew: ./run lock [--upgrade] (all of requirements/), ./run lock VERSION (a Prefect version), or ./run lock --flows NAME or --server ENV [--upgrade]."""
     words = [word for word in session.posargs if word != "--upgrade"]
-    if words and words[0] == "--flows":
+    one_by_one = {"--flows": lock_flows, "--server": lock_server}
+    if words and words[0] in one_by_one:
         for name in words[1:] or [""]:
-            lock_flows(session, name, upgrade="--upgrade" in session.posargs)
+            one_by_one[words[0]](session, name, upgrade="--upgrade" in session.posargs)
         return
     for version in words:
         lock_prefect(session, version)
@@ -282,6 +286,43 @@ def lock_flows(session: nox.Session, name: str, *, upgrade: bool) -> None:
         *(word for path in constraints for word in ("--constraints", path)),
         *("-o", str(output)),
     )
+
+
+def lock_server(session: nox.Session, name: str, *, upgrade: bool) -> None:
+    """Compile what the image of one environment is made of, with its prefect.extras.
+
+    The proven versions stay, but for those that an extra does not run with.
+    """
+    if not name:
+        session.error("Name the environment: ./run lock --server ENV")
+    install(session, "roost")
+    scratch = Path(session.create_tmp()).absolute()
+    wanted, lock = scratch / "extras.in", scratch / "extras.txt"
+    tool = ("python", "-m", "roost.cli.server_lock")
+    newest = ["--upgrade"] if upgrade else []
+    session.run(*tool, "begin", name, str(scratch), *newest, env=environment())
+    version = wanted.read_text("utf-8").partition("\n")[0].partition("==")[2]
+    constraints = ("--constraints", str(constraints_of(version)))
+    proof = (*PLATFORM, "--python-version", image_python(), "-o", str(scratch / "image.txt"))
+    try:
+        session.run(*UV, *COMPILE, str(wanted), *constraints, "-o", str(lock))
+        # The lock is for any platform; each of its packages must have a wheel for the image's.
+        session.run(*UV, "pip", "compile", "--quiet", "--no-build", "--no-deps", str(lock), *proof)
+    except CommandFailed:
+        session.error(
+            f"The extras of {name} cannot be installed together with Prefect {version}: uv names the "
+            "cause above. Change prefect.extras in its file, and lock it again. Nothing was written"
+        )
+    session.run(*tool, "finish", name, str(scratch), env=environment())
+
+
+def image_python() -> str:
+    """Return the version of Python in the image, such as 3.13."""
+    text = Path("deploy/Dockerfile").read_text("utf-8")
+    found = re.search(r"^ARG BASE=.*python:(\d+\.\d+)-", text, re.MULTILINE)
+    if found is None:
+        raise ValueError("deploy/Dockerfile names no version of Python in BASE")
+    return found[1]
 
 
 def locked_versions() -> list[str]:

@@ -7,13 +7,13 @@ import json
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from contextlib import closing
 from pathlib import Path
 
 from roost_server import prefect_internals as internals
 from roost_server.draining import waiting_messages
-from roost_server.errors import MovedError
+from roost_server.errors import CollectionError, MovedError
 from roost_server.seed_database import revision
 from roost_server.settings import DATABASE, baked_folder
 from roost_server.sqlite_writers import queue_writes
@@ -71,10 +71,32 @@ async def _make_database() -> None:
     """Migrate to the newest schema and register the blocks, as Prefect does when it starts."""
     database = internals.PROVIDE_DATABASE.load()()
     await database.create_db()
-    internals.LOAD_COLLECTIONS.load()()
+    prove_collections(internals.LOAD_COLLECTIONS.load()())
     async with await database.session() as session:
         await internals.REGISTER_BLOCKS.load()(session=session)
     await (await database.engine()).dispose()
+
+
+def prove_collections(loaded: Mapping[str, object]) -> None:
+    """Check that every collection among the extra packages can be imported.
+
+    Prefect itself only prints a warning, and the blocks of the collection are missing on the server.
+
+    Args:
+        loaded: the module of each collection, or why it cannot be imported.
+
+    Raises:
+        CollectionError: names each collection that cannot be imported.
+    """
+    broken = [
+        f"the collection {name} cannot be imported with this Prefect ({type(found).__name__}: {found})"
+        for name, found in loaded.items()
+        if isinstance(found, Exception)
+    ]
+    if broken:
+        raise CollectionError(
+            f"{'; '.join(broken)}. Choose another version in prefect.extras, and lock it again"
+        )
 
 
 async def _prove_write_queue() -> None:

@@ -9,3 +9,7 @@ class BootError(Exception):
 
 class MovedError(RuntimeError):
     """Prefect no longer has an internal that this server uses; the message names it."""
+
+
+class CollectionError(RuntimeError):
+    """An extra package of the image does not work with its Prefect; the message names it."""

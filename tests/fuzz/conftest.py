@@ -11,7 +11,7 @@ import yaml
 
 from helpers.environments import environment_data
 from helpers.fake_fly import FakeFly
-from helpers.fake_prefect import LOGIN, FakePrefect
+from helpers.fake_prefect import LOGIN, FakePrefect, opens
 from helpers.fake_registry import full_registry
 from helpers.roost_here import ClientsOfTest, RoostHere
 from helpers.spoiling import Spoiler
@@ -31,10 +31,9 @@ def spoiler(monkeypatch, clients):
     """What stands between the command line and Fly."""
     found = Spoiler(FakeFly())
     clients.use(
-        fly=partial(FlyClient, transport=httpx.MockTransport(found)), registry=full_registry
-    )
-    monkeypatch.setattr(
-        "roost.prefect.transport.LoopbackNames", lambda _: httpx.MockTransport(FakePrefect())
+        fly=partial(FlyClient, transport=httpx.MockTransport(found)),
+        registry=full_registry,
+        prefect=opens(FakePrefect()),
     )
     monkeypatch.setattr(gate, "WATCH_S", 0.01)
     with stamina.set_testing(True, attempts=2, cap=True):

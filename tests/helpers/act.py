@@ -1,4 +1,4 @@
-"""Runs of workflows on this computer, by act, and what they said.
+"""Run workflows on this computer with act, and read their results.
 
 act takes the place of GitHub's runners, not of GitHub: filters, queues, GitHub environments and permissions
 are nothing to it. `scoped` puts the last two into the workflow itself; filters are `workflow_world.py`'s, and what
@@ -43,37 +43,37 @@ class Run:
 
     @cached_property
     def jobs(self) -> dict[str, str]:
-        """How each job ended, by the id of the file and, for a matrix, its environment; not those skipped."""
+        """The result of each job that was not skipped, by its id and, for a matrix, its environment."""
         return {named(r): str(r["jobResult"]) for r in self.records if "jobResult" in r}
 
     @cached_property
     def names(self) -> dict[str, str]:
-        """Under which name each job is shown, by its id: the name of its check run."""
+        """The name of each job's check run, by the id of the job."""
         found = (r for r in self.records if "jobResult" in r)
         return {str(r["jobID"]): str(r["job"]).partition("/")[2].strip() for r in found}
 
     @property
     def good(self) -> bool:
-        """Whether GitHub would show it green."""
+        """Whether GitHub would show the run as passed."""
         return self.code == 0
 
     @property
     def summary(self) -> str:
-        """What stands on its page."""
+        """The step summaries of the run."""
         return "".join(str(r["content"]) for r in self.records if r.get("command") == "summary")
 
     @property
     def log(self) -> str:
-        """What its steps printed."""
+        """The output of all steps."""
         return "".join(str(r["msg"]) for r in self.records if r.get("raw_output"))
 
     def log_of(self, job: str) -> str:
-        """What the steps of one job printed."""
+        """Return the output of the steps of one job."""
         printed = (r for r in self.records if r.get("raw_output") and named(r) == job)
         return "".join(str(record["msg"]) for record in printed)
 
     def annotations(self, kind: str = "error") -> list[dict[str, str]]:
-        """What it shows beside lines: `file`, `line`, `title` and the `message`."""
+        """The annotations: `file`, `line`, `title` and the `message`."""
         return [
             {**(record.get("kvPairs") or {}), "message": record["arg"]}
             for record in self.records
@@ -81,7 +81,7 @@ class Run:
         ]
 
     def outputs(self, job: str) -> dict[str, str]:
-        """What the steps of a job gave as outputs."""
+        """Return the outputs of the steps of a job."""
         return {
             record["name"]: record["arg"]
             for record in self.records
@@ -89,25 +89,25 @@ class Run:
         }
 
     def artifact(self, name: str) -> dict[str, Any]:
-        """The one JSON file of an artifact."""
+        """Return the content of an artifact's only JSON file."""
         [file] = (self.folder / "artifacts" / name).glob("*.json")
         found: dict[str, Any] = json.loads(file.read_text())
         return found
 
     @property
     def artifacts(self) -> set[str]:
-        """The names of the artifacts."""
+        """The names of the run's artifacts."""
         return {path.name for path in (self.folder / "artifacts").glob("*")}
 
     def everything(self) -> str:
-        """All that anybody could read of it later: log, outputs, summary, annotations, artifacts."""
+        """All that the run publishes: log, outputs, summary, annotations and artifacts."""
         # What is to be masked, and the token that one step makes for another, is told to the runner alone.
         said = [json.dumps(r) for r in self.records if not _is_of_the_runner(r)]
         files = [p for p in (self.folder / "artifacts").rglob("*") if p.is_file()]
         return "\n".join([*said, self.errors, *(p.read_bytes().decode("latin-1") for p in files)])
 
     def __str__(self) -> str:
-        """Show what a failed test has to be told."""
+        """Return the log, for the message of a failed test."""
         return f"{self.jobs}\n{self.log}\n{self.errors}"
 
 
@@ -118,7 +118,7 @@ def _is_of_the_runner(record: Mapping[str, Any]) -> bool:
 
 
 def named(record: Mapping[str, Any]) -> str:
-    """Return the job of a record: its id in the file and, for a matrix, its environment."""
+    """Return the job of a log record: its id in the workflow and, for a matrix, its environment."""
     environment = (record.get("matrix") or {}).get("environment")
     return " ".join(filter(None, (str(record.get("jobID")), environment)))
 
@@ -140,16 +140,16 @@ def run_act(
     """Run one workflow of a clone, at the commit that is checked out in it.
 
     Args:
-        folder: gets what the run leaves behind.
-        clone: the repository; its `origin` says what repository it is.
-        workflow: the file's name.
-        event: what started it, such as `push`.
-        payload: what GitHub tells of the event.
-        token_for: makes the token of a job that has these permissions.
+        folder: where the run writes its logs and artifacts.
+        clone: the repository; its `origin` names the repository on GitHub.
+        workflow: name of the workflow's file.
+        event: the event that starts it, such as `push`.
+        payload: GitHub's JSON of the event.
+        token_for: returns the token of a job with these permissions.
         secrets: by their names, those of the GitHub environment `plan` with `ONLY_READS` before them.
-        variables: what every step finds in its environment.
+        variables: environment variables of every step.
         settings: the repository's own variables, `vars` of a workflow.
-        environ: the environment of act itself, which every step has too.
+        environ: the environment of act itself, which every step inherits.
         actor: who started the run.
     """
     written = (clone / ".github/workflows" / workflow).read_text(encoding="utf-8")
@@ -190,9 +190,9 @@ def run_act(
 
 
 def scoped(text: str, token_for: Callable[[Mapping[str, str]], str]) -> str:
-    """Return each job the secrets of its own GitHub environment, none without one, and a token of its own.
+    """Give each job a token, and the secrets of its own GitHub environment if it has one.
 
-    What GitHub has had for a short while only, and act does not know, is left out.
+    Newer keys of GitHub that act does not know are removed.
     """
     text = re.sub(r"^    concurrency: \{.*\}\n", "", text, flags=re.MULTILINE)
     text = text.replace(", deployment: false}", "}")
@@ -216,7 +216,7 @@ def _scoped_job(block: str, token_for: Callable[[Mapping[str, str]], str]) -> st
 
 
 def _stubs(clone: Path) -> set[str]:
-    """Put ours in the place of every action that the workflows of a clone use."""
+    """Replace every action that the workflows of a clone use with a stub."""
     texts = [path.read_text(encoding="utf-8") for path in clone.glob(".github/**/*.yml")]
     used = {found for text in texts for found in re.findall(r"uses: (actions/[\w-]+@\S+)", text)}
     return {f"{action}={ACTIONS / action.partition('@')[0].split('/')[1]}" for action in used}

@@ -1,4 +1,4 @@
-"""A door before an API: counts who goes through, and tells of each answer before it is passed on."""
+"""A relay in front of an API that records requests and can change answers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NOT_PASSED_ON = frozenset({"connection", "transfer-encoding", "content-length",
 
 @dataclass(frozen=True)
 class Answer:
-    """What a client is answered; `length` where it is told another one than there is."""
+    """An answer to a client; `length` is a Content-Length other than the body's."""
 
     status: int
     content: bytes = b""
@@ -33,7 +33,7 @@ HANG_UP = Answer(0)
 class Door(ThreadingHTTPServer):
     """Passes requests on to an API and notes each, as `VERB PATH`.
 
-    `asked` is called with that note before the API is: what it gives is the client's answer instead
+    `asked` is called with that note before the API: its result is sent to the client instead
     of the API's, and `HANG_UP` breaks the connection. `answered` is called when the API has answered
     and the client does not know yet; it may give another answer, too.
     """
@@ -51,7 +51,7 @@ class Door(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Where to knock."""
+        """The address of the relay."""
         return f"http://127.0.0.1:{self.server_port}"
 
     @property
@@ -60,7 +60,7 @@ class Door(ThreadingHTTPServer):
         return [call.partition(" ")[0] for call in self.calls]
 
     def handle_error(self, *_: Any) -> None:
-        """Report nothing of a client or an API that went away meanwhile: that is what tests do here."""
+        """Ignore broken connections, which tests cause on purpose."""
         error = sys.exc_info()[1]
         if isinstance(error, Exception) and not isinstance(error, OSError | HTTPException):
             self.mishaps.append(error)
@@ -71,10 +71,10 @@ class _Handler(BaseHTTPRequestHandler):
     server: Door
 
     def log_message(self, *_: Any) -> None:
-        """Report nothing."""
+        """Log nothing."""
 
     def pass_on(self) -> None:
-        """Pass one request on, and its answer back."""
+        """Forward one request, and return its answer."""
         call = f"{self.command} {self.path}"
         self.server.calls.append(call)
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -95,7 +95,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection |= answer.length is not None
 
     def ask(self, body: bytes) -> Answer:
-        """Ask the API itself."""
+        """Send a request to the API without the relay."""
         headers = {k: v for k, v in self.headers.items() if k.lower() not in _NOT_PASSED_ON}
         api = HTTPConnection(self.server.api, timeout=LIMIT_S)
         try:
@@ -110,7 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def counting(api_url: str) -> Iterator[Door]:
-    """Open a door before an API, and close it."""
+    """Open a relay in front of an API, and close it at the end."""
     door = Door(api_url)
     threading.Thread(target=door.serve_forever, daemon=True).start()
     try:

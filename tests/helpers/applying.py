@@ -35,7 +35,7 @@ VALUE = "admin:the-value-of-the-test"
 
 
 class Between(Protocol):
-    """Stands between the client and Fly."""
+    """What can intercept the calls between the client and Fly."""
 
     scope: anyio.CancelScope | None
 
@@ -44,7 +44,7 @@ class Between(Protocol):
 
 
 class EveryName(Mapping[str, SecretText]):
-    """A value for whatever secret is asked for."""
+    """A mapping with a value for every name."""
 
     def __getitem__(self, _: str) -> SecretText:
         return SecretText(VALUE)
@@ -57,13 +57,13 @@ class EveryName(Mapping[str, SecretText]):
 
 
 def quick_mark(secret: SecretInfo, value: SecretText) -> Mark:
-    """Mark a value as an apply does, without the time that takes, and each time the same."""
+    """Return a fingerprint of a value quickly, and the same one each time."""
     return Mark(secret.digest, fingerprint(value, b"0" * SALT_BYTES, Effort(ln=1)))
 
 
 @dataclass
 class Run:
-    """How one plan and apply went."""
+    """The result of one plan and apply."""
 
     plan: Plan | None = None
     touched: Mapping[str, str] = field(default_factory=dict)
@@ -84,7 +84,7 @@ def desired_of(*parts: Any, image: str = IMAGE, **fields: Any) -> Desired:
 
 
 def applied_fly(desired: Desired, state: str = "started") -> FakeFly:
-    """Return a Fly on which an environment was applied, and whose machines are in a state since."""
+    """Return a Fly with an applied environment, with its machines in a state."""
     fly = FakeFly()
     assert plan_and_apply(fly, desired).error is None
     fly.settle(state)
@@ -98,14 +98,14 @@ def plan_and_apply(
     between: Callable[[], None] = lambda: None,
     values: Mapping[str, SecretText] | None = None,
 ) -> Run:
-    """Plan, and carry the plan out; what Fly or we refuse is in the run's `error`.
+    """Plan and apply; a refusal by Fly or Roost is in the run's `error`.
 
     Args:
-        fly: what is planned and applied on.
-        desired: what it is to become.
-        trouble: stands between the client and `fly`, and ends the run in its way.
-        between: called after the plan is made, and before it is carried out.
-        values: those that are here; one for every name if left out.
+        fly: the Fly to plan and apply on.
+        desired: the desired state.
+        trouble: intercepts the calls between the client and `fly`.
+        between: called after the plan and before the apply.
+        values: the secret values; by default there is one for every name.
     """
     run = Run()
     fly.asked.clear()
@@ -123,7 +123,7 @@ def plan_and_apply(
 
 
 def only_kills(group: BaseExceptionGroup[BaseException]) -> None:
-    """Pass over the end of a process; raise whatever else is in the group."""
+    """Ignore simulated kills; raise any other error of the group."""
     _, others = group.split(KilledError)
     if others:
         raise others
@@ -137,7 +137,7 @@ async def plan_and_carry_out(
     trouble: Between | None,
     between: Callable[[], None] = lambda: None,
 ) -> None:
-    """Plan and carry out with somebody between the client and Fly; what goes wrong is raised."""
+    """Plan and apply with calls intercepted; errors are raised."""
     transport = httpx.MockTransport(trouble.answer if trouble else fly)
     with anyio.CancelScope() as scope:
         if trouble:

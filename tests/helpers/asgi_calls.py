@@ -1,4 +1,4 @@
-"""ASGI by hand: what a client sends and gets, and an application that answers as it is told to."""
+"""A client for ASGI applications, and an application with scripted answers."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def chunks(*bodies: bytes) -> list[Message]:
 
 @dataclass
 class Client:
-    """Sends what it has, then stays connected and silent until it leaves; keeps what it gets."""
+    """A client that sends its messages, then stays connected until `leave`, and records what it receives."""
 
     sends: list[Message] = field(default_factory=lambda: chunks(b""))
     got: list[Message] = field(default_factory=list)
     gone: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def call(self, app: App, scope: Scope | None = None) -> Client:
-        """Have an application answer a request."""
+        """Call an application with a request."""
         await app(scope or http(), self.receive, self.send)
         return self
 
@@ -46,21 +46,21 @@ class Client:
         return self.sends.pop(0)
 
     def leave(self) -> None:
-        """Go away once all is sent."""
+        """Disconnect once all messages are sent."""
         self.gone.set()
 
     async def send(self, message: Message) -> None:
-        """Take a message of the application."""
+        """Record a message from the application."""
         self.got.append(message)
 
     @property
     def statuses(self) -> list[int]:
-        """Every status that arrived; of a sound answer there is one."""
+        """Every status received; a valid answer has one."""
         return [message["status"] for message in self.got if "status" in message]
 
     @property
     def body(self) -> bytes:
-        """All that arrived of bodies."""
+        """The body received so far."""
         return b"".join(message.get("body", b"") for message in self.got)
 
 
@@ -86,7 +86,7 @@ async def answer(send: Send, status: int, body: bytes = b"") -> None:
 class Scripted:
     """Answers each call with the next status, numbered, and then raises if there is an exception.
 
-    Keeps the bodies it was sent.
+    It records the bodies that it receives.
     """
 
     script: list[int | Exception | tuple[int, Exception]]

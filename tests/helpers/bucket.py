@@ -1,4 +1,4 @@
-"""A bucket of S3's, served over HTTP by a process of its own (moto), and what Litestream put into it."""
+"""An S3 bucket, served over HTTP by a process of its own (moto), and its content."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CALL = re.compile(rf'"(?P<verb>[A-Z]+) /{NAME}(?P<what>[/?][^ ]*)')
 
 
 class Bucket:
-    """One bucket; what is in it is gone when its process ends."""
+    """One bucket; its content is lost when its process ends."""
 
     def __init__(self, folder: Path) -> None:
         self._log = folder / "bucket.log"
@@ -57,13 +57,13 @@ class Bucket:
         return f"s3://{NAME}/{path}"
 
     def objects(self, path: str) -> list[str]:
-        """Name what lies under a path."""
+        """List the objects under a path."""
         address = f"{self.endpoint}/{NAME}?list-type=2&prefix={path}/"
         with urllib.request.urlopen(address, timeout=LIMIT_S) as answer:
             return re.findall(r"<Key>([^<]+)</Key>", answer.read().decode())
 
     def spoil(self, name: str) -> None:
-        """Turn the last third of what lies there into something else."""
+        """Corrupt the last third of the objects under a path."""
         address = f"{self.endpoint}/{NAME}/{name}"
         # Any signature will do, but one there must be.
         signed = {
@@ -80,7 +80,7 @@ class Bucket:
             pass
 
     def calls(self) -> Counter[str]:
-        """Count what it was asked for: LIST, PUT, GET and so on."""
+        """Count the requests by kind: LIST, PUT, GET and so on."""
         found = CALL.finditer(self._log.read_text("utf-8", "replace"))
         return Counter(
             "LIST" if call["what"].startswith("?") and "list-type" in call["what"] else call["verb"]
@@ -100,14 +100,14 @@ class Bucket:
         return target
 
     def hang(self) -> None:
-        """Answer nobody for a while."""
+        """Stop answering, until `go_on`."""
         self._process.send_signal(signal.SIGSTOP)
 
     def go_on(self) -> None:
-        """Answer again, those who waited too."""
+        """Answer again, also the requests that waited."""
         self._process.send_signal(signal.SIGCONT)
 
     def close(self) -> None:
-        """End it."""
+        """End the process."""
         self._process.kill()
         self._process.wait()

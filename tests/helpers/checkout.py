@@ -1,4 +1,4 @@
-"""A checkout with `run` and little else, on a computer with stand-ins for Python and uv, or without."""
+"""A checkout with little more than `run`, with or without stand-ins for Python and uv on its PATH."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ if [ "$1" = --version ]; then echo "Python 3.8.10"; else exit 1; fi
 
 
 class Checkout:
-    """A folder with `run` and little else, and a PATH on which nothing stands but what is put."""
+    """A folder with little more than `run`, and a PATH with only the programs that a test adds."""
 
     def __init__(self, folder: Path) -> None:
         self.cwd = Path("/")
@@ -96,7 +96,7 @@ class Checkout:
         subprocess.run(["git", "-C", self.root, *arguments], check=True, capture_output=True)
 
     def commit(self, path: str, text: str = "#!/bin/sh\necho theirs\n") -> Path:
-        """Put a program into it, as a pull request would: where git has it, ignored or not."""
+        """Commit a program, as a pull request would, also where git ignores it."""
         file = self.root / path
         file.parent.mkdir(parents=True, exist_ok=True)
         write_program(file, text)
@@ -108,7 +108,7 @@ class Checkout:
         (self.root / "requirements" / f"{name}.txt").write_text(text)
 
     def put(self, name: str, text: str) -> None:
-        """Put a program on the PATH."""
+        """Add a program to the PATH."""
         write_program(self.bin / name, text)
 
     def __call__(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -125,12 +125,12 @@ class Checkout:
 
     @property
     def calls(self) -> list[str]:
-        """How uv, pip and Python were called the last time, one line a call."""
+        """The calls of uv, pip and Python in the last run, one line each."""
         return (self.stuff / "calls").read_text().splitlines()
 
     @property
     def seen(self) -> dict[str, str]:
-        """The environment in which the last tool found itself."""
+        """The environment variables of the last tool that was called."""
         lines = (self.stuff / "seen").read_text().splitlines()
         return dict(line.partition("=")[::2] for line in lines)
 

@@ -14,7 +14,7 @@ import yaml
 
 from helpers.environments import environment_data
 from helpers.fake_fly import FakeFly
-from helpers.fake_prefect import LOGIN, FakePrefect
+from helpers.fake_prefect import LOGIN, FakePrefect, opens
 from helpers.fake_registry import full_registry
 from helpers.roost_here import ClientsOfTest, RoostHere
 from roost.apply import gate
@@ -42,12 +42,10 @@ def fly(clients):
 
 
 @pytest.fixture
-def prefect(monkeypatch):
-    """The server that answers at every address."""
+def prefect(monkeypatch, clients):
+    """The Prefect server that answers at every address."""
     found = FakePrefect()
-    monkeypatch.setattr(
-        "roost.prefect.transport.LoopbackNames", lambda _: httpx.MockTransport(found)
-    )
+    clients.use(prefect=opens(found))
     monkeypatch.setattr(gate, "WATCH_S", 0.01)
     return found
 
@@ -72,5 +70,5 @@ def write(folder, *parts, **fields):
 
 @pytest.fixture
 def rewrite(tmp_path):
-    """Write the environment `staging` anew."""
+    """Return a function that rewrites the environment `staging`."""
     return partial(write, tmp_path)

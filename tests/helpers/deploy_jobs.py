@@ -14,7 +14,7 @@ WEB_FLOW = "web-flow"
 
 
 class DeployJobs:
-    """Runs the jobs Deploy and Report of one environment; a story of a test is one of these."""
+    """Runs the jobs Deploy and Report of one environment; a test's story inherits from it."""
 
     name: str
     folder: Path
@@ -23,14 +23,14 @@ class DeployJobs:
     job: Callable[..., Any]
 
     def deploy(self, *options: object) -> tuple[Any, dict[str, Any]]:
-        """Run the job that deploys, then the one that reports; return what the first said, and its outcome."""
+        """Run the jobs Deploy and Report; return the output of the first, and its outcome."""
         results = self.folder / "results"
         said = self.job("github", "deploy", "--results", results, *options, self.name)
         assert self.job("github", "report", "--results", results).code == 0
         return said, json.loads((results / f"{self.name}.json").read_text())
 
     def by_hand(self, *options: object) -> tuple[Any, dict[str, Any]]:
-        """Press the button Deploy, with main as it is now."""
+        """Start Deploy by hand, with the present main."""
         self.env("GITHUB_EVENT_NAME", "workflow_dispatch")
         self.env("GITHUB_SHA", self.github.head())
         (self.folder / "event").write_text(json.dumps({"inputs": {}}))

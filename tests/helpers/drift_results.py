@@ -1,4 +1,4 @@
-"""What the schedule found: real looking, and made of any text at all."""
+"""Results of scheduled drift checks: realistic ones, and ones with arbitrary text."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ ENDED = {**BY_HAND, "cause": "override ended", "live": 1024, "sent": None}
 
 
 def result(*differences: dict[str, Any], name: str = "staging", **fields: Any) -> DriftResult:
-    """Return what was found of an environment."""
+    """Return the result of one environment."""
     state = "drift" if differences else "clean"
     document = {"environment": name, "app": f"acme-{name}", "state": state, **fields}
     return DriftResult.model_validate({**document, "differences": differences}, strict=False)
 
 
 def run(*names: str, **fields: Any) -> RunResult:
-    """Return what was found beside single environments."""
+    """Return the result of a run, without its environments."""
     return RunResult.model_validate({"environments": names or ("staging",), **fields}, strict=False)
 
 
 def orphan(name: str = "old", why: str = "its file is gone") -> OrphanFound:
-    """Return an app that no file asks for."""
+    """Return an app that no environment file describes."""
     return OrphanFound(
         app=f"acme-{name}",
         organization="acme",
@@ -61,7 +61,7 @@ def orphan(name: str = "old", why: str = "its file is gone") -> OrphanFound:
 
 
 def failed(word: str, message: str, **fields: Any) -> dict[str, Any]:
-    """Return the fields of what went wrong."""
+    """Return the fields of a failure."""
     return {"state": "error", "error": {"word": word, "message": message, **fields}}
 
 
@@ -73,7 +73,7 @@ def token(days: int) -> TokenFound:
 
 @st.composite
 def hostile_results(draw: st.DrawFn) -> DriftResult:
-    """What was found, whose every text is somebody else's."""
+    """Results in which every text is arbitrary."""
     values = HOSTILE | st.none() | st.integers() | st.lists(HOSTILE, max_size=2)
     differences = [
         {

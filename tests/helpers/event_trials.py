@@ -1,4 +1,4 @@
-"""What becomes of events that arrive again; run by the image's Python, from the image's folder.
+"""Trials of events that arrive twice; run by the image's Python, from the image's folder.
 
 `python event_trials.py NAME` plays one trial in PREFECT_HOME and prints what came of it as JSON. It
 stands alone: neither pytest nor a helper of the tests is in the image.
@@ -60,7 +60,7 @@ async def resent():
 
 
 async def carried():
-    """Messages that wait for two services when the server stops, and who gets them after the start."""
+    """Messages that wait for two services at a stop are delivered to the same services after the start."""
     begin = Consumer.__init__
     stopped = MessageHandover(HOME)
     stopped.open()
@@ -86,7 +86,7 @@ async def carried():
 
 
 def main(name, wrap):
-    """Play a trial on a new database."""
+    """Run a trial on a new database."""
     shutil.copy(BAKED, HOME / "prefect.db")
     if wrap:
         write_each_once()

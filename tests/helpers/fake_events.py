@@ -1,4 +1,4 @@
-"""The socket of a Prefect server for events, as a stream that httpx lends after an upgrade.
+"""A Prefect server's socket for events, as the stream that httpx returns after an upgrade.
 
 The frames are those of the `websockets` library; what is said in them is as Prefect 3.9.1 does
 (prefect.server.utilities.subscriptions, prefect.server.api.events).
@@ -22,8 +22,8 @@ class EventSocket:
     """One client's socket: its login first, then events.
 
     Args:
-        login: what the client must say first; empty for a server that asks for none.
-        keep: takes each event.
+        login: the login that the client must send first; empty for a server without one.
+        keep: called with each event.
         troubled: `silent` answers nothing, `other` answers another thing than `auth_success`,
             `bare` chooses no subprotocol, `broken` ends the connection.
     """
@@ -57,7 +57,7 @@ class EventSocket:
         )
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109 - httpx's own
-        """Take what the client sends."""
+        """Receive bytes from the client."""
         self._protocol.receive_data(buffer)
         for event in self._protocol.events_received():
             if isinstance(event, Frame) and event.opcode is Opcode.TEXT:
@@ -65,7 +65,7 @@ class EventSocket:
         self._out += b"".join(self._protocol.data_to_send())
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - httpx's own
-        """Return what the server sends; waits for ever where it sends nothing."""
+        """Return what the server sends; wait for ever where it sends nothing."""
         del timeout
         if self._troubled == "broken":
             return b""
@@ -80,7 +80,7 @@ class EventSocket:
         return data
 
     async def aclose(self) -> None:
-        """Nothing is open."""
+        """Close nothing: there is no connection."""
 
     def _take(self, message: dict[str, Any]) -> None:
         if self._known:

@@ -1,4 +1,4 @@
-"""A small Fly with a memory: what the Machines API does to one app, and what its machines saw.
+"""A small Fly in memory: the Machines API of one app, and what its machines booted with.
 
 It takes requests as httpx sends them, so that the real client stands in front of it. It is strict
 where a duplicate or a mixed change would hide: names, leases and compare-and-set count as on Fly.
@@ -25,7 +25,7 @@ RESTING = ("stopped", "suspended", "created")
 
 
 def secret_info(name: str, value: str) -> Json:
-    """Return what Fly tells of a secret: a digest that nobody else can compute."""
+    """Return Fly's description of a secret: its digest, which only Fly can compute."""
     return {
         "name": name,
         "digest": hashlib.sha256(f"of this Fly {value}".encode()).hexdigest()[:16],
@@ -75,16 +75,16 @@ class FakeFly:
 
     @property
     def changes(self) -> list[str]:
-        """Return every request that is not a mere look, in order: its verb, and what of the app."""
+        """Return every request that changes something, in order, as `VERB PATH` within the app."""
         return [f"{ask.verb} {spelt(ask)}" for ask in self.asked if ask.verb != "GET"]
 
     def sent(self, change: str) -> Json:
-        """Return the body of the one request that `changes` gives so."""
+        """Return the body of the only request that `changes` lists in this form."""
         [ask] = [ask for ask in self.asked if f"{ask.verb} {spelt(ask)}" == change]
         return ask.body
 
     def leave_leases(self) -> None:
-        """Let every lease run out, as those do whose holder is gone."""
+        """Let every lease expire."""
         for held in self.leases.values():
             held.looks = 3
 
@@ -94,7 +94,7 @@ class FakeFly:
             machine["state"] = state
 
     def wake(self) -> None:
-        """Send every machine a request, as its proxy does."""
+        """Start every machine, as a request through the proxy does."""
         for key, machine in self.machines.items():
             if machine["state"] == "suspended":
                 machine["state"] = "started"
@@ -102,7 +102,7 @@ class FakeFly:
                 self._boot(key)
 
     def picture(self) -> Json:
-        """Return all that counts, without ids and without the order things were made in."""
+        """Return the state for comparison, without ids and without the order of creation."""
         return {
             "app": self.organization,
             "ips": sorted(ip["type"] for ip in self.ips),
@@ -333,7 +333,7 @@ class FakeFly:
             self._boot(machine["id"])
 
     def _check_secrets_seen(self, body: Json) -> None:
-        """Refuse what asks for secrets that the hosts do not know yet."""
+        """Refuse a machine whose secrets have not reached the hosts yet."""
         if self.secrets_lag and body.get("min_secrets_version"):
             self.secrets_lag -= 1
             raise RefusedError(412, "failed_precondition: secrets are at another version")
@@ -344,7 +344,7 @@ class FakeFly:
         self.machines[key]["state"] = "started"
 
     def _try(self, machine: Json) -> None:
-        """Let a machine end that tries a database."""
+        """End a machine that tests a database, with its result."""
         self.trials.append(dict(self.secrets))
         del self.boots[machine["id"]]
         machine["state"] = "stopped"

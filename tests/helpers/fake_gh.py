@@ -1,4 +1,4 @@
-"""`gh` and `fly` as far as `roost init` and `roost doctor` name them: `gh` speaks to a GitHub on this computer."""
+"""The commands of `gh` and `fly` that `roost init` and `roost doctor` print; `gh` calls a stand-in for GitHub."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ FLY = '#!/bin/sh\ncase "$*" in "tokens create"*) echo "FlyV1 fm2_made" ;; esac\n
 
 
 class FakeGh:
-    """Both programs in a folder, for who logged in with a token."""
+    """Both programs in a folder, logged in with a token."""
 
     def __init__(self, folder: Path, api: str, token: str, repository: str = "acme/infra") -> None:
         folder.mkdir()
@@ -80,7 +80,7 @@ class FakeGh:
             (folder / name).chmod(0o755)
 
     def run(self, line: str, cwd: Path, typed: str = "") -> None:
-        """Run a line as a person types it, who answers `typed` where a program asks."""
+        """Run a command line, and type `typed` where a program asks."""
         done = subprocess.run(
             ["bash", "-eo", "pipefail", "-c", line],
             cwd=cwd,

@@ -15,7 +15,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 def service(port, **fields):
-    """One web service, as roomy and as sleepy as asked."""
+    """Return the config of one web service with these limits and this autostop."""
     plain = {"protocol": "tcp", "internal_port": port, "autostart": True, "ports": [{"port": 443}]}
     return plain | fields
 
@@ -32,7 +32,7 @@ class Seen:
 
 
 class Upstream:
-    """A server that records requests and answers each with `answer(seen)`: bytes, or what it did.
+    """A server that records requests and answers each with the result of `answer(seen)`.
 
     An answer of None closes the connection. A coroutine function gets the raw connection.
     """
@@ -48,12 +48,12 @@ class Upstream:
         self._server = None
 
     async def start(self):
-        """Listen, on the port of before when there was one."""
+        """Listen; a restart uses the same port."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self):
-        """Stop listening and drop every connection, as a process that ends."""
+        """Stop listening and close every connection, as at the end of a process."""
         self._server.close()
         for task in list(self._tasks):
             task.cancel()
@@ -111,7 +111,7 @@ class FakeHost:
     async def add(
         self, name="app-1", *, answer=lambda _: OK, state="started", region="iad", **fields
     ):
-        """Add a machine; more fields are its service's."""
+        """Add a machine; further fields are those of its service."""
         upstream = Upstream(answer)
         await upstream.start()
         if state == "stopped":
@@ -128,7 +128,7 @@ class FakeHost:
         self.views[name] = MachineView(**{**vars(self.views[name]), **changes})
 
     def machines(self, _app):
-        """See them all."""
+        """Return all machines."""
         return list(self.views.values())
 
     async def start(self, _app, machine_id, source):
@@ -152,13 +152,13 @@ class FakeHost:
         self.put(machine_id, state="stopped")
 
     async def suspend(self, _app, machine_id, source):
-        """Only say that it is suspended: its server answers on."""
+        """Mark a machine as suspended; its server keeps answering."""
         self.calls.append(("suspend", machine_id))
         assert source == "proxy"
         self.put(machine_id, state="suspended")
 
     def log(self, _app, _machine_id, line):
-        """Keep a line."""
+        """Record a log line."""
         self.lines.append(line)
 
     async def aclose(self):

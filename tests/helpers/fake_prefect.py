@@ -1,4 +1,4 @@
-"""A Prefect server in memory: as much of its API as the probe uses, and ways to be broken."""
+"""A Prefect server in memory: the part of its API that the probe uses, and ways to break it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,19 @@ import httpx
 
 from helpers.fake_events import EventSocket
 from helpers.fake_objects import FakeObjects
+from roost.prefect.transport import OpenServer, prefect_client
 
 Json = dict[str, Any]
 LOGIN = "admin:s3cret"
 CREATED = "2026-11-23T12:00:00+00:00"
+
+
+def opens(serve: Callable[[httpx.Request], Any]) -> OpenServer:
+    """Return what opens a client of one server in memory, at whatever address.
+
+    `serve` answers a request; it may be a coroutine function.
+    """
+    return partial(prefect_client, transport=httpx.MockTransport(serve))
 
 
 def say(status: int, body: Any = None, **headers: str) -> httpx.Response:
@@ -158,7 +167,7 @@ class FakePrefect:
                 return say(405)
 
     def put(self, kind: str, **fields: Any) -> Json:
-        """Put a thing onto the server."""
+        """Add an object to the server."""
         thing = {"id": str(uuid.uuid4()), "kind": kind, "created": CREATED, **fields}
         self.things[thing["id"]] = thing
         return thing

@@ -33,7 +33,7 @@ if WORDS.startswith("gh api user"):
 
 
 class FakePrograms:
-    """Programs of these names in a folder of their own."""
+    """Programs with these names, in a folder of their own."""
 
     def __init__(self, folder: Path, *names: str) -> None:
         self.folder = folder
@@ -44,23 +44,23 @@ class FakePrograms:
             program.chmod(0o755)
 
     def fail(self, *beginnings: str) -> None:
-        """Let the commands that begin so fail from now on."""
+        """Let commands that begin with these words fail from now on."""
         (self.folder / "fails").write_text("\n".join(beginnings))
 
     @property
     def calls(self):
-        """Return every call: its words, what it read and where it was run."""
+        """Return every call: its arguments, its input and its folder."""
         log = self.folder / "calls"
         return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
     def given(self, beginning: str) -> str:
-        """Return what the one command that begins so read."""
+        """Return the input of the only command that begins with these words."""
         [found] = [call["stdin"] for call in self.calls if call["words"].startswith(beginning)]
         return str(found)
 
 
 def on_a_terminal(command, environ, answers: str) -> tuple[int, str]:
-    """Run a command with a terminal to read from; return how it ended and all that it said."""
+    """Run a command with a terminal as its input; return its exit code and its output."""
     ours, theirs = pty.openpty()
     try:
         process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""A registry of images, and a `docker` that brings some to it; both remember what they were given."""
+"""An image registry, and a `docker` that pushes to it; both record their calls."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ class FakeRegistry:
 
 
 def full_registry(*arguments: Any, **options: Any) -> Registry:
-    """Open the real client in front of a registry that has every image, in no network."""
+    """Open the real client with a registry in memory that has every image."""
     everything = httpx.MockTransport(lambda _: httpx.Response(200))
     return Registry(*arguments, **options, transport=everything)
 
 
 @contextmanager
 def fake_registry(token: str) -> Iterator[FakeRegistry]:
-    """Run one on this computer."""
+    """Serve a registry on this computer."""
     registry = FakeRegistry(token)
 
     class Handler(BaseHTTPRequestHandler):
@@ -127,6 +127,9 @@ if NAME == "buildx imagetools":
 elif NAME == "context inspect":
     print("unix:///run/fake-docker.sock")
 elif NAME == "buildx build":
+    context = pathlib.Path(ARGUMENTS[-1])
+    files = {{file.name: file.read_text() for file in context.glob("locks/*.txt")}}
+    (HERE / "locks").write_text(json.dumps(files))
     print("#1 [1/7] FROM base")
     print("#1 DONE 0.1s", file=sys.stderr)
 elif NAME == "login":
@@ -148,7 +151,7 @@ elif NAME == "push":
 
 
 class FakeDocker:
-    """A program of that name in a folder of its own."""
+    """A program `docker` in a folder of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -168,6 +171,12 @@ class FakeDocker:
         """Return every call: its arguments, what it read and its environment."""
         log = self.folder / "calls"
         return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+    @property
+    def locks(self) -> dict[str, str]:
+        """Return the locks in the folder that was built last, by name."""
+        found: dict[str, str] = json.loads((self.folder / "locks").read_text())
+        return found
 
     @property
     def names(self) -> list[str]:

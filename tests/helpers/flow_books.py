@@ -18,7 +18,7 @@ def online(boot: str = "b1", **more: Any) -> Online:
 
 @dataclass
 class MemoryRecords:
-    """Keeps records as the database does: as JSON; may fail."""
+    """Stores records as JSON, as the database does; it can be made to fail."""
 
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
     loads: int = 0
@@ -41,7 +41,7 @@ class MemoryRecords:
 
 
 class Scene:
-    """A book at a time that the test moves with `pass_time`."""
+    """A record book with a clock that the test moves with `pass_time`."""
 
     def __init__(self) -> None:
         self.now = 1_000_000.0
@@ -60,6 +60,6 @@ class Scene:
             self.clock.tick()
 
     def restart(self) -> None:
-        """Begin anew with what was written."""
+        """Restart with the records that were saved."""
         self.clock = AwakeClock(lambda: self.now)
         self.book = Book(self.records, self.clock, self.alive.append)

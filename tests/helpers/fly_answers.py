@@ -1,4 +1,4 @@
-"""A Fly that answers from a script: one answer a request, the last one for ever."""
+"""A Fly with scripted answers: one for each request, and the last one for all further requests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Answer = httpx.Response | Exception | Callable[[httpx.Request], httpx.Response]
 
 @dataclass
 class ScriptedFly:
-    """Answers what it was given, in order, and keeps what it was asked."""
+    """Sends its answers in order, and records the requests."""
 
     answers: list[Answer]
     asked: list[httpx.Request] = field(default_factory=list)
@@ -53,9 +53,9 @@ def says(status: int, body: Any = None, **headers: str) -> httpx.Response:
 
 
 def ask(call: Callable[[FlyClient], Awaitable[T]], *answers: Answer, **options: Any):
-    """Make calls against a script; return the result or the error, and the Fly that was asked.
+    """Make calls against scripted answers; return the result or the error, and that Fly.
 
-    Repeats happen at once: their number is real, their waits are not.
+    Retries are counted, but do not wait.
     """
     fly = ScriptedFly(list(answers))
     token = options.pop("token", SecretText(TOKEN))

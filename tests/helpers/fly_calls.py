@@ -1,4 +1,4 @@
-"""What a call to a fake Fly is made of, and what it may leave."""
+"""The parts of a call to the fake Fly, and the state that calls leave."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Json = dict[str, Any]
 
 
 class RefusedError(Exception):
-    """Fly says no."""
+    """Fly refuses a request."""
 
     def __init__(self, status: int, why: str) -> None:
         super().__init__(why)
@@ -33,7 +33,7 @@ class Ask:
 
 @dataclass
 class Held:
-    """A lease; it ends when others have asked for it `looks` times."""
+    """A lease that ends after others have asked for it `looks` times."""
 
     nonce: str
     looks: int = 10**6
@@ -41,12 +41,12 @@ class Held:
 
 @dataclass(frozen=True)
 class Boot:
-    """What a machine saw when it booted, and sees until it boots again."""
+    """What a machine booted with."""
 
     secrets: Json
     volume_gb: int
 
 
 def spelt(ask: Ask) -> str:
-    """Return the part of a path that tells calls of one app apart."""
+    """Return the part of a path that distinguishes calls of one app."""
     return "/".join(ask.path[2:]) or "app"

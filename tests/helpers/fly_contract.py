@@ -1,7 +1,7 @@
-"""Fly's published OpenAPI document, and what is known to be wrong in it.
+"""Fly's published OpenAPI document, with its known errors corrected.
 
 It is looked for in $FLY_OPENAPI, then in `../shared/data/` beside the checkout. Every object is
-closed before anything is held against it: a field that the document does not have is a fault too.
+closed before it is compared: a field that the document does not have is a fault too.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def find_document() -> Json | None:
 
 
 def required_document() -> Json:
-    """Read the document, or skip the test and say what is missing."""
+    """Read the document, or skip the test with the reason."""
     document = find_document()
     if document is None:
         pytest.skip(f"Fly's OpenAPI document is neither in $FLY_OPENAPI nor at {BESIDE}")
@@ -93,7 +93,7 @@ class Exchange:
 
 @dataclass
 class Contract:
-    """The document, closed and with its known errors mended."""
+    """The document, with closed objects and corrected errors."""
 
     document: Json
     schemas: Json = field(init=False)
@@ -111,12 +111,12 @@ class Contract:
         return [(verb, path) for path, verbs in paths for verb in VERBS if verb in verbs]
 
     def find(self, verb: str, path: str) -> str | None:
-        """Find the published path that a request's path is an instance of; literal ones first."""
+        """Find the published path that matches a request's path; literal paths come first."""
         fitting = [p for v, p in self.operations() if v == verb and _pattern(p).fullmatch(path)]
         return min(fitting, key=lambda p: p.count("{"), default=None)
 
     def faults(self, exchange: Exchange) -> list[str]:
-        """Return what of an exchange is not as the document has it."""
+        """Return where an exchange differs from the document."""
         verb, where = exchange.verb, f"{exchange.verb.upper()} {exchange.path}"
         path = self.find(verb, exchange.path)
         if path is None:
@@ -168,7 +168,7 @@ def _pattern(path: str) -> re.Pattern[str]:
 
 
 def _close(schema: Json) -> Json:
-    """Let objects have no other fields than those that are written down."""
+    """Forbid fields that the document does not list."""
     if schema.get("properties") and "allOf" not in schema:
         schema.setdefault("additionalProperties", False)
     for inner in schema.get("properties", {}).values():

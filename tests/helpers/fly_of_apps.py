@@ -14,7 +14,7 @@ Json = dict[str, Any]
 
 
 class FlyOfApps:
-    """Sends each call to the app that it is about; `apps` has them by name."""
+    """Sends each call to the app in its path; `apps` has them by name."""
 
     def __init__(self, *names: str) -> None:
         self.apps = {name: FakeFly(name) for name in names}
@@ -39,7 +39,7 @@ class FlyOfApps:
 
     @property
     def changes(self) -> list[str]:
-        """Every call that is not a mere look, app by app."""
+        """Every call that changes something, app by app."""
         return [f"{name}: {change}" for name, one in self.apps.items() for change in one.changes]
 
     def versions(self) -> set[str]:

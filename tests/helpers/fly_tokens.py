@@ -20,12 +20,12 @@ def window(end: datetime | int) -> tuple[int, Any]:
 
 
 def caveat_set(caveats: Iterable[tuple[int, Any]]) -> list[Any]:
-    """Return caveats as they stand in a token: kind and body in turn."""
+    """Return caveats in the form of a token: kind and body in turn."""
     return [item for caveat in caveats for item in caveat]
 
 
 def macaroon(*caveats: tuple[int, Any], place: str = "https://api.fly.io/v1") -> str:
-    """Return one macaroon with these caveats among those that others have."""
+    """Return one macaroon with these caveats and some usual ones."""
     nonce = [secrets.token_bytes(8), secrets.token_bytes(16), False]
     third = (THIRD_PARTY, [f"{place}/aaa", secrets.token_bytes(60), secrets.token_bytes(120)])
     app = (APPS, [{4711: 31}])  # a map whose keys are numbers
@@ -34,11 +34,11 @@ def macaroon(*caveats: tuple[int, Any], place: str = "https://api.fly.io/v1") ->
 
 
 def fly_token(end: datetime, *others: datetime) -> str:
-    """Return a token as `fly tokens create` prints it: the permission, and the proof of who has it."""
+    """Return a token as `fly tokens create` prints it: the permission token and its discharge."""
     parts = [macaroon(window(moment)) for moment in (end, *others)]
     return f"FlyV1 {','.join(parts)}"
 
 
 def at(year: int, month: int, day: int) -> datetime:
-    """Return a day, as Fly's clocks have it."""
+    """Return a day as seconds since 1970, as Fly writes times."""
     return datetime(year, month, day, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""Ways a call to Fly goes wrong, each at the n-th call of a run, in front of a fake Fly."""
+"""Failures of the n-th call to a fake Fly."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from helpers.fly_answers import says
 
 
 class KilledError(BaseException):
-    """The process is gone: no handler runs that would make another call."""
+    """A simulated kill: no handler may make another call."""
 
 
 class TroubledFly:
-    """Passes calls on to Fly; the n-th goes wrong, and after a kill none gets through."""
+    """Forwards calls to Fly; the n-th fails, and after a kill all calls fail."""
 
     def __init__(self, fly: FakeFly, trouble: Trouble, nth: int) -> None:
         self.fly = fly
@@ -44,36 +44,36 @@ Trouble = Callable[[TroubledFly, httpx.Request], Awaitable[httpx.Response]]
 
 
 async def loses_the_answer(troubled: TroubledFly, request: httpx.Request) -> httpx.Response:
-    """Do it, and break the connection."""
+    """Carry the call out, and close the connection without an answer."""
     troubled.fly(request)
     raise httpx.ReadError("reset")
 
 
 async def never_answers(_: TroubledFly, __: httpx.Request) -> httpx.Response:
-    """Do nothing, and say nothing."""
+    """Do not carry the call out, and do not answer."""
     raise httpx.ReadTimeout("late")
 
 
 async def refuses(_: TroubledFly, __: httpx.Request) -> httpx.Response:
-    """Do nothing, and answer 403."""
+    """Do not carry the call out, and answer 403."""
     return says(403, {"error": "not allowed"})
 
 
 async def is_followed_by_a_kill(troubled: TroubledFly, request: httpx.Request) -> httpx.Response:
-    """Do it, and end the process before it hears of it."""
+    """Carry the call out, and kill the process before the answer."""
     troubled.dead = True
     troubled.fly(request)
     raise KilledError
 
 
 async def is_forestalled_by_a_kill(troubled: TroubledFly, _: httpx.Request) -> httpx.Response:
-    """End the process before the call is sent."""
+    """Kill the process before the call is sent."""
     troubled.dead = True
     raise KilledError
 
 
 async def is_followed_by_ctrl_c(troubled: TroubledFly, request: httpx.Request) -> httpx.Response:
-    """Do it, and cancel the run, which may still tidy up."""
+    """Carry the call out, and cancel the run, which may still clean up."""
     answer = troubled.fly(request)
     assert troubled.scope is not None
     troubled.scope.cancel()

@@ -1,6 +1,6 @@
-"""How much is tried: little by default and always the same, much more when somebody asks for it.
+"""The number of generated examples: few and always the same by default, many more on request.
 
-`HYPOTHESIS_PROFILE=thorough` or `./run fuzz` asks. Nothing is kept between runs: what was found
+`HYPOTHESIS_PROFILE=thorough` or `./run fuzz` requests more. Nothing is kept between runs: a finding
 goes into a test or into `tests/fuzz/corpus`.
 """
 
@@ -15,7 +15,7 @@ FACTOR = 20
 
 
 def examples(count: int) -> settings:
-    """Try so many examples, and twenty times as many when being thorough."""
+    """Try this many examples, and twenty times as many in the thorough profile."""
     return settings(
         max_examples=count * (FACTOR if THOROUGH else 1),
         derandomize=not THOROUGH,

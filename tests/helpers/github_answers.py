@@ -1,4 +1,4 @@
-"""A GitHub that answers from a script: one answer a request, the last one for ever."""
+"""A GitHub with scripted answers: one for each request, and the last one for all further requests."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 
 
 def ask_github(call: Callable[[GitHub], Awaitable[T]], *answers: Answer, **options: Any):
-    """Make calls against a script; return the result or the error, and the requests that were made.
+    """Make calls against scripted answers; return the result or the error, and the requests.
 
-    Repeats happen at once: their number is real, their waits are not.
+    Retries are counted, but do not wait.
     """
     script = ScriptedFly(list(answers))
 

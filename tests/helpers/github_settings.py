@@ -1,4 +1,4 @@
-"""The settings of one repository on GitHub, as its API gives them: nothing but looks."""
+"""The settings of one repository on GitHub, as its API returns them; read-only."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ NO_REVIEW: Json = {
 
 
 def rule(number: int, kind: str, parameters: Json | None = None) -> Json:
-    """Return a rule as it is listed for a branch."""
+    """Return a rule in the form of a branch's list of rules."""
     told = {"type": kind, "ruleset_source_type": "Repository", "ruleset_source": "acme/infra"}
     return {**told, "ruleset_id": number, **({"parameters": parameters} if parameters else {})}
 
 
 def rules(*, review: Json | None = None, checks: Json | None = None) -> list[Json]:
-    """Return the rules of main: all as they should be, but for these parameters."""
+    """Return the recommended rules of main, with these parameters changed."""
     return [
         rule(11, "deletion"),
         rule(11, "non_fast_forward"),
@@ -72,7 +72,7 @@ def ruleset(number: int, name: str, *actors: Json, enforcement: str = "active") 
 
 
 def hidden(found: Json) -> Json:
-    """Return a ruleset as those see it who may not change it."""
+    """Return a ruleset as users without permission to change it see it."""
     return {key: value for key, value in found.items() if key != "bypass_actors"}
 
 
@@ -89,7 +89,7 @@ def environment(name: str, *, reviewers: bool = False, branches: Json | None = N
 
 
 class GitHubSettings:
-    """Answers what is asked by path; all is as it should be for the environment `staging`."""
+    """Answers by path; by default everything is set up as recommended for the environment `staging`."""
 
     def __init__(self) -> None:
         main, review = ruleset(11, "main"), ruleset(12, "review of main", ADMIN_IN_PULLS)
@@ -138,7 +138,7 @@ class GitHubSettings:
 
     @staticmethod
     def policies(name: str, *branches: str, tags: tuple[str, ...] = ()) -> dict[str, Json]:
-        """Return the answer that lists who may use an environment."""
+        """Return the answer with the branches that may deploy to an environment."""
         named = [*((b, "branch") for b in branches), *((t, "tag") for t in tags)]
         listed = [{"id": i, "name": n, "type": kind} for i, (n, kind) in enumerate(named, 1)]
         path = f"/environments/{name}/deployment-branch-policies"
@@ -146,11 +146,11 @@ class GitHubSettings:
 
     @staticmethod
     def secrets(*names: str) -> Json:
-        """Return names of secrets."""
+        """Return the answer with these names of secrets."""
         return {"secrets": [{"name": name} for name in names]}
 
     def change(self, answers: Mapping[str, Any]) -> None:
-        """Answer otherwise; a number is a refusal with that status."""
+        """Change an answer; a number is a refusal with that status."""
         self.answers |= answers
 
     def __call__(self, request: httpx.Request) -> httpx.Response:

@@ -1,4 +1,4 @@
-"""What an environment went through: the releases its machines remember, and what is live after them."""
+"""Histories of an environment: the release records on its machines, and the live state after them."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ NEVER_WORKED = "Checks failed: pages: 404."
 
 
 def desired_of(*parts: Any, image: str = "", **fields: Any) -> Desired:
-    """Return what a file asks for, with the image that its version has."""
+    """Return the desired state of a file, with the image of its version."""
     file = environment_file(*parts, **fields)
     ours = f"registry.fly.io/acme-prefect:prefect-{file.environment.prefect.version}-0123456789ab"
     return desired_state(file, image or ours)
 
 
 def level(value: str, version: str = "3.8.8", **fields: Any) -> Desired:
-    """Return what a file asks for that differs from others in a setting alone."""
+    """Return a desired state that differs from others only in one setting."""
     settings = {"PREFECT_LOGGING_LEVEL": value}
     return desired_of(prefect={"version": version, "settings": settings}, **fields)
 
 
 class History:
-    """Applies, one after the other, each with the verdict of its gate."""
+    """A series of applies, each with the verdict of its gate."""
 
     def __init__(self) -> None:
         self.live = Live()
         self.desired: Desired | None = None
 
     def went(self, desired: Desired, verdict: Verdict = GOOD, **fields: Any) -> History:
-        """Go through one more; `fields` are its record's."""
+        """Add one apply; `fields` are those of its record."""
         known, self.desired = self.releases, desired
         live = applied(desired)
         new = draft(desired, live, known)
@@ -53,7 +53,7 @@ class History:
 
     @property
     def releases(self) -> tuple[Release, ...]:
-        """What its machines remember."""
+        """The release records on the machines."""
         if self.desired is None:
             return ()
         return releases_on(our_machines(self.desired, self.live).values())

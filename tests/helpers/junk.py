@@ -1,4 +1,4 @@
-"""Junk as others may send it: values of any type, and good documents with one thing wrong."""
+"""Invalid input: values of any type, and valid documents with one error."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ for _ in range(300):
 
 
 def places(document: Any, path: Path = ()) -> Iterator[Path]:
-    """Return the path of everything in a document, itself first."""
+    """Return the path of every value in a document, the document itself first."""
     yield path
     if isinstance(document, dict | list):
         inner = document.items() if isinstance(document, dict) else enumerate(document)
@@ -64,7 +64,7 @@ def places(document: Any, path: Path = ()) -> Iterator[Path]:
 
 @st.composite
 def spoilt(draw: st.DrawFn, document: Any) -> Any:
-    """A good document with one place replaced, removed, doubled or added to."""
+    """A valid document with one place replaced, removed, doubled or added to."""
     path = draw(st.sampled_from(list(places(document))))
     junk = draw(JSON | st.just(DEEP))
     if not path:

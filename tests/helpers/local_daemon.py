@@ -1,4 +1,4 @@
-"""A local Fly as its users have it: a process of its own, asked over HTTP, killed and started again."""
+"""A local Fly as a process of its own, called over HTTP, killed and restarted."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def write_parts(folder: Path) -> Path:
 
 
 def tiny_config(**changes):
-    """Return the config of a machine that runs the small image, and sleeps only when told to."""
+    """Return the config of a machine that runs the small image, and sleeps only on request."""
     service = {
         "protocol": "tcp",
         "internal_port": PORT,
@@ -124,7 +124,7 @@ def tiny_config(**changes):
 
 
 class LocalDaemon:
-    """One home folder and the daemon that serves it, while it does."""
+    """One home folder, and the daemon that serves it while it runs."""
 
     def __init__(self, home: Path, cache: Path) -> None:
         self.home = home
@@ -165,7 +165,7 @@ class LocalDaemon:
         return self
 
     def _address(self, log: Path) -> str:
-        """Return where it serves; nothing while it does not yet."""
+        """Return the address of the daemon; nothing before it serves."""
         assert self.process is not None
         assert self.process.poll() is None, log.read_text()
         with contextlib.suppress(OSError, ValueError):
@@ -175,13 +175,13 @@ class LocalDaemon:
         return ""
 
     def connect(self, url: str, token: str = "anything") -> None:
-        """Send requests there from now on."""
+        """Send requests to this address from now on."""
         self.client.close()
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self.client = httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=LIMIT_S)
 
     def kill(self) -> None:
-        """End the daemon as a power cut would; its machines run on."""
+        """Kill the daemon, as a power cut would; its machines keep running."""
         assert self.process is not None
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
@@ -203,7 +203,7 @@ class LocalDaemon:
                     process.kill()
 
     def machine_processes(self) -> list[psutil.Process]:
-        """Find the processes of machines of this home, whoever started them."""
+        """Find the processes of this home's machines."""
         roots = str(self.home / "roots")
         found = []
         for process in psutil.process_iter():
@@ -257,7 +257,7 @@ class LocalDaemon:
         return [f"{e['type']}/{e['status']}/{e['source']}" for e in reversed(found)]
 
     def ask(self, app: str, path: str = "/"):
-        """Ask what an app serves, through its proxy, as its visitors do."""
+        """Send a request to an app through its proxy."""
         status = self.client.get("/localfly/status").json()
         port = status["apps"][app.removeprefix("/apps/")]["port"]
         answer = httpx.get(f"http://127.0.0.1:{port}{path}", trust_env=False, timeout=LIMIT_S)

@@ -9,7 +9,7 @@ from markdown_it.token import Token
 
 
 def tokens(markdown: str) -> list[Token]:
-    """Return the parsed text, inline tokens and all."""
+    """Return all tokens of a parsed text, inline ones too."""
     parsed = MarkdownIt("commonmark").enable("table").parse(markdown)
     return [inner for token in parsed for inner in (token, *(token.children or ()))]
 
@@ -20,7 +20,7 @@ def kinds(markdown: str, kind: str) -> list[Token]:
 
 
 def plain_texts(markdown: str) -> list[str]:
-    """Return what stands in the rendered text outside of code, where GitHub looks for mentions."""
+    """Return the rendered text outside of code, where GitHub looks for mentions."""
     inside, found = False, []
     for token in tokens(markdown):
         if token.type == "html_inline" and "code" in token.content:
@@ -31,5 +31,5 @@ def plain_texts(markdown: str) -> list[str]:
 
 
 def outside_code(markdown: str) -> str:
-    """Return the source without what stands as code."""
+    """Return the source without its code."""
     return re.sub(r"`[^`]*`|<code>.*?</code>", "", markdown)

@@ -1,4 +1,4 @@
-"""A client from outside that creates flow runs without a pause, and knows which were acknowledged."""
+"""A client that creates flow runs without a pause, and records which were acknowledged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PAGE = 200
 
 
 class OutsideWriter:
-    """Creates flow runs until it is told to stop; what is refused or lost it does not count."""
+    """Creates flow runs until `end`; refused and lost ones do not count."""
 
     def __init__(self, site: PrefectSite) -> None:
         self._site = site
@@ -28,7 +28,7 @@ class OutsideWriter:
         self.refused = 0
 
     def write(self) -> None:
-        """Go on until the end."""
+        """Create flow runs until `end`."""
         with self._site.http() as http:
             for number in count():
                 if self._ended.wait(PAUSE_S):
@@ -48,7 +48,7 @@ class OutsideWriter:
             self.refused += 1
 
     def end(self) -> None:
-        """Write no more."""
+        """Stop creating flow runs."""
         self._ended.set()
 
     def lost(self) -> set[str]:
@@ -64,7 +64,7 @@ class OutsideWriter:
 
 @contextmanager
 def writing(site: PrefectSite) -> Iterator[OutsideWriter]:
-    """Have somebody write meanwhile."""
+    """Create flow runs inside the block."""
     writer = OutsideWriter(site)
     thread = threading.Thread(target=writer.write, daemon=True)
     thread.start()

@@ -1,4 +1,4 @@
-"""Overrides whose time is over, without waiting for it."""
+"""Let overrides expire without waiting."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from roost.plan.desired import OVERRIDE_KEY
 
 
 def end_override(metadata: dict[str, str]) -> None:
-    """Have the override that a machine carries end an hour ago."""
+    """Set the end of a machine's override to an hour ago."""
     since = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=5)
     times = {"since": f"{since:%Y-%m-%dT%H:%M:%SZ}"}
     times["until"] = f"{since + timedelta(hours=4):%Y-%m-%dT%H:%M:%SZ}"

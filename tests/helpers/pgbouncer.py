@@ -1,4 +1,4 @@
-"""A PgBouncer of a test's own, from Debian's packages, before a PostgreSQL of a test's own."""
+"""A PgBouncer of a test's own, from Debian's packages, in front of a test's PostgreSQL."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PROGRAM = os.environ.get("PGBOUNCER") or shutil.which(
 
 @contextmanager
 def pgbouncer(database: Postgres, mode: str, **options: str) -> Iterator[Postgres]:
-    """Run a pooler as long as the body does, on a port that says nothing of what it is.
+    """Run a pooler inside the block, on a port that does not reveal its mode.
 
     Args:
         database: the server behind it.

@@ -1,4 +1,4 @@
-"""Plans to report on: real ones of two environments, and ones made of any text at all."""
+"""Plans for reports: real ones of two environments, and ones with arbitrary text."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ HOSTILE = st.lists(st.sampled_from(_PIECES) | st.text(max_size=5), max_size=6).m
 
 @st.composite
 def hostile_plans(draw: st.DrawFn) -> Plan:
-    """A plan whose every text is somebody else's."""
+    """A plan in which every text is arbitrary."""
     steps = tuple(
         DestroyMachine(
             key=draw(HOSTILE),

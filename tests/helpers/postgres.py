@@ -30,7 +30,7 @@ def find_programs() -> Path | None:
 
 @dataclass(frozen=True)
 class Postgres:
-    """A server that runs; only its URL gets in."""
+    """A running server; only its URL has the login."""
 
     url: str
     password: str
@@ -38,11 +38,11 @@ class Postgres:
 
 @contextmanager
 def postgres_server(programs: Path, certificate: Path | None = None) -> Iterator[Postgres]:
-    """Run a server as long as the body does; it refuses to run as root, so root runs it as another.
+    """Run a server inside the block, as another user if the tests run as root.
 
     Args:
         programs: the folder of its programs.
-        certificate: a folder with `server.crt` and `server.key`, where it is to do TLS.
+        certificate: a folder with `server.crt` and `server.key`, for TLS.
     """
     user = ACCOUNT if os.geteuid() == 0 else None
     # Not in pytest's folder, which only its owner may enter.
@@ -112,7 +112,7 @@ def _tls_options(folder: Path, certificate: Path) -> list[str]:
 
 
 def make_certificate(folder: Path) -> str:
-    """Make an authority's certificate for 127.0.0.1 that signs itself, and return its text."""
+    """Create a self-signed certificate for 127.0.0.1, and return its text."""
     folder.mkdir(parents=True, exist_ok=True)
     subprocess.run(
         [

@@ -28,13 +28,13 @@ def free_port() -> int:
 
 
 class PrefectProcess:
-    """A server on one home, which can be started and ended again and again; use it in a `with`.
+    """A server on one home folder, which can be restarted; use it as a context manager.
 
     Args:
         image: the image that it runs.
         folder: where it keeps its home and its log.
         stock: whether it is `prefect server start` instead of our launcher.
-        settings: what is in its environment beside that.
+        settings: more environment variables.
     """
 
     def __init__(self, image: Image, folder: Path, *, stock: bool = False, **settings: str) -> None:
@@ -47,7 +47,7 @@ class PrefectProcess:
         self.home.mkdir(parents=True, exist_ok=True)
 
     def environ(self) -> dict[str, str]:
-        """Return what the process is started with."""
+        """Return the environment variables of the process."""
         stock_ui = {"PREFECT_SERVER_UI_STATIC_DIRECTORY": str(self.home / "ui")}
         return {
             "PATH": f"{self.image.bin}:/usr/local/bin:/usr/bin:/bin",
@@ -99,7 +99,7 @@ class PrefectProcess:
             return False
 
     def stop(self) -> float:
-        """Ask it to end, as Fly does; return the seconds that it took."""
+        """Stop it with a signal, as Fly does; return the seconds that it took."""
         assert self.process is not None
         began = time.monotonic()
         self.process.send_signal(signal.SIGINT)
@@ -107,14 +107,14 @@ class PrefectProcess:
         return time.monotonic() - began
 
     def kill(self) -> None:
-        """End it at once, with whatever it started."""
+        """Kill it, with all its children."""
         if self.process is not None:
             with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
 
     def log(self) -> str:
-        """Return all that it has written."""
+        """Return its whole log."""
         return self.log_file.read_text("utf-8", "replace")
 
     def http(self) -> httpx.Client:

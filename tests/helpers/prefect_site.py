@@ -1,4 +1,4 @@
-"""A Prefect server on a local Fly of its own, brought up and looked at as its users do."""
+"""A Prefect server on a local Fly of its own, used by commands and over HTTP."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ class PrefectSite:
         self.roost.write(NAME, own, **fields)
 
     def bring_up(self) -> PrefectSite:
-        """Plan and apply, and keep what both said."""
+        """Plan and apply, and keep the output of both."""
         self.first_plan = self.roost.json("plan", NAME, "--local")
         self.apps_after_plan = self.status()["apps"]
         self.first_apply = self.roost.json("apply", NAME, "--local")
         return self
 
     def status(self):
-        """Return what the local Fly says of itself."""
+        """Return the status of the local Fly."""
         return self.daemon.client.get("/localfly/status").json()
 
     @property
@@ -56,7 +56,7 @@ class PrefectSite:
 
     @property
     def state(self):
-        """What the machine does now."""
+        """The state of the machine."""
         return self.daemon.machine(APP, self.machine)["state"]
 
     @property
@@ -66,20 +66,20 @@ class PrefectSite:
         return self.daemon.home / "volumes" / str(volume["id"])
 
     def rest(self, action: str, state: str) -> None:
-        """Have the machine stopped or suspended, and wait until it is."""
+        """Stop or suspend the machine, and wait for the state."""
         self.daemon.call("POST", f"{APP}/machines/{self.machine}/{action}")
         self.daemon.wait(APP, self.machine, state)
 
     def wake(self) -> None:
-        """Have the server answer, whatever it did before."""
+        """Wake the server with a request."""
         assert self.ask("GET", "/health").json() is True
 
     def newest_event(self):
-        """Return the id of the last thing that happened to the machine."""
+        """Return the id of the machine's last event."""
         return self.daemon.machine(APP, self.machine)["events"][0]["id"]
 
     def events_after(self, mark):
-        """Return what happened to the machine since then, oldest first, as `type/status/source`."""
+        """Return the machine's events after another one, oldest first, as `type/status/source`."""
         found = self.daemon.call("GET", f"{APP}/machines/{self.machine}/events")
         newer = [event for event in reversed(found) if event["id"] > mark]
         return [f"{event['type']}/{event['status']}/{event['source']}" for event in newer]
@@ -98,7 +98,7 @@ class PrefectSite:
         )
 
     def ask(self, verb: str, path: str, body=None) -> httpx.Response:
-        """Send a request of Prefect's API, logged in; it is answered well."""
+        """Send a request to Prefect's API, logged in, and check that it succeeds."""
         with self.http() as http:
             answer = http.request(verb, path, json=body)
         assert answer.is_success, (verb, path, answer.status_code, answer.text)

@@ -1,6 +1,6 @@
-"""What Fly has after it was asked: the echo of a config, and the effect of each kind of step.
+"""What Fly returns for a config, and the effect of each kind of step.
 
-Pure and small. It knows as much of Fly as a plan depends on (facts: fly.md, "Echo and defaults").
+Pure and small: it has the part of Fly that a plan depends on.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _AUTOSTOP = {"off": False, "stop": True, "suspend": "suspend"}
 
 
 def echo(config: Json) -> Json:
-    """Return a config the way Fly gives it back: respelt, and with defaults filled in."""
+    """Return a config as Fly returns it: normalized, and with defaults filled in."""
     given = copy.deepcopy(config)
     for service in given.get("services", []):
         # One that was given back may be sent again.
@@ -73,7 +73,7 @@ def echo(config: Json) -> Json:
 
 @dataclass
 class PretendFly:
-    """Carries out steps on a live state, and remembers what each machine booted with."""
+    """Carries out steps on a live state, and records what each machine booted with."""
 
     live: Live
     booted_with: dict[str, frozenset[str]] = field(default_factory=dict)
@@ -211,7 +211,7 @@ class PretendFly:
         self.live = replace(self.live, secrets=tuple(found[name] for name in sorted(found)))
 
     def _marked(self, config: Json) -> Json:
-        """Return a config with marks of what there is to boot with; no value is known here."""
+        """Return a config with the fingerprints of the secrets that it boots with."""
         marks = {secret.name: Mark(secret.digest, "unknown") for secret in self.live.secrets}
         return with_marks(config, marks)
 

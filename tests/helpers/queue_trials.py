@@ -1,7 +1,7 @@
-"""What the write queue does to Prefect's own sessions; run by the image's Python, from the image's folder.
+"""Trials of the write queue with Prefect's own sessions; run by the image's Python, from the image's folder.
 
-`python queue_trials.py NAME...` plays trials in PREFECT_HOME, one after the other, each on new rows, and
-prints what came of each as a line of JSON, after its name: Prefect takes seconds to be imported. It
+`python queue_trials.py NAME...` runs trials in PREFECT_HOME, one after the other, each on new rows, and
+prints each result as a line of JSON, after its name: Prefect takes seconds to be imported. It
 stands alone: neither pytest nor a helper of the tests is in the image.
 """
 
@@ -38,7 +38,7 @@ async def add(session):
 
 
 async def reads_first():
-    """Many at once, who read first and write later, as services do."""
+    """Many concurrent sessions that read first and write later, as services do."""
     db, failed = provide_database_interface(), 0
     for result in await asyncio.gather(
         *(_add_often(db) for _ in range(WRITERS)), return_exceptions=True
@@ -54,7 +54,7 @@ async def _add_often(db):
 
 
 async def single_statement():
-    """A session without a transaction, while somebody has the turn."""
+    """A session without a transaction, while another one has the write slot."""
     db = provide_database_interface()
 
     async def change():
@@ -71,12 +71,12 @@ async def single_statement():
 
 
 async def _outside(change):
-    """Run as a task that was not called by the holder of the turn."""
+    """Run as a task of its own, not called by the holder of the write slot."""
     await asyncio.get_running_loop().create_task(change(), context=contextvars.Context())
 
 
 async def cancelled():
-    """Cancel writers wherever they are, then see that others still can write."""
+    """Cancel writers at any point, then check that others can still write."""
     db = provide_database_interface()
     for _ in range(ROUNDS):
         tasks = [asyncio.create_task(_add_often(db)) for _ in range(WRITERS)]
@@ -101,7 +101,7 @@ async def failing():
 
 
 async def other_process():
-    """Another process writes all the time, between what a transaction reads and what it writes."""
+    """Another process writes between the reads and the writes of a transaction."""
     over = asyncio.Event()
     writing = asyncio.create_task(asyncio.to_thread(_write_beside, over))
     result = await reads_first()
@@ -134,7 +134,7 @@ TRIALS = {t.__name__: t for t in (reads_first, single_statement, cancelled, fail
 
 
 def main(names, share):
-    """Play trials on a new database."""
+    """Run trials on a new database."""
     with closing(sqlite3.connect(database(), isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("CREATE TABLE counter (n INTEGER)")
@@ -146,7 +146,7 @@ def main(names, share):
 
 
 async def play(names):
-    """Play them in one event loop: the queue is one loop's, and others pass through."""
+    """Run them in one event loop, because the queue belongs to one loop."""
     for name in names:
         with closing(sqlite3.connect(database(), isolation_level=None)) as connection:
             connection.execute("UPDATE counter SET n = 0")

@@ -1,4 +1,4 @@
-"""A server that is no HTTP server: it takes a request's head and does to the socket what it is told."""
+"""A server below HTTP: it reads a request's head and runs a script on the socket."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Script = Callable[[socket.socket], None]
 
 
 class RawServer:
-    """Has a script answer every connection; counts them."""
+    """Runs a script for every connection, and counts them."""
 
     def __init__(self, script: Script) -> None:
         self._script = script
@@ -21,7 +21,7 @@ class RawServer:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The address that it listens on."""
         return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def serve(self) -> None:
@@ -46,7 +46,7 @@ class RawServer:
             self._script(connection)
 
     def close(self) -> None:
-        """Take no more connections."""
+        """Accept no more connections."""
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -54,7 +54,7 @@ class RawServer:
 
 @contextlib.contextmanager
 def raw_server(script: Script) -> Iterator[RawServer]:
-    """Run a server as long as the body does."""
+    """Run a server inside the block."""
     server = RawServer(script)
     thread = threading.Thread(target=server.serve, daemon=True)
     thread.start()
@@ -66,6 +66,6 @@ def raw_server(script: Script) -> Iterator[RawServer]:
 
 
 def cut(connection: socket.socket) -> None:
-    """Reset a connection, as a machine does that was switched off."""
+    """Reset a connection, as a machine that is switched off does."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()

@@ -1,4 +1,4 @@
-"""Whole applies against a fake Fly whose machines serve a fake Prefect, as their config has them do."""
+"""Whole applies against a fake Fly whose machines serve a fake Prefect according to their config."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ from typing import Any
 
 import anyio
 import httpx
-import pytest
 import stamina
 
 from helpers import virtual_time
 from helpers.applying import EveryName, Run, only_kills
 from helpers.fake_fly import FakeFly
-from helpers.fake_prefect import LOGIN, FakePrefect, say
+from helpers.fake_prefect import LOGIN, FakePrefect, opens, say
 from helpers.fly_trouble import KilledError, TroubledFly
 from helpers.histories import desired_of
-from roost.apply import snapshots, verdict
 from roost.apply.release import Releaser
 from roost.apply.verdict import Proof
 from roost.apply.work import Work, lease_holder
@@ -28,7 +26,6 @@ from roost.plan.diff import diff, plan_from
 from roost.plan.live import read_live
 from roost.plan.releases import records_in
 from roost.plan.rollback import roll_back
-from roost.prefect.transport import prefect_client
 from roost.secret_text import SecretText
 
 NOW = "2026-11-24T12:00:00+00:00"
@@ -37,26 +34,26 @@ NO_PAGES = "PREFECT_SERVER_UI_ENABLED"
 
 
 def setting(name: str = "", value: str = "", version: str = "3.8.8", **fields: Any) -> Desired:
-    """Return what a file asks for that sets one thing of Prefect's."""
+    """Return the desired state of a file with one Prefect setting."""
     settings = {name: value} if name else {}
     return desired_of(prefect={"version": version, "settings": settings}, **fields)
 
 
 def broken(version: str = "3.8.8", **fields: Any) -> Desired:
-    """Return what a file asks for whose server does not pass the gate: it has no pages."""
+    """Return a desired state whose server fails the gate, because it has no UI."""
     return setting(NO_PAGES, "false", version, **fields)
 
 
 def deadly(**fields: Any) -> Desired:
-    """Return what a file asks for whose machine ends at once."""
+    """Return a desired state whose machine exits at once."""
     return setting("PREFECT_LOGGING_LEVEL", "DEADLY", **fields)
 
 
 @dataclass
 class World:
-    """A Fly, the server on its machines, and who applies to it.
+    """A Fly, the server on its machines, and the applies to it.
 
-    `on_health` is called at each request for the server's health: a moment in the middle of a gate.
+    `on_health` is called at each health check: a moment in the middle of a gate.
     """
 
     fly: FakeFly = field(default_factory=FakeFly)
@@ -98,7 +95,7 @@ class World:
         to: int | None = None,
         by_hand: bool = False,  # noqa: FBT001, FBT002 - set by `roll_back` alone
     ) -> Run:
-        """Plan and apply; what ends it is in the run's `error`."""
+        """Plan and apply; a failure is in the run's `error`."""
         run = Run()
         self.fly.asked.clear()
         self.prefect.asked.clear()
@@ -114,7 +111,7 @@ class World:
         return run
 
     def roll_back(self, desired: Desired, to: int | None = None) -> Run:
-        """Go back by hand, while the file still asks for what it did."""
+        """Roll back by hand, while the file stays as it is."""
         return self.apply(desired, to=to, by_hand=True)
 
     async def _apply(
@@ -157,11 +154,12 @@ class World:
             clock=anyio.current_time,
             on_check=lambda _: None,
             on_url=lambda _: None,
+            open_server=opens(self.serve),
         )
 
     @property
     def records(self) -> list[tuple[int, str, int]]:
-        """Number, verdict and what it put back of every release, and each machine knows the same."""
+        """Number, verdict and restored release of every record; all machines have the same records."""
         per_machine = [
             sorted((r.number, r.verdict.value, r.back_to) for r in self.releases_of(key))
             for key in self.fly.machines
@@ -180,25 +178,13 @@ class World:
 
     @property
     def env(self) -> Any:
-        """The variables that the first machine runs with."""
+        """The environment variables of the first machine."""
         return next(iter(self.fly.machines.values()))["config"]["env"]
 
     def restarts(self) -> int:
-        """Count the restarts that were asked for in the last apply."""
+        """Count the restarts in the last apply."""
         return sum(change.endswith("/restart") for change in self.fly.changes)
 
     def opened(self) -> int:
-        """Count how often a server was opened to all in the last apply."""
+        """Count how often the server was opened to all clients in the last apply."""
         return self.prefect.asked.count(("POST", "/roost/open"))
-
-
-def make_world(patch: pytest.MonkeyPatch) -> World:
-    """Make a world whose server is where the gate looks for it."""
-    world = World()
-
-    def client(url: str, timeout_s: float, headers: Any = None) -> httpx.AsyncClient:
-        return prefect_client(url, timeout_s, httpx.MockTransport(world.serve), headers)
-
-    for module in (verdict, snapshots):
-        patch.setattr(module, "prefect_client", client)
-    return world

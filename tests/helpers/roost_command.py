@@ -1,4 +1,4 @@
-"""Roost as its users have it: a command of its own process, with files and a local Fly of a test's own."""
+"""Roost's command line as a process of its own, with files and a local Fly of a test's own."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class RoostCommand:
     """The command line in a folder of its own.
 
     Args:
-        folder: gets the environment files and, with `--local`, the state of the local Fly.
+        folder: where the environment files and the state of the local Fly are.
         cache: where images are built, shared with others.
-        environ: variables that every command is given.
+        environ: environment variables of every command.
     """
 
     def __init__(self, folder: Path, cache: Path, **environ: str) -> None:
@@ -58,11 +58,11 @@ class RoostCommand:
         return path
 
     def begin(self, *arguments: str, **environ: str) -> subprocess.Popen[str]:
-        """Start a command, and do not wait for its end."""
+        """Start a command without waiting for its end."""
         return self._begin(["-m", "roost", *arguments], environ)
 
     def begin_patiently(self, *arguments: str, **environ: str) -> subprocess.Popen[str]:
-        """Start a command that sends no call again while a test holds back the answer to it."""
+        """Start a command that waits for answers that a test delays, instead of repeating the call."""
         return self._begin(["-c", PATIENT, *arguments], environ)
 
     def _begin(self, program: list[str], environ: dict[str, str]) -> subprocess.Popen[str]:
@@ -78,7 +78,7 @@ class RoostCommand:
     def run(
         self, *arguments: str, expect: int = 0, **environ: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end, which has the exit code expected and is told as a sentence."""
+        """Run a command to its end; check its exit code, and that a failure is a sentence."""
         done = finish(self.begin(*arguments, **environ))
         assert done.returncode == expect, (arguments, done.returncode, done.stderr)
         assert not shows_traceback(done.stderr), done.stderr
@@ -90,12 +90,12 @@ class RoostCommand:
 
 
 def shows_traceback(said: str) -> bool:
-    """Whether a command ended in a traceback of its own; one in a log that it quotes is not."""
+    """Return whether a command ended in a traceback of its own, not one in a log that it quotes."""
     return any("Traceback" in line for line in said.splitlines() if not line.startswith("  | "))
 
 
 def finish(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
-    """Wait for a command's end and return what it said; it never stays behind."""
+    """Wait for a command's end and return its output; kill it at the limit."""
     try:
         out, err = process.communicate(timeout=LIMIT_S)
     finally:

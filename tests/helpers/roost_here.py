@@ -1,4 +1,4 @@
-"""The command line in this process, in a folder of its own and without anything of the user's."""
+"""The command line in this process, with a folder of its own and without the user's variables."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from roost.operations.context import Clients
 
 @dataclass
 class Said:
-    """How a command ended, and what it said."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str
@@ -34,7 +34,7 @@ class ClientsOfTest:
     made: Clients = field(default_factory=Clients)
 
     def use(self, **factories: Any) -> None:
-        """Replace some of them, from the next command on."""
+        """Replace some clients, from the next command on."""
         self.made = replace(self.made, **factories)
 
 
@@ -66,7 +66,7 @@ class RoostHere:
 
 @contextmanager
 def _signals_put_back() -> Iterator[None]:
-    """`main` answers signals in its own way, and is not the last to run in this process."""
+    """Restore the signal handlers that `main` replaces, for the tests that follow."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield

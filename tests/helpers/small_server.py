@@ -137,7 +137,7 @@ def build_small_server(folder: Path, cache: Path) -> None:
 
 
 class SmallSite:
-    """An environment that runs the small server, as an app of a local Fly that runs already."""
+    """An environment that runs the small server, on a local Fly that is already running."""
 
     def __init__(self, folder: Path, daemon: LocalDaemon, name: str) -> None:
         self.name = name
@@ -148,7 +148,7 @@ class SmallSite:
         self.write()
 
     def lead_to(self, api_url: str) -> None:
-        """Have `--local` find the local Fly there, such as behind a door."""
+        """Let `--local` find the local Fly at another address, such as a relay."""
         self.roost.home.mkdir(exist_ok=True)
         (self.roost.home / "daemon.json").write_text(json.dumps({"api_url": api_url}))
 
@@ -168,12 +168,12 @@ class SmallSite:
         return diff(desired_state(file, SMALL), anyio.run(look)).steps
 
     def list(self, kind: str):
-        """Return the machines or the volumes of the app; none while it is not there."""
+        """Return the machines or the volumes of the app; none if it does not exist."""
         answer = self.daemon.client.get(f"/v1{self.app}/{kind}")
         return answer.json() if answer.is_success else []
 
     def assert_whole(self) -> None:
-        """Assert that all is there once, and that nothing is left to make, only to prove."""
+        """Check that everything exists once, and that a plan has nothing left to create, only to prove."""
         [machine] = self.list("machines")
         [volume] = self.list("volumes")
         ips = self.daemon.call("GET", f"{self.app}/ip_assignments")["ips"]

@@ -1,4 +1,4 @@
-"""A volume that is truly small: a file system in memory, of a few MB, mounted for a test."""
+"""A volume with real limits: a file system in memory of a few MB, mounted for a test."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BLOCK = bytes(4096)
 
 @contextmanager
 def small_volume(folder: Path, mb: int) -> Iterator[Path]:
-    """Mount a file system of `mb` MB on a new folder, as root or with sudo, and take it away again."""
+    """Mount a file system of `mb` MB on a new folder, as root or with sudo, and unmount it at the end."""
     folder.mkdir(parents=True)
     root = [] if os.geteuid() == 0 else ["sudo", "-n"]
     owner = f"size={mb}m,uid={os.geteuid()},gid={os.getegid()}"

@@ -1,4 +1,4 @@
-"""SOPS files as their users make them: an age key of the test's own, and the real program."""
+"""SOPS files, made by the real program with an age key of the test's own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SOPS = Path(sys.executable).parent / "sops"
 
 @dataclass(frozen=True)
 class AgeKey:
-    """A key pair; the private half is for tests, and made anew in each."""
+    """A key pair, made anew in each test."""
 
     private: str
     recipient: str

@@ -1,4 +1,4 @@
-"""A Fly one of whose answers is spoilt on its way."""
+"""A Fly with one changed answer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from helpers.fake_fly import FakeFly
 
 @dataclass
 class Spoiler:
-    """Passes requests on; `spoil` is given each answer's document and may give another one."""
+    """Forwards requests; `spoil` gets each answer's document and may return another one."""
 
     fly: FakeFly
     spoil: Callable[[int, Any], Any] | None = None
@@ -40,7 +40,7 @@ class Spoiler:
         return httpx.Response(answer.status_code, content=content)
 
     def begin(self, spoil: Callable[[int, Any], Any] | None) -> None:
-        """Begin an example: Fly as it was at the first one, and answers spoilt from now on."""
+        """Begin an example: restore Fly's first state, and change answers from now on."""
         if self.clean is None:
             self.clean = copy.deepcopy(self.fly)
         self.fly = copy.deepcopy(self.clean)
@@ -48,7 +48,7 @@ class Spoiler:
 
     @property
     def changes_after(self) -> list[str]:
-        """Return the requests after the spoilt answer that are not mere looks."""
+        """Return the requests after the changed answer that change something."""
         if self.spoilt_at is None:
             return []
         return [call for call in self.asked[self.spoilt_at + 1 :] if not call.startswith("GET ")]

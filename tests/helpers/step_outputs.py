@@ -1,4 +1,4 @@
-"""What a step gave as outputs: the file in which the runner finds them, read as it does."""
+"""The outputs of a step, read from its file as the runner does."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def outputs_in(file: Path) -> dict[str, str]:
-    """Return the outputs; what was given twice counts as it was given last."""
+    """Return the outputs; of a repeated name the last value counts."""
     found: dict[str, str] = {}
     lines = iter(file.read_text(encoding="utf-8").splitlines())
     for line in lines:

@@ -1,4 +1,4 @@
-"""Time that passes only while everybody sleeps: a limit is met exactly, on a computer however busy.
+"""Time that passes only while all tasks sleep, so that limits are exact on a busy computer too.
 
 For what neither waits for another process nor for a thread: those take time that nobody sleeps.
 """
@@ -19,7 +19,7 @@ MOMENT_S = 1e-3
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose clock stands still while anybody works, and jumps to the next timer."""
+    """An event loop whose clock stands still while a task works, and jumps to the next timer."""
 
     def __init__(self) -> None:
         selector = Jumping()
@@ -32,14 +32,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class Jumping(selectors.DefaultSelector):
-    """A selector that passes over the time until the next timer, in place of waiting for it."""
+    """A selector that skips the time until the next timer instead of waiting."""
 
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Return what is ready; where nothing is, the next timer is due at once."""
+        """Return what is ready; if nothing is, advance the clock to the next timer."""
         ready = super().select(timeout if timeout is None else 0)
         # Work takes a moment, or who never sleeps would never meet a limit.
         self.now += MOMENT_S if ready or not timeout else timeout + MOMENT_S

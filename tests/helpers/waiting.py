@@ -1,4 +1,4 @@
-"""How tests wait: for a condition, never for a time, and with one limit for all."""
+"""Wait for conditions, never for a time, with one limit for all tests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def until(check: Callable[[], T]) -> T:
     """Wait until `check` returns something true; return that.
 
     Raises:
-        AssertionError: it did not within LIMIT_S.
+        AssertionError: it did not become true within LIMIT_S.
     """
     ends = time.monotonic() + LIMIT_S
     while not (found := check()):
@@ -29,10 +29,10 @@ def until(check: Callable[[], T]) -> T:
 
 
 async def until_soon(check: Callable[[], T]) -> T:
-    """Wait as `until` does, while the others of the event loop go on.
+    """Wait as `until` does, without blocking the event loop.
 
     Raises:
-        TimeoutError: it did not come about within LIMIT_S.
+        TimeoutError: it did not become true within LIMIT_S.
     """
     async with asyncio.timeout(LIMIT_S):
         while not (found := check()):  # noqa: ASYNC110 - what is waited for sets no event

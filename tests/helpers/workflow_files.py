@@ -1,4 +1,4 @@
-"""The files of .github/workflows, read as GitHub reads them: what starts one, and what its lines call."""
+"""The files of .github/workflows, read as GitHub reads them: their events, and the commands of their steps."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class Step:
 
     @property
     def uses(self) -> str:
-        """The action it runs; empty for a script."""
+        """The action that it uses; empty for a script."""
         return str(self.data.get("uses", ""))
 
     @property
     def run(self) -> str:
-        """The script it runs; empty for an action."""
+        """The script that it runs; empty for an action."""
         return str(self.data.get("run", ""))
 
     @property
@@ -52,7 +52,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Job:
-    """A job, with all that stands under its name."""
+    """A job of a workflow."""
 
     name: str
     data: Mapping[str, Any]
@@ -65,7 +65,7 @@ class Job:
 
     @property
     def environment(self) -> str:
-        """The GitHub environment whose secrets it is given; empty for none."""
+        """The GitHub environment that it uses; empty for none."""
         found = self.data.get("environment", "")
         return str(found["name"] if isinstance(found, dict) else found)
 
@@ -77,12 +77,12 @@ class Job:
 
     @property
     def condition(self) -> str:
-        """When it runs, on one line."""
+        """Its condition, on one line."""
         return " ".join(str(self.data.get("if", "")).split())
 
     @property
     def permissions(self) -> Mapping[str, str]:
-        """What its own token of GitHub may do."""
+        """The permissions of its GitHub token."""
         return dict(self.data.get("permissions") or {})
 
     @property
@@ -93,7 +93,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Workflow:
-    """A file, read without guessing types: `on` is no boolean, and a number stays as written."""
+    """A workflow file, read without guessing types: `on` is no boolean, and a number stays as written."""
 
     file: str
     text: str
@@ -107,12 +107,12 @@ class Workflow:
 
     @property
     def events(self) -> dict[str, Any]:
-        """What may start it: the event and its filters."""
+        """The events that start it, with their filters."""
         return {event: filters or {} for event, filters in self.data["on"].items()}
 
     @property
     def inputs(self) -> dict[str, Any]:
-        """What a person is asked for who starts it by the button."""
+        """The inputs of a start by hand."""
         found: dict[str, Any] = self.events.get("workflow_dispatch", {}).get("inputs", {})
         return found
 
@@ -128,7 +128,7 @@ class Workflow:
     def starts(
         self, event: str, *, branch: str = "main", kind: str = "", files: Iterable[str] = ()
     ) -> bool:
-        """Return whether GitHub would start it: an event of this type, on this branch, with these files."""
+        """Return whether GitHub would start it for an event of this type, on this branch, with these files."""
         if event not in self.events:
             return False
         found = self.events[event]
@@ -148,7 +148,7 @@ def workflows(root: Path = ROOT) -> list[Workflow]:
 
 
 def matches(patterns: Sequence[str], value: str) -> bool:
-    """Match as GitHub's filters do: in order, and a later `!PATTERN` takes back."""
+    """Match as GitHub's filters do: in order, and a later `!PATTERN` excludes again."""
     found = False
     for pattern in patterns:
         if _expression(pattern.removeprefix("!")).fullmatch(value):
@@ -168,9 +168,9 @@ def _expression(pattern: str) -> re.Pattern[str]:
 
 
 def calls(step: Step, folder: Path, values: Mapping[str, str]) -> Iterator[list[str]]:
-    """Run a script with a recorder in the place of every `run`, and return what was called, with what.
+    """Run a script with a recorder in place of every `run`, and return the calls with their arguments.
 
-    The values are those of its variables; what it has that is not among them is empty.
+    `values` are its environment variables; others are empty.
     """
     for place in (".", "trusted"):
         program = folder / place / "run"

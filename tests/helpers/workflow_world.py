@@ -1,4 +1,4 @@
-"""A repository of servers as its people have it: an origin, pull requests, buttons, a schedule, and a Fly.
+"""A whole repository of servers: an origin, pull requests, buttons, a schedule, and a Fly.
 
 It does what GitHub does and act does not: makes events and merge commits, records deployments, starts the workflows whose filters
 match, gives secrets to those who may have them, and lets nobody change the same environment at once, as a world
@@ -56,7 +56,7 @@ CANARIES = (DEPLOY_TOKEN, PLAN_TOKEN, HOOK, LOGIN, APP_KEY)
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened in the repository, of which GitHub tells workflows."""
+    """An event of the repository that can start workflows."""
 
     name: str
     sha: str
@@ -72,17 +72,17 @@ class Event:
     """The GitHub environment that a reviewer let it deploy to, and that reviewer."""
 
     def run_again(self, by: str) -> Event:
-        """Return the same event, whose run somebody starts again."""
+        """Return the same event for a repeated run."""
         return replace(self, again_by=by)
 
     @property
     def is_restricted(self) -> bool:
-        """Whether GitHub gives its runs no secrets, and a token that only reads."""
+        """Whether its runs get no secrets, and a read-only token."""
         return self.of_a_fork or self.actor == DEPENDABOT
 
 
 def copy_tree(folder: Path) -> None:
-    """Copy what workflows need of this project, as it is in the working tree."""
+    """Copy the files that workflows need from the working tree."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *TREE],
         cwd=ROOT,
@@ -103,11 +103,11 @@ class World:
     """One repository on a GitHub of its own, and its apps on a Fly.
 
     Args:
-        folder: for all that it keeps.
-        fly: the local Fly; others may use it, too.
-        cache: where that has its images from, for rehearsals.
-        state: what `./run` has set up.
-        team: begins the names of its apps, which are nobody else's.
+        folder: where it keeps its files.
+        fly: the local Fly, which other worlds may share.
+        cache: the image cache of the local Fly, for rehearsals.
+        state: the folder that `./run` has set up.
+        team: the unique prefix of the names of its apps.
     """
 
     folder: Path
@@ -158,13 +158,13 @@ class World:
         self.github.state.roles |= dict.fromkeys(WRITERS, "write")
 
     def close(self) -> None:
-        """Leave nothing running."""
+        """Stop everything that was started."""
         self.github.__exit__(None, None, None)
 
     # The repository
 
     def found(self, **environments: Mapping[str, Any]) -> World:
-        """Begin the repository with these environments on main."""
+        """Create the repository with these environments on main."""
         self.desk.mkdir(exist_ok=True)
         copy_tree(self.desk)
         for name, fields in environments.items():
@@ -176,7 +176,7 @@ class World:
         return self
 
     def git(self, *arguments: str, cwd: Path | None = None) -> str:
-        """Run git, at the desk if nowhere else."""
+        """Run git, in the person's clone by default."""
         done = subprocess.run(
             ["git", *arguments],
             cwd=cwd or self.desk,
@@ -189,7 +189,7 @@ class World:
         return done.stdout.strip()
 
     def write(self, name: str, *, small: bool = True, **fields: Any) -> None:
-        """Write an environment file at the desk: a small server, or a real one, with these fields."""
+        """Write an environment file in the person's clone: a small server, or a real one, with these fields."""
         ran = {"version": SMALL_PREFECT, "image": SMALL} if small else {"version": NEWEST}
         prefect = {**ran, **fields.pop("prefect", {})}
         # An organization of its own, too: what others left on the same Fly is nobody's orphan here.
@@ -200,15 +200,15 @@ class World:
 
     @property
     def main(self) -> str:
-        """The commit that main stands at."""
+        """The commit of main."""
         return self.git("rev-parse", "main", cwd=self.origin)
 
     def show(self, path: str, branch: str = "main") -> str:
-        """A file of a branch, as the origin has it."""
+        """Return a file of a branch of the origin."""
         return self.git("show", f"{branch}:{path}", cwd=self.origin)
 
     def keep_in_git(self, file: str, **values: str) -> Callable[[str], None]:
-        """Keep a secret encrypted in git, at the desk; return what changes its value there."""
+        """Add an encrypted secret in the person's clone; return a function that changes its value."""
         key = age_key()
         [name] = values
         self.secrets["SOPS_AGE_KEY"] = key.private
@@ -223,12 +223,12 @@ class World:
         return put
 
     def branch(self, name: str) -> None:
-        """Begin a branch at the desk, from main as it is now."""
+        """Create a branch in the person's clone, from the present main."""
         self.git("fetch", "-q", "origin")
         self.git("checkout", "-q", "-B", name, "origin/main")
 
     def push(self, message: str, branch: str = "main") -> str:
-        """Commit everything at the desk, push it, and return the commit."""
+        """Commit everything in the person's clone, push it, and return the commit."""
         self._commit(message)
         self.git("push", "-q", "--force", "origin", f"HEAD:refs/heads/{branch}")
         return self.git("rev-parse", "HEAD")
@@ -238,7 +238,7 @@ class World:
         self.git("commit", "-q", "--allow-empty", "-m", message)
 
     def add_app(self) -> str:
-        """Set the App up that opens pull requests; return the token that its key makes."""
+        """Set up the App that opens pull requests; return the token of its key."""
         held = {"contents": "write", "pull_requests": "write"}
         named = ",".join(f"{name}={level}" for name, level in held.items())
         made = hashlib.sha256(f"{APP_ID}|{APP_KEY}|{named}".encode()).hexdigest()[:40]
@@ -261,18 +261,18 @@ class World:
         return machine
 
     def machines(self, name: str) -> list[dict[str, Any]]:
-        """The machines of an environment; none while it has no app."""
+        """Return the machines of an environment; none while it has no app."""
         answer = self.fly.client.get(f"/v1/apps/{self.app(name)}/machines")
         found: list[dict[str, Any]] = answer.json() if answer.is_success else []
         return found
 
     def setting(self, name: str, setting: str) -> str | None:
-        """What a setting of the server is, on the machine that runs."""
+        """Return a setting of the server, from its running machine."""
         found: str | None = self.machine(name)["config"]["env"].get(setting)
         return found
 
     def serves(self, name: str) -> bool:
-        """Whether the server answers those who log in."""
+        """Return whether the server accepts the login."""
         port = self.fly.client.get("/localfly/status").json()["apps"][self.app(name)]["port"]
         user, _, password = LOGIN.partition(":")
         answer = httpx.get(
@@ -284,7 +284,7 @@ class World:
         return answer.is_success
 
     def by_hand(self, name: str, **changes: Any) -> None:
-        """Change a machine behind git's back; `metadata` and `env` are added to what is there."""
+        """Change a machine by hand, outside of git; `metadata` and `env` are merged."""
         machine = self.machine(name)
         config = machine["config"]
         for part, change in changes.items():
@@ -294,7 +294,7 @@ class World:
         self.fly.wait(app, machine["id"], "started")
 
     def sees_hook(self, name: str, value: str) -> bool:
-        """Whether the server was given this value of HOOK_URL; it tells only what it hashes to."""
+        """Return whether the server has this value of HOOK_URL; it reports only a hash."""
         port = self.fly.client.get("/localfly/status").json()["apps"][self.app(name)]["port"]
         answer = httpx.get(f"http://127.0.0.1:{port}/seen", trust_env=False, timeout=LIMIT_S)
         return answer.text == hashlib.sha256(value.encode()).hexdigest()
@@ -309,7 +309,7 @@ class World:
     # What nobody may find
 
     def assert_no_secret_anywhere(self) -> None:
-        """Assert that no value of a secret stands in anything that anybody could read later."""
+        """Check that no secret value is in anything that was published."""
         told = [*self.written(), *(run.everything() for run in self.runs)]
         told.append(self.git("log", "--all", "--format=%B", "--patch", cwd=self.origin))
         for canary in self.canaries:
@@ -317,7 +317,7 @@ class World:
                 assert not [text for text in told if spelling in text], spelling
 
     def written(self) -> list[str]:
-        """All that anybody wrote on GitHub: titles, texts, labels and comments, these as they ever were."""
+        """Everything written on GitHub: titles, texts, labels, and all versions of comments."""
         state = self.github.state
         told = [part for issue in state.issues.values() for part in (issue.title, issue.body)]
         told += [text for issue in state.issues.values() for text in issue.labels]
@@ -339,7 +339,7 @@ class World:
         return {name: self._run(name, event) for name in wanted}
 
     def pushed(self, before: str, *only: str) -> dict[str, Run]:
-        """Tell of a push to main that brought it from a commit to where it is."""
+        """Run the workflows of a push that moved main from a commit to its present one."""
         return self.happens(self.push_event(before, self.main), *only)
 
     def push_event(self, before: str, after: str) -> Event:
@@ -353,14 +353,14 @@ class World:
         return Event("push", after, payload, files=self._between(before, after))
 
     def open_pull(self, title: str, *, fork: bool = False) -> tuple[int, dict[str, Run]]:
-        """Open a pull request from what is at the desk; return its number and the runs."""
+        """Open a pull request from the person's clone; return its number and the runs."""
         branch = self.git("branch", "--show-current")
         self.push(title, branch)
         number = self.add_pull(title, branch, fork=fork)
         return number, self.happens(self.pull_event(number, "opened"))
 
     def add_pull(self, title: str, branch: str, *, fork: bool = False) -> int:
-        """Open a pull request from a branch that is pushed; nothing runs yet."""
+        """Open a pull request from a pushed branch, without running workflows."""
         pull = self.github.add_pull(
             branch,
             title=title,
@@ -371,7 +371,7 @@ class World:
         return pull.number
 
     def push_again(self, number: int) -> dict[str, Run]:
-        """Push what is at the desk to the branch of a pull request."""
+        """Push the person's clone to the branch of a pull request."""
         self.push("Another try", self.github.pull(number).head_ref)
         return self.happens(self.pull_event(number, "synchronize"))
 
@@ -386,9 +386,9 @@ class World:
 
         Args:
             number: the pull request's.
-            kind: what happened to it.
-            changes: of an edit, what was there before.
-            actor: who did that.
+            kind: the type of the event.
+            changes: for an edit, the former values.
+            actor: who caused the event.
         """
         pull = self.github.pull(number)
         base, sha = self.main, self._merge_commit(pull)
@@ -409,7 +409,7 @@ class World:
         )
 
     def merge(self, number: int) -> Event:
-        """Merge a pull request, and return the push that this is; nothing runs yet."""
+        """Merge a pull request without running workflows, and return the event of the push."""
         self.github.pass_time()  # somebody reads the comment
         before, sha = self.main, self._merge_commit(self.github.pull(number))
         self.git("push", "-q", str(self.origin), f"{sha}:refs/heads/main")
@@ -428,7 +428,7 @@ class World:
         return sha
 
     def comment(self, number: int) -> str:
-        """The one comment of a pull request, as it is now."""
+        """Return the only comment of a pull request."""
         [found] = self.github.comments(number)
         return found.body
 
@@ -441,7 +441,7 @@ class World:
         approved_by: str = "",
         **inputs: Any,
     ) -> Run:
-        """Press a button: `workflow_dispatch` on main, perhaps again by somebody, or with a review."""
+        """Start a workflow by hand on main; optionally as a repeated run, or with a review."""
         given = {k: str(v).lower() if isinstance(v, bool) else str(v) for k, v in inputs.items()}
         payload = {"ref": "refs/heads/main", "inputs": given, "workflow": f"{workflow}.yml"}
         approved = (given["environment"], approved_by) if approved_by else ("", "")
@@ -459,7 +459,7 @@ class World:
         return self.happens(Event("push", self.main, payload), "deploy")["deploy"]
 
     def schedule(self, workflow: str = "drift") -> Run:
-        """Let the time of a workflow's schedule come."""
+        """Run a workflow as its schedule does."""
         [entry] = next(
             found.events["schedule"]
             for found in workflows(self._clone_of(self.main))
@@ -501,7 +501,7 @@ class World:
         return run
 
     def _record_deployments(self, file: str, event: Event, run: Run) -> None:
-        """Do what GitHub does for jobs that name an environment: whatever ends well is deployed."""
+        """Record deployments as GitHub does: for each successful job with an environment."""
         [workflow] = [w for w in workflows(self._clone_of(event.sha)) if w.file == file]
         leaving = {job.name: job.environment for job in workflow.jobs if job.leaves_deployment}
         for ran, result in run.jobs.items():
@@ -537,7 +537,7 @@ class World:
         return {"repository": repository, "sender": {"login": PERSON}}
 
     def _clone_of(self, sha: str) -> Path:
-        """Have a clean clone that stands at a commit."""
+        """Return a clean clone at a commit."""
         clone = self.folder / "clones" / sha
         if not clone.exists():
             self.git("clone", "-q", str(self.origin), str(clone), cwd=self.folder)
@@ -554,7 +554,7 @@ class World:
 
 
 def _told(pull: Pull) -> dict[str, Any]:
-    """Return what an event says of a pull request; its base is where main was when it was opened."""
+    """Return the pull request in an event; its base is main at the time it was opened."""
     of_a_fork = pull.head_repository != REPOSITORY
     return {
         "number": pull.number,
@@ -572,5 +572,5 @@ def _told(pull: Pull) -> dict[str, Any]:
 
 
 def _python() -> Path:
-    """The Python beneath the tests' environment: what is installed for tests is not for jobs."""
+    """Return the Python below the tests' environment, so that jobs do not see packages of the tests."""
     return Path(sys.executable).resolve()

@@ -29,6 +29,7 @@ from image.shell import Shell, require
 from image.trial import Findings, Trial
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.errors import RoostError
+from roost.operations.image_parts import own_lock, write_parts
 from roost.plan.image import Part, image_tag, read_image_parts
 
 PROJECT = Path(__file__).parents[2]
@@ -51,16 +52,23 @@ def main(
         str, typer.Argument(metavar="[VERSION]", help="Of Prefect; as staging has it if left out.")
     ] = "",
     rounds: Annotated[int, typer.Option(min=1, help="How often it is booted, twice each.")] = 3,
+    server: Annotated[
+        str,
+        typer.Option(metavar="ENV", help="Build the image of this environment, with its extras."),
+    ] = "",
 ) -> None:
     """Build deploy/Dockerfile, boot the image and run the smoke test, without a Docker daemon."""
     require(["buildah", "setpriv", "unshare"])
     if os.geteuid():
         raise ImageError("Building without a daemon needs root. Run: sudo ./run image")
     file = load_environment(ENVIRONMENT, PROJECT / "tests" / "examples")
-    version = version or file.environment.prefect.version
+    version, lock = version or file.environment.prefect.version, None
+    if server:
+        own = load_environment(server, PROJECT / "environments")
+        version, lock = own.environment.prefect.version, own_lock(own)
     state = Path(os.environ.get("RUN_STATE") or PROJECT / ".run")
     with workshop(state / "buildah") as buildah:
-        built = build(buildah, version)
+        built = build(buildah, version, lock)
         findings = prove(buildah, built, file, version, rounds)
         sizes = (buildah.size(built.name), buildah.size(built.base.image))
         buildah.clean(keep=[built.name, built.base.image])
@@ -99,16 +107,23 @@ def tidy(buildah: Buildah) -> None:
     buildah.remove_containers()
 
 
-def build(buildah: Buildah, version: str) -> Built:
+def build(buildah: Buildah, version: str, lock: bytes | None) -> Built:
     """Run every step of the Dockerfile; the image gets the name that roost computes."""
-    parts = read_image_parts(DEPLOY, version)
+    parts = read_image_parts(DEPLOY, version, lock)
     base = bring_base(buildah, default_base((DEPLOY / "Dockerfile").read_text("utf-8")), tell)
     name = f"localhost/roost:{image_tag(version, parts)}"
     tell(f"build: {name}")
     began = time.monotonic()
-    with TemporaryDirectory(dir=buildah.scratch) as folder:
+    with (
+        TemporaryDirectory(dir=buildah.scratch) as folder,
+        TemporaryDirectory(dir=buildah.scratch) as copy,
+    ):
+        context = DEPLOY
+        if lock is not None:
+            context = Path(copy)
+            write_parts(parts, context)
         arguments = {"BASE": base.image, "PREFECT_VERSION": version}
-        buildah.build(Recipe(DEPLOY, arguments, pip_secret(Path(folder)), host_mounts()), name)
+        buildah.build(Recipe(context, arguments, pip_secret(Path(folder)), host_mounts()), name)
     return Built(name, base, parts, time.monotonic() - began)
 
 

@@ -2,60 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from packaging.requirements import Requirement
 
-ROOT = Path(__file__).parents[2]
+from helpers.sessions import ROOT, RefusedError, Session, load_noxfile
+
 EXAMPLE = ROOT / "examples" / "flows" / "nightly"
 LOCKED = ["3.8.8", "3.9.1"]
 
 
-class RefusedError(Exception):
-    """The session ended with a message for a person."""
-
-
-class Session:
-    """A session of nox that runs nothing: it records the commands."""
-
-    def __init__(self, folder, *words):
-        self.folder, self.posargs, self.ran = folder, list(words), []
-
-    def run(self, *words):
-        """Record a command."""
-        self.ran.append(words)
-
-    def error(self, text):
-        """End the session."""
-        raise RefusedError(text)
-
-    def log(self, _):
-        """Write nothing."""
-
-    def create_tmp(self):
-        """Return a scratch folder."""
-        return str(self.folder)
-
-
 @pytest.fixture(scope="module")
 def noxfile():
-    """The file with the sessions, without nox, which the tests' environment has not."""
-    nox = ModuleType("nox")
-    nox.session, nox.Session = lambda function: function, Session
-    nox.options = type("Options", (), {})()
-    sys.modules["nox"] = nox
-    try:
-        spec = importlib.util.spec_from_file_location("noxfile_of_the_test", ROOT / "noxfile.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    finally:
-        del sys.modules["nox"]
-    return module
+    """The file with the sessions."""
+    return load_noxfile()
 
 
 @pytest.fixture

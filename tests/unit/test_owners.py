@@ -35,6 +35,7 @@ DANGEROUS = (
     *("environments/_defaults.yaml", "environments/environment.schema.json"),
     *("environments/production.yaml", "environments/production.yml", "environments/new.yaml"),
     *("environments/sub/staging.yaml", "x/environments/staging.yaml", "environments/Staging.yaml"),
+    *("environments/locks/staging.txt", "environments/locks/production.txt"),
     *("environments/staging.yaml.d/x", "environments/staging.json", "environments/staging.yaml/x"),
     *(
         "a.sops.json",

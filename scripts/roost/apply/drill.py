@@ -31,7 +31,6 @@ from roost.plan.live import read_live
 from roost.prefect.gate_pages import GATE_HEADERS
 from roost.prefect.object_counts import count_objects
 from roost.prefect.probe import Server
-from roost.prefect.transport import prefect_client
 
 REMOVE_LIMIT_S = 60
 REFUSED = (FlyRejectedError, FlyConflictError)
@@ -133,5 +132,5 @@ class Driller:
 async def rows_of(proof: Proof) -> dict[str, int]:
     """Return how many objects of each kind a server holds."""
     url = await proof.find_url()
-    async with prefect_client(url, TIMEOUT_S, headers=GATE_HEADERS) as http:
+    async with proof.open_server(url, TIMEOUT_S, headers=GATE_HEADERS) as http:
         return await count_objects(Server(http, proof.auth))

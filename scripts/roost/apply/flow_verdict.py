@@ -11,7 +11,6 @@ from roost.fly.models import Machine
 from roost.prefect.flow_server_checks import ONLINE, FlowServerSubject, flow_server_checks
 from roost.prefect.gate_pages import GATE_HEADERS
 from roost.prefect.probe import CheckResult, Server
-from roost.prefect.transport import prefect_client
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +33,7 @@ class FlowProof(Proof):
         url = await self.find_url()
         self.on_url(url)
         subject = replace(self.subject, versions=frozenset(machines.values()))
-        async with prefect_client(url, TIMEOUT_S, headers=GATE_HEADERS) as http:
+        async with self.open_server(url, TIMEOUT_S, headers=GATE_HEADERS) as http:
             gate = Gate(
                 self.fly,
                 self.app,

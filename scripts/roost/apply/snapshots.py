@@ -30,8 +30,7 @@ from roost.plan.releases import releases_on
 from roost.prefect.gate_pages import ask_report
 from roost.prefect.read_checks import SQLITE, WANTED
 from roost.prefect.server import Server
-from roost.prefect.transport import prefect_client
-from roost.prefect.write_freeze import NotHeldError, NothingToHoldError, held
+from roost.prefect.write_freeze import NotFrozenError, NothingToFreezeError, freeze_writes
 
 LIMIT_S = 600
 POLL_S = 1.0
@@ -95,9 +94,9 @@ class Snapshots:
             return Taken(await self._take(volume), Rest.RUNNING)
         try:
             return await self._take_frozen(volume)
-        except NothingToHoldError as reason:
+        except NothingToFreezeError as reason:
             raise self._other_database(str(reason), ()) from reason
-        except NotHeldError as reason:
+        except NotFrozenError as reason:
             if must_hold:
                 raise self._not_frozen(user, str(reason)) from reason
             self.notice(
@@ -127,7 +126,7 @@ class Snapshots:
     async def _reported(self) -> str:
         """Return the kind of database that a server reports; empty if it reports none."""
         url = await self.proof.find_url()
-        async with prefect_client(url, TIMEOUT_S) as http:
+        async with self.proof.open_server(url, TIMEOUT_S) as http:
             report = await ask_report(Server(http, self.proof.auth))
         return report.database if report else ""
 
@@ -197,11 +196,11 @@ class Snapshots:
     async def _take_frozen(self, volume: str) -> Taken:
         url = await self.proof.find_url()
         async with (
-            prefect_client(url, TIMEOUT_S) as http,
-            held(http, self.proof.auth) as hold,
+            self.proof.open_server(url, TIMEOUT_S) as http,
+            freeze_writes(http, self.proof.auth) as freeze,
         ):
             snapshot = await self._take(volume)
-            lasted = await hold.lasts()
+            lasted = await freeze.lasts()
         return Taken(snapshot, Rest.HELD if lasted else Rest.FLUSHED)
 
     async def _take(self, volume: str) -> str:

@@ -10,7 +10,7 @@ from roost.fly.client import FlyClient
 from roost.fly.models import Machine
 from roost.prefect.gate_pages import GATE_HEADERS, ask_report, quoted
 from roost.prefect.probe import OPENING, CheckResult, Server, select_checks
-from roost.prefect.transport import prefect_client
+from roost.prefect.transport import OpenServer, prefect_client
 from roost.secret_text import SecretText
 
 TIMEOUT_S = 90.0
@@ -63,6 +63,7 @@ class Proof:
         on_check: called with each result.
         on_url: called with the address before the first check.
         database: the backend that the file asks for, `sqlite` or `postgres`; empty for any.
+        open_server: opens a client of the server at its address.
     """
 
     fly: FlyClient
@@ -74,6 +75,7 @@ class Proof:
     on_check: OnCheck
     on_url: Callable[[str], None]
     database: str = ""
+    open_server: OpenServer = prefect_client
 
     async def run_gate(
         self, machines: Mapping[str, str], version: str, before: tuple[Machine, ...]
@@ -87,7 +89,7 @@ class Proof:
         """
         url = await self.find_url()
         self.on_url(url)
-        async with prefect_client(url, TIMEOUT_S, headers=GATE_HEADERS) as http:
+        async with self.open_server(url, TIMEOUT_S, headers=GATE_HEADERS) as http:
             server = Server(http, self.auth, version, database=self.database)
             gate = Gate(
                 self.fly,

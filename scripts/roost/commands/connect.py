@@ -13,8 +13,8 @@ from roost.environment.model import AUTH_SECRET
 from roost.errors import ExitCode, UnusableSecretError, UsageError
 from roost.operations.client_profile import Connected, find_python, overriding, write_profile
 from roost.operations.context import Context
-from roost.operations.generated_secrets import GeneratedSecrets
-from roost.operations.secret_sources import given_values
+from roost.operations.fly_target import Generates
+from roost.operations.secret_sources import login_of
 from roost.operations.server_address import server_url
 from roost.operations.sleep_wake import time_wake
 from roost.prefect.client_versions import client_fault
@@ -44,7 +44,7 @@ async def connect(  # noqa: PLR0913 - one argument an option
         return ExitCode.DONE
     find_python(context.environ)  # before anybody types a password
     auth = _login(context, file, local=local)
-    await time_wake(url)
+    await time_wake(context, url)
     connected = await write_profile(context.environ, profile or name, url, auth)
     _report(context, profile or name, url, connected, as_json=as_json)
     return ExitCode.DONE
@@ -63,7 +63,7 @@ def _print_settings(context: Context, file: EnvironmentFile, url: str, *, as_jso
 
 
 def _login(context: Context, file: EnvironmentFile, *, local: bool) -> SecretText | None:
-    """Return the login of a server, from where the file says it is, or from whoever sits here.
+    """Return the login of a server, from where it is known here, or from whoever sits here.
 
     Raises:
         UnusableSecretError: what was typed cannot be a login.
@@ -71,16 +71,8 @@ def _login(context: Context, file: EnvironmentFile, *, local: bool) -> SecretTex
     """
     if file.environment.access.auth != "basic":
         return None
-    known = given_values(context, file).found
-    if local:
-        known = {
-            **GeneratedSecrets(context.local_home).known(file.environment.app, [AUTH_SECRET]),
-            **known,
-        }
-    given = context.environ.get(AUTH_SECRET)
-    if found := known.get(AUTH_SECRET) or (SecretText(given) if given else None):
-        return found
-    return _ask(file)
+    known = login_of(context, file, Generates.LOGIN if local else Generates.NOTHING)
+    return known.value or _ask(file)
 
 
 def _ask(file: EnvironmentFile) -> SecretText:

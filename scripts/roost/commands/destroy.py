@@ -26,7 +26,6 @@ from roost.operations.planning import Planned, make_plan
 from roost.plan.destroy import LAST_KEPT_DAYS, check_all_ours, losses
 from roost.prefect.object_counts import count_objects, counts_text
 from roost.prefect.probe import Server
-from roost.prefect.transport import prefect_client
 
 ROWS_LIMIT_S = 10.0
 
@@ -59,7 +58,7 @@ async def destroy(
         planned = await make_plan(context, file, target)
         app, live = planned.desired.app, planned.live
         check_all_ours(planned.desired, live)
-        lines = [*losses(planned.desired, live), *await _rows(target, planned)]
+        lines = [*losses(planned.desired, live), *await _rows(context, target, planned)]
         if live.app is None or not lines:
             context.progress.print(f"Nothing of {name} is left to remove.")
             await _forget(context, target, file)
@@ -147,7 +146,7 @@ def _not_confirmed(app: str) -> UsageError:
     )
 
 
-async def _rows(target: Target, planned: Planned) -> list[str]:
+async def _rows(context: Context, target: Target, planned: Planned) -> list[str]:
     """Return what data the server holds, if it is awake; a sleeping one is not woken for this."""
     if planned.file.beside:
         return []
@@ -160,7 +159,7 @@ async def _rows(target: Target, planned: Planned) -> list[str]:
     auth = planned.values.found.get(AUTH_SECRET)
     rows: dict[str, int] = {}
     with anyio.move_on_after(ROWS_LIMIT_S):
-        async with prefect_client(url, ROWS_LIMIT_S) as http:
+        async with context.clients.prefect(url, ROWS_LIMIT_S) as http:
             rows = await count_objects(Server(http, auth))
     return [f"data: {counts_text(rows)}"] if rows else []
 

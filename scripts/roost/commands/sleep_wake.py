@@ -94,14 +94,14 @@ async def wake(
         await our_machines(target, file)
         await target.check_reach(file)
         url = await target.app_url(file.environment.app, public=file.environment.access.public)
-        seconds = await time_wake(url)
+        seconds = await time_wake(context, url)
         if as_json:
             document = {"environment": name, "app": file.environment.app, "url": url}
             context.out.print_json(json.dumps({**document, "seconds": round(seconds, 2)}))
         else:
             context.out.print(f"{name} answers after {seconds:.2f} s: {url}", soft_wrap=True)
         subject = environment_subject(context, file, target, url)
-        await prove_database(url, subject.auth, file.environment.database.backend)
+        await prove_database(context, url, subject.auth, file.environment.database.backend)
         await prove_woken(context, subject)
         await print_state_notes(context, target, file)
     return ExitCode.DONE

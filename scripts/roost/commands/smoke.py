@@ -34,7 +34,7 @@ async def smoke(  # noqa: PLR0913 - one argument an option
         is_good = all(result.ok for result in results)
         if is_good:
             await record_proved(context, subject)
-        last_error = "" if is_good else await last_error_of(subject.url, subject.auth)
+        last_error = "" if is_good else await last_error_of(context, subject.url, subject.auth)
     if subject.auth and not as_json and (advice := _about_clients(results)):
         context.out.print(advice, markup=False, highlight=False, soft_wrap=True)
     if as_json:

@@ -58,7 +58,7 @@ async def status(
         live = await read_live(target.fly, file.environment.app)
         public = file.environment.access.public
         url = await target.app_url(file.environment.app, public=public) if live.app else ""
-        state = await look_at(target, file, live, url)
+        state = await look_at(context, target, file, live, url)
         now = datetime.now(UTC)
         work, work_lines = await _work(context, target, file, live, state, now)
         flows = await flow_states(target, file)

@@ -108,7 +108,7 @@ async def tick(
         async with connect(context, local=local) as target, anyio.create_task_group() as group:
 
             async def one(file: EnvironmentFile) -> None:
-                report_one(await _tick_one(target, file, now, reads))
+                report_one(await _tick_one(context, target, file, now, reads))
 
             for file in files:
                 group.start_soon(one, file)
@@ -135,7 +135,11 @@ def _files(
 
 
 async def _tick_one(
-    target: Target, file: EnvironmentFile, now: datetime, reads: anyio.CapacityLimiter
+    context: Context,
+    target: Target,
+    file: EnvironmentFile,
+    now: datetime,
+    reads: anyio.CapacityLimiter,
 ) -> Ticked:
     """Look at one environment, and wake it if a run is due; a failure is part of the result."""
     app, decided = file.environment.app, None
@@ -148,7 +152,8 @@ async def _tick_one(
         if decided.decision is not Decision.DUE:
             return Ticked(file.name, app, now, decided)
         await target.check_reach(file)
-        seconds = await time_wake(await target.app_url(app, public=file.environment.access.public))
+        url = await target.app_url(app, public=file.environment.access.public)
+        seconds = await time_wake(context, url)
         return Ticked(file.name, app, now, decided, seconds)
     except RoostError as error:
         return Ticked(file.name, app, now, decided, error=error)

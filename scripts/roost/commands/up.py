@@ -63,9 +63,9 @@ async def bring_up(context: Context, target: Target, file: EnvironmentFile) -> N
     context.out.print(plan_report(planned.plan, planned.cost))
     await apply_planned(context, target, planned)
     url = await target.app_url(file.environment.app, public=file.environment.access.public)
-    await time_wake(url)
+    await time_wake(context, url)
     subject = environment_subject(context, file, target, url)
-    await prove_database(url, subject.auth, file.environment.database.backend)
+    await prove_database(context, url, subject.auth, file.environment.database.backend)
     idle = int(file.environment.scaling.idle_after.total_seconds())
     context.out.print(f"{file.name} is healthy at {url}", soft_wrap=True)
     await print_state_notes(context, target, file)
@@ -152,9 +152,8 @@ async def prove_sleep(context: Context, target: Target, file: EnvironmentFile) -
             advice=f"See its log: {Command('local', 'logs', file.environment.app)}",
         )
     context.out.print(f"It sleeps: {asleep}.")
-    seconds = await time_wake(
-        await target.app_url(file.environment.app, public=file.environment.access.public)
-    )
+    url = await target.app_url(file.environment.app, public=file.environment.access.public)
+    seconds = await time_wake(context, url)
     context.out.print(f"A request woke it and was answered after {seconds:.3f} s.")
 
 

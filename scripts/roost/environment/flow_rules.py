@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from roost.environment.extras import extras_are_packages, extras_need_our_image
 from roost.environment.flow_server import CLIENT_LOGIN
 from roost.environment.flow_units import flow_app, flow_environment
 from roost.environment.model import Environment
@@ -141,4 +142,5 @@ FLOW_RULES: tuple[Rule, ...] = (
 def all_findings(environment: Environment) -> Iterator[Finding]:
     """Return what every rule finds about an environment and what stands beside its server."""
     yield from findings(environment)
+    yield from findings(environment, (extras_are_packages, extras_need_our_image))
     yield from findings(environment, (server_variables, *WINDOW_RULES, *FLOW_RULES, *WAKER_RULES))

@@ -32,6 +32,7 @@ from roost.environment.objects_file import ObjectsFileError, read_objects_file
 from roost.environment.prefect_objects import ObjectsFile
 from roost.environment.prefect_settings import deploy_of, settings_of, version_fault
 from roost.environment.schema import disagreements
+from roost.environment.server_lock import environment_lock_fault
 from roost.environment.settings_rules import settings_findings
 from roost.environment.sops_file import (
     SopsFile,
@@ -54,6 +55,7 @@ __all__ = [
     "Loaded",
     "check",
     "environment_names",
+    "load_alone",
     "load_environment",
     "load_file",
     "load_files",
@@ -97,6 +99,25 @@ def load_environment(name: str, folder: Path) -> EnvironmentFile:
     if faults:
         raise InvalidFilesError(faults)
     return loaded.files[0]
+
+
+def load_alone(name: str, folder: Path) -> EnvironmentFile:
+    """Load one environment without what it needs beside it, such as the lock that is to be written.
+
+    Raises:
+        UnknownEnvironmentError: no file has that name; the error lists those that exist.
+        InvalidFilesError: the file itself, or the defaults beside it, has faults.
+    """
+    path = files_by_name(folder).get(name)
+    if path is None:
+        raise _unknown(name, folder)
+    own, defaults = read_file(path), read_defaults(folder)
+    if own.faults or defaults.faults:
+        raise InvalidFilesError((*own.faults, *defaults.faults))
+    environment, faults = check(merge_defaults(own, defaults))
+    if environment is None or faults:
+        raise InvalidFilesError(tuple(faults))
+    return EnvironmentFile(name, path, environment)
 
 
 def load_unit(name: str, folder: Path) -> EnvironmentFile:
@@ -148,6 +169,7 @@ def load_file(path: Path, defaults: Source) -> tuple[EnvironmentFile | None, Sou
     if environment:
         faults.extend(_sops_faults(environment, source, repository_of(path)))
         faults.extend(_prefect_faults(environment, source, deploy_of(path)))
+        faults.extend(_extras_faults(environment, source, path))
         faults.extend(_flow_faults(environment, source, repository_of(path)))
     objects = None
     if environment:
@@ -282,6 +304,12 @@ def _prefect_faults(environment: Environment, source: Source, deploy: Path) -> I
     known = settings_of(deploy, prefect.version)
     for path, message in settings_findings(environment, known):
         yield source.value(path).fault(message)
+
+
+def _extras_faults(environment: Environment, source: Source, path: Path) -> Iterator[Fault]:
+    """Check the lock of a server with extra packages against the file."""
+    if message := environment_lock_fault(environment, path, deploy_of(path)):
+        yield source.value(("prefect", "extras")).fault(message)
 
 
 def _flow_faults(environment: Environment, source: Source, repository: Path) -> Iterator[Fault]:

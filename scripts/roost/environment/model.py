@@ -74,6 +74,11 @@ class Prefect(Model):
     """File of this repository with the work pools, limits, variables, blocks and automations (docs/objects.md)."""
     object_secrets: Annotated[tuple[Secret, ...], Field(strict=False, max_length=100)] = ()
     """Secrets of the blocks in `objects`, written like `secrets`; they are not set on the app."""
+    extras: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=200, examples=["prefect-redis"])], ...],
+        Field(strict=False, max_length=50, examples=[["prefect-redis", "prefect-aws==0.5.*"]]),
+    ] = ()
+    """More packages in the server's image; needs environments/locks/NAME.txt (`./run lock --server NAME`)."""
 
 
 class Concurrency(Model):

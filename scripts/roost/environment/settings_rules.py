@@ -153,7 +153,7 @@ REFUSED = {
 }
 # Prefixes of names that are in no settings model of Prefect.
 _FOREIGN = {
-    "PREFECT_REDIS_": "belongs to prefect_redis, which is not in the image: one machine needs no "
+    "PREFECT_REDIS_": "belongs to prefect_redis, which the server does not use: one machine needs no "
     "Redis; remove it",
     "PREFECT__": "is internal to Prefect; remove it",
     "PREFECT_PROFILE": "names a profile, and the image has none; remove it",

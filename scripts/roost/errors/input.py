@@ -17,7 +17,7 @@ class InvalidFilesError(RoostError):
         count = len(self.faults)
         super().__init__(
             f"{count} fault{'s' if count != 1 else ''} in the environment files.",
-            advice=f"Mend what is listed and run `{Command('validate')}` again. Nothing was called.",
+            advice=f"Correct the files, and run `{Command('validate')}` again. Nothing was called.",
         )
 
 

@@ -237,6 +237,7 @@ def _server_proof(
         lambda result: context.progress.print(check_line(result)),
         lambda url: context.progress.print(f"Gate: {url}", soft_wrap=True),
         environment.database.backend,
+        context.clients.prefect,
     )
 
 
@@ -253,6 +254,7 @@ def _flow_proof(
         clock=time.monotonic,
         on_check=lambda result: context.progress.print(check_line(result)),
         on_url=lambda url: context.progress.print(f"Gate: {url}", soft_wrap=True),
+        open_server=context.clients.prefect,
         subject=FlowServerSubject(flow.entry.name, file.name, stop_s=stop_s(flow.entry)),
     )
 

@@ -11,6 +11,7 @@ from roost.fly.client import FlyClient
 from roost.fly.registry import Registry
 from roost.operations.generated_secrets import make_value
 from roost.operations.local_fly import LocalFly, find_local_fly
+from roost.prefect.transport import OpenServer, prefect_client
 from roost.secret_text import SecretText
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ class Clients:
     """Opens the Machines API at a base URL with a token."""
     registry: Callable[[str, SecretText], Registry] = Registry
     """Opens the image registry at a host with a token."""
+    prefect: OpenServer = prefect_client
+    """Opens a Prefect server at its address."""
     find_local_fly: Callable[[Path], Awaitable[LocalFly | None]] = find_local_fly
     """Finds the running local Fly that keeps its state in a folder."""
     make_value: Callable[[str], str] = make_value

@@ -16,7 +16,6 @@ from roost.operations.server_proof import environment_subject
 from roost.prefect.flow_server_checks import PATH
 from roost.prefect.gate_pages import GATE_HEADERS
 from roost.prefect.server import Server
-from roost.prefect.transport import prefect_client
 from roost.report.wording import one_line
 
 LIMIT_S = 90.0
@@ -52,7 +51,7 @@ async def _try(context: Context, target: Target, file: EnvironmentFile, flow: Fl
         await target.check_reach(server)
         url = await target.app_url(app, public=flow.server.access.public)
         auth = environment_subject(context, server, target, url).auth
-        async with prefect_client(url, LIMIT_S, headers=GATE_HEADERS) as http:
+        async with context.clients.prefect(url, LIMIT_S, headers=GATE_HEADERS) as http:
             login = Server(http, auth).login()
             answer = await http.delete(f"{PATH}/{flow.entry.name}", headers=login)
     except (FlyError, PrivateNetworkError) as error:

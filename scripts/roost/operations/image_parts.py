@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 from roost.environment.files import FlowUnit, WakerUnit
 from roost.environment.flow_folder import FlowFolderError, read_flow_folder
 from roost.environment.load import EnvironmentFile
+from roost.environment.server_lock import ServerLockError, lock_of, read_server_lock
 from roost.errors import Fault, InvalidFilesError
 from roost.operations.context import Context
 from roost.plan.image import (
@@ -37,7 +38,7 @@ def image_for(context: Context, file: EnvironmentFile) -> str:
 
     Raises:
         MissingLockError: there is no lock for the Prefect version.
-        InvalidFilesError: the folder of a flow server cannot be used.
+        InvalidFilesError: the folder of a flow server, or the lock of the extras, cannot be used.
     """
     if file.environment.prefect.image:
         return file.environment.prefect.image
@@ -49,19 +50,25 @@ def image_for(context: Context, file: EnvironmentFile) -> str:
 def build_folder(context: Context, file: EnvironmentFile) -> Iterator[tuple[Path, str]]:
     """Yield the folder to build an image from, and the version of Prefect in it.
 
-    A server is built from the folder `deploy` itself. For what stands beside it, the parts are copied
-    into a temporary folder. The builders need a version, also where nothing has one.
+    A server is built from the folder `deploy` itself. For what stands beside it, and for a server with
+    extra packages, the parts are copied into a temporary folder. The builders need a version, also where
+    nothing has one.
     """
-    if file.beside is None:
+    if file.beside is None and not file.environment.prefect.extras:
         yield context.deploy, file.environment.prefect.version
         return
     found = _parts(context, file)
     with tempfile.TemporaryDirectory(prefix="roost-image-") as folder:
-        for name, content in found.parts:
-            path = Path(folder) / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
+        write_parts(found.parts, Path(folder))
         yield Path(folder), found.version or NO_VERSION
+
+
+def write_parts(parts: Iterable[Part], folder: Path) -> None:
+    """Write the parts of an image into an empty folder, to build it from there."""
+    for name, content in parts:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
 
 
 def _parts(context: Context, file: EnvironmentFile) -> ImageParts:
@@ -72,7 +79,25 @@ def _parts(context: Context, file: EnvironmentFile) -> ImageParts:
             return ImageParts("", waker_image_parts(context.deploy))
         case None:
             version = file.environment.prefect.version
-            return ImageParts(version, read_image_parts(context.deploy, version))
+            return ImageParts(version, read_image_parts(context.deploy, version, own_lock(file)))
+
+
+def own_lock(file: EnvironmentFile) -> bytes | None:
+    """Return the lock of a server with extra packages; None without extras.
+
+    The file was loaded with it, so this fails only where the lock was removed since.
+
+    Raises:
+        InvalidFilesError: the lock cannot be read.
+    """
+    if not file.environment.prefect.extras:
+        return None
+    lock = lock_of(file.path, file.name)
+    try:
+        return read_server_lock(lock, file.repository)
+    except ServerLockError as error:
+        fault = Fault(str(file.path), 1, 1, f"the lock of the extras, {lock}, {error}")
+        raise InvalidFilesError((fault,)) from error
 
 
 def _flow_parts(context: Context, file: EnvironmentFile, flow: FlowUnit) -> ImageParts:

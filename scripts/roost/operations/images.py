@@ -134,6 +134,9 @@ async def _on_the_local_fly(
 
 
 def _print_building(context: Context, file: EnvironmentFile, version: str) -> None:
-    what = f"the image of {file.name}" if file.beside else f"the image of Prefect {version}"
-    often = "once for each change of its code" if file.beside else "once a version"
+    what, often = f"the image of Prefect {version}", "once a version"
+    if file.beside:
+        what, often = f"the image of {file.name}", "once for each change of its code"
+    elif file.environment.prefect.extras:
+        what, often = f"{what} with the extras of {file.name}", "once for each change of its lock"
     context.progress.print(f"Building {what} ({often})")

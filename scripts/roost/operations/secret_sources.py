@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from roost.apply.secret_values import Values, find_object_values, find_values
 from roost.apply.sops import SopsFiles, Unread
@@ -34,11 +34,11 @@ def known_values(
 ) -> Values:
     """Return the given values and the generated ones that are set on the app; generate none."""
     given = given_values(context, file)
-    made = _generated_before(context, file, _may_generate(target, given))
+    made = _generated_before(context, file, _may_generate(target.generates, given))
     kept = {name: value for name, value in made.items() if _keeps(desired, live, name, value)}
     known = given.with_made(kept)
     there = {secret.name for secret in live.secrets}
-    return _with_reason_if_set(known, _may_generate(target, known) & there)
+    return _with_reason_if_set(known, _may_generate(target.generates, known) & there)
 
 
 def object_values(context: Context, file: EnvironmentFile, target: Target) -> Values:
@@ -53,17 +53,45 @@ def object_values(context: Context, file: EnvironmentFile, target: Target) -> Va
     return given.with_made(made)
 
 
-def with_generated_login(
-    context: Context, file: EnvironmentFile, target: Target, given: Values
-) -> Values:
-    """Return the values with the generated login added if none is given."""
-    names = _may_generate(target, given) & {AUTH_SECRET}
-    return given.with_made(_generated_before(context, file, names))
+@dataclass(frozen=True)
+class Login:
+    """The login of a Prefect server, where it is known here.
+
+    Args:
+        value: USER:PASSWORD; None if the server has no login, or its value is not here.
+        made_up: whether it was generated for the local Fly.
+    """
+
+    value: SecretText | None
+    made_up: bool = False
+
+
+def login_of(context: Context, file: EnvironmentFile, generates: Generates) -> Login:
+    """Return the login of a Prefect server, from the first of these places that has it.
+
+    They are the source that its file names, the values that were generated for the local Fly, and the
+    variable with the name of the secret.
+
+    Args:
+        context: the variables of this process, and the folder of the local Fly.
+        file: the environment.
+        generates: which values may have been generated where the server is.
+    """
+    if file.environment.access.auth != "basic":
+        return Login(None)
+    given = given_values(context, file)
+    if value := given.found.get(AUTH_SECRET):
+        return Login(value)
+    names = _may_generate(generates, given) & {AUTH_SECRET}
+    if value := _generated_before(context, file, names).get(AUTH_SECRET):
+        return Login(value, made_up=True)
+    named = context.environ.get(AUTH_SECRET)
+    return Login(SecretText(named) if named else None)
 
 
 def to_generate(target: Target, known: Values, live: Live) -> frozenset[str]:
     """Return the names of the secrets to generate: without a value here or on the app."""
-    return _may_generate(target, known) - {secret.name for secret in live.secrets}
+    return _may_generate(target.generates, known) - {secret.name for secret in live.secrets}
 
 
 def complete_values(
@@ -81,10 +109,10 @@ def complete_values(
     return known.with_made(made)
 
 
-def _may_generate(target: Target, values: Values) -> frozenset[str]:
+def _may_generate(generates: Generates, values: Values) -> frozenset[str]:
     """Return the names of the secrets without a value that may be generated on this Fly."""
     absent = frozenset(values.missing) - values.unusable.keys()
-    match target.generates:
+    match generates:
         case Generates.NOTHING:
             return frozenset()
         case Generates.LOGIN:

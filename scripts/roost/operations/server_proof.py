@@ -14,7 +14,7 @@ from roost.errors import FlyError, SmokeFailedError, UsageError
 from roost.errors.command import Command
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
-from roost.operations.secret_sources import given_values, with_generated_login
+from roost.operations.secret_sources import login_of
 from roost.operations.server_state import (
     our_machines_in,
 )
@@ -23,7 +23,6 @@ from roost.plan.live import read_live
 from roost.plan.releases import releases_on
 from roost.prefect.gate_pages import ask_report, quoted
 from roost.prefect.probe import DATABASE, CheckResult, Server, prove, run_check, select_checks
-from roost.prefect.transport import prefect_client
 from roost.report.text import check_line
 from roost.report.wording import one_line, unproved_notes
 from roost.secret_text import SecretText
@@ -68,7 +67,7 @@ async def run_checks(
     context: Context, subject: Subject, *, stock: bool, quiet: bool
 ) -> AsyncIterator[CheckResult]:
     """Run the gate's checks that can be run from outside; print each result unless `quiet`."""
-    async with prefect_client(subject.url, PROBE_TIMEOUT_S) as http:
+    async with context.clients.prefect(subject.url, PROBE_TIMEOUT_S) as http:
         backend = subject.file.environment.database.backend if subject.file else ""
         server = Server(
             http, subject.auth, subject.version, made_up=subject.made_up, database=backend
@@ -106,13 +105,9 @@ def environment_subject(
     context: Context, file: EnvironmentFile, target: Target, url: str, version: str = ""
 ) -> Subject:
     """Return an environment's server, with its login if this computer has it."""
-    environment, auth = file.environment, context.environ.get(AUTH_SECRET)
-    given = given_values(context, file)
-    values = with_generated_login(context, file, target, given)
-    secret = values.found.get(AUTH_SECRET) or (SecretText(auth) if auth else None)
-    wanted = secret if environment.access.auth == "basic" else None
-    made_up = AUTH_SECRET in values.found and AUTH_SECRET not in given.found
-    return Subject(url, version or environment.prefect.version, wanted, made_up, target, file)
+    login = login_of(context, file, target.generates)
+    runs = version or file.environment.prefect.version
+    return Subject(url, runs, login.value, login.made_up, target, file)
 
 
 async def prove_woken(context: Context, subject: Subject) -> None:
@@ -137,7 +132,7 @@ async def prove_woken(context: Context, subject: Subject) -> None:
     stock = bool(environment.prefect.image)
     results = [result async for result in run_checks(context, subject, stock=stock, quiet=True)]
     if failed := [result for result in results if not result.ok]:
-        last_error = quoted(await last_error_of(subject.url, subject.auth))
+        last_error = quoted(await last_error_of(context, subject.url, subject.auth))
         raise SmokeFailedError(
             f"{subject.url} is awake, but a check failed: {failed[0].name}: {failed[0].detail}.{last_error}",
             advice=failed[0].advice,
@@ -145,10 +140,11 @@ async def prove_woken(context: Context, subject: Subject) -> None:
     await record_proved(context, subject)
 
 
-async def prove_database(url: str, auth: SecretText | None, backend: str) -> None:
+async def prove_database(context: Context, url: str, auth: SecretText | None, backend: str) -> None:
     """Check that a server uses the database that its file names.
 
     Args:
+        context: how the server is reached.
         url: address of the server.
         auth: its login; without it, the check passes unseen if the server asks for one.
         backend: the file's database, `sqlite` or `postgres`.
@@ -156,7 +152,7 @@ async def prove_database(url: str, auth: SecretText | None, backend: str) -> Non
     Raises:
         SmokeFailedError: it uses another database.
     """
-    async with prefect_client(url, REPORT_LIMIT_S) as http:
+    async with context.clients.prefect(url, REPORT_LIMIT_S) as http:
         server = Server(http, auth, database=backend)
         result = await run_check(DATABASE, server, time.monotonic)
     if not result.ok:
@@ -166,8 +162,8 @@ async def prove_database(url: str, auth: SecretText | None, backend: str) -> Non
         )
 
 
-async def last_error_of(url: str, auth: SecretText | None) -> str:
+async def last_error_of(context: Context, url: str, auth: SecretText | None) -> str:
     """Return the last error that a server of Roost's image logged; empty if it reports none."""
-    async with prefect_client(url, REPORT_LIMIT_S) as http:
+    async with context.clients.prefect(url, REPORT_LIMIT_S) as http:
         report = await ask_report(Server(http, auth))
     return report.last_error if report else ""

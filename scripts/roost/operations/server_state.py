@@ -21,7 +21,6 @@ from roost.operations.fly_target import Target
 from roost.plan.desired import ENVIRONMENT_KEY
 from roost.plan.live import Live, read_live
 from roost.plan.releases import Release, Verdict, current, releases_on
-from roost.prefect.transport import prefect_client
 from roost.report.wording import one_line, unproved_notes
 
 LOOK_LIMIT_S = 10.0
@@ -68,7 +67,9 @@ class ServerState:
         return {"ready": self.ready, "ready_why": self.why, "release": live}
 
 
-async def look_at(target: Target, file: EnvironmentFile, live: Live, url: str) -> ServerState:
+async def look_at(
+    context: Context, target: Target, file: EnvironmentFile, live: Live, url: str
+) -> ServerState:
     """Return the state of a server; ask it only if it is awake."""
     ours = our_machines_in(file, live)
     release = current(releases_on(ours))
@@ -82,7 +83,7 @@ async def look_at(target: Target, file: EnvironmentFile, live: Live, url: str) -
         return ServerState(None, "it is private, and cannot be reached from here", release)
     if not url:
         return ServerState(None, "it has no address yet", release)
-    async with prefect_client(url, LOOK_LIMIT_S) as http:
+    async with context.clients.prefect(url, LOOK_LIMIT_S) as http:
         seen = await until_ok(http, "/api/ready", ends=0)
     if seen:
         return ServerState(ready=False, why=_not_ready(seen), release=release)

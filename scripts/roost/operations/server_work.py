@@ -10,7 +10,6 @@ from roost.operations.server_proof import environment_subject
 from roost.plan.server_work import ServerWork, read_work
 from roost.prefect.gate_pages import ask_whole_report
 from roost.prefect.server import Server
-from roost.prefect.transport import prefect_client
 
 ASK_LIMIT_S = 10.0
 
@@ -31,5 +30,5 @@ async def ask_work(context: Context, target: Target, file: EnvironmentFile) -> S
     if not url:
         return ServerWork()
     subject = environment_subject(context, file, target, url)
-    async with prefect_client(url, ASK_LIMIT_S) as http:
+    async with context.clients.prefect(url, ASK_LIMIT_S) as http:
         return read_work(await ask_whole_report(Server(http, subject.auth)))

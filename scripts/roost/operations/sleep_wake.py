@@ -6,21 +6,20 @@ import time
 from typing import Literal
 
 from roost.environment.load import EnvironmentFile
-from roost.environment.model import AUTH_SECRET, SqliteDatabase
+from roost.environment.model import SqliteDatabase
 from roost.errors import SmokeFailedError, UsageError
 from roost.errors.command import Command
 from roost.fly.models import Machine
 from roost.operations.context import Context
 from roost.operations.fly_target import Target
-from roost.operations.secret_sources import given_values, with_generated_login
+from roost.operations.secret_sources import login_of
 from roost.operations.server_state import (
     ready_advice,
     until_ok,
 )
 from roost.plan.desired import ENVIRONMENT_KEY
 from roost.plan.image import is_our_image
-from roost.prefect.transport import prefect_client
-from roost.prefect.write_freeze import NotHeldError, NothingToHoldError, held
+from roost.prefect.write_freeze import NotFrozenError, NothingToFreezeError, freeze_writes
 
 PROBE_TIMEOUT_S = 90.0
 
@@ -48,19 +47,20 @@ async def flush_writes(context: Context, target: Target, file: EnvironmentFile) 
     suspended, because a machine that resumes with it would keep writers waiting.
     """
     url = await target.app_url(file.environment.app, public=file.environment.access.public)
-    given = given_values(context, file)
-    login = with_generated_login(context, file, target, given).found.get(AUTH_SECRET)
-    auth = login if file.environment.access.auth == "basic" else None
+    auth = login_of(context, file, target.generates).value
     try:
-        async with prefect_client(url, PROBE_TIMEOUT_S) as http, held(http, auth):
+        async with (
+            context.clients.prefect(url, PROBE_TIMEOUT_S) as http,
+            freeze_writes(http, auth),
+        ):
             pass
-    except NothingToHoldError as reason:
+    except NothingToFreezeError as reason:
         context.progress.print(
             f"Its data is not on its volume: {reason}. See what to do: {Command('smoke', file.name)}",
             markup=False,
             soft_wrap=True,
         )
-    except NotHeldError as reason:
+    except NotFrozenError as reason:
         context.progress.print(
             f"Its database was not flushed to the disk ({reason}): what was written in the last half "
             f"minute is safe once it woke. Before you change it, wake it: {Command('wake', file.name)}",
@@ -103,7 +103,7 @@ async def our_machines(target: Target, file: EnvironmentFile) -> tuple[Machine, 
     return found
 
 
-async def time_wake(url: str) -> float:
+async def time_wake(context: Context, url: str) -> float:
     """Return the seconds until the server is ready; the request wakes a sleeping one.
 
     `/api/health` answers without a database, `/api/ready` does not.
@@ -112,7 +112,7 @@ async def time_wake(url: str) -> float:
         SmokeFailedError: one of the two did not answer within its limit.
     """
     began = time.monotonic()
-    async with prefect_client(url, PROBE_TIMEOUT_S) as http:
+    async with context.clients.prefect(url, PROBE_TIMEOUT_S) as http:
         seen = await until_ok(http, "/api/health", began + PROBE_TIMEOUT_S)
         if seen:
             raise SmokeFailedError(f"{url} does not answer ({seen}).", advice="Look at its log.")

@@ -25,6 +25,7 @@ from roost.plan.desired import (
 )
 from roost.plan.image import version_in
 from roost.plan.machine_config import guest, secrets_mark
+from roost.plan.proxy_bypass import bypass
 
 PORT = 8080
 CLIENT = "client "
@@ -63,12 +64,15 @@ def flow_machine_config(file: EnvironmentFile, flow: FlowUnit, image: str, slot:
 
 def _variables(flow: FlowUnit, environment: Environment) -> dict[str, str]:
     entry = flow.entry
+    server = app_address(flow.server.app, public=flow.server.access.public)
+    secrets = (secret.name for secret in environment.secrets)
     return {
         **entry.environment,
+        **bypass(entry.environment, secrets, [server.partition("://")[2]]),
         "DO_NOT_TRACK": "1",
         "FLY_PROCESS_GROUP": PROCESS_GROUP,
         "PRIMARY_REGION": environment.region,
-        "PREFECT_API_URL": f"{app_address(flow.server.app, public=flow.server.access.public)}/api",
+        "PREFECT_API_URL": f"{server}/api",
         IDLE_ACTION: "off" if entry.run == "always" else entry.autostop,
         "ROOST_IDLE_AFTER_S": str(int(entry.idle_after.total_seconds())),
         FLOW_SERVER: entry.name,

@@ -61,8 +61,13 @@ def is_stock_image(reference: str) -> bool:
     return _STOCK.fullmatch(reference) is not None
 
 
-def read_image_parts(deploy: Path, version: str) -> tuple[Part, ...]:
+def read_image_parts(deploy: Path, version: str, own_lock: bytes | None = None) -> tuple[Part, ...]:
     """Read every file that goes into the image of a Prefect version, in a fixed order.
+
+    Args:
+        deploy: the folder of the image.
+        version: the version of Prefect.
+        own_lock: what an environment with extra packages has in place of the version's lock.
 
     Raises:
         MissingLockError: the version has no lock; the message lists those that exist.
@@ -72,7 +77,11 @@ def read_image_parts(deploy: Path, version: str) -> tuple[Part, ...]:
     if not (deploy / lock).is_file():
         raise _missing_lock(deploy, spec["lock"], version)
     names = [SPEC, "Dockerfile", lock, *_listed(deploy, spec["files"])]
-    return tuple((name, (deploy / name).read_bytes()) for name in names)
+    parts = ((name, (deploy / name).read_bytes()) for name in names)
+    return tuple(
+        (name, own_lock if name == lock and own_lock is not None else content)
+        for name, content in parts
+    )
 
 
 def flow_image_parts(deploy: Path, folder: FlowFolder) -> tuple[Part, ...]:

@@ -35,6 +35,7 @@ from roost.plan.desired import (
     Json,
 )
 from roost.plan.image import is_stock_image
+from roost.plan.proxy_bypass import bypass
 from roost.plan.retention import retention_settings
 
 
@@ -125,7 +126,9 @@ def environment_variables(environment: Environment) -> dict[str, str]:
         variables[DATABASE_URL_VARIABLE] = database.url_secret
     elif database.replicate:
         variables |= replica_variables(database.replicate)
-    return {**defaults, **environment.environment, **variables, **waker_variables(environment)}
+    own, secrets = environment.environment, (secret.name for secret in environment.secrets)
+    fixed = {**variables, **waker_variables(environment)}
+    return {**defaults, **own, **bypass(own, secrets), **fixed}
 
 
 def replica_variables(replica: Replicate) -> dict[str, str]:

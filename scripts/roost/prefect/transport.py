@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Mapping
+from typing import Protocol
 
 import httpx
 
@@ -45,6 +46,15 @@ def _to_loopback(request: httpx.Request) -> httpx.Request:
         stream=request.stream,
         extensions={**request.extensions, "sni_hostname": host},
     )
+
+
+class OpenServer(Protocol):
+    """Opens a client for one server: `prefect_client`, or what a test passes in its place."""
+
+    def __call__(
+        self, base_url: str, timeout_s: float, *, headers: Mapping[str, str] | None = None
+    ) -> httpx.AsyncClient:
+        """Return the client; see `prefect_client`."""
 
 
 def prefect_client(

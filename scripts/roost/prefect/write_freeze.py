@@ -16,7 +16,8 @@ from roost.prefect.transport import basic
 from roost.secret_text import SecretText
 
 HOLD_PATH = "/roost/hold"
-HELD = "held"
+BEGUN = "held"
+"""The first line of the answer, once writes are frozen."""
 # The request wakes a sleeping server; the wait for one that does not start is shorter than the gate's.
 BEGIN_LIMIT_S = 45
 ATTEMPTS = 3
@@ -24,22 +25,22 @@ LOOK_S = 0.05
 
 
 # 409 comes with a reason; older images passed the request on to Prefect, which has no such page.
-NOTHING_TO_HOLD = frozenset(
+NOTHING_TO_FREEZE = frozenset(
     {HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
 )
 MAX_REASON = 160
 
 
-class NotHeldError(Exception):
+class NotFrozenError(Exception):
     """The server does not freeze its writes; says why."""
 
 
-class NothingToHoldError(NotHeldError):
+class NothingToFreezeError(NotFrozenError):
     """The server's database is no file on its volume; says which one it is."""
 
 
 @dataclass(frozen=True)
-class Hold:
+class Freeze:
     """A write freeze that began."""
 
     lines: AsyncIterator[str]
@@ -55,16 +56,16 @@ class Hold:
 
 
 @asynccontextmanager
-async def held(http: httpx.AsyncClient, auth: SecretText | None) -> AsyncIterator[Hold]:
+async def freeze_writes(http: httpx.AsyncClient, auth: SecretText | None) -> AsyncIterator[Freeze]:
     """Freeze writes until the body ends; the server limits for how long.
 
     Raises:
-        NothingToHoldError: the database is no file on the volume.
-        NotHeldError: the freeze did not begin.
+        NothingToFreezeError: the database is no file on the volume.
+        NotFrozenError: the freeze did not begin.
     """
     answer, lines = await _begin(http, auth)
     try:
-        yield Hold(lines)
+        yield Freeze(lines)
     finally:
         with anyio.CancelScope(shield=True):
             await answer.aclose()  # the server resumes writing when the connection closes
@@ -83,18 +84,18 @@ async def _begin(
                 status = answer.status_code
                 if status == HTTPStatus.OK:
                     return answer, await _first_line(answer)
-                reason = await _reason(answer) if status in NOTHING_TO_HOLD else ""
+                reason = await _reason(answer) if status in NOTHING_TO_FREEZE else ""
                 await answer.aclose()
-                if status in NOTHING_TO_HOLD:
-                    raise NothingToHoldError(reason)
+                if status in NOTHING_TO_FREEZE:
+                    raise NothingToFreezeError(reason)
                 if status != HTTPStatus.SERVICE_UNAVAILABLE:
                     break
                 await anyio.sleep(attempt)
     except TimeoutError:
-        raise NotHeldError(f"it did not answer within {BEGIN_LIMIT_S} s") from None
+        raise NotFrozenError(f"it did not answer within {BEGIN_LIMIT_S} s") from None
     except httpx.HTTPError as failure:
-        raise NotHeldError(f"it cannot be reached: {type(failure).__name__}") from failure
-    raise NotHeldError(f"it answered {status}")
+        raise NotFrozenError(f"it cannot be reached: {type(failure).__name__}") from failure
+    raise NotFrozenError(f"it answered {status}")
 
 
 async def _reason(answer: httpx.Response) -> str:
@@ -106,7 +107,7 @@ async def _reason(answer: httpx.Response) -> str:
 
 async def _first_line(answer: httpx.Response) -> AsyncIterator[str]:
     lines = answer.aiter_lines()
-    if await anext(lines, "") != HELD:
+    if await anext(lines, "") != BEGUN:
         await answer.aclose()
-        raise NotHeldError("it answered something else than our image does")
+        raise NotFrozenError("it answered something else than our image does")
     return lines

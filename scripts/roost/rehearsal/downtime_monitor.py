@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import anyio
 import httpx
 
-from roost.prefect.transport import prefect_client
+from roost.prefect.transport import OpenServer
 
 PAUSE_S = 0.02
 PATIENCE_S = 30.0
@@ -31,9 +31,11 @@ class Downtime:
 
 
 @asynccontextmanager
-async def monitor_downtime(url: str, clock: Callable[[], float]) -> AsyncIterator[Downtime]:
+async def monitor_downtime(
+    open_server: OpenServer, url: str, clock: Callable[[], float]
+) -> AsyncIterator[Downtime]:
     """Monitor the server inside the block, and ask once more at its end."""
-    async with prefect_client(url, PATIENCE_S) as http:
+    async with open_server(url, PATIENCE_S) as http:
         await is_healthy(http)  # wakes a sleeping server, which does not count as downtime
         found, failure = Downtime(clock), None
         async with anyio.create_task_group() as tasks:

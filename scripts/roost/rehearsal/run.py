@@ -27,7 +27,6 @@ from roost.operations.sleep_wake import our_machines, put_to_sleep, time_wake
 from roost.plan.flow_machine import stop_s
 from roost.plan.steps import Plan
 from roost.prefect.probe import CheckResult, Server
-from roost.prefect.transport import prefect_client
 from roost.rehearsal.canary_rows import TROUBLE, count_canary_rows, write_rows
 from roost.rehearsal.downtime_monitor import monitor_downtime
 from roost.rehearsal.private_fly import PrivateFly, private_local_fly
@@ -276,7 +275,9 @@ class RehearsalRun:
         try:
             if not attended:
                 return await apply_planned(context, self.target, planned)
-            async with monitor_downtime(await self._url(), time.monotonic) as downtime:
+            async with monitor_downtime(
+                context.clients.prefect, await self._url(), time.monotonic
+            ) as downtime:
                 return await apply_planned(context, self.target, planned)
         finally:
             self.measurements.seconds("apply", began)
@@ -304,7 +305,7 @@ class RehearsalRun:
         state = "suspended" if how == "suspend" else "stopped"
         for machine in await our_machines(self.target, self.head.file):
             await put_to_sleep(self.target, self.app, machine, how)
-        seconds = await time_wake(await self._url())
+        seconds = await time_wake(self.head.context, await self._url())
         self.measurements.wake[f"{state}_seconds"] = seconds
         self._print(f"It was {state}; a request woke it and was answered after {seconds:.2f} s.")
 
@@ -356,7 +357,8 @@ class RehearsalRun:
         """
         environment = side.file.environment
         auth = self._values.known(self.app, [AUTH_SECRET]).get(AUTH_SECRET)
-        async with prefect_client(await self._url(), TIMEOUT_S) as http:
+        open_server = self.head.context.clients.prefect
+        async with open_server(await self._url(), TIMEOUT_S) as http:
             server = Server(http, auth if environment.access.auth == "basic" else None)
             try:
                 return await act(server)

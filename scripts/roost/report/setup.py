@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 from roost.environment import names
 from roost.environment.flow_folder import LOCK
 from roost.environment.load import SUFFIXES, EnvironmentFile
+from roost.environment.server_lock import FOLDER as LOCKS
 from roost.environment.starter import Starter
 from roost.report.codeowners import CodeOwners, Rule
 
@@ -242,8 +243,8 @@ GUARDED = (
         "deploy/roost_server/new.py",
     ),
     *("requirements/roost.txt", ".run/roost/bin/python", ".nox/tests/bin/python", ".ci/run"),
-    *("environments/_defaults.yaml", "environments/a-new-one.yaml", "environments/config"),
-    *(".sops.yaml", "new.sops.yaml", "secrets/new.sops.json"),
+    *("environments/_defaults.yaml", "environments/a-new-one.yaml", "environments/locks/new.txt"),
+    *("environments/config", ".sops.yaml", "new.sops.yaml", "secrets/new.sops.json"),
 )
 """Sample paths that could change servers, reach tokens, or set secrets; they need not exist."""
 _EVERYTHING = ("*", "**")
@@ -289,7 +290,7 @@ def must_be_owned(files: Iterable[EnvironmentFile]) -> tuple[str, ...]:
 
 
 def _entries(file: EnvironmentFile) -> Iterator[str]:
-    """Yield the files of a protected environment, with either suffix, and those of its secrets."""
+    """Yield a protected environment's file, with either suffix, and the files of any that add to it."""
     if file.environment.protected:
         yield from (f"environments/{file.name}{suffix}" for suffix in SUFFIXES)
         for entry in file.environment.flows:
@@ -299,6 +300,8 @@ def _entries(file: EnvironmentFile) -> Iterator[str]:
         if file.environment.prefect.objects:
             yield file.environment.prefect.objects
     yield from (PurePosixPath(name).as_posix() for name in file.environment.sops_files)
+    if file.environment.prefect.extras:
+        yield f"environments/{LOCKS}/{file.name}.txt"
 
 
 def with_owners(text: str, owner: str, files: Iterable[EnvironmentFile]) -> str:

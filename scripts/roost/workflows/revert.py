@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from roost.environment.load import EnvironmentFile, load_environment
+from roost.environment.server_lock import FOLDER as LOCKS
 from roost.errors import ExitCode, MissingLockError, RoostError, UnappliableError
 from roost.github.actions import Runner
 from roost.github.api import GitHub, github_of
@@ -164,5 +165,11 @@ def description(file: EnvironmentFile, release: PutBack, others: Sequence[str]) 
         lines.append(
             f"Also changed since then, and left as it is: {listed}. "
             "The plan of this pull request shows the effect."
+        )
+    lock = f"{path_in_repository(LOCKS)}/{file.name}.txt"
+    if lock in others:
+        command = f"git checkout {release.commit[:10]} -- {lock}"
+        lines.append(
+            f"If its extra packages changed, restore their lock on this branch too: {code(command)}."
         )
     return tuple(lines)

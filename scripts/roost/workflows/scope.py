@@ -12,6 +12,7 @@ from roost.operations.git import ask_git
 
 _LIGHT = re.compile(
     r"environments/[^/]+\.ya?ml"
+    r"|environments/locks/[^/]+\.txt"
     r"|(.*/)?[^/]*\.sops\.(yaml|yml|json|env)"
     r"|docs/.*"
     r"|flows/.*"

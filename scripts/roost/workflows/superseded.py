@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 
 from roost.environment.load import DEFAULTS, SUFFIXES, EnvironmentFile, load_environment
+from roost.environment.server_lock import FOLDER as LOCKS
 from roost.errors import (
     GitHubAnswerError,
     InvalidFilesError,
@@ -98,6 +99,8 @@ def concerns(path: str, file: EnvironmentFile) -> bool:
 def decides(path: str, file: EnvironmentFile) -> bool:
     """Return whether a file is needed to determine an environment's meaning, with any image."""
     names = {f"{file.name}{suffix}" for suffix in SUFFIXES} | {DEFAULTS}
+    # A newer file may name extra packages, and so need a lock, where this one does not.
+    names.add(f"{LOCKS}/{file.name}.txt")
     ours = {f"{ENVIRONMENTS}{name}" for name in names}
     sops = {PurePosixPath(name).as_posix() for name in file.environment.sops_files}
     objects = {file.environment.prefect.objects}

@@ -1,4 +1,4 @@
-"""A GitHub of its own: one repository behind the REST API, on 127.0.0.1, with a memory.
+"""A stand-in for GitHub: one repository behind the REST API, on 127.0.0.1.
 
     with FakeGitHub(git=bare_repository) as github:
         pull = github.add_pull("more-memory", title="More memory")

@@ -1,4 +1,4 @@
-"""What goes back: bodies, pages, and refusals in GitHub's own words."""
+"""Answers: bodies, pages, and refusals in GitHub's own words."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DOCS = "https://docs.github.com/rest"
 
 @dataclass(frozen=True)
 class Ask:
-    """A request, once it is known who asks and for what."""
+    """A request with its account and its route."""
 
     state: State
     account: Account
@@ -26,7 +26,7 @@ class Ask:
 
     @property
     def root(self) -> str:
-        """Where the repository is."""
+        """The API's address of the repository."""
         return f"{self.url}/repos/{self.state.repository}"
 
     def number(self, name: str) -> int:
@@ -36,7 +36,7 @@ class Ask:
         return int(self.args[name])
 
     def text(self, key: str, resource: str) -> str:
-        """Return a text of the body that must be there."""
+        """Return a required text of the body."""
         value = self.body.get(key)
         if value is None:
             raise invalid({"resource": resource, "code": "missing_field", "field": key})
@@ -49,7 +49,7 @@ class Ask:
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer; a None body is none at all."""
+    """An answer; with None it has no body."""
 
     status: int
     body: Any = None
@@ -57,7 +57,7 @@ class Answer:
 
 
 class RefusedError(Exception):
-    """GitHub says no."""
+    """GitHub refuses a request."""
 
     def __init__(
         self, status: int, message: str, errors: Sequence[Any] = (), **headers: str
@@ -69,7 +69,7 @@ class RefusedError(Exception):
 
     @property
     def answer(self) -> Answer:
-        """Return it as GitHub writes it."""
+        """Return the refusal as GitHub writes it."""
         body: Json = {"message": str(self)}
         if self.errors:
             body["errors"] = list(self.errors)
@@ -82,12 +82,12 @@ class RefusedError(Exception):
 
 
 def not_found(message: str = "Not Found") -> RefusedError:
-    """Refuse what is not there."""
+    """Return the refusal for something that does not exist."""
     return RefusedError(404, message)
 
 
 def invalid(*errors: Json) -> RefusedError:
-    """Refuse what breaks a rule of a field."""
+    """Return the refusal for an invalid field."""
     return RefusedError(422, "Validation Failed", errors)
 
 

@@ -1,4 +1,4 @@
-"""The way in: who asks, may they, what goes wrong, and the answer."""
+"""Handle requests: find the account, check its permission, simulate faults, and answer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NO_AGENT = "Request forbidden by administrative rules. Please make sure your req
 
 
 class Door:
-    """Takes requests, one at a time, and keeps what was asked."""
+    """Answers requests, one at a time, and records them."""
 
     def __init__(self, state: State, tokens: Mapping[str, Account]) -> None:
         self.state = state
@@ -34,7 +34,7 @@ class Door:
     def answer(
         self, verb: str, target: str, headers: Mapping[str, str], content: bytes
     ) -> Answer | None:
-        """Answer a request, its headers' names in small letters; None when the answer is to be lost."""
+        """Answer a request, with lower-case header names; None if the answer is to be lost."""
         split = urlsplit(target)
         query = dict(parse_qsl(split.query, keep_blank_values=True))
         account, route, lost = None, None, False

@@ -1,4 +1,4 @@
-"""Branches, files, comparisons and trees: what git has, as GitHub tells it."""
+"""Branches, files, comparisons and trees, in GitHub's form."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ def list_commits(ask: Ask) -> Answer:
 
 @route("GET", "git/trees/{sha*}", "contents=read")
 def get_tree(ask: Ask) -> Answer:
-    """List the files of a commit, up to a limit that it tells."""
+    """List the files of a commit, up to a limit that the answer reports."""
     git = ask.state.git
     commit = git.resolve(ask.args["sha"])
     if commit is None:

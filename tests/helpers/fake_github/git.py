@@ -30,7 +30,7 @@ class Git:
     """Reads and writes one bare repository.
 
     An answer about full hashes never changes, so it is asked of git once. A run of git costs 2 ms
-    of CPU, and a story of a deploy asks a hundred times.
+    of CPU, and the test of a deploy asks a hundred times.
     """
 
     def __init__(self, path: Path) -> None:
@@ -166,7 +166,7 @@ class Git:
         return self.commit(tree, [parent], message, author)
 
     def _blobs(self, folder: Path, files: dict[str, bytes | None]) -> list[str]:
-        """Keep contents; return their hashes, and nothing for those that are None."""
+        """Store contents; return their hashes, and nothing for None."""
         written = {}
         for number, (path, content) in enumerate(files.items()):
             if content is not None:

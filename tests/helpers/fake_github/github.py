@@ -1,4 +1,4 @@
-"""The stand-in as tests see it: what they arrange, what goes wrong, and what came of it."""
+"""The stand-in's interface for tests: set-up, faults, and results."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class FakeGitHub:
     Args:
         git: a bare repository to read and write; one of its own, with one commit, by default.
         repository: `owner/name`.
-        tokens: who each token belongs to; by default `TOKEN` is the workflow's own, with
-            all that one can have, and `PERSON_TOKEN` an administrator's.
-        private: whether reading, too, needs permissions.
+        tokens: the account of each token; by default `TOKEN` is the workflow's own, with
+            all permissions that one can have, and `PERSON_TOKEN` an administrator's.
+        private: whether reading needs permissions too.
     """
 
     token = TOKEN
@@ -83,18 +83,18 @@ class FakeGitHub:
 
     @property
     def tokens(self) -> dict[str, Account]:
-        """Who each token belongs to."""
+        """The account of each token."""
         return self._door.tokens
 
     @property
     def calls(self) -> list[Call]:
-        """All that was asked, and what it was answered."""
+        """All requests and their answers."""
         return self._door.calls
 
     # What tests arrange
 
     def token_for(self, permissions: Mapping[str, str], login: str = ACTIONS_BOT) -> str:
-        """Make a token such as one job has, with the permissions of its workflow."""
+        """Create a token of a job, with the permissions of its workflow."""
         token = f"ghs_{secrets.token_hex(8)}"
         self.tokens[token] = Account(login, dict(permissions))
         return token
@@ -125,13 +125,13 @@ class FakeGitHub:
             return made
 
     def merge_pull(self, number: int, *, method: str = "merge", login: str = "alice") -> str:
-        """Press the button; return the commit that is the base's head now."""
+        """Merge a pull request; return the new head of the base."""
         with self.lock:
             self.state.sync()
             return pulls.merge(self.state, self.state.pulls[number], login, method)
 
     def mark_merged(self, number: int, sha: str) -> None:
-        """Report that a pull request was merged by a commit that git need not know."""
+        """Mark a pull request as merged by a commit that git may not have."""
         with self.lock:
             self.state.merged(self.state.pulls[number], sha, "alice")
 
@@ -146,7 +146,7 @@ class FakeGitHub:
             return issues.add_comment(self.state, number, author, body)
 
     def edit_comment(self, comment: Comment, body: str, login: str = "alice") -> None:
-        """Edit a comment, as anybody may who has write access; its author stays."""
+        """Edit a comment, as anybody with write access may; its author stays."""
         with self.lock:
             issues.edit_comment(self.state, comment, login, body)
 
@@ -187,7 +187,7 @@ class FakeGitHub:
         }
 
     def add_review(self, run: int, environment: str, login: str, state: str = "approved") -> None:
-        """Have a reviewer let a run deploy to an environment, or not."""
+        """Add a reviewer's decision about a run's deployment to an environment."""
         made = {
             "environments": [{"id": 1, "name": environment}],
             "state": state,
@@ -245,7 +245,7 @@ class FakeGitHub:
             return sha
 
     def pass_time(self, seconds: float = 60) -> None:
-        """Let time go by: GitHub tells times in whole seconds, and a test takes less than one."""
+        """Move the clock: GitHub reports times in whole seconds, and a test takes less than one."""
         with self.lock:
             self.state.ahead += timedelta(seconds=seconds)
 
@@ -265,7 +265,7 @@ class FakeGitHub:
         self._door.trouble.faults.append(Fault(times, only, refusal))
 
     def limit(self, times: int = 1, *, only: str = "", retry_after: int | None = 1) -> None:
-        """Refuse the next calls for being too many."""
+        """Refuse the next calls because of the rate limit."""
         headers = {} if retry_after is None else {"retry_after": str(retry_after)}
         self.fail(403, times, only=only, message=LIMITED, **headers)
 
@@ -290,7 +290,7 @@ class FakeGitHub:
             ]
 
     def pull(self, number: int) -> Pull:
-        """Return a pull request as it stands now."""
+        """Return the present state of a pull request."""
         with self.lock:
             self.state.sync()
             return self.state.pulls[number]
@@ -306,7 +306,7 @@ class FakeGitHub:
             ]
 
     def ran_in(self, environment: str, sha: str) -> None:
-        """Record what a job with an `environment` leaves that ended well: its commit is deployed."""
+        """Record a deployment of a commit, as a successful job with an `environment` does."""
         with self.lock:
             made = self.state.next_id()
             status = {"id": self.state.next_id(), "state": "success", "environment_url": ""}
@@ -323,13 +323,13 @@ class FakeGitHub:
             }
 
     def pulls(self) -> list[Pull]:
-        """Return all pull requests as they stand now, the oldest first."""
+        """Return the present state of all pull requests, the oldest first."""
         with self.lock:
             self.state.sync()
             return list(self.state.pulls.values())
 
     def head(self, branch: str = "main") -> str:
-        """Return the commit that a branch stands at, or nothing."""
+        """Return the commit of a branch; None if there is no such branch."""
         return self.state.git.head(branch) or ""
 
     def file(self, path: str, ref: str = "main") -> bytes | None:

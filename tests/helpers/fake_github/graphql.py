@@ -1,4 +1,4 @@
-"""GraphQL, as far as it tells what REST does not: of a comment, who edited it and when."""
+"""GraphQL for what REST does not report: who edited a comment, and when."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _FIELD = re.compile(r"(\w+)(?:\s*\{([^{}]*)\})?")
 
 
 def answer_query(state: State, account: Account, body: Json, reads: Route) -> Answer:
-    """Answer the one query that is known: fields of a comment by its id.
+    """Answer the one supported query: fields of a comment by its id.
 
-    `reads` is the route of REST that needs the same permission. What is refused, is so with 200.
+    `reads` is the route of REST with the same permission. Refusals have status 200.
     """
     query = body.get("query")
     if not isinstance(query, str):
@@ -58,7 +58,7 @@ def _told(comment: Comment) -> Json:
 
 
 def _actor(login: str) -> Json | None:
-    """Write an account: a bot without the brackets that REST gives it, one that is gone as null."""
+    """Return an account: a bot without REST's brackets, a deleted one as null."""
     if not login:
         return None
     kind = "Bot" if login.endswith("[bot]") else "User"

@@ -26,7 +26,7 @@ _REASONS = {None, "completed", "not_planned", "reopened", "duplicate"}
 
 
 def open_issue(state: State, author: str, title: str, body: str, labels: list[str]) -> Issue:
-    """Open an issue; labels that are not there yet come with it."""
+    """Open an issue, and create its missing labels."""
     at = state.now()
     known = known_labels(state, labels)
     made = Issue(state.next_number(), title, body, author, known, created_at=at, updated_at=at)
@@ -35,7 +35,7 @@ def open_issue(state: State, author: str, title: str, body: str, labels: list[st
 
 
 def known_labels(state: State, names: list[str]) -> list[str]:
-    """Return labels as they are spelt here, and make those that are missing."""
+    """Return labels in their existing spelling, and create missing ones."""
     for name in names:
         plain = {"name": name, "color": "ededed", "description": None}
         state.labels.setdefault(name.lower(), plain)
@@ -171,7 +171,7 @@ def get_issue(ask: Ask) -> Answer:
 
 @route("PATCH", "issues/{number}", _WRITE)
 def update_issue(ask: Ask) -> Answer:
-    """Change an issue; what is not given stays."""
+    """Change an issue; fields that are left out stay."""
     found, body = _issue(ask), ask.body
     _check_issue(ask)
     state, reason = body.get("state", found.state), body.get("state_reason")

@@ -52,7 +52,7 @@ def merge(state: State, pull: Pull, login: str, method: str, title: str = "") ->
 
 
 def find(ask: Ask) -> Pull:
-    """Return the pull request that is asked for."""
+    """Return the pull request in the path."""
     found = ask.state.pulls.get(ask.number("number"))
     if found is None:
         raise not_found()
@@ -61,7 +61,7 @@ def find(ask: Ask) -> Pull:
 
 @route("GET", "commits/{sha*}/pulls", "pull_requests=read")
 def pulls_of_commit(ask: Ask) -> Answer:
-    """List the pull requests that brought a commit into the default branch, or else hold it."""
+    """List the pull requests that merged a commit into the default branch, or else contain it."""
     state, sha = ask.state, ask.args["sha"]
     sha = state.git.resolve(sha) or sha
     holders = [pull for pull in state.pulls.values() if sha in state.commits_of(pull)]
@@ -157,7 +157,7 @@ def list_files(ask: Ask) -> Answer:
 
 
 def changed_file(changed: tuple[str, str, str]) -> dict[str, str]:
-    """Write a file of a comparison."""
+    """Return a file of a comparison in GitHub's form."""
     status, path, before = changed
     moved = {"previous_filename": before} if before else {}
     return {"filename": path, "status": status, **moved}

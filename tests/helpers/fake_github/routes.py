@@ -1,4 +1,4 @@
-"""The table of routes: a verb, a path below the repository, and what a token must be allowed."""
+"""The table of routes: a verb, a path below the repository, and the permission that a token needs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SETTINGS = {"administration", "environments", "secrets"}
 
 @dataclass(frozen=True)
 class Route:
-    """One thing that can be asked for."""
+    """One route."""
 
     verb: str
     pattern: re.Pattern[str]
@@ -26,12 +26,12 @@ class Route:
     handler: Handler
 
     def args(self, path: str) -> dict[str, str] | None:
-        """Return the parts of a path that have a name here, or None when it is another path."""
+        """Return the named parts of a path; None if the path does not match."""
         found = self.pattern.fullmatch(path)
         return {k: unquote(v) for k, v in found.groupdict().items()} if found else None
 
     def allows(self, account: Account, *, public: bool) -> bool:
-        """Return whether an account may."""
+        """Return whether an account has the permission."""
         return any(
             all(
                 account.may(name, level) or (public and level == "read" and name not in SETTINGS)
@@ -45,7 +45,7 @@ ROUTES: list[Route] = []
 
 
 def route(verb: str, path: str, wants: str) -> Callable[[Handler], Handler]:
-    """Add a route; `{name}` is one part of the path, `{name*}` all that is left."""
+    """Add a route; `{name}` is one part of the path, `{name*}` the rest of it."""
     pattern = re.sub(r"\{(\w+)\*\}", r"(?P<\1>.+)", path)
     pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", pattern)
 

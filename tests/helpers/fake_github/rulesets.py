@@ -12,7 +12,7 @@ from helpers.fake_github.state import Json
 
 @route("GET", "rules/branches/{branch*}", "metadata=read")
 def list_rules(ask: Ask) -> Answer:
-    """List the rules that hold for a branch, which need not be there."""
+    """List the rules of a branch, which may not exist."""
     branch = ask.args["branch"]
     return paged(ask, f"rules/branches/{branch}", ask.state.rules_of(branch), dict)
 
@@ -30,7 +30,7 @@ _ACTORS = {"Integration", "OrganizationAdmin", "RepositoryRole", "Team", "Deploy
 
 @route("GET", "rulesets", "metadata=read")
 def list_rulesets(ask: Ask) -> Answer:
-    """List rulesets, also those that are off; without rules and without who may bypass them."""
+    """List rulesets, also disabled ones, without their rules and bypass actors."""
     hidden = {"rules", "bypass_actors", "conditions"}
     shown = [{k: v for k, v in found.items() if k not in hidden} for found in _rulesets(ask)]
     return paged(ask, "rulesets", shown, dict)
@@ -38,7 +38,7 @@ def list_rulesets(ask: Ask) -> Answer:
 
 @route("GET", "rulesets/{id}", "metadata=read")
 def get_ruleset(ask: Ask) -> Answer:
-    """Return a ruleset; who may bypass it is shown only to who may change it."""
+    """Return a ruleset; bypass actors are shown only to accounts that may change it."""
     found = _ruleset(ask)
     if not ask.account.may("administration", "write"):
         found = {key: value for key, value in found.items() if key != "bypass_actors"}
@@ -47,7 +47,7 @@ def get_ruleset(ask: Ask) -> Answer:
 
 @route("POST", "rulesets", "administration=write")
 def create_ruleset(ask: Ask) -> Answer:
-    """Make a ruleset; its name is its own in the repository."""
+    """Create a ruleset with a unique name."""
     _check_ruleset(ask.body)
     if any(found["name"] == ask.body["name"] for found in _rulesets(ask)):
         raise RefusedError(422, "Validation Failed", ["Name must be unique"])
@@ -58,7 +58,7 @@ def create_ruleset(ask: Ask) -> Answer:
 
 @route("PUT", "rulesets/{id}", "administration=write")
 def update_ruleset(ask: Ask) -> Answer:
-    """Put another ruleset in the place of one."""
+    """Replace a ruleset."""
     number = _ruleset(ask)["id"]
     _check_ruleset(ask.body)
     ask.state.rulesets[number] = _told(ask, number)
@@ -82,7 +82,7 @@ def _told(ask: Ask, number: int) -> Json:
 
 
 def _check_ruleset(body: Json) -> None:
-    """Refuse what GitHub's schema does not have: a wrong key would else be a rule that is not there."""
+    """Refuse keys that are not in GitHub's schema: a misspelt one would be no rule at all."""
     known = {"name", "target", "enforcement", "bypass_actors", "conditions", "rules"}
     wrong = {*body} - known
     wrong |= {"name", "enforcement"} - {*body}

@@ -13,7 +13,7 @@ from helpers.fake_github.door import Door
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves a door, each connection in a thread, until it is closed."""
+    """Serves requests, each connection in a thread, until it is closed."""
 
     daemon_threads = True
     block_on_close = False
@@ -25,12 +25,12 @@ class Server(http.server.ThreadingHTTPServer):
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
     def begin(self) -> None:
-        """Serve from now on."""
+        """Start to serve."""
         poll = {"poll_interval": 0.02}
         threading.Thread(target=self.serve_forever, kwargs=poll, daemon=True).start()
 
     def end(self) -> None:
-        """Serve no more, and cut what is connected still."""
+        """Stop serving, and close all connections."""
         self.shutdown()
         self.server_close()
         for connection in list(self._open):

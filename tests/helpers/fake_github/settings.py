@@ -89,7 +89,7 @@ def list_runs(ask: Ask) -> Answer:
 
 @route("GET", "actions/workflows/{file}", "actions=read")
 def get_workflow(ask: Ask) -> Answer:
-    """Return a workflow, which is there once the default branch has its file."""
+    """Return a workflow, which exists once the default branch has its file."""
     file = ask.args["file"]
     path = f".github/workflows/{file}"
     head = ask.state.git.head(ask.state.default_branch)
@@ -156,7 +156,7 @@ def get_variable(ask: Ask) -> Answer:
 
 @route("GET", "actions/runs/{id}/approvals", "actions=read")
 def list_reviews(ask: Ask) -> Answer:
-    """List what reviewers said about a run, on one page."""
+    """List the reviews of a run, on one page."""
     if ask.number("id") not in ask.state.reviews:
         raise not_found()
     return Answer(200, ask.state.reviews[ask.number("id")])
@@ -167,7 +167,7 @@ def list_reviews(ask: Ask) -> Answer:
 
 @route("GET", "collaborators/{login}/permission", "metadata=read")
 def get_permission(ask: Ask) -> Answer:
-    """Return what an account may do; a bot may nothing, and a name that nobody has is not found."""
+    """Return the permission of an account: none for a bot, 404 for an unknown name."""
     login = ask.args["login"].casefold()
     bot = "none" if login.endswith("[bot]") else ""
     known = {name.casefold(): (name, role) for name, role in ask.state.roles.items()}
@@ -202,7 +202,7 @@ def list_branch_policies(ask: Ask) -> Answer:
 
 
 def _policy(found: tuple[int, str]) -> Json:
-    """Write a policy; the name of one of tags begins with refs/tags/ here."""
+    """Return a policy in GitHub's form; names of tags begin with refs/tags/ here."""
     number, name = found
     is_tag = name.startswith("refs/tags/")
     told = {"name": name.removeprefix("refs/tags/"), "type": "tag" if is_tag else "branch"}
@@ -211,7 +211,7 @@ def _policy(found: tuple[int, str]) -> Json:
 
 @route("POST", "environments/{name}/deployment-branch-policies", "administration=write")
 def create_branch_policy(ask: Ask) -> Answer:
-    """Let a branch deploy to an environment that is for branches by their names."""
+    """Let a branch deploy to an environment that is restricted to named branches."""
     known = ask.state.environments[_environment(ask)]
     policy = known["deployment_branch_policy"]
     if not policy or not policy["custom_branch_policies"]:
@@ -224,7 +224,7 @@ def create_branch_policy(ask: Ask) -> Answer:
 
 @route("PUT", "environments/{name}", "administration=write")
 def put_environment(ask: Ask) -> Answer:
-    """Make an environment, or change what protects it; what is left out is reset."""
+    """Create an environment, or change its protection; fields that are left out are reset."""
     name, policy = ask.args["name"], ask.body.get("deployment_branch_policy")
     if policy and policy["protected_branches"] == policy["custom_branch_policies"]:
         raise RefusedError(422, "Invalid request.\n\nOne of the two policies has to be chosen.")
@@ -253,7 +253,7 @@ def list_secrets(ask: Ask) -> Answer:
 
 @route("PUT", "environments/{name}/secrets/{secret}", "environments=write")
 def put_secret(ask: Ask) -> Answer:
-    """Keep a secret; of its encrypted value nothing is kept here."""
+    """Store the name of a secret; its encrypted value is not kept."""
     names = ask.state.environments[_environment(ask)]["secrets"]
     if ask.args["secret"] in names:
         return Answer(204)
@@ -275,7 +275,7 @@ def delete_repository_secret(ask: Ask) -> Answer:
 
 @route("DELETE", "environments/{name}/deployment-branch-policies/{id}", "administration=write")
 def delete_branch_policy(ask: Ask) -> Answer:
-    """Let a branch, or those like it, no longer deploy to an environment."""
+    """Remove a branch policy of an environment."""
     policies = ask.state.environments[_environment(ask)]["branches"]
     if not 1 <= ask.number("id") <= len(policies):
         raise not_found()
@@ -319,7 +319,7 @@ def list_deployments(ask: Ask) -> Answer:
 
 @route("POST", "deployments", "deployments=write")
 def create_deployment(ask: Ask) -> Answer:
-    """Begin a deployment, where the commit's checks allow it."""
+    """Create a deployment, if the commit's checks allow it."""
     ref = ask.text("ref", "Deployment")
     sha = ask.state.git.resolve(ref)
     if sha is None:
@@ -358,7 +358,7 @@ def list_statuses(ask: Ask) -> Answer:
 
 @route("POST", "deployments/{id}/statuses", "deployments=write")
 def create_status(ask: Ask) -> Answer:
-    """Return how a deployment goes."""
+    """Add a status to a deployment."""
     found, state = _find_deployment(ask), ask.text("state", "DeploymentStatus")
     if state not in _STATUSES:
         raise RefusedError(
@@ -383,7 +383,7 @@ def create_status(ask: Ask) -> Answer:
 
 
 def _end_others(ask: Ask, newer: Json) -> None:
-    """End what succeeded before in the same environment, as GitHub documents `auto_inactive`."""
+    """Mark earlier deployments of the environment as inactive, as GitHub documents `auto_inactive`."""
     for found in ask.state.deployments.values():
         lasting = found["transient_environment"] or found["production_environment"]
         same = found["environment"] == newer["environment"] and found is not newer

@@ -1,4 +1,4 @@
-"""The repository's things as GitHub's JSON: what it documents of each, as far as anybody reads it."""
+"""Objects of the repository as GitHub's JSON, with the documented fields that are used."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ WEB = "https://github.com"
 
 
 def stamp(moment: datetime | None) -> str | None:
-    """Write a time."""
+    """Return a time in GitHub's form."""
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None
 
 
 def user(login: str) -> Json:
-    """Write who did something."""
+    """Return a user."""
     kind = "Bot" if login.endswith("[bot]") else "User"
     return {"login": login, "type": kind, "html_url": f"{WEB}/{re.sub(r'.bot.$', '', login)}"}
 
 
 def repository(ask: Ask) -> Json:
-    """Write the repository."""
+    """Return the repository."""
     state = ask.state
     return {
         "id": state.id,
@@ -47,7 +47,7 @@ def node_id(found: Comment) -> str:
 
 
 def comment(ask: Ask, found: Comment) -> Json:
-    """Write a comment."""
+    """Return a comment."""
     kind = "pull" if found.number in ask.state.pulls else "issues"
     page = f"{WEB}/{ask.state.repository}/{kind}/{found.number}"
     return {
@@ -65,12 +65,12 @@ def comment(ask: Ask, found: Comment) -> Json:
 
 
 def label(ask: Ask, name: str) -> Json:
-    """Write a label."""
+    """Return a label."""
     return {"url": f"{ask.root}/labels/{name}", "default": False, **ask.state.labels[name.lower()]}
 
 
 def issue(ask: Ask, found: Issue) -> Json:
-    """Write an issue; a pull request is one that says so."""
+    """Return an issue; a pull request has a field for that."""
     is_pull = found.number in ask.state.pulls
     page = f"{WEB}/{ask.state.repository}/{'pull' if is_pull else 'issues'}/{found.number}"
     told = {
@@ -96,7 +96,7 @@ def issue(ask: Ask, found: Issue) -> Json:
 
 
 def pull_in_list(ask: Ask, found: Pull) -> Json:
-    """Write a pull request as lists have it: without `merged`."""
+    """Return a pull request as in lists: without `merged`."""
     told = issue(ask, found.issue)
     for key in ("pull_request", "comments", "state_reason"):
         told.pop(key, None)
@@ -112,7 +112,7 @@ def pull_in_list(ask: Ask, found: Pull) -> Json:
 
 
 def pull(ask: Ask, found: Pull) -> Json:
-    """Write a pull request as its own page has it."""
+    """Return a pull request as by its own route."""
     return {
         **pull_in_list(ask, found),
         "merged": found.merged,
@@ -154,7 +154,7 @@ _MAY = {
 
 
 def collaborator(ask: Ask, login: str, given: str) -> Json:
-    """Write what an account may do: everybody may read a public repository."""
+    """Return the permission of an account: everybody may read a public repository."""
     named, _, base = given.partition(":")
     role = base or named
     if role == "none" and not ask.state.private:
@@ -166,7 +166,7 @@ def collaborator(ask: Ask, login: str, given: str) -> Json:
 
 
 def reference(ask: Ask, ref: str, sha: str) -> Json:
-    """Write a branch or tag as git has it."""
+    """Return a branch or tag."""
     return {
         "ref": ref,
         "url": f"{ask.root}/git/{ref}",
@@ -175,7 +175,7 @@ def reference(ask: Ask, ref: str, sha: str) -> Json:
 
 
 def commit(ask: Ask, sha: str) -> Json:
-    """Write a commit."""
+    """Return a commit."""
     return {
         "sha": sha,
         "url": f"{ask.root}/commits/{sha}",
@@ -188,7 +188,7 @@ def commit(ask: Ask, sha: str) -> Json:
 
 
 def environment(ask: Ask, name: str) -> Json:
-    """Write an environment; the names of its secrets are asked for elsewhere."""
+    """Return an environment, without the names of its secrets."""
     known = ask.state.environments[name]
     return {
         "name": name,

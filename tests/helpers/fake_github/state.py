@@ -1,4 +1,4 @@
-"""What GitHub remembers of one repository, beside what git does."""
+"""The state of one repository on GitHub, except for git's."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def now() -> datetime:
 
 @dataclass(frozen=True)
 class Account:
-    """Who a token belongs to; without permissions it may do everything, as an administrator."""
+    """The account of a token; without listed permissions it is an administrator."""
 
     login: str
     permissions: Mapping[str, str] | None = None
 
     def may(self, name: str, level: str) -> bool:
-        """Return whether it has a permission; to write is to read."""
+        """Return whether it has a permission; write includes read."""
         if self.permissions is None or (name, level) == ("metadata", "read"):
             return True
         given = {key.replace("-", "_"): value for key, value in self.permissions.items()}.get(name)
@@ -39,7 +39,7 @@ class Account:
 
 @dataclass(frozen=True)
 class Call:
-    """A request that came in, and what it was answered; status 0 is an answer that was lost."""
+    """A request and its answer; status 0 is a lost answer."""
 
     method: str
     path: str
@@ -68,7 +68,7 @@ class Comment:
 
 @dataclass
 class Issue:
-    """An issue; every pull request is one too."""
+    """An issue; every pull request has one too."""
 
     number: int
     title: str
@@ -84,7 +84,7 @@ class Issue:
 
 @dataclass
 class Pull:
-    """What a pull request has beside its issue."""
+    """The fields of a pull request beside those of its issue."""
 
     issue: Issue
     head_ref: str
@@ -175,7 +175,7 @@ class State:
         return now() + self.ahead
 
     def rules_of(self, branch: str) -> list[Json]:
-        """Return the rules that hold for a branch, each with the ruleset that it is of."""
+        """Return the rules of a branch, each with its ruleset."""
         found = [
             {
                 "ruleset_source_type": "Repository",
@@ -209,17 +209,17 @@ class State:
         return self._last_id
 
     def skip_to(self, number: int) -> None:
-        """Let the next issue or pull request have this number."""
+        """Set the number of the next issue or pull request."""
         assert number > self._last, f"number {number} is taken"
         self._last = number - 1
 
     @property
     def owner(self) -> str:
-        """Who the repository belongs to."""
+        """The owner of the repository."""
         return self.repository.partition("/")[0]
 
     def sync(self) -> None:
-        """See what was pushed: heads move with their branch, and what arrived is merged."""
+        """Update pull requests after a push: heads follow their branch, and merged ones are closed."""
         for pull in self.pulls.values():
             if pull.state != "open":
                 continue
@@ -234,7 +234,7 @@ class State:
                 self.merged(pull, self.git.brought_by(pull.head_sha, base), "")
 
     def merged(self, pull: Pull, sha: str, login: str) -> None:
-        """Take a pull request for merged by a commit."""
+        """Mark a pull request as merged by a commit."""
         pull.merge_commit_sha, pull.merged_at, pull.merged_by = sha, self.now(), login or None
         self.close(pull.issue)
 

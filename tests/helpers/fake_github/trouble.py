@@ -1,4 +1,4 @@
-"""What can be made to go wrong with the next calls."""
+"""Faults of the next calls."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LIMITED = (
 
 @dataclass
 class Fault:
-    """A trouble for so many calls that fit; `refusal` None is an answer lost after its effect."""
+    """A fault of the next matching calls; without `refusal` the answer is lost after its effect."""
 
     left: int
     only: str
@@ -23,12 +23,12 @@ class Fault:
 
 @dataclass
 class Trouble:
-    """The faults that are still to come, the first first."""
+    """The coming faults, the first first."""
 
     faults: list[Fault] = field(default_factory=list)
 
     def next(self, call: str) -> Fault | None:
-        """Return the fault of a call (`GET /repos/...`), used up once more, or None."""
+        """Return the fault of a call (`GET /repos/...`) and count it down; None without a fault."""
         for fault in self.faults:
             if fault.left > 0 and re.search(fault.only, call):
                 fault.left -= 1

@@ -8,7 +8,7 @@ import pytest
 from helpers import virtual_time
 from helpers.applying import EveryName
 from helpers.histories import desired_of
-from helpers.releasing import make_world
+from helpers.releasing import World
 from roost.apply.destroy import Destroyer
 from roost.apply.snapshots import Snapshots
 from roost.apply.work import Work, lease_holder
@@ -20,8 +20,8 @@ DESIRED = desired_of()
 
 
 @pytest.fixture
-def world(monkeypatch):
-    found = make_world(monkeypatch)
+def world():
+    found = World()
     assert found.apply(DESIRED).error is None
     return found
 

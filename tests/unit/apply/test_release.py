@@ -17,7 +17,7 @@ from helpers.fly_trouble import (
     refuses,
 )
 from helpers.histories import FAILED, History, desired_of, level
-from helpers.releasing import GIT, NO_PAGES, NOW, broken, deadly, make_world, setting
+from helpers.releasing import GIT, NO_PAGES, NOW, World, broken, deadly, setting
 from roost.apply.release import describe_live
 from roost.environment.model import AUTH_SECRET
 from roost.errors import (
@@ -37,8 +37,8 @@ MIN_CALLS = 10
 
 
 @pytest.fixture
-def world(monkeypatch):
-    return make_world(monkeypatch)
+def world():
+    return World()
 
 
 def applied(world, *desired):

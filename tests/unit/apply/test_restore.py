@@ -25,7 +25,7 @@ from helpers.fly_trouble import (
     refuses,
 )
 from helpers.histories import desired_of
-from helpers.releasing import GIT, NOW, make_world
+from helpers.releasing import GIT, NOW, World
 from roost.apply.restore import Restorer
 from roost.apply.snapshots import Snapshots
 from roost.apply.work import Work, lease_holder
@@ -60,9 +60,9 @@ def each(troubles):
 
 
 @pytest.fixture
-def world(monkeypatch):
+def world():
     """A server on a volume whose backup holds other data than the volume does by now."""
-    found = make_world(monkeypatch)
+    found = World()
     assert found.apply(DESIRED).error is None
     fly = found.fly
     [found.volume] = fly.volumes

@@ -11,7 +11,7 @@ from helpers import virtual_time
 from helpers.applying import EveryName
 from helpers.environments import POSTGRES
 from helpers.fly_answers import says
-from helpers.releasing import GIT, NO_PAGES, make_world, setting
+from helpers.releasing import GIT, NO_PAGES, World, setting
 from roost.apply import work as apply_work
 from roost.apply.release import Releaser
 from roost.apply.work import Work, lease_holder
@@ -30,8 +30,8 @@ def several(machines, name="", value=""):
 
 
 @pytest.fixture
-def world(monkeypatch):
-    return make_world(monkeypatch)
+def world():
+    return World()
 
 
 def states(world):

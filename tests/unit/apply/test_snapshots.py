@@ -9,7 +9,7 @@ from helpers import virtual_time
 from helpers.fake_fly import FakeFly
 from helpers.fly_answers import says
 from helpers.histories import desired_of
-from helpers.releasing import make_world
+from helpers.releasing import World
 from roost.apply.snapshots import Snapshots
 from roost.errors import (
     FlyRejectedError,
@@ -47,8 +47,8 @@ class SlowFly(FakeFly):
 
 
 @pytest.fixture
-def world(monkeypatch):
-    found = make_world(monkeypatch)
+def world():
+    found = World()
     found.fly = SlowFly()
     found.fly.looks, found.fly.whole = 9, True
     assert found.apply(desired_of()).error is None

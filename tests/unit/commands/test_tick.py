@@ -185,7 +185,7 @@ def test_two_servers_are_woken_at_the_same_time(
     clients.use(fly=partial(FlyClient, transport=httpx.MockTransport(either)))
     waking, both = [], anyio.Event()
 
-    async def answers_when_both_are_asked(url):
+    async def answers_when_both_are_asked(_, url):
         waking.append(url)
         if len(waking) == 2:
             both.set()

@@ -13,6 +13,7 @@ import stamina
 
 from helpers.fake_fly import FakeFly
 from helpers.fake_registry import DIGEST, FakeDocker, fake_registry
+from helpers.server_locks import REDIS, lock_text, write_server_lock
 from roost.fly.registry import Registry
 from roost.operations import docker as docker_module
 
@@ -112,6 +113,46 @@ def test_what_it_has_not_is_built_from_deploy_and_pushed_and_once_only(roost, re
 
     assert json.loads(roost("image", "staging", "--push", "--json").out)["state"] == "there"
     assert len(docker.calls) == len(BUILD)
+
+
+@pytest.mark.usefixtures("app")
+def test_extras_are_built_from_a_copy_of_deploy_with_their_lock(
+    roost, rewrite, registry, docker, tmp_path
+):
+    plain = tag(roost)
+    rewrite(REDIS)
+    write_server_lock(tmp_path, "staging", lock_text("prefect-redis"))
+
+    said = roost("image", "staging", "--push")
+
+    assert (said.code, docker.names) == (0, BUILD)
+    assert registry.tags == {tag(roost)} != {plain}
+    assert docker.locks == {"prefect-3.8.8.txt": lock_text("prefect-redis")}
+    assert not Path(docker.calls[1]["argv"][-1]).exists()
+    assert "Building the image of Prefect 3.8.8 with the extras of staging" in said.err
+
+
+def test_the_same_lock_is_the_same_image_for_each_environment(roost, rewrite, tmp_path):
+    rewrite(REDIS)
+    write_server_lock(tmp_path, "staging", lock_text("prefect-redis"))
+    first = tag(roost)
+    (tmp_path / "staging.yaml").rename(tmp_path / "production.yaml")
+    (tmp_path / "locks/staging.txt").rename(tmp_path / "locks/production.txt")
+
+    assert roost("image", "production").out.strip().partition("/")[2] == first
+
+
+def test_a_lock_that_does_not_fit_stops_a_plan_before_anything_is_asked(
+    roost, rewrite, tmp_path, fly
+):
+    rewrite(REDIS)
+    write_server_lock(tmp_path, "staging", lock_text("prefect-redis", prefect="3.9.1"))
+
+    said = roost("plan", "staging")
+
+    assert (said.code, fly.asked) == (3, [])
+    assert "pins prefect 3.9.1, and prefect.version is 3.8.8" in said.err
+    assert "write it: `./run lock --server staging`" in said.err
 
 
 @pytest.mark.usefixtures("app", "registry")

@@ -12,13 +12,13 @@ import pytest
 from rich.console import Console
 
 from helpers.environments import environment_file
-from helpers.fake_prefect import LOGIN
+from helpers.fake_prefect import LOGIN, opens
 from helpers.flow_folders import NIGHTLY
 from roost.environment.flow_units import flow_units
 from roost.environment.model import AUTH_SECRET
 from roost.errors import FlyForbiddenError
 from roost.fly.models import App, Machine
-from roost.operations.context import Context
+from roost.operations.context import Clients, Context
 from roost.operations.flow_record import forget
 from roost.operations.fly_target import Target
 from roost.operations.orphaned_apps import find_orphans, left_flow_apps
@@ -79,7 +79,7 @@ async def test_drift_says_that_the_entry_is_gone_and_not_the_file(tmp_path):
     ("status", "said"),
     [(204, ""), (404, ""), (401, "refuses the login"), (503, "status 503"), (None, "ConnectError")],
 )
-async def test_the_server_forgets_a_flow_server_that_was_destroyed(monkeypatch, status, said):
+async def test_the_server_forgets_a_flow_server_that_was_destroyed(status, said):
     asked = []
 
     def answer(request):
@@ -88,11 +88,10 @@ async def test_the_server_forgets_a_flow_server_that_was_destroyed(monkeypatch, 
             raise httpx.ConnectError("refused")
         return httpx.Response(status)
 
-    transport = httpx.MockTransport(answer)
-    monkeypatch.setattr("roost.prefect.transport.LoopbackNames", lambda _: transport)
     out = io.StringIO()
     console = Console(file=out, width=80)
-    context = Context({AUTH_SECRET: LOGIN}, Path("/nowhere"), console, console)
+    clients = Clients(prefect=opens(answer))
+    context = Context({AUTH_SECRET: LOGIN}, Path("/nowhere"), console, console, clients)
     [unit] = flow_units(FILE)
 
     gone = await forget(context, Target(cast("Any", FewApps(LIVE))), unit, unit.flow)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
+from pathlib import Path
 
 import httpx
 import pytest
+from rich.console import Console
 
 from helpers.fake_prefect import say
 from roost.errors import SmokeFailedError
 from roost.fly.models import Machine
+from roost.operations.context import Context
 from roost.operations.server_state import exit_notes, last_exit
 from roost.operations.sleep_wake import time_wake
 
@@ -71,11 +75,13 @@ def test_a_server_whose_volume_is_full_is_told_so_with_what_helps(roost, prefect
 
 
 @pytest.mark.anyio
-async def test_up_takes_only_a_ready_server_for_a_healthy_one(prefect):
+async def test_up_takes_only_a_ready_server_for_a_healthy_one(prefect, clients):
     prefect.broken = {READY: say(503)}
+    quiet = Console(file=io.StringIO())
+    context = Context({}, Path("/nowhere"), quiet, quiet, clients.made)
 
     with pytest.raises(SmokeFailedError, match="is up, and not ready: /api/ready: 503"):
-        await time_wake("http://127.0.0.1:2")
+        await time_wake(context, "http://127.0.0.1:2")
 
 
 def test_status_as_json_has_readiness_release_and_last_exit(roost, prefect, applied):

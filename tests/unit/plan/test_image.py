@@ -93,6 +93,16 @@ def test_the_lock_of_another_version_is_no_part(deploy):
     assert read_image_parts(deploy, "3.8.8") == before
 
 
+def test_a_lock_of_ones_own_takes_the_place_of_the_version_s(deploy):
+    plain = read_image_parts(deploy, "3.8.8")
+    own = read_image_parts(deploy, "3.8.8", b"own")
+
+    assert dict(own) == {**dict(plain), "locks/prefect-3.8.8.txt": b"own"}
+    assert [name for name, _ in own] == [name for name, _ in plain]
+    assert image_tag("3.8.8", own) != image_tag("3.8.8", plain)
+    assert read_image_parts(deploy, "3.8.8", None) == plain
+
+
 def test_a_version_without_a_lock_names_those_that_have_one_and_the_command(deploy):
     with pytest.raises(MissingLockError) as caught:
         read_image_parts(deploy, "3.9.0")

@@ -9,7 +9,7 @@ import pytest
 from helpers import virtual_time
 from roost.prefect import write_freeze
 from roost.prefect.transport import prefect_client
-from roost.prefect.write_freeze import HELD, NotHeldError, NothingToHoldError, held
+from roost.prefect.write_freeze import BEGUN, NotFrozenError, NothingToFreezeError, freeze_writes
 from roost.secret_text import SecretText
 
 AUTH = SecretText("admin:s3cret")
@@ -18,7 +18,7 @@ AUTH = SecretText("admin:s3cret")
 class Server(httpx.AsyncBaseTransport):
     """Answers each request with the next status; a hold lasts until it is hung up, or is over at once."""
 
-    def __init__(self, *statuses, first=f"{HELD}\n", over=False):
+    def __init__(self, *statuses, first=f"{BEGUN}\n", over=False):
         self.statuses = list(statuses)
         self.first, self.over = first, over
         self.asked = []
@@ -54,7 +54,7 @@ def hold(server, body=None):
     async def run():
         async with (
             prefect_client("http://prefect.test", 5, transport=server) as http,
-            held(http, AUTH) as found,
+            freeze_writes(http, AUTH) as found,
         ):
             assert server.holding
             if body:
@@ -108,7 +108,7 @@ def test_a_writer_that_does_not_end_is_tried_again():
 
 @pytest.mark.parametrize("status", [404, 405])
 def test_an_image_of_before_that_has_nothing_to_hold_says_so_too(status):
-    with pytest.raises(NothingToHoldError, match=f"it answered {status}: it has no database"):
+    with pytest.raises(NothingToFreezeError, match=f"it answered {status}: it has no database"):
         hold(Server(status, over=True))
 
 
@@ -116,7 +116,7 @@ def test_a_server_with_nothing_to_hold_says_why():
     told = "its database is postgres,\nand not\x1b the file on the volume\n"
     server = Server(409, first=told, over=True)
 
-    with pytest.raises(NothingToHoldError) as caught:
+    with pytest.raises(NothingToFreezeError) as caught:
         hold(server)
 
     assert str(caught.value) == "its database is postgres, and not? the file on the volume"
@@ -125,14 +125,14 @@ def test_a_server_with_nothing_to_hold_says_why():
 
 @pytest.mark.parametrize("statuses", [(500,), (401,), (503, 503)])
 def test_a_server_that_does_not_hold_says_so(statuses):
-    with pytest.raises(NotHeldError, match=f"it answered {statuses[-1]}"):
+    with pytest.raises(NotFrozenError, match=f"it answered {statuses[-1]}"):
         hold(Server(*statuses))
 
 
 def test_another_answer_than_our_image_gives_is_no_hold():
     server = Server(first="<html>\n")
 
-    with pytest.raises(NotHeldError, match="something else"):
+    with pytest.raises(NotFrozenError, match="something else"):
         hold(server)
 
     assert not server.holding
@@ -142,5 +142,5 @@ def test_a_server_that_is_not_there_does_not_hold():
     async def refuse(_):
         raise httpx.ConnectError("refused")
 
-    with pytest.raises(NotHeldError, match="cannot be reached: ConnectError"):
+    with pytest.raises(NotFrozenError, match="cannot be reached: ConnectError"):
         hold(httpx.MockTransport(refuse))

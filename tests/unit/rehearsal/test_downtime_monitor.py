@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from helpers import virtual_time
-from helpers.fake_prefect import FakePrefect, say
+from helpers.fake_prefect import FakePrefect, opens, say
 from roost.errors import UsageError
 from roost.rehearsal.downtime_monitor import Downtime, monitor_downtime
 
@@ -36,17 +36,16 @@ def test_what_never_answers_again_is_silent_to_the_end():
 
 
 @pytest.fixture
-def prefect(monkeypatch):
+def prefect():
     """The server that answers at every address."""
-    found = FakePrefect()
-    transport = httpx.MockTransport(found)
-    monkeypatch.setattr("roost.prefect.transport.LoopbackNames", lambda _: transport)
-    return found
+    return FakePrefect()
 
 
 def test_a_server_is_asked_from_the_beginning_to_after_the_end(prefect):
     async def scenario():
-        async with monitor_downtime("http://prefect.test", anyio.current_time) as found:
+        async with monitor_downtime(
+            opens(prefect), "http://prefect.test", anyio.current_time
+        ) as found:
             await anyio.sleep(1)
             prefect.broken["GET", "/api/health"] = say(503)
             await anyio.sleep(3)
@@ -61,17 +60,18 @@ def test_a_server_that_cannot_be_reached_is_silent(prefect):
     prefect.broken["GET", "/api/health"] = httpx.ConnectError("refused")
 
     async def scenario():
-        async with monitor_downtime("http://prefect.test", anyio.current_time) as found:
+        async with monitor_downtime(
+            opens(prefect), "http://prefect.test", anyio.current_time
+        ) as found:
             await anyio.sleep(2)
         return found.silence_s
 
     assert virtual_time.run(scenario) >= 2
 
 
-@pytest.mark.usefixtures("prefect")
-def test_what_goes_wrong_meanwhile_is_raised_as_itself():
+def test_what_goes_wrong_meanwhile_is_raised_as_itself(prefect):
     async def scenario():
-        async with monitor_downtime("http://prefect.test", anyio.current_time):
+        async with monitor_downtime(opens(prefect), "http://prefect.test", anyio.current_time):
             raise UsageError("no")
 
     with pytest.raises(UsageError):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from helpers.flow_folders import NIGHTLY, write_flow_folder
+from helpers.server_locks import REDIS, lock_text, write_server_lock
 from helpers.sops_files import age_key, encrypt
 from roost.operations import context
 
@@ -297,6 +298,33 @@ def test_a_person_s_push_to_a_branch_of_dependabot_s_is_planned_as_any(
     assert job("github", "changed", "--base", base).code == 0
 
     assert "no plan" not in summary()
+
+
+# Extra packages of the server
+
+
+def test_the_lock_of_extras_alone_concerns_its_environment(job, repository):
+    for name in ("staging", "production"):
+        repository.write(name, REDIS)
+        write_server_lock(repository.environments, name, lock_text("prefect-redis"))
+    before = repository.commit()
+    write_server_lock(repository.environments, "staging", lock_text("prefect-redis", hvac="2.4.0"))
+
+    assert changed(job, before)["environments"] == ["staging"]
+
+
+def test_a_lock_that_no_environment_has_is_no_change(job, repository, base):
+    write_server_lock(repository.environments, "staging", lock_text("prefect-redis"))
+
+    assert changed(job, base)["environments"] == []
+
+
+def test_a_base_whose_lock_does_not_fit_hides_no_change(job, repository):
+    repository.write("staging", REDIS)
+    before = repository.commit()
+    write_server_lock(repository.environments, "staging", lock_text("prefect-redis"))
+
+    assert changed(job, before)["environments"] == ["staging"]
 
 
 # Flow servers

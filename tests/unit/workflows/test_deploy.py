@@ -16,8 +16,9 @@ import stamina
 from helpers.deploy_jobs import DeployJobs
 from helpers.fake_fly import FakeFly
 from helpers.fake_github import ACTIONS_BOT, FakeGitHub
-from helpers.fake_prefect import LOGIN, FakePrefect, say
+from helpers.fake_prefect import LOGIN, FakePrefect, opens, say
 from helpers.fake_registry import full_registry
+from helpers.server_locks import lock_text, write_server_lock
 from helpers.step_outputs import outputs_in
 from roost.apply import gate
 from roost.environment.model import AUTH_SECRET
@@ -50,12 +51,10 @@ def fly(monkeypatch, clients):
 
 
 @pytest.fixture(autouse=True)
-def prefect(monkeypatch):
+def prefect(monkeypatch, clients):
     """The server that answers at every address."""
     found = FakePrefect()
-    monkeypatch.setattr(
-        "roost.prefect.transport.LoopbackNames", lambda _: httpx.MockTransport(found)
-    )
+    clients.use(prefect=opens(found))
     monkeypatch.setattr(gate, "WATCH_S", 0.01)
     return found
 
@@ -861,6 +860,10 @@ def new_lock(folder):
     )
 
 
+def lock_of_others(folder):
+    write_server_lock(folder / "environments", "other", lock_text("prefect-redis"))
+
+
 def new_prices(folder):
     path = folder / "deploy/prices.yaml"
     path.write_text(f"{path.read_text()}# looked at again\n")
@@ -878,7 +881,10 @@ def words(folder):
 
 @pytest.mark.parametrize(
     "change",
-    [comment_in_the_file, default_of_others, new_lock, new_prices, other_environment, words],
+    [
+        *(comment_in_the_file, default_of_others, new_lock, new_prices, other_environment, words),
+        lock_of_others,
+    ],
 )
 def test_a_newer_commit_whose_run_would_not_deploy_it_overtakes_nobody(deployed, change):
     """Both sides judge by what the files mean; else what waits for its reviewer is left to nobody."""
@@ -908,7 +914,18 @@ def protection(folder):
     path.write_text(f"{path.read_text()}protected: true\n")
 
 
-@pytest.mark.parametrize("change", [default_that_reaches_it, part_of_its_image, protection])
+def extras_with_their_lock(folder):
+    path = folder / "environments" / f"{NAME}.yaml"
+    path.write_text(
+        path.read_text().replace("version: 3.8.8", "version: 3.8.8\n  extras: [prefect-redis]")
+    )
+    write_server_lock(path.parent, NAME, lock_text("prefect-redis"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [default_that_reaches_it, part_of_its_image, protection, extras_with_their_lock],
+)
 def test_a_newer_commit_whose_run_deploys_it_overtakes(deployed, fly, change):
     folder = deployed.repository.folder
     deployed.overtake(lambda: change(folder))

@@ -12,7 +12,7 @@ import stamina
 from helpers.deploy_jobs import PullRequestJobs
 from helpers.fake_flow_prefect import FlowPrefect
 from helpers.fake_github import FakeGitHub
-from helpers.fake_prefect import LOGIN
+from helpers.fake_prefect import LOGIN, opens
 from helpers.fake_registry import full_registry
 from helpers.flow_folders import NIGHTLY, write_flow_folder
 from helpers.fly_of_apps import FlyOfApps
@@ -44,7 +44,7 @@ def fly(monkeypatch, clients, job):  # noqa: ARG001 - it clears the variables fi
 
 
 @pytest.fixture(autouse=True)
-def prefect(monkeypatch, fly):
+def prefect(monkeypatch, clients, fly):
     """The Prefect server, where the newest version of the flow server is online."""
 
     def online():
@@ -52,9 +52,7 @@ def prefect(monkeypatch, fly):
         return next((machine["instance_id"] for machine in machines), "")
 
     found = FlowPrefect(online)
-    monkeypatch.setattr(
-        "roost.prefect.transport.LoopbackNames", lambda _: httpx.MockTransport(found)
-    )
+    clients.use(prefect=opens(found))
     monkeypatch.setattr(gate, "WATCH_S", 0.01)
     return found
 

@@ -10,8 +10,10 @@ import stamina
 
 from helpers.fake_github import FakeGitHub
 from helpers.histories import FAILED, History
+from helpers.server_locks import REDIS, lock_text, write_server_lock
 from roost.environment.load import load_environment
 from roost.errors import UsageError
+from roost.operations.image_parts import own_lock
 from roost.plan.desired_state import desired_state
 from roost.plan.image import image_reference, read_image_parts
 from roost.plan.resume import Recovery
@@ -42,7 +44,7 @@ class Main:
     def release(self, *verdict, **fields):
         """Release main as it is."""
         file = load_environment("staging", self.repository.environments)
-        parts = read_image_parts(self.repository.folder / "deploy", "3.8.8")
+        parts = read_image_parts(self.repository.folder / "deploy", "3.8.8", own_lock(file))
         image = image_reference(file.environment.app, "3.8.8", parts)
         self.history.went(desired_state(file, image), *verdict, git=self.push(), **fields)
 
@@ -149,6 +151,22 @@ def test_what_changed_beside_a_file_that_changed_too_is_left_and_told(main):
 
     [pull] = main.github.pulls()
     assert "left as it is: `environments/_defaults.yaml`" in pull.issue.body
+    assert "lock" not in pull.issue.body
+
+
+def test_of_extra_packages_it_names_the_lock_to_restore_too(main):
+    then = main.repository.git("rev-parse", "HEAD")[:10]
+    main.repository.write("staging", REDIS)
+    write_server_lock(main.repository.environments, "staging", lock_text("prefect-redis"))
+    main.release(FAILED)
+    main.roll_back()
+
+    assert main.revert().code == 0
+
+    [pull] = main.github.pulls()
+    lock = "environments/locks/staging.txt"
+    assert f"left as it is: `{lock}`" in pull.issue.body
+    assert f"`git checkout {then} -- {lock}`" in pull.issue.body
 
 
 def test_why_there_is_no_pull_request_stands_on_the_page_of_the_run(main, summary):

@@ -10,12 +10,14 @@ LIGHT = [
     "flows/nightly/serve_flows.py",
     "flows/nightly/requirements.txt",
     "prefect/production.yaml",
+    "environments/locks/staging.txt",
     *("environments/staging.yaml", "environments/demo.yml", "environments/_defaults.yaml"),
     *("production.sops.yaml", "secrets/a/b.sops.json", "x.sops.env", "x.sops.yml"),
     *("docs/github.md", "docs/decisions/0009-approval.md", "README.md", "LICENSE"),
 ]
 HEAVY = [
     *("environments/environment.schema.json", "environments/x/y.yaml", "environments.yaml"),
+    *("environments/locks/x/y.txt", "environments/locks/y.py", "deploy/locks/prefect-3.9.1.txt"),
     *("scripts/roost/cli/process.py", "deploy/Dockerfile", "run", ".github/workflows/plan.yml"),
     *("tests/unit/report/golden/comment.md", "scripts/localfly/README.md", "scripts/x.sops.py"),
     *("docs.py", "LICENSE.py", "pyproject.toml", ".sops.yaml/../run", "README.md\nrun"),
