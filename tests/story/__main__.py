@@ -20,8 +20,8 @@ import typer
 from bench.errors import BenchError
 from bench.text import merged
 from helpers.prefect_versions import NEWEST
-from roost.environment.units import units
 from roost.environment.load import load_environment
+from roost.environment.units import units
 from roost.plan.cost import read_prices
 from roost.plan.cost_table import HOURS_PER_DAY
 from roost.plan.desired_state import desired_state

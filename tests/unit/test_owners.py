@@ -9,7 +9,8 @@ import pytest
 
 from roost.environment.load import load_files
 from roost.report.codeowners import read_codeowners
-from roost.report.setup import CODEOWNERS, must_be_owned, with_owners
+from roost.report.owned_paths import must_be_owned, with_owners
+from roost.report.setup import CODEOWNERS
 
 ROOT = Path(__file__).parents[2]
 FILES = load_files([ROOT / "environments"]).files

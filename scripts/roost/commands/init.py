@@ -31,11 +31,8 @@ from roost.errors import ExitCode, InvalidFilesError, RoostError, UsageError
 from roost.errors.command import Command
 from roost.operations.context import Context
 from roost.operations.git import repository_slug
-from roost.report.setup import (
-    app_steps,
-    commands,
-    with_owners,
-)
+from roost.report.owned_paths import with_owners
+from roost.report.setup import app_steps, commands
 
 
 def init(context: Context, given: Answers, *, yes: bool, run: bool) -> ExitCode:

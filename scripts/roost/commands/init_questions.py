@@ -28,10 +28,7 @@ from roost.errors import UsageError
 from roost.operations.context import Context
 from roost.operations.git import repository_slug
 from roost.prefect.versions import parse_version
-from roost.report.setup import (
-    OWNER,
-    known_owner,
-)
+from roost.report.owned_paths import OWNER, known_owner
 from roost.report.wording import one_line
 
 SUGGESTED = ("staging", "production")

@@ -12,9 +12,7 @@ from roost.commands.init_questions import YES
 from roost.errors import UsageError
 from roost.errors.command import Command
 from roost.operations.context import Context
-from roost.report.setup import (
-    SetupCommand,
-)
+from roost.report.setup import SetupCommand
 from roost.secret_text import SecretText
 
 

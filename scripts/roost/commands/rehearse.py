@@ -18,7 +18,8 @@ from roost.operations.artifacts import write_document
 from roost.operations.context import Context
 from roost.operations.image_parts import image_for
 from roost.plan.desired_state import desired_state
-from roost.rehearsal.run import Base, Outcome, Revision, run_rehearsal, skipped
+from roost.rehearsal.measurements import Base, Outcome, Revision
+from roost.rehearsal.run import run_rehearsal, skipped
 from roost.report.rehearsal import facts, verdict
 from roost.report.text import status_table
 from roost.report.wording import one_line

@@ -14,7 +14,8 @@ from roost.errors.command import Command
 from roost.operations.context import Context
 from roost.plan.image import read_image_parts
 from roost.report.codeowners import PLACES, read_codeowners
-from roost.report.setup import CODEOWNERS, freed, known_owner, must_be_owned, unowned
+from roost.report.owned_paths import freed, known_owner, must_be_owned, unowned
+from roost.report.setup import CODEOWNERS
 from roost.report.wording import counted
 
 SOPS_KEY = "SOPS_AGE_KEY"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeVar
+from dataclasses import dataclass, replace
+from typing import Literal, TypeVar
 
 import anyio
 
@@ -25,20 +25,21 @@ from roost.operations.local_fly import Memory as MachineMemory
 from roost.operations.planning import Planned, make_plan
 from roost.operations.sleep_wake import our_machines, put_to_sleep, time_wake
 from roost.plan.flow_machine import stop_s
-from roost.plan.steps import Plan
 from roost.prefect.probe import CheckResult, Server
 from roost.rehearsal.canary_rows import TROUBLE, count_canary_rows, write_rows
 from roost.rehearsal.downtime_monitor import monitor_downtime
+from roost.rehearsal.measurements import (
+    Base,
+    BaseFailedError,
+    Measurements,
+    Outcome,
+    Revision,
+    checks_found,
+    steps_done,
+)
 from roost.rehearsal.private_fly import PrivateFly, private_local_fly
 from roost.report.rehearsal import (
-    MAX_CHECKS,
     MAX_MESSAGE,
-    MAX_STEPS,
-    CheckFound,
-    Memory,
-    Rehearsal,
-    StepDone,
-    Wake,
     clipped,
 )
 from roost.report.text import plan_report
@@ -50,70 +51,6 @@ TIMEOUT_S = 60.0
 IDLE_S = 2.0
 """Idle time before the memory of an idle server is read."""
 LOG_LINES = 30
-
-
-@dataclass(frozen=True)
-class Revision:
-    """One revision of an environment: the base or the head."""
-
-    context: Context
-    file: EnvironmentFile
-
-
-@dataclass(frozen=True)
-class Base:
-    """What the change is applied to; `note` says what is unusual about it."""
-
-    kind: Literal["created", "none", "same"]
-    side: Revision | None = None
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The result of one rehearsal, and its exit code."""
-
-    rehearsal: Rehearsal
-    code: ExitCode = ExitCode.DONE
-
-
-class BaseFailedError(Exception):
-    """The base could not be deployed."""
-
-
-@dataclass
-class Measurements:
-    """The measurements so far; a failure reports them, too."""
-
-    found: dict[str, Any] = field(default_factory=dict)
-    wake: dict[str, float] = field(default_factory=dict)
-    peaks: list[int] = field(default_factory=list)
-    memory: dict[str, int] = field(default_factory=dict)
-
-    def rehearsal(self, head: Revision, base: Base, outcome: str, **more: Any) -> Rehearsal:
-        """Return the measurements as a report."""
-        peak = {"peak": max(self.peaks)} if self.peaks else {}
-        wake = {name: round(seconds, 3) for name, seconds in self.wake.items()}
-        return Rehearsal.model_validate(
-            {
-                "environment": head.file.name,
-                "outcome": outcome,
-                "base": base.kind,
-                "prefect": head.file.environment.prefect.version,
-                "wake": Wake(**wake),
-                "memory_mb": Memory(**self.memory, **peak),
-                **self.found,
-                **more,
-            }
-        )
-
-    def add_gate(self, results: tuple[CheckResult, ...]) -> None:
-        """Add the checks of one gate."""
-        self.found["gate"] = (*self.found.get("gate", ()), *_gate(results))
-
-    def seconds(self, name: str, began: float) -> None:
-        """Record how long a part took, in seconds."""
-        self.found[f"{name}_seconds"] = round(time.monotonic() - began, 3)
 
 
 def skipped(head: Revision, base: Base, why: Unplayable) -> Outcome:
@@ -169,7 +106,7 @@ def _foreign(image: str) -> Unplayable:
 
 def _failed(head: Revision, base: Base, measurements: Measurements, error: RoostError) -> Outcome:
     checks = error.checks if isinstance(error, GateError) else ()
-    gate = _gate(checks) or measurements.found.get("gate", ())
+    gate = checks_found(checks) or measurements.found.get("gate", ())
     what = error.what.partition("\n")[0]
     advice = "" if isinstance(error, GateError) else error.advice
     where = "" if error.where == head.file.name else f"{error.where}: " if error.where else ""
@@ -180,25 +117,6 @@ def _failed(head: Revision, base: Base, measurements: Measurements, error: Roost
         "message": clipped(one_line(message), MAX_MESSAGE),
     }
     return Outcome(measurements.rehearsal(head, base, "failed"), ExitCode(error.exit_code))
-
-
-def _gate(checks: tuple[CheckResult, ...]) -> tuple[CheckFound, ...]:
-    return tuple(
-        CheckFound(
-            name=clipped(check.name),
-            ok=check.ok,
-            seconds=round(check.seconds, 3),
-            detail=clipped(one_line(check.detail or ("" if check.ok else check.advice))),
-        )
-        for check in checks[:MAX_CHECKS]
-    )
-
-
-def _steps(plan: Plan) -> tuple[StepDone, ...]:
-    return tuple(
-        StepDone(key=clipped(one_line(step.key)), summary=clipped(one_line(step.summary)))
-        for step in plan.steps[:MAX_STEPS]
-    )
 
 
 @dataclass(frozen=True)
@@ -240,7 +158,7 @@ class RehearsalRun:
             f"{self.head.file.name}: {'the change' if rows else 'a first deploy'}, Prefect {version}"
         )
         planned, context = await self._plan(self.head)
-        self.measurements.found["steps"] = _steps(planned.plan)
+        self.measurements.found["steps"] = steps_done(planned.plan)
         before = await self._log()
         try:
             results = await self._apply(planned, context, attended=bool(rows))

@@ -14,7 +14,7 @@ from roost.commands.rehearse import base_context, find_base, kept, load_all
 from roost.environment.model import AUTH_SECRET
 from roost.errors import InvalidFilesError, UnknownEnvironmentError, UsageError
 from roost.operations.context import PROJECT, Context
-from roost.rehearsal.run import Revision
+from roost.rehearsal.measurements import Revision
 from roost.report.text import make_console
 
 PLAIN = {

@@ -12,7 +12,7 @@ from roost.doctor.files import wanted_variables
 from roost.doctor.fly import fly_checks
 from roost.errors import FlyForbiddenError
 from roost.report.codeowners import read_codeowners
-from roost.report.setup import must_be_owned, unowned
+from roost.report.owned_paths import must_be_owned, unowned
 from roost.secret_text import SecretText
 
 HOOK = {**NIGHTLY, "secrets": ["HOOK"]}

@@ -13,16 +13,8 @@ from helpers.environments import environment_file
 from roost.environment.model import AUTH_SECRET
 from roost.environment.starter import Starter
 from roost.report.codeowners import read_codeowners
-from roost.report.setup import (
-    RULESETS,
-    SetupCommand,
-    app_steps,
-    commands,
-    known_owner,
-    must_be_owned,
-    unowned,
-    with_owners,
-)
+from roost.report.owned_paths import known_owner, must_be_owned, unowned, with_owners
+from roost.report.setup import RULESETS, SetupCommand, app_steps, commands
 
 PROJECT = Path(__file__).parents[3]
 PROTECTED = environment_file(
