@@ -76,10 +76,12 @@ def test_a_server_stays_awake_in_its_window_sleeps_after_it_and_is_woken_for_the
     assert (early["decision"], early["due"]) == ("later", asleep["next_due"])
 
     # As if a day had passed but for a moment; the tick reads nothing else.
-    due = {"at": datetime.now(UTC).isoformat(), "window": "daily 00:00-24:00 UTC"}
+    window = window_at(-MINUTE, 60 * MINUTE)
+    named = f"daily {window['from']}-{window['to']} UTC"
+    due = {"at": datetime.now(UTC).isoformat(), "window": named}
     path = f"{APP}/machines/{site.machine}/metadata/{NEXT_DUE_KEY}"
     site.daemon.call("POST", path, {"value": json.dumps(due)}, expect=204)
     woken = site.roost.json("tick", NAME, "--local")["environments"][0]
 
-    assert (woken["decision"], woken["due"]["window"]) == ("due", due["window"])
+    assert (woken["decision"], woken["due"]["window"]) == ("due", named)
     until(lambda: site.state == "suspended" and metadata(site)[NEXT_DUE_KEY] == left)

@@ -64,15 +64,30 @@ REPLICAS = st.sampled_from(
 )
 
 
+WINDOWS = st.lists(
+    st.sampled_from(
+        [
+            {"days": "mon-fri", "from": "08:00", "to": "18:00", "timezone": "Europe/Berlin"},
+            {"days": "sat,sun", "from": "22:00", "to": "02:00", "timezone": "America/New_York"},
+        ]
+    ),
+    max_size=2,
+)
+
+
 @st.composite
 def scalings(draw: st.DrawFn, counts: st.SearchStrategy[int]) -> Json:
     """A scaling section that keeps the rules across its fields."""
     count = draw(counts)
     soft = draw(st.integers(1, 200))
+    least = draw(st.integers(0, count))
+    autostop = draw(st.sampled_from(["off", "stop", "suspend"]))
+    sleeps = count and not least and autostop != "off"
     return {
         "count": count,
-        "min_machines_running": draw(st.integers(0, count)),
-        "autostop": draw(st.sampled_from(["off", "stop", "suspend"])),
+        "min_machines_running": least,
+        "autostop": autostop,
+        "windows": draw(WINDOWS) if sleeps else [],
         "idle_after": draw(st.sampled_from(["30s", "5m", "1h30m"])),
         "concurrency": {
             "type": draw(st.sampled_from(["requests", "connections"])),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import anyio
 
@@ -23,8 +23,9 @@ from roost.operations.secret_sources import given_values
 from roost.operations.server_proof import environment_subject, prove_database
 from roost.operations.server_state import print_state_notes
 from roost.operations.sleep_wake import time_wake
+from roost.plan.next_due import LEAD
 from roost.report.text import plan_report, unit_heading
-from roost.report.windows import open_until
+from roost.report.windows import open_until, opening
 from roost.report.wording import connect_line
 
 # Beyond idle_after: the server checks every half second, and suspending takes a moment.
@@ -136,10 +137,8 @@ async def prove_sleep(context: Context, target: Target, file: EnvironmentFile) -
     if limit is None:
         context.out.print("It never sleeps, as its file says.")
         return
-    now = datetime.now(UTC)
-    is_open, _ = spans_around(windows_of(file.environment), now)
-    if is_open:
-        context.out.print(f"{open_until(is_open, now)}: it does not sleep before.")
+    if why := kept_by_window(file, datetime.now(UTC), limit):
+        context.out.print(why, soft_wrap=True)
         return
     asleep = "suspended" if scaling.autostop == "suspend" else "stopped"
     context.out.print(f"Waiting until it sleeps by itself, for {limit:.0f} s at most.")
@@ -170,6 +169,17 @@ def sleep_limit_s(file: EnvironmentFile) -> float | None:
     theirs = (entry.idle_after.total_seconds() for entry in file.environment.flows)
     first = max(theirs, default=0.0)
     return own + first + (FLOWS_SLACK_S if file.environment.flows else 0.0)
+
+
+def kept_by_window(file: EnvironmentFile, now: datetime, limit_s: float) -> str:
+    """Return which window keeps an idle server awake within a time; empty if none does."""
+    is_open, following = spans_around(windows_of(file.environment), now)
+    if is_open:
+        return f"{open_until(is_open, now)}. The server does not sleep before, so its sleep is not tried."
+    if following and following.begin - now < timedelta(seconds=limit_s) + LEAD:
+        begin = opening(str(following.opens), following.begin, now)
+        return f"A window is about to open: {begin}. So the server's sleep is not tried."
+    return ""
 
 
 async def _all_in(target: Target, file: EnvironmentFile, state: str) -> bool:

@@ -100,7 +100,7 @@ def as_of_now(due: NextDue, now: datetime) -> NextDue:
     except WindowError:  # of another version, or with a zone that is not known here
         return due
     newest = is_open or following
-    return replace(due, at=newest.begin) if newest else due
+    return replace(due, at=max(due.at, newest.begin)) if newest else due
 
 
 def read_time(value: Any) -> datetime:

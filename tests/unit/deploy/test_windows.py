@@ -66,7 +66,7 @@ def test_the_two_copies_of_the_module_are_one_text():
     copies = ("deploy/roost_server/windows.py", "scripts/roost/environment/windows.py")
     server, tool = ((ROOT / path).read_text() for path in copies)
 
-    assert server == tool
+    assert server == tool, f"change one, and copy it: cp {copies[0]} {copies[1]}"
 
 
 @pytest.mark.parametrize(

@@ -239,6 +239,13 @@ def test_a_server_is_woken_for_a_window_while_it_is_open_and_not_for_one_that_cl
     assert (decided.decision, decided.due.at) == (decision, at)
 
 
+def test_an_opening_is_never_taken_for_an_earlier_one_than_the_server_named():
+    """Windows that never close are one long opening."""
+    always = "daily 00:00-24:00 UTC"
+
+    assert decide([machine(opens(window=always))], NOW).due.at == OPENS
+
+
 @pytest.mark.parametrize("window", ["office hours", "mon-fri 08:00-18:00 Mars/Base"])
 def test_a_window_that_cannot_be_understood_here_wakes_as_a_run_does(window):
     assert decide([machine(opens(window=window))], NOW).decision is Decision.DUE
