@@ -130,7 +130,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("shellcheck", "run", ".ci/run", ".ci/packages")
-    session.run("hadolint", "deploy/Dockerfile", "deploy/flows/Dockerfile")
+    session.run("hadolint", *sorted(map(str, Path("deploy").rglob("Dockerfile"))))
     session.run("actionlint")  # with shellcheck, which it finds beside itself
     session.run(
         "zizmor", "--offline", "--persona", "pedantic", "--no-progress", "--quiet", ".github"

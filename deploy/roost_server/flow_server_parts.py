@@ -17,6 +17,7 @@ from roost_server.flow_server_wake import Waker
 from roost_server.flow_server_watch import FlowWatch
 from roost_server.last_error import name_failure
 from roost_server.next_due import DueTimes, MachineMetadata, Source
+from roost_server.waker_announcement import Announcer
 
 REPORT_S = 5.0
 
@@ -40,7 +41,9 @@ class FlowServers:
         waker = Waker(lambda: clock.seconds)
         book = Book(Store(environ.get("FLY_APP_NAME", "")), clock, waker.note_seen, waker.is_waking)
         self.watch = FlowWatch(book, waker, is_open)
-        self.due_times = DueTimes((self.watch, *sources), (MachineMetadata(environ),), is_open)
+        self.announcer = Announcer(environ)
+        sinks = (MachineMetadata(environ), self.announcer)
+        self.due_times = DueTimes((self.watch, *sources), sinks, is_open)
         self.clients = Clients()
         self._layer = FlowServerLayer(book, environ, self.watch.nudge, self.clients)
         self._endpoints = FlowServerEndpoints(book, waker, self.due_times, environ)
@@ -54,10 +57,15 @@ class FlowServers:
 
         A database that does not answer leaves out the last two.
         """
-        clients = {"clients": self.clients.report()}
+        clients = {"clients": self.clients.report(), **self._waker()}
         try:
             async with asyncio.timeout(REPORT_S):
                 return clients | await self._endpoints.report()
         except Exception as error:  # noqa: BLE001 - the gate needs the rest of the report anyway
             print(f"roost: no report of flow servers ({name_failure(error)})", flush=True)
             return clients
+
+    def _waker(self) -> dict[str, Any]:
+        """Return the result of the last announcement to the waker, if there is one."""
+        outcome = self.announcer.outcome
+        return {"waker": outcome.document()} if outcome else {}

@@ -93,7 +93,9 @@ def serve(environ: Mapping[str, str], began: float) -> int:
         app = maintenance.layer(app)
         imported = time.monotonic()
         flush = replicator.flush if replicator else None
-        sleep = SleepGuards(AllWork((windows, flows.watch, flows.due_times)), flush)
+        sleep = SleepGuards(
+            AllWork((windows, flows.watch, flows.due_times, flows.announcer)), flush
+        )
         return asyncio.run(_serve(app, environ, StartTimes(began, imported), sleep, queue, flows))
     finally:
         if replicator:

@@ -15,6 +15,7 @@ LOCALFLY = SCRIPTS / "localfly"
 DEPLOY = ROOT / "deploy"
 MACHINE = DEPLOY / "roost_machine"
 FLOWS = DEPLOY / "flows"
+WAKER = DEPLOY / "waker"
 
 _DATA = {"errors", "secret_text", "http", "environment", "fly", "prefect"}
 _BELOW_OPERATIONS = _DATA | {"github", "plan", "report", "apply"}
@@ -183,13 +184,21 @@ def test_the_launcher_of_flows_knows_no_server_and_needs_no_package(path):
     assert modules - (may_import | ({"prefect"} if path.name in WITH_PREFECT else set())) == set()
 
 
+@pytest.mark.parametrize("path", python_files(WAKER), ids=lambda p: str(p.relative_to(WAKER)))
+def test_the_waker_knows_no_other_machine_and_needs_no_package(path):
+    """Its image has Python alone, and its machine the least memory that Fly sells."""
+    modules = {module.split(".")[0] for module in imported_modules(path, WAKER)}
+
+    assert modules <= {"roost_waker", "roost_machine", *sys.stdlib_module_names}
+
+
 @pytest.mark.parametrize(
     "path", python_files(DEPLOY / "roost_server"), ids=lambda p: str(p.relative_to(DEPLOY))
 )
-def test_the_server_knows_nothing_of_the_launcher_of_flows(path):
+def test_the_server_knows_nothing_of_what_runs_on_other_machines(path):
     modules = {module.split(".")[0] for module in imported_modules(path, DEPLOY)}
 
-    assert not modules & {"roost_flows", "flow_server", "flows"}
+    assert not modules & {"roost_flows", "flow_server", "flows", "roost_waker", "waker"}
 
 
 def test_the_local_fly_does_not_know_roost():

@@ -15,10 +15,13 @@ CONTAINERS_OWN = {"IMAGE_ROOT", "PATH", "PYTHONDONTWRITEBYTECODE"}
 INIT = "/usr/bin/tini"
 
 
-@pytest.fixture(scope="module", params=["server", "flow server"])
+FOLDERS = {"server": DEPLOY, "flow server": DEPLOY / "flows", "waker": DEPLOY / "waker"}
+
+
+@pytest.fixture(scope="module", params=FOLDERS)
 def folder(request):
     """The folder with the parts of an image."""
-    return DEPLOY if request.param == "server" else DEPLOY / "flows"
+    return FOLDERS[request.param]
 
 
 @pytest.fixture(scope="module")
@@ -45,17 +48,22 @@ def copied(steps):
     return dict(text.split() for text in texts(steps, "COPY"))
 
 
+def locks(spec, version):
+    """The lock of an image, if it has packages."""
+    return [spec["lock"].format(version=version)] if "lock" in spec else []
+
+
 def test_copies_the_lock_and_the_files_and_nothing_else(spec, steps):
-    lock = spec["lock"].format(version="${PREFECT_VERSION}")
-
-    assert set(copied(steps)) == {lock, *spec["files"]}
+    assert set(copied(steps)) == {*locks(spec, "${PREFECT_VERSION}"), *spec["files"]}
 
 
-def test_installs_from_the_lock_with_hashes(spec, steps):
-    lock = copied(steps)[spec["lock"].format(version="${PREFECT_VERSION}")]
-    (install,) = [text for text in texts(steps, "RUN") if " install --no-cache-dir" in text]
+def test_installs_from_the_lock_with_hashes_and_nothing_else(spec, steps):
+    targets = [copied(steps)[lock] for lock in locks(spec, "${PREFECT_VERSION}")]
+    installs = [text for text in texts(steps, "RUN") if " install --no-cache-dir" in text]
 
-    assert f"--require-hashes --requirement {lock}" in install
+    assert len(installs) == len(targets)
+    for install, lock in zip(installs, targets, strict=True):
+        assert f"--require-hashes --requirement {lock}" in install
 
 
 @pytest.mark.parametrize("place", ["the image's root", "the working directory"])
@@ -110,7 +118,7 @@ def test_the_context_holds_what_is_copied_and_nothing_else(spec, folder):
 
     assert rules[0] == "*"
     assert {rule[1:] for rule in rules if rule.startswith("!")} == {
-        spec["lock"].format(version="*"),
+        *locks(spec, "*"),
         *spec["files"],
     }
     # The last rule that matches wins: what Python leaves behind stays out of folders let in.

@@ -1,0 +1,104 @@
+"""Keep the book in the machine's own metadata, where a restart and a migration leave it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from typing import Any
+
+from roost_machine.metadata import write_metadata
+from roost_machine.unix_http import UnixConnection
+from roost_waker.announcement import read_announcement
+from roost_waker.book import Book
+from roost_waker.errors import AnnouncementError, FullError
+from roost_waker.log import log
+
+PREFIX = "roost_wake_"
+"""Before the name of an app, in the key of its entry."""
+LIMIT_S = 3.0
+PAUSES_S = (0.5, 1.0, 2.0)
+"""Fly allows one write a second for a machine, and three at once."""
+
+
+class Keeper:
+    """Writes the entries of a book, one key for each app, and reads them at the start.
+
+    Args:
+        book: whose entries are kept.
+        environ: holds the names of the app and the machine.
+        local: whether this is a local Fly.
+        sleep: waits between attempts.
+    """
+
+    def __init__(
+        self,
+        book: Book,
+        environ: Mapping[str, str],
+        *,
+        local: bool,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._book, self._environ, self._local, self._sleep = book, environ, local, sleep
+        self._writing = threading.Lock()
+
+    def load(self) -> bool:
+        """Take the kept entries into the book; return whether Fly answered."""
+        kept = self._read()
+        for key, text in sorted((kept or {}).items()):
+            if key.startswith(PREFIX) and isinstance(text, str):
+                self._take(key, text)
+        return kept is not None
+
+    def _take(self, key: str, text: str) -> None:
+        try:
+            announcement = read_announcement(text, local=self._local)
+            # What a server announced while this was read is newer.
+            if self._book.announced(announcement.app) is None:
+                self._book.put(announcement)
+        except (AnnouncementError, FullError) as error:
+            log(f"the metadata {key} is left out: {error}")
+
+    def keep(self, app: str) -> bool:
+        """Write what the book says of an app now; return whether Fly accepted it.
+
+        One write at a time: the last one is of the newest entry.
+        """
+        with self._writing:
+            for pause in (*PAUSES_S, None):
+                announcement = self._book.announced(app)
+                value = announcement.to_json() if announcement else None
+                if write_metadata(f"{PREFIX}{app}", value, self._environ, LIMIT_S):
+                    return True
+                if pause is not None:
+                    self._sleep(pause)
+        return False
+
+    def keep_all(self) -> None:
+        """Write what differs from the metadata, at the end of this start.
+
+        An update of the machine replaces its metadata, and may have lost an entry of that moment.
+        """
+        kept = self._read()
+        if kept is None:
+            return
+        for app, announcement in self._book.all().items():
+            if kept.get(f"{PREFIX}{app}") != announcement.to_json():
+                self.keep(app)
+
+    def _read(self) -> dict[str, Any] | None:
+        """Return the machine's metadata; None if Fly does not answer with it."""
+        app, machine = self._environ.get("FLY_APP_NAME"), self._environ.get("FLY_MACHINE_ID")
+        path = f"/v1/apps/{app}/machines/{machine}/metadata"
+        socket = self._environ.get("FLY_API_SOCKET", "/.fly/api")
+        try:
+            with closing(UnixConnection(socket, LIMIT_S)) as api:
+                api.request("GET", path)
+                reply = api.getresponse()
+                found = json.loads(reply.read())
+        except (OSError, http.client.HTTPException, ValueError):
+            return None
+        return found if reply.status == http.client.OK and isinstance(found, dict) else None
