@@ -9,7 +9,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from roost.environment.load import EnvironmentFile
-from roost.environment.model import AUTH_SECRET, BUCKET_SECRETS, REGIONS, Environment
+from roost.environment.model import AUTH_SECRET, BUCKET_SECRETS, Environment
+from roost.environment.regions import REGIONS
 
 Json = dict[str, Any]
 

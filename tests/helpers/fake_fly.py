@@ -147,6 +147,9 @@ class FakeFly:
                 raise RefusedError(404, "machine not found")
             case (verb, "apps", _, "volumes", key, "snapshots"):
                 return self._snapshots(verb, key)
+            case ("DELETE", "apps", _):
+                self.organization = ""
+                return says(202)
             case ("PATCH", "apps", _, "machines", key, "metadata"):
                 config = self.machines[key]["config"]
                 merged = {**config["metadata"], **ask.body["metadata"]}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 
-from roost.environment.flow_units import split_name, units
+from roost.environment.flow_units import split_name
 from roost.environment.load import EnvironmentFile, load_unit
+from roost.environment.units import beside, to_apply, units
 from roost.errors import ChangedMeanwhileError, ExitCode
 from roost.errors.command import Command
 from roost.operations.applying import apply_and_report, settle
@@ -27,17 +28,17 @@ async def apply(
     as_json: bool,
     digest: str,
 ) -> ExitCode:
-    """Plan, apply, and prove that the server is healthy, and then each of its flow servers.
+    """Plan, apply, and prove that the server is healthy, and what stands beside it, each by itself.
 
-    With `as_json`, one object is printed, with those of the flow servers under `flows`.
+    With `as_json`, one object is printed, with those beside the server under `flows`.
 
     Raises:
         ChangedMeanwhileError: the plan is not the one with the given digest.
         GateError: the gate failed.
     """
     file = load_unit(name, context.environments)
-    # A digest is of one plan, so each flow server is then applied by its own name.
-    chosen = (file,) if digest else units(file)
+    # A digest is of one plan, so what stands beside the server is then applied by its own name.
+    chosen = (file,) if digest else to_apply(file)
     documents: list[Json] | None = [] if as_json else None
     try:
         async with connect(context, local=local) as target:
@@ -45,6 +46,8 @@ async def apply(
                 await _apply_one(context, target, unit, digest, documents)
     finally:
         if documents:
+            shown = [unit.name for unit in units(file)]
+            documents.sort(key=lambda document: shown.index(document["environment"]))
             context.out.print_json(json.dumps(joined(documents)))
     if not as_json:
         context.progress.print(connect_line(split_name(name)[0]))
@@ -58,7 +61,7 @@ async def _apply_one(
     digest: str,
     documents: list[Json] | None,
 ) -> None:
-    """Plan and apply a server or a flow server; add its document, also if its gate fails."""
+    """Plan and apply one unit; add its document, also if its gate fails."""
     planned = await make_plan(context, file, target)
     if restoring(planned.desired, planned.live):
         await settle(context, target, planned)
@@ -68,7 +71,7 @@ async def _apply_one(
             "The plan no longer has that digest.",
             advice=f"See the new plan: {Command('plan', file.name)}",
         )
-    if file.flow is not None or file.environment.flows:
+    if file.beside or beside(file):
         context.progress.print(unit_heading(file.name, planned.desired.app))
     context.progress.print(plan_report(planned.plan, planned.cost))
     print_database_note(context, planned)

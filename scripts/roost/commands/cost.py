@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from roost.environment.flow_units import flow_units
 from roost.environment.load import EnvironmentFile, load_environment, load_files
+from roost.environment.units import beside
 from roost.errors import ExitCode, InvalidFilesError, UsageError
 from roost.errors.command import Command
 from roost.operations.context import Context
@@ -39,7 +39,7 @@ def cost(
             desired_state(file, NO_IMAGE),
             prices,
             hours,
-            {unit.name: desired_state(unit, NO_IMAGE) for unit in flow_units(file)},
+            {unit.name: desired_state(unit, NO_IMAGE) for unit in beside(file)},
         )
         for file in _files(context, name, every=every)
     ]

@@ -11,9 +11,9 @@ from roost.apply.command_deadline import in_time
 from roost.apply.destroy import Destroyer, Last
 from roost.apply.snapshots import Snapshots
 from roost.apply.work import Work, lease_holder
-from roost.environment.flow_units import flow_units
 from roost.environment.load import EnvironmentFile, load_unit
 from roost.environment.model import AUTH_SECRET
+from roost.environment.units import beside
 from roost.errors import ExitCode, FlyForbiddenError, ProtectedError, UnappliableError, UsageError
 from roost.errors.command import Command
 from roost.operations.applying import proof_of
@@ -55,7 +55,7 @@ async def destroy(
     if confirm and confirm != file.environment.app:
         raise _not_confirmed(file.environment.app)
     async with connect(context, local=local) as target:
-        await _check_no_flow_server(context, target, file)
+        await _check_nothing_beside(context, target, file)
         planned = await make_plan(context, file, target)
         app, live = planned.desired.app, planned.live
         check_all_ours(planned.desired, live)
@@ -81,23 +81,23 @@ async def destroy(
     return _print_result(context, planned, last, as_json=as_json)
 
 
-async def _check_no_flow_server(context: Context, target: Target, file: EnvironmentFile) -> None:
-    """Check that no flow server of an environment is left: it would go on without its server.
+async def _check_nothing_beside(context: Context, target: Target, file: EnvironmentFile) -> None:
+    """Check that nothing that stands beside a server is left: it would go on without it.
 
     Raises:
         UnappliableError: names those that are, and how to remove them.
     """
-    left = [unit for unit in flow_units(file) if await target.fly.get_app(unit.environment.app)]
+    left = [unit for unit in beside(file) if await target.fly.get_app(unit.environment.app)]
     if left:
         commands = ", ".join(
             f"`{Command('destroy', unit.name, '--confirm', unit.environment.app)}`" for unit in left
         )
         raise UnappliableError(
-            f"Flow servers of {file.name} exist: {', '.join(unit.name for unit in left)}.",
+            f"Other apps of {file.name} exist: {', '.join(unit.name for unit in left)}.",
             where=file.name,
             advice=f"Remove them first: {commands}. Nothing was changed.",
         )
-    if file.flow is None and (orphans := await _left_flow_apps(context, target, file)):
+    if file.beside is None and (orphans := await _left_flow_apps(context, target, file)):
         commands = ", ".join(f"`fly apps destroy {app}`" for app in orphans)
         raise UnappliableError(
             f"Flow servers that are no longer in its file exist: {', '.join(orphans)}.",
@@ -149,7 +149,7 @@ def _not_confirmed(app: str) -> UsageError:
 
 async def _rows(target: Target, planned: Planned) -> list[str]:
     """Return what data the server holds, if it is awake; a sleeping one is not woken for this."""
-    if planned.file.flow:
+    if planned.file.beside:
         return []
     machines = planned.live.machines
     awake = [m for m in machines if m.state == "started" and not m.cordoned]
@@ -190,6 +190,14 @@ def _print_result(
         context.out.print(
             f"To remove the app as well, and its snapshots with it: fly apps destroy {app}"
         )
+    if planned.file.waker:
+        context.out.print(
+            f"Remove `waker` from {planned.file.path} too, and from the files that name it, or the next "
+            "apply creates it again. Until then each of their servers stays awake for 15 minutes before it "
+            "sleeps, as it cannot announce itself.",
+            soft_wrap=True,
+        )
+        return ExitCode.DONE
     if planned.file.flow:
         context.out.print(
             f"Remove it from `flows` in {planned.file.path} too, or the next apply creates it again. "

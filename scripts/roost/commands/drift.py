@@ -10,9 +10,9 @@ from pathlib import Path
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from roost.environment.flow_units import units
 from roost.environment.load import EnvironmentFile, Loaded, load_files, load_unit
 from roost.environment.starter import is_example
+from roost.environment.units import units
 from roost.errors import ExitCode, Fault, InvalidFilesError, RoostError, UsageError
 from roost.errors.command import Command
 from roost.operations.applying import apply_planned

@@ -12,8 +12,8 @@ from roost.environment.fields import SIZES
 from roost.environment.load import (
     environment_names,
 )
-from roost.environment.model import REGIONS
 from roost.environment.names import name_fault
+from roost.environment.regions import REGIONS
 from roost.environment.sops_file import repository_of
 from roost.environment.starter import (
     BACKENDS,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from roost.environment.flow_units import units
 from roost.environment.load import load_unit
+from roost.environment.units import units
 from roost.errors import ExitCode
 from roost.operations.context import Context
 from roost.operations.fly_target import connect

@@ -168,8 +168,7 @@ async def put_release_back(
         }
         doing = lease_description("rollback", context.environ)
         await apply_and_report(context, target, planned, document if as_json else None, doing)
-        server = file.flow.server if file.flow else file.environment
-        url = await target.app_url(server.app, public=server.access.public)
+        url = await target.app_url(file.server.app, public=file.server.access.public)
     if not as_json:
         context.out.print(f"Release {recovery.back_to} is back, and proved.")
     return recovery, url

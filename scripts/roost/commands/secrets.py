@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from roost.apply.secret_values import Values, source_text
-from roost.environment.flow_units import units
 from roost.environment.load import EnvironmentFile, load_unit
+from roost.environment.units import units
 from roost.errors import ExitCode, UnappliableError, UsageError
 from roost.errors.command import Command
 from roost.operations.applying import apply_and_report
@@ -145,7 +145,7 @@ def outcome(planned: Planned, *, proved: bool) -> str:
         return f"{name}: {'; '.join(changes)}. Proved."
     asleep = any(isinstance(step, UpdateMachine) and step.skip_launch for step in steps)
     waking = ""
-    if asleep and planned.file.flow:
+    if asleep and planned.file.beside:
         waking = " The flow server sleeps and wakes with them."
     elif asleep:
         waking = f" The server sleeps and wakes with them. Prove it then: {Command('smoke', name)}"

@@ -24,6 +24,7 @@ from roost.operations.server_state import (
     verdict_notes,
 )
 from roost.operations.server_work import ask_work
+from roost.plan.announced import Announced, announced_of
 from roost.plan.awake_windows import window_state
 from roost.plan.desired import REPLICA_URL, VERSION_KEY
 from roost.plan.desired_state import desired_state
@@ -31,12 +32,13 @@ from roost.plan.destroy import cordoned_notes
 from roost.plan.disk_usage import used_percent
 from roost.plan.effective import effective
 from roost.plan.live import Live, read_live
-from roost.plan.next_due import as_of_now, next_due_of
+from roost.plan.next_due import NextDue, as_of_now, next_due_of
 from roost.plan.ownership import our_machines as our_machines_by_slot
 from roost.plan.server_work import ServerWork
 from roost.plan.volumes import compare_volumes
 from roost.report.due import asleep_notes, work_notes
 from roost.report.text import listing
+from roost.report.waker import asleep_waker_note, awake_waker_note
 from roost.report.windows import window_notes
 from roost.report.wording import one_line, short_image
 
@@ -112,17 +114,31 @@ async def _work(  # noqa: PLR0913, PLR0917 - what is known of one server
     """Return the work of a server, with notes: asked of one that is awake, else as it left it."""
     if state.ready:
         work = await ask_work(context, target, file)
-        return work, tuple(work_notes(work, now))
+        return work, (*work_notes(work, now), *_awake_waker(file, work.waker))
     ours = our_machines_in(file, live)
     if _is_awake(ours):
         return ServerWork(), ()  # what it left before it woke says nothing now
     named, notes = next_due_of(ours)
+    announced = announced_of(ours) if file.environment.waker else None
     due = as_of_now(named, now) if named else None
-    return ServerWork(next_due=due), tuple(asleep_notes(file.name, due, notes, now))
+    lines = asleep_notes(file.name, due, notes, now, _who_wakes(file, announced, due))
+    return ServerWork(next_due=due, waker=announced), tuple(lines)
 
 
 def _is_awake(machines: Iterable[Machine]) -> bool:
     return any(machine.state == "started" for machine in machines)
+
+
+def _awake_waker(file: EnvironmentFile, announced: Announced | None) -> Iterable[str]:
+    waker = file.environment.waker
+    if waker and (note := awake_waker_note(waker.app, announced)):
+        yield note
+
+
+def _who_wakes(file: EnvironmentFile, announced: Announced | None, due: NextDue | None) -> str:
+    """Return the note on the waker of a sleeping server; empty without a waker."""
+    waker = file.environment.waker
+    return asleep_waker_note(file.name, waker.app, announced, due) if waker and due else ""
 
 
 def _machine_rows(machines: Iterable[Machine], name: str = "") -> Iterable[tuple[str, ...]]:

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import anyio
 
-from roost.environment.flow_units import flow_units
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.environment.model import AUTH_SECRET
+from roost.environment.units import to_apply
 from roost.environment.window_rules import windows_of
 from roost.environment.windows import spans_around
 from roost.errors import ExitCode, SmokeFailedError
@@ -42,9 +42,9 @@ async def up(context: Context, name: str, *, leave: bool) -> ExitCode:
     _, started = await ensure_local_fly(context)
     try:
         async with connect(context, local=True) as target:
-            await bring_up(context, target, file)
-            for unit in flow_units(file):
-                await bring_up_flows(context, target, unit)
+            for unit in to_apply(file):
+                bring = bring_up_beside if unit.beside else bring_up
+                await bring(context, target, unit)
             if leave:
                 await prove_sleep(context, target, file)
             else:
@@ -77,13 +77,14 @@ async def bring_up(context: Context, target: Target, file: EnvironmentFile) -> N
     context.out.print(connect_line(file.name))
 
 
-async def bring_up_flows(context: Context, target: Target, file: EnvironmentFile) -> None:
-    """Apply a flow server, whose gate runs a flow on it."""
+async def bring_up_beside(context: Context, target: Target, file: EnvironmentFile) -> None:
+    """Apply what stands beside a server; its gate has it do its work once."""
     planned = await make_plan(context, file, target)
     context.out.print(unit_heading(file.name, planned.desired.app))
     context.out.print(plan_report(planned.plan, planned.cost))
     await apply_planned(context, target, planned)
-    context.out.print(f"{file.name} is up and runs flows.")
+    does = "wakes servers" if file.waker else "runs flows"
+    context.out.print(f"{file.name} is up and {does}.")
 
 
 def client_settings(file: EnvironmentFile, url: str) -> str:

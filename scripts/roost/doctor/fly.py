@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Iterable
 from datetime import datetime
 
 from roost.doctor.check import Check, missing, ok, unknown
-from roost.environment.flow_units import units
 from roost.environment.load import EnvironmentFile
+from roost.environment.units import units
 from roost.errors import FlyForbiddenError, FlyUnauthorizedError, RoostError
 from roost.fly.client import FlyClient
 from roost.fly.token import ends_soon, token_ends
@@ -63,7 +63,7 @@ async def _app(fly: FlyClient, file: EnvironmentFile) -> Check:
     try:
         found = await fly.get_app(app)
     except FlyForbiddenError:
-        mend = f"{_make(app)}; {_TWO_APPS}" if file.flow else _make(app)
+        mend = f"{_make(app)}; {_TWO_APPS}" if file.beside else _make(app)
         return missing(f"FLY_API_TOKEN does not reach the app {app}", mend, name)
     except RoostError as error:
         return unknown(f"the app {app} could not be read: {error}", "", name)

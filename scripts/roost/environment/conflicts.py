@@ -8,9 +8,9 @@ from pathlib import Path
 
 from roost.environment.files import DEFAULTS, EnvironmentFile, files_in, read_content
 from roost.environment.flow_units import flow_app
-from roost.environment.model import Environment
 from roost.environment.rules import replica_of
 from roost.environment.sops_file import real_path
+from roost.environment.waker_unit import waker_units
 from roost.environment.yaml_source import Path as YamlPath
 from roost.environment.yaml_source import Source, printable
 from roost.errors import Fault
@@ -24,7 +24,7 @@ Sources = Mapping[str, Source]
 class _Kind:
     """Something that only one environment may use: how it is found, and the fault of the second."""
 
-    claims: Callable[[Environment], Iterator[_Claim]]
+    claims: Callable[[EnvironmentFile], Iterator[_Claim]]
     message: str
 
 
@@ -41,15 +41,18 @@ class _Claim:
         return self.value.rpartition(" ")[2]
 
 
-def _apps(environment: Environment) -> Iterator[_Claim]:
-    """Yield the app of the server and those of its flow servers."""
+def _apps(file: EnvironmentFile) -> Iterator[_Claim]:
+    """Yield the app of the server, and those beside it that the file deploys."""
+    environment = file.environment
     yield _Claim(("app",), environment.app)
     for index, entry in enumerate(environment.flows):
         yield _Claim(("flows", index, "name"), flow_app(environment.app, entry.name))
+    for unit in waker_units(file):
+        yield _Claim(("waker", "app"), unit.environment.app)
 
 
-def _replica_place(environment: Environment) -> Iterator[_Claim]:
-    if replica := replica_of(environment):
+def _replica_place(file: EnvironmentFile) -> Iterator[_Claim]:
+    if replica := replica_of(file.environment):
         endpoint = (replica.endpoint or "https://amazon").lower()
         yield _Claim(("database", "replicate"), f"{endpoint} {replica.url}")
 
@@ -98,13 +101,13 @@ def possible_rivals(file: EnvironmentFile, folder: Path) -> list[Path]:
     Only those that contain the text of a claim, or have it from their defaults, are returned:
     parsing all files of a folder of 1,000 takes seconds.
     """
-    marks = [claim.mark for kind in _KINDS for claim in kind.claims(file.environment)]
+    marks = [claim.mark for kind in _KINDS for claim in kind.claims(file)]
     if not file.environment.protected:
         marks += [
             name for found in _sops_files(file) for name in (found.path.name, found.real.name)
         ]
     # The app of a flow server is put together from two values, so its text is in no file.
-    parts = [part for claim in _apps(file.environment) for part in _parts_of(claim.value)]
+    parts = [part for claim in _apps(file) for part in _parts_of(claim.value)]
     defaults = _text(folder / DEFAULTS)
     by_default = any(mark.encode() in defaults for mark in marks) or _FLOWS in defaults
     return [
@@ -129,7 +132,7 @@ def _may_claim(text: bytes, marks: Iterable[str], parts: Iterable[tuple[bytes, b
 
 
 def _values(kind: _Kind, file: EnvironmentFile) -> frozenset[str]:
-    return frozenset(claim.value for claim in kind.claims(file.environment))
+    return frozenset(claim.value for claim in kind.claims(file))
 
 
 def _shared(
@@ -144,7 +147,7 @@ def _shared(
     """
     first: dict[str, tuple[Path, _Claim]] = {}
     for file in files:
-        for claim in kind.claims(file.environment):
+        for claim in kind.claims(file):
             other, theirs = first.setdefault(claim.value, (file.path, claim))
             if other == file.path or (only is not None and claim.value not in only):
                 continue

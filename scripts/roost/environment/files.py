@@ -12,6 +12,7 @@ from pathlib import Path
 from roost.environment.flow_server import FlowServer
 from roost.environment.model import Environment
 from roost.environment.sops_file import leads_out, repository_of
+from roost.environment.waker import Waker
 from roost.environment.yaml_source import MAX_BYTES, Source, read_source
 from roost.errors import Fault
 
@@ -35,20 +36,43 @@ class FlowUnit:
 
 
 @dataclass(frozen=True)
+class WakerUnit:
+    """The waker that an environment deploys: its section, and the environment."""
+
+    entry: Waker
+    server: Environment
+
+
+@dataclass(frozen=True)
 class EnvironmentFile:
-    """One environment, or one of its flow servers in the form of an environment.
+    """One environment, or what stands beside its server, in the form of an environment.
 
     Args:
-        name: that of the file without the suffix; of a flow server, `ENVIRONMENT.NAME`.
+        name: that of the file without the suffix; of what stands beside it, `ENVIRONMENT.NAME`.
         path: the file.
-        environment: what the file says; of a flow server, what it says of its app.
-        flow: the flow server; None for the environment's own server.
+        environment: what the file says; of what stands beside the server, what it says of its app.
+        beside: the flow server or the waker; None for the environment's own server.
     """
 
     name: str
     path: Path
     environment: Environment
-    flow: FlowUnit | None = None
+    beside: FlowUnit | WakerUnit | None = None
+
+    @property
+    def flow(self) -> FlowUnit | None:
+        """The flow server, if this is one."""
+        return self.beside if isinstance(self.beside, FlowUnit) else None
+
+    @property
+    def waker(self) -> WakerUnit | None:
+        """The waker, if this is one."""
+        return self.beside if isinstance(self.beside, WakerUnit) else None
+
+    @property
+    def server(self) -> Environment:
+        """What the file says of its Prefect server, whatever this stands for."""
+        return self.beside.server if self.beside else self.environment
 
     @property
     def repository(self) -> Path:

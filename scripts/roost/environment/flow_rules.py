@@ -17,6 +17,7 @@ from roost.environment.rules import (
     suspend_fits_memory,
 )
 from roost.environment.variable_rules import is_owned, server_variables, variable_fault
+from roost.environment.waker_rules import WAKER_RULES
 from roost.environment.window_rules import WINDOW_RULES
 from roost.environment.yaml_source import Path
 
@@ -138,6 +139,6 @@ FLOW_RULES: tuple[Rule, ...] = (
 
 
 def all_findings(environment: Environment) -> Iterator[Finding]:
-    """Return what every rule finds about an environment and its flow servers."""
+    """Return what every rule finds about an environment and what stands beside its server."""
     yield from findings(environment)
-    yield from findings(environment, (server_variables, *WINDOW_RULES, *FLOW_RULES))
+    yield from findings(environment, (server_variables, *WINDOW_RULES, *FLOW_RULES, *WAKER_RULES))

@@ -50,14 +50,9 @@ def flow_app(app: str, name: str) -> str:
 
 def flow_units(file: EnvironmentFile) -> tuple[EnvironmentFile, ...]:
     """Return the flow servers of an environment, in the order of the file."""
-    if file.flow is not None:
+    if file.beside is not None:
         return ()
     return tuple(flow_unit(file, entry) for entry in file.environment.flows)
-
-
-def units(file: EnvironmentFile) -> tuple[EnvironmentFile, ...]:
-    """Return an environment's own server and its flow servers, in the order to apply them."""
-    return (file, *flow_units(file))
 
 
 def flow_unit(file: EnvironmentFile, entry: FlowServer) -> EnvironmentFile:
@@ -94,8 +89,7 @@ def flow_environment(server: Environment, entry: FlowServer) -> Environment:
 
 def login_name(file: EnvironmentFile) -> str:
     """Return the name of the secret with the server's login; empty if the server has none."""
-    server = file.flow.server if file.flow else file.environment
-    if server.access.auth != "basic":
+    if file.waker or file.server.access.auth != "basic":
         return ""
     return CLIENT_LOGIN if file.flow else AUTH_SECRET
 

@@ -25,7 +25,7 @@ from roost.environment.files import (
 )
 from roost.environment.flow_folder import FlowFolderError, check_flow_folder
 from roost.environment.flow_rules import all_findings
-from roost.environment.flow_units import flow_units, split_name
+from roost.environment.flow_units import SEPARATOR, split_name
 from roost.environment.model import Environment, expand_drift
 from roost.environment.names import name_fault
 from roost.environment.prefect_settings import deploy_of, settings_of, version_fault
@@ -38,6 +38,9 @@ from roost.environment.sops_file import (
     repository_of,
     sops_path,
 )
+from roost.environment.units import beside
+from roost.environment.waker import NAME as WAKER
+from roost.environment.waker_hosts import waker_faults
 from roost.environment.yaml_source import Source, printable
 from roost.errors import Fault, InvalidFilesError, UnknownEnvironmentError
 
@@ -71,6 +74,7 @@ def load_files(paths: Sequence[Path]) -> Loaded:
     files, sources, faults = _load(paths)
     faults.extend(conflicts(files, sources))
     faults.extend(same_names(files_in(paths, [])))
+    faults.extend(waker_faults(files, sources, _sibling))
     faults.extend(fault for path in paths for fault in misplaced_files(path))
     return Loaded(tuple(files), tuple(sorted(set(faults))))
 
@@ -94,20 +98,26 @@ def load_environment(name: str, folder: Path) -> EnvironmentFile:
 
 
 def load_unit(name: str, folder: Path) -> EnvironmentFile:
-    """Load an environment, or one of its flow servers by `ENVIRONMENT.NAME`.
+    """Load an environment, or what stands beside its server by `ENVIRONMENT.NAME`.
 
     Raises:
         UnknownEnvironmentError: there is none of that name; the error lists those that exist.
         InvalidFilesError: see `load_environment`.
     """
-    environment, flow = split_name(name)
+    environment, part = split_name(name)
     file = load_environment(environment, folder)
-    if not flow:
+    if not part:
         return file
-    found = {unit.name: unit for unit in flow_units(file)}
+    found = {unit.name: unit for unit in beside(file)}
     if name not in found:
+        if part == WAKER and (waker := file.environment.waker):
+            raise UnknownEnvironmentError(
+                f"The waker {waker.app} is deployed by another environment.",
+                advice=f"Name that one: {waker.deployed_by}{SEPARATOR}{WAKER}.",
+            )
+        what = "waker" if part == WAKER else f"flow server {part!r}"
         raise UnknownEnvironmentError(
-            f"The environment {file.name} has no flow server {flow!r}.",
+            f"The environment {file.name} has no {what}.",
             advice=f"There are: {', '.join(found) or 'none yet'}.",
         )
     return found[name]
@@ -213,6 +223,15 @@ def _load(
     return files, sources, faults
 
 
+def _sibling(file: EnvironmentFile, name: str) -> EnvironmentFile | Path | None:
+    """Return another environment of a file's folder: its path if it has faults, None without a file."""
+    path = files_by_name(file.path.parent).get(name)
+    if path is None:
+        return None
+    files, _, _ = _load([path])
+    return files[0] if files else path
+
+
 def _conflicts_in(folder: Path, file: EnvironmentFile) -> Iterator[Fault]:
     """Find the conflicts of one file with the others of its folder."""
     siblings = files_in([folder], [])
@@ -299,11 +318,12 @@ def _fault(source: Source, detail: Any) -> Fault:
 
 
 def _unknown(name: str, folder: Path) -> UnknownEnvironmentError:
-    environment, flow = split_name(name)
+    environment, part = split_name(name)
     known = sorted(files_by_name(folder))
-    if flow and environment in known:
+    if part and environment in known:
+        what = "the waker" if part == WAKER else "a flow server"
         return UnknownEnvironmentError(
-            f"{name} is a flow server, and this command is for Prefect servers.",
+            f"{name} is {what}, and this command is for Prefect servers.",
             advice=f"Name the environment: {environment}.",
         )
     close = difflib.get_close_matches(name, known, n=1)

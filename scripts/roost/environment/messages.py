@@ -11,7 +11,8 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from roost.environment.foreign_keys import FOREIGN_KEYS
-from roost.environment.model import CLOSED_REGIONS, IGNORABLE_FIELDS, Environment
+from roost.environment.model import IGNORABLE_FIELDS, Environment
+from roost.environment.regions import CLOSED_REGIONS
 from roost.environment.yaml_source import Path
 
 _UNION_TAGS = ("sqlite", "postgres")

@@ -17,33 +17,10 @@ from roost.environment.awake_window import MOST_WINDOWS, AwakeWindow
 from roost.environment.disk import Extend, Retention
 from roost.environment.fields import Duration, Machine, Name, Secret, SettingText
 from roost.environment.flow_server import FlowServer
+from roost.environment.regions import REGIONS
 from roost.environment.strict import Model
+from roost.environment.waker import Waker
 
-REGIONS = (
-    *("ams", "arn", "bom", "cdg", "dfw", "ewr", "fra", "gru", "iad"),
-    *("jnb", "lax", "lhr", "nrt", "ord", "sin", "sjc", "syd", "yyz"),
-)
-# Regions that Fly has closed: the city, and the nearest of the regions above.
-CLOSED_REGIONS = {
-    "atl": ("Atlanta", "iad"),
-    "bog": ("Bogota", "iad"),
-    "bos": ("Boston", "ewr"),
-    "den": ("Denver", "dfw"),
-    "eze": ("Buenos Aires", "gru"),
-    "gdl": ("Guadalajara", "dfw"),
-    "gig": ("Rio de Janeiro", "gru"),
-    "hkg": ("Hong Kong", "sin"),
-    "maa": ("Chennai", "bom"),
-    "mad": ("Madrid", "cdg"),
-    "mia": ("Miami", "iad"),
-    "otp": ("Bucharest", "fra"),
-    "phx": ("Phoenix", "lax"),
-    "qro": ("Queretaro", "dfw"),
-    "scl": ("Santiago", "gru"),
-    "sea": ("Seattle", "sjc"),
-    "waw": ("Warsaw", "arn"),
-    "yul": ("Montreal", "yyz"),
-}
 # Fields that `drift.ignore` may name, as plans name them.
 IGNORABLE_FIELDS = (
     *(f"guest.{name}" for name in ("cpu_kind", "cpus", "memory_mb")),
@@ -230,7 +207,7 @@ class Drift(Model):
 
 
 class Environment(Model):
-    """One file: one Fly app running one Prefect server, and the flow servers beside it."""
+    """One file: one Fly app running one Prefect server, and what stands beside it."""
 
     app: Annotated[
         str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,61}[a-z0-9]$", examples=["acme-prefect"])
@@ -260,6 +237,8 @@ class Environment(Model):
     """Names, or {name: NAME, from: {env: OTHER}}; a value never stands here."""
     flows: Annotated[tuple[FlowServer, ...], Field(strict=False, max_length=20)] = ()
     """What runs flows on Fly.io for this server; each entry is an app of its own, APP-NAME."""
+    waker: Waker | None = None
+    """One small machine that is always on and wakes the organization's servers when a run is due."""
 
     @property
     def all_secrets(self) -> tuple[tuple[SecretPlace, Secret], ...]:

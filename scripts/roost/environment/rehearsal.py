@@ -9,6 +9,7 @@ from roost.environment.fields import Source
 from roost.environment.load import EnvironmentFile
 from roost.environment.model import PostgresDatabase, SqliteDatabase
 from roost.environment.rules import replica_of
+from roost.environment.waker_unit import deploys_waker
 
 NO_VALUE = "ROOST_NO_VALUE"
 """A variable that is never set."""
@@ -19,8 +20,12 @@ def rehearsed(file: EnvironmentFile) -> EnvironmentFile:
     """Return a file without its copy to a bucket, unless the bucket is on this computer.
 
     The real server writes to the bucket: a second writer would corrupt the copy, and an empty volume
-    here would restore the real server's data.
+    here would restore the real server's data. A waker that another environment deploys is left out,
+    as it is not here.
     """
+    if file.environment.waker and not deploys_waker(file):
+        alone = file.environment.model_copy(update={"waker": None})
+        file = replace(file, environment=alone)
     replica = replica_of(file.environment)
     if replica is None or _THIS_COMPUTER.fullmatch(replica.endpoint or ""):
         return file

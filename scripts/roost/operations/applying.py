@@ -19,8 +19,9 @@ from roost.apply.secret_values import check_usable, require
 from roost.apply.snapshots import Snapshots
 from roost.apply.trial import remove_trials
 from roost.apply.verdict import Proof
+from roost.apply.waker_verdict import WakerProof
 from roost.apply.work import Work, lease_holder
-from roost.environment.files import FlowUnit
+from roost.environment.files import FlowUnit, WakerUnit
 from roost.environment.flow_units import login_name, split_name
 from roost.environment.load import EnvironmentFile
 from roost.environment.model import AUTH_SECRET
@@ -194,9 +195,19 @@ async def _check_server(target: Target, file: EnvironmentFile) -> None:
 
 def proof_of(context: Context, target: Target, planned: Planned, auth: SecretText | None) -> Proof:
     """Return how to prove the app's server; each check is printed when it ends."""
-    environment = planned.file.environment
-    if planned.file.flow:
-        return _flow_proof(context, target, planned.file, planned.file.flow, auth)
+    match planned.file.beside:
+        case FlowUnit() as flow:
+            return _flow_proof(context, target, planned.file, flow, auth)
+        case WakerUnit():
+            return _waker_proof(context, target, planned.file)
+        case None:
+            return _server_proof(context, target, planned.file, auth)
+
+
+def _server_proof(
+    context: Context, target: Target, file: EnvironmentFile, auth: SecretText | None
+) -> Proof:
+    environment = file.environment
     return Proof(
         target.fly,
         environment.app,
@@ -224,6 +235,20 @@ def _flow_proof(
         on_check=lambda result: context.progress.print(check_line(result)),
         on_url=lambda url: context.progress.print(f"Gate: {url}", soft_wrap=True),
         subject=FlowServerSubject(flow.entry.name, file.name, stop_s=stop_s(flow.entry)),
+    )
+
+
+def _waker_proof(context: Context, target: Target, file: EnvironmentFile) -> WakerProof:
+    app = file.environment.app
+    return WakerProof(
+        target.fly,
+        app,
+        partial(target.app_url, app, public=False),
+        None,
+        stock=False,
+        clock=time.monotonic,
+        on_check=lambda result: context.progress.print(check_line(result)),
+        on_url=lambda url: context.progress.print(f"Gate: {url}, by Fly's API", soft_wrap=True),
     )
 
 

@@ -1,12 +1,12 @@
-"""The state of flow servers: their machines and releases, as Fly has them. Nothing is woken."""
+"""The state of what stands beside a server: machines and releases, as Fly has them. Nothing is woken."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from roost.environment.flow_units import flow_units
 from roost.environment.load import EnvironmentFile
+from roost.environment.units import beside
 from roost.errors.command import Command
 from roost.fly.models import Machine
 from roost.operations.fly_target import Target
@@ -23,7 +23,7 @@ from roost.plan.releases import Release, current, releases_on
 
 @dataclass(frozen=True)
 class FlowState:
-    """One flow server.
+    """One flow server, or the waker.
 
     Args:
         name: `ENVIRONMENT.NAME`.
@@ -64,9 +64,9 @@ class FlowState:
 
 
 async def flow_states(target: Target, file: EnvironmentFile) -> tuple[FlowState, ...]:
-    """Read the flow servers of an environment from Fly."""
+    """Read what stands beside an environment's server from Fly."""
     found = []
-    for unit in flow_units(file):
+    for unit in beside(file):
         ours = our_machines_in(unit, await read_live(target.fly, unit.environment.app))
         release = current(releases_on(ours))
         found.append(FlowState(unit.name, unit.environment.app, ours, release))

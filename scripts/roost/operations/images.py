@@ -134,6 +134,6 @@ async def _on_the_local_fly(
 
 
 def _print_building(context: Context, file: EnvironmentFile, version: str) -> None:
-    what = f"the image of {file.name}" if file.flow else f"the image of Prefect {version}"
-    often = "once for each change of its code" if file.flow else "once a version"
+    what = f"the image of {file.name}" if file.beside else f"the image of Prefect {version}"
+    often = "once for each change of its code" if file.beside else "once a version"
     context.progress.print(f"Building {what} ({often})")

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import anyio
 
-from roost.environment.flow_units import flow_units, split_name
+from roost.environment.flow_units import split_name
 from roost.environment.load import EnvironmentFile, environment_names
+from roost.environment.units import beside
 from roost.errors import FlyError, FlyForbiddenError
 from roost.fly.client import FlyClient
 from roost.plan.desired import ENVIRONMENT_KEY
@@ -95,7 +96,7 @@ async def left_flow_apps(file: EnvironmentFile, fly: FlyClient) -> tuple[str, ..
         FlyForbiddenError: the token cannot list the organization's apps.
         FlyError: Fly could not be asked.
     """
-    known = {unit.environment.app for unit in flow_units(file)}
+    known = {unit.environment.app for unit in beside(file)}
     mine = f"{file.environment.app}-"
     found = []
     for app in await fly.list_apps(file.environment.organization):

@@ -8,7 +8,7 @@ from roost.errors.command import Command
 from roost.http.connection import resolves
 from roost.operations.context import Context
 from roost.operations.local_fly import LocalFly, find_local_fly, local_fly_at
-from roost.plan.flow_machine import app_address
+from roost.plan.app_address import app_address
 
 PRIVATE_API = "_api.internal"
 """A name that only Fly's private network knows (https://fly.io/docs/networking/private-networking/)."""
@@ -22,13 +22,14 @@ async def app_url(local: LocalFly | None, app: str, *, public: bool) -> str:
 
 
 async def check_reach(file: EnvironmentFile, local: LocalFly | None) -> None:
-    """Check that a server can be reached from here; a flow server is proved at its Prefect server.
+    """Check that the server that proves an app can be reached from here.
+
+    A flow server is proved at its Prefect server. The waker proves itself, and Fly's API has the result.
 
     Raises:
         PrivateNetworkError: it is private, and this computer is not in Fly's private network.
     """
-    server = file.flow.server if file.flow else file.environment
-    if server.access.public or local or await resolves(PRIVATE_API):
+    if file.waker or file.server.access.public or local or await resolves(PRIVATE_API):
         return
     raise PrivateNetworkError(
         "The server is private, and this computer is not in the organization's private network "

@@ -71,7 +71,7 @@ def cost_table(
     desired: Desired,
     prices: Prices,
     hours: Sequence[float],
-    flows: Mapping[str, Desired] | None = None,
+    beside: Mapping[str, Desired] | None = None,
 ) -> CostTable:
     """Return what a file asks for costs.
 
@@ -80,12 +80,12 @@ def cost_table(
         desired: what it asks for.
         prices: the price list.
         hours: awake hours a day, each from 0 to 24; of flow servers too.
-        flows: what it asks for its flow servers, by their names.
+        beside: what it asks for what stands beside the server, by the names.
     """
     lines = [*_machine_lines("", desired, prices, hours)]
     if desired.volume:
         lines.append(CostLine("volume", (desired.volume.size_gb * prices.volume_gb,) * len(hours)))
-    for name, wanted in (flows or {}).items():
+    for name, wanted in (beside or {}).items():
         lines += _machine_lines(f"{name}: ", wanted, prices, hours)
     inside = max((window_hours(machine.config) for machine in desired.machines), default=0.0)
     return CostTable(environment, tuple(hours), tuple(lines), inside)

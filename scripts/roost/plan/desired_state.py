@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from roost.environment.load import EnvironmentFile
+from roost.environment.files import EnvironmentFile, FlowUnit, WakerUnit
 from roost.plan.desired import PROCESS_GROUP, Desired, DesiredMachine, Json
 from roost.plan.flow_machine import flow_machine_config
 from roost.plan.machine_config import machine_config, volume
+from roost.plan.waker_machine import waker_machine_config
 
 
 def desired_state(file: EnvironmentFile, image: str) -> Desired:
@@ -16,7 +17,7 @@ def desired_state(file: EnvironmentFile, image: str) -> Desired:
         app=environment.app,
         organization=environment.organization,
         ip_types=("v6", "shared_v4") if environment.access.public else ("private_v6",),
-        volume=None if file.flow else volume(environment),
+        volume=None if file.beside else volume(environment),
         secrets=tuple(sorted(secret.name for secret in environment.secrets)),
         prune=environment.prune,
         machines=tuple(
@@ -33,6 +34,10 @@ def desired_state(file: EnvironmentFile, image: str) -> Desired:
 
 
 def _config(file: EnvironmentFile, image: str, slot: str) -> Json:
-    if file.flow:
-        return flow_machine_config(file, file.flow, image, slot)
-    return machine_config(file, image, slot)
+    match file.beside:
+        case FlowUnit() as flow:
+            return flow_machine_config(file, flow, image, slot)
+        case WakerUnit():
+            return waker_machine_config(file, image, slot)
+        case None:
+            return machine_config(file, image, slot)

@@ -12,6 +12,7 @@ from roost.environment.flow_server import FlowServer
 from roost.environment.flow_units import flow_app
 from roost.environment.load import EnvironmentFile
 from roost.environment.model import Environment
+from roost.plan.app_address import app_address
 from roost.plan.desired import (
     ENVIRONMENT_KEY,
     FLOW_SERVER,
@@ -30,15 +31,6 @@ CLIENT = "client "
 """Before the version of Prefect in the metadata of a flow server's machine."""
 GRACE_S = 60
 """Seconds of a stop after its limit, in which Prefect cancels what still runs: up to 40, measured."""
-
-
-def app_address(app: str, *, public: bool) -> str:
-    """Return the address of an app on Fly.io; a private one has none on the internet.
-
-    A public server redirects plain HTTP, on its Flycast address too, so flow servers use its public
-    one.
-    """
-    return f"https://{app}.fly.dev" if public else f"http://{app}.flycast"
 
 
 def stop_s(entry: FlowServer) -> int:

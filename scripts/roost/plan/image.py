@@ -13,13 +13,15 @@ from roost.errors import MissingLockError
 
 REGISTRY = "registry.fly.io"
 SPEC = "image.json"
-FLOWS = "flows"
-"""The folder in `deploy` with what every flow server's image has."""
+FLOWS, WAKER = "flows", "waker"
+"""The folders in `deploy` with what every flow server's image has, and the waker's."""
 CODE = "code"
 """The folder with the user's code in a flow server's image."""
 Part = tuple[str, bytes]
 
-_OURS = re.compile(rf"{re.escape(REGISTRY)}/[^/:]+:prefect-(\d+\.\d+\.\d+)-[0-9a-f]{{12}}")
+_OURS = re.compile(
+    rf"{re.escape(REGISTRY)}/[^/:]+:(?:prefect-(\d+\.\d+\.\d+)|{WAKER})-[0-9a-f]{{12}}"
+)
 
 _STOCK = re.compile(r"(?:(?:index\.)?docker\.io/)?prefecthq/prefect(?:[:@].*)?")
 
@@ -30,13 +32,17 @@ def image_reference(app: str, version: str, parts: Iterable[Part]) -> str:
 
 
 def image_tag(version: str, parts: Iterable[Part]) -> str:
-    """Return the tag: the version, and the first 12 hex digits of the sha256 over all parts."""
+    """Return the tag: what is in it, and the first 12 hex digits of the sha256 over all parts.
+
+    An image without a version of Prefect is the waker's.
+    """
     digest = hashlib.sha256()
-    for name, content in parts:
-        for piece in (name.encode(), content):
+    for path, content in parts:
+        for piece in (path.encode(), content):
             digest.update(len(piece).to_bytes(8, "big"))
             digest.update(piece)
-    return f"prefect-{version}-{digest.hexdigest()[:12]}"
+    name = f"prefect-{version}" if version else WAKER
+    return f"{name}-{digest.hexdigest()[:12]}"
 
 
 def is_our_image(reference: str) -> bool:
@@ -47,7 +53,7 @@ def is_our_image(reference: str) -> bool:
 def version_in(reference: str) -> str:
     """Return the Prefect version in a reference of the form of `image_reference`; else empty."""
     match = _OURS.fullmatch(reference)
-    return match[1] if match else ""
+    return (match[1] or "") if match else ""
 
 
 def is_stock_image(reference: str) -> bool:
@@ -76,16 +82,26 @@ def flow_image_parts(deploy: Path, folder: FlowFolder) -> tuple[Part, ...]:
         deploy: the folder with Roost's part of the image in `flows`.
         folder: the user's part.
     """
-    base = deploy / FLOWS
+    theirs = ((f"{CODE}/{name}", content) for name, content in folder.files)
+    return (*_parts_in(deploy, FLOWS), (LOCK, folder.lock), *theirs)
+
+
+def waker_image_parts(deploy: Path) -> tuple[Part, ...]:
+    """Return every file of the waker's image by its path in the build context, in a fixed order."""
+    return _parts_in(deploy, WAKER)
+
+
+def _parts_in(deploy: Path, folder: str) -> tuple[Part, ...]:
+    """Return Roost's part of an image that has a folder of its own in `deploy`."""
+    base = deploy / folder
     spec = json.loads((base / SPEC).read_text(encoding="utf-8"))
-    ours = [(name, (base / name).read_bytes()) for name in (SPEC, "Dockerfile")]
+    parts = [(name, (base / name).read_bytes()) for name in (SPEC, "Dockerfile")]
     for entry in spec["files"]:
         if entry != CODE:
             # What every machine needs is beside the folder, and the rest in it.
             place = base if (base / entry).exists() else deploy
-            ours += [(name, (place / name).read_bytes()) for name in _listed(place, [entry])]
-    theirs = ((f"{CODE}/{name}", content) for name, content in folder.files)
-    return (*ours, (LOCK, folder.lock), *theirs)
+            parts += [(name, (place / name).read_bytes()) for name in _listed(place, [entry])]
+    return tuple(parts)
 
 
 def _listed(deploy: Path, entries: Iterable[str]) -> Iterator[str]:

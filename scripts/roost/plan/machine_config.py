@@ -12,6 +12,7 @@ from roost.environment.load import EnvironmentFile
 from roost.environment.model import Environment, PostgresDatabase, Replicate, SqliteDatabase
 from roost.environment.window_rules import windows_of
 from roost.environment.windows import write_windows
+from roost.plan.app_address import app_address
 from roost.plan.desired import (
     DATABASE_URL_VARIABLE,
     ENVIRONMENT_KEY,
@@ -123,7 +124,7 @@ def environment_variables(environment: Environment) -> dict[str, str]:
         variables[DATABASE_URL_VARIABLE] = database.url_secret
     elif database.replicate:
         variables |= replica_variables(database.replicate)
-    return {**defaults, **environment.environment, **variables}
+    return {**defaults, **environment.environment, **variables, **waker_variables(environment)}
 
 
 def replica_variables(replica: Replicate) -> dict[str, str]:
@@ -135,6 +136,16 @@ def replica_variables(replica: Replicate) -> dict[str, str]:
         "ROOST_REPLICA_EVERY_S": str(int(replica.sync_interval.total_seconds())),
     }
     return {name: value for name, value in variables.items() if value}
+
+
+def waker_variables(environment: Environment) -> dict[str, str]:
+    """Return the addresses of the waker and of the server, which announces itself; none without one."""
+    if environment.waker is None:
+        return {}
+    return {
+        "ROOST_WAKER": app_address(environment.waker.app, public=False),
+        "ROOST_SERVER_ADDRESS": app_address(environment.app, public=environment.access.public),
+    }
 
 
 def service(environment: Environment) -> Json:

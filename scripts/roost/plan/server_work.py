@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from roost.http.messages import one_line
+from roost.plan.announced import Announced, read_announced
 from roost.plan.next_due import MAX_WORDS, NextDue, read_next_due, read_time
 
 MAX_ERROR = 300
@@ -75,12 +76,14 @@ class ServerWork:
         clients: who is connected.
         flow_servers: its flow servers.
         next_due: the next run of any of them, or the next window; None also if there is none.
+        waker: whether the waker knows that time; None also without a waker.
         window_faults: why it cannot use windows of its config.
     """
 
     clients: ConnectedClients | None = None
     flow_servers: tuple[FlowServerWork, ...] | None = None
     next_due: NextDue | None = None
+    waker: Announced | None = None
     window_faults: tuple[str, ...] = ()
 
     def document(self) -> dict[str, object]:
@@ -89,6 +92,7 @@ class ServerWork:
         return {
             "next_due": self.next_due and self.next_due.document(),
             "flow_servers": None if servers is None else [s.document() for s in servers],
+            "waker": self.waker and self.waker.document(),
             "clients": None if self.clients is None else self.clients.document(),
         }
 
@@ -100,6 +104,7 @@ def read_work(report: Mapping[str, Any]) -> ServerWork:
         _clients(report.get("clients")),
         tuple(_flow_servers(servers)) if isinstance(servers, list) else None,
         _next_due(report.get("next_due")),
+        read_announced(report.get("waker")),
         tuple(_window_faults(report.get("windows"))),
     )
 

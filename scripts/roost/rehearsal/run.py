@@ -10,12 +10,11 @@ from typing import Any, Literal, TypeVar
 
 import anyio
 
-from roost.environment.files import FlowUnit
 from roost.environment.flow_server import CLIENT_LOGIN
-from roost.environment.flow_units import flow_units
 from roost.environment.load import EnvironmentFile
 from roost.environment.model import AUTH_SECRET
 from roost.environment.rehearsal import Unplayable
+from roost.environment.units import to_apply
 from roost.errors import ExitCode, GateError, RehearsalError, RoostError
 from roost.operations.applying import apply_planned
 from roost.operations.context import Context
@@ -109,6 +108,10 @@ class Measurements:
             }
         )
 
+    def add_gate(self, results: tuple[CheckResult, ...]) -> None:
+        """Add the checks of one gate."""
+        self.found["gate"] = (*self.found.get("gate", ()), *_gate(results))
+
     def seconds(self, name: str, began: float) -> None:
         """Record how long a part took, in seconds."""
         self.found[f"{name}_seconds"] = round(time.monotonic() - began, 3)
@@ -150,10 +153,8 @@ async def _run_rehearsal(head: Revision, base: Base, measurements: Measurements)
         rows: tuple[str, ...] = ()
         if base.side:
             rows = await run.deploy_base(base.side)
-        await run.apply_head(rows)
-        for unit in flow_units(head.file):
-            assert unit.flow is not None  # noqa: S101 - `flow_units` returns nothing else
-            await run.apply_flows(unit, unit.flow)
+        for unit in to_apply(head.file):
+            await (run.apply_beside(unit) if unit.beside else run.apply_head(rows))
         await run.prove_sleep()
     note = clipped(base.note, MAX_MESSAGE)
     return Outcome(measurements.rehearsal(head, base, "passed", message=note))
@@ -250,20 +251,22 @@ class RehearsalRun:
             ):  # a failure to read the log must not hide the failure of the apply
                 self._show_log(before, await self._log())
             raise
-        self.measurements.found["gate"] = _gate(results)
+        self.measurements.add_gate(results)
         await self._keep_peak()
         await self._prove_kept(rows)
 
-    async def apply_flows(self, file: EnvironmentFile, flow: FlowUnit) -> None:
-        """Apply a flow server, prove that it runs a flow, and stop it: it would keep the server awake."""
+    async def apply_beside(self, file: EnvironmentFile) -> None:
+        """Apply and prove what stands beside the server; stop what would keep the server awake."""
         self._print(f"{file.name}: a first deploy")
         planned, context = await self._plan(Revision(self.head.context, file))
         results = await apply_planned(context, self.target, planned)
-        named = (replace(result, name=f"{file.name}: {result.name}") for result in results)
-        self.measurements.found["gate"] += _gate(tuple(named))
-        for machine in await our_machines(self.target, file):
-            app, limit_s = file.environment.app, stop_s(flow.entry)
-            await put_to_sleep(self.target, app, machine, "stop", limit_s)
+        self.measurements.add_gate(
+            tuple(replace(result, name=f"{file.name}: {result.name}") for result in results)
+        )
+        if file.flow:
+            for machine in await our_machines(self.target, file):
+                limit_s = stop_s(file.flow.entry)
+                await put_to_sleep(self.target, file.environment.app, machine, "stop", limit_s)
 
     async def _apply(
         self, planned: Planned, context: Context, *, attended: bool

@@ -93,14 +93,28 @@ def what(due: NextDue) -> str:
 
 
 def asleep_notes(
-    name: str, due: NextDue | None, notes: tuple[str, ...], now: datetime
+    name: str,
+    due: NextDue | None,
+    notes: tuple[str, ...],
+    now: datetime,
+    waker_note: str = "",
 ) -> Iterator[str]:
-    """Return notes of `roost status` on what a sleeping server is needed for next."""
+    """Return notes of `roost status` on what a sleeping server is needed for next.
+
+    Args:
+        name: the environment.
+        due: its next run or window, if any.
+        notes: what could not be read.
+        now: the time.
+        waker_note: who wakes it, where the environment has a waker.
+    """
     yield from notes
     if due is None or (due.window and due.at <= now):  # `window_notes` reports what is open
         return
     yield next_line(due, now)
-    if due.at > now:
+    if due.at > now and waker_note:
+        yield waker_note
+    elif due.at > now:
         yield (
             f"The server sleeps until then. `{Command('tick', name)}` wakes it. The workflow Tick runs "
             "that every five minutes once it is switched on, and GitHub may run it late: see "

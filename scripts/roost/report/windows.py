@@ -13,7 +13,7 @@ from roost.plan.next_due import NextDue
 from roost.report.wording import one_line
 
 NEEDS_A_TICK = (
-    "When a window opens, a tick or a request has to wake the server (docs/schedules.md)."
+    "When a window opens, a waker, a tick or a request has to wake the server (docs/schedules.md)."
 )
 _A_WEEK = timedelta(days=6)
 

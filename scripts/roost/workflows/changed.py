@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from roost.environment.flow_units import flow_units, split_name, units
+from roost.environment.flow_units import split_name
 from roost.environment.load import (
     EnvironmentFile,
     Loaded,
@@ -18,6 +18,7 @@ from roost.environment.load import (
 )
 from roost.environment.sops_file import sops_path
 from roost.environment.starter import is_example
+from roost.environment.units import beside, units
 from roost.errors import ExitCode, InvalidFilesError, MissingLockError
 from roost.github.actions import Runner, runner_of
 from roost.operations.context import Context
@@ -198,7 +199,7 @@ def find_changed(context: Context, base: str) -> Changed:
             )
         ]
         gone = environment_names(before.environments) if before else frozenset()
-    gone |= {unit.name for file in old.files if not is_example(file) for unit in flow_units(file)}
+    gone |= {unit.name for file in old.files if not is_example(file) for unit in beside(file)}
     # A former example has no server, so it is not reported as removed.
     names = {unit.name for f in loaded.files for unit in units(f)}
     names |= {f.name for f in old.files if is_example(f)}
@@ -228,8 +229,8 @@ def meaning(context: Context, file: EnvironmentFile) -> tuple[object, ...]:
         image = image_for(context, file)
     except MissingLockError:
         image = ""
-    flows = tuple(image_for(context, unit) for unit in flow_units(file))
-    return (file.environment, image, flows, tuple(_sops_contents(file)))
+    others = tuple(image_for(context, unit) for unit in beside(file))
+    return (file.environment, image, others, tuple(_sops_contents(file)))
 
 
 def _meaning_before(context: Context, file: EnvironmentFile) -> tuple[object, ...]:

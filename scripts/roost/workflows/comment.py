@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from roost.environment.flow_units import split_name
+from roost.environment.waker import NAME as WAKER
 from roost.errors import BadEventError, ExitCode, GitHubError, RoostError
 from roost.errors.command import Command
 from roost.github.actions import Annotation, Runner
@@ -180,11 +181,12 @@ def notes(environ: Mapping[str, str]) -> Iterator[str]:
     except ValueError:
         return
     for name in removed if isinstance(removed, list) else []:
-        if split_name(str(name))[1]:
+        if part := split_name(str(name))[1]:
+            what = WAKER if part == WAKER else "flow server"
             yield (
-                f"The flow server `{name}` is no longer in its file. Its app stays, and costs money, until "
-                f"somebody runs `{Command('destroy', str(name)).typed}`, which needs the entry: destroy the "
-                "flow server first, then remove the entry."
+                f"The {what} `{name}` is no longer in its file. Its app stays, and costs money, until "
+                f"somebody runs `{Command('destroy', str(name)).typed}`, which needs the entry: destroy "
+                "it first, then remove the entry."
             )
             continue
         yield (

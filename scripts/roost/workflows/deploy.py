@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from roost.environment.flow_units import units
 from roost.environment.load import EnvironmentFile, load_environment
+from roost.environment.units import to_apply, units
 from roost.errors import (
     ExitCode,
     RoostError,
@@ -87,7 +87,7 @@ class Attempt:
     request: Request
     runner: Runner
     plans: list[Planned] = field(default_factory=list)
-    """The plan of the server, and then of each flow server."""
+    """The plan of the server, and then of what stands beside it."""
     left: list[Planned] = field(default_factory=list)
     """Plans that somebody who approved another one by its digest did not approve."""
     applied: list[Planned] = field(default_factory=list)
@@ -101,7 +101,7 @@ class Attempt:
     async def run(self) -> None:
         """Check that the commit is the newest and every plan approved; then apply, prove and report.
 
-        The server comes first. Nothing is applied before every plan of the environment was checked.
+        Nothing is applied before every plan of the environment was checked.
         """
         file = load_environment(self.request.name, self.context.environments)
         async with (
@@ -112,11 +112,12 @@ class Attempt:
             for unit in units(file):
                 await self.plan(unit, target)
             approved = [p for p in self.plans if await self.is_approved(github, p)]
-            for planned in approved:
+            order = [unit.name for unit in to_apply(file)]
+            for planned in sorted(approved, key=lambda p: order.index(p.file.name)):
                 if planned.plan.steps:
                     await self.check_newest(github, file)
                 await self.apply(target, planned)
-                if planned is self.plans[0]:
+                if planned.file.beside is None:
                     public = file.environment.access.public
                     self.url = await target.app_url(file.environment.app, public=public)
         self.end(Result.DEPLOYED if self.applied else Result.UNCHANGED)

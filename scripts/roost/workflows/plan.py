@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from roost.environment.flow_units import units
 from roost.environment.load import load_environment, load_unit
 from roost.environment.sops_file import real_path
+from roost.environment.units import units
 from roost.errors import ExitCode, RoostError, UsageError
 from roost.github.actions import Annotation, Runner, runner_of
 from roost.operations.artifacts import write_document

@@ -6,8 +6,8 @@ Those of its flow servers are set with them.
 from __future__ import annotations
 
 from roost.commands.secrets import outcome
-from roost.environment.flow_units import units
 from roost.environment.load import EnvironmentFile, load_environment
+from roost.environment.units import units
 from roost.errors import ExitCode, NotPlannedError, SupersededError, UnappliableError
 from roost.github.actions import Runner
 from roost.github.api import GitHub, github_of

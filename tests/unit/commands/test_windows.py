@@ -89,7 +89,7 @@ def test_a_plan_with_windows_says_that_something_has_to_wake_the_server(roost, r
     said = roost("plan", "staging")
 
     assert "and awake in windows for 90 h) to " in said.out
-    assert "When a window opens, a tick or a request has to wake the server" in said.out
+    assert "When a window opens, a waker, a tick or a request has to wake the server" in said.out
 
 
 def test_the_windows_of_a_release_come_back_with_a_rollback(roost, fly, windowed, rewrite):

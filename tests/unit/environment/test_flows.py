@@ -14,11 +14,12 @@ from helpers.flow_folders import NIGHTLY, write_flow_folder
 from roost.environment import flow_folder
 from roost.environment.flow_folder import FlowFolderError, read_flow_folder
 from roost.environment.flow_server import CLIENT_LOGIN
-from roost.environment.flow_units import flow_units, login_name, split_name, units
+from roost.environment.flow_units import flow_units, login_name, split_name
 from roost.environment.load import load_environment, load_files, load_unit, merged
 from roost.environment.model import AUTH_SECRET
 from roost.environment.rehearsal import NO_VALUE, confined
 from roost.environment.scale import scale_faults
+from roost.environment.units import units
 from roost.errors import UnknownEnvironmentError
 
 

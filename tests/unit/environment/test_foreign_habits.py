@@ -8,7 +8,7 @@ from localfly.config.regions import REGIONS as PLACES
 from roost.environment.foreign_keys import FOREIGN_KEYS
 from roost.environment.load import load_environment, load_files
 from roost.environment.messages import known_keys
-from roost.environment.model import CLOSED_REGIONS, REGIONS
+from roost.environment.regions import CLOSED_REGIONS, REGIONS
 
 GOOD = """\
 app: acme

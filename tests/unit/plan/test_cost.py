@@ -9,7 +9,7 @@ import pytest
 
 from helpers.environments import POSTGRES, environment_file
 from helpers.pretend_fly import applied
-from roost.environment.model import REGIONS
+from roost.environment.regions import REGIONS
 from roost.fly.models import Machine, Volume
 from roost.plan.cost import cost_change, machine_month, read_prices
 from roost.plan.desired_state import desired_state

@@ -46,7 +46,7 @@ def test_an_older_image_reports_nothing_and_nothing_is_known():
     work = read_work({"database": "sqlite on the volume"})
 
     assert work == ServerWork()
-    assert work.document() == {"next_due": None, "flow_servers": None, "clients": None}
+    assert not any(work.document().values())
 
 
 @pytest.mark.parametrize(

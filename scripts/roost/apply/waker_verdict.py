@@ -1,0 +1,83 @@
+"""Run the gate for the waker: it proves itself, and Fly's API has the result.
+
+So a computer outside of the private network can deploy it, and no Prefect server is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import anyio
+
+from roost.apply.gate import Gate
+from roost.apply.verdict import TIMEOUT_S, GateResult, Proof
+from roost.fly.client import FlyClient
+from roost.fly.models import Machine
+from roost.plan.waker_proof import proof_of_version
+from roost.prefect.probe import Check, Server
+from roost.prefect.transport import prefect_client
+
+WOKE_ITSELF, LIMIT_S = "woke itself", 120.0
+POLL_S = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class WakerProof(Proof):
+    """How the waker is proved; its address is only shown, as only its network reaches it."""
+
+    async def run_gate(
+        self,
+        machines: Mapping[str, str],
+        version: str,  # noqa: ARG002 - it has no Prefect
+        before: tuple[Machine, ...],
+    ) -> GateResult:
+        """Run the gate; see `Proof.run_gate`."""
+        url = await self.find_url()
+        self.on_url(url)
+        check = Check(
+            WOKE_ITSELF,
+            LIMIT_S,
+            partial(_check_proof, self.fly, self.app, machines),
+            "Look at the log of its app.",
+        )
+        async with prefect_client(url, TIMEOUT_S) as http:
+            gate = Gate(
+                self.fly,
+                self.app,
+                machines,
+                Server(http),
+                (check,),
+                frozenset(event.id for machine in before for event in machine.events),
+                self.clock,
+                started_after=WOKE_ITSELF,
+            )
+            found = await gate.run(self.on_check)
+        if found.died:
+            return GateResult(found.results, found.died.message, died=True)
+        failed = [result for result in found.results if not result.ok]
+        reasons = " ".join(f"{each.name}: {each.detail}. {each.advice}" for each in failed)
+        return GateResult(found.results, f"Checks failed: {reasons}" if failed else "")
+
+
+async def _check_proof(
+    fly: FlyClient, app: str, machines: Mapping[str, str], server: Server
+) -> str:
+    """Wait until each machine, with the config to prove, announced itself and was woken by that."""
+    seconds = []
+    for machine, version in machines.items():
+        server.waiting.last = "it did not announce itself"
+        seconds.append(await _proved_s(fly, app, machine, version, server))
+    return f"announced itself, and was requested after {max(seconds, default=0.0):.1f} s"
+
+
+async def _proved_s(fly: FlyClient, app: str, machine: str, version: str, server: Server) -> float:
+    while True:
+        found = await fly.get_machine(app, machine)
+        proof = found and proof_of_version(found, version)
+        if proof and not proof.error:
+            return proof.seconds
+        if proof:
+            server.waiting.last = server.quote(proof.error)
+        await anyio.sleep(POLL_S)
