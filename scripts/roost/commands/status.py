@@ -121,9 +121,8 @@ async def _work(  # noqa: PLR0913, PLR0917 - what is known of one server
     named, notes = next_due_of(ours)
     announced = announced_of(ours) if file.environment.waker else None
     due = as_of_now(named, now) if named else None
-    who = _who_wakes(file, announced, due)
-    lines = tuple(asleep_notes(file.name, due, notes, now, who))
-    return ServerWork(next_due=due, waker=announced), lines
+    lines = asleep_notes(file.name, due, notes, now, _who_wakes(file, announced, due))
+    return ServerWork(next_due=due, waker=announced), tuple(lines)
 
 
 def _is_awake(machines: Iterable[Machine]) -> bool:

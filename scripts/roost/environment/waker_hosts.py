@@ -60,4 +60,10 @@ def _fault(file: EnvironmentFile, host: EnvironmentFile | None) -> tuple[str, st
             f"an environment of {ours} deploy one"
         )
         return "deployed_by", why
+    if file.environment.protected and not host.environment.protected:
+        why = (
+            f"{file.name} is protected, and {host.name} is not: who changes that file decides what wakes "
+            "this server; let a protected environment deploy the waker"
+        )
+        return "deployed_by", why
     return None

@@ -107,6 +107,7 @@ def test_one_line_in_the_defaults_is_enough_for_all(folder):
         ),
         ({"waker": {"app": "acme-other"}}, {}, "production deploys the waker acme-other"),
         (HOST, {"organization": "globex"}, "is reached only in its own"),
+        (HOST, {"protected": True}, "let a protected environment deploy the waker"),
     ],
 )
 def test_the_host_deploys_this_waker(folder, host, guest, message, alone):
