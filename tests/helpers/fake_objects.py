@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ SECRET_FIELDS = {WEBHOOK: ["url"], "secret": ["value"], "plain": [], "logins": [
 """The block types of the server, each with the fields that it keeps secret."""
 _PATHS = ("variables", "work_pools", "v2/concurrency_limits", "automations", "block_types")
 _BLOCKS = ("block_schemas", "block_documents")
+_BAD = re.compile(r'"bad[ "]')
+"""Not within a text: an id may have these letters."""
 
 
 def _say(status: int, body: Any = None) -> httpx.Response:
@@ -146,8 +149,8 @@ class FakeObjects:
 
 
 def _refusal(body: Json) -> httpx.Response | None:
-    """Refuse what has `bad` in it as Prefect does, which repeats the whole request."""
-    if "bad" not in json.dumps(body):
+    """Refuse a text that begins with `bad` as Prefect does, which repeats the whole request."""
+    if not _BAD.search(json.dumps(body)):
         return None
     detail = {"type": "value_error", "loc": ["body", "value"], "msg": "is bad", "input": body}
     return _say(

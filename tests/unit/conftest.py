@@ -12,4 +12,6 @@ from roost.plan.secret_fingerprints import Effort, fingerprint
 @pytest.fixture(autouse=True)
 def cheap_fingerprints(monkeypatch):
     """A fingerprint is slow on purpose (80 ms each), which its own tests look at."""
-    monkeypatch.setattr("roost.apply.work.fingerprint", partial(fingerprint, effort=Effort(ln=1)))
+    for module in ("work", "objects"):
+        cheap = partial(fingerprint, effort=Effort(ln=1))
+        monkeypatch.setattr(f"roost.apply.{module}.fingerprint", cheap)

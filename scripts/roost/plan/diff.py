@@ -91,9 +91,14 @@ def plan_from(recovery: Recovery, live: Live) -> Plan:
             *(item for item in found if isinstance(item, str)),
         ),
         base=base_state(live),
-        unchecked=(
-            *(s.name for s in states if s.state is State.UNCHECKED),
-            *unchecked_secrets(desired, ours),
+        # One name may be a secret of the app and of a block.
+        unchecked=tuple(
+            dict.fromkeys(
+                (
+                    *(s.name for s in states if s.state is State.UNCHECKED),
+                    *unchecked_secrets(desired, ours),
+                )
+            )
         ),
         sources={**desired.object_sources, **desired.sources},
         marks=fitting_marks(desired, live, ours),

@@ -16,7 +16,7 @@ from roost.plan.objects_compare import managed, shown_field
 from roost.plan.objects_record import ObjectsRecord, record_on
 from roost.plan.ownership import our_machines
 from roost.plan.secrets import FIELD, VARIABLE
-from roost.plan.steps import Change, CreateMachine, Json, PlanItem, ReconcileObjects, Risk, Step
+from roost.plan.steps import Change, CreateMachine, Json, PlanItem, ReconcileObjects, Risk
 
 KEY = "prefect/objects"
 MOST_NAMED = 10
@@ -35,7 +35,7 @@ class _Compared:
 
 
 def compare_objects(
-    desired: Desired, ours: Mapping[str, Machine], steps: Iterable[Step | object]
+    desired: Desired, ours: Mapping[str, Machine], steps: Iterable[PlanItem]
 ) -> Iterator[PlanItem]:
     """Yield the step that makes the server's objects as the file says, or a note about what stays.
 

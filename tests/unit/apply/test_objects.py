@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Callable
-from functools import partial
 
 import anyio
 import httpx
@@ -25,7 +24,6 @@ from roost.plan.desired import ENVIRONMENT_KEY
 from roost.plan.diff import base_state
 from roost.plan.live import read_live
 from roost.plan.objects_record import OBJECTS_KEY, ObjectsRecord, decode
-from roost.plan.secret_fingerprints import Effort, fingerprint
 from roost.plan.steps import Plan, ReconcileObjects
 from roost.prefect.objects import is_kept_secret
 from roost.prefect.objects_api import ObjectsUnreachableError
@@ -74,7 +72,6 @@ def prefect(monkeypatch):
         return prefect_client(url, timeout_s, httpx.MockTransport(found), headers)
 
     monkeypatch.setattr(objects, "prefect_client", client)
-    monkeypatch.setattr(objects, "fingerprint", partial(fingerprint, effort=Effort(ln=1)))
     return found
 
 

@@ -7,9 +7,18 @@ from dataclasses import replace
 import pytest
 
 from helpers.histories import FAILED, History, level
+from roost.environment.prefect_objects import PrefectObject
 from roost.errors import UnappliableError
 from roost.plan.backups import Backup
-from roost.plan.restore import check_version, goes_back, version_of
+from roost.plan.objects_record import OBJECTS_KEY, ObjectsRecord, decode
+from roost.plan.restore import (
+    Journal,
+    Restoring,
+    check_version,
+    goes_back,
+    moved_config,
+    version_of,
+)
 
 OLDER, NEWER = level("INFO", "3.7.8"), level("INFO", "3.8.8")
 BACKUP = Backup("vs_1", "vol_1", "", 0, 1, "created", "", "", "")
@@ -58,3 +67,17 @@ def test_newer_data_is_refused_with_the_way_out():
     with pytest.raises(UnappliableError, match=r"which cannot read it") as found:
         check_version(BACKUP, history.live.machines[0], OLDER)
     assert found.value.advice == "Set prefect.version to 3.8.8 and apply, then restore it."
+
+
+def test_the_machine_for_a_backups_data_knows_whose_the_objects_are_and_not_how_they_are():
+    """Its database has the objects of the backup, so the next apply compares all with the server."""
+    region = PrefectObject("variables", {"name": "region", "value": "eu"})
+    history = History().went(level("INFO"))
+    [machine] = history.live.machines
+    metadata = {**machine.metadata, OBJECTS_KEY: ObjectsRecord((region,)).encoded()}
+    old = machine.model_copy(update={"config": {**machine.config, "metadata": metadata}})
+    journal = Journal("vs_1", 9, "2026-11-30T12:00:00+00:00")
+
+    config = moved_config(Restoring(old, journal), "vol_2", history.releases[-1])
+
+    assert decode(config["metadata"][OBJECTS_KEY]) == ObjectsRecord(others=(region.key,))
