@@ -13,12 +13,15 @@ from helpers.waiting import until
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "flows" / "nightly"
 FLOWS = "/apps/acme-prefect-nightly"
+# Nobody listens there: what is private on Fly is reached without the proxy, or not at all.
+PROXIED = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
 ENTRY = {
     "name": "nightly",
     "path": "flows/nightly",
     "command": ["python", "serve_flows.py"],
     "idle_after": f"{IDLE_S}s",
     "stop_limit": "20s",
+    "environment": PROXIED,
 }
 
 
@@ -51,7 +54,9 @@ def bring_up(tmp_path, image_cache):
     site = PrefectSite(tmp_path, image_cache)
     shutil.copytree(EXAMPLE, tmp_path / "flows" / "nightly")
     try:
-        yield lambda **fields: site.start(flows=[{**ENTRY, **fields}]).bring_up()
+        yield lambda **fields: site.start(
+            flows=[{**ENTRY, **fields}], environment=PROXIED
+        ).bring_up()
     finally:
         site.daemon.clean()
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
-import os
+import io
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from roost.cli import server_lock
+from roost.errors import RoostError
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,21 +52,37 @@ class Session:
 
 
 class RunningSession(Session):
-    """A session that runs its commands; `said` has what they printed."""
+    """A session that runs its commands; `said` has what they printed.
+
+    Roost's own step is called in this process: a process for each would cost more than the step.
+    """
 
     said = ""
 
-    def run(self, *words: str, env: dict[str, str | None] | None = None, **_: Any) -> None:
-        """Run a command with the variables of this process and those of the session."""
-        own = {name: value for name, value in (env or {}).items() if value is not None}
-        words = (sys.executable, *words[1:]) if words[0] == "python" else words
-        done = subprocess.run(
-            words, env={**os.environ, **own}, capture_output=True, text=True, check=False
-        )
-        self.said += done.stdout + done.stderr
+    def run(self, *words: str, **_: Any) -> None:
+        """Run a command.
+
+        Raises:
+            CommandFailed: it ended with an error.
+        """
         self.ran.append(words)
+        if words[:3] == ("python", "-m", server_lock.__name__):
+            self._step(*words[3:])
+            return
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        self.said += done.stdout + done.stderr
         if done.returncode:
-            raise CommandFailed(f"{words} ended with {done.returncode}: {done.stderr}")
+            raise CommandFailed(done.stderr)
+
+    def _step(self, step: Any, name: str, folder: str, *options: str) -> None:
+        out = io.StringIO()
+        try:
+            with redirect_stdout(out):
+                server_lock.main(step, name, Path(folder), upgrade="--upgrade" in options)
+        except RoostError as error:
+            faults = getattr(error, "faults", ())
+            raise CommandFailed(" ".join(map(str, (*faults, error)))) from error
+        self.said += out.getvalue()
 
 
 def load_noxfile() -> ModuleType:

@@ -6,6 +6,8 @@ uv is the real one; a folder of small wheels takes the place of the package inde
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -174,9 +176,29 @@ def test_an_extra_that_brings_prefect_s_client_is_refused(lock, repository):
     assert not (repository / "environments/locks").exists()
 
 
+def test_no_lock_is_written_through_a_link_out_of_the_repository(lock, repository):
+    outside = repository.parent / f"{repository.name}-outside"
+    outside.mkdir()
+    (repository / "environments/locks").symlink_to(outside)
+
+    with pytest.raises(CommandFailed, match="outside of the repository"):
+        lock("prefect-vault")
+
+    assert list(outside.iterdir()) == []
+
+
 def test_without_extras_there_is_nothing_to_lock(lock):
     with pytest.raises(CommandFailed, match="The server has no extra packages"):
         lock()
+
+
+def test_the_step_is_a_program_that_ends_with_roost_s_exit_code(repository):
+    step = [sys.executable, "-m", "roost.cli.server_lock", "begin", "nobody", str(repository)]
+
+    done = subprocess.run(step, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 3
+    assert "There is no environment 'nobody'" in done.stderr
 
 
 def test_without_a_name_it_asks_for_one(noxfile, repository):

@@ -26,6 +26,7 @@ from roost.environment.server_lock import (
     proven_pins,
     read_server_lock,
 )
+from roost.environment.sops_file import leads_out
 from roost.errors import Fault, InvalidFilesError, UsageError
 
 REQUIREMENTS, LOCK = "extras.in", "extras.txt"
@@ -80,7 +81,7 @@ def finish(name: str, environments: Path, deploy: Path, folder: Path, out: Conso
     """Check what uv resolved, write it as the lock of the environment, and print what it adds.
 
     Raises:
-        InvalidFilesError: an extra requires what cannot be in the image.
+        InvalidFilesError: an extra requires what cannot be in the image, or the lock's place is a link.
     """
     file = load_alone(name, environments)
     extras, version = extras_of(file.environment), file.environment.prefect.version
@@ -93,6 +94,8 @@ def finish(name: str, environments: Path, deploy: Path, folder: Path, out: Conso
         raise _refused(file, wrong)
     changed = changed_pins(lock.pins, proven)
     path = lock_of(file.path, name)
+    if leads_out(path, file.repository):
+        raise _refused(file, "would be written outside of the repository, through a link")
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(header(extras, changed).encode() + body)
     out.print(f"Wrote {file.path.parent.name}/{path.parent.name}/{path.name}.", markup=False)
@@ -102,7 +105,7 @@ def finish(name: str, environments: Path, deploy: Path, folder: Path, out: Conso
 
 
 def _refused(file: EnvironmentFile, wrong: str) -> InvalidFilesError:
-    message = f"the lock of these extras {wrong}; change prefect.extras"
+    message = f"the lock of these extras {wrong}; correct that, and lock it again"
     return InvalidFilesError((Fault(str(file.path), 1, 1, message),))
 
 
