@@ -117,10 +117,10 @@ def workflows(session: nox.Session) -> None:
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """Try twenty times as much junk as the tests do, other junk each time: ./run fuzz [PYTEST-ARGS]."""
+    """Try twenty to forty times as many generated inputs as the tests do, others each time: ./run fuzz [PYTEST-ARGS]."""
     install(session, "tests")
     session.run(
-        *("pytest", "tests/fuzz", "-n", "2", "--dist", "loadgroup", "--timeout", "3600"),
+        *("pytest", "-m", "hypothesis", "-n", "2", "--dist", "loadgroup", "--timeout", "3600"),
         *session.posargs,
         env=environment() | {"HYPOTHESIS_PROFILE": "thorough"},
     )

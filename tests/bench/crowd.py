@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 
 from bench.process import end
+from helpers.plain_http import NO_TLS
 
 PROGRAM = Path(__file__).with_name("inflight_work.py")
 BEGIN_LIMIT_S = 120.0
@@ -44,7 +45,11 @@ class Address:
         """Return an authenticated client of the API."""
         user, _, password = self.login.partition(":")
         return httpx.Client(
-            base_url=f"{self.url}/api", auth=(user, password), trust_env=False, timeout=60
+            base_url=f"{self.url}/api",
+            auth=(user, password),
+            trust_env=False,
+            timeout=60,
+            verify=NO_TLS,
         )
 
 

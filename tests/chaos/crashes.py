@@ -93,6 +93,8 @@ class CrashRun:
     scenario: Scenario
     every: int = 1
     first: int = 1
+    _end: int = MOST_CALLS
+    """In a sample: the call that the change was seen to end before; it is not repeated undisturbed for each moment."""
     _changes: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _row_writer: RowWriter | None = None
 
@@ -137,7 +139,7 @@ class CrashRun:
     def points(self, moment: Moment) -> Iterator[Point]:
         """Fail one call after the other, until the change completes before the fault."""
         errors = 0
-        for number in range(self.first, MOST_CALLS, self.every):
+        for number in range(self.first, self._end, self.every):
             try:
                 point = self.point(moment, number)
             except Exception as error:  # noqa: BLE001 - told as a fault, and the others are played
@@ -149,6 +151,7 @@ class CrashRun:
                 self.start_over()
                 continue
             if point is None:
+                self._end = number if self.every > 1 else MOST_CALLS
                 return
             yield point
             if not point.call:

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from helpers.plain_http import NO_TLS
 from helpers.prefect_site import APP, LOGIN, NAME, PrefectSite
 from helpers.prefect_versions import NEWEST, OLDER
 from roost.environment.load import load_environment
@@ -119,7 +120,7 @@ def watching(site: PrefectSite) -> Iterator[list[float]]:
 
     def watch() -> None:
         last = time.monotonic()
-        with httpx.Client(trust_env=False, timeout=PATIENCE_S) as http:
+        with httpx.Client(trust_env=False, timeout=PATIENCE_S, verify=NO_TLS) as http:
             gone = False
             while not gone:
                 gone = over.wait(PAUSE_S)  # and then one last look
@@ -170,7 +171,7 @@ def change_by_hand(site: PrefectSite, change: Change) -> None:
     user, _, password = LOGIN.partition(":")
     # After a migration the server waits for this request; otherwise it has no effect.
     url = f"{site.url()}{OPEN_PATH}"
-    httpx.post(url, auth=(user, password), headers=GATE_HEADERS, trust_env=False)
+    httpx.post(url, auth=(user, password), headers=GATE_HEADERS, trust_env=False, verify=NO_TLS)
 
 
 def wait_healthy(url: str) -> None:
@@ -180,7 +181,9 @@ def wait_healthy(url: str) -> None:
         TimeoutError: it does not.
     """
     ends = time.monotonic() + 2 * PATIENCE_S
-    with httpx.Client(headers=GATE_HEADERS, trust_env=False, timeout=PATIENCE_S) as http:
+    with httpx.Client(
+        headers=GATE_HEADERS, trust_env=False, timeout=PATIENCE_S, verify=NO_TLS
+    ) as http:
         while time.monotonic() < ends:
             if is_healthy(http, url):
                 return

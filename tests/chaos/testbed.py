@@ -18,6 +18,7 @@ from chaos.unexpected_errors import describe_error
 from helpers.api_door import Door, counting
 from helpers.fake_prefect import LOGIN
 from helpers.local_daemon import LocalDaemon
+from helpers.plain_http import NO_TLS
 from helpers.roost_command import RoostCommand
 from helpers.small_server import NAME, SMALL
 from roost.environment.load import load_environment
@@ -198,7 +199,7 @@ class Testbed:
         ends = time.monotonic() + PATIENCE_S
         while time.monotonic() < ends:
             with suppress(httpx.HTTPError):
-                answer = httpx.get(f"{self.url}{path}", trust_env=False)
+                answer = httpx.get(f"{self.url}{path}", trust_env=False, verify=NO_TLS)
                 if answer.is_success:
                     return answer.text
             time.sleep(PAUSE_S)
@@ -208,7 +209,11 @@ class Testbed:
         """Write a flow run; return its id if the server acknowledged it, else nothing."""
         user, _, password = LOGIN.partition(":")
         with httpx.Client(
-            base_url=self.url, auth=(user, password), trust_env=False, timeout=patience_s
+            base_url=self.url,
+            auth=(user, password),
+            trust_env=False,
+            timeout=patience_s,
+            verify=NO_TLS,
         ) as http:
             answer = http.post("/api/flow_runs/", json={"name": "chaos"})
         return str(answer.json()["id"]) if answer.status_code == httpx.codes.CREATED else ""

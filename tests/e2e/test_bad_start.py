@@ -30,6 +30,7 @@ def assert_says_what_stands_where(told):
     assert re.search(r"^  release 1 failed ", told, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_a_setting_that_prefect_refuses_is_named_without_its_value(own_site):
     setting = {"PREFECT_SERVER_EVENTS_RELATED_RESOURCE_CACHE_TTL": "not-a-period"}
     own_site.start(prefect={"settings": setting})

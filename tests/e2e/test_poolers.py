@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from helpers.pgbouncer import PROGRAM, pgbouncer
+from helpers.plain_http import NO_TLS
 from helpers.postgres import find_programs, make_certificate, postgres_server
 from helpers.prefect_process import LOGIN, PrefectProcess
 from roost_server.postgres_faults import Fault
@@ -260,7 +261,9 @@ def make_flow(prefect, number):
     """Make a flow; gives the status."""
     auth = tuple(LOGIN.split(":"))
     body = {"name": f"flow-{number}-{prefect.port}"}
-    with httpx.Client(base_url=prefect.url, auth=auth, trust_env=False, timeout=60) as http:
+    with httpx.Client(
+        base_url=prefect.url, auth=auth, trust_env=False, timeout=60, verify=NO_TLS
+    ) as http:
         return http.post("/api/flows/", json=body).status_code
 
 

@@ -72,7 +72,8 @@ def let_it_run_out(server, lease):
         (folder / file).write_text(json.dumps(content), "utf-8")
 
 
-@pytest.mark.parametrize("how", ["stop", pytest.param("kill", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["stop", "kill"])
 def test_a_slot_that_is_held_stays_held_and_its_lease_can_be_renewed(serve, how):
     server = serve()
     with server.http() as http:

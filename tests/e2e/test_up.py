@@ -9,6 +9,8 @@ import sqlite3
 import subprocess
 from contextlib import closing
 
+import pytest
+
 from helpers.local_daemon import LocalDaemon
 from helpers.prefect_site import APP, NAME
 from helpers.prefect_versions import NEWEST
@@ -51,6 +53,7 @@ def read(database, query):
 REVISION = "SELECT version_num FROM alembic_version"
 
 
+@pytest.mark.slow
 def test_up_migrates_proves_sees_it_sleep_and_wake_and_leaves_nothing_running(
     tmp_path, image, image_cache
 ):

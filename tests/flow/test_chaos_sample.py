@@ -50,6 +50,7 @@ def test_from_whatever_call_an_apply_was_ended_the_next_one_goes_on(testbed, nam
     assert outcome.lost == 0
 
 
+@pytest.mark.slow
 def test_whatever_answer_is_lost_the_change_is_made_once(testbed):
     [scenario] = find(["image"])
 

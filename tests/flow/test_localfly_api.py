@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from helpers.local_daemon import REF, LocalDaemon, tiny_config
+from helpers.plain_http import NO_TLS
 from helpers.waiting import until
 
 NONCE = "fly-machine-lease-nonce"
@@ -87,7 +88,7 @@ def test_a_deleted_app_takes_machines_volumes_and_its_port_with_it(daemon, app):
     daemon.call("GET", app, expect=404)
     assert not (daemon.home / "volumes" / volume).exists()
     with pytest.raises(httpx.ConnectError):
-        httpx.get(f"http://127.0.0.1:{port}", trust_env=False)
+        httpx.get(f"http://127.0.0.1:{port}", trust_env=False, verify=NO_TLS)
     daemon.new_app(app.removeprefix("/apps/"))
     assert daemon.call("GET", f"{app}/machines") == []
 

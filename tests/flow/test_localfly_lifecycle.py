@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from helpers.local_daemon import tiny_config
+from helpers.plain_http import NO_TLS
 from helpers.waiting import until
 
 
@@ -84,8 +85,11 @@ def test_a_machine_reaches_other_apps_and_its_own_where_their_proxies_are(daemon
 
     env = daemon.ask(app, "/env")
     for name in ("OTHER", "PUBLIC"):
-        assert httpx.get(env[name], trust_env=False).json() == {"path": "/api"}
-    assert httpx.get(env["OWN"] + "/env", trust_env=False).json()["FLY_APP_NAME"] == app_name
+        assert httpx.get(env[name], trust_env=False, verify=NO_TLS).json() == {"path": "/api"}
+    assert (
+        httpx.get(env["OWN"] + "/env", trust_env=False, verify=NO_TLS).json()["FLY_APP_NAME"]
+        == app_name
+    )
     assert env["NOBODY"] == "http://nobody.flycast"
 
 

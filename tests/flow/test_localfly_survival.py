@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from helpers.local_daemon import tiny_config
+from helpers.plain_http import NO_TLS
 from helpers.waiting import LIMIT_S, until
 
 
@@ -166,7 +167,7 @@ def test_a_stop_ends_every_machine_and_a_request_after_the_next_start_wakes_it(o
     assert own_daemon.machine_processes() == []
     assert not (own_daemon.home / "daemon.json").exists()
     with pytest.raises(httpx.ConnectError):
-        httpx.get(url, trust_env=False)
+        httpx.get(url, trust_env=False, verify=NO_TLS)
     own_daemon.start()
     assert str(own_daemon.client.base_url) == url
     assert own_daemon.machine(app, machine)["state"] == "stopped"

@@ -44,6 +44,7 @@ def http(site):
     )
 
 
+@pytest.mark.slow
 def test_its_data_comes_over_by_the_commands_that_the_refusal_names(site, server):
     machine, volume = server
     with http(site) as client:

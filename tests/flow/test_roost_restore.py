@@ -10,6 +10,7 @@ import pytest
 
 from helpers.api_door import counting
 from helpers.fake_prefect import LOGIN
+from helpers.plain_http import NO_TLS
 from helpers.roost_command import finish
 from helpers.small_server import NAME
 from helpers.waiting import LIMIT_S
@@ -36,6 +37,7 @@ def write(site):
         auth=(USER, PASSWORD),
         timeout=LIMIT_S,
         trust_env=False,
+        verify=NO_TLS,
     )
     assert answer.status_code == 201, answer.text
     return answer.json()["id"]
@@ -43,7 +45,9 @@ def write(site):
 
 def kept(site):
     """Return every id that the server kept, in order."""
-    return httpx.get(f"{address(site)}/kept", timeout=LIMIT_S, trust_env=False).text.split()
+    return httpx.get(
+        f"{address(site)}/kept", timeout=LIMIT_S, trust_env=False, verify=NO_TLS
+    ).text.split()
 
 
 def in_use(site):

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import psutil
 
+from helpers.plain_http import NO_TLS
 from helpers.waiting import LIMIT_S, until
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -135,7 +136,7 @@ class LocalDaemon:
             "PYTHONPATH": str(SCRIPTS),
         }
         self.process: subprocess.Popen[bytes] | None = None
-        self.client = httpx.Client(trust_env=False)
+        self.client = httpx.Client(trust_env=False, verify=NO_TLS)
 
     def command(
         self, *arguments: str, timeout: float = LIMIT_S
@@ -178,7 +179,9 @@ class LocalDaemon:
         """Send requests to this address from now on."""
         self.client.close()
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self.client = httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=LIMIT_S)
+        self.client = httpx.Client(
+            base_url=url, headers=headers, trust_env=False, timeout=LIMIT_S, verify=NO_TLS
+        )
 
     def kill(self) -> None:
         """Kill the daemon, as a power cut would; its machines keep running."""
@@ -260,6 +263,8 @@ class LocalDaemon:
         """Send a request to an app through its proxy."""
         status = self.client.get("/localfly/status").json()
         port = status["apps"][app.removeprefix("/apps/")]["port"]
-        answer = httpx.get(f"http://127.0.0.1:{port}{path}", trust_env=False, timeout=LIMIT_S)
+        answer = httpx.get(
+            f"http://127.0.0.1:{port}{path}", trust_env=False, timeout=LIMIT_S, verify=NO_TLS
+        )
         assert answer.status_code == 200, answer.text
         return answer.json()

@@ -13,6 +13,7 @@ from typing import Self
 
 import httpx
 
+from helpers.plain_http import NO_TLS
 from helpers.waiting import LIMIT_S, until
 from localfly.images.builder import Image
 
@@ -94,7 +95,9 @@ class PrefectProcess:
         assert self.process.poll() is None, self.log()
         try:
             url = f"{self.url}/api/ready"
-            return httpx.get(url, trust_env=False, timeout=LIMIT_S).status_code == 200
+            return (
+                httpx.get(url, trust_env=False, timeout=LIMIT_S, verify=NO_TLS).status_code == 200
+            )
         except httpx.TransportError:
             return False
 
@@ -121,7 +124,11 @@ class PrefectProcess:
         """Open a client of its API, logged in."""
         user, _, password = LOGIN.partition(":")
         return httpx.Client(
-            base_url=f"{self.url}/api", auth=(user, password), trust_env=False, timeout=LIMIT_S
+            base_url=f"{self.url}/api",
+            auth=(user, password),
+            trust_env=False,
+            timeout=LIMIT_S,
+            verify=NO_TLS,
         )
 
     def run(self, script: str, *arguments: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 
 from helpers.local_daemon import LocalDaemon
+from helpers.plain_http import NO_TLS
 from helpers.prefect_versions import NEWEST
 from helpers.roost_command import RoostCommand
 from helpers.waiting import LIMIT_S
@@ -94,7 +95,7 @@ class PrefectSite:
         user, _, password = login.partition(":")
         auth = (user, password) if login else None
         return httpx.Client(
-            base_url=f"{self.url()}/api", auth=auth, trust_env=False, timeout=LIMIT_S
+            base_url=f"{self.url()}/api", auth=auth, trust_env=False, timeout=LIMIT_S, verify=NO_TLS
         )
 
     def ask(self, verb: str, path: str, body=None) -> httpx.Response:

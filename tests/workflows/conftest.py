@@ -13,7 +13,7 @@ import pytest
 from helpers.local_daemon import LocalDaemon
 from helpers.small_server import build_small_server
 from helpers.workflow_files import ROOT
-from helpers.workflow_world import World
+from helpers.workflow_world import World, compile_scripts
 
 _numbers = count(1)
 
@@ -49,10 +49,16 @@ def small_fly(tmp_path_factory, small_cache):
         found.clean()
 
 
+@pytest.fixture(scope="session")
+def bytecode(tmp_path_factory, run_state):
+    """What Python makes of `scripts/`, made once for all checkouts."""
+    return compile_scripts(run_state / "roost" / "bin" / "python", tmp_path_factory.mktemp("code"))
+
+
 @pytest.fixture
-def world(tmp_path, small_fly, small_cache, run_state):
+def world(tmp_path, small_fly, small_cache, run_state, bytecode):
     """A repository that begins with nothing; `found` begins it."""
-    made = World(tmp_path, small_fly, small_cache, run_state, f"acme{next(_numbers)}")
+    made = World(tmp_path, small_fly, small_cache, run_state, bytecode, f"acme{next(_numbers)}")
     try:
         yield made
         made.assert_no_secret_anywhere()

@@ -15,12 +15,12 @@ pytestmark = pytest.mark.workflows
 
 
 @pytest.fixture
-def real(tmp_path, run_state):
+def real(tmp_path, run_state, bytecode):
     """A world whose Fly has the images of this computer, as `./run up` has."""
     state = Path(os.environ.get("RUN_STATE") or ROOT / ".run")
     cache = Path(os.environ.get("LOCALFLY_CACHE") or state / "images")
     fly = LocalDaemon(tmp_path / "fly", cache)
-    world = World(tmp_path / "world", fly, cache, run_state)
+    world = World(tmp_path / "world", fly, cache, run_state, bytecode)
     try:
         fly.start()
         yield world

@@ -58,16 +58,26 @@ def service_client(
         headers={"user-agent": "roost", **HEADERS, **headers},
         timeout=timeout_s,
         transport=transport,
-        verify=certificates(),
+        verify=certificates(base_url),
         # A proxy that the environment names cannot reach this computer's own ports.
         trust_env=not is_this_computer(httpx.URL(base_url).host),
     )
 
 
+def certificates(base_url: str | httpx.URL) -> ssl.SSLContext:
+    """Return what certificates are trusted at an address; without TLS, none are read."""
+    return _of_the_system() if httpx.URL(base_url).scheme == "https" else _of_nobody()
+
+
 @functools.cache
-def certificates() -> ssl.SSLContext:
+def _of_the_system() -> ssl.SSLContext:
     """Return the trusted certificates; read once, because reading takes longer than a call."""
     return httpx.create_ssl_context()
+
+
+@functools.cache
+def _of_nobody() -> ssl.SSLContext:
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def read_address(text: str, wrong: UsageError) -> httpx.URL:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from functools import cache
 from math import isfinite
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import httpx
 from pydantic import TypeAdapter, ValidationError
@@ -43,7 +44,7 @@ class Reply:
             ServiceError: the body is not what the service documents.
         """
         try:
-            return TypeAdapter(kind).validate_python(self.body)
+            found: T = _adapter(cast(Hashable, kind)).validate_python(self.body)
         except RecursionError:
             raise self.wrong("nested too deeply") from None
         except ValidationError as error:
@@ -51,10 +52,17 @@ class Reply:
             first = error.errors(include_url=False, include_input=False, include_context=False)[0]
             place = ".".join(str(part) for part in first["loc"]) or "the body"
             raise self.wrong(one_line(f"{place}: {first['msg']}")) from None
+        return found
 
     def wrong(self, reason: str) -> ServiceError:
         """Return the service's error with what is wrong with this answer."""
         return self.unreadable(self.response, self.where, reason)
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    """Return what reads a type; it is made once, because that takes longer than to read an answer."""
+    return TypeAdapter(kind)
 
 
 def decode(response: httpx.Response, where: str, unreadable: Unreadable) -> Any:

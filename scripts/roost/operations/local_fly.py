@@ -16,7 +16,7 @@ import httpx
 
 from roost.errors import LocalFlyError
 from roost.errors.command import Command
-from roost.http.connection import is_this_computer
+from roost.http.connection import certificates, is_this_computer
 
 BUILD_LIMIT_S = 900
 START_LIMIT_S = 60
@@ -106,7 +106,12 @@ class LocalFly:
 
     def _http(self, timeout: float | None = 30) -> httpx.AsyncClient:
         # trust_env is off: a proxy for the internet must not get requests for 127.0.0.1.
-        return httpx.AsyncClient(base_url=self.api_url, timeout=timeout, trust_env=False)
+        return httpx.AsyncClient(
+            base_url=self.api_url,
+            timeout=timeout,
+            trust_env=False,
+            verify=certificates(self.api_url),
+        )
 
 
 @contextmanager

@@ -68,10 +68,11 @@ def prefect_client(
     Raises:
         UsageError: it is no http address.
     """
+    url = _check_address(base_url)
     return httpx.AsyncClient(
-        base_url=_check_address(base_url),
+        base_url=url,
         timeout=timeout_s,
-        transport=LoopbackNames(transport or httpx.AsyncHTTPTransport(verify=certificates())),
+        transport=LoopbackNames(transport or httpx.AsyncHTTPTransport(verify=certificates(url))),
         headers={"user-agent": "roost", **HEADERS, **(headers or {})},
     )
 

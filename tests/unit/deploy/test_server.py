@@ -13,6 +13,7 @@ import httpx
 import psutil
 import pytest
 
+from helpers.plain_http import NO_TLS
 from helpers.waiting import LIMIT_S
 from image.machine import free_port
 
@@ -97,6 +98,8 @@ class Consumer:
     "sqlalchemy/pool.py": "class Pool: ...",
     "sqlalchemy/util.py": "await_only = None",
 }
+# What this process has compiled, the program need not compile again; without such a folder it does.
+BYTECODE = ["-X", f"pycache_prefix={sys.pycache_prefix}"] if sys.pycache_prefix else []
 
 
 @pytest.fixture
@@ -141,7 +144,7 @@ class Program:
 
     def ask(self, path="/", **options):
         """Request a page."""
-        with httpx.Client(base_url=self.url, timeout=LIMIT_S, **options) as client:
+        with httpx.Client(base_url=self.url, timeout=LIMIT_S, **options, verify=NO_TLS) as client:
             return client.get(path)
 
     def wait(self):
@@ -158,7 +161,7 @@ def start(stand_in, environ):
 
     def run(*, path=stand_in, **extra):
         process = subprocess.Popen(
-            [sys.executable, "-B", str(SERVER)],
+            [sys.executable, "-B", *BYTECODE, str(SERVER)],
             env=environ | extra | {"PYTHONPATH": str(path)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -9,6 +9,7 @@ import pytest
 
 from helpers.fake_github import Account, FakeGitHub
 from helpers.fake_github.git import Git
+from helpers.plain_http import NO_TLS
 from helpers.waiting import LIMIT_S
 
 ROOT = "/repos/acme/infra"
@@ -27,6 +28,7 @@ def client(github, token, **headers):
         headers={"authorization": f"Bearer {token}", **headers},
         trust_env=False,
         timeout=LIMIT_S,
+        verify=NO_TLS,
     )
 
 

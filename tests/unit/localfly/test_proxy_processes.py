@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 
 from helpers.fake_machines import FakeHost, service
+from helpers.plain_http import NO_TLS
 from helpers.waiting import LIMIT_S, until_soon
 from localfly.images.builder import Image
 from localfly.proxy.addresses import MachineView, Proxy
@@ -84,7 +85,7 @@ def test_a_process_is_started_cold_put_to_sleep_and_woken_by_requests(tmp_path):
         port = await proxy.open("app")
         try:
             async with httpx.AsyncClient(
-                base_url=f"http://127.0.0.1:{port}", timeout=LIMIT_S
+                base_url=f"http://127.0.0.1:{port}", timeout=LIMIT_S, verify=NO_TLS
             ) as client:
                 cold = await ask_all(client, 20)
                 await until_soon(lambda: not proxy.load("app"))

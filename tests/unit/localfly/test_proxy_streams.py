@@ -17,6 +17,7 @@ from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
 
 from helpers.fake_machines import OK, FakeHost
+from helpers.plain_http import NO_TLS
 from helpers.waiting import LIMIT_S, until_soon
 from localfly.proxy.addresses import MachineView, Proxy, ProxySettings
 
@@ -60,7 +61,7 @@ async def raw(port, data, *, half_close=False):
 
 def get(path="/", **options):
     async def ask(port):
-        async with httpx.AsyncClient(timeout=LIMIT_S) as client:
+        async with httpx.AsyncClient(timeout=LIMIT_S, verify=NO_TLS) as client:
             return await client.get(f"http://127.0.0.1:{port}{path}", **options)
 
     return ask
@@ -70,7 +71,7 @@ def test_request_and_answer_arrive_as_they_were_sent():
     reply = b"HTTP/1.1 418 Short And Stout\r\nX-A: 1\r\nX-A: 2\r\nContent-Length: 3\r\n\r\ntea"
 
     async def ask(port):
-        async with httpx.AsyncClient(timeout=LIMIT_S) as client:
+        async with httpx.AsyncClient(timeout=LIMIT_S, verify=NO_TLS) as client:
             return await client.put(
                 f"http://127.0.0.1:{port}/a%2Fb?q=%20",
                 content=b"body",
@@ -109,7 +110,7 @@ def test_an_answer_is_passed_on_while_it_is_made():
 
         async def ask(port):
             async with (
-                httpx.AsyncClient(timeout=LIMIT_S) as client,
+                httpx.AsyncClient(timeout=LIMIT_S, verify=NO_TLS) as client,
                 client.stream("GET", f"http://127.0.0.1:{port}/") as answer,
             ):
                 chunks = answer.aiter_raw()
@@ -134,7 +135,7 @@ def test_large_bodies_pass_both_ways_unchanged():
             yield b"x" * 65536
 
     async def ask(port):
-        async with httpx.AsyncClient(timeout=LIMIT_S) as client:
+        async with httpx.AsyncClient(timeout=LIMIT_S, verify=NO_TLS) as client:
             return await client.post(f"http://127.0.0.1:{port}/", content=parts())
 
     got, upstream, _ = asyncio.run(behind(answer, ask))
@@ -182,7 +183,7 @@ def test_a_client_that_does_not_read_slows_the_machine_down():
 def test_answers_without_a_body_leave_the_connection_usable(method, reply, status):
     async def ask(port):
         async with httpx.AsyncClient(
-            base_url=f"http://127.0.0.1:{port}", timeout=LIMIT_S
+            base_url=f"http://127.0.0.1:{port}", timeout=LIMIT_S, verify=NO_TLS
         ) as client:
             return [await client.request(method, "/") for _ in range(2)]
 
@@ -264,7 +265,7 @@ def test_a_client_of_http_1_0_gets_an_answer_it_can_read():
 def test_connections_to_a_machine_are_kept_and_used_again():
     async def ask(port):
         async with httpx.AsyncClient(
-            base_url=f"http://127.0.0.1:{port}", timeout=LIMIT_S
+            base_url=f"http://127.0.0.1:{port}", timeout=LIMIT_S, verify=NO_TLS
         ) as client:
             for _ in range(5):
                 await client.get("/")
@@ -283,7 +284,9 @@ def test_a_kept_connection_that_died_is_never_noticed_by_the_client(method):
         upstream = await host.add()
         async with (
             proxied(host) as (_, port),
-            httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=LIMIT_S) as client,
+            httpx.AsyncClient(
+                base_url=f"http://127.0.0.1:{port}", timeout=LIMIT_S, verify=NO_TLS
+            ) as client,
         ):
             statuses = []
             for _ in range(5):
@@ -307,7 +310,7 @@ def test_a_safe_request_is_sent_again_when_no_answer_came():
 
 def test_an_unsafe_request_is_never_carried_out_twice():
     async def ask(port):
-        async with httpx.AsyncClient(timeout=LIMIT_S) as client:
+        async with httpx.AsyncClient(timeout=LIMIT_S, verify=NO_TLS) as client:
             return await client.post(f"http://127.0.0.1:{port}/", content=b"pay")
 
     got, upstream, _ = asyncio.run(behind(lambda _: None, ask))
@@ -526,7 +529,7 @@ def test_a_refused_upgrade_is_an_ordinary_answer():
     async def ask(port):
         upgrade = {"connection": "upgrade", "upgrade": "websocket"}
         async with httpx.AsyncClient(
-            base_url=f"http://127.0.0.1:{port}", timeout=LIMIT_S
+            base_url=f"http://127.0.0.1:{port}", timeout=LIMIT_S, verify=NO_TLS
         ) as client:
             return [(await client.get("/", headers=upgrade)).status_code for _ in range(2)]
 

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from helpers.fake_machines import OK, FakeHost
+from helpers.plain_http import NO_TLS
 from helpers.waiting import LIMIT_S, until_soon
 from localfly.errors import PortTakenError, StartRefusedError
 from localfly.proxy.addresses import Proxy, ProxySettings
@@ -25,7 +26,7 @@ async def proxied(host, settings=None):
     port = await proxy.open("app")
     try:
         async with httpx.AsyncClient(
-            base_url=f"http://127.0.0.1:{port}", timeout=LIMIT_S
+            base_url=f"http://127.0.0.1:{port}", timeout=LIMIT_S, verify=NO_TLS
         ) as client:
             yield proxy, client
     finally:
