@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from roost_server.awake_clock import AwakeClock
 from roost_server.dead_runs import settle_runs
 from roost_server.flow_server_store import Records
-from roost_server.flow_servers import DRAIN_S, Caller, FlowServer, Online, first_online
+from roost_server.flow_servers import DRAIN_S, Caller, FlowServer, Online, Served, first_online
 from roost_server.missed_runs import skip_missed
 
 GAP_S = 120.0
@@ -160,12 +160,10 @@ class Book:
         await self.save(name)
         return self.servers[name]
 
-    async def poll(
-        self, caller: Caller, deployments: Collection[str] = (), pools: Collection[str] = ()
-    ) -> bool:
+    async def poll(self, caller: Caller, polled: Served) -> bool:
         """Note that a caller asks for work, and for which; return whether it gets any now."""
         record = self.servers[caller.name]
-        learned = record.learn(caller.boot, deployments, pools)
+        learned = record.learn(caller.boot, polled)
         if learned is not record:
             self.put(learned)
             await self.save(caller.name)
@@ -231,12 +229,14 @@ class Book:
             self.servers.pop(name, None)
         self._on_alive(name)
 
+    def is_draining(self, name: str) -> bool:
+        """Return whether a flow server gets no work now, because it sleeps or stops."""
+        return self.servers[name].is_draining(self.now())
+
     def is_asleep(self, name: str) -> bool:
         """Return whether a flow server asked for no work lately, or gets none."""
         alive = self._alive.get(name)
-        record = self.servers[name]
-        draining = record.is_draining(self.now())
-        return draining or alive is None or not 0 <= self.now() - alive <= ALIVE_S
+        return self.is_draining(name) or alive is None or not 0 <= self.now() - alive <= ALIVE_S
 
     def silent_s(self, caller: Caller) -> float:
         """Return for how many awake seconds a boot was not seen; counted from the start at most."""
@@ -285,7 +285,7 @@ class Book:
         async with self._skipping:
             record = self.servers[name]
             if self.now() - record.polled > GAP_S:
-                await skip_missed(record.deployments, record.pools, record.missed, name)
+                await skip_missed(record.served, record.missed, name)
 
     def _note_alive(self, name: str) -> None:
         self._alive[name] = self.now()

@@ -8,15 +8,17 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from helpers.flow_books import Scene, online
+from helpers.flow_books import Scene, online, served
 from helpers.waiting import until_soon
 from roost_server import flow_server_book, flow_server_watch
 from roost_server.due_runs import DeploymentName, WaitingRun
 from roost_server.flow_server_book import ALIVE_S
 from roost_server.flow_server_wake import GIVE_UP_S, Waker
-from roost_server.flow_server_watch import AHEAD_S, KEY, NEAR_S, SILENT_S, FlowWatch
+from roost_server.flow_server_watch import AHEAD_S, KEY, NEAR_S, ORPHAN_S, SILENT_S, FlowWatch
 from roost_server.flow_servers import Caller
 from roost_server.last_error import LastError
+from roost_server.subflows import Orphan
+from roost_server.untaken_runs import AGAIN_S, PATIENCE_S
 
 B1 = Caller("nightly", "b1")
 METADATA = f"/v1/apps/acme/machines/m1/metadata/{KEY}"
@@ -28,10 +30,13 @@ class World(Scene):
     def __init__(self, monkeypatch, environ):
         super().__init__()
         self.waiting, self.active, self.reads = [], set(), 0
+        self.orphans = []
         self.woken, self.settled, self.skipped = [], [], []
         self.is_open = True
         monkeypatch.setattr(flow_server_watch, "waiting_runs", self.read_waiting)
         monkeypatch.setattr(flow_server_watch, "active_runs", self.read_active)
+        monkeypatch.setattr(flow_server_watch, "find_orphans", self.read_orphans)
+        monkeypatch.setattr(flow_server_watch, "settle_runs", self.settle)
         monkeypatch.setattr(flow_server_watch, "deployment_names", self.read_names)
         monkeypatch.setattr(flow_server_watch, "LAST_ERROR", LastError(hide=str))
         monkeypatch.setattr(flow_server_book, "settle_runs", self.settle)
@@ -39,13 +44,13 @@ class World(Scene):
         self.waker = Waker(lambda: self.clock.seconds, self.get, lambda: self.now)
         self.watch = FlowWatch(self.book, self.waker, environ, lambda: self.is_open)
 
-    async def read_waiting(self, deployments, pools, *, after=None, before=None, limit=1000):
+    async def read_waiting(self, served, *, after=None, before=None, limit=1000):
         """Return waiting runs as the query does."""
         self.reads += 1
         found = [
             run
             for run in sorted(self.waiting, key=lambda run: run.at)
-            if (run.deployment in deployments or run.pool in pools)
+            if run.is_for(served)
             and (after is None or run.at > after)
             and (before is None or run.at <= before)
         ]
@@ -54,6 +59,10 @@ class World(Scene):
     async def read_active(self, runs):
         """Return executed runs."""
         return self.active & set(runs)
+
+    async def read_orphans(self, runs):
+        """Return subflows whose parent ended."""
+        return [each for each in self.orphans if {each.run, each.parent} & set(runs)]
 
     async def read_names(self, deployments):
         """Return names."""
@@ -81,7 +90,7 @@ class World(Scene):
         """Bring a start online that works for a deployment and a pool."""
         await self.book.load()
         await self.book.come_online("nightly", online())
-        await self.book.poll(B1, ["d"], ["pool"])
+        await self.book.poll(B1, served(["d"], ["pool"]))
         self.reads = 0
 
     async def look(self):
@@ -241,6 +250,106 @@ def test_a_flow_server_that_never_wakes_keeps_nobody_awake_for_ever(world, machi
     # The run that nobody takes would wake the server again and again.
     told = json.loads(machine_api.bodies[-1]["value"])
     assert datetime.fromisoformat(told["at"]) == world.waiting[1].at
+
+
+async def be_there(world, seconds):
+    """Let a flow server ask for work all the time, and the watch look as often as it does."""
+    while seconds > 0:
+        world.pass_time(10)
+        seconds -= 10
+        await world.book.poll(B1, served(["d"], ["pool"]))
+        await world.watch.look()
+
+
+def test_a_run_that_an_awake_flow_server_never_takes_keeps_nobody_awake(world, machine_api, capsys):
+    async def act():
+        world.put(-1, "held")
+        await be_there(world, PATIENCE_S - 20)
+        awake = world.watch.stays_awake()
+        await be_there(world, 30)
+        world.put(7200, "next")
+        may_sleep = await world.watch.prepare_sleep()
+        world.pass_time(ALIVE_S + 1)  # the flow server sleeps
+        await world.look()
+        return awake, may_sleep
+
+    awake, may_sleep = play(world, act)
+
+    assert awake
+    assert may_sleep
+    assert world.woken == []
+    told = json.loads(machine_api.bodies[-1]["value"])
+    assert datetime.fromisoformat(told["at"]) == world.waiting[-1].at
+    assert set(world.records.rows["nightly"]["untaken"]) == {"held"}
+    assert "does not take the run held" in capsys.readouterr().out
+
+
+def test_while_it_sleeps_or_executes_a_run_it_can_take_none(world):
+    async def act():
+        world.put(-1, "waits")
+        await world.book.claim(B1, "run")
+        world.active = {"run"}
+        await be_there(world, PATIENCE_S + 20)
+        world.active = set()
+        await world.book.drain("nightly", draining=True)
+        world.pass_time(PATIENCE_S + 20)
+        await world.look()
+        return world.book.servers["nightly"].untaken
+
+    assert play(world, act) == {}
+    assert world.woken
+
+
+def test_a_change_of_what_holds_a_run_has_it_waited_for_again(world):
+    async def act():
+        world.put(-1, "held")
+        await be_there(world, PATIENCE_S + 20)
+        world.pass_time(ALIVE_S + 1)
+        await world.look()
+        before = list(world.woken)
+        world.watch.try_again()
+        await world.look()
+        awake = world.watch.stays_awake()
+        await be_there(world, AGAIN_S + 20)
+        return before, awake, world.watch.stays_awake()
+
+    before, awake, after = play(world, act)
+
+    assert before == []
+    assert awake
+    assert len(world.woken) == 1
+    assert after is None
+
+
+def orphan(world, *, ended_s, run="child", parent="parent"):
+    at = datetime.fromtimestamp(world.now, UTC) + timedelta(seconds=ended_s)
+    return Orphan(run, parent, at)
+
+
+@pytest.mark.parametrize("claimed", ["child", "parent"])
+def test_a_subflow_whose_parent_ended_without_it_is_ended_and_nobody_stays_awake(world, claimed):
+    """Its process was killed, and Prefect's runner reported only the run that it had started."""
+
+    async def act():
+        await world.book.claim(B1, claimed)
+        world.active = {"child"} & {claimed}
+        world.orphans = [orphan(world, ended_s=0)]
+        await world.look()
+        awake, early = world.watch.stays_awake(), list(world.settled)
+        world.pass_time(ORPHAN_S + 2)
+        await world.look()
+        world.active, world.orphans = set(), []
+        await world.look()
+        return awake, early, world.watch.stays_awake()
+
+    awake, early, after = play(world, act)
+
+    assert awake
+    assert early == []
+    assert [runs for runs, _ in world.settled] == [["child"]]
+    assert "the run parent ended" in world.settled[0][1]
+    assert after is None
+    assert world.book.servers["nightly"].runs == {}
 
 
 def test_the_next_due_time_is_left_before_a_sleep_and_removed_when_there_is_none(
