@@ -135,6 +135,22 @@ async def active_runs(runs: Collection[str]) -> set[str]:
         return {str(run) for run, *rest in rows.all() if is_executed(*rest)}
 
 
+async def pending_runs(runs: Collection[str]) -> dict[str, str | None]:
+    """Return which of these runs are Pending, each with the id of its deployment, if it has one."""
+    import sqlalchemy as sa
+
+    if not runs:
+        return {}
+    db = PROVIDE_DATABASE.load()()
+    query = sa.select(db.FlowRun.id, db.FlowRun.deployment_id).where(
+        db.FlowRun.id.in_([UUID(run) for run in runs]),
+        db.FlowRun.state_type == STATES.load().StateType.PENDING,
+    )
+    async with db.session_context() as session:
+        rows = await session.execute(query)
+        return {str(run): str(deployment) if deployment else None for run, deployment in rows}
+
+
 @dataclass(frozen=True)
 class DeploymentName:
     """The names of a deployment and of its flow."""

@@ -18,6 +18,7 @@ from roost_server.dead_runs import settle_runs
 from roost_server.flow_server_store import Records
 from roost_server.flow_servers import DRAIN_S, Caller, FlowServer, Online, Served, first_online
 from roost_server.missed_runs import skip_missed
+from roost_server.missing_processes import Missing, MissingProcesses
 
 GAP_S = 120.0
 """Runs count as missed only if a flow server asked for no work for this many seconds."""
@@ -62,6 +63,7 @@ class Book:
         self._alive: dict[str, float] = {}
         self._dirty: set[str] = set()
         self._touched: set[str] = set()
+        self._missing: dict[str, MissingProcesses] = {}
         self._loaded = False
         self._loading, self._saving, self._skipping = (asyncio.Lock() for _ in range(3))
         self._settling = asyncio.Lock()
@@ -192,6 +194,8 @@ class Book:
         """Record, before it begins, that a caller executes a run; return whether that was new."""
         record = self.servers[caller.name]
         self._touched.add(run)
+        if missing := self._missing.get(caller.name):
+            missing.forget(run)
         if record.runs.get(run) == caller.boot:
             return False
         self.put(record.claim(run, caller.boot))
@@ -202,6 +206,25 @@ class Book:
             self.release(caller.name, [run])
             raise
         return True
+
+    def note_missing(self, caller: Caller, missing: Missing) -> None:
+        """Record which runs have no process, as the newest boot says."""
+        record = self.servers.get(caller.name)
+        if record is None or record.boot != caller.boot:
+            return
+        known = self._missing.get(caller.name)
+        if known is None or known.boot != caller.boot:
+            known = self._missing[caller.name] = MissingProcesses(caller.boot)
+        known.note(missing, self.clock.seconds)
+
+    def lost(self, name: str, limit_s: float) -> Missing:
+        """Return the runs of the newest boot that have had no process for so many seconds."""
+        record, known = self.servers[name], self._missing.get(name)
+        if known is None or known.boot != record.boot:
+            return Missing()
+        ours = {run for run, boot in record.runs.items() if boot == record.boot} - self.claiming
+        found = known.lost(self.clock.seconds, limit_s)
+        return Missing(found.gone & ours, found.unseen & ours)
 
     def begin_review(self) -> set[str]:
         """Return the claimed runs whose claims are not under way; their states are read next."""

@@ -18,6 +18,7 @@ from roost_server.flow_server_wake import Waker
 from roost_server.flow_server_watch import FlowWatch, describe_due, first_due
 from roost_server.flow_servers import NAME, BadOnlineError, FlowServer, read_caller, read_online
 from roost_server.maintenance_mode import is_logged_in
+from roost_server.missing_processes import read_missing
 from roost_server.prefect_internals import installed
 from roost_server.untaken_runs import explain_untaken, names_of
 from roost_server.write_queue import ORIGIN, Origin
@@ -75,6 +76,8 @@ class FlowServerEndpoints:
             await self._book.load()
             if caller := read_caller(scope):
                 self._book.check(caller)
+                if (missing := read_missing(scope)) is not None:
+                    self._book.note_missing(caller, missing)
             await self._route(scope, text, send)
         except FencedError as error:
             await answer_json(send, 409, {"detail": str(error)})

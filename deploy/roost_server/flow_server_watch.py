@@ -18,12 +18,19 @@ from typing import Any
 
 from roost_machine.metadata import write_metadata
 from roost_server.dead_runs import settle_runs
-from roost_server.due_runs import WaitingRun, active_runs, deployment_names, waiting_runs
+from roost_server.due_runs import (
+    WaitingRun,
+    active_runs,
+    deployment_names,
+    pending_runs,
+    waiting_runs,
+)
 from roost_server.flow_server_book import Book
 from roost_server.flow_server_wake import Waker
 from roost_server.flow_servers import Caller, FlowServer, Served
 from roost_server.last_error import LAST_ERROR, name_failure
 from roost_server.missed_runs import MISSED_S
+from roost_server.missing_processes import GONE_S, PENDING_S
 from roost_server.subflows import Orphan, find_orphans
 from roost_server.untaken_runs import Patience
 
@@ -118,6 +125,8 @@ class FlowWatch:
                 await self._wake(record)
             for name in list(self._book.servers):
                 await self._end_silent(name)
+            for name in list(self._book.servers):
+                await self._end_lost(name)
             await self._end_orphans()
             if self._book.now() - self._saved_at >= SAVE_S:
                 await self._book.save_dirty()
@@ -190,6 +199,25 @@ class FlowWatch:
             await self._book.fence(name, silent)
         elif record.dead_runs():  # an earlier attempt failed
             await self._book.settle(name)
+
+    async def _end_lost(self, name: str) -> None:
+        """End runs that have no process, although their flow server is there.
+
+        A run that never had one may be started elsewhere by a worker, but not by `serve()`. Whose runs
+        they were is forgotten at the next look, as one may be executed again at once.
+        """
+        gone, late = self._book.lost(name, GONE_S).gone, self._book.lost(name, PENDING_S)
+        pending = await pending_runs(gone | late.unseen)
+        served = self._book.servers[name].deployments
+        unstarted = {
+            run
+            for run, deployment in pending.items()
+            if run in late.gone or (run in late.unseen and deployment in served)
+        }
+        executed = (gone & self._active) - pending.keys()
+        for runs, what in ((executed, "is gone"), (unstarted, "never began")):
+            if runs:
+                await settle_runs(sorted(runs), f"the process of this run on {name} {what}")
 
     async def _end_orphans(self) -> None:
         """End the subflows whose parent ended without them: its process crashed, or was killed."""

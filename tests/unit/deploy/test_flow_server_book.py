@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from helpers import virtual_time
 from helpers.flow_books import Scene, online, served
 from roost_server import flow_server_book
 from roost_server.flow_server_book import ALIVE_S, GAP_S, FencedError
@@ -79,13 +80,12 @@ def test_the_last_request_of_an_old_boot_ends_before_its_runs_are_settled(scene,
         await scene.book.claim(B1, "run")
         with scene.book.request(B1):
             taking_over = asyncio.create_task(scene.book.come_online("nightly", online("b2")))
-            for _ in range(5):
-                await asyncio.sleep(0.01)
+            await asyncio.sleep(1)
             early = list(settled)
         await taking_over
         return early
 
-    assert asyncio.run(play()) == []
+    assert virtual_time.run(play) == []
     assert len(settled) == 1
 
 
@@ -160,12 +160,12 @@ def test_a_poll_of_a_waking_flow_server_waits_for_the_end_of_its_drain(scene, th
         await scene.book.drain("nightly", draining=True)
         scene.waking.add("nightly")
         poll = asyncio.create_task(scene.book.poll(B1, served()))
-        await asyncio.sleep(2 * flow_server_book.LOOK_S)
+        await asyncio.sleep(1)
         was_done = poll.done()
         await then(scene.book)
         return was_done, await poll
 
-    assert asyncio.run(play()) == (False, given)
+    assert virtual_time.run(play) == (False, given)
 
 
 def test_a_poll_does_not_wait_longer_than_its_limit(scene, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,11 +13,12 @@ from helpers.flow_books import Scene, online, served
 from helpers.waiting import until_soon
 from roost_server import flow_server_book, flow_server_watch
 from roost_server.due_runs import DeploymentName, WaitingRun
-from roost_server.flow_server_book import ALIVE_S
+from roost_server.flow_server_book import ALIVE_S, FencedError
 from roost_server.flow_server_wake import GIVE_UP_S, Waker
 from roost_server.flow_server_watch import AHEAD_S, KEY, NEAR_S, ORPHAN_S, SILENT_S, FlowWatch
 from roost_server.flow_servers import Caller
 from roost_server.last_error import LastError
+from roost_server.missing_processes import GONE_S, PENDING_S, Missing
 from roost_server.subflows import Orphan
 from roost_server.untaken_runs import AGAIN_S, PATIENCE_S
 
@@ -30,13 +32,14 @@ class World(Scene):
     def __init__(self, monkeypatch, environ):
         super().__init__()
         self.waiting, self.active, self.reads = [], set(), 0
-        self.orphans = []
+        self.orphans, self.pending = [], {}
         self.woken, self.settled, self.skipped = [], [], []
         self.is_open = True
         monkeypatch.setattr(flow_server_watch, "waiting_runs", self.read_waiting)
         monkeypatch.setattr(flow_server_watch, "active_runs", self.read_active)
         monkeypatch.setattr(flow_server_watch, "find_orphans", self.read_orphans)
         monkeypatch.setattr(flow_server_watch, "settle_runs", self.settle)
+        monkeypatch.setattr(flow_server_watch, "pending_runs", self.read_pending)
         monkeypatch.setattr(flow_server_watch, "deployment_names", self.read_names)
         monkeypatch.setattr(flow_server_watch, "LAST_ERROR", LastError(hide=str))
         monkeypatch.setattr(flow_server_book, "settle_runs", self.settle)
@@ -64,13 +67,20 @@ class World(Scene):
         """Return subflows whose parent ended."""
         return [each for each in self.orphans if {each.run, each.parent} & set(runs)]
 
+    async def read_pending(self, runs):
+        """Return Pending runs with their deployments."""
+        return {run: self.pending[run] for run in self.pending.keys() & runs}
+
     async def read_names(self, deployments):
         """Return names."""
         return {each: DeploymentName("nightly", "load") for each in deployments if each}
 
     async def settle(self, runs, why, *, may_retry=True):  # noqa: ARG002 - as the real one
-        """Note who was settled."""
+        """Note who was settled; it ends."""
         self.settled.append((sorted(runs), why))
+        self.active -= set(runs)
+        for run in runs:
+            self.pending.pop(run, None)
 
     async def skip(self, *_):
         """Note when."""
@@ -350,6 +360,64 @@ def test_a_subflow_whose_parent_ended_without_it_is_ended_and_nobody_stays_awake
     assert "the run parent ended" in world.settled[0][1]
     assert after is None
     assert world.book.servers["nightly"].runs == {}
+
+
+async def say(world, seconds, gone=(), unseen=()):
+    """Let a launcher say for some time which runs have no process."""
+    while seconds > 0:
+        world.pass_time(10)
+        seconds -= 10
+        with suppress(FencedError):
+            world.book.check(B1)
+        world.book.note_missing(B1, Missing(frozenset(gone), frozenset(unseen)))
+        await world.watch.look()
+
+
+def test_a_run_whose_process_is_gone_is_ended_though_its_flow_server_is_there(world):
+    async def act():
+        for run in ("gone", "there"):
+            await world.book.claim(B1, run)
+        world.active = {"gone", "there"}
+        await say(world, GONE_S, ["gone"])
+        early = list(world.settled)
+        await say(world, 20, ["gone"])
+        return early
+
+    assert play(world, act) == []
+    [(runs, why)] = world.settled
+    assert (runs, why) == (["gone"], "the process of this run on nightly is gone")
+    assert set(world.book.servers["nightly"].runs) == {"there"}
+
+
+def test_a_pending_run_may_wait_longer_for_its_process_and_one_of_a_pool_for_ever(world):
+    """A worker may start flows on other machines, where this launcher sees no process."""
+
+    async def act():
+        world.pending = {"again": "d", "served": "d", "pooled": "e"}
+        world.active = set(world.pending)
+        for run in world.pending:
+            await world.book.claim(B1, run)
+        await say(world, PENDING_S, ["again"], ["served", "pooled"])
+        early = list(world.settled)
+        await say(world, 20, ["again"], ["served", "pooled"])
+        return early
+
+    assert play(world, act) == []
+    assert [runs for runs, _ in world.settled] == [["again", "served"]]
+
+
+def test_what_an_earlier_boot_says_is_not_heard(world):
+    async def act():
+        await world.book.claim(B1, "run")
+        world.active = {"run"}
+        await world.book.come_online("nightly", online("b2"))
+        world.settled.clear()
+        await world.book.claim(Caller("nightly", "b2"), "run")
+        await say(world, GONE_S + 20, ["run"])
+
+    play(world, act)
+
+    assert world.settled == []
 
 
 def test_the_next_due_time_is_left_before_a_sleep_and_removed_when_there_is_none(
