@@ -11,6 +11,9 @@ from roost_machine.unix_http import UnixConnection
 
 # By ROOST_IDLE_ACTION: what to request, in order, as Fly cannot suspend every machine.
 ACTIONS = {"suspend": ("suspend", "stop"), "stop": ("stop",)}
+PROXY_HEADER = "fly-request-id"
+"""Fly's proxy adds this header to each request that wakes a machine or keeps it awake; Fly's own health
+checks do not have it."""
 ASK_LIMIT_S = 10.0
 
 

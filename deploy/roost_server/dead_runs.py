@@ -13,8 +13,9 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
-from roost_server.due_runs import ACTIVE
+from roost_server.due_runs import ACTIVE, SCHEDULED, waits_in_process
 from roost_server.prefect_internals import PROVIDE_DATABASE, SET_RUN_STATE, STATES
+from roost_server.subflows import subflows_of
 
 
 class Ending(Enum):
@@ -34,15 +35,17 @@ class Attempt:
         state: the type of the run's state.
         count: how often the run was started.
         retries: how many more attempts the flow allows.
-        has_deployment: whether somebody can start it again.
-        is_subflow: whether it is part of another run, which starts it anew.
+        has_deployment: whether somebody can start it again. A subflow has none: its parent calls it
+            again. A run that a flow started with `run_deployment` has a parent and a deployment, and
+            a process of its own.
     """
 
     state: str
     count: int
     retries: int
     has_deployment: bool
-    is_subflow: bool
+    waits_in_process: bool = False
+    """Whether it is scheduled for a retry by the process that failed it, which waits for the time."""
 
 
 def ending_of(attempt: Attempt, *, may_retry: bool = True) -> Ending:
@@ -50,18 +53,22 @@ def ending_of(attempt: Attempt, *, may_retry: bool = True) -> Ending:
 
     A run that is Pending has not begun, so that starting it again repeats nothing.
     """
+    if attempt.waits_in_process:
+        return Ending.RETRY if may_retry and attempt.has_deployment else Ending.CRASHED
     if attempt.state not in ACTIVE:
         return Ending.NONE
     if attempt.state == "CANCELLING":
         return Ending.CANCELLED
-    is_startable = may_retry and attempt.has_deployment and not attempt.is_subflow
-    if is_startable and attempt.count <= attempt.retries:
+    if may_retry and attempt.has_deployment and attempt.count <= attempt.retries:
         return Ending.RETRY
     return Ending.CRASHED
 
 
 async def settle_runs(runs: Collection[str], why: str, *, may_retry: bool = True) -> None:
     """End or reschedule runs whose process is gone; those that ended already stay as they are.
+
+    Their subflows are gone with them, and end first: a parent that is scheduled again may begin at
+    once, and call its subflows anew.
 
     Args:
         runs: the ids of the runs.
@@ -71,7 +78,7 @@ async def settle_runs(runs: Collection[str], why: str, *, may_retry: bool = True
     Raises:
         SQLAlchemyError: the database cannot be written; a repetition is safe.
     """
-    for run in runs:
+    for run in (*await subflows_of(runs), *runs):
         ending = await _settle(run, why, may_retry=may_retry)
         if ending is not Ending.NONE:
             print(f"roost: the flow run {run} is {ending.value}: {why}", flush=True)
@@ -87,32 +94,48 @@ async def _settle(run: str, why: str, *, may_retry: bool) -> Ending:
         )
         if found is None:
             return Ending.NONE
-        ending = ending_of(_attempt_of(found), may_retry=may_retry)
+        attempt = _attempt_of(found)
+        ending = ending_of(attempt, may_retry=may_retry)
         if ending is not Ending.NONE:
+            state = _state(ending, why, _again_at(found, attempt))
+            if waits_in_process(SCHEDULED, found.empirical_policy):
+                # A worker's pool hands out no run that a process retries by itself (3.8.8, 3.9.1).
+                found.empirical_policy = found.empirical_policy.model_copy(
+                    update={"retry_type": "reschedule"}
+                )
             await SET_RUN_STATE.load()(
-                session=session,
-                flow_run_id=found.id,
-                state=_state(ending, why, found.empirical_policy.retry_delay or 0),
-                force=True,
+                session=session, flow_run_id=found.id, state=state, force=True
             )
         return ending
 
 
 def _attempt_of(found: Any) -> Attempt:
     return Attempt(
-        state=found.state_type.value if found.state_type else "",
+        state=_type(found),
         count=found.run_count or 0,
         retries=found.empirical_policy.retries or 0,
         has_deployment=found.deployment_id is not None,
-        is_subflow=found.parent_task_run_id is not None,
+        waits_in_process=waits_in_process(_type(found), found.empirical_policy),
     )
 
 
-def _state(ending: Ending, why: str, delay_s: float) -> Any:
+def _type(found: Any) -> str:
+    return found.state_type.value if found.state_type else ""
+
+
+def _again_at(found: Any, attempt: Attempt) -> datetime:
+    """Return when the next attempt begins; a run that did not begin has nothing to wait for."""
+    now = datetime.now(UTC)
+    if attempt.waits_in_process:
+        return found.next_scheduled_start_time or now
+    delay_s = found.empirical_policy.retry_delay or 0 if attempt.count else 0
+    return now + timedelta(seconds=delay_s)
+
+
+def _state(ending: Ending, why: str, at: datetime) -> Any:
     states = STATES.load()
     message = f"{why}."
     if ending is Ending.RETRY:
-        at = datetime.now(UTC) + timedelta(seconds=delay_s)
         return states.AwaitingRetry(scheduled_time=at, message=message)
     make = states.Cancelled if ending is Ending.CANCELLED else states.Crashed
     return make(message=message)

@@ -16,8 +16,9 @@ from datetime import UTC, datetime
 from roost_server.awake_clock import AwakeClock
 from roost_server.dead_runs import settle_runs
 from roost_server.flow_server_store import Records
-from roost_server.flow_servers import DRAIN_S, Caller, FlowServer, Online, first_online
+from roost_server.flow_servers import DRAIN_S, Caller, FlowServer, Online, Served, first_online
 from roost_server.missed_runs import skip_missed
+from roost_server.missing_processes import Missing, MissingProcesses
 
 GAP_S = 120.0
 """Runs count as missed only if a flow server asked for no work for this many seconds."""
@@ -62,6 +63,7 @@ class Book:
         self._alive: dict[str, float] = {}
         self._dirty: set[str] = set()
         self._touched: set[str] = set()
+        self._missing: dict[str, MissingProcesses] = {}
         self._loaded = False
         self._loading, self._saving, self._skipping = (asyncio.Lock() for _ in range(3))
         self._settling = asyncio.Lock()
@@ -160,12 +162,10 @@ class Book:
         await self.save(name)
         return self.servers[name]
 
-    async def poll(
-        self, caller: Caller, deployments: Collection[str] = (), pools: Collection[str] = ()
-    ) -> bool:
+    async def poll(self, caller: Caller, polled: Served) -> bool:
         """Note that a caller asks for work, and for which; return whether it gets any now."""
         record = self.servers[caller.name]
-        learned = record.learn(caller.boot, deployments, pools)
+        learned = record.learn(caller.boot, polled)
         if learned is not record:
             self.put(learned)
             await self.save(caller.name)
@@ -194,6 +194,8 @@ class Book:
         """Record, before it begins, that a caller executes a run; return whether that was new."""
         record = self.servers[caller.name]
         self._touched.add(run)
+        if missing := self._missing.get(caller.name):
+            missing.forget(run)
         if record.runs.get(run) == caller.boot:
             return False
         self.put(record.claim(run, caller.boot))
@@ -204,6 +206,25 @@ class Book:
             self.release(caller.name, [run])
             raise
         return True
+
+    def note_missing(self, caller: Caller, missing: Missing) -> None:
+        """Record which runs have no process, as the newest boot says."""
+        record = self.servers.get(caller.name)
+        if record is None or record.boot != caller.boot:
+            return
+        known = self._missing.get(caller.name)
+        if known is None or known.boot != caller.boot:
+            known = self._missing[caller.name] = MissingProcesses(caller.boot)
+        known.note(missing, self.clock.seconds)
+
+    def lost(self, name: str, limit_s: float) -> Missing:
+        """Return the runs of the newest boot that have had no process for so many seconds."""
+        record, known = self.servers[name], self._missing.get(name)
+        if known is None or known.boot != record.boot:
+            return Missing()
+        ours = {run for run, boot in record.runs.items() if boot == record.boot} - self.claiming
+        found = known.lost(self.clock.seconds, limit_s)
+        return Missing(found.gone & ours, found.unseen & ours)
 
     def begin_review(self) -> set[str]:
         """Return the claimed runs whose claims are not under way; their states are read next."""
@@ -231,12 +252,14 @@ class Book:
             self.servers.pop(name, None)
         self._on_alive(name)
 
+    def is_draining(self, name: str) -> bool:
+        """Return whether a flow server gets no work now, because it sleeps or stops."""
+        return self.servers[name].is_draining(self.now())
+
     def is_asleep(self, name: str) -> bool:
         """Return whether a flow server asked for no work lately, or gets none."""
         alive = self._alive.get(name)
-        record = self.servers[name]
-        draining = record.is_draining(self.now())
-        return draining or alive is None or not 0 <= self.now() - alive <= ALIVE_S
+        return self.is_draining(name) or alive is None or not 0 <= self.now() - alive <= ALIVE_S
 
     def silent_s(self, caller: Caller) -> float:
         """Return for how many awake seconds a boot was not seen; counted from the start at most."""
@@ -285,7 +308,7 @@ class Book:
         async with self._skipping:
             record = self.servers[name]
             if self.now() - record.polled > GAP_S:
-                await skip_missed(record.deployments, record.pools, record.missed, name)
+                await skip_missed(record.served, record.missed, name)
 
     def _note_alive(self, name: str) -> None:
         self._alive[name] = self.now()

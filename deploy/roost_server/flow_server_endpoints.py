@@ -15,10 +15,13 @@ from roost_server.due_runs import active_runs, deployment_names, waiting_runs
 from roost_server.flow_server_book import Book, FencedError
 from roost_server.flow_server_requests import LONGEST_BODY, answer_failure, answer_json
 from roost_server.flow_server_wake import Waker
+from roost_server.flow_server_watch import first_due
 from roost_server.flow_servers import NAME, BadOnlineError, FlowServer, read_caller, read_online
 from roost_server.maintenance_mode import is_logged_in
+from roost_server.missing_processes import read_missing
 from roost_server.next_due import DueTimes
 from roost_server.prefect_internals import installed
+from roost_server.untaken_runs import explain_untaken, names_of
 from roost_server.write_queue import ORIGIN, Origin
 from roost_server.write_requests import read_body
 
@@ -74,6 +77,8 @@ class FlowServerEndpoints:
             await self._book.load()
             if caller := read_caller(scope):
                 self._book.check(caller)
+                if (missing := read_missing(scope)) is not None:
+                    self._book.note_missing(caller, missing)
             await self._route(scope, text, send)
         except FencedError as error:
             await answer_json(send, 409, {"detail": str(error)})
@@ -150,11 +155,11 @@ class FlowServerEndpoints:
     async def describe(self, record: FlowServer) -> dict[str, Any]:
         """Return a record as its endpoint answers it, with what waits for it now."""
         now = self._book.now()
-        names = await deployment_names(record.deployments)
-        first = await waiting_runs(record.deployments, record.pools, limit=1)
-        overdue = await waiting_runs(
-            record.deployments, record.pools, before=datetime.fromtimestamp(now, UTC)
-        )
+        time, gave_up = datetime.fromtimestamp(now, UTC), self._waker.gave_up(record.name)
+        first = await first_due(record, time, gave_up=gave_up)
+        overdue = await waiting_runs(record.served, before=time)
+        untaken = await explain_untaken(record.served, record.untaken, time)
+        names = await deployment_names({*record.deployments, *names_of(untaken)})
         return {
             **{key: getattr(record, key) for key in ("name", "address", "boot", "version")},
             "prefect": record.prefect,
@@ -170,8 +175,19 @@ class FlowServerEndpoints:
             ],
             "pools": list(record.pools),
             "running": sorted(await active_runs(record.runs.keys())),
-            "due": first[0].at.astimezone(UTC).isoformat() if first else None,
-            "overdue": len(overdue),
+            "due": first.at.astimezone(UTC).isoformat() if first else None,
+            "overdue": sum(run.run not in record.untaken for run in overdue),
+            "gave_up": gave_up,
+            "untaken": [
+                {
+                    "run": each.run,
+                    "due": each.at.astimezone(UTC).isoformat(),
+                    "deployment": f"{named.flow}/{named.name}" if named else "",
+                    "why": each.why,
+                }
+                for each in untaken
+                for named in [names.get(each.deployment or "")]
+            ],
             "wake_error": self._waker.error(record.name),
         }
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 from uuid import UUID
 
@@ -22,8 +22,8 @@ from roost_server.flow_server_requests import (
     answer_failure,
     answer_json,
     is_uuid,
-    read_deployments,
     read_document,
+    read_polled,
     read_proposed,
     uncompressed,
 )
@@ -36,6 +36,8 @@ POLL = re.compile(r"/(?:deployments|work_pools/(?P<pool>[^/]+))/get_scheduled_fl
 SET_STATE = re.compile(r"/flow_runs/(?P<run>[0-9a-fA-F-]{36})/set_state/?$")
 DEPLOYMENT = re.compile(r"/deployments/[0-9a-fA-F-]{36}/?$")
 CREATES = re.compile(r"/(?:create_flow_run|resume|set_state|flow_runs)/?$")
+CHANGES = re.compile(r"/(?:deployments|work_pools|work_queues|concurrency_limits)/")
+"""What may hold runs; a change of it may let them go."""
 EXECUTED = ("PENDING", "RUNNING")
 
 
@@ -46,15 +48,22 @@ class FlowServerLayer:
         book: the flow servers.
         environ: holds the login.
         nudge: called when a run may have been created.
+        try_again: called when what holds a run may have changed.
         clients: counts the sockets and polls of others.
     """
 
     def __init__(
-        self, book: Book, environ: Mapping[str, str], nudge: Callable[[], None], clients: Clients
+        self,
+        book: Book,
+        environ: Mapping[str, str],
+        nudge: Callable[[], None],
+        try_again: Callable[[], None],
+        clients: Clients,
     ) -> None:
         self._book = book
         self._environ = environ
         self._nudge = nudge
+        self._try_again = try_again
         self._clients = clients
 
     def layer(self, app: App) -> App:
@@ -74,6 +83,10 @@ class FlowServerLayer:
 
     async def _socket(self, app: App, scope: Scope, receive: Receive, send: Send) -> None:
         caller = read_caller(scope)
+        if caller:
+            # Whose socket it is, is known from the records. Without them it is anybody's.
+            with suppress(Exception):
+                await self._book.load()
         if caller and self._is_fenced(caller):
             await receive()
             await send({"type": "websocket.close", "code": 1008, "reason": "replaced"})
@@ -100,10 +113,16 @@ class FlowServerLayer:
             self._note_run(scope)
 
     def _note_run(self, scope: Scope) -> None:
-        """Have the watch look now if a request may have created a run."""
-        is_new = scope["method"] == "POST" and CREATES.search(scope["path"])
-        if is_new and is_logged_in(scope, self._environ):
-            self._nudge()
+        """Have the watch look now if a request may have created a run, or let one go."""
+        method, path = scope["method"], scope["path"]
+        is_new = method == "POST" and CREATES.search(path)
+        is_change = method in ("PATCH", "PUT", "DELETE") and CHANGES.search(path)
+        ends_run = method == "POST" and SET_STATE.search(path) and not read_caller(scope)
+        if not (is_new or is_change) or not is_logged_in(scope, self._environ):
+            return
+        if is_change or ends_run:
+            self._try_again()
+        self._nudge()
 
     async def _from_flow_server(
         self, app: App, scope: Scope, receive: Receive, send: Send, caller: Caller
@@ -149,9 +168,7 @@ class FlowServerLayer:
             ORIGIN.set(Origin.REQUEST)
             found = await self._try(
                 send,
-                lambda: self._book.poll(
-                    caller, read_deployments(read_document(body)), [pool] if pool else []
-                ),
+                lambda: self._book.poll(caller, read_polled(read_document(body), pool)),
             )
             if found is True:
                 await app(scope, body.replay(), send)

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from roost_server.asgi import Message, Scope, Send
+from roost_server.flow_servers import Served
 from roost_server.write_requests import Body
 
 LONGEST_BODY = 2**20
@@ -69,12 +70,18 @@ def read_document(body: Body) -> Any:
     return None
 
 
-def read_deployments(document: Any) -> list[str]:
-    """Return the ids of the deployments in a poll; others than ids are left out."""
-    found = document.get("deployment_ids") if isinstance(document, dict) else None
-    if not isinstance(found, list):
-        return []
-    return [str(UUID(each)) for each in found if is_uuid(each)]
+def read_polled(document: Any, pool: str | None) -> Served:
+    """Return what a poll asks for: deployments, or a pool, of which it may name queues.
+
+    Others than ids and names are left out.
+    """
+    key = "work_queue_names" if pool else "deployment_ids"
+    found = document.get(key) if isinstance(document, dict) else None
+    listed = found if isinstance(found, list) else []
+    if pool is None:
+        return Served(frozenset(str(UUID(each)) for each in listed if is_uuid(each)))
+    queues = frozenset(each for each in listed if isinstance(each, str))
+    return Served(pools=frozenset({pool}), queues={pool: queues} if queues else {})
 
 
 def read_proposed(document: Any) -> str:

@@ -9,15 +9,28 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import reduce
+from operator import or_
 
-from roost_server.due_runs import WaitingRun, active_runs, deployment_names, waiting_runs
+from roost_server.dead_runs import settle_runs
+from roost_server.due_runs import (
+    WaitingRun,
+    active_runs,
+    deployment_names,
+    pending_runs,
+    waiting_runs,
+)
 from roost_server.flow_server_book import Book
 from roost_server.flow_server_wake import Waker
-from roost_server.flow_servers import Caller, FlowServer
+from roost_server.flow_servers import Caller, FlowServer, Served
 from roost_server.last_error import FailureLog
 from roost_server.missed_runs import MISSED_S
+from roost_server.missing_processes import GONE_S, PENDING_S
 from roost_server.next_due import NextDue
+from roost_server.subflows import Orphan, find_orphans
+from roost_server.untaken_runs import Patience
 
 LOOK_S, LEAST_S = 2.0, 0.5
 AFTER_FAILURE_S = 5.0
@@ -28,11 +41,13 @@ NEAR_S = 60.0
 """A run that is due sooner than this keeps the server awake: a sleep would not be worth it."""
 SILENT_S = 600.0
 """A boot that was not seen for this long while it executed runs is gone, in awake seconds."""
+ORPHAN_S = 60.0
+"""How long a subflow may take to end after its parent did; both are executed by one process."""
 
 
-def waits_for(record: FlowServer, run: WaitingRun) -> bool:
-    """Return whether a run waits for this flow server."""
-    return run.deployment in record.deployments or run.pool in record.pools
+def still_waits(record: FlowServer, run: WaitingRun) -> bool:
+    """Return whether a run waits for this flow server, which is to be woken for it."""
+    return run.run not in record.untaken and run.is_for(record.served)
 
 
 class FlowWatch:
@@ -50,6 +65,9 @@ class FlowWatch:
         self._is_open = is_open
         self._waiting: list[WaitingRun] = []
         self._active: set[str] = set()
+        self._orphans: list[Orphan] = []
+        self._patience: dict[str, Patience] = {}
+        self._looked_s = 0.0
         self._nudge = asyncio.Event()
         self._looking = asyncio.Lock()
         self._saved_at = 0.0
@@ -84,28 +102,63 @@ class FlowWatch:
         async with self._looking:
             self._book.clock.tick()
             await self._read()
+            self._note_untaken()
             for record in list(self._book.servers.values()):
                 await self._wake(record)
             for name in list(self._book.servers):
                 await self._end_silent(name)
+            for name in list(self._book.servers):
+                await self._end_lost(name)
+            await self._end_orphans()
             if self._book.now() - self._saved_at >= SAVE_S:
                 await self._book.save_dirty()
                 self._saved_at = self._book.now()
 
     async def _read(self) -> None:
-        servers = list(self._book.servers.values())
+        served = reduce(or_, (each.served for each in self._book.servers.values()), Served())
         self._waiting = await waiting_runs(
-            {each for record in servers for each in record.deployments},
-            {each for record in servers for each in record.pools},
+            served,
             before=self._time() + timedelta(seconds=NEAR_S + LOOK_S),
         )
         claimed = self._book.begin_review()
-        self._active = await active_runs(claimed)
+        active = await active_runs(claimed)
+        self._orphans = await find_orphans(claimed) if claimed else []
+        # A run that ended is remembered until its subflows have ended too.
+        self._active = active | ({orphan.parent for orphan in self._orphans} & claimed)
         self._book.end_review(claimed - self._active)
+
+    def _note_untaken(self) -> None:
+        """Note which runs are there to be taken for too long; they wake nobody any more."""
+        now_s = self._book.clock.seconds
+        passed_s, self._looked_s = now_s - self._looked_s, now_s
+        for record in list(self._book.servers.values()):
+            due = [run for run in self._waiting if run.is_for(record.served)]
+            is_able = not self._book.is_asleep(record.name) and not self._executed(record)
+            patience = self._patience.setdefault(record.name, Patience())
+            untaken = patience.untaken(record.untaken, due, passed_s if is_able else 0.0)
+            for run in untaken.keys() - record.untaken.keys():
+                print(
+                    f"roost: flow server {record.name} asks for work and does not take the run "
+                    f"{run}, which keeps nobody awake any more",
+                    flush=True,
+                )
+            self._book.put(replace(record, untaken=untaken))
+
+    def try_again(self) -> None:
+        """Wait for untaken runs again, for a while: what holds them may have changed."""
+        for record in list(self._book.servers.values()):
+            if record.untaken:
+                self._patience.setdefault(record.name, Patience()).begin_again()
+                self._book.put(replace(record, untaken={}))
+                self.nudge()
+
+    def _executed(self, record: FlowServer) -> str | None:
+        """Return a run that this flow server executes; None if there is none."""
+        return next((run for run in record.runs if run in self._active), None)
 
     async def _wake(self, record: FlowServer) -> None:
         ahead = self._time() + timedelta(seconds=AHEAD_S)
-        due = [run for run in self._waiting if run.at <= ahead and waits_for(record, run)]
+        due = [run for run in self._waiting if run.at <= ahead and still_waits(record, run)]
         if not due or not self._book.is_asleep(record.name):
             return
         self._waker.wake(record)
@@ -127,16 +180,43 @@ class FlowWatch:
         elif record.dead_runs():  # an earlier attempt failed
             await self._book.settle(name)
 
+    async def _end_lost(self, name: str) -> None:
+        """End runs that have no process, although their flow server is there.
+
+        A run that never had one may be started elsewhere by a worker, but not by `serve()`. Whose runs
+        they were is forgotten at the next look, as one may be executed again at once.
+        """
+        gone, late = self._book.lost(name, GONE_S).gone, self._book.lost(name, PENDING_S)
+        pending = await pending_runs(gone | late.unseen)
+        served = self._book.servers[name].deployments
+        unstarted = {
+            run
+            for run, deployment in pending.items()
+            if run in late.gone or (run in late.unseen and deployment in served)
+        }
+        executed = (gone & self._active) - pending.keys()
+        for runs, what in ((executed, "is gone"), (unstarted, "never began")):
+            if runs:
+                await settle_runs(sorted(runs), f"the process of this run on {name} {what}")
+
+    async def _end_orphans(self) -> None:
+        """End the subflows whose parent ended without them: its process crashed, or was killed."""
+        before = self._time() - timedelta(seconds=ORPHAN_S)
+        for orphan in self._orphans:
+            if orphan.ended_at < before:
+                why = f"the run {orphan.parent} ended, and with it the process of this subflow"
+                await settle_runs([orphan.run], why)
+
     def stays_awake(self) -> str | None:
         """Return why the server must not sleep now, for its log; None if it may."""
         if not self._book.servers or not self._is_open():
             return None
         for record in self._book.servers.values():
-            if executed := next((run for run in record.runs if run in self._active), None):
+            if executed := self._executed(record):
                 return f"flow server {record.name} executes the run {executed}"
         near = self._time() + timedelta(seconds=NEAR_S)
         for record in self._book.servers.values():
-            due = (run for run in self._waiting if run.at <= near and waits_for(record, run))
+            due = (run for run in self._waiting if run.at <= near and still_waits(record, run))
             if (run := next(due, None)) and not self._waker.gave_up(record.name):
                 return f"the run {run.run} for flow server {record.name} is due at {run.at:%H:%M:%S} UTC"
         return None
@@ -163,15 +243,14 @@ class FlowWatch:
     async def next_due(self) -> NextDue | None:
         """Return the earliest run that waits for a flow server.
 
-        A run that is overdue for a flow server that cannot be woken is left out: it would wake this
-        server again and again.
+        A run that would wake this server again and again is left out: one that is untaken, and one
+        that is overdue for a flow server that cannot be woken.
         """
         await self._book.load()
         found: list[tuple[WaitingRun, str]] = []
         for record in self._book.servers.values():
-            after = self._time() if self._waker.gave_up(record.name) else None
-            runs = await waiting_runs(record.deployments, record.pools, after=after, limit=1)
-            found += [(run, record.name) for run in runs]
+            run = await first_due(record, self._time(), gave_up=self._waker.gave_up(record.name))
+            found += [(run, record.name)] if run else []
         earliest = min(found, key=lambda each: each[0].at, default=None)
         return await _describe(*earliest) if earliest else None
 
@@ -185,3 +264,16 @@ async def _describe(run: WaitingRun, name: str) -> NextDue:
     named = names.get(run.deployment or "")
     deployment = f"{named.flow}/{named.name}" if named else ""
     return NextDue(run.at, {"flow_server": name, "deployment": deployment})
+
+
+async def first_due(record: FlowServer, now: datetime, *, gave_up: bool) -> WaitingRun | None:
+    """Return the earliest run that this flow server is to be woken for.
+
+    Args:
+        record: the flow server.
+        now: the time, with its zone.
+        gave_up: whether it could not be woken, so that overdue runs do not count.
+    """
+    after = now if gave_up else None
+    runs = await waiting_runs(record.served, after=after, limit=1 + len(record.untaken))
+    return next((run for run in runs if run.run not in record.untaken), None)

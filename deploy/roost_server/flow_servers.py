@@ -58,6 +58,45 @@ class Online:
 
 
 @dataclass(frozen=True)
+class Served:
+    """What a flow server polls for.
+
+    Args:
+        deployments: the ids of deployments.
+        pools: the names of work pools.
+        queues: the names of the queues of a pool that it polls, by the pool's name; a pool that is
+            not in it is polled as a whole.
+    """
+
+    deployments: frozenset[str] = frozenset()
+    pools: frozenset[str] = frozenset()
+    queues: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.deployments or self.pools)
+
+    def takes(self, deployment: str | None, pool: str | None, queue: str | None) -> bool:
+        """Return whether a run of this deployment, pool and queue is handed out to it."""
+        if deployment in self.deployments:
+            return True
+        return pool in self.pools and (pool not in self.queues or queue in self.queues[pool])
+
+    def __or__(self, other: Served) -> Served:
+        """Return what either polls for."""
+        pools = self.pools | other.pools
+        whole = {pool for each in (self, other) for pool in each.pools if pool not in each.queues}
+        nothing: frozenset[str] = frozenset()
+        return Served(
+            self.deployments | other.deployments,
+            pools,
+            {
+                pool: self.queues.get(pool, nothing) | other.queues.get(pool, nothing)
+                for pool in pools - whole
+            },
+        )
+
+
+@dataclass(frozen=True)
 class FlowServer:
     """What is known about one flow server, as it is kept in the database.
 
@@ -73,10 +112,13 @@ class FlowServer:
         canaries: the versions that ran the canary flow.
         deployments: the ids of the deployments that it polls for.
         pools: the names of the work pools that it polls for.
+        queues: the queues of a pool that it polls for, if not all, by the pool's name.
         learned_from: the boot whose polls named the deployments and pools.
         draining_until: until when it gets no work, in seconds since 1970; 0 if it gets work.
         polled: when it last asked for work and got what there was, in seconds since 1970.
         runs: the boot that executes a flow run, by the run's id.
+        untaken: the runs that it did not take while it asked for work (`untaken_runs`), each with the
+            time when it was due, in seconds since 1970.
     """
 
     name: str
@@ -90,10 +132,21 @@ class FlowServer:
     canaries: tuple[str, ...] = ()
     deployments: tuple[str, ...] = ()
     pools: tuple[str, ...] = ()
+    queues: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     learned_from: str = ""
     draining_until: float = 0.0
     polled: float = 0.0
     runs: Mapping[str, str] = field(default_factory=dict)
+    untaken: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def served(self) -> Served:
+        """What it polls for."""
+        return Served(
+            frozenset(self.deployments),
+            frozenset(self.pools),
+            {pool: frozenset(queues) for pool, queues in self.queues.items()},
+        )
 
     def is_draining(self, now: float) -> bool:
         """Return whether it gets no work now; `now` is in seconds since 1970."""
@@ -130,15 +183,15 @@ class FlowServer:
         others = [known for known in self.canaries if known != version]
         return replace(self, canaries=(*others, version)[-KEPT_VERSIONS:])
 
-    def learn(
-        self, boot: str, deployments: Collection[str] = (), pools: Collection[str] = ()
-    ) -> FlowServer:
+    def learn(self, boot: str, polled: Served) -> FlowServer:
         """Record what a boot polls for; the first poll of a new boot replaces the older lists."""
-        known = self if self.learned_from == boot else replace(self, deployments=(), pools=())
+        known = self.served if self.learned_from == boot else Served()
+        served = known | polled
         learned = replace(
-            known,
-            deployments=tuple(sorted({*known.deployments, *deployments})),
-            pools=tuple(sorted({*known.pools, *pools})),
+            self,
+            deployments=tuple(sorted(served.deployments)),
+            pools=tuple(sorted(served.pools)),
+            queues={pool: tuple(sorted(each)) for pool, each in sorted(served.queues.items())},
             learned_from=boot,
         )
         return self if learned == self else learned
@@ -179,6 +232,7 @@ def from_json(document: Mapping[str, Any]) -> FlowServer:
     values = {key: value for key, value in document.items() if key in known}
     for key in ("fenced", "canaries", "deployments", "pools"):
         values[key] = tuple(values.get(key, ()))
+    values["queues"] = {pool: tuple(each) for pool, each in (values.get("queues") or {}).items()}
     return FlowServer(**{**values, "missed": Missed(values["missed"])})
 
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from roost_machine.sleep_request import ACTIONS, FlyReply, ask
+from roost_machine.sleep_request import ACTIONS, PROXY_HEADER, FlyReply, ask
 from roost_server.asgi import App, Receive, Scope, Send
 from roost_server.seed_database import checkpoint
 from roost_server.settings import DATABASE, home_folder, uses_sqlite_file
 
 LOOK_S = 0.5
 FIRST_BACKOFF_S, LAST_BACKOFF_S = 5.0, 300.0
-# Fly's proxy adds this header to each request; Fly's own health checks do not have it.
-PROXY_HEADER = b"fly-request-id"
 
 
 class Work(Protocol):
@@ -51,13 +49,24 @@ class AllWork:
         return True
 
 
+def counts_always(_: Scope) -> bool:
+    """Return that a request or a socket keeps the server awake, whoever sent it."""
+    return True
+
+
 @dataclass
 class Activity:
-    """The requests and sockets that came through the proxy, which keep the server awake."""
+    """The requests and sockets that came through the proxy, which keep the server awake.
 
+    Args:
+        counts: returns whether an open request or socket keeps the server awake now.
+        clock: returns seconds of the monotonic clock.
+    """
+
+    counts: Callable[[Scope], bool] = counts_always
     clock: Callable[[], float] = time.monotonic
-    open: int = 0
     last: float = 0.0
+    _open: dict[int, Scope] = field(default_factory=dict)
 
     def layer(self, app: App) -> App:
         """Count the requests and sockets that are open in an application."""
@@ -66,28 +75,44 @@ class Activity:
             if scope["type"] not in ("http", "websocket") or is_host_check(scope):
                 await app(scope, receive, send)
                 return
-            self.open += 1
+            self.begin(scope)
             try:
                 await app(scope, receive, send)
             finally:
-                self.open -= 1
-                self.note()
+                self.end(scope)
 
         return serve
+
+    @property
+    def open(self) -> int:
+        """The number of open requests and sockets."""
+        return len(self._open)
+
+    def begin(self, scope: Scope) -> None:
+        """Count a request or a socket as open."""
+        self._open[id(scope)] = scope
+
+    def end(self, scope: Scope) -> None:
+        """Count it as closed; the idle time restarts if it kept the server awake."""
+        del self._open[id(scope)]
+        if self.counts(scope):
+            self.note()
 
     def note(self) -> None:
         """Restart the idle time."""
         self.last = self.clock()
 
     def idle_s(self) -> float:
-        """Return the seconds since the last activity; 0 while a request or a socket is open."""
-        return 0.0 if self.open else self.clock() - self.last
+        """Return the seconds since the last activity; 0 while an open one keeps the server awake."""
+        is_busy = any(self.counts(scope) for scope in self._open.values())
+        return 0.0 if is_busy else self.clock() - self.last
 
 
 def is_host_check(scope: Scope) -> bool:
     """Return whether a request is one of Fly's health checks, which do not count as activity."""
     names = {name for name, _ in scope.get("headers", ())}
-    return scope.get("path") in ("/api/health", "/api/ready") and PROXY_HEADER not in names
+    is_check = scope.get("path") in ("/api/health", "/api/ready")
+    return is_check and PROXY_HEADER.encode() not in names
 
 
 async def watch(

@@ -15,8 +15,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from roost_server.due_runs import waits_for, with_pools
-from roost_server.flow_servers import Missed
+from roost_server.due_runs import is_scheduled_for, with_pools
+from roost_server.flow_servers import Missed, Served
 from roost_server.prefect_internals import PROVIDE_DATABASE, SET_RUN_STATE, STATES
 
 MISSED_S = 60.0
@@ -67,18 +67,16 @@ def missed_runs(
     return skipped
 
 
-async def skip_missed(
-    deployments: Collection[str], pools: Collection[str], policy: Missed, name: str
-) -> int:
-    """Skip the missed runs of these deployments and pools; return how many.
+async def skip_missed(served: Served, policy: Missed, name: str) -> None:
+    """Skip the missed runs that wait for who polls for this, and log how many there were.
 
     Raises:
         SQLAlchemyError: the database cannot be read or written; a repetition is safe.
     """
-    if policy is Missed.RUN_ALL or not (deployments or pools):
-        return 0
+    if policy is Missed.RUN_ALL or not served:
+        return
     now = datetime.now(UTC)
-    skipped = missed_runs(await _overdue(deployments, pools, now), policy, now)
+    skipped = missed_runs(await _overdue(served, now), policy, now)
     for first in range(0, len(skipped), BATCH):
         await _skip(skipped[first : first + BATCH])
     if skipped:
@@ -87,19 +85,16 @@ async def skip_missed(
             f"({policy.value}); each says so in its state",
             flush=True,
         )
-    return len(skipped)
 
 
-async def _overdue(
-    deployments: Collection[str], pools: Collection[str], now: datetime
-) -> list[OverdueRun]:
+async def _overdue(served: Served, now: datetime) -> list[OverdueRun]:
     import sqlalchemy as sa
 
     db = PROVIDE_DATABASE.load()()
     run, due = db.FlowRun, db.FlowRun.next_scheduled_start_time
     columns = (run.id, due, run.deployment_id, run.parameters)
     query = with_pools(sa.select(*columns).select_from(run)).where(
-        waits_for(deployments, pools),
+        is_scheduled_for(served),
         due <= now,
         run.auto_scheduled.is_(True),
         run.run_count == 0,

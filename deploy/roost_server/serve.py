@@ -239,7 +239,7 @@ async def _serve(  # noqa: PLR0913, PLR0917 - what `serve` put together
     queue: WriteQueue,
     flows: FlowServers,
 ) -> int:
-    activity = Activity()
+    activity = Activity(flows.keeps_awake)
     server = make_server(activity.layer(app), environ)
     gc.freeze()
     gc.enable()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import json
 import os
+import secrets
 import signal
 import sqlite3
 import subprocess
@@ -98,6 +99,11 @@ class Launcher:
         found = self.http.post(path, json=body, headers=self.headers)
         return [run["id"] for run in found.raise_for_status().json()]
 
+    def poll_pool(self, pool, *queues):
+        """Ask for work as a worker does."""
+        path, body = f"/work_pools/{pool}/get_scheduled_flow_runs", {"work_queue_names": queues}
+        self.http.post(path, json=body, headers=self.headers).raise_for_status()
+
     def set_state(self, run, kind):
         """Propose a state of a run, as who executes it does."""
         path, body = f"/flow_runs/{run}/set_state", {"state": {"type": kind}}
@@ -115,12 +121,26 @@ def deploy(http):
     return made.raise_for_status().json()["id"]
 
 
-def begin_run(http, deployment, retries=None, due_s=0.0, retry_delay=3600):
+def begin_run(http, deployment, retries=None, due_s=0.0, retry_delay=3600, **more):
     """Make a run of a deployment; return its id."""
     state = {"type": "SCHEDULED", "state_details": {"scheduled_time": after(due_s)}}
-    body = {"state": state, "empirical_policy": {"retries": retries, "retry_delay": retry_delay}}
+    policy = {"retries": retries, "retry_delay": retry_delay}
+    body = {"state": state, "empirical_policy": policy, **more}
     made = http.post(f"/deployments/{deployment}/create_flow_run", json=body)
     return made.raise_for_status().json()["id"]
+
+
+def begin_subflow(http, parent, state):
+    """Make a subflow of a run, as a flow does that calls another; return its id."""
+    flow = http.get(f"/flow_runs/{parent}").json()["flow_id"]
+    body = {"flow_id": flow, "state": {"type": state}, "parent_task_run_id": stand_in(http, parent)}
+    return http.post("/flow_runs/", json=body).raise_for_status().json()["id"]
+
+
+def stand_in(http, parent):
+    """Make the task run that stands for a called run in its parent; return its id."""
+    body = {"flow_run_id": parent, "task_key": "hello", "dynamic_key": secrets.token_hex(4)}
+    return http.post("/task_runs/", json=body).raise_for_status().json()["id"]
 
 
 def state_of(http, run):
@@ -166,7 +186,21 @@ def test_a_new_start_takes_over_from_one_that_is_gone(serve, database):
         states[of_another] = "Running"
         # Somebody else executes it already, so a refused claim must not make it ours.
         assert first.set_state(of_another, "PENDING").json()["status"] != "ACCEPT"
-        assert len(first.record()["running"]) == 4
+        # A flow calls one that calls a third, in one process; only the first is known to be ours.
+        called = begin_subflow(api, next(iter(states)), "RUNNING")
+        states |= dict.fromkeys((called, begin_subflow(api, called, "PENDING")), "Crashed")
+        # Started by a flow with run_deployment: it has a process of its own.
+        child = begin_run(
+            api, deployment, retries=1, parent_task_run_id=stand_in(api, next(iter(states)))
+        )
+        first.set_state(child, "RUNNING")
+        states[child] = "AwaitingRetry"
+        # Its process waits for the time of its next attempt.
+        between = begin_run(api, deployment, retries=1)
+        first.set_state(between, "RUNNING")
+        assert first.set_state(between, "FAILED").json()["state"]["name"] == "AwaitingRetry"
+        states[between] = "AwaitingRetry"
+        assert len(first.record()["running"]) == 6
         drained = first.call("POST", "/drain", draining=True).json()
         waiting = begin_run(api, deployment)
         polled = first.poll(deployment)
@@ -178,6 +212,9 @@ def test_a_new_start_takes_over_from_one_that_is_gone(serve, database):
         assert second.online().json()["canary"] is False
         assert {run: state_of(api, run)["name"] for run in states} == states
         assert "started again" in state_of(api, cancelled)["message"]
+        # A worker's pool hands out no run that its process is to try again.
+        policy = api.get(f"/flow_runs/{between}").json()["empirical_policy"]
+        assert policy.get("retry_type") != "in_process"
         assert first.set_state(waiting, "PENDING").status_code == 409
         assert first.call("GET").status_code == 409
         assert waiting in second.poll(deployment)
@@ -250,6 +287,52 @@ def test_missed_runs_are_skipped_and_a_copy_of_the_database_knows_no_flow_server
         server.settings["FLY_APP_NAME"] = "acme-copy"
         server.start()
         assert launcher.call("GET").status_code == 404
+
+
+def age(server, run):
+    """Have a run that ended have done so an hour ago."""
+    with closing(sqlite3.connect(server.home / "prefect.db", timeout=60)) as database, database:
+        at = (datetime.now(UTC) - timedelta(hours=1)).strftime("%Y-%m-%d %H:%M:%S.%f")
+        database.execute("UPDATE flow_run SET end_time = ? WHERE id = ?", (at, run))
+
+
+def test_what_lost_its_process_is_ended_and_what_nobody_takes_is_named(serve):
+    server = serve()
+    with server.http() as api:
+        launcher = Launcher(api, "b1")
+        launcher.online()
+        deployment = deploy(api)
+        launcher.poll(deployment)
+        # Prefect's runner reports the run whose process was killed, and none that this run called.
+        parent = begin_run(api, deployment)
+        launcher.set_state(parent, "RUNNING")
+        called = begin_subflow(api, parent, "PENDING")
+        launcher.set_state(called, "RUNNING")
+        inner = begin_subflow(api, called, "RUNNING")
+        launcher.set_state(parent, "CRASHED")
+        age(server, parent)
+
+        until(lambda: state_of(api, called)["type"] == state_of(api, inner)["type"] == "CRASHED")
+        until(lambda: not launcher.record()["running"])
+
+        api.post("/work_pools/", json={"name": "pool", "type": "process"}).raise_for_status()
+        api.post("/work_pools/pool/queues", json={"name": "urgent"}).raise_for_status()
+        flow = api.get(f"/flow_runs/{parent}").json()["flow_id"]
+        body = {"name": "pooled", "flow_id": flow, "work_pool_name": "pool"}
+        pooled = api.post("/deployments/", json=body).raise_for_status().json()["id"]
+        launcher.poll_pool("pool", "urgent")
+        run = begin_run(api, pooled, due_s=-600)
+        held = launcher.record()["untaken"]
+        launcher.poll_pool("pool")
+        both = launcher.record()
+        api.patch("/work_pools/pool", json={"is_paused": True}).raise_for_status()
+        paused = launcher.record()["untaken"]
+
+        [named] = held
+        assert (named["run"], named["deployment"]) == (run, "hello/pooled")
+        assert named["why"] == "its queue default of pool is not polled, only urgent"
+        assert (both["untaken"], both["overdue"]) == ([], 1)
+        assert [each["why"] for each in paused] == ["its work pool pool is paused"]
 
 
 class Runner:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from roost_server.awake_clock import AwakeClock
 from roost_server.flow_server_book import Book
-from roost_server.flow_servers import FlowServer, Missed, Online, from_json
+from roost_server.flow_servers import FlowServer, Missed, Online, Served, from_json
 
 
 def online(boot: str = "b1", **more: Any) -> Online:
     """Return what a flow server sends when it starts."""
     known = {"version": "v1", "address": "http://acme-nightly.flycast", "prefect": "3.9.1"}
     return Online(**{"boot": boot, "missed": Missed.RUN_LATEST, **known, **more})
+
+
+def served(
+    deployments: Iterable[str] = (), pools: Iterable[str] = (), **queues: Iterable[str]
+) -> Served:
+    """Return what a poll asks for; the queues of a pool are named by the pool."""
+    named = {pool: frozenset(names) for pool, names in queues.items()}
+    return Served(frozenset(deployments), frozenset(pools) | named.keys(), named)
 
 
 @dataclass

@@ -52,6 +52,7 @@ OPTIONAL = {
     "SIZE": "shared-cpu-2x",
     "COUNT": "1",
     "TO": "3",
+    "FLOW_SERVER": "nightly",
     "APP": "roost-acme",
     "ENVIRONMENTS": '["staging"]',
     "REST": '["staging"]',
@@ -274,6 +275,14 @@ def test_the_choices_of_a_button_are_checked_again():
     assert server.job("server").condition == f"contains(fromJSON('{options}'), inputs.action)"
 
 
+def test_a_flow_server_that_is_destroyed_leaves_its_server_deployed():
+    destroy = WORKFLOWS["destroy.yml"]
+    [step] = [each for each in STEPS if " roost destroy " in each.run]
+
+    assert step.run.endswith('-- "$ENVIRONMENT${FLOW_SERVER:+.$FLOW_SERVER}"')
+    assert destroy.job("record").condition == "inputs.flow_server == ''"
+
+
 # What they run
 
 
@@ -345,7 +354,8 @@ def test_no_input_is_ever_more_than_one_argument(step, evil, tmp_path):
     assert len(arguments) == len(plain)
     assert not (tmp_path / "pwned").exists()
     if "ENVIRONMENT" in step.env and "--environment" not in arguments:
-        assert arguments[-2:] == ["--", evil]
+        name = f"{evil}.{evil}" if "FLOW_SERVER" in step.env else evil
+        assert arguments[-2:] == ["--", name]
 
 
 def parsed(arguments):

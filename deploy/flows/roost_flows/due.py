@@ -22,7 +22,8 @@ def reason_to_stay_awake(record: Mapping[str, Any], now: datetime, idle_after_s:
     """
     if record.get("running"):
         return f"{len(record['running'])} flow runs are running"
-    if record.get("overdue"):
+    # The server gives up on overdue runs when the command does not ask for work.
+    if record.get("overdue") and not record.get("gave_up"):
         return f"{record['overdue']} runs are overdue"
     due = read_time(record.get("due"))
     if due is not None and due - now <= timedelta(seconds=idle_after_s):

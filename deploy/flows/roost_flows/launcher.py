@@ -25,6 +25,7 @@ from roost_flows.errors import ForgottenError, LaunchError, RefusedError, Unreac
 from roost_flows.idle import IdleWatch
 from roost_flows.listener import Listener
 from roost_flows.log import log
+from roost_flows.missing import MissingRuns
 from roost_flows.processes import Processes
 from roost_flows.schedules import read_paused, resume_paused
 from roost_flows.server_client import ServerClient
@@ -74,6 +75,7 @@ class Launcher:
         self._processes = Processes(settings.boot)
         self._command_environment = command_environment(settings, environ, home)
         self._paused: dict[str, bool] = {}
+        self._missing = MissingRuns()
         self._remembered = 0.0
 
     def run(self) -> int:
@@ -155,11 +157,16 @@ class Launcher:
             self._clock.wait(seconds)
 
     def _remember_paused(self) -> None:
-        """Remember now and then what is paused, for a command that ends by itself."""
+        """Remember now and then what is paused, for a command that ends by itself.
+
+        The same request tells the server which runs have no process here.
+        """
+        running = self._processes.flow_runs()
+        self._missing.see(running)
         if self._clock.seconds() - self._remembered < REMEMBER_S:
             return
         try:
-            self._paused = read_paused(self._client, self._paused)
+            self._paused = read_paused(self._client, self._paused, self._missing, running)
         except ForgottenError as error:
             log(f"announces itself again: {error}")
             self._announce_again()

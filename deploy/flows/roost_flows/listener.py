@@ -8,9 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from roost_flows.errors import ImageError
+from roost_machine.sleep_request import PROXY_HEADER
 
-# Fly's proxy adds this header to each request; Fly's own health checks do not have it.
-PROXY_HEADER = "fly-request-id"
 _LIMIT_S = 30
 
 

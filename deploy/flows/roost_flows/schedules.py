@@ -6,24 +6,38 @@ would notice that no schedule fires any more, so what was not paused before is r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from roost_flows.errors import FencedError, ForgottenError, LaunchError
 from roost_flows.log import log
+from roost_flows.missing import MissingRuns
 from roost_flows.server_client import ServerClient
 
 LIMIT_S = 10.0
 
 
-def read_paused(client: ServerClient, known: Mapping[str, bool]) -> dict[str, bool]:
+def read_paused(
+    client: ServerClient,
+    known: Mapping[str, bool],
+    missing: MissingRuns | None = None,
+    running: Collection[str] = (),
+) -> dict[str, bool]:
     """Return which deployments of this flow server are paused; what is known if the server is away.
+
+    Args:
+        client: of the server.
+        known: what was read last.
+        missing: tells the server which runs have no process here, and learns what it expects.
+        running: the runs that have a process now.
 
     Raises:
         FencedError: a newer start of this flow server took over.
         ForgottenError: the server has no record of this flow server any more.
     """
     try:
-        record = client.record(LIMIT_S)
+        record = client.record(LIMIT_S, missing.report(running) if missing else None)
+        if missing:
+            missing.learn(record)
         served = [str(each["id"]) for each in record.get("deployments") or []]
         return client.paused(served, LIMIT_S)
     except (FencedError, ForgottenError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,8 @@ from roost_flows.errors import (
 from roost_flows.settings import HEADER, Settings
 
 Json = dict[str, Any]
+MISSING_HEADER = "X-Roost-Missing-Processes"
+NO_HEADERS: Mapping[str, str] = {}
 LIMIT_S = 60.0
 _LATER = (408, 425, 429, 500, 502, 503, 504)
 _LOGIN = (401, 403)
@@ -67,9 +70,15 @@ class ServerClient:
         """Ask the server to hand out no work to this flow server, or to do so again."""
         self._own("POST", "/drain", {"draining": draining}, limit_s)
 
-    def record(self, limit_s: float = LIMIT_S) -> Json:
-        """Return the server's record of this flow server."""
-        record = self._own("GET", "", limit_s=limit_s)
+    def record(self, limit_s: float = LIMIT_S, missing: Json | None = None) -> Json:
+        """Return the server's record of this flow server.
+
+        Args:
+            limit_s: how long the reply may take, in seconds.
+            missing: the runs without a process (`missing.py`), for the server to know.
+        """
+        more = {} if missing is None else {MISSING_HEADER: json.dumps(missing)}
+        record = self._own("GET", "", limit_s=limit_s, more=more)
         return record if isinstance(record, dict) else {}
 
     def paused(self, deployments: list[str], limit_s: float = LIMIT_S) -> dict[str, bool]:
@@ -97,11 +106,18 @@ class ServerClient:
         found = self._api("POST", "/flow_runs/filter", body)
         return found if isinstance(found, list) else []
 
-    def _own(self, verb: str, path: str, body: Json | None = None, limit_s: float = LIMIT_S) -> Any:
+    def _own(
+        self,
+        verb: str,
+        path: str,
+        body: Json | None = None,
+        limit_s: float = LIMIT_S,
+        more: Mapping[str, str] = NO_HEADERS,
+    ) -> Any:
         root = self.settings.api_url.removesuffix("/api")
         url = f"{root}/roost/flow-servers/{self.settings.name}{path}"
         try:
-            return self._request(verb, url, body, limit_s)
+            return self._request(verb, url, body, limit_s, more)
         except NoFlowServersError as error:
             if path == "/online":
                 raise
@@ -113,15 +129,22 @@ class ServerClient:
     def _api(self, verb: str, path: str, body: Json | None = None, limit_s: float = LIMIT_S) -> Any:
         return self._request(verb, f"{self.settings.api_url}{path}", body, limit_s)
 
-    def _request(self, verb: str, url: str, body: Json | None, limit_s: float) -> Any:
-        """Send one request and return the parsed reply.
+    def _request(
+        self,
+        verb: str,
+        url: str,
+        body: Json | None,
+        limit_s: float,
+        more: Mapping[str, str] = NO_HEADERS,
+    ) -> Any:
+        """Send one request, with more headers, and return the parsed reply.
 
         Raises:
             LaunchError: one of its classes, by the reply's status; without the login in its text.
         """
         parts = urlsplit(url)
         kind = http.client.HTTPSConnection if parts.scheme == "https" else _Plain
-        headers = {HEADER: self.settings.caller, "accept": "application/json"}
+        headers = {HEADER: self.settings.caller, "accept": "application/json", **more}
         if self.settings.login:
             token = base64.b64encode(self.settings.login.encode()).decode()
             headers["authorization"] = f"Basic {token}"

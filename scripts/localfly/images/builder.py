@@ -157,9 +157,15 @@ async def _fill(folder: Path, venv: Path, parts: _Parts, progress: Callable[[str
             **parts.spec.env,
             "IMAGE_ROOT": str(folder),
         }
-        compile_all = [python, "-m", "compileall", "-q", "."]
+        compiled = [str(name) for name in parts.spec.files if name not in parts.spec.foreign]
+        compile_files = [python, "-m", "compileall", "-q"]
+        if compiled:
+            await run_command([*compile_files, *compiled], cwd=folder, env=env, progress=progress)
         try:
-            await run_command(compile_all, cwd=folder, env=env, progress=progress)
+            if foreign := [str(name) for name in parts.spec.foreign]:
+                await run_command(
+                    [*compile_files, *foreign], cwd=folder, env=env, progress=progress
+                )
         except ImageBuildError:
             # A template may be named .py; whether the program itself works is seen when it runs.
             progress("the files above do not compile; they are in the image as they are")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-_KEYS = {"lock", "files", "bake", "command", "env", "port"}
+_KEYS = {"lock", "files", "foreign", "bake", "command", "env", "port"}
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+-]*")
 _LAST_PORT = 65535
 
@@ -28,6 +28,7 @@ class ImageSpec:
         command: The command of a machine, run in the image's folder.
         lock: The requirements file with hashes, or None for Python alone.
         files: Files and folders that are copied into the image, under the same path.
+        foreign: Those of the files that need not compile, such as code of somebody else.
         bake: A command that is run once at build time, for work that would slow down each start.
         env: The variables of every machine with the image.
         port: The port that the command listens on, for information.
@@ -36,6 +37,7 @@ class ImageSpec:
     command: tuple[str, ...]
     lock: PurePosixPath | None = None
     files: tuple[PurePosixPath, ...] = ()
+    foreign: tuple[PurePosixPath, ...] = ()
     bake: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     port: int | None = None
@@ -63,10 +65,18 @@ def parse_spec(document: Mapping[str, Any], version: str) -> ImageSpec:
     command = _strings(document, "command")
     if not command:
         raise ImageSpecError("image.json has no command.", advice='Add "command": [...].')
+    files = tuple(_inside(name) for name in _strings(document, "files"))
+    foreign = tuple(_inside(name) for name in _strings(document, "foreign"))
+    if unlisted := sorted(str(name) for name in set(foreign) - set(files)):
+        raise ImageSpecError(
+            f"image.json names {', '.join(unlisted)} in foreign and not in files.",
+            advice="Name it in both.",
+        )
     return ImageSpec(
         command=command,
         lock=_lock(document.get("lock"), version),
-        files=tuple(_inside(name) for name in _strings(document, "files")),
+        files=files,
+        foreign=foreign,
         bake=_strings(document, "bake"),
         env=_env(document.get("env") or {}),
         port=_port(document.get("port")),

@@ -304,7 +304,8 @@ class _Executor:
         # Fly says that an update starts a machine that rested, and has been seen to leave it there
         # (https://github.com/superfly/flyctl/pull/4754).
         if not step.skip_launch and machine.state not in RUNNING:
-            await start_stop.start(self.fly, self.plan.app, step.machine, nonce)
+            before = machine.config
+            await start_stop.start(self.fly, self.plan.app, step.machine, nonce, before)
 
     async def prove_release(self, step: ProveRelease) -> None:
         """Take the lease of the machine that the gate proves, and check that nobody changed it."""

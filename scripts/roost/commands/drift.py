@@ -13,7 +13,7 @@ from rich.text import Text
 from roost.environment.load import EnvironmentFile, Loaded, load_files, load_unit
 from roost.environment.starter import is_example
 from roost.environment.units import units
-from roost.errors import ExitCode, Fault, InvalidFilesError, RoostError, UsageError
+from roost.errors import ExitCode, Fault, FlyError, InvalidFilesError, RoostError, UsageError
 from roost.errors.command import Command
 from roost.operations.applying import apply_planned
 from roost.operations.artifacts import write_document
@@ -22,9 +22,10 @@ from roost.operations.fly_target import Target, connect
 from roost.operations.healing import Healing
 from roost.operations.lease_owner import lease_description
 from roost.operations.objects_drift import objects_drift
-from roost.operations.orphaned_apps import Orphans, find_orphans
+from roost.operations.orphaned_apps import Orphan, Orphans, find_orphans, left_orphans
 from roost.operations.planning import Planned, joined, make_plan
 from roost.plan.drift import (
+    Cause,
     Difference,
     changed_twice,
     find_drift,
@@ -79,6 +80,12 @@ class DriftFound:
         if self.error:
             return ExitCode(self.error.exit_code)
         return ExitCode.CHANGES if self.differences and not self.healed else ExitCode.DONE
+
+    @property
+    def code_in_job(self) -> ExitCode:
+        """The same for a job that heals: a change that waits for its apply does not fail it."""
+        waits = all(each.cause is Cause.NOT_APPLIED for each in self.differences)
+        return ExitCode.DONE if waits and not self.error else self.code
 
     @property
     def state(self) -> str:
@@ -166,9 +173,35 @@ async def drift(  # noqa: PLR0913 - one argument an option
     file = load_unit(name, context.environments)
     options = {"local": local, "as_json": as_json, "objects": objects}
     found = [await _drift_of_one(context, u, healing, results, **options) for u in units(file)]
+    is_whole = file.beside is None and healing is Healing.NOTHING
+    orphans = await _own_orphans(context, file, local=local) if is_whole else ()
     if as_json:
-        context.out.print_json(json.dumps(joined([one.document() for one in found])))
-    return max((one.code for one in found), key=_WORST_LAST.index)
+        document = joined([one.document() for one in found])
+        more = {"orphans": [vars(orphan) for orphan in orphans]} if is_whole else {}
+        context.out.print_json(json.dumps({**document, **more}))
+    else:
+        for orphan in orphans:
+            context.out.print(Text(orphan.sentence))
+    in_job = results is not None and healing is not Healing.NOTHING
+    codes = [one.code_in_job if in_job else one.code for one in found]
+    codes += [ExitCode.CHANGES] if orphans else []
+    return max(codes, key=_WORST_LAST.index)
+
+
+async def _own_orphans(
+    context: Context, file: EnvironmentFile, *, local: bool
+) -> tuple[Orphan, ...]:
+    """Return the apps of flow servers that left the environment's file; a note if none is known."""
+    async with connect(context, local=local) as target:
+        try:
+            return await left_orphans(file, target.fly)
+        except FlyError as error:
+            context.progress.print(
+                f"Whether flow servers that left the file exist is unknown: {error.what}",
+                markup=False,
+                soft_wrap=True,
+            )
+            return ()
 
 
 async def _drift_of_one(  # noqa: PLR0913 - the options of the command
@@ -378,13 +411,7 @@ def ending(found: DriftFound, healing: Healing) -> str:
 
 def summary(totals: Totals) -> RenderableType:
     """Return the orphaned apps, the notes and the counts."""
-    lines = [
-        Text(
-            f"{orphan.app}: orphaned. It was made for {orphan.environment}, and {orphan.why}. "
-            "Nothing removes it by itself."
-        )
-        for orphan in totals.orphans.apps
-    ]
+    lines = [Text(orphan.sentence) for orphan in totals.orphans.apps]
     lines += [Text(one_line(note)) for note in totals.orphans.notes]
     states = [found.state for found in totals.found]
     words = ("clean", "new", "healed", "drift", "error")

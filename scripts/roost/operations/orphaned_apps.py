@@ -17,6 +17,7 @@ from roost.fly.client import FlyClient
 from roost.plan.desired import ENVIRONMENT_KEY
 
 AT_ONCE = 4
+LEFT = "its file no longer names it"
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,14 @@ class Orphan:
     why: str
     file_is_gone: bool = True
     """False if the environment's file is there, and names another app or no such flow server."""
+
+    @property
+    def sentence(self) -> str:
+        """The app, and why it is orphaned, for people."""
+        return (
+            f"{self.app}: orphaned. It was made for {self.environment}, and {self.why}. "
+            "Nothing removes it by itself."
+        )
 
 
 @dataclass
@@ -86,11 +95,21 @@ def _why(name: str, loaded: AbstractSet[str]) -> str:
     if name in loaded:
         return "its file names another app now"
     environment, flow = split_name(name)
-    return "its file no longer names it" if flow and environment in loaded else "its file is gone"
+    return LEFT if flow and environment in loaded else "its file is gone"
 
 
 async def left_flow_apps(file: EnvironmentFile, fly: FlyClient) -> tuple[str, ...]:
     """Return the apps of flow servers that were removed from an environment's file and not from Fly.
+
+    Raises:
+        FlyForbiddenError: the token cannot list the organization's apps.
+        FlyError: Fly could not be asked.
+    """
+    return tuple(orphan.app for orphan in await left_orphans(file, fly))
+
+
+async def left_orphans(file: EnvironmentFile, fly: FlyClient) -> tuple[Orphan, ...]:
+    """Return the same apps, each with the flow server that it was made for.
 
     Raises:
         FlyForbiddenError: the token cannot list the organization's apps.
@@ -107,6 +126,11 @@ async def left_flow_apps(file: EnvironmentFile, fly: FlyClient) -> tuple[str, ..
         except FlyForbiddenError:
             continue  # somebody else's app of a similar name
         names = {machine.metadata.get(ENVIRONMENT_KEY, "") for machine in machines}
-        if any(split_name(name)[0] == file.name and split_name(name)[1] for name in names):
-            found.append(app.name)
-    return tuple(sorted(found))
+        ours = sorted(
+            name for name in names if split_name(name)[0] == file.name and split_name(name)[1]
+        )
+        found += [
+            Orphan(app.name, file.environment.organization, name, LEFT, file_is_gone=False)
+            for name in ours[:1]
+        ]
+    return tuple(sorted(found, key=lambda orphan: orphan.app))

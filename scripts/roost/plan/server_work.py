@@ -15,7 +15,7 @@ from roost.http.messages import one_line
 from roost.plan.announced import Announced, read_announced
 from roost.plan.next_due import MAX_WORDS, NextDue, read_next_due, read_time
 
-MAX_ERROR = 300
+MAX_ERROR, MAX_UNTAKEN = 300, 20
 MOST_FAULTS = 20
 POLLS = "polls_last_minute"
 MOST = 2**53
@@ -44,6 +44,32 @@ class ConnectedClients:
 
 
 @dataclass(frozen=True)
+class UntakenRun:
+    """A run that is overdue and that an awake flow server does not take; nobody is woken for it.
+
+    Args:
+        run: its id.
+        due: when it was due, in UTC.
+        deployment: its flow and deployment, as `flow/deployment`; may be empty.
+        why: the likely reason.
+    """
+
+    run: str
+    due: datetime | None
+    deployment: str
+    why: str
+
+    def document(self) -> dict[str, object]:
+        """Return the JSON form."""
+        return {
+            "run": self.run,
+            "due": _utc(self.due),
+            "deployment": self.deployment,
+            "why": self.why,
+        }
+
+
+@dataclass(frozen=True)
 class FlowServerWork:
     """The work of one flow server, as the server knows it.
 
@@ -53,6 +79,7 @@ class FlowServerWork:
         overdue: how many of its runs should have started.
         running: how many of its runs are executing.
         wake_error: why it could not be woken; empty if it could.
+        untaken: its runs that are overdue and that it does not take.
     """
 
     name: str
@@ -60,12 +87,18 @@ class FlowServerWork:
     overdue: int
     running: int
     wake_error: str
+    untaken: tuple[UntakenRun, ...] = ()
 
     def document(self) -> dict[str, object]:
         """Return the JSON form."""
-        due = self.due and self.due.isoformat().replace("+00:00", "Z")
-        counts = {"overdue": self.overdue, "running": self.running}
-        return {"name": self.name, "due": due, **counts, "wake_error": self.wake_error}
+        return {
+            "name": self.name,
+            "due": _utc(self.due),
+            "overdue": self.overdue,
+            "running": self.running,
+            "wake_error": self.wake_error,
+            "untaken": [run.document() for run in self.untaken],
+        }
 
 
 @dataclass(frozen=True)
@@ -120,15 +153,35 @@ def _flow_servers(records: list[Any]) -> Iterator[FlowServerWork]:
     for record in records:
         if not isinstance(record, dict) or not isinstance(record.get("name"), str):
             continue
-        running = record.get("running")
-        error = record.get("wake_error")
+        running, error = record.get("running"), record.get("wake_error")
+        untaken = record.get("untaken")
         yield FlowServerWork(
             one_line(record["name"], MAX_WORDS),
             _time(record.get("due")),
             _count(record.get("overdue")) or 0,
             len(running) if isinstance(running, list) else 0,
-            one_line(error, MAX_ERROR) if isinstance(error, str) else "",
+            _line(error, MAX_ERROR),
+            tuple(_untaken(untaken)) if isinstance(untaken, list) else (),
         )
+
+
+def _untaken(runs: list[Any]) -> Iterator[UntakenRun]:
+    for run in runs[:MAX_UNTAKEN]:
+        if isinstance(run, dict):
+            yield UntakenRun(
+                _line(run.get("run"), MAX_WORDS),
+                _time(run.get("due")),
+                _line(run.get("deployment"), MAX_WORDS),
+                _line(run.get("why"), MAX_ERROR),
+            )
+
+
+def _line(value: Any, longest: int) -> str:
+    return one_line(value, longest) if isinstance(value, str) else ""
+
+
+def _utc(at: datetime | None) -> str | None:
+    return at.isoformat().replace("+00:00", "Z") if at else None
 
 
 def _next_due(value: Any) -> NextDue | None:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from roost.errors.command import Command
 from roost.plan.next_due import LEAD, TRIES, Decided, Decision, NextDue
-from roost.plan.server_work import ConnectedClients, FlowServerWork, ServerWork
+from roost.plan.server_work import ConnectedClients, FlowServerWork, ServerWork, UntakenRun
 from roost.report.windows import opening
 from roost.report.wording import counted, one_line
 
@@ -142,6 +142,7 @@ def work_notes(work: ServerWork, now: datetime) -> Iterator[str]:
         yield f"The server may sleep in one of its windows: {one_line(fault).rstrip('.')}."
     for server in work.flow_servers or ():
         yield from _flow_server_notes(server)
+        yield from (_untaken_note(server, run, now) for run in server.untaken)
     if work.clients and work.clients.are_there:
         yield f"{clients_sentence(work.clients)} They keep the server awake."
 
@@ -156,6 +157,16 @@ def _flow_server_notes(server: FlowServerWork) -> Iterator[str]:
         yield f"{counted(server.overdue, 'run')} of {name} should have started. It {unable}{why}."
     elif server.wake_error:
         yield f"The flow server {name} could not be woken: {one_line(server.wake_error).rstrip('.')}."
+
+
+def _untaken_note(server: FlowServerWork, run: UntakenRun, now: datetime) -> str:
+    what = one_line(run.deployment) or "a run without a deployment"
+    late = f", {length(now - run.due)} ago" if run.due else ""
+    return (
+        f"{one_line(server.name)} does not take a run of {what} ({one_line(run.run)}) that was due{late}: "
+        f"{one_line(run.why).rstrip('.')}. It wakes nobody and keeps nobody awake; it starts once it can, "
+        "while both are awake."
+    )
 
 
 def clients_sentence(clients: ConnectedClients) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import anyio
 import httpx
 import pytest
 
@@ -25,21 +26,27 @@ class BusyFly:
     between: str = ""
     """What it has become between the first refusal and the look after it."""
     calls: list[str] = field(default_factory=list)
+    config: dict[str, object] = field(default_factory=dict)
 
-    def __call__(self, request):
+    async def __call__(self, request):
         """Answer one request; only what rests or is suspended can be started."""
         what = request.url.path.rpartition("/")[2]
         state = self.states[0]
         if request.method == "GET" and what == "m1":
             if len(self.states) > 1:
                 self.states.pop(0)
-            return says(200, {"id": "m1", "state": state})
+            return says(200, {"id": "m1", "state": state, "config": self.config})
         self.calls.append(f"{what} {request.url.query.decode()}".strip())
         if what == "start" and state not in ("stopped", *start_stop.SUSPENDED):
             if self.between:
                 self.states, self.between = [self.between], ""
             return says(412, {"error": f"unable to start machine from current state: '{state}'"})
-        return says(408 if what == "wait" and state == "stuck" else 200, {"ok": True})
+        if what == "wait" and len(self.states) > 1:
+            self.states.pop(0)
+        is_late = what == "wait" and state in {"stuck", "stopping"}
+        if is_late:  # Fly waits as long as it is asked to
+            await anyio.sleep(float(request.url.params["timeout"]))
+        return says(408 if is_late else 200, {"ok": True})
 
 
 def on(fly, act):
@@ -89,6 +96,45 @@ def test_what_can_never_be_started_is_refused_at_once():
         on(fly, lambda client: start_stop.start(client, "a", "m1", "n1"))
 
     assert fly.calls == ["start"]
+
+
+@pytest.mark.parametrize(
+    ("config", "seconds"),
+    [
+        ({}, 65),
+        ({"stop_config": {"timeout": "20s"}}, 80),
+        ({"stop_config": {"timeout": "4m50s"}}, 350),
+        ({"stop_config": {"timeout": "1h0m0.5s"}}, 3660.5),
+        ({"stop_config": {"timeout": 290_000_000_000}}, 350),
+        ({"stop_config": {"timeout": "soon"}}, 65),
+        ({"stop_config": {"signal": "SIGTERM"}}, 65),
+        ({"stop_config": None}, 65),
+    ],
+)
+def test_a_stop_may_take_as_long_as_the_machine_s_config_allows(config, seconds):
+    assert start_stop.limit_s(config) == seconds
+
+
+@pytest.mark.parametrize("where", ["the machine's config", "the config before the update"])
+def test_a_flow_server_that_lets_its_flows_end_is_waited_for(where):
+    slow = {"stop_config": {"timeout": "290s"}}
+    looks = int(320 / start_stop.POLL_S)
+    fly = BusyFly(["stopping"] * looks + ["stopped"], config=slow if "machine" in where else {})
+    before = None if fly.config else slow
+
+    on(fly, lambda client: start_stop.start(client, "a", "m1", "n1", before))
+
+    assert fly.states == ["stopped"]
+
+
+def test_the_wait_for_a_stop_is_as_long_as_the_machine_may_take():
+    """Fly answers after a minute at the latest; then the wait is sent again."""
+    slow = machine("started").model_copy(update={"config": {"stop_config": {"timeout": "290s"}}})
+    fly = BusyFly(["stopping", "stopping", "stopped"])
+
+    on(fly, lambda client: start_stop.stop(client, "a", slow, "n1"))
+
+    assert [call.split("&")[0] for call in fly.calls] == ["stop", *["wait state=stopped"] * 3]
 
 
 def test_what_stays_on_its_way_is_given_up_on():

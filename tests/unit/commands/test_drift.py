@@ -10,6 +10,8 @@ import yaml
 from helpers.environments import environment_data
 from helpers.overrides import end_override
 from roost.environment.model import AUTH_SECRET
+from roost.errors import FlyForbiddenError
+from roost.operations.orphaned_apps import LEFT, Orphan
 from roost.plan.desired import OVERRIDE_KEY
 
 DEBUG = {"prefect": {"settings": {"PREFECT_LOGGING_LEVEL": "DEBUG"}}}
@@ -335,6 +337,52 @@ def test_one_that_cannot_be_looked_at_hides_no_other(applied, fly, tmp_path):
     assert "unlocked: error [invalid-files]: " in said.out
     assert "staging: healed, 1 difference." in said.out
     assert config_of(fly)["guest"]["memory_mb"] == 512
+
+
+def test_a_job_that_heals_does_not_fail_because_of_a_change_that_waits_for_its_apply(
+    applied, rewrite, tmp_path
+):
+    """The job heals a flow server, or the file changed since the job was planned."""
+    rewrite(DEBUG)
+    results = tmp_path / "results"
+
+    said = applied("drift", "--heal", "--results", str(results), "staging")
+
+    assert said.code == 0
+    assert json.loads((results / "staging.json").read_text())["state"] == "drift"
+
+
+def test_a_job_that_could_not_heal_what_a_hand_changed_fails(applied, fly, rewrite, tmp_path):
+    config_of(fly)["guest"]["memory_mb"] = 2048
+    rewrite(DEBUG)
+
+    assert applied("drift", "--heal", "--results", str(tmp_path / "r"), "staging").code == 2
+
+
+def test_a_flow_server_that_left_the_file_is_reported_with_its_environment(applied, monkeypatch):
+    old = Orphan("acme-prefect-old", "acme", "staging.old", LEFT, file_is_gone=False)
+
+    async def left(*_):
+        return (old,)
+
+    monkeypatch.setattr("roost.commands.drift.left_orphans", left)
+    said, spoken = applied("drift", "staging", "--json"), applied("drift", "staging")
+
+    assert (said.code, spoken.code) == (2, 2)
+    assert json.loads(said.out)["orphans"] == [vars(old)]
+    assert "acme-prefect-old: orphaned. It was made for staging.old, and its file no" in spoken.out
+    assert applied("drift", "staging", "--heal").code == 0
+
+
+def test_a_token_that_cannot_list_apps_adds_a_note(applied, monkeypatch):
+    async def forbidden(*_):
+        raise FlyForbiddenError("Fly answered 403.", advice="")
+
+    monkeypatch.setattr("roost.commands.drift.left_orphans", forbidden)
+    said = applied("drift", "staging")
+
+    assert said.code == 0
+    assert "flow servers that left the file exist is unknown: Fly answered 403." in said.err
 
 
 @pytest.mark.parametrize(

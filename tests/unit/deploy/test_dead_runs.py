@@ -8,7 +8,7 @@ import pytest
 
 from roost_server.dead_runs import Attempt, Ending, ending_of
 
-RUNNING = Attempt("RUNNING", count=1, retries=0, has_deployment=True, is_subflow=False)
+RUNNING = Attempt("RUNNING", count=1, retries=0, has_deployment=True)
 
 
 @pytest.mark.parametrize(
@@ -17,11 +17,20 @@ RUNNING = Attempt("RUNNING", count=1, retries=0, has_deployment=True, is_subflow
         pytest.param({}, Ending.CRASHED, id="no retries"),
         pytest.param({"retries": 1}, Ending.RETRY, id="one retry left"),
         pytest.param({"retries": 1, "count": 2}, Ending.CRASHED, id="retries used up"),
-        pytest.param({"retries": 1, "is_subflow": True}, Ending.CRASHED, id="a subflow"),
-        pytest.param({"retries": 1, "has_deployment": False}, Ending.CRASHED, id="no deployment"),
+        pytest.param({"retries": 1, "has_deployment": False}, Ending.CRASHED, id="a subflow"),
         pytest.param({"state": "PENDING", "count": 0}, Ending.RETRY, id="not begun"),
         pytest.param({"state": "PENDING", "count": 1}, Ending.CRASHED, id="begun before"),
         pytest.param({"state": "CANCELLING", "retries": 1}, Ending.CANCELLED, id="cancelling"),
+        pytest.param(
+            {"state": "SCHEDULED", "waits_in_process": True},
+            Ending.RETRY,
+            id="between two attempts",
+        ),
+        pytest.param(
+            {"state": "SCHEDULED", "waits_in_process": True, "has_deployment": False},
+            Ending.CRASHED,
+            id="a subflow between two attempts",
+        ),
         *[
             pytest.param({"state": state, "retries": 1}, Ending.NONE, id=state.lower())
             for state in ("SCHEDULED", "COMPLETED", "FAILED", "CRASHED", "CANCELLED", "PAUSED", "")

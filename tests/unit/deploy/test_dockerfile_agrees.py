@@ -123,3 +123,14 @@ def test_the_context_holds_what_is_copied_and_nothing_else(spec, folder):
     }
     # The last rule that matches wins: what Python leaves behind stays out of folders let in.
     assert set(rules[-2:]) == {"**/__pycache__", "**/*.pyc"}
+
+
+def test_what_is_not_foreign_must_compile(spec, steps):
+    """A `||` after a command lets its failure pass."""
+    [run] = [text for text in texts(steps, "RUN") if "compileall" in text and "venv" not in text]
+    strict = " ".join(part for part in run.split("&&") if "compileall" in part and "||" not in part)
+    lenient = " ".join(part for part in run.split("&&") if "compileall" in part and "||" in part)
+
+    for name in set(spec["files"]) - set(spec.get("foreign", ())):
+        assert name in strict.split() or strict.split()[-1] == "."
+    assert all(name in lenient.split() for name in spec.get("foreign", ()))

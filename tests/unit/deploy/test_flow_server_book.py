@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from helpers.flow_books import Scene, online
+from helpers import virtual_time
+from helpers.flow_books import Scene, online, served
 from roost_server import flow_server_book
 from roost_server.flow_server_book import ALIVE_S, GAP_S, FencedError
 from roost_server.flow_servers import DRAIN_S, Caller
@@ -31,8 +32,8 @@ def skipped(monkeypatch):
     """The deployments whose missed runs were looked for."""
     seen = []
 
-    async def skip(deployments, pools, policy, name):  # noqa: ARG001 - as the real one
-        seen.append(sorted(deployments))
+    async def skip(served, policy, name):  # noqa: ARG001 - as the real one
+        seen.append(sorted(served.deployments))
 
     monkeypatch.setattr(flow_server_book, "skip_missed", skip)
     return seen
@@ -79,13 +80,12 @@ def test_the_last_request_of_an_old_boot_ends_before_its_runs_are_settled(scene,
         await scene.book.claim(B1, "run")
         with scene.book.request(B1):
             taking_over = asyncio.create_task(scene.book.come_online("nightly", online("b2")))
-            for _ in range(5):
-                await asyncio.sleep(0.01)
+            await asyncio.sleep(1)
             early = list(settled)
         await taking_over
         return early
 
-    assert asyncio.run(play()) == []
+    assert virtual_time.run(play) == []
     assert len(settled) == 1
 
 
@@ -119,13 +119,13 @@ def test_a_restart_keeps_records_claims_fences_and_drains(scene):
     async def play():
         await scene.book.come_online("nightly", online("b1"))
         await scene.book.come_online("nightly", online("b2"))
-        await scene.book.poll(B2, ["d"], ["pool"])
+        await scene.book.poll(B2, served(["d"], ["pool"]))
         await scene.book.claim(B2, "run")
         await scene.book.drain("nightly", draining=True)
         scene.restart()
         await scene.book.load()
         await scene.book.load()
-        return scene.book.servers["nightly"], await scene.book.poll(B2, ["d"])
+        return scene.book.servers["nightly"], await scene.book.poll(B2, served(["d"]))
 
     record, given = asyncio.run(play())
 
@@ -138,9 +138,9 @@ def test_a_drain_ends_by_itself(scene):
     async def play():
         await scene.book.come_online("nightly", online("b1"))
         await scene.book.drain("nightly", draining=True)
-        given = [await scene.book.poll(B1)]
+        given = [await scene.book.poll(B1, served())]
         scene.pass_time(DRAIN_S)
-        return [*given, await scene.book.poll(B1)]
+        return [*given, await scene.book.poll(B1, served())]
 
     assert asyncio.run(play()) == [False, True]
 
@@ -159,13 +159,13 @@ def test_a_poll_of_a_waking_flow_server_waits_for_the_end_of_its_drain(scene, th
         await scene.book.come_online("nightly", online("b1"))
         await scene.book.drain("nightly", draining=True)
         scene.waking.add("nightly")
-        poll = asyncio.create_task(scene.book.poll(B1))
-        await asyncio.sleep(2 * flow_server_book.LOOK_S)
+        poll = asyncio.create_task(scene.book.poll(B1, served()))
+        await asyncio.sleep(1)
         was_done = poll.done()
         await then(scene.book)
         return was_done, await poll
 
-    assert asyncio.run(play()) == (False, given)
+    assert virtual_time.run(play) == (False, given)
 
 
 def test_a_poll_does_not_wait_longer_than_its_limit(scene, monkeypatch):
@@ -175,7 +175,7 @@ def test_a_poll_does_not_wait_longer_than_its_limit(scene, monkeypatch):
         await scene.book.come_online("nightly", online("b1"))
         await scene.book.drain("nightly", draining=True)
         scene.waking.add("nightly")
-        return await scene.book.poll(B1)
+        return await scene.book.poll(B1, served())
 
     assert asyncio.run(play()) is False
 
@@ -186,11 +186,11 @@ def test_it_is_asleep_after_a_while_and_at_once_when_it_drains(scene):
         found = [scene.book.is_asleep("nightly")]
         scene.pass_time(ALIVE_S + 1)
         found.append(scene.book.is_asleep("nightly"))
-        await scene.book.poll(B1)
+        await scene.book.poll(B1, served())
         found.append(scene.book.is_asleep("nightly"))
         await scene.book.drain("nightly", draining=True)
         found.append(scene.book.is_asleep("nightly"))
-        await scene.book.poll(B1)
+        await scene.book.poll(B1, served())
         found.append(scene.book.is_asleep("nightly"))
         await scene.book.drain("nightly", draining=False)
         return [*found, scene.book.is_asleep("nightly")]
@@ -201,15 +201,15 @@ def test_it_is_asleep_after_a_while_and_at_once_when_it_drains(scene):
 def test_runs_are_missed_only_after_a_gap_in_the_polls(scene, skipped):
     async def play():
         await scene.book.come_online("nightly", online("b1"))
-        await scene.book.poll(B1, ["d"])
+        await scene.book.poll(B1, served(["d"]))
         skipped.clear()
         found = []
         # A busy flow server polls on, and what waits for its turn was not missed; nor after a crash.
         for seconds, act in (
-            (5, lambda: scene.book.poll(B1, ["d"])),
+            (5, lambda: scene.book.poll(B1, served(["d"]))),
             (GAP_S - 10, lambda: scene.book.come_online("nightly", online("b2"))),
-            (1, lambda: scene.book.poll(B2, ["d"])),
-            (GAP_S + 1, lambda: scene.book.poll(B2, ["d"])),
+            (1, lambda: scene.book.poll(B2, served(["d"]))),
+            (GAP_S + 1, lambda: scene.book.poll(B2, served(["d"]))),
             (GAP_S + 1, lambda: scene.book.drain("nightly", draining=False)),
         ):
             scene.pass_time(seconds)

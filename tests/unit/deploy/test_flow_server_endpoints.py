@@ -9,7 +9,7 @@ import pytest
 
 from helpers.asgi_calls import Client, Scripted, chunks, http
 from helpers.flow_books import Scene, online
-from roost_server import flow_server_book, flow_server_endpoints
+from roost_server import flow_server_book, flow_server_endpoints, flow_server_watch
 from roost_server.flow_server_endpoints import ROOT, FlowServerEndpoints
 from roost_server.flow_server_wake import Waker
 from roost_server.flow_server_watch import FlowWatch
@@ -32,8 +32,9 @@ class World(Scene):
         async def none(*_, **__):
             return {}
 
-        for name in ("waiting_runs", "active_runs"):
+        for name in ("waiting_runs", "active_runs", "explain_untaken"):
             monkeypatch.setattr(flow_server_endpoints, name, nothing)
+        monkeypatch.setattr(flow_server_watch, "waiting_runs", nothing)
         monkeypatch.setattr(flow_server_endpoints, "deployment_names", none)
         for name in ("settle_runs", "skip_missed"):
             monkeypatch.setattr(flow_server_book, name, nothing)
@@ -167,6 +168,8 @@ def test_the_record_is_as_the_protocol_has_it(world):
         "running": [],
         "due": None,
         "overdue": 0,
+        "gave_up": False,
+        "untaken": [],
         "wake_error": "",
     }
 

@@ -30,14 +30,19 @@ class World:
 
     def __init__(self, scene, reply=b'{"status": "ACCEPT"}'):
         self.scene, self.reply = scene, reply
-        self.seen, self.nudges, self.claims = [], 0, []
+        self.seen, self.nudges, self.tries, self.claims = [], 0, 0, []
         self.time = 0.0
         self.clients = Clients(lambda: self.time)
-        self.layer = FlowServerLayer(scene.book, LOGIN, self.nudge, self.clients).layer(self.app)
+        layer = FlowServerLayer(scene.book, LOGIN, self.nudge, self.try_again, self.clients)
+        self.layer = layer.layer(self.app)
 
     def nudge(self):
         """Count."""
         self.nudges += 1
+
+    def try_again(self):
+        """Count."""
+        self.tries += 1
 
     async def app(self, scope, receive, send):
         """Answer as Prefect does."""
@@ -80,7 +85,7 @@ def play(scene, act, **options):
 
 
 def test_a_server_without_flow_servers_reads_nothing_for_its_requests(scene):
-    layer = FlowServerLayer(scene.book, LOGIN, lambda: None, Clients()).layer
+    layer = FlowServerLayer(scene.book, LOGIN, lambda: None, lambda: None, Clients()).layer
 
     async def app(_, __, send):
         await answer(send, 200)
@@ -234,6 +239,28 @@ def test_a_run_that_may_be_new_is_looked_at_now(scene, path, method, nudges):
     assert world.nudges == nudges
 
 
+@pytest.mark.parametrize(
+    ("path", "method", "headers", "tries"),
+    [
+        (f"/api/deployments/{DEPLOYMENT}", "PATCH", {}, 1),
+        ("/api/work_pools/pool", "PATCH", {}, 1),
+        ("/api/work_pools/pool/queues/default", "PATCH", {}, 1),
+        ("/api/v2/concurrency_limits/x", "DELETE", {}, 1),
+        (SET_STATE, "POST", {}, 1),
+        (SET_STATE, "POST", NEW, 0),
+        (f"/api/deployments/{DEPLOYMENT}", "GET", {}, 0),
+        ("/api/deployments/filter", "POST", {}, 0),
+        ("/api/flow_runs/x", "PATCH", {}, 0),
+    ],
+)
+def test_a_change_of_what_may_hold_a_run_lets_it_be_waited_for_again(
+    scene, path, method, headers, tries
+):
+    world, _ = play(scene, lambda world: world.call(path, {}, method=method, **headers))
+
+    assert world.tries == tries
+
+
 def test_a_stranger_makes_nobody_look(scene):
     async def act(world):
         await Client().call(world.layer, http("POST", "/api/flow_runs/"))
@@ -241,6 +268,30 @@ def test_a_stranger_makes_nobody_look(scene):
     world, _ = play(scene, act)
 
     assert (len(world.seen), world.nudges) == (1, 0)
+
+
+def test_the_queues_of_a_pool_that_a_worker_polls_are_learned(scene):
+    async def act(world):
+        await world.call(POOL_POLL, {"work_queue_names": ["urgent", 7]}, **NEW)
+        queues = dict(scene.book.servers["nightly"].queues)
+        await world.call(POOL_POLL, {"work_queue_names": []}, **NEW)
+        return queues, dict(scene.book.servers["nightly"].queues)
+
+    _, queues = play(scene, act)
+
+    assert queues == ({"pool": ("urgent",)}, {})
+
+
+def test_a_socket_that_comes_before_the_records_were_read_is_a_flow_server_s_too(scene):
+    async def act(world):
+        scene.restart()
+        layer = FlowServerLayer(
+            scene.book, LOGIN, world.nudge, world.try_again, world.clients
+        ).layer(world.app)
+        await Client().call(layer, {**http(**NEW), "type": "websocket"})
+        return world.seen[-1][1]["flow_server_sockets"]
+
+    assert play(scene, act)[1] == 1
 
 
 def test_who_else_is_connected_is_counted_apart(scene):

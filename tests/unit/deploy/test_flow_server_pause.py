@@ -40,7 +40,9 @@ def patch(monkeypatch):
         await book.load()
         await book.come_online("nightly", online("b1"))
         await book.drain("nightly", draining=draining)
-        layer = FlowServerLayer(book, LOGIN, lambda: None, Clients(lambda: 0.0)).layer(prefect)
+        layer = FlowServerLayer(
+            book, LOGIN, lambda: None, lambda: None, Clients(lambda: 0.0)
+        ).layer(prefect)
         client = Client(sends=chunks(json.dumps(body).encode()))
         await client.call(layer, http("PATCH", path, **AUTH, **headers))
         return client.statuses, seen

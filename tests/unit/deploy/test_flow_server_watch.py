@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from helpers.flow_books import Scene, online
+from helpers.flow_books import Scene, online, served
 from helpers.waiting import until_soon
 from roost_server import flow_server_book, flow_server_watch
 from roost_server.due_runs import DeploymentName, WaitingRun
-from roost_server.flow_server_book import ALIVE_S
+from roost_server.flow_server_book import ALIVE_S, FencedError
 from roost_server.flow_server_wake import GIVE_UP_S, Waker
-from roost_server.flow_server_watch import AHEAD_S, NEAR_S, SILENT_S, FlowWatch
+from roost_server.flow_server_watch import AHEAD_S, NEAR_S, ORPHAN_S, SILENT_S, FlowWatch
 from roost_server.flow_servers import Caller
 from roost_server.idle_suspend import AllWork
 from roost_server.last_error import LAST_ERROR
+from roost_server.missing_processes import GONE_S, PENDING_S, Missing
 from roost_server.next_due import KEY, DueTimes, MachineMetadata
+from roost_server.subflows import Orphan
+from roost_server.untaken_runs import AGAIN_S, PATIENCE_S
 
 B1 = Caller("nightly", "b1")
 METADATA = f"/v1/apps/acme/machines/m1/metadata/{KEY}"
@@ -30,10 +34,14 @@ class World(Scene):
     def __init__(self, monkeypatch, environ):
         super().__init__()
         self.waiting, self.active, self.reads = [], set(), 0
+        self.orphans, self.pending = [], {}
         self.woken, self.settled, self.skipped = [], [], []
         self.is_open = True
         monkeypatch.setattr(flow_server_watch, "waiting_runs", self.read_waiting)
         monkeypatch.setattr(flow_server_watch, "active_runs", self.read_active)
+        monkeypatch.setattr(flow_server_watch, "find_orphans", self.read_orphans)
+        monkeypatch.setattr(flow_server_watch, "settle_runs", self.settle)
+        monkeypatch.setattr(flow_server_watch, "pending_runs", self.read_pending)
         monkeypatch.setattr(flow_server_watch, "deployment_names", self.read_names)
         monkeypatch.setattr(LAST_ERROR, "hide", str)
         monkeypatch.setattr(flow_server_book, "settle_runs", self.settle)
@@ -43,13 +51,13 @@ class World(Scene):
         self.due_times = DueTimes((self.watch,), (MachineMetadata(environ),), lambda: self.is_open)
         self.work = AllWork((self.watch, self.due_times))
 
-    async def read_waiting(self, deployments, pools, *, after=None, before=None, limit=1000):
+    async def read_waiting(self, served, *, after=None, before=None, limit=1000):
         """Return waiting runs as the query does."""
         self.reads += 1
         found = [
             run
             for run in sorted(self.waiting, key=lambda run: run.at)
-            if (run.deployment in deployments or run.pool in pools)
+            if run.is_for(served)
             and (after is None or run.at > after)
             and (before is None or run.at <= before)
         ]
@@ -59,13 +67,24 @@ class World(Scene):
         """Return executed runs."""
         return self.active & set(runs)
 
+    async def read_orphans(self, runs):
+        """Return subflows whose parent ended."""
+        return [each for each in self.orphans if {each.run, each.parent} & set(runs)]
+
+    async def read_pending(self, runs):
+        """Return Pending runs with their deployments."""
+        return {run: self.pending[run] for run in self.pending.keys() & runs}
+
     async def read_names(self, deployments):
         """Return names."""
         return {each: DeploymentName("nightly", "load") for each in deployments if each}
 
     async def settle(self, runs, why, *, may_retry=True):  # noqa: ARG002 - as the real one
-        """Note who was settled."""
+        """Note who was settled; it ends."""
         self.settled.append((sorted(runs), why))
+        self.active -= set(runs)
+        for run in runs:
+            self.pending.pop(run, None)
 
     async def skip(self, *_):
         """Note when."""
@@ -85,7 +104,7 @@ class World(Scene):
         """Bring a start online that works for a deployment and a pool."""
         await self.book.load()
         await self.book.come_online("nightly", online())
-        await self.book.poll(B1, ["d"], ["pool"])
+        await self.book.poll(B1, served(["d"], ["pool"]))
         self.reads = 0
 
     async def look(self):
@@ -245,6 +264,164 @@ def test_a_flow_server_that_never_wakes_keeps_nobody_awake_for_ever(world, machi
     # The run that nobody takes would wake the server again and again.
     told = json.loads(machine_api.bodies[-1]["value"])
     assert datetime.fromisoformat(told["at"]) == world.waiting[1].at
+
+
+async def be_there(world, seconds):
+    """Let a flow server ask for work all the time, and the watch look as often as it does."""
+    while seconds > 0:
+        world.pass_time(10)
+        seconds -= 10
+        await world.book.poll(B1, served(["d"], ["pool"]))
+        await world.watch.look()
+
+
+def test_a_run_that_an_awake_flow_server_never_takes_keeps_nobody_awake(world, machine_api, capsys):
+    async def act():
+        world.put(-1, "held")
+        await be_there(world, PATIENCE_S - 20)
+        awake = world.watch.stays_awake()
+        await be_there(world, 30)
+        world.put(7200, "next")
+        may_sleep = await world.watch.prepare_sleep()
+        world.pass_time(ALIVE_S + 1)  # the flow server sleeps
+        await world.look()
+        return awake, may_sleep
+
+    awake, may_sleep = play(world, act)
+
+    assert awake
+    assert may_sleep
+    assert world.woken == []
+    told = json.loads(machine_api.bodies[-1]["value"])
+    assert datetime.fromisoformat(told["at"]) == world.waiting[-1].at
+    assert set(world.records.rows["nightly"]["untaken"]) == {"held"}
+    assert "does not take the run held" in capsys.readouterr().out
+
+
+def test_while_it_sleeps_or_executes_a_run_it_can_take_none(world):
+    async def act():
+        world.put(-1, "waits")
+        await world.book.claim(B1, "run")
+        world.active = {"run"}
+        await be_there(world, PATIENCE_S + 20)
+        world.active = set()
+        await world.book.drain("nightly", draining=True)
+        world.pass_time(PATIENCE_S + 20)
+        await world.look()
+        return world.book.servers["nightly"].untaken
+
+    assert play(world, act) == {}
+    assert world.woken
+
+
+def test_a_change_of_what_holds_a_run_has_it_waited_for_again(world):
+    async def act():
+        world.put(-1, "held")
+        await be_there(world, PATIENCE_S + 20)
+        world.pass_time(ALIVE_S + 1)
+        await world.look()
+        before = list(world.woken)
+        world.watch.try_again()
+        await world.look()
+        awake = world.watch.stays_awake()
+        await be_there(world, AGAIN_S + 20)
+        return before, awake, world.watch.stays_awake()
+
+    before, awake, after = play(world, act)
+
+    assert before == []
+    assert awake
+    assert len(world.woken) == 1
+    assert after is None
+
+
+def orphan(world, *, ended_s, run="child", parent="parent"):
+    at = datetime.fromtimestamp(world.now, UTC) + timedelta(seconds=ended_s)
+    return Orphan(run, parent, at)
+
+
+@pytest.mark.parametrize("claimed", ["child", "parent"])
+def test_a_subflow_whose_parent_ended_without_it_is_ended_and_nobody_stays_awake(world, claimed):
+    """Its process was killed, and Prefect's runner reported only the run that it had started."""
+
+    async def act():
+        await world.book.claim(B1, claimed)
+        world.active = {"child"} & {claimed}
+        world.orphans = [orphan(world, ended_s=0)]
+        await world.look()
+        awake, early = world.watch.stays_awake(), list(world.settled)
+        world.pass_time(ORPHAN_S + 2)
+        await world.look()
+        world.active, world.orphans = set(), []
+        await world.look()
+        return awake, early, world.watch.stays_awake()
+
+    awake, early, after = play(world, act)
+
+    assert awake
+    assert early == []
+    assert [runs for runs, _ in world.settled] == [["child"]]
+    assert "the run parent ended" in world.settled[0][1]
+    assert after is None
+    assert world.book.servers["nightly"].runs == {}
+
+
+async def say(world, seconds, gone=(), unseen=()):
+    """Let a launcher say for some time which runs have no process."""
+    while seconds > 0:
+        world.pass_time(10)
+        seconds -= 10
+        with suppress(FencedError):
+            world.book.check(B1)
+        world.book.note_missing(B1, Missing(frozenset(gone), frozenset(unseen)))
+        await world.watch.look()
+
+
+def test_a_run_whose_process_is_gone_is_ended_though_its_flow_server_is_there(world):
+    async def act():
+        for run in ("gone", "there"):
+            await world.book.claim(B1, run)
+        world.active = {"gone", "there"}
+        await say(world, GONE_S, ["gone"])
+        early = list(world.settled)
+        await say(world, 20, ["gone"])
+        return early
+
+    assert play(world, act) == []
+    [(runs, why)] = world.settled
+    assert (runs, why) == (["gone"], "the process of this run on nightly is gone")
+    assert set(world.book.servers["nightly"].runs) == {"there"}
+
+
+def test_a_pending_run_may_wait_longer_for_its_process_and_one_of_a_pool_for_ever(world):
+    """A worker may start flows on other machines, where this launcher sees no process."""
+
+    async def act():
+        world.pending = {"again": "d", "served": "d", "pooled": "e"}
+        world.active = set(world.pending)
+        for run in world.pending:
+            await world.book.claim(B1, run)
+        await say(world, PENDING_S, ["again"], ["served", "pooled"])
+        early = list(world.settled)
+        await say(world, 20, ["again"], ["served", "pooled"])
+        return early
+
+    assert play(world, act) == []
+    assert [runs for runs, _ in world.settled] == [["again", "served"]]
+
+
+def test_what_an_earlier_boot_says_is_not_heard(world):
+    async def act():
+        await world.book.claim(B1, "run")
+        world.active = {"run"}
+        await world.book.come_online("nightly", online("b2"))
+        world.settled.clear()
+        await world.book.claim(Caller("nightly", "b2"), "run")
+        await say(world, GONE_S + 20, ["run"])
+
+    play(world, act)
+
+    assert world.settled == []
 
 
 def test_the_next_due_time_is_left_before_a_sleep_and_removed_when_there_is_none(

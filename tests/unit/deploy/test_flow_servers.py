@@ -7,6 +7,7 @@ import json
 import pytest
 
 from helpers.asgi_calls import http
+from helpers.flow_books import served
 from roost_server.flow_servers import (
     DRAIN_S,
     KEPT_BOOTS,
@@ -122,12 +123,18 @@ def test_a_boot_whose_run_is_not_settled_is_refused_however_many_started_since()
 
 
 def test_polls_of_one_boot_add_up_and_the_next_boot_starts_anew():
-    known = record().learn("b1", ["d2"]).learn("b1", ["d1"]).learn("b1", [], ["pool"])
+    known = (
+        record()
+        .learn("b1", served(["d2"]))
+        .learn("b1", served(["d1"]))
+        .learn("b1", served([], ["pool"]))
+    )
 
     assert (known.deployments, known.pools) == (("d1", "d2"), ("pool",))
-    assert known.learn("b1", ["d1"]) is known
-    assert known.learn("b2", ["d3"]).deployments == ("d3",)
-    assert known.learn("b2", ["d3"]).pools == ()
+    assert known.learn("b1", served(["d1"])) is known
+    assert known.served == served(["d1", "d2"], ["pool"])
+    assert known.learn("b2", served(["d3"])).deployments == ("d3",)
+    assert known.learn("b2", served(["d3"])).pools == ()
 
 
 def test_draining_ends_by_itself_at_online_and_after_a_clock_that_jumped():
@@ -146,7 +153,9 @@ def test_each_version_runs_its_canary_once():
 
 
 def test_a_record_survives_the_database_and_a_newer_roost():
-    known = record().learn("b1", ["d"], ["p"]).claim("run", "b1").fence(["b0"]).ran_canary("v")
+    known = (
+        record().learn("b1", served(["d"], ["p"])).claim("run", "b1").fence(["b0"]).ran_canary("v")
+    )
 
     assert from_json(json.loads(json.dumps(known.to_json()))) == known
     assert from_json({**known.to_json(), "of_the_future": 1}) == known
@@ -156,3 +165,43 @@ def test_a_record_survives_the_database_and_a_newer_roost():
 def test_what_is_no_record_is_refused(document):
     with pytest.raises((KeyError, TypeError, ValueError)):
         from_json(document)
+
+
+@pytest.mark.parametrize(
+    ("polled", "run", "takes"),
+    [
+        pytest.param(served(["d"]), ("d", "pool", "default"), True, id="its deployment"),
+        pytest.param(served(["d"]), ("other", "pool", "default"), False, id="another deployment"),
+        pytest.param(served(pools=["pool"]), ("d", "pool", "urgent"), True, id="a whole pool"),
+        pytest.param(served(pool=["urgent"]), ("d", "pool", "urgent"), True, id="its queue"),
+        pytest.param(served(pool=["urgent"]), ("d", "pool", "default"), False, id="another queue"),
+        pytest.param(
+            served(pool=["urgent"]) | served(pools=["pool"]),
+            *(("d", "pool", "default"), True),
+            id="one worker for a queue and one for all",
+        ),
+        pytest.param(
+            served(pool=["a"]) | served(pool=["b"], other=["c"]),
+            *(("d", "pool", "b"), True),
+            id="two workers, two queues",
+        ),
+        pytest.param(served(pool=["a"]), (None, None, None), False, id="no deployment, no pool"),
+    ],
+)
+def test_a_run_is_for_who_polls_its_deployment_or_queue(polled, run, takes):
+    assert polled.takes(*run) is takes
+
+
+def test_polled_queues_are_kept_and_those_of_a_new_boot_replace_them():
+    known = record().learn("b1", served(pool=["b", "a"]))
+
+    assert from_json(json.loads(json.dumps(known.to_json()))) == known
+    assert known.served.takes("d", "pool", "a")
+    assert not known.learn("b2", served(pool=["c"])).served.takes("d", "pool", "a")
+
+
+def test_a_record_of_an_older_roost_has_no_queues_and_nothing_untaken():
+    older = record().learn("b1", served(pools=["p"])).to_json()
+    del older["queues"], older["untaken"]
+
+    assert from_json(older).served == served(pools=["p"])

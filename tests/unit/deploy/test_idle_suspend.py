@@ -35,7 +35,9 @@ class Scene:
         self.refuses, self.loses, self.asked, self.slept = set(), set(), [], []
         self.when_asked = lambda: None
         self.happenings = {}
-        self.activity = Activity(clock=lambda: self.now)
+        self.counts = True
+        self.requests = []
+        self.activity = Activity(lambda _: self.counts, clock=lambda: self.now)
         monkeypatch.setattr(idle_suspend, "ask", self.ask)
         time = SimpleNamespace(sleep=self.sleep, to_thread=asyncio.to_thread)
         monkeypatch.setattr(idle_suspend, "asyncio", time)
@@ -69,12 +71,12 @@ class Scene:
 
     def come(self):
         """Begin a request."""
-        self.activity.open += 1
+        self.requests.append({"type": "http"})
+        self.activity.begin(self.requests[-1])
 
     def go(self):
         """Let it end."""
-        self.activity.open -= 1
-        self.activity.note()
+        self.activity.end(self.requests.pop())
 
 
 @pytest.fixture
@@ -118,6 +120,18 @@ def test_it_is_not_quiet_while_somebody_is_there(scene, scope):
 
     assert seen == [0]
     assert scene.activity.idle_s() == 0
+
+
+def test_what_does_not_count_neither_keeps_it_awake_nor_begins_the_quiet_anew(scene):
+    """A flow server that was suspended leaves sockets, which end when a ping is not answered."""
+    began = scene.activity.idle_s()
+    scene.come()
+    scene.counts = False
+    scene.now += 40
+    open_s = scene.activity.idle_s()
+    scene.go()
+
+    assert (open_s, scene.activity.idle_s()) == (began + 40, began + 40)
 
 
 @pytest.mark.parametrize(

@@ -211,10 +211,10 @@ def test_uv_is_taken_from_where_the_variable_says():
     assert venvs.find_uv({"UV": "/opt/uv", "PATH": ""}) == "/opt/uv"
 
 
-def test_a_file_that_does_not_compile_is_in_the_image_and_reported(tmp_path, context):
+def test_a_foreign_file_that_does_not_compile_is_in_the_image_and_reported(tmp_path, context):
     """As in an image of Docker: the file may be a template, which nobody imports."""
     (context / "template.py").write_text("def {{ name }}(:\n")
-    describe(context, files=["program.py", "template.py"])
+    describe(context, files=["program.py", "template.py"], foreign=["template.py"])
     said = []
 
     image = build(Images(tmp_path / "cache"), context, progress=said.append).image
@@ -222,3 +222,13 @@ def test_a_file_that_does_not_compile_is_in_the_image_and_reported(tmp_path, con
     assert (image.folder / "template.py").is_file()
     assert any("template.py" in line for line in said)
     assert any("do not compile" in line for line in said)
+
+
+def test_a_file_of_the_image_s_own_that_does_not_compile_fails_the_build(tmp_path, context):
+    (context / "broken.py").write_text("def broken(:\n")
+    describe(context, files=["program.py", "broken.py"])
+
+    with pytest.raises(ImageBuildError, match=r"broken\.py"):
+        build(Images(tmp_path / "cache"), context)
+
+    assert entries(tmp_path / "cache", "images") == []

@@ -7,7 +7,13 @@ from datetime import UTC, datetime
 import pytest
 
 from roost.plan.next_due import NextDue
-from roost.plan.server_work import ConnectedClients, FlowServerWork, ServerWork, read_work
+from roost.plan.server_work import (
+    ConnectedClients,
+    FlowServerWork,
+    ServerWork,
+    UntakenRun,
+    read_work,
+)
 
 AT = "2026-11-30T09:00:00Z"
 NINE = datetime(2026, 11, 30, 9, tzinfo=UTC)
@@ -18,7 +24,9 @@ RECORD = {
     "running": ["run-1"],
     "wake_error": "GET http://acme-prefect-nightly.flycast/: timed out",
     "polled_at": AT,
+    "untaken": [{"run": "r", "due": AT, "deployment": "load/all", "why": "it is paused"}],
 }
+UNTAKEN = UntakenRun("r", NINE, "load/all", "it is paused")
 
 
 def test_a_report_is_read_whole():
@@ -33,13 +41,14 @@ def test_a_report_is_read_whole():
 
     assert work == ServerWork(
         ConnectedClients(1, 6),
-        (FlowServerWork("nightly", NINE, 2, 1, RECORD["wake_error"]),),
+        (FlowServerWork("nightly", NINE, 2, 1, RECORD["wake_error"], (UNTAKEN,)),),
         NextDue(NINE, "nightly", "load/all"),
     )
     document = work.document()
     assert (document["clients"], document["next_due"]) == (report["clients"], due)
     [server] = document["flow_servers"]
     assert (server["due"], server["overdue"], server["running"]) == (AT, 2, 1)
+    assert server["untaken"] == RECORD["untaken"]
 
 
 def test_an_older_image_reports_nothing_and_nothing_is_known():
@@ -74,13 +83,16 @@ def test_flow_servers_of_another_form_are_unknown(junk):
 
 
 def test_a_record_of_another_form_is_left_out_and_its_fields_are_what_can_be_read():
+    untaken = [7, {"run": 7, "due": "soon", "why": "\x1b" + "x" * 999}]
     bad = {"name": "b\x1b" + "x" * 999, "due": "soon", "overdue": "2", "running": 7}
+    bad["untaken"] = untaken
 
     [server] = read_work({"flow_servers": [7, {"due": AT}, {"name": 7}, bad]}).flow_servers
 
     assert server.name.startswith("b?x")
     assert len(server.name) == 100
     assert (server.due, server.overdue, server.running, server.wake_error) == (None, 0, 0, "")
+    assert server.untaken == (UntakenRun("", None, "", "?" + "x" * 299),)
 
 
 def test_faults_of_windows_are_texts_and_few():

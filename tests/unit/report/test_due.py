@@ -8,8 +8,16 @@ import pytest
 
 from roost.errors.command import bare
 from roost.plan.next_due import Decided, Decision, NextDue
-from roost.plan.server_work import ConnectedClients, FlowServerWork, ServerWork
-from roost.report.due import asleep_notes, length, tick_line, what, when, woken_line, work_notes
+from roost.plan.server_work import ConnectedClients, FlowServerWork, ServerWork, UntakenRun
+from roost.report.due import (
+    asleep_notes,
+    length,
+    tick_line,
+    what,
+    when,
+    woken_line,
+    work_notes,
+)
 
 NOW = datetime(2026, 11, 30, 9, 0, tzinfo=UTC)
 RUN = "load/all on the flow server nightly"
@@ -103,6 +111,20 @@ def test_an_awake_server_s_work_says_who_runs_what_what_is_overdue_and_why():
         "1 run of slow should have started. It has not taken them yet.",
         "The flow server broken could not be woken: timed out.",
     ]
+
+
+def test_a_run_that_nobody_takes_is_named_with_the_reason_and_what_becomes_of_it():
+    run = UntakenRun("run-1", NOW - timedelta(minutes=20), "load/all", "its work pool p is paused")
+    bare = UntakenRun("run-2", None, "", "")
+    work = ServerWork(None, (FlowServerWork("nightly", None, 0, 0, "", (run, bare)),))
+
+    named, unnamed = work_notes(work, NOW)
+
+    assert named == (
+        "nightly does not take a run of load/all (run-1) that was due, 20 min ago: its work pool p is "
+        "paused. It wakes nobody and keeps nobody awake; it starts once it can, while both are awake."
+    )
+    assert "a run without a deployment (run-2) that was due:" in unnamed
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ def at(seconds):
         ({"due": "2026-11-30T13:01:00+01:00"}, "a run is due at 2026-11-30T13:01:00+01:00"),
         ({"due": "soon"}, ""),
         ({"overdue": 2}, "2 runs are overdue"),
+        ({"overdue": 2, "gave_up": True}, ""),
         ({"running": ["r1"], "overdue": 2}, "1 flow runs are running"),
     ],
 )
