@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import tomllib
 from pathlib import Path
 
 import nox
@@ -78,8 +79,10 @@ def environment() -> dict[str, str | None]:
 
 
 def run_package(session: nox.Session, name: str) -> None:
-    """Run a package of `tests/` with the session's arguments; helpers of the tests start the local Fly."""
-    paths = os.pathsep.join([str(ROOT / "scripts"), str(ROOT / "tests")])
+    """Run a package of `tests/` with the session's arguments; it imports what tests import."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    folders = project["tool"]["pytest"]["ini_options"]["pythonpath"]
+    paths = os.pathsep.join(str(ROOT / folder) for folder in folders)
     session.run(
         *("python", "-m", name, *session.posargs),
         env=environment() | {"PYTHONPATH": paths},

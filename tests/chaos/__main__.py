@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import signal
@@ -17,7 +18,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from chaos import downtime, pairs, report
+from chaos import downtime, flow_runs, pairs, report
 from chaos.crashes import CrashRun, Outcome
 from chaos.outages import OutageResult, OutageRun
 from chaos.scenarios import DONE, SCENARIOS, SLEEPLESS, Scenario, find
@@ -25,11 +26,16 @@ from chaos.storms import StormResult, StormRun
 from chaos.testbed import Testbed, open_testbed
 from chaos.unexpected_errors import describe_error
 from helpers.local_daemon import LocalDaemon
+from helpers.prefect_versions import NEWEST
 from helpers.small_server import build_small_server
+from localfly.images.builder import Images
+from roost.plan.image import image_reference, read_image_parts
 
 PROJECT = Path(__file__).parents[2]
+DEPLOY = PROJECT / "deploy"
 PAGE = PROJECT / "docs" / "reliability.md"
-PARTS = ("crashes", "storms", "outages", "pairs", "silence")
+PARTS = ("crashes", "storms", "outages", "pairs", "silence", "runs")
+RUNS, FEWEST = 1000, 12
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -107,7 +113,11 @@ def main(
     storms: Annotated[int, typer.Option(min=1, help="How many a scenario; of outages, too.")] = 8,
     rounds: Annotated[int, typer.Option(min=1, help="How many a pair; of silence, too.")] = 5,
     seed: Annotated[int, typer.Option(min=1, help="The first storm and round.")] = 1,
+    runs: Annotated[int, typer.Option(min=1, help="How many flow runs.")] = RUNS,
     jobs: Annotated[int, typer.Option(min=1, help="So much at once.")] = 2,
+    smallest: Annotated[
+        bool, typer.Option("--smallest", help=f"Only {FEWEST} flow runs: a check, no figure.")
+    ] = False,
     write: Annotated[bool, typer.Option("--write", help="Write docs/reliability.md too.")] = False,
 ) -> None:
     """Run all parts, or the named ones; exit with 1 if anything was lost."""
@@ -119,6 +129,9 @@ def main(
     if not scenarios:
         names = ", ".join(s.name for s in SCENARIOS)
         raise typer.BadParameter(f"No scenario begins so; there are {names}.")
+    if smallest and write:
+        raise typer.BadParameter("Figures of --smallest mean nothing; leave out --write.")
+    runs = FEWEST if smallest else runs
     bad = 0
     with open_stage(jobs) as stage:
         players = {
@@ -127,6 +140,7 @@ def main(
             "outages": lambda: play_outages(stage, scenarios, storms, seed),
             "pairs": lambda: play_pairs(stage, range(seed, seed + rounds)),
             "silence": lambda: play_silence(stage, rounds),
+            "runs": lambda: play_runs(stage, runs, seed),
         }
         options = {
             "crashes": f"--every {every}" if every > 1 else "",
@@ -134,6 +148,7 @@ def main(
             "outages": f"--storms {storms} --seed {seed}",
             "pairs": f"--rounds {rounds} --seed {seed}",
             "silence": f"--rounds {rounds}",
+            "runs": f"--runs {runs} --seed {seed}",
         }
         for part in chosen:
             began = time.monotonic()
@@ -246,6 +261,15 @@ def play_silence(stage: Stage, rounds: int) -> Played:
     changes = {change.name: change for change in downtime.CHANGES}
     silences, faults = replace(stage, jobs=1).each(play, changes)
     return report.silence_table(silences), faults
+
+
+def play_runs(stage: Stage, count: int, seed: int) -> Played:
+    """Execute flow runs while their server and their flow server are killed and cut off."""
+    ref = image_reference("roost-chaos", NEWEST, read_image_parts(DEPLOY, NEWEST))
+    server = asyncio.run(Images(stage.prefect).build(DEPLOY, NEWEST, ref)).image
+    folder = stage.new_folder("runs")
+    toll = flow_runs.play(folder, stage.prefect, server, count, seed, show_progress)
+    return report.runs_table(toll), toll.faults
 
 
 @contextmanager

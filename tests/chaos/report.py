@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from chaos.crashes import Moment, Outcome, Point
 from chaos.downtime import Silence
+from chaos.flow_runs import FAULTS, Toll, Trouble, Verdict
 from chaos.outages import OutageResult
 from chaos.pairs import BOTH, ONE, PairResult
 from chaos.storms import STOPPED, StormResult, count_ends
@@ -124,3 +125,13 @@ def _silence_row(silence: Silence) -> Sequence[object]:
     if hand is None:
         return silence.change.name, f"{ours:.2f} s", "-", "-"
     return silence.change.name, f"{ours:.2f} s", f"{hand:.2f} s", f"{ours / hand:.2f}"
+
+
+def runs_table(toll: Toll) -> str:
+    """Return what became of flow runs, and a line of what was done to their machines."""
+    ended = [verdict for verdict in Verdict if verdict not in FAULTS]
+    head = ("flow runs", "executions begun", *(each.value for each in (*ended, *FAULTS)))
+    counts = [toll.verdicts[each] for each in (*ended, *FAULTS)]
+    row = (toll.runs, toll.executions, *counts)
+    troubles = ", ".join(f"{each.value}: {toll.troubles[each]}" for each in Trouble)
+    return f"{table(head, [row])}\n\nTroubles: {troubles}. {toll.seconds / 60:.0f} minutes."

@@ -2,41 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import signal
-import subprocess
-from pathlib import Path
 
 import pytest
 
+from helpers.flow_machine import EXAMPLE, PROGRAM, ROOT, FlowMachine, build_flow_image
 from helpers.machine_api import serving
-from helpers.prefect_process import LOGIN, PrefectProcess, free_port
+from helpers.prefect_process import PrefectProcess
 from helpers.waiting import LIMIT_S, until
-from localfly.images.builder import Images
-from roost.environment.flow_folder import read_flow_folder
-from roost.plan.image import flow_image_parts
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
-DEPLOY, EXAMPLE = ROOT / "deploy", "examples/flows/nightly"
 DEPLOYMENTS = ["by-hand", "nightly"]
 
 
 @pytest.fixture(scope="module")
 def flow_image(image_cache, tmp_path_factory):
     """The image of the example, which leaves it to the launcher to keep its schedules."""
-    folder = tmp_path_factory.mktemp("flows")
-    for name, content in flow_image_parts(DEPLOY, read_flow_folder(ROOT, EXAMPLE)):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
-    program = folder / "code" / "serve_flows.py"
-    text = program.read_text("utf-8")
+    text = (ROOT / EXAMPLE / PROGRAM).read_text("utf-8")
     assert text.count("        pause_on_shutdown=False,\n") == 1
-    program.write_text(text.replace("        pause_on_shutdown=False,\n", ""), "utf-8")
-    ref = "registry.fly.io/acme-nightly:test"
-    return asyncio.run(Images(image_cache).build(folder, "1.0", ref)).image
+    program = text.replace("        pause_on_shutdown=False,\n", "")
+    return build_flow_image(image_cache, tmp_path_factory.mktemp("flows"), program)
 
 
 @pytest.fixture
@@ -46,66 +32,13 @@ def server(image, tmp_path):
         yield found
 
 
-class FlowMachine:
-    """A machine that runs the image's command."""
-
-    def __init__(self, image, folder, server, api):
-        self.image, self.log_file, self.process = image, folder / "log", None
-        (folder / "tmp").mkdir(parents=True)
-        self.environ = {
-            "PATH": f"{image.bin}:/usr/bin:/bin",
-            "HOME": str(folder),
-            "TMPDIR": str(folder / "tmp"),
-            "LANG": "C.UTF-8",
-            **image.env,
-            **api.environ,
-            "IMAGE_ROOT": str(image.folder),
-            "FLY_MACHINE_VERSION": "01V",
-            "PREFECT_API_URL": f"{server.url}/api",
-            "PREFECT_API_AUTH_STRING": LOGIN,
-            "ROOST_FLOW_SERVER": "nightly",
-            "ROOST_FLOW_COMMAND": json.dumps(["python", "serve_flows.py"]),
-            "ROOST_FLOW_HOST": "127.0.0.1",
-            "ROOST_IDLE_ACTION": "suspend",
-            "ROOST_IDLE_AFTER_S": "3600",
-            "ROOST_STOP_LIMIT_S": "60",
-            "ROOST_MISSED": "run_latest",
-        }
-
-    def start(self, **variables):
-        """Start the machine on a free port."""
-        port = free_port()
-        own = {"ROOST_FLOW_PORT": str(port), "ROOST_FLOW_ADDRESS": f"http://127.0.0.1:{port}"}
-        with self.log_file.open("ab") as log:
-            self.process = subprocess.Popen(
-                # A shell starts what it runs in the background with SIGINT ignored.
-                ["env", "--default-signal=INT", *self.image.command],
-                env={**self.environ, **own, **variables},
-                cwd=self.image.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        return self
-
-    def log(self):
-        """Return all that it has written."""
-        return self.log_file.read_text("utf-8", "replace")
-
-    def stop(self, number=signal.SIGTERM):
-        """Stop it as Fly does, and return its exit code."""
-        self.process.send_signal(number)
-        return self.process.wait(LIMIT_S)
-
-
 @pytest.fixture
 def machine(flow_image, server, tmp_path):
     with serving(tmp_path / "api.sock") as api:
-        found = FlowMachine(flow_image, tmp_path / "machine", server, api)
+        found = FlowMachine(flow_image, tmp_path / "machine", server.url, api.environ)
         found.api = api
         yield found
-        if found.process and found.process.poll() is None:
+        if found.is_alive:
             found.stop()
 
 

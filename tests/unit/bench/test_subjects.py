@@ -33,3 +33,11 @@ def test_a_subject_named_twice_is_measured_once():
 def test_an_unknown_subject_is_refused_with_those_there_are():
     with pytest.raises(typer.BadParameter, match="no speed; there are start, "):
         check_subjects(["start", "speed"])
+
+
+def test_a_session_that_runs_no_pytest_imports_from_where_pytest_does():
+    """`./run bench` did not find what a subject imports from deploy/flows."""
+    noxfile = (Path(__file__).parents[3] / "noxfile.py").read_text("utf-8")
+    _, _, body = noxfile.partition("def run_package(")
+
+    assert '["pytest"]["ini_options"]["pythonpath"]' in body.partition("\n\n\n")[0]
