@@ -78,7 +78,7 @@ class Killed:
 
     Args:
         pids: all processes, which may have been ones of runs.
-        runs: the runs whose process alone was killed.
+        runs: the runs that had one of them, maybe before it wrote a line.
     """
 
     pids: set[int] = field(default_factory=set)
@@ -265,7 +265,7 @@ class RunsInTrouble:
             self._kill_one()
             return
         if trouble in (Trouble.FLOW_SERVER, Trouble.BOTH):
-            self._killed.pids |= self._machine.pids().keys()
+            self._note_killed(self._machine.pids(RUN_VARIABLE))
             self._machine.die()
         if trouble in (Trouble.SERVER, Trouble.BOTH):
             self._server.kill()
@@ -274,13 +274,16 @@ class RunsInTrouble:
         if not self._machine.is_alive:
             self._start_flow_server()
 
+    def _note_killed(self, processes: Mapping[int, str]) -> None:
+        self._killed.pids |= processes.keys()
+        self._killed.runs |= {run for run in processes.values() if run}
+
     def _kill_one(self) -> None:
         runs = {pid: run for pid, run in self._machine.pids(RUN_VARIABLE).items() if run}
         if not runs:
             return
         pid = self._random.choice(sorted(runs))
-        self._killed.pids.add(pid)
-        self._killed.runs.add(runs[pid])
+        self._note_killed({pid: runs[pid]})
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
