@@ -66,7 +66,7 @@ async def objects_drift(
             ObjectsServer(url, auth), planned.desired.objects.objects, record
         )
     except (PrivateNetworkError, ObjectsUnreachableError) as error:
-        return ObjectsDrift(planned, note=one_line(str(error)))
+        return ObjectsDrift(planned, note=one_line(str(error)).rstrip("."))
     return _with_step(planned, changes)
 
 
