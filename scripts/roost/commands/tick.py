@@ -13,11 +13,12 @@ from datetime import UTC, datetime
 
 import anyio
 
-from roost.commands.drift import error_document, error_lines, faulty, watched
+from roost.commands.drift import error_lines, faulty, watched
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.errors import ExitCode, RoostError, UsageError
 from roost.errors.command import Command
 from roost.operations.context import Context
+from roost.operations.drift_result import error_document
 from roost.operations.fly_target import Target, connect
 from roost.operations.sleep_wake import time_wake
 from roost.plan.desired import ENVIRONMENT_KEY

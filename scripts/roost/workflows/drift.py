@@ -8,15 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from roost.commands.drift import (
-    DriftFound,
-    Totals,
-    compare_all,
-    report,
-    summary,
-    watched,
-    write_result,
-)
+from roost.commands.drift import compare_all, report, summary, watched, write_result
 from roost.environment.flow_units import split_name
 from roost.environment.load import environment_names, load_files
 from roost.environment.starter import is_example
@@ -26,6 +18,7 @@ from roost.fly.token import SOON, token_ends
 from roost.github.actions import Annotation, Runner, runner_of
 from roost.github.api import github_of
 from roost.operations.context import Context
+from roost.operations.drift_result import DriftFound, Totals
 from roost.operations.fly_target import fly_token
 from roost.plan.drift import may_heal, only_ended
 from roost.plan.steps import Json

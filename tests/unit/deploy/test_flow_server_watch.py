@@ -282,7 +282,7 @@ def test_a_run_that_an_awake_flow_server_never_takes_keeps_nobody_awake(world, m
         awake = world.watch.stays_awake()
         await be_there(world, 30)
         world.put(7200, "next")
-        may_sleep = await world.watch.prepare_sleep()
+        may_sleep = await world.work.prepare_sleep()
         world.pass_time(ALIVE_S + 1)  # the flow server sleeps
         await world.look()
         return awake, may_sleep

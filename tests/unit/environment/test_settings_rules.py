@@ -152,7 +152,11 @@ def test_how_the_database_is_used_may_be_set(faults_of, name, value):
         ("PREFECT_SERVER_EVENTS_MESSAGING_CACHE", "prefect_redis.messaging", "a module that"),
         ("PREFECT_SERVER_EVENTS_CAUSAL_ORDERING", "prefect_redis.ordering", "a module that"),
         ("PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE", "prefect_redis.lease_storage", "a module"),
-        ("PREFECT_REDIS_MESSAGING_HOST", "redis.internal", "belongs to prefect_redis, which the server"),
+        (
+            "PREFECT_REDIS_MESSAGING_HOST",
+            "redis.internal",
+            "belongs to prefect_redis, which the server",
+        ),
         ("PREFECT_SERVER_DOCKET_URL", "redis://h:6379/1", "names a Redis"),
         ("PREFECT_API_URL", "https://x.fly.dev/api", "is for clients, such as workers and flows"),
         ("PREFECT_SERVER_ALLOW_EPHEMERAL_MODE", "true", "starts a server for clients that have"),
