@@ -20,7 +20,7 @@ YOUNG_OBJECTS = 10_000
 
 # The same examples on every computer and in every run, and no folder of them in the checkout. No deadline for one
 # example either: on a busy computer it fails a test that is right.
-settings.register_profile("same", max_examples=50, derandomize=True, database=None, deadline=None)
+settings.register_profile("same", derandomize=True, database=None, deadline=None)
 settings.register_profile("thorough", max_examples=100 * FACTOR, database=None, deadline=None)
 settings.load_profile("thorough" if THOROUGH else "same")
 

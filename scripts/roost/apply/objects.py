@@ -36,7 +36,7 @@ from roost.prefect.objects_api import (
     ObjectsUnreachableError,
 )
 from roost.prefect.server import NOT_PREFECT, Server, with_csrf
-from roost.prefect.transport import prefect_client
+from roost.prefect.transport import OpenServer, prefect_client
 from roost.secret_text import SecretText
 
 Json = dict[str, Any]
@@ -54,16 +54,18 @@ class ObjectsServer:
         find_url: returns its address.
         auth: its login; None for a server without one.
         values: the values of the secrets of blocks, by name.
+        open_server: opens a client of the server at its address.
     """
 
     find_url: Callable[[], Awaitable[str]]
     auth: SecretText | None = None
     values: Mapping[str, SecretText] = field(default_factory=dict)
+    open_server: OpenServer = prefect_client
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[ObjectsApi]:
         """Yield the API of the server; the first call wakes it."""
-        async with prefect_client(await self.find_url(), TIMEOUT_S, headers=GATE_HEADERS) as http:
+        async with self.open_server(await self.find_url(), TIMEOUT_S, headers=GATE_HEADERS) as http:
             server = await with_csrf(Server(http, self.auth))
             yield ObjectsApi(server, tuple(self.values.values()))
 

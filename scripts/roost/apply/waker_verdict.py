@@ -17,7 +17,6 @@ from roost.fly.client import FlyClient
 from roost.fly.models import Machine
 from roost.plan.waker_proof import proof_of_version
 from roost.prefect.probe import Check, Server
-from roost.prefect.transport import prefect_client
 
 WOKE_ITSELF, LIMIT_S = "woke itself", 120.0
 POLL_S = 1.0
@@ -42,7 +41,7 @@ class WakerProof(Proof):
             partial(_check_proof, self.fly, self.app, machines),
             "Look at the log of its app.",
         )
-        async with prefect_client(url, TIMEOUT_S) as http:
+        async with self.open_server(url, TIMEOUT_S) as http:
             gate = Gate(
                 self.fly,
                 self.app,

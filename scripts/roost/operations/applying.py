@@ -178,7 +178,7 @@ async def apply_planned(
             commit_of(context.environ, file.path.parent),
             moment,
             ObjectsKeeper(
-                work, objects_server(target, planned, values), environment.app, file.name
+                work, objects_server(context, target, planned, values), environment.app, file.name
             ),
         )
         return await releaser.apply(planned.plan, planned.live, planned.recovery)
@@ -201,7 +201,7 @@ async def _check_server(target: Target, file: EnvironmentFile) -> None:
 
 
 def objects_server(
-    target: Target, planned: Planned, values: Mapping[str, SecretText]
+    context: Context, target: Target, planned: Planned, values: Mapping[str, SecretText]
 ) -> ObjectsServer:
     """Return the Prefect server of an environment, with its login and the secrets of its blocks."""
     environment = planned.file.environment
@@ -209,6 +209,7 @@ def objects_server(
         partial(target.app_url, environment.app, public=environment.access.public),
         values.get(AUTH_SECRET) if environment.access.auth == "basic" else None,
         planned.object_values.found,
+        context.clients.prefect,
     )
 
 
@@ -270,6 +271,7 @@ def _waker_proof(context: Context, target: Target, file: EnvironmentFile) -> Wak
         clock=time.monotonic,
         on_check=lambda result: context.progress.print(check_line(result)),
         on_url=lambda url: context.progress.print(f"Gate: {url}, by Fly's API", soft_wrap=True),
+        open_server=context.clients.prefect,
     )
 
 

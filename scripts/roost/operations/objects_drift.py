@@ -63,7 +63,9 @@ async def objects_drift(
         if auth is None and environment.access.auth == "basic":
             return ObjectsDrift(planned, note="the server's login is not here")
         changes = await find_differences(
-            ObjectsServer(url, auth), planned.desired.objects.objects, record
+            ObjectsServer(url, auth, open_server=context.clients.prefect),
+            planned.desired.objects.objects,
+            record,
         )
     except (PrivateNetworkError, ObjectsUnreachableError) as error:
         return ObjectsDrift(planned, note=one_line(str(error)).rstrip("."))

@@ -17,7 +17,7 @@ MAX_WORDS = 200
 
 
 @dataclass(frozen=True)
-class WakerProof:
+class SelfWake:
     """The result of the last proof.
 
     Args:
@@ -29,7 +29,7 @@ class WakerProof:
     error: str
 
 
-def proof_of_version(machine: Machine, version: str) -> WakerProof | None:
+def proof_of_version(machine: Machine, version: str) -> SelfWake | None:
     """Return the proof of a machine with this version of its config; None if there is none yet."""
     try:
         left = json.loads(machine.metadata.get(PROOF_KEY, ""))
@@ -42,4 +42,4 @@ def proof_of_version(machine: Machine, version: str) -> WakerProof | None:
         return None
     if not isinstance(error, str):
         return None
-    return WakerProof(seconds, one_line(error, MAX_WORDS))
+    return SelfWake(seconds, one_line(error, MAX_WORDS))

@@ -12,8 +12,7 @@ import pytest
 
 from helpers.applying import EveryName, applied_fly, desired_of
 from helpers.fake_objects import WEBHOOK, FakeObjects
-from helpers.fake_prefect import LOGIN, FakePrefect, say
-from roost.apply import objects
+from helpers.fake_prefect import LOGIN, FakePrefect, opens, say
 from roost.apply.objects import ObjectsServer, find_differences, reconcile
 from roost.apply.objects_step import ObjectsKeeper
 from roost.apply.work import Work, lease_holder
@@ -27,7 +26,6 @@ from roost.plan.objects_record import OBJECTS_KEY, ObjectsRecord, decode
 from roost.plan.steps import Plan, ReconcileObjects
 from roost.prefect.objects import is_kept_secret
 from roost.prefect.objects_api import ObjectsUnreachableError
-from roost.prefect.transport import prefect_client
 from roost.secret_text import SecretText
 
 VALUE = "https://hooks.example/T0/hunter2"
@@ -63,16 +61,22 @@ def step(*entries, removed=()):
     return ReconcileObjects(key="k", summary="s", path="prefect/x.yaml", objects=by_section, removed=removed, sources=sources)  # fmt: skip
 
 
+class Served:
+    """The server at every address: each test has its own."""
+
+    fake: FakePrefect
+
+    @classmethod
+    def open(cls, url, timeout_s, *, headers=None):
+        """Open a client of it."""
+        return opens(cls.fake)(url, timeout_s, headers=headers)
+
+
 @pytest.fixture
 def prefect(monkeypatch):
     """A server at every address."""
-    found = FakePrefect()
-
-    def client(url, timeout_s, headers=None):
-        return prefect_client(url, timeout_s, httpx.MockTransport(found), headers)
-
-    monkeypatch.setattr(objects, "prefect_client", client)
-    return found
+    monkeypatch.setattr(Served, "fake", FakePrefect(), raising=False)
+    return Served.fake
 
 
 def server(value=VALUE, auth=LOGIN):
@@ -81,7 +85,7 @@ def server(value=VALUE, auth=LOGIN):
     async def url():
         return "http://prefect.test"
 
-    return ObjectsServer(url, SecretText(auth), {"HOOK": SecretText(value)})
+    return ObjectsServer(url, SecretText(auth), {"HOOK": SecretText(value)}, Served.open)
 
 
 def made(*entries, record=None, lines=None, removed=(), value=VALUE, auth=LOGIN):

@@ -9,7 +9,7 @@ import pytest
 
 from roost.fly.models import Machine
 from roost.plan.announced import ANNOUNCED_KEY, Announced, announced_of, read_announced
-from roost.plan.waker_proof import PROOF_KEY, WakerProof, proof_of_version
+from roost.plan.waker_proof import PROOF_KEY, SelfWake, proof_of_version
 from roost_server import waker_announcement
 from roost_waker import proof
 
@@ -35,7 +35,7 @@ def test_machines_leave_it_where_it_is_looked_for():
 def test_a_proof_is_that_of_one_version():
     left = machine(PROOF_KEY, {"version": "01V", "seconds": 1.5, "error": ""})
 
-    assert proof_of_version(left, "01V") == WakerProof(1.5, "")
+    assert proof_of_version(left, "01V") == SelfWake(1.5, "")
     assert proof_of_version(left, "01W") is None
 
 
