@@ -242,6 +242,16 @@ class Book:
         if (record := self.servers.get(name)) and record.runs.keys() & set(runs):
             self.put(record.release(runs))
 
+    def take_over(self, name: str, run: str) -> None:
+        """Forget that others executed a run that Prefect gave to this flow server.
+
+        Two may serve one pool, and the former one may still report that its process is gone.
+        """
+        for other in [each for each in self.servers if each != name]:
+            self.release(other, [run])
+            if missing := self._missing.get(other):
+                missing.forget(run)
+
     async def forget(self, name: str) -> None:
         """Delete a flow server; its runs are ended, because nobody is left to start them again."""
         record = self.servers[name]

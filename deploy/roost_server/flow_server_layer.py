@@ -209,6 +209,8 @@ class FlowServerLayer:
                 await app(uncompressed(scope), body.replay(), reply)
                 if is_new and not reply.is_accepted():
                     self._book.release(caller.name, [run])
+                elif is_new and reply.says_accepted():
+                    self._book.take_over(caller.name, run)
             finally:
                 self._book.claiming.discard(run)
 

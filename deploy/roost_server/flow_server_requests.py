@@ -13,6 +13,8 @@ from roost_server.flow_servers import Served
 from roost_server.write_requests import Body
 
 LONGEST_BODY = 2**20
+ACCEPTED = "ACCEPT"
+"""What Prefect says of a state that it set as it was proposed."""
 
 
 def uncompressed(scope: Scope) -> Scope:
@@ -41,9 +43,18 @@ class Reply:
         """Return whether the state was accepted; True if the reply cannot be read."""
         if self.status >= 500 or not self.status:  # noqa: PLR2004 - it may have been written
             return True
-        with suppress(ValueError, AttributeError):
-            return bool(json.loads(self.body).get("status") == "ACCEPT")
+        if answer := self._answer():
+            return answer == ACCEPTED
         return self.status < 400  # noqa: PLR2004 - refused
+
+    def says_accepted(self) -> bool:
+        """Return whether the reply can be read, and says that the state was accepted."""
+        return self.status < 400 and self._answer() == ACCEPTED  # noqa: PLR2004 - refused
+
+    def _answer(self) -> str:
+        with suppress(ValueError, AttributeError):
+            return str(json.loads(self.body).get("status") or "")
+        return ""
 
 
 async def answer_json(send: Send, status: int, document: Any) -> None:

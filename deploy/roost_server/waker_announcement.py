@@ -126,6 +126,8 @@ class Announcer:
 
     def _note(self, outcome: Outcome) -> None:
         before, self.outcome = self.outcome, outcome
+        if not outcome.error:
+            self._failing_since = None
         if outcome.error and (before is None or outcome.error != before.error):
             print(f"roost: cannot announce when this server is needed: {outcome.error}", flush=True)
         elif before is not None and before.error and not outcome.error:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from roost_waker.errors import AnnouncementError
 
+FARTHEST = timedelta(days=400)
+"""Prefect plans runs some days ahead, and a cron of once a year is the rarest schedule."""
 LONGEST_BODY = 2048
 """Bytes of an announcement; a real one has some 150."""
 LOOPBACK = re.compile(r"http://127\.0\.0\.1:[1-9][0-9]{0,4}")

@@ -20,6 +20,8 @@ LEAD = timedelta(seconds=45)
 on a busy host. It stays awake for what is due within 60 s, so this must be less."""
 MOST_ENTRIES = 100
 """Each entry is some 120 bytes of the machine's metadata, for which Fly documents no limit."""
+RESERVED = 16
+"""So many of the requests at a time are kept for servers that were not asked before."""
 FIRST_BACKOFF_S, LAST_BACKOFF_S = 2.0, 60.0
 GIVE_UP_S = 3600.0
 """A server that could not be woken for this long since the first attempt is given up."""
@@ -65,8 +67,13 @@ class Counts:
 
 @dataclass
 class Book:
-    """The entries, one for each app; safe to use from several threads."""
+    """The entries, one for each app; safe to use from several threads.
 
+    Args:
+        own: the waker's own app, which always has room: it proves itself by a wake of its own.
+    """
+
+    own: str = ""
     _entries: dict[str, Entry] = field(default_factory=dict)
     _woken: int = 0
     _given_up: int = 0
@@ -82,7 +89,7 @@ class Book:
             known = entries.get(announcement.app)
             if announcement.at is None:
                 entries.pop(announcement.app, None)
-            elif known is None and len(entries) >= MOST_ENTRIES:
+            elif known is None and self._is_full(entries, announcement.app):
                 raise FullError(f"the waker has {MOST_ENTRIES} servers already")
             elif known is None or known.announcement != announcement:
                 entries[announcement.app] = Entry(announcement)
@@ -99,7 +106,7 @@ class Book:
             return {app: entry.announcement for app, entry in entries.items()}
 
     def take_due(self, now: datetime, seconds: float, most: int) -> list[Announcement]:
-        """Return whom to request now, and mark them as under way; the earliest are first.
+        """Return whom to request now, and mark them as under way; first attempts come before others.
 
         Args:
             now: the time.
@@ -112,14 +119,17 @@ class Book:
                 for entry in entries.values()
                 if not entry.is_under_way
                 and seconds >= entry.again_at
-                and now >= _time(entry.announcement) - LEAD
+                and now + LEAD >= _time(entry.announcement)
             ]
-            due.sort(key=lambda entry: _time(entry.announcement))
-            for entry in due[:most]:
+            # Servers that hang must not take every slot: those that were never asked come first.
+            due.sort(key=lambda entry: (entry.attempts > 0, _time(entry.announcement)))
+            fresh = sum(entry.attempts == 0 for entry in due)
+            taken = due[: max(min(fresh, most), most - RESERVED)]
+            for entry in taken:
                 entry.is_under_way = True
                 if entry.first_at is None:
                     entry.first_at = seconds
-            return [entry.announcement for entry in due[:most]]
+            return [entry.announcement for entry in taken]
 
     def woke(self, announcement: Announcement) -> bool:
         """Strike out an entry whose server answered; return whether that changed anything.
@@ -150,6 +160,9 @@ class Book:
         with self._changing() as entries:
             late = sum(_time(entry.announcement) < now for entry in entries.values())
             return Counts(len(entries), late, self._woken, self._given_up)
+
+    def _is_full(self, entries: Mapping[str, Entry], app: str) -> bool:
+        return app != self.own and len(entries.keys() - {self.own}) >= MOST_ENTRIES
 
     @staticmethod
     def _remove(entries: dict[str, Entry], announcement: Announcement) -> bool:

@@ -44,6 +44,7 @@ class Keeper:
     ) -> None:
         self._book, self._environ, self._local, self._sleep = book, environ, local, sleep
         self._writing = threading.Lock()
+        self._accepted: dict[str, str | None] = {}
 
     def load(self) -> bool:
         """Take the kept entries into the book; return whether Fly answered."""
@@ -71,7 +72,11 @@ class Keeper:
             for pause in (*PAUSES_S, None):
                 announcement = self._book.announced(app)
                 value = announcement.to_json() if announcement else None
+                # A server sends the same again until it is answered; Fly takes few writes a second.
+                if app in self._accepted and self._accepted[app] == value:
+                    return True
                 if write_metadata(f"{PREFIX}{app}", value, self._environ, LIMIT_S):
+                    self._accepted[app] = value
                     return True
                 if pause is not None:
                     self._sleep(pause)
@@ -87,6 +92,7 @@ class Keeper:
             return
         for app, announcement in self._book.all().items():
             if kept.get(f"{PREFIX}{app}") != announcement.to_json():
+                self._accepted.pop(app, None)
                 self.keep(app)
 
     def _read(self) -> dict[str, Any] | None:

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 
 from roost_machine.exit_reason import write_exit_reason
 from roost_machine.image_user import become, image_user
-from roost_waker.announcement import read_announcement
+from roost_waker.announcement import FARTHEST, read_announcement
 from roost_waker.book import Book
 from roost_waker.endpoint import Endpoint, Handlers
-from roost_waker.errors import WakerError
+from roost_waker.errors import AnnouncementError, WakerError
 from roost_waker.keeper import Keeper
 from roost_waker.log import log
 from roost_waker.proof import Proof
@@ -51,7 +51,7 @@ class Waker:
         self, settings: Settings, environ: MutableMapping[str, str], stopping: threading.Event
     ) -> None:
         self._settings, self._stopping = settings, stopping
-        self._book = Book()
+        self._book = Book(own=environ.get("FLY_APP_NAME", ""))
         self._keeper = Keeper(self._book, environ, local=settings.is_local)
         self._waking = Waking(self._book, self._keeper.keep, request_address)
         self._proof = Proof(settings, environ, stopping)
@@ -75,7 +75,10 @@ class Waker:
             log("Fly does not answer with this machine's metadata; asking again")
         while not self._stopping.is_set():
             loaded = loaded or self._keeper.load()
-            self._waking.step()
+            try:
+                self._waking.step()
+            except Exception as error:  # noqa: BLE001 - no entry may end the waker of all servers
+                log(f"looking for due servers failed ({type(error).__name__}); trying again")
             self._stopping.wait(LOOK_S)
 
     def take(self, text: bytes) -> bool:
@@ -86,6 +89,8 @@ class Waker:
             FullError: it is one app too many.
         """
         announcement = read_announcement(text, local=self._settings.is_local)
+        if announcement.at and announcement.at > datetime.now(UTC) + FARTHEST:
+            raise AnnouncementError(f"at must be within {FARTHEST.days} days")
         self._book.put(announcement)
         return self._keeper.keep(announcement.app)
 

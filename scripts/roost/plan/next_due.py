@@ -19,6 +19,7 @@ from typing import Any
 from roost.environment.windows import WindowError, read_window, spans_around
 from roost.fly.models import Machine
 from roost.http.messages import one_line
+from roost.plan.desired import WINDOWS
 
 NEXT_DUE_KEY = "roost_next_due"
 LEAD = timedelta(seconds=60)
@@ -154,6 +155,11 @@ class Decided:
     notes: tuple[str, ...] = ()
 
 
+def _has_windows(machine: Machine) -> bool:
+    """Return whether a machine's config names windows, also one that is not understood here."""
+    return bool(((machine.config or {}).get("env") or {}).get(WINDOWS))
+
+
 def next_due_of(machines: Iterable[Machine]) -> tuple[NextDue | None, tuple[str, ...]]:
     """Return the earliest time that machines name, and a note for each value that cannot be read."""
     found: list[NextDue] = []
@@ -168,6 +174,8 @@ def next_due_of(machines: Iterable[Machine]) -> tuple[NextDue | None, tuple[str,
                 "to be due. The server writes it again when it sleeps the next time."
             )
             continue
+        if due and due.window and not _has_windows(machine):
+            continue  # left by a release that had windows
         found += [due] if due else []
     return min(found, key=lambda due: due.at, default=None), tuple(notes)
 

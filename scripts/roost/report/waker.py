@@ -24,8 +24,8 @@ def asleep_waker_note(name: str, app: str, announced: Announced | None, due: Nex
         why = one_line(announced.error).rstrip(".")
     return (
         f"The waker {app} does not know that time ({why}): only a tick wakes the server in time. "
-        f"Now: `{Command('tick', name)}`. To have the server tell it again: `{Command('wake', name)}`; it "
-        "does when it sleeps the next time."
+        f"To have the server announce it again: `{Command('wake', name)}`; it does so when it sleeps "
+        "the next time."
     )
 
 
@@ -36,5 +36,5 @@ def awake_waker_note(app: str, announced: Announced | None) -> str:
     why = one_line(announced.error).rstrip(".")
     return (
         f"The waker {app} does not know when this server is needed ({why}). The server tries again, and "
-        "stays awake for it at most 15 minutes longer."
+        "may stay awake for that for up to 15 minutes."
     )

@@ -79,6 +79,6 @@ def window_notes(
 def slept_in_window(span: Span, now: datetime) -> str:
     """Return what becomes of a server that is put to sleep while a window is open."""
     return (
-        f"{open_until(span, now)}. No tick wakes the server before the next one. The next request "
-        "wakes it, and it then stays awake until this window closes."
+        f"{open_until(span, now)}. No tick wakes the server for this window again. The next "
+        "request wakes it, and it then stays awake until this window closes."
     )

@@ -72,7 +72,7 @@ def test_status_says_what_is_open_and_what_comes_next_and_sleep_says_what_that_m
     assert "The server stays awake until then." in awake.out
     assert "Next window: " in awake.out
     assert found["windows"].keys() == {"open_until", "next", "faults"}
-    assert "No tick wakes the server before the next one." in slept.out
+    assert "No tick wakes the server for this window again." in slept.out
     assert as_json["windows"]["open_until"] == found["windows"]["open_until"]
 
 

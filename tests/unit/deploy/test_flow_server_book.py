@@ -11,6 +11,7 @@ from helpers.flow_books import Scene, online, served
 from roost_server import flow_server_book
 from roost_server.flow_server_book import ALIVE_S, GAP_S, FencedError
 from roost_server.flow_servers import DRAIN_S, Caller
+from roost_server.missing_processes import GONE_S, Missing
 
 B1, B2 = Caller("nightly", "b1"), Caller("nightly", "b2")
 
@@ -260,3 +261,23 @@ def test_a_removed_flow_server_leaves_no_run_and_no_record(scene, settled):
     assert settled == [(["run"], "flow server nightly was removed", False)]
     assert scene.records.rows == scene.book.servers == {}
     assert scene.book.check(B1) is None
+
+
+def test_a_run_that_prefect_gave_to_another_flow_server_is_no_more_the_former_one_s():
+    """Two serve one pool; the former one may still report that its process is gone."""
+    scene = Scene()
+
+    async def act():
+        await scene.book.come_online("nightly", online())
+        await scene.book.come_online("weekly", online("w1"))
+        await scene.book.claim(B1, "r1")
+        scene.book.note_missing(B1, Missing(frozenset({"r1"}), frozenset()))
+        await scene.book.claim(Caller("weekly", "w1"), "r1")
+        scene.book.take_over("weekly", "r1")
+
+    asyncio.run(act())
+    scene.pass_time(2 * GONE_S)
+
+    assert "r1" not in scene.book.servers["nightly"].runs
+    assert scene.book.servers["weekly"].runs == {"r1": "w1"}
+    assert "r1" not in scene.book.lost("nightly", GONE_S).gone

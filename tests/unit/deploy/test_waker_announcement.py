@@ -154,3 +154,13 @@ def test_an_awake_server_is_told_whether_the_waker_has_it(world):
 
     assert asyncio.run(world(200).announcer.leave(due))
     assert not asyncio.run(world(503).announcer.leave(due))
+
+
+def test_a_failure_that_is_over_does_not_count_days_later(world):
+    """The time of waiting begins anew: nobody asked for a sleep when it succeeded."""
+    found = world(*[OSError("no route")] * TRIES, 200, OSError("no route"))
+    assert not found.may_sleep()
+    asyncio.run(found.announcer.leave(NextDue(AT, {})))
+    found.now += 2 * HOLD_S
+
+    assert not found.may_sleep()

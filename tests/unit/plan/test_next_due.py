@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from roost.fly.models import Machine
+from roost.plan.desired import WINDOWS
 from roost.plan.next_due import (
     LEAD,
     MAX_WORDS,
@@ -33,9 +34,15 @@ def left(at=NOW, **changes):
     return json.dumps(fields)
 
 
-def machine(text="", state="suspended", **fields):
+WINDOW = "mon-fri 08:00-18:00 Europe/Berlin"
+
+
+def machine(text="", state="suspended", windows=WINDOW, **fields):
     """A machine that holds a text in its metadata."""
-    config = {"metadata": {NEXT_DUE_KEY: text} if text else {}}
+    config = {
+        "metadata": {NEXT_DUE_KEY: text} if text else {},
+        "env": {WINDOWS: windows} if windows else {},
+    }
     return Machine.model_validate({"id": "m1", "state": state, "config": config, **fields})
 
 
@@ -249,3 +256,12 @@ def test_an_opening_is_never_taken_for_an_earlier_one_than_the_server_named():
 @pytest.mark.parametrize("window", ["office hours", "mon-fri 08:00-18:00 Mars/Base"])
 def test_a_window_that_cannot_be_understood_here_wakes_as_a_run_does(window):
     assert decide([machine(opens(window=window))], NOW).decision is Decision.DUE
+
+
+def test_a_window_that_the_config_no_longer_has_is_not_due():
+    """The metadata outlives the release that left it: an update and a rollback keep it."""
+    text = json.dumps({"at": NOW.isoformat(), "window": WINDOW})
+
+    assert next_due_of([machine(text, windows="")]) == (None, ())
+    assert decide([machine(text, windows="")], NOW).decision is Decision.NOTHING_DUE
+    assert decide([machine(text)], NOW).decision is Decision.DUE

@@ -88,6 +88,6 @@ def test_a_server_that_is_put_to_sleep_in_a_window_is_said_to_stay_awake_at_the_
     span, _ = spans_around(read_windows(OFFICE), NOW)
 
     assert slept_in_window(span, NOW) == (
-        "A window is open until 18:00 Europe/Berlin. No tick wakes the server before the next one. "
+        "A window is open until 18:00 Europe/Berlin. No tick wakes the server for this window again. "
         "The next request wakes it, and it then stays awake until this window closes."
     )

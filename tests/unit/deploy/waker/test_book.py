@@ -8,11 +8,19 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from roost_waker.announcement import Announcement
-from roost_waker.book import GIVE_UP_S, LAST_BACKOFF_S, LEAD, MOST_ENTRIES, Book, Counts
+from roost_waker.book import (
+    GIVE_UP_S,
+    LAST_BACKOFF_S,
+    LEAD,
+    MOST_ENTRIES,
+    RESERVED,
+    Book,
+    Counts,
+)
 from roost_waker.errors import FullError
 
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
-MOST = 10
+MOST = 32
 
 
 def announced(app="acme", in_s=600.0):
@@ -138,3 +146,36 @@ def test_only_as_many_are_begun_as_there_is_room_for():
 
 def test_overdue_ones_are_counted():
     assert book_of(announced(in_s=-1), announced("b", 5)).counts(NOON).late == 1
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00+00:00", "9999-12-31T23:59:59+00:00"])
+def test_no_time_that_can_be_announced_ends_the_looks(at):
+    """It would end those of every start, as it stands in the metadata."""
+    book = book_of(Announcement("acme", "http://acme.flycast", datetime.fromisoformat(at)))
+
+    assert due(book, 0) == (["acme"] if at.startswith("0") else [])
+    assert book.counts(NOON).entries == 1
+
+
+def test_the_waker_itself_has_room_in_a_full_book():
+    book = Book(own="acme-waker")
+    for number in range(MOST_ENTRIES):
+        book.put(announced(f"app-{number}"))
+
+    book.put(announced("acme-waker"))
+
+    assert book.announced("acme-waker")
+    with pytest.raises(FullError):
+        book.put(announced("one-more"))
+
+
+def test_servers_that_hang_leave_room_for_one_that_was_not_asked_yet():
+    book, slots = book_of(*(announced(f"hangs-{number}", 0) for number in range(40))), 32
+    for one in book.take_due(NOON, 0.0, slots):
+        book.failed(one, "timed out", 0.0)
+    book.put(announced("healthy", 30))
+
+    taken = [one.app for one in book.take_due(NOON, LAST_BACKOFF_S, slots)]
+
+    assert "healthy" in taken
+    assert len(taken) <= slots - RESERVED + 8  # eight of the first forty were not asked yet
