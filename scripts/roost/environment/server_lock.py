@@ -87,6 +87,8 @@ def parse_server_lock(content: bytes) -> ServerLock:
         ServerLockError: a line is anything but a pinned package with its hashes.
     """
     text = content.decode("utf-8", errors="replace").replace("\r\n", "\n")
+    if any(len(line.splitlines()) > 1 for line in text.split("\n")):
+        raise ServerLockError("has a line break that pip reads and a diff may not show")
     extras: tuple[str, ...] = ()
     pins: dict[str, frozenset[str]] = {}
     for number, line in _lines(text):
@@ -203,7 +205,8 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
     for number, line in enumerate(text.split("\n"), 1):
         if not kept:
             begun = number
-        if line.endswith("\\"):
+        # pip and uv never continue a comment.
+        if line.endswith("\\") and (kept or not line.lstrip().startswith("#")):
             kept += f"{line[:-1]} "
             continue
         yield begun, kept + line

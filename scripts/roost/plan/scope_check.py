@@ -45,6 +45,9 @@ def beside(plan: Plan, fields: Iterable[str]) -> tuple[str, ...]:
     # The first machine of an app gets all secrets: until then nothing records which are set.
     first = _COUNT in scaled and not plan.base["machines"]
     steps = [step for step in plan.steps if not (first and isinstance(step, SetSecrets))]
+    if any(isinstance(step, CreateMachine) for step in steps):
+        # A new machine has no record of Prefect's objects, so they come with it.
+        steps = [step for step in steps if not isinstance(step, ReconcileObjects)]
     return tuple(found for step in steps for found in _beside(step, scaled, allowed))
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from roost.apply.objects_step import only_objects
 from roost.environment.load import EnvironmentFile, load_environment
 from roost.environment.units import to_apply, units
 from roost.errors import (
@@ -160,7 +161,7 @@ class Attempt:
         checks = await apply_planned(self.context, target, planned, doing)
         if planned.plan.steps:
             self.applied.append(planned)
-            self.unproved |= not checks
+            self.unproved |= not checks and not only_objects(planned.plan)
 
     async def plan(self, file: EnvironmentFile, target: Target) -> Planned:
         """Make the plan; finish an interrupted restore first, as every apply does."""

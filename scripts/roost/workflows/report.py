@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from roost.environment.load import DEFAULTS, SUFFIXES, load_environment
+from roost.environment.server_lock import FOLDER as LOCKS
 from roost.errors import (
     ExitCode,
     GitHubError,
@@ -186,7 +187,8 @@ def _beside(context: Context, name: str) -> tuple[str, ...]:
         return ()
     objects = [environment.prefect.objects] if environment.prefect.objects else []
     flows = dict.fromkeys(entry.path for entry in environment.flows)
-    return (*flows, *objects, *environment.sops_files)
+    locks = [path_in_repository(f"{LOCKS}/{name}.txt")] if environment.prefect.extras else []
+    return (*flows, *objects, *locks, *environment.sops_files)
 
 
 async def _update_comment(context: Context, github: GitHub, place: _Place) -> None:

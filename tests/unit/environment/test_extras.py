@@ -288,3 +288,18 @@ def test_what_a_lock_adds_and_changes_is_named():
 
     assert changed_pins(found, proven) == ("b 1/2 -> 3", "c 1 -> none")
     assert added_pins(found, proven) == ("d 4",)
+
+
+HIDDEN = (
+    "evil @ https://evil.example/x.whl",
+    "--extra-index-url https://evil.example",
+    "--no-binary :all:",
+)
+
+
+@pytest.mark.parametrize("line", HIDDEN)
+@pytest.mark.parametrize("end", ["\\\n", "\r", "\x0c", "\u2028"], ids=repr)
+def test_a_line_that_pip_reads_is_not_hidden_behind_a_comment(line, end):
+    """Pip continues no comment, and breaks lines where an editor does not."""
+    with pytest.raises(ServerLockError):
+        parse_server_lock(f"# via prefect {end}{line}\n".encode())

@@ -20,7 +20,7 @@ _BARE = re.compile(rf"(?<![\w./-])(?:\./run )?roost (?:{'|'.join(COMMANDS)}|--he
 # Text that is written as it stands: files that Roost writes, and records of who did something.
 AS_IT_STANDS = {
     "cli/app.py": "Start here: roost up staging",  # the example below `--help`
-    "report/setup.py": "`./run roost init` writes these lines",  # a comment in CODEOWNERS
+    "report/owned_paths.py": "`./run roost init` writes these lines",  # a comment in CODEOWNERS
     "commands/backups.py": "roost backup",  # why a snapshot was taken, in its record
 }
 

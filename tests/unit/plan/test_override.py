@@ -21,6 +21,7 @@ from roost.plan.effective import cleared, current_override, effective, overridde
 from roost.plan.override import LONGEST, Override, decode, marked, noted
 from roost.plan.releases import by_number, draft, records_in
 from roost.plan.scope_check import beside
+from roost.plan.steps import CreateMachine, ReconcileObjects
 
 IMAGE = "registry.fly.io/acme-prefect:prefect-3.8.8-0123456789ab"
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -331,3 +332,17 @@ def test_an_environment_without_a_machine_has_no_override():
     live = replace(applied(desired_state(file, IMAGE)), machines=())
 
     assert current_override(file, live) is None
+
+
+def test_the_objects_of_prefect_that_come_with_a_new_machine_are_part_of_scaling_up():
+    """A new machine has no record of them, and at count 0 no apply could set them before."""
+    create = CreateMachine(
+        key="machine/app-1", summary="create", name="app-1", region="iad", config={}
+    )
+    objects = ReconcileObjects(key="prefect/objects", summary="set", path="x.yaml", objects={})
+    desired = desired_state(environment_file(), IMAGE)
+    plan = diff(desired, applied(desired))
+    alone, both = replace(plan, steps=(objects,)), replace(plan, steps=(create, objects))
+
+    assert beside(both, {"count"}) == ()
+    assert beside(alone, {"count"}) == ("prefect/objects",)

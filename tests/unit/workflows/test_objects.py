@@ -93,6 +93,7 @@ def test_a_change_of_the_file_alone_is_shown_approved_by_the_merge_and_applied(
     deployed.merge()
     done, outcome = deployed.deploy()
     assert (done.code, outcome["outcome"]) == (0, "deployed"), done.err
+    assert outcome["unproved"] is False  # the server was asked for each object
     assert prefect.objects.fields("work_pools", "etl")["concurrency_limit"] == 7
     told = [done.out, done.err, deployed.comment, json.dumps(outcome)]
     assert not [text for text in told if "hunter2" in text]
