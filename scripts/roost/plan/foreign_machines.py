@@ -6,6 +6,7 @@ server beside an existing one would answer a part of its requests.
 
 from __future__ import annotations
 
+from roost.environment.flow_units import split_name
 from roost.errors import UnappliableError
 from roost.errors.command import Command
 from roost.fly.models import Machine
@@ -25,13 +26,26 @@ def foreign_machine_item(desired: Desired, live: Live, machine: Machine, *, back
         return Refusal(
             key,
             f"the machine {machine.id} on this app belongs to the environment {other}",
-            f"An app has one environment: name the file {other}.yaml again, or choose another app.",
+            _former(other),
         )
     what = conflict(desired, live, machine)
     if what and not back:
         return Refusal(key, what, _way_in(desired, live, machine))
     return (
         f"The machine {machine.id} ({machine.name}) on this app is not Roost's and is left alone."
+    )
+
+
+def _former(other: str) -> str:
+    """Return the next step where an app belongs to another environment, or to a part of one."""
+    environment, part = split_name(other)
+    if not part:
+        return (
+            f"An app has one environment: name the file {other}.yaml again, or choose another app."
+        )
+    return (
+        f"Put its section back into the file of {environment}, run "
+        f"`{Command('destroy', other)}`, and remove the section; or choose another app."
     )
 
 

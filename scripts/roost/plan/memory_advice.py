@@ -5,7 +5,7 @@ from __future__ import annotations
 from roost.environment.machine_memory import SHARED, memory_range
 from roost.fly.models import Machine
 
-OTHERWISE = "Raise machine.memory_mb and apply again."
+OTHERWISE = "Raise memory_mb of its machine and apply again."
 
 
 def memory_advice(machine: Machine) -> str:
@@ -22,7 +22,7 @@ def memory_advice(machine: Machine) -> str:
     larger = memory_range(guest.get("cpu_kind") or SHARED, cpus).larger(memory_mb)
     if larger is None:
         return (
-            f"It had {memory_mb} MB, the most that its size has. Set machine.size to one with more "
-            "CPUs, raise machine.memory_mb, and apply again."
+            f"It had {memory_mb} MB, the most that its size has. Set size of its machine to one with "
+            "more CPUs, raise memory_mb, and apply again."
         )
-    return f"It had {memory_mb} MB. Set machine.memory_mb to {larger} and apply again."
+    return f"It had {memory_mb} MB. Set memory_mb of its machine to {larger} and apply again."

@@ -173,7 +173,7 @@ def test_a_machine_that_dies_under_the_gate_is_told_with_its_death(roost, fly, p
 
     assert said.code == 5
     assert "was killed because its memory was full" in said.err
-    assert "Set machine.memory_mb to 1024" in said.err
+    assert "Set memory_mb of its machine to 1024" in said.err
 
 
 def test_the_token_is_shown_nowhere(roost, fly):

@@ -163,3 +163,13 @@ def test_nothing_is_restored_beside_it_before_it_rests():
     assert f"First: {REST}. Nothing was changed." in str(found.value)
     check_alone(desired_of(), served(server(cordoned=True)))
     check_alone(desired_of(), served(server([]), desired_of()))
+
+
+def test_the_app_of_a_part_of_another_environment_names_the_way_to_move_it():
+    machine = server()
+    machine.config["metadata"] = {"roost_environment": "production.waker"}
+
+    refusal = only_refusal(desired_of(), served(machine))
+
+    assert "belongs to the environment production.waker" in refusal.what
+    assert "run `roost destroy production.waker`" in bare(refusal.advice)

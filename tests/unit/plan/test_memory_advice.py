@@ -20,12 +20,12 @@ def guest(memory_mb, cpus=1, kind="shared"):
 
 def test_the_advice_names_twice_the_memory():
     assert memory_advice(guest(512)) == (
-        "It had 512 MB. Set machine.memory_mb to 1024 and apply again."
+        "It had 512 MB. Set memory_mb of its machine to 1024 and apply again."
     )
 
 
 def test_where_the_size_has_no_more_the_advice_is_another_size():
-    assert "Set machine.size to one with more CPUs" in memory_advice(guest(2048))
+    assert "Set size of its machine to one with more CPUs" in memory_advice(guest(2048))
 
 
 @pytest.mark.parametrize(
