@@ -10,9 +10,11 @@ import yaml
 from helpers.environments import environment_data
 from helpers.fake_objects import WEBHOOK
 from helpers.fake_prefect import say
+from helpers.overrides import end_override
 from roost.environment.model import AUTH_SECRET
 
 PATH = "prefect/staging.yaml"
+DEMO = ("--min-machines-running", "1", "--until", "4h", "--reason", "demo")
 VALUE = "https://hooks.example/T0/hunter2"
 GOOD = {
     "work_pools": [{"name": "etl", "type": "process", "concurrency_limit": 2}],
@@ -139,8 +141,9 @@ def test_what_a_hand_changed_is_drift_that_heals(roost, prefect):
         *("work_pools/etl.concurrency_limit", 9, 2),
         "changed by hand",
     )
+    assert "write it into the file of objects" in roost("drift", "staging").out
     healed = roost("drift", "staging", "--heal")
-    assert "staging is healed" in healed.out
+    assert "staging is healed.\n" in healed.out  # no gate ran, so nothing was proved
     assert prefect.objects.fields("work_pools", "etl")["concurrency_limit"] == 2
     assert roost("drift", "staging").out == "staging: clean.\n"
 
@@ -157,6 +160,45 @@ def test_a_sleeping_server_is_compared_only_if_asked_for(roost, prefect, fly):
     assert "Prefect's objects were not compared: the server sleeps" in asleep.out
     assert prefect.asked == []
     assert roost("drift", "staging", "--objects").code == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "compares"),
+    [
+        (["--end-overrides"], False),
+        (["--end-overrides", "--objects"], False),
+        (["--heal", "--results", "healed"], False),
+        (["--end-overrides", "--results", "healed"], False),
+        (["--heal", "--objects", "--results", "healed"], True),
+    ],
+)
+def test_a_job_that_heals_compares_no_objects_unless_it_is_asked_to(
+    roost, prefect, options, compares
+):
+    """The job Look has no login, so it did not show what such a job would undo."""
+    roost("apply", "staging")
+    prefect.objects.things[("work_pools", "etl")]["concurrency_limit"] = 9
+    prefect.asked.clear()
+
+    said = roost("drift", "staging", *options)
+
+    assert said.code == 0, said.err
+    assert bool(prefect.asked) is compares
+    assert ("this run leaves them out" in said.out) is not compares
+    left = prefect.objects.fields("work_pools", "etl")["concurrency_limit"]
+    assert left == (2 if compares else 9)
+
+
+def test_an_expired_override_ends_although_a_hand_changed_an_object(roost, prefect, fly):
+    roost("apply", "staging")
+    roost("scale", "staging", *DEMO)
+    prefect.objects.things[("work_pools", "etl")]["concurrency_limit"] = 9
+    end_override(next(iter(fly.machines.values()))["config"]["metadata"])
+
+    said = roost("drift", "staging", "--end-overrides")
+
+    assert said.code == 0, said.out
+    assert "staging is healed, and proved." in said.out
 
 
 def test_without_the_login_they_are_not_compared(roost, prefect, monkeypatch):
