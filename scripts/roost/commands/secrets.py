@@ -83,7 +83,9 @@ async def set_secrets(
     as_json: bool,
     exit_code: bool,
 ) -> ExitCode:
-    """Set the secrets that an apply would set, roll them out and prove them; do not wake a server.
+    """Set the secrets that an apply would set, roll them out and prove them.
+
+    A sleeping server stays asleep, unless a block of Prefect's objects gets a new value: it is woken.
 
     Raises:
         UsageError: --exit-code was given, too, which has no meaning here.

@@ -237,6 +237,16 @@ def test_a_changed_value_of_a_variable_was_reviewed_by_nobody(source, named):
     assert unreviewed_object_values(replace(desired, object_values=ValueCheck()), live) == ()
 
 
+def test_after_a_restore_a_value_that_nobody_reviewed_is_still_known_as_one():
+    live = with_record(applied(asks(OPS)), RECORD.outdated())
+    desired = with_values(asks(OPS), changed=True)
+
+    assert unreviewed_object_values(desired, live) == ("HOOK",)
+    fields = [field for field, *_ in changes(diff(desired, live))]
+    assert fields == [f"{OPS.key}.data.url", FIELD]  # every entry is written again
+    assert RECORD.outdated().written[OPS.key] == Written(fingerprints={"HOOK": PRINT})
+
+
 def test_a_changed_file_is_drift_that_was_not_applied_yet():
     desired, live = asks(POOL, REGION), applied(asks(REGION))
 
