@@ -552,6 +552,17 @@ def test_no_value_of_a_secret_is_in_anything_that_is_printed_kept_or_raised(pref
     assert prefect.objects.fields("block_documents", f"{WEBHOOK}/ops")["data"]["url"] == VALUE
 
 
+def test_a_value_of_several_lines_that_prefect_repeats_is_hidden(prefect):
+    value = "-----BEGIN KEY-----\nhunter2\n-----END KEY-----\n"
+    detail = {"loc": ["body", "data"], "msg": f"no URL: {value}"}
+    prefect.broken[("POST", "/api/block_documents/")] = say(422, {"exception_detail": [detail]})
+
+    [why] = made(OPS, value=value).failed.values()
+
+    assert why.startswith("data: no URL: ")
+    assert "hunter2" not in why
+
+
 def test_the_fake_refuses_and_repeats_what_it_was_sent_as_prefect_does():
     """Else the test above could not fail."""
     answer = FakeObjects().answer("POST", "variables/", {"name": "a", "value": f"bad {VALUE}"})

@@ -173,14 +173,16 @@ def test_a_sleeping_server_is_compared_only_if_asked_for(roost, prefect, fly):
     ],
 )
 def test_a_job_that_heals_compares_no_objects_unless_it_is_asked_to(
-    roost, prefect, options, compares
+    roost, prefect, tmp_path, options, compares
 ):
     """The job Look has no login, so it did not show what such a job would undo."""
     roost("apply", "staging")
     prefect.objects.things[("work_pools", "etl")]["concurrency_limit"] = 9
     prefect.asked.clear()
 
-    said = roost("drift", "staging", *options)
+    said = roost(
+        "drift", "staging", *(o.replace("healed", str(tmp_path / "healed")) for o in options)
+    )
 
     assert said.code == 0, said.err
     assert bool(prefect.asked) is compares
@@ -250,6 +252,55 @@ def test_secrets_set_writes_a_new_value_of_a_block_and_leaves_other_changes(
     assert "staging: set the new secrets of Prefect's blocks." in said.out
     block = prefect.objects.fields("block_documents", f"{WEBHOOK}/ops")
     assert block["data"]["url"].endswith("hunter3")
+
+
+def test_the_secrets_of_blocks_are_shown_with_their_state(roost, monkeypatch):
+    before = roost("secrets", "staging")
+    roost("apply", "staging")
+    same = roost("secrets", "staging", "--exit-code")
+    monkeypatch.setenv("HOOK", "https://hooks.example/T0/hunter3")
+    changed = roost("secrets", "staging", "--exit-code")
+    listed = json.loads(roost("secrets", "staging", "--json").out)["secrets_of_blocks"]
+    monkeypatch.delenv("HOOK")
+
+    assert "Secrets of Prefect's blocks: HOOK (not set yet)." in before.out
+    assert (same.code, changed.code) == (0, 2)
+    assert "Secrets of Prefect's blocks: HOOK (same)." in same.out
+    assert "Secrets of Prefect's blocks: HOOK (changed)." in changed.out
+    assert listed == {"HOOK": "changed"}
+    assert "HOOK (not checked)" in roost("secrets", "staging").out
+
+
+def test_drift_shows_no_value_that_somebody_typed_into_the_ui(roost, write, prefect, tmp_path):
+    objects = {
+        **larger(base_job_template={"variables": {}}, description="x"),
+        "blocks": [
+            {"name": "ops", "type": WEBHOOK, "data": {"url": {"secret": "HOOK"}, "to": "x"}}
+        ],
+        "automations": [{"name": "a", "trigger": {"type": "event", "within": 60}, "actions": []}],
+    }
+    write(objects)
+    roost("apply", "staging")
+    things = prefect.objects.things
+    things[("work_pools", "etl")] |= {"base_job_template": {"variables": {"password": "hunter5"}}}
+    things[("variables", "region")]["value"] = "hunter6"
+    things[("block_documents", f"{WEBHOOK}/ops")]["data"]["to"] = "hunter7"
+    things[("automations", "a")] |= {
+        "trigger": {"type": "event", "within": 30, "url": "hunter8"},
+        "actions": [{"type": "call", "token": "hunter9"}],
+    }
+
+    told = roost("drift", "staging")
+    found = {d["field"]: d["live"] for d in json.loads(roost("drift", "staging", "--json").out)["differences"]}  # fmt: skip
+    roost("drift", "staging", "--heal", "--objects", "--results", str(tmp_path / "healed"))
+
+    assert len(found) == 5
+    assert found["automations/a.trigger"] == {"type": "event", "within": 30}
+    assert found["automations/a.actions"] == "a list of 1"
+    assert found["variables/region.value"].startswith("another value (sha256 ")
+    written = "".join(path.read_text() for path in (tmp_path / "healed").iterdir())
+    assert '"healed"' in written
+    assert "hunter" not in told.out + told.err + repr(found) + written
 
 
 def test_no_command_shows_the_value_of_a_secret(roost, write, prefect, monkeypatch):

@@ -10,6 +10,7 @@ import pytest
 from helpers.histories import History, desired_of, level
 from helpers.pretend_fly import PretendFly, applied, with_machine
 from roost.environment.prefect_objects import ObjectsFile, PrefectObject
+from roost.errors.command import Command
 from roost.plan.approval import approve, unapproved
 from roost.plan.desired import ValueCheck
 from roost.plan.diff import diff, plan_from
@@ -146,6 +147,17 @@ POSTGRES = {
     "database": {"backend": "postgres", "url_secret": "DATABASE_URL"},
     "secrets": ["PREFECT_SERVER_API_AUTH_STRING", "DATABASE_URL"],
 }
+
+
+def test_another_address_of_the_database_says_how_its_objects_are_set():
+    live, desired = applied(asks(POOL, **POSTGRES)), asks(POOL, **POSTGRES)
+    without = replace(live, secrets=tuple(s for s in live.secrets if s.name != "DATABASE_URL"))
+
+    moved, same = diff(desired, without), diff(desired, live)
+
+    [note] = [note for note in moved.warnings if "if it is another database" in note]
+    assert str(Command("drift", "staging", "--objects", "--heal")) in note
+    assert not any("another database" in note for note in same.warnings)
 
 
 def test_a_server_without_a_machine_has_no_objects():
