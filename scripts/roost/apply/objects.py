@@ -25,6 +25,7 @@ from roost.plan.objects_compare import differing, form_of, live_changes, managed
 from roost.plan.objects_record import ObjectsRecord, Written, with_written
 from roost.plan.prefect_objects import entries_of
 from roost.plan.secret_fingerprints import SALT_BYTES, fingerprint, same_value
+from roost.plan.secrets import gives_new_values
 from roost.plan.steps import Change, ReconcileObjects
 from roost.prefect.gate_pages import GATE_HEADERS
 from roost.prefect.objects import BLOCKS as BLOCK_KIND
@@ -90,24 +91,30 @@ async def reconcile(
     step: ReconcileObjects,
     record: ObjectsRecord,
     notice: Callable[[str], object],
-    known: frozenset[str] = frozenset(),
+    claim: Callable[[frozenset[str]], Awaitable[None]],
 ) -> Outcome:
     """Make the objects as the step says: create, change, then remove. Others are not touched.
 
     A refusal of one object does not stop the others. If the server stops answering, the rest is left.
+    A step that only gives new values of secrets writes only the blocks that have secrets.
 
     Args:
         server: the server.
         step: the entries of the file, and what is removed.
-        record: what the last apply left.
+        record: what the last apply left. An object that it does not know and that exists is adopted.
         notice: called with a line for each object that is written or adopted.
-        known: the keys of objects that were Roost's before; another one that exists is adopted.
+        claim: keeps the keys of the objects that are created next, as this process may be killed then.
     """
     entries = entries_of(step)
+    chosen = [entry for entry in entries if entry.secrets or not gives_new_values(step)]
     async with server.open() as api:
-        run = _Run(api, server.values, record, notice, known)
-        for entry in entries:
-            await run.attempt(entry.key, partial(run.ensure, entry))
+        run = _Run(api, server.values, record, notice)
+        for entry in chosen:
+            await run.attempt(entry.key, partial(run.look_up, entry))
+        await claim(frozenset(run.absent))
+        for entry in chosen:
+            if entry.key not in run.failed:
+                await run.attempt(entry.key, partial(run.ensure, entry))
         for key in sorted(step.removed, key=_removal_order):
             await run.attempt(key, partial(run.remove, key))
     return Outcome(run.result(entries, step.removed), run.failed, run.done)
@@ -142,10 +149,13 @@ class _Run:
     values: Mapping[str, SecretText]
     record: ObjectsRecord
     notice: Callable[[str], object]
-    known: frozenset[str] = frozenset()
     failed: dict[str, str] = field(default_factory=dict)
     done: int = 0
     unreachable: str = ""
+    absent: set[str] = field(default_factory=set)
+    """The keys of new entries that the server has no object for."""
+    begun: set[str] = field(default_factory=set)
+    """The keys of objects that this pass made Roost's; one that may have been created counts."""
 
     async def attempt(self, key: str, act: Callable[[], Awaitable[None]]) -> None:
         """Carry out one object, and keep why it failed."""
@@ -161,6 +171,13 @@ class _Run:
         except NOT_PREFECT:
             self.unreachable = self.failed[key] = NOT_PREFECT_S
 
+    async def look_up(self, entry: PrefectObject) -> None:
+        """Look for the namesake of an entry that the record does not know."""
+        if entry.key in self.record.keys:
+            return
+        if await KINDS[entry.section].find(self.api, entry.name) is None:
+            self.absent.add(entry.key)
+
     async def ensure(self, entry: PrefectObject) -> None:
         """Create an object, or change the fields that differ."""
         kind = KINDS[entry.section]
@@ -168,12 +185,13 @@ class _Run:
         await self._check_secrets(entry, found)
         resolved = replace(entry, body=await kind.resolve(self.api, entry.body))
         if found is None:
-            await kind.create(self.api, self._filled(resolved.body))
+            await self._create(resolved)
             self._note(f"{entry.key}: created")
         else:
             fields = self._to_write(entry, resolved, found)
-            adopted = entry.key not in self.known
+            adopted = entry.key not in self.record.keys
             if not fields:
+                self.begun.add(entry.key)
                 if adopted:
                     self.notice(f"{entry.key}: adopted as it is")
                 return
@@ -181,6 +199,7 @@ class _Run:
             await kind.change(
                 self.api, found, self._filled({name: wanted[name] for name in fields})
             )
+            self.begun.add(entry.key)
             self._note(
                 f"{entry.key}: {'adopted, and ' if adopted else ''}changed {', '.join(fields)}"
             )
@@ -214,18 +233,32 @@ class _Run:
         return changes
 
     def result(self, entries: tuple[PrefectObject, ...], removed: tuple[str, ...]) -> ObjectsRecord:
-        """Return the record after the pass: a failed object is as the last apply left it."""
+        """Return the record after the pass.
+
+        A failed entry is as the last apply left it; if it says the same now, only its key is kept, so
+        that the next plan has it again. The key of a failed entry that is new is kept only if this
+        pass made the object Roost's: a namesake that somebody made by hand must not be pruned.
+        """
         known = {entry.key: entry for entry in self.record.objects}
         objects = tuple(
-            after
+            known[entry.key] if entry.key in self.failed else entry
             for entry in entries
-            if (after := known.get(entry.key) if entry.key in self.failed else entry)
+            if entry.key not in self.failed or known.get(entry.key, entry) != entry
         )
         gone = {key for key in removed if key not in self.failed}
-        others = self.record.keys - {entry.key for entry in objects} - gone
-        kept = {entry.key for entry in objects}
+        others = (self.record.keys | self.begun) - {entry.key for entry in objects} - gone
+        kept = {entry.key for entry in entries}
         written = {key: found for key, found in self.record.written.items() if key in kept}
         return ObjectsRecord(objects, tuple(sorted(others)), written)
+
+    async def _create(self, resolved: PrefectObject) -> None:
+        """Create an object; it is Roost's unless Prefect refuses it."""
+        self.begun.add(resolved.key)
+        try:
+            await KINDS[resolved.section].create(self.api, self._filled(resolved.body))
+        except ObjectRefusedError:
+            self.begun.discard(resolved.key)
+            raise
 
     def _to_write(
         self, entry: PrefectObject, resolved: PrefectObject, found: Found
@@ -240,8 +273,11 @@ class _Run:
         return fields
 
     def _secrets_are_known(self, entry: PrefectObject, found: Found) -> bool:
-        """Return whether a block has the values of its secrets that are here, and nobody changed it."""
-        prints = self._written(entry).fingerprints
+        """Return whether a block has the values of its secrets that are here, and nobody changed it.
+
+        After a restore the time of its last change is unknown, so its values are, too.
+        """
+        prints = self._written(entry).fingerprints if self._written(entry).updated else {}
         same = all(
             name in prints and same_value(self.values[name], prints[name]) for name in entry.secrets
         )
@@ -263,6 +299,8 @@ class _Run:
                 "it was written, and is not there; somebody may have removed it"
             )
         changed = differing(entry, found.fields, Written())
+        for place in changed:  # a form of Prefect's own, or a field that it does not keep
+            self.notice(f"{shown_field(entry, place)}: the server shows another value")
         prints = {
             name: fingerprint(self.values[name], random.token_bytes(SALT_BYTES))
             for name in entry.secrets

@@ -11,7 +11,7 @@ from roost.errors.command import Command
 from roost.fly.models import Machine
 from roost.plan.desired import ENVIRONMENT_KEY
 from roost.plan.objects_record import OBJECTS_KEY, ObjectsRecord, base_records, record_on
-from roost.plan.prefect_objects import KEY, entries_of
+from roost.plan.prefect_objects import KEY
 from roost.plan.steps import Plan, ReconcileObjects
 
 
@@ -44,8 +44,9 @@ class ObjectsKeeper:
     async def carry_out(self, step: ReconcileObjects, plan: Plan) -> None:
         """Make the objects as a plan's step says.
 
-        The record is written twice: before, so that an object is known to be Roost's even if this
-        apply is killed right after it was created; and after, with what was done.
+        The record is written twice: before, with the objects that are created next, so that one is known
+        to be Roost's even if this apply is killed right after it was created; and after, with what was
+        done. An object of the same name that exists already is not claimed before it was adopted.
 
         Raises:
             ChangedMeanwhileError: another apply set objects since the plan was made.
@@ -55,13 +56,17 @@ class ObjectsKeeper:
         machines = await self._held_machines()
         self._check_unchanged(machines, plan)
         record = record_on(machines) or ObjectsRecord()
-        before = _before_writing(record, step)
-        if before != record:
-            await self._keep(machines, before)
+
+        kept = {machine.id: machine.metadata.get(OBJECTS_KEY, "") for machine in machines}
+
+        async def claim(keys: frozenset[str]) -> None:
+            if keys:
+                await self._keep(kept, _with_claims(record, keys))
+
         outcome = await reconcile(
-            self.server, step, before, lambda line: self.work.notice(f"  {line}"), record.keys
+            self.server, step, record, lambda line: self.work.notice(f"  {line}"), claim
         )
-        await self._keep(machines, outcome.record)
+        await self._keep(kept, outcome.record)
         if outcome.failed:
             raise self._error(step, outcome)
 
@@ -83,11 +88,13 @@ class ObjectsKeeper:
                     advice=f"Make a new plan and review it: {Command('plan', self.environment)}",
                 )
 
-    async def _keep(self, machines: tuple[Machine, ...], record: ObjectsRecord) -> None:
+    async def _keep(self, kept: dict[str, str], record: ObjectsRecord) -> None:
+        """Write a record on each machine that has another text; `kept` has the texts, by machine."""
         text = record.encoded()
-        for machine in machines:
-            if machine.metadata.get(OBJECTS_KEY) != text:
-                await self.work.fly.patch_metadata(self.app, machine.id, {OBJECTS_KEY: text})
+        for machine, found in kept.items():
+            if found != text:
+                await self.work.fly.patch_metadata(self.app, machine, {OBJECTS_KEY: text})
+                kept[machine] = text
 
     def _error(self, step: ReconcileObjects, outcome: Outcome) -> ObjectsError:
         reasons = "; ".join(f"{key}: {why}" for key, why in outcome.failed.items())
@@ -105,8 +112,6 @@ def _others(done: int) -> str:
     return "1 other was written" if done == 1 else f"{done or 'No'} others were written"
 
 
-def _before_writing(record: ObjectsRecord, step: ReconcileObjects) -> ObjectsRecord:
-    """Return the record with the keys of the objects that may be created now."""
-    wanted = {entry.key for entry in entries_of(step)}
-    new = wanted - {entry.key for entry in record.objects}
-    return replace(record, others=tuple(sorted({*record.others, *new})))
+def _with_claims(record: ObjectsRecord, keys: frozenset[str]) -> ObjectsRecord:
+    """Return the record with the keys of the objects that are created next."""
+    return replace(record, others=tuple(sorted({*record.others, *keys})))

@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from roost.apply.objects_step import only_objects
 from roost.environment.load import EnvironmentFile, Loaded, load_files, load_unit
 from roost.environment.starter import is_example
 from roost.environment.units import units
@@ -22,7 +23,7 @@ from roost.operations.drift_result import WORST_LAST, DriftFound, Totals
 from roost.operations.fly_target import Target, connect
 from roost.operations.healing import Healing
 from roost.operations.lease_owner import lease_description
-from roost.operations.objects_drift import objects_drift
+from roost.operations.objects_drift import Asks, asks_of, objects_drift
 from roost.operations.orphaned_apps import Orphan, find_orphans, left_orphans
 from roost.operations.planning import joined, make_plan
 from roost.plan.drift import (
@@ -112,7 +113,8 @@ async def _drift_of_one(  # noqa: PLR0913 - the options of the command
     found = DriftFound(file.name)
     try:
         async with connect(context, local=local) as target:
-            found = await compare(context, file, target, wake=objects)
+            asked = asks_of(healing, in_job=results is not None, objects=objects)
+            found = await compare(context, file, target, asked)
             if not as_json:
                 context.out.print(report(found))
             found = await heal(context, target, found, healing)
@@ -139,7 +141,8 @@ async def _drift_of_all(  # noqa: PLR0913 - the options of the command
         if not as_json:
             context.out.print(report(found))
 
-    totals = await compare_all(context, report_one, healing, local=local, wake=objects)
+    asked = asks_of(healing, in_job=results is not None, objects=objects)
+    totals = await compare_all(context, report_one, healing, local=local, objects=asked)
     if as_json:
         context.out.print_json(json.dumps(totals.document()))
     else:
@@ -159,7 +162,7 @@ async def compare_all(
     healing: Healing = Healing.NOTHING,
     *,
     local: bool = False,
-    wake: bool = False,
+    objects: Asks = Asks.IF_AWAKE,
 ) -> Totals:
     """Compare all environments, report each as it is known, and search for orphaned apps.
 
@@ -181,7 +184,7 @@ async def compare_all(
     async with connect(context, local=local) as target:
         files = [file for file in loaded.files if file.name not in names]
         for unit in (unit for file in files for unit in units(file)):
-            found = await compare_safely(context, unit, target, healing, wake=wake)
+            found = await compare_safely(context, unit, target, healing, objects)
             totals.found.append(found)
             report_one(found)
         known = [unit for file in loaded.files for unit in units(file)]
@@ -204,23 +207,23 @@ def faulty(faults: tuple[Fault, ...]) -> dict[str, InvalidFilesError]:
 
 
 async def compare(
-    context: Context, file: EnvironmentFile, target: Target, *, wake: bool = False
+    context: Context, file: EnvironmentFile, target: Target, objects: Asks = Asks.IF_AWAKE
 ) -> DriftFound:
-    """Compare one environment with Fly, and change nothing; `wake` is that of `objects_drift`."""
+    """Compare one environment with Fly, and change nothing; `objects` is that of `objects_drift`."""
     planned = await make_plan(context, file, target)
     differences = find_drift(planned.plan, planned.desired, planned.live, planned.effective.ended)
-    objects = await objects_drift(context, target, planned, wake=wake)
-    found = (*differences, *objects.differences)
-    return DriftFound(file.name, objects.planned, found, objects_note=objects.note)
+    of_objects = await objects_drift(context, target, planned, objects)
+    found = (*differences, *of_objects.differences)
+    return DriftFound(file.name, of_objects.planned, found, objects_note=of_objects.note)
 
 
 async def compare_safely(
-    context: Context, file: EnvironmentFile, target: Target, healing: Healing, *, wake: bool = False
+    context: Context, file: EnvironmentFile, target: Target, healing: Healing, objects: Asks
 ) -> DriftFound:
     """Compare one of several and heal it if asked; a failure is part of the result."""
     found = DriftFound(file.name)
     try:
-        found = await compare(context, file, target, wake=wake)
+        found = await compare(context, file, target, objects)
         return await heal(context, target, found, healing)
     except RoostError as error:
         return DriftFound(found.name, found.planned, found.differences, error=error)
@@ -285,14 +288,15 @@ def advice(found: DriftFound) -> Iterable[str]:
     if only_apply_ends(found.differences):
         yield f"The file changed, too. An apply applies that and undoes the rest: {Command('apply', found.name)}"
         return
-    causes = {difference.cause for difference in found.differences}
-    yield from (line.replace("`", "") for line in to_do(found.name, causes))
+    yield from (line.replace("`", "") for line in to_do(found.name, found.differences))
 
 
 def ending(found: DriftFound, healing: Healing) -> str:
     """Return the result of healing as a sentence."""
     if found.healed:
-        return f"{found.name} is healed, and proved."
+        # A plan of objects alone changes no release, so the gate did not run.
+        proved = found.planned is None or not only_objects(found.planned.plan)
+        return f"{found.name} is healed{', and proved' if proved else ''}."
     if not found.differences:
         return "There is nothing to heal."
     if healing is Healing.ENDED:

@@ -16,12 +16,14 @@ from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
 from roost.operations.lease_owner import lease_description
 from roost.operations.planning import Planned, joined, make_plan
-from roost.operations.secret_sources import given_values, known_values
+from roost.operations.secret_sources import given_values, known_values, object_values
 from roost.plan.desired import Desired
 from roost.plan.desired_state import desired_state
 from roost.plan.document import Json
 from roost.plan.live import Live, read_live
+from roost.plan.objects_record import check_object_values, record_on
 from roost.plan.ownership import our_machines
+from roost.plan.prefect_objects import CHANGED, NOT_SET, secrets_of_blocks
 from roost.plan.scope_check import beside_secrets
 from roost.plan.secrets import SecretState, State, behind, check_values, secret_states
 from roost.plan.steps import ReconcileObjects, SetSecrets, UnsetSecrets, UpdateMachine
@@ -39,13 +41,18 @@ class SecretReport:
     """Names of the secrets with a generated value."""
     behind: tuple[str, ...]
     """Machines that booted before the current secrets were set."""
+    of_blocks: dict[str, str]
+    """The state of each secret of Prefect's blocks in words, by name."""
 
     @property
     def to_do(self) -> bool:
         """Whether an apply would change a secret."""
         prunes = self.file.environment.prune
-        return bool(self.behind) or any(
-            s.state.is_set or (prunes and s.state is State.EXTRA) for s in self.states
+        of_blocks = not {CHANGED, NOT_SET}.isdisjoint(self.of_blocks.values())
+        return (
+            bool(self.behind)
+            or of_blocks
+            or any(s.state.is_set or (prunes and s.state is State.EXTRA) for s in self.states)
         )
 
 
@@ -83,7 +90,9 @@ async def set_secrets(
     as_json: bool,
     exit_code: bool,
 ) -> ExitCode:
-    """Set the secrets that an apply would set, roll them out and prove them; do not wake a server.
+    """Set the secrets that an apply would set, roll them out and prove them.
+
+    A sleeping server stays asleep, unless a block of Prefect's objects gets a new value: it is woken.
 
     Raises:
         UsageError: --exit-code was given, too, which has no meaning here.
@@ -162,10 +171,15 @@ async def compare_secrets(context: Context, file: EnvironmentFile, target: Targe
     values = known_values(context, file, target, desired, live)
     made_up = frozenset(values.found) - frozenset(given.found)
     ours = our_machines(desired, live)
-    checked = replace(desired, values=check_values(desired, live, ours, values.found))
-    return SecretReport(
-        file, secret_states(checked, live, ours), values, made_up, _behind(desired, live)
+    checked = replace(
+        desired,
+        values=check_values(desired, live, ours, values.found),
+        object_values=check_object_values(
+            record_on(ours.values()), object_values(context, file, target).found
+        ),
     )
+    states, of_blocks = secret_states(checked, live, ours), secrets_of_blocks(checked, ours)
+    return SecretReport(file, states, values, made_up, _behind(desired, live), of_blocks)
 
 
 def _behind(desired: Desired, live: Live) -> tuple[str, ...]:
@@ -189,6 +203,9 @@ def _remarks(found: SecretReport) -> Iterator[str]:
         if unread and (unread.unusable or state.state.is_set or state.state is State.UNCHECKED):
             problem = "cannot be set" if unread.unusable else "has no value here"
             yield f"{state.name} {problem}: {unread.why}. {unread.advice}"
+    if found.of_blocks:
+        listed = ", ".join(f"{name} ({state})" for name, state in found.of_blocks.items())
+        yield f"Secrets of Prefect's blocks: {listed}."
     if found.behind:
         yield f"May have booted with older secrets: {', '.join(found.behind)}."
     if found.to_do:
@@ -212,4 +229,5 @@ def _document(found: SecretReport) -> dict[str, object]:
             }
             for s in found.states
         ],
+        "secrets_of_blocks": found.of_blocks,
     }

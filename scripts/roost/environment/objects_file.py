@@ -17,6 +17,7 @@ from typing import Any
 from roost.environment.files import mode_of, read_content
 from roost.environment.prefect_objects import (
     BLOCKS,
+    SECRET,
     SECTIONS,
     Json,
     ObjectsFile,
@@ -32,6 +33,7 @@ MOST_OBJECTS = 200
 MOST_TEXT = 64 * 1024
 """Bytes of the objects as compact JSON: a compressed copy is kept in the machine's metadata."""
 _LONGEST_NAME = 200
+_SECRET_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]*")
 
 
@@ -130,7 +132,7 @@ def _outline(place: YamlPath, kind: Section, entry: Json) -> Iterator[tuple[Yaml
     if not isinstance(name, str) or not kind.name.fullmatch(name) or len(name) > _LONGEST_NAME:
         yield (*place, "name"), f"name must be a text {kind.told}"
     if "data" in entry:
-        if not isinstance(entry["data"], dict):
+        if not isinstance(entry["data"], dict) or secret_name(entry["data"]):
             yield (*place, "data"), "data must be a mapping of the block's fields"
         if not isinstance(entry.get("type"), str) or not _SLUG.fullmatch(entry["type"]):
             yield (*place, "type"), "type must be the slug of a block type, such as slack-webhook"
@@ -153,6 +155,23 @@ def _secrets(
             elif name not in secrets:
                 close = _meant(name, secrets) or "; add it there"
                 yield path, f"the secret {name} is not listed in prefect.object_secrets{close}"
+        if allowed:
+            yield from _mixed(value, (*place, field))
+
+
+def _mixed(value: object, path: YamlPath) -> Iterator[tuple[YamlPath, str]]:
+    """Find a secret with other keys beside it: its name would be sent in place of its value."""
+    if isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _mixed(inner, (*path, index))
+    if not isinstance(value, dict):
+        return
+    named = value.get(SECRET)
+    if len(value) > 1 and isinstance(named, str) and _SECRET_NAME.fullmatch(named):
+        message = f"a secret has no other keys beside it; write {{secret: {named}}} alone"
+        yield (*path, SECRET), message
+    for key, inner in value.items():
+        yield from _mixed(inner, (*path, key))
 
 
 def _all_secrets(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from enum import Enum
 from functools import partial
 
 from roost.apply.objects import ObjectsServer, find_differences
@@ -11,6 +12,7 @@ from roost.errors import PrivateNetworkError
 from roost.errors.command import Command
 from roost.operations.context import Context
 from roost.operations.fly_target import Target
+from roost.operations.healing import Healing
 from roost.operations.planning import Planned
 from roost.operations.server_proof import environment_subject
 from roost.plan.drift import Cause, Difference
@@ -20,6 +22,31 @@ from roost.plan.prefect_objects import KEY, reconcile_step
 from roost.plan.steps import Change
 from roost.prefect.objects_api import ObjectsUnreachableError
 from roost.report.wording import one_line
+
+
+class Asks(Enum):
+    """When a comparison asks the server for its objects."""
+
+    NEVER = "never"
+    IF_AWAKE = "if awake"
+    ALWAYS = "always"
+    """A sleeping server is woken."""
+
+
+def asks_of(healing: Healing, *, in_job: bool, objects: bool) -> Asks:
+    """Return when a comparison asks for the objects.
+
+    Args:
+        healing: what is healed. What a hand did to an object does not keep an expired override.
+        in_job: whether it is a job of the drift workflow. It heals what the job without a login found,
+            so it compares objects only if it is asked to.
+        objects: whether they are asked for by `--objects`.
+    """
+    if healing is Healing.ENDED:
+        return Asks.NEVER
+    if objects:
+        return Asks.ALWAYS
+    return Asks.NEVER if in_job else Asks.IF_AWAKE
 
 
 @dataclass(frozen=True)
@@ -38,7 +65,7 @@ class ObjectsDrift:
 
 
 async def objects_drift(
-    context: Context, target: Target, planned: Planned, *, wake: bool
+    context: Context, target: Target, planned: Planned, asks: Asks
 ) -> ObjectsDrift:
     """Compare the objects of an environment's server with what was applied.
 
@@ -46,14 +73,17 @@ async def objects_drift(
         context: where the login is.
         target: the Fly.
         planned: the plan. If it changes objects, the file was not applied yet: nothing is compared.
-        wake: whether a sleeping server is woken for it.
+        asks: when the server is asked.
     """
     file, ours = planned.file, our_machines(planned.desired, planned.live)
     record = record_on(ours.values())
     if planned.desired.objects is None or record is None or objects_step(planned.plan):
         return ObjectsDrift(planned)
-    if not wake and not any(machine.state == "started" for machine in ours.values()):
-        again = Command("drift", file.name, "--objects")
+    again = Command("drift", file.name, "--objects")
+    if asks is Asks.NEVER:
+        return ObjectsDrift(planned, note=f"this run leaves them out; to compare them: {again}")
+    asleep = not any(machine.state == "started" for machine in ours.values())
+    if asleep and asks is not Asks.ALWAYS:
         return ObjectsDrift(planned, note=f"the server sleeps; to wake it for that: {again}")
     try:
         await target.check_reach(file)

@@ -58,10 +58,36 @@ def form_of(entry: PrefectObject, live: Json) -> str:
 
 
 def live_changes(entry: PrefectObject, live: Json, fields: tuple[str, ...]) -> Iterator[Change]:
-    """Yield the change of each field from what the server has to what the file says."""
+    """Yield the change of each field from what the server has to what the file says.
+
+    Somebody may have typed a secret into the UI, and a change is printed, kept and sent to issues. So
+    only those parts of a live value are shown that the file sets, and a digest of values that are the
+    user's own: those of blocks and variables, and job templates.
+    """
     wanted = managed(entry)
+    whole = _WHOLE.get(entry.section, frozenset())
     for field in fields:
-        yield Change(shown_field(entry, field), live.get(field), wanted[field])
+        found = live.get(field)
+        is_own = found is not None and (entry.section == BLOCKS or field in whole)
+        shown = _digest_of(found) if is_own else _set_parts(found, wanted[field])
+        yield Change(shown_field(entry, field), shown, wanted[field])
+
+
+def _set_parts(live: Any, wanted: Any) -> Any:
+    """Return the parts of a live value that the file sets, too."""
+    if isinstance(wanted, dict) and isinstance(live, dict):
+        return {key: _set_parts(live[key], value) for key, value in wanted.items() if key in live}
+    if isinstance(wanted, list) and isinstance(live, list):
+        if len(live) == len(wanted):
+            return [_set_parts(there, here) for there, here in zip(live, wanted, strict=True)]
+        if any(isinstance(value, dict | list) for value in live):
+            return f"a list of {len(live)}"
+        return live
+    return _digest_of(live) if isinstance(live, dict | list) else live
+
+
+def _digest_of(live: Any) -> str:
+    return f"another value (sha256 {digest(live)})"
 
 
 def _differing(entry: PrefectObject, live: Json) -> Iterator[str]:

@@ -70,8 +70,16 @@ class ObjectsRecord:
         return next((entry for entry in self.objects if entry.key == key), None)
 
     def outdated(self) -> ObjectsRecord:
-        """Return the record for other data, such as a backup's: only whose the objects are is known."""
-        return ObjectsRecord(others=tuple(sorted(self.keys)))
+        """Return the record for other data, such as a backup's: only whose the objects are is known.
+
+        The fingerprints stay, as a value that differs from the last one has to be reviewed there, too.
+        """
+        prints = {
+            key: Written(fingerprints=found.fingerprints)
+            for key, found in self.written.items()
+            if found.fingerprints
+        }
+        return ObjectsRecord((), tuple(sorted(self.keys)), prints)
 
     def encoded(self) -> str:
         """Return it as the text that metadata holds."""

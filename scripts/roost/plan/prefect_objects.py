@@ -5,10 +5,11 @@ The server itself is compared when the plan is applied: planning has no login, a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from roost.environment.prefect_objects import SECTIONS, WORK_POOLS, PrefectObject
+from roost.errors.command import Command
 from roost.fly.models import Machine
 from roost.plan.desired import Desired
 from roost.plan.live import Live
@@ -16,10 +17,20 @@ from roost.plan.objects_compare import managed, shown_field
 from roost.plan.objects_record import ObjectsRecord, record_on
 from roost.plan.ownership import our_machines
 from roost.plan.secrets import FIELD, VARIABLE
-from roost.plan.steps import Change, CreateMachine, Json, PlanItem, ReconcileObjects, Risk
+from roost.plan.steps import (
+    Change,
+    CreateMachine,
+    Json,
+    PlanItem,
+    ReconcileObjects,
+    Risk,
+    SetSecrets,
+)
 
 KEY = "prefect/objects"
 MOST_NAMED = 10
+CHANGED, NOT_SET = "changed", "not set yet"
+"""States of a secret of a block that an apply changes."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +46,7 @@ class _Compared:
 
 
 def compare_objects(
-    desired: Desired, ours: Mapping[str, Machine], steps: Iterable[PlanItem]
+    desired: Desired, ours: Mapping[str, Machine], steps: Collection[PlanItem]
 ) -> Iterator[PlanItem]:
     """Yield the step that makes the server's objects as the file says, or a note about what stays.
 
@@ -56,6 +67,12 @@ def compare_objects(
         yield (
             f"Prefect's objects that the file no longer has stay on the server: "
             f"{_named(found.gone)}. `prune: true` removes them."
+        )
+    if record and desired.objects and any(_sets_database(step) for step in steps):
+        again = Command("drift", desired.environment, "--objects", "--heal")
+        yield (
+            "The database's address is set. Plans compare Prefect's objects with what the last apply left, so "
+            f"if it is another database, set them there afterwards: `{again}`"
         )
     removed = found.gone if desired.prune else ()
     if found.added or found.changed or removed or found.secrets:
@@ -108,6 +125,21 @@ def changed_secrets(desired: Desired, record: ObjectsRecord) -> tuple[str, ...]:
     names = desired.objects.secrets if desired.objects else ()
     changed = desired.object_values.changed
     return tuple(name for name in names if any(k in changed for k in _fingerprints(record, name)))
+
+
+def secrets_of_blocks(desired: Desired, ours: Mapping[str, Machine]) -> dict[str, str]:
+    """Return the state of each secret of Prefect's blocks in words, by name."""
+    record = record_on(machine for _, machine in sorted(ours.items())) or ObjectsRecord()
+    changed, unchecked = changed_secrets(desired, record), unchecked_secrets(desired, ours)
+    found = {}
+    for name in desired.objects.secrets if desired.objects else ():
+        if name in changed:
+            found[name] = CHANGED
+        elif name in unchecked:
+            found[name] = "not checked"
+        else:
+            found[name] = "same" if any(_fingerprints(record, name)) else NOT_SET
+    return found
 
 
 def unreviewed_object_values(desired: Desired, live: Live) -> tuple[str, ...]:
@@ -185,6 +217,10 @@ def _named(keys: Iterable[str]) -> str:
     names = list(keys)
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     return ", ".join(names[:MOST_NAMED]) + more
+
+
+def _sets_database(step: PlanItem) -> bool:
+    return isinstance(step, SetSecrets) and bool(step.tried)
 
 
 def _is_pool(key: str) -> bool:

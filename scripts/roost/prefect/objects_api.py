@@ -8,7 +8,6 @@ from typing import Any
 
 import httpx
 
-from roost.http.messages import one_line
 from roost.prefect.server import NOT_PREFECT, Server
 from roost.secret_text import SecretText
 
@@ -93,7 +92,7 @@ class ObjectsApi:
             found = str(content.get("detail") or content.get("exception_message") or "refused")
         else:
             found = "refused"
-        for value in self.hidden:
+        for value in self.hidden:  # before the text is put on one line, as a value may have several
             found = value.redact(found)
         return self.server.quote(found, MAX_WORDS)
 
@@ -103,4 +102,4 @@ def _detail(detail: Any) -> str:
     if not isinstance(detail, dict):
         return "refused"
     place = ".".join(str(part) for part in detail.get("loc") or () if part != "body")
-    return one_line(f"{place}: {detail.get('msg', 'refused')}" if place else str(detail.get("msg")))
+    return f"{place}: {detail.get('msg', 'refused')}" if place else str(detail.get("msg"))

@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from roost.errors.command import Command
-from roost.plan.drift import Cause, changed_twice
+from roost.plan.drift import Cause, Difference, changed_twice
+from roost.plan.prefect_objects import KEY as OBJECTS
 from roost.report.markdown import code, short_code, text, value_code
 from roost.report.plan_layout import LIMIT
 from roost.report.wording import counted, one_line
@@ -144,9 +145,19 @@ def _headline(results: Sequence[DriftResult], run: RunResult) -> str:
     return f"{counted(len(results), 'environment')}: {', '.join(counts) or 'none'}."
 
 
-def to_do(name: str, causes: Collection[Cause]) -> Iterator[str]:
+def to_do(name: str, found: Collection[Difference | DifferenceFound]) -> Iterator[str]:
     """Yield a line with the next step for each cause; its commands are not rendered yet."""
-    return (line for cause, line in _next_steps(name).items() if cause in causes)
+    objects = [difference for difference in found if difference.key == OBJECTS]
+    causes = {difference.cause for difference in found if difference not in objects}
+    # Objects that a plan changes are not applied yet, as other changes of the files.
+    causes |= {difference.cause for difference in objects} - {Cause.BY_HAND}
+    yield from (line for cause, line in _next_steps(name).items() if cause in causes)
+    if any(difference.cause is Cause.BY_HAND for difference in objects):
+        heal = Command("drift", name, "--objects", "--heal")
+        yield (
+            f"To undo a change of Prefect's objects: `{heal}`. To keep it, write it into the file of objects; "
+            "`drift.ignore` has no effect on them."
+        )
 
 
 def _next_steps(name: str) -> Mapping[Cause, str]:

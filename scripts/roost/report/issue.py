@@ -348,8 +348,7 @@ def _advice(name: str, result: DriftResult) -> Iterator[str]:
         command = f"`{Command('apply', plain(name))}`"
         yield f"The file changed. An apply brings that change and undoes the others: {command}"
         return
-    causes = {difference.cause for difference in result.differences}
-    yield from to_do(plain(name), causes)
+    yield from to_do(plain(name), result.differences)
 
 
 def _last(seen: Seen, *, is_open: bool) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 
 import anyio
 import httpx
@@ -23,7 +24,8 @@ from roost.plan.desired import ENVIRONMENT_KEY
 from roost.plan.diff import base_state
 from roost.plan.live import read_live
 from roost.plan.objects_record import OBJECTS_KEY, ObjectsRecord, decode
-from roost.plan.steps import Plan, ReconcileObjects
+from roost.plan.secrets import FIELD
+from roost.plan.steps import Change, Plan, ReconcileObjects
 from roost.prefect.objects import is_kept_secret
 from roost.prefect.objects_api import ObjectsUnreachableError
 from roost.secret_text import SecretText
@@ -41,6 +43,7 @@ ZOMBIES = (
         "actions": [{"type": "send-notification", "block_document_id": f"{WEBHOOK}/ops"}],
     },
 )
+ZOMBIES_ALONE = ("automations", {"name": "Crash zombies", "trigger": {"within": "PT10M"}, "actions": []})  # fmt: skip
 ALL = (REGION, OPS, LIMIT, POOL, ZOMBIES)
 NAMES = {
     *("variables/region", f"block_documents/{WEBHOOK}/ops", "concurrency_limits/warehouse"),
@@ -93,7 +96,16 @@ def made(*entries, record=None, lines=None, removed=(), value=VALUE, auth=LOGIN)
     notice = (lines if lines is not None else []).append
     known = record or ObjectsRecord()
     wanted = step(*entries, removed=removed)
-    return anyio.run(reconcile, server(value, auth), wanted, known, notice, known.keys)
+    return anyio.run(reconcile, server(value, auth), wanted, known, notice, no_claims)
+
+
+async def no_claims(_keys):
+    """Keep nothing: these tests are not killed."""
+
+
+def made_keys(*entries):
+    """Return the keys of entries."""
+    return tuple(PrefectObject(*entry).key for entry in entries)
 
 
 def drift(*entries, record):
@@ -240,6 +252,70 @@ def test_a_refusal_names_the_entry_and_the_others_go_on(prefect, entry, reason):
     assert [e.key for e in outcome.record.objects] == ["automations/last"]
 
 
+def test_a_failed_entry_that_says_the_same_is_planned_again_with_its_fingerprints_known(prefect):
+    record = made(*ALL).record
+    prefect.objects.things[("work_pools", "etl")]["concurrency_limit"] = 9
+    prefect.broken[("PATCH", "/api/work_pools/etl")] = say(500, {})
+    prefect.broken[("GET", f"/api/block_types/slug/{WEBHOOK}/block_documents/name/ops")] = say(500, {})  # fmt: skip
+
+    outcome = made(*ALL, record=record)
+
+    left = {"work_pools/etl", f"blocks/{WEBHOOK}/ops"}
+    assert outcome.failed.keys() >= left
+    assert outcome.record.keys == record.keys
+    assert not left & {entry.key for entry in outcome.record.objects}
+    assert (
+        outcome.record.written[f"blocks/{WEBHOOK}/ops"] == record.written[f"blocks/{WEBHOOK}/ops"]
+    )
+
+
+@pytest.mark.usefixtures("prefect")
+def test_a_namesake_that_cannot_be_changed_does_not_become_roost_s():
+    made(("work_pools", {"name": "etl", "type": "docker"}))
+    lines = []
+
+    outcome = made(POOL, REGION, lines=lines)
+
+    assert "its type is docker" in outcome.failed["work_pools/etl"]
+    assert outcome.record.keys == {"variables/region"}
+    assert lines == ["variables/region: created"]
+
+
+def test_a_field_that_prefect_drops_is_reported(prefect):
+    prefect.objects.respells = True
+    lines = []
+
+    made(ZOMBIES_ALONE, lines=lines)
+
+    assert lines[1:] == ["automations/Crash zombies.trigger: the server shows another value"]
+
+
+def test_new_values_of_secrets_are_written_and_nothing_else(prefect):
+    record = made(*ALL).record
+    prefect.objects.things[("work_pools", "etl")]["concurrency_limit"] = 9
+    prefect.asked.clear()
+    rotation = replace(step(*ALL), changes=(Change(FIELD, None, "set HOOK"),))
+
+    outcome = anyio.run(
+        reconcile, server("https://hooks.example/hunter4"), rotation, record, print, no_claims
+    )
+
+    assert outcome.done == 1
+    assert prefect.objects.fields("work_pools", "etl")["concurrency_limit"] == 9
+    assert not [path for _, path in prefect.asked if "work_pools" in path]
+    assert outcome.record.objects == record.objects
+
+
+def test_after_a_restore_a_block_gets_its_value_again_although_it_is_the_last_one(prefect):
+    record = made(OPS).record
+    prefect.objects.fields("block_documents", f"{WEBHOOK}/ops")["data"]["url"] = "https://older"
+
+    again = made(OPS, record=record.outdated())
+
+    assert again.done == 1
+    assert prefect.objects.fields("block_documents", f"{WEBHOOK}/ops")["data"]["url"] == VALUE
+
+
 def test_a_failed_entry_is_remembered_as_the_last_apply_left_it(prefect):
     record = made(LIMIT).record
     worse = ("concurrency_limits", {"name": "warehouse", "limit": "bad"})
@@ -261,7 +337,7 @@ def test_a_failed_entry_is_remembered_as_the_last_apply_left_it(prefect):
 def test_a_server_that_stops_answering_leaves_the_rest(prefect, wrong, reason):
     prefect.broken[("GET", "/api/v2/concurrency_limits/*")] = wrong
 
-    outcome = made(*ALL)
+    outcome = made(*ALL, record=ObjectsRecord(others=made_keys(*ALL)))
 
     assert outcome.failed == dict.fromkeys(
         ("concurrency_limits/warehouse", "work_pools/etl", "automations/Crash zombies"), reason
@@ -375,6 +451,32 @@ def test_an_apply_that_is_killed_at_any_write_is_finished_by_the_next(prefect, m
     assert sum(write.startswith("POST") for write in prefect.objects.writes) == len(ALL)
 
 
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_prune_does_not_remove_what_somebody_made_by_hand_after_the_entry_got_another_name(
+    prefect, is_killed
+):
+    made(("work_pools", {"name": "etl", "type": "docker"}))
+    fly = applied_fly(desired_of())
+    if is_killed:
+        prefect.objects.before_write = killing(lambda _: True)
+    with pytest.raises(BaseException) as ended:  # noqa: PT011 - a process that is gone says nothing
+        carry_out(fly, step(REGION, POOL))
+    assert is_killed is not isinstance(ended.value, ObjectsError)
+
+    assert record_of(fly).keys == {"variables/region"}
+
+
+@pytest.mark.usefixtures("prefect")
+def test_a_refused_object_is_not_claimed_after_the_apply():
+    fly = applied_fly(desired_of())
+    bad = ("variables", {"name": "a", "value": "bad"})
+
+    for _ in range(2):
+        with pytest.raises(ObjectsError):
+            carry_out(fly, step(bad))
+        assert record_of(fly).keys == frozenset()
+
+
 def test_a_lost_answer_is_an_error_and_the_next_apply_goes_on(prefect):
     fly = applied_fly(desired_of())
 
@@ -448,6 +550,17 @@ def test_no_value_of_a_secret_is_in_anything_that_is_printed_kept_or_raised(pref
     with pytest.raises(TypeError):
         pickle.dumps(whole.values["HOOK"])
     assert prefect.objects.fields("block_documents", f"{WEBHOOK}/ops")["data"]["url"] == VALUE
+
+
+def test_a_value_of_several_lines_that_prefect_repeats_is_hidden(prefect):
+    value = "-----BEGIN KEY-----\nhunter2\n-----END KEY-----\n"
+    detail = {"loc": ["body", "data"], "msg": f"no URL: {value}"}
+    prefect.broken[("POST", "/api/block_documents/")] = say(422, {"exception_detail": [detail]})
+
+    [why] = made(OPS, value=value).failed.values()
+
+    assert why.startswith("data: no URL: ")
+    assert "hunter2" not in why
 
 
 def test_the_fake_refuses_and_repeats_what_it_was_sent_as_prefect_does():

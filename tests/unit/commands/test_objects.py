@@ -10,9 +10,11 @@ import yaml
 from helpers.environments import environment_data
 from helpers.fake_objects import WEBHOOK
 from helpers.fake_prefect import say
+from helpers.overrides import end_override
 from roost.environment.model import AUTH_SECRET
 
 PATH = "prefect/staging.yaml"
+DEMO = ("--min-machines-running", "1", "--until", "4h", "--reason", "demo")
 VALUE = "https://hooks.example/T0/hunter2"
 GOOD = {
     "work_pools": [{"name": "etl", "type": "process", "concurrency_limit": 2}],
@@ -139,8 +141,9 @@ def test_what_a_hand_changed_is_drift_that_heals(roost, prefect):
         *("work_pools/etl.concurrency_limit", 9, 2),
         "changed by hand",
     )
+    assert "write it into the file of objects" in roost("drift", "staging").out
     healed = roost("drift", "staging", "--heal")
-    assert "staging is healed" in healed.out
+    assert "staging is healed.\n" in healed.out  # no gate ran, so nothing was proved
     assert prefect.objects.fields("work_pools", "etl")["concurrency_limit"] == 2
     assert roost("drift", "staging").out == "staging: clean.\n"
 
@@ -157,6 +160,47 @@ def test_a_sleeping_server_is_compared_only_if_asked_for(roost, prefect, fly):
     assert "Prefect's objects were not compared: the server sleeps" in asleep.out
     assert prefect.asked == []
     assert roost("drift", "staging", "--objects").code == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "compares"),
+    [
+        (["--end-overrides"], False),
+        (["--end-overrides", "--objects"], False),
+        (["--heal", "--results", "healed"], False),
+        (["--end-overrides", "--results", "healed"], False),
+        (["--heal", "--objects", "--results", "healed"], True),
+    ],
+)
+def test_a_job_that_heals_compares_no_objects_unless_it_is_asked_to(
+    roost, prefect, tmp_path, options, compares
+):
+    """The job Look has no login, so it did not show what such a job would undo."""
+    roost("apply", "staging")
+    prefect.objects.things[("work_pools", "etl")]["concurrency_limit"] = 9
+    prefect.asked.clear()
+
+    said = roost(
+        "drift", "staging", *(o.replace("healed", str(tmp_path / "healed")) for o in options)
+    )
+
+    assert said.code == 0, said.err
+    assert bool(prefect.asked) is compares
+    assert ("this run leaves them out" in said.out) is not compares
+    left = prefect.objects.fields("work_pools", "etl")["concurrency_limit"]
+    assert left == (2 if compares else 9)
+
+
+def test_an_expired_override_ends_although_a_hand_changed_an_object(roost, prefect, fly):
+    roost("apply", "staging")
+    roost("scale", "staging", *DEMO)
+    prefect.objects.things[("work_pools", "etl")]["concurrency_limit"] = 9
+    end_override(next(iter(fly.machines.values()))["config"]["metadata"])
+
+    said = roost("drift", "staging", "--end-overrides")
+
+    assert said.code == 0, said.out
+    assert "staging is healed, and proved." in said.out
 
 
 def test_without_the_login_they_are_not_compared(roost, prefect, monkeypatch):
@@ -208,6 +252,55 @@ def test_secrets_set_writes_a_new_value_of_a_block_and_leaves_other_changes(
     assert "staging: set the new secrets of Prefect's blocks." in said.out
     block = prefect.objects.fields("block_documents", f"{WEBHOOK}/ops")
     assert block["data"]["url"].endswith("hunter3")
+
+
+def test_the_secrets_of_blocks_are_shown_with_their_state(roost, monkeypatch):
+    before = roost("secrets", "staging")
+    roost("apply", "staging")
+    same = roost("secrets", "staging", "--exit-code")
+    monkeypatch.setenv("HOOK", "https://hooks.example/T0/hunter3")
+    changed = roost("secrets", "staging", "--exit-code")
+    listed = json.loads(roost("secrets", "staging", "--json").out)["secrets_of_blocks"]
+    monkeypatch.delenv("HOOK")
+
+    assert "Secrets of Prefect's blocks: HOOK (not set yet)." in before.out
+    assert (same.code, changed.code) == (0, 2)
+    assert "Secrets of Prefect's blocks: HOOK (same)." in same.out
+    assert "Secrets of Prefect's blocks: HOOK (changed)." in changed.out
+    assert listed == {"HOOK": "changed"}
+    assert "HOOK (not checked)" in roost("secrets", "staging").out
+
+
+def test_drift_shows_no_value_that_somebody_typed_into_the_ui(roost, write, prefect, tmp_path):
+    objects = {
+        **larger(base_job_template={"variables": {}}, description="x"),
+        "blocks": [
+            {"name": "ops", "type": WEBHOOK, "data": {"url": {"secret": "HOOK"}, "to": "x"}}
+        ],
+        "automations": [{"name": "a", "trigger": {"type": "event", "within": 60}, "actions": []}],
+    }
+    write(objects)
+    roost("apply", "staging")
+    things = prefect.objects.things
+    things[("work_pools", "etl")] |= {"base_job_template": {"variables": {"password": "hunter5"}}}
+    things[("variables", "region")]["value"] = "hunter6"
+    things[("block_documents", f"{WEBHOOK}/ops")]["data"]["to"] = "hunter7"
+    things[("automations", "a")] |= {
+        "trigger": {"type": "event", "within": 30, "url": "hunter8"},
+        "actions": [{"type": "call", "token": "hunter9"}],
+    }
+
+    told = roost("drift", "staging")
+    found = {d["field"]: d["live"] for d in json.loads(roost("drift", "staging", "--json").out)["differences"]}  # fmt: skip
+    roost("drift", "staging", "--heal", "--objects", "--results", str(tmp_path / "healed"))
+
+    assert len(found) == 5
+    assert found["automations/a.trigger"] == {"type": "event", "within": 30}
+    assert found["automations/a.actions"] == "a list of 1"
+    assert found["variables/region.value"].startswith("another value (sha256 ")
+    written = "".join(path.read_text() for path in (tmp_path / "healed").iterdir())
+    assert '"healed"' in written
+    assert "hunter" not in told.out + told.err + repr(found) + written
 
 
 def test_no_command_shows_the_value_of_a_secret(roost, write, prefect, monkeypatch):

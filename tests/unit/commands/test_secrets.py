@@ -44,6 +44,7 @@ def test_before_the_first_apply_all_are_missing(roost, fly):
                 "why_not": "",
             }
         ],
+        "secrets_of_blocks": {},
     }
     assert fly.changes == []
 

@@ -10,6 +10,7 @@ import pytest
 from helpers.histories import History, desired_of, level
 from helpers.pretend_fly import PretendFly, applied, with_machine
 from roost.environment.prefect_objects import ObjectsFile, PrefectObject
+from roost.errors.command import Command
 from roost.plan.approval import approve, unapproved
 from roost.plan.desired import ValueCheck
 from roost.plan.diff import diff, plan_from
@@ -148,6 +149,17 @@ POSTGRES = {
 }
 
 
+def test_another_address_of_the_database_says_how_its_objects_are_set():
+    live, desired = applied(asks(POOL, **POSTGRES)), asks(POOL, **POSTGRES)
+    without = replace(live, secrets=tuple(s for s in live.secrets if s.name != "DATABASE_URL"))
+
+    moved, same = diff(desired, without), diff(desired, live)
+
+    [note] = [note for note in moved.warnings if "if it is another database" in note]
+    assert str(Command("drift", "staging", "--objects", "--heal")) in note
+    assert not any("another database" in note for note in same.warnings)
+
+
 def test_a_server_without_a_machine_has_no_objects():
     desired = asks(POOL, scaling={"count": 0}, **POSTGRES)
 
@@ -235,6 +247,16 @@ def test_a_changed_value_of_a_variable_was_reviewed_by_nobody(source, named):
 
     assert unreviewed_object_values(desired, live) == named
     assert unreviewed_object_values(replace(desired, object_values=ValueCheck()), live) == ()
+
+
+def test_after_a_restore_a_value_that_nobody_reviewed_is_still_known_as_one():
+    live = with_record(applied(asks(OPS)), RECORD.outdated())
+    desired = with_values(asks(OPS), changed=True)
+
+    assert unreviewed_object_values(desired, live) == ("HOOK",)
+    fields = [field for field, *_ in changes(diff(desired, live))]
+    assert fields == [f"{OPS.key}.data.url", FIELD]  # every entry is written again
+    assert RECORD.outdated().written[OPS.key] == Written(fingerprints={"HOOK": PRINT})
 
 
 def test_a_changed_file_is_drift_that_was_not_applied_yet():
