@@ -67,10 +67,13 @@ def test_no_text_is_a_fault(text):
     decode(text)
 
 
-def test_after_other_data_only_whose_the_objects_are_is_known():
+def test_after_other_data_only_whose_the_objects_are_is_known_and_which_values_were_reviewed():
     [(key, text)] = outdated({"roost_prefect_objects": RECORD.encoded()}).items()
 
-    assert decode(text) == ObjectsRecord(others=("variables/region", "work_pools/old"))
+    assert decode(text) == ObjectsRecord(
+        others=("variables/region", "work_pools/old"),
+        written={REGION.key: Written(fingerprints={"HOOK": PRINT})},
+    )
     assert outdated({}) == {}
     assert key == "roost_prefect_objects"
 
