@@ -125,7 +125,9 @@ class FlowWatch:
         self._orphans = await find_orphans(claimed) if claimed else []
         # A run that ended is remembered until its subflows have ended too.
         self._active = active | ({orphan.parent for orphan in self._orphans} & claimed)
-        self._book.end_review(claimed - self._active)
+        if ended := claimed - self._active:
+            self._book.end_review(ended)
+            self.try_again()  # it may have held a slot that others wait for
 
     def _note_untaken(self) -> None:
         """Note which runs are there to be taken for too long; they wake nobody any more."""

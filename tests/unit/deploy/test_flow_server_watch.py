@@ -335,6 +335,29 @@ def test_a_change_of_what_holds_a_run_has_it_waited_for_again(world):
     assert after is None
 
 
+def test_the_end_of_a_run_on_another_flow_server_has_untaken_runs_waited_for_again(world):
+    """It may have held the one slot of their pool."""
+
+    async def act():
+        weekly = Caller("weekly", "w1")
+        await world.book.come_online("weekly", online("w1"))
+        await world.book.claim(weekly, "long")
+        world.active = {"long"}
+        world.put(-1, "held")
+        for _ in range(int(PATIENCE_S / 100) + 1):
+            await be_there(world, 100)
+            world.book.check(weekly)
+        untaken = dict(world.book.servers["nightly"].untaken)
+        world.active = set()
+        await world.look()
+        return untaken, world.watch.stays_awake()
+
+    untaken, awake = play(world, act)
+
+    assert untaken.keys() == {"held"}
+    assert "the run held" in awake
+
+
 def orphan(world, *, ended_s, run="child", parent="parent"):
     at = datetime.fromtimestamp(world.now, UTC) + timedelta(seconds=ended_s)
     return Orphan(run, parent, at)
