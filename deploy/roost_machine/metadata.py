@@ -1,4 +1,4 @@
-"""Write the machine's own metadata over its own socket.
+"""Write and read the machine's own metadata over its own socket.
 
 That needs no token and does not restart the machine (docs.machines.dev). Others read it from Fly
 while the machine sleeps or is gone.
@@ -10,6 +10,7 @@ import http.client
 import json
 from collections.abc import Mapping
 from contextlib import closing
+from typing import Any
 
 from roost_machine.unix_http import UnixConnection
 
@@ -27,11 +28,10 @@ def write_metadata(
         environ: holds the names of the app and the machine, as Fly sets them.
         limit_s: the longest wait for the connection and the reply, in seconds.
     """
-    app, machine = environ.get("FLY_APP_NAME"), environ.get("FLY_MACHINE_ID")
-    if not app or not machine:
+    if not environ.get("FLY_APP_NAME") or not environ.get("FLY_MACHINE_ID"):
         return False
-    path = f"/v1/apps/{app}/machines/{machine}/metadata/{key}"
-    with closing(UnixConnection(environ.get("FLY_API_SOCKET", "/.fly/api"), limit_s)) as api:
+    path = f"{_path(environ)}/{key}"
+    with closing(_connection(environ, limit_s)) as api:
         try:
             if value is None:
                 api.request("DELETE", path)
@@ -41,3 +41,29 @@ def write_metadata(
             return api.getresponse().status < http.client.BAD_REQUEST
         except (OSError, http.client.HTTPException):
             return False
+
+
+def read_metadata(environ: Mapping[str, str], limit_s: float = LIMIT_S) -> dict[str, Any] | None:
+    """Return every entry; None if Fly does not answer with them.
+
+    Args:
+        environ: holds the names of the app and the machine, as Fly sets them.
+        limit_s: the longest wait for the connection and the reply, in seconds.
+    """
+    try:
+        with closing(_connection(environ, limit_s)) as api:
+            api.request("GET", _path(environ))
+            reply = api.getresponse()
+            found = json.loads(reply.read())
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+    return found if reply.status == http.client.OK and isinstance(found, dict) else None
+
+
+def _path(environ: Mapping[str, str]) -> str:
+    app, machine = environ.get("FLY_APP_NAME"), environ.get("FLY_MACHINE_ID")
+    return f"/v1/apps/{app}/machines/{machine}/metadata"
+
+
+def _connection(environ: Mapping[str, str], limit_s: float) -> UnixConnection:
+    return UnixConnection(environ.get("FLY_API_SOCKET", "/.fly/api"), limit_s)

@@ -9,8 +9,8 @@ from collections.abc import MutableMapping
 from pathlib import Path
 
 from roost_flows.errors import ImageError
-from roost_flows.log import log
 from roost_flows.versions import client_version
+from roost_machine.log import log
 
 
 def bake(environ: MutableMapping[str, str]) -> int:

@@ -8,10 +8,10 @@ from typing import Protocol
 from roost_flows.clock import Clock
 from roost_flows.due import reason_to_stay_awake
 from roost_flows.errors import FencedError, LaunchError
-from roost_flows.log import log
 from roost_flows.processes import SETTLE_S, Running
 from roost_flows.server_client import ServerClient
 from roost_flows.settings import Settings
+from roost_machine.log import log
 from roost_machine.sleep_request import ACTIONS, FlyReply
 
 # Prefect sends logs every 2 s, and those of a run that just ended must have arrived.

@@ -24,7 +24,6 @@ from roost_flows.due import REGISTRATION, hold_s
 from roost_flows.errors import ForgottenError, LaunchError, RefusedError, UnreachableError
 from roost_flows.idle import IdleWatch
 from roost_flows.listener import Listener
-from roost_flows.log import log
 from roost_flows.missing import MissingRuns
 from roost_flows.processes import Processes
 from roost_flows.schedules import read_paused, resume_paused
@@ -34,6 +33,7 @@ from roost_flows.stop import stop_gracefully
 from roost_flows.versions import check_versions, client_version
 from roost_machine.exit_reason import write_exit_reason
 from roost_machine.image_user import become, image_user
+from roost_machine.log import log
 from roost_machine.sleep_request import ask
 
 ONLINE_LIMIT_S = 120.0

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from roost_flows.errors import FencedError, ForgottenError, LaunchError
-from roost_flows.log import log
 from roost_flows.missing import MissingRuns
 from roost_flows.server_client import ServerClient
+from roost_machine.log import log
 
 LIMIT_S = 10.0
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 
 from roost_flows.clock import Clock
 from roost_flows.errors import FencedError, ForgottenError, LaunchError
-from roost_flows.log import log
 from roost_flows.processes import SETTLE_S, Running
 from roost_flows.schedules import read_paused, resume_paused
 from roost_flows.server_client import ServerClient
+from roost_machine.log import log
 
 DRAIN_LIMIT_S = 5.0
 LOOK_S = 0.25

@@ -10,9 +10,10 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
+from roost_machine.listener import Listener, Quiet, QuietServer, port_taken
 from roost_waker.announcement import LONGEST_BODY
 from roost_waker.errors import AnnouncementError, FullError, PortError
 from roost_waker.waking import MARK
@@ -38,7 +39,7 @@ class Handlers:
     note_wake: Callable[[str], object]
 
 
-class Endpoint:
+class Endpoint(Listener):
     """Listens on the machine's port.
 
     Raises:
@@ -47,27 +48,14 @@ class Endpoint:
 
     def __init__(self, host: str, port: int, handlers: Handlers) -> None:
         try:
-            self._server = _Server((host, port), _Handler)
+            server = _Server((host, port), _Handler)
         except OSError as error:
-            raise PortError(
-                f"port {port} of the machine is taken: {error}. Name another one in ROOST_WAKER_PORT"
-            ) from error
-        self._server.handlers = handlers
-        self.port = int(self._server.server_address[1])
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-
-    def start(self) -> None:
-        """Listen until `close`."""
-        self._thread.start()
-
-    def close(self) -> None:
-        """Stop listening."""
-        self._server.shutdown()
-        self._server.server_close()
+            raise PortError(port_taken(port, error, "ROOST_WAKER_PORT")) from error
+        server.handlers = handlers
+        super().__init__(server)
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
+class _Server(QuietServer):
     handlers: Handlers
 
     def __init__(self, *args: Any) -> None:
@@ -88,12 +76,8 @@ class _Server(ThreadingHTTPServer):
         finally:
             self._room.release()
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Log nothing: a client that hung up is no fault of the machine."""
 
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(Quiet, BaseHTTPRequestHandler):
     timeout = LIMIT_S
     server: _Server
 
@@ -148,6 +132,3 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("connection", "close")
         self.end_headers()
         self.wfile.write(body)
-
-    def log_message(self, *_: Any) -> None:
-        """Log nothing: Fly checks every few seconds."""

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
-from typing import Any
 
-from roost_machine.metadata import write_metadata
-from roost_machine.unix_http import UnixConnection
+from roost_machine.log import log
+from roost_machine.metadata import read_metadata, write_metadata
 from roost_waker.announcement import read_announcement
 from roost_waker.book import Book
 from roost_waker.errors import AnnouncementError, FullError
-from roost_waker.log import log
 
 PREFIX = "roost_wake_"
 """Before the name of an app, in the key of its entry."""
@@ -48,7 +43,7 @@ class Keeper:
 
     def load(self) -> bool:
         """Take the kept entries into the book; return whether Fly answered."""
-        kept = self._read()
+        kept = read_metadata(self._environ, LIMIT_S)
         for key, text in sorted((kept or {}).items()):
             if key.startswith(PREFIX) and isinstance(text, str):
                 self._take(key, text)
@@ -87,24 +82,10 @@ class Keeper:
 
         An update of the machine replaces its metadata, and may have lost an entry of that moment.
         """
-        kept = self._read()
+        kept = read_metadata(self._environ, LIMIT_S)
         if kept is None:
             return
         for app, announcement in self._book.all().items():
             if kept.get(f"{PREFIX}{app}") != announcement.to_json():
                 self._accepted.pop(app, None)
                 self.keep(app)
-
-    def _read(self) -> dict[str, Any] | None:
-        """Return the machine's metadata; None if Fly does not answer with it."""
-        app, machine = self._environ.get("FLY_APP_NAME"), self._environ.get("FLY_MACHINE_ID")
-        path = f"/v1/apps/{app}/machines/{machine}/metadata"
-        socket = self._environ.get("FLY_API_SOCKET", "/.fly/api")
-        try:
-            with closing(UnixConnection(socket, LIMIT_S)) as api:
-                api.request("GET", path)
-                reply = api.getresponse()
-                found = json.loads(reply.read())
-        except (OSError, http.client.HTTPException, ValueError):
-            return None
-        return found if reply.status == http.client.OK and isinstance(found, dict) else None

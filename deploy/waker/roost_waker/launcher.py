@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 
 from roost_machine.exit_reason import write_exit_reason
 from roost_machine.image_user import become, image_user
+from roost_machine.log import log
 from roost_waker.announcement import FARTHEST, read_announcement
 from roost_waker.book import Book
 from roost_waker.endpoint import Endpoint, Handlers
 from roost_waker.errors import AnnouncementError, WakerError
 from roost_waker.keeper import Keeper
-from roost_waker.log import log
 from roost_waker.proof import Proof
 from roost_waker.settings import Settings, read_settings
 from roost_waker.waking import LOOK_S, Waking, request_address

@@ -15,10 +15,10 @@ from contextlib import closing
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
+from roost_machine.log import log
 from roost_machine.metadata import write_metadata
 from roost_waker.announcement import Announcement
 from roost_waker.endpoint import PATH
-from roost_waker.log import log
 from roost_waker.settings import Settings
 
 KEY = "roost_waker_proof"

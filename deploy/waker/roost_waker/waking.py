@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
+from roost_machine.log import log
 from roost_waker.announcement import Announcement
 from roost_waker.book import GIVE_UP_S, Book
-from roost_waker.log import log
 
 LOOK_S = 1.0
 LIMIT_S = 60.0

@@ -12,6 +12,7 @@ from helpers.flow_books import Scene, online
 from roost_server import flow_server_book
 from roost_server.flow_server_clients import Clients
 from roost_server.flow_server_layer import FlowServerLayer
+from roost_server.flow_servers import Caller
 
 LOGIN = {"PREFECT_SERVER_API_AUTH_STRING": "admin:s3cret"}
 AUTH = {"authorization": "Basic YWRtaW46czNjcmV0"}
@@ -192,6 +193,29 @@ def test_a_run_is_recorded_before_prefect_sees_the_request(scene, kind):
     assert world.claims == [{RUN: "b2"}]
     assert scene.book.servers["nightly"].runs == {RUN: "b2"}
     assert scene.book.claiming == set()
+
+
+@pytest.mark.parametrize(
+    ("reply", "claims"),
+    [
+        (b'{"status": "ACCEPT"}', {"nightly": {}, "weekly": {RUN: "w1"}}),
+        # It may have been written, or not: both may execute it, and neither claim is dropped.
+        (b"{", {"nightly": {RUN: "b2"}, "weekly": {RUN: "w1"}}),
+        (b'{"status": "REJECT"}', {"nightly": {RUN: "b2"}, "weekly": {}}),
+    ],
+)
+def test_a_run_that_prefect_gives_to_another_leaves_the_former_one(scene, reply, claims):
+    """Two flow servers serve one pool, and the run's process died on the first one."""
+
+    async def act(world):
+        await scene.book.come_online("weekly", online("w1"))
+        await scene.book.claim(Caller("nightly", "b2"), RUN)
+        body = {"state": {"type": "PENDING"}}
+        await world.call(SET_STATE, body, x_roost_flow_server="weekly/w1")
+
+    play(scene, act, reply=reply)
+
+    assert {name: scene.book.servers[name].runs for name in claims} == claims
 
 
 @pytest.mark.parametrize("kind", ["COMPLETED", "SCHEDULED", None, ["x"]])

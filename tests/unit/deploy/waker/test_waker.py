@@ -6,13 +6,18 @@ import json
 import socket
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from helpers.waiting import until
 from helpers.waker_machine import Sleeper, WakerMachine
+from roost_waker import launcher
 from roost_waker.book import LEAD
+from roost_waker.launcher import Waker
+from roost_waker.settings import read_settings
+from roost_waker.waking import Waking
 
 SOON = LEAD + timedelta(seconds=2)
 
@@ -113,6 +118,46 @@ def test_a_lost_answer_of_fly_is_made_good(waker, api, sleeper):
 
     assert waker.announce("acme", sleeper.address, in_time(timedelta(hours=1)))[0] == 200
     assert api.lose == 0
+
+
+def test_what_is_kept_already_is_not_written_again(waker, api, sleeper):
+    """A server sends the same until it is answered, and Fly takes few writes a second."""
+    until(lambda: waker.call("GET", "/")[1]["proved"])
+    at = in_time(timedelta(hours=1))
+    waker.announce("acme", sleeper.address, at)
+    api.refuse = True
+
+    assert waker.announce("acme", sleeper.address, at) == (200, {"kept": True})
+    assert waker.announce("acme", sleeper.address, in_time(timedelta(hours=2)))[0] == 503
+
+
+def test_a_time_that_no_server_plans_is_refused(waker, sleeper):
+    """With it, anybody could fill the book for good."""
+    status, answer = waker.announce("acme", sleeper.address, in_time(timedelta(days=500)))
+
+    assert (status, answer["detail"]) == (422, "at must be within 400 days")
+
+
+def test_an_entry_that_cannot_be_looked_at_does_not_end_the_others(
+    tmp_path, api, monkeypatch, capsys
+):
+    looks, stopping = [], threading.Event()
+
+    def fail(_):
+        looks.append(1)
+        if len(looks) == 2:
+            stopping.set()
+        raise OverflowError("date value out of range")
+
+    monkeypatch.setattr(Waking, "step", fail)
+    monkeypatch.setattr(launcher, "LOOK_S", 0.01)
+    monkeypatch.setattr(launcher.Proof, "run", lambda _: None)
+    environ = WakerMachine(tmp_path, api).environ
+
+    Waker(read_settings(environ), environ, stopping).run()
+
+    assert len(looks) == 2
+    assert "looking for due servers failed (OverflowError); trying again" in capsys.readouterr().out
 
 
 def test_a_stop_leaves_everything_in_the_metadata(waker, api, sleeper):
