@@ -14,17 +14,13 @@ from roost.environment.load import EnvironmentFile
 from roost.environment.model import Environment
 from roost.plan.app_address import app_address
 from roost.plan.desired import (
-    ENVIRONMENT_KEY,
     FLOW_SERVER,
     IDLE_ACTION,
     PROCESS_GROUP,
-    SECRETS_KEY,
-    SLOT_KEY,
-    VERSION_KEY,
     Json,
 )
 from roost.plan.image import version_in
-from roost.plan.machine_config import guest, secrets_mark
+from roost.plan.machine_config import guest, machine_metadata, private_service
 from roost.plan.proxy_bypass import bypass
 
 PORT = 8080
@@ -46,19 +42,12 @@ def flow_machine_config(file: EnvironmentFile, flow: FlowUnit, image: str, slot:
         "image": image,
         "guest": guest(environment),
         "env": _variables(flow, environment),
-        "services": [_service()],
+        # The proxy sees no load while flows run, so the machine stops itself.
+        "services": [private_service(PORT, min_machines_running=0)],
         "restart": {"policy": "on-failure", "max_retries": 5},
         "stop_config": {"signal": "SIGTERM", "timeout": f"{stop_s(entry)}s"},
-        "metadata": {
-            # With these two, flyctl lists and manages the machine as one of its own.
-            "fly_platform_version": "v2",
-            "fly_process_group": PROCESS_GROUP,
-            ENVIRONMENT_KEY: file.name,
-            SLOT_KEY: slot,
-            # No server's version, so that no change of it counts as a migration of data.
-            VERSION_KEY: f"{CLIENT}{version_in(image)}",
-            SECRETS_KEY: secrets_mark(environment),
-        },
+        # No server's version, so that no change of it counts as a migration of data.
+        "metadata": machine_metadata(file, slot, f"{CLIENT}{version_in(image)}"),
     }
 
 
@@ -82,29 +71,4 @@ def _variables(flow: FlowUnit, environment: Environment) -> dict[str, str]:
         "ROOST_FLOW_PORT": str(PORT),
         "ROOST_STOP_LIMIT_S": str(int(entry.stop_limit.total_seconds())),
         "ROOST_MISSED": entry.missed,
-    }
-
-
-def _service() -> Json:
-    """Return the service by which the Prefect server wakes the machine.
-
-    The proxy never stops it, as it sees no load while flows run: the machine stops itself.
-    """
-    return {
-        "protocol": "tcp",
-        "internal_port": PORT,
-        "autostart": True,
-        "autostop": "off",
-        "min_machines_running": 0,
-        "ports": [{"port": 80, "handlers": ["http"]}],  # Flycast speaks plain HTTP
-        "checks": [
-            {
-                "type": "http",
-                "method": "GET",
-                "path": "/",
-                "interval": "15s",
-                "timeout": "5s",
-                "grace_period": "60s",
-            }
-        ],
     }

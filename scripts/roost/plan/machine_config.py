@@ -49,15 +49,7 @@ def machine_config(file: EnvironmentFile, image: str, slot: str) -> Json:
         "services": [service(environment)],
         "restart": {"policy": "on-failure", "max_retries": 5},
         "stop_config": {"signal": "SIGTERM", "timeout": "20s"},
-        "metadata": {
-            # With these two, flyctl lists and manages the machine as one of its own.
-            "fly_platform_version": "v2",
-            "fly_process_group": PROCESS_GROUP,
-            ENVIRONMENT_KEY: file.name,
-            SLOT_KEY: slot,
-            VERSION_KEY: environment.prefect.version,
-            SECRETS_KEY: secrets_mark(environment),
-        },
+        "metadata": machine_metadata(file, slot, environment.prefect.version),
     }
     if is_stock_image(image):
         config["init"] = {"cmd": list(STOCK_COMMAND)}
@@ -68,6 +60,50 @@ def machine_config(file: EnvironmentFile, image: str, slot: str) -> Json:
         # is a step of the plan, and the next plan still has it if the apply is interrupted.
         config["metadata"][VOLUME_KEY] = str(environment.database.volume_gb)
     return config
+
+
+def machine_metadata(file: EnvironmentFile, slot: str, version: str) -> Json:
+    """Return the metadata by which Roost and flyctl know a machine.
+
+    Args:
+        file: the environment, or what stands beside its server.
+        slot: the machine's name, such as `app-1`.
+        version: what runs on it. Only that of a server counts as a migration of data.
+    """
+    return {
+        # With these two, flyctl lists and manages the machine as one of its own.
+        "fly_platform_version": "v2",
+        "fly_process_group": PROCESS_GROUP,
+        ENVIRONMENT_KEY: file.name,
+        SLOT_KEY: slot,
+        VERSION_KEY: version,
+        SECRETS_KEY: secrets_mark(file.environment),
+    }
+
+
+def private_service(port: int, *, min_machines_running: int) -> Json:
+    """Return the service of a machine that only the private network reaches; the proxy never stops it."""
+    return {
+        "protocol": "tcp",
+        "internal_port": port,
+        "autostart": True,
+        "autostop": "off",
+        "min_machines_running": min_machines_running,
+        "ports": [{"port": 80, "handlers": ["http"]}],  # Flycast speaks plain HTTP
+        "checks": [health_check("/")],
+    }
+
+
+def health_check(path: str) -> Json:
+    """Return Fly's check of a machine by a request."""
+    return {
+        "type": "http",
+        "method": "GET",
+        "path": path,
+        "interval": "15s",
+        "timeout": "5s",
+        "grace_period": "60s",
+    }
 
 
 def extension(extend: Extend | None) -> Json:
@@ -170,16 +206,7 @@ def service(environment: Environment) -> Json:
             "hard_limit": scaling.concurrency.hard_limit,
         },
         "ports": _ports(environment),
-        "checks": [
-            {
-                "type": "http",
-                "method": "GET",
-                "path": "/api/health",
-                "interval": "15s",
-                "timeout": "5s",
-                "grace_period": "60s",
-            }
-        ],
+        "checks": [health_check("/api/health")],
     }
 
 
