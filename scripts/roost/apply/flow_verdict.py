@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from roost.apply.gate import Gate
-from roost.apply.verdict import TIMEOUT_S, GateResult, Proof
+from roost.apply.verdict import TIMEOUT_S, GateResult, Proof, result_with_advice
 from roost.fly.models import Machine
 from roost.prefect.flow_server_checks import ONLINE, FlowServerSubject, flow_server_checks
 from roost.prefect.gate_pages import GATE_HEADERS
-from roost.prefect.probe import CheckResult, Server
+from roost.prefect.probe import Server
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,23 +33,6 @@ class FlowProof(Proof):
         self.on_url(url)
         subject = replace(self.subject, versions=frozenset(machines.values()))
         async with self.open_server(url, TIMEOUT_S, headers=GATE_HEADERS) as http:
-            gate = Gate(
-                self.fly,
-                self.app,
-                machines,
-                Server(http, self.auth),
-                flow_server_checks(subject),
-                frozenset(event.id for machine in before for event in machine.events),
-                self.clock,
-                started_after=ONLINE,
-            )
-            found = await gate.run(self.on_check)
-        if found.died:
-            return GateResult(found.results, found.died.message, died=True)
-        failed = [result for result in found.results if not result.ok]
-        return GateResult(found.results, f"Checks failed: {_reasons(failed)}" if failed else "")
-
-
-def _reasons(failed: Iterable[CheckResult]) -> str:
-    """Return why checks failed, each with its advice: a record shows this, and nothing else of it."""
-    return " ".join(f"{result.name}: {result.detail}. {result.advice}" for result in failed)
+            gate = self.gate(machines, Server(http, self.auth), flow_server_checks(subject), before)
+            found = await replace(gate, started_after=ONLINE).run(self.on_check)
+        return result_with_advice(found)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
-from roost.apply.gate import Gate, OnCheck
+from roost.apply.gate import Gate, GateRun, OnCheck
 from roost.fly.client import FlyClient
 from roost.fly.models import Machine
 from roost.prefect.gate_pages import GATE_HEADERS, ask_report, quoted
-from roost.prefect.probe import OPENING, CheckResult, Server, select_checks
+from roost.prefect.probe import OPENING, Check, CheckResult, Server, select_checks
 from roost.prefect.transport import OpenServer, prefect_client
 from roost.secret_text import SecretText
 
@@ -77,6 +77,17 @@ class Proof:
     database: str = ""
     open_server: OpenServer = prefect_client
 
+    def gate(
+        self,
+        machines: Mapping[str, str],
+        server: Server,
+        checks: tuple[Check, ...],
+        before: tuple[Machine, ...],
+    ) -> Gate:
+        """Return the gate of these machines; what happened to them `before` the change does not count."""
+        seen = frozenset(event.id for machine in before for event in machine.events)
+        return Gate(self.fly, self.app, machines, server, checks, seen, self.clock)
+
     async def run_gate(
         self, machines: Mapping[str, str], version: str, before: tuple[Machine, ...]
     ) -> GateResult:
@@ -91,15 +102,10 @@ class Proof:
         self.on_url(url)
         async with self.open_server(url, TIMEOUT_S, headers=GATE_HEADERS) as http:
             server = Server(http, self.auth, version, database=self.database)
-            gate = Gate(
-                self.fly,
-                self.app,
-                machines,
-                server,
-                select_checks(login=self.auth is not None, stock=self.stock),
-                frozenset(event.id for machine in before for event in machine.events),
-                self.clock,
-                None if self.stock else OPENING,
+            checks = select_checks(login=self.auth is not None, stock=self.stock)
+            gate = replace(
+                self.gate(machines, server, checks, before),
+                opening=None if self.stock else OPENING,
             )
             found = await gate.run(self.on_check)
             failed = [result for result in found.results if not result.ok]
@@ -111,3 +117,12 @@ class Proof:
         if report:
             why += quoted(report.last_error)
         return GateResult(found.results, why, opened=found.opened)
+
+
+def result_with_advice(found: GateRun) -> GateResult:
+    """Return the result of a gate; each failed check has its advice, as a record shows nothing else of it."""
+    if found.died:
+        return GateResult(found.results, found.died.message, died=True)
+    failed = [result for result in found.results if not result.ok]
+    reasons = " ".join(f"{each.name}: {each.detail}. {each.advice}" for each in failed)
+    return GateResult(found.results, f"Checks failed: {reasons}" if failed else "")

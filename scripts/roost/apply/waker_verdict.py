@@ -6,13 +6,12 @@ So a computer outside of the private network can deploy it, and no Prefect serve
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import anyio
 
-from roost.apply.gate import Gate
-from roost.apply.verdict import TIMEOUT_S, GateResult, Proof
+from roost.apply.verdict import TIMEOUT_S, GateResult, Proof, result_with_advice
 from roost.fly.client import FlyClient
 from roost.fly.models import Machine
 from roost.plan.waker_proof import proof_of_version
@@ -42,22 +41,9 @@ class WakerProof(Proof):
             "Look at the log of its app.",
         )
         async with self.open_server(url, TIMEOUT_S) as http:
-            gate = Gate(
-                self.fly,
-                self.app,
-                machines,
-                Server(http),
-                (check,),
-                frozenset(event.id for machine in before for event in machine.events),
-                self.clock,
-                started_after=WOKE_ITSELF,
-            )
-            found = await gate.run(self.on_check)
-        if found.died:
-            return GateResult(found.results, found.died.message, died=True)
-        failed = [result for result in found.results if not result.ok]
-        reasons = " ".join(f"{each.name}: {each.detail}. {each.advice}" for each in failed)
-        return GateResult(found.results, f"Checks failed: {reasons}" if failed else "")
+            gate = self.gate(machines, Server(http), (check,), before)
+            found = await replace(gate, started_after=WOKE_ITSELF).run(self.on_check)
+        return result_with_advice(found)
 
 
 async def _check_proof(
