@@ -5,17 +5,15 @@ from __future__ import annotations
 import importlib
 import os
 import platform
-import signal
 import sqlite3
-import sys
 import time
 from pathlib import Path
 from typing import Annotated, Protocol, cast
 
 import typer
 
-from bench.errors import BenchError
 from bench.lab import Lab, open_lab
+from bench.program import run_program, tell
 from bench.stats import Table
 from bench.text import Circumstances, merged, section, terminal
 
@@ -121,16 +119,5 @@ def circumstances(lab: Lab, name: str) -> Circumstances:
     )
 
 
-def tell(line: str) -> None:
-    """Print progress to standard error."""
-    typer.echo(line, err=True)
-
-
 if __name__ == "__main__":
-    # SIGTERM ends like Ctrl-C: every server is ended.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        typer.run(main)
-    except BenchError as error:
-        tell(f"bench: {error}")
-        sys.exit(1)
+    run_program("bench", main)

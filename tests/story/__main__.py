@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
 import statistics
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -18,6 +16,7 @@ from typing import Annotated
 import typer
 
 from bench.errors import BenchError
+from bench.program import run_program, tell
 from bench.text import merged
 from helpers.prefect_versions import NEWEST
 from roost.environment.load import load_environment
@@ -143,6 +142,8 @@ def check(runs: Sequence[Run], times: Timetable) -> None:
     for run in runs:
         if run.state != "Completed":
             raise BenchError(f"The run of {run.deployment} is {run.state}.")
+        if run.executions != 1:
+            raise BenchError(f"The run of {run.deployment} began {run.executions} times.")
 
 
 def section(
@@ -210,16 +211,5 @@ def manner(found: Sequence[Span], app: str, run: Run) -> Manner:
     return Manner(before.total_seconds(), after.total_seconds())
 
 
-def tell(line: str) -> None:
-    """Print progress to standard error."""
-    typer.echo(line, err=True)
-
-
 if __name__ == "__main__":
-    # SIGTERM ends like Ctrl-C: every server is ended.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        typer.run(main)
-    except BenchError as error:
-        tell(f"story: {error}")
-        sys.exit(1)
+    run_program("story", main)

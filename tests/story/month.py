@@ -11,7 +11,6 @@ from roost.plan.cost_table import HOURS_PER_DAY, cost_table
 from roost.plan.desired import Desired
 
 DAYS = 30
-Spell = tuple[datetime, datetime]
 
 
 @dataclass(frozen=True)

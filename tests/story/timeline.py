@@ -78,6 +78,7 @@ class Run:
         started: when it was Running for the first time; None if it never was.
         ended: when it ended; None if it did not.
         state: its last state.
+        executions: how often it began.
     """
 
     deployment: str
@@ -85,6 +86,7 @@ class Run:
     started: datetime | None
     ended: datetime | None
     state: str
+    executions: int = 1
 
     @property
     def late_s(self) -> float | None:
@@ -100,6 +102,7 @@ def read_run(found: Mapping[str, Any], deployments: Mapping[str, str]) -> Run:
         _time(found["start_time"]) if found["start_time"] else None,
         _time(found["end_time"]) if found["end_time"] else None,
         str(found["state_name"]),
+        int(found["run_count"]),
     )
 
 
