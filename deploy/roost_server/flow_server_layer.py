@@ -38,6 +38,8 @@ DEPLOYMENT = re.compile(r"/deployments/[0-9a-fA-F-]{36}/?$")
 CREATES = re.compile(r"/(?:create_flow_run|resume|set_state|flow_runs)/?$")
 CHANGES = re.compile(r"/(?:deployments|work_pools|work_queues|concurrency_limits)/")
 """What may hold runs; a change of it may let them go."""
+STARTS = re.compile(r"/(?:create_flow_run|resume)/?$")
+"""What a person does, or a program for one, who wants a run now."""
 EXECUTED = ("PENDING", "RUNNING")
 
 
@@ -47,7 +49,7 @@ class FlowServerLayer:
     Args:
         book: the flow servers.
         environ: holds the login.
-        nudge: called when a run may have been created.
+        nudge: called when a run may have been created, and with whether somebody asked for it.
         try_again: called when what holds a run may have changed.
         clients: counts the sockets and polls of others.
     """
@@ -56,7 +58,7 @@ class FlowServerLayer:
         self,
         book: Book,
         environ: Mapping[str, str],
-        nudge: Callable[[], None],
+        nudge: Callable[[bool], None],
         try_again: Callable[[], None],
         clients: Clients,
     ) -> None:
@@ -122,7 +124,7 @@ class FlowServerLayer:
             return
         if is_change or ends_run:
             self._try_again()
-        self._nudge()
+        self._nudge(bool(is_new and STARTS.search(path) and not read_caller(scope)))
 
     async def _from_flow_server(
         self, app: App, scope: Scope, receive: Receive, send: Send, caller: Caller

@@ -40,7 +40,7 @@ class FlowServers:
     ) -> None:
         clock = AwakeClock(is_open=is_open)
         waker = Waker(lambda: clock.seconds)
-        book = Book(Store(environ.get("FLY_APP_NAME", "")), clock, waker.note_seen, waker.is_waking)
+        book = Book(Store(environ.get("FLY_APP_NAME", "")), clock, waker.forget, waker.is_waking)
         self._book = book
         self.watch = FlowWatch(book, waker, is_open)
         self.announcer = Announcer(environ)

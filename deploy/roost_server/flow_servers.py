@@ -119,6 +119,9 @@ class FlowServer:
         runs: the boot that executes a flow run, by the run's id.
         untaken: the runs that it did not take while it asked for work (`untaken_runs`), each with the
             time when it was due, in seconds since 1970.
+        gave_up_at: when it was last given up, or tried again since, because it starts and asks for
+            no work, in seconds since 1970; 0 once it asks (`silent_flow_servers`).
+        gave_up_why: the likely cause.
     """
 
     name: str
@@ -138,6 +141,8 @@ class FlowServer:
     polled: float = 0.0
     runs: Mapping[str, str] = field(default_factory=dict)
     untaken: Mapping[str, float] = field(default_factory=dict)
+    gave_up_at: float = 0.0
+    gave_up_why: str = ""
 
     @property
     def served(self) -> Served:
@@ -177,6 +182,10 @@ class FlowServer:
             online_at=self.online_at if online.boot == self.boot else at,
             draining_until=0.0,
         )
+
+    def got_work(self, now: float) -> FlowServer:
+        """Record that it asked for work and got what there was; `now` is in seconds since 1970."""
+        return replace(self, polled=now, gave_up_at=0.0, gave_up_why="")
 
     def ran_canary(self, version: str) -> FlowServer:
         """Record that this version ran the canary flow."""

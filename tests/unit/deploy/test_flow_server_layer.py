@@ -31,15 +31,16 @@ class World:
 
     def __init__(self, scene, reply=b'{"status": "ACCEPT"}'):
         self.scene, self.reply = scene, reply
-        self.seen, self.nudges, self.tries, self.claims = [], 0, 0, []
+        self.seen, self.nudges, self.wanted, self.tries, self.claims = [], 0, 0, 0, []
         self.time = 0.0
         self.clients = Clients(lambda: self.time)
         layer = FlowServerLayer(scene.book, LOGIN, self.nudge, self.try_again, self.clients)
         self.layer = layer.layer(self.app)
 
-    def nudge(self):
-        """Count."""
+    def nudge(self, wanted):
+        """Count, and note whether somebody asked for a run."""
         self.nudges += 1
+        self.wanted += wanted
 
     def try_again(self):
         """Count."""
@@ -248,19 +249,26 @@ def test_a_run_that_cannot_be_recorded_does_not_begin(scene, capsys):
 
 
 @pytest.mark.parametrize(
-    ("path", "method", "nudges"),
+    ("path", "method", "nudges", "wanted"),
     [
-        ("/api/deployments/x/create_flow_run", "POST", 1),
-        ("/api/flow_runs/x/resume", "POST", 1),
-        ("/api/flow_runs/", "POST", 1),
-        ("/api/flow_runs/filter", "POST", 0),
-        ("/api/flow_runs/x", "GET", 0),
+        ("/api/deployments/x/create_flow_run", "POST", 1, 1),
+        ("/api/flow_runs/x/resume", "POST", 1, 1),
+        ("/api/flow_runs/", "POST", 1, 0),
+        ("/api/flow_runs/filter", "POST", 0, 0),
+        ("/api/flow_runs/x", "GET", 0, 0),
     ],
 )
-def test_a_run_that_may_be_new_is_looked_at_now(scene, path, method, nudges):
+def test_a_run_that_may_be_new_is_looked_at_now(scene, path, method, nudges, wanted):
     world, _ = play(scene, lambda world: world.call(path, {}, method=method))
 
-    assert world.nudges == nudges
+    assert (world.nudges, world.wanted) == (nudges, wanted)
+
+
+def test_what_a_flow_server_starts_is_no_reason_to_wake_one_that_was_given_up(scene):
+    path = "/api/deployments/x/create_flow_run"
+    world, _ = play(scene, lambda world: world.call(path, {}, **NEW))
+
+    assert (world.nudges, world.wanted) == (1, 0)
 
 
 @pytest.mark.parametrize(
