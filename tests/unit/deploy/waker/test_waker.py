@@ -30,6 +30,7 @@ def test_it_proves_itself_by_a_wake_of_its_own(waker, api):
     proof = json.loads(until(lambda: api.metadata.get("roost_waker_proof")))
 
     assert (proof["version"], proof["error"]) == ("01V", "")
+    assert datetime.fromisoformat(proof["at"]) <= datetime.now(UTC)
     assert proof["seconds"] > 0
     until(lambda: waker.call("GET", "/")[1]["proved"])
     until(lambda: not [key for key in api.metadata if key.startswith("roost_wake_")])
