@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from roost_server.flow_servers import FlowServer
 from roost_server.last_error import name_failure
+from roost_server.private_http import open_client
 
 LIMIT_S = 60.0
 """How long Fly's proxy may take to start the machine and answer."""
@@ -136,7 +137,5 @@ async def request(address: str) -> int:
     Raises:
         httpx.HTTPError: it does not answer within LIMIT_S.
     """
-    import httpx
-
-    async with httpx.AsyncClient(timeout=LIMIT_S, trust_env=False) as client:
+    async with open_client(address, LIMIT_S) as client:
         return (await client.get(f"{address.rstrip('/')}/")).status_code
