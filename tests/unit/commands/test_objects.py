@@ -254,6 +254,15 @@ def test_secrets_set_writes_a_new_value_of_a_block_and_leaves_other_changes(
     assert block["data"]["url"].endswith("hunter3")
 
 
+def test_secrets_of_blocks_are_not_denied_where_the_server_has_none(roost, write):
+    write(access={"public": False, "auth": "none"}, secrets=[])
+
+    assert roost("secrets", "staging").out.splitlines()[:2] == [
+        "It has no secrets of its own.",
+        "Secrets of Prefect's blocks: HOOK (not set yet).",
+    ]
+
+
 def test_the_secrets_of_blocks_are_shown_with_their_state(roost, monkeypatch):
     before = roost("secrets", "staging")
     roost("apply", "staging")
