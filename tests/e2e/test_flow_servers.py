@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
-import os
 import secrets
-import signal
 import sqlite3
 import subprocess
 import threading
@@ -20,6 +18,7 @@ import pytest
 from helpers.machine_api import serving
 from helpers.postgres import find_programs, postgres_server
 from helpers.prefect_process import LOGIN
+from helpers.process_trees import end_tree
 from helpers.waiting import until
 from roost_server.flow_servers import FlowServer, from_json
 
@@ -368,8 +367,7 @@ class Runner:
         try:
             yield
         finally:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            end_tree(process, f"HOME={self.folder}")
 
 
 def test_a_run_of_a_killed_flow_server_is_executed_again_by_the_next_one(serve, image, tmp_path):
