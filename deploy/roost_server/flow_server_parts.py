@@ -48,7 +48,12 @@ class FlowServers:
         self.due_times = DueTimes((self.watch, *sources), sinks, is_open)
         self.clients = Clients()
         self._layer = FlowServerLayer(
-            book, environ, self.watch.nudge, self.watch.try_again, self.clients
+            book,
+            environ,
+            self.watch.expect,
+            self.watch.nudge,
+            self.watch.try_again,
+            self.clients,
         )
         self._endpoints = FlowServerEndpoints(book, waker, self.due_times, environ)
 

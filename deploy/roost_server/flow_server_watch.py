@@ -111,6 +111,13 @@ class FlowWatch:
             self._wanted_at = self._book.now()
         self._nudge.set()
 
+    def expect(self, deployment: str) -> None:
+        """Wake the flow server of a deployment for which a run is being created."""
+        for record in list(self._book.servers.values()):
+            serves = self._is_open() and deployment in record.deployments
+            if serves and self._book.is_asleep(record.name) and not self._is_given_up(record):
+                self._waker.wake(record)
+
     async def look(self) -> None:
         """Read what waits and what is executed, and act on it."""
         async with self._looking:

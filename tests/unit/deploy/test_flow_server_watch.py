@@ -148,6 +148,28 @@ def test_a_due_run_wakes_who_executes_it(world, due_s, more, woken):
     assert len(world.woken) == woken
 
 
+@pytest.mark.parametrize(
+    ("deployment", "rested_s", "is_open", "woken"),
+    [
+        ("d", ALIVE_S + 1, True, 1),
+        ("e", ALIVE_S + 1, True, 0),
+        ("d", 0, True, 0),
+        ("d", ALIVE_S + 1, False, 0),
+    ],
+    ids=["asleep", "of nobody", "awake", "closed"],
+)
+def test_a_run_that_is_being_created_wakes_who_sleeps(world, deployment, rested_s, is_open, woken):
+    async def act():
+        world.pass_time(rested_s)
+        world.is_open = is_open
+        world.watch.expect(deployment)
+        await asyncio.sleep(0)
+
+    play(world, act)
+
+    assert len(world.woken) == woken
+
+
 def test_a_flow_server_that_asks_for_work_needs_no_wake(world):
     async def act():
         world.put(-1)
