@@ -108,10 +108,13 @@ def begins_by(document: Any, latest: datetime) -> bool:
     state = document.get("state") if isinstance(document, dict) else None
     if not isinstance(state, dict):
         return isinstance(document, dict)
-    details = state.get("state_details")
+    details, is_scheduled = (
+        state.get("state_details"),
+        str(state.get("type", SCHEDULED)) == SCHEDULED,
+    )
     at = details.get("scheduled_time") if isinstance(details, dict) else None
-    if state.get("type", SCHEDULED) != SCHEDULED or at is None:
-        return state.get("type", SCHEDULED) == SCHEDULED
+    if not is_scheduled or at is None:
+        return is_scheduled
     with suppress(ValueError, TypeError):
         return datetime.fromisoformat(at) <= latest
     return False
