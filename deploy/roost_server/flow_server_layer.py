@@ -42,6 +42,7 @@ CHANGES = re.compile(r"/(?:deployments|work_pools|work_queues|concurrency_limits
 """What may hold runs; a change of it may let them go."""
 STARTS_NOW = re.compile(r"/deployments/(?P<deployment>[0-9a-fA-F-]{36})/create_flow_run/?$")
 AHEAD = timedelta(seconds=5)
+"""A run that is due later than this is left to the watch."""
 STARTS = re.compile(r"/(?:create_flow_run|resume)/?$")
 """What a person does, or a program for one, who wants a run now."""
 EXECUTED = ("PENDING", "RUNNING")

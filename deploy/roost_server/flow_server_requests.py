@@ -108,10 +108,8 @@ def begins_by(document: Any, latest: datetime) -> bool:
     state = document.get("state") if isinstance(document, dict) else None
     if not isinstance(state, dict):
         return isinstance(document, dict)
-    details, is_scheduled = (
-        state.get("state_details"),
-        str(state.get("type", SCHEDULED)) == SCHEDULED,
-    )
+    details = state.get("state_details")
+    is_scheduled = bool(state.get("type", SCHEDULED) == SCHEDULED)
     at = details.get("scheduled_time") if isinstance(details, dict) else None
     if not is_scheduled or at is None:
         return is_scheduled

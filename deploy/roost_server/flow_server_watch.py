@@ -183,7 +183,7 @@ class FlowWatch:
 
     async def _note_silent(self, record: FlowServer) -> None:
         """Give up a flow server that was started again and again and asks for no work."""
-        if not (waking := self._waker.silent(record.name)):
+        if self._executed(record) or not (waking := self._waker.silent(record.name)):
             return
         caller = Caller(record.name, record.boot)
         is_seen = self._book.silent_s(caller) < self._book.clock.seconds - waking.since

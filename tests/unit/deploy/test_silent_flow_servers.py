@@ -115,6 +115,18 @@ def test_a_run_that_somebody_starts_is_worth_one_more_try(world, silent):
     assert silent(act) == 1
 
 
+def test_one_that_executes_a_run_and_asks_for_no_other_is_not_given_up(world):
+    async def act():
+        await world.book.claim(B1, "long")
+        world.active = {"long"}
+        world.pass_time(ALIVE_S + 1)
+        world.put(-1)
+        await hang(world, GIVE_UP_S + 120)
+        return world.book.servers["nightly"].gave_up_at
+
+    assert play(world, act) == 0.0
+
+
 def test_it_is_woken_as_before_once_it_asks_for_work(world, silent):
     async def act():
         await world.book.poll(B1, served(["d"], ["pool"]))
