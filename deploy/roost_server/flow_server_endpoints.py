@@ -159,7 +159,9 @@ class FlowServerEndpoints:
         gave_up = bool(record.gave_up_at) or self._waker.gave_up(record.name)
         first = await first_due(record, time, gave_up=gave_up)
         overdue = await waiting_runs(record.served, before=time)
-        untaken = await explain_untaken(record.served, record.untaken, time)
+        everybody = (each.deployments for each in self._book.servers.values())
+        former = set(record.former).difference(*everybody)
+        untaken = await explain_untaken(record.served, record.untaken, time, former)
         names = await deployment_names({*record.deployments, *names_of(untaken)})
         return {
             **{key: getattr(record, key) for key in ("name", "address", "boot", "version")},

@@ -333,6 +333,20 @@ def test_what_lost_its_process_is_ended_and_what_nobody_takes_is_named(serve):
         assert (both["untaken"], both["overdue"]) == ([], 1)
         assert [each["why"] for each in paused] == ["its work pool pool is paused"]
 
+        # Its command is a worker now: what it served before waits for nobody.
+        api.patch("/work_pools/pool", json={"is_paused": False}).raise_for_status()
+        second = Launcher(api, "b2")
+        second.online()
+        second.poll_pool("pool")
+        left = begin_run(api, deployment, due_s=-600)
+        changed = second.record()
+        second.poll(deployment)
+        assert [each["run"] for each in changed["untaken"]] == [left]
+        assert changed["untaken"][0]["why"].startswith(
+            "the flow server serves its deployment no more"
+        )
+        assert second.record()["untaken"] == []
+
 
 class Runner:
     """A process of a flow server that serves a flow, with the header of one start."""
