@@ -150,9 +150,8 @@ def make_machine(ask, app, volume):
     ask("GET", f"{path}/wait", params={"state": "started", "timeout": "20"})
     ask("GET", f"{path}/wait", params={"state": "dreaming"}, expect=400)
     version = made["instance_id"]
-    down = {"state": "stopped", "timeout": "1"}
-    ask("GET", f"{path}/wait", params=down, expect=400)
-    ask("GET", f"{path}/wait", params={**down, "version": version}, expect=408)
+    down = {"state": "stopped", "timeout": "1", "version": version}
+    ask("GET", f"{path}/wait", params=down, expect=408)
     ask("GET", f"{path}/wait", params={"state": "started", "timeout": "61"}, expect=400)
     ask("GET", path)
     ask("GET", f"{app}/machines", params={"include_deleted": "true", "region": "iad"})

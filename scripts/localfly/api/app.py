@@ -9,6 +9,7 @@ from functools import partial
 
 import h11
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
@@ -30,6 +31,9 @@ from localfly.errors import LocalFlyError
 from localfly.runtime.machine_sockets import MACHINE_SCOPE
 
 _LOG = logging.getLogger(__name__)
+
+SCHEMES = frozenset({"bearer", "flyv1"})
+"""The schemes of authorization that Fly takes, in lowercase."""
 
 APP = "/apps/{app}"
 MACHINE = f"{APP}/machines/{{machine}}"
@@ -125,8 +129,8 @@ def make_api(state: ApiState, token: str | None) -> Starlette:
         state: the first argument of each endpoint.
         token: the only token that is accepted; None accepts any.
     """
-    routes = _routes(state, ENDPOINTS)
-    routes += [Route(path, absent, methods=[method]) for method, path in ABSENT]
+    missing = ((verb, path, absent) for verb, path in ABSENT)
+    routes = _routes(state, (*ENDPOINTS, *missing))
     api = Starlette(
         routes=[Mount("/v1", routes=routes), *_routes(state, control.ENDPOINTS)],
         exception_handlers={
@@ -141,13 +145,22 @@ def make_api(state: ApiState, token: str | None) -> Starlette:
 
 
 def _routes(state: ApiState, endpoints: Iterable[tuple[str, str, Endpoint]]) -> list[Route]:
+    """Return one route for each path, so that a 405 names all verbs of the path in `Allow`."""
+    paths: dict[str, dict[str, Endpoint]] = {}
+    for verb, path, endpoint in endpoints:
+        paths.setdefault(path, {})[verb] = endpoint
     return [
-        Route(path, partial(endpoint, state), methods=[method])
-        for method, path, endpoint in endpoints
+        Route(path, partial(_dispatch, state, verbs), methods=list(verbs))
+        for path, verbs in paths.items()
     ]
 
 
-async def absent(request: Request) -> Response:
+async def _dispatch(state: ApiState, verbs: dict[str, Endpoint], request: Request) -> Response:
+    # A HEAD is a GET whose body is not sent.
+    return await verbs["GET" if request.method == "HEAD" else request.method](state, request)
+
+
+async def absent(_: ApiState, request: Request) -> Response:
     """Answer 501 for an endpoint of Fly that the local Fly does not have."""
     what = f"{request.method} {request.url.path.removeprefix('/v1')}"
     raise ApiError(501, f"the local Fly does not have {what}; see its README")
@@ -207,8 +220,9 @@ class AccessControl:
             return ApiError(403, "web pages may not use this API")
         if not path.startswith("/v1"):
             return None
-        _, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
-        if not token or (self._token is not None and token != self._token):
+        scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
+        known = scheme.lower() in SCHEMES and token
+        if not known or (self._token is not None and token != self._token):
             return ApiError(401, "unauthorized")
         return None
 
@@ -231,6 +245,7 @@ async def _no_such_path(request: Request, _: Exception) -> Response:
     return JSONResponse({"error": f"no such path: {request.url.path}"}, 404)
 
 
-async def _no_such_verb(request: Request, _: Exception) -> Response:
+async def _no_such_verb(request: Request, error: Exception) -> Response:
     what = f"{request.method} {request.url.path}"
-    return JSONResponse({"error": f"method not allowed: {what}"}, 405)
+    allow = error.headers if isinstance(error, HTTPException) else None
+    return JSONResponse({"error": f"method not allowed: {what}"}, 405, headers=allow)

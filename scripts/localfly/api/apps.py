@@ -52,9 +52,14 @@ def show_app(world: World, app: App) -> Json:
 async def create_app(api: ApiState, request: Request) -> Response:
     """POST /apps."""
     body = await read_json(request)
-    refuse_unknown(body, "name", "org_slug", "network", "enable_subdomains", "app_role_id")
-    require(body, name=str, org_slug=str, network=str)
-    name = body.get("name") or ""
+    refuse_unknown(
+        body, "name", "app_name", "org_slug", "network", "enable_subdomains", "app_role_id"
+    )
+    require(body, name=str, app_name=str, org_slug=str, network=str)
+    # Fly's document calls it `name`, Fly's documentation and most clients `app_name`.
+    name = body.get("name") or body.get("app_name") or ""
+    if body.get("app_name") not in (None, "", name):
+        raise ApiError(400, "invalid_argument: name and app_name are two names")
     if not _NAME.fullmatch(name):
         raise ApiError(
             422, "Validation failed: Name may only contain lowercase letters, numbers and dashes"
@@ -62,7 +67,9 @@ async def create_app(api: ApiState, request: Request) -> Response:
     if not body.get("org_slug"):
         raise ApiError(400, "invalid_argument: org_slug is required")
     app = api.world.create_app(name, body["org_slug"], body.get("network") or "default")
-    return answer({"id": app.id, "created_at": 1000 * int(_epoch(app.created_at))}, 201)
+    # The documentation shows `id` and `created_at`; flyctl reads the answer as an app.
+    created = {"created_at": 1000 * int(_epoch(app.created_at))}
+    return answer({**show_app(api.world, app), **created}, 201)
 
 
 def _epoch(moment: str) -> float:

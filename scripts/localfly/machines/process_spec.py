@@ -85,9 +85,12 @@ def root_folder(home: Path, machine: str) -> Path:
 
 def _environment(app: App, machine: Machine) -> dict[str, str]:
     """Return the environment of a process: the config's variables, secrets, and Fly's own."""
-    secrets = {} if machine.skip_secrets else app.secrets
+    process = main_process(machine.config)
+    skip = machine.skip_secrets or process.get("ignore_app_secrets")
+    secrets = {} if skip else app.secrets
     return {
         **(machine.config.get("env") or {}),
+        **(process.get("env") or {}),
         **{name: secret["value"] for name, secret in secrets.items()},
         "FLY_APP_NAME": machine.app,
         "FLY_MACHINE_ID": machine.id,
@@ -100,10 +103,19 @@ def _environment(app: App, machine: Machine) -> dict[str, str]:
     }
 
 
+def main_process(config: Json) -> Json:
+    """Return the only entry of `processes`; an empty one without."""
+    entries: list[Json] = config.get("processes") or [{}]
+    return entries[0]
+
+
 def _argv(config: Json) -> list[str] | None:
     """Return the command of a config; None for the image's own."""
-    init = config.get("init") or {}
-    if init.get("exec"):
-        return list(init["exec"])
-    parts = [*(init.get("entrypoint") or []), *(init.get("cmd") or [])]
-    return parts or None
+    # The only entry of `processes` is the process itself, with the fields of `init`.
+    for source in (main_process(config), config.get("init") or {}):
+        if source.get("exec"):
+            return list(source["exec"])
+        parts = [*(source.get("entrypoint") or []), *(source.get("cmd") or [])]
+        if parts:
+            return parts
+    return None
