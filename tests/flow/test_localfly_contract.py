@@ -62,6 +62,9 @@ def exchanges(daemon) -> list[Exchange]:
     use_lease(ask, machine)
     use_metadata(ask, machine)
     run_machine(ask, machine)
+    use_certificates(ask, app)
+    use_tokens(ask, app)
+    use_organization(ask)
     leave(ask, app, machine, volume)
     return ask.exchanges
 
@@ -195,6 +198,8 @@ def use_metadata(ask, path):
 
 def run_machine(ask, path):
     ask("GET", f"{path}/ps", params={"sort_by": "cpu", "order": "desc"})
+    ask("POST", f"{path}/exec", {"command": ["true"], "stdin": "x", "timeout": 30})
+    ask("POST", f"{path}/exec", {"cmd": ""}, expect=400)
     ask("POST", f"{path}/suspend")
     ask("GET", f"{path}/wait", params={"state": "suspended"})
     ask("POST", f"{path}/start")
@@ -206,6 +211,34 @@ def run_machine(ask, path):
     version = ask("GET", path)["instance_id"]
     ask("GET", f"{path}/wait", params={"state": "stopped", "version": version})
     ask("GET", f"{path}/events", params={"limit": "50"})
+
+
+def use_certificates(ask, app):
+    path = f"{app}/certificates"
+    ask("POST", f"{path}/acme", {"hostname": "www.example.com"}, expect=201)
+    ask("POST", f"{path}/acme", {"hostname": "www.example.com"}, expect=422)
+    custom = {"hostname": "own.example.com", "fullchain": "chain", "private_key": "key"}
+    ask("POST", f"{path}/custom", custom, expect=201)
+    ask("GET", path, params={"limit": "1", "filter": "example"})
+    ask("GET", f"{path}/www.example.com")
+    ask("POST", f"{path}/www.example.com/check")
+    ask("DELETE", f"{path}/www.example.com/acme")
+    ask("DELETE", f"{path}/own.example.com/custom")
+    ask("DELETE", f"{path}/own.example.com/custom", expect=404)
+    ask("DELETE", f"{path}/www.example.com", expect=204)
+    ask("GET", f"{path}/www.example.com", expect=404)
+
+
+def use_tokens(ask, app):
+    ask("POST", f"{app}/deploy_token", {"expiry": "24h"})
+    ask("POST", f"{app}/deploy_token", {"expiry": "soon"}, expect=400)
+
+
+def use_organization(ask):
+    filters = {"limit": "1", "include_deleted": "true", "region": "iad"}
+    ask("GET", "/orgs/contract/machines", params=filters)
+    ask("GET", "/orgs/contract/volumes", params=filters)
+    ask("GET", "/orgs/nobody/machines", expect=404)
 
 
 def leave(ask, app, machine, volume):

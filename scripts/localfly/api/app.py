@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import h11
@@ -17,15 +17,22 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from localfly.api import (
     apps,
+    certificates,
     control,
+    ip_assignments,
+    machine_exec,
     machine_leases,
     machine_lifecycle,
     machine_metadata,
     machines,
+    organizations,
     platform,
+    tokens,
     volumes,
 )
+from localfly.api.graphql.endpoint import serve_graphql
 from localfly.api.requests import ApiState, Endpoint
+from localfly.api.web import routes as web
 from localfly.api_errors import ApiError
 from localfly.errors import LocalFlyError
 from localfly.runtime.machine_sockets import MACHINE_SCOPE
@@ -38,15 +45,19 @@ SCHEMES = frozenset({"bearer", "flyv1"})
 APP = "/apps/{app}"
 MACHINE = f"{APP}/machines/{{machine}}"
 VOLUME = f"{APP}/volumes/{{volume}}"
+CERTIFICATES = f"{APP}/certificates"
+GRAPHQL: tuple[tuple[str, str, Endpoint], ...] = (("POST", "/graphql", serve_graphql),)
+# What clients of Fly use without their token being checked would be an open door.
+WITH_TOKEN = ("/v1", "/graphql", "/api/")
 
 ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     ("GET", "/apps", apps.list_apps),
     ("POST", "/apps", apps.create_app),
     ("GET", APP, apps.get_app),
     ("DELETE", APP, apps.delete_app),
-    ("GET", f"{APP}/ip_assignments", apps.list_ips),
-    ("POST", f"{APP}/ip_assignments", apps.assign_ip),
-    ("DELETE", f"{APP}/ip_assignments/{{ip}}", apps.release_ip),
+    ("GET", f"{APP}/ip_assignments", ip_assignments.list_ips),
+    ("POST", f"{APP}/ip_assignments", ip_assignments.assign_ip),
+    ("DELETE", f"{APP}/ip_assignments/{{ip}}", ip_assignments.release_ip),
     ("GET", f"{APP}/secrets", apps.list_secrets),
     ("POST", f"{APP}/secrets", apps.set_secrets),
     ("GET", f"{APP}/secrets/{{name}}", apps.get_secret),
@@ -68,6 +79,7 @@ ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     ("GET", f"{MACHINE}/events", machines.list_events),
     ("GET", f"{MACHINE}/versions", machines.list_versions),
     ("GET", f"{MACHINE}/ps", machines.list_processes),
+    ("POST", f"{MACHINE}/exec", machine_exec.exec_command),
     ("GET", f"{MACHINE}/lease", machine_leases.get_lease),
     ("POST", f"{MACHINE}/lease", machine_leases.acquire_lease),
     ("DELETE", f"{MACHINE}/lease", machine_leases.release_lease),
@@ -85,22 +97,23 @@ ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     ("PUT", f"{VOLUME}/extend", volumes.extend_volume),
     ("GET", f"{VOLUME}/snapshots", volumes.list_snapshots),
     ("POST", f"{VOLUME}/snapshots", volumes.create_snapshot),
+    ("GET", CERTIFICATES, certificates.list_certificates),
+    ("POST", f"{CERTIFICATES}/acme", certificates.create_acme_certificate),
+    ("POST", f"{CERTIFICATES}/custom", certificates.create_custom_certificate),
+    ("GET", f"{CERTIFICATES}/{{hostname}}", certificates.get_certificate),
+    ("DELETE", f"{CERTIFICATES}/{{hostname}}", certificates.delete_certificate),
+    ("DELETE", f"{CERTIFICATES}/{{hostname}}/acme", certificates.delete_acme_certificate),
+    ("POST", f"{CERTIFICATES}/{{hostname}}/check", certificates.check_certificate),
+    ("DELETE", f"{CERTIFICATES}/{{hostname}}/custom", certificates.delete_custom_certificate),
+    ("POST", f"{APP}/deploy_token", tokens.create_deploy_token),
+    ("GET", "/orgs/{org}/machines", organizations.list_org_machines),
+    ("GET", "/orgs/{org}/volumes", organizations.list_org_volumes),
     ("GET", "/platform/regions", platform.list_regions),
     ("POST", "/platform/placements", platform.place),
-    ("GET", "/tokens/current", platform.current_token),
+    ("GET", "/tokens/current", tokens.current_token),
 )
 # Endpoints of Fly that the local Fly does not have; they answer 501.
 ABSENT: tuple[tuple[str, str], ...] = (
-    ("GET", f"{APP}/certificates"),
-    ("POST", f"{APP}/certificates/acme"),
-    ("POST", f"{APP}/certificates/custom"),
-    ("GET", f"{APP}/certificates/{{hostname}}"),
-    ("DELETE", f"{APP}/certificates/{{hostname}}"),
-    ("DELETE", f"{APP}/certificates/{{hostname}}/acme"),
-    ("POST", f"{APP}/certificates/{{hostname}}/check"),
-    ("DELETE", f"{APP}/certificates/{{hostname}}/custom"),
-    ("POST", f"{APP}/deploy_token"),
-    ("POST", f"{MACHINE}/exec"),
     ("GET", f"{MACHINE}/memory"),
     ("PUT", f"{MACHINE}/memory"),
     ("POST", f"{MACHINE}/memory/reclaim"),
@@ -113,8 +126,6 @@ ABSENT: tuple[tuple[str, str], ...] = (
     ("POST", f"{APP}/secretkeys/{{name}}/generate"),
     ("POST", f"{APP}/secretkeys/{{name}}/sign"),
     ("POST", f"{APP}/secretkeys/{{name}}/verify"),
-    ("GET", "/orgs/{org}/machines"),
-    ("GET", "/orgs/{org}/volumes"),
     ("POST", "/tokens/authenticate"),
     ("POST", "/tokens/authorize"),
     ("POST", "/tokens/kms"),
@@ -132,7 +143,10 @@ def make_api(state: ApiState, token: str | None) -> Starlette:
     missing = ((verb, path, absent) for verb, path in ABSENT)
     routes = _routes(state, (*ENDPOINTS, *missing))
     api = Starlette(
-        routes=[Mount("/v1", routes=routes), *_routes(state, control.ENDPOINTS)],
+        routes=[
+            Mount("/v1", routes=routes),
+            *_routes(state, (*GRAPHQL, *web.ENDPOINTS, *web.ABSENT, *control.ENDPOINTS)),
+        ],
         exception_handlers={
             ApiError: _refuse,
             LocalFlyError: _fail,
@@ -140,7 +154,7 @@ def make_api(state: ApiState, token: str | None) -> Starlette:
             405: _no_such_verb,
         },
     )
-    api.add_middleware(AccessControl, token=token)
+    api.add_middleware(AccessControl, token=token, made_here=state.world.knows_token)
     return api
 
 
@@ -169,9 +183,10 @@ async def absent(_: ApiState, request: Request) -> Response:
 class AccessControl:
     """Accepts requests with a token, and requests of a machine about itself."""
 
-    def __init__(self, app: ASGIApp, token: str | None) -> None:
+    def __init__(self, app: ASGIApp, token: str | None, made_here: Callable[[str], bool]) -> None:
         self._app = app
         self._token = token
+        self._made_here = made_here
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request; every response gets a request id."""
@@ -218,13 +233,20 @@ class AccessControl:
         headers = dict(scope["headers"])
         if b"origin" in headers:
             return ApiError(403, "web pages may not use this API")
-        if not path.startswith("/v1"):
+        if not path.startswith(WITH_TOKEN):
             return None
         scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
-        known = scheme.lower() in SCHEMES and token
-        if not known or (self._token is not None and token != self._token):
+        if scheme.lower() not in SCHEMES or not self._accepts(token):
             return ApiError(401, "unauthorized")
         return None
+
+    def _accepts(self, token: str) -> bool:
+        """Return whether a token may act: any one, or the daemon's and those made here."""
+        if self._token is None:
+            return bool(token)
+        return secrets.compare_digest(token.encode(), self._token.encode()) or self._made_here(
+            token
+        )
 
 
 async def _until_gone(receive: Receive) -> None:

@@ -1,4 +1,4 @@
-"""Endpoints of regions, placements and tokens."""
+"""Endpoints of regions and placements."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def show_region(region: Region) -> Json:
     }
 
 
-async def place(_: ApiState, request: Request) -> Response:
+async def place(_api: ApiState, request: Request) -> Response:
     """POST /platform/placements: the local Fly always has room."""
     body = await read_json(request)
     refuse_unknown(body, *_PLACEMENT_FIELDS, "weights")
@@ -77,17 +77,3 @@ def _regions(expression: str) -> list[str]:
         codes = _ALIASES.get(part, (part,))
         found |= dict.fromkeys(check_region(code) for code in codes)
     return list(found)
-
-
-async def current_token(api: ApiState, _: Request) -> Response:
-    """GET /tokens/current."""
-    token = {
-        "token_id": "local",
-        "organization": "personal",
-        "org_slug": "personal",
-        "apps": sorted(api.world.apps),
-        "user": "local@localfly",
-        "source_machine_id": "",
-        "restricted_to_machine": "",
-    }
-    return answer({"tokens": [token]})

@@ -33,16 +33,27 @@ def find_image(images: Images, ref: str) -> Image:
 async def make_spec(
     world: World, images: Images, sockets: MachineSockets, machine: Machine
 ) -> ProcessSpec:
-    """Return the description of a machine's process from its config and its app's secrets.
+    """Return the description of a machine's new process, which gets an address of its own.
 
     Raises:
         ApiError: its image does not exist any more.
         NoAddressError: no loopback address has its ports free.
     """
+    ports = [service["internal_port"] for service in machine.config.get("services") or []]
+    machine.address = await asyncio.to_thread(free_address, ports)
+    return await spec_of(world, images, sockets, machine)
+
+
+async def spec_of(
+    world: World, images: Images, sockets: MachineSockets, machine: Machine
+) -> ProcessSpec:
+    """Return the description of a process at the address that the machine has.
+
+    Raises:
+        ApiError: its image does not exist any more.
+    """
     config = machine.config
     image = find_image(images, config["image"])
-    ports = [service["internal_port"] for service in config.get("services") or []]
-    machine.address = await asyncio.to_thread(free_address, ports)
     mounts = config.get("mounts") or []
     return ProcessSpec(
         machine_id=machine.id,
