@@ -69,6 +69,33 @@ def test_an_app_is_created_under_either_name_and_shown(daemon, field):
     daemon.call("POST", "/apps", body, expect=400)
 
 
+def test_apps_are_listed_by_role_so_that_none_is_taken_for_a_builder(daemon):
+    """flyctl deletes an app of the role of its remote builder that has no builder's machine."""
+    body = {"name": "roleless", "org_slug": "roles", "app_role_id": ""}
+    daemon.call("POST", "/apps", body, expect=201)
+    body = {"name": "database", "org_slug": "roles", "app_role_id": "postgres_cluster"}
+    daemon.call("POST", "/apps", body, expect=201)
+
+    def names(**query):
+        found = daemon.call("GET", "/apps", params={"org_slug": "roles", **query})
+        return [app["name"] for app in found["apps"]]
+
+    assert names() == ["roleless", "database"]
+    assert names(app_role="postgres_cluster") == ["database"]
+    assert names(app_role="remote-docker-builder") == []
+    body = {"name": "builder", "org_slug": "roles", "app_role_id": "remote-docker-builder"}
+    assert "localfly image build" in daemon.call("POST", "/apps", body, expect=501)["error"]
+
+
+def test_a_machine_with_auto_destroy_is_destroyed_when_it_is_stopped(daemon, app):
+    machine = daemon.new_machine(app, config=tiny_config(auto_destroy=True))
+
+    daemon.call("POST", f"{path_of(app, machine)}/stop")
+    daemon.wait(app, machine["id"], "destroyed")
+
+    assert daemon.call("GET", f"{app}/machines") == []
+
+
 def test_an_image_is_found_by_the_digest_that_a_machine_shows(daemon, app):
     digest = daemon.new_machine(app, skip_launch=True, wait="")["image_ref"]["digest"]
 

@@ -26,6 +26,7 @@ from localfly.config.fields import (
 )
 
 README = Path(localfly.__file__).parent / "README.md"
+API = Path(localfly.__file__).parent / "api"
 NONCE = "fly-machine-lease-nonce"
 
 
@@ -81,7 +82,7 @@ def use_app(ask):
     body = {"name": "contract", "org_slug": "contract", "network": "quiet"}
     ask("POST", "/apps", body, expect=201)
     ask("POST", "/apps", {"name": "No!", "org_slug": "contract"}, expect=422)
-    ask("GET", "/apps", params={"org_slug": "contract"})
+    ask("GET", "/apps", params={"org_slug": "contract", "app_role": ""})
     ask("GET", "/apps", expect=400)
     ask("GET", "/apps/contract")
     ask("GET", "/apps/nobody", expect=404)
@@ -275,6 +276,25 @@ def test_an_absent_endpoint_says_so_by_name(daemon, verb, path):
 
     assert f"{verb} {path}" in error
     assert "README" in error
+
+
+# Query parameters without an effect, as the README says of each.
+WITHOUT_EFFECT = {"sort_by", "order", "show_secrets"}
+
+
+def test_every_published_query_parameter_is_read(contract):
+    """A filter that is not read widens what a client finds, and deletes."""
+    source = "".join(path.read_text(encoding="utf-8") for path in API.rglob("*.py"))
+    here = {(verb.lower(), contract.find(verb.lower(), path)) for verb, path, _ in ENDPOINTS}
+    asked = {
+        parameter["name"]
+        for verb, path in here
+        for parameter in contract.document["paths"][path][verb].get("parameters", [])
+        if parameter["in"] == "query"
+    }
+
+    assert {name for name in asked if f'"{name}"' not in source} == WITHOUT_EFFECT
+    assert all(f"`{name}`" in README.read_text(encoding="utf-8") for name in WITHOUT_EFFECT)
 
 
 def test_the_readme_says_of_every_endpoint_whether_it_is_here():

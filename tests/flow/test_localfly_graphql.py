@@ -81,14 +81,29 @@ def test_pages_of_apps_follow_each_other_by_their_cursors(daemon):
         ('{ app(name: "none") { id } }', "Could not find App"),
         ('{ latestImageDetails(image: "a:1") { tag } }', "Unknown repository"),
         ("{ certificate(id: 1) { id } }", "Cannot query field 'certificate' on type 'Queries'"),
-        ('{ app(name: "none") { vmSize { name } } }', "the local Fly does not have it"),
+        ('{ app(name: "none") { vmSize { name } } }', "The local Fly does not have it"),
+        (
+            "mutation ($i: ValidateWireGuardPeersInput!) { validateWireGuardPeers(input: $i) }",
+            "no WireGuard",
+        ),
         ("mutation { deleteApp(appId: 1) { organization { id } } }", "see its README"),
         ("{ app(", "Syntax Error"),
         ("{ viewer { email } } " * 500, "more than 2000 tokens"),
         (f"{{ {'a { ' * 900} }}", "Syntax Error"),
         ("query A { viewer { email } } query B { viewer { email } }", "operation name"),
     ],
-    ids=["no-app", "repository", "root", "field", "mutation", "syntax", "long", "deep", "two"],
+    ids=[
+        "no-app",
+        "repository",
+        "root",
+        "field",
+        "wireguard",
+        "mutation",
+        "syntax",
+        "long",
+        "deep",
+        "two",
+    ],
 )
 def test_what_is_refused_is_refused_in_graphqls_own_form(daemon, query, message):
     answer = ask(daemon, query)

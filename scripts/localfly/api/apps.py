@@ -24,6 +24,7 @@ from localfly.state.world import World
 
 Json = dict[str, Any]
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,61}[a-z0-9]", re.ASCII)
+REMOTE_BUILDER = "remote-docker-builder"
 _SECRET = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
@@ -57,7 +58,9 @@ async def create_app(api: ApiState, request: Request) -> Response:
     refuse_unknown(
         body, "name", "app_name", "org_slug", "network", "enable_subdomains", "app_role_id"
     )
-    require(body, name=str, app_name=str, org_slug=str, network=str)
+    require(body, name=str, app_name=str, org_slug=str, network=str, app_role_id=str)
+    if body.get("app_role_id") == REMOTE_BUILDER:
+        raise ApiError(501, "the local Fly has no remote builders; use: localfly image build")
     # Fly's document calls it `name`, Fly's documentation and most clients `app_name`.
     name = body.get("name") or body.get("app_name") or ""
     if body.get("app_name") not in (None, "", name):
@@ -68,7 +71,8 @@ async def create_app(api: ApiState, request: Request) -> Response:
         )
     if not body.get("org_slug"):
         raise ApiError(400, "invalid_argument: org_slug is required")
-    app = api.world.create_app(name, body["org_slug"], body.get("network") or "default")
+    network, role = body.get("network") or "default", body.get("app_role_id") or ""
+    app = api.world.create_app(name, body["org_slug"], network, role)
     # The documentation shows `id` and `created_at`; flyctl reads the answer as an app.
     created = {"created_at": 1000 * int(_epoch(app.created_at))}
     return answer({**show_app(api.world, app), **created}, 201)
@@ -79,12 +83,17 @@ def _epoch(moment: str) -> float:
 
 
 async def list_apps(api: ApiState, request: Request) -> Response:
-    """GET /apps?org_slug=."""
+    """GET /apps?org_slug=&app_role=: flyctl deletes what it takes for its builder by the role."""
     wanted = request.query_params.get("org_slug")
     if not wanted:
         raise ApiError(400, "invalid_argument: org_slug is required")
     world = api.world
-    found = [show_app(world, app) for app in world.apps.values() if app.organization == wanted]
+    role = request.query_params.get("app_role")
+    found = [
+        show_app(world, app)
+        for app in world.apps.values()
+        if app.organization == wanted and role in (None, "", app.role)
+    ]
     return answer({"total_apps": len(found), "apps": found})
 
 

@@ -33,6 +33,8 @@ Json = dict[str, Any]
 STARTABLE = frozenset({"created", "stopped", "suspended", "failed"})
 SUSPENDED = frozenset({"suspended", "suspending"})
 STOPPABLE = frozenset({"started", "starting"}) | SUSPENDED
+# A stop by one of these ends a machine with `auto_destroy`: flyctl stops it and waits for its end.
+ASKED = ("user", "machine")
 # A machine that suspends itself must get the response before it is frozen.
 ANSWER_FIRST_S = 0.05
 
@@ -260,6 +262,8 @@ class Machines:
             self.processes.set_state(machine, "stopped")
             published = {"type": "stop", "status": "stopped", "source": source}
             self._world.publish(machine, published, time.monotonic() - began)
+        if source in ASKED:
+            await self._finished(machine)
 
     async def restart_machine(
         self, machine: Machine, source: str, ending: Ending | None = None

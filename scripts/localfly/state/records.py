@@ -52,6 +52,8 @@ class App(Record):
     secrets_version: int = 0
     secrets_changed_at: float = 0.0
     """The time of the last change, in seconds since 1970."""
+    role: str = ""
+    """What Fly made the app for, such as a database; empty for a user's own."""
     releases: list[Json] = field(default_factory=list)
     """Newest first: id, version, status, strategy, image_ref, definition, created_at, updated_at."""
     certificates: dict[str, Json] = field(default_factory=dict)

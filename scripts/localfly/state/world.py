@@ -83,11 +83,13 @@ class World:
             raise not_found(f"app {name}")
         return self.apps[name]
 
-    def create_app(self, name: str, organization: str, network: str) -> App:
+    def create_app(self, name: str, organization: str, network: str, role: str = "") -> App:
         """Create an app; its name must be unused."""
         if name in self.apps:
             raise ApiError(422, "Name has already been taken", "name_taken")
-        app = App(name, organization, secrets.token_hex(8), secrets.randbelow(10**7), network)
+        app = App(
+            name, organization, secrets.token_hex(8), secrets.randbelow(10**7), network, role=role
+        )
         self.apps[name] = app
         self.save(app)
         return app

@@ -107,7 +107,7 @@ def app(api: ApiState, found: App) -> Json:
         "platformVersion": "machines",
         "network": None if found.network == "default" else found.network,
         "version": found.releases[0]["version"] if found.releases else 0,
-        "role": {"__typename": "EmptyAppRole", "name": ""},
+        "role": {"__typename": "EmptyAppRole", "name": found.role},
         "organization": once(lambda: organization(api, found.organization)),
         "config": {"definition": (found.releases[0]["definition"] if found.releases else {}) or {}},
         "services": [],

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 Json = dict[str, Any]
 MOST_TOKENS = 2000  # flyctl's longest query has about 250
-ABSENT = "the local Fly does not have it; see its README"
+ABSENT = "The local Fly does not have it; see its README."
+NO_WIREGUARD = (
+    "The local Fly has no WireGuard, over which flyctl reaches machines. "
+    "Run a command in one with `flyctl machine exec`, and open the address of `localfly status`."
+)
 _UNKNOWN = ("Cannot query field", "Unknown type", "Unknown argument")
 
 
@@ -72,7 +76,8 @@ def _refusal(error: GraphQLError) -> Json:
     """Return an error of validation; what the schema here lacks is named as absent."""
     shown: Json = dict(error.formatted)
     if error.message.startswith(_UNKNOWN):
-        shown["message"] = f"{error.message} {ABSENT}"
+        absent = NO_WIREGUARD if "wireguard" in error.message.lower() else ABSENT
+        shown["message"] = f"{error.message} {absent}"
     return shown
 
 

@@ -38,9 +38,9 @@ class Queries:
         slugs = organizations(self._world)
         if filters.get("organizationId"):
             slugs = [organization_of(self._world, filters["organizationId"])]
-        # No app here has a role, such as that of a remote builder.
-        found = [] if filters.get("role") else [a for s in slugs for a in apps_of(self._world, s)]
-        shown = [documents.app(self._api, app) for app in found]
+        role = filters.get("role")
+        found = [app for slug in slugs for app in apps_of(self._world, slug)]
+        shown = [documents.app(self._api, app) for app in found if role in (None, "", app.role)]
         return documents.connection(shown, filters.get("first"), filters.get("after"))
 
     def appNameAvailable(self, _info: Any, name: str) -> bool:  # noqa: N802 - Fly's name
