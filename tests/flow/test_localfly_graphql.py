@@ -388,3 +388,21 @@ def test_machines_of_an_organization_are_listed_page_by_page(daemon):
     assert page(region="fra")["machines"] == []
     (volume,) = daemon.call("GET", "/orgs/many/volumes")["volumes"]
     assert volume["app_name"] == "first-of-them"
+
+
+# The command line
+
+
+def test_the_variables_for_flyctl_name_this_daemon_and_are_set_for_a_command(daemon, tmp_path):
+    url = str(daemon.client.base_url).rstrip("/")
+
+    printed = daemon.command("env")
+    run = daemon.command("env", "sh", "-c", "echo $FLY_API_BASE_URL $FLY_CONFIG_DIR")
+    away = LocalDaemon(tmp_path / "none", tmp_path).command("env")
+
+    for name in ("FLY_API_BASE_URL", "FLY_FLAPS_BASE_URL", "FLY_UIEX_BASE_URL"):
+        assert f"export {name}={url}\n" in printed.stdout
+    assert run.stdout == f"{url} {daemon.home / 'flyctl'}\n"
+    assert away.returncode == 1
+    assert "localfly start --detach" in away.stderr
+    assert daemon.command("env", "no-such-program").returncode == 1
