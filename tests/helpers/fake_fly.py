@@ -291,7 +291,7 @@ class FakeFly:
         if ask.verb == "GET" and rest == ["wait"]:
             return self._wait(machine, ask)
         if ask.verb == "GET":
-            return says(200, machine)
+            return says(200, machine["events"] if rest == ["events"] else machine)
         if key in self.leases and self.leases[key].nonce != ask.nonce:
             raise RefusedError(409, "lease currently held by somebody")
         match (ask.verb, *rest):

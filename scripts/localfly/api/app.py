@@ -25,6 +25,7 @@ from localfly.api import (
     volumes,
 )
 from localfly.api.requests import ApiState, Endpoint
+from localfly.api.slow_answers import SlowAnswers
 from localfly.api_errors import ApiError
 from localfly.errors import LocalFlyError
 from localfly.runtime.machine_sockets import MACHINE_SCOPE
@@ -118,12 +119,13 @@ ABSENT: tuple[tuple[str, str], ...] = (
 )
 
 
-def make_api(state: ApiState, token: str | None) -> Starlette:
+def make_api(state: ApiState, token: str | None, answers_s: float = 0) -> Starlette:
     """Build the application.
 
     Args:
         state: the first argument of each endpoint.
         token: the only token that is accepted; None accepts any.
+        answers_s: seconds that each answer takes.
     """
     routes = _routes(state, ENDPOINTS)
     routes += [Route(path, absent, methods=[method]) for method, path in ABSENT]
@@ -137,6 +139,7 @@ def make_api(state: ApiState, token: str | None) -> Starlette:
         },
     )
     api.add_middleware(AccessControl, token=token)
+    api.add_middleware(SlowAnswers, seconds=answers_s)
     return api
 
 

@@ -19,12 +19,30 @@ from roost.errors import ExitCode
 look = Section("Look")
 
 
-@look.add("roost status staging --local")
-def status(environment: Environment, *, local: Local = False, as_json: AsJson = False) -> ExitCode:
-    """Show what runs now: machines, states, addresses, volume."""
-    from roost.commands import status as command
+@look.add("roost status --watch")
+def status(
+    environment: Annotated[
+        str, typer.Argument(metavar="[ENV]", help="A file in environments/, without .yaml.")
+    ] = "",
+    *,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show all environments again and again, until Ctrl-C.")
+    ] = False,
+    local: Local = False,
+    as_json: AsJson = False,
+) -> ExitCode:
+    """Show what runs now: all environments, or one in detail.
 
-    return run(command.status, environment, local=local, as_json=as_json)
+    Without a name only Fly is asked, so no server is woken or kept awake. The exit code is 1 if a server
+    needs a person, or could not be read.
+    """
+    from roost.commands import fleet, status
+
+    if watch:
+        return run(fleet.watch, environment, local=local, as_json=as_json)
+    if environment:
+        return run(status.status, environment, local=local, as_json=as_json)
+    return run(fleet.fleet, local=local, as_json=as_json)
 
 
 @look.add("roost smoke http://127.0.0.1:4200 --version 3.9.1")

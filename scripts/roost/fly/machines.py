@@ -17,6 +17,7 @@ from roost.http.retry import Repeat
 
 WAIT_SLICE_S = 60
 """The longest that the API blocks in one wait."""
+MOST_EVENTS = 50
 LATE_S = 10.0
 """The longest that the last answer to a wait may be late, its repeats included."""
 
@@ -138,9 +139,10 @@ class MachineCalls(FlyCalls):
         )
 
     async def list_events(self, app: str, machine: str) -> tuple[MachineEvent, ...]:
-        """Return the events of a machine, newest first."""
+        """Return the events of a machine, newest first; the API has the newest 50."""
         path = path_of("apps", app, "machines", machine, "events")
-        return (await self._send("GET", path)).read_all(MachineEvent)
+        params = {"limit": str(MOST_EVENTS)}
+        return (await self._send("GET", path, params=params)).read_all(MachineEvent)
 
     async def patch_metadata(self, app: str, machine: str, values: Mapping[str, str]) -> None:
         """Set entries of the metadata; an empty value removes one. Needs no lease, restarts nothing."""
