@@ -165,3 +165,47 @@ def cost(
     return command.cost(
         make_context(), environment, every=every, hours_per_day=hours_per_day, as_json=as_json
     )
+
+
+@look.add("roost logs staging --follow")
+def logs(  # noqa: PLR0913 - one argument an option
+    environment: Environment,
+    *,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Follow the log until Ctrl-C.")
+    ] = False,
+    since: Annotated[
+        str, typer.Option(metavar="TIME", help="Only lines of the last 10m, 2h, 1h30m.")
+    ] = "",
+    machine: Annotated[str, typer.Option(metavar="ID", help="Only lines of this machine.")] = "",
+    local: Local = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a line, for scripts.")
+    ] = False,
+) -> ExitCode:
+    """Print what the machines of an environment wrote.
+
+    It wakes nobody. ENV.NAME is a flow server, ENV.waker the waker.
+    """
+    from roost.commands import logs as command
+
+    return run(
+        command.logs,
+        environment,
+        follow=follow,
+        since=since,
+        machine=machine,
+        local=local,
+        as_json=as_json,
+    )
+
+
+@look.add("roost open staging", name="open")
+def open_server(environment: Environment, *, local: Local = False) -> ExitCode:
+    """Wake a server and open it in your browser.
+
+    Where there is none, its address is printed.
+    """
+    from roost.commands import open as command
+
+    return run(command.open_server, environment, local=local)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import ceil
 
 import anyio
 
 from roost.errors import FlyNotFoundError, FlyWaitTimeoutError
 from roost.fly.calls import FlyCalls
-from roost.fly.models import GONE_MACHINES, Lease, Machine, MachineEvent
+from roost.fly.models import GONE_MACHINES, Executed, Lease, Machine, MachineEvent
 from roost.fly.transport import FlyReply
 from roost.http.connection import path_of, present
 from roost.http.reply import Json
@@ -137,6 +137,20 @@ class MachineCalls(FlyCalls):
             where=f"{app}/{machine}",
             advice="Look at status.flyio.net and run the same command again.",
         )
+
+    async def exec_machine(
+        self, app: str, machine: str, command: Sequence[str], limit_s: int
+    ) -> Executed:
+        """Run a command in a running machine; sent once, because it would run twice.
+
+        Raises:
+            FlyWaitTimeoutError: it did not end within `limit_s` seconds.
+            FlyPreconditionError: the machine does not run.
+        """
+        path = path_of("apps", app, "machines", machine, "exec")
+        wanted = {"command": list(command), "timeout": limit_s}
+        reply = await self._send("POST", path, wanted, repeat=Repeat.UNSENT, blocks_s=limit_s)
+        return reply.read(Executed)
 
     async def list_events(self, app: str, machine: str) -> tuple[MachineEvent, ...]:
         """Return the events of a machine, newest first; the API has the newest 50."""
