@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -28,6 +29,10 @@ def status(
     watch: Annotated[
         bool, typer.Option("--watch", help="Show all environments again and again, until Ctrl-C.")
     ] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write all environments as a page, with plots."),
+    ] = None,
     local: Local = False,
     as_json: AsJson = False,
 ) -> ExitCode:
@@ -39,10 +44,10 @@ def status(
     from roost.commands import fleet, status
 
     if watch:
-        return run(fleet.watch, environment, local=local, as_json=as_json)
-    if environment:
+        return run(fleet.watch, environment, html=html, local=local, as_json=as_json)
+    if environment and not html:
         return run(status.status, environment, local=local, as_json=as_json)
-    return run(fleet.fleet, local=local, as_json=as_json)
+    return run(fleet.fleet, environment, html=html, local=local, as_json=as_json)
 
 
 @look.add("roost smoke http://127.0.0.1:4200 --version 3.9.1")

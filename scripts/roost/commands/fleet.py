@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import anyio
 
@@ -19,6 +20,7 @@ from roost.operations.fly_target import connect
 from roost.plan.cost import read_prices
 from roost.plan.fleet import FleetRow, State
 from roost.report.fleet import fleet_document, fleet_notes, fleet_summary, fleet_table
+from roost.report.fleet_page import fleet_page
 
 REST_S = 15.0
 """The least time between two looks of `--watch`."""
@@ -35,9 +37,23 @@ class Fleet:
     now: datetime
 
 
-async def fleet(context: Context, *, local: bool, as_json: bool) -> ExitCode:
-    """Show all environments. No server is asked or woken: everything is from Fly's API."""
+async def fleet(
+    context: Context, name: str, *, html: Path | None, local: bool, as_json: bool
+) -> ExitCode:
+    """Show all environments. No server is asked or woken: everything is from Fly's API.
+
+    With `html` they are also written as a page, which replaces the file as a whole.
+
+    Raises:
+        UsageError: one environment is named; the page is of all.
+    """
+    if name:
+        raise UsageError(
+            "--html writes a page of all environments, and goes with no name.", where="--html"
+        )
     found = await look(context, local=local)
+    if html:
+        write_page(context, found, html)
     if as_json:
         context.out.print_json(json.dumps(document(context, found)))
     else:
@@ -45,19 +61,26 @@ async def fleet(context: Context, *, local: bool, as_json: bool) -> ExitCode:
     return code_of(found.rows)
 
 
-async def watch(
-    context: Context, name: str, *, local: bool, as_json: bool, sleep: Sleep = anyio.sleep
+async def watch(  # noqa: PLR0913 - the options of the command
+    context: Context,
+    name: str,
+    *,
+    html: Path | None,
+    local: bool,
+    as_json: bool,
+    sleep: Sleep = anyio.sleep,
 ) -> ExitCode:
     """Show all environments again and again, until Ctrl-C.
 
     On a terminal each table takes the place of the one before; elsewhere they follow each other.
 
     Raises:
-        UsageError: one environment is named, or JSON is asked for.
+        UsageError: one environment is named, or JSON or a page is asked for.
     """
-    if name or as_json:
+    if name or as_json or html:
+        other = "name" if name else "--json" if as_json else "--html"
         raise UsageError(
-            f"--watch shows all environments, and goes with no {'name' if name else '--json'}.",
+            f"--watch shows all environments, and goes with no {other}.",
             where="--watch",
             advice=f"Run {Command('status', '--watch')}, or {Command('status', '--json')} in a loop.",
         )
@@ -99,6 +122,24 @@ def document(context: Context, found: Fleet) -> dict[str, object]:
     """Return all environments as one JSON object, with the source of the prices."""
     prices = read_prices(context.prices)
     return fleet_document(found.rows, found.now, prices.source, str(prices.date))
+
+
+def write_page(context: Context, found: Fleet, path: Path) -> None:
+    """Write the page of all environments beside the file, and put it in its place.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    date = str(read_prices(context.prices).date)
+    aside = path.with_name(f"{path.name}.new")
+    try:
+        aside.write_text(fleet_page(found.rows, found.now, date), encoding="utf-8")
+        aside.replace(path)
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror or error}.", where="--html"
+        ) from error
+    context.progress.print(f"Wrote {path}.", markup=False, soft_wrap=True)
 
 
 def show(context: Context, found: Fleet) -> None:

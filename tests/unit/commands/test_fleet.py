@@ -15,6 +15,7 @@ import yaml
 
 from helpers.due_runs import next_due
 from helpers.environments import environment_data
+from helpers.fake_prefect import LOGIN
 from helpers.fly_answers import says
 from helpers.fly_of_apps import FlyOfApps
 from roost.commands import fleet as command
@@ -202,12 +203,44 @@ def test_older_events_are_asked_for_only_where_the_list_does_not_reach_back(roos
     assert len(asked()) == 1
 
 
-@pytest.mark.parametrize("words", [("staging", "--watch"), ("--watch", "--json")])
-def test_watching_is_for_all_and_for_people(roost, words):
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("staging", "--watch"),
+        ("--watch", "--json"),
+        ("--watch", "--html", "x.html"),
+        ("staging", "--html", "x.html"),
+    ],
+)
+def test_watching_and_the_page_are_for_all(roost, fly, words):
     said = roost("status", *words)
 
     assert said.code == 3
-    assert "--watch" in said.err
+    assert "[usage]: --" in said.err
+    assert fly.asked == []
+
+
+@pytest.mark.usefixtures("applied")
+def test_the_page_replaces_the_file_as_a_whole_and_has_no_secret(roost, tmp_path):
+    page = tmp_path / "fleet.html"
+    page.write_text("old")
+
+    said = roost("status", "--html", page)
+
+    assert said.code == 0
+    assert said.err == f"Wrote {page}.\n"
+    assert "3 environments: " in said.out
+    assert page.read_text().startswith("<!doctype html>")
+    assert LOGIN.partition(":")[2] not in page.read_text()
+    assert [path.name for path in tmp_path.glob("*.new")] == []
+
+
+@pytest.mark.usefixtures("applied")
+def test_a_page_in_a_folder_that_is_not_there_is_a_sentence(roost, tmp_path):
+    said = roost("status", "--html", tmp_path / "none" / "fleet.html")
+
+    assert said.code == 3
+    assert "cannot be written: No such file or directory." in said.err
 
 
 @pytest.mark.usefixtures("applied")
