@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from roost.environment.load import EnvironmentFile, load_unit
 from roost.errors import FlyWaitTimeoutError, UsageError
-from roost.errors.command import Command
 from roost.fly.models import Executed, Machine
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
@@ -78,7 +77,7 @@ async def _awake(
         raise UsageError(
             f"The machine {machine.id} does not run: it is {machine.state}.",
             where=file.name,
-            advice=f"To start it for this: {Command('exec', file.name, '--wake', '--', 'COMMAND')}",
+            advice="To start it for this, add --wake before the command.",
         )
     context.progress.print(f"{machine.id} is {machine.state}. It is started.")
     app = file.environment.app

@@ -70,7 +70,7 @@ def test_a_sleeping_machine_is_started_only_if_asked(roost, fly, applied):
 
     assert refused.code == 3
     assert "it is suspended" in refused.err
-    assert "./run roost exec staging --wake -- COMMAND" in refused.err
+    assert "add --wake" in refused.err
     assert before == []
     assert done.code == 0
     assert fly.changes == ["POST machines/m0002/start", EXEC]
