@@ -196,6 +196,13 @@ def clients(session: nox.Session) -> None:
 
 
 @nox.session
+def flyctl(session: nox.Session) -> None:
+    """Try the commands of $FLYCTL, Fly's own client, on a local Fly: ./run flyctl [--write]."""
+    install(session, "tests")
+    run_package(session, "flyctl")
+
+
+@nox.session
 def chaos(session: nox.Session) -> None:
     """Kill, lose, storm and meet: ./run chaos [PART...] [--every N] [--write]."""
     install(session, "tests")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from helpers.local_daemon import PORT, REF, tiny_config
@@ -18,17 +16,21 @@ SLOW_TO_END = (
 )
 
 
+def log_of(daemon, machine):
+    """Return what a machine wrote so far."""
+    return (daemon.home / "logs" / f"{machine['id']}.log").read_text()
+
+
 def path_of(app, machine):
     return f"{app}/machines/{machine['id']}"
 
 
 def test_flyctl_stops_a_machine_with_its_id_and_no_time(daemon, app):
     """fly-go sends the id, and 0s for no timeout: the machine's own stop_config counts."""
-    code = "import signal, sys, time\nsignal.signal(2, lambda *_: sys.exit(7))\ntime.sleep(600)\n"
+    code = SLOW_TO_END.replace("None)", "os._exit(7))").replace("import ", "import os, ")
     machine = daemon.new_machine(app, config=tiny_config(init={"exec": ["python", "-c", code]}))
     path = path_of(app, machine)
-    until(lambda: daemon.call("GET", f"{path}/ps"))
-    time.sleep(0.2)  # until Python has set its handler
+    until(lambda: "deaf" in log_of(daemon, machine))
 
     daemon.call("POST", f"{path}/stop", {"id": "4d89", "timeout": "0s"}, expect=400)
     daemon.call("POST", f"{path}/stop", {"id": machine["id"], "timeout": "0s"})
@@ -43,8 +45,7 @@ def test_a_machine_being_stopped_is_destroyed_by_force_only(daemon, app):
         init={"exec": ["python", "-c", SLOW_TO_END]}, stop_config={"timeout": "60s"}
     )
     machine = daemon.new_machine(app, config=config)
-    log = daemon.home / "logs" / f"{machine['id']}.log"
-    until(lambda: "deaf" in log.read_text())
+    until(lambda: "deaf" in log_of(daemon, machine))
 
     daemon.call("POST", f"{path_of(app, machine)}/stop")
     until(lambda: daemon.machine(app, machine["id"])["state"] == "stopping")
@@ -70,7 +71,11 @@ def test_an_app_is_created_under_either_name_and_shown(daemon, field):
 
 
 def test_apps_are_listed_by_role_so_that_none_is_taken_for_a_builder(daemon):
+<<<<<<< HEAD
     """Flyctl deletes an app of the role of its remote builder that has no builder's machine."""
+=======
+    """Of such an app without a builder's machine, flyctl makes a new one: it deletes the old."""
+>>>>>>> h/flyctl
     body = {"name": "roleless", "org_slug": "roles", "app_role_id": ""}
     daemon.call("POST", "/apps", body, expect=201)
     body = {"name": "database", "org_slug": "roles", "app_role_id": "postgres_cluster"}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from helpers.local_daemon import REF, LocalDaemon, tiny_config
 from helpers.waiting import until
@@ -189,6 +192,38 @@ def differences(ours, theirs):
                     yield f"{name}.{field}({argument}): {asked.type}, not {known and known.type}"
 
 
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner),
+    max_leaves=4,
+)
+PROBES = (
+    ("query ($v: String) { apps(first: 1, after: $v) { nodes { id } } }", None),
+    (
+        "query ($v: Int) { organizations(first: $v) { nodes { apps(first: $v) { totalCount } } } }",
+        None,
+    ),
+    (
+        """mutation ($v: CreateLimitedAccessTokenInput!) { createLimitedAccessToken(input: $v) {
+            limitedAccessToken { name } } }""",
+        {"name": "x", "organizationId": "personal", "profile": "deploy"},
+    ),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(PROBES), st.sampled_from(["expiry", "profileParams", "name"]), JUNK)
+def test_no_variable_breaks_graphql(daemon, probe, field, value):
+    query, template = probe
+    variable = value if template is None else {**template, field: value}
+    content = json.dumps({"query": query, "variables": {"v": variable}}).encode()
+
+    answer = daemon.client.post("/graphql", content=content)
+
+    assert answer.status_code in {200, 400}, answer.text
+    assert "internal" not in str(answer.json().get("errors"))
+
+
 # Releases, builds and logs
 
 
@@ -216,10 +251,14 @@ def test_a_release_is_noted_and_ends_as_its_deploy_does(daemon, app):
 
 
 def test_what_is_not_below_api_v1_is_said_to_be_absent(daemon):
-    answer = daemon.client.post("/api/v1/builds/depot_builder", json={})
+    for path, sentence in (
+        ("/api/v1/organizations/personal/machines", "POST /api/v1/organizations/personal/machines"),
+        ("/api/v1/builds/depot_builder", "localfly image build"),
+    ):
+        answer = daemon.client.post(path, json={})
 
-    assert answer.status_code == 501
-    assert "POST /api/v1/builds/depot_builder" in answer.json()["error"]
+        assert answer.status_code == 501
+        assert sentence in answer.json()["error"]
 
 
 def test_logs_go_on_where_the_last_piece_ended(daemon, app):
@@ -247,7 +286,7 @@ def test_logs_go_on_where_the_last_piece_ended(daemon, app):
     assert [entry["message"] for entry in third] == ["half and half"]
     assert read(next_token=token)[0] == []
     assert read(region="fra")[0] == []
-    for wrong in ("x", "bnVsbA==", "e30"):
+    for wrong in ("x", "bnVsbA==", "e30", "eyJhIjogSW5maW5pdHl9"):
         answer = daemon.client.get(f"/api/v1{app}/logs", params={"next_token": wrong})
         assert answer.status_code == 400, wrong
 
@@ -349,3 +388,21 @@ def test_machines_of_an_organization_are_listed_page_by_page(daemon):
     assert page(region="fra")["machines"] == []
     (volume,) = daemon.call("GET", "/orgs/many/volumes")["volumes"]
     assert volume["app_name"] == "first-of-them"
+
+
+# The command line
+
+
+def test_the_variables_for_flyctl_name_this_daemon_and_are_set_for_a_command(daemon, tmp_path):
+    url = str(daemon.client.base_url).rstrip("/")
+
+    printed = daemon.command("env")
+    run = daemon.command("env", "sh", "-c", "echo $FLY_API_BASE_URL $FLY_CONFIG_DIR")
+    away = LocalDaemon(tmp_path / "none", tmp_path).command("env")
+
+    for name in ("FLY_API_BASE_URL", "FLY_FLAPS_BASE_URL", "FLY_UIEX_BASE_URL"):
+        assert f"export {name}={url}\n" in printed.stdout
+    assert run.stdout == f"{url} {daemon.home / 'flyctl'}\n"
+    assert away.returncode == 1
+    assert "localfly start --detach" in away.stderr
+    assert daemon.command("env", "no-such-program").returncode == 1

@@ -73,6 +73,7 @@ def test_a_spoilt_answer_is_a_row_of_the_table_of_all(roost, watched, data):
     assert "staging" in said.out
 
 
+@pytest.mark.slow
 @given(data=st.data())
 @examples(60)
 def test_an_apply_that_cannot_read_an_answer_changes_nothing_on_it(roost, applied, data, tmp_path):

@@ -48,7 +48,7 @@ MACHINE = f"{APP}/machines/{{machine}}"
 VOLUME = f"{APP}/volumes/{{volume}}"
 CERTIFICATES = f"{APP}/certificates"
 GRAPHQL: tuple[tuple[str, str, Endpoint], ...] = (("POST", "/graphql", serve_graphql),)
-# What clients of Fly use without their token being checked would be an open door.
+# The paths that need a token, as on Fly; those of the local Fly itself need none.
 WITH_TOKEN = ("/v1", "/graphql", "/api/")
 
 ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (

@@ -24,6 +24,7 @@ from localfly.state.world import World
 
 Json = dict[str, Any]
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,61}[a-z0-9]", re.ASCII)
+NO_BUILDERS = "the local Fly has no builders for a Dockerfile; use: localfly image build"
 REMOTE_BUILDER = "remote-docker-builder"
 _SECRET = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
@@ -60,7 +61,7 @@ async def create_app(api: ApiState, request: Request) -> Response:
     )
     require(body, name=str, app_name=str, org_slug=str, network=str, app_role_id=str)
     if body.get("app_role_id") == REMOTE_BUILDER:
-        raise ApiError(501, "the local Fly has no remote builders; use: localfly image build")
+        raise ApiError(501, NO_BUILDERS)
     # Fly's document calls it `name`, Fly's documentation and most clients `app_name`.
     name = body.get("name") or body.get("app_name") or ""
     if body.get("app_name") not in (None, "", name):

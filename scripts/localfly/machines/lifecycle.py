@@ -262,7 +262,7 @@ class Machines:
             self.processes.set_state(machine, "stopped")
             published = {"type": "stop", "status": "stopped", "source": source}
             self._world.publish(machine, published, time.monotonic() - began)
-        if source in ASKED:
+        if source in ASKED and machine.state == "stopped":
             await self._finished(machine)
 
     async def restart_machine(

@@ -13,7 +13,7 @@ from localfly.api.apps import is_deployed
 from localfly.api.machines import image_ref
 from localfly.api.organizations import apps_of, organization_id
 from localfly.api.platform import show_region
-from localfly.api.requests import ApiState
+from localfly.api.requests import MAX_DIGITS, ApiState
 from localfly.config.regions import Region
 from localfly.state.records import App, Machine, Token, Volume
 from localfly.state.world import folder_bytes
@@ -31,7 +31,7 @@ USER: Json = {
 
 def connection(items: Sequence[Any], first: int | None = None, after: str | None = None) -> Json:
     """Return one page of items; a cursor is the number of items before it."""
-    begin = int(after) if after and after.isdecimal() else 0
+    begin = int(after[:MAX_DIGITS]) if after and after.isdecimal() else 0
     end = len(items) if first is None else min(len(items), begin + max(0, first))
     return {
         "nodes": items[begin:end],

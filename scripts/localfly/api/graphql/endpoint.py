@@ -88,12 +88,14 @@ def _show(done: ExecutionResult) -> Json:
 
 def _error(error: GraphQLError) -> Json:
     """Return an error of execution; an unexpected one shows its kind, and is logged."""
+    from graphql import GraphQLError  # noqa: PLC0415 - see above
+
     shown: Json = dict(error.formatted)
     cause = error.original_error
     if isinstance(cause, ApiError):
         codes = {404: "NOT_FOUND", 422: "UNPROCESSABLE"}
         shown["extensions"] = {"code": codes.get(cause.status, "BAD_REQUEST")}
-    elif cause is not None:
+    elif cause is not None and not isinstance(cause, GraphQLError):
         _LOG.error("GraphQL: %s", error.path, exc_info=cause)
         shown["message"] = f"internal: {type(cause).__name__}; see the daemon's log"
     return shown

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import json
 import re
 from collections.abc import Iterator
@@ -70,7 +69,7 @@ def _read_token(text: str) -> dict[str, int]:
     try:
         found = json.loads(base64.urlsafe_b64decode(text))
         return {str(name): int(offset) for name, offset in found.items()}
-    except (binascii.Error, ValueError, AttributeError, TypeError, RecursionError):
+    except (ValueError, AttributeError, TypeError, OverflowError, RecursionError):
         raise ApiError(400, "invalid_argument: next_token is not one of this API") from None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
+from localfly.api.apps import NO_BUILDERS
 from localfly.api.requests import ApiState, Endpoint
 from localfly.api.web import logs, organizations, releases
 from localfly.api_errors import ApiError
@@ -27,6 +28,8 @@ VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 async def absent(_api: ApiState, request: Request) -> Response:
     """Answer 501: Fly has more below this path than it documents."""
+    if "build" in request.url.path:
+        raise ApiError(501, NO_BUILDERS)
     what = f"{request.method} {request.url.path}"
     raise ApiError(501, f"the local Fly does not have {what}; see its README")
 
