@@ -71,11 +71,7 @@ def test_an_app_is_created_under_either_name_and_shown(daemon, field):
 
 
 def test_apps_are_listed_by_role_so_that_none_is_taken_for_a_builder(daemon):
-<<<<<<< HEAD
-    """Flyctl deletes an app of the role of its remote builder that has no builder's machine."""
-=======
     """Of such an app without a builder's machine, flyctl makes a new one: it deletes the old."""
->>>>>>> h/flyctl
     body = {"name": "roleless", "org_slug": "roles", "app_role_id": ""}
     daemon.call("POST", "/apps", body, expect=201)
     body = {"name": "database", "org_slug": "roles", "app_role_id": "postgres_cluster"}
