@@ -77,7 +77,7 @@ def native_fault(value: str) -> str:
 
 def address_note(value: str) -> str:
     """Return a sentence about a better address of the same database; empty without one."""
-    parts = _take_apart(value)
+    parts = take_apart(value)
     if parts is None:
         return ""
     notes = (_note_of(host.lower(), parts) for host in parts.hosts.split(","))
@@ -86,7 +86,7 @@ def address_note(value: str) -> str:
 
 def certificate_secret(value: str) -> str:
     """Return the name of the secret with the certificate for an address; empty without one."""
-    parts = _take_apart(value)
+    parts = take_apart(value)
     name = parts.options.get("sslrootcert", "") if parts else ""
     return name if name != "system" and _CERTIFICATE_SECRET.fullmatch(name) else ""
 
@@ -111,7 +111,7 @@ def _where(is_fault: bool, message: str) -> str:  # noqa: FBT001 - reads as a ta
 
 
 def _contents(value: str, declared: Collection[str]) -> Iterator[str]:
-    parts = _take_apart(value)
+    parts = take_apart(value)
     if parts is None:
         yield (
             "has no host and port after its first @; write an @ in the user or the password as %40, "
@@ -217,7 +217,7 @@ def _note_of(host: str, parts: Parts) -> str:
     )
 
 
-def _take_apart(value: str) -> Parts | None:
+def take_apart(value: str) -> Parts | None:
     """Return the parts of an address; None where no host and port follow the first @."""
     address = _ADDRESS.fullmatch(value)
     place = _PLACE.fullmatch(address["place"]) if address else None
