@@ -7,13 +7,14 @@ from dataclasses import replace
 
 from roost.apply.secret_values import Values
 from roost.doctor.check import Check, State, missing, ok, unknown
-from roost.doctor.database_address import SYSTEM, Address, read_address
 from roost.doctor.database_facts import Outcome
 from roost.doctor.database_findings import findings, reach_finding
 from roost.doctor.database_probe import Clock, RefusedError, look, reach
 from roost.doctor.database_refusals import Place, refused
 from roost.environment.load import EnvironmentFile
 from roost.environment.model import PostgresDatabase
+from roost.operations.postgres_connection import PostgresLogin, root_certificate
+from roost.plan.database_address import SYSTEM, Address, read_address
 
 _ARGUMENTS = "PREFECT_SERVER_DATABASE_SQLALCHEMY_CONNECT_ARGS_"
 SEARCH_PATH = f"{_ARGUMENTS}SEARCH_PATH"
@@ -58,14 +59,15 @@ async def database_checks(
             break
     else:
         return
-    pem = _certificate(address.root, values)
+    pem = root_certificate(address, values)
     if fault := _certificate_fault(place, pem):
         yield fault
         if fault.state is State.MISSING:
             return
         place = replace(place, address=replace(address, mode="require", root=""))
     try:
-        facts = await look(place.host, place.address, pem, settings.get(SEARCH_PATH, ""), clock)
+        login = PostgresLogin(place.host, place.address, pem, settings.get(SEARCH_PATH, ""))
+        facts = await look(login, clock)
     except RefusedError as failure:
         yield refused(place, failure.refusal)
         return
@@ -80,13 +82,6 @@ def _with_settings(address: Address, settings: Mapping[str, str]) -> Address:
     checks_name = settings.get(f"{TLS}CHECK_HOSTNAME", "true").lower() in _TRUE
     mode = "verify-full" if checks_name else "verify-ca"
     return replace(address, mode=mode, root=settings.get(f"{TLS}CA_FILE") or SYSTEM)
-
-
-def _certificate(root: str, values: Values) -> str:
-    """Return the text of the root certificate that a secret holds; empty for the system's."""
-    value = values.found.get(root)
-    # Some secret stores keep a value in one line and write its line breaks as two characters.
-    return value.reveal().replace("\\n", "\n").strip() if value else ""
 
 
 def _certificate_fault(place: Place, pem: str) -> Check | None:

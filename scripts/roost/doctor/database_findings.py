@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from roost.doctor.check import Check, missing, ok, unknown
-from roost.doctor.database_address import Provider, better_address, is_local
 from roost.doctor.database_distance import FAR_KM, KM_PER_MS, cloud_region, kilometres, nearest
 from roost.doctor.database_facts import Facts, Limits, Outcome, Pooling, Reach
 from roost.doctor.database_refusals import Place, quoted
 from roost.environment.model import Environment
 from roost.errors.command import Command
+from roost.plan.database_address import Provider, better_address, is_local
 
 OLDEST = 130000
 """The first PostgreSQL with `gen_random_uuid`, which Prefect's migrations use."""

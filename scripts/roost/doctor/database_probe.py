@@ -11,21 +11,18 @@ import ssl
 import statistics
 import struct
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import anyio
 import asyncpg
 
-from roost.doctor.database_address import SYSTEM, Address, Host
 from roost.doctor.database_facts import Facts, Limits, Outcome, Pooling, Reach, Schema
 from roost.doctor.database_refusals import Refusal
+from roost.operations.postgres_connection import CONNECT_S, PostgresLogin, words_of
+from roost.plan.database_address import Address, Host
 
-# Prefect's own default, PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT.
-CONNECT_S = 5.0
-COMMAND_S = 10.0
 SECOND_S = 2.0
 """Seconds for a second connection: a pool of one session makes it wait."""
 # https://www.postgresql.org/docs/current/protocol-message-formats.html, SSLRequest
@@ -65,8 +62,6 @@ SELECT to_regclass('flow_run') IS NOT NULL AS has_prefect,
         WHERE oid = to_regclass('alembic_version')) AS is_owner
 """
 
-Tls = ssl.SSLContext | str | bool
-"""The driver's argument: a context, a mode in libpq's words, or False for none."""
 Clock = Callable[[], float]
 """Returns this computer's time, in seconds since 1970."""
 
@@ -123,80 +118,21 @@ def _unreached(addresses: tuple[str, ...], failures: list[OSError]) -> Reach:
     return Reach(Outcome.TIMEOUT, addresses, words=words or f"no answer in {CONNECT_S:.0f} s")
 
 
-async def look(
-    host: Host, address: Address, certificate: str, search_path: str, clock: Clock
-) -> Facts:
-    """Log in and read the facts.
-
-    Args:
-        host: the host to log in at.
-        address: the login.
-        certificate: the text of the root certificate; empty for the system's.
-        search_path: the search path that the environment sets; empty for the user's own.
-        clock: this computer's time.
+async def look(login: PostgresLogin, clock: Clock) -> Facts:
+    """Log in and read the facts; `clock` is this computer's time.
 
     Raises:
         RefusedError: the login or a statement was refused.
     """
-    with _refusals(address):
-        login = _Login(host, address, tls_of(address, certificate), search_path)
+    with _refusals(login.address):
         async with login.connected() as connection:
             pooling = await _pooling(connection, login)
             if pooling is Pooling.STATEMENT:
                 raise RefusedError(Refusal("transaction blocks are refused: statement pooling"))
-            return await _facts(connection, pooling, clock)
+            return await _facts(connection, pooling, clock, login.address)
 
 
-def tls_of(address: Address, certificate: str) -> Tls:
-    """Return the TLS of a connection, as the server's driver has it for this mode.
-
-    Raises:
-        ssl.SSLError: the certificate is no certificate.
-    """
-    if address.mode == "disable":
-        return False
-    if address.mode in {"allow", "prefer"}:
-        return address.mode
-    own = certificate if address.root not in ("", SYSTEM) else None
-    context = ssl.create_default_context(cadata=own)
-    context.check_hostname = address.mode == "verify-full"
-    if address.mode == "require":
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-@dataclass(frozen=True)
-class _Login:
-    """All that a connection needs."""
-
-    host: Host
-    address: Address
-    tls: Tls
-    search_path: str
-
-    @asynccontextmanager
-    async def connected(self) -> AsyncIterator[Any]:
-        """Yield a connection without prepared statements, which a pooler may not keep."""
-        path = {"search_path": self.search_path} if self.search_path else None
-        connection = await asyncpg.connect(
-            host=self.host.name,
-            port=self.host.port,
-            user=self.address.user,
-            password=self.address.password.reveal(),
-            database=self.address.database,
-            ssl=self.tls,
-            timeout=CONNECT_S,
-            command_timeout=COMMAND_S,
-            statement_cache_size=0,
-            server_settings=path,
-        )
-        try:
-            yield connection
-        finally:
-            await connection.close(timeout=CONNECT_S)
-
-
-async def _pooling(first: Any, login: _Login) -> Pooling:
+async def _pooling(first: Any, login: PostgresLogin) -> Pooling:
     """Compare the sessions of two connections, which only a pooler in transaction mode shares.
 
     Each is asked twice in a row and all again, as the server does (deploy/roost_server/postgres_pooler.py).
@@ -231,7 +167,7 @@ async def _compare(first: Any, second: Any) -> Pooling:
     return Pooling.SESSION
 
 
-async def _facts(connection: Any, pooling: Pooling, clock: Clock) -> Facts:
+async def _facts(connection: Any, pooling: Pooling, clock: Clock, address: Address) -> Facts:
     async with connection.transaction():
         state = await connection.fetchrow(STATE)
         limits = await connection.fetchrow(LIMITS)
@@ -243,10 +179,14 @@ async def _facts(connection: Any, pooling: Pooling, clock: Clock) -> Facts:
         read_only = "it is a standby, which follows a primary"
     elif state["read_only"]:
         read_only = "default_transaction_read_only is on"
-    refusal = "" if read_only else await _try(connection, "CREATE TABLE roost_doctor (id integer)")
+    refusal = (
+        ""
+        if read_only
+        else await _try(connection, "CREATE TABLE roost_doctor (id integer)", address)
+    )
     extension_refusal = ""
     if trigrams is None and not read_only:
-        extension_refusal = await _try(connection, "CREATE EXTENSION pg_trgm")
+        extension_refusal = await _try(connection, "CREATE EXTENSION pg_trgm", address)
     schema = Schema(
         state["schema"] or "",
         refusal,
@@ -269,13 +209,13 @@ async def _facts(connection: Any, pooling: Pooling, clock: Clock) -> Facts:
     )
 
 
-async def _try(connection: Any, statement: str) -> str:
+async def _try(connection: Any, statement: str, address: Address) -> str:
     """Run a statement and roll it back; return the server's words if it refuses."""
     await connection.execute("BEGIN")
     try:
         await connection.execute(statement)
     except asyncpg.PostgresError as error:
-        return _one_line(str(error))
+        return words_of(str(error), address)
     finally:
         await connection.execute("ROLLBACK")
     return ""
@@ -307,13 +247,9 @@ def _refusals(address: Address) -> Iterator[None]:
 
 
 def _refusal(error: Exception, address: Address) -> Refusal:
-    words = _one_line(address.password.redact(str(error) or type(error).__name__))
+    words = words_of(str(error) or type(error).__name__, address)
     if isinstance(error, ssl.SSLCertVerificationError):
-        return Refusal(_one_line(error.verify_message), is_certificate=True)
+        return Refusal(words_of(error.verify_message, address), is_certificate=True)
     if isinstance(error, TimeoutError):
         return Refusal(words, is_timeout=True)
     return Refusal(words, str(getattr(error, "sqlstate", None) or ""))
-
-
-def _one_line(text: str) -> str:
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:300]

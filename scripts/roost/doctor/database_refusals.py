@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from roost.doctor.check import Check, missing, unknown
-from roost.doctor.database_address import Address, Host, Provider
+from roost.plan.database_address import Address, Host, Provider
 
 NO_TLS = "rejected SSL upgrade"
 """The driver's words where a server has no TLS."""

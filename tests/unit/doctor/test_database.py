@@ -9,13 +9,13 @@ import pytest
 
 from helpers.environments import POSTGRES, environment_file
 from roost.doctor.check import State
-from roost.doctor.database_address import read_address
 from roost.doctor.database_distance import AWS, FLY, kilometres, nearest
 from roost.doctor.database_facts import Facts, Limits, Outcome, Pooling, Reach, Schema
 from roost.doctor.database_findings import findings, reach_finding
 from roost.doctor.database_probe import _unreached
 from roost.doctor.database_refusals import Place, Refusal, refused
 from roost.environment.regions import REGIONS
+from roost.plan.database_address import read_address
 from roost.secret_text import SecretText
 from roost_server.postgres_connection import BY_WORDS
 
