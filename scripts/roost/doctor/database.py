@@ -13,11 +13,10 @@ from roost.doctor.database_probe import Clock, RefusedError, look, reach
 from roost.doctor.database_refusals import Place, refused
 from roost.environment.load import EnvironmentFile
 from roost.environment.model import PostgresDatabase
-from roost.operations.postgres_connection import PostgresLogin, root_certificate
+from roost.operations.postgres_connection import PostgresLogin, root_certificate, search_path_of
 from roost.plan.database_address import SYSTEM, Address, read_address
 
 _ARGUMENTS = "PREFECT_SERVER_DATABASE_SQLALCHEMY_CONNECT_ARGS_"
-SEARCH_PATH = f"{_ARGUMENTS}SEARCH_PATH"
 TLS = f"{_ARGUMENTS}TLS_"
 _TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})  # as pydantic reads a setting
 _PEM = "-----BEGIN CERTIFICATE-----"
@@ -66,7 +65,7 @@ async def database_checks(
             return
         place = replace(place, address=replace(address, mode="require", root=""))
     try:
-        login = PostgresLogin(place.host, place.address, pem, settings.get(SEARCH_PATH, ""))
+        login = PostgresLogin(place.host, place.address, pem, search_path_of(file.environment))
         facts = await look(login, clock)
     except RefusedError as failure:
         yield refused(place, failure.refusal)

@@ -11,12 +11,14 @@ from typing import Any
 import asyncpg
 
 from roost.apply.secret_values import Values
+from roost.environment.model import Environment
 from roost.plan.database_address import SYSTEM, Address, Host
 
 # Prefect's own default, PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT.
 CONNECT_S = 5.0
 COMMAND_S = 10.0
 LONGEST_WORDS = 300
+_SEARCH_PATH = "PREFECT_SERVER_DATABASE_SQLALCHEMY_CONNECT_ARGS_SEARCH_PATH"
 Tls = ssl.SSLContext | str | bool
 """The driver's argument: a context, a mode in libpq's words, or False for none."""
 
@@ -92,6 +94,12 @@ def root_certificate(address: Address, values: Values) -> str:
     value = values.found.get(address.root)
     # Some secret stores keep a value in one line and write its line breaks as two characters.
     return value.reveal().replace("\\n", "\n").strip() if value else ""
+
+
+def search_path_of(environment: Environment) -> str:
+    """Return the search path that an environment sets for its server; empty for the user's own."""
+    settings = {name.upper(): text for name, text in environment.prefect.settings.items()}
+    return settings.get(_SEARCH_PATH, "")
 
 
 def words_of(text: str, address: Address) -> str:
