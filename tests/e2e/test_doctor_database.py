@@ -276,7 +276,7 @@ async def test_each_fault_of_a_database_is_found_with_its_evidence_and_the_next_
         ),
         "last connection": (
             address(server, "last"),
-            "gave one connection and refused the second",
+            "gave one connection and no second one",
             "end idle sessions",
         ),
     }
@@ -290,7 +290,8 @@ async def test_each_fault_of_a_database_is_found_with_its_evidence_and_the_next_
     assert server.password not in str(texts)
 
 
-async def test_what_is_in_front_of_a_database_is_found_by_its_behaviour(server):
+async def test_what_is_in_front_of_a_database_is_found_by_its_behaviour(server, monkeypatch):
+    monkeypatch.setattr("roost.doctor.database_probe.SECOND_S", 1)
     server, _ = server
     modes = {
         "session": ("session", {}),
@@ -298,6 +299,7 @@ async def test_what_is_in_front_of_a_database_is_found_by_its_behaviour(server):
         "in turn": ("transaction", {"server_round_robin": "1", "min_pool_size": "3"}),
         "statement": ("statement", {}),
         "one client": ("session", {"max_client_conn": "1"}),
+        "one session": ("session", {"default_pool_size": "1"}),
     }
     with ExitStack() as stack:
         urls = {
@@ -314,7 +316,8 @@ async def test_what_is_in_front_of_a_database_is_found_by_its_behaviour(server):
         "transaction": transaction,
         "in turn": transaction,
         "statement": ("the pooler is in statement mode", "pool_mode to session"),
-        "one client": ("gave one connection and refused the second", "the pooler"),
+        "one client": ("gave one connection and no second one", "the pooler"),
+        "one session": ("gave one connection and no second one", "the pooler"),
         "no TLS": ("has no TLS, and the address asks for it", "ssl = on"),
         "password": ("the user or the password is wrong", "copy the password again"),
         "database": ("the server has no such database", "CREATE DATABASE"),

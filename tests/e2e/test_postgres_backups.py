@@ -176,8 +176,12 @@ def test_a_damaged_dump_and_a_user_who_may_not_are_refused_and_leave_no_database
     with (folder / made["name"]).open("ab") as dump:
         dump.write(b"x")
     damaged = roost("restore", "staging", "--drill")
+    psql(server, "DROP TABLE flow_run", database)
+    empty = roost("backup", "staging")
 
-    assert (may_not.code, damaged.code) == (1, 1)
+    assert (may_not.code, damaged.code, empty.code) == (1, 1, 1)
+    assert "has no table flow_run of Prefect's" in " ".join(empty.err.split())
+    assert [path.name for path in folder.glob("*.dump")] == [made["name"]]
     assert "permission denied to create database" in " ".join(may_not.err.split())
     assert "its sha256 is another one" in " ".join(damaged.err.split())
     assert databases(server, database) == [database]

@@ -51,7 +51,7 @@ class Pooling(Enum):
     STATEMENT = "statement"
     """A pooler that knows no transactions."""
     FULL = "full"
-    """There was no second connection."""
+    """There was no second connection, or it had to wait."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Limits:
     @property
     def capacity(self) -> int:
         """How many sessions the server may have at once."""
-        bounds = (self.most - self.others, self.of_role, self.of_database)
+        bounds = (max(0, self.most - self.others), self.of_role, self.of_database)
         return min(bound for bound in bounds if bound >= 0)
 
 

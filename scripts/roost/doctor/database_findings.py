@@ -237,7 +237,7 @@ def _pooler(place: Place, facts: Facts) -> Check:
         )
     if facts.pooling is Pooling.FULL:
         return missing(
-            f"{host.text} gave one connection and refused the second: there is none free",
+            f"{host.text} gave one connection and no second one: there is none free",
             "end idle sessions, or raise the limit of the role, the database or the pooler",
             name,
         )

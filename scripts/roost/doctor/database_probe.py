@@ -12,7 +12,7 @@ import statistics
 import struct
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from typing import Any
 
 import anyio
@@ -23,8 +23,8 @@ from roost.doctor.database_refusals import Refusal
 from roost.operations.postgres_connection import CONNECT_S, PostgresLogin, words_of
 from roost.plan.database_address import Address, Host
 
-SECOND_S = 2.0
-"""Seconds for a second connection: a pool of one session makes it wait."""
+SECOND_S = 5.0
+"""Seconds for a second connection: a pool of one session makes it wait for ever."""
 # https://www.postgresql.org/docs/current/protocol-message-formats.html, SSLRequest
 SSL_REQUEST = struct.pack("!II", 8, 80877103)
 AGREES = {b"S": True, b"N": False, b"E": None}
@@ -79,7 +79,8 @@ async def reach(host: Host) -> Reach:
     try:
         with anyio.fail_after(CONNECT_S):
             found = await anyio.getaddrinfo(host.name, host.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:  # UnicodeError for a name that is no host name
+    # UnicodeError for a name that is no host name, OverflowError for a number that is no port.
+    except (OSError, UnicodeError, OverflowError) as error:
         return Reach(Outcome.NO_NAME, words=getattr(error, "strerror", None) or str(error))
     addresses = tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
     failures: list[OSError] = []
@@ -144,16 +145,18 @@ async def _pooling(first: Any, login: PostgresLogin) -> Pooling:
         if "statement pooling" in str(error):
             return Pooling.STATEMENT
         raise
-    try:
-        with anyio.fail_after(SECOND_S):
-            async with login.connected() as second:
-                return await _compare(first, second)
-    except TimeoutError:  # a pool of one session
-        return Pooling.SESSION
-    except asyncpg.PostgresError as error:
-        if error.sqlstate == "53300" or "max" in str(error):
+    async with AsyncExitStack() as stack:
+        try:
+            with anyio.fail_after(SECOND_S):
+                second = await stack.enter_async_context(login.connected())
+                await second.execute("SELECT")  # a pooler may wait for a session only here
+        except TimeoutError:
             return Pooling.FULL
-        raise
+        except asyncpg.PostgresError as error:
+            if error.sqlstate == "53300" or "max" in str(error):
+                return Pooling.FULL
+            raise
+        return await _compare(first, second)
 
 
 async def _compare(first: Any, second: Any) -> Pooling:

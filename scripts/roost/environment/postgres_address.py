@@ -38,6 +38,7 @@ _BRACKETED = re.compile(
     r"\[[A-Za-z _-]+\]|<[^>]*>|\$?\{.*\}|\$[A-Z_]{2,}|%\(\w+\)s|%[A-Z_]{2,}%", re.ASCII
 )
 _HIDDEN = re.compile(r"[*\u2022\u25cf.]{3,}")
+MOST_PORT = 65535
 _WORDS = frozenset(
     {"USER", "USERNAME", "PASSWORD", "HOST", "HOSTNAME", "PORT", "NAME", "DATABASE", "DBNAME"}
 )
@@ -127,6 +128,11 @@ def _contents(value: str, declared: Collection[str]) -> Iterator[str]:
     yield _where(
         not re.sub(r":\d*", "", hosts) and not parts.options.get("host"), f"has no host; {FORM}"
     )
+    ports = [*re.findall(r":(\d+)(?:,|$)", parts.hosts), *parts.options.get("port", "").split(",")]
+    yield _where(
+        any(port and not _is_port(port) for port in ports),
+        "has a port that is no number from 1 to 65535",
+    )
     yield _where(not parts.user and not parts.options.get("user"), f"has no user; {FORM}")
     yield _where(
         not parts.database and not parts.options.get("database"),
@@ -134,6 +140,10 @@ def _contents(value: str, declared: Collection[str]) -> Iterator[str]:
     )
     yield _ssl_fault(parts.options, declared)
     yield _options_fault(parts)
+
+
+def _is_port(text: str) -> bool:
+    return re.fullmatch(r"[0-9]{1,5}", text) is not None and 0 < int(text) <= MOST_PORT
 
 
 def _options_fault(parts: Parts) -> str:

@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from roost.errors import DumpError
 from roost.operations.context import Context
 
 SUFFIX = ".dump"
-_PART = ".part"
 _CHUNK = 1024 * 1024
 
 
@@ -58,18 +58,33 @@ def dump_folder(context: Context, environment: str) -> Path:
     return Path(context.environ.get("ROOST_BACKUPS") or Path(state) / "backups") / environment
 
 
-def part_of(folder: Path, name: str) -> Path:
-    """Return where a dump is written until it is whole; only its owner can read it."""
+def begin_part(folder: Path, name: str, environment: str) -> Path:
+    """Create the file that a dump is written to until it is whole; only its owner can read it.
+
+    Raises:
+        DumpError: another backup writes it now.
+    """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = folder / f".{name}{_PART}"
-    path.touch(mode=0o600)
+    path = _part(folder, name)
+    try:
+        path.touch(mode=0o600, exist_ok=False)
+    except FileExistsError:
+        raise DumpError(
+            f"Another backup of this second writes {path}.",
+            where=environment,
+            advice="Wait for it.",
+        ) from None
     return path
+
+
+def _part(folder: Path, name: str) -> Path:
+    return folder / f".{name}.part"
 
 
 def finish(folder: Path, dump: Dump) -> None:
     """Give a checked dump its name; the document comes first, so that the name means that both are there."""
-    part = part_of(folder, dump.name)
-    document = part_of(folder, f"{dump.name}.json")
+    part, document = _part(folder, dump.name), _part(folder, f"{dump.name}.json")
+    document.touch(mode=0o600)
     document.write_text(json.dumps(asdict(dump), indent=2) + "\n", encoding="utf-8")
     for path in (document, part):
         with path.open("rb") as opened:

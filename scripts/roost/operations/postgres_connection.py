@@ -69,7 +69,10 @@ class PostgresLogin:
         try:
             yield connection
         finally:
-            await connection.close(timeout=CONNECT_S)
+            try:
+                await connection.close(timeout=CONNECT_S)
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                connection.terminate()  # it was lost meanwhile
 
 
 def tls_of(address: Address, pem: str) -> Tls:

@@ -8,23 +8,25 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import anyio
+import asyncpg
 
 from roost.errors import DumpError, RoostError
 from roost.errors.command import Command
 from roost.fly.leases import Notice
-from roost.operations.dumps import SUFFIX, Dump, finish, part_of, sha256_of
+from roost.operations.dumps import SUFFIX, Dump, begin_part, finish, sha256_of
 from roost.operations.postgres_connection import PostgresLogin, words_of
 from roost.operations.postgres_tools import PostgresTools
 
 DRILL = "_roost_drill"
 LONGEST_NAME = 63
 """Bytes of a name in PostgreSQL."""
+PREFECTS_TABLE = "flow_run"
 REMOVE_LIMIT_S = 60
 STATE = """
 SELECT current_setting('server_version_num')::int AS number,
@@ -69,8 +71,9 @@ class PostgresDumps:
                 tool = self.tools.find("pg_dump", state["number"] // 10000, "the server")
                 snapshot = await connection.fetchval("SELECT pg_export_snapshot()")
                 rows = await count_rows(connection, state["schema"])
+                self._check_ours(rows)
                 self.notice(f"dump {sum(rows.values())} rows of {len(rows)} tables")
-                part = part_of(self.folder, name)
+                part = begin_part(self.folder, name, self.tools.environment)
                 try:
                     await self.tools.run(
                         tool,
@@ -98,6 +101,15 @@ class PostgresDumps:
         )
         finish(self.folder, dump)
         return dump
+
+    def _check_ours(self, rows: Mapping[str, int]) -> None:
+        """Check that this is the server's database: a dump of nothing is no backup."""
+        if PREFECTS_TABLE not in rows:
+            raise DumpError(
+                f"The database {self.login.address.database} has no table {PREFECTS_TABLE} of Prefect's.",
+                where=self.tools.environment,
+                advice=f"Correct the address, or apply first: {Command('apply', self.tools.environment)}",
+            )
 
     async def _check_whole(
         self, path: Path, schema: str, rows: Mapping[str, int], major: int
@@ -167,7 +179,7 @@ class PostgresDumps:
                 tool,
                 (
                     *("--no-owner", "--no-privileges", "--no-password", "--single-transaction"),
-                    *(f"--use-list={chosen}", f"--dbname={database}"),
+                    *(f"--use-list={chosen}", f"--dbname=dbname={_conninfo(database)}"),
                     str(self.folder / dump.name),
                 ),
                 target,
@@ -231,7 +243,7 @@ class PostgresDumps:
         except Exception as error:  # noqa: BLE001 - the text of any error may hold the address
             words = words_of(str(error) or type(error).__name__, self.login.address)
             raise DumpError(
-                f"The database refuses: {words}",
+                f"The database cannot be used: {words}.",
                 where=self.tools.environment,
                 advice=f"See what is wrong with it: {Command('doctor', self.tools.environment, '--database')}",
             ) from None
@@ -239,9 +251,17 @@ class PostgresDumps:
 
 @asynccontextmanager
 async def _one_moment(connection: Any) -> AsyncIterator[None]:
-    """Read as of one moment, without holding up anybody who writes."""
-    async with connection.transaction(isolation="repeatable_read", readonly=True):
-        yield
+    """Read as of one moment, without holding up anybody who writes.
+
+    A provider may end a session that waits this long, and a proxy may cut it. By then pg_dump reads the
+    moment in a session of its own, so the end of this one is no failure.
+    """
+    await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    await connection.execute("SET LOCAL statement_timeout = 0")
+    await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+    yield
+    with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        await connection.execute("ROLLBACK")
 
 
 async def count_rows(connection: Any, schema: str) -> dict[str, int]:
@@ -259,6 +279,12 @@ def named_after(database: str, suffix: str) -> str:
     """Return the name of a database beside another one, within PostgreSQL's limit."""
     room = LONGEST_NAME - len(suffix.encode())
     return database.encode()[:room].decode(errors="ignore") + suffix
+
+
+def _conninfo(name: str) -> str:
+    """Return a value for a connection string, in which `=` and spaces have a meaning."""
+    escaped = name.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 def quoted(name: str) -> str:

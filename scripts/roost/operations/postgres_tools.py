@@ -78,7 +78,7 @@ class PostgresTools:
         """Run a program and return what it prints; it ends when this is cancelled.
 
         Raises:
-            DumpError: it failed; has its last line, without the password.
+            DumpError: it failed; has its first lines, without the password.
         """
         with libpq_variables(login) as variables:
             kept = {k: v for k, v in self.environ.items() if not k.startswith(_NO_LOGIN)}
@@ -88,7 +88,7 @@ class PostgresTools:
             lines = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
             said = words_of(" / ".join(lines[:3]), login.address) if login else lines[0]
             raise DumpError(
-                f"{Path(tool.path).name} failed: {said}",
+                f"{Path(tool.path).name} failed: {said}.",
                 where=self.environment,
                 advice=f"Look at what is wrong with the database: {Command('doctor', self.environment, '--database')}",
             )

@@ -121,7 +121,8 @@ def read_address(value: SecretText) -> Address | None:
 def _host(text: str, port: str) -> Host:
     found = _ONE_HOST.fullmatch(text)
     name, given = (found["name"], found["port"]) if found else (text, "")
-    return Host(name.strip("[]").lower(), int(given or port or PORT))
+    number = given or port.partition(",")[0]
+    return Host(name.strip("[]").lower(), int(number) if number.isdecimal() else PORT)
 
 
 def better_address(host: Host) -> str:
