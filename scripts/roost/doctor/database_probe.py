@@ -145,12 +145,15 @@ async def _pooling(first: Any, login: PostgresLogin) -> Pooling:
         if "statement pooling" in str(error):
             return Pooling.STATEMENT
         raise
+    second: Any = None
     async with AsyncExitStack() as stack:
         try:
             with anyio.fail_after(SECOND_S):
                 second = await stack.enter_async_context(login.connected())
                 await second.execute("SELECT")  # a pooler may wait for a session only here
         except TimeoutError:
+            if second is not None:
+                second.terminate()  # it would wait for the same session to say goodbye
             return Pooling.FULL
         except asyncpg.PostgresError as error:
             if error.sqlstate == "53300" or "max" in str(error):

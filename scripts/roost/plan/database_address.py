@@ -92,7 +92,10 @@ class Address:
 
 
 def read_address(value: SecretText) -> Address | None:
-    """Return the parts of an address as the server reads them; None where it has no such form."""
+    """Return the parts of an address as the server reads them; None where it has no such form.
+
+    SQLAlchemy lets an option after the `?` override the same part before it.
+    """
     parts = take_apart(value.reveal())
     if parts is None:
         return None
@@ -110,9 +113,9 @@ def read_address(value: SecretText) -> Address | None:
     )
     return Address(
         hosts,
-        unquote(parts.user) or options.get("user", ""),
-        SecretText(unquote(parts.password) or options.get("password", "")),
-        parts.database or options.get("database", ""),
+        options.get("user") or unquote(parts.user),
+        SecretText(options.get("password") or unquote(parts.password)),
+        options.get("database") or parts.database,
         mode or "prefer",
         root or (SYSTEM if mode.startswith("verify-") else ""),
     )
@@ -121,7 +124,7 @@ def read_address(value: SecretText) -> Address | None:
 def _host(text: str, port: str) -> Host:
     found = _ONE_HOST.fullmatch(text)
     name, given = (found["name"], found["port"]) if found else (text, "")
-    number = given or port.partition(",")[0]
+    number = port.partition(",")[0] or given or ""
     return Host(name.strip("[]").lower(), int(number) if number.isdecimal() else PORT)
 
 

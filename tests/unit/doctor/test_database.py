@@ -151,3 +151,22 @@ def test_the_same_words_of_databases_are_known_here_and_at_the_start_of_a_server
     ]  # fmt: skip
 
     assert unknown == []
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("postgresql://u%2B:p%40@H.example/db", ("u+", "p@", "h.example:5432", "db", "prefer", "")),
+        ("postgres://u:p@[::1]:55/db?sslrootcert=CA", ("u", "p", "[::1]:55", "db", "verify-full", "CA")),
+        ("postgresql://u:p@h/db?user=v&password=q&database=e&port=7", ("v", "q", "h:7", "e", "prefer", "")),
+        ("postgresql://u:p@h/db?host=other&ssl=true", ("u", "p", "other:5432", "db", "require", "")),
+        ("postgresql://u:p@h/db?sslmode=require&sslrootcert=system", ("u", "p", "h:5432", "db", "verify-full", "system")),
+    ],
+)  # fmt: skip
+def test_an_address_is_read_as_sqlalchemy_and_the_server_read_it(text, parts):
+    """Compared by hand with `make_url` and asyncpg's dialect of SQLAlchemy 2.0, in a server's image."""
+    found = read_address(SecretText(text))
+
+    assert found is not None
+    host, password = found.hosts[0].text, found.password.reveal()
+    assert (found.user, password, host, found.database, found.mode, found.root) == parts
