@@ -115,6 +115,7 @@ def test_a_dump_is_listed_drilled_and_restored_beside_the_database_in_use(server
     assert "hunter2" not in drilled.out + drilled.err
 
 
+@pytest.mark.slow
 def test_a_killed_dump_leaves_nothing_that_looks_whole_and_shows_no_password(
     place, tmp_path, monkeypatch
 ):
