@@ -46,6 +46,9 @@ SuspendTakes = Annotated[
 SecretsTake = Annotated[
     float, typer.Option(min=0, help="Seconds until the hosts know new secrets.")
 ]
+AnswersTake = Annotated[
+    float, typer.Option(min=0, help="Seconds that each answer of the Machines API takes.")
+]
 
 
 def main(argv: list[str]) -> int:
@@ -83,11 +86,12 @@ def serve_here(
     token: Token = "",
     suspend_takes: SuspendTakes = 0,
     secrets_take: SecretsTake = 0,
+    answers_take: AnswersTake = 0,
 ) -> None:
     """Run in the foreground until Ctrl-C."""
     from localfly.daemon import serve  # noqa: PLC0415 - importing the server would slow down the other commands
 
-    delays = Delays(suspend_takes, secrets_take)
+    delays = Delays(suspend_takes, secrets_take, answers_take)
     asyncio.run(serve(Settings(home_folder(), cache_folder(), port, token or None, delays)))
 
 

@@ -32,6 +32,7 @@ from localfly.api import (
 )
 from localfly.api.graphql.endpoint import serve_graphql
 from localfly.api.requests import ApiState, Endpoint
+from localfly.api.slow_answers import SlowAnswers
 from localfly.api.web import routes as web
 from localfly.api_errors import ApiError
 from localfly.errors import LocalFlyError
@@ -133,12 +134,13 @@ ABSENT: tuple[tuple[str, str], ...] = (
 )
 
 
-def make_api(state: ApiState, token: str | None) -> Starlette:
+def make_api(state: ApiState, token: str | None, answers_s: float = 0) -> Starlette:
     """Build the application.
 
     Args:
         state: the first argument of each endpoint.
         token: the only token that is accepted; None accepts any.
+        answers_s: seconds that each answer takes.
     """
     missing = ((verb, path, absent) for verb, path in ABSENT)
     routes = _routes(state, (*ENDPOINTS, *missing))
@@ -155,6 +157,7 @@ def make_api(state: ApiState, token: str | None) -> Starlette:
         },
     )
     api.add_middleware(AccessControl, token=token, made_here=state.world.knows_token)
+    api.add_middleware(SlowAnswers, seconds=answers_s)
     return api
 
 
