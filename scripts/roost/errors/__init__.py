@@ -12,6 +12,7 @@ from roost.errors.base import (
 )
 from roost.errors.changes import (
     ChangedMeanwhileError,
+    DatabaseMoveError,
     DrillFailedError,
     GateError,
     GateFailedError,
@@ -85,6 +86,7 @@ __all__ = [
     "BadEventError",
     "ChangedMeanwhileError",
     "ClientError",
+    "DatabaseMoveError",
     "DatabaseTrialError",
     "DrillFailedError",
     "ExitCode",
