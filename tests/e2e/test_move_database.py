@@ -9,10 +9,16 @@ import pytest
 from helpers.outside_writer import writing
 from helpers.postgres import find_programs, postgres_server
 from helpers.prefect_site import APP, LOGIN, NAME, PrefectSite
+from helpers.prefect_versions import NEWEST
 from helpers.waiting import LIMIT_S, until
 from roost.environment.model import AUTH_SECRET
 
 PROGRAMS = find_programs()
+NO_RUNS = {
+    "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "3600",
+    "PREFECT_SERVER_SERVICES_SCHEDULER_RECENT_DEPLOYMENTS_LOOP_SECONDS": "3600",
+}
+"""With these settings no schedule makes a run while the gate looks."""
 URL_SECRET = "DATABASE_URL"
 SQLITE = {"scaling": {"idle_after": "1h"}}
 POSTGRES = {
@@ -190,3 +196,22 @@ def test_a_used_server_moves_with_every_row_and_goes_on(moving, image, tmp_path)
 def key(entry):
     """Return what names an entry."""
     return entry["id"]
+
+
+@pytest.mark.slow
+def test_a_move_that_fails_its_gate_comes_back_to_the_volume_and_succeeds_later(moving):
+    site, _ = moving
+    site.write(**{**POSTGRES, "prefect": {"version": NEWEST, "settings": NO_RUNS}})
+
+    with writing(site) as writer:
+        failed = site.roost.run(*MIGRATE, expect=4)
+        before = len(writer.acknowledged)
+        until(lambda: len(writer.acknowledged) > before)
+
+    assert "Checks failed: scheduler" in failed.stderr
+    assert "The last healthy release was restored and passed the gate" in failed.stderr
+    assert writer.lost() == set()
+    site.write(**POSTGRES)
+    site.roost.run(*MIGRATE)
+    assert writer.lost() == set()
+    assert site.roost.json("plan", NAME, "--local")["steps"] == []
