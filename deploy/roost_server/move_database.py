@@ -22,6 +22,7 @@ from roost_machine.metadata import write_metadata
 from roost_server import move_target
 from roost_server.errors import BootError
 from roost_server.migration_lock import postgres_lock
+from roost_server.move_answers import turning_clients_away
 from roost_server.move_failures import MoveError, explain
 from roost_server.move_note import MoveNote, Stage, read_move, write_move
 from roost_server.move_source import (
@@ -64,7 +65,8 @@ def move_database(environ: MutableMapping[str, str]) -> int:
     """Copy the database, report the result, and return 0 or 1."""
     began = time.monotonic()
     try:
-        copied = _move(environ)
+        with turning_clients_away(environ):
+            copied = _move(environ)
     except BootError as error:
         print(f"roost: the database was not copied: {error}", flush=True)
         _report(environ, {"error": str(error)})

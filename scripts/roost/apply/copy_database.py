@@ -1,7 +1,7 @@
 """Have a machine copy its database from its volume to PostgreSQL, in place of the server.
 
-The machine gets a config whose program copies and exits. It has no service meanwhile, so no request
-reaches or wakes it, and nobody writes to either database. A copy that fails leaves the target as it
+The machine gets a config whose program copies, turns clients away meanwhile, and exits. A request
+neither wakes nor stops it, and nobody writes to either database. A copy that fails leaves the target as it
 was, and the machine gets its former config back. A killed command leaves the machine with the copier;
 the next apply copies again, or goes back if the file does.
 """

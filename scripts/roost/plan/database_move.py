@@ -113,7 +113,9 @@ def move_items(desired: Desired, ours: Mapping[str, Machine], *, back: bool) -> 
 
 
 def copier_config(config: Json, live: Machine) -> Json:
-    """Return the config of a machine that copies its database once, and gets no requests.
+    """Return the config of a machine that copies its database once, and turns its clients away.
+
+    A request neither starts nor stops it.
 
     Args:
         config: what the machine gets after the copy, with its volume.
@@ -125,6 +127,10 @@ def copier_config(config: Json, live: Machine) -> Json:
         "guest": config["guest"],
         "env": config["env"],
         "mounts": config["mounts"],
+        "services": [
+            {**service, "autostart": False, "autostop": "off", "min_machines_running": 0}
+            for service in config["services"]
+        ],
         "stop_config": config["stop_config"],
         "init": {"cmd": list(COMMAND)},
         "restart": {"policy": "no"},

@@ -19,6 +19,7 @@ from roost.apply import copy_database, trial
 from roost.errors import DatabaseMoveError
 from roost.fly import leases
 from roost.plan.database_move import is_copier
+from roost.plan.desired import AUTOSTOPS
 
 SQLITE, MOVED = desired_of(), desired_of(POSTGRES)
 
@@ -40,7 +41,7 @@ def config_of(fly):
     return machine["config"]
 
 
-def test_the_machine_copies_once_without_visitors_and_then_serves_from_postgres(fly):
+def test_the_machine_copies_once_and_then_serves_from_postgres(fly):
     volume = config_of(fly)["mounts"][0]["volume"]
 
     run = plan_and_apply(fly, MOVED)
@@ -48,7 +49,8 @@ def test_the_machine_copies_once_without_visitors_and_then_serves_from_postgres(
     assert run.error is None
     assert run.kinds == ["set-secrets", "copy-database", "update-machine"]
     [copier] = fly.copies
-    assert "services" not in copier
+    assert copier["services"][0]["autostart"] is False
+    assert AUTOSTOPS[copier["services"][0]["autostop"]] == "off"
     assert copier["restart"] == {"policy": "no"}
     assert copier["mounts"][0]["volume"] == volume
     config = config_of(fly)
