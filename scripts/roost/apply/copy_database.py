@@ -99,7 +99,7 @@ class Copier:
                     return found
                 patience = (patience or now() + SHOWS_WITHIN_S) if down else 0.0
                 if patience and now() > patience:
-                    return CopyResult(error=_ending(machine))
+                    return _ending(machine)
                 await anyio.sleep(POLL_S)
         return CopyResult(error=f"the copy did not end within {LIMIT_S / 60:.0f} minutes")
 
@@ -128,7 +128,7 @@ class Copier:
 
     def _show(self, result: CopyResult) -> None:
         if not result.tables:
-            self.notice("the database was copied before, and clients have written to it since")
+            self.notice("the database was copied; the machine's log has the number of rows")
             return
         rows = sum(table.rows for table in result.tables)
         self.notice(f"{rows} rows copied in {result.seconds:g} s; the same on both sides:")
@@ -152,9 +152,15 @@ def former_config(machine: Machine) -> Json | None:
     return served({**release.config, **own})
 
 
-def _ending(machine: Machine) -> str:
-    """Return how a copy ended that left no result."""
+def _ending(machine: Machine) -> CopyResult:
+    """Return what the exit of a machine says that left no result.
+
+    Where that is wrong, the server does not start: the note on the volume says what was copied.
+    """
     endings = (event.exit_event for event in machine.events if event.exit_event is not None)
-    if (next(endings, None) or {}).get("oom_killed"):
-        return "the machine that copied it was killed because its memory was full"
-    return "the machine that copied it ended without a result; its log says why"
+    ending = next(endings, None) or {}
+    if ending.get("oom_killed"):
+        return CopyResult(error="the machine that copied it was killed because its memory was full")
+    if ending.get("exit_code") == 0 and not ending.get("requested_stop"):
+        return CopyResult()
+    return CopyResult(error="the machine that copied it ended without a result; its log says why")

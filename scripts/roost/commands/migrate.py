@@ -11,6 +11,7 @@ from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
 from roost.operations.planning import Planned, make_plan, print_database_note
 from roost.plan.database_move import is_moved, moving_machine
+from roost.plan.desired import VOLUME_NAME
 from roost.plan.live import read_live
 from roost.plan.ownership import our_machines
 from roost.plan.releases import current, releases_on
@@ -98,18 +99,21 @@ async def _check_confirmable(
     planned = await make_plan(context, file, target)
     ours = our_machines(planned.desired, planned.live)
     mounted = [m.mounted_volume for m in ours.values() if m.mounted_volume and is_moved(m.config)]
-    free = {v.id for v in planned.live.volumes if not v.attached_machine_id}
-    if volume not in mounted and not (ours and volume in free):
-        kept = f"Kept volumes: {', '.join(mounted)}." if mounted else "No move kept one."
-        raise UsageError(
-            f"{volume} is not a volume that a move kept.", where=file.name, advice=kept
-        )
+    # One that an interrupted `confirm` left.
+    free = {
+        v.id for v in planned.live.volumes if v.name == VOLUME_NAME and not v.attached_machine_id
+    }
     release = current(releases_on(ours.values()))
     if planned.plan.steps or planned.plan.refusals or release is None or not release.was_proved:
         raise UnappliableError(
             "The server does not match its file, or its release is not proved.",
             where=file.name,
             advice=f"Apply first: {Command('apply', file.name)}. Nothing was changed.",
+        )
+    if volume not in mounted and volume not in free:
+        kept = f"Kept volumes: {', '.join(mounted)}." if mounted else "No move kept one."
+        raise UsageError(
+            f"{volume} is not a volume that a move kept.", where=file.name, advice=kept
         )
 
 

@@ -55,7 +55,7 @@ class CopyResult:
     """What a copy found.
 
     Args:
-        tables: the tables that were copied; none if clients had been admitted to the target before.
+        tables: the tables that were copied; none if that is not known, or nothing was left to copy.
         seconds: how long it took.
         error: why nothing was copied; empty if everything was.
     """
