@@ -61,7 +61,12 @@ def turning_clients_away(environ: Mapping[str, str]) -> Iterator[None]:
     if not host or not port:
         yield
         return
-    server = ThreadingHTTPServer((host, int(port)), _Answerer)
+    try:
+        server = ThreadingHTTPServer((host, int(port)), _Answerer)
+    except OSError as error:  # the copy matters more
+        print(f"roost: clients get no answer during the copy: {error}", flush=True)
+        yield
+        return
     server.daemon_threads = True
     thread = Thread(target=server.serve_forever, daemon=True)
     thread.start()

@@ -1,6 +1,6 @@
 """The program that copies a database to a real PostgreSQL: every row, or nothing.
 
-`MOVE_RUNS=100000 ./run slow tests/e2e/test_move_rows.py -k every_row -s` prints how long a large one takes.
+`MOVE_RUNS=5000 ./run slow tests/e2e/test_move_rows.py -k every_row -s` prints how long a large one takes.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import pytest
 
 from helpers.filled_database import EVENTS, LOGS, STATES, fill
 from helpers.postgres import find_programs, postgres_server
+from helpers.prefect_process import free_port
 from helpers.waiting import LIMIT_S, until
 
 PROGRAMS = find_programs()
@@ -49,12 +50,13 @@ class Move:
     def __init__(self, image, home, database):
         self.image, self.home, self.database = image, home, database
         self.file = home / "prefect.db"
+        self.processes = []
         shutil.copyfile(image.folder / "baked" / "prefect.db", self.file)
         fill(self.file, RUNS)
 
     def begin(self):
         """Start the program."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [self.image.bin / "python", "server.py", "move-database"],
             env={
                 "PATH": f"{self.image.bin}:/usr/bin:/bin",
@@ -63,6 +65,7 @@ class Move:
                 **self.image.env,
                 "IMAGE_ROOT": str(self.image.folder),
                 "PREFECT_HOME": str(self.home),
+                "PREFECT_SERVER_API_PORT": str(free_port()),
                 "ROOST_DATABASE_URL_VARIABLE": "DATABASE_URL",
                 "DATABASE_URL": self.database.url,
             },
@@ -71,6 +74,8 @@ class Move:
             stderr=subprocess.STDOUT,
             text=True,
         )
+        self.processes.append(process)
+        return process
 
     def run(self, code):
         """Run the program, check its exit code, and return what it printed."""
@@ -114,7 +119,13 @@ def move(image, tmp_path):
     """A volume with a filled database, and an empty PostgreSQL."""
     assert PROGRAMS is not None
     with postgres_server(PROGRAMS) as database:
-        yield Move(image, tmp_path, database)
+        found = Move(image, tmp_path, database)
+        try:
+            yield found
+        finally:
+            for process in found.processes:
+                process.kill()
+                process.wait()
 
 
 def tables_in(printed):

@@ -43,6 +43,11 @@ def test_only_a_check_of_the_host_passes(url, verb, path, headers, status):
     assert found.headers.get("prefect-maintenance") == (None if status == 200 else "true")
 
 
-def test_without_a_port_of_the_server_nobody_is_answered():
-    with turning_clients_away({}):
+def test_without_a_port_of_its_own_it_lets_the_copy_go_on(url, capsys):
+    taken = {
+        "PREFECT_SERVER_API_HOST": "127.0.0.1",
+        "PREFECT_SERVER_API_PORT": url.rpartition(":")[2],
+    }
+    with turning_clients_away({}), turning_clients_away(taken):
         pass
+    assert "clients get no answer during the copy" in capsys.readouterr().out
