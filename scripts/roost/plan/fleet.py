@@ -195,7 +195,7 @@ def state_of(live: Live, ours: tuple[Machine, ...], *, has_failed: bool) -> Stat
 
 def _next_due(ours: tuple[Machine, ...], now: datetime) -> NextDue | None:
     named, _ = next_due_of(ours)
-    return as_of_now(named, now) if named else None
+    return as_of_now(named, now, ours) if named else None
 
 
 def _since(awake: Iterable[AwakeTime]) -> datetime | None:
