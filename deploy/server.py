@@ -1,7 +1,8 @@
 """The machine's program: `python server.py` serves Prefect.
 
-`python server.py bake` prepares the image at build time, and `python server.py try-database` checks
-whether a Postgres database can be used.
+`python server.py bake` prepares the image at build time, `python server.py try-database` checks
+whether a Postgres database can be used, and `python server.py move-database` copies the one on the
+volume to it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from roost_server.settings import (  # noqa: E402 - as above
 
 
 def main(argv: list[str]) -> int:
-    """Run one of the three commands and return the exit code.
+    """Run one of the four commands and return the exit code.
 
     Prefect reads its settings when it is imported, so they must be in the environment before that.
     """
@@ -42,6 +43,12 @@ def main(argv: list[str]) -> int:
 
         os.environ.update(drop_privileges(os.environ))
         return try_database(os.environ)
+    if argv == ["move-database"]:
+        from roost_server.move_database import move_database
+        from roost_server.privileges import drop_privileges
+
+        os.environ.update(drop_privileges(os.environ))
+        return move_database(os.environ)
     try:
         prepare()
         from roost_server.serve import serve
@@ -72,6 +79,7 @@ def prepare() -> None:
     `setdefault` keeps a value that the user set.
     """
     from roost_server.lease_keeping import clear_locks
+    from roost_server.move_note import guard_move
     from roost_server.postgres_address import database_settings
     from roost_server.privileges import drop_privileges
     from roost_server.seed_database import seed
@@ -82,6 +90,7 @@ def prepare() -> None:
         from roost_server.replica_config import restore_lost
 
         restore_lost(os.environ)
+    guard_move(os.environ, time.time())
     guard_upgrade(os.environ, time.time())
     for name, value in (lease_settings(os.environ) | seed(os.environ)).items():
         os.environ.setdefault(name, value)

@@ -1,6 +1,6 @@
 """Serve only the gate until it has proved the server, so that a restore loses no client's work.
 
-The server starts in maintenance mode after a migration, and on a volume that another machine wrote
+The server starts in maintenance mode after a migration or a move to PostgreSQL, and on a volume that another machine wrote
 last (a restored volume). Clients get a reply that makes them retry. Prefect's own client then
 retries until the server is open: it does not count a reply with `Prefect-Maintenance` as an attempt
 (prefect.client.base). Without a `Retry-After` it retries every second. An older client, which does
@@ -23,6 +23,7 @@ from pathlib import Path
 
 from roost_server.asgi import App, Message, Receive, Scope, Send, answer
 from roost_server.idle_suspend import is_host_check
+from roost_server.move_note import closed_since, finish_move
 from roost_server.seed_database import flush
 from roost_server.settings import uses_sqlite_file
 from roost_server.upgrade import finish_upgrade, read_note
@@ -69,6 +70,8 @@ class MaintenanceMode:
             self._closed_since = clock()
         elif note := read_note(home):
             self._closed_since = note.began
+        elif moved := closed_since(environ):
+            self._closed_since = moved
         else:
             take_over(home, environ)
             self._notify_open()
@@ -84,6 +87,7 @@ class MaintenanceMode:
         """Accept all clients: an upgrade becomes final, and the volume belongs to this machine."""
         self._closed_since = None
         finish_upgrade(self._home)
+        finish_move(self._environ, self._clock())
         take_over(self._home, self._environ)
         self._notify_open()
 

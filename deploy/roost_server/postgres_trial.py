@@ -48,7 +48,7 @@ def try_database(environ: MutableMapping[str, str]) -> int:
         environ.update(certificate_settings(environ))
         environ.update(probe_pooling(environ))
         with explained(environ):
-            asyncio.run(_look(environ))
+            asyncio.run(look(environ))
     except DatabaseFaultError as error:
         print(f"roost: the database was tried, and cannot be used: {error}", flush=True)
         return error.fault
@@ -59,7 +59,12 @@ def try_database(environ: MutableMapping[str, str]) -> int:
     return 0
 
 
-async def _look(environ: Mapping[str, str]) -> None:
+async def look(environ: Mapping[str, str]) -> None:
+    """Check what Prefect needs of the database; leave nothing behind.
+
+    Raises:
+        DatabaseFaultError: something is missing.
+    """
     from sqlalchemy import text
 
     name = environ[URL_VARIABLE]
@@ -72,7 +77,7 @@ async def _look(environ: Mapping[str, str]) -> None:
             text("SELECT count(*) FROM pg_extension WHERE extname = 'pg_trgm'")
         ):
             await _try_extension(connection, name)
-        if not _is_known(await _revision(connection)):
+        if not _is_known(await schema_revision(connection)):
             raise DatabaseFaultError(Fault.NEWER_SCHEMA, name)
 
 
@@ -99,7 +104,7 @@ async def _try_extension(connection: AsyncConnection, name: str) -> None:
         raise DatabaseFaultError(Fault.NO_EXTENSION, name) from None
 
 
-async def _revision(connection: AsyncConnection) -> str:
+async def schema_revision(connection: AsyncConnection) -> str:
     """Return the revision of the database's schema; empty if no Prefect has migrated it."""
     from sqlalchemy import text
 

@@ -25,6 +25,7 @@ from roost_server.lease_keeping import GRACE
 from roost_server.maintenance_mode import MaintenanceMode, is_logged_in
 from roost_server.message_handover import MessageHandover
 from roost_server.migration_lock import migrate_under_lock, postgres_lock
+from roost_server.move_note import is_moved
 from roost_server.postgres_address import Pooling, pooling_of
 from roost_server.postgres_pooler import adapt_to_pooler
 from roost_server.prefect_internals import CREATE_APP
@@ -70,7 +71,8 @@ def serve(environ: Mapping[str, str], began: float) -> int:
     LAST_ERROR.watch()
     # Replication starts before Prefect opens its database, so that no change is missed. In
     # maintenance mode it waits, so that an unproved database does not replace a proved one.
-    handover = MessageHandover(home_folder(environ)) if uses_sqlite_file(environ) else None
+    has_volume = uses_sqlite_file(environ) or is_moved(environ)
+    handover = MessageHandover(home_folder(environ)) if has_volume else None
 
     def on_open() -> None:
         if replicator:

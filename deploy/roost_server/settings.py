@@ -15,6 +15,8 @@ URL_SETTING = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
 URL_ALIAS = "PREFECT_API_DATABASE_CONNECTION_URL"
 URL_VARIABLE = "ROOST_DATABASE_URL_VARIABLE"
 REPLICA_URL = "ROOST_REPLICA_URL"
+MOVED_FROM = "ROOST_MOVED_FROM"
+"""The variable of a server on PostgreSQL whose volume still holds its earlier database."""
 LEASE_STORAGE = "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE"
 
 
@@ -40,7 +42,8 @@ def image_settings(environ: Mapping[str, str]) -> dict[str, str]:
 
 def lease_settings(environ: Mapping[str, str]) -> dict[str, str]:
     """Return where concurrency leases are stored: on the volume, if there is one."""
-    return {LEASE_STORAGE: "roost_server.leases"} if uses_sqlite_file(environ) else {}
+    volume = uses_sqlite_file(environ) or environ.get(MOVED_FROM)
+    return {LEASE_STORAGE: "roost_server.leases"} if volume else {}
 
 
 def uses_sqlite_file(environ: Mapping[str, str]) -> bool:

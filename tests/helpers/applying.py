@@ -20,6 +20,7 @@ from roost.apply.work import Work, lease_holder
 from roost.errors import RoostError
 from roost.fly.client import FlyClient
 from roost.fly.models import SecretInfo
+from roost.plan.database_move import with_kept_volume
 from roost.plan.desired import Desired
 from roost.plan.desired_state import desired_state
 from roost.plan.diff import diff
@@ -144,6 +145,7 @@ async def plan_and_carry_out(
             trouble.scope = scope
         async with FlyClient("http://fly.test", SecretText("t"), transport=transport) as client:
             live = await read_live(client, desired.app)
+            desired = with_kept_volume(desired, live)
             ours = our_machines(desired, live)
             checked = check_values(desired, live, ours, values)
             run.plan = diff(replace(desired, values=checked), live)

@@ -6,6 +6,7 @@ where a duplicate or a mixed change would hide: names, leases and compare-and-se
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from dataclasses import dataclass, field
@@ -54,6 +55,10 @@ class FakeFly:
     """How every command ends that is run in a machine."""
     trials: list[Json] = field(default_factory=list)
     """The secrets that each of these saw."""
+    copy_result: Json = field(default_factory=lambda: {"tables": [["flow", 1, "ab"]], "seconds": 1})
+    """What a machine finds that copies its database."""
+    copies: list[Json] = field(default_factory=list)
+    """The configs of the machines that did."""
     machines: dict[str, Json] = field(default_factory=dict)
     boots: dict[str, Boot] = field(default_factory=dict)
     leases: dict[str, Held] = field(default_factory=dict)
@@ -348,6 +353,15 @@ class FakeFly:
         sizes = [v["size_gb"] for v in self.volumes.values() if v["attached_machine_id"] == key]
         self.boots[key] = Boot(dict(self.secrets), sum(sizes))
         self.machines[key]["state"] = "started"
+        if "move-database" in self.machines[key]["config"].get("init", {}).get("cmd", ()):
+            self._copy(self.machines[key])
+
+    def _copy(self, machine: Json) -> None:
+        """End a machine that copies its database, with its result in the metadata."""
+        self.copies.append(copy.deepcopy(machine["config"]))
+        result = {"version": machine["instance_id"], **self.copy_result}
+        machine["config"]["metadata"]["roost_move"] = json.dumps(result)
+        machine["state"] = "stopped"
 
     def _try(self, machine: Json) -> None:
         """End a machine that tests a database, with its result."""

@@ -21,6 +21,7 @@ from roost.plan.prefect_objects import entries_of
 from roost.plan.secret_fingerprints import Mark, with_marks
 from roost.plan.steps import (
     AssignIp,
+    CopyDatabase,
     CreateApp,
     CreateMachine,
     CreateVolume,
@@ -123,8 +124,8 @@ class PretendFly:
                 self._remove_machine(step.machine)
             case ReconcileObjects():
                 self._keep_objects(step)
-            case ProveRelease():
-                pass  # only looks
+            case ProveRelease() | CopyDatabase():
+                pass  # only looks, or changes no more than what is in a database
 
     def _create_machine(self, step: CreateMachine) -> None:
         assert step.name not in {machine.name for machine in self.live.machines}, "name taken"

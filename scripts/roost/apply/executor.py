@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from roost.apply import start_stop
+from roost.apply.carried_out import CarriedOut, Records
+from roost.apply.copy_database import Copier
 from roost.apply.create_once import Creations
 from roost.apply.secrets_lag import sent_once_seen
 from roost.apply.trial import try_planned
@@ -34,6 +36,7 @@ from roost.plan.secret_fingerprints import Marks, with_marks
 from roost.plan.secrets import sees_other_secrets
 from roost.plan.steps import (
     AssignIp,
+    CopyDatabase,
     CreateApp,
     CreateMachine,
     CreateVolume,
@@ -76,36 +79,10 @@ class _Progress:
     known: tuple[Release, ...] = ()
     touched: dict[str, str] = field(default_factory=dict)
     """By machine id, its config version after this run's changes."""
+    copied: dict[str, str] = field(default_factory=dict)
+    """By machine id, its config version after it copied its database."""
     overrides: dict[str, str] = field(default_factory=dict)
     """By machine id, the override that this run wrote."""
-    woken: bool = False
-
-
-@dataclass(frozen=True)
-class Records:
-    """The release records that machines carry after an apply.
-
-    Args:
-        release: the record that is sent with each machine's change.
-        known: earlier records, for machines that do not have them.
-        keeper: a machine that no step changes and that also gets the record, as the plan saw it.
-    """
-
-    release: Release | None = None
-    known: tuple[Release, ...] = ()
-    keeper: Machine | None = None
-
-
-@dataclass(frozen=True)
-class CarriedOut:
-    """The result of carrying out a plan.
-
-    Args:
-        machines: the machines that were changed, each with its new config version.
-        woken: whether a machine that was asleep in the plan was awake, and so was restarted.
-    """
-
-    machines: Mapping[str, str]
     woken: bool = False
 
 
@@ -189,6 +166,8 @@ class _Executor:
                 )
             case SetSecrets() | UnsetSecrets():
                 await self.change_secrets()
+            case CopyDatabase():
+                await self.copy_database(step)
             case CreateMachine():
                 await self.create_machine(step)
             case UpdateMachine():
@@ -279,8 +258,23 @@ class _Executor:
         if machine.nonce:
             await self.work.leases.hold(machine.id, machine.nonce)
 
+    async def copy_database(self, step: CopyDatabase) -> None:
+        """Have a machine copy its database, before the step that gives it its new config."""
+        steps = (s for s in self.plan.steps if isinstance(s, UpdateMachine))
+        update = next(s for s in steps if s.machine == step.machine)
+        machine = await self.as_planned(update)
+        nonce = await self.work.leases.hold(step.machine)
+
+        async def send(step: UpdateMachine, config: Json) -> Machine:
+            return await self.sent(step, config, nonce)
+
+        copier = Copier(self.fly, self.plan.app, self.plan.environment, self.work.notice, send)
+        self.progress.copied[step.machine] = await copier.copy(update, machine, nonce)
+
     async def update_machine(self, step: UpdateMachine) -> None:
         """Replace the config, if the machine is still as planned."""
+        version = self.progress.copied.get(step.machine, step.current_version)
+        step = replace(step, current_version=version)
         nonce = await self.work.leases.hold(step.machine)
         machine = await self.as_planned(step)
         if step.skip_launch and machine.state in LAUNCHED:
@@ -291,15 +285,7 @@ class _Executor:
             await self.stop_suspended(machine, nonce)
         # An update replaces all metadata, so keep what was written since the plan, such as a verdict.
         config = self.recorded(merged_config(step.config, machine.config or {}), machine.metadata)
-        try:
-            updated = await self.send_update(step, config, nonce)
-        except FlyUnavailableError:
-            now = await self.fly.get_machine(self.plan.app, step.machine)
-            if now is None or is_current(now, step):
-                raise
-            updated = now
-        except FlyPreconditionError as error:
-            raise self.changed(step) from error
+        updated = await self.sent(step, config, nonce)
         self.progress.touched[step.machine] = updated.instance_id
         # Fly says that an update starts a machine that rested, and has been seen to leave it there
         # (https://github.com/superfly/flyctl/pull/4754).
@@ -361,6 +347,18 @@ class _Executor:
         if machine.state not in start_stop.SUSPENDED:
             return
         await start_stop.stop(self.fly, self.plan.app, machine, nonce)
+
+    async def sent(self, step: UpdateMachine, config: Json, nonce: str) -> Machine:
+        """Send the update, and find out what became of it if its answer was lost."""
+        try:
+            return await self.send_update(step, config, nonce)
+        except FlyUnavailableError:
+            now = await self.fly.get_machine(self.plan.app, step.machine)
+            if now is None or is_current(now, step):
+                raise
+            return now
+        except FlyPreconditionError as error:
+            raise self.changed(step) from error
 
     async def send_update(self, step: UpdateMachine, config: Json, nonce: str) -> Machine:
         """Send the update; try again while the machine's host does not see the new secrets."""

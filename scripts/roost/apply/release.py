@@ -12,7 +12,8 @@ from datetime import datetime
 from itertools import groupby
 from typing import Never
 
-from roost.apply.executor import CarriedOut, Records, carry_out
+from roost.apply.carried_out import CarriedOut, Records
+from roost.apply.executor import carry_out
 from roost.apply.objects_step import ObjectsKeeper, objects_step, only_objects
 from roost.apply.snapshots import Snapshots
 from roost.apply.trial import remove_trials
@@ -35,6 +36,7 @@ from roost.plan.releases import (
     current,
     draft,
     is_older,
+    on_left_database,
     record_patch,
     releases_on,
     rollback_target,
@@ -227,8 +229,8 @@ class Releaser:
         failed, good = current(releases), rollback_target(releases)
         if already or failed is None or good is None or failed.setup == good.setup:
             raise self._not_rolled_back(result, live, _no_target_reason(failed, good))
-        if result.opened and is_older(good, failed):
-            raise self._not_rolled_back(result, live, _admitted_reason(good))
+        if result.opened and (is_older(good, failed) or on_left_database(good, failed)):
+            raise self._not_rolled_back(result, live, _admitted_reason(good, failed))
         self.work.notice(f"roll back to release {good.number}: {result.why}")
         recovery = roll_back_to(good, self.desired, live, failed)
         try:
@@ -352,8 +354,13 @@ def _amended(plan: Plan, live: Live, recovery: Recovery) -> Release | None:
     return now.with_secrets(live.secrets).with_verdict(Verdict.UNPROVED, now.why)
 
 
-def _admitted_reason(good: Release) -> str:
-    """Explain why an upgrade is not rolled back."""
+def _admitted_reason(good: Release, failed: Release) -> str:
+    """Explain why an upgrade or a move to PostgreSQL is not rolled back."""
+    if on_left_database(good, failed):
+        return (
+            f"the server had already admitted clients, and release {good.number} serves the database "
+            "on the volume, which lacks what they wrote."
+        )
     return (
         f"the server had already admitted clients, and release {good.number} runs Prefect {good.prefect}, "
         "which cannot read its database."

@@ -23,6 +23,7 @@ from roost.errors import (
 from roost.fly.leases import Notice
 from roost.fly.models import Machine, Snapshot
 from roost.plan.backups import Backup, Note, Rest, list_backups, with_note
+from roost.plan.database_move import is_copier
 from roost.plan.desired import VOLUME_NAME
 from roost.plan.image import is_our_image
 from roost.plan.other_database import chosen_elsewhere
@@ -115,6 +116,8 @@ class Snapshots:
             FlyError: Fly refused.
         """
         ours = is_our_image(str((machine.config or {}).get("image", "")))
+        if is_copier(machine.config):  # it was interrupted, and the file on the volume is the data
+            return
         if ours and not await self._rests(machine) and (found := await self._reported()):
             if found != WANTED[SQLITE]:
                 raise self._other_database(f"its database is {found}", ())

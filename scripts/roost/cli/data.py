@@ -64,3 +64,27 @@ def restore(  # noqa: PLR0913 - one argument an option
     if drill:
         return run(backups.drill, environment, snapshot=snapshot, local=local, as_json=as_json)
     return run(backups.restore, environment, snapshot=snapshot, local=local, as_json=as_json)
+
+
+@data.add("roost migrate staging --to postgres")
+def migrate(
+    environment: Environment,
+    *,
+    to: Annotated[
+        str, typer.Option("--to", metavar="BACKEND", help="Where the data goes: postgres.")
+    ] = "",
+    confirm: Annotated[
+        str, typer.Option(metavar="VOLUME", help="Remove the volume that a move kept.")
+    ] = "",
+    local: Local = False,
+    as_json: AsJson = False,
+) -> ExitCode:
+    """Move the data from the volume to PostgreSQL.
+
+    The file must ask for it. Every row is copied and compared, and the server is proved there.
+    """
+    from roost.commands import migrate as command
+
+    if confirm:
+        return run(command.confirm, environment, volume=confirm, local=local)
+    return run(command.migrate, environment, to=to, local=local, as_json=as_json)

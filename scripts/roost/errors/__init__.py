@@ -12,6 +12,7 @@ from roost.errors.base import (
 )
 from roost.errors.changes import (
     ChangedMeanwhileError,
+    DatabaseMoveError,
     DrillFailedError,
     DumpError,
     GateError,
@@ -87,6 +88,7 @@ __all__ = [
     "BadEventError",
     "ChangedMeanwhileError",
     "ClientError",
+    "DatabaseMoveError",
     "DatabaseTrialError",
     "DrillFailedError",
     "DumpError",

@@ -99,6 +99,12 @@ class NotHeldStillError(RoostError):
     word = "not-held-still"
 
 
+class DatabaseMoveError(RoostError):
+    """The database could not be copied to PostgreSQL; the data is where it was."""
+
+    word = "database-not-moved"
+
+
 class DrillFailedError(RoostError):
     """A backup could not be restored in a drill; the server itself was not touched."""
 

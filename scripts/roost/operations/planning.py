@@ -14,6 +14,7 @@ from roost.operations.fly_target import Target
 from roost.operations.image_parts import image_for
 from roost.operations.secret_sources import known_values, object_values
 from roost.plan.cost import CostChange, cost_change, read_prices
+from roost.plan.database_move import with_kept_volume
 from roost.plan.desired import Desired
 from roost.plan.desired_state import desired_state
 from roost.plan.diff import diff
@@ -57,15 +58,29 @@ class Planned:
 
 
 async def make_plan(
-    context: Context, file: EnvironmentFile, target: Target, choose: Choose = effective
+    context: Context,
+    file: EnvironmentFile,
+    target: Target,
+    choose: Choose = effective,
+    *,
+    keep_volume: bool = True,
 ) -> Planned:
-    """Read what is live and compare it with the file and its override."""
+    """Read what is live and compare it with the file and its override.
+
+    Args:
+        context: the folders, the consoles and the clients.
+        file: what the environment asks for.
+        target: the Fly to read.
+        choose: returns the effective file and override.
+        keep_volume: whether a server that moved to PostgreSQL keeps its earlier volume.
+    """
     if target.local is not None:
         file = rehearsed(file)
     image = image_for(context, file)
     live = await read_live(target.fly, file.environment.app)
     chosen = choose(file, live, datetime.now(UTC))
-    adopted = adopt(marked(desired_state(chosen.file, image), chosen.override), live)
+    desired = marked(desired_state(chosen.file, image), chosen.override)
+    adopted = adopt(with_kept_volume(desired, live) if keep_volume else desired, live)
     desired = adopted.desired
     values = known_values(context, file, target, desired, live)
     ours = our_machines(desired, live)

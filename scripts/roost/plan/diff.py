@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from roost.fly.models import Machine
+from roost.plan.database_move import move_items
 from roost.plan.desired import OVERRIDE_KEY, VERSION_KEY, Desired
 from roost.plan.destroy import cordoned_notes
 from roost.plan.disclosures import disclosures
@@ -71,6 +72,7 @@ def plan_from(recovery: Recovery, live: Live) -> Plan:
         *_ips(desired, live),
         *compare_volumes(desired, live, ours),
         *secrets,
+        *move_items(desired, ours, back=recovery.back_to > 0),
         *compare_machines(desired, ours, _seen_after_boot(desired, live, ours, secrets)),
         *cordoned_notes(desired.environment, ours.values()),
         *surplus_machines(desired, live, ours, back=recovery.back_to > 0),

@@ -23,6 +23,7 @@ from roost.plan.scope_check import CHANGES, OVERRIDE
 from roost.plan.secrets import FIELD, State, secret_states
 from roost.plan.steps import (
     Change,
+    CopyDatabase,
     CreateMachine,
     CreateVolume,
     DestroyMachine,
@@ -183,7 +184,7 @@ def _of_step(step: Step, evidence: _Evidence) -> Iterator[Difference]:
 def _cause(step: Step, evidence: _Evidence) -> Cause:  # noqa: PLR0911 - one return for each kind of step
     if isinstance(step, CreateVolume) and evidence.live.app is not None:
         return Cause.NO_DATA
-    if evidence.never_applied or isinstance(step, ReconcileObjects):
+    if evidence.never_applied or isinstance(step, ReconcileObjects | CopyDatabase):
         return Cause.NOT_APPLIED
     if isinstance(step, UpdateMetadata):
         return Cause.ENDED if evidence.ended else Cause.CUT_SHORT

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from roost.errors.command import Command
 from roost.fly.models import Machine
 from roost.plan.compare import differences, leftovers
+from roost.plan.database_move import is_moved, served
 from roost.plan.desired import FLOW_SERVER, OVERRIDE_KEY, VERSION_KEY, Desired, DesiredMachine
 from roost.plan.foreign_machines import foreign_machine_item
 from roost.plan.live import Live
@@ -130,6 +131,10 @@ def _one_machine(
         yield versions
     elif machine.region != wanted.region:
         yield from _move(wanted, machine)
+    elif is_moved(machine.config) and "mounts" not in wanted.config:
+        # A machine keeps its mount for life. Its data is in PostgreSQL, and the move was confirmed.
+        yield _destroy(machine, Risk.DOWNTIME)
+        yield _create(wanted)
     elif changes := (*_config_changes(wanted, machine), *secrets):
         yield _update(wanted, machine, (*override, *changes), versions, sleep)
     else:
@@ -277,6 +282,7 @@ def merged_config(ours: Json, live: Json) -> Json:
     show them, as they may hold a secret. The executor adds records and marks. A field that an earlier
     release sent is not somebody else's, and is dropped unless the step asks for it.
     """
+    live = served(live)
     metadata = live.get("metadata") or {}
     sent = {key for release in records_in(metadata) for key in release.config}
     theirs = {key: value for key, value in live.items() if key not in sent}

@@ -28,6 +28,7 @@ from roost.plan.desired import (
     VERSION_KEY,
     Desired,
     DesiredMachine,
+    named_database,
     service_of,
 )
 from roost.plan.document import canonical
@@ -254,7 +255,11 @@ def rollback_target(releases: tuple[Release, ...]) -> Release | None:
     last = last_good(releases)
     if last is None:
         return None
-    lasting = (r for r in releases if not _has_ended(r, releases) and not is_older(r, last))
+    lasting = (
+        r
+        for r in releases
+        if not (_has_ended(r, releases) or is_older(r, last) or on_left_database(r, last))
+    )
     return last_good(lasting) or last
 
 
@@ -286,6 +291,12 @@ def is_older(release: Release, later: Release) -> bool:
     """Return whether a release runs an older Prefect than another one."""
     have, than = parse_version(release.prefect), parse_version(later.prefect)
     return have is not None and than is not None and have < than
+
+
+def on_left_database(release: Release, later: Release) -> bool:
+    """Return whether a release serves the file on the volume, and a later one moved to PostgreSQL."""
+    have, then = named_database(release.config), named_database(later.config)
+    return have != "postgres" and then == "postgres"
 
 
 def failed_like(releases: Iterable[Release], wanted: str) -> Release | None:

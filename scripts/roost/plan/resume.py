@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from roost.errors.command import Command
 from roost.fly.models import Machine
+from roost.plan.database_move import with_kept_volume
 from roost.plan.desired import Desired
 from roost.plan.ignored import adopt
 from roost.plan.live import Live
@@ -84,7 +85,7 @@ def roll_back_to(
     to: Release, desired: Desired, live: Live, failed: Release, message: str = ""
 ) -> Recovery:
     """Return the rollback from a failed release to an earlier one."""
-    asked = adopt(desired_of(to, desired), live)
+    asked = adopt(with_kept_volume(desired_of(to, desired), live), live)
     releases = releases_on(our_machines(desired, live).values())
     items = (
         f"{message}The plan rolls back to release {to.origin}.",

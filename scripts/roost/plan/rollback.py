@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from roost.errors import UnappliableError, UsageError
 from roost.errors.command import Command
 from roost.plan.allow_retry import find_release
+from roost.plan.database_move import with_kept_volume
 from roost.plan.desired import OVERRIDE_KEY, Desired
 from roost.plan.ignored import adopt
 from roost.plan.live import Live
@@ -22,6 +23,7 @@ from roost.plan.releases import (
     failed_like,
     is_older,
     last_proved,
+    on_left_database,
     releases_on,
     secrets_digest,
 )
@@ -58,14 +60,33 @@ def roll_back(desired: Desired, live: Live, to: int | None) -> Recovery:
         )
     in_force = _override(desired.machines[0].config if desired.machines else {})
     release = choose_release(desired.environment, releases, to, in_force)
+    _check_database(desired.environment, releases, release)
     # With the earlier database, the rows that a proved release acknowledged since would be lost.
     moved = any(
         later.was_proved and later.number > release.number and is_older(release, later)
         for later in releases
     )
-    asked = adopt(desired_of(release, desired, back=not moved), live)
+    target = with_kept_volume(desired_of(release, desired, back=not moved), live)
+    asked = adopt(target, live)
     notes = (*(left.sentence for left in asked.left), *_notes(desired, live, releases, release))
     return Recovery(asked.desired, releases, back_to=release.origin, items=notes)
+
+
+def _check_database(environment: str, releases: Releases, release: Release) -> None:
+    """Refuse a release whose database was left: clients have written to PostgreSQL since.
+
+    Raises:
+        UnappliableError: the server was proved on PostgreSQL after that release.
+    """
+    later = (r for r in releases if r.was_proved and on_left_database(release, r))
+    moved = next((r for r in later if r.number > release.number), None)
+    if moved is not None:
+        raise UnappliableError(
+            f"Release {release.number} serves the database on the volume, and release {moved.number} "
+            "moved the data to PostgreSQL, where clients have written since; that would be lost.",
+            where=environment,
+            advice=f"Choose a later release: `{Command('releases', environment)}`.",
+        )
 
 
 def before(releases: Releases, in_force: str = "") -> Release | None:

@@ -146,6 +146,17 @@ class UnsetSecrets(BaseStep):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CopyDatabase(BaseStep):
+    """Have a machine copy its database from its volume to PostgreSQL, before it gets its new config."""
+
+    kind = "copy-database"
+    machine: str
+    volume: str
+    secret: str
+    """The name of the secret with PostgreSQL's address."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class CreateMachine(BaseStep):
     """Create a machine; the executor fills in the id of its volume."""
 
@@ -254,6 +265,7 @@ Step = (
     | UpdateVolume
     | SetSecrets
     | UnsetSecrets
+    | CopyDatabase
     | CreateMachine
     | UpdateMachine
     | UpdateMetadata

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from roost.errors.command import Command
 from roost.fly.models import Machine, Volume
 from roost.plan.backups import retained_volumes
+from roost.plan.database_move import is_moved, kept_volume_notes
 from roost.plan.desired import Desired, DesiredVolume
 from roost.plan.disk_usage import fullness_notes
 from roost.plan.live import Live
@@ -26,7 +27,7 @@ def compare_volumes(
 ) -> Iterator[PlanItem]:
     """Compare the desired volume with those of the app."""
     if desired.volume is None:
-        yield from _no_volume(live, ours)
+        yield from _no_volume(desired, live, ours)
         return
     candidates = candidate_volumes(desired.volume, live, ours)
     if len(candidates) == 1:
@@ -152,15 +153,17 @@ def _unusable(ours: Mapping[str, Machine]) -> Refusal:
     )
 
 
-def _no_volume(live: Live, ours: Mapping[str, Machine]) -> Iterator[PlanItem]:
-    if any(machine.mounted_volume for machine in ours.values()):
+def _no_volume(desired: Desired, live: Live, ours: Mapping[str, Machine]) -> Iterator[PlanItem]:
+    yield from kept_volume_notes(desired, ours)
+    if any(m.mounted_volume and not is_moved(m.config) for m in ours.values()):
         yield Refusal(
             "volume/data",
             "the server keeps its data on a volume, and the file now asks for another database",
             "Set database.backend back to sqlite, or make a new environment for the new database.",
         )
         return
-    yield from _unused(live.volumes)
+    kept = {machine.mounted_volume for machine in ours.values()}
+    yield from _unused(volume for volume in live.volumes if volume.id not in kept)
 
 
 def _unused(volumes: Iterable[Volume]) -> Iterator[PlanItem]:

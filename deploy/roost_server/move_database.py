@@ -1,0 +1,273 @@
+"""Copy Prefect's SQLite database to PostgreSQL: `python server.py move-database`.
+
+It runs on the machine with the volume, in place of the server, so nobody writes meanwhile. It ends
+with 0 when every table has the same rows and the same content on both sides. What it found is in the
+machine's metadata, because Fly has no API for logs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import time
+import uuid
+from collections.abc import Mapping, MutableMapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from roost_machine.metadata import write_metadata
+from roost_server import move_target
+from roost_server.errors import BootError
+from roost_server.migration_lock import postgres_lock
+from roost_server.move_answers import turning_clients_away
+from roost_server.move_failures import MoveError, explain
+from roost_server.move_note import MoveNote, Stage, read_move, write_move
+from roost_server.move_source import (
+    MOST_FAULTS,
+    Fault,
+    broken_references,
+    count_rows,
+    has_values,
+    read_rows,
+    tables_of,
+)
+from roost_server.move_values import Column, ContentHash
+from roost_server.postgres_address import Pooling, database_settings, pooling_of
+from roost_server.postgres_certificate import certificate_settings
+from roost_server.postgres_connection import connected
+from roost_server.postgres_pooler import adapt_to_pooler, probe_pooling
+from roost_server.postgres_trial import look, schema_revision
+from roost_server.prefect_internals import ALEMBIC_CONFIG, PROVIDE_DATABASE
+from roost_server.seed_database import revision
+from roost_server.settings import DATABASE, baked_folder, home_folder
+from roost_server.upgrade import read_note
+from roost_server.write_freeze import freeze_writes
+
+KEY = "roost_move"
+"""The metadata entry with the result (scripts/roost/plan/database_move.py reads it)."""
+DIGITS = 8
+LIMIT_S = 10.0
+
+
+@dataclass(frozen=True)
+class Copied:
+    """A table whose rows and content are the same on both sides."""
+
+    table: str
+    rows: int
+    digest: str
+
+
+def move_database(environ: MutableMapping[str, str]) -> int:
+    """Copy the database, report the result, and return 0 or 1."""
+    began = time.monotonic()
+    try:
+        with turning_clients_away(environ):
+            copied = _move(environ)
+    except BootError as error:
+        print(f"roost: the database was not copied: {error}", flush=True)
+        _report(environ, {"error": str(error)})
+        return 1
+    seconds = round(time.monotonic() - began, 1)
+    tables = [[one.table, one.rows, one.digest[:DIGITS]] for one in copied]
+    rows = sum(one.rows for one in copied)
+    print(f"roost: {rows} rows of {len(copied)} tables were copied in {seconds} s", flush=True)
+    _report(environ, {"tables": tables, "seconds": seconds})
+    return 0
+
+
+def _report(environ: Mapping[str, str], found: Mapping[str, object]) -> None:
+    """Write the result into the machine's metadata, with the version of the machine's config."""
+    entry = json.dumps({"version": environ.get("FLY_MACHINE_VERSION", ""), **found})
+    if not write_metadata(KEY, entry, environ, LIMIT_S):
+        print("roost: Fly did not take the result of the copy", flush=True)
+
+
+def _move(environ: MutableMapping[str, str]) -> tuple[Copied, ...]:
+    home = home_folder(environ)
+    note = read_move(home)
+    if note and note.stage is Stage.OPENED:
+        print("roost: the database was moved before, and clients have written since", flush=True)
+        return ()
+    _check_source(environ, home)
+    environ.update(database_settings(environ))
+    environ.update(certificate_settings(environ))
+    environ.update(probe_pooling(environ))
+    if pooling_of(environ) is Pooling.TRANSACTION:
+        adapt_to_pooler()
+    with explain(environ):
+        try:
+            source = freeze_writes(home / DATABASE)
+        except sqlite3.Error as error:
+            raise MoveError(f"the database on the volume cannot be read: {error}") from None
+        with closing(source):
+            source.text_factory = bytes
+            return asyncio.run(_copy(environ, source, home, note.attempts if note else ()))
+
+
+def _check_source(environ: Mapping[str, str], home: Path) -> None:
+    """Check that the volume holds a proved database of this image's Prefect.
+
+    Raises:
+        MoveError: it does not.
+    """
+    stands_at, brought = revision(home / DATABASE), revision(baked_folder(environ) / DATABASE)
+    if not stands_at:
+        raise MoveError("the volume has no database of Prefect")
+    if stands_at != brought or read_note(home):
+        raise MoveError(
+            "the database on the volume is of another Prefect than this image's, or its upgrade is "
+            "not proved yet; apply that upgrade first, then move the data"
+        )
+
+
+async def _copy(
+    environ: Mapping[str, str], source: sqlite3.Connection, home: Path, earlier: tuple[str, ...]
+) -> tuple[Copied, ...]:
+    if broken := broken_references(source):
+        raise _faulty(broken)
+    await look(environ)
+    async with postgres_lock(environ)():
+        await _make_schema(environ)
+        async with connected(environ) as connection:
+            target = (await connection.get_raw_connection()).driver_connection
+            columns = await _matched(source, target)
+            await _check_empty(target, columns, earlier)
+            mark = uuid.uuid4().hex
+            write_move(home, MoveNote(Stage.COPYING, (*earlier, mark), time.time()))
+            async with target.transaction():
+                copied = await _copy_tables(source, target, columns, mark)
+        write_move(home, MoveNote(Stage.COPIED, (*earlier, mark), time.time()))
+    return copied
+
+
+async def _make_schema(environ: Mapping[str, str]) -> None:
+    """Have Prefect's own migrations make the schema.
+
+    Raises:
+        MoveError: the database has the schema of another Prefect.
+    """
+    from alembic.script import ScriptDirectory
+
+    database = PROVIDE_DATABASE.load()()
+    scripts = ScriptDirectory.from_config(ALEMBIC_CONFIG.load()())
+    scripts.version_locations = [str(database.orm.versions_dir)]
+    async with connected(environ) as connection:
+        stands_at = await schema_revision(connection)
+    if stands_at not in ("", scripts.get_current_head()):
+        raise MoveError(
+            "the target database has the schema of another Prefect version; name an empty database, "
+            "or one that this version has just migrated"
+        )
+    await database.create_db()
+    await (await database.engine()).dispose()
+
+
+async def _matched(source: sqlite3.Connection, target: Any) -> dict[str, tuple[Column, ...]]:
+    """Return the columns to copy, by table.
+
+    Raises:
+        MoveError: PostgreSQL has no place for a value that is there, or needs one that is not.
+    """
+    have = tables_of(source)
+    try:
+        tables = await move_target.read_tables(target, have)
+    except move_target.UnknownTypeError as error:
+        raise MoveError(f"{error}, which Roost does not know how to copy") from None
+    matched: dict[str, tuple[Column, ...]] = {}
+    for table, names in have.items():
+        wanted = {one.column.name: one for one in tables.get(table, ()) if not one.generated}
+        if not wanted and count_rows(source, table):
+            raise MoveError(
+                f"PostgreSQL's schema has no table {table}, and SQLite's has rows there"
+            )
+        lost = [n for n in sorted(names - wanted.keys()) if wanted and has_values(source, table, n)]
+        if lost:
+            raise MoveError(
+                f"PostgreSQL's schema has no column {table}.{lost[0]}, which has values"
+            )
+        for name in sorted(wanted.keys() - names):
+            if wanted[name].column.required and not wanted[name].has_default:
+                raise MoveError(f"SQLite's schema has no column {table}.{name}, which needs values")
+        if wanted:
+            matched[table] = tuple(one.column for name, one in wanted.items() if name in names)
+    return matched
+
+
+async def _check_empty(
+    target: Any, tables: Mapping[str, Sequence[Column]], earlier: Sequence[str]
+) -> None:
+    """Check that the target holds nothing, or only an earlier copy of this volume.
+
+    Raises:
+        MoveError: it holds something else; it was not touched.
+    """
+    if await move_target.read_mark(target) in earlier:
+        return
+    if filled := await move_target.filled_tables(target, tables):
+        named = ", ".join(f"{table} ({count})" for table, count in list(filled.items())[:5])
+        raise MoveError(
+            f"the target database is not empty: it has rows in {named}; name an empty database. It "
+            "was not touched"
+        )
+
+
+async def _copy_tables(
+    source: sqlite3.Connection, target: Any, tables: Mapping[str, Sequence[Column]], mark: str
+) -> tuple[Copied, ...]:
+    """Copy every table, compare both sides, and return what was copied.
+
+    Raises:
+        MoveError: rows cannot be copied, or the two sides differ.
+    """
+    faults: list[Fault] = []
+    references = await move_target.prepare(target, tables)
+    written = {}
+    for table, columns in tables.items():
+        written[table] = ContentHash()
+        for rows in read_rows(source, table, columns, faults):
+            for row in rows:
+                written[table].add(row.texts)
+            if rows and not faults:
+                values = [row.values for row in rows]
+                await move_target.write_rows(target, table, columns, values)
+        if len(faults) >= MOST_FAULTS:
+            break
+    if faults:
+        raise _faulty(faults)
+    await move_target.finish(target, tables, references, mark)
+    return tuple(
+        [
+            await _compared(source, target, table, columns, written[table])
+            for table, columns in tables.items()
+        ]
+    )
+
+
+async def _compared(
+    source: sqlite3.Connection,
+    target: Any,
+    table: str,
+    columns: Sequence[Column],
+    written: ContentHash,
+) -> Copied:
+    there = await move_target.read_back(target, table, columns)
+    here = count_rows(source, table)
+    if not here == written.rows == there.rows:
+        raise MoveError(
+            f"the table {table} has {here} rows in SQLite and {there.rows} in PostgreSQL"
+        )
+    if written.digest != there.digest:
+        raise MoveError(f"the content of the table {table} differs between SQLite and PostgreSQL")
+    print(f"roost: copied {table}: {there.rows} rows, {there.digest[:DIGITS]}", flush=True)
+    return Copied(table, there.rows, there.digest)
+
+
+def _faulty(faults: Sequence[Fault]) -> MoveError:
+    """Return the error for rows that cannot be copied."""
+    more = ", and maybe more" if len(faults) >= MOST_FAULTS else ""
+    listed = "; ".join(fault.sentence for fault in faults[:MOST_FAULTS])
+    return MoveError(f"{len(faults)} rows{more} cannot be copied as they are: {listed}")

@@ -1,0 +1,166 @@
+"""Have a machine copy its database from its volume to PostgreSQL, in place of the server.
+
+The machine gets a config whose program copies, turns clients away meanwhile, and exits. A request
+neither wakes nor stops it, and nobody writes to either database. A copy that fails leaves the target as it
+was, and the machine gets its former config back. A killed command leaves the machine with the copier;
+the next apply copies again, or goes back if the file does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+import anyio
+
+from roost.apply import start_stop
+from roost.errors import DatabaseMoveError
+from roost.errors.command import Command
+from roost.fly.client import FlyClient
+from roost.fly.leases import Notice
+from roost.fly.models import Machine
+from roost.plan.database_move import (
+    CopyResult,
+    copier_config,
+    copy_result,
+    is_copier,
+    served,
+)
+from roost.plan.machines import LAUNCHED
+from roost.plan.releases import last_good, releases_on
+from roost.plan.steps import Json, UpdateMachine
+
+LIMIT_S = 2700.0
+"""The longest copy. The limit of a whole apply is an hour."""
+POLL_S = 1.0
+SHOWS_WITHIN_S = 20.0
+"""Seconds until a machine that is down must have left its result."""
+DOWN = frozenset({"stopped", "failed", "launch_failed"})
+
+Send = Callable[[UpdateMachine, Json], Awaitable[Machine]]
+"""Sends the config of a step, and returns the machine with its new version."""
+
+
+@dataclass(frozen=True)
+class Copier:
+    """Copies the database of one machine.
+
+    Args:
+        fly: the API.
+        app: the app's name.
+        environment: the environment's name, for messages.
+        notice: called with a line for each step.
+        send: updates the machine, whose lease is held.
+    """
+
+    fly: FlyClient
+    app: str
+    environment: str
+    notice: Notice
+    send: Send
+
+    async def copy(self, step: UpdateMachine, machine: Machine, nonce: str) -> str:
+        """Copy the database; return the version of the machine, which then is stopped.
+
+        Args:
+            step: the step that follows the copy.
+            machine: the machine, which is as planned.
+            nonce: of its lease.
+
+        Raises:
+            DatabaseMoveError: the database cannot be copied; the server has its former config back.
+            FlyError: Fly refused or failed; the next apply goes on.
+        """
+        former = former_config(machine)
+        if machine.state in start_stop.SUSPENDED:
+            # Resumed, it stops in order and saves what it has only in memory.
+            await start_stop.start(self.fly, self.app, machine.id, nonce)
+        config = copier_config(step.config, machine)
+        copier = await self.send(replace(step, skip_launch=False), config)
+        if machine.state not in LAUNCHED and machine.state not in start_stop.SUSPENDED:
+            await start_stop.start(self.fly, self.app, machine.id, nonce, machine.config)
+        result = await self._outcome(copier)
+        if result.error:
+            await self._put_back(step, copier, former, nonce)
+            raise self._failed(result.error, back=former is not None)
+        self._show(result)
+        return copier.instance_id
+
+    async def _outcome(self, copier: Machine) -> CopyResult:
+        """Wait until the machine has ended, and return what it found."""
+        now, patience = anyio.current_time, 0.0
+        with anyio.move_on_after(LIMIT_S):
+            while True:
+                machine = await self.fly.get_machine(self.app, copier.id)
+                if machine is None or machine.instance_id != copier.instance_id:
+                    return CopyResult(error="somebody else changed the machine meanwhile")
+                down = machine.state in DOWN
+                if (found := copy_result(machine)) and down:
+                    return found
+                patience = (patience or now() + SHOWS_WITHIN_S) if down else 0.0
+                if patience and now() > patience:
+                    return _ending(machine)
+                await anyio.sleep(POLL_S)
+        return CopyResult(error=f"the copy did not end within {LIMIT_S / 60:.0f} minutes")
+
+    async def _put_back(
+        self, step: UpdateMachine, copier: Machine, former: Json | None, nonce: str
+    ) -> None:
+        """Give the machine its former config, so that the server serves the volume's file again."""
+        if former is None:
+            return
+        self.notice("start the server on its volume again")
+        back = replace(step, current_version=copier.instance_id, skip_launch=False)
+        await self.send(back, former)
+        await start_stop.start(self.fly, self.app, copier.id, nonce, copier.config)
+
+    def _failed(self, why: str, *, back: bool) -> DatabaseMoveError:
+        serves = (
+            "The server serves the database on its volume again."
+            if back
+            else "The server is stopped; its database is on its volume."
+        )
+        return DatabaseMoveError(
+            f"The database was not copied to PostgreSQL: {why.rstrip('.')}. {serves}",
+            where=self.environment,
+            advice=f"Correct that, and try again: {Command('migrate', self.environment, '--to', 'postgres')}",
+        )
+
+    def _show(self, result: CopyResult) -> None:
+        if not result.tables:
+            self.notice("the database was copied; the machine's log has the number of rows")
+            return
+        rows = sum(table.rows for table in result.tables)
+        self.notice(f"{rows} rows copied in {result.seconds:g} s; the same on both sides:")
+        filled = [table for table in result.tables if table.rows]
+        width = max((len(table.name) for table in filled), default=0)
+        for table in filled:
+            self.notice(f"  {table.name:<{width}} {table.rows:>10} rows  {table.digest}")
+
+
+def former_config(machine: Machine) -> Json | None:
+    """Return the config to put back after a failed copy; None if it is not known.
+
+    After an interrupted copy that is the last good release's.
+    """
+    if not is_copier(machine.config):
+        return machine.config and served(machine.config)
+    release = last_good(releases_on([machine]))
+    if release is None or machine.config is None:
+        return None
+    own = {"mounts": machine.config["mounts"], "metadata": machine.metadata}
+    return served({**release.config, **own})
+
+
+def _ending(machine: Machine) -> CopyResult:
+    """Return what the exit of a machine says that left no result.
+
+    Where that is wrong, the server does not start: the note on the volume says what was copied.
+    """
+    endings = (event.exit_event for event in machine.events if event.exit_event is not None)
+    ending = next(endings, None) or {}
+    if ending.get("oom_killed"):
+        return CopyResult(error="the machine that copied it was killed because its memory was full")
+    if ending.get("exit_code") == 0 and not ending.get("requested_stop"):
+        return CopyResult()
+    return CopyResult(error="the machine that copied it ended without a result; its log says why")

@@ -1,0 +1,89 @@
+"""`roost migrate`: what a person types to move to PostgreSQL, to check it, and to end it."""
+
+from __future__ import annotations
+
+import json
+
+import httpx
+import pytest
+
+from helpers.environments import POSTGRES
+from roost.apply import copy_database, trial
+from roost.environment.model import AUTH_SECRET
+from roost.plan.database_move import is_copier
+
+URL = "postgresql://u:hunter2@db.example/prefect"
+
+
+@pytest.fixture
+def asked(roost, fly, rewrite, monkeypatch):
+    """The command line, with a server on its volume whose file asks for PostgreSQL now."""
+    monkeypatch.setattr(copy_database, "POLL_S", 0)
+    monkeypatch.setattr(trial, "POLL_S", 0)
+    monkeypatch.setenv("DATABASE_URL", URL)
+    assert roost("apply", "staging").code == 0
+    fly.settle("stopped")
+    rewrite(POSTGRES)
+    return roost
+
+
+def test_the_data_moves_and_the_volume_goes_when_somebody_confirms(asked, fly, rewrite):
+    [volume] = fly.volumes
+
+    moved = asked("migrate", "staging", "--to", "postgres")
+
+    assert moved.code == 0, moved.err
+    assert f"The volume {volume} is kept as it was" in moved.out
+    assert "hunter2" not in moved.out + moved.err
+    assert len(fly.copies) == 1
+    assert json.loads(asked("plan", "staging", "--json").out)["steps"] == []
+    back = asked("rollback", "staging", "--to", "1")
+    assert back.code == 3
+    assert "clients have written since" in back.err
+    rewrite(secrets=[AUTH_SECRET])
+    assert "which is from before" in asked("apply", "staging").err
+    rewrite(POSTGRES)
+
+    wrong = asked("migrate", "staging", "--confirm", "vol_9")
+    done = asked("migrate", "staging", "--confirm", volume)
+
+    assert (wrong.code, f"Kept volumes: {volume}" in wrong.err) == (3, True)
+    assert done.code == 0, done.err
+    assert fly.volumes == {}
+    [machine] = fly.machines.values()
+    assert "mounts" not in machine["config"]
+    assert json.loads(asked("plan", "staging", "--json").out)["steps"] == []
+
+
+def test_a_server_that_fails_its_gate_on_postgres_serves_its_volume_again(asked, fly, prefect):
+    def version():
+        [machine] = fly.machines.values()
+        moved = "ROOST_MOVED_FROM" in machine["config"]["env"]
+        return httpx.Response(200, json="3.0.0") if moved else None
+
+    prefect.broken["GET", "/api/admin/version"] = version
+
+    failed = asked("migrate", "staging", "--to", "postgres")
+
+    assert failed.code == 4
+    assert "The last healthy release was restored" in failed.err
+    [machine] = fly.machines.values()
+    assert not is_copier(machine["config"])
+    assert "ROOST_DATABASE_URL_VARIABLE" not in machine["config"]["env"]
+
+
+@pytest.mark.parametrize("to", ["sqlite", ""])
+def test_data_goes_to_postgres_alone(asked, fly, to):
+    fly.asked.clear()
+
+    found = asked("migrate", "staging", "--to", to)
+
+    assert found.code == 3
+    assert fly.asked == []
+
+
+def test_a_file_that_asks_for_the_volume_is_told_what_to_write(roost):
+    found = roost("migrate", "staging", "--to", "postgres")
+
+    assert found.code == 3
+    assert "database: {backend: postgres, url_secret: DATABASE_URL}" in found.err
