@@ -15,7 +15,7 @@ from typing import Never
 from roost.apply.executor import CarriedOut, Records, carry_out
 from roost.apply.objects_step import ObjectsKeeper, objects_step, only_objects
 from roost.apply.replica_verdict import ReplicatedProof
-from roost.apply.rollout import Rollout
+from roost.apply.rollout import Rollout, half_changed
 from roost.apply.snapshots import Snapshots
 from roost.apply.trial import remove_trials
 from roost.apply.verdict import GateResult, Proof
@@ -51,7 +51,6 @@ from roost.prefect.versions import Version, parse_version
 CHANGED = (CreateMachine, UpdateMachine, DestroyMachine)
 RELEASED = (*CHANGED, ProveRelease)
 """Steps after which a release has to be proved."""
-
 
 UNSEEN = GateResult(())
 """The result for a release that failed in an earlier apply: its checks are not known here."""
@@ -136,8 +135,11 @@ class Releaser:
         keeper = kept[0] if new and kept and _leaves_alone(kept[0], plan) else None
         records = Records(release, recovery.releases, keeper)
         rollout = self._rollout(desired, live)
-        goes_on = rollout.goes_on if rollout else None
-        done = await carry_out(plan, self.work, _volume_id(desired, live), records, goes_on)
+        if rollout and not await rollout.begins(half_changed(kept, plan, recovery.current)):
+            done, new = CarriedOut({}), None  # the verdict is that of the apply that was killed
+        else:
+            goes_on = rollout.goes_on if rollout else None
+            done = await carry_out(plan, self.work, _volume_id(desired, live), records, goes_on)
         if not desired.machines or (amended and not done.woken):
             return None
         machines = _to_prove(plan, done, kept)

@@ -60,6 +60,8 @@ class ReplicatedProof(Proof):
             return whole
         now = [each for each in await self.fly.list_machines(self.app) if each.id in machines]
         serving = [each.id for each in now if not runs_services(each.config or {})]
+        if not serving:
+            return replace(whole, why="No machine for the API is there any more.")
         shared = await self._run_shared(serving, machines, version, before)
         return replace(shared, results=(*whole.results, *shared.results), opened=whole.opened)
 

@@ -6,7 +6,7 @@ rollback has only the machines to put back that were changed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from roost.apply.replica_verdict import ReplicatedProof
@@ -14,8 +14,9 @@ from roost.apply.verdict import GateResult
 from roost.apply.work import Work
 from roost.fly.models import Machine
 from roost.plan.desired import SLOT_KEY
+from roost.plan.releases import Release, Verdict
 from roost.plan.replicas import runs_services
-from roost.plan.steps import CreateMachine, UpdateMachine
+from roost.plan.steps import CreateMachine, Plan, UpdateMachine
 
 
 @dataclass
@@ -36,6 +37,20 @@ class Rollout:
     before: tuple[Machine, ...]
     stopped: GateResult | None = None
     _served: bool = field(default=False)
+
+    async def begins(self, left: Iterable[Machine]) -> bool:
+        """Prove machines that an apply changed before it was killed; return whether all are good."""
+        for machine in left:
+            first = not self._served
+            self.work.notice(f"prove the machine {machine.metadata[SLOT_KEY]}, which is changed")
+            result = await self.proof.prove_serving(
+                machine.id, machine.instance_id, self.version, self.before, first=first
+            )
+            self._served = self._served or result.good
+            if not result.good:
+                self.stopped = result
+                return False
+        return True
 
     async def goes_on(
         self, step: CreateMachine | UpdateMachine, touched: Mapping[str, str]
@@ -73,3 +88,28 @@ class Rollout:
         )
         self._served = self._served or result.good
         return result
+
+
+def half_changed(kept: Iterable[Machine], plan: Plan, release: Release | None) -> list[Machine]:
+    """Return the machines for the API that a killed apply changed and did not prove.
+
+    A plan that continues does not change them again, so no barrier would prove them before the
+    others follow.
+
+    Args:
+        kept: the live machines that stay.
+        plan: what is about to be done.
+        release: the live release.
+    """
+    if release is None or release.verdict is not Verdict.PENDING:
+        return []
+    changes = {step.machine for step in plan.steps if isinstance(step, UpdateMachine)}
+    if not changes:
+        return []  # the gate that follows proves them
+    return [
+        machine
+        for machine in kept
+        if machine.id not in changes
+        and release.key in machine.metadata
+        and not runs_services(machine.config or {})
+    ]

@@ -6,6 +6,7 @@ import pytest
 
 from helpers.environments import REPLICATED
 from helpers.fake_replicas import Replicas, SharedPrefect
+from helpers.fly_trouble import TroubledFly, is_followed_by_a_kill
 from helpers.histories import desired_of
 from helpers.releasing import NO_PAGES
 from roost.errors import GateFailedError, NotRolledBackError
@@ -87,3 +88,36 @@ def test_machines_that_do_not_share_fail_the_gate(fault, check):
 
 def test_the_gate_asks_every_machine_of_the_api_and_never_that_of_the_services(world):
     assert set(world.served) == {"app-1", "app-2"}
+
+
+class KilledAt(TroubledFly):
+    """A Fly whose client is killed right after it updated the machine of a slot."""
+
+    def __init__(self, world, slot):
+        super().__init__(world.fly, is_followed_by_a_kill, 0)
+        [self._key] = [
+            key
+            for key, machine in world.fly.machines.items()
+            if machine["config"]["metadata"]["roost_slot"] == slot
+        ]
+
+    async def answer(self, request):
+        """Answer one request."""
+        if request.method == "POST" and request.url.path.endswith(f"/machines/{self._key}"):
+            return await is_followed_by_a_kill(self, request)
+        return await super().answer(request)
+
+
+def test_a_bad_machine_that_a_killed_apply_left_ends_the_change_before_the_others_follow(world):
+    bad = replicated("DEBUG", **{NO_PAGES: "false"})
+    # Killed while it proved the first machine for the API.
+    world.apply(bad, KilledAt(world, "app-1"))
+    assert world.levels() == {"services-1": "DEBUG", "app-1": "DEBUG", "app-2": "INFO"}
+    world.fly.leases.clear()  # those of a killed apply end after a while
+
+    run = world.apply(bad)
+
+    assert isinstance(run.error, GateFailedError)
+    assert proved(run)[0] == "prove the machine app-1, which is changed"
+    assert not any("update the machine app-2" in notice for notice in run.notices)
+    assert world.levels() == dict.fromkeys(SLOTS, "INFO")
