@@ -13,6 +13,8 @@ from helpers.prefect_site import LOGIN, NAME
 from helpers.prefect_versions import NEWEST
 from helpers.waiting import LIMIT_S
 
+pytestmark = pytest.mark.slow
+
 MINE = """active = "mine"
 
 [profiles.mine]

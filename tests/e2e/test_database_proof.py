@@ -24,9 +24,10 @@ def test_the_gate_proves_that_the_database_is_the_file_on_the_volume(site):
     assert (found["ok"], found["detail"]) == (True, "sqlite on the volume")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    ["PREFECT_SERVER_DATABASE", pytest.param("prefect_server_database", marks=pytest.mark.slow)],
+    ["PREFECT_SERVER_DATABASE", "prefect_server_database"],
 )
 def test_a_database_that_only_prefect_finds_ends_the_start_at_once(image, tmp_path, name):
     server = PrefectProcess(image, tmp_path, **{name: PARTS})

@@ -47,6 +47,7 @@ def test_prefect_alone_fails_at_them(play):
     assert play("resent", "--without")["failed"] == 2
 
 
+@pytest.mark.slow
 def test_what_waits_at_a_stop_is_delivered_to_the_service_it_waited_for(play):
     assert play("carried") == {
         "kept": 3,

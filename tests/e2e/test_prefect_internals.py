@@ -7,17 +7,13 @@ import subprocess
 
 import pytest
 
-from helpers.prefect_versions import NEWEST
 from localfly.images.builder import Images
 from roost.environment.prefect_settings import OWN_DEPLOY as DEPLOY
 from roost.environment.prefect_settings import locked_versions
 from roost.plan.image import image_reference, read_image_parts
 from roost_server.prefect_internals import INTERNALS
 
-VERSIONS = [
-    pytest.param(version, marks=() if version == NEWEST else pytest.mark.slow)
-    for version in locked_versions(DEPLOY)
-]
+pytestmark = pytest.mark.slow
 MOVED = """
 from roost_server import prefect_internals as internals
 topics = internals.TOPIC.load()
@@ -26,7 +22,7 @@ raise SystemExit(internals.main())
 """
 
 
-@pytest.fixture(params=VERSIONS)
+@pytest.fixture(params=locked_versions(DEPLOY))
 def run(request, image_cache, tmp_path):
     """Runs the image's Python; gives its exit code and what it wrote."""
     version = request.param

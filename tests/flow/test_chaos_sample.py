@@ -15,6 +15,8 @@ from chaos.storms import StormRun
 from chaos.testbed import open_testbed
 from helpers.waiting import LIMIT_S
 
+pytestmark = pytest.mark.slow
+
 SAMPLE = 11
 """One of so many calls is struck."""
 
@@ -34,10 +36,10 @@ def testbed(tmp_path, daemon, small_server, request):  # noqa: ARG001 - the imag
     ("name", "first"),
     [
         ("first deploy", 5),
-        pytest.param("settings", 7, marks=pytest.mark.slow),
-        pytest.param("scale down", 6, marks=pytest.mark.slow),
-        pytest.param("bad change, the server is ill", 12, marks=pytest.mark.slow),
-        pytest.param("destroy, given up", 8, marks=pytest.mark.slow),
+        ("settings", 7),
+        ("scale down", 6),
+        ("bad change, the server is ill", 12),
+        ("destroy, given up", 8),
     ],
 )
 def test_from_whatever_call_an_apply_was_ended_the_next_one_goes_on(testbed, name, first):
@@ -50,7 +52,6 @@ def test_from_whatever_call_an_apply_was_ended_the_next_one_goes_on(testbed, nam
     assert outcome.lost == 0
 
 
-@pytest.mark.slow
 def test_whatever_answer_is_lost_the_change_is_made_once(testbed):
     [scenario] = find(["image"])
 
@@ -61,7 +62,6 @@ def test_whatever_answer_is_lost_the_change_is_made_once(testbed):
     assert outcome.acknowledged > outcome.lost == 0
 
 
-@pytest.mark.slow
 def test_of_a_fly_that_is_lost_for_good_a_command_lets_go_and_says_what_to_do(testbed):
     [scenario] = find(["settings"])
 
@@ -71,7 +71,6 @@ def test_of_a_fly_that_is_lost_for_good_a_command_lets_go_and_says_what_to_do(te
     assert [str(cut) for cut in cuts if cut.faults] == []
 
 
-@pytest.mark.slow
 def test_a_mishap_is_a_fault_of_its_point_and_the_others_are_played(testbed):
     [scenario] = find(["settings"])
     asked = iter([True])
@@ -93,7 +92,6 @@ def test_a_mishap_is_a_fault_of_its_point_and_the_others_are_played(testbed):
     assert len(outcome.points) > 1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["memory"])
 def test_bad_weather_ends_in_a_change_or_in_a_sentence(testbed, name):
     [scenario] = find([name])
@@ -104,7 +102,6 @@ def test_bad_weather_ends_in_a_change_or_in_a_sentence(testbed, name):
     assert [str(each) for each in results if each.faults] == []
 
 
-@pytest.mark.slow
 def test_of_two_changes_at_once_one_wins_and_they_are_never_mixed(testbed, tmp_path, daemon):
     [pair] = [pair for pair in PAIRS if pair.name == "two changes"]
     testbed.write(SLEEPLESS)

@@ -357,6 +357,7 @@ def test_processes_of_a_machine_are_listed(daemon, app):
     assert process["listen_sockets"][0]["address"].endswith(":8080")
 
 
+@pytest.mark.slow
 def test_the_memory_of_a_machine_is_told_now_at_most_and_as_it_may_be(daemon, app):
     machine = daemon.new_machine(app)
     params = {"app": app.removeprefix("/apps/")}

@@ -53,6 +53,7 @@ def test_a_look_at_a_spoilt_answer_ends_in_a_sentence(roost, applied, verb, data
     assert_told(roost(verb, "staging", *data.draw(st.sampled_from([(), ("--json",)]))))
 
 
+@pytest.mark.slow
 @given(data=st.data())
 @examples(60)
 def test_an_apply_that_cannot_read_an_answer_changes_nothing_on_it(roost, applied, data, tmp_path):

@@ -26,6 +26,7 @@ from roost.plan.diff import diff, plan_from
 from roost.plan.live import read_live
 from roost.plan.releases import records_in
 from roost.plan.rollback import roll_back
+from roost.prefect.probe import Check, SelectChecks, select_checks
 from roost.secret_text import SecretText
 
 NOW = "2026-11-24T12:00:00+00:00"
@@ -49,6 +50,17 @@ def deadly(**fields: Any) -> Desired:
     return setting("PREFECT_LOGGING_LEVEL", "DEADLY", **fields)
 
 
+DECIDING = frozenset({"health", "ready", "version", "database", "ui"})
+
+
+def few_checks(*, login: bool, stock: bool) -> tuple[Check, ...]:
+    """Return the checks that decide in these tests; the others have tests of their own.
+
+    An apply that is tried at each of its calls would spend two thirds of its time on them.
+    """
+    return tuple(each for each in select_checks(login=login, stock=stock) if each.name in DECIDING)
+
+
 @dataclass
 class World:
     """A Fly, the server on its machines, and the applies to it.
@@ -62,6 +74,7 @@ class World:
     now: str = NOW
     answers: dict[tuple[str, str], httpx.Response] = field(default_factory=dict)
     """What the server says to a verb and a path instead."""
+    checks_for: SelectChecks = few_checks
 
     async def serve(self, request: httpx.Request) -> httpx.Response:
         """Answer a request as the server of the machine's config does; it wakes the machine."""
@@ -155,6 +168,7 @@ class World:
             on_check=lambda _: None,
             on_url=lambda _: None,
             open_server=opens(self.serve),
+            checks_for=self.checks_for,
         )
 
     @property

@@ -123,6 +123,7 @@ def test_a_proven_pin_that_has_to_change_is_named_here_and_in_the_lock(lock, pin
     assert "# not the version that Roost is tested with: anyio 4.16.0 -> 4.15.1\n" in text
 
 
+@pytest.mark.slow
 def test_versions_stay_until_they_are_upgraded_and_proven_ones_stay_then_too(lock, pins):
     lock("prefect-vault", "hvac<2.4")
     lock("prefect-vault")

@@ -15,7 +15,7 @@ from roost.fly.client import FlyClient
 from roost.fly.models import Machine
 from roost.plan.replicas import runs_services
 from roost.prefect.gate_pages import GATE_HEADERS
-from roost.prefect.probe import Check, Server, select_checks
+from roost.prefect.probe import Check, Server
 from roost.prefect.replica_checks import (
     check_answers,
     check_events_shared,
@@ -77,7 +77,7 @@ class ReplicatedProof(Proof):
             before: the machines before the change.
             first: whether it is the first one, which has to pass every check.
         """
-        checks = select_checks(login=self.auth is not None, stock=self.stock)
+        checks = self.checks_for(login=self.auth is not None, stock=self.stock)
         if not first:
             checks = tuple(check for check in checks if check.name in SHORT)
         headers = {**GATE_HEADERS, PIN: machine}

@@ -9,7 +9,7 @@ from roost.apply.gate import Gate, GateRun, OnCheck
 from roost.fly.client import FlyClient
 from roost.fly.models import Machine
 from roost.prefect.gate_pages import GATE_HEADERS, ask_report, quoted
-from roost.prefect.probe import OPENING, Check, CheckResult, Server, select_checks
+from roost.prefect.probe import OPENING, Check, CheckResult, SelectChecks, Server, select_checks
 from roost.prefect.transport import OpenServer, prefect_client
 from roost.secret_text import SecretText
 
@@ -64,6 +64,7 @@ class Proof:
         on_url: called with the address before the first check.
         database: the backend that the file asks for, `sqlite` or `postgres`; empty for any.
         open_server: opens a client of the server at its address.
+        checks_for: returns the checks of a server with or without a login, of our image or stock.
     """
 
     fly: FlyClient
@@ -76,6 +77,7 @@ class Proof:
     on_url: Callable[[str], None]
     database: str = ""
     open_server: OpenServer = prefect_client
+    checks_for: SelectChecks = select_checks
 
     def gate(
         self,
@@ -100,7 +102,7 @@ class Proof:
         """
         url = await self.find_url()
         self.on_url(url)
-        checks = select_checks(login=self.auth is not None, stock=self.stock)
+        checks = self.checks_for(login=self.auth is not None, stock=self.stock)
         return await self.run_checks(url, machines, version, before, checks)
 
     async def run_checks(  # noqa: PLR0913, PLR0917 - those of `run_gate`, and which checks, and where

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import anyio
 import httpx
@@ -28,6 +29,7 @@ __all__ = [
     "OPENING",
     "Check",
     "CheckResult",
+    "SelectChecks",
     "Server",
     "prove",
     "run_check",
@@ -122,6 +124,13 @@ OPENING = Check(
     "The server passed its checks, and opens by itself in 15 minutes. Look at its log.",
 )
 """Run by the gate at the end, on a server of our image that passed every other check."""
+
+
+class SelectChecks(Protocol):
+    """Returns the checks that apply to a server."""
+
+    def __call__(self, *, login: bool, stock: bool) -> tuple[Check, ...]:
+        """Return them for a server with or without a login, of our image or stock."""
 
 
 def select_checks(*, login: bool, stock: bool) -> tuple[Check, ...]:
