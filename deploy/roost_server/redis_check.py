@@ -7,7 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from roost_server.errors import BootError
-from roost_server.redis_settings import is_replicated, redis_url
+from roost_server.redis_settings import (
+    PROCESS,
+    SERVICES,
+    SERVICES_DOCKET,
+    is_replicated,
+    redis_url,
+)
 
 LIMIT_S = 5.0
 OLDEST = (6, 2)
@@ -38,6 +44,8 @@ def check_redis(environ: Mapping[str, str]) -> None:
         ) from None
     try:
         info = client.info()
+        if environ[PROCESS] == SERVICES:
+            forget_services(client)
     except exceptions.AuthenticationError:
         raise BootError(
             "the Redis refuses the user or the password; correct the secret of redis.url_secret"
@@ -56,6 +64,18 @@ def check_redis(environ: Mapping[str, str]) -> None:
         raise BootError(fault)
     if note := eviction_note(info):
         print(f"roost: {note}", flush=True)
+
+
+def forget_services(client: Any) -> None:
+    """Remove what the services of an earlier start left to do, before they begin anew.
+
+    The next round of each service stands in the Redis. Kept, a round that an earlier setting put
+    off for a day would still be a day away, and one that was being executed when its machine died
+    would wait for its redelivery. There is one machine for the services, and each of them finds
+    by itself what is left to do.
+    """
+    for key in client.scan_iter(f"{SERVICES_DOCKET}:*", count=1000):
+        client.unlink(key)
 
 
 def name_reason(error: Exception) -> str:

@@ -14,8 +14,8 @@ URL_VARIABLE = "ROOST_REDIS_URL_VARIABLE"
 PROCESS = "ROOST_PROCESS"
 API, SERVICES = "api", "services"
 # In one docket, a machine without services would take the services' tasks and drop them as unknown
-# (pydocket 0.27.0). Prefect's own `prefect server services start` separates them by this name too.
-SERVICES_DOCKET = "prefect"
+# (pydocket 0.27.0). The name is the prefix of its keys, and of no other's.
+SERVICES_DOCKET = "roost-services"
 _MODULES = {
     "PREFECT_SERVER_EVENTS_MESSAGING_BROKER": "prefect_redis.messaging",
     "PREFECT_SERVER_EVENTS_MESSAGING_CACHE": "prefect_redis.messaging",

@@ -234,3 +234,23 @@ def test_a_redis_that_goes_is_told_and_one_that_comes_back_empty_is_used_again(p
     assert all(process.process.poll() is None for process in processes.values())
     logs = "".join(process.log() for process in processes.values())
     assert redis.password not in logs
+
+
+def test_services_that_start_again_wait_for_no_round_of_an_earlier_start(processes):
+    services, one = processes["services"], processes["one"]
+    loops = ("", "RECENT_DEPLOYMENTS_")
+    slow = {f"PREFECT_SERVER_SERVICES_SCHEDULER_{loop}LOOP_SECONDS": "100000" for loop in loops}
+
+    def ask(verb, path, body):
+        with one.http() as http:
+            return http.request(verb, path, json=body)
+
+    services.stop()
+    services.settings |= slow
+    services.start()
+    services.stop()
+    for name in slow:
+        del services.settings[name]
+    services.start()
+
+    until(schedule(ask, "soon"))

@@ -28,7 +28,7 @@ def test_every_part_of_prefect_that_shares_work_has_the_redis():
 def test_the_services_have_a_docket_that_no_machine_without_services_reads():
     services = redis_settings({**MACHINE, "ROOST_PROCESS": "services"})
 
-    assert services["PREFECT_SERVER_DOCKET_NAME"] == "prefect"
+    assert services["PREFECT_SERVER_DOCKET_NAME"] == "roost-services"
     assert "PREFECT__SERVER_WEBSERVER_ONLY" not in services
     assert "PREFECT_SERVER_DOCKET_NAME" not in redis_settings(MACHINE)
 
