@@ -196,6 +196,13 @@ def clients(session: nox.Session) -> None:
 
 
 @nox.session
+def flyctl(session: nox.Session) -> None:
+    """Try the commands of $FLYCTL, Fly's own client, on a local Fly: ./run flyctl [--write]."""
+    install(session, "tests")
+    run_package(session, "flyctl")
+
+
+@nox.session
 def chaos(session: nox.Session) -> None:
     """Kill, lose, storm and meet: ./run chaos [PART...] [--every N] [--write]."""
     install(session, "tests")
@@ -281,14 +288,21 @@ def lock_flows(session: nox.Session, name: str, *, upgrade: bool) -> None:
     pins.write_text(f"prefect=={version}\nprefect-client=={version}\n", encoding="utf-8")
     constraints = (str(constraints_of(version)), str(pins))
     output, proven = folder / "requirements.txt", Path(f"deploy/locks/prefect-{version}.txt")
-    if proven.is_file() and not output.is_file():
-        # uv prefers what the output file has: these are the versions that the server is tested with.
-        output.write_bytes(proven.read_bytes())
-    session.run(
-        *(*UV, *COMPILE, str(wanted), *(["--upgrade"] if upgrade else [])),
-        *(word for path in constraints for word in ("--constraints", path)),
-        *("-o", str(output)),
-    )
+    lock = pins.with_name("flows-lock.txt")
+    # uv prefers what the output file has: at first the versions that the server is tested with.
+    known = output if output.is_file() else proven
+    lock.write_bytes(known.read_bytes() if known.is_file() else b"")
+    newest = ["--upgrade"] if upgrade else []
+    named = (word for path in constraints for word in ("--constraints", path))
+    try:
+        session.run(*UV, *COMPILE, str(wanted), *newest, *named, "-o", str(lock))
+        check_wheels(session, lock)
+    except CommandFailed:
+        session.error(
+            f"The packages of {wanted.relative_to(ROOT.resolve())} cannot be installed in the image: uv "
+            "names the cause above. Change them, and lock again. Nothing was written"
+        )
+    output.write_bytes(lock.read_bytes())
 
 
 def lock_server(session: nox.Session, name: str, *, upgrade: bool) -> None:
@@ -306,17 +320,25 @@ def lock_server(session: nox.Session, name: str, *, upgrade: bool) -> None:
     session.run(*tool, "begin", name, str(scratch), *newest, env=environment())
     version = wanted.read_text("utf-8").partition("\n")[0].partition("==")[2]
     constraints = ("--constraints", str(constraints_of(version)))
-    proof = (*PLATFORM, "--python-version", image_python(), "-o", str(scratch / "image.txt"))
     try:
         session.run(*UV, *COMPILE, str(wanted), *constraints, "-o", str(lock))
-        # The lock is for any platform; each of its packages must have a wheel for the image's.
-        session.run(*UV, "pip", "compile", "--quiet", "--no-build", "--no-deps", str(lock), *proof)
+        check_wheels(session, lock)
     except CommandFailed:
         session.error(
             f"The extras of {name} cannot be installed together with Prefect {version}: uv names the "
             "cause above. Change prefect.extras in its file, and lock it again. Nothing was written"
         )
     session.run(*tool, "finish", name, str(scratch), env=environment())
+
+
+def check_wheels(session: nox.Session, lock: Path) -> None:
+    """Check that each package of a lock, which is for any platform, has a wheel for the image's.
+
+    Raises:
+        CommandFailed: one has none; uv names it.
+    """
+    proof = (*PLATFORM, "--python-version", image_python(), "-o", str(lock.with_name("image.txt")))
+    session.run(*UV, "pip", "compile", "--quiet", "--no-build", "--no-deps", str(lock), *proof)
 
 
 def image_python() -> str:

@@ -39,7 +39,7 @@ class Book:
     Args:
         records: where they are kept.
         clock: the awake seconds of this server.
-        on_alive: called with the name of a flow server that asks for work.
+        on_asks: called with the name of a flow server that asks for work.
         is_waking: returns whether a flow server was requested to wake and did not ask for work yet.
     """
 
@@ -47,12 +47,12 @@ class Book:
         self,
         records: Records,
         clock: AwakeClock,
-        on_alive: Callable[[str], None] = lambda _: None,
+        on_asks: Callable[[str], None] = lambda _: None,
         is_waking: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._records = records
         self.clock = clock
-        self._on_alive = on_alive
+        self._on_asks = on_asks
         self._is_waking = is_waking
         self.servers: dict[str, FlowServer] = {}
         self.changed = asyncio.Event()
@@ -173,7 +173,11 @@ class Book:
             return False
         await self.skip_missed(caller.name)
         self._note_alive(caller.name)
-        self.put(replace(self.servers[caller.name], polled=self.now()))
+        self._on_asks(caller.name)
+        record = self.servers[caller.name]
+        self.put(record.got_work(self.now()))
+        if record.gave_up_at:
+            await self.save(caller.name)
         return True
 
     async def _may_work(self, caller: Caller) -> bool:
@@ -260,7 +264,7 @@ class Book:
         async with self._saving:
             await self._records.delete(name)
             self.servers.pop(name, None)
-        self._on_alive(name)
+        self._on_asks(name)
 
     def is_draining(self, name: str) -> bool:
         """Return whether a flow server gets no work now, because it sleeps or stops."""
@@ -321,5 +325,5 @@ class Book:
                 await skip_missed(record.served, record.missed, name)
 
     def _note_alive(self, name: str) -> None:
+        """Note that a flow server works, or is about to ask for work."""
         self._alive[name] = self.now()
-        self._on_alive(name)

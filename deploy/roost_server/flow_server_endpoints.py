@@ -155,10 +155,13 @@ class FlowServerEndpoints:
     async def describe(self, record: FlowServer) -> dict[str, Any]:
         """Return a record as its endpoint answers it, with what waits for it now."""
         now = self._book.now()
-        time, gave_up = datetime.fromtimestamp(now, UTC), self._waker.gave_up(record.name)
+        time = datetime.fromtimestamp(now, UTC)
+        gave_up = bool(record.gave_up_at) or self._waker.gave_up(record.name)
         first = await first_due(record, time, gave_up=gave_up)
         overdue = await waiting_runs(record.served, before=time)
-        untaken = await explain_untaken(record.served, record.untaken, time)
+        everybody = (each.deployments for each in self._book.servers.values())
+        former = set(record.former).difference(*everybody)
+        untaken = await explain_untaken(record.served, record.untaken, time, former)
         names = await deployment_names({*record.deployments, *names_of(untaken)})
         return {
             **{key: getattr(record, key) for key in ("name", "address", "boot", "version")},
@@ -188,7 +191,7 @@ class FlowServerEndpoints:
                 for each in untaken
                 for named in [names.get(each.deployment or "")]
             ],
-            "wake_error": self._waker.error(record.name),
+            "wake_error": self._waker.error(record.name) or record.gave_up_why,
         }
 
     async def report(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import re
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from roost_server.flow_server_requests import (
     Reply,
     answer_failure,
     answer_json,
+    begins_by,
     is_uuid,
     read_document,
     read_polled,
@@ -38,6 +40,11 @@ DEPLOYMENT = re.compile(r"/deployments/[0-9a-fA-F-]{36}/?$")
 CREATES = re.compile(r"/(?:create_flow_run|resume|set_state|flow_runs)/?$")
 CHANGES = re.compile(r"/(?:deployments|work_pools|work_queues|concurrency_limits)/")
 """What may hold runs; a change of it may let them go."""
+STARTS_NOW = re.compile(r"/deployments/(?P<deployment>[0-9a-fA-F-]{36})/create_flow_run/?$")
+AHEAD = timedelta(seconds=5)
+"""A run that is due later than this is left to the watch."""
+STARTS = re.compile(r"/(?:create_flow_run|resume)/?$")
+"""What a person does, or a program for one, who wants a run now."""
 EXECUTED = ("PENDING", "RUNNING")
 
 
@@ -47,21 +54,24 @@ class FlowServerLayer:
     Args:
         book: the flow servers.
         environ: holds the login.
-        nudge: called when a run may have been created.
+        expect: called with a deployment for which a run is being created that is due now.
+        nudge: called when a run may have been created, and with whether somebody asked for it.
         try_again: called when what holds a run may have changed.
         clients: counts the sockets and polls of others.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - each is something else that it has to tell
         self,
         book: Book,
         environ: Mapping[str, str],
-        nudge: Callable[[], None],
+        expect: Callable[[str], None],
+        nudge: Callable[[bool], None],
         try_again: Callable[[], None],
         clients: Clients,
     ) -> None:
         self._book = book
         self._environ = environ
+        self._expect = expect
         self._nudge = nudge
         self._try_again = try_again
         self._clients = clients
@@ -108,9 +118,33 @@ class FlowServerLayer:
         if scope["method"] == "POST" and POLL.search(scope["path"]):
             self._clients.note_poll()
         try:
-            await app(scope, receive, send)
+            if scope["method"] == "POST" and (starts := STARTS_NOW.search(scope["path"])):
+                await self._start(app, scope, receive, send, starts["deployment"])
+            else:
+                await app(scope, receive, send)
         finally:
             self._note_run(scope)
+
+    async def _start(
+        self, app: App, scope: Scope, receive: Receive, send: Send, deployment: str
+    ) -> None:
+        """Pass a request that creates a run, and have its flow server woken meanwhile.
+
+        A server that was just started takes a second for such a request, and a flow server needs that
+        second, too. One that is woken for a run that Prefect then refuses sleeps again.
+        """
+        with closing(tempfile.SpooledTemporaryFile(KEPT_IN_MEMORY)) as file:
+            body = await read_body(receive, file)
+            latest = datetime.fromtimestamp(self._book.now(), UTC) + AHEAD
+            if (
+                is_uuid(deployment)
+                and is_logged_in(scope, self._environ)
+                and begins_by(read_document(body), latest)
+            ):
+                with suppress(Exception):  # the watch looks again, and logs why it cannot
+                    await self._book.load()
+                    self._expect(str(UUID(deployment)))
+            await app(scope, body.replay(), send)
 
     def _note_run(self, scope: Scope) -> None:
         """Have the watch look now if a request may have created a run, or let one go."""
@@ -122,7 +156,7 @@ class FlowServerLayer:
             return
         if is_change or ends_run:
             self._try_again()
-        self._nudge()
+        self._nudge(bool(is_new and STARTS.search(path) and not read_caller(scope)))
 
     async def _from_flow_server(
         self, app: App, scope: Scope, receive: Receive, send: Send, caller: Caller

@@ -40,7 +40,7 @@ class FlowServers:
     ) -> None:
         clock = AwakeClock(is_open=is_open)
         waker = Waker(lambda: clock.seconds)
-        book = Book(Store(environ.get("FLY_APP_NAME", "")), clock, waker.note_seen, waker.is_waking)
+        book = Book(Store(environ.get("FLY_APP_NAME", "")), clock, waker.forget, waker.is_waking)
         self._book = book
         self.watch = FlowWatch(book, waker, is_open)
         self.announcer = Announcer(environ)
@@ -48,7 +48,12 @@ class FlowServers:
         self.due_times = DueTimes((self.watch, *sources), sinks, is_open)
         self.clients = Clients()
         self._layer = FlowServerLayer(
-            book, environ, self.watch.nudge, self.watch.try_again, self.clients
+            book,
+            environ,
+            self.watch.expect,
+            self.watch.nudge,
+            self.watch.try_again,
+            self.clients,
         )
         self._endpoints = FlowServerEndpoints(book, waker, self.due_times, environ)
 

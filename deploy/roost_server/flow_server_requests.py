@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from roost_server.flow_servers import Served
 from roost_server.write_requests import Body
 
 LONGEST_BODY = 2**20
+SCHEDULED = "SCHEDULED"
 ACCEPTED = "ACCEPT"
 """What Prefect says of a state that it set as it was proposed."""
 
@@ -99,6 +101,21 @@ def read_proposed(document: Any) -> str:
     """Return the type of the state that a request proposes; empty if there is none."""
     state = document.get("state") if isinstance(document, dict) else None
     return str(state.get("type")) if isinstance(state, dict) else ""
+
+
+def begins_by(document: Any, latest: datetime) -> bool:
+    """Return whether a request creates a run that is due by a time, also if it names none."""
+    state = document.get("state") if isinstance(document, dict) else None
+    if not isinstance(state, dict):
+        return isinstance(document, dict)
+    details = state.get("state_details")
+    is_scheduled = bool(state.get("type", SCHEDULED) == SCHEDULED)
+    at = details.get("scheduled_time") if isinstance(details, dict) else None
+    if not is_scheduled or at is None:
+        return is_scheduled
+    with suppress(ValueError, TypeError):
+        return datetime.fromisoformat(at) <= latest
+    return False
 
 
 def is_uuid(text: Any) -> bool:

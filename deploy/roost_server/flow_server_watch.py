@@ -29,6 +29,14 @@ from roost_server.last_error import FailureLog
 from roost_server.missed_runs import MISSED_S
 from roost_server.missing_processes import GONE_S, PENDING_S
 from roost_server.next_due import NextDue
+from roost_server.silent_flow_servers import (
+    give_up,
+    is_given_up,
+    next_try,
+    starts_since,
+    try_again,
+    why_silent,
+)
 from roost_server.subflows import Orphan, find_orphans
 from roost_server.untaken_runs import Patience
 
@@ -67,7 +75,7 @@ class FlowWatch:
         self._active: set[str] = set()
         self._orphans: list[Orphan] = []
         self._patience: dict[str, Patience] = {}
-        self._looked_s = 0.0
+        self._looked_s = self._wanted_at = 0.0
         self._nudge = asyncio.Event()
         self._looking = asyncio.Lock()
         self._saved_at = 0.0
@@ -93,9 +101,22 @@ class FlowWatch:
                 await asyncio.sleep(LEAST_S - (time.monotonic() - began))
             self._nudge.clear()
 
-    def nudge(self) -> None:
-        """Look now: a run may have been created."""
+    def nudge(self, wanted: bool = False) -> None:  # noqa: FBT001, FBT002 - it is passed as a callback
+        """Look now: a run may have been created.
+
+        Args:
+            wanted: whether somebody started it, which is worth a wake of whoever was given up.
+        """
+        if wanted:
+            self._wanted_at = self._book.now()
         self._nudge.set()
+
+    def expect(self, deployment: str) -> None:
+        """Wake the flow server of a deployment for which a run is being created."""
+        for record in list(self._book.servers.values()):
+            serves = self._is_open() and deployment in record.deployments
+            if serves and self._book.is_asleep(record.name) and not self._is_given_up(record):
+                self._waker.wake(record)
 
     async def look(self) -> None:
         """Read what waits and what is executed, and act on it."""
@@ -103,6 +124,8 @@ class FlowWatch:
             self._book.clock.tick()
             await self._read()
             self._note_untaken()
+            for record in list(self._book.servers.values()):
+                await self._note_silent(record)
             for record in list(self._book.servers.values()):
                 await self._wake(record)
             for name in list(self._book.servers):
@@ -152,17 +175,37 @@ class FlowWatch:
             if record.untaken:
                 self._patience.setdefault(record.name, Patience()).begin_again()
                 self._book.put(replace(record, untaken={}))
-                self.nudge()
+                self._nudge.set()
 
     def _executed(self, record: FlowServer) -> str | None:
         """Return a run that this flow server executes; None if there is none."""
         return next((run for run in record.runs if run in self._active), None)
 
+    async def _note_silent(self, record: FlowServer) -> None:
+        """Give up a flow server that was started again and again and asks for no work."""
+        if self._executed(record) or not (waking := self._waker.silent(record.name)):
+            return
+        caller = Caller(record.name, record.boot)
+        is_seen = self._book.silent_s(caller) < self._book.clock.seconds - waking.since
+        starts = starts_since(record, waking.boot)
+        why = why_silent(starts, record.address, is_seen=is_seen)
+        if not record.gave_up_at:
+            print(f"roost: gives up flow server {record.name} for an hour: {why}", flush=True)
+        self._book.put(give_up(record, self._book.now(), why))
+        self._waker.forget(record.name)
+        await self._book.save(record.name)
+
+    def _is_given_up(self, record: FlowServer) -> bool:
+        """Return whether a flow server that asked for no work is still left alone."""
+        now = self._book.now()
+        return is_given_up(record, now, ahead_s=NEAR_S, wanted_at=self._wanted_at)
+
     async def _wake(self, record: FlowServer) -> None:
         ahead = self._time() + timedelta(seconds=AHEAD_S)
         due = [run for run in self._waiting if run.at <= ahead and still_waits(record, run)]
-        if not due or not self._book.is_asleep(record.name):
+        if not due or not self._book.is_asleep(record.name) or self._is_given_up(record):
             return
+        self._book.put(record := try_again(record, self._book.now()))
         self._waker.wake(record)
         missed = self._time() - timedelta(seconds=MISSED_S)
         if len(due) > 1 and due[0].at < missed:
@@ -219,7 +262,9 @@ class FlowWatch:
         near = self._time() + timedelta(seconds=NEAR_S)
         for record in self._book.servers.values():
             due = (run for run in self._waiting if run.at <= near and still_waits(record, run))
-            if (run := next(due, None)) and not self._waker.gave_up(record.name):
+            if self._waker.gave_up(record.name) or self._is_given_up(record):
+                continue
+            if run := next(due, None):
                 return f"the run {run.run} for flow server {record.name} is due at {run.at:%H:%M:%S} UTC"
         return None
 
@@ -251,7 +296,8 @@ class FlowWatch:
         await self._book.load()
         found: list[tuple[WaitingRun, str]] = []
         for record in self._book.servers.values():
-            run = await first_due(record, self._time(), gave_up=self._waker.gave_up(record.name))
+            gave_up = bool(record.gave_up_at) or self._waker.gave_up(record.name)
+            run = await first_due(record, self._time(), gave_up=gave_up)
             found += [(run, record.name)] if run else []
         earliest = min(found, key=lambda each: each[0].at, default=None)
         return await _describe(*earliest) if earliest else None
@@ -278,4 +324,5 @@ async def first_due(record: FlowServer, now: datetime, *, gave_up: bool) -> Wait
     """
     after = now if gave_up else None
     runs = await waiting_runs(record.served, after=after, limit=1 + len(record.untaken))
-    return next((run for run in runs if run.run not in record.untaken), None)
+    waiting = next((run for run in runs if run.run not in record.untaken), None)
+    return waiting and next_try(record, waiting)

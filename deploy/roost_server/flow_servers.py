@@ -24,6 +24,7 @@ DRAIN_S = 600.0
 KEPT_BOOTS = 1000
 """So many earlier boots are refused by name, and all those that still have runs."""
 KEPT_VERSIONS = 16
+MOST_FORMER = 100
 LONGEST = 200
 
 
@@ -119,6 +120,10 @@ class FlowServer:
         runs: the boot that executes a flow run, by the run's id.
         untaken: the runs that it did not take while it asked for work (`untaken_runs`), each with the
             time when it was due, in seconds since 1970.
+        former: the ids of deployments that earlier starts polled for, and none since.
+        gave_up_at: when it was last given up, or tried again since, because it starts and asks for
+            no work, in seconds since 1970; 0 once it asks (`silent_flow_servers`).
+        gave_up_why: the likely cause.
     """
 
     name: str
@@ -138,6 +143,9 @@ class FlowServer:
     polled: float = 0.0
     runs: Mapping[str, str] = field(default_factory=dict)
     untaken: Mapping[str, float] = field(default_factory=dict)
+    former: tuple[str, ...] = ()
+    gave_up_at: float = 0.0
+    gave_up_why: str = ""
 
     @property
     def served(self) -> Served:
@@ -178,6 +186,10 @@ class FlowServer:
             draining_until=0.0,
         )
 
+    def got_work(self, now: float) -> FlowServer:
+        """Record that it asked for work and got what there was; `now` is in seconds since 1970."""
+        return replace(self, polled=now, gave_up_at=0.0, gave_up_why="")
+
     def ran_canary(self, version: str) -> FlowServer:
         """Record that this version ran the canary flow."""
         others = [known for known in self.canaries if known != version]
@@ -187,12 +199,14 @@ class FlowServer:
         """Record what a boot polls for; the first poll of a new boot replaces the older lists."""
         known = self.served if self.learned_from == boot else Served()
         served = known | polled
+        former = {*self.former, *self.deployments} - served.deployments
         learned = replace(
             self,
             deployments=tuple(sorted(served.deployments)),
             pools=tuple(sorted(served.pools)),
             queues={pool: tuple(sorted(each)) for pool, each in sorted(served.queues.items())},
             learned_from=boot,
+            former=tuple(sorted(former))[:MOST_FORMER],
         )
         return self if learned == self else learned
 
@@ -230,7 +244,7 @@ def from_json(document: Mapping[str, Any]) -> FlowServer:
     """
     known = {each.name for each in fields(FlowServer)}
     values = {key: value for key, value in document.items() if key in known}
-    for key in ("fenced", "canaries", "deployments", "pools"):
+    for key in ("fenced", "canaries", "deployments", "pools", "former"):
         values[key] = tuple(values.get(key, ()))
     values["queues"] = {pool: tuple(each) for pool, each in (values.get("queues") or {}).items()}
     return FlowServer(**{**values, "missed": Missed(values["missed"])})

@@ -26,6 +26,9 @@ HELD_S = 60.0
 """A run that a pause holds is reported when it is overdue by more than this, in seconds."""
 LIMIT = 20
 """The number of runs that a report names."""
+NOT_SERVED = (
+    "the flow server serves its deployment no more; serve it again, or delete the deployment"
+)
 AWAITS_SLOT = "AwaitingConcurrencySlot"
 """Prefect's name of the state of a run that a limit of its deployment holds (3.8.8, 3.9.1)."""
 
@@ -88,14 +91,17 @@ class Untaken:
 
 
 async def explain_untaken(
-    served: Served, untaken: Mapping[str, float], now: datetime
+    served: Served, untaken: Mapping[str, float], now: datetime, former: Collection[str] = ()
 ) -> list[Untaken]:
-    """Return the untaken runs, and those that a pause or another queue holds, the earliest first.
+    """Return the untaken runs, and those that nobody gets, the earliest first.
+
+    A pause holds them, or another queue, or they are of a deployment that nobody serves any more.
 
     Args:
         served: what the flow server polls for.
         untaken: its untaken runs, each with the time when it was due, in seconds since 1970.
         now: the time, with its zone.
+        former: the ids of deployments that it served earlier, and nobody serves now.
     """
     import sqlalchemy as sa
 
@@ -112,7 +118,11 @@ async def explain_untaken(
         with_pools(sa.select(*columns).select_from(run))
         .where(
             run.state_type == STATES.load().StateType.SCHEDULED,
-            sa.or_(run.id.in_([UUID(each) for each in untaken]), _held(served, now)),
+            sa.or_(
+                run.id.in_([UUID(each) for each in untaken]),
+                _held(served, now),
+                _left(former, now),
+            ),
         )
         .order_by(run.next_scheduled_start_time)
         .limit(LIMIT)
@@ -123,7 +133,8 @@ async def explain_untaken(
     for each, at, deployment, state, *where in rows:
         since = untaken.get(str(each))
         due = datetime.fromtimestamp(since, UTC) if since else at
-        why = _reason(served, state, _Place(*where))
+        is_left = str(deployment) in former and str(each) not in untaken
+        why = NOT_SERVED if is_left else _reason(served, state, _Place(*where))
         found.append(Untaken(str(each), due, str(deployment) if deployment else None, why))
     return found
 
@@ -146,6 +157,18 @@ def _held(served: Served, now: datetime) -> Any:
                 for name, queues in served.queues.items()
             ),
         ),
+    )
+
+
+def _left(former: Collection[str], now: datetime) -> Any:
+    """Return the condition of a query: overdue, of a deployment that nobody serves any more."""
+    import sqlalchemy as sa
+
+    run = PROVIDE_DATABASE.load()().FlowRun
+    return sa.and_(
+        run.next_scheduled_start_time < now - timedelta(seconds=HELD_S),
+        run.deployment_id.in_([UUID(each) for each in former]),
+        run.work_queue_id.is_(None),
     )
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from roost_machine.metadata import write_metadata
 from roost_server.last_error import name_failure
 from roost_server.next_due import NextDue
+from roost_server.private_http import open_client
 
 WAKER, ADDRESS = "ROOST_WAKER", "ROOST_SERVER_ADDRESS"
 """The variables with the waker's address and this server's own; set where the file has a waker."""
@@ -169,7 +170,5 @@ async def send(address: str, body: dict[str, Any]) -> int:
     Raises:
         httpx.HTTPError: nothing answers within LIMIT_S.
     """
-    import httpx
-
-    async with httpx.AsyncClient(timeout=LIMIT_S, trust_env=False) as client:
+    async with open_client(address, LIMIT_S) as client:
         return (await client.post(address, json=body)).status_code

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import typer.exceptions
 
 from localfly.errors import LocalFlyError
 from localfly.images.builder import Images
+from localfly.state.client_environment import client_environment
 from localfly.state.home import Delays, Settings, discovery_file, lock_home
 
 START_LIMIT_S = 30
@@ -28,7 +30,7 @@ POLL_S = 0.05
 app = typer.Typer(
     name="localfly",
     help="A small Fly.io on this machine: the Machines API, the proxy, and machines as processes.",
-    epilog="Point any client to it: export FLY_FLAPS_BASE_URL=$(localfly start --detach)",
+    epilog="Point any client to it: eval $(localfly env)",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -43,6 +45,9 @@ SuspendTakes = Annotated[
 ]
 SecretsTake = Annotated[
     float, typer.Option(min=0, help="Seconds until the hosts know new secrets.")
+]
+AnswersTake = Annotated[
+    float, typer.Option(min=0, help="Seconds that each answer of the Machines API takes.")
 ]
 
 
@@ -81,11 +86,12 @@ def serve_here(
     token: Token = "",
     suspend_takes: SuspendTakes = 0,
     secrets_take: SecretsTake = 0,
+    answers_take: AnswersTake = 0,
 ) -> None:
     """Run in the foreground until Ctrl-C."""
     from localfly.daemon import serve  # noqa: PLC0415 - importing the server would slow down the other commands
 
-    delays = Delays(suspend_takes, secrets_take)
+    delays = Delays(suspend_takes, secrets_take, answers_take)
     asyncio.run(serve(Settings(home_folder(), cache_folder(), port, token or None, delays)))
 
 
@@ -236,6 +242,31 @@ def logs(
             raise LocalFlyError(f"There is no app {name}.", advice="See: localfly status.")
         for text in answer.iter_text():
             typer.echo(text, nl=False)
+
+
+@app.command(
+    epilog="Example: localfly env flyctl status -a acme",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)
+def env(
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[COMMAND]...", help="A command to run with the variables."),
+    ] = None,
+) -> None:
+    """Print the variables that let flyctl reach the local Fly and nothing else, or run a command."""
+    running = find()
+    if running is None:
+        raise LocalFlyError(
+            "The local Fly is not running.", advice="Start it: localfly start --detach."
+        )
+    token = os.environ.get("LOCALFLY_TOKEN") or "local"
+    variables = client_environment(running["api_url"], home_folder(), token)
+    if not command:
+        for name, value in variables.items():
+            typer.echo(f"export {name}={shlex.quote(value)}")
+        return
+    os.execvpe(command[0], command, {**os.environ, **variables})  # noqa: S606 - the user's command
 
 
 image_app = typer.Typer(help="Build images from folders of parts.", rich_markup_mode=None)

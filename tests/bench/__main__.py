@@ -27,6 +27,7 @@ SUBJECTS = (
         "memory",
         "noop",
         "plans",
+        "fleet",
         "help",
         "replica",
         "growth",

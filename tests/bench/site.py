@@ -92,12 +92,18 @@ class Site:
 
 
 @contextmanager
-def local_fly(lab: Lab) -> Iterator[Site]:
-    """Run a local Fly; it and its machines are ended in any case."""
-    home = lab.folder("fly")
+def local_fly(lab: Lab, home: Path | None = None, *options: str) -> Iterator[Site]:
+    """Run a local Fly; it and its machines are ended in any case.
+
+    Args:
+        lab: the session.
+        home: the folder of its state; a new one by default.
+        options: of `localfly serve`.
+    """
+    home = home or lab.folder("fly")
     daemon = LocalDaemon(home, lab.cache)
     try:
-        yield Site(lab, home, str(daemon.start().client.base_url))
+        yield Site(lab, home, str(daemon.start(*options).client.base_url))
     finally:
         daemon.clean()
 

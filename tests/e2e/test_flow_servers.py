@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
-import os
 import secrets
-import signal
 import sqlite3
 import subprocess
 import threading
@@ -20,6 +18,7 @@ import pytest
 from helpers.machine_api import serving
 from helpers.postgres import find_programs, postgres_server
 from helpers.prefect_process import LOGIN
+from helpers.process_trees import end_tree
 from helpers.waiting import until
 from roost_server.flow_servers import FlowServer, from_json
 
@@ -334,6 +333,20 @@ def test_what_lost_its_process_is_ended_and_what_nobody_takes_is_named(serve):
         assert (both["untaken"], both["overdue"]) == ([], 1)
         assert [each["why"] for each in paused] == ["its work pool pool is paused"]
 
+        # Its command is a worker now: what it served before waits for nobody.
+        api.patch("/work_pools/pool", json={"is_paused": False}).raise_for_status()
+        second = Launcher(api, "b2")
+        second.online()
+        second.poll_pool("pool")
+        left = begin_run(api, deployment, due_s=-600)
+        changed = second.record()
+        second.poll(deployment)
+        assert [each["run"] for each in changed["untaken"]] == [left]
+        assert changed["untaken"][0]["why"].startswith(
+            "the flow server serves its deployment no more"
+        )
+        assert second.record()["untaken"] == []
+
 
 class Runner:
     """A process of a flow server that serves a flow, with the header of one start."""
@@ -368,8 +381,7 @@ class Runner:
         try:
             yield
         finally:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            end_tree(process, f"HOME={self.folder}")
 
 
 def test_a_run_of_a_killed_flow_server_is_executed_again_by_the_next_one(serve, image, tmp_path):

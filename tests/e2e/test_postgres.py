@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 from pathlib import Path
 
@@ -78,6 +80,24 @@ def test_what_a_machine_writes_its_successor_reads_and_what_does_not_work_never_
     assert "ok   flow run" in applied.stderr
     assert database.password not in said + logs
     assert site.daemon.call("GET", f"{APP}/volumes") == []
+    restore_and_change_over(site, database, run)
+
+
+def restore_and_change_over(site, database, run):
+    """Restore a dump of real rows beside the database, delete a run, and let the server change over."""
+    programs = f"{PROGRAMS}:{os.environ['PATH']}"
+    elsewhere = {"ROOST_BACKUPS": str(site.daemon.home.parent / "dumps"), "PATH": programs}
+    site.roost.run("backup", "demo", **elsewhere)
+    restored = json.loads(site.roost.run("restore", "demo", "--json", **elsewhere).stdout)
+    with site.http() as http:
+        assert http.delete(f"/flow_runs/{run}").status_code == 204
+    url = f"{database.url.removesuffix('postgres')}{restored['database']}"
+
+    applied = site.roost.run("apply", "demo", "--local", **{URL_SECRET: url})
+
+    assert "ok   flow run" in applied.stderr
+    assert ask(site, "GET", f"/flow_runs/{run}")["state"]["type"] == "SCHEDULED"
+    assert restored["rows"]["flow_run"] >= 1
 
 
 def ask(site, verb, path, body=None):

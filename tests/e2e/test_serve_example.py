@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from helpers.prefect_site import NAME
+from helpers.process_trees import end_tree
 from helpers.waiting import LIMIT_S, until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -39,9 +40,7 @@ def serving(site, image, tmp_path):
             start_new_session=True,
         )
     yield process
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    end_tree(process, f"HOME={tmp_path}")
 
 
 def deployments(site) -> dict[str, dict[str, object]]:

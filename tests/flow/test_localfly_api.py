@@ -114,7 +114,7 @@ def test_machines_are_filtered_by_region_state_and_metadata(daemon, app):
     assert names(include_deleted="true") == {"one", "two", "three"}
     assert names(region="fra") == {"two"}
     assert names(state="started") == set()
-    assert names(state="started,created") == {"one", "two"}
+    assert names(state="started,stopped,created") == {"one", "two"}
     assert names(**{"metadata.role": "web"}) == {"one", "two"}
     assert names(**{"metadata.role": "web", "metadata.tier": "b"}) == {"two"}
     assert names(**{"metadata.role": "none"}) == set()
@@ -386,7 +386,7 @@ BAD = {
     "env null": {"env": {"A": None}},
     "services not a list": {"services": {}},
     "no port": {"services": [{"protocol": "tcp"}]},
-    "no protocol": {"services": [{"internal_port": 80}]},
+    "no such protocol": {"services": [{"internal_port": 80, "protocol": "quic"}]},
     "autostart a string": {
         "services": [{"internal_port": 80, "protocol": "tcp", "autostart": "true"}]
     },

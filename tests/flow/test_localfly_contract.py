@@ -26,6 +26,7 @@ from localfly.config.fields import (
 )
 
 README = Path(localfly.__file__).parent / "README.md"
+API = Path(localfly.__file__).parent / "api"
 NONCE = "fly-machine-lease-nonce"
 
 
@@ -62,6 +63,9 @@ def exchanges(daemon) -> list[Exchange]:
     use_lease(ask, machine)
     use_metadata(ask, machine)
     run_machine(ask, machine)
+    use_certificates(ask, app)
+    use_tokens(ask, app)
+    use_organization(ask)
     leave(ask, app, machine, volume)
     return ask.exchanges
 
@@ -78,7 +82,7 @@ def use_app(ask):
     body = {"name": "contract", "org_slug": "contract", "network": "quiet"}
     ask("POST", "/apps", body, expect=201)
     ask("POST", "/apps", {"name": "No!", "org_slug": "contract"}, expect=422)
-    ask("GET", "/apps", params={"org_slug": "contract"})
+    ask("GET", "/apps", params={"org_slug": "contract", "app_role": ""})
     ask("GET", "/apps", expect=400)
     ask("GET", "/apps/contract")
     ask("GET", "/apps/nobody", expect=404)
@@ -150,9 +154,8 @@ def make_machine(ask, app, volume):
     ask("GET", f"{path}/wait", params={"state": "started", "timeout": "20"})
     ask("GET", f"{path}/wait", params={"state": "dreaming"}, expect=400)
     version = made["instance_id"]
-    down = {"state": "stopped", "timeout": "1"}
-    ask("GET", f"{path}/wait", params=down, expect=400)
-    ask("GET", f"{path}/wait", params={**down, "version": version}, expect=408)
+    down = {"state": "stopped", "timeout": "1", "version": version}
+    ask("GET", f"{path}/wait", params=down, expect=408)
     ask("GET", f"{path}/wait", params={"state": "started", "timeout": "61"}, expect=400)
     ask("GET", path)
     ask("GET", f"{app}/machines", params={"include_deleted": "true", "region": "iad"})
@@ -196,6 +199,8 @@ def use_metadata(ask, path):
 
 def run_machine(ask, path):
     ask("GET", f"{path}/ps", params={"sort_by": "cpu", "order": "desc"})
+    ask("POST", f"{path}/exec", {"command": ["true"], "stdin": "x", "timeout": 30})
+    ask("POST", f"{path}/exec", {"cmd": ""}, expect=400)
     ask("POST", f"{path}/suspend")
     ask("GET", f"{path}/wait", params={"state": "suspended"})
     ask("POST", f"{path}/start")
@@ -207,6 +212,34 @@ def run_machine(ask, path):
     version = ask("GET", path)["instance_id"]
     ask("GET", f"{path}/wait", params={"state": "stopped", "version": version})
     ask("GET", f"{path}/events", params={"limit": "50"})
+
+
+def use_certificates(ask, app):
+    path = f"{app}/certificates"
+    ask("POST", f"{path}/acme", {"hostname": "www.example.com"}, expect=201)
+    ask("POST", f"{path}/acme", {"hostname": "www.example.com"}, expect=422)
+    custom = {"hostname": "own.example.com", "fullchain": "chain", "private_key": "key"}
+    ask("POST", f"{path}/custom", custom, expect=201)
+    ask("GET", path, params={"limit": "1", "filter": "example"})
+    ask("GET", f"{path}/www.example.com")
+    ask("POST", f"{path}/www.example.com/check")
+    ask("DELETE", f"{path}/www.example.com/acme")
+    ask("DELETE", f"{path}/own.example.com/custom")
+    ask("DELETE", f"{path}/own.example.com/custom", expect=404)
+    ask("DELETE", f"{path}/www.example.com", expect=204)
+    ask("GET", f"{path}/www.example.com", expect=404)
+
+
+def use_tokens(ask, app):
+    ask("POST", f"{app}/deploy_token", {"expiry": "24h"})
+    ask("POST", f"{app}/deploy_token", {"expiry": "soon"}, expect=400)
+
+
+def use_organization(ask):
+    filters = {"limit": "1", "include_deleted": "true", "region": "iad"}
+    ask("GET", "/orgs/contract/machines", params=filters)
+    ask("GET", "/orgs/contract/volumes", params=filters)
+    ask("GET", "/orgs/nobody/machines", expect=404)
 
 
 def leave(ask, app, machine, volume):
@@ -243,6 +276,25 @@ def test_an_absent_endpoint_says_so_by_name(daemon, verb, path):
 
     assert f"{verb} {path}" in error
     assert "README" in error
+
+
+# Query parameters without an effect, as the README says of each.
+WITHOUT_EFFECT = {"sort_by", "order", "show_secrets"}
+
+
+def test_every_published_query_parameter_is_read(contract):
+    """A filter that is not read widens what a client finds, and deletes."""
+    source = "".join(path.read_text(encoding="utf-8") for path in API.rglob("*.py"))
+    here = {(verb.lower(), contract.find(verb.lower(), path)) for verb, path, _ in ENDPOINTS}
+    asked = {
+        parameter["name"]
+        for verb, path in here
+        for parameter in contract.document["paths"][path][verb].get("parameters", [])
+        if parameter["in"] == "query"
+    }
+
+    assert {name for name in asked if f'"{name}"' not in source} == WITHOUT_EFFECT
+    assert all(f"`{name}`" in README.read_text(encoding="utf-8") for name in WITHOUT_EFFECT)
 
 
 def test_the_readme_says_of_every_endpoint_whether_it_is_here():

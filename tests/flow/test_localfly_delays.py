@@ -22,6 +22,24 @@ def slow_daemon(tmp_path_factory, image_cache):
         found.clean()
 
 
+@pytest.fixture
+def distant_daemon(tmp_path, image_cache):
+    """A daemon that answers as slowly as one across the internet."""
+    found = LocalDaemon(tmp_path / "home", image_cache)
+    try:
+        yield found.start("--answers-take", "0.3")
+    finally:
+        found.clean()
+
+
+def test_each_answer_of_the_api_may_take_a_while(distant_daemon):
+    began = time.monotonic()
+
+    distant_daemon.call("GET", "/apps", params={"org_slug": "personal"})
+
+    assert time.monotonic() - began >= 0.3
+
+
 def left_behind(now, before):
     """Return the state of a machine, once it is another than before."""
     return now if now != before else None

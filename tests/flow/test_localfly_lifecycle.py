@@ -37,7 +37,8 @@ def test_a_created_machine_starts_and_serves_through_its_app(daemon, app):
 
 
 def test_a_machine_created_with_skip_launch_waits_to_be_started(daemon, app):
-    machine = daemon.new_machine(app, wait="", skip_launch=True)["id"]
+    made = daemon.new_machine(app, wait="stopped", skip_launch=True)
+    machine = made["id"]
 
     refused = daemon.call(
         "GET",
@@ -47,8 +48,9 @@ def test_a_machine_created_with_skip_launch_waits_to_be_started(daemon, app):
     )
     answer = daemon.call("POST", f"{app}/machines/{machine}/start")
 
-    assert "failed to reach desired state, started, currently created" in refused["error"]
-    assert answer["previous_state"] == "created"
+    assert made["state"] == "created"
+    assert "failed to reach desired state, started, currently stopped" in refused["error"]
+    assert answer["previous_state"] == "stopped"
     assert daemon.machine(app, machine)["state"] == "started"
 
 
@@ -322,6 +324,7 @@ def test_a_signal_reaches_the_process(daemon, app):
 
     daemon.ask(app, "/")
     daemon.call("POST", path, {"signal": "SIGNONE"}, expect=400)
+    daemon.call("POST", path, expect=400)
     daemon.call("POST", path, {"signal": "SIGUSR1"})
     until(lambda: "exit/stopped/flyd" in daemon.events(app, machine))
 
@@ -354,7 +357,8 @@ def test_processes_of_a_machine_are_listed(daemon, app):
     (process,) = daemon.call("GET", f"{app}/machines/{machine}/ps")
 
     assert "program.py" in process["command"]
-    assert process["listen_sockets"][0]["address"].endswith(":8080")
+    # Its loopback address here stands for every address that it has on Fly.
+    assert process["listen_sockets"][0]["address"] == "0.0.0.0:8080"
 
 
 @pytest.mark.slow

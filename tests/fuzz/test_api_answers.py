@@ -53,6 +53,26 @@ def test_a_look_at_a_spoilt_answer_ends_in_a_sentence(roost, applied, verb, data
     assert_told(roost(verb, "staging", *data.draw(st.sampled_from([(), ("--json",)]))))
 
 
+@pytest.fixture
+def watched(applied, monkeypatch):
+    """The same, with an app that is no example's."""
+    monkeypatch.setattr("roost.environment.starter.EXAMPLES", frozenset())
+    return applied
+
+
+@given(data=st.data())
+@examples(20)
+def test_a_spoilt_answer_is_a_row_of_the_table_of_all(roost, watched, data):
+    spoil_one(data, watched)
+
+    said = roost("status", *data.draw(st.sampled_from([(), ("--json",)])))
+
+    assert said.code in {ExitCode.DONE, ExitCode.ERROR}
+    assert said.err == ""
+    assert all(line.isprintable() for line in said.out.split("\n"))
+    assert "staging" in said.out
+
+
 @pytest.mark.slow
 @given(data=st.data())
 @examples(60)

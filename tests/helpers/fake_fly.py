@@ -50,6 +50,8 @@ class FakeFly:
     """So many machines that ask for new secrets are refused yet."""
     trial_ending: Json = field(default_factory=lambda: {"exit_code": 0, "signal": -1})
     """How a machine ends that tries a database."""
+    executed: Json = field(default_factory=lambda: {"exit_code": 0, "stdout": "", "stderr": ""})
+    """How every command ends that is run in a machine."""
     trials: list[Json] = field(default_factory=list)
     """The secrets that each of these saw."""
     machines: dict[str, Json] = field(default_factory=dict)
@@ -284,14 +286,14 @@ class FakeFly:
             return says(200, {**self.machines[key], "nonce": self.leases[key].nonce})
         return says(200, self.machines[key])
 
-    def _machine(  # noqa: C901 - one line a call of the API
+    def _machine(  # noqa: C901, PLR0912 - one line a call of the API
         self, ask: Ask, machine: Json, rest: list[str]
     ) -> httpx.Response:
         key = machine["id"]
         if ask.verb == "GET" and rest == ["wait"]:
             return self._wait(machine, ask)
         if ask.verb == "GET":
-            return says(200, machine)
+            return says(200, machine["events"] if rest == ["events"] else machine)
         if key in self.leases and self.leases[key].nonce != ask.nonce:
             raise RefusedError(409, "lease currently held by somebody")
         match (ask.verb, *rest):
@@ -305,6 +307,10 @@ class FakeFly:
                 raise RefusedError(412, f"unable to suspend machine from {machine['state']}")
             case ("POST", "stop" | "suspend" as what):
                 machine["state"] = {"stop": "stopped", "suspend": "suspended"}[what]
+            case ("POST", "exec") if machine["state"] != "started":
+                raise RefusedError(412, f"machine is {machine['state']}")
+            case ("POST", "exec"):
+                return says(200, self.executed)
             case ("POST", "cordon" | "uncordon" as what):
                 machine["cordoned"] = what == "cordon"
             case ("DELETE",):

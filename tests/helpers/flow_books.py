@@ -55,10 +55,10 @@ class Scene:
     def __init__(self) -> None:
         self.now = 1_000_000.0
         self.records = MemoryRecords()
-        self.alive: list[str] = []
+        self.asked: list[str] = []
         self.clock = AwakeClock(lambda: self.now)
         self.waking: set[str] = set()
-        self.book = Book(self.records, self.clock, self.alive.append, self.waking.__contains__)
+        self.book = Book(self.records, self.clock, self.asked.append, self.waking.__contains__)
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass with the server awake, in steps as its watch takes them."""
@@ -71,4 +71,4 @@ class Scene:
     def restart(self) -> None:
         """Restart with the records that were saved."""
         self.clock = AwakeClock(lambda: self.now)
-        self.book = Book(self.records, self.clock, self.alive.append)
+        self.book = Book(self.records, self.clock, self.asked.append)

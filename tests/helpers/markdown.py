@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 
-def tokens(markdown: str) -> list[Token]:
+@lru_cache(
+    maxsize=1
+)  # a test asks for several kinds of one text, and parsing it is most of its time
+def tokens(markdown: str) -> tuple[Token, ...]:
     """Return all tokens of a parsed text, inline ones too."""
     parsed = MarkdownIt("commonmark").enable("table").parse(markdown)
-    return [inner for token in parsed for inner in (token, *(token.children or ()))]
+    return tuple(inner for token in parsed for inner in (token, *(token.children or ())))
 
 
 def kinds(markdown: str, kind: str) -> list[Token]:

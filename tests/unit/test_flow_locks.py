@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from helpers.sessions import ROOT, RefusedError, Session, load_noxfile
+from helpers.sessions import ROOT, RefusedError, RunningSession, Session, load_noxfile
+from helpers.wheels import WINDOWS, pin, write_wheel
 
 EXAMPLE = ROOT / "examples" / "flows" / "nightly"
 LOCKED = ["3.8.8", "3.9.1"]
@@ -29,6 +30,7 @@ def repository(noxfile, tmp_path, monkeypatch):
         (locks / f"prefect-{version}.txt").write_text(f"prefect=={version}\n")
     for minor in ("3.8", "3.9"):
         (locks / f"constraints-{minor}.in").write_text("")
+    (tmp_path / "deploy" / "Dockerfile").write_text("ARG BASE=docker.io/library/python:3.13-slim\n")
     (tmp_path / "flows" / "nightly").mkdir(parents=True)
     (tmp_path / "scratch").mkdir()
     monkeypatch.chdir(tmp_path)
@@ -38,12 +40,13 @@ def repository(noxfile, tmp_path, monkeypatch):
 
 @pytest.fixture
 def lock(noxfile, repository):
-    """Runs the session with these words and returns the one command that it ran."""
+    """Runs the session with these words and returns the command that makes the lock."""
 
     def run(*words):
         session = Session(repository / "scratch", *words)
         noxfile.lock(session)
-        (command,) = session.ran
+        command, check = session.ran
+        assert {"--python-platform", "--no-build"} <= {*check}
         return [str(word) for word in command]
 
     return run
@@ -87,7 +90,7 @@ def test_without_requirements_it_writes_those_of_the_newest_server(lock, reposit
     command = lock("--flows", "nightly")
 
     assert (repository / "flows/nightly/requirements.in").read_text() == "prefect==3.9.1\n"
-    assert command[-2:] == ["-o", str(repository / "flows/nightly/requirements.txt")]
+    assert (repository / "flows/nightly/requirements.txt").read_text() == "prefect==3.9.1\n"
     assert constraints(command)[0] == "deploy/locks/constraints-3.9.in"
 
 
@@ -126,6 +129,38 @@ def test_a_folder_that_is_not_in_the_repository_is_refused(lock, repository, nam
 
     with pytest.raises(RefusedError, match="in this repository: put the code of the flows there"):
         lock("--flows", name)
+
+
+@pytest.mark.parametrize(
+    ("wheels_of", "refused"),
+    [pytest.param({}, False, id="any"), pytest.param({"platform": WINDOWS}, True, id="another")],
+)
+def test_a_package_without_a_wheel_for_the_image_is_not_locked(
+    noxfile, repository, monkeypatch, wheels_of, refused
+):
+    """As with `--server`: the lock is for any platform, and the image is Linux."""
+    index, flows = repository / "index", repository / "flows" / "nightly"
+    index.mkdir()
+    write_wheel(index, "prefect", "3.9.1")
+    write_wheel(index, "extra", "1.0", **wheels_of)
+    (flows / "requirements.in").write_text("prefect==3.9.1\nextra\n")
+    (flows / "requirements.txt").write_text(pin(index / "prefect-3.9.1-py3-none-any.whl"))
+    before = (flows / "requirements.txt").read_text()
+    monkeypatch.setenv("UV_FIND_LINKS", str(index))
+    monkeypatch.setenv("UV_NO_INDEX", "1")
+    session = RunningSession(repository / "scratch", "--flows", "nightly")
+
+    if refused:
+        with pytest.raises(
+            RefusedError, match=r"of flows/nightly/requirements.in cannot be installed"
+        ):
+            noxfile.lock(session)
+        assert "extra==1.0 has no wheels" in " ".join(session.said.split())
+    else:
+        noxfile.lock(session)
+    after = (flows / "requirements.txt").read_text()
+    assert (after == before) is refused
+    assert ("extra==1.0" in after) is not refused
 
 
 def test_the_example_is_locked_with_hashes_and_without_an_address():

@@ -37,6 +37,7 @@ class Entry:
         first_at: when the first attempt began, in seconds of the clock that is never set back.
         again_at: when the next attempt may begin, on the same clock.
         is_under_way: whether a request is under way.
+        is_woken: whether the server answered before its time; it is requested once more at its time.
         error: why the last request failed.
     """
 
@@ -45,6 +46,7 @@ class Entry:
     first_at: float | None = None
     again_at: float = 0.0
     is_under_way: bool = False
+    is_woken: bool = False
     error: str = ""
 
 
@@ -117,9 +119,7 @@ class Book:
             due = [
                 entry
                 for entry in entries.values()
-                if not entry.is_under_way
-                and seconds >= entry.again_at
-                and now + LEAD >= _time(entry.announcement)
+                if not entry.is_under_way and seconds >= entry.again_at and _is_due(entry, now)
             ]
             # Servers that hang must not take every slot: those that were never asked come first.
             due.sort(key=lambda entry: (entry.attempts > 0, _time(entry.announcement)))
@@ -131,14 +131,22 @@ class Book:
                     entry.first_at = seconds
             return [entry.announcement for entry in taken]
 
-    def woke(self, announcement: Announcement) -> bool:
-        """Strike out an entry whose server answered; return whether that changed anything.
+    def woke(self, announcement: Announcement, now: datetime) -> bool:
+        """Note that a server answered; return whether its entry ended.
 
-        What was announced anew meanwhile stays.
+        It ends once its time has passed: until then, the server may be put to sleep again, and would
+        announce the same time to nobody. What was announced anew meanwhile stays.
         """
         with self._changing() as entries:
-            self._woken += 1
-            return self._remove(entries, announcement)
+            entry = entries.get(announcement.app)
+            if entry is None or entry.announcement != announcement:
+                self._woken += 1
+                return False
+            self._woken += not entry.is_woken
+            if now >= _time(announcement):
+                return self._remove(entries, announcement)
+            entries[announcement.app] = Entry(announcement, is_woken=True)
+            return False
 
     def failed(self, announcement: Announcement, error: str, seconds: float) -> bool:
         """Note a request that failed; return whether the entry was given up."""
@@ -176,6 +184,11 @@ class Book:
     def _changing(self) -> Iterator[dict[str, Entry]]:
         with self._lock:
             yield self._entries
+
+
+def _is_due(entry: Entry, now: datetime) -> bool:
+    """Return whether a server is to be requested: before its time, and once more at it."""
+    return now + (timedelta(0) if entry.is_woken else LEAD) >= _time(entry.announcement)
 
 
 def _time(announcement: Announcement) -> datetime:

@@ -86,7 +86,12 @@ class Proof:
         return ""
 
     def _write(self, error: str, seconds: float = 0.0) -> bool:
-        entry = {"version": self._settings.version, "seconds": round(seconds, 3), "error": error}
+        entry = {
+            "version": self._settings.version,
+            "at": self._now().isoformat(),
+            "seconds": round(seconds, 3),
+            "error": error,
+        }
         return write_metadata(KEY, json.dumps(entry), self._environ)
 
 

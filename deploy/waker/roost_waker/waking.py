@@ -69,7 +69,7 @@ class Waking:
         late = self.now() - (announcement.at or self.now())
         if not error:
             log(f"woke {announcement.app} in {self.seconds() - began:.2f} s, {lateness(late)}")
-            ended = self.book.woke(announcement)
+            ended = self.book.woke(announcement, self.now())
         else:
             ended = self.book.failed(announcement, error, self.seconds())
             then = f"given up after {GIVE_UP_S / 60:.0f} min" if ended else "trying again"

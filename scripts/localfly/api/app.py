@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import h11
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
@@ -16,33 +17,48 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from localfly.api import (
     apps,
+    certificates,
     control,
+    ip_assignments,
+    machine_exec,
     machine_leases,
     machine_lifecycle,
     machine_metadata,
     machines,
+    organizations,
     platform,
+    tokens,
     volumes,
 )
+from localfly.api.graphql.endpoint import serve_graphql
 from localfly.api.requests import ApiState, Endpoint
+from localfly.api.slow_answers import SlowAnswers
+from localfly.api.web import routes as web
 from localfly.api_errors import ApiError
 from localfly.errors import LocalFlyError
 from localfly.runtime.machine_sockets import MACHINE_SCOPE
 
 _LOG = logging.getLogger(__name__)
 
+SCHEMES = frozenset({"bearer", "flyv1"})
+"""The schemes of authorization that Fly takes, in lowercase."""
+
 APP = "/apps/{app}"
 MACHINE = f"{APP}/machines/{{machine}}"
 VOLUME = f"{APP}/volumes/{{volume}}"
+CERTIFICATES = f"{APP}/certificates"
+GRAPHQL: tuple[tuple[str, str, Endpoint], ...] = (("POST", "/graphql", serve_graphql),)
+# The paths that need a token, as on Fly; those of the local Fly itself need none.
+WITH_TOKEN = ("/v1", "/graphql", "/api/")
 
 ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     ("GET", "/apps", apps.list_apps),
     ("POST", "/apps", apps.create_app),
     ("GET", APP, apps.get_app),
     ("DELETE", APP, apps.delete_app),
-    ("GET", f"{APP}/ip_assignments", apps.list_ips),
-    ("POST", f"{APP}/ip_assignments", apps.assign_ip),
-    ("DELETE", f"{APP}/ip_assignments/{{ip}}", apps.release_ip),
+    ("GET", f"{APP}/ip_assignments", ip_assignments.list_ips),
+    ("POST", f"{APP}/ip_assignments", ip_assignments.assign_ip),
+    ("DELETE", f"{APP}/ip_assignments/{{ip}}", ip_assignments.release_ip),
     ("GET", f"{APP}/secrets", apps.list_secrets),
     ("POST", f"{APP}/secrets", apps.set_secrets),
     ("GET", f"{APP}/secrets/{{name}}", apps.get_secret),
@@ -64,6 +80,7 @@ ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     ("GET", f"{MACHINE}/events", machines.list_events),
     ("GET", f"{MACHINE}/versions", machines.list_versions),
     ("GET", f"{MACHINE}/ps", machines.list_processes),
+    ("POST", f"{MACHINE}/exec", machine_exec.exec_command),
     ("GET", f"{MACHINE}/lease", machine_leases.get_lease),
     ("POST", f"{MACHINE}/lease", machine_leases.acquire_lease),
     ("DELETE", f"{MACHINE}/lease", machine_leases.release_lease),
@@ -81,22 +98,23 @@ ENDPOINTS: tuple[tuple[str, str, Endpoint], ...] = (
     ("PUT", f"{VOLUME}/extend", volumes.extend_volume),
     ("GET", f"{VOLUME}/snapshots", volumes.list_snapshots),
     ("POST", f"{VOLUME}/snapshots", volumes.create_snapshot),
+    ("GET", CERTIFICATES, certificates.list_certificates),
+    ("POST", f"{CERTIFICATES}/acme", certificates.create_acme_certificate),
+    ("POST", f"{CERTIFICATES}/custom", certificates.create_custom_certificate),
+    ("GET", f"{CERTIFICATES}/{{hostname}}", certificates.get_certificate),
+    ("DELETE", f"{CERTIFICATES}/{{hostname}}", certificates.delete_certificate),
+    ("DELETE", f"{CERTIFICATES}/{{hostname}}/acme", certificates.delete_acme_certificate),
+    ("POST", f"{CERTIFICATES}/{{hostname}}/check", certificates.check_certificate),
+    ("DELETE", f"{CERTIFICATES}/{{hostname}}/custom", certificates.delete_custom_certificate),
+    ("POST", f"{APP}/deploy_token", tokens.create_deploy_token),
+    ("GET", "/orgs/{org}/machines", organizations.list_org_machines),
+    ("GET", "/orgs/{org}/volumes", organizations.list_org_volumes),
     ("GET", "/platform/regions", platform.list_regions),
     ("POST", "/platform/placements", platform.place),
-    ("GET", "/tokens/current", platform.current_token),
+    ("GET", "/tokens/current", tokens.current_token),
 )
 # Endpoints of Fly that the local Fly does not have; they answer 501.
 ABSENT: tuple[tuple[str, str], ...] = (
-    ("GET", f"{APP}/certificates"),
-    ("POST", f"{APP}/certificates/acme"),
-    ("POST", f"{APP}/certificates/custom"),
-    ("GET", f"{APP}/certificates/{{hostname}}"),
-    ("DELETE", f"{APP}/certificates/{{hostname}}"),
-    ("DELETE", f"{APP}/certificates/{{hostname}}/acme"),
-    ("POST", f"{APP}/certificates/{{hostname}}/check"),
-    ("DELETE", f"{APP}/certificates/{{hostname}}/custom"),
-    ("POST", f"{APP}/deploy_token"),
-    ("POST", f"{MACHINE}/exec"),
     ("GET", f"{MACHINE}/memory"),
     ("PUT", f"{MACHINE}/memory"),
     ("POST", f"{MACHINE}/memory/reclaim"),
@@ -109,8 +127,6 @@ ABSENT: tuple[tuple[str, str], ...] = (
     ("POST", f"{APP}/secretkeys/{{name}}/generate"),
     ("POST", f"{APP}/secretkeys/{{name}}/sign"),
     ("POST", f"{APP}/secretkeys/{{name}}/verify"),
-    ("GET", "/orgs/{org}/machines"),
-    ("GET", "/orgs/{org}/volumes"),
     ("POST", "/tokens/authenticate"),
     ("POST", "/tokens/authorize"),
     ("POST", "/tokens/kms"),
@@ -118,17 +134,21 @@ ABSENT: tuple[tuple[str, str], ...] = (
 )
 
 
-def make_api(state: ApiState, token: str | None) -> Starlette:
+def make_api(state: ApiState, token: str | None, answers_s: float = 0) -> Starlette:
     """Build the application.
 
     Args:
         state: the first argument of each endpoint.
         token: the only token that is accepted; None accepts any.
+        answers_s: seconds that each answer takes.
     """
-    routes = _routes(state, ENDPOINTS)
-    routes += [Route(path, absent, methods=[method]) for method, path in ABSENT]
+    missing = ((verb, path, absent) for verb, path in ABSENT)
+    routes = _routes(state, (*ENDPOINTS, *missing))
     api = Starlette(
-        routes=[Mount("/v1", routes=routes), *_routes(state, control.ENDPOINTS)],
+        routes=[
+            Mount("/v1", routes=routes),
+            *_routes(state, (*GRAPHQL, *web.ENDPOINTS, *web.ABSENT, *control.ENDPOINTS)),
+        ],
         exception_handlers={
             ApiError: _refuse,
             LocalFlyError: _fail,
@@ -136,18 +156,28 @@ def make_api(state: ApiState, token: str | None) -> Starlette:
             405: _no_such_verb,
         },
     )
-    api.add_middleware(AccessControl, token=token)
+    api.add_middleware(AccessControl, token=token, made_here=state.world.knows_token)
+    api.add_middleware(SlowAnswers, seconds=answers_s)
     return api
 
 
 def _routes(state: ApiState, endpoints: Iterable[tuple[str, str, Endpoint]]) -> list[Route]:
+    """Return one route for each path, so that a 405 names all verbs of the path in `Allow`."""
+    paths: dict[str, dict[str, Endpoint]] = {}
+    for verb, path, endpoint in endpoints:
+        paths.setdefault(path, {})[verb] = endpoint
     return [
-        Route(path, partial(endpoint, state), methods=[method])
-        for method, path, endpoint in endpoints
+        Route(path, partial(_dispatch, state, verbs), methods=list(verbs))
+        for path, verbs in paths.items()
     ]
 
 
-async def absent(request: Request) -> Response:
+async def _dispatch(state: ApiState, verbs: dict[str, Endpoint], request: Request) -> Response:
+    # A HEAD is a GET whose body is not sent.
+    return await verbs["GET" if request.method == "HEAD" else request.method](state, request)
+
+
+async def absent(_: ApiState, request: Request) -> Response:
     """Answer 501 for an endpoint of Fly that the local Fly does not have."""
     what = f"{request.method} {request.url.path.removeprefix('/v1')}"
     raise ApiError(501, f"the local Fly does not have {what}; see its README")
@@ -156,9 +186,10 @@ async def absent(request: Request) -> Response:
 class AccessControl:
     """Accepts requests with a token, and requests of a machine about itself."""
 
-    def __init__(self, app: ASGIApp, token: str | None) -> None:
+    def __init__(self, app: ASGIApp, token: str | None, made_here: Callable[[str], bool]) -> None:
         self._app = app
         self._token = token
+        self._made_here = made_here
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request; every response gets a request id."""
@@ -205,12 +236,20 @@ class AccessControl:
         headers = dict(scope["headers"])
         if b"origin" in headers:
             return ApiError(403, "web pages may not use this API")
-        if not path.startswith("/v1"):
+        if not path.startswith(WITH_TOKEN):
             return None
-        _, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
-        if not token or (self._token is not None and token != self._token):
+        scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
+        if scheme.lower() not in SCHEMES or not self._accepts(token):
             return ApiError(401, "unauthorized")
         return None
+
+    def _accepts(self, token: str) -> bool:
+        """Return whether a token may act: any one, or the daemon's and those made here."""
+        if self._token is None:
+            return bool(token)
+        return secrets.compare_digest(token.encode(), self._token.encode()) or self._made_here(
+            token
+        )
 
 
 async def _until_gone(receive: Receive) -> None:
@@ -231,6 +270,7 @@ async def _no_such_path(request: Request, _: Exception) -> Response:
     return JSONResponse({"error": f"no such path: {request.url.path}"}, 404)
 
 
-async def _no_such_verb(request: Request, _: Exception) -> Response:
+async def _no_such_verb(request: Request, error: Exception) -> Response:
     what = f"{request.method} {request.url.path}"
-    return JSONResponse({"error": f"method not allowed: {what}"}, 405)
+    allow = error.headers if isinstance(error, HTTPException) else None
+    return JSONResponse({"error": f"method not allowed: {what}"}, 405, headers=allow)

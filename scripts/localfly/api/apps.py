@@ -1,9 +1,8 @@
-"""Endpoints of apps, their IP addresses and their secrets."""
+"""Endpoints of apps and their secrets."""
 
 from __future__ import annotations
 
 import re
-import secrets as random_values
 from datetime import datetime
 from typing import Any
 
@@ -20,14 +19,19 @@ from localfly.api.requests import (
     require,
 )
 from localfly.api_errors import ApiError, not_found
-from localfly.state.records import App, timestamp
+from localfly.state.records import App
 from localfly.state.world import World
 
 Json = dict[str, Any]
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,61}[a-z0-9]", re.ASCII)
+NO_BUILDERS = "the local Fly has no builders for a Dockerfile; use: localfly image build"
+REMOTE_BUILDER = "remote-docker-builder"
 _SECRET = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
-MAX_IPS = 50
-IP_TYPES = ("v4", "shared_v4", "v6", "private_v6")
+
+
+def is_deployed(world: World, app: App) -> bool:
+    """Return whether an app counts as deployed: it has a machine."""
+    return bool(world.machines_of(app.name))
 
 
 def show_app(world: World, app: App) -> Json:
@@ -38,7 +42,7 @@ def show_app(world: World, app: App) -> Json:
         "internal_numeric_id": app.number,
         "name": app.name,
         "network": app.network,
-        "status": "deployed" if machines else "pending",
+        "status": "deployed" if is_deployed(world, app) else "pending",
         "machine_count": len(machines),
         "volume_count": len(list(world.volumes_of(app.name))),
         "organization": {
@@ -52,17 +56,27 @@ def show_app(world: World, app: App) -> Json:
 async def create_app(api: ApiState, request: Request) -> Response:
     """POST /apps."""
     body = await read_json(request)
-    refuse_unknown(body, "name", "org_slug", "network", "enable_subdomains", "app_role_id")
-    require(body, name=str, org_slug=str, network=str)
-    name = body.get("name") or ""
+    refuse_unknown(
+        body, "name", "app_name", "org_slug", "network", "enable_subdomains", "app_role_id"
+    )
+    require(body, name=str, app_name=str, org_slug=str, network=str, app_role_id=str)
+    if body.get("app_role_id") == REMOTE_BUILDER:
+        raise ApiError(501, NO_BUILDERS)
+    # Fly's document calls it `name`, Fly's documentation and most clients `app_name`.
+    name = body.get("name") or body.get("app_name") or ""
+    if body.get("app_name") not in (None, "", name):
+        raise ApiError(400, "invalid_argument: name and app_name are two names")
     if not _NAME.fullmatch(name):
         raise ApiError(
             422, "Validation failed: Name may only contain lowercase letters, numbers and dashes"
         )
     if not body.get("org_slug"):
         raise ApiError(400, "invalid_argument: org_slug is required")
-    app = api.world.create_app(name, body["org_slug"], body.get("network") or "default")
-    return answer({"id": app.id, "created_at": 1000 * int(_epoch(app.created_at))}, 201)
+    network, role = body.get("network") or "default", body.get("app_role_id") or ""
+    app = api.world.create_app(name, body["org_slug"], network, role)
+    # The documentation shows `id` and `created_at`; flyctl reads the answer as an app.
+    created = {"created_at": 1000 * int(_epoch(app.created_at))}
+    return answer({**show_app(api.world, app), **created}, 201)
 
 
 def _epoch(moment: str) -> float:
@@ -70,12 +84,17 @@ def _epoch(moment: str) -> float:
 
 
 async def list_apps(api: ApiState, request: Request) -> Response:
-    """GET /apps?org_slug=."""
+    """GET /apps?org_slug=&app_role=: flyctl deletes what it takes for its builder by the role."""
     wanted = request.query_params.get("org_slug")
     if not wanted:
         raise ApiError(400, "invalid_argument: org_slug is required")
     world = api.world
-    found = [show_app(world, app) for app in world.apps.values() if app.organization == wanted]
+    role = request.query_params.get("app_role")
+    found = [
+        show_app(world, app)
+        for app in world.apps.values()
+        if app.organization == wanted and role in (None, "", app.role)
+    ]
     return answer({"total_apps": len(found), "apps": found})
 
 
@@ -92,67 +111,6 @@ async def delete_app(api: ApiState, request: Request) -> Response:
     await api.close_app(app.name)
     api.world.delete_app(app.name)
     return nothing(202)
-
-
-# Addresses
-
-
-async def list_ips(api: ApiState, request: Request) -> Response:
-    """GET /apps/{app}/ip_assignments."""
-    return answer({"ips": app_of(api, request).ips})
-
-
-async def assign_ip(api: ApiState, request: Request) -> Response:
-    """POST /apps/{app}/ip_assignments."""
-    app = app_of(api, request)
-    body = await read_json(request)
-    refuse_unknown(body, "type", "region", "org_slug", "network", "service_name")
-    require(body, type=str, region=str, org_slug=str, network=str, service_name=str)
-    kind = body.get("type")
-    if kind not in IP_TYPES:
-        raise ApiError(400, f"invalid_argument: type must be one of {', '.join(IP_TYPES)}")
-    if len(app.ips) >= MAX_IPS:
-        raise ApiError(422, f"an app has at most {MAX_IPS} addresses here")
-    if kind == "shared_v4" and any(ip["shared"] for ip in app.ips):
-        raise ApiError(409, "app already has a shared v4 address")
-    ip = {
-        "ip": _free_address(app, kind),
-        "region": body.get("region") or "global",
-        "service_name": body.get("service_name") or "",
-        "shared": kind == "shared_v4",
-        "type": kind,
-        "created_at": timestamp(),
-    }
-    app.ips.append(ip)
-    api.world.save(app)
-    return answer(ip)
-
-
-def _free_address(app: App, kind: str) -> str:
-    taken = {ip["ip"] for ip in app.ips}
-    return next(address for address in iter(lambda: _address(kind), "") if address not in taken)
-
-
-def _address(kind: str) -> str:
-    """Return an address of a documentation range; nothing is routed to it."""
-    tail = ":".join(random_values.token_hex(2) for _ in range(2))
-    match kind:
-        case "v6":
-            return f"2001:db8:1::{tail}"
-        case "private_v6":
-            return f"fdaa:0:1:0:1::{tail}"
-        case _:
-            return f"192.0.2.{random_values.randbelow(254) + 1}"
-
-
-async def release_ip(api: ApiState, request: Request) -> Response:
-    """DELETE /apps/{app}/ip_assignments/{ip}."""
-    app, wanted = app_of(api, request), request.path_params["ip"]
-    if all(ip["ip"] != wanted for ip in app.ips):
-        raise not_found(f"IP address {wanted}")
-    app.ips = [ip for ip in app.ips if ip["ip"] != wanted]
-    api.world.save(app)
-    return nothing()
 
 
 # Secrets: no endpoint returns a value.
@@ -193,7 +151,7 @@ async def set_secrets(api: ApiState, request: Request) -> Response:
     if not isinstance(values, dict):
         raise ApiError(400, "invalid_argument: values must be an object")
     for name, value in values.items():
-        _check_secret(name, value)
+        check_secret(name, value)
     api.world.set_secrets(app, values)
     shown = [show_secret(name, s) for name, s in sorted(app.secrets.items())]
     return answer(_versioned(app, {"secrets": shown}))
@@ -206,7 +164,7 @@ async def set_secret(api: ApiState, request: Request) -> Response:
     refuse_unknown(body, "value")
     if body.get("value") is None:
         raise ApiError(400, "invalid_argument: value is required")
-    _check_secret(name, body["value"])
+    check_secret(name, body["value"])
     api.world.set_secrets(app, {name: body["value"]})
     return answer(_versioned(app, show_secret(name, app.secrets[name])), 201)
 
@@ -224,7 +182,12 @@ def _versioned(app: App, body: Json) -> Json:
     return {**body, "version": app.secrets_version, "Version": app.secrets_version}
 
 
-def _check_secret(name: str, value: Any) -> None:
+def check_secret(name: str, value: Any) -> None:
+    """Check a secret's name and value.
+
+    Raises:
+        ApiError: 400.
+    """
     if not _SECRET.fullmatch(name):
         raise ApiError(400, f"invalid_argument: {name!r} is not a secret's name")
     if value is not None and not isinstance(value, str):

@@ -45,9 +45,13 @@ async def start_machine(api: ApiState, request: Request) -> Response:
 async def stop_machine(api: ApiState, request: Request) -> Response:
     """POST …/stop."""
     machine, body = machine_of(api, request), await read_json(request)
-    refuse_unknown(body, "signal", "timeout")
+    # fly-go sends the machine's id, too, and "0s" where its user named no timeout.
+    refuse_unknown(body, "signal", "timeout", "id")
+    if body.get("id") not in (None, "", machine.id):
+        raise ApiError(400, f"invalid_argument: id is {body['id']}, the path names {machine.id}")
     machines = api.machines
-    ending = machines.processes.ending(machine, body.get("signal"), body.get("timeout"))
+    timeout = None if body.get("timeout") in (0, "0s") else body.get("timeout")
+    ending = machines.processes.ending(machine, body.get("signal"), timeout)
     machines.begin_stop(machine, nonce(request), source(request), ending)
     return answer({"ok": True})
 
@@ -78,9 +82,11 @@ def _timeout(text: str | None) -> str | None:
 
 async def signal_machine(api: ApiState, request: Request) -> Response:
     """POST …/signal."""
-    body = await read_json(request)
+    machine, body = machine_of(api, request), await read_json(request)
     refuse_unknown(body, "signal")
-    api.machines.send_signal(machine_of(api, request), body.get("signal") or "SIGINT")
+    if not body.get("signal"):
+        raise ApiError(400, "invalid_argument: signal is required")
+    api.machines.send_signal(machine, body["signal"])
     return answer({"ok": True})
 
 
@@ -111,8 +117,6 @@ async def wait_machine(api: ApiState, request: Request) -> Response:
         raise ApiError(400, f"invalid_argument: unknown state {', '.join(unknown)}")
     version = query.get("version") or query.get("instance_id")
     after = query.get("from_event_id")
-    if "stopped" in wanted and not version:
-        raise ApiError(400, "instance_id required when waiting for stopped machine")
     limit = whole_number(query.get("timeout"), WAIT_DEFAULT_S, "timeout")
     if not 1 <= limit <= WAIT_LIMIT_S:
         raise ApiError(400, f"invalid_argument: timeout must be from 1 to {WAIT_LIMIT_S} seconds")

@@ -14,6 +14,7 @@ from localfly.api.requests import (
     nothing,
     read_json,
     refuse_unknown,
+    require,
 )
 from localfly.api_errors import ApiError, not_found, precondition
 from localfly.state.records import Machine
@@ -48,9 +49,7 @@ async def _write_metadata(api: ApiState, request: Request, *, merge: bool) -> Re
     values = body.get("metadata")
     if not isinstance(values, dict) or not all(isinstance(v, str | None) for v in values.values()):
         raise ApiError(400, "invalid_argument: metadata must be an object of strings")
-    merged = {**(metadata_of(machine) if merge else {}), **values}
-    # Fly: null values and empty strings remove keys.
-    machine.config["metadata"] = {key: value for key, value in merged.items() if value}
+    _keep(machine, {**(metadata_of(machine) if merge else {}), **values})
     api.world.save(machine)
     return nothing()
 
@@ -59,8 +58,9 @@ def _check_unchanged(machine: Machine, body: Json) -> None:
     """Check the preconditions of a write.
 
     Raises:
-        ApiError: 412 with the current value.
+        ApiError: 412 with the current value, 400 for a value that is not a string.
     """
+    require(body, machine_version=str, updated_at=str)
     for name, now in (("machine_version", machine.instance_id), ("updated_at", machine.updated_at)):
         if body.get(name) and body[name] != now:
             raise precondition(f"{name} is {now}, not {body[name]}")
@@ -82,9 +82,14 @@ async def set_metadata_key(api: ApiState, request: Request) -> Response:
     _check_unchanged(machine, body)
     if not isinstance(body.get("value"), str):
         raise ApiError(400, "invalid_argument: value must be a string")
-    machine.config["metadata"] = {**metadata_of(machine), request.path_params["key"]: body["value"]}
+    _keep(machine, {**metadata_of(machine), request.path_params["key"]: body["value"]})
     api.world.save(machine)
     return nothing()
+
+
+def _keep(machine: Machine, values: dict[str, str | None]) -> None:
+    """Set a machine's metadata. Fly: null values and empty strings remove keys."""
+    machine.config["metadata"] = {key: value for key, value in values.items() if value}
 
 
 async def delete_metadata_key(api: ApiState, request: Request) -> Response:

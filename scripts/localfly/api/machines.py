@@ -154,7 +154,8 @@ async def list_versions(api: ApiState, request: Request) -> Response:
 
 async def list_processes(api: ApiState, request: Request) -> Response:
     """GET …/ps."""
-    process = api.machines.processes.live(machine_of(api, request)).process
+    machine = machine_of(api, request)
+    process = api.machines.processes.live(machine).process
     found = await asyncio.to_thread(process.processes) if process else []
     return answer(
         [
@@ -166,8 +167,17 @@ async def list_processes(api: ApiState, request: Request) -> Response:
                 "directory": info.directory,
                 "cpu": int(info.cpu_s),
                 "rss": info.rss,
-                "listen_sockets": [{"proto": p, "address": a} for p, a in info.listening],
+                "listen_sockets": [
+                    {"proto": proto, "address": _inside(machine, address)}
+                    for proto, address in info.listening
+                ],
             }
             for info in found
         ]
     )
+
+
+def _inside(machine: Machine, address: str) -> str:
+    """Return an address as the machine would report it: its own is all of its addresses."""
+    host, _, port = address.rpartition(":")
+    return f"0.0.0.0:{port}" if host == machine.address else address

@@ -1,4 +1,4 @@
-"""Endpoints of regions, placements and tokens."""
+"""Endpoints of regions and placements."""
 
 from __future__ import annotations
 
@@ -10,10 +10,17 @@ from starlette.responses import Response
 from localfly.api.requests import ApiState, answer, read_json, refuse_unknown, require
 from localfly.api_errors import ApiError
 from localfly.config.machine_config import check_guest
-from localfly.config.regions import CODES, DEFAULT, REGIONS, Region
+from localfly.config.regions import DEFAULT, REGIONS, Region, check_region
 
 Json = dict[str, Any]
 
+ROOM = 50
+"""The machines that an organization may have in a region, as placements report it."""
+# The aliases that Fly's document names.
+_ALIASES = {
+    "any": tuple(region.code for region in REGIONS),
+    "eu": tuple(region.code for region in REGIONS if region.part == "europe"),
+}
 _PLACEMENT_FIELDS = ("org_slug", "region", "count", "compute", "volume_name", "volume_size_bytes")
 
 
@@ -36,7 +43,7 @@ def show_region(region: Region) -> Json:
     }
 
 
-async def place(_: ApiState, request: Request) -> Response:
+async def place(_api: ApiState, request: Request) -> Response:
     """POST /platform/placements: the local Fly always has room."""
     body = await read_json(request)
     refuse_unknown(body, *_PLACEMENT_FIELDS, "weights")
@@ -46,22 +53,27 @@ async def place(_: ApiState, request: Request) -> Response:
         raise ApiError(400, "invalid_argument: org_slug is required")
     if body.get("compute"):
         check_guest({"cpu_kind": "shared", "cpus": 1, "memory_mb": 256, **body["compute"]})
-    wanted = [code for code in (body.get("region") or DEFAULT).split(",") if code in CODES]
-    count = body.get("count") or 1
+    if any(not isinstance(weight, int) for weight in (body.get("weights") or {}).values()):
+        raise ApiError(400, "invalid_argument: weights must be an object of whole numbers")
+    count = body.get("count") or 0
+    if count < 0:
+        raise ApiError(400, "invalid_argument: count cannot be negative")
+    wanted = _regions(body.get("region") or f"{DEFAULT},any")
+    # There is always room, so that the first region takes all; 0 asks for the limit of each.
+    placed = [(wanted[0], count)] if count else [(code, ROOM) for code in wanted]
     return answer(
-        {"regions": [{"region": code, "count": count, "concurrency": 1} for code in wanted]}
+        {"regions": [{"region": code, "count": n, "concurrency": 1} for code, n in placed]}
     )
 
 
-async def current_token(api: ApiState, _: Request) -> Response:
-    """GET /tokens/current."""
-    token = {
-        "token_id": "local",
-        "organization": "personal",
-        "org_slug": "personal",
-        "apps": sorted(api.world.apps),
-        "user": "local@localfly",
-        "source_machine_id": "",
-        "restricted_to_machine": "",
-    }
-    return answer({"tokens": [token]})
+def _regions(expression: str) -> list[str]:
+    """Return the codes of a list of regions and aliases, each once.
+
+    Raises:
+        ApiError: 400 for one that does not exist.
+    """
+    found: dict[str, None] = {}
+    for part in expression.split(","):
+        codes = _ALIASES.get(part, (part,))
+        found |= dict.fromkeys(check_region(code) for code in codes)
+    return list(found)

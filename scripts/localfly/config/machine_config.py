@@ -21,7 +21,6 @@ NOT_HERE = {
     "schedule": "scheduled machines",
     "standbys": "standby machines",
     "files": "files written by Fly",
-    "processes": "several processes of one machine",
     "volumes": "volumes of containers",
 }
 SUSPEND_LIMIT_MB = 2048
@@ -46,6 +45,7 @@ def check_config(config: Json) -> None:
     if not config.get("image"):
         raise _invalid("config.image is required")
     missing = [what for name, what in NOT_HERE.items() if config.get(name)]
+    missing += _missing_of_processes(config.get("processes") or [])
     if missing:
         raise ApiError(501, f"the local Fly has no {', '.join(missing)}; see its README")
     _check_size(config)
@@ -56,6 +56,14 @@ def check_config(config: Json) -> None:
         _check_check(check)
         _check_port(check.get("port"), "checks.port")
     _check_ending(config)
+
+
+def _missing_of_processes(processes: list[Json]) -> list[str]:
+    """Return what the local Fly lacks of `processes`: one of them is the machine's own process."""
+    if len(processes) > 1:
+        return ["several processes of one machine"]
+    absent = ("secrets", "env_from", "user")
+    return [f"processes[].{name}" for p in processes for name in absent if p.get(name)]
 
 
 def refuse_faults(value: Any, shape: Any, path: str) -> None:
@@ -138,7 +146,7 @@ def _check_extension(mount: Json) -> None:
 
 def _check_service(service: Json) -> None:
     _check_port(service.get("internal_port"), "services[].internal_port")
-    if service.get("protocol") not in ("tcp", "udp"):
+    if service.get("protocol") not in (None, "", "tcp", "udp"):
         raise _invalid("services[].protocol must be tcp or udp")
     if service.get("autostop") not in (None, True, False, "off", "stop", "suspend"):
         raise _invalid("services[].autostop must be off, stop or suspend")
@@ -215,6 +223,7 @@ def echo(config: Json, volume_size_gb: int | None) -> Json:
     echoed["init"] = echoed.get("init") or {}
     echoed.setdefault("dns", {})
     for service in echoed.get("services") or []:
+        service["protocol"] = service.get("protocol") or "tcp"
         # Fly echoes false for off and true for stop (fly-go, and read back live).
         asked = service.get("autostop")
         service["autostop"] = "suspend" if asked == "suspend" else asked in ("stop", True)

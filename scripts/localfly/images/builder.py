@@ -107,8 +107,13 @@ class Images:
         return Build(image, cached)
 
     def lookup(self, ref: str) -> Image | None:
-        """Return the image of a reference; None if it is not built or not complete."""
-        record = self._cache.read(_REFS).get(ref)
+        """Return the image of a reference; None if it is not built or not complete.
+
+        A reference may name a digest: NAME:TAG@DIGEST or NAME@DIGEST, where the digest decides.
+        """
+        name, _, wanted = ref.partition("@")
+        refs = self._cache.read(_REFS)
+        record = _by_digest(refs, name, wanted) if wanted else refs.get(ref)
         image = _from_record(ref, record) if record else None
         return image if image and image.folder.is_dir() and image.bin.is_dir() else None
 
@@ -122,6 +127,21 @@ class Images:
         async with self._cache.lock(_REFS):
             refs = self._cache.read(_REFS)
             self._cache.write(_REFS, refs | {image.ref: _to_record(image)})
+
+
+def _by_digest(
+    refs: Mapping[str, Mapping[str, Any]], name: str, digest: str
+) -> Mapping[str, Any] | None:
+    """Return the record of a repository's image with a digest, as a registry finds it."""
+    repository = _repository(name)
+    found = (r for ref, r in refs.items() if _repository(ref) == repository)
+    return next((record for record in found if record["digest"] == digest), None)
+
+
+def _repository(name: str) -> str:
+    """Return a reference without its tag; a colon before a slash belongs to the registry."""
+    head, slash, last = name.rpartition("/")
+    return head + slash + last.partition(":")[0]
 
 
 def _read_parts(context: Path, version: str) -> _Parts:

@@ -33,6 +33,8 @@ Json = dict[str, Any]
 STARTABLE = frozenset({"created", "stopped", "suspended", "failed"})
 SUSPENDED = frozenset({"suspended", "suspending"})
 STOPPABLE = frozenset({"started", "starting"}) | SUSPENDED
+# A stop by one of these ends a machine with `auto_destroy`: flyctl stops it and waits for its end.
+ASKED = ("user", "machine")
 # A machine that suspends itself must get the response before it is frozen.
 ANSWER_FIRST_S = 0.05
 
@@ -121,6 +123,12 @@ class Machines:
         self.launch_pending(machine)
         return machine
 
+    async def _rest(self, machine: Machine) -> None:
+        """Set a machine that was not to be launched to `stopped`, as flyctl waits for."""
+        async with self.processes.live(machine).lock:
+            if machine.state == "created" and not machine.launch_pending:
+                self.processes.set_state(machine, "stopped")
+
     def update(self, app: App, machine: Machine, request: Json, nonce: str) -> None:
         """Replace the whole config; a running process is replaced in the background.
 
@@ -142,6 +150,8 @@ class Machines:
         """Start a machine in the background if its start is pending."""
         if machine.launch_pending:
             self.processes.background(self._launch_pending(machine))
+        elif machine.state == "created":
+            self.processes.background(self._rest(machine))
 
     async def _launch_pending(self, machine: Machine) -> None:
         async with self.processes.live(machine).lock:
@@ -252,6 +262,8 @@ class Machines:
             self.processes.set_state(machine, "stopped")
             published = {"type": "stop", "status": "stopped", "source": source}
             self._world.publish(machine, published, time.monotonic() - began)
+        if source in ASKED and machine.state == "stopped":
+            await self._finished(machine)
 
     async def restart_machine(
         self, machine: Machine, source: str, ending: Ending | None = None
@@ -272,11 +284,11 @@ class Machines:
         """Destroy a machine and detach its volume.
 
         Raises:
-            ApiError: 412 if it runs and `force` is not set.
+            ApiError: 412 if it runs or is being stopped and `force` is not set.
         """
+        self._check_destroyable(machine, force=force)  # a machine being stopped is not waited for
         async with self.processes.live(machine).lock:
-            if machine.state in (*STOPPABLE, "replacing") and not force:
-                raise precondition("unable to destroy machine, not currently stopped; use force")
+            self._check_destroyable(machine, force=force)
             machine.launch_pending = False
             await self.processes.end(machine)
             self._sockets.close(machine.id)
@@ -286,6 +298,10 @@ class Machines:
             self._world.detach_volumes(machine)
         root = root_folder(self._world.home, machine.id)
         await asyncio.to_thread(shutil.rmtree, root, ignore_errors=True)
+
+    def _check_destroyable(self, machine: Machine, *, force: bool) -> None:
+        if machine.state in (*STOPPABLE, "stopping", "replacing") and not force:
+            raise precondition("unable to destroy machine, not currently stopped; use force")
 
     def send_signal(self, machine: Machine, signal: str | int) -> None:
         """Send a signal to the machine's process.

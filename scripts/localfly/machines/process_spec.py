@@ -33,16 +33,27 @@ def find_image(images: Images, ref: str) -> Image:
 async def make_spec(
     world: World, images: Images, sockets: MachineSockets, machine: Machine
 ) -> ProcessSpec:
-    """Return the description of a machine's process from its config and its app's secrets.
+    """Return the description of a machine's new process, which gets an address of its own.
 
     Raises:
         ApiError: its image does not exist any more.
         NoAddressError: no loopback address has its ports free.
     """
+    ports = [service["internal_port"] for service in machine.config.get("services") or []]
+    machine.address = await asyncio.to_thread(free_address, ports)
+    return await spec_of(world, images, sockets, machine)
+
+
+async def spec_of(
+    world: World, images: Images, sockets: MachineSockets, machine: Machine
+) -> ProcessSpec:
+    """Return the description of a process at the address that the machine has.
+
+    Raises:
+        ApiError: its image does not exist any more.
+    """
     config = machine.config
     image = find_image(images, config["image"])
-    ports = [service["internal_port"] for service in config.get("services") or []]
-    machine.address = await asyncio.to_thread(free_address, ports)
     mounts = config.get("mounts") or []
     return ProcessSpec(
         machine_id=machine.id,
@@ -85,9 +96,12 @@ def root_folder(home: Path, machine: str) -> Path:
 
 def _environment(app: App, machine: Machine) -> dict[str, str]:
     """Return the environment of a process: the config's variables, secrets, and Fly's own."""
-    secrets = {} if machine.skip_secrets else app.secrets
+    process = main_process(machine.config)
+    skip = machine.skip_secrets or process.get("ignore_app_secrets")
+    secrets = {} if skip else app.secrets
     return {
         **(machine.config.get("env") or {}),
+        **(process.get("env") or {}),
         **{name: secret["value"] for name, secret in secrets.items()},
         "FLY_APP_NAME": machine.app,
         "FLY_MACHINE_ID": machine.id,
@@ -100,10 +114,19 @@ def _environment(app: App, machine: Machine) -> dict[str, str]:
     }
 
 
+def main_process(config: Json) -> Json:
+    """Return the only entry of `processes`; an empty one without."""
+    entries: list[Json] = config.get("processes") or [{}]
+    return entries[0]
+
+
 def _argv(config: Json) -> list[str] | None:
     """Return the command of a config; None for the image's own."""
-    init = config.get("init") or {}
-    if init.get("exec"):
-        return list(init["exec"])
-    parts = [*(init.get("entrypoint") or []), *(init.get("cmd") or [])]
-    return parts or None
+    # The only entry of `processes` is the process itself, with the fields of `init`.
+    for source in (main_process(config), config.get("init") or {}):
+        if source.get("exec"):
+            return list(source["exec"])
+        parts = [*(source.get("entrypoint") or []), *(source.get("cmd") or [])]
+        if parts:
+            return parts
+    return None

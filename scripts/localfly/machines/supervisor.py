@@ -8,17 +8,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from localfly.api_errors import ApiError
+from localfly.api_errors import ApiError, precondition
 from localfly.config.durations import seconds
 from localfly.config.machine_config import signal_number
 from localfly.errors import LocalFlyError
 from localfly.images.builder import Images
+from localfly.machines.commands import Finished, run_command
 from localfly.machines.health_checks import CheckRunner
-from localfly.machines.process_spec import make_spec, write_log
+from localfly.machines.process_spec import make_spec, spec_of, write_log
 from localfly.machines.restart_policy import Restarts
 from localfly.runtime.machine_processes import Runtime
 from localfly.runtime.machine_sockets import MachineSockets
@@ -131,6 +132,20 @@ class Processes:
             live.checks.pause()
         self.background(live.checks.run(process))
         self.background(self._await_exit(machine, process))
+
+    async def run_command(
+        self, machine: Machine, argv: Sequence[str], *, stdin: str, timeout_s: float
+    ) -> Finished:
+        """Run a command beside a machine's process; see `commands.run_command`.
+
+        Raises:
+            ApiError: 412 if the machine does not run; and those of `commands.run_command`.
+        """
+        process = self.live(machine).process
+        if machine.state != "started" or process is None:
+            raise precondition(f"machine is {machine.state}")
+        spec = await spec_of(self._world, self._images, self._sockets, machine)
+        return await run_command(spec, process, argv, stdin=stdin, timeout_s=timeout_s)
 
     async def end(self, machine: Machine, ending: Ending | None = None) -> None:
         """End a machine's process, by default as `stop_config` says, and record its exit."""

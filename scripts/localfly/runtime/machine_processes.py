@@ -19,7 +19,7 @@ from localfly.errors import NoAddressError, SpawnError
 from localfly.runtime import procfs
 from localfly.runtime.memory import MemoryWatch
 from localfly.runtime.path_mapping import PathMapping
-from localfly.runtime.process import Exit, ProcessInfo, RunningProcess
+from localfly.runtime.process import MARK, Exit, ProcessInfo, RunningProcess
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -91,6 +91,7 @@ class ProcessSpec:
             "LANG": "C.UTF-8",
             **self.path_mapping().rewrite_all(asked),
             "IMAGE_ROOT": str(self.image.folder),
+            MARK: str(self.scratch),
         }
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _MB = 1024 * 1024
 _LEFTOVERS_S = 2.0  # how long an exit waits for killed descendants to vanish
+MARK = "LOCALFLY_MACHINE"
+"""The variable that the processes of one machine have, and no other, with this value."""
 _SCANS = 5  # repeated, because the group may fork while it is signalled
 
 
@@ -72,6 +74,7 @@ class RunningProcess:
         self.resident_high = 0
         """The highest memory with shared pages counted fully; more triggers an exact reading."""
         self._oom_killed = False
+        self._mark = procfs.variable(pid, MARK.encode())
         self._pidfd = os.pidfd_open(pid)
         self._loop = asyncio.get_running_loop()
         self._exit: asyncio.Future[Exit] = self._loop.create_future()
@@ -193,13 +196,22 @@ class RunningProcess:
         self._finishing = self._loop.create_task(self._finish(result))
 
     async def _finish(self, result: Exit) -> None:
-        """Kill the descendants of the main process, as a machine ends with its main process."""
+        """Kill the descendants of the main process, as a machine ends with its main process.
+
+        One that leads a session of its own and whose parent ended is known by its environment alone.
+        """
         deadline = self._loop.time() + _LEFTOVERS_S
-        while self.members() and self._loop.time() < deadline:
-            self.kill()
+        while (rest := self._rest()) and self._loop.time() < deadline:
+            for pid in rest:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signals.SIGKILL)
             await asyncio.sleep(0.01)
         if not self._exit.done():
             self._exit.set_result(result)
+
+    def _rest(self) -> set[int]:
+        """Return the processes that are left of the machine."""
+        return {stat.pid for stat in self.members()} | set(procfs.with_variable(self._mark))
 
 
 def _reap(pidfd: int) -> Exit:

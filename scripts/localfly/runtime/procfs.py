@@ -70,6 +70,27 @@ def members(leader: int, stats: Iterable[Stat]) -> list[Stat]:
     return list(inside.values())
 
 
+def variable(pid: int, name: bytes) -> bytes:
+    """Return a variable of a process's environment as `NAME=value`; b"" if it has none."""
+    return next((each for each in _environ(pid) if each.startswith(name + b"=")), b"")
+
+
+def with_variable(wanted: bytes) -> list[int]:
+    """Return the live processes whose environment has this `NAME=value`; none for b""."""
+    if not wanted:
+        return []
+    return [stat.pid for stat in read_all() if wanted in _environ(stat.pid)]
+
+
+def _environ(pid: int) -> list[bytes]:
+    """Return the variables of a process; none of one that is gone or belongs to somebody else."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123 - as cheap as possible
+            return file.read().split(b"\0")
+    except (*_GONE, PermissionError):
+        return []
+
+
 def resident_bytes(pid: int) -> int:
     """Return a process's memory in bytes, with shared pages counted fully; 0 if it is gone."""
     text = _read(f"/proc/{pid}/statm")

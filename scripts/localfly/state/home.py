@@ -25,6 +25,8 @@ class Delays:
     """The time that a machine is `suspending` before it is `suspended`."""
     secrets_s: float = 0.0
     """The time until hosts know new secrets; they refuse machines that need them until then."""
+    answers_s: float = 0.0
+    """The time that each answer of the Machines API takes."""
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,35 @@ class App(Record):
     secrets_version: int = 0
     secrets_changed_at: float = 0.0
     """The time of the last change, in seconds since 1970."""
+    role: str = ""
+    """What Fly made the app for, such as a database; empty for a user's own."""
+    releases: list[Json] = field(default_factory=list)
+    """Newest first: id, version, status, strategy, image_ref, definition, created_at, updated_at."""
+    certificates: dict[str, Json] = field(default_factory=dict)
+    """By hostname: created_at, updated_at, acme, custom."""
+
+
+@dataclass
+class Token(Record):
+    """A token that a client made; its value is not stored, only its digest."""
+
+    id: str
+    name: str
+    organization: str
+    app: str
+    """Empty for a token of the organization."""
+    profile: str
+    digest: str
+    expires_at: str
+    created_at: str = field(default_factory=timestamp)
+    revoked_at: str | None = None
+
+    @property
+    def valid(self) -> bool:
+        """Whether it is neither revoked nor expired."""
+        return self.revoked_at is None and datetime.now(UTC) < datetime.fromisoformat(
+            self.expires_at
+        )
 
 
 @dataclass

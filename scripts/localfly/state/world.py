@@ -16,7 +16,7 @@ from typing import Any
 
 from localfly.api_errors import ApiError, not_found
 from localfly.state.ids import snapshot_id
-from localfly.state.records import App, Lease, Machine, Record, Volume, timestamp
+from localfly.state.records import App, Lease, Machine, Record, Token, Volume, timestamp
 from localfly.state.store import Store
 
 Json = dict[str, Any]
@@ -34,6 +34,7 @@ class World:
         self.apps = {a.name: a for a in map(App.read, self.store.all("app"))}
         self.volumes = {v.id: v for v in map(Volume.read, self.store.all("volume"))}
         self.machines = {m.id: m for m in map(Machine.read, self.store.all("machine"))}
+        self.tokens = {t.id: t for t in map(Token.read, self.store.all("token"))}
         self._key = self._digest_key()
         self._changed = asyncio.Event()
         self._listeners: set[asyncio.Queue[Json]] = set()
@@ -82,11 +83,13 @@ class World:
             raise not_found(f"app {name}")
         return self.apps[name]
 
-    def create_app(self, name: str, organization: str, network: str) -> App:
+    def create_app(self, name: str, organization: str, network: str, role: str = "") -> App:
         """Create an app; its name must be unused."""
         if name in self.apps:
             raise ApiError(422, "Name has already been taken", "name_taken")
-        app = App(name, organization, secrets.token_hex(8), secrets.randbelow(10**7), network)
+        app = App(
+            name, organization, secrets.token_hex(8), secrets.randbelow(10**7), network, role=role
+        )
         self.apps[name] = app
         self.save(app)
         return app
@@ -100,6 +103,9 @@ class World:
         for machine in [m for m in self.machines.values() if m.app == name]:
             self.store.delete("machine", machine.id)
             del self.machines[machine.id]
+        for token in [t for t in self.tokens.values() if t.app == name]:
+            self.store.delete("token", token.id)
+            del self.tokens[token.id]
         self.store.delete("app", name)
         del self.apps[name]
 
@@ -137,6 +143,30 @@ class World:
         key = secrets.token_bytes(32)
         self.store.put("key", "digest", {"key": key.hex()})
         return key
+
+    # Tokens
+
+    def create_token(
+        self, name: str, organization: str, app: str, *, profile: str, expires_at: str
+    ) -> tuple[Token, str]:
+        """Make a token; return it with its value, which is stored nowhere."""
+        # Not in the form of Fly's own tokens, which clients take apart.
+        value = f"localfly_{secrets.token_urlsafe(24)}"
+        key = secrets.token_hex(8)
+        made = Token(key, name, organization, app, profile, _token_digest(value), expires_at)
+        self.tokens[made.id] = made
+        self.save(made)
+        return made, value
+
+    def revoke_token(self, token: Token) -> None:
+        """Make a token invalid from now on."""
+        token.revoked_at = timestamp()
+        self.save(token)
+
+    def knows_token(self, value: str) -> bool:
+        """Return whether a value is that of a valid token made here."""
+        digest = _token_digest(value)
+        return any(t.digest == digest and t.valid for t in self.tokens.values())
 
     # Volumes
 
@@ -311,6 +341,10 @@ class World:
         self.save(machine)
 
 
+def _token_digest(value: str) -> str:
+    return hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def copy_folder(source: Path, target: Path) -> None:
     """Copy files, folders and links, but not sockets and pipes."""
 
@@ -348,5 +382,7 @@ def _identity(record: Record) -> tuple[str, str]:
             return "volume", record.id
         case Machine():
             return "machine", record.id
+        case Token():
+            return "token", record.id
         case _:
             raise TypeError(f"{type(record).__name__} is not stored")

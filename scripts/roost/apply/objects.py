@@ -117,7 +117,7 @@ async def reconcile(
                 await run.attempt(entry.key, partial(run.ensure, entry))
         for key in sorted(step.removed, key=_removal_order):
             await run.attempt(key, partial(run.remove, key))
-    return Outcome(run.result(entries, step.removed), run.failed, run.done)
+    return Outcome(run.result(entries, step), run.failed, run.done)
 
 
 async def find_differences(
@@ -151,11 +151,16 @@ class _Run:
     notice: Callable[[str], object]
     failed: dict[str, str] = field(default_factory=dict)
     done: int = 0
+    before: ObjectsRecord = field(init=False)
+    """What the last apply left; `record` learns what this pass writes."""
     unreachable: str = ""
     absent: set[str] = field(default_factory=set)
     """The keys of new entries that the server has no object for."""
     begun: set[str] = field(default_factory=set)
     """The keys of objects that this pass made Roost's; one that may have been created counts."""
+
+    def __post_init__(self) -> None:
+        self.before = self.record
 
     async def attempt(self, key: str, act: Callable[[], Awaitable[None]]) -> None:
         """Carry out one object, and keep why it failed."""
@@ -232,24 +237,23 @@ class _Run:
             ]
         return changes
 
-    def result(self, entries: tuple[PrefectObject, ...], removed: tuple[str, ...]) -> ObjectsRecord:
+    def result(self, entries: tuple[PrefectObject, ...], step: ReconcileObjects) -> ObjectsRecord:
         """Return the record after the pass.
 
-        A failed entry is as the last apply left it; if it says the same now, only its key is kept, so
-        that the next plan has it again. The key of a failed entry that is new is kept only if this
-        pass made the object Roost's: a namesake that somebody made by hand must not be pruned.
+        After a failure the record is that of before, so that the next plan is the one that was approved,
+        and writing again what is written already changes nothing. The key of an entry that is new is
+        kept if this pass made the object Roost's, and not otherwise: a namesake that somebody made by
+        hand must not be pruned. Where the record and the file say the same, the step heals drift, and the
+        next plan has what failed.
         """
-        known = {entry.key: entry for entry in self.record.objects}
-        objects = tuple(
-            known[entry.key] if entry.key in self.failed else entry
-            for entry in entries
-            if entry.key not in self.failed or known.get(entry.key, entry) != entry
-        )
-        gone = {key for key in removed if key not in self.failed}
-        others = (self.record.keys | self.begun) - {entry.key for entry in objects} - gone
-        kept = {entry.key for entry in entries}
+        if self.failed:
+            tried = {entry.key for entry in entries if self.before.entry(entry.key) != entry}
+            heals = not (tried or step.removed or gives_new_values(step))
+            return self.before.unfinished_by(self.failed if heals else tried, self.begun)
+        gone, kept = set(step.removed), {entry.key for entry in entries}
+        others = (self.record.keys | self.begun) - kept - gone
         written = {key: found for key, found in self.record.written.items() if key in kept}
-        return ObjectsRecord(objects, tuple(sorted(others)), written)
+        return ObjectsRecord(entries, tuple(sorted(others)), written)
 
     async def _create(self, resolved: PrefectObject) -> None:
         """Create an object; it is Roost's unless Prefect refuses it."""

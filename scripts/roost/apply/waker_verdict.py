@@ -14,7 +14,7 @@ import anyio
 from roost.apply.verdict import TIMEOUT_S, GateResult, Proof, result_with_advice
 from roost.fly.client import FlyClient
 from roost.fly.models import Machine
-from roost.plan.waker_proof import proof_of_version
+from roost.plan.waker_proof import proof_of_start
 from roost.prefect.probe import Check, Server
 
 WOKE_ITSELF, LIMIT_S = "woke itself", 120.0
@@ -60,7 +60,7 @@ async def _check_proof(
 async def _proved_s(fly: FlyClient, app: str, machine: str, version: str, server: Server) -> float:
     while True:
         found = await fly.get_machine(app, machine)
-        proof = found and proof_of_version(found, version)
+        proof = found and proof_of_start(found, version)
         if proof and not proof.error:
             return proof.seconds
         if proof:

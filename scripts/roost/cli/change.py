@@ -206,3 +206,40 @@ def destroy(
     from roost.commands import destroy as command
 
     return run(command.destroy, environment, confirm=confirm, local=local, as_json=as_json)
+
+
+@change.add("roost exec staging prefect version", name="exec")
+def execute(  # noqa: PLR0913 - one argument an option
+    environment: Environment,
+    command: Annotated[
+        list[str],
+        typer.Argument(metavar="CMD", help="A program and its arguments; after --, with options."),
+    ],
+    *,
+    machine: Annotated[
+        str, typer.Option(metavar="ID", help="Which machine. Default: one that runs.")
+    ] = "",
+    wake: Annotated[bool, typer.Option("--wake", help="Start a machine that sleeps.")] = False,
+    timeout: Annotated[
+        int, typer.Option(metavar="S", min=1, max=600, help="Seconds that it may take.")
+    ] = 60,
+    local: Local = False,
+    as_json: AsJson = False,
+) -> int:
+    """Run a command in a machine, and exit with its exit code.
+
+    ENV.NAME is a flow server, ENV.waker the waker. No shell reads the command: for one, write
+    -- sh -c '...'. A wrong option or name exits with 3, and Fly's refusal with 1.
+    """
+    from roost.commands import exec as module
+
+    return run(
+        module.execute,
+        environment,
+        argv=command,
+        machine=machine,
+        wake=wake,
+        limit_s=timeout,
+        local=local,
+        as_json=as_json,
+    )

@@ -1,4 +1,4 @@
-"""The commands about the data of a server: its snapshots."""
+"""The commands about the data of a server: its snapshots, or the dumps of its Postgres."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ data = Section("Data")
 
 @data.add("roost backup staging")
 def backup(environment: Environment, *, local: Local = False, as_json: AsJson = False) -> ExitCode:
-    """Take a snapshot of the data, with writes frozen meanwhile."""
+    """Take a snapshot with writes frozen, or a dump of a Postgres."""
     from roost.commands import backups
 
     return run(backups.backup, environment, local=local, as_json=as_json)
@@ -28,7 +28,7 @@ def backup(environment: Environment, *, local: Local = False, as_json: AsJson = 
 
 @data.add("roost backups staging --json")
 def backups(environment: Environment, *, local: Local = False, as_json: AsJson = False) -> ExitCode:
-    """List the snapshots: when, why, how large, and their expiry."""
+    """List the snapshots, or the dumps of a Postgres."""
     from roost.commands import backups as command
 
     return run(command.backups, environment, local=local, as_json=as_json)
@@ -39,7 +39,8 @@ def restore(  # noqa: PLR0913 - one argument an option
     environment: Environment,
     *,
     snapshot: Annotated[
-        str, typer.Option(metavar="ID", help="The snapshot to restore. Default: the newest.")
+        str,
+        typer.Option(metavar="ID", help="The snapshot or dump to restore. Default: the newest."),
     ] = "",
     confirm: Annotated[
         str, typer.Option(metavar="VOLUME", help="Remove the volume that an earlier restore kept.")
@@ -53,7 +54,8 @@ def restore(  # noqa: PLR0913 - one argument an option
 ) -> ExitCode:
     """Restore the data of a snapshot, or rehearse that.
 
-    A new machine on a new volume is proved before the old one is removed.
+    A new machine on a new volume is proved before the old one is removed. A dump is restored into a
+    new Postgres database beside the one in use.
     """
     from roost.commands import backups
 

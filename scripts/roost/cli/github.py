@@ -298,3 +298,27 @@ def drift_issues(
     from roost.workflows import drift_issues as command
 
     return run(command.drift_issues, results, healed=healed, before_healing=before_healing)
+
+
+@watch.add("roost github fleet --results found")
+def fleet(
+    *,
+    results: Annotated[Path, typer.Option(metavar="DIR", help="Write fleet.md there.")],
+) -> ExitCode:
+    """Write the state of all environments, for the issue Fleet."""
+    from roost.workflows import fleet as command
+
+    return run(command.fleet, results=results)
+
+
+@watch.add("roost github fleet-issue --results found")
+def fleet_issue(
+    *,
+    results: Annotated[
+        Path, typer.Option(metavar="DIR", help="The folder that `roost github fleet` wrote.")
+    ],
+) -> ExitCode:
+    """Keep the issue Fleet up to date, and pin it when it is opened."""
+    from roost.workflows import fleet as command
+
+    return run(command.fleet_issue, results=results)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,12 +20,34 @@ from roost.errors import ExitCode
 look = Section("Look")
 
 
-@look.add("roost status staging --local")
-def status(environment: Environment, *, local: Local = False, as_json: AsJson = False) -> ExitCode:
-    """Show what runs now: machines, states, addresses, volume."""
-    from roost.commands import status as command
+@look.add("roost status --watch")
+def status(
+    environment: Annotated[
+        str, typer.Argument(metavar="[ENV]", help="A file in environments/, without .yaml.")
+    ] = "",
+    *,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show all environments again and again, until Ctrl-C.")
+    ] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write all environments as a page, with plots."),
+    ] = None,
+    local: Local = False,
+    as_json: AsJson = False,
+) -> ExitCode:
+    """Show what runs now: all environments, or one in detail.
 
-    return run(command.status, environment, local=local, as_json=as_json)
+    Without a name only Fly is asked, so no server is woken or kept awake. The exit code is 1 if a server
+    needs a person, or could not be read.
+    """
+    from roost.commands import fleet, status
+
+    if watch:
+        return run(fleet.watch, environment, html=html, local=local, as_json=as_json)
+    if environment and not html:
+        return run(status.status, environment, local=local, as_json=as_json)
+    return run(fleet.fleet, environment, html=html, local=local, as_json=as_json)
 
 
 @look.add("roost smoke http://127.0.0.1:4200 --version 3.9.1")
@@ -147,3 +170,47 @@ def cost(
     return command.cost(
         make_context(), environment, every=every, hours_per_day=hours_per_day, as_json=as_json
     )
+
+
+@look.add("roost logs staging --follow")
+def logs(  # noqa: PLR0913 - one argument an option
+    environment: Environment,
+    *,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Follow the log until Ctrl-C.")
+    ] = False,
+    since: Annotated[
+        str, typer.Option(metavar="TIME", help="Only lines of the last 10m, 2h, 1h30m.")
+    ] = "",
+    machine: Annotated[str, typer.Option(metavar="ID", help="Only lines of this machine.")] = "",
+    local: Local = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a line, for scripts.")
+    ] = False,
+) -> ExitCode:
+    """Print what the machines of an environment wrote.
+
+    It wakes nobody. ENV.NAME is a flow server, ENV.waker the waker.
+    """
+    from roost.commands import logs as command
+
+    return run(
+        command.logs,
+        environment,
+        follow=follow,
+        since=since,
+        machine=machine,
+        local=local,
+        as_json=as_json,
+    )
+
+
+@look.add("roost open staging", name="open")
+def open_server(environment: Environment, *, local: Local = False) -> ExitCode:
+    """Wake a server and open it in your browser.
+
+    Where there is none, its address is printed.
+    """
+    from roost.commands import open as command
+
+    return run(command.open_server, environment, local=local)

@@ -6,9 +6,9 @@ import os
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TextIO, cast
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TextIO, TypeVar, cast
 
-from roost.errors import ExitCode, RoostError
+from roost.errors import RoostError
 from roost.errors.command import BARE, TYPED, TYPED_LOCAL, Style
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from roost.operations.context import Clients, Context
 
 P = ParamSpec("P")
-
+Code = TypeVar("Code", bound=int)
 
 _DIGITS = 5
 _LOCAL: ContextVar[bool] = ContextVar("local", default=False)
@@ -71,10 +71,10 @@ def piped_width(environ: Mapping[str, str]) -> int:
 
 
 def run(
-    command: Callable[Concatenate[Context, P], Coroutine[Any, Any, ExitCode]],
+    command: Callable[Concatenate[Context, P], Coroutine[Any, Any, Code]],
     *args: P.args,
     **kwargs: P.kwargs,
-) -> ExitCode:
+) -> Code:
     """Run an asynchronous command to its end and return its exit code.
 
     The type checker holds the arguments to the command's own signature.
@@ -91,7 +91,7 @@ def run(
     )
     context.out.record = summarizes
 
-    async def call() -> ExitCode:
+    async def call() -> Code:
         return await command(context, *args, **kwargs)
 
     try:

@@ -91,6 +91,10 @@ def doctor(
         typer.Argument(metavar="[ENV...]", help="Files in environments/. Default: all."),
     ] = None,
     *,
+    database: Annotated[
+        bool,
+        typer.Option("--database", help="Connect to their Postgres as the server does, instead."),
+    ] = False,
     as_json: AsJson = False,
 ) -> ExitCode:
     """Report what the set-up lacks here, on GitHub and on Fly.
@@ -99,7 +103,7 @@ def doctor(
     """
     from roost.commands import doctor as command
 
-    return run(command.doctor, environments or [], as_json=as_json)
+    return run(command.doctor, environments or [], database=database, as_json=as_json)
 
 
 @start.add("roost validate environments/ other/demo.yaml")

@@ -13,8 +13,10 @@ from roost.apply.drill import Driller, rows_of
 from roost.apply.restore import Restorer
 from roost.apply.snapshots import Snapshots
 from roost.apply.work import lease_holder
+from roost.commands import postgres_backups
+from roost.commands.postgres_backups import uses_postgres
 from roost.environment.load import load_environment
-from roost.environment.model import AUTH_SECRET, SqliteDatabase
+from roost.environment.model import AUTH_SECRET
 from roost.errors import ChangedMeanwhileError, DrillFailedError, ExitCode, UsageError
 from roost.errors.command import Command
 from roost.fly.models import Machine, Volume
@@ -95,12 +97,10 @@ async def open_volume_data(
     """Yield an environment's data and its Fly.
 
     Raises:
-        UsageError: the environment has no volume, or does not exist yet.
+        UsageError: the environment does not exist yet.
         MissingSecretError: no source has the server's login.
     """
     file = load_environment(name, context.environments)
-    if not isinstance(file.environment.database, SqliteDatabase):
-        raise UsageError("The database is Postgres: its provider has the backups.", where=name)
     async with connect(context, local=local) as target:
         planned = await make_plan(context, file, target)
         if planned.live.app is None:
@@ -120,7 +120,9 @@ async def backup(
     local: bool,
     as_json: bool,
 ) -> ExitCode:
-    """Take a snapshot of the volume while writes are frozen."""
+    """Take a snapshot of the volume while writes are frozen, or a dump of a Postgres."""
+    if uses_postgres(context, name):
+        return await postgres_backups.backup(context, name, as_json=as_json)
     async with open_volume_data(context, name, local=local) as (data, _):
         machines = data.planned.live.machines
         taken = await data.snapshots.back_up(data.volume.id, machines, "roost backup")
@@ -142,7 +144,9 @@ async def backups(
     local: bool,
     as_json: bool,
 ) -> ExitCode:
-    """List the snapshots: when, why, how large, and their expiry."""
+    """List the snapshots: when, why, how large, and their expiry; or the dumps of a Postgres."""
+    if uses_postgres(context, name):
+        return postgres_backups.backups(context, name, as_json=as_json)
     async with open_volume_data(context, name, local=local) as (data, _):
         found = await data.backups()
     if as_json:
@@ -178,7 +182,9 @@ async def restore(
     local: bool,
     as_json: bool,
 ) -> ExitCode:
-    """Restore the data of a snapshot on a new volume, and prove it before the old machine goes."""
+    """Restore a snapshot on a new volume, proved before the old machine goes; or a dump beside a Postgres."""
+    if uses_postgres(context, name):
+        return await postgres_backups.restore(context, name, dump=snapshot, as_json=as_json)
     async with open_volume_data(context, name, local=local) as (data, target):
         planned = data.planned
         await target.check_reach(planned.file)
@@ -235,7 +241,10 @@ async def drill(
 
     Raises:
         DrillFailedError: the restored server failed its gate.
+        DumpError: the dump of a Postgres cannot be restored.
     """
+    if uses_postgres(context, name):
+        return await postgres_backups.drill(context, name, dump=snapshot, as_json=as_json)
     began = time.monotonic()
     async with open_volume_data(context, name, local=local) as (data, target):
         desired = data.planned.desired
@@ -326,6 +335,8 @@ async def check_mounted(target: Target, planned: Planned, volume: str) -> None:
 
 async def confirm(context: Context, name: str, *, volume: str, local: bool) -> ExitCode:
     """Remove the old volume that a restore kept."""
+    if uses_postgres(context, name):
+        raise postgres_backups.nothing_to_confirm(context, name)
     async with open_volume_data(context, name, local=local) as (data, _):
         machines = list(data.ours.values())
         if not machines or restoring(data.planned.desired, data.planned.live):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 
 from rich.text import Text
 
 from roost.doctor.check import Check, State, missing, unknown
+from roost.doctor.database import database_checks
 from roost.doctor.files import file_checks, workflow_checks
 from roost.doctor.fly import fly_checks
 from roost.doctor.github import github_checks
@@ -28,6 +30,7 @@ from roost.github.api import github_of
 from roost.operations.context import Context
 from roost.operations.fly_target import connect, fly_token
 from roost.operations.git import repository_slug
+from roost.operations.secret_sources import given_values
 from roost.report.wording import one_line
 
 _STYLE = {State.OK: "green", State.MISSING: "red", State.UNKNOWN: "yellow"}
@@ -37,15 +40,24 @@ async def doctor(
     context: Context,
     names: Sequence[str],
     *,
+    database: bool = False,
     as_json: bool,
 ) -> ExitCode:
     """Print each check; the exit code is 2 if something is missing.
+
+    Args:
+        context: the variables, the folders and the consoles.
+        names: the environments; all if there are none.
+        database: whether to check their databases instead of the set-up.
+        as_json: whether to print one JSON document.
 
     Raises:
         UnknownEnvironmentError: no environment has that name.
     """
     checks: list[Check] = []
-    async for check in _all(context, _loaded(context, names)):
+    loaded = _loaded(context, names)
+    found = _databases(context, loaded) if database else _all(context, loaded)
+    async for check in found:
         checks.append(check)
         if not as_json:
             _tell(context, check)
@@ -89,6 +101,14 @@ async def _all(context: Context, loaded: Loaded) -> AsyncIterator[Check]:
         yield check
     async for check in _on_fly(context, loaded):
         yield check
+
+
+async def _databases(context: Context, loaded: Loaded) -> AsyncIterator[Check]:
+    for check in file_checks(context, (), loaded.faults):
+        yield check
+    for file in loaded.files:
+        async for check in database_checks(file, given_values(context, file), time.time):
+            yield check
 
 
 async def _on_github(

@@ -197,7 +197,8 @@ def _source(found: SecretReport, name: str) -> str:
 def _remarks(found: SecretReport) -> Iterator[str]:
     """Return notes beside the table: why a value was not checked, and the next step."""
     if not found.states:
-        yield "It has no secrets."
+        only = " of its own" if found.of_blocks else ""
+        yield f"It has no secrets{only}."
     for state in found.states:
         unread = found.values.missing.get(state.name)
         if unread and (unread.unusable or state.state.is_set or state.state is State.UNCHECKED):

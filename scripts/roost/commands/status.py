@@ -122,7 +122,7 @@ async def _work(  # noqa: PLR0913, PLR0917 - what is known of one server
         return ServerWork(), ()  # what it left before it woke says nothing now
     named, notes = next_due_of(ours)
     announced = announced_of(ours) if file.environment.waker else None
-    due = as_of_now(named, now) if named else None
+    due = as_of_now(named, now, ours) if named else None
     lines = asleep_notes(file.name, due, notes, now, _who_wakes(file, announced, due))
     return ServerWork(next_due=due, waker=announced), tuple(lines)
 

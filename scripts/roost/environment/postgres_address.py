@@ -38,6 +38,7 @@ _BRACKETED = re.compile(
     r"\[[A-Za-z _-]+\]|<[^>]*>|\$?\{.*\}|\$[A-Z_]{2,}|%\(\w+\)s|%[A-Z_]{2,}%", re.ASCII
 )
 _HIDDEN = re.compile(r"[*\u2022\u25cf.]{3,}")
+MOST_PORT = 65535
 _WORDS = frozenset(
     {"USER", "USERNAME", "PASSWORD", "HOST", "HOSTNAME", "PORT", "NAME", "DATABASE", "DBNAME"}
 )
@@ -77,7 +78,7 @@ def native_fault(value: str) -> str:
 
 def address_note(value: str) -> str:
     """Return a sentence about a better address of the same database; empty without one."""
-    parts = _take_apart(value)
+    parts = take_apart(value)
     if parts is None:
         return ""
     notes = (_note_of(host.lower(), parts) for host in parts.hosts.split(","))
@@ -86,7 +87,7 @@ def address_note(value: str) -> str:
 
 def certificate_secret(value: str) -> str:
     """Return the name of the secret with the certificate for an address; empty without one."""
-    parts = _take_apart(value)
+    parts = take_apart(value)
     name = parts.options.get("sslrootcert", "") if parts else ""
     return name if name != "system" and _CERTIFICATE_SECRET.fullmatch(name) else ""
 
@@ -111,7 +112,7 @@ def _where(is_fault: bool, message: str) -> str:  # noqa: FBT001 - reads as a ta
 
 
 def _contents(value: str, declared: Collection[str]) -> Iterator[str]:
-    parts = _take_apart(value)
+    parts = take_apart(value)
     if parts is None:
         yield (
             "has no host and port after its first @; write an @ in the user or the password as %40, "
@@ -127,6 +128,11 @@ def _contents(value: str, declared: Collection[str]) -> Iterator[str]:
     yield _where(
         not re.sub(r":\d*", "", hosts) and not parts.options.get("host"), f"has no host; {FORM}"
     )
+    ports = [*re.findall(r":(\d+)(?:,|$)", parts.hosts), *parts.options.get("port", "").split(",")]
+    yield _where(
+        any(port and not _is_port(port) for port in ports),
+        "has a port that is no number from 1 to 65535",
+    )
     yield _where(not parts.user and not parts.options.get("user"), f"has no user; {FORM}")
     yield _where(
         not parts.database and not parts.options.get("database"),
@@ -134,6 +140,10 @@ def _contents(value: str, declared: Collection[str]) -> Iterator[str]:
     )
     yield _ssl_fault(parts.options, declared)
     yield _options_fault(parts)
+
+
+def _is_port(text: str) -> bool:
+    return re.fullmatch(r"[0-9]{1,5}", text) is not None and 0 < int(text) <= MOST_PORT
 
 
 def _options_fault(parts: Parts) -> str:
@@ -217,7 +227,7 @@ def _note_of(host: str, parts: Parts) -> str:
     )
 
 
-def _take_apart(value: str) -> Parts | None:
+def take_apart(value: str) -> Parts | None:
     """Return the parts of an address; None where no host and port follow the first @."""
     address = _ADDRESS.fullmatch(value)
     place = _PLACE.fullmatch(address["place"]) if address else None

@@ -81,6 +81,12 @@ class SnapshotError(RoostError):
     word = "snapshot"
 
 
+class DumpError(RoostError):
+    """The rows of a Postgres could not be dumped or restored; the server's database was not changed."""
+
+    word = "dump"
+
+
 class OtherDatabaseError(RoostError):
     """The server's data is not on the volume that is to be backed up or restored."""
 

@@ -56,6 +56,13 @@ class DatabaseTrialError(RoostError):
     word = "database-unusable"
 
 
+class MissingToolError(RoostError):
+    """A program of PostgreSQL is not on this computer, or is older than the server or the dump."""
+
+    exit_code = ExitCode.BAD_INPUT
+    word = "tool-missing"
+
+
 class MissingClientError(RoostError):
     """There is no Prefect on this computer that could be connected to a server."""
 

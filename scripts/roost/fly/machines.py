@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import ceil
 
 import anyio
 
 from roost.errors import FlyNotFoundError, FlyWaitTimeoutError
 from roost.fly.calls import FlyCalls
-from roost.fly.models import GONE_MACHINES, Lease, Machine, MachineEvent
+from roost.fly.models import GONE_MACHINES, Executed, Lease, Machine, MachineEvent
 from roost.fly.transport import FlyReply
 from roost.http.connection import path_of, present
 from roost.http.reply import Json
@@ -17,6 +17,7 @@ from roost.http.retry import Repeat
 
 WAIT_SLICE_S = 60
 """The longest that the API blocks in one wait."""
+MOST_EVENTS = 50
 LATE_S = 10.0
 """The longest that the last answer to a wait may be late, its repeats included."""
 
@@ -137,10 +138,25 @@ class MachineCalls(FlyCalls):
             advice="Look at status.flyio.net and run the same command again.",
         )
 
+    async def exec_machine(
+        self, app: str, machine: str, command: Sequence[str], limit_s: int
+    ) -> Executed:
+        """Run a command in a running machine; sent once, because it would run twice.
+
+        Raises:
+            FlyWaitTimeoutError: it did not end within `limit_s` seconds.
+            FlyPreconditionError: the machine does not run.
+        """
+        path = path_of("apps", app, "machines", machine, "exec")
+        wanted = {"command": list(command), "timeout": limit_s}
+        reply = await self._send("POST", path, wanted, repeat=Repeat.UNSENT, blocks_s=limit_s)
+        return reply.read(Executed)
+
     async def list_events(self, app: str, machine: str) -> tuple[MachineEvent, ...]:
-        """Return the events of a machine, newest first."""
+        """Return the events of a machine, newest first; the API has the newest 50."""
         path = path_of("apps", app, "machines", machine, "events")
-        return (await self._send("GET", path)).read_all(MachineEvent)
+        params = {"limit": str(MOST_EVENTS)}
+        return (await self._send("GET", path, params=params)).read_all(MachineEvent)
 
     async def patch_metadata(self, app: str, machine: str, values: Mapping[str, str]) -> None:
         """Set entries of the metadata; an empty value removes one. Needs no lease, restarts nothing."""

@@ -162,6 +162,25 @@ class Machine(Answer):
         return str(mounts[0].get("volume") or "")
 
 
+class Executed(Answer):
+    """The end of a command that was run in a machine; Go leaves out empty texts and zeros."""
+
+    exit_code: Number = 0
+    exit_signal: Number = 0
+    stdout: str = ""
+    stderr: str = ""
+
+
+class LogEntry(Answer):
+    """One line of an app's log; `timestamp` is of RFC 3339."""
+
+    timestamp: str = ""
+    message: str = ""
+    level: str = ""
+    instance: str = ""
+    region: str = ""
+
+
 class Volume(Answer):
     """A volume."""
 

@@ -20,6 +20,11 @@ _WRITTEN = """query($id: ID!) {
 }"""
 
 
+_PIN = """mutation($id: ID!) {
+  pinIssue(input: {issueId: $id}) { issue { isPinned } }
+}"""
+
+
 class IssueCalls(RepositoryCalls):
     """Read and write issues, labels and comments."""
 
@@ -78,6 +83,14 @@ class IssueCalls(RepositoryCalls):
         wanted = {"title": title, "body": body, "state": state, "state_reason": state_reason}
         reply = await self._send("PATCH", "issues", str(number), body=present(wanted))
         return reply.read(Issue)
+
+    async def pin_issue(self, issue: Issue) -> None:
+        """Pin an issue to the top of the list; only GraphQL can. A repository has three at most.
+
+        Raises:
+            GitHubError: the token may not, or three are pinned already.
+        """
+        await self._query(_PIN, {"id": issue.node_id})
 
     async def ensure_label(self, name: str, color: str, description: str) -> None:
         """Create a label unless it exists; an existing one keeps its color and description."""

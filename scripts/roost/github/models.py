@@ -149,6 +149,7 @@ class Issue(Answer):
     """An issue; GitHub lists pull requests as issues too, with `is_pull` set."""
 
     number: Number
+    node_id: Text = ""
     title: Text = ""
     body: Text = ""
     state: Text = ""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from roost.fly.client import FlyClient
+from roost.fly.logs import LogsClient
 from roost.fly.registry import Registry
 from roost.operations.generated_secrets import make_value
 from roost.operations.local_fly import LocalFly, find_local_fly
@@ -26,6 +27,8 @@ class Clients:
 
     fly: Callable[[str, SecretText], FlyClient] = FlyClient
     """Opens the Machines API at a base URL with a token."""
+    logs: Callable[[str, SecretText], LogsClient] = LogsClient
+    """Opens the API of logs at a base URL with a token."""
     registry: Callable[[str, SecretText], Registry] = Registry
     """Opens the image registry at a host with a token."""
     prefect: OpenServer = prefect_client

@@ -11,12 +11,14 @@ from roost.errors.command import Command
 from roost.fly.models import Machine
 from roost.operations.fly_target import Target
 from roost.operations.server_state import (
+    ASLEEP,
     exit_notes,
     last_death,
     last_exit,
     our_machines_in,
     verdict_notes,
 )
+from roost.plan.desired import always_on
 from roost.plan.live import read_live
 from roost.plan.releases import Release, current, releases_on
 
@@ -30,22 +32,40 @@ class FlowState:
         app: its app.
         machines: its machines; none if it was not applied yet.
         release: its live release, if any.
+        is_waker: whether it is the waker.
     """
 
     name: str
     app: str
     machines: tuple[Machine, ...]
     release: Release | None
+    is_waker: bool = False
+
+    @property
+    def _means(self) -> str:
+        return "it wakes no server" if self.is_waker else "no run of it starts"
 
     @property
     def healthy(self) -> bool:
-        """Whether nobody has to act: no machine failed."""
-        return not any(m.state != "started" and last_death(m) for m in self.machines)
+        """Whether nobody has to act: no machine failed, and none is stopped that has to run."""
+        failed = any(m.state != "started" and last_death(m) for m in self.machines)
+        return not failed and not self.missing
+
+    @property
+    def missing(self) -> int:
+        """How many machines should run all the time and are asleep or stopped: somebody did that."""
+        running = [m for m in self.machines if m.state not in ASLEEP]
+        return max(always_on([m.config for m in self.machines]) - len(running), 0)
 
     def notes(self) -> Iterator[str]:
         """Yield what a person should know, with the next step."""
         if not self.machines:
             yield f"{self.name} has no machine. Make one: {Command('apply', self.name)}"
+        if self.missing:
+            yield (
+                f"{self.name} has to run all the time, and its machine is stopped: {self._means}. "
+                f"Start it: {Command('apply', self.name)}"
+            )
         yield from (f"{self.name}: {note}" for note in exit_notes(self.machines))
         yield from (f"{self.name}: {note}" for note in verdict_notes(self.name, self.release))
 
@@ -69,5 +89,6 @@ async def flow_states(target: Target, file: EnvironmentFile) -> tuple[FlowState,
     for unit in beside(file):
         ours = our_machines_in(unit, await read_live(target.fly, unit.environment.app))
         release = current(releases_on(ours))
-        found.append(FlowState(unit.name, unit.environment.app, ours, release))
+        is_waker = unit.waker is not None
+        found.append(FlowState(unit.name, unit.environment.app, ours, release, is_waker))
     return tuple(found)

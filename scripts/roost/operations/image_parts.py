@@ -46,6 +46,33 @@ def image_for(context: Context, file: EnvironmentFile) -> str:
     return image_reference(file.environment.app, found.version, found.parts)
 
 
+class ImageReferences:
+    """The image references of many apps: what the images of several servers share is read once.
+
+    Args:
+        context: where the parts are.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._stock: dict[str, tuple[Part, ...]] = {}
+
+    def of(self, file: EnvironmentFile) -> str:
+        """Return the image reference of an app, as `image_for` does.
+
+        Raises:
+            MissingLockError: there is no lock for the Prefect version.
+            InvalidFilesError: the folder of a flow server, or the lock of the extras, cannot be used.
+        """
+        prefect = file.environment.prefect
+        if file.beside or prefect.image or prefect.extras:
+            return image_for(self._context, file)
+        version = prefect.version
+        if version not in self._stock:
+            self._stock[version] = read_image_parts(self._context.deploy, version)
+        return image_reference(file.environment.app, version, self._stock[version])
+
+
 @contextmanager
 def build_folder(context: Context, file: EnvironmentFile) -> Iterator[tuple[Path, str]]:
     """Yield the folder to build an image from, and the version of Prefect in it.

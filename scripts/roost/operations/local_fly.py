@@ -50,8 +50,12 @@ class LocalFly:
 
     async def app_url(self, app: str) -> str:
         """Return the address of an app, such as `http://127.0.0.1:40123`; empty if unknown."""
+        return (await self.app_urls()).get(app, "")
+
+    async def app_urls(self) -> dict[str, str]:
+        """Return the address of each app by its name; an empty one if it has none."""
         apps = (await self.status())["apps"]
-        return str(apps[app]["url"]) if app in apps else ""
+        return {name: str(app["url"]) for name, app in apps.items()}
 
     async def memory_mb(self, app: str) -> Memory | None:
         """Return the memory of the app's first running machine; None if none runs."""

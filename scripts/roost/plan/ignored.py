@@ -9,7 +9,14 @@ from typing import Any
 from roost.environment.model import Ignored
 from roost.fly.models import Machine
 from roost.plan.compare import ABSENT, differences, field_path, look, normal, put
-from roost.plan.desired import IDLE_ACTION, Desired, DesiredMachine, idle_action, service_of
+from roost.plan.desired import (
+    IDLE_ACTION,
+    WINDOWS,
+    Desired,
+    DesiredMachine,
+    idle_action,
+    service_of,
+)
 from roost.plan.live import Live
 from roost.plan.ownership import find_volume, our_machines
 from roost.plan.steps import Change, Json, Plan
@@ -18,6 +25,8 @@ from roost.secret_text import HIDDEN
 _VOLUME = "volume"
 SLEEP = frozenset({"services[0].autostop", "services[0].min_machines_running"})
 """Fields that say whether a machine may sleep, and how."""
+SLEEPS = ("suspend", "stop")
+"""What an idle server does that sleeps."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +114,18 @@ def _following(config: Json, live: Json) -> Json:
     as_now = {**config, "env": {**config["env"], IDLE_ACTION: now}}
     if now is not ABSENT and not differences(as_now, live):
         return as_now
-    return {**config, "env": {**config["env"], IDLE_ACTION: idle_action(service_of(config))}}
+    return {**config, "env": {**config["env"], IDLE_ACTION: _idle_action(config, now)}}
+
+
+def _idle_action(config: Json, now: Any) -> str:
+    """Return the idle action for a config with ignored fields of Fly's in it.
+
+    With windows the proxy's autostop is off (`machine_config.service`) and says nothing of it.
+    """
+    service, wanted = service_of(config), config["env"][IDLE_ACTION]
+    if WINDOWS not in config["env"] or service.get("min_machines_running"):
+        return idle_action(service)
+    return next((action for action in (wanted, now) if action in SLEEPS), "off")
 
 
 def _adopt_volume(

@@ -19,6 +19,7 @@ from typing import Any
 from roost.environment.windows import WindowError, read_window, spans_around
 from roost.fly.models import Machine
 from roost.http.messages import one_line
+from roost.plan.awake_windows import windows_of
 from roost.plan.desired import WINDOWS
 
 NEXT_DUE_KEY = "roost_next_due"
@@ -88,20 +89,28 @@ def read_next_due(left: Any) -> NextDue:
     return NextDue(at, flow_server, deployment)
 
 
-def as_of_now(due: NextDue, now: datetime) -> NextDue:
-    """Return a window that has closed since it was named at its newest opening; others unchanged.
+def as_of_now(due: NextDue, now: datetime, machines: Iterable[Machine]) -> NextDue:
+    """Return a window that opened since it was named as what is open now, or opens next.
 
-    A run that was missed still has to be started. A window that nobody was woken for is over: what
-    counts is the one that is open now, or the next.
+    A run that was missed still has to be started, and is returned as it is. A window that nobody was
+    woken for may be over, and another one open.
+
+    Args:
+        due: what was named.
+        now: the time.
+        machines: those whose configs have the windows.
     """
     if not due.window or due.at > now:
         return due
+    kept = [window for machine in machines for window in windows_of(machine.config or {})]
     try:
-        is_open, following = spans_around([read_window(due.window)], now)
+        is_open, following = spans_around(kept or [read_window(due.window)], now)
     except WindowError:  # of another version, or with a zone that is not known here
         return due
     newest = is_open or following
-    return replace(due, at=max(due.at, newest.begin)) if newest else due
+    if newest is None or newest.begin <= due.at:
+        return due
+    return replace(due, at=newest.begin, window=str(newest.opens))
 
 
 def read_time(value: Any) -> datetime:
@@ -192,7 +201,7 @@ def decide(machines: Sequence[Machine], now: datetime) -> Decided:
     if not serving:
         return Decided(Decision.NO_MACHINE)
     named, notes = next_due_of(serving)
-    due = as_of_now(named, now) if named else None
+    due = as_of_now(named, now, serving) if named else None
     return Decided(_decision(serving, due, now), due, notes)
 
 

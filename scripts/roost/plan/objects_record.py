@@ -10,7 +10,7 @@ import base64
 import hashlib
 import json
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -54,11 +54,13 @@ class ObjectsRecord:
         others: the keys of objects that were in an earlier file, or that an interrupted apply may have
             created.
         written: by key, what Prefect made of an entry, if there is anything to remember.
+        unfinished: the keys of entries that an apply since then may have written: it failed in part.
     """
 
     objects: tuple[PrefectObject, ...] = ()
     others: tuple[str, ...] = ()
     written: Mapping[str, Written] = field(default_factory=dict)
+    unfinished: tuple[str, ...] = ()
 
     @property
     def keys(self) -> frozenset[str]:
@@ -68,6 +70,20 @@ class ObjectsRecord:
     def entry(self, key: str) -> PrefectObject | None:
         """Return an entry as it was applied; None if there is none."""
         return next((entry for entry in self.objects if entry.key == key), None)
+
+    def unfinished_by(self, tried: Collection[str], begun: Collection[str]) -> ObjectsRecord:
+        """Return the record after an apply that failed in part.
+
+        Args:
+            tried: the keys of the entries that it may have written, or has to write again.
+            begun: the keys of objects that it made Roost's.
+        """
+        others = {*self.others, *begun} - {entry.key for entry in self.objects}
+        return replace(
+            self,
+            others=tuple(sorted(others)),
+            unfinished=tuple(sorted({*self.unfinished, *tried})),
+        )
 
     def outdated(self) -> ObjectsRecord:
         """Return the record for other data, such as a backup's: only whose the objects are is known.
@@ -87,6 +103,7 @@ class ObjectsRecord:
             "objects": [[entry.section, entry.body] for entry in self.objects],
             "others": sorted(self.others),
             "written": {key: asdict(found) for key, found in self.written.items()},
+            "unfinished": sorted(self.unfinished),
         }
         return base64.b64encode(zlib.compress(canonical(fields).encode(), 9)).decode()
 
@@ -100,6 +117,7 @@ def decode(text: str) -> ObjectsRecord | None:
             tuple(PrefectObject(str(section), dict(body)) for section, body in fields["objects"]),
             tuple(str(key) for key in fields["others"]),
             {str(key): _written(found) for key, found in fields["written"].items()},
+            tuple(str(key) for key in fields.get("unfinished", ())),
         )
         _ = [SECTIONS[key.partition("/")[0]] for key in record.keys]  # each names a kind
         _ = [entry.secrets for entry in record.objects]

@@ -40,6 +40,8 @@ class _Compared:
     added: tuple[PrefectObject, ...]
     changed: tuple[tuple[PrefectObject, PrefectObject], ...]
     """Each entry as it was applied, and as it is now."""
+    again: tuple[PrefectObject, ...]
+    """Entries that are as applied before another apply, which failed in part and may have written them."""
     gone: tuple[str, ...]
     secrets: tuple[str, ...]
     """Names of secrets whose value is another one now."""
@@ -75,7 +77,7 @@ def compare_objects(
             f"if it is another database, set them there afterwards: `{again}`"
         )
     removed = found.gone if desired.prune else ()
-    if found.added or found.changed or removed or found.secrets:
+    if found.added or found.changed or found.again or removed or found.secrets:
         yield _step(desired, found, removed)
 
 
@@ -172,6 +174,11 @@ def _compare(desired: Desired, record: ObjectsRecord) -> _Compared:
             for entry in wanted
             if entry.key in before and before[entry.key] != entry
         ),
+        again=tuple(
+            entry
+            for entry in wanted
+            if entry.key in record.unfinished and before.get(entry.key) == entry
+        ),
         gone=tuple(sorted(record.keys - {entry.key for entry in wanted})),
         secrets=changed_secrets(desired, record),
     )
@@ -182,13 +189,14 @@ def _step(desired: Desired, found: _Compared, removed: tuple[str, ...]) -> Recon
     parts = [
         *([f"add or adopt {_named(e.key for e in found.added)}"] if found.added else []),
         *([f"change {_named(e.key for _, e in found.changed)}"] if found.changed else []),
+        *([f"set {_named(e.key for e in found.again)} again"] if found.again else []),
         *([f"remove {_named(removed)}"] if removed else []),
         *([f"set the secrets {_named(found.secrets)}"] if found.secrets else []),
     ]
     changes = [
         *(
             Change(shown_field(entry, field), None, value)
-            for entry in found.added
+            for entry in (*found.added, *found.again)
             for field, value in managed(entry).items()
         ),
         *(change for old, new in found.changed for change in _changes(old, new)),

@@ -31,6 +31,7 @@ REMEDIES = {
     "secret-missing": "Set the variable that the message names, or add the value to the SOPS file.",
     "secret-unusable": "Set another value. The message says what is wrong with its form.",
     "database-unusable": "Correct the address in the secret. The server that runs was not changed.",
+    "tool-missing": "Install PostgreSQL's client programs of the server's version or a newer one.",
     "token-missing": "Set `FLY_API_TOKEN` (or `GITHUB_TOKEN`), or use `--local`.",
     "lock-missing": "Run `./run lock VERSION` and commit the two files that it writes.",
     # Fly
@@ -82,6 +83,7 @@ REMEDIES = {
     "snapshot": "See `fly volumes snapshots list`, then run the command again.",
     "other-database": "Remove the setting or secret that names another database.",
     "not-held-still": "Read the server's log, or stop the machine and copy it at rest.",
+    "dump": f"Read the database's words in the message. `{Command('doctor', 'ENV', '--database')}` shows more.",
     "drill-failed": "Take another backup and practise with that one. The server was not touched.",
     # The client of a user
     "client-missing": "Activate the virtual environment of your flows, or install Prefect in it.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 from bench.commands import ROOST, roost_environ, timed
@@ -9,17 +10,20 @@ from bench.errors import BenchError
 from bench.lab import AUTH, LOGIN, SOURCE, Lab
 from bench.rounds import interleaved
 from bench.site import Site, local_fly
-from bench.stats import Aim, Limit, Row, Table, Unit
+from bench.stats import Aim, Limit, Row, Sample, Table, Unit
 from helpers.api_door import counting
+from localfly.state.client_environment import client_environment
 
 ABOUT = f"""
-`roost apply {SOURCE}` on the local Fly, after a first apply made everything. Ours only: what a person
-would use instead, `flyctl deploy`, cannot run without Fly.
+`roost apply {SOURCE}` on the local Fly, after a first apply made everything. Where `$FLYCTL` names Fly's own client, stock is
+its `deploy --image` of the image that runs already, on the same app. It replaces the machine although nothing changed, and
+watches it for ten seconds; its lookup of the app's public name is switched off.
 
-- *Machines API*: requests to it, counted by a door before it; all of them only read.
+- *Fly's API*: requests to it, counted by a door before it; all of ours only read.
 - *whole process*: from its start to its end, against the local Fly on this computer. On
   Fly.io the way to the API comes on top, for two rounds of calls.
 """
+FLYCTL = "FLYCTL"
 
 
 def measure(lab: Lab) -> Table:
@@ -36,11 +40,37 @@ def measure(lab: Lab) -> Table:
                 "time": lambda: timed([*ROOST, "apply", SOURCE], env),
             },
         )
+        program = os.environ.get(FLYCTL)
+        stock = measure_flyctl(lab, site, program) if program else {}
+    faster = Limit(Aim.RATIO_AT_MOST, 1 / 5) if stock else None
     rows = (
-        Row("Machines API", Unit.CALLS, found["calls"], limit=Limit(Aim.AT_MOST, 8)),
-        Row("whole process", Unit.SECONDS, found["time"]),
+        Row("Fly's API", Unit.CALLS, found["calls"], stock.get("calls"), Limit(Aim.AT_MOST, 8)),
+        Row("whole process", Unit.SECONDS, found["time"], stock.get("time"), faster),
     )
     return Table("noop", "an apply with nothing to do", ABOUT, rows)
+
+
+def measure_flyctl(lab: Lab, site: Site, program: str) -> dict[str, Sample]:
+    """Deploy the image that runs already, by Fly's own client; ours is measured before.
+
+    Its changes of the machine are of no interest, but Roost would see them as drift.
+    """
+    app, image = lab.file.environment.app, lab.image.ref
+    options = ("-a", app, "--ha=false", "--dns-checks=false")
+    argv = (program, "deploy", "--image", image, *options)
+
+    def environ(url: str) -> dict[str, str]:
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("FLY_")}
+        return {**inherited, **client_environment(url, site.home, "bench")}
+
+    def count() -> float:
+        with counting(site.api_url) as door:
+            timed(argv, environ(door.url))
+            return len(door.methods)
+
+    trials = {"calls": count, "time": lambda: timed(argv, environ(site.api_url))}
+    lab.tell("  the same by flyctl")
+    return interleaved(lab, trials)
 
 
 def apply_environ(lab: Lab, site: Site) -> dict[str, str]:

@@ -15,17 +15,24 @@ _COMMENT = re.compile(
     r"\.\.\.\s*on\s+IssueComment\s*\{(?P<fields>.*)\}\s*\}\s*\}\s*",
     re.DOTALL,
 )
+_PIN = re.compile(
+    r"mutation\s*\(\$(\w+):\s*ID!\)\s*\{\s*pinIssue\(input:\s*\{issueId:\s*\$\1\}\)\s*"
+    r"\{\s*issue\s*\{\s*isPinned\s*\}\s*\}\s*\}\s*"
+)
+MOST_PINNED = 3
 _FIELD = re.compile(r"(\w+)(?:\s*\{([^{}]*)\})?")
 
 
 def answer_query(state: State, account: Account, body: Json, reads: Route) -> Answer:
-    """Answer the one supported query: fields of a comment by its id.
+    """Answer a supported query: fields of a comment by its id, or the pinning of an issue.
 
     `reads` is the route of REST with the same permission. Refusals have status 200.
     """
     query = body.get("query")
     if not isinstance(query, str):
         raise RefusedError(400, "A query attribute must be specified and must be a string.")
+    if pin := _PIN.fullmatch(query):
+        return _pin(state, account, str((body.get("variables") or {}).get(pin[1])))
     found = _COMMENT.fullmatch(query)
     if found is None:
         raise RefusedError(501, "The stand-in does not know this query.")
@@ -38,6 +45,18 @@ def answer_query(state: State, account: Account, body: Json, reads: Route) -> An
     told = _told(comment)
     fields = _FIELD.findall(found["fields"])
     return Answer(200, {"data": {"node": {name: _picked(told[name], of) for name, of in fields}}})
+
+
+def _pin(state: State, account: Account, node: str) -> Answer:
+    found = next((n for n in state.issues if shapes.issue_node_id(n) == node), None)
+    if found is None:
+        return _refused("NOT_FOUND", f"Could not resolve to a node with the global id of '{node}'")
+    if not account.may("issues", "write"):
+        return _refused("FORBIDDEN", "Resource not accessible by integration")
+    if len(state.pinned) == MOST_PINNED:
+        return _refused("UNPROCESSABLE", "Maximum 3 pinned issues per repository")
+    state.pinned.append(found)
+    return Answer(200, {"data": {"pinIssue": {"issue": {"isPinned": True}}}})
 
 
 def _refused(kind: str, message: str) -> Answer:

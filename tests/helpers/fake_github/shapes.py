@@ -69,12 +69,18 @@ def label(ask: Ask, name: str) -> Json:
     return {"url": f"{ask.root}/labels/{name}", "default": False, **ask.state.labels[name.lower()]}
 
 
+def issue_node_id(number: int) -> str:
+    """Return the id by which GraphQL knows an issue."""
+    return f"I_{number}"
+
+
 def issue(ask: Ask, found: Issue) -> Json:
     """Return an issue; a pull request has a field for that."""
     is_pull = found.number in ask.state.pulls
     page = f"{WEB}/{ask.state.repository}/{'pull' if is_pull else 'issues'}/{found.number}"
     told = {
         "id": found.number + 10**6,
+        "node_id": issue_node_id(found.number),
         "number": found.number,
         "title": found.title,
         "body": found.body or None,

@@ -127,6 +127,7 @@ class State:
     archived: bool = False
     has_issues: bool = True
     issues: dict[int, Issue] = field(default_factory=dict)
+    pinned: list[int] = field(default_factory=list)
     pulls: dict[int, Pull] = field(default_factory=dict)
     all_comments: dict[int, Comment] = field(default_factory=dict)
     labels: dict[str, Json] = field(default_factory=dict)

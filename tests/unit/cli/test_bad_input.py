@@ -27,6 +27,13 @@ OTHER_NAMES = [
     "\x1b[2J",
     "good/",
 ]
+# `status` without a name shows all environments.
+OTHER_CALLS = [
+    (verb, name)
+    for verb in ENVIRONMENT_VERBS
+    for name in OTHER_NAMES
+    if (verb, name) != ("status", "")
+]
 
 
 @pytest.fixture
@@ -68,8 +75,9 @@ def test_every_verb_refuses_a_bad_file(roost, tmp_path, verb):
 
 
 @pytest.mark.usefixtures("good")
-@pytest.mark.parametrize("name", OTHER_NAMES, ids=lambda name: ascii(name)[:20])
-@pytest.mark.parametrize("verb", ENVIRONMENT_VERBS)
+@pytest.mark.parametrize(
+    ("verb", "name"), OTHER_CALLS, ids=lambda word: ascii(word)[:20].strip("'")
+)
 def test_every_verb_refuses_a_name_that_is_no_environment_and_gives_those_that_are(
     roost, verb, name
 ):

@@ -96,12 +96,56 @@ def test_a_refused_entry_is_an_error_and_the_next_apply_goes_on(roost, write, pr
     assert "error [prefect-objects]" in said.err
     assert "variables/region: value: is bad (status 422). 2 others were written" in said.err
     write()
-    planned = json.loads(roost("plan", "staging", "--json").out)
-    assert {change["field"] for change in planned["steps"][0]["changes"]} == {
-        "variables/region.value"
-    }
     assert roost("apply", "staging").code == 0
     assert prefect.objects.names() == NAMES
+    assert roost("plan", "staging", "--exit-code").code == 0
+
+
+def object_steps(roost):
+    """Return the planned step for objects, as an approval seals it and a comment shows it."""
+    steps = json.loads(roost("plan", "staging", "--json").out)["steps"]
+    return [step for step in steps if step["kind"] == "reconcile-objects"]
+
+
+@pytest.mark.parametrize("is_new", [True, False], ids=["new", "changed"])
+def test_what_failed_in_part_is_planned_again_as_it_was_approved(
+    roost, write, prefect, monkeypatch, is_new
+):
+    """A deploy that is run again carries out what the pull request showed, and nothing else."""
+    write(larger() if is_new else GOOD)
+    if not is_new:
+        roost("apply", "staging")
+        write({**larger(concurrency_limit=5), "variables": [{"name": "region", "value": "us"}]})
+        monkeypatch.setenv("HOOK", f"{VALUE}3")
+    refused = ("POST", "/api/variables/") if is_new else ("PATCH", "/api/variables/name/region")
+    approved = object_steps(roost)
+    prefect.broken[refused] = say(500, {})
+
+    failed = roost("apply", "staging")
+    again = object_steps(roost)
+    del prefect.broken[refused]
+    done = roost("apply", "staging")
+
+    assert (failed.code, done.code) == (1, 0), done.err
+    assert again == approved
+    assert prefect.objects.names() == NAMES
+    assert roost("plan", "staging", "--exit-code").code == 0
+
+
+def test_a_file_that_goes_back_after_a_part_failed_is_applied_again(roost, write, prefect):
+    """The server may have what was taken back."""
+    roost("apply", "staging")
+    write({**larger(concurrency_limit=5), "variables": [{"name": "region", "value": "bad"}]})
+    roost("apply", "staging")
+    write()
+
+    [planned] = object_steps(roost)
+    done = roost("apply", "staging")
+
+    assert "set variables/region, work_pools/etl again" in planned["summary"]
+    assert done.code == 0, done.err
+    assert prefect.objects.fields("work_pools", "etl")["concurrency_limit"] == 2
+    assert object_steps(roost) == []
 
 
 def test_a_missing_value_stops_an_apply_before_any_call(roost, fly, monkeypatch):
@@ -252,6 +296,15 @@ def test_secrets_set_writes_a_new_value_of_a_block_and_leaves_other_changes(
     assert "staging: set the new secrets of Prefect's blocks." in said.out
     block = prefect.objects.fields("block_documents", f"{WEBHOOK}/ops")
     assert block["data"]["url"].endswith("hunter3")
+
+
+def test_secrets_of_blocks_are_not_denied_where_the_server_has_none(roost, write):
+    write(access={"public": False, "auth": "none"}, secrets=[])
+
+    assert roost("secrets", "staging").out.splitlines()[:2] == [
+        "It has no secrets of its own.",
+        "Secrets of Prefect's blocks: HOOK (not set yet).",
+    ]
 
 
 def test_the_secrets_of_blocks_are_shown_with_their_state(roost, monkeypatch):

@@ -127,6 +127,21 @@ def test_status_shows_it(applied):
     assert (waker["name"], waker["machines"][0]["state"]) == ("staging.waker", "started")
 
 
+def test_a_waker_that_somebody_stopped_is_not_healthy(applied, fly):
+    waker_of(fly)["state"] = "stopped"
+
+    said, shown = applied("status", "staging"), applied("status", "staging", "--json")
+    started = applied("apply", "staging.waker")
+
+    assert (said.code, shown.code) == (1, 1)
+    assert (
+        "staging.waker has to run all the time, and its machine is stopped: it wakes no server. Start "
+        "it: ./run roost apply staging.waker"
+    ) in said.out
+    assert started.code == 0, started.err
+    assert applied("status", "staging").code == 0
+
+
 def test_it_is_destroyed_by_its_name_and_before_its_server(applied, fly):
     refused = applied("destroy", "staging", "--confirm", SERVER)
     said = applied("destroy", "staging.waker", "--confirm", WAKER)

@@ -31,15 +31,18 @@ class World:
 
     def __init__(self, scene, reply=b'{"status": "ACCEPT"}'):
         self.scene, self.reply = scene, reply
-        self.seen, self.nudges, self.tries, self.claims = [], 0, 0, []
-        self.time = 0.0
+        self.seen, self.nudges, self.wanted, self.tries, self.claims = [], 0, 0, 0, []
+        self.time, self.expected = 0.0, []
         self.clients = Clients(lambda: self.time)
-        layer = FlowServerLayer(scene.book, LOGIN, self.nudge, self.try_again, self.clients)
+        layer = FlowServerLayer(
+            scene.book, LOGIN, self.expected.append, self.nudge, self.try_again, self.clients
+        )
         self.layer = layer.layer(self.app)
 
-    def nudge(self):
-        """Count."""
+    def nudge(self, wanted):
+        """Count, and note whether somebody asked for a run."""
         self.nudges += 1
+        self.wanted += wanted
 
     def try_again(self):
         """Count."""
@@ -86,7 +89,8 @@ def play(scene, act, **options):
 
 
 def test_a_server_without_flow_servers_reads_nothing_for_its_requests(scene):
-    layer = FlowServerLayer(scene.book, LOGIN, lambda: None, lambda: None, Clients()).layer
+    nothing = [lambda _: None, lambda _: None, lambda: None]
+    layer = FlowServerLayer(scene.book, LOGIN, *nothing, Clients()).layer
 
     async def app(_, __, send):
         await answer(send, 200)
@@ -248,19 +252,59 @@ def test_a_run_that_cannot_be_recorded_does_not_begin(scene, capsys):
 
 
 @pytest.mark.parametrize(
-    ("path", "method", "nudges"),
+    ("path", "method", "nudges", "wanted"),
     [
-        ("/api/deployments/x/create_flow_run", "POST", 1),
-        ("/api/flow_runs/x/resume", "POST", 1),
-        ("/api/flow_runs/", "POST", 1),
-        ("/api/flow_runs/filter", "POST", 0),
-        ("/api/flow_runs/x", "GET", 0),
+        ("/api/deployments/x/create_flow_run", "POST", 1, 1),
+        ("/api/flow_runs/x/resume", "POST", 1, 1),
+        ("/api/flow_runs/", "POST", 1, 0),
+        ("/api/flow_runs/filter", "POST", 0, 0),
+        ("/api/flow_runs/x", "GET", 0, 0),
     ],
 )
-def test_a_run_that_may_be_new_is_looked_at_now(scene, path, method, nudges):
+def test_a_run_that_may_be_new_is_looked_at_now(scene, path, method, nudges, wanted):
     world, _ = play(scene, lambda world: world.call(path, {}, method=method))
 
-    assert world.nudges == nudges
+    assert (world.nudges, world.wanted) == (nudges, wanted)
+
+
+@pytest.mark.parametrize(
+    ("body", "is_expected"),
+    [
+        ({}, True),
+        ({"state": {"type": "SCHEDULED"}}, True),
+        ({"state": {"type": "SCHEDULED", "state_details": {"scheduled_time": None}}}, True),
+        ({"state": {"state_details": {"scheduled_time": "1970-01-12T13:46:44Z"}}}, True),
+        ({"state": {"state_details": {"scheduled_time": "1970-01-12T13:46:46Z"}}}, False),
+        ({"state": {"state_details": {"scheduled_time": "1970-01-12T13:46:40"}}}, False),
+        ({"state": {"type": "SCHEDULED", "state_details": {"scheduled_time": 7}}}, False),
+        ({"state": {"type": "PENDING"}}, False),
+        (None, False),
+        ("x", False),
+    ],
+)
+def test_a_run_that_is_being_created_is_expected_if_it_is_due_now(scene, body, is_expected):
+    path = f"/api/deployments/{DEPLOYMENT}/create_flow_run"
+    world, _ = play(scene, lambda world: world.call(path, body))
+
+    assert world.expected == ([DEPLOYMENT] if is_expected else [])
+    assert world.seen == [(path, json.dumps(body).encode())]
+
+
+def test_a_run_that_a_stranger_asks_for_is_not_expected(scene):
+    async def act(world):
+        path = f"/api/deployments/{DEPLOYMENT}/create_flow_run"
+        await Client(sends=chunks(b"{}")).call(world.layer, http("POST", path))
+
+    world, _ = play(scene, act)
+
+    assert (world.expected, len(world.seen)) == ([], 1)
+
+
+def test_what_a_flow_server_starts_is_no_reason_to_wake_one_that_was_given_up(scene):
+    path = "/api/deployments/x/create_flow_run"
+    world, _ = play(scene, lambda world: world.call(path, {}, **NEW))
+
+    assert (world.nudges, world.wanted) == (1, 0)
 
 
 @pytest.mark.parametrize(
@@ -310,7 +354,7 @@ def test_a_socket_that_comes_before_the_records_were_read_is_a_flow_server_s_too
     async def act(world):
         scene.restart()
         layer = FlowServerLayer(
-            scene.book, LOGIN, world.nudge, world.try_again, world.clients
+            scene.book, LOGIN, world.expected.append, world.nudge, world.try_again, world.clients
         ).layer(world.app)
         await Client().call(layer, {**http(**NEW), "type": "websocket"})
         return world.seen[-1][1]["flow_server_sockets"]

@@ -41,7 +41,7 @@ def patch(monkeypatch):
         await book.come_online("nightly", online("b1"))
         await book.drain("nightly", draining=draining)
         layer = FlowServerLayer(
-            book, LOGIN, lambda: None, lambda: None, Clients(lambda: 0.0)
+            book, LOGIN, lambda _: None, lambda _: None, lambda: None, Clients(lambda: 0.0)
         ).layer(prefect)
         client = Client(sends=chunks(json.dumps(body).encode()))
         await client.call(layer, http("PATCH", path, **AUTH, **headers))

@@ -53,7 +53,7 @@ def test_it_is_waking_from_the_request_until_it_is_seen():
         found = [door.waker.is_waking("nightly")]
         await door.wake()
         found.append(door.waker.is_waking("nightly"))
-        door.waker.note_seen("nightly")
+        door.waker.forget("nightly")
         return [*found, door.waker.is_waking("nightly")]
 
     assert play(scene) == [False, True, False]
@@ -80,7 +80,7 @@ def test_the_back_off_grows_to_its_limit_and_ends_when_it_is_seen():
             while not await door.wake():
                 door.now += 1
             waits.append(door.now - began)
-        door.waker.note_seen("nightly")
+        door.waker.forget("nightly")
         return waits, await door.wake()
 
     waits, at_once = play(scene)
@@ -121,11 +121,12 @@ def test_nobody_waits_for_ever_for_a_flow_server_that_does_not_wake():
     async def scene():
         door = Door()
         found = [door.waker.gave_up("nightly")]
-        await door.wake()
+        for door.awake in range(0, int(GIVE_UP_S), 100):
+            await door.wake(at_once=True)
         for awake in (GIVE_UP_S, GIVE_UP_S + 1):
             door.awake = awake
             found.append(door.waker.gave_up("nightly"))
-        door.waker.note_seen("nightly")
+        door.waker.forget("nightly")
         return [*found, door.waker.gave_up("nightly")]
 
     assert play(scene) == [False, False, True, False]

@@ -148,6 +148,28 @@ def test_a_due_run_wakes_who_executes_it(world, due_s, more, woken):
     assert len(world.woken) == woken
 
 
+@pytest.mark.parametrize(
+    ("deployment", "rested_s", "is_open", "woken"),
+    [
+        ("d", ALIVE_S + 1, True, 1),
+        ("e", ALIVE_S + 1, True, 0),
+        ("d", 0, True, 0),
+        ("d", ALIVE_S + 1, False, 0),
+    ],
+    ids=["asleep", "of nobody", "awake", "closed"],
+)
+def test_a_run_that_is_being_created_wakes_who_sleeps(world, deployment, rested_s, is_open, woken):
+    async def act():
+        world.pass_time(rested_s)
+        world.is_open = is_open
+        world.watch.expect(deployment)
+        await asyncio.sleep(0)
+
+    play(world, act)
+
+    assert len(world.woken) == woken
+
+
 def test_a_flow_server_that_asks_for_work_needs_no_wake(world):
     async def act():
         world.put(-1)
@@ -247,14 +269,21 @@ def test_what_is_due_sooner_than_a_sleep_is_worth_keeps_it_awake(world, due_s, a
     assert (bool(why), may_sleep) == (awake, not awake)
 
 
+async def keep_waking(world, seconds):
+    """Let time pass in which the watch looks, and its requests to wake are answered."""
+    while seconds > 0:
+        world.pass_time(10)
+        seconds -= 10
+        await world.look()
+
+
 def test_a_flow_server_that_never_wakes_keeps_nobody_awake_for_ever(world, machine_api):
     async def act():
         world.pass_time(ALIVE_S + 1)
         world.put(-1)
         world.put(7200, "next")
         await world.look()
-        world.pass_time(GIVE_UP_S - 10)
-        await world.look()
+        await keep_waking(world, GIVE_UP_S - 10)
         waited = await world.work.prepare_sleep()
         world.pass_time(20)
         await world.look()

@@ -18,6 +18,9 @@ NEON = "ep-cool-darkness-123456"
     ("value", "said"),
     [
         (f"{GOOD}\n", "has a line break or a tab"),
+        ("postgresql://u:p@db.example:99999/db", "has a port that is no number from 1 to 65535"),
+        ("postgresql://u:p@a,[::1]:0/db", "has a port that is no number from 1 to 65535"),
+        ("postgresql://u:p@db.example/db?port=x", "has a port that is no number from 1 to 65535"),
         (f" {GOOD}", "begins or ends with white space"),
         (f'"{GOOD}"', "begins or ends with a quotation mark"),
         (f"\u201c{GOOD}\u201d", "begins or ends with a quotation mark"),

@@ -135,6 +135,35 @@ def test_an_exit_code_is_told_and_nothing_is_left(spec):
     assert asyncio.run(scenario()) == (Exit(exit_code=7), False, None)
 
 
+ORPHANS = (
+    "import os, signal, subprocess, sys, time\n"
+    "sleep = [sys.executable, '-c', 'import time; time.sleep(600)']\n"
+    "code = f'import subprocess, time; a = subprocess.Popen({sleep}, start_new_session=True); '\n"
+    "code += 'print(a.pid, flush=True); time.sleep(600)'\n"
+    "child = subprocess.Popen([sys.executable, '-c', code], start_new_session=True)\n"
+    "print(child.pid, flush=True)\n"
+    "time.sleep(600)\n"
+)
+
+
+def test_descendants_in_sessions_of_their_own_end_with_a_main_process_that_is_killed(spec):
+    """As a launcher starts its command, and Prefect's runner the process of a flow run."""
+
+    async def scenario():
+        asked = spec(ORPHANS)
+        async with a_runtime() as runtime:
+            process = await runtime.start(asked)
+            await until_soon(lambda: asked.log.exists() and asked.log.read_text().count("\n") == 2)
+            process.send_signal(signal.SIGKILL)
+            await process.wait()
+            pids = [int(line) for line in asked.log.read_text().split()]
+            # They are killed by now; a busy computer may take a moment to end them.
+            await until_soon(lambda: not [pid for pid in pids if alive(pid)])
+            return pids
+
+    assert len(asyncio.run(scenario())) == 2
+
+
 def test_a_command_that_does_not_exist_is_named(spec):
     async def scenario():
         async with a_runtime() as runtime:

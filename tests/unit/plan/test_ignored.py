@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from helpers.environments import environment_file
 from helpers.histories import FAILED, History
 from helpers.pretend_fly import PretendFly, applied, with_machine, with_volume_fields
 from roost.environment.model import IGNORABLE_FIELDS
+from roost.environment.scale import with_fields
 from roost.plan.cost import cost_change, read_prices
 from roost.plan.desired_state import desired_state
 from roost.plan.diff import diff, plan_from
@@ -145,6 +147,24 @@ def test_a_server_of_always_on_is_not_kept_up_where_that_is_left_to_somebody_els
     found = adopted(file, with_machine(live, state="stopped")).desired
 
     assert diff(found, with_machine(live, state="stopped")).steps == ()
+
+
+@pytest.mark.parametrize(("running", "action"), [(0, "suspend"), (1, "off")])
+def test_with_windows_the_idle_action_follows_the_ignored_minimum_and_not_the_proxy(
+    running, action
+):
+    """A release of always on, say, that an override made; Fly's proxy never stops such a server."""
+    field = "services[0].min_machines_running"
+    window = {"days": "daily", "from": "08:00", "to": "18:00", "timezone": "UTC"}
+    file = ignoring(field, scaling={"windows": [window], "autostop": "suspend"})
+    live = live_with(file, "services", 0, "min_machines_running", value=running)
+    always = with_fields(file.environment, {"min_machines_running": 1 - running})
+    wanted = replace(file, environment=with_fields(always, {"memory_mb": 1024}))
+
+    [machine] = adopted(wanted, live).desired.machines
+
+    assert machine.config["services"][0]["min_machines_running"] == running
+    assert machine.config["env"]["ROOST_IDLE_ACTION"] == action
 
 
 def set_by_hand(history, file, **guest):

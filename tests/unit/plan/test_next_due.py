@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from roost.fly.models import Machine
-from roost.plan.desired import WINDOWS
+from roost.plan.desired import IDLE_ACTION, WINDOWS
 from roost.plan.next_due import (
     LEAD,
     MAX_WORDS,
@@ -41,7 +41,7 @@ def machine(text="", state="suspended", windows=WINDOW, **fields):
     """A machine that holds a text in its metadata."""
     config = {
         "metadata": {NEXT_DUE_KEY: text} if text else {},
-        "env": {WINDOWS: windows} if windows else {},
+        "env": {WINDOWS: windows, IDLE_ACTION: "suspend"} if windows else {},
     }
     return Machine.model_validate({"id": "m1", "state": state, "config": config, **fields})
 
@@ -197,6 +197,9 @@ def test_the_server_leaves_it_where_it_is_looked_for():
 
 OFFICE = "mon-fri 08:00-18:00 Europe/Berlin"
 OPENS = datetime(2026, 11, 30, 7, 0, tzinfo=UTC)
+MORNING, NOON, LATER = (
+    f"mon-fri {hours} Europe/Berlin" for hours in ("08:00-12:00", "12:00-18:00", "14:00-18:00")
+)
 
 
 def opens(at=OPENS, window=OFFICE):
@@ -244,6 +247,36 @@ def test_a_server_is_woken_for_a_window_while_it_is_open_and_not_for_one_that_cl
     decided = decide([machine(opens())], OPENS + far)
 
     assert (decided.decision, decided.due.at) == (decision, at)
+
+
+@pytest.mark.parametrize(
+    ("windows", "hours", "decision", "at"),
+    [
+        pytest.param(
+            (MORNING, NOON),
+            *(6, Decision.DUE, OPENS),
+            id="the second of two that adjoin is open",
+        ),
+        pytest.param(
+            (MORNING, LATER),
+            *(7, Decision.DUE, OPENS + timedelta(hours=6)),
+            id="the second of the day is open",
+        ),
+        pytest.param(
+            (MORNING, LATER),
+            *(5, Decision.LATER, OPENS + timedelta(hours=6)),
+            id="between two of a day",
+        ),
+    ],
+)
+def test_each_window_of_the_config_counts_and_not_only_the_one_that_was_named(
+    windows, hours, decision, at
+):
+    left_by_it = machine(opens(window=windows[0]), windows="; ".join(windows))
+    decided = decide([left_by_it], OPENS + timedelta(hours=hours))
+
+    assert (decided.decision, decided.due.at) == (decision, at)
+    assert decided.due.window == windows[at != OPENS]
 
 
 def test_an_opening_is_never_taken_for_an_earlier_one_than_the_server_named():

@@ -9,14 +9,22 @@ import pytest
 
 from roost.fly.models import Machine
 from roost.plan.announced import ANNOUNCED_KEY, Announced, announced_of, read_announced
-from roost.plan.waker_proof import PROOF_KEY, SelfWake, proof_of_version
+from roost.plan.waker_proof import PROOF_KEY, SelfWake, proof_of_start
 from roost_server import waker_announcement
 from roost_waker import proof
 
 JUNK = ["", "{", "[]", "7", '"x"', "[" * 5000, '{"version": "01V"}']
 
 
-def machine(key, value):
+STARTED_MS = 1_796_000_000_000
+
+
+def started(at_ms=STARTED_MS):
+    """The event of a start."""
+    return {"id": "e1", "type": "start", "status": "started", "timestamp": at_ms}
+
+
+def machine(key, value, *events):
     text = value if isinstance(value, str) else json.dumps(value)
     return Machine(
         id="m1",
@@ -25,6 +33,7 @@ def machine(key, value):
         region="iad",
         instance_id="01V",
         config={"metadata": {key: text}},
+        events=events,
     )
 
 
@@ -35,8 +44,29 @@ def test_machines_leave_it_where_it_is_looked_for():
 def test_a_proof_is_that_of_one_version():
     left = machine(PROOF_KEY, {"version": "01V", "seconds": 1.5, "error": ""})
 
-    assert proof_of_version(left, "01V") == SelfWake(1.5, "")
-    assert proof_of_version(left, "01W") is None
+    assert proof_of_start(left, "01V") == SelfWake(1.5, "")
+    assert proof_of_start(left, "01W") is None
+
+
+@pytest.mark.parametrize(
+    ("at_s", "counts"),
+    [pytest.param(-60, False, id="of an earlier start"), pytest.param(2, True, id="of this one")],
+)
+def test_a_proof_is_that_of_the_last_start(at_s, counts):
+    """A waker that was stopped by hand is started with the version that it proved before."""
+    at = datetime.fromtimestamp(STARTED_MS / 1000 + at_s, UTC).isoformat()
+    left = {"version": "01V", "at": at, "seconds": 1.5, "error": ""}
+    events = [started(STARTED_MS - 3_600_000), started()]
+
+    found = proof_of_start(machine(PROOF_KEY, left, *events), "01V")
+
+    assert found == (SelfWake(1.5, "") if counts else None)
+
+
+def test_a_proof_of_an_image_that_names_no_time_counts():
+    left = {"version": "01V", "at": "soon", "seconds": 1.5, "error": ""}
+
+    assert proof_of_start(machine(PROOF_KEY, left, started()), "01V") == SelfWake(1.5, "")
 
 
 @pytest.mark.parametrize(
@@ -49,13 +79,13 @@ def test_a_proof_is_that_of_one_version():
     ],
 )
 def test_a_proof_of_another_form_is_none(value):
-    assert proof_of_version(machine(PROOF_KEY, value), "01V") is None
+    assert proof_of_start(machine(PROOF_KEY, value), "01V") is None
 
 
 def test_an_error_is_shortened_to_a_line():
     left = machine(PROOF_KEY, {"version": "01V", "seconds": 0, "error": "a\nb" + "x" * 999})
 
-    found = proof_of_version(left, "01V")
+    found = proof_of_start(left, "01V")
     assert found is not None
     assert "\n" not in found.error
     assert len(found.error) <= 200

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from helpers.markdown import kinds, outside_code, plain_texts
 from helpers.plans import HOSTILE, UPGRADE, hostile_plans, planned
 from roost.plan.document import plan_digest
 from roost.plan.steps import Change, Plan, SetSecrets
@@ -29,27 +30,6 @@ def entry(name, before, after):
 def plan_comment(entries):
     """What the comment says below its first line."""
     return lay_out(entries).text
-
-
-def tokens(markdown):
-    """The parsed comment, inline tokens and all."""
-    parsed = MarkdownIt("commonmark").enable("table").parse(markdown)
-    return [inner for token in parsed for inner in (token, *(token.children or ()))]
-
-
-def kinds(markdown, kind):
-    return [token for token in tokens(markdown) if token.type == kind]
-
-
-def plain_texts(markdown):
-    """What stands in the rendered comment outside of code, where GitHub looks for mentions."""
-    inside, found = False, []
-    for token in tokens(markdown):
-        if token.type == "html_inline" and "code" in token.content:
-            inside = token.content == "<code>"
-        elif token.type == "text" and not inside:
-            found.append(token.content)
-    return found
 
 
 def test_a_first_deploy_an_upgrade_and_a_refusal(check_golden):
@@ -110,8 +90,7 @@ def test_no_text_mentions_links_or_refers(plan):
 
     for found in plain_texts(comment):
         assert not re.search(r"[@#]\w", found)
-    outside_code = re.sub(r"`[^`]*`|<code>.*?</code>", "", comment)
-    assert not re.search(r"(?i)https?:|www\.|mailto:", outside_code)
+    assert not re.search(r"(?i)https?:|www\.|mailto:", outside_code(comment))
 
 
 @given(HOSTILE)

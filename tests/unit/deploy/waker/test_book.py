@@ -89,7 +89,19 @@ def test_a_server_that_answered_is_struck_out():
     book = book_of(announced(in_s=0))
     [one] = book.take_due(NOON, 0.0, MOST)
 
-    assert book.woke(one)
+    assert book.woke(one, NOON)
+    assert book.counts(NOON) == Counts(entries=0, late=0, woken=1, given_up=0)
+
+
+def test_a_server_that_answered_early_is_requested_once_more_at_its_time():
+    """Somebody may suspend it before its run starts; awake again, it says nothing that is new."""
+    book = book_of(announced(in_s=45))
+    [one] = book.take_due(NOON, 0.0, MOST)
+
+    assert not book.woke(one, NOON + timedelta(seconds=5))
+    assert due(book, 44) == []
+    assert due(book, 45) == ["acme"]
+    assert book.woke(one, NOON + timedelta(seconds=46))
     assert book.counts(NOON) == Counts(entries=0, late=0, woken=1, given_up=0)
 
 
@@ -98,7 +110,7 @@ def test_what_was_announced_while_it_was_woken_stays():
     [one] = book.take_due(NOON, 0.0, MOST)
     book.put(announced(in_s=6000))
 
-    assert not book.woke(one)
+    assert not book.woke(one, NOON)
     assert not book.failed(one, "late news", 0.0)
     assert due(book, 5999) == ["acme"]
 

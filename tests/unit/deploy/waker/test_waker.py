@@ -30,6 +30,7 @@ def test_it_proves_itself_by_a_wake_of_its_own(waker, api):
     proof = json.loads(until(lambda: api.metadata.get("roost_waker_proof")))
 
     assert (proof["version"], proof["error"]) == ("01V", "")
+    assert datetime.fromisoformat(proof["at"]) <= datetime.now(UTC)
     assert proof["seconds"] > 0
     until(lambda: waker.call("GET", "/")[1]["proved"])
     until(lambda: not [key for key in api.metadata if key.startswith("roost_wake_")])
@@ -47,9 +48,10 @@ def test_a_server_is_requested_when_its_time_has_come_and_no_earlier(waker, api,
     assert request["path"] == "/"
     assert request["x-roost-wake"] == at
     assert not {"authorization", "cookie"} & set(request)
-    until(lambda: "roost_wake_acme" not in api.metadata)
-    assert "woke acme in" in waker.log
-    assert waker.call("GET", "/")[1]["entries"] == 0
+    until(lambda: "woke acme in" in waker.log)
+    # It is requested once more at its time, also by the next start of the waker.
+    assert "roost_wake_acme" in api.metadata
+    assert waker.call("GET", "/")[1]["entries"] == 1
 
 
 def test_a_kill_loses_nothing(waker, sleeper):
@@ -69,6 +71,8 @@ def test_what_was_due_while_it_was_away_is_woken_at_once(waker, api, sleeper):
 
     until(lambda: sleeper.requests)
     until(lambda: "s late" in waker.log)
+    until(lambda: "roost_wake_acme" not in api.metadata)
+    assert waker.call("GET", "/")[1]["entries"] == 0
 
 
 def test_a_withdrawal_is_kept_as_well(waker, api, sleeper):
