@@ -82,6 +82,7 @@ def prepare() -> None:
     from roost_server.move_note import guard_move
     from roost_server.postgres_address import database_settings
     from roost_server.privileges import drop_privileges
+    from roost_server.redis_settings import redis_settings
     from roost_server.seed_database import seed
     from roost_server.upgrade import guard_upgrade
 
@@ -96,17 +97,20 @@ def prepare() -> None:
         os.environ.setdefault(name, value)
     clear_locks(os.environ)
     os.environ.update(database_settings(os.environ))
+    os.environ.update(redis_settings(os.environ))
     if not uses_sqlite_file(os.environ):
         prepare_postgres()
 
 
 def prepare_postgres() -> None:
-    """Set what depends on the machine's certificates and on what is in front of the database."""
+    """Set what depends on the machine's certificates and the database's pooler; check the Redis."""
     from roost_server.postgres_certificate import certificate_settings
     from roost_server.postgres_pooler import probe_pooling
+    from roost_server.redis_check import check_redis
 
     os.environ.update(certificate_settings(os.environ))
     os.environ.update(probe_pooling(os.environ))
+    check_redis(os.environ)
 
 
 if __name__ == "__main__":

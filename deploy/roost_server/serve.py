@@ -29,6 +29,8 @@ from roost_server.move_note import is_moved
 from roost_server.postgres_address import Pooling, pooling_of
 from roost_server.postgres_pooler import adapt_to_pooler
 from roost_server.prefect_internals import CREATE_APP
+from roost_server.redis_health import RedisHealth, pinger
+from roost_server.redis_settings import is_replicated
 from roost_server.server_report import report_to_gate
 from roost_server.settings import DATABASE, has_replica, home_folder, uses_sqlite_file
 from roost_server.settings_errors import explain, withhold_stderr
@@ -144,7 +146,10 @@ def make_app(
     if not is_sqlite(backend):
         if pooling_of(environ) is Pooling.TRANSACTION:
             adapt_to_pooler()
-        return refuse_freeze(migrate_under_lock(app, postgres_lock(environ)), environ, backend)
+        app = migrate_under_lock(app, postgres_lock(environ))
+        if is_replicated(environ):
+            app = RedisHealth(pinger(environ)).layer(app)
+        return refuse_freeze(app, environ, backend)
     queue_writes(queue)
     survive_full(fullness)
     may_write = partial(is_logged_in, environ=environ)

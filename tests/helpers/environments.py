@@ -24,6 +24,14 @@ POSTGRES: Json = {
     "database": {"backend": "postgres", "url_secret": "DATABASE_URL"},
     "secrets": [AUTH_SECRET, "DATABASE_URL"],
 }
+REPLICATED: Json = {
+    "topology": "replicated",
+    "redis": {"url_secret": "REDIS_URL"},
+    "database": POSTGRES["database"],
+    "prefect": {"extras": ["prefect-redis"]},
+    "scaling": {"count": 2, "autostop": "off"},
+    "secrets": [AUTH_SECRET, "DATABASE_URL", "REDIS_URL"],
+}
 PRIVATE: Json = {"access": {"public": False}}
 
 

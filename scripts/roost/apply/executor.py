@@ -7,7 +7,7 @@ was lost is looked up by name before it is created again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from roost.apply import start_stop
@@ -59,7 +59,8 @@ from roost.plan.steps import (
 
 MachineStep = UpdateMachine | UpdateMetadata | ProveRelease | StartMachine | UncordonMachine
 """Steps that change a machine which existed when the plan was made."""
-RUNNING = frozenset({"starting", "started", "restarting"})
+Replaced = CreateMachine | UpdateMachine
+GoesOn = Callable[[Replaced, Mapping[str, str]], Awaitable[bool]]
 
 
 def is_current(machine: Machine, step: UpdateMachine | UpdateMetadata | ProveRelease) -> bool:
@@ -103,6 +104,7 @@ async def carry_out(
     work: Work,
     volume: str = "",
     records: Records | None = None,
+    goes_on: GoesOn | None = None,
 ) -> CarriedOut:
     """Carry out the steps in order.
 
@@ -111,6 +113,7 @@ async def carry_out(
         work: what to change things with.
         volume: id of the live volume; empty if there is none yet.
         records: the release records for the machines; none by default.
+        goes_on: asked after each machine whether the steps that follow may be done.
 
     Raises:
         ChangedMeanwhileError: the live state changed since the plan was made.
@@ -129,6 +132,8 @@ async def carry_out(
             continue
         work.notice(step.summary)
         await executor.do(step)
+        if goes_on and isinstance(step, Replaced) and not await goes_on(step, progress.touched):
+            break
     return CarriedOut(progress.touched, progress.woken)
 
 
@@ -289,7 +294,7 @@ class _Executor:
         self.progress.touched[step.machine] = updated.instance_id
         # Fly says that an update starts a machine that rested, and has been seen to leave it there
         # (https://github.com/superfly/flyctl/pull/4754).
-        if not step.skip_launch and machine.state not in RUNNING:
+        if not step.skip_launch and machine.state not in start_stop.RUNNING:
             before = machine.config
             await start_stop.start(self.fly, self.plan.app, step.machine, nonce, before)
 

@@ -15,6 +15,8 @@ from typing import Never
 from roost.apply.carried_out import CarriedOut, Records
 from roost.apply.executor import carry_out
 from roost.apply.objects_step import ObjectsKeeper, objects_step, only_objects
+from roost.apply.replica_verdict import ReplicatedProof
+from roost.apply.rollout import Rollout, half_changed
 from roost.apply.snapshots import Snapshots
 from roost.apply.trial import remove_trials
 from roost.apply.verdict import GateResult, Proof
@@ -41,6 +43,7 @@ from roost.plan.releases import (
     releases_on,
     rollback_target,
 )
+from roost.plan.replicas import is_replicated
 from roost.plan.resume import Recovery, recover, roll_back_to
 from roost.plan.secrets import rotates_asleep
 from roost.plan.steps import CreateMachine, DestroyMachine, Plan, ProveRelease, Risk, UpdateMachine
@@ -50,7 +53,6 @@ from roost.prefect.versions import Version, parse_version
 CHANGED = (CreateMachine, UpdateMachine, DestroyMachine)
 RELEASED = (*CHANGED, ProveRelease)
 """Steps after which a release has to be proved."""
-
 
 UNSEEN = GateResult(())
 """The result for a release that failed in an earlier apply: its checks are not known here."""
@@ -134,12 +136,19 @@ class Releaser:
         new = release if release and _is_new(release, plan, recovery) else None
         keeper = kept[0] if new and kept and _leaves_alone(kept[0], plan) else None
         records = Records(release, recovery.releases, keeper)
-        done = await carry_out(plan, self.work, _volume_id(desired, live), records)
+        rollout = self._rollout(desired, live)
+        if rollout and not await rollout.begins(half_changed(kept, plan, recovery.current)):
+            done, new = CarriedOut({}), None  # the verdict is that of the apply that was killed
+        else:
+            goes_on = rollout.goes_on if rollout else None
+            done = await carry_out(plan, self.work, _volume_id(desired, live), records, goes_on)
         if not desired.machines or (amended and not done.woken):
             return None
         machines = _to_prove(plan, done, kept)
-        result = await self._run_gate(machines, desired, live.machines)
-        if not result.good and (result.opened or not result.died):
+        result = rollout.stopped if rollout else None
+        result = result or await self._run_gate(machines, desired, live.machines)
+        # A restart of all machines at once would be an outage of a replicated server.
+        if not rollout and not result.good and (result.opened or not result.died):
             before = await self.work.fly.list_machines(self.desired.app)
             await self._restart(done.machines or machines, before)
             result = (await self._run_gate(machines, desired, before)).after(result)
@@ -184,10 +193,22 @@ class Releaser:
         self, machines: Mapping[str, str], desired: Desired, before: tuple[Machine, ...]
     ) -> GateResult:
         """Run the gate for the target of the plan, whose image can differ from the file's."""
+        version = desired.machines[0].config["metadata"][VERSION_KEY]
+        return await self._proof_of(desired).run_gate(machines, version, before)
+
+    def _proof_of(self, desired: Desired) -> Proof:
         config = desired.machines[0].config
         stock, database = not is_our_image(config["image"]), named_database(config)
         proof = replace(self.proof, stock=stock, database=database)
-        return await proof.run_gate(machines, config["metadata"][VERSION_KEY], before)
+        return ReplicatedProof.of(proof) if is_replicated(config) else proof
+
+    def _rollout(self, desired: Desired, live: Live) -> Rollout | None:
+        """Return how the machines of a replicated server are changed; None for other servers."""
+        proof = self._proof_of(desired) if desired.machines else None
+        if not isinstance(proof, ReplicatedProof):
+            return None
+        version = desired.machines[0].config["metadata"][VERSION_KEY]
+        return Rollout(self.work, proof, version, live.machines)
 
     async def _restart(self, machines: Iterable[str], now: Iterable[Machine]) -> None:
         """Restart the machines once before a rollback, as that cures a bad start."""

@@ -10,6 +10,7 @@ from roost.environment.fields import Secret
 from roost.environment.flow_server import CLIENT_LOGIN
 from roost.environment.model import AUTH_SECRET, Environment, PostgresDatabase
 from roost.environment.postgres_address import address_fault, address_note, native_fault
+from roost.environment.redis_address import redis_fault
 from roost.errors import MissingSecretError, UnusableSecretError
 from roost.secret_text import SecretText
 
@@ -78,6 +79,8 @@ def _forms(environment: Environment) -> dict[str, Fault]:
             forms[database.url_secret] = lambda value: native_fault(value.reveal())
         else:
             forms[database.url_secret] = lambda value: address_fault(value.reveal(), declared)
+    if environment.redis is not None:
+        forms[environment.redis.url_secret] = lambda value: redis_fault(value.reveal())
     return forms
 
 

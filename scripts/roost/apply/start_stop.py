@@ -20,6 +20,7 @@ STOP_LIMIT_S = 5.0
 """Fly's own limit for a stop where the machine's config names none (docs of `stop_config`)."""
 DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
 POLL_S = 0.5
+RUNNING = frozenset({"starting", "started", "restarting"})
 SUSPENDED = frozenset({"suspending", "suspended"})
 ON_THE_WAY = frozenset({"creating", "starting", "stopping", "restarting", "updating", "replacing"})
 """Passing states. Fly refuses a start from them with 412."""

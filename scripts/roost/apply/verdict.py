@@ -102,9 +102,21 @@ class Proof:
         """
         url = await self.find_url()
         self.on_url(url)
-        async with self.open_server(url, TIMEOUT_S, headers=GATE_HEADERS) as http:
+        checks = self.checks_for(login=self.auth is not None, stock=self.stock)
+        return await self.run_checks(url, machines, version, before, checks)
+
+    async def run_checks(  # noqa: PLR0913, PLR0917 - those of `run_gate`, and which checks, and where
+        self,
+        url: str,
+        machines: Mapping[str, str],
+        version: str,
+        before: tuple[Machine, ...],
+        checks: tuple[Check, ...],
+        headers: Mapping[str, str] = GATE_HEADERS,
+    ) -> GateResult:
+        """Run these checks of the server at an address; `headers` go with every request."""
+        async with self.open_server(url, TIMEOUT_S, headers=headers) as http:
             server = Server(http, self.auth, version, database=self.database)
-            checks = self.checks_for(login=self.auth is not None, stock=self.stock)
             gate = replace(
                 self.gate(machines, server, checks, before),
                 opening=None if self.stock else OPENING,

@@ -34,6 +34,7 @@ from roost.plan.effective import effective
 from roost.plan.live import Live, read_live
 from roost.plan.next_due import NextDue, as_of_now, next_due_of
 from roost.plan.ownership import our_machines as our_machines_by_slot
+from roost.plan.replica_state import replica_faults
 from roost.plan.server_work import ServerWork
 from roost.plan.volumes import compare_volumes
 from roost.report.due import asleep_notes, work_notes
@@ -65,7 +66,8 @@ async def status(
     ours = our_machines_in(file, live)
     windows = window_state((machine.config for machine in ours), now)
     chosen = effective(file, live, now)
-    healthy = state.healthy and all(flow.healthy for flow in flows)
+    faults = replica_faults(name, ours)
+    healthy = state.healthy and not faults and all(flow.healthy for flow in flows)
     code = ExitCode.DONE if healthy else ExitCode.ERROR
     if as_json:
         override = chosen.override and chosen.override.document()
@@ -97,7 +99,7 @@ async def status(
     standing = (*exit_notes(ours), *verdict_notes(name, state.release))
     inside = window_notes(name, windows, work.next_due, now, is_awake=_is_awake(ours))
     running = (*work_lines, *inside, *(note for flow in flows for note in flow.notes()))
-    notes = (*running, *standing, *resources, *replica_notes(file, live), *chosen.notes)
+    notes = (*faults, *running, *standing, *resources, *replica_notes(file, live), *chosen.notes)
     for note in (*notes, *refused, *cordoned):
         context.out.print(one_line(note), markup=False, soft_wrap=True)
     return code

@@ -17,6 +17,7 @@ from roost.environment.awake_window import MOST_WINDOWS, AwakeWindow
 from roost.environment.disk import Extend, Retention
 from roost.environment.fields import Duration, Machine, Name, Secret, SettingText
 from roost.environment.flow_server import FlowServer
+from roost.environment.redis import Redis
 from roost.environment.regions import REGIONS
 from roost.environment.strict import Model
 from roost.environment.waker import Waker
@@ -96,7 +97,7 @@ class Scaling(Model):
     """How many machines, and when they sleep."""
 
     count: Annotated[int, Field(ge=0, le=20)] = 1
-    """Number of machines: 1, or with postgres 0; more need a Redis, which roost does not set up yet."""
+    """Number of machines: 1, or with postgres 0; with topology replicated 2 or more that serve the API."""
     min_machines_running: Annotated[int, Field(ge=0, le=20)] = 0
     """0: may sleep. 1: always on."""
     autostop: Literal["off", "stop", "suspend"] = "suspend"
@@ -246,6 +247,10 @@ class Environment(Model):
         SqliteDatabase(backend="sqlite")
     )
     """Where the server keeps its data; it cannot be changed later without moving the data."""
+    topology: Literal["single", "replicated"] = "single"
+    """single: one machine. replicated: several, with PostgreSQL and Redis (docs/high-availability.md)."""
+    redis: Redis | None = None
+    """What the machines of topology replicated share; for nothing else."""
     access: Access = Access()
     drift: Drift = Drift()
     """`heal` alone, or a mapping with heal and ignore."""
@@ -255,6 +260,11 @@ class Environment(Model):
     """What runs flows on Fly.io for this server; each entry is an app of its own, APP-NAME."""
     waker: Waker | None = None
     """One small machine that is always on and wakes the organization's servers when a run is due."""
+
+    @property
+    def replicated(self) -> bool:
+        """Whether several machines serve it, with one more for the background services."""
+        return self.topology == "replicated"
 
     @property
     def all_secrets(self) -> tuple[tuple[SecretPlace, Secret], ...]:

@@ -35,6 +35,8 @@ SETTING = re.compile(r"PREFECT_[A-Z0-9_]+", re.ASCII)
 
 def sqlite_is_one_machine(environment: Environment) -> Iterator[Finding]:
     """SQLite needs one machine: two servers on one file lose most writes, and a volume has one machine."""
+    if environment.replicated:
+        return  # `replicated_rules` refuses SQLite there
     if isinstance(environment.database, SqliteDatabase) and environment.scaling.count > 1:
         yield (
             ("scaling", "count"),
@@ -55,15 +57,17 @@ def a_volume_may_grow(environment: Environment) -> Iterator[Finding]:
 
 
 def postgres_is_one_machine(environment: Environment) -> Iterator[Finding]:
-    """Postgres needs one machine too: leases and events are in one server's memory (measured)."""
+    """Postgres alone needs one machine too: leases and events are in one server's memory (measured)."""
+    if environment.replicated:
+        return
     if isinstance(environment.database, PostgresDatabase) and environment.scaling.count > 1:
         yield (
             ("scaling", "count"),
             (
-                "several machines need a Redis between them, which roost does not set up yet: a "
-                "concurrency lease taken on one is unknown to the others and its run crashes, and "
-                "events reach only those who listen on the same one; set count to 1, and choose a "
-                "larger machine.size for more load"
+                "several machines need a Redis between them: without one a concurrency lease taken "
+                "on one machine is unknown to the others and its run crashes, and events reach only "
+                "those who listen on the same one; set topology to replicated and name a Redis "
+                "under redis, or set count to 1"
             ),
         )
 

@@ -78,8 +78,8 @@ _CLIENT = Refused(
     "remove it here, and set it where they run"
 )
 _MODULE = Refused(
-    "names a module that is not in the image, which has no prefect_redis: one machine needs no "
-    "Redis; remove it",
+    "names a module that a server of one machine does not use: it needs no Redis; remove it, or set "
+    "topology to replicated",
     _is_elsewhere,
 )
 _TEST = Refused("is for Prefect's own tests; remove it")
@@ -140,7 +140,7 @@ REFUSED = {
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": _MODULE,
     "PREFECT_SERVER_WORKER_CHANNEL_CLEANUP_QUEUE_STORAGE": _MODULE,
     "PREFECT_SERVER_DOCKET_URL": Refused(
-        "names a Redis, which a server of roost does not use: one machine needs none; remove it",
+        "names a Redis, and a server of one machine needs none; remove it, or set topology to replicated",
         lambda value: not value.startswith("memory://"),
     ),
     "PREFECT_SERVER_API_KEEPALIVE_TIMEOUT": _SERVING,
@@ -151,9 +151,23 @@ REFUSED = {
     "PREFECT_TESTING_UNIT_TEST_LOOP_DEBUG": _TEST,
     "PREFECT_TESTING_TEST_SETTING": _TEST,
 }
+# What the launcher sets for a replicated server (deploy/roost_server/redis_settings.py).
+_OF_REDIS = frozenset(
+    {
+        "PREFECT_SERVER_EVENTS_MESSAGING_BROKER",
+        "PREFECT_SERVER_EVENTS_MESSAGING_CACHE",
+        "PREFECT_SERVER_EVENTS_CAUSAL_ORDERING",
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE",
+        "PREFECT_SERVER_WORKER_CHANNEL_CLEANUP_QUEUE_STORAGE",
+        "PREFECT_SERVER_DOCKET_NAME",
+        "PREFECT_SERVER_DOCKET_URL",
+    }
+)
+_BY_REDIS = "is decided by redis.url_secret, on every machine alike; remove it"
+_REDIS_PREFIX = "PREFECT_REDIS_"
 # Prefixes of names that are in no settings model of Prefect.
 _FOREIGN = {
-    "PREFECT_REDIS_": "belongs to prefect_redis, which the server does not use: one machine needs no "
+    _REDIS_PREFIX: "belongs to prefect_redis, which the server does not use: one machine needs no "
     "Redis; remove it",
     "PREFECT__": "is internal to Prefect; remove it",
     "PREFECT_PROFILE": "names a profile, and the image has none; remove it",
@@ -228,6 +242,8 @@ def _refused(environment: Environment, name: str, value: str | None, known: Pref
     found = known.find(name)
     if found and found.kind == GROUP:
         return f"{name} sets several settings at once; write each under its own name instead"
+    if environment.replicated and canonical in _OF_REDIS:
+        return f"{name} {_BY_REDIS}"
     refused = REFUSED.get(canonical)
     if refused and refused.applies(value, ours=environment.prefect.image is None):
         return f"{name} {refused.why}"
@@ -243,7 +259,8 @@ def _unknown(environment: Environment, name: str, known: PrefectSettings) -> str
         return ""
     for beginning, why in _FOREIGN.items():
         if name.startswith(beginning):
-            return f"{name} {why}"
+            by_redis = environment.replicated and beginning == _REDIS_PREFIX
+            return f"{name} {_BY_REDIS if by_redis else why}"
     close = known.nearest(name) if len(environment.prefect.settings) <= MANY else ""
     meant = f"did you mean {close}?" if close else f"remove it, or look it up at {REFERENCE}"
     return f"Prefect {environment.prefect.version} has no setting {name}; {meant}"

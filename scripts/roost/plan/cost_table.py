@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from roost.plan.awake_windows import window_hours, window_share
 from roost.plan.cost import Json, Prices, machine_month
 from roost.plan.desired import Desired
+from roost.plan.replicas import is_replicated, runs_services
 
+AWAKE = "machine, awake"
 USUAL_HOURS = (0.0, 2.0, 8.0, 24.0)
 HOURS_PER_DAY = 24.0
 
@@ -94,17 +96,26 @@ def cost_table(
 def _machine_lines(
     prefix: str, desired: Desired, prices: Prices, hours: Sequence[float]
 ) -> tuple[CostLine, ...]:
-    """Return the cost of an app's machines, awake and asleep."""
-    awake, asleep = [0.0] * len(hours), [0.0] * len(hours)
+    """Return the cost of an app's machines, awake and asleep; by their kind for a replicated server."""
+    names = dict.fromkeys(_kind(machine.config) for machine in desired.machines) or {AWAKE: None}
+    kinds = {name: [0.0] * len(hours) for name in names}
+    asleep = [0.0] * len(hours)
     for number, machine in enumerate(desired.machines):
         month = machine_month(prices, machine.config.get("guest") or {}, machine.region)
         stopped = prices.image_gb * prices.rootfs_gb
         for column, given in enumerate(hours):
             least = 1.0 if number < desired.always_on else window_share(machine.config)
             share = max(least, given / HOURS_PER_DAY)
-            awake[column] += month * share
+            kinds[_kind(machine.config)][column] += month * share
             asleep[column] += stopped * (1 - share)
     return (
-        CostLine(f"{prefix}machine, awake", tuple(awake)),
+        *(CostLine(f"{prefix}{name}", tuple(amounts)) for name, amounts in kinds.items()),
         CostLine(f"{prefix}root file system, asleep", tuple(asleep)),
     )
+
+
+def _kind(config: Json) -> str:
+    """Return the name of the line that a machine is counted in."""
+    if not is_replicated(config):
+        return AWAKE
+    return "machine for the services" if runs_services(config) else "machines for the API"

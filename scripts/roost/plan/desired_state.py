@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from roost.environment.files import EnvironmentFile, FlowUnit, WakerUnit
-from roost.plan.desired import PROCESS_GROUP, Desired, DesiredMachine, Json
+from roost.plan.desired import Desired, DesiredMachine, Json
 from roost.plan.flow_machine import flow_machine_config
 from roost.plan.machine_config import machine_config, volume
+from roost.plan.replicas import slots_of
 from roost.plan.waker_machine import waker_machine_config
 
 
@@ -22,11 +23,11 @@ def desired_state(file: EnvironmentFile, image: str) -> Desired:
         prune=environment.prune,
         machines=tuple(
             DesiredMachine(
-                name=f"{PROCESS_GROUP}-{slot}",
+                name=slot,
                 region=environment.region,
-                config=_config(file, image, f"{PROCESS_GROUP}-{slot}"),
+                config=_config(file, image, slot),
             )
-            for slot in range(1, environment.scaling.count + 1)
+            for slot in slots_of(environment.scaling.count, replicated=environment.replicated)
         ),
         ignored=environment.drift.ignore,
         sources={secret.name: secret.source.description for secret in environment.secrets},

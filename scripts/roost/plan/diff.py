@@ -18,6 +18,7 @@ from roost.plan.machines import compare_machines, surplus_machines
 from roost.plan.objects_record import base_records
 from roost.plan.ownership import our_machines
 from roost.plan.prefect_objects import compare_objects, unchecked_secrets
+from roost.plan.replicas import is_replicated
 from roost.plan.restore import refusal, restoring
 from roost.plan.resume import Recovery, recover, unproved
 from roost.plan.retention import deletion_notes
@@ -116,6 +117,11 @@ def _no_way_back(desired: Desired, steps: Iterable[Step]) -> Iterator[str]:
             "afterwards. Roost takes no snapshot of a Postgres database and cannot roll this back. "
             "Make a backup of it first."
         )
+        if is_replicated(desired.machines[0].config):
+            yield (
+                "Until they are updated too, machines with the older Prefect serve from the migrated "
+                "database, which Prefect does not promise. Upgrade when little runs."
+            )
 
 
 def base_state(live: Live) -> Json:

@@ -36,7 +36,10 @@ from roost.plan.desired import (
 )
 from roost.plan.image import is_stock_image
 from roost.plan.proxy_bypass import bypass
+from roost.plan.replicas import API, PROCESS, REDIS_URL_VARIABLE, config_for
 from roost.plan.retention import retention_settings
+
+HEALTH_PATH = "/api/health"
 
 
 def machine_config(file: EnvironmentFile, image: str, slot: str) -> Json:
@@ -59,7 +62,7 @@ def machine_config(file: EnvironmentFile, image: str, slot: str) -> Json:
         # A larger volume may be seen only after a restart. With the size in the metadata, that restart
         # is a step of the plan, and the next plan still has it if the apply is interrupted.
         config["metadata"][VOLUME_KEY] = str(environment.database.volume_gb)
-    return config
+    return config_for(slot, config, health_check(HEALTH_PATH))
 
 
 def machine_metadata(file: EnvironmentFile, slot: str, version: str) -> Json:
@@ -163,7 +166,7 @@ def environment_variables(environment: Environment) -> dict[str, str]:
     elif database.replicate:
         variables |= replica_variables(database.replicate)
     own, secrets = environment.environment, (secret.name for secret in environment.secrets)
-    fixed = {**variables, **waker_variables(environment)}
+    fixed = {**variables, **waker_variables(environment), **redis_variables(environment)}
     return {**defaults, **own, **bypass(own, secrets), **fixed}
 
 
@@ -188,6 +191,13 @@ def waker_variables(environment: Environment) -> dict[str, str]:
     }
 
 
+def redis_variables(environment: Environment) -> dict[str, str]:
+    """Return what a machine of a replicated server runs, and where its Redis's address is; else none."""
+    if not environment.replicated or environment.redis is None:
+        return {}
+    return {PROCESS: API, REDIS_URL_VARIABLE: environment.redis.url_secret}
+
+
 def service(environment: Environment) -> Json:
     """Return the HTTP service: its ports, and when the proxy starts and stops the machine.
 
@@ -206,7 +216,7 @@ def service(environment: Environment) -> Json:
             "hard_limit": scaling.concurrency.hard_limit,
         },
         "ports": _ports(environment),
-        "checks": [health_check("/api/health")],
+        "checks": [health_check(HEALTH_PATH)],
     }
 
 

@@ -15,6 +15,7 @@ from roost.plan.live import Live
 from roost.plan.override import decode
 from roost.plan.ownership import is_ours, slot_number, slot_of, with_volume
 from roost.plan.releases import records_in, releases_on, snapshot_before, without_records
+from roost.plan.replicas import in_order, meanwhile
 from roost.plan.retention import deletes_more
 from roost.plan.secret_fingerprints import with_marks
 from roost.plan.secrets import FIELD
@@ -66,7 +67,7 @@ def compare_machines(
     """
     waking = _waking(desired, ours)
     served = any(machine.state in LAUNCHED for machine in ours.values())
-    for wanted in desired.machines:
+    for wanted in in_order(desired.machines):
         machine = ours.get(wanted.name)
         if machine is None:
             yield _create(wanted)
@@ -258,6 +259,7 @@ def _update(
         risk = Risk.DATA  # a snapshot is taken first
     rests = sleeps and (sleep.served or only_secrets)
     note = ", which stays asleep" if rests else ", and wake it for the gate" if sleeps else ""
+    note = note or meanwhile(wanted.config, machine.config or {})
     return UpdateMachine(
         key=f"machine/{wanted.name}",
         summary=f"update the machine {wanted.name}{note}",

@@ -8,10 +8,13 @@ from collections.abc import Mapping
 from roost.fly.models import Machine, Volume
 from roost.plan.desired import ENVIRONMENT_KEY, PROCESS_GROUP, SLOT_KEY, Desired, DesiredVolume
 from roost.plan.live import Live
+from roost.plan.replicas import SERVICES_GROUP
 from roost.plan.steps import Json
 
 # A machine from a restore also has its release's number, as names are unique.
-_SLOT_NAME = re.compile(rf"({PROCESS_GROUP}-(\d{{1,9}}))(?:-r\d{{1,9}})?", re.ASCII)
+_SLOT_NAME = re.compile(
+    rf"((?:{PROCESS_GROUP}|{SERVICES_GROUP})-(\d{{1,9}}))(?:-r\d{{1,9}})?", re.ASCII
+)
 
 
 def is_ours(machine: Machine, desired: Desired) -> bool:

@@ -23,7 +23,6 @@ from roost.fly.models import Machine, SecretInfo
 from roost.plan.compare import Json, differences, without_fields
 from roost.plan.desired import (
     OVERRIDE_KEY,
-    PROCESS_GROUP,
     SLOT_KEY,
     VERSION_KEY,
     Desired,
@@ -34,6 +33,7 @@ from roost.plan.desired import (
 from roost.plan.document import canonical
 from roost.plan.ignored import ignored_fields
 from roost.plan.live import Live
+from roost.plan.replicas import config_for, is_replicated, slots_of
 from roost.prefect.versions import Version, parse_version
 
 KEPT = 8
@@ -347,7 +347,8 @@ def desired_of(release: Release, desired: Desired, *, back: bool = True) -> Desi
         back: whether the server still has the database from before an upgrade that was never
             proved; only with a volume.
     """
-    slots = (f"{PROCESS_GROUP}-{slot}" for slot in range(1, release.machines + 1))
+    replicated = is_replicated(release.config)
+    slots = slots_of(release.machines - replicated, replicated=replicated)
     ports = service_of(desired.machines[0].config).get("ports") if desired.machines else None
     return replace(
         desired,
@@ -361,7 +362,13 @@ def _machine(release: Release, slot: str, ports: list[Json] | None) -> DesiredMa
     if ports and service_of(config):
         first, *others = config["services"]
         config["services"] = [{**first, "ports": ports}, *others]
-    return DesiredMachine(slot, release.region, config)
+    return DesiredMachine(slot, release.region, config_for(slot, config, _check(config)))
+
+
+def _check(config: Json) -> Json:
+    """Return Fly's check of a machine for the API."""
+    checks: list[Json] = service_of(config).get("checks") or [{}]
+    return checks[0]
 
 
 def changed_fields(before: Release, after: Release) -> tuple[str, ...]:

@@ -66,7 +66,7 @@ async def check_events(server: Server) -> str:
         async with open_websocket(server.http, PATH, SUBPROTOCOL, server.login()) as socket:
             await _log_in(server, socket)
             await socket.send(json.dumps(event))
-            await _wait_for(server, event)
+            await wait_for_event(server, event)
     except UpgradeRefusedError as refused:
         raise CheckFailedError(
             f"{PATH} answered {refused.status}, not 101",
@@ -108,7 +108,7 @@ async def _log_in(server: Server, socket: WebSocket) -> None:
         raise CheckFailedError(f"{PATH} answered {server.quote(str(answer))}", LOGIN_REFUSED)
 
 
-async def _wait_for(server: Server, event: dict[str, Any]) -> None:
+async def wait_for_event(server: Server, event: dict[str, Any]) -> None:
     """Wait until the API has the event; Prefect writes the events it accepted every 5 s.
 
     Only `Server.call` repeats a failed request; the limit of the check ends the wait.

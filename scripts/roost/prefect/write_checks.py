@@ -71,21 +71,25 @@ async def check_scheduler(server: Server) -> str:
     """Check that a deployment with an interval schedule gets runs; removing it removes them."""
     async with CreatedObjects(server) as ours:
         flow = await ours.make("/flows", {"name": own_name()})
-        schedule = {"interval": SCHEDULE_INTERVAL_S, "anchor_date": "2026-01-01T00:00:00Z"}
-        deployment = await ours.make(
-            "/deployments",
-            {
-                "name": "smoke",
-                "flow_id": id_of(flow),
-                "schedules": [{"schedule": schedule, "active": True}],
-            },
-        )
-        runs = await _wait_for_runs(server, deployment)
+        deployment = await make_scheduled(ours, flow)
+        runs = await wait_for_runs(server, deployment)
         await server.call("PATCH", deployment, {"paused": True})  # so that no worker starts one
     return f"{runs} runs scheduled"
 
 
-async def _wait_for_runs(server: Server, deployment: str) -> int:
+async def make_scheduled(ours: CreatedObjects, flow: str) -> str:
+    """Create a deployment of a flow with an interval schedule; return its path."""
+    schedule = {"interval": SCHEDULE_INTERVAL_S, "anchor_date": "2026-01-01T00:00:00Z"}
+    wanted = {
+        "name": "smoke",
+        "flow_id": id_of(flow),
+        "schedules": [{"schedule": schedule, "active": True}],
+    }
+    return await ours.make("/deployments", wanted)
+
+
+async def wait_for_runs(server: Server, deployment: str) -> int:
+    """Wait until the scheduler created runs of a deployment; return how many."""
     chosen = {"deployments": {"id": {"any_": [id_of(deployment)]}}}
     server.waiting.last = "no run was scheduled"
     while True:
