@@ -6,14 +6,14 @@ apply that is killed in between leaves a record without a verdict, and the next 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import groupby
 from typing import Never
 
 from roost.apply.carried_out import CarriedOut, Records
 from roost.apply.executor import carry_out
+from roost.apply.live_description import describe_live
 from roost.apply.objects_step import ObjectsKeeper, objects_step, only_objects
 from roost.apply.replica_verdict import ReplicatedProof
 from roost.apply.rollout import Rollout, half_changed
@@ -298,32 +298,6 @@ def seconds_between(earlier: str, later: str) -> float:
         return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()
     except (ValueError, TypeError):
         return 0.0
-
-
-def describe_live(desired: Desired, live: Live) -> str:
-    """Describe the live app, machines, volumes and releases, for a person who takes over by hand."""
-    machines = our_machines(desired, live)
-    lines = [f"  app {desired.app}"]
-    for slot, machine in sorted(machines.items()):
-        image = (machine.config or {}).get("image", "unknown")
-        lines.append(f"  machine {slot} {machine.id} {machine.state} image {image}")
-    lines += [f"  volume {v.id} {v.size_gb} GB in {v.region}, untouched" for v in live.volumes]
-    return "\n".join((*lines, *_release_lines(releases_on(machines.values()))))
-
-
-def _release_lines(releases: Iterable[Release]) -> Iterator[str]:
-    """Return a line for each release; equal ones in a row share one."""
-    for fate, alike in groupby(releases, key=_fate):
-        numbers = [release.number for release in alike]
-        named = f"release {numbers[0]}"
-        if len(numbers) > 1:
-            named = f"releases {numbers[0]} to {numbers[-1]}"
-        yield f"  {named} {fate}"
-
-
-def _fate(release: Release) -> str:
-    snapshot = f", snapshot {release.snapshot}" if release.snapshot else ""
-    return f"{release.verdict.value} {release.image}{snapshot}"
 
 
 def _kept(desired: Desired, live: Live) -> tuple[Machine, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Never
 
 from roost.apply import start_stop
-from roost.apply.release import describe_live
+from roost.apply.live_description import describe_live
 from roost.apply.verdict import GateResult
 from roost.apply.work import Work
 from roost.errors import (

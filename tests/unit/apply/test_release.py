@@ -18,7 +18,7 @@ from helpers.fly_trouble import (
 )
 from helpers.histories import FAILED, History, desired_of, level
 from helpers.releasing import GIT, NO_PAGES, NOW, World, broken, deadly, setting
-from roost.apply.release import describe_live
+from roost.apply.live_description import describe_live
 from roost.environment.model import AUTH_SECRET
 from roost.errors import (
     ChangedMeanwhileError,
