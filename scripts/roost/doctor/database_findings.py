@@ -12,6 +12,7 @@ from roost.doctor.database_refusals import Place, quoted
 from roost.environment.model import Environment
 from roost.errors.command import Command
 from roost.plan.database_address import Provider, better_address, is_local
+from roost.plan.replicas import slots_of
 
 OLDEST = 130000
 """The first PostgreSQL with `gen_random_uuid`, which Prefect's migrations use."""
@@ -56,7 +57,8 @@ def need_of(environment: Environment) -> Need:
     """Return the connections that an environment's servers open, with Prefect's defaults."""
     settings = {name.upper(): text for name, text in environment.prefect.settings.items()}
     pool = _number(settings, POOL, 5)
-    return Need(max(1, environment.scaling.count), pool, _number(settings, OVERFLOW, 10))
+    servers = len(slots_of(environment.scaling.count, replicated=environment.replicated))
+    return Need(max(1, servers), pool, _number(settings, OVERFLOW, 10))
 
 
 def _number(settings: Mapping[str, str], name: str, default: int) -> int:

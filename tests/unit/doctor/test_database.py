@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from helpers.environments import POSTGRES, environment_file
+from helpers.environments import POSTGRES, REPLICATED, environment_file
 from roost.doctor.check import State
 from roost.doctor.database_distance import AWS, FLY, kilometres, nearest
 from roost.doctor.database_facts import Facts, Limits, Outcome, Pooling, Reach, Schema
@@ -60,6 +60,7 @@ def wrong(where, facts=GOOD, reached=None, **fields):
         ("ep-a.eu-central-1.aws.neon.tech", GOOD, {}, "km from iad: every statement takes 6", "region: fra is the nearest"),
         ("db.acme.com", replace(GOOD, roundtrip_s=0.08), {}, "unknown: a statement takes 80.0 ms from this computer", "near to it"),
         ("db.acme.com", replace(GOOD, limits=Limits(2, -1, -1, 0)), {}, "takes 2 connections", "run fewer machines"),
+        ("db.acme.com", replace(GOOD, limits=Limits(40, -1, -1, 0)), REPLICATED, "48 in all", "_POOL_SIZE"),
     ],
 )  # fmt: skip
 def test_what_only_facts_show_has_a_finding(host, facts, fields, what, mend):
