@@ -11,6 +11,7 @@ import pytest
 from helpers.local_daemon import tiny_config
 from helpers.plain_http import NO_TLS
 from helpers.waiting import until
+from localfly.runtime.process import MARK
 
 
 def exit_event(daemon, app, machine):
@@ -70,7 +71,8 @@ def test_what_a_machine_sees_of_its_world(daemon, app):
     assert env["HOST"] == env["FLY_PRIVATE_IP"] != "0.0.0.0"
     assert env["SCRATCH"].endswith("/tmp/x")
     assert env["SCRATCH"] != "/tmp/x"
-    assert not [name for name in env if name.startswith("LOCALFLY")]
+    # Nothing of the daemon's, and the one mark by which a machine's processes are found.
+    assert [name for name in env if name.startswith("LOCALFLY")] == [MARK]
 
 
 def test_a_machine_reaches_other_apps_and_its_own_where_their_proxies_are(daemon, app):

@@ -65,9 +65,11 @@ async def run_command(
     ended = asyncio.ensure_future(process.wait())
     try:
         await asyncio.wait((talk, ended), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-        if talk.done():
+        # A machine that ends ends this command, too, which may be seen first.
+        was_killed = child.returncode == -signal.SIGKILL and process.ending
+        if talk.done() and not was_killed:
             return _finished(child, *talk.result())
-        if ended.done():
+        if ended.done() or was_killed:
             raise ApiError(412, "failed_precondition: the machine stopped")
         raise ApiError(408, f"deadline_exceeded: the command ran for {timeout_s:g} s")
     finally:

@@ -91,6 +91,11 @@ class RunningProcess:
         return not self._exit.done()
 
     @property
+    def ending(self) -> bool:
+        """Whether the main process has ended, and the others are ended with it."""
+        return self._finishing is not None
+
+    @property
     def suspended(self) -> bool:
         """Whether the main process is frozen."""
         stat = procfs.read_stat(self.pid)

@@ -77,6 +77,7 @@ ONCE = {
     "update_machine": (lambda f: f.update_machine("a", "m1", {}, current_version=VERSION), MACHINE),
     "restart_machine": (lambda f: f.restart_machine("a", "m1"), {"ok": True}),
     "acquire_lease": (lambda f: f.acquire_lease("a", "m1", 30, "test"), LEASE),
+    "exec_machine": (lambda f: f.exec_machine("a", "m1", ["true"], 5), {"exit_code": 0}),
 }
 SAFE = {**READS, **REPEATABLE}
 ALL = {**SAFE, **ONCE}
