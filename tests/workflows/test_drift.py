@@ -7,9 +7,17 @@ import pytest
 pytestmark = pytest.mark.workflows
 
 
+FLEET = "Fleet"
+
+
+def drifts(world):
+    """The issues about drift: all but the one with the state of all servers."""
+    return [issue for issue in world.github.issues() if issue.title != FLEET]
+
+
 def found(world):
     """The issues about drift, as number and state."""
-    return [(issue.number, issue.state) for issue in world.github.issues()]
+    return [(issue.number, issue.state) for issue in drifts(world)]
 
 
 def test_a_change_behind_git_s_back_opens_an_issue_and_healing_closes_it(world):
@@ -23,11 +31,14 @@ def test_a_change_behind_git_s_back_opens_an_issue_and_healing_closes_it(world):
     [(number, state)] = found(world)
     assert (state, first.jobs["issues"]) == ("open", "success")
     assert set(first.jobs) == {"look", "issues"}
-    assert "PREFECT_LOGGING_LEVEL" in world.github.issues()[0].body
+    assert "PREFECT_LOGGING_LEVEL" in drifts(world)[0].body
     assert world.setting("staging", "PREFECT_LOGGING_LEVEL") == "DEBUG"
 
     world.schedule()
     assert found(world) == [(number, "open")]  # the same one, not another
+    [fleet] = [issue for issue in world.github.issues() if issue.title == FLEET]
+    assert "It differs from its file: 1 difference." in fleet.body
+    assert world.github.state.pinned == [fleet.number]
 
     world.write("staging", drift={"heal": True})
     world.push("Heal it")
@@ -50,7 +61,7 @@ def test_what_is_healed_at_once_opens_no_issue_beside_that_of_another_one(world)
     run = world.schedule()
 
     assert run.jobs["heal staging"] == "success"
-    assert [issue.title for issue in world.github.issues()] == ["Drift: demo"]
+    assert [issue.title for issue in drifts(world)] == ["Drift: demo"]
 
 
 def test_what_comes_again_opens_the_same_issue_again(world):
