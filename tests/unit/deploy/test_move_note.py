@@ -32,7 +32,6 @@ def noted(home, stage):
         (Stage.OPENED, {"postgres"}),
         (Stage.STALE, {"sqlite"}),
     ],
-    ids=str,
 )
 def test_only_the_database_with_the_newest_data_is_served(settings, tmp_path, stage, served):
     found = set()
