@@ -26,6 +26,9 @@ ENTRY = {
 FAR = timedelta(seconds=120)
 """Beyond what both take to fall asleep, and the minute that keeps them awake."""
 
+ROUNDED = timedelta(seconds=0.5)
+"""Prefect rounds how long a run has to wait to whole seconds, so that it may begin a little early."""
+
 
 @pytest.fixture
 def site(tmp_path, image_cache):
@@ -80,7 +83,7 @@ def test_a_run_starts_on_time_while_all_but_the_waker_sleep(site):
     late = datetime.fromisoformat(found["start_time"]) - at
     print(f"started {late.total_seconds():.1f} s after it was due")  # noqa: T201 - the figure of docs/schedules.md
     assert found["state_type"] == "COMPLETED"
-    assert late >= timedelta(0)
+    assert late >= -ROUNDED
     assert shown["next_due"]["at"] == at.isoformat().replace("+00:00", "Z")
     assert shown["waker"] == {"at": shown["next_due"]["at"], "error": ""}
     # The waker did it, and nobody else: it holds the next time by the next sleep.
