@@ -15,11 +15,16 @@ from roost.errors import ExitCode, UsageError
 from roost.errors.command import Command
 from roost.operations.context import Context
 from roost.operations.dumps import Dump, dump_folder, list_dumps
-from roost.operations.postgres_connection import PostgresLogin, root_certificate, search_path_of
-from roost.operations.postgres_dump import PostgresDumps, named_after, quoted
+from roost.operations.postgres_connection import (
+    PostgresLogin,
+    address_of,
+    root_certificate,
+    search_path_of,
+)
+from roost.operations.postgres_dump import PostgresDumps, named_after
 from roost.operations.postgres_tools import PostgresTools
 from roost.operations.secret_sources import given_values
-from roost.plan.database_address import read_address
+from roost.plan.database_address import quoted
 from roost.report.text import listing
 from roost.report.wording import short_time
 
@@ -147,7 +152,7 @@ def _open(context: Context, name: str) -> PostgresDumps:
     check_usable(values)
     secret = _secret_of(file)
     require([secret], values)
-    address = read_address(values.found[secret])
+    address = address_of(file.environment, values.found[secret])
     assert address is not None  # noqa: S101 - the form of the value was checked
     pem, path = root_certificate(address, values), search_path_of(file.environment)
     login = PostgresLogin(address.hosts[0], address, pem, path)

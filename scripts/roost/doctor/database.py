@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from roost.apply.secret_values import Values
@@ -13,12 +13,14 @@ from roost.doctor.database_probe import Clock, RefusedError, look, reach
 from roost.doctor.database_refusals import Place, refused
 from roost.environment.load import EnvironmentFile
 from roost.environment.model import PostgresDatabase
-from roost.operations.postgres_connection import PostgresLogin, root_certificate, search_path_of
-from roost.plan.database_address import SYSTEM, Address, read_address
+from roost.operations.postgres_connection import (
+    PostgresLogin,
+    address_of,
+    root_certificate,
+    search_path_of,
+)
+from roost.plan.database_address import SYSTEM
 
-_ARGUMENTS = "PREFECT_SERVER_DATABASE_SQLALCHEMY_CONNECT_ARGS_"
-TLS = f"{_ARGUMENTS}TLS_"
-_TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})  # as pydantic reads a setting
 _PEM = "-----BEGIN CERTIFICATE-----"
 
 
@@ -40,15 +42,13 @@ async def database_checks(
         return
     secret = database.url_secret
     found = values.found.get(secret)
-    read = read_address(found) if found else None
-    if read is None:
+    address = address_of(file.environment, found) if found else None
+    if address is None:
         unread = values.missing.get(secret)
         why = unread.why if unread else "it is not among the secrets of the file"
         mend = unread.advice if unread else f"list {secret} under secrets in {file.path}"
         yield missing(f"{secret} has no usable value here: {why}", mend, name)
         return
-    settings = {key.upper(): text for key, text in file.environment.prefect.settings.items()}
-    address = _with_settings(read, settings)
     place = Place(address.hosts[0], address, secret, name)
     for host in address.hosts:
         place = replace(place, host=host)
@@ -72,15 +72,6 @@ async def database_checks(
         return
     for check in findings(place, reached, facts, file.environment):
         yield check
-
-
-def _with_settings(address: Address, settings: Mapping[str, str]) -> Address:
-    """Return the address with the TLS that Prefect's own settings ask for."""
-    if settings.get(f"{TLS}ENABLED", "").lower() not in _TRUE:
-        return address
-    checks_name = settings.get(f"{TLS}CHECK_HOSTNAME", "true").lower() in _TRUE
-    mode = "verify-full" if checks_name else "verify-ca"
-    return replace(address, mode=mode, root=settings.get(f"{TLS}CA_FILE") or SYSTEM)
 
 
 def _certificate_fault(place: Place, pem: str) -> Check | None:

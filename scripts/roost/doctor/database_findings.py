@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from roost.doctor.check import Check, missing, ok, unknown
 from roost.doctor.database_distance import FAR_KM, KM_PER_MS, cloud_region, kilometres, nearest
 from roost.doctor.database_facts import Facts, Limits, Outcome, Pooling, Reach
-from roost.doctor.database_refusals import Place, quoted
+from roost.doctor.database_refusals import Place
 from roost.environment.model import Environment
 from roost.errors.command import Command
-from roost.plan.database_address import Provider, better_address, is_local
+from roost.plan.database_address import Provider, better_address, is_local, quoted
 from roost.plan.replicas import slots_of
 
 OLDEST = 130000

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from roost.doctor.check import Check, missing, unknown
-from roost.plan.database_address import Address, Host, Provider
+from roost.plan.database_address import Address, Host, Provider, quoted
 
 NO_TLS = "rejected SSL upgrade"
 """The driver's words where a server has no TLS."""
@@ -224,9 +224,3 @@ def _certificate(place: Place, words: str) -> str:
         f"put the text of the provider's root certificate into a secret such as DATABASE_CA, and end "
         f"{place.secret} with ?sslmode=verify-full&sslrootcert=DATABASE_CA (now: {named})"
     )
-
-
-def quoted(name: str) -> str:
-    """Return a name as an identifier of SQL."""
-    escaped = name.replace('"', '""')
-    return f'"{escaped}"'

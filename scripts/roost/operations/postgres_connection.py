@@ -12,13 +12,17 @@ import asyncpg
 
 from roost.apply.secret_values import Values
 from roost.environment.model import Environment
-from roost.plan.database_address import SYSTEM, Address, Host
+from roost.plan.database_address import SYSTEM, Address, Host, read_address
+from roost.secret_text import SecretText
 
 # Prefect's own default, PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT.
 CONNECT_S = 5.0
 COMMAND_S = 10.0
 LONGEST_WORDS = 300
-_SEARCH_PATH = "PREFECT_SERVER_DATABASE_SQLALCHEMY_CONNECT_ARGS_SEARCH_PATH"
+_ARGUMENTS = "PREFECT_SERVER_DATABASE_SQLALCHEMY_CONNECT_ARGS_"
+_SEARCH_PATH = f"{_ARGUMENTS}SEARCH_PATH"
+_TLS = f"{_ARGUMENTS}TLS_"
+_TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})  # as pydantic reads a setting
 Tls = ssl.SSLContext | str | bool
 """The driver's argument: a context, a mode in libpq's words, or False for none."""
 
@@ -99,10 +103,26 @@ def root_certificate(address: Address, values: Values) -> str:
     return value.reveal().replace("\\n", "\n").strip() if value else ""
 
 
+def address_of(environment: Environment, value: SecretText) -> Address | None:
+    """Return the address as the server uses it; None where the value has no such form.
+
+    Prefect's own settings may ask for TLS, and win over the options of the address.
+    """
+    address, settings = read_address(value), _settings_of(environment)
+    if address is None or settings.get(f"{_TLS}ENABLED", "").lower() not in _TRUE:
+        return address
+    checks_name = settings.get(f"{_TLS}CHECK_HOSTNAME", "true").lower() in _TRUE
+    mode = "verify-full" if checks_name else "verify-ca"
+    return replace(address, mode=mode, root=settings.get(f"{_TLS}CA_FILE") or SYSTEM)
+
+
 def search_path_of(environment: Environment) -> str:
     """Return the search path that an environment sets for its server; empty for the user's own."""
-    settings = {name.upper(): text for name, text in environment.prefect.settings.items()}
-    return settings.get(_SEARCH_PATH, "")
+    return _settings_of(environment).get(_SEARCH_PATH, "")
+
+
+def _settings_of(environment: Environment) -> dict[str, str]:
+    return {name.upper(): text for name, text in environment.prefect.settings.items()}
 
 
 def words_of(text: str, address: Address) -> str:

@@ -22,6 +22,7 @@ from roost.fly.leases import Notice
 from roost.operations.dumps import SUFFIX, Dump, begin_part, finish, sha256_of
 from roost.operations.postgres_connection import PostgresLogin, words_of
 from roost.operations.postgres_tools import PostgresTools
+from roost.plan.database_address import quoted
 
 DRILL = "_roost_drill"
 LONGEST_NAME = 63
@@ -285,9 +286,3 @@ def _conninfo(name: str) -> str:
     """Return a value for a connection string, in which `=` and spaces have a meaning."""
     escaped = name.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
-
-
-def quoted(name: str) -> str:
-    """Return a name as an identifier of SQL."""
-    escaped = name.replace('"', '""')
-    return f'"{escaped}"'

@@ -150,3 +150,9 @@ def is_local(address: str) -> bool:
     except ValueError:
         return False
     return found.is_private or found.is_loopback or found.is_link_local
+
+
+def quoted(name: str) -> str:
+    """Return a name as an identifier of SQL."""
+    escaped = name.replace('"', '""')
+    return f'"{escaped}"'

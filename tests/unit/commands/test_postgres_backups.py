@@ -1,0 +1,39 @@
+"""With which login a Postgres is dumped; tests/e2e/test_postgres_backups.py dumps real ones."""
+
+from __future__ import annotations
+
+import pytest
+
+from helpers.environments import POSTGRES
+from roost.errors import DumpError
+from roost.operations.postgres_dump import PostgresDumps
+
+TLS = "PREFECT_SERVER_DATABASE_SQLALCHEMY_CONNECT_ARGS_TLS"
+URL = "postgresql://prefect:hunter2@db.acme.com/prefect"
+
+
+@pytest.mark.parametrize(
+    ("settings", "mode"),
+    [
+        ({}, "prefer"),
+        ({f"{TLS}_ENABLED": "true"}, "verify-full"),
+        ({f"{TLS}_ENABLED": "true", f"{TLS}_CHECK_HOSTNAME": "false"}, "verify-ca"),
+    ],
+)
+def test_a_dump_verifies_the_server_as_prefect_s_settings_ask(
+    roost, rewrite, monkeypatch, settings, mode
+):
+    logins = []
+
+    async def dump(self, *_):
+        logins.append(self.login)
+        raise DumpError("not here")
+
+    monkeypatch.setattr(PostgresDumps, "dump", dump)
+    monkeypatch.setenv("DATABASE_URL", URL)
+    rewrite(POSTGRES, prefect={"version": "3.8.8", "settings": settings})
+
+    said = roost("backup", "staging")
+
+    assert "not here" in said.err
+    assert [login.address.mode for login in logins] == [mode]
