@@ -14,7 +14,7 @@ from roost.environment.model import PostgresDatabase
 from roost.errors import ExitCode, UsageError
 from roost.errors.command import Command
 from roost.operations.context import Context
-from roost.operations.dumps import Dump, dump_folder, list_dumps
+from roost.operations.dumps import Dump, dump_folder, list_dumps, remove_stale_parts
 from roost.operations.postgres_connection import (
     PostgresLogin,
     address_of,
@@ -42,6 +42,7 @@ async def backup(context: Context, name: str, *, as_json: bool) -> ExitCode:
     """Dump the rows into a file, as of one moment; the server serves meanwhile."""
     dumps = _open(context, name)
     now = datetime.now(UTC)
+    remove_stale_parts(dumps.folder, now.timestamp())
     dump = await dumps.dump(now.strftime(STAMP), now.isoformat(timespec="seconds"))
     path = dumps.folder / dump.name
     if as_json:

@@ -17,6 +17,8 @@ from roost.errors import DumpError
 from roost.operations.context import Context
 
 SUFFIX = ".dump"
+STALE_S = 86_400
+"""A part that was not written to for so many seconds is that of a backup that was killed."""
 _CHUNK = 1024 * 1024
 
 
@@ -75,6 +77,13 @@ def begin_part(folder: Path, name: str, environment: str) -> Path:
             advice="Wait for it.",
         ) from None
     return path
+
+
+def remove_stale_parts(folder: Path, now: float) -> None:
+    """Remove what killed backups left, which may hold every row; `now` is in seconds since 1970."""
+    for path in folder.glob(_part(folder, "*").name):
+        if now - path.stat().st_mtime > STALE_S:
+            path.unlink(missing_ok=True)
 
 
 def _part(folder: Path, name: str) -> Path:

@@ -1,11 +1,14 @@
-"""With which login a Postgres is dumped; tests/e2e/test_postgres_backups.py dumps real ones."""
+"""With which login a Postgres is dumped, and what a killed dump leaves; tests/e2e/test_postgres_backups.py dumps real ones."""
 
 from __future__ import annotations
+
+import os
 
 import pytest
 
 from helpers.environments import POSTGRES
 from roost.errors import DumpError
+from roost.operations.dumps import STALE_S, begin_part, remove_stale_parts
 from roost.operations.postgres_dump import PostgresDumps
 
 TLS = "PREFECT_SERVER_DATABASE_SQLALCHEMY_CONNECT_ARGS_TLS"
@@ -37,3 +40,13 @@ def test_a_dump_verifies_the_server_as_prefect_s_settings_ask(
 
     assert "not here" in said.err
     assert [login.address.mode for login in logins] == [mode]
+
+
+def test_what_a_killed_backup_left_is_removed_and_that_of_a_running_one_stays(tmp_path):
+    left, running = (begin_part(tmp_path, f"staging-{n}.dump", "staging") for n in (1, 2))
+    now = running.stat().st_mtime
+    os.utime(left, (now, now - STALE_S - 1))
+
+    remove_stale_parts(tmp_path, now)
+
+    assert list(tmp_path.iterdir()) == [running]
