@@ -94,6 +94,10 @@ class ProcessSpec:
             MARK: str(self.scratch),
         }
 
+    def mark(self) -> bytes:
+        """Return the variable that only this machine's processes have, as `NAME=value`."""
+        return f"{MARK}={self.scratch}".encode()
+
 
 class Runtime:
     """Starts and adopts machines' processes, and enforces their memory limits.
@@ -118,7 +122,11 @@ class Runtime:
         pid = _spawn(spec)
         stat = procfs.read_stat(pid)
         process = RunningProcess(
-            pid, stat.started if stat else 0.0, memory_mb=spec.memory_mb, log=spec.log
+            pid,
+            stat.started if stat else 0.0,
+            mark=spec.mark(),
+            memory_mb=spec.memory_mb,
+            log=spec.log,
         )
         self._watch.add(process)
         return process
@@ -199,7 +207,8 @@ def _open(
 ) -> RunningProcess | None:
     """Open a process by pid first, then verify that it is the expected one."""
     try:
-        process = RunningProcess(pid, create_time, memory_mb=memory_mb, log=log)
+        mark = procfs.variable(pid, MARK.encode())
+        process = RunningProcess(pid, create_time, mark=mark, memory_mb=memory_mb, log=log)
     except (ProcessLookupError, OSError):
         return None
     stat = procfs.read_stat(pid)

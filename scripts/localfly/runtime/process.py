@@ -22,6 +22,7 @@ _MB = 1024 * 1024
 _LEFTOVERS_S = 2.0  # how long an exit waits for killed descendants to vanish
 MARK = "LOCALFLY_MACHINE"
 """The variable that the processes of one machine have, and no other, with this value."""
+_EMPTY_LOOKS = 2  # how often in a row nothing is found of a machine before it has ended
 _SCANS = 5  # repeated, because the group may fork while it is signalled
 
 
@@ -58,12 +59,19 @@ class RunningProcess:
         pid: The main process, which leads its own session.
         create_time: Seconds from the computer's boot to its start. With the pid it names one
             process uniquely, since pids are reused.
+        mark: `LOCALFLY_MACHINE=value` as the environment of its processes has it; b"" for none.
         memory_mb: The memory limit of the group, or None for none.
         log: The file for a message when the limit is exceeded.
     """
 
     def __init__(
-        self, pid: int, create_time: float, *, memory_mb: int | None = None, log: Path | None = None
+        self,
+        pid: int,
+        create_time: float,
+        *,
+        mark: bytes,
+        memory_mb: int | None = None,
+        log: Path | None = None,
     ) -> None:
         self.pid = pid
         self.create_time = create_time
@@ -74,7 +82,7 @@ class RunningProcess:
         self.resident_high = 0
         """The highest memory with shared pages counted fully; more triggers an exact reading."""
         self._oom_killed = False
-        self._mark = procfs.variable(pid, MARK.encode())
+        self._mark = mark
         self._pidfd = os.pidfd_open(pid)
         self._loop = asyncio.get_running_loop()
         self._exit: asyncio.Future[Exit] = self._loop.create_future()
@@ -204,9 +212,14 @@ class RunningProcess:
         """Kill the descendants of the main process, as a machine ends with its main process.
 
         One that leads a session of its own and whose parent ended is known by its environment alone.
+        Linux shows none for a moment while a process starts its program, so that a single look may
+        miss it.
         """
         deadline = self._loop.time() + _LEFTOVERS_S
-        while (rest := self._rest()) and self._loop.time() < deadline:
+        empty_looks = 0
+        while empty_looks < _EMPTY_LOOKS and self._loop.time() < deadline:
+            rest = self._rest()
+            empty_looks = 0 if rest else empty_looks + 1
             for pid in rest:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signals.SIGKILL)

@@ -164,6 +164,19 @@ def test_descendants_in_sessions_of_their_own_end_with_a_main_process_that_is_ki
     assert len(asyncio.run(scenario())) == 2
 
 
+def test_descendants_whose_environment_is_not_readable_at_first_end_too(spec, monkeypatch):
+    """As Linux shows none for a moment while a process starts its program, the main one as well."""
+    read, seen = procfs._environ, set()
+
+    def environ(pid):
+        first = pid not in seen
+        seen.add(pid)
+        return [] if first else read(pid)
+
+    monkeypatch.setattr(procfs, "_environ", environ)
+    test_descendants_in_sessions_of_their_own_end_with_a_main_process_that_is_killed(spec)
+
+
 def test_a_command_that_does_not_exist_is_named(spec):
     async def scenario():
         async with a_runtime() as runtime:
