@@ -7,7 +7,7 @@ names of its options.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
@@ -174,8 +174,19 @@ def _rewritten(address: _Address, name: str) -> str:
     if options := address.option("options"):
         _check_options(options, address, name)
     pairs = [*_ssl_pairs(address), *((k, v) for k, v in address.pairs if k in WORDS - {"ssl"})]
-    server = f"{address.user}{address.place}"
+    place = address.place
+    if len(address.hosts) > 1:
+        # SQLAlchemy takes several hosts only as options, with the port of each.
+        place = "".join(address.place.partition("/")[1:])
+        others = [(key, value) for key, value in pairs if key not in {"host", "port"}]
+        pairs = [*_host_pairs(address.hosts), *others]
+    server = f"{address.user}{place}"
     return f"postgresql+asyncpg://{server}" + (f"?{urlencode(pairs)}" if pairs else "")
+
+
+def _host_pairs(hosts: Sequence[_Host]) -> Iterator[tuple[str, str]]:
+    yield "host", ",".join(host.name.strip("[]") for host in hosts)
+    yield "port", ",".join(str(host.port) for host in hosts)
 
 
 def _ssl_pairs(address: _Address) -> Iterator[tuple[str, str]]:

@@ -85,6 +85,22 @@ def test_the_name_of_the_application_is_a_setting():
     }
 
 
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        ("u:p@a,b:1/db", "u:p@/db?host=a%2Cb&port=5432%2C1"),
+        ("u:p@a:1,b:2", "u:p@?host=a%2Cb&port=1%2C2"),
+        ("u:p@[::1]:7,b/db?sslmode=require", "u:p@/db?host=%3A%3A1%2Cb&port=7%2C5432&ssl=require"),
+        (
+            "u:p@a,b/db?target_session_attrs=read-write&host=c",
+            "u:p@/db?host=a%2Cb&port=5432%2C5432&target_session_attrs=read-write",
+        ),
+    ],
+)
+def test_several_hosts_become_options_as_sqlalchemy_takes_them(place, expected):
+    assert asyncpg_url(f"postgres://{place}", "X") == f"postgresql+asyncpg://{expected}"
+
+
 @pytest.mark.parametrize("query", ["search_path=hunter2", "schema=hunter2", "hunter2", "x=hunter2"])
 def test_what_asyncpg_does_not_know_is_refused_without_a_trace_of_it(query):
     message = refusal({URL_VARIABLE: "DB_URL", "DB_URL": f"postgres://{PLACE}?{query}"})
@@ -111,7 +127,7 @@ def test_an_at_sign_that_was_not_escaped_shows_no_part_of_a_password(place):
 
 
 @pytest.mark.parametrize(
-    "place", ["", "/prefect", "u:p@/prefect", "u:p@[::1]/db", "u:p@a,b:1/db", "u:p@h:/db", "h"]
+    "place", ["", "/prefect", "u:p@/prefect", "u:p@[::1]/db", "u:p@h:/db", "h"]
 )
 def test_every_way_to_write_a_place_is_one(place):
     assert settled(f"postgres://{place}")[URL_SETTING] == f"postgresql+asyncpg://{place}"
