@@ -17,7 +17,7 @@ import typer.exceptions
 
 from roost.cli.app import command_line
 from roost.cli.run import in_workflow, note_command, style_here, use_clients
-from roost.errors import ExitCode, InternalError, InvalidFilesError, RoostError
+from roost.errors import ExitCode, InternalError, InvalidFilesError, ProgramExit, RoostError
 from roost.errors.command import TYPED, rendered
 
 if TYPE_CHECKING:
@@ -67,7 +67,8 @@ def main(argv: list[str], clients: Clients | None = None) -> int:
         if os.environ.get("ROOST_TRACEBACK"):
             raise
         return report(internal(error))
-    if code == INTERRUPTED:  # typer itself turns most interrupts into this code
+    # typer itself turns most interrupts into this code
+    if code == INTERRUPTED and not isinstance(code, ProgramExit):
         print(  # noqa: T201 - see above
             "roost: stopped. What was done stays done; run the same command to go on.",
             file=sys.stderr,

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 from roost.environment.load import EnvironmentFile, load_unit
-from roost.errors import FlyWaitTimeoutError, UsageError
+from roost.errors import FlyWaitTimeoutError, ProgramExit, UsageError
 from roost.fly.models import Executed, Machine
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
@@ -29,7 +29,7 @@ async def execute(  # noqa: PLR0913 - the options of the command
     limit_s: int,
     local: bool,
     as_json: bool,
-) -> int:
+) -> ProgramExit:
     """Run a command in a machine of a server, a flow server or the waker; return its exit code.
 
     Its output is printed as it is. With JSON it is in the object, beside the exit code.
@@ -49,7 +49,7 @@ async def execute(  # noqa: PLR0913 - the options of the command
     else:
         context.out.print(Verbatim(done.stdout), end="")
         context.progress.print(Verbatim(done.stderr), end="")
-    return exit_code(done)
+    return ProgramExit(exit_code(done))
 
 
 def choose(file: EnvironmentFile, machines: Sequence[Machine], wanted: str) -> Machine:

@@ -8,6 +8,7 @@ from roost.errors.base import (
     ExitCode,
     Fault,
     InternalError,
+    ProgramExit,
     RoostError,
 )
 from roost.errors.changes import (
@@ -138,6 +139,7 @@ __all__ = [
     "OtherDatabaseError",
     "OvertimeError",
     "PrivateNetworkError",
+    "ProgramExit",
     "ProtectedError",
     "RehearsalError",
     "RoostError",

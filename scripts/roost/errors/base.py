@@ -19,6 +19,10 @@ class ExitCode(IntEnum):
     NOT_ROLLED_BACK = 5
 
 
+class ProgramExit(int):
+    """The exit code of a program that a command ran elsewhere; it means what it means to that one."""
+
+
 class RoostError(Exception):
     """A failure with the three sentences a person reads: what happened, where, what to do next."""
 

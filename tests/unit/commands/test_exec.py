@@ -33,6 +33,16 @@ def test_its_output_is_printed_as_it_is_and_its_code_is_the_exit_code(roost, fly
 
 
 @pytest.mark.usefixtures("applied")
+def test_a_program_that_was_interrupted_is_no_interrupt_of_roost(roost, fly):
+    fly.executed = {"exit_code": 130, "stderr": "^C\n"}
+
+    said = roost("exec", "staging", "--", "true")
+
+    assert said.code == 130
+    assert said.err == "In m0002 (app-1) of acme-prefect:\n^C\n"
+
+
+@pytest.mark.usefixtures("applied")
 @pytest.mark.parametrize(
     ("ending", "code"),
     [({}, 0), ({"exit_code": 0, "exit_signal": 9}, 137), ({"exit_code": -1}, 1)],
