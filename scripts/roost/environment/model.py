@@ -200,7 +200,7 @@ class Drift(Model):
     """Where live may differ from this file, and whether the schedule puts back what a hand changed."""
 
     heal: bool = False
-    """true: what a hand changed is put back on a schedule. false: it is only told."""
+    """true: what a hand changed is put back on a schedule. false: it is only reported."""
     ignore: Annotated[tuple[Ignored, ...], Field(strict=False, max_length=50)] = ()
     """Fields that stay as they are found: shown as ignored, never healed, never overwritten."""
 

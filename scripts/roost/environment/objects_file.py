@@ -130,7 +130,7 @@ def _outline(place: YamlPath, kind: Section, entry: Json) -> Iterator[tuple[Yaml
             yield place, f"{field} is missing"
     name = entry.get("name", "x")
     if not isinstance(name, str) or not kind.name.fullmatch(name) or len(name) > _LONGEST_NAME:
-        yield (*place, "name"), f"name must be a text {kind.told}"
+        yield (*place, "name"), f"name must be a text {kind.rule}"
     if "data" in entry:
         if not isinstance(entry["data"], dict) or secret_name(entry["data"]):
             yield (*place, "data"), "data must be a mapping of the block's fields"

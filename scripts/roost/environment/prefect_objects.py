@@ -21,19 +21,19 @@ class Section:
         fields: the fields that an entry may have: those of Prefect's create call.
         needed: those that it must have.
         name: the form of a name.
-        told: the form in words.
+        rule: the form in words, after `a text`.
         counted: fields that Prefect counts itself, and a file must not set.
     """
 
     fields: frozenset[str]
     needed: tuple[str, ...]
     name: re.Pattern[str]
-    told: str
+    rule: str
     counted: frozenset[str] = frozenset()
 
 
 _PLAIN = re.compile(r"(?!\.+$)[^/%&><\x00-\x1f]+")
-_PLAIN_TOLD = "without / % & > <"
+_PLAIN_RULE = "without / % & > <"
 WORK_POOLS, LIMITS, VARIABLES = "work_pools", "concurrency_limits", "variables"
 BLOCKS, AUTOMATIONS = "blocks", "automations"
 # In the order in which they are created: an automation may name a block or a work pool.
@@ -54,7 +54,7 @@ SECTIONS: Mapping[str, Section] = {
         frozenset({"name", "limit", "active", "slot_decay_per_second"}),
         ("name", "limit"),
         _PLAIN,
-        _PLAIN_TOLD,
+        _PLAIN_RULE,
         frozenset({"active_slots", "denied_slots"}),
     ),
     WORK_POOLS: Section(
@@ -66,7 +66,7 @@ SECTIONS: Mapping[str, Section] = {
         ),
         ("name", "type"),
         re.compile(r"(?!prefect|\.+$)[^/%&><\x00-\x1f]+", re.IGNORECASE),
-        f"{_PLAIN_TOLD}, and not beginning with prefect, which is reserved",
+        f"{_PLAIN_RULE}, and not beginning with prefect, which is reserved",
     ),
     AUTOMATIONS: Section(
         frozenset(

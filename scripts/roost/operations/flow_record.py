@@ -32,7 +32,7 @@ async def forget(context: Context, target: Target, file: EnvironmentFile, flow: 
     why = await _try(context, target, file, flow)
     if why:
         context.progress.print(
-            f"The Prefect server was not told: {one_line(why)}. Until it is, it wakes and tries to "
+            f"The Prefect server could not be informed: {one_line(why)}. Until it is, it wakes and tries to "
             f"wake {file.name} whenever a run of it is due. Run the same command again: "
             f"{Command('destroy', file.name, '--confirm', file.environment.app)}",
             markup=False,

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import AliasChoices, Field, ValidationError
 
 from roost.environment.flow_units import split_name
 from roost.errors.command import TYPED, Command, rendered
@@ -54,8 +54,11 @@ class Marker(Read):
 
     about: str
     """`environment/NAME`, or `token`."""
-    told: str = ""
-    """A hash of what it reported last. While that is equal, no comment is added."""
+    digest: str = Field("", validation_alias=AliasChoices("digest", "told"))
+    """A hash of what it reported last. While that is equal, no comment is added.
+
+    Earlier versions wrote it as `told`.
+    """
     run: int = 0
     """The run that wrote it. An older run, which waited for a reviewer, does not overwrite it."""
 
@@ -89,8 +92,8 @@ class Topic:
         title: the title, which never changes.
         is_open: whether somebody has to act.
         body: the body with its marker.
-        told: see `Marker`.
-        news: the comment to add if `told` changed.
+        digest: see `Marker`.
+        news: the comment to add if `digest` changed.
         run: see `Marker`.
     """
 
@@ -98,7 +101,7 @@ class Topic:
     title: str
     is_open: bool
     body: str
-    told: str
+    digest: str
     news: str
     run: int = 0
 
@@ -150,7 +153,7 @@ def _change(topic: Topic, issues: Sequence[Issue]) -> Change | None:
     if marker is not None and marker.run > topic.run > 0:
         return None
     if topic.is_open:
-        new = not was_open or marker is None or marker.told != topic.told
+        new = not was_open or marker is None or marker.digest != topic.digest
         state = "" if was_open else _OPEN
         return Change(topic, first.number, state, topic.news if new else "", duplicates)
     if was_open or duplicates:
@@ -172,7 +175,7 @@ def read_marker(body: str) -> Marker | None:
 def _marked(about: str, mark: str, seen: Seen, lines: Iterable[str]) -> str:
     """Return a text with its marker, in which nothing can end the HTML comment."""
     written_by = {"run": seen.run} if seen.run else {}
-    fields = json.dumps({"about": about, "told": mark, **written_by}, separators=(",", ":"))
+    fields = json.dumps({"about": about, "digest": mark, **written_by}, separators=(",", ":"))
     hidden = fields.replace("<", "\\u003c").replace(">", "\\u003e")
     written = "\n".join([f"<!-- roost-drift {hidden} -->", *lines])
     return _BLANKS.sub("\n\n", f"{written}\n")

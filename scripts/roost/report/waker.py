@@ -19,7 +19,7 @@ def asleep_waker_note(name: str, app: str, announced: Announced | None, due: Nex
     """
     if announced and announced.at == due.at and not announced.error:
         return f"The server sleeps until then. The waker {app} took that time and wakes it."
-    why = "it was not told"
+    why = "it does not know that time"
     if announced and announced.error:
         why = one_line(announced.error).rstrip(".")
     return (

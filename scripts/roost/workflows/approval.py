@@ -182,11 +182,11 @@ class _Left:
     """A part of a plan that no merge approved.
 
     Args:
-        told: the part, in words.
+        text: the part, in words.
         hidden: the pull request whose comment has its seal but does not show it; None without one.
     """
 
-    told: str
+    text: str
     hidden: int | None
 
 
@@ -211,14 +211,14 @@ def _is_sealed(need: Need, plan: Plan, merged: MergedPull) -> bool:
 def _objections(left: list[_Left], merged_pulls: list[MergedPull]) -> Iterator[str]:
     """Return sentences about what was not approved, and about comments that hide what they approve."""
     numbers = sorted(merged.pull.number for merged in merged_pulls)
-    if other := [item.told for item in left if item.hidden is None]:
+    if other := [item.text for item in left if item.hidden is None]:
         noun = "pull request" if len(numbers) == 1 else "pull requests"
         yield (
             f"What was approved in {noun} {_joined(map(str, numbers))} is not what would be done "
             f"now: {'; '.join(other)}."
         )
     for number in numbers:
-        if hidden := [item.told for item in left if item.hidden == number]:
+        if hidden := [item.text for item in left if item.hidden == number]:
             yield (
                 f"{'; '.join(hidden)}: the comment of pull request {number} does not show it as the "
                 "workflow writes it; somebody may have rewritten it."

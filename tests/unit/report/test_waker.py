@@ -29,9 +29,9 @@ def test_a_waker_that_took_the_time_wakes_the_server():
 @pytest.mark.parametrize(
     ("announced", "why"),
     [
-        (None, "it was not told"),
-        (Announced(None), "it was not told"),
-        (Announced(NOW), "it was not told"),
+        (None, "it does not know that time"),
+        (Announced(None), "it does not know that time"),
+        (Announced(NOW), "it does not know that time"),
         (Announced(DUE.at, "the waker answers status 507."), "the waker answers status 507"),
     ],
 )
