@@ -106,7 +106,7 @@ def test_a_copy_is_for_sqlite_only(faults_of):
     [
         (GOOD + "regoin: ams\n", "5:1: there is no key regoin; did you mean region?"),
         (GOOD + "scaling: {cuont: 1}\n", "5:11: there is no key cuont; did you mean count?"),
-        (GOOD + "5: x\n", "5:1: there is no key 5; known here: access, app,"),
+        (GOOD + "5: x\n", "5:1: there is no key 5; known here: access, adopt, app,"),
         (GOOD + "region: ams\n", "5:1: region is written here twice, first in line 2; keep one"),
         (GOOD + "? [a]\n: x\n", "5:3: a key must be a plain word"),
         ("app: x\nscaling:\n\tcount: 1\n", "3:1: a tab; YAML indents with spaces"),
