@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from roost.environment.settings_rules import holds_secret
+from roost.errors import UnappliableError
+from roost.errors.command import Command
 from roost.fly.models import Machine
 from roost.plan.compare import differences
 from roost.plan.desired import DATABASE_URL_VARIABLE, SLOT_KEY, VERSION_KEY, Desired, Json
@@ -83,6 +85,22 @@ def _database(config: Json) -> dict[str, str]:
     """Return the variable that tells a server on PostgreSQL from one on a volume."""
     name = (config.get("env") or {}).get(DATABASE_URL_VARIABLE)
     return {DATABASE_URL_VARIABLE: name} if name else {}
+
+
+def check_adopted(desired: Desired, live: Live) -> None:
+    """Check that the machine that the file names is Roost's by now, before its data is changed.
+
+    Raises:
+        UnappliableError: no apply has adopted it yet.
+    """
+    waiting = next((m for m in live.machines if is_adopted(m, desired)), None)
+    if waiting is not None:
+        raise UnappliableError(
+            f"The machine {waiting.id} ({waiting.name}) was made without Roost, and no apply has adopted it "
+            "yet.",
+            where=desired.environment,
+            advice=f"Adopt it first: {Command('apply', desired.environment)}. Nothing was changed.",
+        )
 
 
 def adoption_notes(desired: Desired, ours: Mapping[str, Machine]) -> Iterator[str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from roost.errors import UnappliableError
 from roost.errors.command import Command
 from roost.fly.models import Machine, Volume
+from roost.plan.adoption import check_adopted
 from roost.plan.desired import VOLUME_NAME, Desired
 from roost.plan.live import Live
 from roost.plan.ownership import is_ours, slot_of
@@ -45,8 +46,9 @@ def check_all_ours(desired: Desired, live: Live) -> None:
     """Check that every machine and volume of the app belongs to the environment.
 
     Raises:
-        UnappliableError: the app has machines or volumes that no apply created.
+        UnappliableError: the app has machines or volumes that no apply created or adopted.
     """
+    check_adopted(desired, live)
     names = _volume_names(desired)
     strange = [f"machine {m.id} ({m.name})" for m in live.machines if not is_ours(m, desired)]
     strange += [f"volume {v.id} ({v.name})" for v in live.volumes if v.name not in names]
