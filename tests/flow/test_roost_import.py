@@ -111,7 +111,9 @@ def test_an_import_names_every_change_of_the_plan_and_changes_nothing(site, by_f
 
     assert (site.list("machines"), site.list("volumes")) == before
     assert plan["refusals"] == []
-    [step] = plan["steps"]
+    secrets, step = plan["steps"]  # the login's value is given here, that of the other is not
+    assert (secrets["kind"], secrets["names"]) == ("set-secrets", [AUTH_SECRET])
+    assert f"- {secrets['summary']}" in said.stdout
     assert (step["kind"], step["machine"], step["risk"]) == ("update-machine", machine, "data")
     for change in step["changes"]:
         assert reason_of(change["field"]), change
@@ -169,7 +171,7 @@ def test_a_failed_gate_takes_the_machine_back_to_what_it_ran_before(site, by_fly
     file["prefect"] |= {"image": OTHER, "settings": {TROUBLE: EXITS}}
     file_of(site).write_text(yaml.safe_dump(file))
 
-    failed = site.roost.run("apply", ENV, "--local", expect=1)
+    failed = site.roost.run("apply", ENV, "--local", expect=4)
 
     [now] = site.list("machines")
     assert "The last healthy release was restored" in " ".join(failed.stderr.split())

@@ -123,6 +123,7 @@ def adoption_notes(desired: Desired, ours: Mapping[str, Machine]) -> Iterator[st
 
 # Why the first apply changes a field of a machine that it adopts; the first that matches counts.
 _REASONS = (
+    (r"secrets", "a machine sees the secrets that are set"),
     (r"image", "the file asks for this image"),
     (r"metadata\.fly_process_group|env\.FLY_PROCESS_GROUP", "Roost's process group is app"),
     (r"metadata\..*", "marks by which Roost knows the machine"),
