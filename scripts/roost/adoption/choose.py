@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
+from roost.adoption.shape import check_shape
 from roost.errors import NotImportableError
 from roost.errors.command import Command
 from roost.fly.models import Machine
@@ -50,6 +51,8 @@ def choose(live: Live) -> Chosen:
     app = live.app.name
     machines = tuple(m for m in live.machines if group_of(m) not in _PASSING)
     _check_theirs(app, machines)
+    for found in machines:
+        check_shape(app, found)
     _check_prefect(app, machines, (secret.name for secret in live.secrets))
     roles = {machine.id: _role(machine.config or {}) for machine in machines}
     servers = [m for m in machines if roles[m.id] is Role.SERVER]
