@@ -21,7 +21,7 @@ from roost.errors import NotImportableError
 KNOWN = settings_of(OWN_DEPLOY, "3.8.8")
 NUMBERS = (5, -1, 0, 10**12, 1.5)
 TEXTS = ("", "x", "\x00", "\ud800", "a\nb: c", "5s", "-3s", "1h")
-JUNK = (None, True, False, *NUMBERS, *TEXTS, [], {}, [None], [{}], {"a": None})
+JUNK: tuple[object, ...] = (None, True, False, *NUMBERS, *TEXTS, [], {}, [None], [{}], {"a": None})
 
 
 def whole():
