@@ -6,9 +6,9 @@ Field names and forms are those of the Machines API, not of fly.toml.
 from __future__ import annotations
 
 import hashlib
+from datetime import timedelta
 
 from roost.environment.disk import Extend
-from roost.environment.fields import format_duration
 from roost.environment.load import EnvironmentFile
 from roost.environment.machine_memory import kind_and_cpus
 from roost.environment.model import Environment, PostgresDatabase, Replicate, SqliteDatabase
@@ -111,10 +111,15 @@ def server_check(environment: Environment) -> Json:
     health = environment.health
     return {
         **health_check(health.path),
-        "interval": format_duration(health.interval),
-        "timeout": format_duration(health.timeout),
-        "grace_period": format_duration(health.grace_period),
+        "interval": _seconds(health.interval),
+        "timeout": _seconds(health.timeout),
+        "grace_period": _seconds(health.grace_period),
     }
+
+
+def _seconds(duration: timedelta) -> str:
+    """Return a duration in seconds alone: release records compare configs as text."""
+    return f"{int(duration.total_seconds())}s"
 
 
 def extension(extend: Extend | None) -> Json:

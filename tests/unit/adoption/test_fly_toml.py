@@ -33,7 +33,7 @@ def test_it_names_app_image_service_check_mount_and_size():
     assert service["concurrency"] == {"type": "requests", "soft_limit": 80, "hard_limit": 100}
     assert service["checks"] == [
         {
-            "grace_period": "1m",
+            "grace_period": "60s",
             "interval": "15s",
             "method": "GET",
             "timeout": "5s",

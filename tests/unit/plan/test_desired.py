@@ -181,6 +181,7 @@ def test_a_server_without_windows_has_no_variable_for_them():
 
 def test_an_existing_volume_port_and_check_are_kept_under_their_own_names():
     health = {"path": "/api/ready", "interval": "30s", "timeout": "4s", "grace_period": "2m"}
+    sent = {**health, "grace_period": "120s"}
     file = environment_file(
         database={"backend": "sqlite", "volume_name": "prefect_data"},
         access={"internal_port": 8080},
@@ -194,4 +195,4 @@ def test_an_existing_volume_port_and_check_are_kept_under_their_own_names():
     assert config["mounts"][0]["name"] == desired.volume.name == "prefect_data"
     assert config["services"][0]["internal_port"] == 8080
     assert config["env"]["PREFECT_SERVER_API_PORT"] == "8080"
-    assert {name: check[name] for name in health} == health
+    assert {name: check[name] for name in sent} == sent
