@@ -31,13 +31,14 @@ ROOST_ROOMS: dict[str, set[str]] = {
     "prefect": {"errors", "secret_text", "http"},
     "github": {"errors", "secret_text", "http"},
     "plan": {"errors", "secret_text", "http", "environment", "fly", "prefect"},
+    "adoption": {"errors", "environment", "fly", "plan"},
     "report": {"errors", "environment", "fly", "prefect", "github", "plan"},
     "apply": {"errors", "secret_text", "environment", "fly", "prefect", "plan"},
     "operations": _BELOW_OPERATIONS,
     "rehearsal": _BELOW_COMMANDS,
     "doctor": _BELOW_COMMANDS,
     # `roost rehearse` and `roost doctor` are the front doors of these two rooms.
-    "commands": _BELOW_COMMANDS | {"rehearsal", "doctor"},
+    "commands": _BELOW_COMMANDS | {"rehearsal", "doctor", "adoption"},
     # A workflow's drift, rollback, scale and secrets are the commands of the same name, with a
     # report for GitHub around them.
     "workflows": _BELOW_COMMANDS | {"commands"},
@@ -62,7 +63,7 @@ LOCALFLY_ROOMS: dict[str, set[str]] = {
 }
 # Pure code reads no clock, no environment and no network; these are the modules with effects.
 EFFECTS = {"httpx", "os", "time", "socket", "subprocess", "asyncio", "anyio", "random"}
-PURE_ROOMS = ("environment", "plan", "report")
+PURE_ROOMS = ("environment", "plan", "adoption", "report")
 EFFECTFUL = {"plan/live.py"}  # the only module of a pure room that reads Fly
 
 # Of the launcher of flows; each runs in a process of its own, which ends.

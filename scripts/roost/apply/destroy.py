@@ -78,7 +78,7 @@ class Destroyer:
 
     async def _snapshot_all(self, live: Live) -> tuple[Last, ...]:
         """Stop all writes, then take the snapshots. If one fails, the server serves again."""
-        volumes = data_volumes(live)
+        volumes = data_volumes(self.desired, live)
         if not volumes:
             return ()
         try:

@@ -57,11 +57,13 @@ class Snapshots:
     Args:
         proof: how its server is reached.
         notice: called with a line for each action, and if writes cannot be frozen.
+        volume_name: the name of the environment's volumes.
         poll_s: seconds between two reads of an unfinished snapshot.
     """
 
     proof: Proof
     notice: Notice
+    volume_name: str = VOLUME_NAME
     poll_s: float = POLL_S
 
     async def take(
@@ -184,9 +186,10 @@ class Snapshots:
     async def list(self, machines: Iterable[Machine]) -> tuple[Backup, ...]:
         """Return every backup of an environment, the newest first, deleted volumes included."""
         machines = tuple(machines)
+        names = {VOLUME_NAME, self.volume_name}
         found = {}
         for volume in await self.proof.fly.list_volumes(self.proof.app, dying=True):
-            if volume.name == VOLUME_NAME:
+            if volume.name in names:
                 found[volume.id] = await self._snapshots_of(volume.id)
         return list_backups(found, machines, releases_on(machines))
 

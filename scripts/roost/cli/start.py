@@ -84,6 +84,35 @@ def init(  # noqa: PLR0913 - one argument an option
     return command.init(make_context(), given, yes=yes, run=run_commands)
 
 
+@start.add("roost import my-prefect --name production", name="import")
+def import_app(
+    fly_app: Annotated[str, typer.Argument(metavar="APP", help="A Fly app that runs Prefect.")],
+    *,
+    name: Annotated[
+        str, typer.Option(metavar="ENV", help="Name of the new file; the app's by default.")
+    ] = "",
+    prefect_version: Annotated[
+        str, typer.Option(metavar="VERSION", help="The Prefect it runs, where nothing says so.")
+    ] = "",
+    local: Local = False,
+) -> ExitCode:
+    """Write the environment file of an app that was made without Roost.
+
+    It reads Fly and changes nothing there. The next plan shows what an apply changes.
+    """
+    from roost.commands import import_app as command
+
+    return run(command.import_app, fly_app, name=name, version=prefect_version, local=local)
+
+
+@start.add("roost export staging > fly.toml")
+def export(environment: Environment) -> ExitCode:
+    """Print the fly.toml of an environment, for use without Roost."""
+    from roost.commands import export as command
+
+    return command.export(make_context(), environment)
+
+
 @start.add("roost doctor staging")
 def doctor(
     environments: Annotated[

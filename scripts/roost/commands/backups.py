@@ -26,6 +26,7 @@ from roost.operations.fly_target import Target, connect
 from roost.operations.images import ensure_image
 from roost.operations.lease_owner import lease_description
 from roost.operations.planning import Planned, make_plan
+from roost.plan.adoption import check_adopted
 from roost.plan.backups import Backup, Rest, newest
 from roost.plan.drill_config import check_can_drill, drill_app
 from roost.plan.foreign_machines import check_alone
@@ -98,6 +99,7 @@ async def open_volume_data(
 
     Raises:
         UsageError: the environment does not exist yet.
+        UnappliableError: its machine was made without Roost, and is not adopted yet.
         MissingSecretError: no source has the server's login.
     """
     file = load_environment(name, context.environments)
@@ -109,6 +111,7 @@ async def open_volume_data(
                 where=name,
                 advice=f"Create it: {Command('apply', name)}",
             )
+        check_adopted(planned.desired, planned.live)
         async with restorer_of(context, target, planned) as restorer:
             yield VolumeData(planned, restorer), target
 

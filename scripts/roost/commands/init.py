@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -79,7 +80,12 @@ def _defaults(folder: Path) -> Source:
     return read_source(str(path), path.read_bytes())
 
 
-def write_new(path: Path, text: str, name: str) -> EnvironmentFile:
+def write_new(
+    path: Path,
+    text: str,
+    name: str,
+    load: Callable[[str, Path], EnvironmentFile] = load_environment,
+) -> EnvironmentFile:
     """Create a file, or leave nothing behind.
 
     Raises:
@@ -89,7 +95,7 @@ def write_new(path: Path, text: str, name: str) -> EnvironmentFile:
     path.parent.mkdir(parents=True, exist_ok=True)
     _put(path, text, new=True)
     try:
-        return load_environment(name, path.parent)
+        return load(name, path.parent)
     except RoostError:
         path.unlink()
         raise
@@ -112,7 +118,7 @@ def _put(path: Path, text: str, *, new: bool) -> None:
         raise UsageError(
             "The file exists already and is never overwritten.",
             where=str(path),
-            advice="Choose another name with --environment, or remove it first.",
+            advice="Choose another name, or remove it first.",
         ) from None
     finally:
         with suppress(FileNotFoundError):

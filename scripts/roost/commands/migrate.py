@@ -100,10 +100,11 @@ async def _check_confirmable(
     ours = our_machines(planned.desired, planned.live)
     mounted = [m.mounted_volume for m in ours.values() if m.mounted_volume and is_moved(m.config)]
     # One that an interrupted `confirm` left.
-    free = {
-        v.id for v in planned.live.volumes if v.name == VOLUME_NAME and not v.attached_machine_id
-    }
-    release = current(releases_on(ours.values()))
+    releases = releases_on(ours.values())
+    mounts = [mount for r in releases for mount in r.config.get("mounts") or ()]
+    names = {VOLUME_NAME, *(mount.get("name") for mount in mounts)}
+    free = {v.id for v in planned.live.volumes if v.name in names and not v.attached_machine_id}
+    release = current(releases)
     if planned.plan.steps or planned.plan.refusals or release is None or not release.was_proved:
         raise UnappliableError(
             "The server does not match its file, or its release is not proved.",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-_DATABASE = "write database.volume_gb: roost creates the volume and its mount from it"
+_DATABASE = (
+    "write database.volume_gb: roost creates the volume and its mount from it; one that exists is named "
+    "in database.volume_name"
+)
 _SERVICE = (
-    "roost creates the one HTTP service with its health check; its sleep and its load limits are under "
-    "scaling"
+    "roost creates the one HTTP service; its sleep and its load limits are under scaling, its internal "
+    "port is access.internal_port, and its check is under health"
 )
 _SIZE = "write machine.size and machine.memory_mb"
 _ENV = (

@@ -17,6 +17,7 @@ from roost.environment.awake_window import MOST_WINDOWS, AwakeWindow
 from roost.environment.disk import Extend, Retention
 from roost.environment.fields import Duration, Machine, Name, Secret, SettingText
 from roost.environment.flow_server import FlowServer
+from roost.environment.health import Health
 from roost.environment.redis import Redis
 from roost.environment.regions import REGIONS
 from roost.environment.strict import Model
@@ -60,7 +61,7 @@ class Prefect(Model):
     version: Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$", examples=["3.9.1"])]
     """Prefect version, such as 3.9.1; needs deploy/locks/prefect-VERSION.txt."""
     image: Annotated[str, Field(min_length=1, max_length=512)] | None = None
-    """Run this image instead of ours: prefecthq/prefect, or one whose command serves Prefect at port 4200."""
+    """Run this image instead of ours: prefecthq/prefect, or one whose command serves Prefect at the port in PREFECT_SERVER_API_PORT."""
     settings: Annotated[
         dict[str, SettingText],
         Field(json_schema_extra={"propertyNames": {"pattern": "^PREFECT_[A-Z0-9_]+$"}}),
@@ -158,6 +159,10 @@ class SqliteDatabase(Model):
     """SQLite on a Fly volume: one machine, nothing else to run."""
 
     backend: Literal["sqlite"]
+    volume_name: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,30}$", examples=["prefect_data"])] = (
+        "data"
+    )
+    """Name of the volume; another one for an app that was made without Roost."""
     volume_gb: Annotated[int, Field(ge=1, le=500)] = 1
     """Size of the volume in GB; it can grow, never shrink."""
     snapshot_retention_days: Annotated[int, Field(ge=1, le=60)] = 5
@@ -185,6 +190,8 @@ class Access(Model):
     """true: on the internet. false: only in the organization's private network (docs/github.md)."""
     auth: Literal["basic", "none"] = "basic"
     """basic: needs the secret PREFECT_SERVER_API_AUTH_STRING, as user:password."""
+    internal_port: Annotated[int, Field(ge=1024, le=65535)] = 4200
+    """Port of the server inside its machine, which APP.internal reaches; the public ports stay 80 and 443."""
 
 
 class Ignored(Model):
@@ -234,6 +241,10 @@ class Environment(Model):
     """Slug of the Fly organization that pays."""
     region: Annotated[Literal[REGIONS], Field(examples=["iad"])]  # type: ignore[valid-type] # one tuple serves model and messages
     """Fly region the machine and its volume live in."""
+    adopt: (
+        Annotated[str, Field(pattern=r"^[0-9a-z]{8,32}$", examples=["148e21ea7d6389"])] | None
+    ) = None
+    """Id of a machine that was made without Roost and becomes the server's; `roost import` writes it."""
     protected: bool = False
     """true: no command or merge destroys it; on GitHub its buttons need the role maintain, or another's approval."""
     prune: bool = False
@@ -252,6 +263,7 @@ class Environment(Model):
     redis: Redis | None = None
     """What the machines of topology replicated share; for nothing else."""
     access: Access = Access()
+    health: Health = Health()
     drift: Drift = Drift()
     """`heal` alone, or a mapping with heal and ignore."""
     secrets: Annotated[tuple[Secret, ...], Field(strict=False, max_length=200)] = ()

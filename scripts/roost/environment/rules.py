@@ -173,6 +173,31 @@ def idle_long_enough(environment: Environment) -> Iterator[Finding]:
         yield ("scaling", "idle_after"), "idle_after must be from 5s to 168h"
 
 
+HEALTH_SECONDS = {"interval": (2, 600), "timeout": (1, 60), "grace_period": (1, 600)}
+"""The least and the most seconds of each duration of Fly's check."""
+
+
+def health_times_fit(environment: Environment) -> Iterator[Finding]:
+    """The times of Fly's check must let it notice a server that fails, and one that starts."""
+    for name, (least, most) in HEALTH_SECONDS.items():
+        if not least <= getattr(environment.health, name).total_seconds() <= most:
+            yield ("health", name), f"{name} must be from {least}s to {most}s"
+
+
+def one_machine_is_adopted(environment: Environment) -> Iterator[Finding]:
+    """A machine that is adopted becomes the only one of a server."""
+    if environment.adopt is None:
+        return
+    if environment.replicated or environment.scaling.count != 1:
+        yield (
+            ("adopt",),
+            (
+                "adopt takes over the one machine of a server with topology single and count 1; "
+                "apply that first, then change topology or count"
+            ),
+        )
+
+
 def public_means_guarded(environment: Environment) -> Iterator[Finding]:
     """A public server needs a login: anybody could run code on its workers."""
     if environment.access.public and environment.access.auth == "none":
@@ -345,6 +370,8 @@ RULES: tuple[Rule, ...] = (
     always_on_fits_count,
     soft_limit_below_hard,
     idle_long_enough,
+    health_times_fit,
+    one_machine_is_adopted,
     public_means_guarded,
     auth_has_its_secret,
     postgres_has_its_secret,

@@ -15,6 +15,7 @@ from roost.environment.disk import EVENTS_SETTING, FLOW_RUNS_SETTING, KEEP, VACU
 from roost.environment.model import AUTH_SECRET, Environment, PostgresDatabase
 from roost.environment.prefect_settings import GROUP, PrefectSettings
 from roost.environment.rules import SETTING, Finding
+from roost.environment.variable_rules import is_secret_name
 
 MANY = 100
 """With more settings no similar name is searched for, because each search takes milliseconds."""
@@ -222,6 +223,11 @@ def _misplaced(name: str, value: str) -> str:
     if _SECRET_SETTING.search(name):
         return f"{name} holds a secret; list its name under secrets instead"
     return ""
+
+
+def holds_secret(name: str) -> bool:
+    """Return whether a variable of this name, Prefect's or not, holds a password or a token."""
+    return _SECRET_SETTING.search(name) is not None or is_secret_name(name)
 
 
 def _secret_fault(environment: Environment, name: str, known: PrefectSettings) -> str:

@@ -55,11 +55,16 @@ def variable_fault(name: str, value: str, secrets: Iterable[Secret]) -> str:
         return f"{name} is also under secrets; keep one"
     if "\0" in value:
         return f"{name} has a NUL character, which no environment variable can have"
-    if _SECRET.search(name):
+    if is_secret_name(name):
         return (
             f"{name} looks like a secret, whose value never stands in a file; list it under secrets"
         )
     return ""
+
+
+def is_secret_name(name: str) -> bool:
+    """Return whether a name says that its value is a password or a token."""
+    return _SECRET.search(name) is not None
 
 
 def is_owned(name: str) -> bool:

@@ -91,6 +91,13 @@ class UnappliableError(RoostError):
     word = "cannot-apply"
 
 
+class NotImportableError(RoostError):
+    """An app that exists cannot be described by an environment file."""
+
+    exit_code = ExitCode.BAD_INPUT
+    word = "cannot-import"
+
+
 class ProtectedError(RoostError):
     """The environment is protected, so it cannot be removed."""
 

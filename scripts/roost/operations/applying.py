@@ -36,6 +36,7 @@ from roost.operations.images import prepare_image
 from roost.operations.lease_owner import lease_description
 from roost.operations.planning import Planned
 from roost.operations.secret_sources import complete_values, to_generate
+from roost.plan.desired import VOLUME_NAME
 from roost.plan.document import Json
 from roost.plan.flow_machine import stop_s
 from roost.plan.steps import SetSecrets
@@ -114,7 +115,10 @@ async def restorer_of(
     def notice(text: str) -> None:
         context.progress.print(f"  {text}", markup=False)
 
-    snapshots = Snapshots(proof_of(context, target, planned, auth), notice)
+    volume = planned.desired.volume
+    snapshots = Snapshots(
+        proof_of(context, target, planned, auth), notice, volume.name if volume else VOLUME_NAME
+    )
     doing = lease_description("restore", context.environ)
     async with (
         in_time(planned.file.name),

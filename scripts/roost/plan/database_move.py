@@ -19,7 +19,6 @@ from roost.plan.desired import (
     DATABASE_URL_VARIABLE,
     MOUNT_PATH,
     VERSION_KEY,
-    VOLUME_NAME,
     Desired,
     DesiredMachine,
     DesiredVolume,
@@ -200,7 +199,7 @@ def _volume_of(machine: Machine, live: Live) -> DesiredVolume | None:
         return None
     days = found.snapshot_retention
     return DesiredVolume(
-        VOLUME_NAME, found.region, int(found.size_gb), int(days) if days is not None else 0
+        found.name, found.region, int(found.size_gb), int(days) if days is not None else 0
     )
 
 

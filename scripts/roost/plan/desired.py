@@ -13,7 +13,6 @@ Json = dict[str, Any]
 
 VOLUME_NAME = "data"
 MOUNT_PATH = "/data"
-INTERNAL_PORT = 4200
 PROCESS_GROUP = "app"
 STOCK_COMMAND = ("prefect", "server", "start", "--host", "0.0.0.0")  # noqa: S104 - see the environment
 """The command for Prefect's own image, which would start a shell and exit."""
@@ -100,6 +99,8 @@ class Desired:
     """How the available values compare with those that were set."""
     sources: Mapping[str, str] = field(default_factory=dict)
     """The source of each secret's value, by the secret's name."""
+    adopt: str = ""
+    """Id of a machine without Roost's marks that becomes the server's; empty for none."""
     objects: ObjectsFile | None = None
     """Prefect's objects; None if the file names none."""
     object_sources: Mapping[str, str] = field(default_factory=dict)

@@ -30,6 +30,7 @@ def desired_state(file: EnvironmentFile, image: str) -> Desired:
             for slot in slots_of(environment.scaling.count, replicated=environment.replicated)
         ),
         ignored=environment.drift.ignore,
+        adopt="" if file.beside else environment.adopt or "",
         sources={secret.name: secret.source.description for secret in environment.secrets},
         objects=file.objects,
         object_sources={

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from roost.errors import UnappliableError
 from roost.errors.command import Command
 from roost.fly.models import Machine, Volume
+from roost.plan.adoption import check_adopted
 from roost.plan.desired import VOLUME_NAME, Desired
 from roost.plan.live import Live
 from roost.plan.ownership import is_ours, slot_of
@@ -30,19 +31,27 @@ def losses(desired: Desired, live: Live) -> Iterator[str]:
         yield f"app {desired.app}"
 
 
-def data_volumes(live: Live) -> tuple[Volume, ...]:
+def data_volumes(desired: Desired, live: Live) -> tuple[Volume, ...]:
     """Return the volumes that hold a database, retained ones too."""
-    return tuple(volume for volume in live.volumes if volume.name == VOLUME_NAME)
+    names = _volume_names(desired)
+    return tuple(volume for volume in live.volumes if volume.name in names)
+
+
+def _volume_names(desired: Desired) -> frozenset[str]:
+    """Return the names that volumes of an environment have: its file's, and that of other files."""
+    return frozenset({VOLUME_NAME, desired.volume.name if desired.volume else VOLUME_NAME})
 
 
 def check_all_ours(desired: Desired, live: Live) -> None:
     """Check that every machine and volume of the app belongs to the environment.
 
     Raises:
-        UnappliableError: the app has machines or volumes that no apply created.
+        UnappliableError: the app has machines or volumes that no apply created or adopted.
     """
+    check_adopted(desired, live)
+    names = _volume_names(desired)
     strange = [f"machine {m.id} ({m.name})" for m in live.machines if not is_ours(m, desired)]
-    strange += [f"volume {v.id} ({v.name})" for v in live.volumes if v.name != VOLUME_NAME]
+    strange += [f"volume {v.id} ({v.name})" for v in live.volumes if v.name not in names]
     if strange:
         raise UnappliableError(
             f"The app has objects that this environment did not create: {', '.join(strange)}.",

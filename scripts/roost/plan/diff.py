@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from roost.fly.models import Machine
+from roost.plan.adoption import adoption_notes
 from roost.plan.database_move import move_items
 from roost.plan.desired import OVERRIDE_KEY, VERSION_KEY, Desired
 from roost.plan.destroy import cordoned_notes
@@ -90,6 +91,7 @@ def plan_from(recovery: Recovery, live: Live) -> Plan:
         warnings=(
             *disclosures(steps, desired.app),
             *_no_way_back(desired, steps),
+            *adoption_notes(desired, ours),
             *deletion_notes(steps),
             *(item for item in found if isinstance(item, str)),
         ),

@@ -10,7 +10,7 @@ from roost.environment.flow_units import split_name
 from roost.errors import UnappliableError
 from roost.errors.command import Command
 from roost.fly.models import Machine
-from roost.plan.desired import ENVIRONMENT_KEY, INTERNAL_PORT, VERSION_KEY, Desired, service_of
+from roost.plan.desired import ENVIRONMENT_KEY, VERSION_KEY, Desired, service_of
 from roost.plan.live import Live
 from roost.plan.ownership import candidate_volumes, is_ours, our_machines, slot_of
 from roost.plan.steps import Json, PlanItem, Refusal
@@ -30,7 +30,13 @@ def foreign_machine_item(desired: Desired, live: Live, machine: Machine, *, back
         )
     what = conflict(desired, live, machine)
     if what and not back:
-        return Refusal(key, what, _way_in(desired, live, machine))
+        adopt = Command("import", desired.app, "--name", desired.environment)
+        return Refusal(
+            key,
+            what,
+            f"{_way_in(desired, live, machine)} Or keep this machine with its data: remove the file, and "
+            f"write it anew with `{adopt}`.",
+        )
     return (
         f"The machine {machine.id} ({machine.name}) on this app is not Roost's and is left alone."
     )
@@ -66,10 +72,11 @@ def conflict(desired: Desired, live: Live, machine: Machine) -> str:
 
 def _serves_our_ports(desired: Desired, machine: Machine) -> bool:
     """Return whether a machine serves the ports of a Prefect server, cordoned or not."""
-    wanted = {port["port"] for port in service_of(desired.machines[0].config).get("ports", ())}
+    ours = service_of(desired.machines[0].config)
+    wanted = {port["port"] for port in ours.get("ports", ())}
     config = machine.config or machine.incomplete_config or {}
     return any(
-        _has_port(port, wanted) or service.get("internal_port") == INTERNAL_PORT
+        _has_port(port, wanted) or service.get("internal_port") == ours.get("internal_port")
         for service in config.get("services") or ()
         for port in service.get("ports") or ()
     )

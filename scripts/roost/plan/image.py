@@ -25,6 +25,11 @@ _OURS = re.compile(
 
 _STOCK = re.compile(r"(?:(?:index\.)?docker\.io/)?prefecthq/prefect(?:[:@].*)?")
 
+# Tags such as 3.9.1-python3.12, which may stand before a digest; 3-latest names no version.
+_STOCK_VERSION = re.compile(
+    r"(?:(?:index\.)?docker\.io/)?prefecthq/prefect:(\d+\.\d+\.\d+)(?:-[\w.-]+)?(?:@.*)?", re.ASCII
+)
+
 
 def image_reference(app: str, version: str, parts: Iterable[Part]) -> str:
     """Return the full reference, in the app's own registry."""
@@ -51,8 +56,8 @@ def is_our_image(reference: str) -> bool:
 
 
 def version_in(reference: str) -> str:
-    """Return the Prefect version in a reference of the form of `image_reference`; else empty."""
-    match = _OURS.fullmatch(reference)
+    """Return the Prefect version in a reference of ours, or in a tag of Prefect's own; else empty."""
+    match = _OURS.fullmatch(reference) or _STOCK_VERSION.fullmatch(reference)
     return (match[1] or "") if match else ""
 
 

@@ -6,6 +6,7 @@ Field names and forms are those of the Machines API, not of fly.toml.
 from __future__ import annotations
 
 import hashlib
+from datetime import timedelta
 
 from roost.environment.disk import Extend
 from roost.environment.load import EnvironmentFile
@@ -19,7 +20,6 @@ from roost.plan.desired import (
     ENVIRONMENT_KEY,
     EXTENSION_FIELDS,
     IDLE_ACTION,
-    INTERNAL_PORT,
     MOUNT_PATH,
     PROCESS_GROUP,
     REPLICA_ENDPOINT,
@@ -29,7 +29,6 @@ from roost.plan.desired import (
     STOCK_COMMAND,
     VERSION_KEY,
     VOLUME_KEY,
-    VOLUME_NAME,
     WINDOWS,
     DesiredVolume,
     Json,
@@ -38,8 +37,6 @@ from roost.plan.image import is_stock_image
 from roost.plan.proxy_bypass import bypass
 from roost.plan.replicas import API, PROCESS, REDIS_URL_VARIABLE, config_for
 from roost.plan.retention import retention_settings
-
-HEALTH_PATH = "/api/health"
 
 
 def machine_config(file: EnvironmentFile, image: str, slot: str) -> Json:
@@ -57,12 +54,12 @@ def machine_config(file: EnvironmentFile, image: str, slot: str) -> Json:
     if is_stock_image(image):
         config["init"] = {"cmd": list(STOCK_COMMAND)}
     if isinstance(environment.database, SqliteDatabase):
-        mount = {"name": VOLUME_NAME, "path": MOUNT_PATH}
+        mount = {"name": environment.database.volume_name, "path": MOUNT_PATH}
         config["mounts"] = [{**mount, **extension(environment.database.extend)}]
         # A larger volume may be seen only after a restart. With the size in the metadata, that restart
         # is a step of the plan, and the next plan still has it if the apply is interrupted.
         config["metadata"][VOLUME_KEY] = str(environment.database.volume_gb)
-    return config_for(slot, config, health_check(HEALTH_PATH))
+    return config_for(slot, config, server_check(environment))
 
 
 def machine_metadata(file: EnvironmentFile, slot: str, version: str) -> Json:
@@ -109,6 +106,22 @@ def health_check(path: str) -> Json:
     }
 
 
+def server_check(environment: Environment) -> Json:
+    """Return Fly's check of a Prefect server, as its file asks for it."""
+    health = environment.health
+    return {
+        **health_check(health.path),
+        "interval": _seconds(health.interval),
+        "timeout": _seconds(health.timeout),
+        "grace_period": _seconds(health.grace_period),
+    }
+
+
+def _seconds(duration: timedelta) -> str:
+    """Return a duration in seconds alone: release records compare configs as text."""
+    return f"{int(duration.total_seconds())}s"
+
+
 def extension(extend: Extend | None) -> Json:
     """Return the fields of a mount that say when Fly extends its volume (fly.MachineMount)."""
     if extend is None:
@@ -149,7 +162,7 @@ def environment_variables(environment: Environment) -> dict[str, str]:
         "DO_NOT_TRACK": "1",
         "PREFECT_HOME": MOUNT_PATH if sqlite else "/tmp/prefect",  # noqa: S108 - the machine's own
         "PREFECT_SERVER_API_HOST": "0.0.0.0",  # noqa: S104 - the proxy comes from outside
-        "PREFECT_SERVER_API_PORT": str(INTERNAL_PORT),
+        "PREFECT_SERVER_API_PORT": str(environment.access.internal_port),
         "PREFECT_SERVER_UI_API_URL": "/api",
         IDLE_ACTION: "off" if scaling.min_machines_running else scaling.autostop,
         "ROOST_IDLE_AFTER_S": str(int(scaling.idle_after.total_seconds())),
@@ -206,7 +219,7 @@ def service(environment: Environment) -> Json:
     scaling = environment.scaling
     return {
         "protocol": "tcp",
-        "internal_port": INTERNAL_PORT,
+        "internal_port": environment.access.internal_port,
         "autostart": True,
         "autostop": "off" if scaling.windows else scaling.autostop,
         "min_machines_running": scaling.min_machines_running,
@@ -216,7 +229,7 @@ def service(environment: Environment) -> Json:
             "hard_limit": scaling.concurrency.hard_limit,
         },
         "ports": _ports(environment),
-        "checks": [health_check(HEALTH_PATH)],
+        "checks": [server_check(environment)],
     }
 
 
@@ -235,7 +248,7 @@ def volume(environment: Environment) -> DesiredVolume | None:
     if not isinstance(database, SqliteDatabase):
         return None
     return DesiredVolume(
-        VOLUME_NAME,
+        database.volume_name,
         environment.region,
         database.volume_gb,
         database.snapshot_retention_days,

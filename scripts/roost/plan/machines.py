@@ -11,9 +11,10 @@ from roost.plan.compare import differences, leftovers
 from roost.plan.database_move import is_moved, served
 from roost.plan.desired import FLOW_SERVER, OVERRIDE_KEY, VERSION_KEY, Desired, DesiredMachine
 from roost.plan.foreign_machines import foreign_machine_item
+from roost.plan.image import version_in
 from roost.plan.live import Live
 from roost.plan.override import decode
-from roost.plan.ownership import is_ours, slot_number, slot_of, with_volume
+from roost.plan.ownership import is_adopted, is_ours, slot_number, slot_of, with_volume
 from roost.plan.releases import records_in, releases_on, snapshot_before, without_records
 from roost.plan.replicas import in_order, meanwhile
 from roost.plan.retention import deletes_more
@@ -76,6 +77,8 @@ def compare_machines(
             versions = _version_change(desired, machine, wanted)
             booted = secrets.get(wanted.name, ())
             sleep = _Sleep(must_run=must_run, served=served)
+            if is_adopted(machine, desired) and versions is Risk.RESTART and machine.mounted_volume:
+                versions = Risk.DATA  # a snapshot is taken before its first change by Roost
             yield from _one_machine(wanted, machine, booted, versions, sleep)
 
 
@@ -90,7 +93,7 @@ def surplus_machines(
     keep = {machine.id for slot, machine in ours.items() if slot in wanted}
     surplus = [machine for machine in live.machines if machine.id not in keep]
     for machine in sorted(surplus, key=lambda m: (slot_number(slot_of(m)), m.id), reverse=True):
-        if not is_ours(machine, desired):
+        if not is_ours(machine, desired) or is_adopted(machine, desired):
             yield foreign_machine_item(desired, live, machine, back=back)
         elif machine.mounted_volume:
             yield Refusal(
@@ -207,7 +210,7 @@ def _version_change(desired: Desired, machine: Machine, wanted: DesiredMachine) 
     Patch releases of Prefect migrate too, so every older version is refused. A rollback of an upgrade
     that was never proved is possible: the server kept the previous database.
     """
-    have = parse_version(machine.metadata.get(VERSION_KEY, ""))
+    have = parse_version(running_version(machine))
     want = parse_version(wanted.config["metadata"][VERSION_KEY])
     if have is None or want is None or have == want:
         return Risk.RESTART
@@ -217,6 +220,13 @@ def _version_change(desired: Desired, machine: Machine, wanted: DesiredMachine) 
         f"machine/{wanted.name}",
         f"Prefect {have} already migrated the database; {want} cannot read it",
         f"Keep version {have}. {_way_back(desired.environment, machine, want)}",
+    )
+
+
+def running_version(machine: Machine) -> str:
+    """Return the Prefect version of a machine, from its mark or its image's tag; empty if unknown."""
+    return machine.metadata.get(VERSION_KEY, "") or version_in(
+        (machine.config or {}).get("image", "")
     )
 
 

@@ -28,13 +28,16 @@ def chosen_elsewhere(machine: Machine, secrets: Iterable[SecretInfo]) -> tuple[s
     """
     known = settings_of(OWN_DEPLOY, machine.metadata.get(VERSION_KEY, ""))
     env = (machine.config or {}).get("env") or {}
-    return tuple(sorted({*_variables(env, known), *_secrets(secrets, known)}))
+    mounted = [str(mount.get("path")) for mount in (machine.config or {}).get("mounts") or ()]
+    return tuple(sorted({*_variables(env, mounted, known), *_secrets(secrets, known)}))
 
 
-def _variables(env: dict[str, object], known: PrefectSettings) -> Iterator[str]:
+def _variables(
+    env: dict[str, object], mounted: Iterable[str], known: PrefectSettings
+) -> Iterator[str]:
     if env.get(DATABASE_URL_VARIABLE):
         yield DATABASE_URL_VARIABLE
-    own = f":///{env.get(_HOME, '')}/{_FILE}"
+    own = tuple(f":///{folder}/{_FILE}" for folder in (env.get(_HOME, ""), *mounted))
     for name, value in env.items():
         canonical = known.canonical(name)
         harmless = (canonical == URL and str(value).endswith(own)) or (

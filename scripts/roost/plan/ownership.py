@@ -16,23 +16,36 @@ _SLOT_NAME = re.compile(
     rf"((?:{PROCESS_GROUP}|{SERVICES_GROUP})-(\d{{1,9}}))(?:-r\d{{1,9}})?", re.ASCII
 )
 
+ADOPTED_SLOT = f"{PROCESS_GROUP}-1"
+"""The slot of a machine that is adopted: it becomes the only one."""
+
 
 def is_ours(machine: Machine, desired: Desired) -> bool:
-    """Return whether a machine belongs to this environment.
+    """Return whether a machine belongs to this environment, or the next apply adopts it.
 
     A machine whose host does not answer may have no metadata. Then its name decides: treated as a
     foreign machine, it would get a second one beside it.
     """
+    if is_adopted(machine, desired):
+        return True
     if machine.config is None and not machine.metadata:
         return _SLOT_NAME.fullmatch(machine.name) is not None
     return machine.metadata.get(ENVIRONMENT_KEY) == desired.environment
+
+
+def is_adopted(machine: Machine, desired: Desired) -> bool:
+    """Return whether the file names a machine, without any marks yet, as the server's."""
+    return machine.id == desired.adopt and ENVIRONMENT_KEY not in machine.metadata
 
 
 def our_machines(desired: Desired, live: Live) -> dict[str, Machine]:
     """Return our machines by slot; of two in a slot, the one with data, then the lower id."""
     found = [machine for machine in live.machines if is_ours(machine, desired)]
     best_last = sorted(found, key=lambda m: (not m.mounted_volume, m.id), reverse=True)
-    return {slot_of(machine): machine for machine in best_last}
+    return {
+        ADOPTED_SLOT if is_adopted(machine, desired) else slot_of(machine): machine
+        for machine in best_last
+    }
 
 
 def slot_of(machine: Machine) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from roost.plan.desired import INTERNAL_PORT, PROCESS_GROUP, DesiredMachine, Json
+from roost.plan.desired import PROCESS_GROUP, DesiredMachine, Json, service_of
 
 SERVICES_GROUP = "services"
 SERVICES_SLOT = f"{SERVICES_GROUP}-1"
@@ -47,10 +47,11 @@ def config_for(slot: str, config: Json, check: Json) -> Json:
     config = {**config, "metadata": {**config["metadata"]}}
     if slot != SERVICES_SLOT:
         return config
+    port = service_of(config)["internal_port"]
     del config["services"]  # no proxy sends it requests
     config["env"] = {**config["env"], PROCESS: SERVICES, "FLY_PROCESS_GROUP": SERVICES_GROUP}
     config["metadata"]["fly_process_group"] = SERVICES_GROUP
-    config["checks"] = {HEALTH_CHECK: {"port": INTERNAL_PORT, **check}}
+    config["checks"] = {HEALTH_CHECK: {"port": port, **check}}
     return config
 
 

@@ -85,16 +85,22 @@ def restoring(desired: Desired, live: Live) -> Restoring | None:
     ours = [machine for machine in live.machines if is_ours(machine, desired)]
     for old in ours:
         if journal := read_journal(old):
-            volume = _made(journal, live)
+            volume = _made(journal, live, mount_name(old))
             new = next((m for m in ours if volume and m.mounted_volume == volume.id), None)
             return Restoring(old, journal, volume, new, releases_on([new] if new else []))
     return None
 
 
-def _made(journal: Journal, live: Live) -> Volume | None:
+def _made(journal: Journal, live: Live, name: str) -> Volume | None:
     """Find the volume that a restore created: one that did not exist before, as names are equal."""
-    found = (v for v in live.volumes if v.name == VOLUME_NAME and v.id not in journal.before)
+    found = (v for v in live.volumes if v.name == name and v.id not in journal.before)
     return next(iter(sorted(found, key=lambda v: v.id)), None)
+
+
+def mount_name(machine: Machine) -> str:
+    """Return the name of the volume that a machine mounts."""
+    mount: Json = next(iter((machine.config or {}).get("mounts") or ()), {})
+    return str(mount.get("name") or VOLUME_NAME)
 
 
 def refusal(desired: Desired, state: Restoring) -> Refusal:
@@ -120,7 +126,9 @@ def moved_config(state: Restoring, volume: str, release: Release) -> Json:
     kept = retained_entry([*retained_volumes([state.old]), state.old.mounted_volume])
     return {
         **config,
-        "mounts": [{"name": VOLUME_NAME, "path": MOUNT_PATH, **extends, "volume": volume}],
+        "mounts": [
+            {"name": mount_name(state.old), "path": MOUNT_PATH, **extends, "volume": volume}
+        ],
         "metadata": {**metadata, **kept, release.key: release.encoded()},
     }
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from roost.errors.command import Command
 from roost.fly.models import Machine
+from roost.plan.adoption import found_release
 from roost.plan.database_move import with_kept_volume
 from roost.plan.desired import Desired
 from roost.plan.ignored import adopt
@@ -62,7 +63,7 @@ class Recovery:
 
 def recover(desired: Desired, live: Live, ours: Mapping[str, Machine]) -> Recovery:
     """Choose the target of a plan from the file and the verdicts on earlier releases."""
-    releases = releases_on(ours.values())
+    releases = releases_on(ours.values()) or found_release(desired, live, ours)
     now, good = current(releases), rollback_target(releases)
     wanted = draft(desired, live, releases)
     if now is None or wanted is None:

@@ -38,7 +38,7 @@ def retention_settings(retention: Retention) -> dict[str, str]:
 
 def deletes_more(before: Mapping[str, str], after: Mapping[str, str]) -> bool:
     """Return whether the second settings delete data that the first ones keep."""
-    return _shorter(_flow_runs_s(before), _flow_runs_s(after)) or _shorter(
+    return _shorter(flow_runs_seconds(before), flow_runs_seconds(after)) or _shorter(
         _seconds(before.get(EVENTS_SETTING), EVENTS_DAYS * DAY_S),
         _seconds(after.get(EVENTS_SETTING), EVENTS_DAYS * DAY_S),
     )
@@ -52,7 +52,7 @@ def deletion_notes(steps: Iterable[Step]) -> Iterator[str]:
         changed = {change.field for change in step.changes}
         variables = step.config.get("env") or {}
         on_volume = bool(step.config.get("mounts"))
-        flow_runs = _flow_runs_s(variables)
+        flow_runs = flow_runs_seconds(variables)
         if flow_runs and changed & {f"env.{VACUUM_SETTING}", f"env.{FLOW_RUNS_SETTING}"}:
             yield (
                 f"Prefect deletes flow runs {_days(flow_runs)} after they ended, with their task "
@@ -71,7 +71,7 @@ def _way_back(*, on_volume: bool) -> str:
     return "Roost takes no snapshot of a Postgres database: make a backup of it first."
 
 
-def _flow_runs_s(variables: Mapping[str, str]) -> float | None:
+def flow_runs_seconds(variables: Mapping[str, str]) -> float | None:
     """Return the seconds after which flow runs are deleted; None if they are kept."""
     enabled = variables.get(VACUUM_SETTING, "").strip().lower()
     kinds = {kind.strip(" []\"'") for kind in enabled.split(",")}

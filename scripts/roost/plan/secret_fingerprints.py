@@ -68,6 +68,17 @@ class Mark:
 
 
 Marks = Mapping[str, Mark]
+_FOUND = "found:"
+
+
+def found_mark(name: str, digest: str) -> Mark:
+    """Return the mark of a secret that was set before Roost: its value is unknown, its digest not."""
+    return Mark(digest, f"{_FOUND}{name}")
+
+
+def is_found(mark: Mark) -> bool:
+    """Return whether a secret was set before Roost, and by no apply since."""
+    return mark.fingerprint.startswith(_FOUND)
 
 
 def fingerprint(value: SecretText, salt: bytes, effort: Effort = MODERATE) -> str:

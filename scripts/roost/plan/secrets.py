@@ -9,8 +9,8 @@ from enum import Enum
 from roost.fly.models import Machine, SecretInfo
 from roost.plan.desired import Desired, ValueCheck
 from roost.plan.live import Live
-from roost.plan.ownership import our_machines
-from roost.plan.secret_fingerprints import Mark, Marks, read_marks, same_value
+from roost.plan.ownership import is_adopted, our_machines
+from roost.plan.secret_fingerprints import Mark, Marks, found_mark, is_found, read_marks, same_value
 from roost.plan.steps import Change, ReconcileObjects, Step, UpdateMachine
 from roost.secret_text import SecretText
 
@@ -106,7 +106,7 @@ def secret_states(
 
 def _compared(mark: Mark, values: ValueCheck) -> State:
     if mark.fingerprint in values.changed:
-        return State.CHANGED
+        return State.UNKNOWN if is_found(mark) else State.CHANGED
     return State.UNCHANGED if mark.fingerprint in values.same else State.UNCHECKED
 
 
@@ -127,10 +127,16 @@ def check_values(
 
 
 def fitting_marks(desired: Desired, live: Live, ours: Mapping[str, Machine]) -> Marks:
-    """Return the marks of declared secrets whose digest on Fly is unchanged."""
+    """Return the marks of declared secrets whose digest on Fly is unchanged.
+
+    A machine that is adopted has none: its secrets are as they were found, and stay until a value is
+    given.
+    """
     fitting: dict[str, Mark] = {}
     for _, machine in sorted(ours.items()):
         marks = read_marks(machine.metadata)
+        if is_adopted(machine, desired):
+            marks = {s.name: found_mark(s.name, s.digest) for s in live.secrets}
         for secret in live.secrets:
             mark = marks.get(secret.name)
             if secret.name in desired.secrets and mark and _fits(mark, secret):
@@ -147,6 +153,8 @@ def behind(desired: Desired, live: Live, machine: Machine) -> bool:
 
     That happens if an apply was killed after it set secrets and before it restarted the machine.
     """
+    if is_adopted(machine, desired):
+        return False  # no apply of Roost has sent it anything
     marks = read_marks(machine.metadata)
     declared = [secret for secret in live.secrets if secret.name in desired.secrets]
     return any(not (m := marks.get(secret.name)) or not _fits(m, secret) for secret in declared)
@@ -176,6 +184,7 @@ def unreviewed_values(
     def is_other(name: str) -> bool:
         """Compare with the fitting mark; if the secret was set by hand since, with any mark."""
         held = [fitting[name]] if name in fitting else [m[name] for m in marks if name in m]
+        held = [mark for mark in held if not is_found(mark)]
         if not held or name not in values:  # an apply without the value is refused anyway
             return False
         return not any(same_value(values[name], mark.fingerprint) for mark in held)

@@ -66,6 +66,7 @@ REMEDIES = {
     "secrets-lag": "Run the same command again: it continues.",
     "overtime": f"Run `{Command('plan', 'ENV')}` to see what is left, then the same command again.",
     "cannot-apply": "Follow the message: it names the field or the step, and the way around it.",
+    "cannot-import": "Follow the message: it names what no file can say, and what to change first.",
     "protected": "Remove `protected: true` in a reviewed change first, if you mean it.",
     "image": "Read the builder's output above the message, correct that, run it again.",
     # Gate

@@ -106,7 +106,7 @@ def test_a_copy_is_for_sqlite_only(faults_of):
     [
         (GOOD + "regoin: ams\n", "5:1: there is no key regoin; did you mean region?"),
         (GOOD + "scaling: {cuont: 1}\n", "5:11: there is no key cuont; did you mean count?"),
-        (GOOD + "5: x\n", "5:1: there is no key 5; known here: access, app,"),
+        (GOOD + "5: x\n", "5:1: there is no key 5; known here: access, adopt, app,"),
         (GOOD + "region: ams\n", "5:1: region is written here twice, first in line 2; keep one"),
         (GOOD + "? [a]\n: x\n", "5:3: a key must be a plain word"),
         ("app: x\nscaling:\n\tcount: 1\n", "3:1: a tab; YAML indents with spaces"),
@@ -222,6 +222,15 @@ def test_the_values_of_fields(faults_of, text, fault):
             "soft_limit 200 is above hard_limit",
         ),
         (GOOD + "scaling: {idle_after: 1s}\n", "idle_after must be from 5s to 168h"),
+        (GOOD + "health: {interval: 1s}\n", "interval must be from 2s to 600s"),
+        (GOOD + "health: {timeout: 2m}\n", "timeout must be from 1s to 60s"),
+        (GOOD + "health: {grace_period: 0s}\n", "grace_period must be from 1s to 600s"),
+        (GOOD + "health: {path: /}\n", "/api/health"),
+        (GOOD + "access: {internal_port: 80}\n", "1024"),
+        (
+            GOOD + "adopt: 148e21ea7d6389\nscaling: {count: 2}\n",
+            "adopt takes over the one machine of a server with topology single and count 1",
+        ),
         (
             GOOD.replace("[PREFECT_SERVER_API_AUTH_STRING]", "[]") + "access: {auth: none}\n",
             "a public server without a login lets anybody run flows",

@@ -177,3 +177,22 @@ def test_a_server_with_windows_sleeps_by_itself_alone(autostop):
 def test_a_server_without_windows_has_no_variable_for_them():
     assert config_of(scaling={"windows": []}) == config_of()
     assert "ROOST_WINDOWS" not in config_of()["env"]
+
+
+def test_an_existing_volume_port_and_check_are_kept_under_their_own_names():
+    health = {"path": "/api/ready", "interval": "30s", "timeout": "4s", "grace_period": "2m"}
+    sent = {**health, "grace_period": "120s"}
+    file = environment_file(
+        database={"backend": "sqlite", "volume_name": "prefect_data"},
+        access={"internal_port": 8080},
+        health=health,
+    )
+
+    desired = desired_state(file, IMAGE)
+
+    config = desired.machines[0].config
+    [check] = config["services"][0]["checks"]
+    assert config["mounts"][0]["name"] == desired.volume.name == "prefect_data"
+    assert config["services"][0]["internal_port"] == 8080
+    assert config["env"]["PREFECT_SERVER_API_PORT"] == "8080"
+    assert {name: check[name] for name in sent} == sent
