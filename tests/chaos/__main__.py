@@ -152,7 +152,8 @@ def main(
             "outages": f"--storms {storms} --seed {seed}",
             "pairs": f"--rounds {rounds} --seed {seed}",
             "silence": f"--rounds {rounds}",
-            "runs": f"--runs {runs} --seed {seed} --jobs {jobs}",
+            "runs": f"--runs {runs} --seed {seed} --jobs {jobs}"
+            + (f" --minutes {minutes}" if minutes < LONGEST_MIN else ""),
         }
         for part in chosen:
             began = time.monotonic()

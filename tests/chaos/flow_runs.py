@@ -32,7 +32,7 @@ AT_ONCE = 24
 FLOWS = {"once": 0.5, "again": 0.3, "outer": 0.2}
 """The flows and how many of the runs are theirs."""
 RETRIES = {"once": 0, "again": 5, "outer": 5}
-QUIET, PAUSE_S = (4, 24), (0.0, 3.0)
+QUIET, PAUSE_S = (3, 15), (0.0, 3.0)
 """Between two troubles so many executions begin, and then some seconds pass."""
 CUT_S = (1.0, 45.0)
 DOWN_S = (0.0, 5.0)
@@ -229,7 +229,8 @@ class RunsInTrouble:
     def _trouble_all(self, count: int, ends: float, deployments: Mapping[str, str]) -> None:
         """Begin runs, a few at a time, with a trouble now and then, until all have begun."""
         after = self._random.randint(*QUIET)
-        while len(self._runs) < count or self._open_runs() >= AT_ONCE // 2:
+        few = min(AT_ONCE, count) // 2
+        while len(self._runs) < count or self._open_runs() >= few:
             if time.monotonic() > ends:
                 count = len(self._runs)
             missing = min(AT_ONCE - self._open_runs(), count - len(self._runs))
