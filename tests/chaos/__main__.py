@@ -36,6 +36,7 @@ DEPLOY = PROJECT / "deploy"
 PAGE = PROJECT / "docs" / "reliability.md"
 PARTS = ("crashes", "storms", "outages", "pairs", "silence", "runs")
 RUNS, FEWEST = 1000, 12
+LONGEST_MIN = 24 * 60
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -114,6 +115,9 @@ def main(
     rounds: Annotated[int, typer.Option(min=1, help="How many a pair; of silence, too.")] = 5,
     seed: Annotated[int, typer.Option(min=1, help="The first storm and round.")] = 1,
     runs: Annotated[int, typer.Option(min=1, help="How many flow runs.")] = RUNS,
+    minutes: Annotated[
+        int, typer.Option(min=1, help="Create no flow run later than after so many.")
+    ] = LONGEST_MIN,
     jobs: Annotated[int, typer.Option(min=1, help="So much at once.")] = 2,
     smallest: Annotated[
         bool, typer.Option("--smallest", help=f"Only {FEWEST} flow runs: a check, no figure.")
@@ -140,7 +144,7 @@ def main(
             "outages": lambda: play_outages(stage, scenarios, storms, seed),
             "pairs": lambda: play_pairs(stage, range(seed, seed + rounds)),
             "silence": lambda: play_silence(stage, rounds),
-            "runs": lambda: play_runs(stage, runs, seed),
+            "runs": lambda: play_runs(stage, runs, seed, minutes * 60),
         }
         options = {
             "crashes": f"--every {every}" if every > 1 else "",
@@ -148,7 +152,8 @@ def main(
             "outages": f"--storms {storms} --seed {seed}",
             "pairs": f"--rounds {rounds} --seed {seed}",
             "silence": f"--rounds {rounds}",
-            "runs": f"--runs {runs} --seed {seed}",
+            "runs": f"--runs {runs} --seed {seed} --jobs {jobs}"
+            + (f" --minutes {minutes}" if minutes < LONGEST_MIN else ""),
         }
         for part in chosen:
             began = time.monotonic()
@@ -263,13 +268,20 @@ def play_silence(stage: Stage, rounds: int) -> Played:
     return report.silence_table(silences), faults
 
 
-def play_runs(stage: Stage, count: int, seed: int) -> Played:
+def play_runs(stage: Stage, count: int, seed: int, limit_s: float) -> Played:
     """Execute flow runs while their server and their flow server are killed and cut off."""
     ref = image_reference("roost-chaos", NEWEST, read_image_parts(DEPLOY, NEWEST))
     server = asyncio.run(Images(stage.prefect).build(DEPLOY, NEWEST, ref)).image
+    flows = flow_runs.build_flows(stage.prefect, stage.new_folder("image"))
+    began = time.monotonic()
     folder = stage.new_folder("runs")
-    toll = flow_runs.play(folder, stage.prefect, server, count, seed, show_progress)
-    return report.runs_table(toll), toll.faults
+    party = flow_runs.Party(folder, server, flows, began + limit_s, show_progress)
+    shares = flow_runs.share_out(count, stage.jobs, seed)
+    tolls, faults = stage.each(
+        lambda each: party.play(each, shares[each]), {f"seed {each}": each for each in shares}
+    )
+    faults += [fault for toll in tolls for fault in toll.faults]
+    return report.runs_table(tolls, time.monotonic() - began), faults
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """The flows of the part `runs`: each execution is written into a journal that outlives its process.
 
 It runs in the image of a flow server, with Prefect: `python serve_flows.py`. `CHAOS_JOURNAL` names
-the folder with one file for each run.
+the folder with one file for each run. `forked_engine.py` is beside it.
 """
 
 # mypy: ignore-errors
@@ -12,6 +12,7 @@ import os
 import time
 from pathlib import Path
 
+from forked_engine import fork_engines
 from prefect import flow, serve
 from prefect.runtime import flow_run
 
@@ -68,8 +69,9 @@ def outer(seconds: float = 0.2):
 
 
 if __name__ == "__main__":
+    fork_engines()
     serve(
         *(each.to_deployment(name="chaos") for each in (once, again, outer)),
         pause_on_shutdown=False,
-        limit=4,
+        limit=8,
     )

@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 
+from chaos.forked_engine import ROOM
 from helpers.flow_machine import FlowMachine, build_flow_image
 from helpers.machine_api import serving
 from helpers.prefect_process import PrefectProcess
@@ -25,18 +26,20 @@ from localfly.images.builder import Image
 from roost_flows.processes import RUN_VARIABLE
 
 PROGRAM = Path(__file__).with_name("flow_program.py")
-AT_ONCE = 12
-"""So many runs wait or are executed at a time."""
+FORKED = Path(__file__).with_name("forked_engine.py")
+AT_ONCE = 24
+"""So many runs wait or are executed at a time; 8 of them are executed."""
 FLOWS = {"once": 0.5, "again": 0.3, "outer": 0.2}
 """The flows and how many of the runs are theirs."""
 RETRIES = {"once": 0, "again": 5, "outer": 5}
-QUIET, PAUSE_S = (2, 10), (0.0, 3.0)
+QUIET, PAUSE_S = (3, 15), (0.0, 3.0)
 """Between two troubles so many executions begin, and then some seconds pass."""
 CUT_S = (1.0, 45.0)
 DOWN_S = (0.0, 5.0)
 SETTLED_S = 1200.0
 """How long the last runs may take to end after the last trouble."""
 LOOK_S = 0.5
+ROOM_BYTES = 8192
 ENDED = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 
 
@@ -123,15 +126,24 @@ def judge(fate: Fate, killed: Killed) -> Verdict:
 
 @dataclass
 class Toll:
-    """What was done and what became of all runs."""
+    """What was done to one pair of machines, and what became of all runs.
+
+    Args:
+        seed: of its random numbers.
+        runs: how many were created, without subflows.
+        killed: how many of them, or of their subflows, had a process that was killed.
+        troubles: how often each happened.
+        verdicts: how many runs ended in each way; a subflow counts only with a fault.
+        executions: how many began, those of subflows too.
+        faults: one line for each fault.
+    """
 
     seed: int
     runs: int = 0
+    killed: int = 0
     troubles: Counter[Trouble] = field(default_factory=Counter)
     verdicts: Counter[Verdict] = field(default_factory=Counter)
     executions: int = 0
-    subflows: int = 0
-    seconds: float = 0.0
     faults: list[str] = field(default_factory=list)
 
 
@@ -159,17 +171,20 @@ class RunsInTrouble:
         self._runs: dict[str, str] = {}
         self._toll = Toll(seed)
 
-    def play(self, count: int) -> Toll:
-        """Execute so many runs, and return what became of them."""
-        began = time.monotonic()
+    def play(self, count: int, ends: float) -> Toll:
+        """Execute so many runs, or as many as begin in time, and return what became of them.
+
+        Args:
+            count: how many.
+            ends: when the last one is created, by `time.monotonic`.
+        """
         with self._begin(), self._server.http() as self._http:
             deployments = until(self._deployments)
-            self._trouble_all(count, deployments)
-            self._show("  no more trouble; the last runs end")
+            self._trouble_all(count, ends, deployments)
+            self._tell("no more trouble; the last runs end")
             self._wait_for_ends()
             self._count()
-        self._toll.seconds = time.monotonic() - began
-        self._toll.runs = len(self._runs)
+        self._toll.runs, self._toll.killed = len(self._runs), len(self._killed.runs)
         return self._toll
 
     @contextmanager
@@ -189,7 +204,7 @@ class RunsInTrouble:
                 self._machine.die()
 
     def _start_flow_server(self) -> None:
-        self._machine.start(CHAOS_JOURNAL=str(self._journal))
+        self._machine.start(CHAOS_JOURNAL=str(self._journal), **{ROOM: "." * ROOM_BYTES})
 
     def _deployments(self) -> Mapping[str, str]:
         """Return the deployments by the name of their flow, once all are registered."""
@@ -211,22 +226,30 @@ class RunsInTrouble:
         until(is_answered)
         return found[-1].json()
 
-    def _trouble_all(self, count: int, deployments: Mapping[str, str]) -> None:
+    def _trouble_all(self, count: int, ends: float, deployments: Mapping[str, str]) -> None:
         """Begin runs, a few at a time, with a trouble now and then, until all have begun."""
         after = self._random.randint(*QUIET)
-        while len(self._runs) < count or self._open_runs():
-            missing = min(AT_ONCE - len(self._open_runs()), count - len(self._runs))
+        few = min(AT_ONCE, count) // 2
+        while len(self._runs) < count or self._open_runs() >= few:
+            if time.monotonic() > ends:
+                count = len(self._runs)
+            missing = min(AT_ONCE - self._open_runs(), count - len(self._runs))
             for _ in range(missing):
                 self._begin_run(deployments)
             if self._begun() >= after:
                 time.sleep(self._random.uniform(*PAUSE_S))
                 self._trouble()
                 after = self._begun() + self._random.randint(*QUIET)
-            if len(self._runs) >= count and len(self._open_runs()) < AT_ONCE // 2:
-                return
-            if not self._machine.is_alive:  # as Fly restarts a machine that failed
-                self._start_flow_server()
+            self._keep_flow_server()
             time.sleep(LOOK_S)
+
+    def _keep_flow_server(self) -> None:
+        """Start the flow server if its launcher ended, as Fly restarts a machine that failed."""
+        if not self._machine.is_alive:
+            self._start_flow_server()
+
+    def _tell(self, line: str) -> None:
+        self._show(f"  seed {self._toll.seed}: {line}")
 
     def _begun(self) -> int:
         """Return how many executions have begun."""
@@ -244,14 +267,13 @@ class RunsInTrouble:
         made = self._ask("POST", f"/deployments/{deployments[flow]}/create_flow_run", body)
         self._runs[made["id"]] = flow
         if len(self._runs) % 50 == 0:
-            self._show(
-                f"  {len(self._runs)} runs begun, {sum(self._toll.troubles.values())} troubles"
-            )
+            troubles = sum(self._toll.troubles.values())
+            self._tell(f"{len(self._runs)} runs begun, {troubles} troubles")
 
-    def _open_runs(self) -> list[dict[str, Any]]:
+    def _open_runs(self) -> int:
+        """Return how many runs did not end."""
         states = {"type": {"not_any_": sorted(ENDED)}}
-        body = {"flow_runs": {"state": states}, "limit": 200}
-        return list(self._ask("POST", "/flow_runs/filter", body))
+        return int(self._ask("POST", "/flow_runs/count", {"flow_runs": {"state": states}}))
 
     def _trouble(self) -> None:
         trouble = self._random.choice(list(Trouble))
@@ -271,8 +293,7 @@ class RunsInTrouble:
             self._server.kill()
             time.sleep(self._random.uniform(*DOWN_S))
             self._server.start()
-        if not self._machine.is_alive:
-            self._start_flow_server()
+        self._keep_flow_server()
 
     def _note_killed(self, processes: Mapping[int, str]) -> None:
         self._killed.pids |= processes.keys()
@@ -290,8 +311,7 @@ class RunsInTrouble:
     def _wait_for_ends(self) -> None:
         ends = time.monotonic() + SETTLED_S
         while self._open_runs() and time.monotonic() < ends:
-            if not self._machine.is_alive:
-                self._start_flow_server()
+            self._keep_flow_server()
             time.sleep(LOOK_S)
 
     def _count(self) -> None:
@@ -325,7 +345,6 @@ class RunsInTrouble:
 
     def _judge(self, fate: Fate) -> None:
         is_subflow = fate.run not in self._runs
-        self._toll.subflows += is_subflow
         self._toll.executions += len(fate.pids("begin"))
         verdict = judge(fate, self._killed)
         if is_subflow and verdict is Verdict.LOST:
@@ -339,18 +358,38 @@ class RunsInTrouble:
             )
 
 
-def play(
-    folder: Path, cache: Path, server: Image, count: int, seed: int, show: Callable[[str], None]
-) -> Toll:
-    """Execute so many runs in trouble.
+@dataclass(frozen=True)
+class Party:
+    """What the pairs of machines have in common.
 
     Args:
         folder: a new folder, with a short name.
-        cache: where images are kept.
         server: the image of the server.
-        count: how many runs.
-        seed: of the random numbers.
+        flows: the image of the flow server.
+        ends: when the last run is created, by `time.monotonic`.
         show: called with a line of progress.
     """
-    flows = build_flow_image(cache, folder / "image", PROGRAM.read_text("utf-8"))
-    return RunsInTrouble(folder, server, flows, seed, show).play(count)
+
+    folder: Path
+    server: Image
+    flows: Image
+    ends: float
+    show: Callable[[str], None]
+
+    def play(self, seed: int, count: int) -> Toll:
+        """Execute so many runs on one pair of machines in trouble."""
+        folder = self.folder / f"seed-{seed}"
+        pair = RunsInTrouble(folder, self.server, self.flows, seed, self.show)
+        return pair.play(count, self.ends)
+
+
+def share_out(count: int, pairs: int, seed: int) -> Mapping[int, int]:
+    """Return how many of the runs each pair of machines has, by its seed; none has too few."""
+    pairs = max(1, min(pairs, count // AT_ONCE))
+    each, rest = divmod(count, pairs)
+    return {seed + number: each + (number < rest) for number in range(pairs)}
+
+
+def build_flows(cache: Path, folder: Path) -> Image:
+    """Build the image of the flow server; images are kept in the cache."""
+    return build_flow_image(cache, folder, PROGRAM.read_text("utf-8"), FORKED)

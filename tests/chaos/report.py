@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from chaos.crashes import Moment, Outcome, Point
@@ -127,11 +128,23 @@ def _silence_row(silence: Silence) -> Sequence[object]:
     return silence.change.name, f"{ours:.2f} s", f"{hand:.2f} s", f"{ours / hand:.2f}"
 
 
-def runs_table(toll: Toll) -> str:
-    """Return what became of flow runs, and a line of what was done to their machines."""
+def runs_table(tolls: Sequence[Toll], seconds: float) -> str:
+    """Return what became of flow runs, and what was done to their machines.
+
+    Args:
+        tolls: of the pairs of machines, one row each; several have a sum.
+        seconds: how long they took, side by side.
+    """
     ended = [verdict for verdict in Verdict if verdict not in FAULTS]
-    head = ("flow runs", "executions begun", *(each.value for each in (*ended, *FAULTS)))
-    counts = [toll.verdicts[each] for each in (*ended, *FAULTS)]
-    row = (toll.runs, toll.executions, *counts)
-    troubles = ", ".join(f"{each.value}: {toll.troubles[each]}" for each in Trouble)
-    return f"{table(head, [row])}\n\nTroubles: {troubles}. {toll.seconds / 60:.0f} minutes."
+    columns = (*ended, *FAULTS)
+    head = ("seed", "flow runs", "killed", "executions", *(each.value for each in columns))
+    counts = [
+        (toll.runs, toll.killed, toll.executions, *(toll.verdicts[each] for each in columns))
+        for toll in tolls
+    ]
+    rows = [(str(toll.seed), *row) for toll, row in zip(tolls, counts, strict=True)]
+    if len(rows) > 1:
+        rows.append(("all", *map(sum, zip(*counts, strict=True))))
+    troubles = sum((toll.troubles for toll in tolls), Counter[Trouble]())
+    told = ", ".join(f"{each.value}: {troubles[each]}" for each in Trouble)
+    return f"{table(head, rows)}\n\nTroubles: {told}. {seconds / 60:.0f} minutes."

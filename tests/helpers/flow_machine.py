@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Mapping
@@ -24,19 +25,24 @@ PROGRAM = "serve_flows.py"
 REF = "registry.fly.io/acme-nightly:test"
 
 
-def build_flow_image(cache: Path, folder: Path, program: str | None = None) -> Image:
+def build_flow_image(
+    cache: Path, folder: Path, program: str | None = None, *modules: Path
+) -> Image:
     """Build the image of the example's folder.
 
     Args:
         cache: where images are kept.
         folder: a new folder for the parts of the image.
         program: replaces the example's program.
+        modules: files that the program imports; they are copied beside it.
     """
     for name, content in flow_image_parts(ROOT / "deploy", read_flow_folder(ROOT, EXAMPLE)):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     if program is not None:
         (folder / "code" / PROGRAM).write_text(program, "utf-8")
+    for module in modules:
+        shutil.copy(module, folder / "code" / module.name)
     return asyncio.run(Images(cache).build(folder, "1.0", REF)).image
 
 
