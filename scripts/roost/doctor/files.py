@@ -7,6 +7,7 @@ from pathlib import Path
 
 from roost.doctor.check import Check, missing, ok
 from roost.doctor.workflows import FOLDER, Holder, Workflows, lacking
+from roost.environment.fields import Secret
 from roost.environment.load import EnvironmentFile, environment_names
 from roost.environment.starter import is_example, secret_names
 from roost.errors import Fault, MissingLockError
@@ -79,14 +80,18 @@ def wanted_variables(file: EnvironmentFile) -> tuple[str, ...]:
     addresses = {
         place for place, _ in environment.addresses
     }  # in a GitHub environment of their own
-    secrets = [secret for place, secret in environment.all_secrets if place not in addresses]
-    names = secret_names(secrets)
-    return (*names, *([SOPS_KEY] if file.environment.sops_files else []))
+    return _variables(secret for place, secret in environment.all_secrets if place not in addresses)
 
 
 def address_variables(file: EnvironmentFile) -> tuple[str, ...]:
-    """Return the variables that an environment's addresses for messages come from."""
-    return tuple(secret_names([secret for _, secret in file.environment.addresses]))
+    """Return the variables that its addresses for messages come from, the SOPS key included."""
+    return _variables(secret for _, secret in file.environment.addresses)
+
+
+def _variables(secrets: Iterable[Secret]) -> tuple[str, ...]:
+    found = list(secrets)
+    uses_sops = any(secret.source.sops for secret in found)
+    return (*secret_names(found), *([SOPS_KEY] if uses_sops else []))
 
 
 def _not_passed_on(workflows: Workflows, files: list[EnvironmentFile]) -> Iterator[Check]:

@@ -17,6 +17,8 @@ from roost.errors import UsageError
 from roost.http.exchange import HEADERS
 
 RESOLVE_LIMIT_S = 5.0
+LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=100)
+"""By default a client keeps 20 connections: of 48 at once, the others begin anew for each request."""
 _THIS_COMPUTER = re.compile(r"localhost|.+\.localhost|127\.[0-9.]+|::1", re.ASCII)
 
 
@@ -57,6 +59,7 @@ def service_client(
         base_url=base_url,
         headers={"user-agent": "roost", **HEADERS, **headers},
         timeout=timeout_s,
+        limits=LIMITS,
         transport=transport,
         verify=certificates(base_url),
         # A proxy that the environment names cannot reach this computer's own ports.
