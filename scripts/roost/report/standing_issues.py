@@ -34,7 +34,11 @@ BUDGET = Kind("budget/", "Budget", "budget")
 
 
 def standing_topics(
-    results: Iterable[DriftResult], run: RunResult, known: Collection[str], seen: Seen
+    results: Iterable[DriftResult],
+    run: RunResult,
+    known: Iterable[str],
+    seen: Seen,
+    later: Collection[str] = (),
 ) -> tuple[Topic, ...]:
     """Return the content of these issues; nothing about what was not read.
 
@@ -43,13 +47,15 @@ def standing_topics(
         run: what the run found apart from them.
         known: what the existing issues are about.
         seen: the time and the run.
+        later: the environments that this run heals at once, whose servers are reported afterwards.
     """
     found = tuple(results)
     unread = {split_name(result.environment)[0] for result in found if result.state == "error"}
-    topics = [down_topic(result, seen) for result in found if result.state != "error"]
-    topics += [budget_topic(budget, seen) for budget in run.budgets]
+    down = [down_topic(result, seen) for result in found if result.state != "error"]
+    topics = [*down, *(budget_topic(budget, seen) for budget in run.budgets)]
     said = {topic.about for topic in topics}
-    return (*topics, *_left(known, said, unread, seen))
+    now = [topic for topic in topics if topic not in down or topic.environment not in later]
+    return (*now, *_left(known, said, unread, seen))
 
 
 def _left(

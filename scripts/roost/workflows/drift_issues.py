@@ -79,7 +79,8 @@ async def drift_issues(
     async with github_of(context.environ) as github:
         issues = await github.issues(LABEL)
         known = known_issues(issues)
-        standing = standing_topics(every, run, known, seen)
+        later = {result.environment for result in every} - {r.environment for r in found}
+        standing = standing_topics(every, run, known, seen, later)
         todo = changes((*topics(found, run, known, seen), *standing), issues)
         hand_on(context, runner, drift_notices(todo, every, seen.run_url))
         failed: GitHubError | None = None
@@ -198,7 +199,12 @@ def to_report_now(found: tuple[DriftResult, ...], run: RunResult) -> tuple[Drift
 
 
 def _after(before: DriftResult, back: DriftResult) -> DriftResult:
-    """Return the result of healing; an error without differences keeps the former ones."""
+    """Return the result of healing; an error without differences keeps the former ones.
+
+    A job that heals does not look whether the server is down: what it did not heal stays so.
+    """
+    if back.state not in {"healed", "clean"}:
+        back = back.model_copy(update={"down": before.down})
     if back.error and not back.differences:
         return back.model_copy(update={"app": before.app, "differences": before.differences})
     return back

@@ -191,6 +191,18 @@ def test_a_server_that_is_down_and_differs_by_more_is_told_as_both():
     assert {one.fact for one in found} == {"down", "drift"}
 
 
+def test_a_server_that_this_run_starts_again_is_reported_when_it_has():
+    """What is healed at once opens no issue, and an issue that is open is not closed before."""
+    down = result(STOPPED, down="no machine runs.", heal=True)
+    _, issues = told([down], run_result())
+
+    before = standing_topics([down], run_result(), (), SEEN, later=["staging"])
+    known = known_issues(issues)
+    open_already = standing_topics([down], run_result(), known, LATER, later=["staging"])
+
+    assert (before, open_already) == ((), ())
+
+
 def test_nothing_is_said_of_a_server_that_could_not_be_read():
     down = result(STOPPED, down="no machine runs.")
     _, issues = told([down], run_result())
