@@ -31,6 +31,7 @@ class MessageServer:
                     outer.ended.wait()
                 self.send_response(404 if self.path.startswith("/gone") else 200)
                 self.end_headers()
+                self.wfile.write(b"ok")  # what Slack answers, and its sender looks for
 
             def log_message(self, *_: Any) -> None:
                 """Say nothing."""

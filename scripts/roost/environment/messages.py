@@ -246,6 +246,7 @@ _WRITERS: dict[str, Callable[[str, str, Mapping[str, Any]], str]] = {
     "string_pattern_mismatch": _pattern,
     "string_too_long": _too_long,
     "string_too_short": _too_short,
+    "too_short": _too_short,
     "too_long": _too_long,
     "greater_than_equal": _at_least,
     "less_than_equal": _at_most,

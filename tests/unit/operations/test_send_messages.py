@@ -13,6 +13,8 @@ from aiosmtpd.controller import Controller
 
 from helpers.environments import environment_data
 from helpers.message_server import MessageServer
+from helpers.prefect_process import free_port
+from helpers.waiting import LIMIT_S
 from roost.apply.sops import Unread
 from roost.environment.files import EnvironmentFile
 from roost.environment.model import Environment
@@ -130,20 +132,16 @@ def test_mail_is_sent_with_the_text_as_text():
 
     mails = Mails()
 
-    class OnAnyPort(Controller):
-        def _trigger_server(self):
-            """Do not connect to see whether it serves: the port is not 0."""
-
-    controller = OnAnyPort(mails, hostname="127.0.0.1", port=0)
+    port = free_port()
+    controller = Controller(mails, hostname="127.0.0.1", port=port, ready_timeout=LIMIT_S)
     controller.start()
     try:
-        port = controller.server.sockets[0].getsockname()[1]
         address = f"mailto://127.0.0.1:{port}?from=roost@acme.test&to=ada@acme.test&mode=insecure"
         [result] = send({to("MAIL", address): [NOTICE]}, {})
     finally:
         controller.stop()
 
-    assert result.sentence == "MAIL: the message was delivered to Email."
+    assert result.sentence == "MAIL: the message was delivered to E-Mail."
     [mail] = mails.got
     assert mail["subject"] == "[Roost] staging: the deploy failed"
     assert mail["to"] == "ada@acme.test"
@@ -161,7 +159,7 @@ def test_mail_is_sent_with_the_text_as_text():
         ),
         (TEAMS, "Power Automate / Workflows (for MSTeams)"),
         ("https://chat.example.com/hooks/x", "JSON"),
-        ("mailtos://me:pw@smtp.acme.test?to=ada@acme.test", "Email"),
+        ("mailtos://me:pw@smtp.acme.test?to=ada@acme.test", "E-Mail"),
     ],
     ids=["slack", "discord", "teams", "webhook", "mail"],
 )

@@ -67,6 +67,7 @@ def test_all_clean_is_0_with_nothing_to_do(applied, fly, runner, tmp_path):
         "orphans": [],
         "notes": [],
         "token": {"ends": None, "soon": False},
+        "budgets": [],
     }
 
 
