@@ -141,7 +141,8 @@ class FakeFly:
                 raise RefusedError(403, "unauthorized")
             case ("GET", "apps"):
                 mine = self.organization == ask.params["org_slug"]
-                return says(200, {"apps": [{"name": self.name}] if mine else []})
+                app = {"name": self.name, "organization": {"slug": self.organization}}
+                return says(200, {"apps": [app] if mine else []})
             case ("POST", "apps"):
                 return self._create_app(ask.body)
             case ("GET", "tokens", "current"):

@@ -20,6 +20,8 @@ class FlyOfApps:
         self.apps = {name: FakeFly(name) for name in names}
         self.order: list[str] = []
         """The app of each call that changes something, in order."""
+        self.lists_volumes = True
+        """Whether the token may list an organization's volumes."""
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         """Answer one request."""
@@ -28,6 +30,8 @@ class FlyOfApps:
             return says(
                 200, {"apps": [app for one in self.apps.values() for app in _listed(one, request)]}
             )
+        if parts[0] == "orgs" and parts[2:] == ["volumes"]:
+            return self._volumes_of(parts[1])
         name = parts[1] if len(parts) > 1 else ""
         if parts == ["apps"]:
             name = json.loads(request.content)["name"]
@@ -36,6 +40,17 @@ class FlyOfApps:
         if request.method != "GET":
             self.order.append(name)
         return self.apps[name](request)
+
+    def _volumes_of(self, organization: str) -> httpx.Response:
+        if not self.lists_volumes:
+            return says(403, {"error": "unauthorized"})
+        volumes = [
+            {**volume, "app_name": name}
+            for name, one in self.apps.items()
+            if one.organization == organization
+            for volume in one.volumes.values()
+        ]
+        return says(200, {"volumes": volumes, "next_cursor": ""})
 
     @property
     def changes(self) -> list[str]:

@@ -21,8 +21,8 @@ from bench.text import merged
 from helpers.prefect_versions import NEWEST
 from roost.environment.load import load_environment
 from roost.environment.units import units
+from roost.plan.budget import HOURS_PER_DAY
 from roost.plan.cost import read_prices
-from roost.plan.cost_table import HOURS_PER_DAY
 from roost.plan.desired_state import desired_state
 from story.month import DAYS, Manner, awake_hours, month_usd, office_and_night
 from story.place import (

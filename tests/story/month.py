@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from roost.plan.budget import HOURS_PER_DAY
 from roost.plan.cost import Prices
-from roost.plan.cost_table import HOURS_PER_DAY, cost_table
+from roost.plan.cost_table import cost_table
 from roost.plan.desired import Desired
 
 DAYS = 30

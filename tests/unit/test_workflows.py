@@ -29,7 +29,7 @@ TOKEN = "FLY_API_TOKEN"
 # The one GitHub environment that is no server: its token reads Fly, and changes nothing.
 READ_ONLY = "plan"
 # Those that are no server's.
-READING = {READ_ONLY, "pull-requests"}
+READING = {READ_ONLY, "pull-requests", "notify"}
 DEPLOYING = [job for job in JOBS if TOKEN in job.secrets and job.environment != READ_ONLY]
 # Jobs whose code or files are those of a pull request.
 OF_PULL_REQUESTS = [job for job in JOBS if job.workflow in {"checks.yml", "plan.yml"}]

@@ -52,6 +52,13 @@ def find_object_values(
     return _read(environment.prefect.object_secrets, {}, environ, files)
 
 
+def find_addresses(
+    environment: Environment, environ: Mapping[str, str], files: SopsFiles
+) -> Values:
+    """Read each address for messages; see `find_values`."""
+    return _read((secret for _, secret in environment.addresses), {}, environ, files)
+
+
 def _read(
     secrets: Iterable[Secret],
     forms: Mapping[str, Fault],

@@ -188,6 +188,28 @@ def report(*, results: Results) -> ExitCode:
     return run(command.report, results)
 
 
+@deploys.add("roost github waiting")
+def waiting() -> ExitCode:
+    """Tell of deploys in ENVIRONMENTS that wait for a reviewer.
+
+    Sends to the addresses of their files. One that is not reached is a warning.
+    """
+    from roost.workflows import notify as command
+
+    return run(command.waiting)
+
+
+@deploys.add("roost github notify")
+def notify() -> ExitCode:
+    """Send the messages that another job left in NOTICES.
+
+    Sends to the addresses of the files. One that is not reached is a warning.
+    """
+    from roost.workflows import notify as command
+
+    return run(command.notify)
+
+
 @deploys.add("roost github deployed --sha 1a2b... --url https://... staging")
 def deployed(
     environment: Environment,

@@ -116,6 +116,23 @@ def drift(  # noqa: PLR0913 - one argument an option
     )
 
 
+@look.add("roost notify staging --test")
+def notify(
+    environment: Environment,
+    *,
+    test: Annotated[
+        bool, typer.Option("--test", help="Send a test message to each address of the file.")
+    ] = False,
+) -> ExitCode:
+    """Check that messages of `notify` arrive.
+
+    The exit code is 1 if one does not.
+    """
+    from roost.commands import notify as command
+
+    return run(command.notify, environment, test=test)
+
+
 @look.add("roost tick --all")
 def tick(
     environments: Annotated[

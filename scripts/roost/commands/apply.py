@@ -12,10 +12,12 @@ from roost.errors.command import Command
 from roost.operations.applying import apply_and_report, settle
 from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
+from roost.operations.notifier import telling
 from roost.operations.planning import joined, make_plan, print_database_note
 from roost.plan.document import Json, plan_digest
 from roost.plan.restore import restoring
 from roost.plan.secrets import rotates_asleep
+from roost.report.notice import apply_notice
 from roost.report.text import plan_report, unit_heading
 from roost.report.wording import connect_line
 
@@ -43,7 +45,8 @@ async def apply(
     try:
         async with connect(context, local=local) as target:
             for unit in chosen:
-                await _apply_one(context, target, unit, digest, documents)
+                with telling(context, split_name(name)[0], apply_notice, local=local):
+                    await _apply_one(context, target, unit, digest, documents)
     finally:
         if documents:
             shown = [unit.name for unit in units(file)]

@@ -25,6 +25,7 @@ from roost.operations.context import Context
 from roost.operations.fly_target import Target, connect
 from roost.operations.images import ensure_image
 from roost.operations.lease_owner import lease_description
+from roost.operations.notifier import telling
 from roost.operations.planning import Planned, make_plan
 from roost.plan.adoption import check_adopted
 from roost.plan.backups import Backup, Rest, newest
@@ -34,6 +35,7 @@ from roost.plan.live import read_live
 from roost.plan.ownership import candidate_volumes, find_volume, our_machines
 from roost.plan.restore import goes_back, restoring
 from roost.prefect.object_counts import counts_text
+from roost.report.notice import drill_notice
 from roost.report.text import listing
 from roost.report.wording import short_time
 from roost.secret_text import SecretText
@@ -246,8 +248,15 @@ async def drill(
         DrillFailedError: the restored server failed its gate.
         DumpError: the dump of a Postgres cannot be restored.
     """
-    if uses_postgres(context, name):
-        return await postgres_backups.drill(context, name, dump=snapshot, as_json=as_json)
+    with telling(context, name, drill_notice, local=local):
+        if uses_postgres(context, name):
+            return await postgres_backups.drill(context, name, dump=snapshot, as_json=as_json)
+        return await _drill_volume(context, name, snapshot=snapshot, local=local, as_json=as_json)
+
+
+async def _drill_volume(
+    context: Context, name: str, *, snapshot: str, local: bool, as_json: bool
+) -> ExitCode:
     began = time.monotonic()
     async with open_volume_data(context, name, local=local) as (data, target):
         desired = data.planned.desired

@@ -10,8 +10,9 @@ from roost.environment.units import beside
 from roost.errors import ExitCode, InvalidFilesError, UsageError
 from roost.errors.command import Command
 from roost.operations.context import Context
+from roost.plan.budget import HOURS_PER_DAY, BudgetCheck
 from roost.plan.cost import Prices, read_prices
-from roost.plan.cost_table import HOURS_PER_DAY, USUAL_HOURS, CostLine, CostTable, cost_table
+from roost.plan.cost_table import USUAL_HOURS, CostLine, CostTable, cost_table
 from roost.plan.desired_state import desired_state
 from roost.report.text import Listing, listing
 from roost.report.wording import KEEPS_AWAKE
@@ -33,6 +34,7 @@ def cost(
     prices = read_prices(context.prices)
     given = () if hours_per_day is None else (hours_per_day,)
     hours = tuple(sorted({*USUAL_HOURS, *given}))
+    files = _files(context, name, every=every)
     tables = [
         cost_table(
             file.name,
@@ -41,20 +43,39 @@ def cost(
             hours,
             {unit.name: desired_state(unit, NO_IMAGE) for unit in beside(file)},
         )
-        for file in _files(context, name, every=every)
+        for file in files
     ]
+    budgets = {
+        table.environment: BudgetCheck(budget.monthly_usd, *_low_and_high(table))
+        for file, table in zip(files, tables, strict=True)
+        if (budget := file.environment.budget)
+    }
     if as_json:
         about = {"currency": "USD", "per": "30 days"}
         source = {"source": prices.source, "date": str(prices.date)}
-        found = [table.document() for table in tables]
+        found = [
+            {
+                **table.document(),
+                "budget": (kept := budgets.get(table.environment)) and kept.document(),
+            }
+            for table in tables
+        ]
         context.out.print_json(json.dumps({**about, **source, "environments": found}))
         return ExitCode.DONE
     context.out.print(_by_environment(tables) if every else _by_line(tables[0]))
     for table in tables:
         if table.window_hours:
             context.out.print(window_note(table, every=every), markup=False, soft_wrap=True)
+    for environment, kept in budgets.items():
+        line = f"{environment}: {kept.sentence()}" if every else kept.sentence()
+        context.out.print(line, markup=False, soft_wrap=True)
     context.out.print(_footnote(prices), markup=False, highlight=False, soft_wrap=True)
     return ExitCode.DONE
+
+
+def _low_and_high(table: CostTable) -> tuple[float, float]:
+    """Return what an environment costs asleep all month, and awake all month."""
+    return min(table.total.amounts), max(table.total.amounts)
 
 
 def _check(name: str, *, every: bool, hours_per_day: float | None) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Group, RenderableType
@@ -18,6 +19,7 @@ from roost.errors import ExitCode, Fault, FlyError, InvalidFilesError, RoostErro
 from roost.errors.command import Command
 from roost.operations.applying import apply_planned
 from roost.operations.artifacts import write_document
+from roost.operations.budgets import read_budgets
 from roost.operations.context import Context
 from roost.operations.drift_result import WORST_LAST, DriftFound, Totals
 from roost.operations.fly_target import Target, connect
@@ -33,7 +35,7 @@ from roost.plan.drift import (
     only_apply_ends,
 )
 from roost.plan.steps import Json
-from roost.report.drift import to_do
+from roost.report.drift import BudgetFound, budget_line, to_do
 from roost.report.text import status_table
 from roost.report.wording import counted, one_line, shown, unchecked, unchecked_line
 
@@ -70,13 +72,15 @@ async def drift(  # noqa: PLR0913 - one argument an option
     found = [await _drift_of_one(context, u, healing, results, **options) for u in units(file)]
     is_whole = file.beside is None and healing is Healing.NOTHING
     orphans = await _own_orphans(context, file, local=local) if is_whole else ()
+    budgets = await _own_budget(context, file, found, local=local) if is_whole else ()
     if as_json:
         document = joined([one.document() for one in found])
-        more = {"orphans": [vars(orphan) for orphan in orphans]} if is_whole else {}
-        context.out.print_json(json.dumps({**document, **more}))
+        orphaned = {"orphans": [vars(orphan) for orphan in orphans]} if is_whole else {}
+        budgeted = {"budget": budgets[0].model_dump(mode="json")} if budgets else {}
+        context.out.print_json(json.dumps({**document, **orphaned, **budgeted}))
     else:
-        for orphan in orphans:
-            context.out.print(Text(orphan.sentence))
+        for line in (*(o.sentence for o in orphans), *map(budget_line, budgets)):
+            context.out.print(Text(line))
     in_job = results is not None and healing is not Healing.NOTHING
     codes = [one.code_in_job if in_job else one.code for one in found]
     codes += [ExitCode.CHANGES] if orphans else []
@@ -97,6 +101,16 @@ async def _own_orphans(
                 soft_wrap=True,
             )
             return ()
+
+
+async def _own_budget(
+    context: Context, file: EnvironmentFile, found: Sequence[DriftFound], *, local: bool
+) -> tuple[BudgetFound, ...]:
+    """Return the month of an environment that has a budget; none for one without."""
+    if file.environment.budget is None:
+        return ()
+    async with connect(context, local=local) as target:
+        return await read_budgets(context, target.fly, [file], found, datetime.now(UTC))
 
 
 async def _drift_of_one(  # noqa: PLR0913 - the options of the command
@@ -189,6 +203,9 @@ async def compare_all(
             report_one(found)
         known = [unit for file in loaded.files for unit in units(file)]
         totals.orphans = await find_orphans(context.environments, known, target.fly)
+        totals.budgets = await read_budgets(
+            context, target.fly, files, totals.found, datetime.now(UTC)
+        )
     return totals
 
 
@@ -311,6 +328,7 @@ def summary(totals: Totals) -> RenderableType:
     """Return the orphaned apps, the notes and the counts."""
     lines = [Text(orphan.sentence) for orphan in totals.orphans.apps]
     lines += [Text(one_line(note)) for note in totals.orphans.notes]
+    lines += [Text(budget_line(budget)) for budget in totals.budgets]
     states = [found.state for found in totals.found]
     words = ("clean", "new", "healed", "drift", "error")
     counts = [f"{states.count(word)} {word}" for word in words if word in states]

@@ -13,6 +13,7 @@ from roost.errors import ExitCode
 from roost.errors.command import Command
 from roost.fly.models import Machine
 from roost.operations.context import Context
+from roost.operations.fleet import read_fleet
 from roost.operations.flow_state import flow_states
 from roost.operations.fly_target import Target, connect
 from roost.operations.server_state import (
@@ -37,7 +38,9 @@ from roost.plan.ownership import our_machines as our_machines_by_slot
 from roost.plan.replica_state import replica_faults
 from roost.plan.server_work import ServerWork
 from roost.plan.volumes import compare_volumes
+from roost.report.drift import BudgetFound, budget_line
 from roost.report.due import asleep_notes, work_notes
+from roost.report.fleet import budget_of
 from roost.report.text import listing
 from roost.report.waker import asleep_waker_note, awake_waker_note
 from roost.report.windows import window_notes
@@ -63,6 +66,7 @@ async def status(
         now = datetime.now(UTC)
         work, work_lines = await _work(context, target, file, live, state, now)
         flows = await flow_states(target, file)
+        budget = await _budget(context, target, file, now)
     ours = our_machines_in(file, live)
     windows = window_state((machine.config for machine in ours), now)
     chosen = effective(file, live, now)
@@ -77,7 +81,12 @@ async def status(
             **work.document(),
             "windows": windows and {**windows.document(), "faults": list(work.window_faults)},
         }
-        document = {**known, "override": override, "flows": [flow.document() for flow in flows]}
+        document = {
+            **known,
+            "override": override,
+            "flows": [flow.document() for flow in flows],
+            "budget": budget and budget.model_dump(mode="json"),
+        }
         context.out.print_json(json.dumps(document))
         return code
     if live.app is None:
@@ -98,7 +107,8 @@ async def status(
     resources = (*_no_machine(file, live), *_addresses_and_volumes(file, live))
     standing = (*exit_notes(ours), *verdict_notes(name, state.release))
     inside = window_notes(name, windows, work.next_due, now, is_awake=_is_awake(ours))
-    running = (*work_lines, *inside, *(note for flow in flows for note in flow.notes()))
+    kept = (budget_line(budget),) if budget else ()
+    running = (*work_lines, *inside, *kept, *(note for flow in flows for note in flow.notes()))
     notes = (*faults, *running, *standing, *resources, *replica_notes(file, live), *chosen.notes)
     for note in (*notes, *refused, *cordoned):
         context.out.print(one_line(note), markup=False, soft_wrap=True)
@@ -125,6 +135,16 @@ async def _work(  # noqa: PLR0913, PLR0917 - what is known of one server
     due = as_of_now(named, now, ours) if named else None
     lines = asleep_notes(file.name, due, notes, now, _who_wakes(file, announced, due))
     return ServerWork(next_due=due, waker=announced), tuple(lines)
+
+
+async def _budget(
+    context: Context, target: Target, file: EnvironmentFile, now: datetime
+) -> BudgetFound | None:
+    """Return the month of an environment beside its budget; only one that has a budget is read for it."""
+    if file.environment.budget is None:
+        return None
+    [row] = await read_fleet(context, target, [file], now)
+    return budget_of(row, now)
 
 
 def _is_awake(machines: Iterable[Machine]) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from roost.doctor.check import Check, missing, ok
-from roost.doctor.workflows import FOLDER, Workflows
+from roost.doctor.workflows import FOLDER, Holder, Workflows, lacking
+from roost.environment.fields import Secret
 from roost.environment.load import EnvironmentFile, environment_names
 from roost.environment.starter import is_example, secret_names
 from roost.errors import Fault, MissingLockError
@@ -66,30 +67,54 @@ def workflow_checks(
     for name in workflows.unreadable:
         yield missing(f"{FOLDER}/{name} is no workflow", "correct it, in a pull request")
     chosen = list(files)
-    lacking = list(_not_passed_on(workflows, chosen))
-    yield from lacking
-    if workflows.holders and not lacking:
+    absent = list(_not_passed_on(workflows, chosen))
+    yield from absent
+    if workflows.holders and not absent:
         yield ok("the workflows pass on every secret that comes from GitHub")
     yield _owners(chosen, repository)
 
 
 def wanted_variables(file: EnvironmentFile) -> tuple[str, ...]:
     """Return the variables that an environment's values come from, the SOPS key included."""
-    names = secret_names([secret for _, secret in file.environment.all_secrets])
-    return (*names, *([SOPS_KEY] if file.environment.sops_files else []))
+    environment = file.environment
+    addresses = {
+        place for place, _ in environment.addresses
+    }  # in a GitHub environment of their own
+    return _variables(secret for place, secret in environment.all_secrets if place not in addresses)
+
+
+def address_variables(file: EnvironmentFile) -> tuple[str, ...]:
+    """Return the variables that its addresses for messages come from, the SOPS key included."""
+    return _variables(secret for _, secret in file.environment.addresses)
+
+
+def _variables(secrets: Iterable[Secret]) -> tuple[str, ...]:
+    found = list(secrets)
+    uses_sops = any(secret.source.sops for secret in found)
+    return (*secret_names(found), *([SOPS_KEY] if uses_sops else []))
 
 
 def _not_passed_on(workflows: Workflows, files: list[EnvironmentFile]) -> Iterator[Check]:
+    yield from _lacking(workflows.holders, files, wanted_variables, "have FLY_API_TOKEN")
+    yield from _lacking(workflows.tellers, files, address_variables, "send messages")
+
+
+def _lacking(
+    holders: Sequence[Holder],
+    files: list[EnvironmentFile],
+    variables: Callable[[EnvironmentFile], Iterable[str]],
+    which: str,
+) -> Iterator[Check]:
     wanted: dict[str, list[str]] = {}
     for file in files:
-        for variable in wanted_variables(file):
+        for variable in variables(file):
             wanted.setdefault(variable, []).append(file.name)
     for variable, names in wanted.items():
-        if places := workflows.lacking(variable):
+        if places := lacking(holders, variable):
             line = f"{variable}: ${{{{ secrets.{variable} }}}}"
             yield missing(
                 f"{variable} ({', '.join(names)}) is not passed on by {', '.join(places)}",
-                f"add to the `env` of the steps there that have FLY_API_TOKEN: {line}",
+                f"add to the `env` of the steps there that {which}: {line}",
             )
 
 

@@ -9,11 +9,12 @@ from dataclasses import replace
 
 from roost.doctor.branch_rules import MAIN, rule_checks
 from roost.doctor.check import Check, missing, ok, unknown
-from roost.doctor.files import wanted_variables
+from roost.doctor.files import address_variables, wanted_variables
 from roost.doctor.runners import runner_checks
 from roost.doctor.shared_secrets import DEPLOYING, GUARDED_SECRETS, shared_secrets
 from roost.doctor.workflows import Workflows
 from roost.environment.load import EnvironmentFile
+from roost.environment.names import NOTIFY
 from roost.environment.starter import Starter
 from roost.errors import RoostError
 from roost.github.api import GitHub
@@ -72,6 +73,8 @@ class _GitHubChecks:
         """Environments whose branches are checked already, or need no check."""
         self.names: set[str] = {*GUARDED_SECRETS}
         """Names of secrets that belong in an environment."""
+        self.addresses: dict[str, None] = {}
+        """Names of the secrets with addresses for messages."""
 
     async def environment(self, file: EnvironmentFile) -> AsyncIterator[Check]:
         """Check the GitHub environment of one file."""
@@ -80,6 +83,7 @@ class _GitHubChecks:
         found = self.environments.get(name)
         variables = [TOKEN, *map(self.workflows.secret_of, wanted_variables(file))]
         self.names |= {*variables}
+        self.addresses |= dict.fromkeys(address_variables(file))
         self.looked_at.add(name)
         if found is None:
             yield missing(
@@ -182,6 +186,8 @@ class _GitHubChecks:
             yield check
         async for check in self.pull_requests():
             yield check
+        async for check in self.messages():
+            yield check
         async for check in self.left_over():
             yield check
         async for check in shared_secrets(self.github, repository, self.names):
@@ -220,6 +226,20 @@ class _GitHubChecks:
         there = await self.names_in(PULL_REQUESTS)
         has_key = there is None or APP_KEY in there
         async for check in self.branches(found, f"its {APP_KEY}" if has_key else "its secrets"):
+            yield check
+
+    async def messages(self) -> AsyncIterator[Check]:
+        """Check the environment of the addresses for messages, where a file names one."""
+        if not self.addresses:
+            return
+        self.looked_at.add(NOTIFY)
+        found = self.environments.get(NOTIFY)
+        if found is None:
+            yield missing(f"there is no GitHub environment {NOTIFY}", only_main(NOTIFY), NOTIFY)
+            return
+        async for check in self.branches(found, "its addresses"):
+            yield check
+        async for check in self.secrets(NOTIFY, self.addresses, ()):
             yield check
 
     async def names_in(self, name: str) -> frozenset[str] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,13 @@ WANTED = ("checks", "plan", "deploy", "drift", "scale", "rollback", "secrets", "
 _NEEDS_VALUES = re.compile(
     r"\broost\s+(github\s+(deploy|secrets|rollback)|apply|secrets|drift|scale|rollback|restore)\b"
 )
+_TELLS = re.compile(r"\broost\s+github\s+(notify|waiting)\b")
 _SECRET = re.compile(r"\$\{\{\s*secrets\.(\w+)\s*\}\}", re.ASCII)
 
 
 @dataclass(frozen=True)
 class Holder:
-    """A step with a deploy token, which may need the value of every secret."""
+    """A step that needs values: one with a deploy token, or one that sends messages."""
 
     workflow: str
     job: str
@@ -40,14 +41,8 @@ class Workflows:
     """Files of the template that are missing."""
     unreadable: tuple[str, ...]
     """Files that cannot be read as workflows."""
-
-    def lacking(self, variable: str) -> tuple[str, ...]:
-        """Return the workflows, with their jobs, that do not pass a variable on."""
-        jobs: dict[str, dict[str, None]] = {}
-        for holder in self.holders:
-            if variable not in holder.handed:
-                jobs.setdefault(holder.workflow, {})[holder.job] = None
-        return tuple(f"{workflow} ({', '.join(names)})" for workflow, names in jobs.items())
+    tellers: tuple[Holder, ...] = ()
+    """Steps that send messages, and need their addresses."""
 
     def secret_of(self, variable: str) -> str:
         """Return the secret of GitHub that a variable is set to."""
@@ -55,31 +50,52 @@ class Workflows:
         return found[0] if found else variable
 
 
+def lacking(holders: Iterable[Holder], variable: str) -> tuple[str, ...]:
+    """Return the workflows, with their jobs, of steps that do not pass a variable on."""
+    jobs: dict[str, dict[str, None]] = {}
+    for holder in holders:
+        if variable not in holder.handed:
+            jobs.setdefault(holder.workflow, {})[holder.job] = None
+    return tuple(f"{workflow} ({', '.join(names)})" for workflow, names in jobs.items())
+
+
 def read_workflows(repository: Path) -> Workflows:
     """Read all workflow files of a checkout."""
     folder = repository / FOLDER
     files = sorted([*folder.glob("*.yml"), *folder.glob("*.yaml")])
     holders: list[Holder] = []
+    tellers: list[Holder] = []
     unreadable: list[str] = []
     for file in files:
         try:
-            holders += _holders(file.name, yaml.safe_load(file.read_bytes()))
+            workflow = yaml.safe_load(file.read_bytes())
+            holders += _holders(file.name, workflow)
+            tellers += _tellers(file.name, workflow)
         except (yaml.YAMLError, OSError, AttributeError, TypeError, ValueError, RecursionError):
             unreadable.append(file.name)
     have = {file.stem for file in files}
     absent = tuple(f"{name}.yml" for name in WANTED if name not in have)
-    return Workflows(tuple(holders), absent, tuple(unreadable))
+    return Workflows(tuple(holders), absent, tuple(unreadable), tuple(tellers))
 
 
 def _holders(name: str, workflow: Any) -> Iterator[Holder]:
+    for key, job, run, env in _steps(workflow):
+        if _environment(job) != PLAN and TOKEN in env and _NEEDS_VALUES.search(run):
+            yield Holder(name, key, dict(_handed(env)))
+
+
+def _tellers(name: str, workflow: Any) -> Iterator[Holder]:
+    for key, _, run, env in _steps(workflow):
+        if _TELLS.search(run):
+            yield Holder(name, key, dict(_handed(env)))
+
+
+def _steps(workflow: Any) -> Iterator[tuple[str, Mapping[str, Any], str, Mapping[str, Any]]]:
+    """Return each step's job with its name, and what it runs with which variables."""
     for key, job in workflow["jobs"].items() if "jobs" in workflow else ():
-        if _environment(job) == PLAN:
-            continue
         around = {**(workflow.get("env") or {}), **(job.get("env") or {})}
         for step in job.get("steps") or ():
-            env = {**around, **(step.get("env") or {})}
-            if TOKEN in env and _NEEDS_VALUES.search(str(step.get("run") or "")):
-                yield Holder(name, str(key), dict(_handed(env)))
+            yield str(key), job, str(step.get("run") or ""), {**around, **(step.get("env") or {})}
 
 
 def _environment(job: Mapping[str, Any]) -> str:

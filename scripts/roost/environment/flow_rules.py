@@ -8,6 +8,7 @@ from roost.environment.extras import extras_are_packages, extras_need_our_image
 from roost.environment.flow_server import CLIENT_LOGIN
 from roost.environment.flow_units import flow_app, flow_environment
 from roost.environment.model import Environment
+from roost.environment.notify_rules import RULES as NOTIFY_RULES
 from roost.environment.replicated_rules import REPLICATED_RULES
 from roost.environment.rules import (
     Finding,
@@ -145,4 +146,4 @@ def all_findings(environment: Environment) -> Iterator[Finding]:
     yield from findings(environment)
     yield from findings(environment, (extras_are_packages, extras_need_our_image))
     yield from findings(environment, (server_variables, *WINDOW_RULES, *FLOW_RULES, *WAKER_RULES))
-    yield from findings(environment, REPLICATED_RULES)
+    yield from findings(environment, (*REPLICATED_RULES, *NOTIFY_RULES))

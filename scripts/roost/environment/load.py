@@ -232,7 +232,13 @@ def merged(file: EnvironmentFile) -> dict[str, Any]:
     data["prefect"].pop("object_secrets")
     if of_objects:
         data["prefect"]["object_secrets"] = of_objects
-    return {**data, "secrets": secrets, **({"flows": flows} if flows else {})}
+    notify = [
+        {"url_secret": _as_written(entry.url_secret), "on": written["on"]}
+        for written, entry in zip(data.pop("notify"), file.environment.notify, strict=True)
+    ]
+    lists = {"flows": flows, "notify": notify}
+    written_out = {key: listed for key, listed in lists.items() if listed}
+    return {**data, "secrets": secrets, **written_out}
 
 
 def _load(

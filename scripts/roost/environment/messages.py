@@ -44,7 +44,7 @@ _FORMS = {
     "field": "must be a field as plans show it, such as guest.memory_mb or env.PREFECT_LOGGING_LEVEL",
 }
 
-_OF_SECRETS = frozenset({"secrets", "object_secrets"})
+_OF_SECRETS = frozenset({"secrets", "object_secrets", "url_secret"})
 
 
 def field_path(error: ErrorDetails) -> Path:
@@ -75,8 +75,7 @@ def message(error: ErrorDetails, path: Path) -> str:
 
 def _found(value: object, path: Path) -> str:
     """Return the value to show; a text instead of a secret's name may be the secret itself."""
-    secret_s_place = bool(_OF_SECRETS.intersection(path)) or path[-1:] == ("url_secret",)
-    return NOT_SHOWN if secret_s_place and isinstance(value, str) else _shown(value)
+    return NOT_SHOWN if _OF_SECRETS.intersection(path) and isinstance(value, str) else _shown(value)
 
 
 def _named(path: Path) -> str:
@@ -142,6 +141,10 @@ def _whole_number(name: str, found: str, _: Mapping[str, Any]) -> str:
     usable = plain.isascii() and plain.isdigit() and len(plain) <= 9  # noqa: PLR2004 - no field allows a larger one
     instead = f"; write {int(plain)}" if usable else ""
     return f"{name} must be a whole number, without quotes or unit, found {found}{instead}"
+
+
+def _number(name: str, found: str, _: Mapping[str, Any]) -> str:
+    return f"{name} must be a number such as 5 or 12.50, without quotes or unit, found {found}"
 
 
 def _truth(name: str, found: str, _: Mapping[str, Any]) -> str:
@@ -231,6 +234,8 @@ def _other_backend(_: str, __: str, context: Mapping[str, Any]) -> str:
 _WRITERS: dict[str, Callable[[str, str, Mapping[str, Any]], str]] = {
     "missing": _missing,
     "int_type": _whole_number,
+    "float_type": _number,
+    "finite_number": _number,
     "bool_type": _truth,
     "string_type": _text,
     "model_type": _mapping,
@@ -241,6 +246,7 @@ _WRITERS: dict[str, Callable[[str, str, Mapping[str, Any]], str]] = {
     "string_pattern_mismatch": _pattern,
     "string_too_long": _too_long,
     "string_too_short": _too_short,
+    "too_short": _too_short,
     "too_long": _too_long,
     "greater_than_equal": _at_least,
     "less_than_equal": _at_most,

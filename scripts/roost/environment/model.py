@@ -14,10 +14,12 @@ from pydantic import Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
 from roost.environment.awake_window import MOST_WINDOWS, AwakeWindow
+from roost.environment.budget import Budget
 from roost.environment.disk import Extend, Retention
 from roost.environment.fields import Duration, Machine, Name, Secret, SettingText
 from roost.environment.flow_server import FlowServer
 from roost.environment.health import Health
+from roost.environment.notify import Notify
 from roost.environment.redis import Redis
 from roost.environment.regions import REGIONS
 from roost.environment.strict import Model
@@ -266,6 +268,10 @@ class Environment(Model):
     health: Health = Health()
     drift: Drift = Drift()
     """`heal` alone, or a mapping with heal and ignore."""
+    notify: Annotated[tuple[Notify, ...], Field(strict=False, max_length=20)] = ()
+    """Who is told of a failed deploy, drift and more: Slack, Teams, Discord, e-mail (docs/operations.md)."""
+    budget: Budget | None = None
+    """What it may cost a month; more is reported, and nothing is stopped."""
     secrets: Annotated[tuple[Secret, ...], Field(strict=False, max_length=200)] = ()
     """Names, or {name: NAME, from: {env: OTHER}}; a value never stands here."""
     flows: Annotated[tuple[FlowServer, ...], Field(strict=False, max_length=20)] = ()
@@ -280,7 +286,7 @@ class Environment(Model):
 
     @property
     def all_secrets(self) -> tuple[tuple[SecretPlace, Secret], ...]:
-        """The secrets of the server, its objects and its flow servers, each with its place in the file."""
+        """Every secret that the file names, each with its place: of the server, objects, flow servers, messages."""
         own = ((("secrets", index), secret) for index, secret in enumerate(self.secrets))
         of_objects = (
             (("prefect", "object_secrets", index), secret)
@@ -291,7 +297,15 @@ class Environment(Model):
             for number, entry in enumerate(self.flows)
             for index, secret in enumerate(entry.secrets)
         )
-        return (*own, *of_objects, *theirs)
+        return (*own, *of_objects, *theirs, *self.addresses)
+
+    @property
+    def addresses(self) -> tuple[tuple[SecretPlace, Secret], ...]:
+        """The secrets with an address for messages, each with its place; no server has them."""
+        return tuple(
+            (("notify", index, "url_secret"), entry.url_secret)
+            for index, entry in enumerate(self.notify)
+        )
 
     @property
     def sops_files(self) -> tuple[str, ...]:

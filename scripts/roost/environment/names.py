@@ -13,9 +13,12 @@ PLAN = "plan"
 """The GitHub environment with the read-only token."""
 PULL_REQUESTS = "pull-requests"
 """The GitHub environment with the key of the App that opens pull requests; only main may use it."""
+NOTIFY = "notify"
+"""The GitHub environment with the addresses for messages; only main may use it."""
 RESERVED: Mapping[str, str] = {
     PLAN: "has the read-only token, and every branch may use it",
     PULL_REQUESTS: "has the key of the App that opens pull requests",
+    NOTIFY: "has the addresses for messages",
     "copilot": "gives its secrets to GitHub's coding agent, which works on any branch",
     "github-pages": "is created by GitHub itself, for the site of a repository",
 }

@@ -50,6 +50,7 @@ def confined(file: EnvironmentFile) -> EnvironmentFile:
         "secrets": _without_values(environment.secrets),
         "prefect": environment.prefect.model_copy(update=of_objects),
         "flows": flows,
+        "notify": (),
     }
     if isinstance(environment.database, SqliteDatabase):
         update["database"] = environment.database.model_copy(update={"replicate": None})

@@ -12,8 +12,11 @@ from typing import Any
 from roost.fly.machines import MachineCalls
 from roost.fly.models import (
     DYING_VOLUMES,
+    Answer,
     App,
     IpAssignment,
+    Many,
+    OrgVolume,
     SecretInfo,
     SecretsUpdate,
     Snapshot,
@@ -21,9 +24,17 @@ from roost.fly.models import (
     Volume,
     VolumeExtension,
 )
-from roost.http.connection import path_of
+from roost.http.connection import path_of, present
 from roost.http.retry import Repeat
 from roost.secret_text import SecretText
+
+PAGE = 1000
+"""The most that one page of an organization's list may have."""
+
+
+class _VolumesPage(Answer):
+    volumes: Many[OrgVolume] = ()
+    next_cursor: str | None = None
 
 
 class FlyClient(MachineCalls):
@@ -72,6 +83,20 @@ class FlyClient(MachineCalls):
         reply = await self._send("GET", path_of("apps", app, "volumes"))
         found = reply.read_all(Volume)
         return tuple(volume for volume in found if dying or volume.state not in DYING_VOLUMES)
+
+    async def list_org_volumes(self, organization: str) -> tuple[OrgVolume, ...]:
+        """Return the volumes of all apps of an organization, those being destroyed left out."""
+        found: list[OrgVolume] = []
+        cursor = ""
+        while True:
+            path = path_of("orgs", organization, "volumes")
+            params = present({"limit": str(PAGE), "cursor": cursor or None})
+            reply = await self._send("GET", path, params=params)
+            page = reply.read(_VolumesPage)
+            found += page.volumes
+            if not page.next_cursor or page.next_cursor == cursor:
+                return tuple(volume for volume in found if volume.state not in DYING_VOLUMES)
+            cursor = page.next_cursor
 
     async def create_volume(self, app: str, fields: Mapping[str, Any]) -> Volume:
         """Create a volume; `fields` as the API names them."""

@@ -198,6 +198,12 @@ class Volume(Answer):
     blocks_avail: Number = 0
 
 
+class OrgVolume(Volume):
+    """A volume in the list of a whole organization."""
+
+    app_name: str = ""
+
+
 class VolumeExtension(Answer):
     """The answer to the extension of a volume."""
 

@@ -17,6 +17,9 @@ from roost.errors import UsageError
 from roost.http.exchange import HEADERS
 
 RESOLVE_LIMIT_S = 5.0
+LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=24)
+"""As many connections are kept as `roost status` uses at once. By default it is 20, and each of the others would
+begin anew for each request. httpcore looks at every connection for each request, so more cost more."""
 _THIS_COMPUTER = re.compile(r"localhost|.+\.localhost|127\.[0-9.]+|::1", re.ASCII)
 
 
@@ -57,6 +60,7 @@ def service_client(
         base_url=base_url,
         headers={"user-agent": "roost", **HEADERS, **headers},
         timeout=timeout_s,
+        limits=LIMITS,
         transport=transport,
         verify=certificates(base_url),
         # A proxy that the environment names cannot reach this computer's own ports.

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from roost.errors import ExitCode, InvalidFilesError, RoostError
+from roost.fly.models import Machine
 from roost.operations.orphaned_apps import Orphans
 from roost.operations.planning import Planned
+from roost.operations.server_state import last_death, our_machines_in
+from roost.plan.awake_time import awake_time
 from roost.plan.drift import Cause, Difference
+from roost.plan.fleet import CRITICAL, State, state_of
 from roost.plan.steps import Json
+from roost.report.drift import BudgetFound
+
+BOOT_S = 600.0
+"""How long a server may take to boot: a new volume, a migration or a restore takes minutes."""
 
 # The worst exit code of several environments counts; an error is worse than drift.
 WORST_LAST = (
@@ -41,6 +50,24 @@ class DriftFound:
         return self.planned is not None and not (
             self.planned.live.machines or self.planned.live.volumes
         )
+
+    def down(self, now: datetime) -> str:
+        """Return why the server is down; empty if it runs, sleeps, changes, or is not known.
+
+        A server has BOOT_S seconds to boot before a failed health check of Fly's counts.
+        """
+        if self.planned is None:
+            return ""
+        ours = our_machines_in(self.planned.file, self.planned.live)
+        deaths = [death for machine in ours if (death := last_death(machine))]
+        state = state_of(self.planned.live, ours, has_failed=bool(deaths))
+        if state is State.FAILED:
+            return f"no machine runs, and one ended unasked: {deaths[0].what}"
+        if state is not State.ILL or not all(_has_booted(machine, now) for machine in ours):
+            return ""
+        checks = (check for machine in ours for check in machine.checks)
+        failing = sorted({check.name for check in checks if check.status == CRITICAL})
+        return f"it is awake, and Fly's health check fails: {', '.join(failing)}."
 
     @property
     def objects_notes(self) -> tuple[str, ...]:
@@ -88,6 +115,11 @@ class DriftFound:
         }
 
 
+def _has_booted(machine: Machine, now: datetime) -> bool:
+    since = awake_time(machine, now.timestamp()).since
+    return since is None or now.timestamp() - since > BOOT_S
+
+
 def error_document(error: RoostError) -> Json:
     """Return an error, with every fault of a file, as JSON."""
     faults = error.faults if isinstance(error, InvalidFilesError) else ()
@@ -100,6 +132,7 @@ class Totals:
 
     found: list[DriftFound] = field(default_factory=list)
     orphans: Orphans = field(default_factory=Orphans)
+    budgets: tuple[BudgetFound, ...] = ()
 
     @property
     def code(self) -> ExitCode:
@@ -114,4 +147,5 @@ class Totals:
             "environments": [found.document() for found in self.found],
             "orphans": [vars(orphan) for orphan in self.orphans.apps],
             "notes": list(self.orphans.notes),
+            "budgets": [budget.model_dump(mode="json") for budget in self.budgets],
         }

@@ -9,11 +9,14 @@ from datetime import UTC, datetime
 from roost.apply.secret_values import Values, database_note
 from roost.environment.load import EnvironmentFile
 from roost.environment.rehearsal import rehearsed
+from roost.environment.units import beside
 from roost.operations.context import Context
 from roost.operations.fly_target import Target
 from roost.operations.image_parts import image_for
 from roost.operations.secret_sources import known_values, object_values
-from roost.plan.cost import CostChange, cost_change, read_prices
+from roost.plan.budget import BudgetCheck
+from roost.plan.cost import CostChange, Prices, cost_change, read_prices
+from roost.plan.cost_table import budget_check
 from roost.plan.database_move import with_kept_volume
 from roost.plan.desired import Desired
 from roost.plan.desired_state import desired_state
@@ -90,8 +93,12 @@ async def make_plan(
         values=check_values(desired, live, ours, values.found),
         object_values=check_object_values(record_on(ours.values()), of_objects.found),
     )
-    cost = cost_change(read_prices(context.prices), desired, live)
+    prices = read_prices(context.prices)
+    budget = _budget(chosen.file, desired, prices)
+    cost = replace(cost_change(prices, desired, live), budget=budget)
     plan = chosen.annotate(adopted.annotate(diff(desired, live)))
+    if budget and budget.is_passed:
+        plan = replace(plan, warnings=(*plan.warnings, budget.warning(file.name)))
     return Planned(
         chosen.file,
         image,
@@ -104,6 +111,15 @@ async def make_plan(
         adopted.left,
         object_values=of_objects,
     )
+
+
+def _budget(file: EnvironmentFile, desired: Desired, prices: Prices) -> BudgetCheck | None:
+    """Return the budget of an environment; None if its file has none."""
+    budget = file.environment.budget
+    if budget is None:
+        return None
+    others = {unit.name: desired_state(unit, "") for unit in beside(file)}  # no image costs more
+    return budget_check(budget.monthly_usd, desired, prices, others)
 
 
 def plans_document(plans: Sequence[Planned]) -> Json:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from roost.fly.models import Machine, Volume
 from roost.plan.awake_windows import window_hours, window_share
+from roost.plan.budget import BudgetCheck
 from roost.plan.desired import LIMIT_FIELD, Desired, DesiredVolume, always_on
 from roost.plan.live import Live
 from roost.plan.ownership import find_volume, is_ours, our_machines
@@ -72,10 +73,14 @@ class CostChange:
     then: Cost
     source: str
     date: str
+    budget: BudgetCheck | None = None
+    """The budget of the whole environment beside what its file asks for; None without one."""
 
     def document(self) -> Json:
         """Return the JSON form, rounded to cents."""
+        budget = {"budget": self.budget.document()} if self.budget else {}
         return {
+            **budget,
             "currency": "USD",
             "per": "30 days",
             "now": self.now.document(),

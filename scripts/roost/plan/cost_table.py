@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from roost.plan.awake_windows import window_hours, window_share
+from roost.plan.budget import HOURS_PER_DAY, BudgetCheck
 from roost.plan.cost import Json, Prices, machine_month
 from roost.plan.desired import Desired
 from roost.plan.replicas import is_replicated, runs_services
 
 AWAKE = "machine, awake"
 USUAL_HOURS = (0.0, 2.0, 8.0, 24.0)
-HOURS_PER_DAY = 24.0
 
 
 @dataclass(frozen=True)
@@ -119,3 +119,18 @@ def _kind(config: Json) -> str:
     if not is_replicated(config):
         return AWAKE
     return "machine for the services" if runs_services(config) else "machines for the API"
+
+
+def budget_check(
+    monthly_usd: float, desired: Desired, prices: Prices, beside: Mapping[str, Desired]
+) -> BudgetCheck:
+    """Compare a budget with what a file asks for.
+
+    Args:
+        monthly_usd: the budget.
+        desired: the server that is asked for.
+        prices: the price list.
+        beside: what is asked for beside it, by the names.
+    """
+    low, high = cost_table("", desired, prices, (0.0, HOURS_PER_DAY), beside).total.amounts
+    return BudgetCheck(monthly_usd, low, high)

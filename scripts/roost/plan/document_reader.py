@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from roost.errors import BadDocumentError
 from roost.plan.awake_windows import HOURS_A_MONTH
+from roost.plan.budget import BudgetCheck
 from roost.plan.cost import Cost, CostChange
 from roost.plan.steps import BaseStep, Change, Json, Plan, Refusal, Risk
 
@@ -54,11 +55,18 @@ class _Cost(_Part):
     window_hours: Annotated[float, Field(ge=0, le=HOURS_A_MONTH, allow_inf_nan=False)] = 0.0
 
 
+class _Budget(_Part):
+    monthly_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    low: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    high: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
 class _CostChange(_Part):
     now: _Cost
     then: _Cost
     source: Text
     date: Name
+    budget: _Budget | None = None
 
 
 class _Document(_Part):
@@ -138,4 +146,5 @@ def _cost(cost: _CostChange | None) -> CostChange | None:
     if cost is None:
         return None
     now, then = (Cost(**each.model_dump()) for each in (cost.now, cost.then))
-    return CostChange(now, then, cost.source, cost.date)
+    budget = BudgetCheck(**cost.budget.model_dump()) if cost.budget else None
+    return CostChange(now, then, cost.source, cost.date, budget)

@@ -30,7 +30,7 @@ from roost.plan.override import Override, marked
 from roost.plan.releases import Release, current, releases_on
 
 _AT_REST = frozenset({"stopped", "suspended"})
-_CRITICAL = "critical"
+CRITICAL = "critical"
 
 
 class State(Enum):
@@ -102,6 +102,7 @@ class FleetRow:
         disk_percent: how full its fullest volume is.
         cost: what all its apps cost in this month.
         awake: the awake time of the server's machines.
+        budget_usd: what all its apps may cost in a month.
         notes: what a person should know, with the next step.
         error: why it could not be read.
     """
@@ -121,6 +122,7 @@ class FleetRow:
     disk_percent: int | None = None
     cost: MonthCost | None = None
     awake: tuple[AwakeTime, ...] = ()
+    budget_usd: float | None = None
     notes: tuple[str, ...] = ()
     error: RoostError | None = None
 
@@ -187,7 +189,7 @@ def state_of(live: Live, ours: tuple[Machine, ...], *, has_failed: bool) -> Stat
     running = [machine for machine in ours if machine.state == "started"]
     if running:
         checks = (check.status for machine in running for check in machine.checks)
-        return State.ILL if _CRITICAL in checks else State.AWAKE
+        return State.ILL if CRITICAL in checks else State.AWAKE
     if has_failed:
         return State.FAILED
     return State.ASLEEP if all(m.state in _AT_REST for m in ours) else State.CHANGING

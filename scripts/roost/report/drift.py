@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from roost.errors.command import Command
 from roost.plan.drift import Cause, Difference, changed_twice
+from roost.plan.month_cost import MonthCost
 from roost.plan.prefect_objects import KEY as OBJECTS
 from roost.report.markdown import code, short_code, text, value_code
 from roost.report.plan_layout import LIMIT
@@ -87,6 +88,8 @@ class DriftResult(Read):
     """Whether only the button heals it, because the environment is protected."""
     protected: bool = False
     """Whether it is protected, so that a reviewer may have to approve the job that heals it."""
+    down: str = ""
+    """Why it is down; empty if it runs, sleeps or changes."""
 
 
 class OrphanFound(Read):
@@ -106,6 +109,37 @@ class TokenFound(Read):
     soon: bool = False
 
 
+class BudgetFound(Read):
+    """What an environment with a budget costs in this calendar month, in USD."""
+
+    environment: str
+    month: str
+    """Such as 2026-11."""
+    monthly_usd: float
+    so_far: float
+    month_end: float
+    """At the end of the month, if its machines go on as in the last week."""
+    at_least: bool = False
+    """Whether Fly has forgotten events of this month, so that it is more."""
+
+    @classmethod
+    def of(cls, name: str, monthly_usd: float, cost: MonthCost, now: datetime) -> BudgetFound:
+        """Return the month of one environment beside its budget."""
+        return cls(
+            environment=name,
+            month=f"{now.astimezone(UTC):%Y-%m}",
+            monthly_usd=monthly_usd,
+            so_far=round(cost.so_far, 2),
+            month_end=round(cost.at_end, 2),
+            at_least=cost.at_least,
+        )
+
+    @property
+    def over(self) -> bool:
+        """Whether the month runs over the budget."""
+        return max(self.so_far, self.month_end) > self.monthly_usd
+
+
 class RunResult(Read):
     """What a run found apart from the environments."""
 
@@ -114,6 +148,7 @@ class RunResult(Read):
     orphans: tuple[OrphanFound, ...] = ()
     notes: Listed = ()
     token: TokenFound = TokenFound()
+    budgets: tuple[BudgetFound, ...] = ()
 
 
 def drift_summary(results: Sequence[DriftResult], run: RunResult) -> str:
@@ -124,6 +159,8 @@ def drift_summary(results: Sequence[DriftResult], run: RunResult) -> str:
     lines += ["| environment | state | differences | next |", "|---|---|---|---|"]
     lines += [_row(result) for result in ordered]
     notes = [f"- {text(orphan_line(orphan))}" for orphan in run.orphans]
+    notes += [f"- {text(_cut(f'{r.environment} is down: {r.down}'))}" for r in ordered if r.down]
+    notes += [f"- {text(budget_line(found))}" for found in run.budgets]
     notes += [f"- {text(_cut(note))}" for note in run.notes]
     tail = fitted(notes, LIMIT // 4, "note")
     room = LIMIT
@@ -272,6 +309,17 @@ def token_line(token: TokenFound) -> str:
     return (
         f"The Fly token of the schedule expires on {token.ends:%Y-%m-%d at %H:%M} UTC. "
         "After that, neither the drift check nor plans work."
+    )
+
+
+def budget_line(found: BudgetFound) -> str:
+    """Return a sentence about an environment's month beside its budget."""
+    least = "at least " if found.at_least else ""
+    now = "is over" if found.so_far > found.monthly_usd else "runs over"
+    state = f"{now} its budget" if found.over else "is within its budget"
+    return (
+        f"{plain(found.environment)} {state} of ${found.monthly_usd:.2f} a month: {least}${found.so_far:.2f} "
+        f"so far in {plain(found.month)}, and ${found.month_end:.2f} at its end if it goes on as in the last week."
     )
 
 

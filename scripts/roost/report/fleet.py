@@ -21,6 +21,7 @@ from roost.plan.fleet import FleetRow, State
 from roost.plan.month_cost import MonthCost
 from roost.plan.next_due import LEAD
 from roost.plan.override import rfc3339
+from roost.report.drift import BudgetFound, budget_line
 from roost.report.due import length, what, when
 from roost.report.text import GAP, Listing, listing
 from roost.report.wording import counted, one_line
@@ -160,9 +161,18 @@ def attention(row: FleetRow, now: datetime) -> Iterator[str]:
         yield f"Override: {row.override.summary()} ({row.override.reason}), by {row.override.who}."
     if row.disk_percent is not None and row.disk_percent >= FULL_PERCENT:
         yield f"Its volume is {row.disk_percent} % full. See what to do: {Command('plan', row.name)}"
+    if (budget := budget_of(row, now)) and budget.over:
+        yield f"{budget_line(budget)} See what for: {Command('cost', row.name)}"
     due = row.next_due
     if due and not due.window and now - due.at > LEAD:
         yield f"A run is late: {when(due, now)}, {what(due)}. Start it: {Command('wake', row.name)}"
+
+
+def budget_of(row: FleetRow, now: datetime) -> BudgetFound | None:
+    """Return the month of an environment beside its budget; None without one, or without its cost."""
+    if row.budget_usd is None or row.cost is None:
+        return None
+    return BudgetFound.of(row.name, row.budget_usd, row.cost, now)
 
 
 def fleet_notes(rows: Iterable[FleetRow]) -> Iterator[str]:
@@ -235,6 +245,7 @@ def row_document(row: FleetRow) -> Json:
         "awake_since": row.awake_since and rfc3339(row.awake_since),
         "disk_percent": row.disk_percent,
         "cost": row.cost and row.cost.document(),
+        "budget_usd": row.budget_usd,
         "awake": [_awake_document(awake) for awake in row.awake],
         "notes": list(row.notes),
         "error": row.error and _error_document(row.error),

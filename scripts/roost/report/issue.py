@@ -18,6 +18,7 @@ from typing import Any
 from pydantic import AliasChoices, Field, ValidationError
 
 from roost.environment.flow_units import split_name
+from roost.environment.notify import Fact
 from roost.errors.command import TYPED, Command, rendered
 from roost.github.models import ACTIONS_BOT, Issue
 from roost.plan.drift import only_apply_ends
@@ -34,7 +35,7 @@ from roost.report.drift import (
     to_do,
     token_line,
 )
-from roost.report.markdown import code, text
+from roost.report.markdown import code, text, unmarked_text
 from roost.report.plan_layout import LIMIT
 from roost.report.wording import counted
 
@@ -95,6 +96,9 @@ class Topic:
         digest: see `Marker`.
         news: the comment to add if `digest` changed.
         run: see `Marker`.
+        fact: what kind of message tells of it.
+        environment: the environment; empty if it is about all.
+        plain: the message: what it is, and the next step.
     """
 
     about: str
@@ -104,6 +108,9 @@ class Topic:
     digest: str
     news: str
     run: int = 0
+    fact: Fact = "drift"
+    environment: str = ""
+    plain: str = ""
 
 
 @dataclass(frozen=True)
@@ -117,6 +124,11 @@ class Change:
     comment: str = ""
     duplicates: tuple[int, ...] = field(default=())
     """The numbers of open duplicates, to be closed."""
+
+    @property
+    def is_news(self) -> bool:
+        """Whether it says something that the issue did not say before, and that somebody has to act on."""
+        return self.topic.is_open and (not self.number or bool(self.state or self.comment))
 
     @property
     def word(self) -> str:
@@ -172,7 +184,7 @@ def read_marker(body: str) -> Marker | None:
         return None
 
 
-def _marked(about: str, mark: str, seen: Seen, lines: Iterable[str]) -> str:
+def marked(about: str, mark: str, seen: Seen, lines: Iterable[str]) -> str:
     """Return a text with its marker, in which nothing can end the HTML comment."""
     written_by = {"run": seen.run} if seen.run else {}
     fields = json.dumps({"about": about, "digest": mark, **written_by}, separators=(",", ":"))
@@ -240,13 +252,17 @@ def environment_topic(
     is_open = bool(orphans) or (result is not None and result.state in {"drift", "error"})
     headline = _headline(name, result, orphans)
     lines = [headline, ""]
-    tail = [*_steps(name, result, orphans), *_last(seen, is_open=is_open)]
+    steps = [*_steps(name, result, orphans)]
+    tail = [*steps, *last_line(seen, is_open=is_open)]
     if result is not None and is_open:
         room = LIMIT - sum(map(len, [*lines, *tail])) - 2000
         lines.append(found_part(result, room))
     about, mark = f"{_ENVIRONMENT}{name}", _mark(result, orphans)
-    body = _marked(about, mark, seen, [*lines, *tail])
-    return Topic(about, f"Drift: {name}", is_open, body, mark, f"{headline} {_at(seen)}", seen.run)
+    body = marked(about, mark, seen, [*lines, *tail])
+    news, plain_text = f"{headline} {at_run(seen)}", unmarked_text([headline, *steps])
+    return Topic(
+        about, f"Drift: {name}", is_open, body, mark, news, seen.run, "drift", name, plain_text
+    )
 
 
 def gone_topic(name: str, seen: Seen) -> Topic:
@@ -258,8 +274,8 @@ def gone_topic(name: str, seen: Seen) -> Topic:
     )
     headline = f"{code(name)} is gone: {lacks}."
     about = f"{_ENVIRONMENT}{name}"
-    body = _marked(about, "gone", seen, [headline, *_last(seen, is_open=False)])
-    news = f"{headline} {_at(seen)}"
+    body = marked(about, "gone", seen, [headline, *last_line(seen, is_open=False)])
+    news = f"{headline} {at_run(seen)}"
     return Topic(about, f"Drift: {name}", False, body, "gone", news, seen.run)  # noqa: FBT003 - it is closed
 
 
@@ -277,9 +293,12 @@ def token_topic(token: TokenFound, seen: Seen) -> Topic:
             "- The deploy tokens of the other GitHub environments may expire at that time, too.",
         ]
     mark = token.ends.isoformat() if token.ends else ""
-    body = _marked(TOKEN, mark, seen, [*lines, *_last(seen, is_open=token.soon)])
-    news = f"{headline} {_at(seen)}"
-    return Topic(TOKEN, "Fly token ends soon", token.soon, body, mark, news, seen.run)
+    body = marked(TOKEN, mark, seen, [*lines, *last_line(seen, is_open=token.soon)])
+    news = f"{headline} {at_run(seen)}"
+    told = unmarked_text(lines)
+    return Topic(
+        TOKEN, "Fly token ends soon", token.soon, body, mark, news, seen.run, "token", plain=told
+    )
 
 
 def _headline(name: str, result: DriftResult | None, orphans: Sequence[OrphanFound]) -> str:
@@ -354,12 +373,14 @@ def _advice(name: str, result: DriftResult) -> Iterator[str]:
     yield from to_do(plain(name), result.differences)
 
 
-def _last(seen: Seen, *, is_open: bool) -> Iterator[str]:
+def last_line(seen: Seen, *, is_open: bool) -> Iterator[str]:
+    """Yield the end of an issue: when it was checked, and that it changes by itself."""
     keeps = "It is kept up to date by the drift workflow"
     yield f"\n---\n\nLast checked {seen.line}. {keeps}{', and closes by itself' if is_open else ', and opens again by itself'}."
 
 
-def _at(seen: Seen) -> str:
+def at_run(seen: Seen) -> str:
+    """Return a link to the run, or the time outside of a run."""
     return f"([run]({seen.run_url}))" if seen.run_url else f"({seen.when:%Y-%m-%d %H:%M} UTC)"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from roost.errors.command import bare
@@ -61,3 +62,10 @@ def text(value: str) -> str:
 def _plain(value: str) -> str:
     marked = "".join(_TEXT.get(c, c) for c in html.escape(value, quote=False))
     return _LINK.sub(lambda m: f"{m[1]}&#58;" if m[1] else f"{m[2]}&#46;", marked)
+
+
+def unmarked_text(lines: Iterable[str]) -> str:
+    """Return what this module wrote as plain text on one line, without headings."""
+    written = (line for block in lines for line in block.splitlines())
+    words = (line.removeprefix("- ") for line in written if line and not line.startswith("#"))
+    return html.unescape(" ".join(words)).replace("\u200b", "").replace("`", "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from json import loads
+from json import dumps, loads
 from typing import Any, TextIO, cast
 
 from rich.cells import cell_len
@@ -75,6 +75,10 @@ class _Console(Console):
     def print_json(self, json: str | None = None, **options: Any) -> None:
         """Print JSON in ASCII, as names from Fly may hold control characters of a terminal."""
         data = bare_document(loads(json)) if json else options.pop("data", None)
+        if not (self.is_terminal or self.record or options):
+            # rich styles each word, which for all environments takes longer than to read them.
+            self.file.write(f"{dumps(data, indent=2)}\n")
+            return
         super().print_json(data=data, **{"ensure_ascii": True, **options})
 
     def render(

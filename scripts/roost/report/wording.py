@@ -158,7 +158,8 @@ def cost_line(cost: CostChange) -> str:
     asleep = f"asleep, and awake in windows for {then.window_hours:.0f} h"
     low = f"${then.low:.2f} ({asleep if then.window_hours else 'asleep'})"
     after = f"{low} to ${then.high:.2f} (awake) a month"
+    budget = f" {cost.budget.sentence()}" if cost.budget else ""
     if (round(now.low, 2), round(now.high, 2)) == (round(then.low, 2), round(then.high, 2)):
-        return f"Cost: {after}, unchanged. Prices of {cost.date}."
+        return f"Cost: {after}, unchanged. Prices of {cost.date}.{budget}"
     before = f"${now.low:.2f} to ${now.high:.2f}" if now.high else "nothing"
-    return f"Cost: {after}, now {before}. Prices of {cost.date}."
+    return f"Cost: {after}, now {before}. Prices of {cost.date}.{budget}"

@@ -25,6 +25,7 @@ from roost.operations.context import Context
 from roost.operations.image_parts import image_for
 from roost.report.markdown import text
 from roost.workflows.base_checkout import NOTHING, is_lost, open_base
+from roost.workflows.notify import telling_of
 
 MOST_JOBS = 256
 """GitHub starts this many jobs from one matrix, and fails a workflow with a longer list."""
@@ -46,6 +47,7 @@ class Changed:
             done to their apps.
         examples: example files of the template, which are ignored, because nobody has such servers.
         lost: whether the commit to compare with is not here, so that every environment counts.
+        tell: those whose file names who is told that a deploy waits for an approval.
     """
 
     open: tuple[str, ...]
@@ -53,6 +55,7 @@ class Changed:
     removed: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
     lost: bool = False
+    tell: frozenset[str] = frozenset()
 
     @property
     def environments(self) -> tuple[str, ...]:
@@ -115,6 +118,8 @@ def _outputs(found: Changed) -> dict[str, Any]:
         "first": found.environments[:MOST_JOBS],
         "rest": found.environments[MOST_JOBS:],
         "any": bool(found.environments),
+        "tell_open": [name for name in found.open if name in found.tell][:MOST_JOBS],
+        "tell_protected": [name for name in found.protected if name in found.tell][:MOST_JOBS],
     }
 
 
@@ -175,8 +180,11 @@ def is_of_a_fork(runner: Runner) -> bool:
 
 def only(context: Context, name: str) -> Changed:
     """Return one environment as changed."""
-    protected = load_environment(name, context.environments).environment.protected
-    return Changed((), (name,)) if protected else Changed((name,), ())
+    file = load_environment(name, context.environments)
+    tell = telling_of([file])
+    if file.environment.protected:
+        return Changed((), (name,), tell=tell)
+    return Changed((name,), (), tell=tell)
 
 
 def find_changed(context: Context, base: str) -> Changed:
@@ -211,6 +219,7 @@ def find_changed(context: Context, base: str) -> Changed:
         tuple(sorted(gone - names)),
         tuple(sorted(f"environments/{f.path.name}" for f in loaded.files if is_example(f))),
         lost,
+        telling_of(differing),
     )
 
 

@@ -27,6 +27,7 @@ from roost.report.drift import (
     DriftResult,
     RunResult,
     TokenFound,
+    budget_line,
     drift_summary,
     token_line,
 )
@@ -67,7 +68,8 @@ async def drift(context: Context, results: Path | None) -> ExitCode:
         context.out.print(token_line(token), markup=False, soft_wrap=True)
     run = run_document(context, totals, token)
     scheduled = runner is not None and runner.event_name == "schedule"
-    documents = [found_document(found, scheduled=scheduled) for found in totals.found]
+    now = datetime.now(UTC)
+    documents = [found_document(found, scheduled=scheduled, now=now) for found in totals.found]
     documents = with_jobs(documents)
     for document in documents:
         write_result(results, document["environment"], document)
@@ -132,7 +134,7 @@ def look_at_token(context: Context, now: datetime) -> TokenFound:
     return TokenFound(ends=ends, soon=ends is not None and ends - now < SOON)
 
 
-def found_document(found: DriftFound, *, scheduled: bool) -> Json:
+def found_document(found: DriftFound, *, scheduled: bool, now: datetime) -> Json:
     """Return the result of one environment, with the job that restores it.
 
     On the schedule a protected environment is not healed: the job could wait for a reviewer for days
@@ -145,7 +147,8 @@ def found_document(found: DriftFound, *, scheduled: bool) -> Json:
     heals = wanted and not (scheduled and protected)
     left = wanted and not heals and not ended
     put_back = {"heal": heals, "end": ended and not heals, "by_button": left}
-    return {"format": 1, **found.document(), **put_back, "protected": protected}
+    more = {"protected": protected, "down": found.down(now)}
+    return {"format": 1, **found.document(), **put_back, **more}
 
 
 def with_jobs(documents: list[Json]) -> list[Json]:
@@ -174,6 +177,7 @@ def run_document(context: Context, totals: Totals, token: TokenFound) -> Json:
         ),
         "orphans": document["orphans"],
         "notes": document["notes"],
+        "budgets": document["budgets"],
         "token": token.model_dump(mode="json"),
     }
 
@@ -219,6 +223,11 @@ def messages(totals: Totals, token: TokenFound) -> list[Annotation]:
             count = len(found.differences)
             message = f"{found.name} differs from its file ({counted(count, 'difference')})."
             shown.append(Annotation("warning", message, "Drift"))
+    shown += [
+        Annotation("warning", budget_line(budget), "Budget")
+        for budget in totals.budgets
+        if budget.over
+    ]
     shown += [
         Annotation("warning", f"{orphan.app} is orphaned: {orphan.why}.", "Drift")
         for orphan in totals.orphans.apps

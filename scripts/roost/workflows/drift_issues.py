@@ -35,6 +35,9 @@ from roost.report.issue import (
     known_issues,
     topics,
 )
+from roost.report.notice import drift_notices
+from roost.report.standing_issues import standing_topics
+from roost.workflows.notify import hand_on
 
 MAX_BYTES = 8 * 2**20
 """The result of an environment has a few thousand bytes."""
@@ -69,14 +72,17 @@ async def drift_issues(
         GitHubError: an issue could not be read or written; the others were.
     """
     run = read_run(results)
-    found = read_results(results, healed)
-    if before_healing:
-        found = to_report_now(found, run)
+    every = read_results(results, healed)
+    found = to_report_now(every, run) if before_healing else every
     runner = runner_of(context.environ)
     seen = Seen(datetime.now(UTC), runner.run_url if runner else "")
     async with github_of(context.environ) as github:
         issues = await github.issues(LABEL)
-        todo = changes(topics(found, run, known_issues(issues), seen), issues)
+        known = known_issues(issues)
+        later = {result.environment for result in every} - {r.environment for r in found}
+        standing = standing_topics(every, run, known, seen, later)
+        todo = changes((*topics(found, run, known, seen), *standing), issues)
+        hand_on(context, runner, drift_notices(todo, every, seen.run_url))
         failed: GitHubError | None = None
         for change in todo:
             try:
@@ -193,7 +199,12 @@ def to_report_now(found: tuple[DriftResult, ...], run: RunResult) -> tuple[Drift
 
 
 def _after(before: DriftResult, back: DriftResult) -> DriftResult:
-    """Return the result of healing; an error without differences keeps the former ones."""
+    """Return the result of healing; an error without differences keeps the former ones.
+
+    A job that heals does not look whether the server is down: what it did not heal stays so.
+    """
+    if back.state not in {"healed", "clean"}:
+        back = back.model_copy(update={"down": before.down})
     if back.error and not back.differences:
         return back.model_copy(update={"app": before.app, "differences": before.differences})
     return back

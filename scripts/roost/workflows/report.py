@@ -22,11 +22,13 @@ from roost.operations.artifacts import read_documents
 from roost.operations.context import Context
 from roost.report.comment import outcome_section, with_outcomes
 from roost.report.markdown import text
+from roost.report.notice import deploy_notices
 from roost.report.outcome import DeployOutcome, missing, read_outcome
 from roost.workflows.artifact_hashes import OPEN, PROTECTED, named
 from roost.workflows.deployments import Proved, proved_by, record
 from roost.workflows.job import need_runner
 from roost.workflows.merges import PUSH, merged_pull, newest_pull, pulls_of_push
+from roost.workflows.notify import hand_on
 from roost.workflows.open_pull import path_in_repository
 from roost.workflows.pr_comment import MergedPull, read_merged_pull
 from roost.workflows.rest import left_line
@@ -69,6 +71,7 @@ async def report(context: Context, results: Path) -> ExitCode:
     if not outcomes:
         context.out.print("Nothing was deployed: there is nothing to report.")
         return ExitCode.DONE
+    hand_on(context, runner, deploy_notices(outcomes, runner.run_url))
     async with github_of(context.environ) as github:
         failed = await _record(context, github, proved_by(outcomes, runner), runner)
         places = await _places(context, github, runner, outcomes)

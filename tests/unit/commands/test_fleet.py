@@ -270,3 +270,44 @@ def test_without_a_file_it_says_how_to_make_one(roost, tmp_path):
 
     assert said.code == 3
     assert "./run roost init" in said.err
+
+
+def test_apps_and_volumes_are_read_for_the_whole_organization_at_once(roost, many, applied):
+    """Of 1,000 calls for 200 environments, 400 are not needed."""
+    for one in many.apps.values():
+        one.asked.clear()
+
+    said = roost("status", "--json")
+
+    asked = {"/".join(call.path) for one in many.apps.values() for call in one.asked}
+    assert {"apps/acme-demo", "apps/acme-demo/volumes"}.isdisjoint(asked)
+    assert {"apps/acme-demo/machines", "apps/acme-demo/secrets"} <= asked
+    # The app that does not exist yet is in no list, and so is asked for.
+    assert "apps/acme-zoo" in asked
+    assert rows(said)["zoo"]["state"] == "new"
+    assert applied["demo"]["state"] == "suspended"
+
+
+@pytest.mark.usefixtures("applied")
+def test_a_token_that_may_not_list_an_organization_reads_app_by_app_and_finds_the_same(roost, many):
+    listed = rows(roost("status", "--json"))
+    many.lists_volumes = False
+    one_by_one = rows(roost("status", "--json"))
+
+    for name, row in listed.items():
+        other = one_by_one[name]
+        assert {k: row[k] for k in ("state", "drift", "release", "disk_percent", "notes")} == {
+            k: other[k] for k in ("state", "drift", "release", "disk_percent", "notes")
+        }
+
+
+@pytest.mark.usefixtures("applied")
+def test_a_month_over_its_budget_stands_below_the_table(roost, tmp_path):
+    data = environment_data(app=APPS["staging"], budget={"monthly_usd": 0.01})
+    (tmp_path / "staging.yaml").write_text(yaml.safe_dump(data))
+
+    shown, document = roost("status"), rows(roost("status", "--json"))
+
+    assert " over its budget of $0.01 a month" in shown.out
+    assert (document["staging"]["budget_usd"], document["demo"]["budget_usd"]) == (0.01, None)
+    assert shown.code == 0

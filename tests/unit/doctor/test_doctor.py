@@ -861,6 +861,42 @@ def test_a_protected_environment_without_reviewers_is_left_open(roost, rewrite, 
     ) in lines(said, "ok")
 
 
+TELLS = """\
+on: push
+jobs:
+  notify:
+    environment: {name: notify, deployment: false}
+    steps:
+      - env: {NOTIFY_URL: "${{ secrets.NOTIFY_URL }}"}
+        run: ./run roost github notify
+"""
+
+
+@pytest.mark.usefixtures("fly")
+def test_addresses_for_messages_belong_in_an_environment_of_their_own(
+    roost, rewrite, github, repository
+):
+    (repository / ".github/workflows/drift.yml").write_text(TELLS)
+    rewrite(app="my-prefect", notify=[{"url_secret": "NOTIFY_URL"}, {"url_secret": "ON_CALL"}])
+
+    none = lines(roost("doctor"), "missing")
+    github.change(
+        {
+            **environments(notify=environment("notify")),
+            "/environments/notify/secrets": GitHubSettings.secrets("NOTIFY_URL"),
+        }
+    )
+    some = lines(roost("doctor"), "missing")
+
+    assert "notify: there is no GitHub environment notify" in none
+    # They are no secrets of the server, nor of the workflows that deploy it.
+    assert not any("its GitHub environment has no secret" in line for line in none)
+    assert "ON_CALL (staging) is not passed on by drift.yml (notify)" in none
+    assert not any("NOTIFY_URL" in line for line in none)
+    assert "notify: every branch reaches its addresses, not only main" in some
+    assert "notify: its GitHub environment has no secret ON_CALL" in some
+
+
 @pytest.mark.usefixtures("repository", "fly")
 def test_a_repository_that_is_not_known_is_not_guessed(roost, github, monkeypatch):
     monkeypatch.delenv("GITHUB_REPOSITORY")

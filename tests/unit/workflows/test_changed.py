@@ -118,7 +118,18 @@ def test_outputs_are_what_matrices_read(job, repository, base, outputs):
         "first": '["staging"]',
         "rest": "[]",
         "any": "true",
+        "tell_open": "[]",
+        "tell_protected": "[]",
     }
+
+
+def test_who_is_told_that_a_deploy_waits_is_an_output_of_its_own(job, repository, base, outputs):
+    told = [{"url_secret": "NOTIFY_URL", "on": ["approval"]}]
+    repository.write("staging", machine={"memory_mb": 1024}, notify=told)
+
+    job("github", "changed", "--base", base)
+
+    assert (outputs()["tell_open"], outputs()["tell_protected"]) == ('["staging"]', "[]")
 
 
 def test_the_first_push_of_the_template_deploys_none_of_its_examples(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -67,7 +68,57 @@ def test_all_clean_is_0_with_nothing_to_do(applied, fly, runner, tmp_path):
         "orphans": [],
         "notes": [],
         "token": {"ends": None, "soon": False},
+        "budgets": [],
     }
+
+
+def ended(seconds, **ending):
+    """Return the event of a machine that ended so many seconds ago."""
+    at = int((time.time() - seconds) * 1000)
+    return {"type": "exit", "status": "stopped", "timestamp": at, "request": {"exit_event": ending}}
+
+
+def down_of(tmp_path):
+    return json.loads((tmp_path / "found" / "staging.json").read_text())["down"]
+
+
+@pytest.mark.usefixtures("runner")
+def test_a_server_whose_machine_ended_unasked_is_down(applied, fly, tmp_path):
+    [machine] = fly.machines.values()
+    machine |= {"state": "stopped", "events": [ended(60, exit_code=137, requested_stop=False)]}
+
+    applied("github", "drift", "--results", tmp_path / "found")
+
+    assert down_of(tmp_path).startswith("no machine runs, and one ended unasked: ")
+
+
+@pytest.mark.usefixtures("runner")
+def test_a_server_that_sleeps_or_was_stopped_is_not_down(applied, fly, tmp_path):
+    [machine] = fly.machines.values()
+    for state, events in (
+        ("suspended", []),
+        ("stopped", [ended(60, exit_code=0, requested_stop=True)]),
+    ):
+        machine |= {"state": state, "events": events}
+        applied("github", "drift", "--results", tmp_path / "found")
+
+        assert down_of(tmp_path) == ""
+
+
+@pytest.mark.usefixtures("runner")
+@pytest.mark.parametrize(("seconds", "is_down"), [(30, False), (3600, True)])
+def test_a_failed_health_check_counts_after_the_time_to_boot(
+    applied, fly, tmp_path, seconds, is_down
+):
+    [machine] = fly.machines.values()
+    at = int((time.time() - seconds) * 1000)
+    machine["checks"] = [{"name": "ready", "status": "critical", "output": "hunter2"}]
+    machine["events"] = [{"type": "start", "status": "started", "timestamp": at}]
+
+    applied("github", "drift", "--results", tmp_path / "found")
+
+    expected = "it is awake, and Fly's health check fails: ready." if is_down else ""
+    assert down_of(tmp_path) == expected
 
 
 def test_a_hand_s_change_is_drift_and_waits_for_a_person(applied, fly, runner, tmp_path):

@@ -1,0 +1,132 @@
+"""The issues about a server that is down and about a month over its budget. Pure.
+
+They open, stay and close as those about drift do, in issue.py, and so each is told once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from roost.environment.flow_units import split_name
+from roost.environment.notify import Fact
+from roost.errors.command import TYPED, Command, rendered
+from roost.report.drift import BudgetFound, DriftResult, RunResult, budget_line, plain
+from roost.report.issue import Seen, Topic, at_run, last_line, marked
+from roost.report.markdown import code, text, unmarked_text
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of issue: what its marker and its title begin with, and what kind of message tells of it."""
+
+    prefix: str
+    title: str
+    fact: Fact
+
+    def about(self, name: str) -> str:
+        """Return what the marker of an environment's issue says."""
+        return f"{self.prefix}{name}"
+
+
+DOWN = Kind("down/", "Down", "down")
+BUDGET = Kind("budget/", "Budget", "budget")
+
+
+def standing_topics(
+    results: Iterable[DriftResult],
+    run: RunResult,
+    known: Iterable[str],
+    seen: Seen,
+    later: Collection[str] = (),
+) -> tuple[Topic, ...]:
+    """Return the content of these issues; nothing about what was not read.
+
+    Args:
+        results: the latest result of each environment.
+        run: what the run found apart from them.
+        known: what the existing issues are about.
+        seen: the time and the run.
+        later: the environments that this run heals at once, whose servers are reported afterwards.
+    """
+    found = tuple(results)
+    unread = {split_name(result.environment)[0] for result in found if result.state == "error"}
+    down = [down_topic(result, seen) for result in found if result.state != "error"]
+    topics = [*down, *(budget_topic(budget, seen) for budget in run.budgets)]
+    said = {topic.about for topic in topics}
+    now = [topic for topic in topics if topic not in down or topic.environment not in later]
+    return (*now, *_left(known, said, unread, seen))
+
+
+def _left(
+    known: Iterable[str], said: Collection[str], unread: Collection[str], seen: Seen
+) -> Iterator[Topic]:
+    """Close the issues about what is no longer there: a file, a flow server or a budget."""
+    for about in sorted(set(known) - set(said)):
+        for kind in (DOWN, BUDGET):
+            name = about.removeprefix(kind.prefix)
+            if name != about and split_name(name)[0] not in unread:
+                what = "has no budget any more" if kind is BUDGET else "is gone"
+                yield _closed(kind, name, f"{code(name)} {what}.", seen)
+
+
+def down_topic(result: DriftResult, seen: Seen) -> Topic:
+    """Return the issue of a server that is down, or of one that is not."""
+    name = result.environment
+    if not result.down:
+        return _closed(DOWN, name, f"{code(name)} is not down.", seen)
+    steps = (
+        f"See its state: `{Command('status', plain(split_name(name)[0]))}`",
+        f"To start it again as its file says: `{Command('drift', plain(name), '--heal')}`",
+    )
+    return _open(DOWN, name, f"{code(name)} is down: {text(result.down)}", steps, "down", seen)
+
+
+def budget_topic(found: BudgetFound, seen: Seen) -> Topic:
+    """Return the issue of an environment's budget in this month."""
+    name, headline = found.environment, text(budget_line(found))
+    if not found.over:
+        return _closed(BUDGET, name, headline, seen)
+    steps = (
+        f"See what it is paid for: `{Command('cost', plain(name))}`",
+        f"See when it was awake: `{Command('status', '--html', 'fleet.html')}`",
+        "Let it sleep more, make its machine smaller, or raise budget.monthly_usd.",
+    )
+    # The month is part of what was told, so that the next one is told again.
+    told = f"{found.month} {found.monthly_usd}"
+    return _open(BUDGET, name, headline, steps, told, seen)
+
+
+def _open(  # noqa: PLR0913, PLR0917 - the parts of an issue
+    kind: Kind, name: str, headline: str, steps: Sequence[str], told: str, seen: Seen
+) -> Topic:
+    lines = [f"- {text(rendered(step, TYPED))}" for step in steps]
+    todo = "\n".join(["\n### What to do\n", *lines])
+    about = kind.about(name)
+    return Topic(
+        about=about,
+        title=f"{kind.title}: {name}",
+        is_open=True,
+        body=marked(about, told, seen, [headline, todo, *last_line(seen, is_open=True)]),
+        told=told,
+        news=f"{headline} {at_run(seen)}",
+        run=seen.run,
+        fact=kind.fact,
+        environment=name,
+        plain=unmarked_text([headline, lines[0]]),
+    )
+
+
+def _closed(kind: Kind, name: str, headline: str, seen: Seen) -> Topic:
+    about = kind.about(name)
+    return Topic(
+        about=about,
+        title=f"{kind.title}: {name}",
+        is_open=False,
+        body=marked(about, "", seen, [headline, *last_line(seen, is_open=False)]),
+        told="",
+        news=f"{headline} {at_run(seen)}",
+        run=seen.run,
+        fact=kind.fact,
+        environment=name,
+    )
