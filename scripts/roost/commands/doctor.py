@@ -265,7 +265,7 @@ class _Indented:
         inside = options.update(width=max(width, _INDENT), no_wrap=False, overflow="fold")
         first: list[Segment] = [*console.render(Text.assemble(self.margin, end=""), options)]
         for line in console.render_lines(self.text, inside, pad=False):
-            yield from first
-            yield from line
+            *words, last = line or [Segment("")]
+            yield from (*first, *words, Segment(last.text.rstrip(), last.style))
             yield Segment.line()
             first = [Segment(" " * _INDENT)]

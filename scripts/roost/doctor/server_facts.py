@@ -120,6 +120,17 @@ def ends_since_config(machine: Machine) -> Iterator[MachineEvent]:
     yield from waiting
 
 
+def rests_after_failure(machine: Machine) -> bool:
+    """Return whether the last thing that a machine did was to end by itself, without another start."""
+    for event in machine.events:
+        if event.exit_event is not None:
+            ending = event.exit_event
+            return not ending.get("requested_stop") and _failed(ending)
+        if event.type in {"start", "suspend", *NEW_CONFIG}:
+            return False
+    return False
+
+
 def _failed(ending: dict[str, object]) -> bool:
     signal = ending.get("signal")
     by_signal = isinstance(signal, int) and signal > 0

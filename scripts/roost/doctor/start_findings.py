@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from roost.apply.gate import GIVEN_UP
 from roost.doctor.check import Check, State, ok, unknown
 from roost.doctor.memory_findings import memory_killed
-from roost.doctor.server_facts import ServerFacts, end_text, ends_since_config
+from roost.doctor.server_facts import (
+    DAY_S,
+    ServerFacts,
+    end_text,
+    ends_since_config,
+    rests_after_failure,
+)
 from roost.doctor.start_causes import CAUSES, Cause, Fix, Found, find_cause
 from roost.doctor.start_remedies import remedy_of
 from roost.errors.command import Command
@@ -16,7 +23,7 @@ from roost.plan.exit_reason import last_words_of
 MOST_EVIDENCE = 3
 QUOTED_CHARS = 300
 LOOP = 3
-"""So many exits since the present config are a loop, not an accident."""
+"""So many exits are a loop, not an accident."""
 FULL_STATUS = "507"
 
 
@@ -37,7 +44,7 @@ def start_findings(facts: ServerFacts) -> Iterator[Check]:
             )
             yield unknown(what, "see https://status.flyio.net, and run this again", name)
     ends = [event for machine in facts.machines for event in ends_since_config(machine)]
-    if _serves(facts, ends):
+    if _serves(facts):
         yield from _serving(facts, ends)
         return
     found = find_cause(_texts(facts))
@@ -46,21 +53,23 @@ def start_findings(facts: ServerFacts) -> Iterator[Check]:
     yield _not_serving(facts, ends, found)
 
 
-def _serves(facts: ServerFacts, ends: list[MachineEvent]) -> bool:
+def _serves(facts: ServerFacts) -> bool:
     """Return whether nothing says that the server does not serve when it is asked."""
     if facts.answer.status:
         return facts.answer.is_ready
-    if facts.image is False:
+    if facts.image is False or any(machine.state in GIVEN_UP for machine in facts.machines):
         return False
-    return not ends if not facts.runs else True
+    return facts.runs or not any(map(rests_after_failure, facts.machines))
 
 
 def _serving(facts: ServerFacts, ends: list[MachineEvent]) -> Iterator[Check]:
     name = facts.name
+    since = (facts.now.timestamp() - DAY_S) * 1000
+    ends = [event for event in ends if event.timestamp > since]
     if len(ends) >= LOOP and not memory_killed(facts):
         yield Check(
             State.WRONG,
-            f"it serves now, and has ended by itself {len(ends)} times since its last change",
+            f"it serves now, and has ended by itself {len(ends)} times within the last day",
             "read what it wrote before each end",
             name,
             evidence=(*_end_lines(ends), *_quoted(facts)),

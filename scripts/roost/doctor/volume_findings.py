@@ -26,7 +26,10 @@ def larger_volume(facts: ServerFacts) -> tuple[str, str]:
     wanted = min(MOST_GB, 2 * size_gb)
     price = facts.prices.volume_gb
     # A file without the section gets it whole.
-    values: dict[Place, Value] = {("database", "backend"): "sqlite", ("database", "volume_gb"): wanted}
+    values: dict[Place, Value] = {
+        ("database", "backend"): "sqlite",
+        ("database", "volume_gb"): wanted,
+    }
     change = set_values(facts.file, values)
     what = (
         f"give the volume {wanted} GB: ${wanted * price:.2f} a month, now ${size_gb * price:.2f}; or keep "

@@ -184,6 +184,18 @@ def test_a_server_that_ends_again_and_again_is_a_loop_also_while_it_serves(tmp_p
     assert "has ended by itself 3 times" in check.what
 
 
+def test_a_server_that_came_back_after_an_exit_and_sleeps_is_no_fault(tmp_path):
+    events = [
+        event("suspend", "suspended", 10),
+        event("start", "started", 20),
+        event("exit", "stopped", 30, **EXITED),
+        STARTED,
+        LAUNCHED,
+    ]
+
+    assert faults(facts_of(tmp_path, events=events, state="suspended")) == []
+
+
 def test_an_exit_before_the_last_change_says_nothing(tmp_path):
     events = [
         event("start", "started", 10),
