@@ -116,23 +116,24 @@ def test_a_closed_port_another_program_and_a_server_that_does_not_start_are_told
 def test_a_redirect_to_https_names_the_address_to_set(roost, person):
     there = b"Location: https://acme-prefect.fly.dev/api/health"
     with raw_server(reply(301, b"", there)) as server:
-        person.has(f"{server.url}/api")
+        url = f"{server.url}/api"
+        person.has(url)
         said = roost("doctor", "--client")
 
     assert "wants https" in said.out
-    assert (
-        f"prefect config set PREFECT_API_URL={server.url.replace('http', 'https')}/api" in said.out
-    )
+    assert f"prefect config set PREFECT_API_URL={url.replace('http', 'https')}" in said.out
 
 
 def test_a_port_without_tls_and_a_certificate_that_nobody_signed_are_told_apart(
     roost, person, tmp_path
 ):
-    with raw_server(reply(400)) as server:
-        person.has(f"{server.url.replace('http', 'https')}/api")
+    with accepting(reply(400)) as url:
+        person.has(f"{url}/api")
         assert "does not speak TLS on that port" in roost("doctor", "--client").out
 
-    with tls_server(self_signed(tmp_path)) as url:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(self_signed(tmp_path))
+    with accepting(lambda one: context.wrap_socket(one, server_side=True).close()) as url:
         person.has(f"{url}/api")
         said = roost("doctor", "--client")
     assert "is signed by nobody that this computer trusts" in " ".join(said.out.split())
@@ -140,17 +141,15 @@ def test_a_port_without_tls_and_a_certificate_that_nobody_signed_are_told_apart(
 
 
 @contextmanager
-def tls_server(pem):
-    """Accept one connection with this certificate."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pem)
+def accepting(serve):
+    """Accept one connection, without waiting for a request of HTTP."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def accept():
-            with suppress(OSError):  # the client does not trust it, and goes
+            with suppress(OSError):  # the client may be gone
                 connection, _ = listener.accept()
                 with connection:
-                    context.wrap_socket(connection, server_side=True).close()
+                    serve(connection)
 
         thread = threading.Thread(target=accept)
         thread.start()
