@@ -36,6 +36,7 @@ from roost_server.settings import DATABASE, has_replica, home_folder, uses_sqlit
 from roost_server.settings_errors import explain, withhold_stderr
 from roost_server.sqlite_writers import queue_writes
 from roost_server.vacuum import keep_shrinking
+from roost_server.wake_notes import WakeNotes
 from roost_server.write_freeze import WriteFreeze, refuse_freeze
 from roost_server.write_queue import WriteQueue
 from roost_server.write_requests import queue_requests
@@ -89,16 +90,17 @@ def serve(environ: Mapping[str, str], began: float) -> int:
         queue = WriteQueue(before_service=fullness.wait_for_room)
         windows = AwakeWindows(environ)
         flows = FlowServers(environ, maintenance.is_open, (windows,))
+        wakes = WakeNotes(environ)
 
         async def report_more() -> Mapping[str, Any]:
-            return {**windows.report(), **await flows.report()}
+            return {**windows.report(), **wakes.report(), **await flows.report()}
 
         app = flows.layer(make_app(environ, queue, fullness, handover, report_more))
-        app = maintenance.layer(app)
+        app = wakes.layer(maintenance.layer(app))
         imported = time.monotonic()
         flush = replicator.flush if replicator else None
         sleep = SleepGuards(
-            AllWork((windows, flows.watch, flows.due_times, flows.announcer)), flush
+            AllWork((windows, flows.watch, flows.due_times, flows.announcer, wakes)), flush
         )
         return asyncio.run(_serve(app, environ, StartTimes(began, imported), sleep, queue, flows))
     finally:

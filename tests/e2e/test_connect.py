@@ -88,3 +88,18 @@ def test_a_wrong_login_leaves_the_profiles_as_they_were(site, person, tmp_path):
 
     assert "(401)" in said.stderr
     assert file.read_bytes() == before
+
+
+def test_doctor_reads_the_settings_of_the_persons_own_prefect_and_tries_its_login(site, person):
+    environ, run = person
+    doctor = ("doctor", NAME, "--client", "--local")
+    site.roost.run("connect", NAME, "--local", **environ)
+
+    said = site.roost.run(*doctor, **environ)
+    run("prefect", "config", "set", "PREFECT_API_AUTH_STRING=ada:wrong")
+    refused = site.roost.run(*doctor, expect=2, **environ)
+
+    assert f"Prefect {NEWEST} fits the server's {NEWEST}" in said.stdout
+    assert "the server refuses the login in PREFECT_API_AUTH_STRING" in refused.stdout
+    assert LOGIN not in said.stdout + refused.stdout
+    assert "ada:wrong" not in refused.stdout

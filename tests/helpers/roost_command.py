@@ -84,9 +84,9 @@ class RoostCommand:
         assert not shows_traceback(done.stderr), done.stderr
         return done
 
-    def json(self, *arguments: str, **environ: Any) -> Any:
+    def json(self, *arguments: str, expect: int = 0, **environ: Any) -> Any:
         """Run a command with --json, and return what it printed."""
-        return json.loads(self.run(*arguments, "--json", **environ).stdout)
+        return json.loads(self.run(*arguments, "--json", expect=expect, **environ).stdout)
 
 
 def shows_traceback(said: str) -> bool:

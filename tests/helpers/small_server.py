@@ -29,6 +29,8 @@ SMALL_PREFECT = "3.8.8"
 # Settings that make it another server: what it says it is, and one of these ways to be no good.
 VERSION = "PREFECT_SMALL_VERSION"
 TROUBLE = "PREFECT_SMALL_TROUBLE"
+SAYS = "PREFECT_SMALL_SAYS"
+"""What it writes before it exits."""
 EXITS, ILL, FORGETS = "exits", "ill", "forgets"
 # What is imported is the tests' own; the image itself is a bare Python. It keeps the id of each
 # flow run that it was given on its volume, before it says so, and has those when it starts again.
@@ -42,7 +44,7 @@ from helpers.fake_prefect import LOGIN, FakePrefect
 
 TROUBLE = os.environ.get("PREFECT_SMALL_TROUBLE", "")
 if TROUBLE.startswith("exits"):
-    sys.exit(1)
+    sys.exit(os.environ.get("PREFECT_SMALL_SAYS", 1))  # a text goes into the log, and the code is 1
 PREFECT = FakePrefect(
     login=os.environ.get("PREFECT_SERVER_API_AUTH_STRING", LOGIN),
     version=os.environ.get("PREFECT_SMALL_VERSION", SMALL_PREFECT),

@@ -114,7 +114,7 @@ def export(environment: Environment) -> ExitCode:
 
 
 @start.add("roost doctor staging")
-def doctor(
+def doctor(  # noqa: PLR0913 - one argument an option
     environments: Annotated[
         list[str] | None,
         typer.Argument(metavar="[ENV...]", help="Files in environments/. Default: all."),
@@ -124,15 +124,27 @@ def doctor(
         bool,
         typer.Option("--database", help="Connect to their Postgres as the server does, instead."),
     ] = False,
+    client: Annotated[
+        bool,
+        typer.Option(
+            "--client", help="Check the Prefect of this shell against ENV or --url, instead."
+        ),
+    ] = False,
+    url: Annotated[
+        str, typer.Option("--url", help="The PREFECT_API_URL that --client should find.")
+    ] = "",
+    wake: Annotated[bool, typer.Option("--wake", help="Wake a sleeping server to ask it.")] = False,
+    local: Local = False,
     as_json: AsJson = False,
 ) -> ExitCode:
-    """Report what the set-up lacks here, on GitHub and on Fly.
+    """Report what the set-up lacks, and what does not work.
 
-    The exit code is 2 if anything is missing.
+    A server is looked at only where it is named. The exit code is 2 if anything is missing or wrong.
     """
     from roost.commands import doctor as command
 
-    return run(command.doctor, environments or [], database=database, as_json=as_json)
+    look = command.Look(database=database, client=client, url=url, wake=wake, local=local)
+    return run(command.doctor, environments or [], look=look, as_json=as_json)
 
 
 @start.add("roost validate environments/ other/demo.yaml")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -27,6 +27,8 @@ _COMMENT = re.compile(r"[ \t]*(#[^\n]*)?\r?")
 _REST = re.compile(r"[ \t]*(?P<comma>,)?[ \t]*(?P<comment>#[^\n]*)?\r?(?=\n|\Z)")
 _COMMENT_LINE = re.compile(r"(?P<indent> +)#[^\n]*(\n|\Z)")
 Pair = tuple[yaml.Node, yaml.Node]
+Place = tuple[str, str]
+"""A section of the file, and a key in it."""
 
 
 class CannotEditError(Exception):
@@ -55,8 +57,21 @@ def edit(content: bytes, fields: Fields) -> bytes:
     Raises:
         CannotEditError: a value is shared between places, or written in an unsupported form.
     """
-    for name, value in fields.items():
-        content = _edit_one(content, SECTIONS[name], name, value)
+    return edit_places(content, {(SECTIONS[name], name): value for name, value in fields.items()})
+
+
+def edit_places(content: bytes, values: Mapping[Place, Value]) -> bytes:
+    """Return the file's bytes with new values at these places.
+
+    Args:
+        content: the content of a file that loads without a fault.
+        values: the new values; a text must need no quotes in YAML, unless the old one has them.
+
+    Raises:
+        CannotEditError: a value is shared between places, or written in an unsupported form.
+    """
+    for (section, key), value in values.items():
+        content = _edit_one(content, section, key, value)
     return content
 
 
@@ -65,7 +80,7 @@ def _edit_one(content: bytes, section: str, key: str, value: Value) -> bytes:
     root = yaml.compose(text, Loader=LOADER)
     if not isinstance(root, yaml.MappingNode):
         raise CannotEditError(root, "the file is not a mapping")
-    start, end, new = _Editor(text, root, _times_used(root)).splice(section, key, value)
+    start, end, new = _Editor(text, root, times_used(root)).splice(section, key, value)
     bom = BOM if content.startswith(BOM) else b""
     edited = bom + (text[:start] + new + text[end:]).encode()
     _check_meaning(content, edited, section, key, value)
@@ -81,7 +96,7 @@ def _check_meaning(before: bytes, after: bytes, section: str, key: str, value: V
         raise CannotEditError(None, f"{section}.{key} is written in a form that cannot be edited")
 
 
-def _times_used(root: yaml.Node) -> Counter[int]:
+def times_used(root: yaml.Node) -> Counter[int]:
     """Count the places of each node; an alias is another place of its node."""
     used: Counter[int] = Counter()
 

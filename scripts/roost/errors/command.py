@@ -21,7 +21,7 @@ TAKE_LOCAL = frozenset(
     {
         *("plan", "apply", "secrets", "smoke", "status", "sleep", "wake", "backup", "backups"),
         *("scale", "releases", "rollback", "restore", "destroy", "drift", "connect"),
-        *("tick", "exec", "logs", "open", "migrate", "import"),
+        *("tick", "exec", "logs", "open", "migrate", "import", "doctor"),
     }
 )
 """The commands that have the option `--local`; a test compares them with the command line."""

@@ -59,7 +59,7 @@ def rewrite(file: EnvironmentFile, fields: Fields) -> None:
         raise UnappliableError(
             f"{error}.", where=f"{file.path}:{error.line}", advice=f"Then write {names} by hand."
         ) from error
-    environment, faults = check(_merged(file.path, edited))
+    environment, faults = check(merged(file.path, edited))
     if faults or environment != with_fields(file.environment, fields):
         found = f" ({faults[0].message})" if faults else ""
         raise UnappliableError(
@@ -70,7 +70,8 @@ def rewrite(file: EnvironmentFile, fields: Fields) -> None:
     _replace(path, content, edited)
 
 
-def _merged(path: Path, content: bytes) -> Source:
+def merged(path: Path, content: bytes) -> Source:
+    """Return a file of this content, with the defaults beside it merged below it."""
     defaults = path.parent / DEFAULTS
     below = read_source(str(defaults), defaults.read_bytes()) if defaults.exists() else None
     return merge_defaults(read_source(str(path), content), below or Source(str(defaults), {}))

@@ -142,6 +142,9 @@ def test_as_json_it_is_one_object_with_each_check(roost):
         "environment": "staging",
         "what": "its file is valid, and its Prefect has a lock",
         "mend": "",
+        "evidence": [],
+        "change": "",
+        "commands": [],
     }
 
 

@@ -1,0 +1,106 @@
+"""`doctor ENV` of a server: what is read and asked, what is not, and how it is printed."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+
+import httpx
+import pytest
+
+from helpers.fake_prefect import LOGIN, say
+from helpers.fly_answers import says
+from roost.fly.logs import LogsClient
+
+SERVED = "staging: the server and its database answer"
+
+
+@pytest.fixture
+def log(clients):
+    """The lines that Fly's API of logs has; a status instead refuses them."""
+    lines = []
+
+    def answer(_):
+        if lines and isinstance(lines[0], int):
+            return says(lines[0], {"error": "not authorized"})
+        data = [{"attributes": {"message": line, "instance": "m1"}} for line in lines]
+        return says(200, {"data": data, "meta": {"next_token": ""}})
+
+    clients.use(logs=partial(LogsClient, transport=httpx.MockTransport(answer)))
+    return lines
+
+
+@pytest.fixture
+def applied(roost, log):
+    """The server of `staging`, awake; the Fly has its machine."""
+    assert roost("apply", "staging").code == 0
+    return log
+
+
+def found(said, state):
+    return [check for check in json.loads(said.out)["checks"] if check["state"] == state]
+
+
+def machine_of(fly):
+    [machine] = fly.machines.values()
+    return machine
+
+
+@pytest.mark.usefixtures("applied")
+def test_a_server_that_serves_is_well_and_its_log_is_not_read(roost):
+    said = roost("doctor", "staging")
+
+    assert SERVED in said.out
+    assert "wrong" not in said.out
+
+
+def test_a_server_without_its_database_is_told_with_what_it_said_and_no_secret(
+    roost, applied, prefect
+):
+    prefect.broken["GET", "/api/ready"] = say(503)
+    applied += [f"connecting as postgresql://{LOGIN}@h/x", f"ConnectionRefusedError {LOGIN}"]
+
+    said = roost("doctor", "staging")
+
+    assert said.code == 2
+    assert "wrong    staging: the server does not serve: nothing answers at the host" in said.out
+    assert "seen: /api/ready: 503" in said.out
+    assert LOGIN.partition(":")[2] not in said.out
+    told = said.out[said.out.index("wrong ") :]
+    wrapped = [line for line in told.splitlines() if "./run" not in line]
+    assert max(map(len, wrapped)) <= 80
+    assert not any(line.endswith(" ") for line in wrapped)
+
+
+def test_a_sleeping_server_is_not_asked_and_not_woken_but_with_the_option(
+    roost, applied, fly, prefect
+):
+    machine_of(fly)["state"] = "suspended"
+    prefect.asked.clear()
+
+    said = roost("doctor", "staging", "--json")
+
+    assert prefect.asked == []
+    assert any("it sleeps" in check["what"] for check in found(said, "unknown"))
+    roost("doctor", "staging", "--wake")
+    assert ("GET", "/api/health") in prefect.asked
+    assert applied == []
+
+
+def test_a_log_that_may_not_be_read_is_told_with_the_reason(roost, applied, prefect):
+    prefect.broken["GET", "/api/ready"] = say(500)
+    applied.append(401)
+
+    [check] = found(roost("doctor", "staging", "--json"), "wrong")
+
+    assert any("its log was not read" in line for line in check["evidence"])
+
+
+def test_the_wakes_of_the_metadata_are_read(roost, applied, fly):
+    left = json.dumps([{"at": 1, "path": "/x", "agent": "prefect/3.1.10 (API 0)", "from": ""}])
+    machine_of(fly)["config"]["metadata"]["roost_wakes"] = left
+
+    [check] = found(roost("doctor", "staging", "--json"), "wrong")
+
+    assert "Its Prefect 3.1.10 completes flow runs" in check["mend"]
+    assert applied == []
