@@ -22,6 +22,7 @@ from localfly.errors import LocalFlyError
 from localfly.images.builder import Images
 from localfly.state.client_environment import client_environment
 from localfly.state.home import Delays, Settings, discovery_file, lock_home
+from localfly.state.weather import read_weather
 
 START_LIMIT_S = 30
 STOP_LIMIT_S = 60
@@ -48,6 +49,13 @@ SecretsTake = Annotated[
 ]
 AnswersTake = Annotated[
     float, typer.Option(min=0, help="Seconds that each answer of the Machines API takes.")
+]
+WeatherOption = Annotated[
+    str,
+    typer.Option(
+        metavar="FILE|SEED",
+        help="Troubles of the Machines API: a YAML file, or a whole number for bad weather.",
+    ),
 ]
 
 
@@ -81,18 +89,22 @@ def cache_folder() -> Path:
 
 
 @app.command("serve", epilog="Example: localfly serve --port 4280")
-def serve_here(
+def serve_here(  # noqa: PLR0913 - each option of the command is an argument
     port: Port = 0,
     token: Token = "",
+    *,
     suspend_takes: SuspendTakes = 0,
     secrets_take: SecretsTake = 0,
     answers_take: AnswersTake = 0,
+    weather: WeatherOption = "",
 ) -> None:
     """Run in the foreground until Ctrl-C."""
     from localfly.daemon import serve  # noqa: PLC0415 - importing the server would slow down the other commands
 
     delays = Delays(suspend_takes, secrets_take, answers_take)
-    asyncio.run(serve(Settings(home_folder(), cache_folder(), port, token or None, delays)))
+    troubles = read_weather(weather) if weather else None
+    settings = Settings(home_folder(), cache_folder(), port, token or None, delays, troubles)
+    asyncio.run(serve(settings))
 
 
 @app.command(epilog="Example: localfly start --detach")

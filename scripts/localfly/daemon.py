@@ -66,7 +66,7 @@ async def _serve(settings: Settings) -> None:
         await _open_app(proxy, world, app)
 
     state = ApiState(world, machines, images, VERSION, api_url, stop, open_app, proxy.close)
-    api = make_api(state, settings.token, settings.delays.answers_s)
+    api = make_api(state, settings.token, settings.delays.answers_s, settings.weather)
     sockets.app = api
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -36,6 +36,10 @@ class NoAddressError(LocalFlyError):
     """No loopback address has the needed ports free."""
 
 
+class WeatherError(LocalFlyError):
+    """The weather of `serve --weather` cannot be read, or has an unknown key or value."""
+
+
 class PortTakenError(LocalFlyError):
     """The port for an app is used by another program."""
 

@@ -33,6 +33,7 @@ SUBJECTS = (
         "growth",
         "inflight",
         "work",
+        "proxy",
     ),
 )
 OPENING = """# Benchmarks

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import h11
 
+from helpers.http_wire import Wire
 from localfly.proxy.addresses import MachineView
-from localfly.proxy.http1 import Wire
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -62,7 +62,7 @@ class Upstream:
     async def _serve(self, reader, writer):
         self._tasks.add(asyncio.current_task())
         self.connections += 1
-        wire = Wire(h11.SERVER, reader, writer)
+        wire = Wire(reader, writer)
         with contextlib.suppress(asyncio.CancelledError, h11.RemoteProtocolError, OSError):
             while (seen := await self._read(wire)) is not None:
                 self.seen.append(seen)

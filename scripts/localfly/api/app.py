@@ -33,10 +33,12 @@ from localfly.api import (
 from localfly.api.graphql.endpoint import serve_graphql
 from localfly.api.requests import ApiState, Endpoint
 from localfly.api.slow_answers import SlowAnswers
+from localfly.api.weather import BadWeather
 from localfly.api.web import routes as web
 from localfly.api_errors import ApiError
 from localfly.errors import LocalFlyError
 from localfly.runtime.machine_sockets import MACHINE_SCOPE
+from localfly.state.weather import Weather
 
 _LOG = logging.getLogger(__name__)
 
@@ -134,13 +136,16 @@ ABSENT: tuple[tuple[str, str], ...] = (
 )
 
 
-def make_api(state: ApiState, token: str | None, answers_s: float = 0) -> Starlette:
+def make_api(
+    state: ApiState, token: str | None, answers_s: float = 0, weather: Weather | None = None
+) -> Starlette:
     """Build the application.
 
     Args:
         state: the first argument of each endpoint.
         token: the only token that is accepted; None accepts any.
         answers_s: seconds that each answer takes.
+        weather: the troubles of requests to `/v1`; None for none.
     """
     missing = ((verb, path, absent) for verb, path in ABSENT)
     routes = _routes(state, (*ENDPOINTS, *missing))
@@ -156,6 +161,8 @@ def make_api(state: ApiState, token: str | None, answers_s: float = 0) -> Starle
             405: _no_such_verb,
         },
     )
+    if weather is not None:
+        api.add_middleware(BadWeather, weather=weather)
     api.add_middleware(AccessControl, token=token, made_here=state.world.knows_token)
     api.add_middleware(SlowAnswers, seconds=answers_s)
     return api

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from localfly.proxy.services import Service, web_service
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from localfly.proxy.host import MachineView
 
@@ -86,7 +86,11 @@ Decision = Route | Wake | Hold | Refuse
 
 
 def candidates(
-    machines: Sequence[MachineView], loads: Mapping[str, int], *, only: str | None = None
+    machines: Sequence[MachineView],
+    loads: Mapping[str, int],
+    *,
+    only: str | None = None,
+    service_of: Callable[[MachineView], Service | None] = lambda m: web_service(m.config),
 ) -> list[Candidate]:
     """Return the machines with a service that are not cordoned; `only` selects one of them."""
     return [
@@ -94,7 +98,7 @@ def candidates(
         for machine in machines
         if not machine.cordoned
         and only in (None, machine.id)
-        and (service := web_service(machine.config)) is not None
+        and (service := service_of(machine)) is not None
     ]
 
 

@@ -1,16 +1,18 @@
-"""Filter and add headers, as pure functions over h11's header lists."""
+"""Filter and add headers, as pure functions."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING
+
+from localfly.proxy.http1 import Headers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from localfly.proxy.services import Service
-
-Headers = list[tuple[bytes, bytes]]
 
 # Headers for one connection only (RFC 9110 7.6.1).
 _HOP_BY_HOP = frozenset(
@@ -41,34 +43,45 @@ _OURS = frozenset(
         b"x-forwarded-ssl",
     }
 )
+# What may not come behind a body: it frames a message, or says where it goes (RFC 9110 6.5.1).
+_NO_TRAILERS = _HOP_BY_HOP | _OURS | {b"content-length", b"host", b"x-forwarded-for"}
+_NO_NAME = re.compile(rb"[^!#$%&'*+.^_`|~0-9A-Za-z-]")
+_UNPRINTABLE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _FLY_ANSWER = frozenset({b"server", b"via", b"fly-request-id"})
 
 
-@dataclass(frozen=True)
+@dataclass
 class Origin:
-    """Where a request comes from, and which app it is for."""
+    """Where a request comes from, and which app it is for.
+
+    Attributes:
+        region: That of its machine.
+        number: Random letters, which make its id.
+    """
 
     app: str
     client_ip: str
     port: int
     region: str
-    request_id: str
+    number: str
+
+    @property
+    def request_id(self) -> str:
+        """The id of the request, as Fly writes it."""
+        return f"{self.number}-{self.region}"
 
 
 def find(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
-    """Return the first value of a header; `name` is in lower case."""
-    return next((value for key, value in headers if key.lower() == name), None)
+    """Return the first value of a header; names are in lower case."""
+    return next((value for key, value in headers if key == name), None)
 
 
 def tokens(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> set[bytes]:
     """Return the comma-separated words of a header in lower case."""
-    values = (value for key, value in headers if key.lower() == name)
+    values = [value for key, value in headers if key == name]
+    if not values:
+        return set()
     return {word.strip().lower() for value in values for word in value.split(b",") if word.strip()}
-
-
-def has_body(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Return whether a request announces a body (RFC 9112 6.3)."""
-    return any(key in (b"content-length", b"transfer-encoding") for key, _ in headers)
 
 
 def is_upgrade(headers: Headers) -> bool:
@@ -76,26 +89,26 @@ def is_upgrade(headers: Headers) -> bool:
     return b"upgrade" in tokens(headers, b"connection") and find(headers, b"upgrade") is not None
 
 
-def to_machine(headers: Headers, origin: Origin) -> Headers:
+def to_machine(headers: Headers, origin: Origin, *, upgrade: bool) -> Headers:
     """Return the request headers for a machine.
 
     The app's local port stands for Fly's 443 without TLS, so the forwarded scheme is the one that
     the browser used: http. Redirects that a server builds from it lead back here.
     """
-    forwarded = find(headers, b"x-forwarded-for")
     client = origin.client_ip.encode()
-    port = str(origin.port).encode()
+    port = b"%d" % origin.port
     passed = [(k, v) for k, v in _passing(headers) if k not in _OURS and k != b"x-forwarded-for"]
     if find(passed, b"host") is None:
         passed.insert(0, (b"host", f"{origin.app}.localhost:{origin.port}".encode()))
+    forwarded = [value for key, value in headers if key == b"x-forwarded-for"]
     return [
         *_framed(passed, headers),
-        *_upgrade(headers),
+        *(_upgrade(headers) if upgrade else ()),
         (b"fly-client-ip", client),
         (b"fly-forwarded-port", port),
         (b"fly-region", origin.region.encode()),
         (b"fly-request-id", origin.request_id.encode()),
-        (b"x-forwarded-for", client if forwarded is None else forwarded + b", " + client),
+        (b"x-forwarded-for", b", ".join([*forwarded, client])),
         (b"x-forwarded-proto", b"http"),
         (b"x-forwarded-port", port),
         (b"x-forwarded-ssl", b"off"),
@@ -110,8 +123,15 @@ def to_client(headers: Headers, origin: Origin, service: Service, *, switching: 
         passed += _upgrade(headers)
     if not service.pristine:
         passed = [(k, v) for k, v in passed if k not in _FLY_ANSWER] + own_answer(origin)
+    if not service.response_headers:
+        return passed
     replaced = {name.lower().encode() for name in service.response_headers}
     return [(k, v) for k, v in passed if k not in replaced] + _configured(service)
+
+
+def trailers(headers: Headers) -> Headers:
+    """Return the trailers to pass on: none that frame a message or say where it goes."""
+    return [(key, value) for key, value in headers if key not in _NO_TRAILERS]
 
 
 def own_answer(origin: Origin) -> Headers:
@@ -123,10 +143,25 @@ def own_answer(origin: Origin) -> Headers:
     ]
 
 
+def own_error(origin: Origin, status: int, text: str, *, stays: bool, only_head: bool) -> bytes:
+    """Return a whole error response of the proxy; to a HEAD request, without its body."""
+    body = text.encode()
+    lines = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", b"%d" % len(body)),
+        *own_answer(origin),
+        *([] if stays else [(b"connection", b"close")]),
+    ]
+    reason = HTTPStatus(status).phrase.encode()
+    head = b"".join(b"%b: %b\r\n" % line for line in lines)
+    return b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (status, reason, head, b"" if only_head else body)
+
+
 def _passing(headers: Headers) -> Iterable[tuple[bytes, bytes]]:
     """Return the headers without those for one connection and those that `connection` names."""
-    dropped = _HOP_BY_HOP | tokens(headers, b"connection")
-    return ((key.lower(), value) for key, value in headers if key.lower() not in dropped)
+    named = tokens(headers, b"connection")
+    dropped = _HOP_BY_HOP | named if named else _HOP_BY_HOP
+    return ((key, value) for key, value in headers if key not in dropped)
 
 
 def _framed(passed: Headers, original: Headers) -> Headers:
@@ -149,6 +184,8 @@ def _configured(service: Service) -> Headers:
     for name, value in service.response_headers.items():
         values = value if isinstance(value, list) else [value]
         found += [
-            (name.lower().encode(), str(one).encode()) for one in values if one not in (False, None)
+            (_NO_NAME.sub(b"-", name.lower().encode()), _UNPRINTABLE.sub(b" ", str(one).encode()))
+            for one in values
+            if one not in (False, None)
         ]
     return found

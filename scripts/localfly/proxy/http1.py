@@ -1,106 +1,400 @@
-"""One HTTP/1.1 connection over asyncio streams, parsed by h11, with back-pressure."""
+"""Read HTTP/1.1 messages with llhttp, as a pure part: bytes in, events out.
+
+llhttp checks the syntax. What it leaves to its users is checked here: the size of a head, the version,
+the host, and which transfer encodings are served.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
+import re
+from collections import deque
+from dataclasses import dataclass
 from typing import Any
 
-import h11
+import httptools
 
-CHUNK_BYTES = 64 * 1024
+Headers = list[tuple[bytes, bytes]]
+"""Names in lower case, and values; a name may occur several times."""
+
 HEAD_BYTES = 64 * 1024  # a request or response with a larger head is refused (431, 502)
-_HALF_OPEN_S = 1.0
+SWITCHING = 101
+_OK = 200
+_BAD = 400
+_TOO_LARGE = 431
+_NOT_SERVED = 501
+_OTHER_VERSION = 505
+_BODYLESS = (204, 304)
+# A method that llhttp does not know, in a line that is otherwise right.
+_UNKNOWN_METHOD = re.compile(rb"(?:\A|\n)[!#$%&'*+.^_`|~0-9A-Za-z-]+ [!-~]+ HTTP/1\.[01]\r\n")
 
-Event = Any
-"""An event of h11, or its NEED_DATA or PAUSED marker; h11 has no common type for them."""
+
+class NotHttpError(Exception):
+    """The data is not HTTP that is served here; `status` is what to answer to a client."""
+
+    def __init__(self, reason: str, status: int = _BAD) -> None:
+        super().__init__(reason)
+        self.status = status
 
 
-class Wire:
-    """One side of the proxy: a socket and its HTTP state."""
+@dataclass(frozen=True)
+class Request:
+    """The head of a request; `length` is the size of its body in bytes, where it was told."""
 
-    def __init__(
-        self,
-        role: type[h11.CLIENT | h11.SERVER],
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-    ) -> None:
-        self.http = h11.Connection(role, max_incomplete_event_size=HEAD_BYTES)
-        self.reader = reader
-        self.writer = writer
+    method: bytes
+    target: bytes
+    version: str
+    headers: Headers
+    has_body: bool
+    length: int | None
+    chunked: bool
+    is_upgrade: bool
+    keeps_alive: bool
 
-    async def receive(self) -> Event:
-        """Read and return the next event.
 
-        Raises:
-            h11.RemoteProtocolError: The data is not HTTP; the error has a status to answer with.
-            ConnectionError: The other side reset the connection.
-        """
-        while (event := self.http.next_event()) is h11.NEED_DATA:
-            self.http.receive_data(await self.reader.read(CHUNK_BYTES))
-        return event
+@dataclass(frozen=True)
+class Response:
+    """The head of a response.
 
-    async def receive_ready(self) -> list[Event]:
-        """Return the next event, and those that arrived with it.
+    Attributes:
+        length: The size of its body in bytes, where it was told.
+        until_closed: Whether its body ends with the connection.
+    """
 
-        Raises:
-            As `receive`; events before an error in the same data are lost.
-        """
-        events = [await self.receive()]
-        while self.http.their_state is h11.SEND_BODY:
-            event = self.http.next_event()
-            if event is h11.NEED_DATA:
-                break
-            events.append(event)
-        return events
-
-    async def send(self, *events: Event) -> None:
-        """Write events in one piece, and wait until the other side accepts more."""
-        self.writer.write(b"".join(filter(None, map(self.http.send, events))))
-        await self.writer.drain()
-
-    async def until_closed(self) -> None:
-        """Return when the other side disconnects; data that it sends before is kept."""
-        while self.http.trailing_data == (b"", False):
-            data = await self.reader.read(CHUNK_BYTES)
-            if not data:
-                return
-            self.http.receive_data(data)
-        await asyncio.get_running_loop().create_future()
+    status: int
+    reason: bytes
+    headers: Headers
+    has_body: bool
+    length: int | None
+    chunked: bool
+    until_closed: bool
+    keeps_alive: bool
 
     @property
-    def idle_and_open(self) -> bool:
-        """Whether a new request can probably be sent on it."""
-        return (
-            not self.reader.at_eof()
-            and not self.writer.is_closing()
-            and self.http.our_state is h11.IDLE
+    def interim(self) -> bool:
+        """Whether another response follows it."""
+        return self.status < _OK and self.status != SWITCHING
+
+
+@dataclass(frozen=True)
+class End:
+    """The end of a message, with its trailers."""
+
+    trailers: Headers
+
+
+Event = Request | Response | bytes | End | NotHttpError
+"""What was read: heads, parts of bodies, ends, and at last an error after which nothing is read."""
+
+
+class Reader:
+    """What both kinds of messages share. llhttp calls the methods that begin with `on_`."""
+
+    def __init__(self) -> None:
+        self.events: deque[Event] = deque()
+        self.partial = 0  # bytes since the last event: of a head, or between two parts of a body
+        self._headers: Headers = []
+        self._head_bytes = 0
+        self._in_body = False
+        self._failed: NotHttpError | None = None
+
+    def _feed(self, parser: Any, data: bytes) -> bytes | None:
+        """Read data; return what follows a request or response for another protocol, if one came."""
+        rest = None
+        before = len(self.events)
+        try:
+            parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            rest = data[upgrade.args[0] :]
+        except httptools.HttpParserError as error:
+            self._fail(self._failed or self._explain(error, data))
+            return None
+        self.partial = 0 if len(self.events) > before else self.partial + len(data)
+        if self.partial > HEAD_BYTES:
+            self._fail(_too_large(in_body=self._in_body))
+        return rest
+
+    def _explain(self, error: Exception, _data: bytes) -> NotHttpError:
+        return NotHttpError(str(error))
+
+    def _fail(self, error: NotHttpError) -> None:
+        self._failed = error
+        self.events.append(error)
+
+    def _refuse(self, reason: str, status: int = _BAD) -> None:
+        """Stop llhttp within one of its calls; `_feed` reports the reason."""
+        self._failed = NotHttpError(reason, status)
+        raise self._failed
+
+    def _count(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > HEAD_BYTES:
+            self._failed = _too_large(in_body=self._in_body)
+            raise self._failed
+
+    def on_message_begin(self) -> None:
+        """Start a head."""
+        self._headers = []
+        self._head_bytes = 0
+        self._in_body = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header, or after the body a trailer."""
+        self._count(len(name) + len(value) + len(b": \r\n"))
+        self._headers.append((name.lower(), value))
+
+    def on_body(self, data: bytes) -> None:
+        """Take a part of the body."""
+        self.events.append(data)
+
+    def _complete(self, head: Request | Response) -> None:
+        """Take a head; what headers follow are trailers."""
+        self.events.append(head)
+        self._headers = []
+        self._head_bytes = 0
+        self._in_body = True
+
+
+class RequestReader(Reader):
+    """Reads the requests of one client, which may send the next before a response.
+
+    llhttp takes everything after a request for another protocol (`Upgrade`) as that protocol's. It is
+    kept: `read_on` reads it as requests, where the upgrade was refused, and `take_rest` gives it away.
+    With a body such a request is an ordinary one: a server may ignore `Upgrade` (RFC 9110 7.8).
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parser: Any = httptools.HttpRequestParser(self)
+        self._target = b""
+        self._rest: list[bytes] | None = None
+        self._body_of: Request | None = None  # the request whose body llhttp skips
+        self._skipping = False
+
+    def feed(self, data: bytes) -> None:
+        """Read data."""
+        if self._rest is not None:
+            self._rest.append(data)
+            return
+        if self._failed is not None:
+            return
+        rest = self._feed(self._parser, data)
+        if rest is not None and self._body_of is not None:
+            self._read_body_of(self._body_of, rest)
+        elif rest is not None:
+            self._rest = [rest]
+
+    @property
+    def rest_bytes(self) -> int:
+        """How much came that may be another protocol's."""
+        return sum(map(len, self._rest or ()))
+
+    def skip_body(self) -> None:
+        """Go on after a body of a known length that was passed on beside the reader."""
+        self._parser = httptools.HttpRequestParser(self)
+        self.events.append(End([]))
+
+    def read_on(self) -> None:
+        """Read as requests what came after a refused request for another protocol."""
+        rest, self._rest = self._rest or [], None
+        for data in rest:
+            self.feed(data)
+
+    def take_rest(self) -> bytes:
+        """Return what came in the other protocol."""
+        rest, self._rest = b"".join(self._rest or ()), None
+        return rest
+
+    def on_url(self, target: bytes) -> None:
+        """Take the target, or a part of it."""
+        if self._parser.get_method() == b"PRI":
+            self._refuse("HTTP/2 is not served here, use HTTP/1.1", _OTHER_VERSION)
+        self._count(len(target))
+        self._target += target
+
+    def on_headers_complete(self) -> None:
+        """Take the head."""
+        if self._skipping:
+            self._skipping = False
+            self._target, self._headers = b"", []
+            return
+        version = self._parser.get_http_version()
+        self._check_version(version)
+        coded = _values(self._headers, b"transfer-encoding")
+        chunked = _is_chunked(coded)
+        if coded and not chunked:
+            self._refuse("only the transfer encoding chunked is served", _NOT_SERVED)
+        sized = _values(self._headers, b"content-length")
+        has_body = bool(coded or sized)
+        wants_upgrade = self._parser.should_upgrade()
+        head = Request(
+            method=self._parser.get_method(),
+            target=self._target,
+            version=version,
+            headers=self._headers,
+            has_body=has_body,
+            length=int(sized[0]) if sized and not coded else None,
+            chunked=chunked,
+            is_upgrade=wants_upgrade and not has_body,
+            keeps_alive=version == "1.1" and not _closes(self._headers),
         )
+        if head.method == b"CONNECT":
+            self._refuse("CONNECT is not served", _NOT_SERVED)
+        self._target = b""
+        self._body_of = head if wants_upgrade and has_body else None
+        self._complete(head)
 
-    def try_next_cycle(self) -> bool:
-        """Prepare for another request; return False if the connection has to close."""
-        if self.http.our_state is h11.DONE and self.http.their_state is h11.DONE:
-            self.http.start_next_cycle()
-            return True
-        return False
+    def on_message_complete(self) -> None:
+        """Take the end, but where llhttp skips the body."""
+        if self._body_of is None:
+            self.events.append(End(self._headers))
 
-    async def linger(self) -> None:
-        """Let the client read a response that was sent before the request ended.
+    def _check_version(self, version: str) -> None:
+        if version.startswith("2"):
+            self._refuse("HTTP/2 is not served here, use HTTP/1.1", _OTHER_VERSION)
+        if version not in ("1.0", "1.1"):
+            self._refuse(f"HTTP/{version} is not served here")
+        hosts = len(_values(self._headers, b"host"))
+        if hosts > 1 or (not hosts and version == "1.1"):
+            self._refuse("it needs one Host header")
 
-        Closing with unread bytes makes the kernel reset the connection and drop the response.
-        """
-        with contextlib.suppress(OSError, TimeoutError):
-            self.writer.write_eof()
-            async with asyncio.timeout(_HALF_OPEN_S):
-                while await self.reader.read(CHUNK_BYTES):
-                    pass
+    def _read_body_of(self, head: Request, data: bytes) -> None:
+        """Let another parser read the body of a request: it gets a head with the same framing."""
+        self._body_of = None
+        self._parser = httptools.HttpRequestParser(self)
+        self._skipping = True
+        framing = (b"transfer-encoding", b"content-length")
+        lines = [b"%s: %s\r\n" % header for header in head.headers if header[0] in framing]
+        self._feed(self._parser, b"POST / HTTP/1.1\r\n" + b"".join(lines) + b"\r\n")
+        self.feed(data)
 
-    async def close(self) -> None:
-        """Close the connection after what was written is delivered."""
-        with contextlib.suppress(OSError, TimeoutError):
-            self.writer.close()
-            await asyncio.wait_for(self.writer.wait_closed(), _HALF_OPEN_S)
+    def _explain(self, error: Exception, data: bytes) -> NotHttpError:
+        if isinstance(error, httptools.HttpParserInvalidMethodError):
+            unknown = _UNKNOWN_METHOD.search(data) is not None
+            return NotHttpError("its method is not served", _NOT_SERVED if unknown else _BAD)
+        return super()._explain(error, data)
 
-    def abort(self) -> None:
-        """Reset the connection, so that the other side notices that data is missing."""
-        self.writer.transport.abort()
+
+class ResponseReader(Reader):
+    """Reads the responses to one request: interim ones and the last."""
+
+    def __init__(self, method: bytes) -> None:
+        super().__init__()
+        self.more = False  # whether data came after the last response
+        self.complete = False
+        self._parser: Any = httptools.HttpResponseParser(self)
+        # Both framings at once are a fault of a server that clients live with; the length is dropped.
+        self._parser.set_dangerous_leniencies(lenient_chunked_length=True)
+        self._to_head = method == b"HEAD"
+        self._reason = b""
+        self._last: Response | None = None
+        self._rest: bytes | None = None
+
+    def feed(self, data: bytes) -> None:
+        """Read data."""
+        if self._rest is not None:
+            self._rest += data
+        elif self.complete:
+            self.more = True
+        elif self._failed is None:
+            self._rest = self._feed(self._parser, data)
+
+    @property
+    def reusable(self) -> bool:
+        """Whether the connection can be used for another request."""
+        last = self._last
+        whole = self.complete and not self.more
+        return whole and last is not None and last.keeps_alive and not last.until_closed
+
+    def end(self) -> None:
+        """Take the end of the connection, which may end a body."""
+        if self._last is not None and self._last.until_closed and not self.complete:
+            self._finish([])
+
+    def skip_body(self) -> None:
+        """End the response: the rest of its body was passed on beside the reader."""
+        self._finish([])
+
+    def take_rest(self) -> bytes:
+        """Return what came in the other protocol after a 101."""
+        return self._rest or b""
+
+    def on_message_begin(self) -> None:
+        """Start a head, or see that more came than was asked for."""
+        if self.complete:
+            self.more = True
+        super().on_message_begin()
+
+    def on_status(self, reason: bytes) -> None:
+        """Take the reason, or a part of it."""
+        self._count(len(reason))
+        self._reason += reason
+
+    def on_headers_complete(self) -> None:
+        """Take the head."""
+        if self.complete:
+            return
+        status = self._parser.get_status_code()
+        coded = _values(self._headers, b"transfer-encoding")
+        chunked = _is_chunked(coded)
+        if coded and not chunked:
+            self._refuse("only the transfer encoding chunked is served")
+        sized = _values(self._headers, b"content-length")
+        has_body = not (self._to_head or status < _OK or status in _BODYLESS)
+        if status == SWITCHING and not self._parser.should_upgrade():
+            self._refuse("a 101 names no protocol")
+        head = Response(
+            status=status,
+            reason=self._reason,
+            headers=self._headers,
+            has_body=has_body,
+            length=int(sized[0]) if sized and not coded else None,
+            chunked=chunked,
+            until_closed=has_body and not (coded or sized),
+            keeps_alive=self._parser.get_http_version() == "1.1" and not _closes(self._headers),
+        )
+        self._reason = b""
+        self._complete(head)
+        if not head.interim:
+            self._last = head
+        if not has_body and not head.interim:
+            self._finish([])
+
+    def on_body(self, data: bytes) -> None:
+        """Take a part of the body."""
+        if self.complete:
+            self.more = True
+        else:
+            super().on_body(data)
+
+    def on_message_complete(self) -> None:
+        """Take the end of the last response."""
+        if self._last is not None and not self.complete:
+            self._finish(self._headers)
+
+    def _finish(self, trailers: Headers) -> None:
+        self.complete = True
+        self.events.append(End(trailers))
+
+    def _fail(self, error: NotHttpError) -> None:
+        if self.complete:
+            self.more = True
+        else:
+            super()._fail(error)
+
+
+def _too_large(*, in_body: bool) -> NotHttpError:
+    what = "what surrounds its body" if in_body else "its head"
+    return NotHttpError(f"{what} is larger than {HEAD_BYTES} bytes", _TOO_LARGE)
+
+
+def _values(headers: Headers, name: bytes) -> list[bytes]:
+    return [value for key, value in headers if key == name]
+
+
+def _is_chunked(coded: list[bytes]) -> bool:
+    return len(coded) == 1 and coded[0].strip().lower() == b"chunked"
+
+
+def _closes(headers: Headers) -> bool:
+    named = b",".join(_values(headers, b"connection")).lower()
+    return b"close" in named and b"close" in map(bytes.strip, named.split(b","))

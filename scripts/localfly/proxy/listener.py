@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-
-import h11
 
 from localfly.errors import PortTakenError, UnroutableError
 from localfly.proxy.autostop import AutostopSettings
 from localfly.proxy.exchange import (
     AnswerCutError,
-    BadRequestError,
     Body,
     ClientGoneError,
     Exchange,
@@ -25,14 +21,16 @@ from localfly.proxy.exchange import (
     is_safe,
     unless_gone,
 )
-from localfly.proxy.headers import Origin, find, own_answer
-from localfly.proxy.http1 import Wire
+from localfly.proxy.headers import Origin, find, own_error
+from localfly.proxy.http1 import End, NotHttpError, Request
 from localfly.proxy.router import Router
 from localfly.proxy.services import primary_region
+from localfly.proxy.wire import ClientWire, Signal
 
 if TYPE_CHECKING:
     from localfly.proxy.host import Host
     from localfly.proxy.router import Slot
+    from localfly.proxy.wire import MachineWire
 
 _ADDRESS = "127.0.0.1"
 _ATTEMPTS = 3  # for one request whose machine closes the connection; refused starts do not count
@@ -42,7 +40,7 @@ _UNAVAILABLE = 503
 _TIMEOUT = 408
 # Errors that the proxy answers; after any other one, no response can be sent.
 _ANSWERED_HERE = (
-    BadRequestError,
+    NotHttpError,
     SlowClientError,
     UnroutableError,
     MachineFailedError,
@@ -83,7 +81,8 @@ class AppListener:
     async def open(self, port: int | None) -> None:
         """Listen on a port, or on a free one."""
         try:
-            self._server = await asyncio.start_server(self._accept, _ADDRESS, port or 0)
+            loop = asyncio.get_running_loop()
+            self._server = await loop.create_server(self._new_client, _ADDRESS, port or 0)
         except OSError as error:
             raise PortTakenError(
                 f"Port {port} of {self._app} is in use by another program.",
@@ -100,62 +99,61 @@ class AppListener:
         await asyncio.gather(*self._clients, return_exceptions=True)
         await self.router.aclose()
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection; its errors affect no other one."""
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - asyncio runs the coroutine of a server in a task
+    def _new_client(self) -> ClientWire:
+        """Return the connection of a new client, which a task of its own serves."""
+        client = ClientWire(Signal())
+        task = asyncio.get_running_loop().create_task(self._accept(client))
         self._clients.add(task)
-        client = Wire(h11.SERVER, reader, writer)
+        task.add_done_callback(self._clients.discard)
+        return client
+
+    async def _accept(self, client: ClientWire) -> None:
+        """Serve one connection; its errors affect no other one."""
         try:
             await self._serve(client)
             await client.close()
-        except (ClientGoneError, AnswerCutError, OSError, asyncio.CancelledError):
-            # asyncio's server reports a cancelled task as an error (Python 3.11).
-            client.abort()
+        except (ClientGoneError, AnswerCutError, OSError):
+            pass
         except Exception as error:  # noqa: BLE001 - an error of the proxy ends only this connection
             self._host.log(self._app, None, f"[PU04] internal error of the proxy: {error!r}")
-            client.abort()
         finally:
             client.abort()
-            self._clients.discard(task)
 
-    async def _serve(self, client: Wire) -> None:
+    async def _serve(self, client: ClientWire) -> None:
         """Answer requests until one side closes the connection."""
-        while True:
+        stays = True
+        while stays:
+            exchange = None
             try:
                 request = await self._next_request(client)
                 if request is None:
                     return
-                handed_over = await self._answer(client, request)
+                exchange = self._exchange(client, request)
+                if await self._answer(exchange):
+                    return
+                stays = exchange.stays
             except _ANSWERED_HERE as error:
-                await self._reject(client, error)
-                handed_over = False
-            if handed_over:
-                return
-            if not client.try_next_cycle():
-                await client.linger()
-                return
+                stays = self._reject(client, exchange, error)
+            client.reader.read_on()
+        await client.linger()
 
-    async def _next_request(self, client: Wire) -> h11.Request | None:
+    async def _next_request(self, client: ClientWire) -> Request | None:
         """Return the head of the next request; None if the client is done."""
-        try:
-            async with asyncio.timeout(self._settings.head_s):
-                event = await client.receive()
-        except TimeoutError as error:
-            if client.http.trailing_data[0]:
-                raise SlowClientError from error
-            return None
-        except h11.RemoteProtocolError as error:
-            if client.reader.at_eof():
-                raise ClientGoneError from error
-            raise BadRequestError(str(error), error.error_status_hint) from error
-        if not isinstance(event, h11.Request):
-            return None
-        if event.method == b"CONNECT":
-            raise BadRequestError("CONNECT is not served", _CANNOT)
+        until = asyncio.get_running_loop().time() + self._settings.head_s
+        while not client.events:
+            if client.ended:
+                return None
+            if not await client.signal.wait(until):
+                if client.reader.partial:
+                    raise SlowClientError
+                return None
+        event = client.events.popleft()
+        if isinstance(event, NotHttpError):
+            raise event
+        assert isinstance(event, Request)  # noqa: S101 - a request comes after the end of the last
         return event
 
-    async def _answer(self, client: Wire, request: h11.Request) -> bool:
+    async def _answer(self, exchange: Exchange) -> bool:
         """Find a machine for a request and pass on its response; retry if that is safe.
 
         Returns:
@@ -163,9 +161,9 @@ class AppListener:
         """
         if len(self._clients) > self._settings.connections:
             raise UnroutableError("PR01", "too many clients are connected")
-        exchange = self._exchange(client, request)
+        client = exchange.client
         give_up_at = asyncio.get_running_loop().time() + self._settings.hold_s
-        force = find(request.headers, b"fly-force-instance-id")
+        force = find(exchange.request.headers, b"fly-force-instance-id")
         only = force.decode("ascii", "replace") if force else None
         failures = 0
         while True:
@@ -190,7 +188,7 @@ class AppListener:
         machine = self.router.pool.take(slot.target, safe=safe)
         if machine is None:
             machine = await unless_gone(exchange.client, self._connect(slot, give_up_at))
-        exchange.origin = replace(exchange.origin, region=slot.candidate.machine.region)
+        exchange.origin.region = slot.candidate.machine.region
         try:
             if await exchange.deliver(machine, slot.candidate.service):
                 await self._join(exchange.client, machine, slot)
@@ -198,10 +196,13 @@ class AppListener:
         except BaseException:
             machine.abort()
             raise
-        self.router.pool.keep(slot.target, machine)
+        if exchange.body.whole:
+            self.router.pool.keep(slot.target, machine)
+        else:
+            machine.abort()
         return False
 
-    async def _connect(self, slot: Slot, give_up_at: float) -> Wire:
+    async def _connect(self, slot: Slot, give_up_at: float) -> MachineWire:
         """Connect to a machine once it listens."""
         try:
             return await self.router.pool.connect(slot.target)
@@ -212,48 +213,56 @@ class AppListener:
         except OSError as error:
             raise _MachineLeftError from error
 
-    async def _join(self, client: Wire, machine: Wire, slot: Slot) -> None:
+    async def _join(self, client: ClientWire, machine: MachineWire, slot: Slot) -> None:
         """Join the client and the machine for a WebSocket."""
         tunnel = Tunnel(client, machine)
         slot.on_suspend = tunnel.close
         await tunnel.run()
 
-    def _exchange(self, client: Wire, request: h11.Request) -> Exchange:
-        body = Body(client, is_safe(request), self._settings.body_s)
+    def _exchange(self, client: ClientWire, request: Request) -> Exchange:
+        body = Body(is_safe(request), self._settings.body_s)
         return Exchange(client, request, self._origin(client), body)
 
-    def _origin(self, client: Wire) -> Origin:
-        """Return the origin of a request; its region is the app's first."""
-        peer = client.writer.get_extra_info("peername") or (_ADDRESS, 0)
-        machines = self._host.machines(self._app)
-        region = next((primary_region(m.config) or m.region for m in machines), "local")
-        return Origin(
-            app=self._app,
-            client_ip=peer[0],
-            port=self.port,
-            region=region,
-            request_id=f"{secrets.token_hex(13).upper()}-{region}",
-        )
+    def _origin(self, client: ClientWire) -> Origin:
+        """Return the origin of a request; its region is known once it has a machine."""
+        number = secrets.token_hex(13).upper()
+        return Origin(self._app, client.peer, self.port, region="", number=number)
 
-    async def _reject(self, client: Wire, error: Exception) -> None:
-        """Send an error response of the proxy, if a response can still be sent."""
+    def _region(self) -> str:
+        """Return the app's first region, for a request that gets no machine."""
+        machines = self._host.machines(self._app)
+        return next((primary_region(m.config) or m.region for m in machines), "local")
+
+    def _reject(self, client: ClientWire, exchange: Exchange | None, error: Exception) -> bool:
+        """Send an error response of the proxy; return whether the connection can be used again.
+
+        Raises:
+            AnswerCutError: A part of a response was sent already.
+        """
         status, code, reason = _explain(error)
-        origin = self._origin(client)
+        origin = exchange.origin if exchange else self._origin(client)
+        origin.region = origin.region or self._region()
         if code:
             self._host.log(self._app, None, f"[{code}] {reason} (request {origin.request_id})")
-        if client.http.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+        if exchange is not None and exchange.answering:
             raise AnswerCutError(reason)
-        text = f"{self._app}: {reason}.\n".encode()
-        headers = [
-            (b"content-type", b"text/plain; charset=utf-8"),
-            (b"content-length", str(len(text)).encode()),
-            *own_answer(origin),
-        ]
-        with contextlib.suppress(h11.LocalProtocolError):
-            await client.send(h11.Response(status_code=status, headers=headers))
-            await client.send(h11.Data(data=text))
-        with contextlib.suppress(h11.LocalProtocolError):
-            await client.send(h11.EndOfMessage())
+        stays = exchange is not None and exchange.request.keeps_alive and _read_out(exchange)
+        only_head = exchange is not None and exchange.request.method == b"HEAD"
+        advice = f"See: localfly logs {self._app}\n" if code else ""
+        text = f"{self._app}: {reason}.\n{advice}"
+        client.write(own_error(origin, status, text, stays=stays, only_head=only_head))
+        return stays
+
+
+def _read_out(exchange: Exchange) -> bool:
+    """Drop what came of a request's body; return whether that was all of it."""
+    events = exchange.client.events
+    whole = exchange.body.whole
+    while events and not whole and not isinstance(events[0], NotHttpError):
+        whole = isinstance(events.popleft(), End)
+    if not events:
+        exchange.client.taken()
+    return whole
 
 
 class _MachineLeftError(Exception):
@@ -263,14 +272,14 @@ class _MachineLeftError(Exception):
 def _explain(error: Exception) -> tuple[int, str, str]:
     """Return the status, Fly's code for the log, and a sentence for the client."""
     match error:
-        case BadRequestError(status=status):
+        case NotHttpError(status=status):
             return status, "", f"the request is not understood ({error})"
         case ReplayError():
             return _CANNOT, "PA03", "the machine answered with fly-replay, which is not served here"
         case SlowClientError():
             return _TIMEOUT, "", "the request did not come in time"
         case UnroutableError(code=code):
-            return _UNAVAILABLE, code, f"{error}. Look at the app's log for {code}"
+            return _UNAVAILABLE, code, f"no machine can take the request: {error} ({code})"
         case _:
-            reason = f"the machine broke the connection before it answered ({error})"
+            reason = f"the machine closed the connection before it answered ({error}; PU02)"
             return _BAD_GATEWAY, "PU02", reason

@@ -6,9 +6,7 @@ import asyncio
 from collections import defaultdict
 from dataclasses import dataclass
 
-import h11
-
-from localfly.proxy.http1 import Wire
+from localfly.proxy.wire import MachineWire
 
 KEEP_S = 4.0  # Fly keeps an idle upstream connection about as long
 _KEEP_UNSAFE_S = 1.0
@@ -33,9 +31,9 @@ class Pool:
     """
 
     def __init__(self) -> None:
-        self._idle: dict[Target, list[tuple[float, Wire]]] = defaultdict(list)
+        self._idle: dict[Target, list[tuple[float, MachineWire]]] = defaultdict(list)
 
-    def take(self, target: Target, *, safe: bool) -> Wire | None:
+    def take(self, target: Target, *, safe: bool) -> MachineWire | None:
         """Return a fresh and open connection, if there is one; close those that are not."""
         now = asyncio.get_running_loop().time()
         kept = self._idle[target]
@@ -46,25 +44,26 @@ class Pool:
             wire.abort()
         return None
 
-    async def connect(self, target: Target) -> Wire:
+    async def connect(self, target: Target) -> MachineWire:
         """Return a new connection.
 
         Raises:
             OSError: Nothing listens there.
         """
-        reader, writer = await asyncio.open_connection(target.address, target.port)
-        return Wire(h11.CLIENT, reader, writer)
+        loop = asyncio.get_running_loop()
+        _, wire = await loop.create_connection(MachineWire, target.address, target.port)
+        return wire
 
-    def keep(self, target: Target, wire: Wire) -> None:
+    def keep(self, target: Target, wire: MachineWire) -> None:
         """Keep a connection for another request, or close it if it cannot be reused."""
         kept = self._idle[target]
-        if not wire.try_next_cycle() or not wire.idle_and_open or len(kept) >= _KEEP_COUNT:
+        if not wire.rest() or len(kept) >= _KEEP_COUNT:
             wire.abort()
             return
         loop = asyncio.get_running_loop()
-        entry = (loop.time(), wire)
-        kept.append(entry)
-        loop.call_later(KEEP_S, self._expire, target, entry)
+        if not kept:
+            loop.call_later(KEEP_S, self._expire, target)
+        kept.append((loop.time(), wire))
 
     def forget(self, machine_id: str) -> None:
         """Close the connections to a machine that slept or restarted."""
@@ -77,7 +76,14 @@ class Pool:
         for machine_id in {target.machine_id for target in self._idle}:
             self.forget(machine_id)
 
-    def _expire(self, target: Target, entry: tuple[float, Wire]) -> None:
-        if entry in self._idle.get(target, ()):
-            self._idle[target].remove(entry)
-            entry[1].abort()
+    def _expire(self, target: Target) -> None:
+        """Close the connections that were idle for too long; look again for the others."""
+        kept = self._idle.get(target, [])
+        loop = asyncio.get_running_loop()
+        oldest = loop.time() - KEEP_S
+        for since, wire in kept:
+            if since <= oldest:
+                wire.abort()
+        kept[:] = [(since, wire) for since, wire in kept if since > oldest]
+        if kept:
+            loop.call_at(kept[0][0] + KEEP_S, self._expire, target)

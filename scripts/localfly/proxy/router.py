@@ -6,17 +6,18 @@ import asyncio
 import contextlib
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from localfly.errors import LocalFlyError, StartRefusedError, UnroutableError
 from localfly.proxy.balance import Candidate, Hold, Refuse, Route, Wake, candidates, decide
 from localfly.proxy.pool import Pool, Target
+from localfly.proxy.services import web_service
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from localfly.proxy.host import Host
-    from localfly.proxy.services import Autostop
+    from localfly.proxy.services import Autostop, Service
 
 _LOOK_S = 0.05  # machine changes send no notification, so a held request polls
 _AGAIN_S = 0.5  # between two attempts to start one machine for one request
@@ -59,6 +60,7 @@ class Router:
         self._asking: Counter[Target] = Counter()
         self._draining: set[str] = set()
         self._guard: asyncio.Task[None] | None = None
+        self._services: dict[str, tuple[Mapping[str, Any], Service | None]] = {}
 
     @property
     def loads(self) -> dict[str, int]:
@@ -78,7 +80,15 @@ class Router:
             else machine
             for machine in self._host.machines(self.app)
         ]
-        return candidates(machines, self.loads, only=only)
+        known, self._services = self._services, {}
+        for machine in machines:
+            config, service = known.get(machine.id, (None, None))
+            if config is not machine.config:  # an update makes another one
+                service = web_service(machine.config)
+            self._services[machine.id] = machine.config, service
+        return candidates(
+            machines, self.loads, only=only, service_of=lambda m: self._services[m.id][1]
+        )
 
     def acquire_now(self, *, only: str | None = None) -> Slot | None:
         """Return a slot if there is one without waiting; after None, call `acquire`."""

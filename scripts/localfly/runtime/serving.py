@@ -25,7 +25,13 @@ class Serving:
 
     def __init__(self, app: Any, listening: socket.socket) -> None:
         config = uvicorn.Config(
-            app, lifespan="off", log_level="warning", access_log=False, timeout_graceful_shutdown=2
+            app,
+            # With httptools, which it would choose here, it says less of clients that break the protocol.
+            http="h11",
+            lifespan="off",
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=2,
         )
         self._server = EmbeddedServer(config)
         self._socket = listening

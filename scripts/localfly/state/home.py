@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from localfly.errors import LocalFlyError
+from localfly.state.weather import Weather
 
 
 class AlreadyRunningError(LocalFlyError):
@@ -39,6 +40,8 @@ class Settings:
     """0 for the last port or a free one."""
     token: str | None = None
     delays: Delays = Delays()
+    weather: Weather | None = None
+    """The troubles of the Machines API; None for none."""
 
 
 def discovery_file(home: Path) -> Path:

@@ -10,7 +10,7 @@ from localfly.proxy.headers import Origin, find, to_client, to_machine
 from localfly.proxy.host import MachineView
 from localfly.proxy.services import Service, web_service
 
-ORIGIN = Origin("app", "127.0.0.1", 4000, "iad", "REQ-iad")
+ORIGIN = Origin("app", "127.0.0.1", 4000, "iad", "REQ")
 
 
 def machine(name, state="started", *, region="iad", cordoned=False, passing=None, **fields):
@@ -175,6 +175,7 @@ def test_a_machine_is_told_who_asks_and_cannot_be_lied_to():
             (b"authorization", b"Basic eA=="),
         ],
         ORIGIN,
+        upgrade=False,
     )
 
     assert dict(headers) == {
@@ -195,7 +196,9 @@ def test_a_machine_is_told_who_asks_and_cannot_be_lied_to():
 
 def test_a_length_beside_a_chunked_body_is_dropped():
     headers = to_machine(
-        [(b"host", b"x"), (b"content-length", b"5"), (b"transfer-encoding", b"chunked")], ORIGIN
+        [(b"host", b"x"), (b"content-length", b"5"), (b"transfer-encoding", b"chunked")],
+        ORIGIN,
+        upgrade=False,
     )
 
     assert find(headers, b"content-length") is None
@@ -205,7 +208,7 @@ def test_a_length_beside_a_chunked_body_is_dropped():
 def test_an_upgrade_passes_and_so_does_its_acceptance():
     upgrade = [(b"host", b"x"), (b"connection", b"Upgrade"), (b"upgrade", b"websocket")]
 
-    assert find(to_machine(upgrade, ORIGIN), b"upgrade") == b"websocket"
+    assert find(to_machine(upgrade, ORIGIN, upgrade=True), b"upgrade") == b"websocket"
     accepted = to_client(upgrade, ORIGIN, Service(1), switching=True)
     assert find(accepted, b"connection") == b"upgrade"
 

@@ -412,6 +412,161 @@ def test_a_client_that_vanishes_is_forgotten_quietly(data):
     assert host.lines == []
 
 
+def exchanged(answer, *requests):
+    """Send requests on one connection, the last of which closes it; return what came and the machine."""
+    received, upstream, host = asyncio.run(
+        behind(lambda _: answer, lambda port: raw(port, b"".join(requests)))
+    )
+    assert not any("internal error" in line for line in host.lines)
+    return received, upstream
+
+
+LAST = b"GET /last HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+
+def test_a_large_body_leaves_its_connections_usable():
+    size = 3 * MB
+    upload = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size + b"u" * size
+    reply = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"d" * size
+
+    received, upstream = exchanged(reply, upload, upload, LAST)
+
+    assert [len(seen.body) for seen in upstream.seen] == [size, size, 0]
+    assert upstream.seen[-1].target == "/last"
+    assert upstream.connections == 1
+    assert received.count(b"d" * size) == 3
+
+
+def test_a_large_upload_may_be_slow_but_not_silent():
+    settings = ProxySettings(body_s=1)
+    size = 2 * MB
+
+    async def ask(port, *, ends):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size)
+        for _ in range(8):
+            writer.write(b"x" * (size // 8))
+            await asyncio.sleep(0.3)
+            if not ends:
+                break
+        answer = await reader.readuntil(b"\r\n")
+        writer.transport.abort()
+        return answer
+
+    slow, _, _ = asyncio.run(
+        behind(lambda _: OK, lambda port: ask(port, ends=True), settings=settings)
+    )
+    silent, _, _ = asyncio.run(
+        behind(lambda _: OK, lambda port: ask(port, ends=False), settings=settings)
+    )
+
+    assert slow.startswith(b"HTTP/1.1 200 ")
+    assert silent.startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_large_answer_that_breaks_off_is_cut():
+    reply = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (9 * MB) + b"d" * MB
+
+    async def half(seen):
+        seen.wire.writer.write(reply)
+        await seen.wire.writer.drain()
+
+    async def ask(port):
+        with pytest.raises(httpx.TransportError):
+            await get()(port)
+
+    asyncio.run(behind(half, ask))
+
+
+def test_both_lists_of_forwarders_are_kept():
+    request = (
+        b"GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 1.1.1.1\r\n"
+        b"X-Forwarded-For: 2.2.2.2, 3.3.3.3\r\nConnection: close\r\n\r\n"
+    )
+
+    _, upstream = exchanged(OK, request)
+
+    assert upstream.seen[0].headers["x-forwarded-for"] == "1.1.1.1, 2.2.2.2, 3.3.3.3, 127.0.0.1"
+
+
+def test_trailers_pass_both_ways_but_none_that_say_where_a_message_goes():
+    reply = (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n"
+        b"X-Sum: 7\r\nContent-Length: 9\r\n\r\n"
+    )
+    trailers = []
+
+    async def with_trailers(reader, writer):
+        await reader.readuntil(b"\r\n0\r\n")
+        trailers.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(reply)
+        writer.close()
+
+    request = (
+        b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"2\r\nok\r\n0\r\nX-Own: 1\r\nFly-Client-Ip: 6.6.6.6\r\nHost: evil\r\n\r\n"
+    )
+
+    async def scenario():
+        server = await asyncio.start_server(with_trailers, "127.0.0.1", 0)
+        host = FakeHost()
+        await host.add(internal_port=server.sockets[0].getsockname()[1])
+        async with proxied(host) as (_, port):
+            received = await raw(port, request)
+        server.close()
+        return received
+
+    received = asyncio.run(scenario())
+
+    assert trailers == [b"x-own: 1\r\n\r\n"]
+    assert received.endswith(b"2\r\nok\r\n0\r\nx-sum: 7\r\n\r\n")
+
+
+def test_http_2_without_asking_is_told_to_use_http_1():
+    received, upstream = exchanged(OK, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0" * 30)
+
+    assert received.startswith(b"HTTP/1.1 505 HTTP Version Not Supported\r\n")
+    assert received.endswith(b"HTTP/2 is not served here, use HTTP/1.1).\n")
+    assert upstream.seen == []
+
+
+def test_a_refusal_of_a_head_request_has_no_body():
+    async def ask(port):
+        return await raw(port, b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n" + LAST)
+
+    received, _, _ = asyncio.run(behind(lambda _: OK, ask, state="created"))
+
+    first, second, body = received.split(b"\r\n\r\n")
+    assert first.startswith(b"HTTP/1.1 503 ")
+    assert second.startswith(b"HTTP/1.1 503 ")
+    assert (
+        b"no machine can be started from its state (created) (PM08).\nSee: localfly logs app\n"
+        in body
+    )
+
+
+def test_a_request_that_asks_for_another_protocol_with_a_body_is_passed_on_without_asking():
+    request = (
+        b"POST / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n"
+        b"Content-Length: 4\r\n\r\nbody"
+    )
+
+    received, upstream = exchanged(OK, request, LAST)
+
+    assert received.count(b"HTTP/1.1 200 ") == 2
+    assert upstream.seen[0].body == b"body"
+    assert "upgrade" not in upstream.seen[0].headers
+
+
+def test_requests_behind_a_refused_upgrade_are_answered():
+    upgrade = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+
+    received, upstream = exchanged(OK, upgrade, LAST)
+
+    assert received.count(b"HTTP/1.1 200 ") == 2
+    assert [seen.target for seen in upstream.seen] == ["/", "/last"]
+
+
 PIECES = (
     b"GET / HTTP/1.1\r\n",
     b"POST /x HTTP/1.0\r\n",
