@@ -1,4 +1,4 @@
-"""What all tests share: golden files, how hypothesis looks for examples, and when garbage is collected.
+"""What all tests share: golden files, examples of hypothesis, garbage collection, and who runs which test.
 
 `pytest --update-golden` writes every golden file anew; look at the difference before you commit it.
 """
@@ -13,6 +13,7 @@ import pytest
 from hypothesis import settings
 
 from helpers.fuzzing import FACTOR, THOROUGH
+from helpers.scheduling import GroupScheduling, group_of
 
 LONGEST_ID = 60
 YOUNG_OBJECTS = 10_000
@@ -43,6 +44,22 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.freeze()
         gc.set_threshold(YOUNG_OBJECTS)
         gc.enable()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """Keep those tests on one worker that share what is slow to start, where no mark says so already."""
+    for item in items:
+        if not item.get_closest_marker("xdist_group") and (group := group_of(item)):
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.hookimpl(optionalhook=True)  # a part of the tests may run without xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> GroupScheduling | None:
+    """Share tests by groups, in an order that keeps the cores in use."""
+    if config.getoption("dist") != "loadgroup":
+        return None
+    return GroupScheduling(config, log)
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

@@ -44,7 +44,31 @@ _PIECES = (
     *("![x](y)", "**", "_", "~~", "$x$", "&lt;", "&#124;", "- ", "# ", "x", " ", "\x1b[31m"),
     *("\u202e", "[red]", "</details>", "---", "|---|", "\u00e9"),
 )
-HOSTILE = st.lists(st.sampled_from(_PIECES) | st.text(max_size=5), max_size=6).map("".join)
+_PIECE_SIGNS = {chr(0xE000 + number): piece for number, piece in enumerate(_PIECES)}
+_TEXT_SIGNS = {chr(0xF000 + number) for number in range(len(_PIECES))}
+_TEXT_LENGTH = 5
+
+
+def _hostile(signs: str, characters: str) -> str:
+    """Return a text in which a sign stands for a piece, or for the next of any characters."""
+    left = characters
+    parts = []
+    for sign in signs:
+        if sign in _TEXT_SIGNS:
+            part, left = left[:_TEXT_LENGTH], left[_TEXT_LENGTH:]
+        else:
+            part = _PIECE_SIGNS[sign]
+        parts.append(part)
+    return "".join(parts)
+
+
+# Half of its parts are pieces and half are any text. It is drawn as two strings: for hypothesis each is one
+# choice, and a list of parts a dozen, which take more time than what is tested.
+HOSTILE = st.builds(
+    _hostile,
+    st.text("".join([*_PIECE_SIGNS, *sorted(_TEXT_SIGNS)]), max_size=6),
+    st.text(max_size=6 * _TEXT_LENGTH),
+)
 
 
 @st.composite
