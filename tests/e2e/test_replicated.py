@@ -176,7 +176,7 @@ def test_a_redis_that_goes_is_told_and_one_that_comes_back_empty_is_used_again(p
     until(schedule(ask, "after"))
 
     assert health == [503, 503, 503]
-    assert (write.status_code, write.headers["retry-after"]) == (503, "1")
+    assert (write.status_code, write.headers["prefect-maintenance"]) == (503, "true")
     assert read.status_code == 200
     assert again.status_code == 201
     assert all(process.process.poll() is None for process in processes.values())
